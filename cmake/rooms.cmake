@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# A room is a folder under src/ built as one static library.
+
+add_library(agentfs_options INTERFACE)
+target_include_directories(agentfs_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(agentfs_options INTERFACE
+  _GNU_SOURCE _FILE_OFFSET_BITS=64 FUSE_USE_VERSION=314 AGENTFS_VERSION="${PROJECT_VERSION}"
+  $<$<CONFIG:Debug>:AGENTFS_CHECK_LOCK_RANKS>)
+target_compile_options(agentfs_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(agentfs_options INTERFACE -Wthread-safety -Wthread-safety-beta)
+endif()
+if(AGENTFS_SANITIZE)
+  target_compile_options(agentfs_options INTERFACE
+    -fsanitize=${AGENTFS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(agentfs_options INTERFACE -fsanitize=${AGENTFS_SANITIZE})
+endif()
+target_link_libraries(agentfs_options INTERFACE Threads::Threads)
+
+find_program(AGENTFS_MOLD mold)
+if(AGENTFS_MOLD)
+  target_link_options(agentfs_options INTERFACE -fuse-ld=mold)
+endif()
+find_program(AGENTFS_CCACHE ccache)
+if(AGENTFS_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${AGENTFS_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${AGENTFS_CCACHE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(agentfs_options INTERFACE
+      $<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>)
+  else()
+    target_compile_options(agentfs_options INTERFACE -fpch-preprocess)
+  endif()
+endif()
+
+# agentfs_room(FOLDER [ROOMS folders it may link] [USES third-party targets])
+function(agentfs_room folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ROOMS;USES")
+  string(REPLACE "/" "_" name ${folder})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cpp)
+  if(folder STREQUAL "kernel")
+    file(GLOB calls CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/syscalls/*.cpp)
+    list(APPEND sources ${calls})
+  endif()
+  if(NOT sources)
+    add_library(agentfs_${name} INTERFACE)
+    set(scope INTERFACE)
+  else()
+    add_library(agentfs_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    if(folder STREQUAL "base")
+      target_precompile_headers(agentfs_${name} PRIVATE <algorithm> <array> <atomic> <chrono>
+        <cstdint> <expected> <filesystem> <functional> <map> <memory> <mutex> <optional> <span>
+        <string> <string_view> <unordered_map> <utility> <vector> <fmt/format.h>)
+    else()
+      target_precompile_headers(agentfs_${name} REUSE_FROM agentfs_base)
+    endif()
+  endif()
+  target_link_libraries(agentfs_${name} ${scope} agentfs_options)
+  foreach(room IN LISTS arg_ROOMS)
+    string(REPLACE "/" "_" room ${room})
+    target_link_libraries(agentfs_${name} ${scope} agentfs_${room})
+  endforeach()
+  target_link_libraries(agentfs_${name} ${scope} ${arg_USES})
+endfunction()
+
+function(agentfs_programs)
+  file(GLOB helper CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backends/exec/inside/*.cpp)
+  if(helper)
+    add_executable(agentfs-sandbox ${helper})
+    target_link_libraries(agentfs-sandbox PRIVATE agentfs_options PkgConfig::seccomp)
+  endif()
+  file(GLOB command CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/*.cpp)
+  if(command)
+    add_executable(agentfs ${command})
+    target_link_libraries(agentfs PRIVATE agentfs_options agentfs_base agentfs_fcp
+      agentfs_backends_memory agentfs_backends_sqlite agentfs_backends_blobs agentfs_backends_git
+      agentfs_backends_trees agentfs_backends_http agentfs_backends_script agentfs_backends_exec
+      agentfs_kernel agentfs_agents agentfs_fs_vfs agentfs_fs_tree agentfs_fs_fuse CLI11::CLI11)
+  endif()
+endfunction()
