@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace agentfs {
+
+void UniqueFd::reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+namespace file {
+
+Result<std::string> read(int fd) {
+  std::string bytes;
+  for (;;) {
+    constexpr std::size_t kChunk = 64u << 10;
+    const std::size_t old = bytes.size();
+    bytes.resize(old + kChunk);
+    const ssize_t got = ::read(fd, bytes.data() + old, kChunk);
+    bytes.resize(old + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got == 0) return bytes;
+    if (got < 0 && errno != EINTR) return fail_errno("read");
+  }
+}
+
+Result<std::string> read(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_errno(path);
+  auto bytes = read(fd.get());
+  if (!bytes) return fail(bytes.error().code, "{}: {}", path, bytes.error().message);
+  return bytes;
+}
+
+Status write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno("write");
+    bytes.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return ok();
+}
+
+Status replace(const std::string& path, std::string_view bytes, mode_t mode) {
+  const std::string temporary = path + ".new";
+  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+  if (!fd) return fail_errno(temporary);
+  const auto put = write_all(fd.get(), bytes);
+  if (!put || ::fsync(fd.get()) != 0) {
+    const int code = put ? errno : put.error().code;
+    ::unlink(temporary.c_str());
+    return fail_errno(code, path);
+  }
+  fd.reset();
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno(path);
+  const std::string parent = std::filesystem::path(path).parent_path();
+  const UniqueFd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) ::fsync(directory.get());
+  return ok();
+}
+
+Status make_directories(const std::string& path, mode_t mode) {
+  for (std::size_t end = 1; end != std::string::npos;) {
+    end = path.find('/', end);
+    const std::string part = path.substr(0, end);
+    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return fail_errno(part);
+    if (end != std::string::npos) ++end;
+  }
+  return ok();
+}
+
+bool exists(const std::string& path) {
+  struct stat attributes {};
+  return ::lstat(path.c_str(), &attributes) == 0;
+}
+
+}  // namespace file
+}  // namespace agentfs

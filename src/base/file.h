@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// File descriptors that close themselves, and the few whole-file operations the state needs.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
+  ~UniqueFd() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+namespace file {
+
+Result<std::string> read(const std::string& path);
+// Reads to the end of a descriptor, also of files in /proc whose size says 0.
+Result<std::string> read(int fd);
+Status write_all(int fd, std::string_view bytes);
+// Replaces the file by temporary file, fsync and rename: a crash leaves the old or the new text.
+Status replace(const std::string& path, std::string_view bytes, mode_t mode = 0644);
+Status make_directories(const std::string& path, mode_t mode = 0755);
+bool exists(const std::string& path);
+
+}  // namespace file
+}  // namespace agentfs

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+#include "base/json.h"
+
+#include <simdjson.h>
+
+#include <cmath>
+
+#include "base/text.h"
+
+namespace agentfs::json {
+namespace {
+
+const Value kNull;
+
+Value converted(const simdjson::dom::element& element) {
+  using simdjson::dom::element_type;
+  switch (element.type()) {
+    case element_type::NULL_VALUE: return nullptr;
+    case element_type::BOOL: return bool(element);
+    case element_type::INT64: return std::int64_t(element);
+    case element_type::UINT64: return static_cast<double>(std::uint64_t(element));
+    case element_type::DOUBLE: return double(element);
+    case element_type::STRING: return std::string_view(element);
+    case element_type::ARRAY: {
+      Array array;
+      for (const simdjson::dom::element item : simdjson::dom::array(element)) {
+        array.push_back(converted(item));
+      }
+      return array;
+    }
+    case element_type::OBJECT: {
+      Object object;
+      for (const auto& [key, item] : simdjson::dom::object(element)) {
+        object.emplace_back(std::string(key), converted(item));
+      }
+      return object;
+    }
+  }
+  return nullptr;
+}
+
+void append_real(std::string& out, double value) {
+  if (!std::isfinite(value)) {
+    out += "null";  // JSON has no other way to say it
+    return;
+  }
+  const std::size_t start = out.size();
+  fmt::format_to(std::back_inserter(out), "{}", value);
+  if (out.find_first_of(".e", start) == std::string::npos) out += ".0";
+}
+
+// Writes with indentation when `indent` ≥ 0.
+class Writer {
+ public:
+  Writer(std::string& out, bool pretty) : out_(out), pretty_(pretty) {}
+
+  void write(const Value& value) {
+    if (const bool* b = value.boolean()) {
+      out_ += *b ? "true" : "false";
+    } else if (const auto* i = value.integer()) {
+      fmt::format_to(std::back_inserter(out_), "{}", *i);
+    } else if (const auto* s = value.string()) {
+      append_quoted(out_, *s);
+    } else if (const auto* a = value.array()) {
+      list('[', ']', *a, [this](const Value& item) { write(item); });
+    } else if (const auto* o = value.object()) {
+      list('{', '}', *o, [this](const auto& member) {
+        append_quoted(out_, member.first);
+        out_ += pretty_ ? ": " : ":";
+        write(member.second);
+      });
+    } else if (value.is_null()) {
+      out_ += "null";
+    } else {
+      append_real(out_, value.real());
+    }
+  }
+
+ private:
+  template <class Items, class Each>
+  void list(char open, char close, const Items& items, Each&& each) {
+    out_ += open;
+    ++depth_;
+    bool first = true;
+    for (const auto& item : items) {
+      if (!std::exchange(first, false)) out_ += ',';
+      new_line();
+      each(item);
+    }
+    --depth_;
+    if (!items.empty()) new_line();
+    out_ += close;
+  }
+  void new_line() {
+    if (pretty_) out_.append("\n").append(depth_ * 2, ' ');
+  }
+
+  std::string& out_;
+  bool pretty_;
+  std::size_t depth_ = 0;
+};
+
+}  // namespace
+
+const Value& Value::operator[](std::string_view name) const {
+  if (const Object* members = object()) {
+    for (const auto& [key, value] : *members) {
+      if (key == name) return value;
+    }
+  }
+  return kNull;
+}
+
+std::string_view Value::text(std::string_view otherwise) const {
+  const auto* s = string();
+  return s != nullptr ? std::string_view(*s) : otherwise;
+}
+
+std::int64_t Value::number(std::int64_t otherwise) const {
+  if (const auto* i = integer()) return *i;
+  if (const auto* d = std::get_if<double>(&data_)) {
+    if (std::fabs(*d) < 9e18) return static_cast<std::int64_t>(*d);
+  }
+  return otherwise;
+}
+
+double Value::real(double otherwise) const {
+  if (const auto* d = std::get_if<double>(&data_)) return *d;
+  if (const auto* i = integer()) return static_cast<double>(*i);
+  return otherwise;
+}
+
+bool Value::truth(bool otherwise) const {
+  const bool* b = boolean();
+  return b != nullptr ? *b : otherwise;
+}
+
+Value& Value::set(std::string_view name, Value value) {
+  if (is_null()) data_ = Object{};
+  Object* members = object();
+  if (members == nullptr) return *this;
+  for (auto& [key, old] : *members) {
+    if (key == name) {
+      old = std::move(value);
+      return *this;
+    }
+  }
+  members->emplace_back(std::string(name), std::move(value));
+  return *this;
+}
+
+Result<Value> parse(std::string_view text) {
+  try {
+    thread_local simdjson::dom::parser parser(64u << 20);
+    if (parser.max_depth() != 256) {
+      if (parser.allocate(4096, 256) != simdjson::SUCCESS) return fail(ENOSPC, "json: out of memory");
+    }
+    const auto element = parser.parse(text.data(), text.size());
+    if (element.error() != simdjson::SUCCESS) {
+      return fail(EBADMSG, "json: {} (in {})", simdjson::error_message(element.error()),
+                  text::shown(text));
+    }
+    return converted(element.value_unsafe());
+  } catch (const simdjson::simdjson_error& error) {
+    return fail(EBADMSG, "json: {} (in {})", error.what(), text::shown(text));
+  }
+}
+
+void append_quoted(std::string& out, std::string_view text) {
+  std::string repaired;
+  if (!text::is_utf8(text)) {
+    repaired = text::to_utf8(text);
+    text = repaired;
+  }
+  out += '"';
+  for (const char c : text) {
+    switch (c) {
+      case '"': out += "\\\""; break;
+      case '\\': out += "\\\\"; break;
+      case '\n': out += "\\n"; break;
+      case '\r': out += "\\r"; break;
+      case '\t': out += "\\t"; break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+std::string dump(const Value& value) {
+  std::string out;
+  Writer(out, false).write(value);
+  return out;
+}
+
+std::string dump_pretty(const Value& value) {
+  std::string out;
+  Writer(out, true).write(value);
+  out += '\n';
+  return out;
+}
+
+}  // namespace agentfs::json

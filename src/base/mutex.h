@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// A mutex that knows its place in the lock order. Clang checks that what it guards is touched only
+// under it; debug builds check at run time that locks are taken outermost first.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#if defined(__clang__)
+#define AGENTFS_TSA(x) __attribute__((x))
+#else
+#define AGENTFS_TSA(x)
+#endif
+#define GUARDED_BY(m) AGENTFS_TSA(guarded_by(m))
+#define REQUIRES(...) AGENTFS_TSA(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...) AGENTFS_TSA(locks_excluded(__VA_ARGS__))
+
+namespace agentfs {
+
+// Outermost first: a thread that holds a lock may take only locks of a greater rank.
+enum class Rank : int {
+  node_table = 10,
+  handle = 20,
+  kernel = 30,
+  object = 40,
+  journal = 50,
+  store = 60,
+  driver = 70,
+  queue = 80,
+  log = 90,
+};
+
+namespace detail {
+#if defined(AGENTFS_CHECK_LOCK_RANKS)
+void rank_taken(Rank rank);    // aborts when a lock of this rank or a greater one is held
+void rank_released(Rank rank);
+#else
+inline void rank_taken(Rank) {}
+inline void rank_released(Rank) {}
+#endif
+}  // namespace detail
+
+template <Rank R>
+class AGENTFS_TSA(capability("mutex")) Mutex {
+ public:
+  Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  void lock() AGENTFS_TSA(acquire_capability()) {
+    detail::rank_taken(R);
+    mutex_.lock();
+  }
+  void unlock() AGENTFS_TSA(release_capability()) {
+    mutex_.unlock();
+    detail::rank_released(R);
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+// Holds a Mutex for a scope; a std::condition_variable_any can wait on it.
+template <Rank R>
+class AGENTFS_TSA(scoped_lockable) Lock {
+ public:
+  explicit Lock(Mutex<R>& mutex) AGENTFS_TSA(acquire_capability(mutex)) : mutex_(mutex) {
+    mutex_.lock();
+  }
+  ~Lock() AGENTFS_TSA(release_capability()) {
+    if (held_) mutex_.unlock();
+  }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  void lock() AGENTFS_TSA(acquire_capability()) {
+    mutex_.lock();
+    held_ = true;
+  }
+  void unlock() AGENTFS_TSA(release_capability()) {
+    mutex_.unlock();
+    held_ = false;
+  }
+
+ private:
+  Mutex<R>& mutex_;
+  bool held_ = true;
+};
+
+}  // namespace agentfs
