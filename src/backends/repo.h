@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Commits that the daemon makes of a workspace, beside the user's own history.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+struct TurnCommit {
+  std::string worktree;                // host path of the workspace's plain directory
+  std::string git_directory;           // used, and made, where the worktree is no repository
+  std::string ref;                     // "refs/agentfs/turns/7"
+  std::vector<std::string> changed;    // paths below the worktree; gone ones are removed; a
+                                       // directory stands for everything below it
+  std::string message;
+  std::string author;                  // "fixer (pid 7)"
+  std::int64_t seconds = 0;            // time of the commit
+};
+
+// Threads: all; calls for one repository must not overlap. May block on the disk.
+class Repository {
+ public:
+  virtual ~Repository() = default;
+  // Records the changed paths on top of the ref's last commit (first time: on top of HEAD) and
+  // moves the ref; returns the commit id, or "" when the tree is what it was. What the user's
+  // ignore rules name, and .git itself, is left out. HEAD, index, branches and stash stay as
+  // they are.
+  virtual Result<std::string> commit(const TurnCommit& commit) = 0;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// The data trees: plain directories with every POSIX operation, addressed by node.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs {
+
+// A file, directory, link or special file of a tree: what an inode number of the mount stands for.
+// Shared by all who use it; equal files are one object as long as anybody holds it.
+class TreeNode {
+ public:
+  virtual ~TreeNode() = default;
+  virtual std::uint64_t device() const = 0;
+  virtual std::uint64_t inode() const = 0;
+  virtual mode_t type() const = 0;  // S_IFREG, S_IFDIR, …
+};
+using TreeNodeRef = std::shared_ptr<TreeNode>;
+
+struct TreeEntry {
+  TreeNodeRef node;
+  struct stat attributes {};
+};
+
+// Whose rights an operation uses: a root daemon acts with the caller's ids, another as itself.
+struct TreeCaller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;       // for the supplementary groups; 0: none
+  mode_t umask = 0;
+};
+
+struct SetAttributes {
+  enum Which : unsigned { mode = 1, uid = 2, gid = 4, size = 8, atime = 16, mtime = 32 };
+  unsigned which = 0;
+  struct stat values {};   // st_atim and st_mtim may be UTIME_NOW
+};
+
+// An open file or directory; closing is destruction.
+class TreeFile {
+ public:
+  virtual ~TreeFile() = default;
+  virtual int descriptor() const = 0;
+};
+
+// Threads: all. Errors are the disk's own errno; names are single components as the kernel sends
+// them. Everything stays below the root that was opened: links are never followed out of it.
+class TreeStore {
+ public:
+  virtual ~TreeStore() = default;
+  virtual TreeNodeRef root() = 0;
+  virtual std::string host_path(const TreeNode& node) const = 0;  // for messages and bind mounts
+
+  virtual Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) = 0;
+  virtual Result<struct stat> attributes(const TreeNode& node) = 0;
+  // `open` may be null: the handle the caller held, if any.
+  virtual Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
+                                             const SetAttributes& wanted, const TreeCaller&) = 0;
+  virtual Result<std::string> read_link(const TreeNode& node) = 0;
+  virtual Result<TreeEntry> make_node(const TreeNode& parent, const std::string& name, mode_t mode,
+                                      dev_t device, const TreeCaller&) = 0;
+  virtual Result<TreeEntry> make_directory(const TreeNode& parent, const std::string& name,
+                                           mode_t mode, const TreeCaller&) = 0;
+  virtual Result<TreeEntry> make_link(const TreeNode& parent, const std::string& name,
+                                      const std::string& target, const TreeCaller&) = 0;
+  virtual Result<TreeEntry> link(const TreeNode& node, const TreeNode& parent,
+                                 const std::string& name, const TreeCaller&) = 0;
+  virtual Status unlink(const TreeNode& parent, const std::string& name, const TreeCaller&) = 0;
+  virtual Status remove_directory(const TreeNode& parent, const std::string& name,
+                                  const TreeCaller&) = 0;
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others are EINVAL.
+  virtual Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
+                        const std::string& new_name, unsigned flags, const TreeCaller&) = 0;
+
+  struct Created {
+    TreeEntry entry;
+    std::unique_ptr<TreeFile> file;
+  };
+  virtual Result<Created> create(const TreeNode& parent, const std::string& name, int flags,
+                                 mode_t mode, const TreeCaller&) = 0;
+  virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
+                                                 const TreeCaller&) = 0;
+  virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
+  // Entries from `offset` on (0 at first, then the last one's next_offset) until `each` says
+  // false. "." and ".." are included.
+  struct DirectoryEntry {
+    std::string name;
+    std::uint64_t inode = 0;
+    mode_t type = 0;
+    off_t next_offset = 0;
+  };
+  virtual Status read_directory(const TreeFile& directory, off_t offset,
+                                const std::function<bool(const DirectoryEntry&)>& each) = 0;
+  virtual Status fsync(const TreeFile& file, bool data_only) = 0;
+  virtual Result<struct statvfs> statistics(const TreeNode& node) = 0;
+  virtual Status access(const TreeNode& node, int mask, const TreeCaller&) = 0;
+
+  // Extended attributes, as the *xattr(2) family: size 0 asks for the length.
+  virtual Status set_xattr(const TreeNode& node, const std::string& name, std::string_view value,
+                           int flags, const TreeCaller&) = 0;
+  virtual Result<std::string> get_xattr(const TreeNode& node, const std::string& name) = 0;
+  virtual Result<std::string> list_xattr(const TreeNode& node) = 0;  // names, each ended by NUL
+  virtual Status remove_xattr(const TreeNode& node, const std::string& name,
+                              const TreeCaller&) = 0;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "base/hash.h"
+
+#include <sodium.h>
+
+#include <array>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+const unsigned char* raw(std::string_view s) {
+  return reinterpret_cast<const unsigned char*>(s.data());
+}
+
+template <std::size_t N>
+std::string_view view(const std::array<unsigned char, N>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void ensure_sodium() {
+  static const int ready = ::sodium_init();
+  (void)ready;
+}
+
+}  // namespace
+
+std::string blake2b(std::string_view bytes) {
+  std::array<unsigned char, 32> digest{};
+  ::crypto_generichash(digest.data(), digest.size(), raw(bytes), bytes.size(), nullptr, 0);
+  return text::hex(view(digest));
+}
+
+std::string random_bytes(std::size_t count) {
+  ensure_sodium();
+  std::string bytes(count, '\0');
+  ::randombytes_buf(bytes.data(), bytes.size());
+  return bytes;
+}
+
+Result<SigningKey> SigningKey::ensure(const std::string& path) {
+  ensure_sodium();
+  std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret{};
+  std::array<unsigned char, crypto_sign_PUBLICKEYBYTES> open{};
+  if (file::exists(path)) {
+    const std::string stored = TRY(file::read(path));
+    const auto bytes = text::unhex(text::trim(stored));
+    if (!bytes || bytes->size() != secret.size()) {
+      return fail(EBADMSG, "{}: holds no Ed25519 key ({} bytes); {} hex digits would", path,
+                  stored.size(), secret.size() * 2);
+    }
+    std::copy(bytes->begin(), bytes->end(), secret.begin());
+    ::crypto_sign_ed25519_sk_to_pk(open.data(), secret.data());
+  } else {
+    ::crypto_sign_keypair(open.data(), secret.data());
+    TRY(file::replace(path, text::hex(view(secret)) + "\n", 0600));
+  }
+  SigningKey key;
+  key.secret_ = view(secret);
+  key.public_ = text::hex(view(open));
+  return key;
+}
+
+std::string SigningKey::sign(std::string_view message) const {
+  std::array<unsigned char, crypto_sign_BYTES> signature{};
+  ::crypto_sign_detached(signature.data(), nullptr, raw(message), message.size(), raw(secret_));
+  return text::hex(view(signature));
+}
+
+bool signature_is_good(std::string_view public_key, std::string_view message,
+                       std::string_view signature) {
+  const auto key = text::unhex(public_key);
+  const auto given = text::unhex(signature);
+  return key && given && key->size() == crypto_sign_PUBLICKEYBYTES &&
+         given->size() == crypto_sign_BYTES &&
+         ::crypto_sign_verify_detached(raw(*given), raw(message), message.size(), raw(*key)) == 0;
+}
+
+}  // namespace agentfs
