@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// The documents under /etc: plain TOML files under STATE/etc over built-in defaults, checked before
+// they are put in force.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/exec_driver.h"
+#include "backends/model_driver.h"
+#include "base/error.h"
+#include "base/mutex.h"
+#include "kernel/process.h"
+
+namespace agentfs {
+
+// Settings of /dev/local: /etc/devices/local.toml.
+struct DeviceSettings {
+  bool sandbox = true;
+  bool network = false;
+  ExecLimits limits;
+};
+
+// A kind of agent: /etc/profiles/<name>/profile.toml.
+struct ProfileSettings {
+  std::string model = "default";
+  std::vector<std::string> tools;      // names of the tools it is given; empty: all
+  Limits limits;
+  std::int64_t max_parallel_calls = 4;
+  std::int64_t context_tokens = 0;     // 0: the model's
+  std::int64_t tool_result_bytes = 16'384;
+};
+
+// /etc/agentfs.toml.
+struct KernelSettings {
+  std::int64_t reap_after_seconds = 7 * 86'400;  // dead processes are reaped then; 0: never
+  std::int64_t journal_segment_bytes = 8 << 20;
+};
+
+// One setting that a kind of document may have: the row behind the check, the man page and errors.
+struct SettingRow {
+  std::string_view document{};  // "models", "devices", "profiles", "agentfs"
+  std::string_view key{};       // "base_url"
+  std::string_view type{};      // "string", "integer", "number", "boolean", "list"
+  std::string_view standard{};  // default, as text
+  std::string_view doc{};
+};
+
+// Threads: all. Reads come from memory; save() writes the file. Paths are relative to /etc.
+class Configuration {
+ public:
+  // Reads every document; one that is invalid on disk is reported in problems(), its defaults hold.
+  static Result<std::unique_ptr<Configuration>> open(const std::string& directory);
+  ~Configuration();
+
+  // Would this text do as the document `path` ("models/x.toml")? EBADMSG with the line and reason;
+  // texts that are no settings (context.d/*.md and other plain files) always do.
+  Status check(const std::string& path, std::string_view text) const;
+  // check(), then replaced on the disk atomically, then in force.
+  Status save(const std::string& path, std::string_view text);
+  Status remove(const std::string& path);
+  Result<std::string> text(const std::string& path) const;        // as on the disk; ENOENT
+  std::vector<std::string> list(const std::string& directory) const;  // names; directories end in /
+  const std::string& directory() const;                            // host path
+  std::vector<std::string> problems() const;
+
+  std::vector<std::string> models() const;                         // names, sorted
+  Result<ModelSettings> model(const std::string& name) const;      // ENOENT with nearest names
+  // A model found at start (environment, local server, script) stands behind "default" as long as
+  // /etc/models/default.toml does not.
+  void set_found_default(ModelSettings settings);
+  std::vector<std::string> profiles() const;
+  Result<ProfileSettings> profile(const std::string& name) const;  // "default" always is
+  DeviceSettings device(const std::string& name) const;
+  KernelSettings kernel() const;
+
+ private:
+  Configuration();
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+const std::vector<SettingRow>& setting_rows();
+
+}  // namespace agentfs

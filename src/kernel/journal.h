@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The journal: what has happened, in order, hash-chained, the head signed. The state of the kernel
+// is its fold.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backends/log_store.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mutex.h"
+#include "kernel/record.h"
+
+namespace agentfs {
+
+struct JournalHead {
+  Sequence sequence;         // of the last record; 0 in an empty journal
+  std::string hash;          // of that record; 64 zeros in an empty journal
+};
+
+// Threads: all. append() returns when the record has been given to the operating system: it
+// survives the death of the process; sync() makes everything so far survive the loss of power
+// (concurrent calls share one fdatasync).
+class Journal {
+ public:
+  // Reads the log's end; EBADMSG where its last segment is damaged beyond a torn last line.
+  static Result<std::unique_ptr<Journal>> open(LogStore& log, SigningKey key, const Clock& clock);
+  ~Journal();
+
+  // Completes `record` (sequence, time) and writes it. ENOSPC and EIO: nothing was written.
+  Result<Record> append(std::string kind, Author author, json::Value data);
+  Status sync();
+
+  JournalHead head() const;
+  // "<sequence>\t<hash>\t<public key>\t<signature over 'sequence hash'>\n": /sys/journal/head.
+  std::string signed_head() const;
+  // Recomputes the whole chain from the log: "ok <sequence> <hash>\n", or a sentence naming the
+  // first record that is wrong (EBADMSG).
+  Result<std::string> verify() const;
+  // Visits every record with sequence > after, in order; stops at the visitor's first error.
+  using Visitor = std::function<Status(const Record&)>;
+  Status replay(Sequence after, const Visitor& visitor) const;
+  const LogStore& log() const;
+
+ private:
+  Journal(LogStore& log, SigningKey key, const Clock& clock);
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// The line without its newline, and back; EBADMSG for what is no record or has a wrong hash.
+std::string encode_record(const Record& record, const std::string& previous_hash,
+                          std::string& hash_out);
+Result<Record> decode_record(std::string_view line, std::string& previous_hash_out,
+                             std::string& hash_out);
+
+}  // namespace agentfs

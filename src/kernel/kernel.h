@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// The kernel: processes, the journal and its fold, models and devices, and who is who.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/blob_store.h"
+#include "backends/exec_driver.h"
+#include "backends/model_driver.h"
+#include "backends/record_store.h"
+#include "backends/repo.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "base/worker_pool.h"
+#include "kernel/caller.h"
+#include "kernel/journal.h"
+#include "kernel/namespace.h"
+#include "kernel/process.h"
+
+namespace agentfs {
+
+class Configuration;   // kernel/configuration.h: the documents under /etc
+class Metrics;         // kernel/metrics.h: counters behind /sys/kernel/metrics
+class ErrorLog;        // kernel/error_log.h: the sentences behind /proc/<pid>/errors
+class Streams;         // kernel/streams.h: live text of runs behind /proc/<pid>/stream
+
+// The agents: userland that is told what to do next. agents/ implements it.
+class Userland {
+ public:
+  virtual ~Userland() = default;
+  // The process has something to do (a message, a cont, a restart): look and act. Threads: all;
+  // returns at once.
+  virtual void wake(ProcessId pid) = 0;
+  // Stop what is under way for it: the model call and the tool calls. Threads: all; at once.
+  virtual void interrupt(ProcessId pid) = 0;
+  // The text that the next request to the model would carry, and one line a source that says what
+  // was kept or dropped and why: /proc/<pid>/context and context.why. Changes nothing.
+  virtual Result<std::string> context(const Process& process) = 0;
+  virtual Result<std::string> context_why(const Process& process) = 0;
+};
+
+// What the kernel is built of; main or a test makes these and keeps them alive longer than it.
+struct KernelParts {
+  const Clock* clock = nullptr;
+  EventLoop* loop = nullptr;
+  WorkerPool* pool = nullptr;           // driver pool, for work that may block
+  Journal* journal = nullptr;
+  RecordStore* store = nullptr;
+  BlobStore* blobs = nullptr;
+  Repository* repository = nullptr;
+  ExecDriver* exec = nullptr;
+  std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"
+  std::string state;                    // host path of the state directory
+  std::string mountpoint;               // host path of the mount: what sandboxes bind from
+  uid_t owner = 0;                      // who mounted it
+};
+
+// A command that runs in a sandbox on behalf of a process.
+struct SandboxIdentity {
+  std::uint64_t pid_namespace = 0;
+  ProcessId process;
+  std::string via;                      // "call:3", or "" for a person's own exec
+};
+
+// Threads: all may call all. Its own lock is never held while a backend, a listener or a
+// completion runs. Errors: ENOENT no such process, ESRCH it is dead or reaped, as the contract
+// says; ENOSPC and EIO when the journal cannot be written: then nothing has changed.
+class Kernel {
+ public:
+  // Loads the store, replays what the journal has beyond it, makes the owner's init process.
+  static Result<std::unique_ptr<Kernel>> start(KernelParts parts);
+  ~Kernel();  // as stop()
+  // Folds what is left into the store and syncs. Nothing may call the kernel afterwards.
+  void stop();
+
+  void set_userland(Userland* userland);
+  void set_namespace(Namespace* paths);
+  // Processes that were at work when the daemon died: marks what was in flight, wakes the agents.
+  void resume();
+
+  // --- processes
+  ProcessRef find_process(ProcessId pid) const;             // null when unknown or reaped
+  Result<ProcessRef> get_process(ProcessId pid) const;      // ENOENT; dead ones are found
+  std::vector<ProcessId> processes() const;                 // ascending
+  ProcessRef init_process(uid_t uid) const;                 // null when it has none yet
+  // The full result of a call: the text itself or its blob.
+  Result<std::string> call_result(const Call& call) const;
+
+  // --- the journal
+  // The only way to change durable state: appends the record by this caller, folds it into the
+  // state, tells the listeners. Kinds and their data: kernel/fold.cpp. EBUSY when the fold refuses
+  // it (a transition that the table does not have): then nothing was written.
+  Result<Record> commit(const Caller& caller, std::string kind, json::Value data);
+  Journal& journal() const;
+  Status sync();                                            // for fsync: survives power loss
+  // Journal lines about one process, oldest first (the last 10,000): its events.jsonl.
+  std::string events(ProcessId pid) const;
+
+  // --- callers
+  Caller identify(const HostCaller& host);                  // makes no process: 0 when unknown
+  // The same for one who is about to change something: makes the person's init process if needed.
+  Result<Caller> ensure_caller(const HostCaller& host);
+  Caller agent(ProcessId pid, std::string via = {});        // the agent's own hand
+  Author author(const Caller& caller) const;
+  void add_sandbox(const SandboxIdentity& identity);
+  void remove_sandbox(std::uint64_t pid_namespace);
+  // Names that a person's own uid stands for: "root", "user1000".
+  std::string user_name(uid_t uid) const;
+
+  // --- waiting
+  // Completes when the process has no run under way and no message queued (at once if so now):
+  // the last answer; for a dead process its exit reason. Cancelled by the completion's cancel().
+  void await_run_end(ProcessId pid, Completion<std::string> done);
+  // Called after each committed record, on the committing thread, with no lock held.
+  using Listener = std::function<void(const Record& record, ProcessId subject)>;
+  std::uint64_t subscribe(Listener listener);
+  void unsubscribe(std::uint64_t subscription);
+
+  // --- models
+  // Asks the model by name, its fallbacks in turn; charges nobody. ENOENT with the nearest names.
+  void ask_model(const std::string& name, ChatRequest request, ModelDriver::Progress progress,
+                 Completion<ChatReply> done);
+
+  // --- data trees
+  // A change that was made under a tree: the journal row, and the path for the turn commit.
+  // operation: "create" "write" "remove" "rename" "mkdir" "link" "symlink" "mknod" "attributes"
+  // "xattr" "open". `path` and `other` are paths of the mount.
+  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
+                       std::uint64_t bytes = 0, const std::string& other = {});
+  // Commits what has changed in the process's workspace since its last turn commit; the commit id,
+  // or "" when there is nothing. Blocks on the disk.
+  Result<std::string> commit_turn(ProcessId pid, std::uint64_t turn);
+  std::vector<std::string> workspaces() const;              // sorted
+  // Host path of the plain directory behind a path of the data trees; ENOENT for others.
+  Result<std::string> host_path(const std::string& path) const;
+
+  // --- parts
+  const Clock& clock() const;
+  EventLoop& loop() const;
+  WorkerPool& pool() const;
+  BlobStore& blobs() const;
+  ExecDriver& exec() const;
+  Namespace& paths() const;
+  Userland& userland() const;
+  Configuration& configuration() const;
+  Metrics& metrics() const;
+  ErrorLog& errors() const;
+  Streams& streams() const;
+  const KernelParts& parts() const;
+
+ private:
+  struct State;
+  explicit Kernel(KernelParts parts);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace agentfs

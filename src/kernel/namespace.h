@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Paths of the mount, as an agent process reaches them without going through the host's kernel.
+// fs/vfs implements it; main hands it to the kernel.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/completion.h"
+#include "base/error.h"
+#include "kernel/caller.h"
+
+namespace agentfs {
+
+struct NamespaceEntry {
+  std::string name;
+  mode_t type = 0;            // S_IFREG, S_IFDIR, S_IFLNK, …
+  std::uint64_t size = 0;
+};
+
+// Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are
+// followed within it. Every change is made with the caller's lineage, as if written through the
+// mount, and the host's caches of the mount are told before the call returns. Errors: as the same
+// operation on the mount.
+class Namespace {
+ public:
+  virtual ~Namespace() = default;
+  virtual Result<struct stat> attributes(const Caller&, const std::string& path) = 0;
+  // At most `limit` bytes from `offset`; limit 0: all of it (at most 64 MiB, else EMSGSIZE).
+  virtual Result<std::string> read(const Caller&, const std::string& path, std::uint64_t offset,
+                                   std::uint64_t limit) = 0;
+  // Data and document files only: replaces the whole text, by temporary file and rename for data.
+  // Makes the file where there is none, and missing directories below a data tree.
+  virtual Status write(const Caller&, const std::string& path, std::string_view text) = 0;
+  virtual Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) = 0;
+  // A file, a link, or a directory with all in it (data trees only).
+  virtual Status remove(const Caller&, const std::string& path) = 0;
+  // Writes one command line to a control, reply, setting or message file and gives what reading
+  // the same descriptor would.
+  virtual void command(const Caller&, const std::string& path, std::string line,
+                       Completion<std::string> reply) = 0;
+};
+
+}  // namespace agentfs
