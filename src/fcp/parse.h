@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Words to typed arguments. The sentence for a word that does not fit is written here, once.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/text.h"
+#include "fcp/words.h"
+
+namespace agentfs::fcp {
+
+// The rest of the line, as it was written: for TEXT arguments. Never empty.
+struct Rest {
+  std::string text;
+};
+
+struct Duration {
+  std::int64_t nanoseconds = 0;
+};
+
+// A whole number within [Low, High].
+template <std::int64_t Low, std::int64_t High>
+struct Ranged {
+  std::int64_t value = 0;
+};
+
+// What an error calls the argument: the verb's syntax.
+struct Argument {
+  std::string_view syntax;
+  std::string_view word;
+};
+
+template <class T>
+struct Parser;
+
+template <>
+struct Parser<std::string> {
+  static Result<std::string> parse(const Argument& a) {
+    if (a.word.empty()) return fail(EINVAL, "{}: an argument is empty", a.syntax);
+    return std::string(a.word);
+  }
+};
+
+template <std::integral T>
+struct Parser<T> {
+  static Result<T> parse(const Argument& a) {
+    if (const auto value = text::number<T>(a.word)) return *value;
+    return fail(EINVAL, "{}: {} is no whole number from {} to {}", a.syntax, text::shown(a.word),
+                std::numeric_limits<T>::min(), std::numeric_limits<T>::max());
+  }
+};
+
+template <std::int64_t Low, std::int64_t High>
+struct Parser<Ranged<Low, High>> {
+  static Result<Ranged<Low, High>> parse(const Argument& a) {
+    const auto value = text::number<std::int64_t>(a.word);
+    if (value && *value >= Low && *value <= High) return Ranged<Low, High>{*value};
+    return fail(EINVAL, "{}: {} is no whole number from {} to {}", a.syntax, text::shown(a.word),
+                Low, High);
+  }
+};
+
+template <>
+struct Parser<Duration> {
+  static Result<Duration> parse(const Argument& a) {
+    if (const auto value = text::duration(a.word)) return Duration{*value};
+    return fail(EINVAL, "{}: {} is no duration; 90s, 10m, 2h or 1d would do", a.syntax,
+                text::shown(a.word));
+  }
+};
+
+template <>
+struct Parser<ProcessId> {
+  static Result<ProcessId> parse(const Argument& a) {
+    if (const auto value = text::number<std::uint64_t>(a.word); value && *value > 0) {
+      return ProcessId{*value};
+    }
+    return fail(EINVAL, "{}: {} is no process id; a number of /proc would do", a.syntax,
+                text::shown(a.word));
+  }
+};
+
+template <class T>
+constexpr bool is_optional = false;
+template <class T>
+constexpr bool is_optional<std::optional<T>> = true;
+
+}  // namespace agentfs::fcp

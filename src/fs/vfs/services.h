@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// What vfs needs of the kernel, so that it can be tested without one. main implements it over
+// Kernel, tests over a few maps.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "kernel/caller.h"
+
+namespace agentfs::vfs {
+
+// A change the host's kernel must forget what it cached of. Sent from the event thread.
+class Invalidator {
+ public:
+  virtual ~Invalidator() = default;
+  virtual void inode(std::uint64_t node_id) = 0;                              // data and attributes
+  virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;   // a name
+};
+
+// Threads: all. None blocks.
+class Services {
+ public:
+  virtual ~Services() = default;
+  virtual Caller identify(const HostCaller& host) = 0;
+  virtual Result<Caller> ensure_caller(const HostCaller& host) = 0;
+  // The sentence becomes the newest line of the caller's errors.
+  virtual void note_error(const Caller& caller, std::string_view path, const Error& error) = 0;
+  // Journal rows: a change under a data tree, a write to a control file.
+  virtual Status record_change(const Caller& caller, std::string_view operation,
+                               const std::string& path, std::uint64_t bytes,
+                               const std::string& other) = 0;
+  virtual Status record_control(const Caller& caller, const std::string& path,
+                                std::string_view text) = 0;
+  virtual Status sync() = 0;                         // fsync: what was acknowledged survives power loss
+  virtual void count(std::string_view operation) = 0;
+  virtual const Clock& clock() = 0;
+  virtual EventLoop& loop() = 0;
+};
+
+}  // namespace agentfs::vfs
