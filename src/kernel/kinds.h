@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// The kinds of record that there are. The state of the kernel is the fold of these
+// (kernel/fold.h); a kind that is not here is refused.
+//
+// Data members, `pid` is the process that a record is about; [x] may be left out. What the kernel
+// fills in under its lock (pid of a spawn, number of a call) is in the Record that commit() gives
+// back. ESRCH: the process is dead or reaped. EBUSY: its state forbids it now.
+#pragma once
+
+#include <string_view>
+
+namespace agentfs::kind {
+
+// --- processes
+// [pid] parent name user uid [init] profile model workspace cwd priority deadline limits [task]
+// [from]. pid and an empty name are filled in. A task is queued as the first message.
+inline constexpr std::string_view kProcessSpawn = "process.spawn";
+// pid state: "stopped" (holds the next step back), "draining" (ends with the turn under way),
+// "waiting-approval", or "running" (goes on: the state that run and queue give).
+inline constexpr std::string_view kProcessState = "process.state";
+inline constexpr std::string_view kProcessSet = "process.set";          // pid key value
+inline constexpr std::string_view kProcessContext = "process.context";  // pid name text
+// pid reason [text]. Ends the run under way with the reason as its outcome.
+inline constexpr std::string_view kProcessExit = "process.exit";
+inline constexpr std::string_view kProcessReset = "process.reset";  // pid; only when idle
+inline constexpr std::string_view kProcessReap = "process.reap";    // pid; only when dead
+
+// --- the conversation
+// pid text from: a user message behind the others; an idle process becomes queued.
+inline constexpr std::string_view kMessageQueue = "message.queue";
+// pid: within a run, takes all queued messages up into the conversation. (run.begin does, too.)
+inline constexpr std::string_view kMessageTake = "message.take";
+// pid role text [calls: [{id name arguments}]] [call_id] [from]: what model.end and call.end do not add
+// themselves.
+inline constexpr std::string_view kMessageAdd = "message.add";
+
+// --- runs. A run is under way from run.begin to run.end, run.redirect or process.exit.
+// pid: takes the queued messages up; the state becomes running. EBUSY where nothing is queued.
+inline constexpr std::string_view kRunBegin = "run.begin";
+// pid outcome text. Calls that have not ended become cancelled, each with a tool message. The
+// state becomes idle, or queued where messages wait; a draining process becomes dead (reason
+// "terminated").
+inline constexpr std::string_view kRunEnd = "run.end";
+// pid text from: ends the run under way with outcome "redirected" and queues the text before
+// all others.
+inline constexpr std::string_view kRunRedirect = "run.redirect";
+
+// --- the model. model.begin: pid [model]; state waiting-model, run.model_call_open. EBUSY while
+// stopped or draining; EDQUOT, and the process is ended, where a budget is spent.
+inline constexpr std::string_view kModelBegin = "model.begin";
+// pid [failed] [tokens_in] [tokens_out] [tokens_cached] [micro_usd] [retries] [model] [text]
+// [calls: [{id name arguments}]]. Charges usage, counts a turn (unless failed); with text or calls
+// appends the assistant message; each call becomes an entry of the ledger, pending, numbered in
+// order ("first_call" is filled in where there are calls). State running.
+inline constexpr std::string_view kModelEnd = "model.end";
+// pid and the usage members of model.end: use of a model outside the agent's own runs.
+inline constexpr std::string_view kModelCharge = "model.charge";
+
+// --- tool calls. call.begin: pid and `call`, the number of a pending entry, which becomes running;
+// or pid id tool arguments, which makes a new entry (`call` is filled in). State waiting-tool.
+inline constexpr std::string_view kCallBegin = "call.begin";
+// pid call state ("done" "failed" "interrupted" "cancelled") result [result_blob] [result_size].
+// Appends the tool message that tells the model `result`. The last one to end: state running.
+inline constexpr std::string_view kCallEnd = "call.end";
+// pid workspace turn commit ref paths reached: everything changed up to `reached` is committed.
+inline constexpr std::string_view kTurnCommit = "turn.commit";
+
+// --- what else is told: the author's process is the subject
+// tree.<operation>: path [other] [bytes]. Operations: Kernel::record_change.
+inline constexpr std::string_view kTreePrefix = "tree.";
+inline constexpr std::string_view kDocumentSave = "document.save";      // path bytes hash
+inline constexpr std::string_view kDocumentRemove = "document.remove";  // path
+inline constexpr std::string_view kControlWrite = "control.write";      // path bytes [text]
+inline constexpr std::string_view kExecBegin = "exec.begin";            // command cwd device
+inline constexpr std::string_view kExecEnd = "exec.end";  // command exit signal ended_by elapsed_ms
+
+}  // namespace agentfs::kind
