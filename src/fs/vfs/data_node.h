@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Files and directories of a data tree as nodes: every POSIX operation, each change with a journal
+// row and its author.
+#pragma once
+
+#include <functional>
+
+#include "fs/vfs/node.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::vfs {
+
+// The root of a data tree at a path of the mount ("/workspaces"). Nodes of one store that stand
+// for one file are one object.
+NodeRef make_data_root(Services& services, TreeStore& store, std::string path);
+
+// Walks below a data root without the host's kernel, for agents: the node of a relative path
+// ("site/src/main.c"), symlinks inside the tree followed, ENOENT, ELOOP, ENOTDIR as the disk says.
+Result<NodeRef> walk_data(Request& request, const NodeRef& root, const std::string& relative);
+
+}  // namespace agentfs::vfs
