@@ -28,7 +28,8 @@ enum class Kind {
   follow,      // unlisted; a read parks until something comes; ends when the source does
   link,        // symbolic link
   directory,   // a directory of rows of the same object
-  collection,  // a directory of objects
+  collection,  // objects, each a directory, standing directly in this directory beside its other
+               // rows: row "<pid>" of /proc's table makes /proc/1, /proc/2, …
   documents,   // a directory of checked documents, may have directories below
   data,        // the root of a data tree
 };
@@ -43,7 +44,7 @@ struct VerbInfo {
 class DirectoryType;
 
 struct RowInfo {
-  std::string_view name{};       // for a collection's objects: "<pid>", in the child's type
+  std::string_view name{};       // of a collection: its placeholder, "<pid>"; never a real name
   std::string_view doc{};
   mode_t mode = 0;               // permission bits
   Kind kind = Kind::value;
