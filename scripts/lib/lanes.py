@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""The lanes of scripts/test: what each builds and runs, and one honest sum in the end."""
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import catch_summary
+import checks
+import programs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
+CORES = len(os.sched_getaffinity(0))
+CATCH = ("unit", "contract", "wire", "issues")
+FAST = ("check", *CATCH, "mount")
+SLOW = ("asan", "tsan")
+LANES = (*FAST, *SLOW, "fuzz", "tidy", "mount-asan")
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+SLOWER = 3  # times that a program may take longer with a sanitizer
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    output: str = ""        # shown when it failed
+    notes: tuple = ()       # shown in any case
+
+
+@dataclasses.dataclass
+class Program:
+    name: str
+    kind: str               # unit, contract, wire, issues or fuzz
+    command: list
+    timeout: float
+
+
+def tell(outcome):
+    word = "FAILED " if outcome.failed else "ok     "
+    counts = f"{outcome.passed}" + (f", {outcome.skipped} skipped" if outcome.skipped else "")
+    counts += f", {outcome.failed} failed" if outcome.failed else ""
+    print(f"  {word} {outcome.name}  ({counts})  {outcome.seconds:.1f} s")
+    for note in outcome.notes:
+        print(f"          {note}")
+    if outcome.failed and outcome.output:
+        print("\n".join("    | " + line for line in outcome.output.rstrip().splitlines()))
+    sys.stdout.flush()
+    return outcome
+
+
+def build(preset, targets=(), options=()):
+    """Configures and builds one preset; an Outcome when that fails, else None."""
+    directory = BUILD / preset
+    began = time.monotonic()
+    configure = ["cmake", "--preset", preset, "-B", str(directory), *options]
+    cache = directory / "CMakeCache.txt"
+    if cache.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n" not in cache.read_text():
+        configure.insert(1, "--fresh")
+    make = ["cmake", "--build", str(directory), "-j", str(CORES)]
+    make += ["--target", *targets] if targets else ["--", "-k", "0"]
+    for command in (configure, make):
+        made = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+        if made.returncode != 0:
+            seconds = time.monotonic() - began
+            return Outcome(f"{preset} build", failed=1, seconds=seconds,
+                           output="\n".join(failed_steps(made.stdout)))
+    print(f"  built   {preset}  {time.monotonic() - began:.1f} s", flush=True)
+    return None
+
+
+def failed_steps(output):
+    """What ninja says of the steps that failed; without one, the end of the output."""
+    lines = output.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("FAILED: ")]
+    kept = []
+    for start in starts[:6]:
+        end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("[")), len(lines))
+        kept += [lines[start]] + lines[start + 2:min(end, start + 40)]
+    return kept or lines[-60:]
+
+
+def programs_of(preset):
+    """The test programs that CMake registered, with their kind and time limit."""
+    listed = subprocess.run(["ctest", "--test-dir", str(BUILD / preset), "--show-only=json-v1"],
+                            capture_output=True, text=True, check=True)
+    found = []
+    for test in json.loads(listed.stdout)["tests"]:
+        values = {entry["name"]: entry["value"] for entry in test.get("properties", [])}
+        kind = "issues" if test["name"] == "issues" else values["LABELS"][0]
+        found.append(Program(test["name"], kind, test["command"], float(values["TIMEOUT"])))
+    return found
+
+
+def run_program(program, slower=1):
+    ended = programs.run(program.command, program.timeout * slower, cwd=ROOT,
+                         env=os.environ | SANITIZERS)
+    if program.kind == "fuzz":
+        counts = (1, 0, 0) if ended.code == 0 and not ended.hung else (0, 1, 0)
+    else:
+        counts = catch_summary.count(ended.output, ended.code or ended.hung)
+    output = ended.output
+    if counts[1]:
+        lines = output.splitlines()
+        output = "\n".join(lines if len(lines) < 500 else lines[:100] + ["[…]"] + lines[-400:])
+        output += f"\n{program.name}: {ended.how()}"
+    return Outcome(program.name, *counts, ended.seconds, output,
+                   tuple(catch_summary.skip_lines(ended.output)))
+
+
+def run_programs(preset, kinds, names=(), prefix=""):
+    """Runs the programs of these kinds, a few at a time. A kind without programs has failed."""
+    every = programs_of(preset)
+    chosen = [p for p in every if p.kind in kinds or p.name in names]
+    outcomes = [tell(Outcome(f"{prefix}{kind}", failed=1, output="no test program of this kind"))
+                for kind in kinds if not any(p.kind == kind for p in every)]
+    with concurrent.futures.ThreadPoolExecutor(max(1, min(CORES, 4))) as pool:
+        running = [pool.submit(run_program, p, SLOWER if prefix else 1) for p in chosen]
+        for future in concurrent.futures.as_completed(running):
+            outcome = future.result()
+            outcome.name = prefix + outcome.name
+            outcomes.append(tell(outcome))
+    return outcomes
+
+
+def run_mounts(preset, names=()):
+    report = BUILD / preset / "mount-tests.tsv"
+    report.unlink(missing_ok=True)
+    began = time.monotonic()
+    command = [sys.executable, "-B", ROOT / "scripts/run-mount-tests", "--report", report]
+    command += ["--timeout", "900"] if preset != "release" else []
+    code = subprocess.run([*command, BUILD / preset, *names], stdin=subprocess.DEVNULL,
+                          env=os.environ | SANITIZERS, check=False).returncode
+    results = [line.split("\t")[1] for line in report.read_text().splitlines()] \
+        if report.exists() else []
+    counts = [results.count(word) for word in ("passed", "failed", "skipped")]
+    if not results or (code != 0 and not counts[1]):
+        counts[1] += 1
+    reason = "" if results else f"no mount script was run (exit {code})"
+    return [tell(Outcome("mount scripts", *counts, time.monotonic() - began, reason))]
+
+
+def run_checks():
+    return [tell(Outcome(name, *checks.run(name))) for name in checks.STEPS]
+
+
+def lane_release(wanted):
+    """The fast lane, or those parts of it that are wanted; names are programs or scripts."""
+    outcomes = []
+    kinds = [kind for kind in CATCH if kind in wanted]
+    names = [name for name in wanted if name not in LANES]
+    scripts = [name for name in names if name.endswith((".sh", ".py"))]
+    names = [name for name in names if name not in scripts]
+    failure = build("release", options=["-DAGENTFS_TESTS=ON"])
+    if failure:
+        outcomes.append(tell(failure))
+    if "check" in wanted:
+        outcomes += run_checks()
+    if failure:
+        return outcomes
+    if kinds or names:
+        outcomes += run_programs("release", kinds, names)
+    if "mount" in wanted or scripts:
+        outcomes += run_mounts("release", scripts)
+    return outcomes
+
+
+def lane_sanitized(preset, kinds):
+    failure = build(preset)
+    if failure:
+        return [tell(failure)]
+    return run_programs(preset, kinds, prefix=f"{preset}/")
+
+
+def run_lane(lane):
+    if lane == "asan":
+        return lane_sanitized("asan", (*CATCH, "fuzz"))
+    if lane == "tsan":
+        return lane_sanitized("tsan", CATCH)
+    if lane == "fuzz":
+        return lane_sanitized("asan", ("fuzz",))
+    if lane == "tidy":
+        return [tell(Outcome("clang-tidy", *checks.run("tidy")))]
+    failure = build("asan")
+    return [tell(failure)] if failure else run_mounts("asan")
+
+
+def expand(arguments):
+    """Lane names in the order in which they run, and the other words."""
+    words = arguments or ["fast", "slow"]
+    wanted = [lane for word in words
+              for lane in {"fast": FAST, "slow": SLOW}.get(word, (word,))]
+    others = [word for word in wanted if word not in LANES]
+    return [lane for lane in LANES if lane in wanted], others
+
+
+def unknown_names(names):
+    """The names that are neither a mount script nor a test program by CMake's rule."""
+    tests = ROOT / "tests"
+    known = {"unit_" + room.name for room in (tests / "unit").iterdir() if room.is_dir()}
+    known |= {script.name for script in (tests / "mount").iterdir()}
+    return [name for name in names if name not in known], sorted(known)
+
+
+def main():
+    lanes, names = expand(sys.argv[1:])
+    unknown, known = unknown_names(names)
+    if unknown:
+        sys.exit(f"scripts/test: unknown name ({', '.join(unknown)}); fast, slow, "
+                 f"{', '.join(LANES)} and {', '.join(known)} are")
+    outcomes = []
+    if "tidy" in lanes:
+        outcomes += run_lane("tidy")
+    release = [lane for lane in lanes if lane in FAST] + names
+    if release:
+        print("release:", flush=True)
+        outcomes += lane_release(release)
+    for lane in lanes:
+        if lane not in FAST and lane != "tidy":
+            print(f"{lane}:", flush=True)
+            outcomes += run_lane(lane)
+    sums = [sum(getattr(o, word) for o in outcomes) for word in ("passed", "failed", "skipped")]
+    failed = [o.name for o in outcomes if o.failed]
+    if failed:
+        print("failed: " + ", ".join(failed))
+    print("{} passed, {} failed, {} skipped".format(*sums))
+    return bool(sums[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
