@@ -75,8 +75,10 @@ class Directory final : public DirectoryType {
   const DocumentOperations* documents(std::size_t row) const override {
     return files_[row].documents;
   }
-  Status writable(std::size_t, const ObjectRef& object, const Caller& caller) const override {
-    return writable_ == nullptr ? ok() : writable_(as(object), caller);
+  // Verbs decide for themselves: a dead process can still be reaped.
+  Status writable(std::size_t row, const ObjectRef& object, const Caller& caller) const override {
+    const bool decided = writable_ == nullptr || infos_[row].kind == Kind::control;
+    return decided ? ok() : writable_(as(object), caller);
   }
 
  private:

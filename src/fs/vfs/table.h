@@ -65,10 +65,15 @@ struct DocumentEntry {
   std::string name;
   bool is_directory = false;
 };
+// What is null cannot be done: without save() the files are read-only (EACCES), without remove()
+// they stay (EPERM).
 struct DocumentOperations {
   Result<std::vector<DocumentEntry>> (*list)(const void* object, const Caller&,
                                              const std::string& path) = nullptr;
   Result<std::string> (*text)(const void* object, const Caller&, const std::string& path) = nullptr;
+  // Instead of text(), for files that are large: segments of the journal.
+  Result<ContentRef> (*content)(const void* object, const Caller&,
+                                const std::string& path) = nullptr;
   Status (*check)(const void* object, const Caller&, const std::string& path,
                   std::string_view text) = nullptr;
   Status (*save)(const void* object, const Caller&, const std::string& path,
