@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/caller_scope.h"
+
+#include <sched.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+// Of a process or thread that may have ended: then none.
+std::vector<gid_t> groups_of(pid_t pid) {
+  std::vector<gid_t> groups;
+  if (pid <= 0) return groups;
+  const auto status = file::read(fmt::format("/proc/{}/status", pid));
+  if (!status) return groups;
+  for (const std::string_view line : text::lines(*status)) {
+    if (!line.starts_with("Groups:")) continue;
+    for (const std::string_view word : text::words(line.substr(7))) {
+      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
+    }
+    break;
+  }
+  return groups;
+}
+
+bool thread_has_own_umask() {
+  thread_local const bool own = ::unshare(CLONE_FS) == 0;
+  if (!own) {
+    static const mode_t cleared = ::umask(0);
+    (void)cleared;
+  }
+  return own;
+}
+
+// setfsuid() and setfsgid() tell no errors; an invalid id changes nothing and asks.
+constexpr uid_t kAsk = static_cast<uid_t>(-1);
+
+bool set_fsuid(uid_t uid) {
+  ::setfsuid(uid);
+  return static_cast<uid_t>(::setfsuid(kAsk)) == uid;
+}
+
+bool set_fsgid(gid_t gid) {
+  ::setfsgid(gid);
+  return static_cast<gid_t>(::setfsgid(kAsk)) == gid;
+}
+
+}  // namespace
+
+DaemonIdentity DaemonIdentity::current() {
+  DaemonIdentity identity;
+  identity.root = ::geteuid() == 0;
+  const int count = ::getgroups(0, nullptr);
+  if (count > 0) {
+    identity.groups.resize(static_cast<std::size_t>(count));
+    identity.groups.resize(
+        static_cast<std::size_t>(std::max(0, ::getgroups(count, identity.groups.data()))));
+  }
+  return identity;
+}
+
+CallerScope::CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups)
+    : daemon_(daemon), changes_(daemon.root && (caller.uid != 0 || caller.gid != 0)) {
+  if (!changes_) return;
+  // The groups come first: the ids decide with which capabilities the rest is done.
+  if (caller.uid != 0) {
+    const auto wanted = groups == Groups::all ? groups_of(caller.pid) : std::vector<gid_t>{};
+    if (wanted != daemon_.groups) set_groups(wanted);
+  }
+  taken_ = taken_ && set_fsgid(caller.gid) && set_fsuid(caller.uid);
+}
+
+CallerScope::~CallerScope() {
+  if (!changes_) return;
+  ::setfsuid(::geteuid());
+  ::setfsgid(::getegid());
+  if (groups_changed_) set_groups(daemon_.groups);
+}
+
+// The C library's setgroups() changes all threads; the system call only this one.
+void CallerScope::set_groups(const std::vector<gid_t>& groups) {
+  taken_ = ::syscall(SYS_setgroups, groups.size(), groups.data()) == 0;
+  groups_changed_ = true;
+}
+
+UmaskScope::UmaskScope(mode_t umask) : own_(thread_has_own_umask()), umask_(umask & 0777) {
+  if (own_) previous_ = ::umask(umask_);
+}
+
+UmaskScope::~UmaskScope() {
+  if (own_) ::umask(previous_);
+}
+
+int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
+              const std::function<long()>& call, CallerScope::Groups first) {
+  const auto attempt = [&](CallerScope::Groups groups) {
+    const CallerScope scope(daemon, caller, groups);
+    if (!scope.taken()) return EPERM;
+    return call() < 0 ? errno : 0;
+  };
+  const int code = attempt(first);
+  const bool refused = code == EACCES || code == EPERM;
+  if (!refused || first == CallerScope::Groups::all) return code;
+  if (!daemon.root || caller.uid == 0 || caller.pid == 0) return code;
+  return attempt(CallerScope::Groups::all);
+}
+
+}  // namespace agentfs::trees

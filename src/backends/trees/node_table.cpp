@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/node_table.h"
+
+#include <unistd.h>
+
+#include <cstring>
+
+namespace agentfs::trees {
+namespace {
+
+// The kernel's file_handle with room for the longest.
+struct HandleBuffer {
+  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
+  file_handle* get() { return reinterpret_cast<file_handle*>(bytes); }
+};
+
+// No bytes where the disk has no handles.
+FileHandle handle_of(int fd, int& mount) {
+  HandleBuffer buffer;
+  buffer.get()->handle_bytes = MAX_HANDLE_SZ;
+  if (::name_to_handle_at(fd, "", buffer.get(), &mount, AT_EMPTY_PATH) != 0) return {};
+  const file_handle& handle = *buffer.get();
+  return {handle.handle_type,
+          std::string(reinterpret_cast<const char*>(handle.f_handle), handle.handle_bytes)};
+}
+
+}  // namespace
+
+DiskNode::~DiskNode() { table_->forget(*this); }
+
+std::size_t NodeTable::Hash::operator()(const Identity& identity) const {
+  // Inode numbers come in runs; the multiplication (2^64 by the golden ratio) spreads them.
+  return static_cast<std::size_t>((identity.inode ^ (identity.device << 40)) *
+                                  0x9E3779B97F4A7C15ull);
+}
+
+Result<std::shared_ptr<NodeTable>> NodeTable::open(const std::string& directory,
+                                                   const TreeOptions& options) {
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno(directory);
+  auto table = std::make_shared<NodeTable>(std::move(fd), options.descriptors);
+  if (options.file_handles) table->probe_file_handles();
+  return table;
+}
+
+void NodeTable::probe_file_handles() {
+  const FileHandle handle = handle_of(directory_.get(), mount_);
+  handles_ = !handle.bytes.empty() && open_handle(handle);
+}
+
+UniqueFd NodeTable::open_handle(const FileHandle& handle) {
+  HandleBuffer buffer;
+  buffer.get()->handle_type = handle.type;
+  buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
+  std::memcpy(buffer.get()->f_handle, handle.bytes.data(), handle.bytes.size());
+  return open_with_relief([&] {
+    return ::open_by_handle_at(directory_.get(), buffer.get(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  });
+}
+
+Identity NodeTable::identify(int fd, const struct stat& attributes) const {
+  Identity identity{attributes.st_dev, attributes.st_ino, {}};
+  if (!handles_) return identity;
+  int mount = 0;
+  FileHandle handle = handle_of(fd, mount);
+  // A handle is opened through the root's mount: what lies on another one keeps a descriptor.
+  if (mount == mount_) identity.handle = std::move(handle);
+  return identity;
+}
+
+Result<TreeEntry> NodeTable::root() {
+  UniqueFd fd(::open(fmt::format("/proc/self/fd/{}", directory_.get()).c_str(),
+                     O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno("/proc/self/fd");
+  return entry(std::move(fd));
+}
+
+Result<TreeEntry> NodeTable::entry(UniqueFd path) {
+  struct stat attributes{};
+  if (::fstat(path.get(), &attributes) != 0) return fail_errno("fstat");
+  return entry(attributes, path.get(), [&] { return std::move(path); });
+}
+
+Result<TreeEntry> NodeTable::entry_of_open(int fd) {
+  struct stat attributes{};
+  if (::fstat(fd, &attributes) != 0) return fail_errno("fstat");
+  const std::string path = fmt::format("/proc/self/fd/{}", fd);
+  return entry(attributes, fd, [&] {
+    return open_with_relief([&] { return ::open(path.c_str(), O_PATH | O_CLOEXEC); });
+  });
+}
+
+Result<TreeEntry> NodeTable::entry(const struct stat& attributes, int fd,
+                                   const std::function<UniqueFd()>& path_descriptor) {
+  const Identity identity = identify(fd, attributes);
+  auto node = intern(identity, attributes.st_mode & S_IFMT);
+  Borrowed descriptor;
+  if (UniqueFd path = path_descriptor()) {
+    descriptor = Borrowed(std::move(path));
+  } else if (identity.handle.bytes.empty()) {
+    return fail_errno("a descriptor for the node");
+  }
+  if (identity.handle.bytes.empty()) {
+    hold(*node, std::move(descriptor));
+  } else if (descriptor) {
+    keep_recent(*node, std::move(descriptor));
+  }
+  return TreeEntry{std::move(node), attributes};
+}
+
+std::shared_ptr<DiskNode> NodeTable::intern(const Identity& identity, mode_t type) {
+  const Lock lock(mutex_);
+  const auto known = nodes_.find(identity);
+  if (known != nodes_.end()) {
+    // A node whose last holder is leaving waits for the mutex in forget(): it cannot be had again.
+    if (auto node = (*known)->weak_from_this().lock()) {
+      return std::const_pointer_cast<DiskNode>(node);
+    }
+    nodes_.erase(known);
+  }
+  auto node = std::make_shared<DiskNode>(shared_from_this(), identity, type);
+  nodes_.insert(node.get());
+  return node;
+}
+
+bool NodeTable::owns(const TreeNode& node) const {
+  return static_cast<const DiskNode&>(node).table_.get() == this;
+}
+
+Result<Borrowed> NodeTable::borrow(const TreeNode& any_node) {
+  const auto& node = static_cast<const DiskNode&>(any_node);
+  if (!owns(node)) return fail(EXDEV, "inode {}: a file of another tree", node.inode());
+  {
+    const Lock lock(mutex_);
+    if (node.held_) return node.held_;
+    if (node.cached_) {
+      recent_.splice(recent_.begin(), recent_, node.slot_);
+      return node.slot_->descriptor;
+    }
+  }
+  // Only a node whose entry() has failed half-way has neither a handle nor a descriptor.
+  if (node.identity_.handle.bytes.empty()) return fail_errno(ESTALE, "a node without descriptor");
+  UniqueFd fd = open_handle(node.identity_.handle);
+  if (!fd) return fail_errno(fmt::format("inode {}", node.inode()));
+  return keep_recent(node, Borrowed(std::move(fd)));
+}
+
+Borrowed NodeTable::keep_recent(const DiskNode& node, Borrowed descriptor) {
+  Slots dropped;  // closed after the lock
+  const Lock lock(mutex_);
+  if (node.held_) return node.held_;
+  if (node.cached_) {
+    recent_.splice(recent_.begin(), recent_, node.slot_);
+    return node.slot_->descriptor;
+  }
+  recent_.push_front({&node, descriptor});
+  node.slot_ = recent_.begin();
+  node.cached_ = true;
+  if (recent_.size() > limit_) {
+    recent_.back().node->cached_ = false;
+    dropped.splice(dropped.end(), recent_, std::prev(recent_.end()));
+  }
+  return descriptor;
+}
+
+Borrowed NodeTable::hold(const DiskNode& node, Borrowed descriptor) {
+  Slots dropped;
+  const Lock lock(mutex_);
+  if (node.held_) return node.held_;
+  node.held_ = std::move(descriptor);
+  if (node.cached_) dropped.splice(dropped.end(), recent_, node.slot_);
+  node.cached_ = false;
+  return node.held_;
+}
+
+void NodeTable::keep_removed(UniqueFd path) {
+  struct stat attributes{};
+  if (!handles_ || !path || ::fstat(path.get(), &attributes) != 0) return;
+  // Some disks count a removed directory as one link.
+  if (attributes.st_nlink != 0 && !S_ISDIR(attributes.st_mode)) return;
+  const Identity identity = identify(path.get(), attributes);
+  std::shared_ptr<const DiskNode> node;
+  {
+    const Lock lock(mutex_);
+    const auto known = nodes_.find(identity);
+    if (known != nodes_.end()) node = (*known)->weak_from_this().lock();
+  }
+  if (node) hold(*node, Borrowed(std::move(path)));
+}
+
+UniqueFd NodeTable::open_with_relief(const std::function<int()>& open) {
+  UniqueFd fd(open());
+  if (!fd && errno == EMFILE && shed()) fd = UniqueFd(open());
+  return fd;
+}
+
+bool NodeTable::shed() {
+  Slots dropped;
+  const Lock lock(mutex_);
+  for (const DiskNode::Slot& slot : recent_) slot.node->cached_ = false;
+  dropped.swap(recent_);
+  return !dropped.empty();
+}
+
+void NodeTable::forget(const DiskNode& node) {
+  Slots dropped;
+  const Lock lock(mutex_);
+  const auto known = nodes_.find(&node);
+  if (known != nodes_.end() && *known == &node) nodes_.erase(known);
+  if (node.cached_) dropped.splice(dropped.end(), recent_, node.slot_);
+}
+
+}  // namespace agentfs::trees
