@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// The changed paths of a turn as a tree of names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace agentfs::git {
+
+// A name with changes below it; where `whole`, it is itself named as changed, with everything
+// below it.
+struct Change {
+  bool whole = false;
+  std::map<std::string, Change> below;
+};
+
+// Root of the changes. "" and "." are the whole worktree; slashes at the ends and doubled ones do
+// not matter; paths through a ".git" are left out. EINVAL for one with ".." or a NUL byte.
+Result<Change> changes_of(const std::vector<std::string>& paths);
+
+}  // namespace agentfs::git

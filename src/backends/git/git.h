@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Turn commits by libgit2, into the workspace's own repository or into one beside it.
+#pragma once
+
+#include <memory>
+
+#include "backends/repo.h"
+
+namespace agentfs {
+
+// Where the worktree's .git cannot be used (none, half made by a clone under way, of a kind that
+// libgit2 does not know, or with parts that lie on a FUSE mount, which the daemon must not open),
+// commits go to TurnCommit::git_directory; nothing is made in the worktree then.
+//
+// What is recorded is what `git add` would: mode bits, links as links, line endings as the user's
+// attributes say, a nested repository as its commit. Left out, with a warning in the log: what
+// cannot be read, names that git refuses. Objects are durable before the ref points at them.
+//
+// Threads: all; calls for one repository, or for one ref, must not overlap.
+// Errors: EINVAL for a path that leaves the worktree, a bad ref name or a .gitignore that is no
+// plain file; EBUSY while another program holds the ref's lock, ESTALE when it moved the ref
+// meanwhile; EBADMSG for a damaged repository; the disk's own.
+Result<std::unique_ptr<Repository>> open_git();
+
+}  // namespace agentfs

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/library.h"
+
+namespace agentfs::git {
+namespace {
+
+// libgit2 keeps the system's errno only in words; the variable still tells the few that matter.
+int system_errno(int seen) {
+  switch (seen) {
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EACCES:
+    case EPERM:
+    case EMFILE:
+    case ENOMEM:
+    case ENOENT:
+    case ENOTDIR:
+      return seen;
+    default:
+      return EIO;
+  }
+}
+
+int errno_of(int result, int category, int seen) {
+  switch (result) {
+    case GIT_ELOCKED:
+      return EBUSY;
+    case GIT_EMODIFIED:
+    case GIT_EEXISTS:
+      return ESTALE;
+    case GIT_EINVALIDSPEC:
+      return EINVAL;
+    default:
+      return category == GIT_ERROR_OS ? system_errno(seen) : EBADMSG;
+  }
+}
+
+}  // namespace
+
+Library::Library() {
+  if (git_libgit2_init() < 0) return;
+  ready_ = true;
+  // Workspaces belong to whoever's they are; what an owner may do here the kernel has decided.
+  git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+}
+
+Library::~Library() {
+  if (ready_) git_libgit2_shutdown();
+}
+
+std::unexpected<Error> failure(int result, std::string_view object) {
+  const int seen = errno;
+  const git_error* const last = git_error_last();
+  const int category = last != nullptr ? last->klass : 0;
+  return fail(errno_of(result, category, seen), "{}: {}", object,
+              last != nullptr ? last->message : "libgit2 gave no reason");
+}
+
+}  // namespace agentfs::git

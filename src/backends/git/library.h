@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// libgit2's handles as values that free themselves, and its errors as ours.
+#pragma once
+
+#include <git2.h>
+
+#include <memory>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace agentfs::git {
+
+// Keeps libgit2 initialised while it lives. Threads: all.
+class Library {
+ public:
+  Library();
+  ~Library();
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+  bool ready() const { return ready_; }
+
+ private:
+  bool ready_ = false;
+};
+
+template <auto Free>
+struct Freed {
+  template <class T>
+  void operator()(T* handle) const {
+    Free(handle);
+  }
+};
+template <class T, auto Free>
+using Handle = std::unique_ptr<T, Freed<Free>>;
+
+using RepositoryHandle = Handle<git_repository, git_repository_free>;
+using ReferenceHandle = Handle<git_reference, git_reference_free>;
+using CommitHandle = Handle<git_commit, git_commit_free>;
+using TreeHandle = Handle<git_tree, git_tree_free>;
+using BuilderHandle = Handle<git_treebuilder, git_treebuilder_free>;
+using SignatureHandle = Handle<git_signature, git_signature_free>;
+using FilterHandle = Handle<git_filter_list, git_filter_list_free>;
+
+// The error of a libgit2 call that has just returned `result` (below 0) on this thread.
+std::unexpected<Error> failure(int result, std::string_view object);
+
+// check(git_x(handle.…), "object"): passes a failure on.
+inline Status check(int result, std::string_view object) {
+  if (result < 0) return failure(result, object);
+  return ok();
+}
+
+}  // namespace agentfs::git

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Writes a turn's objects into a repository and makes them durable.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/git/library.h"
+#include "backends/git/worktree.h"
+
+namespace agentfs::git {
+
+// Threads: one. Remembers what it wrote, so that it can be synced at once.
+class ObjectWriter {
+ public:
+  // `repository` is borrowed.
+  explicit ObjectWriter(git_repository* repository) : repository_(repository) {}
+
+  // An open file's bytes as `git add` would store them; `path` is its path below the worktree.
+  Result<git_oid> file(int fd, const std::string& path);
+  Result<git_oid> bytes(std::string_view bytes);
+  Result<git_oid> tree(git_treebuilder* builder);
+  void note(const git_oid& id) { written_.push_back(id); }
+
+  // Everything written survives the loss of power.
+  Status sync() const;
+
+ private:
+  Result<git_oid> filtered(git_filter_list* filters, std::string_view bytes);
+  Result<git_oid> stream(int file, const std::string& path);
+
+  git_repository* repository_;
+  std::vector<git_oid> written_;
+};
+
+// Makes the ref, as it is now, survive the loss of power.
+Status sync_ref(git_repository* repository, const std::string& ref);
+
+std::string to_hex(const git_oid& id);
+
+}  // namespace agentfs::git

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <string>
+
+#include "backends/git/changes.h"
+#include "backends/git/git.h"
+#include "backends/git/library.h"
+#include "backends/git/objects.h"
+#include "backends/git/tree_update.h"
+#include "backends/git/worktree.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+using git::check;
+using git::CommitHandle;
+using git::RepositoryHandle;
+
+constexpr const char* kCommitter = "agentfs";
+constexpr const char* kAddress = "agentfs@localhost";
+
+Status check_ref(const std::string& name) {
+  int valid = 0;
+  if (git_reference_name_is_valid(&valid, name.c_str()) == 0 && valid != 0 &&
+      name.starts_with("refs/agentfs/")) {
+    return ok();
+  }
+  return fail(EINVAL, "git: {} is no ref for turns; one below refs/agentfs/ is", text::shown(name));
+}
+
+Result<RepositoryHandle> open_own(const TurnCommit& commit) {
+  git_repository* raw = nullptr;
+  int result = git_repository_open_bare(&raw, commit.git_directory.c_str());
+  if (result == GIT_ENOTFOUND) {
+    git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
+    options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKPATH;
+    options.initial_head = "main";
+    result = git_repository_init_ext(&raw, commit.git_directory.c_str(), &options);
+  }
+  TRY(check(result, commit.git_directory));
+  RepositoryHandle repository(raw);
+  // In memory only: so that the worktree's ignore rules and attributes count.
+  TRY(check(git_repository_set_workdir(raw, commit.worktree.c_str(), 0), commit.worktree));
+  return repository;
+}
+
+Result<RepositoryHandle> open_for(const TurnCommit& commit) {
+  if (!TRY(git::has_usable_git(commit.worktree))) return open_own(commit);
+  git_repository* raw = nullptr;
+  const int result = git_repository_open_ext(&raw, commit.worktree.c_str(),
+                                             GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
+  if (result < 0) {
+    log::warning("{}; the turn is recorded in {}",
+                 git::failure(result, commit.worktree + "/.git").error().message,
+                 commit.git_directory);
+    return open_own(commit);
+  }
+  RepositoryHandle repository(raw);
+  // Whatever core.worktree says: the paths are below this one.
+  TRY(check(git_repository_set_workdir(raw, commit.worktree.c_str(), 0), commit.worktree));
+  return repository;
+}
+
+// The commit that the turn builds on; none in a repository without any.
+struct Base {
+  CommitHandle commit;
+  bool of_ref = false;
+};
+
+Result<Base> find_base(git_repository* repository, const std::string& ref) {
+  Base base;
+  git_oid id{};
+  int result = git_reference_name_to_id(&id, repository, ref.c_str());
+  base.of_ref = result == 0;
+  if (result == GIT_ENOTFOUND) result = git_reference_name_to_id(&id, repository, "HEAD");
+  if (result == GIT_ENOTFOUND) return base;
+  TRY(check(result, ref));
+  git_commit* commit = nullptr;
+  TRY(check(git_commit_lookup(&commit, repository, &id), ref));
+  base.commit.reset(commit);
+  return base;
+}
+
+Result<git::TreeHandle> tree_of(const Base& base) {
+  git_tree* tree = nullptr;
+  if (base.commit) TRY(check(git_commit_tree(&tree, base.commit.get()), "tree"));
+  return git::TreeHandle(tree);
+}
+
+// git's header has one line a person, with <> around the address.
+std::string person(std::string_view name) {
+  std::string clean = text::to_utf8(name);
+  std::ranges::replace_if(
+      clean, [](char c) { return c == '<' || c == '>' || static_cast<unsigned char>(c) < ' '; },
+      ' ');
+  const std::string_view trimmed = text::trim(clean);
+  return trimmed.find_first_not_of(".,:;\"' ") == trimmed.npos ? kCommitter : std::string(trimmed);
+}
+
+Result<git::SignatureHandle> signature(const std::string& name, std::int64_t seconds) {
+  git_signature* raw = nullptr;
+  TRY(check(git_signature_new(&raw, name.c_str(), kAddress, seconds, 0), text::shown(name)));
+  return git::SignatureHandle(raw);
+}
+
+std::string message_of(const TurnCommit& commit) {
+  std::string message = text::to_utf8(commit.message);
+  std::ranges::replace(message, '\0', ' ');
+  if (!message.ends_with('\n')) message += '\n';
+  return message;
+}
+
+Result<git_oid> write_commit(git_repository* repository, const TurnCommit& commit,
+                             const git_oid& tree_id, const git_commit* parent) {
+  const auto author = TRY(signature(person(commit.author), commit.seconds));
+  const auto committer = TRY(signature(kCommitter, commit.seconds));
+  git_tree* raw = nullptr;
+  TRY(check(git_tree_lookup(&raw, repository, &tree_id), "tree"));
+  const git::TreeHandle tree(raw);
+  git_oid id{};
+  // Not git_commit_create: the type of its parents differs between the versions of libgit2.
+  TRY(check(
+      git_commit_create_v(&id, repository, nullptr, author.get(), committer.get(), nullptr,
+                          message_of(commit).c_str(), raw, parent != nullptr ? 1u : 0u, parent),
+      commit.ref));
+  return id;
+}
+
+// Moves the ref from the base it was read as; another writer in between is an error.
+Status move_ref(git_repository* repository, const TurnCommit& commit, const Base& base,
+                const git_oid& id) {
+  git_reference* raw = nullptr;
+  const std::string why = "agentfs: turn";
+  const int result =
+      base.of_ref ? git_reference_create_matching(&raw, repository, commit.ref.c_str(), &id, 1,
+                                                  git_commit_id(base.commit.get()), why.c_str())
+                  : git_reference_create(&raw, repository, commit.ref.c_str(), &id, 0, why.c_str());
+  const git::ReferenceHandle moved(raw);
+  return check(result, commit.ref);
+}
+
+// The empty tree, for a turn that removed everything.
+Result<git_oid> empty_tree(git_repository* repository, git::ObjectWriter& objects) {
+  git_treebuilder* raw = nullptr;
+  TRY(check(git_treebuilder_new(&raw, repository, nullptr), "tree"));
+  const git::BuilderHandle builder(raw);
+  return objects.tree(raw);
+}
+
+class GitRepository final : public Repository {
+ public:
+  bool ready() const { return library_.ready(); }
+  Result<std::string> commit(const TurnCommit& commit) override;
+
+ private:
+  git::Library library_;
+};
+
+Result<std::string> GitRepository::commit(const TurnCommit& commit) {
+  TRY(check_ref(commit.ref));
+  const git::Change changes = TRY(git::changes_of(commit.changed));
+  if (!changes.whole && changes.below.empty()) return std::string();
+  const RepositoryHandle repository = TRY(open_for(commit));
+  const Base base = TRY(find_base(repository.get(), commit.ref));
+  const git::TreeHandle base_tree = TRY(tree_of(base));
+  git::ObjectWriter objects(repository.get());
+  git::TreeUpdate update(repository.get(), objects);
+  const auto updated = TRY(update.run(commit.worktree, base_tree.get(), changes));
+  if (!updated && !base_tree) return std::string();
+  const git_oid tree = updated ? *updated : TRY(empty_tree(repository.get(), objects));
+  if (base_tree && git_oid_equal(&tree, git_tree_id(base_tree.get())) != 0) return std::string();
+  const git_oid id = TRY(write_commit(repository.get(), commit, tree, base.commit.get()));
+  objects.note(id);
+  TRY(objects.sync());
+  TRY(move_ref(repository.get(), commit, base, id));
+  TRY(git::sync_ref(repository.get(), commit.ref));
+  return git::to_hex(id);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Repository>> open_git() {
+  auto repository = std::make_unique<GitRepository>();
+  if (!repository->ready()) return git::failure(-1, "libgit2");
+  return repository;
+}
+
+}  // namespace agentfs

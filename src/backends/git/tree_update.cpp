@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/tree_update.h"
+
+#include <fcntl.h>
+
+#include <climits>
+#include <set>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs::git {
+namespace {
+
+Result<TreeHandle> tree_of(git_repository* repository, const git_tree_entry* entry) {
+  if (entry == nullptr || git_tree_entry_type(entry) != GIT_OBJECT_TREE) return TreeHandle();
+  git_tree* tree = nullptr;
+  TRY(check(git_tree_lookup(&tree, repository, git_tree_entry_id(entry)),
+            text::shown(git_tree_entry_name(entry))));
+  return TreeHandle(tree);
+}
+
+// Everything that is, or was, in a directory.
+Result<std::set<std::string>> all_names(int fd, const git_tree* base) {
+  const auto there = TRY(names_in(fd));
+  std::set<std::string> names(there.begin(), there.end());
+  const std::size_t count = base == nullptr ? 0 : git_tree_entrycount(base);
+  for (std::size_t i = 0; i < count; ++i) {
+    names.emplace(git_tree_entry_name(git_tree_entry_byindex(base, i)));
+  }
+  return names;
+}
+
+const Change kWhole{.whole = true, .below = {}};
+
+}  // namespace
+
+Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, const git_tree* base,
+                                               const Change& changes) {
+  const UniqueFd top(::open(worktree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return fail_errno(worktree);
+  worktree_ = worktree;
+  top_ = top.get();
+  TRY(check_rules(top_, top_, ""));
+  return directory(top.get(), "", base, changes);
+}
+
+Result<std::optional<git_oid>> TreeUpdate::directory(int fd, const std::string& path,
+                                                     const git_tree* base, const Change& changes) {
+  git_treebuilder* raw = nullptr;
+  TRY(check(git_treebuilder_new(&raw, repository_, base), "tree"));
+  const BuilderHandle builder(raw);
+  const Directory here{.fd = fd, .path = path, .builder = raw};
+  const auto update = [&](const std::string& name, const Change& change) -> Status {
+    const auto kind = kind_of(fd, name);
+    if (!kind) return leave(here, name, kind.error());
+    return entry(here, {name, *kind, git_treebuilder_get(raw, name.c_str())}, change);
+  };
+  if (changes.whole) {
+    for (const std::string& name : TRY(all_names(fd, base))) TRY(update(name, kWhole));
+  } else {
+    for (const auto& [name, change] : changes.below) TRY(update(name, change));
+  }
+  if (git_treebuilder_entrycount(raw) == 0) return std::nullopt;
+  return TRY(objects_.tree(raw));
+}
+
+Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& change) {
+  if (in.path.size() + entry.name.size() + 2 > PATH_MAX) {
+    return leave(in, entry.name, {ENAMETOOLONG, "the path is too long"});
+  }
+  if (entry.base == nullptr && TRY(is_left_out(in, entry))) return ok();
+  switch (entry.kind) {
+    case Kind::none:
+    case Kind::other:
+      return remove(in, entry);
+    case Kind::directory:
+      return subdirectory(in, entry, change);
+    default:
+      return leaf(in, entry);
+  }
+}
+
+Status TreeUpdate::leave(const Directory& in, const std::string& name, const Error& error) const {
+  switch (error.code) {
+    // Gone, or another kind of thing, since it was looked at: a later turn has it.
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EACCES:
+    case EPERM:
+    case ENAMETOOLONG:
+      log::warning("git: {} is left out of the turn's commit: {}", text::shown(in.path + name),
+                   error.message);
+      return ok();
+    default:
+      return std::unexpected(error);
+  }
+}
+
+Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry) const {
+  if (entry.kind == Kind::none || entry.kind == Kind::other) return true;
+  const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
+  int ignored = 0;
+  TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));
+  return ignored != 0;
+}
+
+Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
+  if (entry.kind == Kind::link) {
+    const auto target = read_link(in.fd, entry.name);
+    if (!target) return leave(in, entry.name, target.error());
+    return insert(in, entry.name, TRY(objects_.bytes(*target)), GIT_FILEMODE_LINK);
+  }
+  const auto file = open_file(in.fd, entry.name);
+  if (!file) return leave(in, entry.name, file.error());
+  const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name));
+  return insert(in, entry.name, id,
+                entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);
+}
+
+Status TreeUpdate::subdirectory(const Directory& in, const Entry& entry, const Change& change) {
+  bool nested = false;
+  const auto commit = TRY(nested_commit(in.path + entry.name, nested));
+  if (commit) return insert(in, entry.name, *commit, GIT_FILEMODE_COMMIT);
+  if (nested) return ok();
+  return descend(in, entry, change);
+}
+
+Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change& change) {
+  const auto fd = open_directory(in.fd, entry.name);
+  if (!fd) return leave(in, entry.name, fd.error());
+  const std::string path = in.path + entry.name + "/";
+  if (const auto rules = check_rules(top_, fd->get(), path); !rules) {
+    return leave(in, entry.name, rules.error());
+  }
+  const bool submodule =
+      entry.base != nullptr && git_tree_entry_filemode(entry.base) == GIT_FILEMODE_COMMIT;
+  // A submodule that is not checked out is an empty directory.
+  if (submodule && TRY(names_in(fd->get())).empty()) return ok();
+  const TreeHandle base = TRY(tree_of(repository_, entry.base));
+  // In place of something else, all that is there is new.
+  const bool replaces = entry.base != nullptr && !base;
+  const auto id = TRY(directory(fd->get(), path, base.get(), replaces ? kWhole : change));
+  return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry);
+}
+
+Result<std::optional<git_oid>> TreeUpdate::nested_commit(const std::string& path,
+                                                         bool& nested) const {
+  const std::string place = worktree_ + "/" + path;
+  if (!file::exists(place + "/.git")) return std::nullopt;
+  if (!TRY(has_usable_git(place))) {
+    nested = true;
+    return std::nullopt;
+  }
+  git_repository* raw = nullptr;
+  if (git_repository_open_ext(&raw, place.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr) < 0) {
+    return std::nullopt;  // a directory that only has a .git in it: what is beside it counts
+  }
+  const RepositoryHandle repository(raw);
+  nested = true;
+  git_oid head{};
+  if (git_reference_name_to_id(&head, raw, "HEAD") < 0) return std::nullopt;
+  return head;
+}
+
+Status TreeUpdate::insert(const Directory& in, const std::string& name, const git_oid& id,
+                          git_filemode_t mode) {
+  const int result = git_treebuilder_insert(nullptr, in.builder, name.c_str(), &id, mode);
+  const git_error* const last = result < 0 ? git_error_last() : nullptr;
+  if (last != nullptr && last->klass == GIT_ERROR_TREE) {
+    // Names such as "git~1", which would be .git on other systems.
+    log::warning("git: {} is left out of the turn's commit: {}", text::shown(in.path + name),
+                 last->message);
+    return ok();
+  }
+  return check(result, text::shown(in.path + name));
+}
+
+Status TreeUpdate::remove(const Directory& in, const Entry& entry) {
+  if (entry.base == nullptr) return ok();
+  return check(git_treebuilder_remove(in.builder, entry.name.c_str()),
+               text::shown(in.path + entry.name));
+}
+
+}  // namespace agentfs::git

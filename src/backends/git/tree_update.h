@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Makes the tree of a turn: the base tree with the changed paths as they lie in the worktree.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/git/changes.h"
+#include "backends/git/objects.h"
+
+namespace agentfs::git {
+
+// One use, one thread. Only directories with changes in them are read and written.
+class TreeUpdate {
+ public:
+  // Both are borrowed. The repository's work directory must be set to `worktree`.
+  TreeUpdate(git_repository* repository, ObjectWriter& objects)
+      : repository_(repository), objects_(objects) {}
+
+  // Id of the new tree; nothing where it is empty. `base` may be null.
+  Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
+                                     const Change& changes);
+
+ private:
+  struct Directory {
+    int fd = -1;
+    std::string path;  // below the worktree: "" or "a/b/"
+    git_treebuilder* builder = nullptr;
+  };
+  struct Entry {
+    std::string name;
+    Kind kind = Kind::none;                // what lies there now
+    const git_tree_entry* base = nullptr;  // what the base tree has; borrowed from its builder
+  };
+
+  Result<std::optional<git_oid>> directory(int fd, const std::string& path, const git_tree* base,
+                                           const Change& changes);
+  Status entry(const Directory& in, const Entry& entry, const Change& change);
+  Status leaf(const Directory& in, const Entry& entry);
+  Status subdirectory(const Directory& in, const Entry& entry, const Change& change);
+  Status descend(const Directory& in, const Entry& entry, const Change& change);
+  // For an error in reading the worktree: where the entry cannot be read, the base's stays.
+  Status leave(const Directory& in, const std::string& name, const Error& error) const;
+  Result<bool> is_left_out(const Directory& in, const Entry& entry) const;
+  // The commit of a repository in that directory; nothing where there is none, or it has no commit.
+  Result<std::optional<git_oid>> nested_commit(const std::string& path, bool& nested) const;
+  Status insert(const Directory& in, const std::string& name, const git_oid& id,
+                git_filemode_t mode);
+  Status remove(const Directory& in, const Entry& entry);
+
+  git_repository* repository_;
+  ObjectWriter& objects_;
+  std::string worktree_;
+  int top_ = -1;
+};
+
+}  // namespace agentfs::git

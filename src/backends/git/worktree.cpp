@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/worktree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <filesystem>
+#include <memory>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs::git {
+namespace {
+
+bool is_plain_beneath(int worktree, const std::string& path) {
+  struct open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  const UniqueFd fd(
+      static_cast<int>(::syscall(SYS_openat2, worktree, path.c_str(), &how, sizeof(how))));
+  struct stat attributes{};
+  return fd && ::fstat(fd.get(), &attributes) == 0 && S_ISREG(attributes.st_mode);
+}
+
+// Mount points in mountinfo have blanks and backslashes as octal escapes.
+std::string unescape(std::string_view field) {
+  std::string result;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      const int code = (field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 + (field[i + 3] - '0');
+      result += static_cast<char>(code);
+      i += 3;
+    } else {
+      result += field[i];
+    }
+  }
+  return result;
+}
+
+bool contains(std::string_view directory, std::string_view path) {
+  if (directory == "/") return true;
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+// A path that a file of the repository names, made absolute against `base`; "" where there is no
+// such file.
+Result<std::string> named_in(const std::string& file, const std::string& base,
+                             std::string_view label) {
+  struct stat attributes{};
+  if (::lstat(file.c_str(), &attributes) != 0) return std::string();
+  if (!S_ISREG(attributes.st_mode)) return fail(EINVAL, "{}: not a plain file", file);
+  const std::string text = TRY(file::read(file));
+  std::string_view line = text::trim(text);
+  if (!line.starts_with(label)) return std::string();
+  line = text::trim(line.substr(label.size()));
+  return (std::filesystem::path(base) / line).lexically_normal().string();
+}
+
+// The mounts of this host, and the one that may be opened in any case.
+class Mounts {
+ public:
+  Mounts(std::string mountinfo, std::string_view worktree)
+      : mountinfo_(std::move(mountinfo)), own_(fuse_mount_of(mountinfo_, worktree)) {}
+  bool may_open(std::string_view path) const {
+    const std::string mount = fuse_mount_of(mountinfo_, path);
+    return mount.empty() || mount == own_;
+  }
+
+ private:
+  const std::string mountinfo_;
+  const std::string own_;
+};
+
+// Each alternate may have alternates of its own; git follows five levels.
+Result<bool> may_open_alternates(const Mounts& mounts, const std::string& objects, int depth = 0) {
+  const std::string file = objects + "/info/alternates";
+  struct stat attributes{};
+  if (::lstat(file.c_str(), &attributes) != 0) return true;
+  if (!S_ISREG(attributes.st_mode) || depth > 5) return false;
+  const std::string text = TRY(file::read(file));
+  for (const std::string_view line : text::lines(text)) {
+    const auto other = (std::filesystem::path(objects) / line).lexically_normal().string();
+    if (!mounts.may_open(other)) return false;
+    if (!TRY(may_open_alternates(mounts, other, depth + 1))) return false;
+  }
+  return true;
+}
+
+// Where a .git that is a file or a link leads; itself where it is a directory.
+Result<std::string> git_directory_of(const std::string& worktree) {
+  const std::string dot_git = worktree + "/.git";
+  const UniqueFd top(::open(worktree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return fail_errno(worktree);
+  const Kind kind = TRY(kind_of(top.get(), ".git"));
+  if (kind == Kind::directory) return dot_git;
+  if (kind != Kind::link) return named_in(dot_git, worktree, "gitdir:");
+  const std::string target = TRY(read_link(top.get(), ".git"));
+  return (std::filesystem::path(worktree) / target).lexically_normal().string();
+}
+
+Result<bool> may_open_git(const std::string& worktree) {
+  const Mounts mounts(TRY(file::read("/proc/self/mountinfo")), worktree);
+  const std::string git_directory = TRY(git_directory_of(worktree));
+  if (git_directory.empty() || !mounts.may_open(git_directory)) return false;
+  std::string shared = TRY(named_in(git_directory + "/commondir", git_directory, ""));
+  if (shared.empty()) shared = git_directory;
+  return mounts.may_open(shared) && TRY(may_open_alternates(mounts, shared + "/objects"));
+}
+
+}  // namespace
+
+Result<Kind> kind_of(int directory, const std::string& name) {
+  struct stat attributes{};
+  if (::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return Kind::none;
+    return fail_errno(text::shown(name));
+  }
+  switch (attributes.st_mode & S_IFMT) {
+    case S_IFREG:
+      return (attributes.st_mode & S_IXUSR) != 0 ? Kind::executable : Kind::file;
+    case S_IFLNK:
+      return Kind::link;
+    case S_IFDIR:
+      return Kind::directory;
+    default:
+      return Kind::other;
+  }
+}
+
+Result<UniqueFd> open_directory(int directory, const std::string& name) {
+  UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(text::shown(name));
+  return fd;
+}
+
+Result<UniqueFd> open_file(int directory, const std::string& name) {
+  UniqueFd fd(
+      ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  struct stat attributes{};
+  if (!fd || ::fstat(fd.get(), &attributes) != 0) return fail_errno(text::shown(name));
+  if (!S_ISREG(attributes.st_mode)) return fail(ENOENT, "{}: no longer a file", text::shown(name));
+  return fd;
+}
+
+Result<std::vector<std::string>> names_in(int directory) {
+  // A descriptor of its own: reading moves the offset, and closedir closes it.
+  UniqueFd own(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!own) return fail_errno("directory");
+  struct Close {
+    void operator()(DIR* stream) const { ::closedir(stream); }
+  };
+  const std::unique_ptr<DIR, Close> stream(::fdopendir(own.get()));
+  if (!stream) return fail_errno("directory");
+  (void)own.release();
+  std::vector<std::string> names;
+  for (errno = 0; const dirent* entry = ::readdir(stream.get()); errno = 0) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != ".." && name != ".git") names.emplace_back(name);
+  }
+  if (errno != 0) return fail_errno("directory");
+  return names;
+}
+
+Result<std::string> read_link(int directory, const std::string& name) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t size = ::readlinkat(directory, name.c_str(), target.data(), target.size());
+  if (size < 0) return fail_errno(text::shown(name));
+  return std::string(target.data(), static_cast<std::size_t>(size));
+}
+
+Status check_rules(int worktree, int directory, const std::string& path) {
+  for (const std::string name : {".gitignore", ".gitattributes"}) {
+    const Kind kind = TRY(kind_of(directory, name));
+    if (kind == Kind::none || kind == Kind::file || kind == Kind::executable) continue;
+    if (kind == Kind::link && is_plain_beneath(worktree, path + name)) continue;
+    return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is",
+                text::shown(path + name));
+  }
+  return ok();
+}
+
+std::string fuse_mount_of(std::string_view mountinfo, std::string_view path) {
+  std::string longest;
+  bool fuse = false;
+  for (const std::string_view line : text::lines(mountinfo)) {
+    const auto separator = line.find(" - ");
+    const auto fields = text::words(line.substr(0, separator));
+    if (separator == line.npos || fields.size() < 5) continue;
+    std::string point = unescape(fields[4]);
+    // Of mounts on one point the last one is on top.
+    if (point.size() < longest.size() || !contains(point, path)) continue;
+    longest = std::move(point);
+    fuse = line.substr(separator + 3).starts_with("fuse");
+  }
+  return fuse ? longest : std::string();
+}
+
+Result<bool> has_usable_git(const std::string& directory) {
+  const std::string dot_git = directory + "/.git";
+  if (!file::exists(dot_git)) return false;
+  const auto safe = may_open_git(directory);
+  if (safe && *safe) return true;
+  log::warning("{}: not used: {}", dot_git,
+               safe ? "it has parts on a FUSE mount" : safe.error().message);
+  return false;
+}
+
+}  // namespace agentfs::git
