@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// One mount: the channel to the host's kernel and the threads that serve it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::fuse {
+
+struct SessionOptions {
+  std::string mountpoint;              // a directory; "/dev/fd/N" takes a channel that is open
+  bool allow_other = false;            // other users too (root, or user_allow_other)
+  std::vector<std::string> options;    // further -o options, as fusermount3 and libfuse take them
+  unsigned threads = 4;
+};
+
+// Threads: run() in one; stop() from any, also from a signal-handling thread. The file system and
+// services outlive it.
+class Session {
+ public:
+  // Mounts; the kernel's requests wait until run(). EBUSY, EPERM, ENOENT with what to do.
+  static Result<std::unique_ptr<Session>> mount(vfs::FileSystem& files, vfs::Services& services,
+                                                SessionOptions options);
+  ~Session();                          // unmounts what is still mounted
+  // Serves until unmounted or stopped; parked requests get EINTR or ECONNABORTED.
+  Status run();
+  void stop();
+
+ private:
+  struct Parts;
+  explicit Session(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace agentfs::fuse

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// The directories that tables refer to across files, and what their objects are found by.
+#pragma once
+
+#include "fs/vfs/directory.h"
+#include "kernel/kernel.h"
+
+namespace agentfs::tree {
+
+struct CallObject {        // /proc/<pid>/calls/<n>
+  ProcessRef process;
+  CallRef call;
+};
+
+extern const vfs::Directory<Kernel> kProcDirectory;
+extern const vfs::Directory<Process> kProcessDirectory;
+extern const vfs::Directory<Process> kCallsDirectory;
+extern const vfs::Directory<CallObject> kCallDirectory;
+extern const vfs::Directory<Kernel> kSysDirectory;
+extern const vfs::Directory<Kernel> kDevDirectory;
+extern const vfs::DocumentOperations kMessages;           // of a Process
+extern const vfs::DocumentOperations kProcessContext;     // of a Process
+extern const vfs::DocumentOperations kEtc;                // of a Kernel
+
+// The object of tables that belong to the machine as a whole.
+Result<std::shared_ptr<const Kernel>> find_kernel(const Caller& caller, const vfs::Key&);
+// key[0] is a pid.
+Result<ProcessRef> find_process(const Caller& caller, const vfs::Key& key);
+
+}  // namespace agentfs::tree
