@@ -134,9 +134,9 @@ def installed_texts(prefix, top):
         text = path.read_bytes() if path.is_file() and path.suffix != "" else b""
         if top.encode() in text:
             yield f"{path.relative_to(prefix)}: names the directory it was staged in"
-    good, output = ran([prefix / "sbin/mount.agentfs", "-f", "none", "/mnt"])
+    good, output = ran([prefix / "sbin/mount.agentfs", "none", "/mnt", "-f"])
     if not good:
-        yield f"mount.agentfs -f: {output}"
+        yield f"mount.agentfs none /mnt -f: {output}"
     good, output = ran([prefix / "bin/agentfs", "--version"])
     if not good or not re.search(r"\d+\.\d+\.\d+", output):
         yield f"agentfs --version: {output}"
