@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// What the tests of the data trees share: directories that remove themselves, a store over one,
+// and the system calls of a plain directory answered as errno.
+#pragma once
+
+#include <ftw.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "backends/trees/trees.h"
+#include "catch.h"
+
+namespace agentfs::test {
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = std::filesystem::temp_directory_path() / "agentfs-trees-XXXXXX";
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    REQUIRE(::chmod(name.c_str(), 0777) == 0);
+    path_ = std::filesystem::canonical(name);
+  }
+  ~TemporaryDirectory() {
+    // By descriptors, since the paths below may be longer than PATH_MAX.
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::string& path() const { return path_; }
+  std::string path(const std::string& below) const { return path_ + "/" + below; }
+
+ private:
+  std::string path_;
+};
+
+inline std::unique_ptr<TreeStore> open_store(const std::string& path, TreeOptions options = {}) {
+  auto store = open_tree_store(path, options);
+  REQUIRE(store.has_value());
+  return std::move(*store);
+}
+
+// 0, or the errno of a Result.
+template <class T>
+int code_of(const Result<T>& result) {
+  return result ? 0 : result.error().code;
+}
+
+// 0, or the errno of a system call that has just returned.
+inline int plain(long returned) { return returned < 0 ? errno : 0; }
+
+// The value, or a failed test that shows the sentence.
+template <class T>
+T value_of(Result<T> result) {
+  INFO((result ? std::string() : result.error().message));
+  REQUIRE(result.has_value());
+  return std::move(*result);
+}
+
+inline const TreeCaller kMyself{};
+
+inline TreeNodeRef make_file(TreeStore& store, const TreeNode& parent, const std::string& name,
+                             const std::string& bytes = {}) {
+  auto made = value_of(store.create(parent, name, O_RDWR, 0644, kMyself));
+  REQUIRE(::write(made.file->descriptor(), bytes.data(), bytes.size()) ==
+          static_cast<ssize_t>(bytes.size()));
+  return made.entry.node;
+}
+
+inline TreeNodeRef make_directory(TreeStore& store, const TreeNode& parent,
+                                  const std::string& name) {
+  return value_of(store.make_directory(parent, name, 0755, kMyself)).node;
+}
+
+inline std::string read_file(TreeStore& store, const TreeNode& node) {
+  const auto opened = value_of(store.open(node, O_RDONLY, kMyself));
+  return value_of(file::read(opened->descriptor()));
+}
+
+inline bool is_root() { return ::geteuid() == 0; }
+
+}  // namespace agentfs::test
