@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "agents/agents.h"
+
+#include <utility>
+
+#include "agents/context.h"
+#include "agents/dispatcher.h"
+#include "agents/runner.h"
+
+namespace agentfs::agents {
+
+struct Agents::Parts {
+  explicit Parts(Kernel& kernel)
+      : dispatcher(std::make_shared<Dispatcher>(kernel.loop(), kernel.pool(),
+                                                [this](ProcessId pid) { return runner.act(pid); })),
+        runner(kernel, *dispatcher) {}
+
+  std::shared_ptr<Dispatcher> dispatcher;
+  Runner runner;
+};
+
+Agents::Agents(Kernel& kernel) : kernel_(kernel), parts_(std::make_unique<Parts>(kernel)) {}
+
+Agents::~Agents() { parts_->dispatcher->stop(); }
+
+void Agents::wake(ProcessId pid) { parts_->dispatcher->wake(pid); }
+
+void Agents::interrupt(ProcessId pid) { parts_->dispatcher->interrupt(pid); }
+
+Result<std::string> Agents::context(const Process& process) {
+  return show_context(TRY(assemble(kernel_, process)));
+}
+
+Result<std::string> Agents::context_why(const Process& process) {
+  return show_why(TRY(assemble(kernel_, process)));
+}
+
+std::size_t Agents::busy() const { return parts_->dispatcher->busy(); }
+
+}  // namespace agentfs::agents
