@@ -30,9 +30,14 @@ class Journal {
   static Result<std::unique_ptr<Journal>> open(LogStore& log, SigningKey key, const Clock& clock);
   ~Journal();
 
-  // Completes `record` (sequence, time) and writes it. ENOSPC and EIO: nothing was written.
-  Result<Record> append(std::string kind, Author author, json::Value data);
+  // Completes the record (sequence, time) and writes it; its line, with the newline, goes to
+  // `line_out` where wanted. Text that is not UTF-8 has been made so in what is given back, which
+  // is what a replay sees. ENOSPC and EIO: nothing was written.
+  Result<Record> append(std::string kind, Author author, json::Value data,
+                        std::string* line_out = nullptr);
   Status sync();
+  // A segment that has grown beyond this is followed by a new one; 8 MiB until told.
+  void set_segment_bytes(std::int64_t bytes);
 
   JournalHead head() const;
   // "<sequence>\t<hash>\t<public key>\t<signature over 'sequence hash'>\n": /sys/journal/head.
@@ -43,6 +48,11 @@ class Journal {
   // Visits every record with sequence > after, in order; stops at the visitor's first error.
   using Visitor = std::function<Status(const Record&)>;
   Status replay(Sequence after, const Visitor& visitor) const;
+  // The same with each record's line, without its newline.
+  using LineVisitor = std::function<Status(const Record&, std::string_view line)>;
+  Status replay_lines(Sequence after, const LineVisitor& visitor) const;
+  // The hash of one record; 64 zeros for 0. ENOENT where the journal does not reach so far.
+  Result<std::string> hash_at(Sequence sequence) const;
   const LogStore& log() const;
 
  private:

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Budgets as text: "tokens=10000,usd=0.5,calls=20,turns=8,wall=10m".
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "kernel/process.h"
+
+namespace agentfs {
+
+// Pairs separated by commas or white space; what is left out, and 0 or "none", is no limit. EINVAL
+// names the pair, the value seen and what would do.
+Result<Limits> parse_limits(std::string_view text);
+// The limits that are set, in the same form; "" where there are none.
+std::string show(const Limits& limits);
+
+// What of `limits` the usage is beyond: "tokens", "usd", "calls", "turns", "wall" or "". A
+// `spending` asks whether there is something left to begin it with.
+enum class Spending { nothing, turn, call };
+std::string_view exceeded(const Limits& limits, const Usage& usage, Spending spending);
+// "spent tokens 10012 of 10000".
+std::string show_exceeded(const Limits& limits, const Usage& usage, std::string_view resource);
+
+// Of a parent's and a child's limit the smaller one, each.
+Limits narrowed(const Limits& child, const Limits& parent);
+
+}  // namespace agentfs
