@@ -107,6 +107,10 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual Status remove_directory(Request&, const std::string& name);
   virtual Status rename(Request&, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags);
+  // The same for one that may have to wait: a text renamed onto a reply file is a request. The
+  // channel calls this one; the parents live until `done` is answered. cancel() ends it with EINTR.
+  virtual void start_rename(Request&, const std::string& name, Node& new_parent,
+                            const std::string& new_name, unsigned flags, Completion<Nothing> done);
 
   virtual Result<struct statvfs> statistics(Request&);
   virtual Status access(Request&, int mask);
@@ -137,6 +141,9 @@ class Handle {
   virtual int descriptor() const { return -1; }
   virtual void wrote(Request&, off_t offset, std::size_t count);   // after such a write
   virtual Status flush(Request&);        // close(2) of one descriptor of perhaps several
+  // The same for one that may have to wait: the channel calls this one. An unterminated request on
+  // a reply file runs then. cancel() ends it with EINTR.
+  virtual void start_flush(Request&, Completion<Nothing> done);
   virtual void release();                // the last one is gone; cannot report
   virtual Status fsync(Request&, bool data_only);
   virtual Status allocate(Request&, int mode, off_t offset, off_t length);
