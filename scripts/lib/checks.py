@@ -74,12 +74,9 @@ def docs():
 def shell_scripts():
     found = []
     for name in source_tree.files(ROOT):
-        path = ROOT / name
-        if not name.endswith((".sh", ".bash", ".in")) and path.suffix:
-            continue
-        with open(path, "rb") as file:
-            first = file.readline(80)
-        if name.endswith((".sh", ".bash")) or re.match(rb"#!.*\b(ba)?sh$", first.strip()):
+        with open(ROOT / name, "rb") as file:
+            first = file.readline(80).strip()
+        if name.endswith((".sh", ".bash")) or re.match(rb"#!.*\b(ba)?sh$", first):
             found.append(name)
     return found
 

@@ -98,9 +98,9 @@ def start_time(pid):
         return None
 
 
-def make_root():
+def make_root(below=None):
     """A fresh directory for one run of the tests; what dead runs left is cleared away first."""
-    top = pathlib.Path(tempfile.gettempdir()).resolve()
+    top = pathlib.Path(below or tempfile.gettempdir()).resolve()
     for old in top.glob(PREFIX + "*"):
         try:
             pid, started = (old / "runner").read_text(encoding="utf-8").split()
