@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/directory.h"
+
+namespace agentfs::vfs {
+
+std::string_view name(Kind kind) {
+  switch (kind) {
+    case Kind::value: return "value";
+    case Kind::setting: return "setting";
+    case Kind::control: return "control";
+    case Kind::reply: return "reply";
+    case Kind::message: return "message";
+    case Kind::wait: return "wait";
+    case Kind::follow: return "follow";
+    case Kind::link: return "link";
+    case Kind::directory: return "directory";
+    case Kind::collection: return "collection";
+    case Kind::documents: return "documents";
+    case Kind::data: return "data";
+  }
+  return "value";
+}
+
+Result<std::string> unknown_verb(std::string_view word, const std::vector<std::string>& known) {
+  return fail(EINVAL, "{}: no such verb{}; {} would do", text::shown(word),
+              text::did_you_mean(word, known), text::join(known, ", "));
+}
+
+}  // namespace agentfs::vfs
