@@ -41,12 +41,18 @@ Result<std::string> show_implements(const Kernel&, const Caller&) { return line(
 Result<std::string> show_online(const Kernel&, const Caller&) { return line("online"); }
 
 constexpr auto kLocalFiles = files<Kernel>({
-    {.name = "exec", .mode = 0666,
+    {.name = "exec",
+     .mode = 0666,
      .doc = "Runs a command line in a sandbox, in the caller's directory; read its output.",
-     .reply = execute, .usage = "COMMAND LINE, for sh -c"},
-    {.name = "implements", .mode = 0444, .doc = "Syscalls that the device serves.",
+     .reply = execute,
+     .usage = "COMMAND LINE, for sh -c"},
+    {.name = "implements",
+     .mode = 0444,
+     .doc = "Syscalls that the device serves.",
      .read = show_implements},
-    {.name = "info", .mode = 0444, .doc = "What the device is, and its settings.",
+    {.name = "info",
+     .mode = 0444,
+     .doc = "What the device is, and its settings.",
      .read = show_local},
     {.name = "state", .mode = 0444, .doc = "One word: online or offline.", .read = show_online},
 });
@@ -94,10 +100,14 @@ Result<std::string> show_model(const ModelSettings& m, const Caller&) {
 }
 
 constexpr auto kModelFiles = files<ModelSettings>({
-    {.name = "chat", .mode = 0666,
+    {.name = "chat",
+     .mode = 0666,
      .doc = "Asks the model outside any agent: write a request, read the reply.",
-     .reply = ask, .usage = "a JSON object with messages, as OpenAI's chat completions, or plain text"},
-    {.name = "info", .mode = 0444, .doc = "The model's settings, without its key.",
+     .reply = ask,
+     .usage = "a JSON object with messages, as OpenAI's chat completions, or plain text"},
+    {.name = "info",
+     .mode = 0444,
+     .doc = "The model's settings, without its key.",
      .read = show_model},
 });
 
@@ -105,15 +115,20 @@ const vfs::Directory<ModelSettings> kModelDirectory("<model>", "One language mod
                                                     kModelFiles);
 
 constexpr auto kModelsFiles = files<Kernel>({
-    {.name = "<model>", .mode = 0555, .doc = "One language model, of /etc/models.",
-     .directory = &kModelDirectory, .list = list_models},
+    {.name = "<model>",
+     .mode = 0555,
+     .doc = "One language model, of /etc/models.",
+     .directory = &kModelDirectory,
+     .list = list_models},
 });
 
 const vfs::Directory<Kernel> kModelsDirectory("", "Language models.", find_kernel, kModelsFiles);
 
 constexpr auto kFiles = files<Kernel>({
     {.name = "llm", .mode = 0555, .doc = "Language models.", .directory = &kModelsDirectory},
-    {.name = "local", .mode = 0555, .doc = "This host: every command in a sandbox.",
+    {.name = "local",
+     .mode = 0555,
+     .doc = "This host: every command in a sandbox.",
      .directory = &kLocalDirectory},
 });
 

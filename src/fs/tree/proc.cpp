@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // /proc: the processes.
+#include "kernel/syscalls/proc.h"
+
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
 #include "kernel/syscalls/gate.h"
-#include "kernel/syscalls/proc.h"
 
 namespace agentfs::tree {
 namespace {
@@ -62,12 +63,20 @@ void clone(const Kernel&, const Caller& caller, std::string request, Completion<
 }
 
 constexpr auto kFiles = files<Kernel>({
-    {.name = "<pid>", .mode = 0555, .doc = "One agent process.", .directory = &kProcessDirectory,
+    {.name = "<pid>",
+     .mode = 0555,
+     .doc = "One agent process.",
+     .directory = &kProcessDirectory,
      .list = list_processes},
-    {.name = "_all.jsonl", .mode = 0444,
-     .doc = "Every process, one JSON object a line, as its _object.json.", .read = show_all},
-    {.name = "clone", .mode = 0666, .doc = "Makes an agent process: write a spawn line, read its pid.",
-     .reply = clone, .usage = kCloneUsage},
+    {.name = "_all.jsonl",
+     .mode = 0444,
+     .doc = "Every process, one JSON object a line, as its _object.json.",
+     .read = show_all},
+    {.name = "clone",
+     .mode = 0666,
+     .doc = "Makes an agent process: write a spawn line, read its pid.",
+     .reply = clone,
+     .usage = kCloneUsage},
     {.name = "self", .mode = 0777, .doc = "The caller's own process.", .link = link_to_self},
 });
 

@@ -29,9 +29,14 @@ Result<std::string> show_all(const Process& process, const Caller&) {
 }
 
 constexpr auto kCallsFiles = files<Process>({
-    {.name = "<n>", .mode = 0555, .doc = "One tool call.", .directory = &kCallDirectory,
+    {.name = "<n>",
+     .mode = 0555,
+     .doc = "One tool call.",
+     .directory = &kCallDirectory,
      .list = list_calls},
-    {.name = "_all.jsonl", .mode = 0444, .doc = "Every call, one JSON object a line.",
+    {.name = "_all.jsonl",
+     .mode = 0444,
+     .doc = "Every call, one JSON object a line.",
      .read = show_all},
 });
 
@@ -66,15 +71,24 @@ Result<std::string> show_call_state(const CallObject& o, const Caller&) {
 Result<std::string> show_tool(const CallObject& o, const Caller&) { return line(o.call->tool); }
 
 constexpr auto kCallFiles = files<CallObject>({
-    {.name = "_object.json", .mode = 0444, .doc = "All of the call in one JSON object.",
+    {.name = "_object.json",
+     .mode = 0444,
+     .doc = "All of the call in one JSON object.",
      .read = show_call},
-    {.name = "cost", .mode = 0444, .doc = "How long it took and how much it gave.",
+    {.name = "cost",
+     .mode = 0444,
+     .doc = "How long it took and how much it gave.",
      .read = show_cost},
-    {.name = "request", .mode = 0444, .doc = "The arguments, as the model gave them.",
+    {.name = "request",
+     .mode = 0444,
+     .doc = "The arguments, as the model gave them.",
      .read = show_request},
-    {.name = "result", .mode = 0444, .doc = "The whole result, also where the model saw a part.",
+    {.name = "result",
+     .mode = 0444,
+     .doc = "The whole result, also where the model saw a part.",
      .read = show_result},
-    {.name = "state", .mode = 0444,
+    {.name = "state",
+     .mode = 0444,
      .doc = "One word: pending, running, done, failed, interrupted or cancelled.",
      .read = show_call_state},
     {.name = "tool", .mode = 0444, .doc = "Name of the tool.", .read = show_tool},

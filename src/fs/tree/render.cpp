@@ -11,10 +11,14 @@ namespace {
 
 std::string_view role_name(Message::Role role) {
   switch (role) {
-    case Message::Role::user: return "user";
-    case Message::Role::assistant: return "assistant";
-    case Message::Role::tool: return "tool";
-    case Message::Role::system: return "system";
+    case Message::Role::user:
+      return "user";
+    case Message::Role::assistant:
+      return "assistant";
+    case Message::Role::tool:
+      return "tool";
+    case Message::Role::system:
+      return "system";
   }
   return "system";
 }
@@ -111,8 +115,7 @@ std::string render_usage(const Process& p) {
   add_counter(out, "tokens_out", u.tokens_out, s.tokens_out, 0);
   add_counter(out, "tokens_cached", u.tokens_cached, s.tokens_cached, 0);
   fmt::format_to(std::back_inserter(out), "usd\t{}\t{}\t{}\n", dollars(u.micro_usd),
-                 dollars(s.micro_usd),
-                 p.limits.micro_usd == 0 ? "-" : dollars(p.limits.micro_usd));
+                 dollars(s.micro_usd), p.limits.micro_usd == 0 ? "-" : dollars(p.limits.micro_usd));
   add_counter(out, "calls", u.calls, s.calls, p.limits.calls);
   add_counter(out, "turns", u.turns, s.turns, p.limits.turns);
   add_counter(out, "retries", u.retries, s.retries, 0);
@@ -154,8 +157,8 @@ json::Value describe(const Message& m) {
   if (!m.calls.empty()) {
     json::Array calls;
     for (const ToolCall& call : m.calls) {
-      calls.push_back(json::Object{
-          {"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
+      calls.push_back(
+          json::Object{{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
     }
     value.set("calls", std::move(calls));
   }

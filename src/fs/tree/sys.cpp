@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "fs/tree/tables.h"
 #include "fs/tree/render.h"
+#include "fs/tree/tables.h"
 #include "kernel/metrics.h"
 #include "kernel/syscalls/table.h"
 
@@ -17,7 +17,7 @@ using vfs::DocumentEntry;
 using vfs::files;
 using vfs::line;
 
-constexpr int kAbi = 1;   // version of the paths, verbs and formats that users rely on
+constexpr int kAbi = 1;  // version of the paths, verbs and formats that users rely on
 
 const Kernel& kernel_of(const void* object) { return *static_cast<const Kernel*>(object); }
 
@@ -37,10 +37,11 @@ Result<std::string> show_digest(const Kernel& k, const Caller&) {
     if (process->state != RunState::idle && process->state != RunState::stopped) ++busy;
   }
   const JournalHead head = k.journal().head();
-  return fmt::format("agentfs {}\n{} processes alive, {} at work\n{} workspaces\n"
-                     "journal at {}\nmounted at {}\nstate in {}\n",
-                     AGENTFS_VERSION, alive, busy, k.workspaces().size(), head.sequence.value,
-                     k.parts().mountpoint, k.parts().state);
+  return fmt::format(
+      "agentfs {}\n{} processes alive, {} at work\n{} workspaces\n"
+      "journal at {}\nmounted at {}\nstate in {}\n",
+      AGENTFS_VERSION, alive, busy, k.workspaces().size(), head.sequence.value,
+      k.parts().mountpoint, k.parts().state);
 }
 Result<std::string> show_metrics(const Kernel& k, const Caller&) { return k.metrics_text(); }
 Result<std::string> show_pid(const Kernel&, const Caller&) { return line(::getpid()); }
@@ -50,15 +51,23 @@ Result<std::string> show_uptime(const Kernel& k, const Caller&) {
 Result<std::string> show_version(const Kernel&, const Caller&) { return line(AGENTFS_VERSION); }
 
 constexpr auto kKernelFiles = files<Kernel>({
-    {.name = "abi", .mode = 0444, .doc = "Version of the paths, verbs and formats.",
+    {.name = "abi",
+     .mode = 0444,
+     .doc = "Version of the paths, verbs and formats.",
      .read = show_abi},
     {.name = "clock", .mode = 0444, .doc = "The kernel's time, UTC.", .read = show_clock},
-    {.name = "digest", .mode = 0444, .doc = "Six lines that say how the machine is.",
+    {.name = "digest",
+     .mode = 0444,
+     .doc = "Six lines that say how the machine is.",
      .read = show_digest},
-    {.name = "metrics", .mode = 0444, .doc = "Counters in the Prometheus text format.",
+    {.name = "metrics",
+     .mode = 0444,
+     .doc = "Counters in the Prometheus text format.",
      .read = show_metrics},
     {.name = "pid", .mode = 0444, .doc = "Host process id of the daemon.", .read = show_pid},
-    {.name = "uptime", .mode = 0444, .doc = "Seconds since the daemon started.",
+    {.name = "uptime",
+     .mode = 0444,
+     .doc = "Seconds since the daemon started.",
      .read = show_uptime},
     {.name = "version", .mode = 0444, .doc = "Version of agentfs.", .read = show_version},
 });
@@ -95,12 +104,17 @@ Result<vfs::ContentRef> open_segment(const void* object, const Caller&, const st
 constinit const vfs::DocumentOperations kSegments{.list = list_segments, .content = open_segment};
 
 constexpr auto kJournalFiles = files<Kernel>({
-    {.name = "head", .mode = 0444,
+    {.name = "head",
+     .mode = 0444,
      .doc = "Number and hash of the last record, public key, signature: the hash of the state.",
      .read = show_head},
-    {.name = "segments", .mode = 0555, .doc = "The journal itself, JSON lines in order.",
+    {.name = "segments",
+     .mode = 0555,
+     .doc = "The journal itself, JSON lines in order.",
      .documents = &kSegments},
-    {.name = "verify", .mode = 0444, .doc = "The whole chain, recomputed: ok, or what is wrong.",
+    {.name = "verify",
+     .mode = 0444,
+     .doc = "The whole chain, recomputed: ok, or what is wrong.",
      .read = show_verify},
 });
 
@@ -116,10 +130,10 @@ Result<std::vector<DocumentEntry>> list_syscalls(const void*, const Caller&, con
 
 std::string describe_syscall(const Kernel& kernel, const SyscallEntry& entry) {
   const CallCounters counters = kernel.metrics().call(entry.row.name);
-  std::string out = fmt::format("{}\n{}\neffect\t{}\nblocks\t{}\ncalls\t{}\nerrors\t{}\nseconds\t{}\n",
-                                entry.row.name, entry.row.doc, name(entry.row.effect),
-                                entry.row.blocks ? "yes" : "no", counters.calls, counters.errors,
-                                seconds(static_cast<std::int64_t>(counters.nanoseconds)));
+  std::string out = fmt::format(
+      "{}\n{}\neffect\t{}\nblocks\t{}\ncalls\t{}\nerrors\t{}\nseconds\t{}\n", entry.row.name,
+      entry.row.doc, name(entry.row.effect), entry.row.blocks ? "yes" : "no", counters.calls,
+      counters.errors, seconds(static_cast<std::int64_t>(counters.nanoseconds)));
   for (const FieldInfo& field : entry.fields) {
     out += fmt::format("argument\t{}\t{}{}\t{}\n", field.name, field.type,
                        field.required ? "" : ", optional", field.doc);
@@ -156,7 +170,9 @@ Result<std::string> show_stats(const Kernel& k, const Caller&) {
 }
 
 constexpr auto kFsFiles = files<Kernel>({
-    {.name = "stats", .mode = 0444, .doc = "Operations of the mount, counted by kind.",
+    {.name = "stats",
+     .mode = 0444,
+     .doc = "Operations of the mount, counted by kind.",
      .read = show_stats},
 });
 
@@ -168,11 +184,17 @@ const vfs::Directory<Kernel> kFsDirectory("", "The mount itself.", find_kernel, 
 
 constexpr auto kFiles = files<Kernel>({
     {.name = "fs", .mode = 0555, .doc = "The mount itself.", .directory = &kFsDirectory},
-    {.name = "journal", .mode = 0555, .doc = "What has happened, hash-chained and signed.",
+    {.name = "journal",
+     .mode = 0555,
+     .doc = "What has happened, hash-chained and signed.",
      .directory = &kJournalDirectory},
-    {.name = "kernel", .mode = 0555, .doc = "The kernel of this mount.",
+    {.name = "kernel",
+     .mode = 0555,
+     .doc = "The kernel of this mount.",
      .directory = &kKernelDirectory},
-    {.name = "syscalls", .mode = 0555, .doc = "Every syscall: document, arguments, counters.",
+    {.name = "syscalls",
+     .mode = 0555,
+     .doc = "Every syscall: document, arguments, counters.",
      .documents = &kSyscalls},
 });
 

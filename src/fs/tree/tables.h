@@ -7,7 +7,7 @@
 
 namespace agentfs::tree {
 
-struct CallObject {        // /proc/<pid>/calls/<n>
+struct CallObject {  // /proc/<pid>/calls/<n>
   ProcessRef process;
   CallRef call;
 };
@@ -18,9 +18,9 @@ extern const vfs::Directory<Process> kCallsDirectory;
 extern const vfs::Directory<CallObject> kCallDirectory;
 extern const vfs::Directory<Kernel> kSysDirectory;
 extern const vfs::Directory<Kernel> kDevDirectory;
-extern const vfs::DocumentOperations kMessages;           // of a Process
-extern const vfs::DocumentOperations kProcessContext;     // of a Process
-extern const vfs::DocumentOperations kEtc;                // of a Kernel
+extern const vfs::DocumentOperations kMessages;        // of a Process
+extern const vfs::DocumentOperations kProcessContext;  // of a Process
+extern const vfs::DocumentOperations kEtc;             // of a Kernel
 
 // The object of tables that belong to the machine as a whole.
 Result<std::shared_ptr<const Kernel>> find_kernel(const Caller& caller, const vfs::Key&);

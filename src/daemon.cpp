@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include "daemon.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agents/agents.h"
+#include "backends/blobs/blobs.h"
+#include "backends/exec/sandbox_driver.h"
+#include "backends/git/git.h"
+#include "backends/http/curl_driver.h"
+#include "backends/http/discovery.h"
+#include "backends/script/script_driver.h"
+#include "backends/segments/segments.h"
+#include "backends/sqlite/sqlite.h"
+#include "backends/trees/trees.h"
+#include "base/log.h"
+#include "fs/fuse/session.h"
+#include "fs/tree/tree.h"
+#include "host_services.h"
+#include "kernel/configuration.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::size_t kDriverThreads = 4;
+
+Result<std::unique_ptr<RecordStore>> open_store(const std::string& path) {
+  auto store = open_sqlite(path);
+  if (store || store.error().code != EBADMSG) return store;
+  // The store is a fold of the journal: a damaged one is set aside and filled again.
+  log::error("{}; it is kept aside and made anew from the journal", store.error().message);
+  return replace_damaged_sqlite(path);
+}
+
+// Everything below the kernel, in order of making; taken down in the opposite order.
+struct Backends {
+  SystemClock clock;
+  EventLoop loop;
+  WorkerPool pool{kDriverThreads};
+  std::unique_ptr<LogStore> log;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<RecordStore> store;
+  std::unique_ptr<BlobStore> blobs;
+  std::unique_ptr<Repository> repository;
+  std::unique_ptr<ExecDriver> exec;
+  std::unique_ptr<ModelDriver> http;
+  std::unique_ptr<ModelDriver> script;
+  std::unique_ptr<TreeStore> home;
+  std::unique_ptr<TreeStore> workspaces;
+  std::unique_ptr<TreeStore> tmp;
+
+  static Result<std::unique_ptr<Backends>> open(const StateDirectory& state) {
+    auto b = std::make_unique<Backends>();
+    b->log = TRY(open_segments(state.file("journal/segments")));
+    SigningKey key = TRY(SigningKey::ensure(state.file("keys/journal.ed25519")));
+    b->journal = TRY(Journal::open(*b->log, std::move(key), b->clock));
+    b->store = TRY(open_store(state.file("agentfs.sqlite")));
+    b->blobs = TRY(open_blobs(state.file("blobs")));
+    b->repository = TRY(open_git());
+    b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
+    b->http = std::make_unique<HttpModelDriver>(b->clock);
+    b->script = std::make_unique<ScriptModelDriver>(b->loop);
+    b->home = TRY(open_tree_store(state.file("trees/home")));
+    b->workspaces = TRY(open_tree_store(state.file("trees/workspaces")));
+    b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
+    return b;
+  }
+
+  KernelParts parts(const StateDirectory& state, const DaemonOptions& options) {
+    KernelParts parts;
+    parts.clock = &clock;
+    parts.loop = &loop;
+    parts.pool = &pool;
+    parts.journal = journal.get();
+    parts.store = store.get();
+    parts.blobs = blobs.get();
+    parts.repository = repository.get();
+    parts.exec = exec.get();
+    parts.model_drivers = {{"openai", http.get()}, {"script", script.get()}};
+    parts.state = state.path();
+    parts.mountpoint = options.mountpoint;
+    parts.owner = ::getuid();
+    return parts;
+  }
+};
+
+// The model behind the name "default" where /etc/models/default.toml does not say.
+ModelSettings find_default_model(bool probe) {
+  if (auto settings = settings_from_environment()) return *settings;
+  if (probe) {
+    if (auto settings = discover_local()) return *settings;
+  }
+  ModelSettings script;
+  script.driver = "script";
+  script.model = "script";
+  return script;
+}
+
+void offer_default_model(Kernel& kernel, bool probe) {
+  const bool is_set = kernel.configuration().text("models/default.toml").has_value();
+  ModelSettings found = find_default_model(probe && !is_set);
+  found.name = "default";
+  log::info("the model named default is {} ({})", found.model,
+            is_set ? "unless models/default.toml says another" : found.driver);
+  kernel.configuration().set_found_default(std::move(found));
+}
+
+// The owner's home is there from the start: sandboxes bind it.
+Status make_home(const Kernel& kernel, const StateDirectory& state) {
+  return file::make_directories(state.file("trees/home/" + kernel.user_name(kernel.parts().owner)),
+                                0700);
+}
+
+// Ends the session at SIGTERM, SIGINT and SIGHUP, which every thread has blocked.
+class SignalWatch {
+ public:
+  SignalWatch(EventLoop& loop, std::function<void()> end) : loop_(loop) {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, number);
+    fd_ = UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    loop_.post([this, end = std::move(end)]() mutable {
+      loop_.watch(fd_.get(), EPOLLIN, [this, end = std::move(end)](std::uint32_t) {
+        signalfd_siginfo info{};
+        if (::read(fd_.get(), &info, sizeof info) == sizeof info) end();
+      });
+    });
+  }
+
+ private:
+  EventLoop& loop_;
+  UniqueFd fd_;
+};
+
+void block_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat) {
+  if (!*beat) return;
+  (*beat)();
+  loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
+}
+
+// What of /proc/<pid> moves with a record about it.
+void tell_watchers(vfs::FileSystem& files, ProcessId subject) {
+  if (!subject) return;
+  for (const char* name : {"events.jsonl", "state", "status", "chat"}) {
+    files.changed(fmt::format("/proc/{}/{}", subject.value, name));
+  }
+}
+
+}  // namespace
+
+Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
+                  const std::function<void()>& ready, std::function<void()> beat) {
+  block_signals();
+  auto backends = TRY(Backends::open(state));
+  auto kernel = TRY(Kernel::start(backends->parts(state, options)));
+  offer_default_model(*kernel, options.probe_models);
+  TRY(make_home(*kernel, state));
+  HostServices services(*kernel);
+  vfs::FileSystemParts parts;
+  parts.services = &services;
+  parts.root = &tree::root();
+  parts.trees = {{"/home", backends->home.get()},
+                 {"/tmp", backends->tmp.get()},
+                 {"/workspaces", backends->workspaces.get()}};
+  parts.owner = ::getuid();
+  parts.group = ::getgid();
+  vfs::FileSystem files(std::move(parts));
+  kernel->set_namespace(&files);
+  auto agents = std::make_unique<agents::Agents>(*kernel);
+  kernel->set_userland(agents.get());
+  const auto subscription =
+      kernel->subscribe([&](const Record&, ProcessId subject) { tell_watchers(files, subject); });
+  fuse::SessionOptions session_options;
+  session_options.mountpoint = options.mountpoint;
+  session_options.allow_other = options.allow_other;
+  session_options.options = options.mount_options;
+  auto session = TRY(fuse::Session::mount(files, services, std::move(session_options)));
+  const SignalWatch signals(backends->loop, [&session] { session->stop(); });
+  beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
+  TRY(state.write_pid(::getpid()));
+  log::info("mounted at {}, state in {}", options.mountpoint, state.path());
+  // Agents that were at work go on; what they do in the mount waits until run() serves it.
+  kernel->resume();
+  ready();
+  const Status served = session->run();
+  kernel->unsubscribe(subscription);
+  agents.reset();
+  backends->exec.reset();
+  backends->http.reset();
+  backends->script.reset();
+  backends->pool.stop();
+  backends->loop.stop();
+  kernel->stop();
+  log::info("unmounted {}", options.mountpoint);
+  state.remove_pid();
+  return served;
+}
+
+}  // namespace agentfs

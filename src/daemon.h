@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// The daemon: everything built, mounted, served, and taken down in order.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "state_directory.h"
+
+namespace agentfs {
+
+struct DaemonOptions {
+  std::string mountpoint;
+  std::vector<std::string> mount_options;
+  bool allow_other = false;
+  bool probe_models = true;  // look for a model server on this host at start
+};
+
+// Runs in the calling thread until unmounted or told to end by SIGTERM, SIGINT or SIGHUP. `ready`
+// is called once the mount is there, `beat` every second from the event thread.
+Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
+                  const std::function<void()>& ready, std::function<void()> beat);
+
+}  // namespace agentfs

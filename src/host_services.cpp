@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "host_services.h"
+
+#include "base/text.h"
+#include "kernel/error_log.h"
+#include "kernel/kinds.h"
+#include "kernel/metrics.h"
+
+namespace agentfs {
+
+void HostServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
+  kernel_.errors().add(caller.process, path, error);
+  kernel_.metrics().count("agentfs_errors_total",
+                          fmt::format("errno=\"{}\"", errno_name(error.code)));
+}
+
+Status HostServices::record_control(const Caller& caller, const std::string& path,
+                                    std::string_view words) {
+  constexpr std::size_t kKept = 1024;
+  json::Value data = json::Object{{"path", path}, {"bytes", words.size()}};
+  data.set("text", text::to_utf8(text::prefix(words, kKept)));
+  TRY(kernel_.commit(caller, std::string(kind::kControlWrite), std::move(data)));
+  return ok();
+}
+
+void HostServices::count(std::string_view operation) {
+  kernel_.metrics().count("agentfs_fuse_operations_total",
+                          fmt::format("operation=\"{}\"", operation));
+}
+
+}  // namespace agentfs

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The kernel, as the file system layer sees it.
+#pragma once
+
+#include "fs/vfs/services.h"
+#include "kernel/kernel.h"
+
+namespace agentfs {
+
+// Threads: all. The kernel outlives it.
+class HostServices final : public vfs::Services {
+ public:
+  explicit HostServices(Kernel& kernel) : kernel_(kernel) {}
+  Caller identify(const HostCaller& host) override { return kernel_.identify(host); }
+  Result<Caller> ensure_caller(const HostCaller& host) override {
+    return kernel_.ensure_caller(host);
+  }
+  void note_error(const Caller& caller, std::string_view path, const Error& error) override;
+  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
+                       std::uint64_t bytes, const std::string& other) override {
+    return kernel_.record_change(caller, operation, path, bytes, other);
+  }
+  Status record_control(const Caller& caller, const std::string& path,
+                        std::string_view text) override;
+  Status sync() override { return kernel_.sync(); }
+  void count(std::string_view operation) override;
+  const Clock& clock() override { return kernel_.clock(); }
+  EventLoop& loop() override { return kernel_.loop(); }
+
+ private:
+  Kernel& kernel_;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// The command line. Everything else is done with files.
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/text.h"
+#include "doctor.h"
+#include "fs/tree/tree.h"
+#include "fsck.h"
+#include "mountpoint.h"
+#include "watcher.h"
+
+namespace agentfs {
+namespace {
+
+struct MountArguments {
+  std::string state = StateDirectory::standard();
+  std::string mountpoint;
+  std::vector<std::string> options;
+  bool foreground = false;
+  int hang_seconds = 30;
+};
+
+int complain(std::string_view command, const Error& error) {
+  fmt::print(stderr, "agentfs {}: {}\n", command, error.message);
+  return 1;
+}
+
+// -o a,b,c: ours are taken out, what mount(8) hands every helper is dropped, the rest is passed on.
+void take_options(const std::vector<std::string>& given, DaemonOptions& daemon) {
+  for (const std::string& list : given) {
+    for (const std::string_view option : text::split(list, ',')) {
+      if (option == "allow_other") {
+        daemon.allow_other = true;
+      } else if (option == "noprobe") {
+        daemon.probe_models = false;
+      } else if (!option.empty() && option != "rw" && option != "auto" && option != "noauto" &&
+                 option != "user" && option != "nofail" && option != "_netdev" &&
+                 !option.starts_with("x-")) {
+        daemon.mount_options.emplace_back(option);
+      }
+    }
+  }
+}
+
+bool is_below(const std::string& path, const std::string& folder) {
+  return path == folder || path.starts_with(folder + "/");
+}
+
+Status prepare_mountpoint(const std::string& path, const std::string& state) {
+  if (is_below(state, path) || is_below(path, state)) {
+    return fail(EINVAL, "{}: the mount and its state ({}) may not contain each other", path, state);
+  }
+  switch (mount_state(path)) {
+    case MountState::alive:
+      return fail(EBUSY, "{}: agentfs is mounted there already, by pid {}", path,
+                  serving_daemon(path).value_or(0));
+    case MountState::stale:
+      return unmount(path, true);
+    case MountState::none:
+      break;
+  }
+  struct stat found{};
+  if (::stat(path.c_str(), &found) != 0) return fail_errno(path);
+  if (!S_ISDIR(found.st_mode)) return fail(ENOTDIR, "{}: not a directory", path);
+  return ok();
+}
+
+Status mount(const MountArguments& given) {
+  DaemonOptions daemon;
+  daemon.probe_models = std::getenv("AGENTFS_NO_PROBE") == nullptr;
+  take_options(given.options, daemon);
+  daemon.mountpoint = TRY(absolute_path(given.mountpoint));
+  std::string state_path = TRY(absolute_path(given.state));
+  // The state first: it says who has it, whatever is mounted where.
+  auto prepared = prepare_mountpoint(daemon.mountpoint, state_path);
+  StateDirectory state = TRY(StateDirectory::acquire(state_path));
+  TRY(prepared);
+  if (given.foreground) return run_daemon(state, daemon, [] {}, nullptr);
+  WatcherOptions watcher;
+  watcher.hang = std::chrono::seconds(given.hang_seconds);
+  return start_in_background(std::move(state), daemon, watcher);
+}
+
+// Unmounts, then waits until the daemon has written everything and gone.
+Status umount(const std::string& given, bool lazy) {
+  const std::string path = TRY(absolute_path(given));
+  const MountState found = mount_state(path);
+  if (found == MountState::none) return fail(EINVAL, "{}: agentfs is not mounted there", path);
+  const auto daemon = found == MountState::alive ? serving_daemon(path) : std::nullopt;
+  UniqueFd handle;
+  if (daemon) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, *daemon, 0)));
+  TRY(unmount(path, lazy || found == MountState::stale));
+  if (!handle) return ok();
+  pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
+  constexpr int kPatience = 30'000;
+  if (::poll(&ended, 1, kPatience) == 1 || lazy) return ok();
+  return fail(EBUSY, "{}: unmounted, but the daemon (pid {}) has not ended yet", path, *daemon);
+}
+
+int dump_tree(const std::string& format) {
+  if (format != "json") {
+    fmt::print(stderr, "agentfs --dump-tree: {} is no format; json is\n", text::shown(format));
+    return 2;
+  }
+  std::fputs(json::dump_pretty(tree::dump()).c_str(), stdout);
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("agentfs: an operating system for LLM agents, mounted as files");
+  app.set_version_flag("--version", "agentfs " AGENTFS_VERSION);
+  std::string format;
+  app.add_option("--dump-tree", format, "Print every path, verb and syscall (json), and exit.");
+
+  MountArguments arguments;
+  CLI::App* const mounting =
+      app.add_subcommand("mount", "Mount the tree and return when it answers.");
+  mounting->add_option("--state", arguments.state, "Where everything is kept.")
+      ->capture_default_str();
+  mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
+  mounting->add_option("-o", arguments.options,
+                       "Mount options: allow_other, noprobe, and those of FUSE.");
+  mounting
+      ->add_option("--hang-seconds", arguments.hang_seconds,
+                   "Silence after which the daemon is started again.")
+      ->check(CLI::Range(1, 3600));
+  mounting->add_option("MOUNTPOINT", arguments.mountpoint, "A directory.")->required();
+
+  std::string mountpoint;
+  bool lazy = false;
+  CLI::App* const unmounting =
+      app.add_subcommand("umount", "Unmount, and wait for the daemon's end.");
+  unmounting->add_flag("-l,--lazy", lazy, "Also while files are open on it.");
+  unmounting->add_option("MOUNTPOINT", mountpoint, "Where it is mounted.")->required();
+
+  std::string state = StateDirectory::standard();
+  CLI::App* const doctor = app.add_subcommand("doctor", "Say what this machine has and lacks.");
+  doctor->add_option("--state", state, "Where everything is kept.")->capture_default_str();
+  CLI::App* const fsck = app.add_subcommand("fsck", "Check the state of an unmounted tree.");
+  fsck->add_option("--state", state, "Where everything is kept.")->capture_default_str();
+  app.require_subcommand(0, 1);
+  CLI11_PARSE(app, argc, argv);
+
+  if (!format.empty()) return dump_tree(format);
+  if (*mounting) {
+    const Status done = mount(arguments);
+    return done ? 0 : complain("mount", done.error());
+  }
+  if (*unmounting) {
+    const Status done = umount(mountpoint, lazy);
+    return done ? 0 : complain("umount", done.error());
+  }
+  if (*doctor) return run_doctor(state);
+  if (*fsck) return run_fsck(state);
+  fmt::print("{}", app.help());
+  return 2;
+}
+
+}  // namespace
+}  // namespace agentfs
+
+int main(int argc, char** argv) {
+  // Whatever escapes is a broken invariant of ours; said in one line, not as an abort.
+  try {
+    return agentfs::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "agentfs: {}\n", error.what());
+    return 1;
+  }
+}

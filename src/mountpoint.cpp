@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "mountpoint.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <climits>
+#include <filesystem>
+#include <functional>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+// mountinfo writes blanks and backslashes as octal escapes (proc(5)).
+std::string unescaped(std::string_view field) {
+  std::string path;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      path += static_cast<char>((field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 +
+                                (field[i + 3] - '0'));
+      i += 3;
+    } else {
+      path += field[i];
+    }
+  }
+  return path;
+}
+
+bool is_listed(const std::string& path) {
+  const auto table = file::read(std::string("/proc/self/mountinfo"));
+  if (!table) return false;
+  for (const std::string_view line : text::lines(*table)) {
+    const auto words = text::words(line);
+    if (words.size() > 6 && unescaped(words[4]) == path && line.contains(" - fuse.agentfs ")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Runs `work` in a child and gives its exit status, or nothing when it takes longer than a second:
+// whoever asks a daemon that hangs is stuck until the daemon ends, and that must not be us.
+std::optional<int> in_child(const std::function<int()>& work) {
+  const pid_t child = ::fork();
+  if (child < 0) return std::nullopt;
+  if (child == 0) ::_exit(work());
+  const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ended, 1, 1000) != 1) {
+    ::kill(child, SIGKILL);
+    return std::nullopt;
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? std::optional(WEXITSTATUS(status)) : std::nullopt;
+}
+
+Status run_fusermount(const std::string& path, bool lazy) {
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno("fusermount3");
+  if (child == 0) {
+    const int silent = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ::dup2(silent, STDERR_FILENO);
+    ::execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", path.c_str(), nullptr);
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok();
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+    return fail(ENOENT, "fusermount3: not found; the package fuse3 has it");
+  }
+  return fail(EBUSY, "{}: cannot be unmounted; close what is open on it, or use --lazy", path);
+}
+
+}  // namespace
+
+MountState mount_state(const std::string& path) {
+  if (!is_listed(path)) return MountState::none;
+  const auto answer = in_child([&] {
+    struct statvfs unused{};
+    return ::statvfs(path.c_str(), &unused) == 0 ? 0 : errno == ENOTCONN ? 1 : 2;
+  });
+  return answer == 1 || answer == 2 ? MountState::stale : MountState::alive;
+}
+
+Status unmount(const std::string& path, bool lazy) {
+  if (::geteuid() != 0) return run_fusermount(path, lazy);
+  if (::umount2(path.c_str(), lazy ? MNT_DETACH : 0) == 0) return ok();
+  if (errno == EBUSY) {
+    return fail(EBUSY, "{}: files are open on it; close them, or use --lazy", path);
+  }
+  if (errno == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
+  return fail_errno(path);
+}
+
+Result<std::string> absolute_path(const std::string& path) {
+  // Only the parent is resolved: resolving the mount itself would ask its daemon.
+  std::filesystem::path given = path;
+  while (given.has_relative_path() && given.filename().empty()) given = given.parent_path();
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(given, error).lexically_normal();
+  if (error) return fail_errno(error.value(), path);
+  if (!whole.has_relative_path()) return whole.string();
+  const auto parent = std::filesystem::canonical(whole.parent_path(), error);
+  if (error) return fail_errno(error.value(), whole.parent_path().string());
+  return (parent / whole.filename()).string();
+}
+
+std::optional<int> serving_daemon(const std::string& path) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::nullopt;
+  const UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  const auto status = in_child([&] {
+    const auto bytes = file::read(path + "/sys/kernel/pid");
+    return bytes && file::write_all(writing.get(), *bytes) ? 0 : 1;
+  });
+  writing.reset();
+  if (status != 0) return std::nullopt;
+  const auto bytes = file::read(reading.get());
+  return bytes ? text::number<int>(text::trim(*bytes)) : std::nullopt;
+}
+
+}  // namespace agentfs

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Mounts of agentfs on this host: found, cleaned when stale, taken down.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+enum class MountState { none, alive, stale };
+
+// Does `path` carry a mount of agentfs, and does its daemon still answer? A daemon that hangs is
+// alive by this measure; the answer never waits for it longer than a second.
+MountState mount_state(const std::string& path);
+// Takes the mount down. EBUSY when files are open on it, unless `lazy`.
+Status unmount(const std::string& path, bool lazy);
+// The absolute path of an existing directory, without touching what is mounted on it.
+Result<std::string> absolute_path(const std::string& path);
+// The host process that serves the mount, by its /sys/kernel/pid; nothing when it does not answer.
+std::optional<int> serving_daemon(const std::string& path);
+
+}  // namespace agentfs

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "state_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::string_view kFormat = "1";
+
+Status check_format(const std::string& path) {
+  const std::string file = path + "/format";
+  if (!file::exists(file)) return file::replace(file, std::string(kFormat) + "\n");
+  const std::string found = TRY(file::read(file));
+  if (text::trim(found) == kFormat) return ok();
+  return fail(EBADMSG, "{}: the state has format {}; this agentfs {} reads format {}", path,
+              text::shown(text::trim(found)), AGENTFS_VERSION, kFormat);
+}
+
+}  // namespace
+
+std::string StateDirectory::standard() {
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && data[0] == '/') {
+    return std::string(data) + "/agentfs";
+  }
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr && home[0] == '/' ? home : "/root") + "/.local/share/agentfs";
+}
+
+Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
+  StateDirectory state;
+  state.path_ = path;
+  TRY(file::make_directories(path));
+  if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
+  for (const char* name :
+       {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces", "trees/tmp", "git",
+        "etc/models", "etc/profiles/default/context.d", "etc/devices", "log"}) {
+    TRY(file::make_directories(state.file(name)));
+  }
+  if (::chmod(state.file("trees/tmp").c_str(), 01777) != 0) return fail_errno(path);
+  state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!state.lock_) return fail_errno(state.file("lock"));
+  if (::flock(state.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno(state.file("lock"));
+    return fail(EBUSY,
+                "{}: in use by the agentfs daemon with pid {}; unmount that one first, or "
+                "give another --state",
+                path, read_daemon_pid(path));
+  }
+  TRY(check_format(path));
+  return state;
+}
+
+Status StateDirectory::write_pid(pid_t daemon) const {
+  return file::replace(file("daemon.pid"), fmt::format("{}\n", daemon));
+}
+
+void StateDirectory::remove_pid() const { ::unlink(file("daemon.pid").c_str()); }
+
+pid_t read_daemon_pid(const std::string& state) {
+  const auto bytes = file::read(state + "/daemon.pid");
+  if (!bytes) return 0;
+  return text::number<pid_t>(text::trim(*bytes)).value_or(0);
+}
+
+}  // namespace agentfs

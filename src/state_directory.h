@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// STATE: where everything that agentfs keeps lies on the host, and who may use it now.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs {
+
+// STATE/
+//   journal/segments/*.jsonl   what has happened          keys/journal.ed25519   signs its head
+//   agentfs.sqlite             the fold of the journal    blobs/hh/<hash>        large results
+//   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
+//   etc/                       documents                  log/agentfs.log        that are no
+//   repositories lock, daemon.pid           who uses it                format version of all this
+class StateDirectory {
+ public:
+  // Makes what is missing, mode 0700, and takes the lock. EBUSY names the daemon that has it.
+  static Result<StateDirectory> acquire(const std::string& path);
+  // The same without the lock, for looking at a state nobody may write meanwhile.
+  static std::string standard();  // $XDG_DATA_HOME/agentfs, or ~/.local/share/…
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  int lock_descriptor() const { return lock_.get(); }
+  Status write_pid(pid_t daemon) const;  // daemon.pid, after a restart anew
+  void remove_pid() const;
+
+ private:
+  StateDirectory() = default;
+  std::string path_;
+  UniqueFd lock_;  // shared with forked children: held as long as one of them lives
+};
+
+// The daemon that daemon.pid names; 0 without one.
+pid_t read_daemon_pid(const std::string& state);
+
+}  // namespace agentfs
