@@ -13,7 +13,6 @@
 #include <variant>
 
 #include "agents/step.h"
-#include "backends/model_driver.h"
 #include "base/event_loop.h"
 #include "base/ids.h"
 #include "base/mutex.h"
