@@ -20,10 +20,11 @@ CATCH = ("unit", "contract", "wire", "issues")
 FAST = ("check", *CATCH, "mount")
 SLOW = ("asan", "tsan")
 LANES = (*FAST, *SLOW, "fuzz", "tidy", "mount-asan")
+SYMBOLIZER = "external_symbolizer_path=/usr/bin/llvm-symbolizer-19"
 SANITIZERS = {
-    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
-    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "ASAN_OPTIONS": f"detect_stack_use_after_return=1:strict_string_checks=1:{SYMBOLIZER}",
+    "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:{SYMBOLIZER}",
+    "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:{SYMBOLIZER}",
 }
 SLOWER = 3  # times that a program may take longer with a sanitizer
 
@@ -169,6 +170,8 @@ def lane_release(wanted):
     if "check" in wanted:
         outcomes += run_checks()
     if failure:
+        left_out = [word for word in wanted if word != "check"]
+        print(f"  not run, since the build failed: {', '.join(left_out)}")
         return outcomes
     if kinds or names:
         outcomes += run_programs("release", kinds, names)
