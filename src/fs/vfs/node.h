@@ -96,6 +96,8 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual Result<Opened> open(Request&, int flags);
 
   // Directories.
+  // Whether looking up what it lists is cheap: then listings carry attributes (readdirplus).
+  virtual bool lists_attributes() const { return false; }
   virtual Result<Found> lookup(Request&, const std::string& name);
   virtual Result<Opened> open_directory(Request&);
   virtual Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode);
