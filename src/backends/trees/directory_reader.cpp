@@ -30,7 +30,7 @@ EntryHeader header_at(const char* bytes) {
 
 // Some disks do not tell the type in the listing.
 mode_t type_of(int directory, const EntryHeader& header, const std::string& name) {
-  if (header.type != DT_UNKNOWN) return DTTOIF(header.type);
+  if (header.type != DT_UNKNOWN) return static_cast<mode_t>(DTTOIF(header.type));
   struct stat attributes{};
   if (::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) return 0;
   return attributes.st_mode & S_IFMT;

@@ -9,6 +9,11 @@
 #include "base/text.h"
 
 namespace agentfs::trees {
+namespace {
+
+constexpr unsigned kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE;
+
+}  // namespace
 
 // Between the call and the look at what it made, someone else may have put another file under the
 // name: then that one is answered, as a lookup a moment later would.
@@ -95,7 +100,7 @@ Status DirectoryTree::rename(const TreeNode& from, const std::string& name, cons
                              const TreeCaller& caller) {
   TRY(check_name(name));
   TRY(check_name(new_name));
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) {
+  if ((flags & ~kRenameFlags) != 0) {
     return fail(EINVAL, "{}: rename flags {:#x}; RENAME_NOREPLACE and RENAME_EXCHANGE are known",
                 text::shown(name), flags);
   }
