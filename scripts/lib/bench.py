@@ -16,7 +16,7 @@ SCENARIO = '{"name": "bench", "steps": [], "after": "Done."}\n'
 REPOSITORY = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost",
               "GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@localhost",
               "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
-              "GIT_OPTIONAL_LOCKS": "0"}
+              "GIT_OPTIONAL_LOCKS": "0", "AGENTFS_NO_PROBE": "1"}
 
 
 class Bench:
