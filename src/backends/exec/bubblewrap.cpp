@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "backends/exec/bubblewrap.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "backends/exec/inside/protocol.h"
+#include "backends/exec/spawn.h"
+#include "base/text.h"
+
+namespace agentfs::exec {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+constexpr auto kSystemDirectories =
+    std::to_array<const char*>({"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"});
+
+// Of /etc only what programs need to run: no keys, no passwords, no host settings.
+constexpr auto kSettings = std::to_array<const char*>({"/etc/passwd",
+                                                       "/etc/group",
+                                                       "/etc/nsswitch.conf",
+                                                       "/etc/ld.so.cache",
+                                                       "/etc/ld.so.conf",
+                                                       "/etc/ld.so.conf.d",
+                                                       "/etc/alternatives",
+                                                       "/etc/ssl/certs",
+                                                       "/etc/ssl/openssl.cnf",
+                                                       "/etc/ca-certificates",
+                                                       "/etc/ca-certificates.conf",
+                                                       "/etc/localtime",
+                                                       "/etc/timezone",
+                                                       "/etc/os-release",
+                                                       "/etc/debian_version",
+                                                       "/etc/mime.types",
+                                                       "/etc/magic",
+                                                       "/etc/locale.alias",
+                                                       "/etc/java-17-openjdk",
+                                                       "/etc/java-21-openjdk"});
+
+constexpr auto kNetworkSettings =
+    std::to_array<const char*>({"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf",
+                                "/etc/services", "/etc/protocols", "/etc/netconfig"});
+
+// Places that the sandbox fills itself.
+constexpr auto kReserved =
+    std::to_array<std::string_view>({"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+                                     "/etc", "/proc", "/dev", "/sys", "/run"});
+
+void add(Arguments& arguments, std::initializer_list<std::string> more) {
+  arguments.insert(arguments.end(), more);
+}
+
+Arguments system_directories() {
+  Arguments arguments{"--ro-bind", "/usr", "/usr"};
+  for (const std::string path : kSystemDirectories) {
+    struct stat attributes{};
+    if (::lstat(path.c_str(), &attributes) != 0) continue;
+    std::array<char, 256> target{};
+    if (S_ISLNK(attributes.st_mode) &&
+        ::readlink(path.c_str(), target.data(), target.size() - 1) > 0) {
+      add(arguments, {"--symlink", target.data(), path});
+    } else {
+      add(arguments, {"--ro-bind", path, path});
+    }
+  }
+  return arguments;
+}
+
+std::string find_program() {
+  const char* path = std::getenv("PATH");
+  std::string places = path == nullptr ? "" : path;
+  places += ":/usr/bin:/usr/local/bin:/bin";
+  for (const std::string_view place : text::split(places, ':')) {
+    if (!place.starts_with('/')) continue;
+    std::string candidate = std::string(place) + "/bwrap";
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return "";
+}
+
+bool is_below(std::string_view path, std::string_view directory) {
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+Status check_bind(const std::string& host, const std::string& inside) {
+  if (!host.starts_with('/') || !inside.starts_with('/') || inside == "/") {
+    return fail(EINVAL, "bind: not two absolute paths below / ({} at {})", text::shown(host),
+                text::shown(inside));
+  }
+  for (const std::string_view part : text::split(inside, '/')) {
+    if (part != "..") continue;
+    return fail(EINVAL, "bind: has .. in it ({}); the plain path would do", text::shown(inside));
+  }
+  for (const std::string_view reserved : kReserved) {
+    if (!is_below(inside, reserved)) continue;
+    return fail(EINVAL, "bind: {} is the system's ({}); a path such as /workspaces/site would do",
+                reserved, text::shown(inside));
+  }
+  return ok();
+}
+
+// Private directories of memory; their pages count against the command's limit.
+void add_tmpfs(Arguments& arguments, const Bubblewrap& bubblewrap, const ExecRequest& request,
+               const std::string& path) {
+  add(arguments, {"--perms", "1777"});
+  const std::int64_t bytes = request.limits.memory_bytes;
+  if (bubblewrap.bounds_tmpfs && bytes > 0) add(arguments, {"--size", std::to_string(bytes)});
+  add(arguments, {"--tmpfs", path});
+}
+
+void add_system(Arguments& arguments, const Bubblewrap& bubblewrap, const ExecRequest& request) {
+  const Arguments& directories = bubblewrap.system_directories;
+  arguments.insert(arguments.end(), directories.begin(), directories.end());
+  for (const std::string path : kSettings) add(arguments, {"--ro-bind-try", path, path});
+  if (request.network) {
+    for (const std::string path : kNetworkSettings) add(arguments, {"--ro-bind-try", path, path});
+  }
+  add(arguments, {"--proc", "/proc", "--dev", "/dev"});
+  add_tmpfs(arguments, bubblewrap, request, "/dev/shm");
+  add_tmpfs(arguments, bubblewrap, request, "/tmp");
+}
+
+}  // namespace
+
+Result<Bubblewrap> find_bubblewrap() {
+  Bubblewrap found;
+  found.path = find_program();
+  if (found.path.empty()) {
+    return fail(EPERM,
+                "sandbox: bubblewrap is not installed (no bwrap in PATH); the package "
+                "bubblewrap would do");
+  }
+  const BriefRun version = TRY(run_briefly({found.path, "--version"}));
+  const auto words = text::words(version.output);
+  if (version.exit_code != 0 || words.empty()) {
+    return fail(EPERM, "sandbox: {} does not run ({}); the package bubblewrap would do", found.path,
+                text::shown(text::trim(version.output)));
+  }
+  found.version = words.back();
+  const BriefRun help = TRY(run_briefly({found.path, "--help"}));
+  found.disables_userns = help.output.contains("--disable-userns");
+  found.bounds_tmpfs = help.output.contains("--size BYTES");
+  found.system_directories = system_directories();
+  return found;
+}
+
+Result<std::vector<std::string>> bubblewrap_arguments(const Bubblewrap& bubblewrap,
+                                                      const ExecRequest& request,
+                                                      const std::string& program) {
+  Arguments arguments{bubblewrap.path, "--unshare-all", "--unshare-user"};
+  if (bubblewrap.disables_userns) add(arguments, {"--disable-userns"});
+  if (request.network) add(arguments, {"--share-net"});
+  add(arguments, {"--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
+                  "--hostname", "agentfs", "--clearenv", "--info-fd", std::to_string(kInfoFd)});
+  add_system(arguments, bubblewrap, request);
+  for (const auto& [host, inside] : request.binds) {
+    TRY(check_bind(host, inside));
+    add(arguments, {"--bind", host, inside});
+  }
+  add(arguments, {"--ro-bind", program, kProgramInside});
+  // After all mounts: bubblewrap's own tmpfs below them would take files too.
+  add(arguments, {"--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--", kProgramInside,
+                  "inside"});
+  return arguments;
+}
+
+}  // namespace agentfs::exec

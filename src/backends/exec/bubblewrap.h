@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The bubblewrap that is installed, and the arguments that make a sandbox of it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/exec_driver.h"
+#include "base/error.h"
+
+namespace agentfs::exec {
+
+// What is installed here. Found once; a value.
+struct Bubblewrap {
+  std::string path;
+  std::string version;           // "0.8.0"
+  bool disables_userns = false;  // --disable-userns
+  bool bounds_tmpfs = false;     // --size
+  // /bin, /lib and so on as this system has them: links into /usr, or directories.
+  std::vector<std::string> system_directories;
+};
+
+// Looks in $PATH and the usual places; runs it to see what it knows, so it blocks for some 3 ms.
+// EPERM with what to install where there is none.
+Result<Bubblewrap> find_bubblewrap();
+
+// The command line up to and with the program that is run first inside. EINVAL for a bind that
+// would replace a part of the system. Touches no path of the request: a bind may lie on a mount
+// that this very process serves.
+Result<std::vector<std::string>> bubblewrap_arguments(const Bubblewrap& bubblewrap,
+                                                      const ExecRequest& request,
+                                                      const std::string& program);
+
+}  // namespace agentfs::exec
