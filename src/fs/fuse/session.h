@@ -12,9 +12,9 @@
 namespace agentfs::fuse {
 
 struct SessionOptions {
-  std::string mountpoint;              // a directory; "/dev/fd/N" takes a channel that is open
-  bool allow_other = false;            // other users too (root, or user_allow_other)
-  std::vector<std::string> options;    // further -o options, as fusermount3 and libfuse take them
+  std::string mountpoint;            // a directory; "/dev/fd/N" takes a channel that is open
+  bool allow_other = false;          // other users too (root, or user_allow_other)
+  std::vector<std::string> options;  // further -o options, as fusermount3 and libfuse take them
   unsigned threads = 4;
 };
 
@@ -25,7 +25,7 @@ class Session {
   // Mounts; the kernel's requests wait until run(). EBUSY, EPERM, ENOENT with what to do.
   static Result<std::unique_ptr<Session>> mount(vfs::FileSystem& files, vfs::Services& services,
                                                 SessionOptions options);
-  ~Session();                          // unmounts what is still mounted
+  ~Session();  // unmounts what is still mounted
   // Serves until unmounted or stopped; parked requests get EINTR or ECONNABORTED.
   Status run();
   void stop();

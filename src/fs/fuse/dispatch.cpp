@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Operations on nodes by number. Those on names are in dispatch_names.cpp, on open files in
+// dispatch_files.cpp.
+#include "fs/fuse/dispatch.h"
+
+#include <algorithm>
+
+#include "fs/fuse/scope.h"
+
+namespace agentfs::fuse {
+namespace {
+
+void do_init(void*, fuse_conn_info* connection) {
+  // Set-user-id bits are the kernel's to clear: it knows who writes. And no writeback cache: what
+  // write(2) acknowledged must have reached us.
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_WRITEBACK_CACHE |
+                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
+void do_forget(fuse_req_t request, fuse_ino_t id, std::uint64_t lookups) {
+  context_of(request).files.forget(id, lookups);
+  ::fuse_reply_none(request);
+}
+
+void do_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
+  for (std::size_t i = 0; i < count; ++i) {
+    context_of(request).files.forget(forgets[i].ino, forgets[i].nlookup);
+  }
+  ::fuse_reply_none(request);
+}
+
+void do_getattr(fuse_req_t request, fuse_ino_t id, fuse_file_info*) {
+  Scope scope(request, "getattr");
+  scope.attributes(
+      on_node(scope, id, [&](vfs::Node& node) { return node.attributes(scope.asked); }));
+}
+
+SetAttributes wanted_attributes(const struct stat& values, int to_set) {
+  SetAttributes wanted;
+  wanted.values = values;
+  const auto take = [&](int flag, unsigned which) {
+    if ((to_set & flag) != 0) wanted.which |= which;
+  };
+  take(FUSE_SET_ATTR_MODE, SetAttributes::mode);
+  take(FUSE_SET_ATTR_UID, SetAttributes::uid);
+  take(FUSE_SET_ATTR_GID, SetAttributes::gid);
+  take(FUSE_SET_ATTR_SIZE, SetAttributes::size);
+  take(FUSE_SET_ATTR_ATIME, SetAttributes::atime);
+  take(FUSE_SET_ATTR_MTIME, SetAttributes::mtime);
+  if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) {
+    wanted.which |= SetAttributes::atime;
+    wanted.values.st_atim.tv_nsec = UTIME_NOW;
+  }
+  if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) {
+    wanted.which |= SetAttributes::mtime;
+    wanted.values.st_mtim.tv_nsec = UTIME_NOW;
+  }
+  return wanted;
+}
+
+void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_set,
+                fuse_file_info* info) {
+  Scope scope(request, "setattr");
+  const auto open = info != nullptr ? scope.context.files.handle(info->fh) : nullptr;
+  scope.attributes(on_node(scope, id, [&](vfs::Node& node) {
+    return node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
+  }));
+}
+
+void do_readlink(fuse_req_t request, fuse_ino_t id) {
+  Scope scope(request, "readlink");
+  const auto target =
+      on_node(scope, id, [&](vfs::Node& node) { return node.read_link(scope.asked); });
+  if (!target) return reply_error(request, target.error());
+  ::fuse_reply_readlink(request, target->c_str());
+}
+
+void do_statfs(fuse_req_t request, fuse_ino_t id) {
+  Scope scope(request, "statfs");
+  const auto room =
+      on_node(scope, id, [&](vfs::Node& node) { return node.statistics(scope.asked); });
+  if (!room) return reply_error(request, room.error());
+  ::fuse_reply_statfs(request, &*room);
+}
+
+void do_access(fuse_req_t request, fuse_ino_t id, int mask) {
+  Scope scope(request, "access");
+  scope.reply(on_node(scope, id, [&](vfs::Node& node) { return node.access(scope.asked, mask); }));
+}
+
+// --- extended attributes: size 0 asks for the length
+
+void reply_xattr(fuse_req_t request, const Result<std::string>& value, std::size_t room) {
+  if (!value) return reply_error(request, value.error());
+  if (room == 0) {
+    ::fuse_reply_xattr(request, value->size());
+  } else if (value->size() > room) {
+    ::fuse_reply_err(request, ERANGE);
+  } else {
+    ::fuse_reply_buf(request, value->data(), value->size());
+  }
+}
+
+void do_setxattr(fuse_req_t request, fuse_ino_t id, const char* name, const char* value,
+                 std::size_t size, int flags) {
+  Scope scope(request, "setxattr");
+  scope.reply(on_node(scope, id, [&](vfs::Node& node) {
+    return node.set_xattr(scope.asked, name, {value, size}, flags);
+  }));
+}
+
+void do_getxattr(fuse_req_t request, fuse_ino_t id, const char* name, std::size_t room) {
+  Scope scope(request, "getxattr");
+  reply_xattr(
+      request,
+      on_node(scope, id, [&](vfs::Node& node) { return node.get_xattr(scope.asked, name); }), room);
+}
+
+void do_listxattr(fuse_req_t request, fuse_ino_t id, std::size_t room) {
+  Scope scope(request, "listxattr");
+  reply_xattr(request,
+              on_node(scope, id, [&](vfs::Node& node) { return node.list_xattr(scope.asked); }),
+              room);
+}
+
+void do_removexattr(fuse_req_t request, fuse_ino_t id, const char* name) {
+  Scope scope(request, "removexattr");
+  scope.reply(
+      on_node(scope, id, [&](vfs::Node& node) { return node.remove_xattr(scope.asked, name); }));
+}
+
+fuse_lowlevel_ops make_operations() {
+  fuse_lowlevel_ops table{};
+  table.init = do_init;
+  table.forget = do_forget;
+  table.forget_multi = do_forget_multi;
+  table.getattr = do_getattr;
+  table.setattr = do_setattr;
+  table.readlink = do_readlink;
+  table.statfs = do_statfs;
+  table.access = do_access;
+  table.setxattr = do_setxattr;
+  table.getxattr = do_getxattr;
+  table.listxattr = do_listxattr;
+  table.removexattr = do_removexattr;
+  add_file_operations(table);
+  add_directory_operations(table);
+  return table;
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& operations() {
+  static const fuse_lowlevel_ops table = make_operations();
+  return table;
+}
+
+}  // namespace agentfs::fuse

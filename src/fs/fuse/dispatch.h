@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// From the operations of the host's kernel to nodes and handles.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include "fs/fuse/host_caller.h"
+#include "fs/fuse/reply.h"
+#include "fs/vfs/file_system.h"
+
+namespace agentfs::fuse {
+
+// What every operation of a session shares; libfuse's user data.
+struct Context {
+  vfs::FileSystem& files;
+  vfs::Services& services;
+  CallerResolver resolver;
+  ParkedRequests parked;
+};
+
+inline Context& context_of(fuse_req_t request) {
+  return *static_cast<Context*>(::fuse_req_userdata(request));
+}
+
+// The table of operations for fuse_session_new.
+const fuse_lowlevel_ops& operations();
+void add_file_operations(fuse_lowlevel_ops& table);       // on open files
+void add_directory_operations(fuse_lowlevel_ops& table);  // on names and open directories
+
+}  // namespace agentfs::fuse

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Operations on open files. Reads and writes may be answered later.
+#include "fs/fuse/scope.h"
+
+namespace agentfs::fuse {
+namespace {
+
+void reply_open(Scope& scope, const Result<vfs::Opened>& opened, fuse_file_info* info) {
+  if (!opened) return reply_error(scope.request, opened.error());
+  set_open_flags(opened->flags, *info);
+  info->fh = scope.context.files.keep(opened->handle);
+  // Interrupted before it was told: the kernel will never release what it does not know.
+  if (::fuse_reply_open(scope.request, info) != 0) {
+    if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
+  }
+}
+
+void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
+  Scope scope(request, "open", info->flags);
+  reply_open(
+      scope,
+      on_node(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
+      info);
+}
+
+void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* info) {
+  Scope scope(request, "create", info->flags);
+  const auto created = on_node(scope, parent, [&](vfs::Node& node) {
+    return node.create(scope.asked, name, info->flags, mode);
+  });
+  if (!created) return reply_error(request, created.error());
+  const std::uint64_t id = scope.context.files.remember(created->found.node);
+  const fuse_entry_param entry = entry_of(created->found, id);
+  set_open_flags(created->opened.flags, *info);
+  info->fh = scope.context.files.keep(created->opened.handle);
+  if (::fuse_reply_create(request, &entry, info) != 0) {
+    scope.context.files.forget(id, 1);
+    if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
+  }
+}
+
+void do_read(fuse_req_t request, fuse_ino_t, std::size_t count, off_t offset,
+             fuse_file_info* info) {
+  Scope scope(request, "read", info->flags);
+  const auto handle = scope.handle(info);
+  if (!handle) return reply_error(request, handle.error());
+  // The handle is kept by the answer: a parked read may outlive its release.
+  answer<vfs::Bytes>(
+      request, scope.context.parked,
+      [&](const Completion<vfs::Bytes>& done) {
+        (*handle)->read(scope.asked, offset, count, done);
+      },
+      [kept = *handle](fuse_req_t held, const Result<vfs::Bytes>& bytes) {
+        if (!bytes) return reply_error(held, bytes.error());
+        reply_bytes(held, *bytes);
+      });
+}
+
+void do_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t size, off_t offset,
+              fuse_file_info* info) {
+  Scope scope(request, "write", info->flags);
+  const auto handle = scope.handle(info);
+  if (!handle) return reply_error(request, handle.error());
+  answer<std::size_t>(
+      request, scope.context.parked,
+      [&](const Completion<std::size_t>& done) {
+        (*handle)->write(scope.asked, offset, {bytes, size}, done);
+      },
+      [kept = *handle](fuse_req_t held, const Result<std::size_t>& count) {
+        if (!count) return reply_error(held, count.error());
+        ::fuse_reply_write(held, *count);
+      });
+}
+
+void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  Scope scope(request, "flush");
+  scope.reply(
+      on_handle(scope, info, [&](vfs::Handle& handle) { return handle.flush(scope.asked); }));
+}
+
+void do_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  Scope scope(request, "release");
+  if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
+  ::fuse_reply_err(request, 0);
+}
+
+void do_fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) {
+  Scope scope(request, "fsync");
+  scope.reply(on_handle(
+      scope, info, [&](vfs::Handle& handle) { return handle.fsync(scope.asked, data_only != 0); }));
+}
+
+void do_fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length,
+                  fuse_file_info* info) {
+  Scope scope(request, "fallocate");
+  scope.reply(on_handle(scope, info, [&](vfs::Handle& handle) {
+    return handle.allocate(scope.asked, mode, offset, length);
+  }));
+}
+
+void do_lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
+  Scope scope(request, "lseek");
+  const auto place = on_handle(
+      scope, info, [&](vfs::Handle& handle) { return handle.seek(scope.asked, offset, whence); });
+  if (!place) return reply_error(request, place.error());
+  ::fuse_reply_lseek(request, *place);
+}
+
+void do_copy_file_range(fuse_req_t request, fuse_ino_t, off_t from, fuse_file_info* source,
+                        fuse_ino_t, off_t to, fuse_file_info* target, std::size_t count, int) {
+  Scope scope(request, "copy_file_range");
+  const auto copied = [&]() -> Result<std::size_t> {
+    const auto source_handle = TRY(scope.handle(source));
+    const auto target_handle = TRY(scope.handle(target));
+    return source_handle->copy_range(scope.asked, from, *target_handle, to, count);
+  }();
+  if (!copied) return reply_error(request, copied.error());
+  ::fuse_reply_write(request, *copied);
+}
+
+void do_poll(fuse_req_t request, fuse_ino_t, fuse_file_info* info, fuse_pollhandle* wake) {
+  Scope scope(request, "poll");
+  std::move_only_function<void()> ready;
+  if (wake != nullptr) {
+    ready = [owned = std::shared_ptr<fuse_pollhandle>(wake, ::fuse_pollhandle_destroy)] {
+      ::fuse_lowlevel_notify_poll(owned.get());
+    };
+  }
+  const auto events = on_handle(
+      scope, info, [&](vfs::Handle& handle) { return handle.poll(scope.asked, std::move(ready)); });
+  if (!events) return reply_error(request, events.error());
+  ::fuse_reply_poll(request, *events);
+}
+
+}  // namespace
+
+void add_file_operations(fuse_lowlevel_ops& table) {
+  table.open = do_open;
+  table.create = do_create;
+  table.read = do_read;
+  table.write = do_write;
+  table.flush = do_flush;
+  table.release = do_release;
+  table.fsync = do_fsync;
+  table.fallocate = do_fallocate;
+  table.lseek = do_lseek;
+  table.copy_file_range = do_copy_file_range;
+  table.poll = do_poll;
+}
+
+}  // namespace agentfs::fuse

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "fs/fuse/request.h"
+
+#include <fcntl.h>
+
+namespace agentfs::fuse {
+
+FuseRequest::FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver,
+                         int open_flags)
+    : context_(*::fuse_req_ctx(request)),
+      services_(services),
+      resolver_(resolver),
+      open_flags_(open_flags) {}
+
+const HostCaller& FuseRequest::host() const {
+  if (!host_) host_ = resolver_.resolve(context_.pid, context_.uid, context_.gid);
+  return *host_;
+}
+
+const Caller& FuseRequest::caller() const {
+  if (!caller_) caller_ = services_.identify(host());
+  return *caller_;
+}
+
+Result<Caller> FuseRequest::writer() const { return services_.ensure_caller(host()); }
+
+// The kernel has taken the umask off the mode already.
+TreeCaller FuseRequest::tree() const {
+  return {.uid = context_.uid, .gid = context_.gid, .pid = context_.pid, .umask = 0};
+}
+
+bool FuseRequest::may_block() const { return (open_flags_ & O_NONBLOCK) == 0; }
+
+}  // namespace agentfs::fuse

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// A held request of the host's kernel, as vfs sees it.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include <optional>
+
+#include "fs/fuse/host_caller.h"
+#include "fs/vfs/node.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::fuse {
+
+// Lives on the stack of the worker that dispatches it; gone before a parked reply is sent.
+class FuseRequest final : public vfs::Request {
+ public:
+  FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver,
+              int open_flags = 0);
+  const HostCaller& host() const override;
+  const Caller& caller() const override;
+  Result<Caller> writer() const override;
+  TreeCaller tree() const override;
+  bool may_block() const override;
+
+ private:
+  const fuse_ctx& context_;
+  vfs::Services& services_;
+  CallerResolver& resolver_;
+  int open_flags_;
+  mutable std::optional<HostCaller> host_;
+  mutable std::optional<Caller> caller_;
+};
+
+}  // namespace agentfs::fuse

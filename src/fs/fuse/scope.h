@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The two lines every operation begins with: the request, and the node or handle it is about.
+#pragma once
+
+#include "fs/fuse/dispatch.h"
+#include "fs/fuse/request.h"
+
+namespace agentfs::fuse {
+
+struct Scope {
+  Scope(fuse_req_t held, std::string_view operation, int open_flags = 0)
+      : request(held),
+        context(context_of(held)),
+        asked(held, context.services, context.resolver, open_flags) {
+    context.services.count(operation);
+  }
+  Result<vfs::NodeRef> node(fuse_ino_t id) { return context.files.node(id); }
+  Result<std::shared_ptr<vfs::Handle>> handle(const fuse_file_info* info) {
+    if (auto found = context.files.handle(info->fh)) return found;
+    return fail(EBADF, "handle {}: not open", info->fh);
+  }
+  void reply(const Status& status) { reply_status(request, status); }
+  void entry(const Result<vfs::Found>& found) {
+    if (!found) return reply_error(request, found.error());
+    const std::uint64_t id = context.files.remember(found->node);
+    const fuse_entry_param param = entry_of(*found, id);
+    // An answer that the kernel did not take has counted no lookup.
+    if (::fuse_reply_entry(request, &param) != 0) context.files.forget(id, 1);
+  }
+  void attributes(const Result<vfs::Attributes>& found) {
+    if (!found) return reply_error(request, found.error());
+    ::fuse_reply_attr(request, &found->attributes, found->validity);
+  }
+
+  fuse_req_t request;
+  Context& context;
+  FuseRequest asked;
+};
+
+// on_node(scope, id, work): work(node) gives a Result; the error of a node that is not there is
+// the operation's.
+template <class Work>
+auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
+    -> decltype(work(std::declval<vfs::Node&>())) {
+  const vfs::NodeRef node = TRY(scope.node(id));
+  return work(*node);
+}
+
+template <class Work>
+auto on_handle(Scope& scope, const fuse_file_info* info, Work&& work)
+    -> decltype(work(std::declval<vfs::Handle&>())) {
+  const std::shared_ptr<vfs::Handle> handle = TRY(scope.handle(info));
+  return work(*handle);
+}
+
+}  // namespace agentfs::fuse
