@@ -19,6 +19,7 @@
 #include "base/worker_pool.h"
 #include "kernel/caller.h"
 #include "kernel/journal.h"
+#include "kernel/limits.h"
 #include "kernel/namespace.h"
 #include "kernel/process.h"
 
@@ -88,13 +89,24 @@ class Kernel {
   Result<ProcessRef> get_process(ProcessId pid) const;      // ENOENT; dead ones are found
   std::vector<ProcessId> processes() const;                 // ascending
   ProcessRef init_process(uid_t uid) const;                 // null when it has none yet
+  // EDQUOT: the process or an ancestor has spent more than its limits give, or has nothing left to
+  // begin a turn or a call with.
+  Status check_budget(const Process& process, Spending spending = Spending::nothing) const;
+  // Ends the process and all its descendants, each with this reason, and interrupts their work.
+  // ESRCH it is dead; EPERM it is an init process.
+  Status end_process(const Caller& caller, ProcessId pid, const std::string& reason,
+                     const std::string& text = {});
+  // Whether the caller may signal and set the process: its owner, root, an agent that is its
+  // ancestor, and an agent itself. EPERM.
+  Status may_control(const Caller& caller, const Process& process) const;
   // The full result of a call: the text itself or its blob.
   Result<std::string> call_result(const Call& call) const;
 
   // --- the journal
   // The only way to change durable state: appends the record by this caller, folds it into the
-  // state, tells the listeners. Kinds and their data: kernel/fold.cpp. EBUSY when the fold refuses
-  // it (a transition that the table does not have): then nothing was written.
+  // state, tells the listeners. Kinds and their data: kernel/kinds.h. EBUSY when the fold refuses
+  // it (a transition that the table does not have): then nothing was written. Userland is woken
+  // where there is something to do, and interrupted where a process has ended.
   Result<Record> commit(const Caller& caller, std::string kind, json::Value data);
   Journal& journal() const;
   Status sync();                                            // for fsync: survives power loss
@@ -152,11 +164,14 @@ class Kernel {
   ErrorLog& errors() const;
   Streams& streams() const;
   const KernelParts& parts() const;
+  // Counters, processes by state, journal and uptime, as Prometheus reads them.
+  std::string metrics_text() const;
 
  private:
   struct State;
+  class Work;
   explicit Kernel(KernelParts parts);
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared with timers and tasks, which look whether it is there
 };
 
 }  // namespace agentfs

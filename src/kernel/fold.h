@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// The durable state of the kernel: what the records of the journal add up to.
+#pragma once
+
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "kernel/process.h"
+#include "kernel/record.h"
+
+namespace agentfs {
+
+// What has changed under /workspaces/<name>, and up to where each process has committed it.
+struct WorkspaceChanges {
+  std::map<std::string, Sequence> changed;   // path below the workspace -> its last change
+  std::map<ProcessId, Sequence> committed;   // everything up to this record is in its commits
+};
+
+// One object as it stands, for the store: immutable, so that its text can be made without a lock.
+struct StoredObject {
+  std::string collection;
+  std::string key;
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, Sequence> object;  // none: removed
+  std::optional<std::string> json() const;
+};
+
+// A value that belongs to one owner, who serialises all calls (the kernel: under its locks).
+// apply() is the only function that changes it, and depends on nothing but the state and the
+// record: the same records give the same state. The rows are in fold_*.cpp.
+class Fold {
+ public:
+  // Whether a record of this kind would do now; fills in what only the state can tell (the pid of
+  // a spawn, the number of a call). EINVAL unknown kind or malformed data, ENOENT, ESRCH, EBUSY.
+  Status accept(std::string_view kind, json::Value& data) const;
+  // Changes the state; gives the process that the record is about, or 0. Never fails: what does
+  // not fit the state is ignored, as it would be by every other reader of the same journal.
+  ProcessId apply(const Record& record);
+
+  ProcessRef find(ProcessId pid) const;  // null when unknown or reaped
+  // ENOENT never there; ESRCH reaped or dead.
+  Result<ProcessRef> find_live(ProcessId pid) const;
+  ProcessId init_of(uid_t uid) const;
+  const std::map<ProcessId, ProcessRef>& processes() const { return processes_; }
+  const WorkspaceChanges* find_workspace(const std::string& name) const;
+  ProcessId next_pid() const { return next_pid_; }
+  Sequence applied() const { return applied_; }
+
+  // --- the store
+  using Key = std::pair<std::string_view, std::string>;  // collection (a constant) and key
+  const std::set<Key>& dirty() const { return dirty_; }
+  std::vector<StoredObject> take_dirty();
+  void put_back(std::span<const StoredObject> objects);  // they could not be stored
+  // Takes one stored object in; finish_load() after the last.
+  Status load(std::string_view collection, std::string_view key, std::string_view text);
+  void finish_load(ProcessId next_pid, Sequence applied);
+  json::Value to_json() const;  // all of it, canonically
+
+  // --- for the rows
+  Process& edit(ProcessId pid);  // its next instant; valid until apply() returns
+  void insert(Process process);
+  void erase(ProcessId pid);
+  WorkspaceChanges& edit_workspace(const std::string& name) { return workspaces_[name]; }
+  void erase_workspace(const std::string& name);
+  void mark_message(ProcessId pid, std::uint64_t number);
+  void mark_call(ProcessId pid, std::uint64_t number);
+  void mark_change(const std::string& workspace, const std::string& path);
+  void mark_turn(const std::string& workspace, ProcessId pid);
+  // Adds to the process's usage, and to the subtree of it and of its ancestors.
+  void charge(ProcessId pid, const Usage& usage);
+
+ private:
+  StoredObject stored(const Key& key) const;
+
+  std::map<ProcessId, ProcessRef> processes_;
+  std::map<ProcessId, std::shared_ptr<Process>> edited_;  // within one apply()
+  std::map<uid_t, ProcessId> inits_;
+  std::map<std::string, WorkspaceChanges> workspaces_;
+  ProcessId next_pid_{1};
+  Sequence applied_;
+  std::set<Key> dirty_;
+  std::map<ProcessId, std::vector<MessageRef>> loaded_messages_;  // until finish_load()
+  std::map<ProcessId, std::vector<CallRef>> loaded_calls_;
+};
+
+inline bool run_is_under_way(const Process& p) { return p.run.number != 0 && p.run.ended == 0; }
+
+}  // namespace agentfs

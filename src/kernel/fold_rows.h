@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The rows of the fold: one a kind of record. Private to the kernel's fold_*.cpp.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "kernel/fold.h"
+#include "kernel/kinds.h"
+
+namespace agentfs::fold {
+
+struct Row {
+  std::string_view kind{};
+  Status (*check)(const Fold&, json::Value& data) = nullptr;  // null: always fits
+  void (*apply)(Fold&, const Record&) = nullptr;              // null: told, changes nothing
+};
+
+std::span<const Row> process_rows();
+std::span<const Row> run_rows();
+std::span<const Row> call_rows();
+std::span<const Row> tree_rows();
+
+inline ProcessId pid_of(const json::Value& data) {
+  return {static_cast<std::uint64_t>(data["pid"].number())};
+}
+// The process that the data names, where it may still change.
+Result<ProcessRef> target(const Fold& fold, const json::Value& data);
+// The same with a run under way; EBUSY.
+Result<ProcessRef> running_target(const Fold& fold, const json::Value& data);
+std::unexpected<Error> refuse(const Process& process, std::string_view what);
+
+// The state that run, calls and queue give a process that nothing holds.
+RunState natural_state(const Process& process);
+// Follows the natural state, unless the process is stopped, draining or dead.
+void settle(Process& process);
+// Appends to the conversation: gives the message its number, time and run.
+void say(Fold& fold, Process& process, Message message, const Record& record);
+void take_queued(Fold& fold, Process& process, const Record& record);
+void queue_message(Process& process, const Record& record, std::string_view text, bool first);
+// Ends the run under way: cancels what is open, charges its wall time.
+void finish_run(Fold& fold, Process& process, const Record& record, std::string_view outcome);
+void end_call(Fold& fold, Process& process, Call call, const Record& record);
+
+}  // namespace agentfs::fold

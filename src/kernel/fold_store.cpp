@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// The fold's objects on their way to the store and back.
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "kernel/fold.h"
+#include "kernel/process_json.h"
+
+namespace agentfs {
+namespace {
+
+// "000000000007/000000000012" -> 7, 12; "site/000000000007" -> "site", 7.
+std::pair<std::string_view, std::uint64_t> split_last(std::string_view key) {
+  const auto slash = key.rfind('/');
+  const std::string_view head = slash == std::string_view::npos ? "" : key.substr(0, slash);
+  return {head, text::number<std::uint64_t>(key.substr(slash + 1)).value_or(0)};
+}
+
+ProcessId pid_in(std::string_view digits) {
+  return {text::number<std::uint64_t>(digits).value_or(0)};
+}
+
+template <class Ref>
+Ref numbered(const std::vector<Ref>& items, std::uint64_t number) {
+  const auto found = std::ranges::lower_bound(items, number, {}, [](const Ref& r) { return r->number; });
+  return found != items.end() && (*found)->number == number ? *found : nullptr;
+}
+
+template <class Ref>
+void put(StoredObject& stored, Ref object) {
+  if (object != nullptr) stored.object = std::move(object);
+}
+
+}  // namespace
+
+std::optional<std::string> StoredObject::json() const {
+  if (const auto* process = std::get_if<ProcessRef>(&object)) return json::dump(to_json(**process));
+  if (const auto* message = std::get_if<MessageRef>(&object)) return json::dump(to_json(**message));
+  if (const auto* call = std::get_if<CallRef>(&object)) return json::dump(to_json(**call));
+  if (const auto* sequence = std::get_if<Sequence>(&object)) return std::to_string(sequence->value);
+  return std::nullopt;
+}
+
+StoredObject Fold::stored(const Key& place) const {
+  const auto& [collection, key] = place;
+  StoredObject result{.collection = std::string(collection), .key = key, .object = {}};
+  if (collection == "process") {
+    put(result, find(pid_in(key)));
+  } else if (collection == "message" || collection == "call") {
+    const auto [pid, number] = split_last(key);
+    const ProcessRef process = find(pid_in(pid));
+    if (process == nullptr) return result;
+    if (collection == "message") {
+      put(result, numbered(process->messages, number));
+    } else {
+      put(result, numbered(process->calls, number));
+    }
+  } else if (collection == "change") {
+    const auto slash = key.find('/');
+    const WorkspaceChanges* workspace = find_workspace(key.substr(0, slash));
+    if (workspace == nullptr) return result;
+    const auto found = workspace->changed.find(key.substr(slash + 1));
+    if (found != workspace->changed.end()) result.object = found->second;
+  } else if (collection == "turn") {
+    const auto [name, pid] = split_last(key);
+    const WorkspaceChanges* workspace = find_workspace(std::string(name));
+    if (workspace == nullptr) return result;
+    const auto found = workspace->committed.find({pid});
+    if (found != workspace->committed.end()) result.object = found->second;
+  }
+  return result;
+}
+
+std::vector<StoredObject> Fold::take_dirty() {
+  std::vector<StoredObject> objects;
+  objects.reserve(dirty_.size());
+  for (const Key& key : dirty_) objects.push_back(stored(key));
+  dirty_.clear();
+  return objects;
+}
+
+void Fold::put_back(std::span<const StoredObject> objects) {
+  for (const StoredObject& object : objects) {
+    for (const std::string_view collection : {"process", "message", "call", "change", "turn"}) {
+      if (object.collection == collection) dirty_.emplace(collection, object.key);
+    }
+  }
+}
+
+Status Fold::load(std::string_view collection, std::string_view key, std::string_view text) {
+  const json::Value value = TRY(json::parse(text));
+  const auto [head, number] = split_last(key);
+  if (collection == "process") {
+    insert(process_from_json(value));
+  } else if (collection == "message") {
+    loaded_messages_[pid_in(head)].push_back(
+        std::make_shared<const Message>(message_from_json(value)));
+  } else if (collection == "call") {
+    loaded_calls_[pid_in(head)].push_back(std::make_shared<const Call>(call_from_json(value)));
+  } else if (collection == "change") {
+    const auto slash = key.find('/');
+    workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] = {
+        static_cast<std::uint64_t>(value.number())};
+  } else if (collection == "turn") {
+    workspaces_[std::string(head)].committed[{number}] = {
+        static_cast<std::uint64_t>(value.number())};
+  }
+  return ok();
+}
+
+void Fold::finish_load(ProcessId next_pid, Sequence applied) {
+  for (auto& [pid, process] : processes_) {
+    auto complete = std::make_shared<Process>(*process);
+    complete->messages = std::move(loaded_messages_[pid]);
+    complete->calls = std::move(loaded_calls_[pid]);
+    process = std::move(complete);
+  }
+  loaded_messages_.clear();
+  loaded_calls_.clear();
+  next_pid_ = std::max(next_pid_, next_pid);
+  applied_ = applied;
+  dirty_.clear();
+}
+
+}  // namespace agentfs

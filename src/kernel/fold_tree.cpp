@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// tree.* and what else is told: which paths of the workspaces have changed.
+#include <array>
+
+#include "base/text.h"
+#include "kernel/fold_rows.h"
+
+namespace agentfs::fold {
+namespace {
+
+// Beyond this many paths of one workspace their directories stand for them.
+constexpr std::size_t kMostPaths = 20'000;
+
+struct WorkspacePath {
+  std::string workspace;
+  std::string path;  // below it; "" for itself
+};
+
+std::optional<WorkspacePath> split_path(std::string_view path) {
+  constexpr std::string_view kRoot = "/workspaces/";
+  if (!path.starts_with(kRoot)) return std::nullopt;
+  path.remove_prefix(kRoot.size());
+  const auto slash = path.find('/');
+  WorkspacePath result{.workspace = std::string(path.substr(0, slash)), .path = {}};
+  if (slash != std::string_view::npos) result.path = path.substr(slash + 1);
+  if (result.workspace.empty()) return std::nullopt;
+  return result;
+}
+
+bool is_below_git(std::string_view path) {
+  for (const std::string_view part : text::split(path, '/')) {
+    if (part == ".git") return true;
+  }
+  return false;
+}
+
+// "a/b/c.txt" -> "a"; a file at the top stays itself.
+std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
+
+void collapse(Fold& fold, const std::string& name, WorkspaceChanges& workspace) {
+  std::map<std::string, Sequence> tops;
+  for (const auto& [path, sequence] : workspace.changed) {
+    Sequence& last = tops[top_of(path)];
+    last = std::max(last, sequence);
+    fold.mark_change(name, path);
+  }
+  workspace.changed = std::move(tops);
+  for (const auto& [path, sequence] : workspace.changed) fold.mark_change(name, path);
+}
+
+void note_change(Fold& fold, std::string_view path, Sequence sequence) {
+  const auto place = split_path(path);
+  if (!place || place->path.empty() || is_below_git(place->path)) return;
+  WorkspaceChanges& workspace = fold.edit_workspace(place->workspace);
+  workspace.changed[place->path] = sequence;
+  fold.mark_change(place->workspace, place->path);
+  if (workspace.changed.size() > kMostPaths) collapse(fold, place->workspace, workspace);
+}
+
+// The path's bytes: hex beside the text where they are not UTF-8.
+std::string bytes_of(const json::Value& data, std::string_view name) {
+  const auto exact = text::unhex(data[std::string(name) + "_hex"].text());
+  return exact && !exact->empty() ? *exact : std::string(data[name].text());
+}
+
+void apply_change(Fold& fold, const Record& record) {
+  const std::string path = bytes_of(record.data, "path");
+  note_change(fold, path, record.sequence);
+  const std::string other = bytes_of(record.data, "other");
+  note_change(fold, other, record.sequence);
+}
+
+// A workspace that is gone, or has another name, takes what was known of its paths with it.
+void apply_removal(Fold& fold, const Record& record) {
+  apply_change(fold, record);
+  const auto place = split_path(bytes_of(record.data, "path"));
+  if (place && place->path.empty()) fold.erase_workspace(place->workspace);
+}
+
+Status check_path(const Fold&, json::Value& data) {
+  if (!data["path"].text().starts_with('/')) {
+    return fail(EINVAL, "tree: not a path of the mount ({}); one that begins with / is",
+                text::shown(data["path"].text()));
+  }
+  return ok();
+}
+
+// Directories and extended attributes are not in commits; what is in them is.
+constexpr std::array kRows = {
+    Row{"tree.create", check_path, apply_change},
+    Row{"tree.write", check_path, apply_change},
+    Row{"tree.remove", check_path, apply_removal},
+    Row{"tree.rename", check_path, apply_removal},
+    Row{"tree.mkdir", check_path, nullptr},
+    Row{"tree.link", check_path, apply_change},
+    Row{"tree.symlink", check_path, apply_change},
+    Row{"tree.mknod", check_path, apply_change},
+    Row{"tree.attributes", check_path, apply_change},
+    Row{"tree.xattr", check_path, nullptr},
+    Row{"tree.open", check_path, apply_change},
+    Row{kind::kDocumentSave, nullptr, nullptr},
+    Row{kind::kDocumentRemove, nullptr, nullptr},
+    Row{kind::kControlWrite, nullptr, nullptr},
+    Row{kind::kExecBegin, nullptr, nullptr},
+    Row{kind::kExecEnd, nullptr, nullptr},
+};
+
+}  // namespace
+
+std::span<const Row> tree_rows() { return kRows; }
+
+}  // namespace agentfs::fold

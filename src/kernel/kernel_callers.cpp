@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// Who is who: host processes, persons, agents and their sandboxes.
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "kernel/kernel_state.h"
+#include "kernel/no_namespace.h"
+
+namespace agentfs {
+namespace {
+
+// Names are made of [a-z0-9-], so that they need no quoting in a path.
+std::string as_name(std::string_view raw) {
+  std::string name;
+  for (const char c : raw) {
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+      name += c;
+    } else if (c >= 'A' && c <= 'Z') {
+      name += static_cast<char>(c - 'A' + 'a');
+    } else if (!name.empty() && name.back() != '-') {
+      name += '-';
+    }
+  }
+  while (name.ends_with('-')) name.pop_back();
+  return name;
+}
+
+std::string find_user_name(uid_t uid) {
+  if (uid == 0) return "root";
+  std::array<char, 16'384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) {
+    const std::string name = as_name(found->pw_name);
+    if (!name.empty() && name != "root") return name;
+  }
+  return fmt::format("user{}", uid);
+}
+
+}  // namespace
+
+Namespace& Kernel::paths() const {
+  Namespace* paths = state_->paths.load();
+  return paths != nullptr ? *paths : no_namespace();
+}
+
+std::string Kernel::user_name(uid_t uid) const {
+  {
+    Lock lock(state_->mutex);
+    const auto found = state_->user_names.find(uid);
+    if (found != state_->user_names.end()) return found->second;
+  }
+  std::string name = find_user_name(uid);  // may read files: not under the lock
+  Lock lock(state_->mutex);
+  return state_->user_names.emplace(uid, std::move(name)).first->second;
+}
+
+Caller Kernel::identify(const HostCaller& host) {
+  Caller caller{.kernel = this, .process = {}, .host = host, .path = {}, .via = {}};
+  Lock lock(state_->mutex);
+  const auto sandbox = host.pid_namespace != 0 ? state_->sandboxes.find(host.pid_namespace)
+                                               : state_->sandboxes.end();
+  if (sandbox != state_->sandboxes.end()) {
+    caller.process = sandbox->second.process;
+    caller.via = sandbox->second.via;
+  } else {
+    caller.process = state_->fold.init_of(host.uid);
+  }
+  return caller;
+}
+
+Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
+  Caller caller = identify(host);
+  if (caller.process) return caller;
+  const std::string user = user_name(host.uid);
+  json::Value data;
+  data.set("parent", 0).set("name", fmt::format("init-{}", host.uid)).set("user", user);
+  data.set("uid", host.uid).set("init", true).set("cwd", "/home/" + user);
+  const auto made = commit(caller, std::string(kind::kProcessSpawn), std::move(data));
+  if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
+  const std::string home = state_->parts.state + "/trees/home/" + user;
+  if (!file::exists(home)) {
+    if (const Status home_made = file::make_directories(home, 0755); !home_made) {
+      log::warning("home of {}: {}", user, home_made.error().message);
+    } else if (::geteuid() == 0 && ::chown(home.c_str(), host.uid, host.gid) != 0) {
+      log::warning("{}: not given to user {}", home, host.uid);
+    }
+  }
+  return identify(host);
+}
+
+Caller Kernel::agent(ProcessId pid, std::string via) {
+  return {.kernel = this, .process = pid, .host = {}, .path = {}, .via = std::move(via)};
+}
+
+Author Kernel::author(const Caller& caller) const {
+  Author author;
+  author.host_pid = caller.host.pid;
+  author.command = caller.host.command;
+  author.path = caller.path;
+  author.via = caller.via;
+  Lock lock(state_->mutex);
+  ProcessRef process = state_->fold.find(caller.process);
+  for (; process != nullptr; process = state_->fold.find(process->parent)) {
+    author.lineage.push_back(process->pid);
+    author.user = process->user;
+  }
+  return author;
+}
+
+void Kernel::add_sandbox(const SandboxIdentity& identity) {
+  if (identity.pid_namespace == 0) return;
+  Lock lock(state_->mutex);
+  state_->sandboxes[identity.pid_namespace] = identity;
+}
+
+void Kernel::remove_sandbox(std::uint64_t pid_namespace) {
+  Lock lock(state_->mutex);
+  state_->sandboxes.erase(pid_namespace);
+}
+
+Status Kernel::may_control(const Caller& caller, const Process& process) const {
+  const ProcessRef actor = find_process(caller.process);
+  const std::string who = caller.process ? fmt::format("process {}", caller.process.value)
+                                         : user_name(caller.host.uid);
+  if (actor == nullptr || actor->is_init) {
+    const uid_t uid = actor != nullptr ? actor->uid : caller.host.uid;
+    if (uid == 0 || uid == process.uid) return ok();
+    return fail(EPERM, "process {}: belongs to {}, not to {}; its owner or root may do this",
+                process.pid.value, process.user, who);
+  }
+  ProcessRef ancestor = find_process(process.pid);
+  for (; ancestor != nullptr; ancestor = find_process(ancestor->parent)) {
+    if (ancestor->pid == actor->pid) return ok();
+  }
+  return fail(EPERM, "process {}: is no descendant of {}; an agent controls itself and what it "
+              "has spawned", process.pid.value, who);
+}
+
+}  // namespace agentfs

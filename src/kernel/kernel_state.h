@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// What the kernel is made of inside. Private to the kernel's own .cpp files.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "kernel/configuration.h"
+#include "kernel/error_log.h"
+#include "kernel/event_lines.h"
+#include "kernel/fold.h"
+#include "kernel/keeper.h"
+#include "kernel/kernel.h"
+#include "kernel/kinds.h"
+#include "kernel/metrics.h"
+#include "kernel/streams.h"
+
+namespace agentfs {
+
+// Two locks: `commit_mutex` is held by who appends and applies a record, `mutex` over each look at
+// the state. So readers wait for a change of memory only, never for the journal's write.
+// Timers and pool tasks hold the state weakly and enter it by Work, which stop() waits for.
+struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
+  State(Kernel& owner, KernelParts given)
+      : kernel(owner), parts(std::move(given)), errors(*parts.clock),
+        keeper(*parts.store, *parts.journal), started(parts.clock->steady()) {}
+
+  Kernel& kernel;  // there as long as Work can be entered
+  const KernelParts parts;
+  std::unique_ptr<Configuration> configuration;
+  Metrics metrics;
+  ErrorLog errors;
+  Streams streams;
+  EventLines events;
+  std::atomic<Userland*> userland = nullptr;
+  std::atomic<Namespace*> paths = nullptr;
+
+  Mutex<Rank::kernel> commit_mutex;
+  mutable Mutex<Rank::object> mutex;
+  Fold fold GUARDED_BY(mutex);
+
+  // --- the store (kernel_store.cpp)
+  Keeper keeper;  // used by whoever has set `storing`
+  std::condition_variable_any changed;  // storing, working or committing has
+  bool storing GUARDED_BY(mutex) = false;
+  bool store_due GUARDED_BY(mutex) = false;  // a timer is on its way
+  bool store_posted GUARDED_BY(mutex) = false;  // a task is
+  void schedule_store(std::size_t dirty);
+  void post_store();
+  void post_store_after(std::chrono::nanoseconds delay);
+  Status store_dirty();
+
+  // --- waiting (kernel_waiting.cpp)
+  struct Waiter {
+    ProcessId pid;
+    Completion<std::string> done;
+  };
+  std::map<std::uint64_t, Waiter> waiters GUARDED_BY(mutex);
+  std::map<std::uint64_t, std::shared_ptr<Listener>> listeners GUARDED_BY(mutex);
+  std::uint64_t next_id GUARDED_BY(mutex) = 1;
+  void complete_waiters(ProcessId pid);
+  void tell_listeners(const Record& record, ProcessId subject);
+
+  // --- time (kernel_time.cpp)
+  struct Alarm {
+    EventLoop::TimerId timer = 0;
+    std::int64_t due = 0;
+  };
+  std::map<ProcessId, Alarm> alarms GUARDED_BY(mutex);
+  void arm(ProcessId pid);
+  void ring(ProcessId pid);
+  std::int64_t due_of(const Process& process) const REQUIRES(mutex);
+  std::int64_t wall_due(const Process& process, std::int64_t now) const REQUIRES(mutex);
+  // The process or ancestor whose wall-clock budget is spent, or 0.
+  ProcessId wall_spent(ProcessId pid, std::int64_t now) const REQUIRES(mutex);
+
+  // --- callers and trees
+  std::unordered_map<std::uint64_t, SandboxIdentity> sandboxes GUARDED_BY(mutex);
+  mutable std::map<uid_t, std::string> user_names GUARDED_BY(mutex);
+  std::set<std::string> committing GUARDED_BY(mutex);  // workspaces
+
+  // --- committing (kernel_commit.cpp)
+  Result<Record> commit(const Author& author, std::string kind, json::Value data,
+                        ProcessId& subject) EXCLUDES(mutex);
+  void after_commit(const Record& record, ProcessId subject);
+  void notify_userland(const Record& record, ProcessId subject);
+  void enforce_budget(ProcessId pid);
+  // The process or ancestor that has spent a budget, and which; 0 for none.
+  struct Spent {
+    ProcessId pid;
+    std::string resource;
+    std::string sentence;
+  };
+  Spent find_spent(ProcessId pid, Spending spending) const EXCLUDES(mutex);
+
+  const std::int64_t started;
+  bool stopping GUARDED_BY(mutex) = false;
+  std::size_t working GUARDED_BY(mutex) = 0;
+};
+
+// A timer's or task's stay in the kernel: false once it is stopping.
+class Kernel::Work {
+ public:
+  explicit Work(const std::weak_ptr<State>& state);
+  ~Work();
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  explicit operator bool() const { return state_ != nullptr; }
+  State* operator->() const { return state_.get(); }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace agentfs

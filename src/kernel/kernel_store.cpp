@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Writing the fold to the store in groups.
+#include "base/log.h"
+#include "kernel/kernel_state.h"
+
+namespace agentfs {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr std::size_t kGroup = 1'000;  // objects that are written without waiting longer
+constexpr auto kDelay = 200ms;
+constexpr auto kRetry = 1s;
+
+}  // namespace
+
+// At once where many objects have changed, else a little later.
+void Kernel::State::schedule_store(std::size_t dirty) {
+  const bool is_much = dirty >= kGroup;
+  {
+    Lock lock(mutex);
+    if (stopping || store_posted || (store_due && !is_much)) return;
+    (is_much ? store_posted : store_due) = true;
+  }
+  if (is_much) {
+    post_store();
+  } else {
+    post_store_after(kDelay);
+  }
+}
+
+void Kernel::State::post_store_after(std::chrono::nanoseconds delay) {
+  parts.loop->after(delay, [weak = weak_from_this()] {
+    if (Work work{weak}) work->post_store();
+  });
+}
+
+void Kernel::State::post_store() {
+  parts.pool->post([weak = weak_from_this()] {
+    Work work{weak};
+    if (work && !work->store_dirty()) work->post_store_after(kRetry);
+  });
+}
+
+Status Kernel::State::store_dirty() {
+  Keeper::Batch batch;
+  // The head may move on only with a commit: both locks give one instant of fold and journal.
+  {
+    Lock committing_lock(commit_mutex);
+    Lock lock(mutex);
+    if (storing) return ok();  // whoever stores now comes again
+    store_due = false;
+    store_posted = false;
+    if (fold.dirty().empty()) return ok();
+    storing = true;
+    batch.objects = fold.take_dirty();
+    batch.next_pid = fold.next_pid();
+    batch.head = parts.journal->head();
+  }
+  const Status written = keeper.write(batch);
+  bool is_dirty = false;
+  {
+    Lock lock(mutex);
+    storing = false;
+    if (!written) fold.put_back(batch.objects);
+    is_dirty = !fold.dirty().empty();
+    store_due = !written || is_dirty;
+  }
+  changed.notify_all();
+  metrics.count(written ? "agentfs_store_writes_total" : "agentfs_store_failures_total", "");
+  if (!written) {
+    log::error("store: {} objects not written, tried again later: {}", batch.objects.size(),
+               written.error().message);
+    return written;
+  }
+  if (is_dirty) post_store_after(kDelay);
+  return ok();
+}
+
+}  // namespace agentfs

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/paths.h"
+
+#include <vector>
+
+#include "base/text.h"
+
+namespace agentfs::paths {
+
+std::string normalise(std::string_view path, std::string_view cwd) {
+  std::vector<std::string_view> kept;
+  const auto take = [&](std::string_view some) {
+    for (const std::string_view part : text::split(some, '/')) {
+      if (part.empty() || part == ".") continue;
+      if (part != "..") {
+        kept.push_back(part);
+      } else if (!kept.empty()) {
+        kept.pop_back();
+      }
+    }
+  };
+  if (!path.starts_with('/')) take(cwd);
+  take(path);
+  std::string result;
+  for (const std::string_view part : kept) result.append("/").append(part);
+  return result.empty() ? "/" : result;
+}
+
+bool is_in(std::string_view path, std::string_view tree) {
+  if (tree == "/") return path.starts_with('/');
+  return path.starts_with(tree) && (path.size() == tree.size() || path[tree.size()] == '/');
+}
+
+std::optional<std::string> workspace_of(std::string_view path) {
+  constexpr std::string_view kRoot = "/workspaces/";
+  if (!path.starts_with(kRoot) || path.size() == kRoot.size()) return std::nullopt;
+  path.remove_prefix(kRoot.size());
+  return std::string(path.substr(0, path.find('/')));
+}
+
+bool is_data(std::string_view path) {
+  return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp");
+}
+
+std::string_view file_name(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace agentfs::paths

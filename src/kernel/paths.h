@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Paths of the mount, as text.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace agentfs::paths {
+
+// Absolute and without ".", ".." and empty parts; relative ones start at `cwd`. Never above "/".
+std::string normalise(std::string_view path, std::string_view cwd = "/");
+// Whether a normalised path is `tree` or below it.
+bool is_in(std::string_view path, std::string_view tree);
+// "/workspaces/site/a/b" -> "site"; nothing for other paths, "/workspaces" included.
+std::optional<std::string> workspace_of(std::string_view path);
+// Below /home, /workspaces or /tmp, or one of these: what lies on the disk.
+bool is_data(std::string_view path);
+std::string_view file_name(std::string_view path);  // after the last '/'
+
+}  // namespace agentfs::paths
