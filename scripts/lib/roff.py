@@ -62,8 +62,8 @@ def syscalls(rows):
         if row.get("fields"):
             lines.append(".RS")
             for field in row["fields"]:
-                lines += [".TP", f"\\fI{escaped(field['name'])}\\fP ({escaped(field['type'])})",
-                          prose(field["doc"])]
+                kind = escaped(field["type"]) + ("" if field.get("required", True) else ", optional")
+                lines += [".TP", f"\\fI{escaped(field['name'])}\\fP ({kind})", prose(field["doc"])]
             lines.append(".RE")
     return lines
 
