@@ -74,9 +74,13 @@ void do_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t siz
 }
 
 void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  Scope scope(request, "flush");
-  scope.reply(
-      on_handle(scope, info, [&](vfs::Handle& handle) { return handle.flush(scope.asked); }));
+  Scope scope(request, "flush", info->flags);
+  const auto handle = scope.handle(info);
+  if (!handle) return reply_error(request, handle.error());
+  answer<Nothing>(
+      request, scope.context.parked,
+      [&](const Completion<Nothing>& done) { (*handle)->start_flush(scope.asked, done); },
+      [kept = *handle](fuse_req_t held, const Status& status) { reply_status(held, status); });
 }
 
 void do_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Open files and directories of a data tree.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+
+DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
+                       Caller writer, bool writable)
+    : node_(std::move(node)),
+      file_(std::move(file)),
+      writer_(std::move(writer)),
+      writable_(writable) {}
+
+void DataHandle::read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) {
+  done.complete(Bytes{.text = {}, .descriptor = descriptor(), .offset = offset, .count = count});
+}
+
+void DataHandle::write(Request&, off_t offset, std::string_view bytes,
+                       Completion<std::size_t> done) {
+  // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
+  std::size_t put = 0;
+  while (put < bytes.size()) {
+    const ssize_t count = ::pwrite(descriptor(), bytes.data() + put, bytes.size() - put,
+                                   offset + static_cast<off_t>(put));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      const int code = errno;
+      if (put > 0) break;  // what is there is there: write(2) tells it as a short count
+      return done.complete(fail_errno(code, "write"));
+    }
+    put += static_cast<std::size_t>(count);
+  }
+  changed(put);
+  done.complete(put);
+}
+
+void DataHandle::changed(std::uint64_t bytes) {
+  Lock lock(mutex_);
+  bytes_ += bytes;
+  changed_ = true;
+}
+
+Status DataHandle::account() {
+  std::uint64_t bytes = 0;
+  {
+    Lock lock(mutex_);
+    if (!changed_) return ok();
+    bytes = std::exchange(bytes_, 0);
+    changed_ = false;
+  }
+  Status told = node_->tree().services().record_change(writer_, "write", node_->path(), bytes, {});
+  if (!told) changed(bytes);  // the next close tries again
+  return told;
+}
+
+Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
+
+void DataHandle::release() {
+  if (!writable_) return;
+  // The open's row stands in the journal already; nobody is left to be told of this one.
+  if (const Status told = account(); !told) log::error("{}", told.error().message);
+}
+
+Status DataHandle::fsync(Request&, bool data_only) {
+  TRY(node_->tree().store().fsync(*file_, data_only));
+  if (!writable_) return ok();
+  TRY(account());
+  return node_->tree().services().sync();
+}
+
+Status DataHandle::allocate(Request&, int mode, off_t offset, off_t length) {
+  if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
+  changed(0);
+  return ok();
+}
+
+Result<off_t> DataHandle::seek(Request&, off_t offset, int whence) {
+  const off_t place = ::lseek(descriptor(), offset, whence);
+  if (place < 0) return fail_errno("lseek");
+  return place;
+}
+
+Result<std::size_t> DataHandle::copy_range(Request&, off_t from, Handle& target, off_t to,
+                                           std::size_t count) {
+  auto* other = dynamic_cast<DataHandle*>(&target);
+  if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
+  const ssize_t copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
+  if (copied < 0) return fail_errno("copy_file_range");
+  other->changed(static_cast<std::uint64_t>(copied));
+  return static_cast<std::size_t>(copied);
+}
+
+Status DataHandle::read_directory(Request&, off_t offset, const EmitItem& each) {
+  return node_->tree().store().read_directory(
+      *file_, offset, [&](const TreeStore::DirectoryEntry& entry) {
+        return each({entry.name, entry.inode, entry.type, entry.next_offset});
+      });
+}
+
+}  // namespace agentfs::vfs

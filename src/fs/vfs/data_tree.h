@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// The nodes of one data tree. Inside vfs only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/mutex.h"
+#include "fs/vfs/data_node.h"
+
+namespace agentfs::vfs {
+
+class DataNode;
+
+// Where in the tree a node lies, as far as the host's caches care: what the daemon itself writes
+// (its own refs in a workspace's repository) must be asked for each time.
+enum class Region { plain, git, refs, own };
+Region region_of(Region parent, const std::string& name);
+
+// Owned by its nodes. Threads: all.
+class DataTree : public std::enable_shared_from_this<DataTree> {
+ public:
+  DataTree(Services& services, TreeStore& store, std::string path)
+      : services_(services), store_(store), path_(std::move(path)) {}
+
+  Services& services() { return services_; }
+  TreeStore& store() { return store_; }
+  const std::string& path() const { return path_; }  // "/workspaces"
+
+  // The one node of a file of the store.
+  std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
+  void forget(const TreeNode* file);
+  // Its path in the mount; for one without a name any more, the tree and the inode number.
+  std::string path_of(const TreeNode& file) const;
+  // The journal row of a change that has been made.
+  Status record(Request& request, std::string_view operation, const std::string& path,
+                std::uint64_t bytes = 0, const std::string& other = {});
+
+ private:
+  Services& services_;
+  TreeStore& store_;
+  std::string path_;
+  Mutex<Rank::object> mutex_;
+  std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
+};
+
+// Threads: all.
+class DataNode final : public Node {
+ public:
+  DataNode(std::shared_ptr<DataTree> tree, TreeNodeRef file, Region region)
+      : tree_(std::move(tree)), file_(std::move(file)), region_(region) {}
+  ~DataNode() override { tree_->forget(file_.get()); }
+
+  const TreeNode& file() const { return *file_; }
+  DataTree& tree() const { return *tree_; }
+
+  mode_t type() const override { return file_->type(); }
+  std::string path() const override { return tree_->path_of(*file_); }
+  bool lists_attributes() const override { return true; }
+  Result<Attributes> attributes(Request&) override;
+  Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
+  Result<std::string> read_link(Request&) override;
+  Result<Opened> open(Request&, int flags) override;
+  Result<Found> lookup(Request&, const std::string& name) override;
+  Result<Opened> open_directory(Request&) override;
+  Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
+  Result<Found> make_node(Request&, const std::string& name, mode_t mode, dev_t device) override;
+  Result<Found> make_directory(Request&, const std::string& name, mode_t mode) override;
+  Result<Found> make_link(Request&, const std::string& name, const std::string& target) override;
+  Result<Found> link(Request&, Node& existing, const std::string& name) override;
+  Status unlink(Request&, const std::string& name) override;
+  Status remove_directory(Request&, const std::string& name) override;
+  Status rename(Request&, const std::string& name, Node& new_parent, const std::string& new_name,
+                unsigned flags) override;
+  Result<struct statvfs> statistics(Request&) override;
+  Status access(Request&, int mask) override;
+  Status set_xattr(Request&, const std::string& name, std::string_view value, int flags) override;
+  Result<std::string> get_xattr(Request&, const std::string& name) override;
+  Result<std::string> list_xattr(Request&) override;
+  Status remove_xattr(Request&, const std::string& name) override;
+
+ private:
+  std::string child(const std::string& name) const { return path() + "/" + name; }
+  Validity validity() const;
+  Found found(const TreeEntry& entry, const std::string& name);
+  // The rows of a made name: told to the journal, or taken back when that cannot be written.
+  Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,
+                     std::string_view operation);
+
+  std::shared_ptr<DataTree> tree_;
+  TreeNodeRef file_;
+  Region region_;
+};
+
+// An open file of a data tree. Threads: all.
+class DataHandle final : public Handle {
+ public:
+  DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
+             bool writable);
+  const TreeFile& file() const { return *file_; }
+  int descriptor() const override { return file_->descriptor(); }
+  void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
+  void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done) override;
+  Status flush(Request&) override;
+  void release() override;
+  Status fsync(Request&, bool data_only) override;
+  Status allocate(Request&, int mode, off_t offset, off_t length) override;
+  Result<off_t> seek(Request&, off_t offset, int whence) override;
+  Result<std::size_t> copy_range(Request&, off_t from, Handle& target, off_t to,
+                                 std::size_t count) override;
+  Status read_directory(Request&, off_t offset, const EmitItem& each) override;
+
+ private:
+  // The journal row of the bytes written since the last one.
+  Status account();
+  void changed(std::uint64_t bytes);
+
+  std::shared_ptr<DataNode> node_;
+  std::unique_ptr<TreeFile> file_;
+  Caller writer_;  // who opened it: bound then, since a release comes without one
+  bool writable_;
+  Mutex<Rank::handle> mutex_;
+  std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
+  bool changed_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace agentfs::vfs
