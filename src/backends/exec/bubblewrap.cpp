@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/exec/bubblewrap.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 
 #include "backends/exec/inside/protocol.h"
 #include "backends/exec/spawn.h"
+#include "base/file.h"
 #include "base/text.h"
 
 namespace agentfs::exec {
@@ -21,27 +20,15 @@ using Arguments = std::vector<std::string>;
 constexpr auto kSystemDirectories =
     std::to_array<const char*>({"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"});
 
-// Of /etc only what programs need to run: no keys, no passwords, no host settings.
-constexpr auto kSettings = std::to_array<const char*>({"/etc/passwd",
-                                                       "/etc/group",
-                                                       "/etc/nsswitch.conf",
-                                                       "/etc/ld.so.cache",
-                                                       "/etc/ld.so.conf",
-                                                       "/etc/ld.so.conf.d",
-                                                       "/etc/alternatives",
-                                                       "/etc/ssl/certs",
-                                                       "/etc/ssl/openssl.cnf",
-                                                       "/etc/ca-certificates",
-                                                       "/etc/ca-certificates.conf",
-                                                       "/etc/localtime",
-                                                       "/etc/timezone",
-                                                       "/etc/os-release",
-                                                       "/etc/debian_version",
-                                                       "/etc/mime.types",
-                                                       "/etc/magic",
-                                                       "/etc/locale.alias",
-                                                       "/etc/java-17-openjdk",
-                                                       "/etc/java-21-openjdk"});
+// Of /etc only what programs need to run: no keys, no passwords, no host settings. Few, since each
+// is a mount, for which bubblewrap reads the list of all mounts.
+constexpr auto kSettings = std::to_array<const char*>(
+    {"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ld.so.cache", "/etc/alternatives",
+     "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/java-11-openjdk", "/etc/java-17-openjdk",
+     "/etc/java-21-openjdk"});
+
+// Links into /usr, which can be made again inside.
+constexpr auto kLinkedSettings = std::to_array<const char*>({"/etc/localtime", "/etc/os-release"});
 
 constexpr auto kNetworkSettings =
     std::to_array<const char*>({"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf",
@@ -56,18 +43,22 @@ void add(Arguments& arguments, std::initializer_list<std::string> more) {
   arguments.insert(arguments.end(), more);
 }
 
-Arguments system_directories() {
+// Shows a path of the system: a link as a link, what is not there not at all.
+void add_as_it_is(Arguments& arguments, const std::string& path) {
+  std::array<char, 256> target{};
+  if (::readlink(path.c_str(), target.data(), target.size() - 1) > 0) {
+    add(arguments, {"--symlink", target.data(), path});
+  } else if (file::exists(path)) {
+    add(arguments, {"--ro-bind", path, path});
+  }
+}
+
+Arguments system_paths() {
   Arguments arguments{"--ro-bind", "/usr", "/usr"};
-  for (const std::string path : kSystemDirectories) {
-    struct stat attributes{};
-    if (::lstat(path.c_str(), &attributes) != 0) continue;
-    std::array<char, 256> target{};
-    if (S_ISLNK(attributes.st_mode) &&
-        ::readlink(path.c_str(), target.data(), target.size() - 1) > 0) {
-      add(arguments, {"--symlink", target.data(), path});
-    } else {
-      add(arguments, {"--ro-bind", path, path});
-    }
+  for (const char* path : kSystemDirectories) add_as_it_is(arguments, path);
+  for (const char* path : kLinkedSettings) add_as_it_is(arguments, path);
+  for (const std::string path : kSettings) {
+    if (file::exists(path)) add(arguments, {"--ro-bind-try", path, path});
   }
   return arguments;
 }
@@ -116,9 +107,8 @@ void add_tmpfs(Arguments& arguments, const Bubblewrap& bubblewrap, const ExecReq
 }
 
 void add_system(Arguments& arguments, const Bubblewrap& bubblewrap, const ExecRequest& request) {
-  const Arguments& directories = bubblewrap.system_directories;
-  arguments.insert(arguments.end(), directories.begin(), directories.end());
-  for (const std::string path : kSettings) add(arguments, {"--ro-bind-try", path, path});
+  const Arguments& paths = bubblewrap.system_paths;
+  arguments.insert(arguments.end(), paths.begin(), paths.end());
   if (request.network) {
     for (const std::string path : kNetworkSettings) add(arguments, {"--ro-bind-try", path, path});
   }
@@ -147,7 +137,7 @@ Result<Bubblewrap> find_bubblewrap() {
   const BriefRun help = TRY(run_briefly({found.path, "--help"}));
   found.disables_userns = help.output.contains("--disable-userns");
   found.bounds_tmpfs = help.output.contains("--size BYTES");
-  found.system_directories = system_directories();
+  found.system_paths = system_paths();
   return found;
 }
 

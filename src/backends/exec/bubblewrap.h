@@ -16,8 +16,8 @@ struct Bubblewrap {
   std::string version;           // "0.8.0"
   bool disables_userns = false;  // --disable-userns
   bool bounds_tmpfs = false;     // --size
-  // /bin, /lib and so on as this system has them: links into /usr, or directories.
-  std::vector<std::string> system_directories;
+  // Arguments that show /usr, /bin, /lib and so on as this system has them, and a little of /etc.
+  std::vector<std::string> system_paths;
 };
 
 // Looks in $PATH and the usual places; runs it to see what it knows, so it blocks for some 3 ms.

@@ -38,7 +38,7 @@ SandboxCheck check_user_namespaces(const Result<exec::Bubblewrap>& found) {
   std::vector<std::string> line{found->path, "--unshare-all", "--unshare-user", "--cap-drop",
                                 "ALL"};
   if (found->disables_userns) line.emplace_back("--disable-userns");
-  const auto& system = found->system_directories;
+  const auto& system = found->system_paths;
   line.insert(line.end(), system.begin(), system.end());
   for (const char* word : {"--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c", ":"}) {
     line.emplace_back(word);

@@ -47,7 +47,8 @@ inline bool limits_by_cgroup() {
 class Harness {
  public:
   Harness() {
-    std::string name = std::filesystem::temp_directory_path() / "exec-XXXXXX";
+    std::string name =
+        std::filesystem::temp_directory_path() / fmt::format("exec-{}-XXXXXX", ::getpid());
     REQUIRE(::mkdtemp(name.data()) != nullptr);
     directory = name;
     driver = std::make_unique<SandboxDriver>(loop, kProgram);
