@@ -2,10 +2,10 @@
 #include "backends/git/objects.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
-
-#include <set>
 
 #include "base/text.h"
 
@@ -15,10 +15,24 @@ namespace {
 // Larger files are stored as they are, without passing through memory.
 constexpr off_t kStreamedFrom = off_t{64} << 20;
 
-Status fsync_if_there(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return ok();  // it lies in a pack
-  if (!fd || ::fsync(fd.get()) != 0) return fail_errno(path);
+// Whether the file system has one journal, in which the names that were made before are committed
+// with any fsync: then only the bytes need be written one by one, which is some hundred times
+// cheaper than an fsync each.
+bool one_fsync_commits_all(int fd) {
+  struct statfs system{};
+  if (::fstatfs(fd, &system) != 0) return false;
+  return system.f_type == EXT4_SUPER_MAGIC || system.f_type == XFS_SUPER_MAGIC;
+}
+
+// Loose objects by name below the objects directory; those that lie in a pack are left out.
+Status write_out(int folder, const std::vector<git_oid>& ids, unsigned flags) {
+  for (const git_oid& id : ids) {
+    const std::string hash = to_hex(id);
+    const std::string name = fmt::format("{}/{}", hash.substr(0, 2), hash.substr(2));
+    const UniqueFd object(::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!object && errno == ENOENT) continue;
+    if (!object || ::sync_file_range(object.get(), 0, 0, flags) != 0) return fail_errno(name);
+  }
   return ok();
 }
 
@@ -26,8 +40,10 @@ Status fsync_if_there(const std::string& path) {
 
 Status sync_ref(git_repository* repository, const std::string& ref) {
   const std::string path = git_repository_commondir(repository) + ref;
-  TRY(fsync_if_there(path));
-  return fsync_if_there(path.substr(0, path.rfind('/')));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return ok();  // packed meanwhile, which git syncs
+  if (!fd || ::fsync(fd.get()) != 0) return fail_errno(path);
+  return ok();
 }
 
 std::string to_hex(const git_oid& id) {
@@ -92,22 +108,18 @@ Result<git_oid> ObjectWriter::tree(git_treebuilder* builder) {
 }
 
 Status ObjectWriter::sync() const {
+  if (written_.empty()) return ok();
   const std::string objects = std::string(git_repository_commondir(repository_)) + "objects";
-  constexpr std::size_t kOneByOne = 64;
-  if (written_.size() > kOneByOne) {
-    const UniqueFd fd(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || ::syncfs(fd.get()) != 0) return fail_errno(objects);
-    return ok();
+  const UniqueFd folder(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return fail_errno(objects);
+  if (!one_fsync_commits_all(folder.get())) {
+    return ::syncfs(folder.get()) == 0 ? ok() : Status(fail_errno(objects));
   }
-  std::set<std::string> folders = {objects};
-  for (const git_oid& id : written_) {
-    const std::string digits = to_hex(id);
-    const std::string folder = objects + "/" + digits.substr(0, 2);
-    TRY(fsync_if_there(folder + "/" + digits.substr(2)));
-    folders.insert(folder);
-  }
-  for (const std::string& folder : folders) TRY(fsync_if_there(folder));
-  return ok();
+  // All are begun before any is waited for.
+  TRY(write_out(folder.get(), written_, SYNC_FILE_RANGE_WRITE));
+  TRY(write_out(folder.get(), written_,
+                SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+  return ::fsync(folder.get()) == 0 ? ok() : Status(fail_errno(objects));
 }
 
 }  // namespace agentfs::git

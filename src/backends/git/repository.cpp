@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
+
 #include <algorithm>
 #include <string>
 
@@ -162,6 +164,9 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   TRY(check_ref(commit.ref));
   const git::Change changes = TRY(git::changes_of(commit.changed));
   if (!changes.whole && changes.below.empty()) return std::string();
+  if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
+    return fail(ENOENT, "git: no worktree {}", commit.worktree);
+  }
   const RepositoryHandle repository = TRY(open_for(commit));
   const Base base = TRY(find_base(repository.get(), commit.ref));
   const git::TreeHandle base_tree = TRY(tree_of(base));

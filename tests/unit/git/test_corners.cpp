@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+// Turn commits where worktrees are not simple, and input that is not good.
+#include <random>
+
+#include "backends/git/worktree.h"
+#include "unit/git/git_fixture.h"
+
+namespace agentfs {
+namespace {
+
+using test::GitWorkspace;
+
+std::string make_repository(const std::string& path) {
+  return "git init -q " + path + " && cd " + path +
+         " && touch x && git add x && git commit -qm in && cd - > /dev/null";
+}
+
+}  // namespace
+
+TEST_CASE("a nested repository is recorded as its commit", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh(make_repository("sub") + " && git init -q unborn && touch unborn/file");
+  space.commit({"sub", "unborn"});
+  const std::string head = space.sh("git -C sub rev-parse HEAD");
+  CHECK(space.sh("git rev-parse refs/agentfs/turns/7:sub") == head);
+  CHECK(space.listing() == "docs/README\nsrc/main.c\nsub\ntop\n");
+  space.sh("cd sub && echo more > x && git commit -qam more");
+  space.commit({"sub/x"});
+  CHECK(space.sh("git rev-parse refs/agentfs/turns/7:sub") ==
+        space.sh("git -C sub rev-parse HEAD"));
+  space.sh("rm -r sub");
+  space.commit({"sub"});
+  CHECK(space.listing() == "docs/README\nsrc/main.c\ntop\n");
+  space.check_fsck();
+}
+
+TEST_CASE("submodules, checked out and not", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh(make_repository("../other") +
+           " && git submodule --quiet add ../other module &&"
+           "git commit -qam module");
+  space.write("new", "1");
+  CHECK_FALSE(space.commit({"."}).empty());
+  CHECK(space.tree_of_turn() == space.tree_by_git());
+  space.sh("cd module && echo more > x && git commit -qam more");
+  space.commit({"module/x"});
+  CHECK(space.sh("git rev-parse refs/agentfs/turns/7:module") ==
+        space.sh("git -C module rev-parse HEAD"));
+  space.sh("git submodule --quiet deinit -f module");
+  CHECK(space.commit({"module"}).empty());
+  space.check_fsck();
+}
+
+TEST_CASE("a linked worktree commits to the repository it belongs to", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh("git worktree add -q ../linked other && printf '1' > ../linked/new");
+  TurnCommit turn = space.turn({"new"});
+  turn.worktree = space.worktree + "/../linked";
+  const auto id = space.repository().commit(turn);
+  REQUIRE(id);
+  CHECK(space.sh("git rev-parse refs/agentfs/turns/7") == *id + "\n");
+  CHECK(space.sh("git -C ../linked status --porcelain") == "?? new\n");
+  space.check_fsck();
+}
+
+TEST_CASE("a clone that shares another's objects", "[git]") {
+  const GitWorkspace space;
+  space.sh(make_repository("../origin") + " && git clone -q --shared ../origin . && touch new");
+  REQUIRE_FALSE(space.commit({"new"}).empty());
+  CHECK(space.listing() == "new\nx\n");
+  space.check_fsck();
+}
+
+TEST_CASE("any name that git takes", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  const std::vector<std::string> names = {"\xFF\xFE",       "new\nline", "-dash",  "sp ace",
+                                          "quo\"te'",       "tab\t",     "back\\", "*",
+                                          "d\xE9/\xC3\xA9", ".hidden",   "...",    ":(top)"};
+  for (const std::string& name : names) space.write(name, name);
+  SECTION("one by one") {
+    std::vector<std::string> changed = names;
+    changed.insert(changed.end(), {"top", "staged"});
+    space.commit(changed);
+  }
+  SECTION("as a whole") { space.commit({"."}); }
+  CHECK(space.tree_of_turn() == space.tree_by_git());
+  space.check_fsck();
+}
+
+TEST_CASE("names that git refuses do not stop a turn", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write("git~1", "x");
+  space.write(".GIT/config", "x");
+  space.write("fine", "x");
+  const std::string before = space.users_state();
+  space.commit({"git~1", ".GIT/config", "fine", ".git/config", ".git", "sub/.git/config"});
+  CHECK(space.listing() == "docs/README\nfine\nsrc/main.c\ntop\n");
+  CHECK(space.users_state() == before);
+}
+
+TEST_CASE("line endings are the user's attributes' concern", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write(".gitattributes", "* text=auto\n*.bin -text\n");
+  space.write("text.txt", "one\r\ntwo\r\n");
+  space.write("raw.bin", "one\r\ntwo\r\n");
+  space.write("null", std::string("a\r\n\0", 4));
+  space.commit({"."});
+  CHECK(space.tree_of_turn() == space.tree_by_git());
+  CHECK(space.sh("git show refs/agentfs/turns/7:text.txt") == "one\ntwo\n");
+}
+
+TEST_CASE("a large file does not pass through memory", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh("truncate -s 70M large && printf end >> large && git checkout -q top");
+  space.commit({"large", "staged"});
+  CHECK(space.tree_of_turn() == space.tree_by_git());
+}
+
+TEST_CASE("random turns make the trees that git would", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write(".gitignore", "*.tmp\nd3/\n");
+  space.commit({"."});
+  std::mt19937 random(20260101);
+  const auto pick = [&](unsigned below) { return static_cast<int>(random() % below); };
+  for (int turn = 0; turn < 25; ++turn) {
+    std::vector<std::string> changed;
+    for (int i = 0; i < 8; ++i) {
+      const std::string folder = fmt::format("d{}/e{}", pick(5), pick(3));
+      const std::string path = fmt::format("{}/f{}{}", folder, pick(4), pick(5) == 0 ? ".tmp" : "");
+      switch (pick(6)) {
+        case 0:
+          space.sh("rm -rf " + folder);
+          changed.push_back(folder);
+          break;
+        case 1:
+          space.sh("rm -rf " + path);
+          changed.push_back(path);
+          break;
+        case 2:
+          space.sh(fmt::format("rm -rf {0}; mkdir -p $(dirname {0}) && ln -s x {0}", path));
+          changed.push_back(path);
+          break;
+        case 3:
+          space.sh(fmt::format("rm -rf {0}; mkdir -p {0} && echo {1} > {0}/in", path, turn));
+          changed.push_back(path + "/in");
+          break;
+        default:
+          space.sh(
+              fmt::format("rm -rf {0}; mkdir -p $(dirname {0}) && echo {1} > {0} && chmod {2} {0}",
+                          path, pick(9), pick(2) == 0 ? "755" : "644"));
+          changed.push_back(path);
+      }
+    }
+    const std::string base = space.tree_of_turn();
+    space.commit(changed);
+    INFO("turn " << turn);
+    CHECK(space.tree_of_turn() == space.tree_by_git("refs/agentfs/turns/7"));
+    REQUIRE(space.tree_of_turn() == space.tree_by_git(base.substr(0, 40)));
+  }
+  space.check_fsck();
+}
+
+TEST_CASE("input that cannot be used is refused in words", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write("new", "1");
+  const std::string before = space.users_state();
+  const auto code = [&](const TurnCommit& turn) {
+    const auto done = space.repository().commit(turn);
+    REQUIRE_FALSE(done);
+    CHECK_FALSE(done.error().message.empty());
+    return done.error().code;
+  };
+  CHECK(code(space.turn({"../outside"})) == EINVAL);
+  CHECK(code(space.turn({"a/../b"})) == EINVAL);
+  CHECK(code(space.turn({std::string("a\0b", 3)})) == EINVAL);
+  for (const char* ref : {"refs/heads/main", "HEAD", "", "refs/agentfs/a..b", "refs/agentfs/"}) {
+    TurnCommit turn = space.turn({"new"});
+    turn.ref = ref;
+    CHECK(code(turn) == EINVAL);
+  }
+  TurnCommit nowhere = space.turn({"new"});
+  nowhere.worktree += "/none";
+  CHECK(code(nowhere) == ENOENT);
+  CHECK(space.users_state() == before);
+}
+
+TEST_CASE("authors and messages of any bytes", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  TurnCommit turn = space.turn({"new"});
+  for (const std::string text : {"", "<>", "a <b> \n c\xFF", "...", "\xE2\x98\x83"}) {
+    space.write("new", "bytes " + text);
+    turn.author = text;
+    turn.message = text;
+    const auto id = space.repository().commit(turn);
+    INFO((id ? "" : id.error().message));
+    REQUIRE(id);
+    CHECK_FALSE(id->empty());
+  }
+  CHECK(space.sh("git log -1 --format=%an%n%B refs/agentfs/turns/7") ==
+        "\xE2\x98\x83\n\xE2\x98\x83\n\n");
+  space.check_fsck();
+}
+
+TEST_CASE("rules that are no plain file stop the turn, not the daemon", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh("mkfifo src/.gitignore && touch src/new");
+  const auto stopped = space.try_commit({"src/new"});
+  REQUIRE_FALSE(stopped);
+  CHECK(stopped.error().code == EINVAL);
+  CHECK_THAT(stopped.error().message, Catch::Matchers::has("src/.gitignore"));
+  space.sh("rm src/.gitignore && ln -s /dev/zero src/.gitignore");
+  CHECK(space.try_commit({"src/new"}).error().code == EINVAL);
+  space.sh("rm src/.gitignore && echo '*.o' > rules && ln -s ../rules src/.gitignore");
+  CHECK_FALSE(space.commit({"src/new"}).empty());
+}
+
+TEST_CASE("another writer of the ref is not overwritten", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write("new", "1");
+  space.commit({"new"});
+  space.write("new", "2");
+  space.sh("touch .git/refs/agentfs/turns/7.lock");
+  CHECK(space.try_commit({"new"}).error().code == EBUSY);
+  space.sh("rm .git/refs/agentfs/turns/7.lock");
+  CHECK_FALSE(space.commit({"new"}).empty());
+}
+
+TEST_CASE("a damaged repository is an error, not a guess", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write("src/new", "1");
+  const std::string tree = space.sh("git rev-parse HEAD:src").substr(0, 40);
+  space.sh("rm -f .git/objects/" + tree.substr(0, 2) + "/" + tree.substr(2));
+  CHECK(space.try_commit({"src/new"}).error().code == EBADMSG);
+}
+
+TEST_CASE("what lies on a FUSE mount is told by name", "[git]") {
+  constexpr std::string_view kMounts =
+      "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
+      "2 1 0:50 / /home/me/agentfs rw,nosuid shared:7 - fuse.agentfs agentfs rw\n"
+      "3 2 0:51 / /home/me/agentfs/plain rw - tmpfs tmpfs rw\n"
+      "4 1 0:52 / /with\\040blank rw - fuse x rw\n";
+  CHECK(git::fuse_mount_of(kMounts, "/home/me").empty());
+  CHECK(git::fuse_mount_of(kMounts, "/home/me/agentfs") == "/home/me/agentfs");
+  CHECK(git::fuse_mount_of(kMounts, "/home/me/agentfs/x/y") == "/home/me/agentfs");
+  CHECK(git::fuse_mount_of(kMounts, "/home/me/agentfs2").empty());
+  CHECK(git::fuse_mount_of(kMounts, "/home/me/agentfs/plain/x").empty());
+  CHECK(git::fuse_mount_of(kMounts, "/with blank/x") == "/with blank");
+}
+
+}  // namespace agentfs
