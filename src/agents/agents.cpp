@@ -25,7 +25,7 @@ Agents::~Agents() { parts_->dispatcher->stop(); }
 
 void Agents::wake(ProcessId pid) { parts_->dispatcher->wake(pid); }
 
-void Agents::interrupt(ProcessId pid) { parts_->dispatcher->interrupt(pid); }
+void Agents::interrupt(ProcessId pid) { parts_->runner.interrupt(pid); }
 
 Result<std::string> Agents::context(const Process& process) {
   return show_context(TRY(assemble(kernel_, process)));

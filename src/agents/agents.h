@@ -14,8 +14,8 @@ namespace agentfs::agents {
 //
 // Threads: all; nothing blocks but context() and context_why(), which read files. Work is done on
 // the kernel's pool, one task a process at a time. Owned by main, made after the kernel and
-// destroyed before it: the destructor cancels what is under way and waits for running tasks, but
-// writes nothing, as a crash would not.
+// destroyed before it and the drivers: the destructor cancels what is under way and waits for
+// running tasks, but writes nothing, as a crash would not.
 class Agents final : public Userland {
  public:
   explicit Agents(Kernel& kernel);
@@ -24,8 +24,9 @@ class Agents final : public Userland {
   Agents& operator=(const Agents&) = delete;
 
   void wake(ProcessId pid) override;
-  // Model and tool calls under way are cancelled. A run that is still open afterwards goes on:
-  // the model is asked again, cancelled calls are told as such.
+  // Cancels the model and tool calls of a run that was cancelled, redirected or killed: record
+  // its end first. What belongs to a run that is open goes on: when an interrupt comes late, the
+  // next run may have begun.
   void interrupt(ProcessId pid) override;
   Result<std::string> context(const Process& process) override;
   Result<std::string> context_why(const Process& process) override;

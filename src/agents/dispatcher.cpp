@@ -78,22 +78,25 @@ bool Dispatcher::rest(ProcessId pid) {
   return true;
 }
 
-void Dispatcher::interrupt(ProcessId pid) {
+void Dispatcher::cancel_others(ProcessId pid, std::uint64_t spared_run) {
   std::vector<Completion<std::string>> calls;
   std::optional<ModelFlight> model;
   {
     Lock lock(mutex_);
     const auto found = workers_.find(pid);
     if (found == workers_.end()) return;
-    model = std::exchange(found->second->model, std::nullopt);
-    for (auto& [number, call] : found->second->calls) {
+    Worker& one = *found->second;
+    if (one.model && (spared_run == 0 || one.model->run != spared_run)) {
+      model = std::exchange(one.model, std::nullopt);
+    }
+    for (auto& [number, call] : one.calls) {
+      if (call.cancelled || (spared_run != 0 && call.run == spared_run)) continue;
       call.cancelled = true;
       calls.push_back(call.completion);
     }
   }
   if (model) model->completion.cancel();
   for (const Completion<std::string>& call : calls) call.cancel();
-  wake(pid);
 }
 
 void Dispatcher::stop() {
@@ -116,6 +119,10 @@ void Dispatcher::stop() {
 std::size_t Dispatcher::busy() const {
   Lock lock(mutex_);
   return workers_.size();
+}
+
+void Dispatcher::while_running(const std::function<void()>& callback) {
+  if (const Activity activity(*this); activity) callback();
 }
 
 UnderWay Dispatcher::under_way(ProcessId pid, std::uint64_t run) const {
@@ -186,7 +193,7 @@ void Dispatcher::start_call(ProcessId pid, const Call& call, Start start) {
         self->arrive(pid, CallArrival{run, number, std::move(result)});
       }
     });
-    worker(pid).calls[call.number] = {std::move(completion), false};
+    worker(pid).calls[call.number] = {call.run, std::move(completion), false};
   }
   pool_.post([weak = weak_from_this(), pid, number = call.number, start = std::move(start)] {
     if (const auto self = weak.lock()) self->run_call(pid, number, start);

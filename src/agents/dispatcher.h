@@ -48,10 +48,13 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
 
   void wake(ProcessId pid);
   void wake_later(ProcessId pid, std::chrono::nanoseconds delay);
-  void interrupt(ProcessId pid);
+  // Cancels what is under way but for that of one run (0: all of it).
+  void cancel_others(ProcessId pid, std::uint64_t spared_run);
   // Cancels everything; when it returns no task runs and none will.
   void stop();
   std::size_t busy() const;
+  // Runs it unless stopped or stopping: for callbacks that may come late and touch the kernel.
+  void while_running(const std::function<void()>& callback);
 
   // --- acting
   UnderWay under_way(ProcessId pid, std::uint64_t run) const;
@@ -75,6 +78,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
     Completion<ChatReply> completion;
   };
   struct CallFlight {
+    std::uint64_t run = 0;
     Completion<std::string> completion;
     bool cancelled = false;
   };

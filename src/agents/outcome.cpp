@@ -94,8 +94,6 @@ bool Runner::settle_model(ProcessRef process, const ModelArrival& arrival) {
   }
   if (!wanted) return true;
   if (arrival.reply) return settle_answer(*process, *arrival.reply);
-  // Interrupted, but the run is open: stopped, or it goes on with another request.
-  if (arrival.reply.error().code == EINTR) return true;
   return settle_failure(*process, arrival.reply.error());
 }
 

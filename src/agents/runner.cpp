@@ -18,11 +18,10 @@ namespace {
 
 constexpr std::chrono::seconds kRetryJournal{1};
 
-bool is_open(const Process& process) { return process.run.number != 0 && process.run.ended == 0; }
-
-bool is_open(const ProcessRef& process, std::uint64_t run) {
-  return process != nullptr && process->state != RunState::dead && is_open(*process) &&
-         process->run.number == run;
+// The run under way, 0 for none.
+std::uint64_t open_run(const ProcessRef& process) {
+  if (process == nullptr || process->state == RunState::dead) return 0;
+  return process->run.ended == 0 ? process->run.number : 0;
 }
 
 }  // namespace
@@ -56,13 +55,19 @@ bool Runner::act(ProcessId pid) {
     return true;
   }
   const ProcessRef process = kernel_.find_process(pid);
-  if (process == nullptr || process->state == RunState::dead || !is_open(*process)) {
-    end_stream(pid);
-  }
+  const std::uint64_t run = open_run(process);
+  // What an interrupt missed, since it came between a record and the start of what it stands for.
+  dispatcher_.cancel_others(pid, run);
+  if (run == 0) end_stream(pid);
   if (process == nullptr) return false;
-  UnderWay under_way = dispatcher_.under_way(pid, process->run.number);
+  UnderWay under_way = dispatcher_.under_way(pid, run);
   under_way.max_parallel = std::max<std::int64_t>(profile_of(*process).max_parallel_calls, 1);
   return take(pid, next_step(*process, under_way), *process);
+}
+
+void Runner::interrupt(ProcessId pid) {
+  dispatcher_.cancel_others(pid, open_run(kernel_.find_process(pid)));
+  dispatcher_.wake(pid);
 }
 
 bool Runner::take(ProcessId pid, const Step& step, const Process& process) {
@@ -93,7 +98,7 @@ bool Runner::begin_run(const Process& process) {
 
 bool Runner::ask_model(ProcessId pid) {
   ProcessRef process = kernel_.find_process(pid);
-  if (process == nullptr || !is_open(*process)) return false;
+  if (open_run(process) == 0) return false;
   const bool after_tools =
       !process->messages.empty() && process->messages.back()->role == Message::Role::tool;
   if (after_tools) commit_files(*process);
@@ -111,22 +116,23 @@ bool Runner::ask_model(ProcessId pid) {
   const std::uint64_t run = process->run.number;
   dispatcher_.streamed_run(pid) = run;
   const Completion<ChatReply> reply = dispatcher_.expect_reply(pid, run);
-  // An interrupt between the record and here found nothing to cancel.
-  if (!is_open(kernel_.find_process(pid), run)) reply.cancel();
   ChatRequest request;
   request.messages = std::move(context->messages);
   request.tools = std::move(context->tools);
-  kernel_.ask_model(
-      process->model, std::move(request),
-      [&streams = kernel_.streams(), pid](const ModelProgress& progress) {
-        if (progress.kind == ModelProgress::Kind::text) {
-          streams.publish(pid, progress.text);
-        } else if (progress.kind == ModelProgress::Kind::retry) {
-          streams.publish(pid, fmt::format("\n[retry: {}]\n", progress.text));
-        }
-      },
-      reply);
+  kernel_.ask_model(process->model, std::move(request), progress_of(pid), reply);
   return true;
+}
+
+ModelDriver::Progress Runner::progress_of(ProcessId pid) {
+  return [weak = dispatcher_.weak_from_this(), &streams = kernel_.streams(),
+          pid](const ModelProgress& progress) {
+    const auto self = weak.lock();
+    if (!self || progress.kind == ModelProgress::Kind::call) return;
+    self->while_running([&] {
+      const bool text = progress.kind == ModelProgress::Kind::text;
+      streams.publish(pid, text ? progress.text : fmt::format("\n[retry: {}]\n", progress.text));
+    });
+  };
 }
 
 bool Runner::begin_call(const Process& process, const CallRef& call,
@@ -142,7 +148,6 @@ bool Runner::begin_call(const Process& process, const CallRef& call,
       [caller = kernel_.agent(pid, fmt::format("call:{}", call->number)),
        syscall = decoded->syscall, arguments = std::move(decoded->arguments)](
           const Completion<std::string>& done) { syscall->call(caller, arguments, done); });
-  if (!is_open(kernel_.find_process(pid), call->run)) dispatcher_.interrupt(pid);
   return true;
 }
 

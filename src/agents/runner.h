@@ -20,6 +20,8 @@ class Runner {
   Runner(Kernel& kernel, Dispatcher& dispatcher) : kernel_(kernel), dispatcher_(dispatcher) {}
   // Deals with one outcome, or takes one step; true when there may be more to do at once.
   bool act(ProcessId pid);
+  // Cancels what is under way for runs that are over. Threads: all; at once.
+  void interrupt(ProcessId pid);
 
  private:
   enum class Committed { yes, refused, later };
@@ -44,6 +46,7 @@ class Runner {
   bool end_call(const Process& process, const Call& call, const Result<std::string>& result);
   void commit_files(const Process& process);
   void end_stream(ProcessId pid);
+  ModelDriver::Progress progress_of(ProcessId pid);
   std::int64_t price(const Process& process, const ChatReply& reply) const;
   ProfileSettings profile_of(const Process& process) const;
 

@@ -100,7 +100,7 @@ TEST_CASE("an outcome stays until it was dealt with") {
   dispatcher->stop();
 }
 
-TEST_CASE("interrupt cancels the model's request at once and calls that have not begun") {
+TEST_CASE("cancelling takes the model's request at once, and calls that have not begun") {
   EventLoop loop;
   WorkerPool pool(1);
   std::atomic<bool> begun = false;
@@ -129,7 +129,9 @@ TEST_CASE("interrupt cancels the model's request at once and calls that have not
   ready.wait();
   CHECK(dispatcher->under_way(ProcessId{1}, 1).model);
   CHECK_FALSE(dispatcher->under_way(ProcessId{1}, 2).model);
-  dispatcher->interrupt(ProcessId{1});
+  dispatcher->cancel_others(ProcessId{1}, 1);
+  CHECK(dispatcher->under_way(ProcessId{1}, 1).model);
+  dispatcher->cancel_others(ProcessId{1}, 0);
   CHECK_FALSE(dispatcher->under_way(ProcessId{1}, 1).model);
   auto future = code.get_future();
   REQUIRE(future.wait_for(kDeadline) == std::future_status::ready);

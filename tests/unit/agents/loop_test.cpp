@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+// The loop on a real kernel: what a person sees of a run.
+#include <latch>
+
+#include "agents/chat.h"
+#include "catch.h"
+#include "kernel/error_log.h"
+#include "kernel/streams.h"
+#include "kernel/syscalls/proc.h"
+#include "unit/agents/world.h"
+
+namespace agentfs::agents {
+namespace {
+
+using namespace test;
+using Catch::Matchers::has;
+
+ToolCall tool(std::string id, std::string name, std::string arguments) {
+  return {std::move(id), std::move(name), std::move(arguments)};
+}
+
+ToolCall read_of(std::string id, const std::string& path) {
+  return tool(std::move(id), "read", json::dump(json::Object{{"path", path}}));
+}
+
+// Cancels as a person does: by the syscall.
+Status signal(World& world, ProcessId pid, std::string signal) {
+  const Caller person = world.kernel().agent(world.kernel().init_process(0)->pid);
+  TRY(person.call(proc::Signal{pid, std::move(signal)}));
+  return ok();
+}
+
+TEST_CASE("a message is answered") {
+  Disk disk;
+  FakeModel model([](const ChatRequest& request) { return say("you said " + last_text(request)); });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("hello");
+  CHECK(world.wait(pid) == "you said hello");
+  const ProcessRef process = world.process(pid);
+  CHECK(process->state == RunState::idle);
+  CHECK(process->run.outcome == "answered");
+  CHECK(process->usage.turns == 1);
+  CHECK(process->usage.tokens_in == 100);
+  CHECK(process->usage.micro_usd == 100 * 2 + 10 * 10);
+  REQUIRE(world.send(pid, "again"));
+  CHECK(world.wait(pid) == "you said again");
+  CHECK(world.process(pid)->run.number == 2);
+  CHECK(eventually([&] { return world.agents().busy() == 0; }));
+}
+
+TEST_CASE("tools run, their results come back in order, the run goes on") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "alpha\n");
+  disk.paths.put("/workspaces/site/b", "beta\n");
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    switch (step_of(request)) {
+      case 0:
+        return call({read_of("1", "a"), read_of("2", "b"), read_of("3", "gone")}, "I look.");
+      case 1:
+        return call({tool("1", "write", R"({"path":"c","text":"gamma\n"})"), read_of("2", "c")});
+      default:
+        return say("done: " + last_text(request));
+    }
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("look");
+  CHECK_THAT(world.wait(pid), has("done: ") && has("gamma"));
+  CHECK(disk.paths.text("/workspaces/site/c") == "gamma\n");
+  const ProcessRef process = world.process(pid);
+  REQUIRE(process->calls.size() == 5);
+  CHECK(process->calls[2]->state == Call::State::failed);
+  CHECK_THAT(process->calls[2]->result, has("gone"));
+  CHECK(process->usage.calls == 5);
+  REQUIRE(model.asked() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(find_invalid(model.request(i).messages).empty());
+  const std::string chat = render_chat(*process);
+  CHECK_THAT(chat, has("look\n") && has("- call 1 read {\"path\":\"a\"}: done") && has("gamma"));
+}
+
+TEST_CASE("calls that only ask run beside each other, up to the profile's limit") {
+  Disk disk;
+  for (const char* name : {"a", "b", "c", "d"})
+    disk.paths.put(std::string("/workspaces/site/") + name, "x");
+  std::latch both(2);
+  disk.paths.on_read([&](const std::string& path) {
+    if (path.ends_with("/a") || path.ends_with("/b")) both.arrive_and_wait();
+  });
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("done");
+    return call({read_of("1", "a"), read_of("2", "b"), read_of("3", "c"), read_of("4", "d")});
+  });
+  World world(disk, model, 8);
+  REQUIRE(world.kernel().configuration().save("profiles/default/profile.toml",
+                                              "max_parallel_calls = 2\n"));
+  const ProcessId pid = world.spawn("look");
+  CHECK(world.wait(pid) == "done");
+  CHECK(disk.paths.most_readers() == 2);
+}
+
+TEST_CASE("bad calls are answered with sentences and the run goes on") {
+  Disk disk;
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("sorry");
+    return call({tool("1", "raed", "{}"), tool("2", "read", "{\"path\": \"a"),
+                 tool("3", "read", R"({"file":"a"})"), tool("3", "list", R"({"path":7})")});
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  CHECK(world.wait(pid) == "sorry");
+  const ProcessRef process = world.process(pid);
+  REQUIRE(process->calls.size() == 4);
+  for (const CallRef& call : process->calls) CHECK(call->state == Call::State::failed);
+  CHECK_THAT(process->calls[0]->result, has("did you mean read"));
+  CHECK_THAT(process->calls[1]->result, has("not valid JSON") && has("\"properties\""));
+  CHECK_THAT(process->calls[2]->result, has("path"));
+  CHECK_THAT(process->calls[3]->result, has("path"));
+  CHECK(find_invalid(model.request(1).messages).empty());
+}
+
+TEST_CASE("a long result is bounded for the model and kept whole") {
+  Disk disk;
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += fmt::format("line {}\n", i);
+  disk.paths.put("/workspaces/site/long", text);
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("read");
+    return call({read_of("1", "long")});
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  CHECK(world.wait(pid) == "read");
+  const CallRef call = world.process(pid)->calls.at(0);
+  CHECK(call->result.size() < 17'000);
+  CHECK_THAT(call->result, has(fmt::format("/proc/{}/calls/1/result", pid.value)));
+  CHECK(call->result_size >= text.size());
+  const Result<std::string> whole = world.kernel().call_result(*call);
+  REQUIRE(whole);
+  CHECK(whole->size() == call->result_size);
+  CHECK_THAT(*whole, has("line 2500\n"));
+  CHECK(last_text(model.request(1)) == call->result);
+}
+
+TEST_CASE("a message to a running agent is read before its next turn") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "x");
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (request.messages.size() == 2) return call({read_of("1", "a")});
+    return say("heard " + last_text(request));
+  });
+  World world(disk, model);
+  model.hold();
+  const ProcessId pid = world.spawn("go");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  REQUIRE(world.send(pid, "hurry"));
+  CHECK(world.process(pid)->queued.size() == 1);
+  model.release();
+  CHECK(world.wait(pid) == "heard hurry");
+  CHECK(world.process(pid)->run.number == 1);
+  CHECK(find_invalid(model.request(1).messages).empty());
+}
+
+TEST_CASE("cancel ends the run at once, and the conversation goes on from there") {
+  Disk disk;
+  FakeModel model;
+  World world(disk, model);
+  SECTION("while the model is asked") {
+    const ProcessId pid = world.spawn("go");
+    REQUIRE(eventually([&] { return model.asked() == 1; }));
+    REQUIRE(signal(world, pid, "cancel"));
+    CHECK(world.process(pid)->run.outcome == "cancelled");
+    CHECK(world.process(pid)->state == RunState::idle);
+    CHECK(eventually([&] { return model.cancelled() == 1; }));
+    model.play([](const ChatRequest&) { return say("here"); });
+    REQUIRE(world.send(pid, "again"));
+    CHECK(world.wait(pid) == "here");
+    CHECK(eventually([&] { return world.agents().busy() == 0; }));
+  }
+  SECTION("while a tool runs, and others wait") {
+    model.play([](const ChatRequest& request) -> ChatReply {
+      if (step_of(request) != 0 || request.messages.size() > 4) return say("here");
+      return call({tool("1", "ctl", R"({"path":"/proc/self/ctl","line":"x"})"),
+                   tool("2", "write", R"({"path":"late","text":"x"})")});
+    });
+    const ProcessId pid = world.spawn("go");
+    REQUIRE(eventually([&] { return disk.paths.commands() == 1; }));
+    REQUIRE(signal(world, pid, "cancel"));
+    CHECK(world.process(pid)->run.outcome == "cancelled");
+    for (const CallRef& call : world.process(pid)->calls) {
+      CHECK(call->state == Call::State::cancelled);
+    }
+    REQUIRE(eventually([&] { return world.agents().busy() == 0; }));
+    REQUIRE(world.send(pid, "again"));
+    CHECK(world.wait(pid) == "here");
+    CHECK(disk.paths.writes("/workspaces/site/late") == 0);
+    CHECK(find_invalid(model.request(model.asked() - 1).messages).empty());
+  }
+}
+
+TEST_CASE("redirect cancels the turn and steers") {
+  Disk disk;
+  FakeModel model;
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go left");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  model.play([](const ChatRequest& request) { return say("did " + last_text(request)); });
+  const Caller person = world.kernel().agent(world.kernel().init_process(0)->pid);
+  REQUIRE(person.call(proc::Redirect{pid, "go right"}));
+  CHECK(world.wait(pid) == "did go right");
+  CHECK(eventually([&] { return model.cancelled() == 1; }));
+  CHECK(last_text(model.request(model.asked() - 1)) == "go right");
+}
+
+TEST_CASE("a killed process stops at once and nothing is recorded for it") {
+  Disk disk;
+  FakeModel model;
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  REQUIRE(signal(world, pid, "kill"));
+  const Sequence changed = world.process(pid)->changed;
+  CHECK(world.process(pid)->state == RunState::dead);
+  CHECK(eventually([&] { return model.cancelled() == 1 && world.agents().busy() == 0; }));
+  CHECK(world.process(pid)->changed == changed);
+}
+
+TEST_CASE("a stopped process holds the next step back until it is continued") {
+  Disk disk;
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("done");
+    return call({read_of("1", "a")});
+  });
+  disk.paths.put("/workspaces/site/a", "x");
+  World world(disk, model);
+  model.hold();
+  const ProcessId pid = world.spawn("go");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  REQUIRE(signal(world, pid, "stop"));
+  model.release();
+  REQUIRE(eventually([&] { return world.agents().busy() == 0; }));
+  CHECK(world.process(pid)->state == RunState::stopped);
+  CHECK(model.asked() == 1);
+  CHECK(world.process(pid)->calls.at(0)->state == Call::State::pending);
+  REQUIRE(signal(world, pid, "cont"));
+  CHECK(world.wait(pid) == "done");
+}
+
+TEST_CASE("a process that is asked to end finishes its turn") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "x");
+  FakeModel model([](const ChatRequest&) { return call({read_of("1", "a")}); });
+  World world(disk, model);
+  model.hold();
+  const ProcessId pid = world.spawn("go");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  REQUIRE(signal(world, pid, "term"));
+  model.release();
+  REQUIRE(eventually([&] { return world.process(pid)->state == RunState::dead; }));
+  CHECK(world.process(pid)->calls.at(0)->state == Call::State::done);
+  CHECK(model.asked() == 1);
+}
+
+TEST_CASE("a spent budget kills, and the loop stops") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "x");
+  FakeModel model([](const ChatRequest&) { return call({read_of("1", "a")}); });
+  World world(disk, model);
+  std::string key;
+  SECTION("tokens") { key = "tokens"; }
+  SECTION("calls") { key = "calls"; }
+  SECTION("turns") { key = "turns"; }
+  const ProcessId pid = world.spawn("go", {{"limits", json::Object{{key, 3}}}});
+  REQUIRE(eventually([&] { return world.process(pid)->state == RunState::dead; }));
+  CHECK(world.process(pid)->exit_reason == "quota:" + key);
+  CHECK(eventually([&] { return world.agents().busy() == 0; }));
+  CHECK(model.asked() <= 4);
+}
+
+TEST_CASE("a model that fails ends the run with the reason; the next message tries again") {
+  Disk disk;
+  FakeModel model([](const ChatRequest&) -> Result<ChatReply> {
+    return fail(EHOSTDOWN, "model default: nobody listens at 127.0.0.1:9");
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  CHECK_THAT(world.wait(pid), has("nobody listens"));
+  ProcessRef process = world.process(pid);
+  CHECK(process->run.outcome == "failed");
+  CHECK(process->state == RunState::idle);
+  CHECK(process->messages.at(0)->text == "go");
+  CHECK_THAT(render_chat(*process),
+             has("[failed: model default: nobody listens at 127.0.0.1:9]\n"));
+  CHECK_THAT(world.kernel().errors().text(pid), has("nobody listens"));
+  model.play([](const ChatRequest& request) {
+    return say(fmt::format("{} messages", request.messages.size()));
+  });
+  REQUIRE(world.send(pid, "now?"));
+  CHECK(world.wait(pid) == "3 messages");  // system, go, now?
+  CHECK_THAT(render_chat(*world.process(pid)), has("[failed: "));
+}
+
+TEST_CASE("an empty answer is asked for once more, then the run fails") {
+  Disk disk;
+  std::atomic<int> empty = 1;
+  FakeModel model([&](const ChatRequest&) { return empty-- > 0 ? say(" \n") : say("here"); });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  CHECK(world.wait(pid) == "here");
+  empty = 2;
+  REQUIRE(world.send(pid, "again"));
+  CHECK_THAT(world.wait(pid), has("the model answered nothing"));
+  CHECK(world.process(pid)->run.outcome == "failed");
+}
+
+TEST_CASE("an answer that was cut off says so") {
+  Disk disk;
+  FakeModel model([&](const ChatRequest&) {
+    ChatReply reply = say("one two");
+    reply.finish_reason = "length";
+    return reply;
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("count");
+  CHECK(world.wait(pid) == "one two\n[cut off at the model's output limit]");
+}
+
+TEST_CASE("a model or a profile that is not there fails the run with the nearest names") {
+  Disk disk;
+  FakeModel model([](const ChatRequest&) { return say("here"); });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("go");
+  CHECK(world.wait(pid) == "here");
+  REQUIRE(world.commit(pid, kind::kProcessSet, {{"key", "model"}, {"value", "defualt"}}));
+  REQUIRE(world.send(pid, "again"));
+  CHECK_THAT(world.wait(pid), has("defualt") && has("default"));
+  REQUIRE(world.commit(pid, kind::kProcessSet, {{"key", "model"}, {"value", "default"}}));
+  REQUIRE(world.commit(pid, kind::kProcessSet, {{"key", "profile"}, {"value", "no-such"}}));
+  REQUIRE(world.send(pid, "again"));
+  CHECK_THAT(world.wait(pid), has("no-such"));
+  CHECK(world.process(pid)->run.outcome == "failed");
+}
+
+TEST_CASE("the stream carries the text and the calls as they come, and ends with the run") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "x");
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("done");
+    return call({read_of("1", "a")}, "I look. ");
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn();
+  Mutex<Rank::log> mutex;
+  std::string seen;
+  std::atomic<int> ends = 0;
+  world.kernel().streams().subscribe(pid, [&](std::string_view text, bool end) {
+    Lock lock(mutex);
+    seen += text;
+    if (end) ++ends;
+  });
+  REQUIRE(world.send(pid, "go"));
+  CHECK(world.wait(pid) == "done");
+  REQUIRE(eventually([&] { return ends == 1; }));
+  Lock lock(mutex);
+  CHECK_THAT(seen, has("I look. \n[call 1 read {\"path\":\"a\"}]\n[call 1 done: ") && has("done"));
+}
+
+TEST_CASE("a journal that cannot be written holds the run up and loses nothing") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "x");
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) != 0) return say("done");
+    return call({read_of("1", "a")});
+  });
+  World world(disk, model);
+  model.hold();
+  const ProcessId pid = world.spawn("go");
+  REQUIRE(eventually([&] { return model.asked() == 1; }));
+  world.fail_records(1, ENOSPC, 1);
+  model.release();
+  CHECK(world.wait(pid) == "done");
+  CHECK(model.asked() == 2);  // the answer that could not be recorded at first was kept
+  CHECK_THAT(world.kernel().errors().text(pid), has("ENOSPC"));
+}
+
+TEST_CASE("a hundred agents work at once") {
+  Disk disk;
+  disk.paths.put("/workspaces/site/a", "alpha");
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    if (step_of(request) < 2) return call({read_of("", "a"), read_of("", "a")});
+    return say("done");
+  });
+  World world(disk, model, 4);
+  std::vector<ProcessId> pids;
+  for (int i = 0; i < 100; ++i) pids.push_back(world.spawn(fmt::format("task {}", i)));
+  for (const ProcessId pid : pids) {
+    CHECK(world.wait(pid) == "done");
+    CHECK(world.process(pid)->calls.size() == 4);
+  }
+  CHECK(eventually([&] { return world.agents().busy() == 0; }));
+}
+
+}  // namespace
+}  // namespace agentfs::agents
