@@ -97,6 +97,11 @@ constexpr auto kNamespaceFlags =
 
 constexpr std::uint64_t kLow = 0xffffffff;  // the kernel reads these arguments as 32 bits
 
+// True of calls whose argument, under the mask, is the value. (The macros of <seccomp.h> are C.)
+constexpr scmp_arg_cmp masked(unsigned argument, std::uint64_t mask, std::uint64_t value) {
+  return {argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 class Filter {
  public:
   Filter() : context_(seccomp_init(SCMP_ACT_ALLOW)) {
@@ -139,7 +144,7 @@ class Filter {
 
 void refuse_namespaces(Filter& filter) {
   for (const std::uint64_t flag : kNamespaceFlags) {
-    filter.refuse_when("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
+    filter.refuse_when("clone", masked(0, flag, flag));
   }
   filter.refuse("clone3", ENOSYS);
 }
@@ -149,11 +154,10 @@ void refuse_sockets(Filter& filter) {
   constexpr unsigned kLastFamilyTested = AF_NETLINK;
   for (unsigned family = AF_INET + 1; family < kLastFamilyTested; ++family) {
     if (family == AF_INET6) continue;
-    filter.refuse_when("socket", SCMP_A0(SCMP_CMP_MASKED_EQ, kLow, family));
+    filter.refuse_when("socket", masked(0, kLow, family));
   }
-  filter.refuse_when("socket", SCMP_A0(SCMP_CMP_GT, kLastFamilyTested));
-  filter.refuse_when("socket", SCMP_A0(SCMP_CMP_MASKED_EQ, kLow, AF_NETLINK),
-                     SCMP_A2(SCMP_CMP_NE, 0));
+  filter.refuse_when("socket", scmp_arg_cmp{0, SCMP_CMP_GT, kLastFamilyTested, 0});
+  filter.refuse_when("socket", masked(0, kLow, AF_NETLINK), scmp_arg_cmp{2, SCMP_CMP_NE, 0, 0});
 }
 
 }  // namespace
@@ -164,9 +168,9 @@ void refuse_system_calls() {
   for (const int number : kRefusedNumbers) filter.refuse(number);
   refuse_namespaces(filter);
   refuse_sockets(filter);
-  filter.refuse_when("personality", SCMP_A0(SCMP_CMP_NE, kLow));  // asking is allowed
+  filter.refuse_when("personality", scmp_arg_cmp{0, SCMP_CMP_NE, kLow, 0});  // asking is allowed
   for (const std::uint64_t request : {std::uint64_t{TIOCSTI}, std::uint64_t{TIOCLINUX}}) {
-    filter.refuse_when("ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, kLow, request));
+    filter.refuse_when("ioctl", masked(1, kLow, request));
   }
   filter.load();
 }
