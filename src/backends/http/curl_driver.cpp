@@ -2,6 +2,8 @@
 #include "backends/http/curl_driver.h"
 
 #include <curl/curl.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <random>
 
@@ -14,6 +16,14 @@ namespace {
 void initialize_curl() {
   static const CURLcode once = ::curl_global_init(CURL_GLOBAL_DEFAULT);
   static_cast<void>(once);
+}
+
+// Signals are for the main thread; and a TLS library that writes to a closed connection must not
+// end the daemon by SIGPIPE.
+void block_signals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
 std::function<double()> generator() {
@@ -30,6 +40,7 @@ HttpModelDriver::HttpModelDriver(const Clock& clock, HttpOptions options) {
   CURLM* multi = ::curl_multi_init();
   inbox_ = std::make_shared<Inbox>(multi);
   thread_ = std::thread([multi, inbox = inbox_, &clock, options = std::move(options)]() mutable {
+    block_signals();
     Worker(multi, *inbox, clock, std::move(options)).run();
     inbox->close();
     ::curl_multi_cleanup(multi);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "backends/http/sse_parser.h"
 
+#include <utility>
+
 #include "base/text.h"
 
 namespace agentfs::http {

@@ -2,6 +2,7 @@
 #include "backends/http/transfer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backends/http/retry.h"
 #include "base/text.h"

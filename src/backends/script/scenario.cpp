@@ -2,14 +2,14 @@
 #include "backends/script/scenario.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 
 namespace agentfs::script {
 namespace {
 
-// libstdc++'s matcher recurses once a character: what it sees must not overflow a thread's stack.
-constexpr std::size_t kSeenByExpression = 4096;
+constexpr std::size_t kSeenByExpression = 64u << 10;
 
 constexpr std::int64_t kMost = 1'000'000'000;
 
@@ -129,25 +129,27 @@ Result<Pattern> Pattern::parse(std::string_view text) {
   Pattern pattern;
   pattern.text_ = text;
   if (text.size() < 2 || !text.starts_with('/') || !text.ends_with('/')) return pattern;
-  try {
-    pattern.expression_.emplace(std::string(text.substr(1, text.size() - 2)),
-                                std::regex::ECMAScript | std::regex::optimize);
-  } catch (const std::regex_error& error) {
-    return fail(EBADMSG, "no regular expression ({}): {}; a substring, * or /ECMAScript/ will do",
-                text::shown(text), error.what());
+  const std::string expression(text.substr(1, text.size() - 2));
+  auto compiled = std::make_unique<regex_t>();
+  if (const int code = ::regcomp(compiled.get(), expression.c_str(), REG_EXTENDED | REG_NOSUB)) {
+    std::array<char, 128> reason{};
+    ::regerror(code, compiled.get(), reason.data(), reason.size());
+    return fail(EBADMSG,
+                "no regular expression ({}): {}; a substring, * or /POSIX extended/ will do",
+                text::shown(text), reason.data());
   }
+  pattern.expression_ = std::shared_ptr<const regex_t>(compiled.release(), [](const regex_t* old) {
+    const std::unique_ptr<regex_t> owner(const_cast<regex_t*>(old));
+    ::regfree(owner.get());
+  });
   return pattern;
 }
 
 bool Pattern::fits(std::string_view message) const {
   if (text_ == "*") return true;
   if (!expression_) return message.contains(text_);
-  const std::string_view seen = text::prefix(message, kSeenByExpression);
-  try {
-    return std::regex_search(seen.begin(), seen.end(), *expression_);
-  } catch (const std::regex_error&) {  // too complex for this message
-    return false;
-  }
+  const std::string seen(text::prefix(message, kSeenByExpression));
+  return ::regexec(expression_.get(), seen.c_str(), 0, nullptr, 0) == 0;
 }
 
 const Step* Task::find(std::int64_t index, std::string_view message) const {

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <chrono>
 #include <map>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "backends/script/player.h"
 #include "backends/script/scenario.h"
