@@ -191,6 +191,11 @@ Result<ProcessRef> target(const Fold& fold, const json::Value& data) {
 Result<ProcessRef> running_target(const Fold& fold, const json::Value& data) {
   const ProcessRef process = TRY(target(fold, data));
   if (!run_is_under_way(*process)) return refuse(*process, "no run is under way");
+  const std::int64_t run = data["run"].number();
+  if (run != 0 && static_cast<std::uint64_t>(run) != process->run.number) {
+    return refuse(*process, fmt::format("run {} has ended, and run {} is under way", run,
+                                        process->run.number));
+  }
   return process;
 }
 

@@ -170,6 +170,8 @@ class Kernel {
  private:
   struct State;
   class Work;
+  Status end_descendants(const Caller& caller, ProcessId pid, const std::string& reason,
+                         const std::string& text);
   explicit Kernel(KernelParts parts);
   std::shared_ptr<State> state_;  // shared with timers and tasks, which look whether it is there
 };

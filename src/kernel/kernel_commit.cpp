@@ -77,12 +77,21 @@ void Kernel::State::after_commit(const Record& record, ProcessId subject) {
   tell_listeners(record, subject);
   complete_waiters(subject);
   if (charges(record.kind)) enforce_budget(subject);
+  if (record.kind != kind::kRunEnd) return;
+  const ProcessRef process = kernel.find_process(subject);
+  if (process == nullptr || process->state != RunState::dead) return;
+  // A draining process has ended with its run.
+  (void)kernel.end_descendants({.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}},
+                               subject, process->exit_reason, {});
 }
 
 void Kernel::State::notify_userland(const Record& record, ProcessId subject) {
   Userland* agents = userland.load();
   if (agents == nullptr || !subject) return;
-  if (record.kind == kind::kProcessExit || record.kind == kind::kRunRedirect) {
+  // Before it is woken: what is stopped is the run that has ended, not the next one.
+  const bool is_cancelled =
+      record.kind == kind::kRunEnd && record.data["outcome"].text() == "cancelled";
+  if (record.kind == kind::kProcessExit || record.kind == kind::kRunRedirect || is_cancelled) {
     agents->interrupt(subject);
   }
   const bool wakes = record.kind == kind::kMessageQueue || record.kind == kind::kProcessSpawn ||
@@ -132,28 +141,25 @@ void Kernel::State::enforce_budget(ProcessId pid) {
 
 Status Kernel::end_process(const Caller& caller, ProcessId pid, const std::string& reason,
                            const std::string& text) {
-  const auto end_one = [&](ProcessId one) -> Status {
-    json::Value data;
-    data.set("pid", one.value).set("reason", reason);
-    if (!text.empty()) data.set("text", text);
-    TRY(commit(caller, std::string(kind::kProcessExit), std::move(data)));
-    return ok();
-  };
   // The parent first: a dead process spawns no more.
-  TRY(end_one(pid));
+  json::Value data;
+  data.set("pid", pid.value).set("reason", reason);
+  if (!text.empty()) data.set("text", text);
+  TRY(commit(caller, std::string(kind::kProcessExit), std::move(data)));
+  return end_descendants(caller, pid, reason, text);
+}
+
+Status Kernel::end_descendants(const Caller& caller, ProcessId pid, const std::string& reason,
+                               const std::string& text) {
   Status result = ok();
-  std::vector<ProcessId> parents = {pid};
-  while (!parents.empty()) {
-    const ProcessId parent = parents.back();
-    parents.pop_back();
-    for (const ProcessId child : processes()) {
-      const ProcessRef process = find_process(child);
-      if (process == nullptr || process->parent != parent) continue;
-      parents.push_back(child);
-      if (process->state == RunState::dead) continue;
-      const Status ended = end_one(child);
-      if (!ended && ended.error().code != ESRCH && result) result = ended;
-    }
+  for (const ProcessId child : processes()) {
+    const ProcessRef process = find_process(child);
+    if (process == nullptr || process->parent != pid) continue;
+    // A dead child's own children may live on.
+    const Status ended = process->state == RunState::dead
+                             ? end_descendants(caller, child, reason, text)
+                             : end_process(caller, child, reason, text);
+    if (!ended && ended.error().code != ESRCH && result) result = ended;
   }
   return result;
 }

@@ -4,7 +4,7 @@
 //
 // Data members, `pid` is the process that a record is about; [x] may be left out. What the kernel
 // fills in under its lock (pid of a spawn, number of a call) is in the Record that commit() gives
-// back. ESRCH: the process is dead or reaped. EBUSY: its state forbids it now.
+// back. Within a run, `run` may be given: EBUSY where another one is under way by now. ESRCH: the process is dead or reaped. EBUSY: its state forbids it now.
 #pragma once
 
 #include <string_view>

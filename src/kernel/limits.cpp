@@ -123,6 +123,16 @@ std::string show_exceeded(const Limits& limits, const Usage& usage, std::string_
                      row->show(limits.*row->limit));
 }
 
+Status check_within(const Limits& wanted, const Limits& most, std::string_view who) {
+  for (const LimitRow& row : kRows) {
+    const std::int64_t bound = most.*row.limit;
+    if (bound == 0 || wanted.*row.limit <= bound) continue;
+    return fail(EPERM, "{} cannot have more {} than it was given ({}); up to {} would do", who,
+                row.name, row.show(wanted.*row.limit), row.show(bound));
+  }
+  return ok();
+}
+
 Limits narrowed(const Limits& child, const Limits& parent) {
   Limits result = child;
   for (const LimitRow& row : kRows) {

@@ -23,6 +23,9 @@ std::string_view exceeded(const Limits& limits, const Usage& usage, Spending spe
 // "spent tokens 10012 of 10000".
 std::string show_exceeded(const Limits& limits, const Usage& usage, std::string_view resource);
 
+// EPERM where a limit that `wanted` sets is larger than that of `most`; "<who> cannot have more …".
+Status check_within(const Limits& wanted, const Limits& most, std::string_view who);
+
 // Of a parent's and a child's limit the smaller one, each.
 Limits narrowed(const Limits& child, const Limits& parent);
 

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/configuration.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/document.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+
+// A path below /etc, as it is given and as it is: no "..", no empty parts, nothing hidden above.
+Status check_path(const std::string& path) {
+  const bool is_whole = !path.empty() && path.find('\0') == std::string::npos;
+  const auto parts = text::split(path, '/');
+  const bool is_plain = std::ranges::all_of(
+      parts, [](std::string_view part) { return !part.empty() && part != "." && part != ".."; });
+  if (is_whole && is_plain) return ok();
+  return fail(EINVAL, "/etc: not a document's path ({}); one such as models/x.toml is",
+              text::shown(path));
+}
+
+bool is_under(std::string_view path, std::string_view directory) {
+  return directory.empty() || (path.size() > directory.size() && path.starts_with(directory) &&
+                               path[directory.size()] == '/');
+}
+
+// "models/x.toml" -> "x", "profiles/x/profile.toml" -> "x".
+std::string name_in(std::string_view path) {
+  const auto parts = text::split(path, '/');
+  std::string_view name = parts.size() > 1 ? parts[1] : parts[0];
+  if (parts.size() == 2 && name.ends_with(".toml")) name.remove_suffix(5);
+  return std::string(name);
+}
+
+}  // namespace
+
+struct Configuration::Parts {
+  std::string directory;
+  Mutex<Rank::store> saving;   // one writer at a time: disk and memory change together
+  mutable Mutex<Rank::queue> mutex;
+  std::map<std::string, std::string> texts GUARDED_BY(mutex);
+  std::map<std::string, json::Value> values GUARDED_BY(mutex);  // of those that are settings
+  std::map<std::string, std::string> problems GUARDED_BY(mutex);
+  std::optional<ModelSettings> found_default GUARDED_BY(mutex);
+
+  void take(const std::string& path, std::string text) EXCLUDES(mutex);
+  void forget(const std::string& path) EXCLUDES(mutex);
+  std::vector<std::string> names_of(std::string_view kind) const REQUIRES(mutex);
+  std::vector<std::string> models() const REQUIRES(mutex);
+  std::vector<std::string> profiles() const REQUIRES(mutex);
+  const json::Value* find(const std::string& path) const REQUIRES(mutex) {
+    const auto found = values.find(path);
+    return found == values.end() ? nullptr : &found->second;
+  }
+};
+
+Configuration::Configuration() : parts_(std::make_unique<Parts>()) {}
+Configuration::~Configuration() = default;
+
+Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& directory) {
+  std::unique_ptr<Configuration> configuration(new Configuration);
+  configuration->parts_->directory = directory;
+  TRY(file::make_directories(directory));
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entries(directory, error);
+  for (; !error && entries != std::filesystem::recursive_directory_iterator();
+       entries.increment(error)) {
+    std::error_code ignored;
+    if (!entries->is_regular_file(ignored)) continue;
+    const std::string path = entries->path().string().substr(directory.size() + 1);
+    Result<std::string> text = file::read(entries->path().string());
+    if (text) {
+      configuration->parts_->take(path, std::move(*text));
+    } else {
+      Lock lock(configuration->parts_->mutex);
+      configuration->parts_->problems[path] = text.error().message;
+    }
+  }
+  if (error) return fail(error.value(), "{}: {}", directory, error.message());
+  for (const std::string& problem : configuration->problems()) log::warning("{}", problem);
+  return configuration;
+}
+
+void Configuration::Parts::take(const std::string& path, std::string text) {
+  Result<json::Value> parsed = document_kind(path).empty() ? json::Value() : parse_document(path, text);
+  Lock lock(mutex);
+  problems.erase(path);
+  if (!parsed) {
+    problems[path] = parsed.error().message;
+    values.erase(path);
+  } else if (!parsed->is_null()) {
+    values[path] = std::move(*parsed);
+  }
+  texts[path] = std::move(text);
+}
+
+void Configuration::Parts::forget(const std::string& path) {
+  Lock lock(mutex);
+  texts.erase(path);
+  values.erase(path);
+  problems.erase(path);
+}
+
+Status Configuration::check(const std::string& path, std::string_view text) const {
+  TRY(check_path(path));
+  if (text.size() > kMostBytes) {
+    return fail(EMSGSIZE, "{}: {} bytes are too many; a document has at most {}", path,
+                text.size(), kMostBytes);
+  }
+  if (!document_kind(path).empty()) {
+    TRY(parse_document(path, text));
+    return ok();
+  }
+  if (text::is_utf8(text)) return ok();
+  return fail(EBADMSG, "{}: is no text ({} bytes that are not all UTF-8)", path, text.size());
+}
+
+Status Configuration::save(const std::string& path, std::string_view text) {
+  TRY(check(path, text));
+  Lock lock(parts_->saving);
+  const std::string host = parts_->directory + "/" + path;
+  TRY(file::make_directories(std::filesystem::path(host).parent_path().string()));
+  TRY(file::replace(host, text));
+  parts_->take(path, std::string(text));
+  return ok();
+}
+
+Status Configuration::remove(const std::string& path) {
+  TRY(check_path(path));
+  Lock lock(parts_->saving);
+  const std::string host = parts_->directory + "/" + path;
+  if (::unlink(host.c_str()) != 0) return fail_errno("/etc/" + path);
+  parts_->forget(path);
+  return ok();
+}
+
+Result<std::string> Configuration::text(const std::string& path) const {
+  Lock lock(parts_->mutex);
+  const auto found = parts_->texts.find(path);
+  if (found != parts_->texts.end()) return found->second;
+  return fail(ENOENT, "/etc/{}: no such document", path);
+}
+
+std::vector<std::string> Configuration::list(const std::string& directory) const {
+  std::vector<std::string> names;
+  Lock lock(parts_->mutex);
+  for (const auto& [path, text] : parts_->texts) {
+    if (!is_under(path, directory)) continue;
+    const std::string rest = path.substr(directory.empty() ? 0 : directory.size() + 1);
+    const auto slash = rest.find('/');
+    std::string name = slash == std::string::npos ? rest : rest.substr(0, slash + 1);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+const std::string& Configuration::directory() const { return parts_->directory; }
+
+std::vector<std::string> Configuration::problems() const {
+  std::vector<std::string> all;
+  Lock lock(parts_->mutex);
+  for (const auto& [path, problem] : parts_->problems) all.push_back(problem);
+  return all;
+}
+
+std::vector<std::string> Configuration::Parts::names_of(std::string_view kind) const {
+  std::vector<std::string> names;
+  for (const auto& [path, value] : values) {
+    if (document_kind(path) == kind) names.push_back(name_in(path));
+  }
+  return names;
+}
+
+std::vector<std::string> Configuration::Parts::models() const {
+  std::vector<std::string> names = names_of("models");
+  if (found_default && std::ranges::find(names, "default") == names.end()) {
+    names.emplace_back("default");
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> Configuration::Parts::profiles() const {
+  std::vector<std::string> names = names_of("profiles");
+  for (const auto& [path, text] : texts) {
+    // A profile may be nothing but its context.d.
+    if (is_under(path, "profiles") && text::split(path, '/').size() > 2) names.push_back(name_in(path));
+  }
+  names.emplace_back("default");
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> Configuration::models() const {
+  Lock lock(parts_->mutex);
+  return parts_->models();
+}
+
+Result<ModelSettings> Configuration::model(const std::string& name) const {
+  Lock lock(parts_->mutex);
+  if (const json::Value* values = parts_->find("models/" + name + ".toml")) {
+    return model_settings(name, *values);
+  }
+  if (name == "default" && parts_->found_default) return *parts_->found_default;
+  const std::vector<std::string> names = parts_->models();
+  return fail(ENOENT, "model {}: no such model{}; {}", text::shown(name),
+              text::did_you_mean(name, names),
+              names.empty() ? "write /etc/models/" + name + ".toml to make one"
+                            : "there are " + text::join(names, ", "));
+}
+
+void Configuration::set_found_default(ModelSettings settings) {
+  settings.name = "default";
+  Lock lock(parts_->mutex);
+  parts_->found_default = std::move(settings);
+}
+
+std::vector<std::string> Configuration::profiles() const {
+  Lock lock(parts_->mutex);
+  return parts_->profiles();
+}
+
+Result<ProfileSettings> Configuration::profile(const std::string& name) const {
+  Lock lock(parts_->mutex);
+  if (const json::Value* values = parts_->find("profiles/" + name + "/profile.toml")) {
+    return profile_settings(*values);
+  }
+  const std::vector<std::string> names = parts_->profiles();
+  if (std::ranges::find(names, name) != names.end()) return ProfileSettings{};
+  return fail(ENOENT, "profile {}: no such profile{}; there are {}", text::shown(name),
+              text::did_you_mean(name, names), text::join(names, ", "));
+}
+
+DeviceSettings Configuration::device(const std::string& name) const {
+  Lock lock(parts_->mutex);
+  const json::Value* values = parts_->find("devices/" + name + ".toml");
+  return values == nullptr ? DeviceSettings{} : device_settings(*values);
+}
+
+KernelSettings Configuration::kernel() const {
+  Lock lock(parts_->mutex);
+  const json::Value* values = parts_->find("agentfs.toml");
+  return values == nullptr ? KernelSettings{} : kernel_settings(*values);
+}
+
+}  // namespace agentfs

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/setting_rows.h"
+
+#include <array>
+
+#include "kernel/limits.h"
+
+namespace agentfs {
+namespace {
+
+bool is_positive(const json::Value& v) { return v.number() > 0; }
+bool is_not_negative(const json::Value& v) { return v.number() >= 0; }
+bool is_price(const json::Value& v) { return v.real() >= 0 && v.real() <= 1e6; }
+bool is_url(const json::Value& v) {
+  const std::string_view s = v.text();
+  const std::size_t scheme = s.starts_with("http://") ? 7 : s.starts_with("https://") ? 8 : 0;
+  return scheme != 0 && s.size() > scheme && s[scheme] != '/' &&
+         s.find_first_of(" \t\n") == std::string_view::npos;
+}
+bool is_name(const json::Value& v) { return !v.text().empty(); }
+bool is_variable(const json::Value& v) {
+  const std::string_view s = v.text();
+  if (s.empty() || (s[0] >= '0' && s[0] <= '9')) return false;
+  return s.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+         std::string_view::npos;
+}
+bool is_absolute(const json::Value& v) { return v.text().starts_with('/'); }
+bool is_sandbox(const json::Value& v) { return v.text() == "bwrap" || v.text() == "none"; }
+bool is_limits(const json::Value& v) { return parse_limits(v.text()).has_value(); }
+bool is_temperature(const json::Value& v) { return v.real() >= 0 && v.real() <= 2; }
+bool is_parallel(const json::Value& v) { return v.number() >= 1 && v.number() <= 64; }
+bool is_attempts(const json::Value& v) { return v.number() >= 1 && v.number() <= 100; }
+bool is_segment(const json::Value& v) {
+  return v.number() >= 4'096 && v.number() <= (std::int64_t{1} << 30);
+}
+bool is_result(const json::Value& v) {
+  return v.number() >= 256 && v.number() <= (std::int64_t{4} << 20);
+}
+
+constexpr std::string_view kPositive = "a number from 1";
+constexpr std::string_view kNotNegative = "a number from 0";
+
+constexpr std::array kRules = {
+    SettingRule{"models", "driver", is_name, "openai or script"},
+    SettingRule{"models", "base_url", is_url, "an address such as https://api.openai.com/v1"},
+    SettingRule{"models", "key_env", is_variable, "the name of an environment variable"},
+    SettingRule{"models", "key_file", is_absolute, "an absolute host path"},
+    SettingRule{"models", "scenario", is_absolute, "an absolute host path"},
+    SettingRule{"models", "usd_per_million_in", is_price, "dollars from 0"},
+    SettingRule{"models", "usd_per_million_out", is_price, "dollars from 0"},
+    SettingRule{"models", "usd_per_million_cached", is_price, "dollars from 0"},
+    SettingRule{"models", "context_tokens", is_positive, kPositive},
+    SettingRule{"models", "max_output_tokens", is_not_negative, kNotNegative},
+    SettingRule{"models", "temperature", is_temperature, "a number from 0 to 2"},
+    SettingRule{"models", "connect_timeout_ms", is_positive, kPositive},
+    SettingRule{"models", "idle_timeout_ms", is_positive, kPositive},
+    SettingRule{"models", "total_timeout_ms", is_positive, kPositive},
+    SettingRule{"models", "max_attempts", is_attempts, "a number from 1 to 100"},
+    SettingRule{"models", "backoff_ms", is_not_negative, kNotNegative},
+    SettingRule{"devices", "sandbox", is_sandbox, "\"bwrap\" or \"none\""},
+    SettingRule{"devices", "timeout_ms", is_positive, kPositive},
+    SettingRule{"devices", "memory_bytes", is_positive, kPositive},
+    SettingRule{"devices", "processes", is_positive, kPositive},
+    SettingRule{"devices", "output_bytes", is_positive, kPositive},
+    SettingRule{"devices", "file_bytes", is_not_negative, kNotNegative},
+    SettingRule{"profiles", "model", is_name, "the name of a model"},
+    SettingRule{"profiles", "limits", is_limits, "limits such as tokens=100000,usd=0.50,wall=10m"},
+    SettingRule{"profiles", "max_parallel_calls", is_parallel, "a number from 1 to 64"},
+    SettingRule{"profiles", "context_tokens", is_not_negative, kNotNegative},
+    SettingRule{"profiles", "tool_result_bytes", is_result, "a number from 256 to 4194304"},
+    SettingRule{"agentfs", "reap_after_seconds", is_not_negative, kNotNegative},
+    SettingRule{"agentfs", "journal_segment_bytes", is_segment, "a number from 4096 to 1073741824"},
+};
+
+}  // namespace
+
+const SettingRule* find_rule(std::string_view document, std::string_view key) {
+  for (const SettingRule& rule : kRules) {
+    if (rule.document == document && rule.key == key) return &rule;
+  }
+  return nullptr;
+}
+
+const std::vector<SettingRow>& setting_rows() {
+  static const std::vector<SettingRow> rows = {
+      {"models", "driver", "string", "openai", "Driver that talks to it: openai or script."},
+      {"models", "base_url", "string", "", "Address of an OpenAI-compatible server."},
+      {"models", "model", "string", "", "The server's own name for the model."},
+      {"models", "key_env", "string", "", "Environment variable of the daemon that holds the key."},
+      {"models", "key_file", "string", "", "Host file that holds the key."},
+      {"models", "scenario", "string", "", "Host file that the script driver plays."},
+      {"models", "fallback", "list", "", "Models tried in turn when this one cannot answer."},
+      {"models", "usd_per_million_in", "number", "0", "Price of a million input tokens."},
+      {"models", "usd_per_million_out", "number", "0", "Price of a million output tokens."},
+      {"models", "usd_per_million_cached", "number", "0", "Price of a million cached input tokens."},
+      {"models", "context_tokens", "integer", "128000", "Tokens that its context holds."},
+      {"models", "max_output_tokens", "integer", "0", "Most tokens of an answer; 0 leaves it open."},
+      {"models", "temperature", "number", "", "Sampling temperature; not sent if left out."},
+      {"models", "connect_timeout_ms", "integer", "10000", "Milliseconds to connect in."},
+      {"models", "idle_timeout_ms", "integer", "120000", "Milliseconds without a byte."},
+      {"models", "total_timeout_ms", "integer", "900000", "Milliseconds for all attempts together."},
+      {"models", "max_attempts", "integer", "6", "How often a request is tried."},
+      {"models", "backoff_ms", "integer", "500", "First wait before another try; doubled each time."},
+      {"models", "stream", "boolean", "true", "Whether answers come as they are made."},
+      {"devices", "sandbox", "string", "bwrap", "How commands are confined: bwrap, or none at all."},
+      {"devices", "network", "boolean", "false", "Whether commands reach the network."},
+      {"devices", "timeout_ms", "integer", "120000", "Milliseconds until a command is killed."},
+      {"devices", "memory_bytes", "integer", "2147483648", "Memory of a command."},
+      {"devices", "processes", "integer", "256", "Processes and threads of a command."},
+      {"devices", "output_bytes", "integer", "1048576", "Output that is kept."},
+      {"devices", "file_bytes", "integer", "0", "Largest file it may write; 0 for no limit."},
+      {"profiles", "model", "string", "default", "Model that its agents talk to."},
+      {"profiles", "tools", "list", "", "Tools that the model is given; all if left out."},
+      {"profiles", "limits", "string", "", "Budget of each of its agents."},
+      {"profiles", "max_parallel_calls", "integer", "4", "Tool calls that run at once."},
+      {"profiles", "context_tokens", "integer", "0", "Token budget of the context; 0: the model's."},
+      {"profiles", "tool_result_bytes", "integer", "16384", "Bytes of a result the model is shown."},
+      {"agentfs", "reap_after_seconds", "integer", "604800",
+       "Seconds until a dead process is reaped; 0 for never."},
+      {"agentfs", "journal_segment_bytes", "integer", "8388608", "Size of a segment of the journal."},
+  };
+  return rows;
+}
+
+}  // namespace agentfs

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// proc.set and proc.set-context: one row a setting.
+#include <array>
+
+#include "base/text.h"
+#include "kernel/configuration.h"
+#include "kernel/kinds.h"
+#include "kernel/process_json.h"
+#include "kernel/syscalls/proc.h"
+#include "kernel/syscalls/values.h"
+
+namespace agentfs::proc {
+namespace {
+
+constexpr std::size_t kMostContext = std::size_t{256} << 10;
+
+// Whose setting it is, who changes it (null: a person), and the word.
+struct Change {
+  Kernel& kernel;
+  const Process& process;
+  const Process* agent;
+  const std::string& word;
+};
+using Parse = Result<json::Value> (*)(const Change&);
+
+Result<json::Value> parse_name(const Change& change) {
+  TRY(values::check_name(change.word));
+  return change.word;
+}
+
+Result<json::Value> parse_profile(const Change& change) {
+  TRY(change.kernel.configuration().profile(change.word));
+  return change.word;
+}
+
+Result<json::Value> parse_model(const Change& change) {
+  TRY(change.kernel.configuration().model(change.word));
+  return change.word;
+}
+
+Result<json::Value> parse_priority(const Change& change) {
+  const auto number = text::number<std::int64_t>(change.word);
+  if (!number) {
+    return fail(EINVAL, "priority: not a number ({}); one from -20 (first) to 19 would do",
+                text::shown(change.word));
+  }
+  const int priority = TRY(values::priority(*number));
+  if (change.agent != nullptr && priority < change.agent->priority) {
+    return fail(EPERM, "priority: an agent gives no more than its own ({}); {} to 19 would do",
+                priority, change.agent->priority);
+  }
+  return priority;
+}
+
+Result<json::Value> parse_deadline(const Change& change) {
+  const std::int64_t deadline = TRY(values::deadline(change.word, change.kernel.clock().wall()));
+  const std::int64_t most = change.agent != nullptr ? change.agent->deadline : 0;
+  if (most != 0 && (deadline == 0 || deadline > most)) {
+    return fail(EPERM, "deadline: an agent gives none beyond its own ({}); an earlier one than {} "
+                "would do", text::shown(change.word), timestamp(most));
+  }
+  return deadline;
+}
+
+Result<json::Value> parse_cwd(const Change& change) {
+  return TRY(values::directory(change.kernel, change.word, change.process.cwd));
+}
+
+Result<json::Value> parse_limit_words(const Change& change) {
+  const Limits wanted = TRY(parse_limits(change.word));
+  if (change.agent == nullptr) return to_json(wanted);
+  TRY(check_within(wanted, change.agent->limits, "limits: an agent"));
+  return to_json(narrowed(wanted, change.agent->limits));
+}
+
+struct SettingKey {
+  std::string_view name{};
+  Parse parse = nullptr;
+};
+
+constexpr std::array kKeys = {
+    SettingKey{"cwd", parse_cwd},           SettingKey{"deadline", parse_deadline},
+    SettingKey{"limits", parse_limit_words}, SettingKey{"model", parse_model},
+    SettingKey{"name", parse_name},         SettingKey{"priority", parse_priority},
+    SettingKey{"profile", parse_profile},
+};
+
+Result<const SettingKey*> find_key(const std::string& key) {
+  const auto row = std::ranges::find(kKeys, key, &SettingKey::name);
+  if (row != kKeys.end()) return &*row;
+  std::vector<std::string> names;
+  for (const SettingKey& one : kKeys) names.emplace_back(one.name);
+  return fail(EINVAL, "process: no setting {}{}; {} are", text::shown(key),
+              text::did_you_mean(key, names), text::join(names, ", "));
+}
+
+}  // namespace
+
+Status run(Kernel& kernel, const Caller& caller, const Set& args) {
+  const SettingKey* row = TRY(find_key(args.key));
+  json::Value data;
+  data.set("pid", args.process.value).set("key", args.key);
+  if (const ProcessRef process = kernel.find_process(args.process)) {
+    TRY(kernel.may_control(caller, *process));
+    if (process->is_init && args.key != "cwd" && args.key != "model") {
+      return fail(EPERM, "process {}: is the init process of {}, which has no {} to set; its cwd "
+                  "can be", process->pid.value, process->user, args.key);
+    }
+    const ProcessRef agent = values::acting_agent(kernel, caller);
+    const std::string word(text::trim(args.value));
+    data.set("value", TRY(row->parse({kernel, *process, agent.get(), word})));
+  }
+  TRY(kernel.commit(caller, std::string(kind::kProcessSet), std::move(data)));
+  return ok();
+}
+
+Status run(Kernel& kernel, const Caller& caller, const SetContext& args) {
+  const bool is_plain =
+      args.name.ends_with(".md") && args.name.size() > 3 && args.name.size() <= 128 &&
+      args.name[0] != '.' &&
+      args.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-") == std::string::npos;
+  if (!is_plain) {
+    return fail(EINVAL, "context.d: no name for a text ({}); one such as 10-rules.md is",
+                text::shown(args.name));
+  }
+  if (args.text.size() > kMostContext) {
+    return fail(EMSGSIZE, "context.d/{}: {} bytes are too many; at most {} are taken", args.name,
+                args.text.size(), kMostContext);
+  }
+  if (!text::is_utf8(args.text) || args.text.find('\0') != std::string::npos) {
+    return fail(EINVAL, "context.d/{}: is no text (bytes that are not UTF-8, or NUL)", args.name);
+  }
+  if (const ProcessRef process = kernel.find_process(args.process)) {
+    TRY(kernel.may_control(caller, *process));
+    if (args.text.empty() && !process->context.contains(args.name)) {
+      return fail(ENOENT, "context.d/{}: no such text", args.name);
+    }
+  }
+  json::Value data;
+  data.set("pid", args.process.value).set("name", args.name).set("text", args.text);
+  TRY(kernel.commit(caller, std::string(kind::kProcessContext), std::move(data)));
+  return ok();
+}
+
+}  // namespace agentfs::proc

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/syscalls/values.h"
+
+#include <sys/stat.h>
+
+#include <ctime>
+
+#include "base/text.h"
+#include "kernel/paths.h"
+
+namespace agentfs::values {
+namespace {
+
+constexpr std::size_t kMostName = 64;
+constexpr std::size_t kMostMessage = std::size_t{1} << 20;
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+// "+02:00" or "Z": seconds east of UTC.
+std::optional<std::int64_t> zone(std::string_view s) {
+  if (s == "Z" || s == "z") return 0;
+  if (s.size() != 6 || s[3] != ':' || (s[0] != '+' && s[0] != '-')) return std::nullopt;
+  const auto hours = text::number<unsigned>(s.substr(1, 2));
+  const auto minutes = text::number<unsigned>(s.substr(4, 2));
+  if (!hours || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
+  const std::int64_t seconds = std::int64_t{*hours} * 3600 + std::int64_t{*minutes} * 60;
+  return s[0] == '+' ? seconds : -seconds;
+}
+
+// ".25" -> 250,000,000; the digits are taken off `s`.
+std::optional<std::int64_t> fraction(std::string_view& s) {
+  if (!s.starts_with('.')) return 0;
+  s.remove_prefix(1);
+  std::int64_t value = 0;
+  std::int64_t scale = kSecond;
+  std::size_t digits = 0;
+  while (digits < s.size() && s[digits] >= '0' && s[digits] <= '9') {
+    scale /= 10;
+    value += (s[digits] - '0') * scale;
+    ++digits;
+  }
+  if (digits == 0 || digits > 9) return std::nullopt;
+  s.remove_prefix(digits);
+  return value;
+}
+
+}  // namespace
+
+Status check_name(std::string_view name) {
+  const bool is_plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") ==
+                        std::string_view::npos;
+  if (is_plain && !name.empty() && name.size() <= kMostName) return ok();
+  return fail(EINVAL, "name: cannot be {}; 1 to {} of a-z, 0-9 and - would do", text::shown(name),
+              kMostName);
+}
+
+Status check_message(std::string_view message) {
+  if (message.size() > kMostMessage) {
+    return fail(EMSGSIZE, "message: {} bytes are too many; at most {} are taken, and a file can "
+                "hold the rest", message.size(), kMostMessage);
+  }
+  if (text::trim(message).empty()) {
+    return fail(EINVAL, "message: is empty; a text that says what is wanted would do");
+  }
+  if (message.find('\0') != std::string_view::npos) {
+    return fail(EINVAL, "message: has a NUL byte at {}; plain text would do", message.find('\0'));
+  }
+  if (!text::is_utf8(message)) {
+    return fail(EINVAL, "message: is not UTF-8 ({}); plain text would do", text::shown(message));
+  }
+  return ok();
+}
+
+Result<int> priority(std::int64_t value) {
+  if (value >= -20 && value <= 19) return static_cast<int>(value);
+  return fail(EINVAL, "priority: out of range ({}); a number from -20 (first) to 19 would do",
+              value);
+}
+
+std::optional<std::int64_t> rfc3339(std::string_view s) {
+  if (s.size() < 20 || s[4] != '-' || s[7] != '-' || s[13] != ':' || s[16] != ':' ||
+      (s[10] != 'T' && s[10] != 't' && s[10] != ' ')) {
+    return std::nullopt;
+  }
+  const auto part = [&](std::size_t at, std::size_t size) {
+    return static_cast<int>(text::number<unsigned>(s.substr(at, size)).value_or(9999));
+  };
+  std::tm utc{};
+  utc.tm_year = part(0, 4) - 1900;
+  utc.tm_mon = part(5, 2) - 1;
+  utc.tm_mday = part(8, 2);
+  utc.tm_hour = part(11, 2);
+  utc.tm_min = part(14, 2);
+  utc.tm_sec = part(17, 2);
+  if (utc.tm_year < 70 || utc.tm_year > 300 || utc.tm_mon < 0 || utc.tm_mon > 11 ||
+      utc.tm_mday < 1 || utc.tm_mday > 31 || utc.tm_hour > 23 || utc.tm_min > 59 ||
+      utc.tm_sec > 60) {
+    return std::nullopt;
+  }
+  s.remove_prefix(19);
+  const auto nanoseconds = fraction(s);
+  const auto east = zone(s);
+  if (!nanoseconds || !east) return std::nullopt;
+  return (static_cast<std::int64_t>(::timegm(&utc)) - *east) * kSecond + *nanoseconds;
+}
+
+Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
+  if (text.empty() || text == "0" || text == "none") return 0;
+  const auto from_now = text::duration(text);
+  const auto moment = rfc3339(text);
+  if (!from_now && !moment) {
+    return fail(EINVAL, "deadline: cannot be {}; a duration such as 30m, a time such as "
+                "2030-01-31T12:00:00Z, or none would do", text::shown(text));
+  }
+  if (from_now && *from_now > std::numeric_limits<std::int64_t>::max() - now) {
+    return fail(EINVAL, "deadline: too far ahead ({}); none would do", text::shown(text));
+  }
+  const std::int64_t at = moment ? *moment : now + *from_now;
+  if (at > now) return at;
+  return fail(EINVAL, "deadline: has passed already ({}, now it is {}); one to come would do",
+              text::shown(text), timestamp(now));
+}
+
+Result<std::string> directory(const Kernel& kernel, std::string_view path, std::string_view base) {
+  const std::string plain = paths::normalise(path, base);
+  if (path.find('\0') != std::string_view::npos || !paths::is_data(plain)) {
+    return fail(EINVAL, "cwd: cannot be {}; a directory below /workspaces, /home or /tmp would do",
+                text::shown(plain));
+  }
+  const std::string host = TRY(kernel.host_path(plain));
+  struct stat attributes {};
+  if (::stat(host.c_str(), &attributes) != 0) return fail_errno("cwd " + plain);
+  if (!S_ISDIR(attributes.st_mode)) {
+    return fail(ENOTDIR, "cwd: {} is no directory", plain);
+  }
+  return plain;
+}
+
+ProcessRef acting_agent(const Kernel& kernel, const Caller& caller) {
+  ProcessRef process = kernel.find_process(caller.process);
+  return process != nullptr && !process->is_init ? process : nullptr;
+}
+
+std::string sender(const Kernel& kernel, const Caller& caller) {
+  const ProcessRef process = kernel.find_process(caller.process);
+  if (process == nullptr) return kernel.user_name(caller.host.uid);
+  return process->is_init ? process->user : fmt::format("pid {}", process->pid.value);
+}
+
+std::string cwd(const Kernel& kernel, const Caller& caller) {
+  const ProcessRef process = kernel.find_process(caller.process);
+  return process == nullptr || process->cwd.empty() ? "/" : process->cwd;
+}
+
+}  // namespace agentfs::values

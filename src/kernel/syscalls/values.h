@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Values that syscalls take as text, checked; and who a caller is, as sentences say it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernel/kernel.h"
+
+namespace agentfs::values {
+
+Status check_name(std::string_view name);        // 1 to 64 of [a-z0-9-]
+Status check_message(std::string_view text);     // UTF-8, no NUL, not empty, at most 1 MiB
+Result<int> priority(std::int64_t value);        // -20 to 19
+// "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
+Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
+std::optional<std::int64_t> rfc3339(std::string_view text);  // wall clock, ns
+// A directory of the data trees that is there; relative to `base`.
+Result<std::string> directory(const Kernel& kernel, std::string_view path, std::string_view base);
+// What a message is from: "root" for a person, "pid 5" for an agent.
+std::string sender(const Kernel& kernel, const Caller& caller);
+// The cwd that relative paths of the caller start at.
+std::string cwd(const Kernel& kernel, const Caller& caller);
+// Null for a person: the agent process that acts.
+ProcessRef acting_agent(const Kernel& kernel, const Caller& caller);
+
+}  // namespace agentfs::values
