@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 #include "backends/exec/inside/protocol.h"
-#include "backends/exec/spawn.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -138,7 +137,22 @@ Result<Bubblewrap> find_bubblewrap() {
   found.disables_userns = help.output.contains("--disable-userns");
   found.bounds_tmpfs = help.output.contains("--size BYTES");
   found.system_paths = system_paths();
+  // In a container /proc/sys can be read-only, which fails that option alone. The filter of system
+  // calls refuses new namespaces too, so the sandbox can do without.
+  if (found.disables_userns) {
+    const auto tried = try_bubblewrap(found);
+    found.disables_userns = tried && tried->exit_code == 0;
+  }
   return found;
+}
+
+Result<BriefRun> try_bubblewrap(const Bubblewrap& bubblewrap) {
+  Arguments line{bubblewrap.path, "--unshare-all", "--unshare-user", "--cap-drop", "ALL"};
+  if (bubblewrap.disables_userns) add(line, {"--disable-userns"});
+  const Arguments& paths = bubblewrap.system_paths;
+  line.insert(line.end(), paths.begin(), paths.end());
+  add(line, {"--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c", ":"});
+  return run_briefly(line);
 }
 
 Result<std::vector<std::string>> bubblewrap_arguments(const Bubblewrap& bubblewrap,

@@ -156,7 +156,9 @@ std::string find_place(std::string_view mountinfo, std::string_view own,
   while (directory.native().size() >= hierarchy->mount_point.size()) {
     remove_stale_places(directory);
     const std::string place = directory / name;
-    const bool usable = !unified || has_controllers(directory);
+    // To move a process the kernel wants to see its rights at the place that both groups share.
+    const bool usable = !unified || (has_controllers(directory) &&
+                                     ::access((directory / "cgroup.procs").c_str(), W_OK) == 0);
     if (usable && make_place(place, unified)) return place;
     directory = directory.parent_path();
   }

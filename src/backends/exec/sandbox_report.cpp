@@ -25,8 +25,8 @@ SandboxCheck check_bubblewrap(const Result<exec::Bubblewrap>& found) {
   if (!found) return {"bubblewrap", false, found.error().message, "install the package bubblewrap"};
   SandboxCheck check{"bubblewrap", true, found->version + " at " + found->path, ""};
   if (!found->disables_userns || !found->bounds_tmpfs) {
-    check.text += ", without --disable-userns or --size";
-    check.advice = "0.8 or newer is better";
+    check.text += ", where --disable-userns or --size does not work";
+    check.advice = "0.8 or newer with a writable /proc/sys is better; the sandbox works without";
   }
   return check;
 }
@@ -35,15 +35,7 @@ SandboxCheck check_user_namespaces(const Result<exec::Bubblewrap>& found) {
   const std::string name = "user namespaces";
   if (!found)
     return {name, false, "not tried without bubblewrap", "install the package bubblewrap"};
-  std::vector<std::string> line{found->path, "--unshare-all", "--unshare-user", "--cap-drop",
-                                "ALL"};
-  if (found->disables_userns) line.emplace_back("--disable-userns");
-  const auto& system = found->system_paths;
-  line.insert(line.end(), system.begin(), system.end());
-  for (const char* word : {"--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c", ":"}) {
-    line.emplace_back(word);
-  }
-  const auto run = exec::run_briefly(line);
+  const auto run = exec::try_bubblewrap(*found);
   if (run && run->exit_code == 0) return {name, true, "can be made", ""};
   const std::string said = run ? std::string(text::trim(run->output)) : run.error().message;
   return {name, false, "refused: " + text::shown(said),

@@ -196,7 +196,46 @@ TEST_CASE("fifty commands at once", "[ordinary]") {
   }
 }
 
-TEST_CASE("without the program or without rights the sentence says so") {
+// Puts a program named bwrap in front of the real one while it lives.
+class FakeBubblewrap {
+ public:
+  FakeBubblewrap(const std::string& directory, std::string_view script)
+      : path_(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH")) {
+    REQUIRE(file::replace(directory + "/bwrap", script, 0755));
+    ::setenv("PATH", (directory + ":" + path_).c_str(), 1);
+  }
+  ~FakeBubblewrap() { ::setenv("PATH", path_.c_str(), 1); }
+  FakeBubblewrap(const FakeBubblewrap&) = delete;
+  FakeBubblewrap& operator=(const FakeBubblewrap&) = delete;
+
+ private:
+  const std::string path_;
+};
+
+TEST_CASE("where no sandbox can be made the command is refused, not run") {
+  Harness harness;
+  const FakeBubblewrap fake(harness.directory,
+                            "#!/bin/sh\n"
+                            "[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\n"
+                            "echo 'bwrap: No permissions to create new namespace' >&2; exit 1\n");
+  harness.driver.reset();
+  harness.driver = std::make_unique<SandboxDriver>(harness.loop, kProgram);
+  bool started = false;
+  auto pending = harness.start(harness.request("touch ran"),
+                               [&started](const ExecStarted&) { started = true; });
+  const auto result = pending.get();
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == EPERM);
+  CHECK_THAT(result.error().message,
+             has("No permissions to create new namespace") && has("agentfs doctor"));
+  CHECK_FALSE(started);
+  CHECK_FALSE(file::exists(harness.directory + "/ran"));
+  const auto checks = probe_sandbox(kProgram).checks;
+  CHECK_FALSE(checks[2].ok);
+  CHECK_THAT(checks[2].text, has("No permissions"));
+}
+
+TEST_CASE("without agentfs-sandbox the sentence names it") {
   EventLoop loop;
   SandboxDriver driver(loop, "/nowhere/agentfs-sandbox");
   std::promise<Result<ExecReply>> promise;
@@ -208,7 +247,7 @@ TEST_CASE("without the program or without rights the sentence says so") {
                }));
   const auto result = promise.get_future().get();
   REQUIRE_FALSE(result);
-  CHECK_FALSE(result.error().message.empty());
+  CHECK_THAT(result.error().message, has("/nowhere/agentfs-sandbox"));
 }
 
 TEST_CASE("a driver that ends takes its commands with it", "[ordinary]") {

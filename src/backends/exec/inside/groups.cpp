@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "groups.h"
+#include "backends/exec/inside/groups.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 // Control groups: made and joined by this program, because joining can take the kernel 10 ms.
 #pragma once
 
-#include "spec.h"
+#include "backends/exec/inside/spec.h"
 
 namespace agentfs::exec {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "landlock.h"
+#include "backends/exec/inside/landlock.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>

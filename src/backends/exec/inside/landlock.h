@@ -2,7 +2,7 @@
 // Landlock: what this process and its children may write to, by path.
 #pragma once
 
-#include "spec.h"
+#include "backends/exec/inside/spec.h"
 
 namespace agentfs::exec {
 

@@ -16,9 +16,9 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "groups.h"
-#include "landlock.h"
-#include "supervise.h"
+#include "backends/exec/inside/groups.h"
+#include "backends/exec/inside/landlock.h"
+#include "backends/exec/inside/supervise.h"
 
 namespace agentfs::exec {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "seccomp.h"
+#include "backends/exec/inside/seccomp.h"
 
 #include <sched.h>
 #include <seccomp.h>
@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "spec.h"
+#include "backends/exec/inside/spec.h"
 
 namespace agentfs::exec {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "spec.h"
+#include "backends/exec/inside/spec.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

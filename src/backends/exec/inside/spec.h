@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol.h"
+#include "backends/exec/inside/protocol.h"
 
 namespace agentfs::exec {
 

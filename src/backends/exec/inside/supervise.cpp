@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "supervise.h"
+#include "backends/exec/inside/supervise.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "landlock.h"
-#include "seccomp.h"
+#include "backends/exec/inside/landlock.h"
+#include "backends/exec/inside/seccomp.h"
 
 namespace agentfs::exec {
 namespace {

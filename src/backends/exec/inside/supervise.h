@@ -2,7 +2,7 @@
 // Runs the command as a child, waits for it, and leaves nothing of it behind.
 #pragma once
 
-#include "spec.h"
+#include "backends/exec/inside/spec.h"
 
 namespace agentfs::exec {
 
