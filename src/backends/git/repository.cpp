@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include "backends/git/changes.h"
@@ -32,19 +33,31 @@ Status check_ref(const std::string& name) {
   return fail(EINVAL, "git: {} is no ref for turns; one below refs/agentfs/ is", text::shown(name));
 }
 
+// Makes the worktree's ignore rules and attributes count, and its paths the repository's, whatever
+// core.worktree says; in memory only.
+Status use_worktree(git_repository* repository, const std::string& worktree) {
+  std::error_code error;
+  const std::string canonical = std::filesystem::canonical(worktree, error);
+  if (error) return fail_errno(error.value(), worktree);
+  const char* const current = git_repository_workdir(repository);
+  // libgit2 1.5 leaks the path where it is the current one already.
+  if (current != nullptr && current == canonical + "/") return ok();
+  return check(git_repository_set_workdir(repository, canonical.c_str(), 0), worktree);
+}
+
 Result<RepositoryHandle> open_own(const TurnCommit& commit) {
   git_repository* raw = nullptr;
   int result = git_repository_open_bare(&raw, commit.git_directory.c_str());
   if (result == GIT_ENOTFOUND) {
-    git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
+    git_repository_init_options options{};
+    options.version = GIT_REPOSITORY_INIT_OPTIONS_VERSION;
     options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKPATH;
     options.initial_head = "main";
     result = git_repository_init_ext(&raw, commit.git_directory.c_str(), &options);
   }
   TRY(check(result, commit.git_directory));
   RepositoryHandle repository(raw);
-  // In memory only: so that the worktree's ignore rules and attributes count.
-  TRY(check(git_repository_set_workdir(raw, commit.worktree.c_str(), 0), commit.worktree));
+  TRY(use_worktree(raw, commit.worktree));
   return repository;
 }
 
@@ -60,8 +73,7 @@ Result<RepositoryHandle> open_for(const TurnCommit& commit) {
     return open_own(commit);
   }
   RepositoryHandle repository(raw);
-  // Whatever core.worktree says: the paths are below this one.
-  TRY(check(git_repository_set_workdir(raw, commit.worktree.c_str(), 0), commit.worktree));
+  TRY(use_worktree(raw, commit.worktree));
   return repository;
 }
 

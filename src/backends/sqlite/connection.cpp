@@ -81,7 +81,8 @@ Result<bool> Statement::step() {
 }
 
 Status Statement::run() {
-  TRY(step());
+  const auto stepped = step();
+  if (!stepped) return std::unexpected(stepped.error());
   reset();
   return ok();
 }

@@ -66,6 +66,16 @@ TEST_CASE("a linked worktree commits to the repository it belongs to", "[git]") 
   space.check_fsck();
 }
 
+TEST_CASE("the worktree is the one that was named, whatever core.worktree says", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh("mkdir ../elsewhere && touch new && git config core.worktree ../../elsewhere");
+  REQUIRE_FALSE(space.commit({"new"}).empty());
+  CHECK(space.sh("git config core.worktree") == "../../elsewhere\n");
+  space.sh("git config --unset core.worktree");
+  CHECK(space.listing() == "docs/README\nnew\nsrc/main.c\ntop\n");
+}
+
 TEST_CASE("a clone that shares another's objects", "[git]") {
   const GitWorkspace space;
   space.sh(make_repository("../origin") + " && git clone -q --shared ../origin . && touch new");
