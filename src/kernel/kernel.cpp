@@ -201,6 +201,8 @@ Userland& Kernel::userland() const {
   return agents != nullptr ? *agents : none;
 }
 
+std::int64_t Kernel::uptime() const { return clock().steady() - state_->started; }
+
 std::string Kernel::metrics_text() const {
   std::map<std::string_view, std::size_t> states;
   for (int state = 0; state <= static_cast<int>(RunState::dead); ++state) {
@@ -220,7 +222,7 @@ std::string Kernel::metrics_text() const {
                      journal().head().sequence.value);
   out += fmt::format("# HELP agentfs_uptime_seconds Time since the kernel started.\n"
                      "# TYPE agentfs_uptime_seconds gauge\nagentfs_uptime_seconds {}\n",
-                     (clock().steady() - state_->started) / 1'000'000'000);
+                     uptime() / 1'000'000'000);
   return out;
 }
 

@@ -166,6 +166,7 @@ class Kernel {
   const KernelParts& parts() const;
   // Counters, processes by state, journal and uptime, as Prometheus reads them.
   std::string metrics_text() const;
+  std::int64_t uptime() const;                              // nanoseconds since start()
 
  private:
   struct State;

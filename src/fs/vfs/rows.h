@@ -138,7 +138,7 @@ Result<Arguments> take_all(const fcp::Line& line, std::string_view syntax,
   }
   Arguments arguments;
   Status status = ok();
-  const auto one = [&](auto& slot, std::size_t index) {
+  [[maybe_unused]] const auto one = [&](auto& slot, std::size_t index) {
     if (!status) return;
     auto parsed = take<std::remove_reference_t<decltype(slot)>>(line, index, syntax);
     if (parsed) slot = *std::move(parsed);
