@@ -12,7 +12,7 @@
 
 namespace agentfs::testing {
 
-// A choice's finish_reason and the usage are added by done_events().
+// Events, in the order in which a body has them: text, calls, done.
 std::string event(const json::Value& data);         // "data: {…}\n\n"
 std::string delta_event(const json::Value& delta);  // a chunk with choices[0].delta
 std::vector<std::string> text_events(std::string_view text, std::size_t pieces = 3);

@@ -97,11 +97,11 @@ TEST_CASE("chat stream: text, usage, model and finish_reason") {
 }
 
 TEST_CASE("chat stream: usage in each chunk counts once, the last one") {
-  const auto reply = reply_of(
-      {R"({"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}})",
-       R"({"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],)"
-       R"("usage":{"prompt_tokens":9,"completion_tokens":2}})",
-       R"({"choices":[],"usage":null})"});
+  const auto reply = reply_of({R"({"choices":[{"delta":{"content":"a"}}],)"
+                               R"("usage":{"prompt_tokens":9,"completion_tokens":1}})",
+                               R"({"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],)"
+                               R"("usage":{"prompt_tokens":9,"completion_tokens":2}})",
+                               R"({"choices":[],"usage":null})"});
   REQUIRE(reply);
   CHECK(reply->usage.input == 9);
   CHECK(reply->usage.output == 2);
