@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "base/mutex.h"
-#include "kernel/caller.h"
+#include "fs/vfs/services.h"
 
 namespace agentfs::fuse {
 
