@@ -17,6 +17,7 @@ namespace agentfs {
 // cannot be read, names that git refuses. Objects are durable before the ref points at them.
 //
 // Threads: all; calls for one repository, or for one ref, must not overlap.
+// A ref's lock that a killed daemon left is removed.
 // Errors: EINVAL for a path that leaves the worktree, a bad ref name or a .gitignore that is no
 // plain file; EBUSY while another program holds the ref's lock, ESTALE when it moved the ref
 // meanwhile; EBADMSG for a damaged repository; the disk's own.

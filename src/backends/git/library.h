@@ -39,6 +39,7 @@ using ReferenceHandle = Handle<git_reference, git_reference_free>;
 using CommitHandle = Handle<git_commit, git_commit_free>;
 using TreeHandle = Handle<git_tree, git_tree_free>;
 using BuilderHandle = Handle<git_treebuilder, git_treebuilder_free>;
+using TransactionHandle = Handle<git_transaction, git_transaction_free>;
 using SignatureHandle = Handle<git_signature, git_signature_free>;
 using FilterHandle = Handle<git_filter_list, git_filter_list_free>;
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <string>
 
@@ -142,17 +145,45 @@ Result<git_oid> write_commit(git_repository* repository, const TurnCommit& commi
   return id;
 }
 
+// A lock is held for milliseconds: one from before `since`, or of a minute ago, was left by a
+// daemon that was killed.
+bool is_left_over(const std::string& lock, std::time_t since) {
+  struct stat attributes{};
+  if (::stat(lock.c_str(), &attributes) != 0) return false;
+  return attributes.st_mtime < since || attributes.st_mtime < std::time(nullptr) - 60;
+}
+
+Status lock_ref(git_transaction* transaction, const std::string& lock, const std::string& ref,
+                std::time_t since) {
+  int result = git_transaction_lock_ref(transaction, ref.c_str());
+  if (result == GIT_ELOCKED && is_left_over(lock, since)) {
+    log::warning("{}: left by a daemon that was killed; removed", lock);
+    ::unlink(lock.c_str());
+    result = git_transaction_lock_ref(transaction, ref.c_str());
+  }
+  return check(result, ref);
+}
+
 // Moves the ref from the base it was read as; another writer in between is an error.
 Status move_ref(git_repository* repository, const TurnCommit& commit, const Base& base,
-                const git_oid& id) {
-  git_reference* raw = nullptr;
-  const std::string why = "agentfs: turn";
-  const int result =
-      base.of_ref ? git_reference_create_matching(&raw, repository, commit.ref.c_str(), &id, 1,
-                                                  git_commit_id(base.commit.get()), why.c_str())
-                  : git_reference_create(&raw, repository, commit.ref.c_str(), &id, 0, why.c_str());
-  const git::ReferenceHandle moved(raw);
-  return check(result, commit.ref);
+                const git_oid& id, std::time_t since) {
+  git_transaction* raw = nullptr;
+  TRY(check(git_transaction_new(&raw, repository), commit.ref));
+  const git::TransactionHandle transaction(raw);
+  const std::string lock = git_repository_commondir(repository) + commit.ref + ".lock";
+  TRY(lock_ref(raw, lock, commit.ref, since));
+  git_oid current{};
+  const int found = git_reference_name_to_id(&current, repository, commit.ref.c_str());
+  if (found != GIT_ENOTFOUND) TRY(check(found, commit.ref));
+  const bool moved = base.of_ref != (found == 0) ||
+                     (base.of_ref && !git_oid_equal(&current, git_commit_id(base.commit.get())));
+  if (moved) {
+    return fail(ESTALE, "git: another program moved {} meanwhile; try again", commit.ref);
+  }
+  const auto committer = TRY(signature(kCommitter, commit.seconds));
+  TRY(check(git_transaction_set_target(raw, commit.ref.c_str(), &id, committer.get(), "turn"),
+            commit.ref));
+  return check(git_transaction_commit(raw), commit.ref);
 }
 
 // The empty tree, for a turn that removed everything.
@@ -170,6 +201,7 @@ class GitRepository final : public Repository {
 
  private:
   git::Library library_;
+  const std::time_t opened_ = std::time(nullptr);
 };
 
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
@@ -191,7 +223,7 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const git_oid id = TRY(write_commit(repository.get(), commit, tree, base.commit.get()));
   objects.note(id);
   TRY(objects.sync());
-  TRY(move_ref(repository.get(), commit, base, id));
+  TRY(move_ref(repository.get(), commit, base, id, opened_));
   TRY(git::sync_ref(repository.get(), commit.ref));
   return git::to_hex(id);
 }

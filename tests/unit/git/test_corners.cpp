@@ -243,8 +243,14 @@ TEST_CASE("another writer of the ref is not overwritten", "[git]") {
   space.write("new", "2");
   space.sh("touch .git/refs/agentfs/turns/7.lock");
   CHECK(space.try_commit({"new"}).error().code == EBUSY);
-  space.sh("rm .git/refs/agentfs/turns/7.lock");
+  space.sh("touch -d '2 minutes ago' .git/refs/agentfs/turns/7.lock");
   CHECK_FALSE(space.commit({"new"}).empty());
+  CHECK(space.sh("ls .git/refs/agentfs/turns") == "7\n");
+  space.write("new", "3");
+  space.sh("git pack-refs --all");
+  CHECK_FALSE(space.commit({"new"}).empty());
+  CHECK(space.sh("git rev-list --count refs/agentfs/turns/7") == "4\n");
+  space.check_fsck();
 }
 
 TEST_CASE("a damaged repository is an error, not a guess", "[git]") {
