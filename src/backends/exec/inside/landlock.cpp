@@ -27,7 +27,6 @@ constexpr std::uint64_t kMakeSymlink = 1u << 12;
 constexpr std::uint64_t kRefer = 1u << 13;          // version 2
 constexpr std::uint64_t kTruncate = 1u << 14;       // version 3
 constexpr std::uint64_t kDeviceControl = 1u << 15;  // version 5
-constexpr std::uint64_t kTcp = 3;                   // version 4: bind and connect
 constexpr std::uint64_t kOutside = 3;               // version 6: abstract sockets and signals
 constexpr std::uint64_t kTrees = kWriteFile | kRemoveDirectory | kRemoveFile | kMakeDirectory |
                                  kMakeFile | kMakeSocket | kMakeFifo | kMakeSymlink | kRefer |
@@ -37,7 +36,7 @@ constexpr std::uint64_t kDevices = kWriteFile | kTruncate | kDeviceControl;
 
 struct Ruleset {
   std::uint64_t files = 0;
-  std::uint64_t network = 0;
+  std::uint64_t network = 0;   // not handled: without a grant the network namespace is empty
   std::uint64_t scoped = 0;
 };
 
@@ -49,14 +48,13 @@ struct __attribute__((packed)) PathBeneath {
 constexpr long kVersionFlag = 1;
 constexpr long kRulePathBeneath = 1;
 
-Ruleset ruleset_for(int abi, bool network) {
+Ruleset ruleset_for(int abi) {
   Ruleset ruleset;
   ruleset.files = (access_to::kTrees & ~(access_to::kRefer | access_to::kTruncate)) |
                   access_to::kMakeCharacterDevice | access_to::kMakeBlockDevice;
   if (abi >= 2) ruleset.files |= access_to::kRefer;
   if (abi >= 3) ruleset.files |= access_to::kTruncate;
   if (abi >= 5) ruleset.files |= access_to::kDeviceControl;
-  if (abi >= 4 && !network) ruleset.network = access_to::kTcp;
   if (abi >= 6) ruleset.scoped = access_to::kOutside;
   return ruleset;
 }
@@ -89,7 +87,7 @@ int landlock_abi() {
 void restrict_writes(const Spec& spec) {
   const int abi = landlock_abi();
   if (abi == 0) return;
-  const Ruleset handled = ruleset_for(abi, spec.network);
+  const Ruleset handled = ruleset_for(abi);
   const long made = ::syscall(SYS_landlock_create_ruleset, &handled, size_for(abi), 0);
   if (made < 0) fail_with("Landlock: ruleset");
   const int ruleset = static_cast<int>(made);
