@@ -6,6 +6,7 @@
 #include "agents/context.h"
 #include "agents/dispatcher.h"
 #include "agents/runner.h"
+#include "kernel/kinds.h"
 
 namespace agentfs::agents {
 
@@ -15,13 +16,28 @@ struct Agents::Parts {
                                                 [this](ProcessId pid) { return runner.act(pid); })),
         runner(kernel, *dispatcher) {}
 
+  // Whoever ends a run, its requests and calls end with it.
+  void listen(const Record& record, ProcessId subject) {
+    if (record.kind != kind::kRunEnd) return;
+    dispatcher->while_running([&] { runner.interrupt(subject); });
+  }
+
   std::shared_ptr<Dispatcher> dispatcher;
   Runner runner;
+  std::uint64_t subscription = 0;
 };
 
-Agents::Agents(Kernel& kernel) : kernel_(kernel), parts_(std::make_unique<Parts>(kernel)) {}
+Agents::Agents(Kernel& kernel) : kernel_(kernel), parts_(std::make_shared<Parts>(kernel)) {
+  parts_->subscription =
+      kernel.subscribe([weak = std::weak_ptr(parts_)](const Record& record, ProcessId subject) {
+        if (const auto parts = weak.lock()) parts->listen(record, subject);
+      });
+}
 
-Agents::~Agents() { parts_->dispatcher->stop(); }
+Agents::~Agents() {
+  kernel_.unsubscribe(parts_->subscription);
+  parts_->dispatcher->stop();
+}
 
 void Agents::wake(ProcessId pid) { parts_->dispatcher->wake(pid); }
 

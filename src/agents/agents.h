@@ -37,7 +37,7 @@ class Agents final : public Userland {
  private:
   struct Parts;
   Kernel& kernel_;
-  std::unique_ptr<Parts> parts_;
+  std::shared_ptr<Parts> parts_;  // shared with the kernel's listener
 };
 
 }  // namespace agentfs::agents

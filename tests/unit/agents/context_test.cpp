@@ -142,7 +142,8 @@ TEST_CASE("a long conversation is cut to the window, and context.why says so") {
   disk.paths.put("/workspaces/site/a", std::string(4000, 'x'));
   std::atomic<int> left = 40;
   FakeModel model([&](const ChatRequest&) -> ChatReply {
-    return left-- > 0 ? call({{"", "read", R"({"path":"a"})"}}) : say("done");
+    if (left-- <= 0) return say("done");
+    return call({{"", "read", R"({"path":"a"})"}});
   });
   World world(disk, model);
   REQUIRE(world.kernel().configuration().save("profiles/default/profile.toml",

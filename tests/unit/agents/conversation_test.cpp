@@ -88,7 +88,7 @@ Process long_run(int turns) {
   add_message(process, Message::Role::user, "the task");
   for (int i = 0; i < turns; ++i) {
     add_turn(process, {"read"}, Call::State::done);
-    add_result(process, "c" + std::to_string(i + 1), std::string(340, 'x'));
+    add_result(process, fmt::format("c{}", i + 1), std::string(340, 'x'));
   }
   return process;
 }

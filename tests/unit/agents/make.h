@@ -2,6 +2,8 @@
 // Processes made by hand, for tests of pure functions over them.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -38,7 +40,7 @@ inline Message& add_message(Process& process, Message::Role role, std::string te
 inline Call& add_call(Process& process, std::string tool, Call::State state) {
   auto call = std::make_shared<Call>();
   call->number = process.calls.size() + 1;
-  call->id = "c" + std::to_string(call->number);
+  call->id = fmt::format("c{}", call->number);
   call->tool = std::move(tool);
   call->arguments = "{}";
   call->state = state;
