@@ -79,7 +79,7 @@ ChatReply answer(const ChatRequest& request) {
 template <class Over>
 void drive(World& world, Over is_over) {
   const ProcessId pid{2};
-  if (world.process(pid) == nullptr) world.spawn("first task");
+  if (world.process(pid) == nullptr) world.spawn("first task", {{"workspace", "site"}});
   const auto done = [&] { return is_over() || world.at_rest(pid); };
   REQUIRE(eventually(done));
   if (is_over() || world.process(pid) == nullptr) return;

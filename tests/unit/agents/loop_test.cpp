@@ -381,6 +381,36 @@ TEST_CASE("a journal that cannot be written holds the run up and loses nothing")
   CHECK_THAT(world.kernel().errors().text(pid), has("ENOSPC"));
 }
 
+TEST_CASE("each turn that changed files is a commit of the workspace") {
+  Disk disk;
+  FakeModel model([](const ChatRequest& request) -> ChatReply {
+    const std::string path = fmt::format("out{}", step_of(request));
+    if (step_of(request) == 2) return call({read_of("", "out0")});
+    if (step_of(request) > 2) return say("done");
+    return call({tool("", "write", json::dump(json::Object{{"path", path}, {"text", "x"}}))});
+  });
+  World world(disk, model);
+  const ProcessId pid = world.spawn("write", {{"workspace", "site"}});
+  CHECK(world.wait(pid) == "done");
+  const std::vector<TurnCommit> commits = world.repository().commits();
+  REQUIRE(commits.size() == 2);
+  CHECK(commits[0].changed == std::vector<std::string>{"out0"});
+  CHECK(commits[1].changed == std::vector<std::string>{"out1"});
+  CHECK(commits[0].ref == fmt::format("refs/agentfs/turns/{}", pid.value));
+}
+
+TEST_CASE("ten thousand idle agents cost the loop nothing") {
+  Disk disk;
+  FakeModel model([](const ChatRequest&) { return say("done"); });
+  World world(disk, model);
+  ProcessId last;
+  for (int i = 0; i < 10'000; ++i) last = world.spawn();
+  CHECK(world.agents().busy() == 0);
+  REQUIRE(world.send(last, "go"));
+  CHECK(world.wait(last) == "done");
+  CHECK(eventually([&] { return world.agents().busy() == 0; }));
+}
+
 TEST_CASE("a hundred agents work at once") {
   Disk disk;
   disk.paths.put("/workspaces/site/a", "alpha");

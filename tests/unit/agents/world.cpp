@@ -160,7 +160,10 @@ Result<std::string> FakePaths::read(const Caller&, const std::string& path, std:
   return result;
 }
 
-Status FakePaths::write(const Caller&, const std::string& path, std::string_view text) {
+Status FakePaths::write(const Caller& caller, const std::string& path, std::string_view text) {
+  if (path.starts_with("/workspaces/")) {
+    TRY(caller.kernel->record_change(caller, "write", path, text.size()));
+  }
   Lock lock(mutex_);
   files_[path] = text;
   ++writes_[path];
@@ -216,6 +219,17 @@ void FakePaths::on_read(std::function<void(const std::string& path)> callback) {
 void FakePaths::fail_reads(const std::string& path, int code) {
   Lock lock(mutex_);
   failing_[path] = code;
+}
+
+Result<std::string> FakeRepository::commit(const TurnCommit& commit) {
+  Lock lock(mutex_);
+  commits_.push_back(commit);
+  return fmt::format("commit{}", commits_.size());
+}
+
+std::vector<TurnCommit> FakeRepository::commits() const {
+  Lock lock(mutex_);
+  return commits_;
 }
 
 Disk::Disk() {

@@ -71,7 +71,7 @@ std::string last_text(const ChatRequest& request);
 // is wrong.
 std::string find_invalid(const json::Array& messages);
 
-// Files by path, in memory. Threads: all.
+// Files by path, in memory; a write below /workspaces is recorded before it is done. Threads: all.
 class FakePaths final : public Namespace {
  public:
   Result<struct stat> attributes(const Caller&, const std::string& path) override;
@@ -105,9 +105,15 @@ class FakePaths final : public Namespace {
   std::atomic<std::size_t> commands_ = 0;
 };
 
-class NoRepository final : public Repository {
+// Keeps what it was told to commit. Threads: all.
+class FakeRepository final : public Repository {
  public:
-  Result<std::string> commit(const TurnCommit&) override { return std::string(); }
+  Result<std::string> commit(const TurnCommit& commit) override;
+  std::vector<TurnCommit> commits() const;
+
+ private:
+  mutable Mutex<Rank::log> mutex_;
+  std::vector<TurnCommit> commits_ GUARDED_BY(mutex_);
 };
 
 class NoExec final : public ExecDriver {
@@ -137,6 +143,7 @@ class World {
 
   Kernel& kernel() { return *kernel_; }
   Agents& agents() { return *agents_; }
+  const FakeRepository& repository() const { return repository_; }
   // Records from the nth on cannot be written.
   void fail_records(std::size_t nth, int code = EIO, std::size_t times = 1'000'000);
   std::size_t records() const { return log_faults_->calls(LogCall::append); }
@@ -154,7 +161,7 @@ class World {
   SystemClock clock_;
   EventLoop loop_;
   WorkerPool pool_;
-  NoRepository repository_;
+  FakeRepository repository_;
   NoExec exec_;
   std::shared_ptr<LogFaults> log_faults_ = std::make_shared<LogFaults>();
   std::shared_ptr<RecordFaults> record_faults_ = std::make_shared<RecordFaults>();
