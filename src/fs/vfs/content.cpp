@@ -14,8 +14,8 @@ Result<std::string> Content::read(std::uint64_t offset, std::size_t count) const
   std::string bytes(count, '\0');
   std::size_t done = 0;
   while (done < count) {
-    const ssize_t got = ::pread(file_.get(), bytes.data() + done, count - done,
-                                static_cast<off_t>(offset + done));
+    const ssize_t got =
+        ::pread(file_.get(), bytes.data() + done, count - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(EIO, "content: the host file cannot be read");
     if (got == 0) return fail(EIO, "content: the host file ends at byte {}", offset + done);

@@ -5,18 +5,30 @@ namespace agentfs::vfs {
 
 std::string_view name(Kind kind) {
   switch (kind) {
-    case Kind::value: return "value";
-    case Kind::setting: return "setting";
-    case Kind::control: return "control";
-    case Kind::reply: return "reply";
-    case Kind::message: return "message";
-    case Kind::wait: return "wait";
-    case Kind::follow: return "follow";
-    case Kind::link: return "link";
-    case Kind::directory: return "directory";
-    case Kind::collection: return "collection";
-    case Kind::documents: return "documents";
-    case Kind::data: return "data";
+    case Kind::value:
+      return "value";
+    case Kind::setting:
+      return "setting";
+    case Kind::control:
+      return "control";
+    case Kind::reply:
+      return "reply";
+    case Kind::message:
+      return "message";
+    case Kind::wait:
+      return "wait";
+    case Kind::follow:
+      return "follow";
+    case Kind::link:
+      return "link";
+    case Kind::directory:
+      return "directory";
+    case Kind::collection:
+      return "collection";
+    case Kind::documents:
+      return "documents";
+    case Kind::data:
+      return "data";
   }
   return "value";
 }

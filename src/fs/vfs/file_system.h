@@ -16,11 +16,12 @@
 
 namespace agentfs::vfs {
 
+// How the tree is put together.
 struct FileSystemParts {
   Services* services = nullptr;
-  const DirectoryType* root = nullptr;                     // the table of "/"
-  std::map<std::string, TreeStore*> trees;                 // "/home" -> its store: rows of kind data
-  uid_t owner = 0;                                         // of the synthetic files
+  const DirectoryType* root = nullptr;      // the table of "/"
+  std::map<std::string, TreeStore*> trees;  // "/home" -> its store: rows of kind data
+  uid_t owner = 0;                          // of the synthetic files
   gid_t group = 0;
 };
 
@@ -35,14 +36,14 @@ class FileSystem final : public Namespace {
   ~FileSystem() override;
 
   // --- the channel's side
-  Result<NodeRef> node(std::uint64_t id);                  // ESTALE for an id that is not in use
+  Result<NodeRef> node(std::uint64_t id);  // ESTALE for an id that is not in use
   // Counts one lookup of the node; the same node gets the same id as long as it is known.
   std::uint64_t remember(const NodeRef& node);
   void forget(std::uint64_t id, std::uint64_t lookups);
-  std::uint64_t keep(std::shared_ptr<Handle> handle);      // a handle's number for fi->fh
-  std::shared_ptr<Handle> handle(std::uint64_t number);    // null when there is none
+  std::uint64_t keep(std::shared_ptr<Handle> handle);    // a handle's number for fi->fh
+  std::shared_ptr<Handle> handle(std::uint64_t number);  // null when there is none
   std::shared_ptr<Handle> drop(std::uint64_t number);
-  void set_invalidator(Invalidator* invalidator);          // null before and after a session
+  void set_invalidator(Invalidator* invalidator);  // null before and after a session
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
 

@@ -77,7 +77,7 @@ void Node::start_rename(Request& request, const std::string& name, Node& new_par
 }
 
 Result<struct statvfs> Node::statistics(Request&) {
-  struct statvfs all {};
+  struct statvfs all{};
   all.f_bsize = 4096;
   all.f_frsize = 4096;
   all.f_namemax = 255;

@@ -16,8 +16,8 @@ namespace agentfs::vfs {
 class Invalidator {
  public:
   virtual ~Invalidator() = default;
-  virtual void inode(std::uint64_t node_id) = 0;                              // data and attributes
-  virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;   // a name
+  virtual void inode(std::uint64_t node_id) = 0;                             // data and attributes
+  virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;  // a name
 };
 
 // Threads: all. None blocks.
@@ -34,7 +34,7 @@ class Services {
                                const std::string& other) = 0;
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
-  virtual Status sync() = 0;                         // fsync: what was acknowledged survives power loss
+  virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   virtual void count(std::string_view operation) = 0;
   virtual const Clock& clock() = 0;
   virtual EventLoop& loop() = 0;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/context.h"
+
+#include <fcntl.h>
+
+#include "base/hash.h"
+
+namespace agentfs::vfs {
+
+NodeRef Interned::ensure(const std::string& path, const std::function<NodeRef()>& make) {
+  NodeRef node;  // the last reference to an old one must not go under the lock
+  Lock lock(mutex_);
+  std::weak_ptr<Node>& known = nodes_[path];
+  node = known.lock();
+  if (!node) known = node = make();
+  return node;
+}
+
+NodeRef Interned::find(const std::string& path) {
+  Lock lock(mutex_);
+  const auto found = nodes_.find(path);
+  return found == nodes_.end() ? nullptr : found->second.lock();
+}
+
+void Interned::forget(const std::string& path) {
+  Lock lock(mutex_);
+  const auto found = nodes_.find(path);
+  if (found != nodes_.end() && found->second.expired()) nodes_.erase(found);
+}
+
+std::uint64_t inode_number(std::string_view path) { return fnv1a(path) | (1ULL << 63U); }
+
+struct stat make_stat(const Context& context, std::string_view path, mode_t mode,
+                      std::int64_t changed) {
+  struct stat attributes{};
+  attributes.st_ino = inode_number(path);
+  attributes.st_mode = mode;
+  attributes.st_nlink = 1;
+  attributes.st_uid = context.owner;
+  attributes.st_gid = context.group;
+  attributes.st_blksize = 4096;
+  attributes.st_mtim = {changed / 1'000'000'000, changed % 1'000'000'000};
+  attributes.st_ctim = attributes.st_mtim;
+  attributes.st_atim = attributes.st_mtim;
+  return attributes;
+}
+
+std::string child_path(std::string_view directory, std::string_view name) {
+  std::string path(directory == "/" ? "" : directory);
+  path += '/';
+  path += name;
+  return path;
+}
+
+std::string parent_path(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+std::string session_of(const Request& request) {
+  const HostCaller& host = request.host();
+  if (host.pid != 0 && !host.session.empty()) return "session " + host.session;
+  if (host.pid != 0) return fmt::format("host process {}", host.pid);
+  return fmt::format("process {}", request.caller().process.value);
+}
+
+bool wants_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+Error noted(const Context& context, const Request& request, const std::string& path, Error error) {
+  const auto author = request.writer();
+  context.services.note_error(author ? *author : request.caller(), path, error);
+  return error;
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/data_changes.h"
+
+#include <fcntl.h>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "fs/vfs/path_walk.h"
+#include "fs/vfs/wait_for.h"
+
+namespace agentfs::vfs {
+namespace {
+
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+bool DataChanges::is_data(const std::string& path) const {
+  for (const auto& [root, node] : context_->data_roots) {
+    if (path.starts_with(root + "/")) return true;
+  }
+  return false;
+}
+
+Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
+  auto there = walk(request_, context_, root_, path);
+  if (there) return there->node;
+  if (there.error().code != ENOENT || !is_data(path)) return std::unexpected(there.error());
+  const NodeRef parent = TRY(ensure_directory(parent_path(path)));
+  const Found made = TRY(parent->make_directory(request_, name_of(path), 0755));
+  made_.push_back({parent, name_of(path), nullptr});
+  return made.node;
+}
+
+Status DataChanges::write_new(Node& directory, const std::string& name, mode_t mode,
+                              std::string_view text) {
+  const CreatedNode created =
+      TRY(directory.create(request_, name, O_WRONLY | O_CREAT | O_EXCL, mode));
+  Handle& handle = *created.opened.handle;
+  const auto filled = [&]() -> Status {
+    constexpr std::size_t kPiece = 1U << 20U;
+    for (std::size_t at = 0; at < text.size(); at += kPiece) {
+      TRY(wait_for<std::size_t>([&](Completion<std::size_t> done) {
+        handle.write(request_, static_cast<off_t>(at), text.substr(at, kPiece), done);
+      }));
+    }
+    SetAttributes wanted{.which = SetAttributes::mode};
+    wanted.values.st_mode = mode;
+    TRY(created.found.node->set_attributes(request_, &handle, wanted));
+    return handle.flush(request_);
+  }();
+  handle.release();
+  return filled;
+}
+
+Status DataChanges::write(const std::string& path, std::string_view text) {
+  const NodeRef directory = TRY(ensure_directory(parent_path(path)));
+  const std::string name = name_of(path);
+  const auto old = directory->lookup(request_, name);
+  if (old && old->node->type() == S_IFDIR) return fail(EISDIR, "{}: a directory", path);
+  const bool is_file = old && old->node->type() == S_IFREG;
+  const mode_t mode = is_file ? old->attributes.st_mode & 07777U : 0644;
+  const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));
+  Status written = write_new(*directory, temporary, mode, text);
+  if (written) written = directory->rename(request_, temporary, *directory, name, 0);
+  if (!written) static_cast<void>(directory->unlink(request_, temporary));
+  made_.push_back({directory, name, old ? old->node : nullptr});
+  return written;
+}
+
+Result<std::vector<std::string>> DataChanges::names(Node& directory) {
+  const Opened opened = TRY(directory.open_directory(request_));
+  std::vector<std::string> names;
+  off_t offset = 0;
+  for (bool more = true; more;) {
+    more = false;
+    TRY(opened.handle->read_directory(request_, offset, [&](const DirectoryItem& item) {
+      if (item.name != "." && item.name != "..") names.push_back(item.name);
+      offset = item.next_offset;
+      more = true;
+      return true;
+    }));
+  }
+  opened.handle->release();
+  return names;
+}
+
+Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
+  const Found found = TRY(directory->lookup(request_, name));
+  made_.push_back({directory, name, found.node});
+  if (found.node->type() != S_IFDIR) return directory->unlink(request_, name);
+  for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
+  return directory->remove_directory(request_, name);
+}
+
+Status DataChanges::remove(const std::string& path) {
+  const Walked parent = TRY(walk(request_, context_, root_, parent_path(path)));
+  return remove_name(parent.node, name_of(path));
+}
+
+}  // namespace agentfs::vfs

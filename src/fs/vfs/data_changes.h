@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Changes of data trees made inside the daemon, through the same nodes as the host's.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/vfs/file_system_parts.h"
+
+namespace agentfs::vfs {
+
+// One operation of an agent; not shared between threads. What was changed, also by an operation
+// that failed half way, is in made().
+class DataChanges {
+ public:
+  DataChanges(Request& request, ContextRef context, NodeRef root)
+      : request_(request), context_(std::move(context)), root_(std::move(root)) {}
+
+  bool is_data(const std::string& path) const;  // below a data root
+  // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
+  Status write(const std::string& path, std::string_view text);
+  Status remove(const std::string& path);  // a directory with all in it
+  const std::vector<Staleness>& made() const { return made_; }
+
+ private:
+  Result<NodeRef> ensure_directory(const std::string& path);
+  Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
+  Status remove_name(const NodeRef& directory, const std::string& name);
+  Result<std::vector<std::string>> names(Node& directory);
+
+  Request& request_;
+  const ContextRef context_;
+  const NodeRef root_;
+  std::vector<Staleness> made_;
+};
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/document_handle.h"
+
+namespace agentfs::vfs {
+
+DocumentHandle::DocumentHandle(DocumentFileRef file, Request& request, VersionRef node, Start start)
+    : file_(std::move(file)),
+      node_(std::move(node)),
+      opener_(request.host().pid),
+      session_(session_of(request)),
+      is_new_(start.is_new),
+      perhaps_temporary_(start.perhaps_temporary),
+      author_(request.writer()),
+      text_(std::move(start.text)),
+      truncated_(start.truncated) {
+  if (truncated_) node_->show_size(static_cast<std::int64_t>(text_.size()));
+}
+
+void DocumentHandle::read(Request& request, off_t offset, std::size_t count,
+                          Completion<Bytes> done) {
+  done.complete([&]() -> Result<Bytes> {
+    TRY(file_->alive(request));
+    Lock lock(mutex_);
+    const auto at = static_cast<std::size_t>(offset);
+    if (at >= text_.size()) return Bytes{};
+    return Bytes{.text = text_.substr(at, count)};
+  }());
+}
+
+void DocumentHandle::write(Request& request, off_t offset, std::string_view bytes,
+                           Completion<std::size_t> done) {
+  const Status added = add(request, offset, bytes);
+  if (added) return done.complete(bytes.size());
+  done.complete(std::unexpected(noted(file_->context(), request, file_->path(), added.error())));
+}
+
+Status DocumentHandle::add(Request& request, off_t offset, std::string_view bytes) {
+  TRY(file_->alive(request));
+  const auto at = static_cast<std::size_t>(offset);
+  if (at > kLargest || bytes.size() > kLargest - at) {
+    return fail(EMSGSIZE, "{}: a document of more than {} bytes", file_->path(), kLargest);
+  }
+  Lock lock(mutex_);
+  TRY(author_);
+  if (at + bytes.size() > text_.size()) text_.resize(at + bytes.size());
+  text_.replace(at, bytes.size(), bytes);
+  written_ = true;
+  truncated_ = false;
+  node_->show_size(static_cast<std::int64_t>(text_.size()));
+  return ok();
+}
+
+// Not a change by itself: what follows it is, or the last close.
+void DocumentHandle::resize(std::size_t size) {
+  Lock lock(mutex_);
+  text_.resize(size);
+  truncated_ = !written_;
+  node_->show_size(static_cast<std::int64_t>(size));
+}
+
+Status DocumentHandle::save() {
+  std::string text;
+  Result<Caller> author = Caller();
+  {
+    Lock lock(mutex_);
+    text = text_;
+    author = author_;
+    written_ = truncated_ = false;
+  }
+  if (!author) return std::unexpected(author.error());
+  const bool unchanged = !is_new_ && text_content(text)->same_as(*node_->content());
+  if (unchanged) return ok();
+  auto saved = save_document(file_->context(), file_->place(), *author, text);
+  if (saved) return saved;
+  file_->context().services.note_error(*author, file_->path(), saved.error());
+  return is_new_ ? keep_aside(text, std::move(saved).error()) : saved;
+}
+
+Status DocumentHandle::keep_aside(const std::string& text, Error error) const {
+  const ScratchTable::Place place{session_, parent_path(file_->path()),
+                                  file_->path().substr(file_->path().rfind('/') + 1)};
+  const auto node =
+      std::make_shared<ScratchNode>(file_->context_ref(), place, S_IFREG | 0644U, text);
+  file_->context().scratch.take(place);
+  const bool kept = file_->context().scratch.add(place, node).has_value();
+  if (kept) ScratchNode::arm(node);
+  if (kept && perhaps_temporary_) return ok();
+  return std::unexpected(std::move(error));
+}
+
+// A shell closes a copy before it has written anything: that is not the end of the text.
+Status DocumentHandle::flush(Request& request) {
+  if (request.host().pid != opener_) return ok();
+  {
+    Lock lock(mutex_);
+    if (!written_) return ok();
+  }
+  return save();
+}
+
+Status DocumentHandle::fsync(Request& request, bool) {
+  TRY(flush(request));
+  return file_->context().services.sync();
+}
+
+void DocumentHandle::release() {
+  {
+    Lock lock(mutex_);
+    if (!written_ && !truncated_) return;
+  }
+  static_cast<void>(save());
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// A document, open for writing: the text is gathered and saved as a whole.
+#pragma once
+
+#include <string>
+
+#include "fs/vfs/document_node.h"
+
+namespace agentfs::vfs {
+
+// Saved when its opener closes it, or syncs it, with something changed; at the latest when the last
+// copy of the descriptor is gone. A text that is refused leaves the document as it was; of a new
+// name it stays as a temporary file, so that it can be renamed to where it belongs. Threads: all.
+class DocumentHandle final : public Handle {
+ public:
+  static constexpr std::size_t kLargest = 1U << 20U;
+  struct Start {
+    std::string text;
+    bool truncated = false;  // before anything was written
+    bool is_new = false;
+    bool perhaps_temporary = false;  // a new name: that its text is refused is no error
+  };
+
+  DocumentHandle(DocumentFileRef file, Request& request, VersionRef node, Start start);
+
+  void read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) override;
+  void write(Request& request, off_t offset, std::string_view bytes,
+             Completion<std::size_t> done) override;
+  Status flush(Request& request) override;
+  void release() override;
+  Status fsync(Request& request, bool data_only) override;
+  void resize(std::size_t size);
+
+ private:
+  Status add(Request& request, off_t offset, std::string_view bytes);
+  // Saves what has changed since the last time.
+  Status save();
+  Status keep_aside(const std::string& text, Error error) const;
+
+  const DocumentFileRef file_;
+  const VersionRef node_;
+  const pid_t opener_;
+  const std::string session_;
+  const bool is_new_;
+  const bool perhaps_temporary_;
+  Mutex<Rank::handle> mutex_;
+  Result<Caller> author_ GUARDED_BY(mutex_);
+  std::string text_ GUARDED_BY(mutex_);
+  bool written_ GUARDED_BY(mutex_) = false;    // since it was saved
+  bool truncated_ GUARDED_BY(mutex_) = false;  // and nothing was written or saved yet
+};
+
+}  // namespace agentfs::vfs

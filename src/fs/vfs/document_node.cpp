@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/document_node.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "fs/vfs/document_handle.h"
+#include "fs/vfs/readme.h"
+
+namespace agentfs::vfs {
+
+std::string DocumentPlace::path() const {
+  return relative.empty() ? row.path : child_path(row.path, relative);
+}
+
+DocumentPlace DocumentPlace::child(const std::string& name) const {
+  return {row, relative.empty() ? name : relative + "/" + name};
+}
+
+Status save_document(Context& context, const DocumentPlace& place, Caller author,
+                     std::string_view text) {
+  author.path = place.path();
+  const ObjectRef object = TRY(place.row.held(author));
+  const DocumentOperations& operations = place.operations();
+  if (operations.save == nullptr) return fail(EACCES, "{}: read-only", place.path());
+  if (operations.check != nullptr) {
+    TRY(operations.check(object.get(), author, place.relative, text));
+  }
+  TRY(operations.save(object.get(), author, place.relative, text));
+  if (author.host.pid != 0) context.versions.unpin_all(author.host.pid);
+  constexpr std::size_t kShown = 1024;
+  return context.services.record_control(author, place.path(), text::prefix(text, kShown));
+}
+
+// --- files
+
+DocumentFile::DocumentFile(ContextRef context, DocumentPlace place)
+    : GeneratedFile(std::move(context), place.path(), place.is_read_only() ? 0444 : 0644),
+      place_(std::move(place)) {}
+
+Result<ContentRef> DocumentFile::render(Request& request) const {
+  const ObjectRef object = TRY(place_.row.find(request.caller()));
+  const DocumentOperations& operations = place_.operations();
+  if (operations.content != nullptr) {
+    return operations.content(object.get(), request.caller(), place_.relative);
+  }
+  return text_content(TRY(operations.text(object.get(), request.caller(), place_.relative)));
+}
+
+Status DocumentFile::alive(Request& request) const {
+  if (place_.row.key.empty()) return ok();
+  TRY(place_.row.held(request.caller()));
+  return ok();
+}
+
+Result<Opened> DocumentFile::open_for_writing(Request& request, int flags,
+                                              const VersionRef& node) const {
+  TRY(place_.row.held(request.caller()));
+  const auto self = std::static_pointer_cast<const DocumentFile>(shared_from_this());
+  const std::uint64_t size = node->shown_size() >= 0
+                                 ? static_cast<std::uint64_t>(node->shown_size())
+                                 : node->content()->size();
+  std::string text;
+  if ((flags & O_TRUNC) == 0) text = TRY(node->content()->read(0, size));
+  const DocumentHandle::Start start{.text = std::move(text),
+                                    .truncated = (flags & O_TRUNC) != 0 || node->shown_size() >= 0};
+  return Opened{std::make_shared<DocumentHandle>(self, request, node, start), {.direct_io = true}};
+}
+
+Status DocumentFile::resize(VersionNode& node, Handle* open, off_t size) const {
+  if (size < 0 || size > static_cast<off_t>(DocumentHandle::kLargest)) {
+    return fail(EMSGSIZE, "{}: a document of more than {} bytes", path(), DocumentHandle::kLargest);
+  }
+  auto* const handle = dynamic_cast<DocumentHandle*>(open);
+  if (handle != nullptr) {
+    handle->resize(static_cast<std::size_t>(size));
+  } else {
+    node.show_size(size);  // whoever opens it for writing next begins there
+  }
+  return ok();
+}
+
+// --- directories
+
+NodeRef find_documents(const ContextRef& context, const RowPlace& row,
+                       const std::string& relative) {
+  DocumentPlace place{row, relative};
+  return context->interned.ensure(place.path(), [&]() -> NodeRef {
+    return std::make_shared<DocumentDirectory>(context, std::move(place));
+  });
+}
+
+Result<std::vector<DocumentEntry>> DocumentDirectory::list(Request& request) const {
+  const ObjectRef object = TRY(place_.row.find(request.caller()));
+  return place_.operations().list(object.get(), request.caller(), place_.relative);
+}
+
+Result<Attributes> DocumentDirectory::attributes(Request& request) {
+  const mode_t set = place_.row.info().mode & 07777U;
+  const mode_t mode = set != 0 ? set : place_.is_read_only() ? 0555 : 0755;
+  const mode_t writable = place_.is_read_only() ? 0 : 0200;
+  Attributes answer{make_stat(context(), path(), S_IFDIR | mode | writable, context().started), 1};
+  const auto entries = TRY(list(request));
+  answer.attributes.st_nlink =
+      2 + static_cast<nlink_t>(std::ranges::count(entries, true, &DocumentEntry::is_directory));
+  return answer;
+}
+
+Result<std::vector<DirectoryItem>> DocumentDirectory::entries(Request& request) {
+  std::vector<DirectoryItem> items;
+  const auto add = [&](const std::string& name, mode_t type) {
+    items.push_back({name, inode_number(child_path(path(), name)), type});
+  };
+  const auto documents = TRY(list(request));
+  if (std::ranges::find(documents, kReadme, &DocumentEntry::name) == documents.end()) {
+    add(std::string(kReadme), S_IFREG);
+  }
+  for (const DocumentEntry& entry : documents) {
+    add(entry.name, entry.is_directory ? S_IFDIR : S_IFREG);
+  }
+  return items;
+}
+
+// The text is asked for first: listing all names for each of them would be slow in large
+// directories.
+Result<Found> DocumentDirectory::find_entry(Request& request, const std::string& name) {
+  auto file =
+      find_version(request, std::make_shared<DocumentFile>(context_ref(), place_.child(name)));
+  if (file) return file;
+  const auto entries = TRY(list(request));
+  const auto entry = std::ranges::find(entries, name, &DocumentEntry::name);
+  if (entry != entries.end() && !entry->is_directory) return file;
+  if (entry != entries.end()) {
+    const NodeRef node = find_documents(context_ref(), place_.row, place_.child(name).relative);
+    const Attributes attributes = TRY(node->attributes(request));
+    return Found{node, attributes.attributes, {0, attributes.validity}};
+  }
+  if (name != kReadme) return fail(ENOENT, "{}: no such document", child_path(path(), name));
+  return find_version(request,
+                      std::make_shared<FixedFile>(context_ref(), child_path(path(), name),
+                                                  describe_row(path(), place_.row.info())));
+}
+
+// "f.toml.a1B2" beside f.toml, or a name without an extension: perhaps a tool's temporary file.
+bool DocumentDirectory::looks_temporary(Request& request, const std::string& name) const {
+  if (!name.contains('.')) return true;
+  const auto entries = list(request);
+  return entries && std::ranges::any_of(*entries, [&](const DocumentEntry& entry) {
+           return name.starts_with(entry.name + ".");
+         });
+}
+
+Result<CreatedNode> DocumentDirectory::create_entry(Request& request, const std::string& name,
+                                                    int) {
+  TRY(place_.row.held(request.caller()));
+  const auto file = std::make_shared<const DocumentFile>(context_ref(), place_.child(name));
+  const auto node =
+      std::make_shared<VersionNode>(file, text_content({}), context().services.clock().wall());
+  DocumentHandle::Start start{.text = {}, .truncated = true, .is_new = true};
+  start.perhaps_temporary = looks_temporary(request, name);
+  Opened opened{std::make_shared<DocumentHandle>(file, request, node, std::move(start)),
+                {.direct_io = true}};
+  node->show_size(0);
+  const Attributes attributes = TRY(node->attributes(request));
+  return CreatedNode{{node, attributes.attributes, {}}, std::move(opened)};
+}
+
+Result<Found> DocumentDirectory::make_entry_directory(Request& request, const std::string& name) {
+  const DocumentPlace made = place_.child(name);
+  const DocumentOperations& operations = place_.operations();
+  if (operations.make_directory == nullptr) {
+    return std::unexpected(refused("making a directory", name));
+  }
+  Caller author = TRY(request.writer());
+  author.path = made.path();
+  const ObjectRef object = TRY(place_.row.held(author));
+  TRY(operations.make_directory(object.get(), author, made.relative));
+  TRY(context().services.record_control(author, made.path(), "mkdir"));
+  return find_entry(request, name);
+}
+
+Status DocumentDirectory::remove_entry(Request& request, const std::string& name) {
+  const DocumentPlace removed = place_.child(name);
+  const DocumentOperations& operations = place_.operations();
+  if (operations.remove == nullptr) return std::unexpected(refused("removing it", name));
+  Caller author = TRY(request.writer());
+  author.path = removed.path();
+  const ObjectRef object = TRY(place_.row.held(author));
+  TRY(operations.remove(object.get(), author, removed.relative));
+  if (request.host().pid != 0) context().versions.unpin_all(request.host().pid);
+  return context().services.record_control(author, removed.path(), "remove");
+}
+
+void DocumentDirectory::receive(Request& request, const std::string& name, std::string text,
+                                Completion<Nothing> done) {
+  const DocumentPlace saved = place_.child(name);
+  auto status = [&]() -> Status {
+    if (place_.is_read_only()) return std::unexpected(refused("writing", name));
+    return save_document(context(), saved, TRY(request.writer()), text);
+  }();
+  if (status) return done.complete(ok());
+  done.complete(
+      std::unexpected(noted(context(), request, saved.path(), std::move(status).error())));
+}
+
+// Saved under the new name first: a text that is refused there stays where it was. A directory is
+// moved by its documents, which is what EXDEV makes tools do.
+Status DocumentDirectory::move_entry(Request& request, const std::string& name, ScratchHome& target,
+                                     const std::string& new_name) {
+  auto* const documents = dynamic_cast<DocumentDirectory*>(&target);
+  if (documents == nullptr) return std::unexpected(refused("moving it there", name));
+  if (place_.operations().remove == nullptr) return std::unexpected(refused("moving it", name));
+  const Found entry = TRY(find_entry(request, name));
+  if (entry.node->type() == S_IFDIR) {
+    return fail(EXDEV, "{}: directories of documents are moved one by one", path());
+  }
+  const DocumentFile file(context_ref(), place_.child(name));
+  const ContentRef content = TRY(file.render(request));
+  const std::string text = TRY(content->read(0, content->size()));
+  TRY(save_document(context(), documents->place_.child(new_name), TRY(request.writer()), text));
+  return remove_entry(request, name);
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What a FileSystem is made of. Inside vfs only.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "fs/vfs/context.h"
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/local_request.h"
+#include "fs/vfs/node_table.h"
+
+namespace agentfs::vfs {
+
+// A change that was made inside the daemon, for the host's caches.
+struct Staleness {
+  NodeRef directory;  // whose names changed; may be null
+  std::string name;
+  NodeRef node;  // whose data or attributes changed; may be null
+};
+
+struct FileSystem::Parts {
+  Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)), nodes(root) {}
+
+  // Tells the host's caches, from the event thread, and waits until they were told.
+  void invalidate(const std::vector<Staleness>& changes);
+  // On the event thread.
+  void send(std::uint64_t directory, const std::string& name, std::uint64_t node);
+
+  ContextRef context;
+  NodeRef root;
+  NodeTable nodes;
+  HandleTable handles;
+  Mutex<Rank::node_table> mutex;
+  Invalidator* invalidator GUARDED_BY(mutex) = nullptr;
+};
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include <poll.h>
+
+#include <algorithm>
+
+#include "fs/vfs/stream_node.h"
+
+namespace agentfs::vfs {
+
+Status FollowHandle::subscribe(Request& request) {
+  const ObjectRef object = TRY(place_.held(request.caller()));
+  auto sink = [weak = weak_from_this()](std::string_view text, bool end) {
+    if (const auto self = weak.lock()) self->push(text, end);
+  };
+  Unsubscribe unsubscribe =
+      TRY(place_.type->follow(place_.row, object, request.caller(), std::move(sink)));
+  Lock lock(mutex_);
+  unsubscribe_ = std::move(unsubscribe);
+  return ok();
+}
+
+bool FollowHandle::has_something() const { return !unread_.empty() || dropped_ > 0 || ended_; }
+
+void FollowHandle::append(std::string_view text) {
+  unread_ += text;
+  if (unread_.size() <= kUnread) return;
+  // Whole lines go, where there are lines, so that what is left begins at one.
+  std::size_t cut = unread_.size() - kUnread;
+  if (const std::size_t line = unread_.find('\n', cut); line != std::string::npos) cut = line + 1;
+  dropped_ += cut;
+  unread_.erase(0, cut);
+}
+
+Bytes FollowHandle::take(std::size_t count) {
+  if (dropped_ > 0) {
+    unread_.insert(0, fmt::format("# {} bytes were dropped here: the reader was too slow\n",
+                                  std::exchange(dropped_, 0)));
+  }
+  Bytes bytes{.text = unread_.substr(0, count)};
+  unread_.erase(0, bytes.text.size());
+  return bytes;
+}
+
+void FollowHandle::push(std::string_view text, bool end) {
+  std::vector<std::pair<Completion<Bytes>, Bytes>> answers;
+  std::move_only_function<void()> ready;
+  {
+    Lock lock(mutex_);
+    append(text);
+    ended_ = ended_ || end;
+    while (!parked_.reads.empty() && has_something()) {
+      const Parked::Read read = std::move(parked_.reads.front());
+      parked_.reads.pop_front();
+      if (!read.done.answered()) answers.emplace_back(read.done, take(read.count));
+    }
+    ready = std::exchange(parked_.ready, nullptr);
+  }
+  for (auto& [done, bytes] : answers) done.complete(std::move(bytes));
+  if (ready) ready();
+}
+
+void FollowHandle::read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) {
+  std::optional<Result<Bytes>> now;
+  {
+    Lock lock(mutex_);
+    if (has_something()) {
+      now = take(count);
+    } else if (!request.may_block()) {
+      now = fail(EAGAIN, "{}: nothing new yet", place_.path);
+    } else {
+      parked_.reads.push_back({count, offset, done});
+    }
+  }
+  if (now) return done.complete(*std::move(now));
+  done.on_cancel([weak = weak_from_this(), done] {
+    if (const auto self = weak.lock()) self->interrupt(done);
+    done.complete(fail(EINTR, "follow: interrupted"));
+  });
+}
+
+void FollowHandle::interrupt(const Completion<Bytes>& read) {
+  read.complete(fail(EINTR, "{}: interrupted", place_.path));
+  Lock lock(mutex_);
+  std::erase_if(parked_.reads, [](const Parked::Read& r) { return r.done.answered(); });
+}
+
+Result<unsigned> FollowHandle::poll(Request&, std::move_only_function<void()> ready) {
+  std::move_only_function<void()> dropped;
+  Lock lock(mutex_);
+  if (has_something()) return static_cast<unsigned>(POLLIN | POLLRDNORM);
+  if (ready) dropped = std::exchange(parked_.ready, std::move(ready));
+  return 0U;
+}
+
+void FollowHandle::release() {
+  Unsubscribe unsubscribe;
+  Parked parked;
+  {
+    Lock lock(mutex_);
+    unsubscribe = std::exchange(unsubscribe_, nullptr);
+    parked = std::exchange(parked_, {});
+  }
+  if (unsubscribe) unsubscribe();
+  for (const Parked::Read& read : parked.reads) {
+    read.done.complete(fail(EINTR, "{}: closed", place_.path));
+  }
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// An operation of an agent, which does not come through the host's kernel.
+#pragma once
+
+#include "fs/vfs/context.h"
+
+namespace agentfs::vfs {
+
+class LocalRequest final : public Request {
+ public:
+  LocalRequest(const Context& context, Caller caller)
+      : caller_(std::move(caller)), tree_{context.owner, context.group, 0, 022} {
+    // The author is the process that acts, whoever's request made it act.
+    host_.uid = caller_.host.uid;
+    host_.gid = caller_.host.gid;
+  }
+  const HostCaller& host() const override { return host_; }
+  const Caller& caller() const override { return caller_; }
+  Result<Caller> writer() const override { return caller_; }
+  TreeCaller tree() const override { return tree_; }
+  bool may_block() const override { return false; }
+
+ private:
+  const Caller caller_;
+  const TreeCaller tree_;
+  HostCaller host_;  // pid 0: no process of the host
+};
+
+}  // namespace agentfs::vfs

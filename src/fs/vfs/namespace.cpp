@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+// The mount's paths for agents: what FileSystem is as a Namespace.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "fs/vfs/data_changes.h"
+#include "fs/vfs/document_node.h"
+#include "fs/vfs/file_system_parts.h"
+#include "fs/vfs/path_walk.h"
+#include "fs/vfs/wait_for.h"
+
+namespace agentfs::vfs {
+namespace {
+
+constexpr std::uint64_t kWhole = 64U << 20U;
+constexpr std::size_t kPiece = 1U << 20U;
+
+// The bytes of an answer, also where they are still in a host file.
+Result<std::string> bytes_of(Bytes bytes) {
+  if (bytes.descriptor < 0) return std::move(bytes.text);
+  std::string text(bytes.count, '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = ::pread(bytes.descriptor, text.data() + done, text.size() - done,
+                                bytes.offset + static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  text.resize(done);
+  return text;
+}
+
+Result<std::string> read_piece(Request& request, Handle& handle, std::uint64_t offset,
+                               std::size_t count) {
+  return bytes_of(TRY(wait_for<Bytes>([&](Completion<Bytes> done) {
+    handle.read(request, static_cast<off_t>(offset), count, done);
+  })));
+}
+
+Result<std::string> read_all(Request& request, Handle& handle, const std::string& path,
+                             std::uint64_t offset, std::uint64_t limit) {
+  std::string text;
+  const std::uint64_t most = limit == 0 ? kWhole + 1 : limit;
+  while (text.size() < most) {
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(most - text.size(), kPiece));
+    const std::string piece = TRY(read_piece(request, handle, offset + text.size(), count));
+    if (piece.empty()) break;
+    text += piece;
+  }
+  if (limit != 0 || text.size() <= kWhole) return text;
+  return fail(EMSGSIZE, "{}: more than {} bytes; a range of them would do", path, kWhole);
+}
+
+bool takes_commands(const Node& node, const RowInfo* row) {
+  if (node.type() != S_IFREG || row == nullptr) return false;
+  return row->kind == Kind::control || row->kind == Kind::reply || row->kind == Kind::setting ||
+         row->kind == Kind::message;
+}
+
+// A command of an agent, while it waits for its answer: the request lives as long as that.
+struct Command {
+  Command(const Context& context, const Caller& caller) : request(context, caller) {}
+  LocalRequest request;
+  std::shared_ptr<Handle> handle;
+  std::string path;
+
+  bool is_message = false;
+
+  Result<std::string> finish() {
+    TRY(handle->flush(request));
+    if (is_message) return std::string();
+    auto reply = read_all(request, *handle, path, 0, 0);
+    // A command may end the object that it was for.
+    if (!reply && reply.error().code == ESRCH) return std::string();
+    return reply;
+  }
+};
+
+}  // namespace
+
+Result<struct stat> FileSystem::attributes(const Caller& caller, const std::string& path) {
+  LocalRequest request(*parts_->context, caller);
+  const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  return TRY(at.node->attributes(request)).attributes;
+}
+
+Result<std::string> FileSystem::read(const Caller& caller, const std::string& path,
+                                     std::uint64_t offset, std::uint64_t limit) {
+  LocalRequest request(*parts_->context, caller);
+  const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  const Opened opened = TRY(at.node->open(request, O_RDONLY));
+  auto text = read_all(request, *opened.handle, path, offset, limit);
+  opened.handle->release();
+  return text;
+}
+
+Status FileSystem::write(const Caller& caller, const std::string& path, std::string_view text) {
+  LocalRequest request(*parts_->context, caller);
+  const std::string clean = TRY(clean_path(path));
+  auto whole = walk(request, parts_->context, parts_->root, clean);
+  if (!whole && whole.error().code != ENOENT) return std::unexpected(std::move(whole).error());
+  DataChanges changes(request, parts_->context, parts_->root);
+  const std::string target = whole ? whole->path : clean;
+  if (changes.is_data(target)) {
+    const Status written = changes.write(target, text);
+    parts_->invalidate(changes.made());
+    return written;
+  }
+  const std::size_t slash = target.rfind('/');
+  const Walked parent = TRY(walk(request, parts_->context, parts_->root,
+                                 target.substr(0, std::max<std::size_t>(slash, 1))));
+  auto* const documents = dynamic_cast<DocumentDirectory*>(parent.node.get());
+  if (documents == nullptr) {
+    return fail(EINVAL, "{}: not a file of a data tree or a document; a command line would do",
+                path);
+  }
+  return wait_for<Nothing>([&](Completion<Nothing> done) {
+    documents->receive(request, target.substr(slash + 1), std::string(text), done);
+  });
+}
+
+Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
+                                                     const std::string& path) {
+  LocalRequest request(*parts_->context, caller);
+  const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  const Opened opened = TRY(at.node->open_directory(request));
+  std::vector<NamespaceEntry> entries;
+  const Status read = opened.handle->read_directory(request, 0, [&](const DirectoryItem& item) {
+    if (item.name != "." && item.name != "..") entries.push_back({item.name, item.type, 0});
+    return true;
+  });
+  opened.handle->release();
+  TRY(read);
+  for (NamespaceEntry& entry : entries) {
+    if (entry.type == S_IFDIR) continue;
+    const auto found = at.node->lookup(request, entry.name);
+    if (!found) continue;  // gone meanwhile, or nothing to be seen by this caller
+    entry.type = found->attributes.st_mode & S_IFMT;
+    entry.size = static_cast<std::uint64_t>(found->attributes.st_size);
+  }
+  return entries;
+}
+
+Status FileSystem::remove(const Caller& caller, const std::string& path) {
+  LocalRequest request(*parts_->context, caller);
+  const std::string clean = TRY(clean_path(path));
+  DataChanges changes(request, parts_->context, parts_->root);
+  if (changes.is_data(clean)) {
+    const Status removed = changes.remove(clean);
+    parts_->invalidate(changes.made());
+    return removed;
+  }
+  const std::size_t slash = clean.rfind('/');
+  const std::string directory = clean.substr(0, std::max<std::size_t>(slash, 1));
+  const Walked parent = TRY(walk(request, parts_->context, parts_->root, directory));
+  return parent.node->unlink(request, clean.substr(slash + 1));
+}
+
+void FileSystem::command(const Caller& caller, const std::string& path, std::string line,
+                         Completion<std::string> reply) {
+  const auto command = std::make_shared<Command>(*parts_->context, caller);
+  command->path = path;
+  const auto opened = [&]() -> Status {
+    const Walked at = TRY(walk(command->request, parts_->context, parts_->root, path));
+    const auto* const version = dynamic_cast<const VersionNode*>(at.node.get());
+    if (at.node->type() == S_IFDIR) return fail(EISDIR, "{}: a directory", path);
+    if (version == nullptr || !takes_commands(*at.node, version->row())) {
+      return fail(EINVAL, "{}: takes no commands", path);
+    }
+    command->is_message = version->row()->kind == Kind::message;
+    if (!command->is_message) line += '\n';
+    command->handle = TRY(at.node->open(command->request, O_RDWR)).handle;
+    return ok();
+  }();
+  if (!opened) return reply.complete(std::unexpected(opened.error()));
+  if (line.empty()) return reply.complete(fail(EINVAL, "{}: an empty message", path));
+  const Completion<std::size_t> written([command, reply](Result<std::size_t> count) {
+    auto answer = count ? command->finish() : Result<std::string>(std::unexpected(count.error()));
+    command->handle->release();
+    reply.complete(std::move(answer));
+  });
+  reply.on_cancel([written] { written.cancel(); });
+  command->handle->write(command->request, 0, line, written);
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The numbers that the host's kernel knows nodes and descriptors by.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "fs/vfs/node.h"
+
+namespace agentfs::vfs {
+
+// A number is a slot and the slot's generation, so that one that was given back names nothing.
+// Holds each node while it is known. Threads: all; no node is called or freed under the lock.
+class NodeTable {
+ public:
+  // `root` is number 1 and is never forgotten.
+  explicit NodeTable(NodeRef root);
+  Result<NodeRef> get(std::uint64_t id);  // ESTALE
+  std::uint64_t remember(const NodeRef& node);
+  void forget(std::uint64_t id, std::uint64_t lookups);
+  std::uint64_t find(const Node* node);  // 0 where the host's kernel does not know it
+  std::size_t size();
+  void clear();
+
+ private:
+  struct Slot {
+    NodeRef node;
+    std::uint64_t lookups = 0;
+    std::uint32_t generation = 0;
+  };
+  Slot* find_slot(std::uint64_t id) REQUIRES(mutex_);
+
+  Mutex<Rank::node_table> mutex_;
+  std::vector<Slot> slots_ GUARDED_BY(mutex_);
+  std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
+  std::unordered_map<const Node*, std::uint64_t> ids_ GUARDED_BY(mutex_);
+};
+
+// Open descriptors by number. Threads: all.
+class HandleTable {
+ public:
+  std::uint64_t keep(std::shared_ptr<Handle> handle);
+  std::shared_ptr<Handle> find(std::uint64_t number);
+  std::shared_ptr<Handle> drop(std::uint64_t number);
+  std::vector<std::shared_ptr<Handle>> clear();
+
+ private:
+  struct Slot {
+    std::shared_ptr<Handle> handle;
+    std::uint32_t generation = 0;
+  };
+  Slot* find_slot(std::uint64_t number) REQUIRES(mutex_);
+
+  Mutex<Rank::node_table> mutex_;
+  std::vector<Slot> slots_ GUARDED_BY(mutex_);
+  std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::vfs

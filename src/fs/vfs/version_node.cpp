@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/version_node.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace agentfs::vfs {
+namespace {
+
+// A descriptor open for reading: a snapshot.
+class VersionHandle final : public Handle {
+ public:
+  VersionHandle(FileRef file, ContentRef content)
+      : file_(std::move(file)), content_(std::move(content)) {}
+
+  void read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) override {
+    done.complete([&]() -> Result<Bytes> {
+      TRY(file_->alive(request));
+      return Bytes{.text = TRY(content_->read(static_cast<std::uint64_t>(offset), count))};
+    }());
+  }
+
+  Status fsync(Request&, bool) override { return file_->context().services.sync(); }
+
+  Result<off_t> seek(Request&, off_t offset, int whence) override {
+    const auto size = static_cast<off_t>(content_->size());
+    if (offset < 0 || offset >= size) {
+      return fail(ENXIO, "{}: nothing at offset {}", file_->path(), offset);
+    }
+    return whence == SEEK_HOLE ? size : offset;
+  }
+
+  // Waits before it looks, so that no change between the two is missed.
+  Result<unsigned> poll(Request& request, std::move_only_function<void()> ready) override {
+    if (ready) file_->context().watchers.add(file_->path(), this, std::move(ready));
+    const auto now = file_->render(request);
+    unsigned events = POLLIN | POLLRDNORM;
+    if (!now || !(*now)->same_as(*content_)) events |= POLLPRI;
+    return events;
+  }
+
+  void release() override { file_->context().watchers.remove(file_->path(), this); }
+
+ private:
+  FileRef file_;
+  ContentRef content_;
+};
+
+}  // namespace
+
+Result<Opened> GeneratedFile::open_for_writing(Request&, int, const VersionRef&) const {
+  return fail(EACCES, "{}: cannot be written (mode {:04o})", path_, mode_);
+}
+
+Result<Found> find_version(Request& request, const FileRef& file) {
+  Context& context = file->context();
+  const pid_t group = request.host().pid;
+  const std::int64_t now = context.services.clock().steady();
+  NodeRef node;
+  if (group != 0) node = context.versions.pinned(group, file->path(), now);
+  if (!node) {
+    const ContentRef content = TRY(file->render(request));
+    const std::string identity = file->identity(request);
+    const auto make = [&](std::int64_t changed) -> NodeRef {
+      return std::make_shared<VersionNode>(file, content, changed);
+    };
+    const std::int64_t wall = context.services.clock().wall();
+    node = context.versions.version(identity, content, wall, make);
+    if (file->is_private()) context.versions.retire(identity, node.get());
+    if (group != 0) context.versions.pin(group, file->path(), node, now);
+  }
+  const Attributes attributes = TRY(node->attributes(request));
+  return Found{node, attributes.attributes, {file->entry_validity(), attributes.validity}};
+}
+
+Result<Attributes> VersionNode::attributes(Request&) {
+  Attributes answer{make_stat(file_->context(), file_->path(), S_IFREG | file_->mode(), changed_),
+                    kForever};
+  const std::int64_t shown = shown_size_.load();
+  if (shown >= 0) answer.validity = 0;
+  answer.attributes.st_size = shown >= 0 ? shown : static_cast<off_t>(content_->size());
+  answer.attributes.st_blocks = (answer.attributes.st_size + 511) / 512;
+  return answer;
+}
+
+// Modes, owners and times are fixed, but editors set them on what they have written: success.
+Result<Attributes> VersionNode::set_attributes(Request& request, Handle* open,
+                                               const SetAttributes& wanted) {
+  if (!file_->is_writable()) return Node::set_attributes(request, open, wanted);
+  if ((wanted.which & SetAttributes::size) != 0) {
+    TRY(file_->resize(*this, open, wanted.values.st_size));
+  }
+  return attributes(request);
+}
+
+Result<Opened> VersionNode::open(Request& request, int flags) {
+  Context& context = file_->context();
+  context.versions.unpin(request.host().pid, file_->path());
+  if (!wants_write(flags)) {
+    return Opened{std::make_shared<VersionHandle>(file_, content_),
+                  {.keep_cache = true, .no_flush = true}};
+  }
+  if (!file_->is_writable()) {
+    return fail(EACCES, "{}: cannot be written (mode {:04o})", path(), file_->mode());
+  }
+  // Writes move the size that the host's kernel believes of this node: readers get another.
+  context.versions.retire(file_->identity(request), this);
+  const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
+  auto opened = file_->open_for_writing(request, flags, self);
+  if (!opened) return std::unexpected(noted(context, request, path(), std::move(opened).error()));
+  return opened;
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Generated files as nodes: one for each version of a content.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "fs/vfs/context.h"
+#include "fs/vfs/table.h"
+
+namespace agentfs::vfs {
+
+class VersionNode;
+using VersionRef = std::shared_ptr<VersionNode>;
+
+// A file whose bytes are made when it is looked up. Immutable; threads: all.
+class GeneratedFile : public std::enable_shared_from_this<GeneratedFile> {
+ public:
+  GeneratedFile(ContextRef context, std::string path, mode_t mode)
+      : context_(std::move(context)), path_(std::move(path)), mode_(mode) {}
+  virtual ~GeneratedFile() = default;
+
+  Context& context() const { return *context_; }
+  const ContextRef& context_ref() const { return context_; }
+  const std::string& path() const { return path_; }
+  mode_t mode() const { return mode_; }
+  bool is_writable() const { return (mode_ & 0222U) != 0; }
+
+  // The row, where the file is one.
+  virtual const RowInfo* row() const { return nullptr; }
+  // The bytes as they are now.
+  virtual Result<ContentRef> render(Request& request) const = 0;
+  // What versions are counted by: the path, and who reads where texts differ by that.
+  virtual std::string identity(const Request&) const { return path_; }
+  // Does each lookup get a node of its own? For files whose writers wait, since the host's kernel
+  // lets one writer at a time into an inode.
+  virtual bool is_private() const { return false; }
+  virtual double entry_validity() const { return 0; }
+  // ESRCH once the object that the file belongs to has gone.
+  virtual Status alive(Request&) const { return ok(); }
+  virtual Result<Opened> open_for_writing(Request& request, int flags,
+                                          const VersionRef& node) const;
+  // truncate(2) and ftruncate(2); ignored where a write is a command.
+  virtual Status resize(VersionNode&, Handle*, off_t) const { return ok(); }
+
+ private:
+  ContextRef context_;
+  std::string path_;
+  mode_t mode_;
+};
+using FileRef = std::shared_ptr<const GeneratedFile>;
+
+// The lookup of a generated file: renders, and finds or makes the node of that version.
+Result<Found> find_version(Request& request, const FileRef& file);
+
+// Threads: all.
+class VersionNode final : public Node {
+ public:
+  VersionNode(FileRef file, ContentRef content, std::int64_t changed)
+      : file_(std::move(file)), content_(std::move(content)), changed_(changed) {}
+
+  mode_t type() const override { return S_IFREG; }
+  std::string path() const override { return file_->path(); }
+  Result<Attributes> attributes(Request&) override;
+  Result<Attributes> set_attributes(Request& request, Handle* open,
+                                    const SetAttributes& wanted) override;
+  Result<Opened> open(Request& request, int flags) override;
+
+  const RowInfo* row() const { return file_->row(); }
+  const ContentRef& content() const { return content_; }
+  // The size that a descriptor open for writing has given the text; -1 without one.
+  std::int64_t shown_size() const { return shown_size_.load(); }
+  void show_size(std::int64_t size) { shown_size_.store(size); }
+
+ private:
+  FileRef file_;
+  ContentRef content_;
+  std::int64_t changed_;
+  std::atomic<std::int64_t> shown_size_ = -1;
+};
+
+}  // namespace agentfs::vfs

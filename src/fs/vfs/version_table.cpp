@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/version_table.h"
+
+#include "base/hash.h"
+
+namespace agentfs::vfs {
+
+VersionTable::Record& VersionTable::touch(std::uint64_t file) {
+  if (const auto found = records_.find(file); found != records_.end()) {
+    order_.splice(order_.begin(), order_, found->second);
+    return order_.front();
+  }
+  order_.push_front({.file = file});
+  records_[file] = order_.begin();
+  if (order_.size() > kRemembered) {
+    records_.erase(order_.back().file);
+    order_.pop_back();
+  }
+  return order_.front();
+}
+
+NodeRef VersionTable::version(const std::string& file, const ContentRef& content, std::int64_t wall,
+                              const Make& make) {
+  const std::uint64_t digest = content->digest();
+  ContentRef held;  // of the record: freed after the lock
+  NodeRef node;
+  Lock lock(mutex_);
+  Record& record = touch(fnv1a(file));
+  held = record.content.lock();
+  const bool same = record.changed != 0 && record.digest == digest &&
+                    record.size == content->size() && (!held || held->same_as(*content));
+  if (same && held) node = record.node.lock();
+  if (node) return node;
+  const std::int64_t changed = same ? record.changed : wall;
+  node = make(changed);
+  record = {record.file, digest, content->size(), changed, content, node};
+  return node;
+}
+
+void VersionTable::retire(const std::string& file, const Node* node) {
+  NodeRef held;
+  Lock lock(mutex_);
+  const auto found = records_.find(fnv1a(file));
+  if (found == records_.end()) return;
+  held = found->second->node.lock();
+  if (held.get() == node) found->second->node.reset();
+}
+
+void VersionTable::drop_expired(std::int64_t steady, std::vector<NodeRef>& dropped) {
+  while (!expiry_.empty() && expiry_.front().first <= steady) {
+    const auto pin = pins_.find(expiry_.front().second);
+    if (pin != pins_.end() && pin->second.until <= steady) {
+      dropped.push_back(std::move(pin->second.node));
+      pins_.erase(pin);
+    }
+    expiry_.pop_front();
+  }
+}
+
+void VersionTable::pin(pid_t group, const std::string& path, NodeRef node, std::int64_t steady) {
+  std::vector<NodeRef> dropped;  // nodes are never freed under the lock
+  Lock lock(mutex_);
+  drop_expired(steady, dropped);
+  const PinKey key{group, path};
+  Pin& pin = pins_[key];
+  dropped.push_back(std::exchange(pin.node, std::move(node)));
+  pin.until = steady + kPinned;
+  expiry_.emplace_back(pin.until, key);
+}
+
+NodeRef VersionTable::pinned(pid_t group, const std::string& path, std::int64_t steady) {
+  Lock lock(mutex_);
+  const auto found = pins_.find({group, path});
+  if (found == pins_.end() || found->second.until <= steady) return nullptr;
+  return found->second.node;
+}
+
+void VersionTable::unpin(pid_t group, const std::string& path) {
+  NodeRef dropped;
+  Lock lock(mutex_);
+  const auto found = pins_.find({group, path});
+  if (found == pins_.end()) return;
+  dropped = std::move(found->second.node);
+  pins_.erase(found);
+}
+
+void VersionTable::unpin_all(pid_t group) {
+  std::vector<NodeRef> dropped;
+  Lock lock(mutex_);
+  auto pin = pins_.lower_bound({group, std::string()});
+  while (pin != pins_.end() && pin->first.first == group) {
+    dropped.push_back(std::move(pin->second.node));
+    pin = pins_.erase(pin);
+  }
+}
+
+void VersionTable::clear() {
+  std::map<PinKey, Pin> dropped;
+  Lock lock(mutex_);
+  dropped.swap(pins_);
+  expiry_.clear();
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Which node stands for which version of a generated file.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "base/mutex.h"
+#include "fs/vfs/content.h"
+#include "fs/vfs/node.h"
+
+namespace agentfs::vfs {
+
+// Equal content is the same node, as long as anybody holds it, with the same time of change; other
+// content is another node. What a thread group has looked up it gets again for a second, until it
+// opens it: so the bytes that stat measured are the bytes that the open after it reads.
+// Threads: all. Times are remembered for the 65,536 files used last.
+class VersionTable {
+ public:
+  static constexpr std::size_t kRemembered = 65'536;
+  static constexpr std::int64_t kPinned = 1'000'000'000;  // nanoseconds
+  using Make = std::function<NodeRef(std::int64_t changed)>;
+
+  // The node of `content` for `file` (a path, with the session where texts differ by session);
+  // `wall`: the time of change of a content that is new.
+  NodeRef version(const std::string& file, const ContentRef& content, std::int64_t wall,
+                  const Make& make);
+  // The node is changed through its descriptors: no later lookup gets it.
+  void retire(const std::string& file, const Node* node);
+
+  void pin(pid_t group, const std::string& path, NodeRef node, std::int64_t steady);
+  NodeRef pinned(pid_t group, const std::string& path, std::int64_t steady);
+  void unpin(pid_t group, const std::string& path);
+  // A thread group that has changed something sees the change at its next lookup.
+  void unpin_all(pid_t group);
+  void clear();
+
+ private:
+  struct Record {
+    std::uint64_t file = 0;
+    std::uint64_t digest = 0;
+    std::uint64_t size = 0;
+    std::int64_t changed = 0;
+    std::weak_ptr<const Content> content{};
+    std::weak_ptr<Node> node{};
+  };
+  using Order = std::list<Record>;
+  struct Pin {
+    NodeRef node;
+    std::int64_t until = 0;
+  };
+  using PinKey = std::pair<pid_t, std::string>;
+  Record& touch(std::uint64_t file) REQUIRES(mutex_);
+  void drop_expired(std::int64_t steady, std::vector<NodeRef>& dropped) REQUIRES(mutex_);
+
+  Mutex<Rank::queue> mutex_;
+  Order order_ GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, Order::iterator> records_ GUARDED_BY(mutex_);
+  std::map<PinKey, Pin> pins_ GUARDED_BY(mutex_);
+  std::deque<std::pair<std::int64_t, PinKey>> expiry_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::vfs
