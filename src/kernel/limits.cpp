@@ -133,6 +133,17 @@ Status check_within(const Limits& wanted, const Limits& most, std::string_view w
   return ok();
 }
 
+std::int64_t price(const ModelSettings& settings, const TokenUsage& usage) {
+  // Dollars a million tokens are millionths of a dollar a token.
+  const double cached_price = settings.usd_per_million_cached > 0 ? settings.usd_per_million_cached
+                                                                  : settings.usd_per_million_in;
+  const std::int64_t cached = std::clamp<std::int64_t>(usage.cached, 0, usage.input);
+  const double total = static_cast<double>(usage.input - cached) * settings.usd_per_million_in +
+                       static_cast<double>(cached) * cached_price +
+                       static_cast<double>(usage.output) * settings.usd_per_million_out;
+  return std::llround(std::clamp(total, 0.0, 1e15));
+}
+
 Limits narrowed(const Limits& child, const Limits& parent) {
   Limits result = child;
   for (const LimitRow& row : kRows) {

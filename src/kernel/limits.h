@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/model_driver.h"
 #include "base/error.h"
 #include "kernel/process.h"
 
@@ -25,6 +26,10 @@ std::string show_exceeded(const Limits& limits, const Usage& usage, std::string_
 
 // EPERM where a limit that `wanted` sets is larger than that of `most`; "<who> cannot have more …".
 Status check_within(const Limits& wanted, const Limits& most, std::string_view who);
+
+// What the tokens cost, in millionths of a dollar; cached ones at their own price where there is
+// one.
+std::int64_t price(const ModelSettings& settings, const TokenUsage& usage);
 
 // Of a parent's and a child's limit the smaller one, each.
 Limits narrowed(const Limits& child, const Limits& parent);

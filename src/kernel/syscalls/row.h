@@ -94,13 +94,11 @@ struct FieldInfo {
 template <class Args>
 std::vector<FieldInfo> describe_fields() {
   std::vector<FieldInfo> all;
-  std::apply(
-      [&](const auto&... f) {
-        (all.push_back({f.name, fields::type_name(&(Args{}.*f.member)), f.doc,
-                        fields::is_required<std::decay_t<decltype(Args{}.*f.member)>>}),
-         ...);
-      },
-      Args::fields);
+  const auto describe = [&]<class Struct, class Type>(const Field<Struct, Type>& f) {
+    all.push_back({f.name, fields::type_name(static_cast<const Type*>(nullptr)), f.doc,
+                   fields::is_required<Type>});
+  };
+  std::apply([&](const auto&... f) { (describe(f), ...); }, Args::fields);
   return all;
 }
 

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include "support/test_kernel.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+#include <thread>
+
+#include "base/text.h"
+#include "kernel/paths.h"
+
+namespace agentfs::test {
+namespace {
+
+constexpr std::string_view kModel = "driver = \"script\"\nscenario = \"/dev/null\"\n";
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+}  // namespace
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string name = (std::filesystem::temp_directory_path() / "agentfs-test-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
+  path_ = name;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+void FakeModel::start(ChatRequest request, Progress, Completion<ChatReply> done) {
+  std::optional<Result<ChatReply>> reply;
+  {
+    Lock lock(mutex_);
+    requests_.push_back(std::move(request));
+    if (replies_.empty()) {
+      waiting_.push_back(done);
+    } else {
+      reply = std::move(replies_.front());
+      replies_.pop_front();
+    }
+  }
+  if (reply) {
+    done.complete(std::move(*reply));
+  } else {
+    done.on_cancel([done] { done.complete(fail(EINTR, "model: cancelled")); });
+  }
+}
+
+void FakeModel::reply(Result<ChatReply> reply) {
+  Completion<ChatReply> oldest;
+  {
+    Lock lock(mutex_);
+    while (!waiting_.empty() && waiting_.front().answered()) waiting_.pop_front();
+    if (waiting_.empty()) {
+      replies_.push_back(std::move(reply));
+      return;
+    }
+    oldest = waiting_.front();
+    waiting_.pop_front();
+  }
+  oldest.complete(std::move(reply));
+}
+
+std::vector<ChatRequest> FakeModel::requests() const {
+  Lock lock(mutex_);
+  return requests_;
+}
+
+std::size_t FakeModel::waiting() const {
+  Lock lock(mutex_);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(waiting_, [](const auto& done) { return !done.answered(); }));
+}
+
+ChatReply text_reply(std::string text, std::int64_t tokens_in, std::int64_t tokens_out) {
+  ChatReply reply;
+  reply.text = std::move(text);
+  reply.usage.input = tokens_in;
+  reply.usage.output = tokens_out;
+  reply.finish_reason = "stop";
+  return reply;
+}
+
+void FakeExec::start(ExecRequest request, std::function<void(const ExecStarted&)> started,
+                     Completion<ExecReply> done) {
+  std::uint64_t number = 0;
+  {
+    Lock lock(mutex_);
+    requests_.push_back(request);
+    number = requests_.size();
+  }
+  if (started) started({.host_pid = 1, .pid_namespace = 4'000'000'000 + number});
+  std::optional<Result<ExecReply>> reply;
+  if (run) reply = run(request);
+  if (reply) {
+    done.complete(std::move(*reply));
+    return;
+  }
+  done.on_cancel([done] {
+    ExecReply cancelled;
+    cancelled.exit_code = -1;
+    cancelled.signal = "KILL";
+    cancelled.ended_by = "cancel";
+    done.complete(std::move(cancelled));
+  });
+}
+
+std::vector<ExecRequest> FakeExec::requests() const {
+  Lock lock(mutex_);
+  return requests_;
+}
+
+Result<std::string> FakeRepository::commit(const TurnCommit& commit) {
+  Lock lock(mutex_);
+  if (failure_) return std::unexpected(*std::exchange(failure_, std::nullopt));
+  commits_.push_back(commit);
+  return fmt::format("{:040x}", commits_.size());
+}
+
+std::vector<TurnCommit> FakeRepository::commits() const {
+  Lock lock(mutex_);
+  return commits_;
+}
+
+void FakeRepository::fail_next(Error error) {
+  Lock lock(mutex_);
+  failure_ = std::move(error);
+}
+
+void FakeUserland::wake(ProcessId pid) {
+  Lock lock(mutex_);
+  ++wakes_[pid];
+}
+
+void FakeUserland::interrupt(ProcessId pid) {
+  Lock lock(mutex_);
+  ++interrupts_[pid];
+}
+
+int FakeUserland::wakes(ProcessId pid) const {
+  Lock lock(mutex_);
+  const auto found = wakes_.find(pid);
+  return found == wakes_.end() ? 0 : found->second;
+}
+
+int FakeUserland::interrupts(ProcessId pid) const {
+  Lock lock(mutex_);
+  const auto found = interrupts_.find(pid);
+  return found == interrupts_.end() ? 0 : found->second;
+}
+
+TestKernel::TestKernel(Options options)
+    : log(make_memory_log()),
+      store(make_memory_records()),
+      options_(std::move(options)),
+      faulty_log_(log, log_faults),
+      faulty_store_(store, record_faults),
+      blobs_(make_memory_blobs()) {
+  const std::string etc = state() + "/etc";
+  must(file::make_directories(etc + "/models"));
+  must(file::make_directories(state() + "/trees/workspaces/site"));
+  for (const char* name : {"default", "other"}) {
+    must(file::replace(etc + "/models/" + name + ".toml", kModel));
+  }
+  if (!options_.agentfs_toml.empty()) must(file::replace(etc + "/agentfs.toml", options_.agentfs_toml));
+  must(start());
+}
+
+TestKernel::~TestKernel() { stop(); }
+
+Status TestKernel::start() {
+  SigningKey key = TRY(SigningKey::ensure(state() + "/key"));
+  const Clock& time = options_.clock != nullptr ? *options_.clock : clock;
+  journal_ = TRY(Journal::open(faulty_log_, std::move(key), time));
+  KernelParts parts;
+  parts.clock = &time;
+  parts.loop = &loop_;
+  parts.pool = &pool_;
+  parts.journal = journal_.get();
+  parts.store = &faulty_store_;
+  parts.blobs = blobs_.get();
+  parts.repository = &repository;
+  parts.exec = &exec;
+  parts.model_drivers = {{"script", &model}};
+  parts.state = state();
+  parts.mountpoint = "/mnt/agentfs";
+  parts.owner = 0;
+  kernel_ = TRY(Kernel::start(std::move(parts)));
+  if (options_.fake_userland) kernel_->set_userland(&userland);
+  kernel_->set_namespace(&paths);
+  return ok();
+}
+
+Status TestKernel::stop_and_start() {
+  stop();
+  return start();
+}
+
+Caller TestKernel::person() { return person(0); }
+
+Caller TestKernel::person(uid_t uid) {
+  HostCaller host;
+  host.pid = 4242;
+  host.uid = uid;
+  host.command = "bash";
+  host.session = "1.1";
+  return must(kernel_->ensure_caller(host));
+}
+
+ProcessId TestKernel::spawn(const proc::Spawn& args) { return must(person().call(args)); }
+
+Result<Record> TestKernel::commit(std::string_view kind, json::Value data) {
+  return kernel_->commit(person(), std::string(kind), std::move(data));
+}
+
+std::vector<std::string> TestKernel::lines() const {
+  std::vector<std::string> all;
+  for (const SegmentInfo& segment : log->segments()) {
+    const std::string text = must(log->read(segment.name));
+    for (const std::string_view line : text::lines(text)) all.emplace_back(line);
+  }
+  return all;
+}
+
+json::Value about(ProcessId pid,
+                  std::initializer_list<std::pair<std::string, json::Value>> members) {
+  json::Value data;
+  data.set("pid", pid.value);
+  for (const auto& [name, value] : members) data.set(name, value);
+  return data;
+}
+
+}  // namespace agentfs::test
