@@ -35,6 +35,7 @@ Agents::Agents(Kernel& kernel) : kernel_(kernel), parts_(std::make_shared<Parts>
 }
 
 Agents::~Agents() {
+  kernel_.set_userland(nullptr);
   kernel_.unsubscribe(parts_->subscription);
   parts_->dispatcher->stop();
 }

@@ -14,8 +14,8 @@ namespace agentfs::agents {
 //
 // Threads: all; nothing blocks but context() and context_why(), which read files. Work is done on
 // the kernel's pool, one task a process at a time. Owned by main, made after the kernel and
-// destroyed before it and the drivers: the destructor cancels what is under way and waits for
-// running tasks, but writes nothing, as a crash would not.
+// destroyed before it and the drivers: the destructor takes it off the kernel, cancels what is
+// under way and waits for running tasks, but writes nothing, as a crash would not.
 class Agents final : public Userland {
  public:
   explicit Agents(Kernel& kernel);

@@ -11,10 +11,6 @@ namespace {
 
 using namespace test;
 
-ToolCall read_of(const std::string& id, const std::string& path) {
-  return {id, "read", json::dump(json::Object{{"path", path}})};
-}
-
 ToolCall write_of(const std::string& id, const std::string& path, const std::string& text) {
   return {id, "write", json::dump(json::Object{{"path", path}, {"text", text}})};
 }

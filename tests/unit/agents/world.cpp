@@ -79,6 +79,14 @@ ChatRequest FakeModel::request(std::size_t index) const {
   return requests_.at(index);
 }
 
+ToolCall tool(std::string id, std::string name, std::string arguments) {
+  return {std::move(id), std::move(name), std::move(arguments)};
+}
+
+ToolCall read_of(std::string id, const std::string& path) {
+  return tool(std::move(id), "read", json::dump(json::Object{{"path", path}}));
+}
+
 ChatReply say(std::string text) {
   ChatReply reply;
   reply.text = std::move(text);

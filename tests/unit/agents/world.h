@@ -61,6 +61,8 @@ class FakeModel final : public ModelDriver {
   std::atomic<std::size_t> cancelled_ = 0;
 };
 
+ToolCall tool(std::string id, std::string name, std::string arguments);
+ToolCall read_of(std::string id, const std::string& path);
 ChatReply say(std::string text);
 ChatReply call(std::vector<ToolCall> calls, std::string text = {});
 // How many assistant messages stand after the last user message: the step a script is at.
