@@ -92,15 +92,15 @@ Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
   const MountState found = mount_state(path);
   if (found == MountState::none) return fail(EINVAL, "{}: agentfs is not mounted there", path);
-  const auto daemon = found == MountState::alive ? serving_daemon(path) : std::nullopt;
+  const int daemon = found == MountState::alive ? serving_daemon(path).value_or(0) : 0;
   UniqueFd handle;
-  if (daemon) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, *daemon, 0)));
+  if (daemon > 0) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
   TRY(unmount(path, lazy || found == MountState::stale));
   if (!handle) return ok();
   pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
   constexpr int kPatience = 30'000;
   if (::poll(&ended, 1, kPatience) == 1 || lazy) return ok();
-  return fail(EBUSY, "{}: unmounted, but the daemon (pid {}) has not ended yet", path, *daemon);
+  return fail(EBUSY, "{}: unmounted, but the daemon (pid {}) has not ended yet", path, daemon);
 }
 
 int dump_tree(const std::string& format) {
