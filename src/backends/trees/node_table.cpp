@@ -113,9 +113,7 @@ std::shared_ptr<DiskNode> NodeTable::intern(const Identity& identity, mode_t typ
   const auto known = nodes_.find(identity);
   if (known != nodes_.end()) {
     // A node whose last holder is leaving waits for the mutex in forget(): it cannot be had again.
-    if (auto node = (*known)->weak_from_this().lock()) {
-      return std::const_pointer_cast<DiskNode>(node);
-    }
+    if (auto node = (*known)->weak_from_this().lock()) return node;
     nodes_.erase(known);
   }
   auto node = std::make_shared<DiskNode>(shared_from_this(), identity, type);
@@ -179,7 +177,7 @@ void NodeTable::keep_removed(UniqueFd path) {
   // Some disks count a removed directory as one link.
   if (attributes.st_nlink != 0 && !S_ISDIR(attributes.st_mode)) return;
   const Identity identity = identify(path.get(), attributes);
-  std::shared_ptr<const DiskNode> node;
+  std::shared_ptr<DiskNode> node;
   {
     const Lock lock(mutex_);
     const auto known = nodes_.find(identity);

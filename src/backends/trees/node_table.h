@@ -127,7 +127,9 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   bool handles_ = false;  // these two: set by open(), constant from then on
   int mount_ = 0;
   mutable Mutex<Rank::store> mutex_;
-  std::unordered_set<const DiskNode*, Hash, Equal> nodes_ GUARDED_BY(mutex_);
+  // Not of constant nodes: their weak_from_this() converts, which takes and drops a strong
+  // reference, and the last one must never be dropped under the mutex.
+  std::unordered_set<DiskNode*, Hash, Equal> nodes_ GUARDED_BY(mutex_);
   Slots recent_ GUARDED_BY(mutex_);  // the most recent first
 };
 

@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <climits>
-#include <set>
 #include <thread>
 
 #include "tree_fixture.h"
@@ -271,6 +271,27 @@ TEST_CASE("threads that look up, make and drop the same names agree", "[trees]")
   };
   std::vector<std::jthread> threads;
   for (int i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+  threads.clear();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("the last holder may leave while others look the file up", "[trees]") {
+  const bool handles = GENERATE(true, false);
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 20'000;
+  TemporaryDirectory directory;
+  const auto store = open_store(directory.path(), options_of_kind(handles));
+  const TreeNodeRef root = store->root();
+  make_file(*store, *root, "one");
+  std::atomic<int> wrong = 0;
+  const auto work = [&] {
+    for (int round = 0; round < kRounds; ++round) {
+      const auto found = store->lookup(*root, "one");
+      if (!found || !store->attributes(*found->node)) ++wrong;
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < kThreads; ++i) threads.emplace_back(work);
   threads.clear();
   CHECK(wrong == 0);
 }
