@@ -40,9 +40,10 @@ Status DataChanges::write_new(Node& directory, const std::string& name, mode_t m
   const auto filled = [&]() -> Status {
     constexpr std::size_t kPiece = 1U << 20U;
     for (std::size_t at = 0; at < text.size(); at += kPiece) {
-      TRY(wait_for<std::size_t>([&](Completion<std::size_t> done) {
+      const auto count = wait_for<std::size_t>([&](Completion<std::size_t> done) {
         handle.write(request_, static_cast<off_t>(at), text.substr(at, kPiece), done);
-      }));
+      });
+      if (!count) return std::unexpected(count.error());
     }
     SetAttributes wanted{.which = SetAttributes::mode};
     wanted.values.st_mode = mode;

@@ -45,10 +45,18 @@ Result<Found> ScratchHome::found(Request& request, const NodeRef& node) const {
 Result<Found> ScratchHome::lookup(Request& request, const std::string& name) {
   auto entry = find_entry(request, name);
   if (entry || entry.error().code != ENOENT) return entry;
-  if (const ScratchRef scratch = context_->scratch.find(place_of(request, name))) {
+  if (const ScratchRef scratch = find_scratch(request, name)) {
     return found(request, scratch);
   }
   return entry;
+}
+
+ScratchRef ScratchHome::find_scratch(const Request& request, const std::string& name) const {
+  const ScratchTable::Place place = place_of(request, name);
+  ScratchRef scratch = context_->scratch.find(place);
+  if (!scratch || !scratch->is_over()) return scratch;
+  context_->scratch.expire(place, scratch.get());
+  return nullptr;
 }
 
 Result<Opened> ScratchHome::open_directory(Request& request) {

@@ -60,6 +60,7 @@ class ScratchHome : public Node {
 
  private:
   ScratchTable::Place place_of(const Request& request, const std::string& name) const;
+  ScratchRef find_scratch(const Request& request, const std::string& name) const;
   Result<Found> found(Request& request, const NodeRef& node) const;
   Result<CreatedNode> create_scratch(Request& request, const std::string& name, int flags,
                                      mode_t mode);

@@ -31,6 +31,7 @@ class ScratchNode final : public Node {
   ScratchTable::Place place() const;
   void move_to(ScratchTable::Place place);  // its new name; descriptors stay
   Context& context() const { return *context_; }
+  bool is_over() const { return remaining() <= 0; }
   // Removes it from the table once it has not changed for a minute.
   static void arm(const std::shared_ptr<ScratchNode>& node);
 

@@ -33,7 +33,7 @@ void ScratchHome::start_rename(Request& request, const std::string& name, Node& 
   if (exists && (flags & RENAME_NOREPLACE) != 0) {
     return done.complete(fail(EEXIST, "{}: exists", child_path(target->path_, new_name)));
   }
-  const ScratchRef scratch = context_->scratch.find(place_of(request, name));
+  const ScratchRef scratch = find_scratch(request, name);
   Status status = ok();
   if (!scratch) {
     status = rename_entry(request, name, *target, new_name);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// The tables behind the numbers: nodes, handles, replies; many threads.
+#include <thread>
+
+#include "fs/vfs/line_buffer.h"
+#include "fs/vfs/node_table.h"
+#include "fs/vfs/reply_slots.h"
+#include "test_tree.h"
+
+namespace agentfs::vfs {
+
+TEST_CASE("a node has its number until as many lookups are forgotten as were given") {
+  TestTree tree;
+  TestRequest cat(10);
+  const NodeRef node = tree.get(cat, "/boxes").node;
+  const std::uint64_t id = tree.files.remember(node);
+  CHECK(tree.files.remember(node) == id);
+  tree.files.forget(id, 1);
+  CHECK(*tree.files.node(id) == node);
+  tree.files.forget(id, 1);
+  CHECK(code(tree.files.node(id)) == ESTALE);
+  CHECK(tree.files.remember(node) != id);
+  CHECK(code(tree.files.node(0)) == ESTALE);
+  tree.files.forget(FileSystem::kRoot, 100);
+  CHECK(tree.files.node(FileSystem::kRoot));
+}
+
+TEST_CASE("a version is freed when the host forgets it") {
+  TestTree tree;
+  TestRequest cat(10);
+  std::weak_ptr<Node> version;
+  std::uint64_t id = 0;
+  {
+    const Found found = tree.get(cat, "/boxes/7/state");
+    version = found.node;
+    id = tree.files.remember(found.node);
+    tree.open(cat, "/boxes/7/state", O_RDONLY);  // takes the pin away
+  }
+  CHECK_FALSE(version.expired());
+  tree.files.forget(id, 1);
+  CHECK(version.expired());
+}
+
+TEST_CASE("a handle's number is not used again") {
+  HandleTable table;
+  const std::uint64_t number = table.keep(std::make_shared<Handle>());
+  CHECK(table.find(number));
+  CHECK(table.drop(number));
+  CHECK_FALSE(table.drop(number));
+  CHECK(table.keep(std::make_shared<Handle>()) != number);
+  CHECK_FALSE(table.find(number));
+  CHECK_FALSE(table.find(0));
+}
+
+TEST_CASE("replies are bounded, the oldest go first") {
+  ReplySlots slots;
+  for (int i = 0; i < 2000; ++i) slots.put(fmt::format("{}", i), "x");
+  CHECK_FALSE(slots.find("0"));
+  CHECK(slots.find("1999"));
+  CHECK(slots.bytes() == ReplySlots::kSlots);
+  const std::string large(20U << 20U, 'x');
+  for (int i = 0; i < 10; ++i) slots.put(fmt::format("large {}", i), large);
+  CHECK(slots.bytes() <= ReplySlots::kBytes);
+  slots.put("1999", std::string(ReplySlots::kBytes + 1, 'x'));
+  CHECK_FALSE(slots.find("1999"));
+}
+
+TEST_CASE("lines are whole whatever the pieces") {
+  const std::string words = "one\ntwo\n\nthree";
+  for (std::size_t cut = 0; cut <= words.size(); ++cut) {
+    LineBuffer buffer(true);
+    std::vector<std::string> lines;
+    std::size_t at = 0;
+    for (const std::string_view piece :
+         {std::string_view(words).substr(0, cut), std::string_view(words).substr(cut)}) {
+      for (auto& line : *buffer.add(static_cast<off_t>(at), piece)) lines.push_back(line);
+      buffer.accept(static_cast<off_t>(at), piece.size());
+      at += piece.size();
+    }
+    CHECK(lines == std::vector<std::string>{"one", "two", ""});
+    CHECK(buffer.take_rest() == "three");
+  }
+  LineBuffer buffer(false);
+  CHECK(buffer.add(0, std::string(LineBuffer::kLongest, 'x')));
+  CHECK(code(buffer.add(0, "x")) == EMSGSIZE);
+  CHECK(buffer.empty());
+}
+
+TEST_CASE("many threads look up, open, read, write and forget") {
+  TestTree tree;
+  std::atomic<int> wrong = 0;
+  const auto work = [&](pid_t pid) {
+    TestRequest request(pid, fmt::format("s{}", pid % 3));
+    for (int i = 0; i < 300; ++i) {
+      const auto level = tree.find(request, "/boxes/7/level");
+      if (!level) {
+        ++wrong;
+        continue;
+      }
+      const std::uint64_t id = tree.files.remember(level->node);
+      const auto opened = level->node->open(request, i % 3 == 0 ? O_WRONLY | O_TRUNC : O_RDONLY);
+      const std::uint64_t number = tree.files.keep(opened->handle);
+      if (i % 3 == 0) {
+        const auto value = fmt::format("{}\n", i);
+        opened->handle->write(request, 0, value,
+                              Completion<std::size_t>([&](Result<std::size_t> count) {
+                                if (!count) ++wrong;
+                              }));
+      } else {
+        const auto text = TestTree::read(request, *tree.files.handle(number), 0);
+        if (!text || static_cast<off_t>(text->size()) != level->attributes.st_size) ++wrong;
+      }
+      tree.files.drop(number)->release();
+      tree.files.changed("/boxes/7/level");
+      tree.files.forget(id, 1);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) threads.emplace_back(work, 100 + t);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a hundred thousand nodes are cheap") {
+  TestTree tree;
+  TestRequest find(10);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto name = fmt::format("b{}", i);
+    world().boxes[name] = nullptr;
+  }
+  const auto box = world().box();
+  for (auto& [name, each] : world().boxes) each = box;
+  const Found boxes = tree.get(find, "/boxes");
+  std::vector<std::uint64_t> ids;
+  for (int i = 0; i < 100'000; ++i) {
+    const auto found = boxes.node->lookup(find, fmt::format("b{}", i));
+    REQUIRE(found);
+    ids.push_back(tree.files.remember(found->node));
+  }
+  CHECK(tree.files.node(ids.back()));
+  for (const std::uint64_t id : ids) tree.files.forget(id, 1);
+  CHECK(code(tree.files.node(ids.front())) == ESTALE);
+}
+
+}  // namespace agentfs::vfs
