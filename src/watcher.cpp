@@ -60,12 +60,15 @@ struct Child {
   UniqueFd beats;
 };
 
-Result<Child> fork_daemon(const StateDirectory& state, const DaemonOptions& options) {
+// `closed` is the watcher's own descriptor that the daemon must not hold open, or null.
+Result<Child> fork_daemon(const StateDirectory& state, const DaemonOptions& options,
+                          UniqueFd* closed) {
   Pipe report = TRY(make_pipe());
   Pipe beats = TRY(make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
+    if (closed != nullptr) closed->reset();
     report.reading.reset();
     beats.reading.reset();
     ::fcntl(beats.writing.get(), F_SETFL, O_NONBLOCK);
@@ -157,7 +160,7 @@ void watch_for_ever(const StateDirectory& state, const DaemonOptions& options,
       log::error("{} starts within a minute: giving up", starts.size());
       return;
     }
-    auto next = fork_daemon(state, options);
+    auto next = fork_daemon(state, options, nullptr);
     if (!next) {
       log::error("{}", next.error().message);
       return;
@@ -178,7 +181,7 @@ void detach() {
   ::prctl(PR_SET_NAME, "agentfs-watch");
   detach();
   log::to_file(state.file("log/watcher.log"));
-  auto child = fork_daemon(state, options);
+  auto child = fork_daemon(state, options, &report);
   if (!child) {
     [[maybe_unused]] const auto told = file::write_all(report.get(), child.error().message);
     ::_exit(1);
