@@ -159,6 +159,14 @@ std::vector<std::string> Configuration::list(const std::string& directory) const
     std::string name = slash == std::string::npos ? rest : rest.substr(0, slash + 1);
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
+  // A directory is there for its own sake: one without documents can be saved into.
+  std::error_code error;
+  const auto folder = std::filesystem::path(parts_->directory) / directory;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    std::string name = entry.path().filename().string() + "/";
+    if (!entry.is_directory(error) || std::ranges::find(names, name) != names.end()) continue;
+    names.push_back(std::move(name));
+  }
   std::ranges::sort(names);
   return names;
 }

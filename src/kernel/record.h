@@ -13,12 +13,12 @@ namespace agentfs {
 
 // Who did it, as the journal keeps it.
 struct Author {
-  std::vector<ProcessId> lineage;  // the process, its parent, … up to the init process
-  std::string user;                // name of the user at the end of the lineage
+  std::vector<ProcessId> lineage{};  // the process, its parent, … up to the init process
+  std::string user{};                // name of the user at the end of the lineage
   std::int64_t host_pid = 0;
-  std::string command;
-  std::string path;                // control file that the request came through
-  std::string via;                 // "call:3" for the third tool call of the process
+  std::string command{};
+  std::string path{};                // control file that the request came through
+  std::string via{};                 // "call:3" for the third tool call of the process
 };
 
 // Line format (one JSON object, members in this order; members that are empty are left out):
@@ -27,11 +27,11 @@ struct Author {
 // hash = BLAKE2b-256 of the line's bytes before `,"hash"`; prev = the hash of the line before
 // (64 zeros for the first). Times are UTC with nanoseconds kept in data where they matter.
 struct Record {
-  Sequence sequence;
+  Sequence sequence{};
   std::int64_t time = 0;  // wall clock, nanoseconds
-  std::string kind;       // "<noun>.<verb>"
-  Author author;
-  json::Value data;
+  std::string kind{};       // "<noun>.<verb>"
+  Author author{};
+  json::Value data{};
 };
 
 }  // namespace agentfs

@@ -10,9 +10,9 @@ namespace agentfs {
 namespace fs {
 
 struct Read {
-  std::string path;
-  std::optional<std::int64_t> first_line;
-  std::optional<std::int64_t> lines;
+  std::string path{};
+  std::optional<std::int64_t> first_line{};
+  std::optional<std::int64_t> lines{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.read", .doc = "Reads a file, whole or a range of lines.",
                                   .effect = Effect::files, .right = Right::read,
@@ -25,8 +25,8 @@ struct Read {
 Result<std::string> run(Kernel&, const Caller&, const Read&);
 
 struct Write {
-  std::string path;
-  std::string text;
+  std::string path{};
+  std::string text{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.write",
                                   .doc = "Replaces a file's whole text, or makes the file.",
@@ -37,10 +37,10 @@ struct Write {
 Result<std::string> run(Kernel&, const Caller&, const Write&);
 
 struct Edit {
-  std::string path;
-  std::string old_text;
-  std::string new_text;
-  std::optional<bool> all;
+  std::string path{};
+  std::string old_text{};
+  std::string new_text{};
+  std::optional<bool> all{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.edit",
                                   .doc = "Replaces an exact piece of a file's text by another.",
@@ -54,7 +54,7 @@ struct Edit {
 Result<std::string> run(Kernel&, const Caller&, const Edit&);
 
 struct List {
-  std::string path;
+  std::string path{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.list", .doc = "Lists a directory.",
                                   .effect = Effect::files, .right = Right::read,
@@ -64,10 +64,10 @@ struct List {
 Result<std::string> run(Kernel&, const Caller&, const List&);
 
 struct Search {
-  std::string pattern;
-  std::optional<std::string> path;
-  std::optional<std::string> files;
-  std::optional<std::int64_t> limit;
+  std::string pattern{};
+  std::optional<std::string> path{};
+  std::optional<std::string> files{};
+  std::optional<std::int64_t> limit{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.search",
                                   .doc = "Finds lines that match a regular expression in a tree.",
@@ -82,7 +82,7 @@ struct Search {
 Result<std::string> run(Kernel&, const Caller&, const Search&);
 
 struct Delete {
-  std::string path;
+  std::string path{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.delete",
                                   .doc = "Removes a file, or a directory with all in it.",
@@ -96,10 +96,10 @@ Result<std::string> run(Kernel&, const Caller&, const Delete&);
 namespace shell {
 
 struct Exec {
-  std::string command;
-  std::optional<std::string> device;
-  std::optional<std::string> cwd;
-  std::optional<std::int64_t> timeout;
+  std::string command{};
+  std::optional<std::string> device{};
+  std::optional<std::string> cwd{};
+  std::optional<std::int64_t> timeout{};
   using Reply = std::string;   // output, then "# exit=<n> signal= elapsed= truncated="
   static constexpr SyscallRow row{.name = "shell.exec", .doc = "Runs a command line in a sandbox.",
                                   .effect = Effect::shell, .right = Right::exec, .blocks = true};
@@ -116,8 +116,8 @@ void run(Kernel&, const Caller&, const Exec&, const Completion<std::string>& don
 namespace sys {
 
 struct Ctl {
-  std::string path;
-  std::string line;
+  std::string path{};
+  std::string line{};
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "sys.ctl",
                                   .doc = "Writes a line to a file of the mount and reads the reply.",
@@ -130,8 +130,8 @@ void run(Kernel&, const Caller&, const Ctl&, const Completion<std::string>& done
 
 // A document under /etc, checked and put in force.
 struct SaveDocument {
-  std::string path;   // relative to /etc
-  std::string text;
+  std::string path{};   // relative to /etc
+  std::string text{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "sys.save", .doc = "Checks a document of /etc and puts it in force.",
                                   .effect = Effect::configuration, .right = Right::control};
@@ -142,7 +142,7 @@ struct SaveDocument {
 Status run(Kernel&, const Caller&, const SaveDocument&);
 
 struct RemoveDocument {
-  std::string path;
+  std::string path{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "sys.remove", .doc = "Removes a document of /etc.",
                                   .effect = Effect::configuration, .right = Right::control};
@@ -157,8 +157,8 @@ namespace llm {
 
 // One request to a model, outside any agent: /dev/llm/<model>/chat.
 struct Chat {
-  std::string model;
-  std::string request;   // JSON as OpenAI's chat completions, or plain text: one user message
+  std::string model{};
+  std::string request{};   // JSON as OpenAI's chat completions, or plain text: one user message
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "llm.chat", .doc = "Asks a model.",
                                   .effect = Effect::device, .right = Right::exec, .blocks = true};

@@ -8,15 +8,15 @@
 namespace agentfs::proc {
 
 struct Spawn {
-  std::optional<std::string> name;
-  std::optional<std::string> profile;
-  std::optional<std::string> model;
-  std::optional<std::string> workspace;
-  std::optional<std::string> cwd;
-  std::optional<std::string> limits;    // "tokens=10000,usd=0.5,calls=20,turns=8,wall=10m"
-  std::optional<std::int64_t> priority;
-  std::optional<std::string> deadline;  // duration from now, or an RFC 3339 time
-  std::optional<std::string> task;      // the first message
+  std::optional<std::string> name{};
+  std::optional<std::string> profile{};
+  std::optional<std::string> model{};
+  std::optional<std::string> workspace{};
+  std::optional<std::string> cwd{};
+  std::optional<std::string> limits{};    // "tokens=10000,usd=0.5,calls=20,turns=8,wall=10m"
+  std::optional<std::int64_t> priority{};
+  std::optional<std::string> deadline{};  // duration from now, or an RFC 3339 time
+  std::optional<std::string> task{};      // the first message
   using Reply = ProcessId;
   static constexpr SyscallRow row{.name = "proc.spawn", .doc = "Makes an agent process.",
                                   .effect = Effect::process, .right = Right::spawn};
@@ -35,8 +35,8 @@ Result<ProcessId> run(Kernel&, const Caller&, const Spawn&);
 
 // A message to the agent: starts a run, or is queued behind the one under way.
 struct Send {
-  ProcessId process;
-  std::string text;
+  ProcessId process{};
+  std::string text{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.send", .doc = "Sends a message to an agent.",
                                   .effect = Effect::process, .right = Right::control};
@@ -48,8 +48,8 @@ Status run(Kernel&, const Caller&, const Send&);
 
 // One of: cancel, stop, cont, term, kill, reset, reap.
 struct Signal {
-  ProcessId process;
-  std::string signal;
+  ProcessId process{};
+  std::string signal{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.signal",
                                   .doc = "Ends, stops, continues, resets or reaps a process.",
@@ -62,8 +62,8 @@ Status run(Kernel&, const Caller&, const Signal&);
 
 // Cancels the turn under way and steers: the text is what the agent reads next.
 struct Redirect {
-  ProcessId process;
-  std::string text;
+  ProcessId process{};
+  std::string text{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.redirect",
                                   .doc = "Cancels the turn under way and gives the agent new words.",
@@ -76,9 +76,9 @@ Status run(Kernel&, const Caller&, const Redirect&);
 
 // Settings of a process: name, profile, model, priority, deadline, cwd, limits.
 struct Set {
-  ProcessId process;
-  std::string key;
-  std::string value;
+  ProcessId process{};
+  std::string key{};
+  std::string value{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.set", .doc = "Changes a setting of a process.",
                                   .effect = Effect::process, .right = Right::control};
@@ -91,9 +91,9 @@ Status run(Kernel&, const Caller&, const Set&);
 
 // A text of the process's own context, /proc/<pid>/context.d/NAME; an empty text removes it.
 struct SetContext {
-  ProcessId process;
-  std::string name;
-  std::string text;
+  ProcessId process{};
+  std::string name{};
+  std::string text{};
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.set-context",
                                   .doc = "Sets a text of a process's own context.",

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#include <thread>
+
+#include "base/text.h"
+#include "catch.h"
+#include "kernel/journal.h"
+#include "support/test_kernel.h"
+
+namespace agentfs {
+namespace {
+
+using test::TemporaryDirectory;
+
+struct Fixture {
+  Fixture() { reopen(); }
+  void reopen() {
+    journal.reset();
+    journal = std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
+  }
+  void fill(int count) {
+    for (int i = 0; i < count; ++i) {
+      clock.advance(1'234'567);
+      json::Value data;
+      data.set("path", "/home/a").set("number", i);
+      REQUIRE(journal->append("control.write", {.lineage = {{3}, {1}}, .user = "root"}, data));
+    }
+  }
+  TemporaryDirectory directory;
+  FakeClock clock;
+  std::unique_ptr<LogStore> log = make_memory_log();
+  std::unique_ptr<Journal> journal;
+};
+
+// The log's bytes with one of them changed, in a log of their own.
+std::unique_ptr<LogStore> damaged(const std::string& text, std::size_t at) {
+  std::string copy = text;
+  copy[at] = static_cast<char>(copy[at] ^ 1);
+  auto log = make_memory_log();
+  REQUIRE(log->append(copy));
+  return log;
+}
+
+TEST_CASE("a record is the same after it was written and read") {
+  Record record{.sequence = {7},
+                .time = 1'700'000'000'123'456'789,
+                .kind = "process.spawn",
+                .author = {.lineage = {{7}, {1}}, .user = "root", .host_pid = 812,
+                           .command = "ba\"sh", .path = "/proc/clone", .via = "call:3"},
+                .data = *json::parse(R"({"pid":7,"text":"a\nb","list":[1,null,true]})")};
+  std::string hash;
+  const std::string line = encode_record(record, std::string(64, 'a'), hash);
+  std::string previous;
+  std::string read_hash;
+  const Result<Record> read = decode_record(line, previous, read_hash);
+  REQUIRE(read);
+  CHECK(previous == std::string(64, 'a'));
+  CHECK(read_hash == hash);
+  CHECK(read->sequence == record.sequence);
+  CHECK(read->time == record.time);
+  CHECK(read->kind == record.kind);
+  CHECK(read->author.lineage == record.author.lineage);
+  CHECK(read->author.command == record.author.command);
+  CHECK(read->author.path == record.author.path);
+  CHECK(read->author.via == record.author.via);
+  CHECK(read->author.host_pid == 812);
+  CHECK(read->data == record.data);
+}
+
+TEST_CASE("the journal goes on where it ended, over segments") {
+  Fixture f;
+  f.journal->set_segment_bytes(600);
+  f.fill(20);
+  CHECK(f.log->segments().size() > 3);
+  const JournalHead head = f.journal->head();
+  f.reopen();
+  CHECK(f.journal->head().sequence == head.sequence);
+  CHECK(f.journal->head().hash == head.hash);
+  f.fill(3);
+  CHECK(f.journal->verify().value().starts_with("ok 23 "));
+  std::vector<std::uint64_t> seen;
+  REQUIRE(f.journal->replay({9}, [&](const Record& record) {
+    seen.push_back(record.sequence.value);
+    return ok();
+  }));
+  CHECK(seen.size() == 14);
+  CHECK(seen.front() == 10);
+  CHECK(f.journal->hash_at({20}) == head.hash);
+  CHECK(f.journal->hash_at({24}).error().code == ENOENT);
+}
+
+TEST_CASE("verify finds a flipped bit in any byte of any record") {
+  Fixture f;
+  f.fill(4);
+  const std::string text = *f.log->read(f.log->segments().front().name);
+  const std::size_t step = 3;
+  for (std::size_t at = 0; at + 1 < text.size(); at += text[at + 1] == '\n' ? 1 : step) {
+    if (text[at] == '\n') continue;
+    const auto log = damaged(text, at);
+    const auto opened =
+        Journal::open(*log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
+    INFO("byte " << at);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == EBADMSG);
+  }
+}
+
+TEST_CASE("verify compares the log with the head and tells the first wrong record") {
+  Fixture f;
+  f.journal->set_segment_bytes(1);
+  f.fill(3);
+  // An earlier segment is damaged: the journal opens by its last one, verify reads them all.
+  auto log = make_memory_log();
+  std::uint64_t number = 0;
+  for (const SegmentInfo& segment : f.log->segments()) {
+    std::string text = *f.log->read(segment.name);
+    if (++number == 2) text[30] = static_cast<char>(text[30] ^ 1);
+    REQUIRE(log->roll(number));
+    REQUIRE(log->append(text));
+  }
+  const auto journal = Journal::open(*log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
+  REQUIRE(journal);
+  const auto verified = (*journal)->verify();
+  REQUIRE_FALSE(verified);
+  CHECK(verified.error().code == EBADMSG);
+  CHECK_THAT(verified.error().message, Catch::Matchers::has("record 2"));
+}
+
+TEST_CASE("the head is signed") {
+  Fixture f;
+  f.fill(2);
+  const std::string head = f.journal->signed_head();
+  const auto parts = text::split(text::trim(head), '\t');
+  REQUIRE(parts.size() == 4);
+  const std::string message = std::string(parts[0]) + " " + std::string(parts[1]);
+  CHECK(signature_is_good(parts[2], message, parts[3]));
+  CHECK_FALSE(signature_is_good(parts[2], message + "0", parts[3]));
+}
+
+TEST_CASE("syncs of many threads share what the log does") {
+  Fixture f;
+  auto faults = std::make_shared<LogFaults>();
+  FaultLogStore log(std::shared_ptr<LogStore>(make_memory_log()), faults);
+  auto journal =
+      std::move(*Journal::open(log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        (void)journal->append("control.write", {}, {});
+        (void)journal->sync();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(journal->head().sequence.value == 400);
+  CHECK(faults->calls(LogCall::sync) <= 400);
+  CHECK(journal->verify());
+  faults->fail_call(LogCall::sync, EIO);
+  REQUIRE(journal->append("control.write", {}, {}));
+  CHECK(journal->sync().error().code == EIO);
+  CHECK(journal->sync());
+}
+
+}  // namespace
+}  // namespace agentfs
