@@ -19,8 +19,8 @@ struct HostCaller {
   pid_t pid = 0;              // thread group; 0: none (the daemon itself, or not to be seen)
   uid_t uid = 0;
   gid_t gid = 0;
-  std::string command;        // its comm
-  std::string session;        // login session: "<sid>.<start time of its leader>"
+  std::string command{};      // its comm
+  std::string session{};      // login session: "<sid>.<start time of its leader>"
   std::uint64_t pid_namespace = 0;
 };
 
@@ -28,10 +28,10 @@ struct HostCaller {
 // an agent's own tool call has `via` "call:<n>" and no host process.
 struct Caller {
   Kernel* kernel = nullptr;
-  ProcessId process;
-  HostCaller host;
-  std::string path;           // file of the mount that the request came through, "" if none
-  std::string via;
+  ProcessId process{};
+  HostCaller host{};
+  std::string path{};         // file of the mount that the request came through, "" if none
+  std::string via{};
 
   // A syscall through the gate (kernel/syscalls/gate.h): checks, journal, handler.
   template <class Args>

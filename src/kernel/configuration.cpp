@@ -44,7 +44,7 @@ std::string name_in(std::string_view path) {
 
 struct Configuration::Parts {
   std::string directory;
-  Mutex<Rank::store> saving;   // one writer at a time: disk and memory change together
+  Mutex<Rank::store> saving;  // one writer at a time: disk and memory change together
   mutable Mutex<Rank::queue> mutex;
   std::map<std::string, std::string> texts GUARDED_BY(mutex);
   std::map<std::string, json::Value> values GUARDED_BY(mutex);  // of those that are settings
@@ -90,7 +90,8 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
 }
 
 void Configuration::Parts::take(const std::string& path, std::string text) {
-  Result<json::Value> parsed = document_kind(path).empty() ? json::Value() : parse_document(path, text);
+  Result<json::Value> parsed =
+      document_kind(path).empty() ? json::Value() : parse_document(path, text);
   Lock lock(mutex);
   problems.erase(path);
   if (!parsed) {
@@ -112,8 +113,8 @@ void Configuration::Parts::forget(const std::string& path) {
 Status Configuration::check(const std::string& path, std::string_view text) const {
   TRY(check_path(path));
   if (text.size() > kMostBytes) {
-    return fail(EMSGSIZE, "{}: {} bytes are too many; a document has at most {}", path,
-                text.size(), kMostBytes);
+    return fail(EMSGSIZE, "{}: {} bytes are too many; a document has at most {}", path, text.size(),
+                kMostBytes);
   }
   if (!document_kind(path).empty()) {
     TRY(parse_document(path, text));
@@ -201,7 +202,8 @@ std::vector<std::string> Configuration::Parts::profiles() const {
   std::vector<std::string> names = names_of("profiles");
   for (const auto& [path, text] : texts) {
     // A profile may be nothing but its context.d.
-    if (is_under(path, "profiles") && text::split(path, '/').size() > 2) names.push_back(name_in(path));
+    if (is_under(path, "profiles") && text::split(path, '/').size() > 2)
+      names.push_back(name_in(path));
   }
   names.emplace_back("default");
   std::ranges::sort(names);

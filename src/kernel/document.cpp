@@ -38,8 +38,8 @@ bool has_type(const json::Value& value, std::string_view type) {
   if (type == "number") return value.integer() != nullptr || std::isfinite(value.real(NAN));
   const json::Array* items = value.array();
   return items != nullptr && std::ranges::all_of(*items, [](const json::Value& item) {
-    return item.string() != nullptr;
-  });
+           return item.string() != nullptr;
+         });
 }
 
 std::string_view type_words(std::string_view type) {
@@ -74,9 +74,11 @@ struct Place {
 Status check_setting(const Place& place, const json::Value& value) {
   const SettingRow* row = find_setting(place.document, place.key);
   if (row == nullptr && std::ranges::find(kSecrets, text::lower(place.key)) != kSecrets.end()) {
-    return fail(EBADMSG, "{}: a key does not belong into a document that can be read; put it into "
+    return fail(EBADMSG,
+                "{}: a key does not belong into a document that can be read; put it into "
                 "a file of mode 0600 and its path into key_file, or name an environment variable "
-                "in key_env", place.where);
+                "in key_env",
+                place.where);
   }
   if (row == nullptr) {
     const auto keys = keys_of(place.document);
@@ -85,8 +87,8 @@ Status check_setting(const Place& place, const json::Value& value) {
                 text::join(keys, ", "));
   }
   if (!has_type(value, row->type)) {
-    return fail(EBADMSG, "{}: {} is not {} ({}); {}", place.where, place.key,
-                type_words(row->type), text::shown(json::dump(value)), row->doc);
+    return fail(EBADMSG, "{}: {} is not {} ({}); {}", place.where, place.key, type_words(row->type),
+                text::shown(json::dump(value)), row->doc);
   }
   const SettingRule* rule = find_rule(place.document, place.key);
   if (rule == nullptr || rule->fits(value)) return ok();
@@ -98,8 +100,10 @@ Status check_whole(std::string_view path, std::string_view document, const json:
   if (document != "models") return ok();
   const std::string_view driver = values["driver"].text("openai");
   if (driver == "openai" && values["base_url"].text().empty()) {
-    return fail(EBADMSG, "{}:1: base_url is missing; an address such as "
-                "https://api.openai.com/v1 would do, or driver = \"script\"", path);
+    return fail(EBADMSG,
+                "{}:1: base_url is missing; an address such as "
+                "https://api.openai.com/v1 would do, or driver = \"script\"",
+                path);
   }
   if (driver == "script" && values["scenario"].text().empty()) {
     return fail(EBADMSG, "{}:1: scenario is missing; the host path of a scenario file would do",

@@ -181,7 +181,8 @@ json::Value Fold::to_json() const {
     json::Value one = agentfs::to_json(*process);
     json::Array messages;
     json::Array calls;
-    for (const MessageRef& message : process->messages) messages.push_back(agentfs::to_json(*message));
+    for (const MessageRef& message : process->messages)
+      messages.push_back(agentfs::to_json(*message));
     for (const CallRef& call : process->calls) calls.push_back(agentfs::to_json(*call));
     one.set("messages", std::move(messages)).set("calls", std::move(calls));
     all.set(std::to_string(pid.value), std::move(one));

@@ -19,8 +19,8 @@ namespace agentfs {
 
 // What has changed under /workspaces/<name>, and up to where each process has committed it.
 struct WorkspaceChanges {
-  std::map<std::string, Sequence> changed;   // path below the workspace -> its last change
-  std::map<ProcessId, Sequence> committed;   // everything up to this record is in its commits
+  std::map<std::string, Sequence> changed;  // path below the workspace -> its last change
+  std::map<ProcessId, Sequence> committed;  // everything up to this record is in its commits
 };
 
 // One object as it stands, for the store: immutable, so that its text can be made without a lock.

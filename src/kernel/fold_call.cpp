@@ -145,8 +145,10 @@ Status check_call_end(const Fold& fold, json::Value& data) {
   const std::string_view word = data["state"].text();
   const auto state = parse_call_state(word);
   if (!state || *state == Call::State::pending || *state == Call::State::running) {
-    return fail(EINVAL, "process {}: a call cannot end {}; done, failed, interrupted and "
-                "cancelled would do", process->pid.value, text::shown(word));
+    return fail(EINVAL,
+                "process {}: a call cannot end {}; done, failed, interrupted and "
+                "cancelled would do",
+                process->pid.value, text::shown(word));
   }
   return ok();
 }

@@ -59,8 +59,10 @@ Status check_state(const Fold& fold, json::Value& data) {
   }
   const bool needs_run = to == RunState::draining || to == RunState::waiting_approval;
   if (!needs_run && to != RunState::stopped) {
-    return fail(EINVAL, "process {}: not a state to be put in ({}); stopped, draining, "
-                "waiting-approval and running are", process->pid.value, text::shown(word));
+    return fail(EINVAL,
+                "process {}: not a state to be put in ({}); stopped, draining, "
+                "waiting-approval and running are",
+                process->pid.value, text::shown(word));
   }
   if (needs_run && !run_is_under_way(*process)) return refuse(*process, "no run is under way");
   if (from == *to || !may_follow(from, *to)) {
@@ -81,8 +83,8 @@ Status check_set(const Fold& fold, json::Value& data) {
                                                      "deadline", "cwd",     "limits"};
   const std::string_view key = data["key"].text();
   if (std::ranges::find(kKeys, key) == kKeys.end()) {
-    return fail(EINVAL, "process {}: no setting ({}); {} are", process->pid.value,
-                text::shown(key), fmt::join(kKeys, ", "));
+    return fail(EINVAL, "process {}: no setting ({}); {} are", process->pid.value, text::shown(key),
+                fmt::join(kKeys, ", "));
   }
   return ok();
 }
@@ -119,8 +121,8 @@ void apply_context(Fold& fold, const Record& record) {
 Status check_exit(const Fold& fold, json::Value& data) {
   const ProcessRef process = TRY(target(fold, data));
   if (process->is_init) {
-    return fail(EPERM, "process {}: is the init process of {} and does not end",
-                process->pid.value, process->user);
+    return fail(EPERM, "process {}: is the init process of {} and does not end", process->pid.value,
+                process->user);
   }
   if (data["reason"].text().empty()) {
     return fail(EINVAL, "process {}: an exit without a reason", process->pid.value);
@@ -144,7 +146,8 @@ Status check_reset(const Fold& fold, json::Value& data) {
 
 void apply_reset(Fold& fold, const Record& record) {
   Process& process = fold.edit(pid_of(record.data));
-  for (const MessageRef& message : process.messages) fold.mark_message(process.pid, message->number);
+  for (const MessageRef& message : process.messages)
+    fold.mark_message(process.pid, message->number);
   process.messages.clear();
 }
 

@@ -22,7 +22,8 @@ ProcessId pid_in(std::string_view digits) {
 
 template <class Ref>
 Ref numbered(const std::vector<Ref>& items, std::uint64_t number) {
-  const auto found = std::ranges::lower_bound(items, number, {}, [](const Ref& r) { return r->number; });
+  const auto found =
+      std::ranges::lower_bound(items, number, {}, [](const Ref& r) { return r->number; });
   return found != items.end() && (*found)->number == number ? *found : nullptr;
 }
 

@@ -33,12 +33,12 @@ Result<Fold> Keeper::load_store() {
                 journal_.head().sequence.value);
   }
   json::Value state;
-  TRY(store_.load([&](std::string_view collection, std::string_view key,
-                      std::string_view text) -> Status {
-    if (collection != kCollection) return fold.load(collection, key, text);
-    state = TRY(json::parse(text));
-    return ok();
-  }));
+  TRY(store_.load(
+      [&](std::string_view collection, std::string_view key, std::string_view text) -> Status {
+        if (collection != kCollection) return fold.load(collection, key, text);
+        state = TRY(json::parse(text));
+        return ok();
+      }));
   const std::string hash = TRY(journal_.hash_at(reached));
   if (state["hash"].text() != hash) {
     return fail(EBADMSG, "store: is the fold of another journal (record {} has hash {} there)",

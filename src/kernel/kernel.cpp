@@ -36,7 +36,8 @@ Sequence events_from(const LogStore& log) {
   for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
     bytes += segment->size;
     if (bytes < kEventBytes) continue;
-    const auto first = text::number<std::uint64_t>(segment->name.substr(0, segment->name.find('.')));
+    const auto first =
+        text::number<std::uint64_t>(segment->name.substr(0, segment->name.find('.')));
     return {first.value_or(1) - 1};
   }
   return {};
@@ -217,12 +218,14 @@ std::string Kernel::metrics_text() const {
   for (const auto& [state, count] : states) {
     out += fmt::format("agentfs_processes{{state=\"{}\"}} {}\n", state, count);
   }
-  out += fmt::format("# HELP agentfs_journal_sequence Number of the journal's last record.\n"
-                     "# TYPE agentfs_journal_sequence counter\nagentfs_journal_sequence {}\n",
-                     journal().head().sequence.value);
-  out += fmt::format("# HELP agentfs_uptime_seconds Time since the kernel started.\n"
-                     "# TYPE agentfs_uptime_seconds gauge\nagentfs_uptime_seconds {}\n",
-                     uptime() / 1'000'000'000);
+  out += fmt::format(
+      "# HELP agentfs_journal_sequence Number of the journal's last record.\n"
+      "# TYPE agentfs_journal_sequence counter\nagentfs_journal_sequence {}\n",
+      journal().head().sequence.value);
+  out += fmt::format(
+      "# HELP agentfs_uptime_seconds Time since the kernel started.\n"
+      "# TYPE agentfs_uptime_seconds gauge\nagentfs_uptime_seconds {}\n",
+      uptime() / 1'000'000'000);
   return out;
 }
 

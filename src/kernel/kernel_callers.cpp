@@ -125,8 +125,8 @@ void Kernel::remove_sandbox(std::uint64_t pid_namespace) {
 
 Status Kernel::may_control(const Caller& caller, const Process& process) const {
   const ProcessRef actor = find_process(caller.process);
-  const std::string who = caller.process ? fmt::format("process {}", caller.process.value)
-                                         : user_name(caller.host.uid);
+  const std::string who =
+      caller.process ? fmt::format("process {}", caller.process.value) : user_name(caller.host.uid);
   if (actor == nullptr || actor->is_init) {
     const uid_t uid = actor != nullptr ? actor->uid : caller.host.uid;
     if (uid == 0 || uid == process.uid) return ok();
@@ -137,8 +137,10 @@ Status Kernel::may_control(const Caller& caller, const Process& process) const {
   for (; ancestor != nullptr; ancestor = find_process(ancestor->parent)) {
     if (ancestor->pid == actor->pid) return ok();
   }
-  return fail(EPERM, "process {}: is no descendant of {}; an agent controls itself and what it "
-              "has spawned", process.pid.value, who);
+  return fail(EPERM,
+              "process {}: is no descendant of {}; an agent controls itself and what it "
+              "has spawned",
+              process.pid.value, who);
 }
 
 }  // namespace agentfs

@@ -28,7 +28,7 @@ class Question : public std::enable_shared_from_this<Question> {
 
   Setup setup_;
   const std::vector<std::string> names_;
-  std::size_t next_ = 0;    // touched by one attempt at a time
+  std::size_t next_ = 0;  // touched by one attempt at a time
   std::string failures_;
   Mutex<Rank::object> mutex_;
   Completion<ChatReply> attempt_ GUARDED_BY(mutex_);
@@ -46,8 +46,8 @@ Result<ModelDriver*> Question::find_driver(const ModelSettings& settings) const 
     if (name == settings.driver) return driver;
     known.push_back(name);
   }
-  return fail(EINVAL, "model {}: no driver {}; {} are", settings.name,
-              text::shown(settings.driver), text::join(known, ", "));
+  return fail(EINVAL, "model {}: no driver {}; {} are", settings.name, text::shown(settings.driver),
+              text::join(known, ", "));
 }
 
 void Question::ask() {
@@ -110,8 +110,8 @@ void Question::cancel() {
 
 }  // namespace
 
-void Kernel::ask_model(const std::string& name, ChatRequest request,
-                       ModelDriver::Progress progress, Completion<ChatReply> done) {
+void Kernel::ask_model(const std::string& name, ChatRequest request, ModelDriver::Progress progress,
+                       Completion<ChatReply> done) {
   const Result<ModelSettings> settings = configuration().model(name);
   if (!settings) {
     done.complete(std::unexpected(settings.error()));

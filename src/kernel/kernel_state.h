@@ -25,8 +25,11 @@ namespace agentfs {
 // Timers and pool tasks hold the state weakly and enter it by Work, which stop() waits for.
 struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   State(Kernel& owner, KernelParts given)
-      : kernel(owner), parts(std::move(given)), errors(*parts.clock),
-        keeper(*parts.store, *parts.journal), started(parts.clock->steady()) {}
+      : kernel(owner),
+        parts(std::move(given)),
+        errors(*parts.clock),
+        keeper(*parts.store, *parts.journal),
+        started(parts.clock->steady()) {}
 
   Kernel& kernel;  // there as long as Work can be entered
   const KernelParts parts;
@@ -43,10 +46,10 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   Fold fold GUARDED_BY(mutex);
 
   // --- the store (kernel_store.cpp)
-  Keeper keeper;  // used by whoever has set `storing`
+  Keeper keeper;                        // used by whoever has set `storing`
   std::condition_variable_any changed;  // storing, working or committing has
   bool storing GUARDED_BY(mutex) = false;
-  bool store_due GUARDED_BY(mutex) = false;  // a timer is on its way
+  bool store_due GUARDED_BY(mutex) = false;     // a timer is on its way
   bool store_posted GUARDED_BY(mutex) = false;  // a task is
   void schedule_store(std::size_t dirty);
   void post_store();

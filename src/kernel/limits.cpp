@@ -72,8 +72,10 @@ Status parse_pair(std::string_view pair, Limits& limits) {
   const std::string_view name = pair.substr(0, equals);
   const LimitRow* row = find_row(name);
   if (row == nullptr || equals == std::string_view::npos) {
-    return fail(EINVAL, "limits: not a limit ({}); tokens=N, usd=X, calls=N, turns=N and "
-                "wall=DURATION are{}", text::shown(pair),
+    return fail(EINVAL,
+                "limits: not a limit ({}); tokens=N, usd=X, calls=N, turns=N and "
+                "wall=DURATION are{}",
+                text::shown(pair),
                 text::did_you_mean(name, {"tokens", "usd", "calls", "turns", "wall"}));
   }
   const std::string_view word = pair.substr(equals + 1);

@@ -72,8 +72,7 @@ std::uint64_t Metrics::value(std::string_view metric, std::string_view labels) c
   return place == found->second.end() ? 0 : place->second;
 }
 
-std::map<std::string, std::uint64_t, std::less<>> Metrics::counters(
-    std::string_view metric) const {
+std::map<std::string, std::uint64_t, std::less<>> Metrics::counters(std::string_view metric) const {
   Lock lock(mutex_);
   const auto found = counters_.find(metric);
   return found == counters_.end() ? std::map<std::string, std::uint64_t, std::less<>>()

@@ -31,7 +31,7 @@ bool FakeNamespace::is_directory(const std::string& path) const {
 
 Result<struct stat> FakeNamespace::attributes(const Caller&, const std::string& path) {
   Lock lock(mutex_);
-  struct stat result {};
+  struct stat result{};
   if (const auto found = files_.find(path); found != files_.end()) {
     result.st_mode = S_IFREG | 0644;
     result.st_size = static_cast<off_t>(found->second.size());
@@ -78,7 +78,8 @@ Result<std::vector<NamespaceEntry>> FakeNamespace::list(const Caller&, const std
     const std::string rest = full.substr(head.size());
     const std::string name = rest.substr(0, rest.find('/'));
     const bool is_leaf = is_file && name.size() == rest.size();
-    found[name] = {.name = name, .type = is_leaf ? mode_t{S_IFREG} : mode_t{S_IFDIR},
+    found[name] = {.name = name,
+                   .type = is_leaf ? mode_t{S_IFREG} : mode_t{S_IFDIR},
                    .size = is_leaf ? size : 0};
   };
   for (const auto& [full, text] : files_) add(full, text.size(), true);

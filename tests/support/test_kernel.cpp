@@ -179,7 +179,8 @@ TestKernel::TestKernel(Options options)
   for (const char* name : {"default", "other"}) {
     must(file::replace(etc + "/models/" + name + ".toml", kModel));
   }
-  if (!options_.agentfs_toml.empty()) must(file::replace(etc + "/agentfs.toml", options_.agentfs_toml));
+  if (!options_.agentfs_toml.empty())
+    must(file::replace(etc + "/agentfs.toml", options_.agentfs_toml));
   must(start());
 }
 

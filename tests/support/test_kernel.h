@@ -173,16 +173,16 @@ class TestKernel {
   ~TestKernel();
 
   Kernel& kernel() { return *kernel_; }
-  Caller person();                          // root's shell
-  Caller person(uid_t uid);                 // another user's; made where it is not there
+  Caller person();           // root's shell
+  Caller person(uid_t uid);  // another user's; made where it is not there
   ProcessId spawn(const proc::Spawn& args = {});
-  Status stop_and_start();                  // a clean end, a new start over the same stores
+  Status stop_and_start();  // a clean end, a new start over the same stores
   Status start();
   void stop() { kernel_.reset(); }
   ProcessRef process(ProcessId pid) { return kernel_->find_process(pid); }
   Result<Record> commit(std::string_view kind, json::Value data);
   std::string state() const { return directory_.path(); }
-  std::vector<std::string> lines() const;   // of the journal
+  std::vector<std::string> lines() const;  // of the journal
 
   FakeClock clock;
   FakeModel model;

@@ -35,8 +35,8 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Read& args) 
   if (first > count && count != 0) {
     return fail(EINVAL, "{}: has no line {}; the file has {} lines", path, first, count);
   }
-  const std::int64_t end = args.lines && *args.lines < count - first + 1 ? first + *args.lines - 1
-                                                                         : count;
+  const std::int64_t end =
+      args.lines && *args.lines < count - first + 1 ? first + *args.lines - 1 : count;
   std::string result;
   for (std::int64_t i = first; i <= end; ++i) {
     result.append(lines[static_cast<std::size_t>(i - 1)]).append("\n");

@@ -24,8 +24,9 @@ std::vector<std::size_t> find_all(std::string_view whole, std::string_view piece
 }
 
 std::size_t line_of(std::string_view whole, std::size_t at) {
-  return static_cast<std::size_t>(std::count(whole.begin(), whole.begin() + static_cast<long>(at),
-                                             '\n')) + 1;
+  return static_cast<std::size_t>(
+             std::count(whole.begin(), whole.begin() + static_cast<long>(at), '\n')) +
+         1;
 }
 
 // How alike two lines are, 0 to 1: the share of pairs of neighbouring letters (Dice), which is
@@ -54,7 +55,8 @@ double likeness(std::string_view a, std::string_view b) {
 // "3: int main() {": the lines most like the first line that was looked for.
 std::string nearest_lines(std::string_view whole, std::string_view piece) {
   const auto wanted = text::lines(piece);
-  const auto first = std::ranges::find_if(wanted, [](auto line) { return !text::trim(line).empty(); });
+  const auto first =
+      std::ranges::find_if(wanted, [](auto line) { return !text::trim(line).empty(); });
   if (first == wanted.end()) return {};
   const auto lines = text::lines(whole);
   std::vector<std::pair<double, std::size_t>> scored;
@@ -75,11 +77,15 @@ std::unexpected<Error> no_match(const std::string& path, std::string_view whole,
                                 std::string_view piece) {
   const std::string near = nearest_lines(whole, piece);
   if (near.empty()) {
-    return fail(EINVAL, "{}: old_text is not in the file, nor anything like it ({}); read the "
-                "file and copy the text exactly", path, text::shown(piece));
+    return fail(EINVAL,
+                "{}: old_text is not in the file, nor anything like it ({}); read the "
+                "file and copy the text exactly",
+                path, text::shown(piece));
   }
-  return fail(EINVAL, "{}: old_text is not in the file ({}); it must match exactly, white space "
-              "included; the nearest lines are:{}", path, text::shown(piece), near);
+  return fail(EINVAL,
+              "{}: old_text is not in the file ({}); it must match exactly, white space "
+              "included; the nearest lines are:{}",
+              path, text::shown(piece), near);
 }
 
 std::unexpected<Error> many_matches(const std::string& path, std::string_view whole,
@@ -89,8 +95,10 @@ std::unexpected<Error> many_matches(const std::string& path, std::string_view wh
     numbers += fmt::format("{}{}", i == 0 ? "" : ", ", line_of(whole, places[i]));
   }
   if (places.size() > kMostShown) numbers += ", …";
-  return fail(EINVAL, "{}: old_text stands in the file {} times (at lines {}); more of the text "
-              "around one of them, or all=true, would do", path, places.size(), numbers);
+  return fail(EINVAL,
+              "{}: old_text stands in the file {} times (at lines {}); more of the text "
+              "around one of them, or all=true, would do",
+              path, places.size(), numbers);
 }
 
 std::string replaced(std::string_view whole, const std::vector<std::size_t>& places,
@@ -108,7 +116,8 @@ std::string replaced(std::string_view whole, const std::vector<std::size_t>& pla
 
 Result<std::string> run(Kernel& kernel, const Caller& caller, const Edit& args) {
   if (args.old_text.empty()) {
-    return fail(EINVAL, "old_text: is empty; the exact text to replace would do, and fs.write "
+    return fail(EINVAL,
+                "old_text: is empty; the exact text to replace would do, and fs.write "
                 "makes a new file");
   }
   if (args.old_text == args.new_text) {

@@ -99,10 +99,13 @@ Result<std::string> TreeSearch::run() {
     search_file(root_, root_);
   }
   std::string note;
-  if (found_ >= limit_) note = fmt::format("# stopped at {} lines; a narrower pattern or path shows the rest\n", found_);
+  if (found_ >= limit_)
+    note =
+        fmt::format("# stopped at {} lines; a narrower pattern or path shows the rest\n", found_);
   if (files_ >= kMostFiles) note += fmt::format("# stopped after {} files\n", files_);
   if (found_ == 0) note += fmt::format("# no line matches in {} files\n", files_);
-  if (skipped_ != 0) note += fmt::format("# {} files skipped: binary, large or unreadable\n", skipped_);
+  if (skipped_ != 0)
+    note += fmt::format("# {} files skipped: binary, large or unreadable\n", skipped_);
   return result_ + note;
 }
 
@@ -125,7 +128,7 @@ void TreeSearch::walk(const std::string& relative, GitIgnore ignore, std::size_t
 }
 
 void TreeSearch::visit(const NamespaceEntry& entry, const std::string& relative,
-                    const GitIgnore& ignore, std::size_t depth) {
+                       const GitIgnore& ignore, std::size_t depth) {
   const bool is_directory = S_ISDIR(entry.type);
   if (ignore.is_ignored(relative, is_directory)) return;
   if (is_directory) {

@@ -26,7 +26,8 @@ Result<ChatRequest> parse_request(const std::string& text) {
   if (!value) return fail(EINVAL, "llm.chat: {}", value.error().message);
   const json::Array* messages = (*value)["messages"].array();
   if (messages == nullptr || messages->empty()) {
-    return fail(EINVAL, "llm.chat: the request has no messages; {{\"messages\":[{{\"role\":"
+    return fail(EINVAL,
+                "llm.chat: the request has no messages; {{\"messages\":[{{\"role\":"
                 "\"user\",\"content\":\"…\"}}]}} would do");
   }
   request.messages = *messages;
@@ -66,14 +67,15 @@ void run(Kernel& kernel, const Caller& caller, const Chat& args,
     done.complete(std::unexpected(request.error()));
     return;
   }
-  Completion<ChatReply> answer([&kernel, caller, model = args.model, done](Result<ChatReply> reply) {
-    if (!reply) {
-      done.complete(std::unexpected(std::move(reply).error()));
-      return;
-    }
-    charge(kernel, caller, model, *reply);
-    done.complete(reply_text(*reply));
-  });
+  Completion<ChatReply> answer(
+      [&kernel, caller, model = args.model, done](Result<ChatReply> reply) {
+        if (!reply) {
+          done.complete(std::unexpected(std::move(reply).error()));
+          return;
+        }
+        charge(kernel, caller, model, *reply);
+        done.complete(reply_text(*reply));
+      });
   done.on_cancel([answer] { answer.cancel(); });
   kernel.ask_model(args.model, std::move(*request), nullptr, answer);
 }

@@ -56,8 +56,10 @@ Result<json::Value> parse_deadline(const Change& change) {
   const std::int64_t deadline = TRY(values::deadline(change.word, change.kernel.clock().wall()));
   const std::int64_t most = change.agent != nullptr ? change.agent->deadline : 0;
   if (most != 0 && (deadline == 0 || deadline > most)) {
-    return fail(EPERM, "deadline: an agent gives none beyond its own ({}); an earlier one than {} "
-                "would do", text::shown(change.word), timestamp(most));
+    return fail(EPERM,
+                "deadline: an agent gives none beyond its own ({}); an earlier one than {} "
+                "would do",
+                text::shown(change.word), timestamp(most));
   }
   return deadline;
 }
@@ -79,9 +81,12 @@ struct SettingKey {
 };
 
 constexpr std::array kKeys = {
-    SettingKey{"cwd", parse_cwd},           SettingKey{"deadline", parse_deadline},
-    SettingKey{"limits", parse_limit_words}, SettingKey{"model", parse_model},
-    SettingKey{"name", parse_name},         SettingKey{"priority", parse_priority},
+    SettingKey{"cwd", parse_cwd},
+    SettingKey{"deadline", parse_deadline},
+    SettingKey{"limits", parse_limit_words},
+    SettingKey{"model", parse_model},
+    SettingKey{"name", parse_name},
+    SettingKey{"priority", parse_priority},
     SettingKey{"profile", parse_profile},
 };
 
@@ -103,8 +108,10 @@ Status run(Kernel& kernel, const Caller& caller, const Set& args) {
   if (const ProcessRef process = kernel.find_process(args.process)) {
     TRY(kernel.may_control(caller, *process));
     if (process->is_init && args.key != "cwd" && args.key != "model") {
-      return fail(EPERM, "process {}: is the init process of {}, which has no {} to set; its cwd "
-                  "can be", process->pid.value, process->user, args.key);
+      return fail(EPERM,
+                  "process {}: is the init process of {}, which has no {} to set; its cwd "
+                  "can be",
+                  process->pid.value, process->user, args.key);
     }
     const ProcessRef agent = values::acting_agent(kernel, caller);
     const std::string word(text::trim(args.value));
@@ -115,11 +122,11 @@ Status run(Kernel& kernel, const Caller& caller, const Set& args) {
 }
 
 Status run(Kernel& kernel, const Caller& caller, const SetContext& args) {
-  const bool is_plain =
-      args.name.ends_with(".md") && args.name.size() > 3 && args.name.size() <= 128 &&
-      args.name[0] != '.' &&
-      args.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                  "0123456789._-") == std::string::npos;
+  const bool is_plain = args.name.ends_with(".md") && args.name.size() > 3 &&
+                        args.name.size() <= 128 && args.name[0] != '.' &&
+                        args.name.find_first_not_of(
+                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                            "0123456789._-") == std::string::npos;
   if (!is_plain) {
     return fail(EINVAL, "context.d: no name for a text ({}); one such as 10-rules.md is",
                 text::shown(args.name));

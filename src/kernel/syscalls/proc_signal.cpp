@@ -95,8 +95,10 @@ Status run(Kernel& kernel, const Caller& caller, const Signal& args) {
   }
   TRY(kernel.may_control(caller, *process));
   if (process->is_init) {
-    return fail(EPERM, "process {}: is the init process of {}, which takes no signals; those that "
-                "it has spawned do", process->pid.value, process->user);
+    return fail(EPERM,
+                "process {}: is the init process of {}, which takes no signals; those that "
+                "it has spawned do",
+                process->pid.value, process->user);
   }
   return row->handler(kernel, caller, *process);
 }

@@ -78,8 +78,7 @@ Status check_members(const json::Value& object, std::string_view syscall,
   for (const auto& [name, value] : *members) {
     if (std::ranges::find(names, name) != names.end()) continue;
     return fail(EINVAL, "{}: no argument {}{}; it takes {}", syscall, text::shown(name),
-                text::did_you_mean(name, names),
-                names.empty() ? "none" : text::join(names, ", "));
+                text::did_you_mean(name, names), names.empty() ? "none" : text::join(names, ", "));
   }
   return ok();
 }

@@ -27,8 +27,10 @@ Status check(const Exec& args) {
                 text::shown(args.command));
   }
   if (args.command.size() > kMostCommand) {
-    return fail(EMSGSIZE, "command: {} bytes are too many; at most {} are taken, and a script in "
-                "a file can be longer", args.command.size(), kMostCommand);
+    return fail(EMSGSIZE,
+                "command: {} bytes are too many; at most {} are taken, and a script in "
+                "a file can be longer",
+                args.command.size(), kMostCommand);
   }
   if (args.timeout && (*args.timeout < 1 || *args.timeout > kMostSeconds)) {
     return fail(EINVAL, "timeout: out of range ({}); 1 to {} seconds would do", *args.timeout,
@@ -56,9 +58,9 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Process& process, c
   if (!workspace.empty()) bind("/workspaces/" + workspace);
   bind(home);
   const bool is_seen =
-      paths::is_in(request.cwd, "/tmp") ||
-      std::ranges::any_of(request.binds,
-                          [&](const auto& one) { return paths::is_in(request.cwd, one.second); });
+      paths::is_in(request.cwd, "/tmp") || std::ranges::any_of(request.binds, [&](const auto& one) {
+        return paths::is_in(request.cwd, one.second);
+      });
   if (!is_seen) {
     return fail(EPERM, "cwd: {} is not seen by this process; its workspace ({}), {} and /tmp are",
                 request.cwd, workspace.empty() ? "none" : "/workspaces/" + workspace, home);
@@ -120,9 +122,8 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
   auto identity = std::make_shared<std::atomic<std::uint64_t>>(0);
   const auto started = [&kernel, caller, identity](const ExecStarted& begun) {
     *identity = begun.pid_namespace;
-    kernel.add_sandbox({.pid_namespace = begun.pid_namespace,
-                        .process = caller.process,
-                        .via = caller.via});
+    kernel.add_sandbox(
+        {.pid_namespace = begun.pid_namespace, .process = caller.process, .via = caller.via});
   };
   Completion<ExecReply> ended(
       [&kernel, caller, identity, request = *request, done](Result<ExecReply> reply) {

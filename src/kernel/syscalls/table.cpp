@@ -47,12 +47,15 @@ SyscallEntry entry() {
 
 std::vector<SyscallEntry> make_entries() {
   std::vector<SyscallEntry> all = {
-      entry<fs::Delete>(),         entry<fs::Edit>(),           entry<fs::List>(),
-      entry<fs::Read>(),           entry<fs::Search>(),         entry<fs::Write>(),
-      entry<llm::Chat>(),          entry<proc::Redirect>(),     entry<proc::Send>(),
-      entry<proc::Set>(),          entry<proc::SetContext>(),   entry<proc::Signal>(),
-      entry<proc::Spawn>(),        entry<shell::Exec>(),        entry<sys::Ctl>(),
-      entry<sys::RemoveDocument>(), entry<sys::SaveDocument>(),
+      entry<fs::Delete>(),        entry<fs::Edit>(),
+      entry<fs::List>(),          entry<fs::Read>(),
+      entry<fs::Search>(),        entry<fs::Write>(),
+      entry<llm::Chat>(),         entry<proc::Redirect>(),
+      entry<proc::Send>(),        entry<proc::Set>(),
+      entry<proc::SetContext>(),  entry<proc::Signal>(),
+      entry<proc::Spawn>(),       entry<shell::Exec>(),
+      entry<sys::Ctl>(),          entry<sys::RemoveDocument>(),
+      entry<sys::SaveDocument>(),
   };
   std::ranges::sort(all, {}, [](const SyscallEntry& one) { return one.row.name; });
   return all;
@@ -67,8 +70,8 @@ std::span<const SyscallEntry> all_syscalls() {
 
 const SyscallEntry* find_syscall(std::string_view name) {
   const auto all = all_syscalls();
-  const auto found = std::ranges::lower_bound(
-      all, name, {}, [](const SyscallEntry& one) { return one.row.name; });
+  const auto found =
+      std::ranges::lower_bound(all, name, {}, [](const SyscallEntry& one) { return one.row.name; });
   return found != all.end() && found->row.name == name ? &*found : nullptr;
 }
 

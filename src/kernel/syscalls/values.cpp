@@ -46,8 +46,8 @@ std::optional<std::int64_t> fraction(std::string_view& s) {
 }  // namespace
 
 Status check_name(std::string_view name) {
-  const bool is_plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") ==
-                        std::string_view::npos;
+  const bool is_plain =
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
   if (is_plain && !name.empty() && name.size() <= kMostName) return ok();
   return fail(EINVAL, "name: cannot be {}; 1 to {} of a-z, 0-9 and - would do", text::shown(name),
               kMostName);
@@ -55,8 +55,10 @@ Status check_name(std::string_view name) {
 
 Status check_message(std::string_view message) {
   if (message.size() > kMostMessage) {
-    return fail(EMSGSIZE, "message: {} bytes are too many; at most {} are taken, and a file can "
-                "hold the rest", message.size(), kMostMessage);
+    return fail(EMSGSIZE,
+                "message: {} bytes are too many; at most {} are taken, and a file can "
+                "hold the rest",
+                message.size(), kMostMessage);
   }
   if (text::trim(message).empty()) {
     return fail(EINVAL, "message: is empty; a text that says what is wanted would do");
@@ -108,8 +110,10 @@ Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
   const auto from_now = text::duration(text);
   const auto moment = rfc3339(text);
   if (!from_now && !moment) {
-    return fail(EINVAL, "deadline: cannot be {}; a duration such as 30m, a time such as "
-                "2030-01-31T12:00:00Z, or none would do", text::shown(text));
+    return fail(EINVAL,
+                "deadline: cannot be {}; a duration such as 30m, a time such as "
+                "2030-01-31T12:00:00Z, or none would do",
+                text::shown(text));
   }
   if (from_now && *from_now > std::numeric_limits<std::int64_t>::max() - now) {
     return fail(EINVAL, "deadline: too far ahead ({}); none would do", text::shown(text));
@@ -127,7 +131,7 @@ Result<std::string> directory(const Kernel& kernel, std::string_view path, std::
                 text::shown(plain));
   }
   const std::string host = TRY(kernel.host_path(plain));
-  struct stat attributes {};
+  struct stat attributes{};
   if (::stat(host.c_str(), &attributes) != 0) return fail_errno("cwd " + plain);
   if (!S_ISDIR(attributes.st_mode)) {
     return fail(ENOTDIR, "cwd: {} is no directory", plain);

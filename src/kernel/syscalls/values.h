@@ -10,9 +10,9 @@
 
 namespace agentfs::values {
 
-Status check_name(std::string_view name);        // 1 to 64 of [a-z0-9-]
-Status check_message(std::string_view text);     // UTF-8, no NUL, not empty, at most 1 MiB
-Result<int> priority(std::int64_t value);        // -20 to 19
+Status check_name(std::string_view name);     // 1 to 64 of [a-z0-9-]
+Status check_message(std::string_view text);  // UTF-8, no NUL, not empty, at most 1 MiB
+Result<int> priority(std::int64_t value);     // -20 to 19
 // "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
 std::optional<std::int64_t> rfc3339(std::string_view text);  // wall clock, ns

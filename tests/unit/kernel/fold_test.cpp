@@ -15,7 +15,8 @@ using test::TemporaryDirectory;
 
 struct History {
   explicit History(unsigned seed) : random(seed) {
-    journal = std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
+    journal =
+        std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
   }
   int pick(int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); }
   json::Value make(std::string& kind);
@@ -32,11 +33,11 @@ struct History {
 
 json::Value History::make(std::string& kind) {
   static const std::vector<std::string> kKinds = {
-      "process.spawn", "process.state", "process.set",  "process.context", "process.exit",
-      "process.reset", "process.reap",  "message.queue", "message.take",   "message.add",
-      "run.begin",     "run.begin",     "run.end",      "run.redirect",    "model.begin",
-      "model.begin",   "model.end",     "model.end",    "model.charge",    "call.begin",
-      "call.begin",    "call.end",      "call.end",     "turn.commit",     "tree.write",
+      "process.spawn", "process.state", "process.set",   "process.context", "process.exit",
+      "process.reset", "process.reap",  "message.queue", "message.take",    "message.add",
+      "run.begin",     "run.begin",     "run.end",       "run.redirect",    "model.begin",
+      "model.begin",   "model.end",     "model.end",     "model.charge",    "call.begin",
+      "call.begin",    "call.end",      "call.end",      "turn.commit",     "tree.write",
       "tree.rename",   "message.queue", "message.queue"};
   kind = kKinds[static_cast<std::size_t>(pick(static_cast<int>(kKinds.size())))];
   if (kind == "process.exit" && pick(4) != 0) kind = "message.queue";
@@ -47,10 +48,12 @@ json::Value History::make(std::string& kind) {
   if (kind == "process.spawn") {
     return data.set("parent", pid).set("user", "root").set("task", pick(2) ? "do" : "");
   }
-  const std::string path = "/workspaces/w" + std::to_string(pick(2)) + "/f" + std::to_string(pick(9));
+  const std::string path =
+      "/workspaces/w" + std::to_string(pick(2)) + "/f" + std::to_string(pick(9));
   if (kind.starts_with("tree.")) return data.set("path", path).set("other", path + "/.git/x");
-  data.set("pid", pid).set("state", kind == "call.end" ? ends[static_cast<std::size_t>(pick(4))]
-                                                       : states[static_cast<std::size_t>(pick(4))]);
+  data.set("pid", pid)
+      .set("state", kind == "call.end" ? ends[static_cast<std::size_t>(pick(4))]
+                                       : states[static_cast<std::size_t>(pick(4))]);
   data.set("key", "limits").set("value", *json::parse(R"({"tokens":1000})"));
   data.set("name", "a.md").set("text", pick(3) ? "text" : "").set("reason", "killed");
   data.set("role", "system").set("outcome", "answered").set("tokens_in", pick(100));
@@ -112,8 +115,8 @@ TEST_CASE("a store of any age and the rest of the journal give the same state") 
     if (done % 7 != 0) continue;
     // Every other write fails, as a crash in the middle of it would leave the store.
     if (done % 2 == 0) faults->fail_call(RecordCall::apply, ENOSPC);
-    Keeper::Batch batch{.objects = h.fold.take_dirty(), .next_pid = h.fold.next_pid(),
-                        .head = h.journal->head()};
+    Keeper::Batch batch{
+        .objects = h.fold.take_dirty(), .next_pid = h.fold.next_pid(), .head = h.journal->head()};
     if (!keeper.write(batch)) h.fold.put_back(batch.objects);
     const Result<Fold> loaded = keeper.load();
     REQUIRE(loaded);
@@ -126,8 +129,8 @@ TEST_CASE("a store that does not fit the journal is filled again") {
   for (int done = 0; done < 50;) done += h.step() ? 1 : 0;
   const auto store = make_memory_records();
   Keeper keeper(*store, *h.journal);
-  Keeper::Batch batch{.objects = h.fold.take_dirty(), .next_pid = h.fold.next_pid(),
-                      .head = h.journal->head()};
+  Keeper::Batch batch{
+      .objects = h.fold.take_dirty(), .next_pid = h.fold.next_pid(), .head = h.journal->head()};
   SECTION("it is ahead") { batch.head.sequence.value += 5; }
   SECTION("it is of another chain") { batch.head.hash = std::string(64, 'f'); }
   REQUIRE(keeper.write(batch));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include "kernel/journal.h"
+
 #include <thread>
 
 #include "base/text.h"
 #include "catch.h"
-#include "kernel/journal.h"
 #include "support/test_kernel.h"
 
 namespace agentfs {
@@ -15,7 +16,8 @@ struct Fixture {
   Fixture() { reopen(); }
   void reopen() {
     journal.reset();
-    journal = std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
+    journal =
+        std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
   }
   void fill(int count) {
     for (int i = 0; i < count; ++i) {
@@ -44,8 +46,12 @@ TEST_CASE("a record is the same after it was written and read") {
   Record record{.sequence = {7},
                 .time = 1'700'000'000'123'456'789,
                 .kind = "process.spawn",
-                .author = {.lineage = {{7}, {1}}, .user = "root", .host_pid = 812,
-                           .command = "ba\"sh", .path = "/proc/clone", .via = "call:3"},
+                .author = {.lineage = {{7}, {1}},
+                           .user = "root",
+                           .host_pid = 812,
+                           .command = "ba\"sh",
+                           .path = "/proc/clone",
+                           .via = "call:3"},
                 .data = *json::parse(R"({"pid":7,"text":"a\nb","list":[1,null,true]})")};
   std::string hash;
   const std::string line = encode_record(record, std::string(64, 'a'), hash);
@@ -117,7 +123,8 @@ TEST_CASE("verify compares the log with the head and tells the first wrong recor
     REQUIRE(log->roll(number));
     REQUIRE(log->append(text));
   }
-  const auto journal = Journal::open(*log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
+  const auto journal =
+      Journal::open(*log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
   REQUIRE(journal);
   const auto verified = (*journal)->verify();
   REQUIRE_FALSE(verified);

@@ -43,9 +43,11 @@ TEST_CASE("a run goes from a message to an answer") {
   CHECK(t.process(pid)->messages[0]->from == "root");
   REQUIRE(t.commit(kind::kModelBegin, about(pid)));
   CHECK(t.process(pid)->state == RunState::waiting_model);
-  const auto ended = t.commit(
-      kind::kModelEnd, about(pid, {{"tokens_in", 100}, {"tokens_out", 20}, {"text", "look"},
-                                   {"calls", *json::parse(R"([{"id":"x","name":"read",
+  const auto ended =
+      t.commit(kind::kModelEnd, about(pid, {{"tokens_in", 100},
+                                            {"tokens_out", 20},
+                                            {"text", "look"},
+                                            {"calls", *json::parse(R"([{"id":"x","name":"read",
                                                                "arguments":"{}"}])")}}));
   REQUIRE(ended);
   CHECK(ended->data["first_call"].number() == 1);
@@ -102,10 +104,16 @@ TEST_CASE("kill ends all descendants and answers those who wait") {
   const ProcessId child = *t.kernel().agent(parent).call(proc::Spawn{.name = "child"});
   const ProcessId stranger = t.spawn({});
   CHECK(t.process(child)->user == "root");
-  CHECK(t.kernel().agent(child).call(proc::Signal{.process = parent, .signal = "kill"}).error().code ==
-        EPERM);
-  CHECK(t.kernel().agent(parent).call(proc::Signal{.process = stranger, .signal = "kill"})
-            .error().code == EPERM);
+  CHECK(t.kernel()
+            .agent(child)
+            .call(proc::Signal{.process = parent, .signal = "kill"})
+            .error()
+            .code == EPERM);
+  CHECK(t.kernel()
+            .agent(parent)
+            .call(proc::Signal{.process = stranger, .signal = "kill"})
+            .error()
+            .code == EPERM);
   const Answer<std::string> answer;
   t.kernel().await_run_end(parent, answer.completion());
   REQUIRE(signal(t, parent, "kill"));

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#include "catch.h"
+#include "kernel/syscalls/gitignore.h"
+#include "kernel/syscalls/table.h"
+#include "support/test_kernel.h"
+
+namespace agentfs {
+namespace {
+
+using Catch::Matchers::has;
+using test::Answer;
+using test::TestKernel;
+
+struct Tools : TestKernel {
+  Tools() {
+    agent = spawn({.workspace = "site"});
+    caller = kernel().agent(agent, "call:1");
+  }
+  ProcessId agent;
+  Caller caller;
+};
+
+TEST_CASE("gitignore rules: names, anchors, directories, negation, classes, nesting") {
+  GitIgnore rules;
+  rules.add(
+      "",
+      "# comment\n*.o\n/build/\ndoc/**/draft-?.txt\n!keep.o\ntrash \\#x\n[ab]z\n**/gen\nout/**\n");
+  CHECK(rules.is_ignored("a/b/c.o", false));
+  CHECK_FALSE(rules.is_ignored("a/keep.o", false));
+  CHECK(rules.is_ignored("build", true));
+  CHECK_FALSE(rules.is_ignored("build", false));
+  CHECK_FALSE(rules.is_ignored("a/build", true));
+  CHECK(rules.is_ignored("doc/draft-1.txt", false));
+  CHECK(rules.is_ignored("doc/x/y/draft-1.txt", false));
+  CHECK_FALSE(rules.is_ignored("doc/draft-12.txt", false));
+  CHECK(rules.is_ignored("az", false));
+  CHECK_FALSE(rules.is_ignored("cz", false));
+  CHECK(rules.is_ignored("x/gen", true));
+  CHECK(rules.is_ignored("out/a", false));
+  CHECK_FALSE(rules.is_ignored("out", true));
+  rules.add("a", "!c.o\n/top\n");
+  CHECK_FALSE(rules.is_ignored("a/b/c.o", false));
+  CHECK(rules.is_ignored("a/top", false));
+  CHECK_FALSE(rules.is_ignored("top", false));
+  CHECK_FALSE(glob_matches(std::string(200, '*') + "b", std::string(200, 'a')));
+}
+
+TEST_CASE("fs.read gives ranges and says how long the file is") {
+  Tools t;
+  t.paths.put("/workspaces/site/a.txt", "one\ntwo\nthree\n");
+  CHECK(t.caller.call(fs::Read{.path = "a.txt"}) == "one\ntwo\nthree\n");
+  CHECK(t.caller.call(fs::Read{.path = "../site/./a.txt", .first_line = 2, .lines = 1}) ==
+        "two\n# lines 2 to 2; the file has 3 lines\n");
+  CHECK_THAT(t.caller.call(fs::Read{.path = "a.txt", .first_line = 4}).error().message,
+             has("3 lines"));
+  CHECK(t.caller.call(fs::Read{.path = "b.txt"}).error().code == ENOENT);
+}
+
+TEST_CASE("fs.edit wants exactly one place, and helps to find it") {
+  Tools t;
+  const std::string path = "/workspaces/site/m.c";
+  t.paths.put(path, "int main() {\n  return 1;\n}\nint more() {\n  return 1;\n}\n");
+  const auto edit = [&](std::string from, std::string to, std::optional<bool> all = std::nullopt) {
+    return t.caller.call(fs::Edit{.path = "m.c", .old_text = from, .new_text = to, .all = all});
+  };
+  CHECK_THAT(edit("int main( ) {", "x").error().message, has("1: int main() {"));
+  CHECK_THAT(edit("return 1;", "x").error().message, has("lines 2, 5"));
+  CHECK_THAT(edit("zzzzqqqq", "x").error().message, has("nor anything like it"));
+  REQUIRE(edit("main() {\n  return 1;", "main() {\n  return 0;"));
+  REQUIRE(edit("return", "RETURN", true));
+  CHECK(t.paths.get(path) == "int main() {\n  RETURN 0;\n}\nint more() {\n  RETURN 1;\n}\n");
+}
+
+TEST_CASE("fs.search honours .gitignore, skips binaries and is bounded") {
+  Tools t;
+  t.paths.put("/workspaces/site/.gitignore", "out/\n");
+  t.paths.put("/workspaces/site/a.c", "int x;\nfoo(1)\nfoo(22)\n");
+  t.paths.put("/workspaces/site/out/b.c", "foo(3)\n");
+  t.paths.put("/workspaces/site/.git/config", "foo(4)\n");
+  t.paths.put("/workspaces/site/bin", std::string("foo(5)\0", 7));
+  t.paths.put("/workspaces/site/sub/c.h", "foo(6)\n");
+  const auto found = t.caller.call(fs::Search{.pattern = "foo\\([0-9]+\\)"});
+  REQUIRE(found);
+  CHECK_THAT(*found, has("a.c:2:foo(1)\na.c:3:foo(22)\nsub/c.h:1:foo(6)\n"));
+  CHECK(found->find("foo(3)") == std::string::npos);
+  CHECK(found->find("foo(4)") == std::string::npos);
+  CHECK_THAT(*found, has("1 files skipped"));
+  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo", .limit = 1}), has("stopped at 1 lines"));
+  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo", .files = "*.h"}), has("sub/c.h:1"));
+  CHECK(t.caller.call(fs::Search{.pattern = "("}).error().code == EINVAL);
+}
+
+TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
+  Tools t;
+  CHECK_THAT(*t.caller.call(fs::Write{.path = "n.txt", .text = "abc"}), has("created"));
+  CHECK_THAT(*t.caller.call(fs::Write{.path = "n.txt", .text = "abcd"}), has("4 bytes"));
+  REQUIRE(t.caller.call(fs::Delete{.path = "n.txt"}));
+  t.paths.put("/workspaces/site/.git/x", "");
+  REQUIRE(t.kernel().record_change(t.caller, "write", "/workspaces/site/.git/x"));
+  const auto commit = t.kernel().commit_turn(t.agent, 1);
+  REQUIRE(commit);
+  REQUIRE(t.repository.commits().size() == 1);
+  CHECK(t.repository.commits()[0].changed == std::vector<std::string>{"n.txt"});
+  CHECK(t.kernel().commit_turn(t.agent, 2) == "");
+  t.repository.fail_next({EIO, "disk"});
+  REQUIRE(t.caller.call(fs::Write{.path = "o.txt", .text = "x"}));
+  CHECK(t.kernel().commit_turn(t.agent, 2).error().code == EIO);
+  CHECK(t.kernel().commit_turn(t.agent, 2).value() != "");  // nothing was forgotten
+}
+
+TEST_CASE("shell.exec binds workspace and home, and knows its sandbox") {
+  Tools t;
+  Caller inside;
+  t.exec.run = [&](const ExecRequest&) -> std::optional<Result<ExecReply>> {
+    inside = t.kernel().identify({.pid = 9, .pid_namespace = 4'000'000'001});
+    ExecReply reply;
+    reply.output = "hi";
+    reply.exit_code = 3;
+    reply.elapsed_ms = 1'042;
+    return reply;
+  };
+  const Answer<std::string> answer;
+  t.caller.start(shell::Exec{.command = "echo hi"}, answer.completion());
+  CHECK(answer.wait() == "hi\n# exit=3 signal= elapsed=1.042 truncated=0\n");
+  CHECK(inside.process == t.agent);
+  CHECK(inside.via == "call:1");
+  CHECK(t.kernel().identify({.uid = 0, .pid_namespace = 4'000'000'001}).process != t.agent);
+  const ExecRequest request = t.exec.requests().at(0);
+  CHECK(request.cwd == "/workspaces/site");
+  CHECK(request.binds.at(0).first == "/mnt/agentfs/workspaces/site");
+  CHECK(request.binds.at(1).second == "/home/root");
+  const Answer<std::string> refused;
+  t.caller.start(shell::Exec{.command = "ls", .device = "loca"}, refused.completion());
+  CHECK_THAT(refused.wait().error().message, has("did you mean local"));
+}
+
+TEST_CASE("every syscall refuses unknown members and has a schema") {
+  Tools t;
+  for (const SyscallEntry& entry : all_syscalls()) {
+    INFO(entry.row.name);
+    CHECK(find_syscall(entry.row.name) == &entry);
+    CHECK(json_schema(entry.fields)["properties"].object()->size() == entry.fields.size());
+    const Answer<std::string> answer;
+    entry.call(t.caller, *json::parse(R"({"no_such":1})"), answer.completion());
+    CHECK(answer.wait().error().code == EINVAL);
+  }
+}
+
+}  // namespace
+}  // namespace agentfs

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "catch.h"
+#include "kernel/kinds.h"
+#include "kernel/metrics.h"
+#include "support/test_kernel.h"
+
+namespace agentfs {
+namespace {
+
+using Catch::Matchers::has;
+using test::about;
+using test::Answer;
+using test::eventually;
+using test::TestKernel;
+
+TEST_CASE("a restart finds everything, and marks what was in flight") {
+  TestKernel t;
+  const bool store_works = GENERATE(true, false);
+  if (!store_works) t.record_faults->fail_call(RecordCall::apply, ENOSPC, 1, 1'000'000);
+  const ProcessId pid = t.spawn({.name = "fixer", .task = "do it"});
+  REQUIRE(t.commit(kind::kRunBegin, about(pid)));
+  REQUIRE(t.commit(kind::kCallBegin, about(pid, {{"tool", "exec"}, {"id", "c1"}})));
+  REQUIRE(t.person().call(proc::Send{.process = pid, .text = "and this"}));
+  const std::string events = t.kernel().events(pid);
+  const int wakes = t.userland.wakes(pid);
+  REQUIRE(t.stop_and_start());
+  const ProcessRef process = t.process(pid);
+  REQUIRE(process);
+  CHECK(process->name == "fixer");
+  CHECK(process->queued.size() == 1);
+  CHECK(t.kernel().events(pid) == events);
+  t.kernel().resume();
+  const CallRef call = t.process(pid)->calls.at(0);
+  CHECK(call->state == Call::State::interrupted);
+  CHECK(call->result.starts_with("interrupted: "));
+  CHECK(t.process(pid)->messages.back()->text == call->result);
+  CHECK(t.userland.wakes(pid) == wakes + 1);
+  CHECK(t.spawn({}).value == pid.value + 1);
+}
+
+TEST_CASE("a pid is not used again after reaping and a restart") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({});
+  REQUIRE(t.person().call(proc::Signal{.process = pid, .signal = "kill"}));
+  REQUIRE(t.person().call(proc::Signal{.process = pid, .signal = "reap"}));
+  REQUIRE(t.stop_and_start());
+  CHECK(t.spawn({}).value > pid.value);
+  CHECK(t.person().call(proc::Send{.process = pid, .text = "x"}).error().code == ESRCH);
+  CHECK(t.kernel().get_process(pid).error().code == ENOENT);
+}
+
+TEST_CASE("a store that fails is tried again") {
+  TestKernel t;
+  t.record_faults->fail_call(RecordCall::apply, ENOSPC, 1, 1);
+  const ProcessId pid = t.spawn({});
+  CHECK(eventually([&] {
+    return t.kernel().metrics().value("agentfs_store_failures_total", "") >= 1 &&
+           t.store->reached().value() >= t.process(pid)->spawned;
+  }));
+}
+
+TEST_CASE("two kernels live in one process") {
+  TestKernel a;
+  TestKernel b;
+  const ProcessId pid = a.spawn({.name = "one"});
+  CHECK(b.process(pid) == nullptr);
+  CHECK(b.spawn({.name = "two"}) == pid);
+  CHECK(a.process(pid)->name == "one");
+}
+
+TEST_CASE("a wait is cancelled; listeners hear what was committed") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({.task = "x"});
+  const Answer<std::string> answer;
+  t.kernel().await_run_end(pid, answer.completion());
+  CHECK_FALSE(answer.is_there());
+  answer.completion().cancel();
+  CHECK(answer.wait().error().code == EINTR);
+  std::vector<std::string> heard;
+  const auto id = t.kernel().subscribe([&](const Record& record, ProcessId subject) {
+    if (subject == pid) heard.push_back(record.kind);
+  });
+  REQUIRE(t.commit(kind::kRunBegin, about(pid)));
+  t.kernel().unsubscribe(id);
+  REQUIRE(t.commit(kind::kModelBegin, about(pid)));
+  CHECK(heard == std::vector<std::string>{"run.begin"});
+}
+
+TEST_CASE("a model's fallbacks are asked in turn, not after a cancel") {
+  TestKernel t;
+  REQUIRE(t.person().call(sys::SaveDocument{
+      .path = "models/first.toml",
+      .text = "driver = \"script\"\nscenario = \"/x\"\nfallback = [\"other\", \"default\"]\n"}));
+  const auto ask = [&](const Answer<ChatReply>& answer) {
+    t.kernel().ask_model("first", {}, nullptr, answer.completion());
+  };
+  SECTION("the second answers") {
+    t.model.reply(fail(EHOSTDOWN, "nobody"));
+    t.model.reply(test::text_reply("yes"));
+    const Answer<ChatReply> answer;
+    ask(answer);
+    CHECK(answer.wait()->text == "yes");
+    CHECK(t.model.requests().at(1).settings.name == "other");
+  }
+  SECTION("nobody answers") {
+    for (int i = 0; i < 3; ++i) t.model.reply(fail(ETIMEDOUT, "late {}", i));
+    const Answer<ChatReply> answer;
+    ask(answer);
+    CHECK_THAT(answer.wait().error().message, has("first: late 0; other: late 1; default: late 2"));
+  }
+  SECTION("it is cancelled") {
+    const Answer<ChatReply> answer;
+    ask(answer);
+    answer.completion().cancel();
+    CHECK(answer.wait().error().code == EINTR);
+    CHECK(t.model.requests().size() == 1);
+  }
+}
+
+TEST_CASE("a wrong document is refused with its line, and the old one stays in force") {
+  TestKernel t;
+  const auto save = [&](const std::string& text) {
+    return t.person().call(sys::SaveDocument{.path = "models/x.toml", .text = text});
+  };
+  REQUIRE(save("base_url = \"https://a.example/v1\"\nusd_per_million_in = 2\n"));
+  struct Wrong {
+    std::string text;
+    std::string says;
+  };
+  const std::vector<Wrong> all = {
+      {"base_url = \"https://a/v1\"\nbase_ur = 1\n", "models/x.toml:2: unknown setting"},
+      {"base_url = \"ftp://a\"\n", "base_url cannot be"},
+      {"base_url = 3\n", "not a text"},
+      {"base_url = \"http://a\"\napi_key = \"s\"\n", "key_file"},
+      {"base_url = \"http://a\"\nmax_attempts = 0\n", "1 to 100"},
+      {"base_url = \"http://a\"\nfallback = [1]\n", "list of texts"},
+      {"base_url = \n", "models/x.toml:1: not TOML"},
+      {"stream = true\n", "base_url is missing"},
+  };
+  for (const Wrong& wrong : all) {
+    const Status saved = save(wrong.text);
+    INFO(wrong.text);
+    REQUIRE_FALSE(saved);
+    CHECK(saved.error().code == EBADMSG);
+    CHECK_THAT(saved.error().message, has(wrong.says));
+  }
+  CHECK(t.kernel().configuration().model("x")->usd_per_million_in == 2);
+  CHECK(t.person().call(sys::SaveDocument{.path = "../x", .text = ""}).error().code == EINVAL);
+  REQUIRE(t.person().call(sys::RemoveDocument{.path = "models/x.toml"}));
+  CHECK(t.kernel().configuration().model("x").error().code == ENOENT);
+}
+
+TEST_CASE("metrics are Prometheus text") {
+  TestKernel t;
+  (void)t.spawn({});
+  const std::string text = t.kernel().metrics_text();
+  CHECK_THAT(text, has("agentfs_syscalls_total{name=\"proc.spawn\"} 1\n"));
+  CHECK_THAT(text, has("agentfs_processes{state=\"idle\"} 2\n"));
+  CHECK_THAT(text, has("# TYPE agentfs_journal_sequence counter\n"));
+}
+
+}  // namespace
+}  // namespace agentfs
