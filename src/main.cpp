@@ -76,7 +76,8 @@ Status mount(const MountArguments& given) {
   daemon.probe_models = std::getenv("AGENTFS_NO_PROBE") == nullptr;
   take_options(given.options, daemon);
   daemon.mountpoint = TRY(absolute_path(given.mountpoint));
-  std::string state_path = TRY(absolute_path(given.state));
+  TRY(file::make_directories(given.state, 0700));
+  const std::string state_path = TRY(absolute_path(given.state));
   // The state first: it says who has it, whatever is mounted where.
   auto prepared = prepare_mountpoint(daemon.mountpoint, state_path);
   StateDirectory state = TRY(StateDirectory::acquire(state_path));
