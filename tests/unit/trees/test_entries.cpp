@@ -229,16 +229,16 @@ TEST_CASE("a listing is whole whatever its pages", "[trees]") {
     value_of(store->remove_directory(*root, "below", kMyself));
   }
   SECTION("what one page left is the next one's, not asked for again") {
-    std::vector<TreeStore::DirectoryEntry> entries;
-    const auto take_one = [&](const auto& entry) {
-      if (!entries.empty() && entries.back().next_offset == entry.next_offset) return true;
-      entries.push_back(entry);
-      return false;
-    };
-    value_of(store->read_directory(*opened, 0, take_one));
+    off_t second = 0;
+    value_of(store->read_directory(*opened, 0, [&](const auto& entry) {
+      const bool is_first = second == 0;
+      if (is_first) second = entry.next_offset;
+      return is_first;
+    }));
     for (const auto& name : expected) (void)store->unlink(*below, name, kMyself);
-    value_of(store->read_directory(*opened, entries.back().next_offset, take_one));
-    CHECK(entries.size() == 2);  // of the names that were there when the kernel was asked
+    std::size_t listed = 0;
+    value_of(store->read_directory(*opened, second, [&](const auto&) { return ++listed > 0; }));
+    CHECK(listed > 100);  // the names that were there when the kernel was asked
   }
   SECTION("from the start it is the directory of now") {
     make_file(*store, *below, "later");
