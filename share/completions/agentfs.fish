@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# Written by scripts/gen-docs from `agentfs --help`.
+complete -c agentfs -f
+complete -c agentfs -n __fish_use_subcommand -s h -l help -d 'Print this help message and exit'
+complete -c agentfs -n __fish_use_subcommand -l version -d 'Display program version information and exit'
+complete -c agentfs -n __fish_use_subcommand -l dump-tree -x -d 'Print every path, verb and syscall (json), and exit.'
+complete -c agentfs -n __fish_use_subcommand -a mount -d 'Mount the tree and return when it answers.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -s h -l help -d 'Print this help message and exit'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -l state -x -d 'Where everything is kept.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -s f -l foreground -d 'Run the daemon here, unwatched.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options: allow_other, noprobe, and those of FUSE.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -l hang-seconds -x -d 'Silence after which the daemon is started again.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -a '(__fish_complete_directories)'
+complete -c agentfs -n __fish_use_subcommand -a umount -d 'Unmount, and wait for the daemon\'s end.'
+complete -c agentfs -n '__fish_seen_subcommand_from umount' -s h -l help -d 'Print this help message and exit'
+complete -c agentfs -n '__fish_seen_subcommand_from umount' -s l -l lazy -d 'Also while files are open on it.'
+complete -c agentfs -n '__fish_seen_subcommand_from umount' -a '(__fish_complete_directories)'
+complete -c agentfs -n __fish_use_subcommand -a doctor -d 'Say what this machine has and lacks.'
+complete -c agentfs -n '__fish_seen_subcommand_from doctor' -s h -l help -d 'Print this help message and exit'
+complete -c agentfs -n '__fish_seen_subcommand_from doctor' -l state -x -d 'Where everything is kept.'
+complete -c agentfs -n __fish_use_subcommand -a fsck -d 'Check the state of an unmounted tree.'
+complete -c agentfs -n '__fish_seen_subcommand_from fsck' -s h -l help -d 'Print this help message and exit'
+complete -c agentfs -n '__fish_seen_subcommand_from fsck' -l state -x -d 'Where everything is kept.'
