@@ -16,6 +16,8 @@ void do_init(void*, fuse_conn_info* connection) {
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_WRITEBACK_CACHE |
                              FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  // Nodes have locks of their own: one slow lookup does not hold up its directory.
+  connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_PARALLEL_DIROPS);
 }
 
 void do_forget(fuse_req_t request, fuse_ino_t id, std::uint64_t lookups) {
@@ -62,8 +64,9 @@ SetAttributes wanted_attributes(const struct stat& values, int to_set) {
 void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_set,
                 fuse_file_info* info) {
   Scope scope(request, "setattr");
-  const auto open = info != nullptr ? scope.context.files.handle(info->fh) : nullptr;
-  scope.attributes(on_node(scope, id, [&](vfs::Node& node) {
+  scope.attributes(on_node(scope, id, [&](vfs::Node& node) -> Result<vfs::Attributes> {
+    std::shared_ptr<vfs::Handle> open;
+    if (info != nullptr) open = TRY(scope.handle(info));
     return node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
   }));
 }
@@ -96,7 +99,7 @@ void reply_xattr(fuse_req_t request, const Result<std::string>& value, std::size
   if (room == 0) {
     ::fuse_reply_xattr(request, value->size());
   } else if (value->size() > room) {
-    ::fuse_reply_err(request, ERANGE);
+    reply_error(request, {ERANGE, "the value is longer than the room for it"});
   } else {
     ::fuse_reply_buf(request, value->data(), value->size());
   }

@@ -15,7 +15,7 @@ struct Context {
   vfs::FileSystem& files;
   vfs::Services& services;
   CallerResolver resolver;
-  ParkedRequests parked;
+  std::shared_ptr<ParkedRequests> parked;
 };
 
 inline Context& context_of(fuse_req_t request) {

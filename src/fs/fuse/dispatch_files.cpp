@@ -5,20 +5,9 @@
 namespace agentfs::fuse {
 namespace {
 
-void reply_open(Scope& scope, const Result<vfs::Opened>& opened, fuse_file_info* info) {
-  if (!opened) return reply_error(scope.request, opened.error());
-  set_open_flags(opened->flags, *info);
-  info->fh = scope.context.files.keep(opened->handle);
-  // Interrupted before it was told: the kernel will never release what it does not know.
-  if (::fuse_reply_open(scope.request, info) != 0) {
-    if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
-  }
-}
-
 void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "open", info->flags);
-  reply_open(
-      scope,
+  scope.opened(
       on_node(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
       info);
 }
@@ -36,7 +25,7 @@ void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
   info->fh = scope.context.files.keep(created->opened.handle);
   if (::fuse_reply_create(request, &entry, info) != 0) {
     scope.context.files.forget(id, 1);
-    if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
+    scope.release(info);
   }
 }
 
@@ -85,8 +74,8 @@ void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 
 void do_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   Scope scope(request, "release");
-  if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
-  ::fuse_reply_err(request, 0);
+  scope.release(info);
+  scope.reply(ok());
 }
 
 void do_fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) {
@@ -127,8 +116,9 @@ void do_poll(fuse_req_t request, fuse_ino_t, fuse_file_info* info, fuse_pollhand
   Scope scope(request, "poll");
   std::move_only_function<void()> ready;
   if (wake != nullptr) {
-    ready = [owned = std::shared_ptr<fuse_pollhandle>(wake, ::fuse_pollhandle_destroy)] {
-      ::fuse_lowlevel_notify_poll(owned.get());
+    ready = [owned = std::shared_ptr<fuse_pollhandle>(wake, ::fuse_pollhandle_destroy),
+             parked = scope.context.parked] {
+      parked->say([&] { ::fuse_lowlevel_notify_poll(owned.get()); });
     };
   }
   const auto events = on_handle(

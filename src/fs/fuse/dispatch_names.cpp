@@ -54,32 +54,36 @@ void do_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
                       [&](vfs::Node& node) { return node.remove_directory(scope.asked, name); }));
 }
 
+// A text renamed onto a reply file is a request, which may be answered later.
 void do_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
                const char* new_name, unsigned flags) {
   Scope scope(request, "rename");
-  scope.reply([&]() -> Status {
-    const vfs::NodeRef from = TRY(scope.node(parent));
-    const vfs::NodeRef to = TRY(scope.node(new_parent));
-    return from->rename(scope.asked, name, *to, new_name, flags);
-  }());
+  const auto from = scope.node(parent);
+  if (!from) return reply_error(request, from.error());
+  const auto to = scope.node(new_parent);
+  if (!to) return reply_error(request, to.error());
+  answer<Nothing>(
+      request, scope.context.parked,
+      [&](const Completion<Nothing>& done) {
+        (*from)->start_rename(scope.asked, name, **to, new_name, flags, done);
+      },
+      [kept = std::pair(*from, *to)](fuse_req_t held, const Status& status) {
+        reply_status(held, status);
+      });
 }
 
 // --- open directories
 
 void do_opendir(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "opendir", info->flags);
-  const auto opened =
-      on_node(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); });
-  if (!opened) return reply_error(request, opened.error());
-  set_open_flags(opened->flags, *info);
-  info->fh = scope.context.files.keep(opened->handle);
-  if (::fuse_reply_open(request, info) != 0) scope.context.files.drop(info->fh);
+  scope.opened(
+      on_node(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); }), info);
 }
 
 void do_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   Scope scope(request, "releasedir");
-  if (const auto handle = scope.context.files.drop(info->fh)) handle->release();
-  ::fuse_reply_err(request, 0);
+  scope.release(info);
+  scope.reply(ok());
 }
 
 void do_fsyncdir(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* info) {
@@ -93,26 +97,28 @@ void do_fsyncdir(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* 
 class Listing {
  public:
   Listing(Scope& scope, vfs::Node& directory, std::size_t room, bool attributes)
-      : scope_(scope), directory_(directory), attributes_(attributes), buffer_(room, '\0') {}
+      : scope_(scope),
+        directory_(directory),
+        attributes_(attributes),
+        buffer_(std::min(room, kLargestAnswer), '\0') {}
 
   bool add(const vfs::DirectoryItem& item) {
+    const char* const name = item.name.c_str();
+    char* const place = buffer_.data() + used_;
+    const std::size_t left = buffer_.size() - used_;
     fuse_entry_param entry{};
     entry.attr.st_ino = item.inode;
     entry.attr.st_mode = item.type;
+    const auto put = [&](char* to, std::size_t room) {
+      return attributes_ ? ::fuse_add_direntry_plus(scope_.request, to, room, name, &entry,
+                                                    item.next_offset)
+                         : ::fuse_add_direntry(scope_.request, to, room, name, &entry.attr,
+                                               item.next_offset);
+    };
+    if (put(nullptr, 0) > left) return false;  // what is cut off has counted no lookup
     const bool self = item.name == "." || item.name == "..";
     if (attributes_ && !self && directory_.lists_attributes()) look_up(item.name, entry);
-    char* const place = buffer_.data() + used_;
-    const std::size_t left = buffer_.size() - used_;
-    const std::size_t size =
-        attributes_ ? ::fuse_add_direntry_plus(scope_.request, place, left, item.name.c_str(),
-                                               &entry, item.next_offset)
-                    : ::fuse_add_direntry(scope_.request, place, left, item.name.c_str(),
-                                          &entry.attr, item.next_offset);
-    if (size > left) {
-      if (entry.ino != 0) scope_.context.files.forget(entry.ino, 1);
-      return false;
-    }
-    used_ += size;
+    used_ += put(place, left);
     if (entry.ino != 0) counted_.push_back(entry.ino);
     return true;
   }

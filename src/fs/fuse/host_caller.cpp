@@ -57,14 +57,19 @@ std::uint64_t pid_namespace(pid_t thread) {
   return ::stat(path.c_str(), &found) == 0 ? found.st_ino : 0;
 }
 
-// A session outlives its leader's number only until that is used again: so the start time.
-std::string session_key(const Stat& own, pid_t group) {
-  if (own.session == 0) return fmt::format("0.{}", group);
-  const auto leader = read_stat(own.session);
-  return fmt::format("{}.{}", own.session, leader ? leader->started : 0);
-}
-
 }  // namespace
+
+// A number names one session for as long as that lasts, which may be longer than its leader, and
+// then another: so the start time of the leader.
+std::string CallerResolver::session_key(pid_t session, pid_t group) {
+  if (session == 0) return fmt::format("0.{}", group);
+  const auto leader = read_stat(session);
+  Lock lock(mutex_);
+  if (leader && leaders_.size() >= kLimit) leaders_.clear();
+  if (leader) leaders_[session] = leader->started;
+  const auto found = leaders_.find(session);
+  return fmt::format("{}.{}", session, found != leaders_.end() ? found->second : 0);
+}
 
 HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid) {
   HostCaller caller;
@@ -94,7 +99,7 @@ HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid) {
   fresh.started = stat->started;
   fresh.session_id = stat->session;
   fresh.group = thread_group(thread);
-  fresh.session = session_key(*stat, fresh.group);
+  fresh.session = session_key(stat->session, fresh.group);
   fresh.pid_namespace = pid_namespace(thread);
   fill(fresh);
   Lock lock(mutex_);

@@ -29,9 +29,12 @@ class CallerResolver {
     std::uint64_t pid_namespace = 0;
   };
   static constexpr std::size_t kLimit = 4096;
+  std::string session_key(pid_t session, pid_t group);
 
   Mutex<Rank::object> mutex_;
   std::unordered_map<pid_t, Known> known_ GUARDED_BY(mutex_);
+  // When the leaders of sessions started, for what their session does after they have ended.
+  std::unordered_map<pid_t, std::uint64_t> leaders_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::fuse

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "fs/fuse/dispatch.h"
 
 namespace agentfs::fuse {
@@ -16,14 +18,18 @@ void set_parallel_writes(Info& info, bool on) {
 
 }  // namespace
 
+// ENOSYS would make the host's kernel never ask again, for the whole mount.
 void reply_error(fuse_req_t request, const Error& error) {
-  // A request that nobody waits for any more is answered all the same: ENOENT is then ignored.
-  ::fuse_reply_err(request, error.code > 0 ? error.code : EREMOTEIO);
+  const int code = error.code == ENOSYS ? ENOTSUP : error.code;
+  ::fuse_reply_err(request, code > 0 ? code : EREMOTEIO);
 }
 
 void reply_status(fuse_req_t request, const Status& status) {
-  ::fuse_reply_err(request, status ? 0 : status.error().code);
+  if (!status) return reply_error(request, status.error());
+  ::fuse_reply_err(request, 0);
 }
+
+Error session_ended() { return {ECONNABORTED, "the mount ends"}; }
 
 void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes) {
   if (bytes.descriptor < 0) {
@@ -31,8 +37,9 @@ void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes) {
     return;
   }
   thread_local std::string buffer;
-  if (buffer.size() < bytes.count) buffer.resize(bytes.count);
-  const ssize_t got = ::pread(bytes.descriptor, buffer.data(), bytes.count, bytes.offset);
+  const std::size_t count = std::min(bytes.count, kLargestAnswer);
+  if (buffer.size() < count) buffer.resize(count);
+  const ssize_t got = ::pread(bytes.descriptor, buffer.data(), count, bytes.offset);
   if (got < 0) {
     ::fuse_reply_err(request, errno);
   } else {
@@ -63,7 +70,7 @@ std::uint64_t ParkedRequests::add(fuse_req_t request, std::function<void()> canc
     Lock lock(mutex_);
     if (ended_) return 0;
     number = next_++;
-    cancels_.emplace(number, std::move(cancel));
+    parked_.emplace(number, Parked{request, std::move(cancel)});
   }
   // libfuse may call back at any time until the reply, so it is given a number, not an object that
   // the reply frees; the table it belongs to is the session's.
@@ -73,40 +80,58 @@ std::uint64_t ParkedRequests::add(fuse_req_t request, std::function<void()> canc
 }
 
 bool ParkedRequests::take(std::uint64_t number) {
-  std::function<void()> dropped;
+  Parked dropped;  // freed after the lock
   Lock lock(mutex_);
-  const auto found = cancels_.find(number);
-  if (ended_ || found == cancels_.end()) return false;
+  const auto found = parked_.find(number);
+  if (found == parked_.end()) return false;
   dropped = std::move(found->second);
-  cancels_.erase(found);
+  parked_.erase(found);
+  ++speaking_;
   return true;
+}
+
+bool ParkedRequests::begin() {
+  Lock lock(mutex_);
+  if (ended_) return false;
+  ++speaking_;
+  return true;
+}
+
+void ParkedRequests::spoken() {
+  Lock lock(mutex_);
+  if (--speaking_ == 0) silent_.notify_all();
 }
 
 // Called with libfuse's lock on the request held: the work is for the event thread.
 void ParkedRequests::interrupted(fuse_req_t request, void* data) {
-  ParkedRequests& table = context_of(request).parked;
   const auto number = reinterpret_cast<std::uint64_t>(data);
-  table.loop_.post([&table, number] { table.cancel(number); });
+  const auto table = context_of(request).parked;
+  table->loop_.post([table, number] { table->cancel(number); });
 }
 
 void ParkedRequests::cancel(std::uint64_t number) {
   std::function<void()> cancel;
   {
     Lock lock(mutex_);
-    const auto found = cancels_.find(number);
-    if (found != cancels_.end()) cancel = found->second;
+    const auto found = parked_.find(number);
+    if (found != parked_.end()) cancel = found->second.cancel;
   }
   if (cancel) cancel();
 }
 
 void ParkedRequests::end() {
-  std::unordered_map<std::uint64_t, std::function<void()>> left;
+  std::unordered_map<std::uint64_t, Parked> left;
   {
     Lock lock(mutex_);
     ended_ = true;
-    left.swap(cancels_);
+    left.swap(parked_);
   }
-  for (auto& [number, cancel] : left) cancel();
+  for (const auto& [number, parked] : left) {
+    reply_error(parked.request, session_ended());
+    parked.cancel();
+  }
+  Lock lock(mutex_);
+  while (speaking_ > 0) silent_.wait(lock);
 }
 
 }  // namespace agentfs::fuse

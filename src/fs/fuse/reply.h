@@ -5,7 +5,7 @@
 
 #include <fuse_lowlevel.h>
 
-#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,32 +17,61 @@
 
 namespace agentfs::fuse {
 
+// The host's kernel asks for no more in one request.
+constexpr std::size_t kLargestAnswer = 1U << 20U;
+
 void reply_error(fuse_req_t request, const Error& error);
+Error session_ended();
 void reply_status(fuse_req_t request, const Status& status);
 void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes);
 fuse_entry_param entry_of(const vfs::Found& found, std::uint64_t id);
 void set_open_flags(const vfs::OpenFlags& flags, fuse_file_info& info);
 
-// Requests that were not answered when their handler returned. An interrupt cancels one; at the end
-// of the session the rest are cancelled and their late answers dropped. Threads: all.
-class ParkedRequests {
+// The way to the host's kernel for what is said after a handler has returned: answers of parked
+// requests, wake-ups, notifications. Shared by all who may still want to speak, since they may
+// outlive the session. Threads: all.
+class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
  public:
   explicit ParkedRequests(EventLoop& loop) : loop_(loop) {}
-  // Registers a cancel for the request's interrupt; false when the session has ended.
+  // Parks a request; an interrupt calls `cancel`, on the event thread. 0 when the session has
+  // ended: then the caller answers.
   std::uint64_t add(fuse_req_t request, std::function<void()> cancel);
-  // True if it was still there: the caller may answer the request, and nobody else will.
-  bool take(std::uint64_t number);
-  void end();  // no request may be answered any more
+  // Sends the answer of a request that is still parked; nobody else will then.
+  template <class Send>
+  void finish(std::uint64_t number, Send&& send) {
+    if (!take(number)) return;
+    std::forward<Send>(send)();
+    spoken();
+  }
+  // Says something of its own, unless the session has ended.
+  template <class Words>
+  void say(Words&& words) {
+    if (!begin()) return;
+    std::forward<Words>(words)();
+    spoken();
+  }
+  // Answers what is parked with ECONNABORTED and cancels it; nothing is said any more once it has
+  // returned. When no handler runs.
+  void end();
 
  private:
+  struct Parked {
+    fuse_req_t request = nullptr;
+    std::function<void()> cancel;
+  };
   static void interrupted(fuse_req_t request, void* data);
   void cancel(std::uint64_t number);
+  bool take(std::uint64_t number);
+  bool begin();
+  void spoken();
 
   EventLoop& loop_;
   Mutex<Rank::queue> mutex_;
+  std::condition_variable_any silent_;
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;
   bool ended_ GUARDED_BY(mutex_) = false;
-  std::unordered_map<std::uint64_t, std::function<void()>> cancels_ GUARDED_BY(mutex_);
+  unsigned speaking_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<std::uint64_t, Parked> parked_ GUARDED_BY(mutex_);
 };
 
 // An answer on its way: early, when it comes before the handler has returned, or parked.
@@ -71,19 +100,23 @@ class Pending {
 // Runs `begin` with a completion; answers with `send` either here, when the completion was done at
 // once (the usual case: nothing is registered), or later as a parked request.
 template <class T, class Begin>
-void answer(fuse_req_t request, ParkedRequests& parked, Begin&& begin,
+void answer(fuse_req_t request, const std::shared_ptr<ParkedRequests>& parked, Begin&& begin,
             std::function<void(fuse_req_t, Result<T>)> send) {
   auto pending = std::make_shared<Pending<T>>();
-  const Completion<T> done([pending, request, &parked, send](Result<T> result) {
+  const Completion<T> done([pending, request, parked, send](Result<T> result) {
     const std::uint64_t number = pending->arrive(result);
-    if (number != 0 && parked.take(number)) send(request, std::move(result));
+    if (number != 0) parked->finish(number, [&] { send(request, std::move(result)); });
   });
   begin(done);
   if (auto early = pending->park(0)) return send(request, *std::move(early));
   // An interrupt that is waiting already cancels at once, so the answer may come within add().
-  const std::uint64_t number = parked.add(request, [done] { done.cancel(); });
-  if (auto early = pending->park(number); early && parked.take(number)) {
-    send(request, *std::move(early));
+  const std::uint64_t number = parked->add(request, [done] { done.cancel(); });
+  if (number == 0) {
+    reply_error(request, session_ended());
+    return done.cancel();
+  }
+  if (auto early = pending->park(number)) {
+    parked->finish(number, [&] { send(request, *std::move(early)); });
   }
 }
 

@@ -27,6 +27,16 @@ struct Scope {
     // An answer that the kernel did not take has counted no lookup.
     if (::fuse_reply_entry(request, &param) != 0) context.files.forget(id, 1);
   }
+  void opened(const Result<vfs::Opened>& found, fuse_file_info* info) {
+    if (!found) return reply_error(request, found.error());
+    set_open_flags(found->flags, *info);
+    info->fh = context.files.keep(found->handle);
+    // Interrupted before it was told: the kernel will never release what it does not know.
+    if (::fuse_reply_open(request, info) != 0) release(info);
+  }
+  void release(const fuse_file_info* info) {
+    if (const auto dropped = context.files.drop(info->fh)) dropped->release();
+  }
   void attributes(const Result<vfs::Attributes>& found) {
     if (!found) return reply_error(request, found.error());
     ::fuse_reply_attr(request, &found->attributes, found->validity);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <optional>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -18,11 +19,6 @@
 
 namespace agentfs::fuse {
 namespace {
-
-struct SessionCloser {
-  void operator()(fuse_session* session) const { ::fuse_session_destroy(session); }
-};
-using SessionHandle = std::unique_ptr<fuse_session, SessionCloser>;
 
 class Arguments {
  public:
@@ -45,36 +41,86 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   return {"agentfs", "-o", text::join(mount, ",")};
 }
 
-// Tells the kernel what to forget; only ever from the event thread.
+// Tells the kernel what to forget; only ever from the event thread, for which it may outlive the
+// session.
 class Notifier final : public vfs::Invalidator {
  public:
-  explicit Notifier(fuse_session* session) : session_(session) {}
-  void inode(std::uint64_t id) override { ::fuse_lowlevel_notify_inval_inode(session_, id, 0, 0); }
+  Notifier(fuse_session* session, std::shared_ptr<ParkedRequests> way)
+      : session_(session), way_(std::move(way)) {}
+  void inode(std::uint64_t id) override {
+    way_->say([&] { ::fuse_lowlevel_notify_inval_inode(session_, id, 0, 0); });
+  }
   void entry(std::uint64_t parent, const std::string& name) override {
-    ::fuse_lowlevel_notify_inval_entry(session_, parent, name.c_str(), name.size());
+    way_->say(
+        [&] { ::fuse_lowlevel_notify_inval_entry(session_, parent, name.c_str(), name.size()); });
   }
 
  private:
   fuse_session* session_;
+  std::shared_ptr<ParkedRequests> way_;
 };
 
 extern "C" void wake_up(int) {}  // its arrival alone ends a wait
+
+// Ends the wait of the thread in run(). That may be just about to wait, so it is woken until it has
+// seen that the session exits. Threads: all.
+class Waker : public std::enable_shared_from_this<Waker> {
+ public:
+  explicit Waker(EventLoop& loop) : loop_(loop) {}
+
+  void enter() {
+    struct sigaction action{};
+    action.sa_handler = wake_up;  // without SA_RESTART: the wait for workers ends
+    ::sigaction(SIGUSR1, &action, nullptr);
+    Lock lock(mutex_);
+    runner_ = ::pthread_self();
+  }
+  void leave() {
+    Lock lock(mutex_);
+    runner_.reset();
+  }
+  void wake() {
+    Lock lock(mutex_);
+    if (!runner_) return;
+    ::pthread_kill(*runner_, SIGUSR1);
+    loop_.after(std::chrono::milliseconds(50), [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->wake();
+    });
+  }
+
+ private:
+  EventLoop& loop_;
+  Mutex<Rank::object> mutex_;
+  std::optional<pthread_t> runner_ GUARDED_BY(mutex_);
+};
 
 }  // namespace
 
 struct Session::Parts {
   Parts(vfs::FileSystem& files, vfs::Services& services, SessionOptions given)
-      : context{files, services, {}, ParkedRequests(services.loop())}, options(std::move(given)) {}
+      : context{files, services, {}, std::make_shared<ParkedRequests>(services.loop())},
+        options(std::move(given)),
+        waker(std::make_shared<Waker>(services.loop())) {}
+  ~Parts() { detach(); }
+  void detach();
 
   Context context;
   SessionOptions options;
-  SessionHandle session;
-  std::unique_ptr<Notifier> notifier;
+  std::shared_ptr<Waker> waker;
+  std::shared_ptr<fuse_session> session;
+  std::shared_ptr<Notifier> notifier;
   std::atomic<bool> mounted = false;
-  std::atomic<bool> running = false;
   std::atomic<bool> stopping = false;
-  std::atomic<pthread_t> runner{};
 };
+
+void Session::Parts::detach() {
+  context.files.set_invalidator(nullptr);
+  context.parked->end();
+  if (!mounted.exchange(false)) return;
+  // The event thread may hold the notifier just now: it is kept until that thread has gone on.
+  context.services.loop().post([kept = std::exchange(notifier, nullptr)] {});
+  ::fuse_session_unmount(session.get());
+}
 
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
@@ -82,9 +128,10 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
                                                 SessionOptions options) {
   auto parts = std::make_unique<Parts>(files, services, std::move(options));
   Arguments arguments(arguments_for(parts->options));
-  parts->session.reset(::fuse_session_new(arguments.get(), &operations(), sizeof(fuse_lowlevel_ops),
-                                          &parts->context));
-  if (!parts->session) {
+  if (fuse_session* const made = ::fuse_session_new(arguments.get(), &operations(),
+                                                    sizeof(fuse_lowlevel_ops), &parts->context)) {
+    parts->session.reset(made, ::fuse_session_destroy);
+  } else {
     return fail(EINVAL, "{}: FUSE does not take the options {}", parts->options.mountpoint,
                 text::join(parts->options.options, ","));
   }
@@ -95,44 +142,39 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
                 parts->options.mountpoint, errno_name(code));
   }
   parts->mounted = true;
-  parts->notifier = std::make_unique<Notifier>(parts->session.get());
+  parts->notifier = std::make_shared<Notifier>(parts->session.get(), parts->context.parked);
   files.set_invalidator(parts->notifier.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
 
-Session::~Session() {
-  parts_->context.parked.end();
-  parts_->context.files.set_invalidator(nullptr);
-  if (parts_->mounted.exchange(false)) ::fuse_session_unmount(parts_->session.get());
-}
+Session::~Session() = default;
 
 Status Session::run() {
-  struct sigaction action{};
-  action.sa_handler = wake_up;  // without SA_RESTART: the wait for workers ends
-  ::sigaction(SIGUSR1, &action, nullptr);
   fuse_loop_config* const config = ::fuse_loop_cfg_create();
   ::fuse_loop_cfg_set_clone_fd(config, 0);
   ::fuse_loop_cfg_set_max_threads(config, parts_->options.threads);
   ::fuse_loop_cfg_set_idle_threads(config, parts_->options.threads);
-  parts_->runner = ::pthread_self();
-  parts_->running = true;
+  parts_->waker->enter();
   const int outcome = ::fuse_session_loop_mt(parts_->session.get(), config);
-  parts_->running = false;
+  parts_->waker->leave();
   ::fuse_loop_cfg_destroy(config);
-  parts_->context.parked.end();
-  parts_->context.files.set_invalidator(nullptr);
-  if (parts_->mounted.exchange(false)) ::fuse_session_unmount(parts_->session.get());
+  parts_->detach();
   if (outcome >= 0 || parts_->stopping) return ok();
   return fail_errno(-outcome, parts_->options.mountpoint);
 }
 
+// By the event thread: so it is not telling the kernel of a change, which may wait for an answer
+// of workers that are about to end.
 void Session::stop() {
   parts_->stopping = true;
-  ::fuse_session_exit(parts_->session.get());
-  // The main loop may be just about to wait: it is woken until it has seen the flag.
-  if (!parts_->running) return;
-  ::pthread_kill(parts_->runner, SIGUSR1);
-  parts_->context.services.loop().after(std::chrono::milliseconds(50), [this] { stop(); });
+  parts_->context.files.set_invalidator(nullptr);
+  parts_->context.services.loop().post(
+      [session = std::weak_ptr(parts_->session), waker = parts_->waker] {
+        const auto held = session.lock();
+        if (!held) return;
+        ::fuse_session_exit(held.get());
+        waker->wake();
+      });
 }
 
 }  // namespace agentfs::fuse
