@@ -120,8 +120,14 @@ Result<Opened> DataNode::open(Request& request, int flags) {
 Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
                                      mode_t mode) {
   Caller writer = TRY(request.writer());
-  auto created = TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
-  Found entry = TRY(made(request, created.entry, name, "create"));
+  // Only a file that this call made may be taken away again, so one that is there is just opened.
+  auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
+  const bool is_new = made_new || made_new.error().code != EEXIST || (flags & O_EXCL) != 0;
+  auto created = is_new ? TRY(std::move(made_new))
+                        : TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
+  if (!is_new) TRY(tree_->record(request, "open", child(name)));
+  Found entry = is_new ? TRY(made(request, created.entry, name, "create"))
+                       : found(created.entry, name);
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(created.file),
                                              std::move(writer), opens_for_writing(flags));
