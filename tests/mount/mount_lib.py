@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""Mounts of a test's own, and the processes behind them; lib.py has the checks.
+
+`Mount()` is the one that scripts/run-mount-tests made, `Mount.of(NAME)` one below TESTDIR.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+import lib  # noqa: E402
+from lib import AGENTFS, Wrong, expect, expect_eq, expect_errno, expect_has, skip  # noqa: E402, F401
+
+TESTDIR = pathlib.Path(lib.TESTDIR)
+MNT = pathlib.Path(lib.MNT)
+STATE = pathlib.Path(lib.STATE)
+
+
+def fail(text):
+    raise Wrong(text)
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            skip(f"{program} is not installed")
+
+
+def wait_until(seconds, holds, what):
+    """Until holds() gives something true, which is returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            seen = holds()
+        except OSError as error:
+            seen, what_else = None, f" ({error})"
+        else:
+            what_else = ""
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            fail(f"{what}: not within {seconds} s{what_else}")
+        time.sleep(0.01)
+
+
+def run(words, timeout=60, code=0, **more):
+    """Runs a program to its end; its output. `code` None accepts any."""
+    try:
+        ended = subprocess.run([str(word) for word in words], timeout=timeout, text=True,
+                               errors="replace", stdin=subprocess.DEVNULL, check=False,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+    except subprocess.TimeoutExpired as late:
+        fail(f"{words}: did not end within {timeout} s: {late.output!r}")
+    if code is not None and ended.returncode != code:
+        fail(f"{words}: exit {ended.returncode}, wanted {code}: {ended.stdout}")
+    return ended.stdout
+
+
+def read(path):
+    return pathlib.Path(path).read_bytes().decode("utf-8", "replace")
+
+
+def command(path, text):
+    """Writes a text to a control file by one write(2), and reads the reply from the same handle."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        data = text.encode()
+        os.write(handle, data if data.endswith(b"\n") else data + b"\n")
+        reply = b""
+        while piece := os.pread(handle, 1 << 20, len(reply) + len(data)):
+            reply += piece
+        return reply.decode("utf-8", "replace")
+    finally:
+        os.close(handle)
+
+
+def tell(path, text):
+    """Writes a text to a file that takes one, as `echo text > path` does."""
+    handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
+def within(seconds, act, what):
+    """The result of act(), which may block: run in a thread that a failure leaves behind."""
+    box = {}
+
+    def body():
+        try:
+            box["result"] = act()
+        except BaseException as error:  # pylint: disable=broad-except  # told to who waits
+            box["error"] = error
+
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        fail(f"{what}: did not return within {seconds} s")
+    if "error" in box:
+        raise box["error"]
+    return box["result"]
+
+
+class Mount:
+    """One mount: paths, and what its files say. `of()` makes one below TESTDIR."""
+
+    def __init__(self, mnt=MNT, state=STATE):
+        self.mnt, self.state = pathlib.Path(mnt), pathlib.Path(state)
+
+    @staticmethod
+    def of(name):
+        top = TESTDIR / name
+        (top / "mnt").mkdir(parents=True)
+        (top / "state").mkdir(mode=0o700)
+        return Mount(top / "mnt", top / "state")
+
+    def mount(self, *options, **more):
+        return run([AGENTFS, "mount", "--state", self.state, *options, self.mnt], **more)
+
+    def umount(self, *options, **more):
+        return run([AGENTFS, "umount", *options, self.mnt], **more)
+
+    def fsck(self, **more):
+        return run([AGENTFS, "fsck", "--state", self.state], **more)
+
+    def __truediv__(self, path):
+        return self.mnt / path
+
+    def proc(self, pid, name):
+        return self.mnt / "proc" / str(pid) / name
+
+    def get(self, pid, name):
+        return read(self.proc(pid, name))
+
+    def state_of(self, pid):
+        return self.get(pid, "state").strip()
+
+    def spawn(self, line):
+        reply = command(self / "proc/clone", line).strip()
+        expect(reply.isdigit(), f"spawn {line}: saw {reply!r}; wanted a pid")
+        return int(reply)
+
+    def wait(self, pid, seconds=60):
+        """What /proc/PID/wait gives."""
+        return run(["cat", self.proc(pid, "wait")], timeout=seconds)
+
+    def last_error(self):
+        lines = read(self / "proc/self/errors").splitlines()
+        return lines[-1] if lines else ""
+
+    def journal(self):
+        """Every record, in order."""
+        records = []
+        for segment in sorted((self / "sys/journal/segments").iterdir()):
+            if segment.suffix == ".jsonl":
+                records += [json.loads(line) for line in read(segment).splitlines()]
+        return records
+
+    def head(self):
+        return int(read(self / "sys/journal/head").split("\t")[0])
+
+    def verify(self):
+        seen = read(self / "sys/journal/verify")
+        expect(seen.startswith("ok "), f"sys/journal/verify: {seen!r}")
+
+    def usage(self, pid):
+        lines = self.get(pid, "usage").splitlines()[1:]
+        return {words[0]: words[1] for words in (line.split("\t") for line in lines)}
+
+    def model(self, name, **settings):
+        """Saves /etc/models/NAME.toml."""
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+        (self / f"etc/models/{name}.toml").write_text(text, encoding="utf-8")
+
+    def script_model(self, name, scenario):
+        path = TESTDIR / f"{name}.json"
+        path.write_text(json.dumps(scenario), encoding="utf-8")
+        self.model(name, driver="script", scenario=str(path))
+
+    def exec(self, line, **more):
+        """Runs a command line on /dev/local: (output, words of the last line)."""
+        reply = within(more.get("seconds", 60), lambda: command(self / "dev/local/exec", line),
+                       f"exec {line!r}")
+        output, mark, ending = reply.rpartition("# exit=")
+        expect(mark, f"exec {line!r}: no ending in {reply!r}")
+        return output, dict(re.findall(r"(\w+)=(\S*)", mark[2:] + ending))
+
+    def daemon(self):
+        """The daemon's pid, 0 where there is none."""
+        try:
+            return int(read(self.state / "daemon.pid"))
+        except (OSError, ValueError):
+            return 0
+
+    def answers(self):
+        """The pid that the mount gives; its own errors are the caller's."""
+        return int(read(self / "sys/kernel/pid"))
+
+    def watcher(self):
+        return parent_of(self.daemon())
+
+
+def parent_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def name_of(pid):
+    try:
+        return read(f"/proc/{pid}/comm").strip()
+    except OSError:
+        return ""
+
+
+def is_alive(pid):
+    try:
+        return "\nState:\tZ" not in read(f"/proc/{pid}/status")
+    except OSError:
+        return False
+
+
+def kill(pid, number=signal.SIGKILL):
+    """Only ever a process of ours: the daemon and watcher of this test."""
+    expect(pid > 1 and name_of(pid).startswith("agentfs"), f"{pid} ({name_of(pid)}): not ours")
+    os.kill(pid, number)
+
+
+def main(*cases):
+    """Runs the cases in order; the command line may choose some by name."""
+    lib.main(*[case for case in cases if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]])
