@@ -25,7 +25,7 @@ Result<std::string> ControlHandle::execute(const Caller& author, const std::stri
     return std::string();
   }();
   if (!is_setting) keep_result(line, result);
-  TRY(result);
+  if (!result) return result;
   TRY(record_written(file(), author, line));
   return result;
 }

@@ -41,7 +41,7 @@ Status DocumentHandle::add(Request& request, off_t offset, std::string_view byte
     return fail(EMSGSIZE, "{}: a document of more than {} bytes", file_->path(), kLargest);
   }
   Lock lock(mutex_);
-  TRY(author_);
+  if (!author_) return std::unexpected(author_.error());
   if (at + bytes.size() > text_.size()) text_.resize(at + bytes.size());
   text_.replace(at, bytes.size(), bytes);
   written_ = true;

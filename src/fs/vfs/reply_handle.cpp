@@ -105,7 +105,7 @@ void RequestChain::cancel() {
   {
     Lock lock(mutex_);
     cancelled_ = true;
-    current = current_;
+    current = std::exchange(current_, {});  // who serves it may never answer
   }
   if (current) current.cancel();
   done_.complete(fail(EINTR, "{}: interrupted", file_->path()));

@@ -44,6 +44,7 @@ class WaitHandle final : public Handle, public std::enable_shared_from_this<Wait
  public:
   WaitHandle(ContextRef context, RowPlace place)
       : context_(std::move(context)), place_(std::move(place)) {}
+  ~WaitHandle() override { release(); }
   void read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) override;
   Result<unsigned> poll(Request& request, std::move_only_function<void()> ready) override;
   void release() override;

@@ -165,6 +165,11 @@ Result<Found> SyntheticDirectory::find_node(Request& request, const RowPlace& pl
   }
 }
 
+bool SyntheticDirectory::is_shown(const RowInfo& row) const {
+  if (!has_rows() || !row.listed || is_placeholder(row)) return false;
+  return row.kind != Kind::data || context().data_roots.contains(child_path(path(), row.name));
+}
+
 Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request) {
   const ObjectRef object = TRY(find_object(type_, request.caller(), key_));
   std::vector<DirectoryItem> items;
@@ -173,13 +178,11 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
   };
   if (!find_row(kReadme)) add(kReadme, S_IFREG);
   for (const RowInfo& row : type_.rows()) {
-    if (!has_rows() || !row.listed || is_placeholder(row)) continue;
+    if (!is_shown(row)) continue;
     add(row.name, type_of(row.kind));
-    const auto root = context().data_roots.find(child_path(path(), row.name));
-    if (root == context().data_roots.end()) continue;
-    if (const auto attributes = root->second->attributes(request)) {
-      items.back().inode = attributes->attributes.st_ino;
-    }
+    if (row.kind != Kind::data) continue;
+    const auto root = context().data_roots.at(child_path(path(), row.name))->attributes(request);
+    if (root) items.back().inode = root->attributes.st_ino;
   }
   if (const auto row = collection()) {
     for (const std::string& name : TRY(type_.list(*row, object, request.caller()))) {
@@ -194,8 +197,7 @@ Result<Attributes> SyntheticDirectory::attributes(Request& request) {
   Attributes answer{make_stat(context(), path(), mode_, context().started), kForever};
   nlink_t links = 2;
   for (const RowInfo& row : type_.rows()) {
-    const bool counts = has_rows() && row.listed && !is_placeholder(row);
-    if (counts && type_of(row.kind) == S_IFDIR) ++links;
+    if (is_shown(row) && type_of(row.kind) == S_IFDIR) ++links;
   }
   if (const auto row = collection()) {
     links += TRY(type_.list(*row, object, request.caller())).size();

@@ -43,6 +43,7 @@ class SyntheticDirectory final : public ScratchHome {
   Result<Found> find_child(Request& request, const std::string& name) const;
   Result<Found> found(Request& request, const NodeRef& node, double validity) const;
   std::string readme() const;
+  bool is_shown(const RowInfo& row) const;  // in listings
   bool has_rows() const { return !only_; }
 
   const DirectoryType& type_;

@@ -77,6 +77,7 @@ TEST_CASE("wait first delivers what its own session has written") {
   CHECK(TestTree::write(shell, *chat, 6, "again\n") == 0);
   const Read parked(shell, *wait);
   CHECK(world().box()->messages.size() == 2);
+  wait->release();
   chat->release();
   CHECK(world().box()->messages.size() == 2);
 }

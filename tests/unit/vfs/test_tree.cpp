@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "test_tree.h"
 
+#include <unistd.h>
+
 #include <memory>
 
 namespace agentfs::vfs {
@@ -164,12 +166,17 @@ constexpr auto kRootFiles = files<World>({
      .directory = &kBox,
      .list = list_boxes},
     {.name = "boxes", .mode = 0555, .doc = "All boxes.", .directory = &kBoxes},
+    {.name = "work", .mode = 0755, .doc = "Plain files.", .data = true},
 });
 const Directory<World> kRoot("", "A tree for tests.", find_world, kRootFiles);
 
-FileSystemParts fresh_parts(FakeServices& services) {
+FileSystemParts fresh_parts(FakeServices& services, std::map<std::string, TreeStore*> trees) {
   current = std::make_unique<World>();
-  return {.services = &services, .root = &test_root(), .trees = {}, .owner = 0, .group = 0};
+  return {.services = &services,
+          .root = &test_root(),
+          .trees = std::move(trees),
+          .owner = ::geteuid(),
+          .group = ::getegid()};
 }
 
 std::pair<std::string, std::string> split_path(const std::string& path) {
@@ -203,7 +210,8 @@ Status FakeServices::record_control(const Caller&, const std::string& path,
   return ok();
 }
 
-TestTree::TestTree() : files(fresh_parts(services)) {}
+TestTree::TestTree(std::map<std::string, TreeStore*> trees)
+    : files(fresh_parts(services, std::move(trees))) {}
 
 Result<Found> TestTree::find(Request& request, const std::string& path) {
   Found at;

@@ -93,7 +93,8 @@ struct TestRequest final : Request {
 
 // A tree of its own for each test, and the calls of a host's process in one line each.
 struct TestTree {
-  TestTree();
+  TestTree() : TestTree(std::map<std::string, TreeStore*>()) {}
+  explicit TestTree(std::map<std::string, TreeStore*> trees);  // data trees by path
   Result<Found> find(Request& request, const std::string& path);
   Found get(Request& request, const std::string& path);
   std::shared_ptr<Handle> open(Request& request, const std::string& path, int flags);

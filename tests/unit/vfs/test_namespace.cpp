@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// The mount's paths for agents, over a real directory.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "backends/trees/trees.h"
+#include "base/file.h"
+#include "test_tree.h"
+
+namespace agentfs::vfs {
+namespace {
+
+struct Directory {
+  Directory() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
+  ~Directory() { std::filesystem::remove_all(path); }
+  std::string path = std::filesystem::temp_directory_path() / "vfs-XXXXXX";
+};
+
+struct Told final : Invalidator {
+  explicit Told(EventLoop& l) : loop(l) {}
+  void inode(std::uint64_t) override { on_thread = on_thread && loop.on_thread(); }
+  void entry(std::uint64_t, const std::string& name) override {
+    on_thread = on_thread && loop.on_thread();
+    names.push_back(name);
+  }
+  EventLoop& loop;
+  bool on_thread = true;
+  std::vector<std::string> names;
+};
+
+struct Agent {
+  Agent() : store(*open_tree_store(directory.path)), tree({{"/work", store.get()}}) {
+    caller.process = {5};
+    caller.via = "call:1";
+  }
+  Result<std::string> command(const std::string& path, const std::string& line) {
+    return wait_for<std::string>(
+        [&](Completion<std::string> done) { tree.files.command(caller, path, line, done); });
+  }
+  std::string read(const std::string& path, std::uint64_t offset = 0, std::uint64_t limit = 0) {
+    const auto text = tree.files.read(caller, path, offset, limit);
+    INFO(path);
+    REQUIRE(text);
+    return *text;
+  }
+
+  Directory directory;
+  std::unique_ptr<TreeStore> store;
+  TestTree tree;
+  Caller caller;
+};
+
+}  // namespace
+
+TEST_CASE("an agent writes, reads, lists and removes plain files") {
+  Agent agent;
+  FileSystem& files = agent.tree.files;
+  REQUIRE(files.write(agent.caller, "/work/site/src/main.c", "int main;\n"));
+  CHECK(*file::read(agent.directory.path + "/site/src/main.c") == "int main;\n");
+  CHECK(agent.read("/work/site/../site//src/./main.c", 4, 4) == "main");
+  const std::string host = agent.directory.path + "/site/src/main.c";
+  REQUIRE(::chmod(host.c_str(), 0755) == 0);
+  REQUIRE(files.write(agent.caller, "/work/site/src/main.c", "longer text\n"));
+  CHECK((files.attributes(agent.caller, "/work/site/src/main.c")->st_mode & 0777U) == 0755);
+  const auto entries = files.list(agent.caller, "/work/site/src");
+  REQUIRE(entries);
+  REQUIRE(entries->size() == 1);
+  CHECK((*entries)[0].name == "main.c");
+  CHECK((*entries)[0].size == 12);
+  CHECK(code(files.write(agent.caller, "/work/site/src", "x")) == EISDIR);
+  CHECK(code(files.read(agent.caller, "/work/site/src", 0, 0)) == EISDIR);
+  CHECK(code(files.read(agent.caller, "/work/none", 0, 0)) == ENOENT);
+  CHECK(code(files.read(agent.caller, "work", 0, 0)) == EINVAL);
+  CHECK(files.remove(agent.caller, "/work/site"));
+  CHECK_FALSE(file::exists(agent.directory.path + "/site"));
+  CHECK(code(files.remove(agent.caller, "/work")) == EPERM);
+}
+
+TEST_CASE("links inside a data tree are followed, and written through") {
+  Agent agent;
+  REQUIRE(agent.tree.files.write(agent.caller, "/work/a.txt", "one"));
+  REQUIRE(::symlink("a.txt", (agent.directory.path + "/l").c_str()) == 0);
+  CHECK(agent.read("/work/l") == "one");
+  CHECK(agent.tree.files.write(agent.caller, "/work/l", "two"));
+  CHECK(*file::read(agent.directory.path + "/a.txt") == "two");
+  CHECK(std::filesystem::is_symlink(agent.directory.path + "/l"));
+}
+
+TEST_CASE("the host's caches are told of an agent's change, from the event thread") {
+  Agent agent;
+  Told told(agent.tree.services.loop());
+  agent.tree.files.set_invalidator(&told);
+  CHECK(agent.tree.files.write(agent.caller, "/work/unseen/x", "1"));
+  CHECK(told.names.empty());  // nobody has looked
+  TestRequest host(10);
+  const Found work = agent.tree.get(host, "/work");
+  const std::uint64_t id = agent.tree.files.remember(work.node);
+  CHECK(agent.tree.files.write(agent.caller, "/work/seen", "1"));
+  CHECK(told.names == std::vector<std::string>{"seen"});
+  CHECK(agent.tree.files.remove(agent.caller, "/work/seen"));
+  CHECK(told.names.size() == 2);
+  CHECK(told.on_thread);
+  agent.tree.files.set_invalidator(nullptr);
+  agent.tree.files.forget(id, 1);
+}
+
+TEST_CASE("an agent's commands give what reading the same descriptor would") {
+  Agent agent;
+  CHECK(agent.command("/boxes/7/ctl", "go 2").value().empty());
+  CHECK(agent.command("/boxes/self/ctl", "fork").value() == "8\n");
+  CHECK(agent.command("/boxes/7/ask", "hello").value() == "<hello>\n");
+  CHECK(agent.command("/boxes/7/level", "9").value().empty());
+  CHECK(agent.read("/boxes/7/level") == "9\n");
+  CHECK(agent.command("/boxes/7/chat", "to you").value().empty());
+  CHECK(world().box()->messages == std::vector<std::string>{"to you"});
+  CHECK(code(agent.command("/boxes/7/ctl", "leap")) == EINVAL);
+  CHECK(code(agent.command("/boxes/7/state", "x")) == EINVAL);
+  CHECK(code(agent.command("/boxes/7", "x")) == EISDIR);
+  CHECK(code(agent.command("/boxes/9/ctl", "x")) == ENOENT);
+  CHECK(code(agent.tree.files.read(agent.caller, "/boxes/7/wait", 0, 0)) == EAGAIN);
+  TestRequest person(10);
+  CHECK_THAT(agent.tree.read(person, "/boxes/7/ask"), Catch::Matchers::has("usage"));
+}
+
+TEST_CASE("an agent's command that parks is answered later, or cancelled") {
+  Agent agent;
+  std::optional<Result<std::string>> answer;
+  const auto ask = [&] {
+    answer.reset();
+    Completion<std::string> done([&](Result<std::string> reply) { answer = std::move(reply); });
+    agent.tree.files.command(agent.caller, "/boxes/7/ask", "park", done);
+    return done;
+  };
+  ask();
+  CHECK_FALSE(answer);
+  world().box()->requests.at(0).second.complete(std::string("late\n"));
+  REQUIRE(answer);
+  CHECK(answer->value() == "late\n");
+  ask().cancel();
+  REQUIRE(answer);
+  CHECK(code(*answer) == EINTR);
+}
+
+TEST_CASE("an agent saves documents, whole and checked") {
+  Agent agent;
+  FileSystem& files = agent.tree.files;
+  CHECK(files.write(agent.caller, "/boxes/7/conf/n.toml", "n = 1\n"));
+  CHECK(agent.read("/boxes/7/conf/n.toml") == "n = 1\n");
+  CHECK(code(files.write(agent.caller, "/boxes/7/conf/n.toml", "nonsense")) == EBADMSG);
+  CHECK(files.remove(agent.caller, "/boxes/7/conf/n.toml"));
+  CHECK(code(files.write(agent.caller, "/boxes/7/level", "3")) == EINVAL);
+  CHECK(code(files.remove(agent.caller, "/boxes/7/level")) == EPERM);
+}
+
+}  // namespace agentfs::vfs
