@@ -126,8 +126,8 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   auto created = is_new ? TRY(std::move(made_new))
                         : TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
   if (!is_new) TRY(tree_->record(request, "open", child(name)));
-  Found entry = is_new ? TRY(made(request, created.entry, name, "create"))
-                       : found(created.entry, name);
+  Found entry =
+      is_new ? TRY(made(request, created.entry, name, "create")) : found(created.entry, name);
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(created.file),
                                              std::move(writer), opens_for_writing(flags));
