@@ -2,6 +2,7 @@
 // process.*: what processes are and when they end.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // message.* and run.*: the conversation and the runs it is made in.
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

@@ -2,6 +2,8 @@
 // The fold's objects on their way to the store and back.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "kernel/fold.h"
 #include "kernel/process_json.h"

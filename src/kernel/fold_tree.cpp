@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tree.* and what else is told: which paths of the workspaces have changed.
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

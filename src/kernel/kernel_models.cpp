@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Asking models by name, with their fallbacks.
+#include <algorithm>
+
 #include "base/text.h"
 #include "kernel/kernel_state.h"
 

@@ -4,7 +4,8 @@
 //
 // Data members, `pid` is the process that a record is about; [x] may be left out. What the kernel
 // fills in under its lock (pid of a spawn, number of a call) is in the Record that commit() gives
-// back. Within a run, `run` may be given: EBUSY where another one is under way by now. ESRCH: the process is dead or reaped. EBUSY: its state forbids it now.
+// back. Within a run, `run` may be given: EBUSY where another one is under way by now. ESRCH: the
+// process is dead or reaped. EBUSY: its state forbids it now.
 #pragma once
 
 #include <string_view>
@@ -30,8 +31,8 @@ inline constexpr std::string_view kProcessReap = "process.reap";    // pid; only
 inline constexpr std::string_view kMessageQueue = "message.queue";
 // pid: within a run, takes all queued messages up into the conversation. (run.begin does, too.)
 inline constexpr std::string_view kMessageTake = "message.take";
-// pid role text [calls: [{id name arguments}]] [call_id] [from]: what model.end and call.end do not add
-// themselves.
+// pid role text [calls: [{id name arguments}]] [call_id] [from]: what model.end and call.end do
+// not add themselves.
 inline constexpr std::string_view kMessageAdd = "message.add";
 
 // --- runs. A run is under way from run.begin to run.end, run.redirect or process.exit.

@@ -81,18 +81,21 @@ std::map<std::string, std::uint64_t, std::less<>> Metrics::counters(std::string_
 
 std::string Metrics::text() const {
   std::string out;
+  Lock lock(mutex_);
+  const auto& calls = calls_;  // what a lambda does under the lock cannot be checked
   const auto head = [&](std::string_view name, std::string_view help) {
     fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} counter\n", name, help);
   };
+  Lock lock(mutex_);
+  const auto& calls = calls_;
   const auto series = [&](std::string_view name, std::string_view help, auto value) {
     head(name, help);
-    for (const auto& [call, counters] : calls_) {
+    for (const auto& [call, counters] : calls) {
       fmt::format_to(std::back_inserter(out), "{}{{name=\"{}\"}} {}\n", name, escaped(call),
                      value(counters));
     }
   };
-  Lock lock(mutex_);
-  if (!calls_.empty()) {
+  if (!calls.empty()) {
     series("agentfs_syscalls_total", "Syscalls through the gate.",
            [](const CallCounters& c) { return c.calls; });
     series("agentfs_syscall_errors_total", "Syscalls that failed.",

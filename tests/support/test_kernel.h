@@ -2,10 +2,9 @@
 // A kernel over stores in memory and drivers that do what the test says.
 #pragma once
 
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "kernel/syscalls/fs.h"
 #include "kernel/syscalls/gate.h"
 #include "kernel/syscalls/proc.h"
+#include "support/fakes.h"
 
 namespace agentfs::test {
 
@@ -72,91 +72,6 @@ class Answer {
   };
   std::shared_ptr<Box> box_ = std::make_shared<Box>();
   Completion<T> completion_;
-};
-
-// Answers requests in order from `replies`; keeps those that come when there is none until
-// answer() or a cancel. Threads: all.
-class FakeModel final : public ModelDriver {
- public:
-  void start(ChatRequest request, Progress progress, Completion<ChatReply> done) override;
-  void reply(Result<ChatReply> reply);  // to the oldest request waiting, or the next to come
-  std::vector<ChatRequest> requests() const;
-  std::size_t waiting() const;
-
- private:
-  mutable Mutex<Rank::driver> mutex_;
-  std::vector<ChatRequest> requests_ GUARDED_BY(mutex_);
-  std::deque<Result<ChatReply>> replies_ GUARDED_BY(mutex_);
-  std::deque<Completion<ChatReply>> waiting_ GUARDED_BY(mutex_);
-};
-ChatReply text_reply(std::string text, std::int64_t tokens_in = 10, std::int64_t tokens_out = 5);
-
-// Answers each command by `run`; without it, and where it gives nothing, a command runs until it
-// is cancelled. Threads: all, once `run` is set.
-class FakeExec final : public ExecDriver {
- public:
-  std::function<std::optional<Result<ExecReply>>(const ExecRequest&)> run;
-  void start(ExecRequest request, std::function<void(const ExecStarted&)> started,
-             Completion<ExecReply> done) override;
-  std::vector<ExecRequest> requests() const;
-
- private:
-  mutable Mutex<Rank::driver> mutex_;
-  std::vector<ExecRequest> requests_ GUARDED_BY(mutex_);
-};
-
-class FakeRepository final : public Repository {
- public:
-  Result<std::string> commit(const TurnCommit& commit) override;
-  std::vector<TurnCommit> commits() const;
-  void fail_next(Error error);
-
- private:
-  mutable Mutex<Rank::driver> mutex_;
-  std::vector<TurnCommit> commits_ GUARDED_BY(mutex_);
-  std::optional<Error> failure_ GUARDED_BY(mutex_);
-};
-
-// Files by path in a map; directories are what lies above them and what make_directory() made.
-// Changes below the data trees are recorded as the mount does. Threads: all.
-class FakeNamespace final : public Namespace {
- public:
-  void put(const std::string& path, std::string text);
-  void make_directory(const std::string& path);
-  std::optional<std::string> get(const std::string& path) const;
-  std::function<Result<std::string>(const Caller&, const std::string&, const std::string&)>
-      on_command;
-
-  Result<struct stat> attributes(const Caller&, const std::string& path) override;
-  Result<std::string> read(const Caller&, const std::string& path, std::uint64_t offset,
-                           std::uint64_t limit) override;
-  Status write(const Caller&, const std::string& path, std::string_view text) override;
-  Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
-  Status remove(const Caller&, const std::string& path) override;
-  void command(const Caller&, const std::string& path, std::string line,
-               Completion<std::string> reply) override;
-
- private:
-  bool is_directory(const std::string& path) const REQUIRES(mutex_);
-  mutable Mutex<Rank::driver> mutex_;
-  std::map<std::string, std::string> files_ GUARDED_BY(mutex_);
-  std::map<std::string, bool> directories_ GUARDED_BY(mutex_);
-};
-
-// Counts what it is told; an agent's answers are the test's own business.
-class FakeUserland final : public Userland {
- public:
-  void wake(ProcessId pid) override;
-  void interrupt(ProcessId pid) override;
-  Result<std::string> context(const Process&) override { return std::string("context\n"); }
-  Result<std::string> context_why(const Process&) override { return std::string("why\n"); }
-  int wakes(ProcessId pid) const;
-  int interrupts(ProcessId pid) const;
-
- private:
-  mutable Mutex<Rank::queue> mutex_;
-  std::map<ProcessId, int> wakes_ GUARDED_BY(mutex_);
-  std::map<ProcessId, int> interrupts_ GUARDED_BY(mutex_);
 };
 
 // The kernel of the owner root (uid 0) with workspace "site", model "default" and "other" of the

@@ -2,6 +2,8 @@
 // fs.read, fs.write, fs.list and fs.delete.
 #include "kernel/syscalls/fs.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "kernel/paths.h"
 #include "kernel/syscalls/values.h"

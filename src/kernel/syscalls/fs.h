@@ -14,8 +14,10 @@ struct Read {
   std::optional<std::int64_t> first_line{};
   std::optional<std::int64_t> lines{};
   using Reply = std::string;
-  static constexpr SyscallRow row{.name = "fs.read", .doc = "Reads a file, whole or a range of lines.",
-                                  .effect = Effect::files, .right = Right::read,
+  static constexpr SyscallRow row{.name = "fs.read",
+                                  .doc = "Reads a file, whole or a range of lines.",
+                                  .effect = Effect::files,
+                                  .right = Right::read,
                                   .kind = CallKind::query};
   static constexpr auto fields = std::tuple(
       field("path", &Read::path, "The file."),
@@ -30,7 +32,8 @@ struct Write {
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.write",
                                   .doc = "Replaces a file's whole text, or makes the file.",
-                                  .effect = Effect::files, .right = Right::read};
+                                  .effect = Effect::files,
+                                  .right = Right::read};
   static constexpr auto fields = std::tuple(field("path", &Write::path, "The file."),
                                             field("text", &Write::text, "Its new text."));
 };
@@ -44,7 +47,8 @@ struct Edit {
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.edit",
                                   .doc = "Replaces an exact piece of a file's text by another.",
-                                  .effect = Effect::files, .right = Right::read};
+                                  .effect = Effect::files,
+                                  .right = Right::read};
   static constexpr auto fields = std::tuple(
       field("path", &Edit::path, "The file."),
       field("old_text", &Edit::old_text, "The text to replace; it must stand in the file once."),
@@ -56,8 +60,10 @@ Result<std::string> run(Kernel&, const Caller&, const Edit&);
 struct List {
   std::string path{};
   using Reply = std::string;
-  static constexpr SyscallRow row{.name = "fs.list", .doc = "Lists a directory.",
-                                  .effect = Effect::files, .right = Right::read,
+  static constexpr SyscallRow row{.name = "fs.list",
+                                  .doc = "Lists a directory.",
+                                  .effect = Effect::files,
+                                  .right = Right::read,
                                   .kind = CallKind::query};
   static constexpr auto fields = std::tuple(field("path", &List::path, "The directory."));
 };
@@ -71,7 +77,8 @@ struct Search {
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.search",
                                   .doc = "Finds lines that match a regular expression in a tree.",
-                                  .effect = Effect::files, .right = Right::read,
+                                  .effect = Effect::files,
+                                  .right = Right::read,
                                   .kind = CallKind::query};
   static constexpr auto fields = std::tuple(
       field("pattern", &Search::pattern, "A POSIX extended regular expression."),
@@ -86,7 +93,8 @@ struct Delete {
   using Reply = std::string;
   static constexpr SyscallRow row{.name = "fs.delete",
                                   .doc = "Removes a file, or a directory with all in it.",
-                                  .effect = Effect::files, .right = Right::read};
+                                  .effect = Effect::files,
+                                  .right = Right::read};
   static constexpr auto fields = std::tuple(field("path", &Delete::path, "What to remove."));
 };
 Result<std::string> run(Kernel&, const Caller&, const Delete&);
@@ -100,9 +108,12 @@ struct Exec {
   std::optional<std::string> device{};
   std::optional<std::string> cwd{};
   std::optional<std::int64_t> timeout{};
-  using Reply = std::string;   // output, then "# exit=<n> signal= elapsed= truncated="
-  static constexpr SyscallRow row{.name = "shell.exec", .doc = "Runs a command line in a sandbox.",
-                                  .effect = Effect::shell, .right = Right::exec, .blocks = true};
+  using Reply = std::string;  // output, then "# exit=<n> signal= elapsed= truncated="
+  static constexpr SyscallRow row{.name = "shell.exec",
+                                  .doc = "Runs a command line in a sandbox.",
+                                  .effect = Effect::shell,
+                                  .right = Right::exec,
+                                  .blocks = true};
   static constexpr auto fields = std::tuple(
       field("command", &Exec::command, "The command line, for sh -c."),
       field("device", &Exec::device, "Where it runs: a name under /dev; local if left out."),
@@ -119,33 +130,39 @@ struct Ctl {
   std::string path{};
   std::string line{};
   using Reply = std::string;
-  static constexpr SyscallRow row{.name = "sys.ctl",
-                                  .doc = "Writes a line to a file of the mount and reads the reply.",
-                                  .effect = Effect::device, .right = Right::control, .blocks = true};
-  static constexpr auto fields = std::tuple(
-      field("path", &Ctl::path, "A control file of the mount, such as /proc/self/ctl."),
-      field("line", &Ctl::line, "The command; reading the file tells which there are."));
+  static constexpr SyscallRow row{
+      .name = "sys.ctl",
+      .doc = "Writes a line to a file of the mount and reads the reply.",
+      .effect = Effect::device,
+      .right = Right::control,
+      .blocks = true};
+  static constexpr auto fields =
+      std::tuple(field("path", &Ctl::path, "A control file of the mount, such as /proc/self/ctl."),
+                 field("line", &Ctl::line, "The command; reading the file tells which there are."));
 };
 void run(Kernel&, const Caller&, const Ctl&, const Completion<std::string>& done);
 
 // A document under /etc, checked and put in force.
 struct SaveDocument {
-  std::string path{};   // relative to /etc
+  std::string path{};  // relative to /etc
   std::string text{};
   using Reply = Nothing;
-  static constexpr SyscallRow row{.name = "sys.save", .doc = "Checks a document of /etc and puts it in force.",
-                                  .effect = Effect::configuration, .right = Right::control};
-  static constexpr auto fields =
-      std::tuple(field("path", &SaveDocument::path, "Path below /etc."),
-                 field("text", &SaveDocument::text, "The whole text."));
+  static constexpr SyscallRow row{.name = "sys.save",
+                                  .doc = "Checks a document of /etc and puts it in force.",
+                                  .effect = Effect::configuration,
+                                  .right = Right::control};
+  static constexpr auto fields = std::tuple(field("path", &SaveDocument::path, "Path below /etc."),
+                                            field("text", &SaveDocument::text, "The whole text."));
 };
 Status run(Kernel&, const Caller&, const SaveDocument&);
 
 struct RemoveDocument {
   std::string path{};
   using Reply = Nothing;
-  static constexpr SyscallRow row{.name = "sys.remove", .doc = "Removes a document of /etc.",
-                                  .effect = Effect::configuration, .right = Right::control};
+  static constexpr SyscallRow row{.name = "sys.remove",
+                                  .doc = "Removes a document of /etc.",
+                                  .effect = Effect::configuration,
+                                  .right = Right::control};
   static constexpr auto fields =
       std::tuple(field("path", &RemoveDocument::path, "Path below /etc."));
 };
@@ -158,10 +175,13 @@ namespace llm {
 // One request to a model, outside any agent: /dev/llm/<model>/chat.
 struct Chat {
   std::string model{};
-  std::string request{};   // JSON as OpenAI's chat completions, or plain text: one user message
+  std::string request{};  // JSON as OpenAI's chat completions, or plain text: one user message
   using Reply = std::string;
-  static constexpr SyscallRow row{.name = "llm.chat", .doc = "Asks a model.",
-                                  .effect = Effect::device, .right = Right::exec, .blocks = true};
+  static constexpr SyscallRow row{.name = "llm.chat",
+                                  .doc = "Asks a model.",
+                                  .effect = Effect::device,
+                                  .right = Right::exec,
+                                  .blocks = true};
   static constexpr auto fields =
       std::tuple(field("model", &Chat::model, "Name of the model under /dev/llm."),
                  field("request", &Chat::request, "JSON with messages, or plain text."));

@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 #include <regex.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

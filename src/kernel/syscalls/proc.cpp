@@ -2,6 +2,8 @@
 // proc.spawn, proc.send and proc.redirect.
 #include "kernel/syscalls/proc.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/kinds.h"

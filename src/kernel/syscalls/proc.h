@@ -13,13 +13,15 @@ struct Spawn {
   std::optional<std::string> model{};
   std::optional<std::string> workspace{};
   std::optional<std::string> cwd{};
-  std::optional<std::string> limits{};    // "tokens=10000,usd=0.5,calls=20,turns=8,wall=10m"
+  std::optional<std::string> limits{};  // "tokens=10000,usd=0.5,calls=20,turns=8,wall=10m"
   std::optional<std::int64_t> priority{};
   std::optional<std::string> deadline{};  // duration from now, or an RFC 3339 time
   std::optional<std::string> task{};      // the first message
   using Reply = ProcessId;
-  static constexpr SyscallRow row{.name = "proc.spawn", .doc = "Makes an agent process.",
-                                  .effect = Effect::process, .right = Right::spawn};
+  static constexpr SyscallRow row{.name = "proc.spawn",
+                                  .doc = "Makes an agent process.",
+                                  .effect = Effect::process,
+                                  .right = Right::spawn};
   static constexpr auto fields = std::tuple(
       field("name", &Spawn::name, "Its name, of [a-z0-9-]; agent-<pid> if left out."),
       field("profile", &Spawn::profile, "Kind of agent: a directory of /etc/profiles."),
@@ -38,8 +40,10 @@ struct Send {
   ProcessId process{};
   std::string text{};
   using Reply = Nothing;
-  static constexpr SyscallRow row{.name = "proc.send", .doc = "Sends a message to an agent.",
-                                  .effect = Effect::process, .right = Right::control};
+  static constexpr SyscallRow row{.name = "proc.send",
+                                  .doc = "Sends a message to an agent.",
+                                  .effect = Effect::process,
+                                  .right = Right::control};
   static constexpr auto fields =
       std::tuple(field("process", &Send::process, "The agent's process id."),
                  field("text", &Send::text, "The message."));
@@ -53,7 +57,8 @@ struct Signal {
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.signal",
                                   .doc = "Ends, stops, continues, resets or reaps a process.",
-                                  .effect = Effect::process, .right = Right::control};
+                                  .effect = Effect::process,
+                                  .right = Right::control};
   static constexpr auto fields = std::tuple(
       field("process", &Signal::process, "The process id."),
       field("signal", &Signal::signal, "cancel, stop, cont, term, kill, reset or reap."));
@@ -65,9 +70,11 @@ struct Redirect {
   ProcessId process{};
   std::string text{};
   using Reply = Nothing;
-  static constexpr SyscallRow row{.name = "proc.redirect",
-                                  .doc = "Cancels the turn under way and gives the agent new words.",
-                                  .effect = Effect::process, .right = Right::control};
+  static constexpr SyscallRow row{
+      .name = "proc.redirect",
+      .doc = "Cancels the turn under way and gives the agent new words.",
+      .effect = Effect::process,
+      .right = Right::control};
   static constexpr auto fields =
       std::tuple(field("process", &Redirect::process, "The agent's process id."),
                  field("text", &Redirect::text, "What it is to do instead."));
@@ -80,8 +87,10 @@ struct Set {
   std::string key{};
   std::string value{};
   using Reply = Nothing;
-  static constexpr SyscallRow row{.name = "proc.set", .doc = "Changes a setting of a process.",
-                                  .effect = Effect::process, .right = Right::control};
+  static constexpr SyscallRow row{.name = "proc.set",
+                                  .doc = "Changes a setting of a process.",
+                                  .effect = Effect::process,
+                                  .right = Right::control};
   static constexpr auto fields = std::tuple(
       field("process", &Set::process, "The process id."),
       field("key", &Set::key, "name, profile, model, priority, deadline, cwd or limits."),
@@ -97,7 +106,8 @@ struct SetContext {
   using Reply = Nothing;
   static constexpr SyscallRow row{.name = "proc.set-context",
                                   .doc = "Sets a text of a process's own context.",
-                                  .effect = Effect::process, .right = Right::control};
+                                  .effect = Effect::process,
+                                  .right = Right::control};
   static constexpr auto fields =
       std::tuple(field("process", &SetContext::process, "The process id."),
                  field("name", &SetContext::name, "File name, ending in .md."),

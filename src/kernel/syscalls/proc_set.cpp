@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // proc.set and proc.set-context: one row a setting.
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

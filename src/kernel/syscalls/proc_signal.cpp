@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // proc.signal: one row a signal.
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"

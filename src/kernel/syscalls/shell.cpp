@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shell.exec: a command line in a sandbox that sees the caller's workspace and home.
+#include <algorithm>
 #include <atomic>
+#include <filesystem>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -39,12 +41,26 @@ Status check(const Exec& args) {
   return ok();
 }
 
+// Where a person's shell stands in the mount; their home where it is somewhere else.
+std::string directory_of(const Kernel& kernel, const Caller& caller, const Process& process) {
+  if (!process.is_init || caller.host.pid == 0) return process.cwd;
+  std::error_code error;
+  const std::string host =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", caller.host.pid), error);
+  const std::string& mount = kernel.parts().mountpoint;
+  if (error || !paths::is_in(host, mount)) return process.cwd;
+  const std::string path = paths::normalise(host.substr(mount.size()));
+  const bool is_seen = paths::workspace_of(path) || paths::is_in(path, "/home/" + process.user);
+  return is_seen ? path : process.cwd;
+}
+
 // An agent sees its own workspace; a person the one that the cwd is in. Both see their home.
-Result<ExecRequest> make_request(const Kernel& kernel, const Process& process, const Exec& args) {
+Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
+                                 const std::string& cwd, const Exec& args) {
   const DeviceSettings settings = kernel.configuration().device("local");
   ExecRequest request;
   request.command = args.command;
-  request.cwd = TRY(values::directory(kernel, args.cwd.value_or("."), process.cwd));
+  request.cwd = TRY(values::directory(kernel, args.cwd.value_or("."), cwd));
   request.network = settings.network;
   request.sandbox = settings.sandbox;
   request.limits = settings.limits;
@@ -110,7 +126,8 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
   const auto prepare = [&]() -> Result<ExecRequest> {
     TRY(check(args));
     const ProcessRef process = TRY(kernel.get_process(caller.process));
-    ExecRequest request = TRY(make_request(kernel, *process, args));
+    ExecRequest request =
+        TRY(make_request(kernel, *process, directory_of(kernel, caller, *process), args));
     TRY(record_begin(kernel, caller, request));
     return request;
   };
