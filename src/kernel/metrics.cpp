@@ -85,20 +85,21 @@ std::string Metrics::text() const {
     fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} counter\n", name, help);
   };
   Lock lock(mutex_);
-  const auto& calls = calls_;
-  const auto series = [&](std::string_view name, std::string_view help, auto value) {
+  // The counters are an argument: under which lock a lambda reads a member cannot be checked.
+  const auto series = [&](const auto& rows, std::string_view name, std::string_view help,
+                          auto value) {
     head(name, help);
-    for (const auto& [call, counters] : calls) {
+    for (const auto& [call, counters] : rows) {
       fmt::format_to(std::back_inserter(out), "{}{{name=\"{}\"}} {}\n", name, escaped(call),
                      value(counters));
     }
   };
-  if (!calls.empty()) {
-    series("agentfs_syscalls_total", "Syscalls through the gate.",
+  if (!calls_.empty()) {
+    series(calls_, "agentfs_syscalls_total", "Syscalls through the gate.",
            [](const CallCounters& c) { return c.calls; });
-    series("agentfs_syscall_errors_total", "Syscalls that failed.",
+    series(calls_, "agentfs_syscall_errors_total", "Syscalls that failed.",
            [](const CallCounters& c) { return c.errors; });
-    series("agentfs_syscall_seconds_total", "Time spent in syscalls.",
+    series(calls_, "agentfs_syscall_seconds_total", "Time spent in syscalls.",
            [](const CallCounters& c) { return static_cast<double>(c.nanoseconds) / 1e9; });
   }
   for (const auto& [metric, values] : counters_) {
