@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""Mount and umount, one daemon a state, and what follows the death or silence of a daemon."""
+import os
+import signal
+import subprocess
+
+from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_errno,
+                       expect_has, fail, is_alive, kill, main, name_of, read, run, skip, tell,
+                       wait_until)
+
+SOON = 20  # seconds; generous, since the machine may be busy
+
+
+def gone(mount):
+    """The mount is no mount any more, and the state is free."""
+    expect(not os.path.ismount(mount.mnt), f"{mount.mnt}: still mounted")
+    expect_eq(mount.daemon(), 0, "daemon.pid of an unmounted state")
+
+
+def begins_and_ends():
+    """mount returns when the mount answers, umount when the daemon has gone."""
+    mount = Mount.of("plain")
+    mount.mount()
+    daemon = mount.answers()
+    expect_eq(mount.daemon(), daemon, "daemon.pid and sys/kernel/pid")
+    expect_eq(name_of(daemon), "agentfs", "the daemon's name")
+    watcher = mount.watcher()
+    expect_eq(name_of(watcher), "agentfs-watch", "the watcher's name")
+    expect_has(run([AGENTFS, "mount", "--state", TESTDIR / "another", mount.mnt], code=1),
+               f"by pid {daemon}", "a second mount at the same place")
+    mount.umount()
+    gone(mount)
+    expect(not is_alive(daemon), "the daemon lives on after umount")
+    wait_until(SOON, lambda: not is_alive(watcher), "the watcher's end")
+    expect_has(mount.umount(code=1), "not mounted", "umount of what is not mounted")
+
+
+def one_daemon_a_state():
+    """A second daemon on the same state is refused with the pid of the first."""
+    mount = Mount.of("one")
+    mount.mount()
+    other = TESTDIR / "one/other"
+    other.mkdir()
+    for more in ((), ("--foreground",)):
+        said = run([AGENTFS, "mount", *more, "--state", mount.state, other], code=1)
+        expect_has(said, f"pid {mount.daemon()}", f"a second daemon {more}")
+    said = mount.fsck(code=2)
+    expect_has(said, f"pid {mount.daemon()}", "fsck of a state in use")
+    mount.answers()
+    mount.umount()
+    inside = mount.state / "inside"
+    inside.mkdir()
+    expect_has(run([AGENTFS, "mount", "--state", mount.state, inside], code=1), "contain",
+               "a mount inside its state")
+
+
+def state_of_the_dead():
+    """A state whose daemon was killed is taken over, its stale mount cleaned, nothing lost."""
+    mount = Mount.of("dead")
+    mount.mount()
+    pid = mount.spawn("name=before")
+    watcher, daemon = mount.watcher(), mount.daemon()
+    kill(watcher)
+    kill(daemon)
+    wait_until(SOON, lambda: not is_alive(daemon), "the daemon's end")
+    expect_errno("ENOTCONN", os.listdir, mount.mnt)
+    expect_eq(mount.daemon(), daemon, "daemon.pid that the dead one left")
+    mount.mount()
+    expect(mount.answers() != daemon, "the pid of the dead daemon")
+    expect_eq(mount.get(pid, "name"), "before\n", "the name of a process")
+    mount.verify()
+    mount.umount()
+    mount.mount()
+    kill(mount.watcher())
+    kill(mount.daemon())
+    mount.umount()  # of a stale mount
+    expect(not os.path.ismount(mount.mnt), "a stale mount is still there after umount")
+
+
+def watcher_starts_it_again():
+    """kill -9 of the daemon alone: within seconds another one serves."""
+    mount = Mount.of("watched")
+    mount.mount()
+    watcher = mount.watcher()
+    pid = mount.spawn("name=before")
+    for _ in range(3):
+        daemon = mount.daemon()
+        kill(daemon)
+        wait_until(SOON, lambda dead=daemon: mount.answers() != dead, "another daemon")
+        wait_until(SOON, lambda: mount.daemon() == mount.answers(), "daemon.pid")
+        expect_eq(mount.watcher(), watcher, "the watcher")
+        expect_eq(mount.get(pid, "name"), "before\n", "the name of a process")
+    mount.umount()
+    gone(mount)
+    wait_until(SOON, lambda: not is_alive(watcher), "the watcher's end")
+
+
+def hanging_daemon():
+    """Callers of a daemon that hangs get an error, and another one serves."""
+    mount = Mount.of("hang")
+    mount.mount("--hang-seconds", "2")
+    daemon = mount.daemon()
+    kill(daemon, signal.SIGSTOP)
+    asked = [subprocess.Popen(["cat", mount / "sys/kernel/uptime"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) for _ in range(3)]
+    for caller in asked:
+        try:
+            caller.communicate(timeout=SOON)
+        except subprocess.TimeoutExpired:
+            fail("a caller is stuck with a daemon that hangs")
+        expect(caller.returncode != 0, "a caller of a stopped daemon had an answer")
+    wait_until(SOON, lambda: mount.answers() != daemon, "another daemon")
+    expect(not is_alive(daemon), "the daemon that hung is still there")
+    mount.verify()
+    mount.umount()
+
+
+def signals_end_it():
+    """SIGTERM, SIGINT and SIGHUP unmount cleanly, and the watcher lets it be."""
+    mount = Mount.of("signals")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        mount.mount()
+        daemon, watcher = mount.daemon(), mount.watcher()
+        kill(daemon, number)
+        wait_until(SOON, lambda: not is_alive(watcher) and not is_alive(daemon), "the end of both")
+        gone(mount)
+    mount.fsck()
+
+
+def open_files():
+    """umount says that files are open; --lazy unmounts in spite of them."""
+    mount = Mount.of("open")
+    mount.mount()
+    daemon = mount.daemon()
+    (mount / "workspaces/w").mkdir()
+    with open(mount / "workspaces/w/file", "w", encoding="utf-8") as file:
+        said = mount.umount(code=1)
+        expect_has(said, "open", "umount with an open file")
+        expect_has(said, "--lazy", "umount with an open file")
+        expect_eq(mount.answers(), daemon, "the daemon after a umount that was refused")
+        mount.umount("--lazy", timeout=SOON * 2)
+        expect(not os.path.ismount(mount.mnt), "still mounted after umount --lazy")
+        file.write("written after the lazy umount\n")
+    wait_until(SOON, lambda: not is_alive(daemon), "the daemon's end when the file is closed")
+    mount.mount()
+    expect_eq(read(mount / "workspaces/w/file"), "written after the lazy umount\n", "the file")
+    mount.umount()
+
+
+def foreground():
+    """--foreground runs the daemon alone, in the process that was started."""
+    mount = Mount.of("foreground")
+    words = [AGENTFS, "mount", "--foreground", "--state", str(mount.state), str(mount.mnt)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as daemon:
+        wait_until(SOON, lambda: mount.answers() == daemon.pid, "a mount that answers")
+        wait_until(SOON, lambda: mount.daemon() == daemon.pid, "daemon.pid")
+        kill(daemon.pid, signal.SIGTERM)
+        daemon.communicate(timeout=SOON)
+        expect_eq(daemon.returncode, 0, "its exit after SIGTERM")
+    gone(mount)
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as daemon:
+        wait_until(SOON, lambda: mount.answers() == daemon.pid, "a mount that answers")
+        mount.umount()
+        expect_eq(daemon.wait(SOON), 0, "its exit after umount")
+
+
+def other_users():
+    """Other users see the mount with -o allow_other only."""
+    if os.geteuid() != 0:
+        skip("not root, who alone can be another user")
+    other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    mount = Mount.of("others")
+    mount.mount()
+    said = run([*other, "cat", "README"], code=1, cwd=mount.mnt)  # parents are closed to them
+    expect_has(said, "Permission denied", "another user without allow_other")
+    mount.umount()
+    mount.mount("-o", "allow_other")
+    expect_has(run([*other, "cat", "README"], cwd=mount.mnt), "An operating system for agents",
+               "another user with allow_other")
+    said = run([*other, "sh", "-c", "echo x >etc/models/x.toml"], code=2, cwd=mount.mnt)
+    expect_has(said, "denied", "a document saved by another user")
+    mount.umount()
+
+
+def wrong_words():
+    """What cannot be mounted is refused with a sentence."""
+    mount = Mount.of("words")
+    state = ["--state", mount.state]
+    file = TESTDIR / "words/file"
+    file.write_text("")
+    for words, piece in (((*state, TESTDIR / "words/none"), "No such file"),
+                         ((*state, file), "not a directory"),
+                         (("--state", file / "s", mount.mnt), "words/file"),
+                         ((*state, "-o", "nosuchoption", mount.mnt), "nosuchoption")):
+        expect_has(run([AGENTFS, "mount", *words], code=1), piece, f"mount {words}")
+        expect(not os.path.ismount(mount.mnt), f"mounted by {words}")
+    (mount.state / "format").write_text("999\n")
+    expect_has(mount.mount(code=1), "format", "a state of another format")
+    (mount.state / "format").unlink()
+    mount.mount()
+    mount.umount()
+
+
+main(begins_and_ends, one_daemon_a_state, state_of_the_dead, watcher_starts_it_again,
+     hanging_daemon, signals_end_it, open_files, foreground, other_users, wrong_words)
