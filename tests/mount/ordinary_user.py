@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""An ordinary user mounts, works and unmounts, through fusermount3."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import mount_lib
+from mount_lib import (Mount, expect, expect_eq, expect_has, main, need, read, run,
+                       skip, tell)
+
+NOBODY = 65534
+PLACE = pathlib.Path("/mnt")
+BIN = pathlib.Path(mount_lib.AGENTFS).parent
+
+
+def enter():
+    """As root: a mount namespace with a place of their own and a /dev/fuse that they may open."""
+    need("unshare", "setpriv", "fusermount3", "bwrap")
+    if os.geteuid() != 0:
+        return  # an ordinary user already
+    if "USER_INSIDE" not in os.environ:
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True,
+                          check=False).returncode != 0:
+            skip("no mount namespaces to be had")
+        os.environ["USER_INSIDE"] = "1"
+        os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable,
+                              *sys.argv])
+    run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", PLACE])
+    run(["mknod", "-m", "666", PLACE / "fuse", "c", "10", "229"])
+    run(["mount", "--bind", PLACE / "fuse", "/dev/fuse"])
+    (PLACE / "bin").mkdir()
+    for name in ("agentfs", "agentfs-sandbox"):
+        shutil.copy(BIN / name, PLACE / "bin" / name)
+    shutil.copytree(os.path.dirname(os.path.abspath(__file__)), PLACE / "tests")
+    for name in ("user", "user/home", "user/data", "user/run"):
+        (PLACE / name).mkdir(mode=0o700)
+        os.chown(PLACE / name, NOBODY, NOBODY)
+    given = {"AGENTFS": PLACE / "bin/agentfs", "TESTDIR": PLACE / "user",
+             "HOME": PLACE / "user/home", "XDG_DATA_HOME": PLACE / "user/data",
+             "XDG_RUNTIME_DIR": PLACE / "user/run"}
+    os.environ.update({name: str(path) for name, path in given.items()})
+    os.chdir(PLACE / "user")
+    os.execvp("setpriv", ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
+                          "--clear-groups", "--inh-caps=-all",
+                          sys.executable, str(PLACE / "tests" / os.path.basename(__file__))])
+
+
+SCENARIO = {"name": "little", "tasks": [{"match": "*", "after": "It says {{result:1}}.", "steps": [
+    {"text": "I ask.", "calls": [{"name": "exec", "arguments": {"command": "id -u; echo x >made"}}]}
+]}]}
+
+
+def tour():
+    """mount, a workspace, exec, an agent, umount; and again, from the default state."""
+    expect(os.geteuid() != 0, "root, which is no ordinary user")
+    mount = Mount.of("tour")
+    mount.mount()
+    expect_eq(mount.answers(), mount.daemon(), "the daemon")
+    (mount / "workspaces/w").mkdir()
+    (mount / "workspaces/w/file").write_text("text\n")
+    expect_eq(read(mount / "workspaces/w/file"), "text\n", "a file")
+    expect_eq(os.stat(mount / "workspaces/w/file").st_uid, os.geteuid(), "its owner")
+    output, ending = mount.exec("echo $((6 * 7)); cat /etc/shadow")
+    expect(output.startswith("42\n") and ending["exit"] != "0", f"exec: {output} {ending}")
+    mount.script_model("little", SCENARIO)
+    pid = mount.spawn("name=little model=little workspace=w")
+    tell(mount.proc(pid, "chat"), "work\n")
+    expect_has(mount.wait(pid), f"It says {os.geteuid()}.", "the answer")
+    expect_eq(read(mount / "workspaces/w/made"), "x\n", "what its command wrote")
+    history = mount.state / "git"
+    expect(list(history.iterdir()), "no history of the workspace")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+    run([mount_lib.AGENTFS, "mount", mount.mnt])
+    expect((pathlib.Path(os.environ["XDG_DATA_HOME"]) / "agentfs/daemon.pid").exists(),
+           "the state is not below XDG_DATA_HOME")
+    mount.umount()
+
+
+def killed():
+    """The watcher of an ordinary user starts a killed daemon again; a stale mount is cleaned."""
+    mount = Mount.of("killed")
+    mount.mount()
+    pid = mount.spawn("name=kept")
+    daemon = mount.daemon()
+    mount_lib.kill(daemon)
+    mount_lib.wait_until(20, lambda: mount.answers() != daemon, "another daemon")
+    expect_eq(mount.get(pid, "name"), "kept\n", "the name")
+    mount_lib.wait_until(20, lambda: mount.daemon() == mount.answers(), "daemon.pid")
+    mount_lib.kill(mount.watcher())
+    mount_lib.kill(mount.daemon())
+    mount.mount()
+    expect_eq(mount.get(pid, "name"), "kept\n", "the name")
+    mount.umount()
+
+
+enter()
+main(tour, killed)
