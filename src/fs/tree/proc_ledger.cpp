@@ -115,7 +115,8 @@ Result<std::string> read_message(const void* object, const Caller&, const std::s
     return out;
   }
   for (const MessageRef& message : process.messages) {
-    if (message_name(*message) == path) return message->text;
+    if (message_name(*message) != path) continue;
+    return message->text.ends_with('\n') ? message->text : message->text + '\n';
   }
   return fail(ENOENT, "/proc/{}/messages/{}: no such message", process.pid.value,
               text::shown(path));

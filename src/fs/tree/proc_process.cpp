@@ -2,6 +2,7 @@
 // /proc/<pid>: one process.
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
+#include "kernel/chat.h"
 #include "kernel/error_log.h"
 #include "kernel/limits.h"
 #include "kernel/streams.h"

@@ -34,38 +34,6 @@ void add_counter(std::string& out, std::string_view name, std::int64_t own, std:
   fmt::format_to(std::back_inserter(out), "{}\t{}\t{}\t{}\n", name, own, subtree, limit(bound));
 }
 
-const Call* find_call(const Process& process, const Message& message, const std::string& id) {
-  const auto found = std::ranges::find_if(process.calls, [&](const CallRef& call) {
-    return call->id == id && call->run == message.run &&
-           (call->started == 0 || call->started >= message.time);
-  });
-  return found == process.calls.end() ? nullptr : found->get();
-}
-
-std::string one_line(std::string_view text) {
-  std::string line(text::prefix(text, 160));
-  std::ranges::replace(line, '\n', ' ');
-  return line.size() < text.size() ? line + "…" : line;
-}
-
-void add_message(std::string& out, const Process& process, const Message& message) {
-  if (message.role == Message::Role::tool) return;  // shown with the call it answers
-  fmt::format_to(std::back_inserter(out), "## {}{}  {}\n", role_name(message.role),
-                 message.from.empty() ? "" : fmt::format(" ({})", message.from),
-                 timestamp(message.time));
-  if (!message.text.empty()) {
-    out += message.text;
-    if (!message.text.ends_with('\n')) out += '\n';
-  }
-  for (const ToolCall& asked : message.calls) {
-    const Call* call = find_call(process, message, asked.id);
-    fmt::format_to(std::back_inserter(out), "[call {} {} {}: {}]\n",
-                   call != nullptr ? fmt::format("{}", call->number) : "-", asked.name,
-                   one_line(asked.arguments), call != nullptr ? name(call->state) : "not begun");
-  }
-  out += '\n';
-}
-
 }  // namespace
 
 std::string dollars(std::int64_t micro_usd) {
@@ -121,23 +89,6 @@ std::string render_usage(const Process& p) {
   add_counter(out, "retries", u.retries, s.retries, 0);
   fmt::format_to(std::back_inserter(out), "wall\t{}\t{}\t{}\n", seconds(u.wall_ns),
                  seconds(s.wall_ns), p.limits.wall_ns == 0 ? "-" : seconds(p.limits.wall_ns));
-  return out;
-}
-
-std::string render_chat(const Process& p) {
-  std::string out;
-  for (const MessageRef& message : p.messages) add_message(out, p, *message);
-  for (const MessageRef& message : p.queued) {
-    fmt::format_to(std::back_inserter(out), "## user ({}), queued  {}\n{}\n\n", message->from,
-                   timestamp(message->time), message->text);
-  }
-  const bool ended_badly = p.run.ended != 0 && p.run.outcome != "answered";
-  if (ended_badly) {
-    fmt::format_to(std::back_inserter(out), "[{}: {}]\n", p.run.outcome, p.run.text);
-  }
-  if (p.state == RunState::dead) {
-    fmt::format_to(std::back_inserter(out), "[dead: {}]\n", p.exit_reason);
-  }
   return out;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "agents/chat.h"
+#include "kernel/chat.h"
 
 #include "catch.h"
 #include "unit/agents/make.h"

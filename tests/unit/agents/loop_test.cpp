@@ -2,7 +2,7 @@
 // The loop on a real kernel: what a person sees of a run.
 #include <latch>
 
-#include "agents/chat.h"
+#include "kernel/chat.h"
 #include "catch.h"
 #include "kernel/streams.h"
 #include "kernel/syscalls/proc.h"
