@@ -8,7 +8,6 @@ namespace agentfs::gate {
 namespace {
 
 std::string where_of(const Caller& caller, const SyscallRow& row) {
-  if (!caller.path.empty()) return caller.path;
   return caller.via.empty() ? std::string(row.name) : caller.via;
 }
 
@@ -33,7 +32,10 @@ Status enter(const Caller& caller, const SyscallRow& row) {
 
 void leave(const Caller& caller, const SyscallRow& row, const Error* error, std::int64_t began) {
   caller.kernel->metrics().count_call(row.name, error != nullptr, now(caller) - began);
-  if (error != nullptr) caller.kernel->errors().add(caller.process, where_of(caller, row), *error);
+  // What came through a file is told by the file's own layer, which knows of failures before the
+  // gate as well.
+  const bool is_told = error == nullptr || !caller.path.empty();
+  if (!is_told) caller.kernel->errors().add(caller.process, where_of(caller, row), *error);
 }
 
 std::int64_t now(const Caller& caller) { return caller.kernel->clock().steady(); }
