@@ -29,7 +29,7 @@ TEST_CASE("wait parks until the answer, then ends") {
   CHECK(opened.flags.direct_io);
   Read first(cat, *opened.handle);
   Read second(cat, *opened.handle, 4);
-  CHECK_FALSE(first.answer);
+  CHECK_FALSE(first.answer.has_value());
   REQUIRE(world().box()->waits.size() == 1);
   world().box()->waits[0].complete(std::string("done it\n"));
   CHECK(first.text() == "done it\n");
@@ -37,7 +37,7 @@ TEST_CASE("wait parks until the answer, then ends") {
   CHECK(Read(cat, *opened.handle, 8).text().empty());
   const auto again = tree.open(cat, "/boxes/7/wait", O_RDONLY);
   Read anew(cat, *again);
-  CHECK_FALSE(anew.answer);
+  CHECK_FALSE(anew.answer.has_value());
   again->release();
   CHECK(anew.error() == EINTR);
 }
@@ -55,7 +55,7 @@ TEST_CASE("wait does not block who asked not to, and an interrupt ends it") {
   Read next(cat, *wait);  // waits anew: what was abandoned is not its answer
   REQUIRE(world().box()->waits.size() == 2);
   world().box()->waits[0].complete(std::string("old"));
-  CHECK_FALSE(next.answer);
+  CHECK_FALSE(next.answer.has_value());
   bool ready = false;
   CHECK(*wait->poll(cat, [&] { ready = true; }) == 0);
   world().box()->waits[1].complete(std::string("new"));
@@ -87,7 +87,7 @@ TEST_CASE("follow gives what comes since the open, then ends") {
   TestRequest cat(10);
   const auto stream = tree.open(cat, "/boxes/7/stream", O_RDONLY);
   Read parked(cat, *stream, 0, 3);
-  CHECK_FALSE(parked.answer);
+  CHECK_FALSE(parked.answer.has_value());
   bool ready = false;
   CHECK(*stream->poll(cat, [&] { ready = true; }) == 0);
   world().box()->sink("hello\n", false);

@@ -135,12 +135,12 @@ TEST_CASE("an agent's command that parks is answered later, or cancelled") {
     return done;
   };
   ask();
-  CHECK_FALSE(answer);
+  CHECK_FALSE(answer.has_value());
   world().box()->requests.at(0).second.complete(std::string("late\n"));
-  REQUIRE(answer);
+  REQUIRE(answer.has_value());
   CHECK(answer->value() == "late\n");
   ask().cancel();
-  REQUIRE(answer);
+  REQUIRE(answer.has_value());
   CHECK(code(*answer) == EINTR);
 }
 
