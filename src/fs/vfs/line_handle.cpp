@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "base/text.h"
+#include "fs/vfs/descriptors.h"
 #include "fs/vfs/wait_for.h"
 #include "fs/vfs/written_text.h"
 
@@ -115,14 +116,18 @@ Status LineHandle::flush(Request& request) {
 }
 
 // Other processes close their copies too, in the middle of a line: only the opener's close counts,
-// and only where nobody reads the reply from this descriptor.
+// when it keeps no copy, and only where nobody reads the reply from this descriptor.
 void LineHandle::start_flush(Request& request, Completion<Nothing> done) {
+  if (!write_only_ || request.host().pid != opener_) return done.complete(ok());
   std::string rest;
   {
     Lock lock(mutex_);
-    if (write_only_ && !buffer_.empty() && request.host().pid == opener_) {
-      rest = buffer_.take_rest();
-    }
+    closed_by_opener_ = true;
+    if (buffer_.empty()) return done.complete(ok());
+  }
+  if (!has_descriptor(opener_, file_->path())) {
+    Lock lock(mutex_);
+    rest = buffer_.take_rest();
   }
   if (rest.empty()) return done.complete(ok());
   const Completion<std::size_t> ran([done](Result<std::size_t> count) {
@@ -135,15 +140,25 @@ void LineHandle::start_flush(Request& request, Completion<Nothing> done) {
   execute(request, {-1, 0, request.host().pid}, std::move(lines), ran);
 }
 
+// What its opener wrote through one copy and closed by another still runs; its errors are noted.
 void LineHandle::release() {
   std::string rest;
   std::optional<Caller> author;
+  bool closed_by_opener = false;
   {
     Lock lock(mutex_);
     rest = buffer_.take_rest();
     author = author_;
+    closed_by_opener = closed_by_opener_;
   }
   if (rest.empty() || !author) return;
+  if (closed_by_opener) {
+    return run(
+        *author, {std::move(rest)},
+        Completion<std::string>([self = shared_from_this(), author](Result<std::string> reply) {
+          self->finished({-1, 0, 0}, *author, reply);
+        }));
+  }
   note(*author, {EINVAL, fmt::format("{}: dropped, it had no newline at the last close; a whole "
                                      "line would do",
                                      text::shown(rest))});

@@ -68,6 +68,7 @@ class LineHandle : public Handle, public std::enable_shared_from_this<LineHandle
   ReplyText reply_ GUARDED_BY(mutex_);
   std::optional<Caller> author_ GUARDED_BY(mutex_);  // of the last write
   bool untouched_ GUARDED_BY(mutex_) = true;
+  bool closed_by_opener_ GUARDED_BY(mutex_) = false;  // a copy; it may keep others
 };
 
 }  // namespace agentfs::vfs

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fs/vfs/descriptors.h"
 #include "fs/vfs/written_text.h"
 
 namespace agentfs::vfs {
@@ -78,6 +79,12 @@ Status MessageHandle::check_place(off_t offset, std::string_view bytes) const {
 
 Status MessageHandle::flush(Request& request) {
   if (request.host().pid != opener_) return ok();
+  bool is_empty = false;
+  {
+    Lock lock(mutex_);
+    is_empty = text_.empty();
+  }
+  if (!is_empty && has_descriptor(opener_, file_->path())) return ok();
   const Status delivered = deliver();
   if (request.host().pid != 0) file_->context().versions.unpin_all(request.host().pid);
   return delivered;

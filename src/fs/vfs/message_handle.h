@@ -10,8 +10,8 @@
 
 namespace agentfs::vfs {
 
-// Delivered when its opener closes it with something new in it, at the latest when the last copy of
-// the descriptor is gone, or before its own session waits. Threads: all.
+// Delivered when its opener closes it with something new in it and keeps no copy, at the latest
+// when the last copy of the descriptor is gone, or before its own session waits. Threads: all.
 class MessageHandle final : public Handle,
                             public MessageSource,
                             public std::enable_shared_from_this<MessageHandle> {

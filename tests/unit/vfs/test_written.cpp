@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: MIT
 // Control, setting, reply and message files: what a write does.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
 namespace {
+
 using Lines = std::vector<std::string>;
-}
+
+// Removed with all that is in it.
+struct TestDirectory {
+  TestDirectory() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
+  ~TestDirectory() { std::filesystem::remove_all(name); }
+  std::string name = "/tmp/agentfs-unit-XXXXXX";
+};
+
+}  // namespace
 
 TEST_CASE("a command runs in the write that completes its line") {
   TestTree tree;
@@ -43,6 +57,38 @@ TEST_CASE("a failing command stops its write, leaves nothing and is told") {
   CHECK(tree.save(shell, "/boxes/7/ctl", "go \xff\n") == EINVAL);
   CHECK(tree.save(shell, "/boxes/7/ctl", std::string(1U << 20U, 'x') + "\n") == EMSGSIZE);
   CHECK(world().box()->commands == Lines{"go 1", "go 4", "go 5"});
+}
+
+// `exec 3>ctl; printf 'go ' >&3`: the shell closes a copy of what it keeps. A directory of the test
+// stands for the mount, since the copy is found by its path.
+TEST_CASE("an opener that keeps a copy of its descriptor has not closed it") {
+  TestTree tree;
+  TestRequest shell(::getpid());
+  const TestDirectory mount;
+  REQUIRE(std::filesystem::create_directories(mount.name + "/boxes/7"));
+  const auto keep = [&](const char* name) {
+    const std::string path = mount.name + "/boxes/7/" + name;
+    return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  };
+  UniqueFd kept = keep("ctl");
+  const auto ctl = tree.open(shell, "/boxes/7/ctl", O_WRONLY);
+  CHECK(TestTree::write(shell, *ctl, 0, "go ") == 0);
+  CHECK(ctl->flush(shell));
+  CHECK(TestTree::write(shell, *ctl, 3, "1\ngo 2") == 0);
+  CHECK(ctl->flush(shell));
+  CHECK(world().box()->commands == Lines{"go 1"});
+  ctl->release();  // closed by the copy
+  CHECK(world().box()->commands == Lines{"go 1", "go 2"});
+
+  kept = keep("chat");
+  const auto chat = tree.open(shell, "/boxes/7/chat", O_WRONLY);
+  CHECK(TestTree::write(shell, *chat, 0, "fix ") == 0);
+  CHECK(chat->flush(shell));
+  CHECK(world().box()->messages.empty());
+  kept = UniqueFd();
+  CHECK(TestTree::write(shell, *chat, 4, "it\n") == 0);
+  CHECK(chat->flush(shell));
+  CHECK(world().box()->messages == Lines{"fix it\n"});
 }
 
 TEST_CASE("an unterminated line of a reading descriptor is dropped and told") {
@@ -131,10 +177,10 @@ TEST_CASE("a request parks its write, and an interrupt ends it") {
     return done;
   };
   start("park\nnext\n");
-  CHECK_FALSE(answer);
+  CHECK_FALSE(answer.has_value());
   auto parked = world().box()->requests.at(0).second;
   parked.complete(std::string("late\n"));
-  REQUIRE(answer);
+  REQUIRE(answer.has_value());
   CHECK(**answer == 10);
   CHECK(*TestTree::read(shell, *ask, 10) == "late\n<next>\n");
 
@@ -142,7 +188,7 @@ TEST_CASE("a request parks its write, and an interrupt ends it") {
   bool told = false;
   world().box()->requests.at(1).second.on_cancel([&] { told = true; });
   done.cancel();
-  REQUIRE(answer);
+  REQUIRE(answer.has_value());
   CHECK(code(*answer) == EINTR);
   CHECK(told);
   CHECK(*TestTree::read(shell, *ask, 10) == "late\n<next>\n");
