@@ -81,6 +81,12 @@ Status DocumentHandle::keep_aside(const std::string& text, Error error) const {
                                   file_->path().substr(file_->path().rfind('/') + 1)};
   const auto node =
       std::make_shared<ScratchNode>(file_->context_ref(), place, S_IFREG | 0644U, text);
+  node->save_at_close([file = file_, hide = perhaps_temporary_](
+                          const Caller& author, const std::string& later) -> Result<bool> {
+    const Status saved = save_document(file->context(), file->place(), author, later);
+    if (!saved && !hide) return std::unexpected(saved.error());
+    return saved.has_value();
+  });
   file_->context().scratch.take(place);
   const bool kept = file_->context().scratch.add(place, node).has_value();
   if (kept) ScratchNode::arm(node);

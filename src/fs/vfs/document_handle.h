@@ -10,7 +10,8 @@ namespace agentfs::vfs {
 
 // Saved when its opener closes it, or syncs it, with something changed; at the latest when the last
 // copy of the descriptor is gone. A text that is refused leaves the document as it was; of a new
-// name it stays as a temporary file, so that it can be renamed to where it belongs. Threads: all.
+// name it stays as a temporary file, so that it can be mended, or renamed to where it belongs.
+// Threads: all.
 class DocumentHandle final : public Handle {
  public:
   static constexpr std::size_t kLargest = 1U << 20U;
