@@ -88,14 +88,23 @@ Status check_path(const Fold&, json::Value& data) {
 
 // Directories and extended attributes are not in commits; what is in them is.
 constexpr std::array kRows = {
-    Row{"tree.create", check_path, apply_change},     Row{"tree.write", check_path, apply_change},
-    Row{"tree.remove", check_path, apply_removal},    Row{"tree.rename", check_path, apply_removal},
-    Row{"tree.mkdir", check_path, nullptr},           Row{"tree.link", check_path, apply_change},
-    Row{"tree.symlink", check_path, apply_change},    Row{"tree.mknod", check_path, apply_change},
-    Row{"tree.attributes", check_path, apply_change}, Row{"tree.xattr", check_path, nullptr},
-    Row{"tree.open", check_path, apply_change},       Row{kind::kDocumentSave, nullptr, nullptr},
-    Row{kind::kDocumentRemove, nullptr, nullptr},     Row{kind::kControlWrite, nullptr, nullptr},
-    Row{kind::kExecBegin, nullptr, nullptr},          Row{kind::kExecEnd, nullptr, nullptr},
+    Row{"tree.create", check_path, apply_change},
+    Row{"tree.write", check_path, apply_change},
+    Row{"tree.remove", check_path, apply_removal},
+    Row{"tree.rename", check_path, apply_removal},
+    Row{"tree.mkdir", check_path, nullptr},
+    Row{"tree.link", check_path, apply_change},
+    Row{"tree.symlink", check_path, apply_change},
+    Row{"tree.mknod", check_path, apply_change},
+    Row{"tree.attributes", check_path, apply_change},
+    Row{"tree.xattr", check_path, nullptr},
+    Row{"tree.open", check_path, apply_change},
+    Row{"tree.truncate", check_path, apply_change},
+    Row{kind::kDocumentSave, nullptr, nullptr},
+    Row{kind::kDocumentRemove, nullptr, nullptr},
+    Row{kind::kControlWrite, nullptr, nullptr},
+    Row{kind::kExecBegin, nullptr, nullptr},
+    Row{kind::kExecEnd, nullptr, nullptr},
 };
 
 }  // namespace

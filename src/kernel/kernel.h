@@ -141,7 +141,7 @@ class Kernel {
   // --- data trees
   // A change that was made under a tree: the journal row, and the path for the turn commit.
   // operation: "create" "write" "remove" "rename" "mkdir" "link" "symlink" "mknod" "attributes"
-  // "xattr" "open". `path` and `other` are paths of the mount.
+  // "xattr" "open" "truncate". `path` and `other` are paths of the mount.
   Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
                        std::uint64_t bytes = 0, const std::string& other = {});
   // Commits what has changed in the process's workspace since its last turn commit; the commit id,
