@@ -59,10 +59,16 @@ TEST_CASE("wire: random bodies do not end a session") {
   CHECK(served.wire().attributes(1));
   // What is parked now waits for good; the rest has been answered.
   std::size_t answered = 0;
+  std::size_t interrupts = 0;
   for (const std::uint64_t number : numbers) {
-    served.wire().interrupt(number);
+    if (!served.wire().is_answered(number)) {
+      served.wire().interrupt(number);
+      ++interrupts;
+    }
     if (code_of(served.wire().await(number)) != ETIMEDOUT) ++answered;
   }
+  // Each request takes away one interrupt that came too late.
+  for (std::size_t i = 0; i < interrupts; ++i) CHECK(served.wire().attributes(1));
   CHECK(answered == numbers.size());
 }
 
