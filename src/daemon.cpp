@@ -63,7 +63,7 @@ struct Backends {
     b->repository = TRY(open_git());
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
-    b->script = std::make_unique<ScriptModelDriver>(b->loop);
+    b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
     b->home = TRY(open_tree_store(state.file("trees/home")));
     b->workspaces = TRY(open_tree_store(state.file("trees/workspaces")));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));

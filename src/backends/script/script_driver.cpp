@@ -47,12 +47,20 @@ class ScriptModelDriver::Cache {
  public:
   using Pointer = std::shared_ptr<const script::Scenario>;
 
-  Result<Pointer> get(const std::string& path) {
+  explicit Cache(std::string trees) : trees_(std::move(trees)) {}
+
+  Result<Pointer> get(std::string path) {
     struct stat found{};
-    if (::stat(path.c_str(), &found) != 0) {
-      return fail(errno, "scenario {}: {}; the path of a scenario file on the host will do",
+    const bool is_of_mount =
+        ::stat(path.c_str(), &found) != 0 && errno == ENOENT && !trees_.empty();
+    const std::string below = is_of_mount ? trees_ + path : path;
+    if (::stat(below.c_str(), &found) != 0) {
+      return fail(errno,
+                  "scenario {}: {}; the path of a scenario file, of the host or of the mount's "
+                  "plain files, will do",
                   text::shown(path), errno_name(errno));
     }
+    path = below;
     if (!S_ISREG(found.st_mode)) {
       return fail(EINVAL, "scenario {}: not a plain file; the path of a scenario file will do",
                   text::shown(path));
@@ -81,6 +89,7 @@ class ScriptModelDriver::Cache {
     Version version{};
     Pointer scenario;
   };
+  const std::string trees_;
   Mutex<Rank::queue> mutex_;
   std::unordered_map<std::string, Entry> entries_ GUARDED_BY(mutex_);
 };
@@ -157,8 +166,9 @@ class ScriptModelDriver::Waiting : public std::enable_shared_from_this<Waiting> 
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
 };
 
-ScriptModelDriver::ScriptModelDriver(EventLoop& loop)
-    : cache_(std::make_unique<Cache>()), waiting_(std::make_shared<Waiting>(loop)) {}
+ScriptModelDriver::ScriptModelDriver(EventLoop& loop, std::string trees)
+    : cache_(std::make_unique<Cache>(std::move(trees))),
+      waiting_(std::make_shared<Waiting>(loop)) {}
 
 ScriptModelDriver::~ScriptModelDriver() { waiting_->close(); }
 

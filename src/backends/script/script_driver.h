@@ -21,7 +21,9 @@ namespace agentfs {
 // The loop outlives the driver; the destructor ends what waits with EINTR, on its own thread.
 class ScriptModelDriver final : public ModelDriver {
  public:
-  explicit ScriptModelDriver(EventLoop& loop);
+  // A path that the host does not have is looked for below `trees`, the host directory of the
+  // mount's plain files, so that one who sees the mount alone can name a scenario.
+  explicit ScriptModelDriver(EventLoop& loop, std::string trees = {});
   ~ScriptModelDriver() override;
   ScriptModelDriver(const ScriptModelDriver&) = delete;
   ScriptModelDriver& operator=(const ScriptModelDriver&) = delete;

@@ -73,6 +73,15 @@ TEST_CASE("script driver: a changed file is read again") {
   CHECK(stage.ask(stage.request(R"({"steps":[{"text":"new"}]})"))->text == "[script] new");
 }
 
+TEST_CASE("script driver: a path of the mount is looked for below its plain files") {
+  Stage stage;
+  stage.driver = std::make_unique<ScriptModelDriver>(stage.loop, stage.directory);
+  ChatRequest request = stage.request(R"({"steps":[{"text":"there"}]})");
+  CHECK(stage.ask(request)->text == "[script] there");
+  request.settings.scenario.erase(0, stage.directory.size());
+  CHECK(stage.ask(request)->text == "[script] there");
+}
+
 TEST_CASE("script driver: a missing or malformed scenario is told with its place") {
   Stage stage;
   ChatRequest missing = stage.request("{}");
