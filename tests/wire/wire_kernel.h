@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <condition_variable>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string>
