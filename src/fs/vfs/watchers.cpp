@@ -2,6 +2,7 @@
 #include "fs/vfs/watchers.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace agentfs::vfs {
 
