@@ -18,6 +18,7 @@ bool is_url(const json::Value& v) {
          s.find_first_of(" \t\n") == std::string_view::npos;
 }
 bool is_name(const json::Value& v) { return !v.text().empty(); }
+bool is_driver(const json::Value& v) { return v.text() == "openai" || v.text() == "script"; }
 bool is_variable(const json::Value& v) {
   const std::string_view s = v.text();
   if (s.empty() || (s[0] >= '0' && s[0] <= '9')) return false;
@@ -41,11 +42,11 @@ constexpr std::string_view kPositive = "a number from 1";
 constexpr std::string_view kNotNegative = "a number from 0";
 
 constexpr std::array kRules = {
-    SettingRule{"models", "driver", is_name, "openai or script"},
+    SettingRule{"models", "driver", is_driver, "openai or script"},
     SettingRule{"models", "base_url", is_url, "an address such as https://api.openai.com/v1"},
     SettingRule{"models", "key_env", is_variable, "the name of an environment variable"},
     SettingRule{"models", "key_file", is_absolute, "an absolute host path"},
-    SettingRule{"models", "scenario", is_absolute, "an absolute host path"},
+    SettingRule{"models", "scenario", is_absolute, "an absolute path"},
     SettingRule{"models", "usd_per_million_in", is_price, "dollars from 0"},
     SettingRule{"models", "usd_per_million_out", is_price, "dollars from 0"},
     SettingRule{"models", "usd_per_million_cached", is_price, "dollars from 0"},
@@ -88,7 +89,8 @@ const std::vector<SettingRow>& setting_rows() {
       {"models", "model", "string", "", "The server's own name for the model."},
       {"models", "key_env", "string", "", "Environment variable of the daemon that holds the key."},
       {"models", "key_file", "string", "", "Host file that holds the key."},
-      {"models", "scenario", "string", "", "Host file that the script driver plays."},
+      {"models", "scenario", "string", "",
+       "File that the script driver plays, of the host or the mount."},
       {"models", "fallback", "list", "", "Models tried in turn when this one cannot answer."},
       {"models", "usd_per_million_in", "number", "0", "Price of a million input tokens."},
       {"models", "usd_per_million_out", "number", "0", "Price of a million output tokens."},
