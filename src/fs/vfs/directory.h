@@ -47,7 +47,8 @@ class Directory final : public DirectoryType {
     if (parsed.words.empty()) return std::string();
     std::vector<std::string> known;
     for (const Verb<O>& verb : files_[row].verbs) {
-      if (verb.word == parsed.words[0]) return verb.run(as(object), caller, parsed);
+      const bool is_it = verb.word == parsed.words[0];
+      if (is_it) return verb.run(as(object), caller, parsed, verb.syntax);
       known.emplace_back(verb.word);
     }
     return unknown_verb(parsed.words[0], known);
@@ -84,8 +85,14 @@ class Directory final : public DirectoryType {
  private:
   static const O& as(const ObjectRef& object) { return *static_cast<const O*>(object.get()); }
   static RowInfo describe(const File<O>& f) {
-    RowInfo info{.name = f.name, .doc = f.doc, .mode = f.mode, .kind = kind_of(f),
-                 .listed = f.listed, .cached = f.cached, .usage = f.usage, .child = f.directory};
+    RowInfo info{.name = f.name,
+                 .doc = f.doc,
+                 .mode = f.mode,
+                 .kind = kind_of(f),
+                 .listed = f.listed,
+                 .cached = f.cached,
+                 .usage = f.usage,
+                 .child = f.directory};
     for (const Verb<O>& v : f.verbs) info.verbs.push_back({v.word, v.syntax, v.doc});
     return info;
   }

@@ -18,7 +18,8 @@ struct Verb {
   std::string_view word{};
   std::string_view syntax{};
   std::string_view doc{};
-  Result<std::string> (*run)(const O&, const Caller&, const fcp::Line&) = nullptr;
+  Result<std::string> (*run)(const O&, const Caller&, const fcp::Line&,
+                             std::string_view syntax) = nullptr;
 };
 
 namespace detail {
@@ -62,11 +63,13 @@ Result<T> take(const fcp::Line& line, std::size_t index, std::string_view syntax
     if (index >= line.words.size()) return T();
     return TRY(take<typename T::value_type>(line, index, syntax));
   } else {
-    if (index >= line.words.size()) return fail(EINVAL, "{}: an argument is missing", syntax);
+    if (index >= line.words.size()) {
+      return fail(EINVAL, "{}: an argument is missing; {} would do", line.words[0], syntax);
+    }
     if constexpr (std::is_same_v<T, fcp::Rest>) {
       return fcp::Rest{std::string(line.rest(index))};
     } else {
-      return fcp::Parser<T>::parse({syntax, line.words[index]});
+      return fcp::Parser<T>::parse({line.words[0], line.words[index]});
     }
   }
 }
@@ -77,8 +80,8 @@ Result<Arguments> take_all(const fcp::Line& line, std::string_view syntax,
   constexpr bool kTakesRest =
       (std::is_same_v<std::tuple_element_t<I, Arguments>, fcp::Rest> || ... || false);
   if (!kTakesRest && line.words.size() > sizeof...(I) + 1) {
-    return fail(EINVAL, "{}: one word too many ({})", syntax,
-                text::shown(line.words[sizeof...(I) + 1]));
+    return fail(EINVAL, "{}: one word too many ({}); {} would do", line.words[0],
+                text::shown(line.words[sizeof...(I) + 1]), syntax);
   }
   Arguments arguments;
   Status status = ok();
@@ -109,20 +112,20 @@ consteval auto verb(std::string_view word, std::string_view syntax, std::string_
   if (detail::count_words(syntax) != static_cast<int>(S::kCount) + 1) {
     detail::verb_syntax_does_not_match_its_parameters();
   }
-  return Verb<O>{
-      word, syntax, doc,
-      [](const O& object, const Caller& caller, const fcp::Line& line) -> Result<std::string> {
-        auto arguments = TRY((detail::take_all<typename S::Arguments>(
-            line, line.words[0], std::make_index_sequence<S::kCount>())));
-        auto result =
-            std::apply([&](auto&... a) { return F(object, caller, std::move(a)...); }, arguments);
-        if constexpr (std::is_same_v<decltype(result), Status>) {
-          TRY(result);
-          return std::string();
-        } else {
-          return result;
-        }
-      }};
+  return Verb<O>{word, syntax, doc,
+                 [](const O& object, const Caller& caller, const fcp::Line& line,
+                    std::string_view usage) -> Result<std::string> {
+                   auto arguments = TRY((detail::take_all<typename S::Arguments>(
+                       line, usage, std::make_index_sequence<S::kCount>())));
+                   auto result = std::apply(
+                       [&](auto&... a) { return F(object, caller, std::move(a)...); }, arguments);
+                   if constexpr (std::is_same_v<decltype(result), Status>) {
+                     TRY(result);
+                     return std::string();
+                   } else {
+                     return result;
+                   }
+                 }};
 }
 
 template <class O, std::size_t N>
