@@ -181,81 +181,96 @@ TEST_CASE("times are set to the nanosecond, to now, or not at all", "[trees]") {
   CHECK(now.st_mtim.tv_sec > 1'000'000'000);
 }
 
-TEST_CASE("a listing is whole whatever its pages", "[trees]") {
-  constexpr int kFiles = 3000;  // several of the kernel's buffers
+// A directory of several of the kernel's buffers, and a handle on it.
+struct LongDirectory {
+  static constexpr int kFiles = 3000;
   TemporaryDirectory directory;
-  const auto store = open_store(directory.path());
-  const TreeNodeRef root = store->root();
-  const auto below = make_directory(*store, *root, "below");
+  std::unique_ptr<TreeStore> store = open_store(directory.path());
+  TreeNodeRef root = store->root();
+  TreeNodeRef below = make_directory(*store, *root, "below");
   std::multiset<std::string> expected{".", ".."};
-  for (int i = 0; i < kFiles; ++i) {
-    expected.insert(fmt::format("a name of some length, number {}", i));
+  std::unique_ptr<TreeFile> opened;
+
+  LongDirectory() {
+    for (int i = 0; i < kFiles; ++i) {
+      expected.insert(fmt::format("a name of some length, number {}", i));
+    }
+    for (const auto& name : expected) {
+      if (name != "." && name != "..") make_file(*store, *below, name);
+    }
+    opened = value_of(store->open_directory(*below));
   }
-  for (const auto& name : expected) {
-    if (name != "." && name != "..") make_file(*store, *below, name);
-  }
-  const auto opened = value_of(store->open_directory(*below));
+};
+
+TEST_CASE_METHOD(LongDirectory, "a listing is whole whatever its pages", "[trees]") {
   for (const std::size_t page : {1u, 7u, 1000u, 100000u}) {
     CHECK(names_of(list(*store, *opened, page)) == expected);
   }
+}
 
-  SECTION("offsets are good in any order and on another handle") {
-    const auto entries = list(*store, *opened, 100000);
-    const auto other = value_of(store->open_directory(*below));
-    for (std::size_t i = entries.size() - 1; i > 0; i -= std::min<std::size_t>(i, 171)) {
-      std::string next;
-      value_of(store->read_directory(*other, entries[i - 1].next_offset, [&](const auto& entry) {
-        next = entry.name;
-        return false;
-      }));
-      REQUIRE(next == entries[i].name);
-    }
-  }
-  SECTION("removing while listing misses nothing") {
-    off_t offset = 0;
-    std::size_t removed = 0;
-    for (bool more = true; more;) {
-      std::vector<std::string> names;
-      value_of(store->read_directory(*opened, offset, [&](const auto& entry) {
-        if (names.size() == 50) return false;
-        names.push_back(entry.name);
-        offset = entry.next_offset;
-        return true;
-      }));
-      more = !names.empty();
-      for (const auto& name : names) removed += store->unlink(*below, name, kMyself) ? 1u : 0u;
-    }
-    CHECK(removed == kFiles);
-    value_of(store->remove_directory(*root, "below", kMyself));
-  }
-  SECTION("what one page left is the next one's, not asked for again") {
-    off_t second = 0;
-    value_of(store->read_directory(*opened, 0, [&](const auto& entry) {
-      const bool is_first = second == 0;
-      if (is_first) second = entry.next_offset;
-      return is_first;
+TEST_CASE_METHOD(LongDirectory, "a listing: offsets are good in any order and on another handle",
+                 "[trees]") {
+  const auto entries = list(*store, *opened, 100000);
+  const auto other = value_of(store->open_directory(*below));
+  for (std::size_t i = entries.size() - 1; i > 0; i -= std::min<std::size_t>(i, 171)) {
+    std::string next;
+    value_of(store->read_directory(*other, entries[i - 1].next_offset, [&](const auto& entry) {
+      next = entry.name;
+      return false;
     }));
-    for (const auto& name : expected) (void)store->unlink(*below, name, kMyself);
-    std::size_t listed = 0;
-    value_of(store->read_directory(*opened, second, [&](const auto&) { return ++listed > 0; }));
-    CHECK(listed > 100);  // the names that were there when the kernel was asked
+    REQUIRE(next == entries[i].name);
   }
-  SECTION("from the start it is the directory of now") {
-    make_file(*store, *below, "later");
-    expected.insert("later");
-    CHECK(names_of(list(*store, *opened, 10)) == expected);
+}
+
+TEST_CASE_METHOD(LongDirectory, "a listing: removing while listing misses nothing", "[trees]") {
+  off_t offset = 0;
+  std::size_t removed = 0;
+  for (bool more = true; more;) {
+    std::vector<std::string> names;
+    value_of(store->read_directory(*opened, offset, [&](const auto& entry) {
+      if (names.size() == 50) return false;
+      names.push_back(entry.name);
+      offset = entry.next_offset;
+      return true;
+    }));
+    more = !names.empty();
+    for (const auto& name : names) removed += store->unlink(*below, name, kMyself) ? 1u : 0u;
   }
-  SECTION("threads may list one handle") {
-    std::atomic<int> wrong = 0;
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i <= 4; ++i) {
-      threads.emplace_back([&, i] {
-        if (names_of(list(*store, *opened, i * 37)) != expected) ++wrong;
-      });
-    }
-    threads.clear();
-    CHECK(wrong == 0);
+  CHECK(removed == kFiles);
+  value_of(store->remove_directory(*root, "below", kMyself));
+}
+
+TEST_CASE_METHOD(LongDirectory,
+                 "a listing: what one page left is the next one's, not asked for again",
+                 "[trees]") {
+  off_t second = 0;
+  value_of(store->read_directory(*opened, 0, [&](const auto& entry) {
+    const bool is_first = second == 0;
+    if (is_first) second = entry.next_offset;
+    return is_first;
+  }));
+  for (const auto& name : expected) (void)store->unlink(*below, name, kMyself);
+  std::size_t listed = 0;
+  value_of(store->read_directory(*opened, second, [&](const auto&) { return ++listed > 0; }));
+  CHECK(listed > 100);  // the names that were there when the kernel was asked
+}
+
+TEST_CASE_METHOD(LongDirectory, "a listing: from the start it is the directory of now", "[trees]") {
+  make_file(*store, *below, "later");
+  expected.insert("later");
+  CHECK(names_of(list(*store, *opened, 10)) == expected);
+}
+
+TEST_CASE_METHOD(LongDirectory, "a listing: threads may list one handle", "[trees]") {
+  std::atomic<int> wrong = 0;
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 1; i <= 4; ++i) {
+    threads.emplace_back([&, i] {
+      if (names_of(list(*store, *opened, i * 37)) != expected) ++wrong;
+    });
   }
+  threads.clear();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("a listing tells types and numbers, and nothing of what is above", "[trees]") {
