@@ -40,6 +40,8 @@ void EventLoop::wake() {
 void EventLoop::post(Task task) {
   {
     Lock lock(mutex_);
+    // Nobody will run it: dropped at once, so that who waits for what it holds is not kept waiting.
+    if (stopping_) return;
     posted_.push_back(std::move(task));
   }
   wake();
