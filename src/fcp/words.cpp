@@ -70,7 +70,8 @@ std::optional<std::pair<std::string, std::string>> key_value(const std::string& 
   const auto equals = word.find('=');
   if (equals == std::string::npos || equals == 0) return std::nullopt;
   const std::string key = word.substr(0, equals);
-  const bool plain = std::ranges::all_of(key, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  const bool plain =
+      std::ranges::all_of(key, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
   if (!plain) return std::nullopt;
   return std::pair(key, word.substr(equals + 1));
 }

@@ -16,9 +16,9 @@ namespace agentfs::fcp {
 // and \t inside them; `#` at the start of a word begins a comment, but not inside a rest-of-line
 // argument.
 struct Line {
-  std::string_view text;             // the whole line, trimmed, without a comment-only tail
-  std::vector<std::string> words;    // words[0] is the verb
-  std::vector<std::size_t> starts;   // where each word begins in `text`
+  std::string_view text;            // the whole line, trimmed, without a comment-only tail
+  std::vector<std::string> words;   // words[0] is the verb
+  std::vector<std::size_t> starts;  // where each word begins in `text`
   // The text from word `index` on, as it was written: for arguments that are prose.
   std::string_view rest(std::size_t index) const;
 };
