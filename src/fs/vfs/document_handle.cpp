@@ -37,10 +37,11 @@ void DocumentHandle::write(Request& request, off_t offset, std::string_view byte
 Status DocumentHandle::add(Request& request, off_t offset, std::string_view bytes) {
   TRY(file_->alive(request));
   const auto at = static_cast<std::size_t>(offset);
-  if (at > kLargest || bytes.size() > kLargest - at) {
-    return fail(EMSGSIZE, "{}: a document of more than {} bytes", file_->path(), kLargest);
-  }
   Lock lock(mutex_);
+  if (at > kLargest || bytes.size() > kLargest - at) {
+    too_long_ = true;
+    return too_long();
+  }
   if (!author_) return std::unexpected(author_.error());
   if (at + bytes.size() > text_.size()) text_.resize(at + bytes.size());
   text_.replace(at, bytes.size(), bytes);
@@ -50,11 +51,16 @@ Status DocumentHandle::add(Request& request, off_t offset, std::string_view byte
   return ok();
 }
 
+std::unexpected<Error> DocumentHandle::too_long() const {
+  return fail(EMSGSIZE, "{}: a document of more than {} bytes", file_->path(), kLargest);
+}
+
 // Not a change by itself: what follows it is, or the last close.
 void DocumentHandle::resize(std::size_t size) {
   Lock lock(mutex_);
   text_.resize(size);
   truncated_ = !written_;
+  if (size == 0) too_long_ = false;
   node_->show_size(static_cast<std::int64_t>(size));
 }
 
@@ -99,6 +105,7 @@ Status DocumentHandle::flush(Request& request) {
   if (request.host().pid != opener_) return ok();
   {
     Lock lock(mutex_);
+    if (too_long_) return too_long();
     if (!written_) return ok();
   }
   return save();
@@ -112,7 +119,7 @@ Status DocumentHandle::fsync(Request& request, bool) {
 void DocumentHandle::release() {
   {
     Lock lock(mutex_);
-    if (!written_ && !truncated_) return;
+    if (too_long_ || (!written_ && !truncated_)) return;
   }
   static_cast<void>(save());
 }

@@ -36,6 +36,7 @@ class DocumentHandle final : public Handle {
   Status add(Request& request, off_t offset, std::string_view bytes);
   // Saves what has changed since the last time.
   Status save();
+  std::unexpected<Error> too_long() const;
   Status keep_aside(const std::string& text, Error error) const;
 
   const DocumentFileRef file_;
@@ -49,6 +50,7 @@ class DocumentHandle final : public Handle {
   std::string text_ GUARDED_BY(mutex_);
   bool written_ GUARDED_BY(mutex_) = false;    // since it was saved
   bool truncated_ GUARDED_BY(mutex_) = false;  // and nothing was written or saved yet
+  bool too_long_ GUARDED_BY(mutex_) = false;   // a write was refused: the rest is half a text
 };
 
 }  // namespace agentfs::vfs
