@@ -120,8 +120,9 @@ Status Configuration::check(const std::string& path, std::string_view text) cons
     TRY(parse_document(path, text));
     return ok();
   }
-  if (text::is_utf8(text)) return ok();
-  return fail(EBADMSG, "{}: is no text ({} bytes that are not all UTF-8)", path, text.size());
+  if (text::is_utf8(text) && text.find('\0') == std::string_view::npos) return ok();
+  return fail(EBADMSG, "{}: is no text ({} bytes that are not all UTF-8, or a NUL)", path,
+              text.size());
 }
 
 Status Configuration::save(const std::string& path, std::string_view text) {

@@ -63,7 +63,9 @@ Result<std::string> show_request(const CallObject& o, const Caller&) {
   return line(o.call->arguments);
 }
 Result<std::string> show_result(const CallObject& o, const Caller& c) {
-  return c.kernel->call_result(*o.call);
+  std::string text = TRY(c.kernel->call_result(*o.call));
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  return text;
 }
 Result<std::string> show_call_state(const CallObject& o, const Caller&) {
   return line(name(o.call->state));
@@ -144,8 +146,9 @@ Status check_context(const void* object, const Caller&, const std::string& path,
     return fail(EBADMSG, "/proc/{}/context.d/{}: not a name that ends in .md",
                 process_of(object).pid.value, text::shown(path));
   }
-  if (text::is_utf8(words)) return ok();
-  return fail(EBADMSG, "/proc/{}/context.d/{}: not UTF-8", process_of(object).pid.value, path);
+  if (text::is_utf8(words) && words.find('\0') == std::string_view::npos) return ok();
+  return fail(EBADMSG, "/proc/{}/context.d/{}: not UTF-8, or a NUL in it",
+              process_of(object).pid.value, path);
 }
 
 Status save_context(const void* object, const Caller& caller, const std::string& path,
