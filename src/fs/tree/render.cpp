@@ -131,7 +131,7 @@ json::Value describe(const Process& p) {
   value.set("pid", p.pid.value).set("parent", p.parent.value).set("name", p.name);
   value.set("owner", p.user).set("state", name(p.state)).set("profile", p.profile);
   value.set("model", p.model).set("workspace", p.workspace).set("cwd", p.cwd);
-  value.set("priority", p.priority).set("started", when(p.started));
+  value.set("limits", show(p.limits)).set("priority", p.priority).set("started", when(p.started));
   value.set("heartbeat", when(p.heartbeat)).set("deadline", when(p.deadline));
   value.set("messages", p.messages.size()).set("queued", p.queued.size());
   value.set("calls", p.calls.size());
