@@ -13,7 +13,7 @@ namespace agentfs {
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
-  virtual Result<std::string> put(std::string_view bytes) = 0;  // the BLAKE2b hash in hex
+  virtual Result<std::string> put(std::string_view bytes) = 0;       // the BLAKE2b hash in hex
   virtual Result<std::string> get(std::string_view hash) const = 0;  // ENOENT; EBADMSG if damaged
   // After it, what was put before survives the loss of power; without it, the daemon's death.
   virtual Status sync() { return ok(); }

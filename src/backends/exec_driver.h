@@ -23,29 +23,29 @@ struct ExecLimits {
 };
 
 struct ExecRequest {
-  std::string command;                  // given to sh -c
-  std::string cwd;                      // path inside the sandbox, below one of the binds
+  std::string command;  // given to sh -c
+  std::string cwd;      // path inside the sandbox, below one of the binds
   // Directories the command sees, host path and path inside; writable.
   std::vector<std::pair<std::string, std::string>> binds;
   std::vector<std::pair<std::string, std::string>> environment;
   bool network = false;
-  bool sandbox = true;                  // false only where the owner's settings say so
+  bool sandbox = true;  // false only where the owner's settings say so
   ExecLimits limits;
 };
 
 struct ExecReply {
-  std::string output;        // stdout and stderr as they came
-  int exit_code = 0;         // -1 when a signal ended it
-  std::string signal;        // "KILL", or ""
-  std::string ended_by;      // "", "timeout", "cancel", "output", "memory"
+  std::string output;    // stdout and stderr as they came
+  int exit_code = 0;     // -1 when a signal ended it
+  std::string signal;    // "KILL", or ""
+  std::string ended_by;  // "", "timeout", "cancel", "output", "memory"
   std::int64_t elapsed_ms = 0;
   std::int64_t dropped_bytes = 0;  // of the output, beyond the limit
 };
 
 // Identity of a running command: known before its first instruction runs.
 struct ExecStarted {
-  pid_t host_pid = 0;                     // first process inside, as the host numbers it
-  std::uint64_t pid_namespace = 0;        // inode of its pid namespace; 0 without a sandbox
+  pid_t host_pid = 0;               // first process inside, as the host numbers it
+  std::uint64_t pid_namespace = 0;  // inode of its pid namespace; 0 without a sandbox
 };
 
 // Threads: start() from any; callbacks on the event thread. Errors: EPERM no sandbox can be made

@@ -23,8 +23,8 @@ struct ObjectChange {
 // a sync. Errors: ENOSPC and EIO as the disk says them, EBADMSG for a damaged store.
 class RecordStore {
  public:
-  using Visitor =
-      std::function<Status(std::string_view collection, std::string_view key, std::string_view json)>;
+  using Visitor = std::function<Status(std::string_view collection, std::string_view key,
+                                       std::string_view json)>;
 
   virtual ~RecordStore() = default;
   // The journal record that the content reflects, inclusively; 0 for an empty store.

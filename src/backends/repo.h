@@ -11,14 +11,14 @@
 namespace agentfs {
 
 struct TurnCommit {
-  std::string worktree;                // host path of the workspace's plain directory
-  std::string git_directory;           // used, and made, where the worktree is no repository
-  std::string ref;                     // "refs/agentfs/turns/7"
-  std::vector<std::string> changed;    // paths below the worktree; gone ones are removed; a
-                                       // directory stands for everything below it
+  std::string worktree;              // host path of the workspace's plain directory
+  std::string git_directory;         // used, and made, where the worktree is no repository
+  std::string ref;                   // "refs/agentfs/turns/7"
+  std::vector<std::string> changed;  // paths below the worktree; gone ones are removed; a
+                                     // directory stands for everything below it
   std::string message;
-  std::string author;                  // "fixer (pid 7)"
-  std::int64_t seconds = 0;            // time of the commit
+  std::string author;        // "fixer (pid 7)"
+  std::int64_t seconds = 0;  // time of the commit
 };
 
 // Threads: all; calls for one repository must not overlap. May block on the disk.

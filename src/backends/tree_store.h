@@ -31,21 +31,21 @@ using TreeNodeRef = std::shared_ptr<TreeNode>;
 
 struct TreeEntry {
   TreeNodeRef node;
-  struct stat attributes {};
+  struct stat attributes{};
 };
 
 // Whose rights an operation uses: a root daemon acts with the caller's ids, another as itself.
 struct TreeCaller {
   uid_t uid = 0;
   gid_t gid = 0;
-  pid_t pid = 0;       // for the supplementary groups; 0: none
+  pid_t pid = 0;  // for the supplementary groups; 0: none
   mode_t umask = 0;
 };
 
 struct SetAttributes {
   enum Which : unsigned { mode = 1, uid = 2, gid = 4, size = 8, atime = 16, mtime = 32 };
   unsigned which = 0;
-  struct stat values {};   // st_atim and st_mtim may be UTIME_NOW
+  struct stat values{};  // st_atim and st_mtim may be UTIME_NOW
 };
 
 // An open file or directory; closing is destruction.
@@ -112,8 +112,7 @@ class TreeStore {
                            int flags, const TreeCaller&) = 0;
   virtual Result<std::string> get_xattr(const TreeNode& node, const std::string& name) = 0;
   virtual Result<std::string> list_xattr(const TreeNode& node) = 0;  // names, each ended by NUL
-  virtual Status remove_xattr(const TreeNode& node, const std::string& name,
-                              const TreeCaller&) = 0;
+  virtual Status remove_xattr(const TreeNode& node, const std::string& name, const TreeCaller&) = 0;
 };
 
 }  // namespace agentfs

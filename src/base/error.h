@@ -44,9 +44,9 @@ std::string errno_name(int code);
 }  // namespace agentfs
 
 // Takes the value out of a Result, or returns its error from the enclosing function.
-#define TRY(expression)                                                        \
-  __extension__({                                                              \
-    auto&& try_result_ = (expression);                                         \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error());  \
-    *std::move(try_result_);                                                   \
+#define TRY(expression)                                                       \
+  __extension__({                                                             \
+    auto&& try_result_ = (expression);                                        \
+    if (!try_result_) return std::unexpected(std::move(try_result_).error()); \
+    *std::move(try_result_);                                                  \
   })

@@ -21,8 +21,8 @@ namespace agentfs {
 class EventLoop {
  public:
   using Task = std::move_only_function<void()>;
-  using TimerId = std::uint64_t;                       // 0 names no timer
-  using Ready = std::function<void(std::uint32_t)>;    // epoll events
+  using TimerId = std::uint64_t;                     // 0 names no timer
+  using Ready = std::function<void(std::uint32_t)>;  // epoll events
 
   EventLoop();
   ~EventLoop();  // stops and joins; tasks and timers that have not run are dropped

@@ -76,7 +76,7 @@ Status make_directories(const std::string& path, mode_t mode) {
 }
 
 bool exists(const std::string& path) {
-  struct stat attributes {};
+  struct stat attributes{};
   return ::lstat(path.c_str(), &attributes) == 0;
 }
 

@@ -29,7 +29,7 @@ class SigningKey {
   // Reads the key from a file of mode 0600; makes one, durably, where there is none. EBADMSG where
   // the file holds no key.
   static Result<SigningKey> ensure(const std::string& path);
-  std::string sign(std::string_view message) const;     // 128 hex digits
+  std::string sign(std::string_view message) const;          // 128 hex digits
   const std::string& public_key() const { return public_; }  // 64 hex digits
 
  private:

@@ -14,8 +14,8 @@ struct Id {
   explicit operator bool() const { return value != 0; }
 };
 
-using ProcessId = Id<struct ProcessTag>;   // an agent process; never reused
-using Sequence = Id<struct SequenceTag>;   // the place of a record in the journal, from 1
+using ProcessId = Id<struct ProcessTag>;  // an agent process; never reused
+using Sequence = Id<struct SequenceTag>;  // the place of a record in the journal, from 1
 
 }  // namespace agentfs
 

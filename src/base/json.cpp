@@ -15,12 +15,18 @@ const Value kNull;
 Value converted(const simdjson::dom::element& element) {
   using simdjson::dom::element_type;
   switch (element.type()) {
-    case element_type::NULL_VALUE: return nullptr;
-    case element_type::BOOL: return bool(element);
-    case element_type::INT64: return std::int64_t(element);
-    case element_type::UINT64: return static_cast<double>(std::uint64_t(element));
-    case element_type::DOUBLE: return double(element);
-    case element_type::STRING: return std::string_view(element);
+    case element_type::NULL_VALUE:
+      return nullptr;
+    case element_type::BOOL:
+      return bool(element);
+    case element_type::INT64:
+      return std::int64_t(element);
+    case element_type::UINT64:
+      return static_cast<double>(std::uint64_t(element));
+    case element_type::DOUBLE:
+      return double(element);
+    case element_type::STRING:
+      return std::string_view(element);
     case element_type::ARRAY: {
       Array array;
       for (const simdjson::dom::element item : simdjson::dom::array(element)) {
@@ -153,7 +159,8 @@ Result<Value> parse(std::string_view text) {
   try {
     thread_local simdjson::dom::parser parser(64u << 20);
     if (parser.max_depth() != 256) {
-      if (parser.allocate(4096, 256) != simdjson::SUCCESS) return fail(ENOSPC, "json: out of memory");
+      if (parser.allocate(4096, 256) != simdjson::SUCCESS)
+        return fail(ENOSPC, "json: out of memory");
     }
     const auto element = parser.parse(text.data(), text.size());
     if (element.error() != simdjson::SUCCESS) {
@@ -175,11 +182,21 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));

@@ -12,7 +12,8 @@ namespace agentfs::log {
 enum class Level { debug, info, warning, error };
 
 void write(Level level, std::string_view message);
-// Sends the log to a file (rotated at 8 MiB, 3 kept) instead of stderr. False if it cannot be opened.
+// Sends the log to a file (rotated at 8 MiB, 3 kept) instead of stderr. False if it cannot be
+// opened.
 bool to_file(const std::string& path);
 void set_level(Level level);
 

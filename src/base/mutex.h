@@ -32,7 +32,7 @@ enum class Rank : int {
 
 namespace detail {
 #if defined(AGENTFS_CHECK_LOCK_RANKS)
-void rank_taken(Rank rank);    // aborts when a lock of this rank or a greater one is held
+void rank_taken(Rank rank);  // aborts when a lock of this rank or a greater one is held
 void rank_released(Rank rank);
 #else
 inline void rank_taken(Rank) {}

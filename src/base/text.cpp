@@ -75,8 +75,10 @@ std::vector<std::string_view> split(std::string_view s, char separator) {
 }
 
 std::vector<std::string_view> lines(std::string_view s) {
-  if (s.ends_with('\n')) s.remove_suffix(1);
-  else if (s.empty()) return {};
+  if (s.ends_with('\n'))
+    s.remove_suffix(1);
+  else if (s.empty())
+    return {};
   return split(s, '\n');
 }
 
@@ -200,7 +202,8 @@ std::optional<std::string> unhex(std::string_view digits) {
 
 std::optional<std::int64_t> duration(std::string_view word) {
   constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"ms", 1e6}, {"us", 1e3}, {"ns", 1.0}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
+      {"ms", 1e6}, {"us", 1e3},   {"ns", 1.0},   {"s", 1e9},
+      {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
   double scale = 1e9;
   for (const auto& [unit, factor] : kUnits) {
     if (word.ends_with(unit)) {

@@ -11,12 +11,12 @@
 
 namespace agentfs::text {
 
-std::string_view trim(std::string_view s);                 // ASCII white space off both ends
+std::string_view trim(std::string_view s);  // ASCII white space off both ends
 std::vector<std::string_view> split(std::string_view s, char separator);  // keeps empty parts
-std::vector<std::string_view> lines(std::string_view s);   // without their newlines; no empty last
-std::vector<std::string_view> words(std::string_view s);   // at runs of ASCII white space
+std::vector<std::string_view> lines(std::string_view s);  // without their newlines; no empty last
+std::vector<std::string_view> words(std::string_view s);  // at runs of ASCII white space
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
-std::string lower(std::string_view s);                     // ASCII only
+std::string lower(std::string_view s);  // ASCII only
 bool is_utf8(std::string_view s);
 // Valid UTF-8 in any case: each byte that is not becomes U+FFFD.
 std::string to_utf8(std::string_view bytes);

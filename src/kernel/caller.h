@@ -16,11 +16,11 @@ class Kernel;
 
 // The process of the host that made a request, as resolved while the request is held.
 struct HostCaller {
-  pid_t pid = 0;              // thread group; 0: none (the daemon itself, or not to be seen)
+  pid_t pid = 0;  // thread group; 0: none (the daemon itself, or not to be seen)
   uid_t uid = 0;
   gid_t gid = 0;
-  std::string command{};      // its comm
-  std::string session{};      // login session: "<sid>.<start time of its leader>"
+  std::string command{};  // its comm
+  std::string session{};  // login session: "<sid>.<start time of its leader>"
   std::uint64_t pid_namespace = 0;
 };
 
@@ -30,7 +30,7 @@ struct Caller {
   Kernel* kernel = nullptr;
   ProcessId process{};
   HostCaller host{};
-  std::string path{};         // file of the mount that the request came through, "" if none
+  std::string path{};  // file of the mount that the request came through, "" if none
   std::string via{};
 
   // A syscall through the gate (kernel/syscalls/gate.h): checks, journal, handler.

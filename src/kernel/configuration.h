@@ -27,10 +27,10 @@ struct DeviceSettings {
 // A kind of agent: /etc/profiles/<name>/profile.toml.
 struct ProfileSettings {
   std::string model = "default";
-  std::vector<std::string> tools;      // names of the tools it is given; empty: all
+  std::vector<std::string> tools;  // names of the tools it is given; empty: all
   Limits limits;
   std::int64_t max_parallel_calls = 4;
-  std::int64_t context_tokens = 0;     // 0: the model's
+  std::int64_t context_tokens = 0;  // 0: the model's
   std::int64_t tool_result_bytes = 16'384;
 };
 
@@ -62,13 +62,13 @@ class Configuration {
   // check(), then replaced on the disk atomically, then in force.
   Status save(const std::string& path, std::string_view text);
   Status remove(const std::string& path);
-  Result<std::string> text(const std::string& path) const;        // as on the disk; ENOENT
+  Result<std::string> text(const std::string& path) const;            // as on the disk; ENOENT
   std::vector<std::string> list(const std::string& directory) const;  // names; directories end in /
-  const std::string& directory() const;                            // host path
+  const std::string& directory() const;                               // host path
   std::vector<std::string> problems() const;
 
-  std::vector<std::string> models() const;                         // names, sorted
-  Result<ModelSettings> model(const std::string& name) const;      // ENOENT with nearest names
+  std::vector<std::string> models() const;                     // names, sorted
+  Result<ModelSettings> model(const std::string& name) const;  // ENOENT with nearest names
   // A model found at start (environment, local server, script) stands behind "default" as long as
   // /etc/models/default.toml does not.
   void set_found_default(ModelSettings settings);

@@ -107,8 +107,7 @@ Status check_whole(std::string_view path, std::string_view document, const json:
                 path);
   }
   if (driver == "script" && values["scenario"].text().empty()) {
-    return fail(EBADMSG, "{}:1: scenario is missing; the path of a scenario file would do",
-                path);
+    return fail(EBADMSG, "{}:1: scenario is missing; the path of a scenario file would do", path);
   }
   return ok();
 }

@@ -25,10 +25,10 @@
 
 namespace agentfs {
 
-class Configuration;   // kernel/configuration.h: the documents under /etc
-class Metrics;         // kernel/metrics.h: counters behind /sys/kernel/metrics
-class ErrorLog;        // kernel/error_log.h: the sentences behind /proc/<pid>/errors
-class Streams;         // kernel/streams.h: live text of runs behind /proc/<pid>/stream
+class Configuration;  // kernel/configuration.h: the documents under /etc
+class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
+class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
+class Streams;        // kernel/streams.h: live text of runs behind /proc/<pid>/stream
 
 // The agents: userland that is told what to do next. agents/ implements it.
 class Userland {
@@ -49,23 +49,23 @@ class Userland {
 struct KernelParts {
   const Clock* clock = nullptr;
   EventLoop* loop = nullptr;
-  WorkerPool* pool = nullptr;           // driver pool, for work that may block
+  WorkerPool* pool = nullptr;  // driver pool, for work that may block
   Journal* journal = nullptr;
   RecordStore* store = nullptr;
   BlobStore* blobs = nullptr;
   Repository* repository = nullptr;
   ExecDriver* exec = nullptr;
   std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"
-  std::string state;                    // host path of the state directory
-  std::string mountpoint;               // host path of the mount: what sandboxes bind from
-  uid_t owner = 0;                      // who mounted it
+  std::string state;       // host path of the state directory
+  std::string mountpoint;  // host path of the mount: what sandboxes bind from
+  uid_t owner = 0;         // who mounted it
 };
 
 // A command that runs in a sandbox on behalf of a process.
 struct SandboxIdentity {
   std::uint64_t pid_namespace = 0;
   ProcessId process;
-  std::string via;                      // "call:3", or "" for a person's own exec
+  std::string via;  // "call:3", or "" for a person's own exec
 };
 
 // Threads: all may call all. Its own lock is never held while a backend, a listener or a
@@ -85,10 +85,10 @@ class Kernel {
   void resume();
 
   // --- processes
-  ProcessRef find_process(ProcessId pid) const;             // null when unknown or reaped
-  Result<ProcessRef> get_process(ProcessId pid) const;      // ENOENT; dead ones are found
-  std::vector<ProcessId> processes() const;                 // ascending
-  ProcessRef init_process(uid_t uid) const;                 // null when it has none yet
+  ProcessRef find_process(ProcessId pid) const;         // null when unknown or reaped
+  Result<ProcessRef> get_process(ProcessId pid) const;  // ENOENT; dead ones are found
+  std::vector<ProcessId> processes() const;             // ascending
+  ProcessRef init_process(uid_t uid) const;             // null when it has none yet
   // EDQUOT: the process or an ancestor has spent more than its limits give, or has nothing left to
   // begin a turn or a call with.
   Status check_budget(const Process& process, Spending spending = Spending::nothing) const;
@@ -109,15 +109,15 @@ class Kernel {
   // where there is something to do, and interrupted where a process has ended.
   Result<Record> commit(const Caller& caller, std::string kind, json::Value data);
   Journal& journal() const;
-  Status sync();                                            // for fsync: survives power loss
+  Status sync();  // for fsync: survives power loss
   // Journal lines about one process, oldest first (the last 10,000): its events.jsonl.
   std::string events(ProcessId pid) const;
 
   // --- callers
-  Caller identify(const HostCaller& host);                  // makes no process: 0 when unknown
+  Caller identify(const HostCaller& host);  // makes no process: 0 when unknown
   // The same for one who is about to change something: makes the person's init process if needed.
   Result<Caller> ensure_caller(const HostCaller& host);
-  Caller agent(ProcessId pid, std::string via = {});        // the agent's own hand
+  Caller agent(ProcessId pid, std::string via = {});  // the agent's own hand
   Author author(const Caller& caller) const;
   void add_sandbox(const SandboxIdentity& identity);
   void remove_sandbox(std::uint64_t pid_namespace);
@@ -147,7 +147,7 @@ class Kernel {
   // Commits what has changed in the process's workspace since its last turn commit; the commit id,
   // or "" when there is nothing. Blocks on the disk.
   Result<std::string> commit_turn(ProcessId pid, std::uint64_t turn);
-  std::vector<std::string> workspaces() const;              // sorted
+  std::vector<std::string> workspaces() const;  // sorted
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;
 
@@ -166,7 +166,7 @@ class Kernel {
   const KernelParts& parts() const;
   // Counters, processes by state, journal and uptime, as Prometheus reads them.
   std::string metrics_text() const;
-  std::int64_t uptime() const;                              // nanoseconds since start()
+  std::int64_t uptime() const;  // nanoseconds since start()
 
  private:
   struct State;

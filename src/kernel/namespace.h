@@ -18,7 +18,7 @@ namespace agentfs {
 
 struct NamespaceEntry {
   std::string name;
-  mode_t type = 0;            // S_IFREG, S_IFDIR, S_IFLNK, …
+  mode_t type = 0;  // S_IFREG, S_IFDIR, S_IFLNK, …
   std::uint64_t size = 0;
 };
 

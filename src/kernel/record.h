@@ -17,8 +17,8 @@ struct Author {
   std::string user{};                // name of the user at the end of the lineage
   std::int64_t host_pid = 0;
   std::string command{};
-  std::string path{};                // control file that the request came through
-  std::string via{};                 // "call:3" for the third tool call of the process
+  std::string path{};  // control file that the request came through
+  std::string via{};   // "call:3" for the third tool call of the process
 };
 
 // Line format (one JSON object, members in this order; members that are empty are left out):
@@ -29,7 +29,7 @@ struct Author {
 struct Record {
   Sequence sequence{};
   std::int64_t time = 0;  // wall clock, nanoseconds
-  std::string kind{};       // "<noun>.<verb>"
+  std::string kind{};     // "<noun>.<verb>"
   Author author{};
   json::Value data{};
 };

@@ -35,7 +35,7 @@ class Request {
   // For changes: makes a person's init process where there is none.
   virtual Result<Caller> writer() const = 0;
   virtual TreeCaller tree() const = 0;
-  virtual bool may_block() const = 0;   // false: O_NONBLOCK was given at open
+  virtual bool may_block() const = 0;  // false: O_NONBLOCK was given at open
 };
 
 // How long the host's kernel may believe an answer, in seconds; 0: ask each time.
@@ -46,12 +46,12 @@ struct Validity {
 
 struct Found {
   NodeRef node;
-  struct stat attributes {};
+  struct stat attributes{};
   Validity validity;
 };
 
 struct Attributes {
-  struct stat attributes {};
+  struct stat attributes{};
   double validity = 0;
 };
 
@@ -80,7 +80,7 @@ struct DirectoryItem {
   mode_t type = 0;
   off_t next_offset = 0;
 };
-using EmitItem = std::function<bool(const DirectoryItem&)>;   // false: the buffer is full
+using EmitItem = std::function<bool(const DirectoryItem&)>;  // false: the buffer is full
 
 // Threads: all. Methods not overridden fail as the contract says for a file of its type: EPERM or
 // EROFS for changes of the synthetic tree, ENOTDIR and EISDIR for the wrong type, ENOTSUP for what
@@ -88,8 +88,8 @@ using EmitItem = std::function<bool(const DirectoryItem&)>;   // false: the buff
 class Node : public std::enable_shared_from_this<Node> {
  public:
   virtual ~Node() = default;
-  virtual mode_t type() const = 0;                 // S_IFREG, S_IFDIR, S_IFLNK, …
-  virtual std::string path() const = 0;            // of the mount, for messages and the journal
+  virtual mode_t type() const = 0;       // S_IFREG, S_IFDIR, S_IFLNK, …
+  virtual std::string path() const = 0;  // of the mount, for messages and the journal
   virtual Result<Attributes> attributes(Request&) = 0;
   virtual Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted);
   virtual Result<std::string> read_link(Request&);
@@ -117,7 +117,7 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual Result<struct statvfs> statistics(Request&);
   virtual Status access(Request&, int mask);
   virtual Status set_xattr(Request&, const std::string& name, std::string_view value, int flags);
-  virtual Result<std::string> get_xattr(Request&, const std::string& name);   // ENODATA
+  virtual Result<std::string> get_xattr(Request&, const std::string& name);  // ENODATA
   virtual Result<std::string> list_xattr(Request&);
   virtual Status remove_xattr(Request&, const std::string& name);
 };
@@ -125,7 +125,7 @@ class Node : public std::enable_shared_from_this<Node> {
 // What a read gives: bytes, or a place in a host file that the channel takes them from.
 struct Bytes {
   std::string text;
-  int descriptor = -1;      // ≥ 0: `count` bytes from `offset` of it; the handle outlives the reply
+  int descriptor = -1;  // ≥ 0: `count` bytes from `offset` of it; the handle outlives the reply
   off_t offset = 0;
   std::size_t count = 0;
 };
@@ -137,16 +137,15 @@ class Handle {
   virtual ~Handle() = default;
   virtual void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done);
   // The count that `done` gets is the whole size of `bytes`, always.
-  virtual void write(Request&, off_t offset, std::string_view bytes,
-                     Completion<std::size_t> done);
+  virtual void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done);
   // write(2) of bytes still in the channel's buffer, when descriptor() allows it: a fast path.
   virtual int descriptor() const { return -1; }
-  virtual void wrote(Request&, off_t offset, std::size_t count);   // after such a write
-  virtual Status flush(Request&);        // close(2) of one descriptor of perhaps several
+  virtual void wrote(Request&, off_t offset, std::size_t count);  // after such a write
+  virtual Status flush(Request&);  // close(2) of one descriptor of perhaps several
   // The same for one that may have to wait: the channel calls this one. An unterminated request on
   // a reply file runs then. cancel() ends it with EINTR.
   virtual void start_flush(Request&, Completion<Nothing> done);
-  virtual void release();                // the last one is gone; cannot report
+  virtual void release();  // the last one is gone; cannot report
   virtual Status fsync(Request&, bool data_only);
   virtual Status allocate(Request&, int mode, off_t offset, off_t length);
   virtual Result<off_t> seek(Request&, off_t offset, int whence);

@@ -44,15 +44,15 @@ struct VerbInfo {
 class DirectoryType;
 
 struct RowInfo {
-  std::string_view name{};       // of a collection: its placeholder, "<pid>"; never a real name
+  std::string_view name{};  // of a collection: its placeholder, "<pid>"; never a real name
   std::string_view doc{};
-  mode_t mode = 0;               // permission bits
+  mode_t mode = 0;  // permission bits
   Kind kind = Kind::value;
   bool listed = true;
-  bool cached = false;           // changes only when told by invalidation; else asked each time
+  bool cached = false;  // changes only when told by invalidation; else asked each time
   std::vector<VerbInfo> verbs{};
-  std::string_view usage{};      // reply files: what to write, one line
-  const DirectoryType* child = nullptr;   // directory: its type; collection: the objects' type
+  std::string_view usage{};              // reply files: what to write, one line
+  const DirectoryType* child = nullptr;  // directory: its type; collection: the objects' type
 };
 
 // The names along the path that stand for objects: {"5", "3"} for /proc/5/calls/3.
@@ -100,15 +100,15 @@ class DirectoryType {
 
   virtual Result<ContentRef> read(std::size_t row, const ObjectRef&, const Caller&) const = 0;
   virtual Status write(std::size_t row, const ObjectRef&, const Caller&,
-                       std::string_view text) const = 0;            // setting, message
+                       std::string_view text) const = 0;  // setting, message
   virtual Result<std::string> command(std::size_t row, const ObjectRef&, const Caller&,
-                                      std::string_view line) const = 0;   // control
+                                      std::string_view line) const = 0;  // control
   virtual void reply(std::size_t row, const ObjectRef&, const Caller&, std::string request,
-                     Completion<std::string> done) const = 0;        // reply
+                     Completion<std::string> done) const = 0;  // reply
   virtual void wait(std::size_t row, const ObjectRef&, const Caller&,
-                    Completion<std::string> done) const = 0;         // wait
+                    Completion<std::string> done) const = 0;  // wait
   virtual Result<Unsubscribe> follow(std::size_t row, const ObjectRef&, const Caller&,
-                                     Sink sink) const = 0;           // follow
+                                     Sink sink) const = 0;  // follow
   virtual Result<std::string> link(std::size_t row, const ObjectRef&, const Caller&) const = 0;
   virtual Result<std::vector<std::string>> list(std::size_t row, const ObjectRef&,
                                                 const Caller&) const = 0;  // collection

@@ -20,12 +20,12 @@ enum class Right { none, read, write, exec, spawn, control };  // what capabilit
 enum class CallKind { query, command };                        // a query changes nothing
 
 struct SyscallRow {
-  std::string_view name{};   // "proc.nice"
-  std::string_view doc{};    // a sentence
+  std::string_view name{};  // "proc.nice"
+  std::string_view doc{};   // a sentence
   Effect effect = Effect::none;
   Right right = Right::none;
   CallKind kind = CallKind::command;
-  bool blocks = false;       // answers through a Completion
+  bool blocks = false;  // answers through a Completion
 };
 
 std::string_view name(Effect effect);

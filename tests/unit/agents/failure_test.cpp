@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What goes wrong in a run, and what the model and the person are told.
-#include "kernel/chat.h"
 #include "catch.h"
+#include "kernel/chat.h"
 #include "kernel/error_log.h"
 #include "unit/agents/world.h"
 

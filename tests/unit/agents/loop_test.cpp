@@ -2,8 +2,8 @@
 // The loop on a real kernel: what a person sees of a run.
 #include <latch>
 
-#include "kernel/chat.h"
 #include "catch.h"
+#include "kernel/chat.h"
 #include "kernel/streams.h"
 #include "kernel/syscalls/proc.h"
 #include "unit/agents/world.h"

@@ -36,7 +36,7 @@ constexpr std::uint64_t kDevices = kWriteFile | kTruncate | kDeviceControl;
 
 struct Ruleset {
   std::uint64_t files = 0;
-  std::uint64_t network = 0;   // not handled: without a grant the network namespace is empty
+  std::uint64_t network = 0;  // not handled: without a grant the network namespace is empty
   std::uint64_t scoped = 0;
 };
 
