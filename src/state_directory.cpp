@@ -2,6 +2,7 @@
 #include "state_directory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,25 @@ Status check_format(const std::string& path) {
   if (text::trim(found) == kFormat) return ok();
   return fail(EBADMSG, "{}: the state has format {}; this agentfs {} reads format {}", path,
               text::shown(text::trim(found)), AGENTFS_VERSION, kFormat);
+}
+
+// Takes the lock. Between the start or the end of a daemon and that of its watcher there is a lock
+// and no pid: then it is a matter of moments until it is free, or has a name.
+Status take_lock(int lock, const std::string& path) {
+  constexpr int kTries = 300;
+  for (int i = 0; ::flock(lock, LOCK_EX | LOCK_NB) != 0; ++i) {
+    if (errno != EWOULDBLOCK) return fail_errno(path + "/lock");
+    const pid_t daemon = read_daemon_pid(path);
+    if (daemon != 0 || i == kTries) {
+      return fail(EBUSY,
+                  "{}: in use by the agentfs daemon with pid {}; unmount that one first, or "
+                  "give another --state",
+                  path, daemon);
+    }
+    pollfd nothing{.fd = -1, .events = 0, .revents = 0};
+    ::poll(&nothing, 1, 10);
+  }
+  return ok();
 }
 
 }  // namespace
@@ -47,13 +67,7 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   if (::chmod(state.file("trees/tmp").c_str(), 01777) != 0) return fail_errno(path);
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));
-  if (::flock(state.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail_errno(state.file("lock"));
-    return fail(EBUSY,
-                "{}: in use by the agentfs daemon with pid {}; unmount that one first, or "
-                "give another --state",
-                path, read_daemon_pid(path));
-  }
+  TRY(take_lock(state.lock_.get(), path));
   TRY(check_format(path));
   return state;
 }
