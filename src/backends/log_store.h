@@ -25,6 +25,9 @@ class LogStore {
   virtual ~LogStore() = default;
   // Appends lines, each ended by '\n', all or nothing: after an error the log ends where it did.
   virtual Status append(std::string_view lines) = 0;
+  // The same for what must be told even when the disk is full: it may take from space that the log
+  // keeps back, where it keeps some.
+  virtual Status append_urgent(std::string_view lines) { return append(lines); }
   virtual Status sync() = 0;
   // Starts a new segment for what comes next, named after `first_sequence`.
   virtual Status roll(std::uint64_t first_sequence) = 0;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/kinds.h"
 
 namespace agentfs {
 namespace {
@@ -151,7 +152,7 @@ Result<Record> Journal::append(std::string kind, Author author, json::Value data
   std::string hash;
   std::string line = encode_record(record, parts.head.hash, hash);
   line += '\n';
-  TRY(parts.log.append(line));
+  TRY(kind::must_be_told(record.kind) ? parts.log.append_urgent(line) : parts.log.append(line));
   parts.segment_size += line.size();
   parts.head = {.sequence = record.sequence, .hash = std::move(hash)};
   parts.written = record.sequence.value;

@@ -33,6 +33,7 @@ class Journal {
   // Completes the record (sequence, time) and writes it; its line, with the newline, goes to
   // `line_out` where wanted. Text that is not UTF-8 has been made so in what is given back, which
   // is what a replay sees. ENOSPC and EIO: nothing was written.
+  // Kinds that must_be_told() may use the space that the log keeps back.
   Result<Record> append(std::string kind, Author author, json::Value data,
                         std::string* line_out = nullptr);
   Status sync();

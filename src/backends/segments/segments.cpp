@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "backends/segments/reserve.h"
 #include "backends/segments/segment_files.h"
 #include "base/file.h"
 #include "base/mutex.h"
@@ -18,10 +19,12 @@ namespace {
 
 class SegmentLog final : public LogStore {
  public:
-  explicit SegmentLog(std::string directory) : directory_(std::move(directory)) {}
+  explicit SegmentLog(std::string directory)
+      : directory_(std::move(directory)), reserve_(directory_ + "/reserve") {}
 
   Status open() EXCLUDES(mutex_);
   Status append(std::string_view lines) override EXCLUDES(mutex_);
+  Status append_urgent(std::string_view lines) override EXCLUDES(mutex_);
   Status sync() override EXCLUDES(mutex_);
   Status roll(std::uint64_t first_sequence) override EXCLUDES(mutex_);
   std::vector<SegmentInfo> segments() const override EXCLUDES(mutex_);
@@ -39,6 +42,7 @@ class SegmentLog final : public LogStore {
 
   Status open_last(int flags) REQUIRES(mutex_);
   Status start(std::uint64_t first_sequence) REQUIRES(mutex_);
+  Status put(std::string_view lines) REQUIRES(mutex_);
   Status cut() REQUIRES(mutex_);
   Status flush(const Pending& pending) const;
   Pending pending() const REQUIRES(mutex_);
@@ -56,12 +60,14 @@ class SegmentLog final : public LogStore {
   std::uint64_t made_ GUARDED_BY(mutex_) = 1;         // segments made
   std::uint64_t made_synced_ GUARDED_BY(mutex_) = 0;  // those whose names a sync has covered
   std::optional<Error> lost_ GUARDED_BY(mutex_);      // of the first sync that failed
+  segments::Reserve reserve_ GUARDED_BY(mutex_);
 };
 
 Status SegmentLog::open() {
   TRY(file::make_directories(directory_, 0700));
   const Lock lock(mutex_);
   segments_ = TRY(segments::find_segments(directory_));
+  reserve_.fill();
   return segments_.empty() ? ok() : open_last(0);
 }
 
@@ -74,23 +80,36 @@ Status SegmentLog::open_last(int flags) {
 }
 
 Status SegmentLog::append(std::string_view lines) {
+  const Lock lock(mutex_);
+  TRY(put(lines));
+  reserve_.fill();
+  return ok();
+}
+
+Status SegmentLog::append_urgent(std::string_view lines) {
+  const Lock lock(mutex_);
+  auto done = put(lines);
+  while (!done && done.error().code == ENOSPC && reserve_.release(lines.size())) done = put(lines);
+  return done;
+}
+
+Status SegmentLog::put(std::string_view lines) {
   if (lines.empty()) return ok();
   if (!lines.ends_with('\n')) {
     return fail(EINVAL, "log: the last line is not ended ({}); every line ends with a newline",
                 text::shown(text::suffix(lines, 40)));
   }
-  const Lock lock(mutex_);
   if (half_written_) TRY(cut());
   if (!file_) TRY(start(1));
-  const auto put = file::write_all(file_->get(), lines);
-  if (!put) {
+  const auto written = file::write_all(file_->get(), lines);
+  if (!written) {
     half_written_ = true;
     const std::string path = segments_.back().host_path;
     if (const auto undone = cut(); !undone) {
-      return fail(put.error().code, "{}: {}, nor could it be undone ({})", path,
-                  put.error().message, undone.error().message);
+      return fail(written.error().code, "{}: {}, nor could it be undone ({})", path,
+                  written.error().message, undone.error().message);
     }
-    return fail(put.error().code, "{}: {}", path, put.error().message);
+    return fail(written.error().code, "{}: {}", path, written.error().message);
   }
   segments_.back().size += lines.size();
   written_ += lines.size();

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Space kept back for what must still be told when the disk is full.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs::segments {
+
+// A file of allocated blocks that is given up piece by piece. Where the file system cannot allocate
+// there is no reserve, and that is no error. Threads: the owner's lock.
+class Reserve {
+ public:
+  static constexpr std::int64_t kFull = std::int64_t{1} << 20;
+
+  explicit Reserve(std::string path);
+
+  // Allocates what is missing, if there is room for all of it.
+  void fill();
+  // Frees a piece that has room for so many bytes; false where nothing was left.
+  bool release(std::size_t bytes);
+  std::int64_t size() const { return size_; }
+
+ private:
+  bool resize(std::int64_t size);
+
+  const std::string path_;
+  UniqueFd file_;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace agentfs::segments

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""A full disk: ENOSPC with a sentence, the daemon goes on, nothing acknowledged is lost."""
+import errno
+import os
+import subprocess
+import sys
+
+from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, fail, main,
+                       read, run, skip, tell, wait_until)
+
+# Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
+if os.geteuid() != 0:
+    skip("not root, who alone can mount a tmpfs")
+if "DISK_FULL_INSIDE" not in os.environ:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        skip("no mount namespaces to be had")
+    os.environ["DISK_FULL_INSIDE"] = "1"
+    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+
+SCENARIO = {"name": "after", "tasks": [{"match": "*", "after": "Written.", "steps": [
+    {"text": "I write.", "calls": [{"name": "write",
+                                    "arguments": {"path": "result", "text": "result\n"}}]}]}]}
+
+
+def fill(path):
+    """Writes until the disk is full, down to the last byte; the bytes that were taken."""
+    taken = 0
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for size in (1 << 18, 4096, 64, 1):
+        while True:
+            try:
+                taken += os.write(handle, b"x" * size)
+            except OSError as error:
+                expect_eq(error.errno, errno.ENOSPC, "errno of a write to a full disk")
+                break
+    os.close(handle)
+    return taken
+
+
+def make():
+    mount = Mount.of("full")
+    run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount.state])
+    mount.mount()
+    mount.script_model("after", SCENARIO)
+    (mount / "workspaces/w").mkdir()
+    return mount
+
+
+def fill_by_host(mount):
+    """What something else on the disk takes away: a file beside the state's own."""
+    return fill(mount.state / "ballast")
+
+
+def full():
+    """Writes fail with ENOSPC, reads go on, and when there is space again so does work."""
+    mount = make()
+    pid = mount.spawn("name=kept model=after workspace=w")
+    daemon = mount.answers()
+    (mount / "workspaces/w/kept").write_text("kept\n")
+    taken = fill(mount / "workspaces/w/big")
+    expect(taken > 4 << 20, f"only {taken} bytes fitted")
+    fill_by_host(mount)
+    acknowledged = control_writes_on_full_disk(mount, pid)
+    trees_on_full_disk(mount)
+    agent_on_full_disk(mount, pid)
+    reads_go_on(mount, pid, daemon)
+    (mount.state / "ballast").unlink()
+    os.unlink(mount / "workspaces/w/big")
+    work_goes_on(mount, pid, daemon, acknowledged)
+
+
+def control_writes_on_full_disk(mount, pid):
+    """Until one fails; the last name that was acknowledged."""
+    name = "kept"
+    for n in range(100000):
+        try:
+            command(mount.proc(pid, "name"), f"name-{n}")
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, "errno of a control write to a full disk")
+            break
+        name = f"name-{n}"
+    else:
+        fail("a full disk took a hundred thousand control writes")
+    sentence = mount.last_error()
+    expect_has(sentence, "ENOSPC", "the newest error")
+    expect("space" in sentence or "full" in sentence, f"no sentence: {sentence!r}")
+    expect_eq(mount.get(pid, "name").strip(), name, "the name, after a write that failed")
+    expect_errno("ENOSPC", command, mount / "proc/clone", "name=more")
+    expect_errno("ENOSPC", command, mount.proc(pid, "ctl"), "nice 3")
+    expect_eq(mount.get(pid, "priority"), "0\n", "the priority, after a write that failed")
+    return name
+
+
+def trees_on_full_disk(mount):
+    """Names are made as long as their rows fit into the journal, and not beyond that."""
+    folder = mount / "workspaces/w"
+    acts = {"folder": os.mkdir,
+            "file": lambda path: os.close(os.open(path, os.O_CREAT | os.O_WRONLY)),
+            "link": lambda path: os.symlink("kept", path)}
+    for what, act in acts.items():
+        for n in range(10000):
+            path = folder / f"{what}-{n}"
+            try:
+                act(path)
+            except OSError as error:
+                expect_eq(error.errno, errno.ENOSPC, f"errno of a {what} on a full disk")
+                expect(not os.path.lexists(path), f"a {what} that failed left its name")
+                break
+        else:
+            fail(f"a full disk took ten thousand of {what}")
+    expect_errno("ENOSPC", mount.model, "new", base_url="http://127.0.0.1:1/v1")
+    expect(not os.path.exists(mount.state / "etc/models/new.toml"),
+           "a document that was refused is there")
+
+
+def agent_on_full_disk(mount, pid):
+    """A message is taken or refused, not half; nothing hangs."""
+    expect_errno("ENOSPC", tell, mount.proc(pid, "chat"), "work\n")
+    expect_eq(mount.state_of(pid), "idle", "the state after a message that was refused")
+
+
+def reads_go_on(mount, pid, daemon):
+    expect_eq(mount.answers(), daemon, "the daemon")
+    expect_eq(read(mount / "workspaces/w/kept"), "kept\n", "a file on a full disk")
+    expect_has(mount.get(pid, "status"), "State:\tidle", "status on a full disk")
+    mount.verify()
+
+
+def work_goes_on(mount, pid, daemon, acknowledged):
+    expect_eq(mount.get(pid, "name").strip(), acknowledged, "the name")
+    command(mount.proc(pid, "name"), "afterwards")
+    tell(mount.proc(pid, "chat"), "work\n")
+    expect_eq(mount.wait(pid).strip(), "[script] Written.", "a run after there was space again")
+    expect_eq(read(mount / "workspaces/w/result"), "result\n", "what it wrote")
+    mount.verify()
+    expect_eq(mount.answers(), daemon, "the daemon, which should have lived through it")
+    mount.umount()
+    mount.fsck()
+    mount.mount()
+    expect_eq(mount.get(pid, "name"), "afterwards\n", "the name after a remount")
+    expect_eq(read(mount / "workspaces/w/kept"), "kept\n", "the file after a remount")
+    mount.verify()
+    mount.umount()
+
+
+def freed_from_inside():
+    """With the disk full to the last byte, removing a file through the mount frees it."""
+    mount = Mount.of("inside")
+    run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount.state])
+    mount.mount()
+    (mount / "workspaces/w").mkdir()
+    fill(mount / "workspaces/w/big")
+    fill_by_host(mount)
+    os.unlink(mount / "workspaces/w/big")
+    (mount / "workspaces/w/small").write_text("small\n")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
+def run_on_full_disk():
+    """A run whose records do not fit waits for space, and then ends as if nothing had been."""
+    mount = Mount.of("run")
+    run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount.state])
+    mount.mount()
+    steps = [{"text": f"Step {n}.", "delay_ms": 300,
+              "calls": [{"name": "write", "arguments": {"path": f"file-{n}", "text": f"{n}\n"}}]}
+             for n in range(4)]
+    mount.script_model("slow", {"name": "slow", "tasks": [
+        {"match": "*", "after": "All four.", "steps": steps}]})
+    (mount / "workspaces/w").mkdir()
+    pid = mount.spawn("name=slow model=slow workspace=w")
+    tell(mount.proc(pid, "chat"), "work\n")
+    wait_until(20, lambda: mount.state_of(pid) == "waiting-model", "a model call")
+    fill_by_host(mount)
+    wait_until(20, lambda: "ENOSPC" in mount.get(pid, "errors"), "a word about it in errors")
+    daemon = mount.answers()
+    (mount.state / "ballast").unlink()
+    expect_eq(mount.wait(pid).strip(), "[script] All four.", "the answer")
+    expect_eq(mount.answers(), daemon, "the daemon")
+    mount.verify()
+    mount.umount()
+
+
+main(full, freed_from_inside, run_on_full_disk)
