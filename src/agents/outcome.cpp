@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The runner's other half: what models and tools answered becomes records.
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "base/text.h"
 #include "kernel/error_log.h"
 #include "kernel/kinds.h"
+#include "kernel/limits.h"
 #include "kernel/streams.h"
 
 namespace agentfs::agents {
@@ -89,7 +89,7 @@ bool Runner::settle_model(ProcessRef process, const ModelArrival& arrival) {
   if (arrival.reply && !wanted) {
     // The run was cancelled while the answer came: nobody reads it, but it was paid for.
     const ChatReply& reply = *arrival.reply;
-    return commit(process->pid, kind::kModelCharge, usage_data(reply, price(*process, reply))) !=
+    return commit(process->pid, kind::kModelCharge, usage_data(reply, price_of(reply))) !=
            Committed::later;
   }
   if (!wanted) return true;
@@ -106,7 +106,7 @@ bool Runner::settle_failure(const Process& process, const Error& error) {
 
 bool Runner::settle_answer(const Process& process, const ChatReply& reply) {
   const std::string text = answer_text(reply);
-  json::Object data = usage_data(reply, price(process, reply));
+  json::Object data = usage_data(reply, price_of(reply));
   if (!text.empty()) data.emplace_back("text", text);
   if (!reply.calls.empty()) {
     data.emplace_back("calls", calls_data(with_unique_ids(process, reply.calls)));
@@ -118,11 +118,13 @@ bool Runner::settle_answer(const Process& process, const ChatReply& reply) {
   empty_answers = empty ? empty_answers + 1 : 0;
   if (empty_answers < kEmptyAnswers) return true;
   empty_answers = 0;
-  return fail_run(
-      process,
+  const Error error{
+      EREMOTEIO,
       fmt::format("{}: the model answered nothing, {} times in a row{}", process.model,
                   kEmptyAnswers,
-                  reply.finish_reason == "length" ? " (cut off at its output limit)" : ""));
+                  reply.finish_reason == "length" ? " (cut off at its output limit)" : "")};
+  kernel_.errors().add(process.pid, "/dev/llm/" + process.model, error);
+  return fail_run(process, error.message);
 }
 
 // The reason becomes part of the conversation, and that the end of the run (agents/step.h).
@@ -166,23 +168,10 @@ bool Runner::end_call(const Process& process, const Call& call, const Result<std
   return true;
 }
 
-std::int64_t Runner::price(const Process& process, const ChatReply& reply) const {
-  const Configuration& configuration = kernel_.configuration();
-  ModelSettings settings = configuration.model(process.model).value_or(ModelSettings{});
-  // A fallback that answered has its own price.
-  for (const std::string& name : settings.fallback) {
-    if (reply.model == settings.model) break;
-    const Result<ModelSettings> other = configuration.model(name);
-    if (other && other->model == reply.model) {
-      settings = *other;
-      break;
-    }
-  }
-  const auto full = static_cast<double>(reply.usage.input - reply.usage.cached);
-  const double usd = full * settings.usd_per_million_in +
-                     static_cast<double>(reply.usage.cached) * settings.usd_per_million_cached +
-                     static_cast<double>(reply.usage.output) * settings.usd_per_million_out;
-  return std::llround(usd);
+// By what answered: a fallback has its own price.
+std::int64_t Runner::price_of(const ChatReply& reply) const {
+  const Result<ModelSettings> settings = kernel_.configuration().model(reply.answered_by);
+  return settings ? price(*settings, reply.usage) : 0;
 }
 
 }  // namespace agentfs::agents

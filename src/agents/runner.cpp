@@ -108,7 +108,10 @@ bool Runner::ask_model(ProcessId pid) {
     if (process == nullptr) return false;
   }
   Result<Context> context = assemble(kernel_, *process);
-  if (!context) return fail_run(*process, context.error().message);
+  if (!context) {
+    kernel_.errors().add(pid, "context", context.error());
+    return fail_run(*process, context.error().message);
+  }
   if (!process->run.model_call_open &&
       commit(pid, kind::kModelBegin, {{"model", process->model}}) != Committed::yes) {
     return false;

@@ -47,7 +47,7 @@ class Runner {
   void commit_files(const Process& process);
   void end_stream(ProcessId pid);
   ModelDriver::Progress progress_of(ProcessId pid);
-  std::int64_t price(const Process& process, const ChatReply& reply) const;
+  std::int64_t price_of(const ChatReply& reply) const;
   ProfileSettings profile_of(const Process& process) const;
 
   Kernel& kernel_;

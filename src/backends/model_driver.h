@@ -64,6 +64,7 @@ struct ChatReply {
   TokenUsage usage;
   std::string finish_reason;  // "stop", "tool_calls", "length", …
   std::string model;          // what answered, as the server names it
+  std::string answered_by;    // its name in /dev/llm, a fallback's where that answered; the kernel's
   std::int64_t attempts = 1;
 };
 

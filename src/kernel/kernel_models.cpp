@@ -81,6 +81,7 @@ void Question::ask() {
 
 void Question::answered(const std::string& name, Result<ChatReply> reply) {
   if (reply) {
+    reply->answered_by = name;
     setup_.done.complete(std::move(reply));
     return;
   }

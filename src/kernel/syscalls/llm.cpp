@@ -48,7 +48,7 @@ std::string reply_text(const ChatReply& reply) {
 
 void charge(Kernel& kernel, const Caller& caller, const std::string& model,
             const ChatReply& reply) {
-  const Result<ModelSettings> settings = kernel.configuration().model(model);
+  const Result<ModelSettings> settings = kernel.configuration().model(reply.answered_by);
   json::Value data;
   data.set("pid", caller.process.value).set("model", model);
   data.set("tokens_in", reply.usage.input).set("tokens_out", reply.usage.output);

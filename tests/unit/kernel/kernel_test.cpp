@@ -100,6 +100,7 @@ TEST_CASE("a model's fallbacks are asked in turn, not after a cancel") {
     const Answer<ChatReply> answer;
     ask(answer);
     CHECK(answer.wait()->text == "yes");
+    CHECK(answer.wait()->answered_by == "other");
     CHECK(t.model.requests().at(1).settings.name == "other");
   }
   SECTION("nobody answers") {
