@@ -54,6 +54,15 @@ std::string directory_of(const Kernel& kernel, const Caller& caller, const Proce
   return is_seen ? path : process.cwd;
 }
 
+// Nothing is bound anywhere without a sandbox: what the mount has lies below the mountpoint.
+void show_as_on_host(const Kernel& kernel, ExecRequest& request) {
+  const std::string& mountpoint = kernel.parts().mountpoint;
+  for (auto& [name, value] : request.environment) {
+    if (name == "HOME") value = mountpoint + value;
+  }
+  request.cwd = mountpoint + request.cwd;
+}
+
 // An agent sees its own workspace; a person the one that the cwd is in. Both see their home.
 Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
                                  const std::string& cwd, const Exec& args) {
@@ -82,6 +91,7 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
                 request.cwd, workspace.empty() ? "none" : "/workspaces/" + workspace, home);
   }
   request.environment = {{"HOME", home}, {"USER", process.user}, {"LOGNAME", process.user}};
+  if (!request.sandbox) show_as_on_host(kernel, request);
   return request;
 }
 
