@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 
-from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_errno,
-                       expect_has, fail, is_alive, kill, main, name_of, read, run, skip, tell,
-                       wait_until)
+from mount_lib import (AGENTFS, TESTDIR, Mount, expect, expect_eq, expect_errno, expect_has, fail,
+                       is_alive, kill, main, name_of, read, run, skip, wait_until)
 
 SOON = 20  # seconds; generous, since the machine may be busy
 

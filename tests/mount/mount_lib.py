@@ -16,7 +16,8 @@ import time
 
 sys.dont_write_bytecode = True
 import lib  # noqa: E402
-from lib import AGENTFS, Wrong, expect, expect_eq, expect_errno, expect_has, skip  # noqa: E402, F401
+from lib import (AGENTFS, Wrong, expect, expect_eq, expect_errno,  # noqa: E402, F401
+                 expect_has, skip)
 
 TESTDIR = pathlib.Path(lib.TESTDIR)
 MNT = pathlib.Path(lib.MNT)
