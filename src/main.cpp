@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 
 #include "base/text.h"
@@ -98,6 +99,8 @@ Status umount(const std::string& given, bool lazy) {
   if (daemon > 0) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
   TRY(unmount(path, lazy || found == MountState::stale));
   if (!handle) return ok();
+  // The sandboxes of commands that run hold the mount too, and with it the daemon: it ends them.
+  if (!lazy) ::syscall(SYS_pidfd_send_signal, handle.get(), SIGTERM, nullptr, 0);
   pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
   constexpr int kPatience = 30'000;
   if (::poll(&ended, 1, kPatience) == 1 || lazy) return ok();
