@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""What the Python scripts of tests/mount share; scripts/run-mount-tests gives the environment.
+
+A script is a list of functions, run in order by main(). The first check that does not hold ends
+it; the failure tells the function, what was seen and what was wanted.
+"""
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+if "MNT" not in os.environ:
+    sys.exit("MNT is not set: run me by scripts/run-mount-tests")
+MNT = os.environ["MNT"]
+STATE = os.environ["STATE"]
+AGENTFS = os.environ["AGENTFS"]
+TESTDIR = os.environ["TESTDIR"]
+SKIP = 77
+
+
+class Wrong(AssertionError):
+    """A check that does not hold."""
+
+
+def mnt(*parts):
+    return os.path.join(MNT, *map(str, parts))
+
+
+def short(value):
+    text = repr(value)
+    return text if len(text) <= 600 else f"{text[:280]} ... {text[-280:]} ({len(text)} characters)"
+
+
+def expect_eq(seen, wanted, what="value"):
+    if seen != wanted:
+        raise Wrong(f"{what}: saw {short(seen)}; wanted {short(wanted)}")
+
+
+def expect_has(text, piece, what="text"):
+    if piece not in text:
+        raise Wrong(f"{what}: saw {short(text)}; wanted it to hold {short(piece)}")
+
+
+def expect(condition, sentence):
+    if not condition:
+        raise Wrong(sentence)
+
+
+def expect_errno(name, call, *arguments, **words):
+    """The call raises OSError with this errno; its error is given back."""
+    try:
+        value = call(*arguments, **words)
+    except OSError as error:
+        seen = errno.errorcode.get(error.errno, str(error.errno))
+        expect_eq(seen, name, f"errno of {getattr(call, '__name__', 'the call')}{arguments!r:.200}")
+        return error
+    raise Wrong(f"{getattr(call, '__name__', 'the call')}{arguments!r:.200}: gave {short(value)}; "
+                f"wanted {name}")
+
+
+def read(*parts):
+    with open(mnt(*parts), encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def write(text, *parts):
+    """One write(2) of all of it."""
+    data = text if isinstance(text, bytes) else text.encode()
+    descriptor = os.open(mnt(*parts), os.O_WRONLY | os.O_TRUNC)
+    try:
+        expect_eq(os.write(descriptor, data), len(data), f"count of a write to {parts}")
+    finally:
+        os.close(descriptor)
+
+
+def last_error():
+    """errno name, file and sentence of the newest line of /proc/self/errors."""
+    lines = read("proc/self/errors").splitlines()
+    expect(lines, "proc/self/errors is empty")
+    _, name, path, sentence = lines[-1].split("\t", 3)
+    return name, path, sentence
+
+
+def wait_until(seconds, condition, what):
+    """The first true value of condition()."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Wrong(f"{what}: not within {seconds} s")
+        pause.wait(0.02)
+
+
+def ask(path, line):
+    """Writes a line and reads the reply on the same descriptor."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+        reply = b""
+        while piece := os.read(descriptor, 65536):
+            reply += piece
+        return reply.decode(errors="surrogateescape")
+    finally:
+        os.close(descriptor)
+
+
+def spawn(**words):
+    line = " ".join(f"{key}={value}" for key, value in words.items())
+    return int(ask(mnt("proc/clone"), line))
+
+
+def script_model(name, scenario):
+    """/etc/models/NAME plays the scenario."""
+    path = os.path.join(TESTDIR, f"{name}.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(scenario, file)
+    with open(mnt("etc/models", f"{name}.toml"), "w", encoding="utf-8") as file:
+        file.write(f'driver = "script"\nscenario = "{path}"\n')
+
+
+def journal_rows(after=0):
+    """The records of the journal with a number above this one."""
+    rows = []
+    for name in sorted(os.listdir(mnt("sys/journal/segments"))):
+        if name.endswith(".jsonl"):
+            rows += [json.loads(line) for line in read("sys/journal/segments", name).splitlines()]
+    return [row for row in rows if row["seq"] > after]
+
+
+def journal_end():
+    return int(read("sys/journal/head").split()[0])
+
+
+def run(*words, **options):
+    """A program's end: its code, stdout and stderr, as text."""
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="surrogateescape", timeout=options.pop("timeout", 60),
+                          check=False, **options)
+
+
+def run_ok(*words, **options):
+    ended = run(*words, **options)
+    expect_eq(ended.returncode, 0, f"exit of {' '.join(words)[:200]} ({ended.stderr.strip()})")
+    return ended.stdout
+
+
+def skip(reason):
+    print(reason)
+    sys.exit(SKIP)
+
+
+def main(*parts):
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # pylint: disable=broad-except
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+                      if not frame.filename.endswith("lib.py")]
+            place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"
+            told = error if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
+            print(f"{part.__name__}: {told}\n  at {place}", file=sys.stderr)
+            sys.exit(1)
