@@ -4,7 +4,8 @@
 # mount: none
 """kill -9 of the daemon at random moments, while an agent works and a writer writes.
 
-ROUNDS (8) and SEED (1) are taken from the environment. After each kill and remount every
+Half of the rounds have the script model, half one behind HTTP that refuses and breaks off now and
+then. ROUNDS (8) and SEED (1) are taken from the environment. After each kill and remount every
 acknowledged write must be there, the journal must verify, and the run must finish by itself.
 """
 import json
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import time
 
+import model_server
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, fail, is_alive, kill, main,
                        need, read, run, tell, wait_until)
 
@@ -45,6 +47,33 @@ SCENARIO = {"name": "rounds", "tasks": [{"match": TASK, "after": ANSWER, "steps"
     step("Six.", ("write", {"path": "b.txt", "text": "six\n"})),
     step("Seven.", append(7, "cat a.txt b.txt >c.txt")),
     step("Eight.", append(8, "sleep 0.05"))]}]}
+
+
+def play(exchange):
+    """The same steps, over HTTP: in small pieces, at times refused or broken off."""
+    done, counted = 0, False
+    for message in exchange.messages:
+        if message["role"] == "assistant":
+            done, counted = done + 1, True
+        elif message["role"] == "user":
+            done, counted = 0, False
+        elif counted and message["content"].startswith("interrupted:"):
+            done, counted = done - 1, False
+    if exchange.number % 9 == 4:
+        exchange.answer(429, {"error": {"message": "slow down"}}, Retry_After="0.1")
+        return
+    steps = SCENARIO["tasks"][0]["steps"]
+    if done >= len(steps):
+        exchange.stream(model_server.said(ANSWER), pieces=5)
+        return
+    chunks = [model_server.text(steps[done]["text"])]
+    for index, call in enumerate(steps[done]["calls"]):
+        identity = f"call_{exchange.number}_{index}"
+        chunks.append(model_server.call(index, identity, call["name"]))
+    for index, call in enumerate(steps[done]["calls"]):
+        chunks.append(model_server.call(index, arguments=json.dumps(call["arguments"])))
+    chunks += [model_server.delta("tool_calls"), model_server.usage(100, 10), model_server.DONE]
+    exchange.stream(chunks, pieces=17, cut=200 if exchange.number % 7 == 3 else None)
 
 
 class Writer:
@@ -124,14 +153,16 @@ class Rounds:
         self.notes = self.interrupted = self.unfinished = 0
         self.back = []
         self.length = 0.0
+        self.server = model_server.ModelServer(play)
 
     def start(self):
         self.mount.mount()
         self.mount.script_model("rounds", SCENARIO)
+        self.mount.model("http", base_url=self.server.base_url, model="little", backoff_ms=20)
         (self.mount / "workspaces/writer").mkdir()
         begun = time.monotonic()
         pid = self.begin_run(0)
-        expect_eq(self.mount.wait(pid).strip(), "[script] " + ANSWER, "an undisturbed run")
+        self.check_answer(pid, "an undisturbed run")
         self.length = time.monotonic() - begun
         self.check_run(pid, 0)
 
@@ -140,10 +171,14 @@ class Rounds:
         folder.mkdir()
         if number % 2:
             run(["git", "init", "-q", folder])
-        pid = self.mount.spawn(f"name=agent-{number} model=rounds workspace=round-{number}")
+        model = "http" if number // 2 % 2 else "rounds"
+        pid = self.mount.spawn(f"name=agent-{number} model={model} workspace=round-{number}")
         self.add_pid(pid)
         tell(self.mount.proc(pid, "chat"), TASK + "\n")
         return pid
+
+    def check_answer(self, pid, what):
+        expect_eq(self.mount.wait(pid).strip().removeprefix("[script] "), ANSWER, what)
 
     def add_pid(self, pid):
         expect(pid not in self.pids, f"pid {pid} was used before")
@@ -166,7 +201,7 @@ class Rounds:
         notes, children = writer.check()
         for child in children:
             self.add_pid(child)
-        expect_eq(self.mount.wait(pid).strip(), "[script] " + ANSWER, "the answer")
+        self.check_answer(pid, "the answer")
         self.check_run(pid, number)
         self.notes += notes
         self.unfinished += unfinished
