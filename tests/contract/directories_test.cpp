@@ -141,6 +141,30 @@ TEST_CASE("What no row makes is not there, under any name") {
   }
 }
 
+TEST_CASE("A reply file has a slot of its own for each tag, found and never listed") {
+  TreeWorld world;
+  std::size_t seen = 0;
+  for (const RowAt& row : world.rows()) {
+    if (row.info().kind == vfs::Kind::directory || row.info().kind == vfs::Kind::link) continue;
+    INFO(row.path);
+    const auto tagged = world.find(row.path + "@A-1_b.c");
+    const bool is_reply = row.info().kind == vfs::Kind::reply;
+    REQUIRE(tagged.has_value() == is_reply);
+    if (!is_reply) continue;
+    CHECK(tagged->attributes.st_ino != world.find(row.path)->attributes.st_ino);
+    CHECK(tagged->attributes.st_mode == world.find(row.path)->attributes.st_mode);
+    CHECK(world.read(row.path + "@A-1_b.c") == world.read(row.path));
+    for (const vfs::DirectoryItem& item : world.items(*world.get(row.directory.path))) {
+      CHECK_FALSE(item.name.contains('@'));
+    }
+    for (const char* bad : {"@", "@a b", "@a@b", "@\xff"}) {
+      CHECK(world.find(row.path + bad).error().code == ENOENT);
+    }
+    ++seen;
+  }
+  CHECK(seen >= 4);  // clone, exec and the chat of each model
+}
+
 TEST_CASE("A file is no directory") {
   TreeWorld world;
   for (const RowAt& row : world.rows()) {

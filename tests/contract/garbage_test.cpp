@@ -92,6 +92,21 @@ TEST_CASE("A failed command does not close the file: the next one is executed") 
   }
 }
 
+TEST_CASE("A setting takes one line, and not an empty one where it must have a value") {
+  TreeWorld world;
+  for (const char* setting : {"name", "model", "profile", "priority"}) {
+    const std::string path = world.path_of(world.idle, setting);
+    const std::string before = world.read(path);
+    for (const char* text : {"\n", "  \n", "\t\n"}) {
+      INFO(path << " " << text::shown(text));
+      const std::uint64_t head = world.head();
+      CHECK(is_in_vocabulary(world.write(path, text)));
+      CHECK(world.read(path) == before);
+      CHECK(world.head() == head);
+    }
+  }
+}
+
 TEST_CASE("A text of several lines stops at the first that fails") {
   TreeWorld world;
   CHECK(world.write(world.path_of(world.idle, "ctl"), "nice 1\nnice many\nnice 2\n") == EINVAL);

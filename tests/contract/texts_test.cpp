@@ -140,6 +140,38 @@ TEST_CASE("What was opened is a snapshot: it stays whole when the state moves on
   CHECK(moved > 20);
 }
 
+TEST_CASE("The open that follows a stat reads what was measured, whatever happened in between") {
+  TreeWorld world;
+  const std::vector<ListedAt> files = listed_files(world);
+  change_much(world);
+  for (const ListedAt& one : files) {
+    INFO(one.path);
+    const auto handle = open_to_read(world, one.found.node);
+    const std::string text = read_all(world.request(), *handle);
+    CHECK(static_cast<off_t>(text.size()) == one.found.attributes.st_size);
+    handle->release();
+  }
+}
+
+TEST_CASE("One who has no process may read everything and gets none by it") {
+  TreeWorld world;
+  const std::uint64_t head = world.head();
+  const auto processes = world.kernel().processes();
+  const auto files = listed_files(world);
+  HostCaller stranger;
+  stranger.pid = 77;
+  stranger.uid = 12'345;
+  world.become(world.kernel().identify(stranger));
+  REQUIRE_FALSE(world.request().caller().process);
+  for (const ListedAt& one : files) {
+    INFO(one.path);
+    CHECK_NOTHROW(world.read(one.path));
+  }
+  CHECK(world.find("/proc/self").error().code == ENOENT);
+  CHECK(world.head() == head);
+  CHECK(world.kernel().processes() == processes);
+}
+
 TEST_CASE("A content that changed has a later mtime") {
   TreeWorld world;
   const std::vector<ListedAt> files = listed_files(world);

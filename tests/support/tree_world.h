@@ -99,6 +99,7 @@ class TreeWorld {
   TestKernel& base() { return base_; }
   vfs::FileSystem& files() { return *files_; }
   LocalCaller& request() { return request_; }
+  void become(Caller caller) { request_ = LocalCaller(std::move(caller)); }
   std::string path_of(ProcessId pid, std::string_view name) const;
 
   std::vector<DirectoryAt> directories();
