@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "base/file.h"
+
 namespace agentfs::segments {
 namespace {
 
@@ -17,21 +19,19 @@ constexpr std::int64_t kPiece = std::int64_t{64} << 10;
 Reserve::Reserve(std::string path) : path_(std::move(path)) {}
 
 bool Reserve::resize(std::int64_t size) {
-  if (::ftruncate(file_.get(), size) != 0) return false;
+  if (::truncate(path_.c_str(), size) != 0) return false;
   size_ = size;
   return true;
 }
 
 void Reserve::fill() {
   if (size_ >= kFull) return;
-  if (!file_) {
-    file_ = UniqueFd(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    struct stat found{};
-    if (!file_ || ::fstat(file_.get(), &found) != 0) return;
-    size_ = found.st_size;
-    if (size_ >= kFull) return;
-  }
-  if (::fallocate(file_.get(), 0, 0, kFull) == 0) {
+  const UniqueFd file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  struct stat found{};
+  if (!file || ::fstat(file.get(), &found) != 0) return;
+  size_ = found.st_size;
+  if (size_ >= kFull) return;
+  if (::fallocate(file.get(), 0, 0, kFull) == 0) {
     size_ = kFull;
   } else {
     // What was allocated before the failure is not ours to hold.
@@ -40,7 +40,7 @@ void Reserve::fill() {
 }
 
 bool Reserve::release(std::size_t bytes) {
-  if (!file_ || size_ == 0) return false;
+  if (size_ == 0) return false;
   const std::int64_t wanted = std::max(kPiece, 2 * static_cast<std::int64_t>(bytes));
   return resize(std::max<std::int64_t>(size_ - wanted, 0));
 }

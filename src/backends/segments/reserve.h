@@ -5,9 +5,6 @@
 #include <cstdint>
 #include <string>
 
-#include "base/error.h"
-#include "base/file.h"
-
 namespace agentfs::segments {
 
 // A file of allocated blocks that is given up piece by piece. Where the file system cannot allocate
@@ -28,7 +25,6 @@ class Reserve {
   bool resize(std::int64_t size);
 
   const std::string path_;
-  UniqueFd file_;
   std::int64_t size_ = 0;
 };
 
