@@ -13,9 +13,9 @@
 namespace agentfs {
 
 struct SegmentInfo {
-  std::string name;          // "000000000001.jsonl": the first sequence number in it
-  std::uint64_t size = 0;    // whole lines only
-  std::string host_path;     // "" where the store has no files
+  std::string name;        // "000000000001.jsonl": the first sequence number in it
+  std::uint64_t size = 0;  // whole lines only
+  std::string host_path;   // "" where the store has no files
 };
 
 // Threads: one appender at a time; segments() and read() may run beside it. After append() the

@@ -17,8 +17,8 @@
 namespace agentfs {
 
 struct JournalHead {
-  Sequence sequence;         // of the last record; 0 in an empty journal
-  std::string hash;          // of that record; 64 zeros in an empty journal
+  Sequence sequence;  // of the last record; 0 in an empty journal
+  std::string hash;   // of that record; 64 zeros in an empty journal
 };
 
 // Threads: all. append() returns when the record has been given to the operating system: it
