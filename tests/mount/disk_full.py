@@ -145,6 +145,11 @@ def work_goes_on(mount, pid, daemon, acknowledged):
     mount.umount()
 
 
+def free_bytes(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
 def freed_from_inside():
     """With the disk full to the last byte, removing a file through the mount frees it."""
     mount = Mount.of("inside")
@@ -154,6 +159,8 @@ def freed_from_inside():
     fill(mount / "workspaces/w/big")
     fill_by_host(mount)
     os.unlink(mount / "workspaces/w/big")
+    # The host's kernel forgets the file in its own time; its space is free from then on.
+    wait_until(10, lambda: free_bytes(mount.state) > 4 << 20, "the space of the removed file")
     (mount / "workspaces/w/small").write_text("small\n")
     mount.verify()
     mount.umount()
