@@ -42,6 +42,14 @@ bool is_data(std::string_view path) {
   return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp");
 }
 
+bool is_context_name(std::string_view name) {
+  constexpr std::size_t kLongest = 128;
+  return name.ends_with(".md") && name.size() > 3 && name.size() <= kLongest && name[0] != '.' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+             "0123456789._-") == std::string_view::npos;
+}
+
 std::string_view file_name(std::string_view path) {
   const auto slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);

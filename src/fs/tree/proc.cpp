@@ -47,6 +47,10 @@ Result<proc::Spawn> parse_spawn(const std::string& request) {
     if (!pair) {
       return fail(EINVAL, "clone: {} is not key=value; {}", text::shown(word), kCloneUsage);
     }
+    if (!arguments[pair->first].is_null()) {
+      return fail(EINVAL, "clone: {} is given twice ({}); once would do", pair->first,
+                  text::shown(word));
+    }
     const auto number = text::number<std::int64_t>(pair->second);
     const bool numeric = pair->first == "priority" && number;
     arguments.set(pair->first, numeric ? json::Value(*number) : json::Value(pair->second));

@@ -4,6 +4,7 @@
 
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
+#include "kernel/paths.h"
 #include "kernel/syscalls/gate.h"
 #include "kernel/syscalls/proc.h"
 
@@ -142,8 +143,8 @@ Result<std::string> read_context(const void* object, const Caller&, const std::s
 
 Status check_context(const void* object, const Caller&, const std::string& path,
                      std::string_view words) {
-  if (!path.ends_with(".md") || path.contains('/')) {
-    return fail(EBADMSG, "/proc/{}/context.d/{}: not a name that ends in .md",
+  if (!paths::is_context_name(path)) {
+    return fail(EBADMSG, "/proc/{}/context.d/{}: no name for a text; one such as 10-rules.md is",
                 process_of(object).pid.value, text::shown(path));
   }
   if (text::is_utf8(words) && words.find('\0') == std::string_view::npos) return ok();

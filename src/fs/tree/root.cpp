@@ -54,6 +54,21 @@ Status make_document_directory(const void* object, const Caller&, const std::str
   return ok();
 }
 
+// The settings that a document may have, from the rows that check it.
+std::string about_documents(const std::string& path) {
+  const std::string kind = path.empty() ? "agentfs" : path.substr(0, path.find('/'));
+  std::string out;
+  for (const SettingRow& row : setting_rows()) {
+    if (row.document != kind) continue;
+    out += fmt::format("{} ({}{})\n    {}\n", row.key, row.type,
+                       row.standard.empty() ? "" : fmt::format(", {} if left out", row.standard),
+                       row.doc);
+  }
+  if (out.empty()) return out;
+  return fmt::format("Settings of {}:\n\n{}", path.empty() ? "agentfs.toml" : kind + "/*.toml",
+                     out);
+}
+
 constexpr auto kFiles = files<Kernel>({
     {.name = "dev",
      .mode = 0555,
@@ -103,7 +118,8 @@ constinit const vfs::DocumentOperations kEtc{.list = list_documents,
                                              .check = check_document,
                                              .save = save_document,
                                              .remove = remove_document,
-                                             .make_directory = make_document_directory};
+                                             .make_directory = make_document_directory,
+                                             .about = about_documents};
 
 const vfs::DirectoryType& root() { return kRootDirectory; }
 

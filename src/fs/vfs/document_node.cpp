@@ -138,9 +138,10 @@ Result<Found> DocumentDirectory::find_entry(Request& request, const std::string&
     return Found{node, attributes.attributes, {0, attributes.validity}};
   }
   if (name != kReadme) return fail(ENOENT, "{}: no such document", child_path(path(), name));
-  return find_version(request,
-                      std::make_shared<FixedFile>(context_ref(), child_path(path(), name),
-                                                  describe_row(path(), place_.row.info())));
+  return find_version(request, std::make_shared<FixedFile>(
+                                   context_ref(), child_path(path(), name),
+                                   describe_documents(path(), place_.row.info(),
+                                                      place_.operations(), place_.relative)));
 }
 
 // "f.toml.a1B2" beside f.toml, or a name without an extension: perhaps a tool's temporary file.

@@ -44,15 +44,23 @@ std::string describe_rows(std::string_view path, const DirectoryType& type) {
 }
 
 std::string describe_row(std::string_view path, const RowInfo& row) {
-  std::string out = fmt::format("{}: {}\n\n", path, row.doc);
-  if (row.kind == Kind::documents) {
-    out +=
-        "Documents are checked when they are saved: one that is not valid is refused, and the\n"
-        "one before stays in force; /proc/self/errors says why.\n";
-  } else if (row.child != nullptr) {
-    out += fmt::format("{}/  {}\n", row.child->placeholder(), row.child->doc());
+  std::string out = fmt::format("{}: {}\n", path, row.doc);
+  if (row.child != nullptr) {
+    out += fmt::format("\n{}/  {}\n", row.child->placeholder(), row.child->doc());
   }
   return out;
+}
+
+std::string describe_documents(std::string_view path, const RowInfo& row,
+                               const DocumentOperations& documents, const std::string& relative) {
+  std::string out = fmt::format("{}: {}\n", path, row.doc);
+  if (documents.save != nullptr) {
+    out +=
+        "\nDocuments are checked when they are saved: one that is not valid is refused, and the\n"
+        "one before stays in force; /proc/self/errors says why.\n";
+  }
+  const std::string about = documents.about != nullptr ? documents.about(relative) : std::string();
+  return about.empty() ? out : out + "\n" + about;
 }
 
 }  // namespace agentfs::vfs

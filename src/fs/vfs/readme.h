@@ -12,8 +12,11 @@ constexpr std::string_view kReadme = "README";
 
 // A directory of rows: a line a file, and the verbs with their syntax.
 std::string describe_rows(std::string_view path, const DirectoryType& type);
-// A directory of objects of one row, or of documents.
+// A directory of objects of one row.
 std::string describe_row(std::string_view path, const RowInfo& row);
+// A directory of documents, `relative` to the row's own.
+std::string describe_documents(std::string_view path, const RowInfo& row,
+                               const DocumentOperations& documents, const std::string& relative);
 
 // A text that never changes, as a file.
 class FixedFile final : public GeneratedFile {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/kinds.h"
+#include "kernel/paths.h"
 #include "kernel/process_json.h"
 #include "kernel/syscalls/proc.h"
 #include "kernel/syscalls/values.h"
@@ -66,6 +67,9 @@ Result<json::Value> parse_deadline(const Change& change) {
 }
 
 Result<json::Value> parse_cwd(const Change& change) {
+  if (change.word.empty()) {
+    return fail(EINVAL, "cwd: no directory was named (\"\"); a path of the mount would do");
+  }
   return TRY(values::directory(change.kernel, change.word, change.process.cwd));
 }
 
@@ -123,12 +127,7 @@ Status run(Kernel& kernel, const Caller& caller, const Set& args) {
 }
 
 Status run(Kernel& kernel, const Caller& caller, const SetContext& args) {
-  const bool is_plain = args.name.ends_with(".md") && args.name.size() > 3 &&
-                        args.name.size() <= 128 && args.name[0] != '.' &&
-                        args.name.find_first_not_of(
-                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                            "0123456789._-") == std::string::npos;
-  if (!is_plain) {
+  if (!paths::is_context_name(args.name)) {
     return fail(EINVAL, "context.d: no name for a text ({}); one such as 10-rules.md is",
                 text::shown(args.name));
   }
