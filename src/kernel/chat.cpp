@@ -6,25 +6,12 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "kernel/process_json.h"
 
 namespace agentfs {
 namespace {
 
 using CallsById = std::unordered_map<std::string_view, const Call*>;
-
-std::string_view role_word(Message::Role role) {
-  switch (role) {
-    case Message::Role::user:
-      return "user";
-    case Message::Role::assistant:
-      return "assistant";
-    case Message::Role::tool:
-      return "tool";
-    case Message::Role::system:
-      return "system";
-  }
-  return "";
-}
 
 void append_text(std::string& out, std::string_view text) {
   for (const std::string_view line : text::lines(text)) {
@@ -75,7 +62,7 @@ void append_message(std::string& out, const Message& message, const CallsById& c
     out += '\n';
     return;
   }
-  out += fmt::format("## {} {}{}{} {}\n", message.number, role_word(message.role),
+  out += fmt::format("## {} {}{}{} {}\n", message.number, name(message.role),
                      message.from.empty() ? "" : " ", message.from, timestamp(message.time));
   append_text(out, message.text);
   for (const ToolCall& call : message.calls) append_call(out, call, calls);

@@ -5,23 +5,10 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "kernel/process_json.h"
 
 namespace agentfs::tree {
 namespace {
-
-std::string_view role_name(Message::Role role) {
-  switch (role) {
-    case Message::Role::user:
-      return "user";
-    case Message::Role::assistant:
-      return "assistant";
-    case Message::Role::tool:
-      return "tool";
-    case Message::Role::system:
-      return "system";
-  }
-  return "system";
-}
 
 void add(std::string& out, std::string_view key, std::string_view value) {
   fmt::format_to(std::back_inserter(out), "{}:\t{}\n", key, value);
@@ -101,7 +88,7 @@ std::string render_answer(const Process& p) {
 
 json::Value describe(const Message& m) {
   json::Value value = json::Object{};
-  value.set("number", m.number).set("role", role_name(m.role)).set("time", when(m.time));
+  value.set("number", m.number).set("role", name(m.role)).set("time", when(m.time));
   value.set("run", m.run).set("text", m.text);
   if (!m.from.empty()) value.set("from", m.from);
   if (!m.call_id.empty()) value.set("call_id", m.call_id);
@@ -152,7 +139,7 @@ json::Value describe(const Process& p) {
 }
 
 std::string message_name(const Message& m) {
-  return fmt::format("{:04}-{}.md", m.number, role_name(m.role));
+  return fmt::format("{:04}-{}.md", m.number, name(m.role));
 }
 
 }  // namespace agentfs::tree
