@@ -27,7 +27,11 @@ Status enter(const Caller& caller, const SyscallRow& row) {
     return fail(ESRCH, "process {}: has ended ({}) and does nothing more", caller.process.value,
                 process->exit_reason);
   }
-  return process->is_init ? ok() : caller.kernel->check_budget(*process);
+  if (process->is_init) return ok();
+  if (row.effect == Effect::configuration) {
+    return fail(EPERM, "{}: an agent changes no documents of /etc; their owner does", row.name);
+  }
+  return caller.kernel->check_budget(*process);
 }
 
 void leave(const Caller& caller, const SyscallRow& row, const Error* error, std::int64_t began) {

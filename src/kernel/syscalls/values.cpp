@@ -155,4 +155,16 @@ std::string cwd(const Kernel& kernel, const Caller& caller) {
   return process == nullptr || process->cwd.empty() ? "/" : process->cwd;
 }
 
+Status may_change(const Kernel& kernel, const Caller& caller, const std::string& path) {
+  const ProcessRef agent = acting_agent(kernel, caller);
+  if (!agent || !paths::is_data(path) || paths::is_in(path, "/tmp")) return ok();
+  const std::string home = "/home/" + agent->user;
+  const std::string workspace = "/workspaces/" + agent->workspace;
+  const bool is_own =
+      (!agent->workspace.empty() && paths::is_in(path, workspace)) || paths::is_in(path, home);
+  if (is_own) return ok();
+  return fail(EPERM, "{}: not this agent's to change; {}{} and /tmp are", path,
+              agent->workspace.empty() ? "" : workspace + ", ", home);
+}
+
 }  // namespace agentfs::values

@@ -294,9 +294,10 @@ void World::fail_records(std::size_t nth, int code, std::size_t times) {
 
 ProcessId World::spawn(const std::string& task, json::Object more) {
   const ProcessRef init = kernel_->init_process(0);
-  json::Object data{
-      {"parent", init->pid.value}, {"name", "fixer"},    {"user", init->user},       {"uid", 0},
-      {"profile", "default"},      {"model", "default"}, {"cwd", "/workspaces/site"}};
+  json::Object data{{"parent", init->pid.value}, {"name", "fixer"},
+                    {"user", init->user},        {"uid", 0},
+                    {"profile", "default"},      {"model", "default"},
+                    {"workspace", "site"},       {"cwd", "/workspaces/site"}};
   if (!task.empty()) data.insert(data.end(), {{"task", task}, {"from", init->user}});
   for (auto& member : more) data.push_back(std::move(member));
   const Result<Record> record =
