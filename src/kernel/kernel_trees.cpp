@@ -93,7 +93,10 @@ std::vector<std::string> Kernel::workspaces() const {
   std::filesystem::directory_iterator entries(parts().state + "/trees/workspaces", error);
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     std::error_code ignored;
-    if (entries->is_directory(ignored)) names.push_back(entries->path().filename().string());
+    // A link is none, wherever it leads: what commands see of it would not be the mount's.
+    const bool is_own =
+        entries->symlink_status(ignored).type() == std::filesystem::file_type::directory;
+    if (is_own) names.push_back(entries->path().filename().string());
   }
   std::ranges::sort(names);
   return names;

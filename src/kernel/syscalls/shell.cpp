@@ -54,6 +54,18 @@ std::string directory_of(const Kernel& kernel, const Caller& caller, const Proce
   return is_seen ? path : process.cwd;
 }
 
+// What is bound is a directory of the trees, not a link to one: that could lead anywhere.
+Status check_directory(const Kernel& kernel, const std::string& path) {
+  const std::string host = TRY(kernel.host_path(path));
+  std::error_code error;
+  const auto found = std::filesystem::symlink_status(host, error);
+  if (found.type() == std::filesystem::file_type::directory) return ok();
+  if (found.type() == std::filesystem::file_type::not_found) {
+    return fail(ENOENT, "{}: no such directory; it was there when the process was made", path);
+  }
+  return fail(ENOTDIR, "{}: not a directory of its own; commands are not let out by a link", path);
+}
+
 // Nothing is bound anywhere without a sandbox: what the mount has lies below the mountpoint.
 void show_as_on_host(const Kernel& kernel, ExecRequest& request) {
   const std::string& mountpoint = kernel.parts().mountpoint;
@@ -80,7 +92,11 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
   const auto bind = [&](const std::string& path) {
     request.binds.emplace_back(kernel.parts().mountpoint + path, path);
   };
-  if (!workspace.empty()) bind("/workspaces/" + workspace);
+  if (!workspace.empty()) {
+    TRY(check_directory(kernel, "/workspaces/" + workspace));
+    bind("/workspaces/" + workspace);
+  }
+  TRY(check_directory(kernel, home));
   bind(home);
   const bool is_seen =
       paths::is_in(request.cwd, "/tmp") || std::ranges::any_of(request.binds, [&](const auto& one) {
