@@ -162,7 +162,10 @@ const Step* Task::find(std::int64_t index, std::string_view message) const {
 }
 
 Result<Scenario> Scenario::parse(std::string_view text) {
-  const json::Value value = TRY(json::parse(text));
+  const auto parsed = json::parse(text);
+  // What the file holds is not told: it may be no scenario at all.
+  if (!parsed) return fail(EBADMSG, "not JSON ({} bytes)", text.size());
+  const json::Value& value = *parsed;
   const std::string place;  // the top
   TRY(known_members(value, {"name", "steps", "tasks", "after"}, place));
   Scenario scenario;

@@ -54,7 +54,9 @@ class ScriptModelDriver::Cache {
     const bool is_of_mount =
         ::stat(path.c_str(), &found) != 0 && errno == ENOENT && !trees_.empty();
     const std::string below = is_of_mount ? trees_ + path : path;
-    if (::stat(below.c_str(), &found) != 0) {
+    // Below the trees whoever works there makes the names: a link could lead to any host file.
+    const int looked = is_of_mount ? ::lstat(below.c_str(), &found) : ::stat(below.c_str(), &found);
+    if (looked != 0) {
       return fail(errno,
                   "scenario {}: {}; the path of a scenario file, of the host or of the mount's "
                   "plain files, will do",

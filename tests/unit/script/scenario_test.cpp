@@ -68,7 +68,7 @@ TEST_CASE("scenario: a pattern is a substring, a star or an expression") {
 }
 
 TEST_CASE("scenario: what is malformed is told with its place") {
-  CHECK_THAT(error_of("{"), has("json"));
+  CHECK_THAT(error_of("{"), has("not JSON"));
   CHECK_THAT(error_of("[]"), has("the file: not an object"));
   CHECK_THAT(error_of("{}"), has("neither steps nor tasks"));
   CHECK_THAT(error_of(R"({"steps":[],"tasks":[]})"), has("both steps and tasks"));
