@@ -2,8 +2,12 @@
 #include "fs/vfs/descriptors.h"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
 
 #include <filesystem>
+
+#include "base/file.h"
+#include "base/text.h"
 
 namespace agentfs::vfs {
 
@@ -21,6 +25,20 @@ bool has_descriptor(pid_t process, std::string_view path) {
     if (!gone && name.ends_with(path)) return true;
   }
   return false;
+}
+
+bool is_being_killed(pid_t process) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", process));
+  if (!stat) return false;
+  // The fields of proc(5) behind the command, which may hold anything and ends at the last ')'.
+  const auto fields = text::words(std::string_view(*stat).substr(stat->rfind(')') + 1));
+  constexpr std::size_t kFlags = 6;
+  constexpr std::size_t kExitCode = 49;
+  constexpr unsigned long kExiting = 4;
+  if (fields.size() <= kExitCode) return false;
+  const auto flags = text::number<unsigned long>(fields[kFlags]).value_or(0);
+  const auto code = text::number<int>(fields[kExitCode]).value_or(0);
+  return (flags & kExiting) != 0 && WIFSIGNALED(code);
 }
 
 }  // namespace agentfs::vfs

@@ -10,7 +10,12 @@
 
 namespace agentfs::vfs {
 
+void ReplyText::refuse() {
+  if (!own_) text_ = text_content({});
+}
+
 void ReplyText::replace(std::string text) {
+  own_ = true;
   text_ = text_content(std::move(text));
   origin_.reset();
 }
@@ -106,6 +111,7 @@ void LineHandle::finished(const Write& write, const Caller& author, Result<std::
       buffer_.accept(write.offset, write.count);
     } else {
       buffer_.take_rest();
+      if (file_->place().info().kind == Kind::reply) reply_.refuse();
     }
   }
   if (!reply) note(author, reply.error());
@@ -119,6 +125,7 @@ Status LineHandle::flush(Request& request) {
 // when it keeps no copy, and only where nobody reads the reply from this descriptor.
 void LineHandle::start_flush(Request& request, Completion<Nothing> done) {
   if (!write_only_ || request.host().pid != opener_) return done.complete(ok());
+  if (is_being_killed(opener_)) return done.complete(ok());
   std::string rest;
   {
     Lock lock(mutex_);

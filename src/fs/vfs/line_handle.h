@@ -17,6 +17,9 @@ class ReplyText {
  public:
   explicit ReplyText(ContentRef snapshot) : text_(std::move(snapshot)), origin_(0) {}
   void replace(std::string text);
+  // A request was refused: what it finds here is the reply to one of its own before, or nothing,
+  // never the reply that another descriptor got.
+  void refuse();
   void rewind() { origin_.reset(); }  // something was written that has no reply
   // Where in which text a read at `offset` begins.
   std::pair<ContentRef, std::uint64_t> place(off_t offset);
@@ -24,6 +27,7 @@ class ReplyText {
  private:
   ContentRef text_;
   std::optional<off_t> origin_;
+  bool own_ = false;
 };
 
 // Control, setting and reply files, open for writing. Threads: all; lines of one write run in

@@ -45,6 +45,12 @@ void MessageHandle::write(Request& request, off_t offset, std::string_view bytes
                           Completion<std::size_t> done) {
   const Status added = add(request, offset, bytes);
   if (added) return done.complete(bytes.size());
+  {
+    // A part of a message is none: nothing of this descriptor is delivered any more.
+    Lock lock(mutex_);
+    text_.clear();
+    refused_ = true;
+  }
   done.complete(std::unexpected(noted(file_->context(), request, file_->path(), added.error())));
 }
 
@@ -56,6 +62,12 @@ Status MessageHandle::add(Request& request, off_t offset, std::string_view bytes
   TRY(place.type->writable(place.row, object, author));
   {
     Lock lock(mutex_);
+    if (refused_) {
+      return fail(EINVAL,
+                  "{}: an earlier part of the message was refused; opening the file again "
+                  "begins a new one",
+                  file_->path());
+    }
     TRY(check_place(offset, bytes));
     if (text_.empty()) begin_ = offset;
     text_ += bytes;

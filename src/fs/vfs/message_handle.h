@@ -40,7 +40,8 @@ class MessageHandle final : public Handle,
   const ContentRef snapshot_;
   Mutex<Rank::handle> mutex_;
   std::string text_ GUARDED_BY(mutex_);
-  off_t begin_ GUARDED_BY(mutex_) = -1;  // offset of the first byte of `text_`
+  bool refused_ GUARDED_BY(mutex_) = false;  // a write failed: the rest is no message
+  off_t begin_ GUARDED_BY(mutex_) = -1;      // offset of the first byte of `text_`
   off_t expected_ GUARDED_BY(mutex_) = -1;
   std::optional<Caller> author_ GUARDED_BY(mutex_);
 };

@@ -10,6 +10,12 @@ Status ScratchTable::add(const Place& place, ScratchRef node) {
   if (nodes_.contains(place)) {
     return fail(EEXIST, "{}/{}: there is one already", place.directory, text::shown(place.name));
   }
+  if (nodes_.size() >= kOfAll) {
+    return fail(EDQUOT,
+                "{}/{}: there are {} temporary files beside control files already; they go "
+                "within a minute",
+                place.directory, text::shown(place.name), nodes_.size());
+  }
   std::size_t& count = counts_[place.session];
   if (count >= kOfOneSession) {
     return fail(EDQUOT, "{}/{}: this session has {} temporary files beside control files already",

@@ -22,6 +22,7 @@ using ScratchRef = std::shared_ptr<ScratchNode>;
 class ScratchTable {
  public:
   static constexpr std::size_t kOfOneSession = 64;
+  static constexpr std::size_t kOfAll = 256;  // of 1 MiB at the most: sessions cost nothing to make
 
   struct Place {
     std::string session;
@@ -30,7 +31,8 @@ class ScratchTable {
     friend auto operator<=>(const Place&, const Place&) = default;
   };
 
-  // EDQUOT: the session has 64 already; EEXIST: there is one of that name.
+  // EDQUOT: the session has 64 already, or all together have 256; EEXIST: there is one of that
+  // name.
   Status add(const Place& place, ScratchRef node);
   ScratchRef find(const Place& place);
   ScratchRef take(const Place& place);  // null where there is none
