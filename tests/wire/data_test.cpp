@@ -152,7 +152,7 @@ TEST_CASE("wire: names are made, linked, moved and removed, and told") {
   REQUIRE(tree.wire().remove_directory(tree.root, "sub"));
   CHECK(tree.services.take_changes() == Rows{{"mkdir", "/data/sub"},
                                              {"symlink", "/data/sub/name"},
-                                             {"link", "/data/sub/hard"},
+                                             {"link", "/data/sub/hard", 0, "/data/file"},
                                              {"rename", "/data/sub/hard", 0, "/data/moved"},
                                              {"remove", "/data/sub/name"},
                                              {"remove", "/data/sub"}});

@@ -127,7 +127,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
                         : TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
   if (!is_new) TRY(tree_->record(request, "open", child(name)));
   Found entry =
-      is_new ? TRY(made(request, created.entry, name, "create")) : found(created.entry, name);
+      is_new ? TRY(made(request, created.entry, name, {"create"})) : found(created.entry, name);
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(created.file),
                                              std::move(writer), opens_for_writing(flags));
@@ -137,9 +137,9 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 // --- changing names
 
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
-                             const std::string& name, std::string_view operation) {
+                             const std::string& name, const Made& row) {
   TRY(entry);
-  if (Status told = tree_->record(request, operation, child(name)); !told) {
+  if (Status told = tree_->record(request, row.operation, child(name), 0, row.other); !told) {
     // Nothing happens that the journal does not tell of.
     const bool is_directory = entry->node->type() == S_IFDIR;
     TRY(is_directory ? tree_->store().remove_directory(*file_, name, request.tree())
@@ -152,18 +152,18 @@ Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
 Result<Found> DataNode::make_node(Request& request, const std::string& name, mode_t mode,
                                   dev_t device) {
   return made(request, tree_->store().make_node(*file_, name, mode, device, request.tree()), name,
-              "mknod");
+              {"mknod"});
 }
 
 Result<Found> DataNode::make_directory(Request& request, const std::string& name, mode_t mode) {
   return made(request, tree_->store().make_directory(*file_, name, mode, request.tree()), name,
-              "mkdir");
+              {"mkdir"});
 }
 
 Result<Found> DataNode::make_link(Request& request, const std::string& name,
                                   const std::string& target) {
   return made(request, tree_->store().make_link(*file_, name, target, request.tree()), name,
-              "symlink");
+              {"symlink"});
 }
 
 Result<Found> DataNode::link(Request& request, Node& existing, const std::string& name) {
@@ -171,8 +171,9 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   if (other == nullptr || other->tree_ != tree_) {
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
+  const std::string source = other->path();
   return made(request, tree_->store().link(*other->file_, *file_, name, request.tree()), name,
-              "link");
+              {"link", source});
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {

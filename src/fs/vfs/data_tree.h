@@ -84,9 +84,14 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity() const;
   Found found(const TreeEntry& entry, const std::string& name);
+  // What the journal says of a name that was made: `other` is what a hard link is a name of.
+  struct Made {
+    std::string_view operation;
+    std::string other{};
+  };
   // The rows of a made name: told to the journal, or taken back when that cannot be written.
   Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,
-                     std::string_view operation);
+                     const Made& row);
 
   std::shared_ptr<DataTree> tree_;
   TreeNodeRef file_;
