@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/memory/memory.h"
+#include "base/mutex.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -10,9 +11,13 @@ namespace {
 
 class MemoryRecords final : public RecordStore {
  public:
-  Result<Sequence> reached() override { return reached_; }
+  Result<Sequence> reached() override {
+    const Lock lock(mutex_);
+    return reached_;
+  }
 
   Status apply(Sequence reached, std::span<const ObjectChange> changes) override {
+    const Lock lock(mutex_);
     if (reached < reached_) {
       return fail(EINVAL, "store: cannot go back to record {}; it has reached {}", reached.value,
                   reached_.value);
@@ -31,13 +36,18 @@ class MemoryRecords final : public RecordStore {
   }
 
   Status load(const Visitor& visitor) override {
-    for (const auto& [place, json] : objects_) TRY(visitor(place.first, place.second, json));
+    const auto objects = [&] {
+      const Lock lock(mutex_);
+      return objects_;
+    }();
+    for (const auto& [place, json] : objects) TRY(visitor(place.first, place.second, json));
     return ok();
   }
 
   Status check() override { return ok(); }
 
   Status clear() override {
+    const Lock lock(mutex_);
     objects_.clear();
     reached_ = {};
     return ok();
@@ -51,8 +61,10 @@ class MemoryRecords final : public RecordStore {
     return fail(EINVAL, "store: {} is no collection; a word of a to z is", text::shown(name));
   }
 
-  std::map<std::pair<std::string, std::string>, std::string> objects_;
-  Sequence reached_;
+  // The interface asks for one caller at a time; tests look on meanwhile.
+  Mutex<Rank::store> mutex_;
+  std::map<std::pair<std::string, std::string>, std::string> objects_ GUARDED_BY(mutex_);
+  Sequence reached_ GUARDED_BY(mutex_);
 };
 
 }  // namespace
