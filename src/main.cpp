@@ -53,10 +53,12 @@ bool is_below(const std::string& path, const std::string& folder) {
   return path == folder || path.starts_with(folder + "/");
 }
 
-Status prepare_mountpoint(const std::string& path, const std::string& state) {
-  if (is_below(state, path) || is_below(path, state)) {
-    return fail(EINVAL, "{}: the mount and its state ({}) may not contain each other", path, state);
-  }
+Status check_apart(const std::string& path, const std::string& state) {
+  if (!is_below(state, path) && !is_below(path, state)) return ok();
+  return fail(EINVAL, "{}: the mount and its state ({}) may not contain each other", path, state);
+}
+
+Status prepare_mountpoint(const std::string& path) {
   switch (mount_state(path)) {
     case MountState::alive:
       return fail(EBUSY, "{}: agentfs is mounted there already, by pid {}", path,
@@ -79,8 +81,9 @@ Status mount(const MountArguments& given) {
   daemon.mountpoint = TRY(absolute_path(given.mountpoint));
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
+  TRY(check_apart(daemon.mountpoint, state_path));
   // The state first: it says who has it, whatever is mounted where.
-  auto prepared = prepare_mountpoint(daemon.mountpoint, state_path);
+  auto prepared = prepare_mountpoint(daemon.mountpoint);
   StateDirectory state = TRY(StateDirectory::acquire(state_path));
   TRY(prepared);
   if (given.foreground) return run_daemon(state, daemon, [] {}, nullptr);
@@ -116,50 +119,72 @@ int dump_tree(const std::string& format) {
   return 0;
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("agentfs: an operating system for LLM agents, mounted as files");
-  app.set_version_flag("--version", "agentfs " AGENTFS_VERSION);
-  std::string format;
-  app.add_option("--dump-tree", format, "Print every path, verb and syscall (json), and exit.");
-
-  MountArguments arguments;
+CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
   CLI::App* const mounting =
       app.add_subcommand("mount", "Mount the tree and return when it answers.");
-  mounting->add_option("--state", arguments.state, "Where everything is kept.")
-      ->capture_default_str();
+  mounting
+      ->add_option("--state", arguments.state,
+                   "Where everything is kept; $XDG_DATA_HOME/agentfs if left out.")
+      ->type_name("DIR");
   mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
   mounting->add_option("-o", arguments.options,
                        "Mount options: allow_other, noprobe, and those of FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,
                    "Silence after which the daemon is started again.")
-      ->check(CLI::Range(1, 3600));
+      ->check(CLI::Range(1, 3600))
+      ->type_name("SECONDS");
   mounting->add_option("MOUNTPOINT", arguments.mountpoint, "A directory.")->required();
+  return mounting;
+}
 
+struct UnmountArguments {
   std::string mountpoint;
   bool lazy = false;
+};
+
+CLI::App* add_umount(CLI::App& app, UnmountArguments& arguments) {
   CLI::App* const unmounting =
       app.add_subcommand("umount", "Unmount, and wait for the daemon's end.");
-  unmounting->add_flag("-l,--lazy", lazy, "Also while files are open on it.");
-  unmounting->add_option("MOUNTPOINT", mountpoint, "Where it is mounted.")->required();
+  unmounting->add_flag("-l,--lazy", arguments.lazy, "Also while files are open on it.");
+  unmounting->add_option("MOUNTPOINT", arguments.mountpoint, "Where it is mounted.")->required();
+  return unmounting;
+}
 
+CLI::App* add_check(CLI::App& app, const std::string& name, const std::string& doc,
+                    std::string& state) {
+  CLI::App* const checking = app.add_subcommand(name, doc);
+  checking->add_option("--state", state, "Where everything is kept.")->type_name("DIR");
+  return checking;
+}
+
+int finish(std::string_view command, const Status& done) {
+  return done ? 0 : complain(command, done.error());
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("agentfs: an operating system for LLM agents, mounted as files");
+  app.set_version_flag("--version", "agentfs " AGENTFS_VERSION);
+  std::string format;
+  app.add_option("--dump-tree", format, "Print every path, verb and syscall (json), and exit.");
+  MountArguments to_mount;
+  UnmountArguments to_unmount;
   std::string state = StateDirectory::standard();
-  CLI::App* const doctor = app.add_subcommand("doctor", "Say what this machine has and lacks.");
-  doctor->add_option("--state", state, "Where everything is kept.")->capture_default_str();
-  CLI::App* const fsck = app.add_subcommand("fsck", "Check the state of an unmounted tree.");
-  fsck->add_option("--state", state, "Where everything is kept.")->capture_default_str();
+  const CLI::App* const mounting = add_mount(app, to_mount);
+  const CLI::App* const unmounting = add_umount(app, to_unmount);
+  const CLI::App* const doctor =
+      add_check(app, "doctor", "Say what this machine has and lacks.", state);
+  const CLI::App* const fsck =
+      add_check(app, "fsck", "Check the state of an unmounted tree.", state);
   app.require_subcommand(0, 1);
-  CLI11_PARSE(app, argc, argv);
-
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   if (!format.empty()) return dump_tree(format);
-  if (*mounting) {
-    const Status done = mount(arguments);
-    return done ? 0 : complain("mount", done.error());
-  }
-  if (*unmounting) {
-    const Status done = umount(mountpoint, lazy);
-    return done ? 0 : complain("umount", done.error());
-  }
+  if (*mounting) return finish("mount", mount(to_mount));
+  if (*unmounting) return finish("umount", umount(to_unmount.mountpoint, to_unmount.lazy));
   if (*doctor) return run_doctor(state);
   if (*fsck) return run_fsck(state);
   fmt::print("{}", app.help());

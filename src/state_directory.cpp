@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/text.h"
 
@@ -15,6 +18,22 @@ namespace agentfs {
 namespace {
 
 constexpr std::string_view kFormat = "1";
+
+// A directory that holds other things is somebody else's.
+Status check_ours(const std::string& path) {
+  constexpr std::array<std::string_view, 10> kOurs = {
+      "blobs", "daemon.pid", "etc", "git", "journal", "keys", "lock", "log", "lost+found", "trees"};
+  if (file::exists(path + "/format")) return ok();
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("agentfs.sqlite") || std::ranges::find(kOurs, name) != kOurs.end())
+      continue;
+    return fail(ENOTEMPTY, "{}: holds {}, and no state of agentfs; an empty directory would do",
+                path, text::shown(name));
+  }
+  return ok();
+}
 
 Status check_format(const std::string& path) {
   const std::string file = path + "/format";
@@ -58,6 +77,8 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   StateDirectory state;
   state.path_ = path;
   TRY(file::make_directories(path));
+  TRY(check_ours(path));
+  TRY(check_format(path));
   if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
   for (const char* name :
        {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces", "trees/tmp", "git",
@@ -68,7 +89,6 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));
   TRY(take_lock(state.lock_.get(), path));
-  TRY(check_format(path));
   return state;
 }
 
