@@ -18,6 +18,7 @@ _agentfs() {
       return
       ;;
     mount:--state)
+      mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
     mount:-o)
@@ -27,9 +28,11 @@ _agentfs() {
       return
       ;;
     doctor:--state)
+      mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
     fsck:--state)
+      mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
       ;;
   esac
