@@ -14,7 +14,8 @@ bool is_price(const json::Value& v) { return v.real() >= 0 && v.real() <= 1e6; }
 bool is_url(const json::Value& v) {
   const std::string_view s = v.text();
   const std::size_t scheme = s.starts_with("http://") ? 7 : s.starts_with("https://") ? 8 : 0;
-  return scheme != 0 && s.size() > scheme && s[scheme] != '/' &&
+  const std::string_view authority = s.substr(0, s.find('/', scheme));
+  return scheme != 0 && s.size() > scheme && s[scheme] != '/' && !authority.contains('@') &&
          s.find_first_of(" \t\n") == std::string_view::npos;
 }
 bool is_name(const json::Value& v) { return !v.text().empty(); }
