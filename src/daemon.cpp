@@ -22,6 +22,7 @@
 #include "fs/tree/tree.h"
 #include "host_services.h"
 #include "kernel/configuration.h"
+#include "mountpoint.h"
 
 namespace agentfs {
 namespace {
@@ -149,6 +150,13 @@ void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat)
   loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
 }
 
+// What a dead daemon left stays until its successor can take its place: as long as it stands there,
+// whoever writes below the mountpoint gets an error, and nobody's work ends up in the directory
+// underneath.
+Status clear_stale(const std::string& mountpoint) {
+  return mount_state(mountpoint) == MountState::stale ? unmount(mountpoint, true) : ok();
+}
+
 // What of /proc/<pid> moves with a record about it.
 void tell_watchers(vfs::FileSystem& files, ProcessId subject) {
   if (!subject) return;
@@ -185,6 +193,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   session_options.mountpoint = options.mountpoint;
   session_options.allow_other = options.allow_other;
   session_options.options = options.mount_options;
+  TRY(clear_stale(options.mountpoint));
   auto session = TRY(fuse::Session::mount(files, services, std::move(session_options)));
   const SignalWatch signals(backends->loop, [&session] { session->stop(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));

@@ -64,7 +64,7 @@ Status prepare_mountpoint(const std::string& path) {
       return fail(EBUSY, "{}: agentfs is mounted there already, by pid {}", path,
                   serving_daemon(path).value_or(0));
     case MountState::stale:
-      return unmount(path, true);
+      return ok();  // the daemon clears it away when it has everything else
     case MountState::none:
       break;
   }

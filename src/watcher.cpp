@@ -150,9 +150,6 @@ void watch_for_ever(const StateDirectory& state, const DaemonOptions& options,
     const int status = watch(child, options.mountpoint, hang);
     if (ended_well(status)) return;
     log::error("the daemon (pid {}) ended with status {:#x}; starting it again", child.pid, status);
-    if (mount_state(options.mountpoint) != MountState::none) {
-      [[maybe_unused]] const auto cleaned = unmount(options.mountpoint, true);
-    }
     const std::int64_t now = clock.steady();
     starts.push_back(now);
     while (now - starts.front() > 60'000'000'000) starts.pop_front();
