@@ -70,7 +70,12 @@ Result<json::Value> parse_cwd(const Change& change) {
   if (change.word.empty()) {
     return fail(EINVAL, "cwd: no directory was named (\"\"); a path of the mount would do");
   }
-  return TRY(values::directory(change.kernel, change.word, change.process.cwd));
+  std::string path = TRY(values::directory(change.kernel, change.word, change.process.cwd));
+  if (change.process.is_init || values::is_seen_by(change.process, path)) return path;
+  return fail(EPERM, "cwd: {} is not seen by process {}; its workspace ({}), /home/{} and /tmp are",
+              path, change.process.pid.value,
+              change.process.workspace.empty() ? "none" : change.process.workspace,
+              change.process.user);
 }
 
 Result<json::Value> parse_limit_words(const Change& change) {

@@ -155,16 +155,17 @@ std::string cwd(const Kernel& kernel, const Caller& caller) {
   return process == nullptr || process->cwd.empty() ? "/" : process->cwd;
 }
 
+bool is_seen_by(const Process& agent, const std::string& path) {
+  return paths::is_in(path, "/tmp") || paths::is_in(path, "/home/" + agent.user) ||
+         (!agent.workspace.empty() && paths::is_in(path, "/workspaces/" + agent.workspace));
+}
+
 Status may_change(const Kernel& kernel, const Caller& caller, const std::string& path) {
   const ProcessRef agent = acting_agent(kernel, caller);
-  if (!agent || !paths::is_data(path) || paths::is_in(path, "/tmp")) return ok();
-  const std::string home = "/home/" + agent->user;
-  const std::string workspace = "/workspaces/" + agent->workspace;
-  const bool is_own =
-      (!agent->workspace.empty() && paths::is_in(path, workspace)) || paths::is_in(path, home);
-  if (is_own) return ok();
-  return fail(EPERM, "{}: not this agent's to change; {}{} and /tmp are", path,
-              agent->workspace.empty() ? "" : workspace + ", ", home);
+  if (!agent || !paths::is_data(path) || is_seen_by(*agent, path)) return ok();
+  return fail(EPERM, "{}: not this agent's to change; {}/home/{} and /tmp are", path,
+              agent->workspace.empty() ? "" : "/workspaces/" + agent->workspace + ", ",
+              agent->user);
 }
 
 }  // namespace agentfs::values
