@@ -37,6 +37,16 @@ Result<std::unique_ptr<RecordStore>> open_store(const std::string& path) {
   return replace_damaged_sqlite(path);
 }
 
+// Without its journal the state is nothing, so a damaged one is for a person to decide about.
+Result<std::unique_ptr<Journal>> open_journal(LogStore& log, SigningKey key, const Clock& clock) {
+  auto journal = Journal::open(log, std::move(key), clock);
+  if (journal || journal.error().code != EBADMSG) return journal;
+  return fail(EBADMSG,
+              "{}; agentfs fsck says more, and what would do is STATE/journal from a backup, "
+              "or another --state",
+              journal.error().message);
+}
+
 // Everything below the kernel, in order of making; taken down in the opposite order.
 struct Backends {
   SystemClock clock;
@@ -58,7 +68,7 @@ struct Backends {
     auto b = std::make_unique<Backends>();
     b->log = TRY(open_segments(state.file("journal/segments")));
     SigningKey key = TRY(SigningKey::ensure(state.file("keys/journal.ed25519")));
-    b->journal = TRY(Journal::open(*b->log, std::move(key), b->clock));
+    b->journal = TRY(open_journal(*b->log, std::move(key), b->clock));
     b->store = TRY(open_store(state.file("agentfs.sqlite")));
     b->blobs = TRY(open_blobs(state.file("blobs")));
     b->repository = TRY(open_git());

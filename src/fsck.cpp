@@ -34,18 +34,20 @@ Result<std::string> check_journal(const StateDirectory& state, Sequence& last) {
   return fmt::format("{} records, the chain is whole", last.value);
 }
 
-Result<std::string> check_store(const StateDirectory& state, Sequence last) {
+// `last` is the journal's end, where that is known.
+Result<std::string> check_store(const StateDirectory& state, std::optional<Sequence> last) {
   auto store = TRY(open_sqlite(state.file("agentfs.sqlite")));
   TRY(store->check());
   const Sequence reached = TRY(store->reached());
-  if (reached > last) {
+  if (!last) return fmt::format("whole, at record {}", reached.value);
+  if (reached > *last) {
     return fail(EBADMSG,
                 "the store has reached record {}, the journal ends at {}; the next mount "
                 "fills it anew",
-                reached.value, last.value);
+                reached.value, last->value);
   }
   return fmt::format("whole, at record {}; a mount replays {} more", reached.value,
-                     last.value - reached.value);
+                     last->value - reached.value);
 }
 
 Result<std::string> check_blobs(const StateDirectory& state) {
@@ -84,7 +86,7 @@ int run_fsck(const std::string& path) {
   }
   Sequence last;
   bool whole = report("journal", check_journal(*state, last));
-  whole = report("store", check_store(*state, last)) && whole;
+  whole = report("store", check_store(*state, whole ? std::optional(last) : std::nullopt)) && whole;
   whole = report("blobs", check_blobs(*state)) && whole;
   whole = report("documents", check_documents(*state)) && whole;
   return whole ? 0 : 1;
