@@ -8,6 +8,11 @@ import subprocess
 import tempfile
 import time
 
+# What a shell starts in the background ignores SIGINT, and so does all that it starts in turn; the
+# tests interrupt what they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclasses.dataclass
 class Ended:
