@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Whole files, hashes and signatures.
+#include "base/file.h"
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/hash.h"
+#include "catch.h"
+
+namespace agentfs {
+namespace {
+
+using Catch::Matchers::has;
+
+class Folder {
+ public:
+  Folder() { REQUIRE(::mkdtemp(path_.data()) != nullptr); }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_ = std::filesystem::temp_directory_path() / "agentfs-base-XXXXXX";
+};
+
+TEST_CASE("a file is replaced whole, with its mode, and leaves nothing beside it") {
+  const Folder folder;
+  REQUIRE(file::make_directories(folder / "a/b"));
+  const std::string path = folder / "a/b/text";
+  REQUIRE(file::replace(path, "one", 0600));
+  REQUIRE(file::replace(path, std::string(200'000, 'x'), 0600));
+  CHECK(file::read(path).value().size() == 200'000);
+  struct stat found{};
+  REQUIRE(::stat(path.c_str(), &found) == 0);
+  CHECK((found.st_mode & 07777) == 0600);
+  CHECK_FALSE(file::exists(path + ".new"));
+  const auto missing = file::read(folder / "none");
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == ENOENT);
+  CHECK_THAT(missing.error().message, has("none"));
+}
+
+TEST_CASE("files of /proc, whose size is told as 0, are read whole") {
+  CHECK_THAT(file::read(std::string("/proc/self/status")).value(), has("Tgid:"));
+}
+
+TEST_CASE("BLAKE2b-256 of the empty text is what RFC 7693's function gives") {
+  CHECK(blake2b("") == "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
+  CHECK(blake2b("a") != blake2b("b"));
+}
+
+TEST_CASE("a key is made once, signs, and is told from a file that holds none") {
+  const Folder folder;
+  const auto key = SigningKey::ensure(folder / "key");
+  REQUIRE(key);
+  const auto again = SigningKey::ensure(folder / "key");
+  REQUIRE(again);
+  CHECK(key->public_key() == again->public_key());
+  const std::string signature = key->sign("head");
+  CHECK(signature_is_good(key->public_key(), "head", signature));
+  CHECK_FALSE(signature_is_good(key->public_key(), "heap", signature));
+  CHECK_FALSE(signature_is_good(key->public_key(), "head", "00"));
+  REQUIRE(file::replace(folder / "bad", "no key"));
+  CHECK(SigningKey::ensure(folder / "bad").error().code == EBADMSG);
+}
+
+}  // namespace
+}  // namespace agentfs

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "base/json.h"
+
+#include "catch.h"
+
+namespace agentfs {
+namespace {
+
+using Catch::Matchers::has;
+
+TEST_CASE("what is written is read back as it was") {
+  const json::Value value = json::Object{{"text", "a\"\\\n\t\x01gr\xC3\xBC"},
+                                         {"whole", std::int64_t{-9'007'199'254'740'993}},
+                                         {"real", 0.5},
+                                         {"list", json::Array{true, nullptr, json::Object{}}}};
+  const auto compact = json::parse(json::dump(value));
+  REQUIRE(compact);
+  CHECK(*compact == value);
+  const auto pretty = json::parse(json::dump_pretty(value));
+  REQUIRE(pretty);
+  CHECK(*pretty == value);
+}
+
+TEST_CASE("bytes that are no UTF-8 are written as replacement characters") {
+  const auto read = json::parse(json::dump(json::Value(std::string("a\xFFz"))));
+  REQUIRE(read);
+  CHECK(read->text() == "a\xEF\xBF\xBDz");
+}
+
+TEST_CASE("what is no JSON is refused with a sentence, whatever it is") {
+  for (const std::string_view bad : {"", "{", "[1,]", "{\"a\":}", "nul", "1 2", "\"\x01\""}) {
+    const auto read = json::parse(bad);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == EBADMSG);
+    CHECK_THAT(read.error().message, has("json: "));
+  }
+  CHECK_FALSE(json::parse(std::string(10'000, '[')));
+}
+
+TEST_CASE("members are asked for without fear") {
+  const auto value = json::parse(R"({"a":{"b":7,"c":"x"},"d":2.0})");
+  REQUIRE(value);
+  CHECK((*value)["a"]["b"].number() == 7);
+  CHECK((*value)["a"]["nothing"]["at all"].is_null());
+  CHECK((*value)["a"]["c"].number(-1) == -1);
+  CHECK((*value)["d"].number() == 2);
+  CHECK((*value)["a"]["b"].real() == 7.0);
+  json::Value made;
+  made.set("x", 1).set("y", 2).set("x", 3);
+  CHECK(json::dump(made) == R"({"x":3,"y":2})");
+}
+
+}  // namespace
+}  // namespace agentfs

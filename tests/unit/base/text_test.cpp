@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "base/text.h"
+
+#include "base/clock.h"
+#include "catch.h"
+
+namespace agentfs {
+namespace {
+
+TEST_CASE("lines and parts are split where they end, and nowhere else") {
+  CHECK(text::lines("").empty());
+  CHECK(text::lines("a\n\nb\n") == std::vector<std::string_view>{"a", "", "b"});
+  CHECK(text::lines("\n") == std::vector<std::string_view>{""});
+  CHECK(text::split("a,,b", ',') == std::vector<std::string_view>{"a", "", "b"});
+  CHECK(text::words("  a \t b\n") == std::vector<std::string_view>{"a", "b"});
+  CHECK(text::trim(" \t x y \n") == "x y");
+}
+
+TEST_CASE("UTF-8 is what RFC 3629 says") {
+  CHECK(text::is_utf8("gr\xC3\xBC\xC3\x9F"));
+  CHECK(text::is_utf8("\xF0\x9F\x98\x80"));
+  for (const std::string_view bad : {"\xC0\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80", "\xC3", "\x80",
+                                     "\xE0\x80\x80", "\xF4\x90\x80\x80"}) {
+    CHECK_FALSE(text::is_utf8(bad));
+    CHECK(text::is_utf8(text::to_utf8(bad)));
+  }
+}
+
+TEST_CASE("cutting never cuts a character") {
+  const std::string_view word = "a\xC3\xBCz";
+  CHECK(text::prefix(word, 2) == "a");
+  CHECK(text::prefix(word, 3) == "a\xC3\xBC");
+  CHECK(text::suffix(word, 2) == "z");
+  CHECK(text::suffix(word, 9) == word);
+}
+
+TEST_CASE("a value is shown so that it can be read in a sentence") {
+  CHECK(text::shown("plain") == "plain");
+  CHECK(text::shown("") == "\"\"");
+  CHECK(text::shown("two words") == "\"two words\"");
+  CHECK(text::shown(std::string_view("a\0b\n", 4)) == "a\\x00b\\n");
+  CHECK(text::shown(std::string(100, 'x')).ends_with("…"));
+}
+
+TEST_CASE("what was meant is among the nearest, what is far is not") {
+  const std::vector<std::string> verbs = {"cancel", "kill", "nice", "reap"};
+  CHECK(text::nearest("kil", verbs) == std::vector<std::string>{"kill"});
+  CHECK(text::nearest("zzzzzz", verbs).empty());
+  CHECK(text::did_you_mean("cansel", verbs) == "; did you mean cancel?");
+  CHECK(text::did_you_mean("zzzzzz", verbs).empty());
+}
+
+TEST_CASE("numbers and durations take the whole word or nothing") {
+  CHECK(text::number<int>("-7") == -7);
+  for (const std::string_view bad : {"", "7x", " 7", "99999999999"}) {
+    CHECK_FALSE(text::number<int>(bad));
+  }
+  CHECK(text::duration("90") == 90'000'000'000);
+  CHECK(text::duration("250ms") == 250'000'000);
+  CHECK(text::duration("1.5h") == 5'400'000'000'000);
+  for (const std::string_view bad : {"", "-1s", "1w", "inf", "nan", "1e30d"}) {
+    CHECK_FALSE(text::duration(bad));
+  }
+}
+
+TEST_CASE("hexadecimal digits are the bytes and back") {
+  CHECK(text::hex(std::string_view("\x00\xFF\x0A", 3)) == "00ff0a");
+  CHECK(text::unhex("00ff0a") == std::string("\x00\xFF\x0A", 3));
+  CHECK_FALSE(text::unhex("0"));
+  CHECK_FALSE(text::unhex("zz"));
+}
+
+TEST_CASE("a timestamp is UTC with milliseconds") {
+  CHECK(timestamp(0) == "1970-01-01T00:00:00.000Z");
+  CHECK(timestamp(1'700'000'000'123'456'789) == "2023-11-14T22:13:20.123Z");
+}
+
+}  // namespace
+}  // namespace agentfs
