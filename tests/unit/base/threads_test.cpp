@@ -63,8 +63,9 @@ TEST_CASE("a watched descriptor tells when it can be read, until it is unwatched
   loop.post([&] {
     loop.watch(reading.get(), EPOLLIN, [&](std::uint32_t) {
       char byte = 0;
-      if (::read(reading.get(), &byte, 1) == 1) got.set_value(byte);
+      const bool is_read = ::read(reading.get(), &byte, 1) == 1;
       loop.unwatch(reading.get());
+      if (is_read) got.set_value(byte);
     });
   });
   REQUIRE(::write(writing.get(), "!", 1) == 1);
