@@ -21,7 +21,6 @@ class StateDirectory {
  public:
   // Makes what is missing, mode 0700, and takes the lock. EBUSY names the daemon that has it.
   static Result<StateDirectory> acquire(const std::string& path);
-  // The same without the lock, for looking at a state nobody may write meanwhile.
   static std::string standard();  // $XDG_DATA_HOME/agentfs, or ~/.local/share/…
 
   const std::string& path() const { return path_; }

@@ -79,13 +79,6 @@ std::string render_usage(const Process& p) {
   return out;
 }
 
-std::string render_answer(const Process& p) {
-  if (p.run.number == 0 || p.run.ended == 0) return "";
-  std::string text = p.run.text;
-  if (!text.ends_with('\n')) text += '\n';
-  return text;
-}
-
 json::Value describe(const Message& m) {
   json::Value value = json::Object{};
   value.set("number", m.number).set("role", name(m.role)).set("time", when(m.time));

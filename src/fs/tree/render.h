@@ -10,7 +10,6 @@ namespace agentfs::tree {
 
 std::string render_status(const Process& process);  // "Key:\tvalue" lines
 std::string render_usage(const Process& process);
-std::string render_answer(const Process& process);  // of the last run, or why there is none
 json::Value describe(const Process& process);
 json::Value describe(const Message& message);
 json::Value describe(const Call& call);
