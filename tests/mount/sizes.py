@@ -3,6 +3,7 @@
 """st_size is exact: what stat measured is what every tool reads, mapped and in pieces too."""
 import mmap
 import os
+import pathlib
 import re
 import select
 import shutil
@@ -178,6 +179,32 @@ def mtime_moves_with_content():
     expect(before % 1_000_000_000 or after.st_mtime_ns % 1_000_000_000, "no nanoseconds")
 
 
+# Whatever opens a file for writing or cuts it; {} is the file.
+WRITERS = ["echo '#' > {}", "echo '#' >> {}", "echo '#' 1<> {}", "truncate -s 0 {}",
+           "python3 -c \"open('{}', 'r+').truncate(1)\"",
+           "python3 -c \"import os; os.close(os.open('{}', os.O_RDONLY | os.O_TRUNC))\""]
+
+
+def readers_keep_their_size():
+    """The host's kernel has one size for a node: a writer gets a node of its own."""
+    code = ("import mmap, os, sys; d = os.open(sys.argv[1], os.O_RDONLY)\n"
+            "m = mmap.mmap(d, 0, prot=mmap.PROT_READ)\n"
+            "print(os.fstat(d).st_size, flush=True); sys.stdin.readline()\n"
+            "print(os.fstat(d).st_size, len(os.read(d, 1 << 20)), len(bytes(m).rstrip(b'\\0')))")
+    document = mnt("etc/agentfs.toml")
+    for path in [document, mnt("proc/clone"), mnt("dev/local/exec"), mnt("proc", pid, "ctl")]:
+        for writer in WRITERS:
+            if path == document:
+                pathlib.Path(document).write_text("# one\n# two\n", encoding="utf-8")
+            with subprocess.Popen(["python3", "-c", code, path], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True) as reader:
+                size = int(reader.stdout.readline())
+                run_ok("bash", "-c", writer.format(path))
+                after, _ = reader.communicate("\n", timeout=20)
+            expect_eq(after.split(), [str(size)] * 3, f"{path} of a reader, after: {writer}")
+    os.unlink(document)
+
+
 def blocking_files_are_unlisted():
     names = os.listdir(mnt("proc", pid))
     for name in ("wait", "stream"):
@@ -305,5 +332,5 @@ def polls_of_many():
 if __name__ == "__main__":
     from lib import main
     main(make_processes, every_file, copying_tools, tar_of_all, parallel_cats, stat_then_open,
-         mtime_moves_with_content, blocking_files_are_unlisted, interrupts, nothing_hangs, polls,
+         mtime_moves_with_content, readers_keep_their_size, blocking_files_are_unlisted, interrupts, nothing_hangs, polls,
          polls_of_many, many_parked_readers, nothing_hangs)

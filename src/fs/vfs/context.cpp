@@ -64,7 +64,7 @@ std::string session_of(const Request& request) {
   return fmt::format("process {}", request.caller().process.value);
 }
 
-bool wants_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+bool wants_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
 
 Error noted(const Context& context, const Request& request, const std::string& path, Error error) {
   const auto author = request.writer();

@@ -11,8 +11,10 @@ namespace {
 // A descriptor open for reading: a snapshot.
 class VersionHandle final : public Handle {
  public:
-  VersionHandle(FileRef file, ContentRef content)
-      : file_(std::move(file)), content_(std::move(content)) {}
+  VersionHandle(FileRef file, VersionRef node)
+      : file_(std::move(file)), node_(std::move(node)), content_(node_->content()) {
+    node_->count_reader(1);
+  }
 
   void read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) override {
     done.complete([&]() -> Result<Bytes> {
@@ -40,10 +42,14 @@ class VersionHandle final : public Handle {
     return events;
   }
 
-  void release() override { file_->context().watchers.remove(file_->path(), this); }
+  void release() override {
+    file_->context().watchers.remove(file_->path(), this);
+    node_->count_reader(-1);
+  }
 
  private:
   FileRef file_;
+  VersionRef node_;
   ContentRef content_;
 };
 
@@ -62,11 +68,13 @@ Result<Found> find_version(Request& request, const FileRef& file) {
   if (!node) {
     const ContentRef content = TRY(file->render(request));
     const std::string identity = file->identity(request);
-    const auto make = [&](std::int64_t changed) -> NodeRef {
-      return std::make_shared<VersionNode>(file, content, changed);
-    };
+    const VersionTable::Nodes nodes{
+        .make = [&](std::int64_t changed) -> NodeRef {
+          return std::make_shared<VersionNode>(file, content, changed, group);
+        },
+        .share = [&](Node& held) { static_cast<VersionNode&>(held).share(group); }};
     const std::int64_t wall = context.services.clock().wall();
-    node = context.versions.version(identity, content, wall, make);
+    node = context.versions.version(identity, content, wall, nodes);
     if (file->is_private()) context.versions.retire(identity, node.get());
     if (group != 0) context.versions.pin(group, file->path(), node, now);
   }
@@ -88,26 +96,47 @@ Result<Attributes> VersionNode::attributes(Request&) {
 Result<Attributes> VersionNode::set_attributes(Request& request, Handle* open,
                                                const SetAttributes& wanted) {
   if (!file_->is_writable()) return Node::set_attributes(request, open, wanted);
-  if ((wanted.which & SetAttributes::size) != 0) {
-    TRY(file_->resize(*this, open, wanted.values.st_size));
-  }
-  return attributes(request);
+  if ((wanted.which & SetAttributes::size) == 0) return attributes(request);
+  // A descriptor for writing has been given a node of its own already.
+  const VersionRef node = open != nullptr
+                              ? std::static_pointer_cast<VersionNode>(shared_from_this())
+                              : TRY(own(request));
+  TRY(file_->resize(*node, open, wanted.values.st_size));
+  return node->attributes(request);
+}
+
+// Retired first: so whoever has it as well has said so.
+Result<VersionRef> VersionNode::own(Request& request) {
+  Context& context = file_->context();
+  const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
+  context.versions.retire(file_->identity(request), this);
+  if (!is_shared_.load() && readers_.load() == 0) return self;
+  const pid_t group = request.host().pid;
+  const auto other = std::make_shared<VersionNode>(file_, content_, changed_, group);
+  if (group == 0) return other;
+  // A name like /proc/self/fd/3 leads here again, whatever was offered: then this one has to do.
+  const std::int64_t now = context.services.clock().steady();
+  const NodeRef offered = context.versions.pinned(group, path(), now);
+  if (offered && offered != self) return self;
+  context.versions.pin(group, path(), other, now);
+  return fail(ESTALE, "{}: others are reading this version; looked up again, it can be written",
+              path());
 }
 
 Result<Opened> VersionNode::open(Request& request, int flags) {
   Context& context = file_->context();
-  context.versions.unpin(request.host().pid, file_->path());
+  const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
   if (!wants_write(flags)) {
-    return Opened{std::make_shared<VersionHandle>(file_, content_),
+    context.versions.unpin(request.host().pid, file_->path());
+    return Opened{std::make_shared<VersionHandle>(file_, self),
                   {.keep_cache = true, .no_flush = true}};
   }
   if (!file_->is_writable()) {
     return fail(EACCES, "{}: cannot be written (mode {:04o})", path(), file_->mode());
   }
-  // Writes move the size that the host's kernel believes of this node: readers get another.
-  context.versions.retire(file_->identity(request), this);
-  const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
-  auto opened = file_->open_for_writing(request, flags, self);
+  const VersionRef node = TRY(own(request));
+  context.versions.unpin(request.host().pid, file_->path());
+  auto opened = file_->open_for_writing(request, flags, node);
   if (!opened) return std::unexpected(noted(context, request, path(), std::move(opened).error()));
   return opened;
 }

@@ -54,11 +54,15 @@ using FileRef = std::shared_ptr<const GeneratedFile>;
 // The lookup of a generated file: renders, and finds or makes the node of that version.
 Result<Found> find_version(Request& request, const FileRef& file);
 
-// Threads: all.
+// The host's kernel keeps one size for a node, which a descriptor open for writing moves. So a node
+// that somebody else may be reading is not opened for writing, nor truncated: ESTALE, on which the
+// host's kernel looks the name up once more and is given a node of the same bytes for this thread
+// group alone. Threads: all.
 class VersionNode final : public Node {
  public:
-  VersionNode(FileRef file, ContentRef content, std::int64_t changed)
-      : file_(std::move(file)), content_(std::move(content)), changed_(changed) {}
+  // `group`: who looked it up, 0 where that is unknown.
+  VersionNode(FileRef file, ContentRef content, std::int64_t changed, pid_t group = 0)
+      : file_(std::move(file)), content_(std::move(content)), changed_(changed), group_(group) {}
 
   mode_t type() const override { return S_IFREG; }
   std::string path() const override { return file_->path(); }
@@ -67,6 +71,12 @@ class VersionNode final : public Node {
                                     const SetAttributes& wanted) override;
   Result<Opened> open(Request& request, int flags) override;
 
+  // Looked up by `group` as well.
+  void share(pid_t group) {
+    if (group == 0 || group != group_) is_shared_.store(true);
+  }
+  void count_reader(int change) { readers_.fetch_add(change); }
+
   const RowInfo* row() const { return file_->row(); }
   const ContentRef& content() const { return content_; }
   // The size that a descriptor open for writing has given the text; -1 without one.
@@ -74,9 +84,16 @@ class VersionNode final : public Node {
   void show_size(std::int64_t size) { shown_size_.store(size); }
 
  private:
+  // A node to change: this one, or another where others have this one too; ESTALE where the host's
+  // kernel is to come back with that.
+  Result<VersionRef> own(Request& request);
+
   FileRef file_;
   ContentRef content_;
   std::int64_t changed_;
+  const pid_t group_;
+  std::atomic<bool> is_shared_ = false;
+  std::atomic<int> readers_ = 0;
   std::atomic<std::int64_t> shown_size_ = -1;
 };
 

@@ -20,7 +20,7 @@ VersionTable::Record& VersionTable::touch(std::uint64_t file) {
 }
 
 NodeRef VersionTable::version(const std::string& file, const ContentRef& content, std::int64_t wall,
-                              const Make& make) {
+                              const Nodes& nodes) {
   const std::uint64_t digest = content->digest();
   ContentRef held;  // of the record: freed after the lock
   NodeRef node;
@@ -30,9 +30,12 @@ NodeRef VersionTable::version(const std::string& file, const ContentRef& content
   const bool same = record.changed != 0 && record.digest == digest &&
                     record.size == content->size() && (!held || held->same_as(*content));
   if (same && held) node = record.node.lock();
-  if (node) return node;
+  if (node) {
+    nodes.share(*node);
+    return node;
+  }
   const std::int64_t changed = same ? record.changed : wall;
-  node = make(changed);
+  node = nodes.make(changed);
   record = {record.file, digest, content->size(), changed, content, node};
   return node;
 }

@@ -28,12 +28,17 @@ class VersionTable {
  public:
   static constexpr std::size_t kRemembered = 65'536;
   static constexpr std::int64_t kPinned = 1'000'000'000;  // nanoseconds
-  using Make = std::function<NodeRef(std::int64_t changed)>;
 
+  // How to make the node of a content; what to tell a node that somebody has already, before it
+  // can be retired.
+  struct Nodes {
+    std::function<NodeRef(std::int64_t changed)> make;
+    std::function<void(Node&)> share;
+  };
   // The node of `content` for `file` (a path, with the session where texts differ by session);
   // `wall`: the time of change of a content that is new.
   NodeRef version(const std::string& file, const ContentRef& content, std::int64_t wall,
-                  const Make& make);
+                  const Nodes& nodes);
   // The node is changed through its descriptors: no later lookup gets it.
   void retire(const std::string& file, const Node* node);
 

@@ -57,6 +57,34 @@ TEST_CASE("a process sees what it has just changed, also after a stat") {
   CHECK(tree.read(python, "/boxes/7/level") == "250\n");
 }
 
+TEST_CASE("who writes has a version of its own, and others keep theirs and its size") {
+  TestTree tree;
+  TestRequest cat(10);
+  TestRequest shell(11);
+  const Found shared = tree.get(cat, "/boxes/7/level");
+  REQUIRE(tree.get(shell, "/boxes/7/level").node == shared.node);
+  CHECK(code(shared.node->open(shell, O_WRONLY | O_TRUNC)) == ESTALE);
+  const Found own = tree.get(shell, "/boxes/7/level");
+  CHECK(own.node != shared.node);
+  CHECK(own.attributes.st_ino == shared.attributes.st_ino);
+  CHECK(own.attributes.st_size == shared.attributes.st_size);
+  CHECK(own.node->open(shell, O_WRONLY | O_TRUNC));
+  CHECK(tree.get(cat, "/boxes/7/level").node == shared.node);
+}
+
+TEST_CASE("a name that leads to one version only is opened for writing all the same") {
+  TestTree tree;
+  TestRequest shell(10);
+  const Found found = tree.get(shell, "/boxes/7/level");
+  const auto reader = found.node->open(shell, O_RDONLY);
+  REQUIRE(reader);
+  CHECK(code(found.node->open(shell, O_WRONLY)) == ESTALE);
+  CHECK(found.node->open(shell, O_WRONLY));
+  reader->handle->release();
+  const Found alone = tree.get(shell, "/boxes/7/level");
+  CHECK(alone.node->open(shell, O_WRONLY));
+}
+
 TEST_CASE("an open version stays as it was, until its object has gone") {
   TestTree tree;
   TestRequest cat(10);
