@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/text.h"
 #include "doctor.h"
@@ -24,6 +25,7 @@ struct MountArguments {
   std::string mountpoint;
   std::vector<std::string> options;
   bool foreground = false;
+  bool nonempty = false;
   int hang_seconds = 30;
 };
 
@@ -33,11 +35,13 @@ int complain(std::string_view command, const Error& error) {
 }
 
 // -o a,b,c: ours are taken out, what mount(8) hands every helper is dropped, the rest is passed on.
-void take_options(const std::vector<std::string>& given, DaemonOptions& daemon) {
-  for (const std::string& list : given) {
+void take_options(MountArguments& given, DaemonOptions& daemon) {
+  for (const std::string& list : given.options) {
     for (const std::string_view option : text::split(list, ',')) {
       if (option == "allow_other") {
         daemon.allow_other = true;
+      } else if (option == "nonempty") {
+        given.nonempty = true;
       } else if (option == "noprobe") {
         daemon.probe_models = false;
       } else if (!option.empty() && option != "rw" && option != "auto" && option != "noauto" &&
@@ -58,7 +62,19 @@ Status check_apart(const std::string& path, const std::string& state) {
   return fail(EINVAL, "{}: the mount and its state ({}) may not contain each other", path, state);
 }
 
-Status prepare_mountpoint(const std::string& path) {
+// What the directory holds would be out of reach for as long as the mount is there.
+Status check_empty(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::directory_iterator entries(path, error);
+  if (error) return fail_errno(error.value(), path);
+  if (entries == std::filesystem::directory_iterator()) return ok();
+  return fail(ENOTEMPTY,
+              "{}: not empty, and the mount would hide what it holds ({}, for one); an empty "
+              "directory would do, or -o nonempty",
+              path, text::shown(entries->path().filename().string()));
+}
+
+Status prepare_mountpoint(const std::string& path, bool nonempty) {
   switch (mount_state(path)) {
     case MountState::alive:
       return fail(EBUSY, "{}: agentfs is mounted there already, by pid {}", path,
@@ -71,19 +87,19 @@ Status prepare_mountpoint(const std::string& path) {
   struct stat found{};
   if (::stat(path.c_str(), &found) != 0) return fail_errno(path);
   if (!S_ISDIR(found.st_mode)) return fail(ENOTDIR, "{}: not a directory", path);
-  return ok();
+  return nonempty ? ok() : check_empty(path);
 }
 
-Status mount(const MountArguments& given) {
+Status mount(MountArguments& given) {
   DaemonOptions daemon;
   daemon.probe_models = std::getenv("AGENTFS_NO_PROBE") == nullptr;
-  take_options(given.options, daemon);
+  take_options(given, daemon);
   daemon.mountpoint = TRY(absolute_path(given.mountpoint));
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
   TRY(check_apart(daemon.mountpoint, state_path));
   // The state first: it says who has it, whatever is mounted where.
-  auto prepared = prepare_mountpoint(daemon.mountpoint);
+  auto prepared = prepare_mountpoint(daemon.mountpoint, given.nonempty);
   StateDirectory state = TRY(StateDirectory::acquire(state_path));
   TRY(prepared);
   if (given.foreground) return run_daemon(state, daemon, [] {}, nullptr);
@@ -128,7 +144,7 @@ CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
       ->type_name("DIR");
   mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
   mounting->add_option("-o", arguments.options,
-                       "Mount options: allow_other, noprobe, and those of FUSE.");
+                       "Mount options: allow_other, nonempty, noprobe, and those of FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,
                    "Silence after which the daemon is started again.")
