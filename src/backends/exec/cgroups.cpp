@@ -4,16 +4,17 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <optional>
 
 #include "backends/exec/inside/protocol.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace agentfs::exec {
@@ -74,37 +75,39 @@ void write_control(const std::string& path, std::string_view value) {
     const auto put = ::write(fd.get(), value.data(), value.size());
 }
 
-bool make_place(const std::string& place, bool unified) {
-  if (::mkdir(place.c_str(), 0755) != 0 && errno != EEXIST) return false;
-  if (::access(place.c_str(), W_OK) != 0) return false;
-  if (!unified) return true;
-  write_control(place + "/cgroup.subtree_control", "+memory +pids");
-  if (has_controllers(place)) return true;
+// Who has a place holds its lock, which every namespace sees (a process number would be another
+// one's in a container that shares the hierarchy). Empty: somebody lives there.
+UniqueFd lock_place(const std::string& place) {
+  UniqueFd directory(::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) directory.reset();
+  return directory;
+}
+
+// Between being made and being locked a place looks left behind, and may be swept away: once more.
+UniqueFd own_place(const std::string& place) {
+  constexpr int kAttempts = 8;
+  for (int i = 0; i < kAttempts; ++i) {
+    if (::mkdir(place.c_str(), 0755) != 0) return {};
+    if (UniqueFd lock = lock_place(place); lock && file::exists(place)) return lock;
+  }
+  return {};
+}
+
+UniqueFd make_place(const std::string& place, bool unified) {
+  UniqueFd lock = own_place(place);
+  bool usable = lock && ::access(place.c_str(), W_OK) == 0;
+  if (usable && unified) {
+    write_control(place + "/cgroup.subtree_control", "+memory +pids");
+    usable = has_controllers(place);
+  }
+  if (usable) return lock;
   ::rmdir(place.c_str());
-  return false;
-}
-
-// When a process started, in clock ticks since boot: with its number a name that is never reused.
-std::string start_time(pid_t pid) {
-  const auto stat = file::read(fmt::format("/proc/{}/stat", pid));
-  if (!stat) return "";
-  const auto words = text::words(std::string_view(*stat).substr(stat->rfind(')') + 1));
-  constexpr std::size_t kStartTime = 19;  // the 22nd field, counted from behind the name
-  return words.size() > kStartTime ? std::string(words[kStartTime]) : "";
-}
-
-// Places are named agentfs-exec.<pid>.<start time>.<number> after the process that made them.
-bool is_stale(std::string_view name) {
-  if (!name.starts_with(kPlacePrefix)) return false;
-  const auto parts = text::split(name.substr(kPlacePrefix.size()), '.');
-  const auto pid = text::number<pid_t>(parts[0]);
-  return parts.size() == 3 && pid && start_time(*pid) != parts[1];
+  return {};
 }
 
 std::string new_place_name() {
-  static std::atomic<unsigned> made = 0;
-  const pid_t pid = ::getpid();
-  return fmt::format("{}{}.{}.{}", kPlacePrefix, pid, start_time(pid), ++made);
+  constexpr std::size_t kRandomBytes = 8;
+  return fmt::format("{}{}.{}", kPlacePrefix, ::getpid(), text::hex(random_bytes(kRandomBytes)));
 }
 
 std::vector<std::string> groups_in(const std::string& directory) {
@@ -136,13 +139,14 @@ void remove_place(const std::string& place) {
 // What daemons that no longer run have left here.
 void remove_stale_places(const std::string& directory) {
   for (const std::string& place : groups_in(directory)) {
-    if (is_stale(std::filesystem::path(place).filename().native())) remove_place(place);
+    if (!std::filesystem::path(place).filename().native().starts_with(kPlacePrefix)) continue;
+    if (const UniqueFd lock = lock_place(place)) remove_place(place);
   }
 }
 
 // From our own cgroup upwards. In version 2 a group that holds processes gives its children no
 // controllers, so the place is mostly the parent of our own.
-std::string find_place(std::string_view mountinfo, std::string_view own,
+std::string find_place(CgroupPlaces& places, std::string_view mountinfo, std::string_view own,
                        std::string_view controller) {
   const auto hierarchy = find_hierarchy(mountinfo, controller);
   if (!hierarchy) return "";
@@ -159,7 +163,10 @@ std::string find_place(std::string_view mountinfo, std::string_view own,
     // To move a process the kernel wants to see its rights at the place that both groups share.
     const bool usable = !unified || (has_controllers(directory) &&
                                      ::access((directory / "cgroup.procs").c_str(), W_OK) == 0);
-    if (usable && make_place(place, unified)) return place;
+    if (UniqueFd lock = usable ? make_place(place, unified) : UniqueFd()) {
+      places.locks.push_back(std::move(lock));
+      return place;
+    }
     directory = directory.parent_path();
   }
   return "";
@@ -190,10 +197,10 @@ void add_field(std::string& fields, Field field, std::string_view value) {
 
 CgroupPlaces find_cgroup_places(std::string_view mountinfo, std::string_view own) {
   CgroupPlaces places;
-  places.unified = find_place(mountinfo, own, "");
+  places.unified = find_place(places, mountinfo, own, "");
   if (!places.unified.empty()) return places;
-  places.memory = find_place(mountinfo, own, "memory");
-  places.pids = find_place(mountinfo, own, "pids");
+  places.memory = find_place(places, mountinfo, own, "memory");
+  places.pids = find_place(places, mountinfo, own, "pids");
   return places;
 }
 

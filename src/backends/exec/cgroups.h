@@ -8,14 +8,16 @@
 
 #include "backends/exec_driver.h"
 #include "base/error.h"
+#include "base/file.h"
 
 namespace agentfs::exec {
 
-// Where groups can be made. Empty: not to be had here.
+// Where groups can be made. Empty: not to be had here. Ours for as long as the locks are held.
 struct CgroupPlaces {
   std::string memory;   // version 1: the directory our groups lie in
   std::string pids;     // version 1
   std::string unified;  // version 2, with both controllers
+  std::vector<UniqueFd> locks;
   bool limits_memory() const { return !memory.empty() || !unified.empty(); }
   bool limits_processes() const { return !pids.empty() || !unified.empty(); }
 };

@@ -242,6 +242,23 @@ TEST_CASE("places of daemons that are gone are removed, those of the living stay
   CHECK(first.memory != second.memory);
 }
 
+TEST_CASE("a place whose owner has another pid namespace is nobody's to sweep") {
+  Harness harness;
+  const std::string root = harness.directory + "/cg";
+  std::filesystem::create_directories(root);
+  const std::string info = fmt::format("1 1 0:1 / {} rw - cgroup cgroup rw,memory,pids\n", root);
+  auto theirs = exec::find_cgroup_places(info, "4:memory,pids:/\n");
+  // As it looks from a container, where no process has the number in the name.
+  const std::string renamed = root + "/agentfs-exec.999999999.5";
+  std::filesystem::rename(theirs.memory, renamed);
+  const auto ours = exec::find_cgroup_places(info, "4:memory,pids:/\n");
+  CHECK(file::exists(renamed));
+  theirs.locks.clear();
+  const auto later = exec::find_cgroup_places(info, "4:memory,pids:/\n");
+  CHECK_FALSE(file::exists(renamed));
+  CHECK(file::exists(ours.memory));
+}
+
 TEST_CASE("version 2 needs both controllers, given to the children") {
   Harness harness;
   const std::string root = harness.directory + "/cg";
