@@ -108,6 +108,18 @@ Status mount(MountArguments& given) {
   return start_in_background(std::move(state), daemon, watcher);
 }
 
+// Somebody who only looks in for a moment, as the watcher does, is waited for.
+Status unmount_soon(const std::string& path, bool lazy) {
+  constexpr int kAttempts = 50;
+  constexpr useconds_t kPause = 20'000;
+  Status unmounted = unmount(path, lazy);
+  for (int i = 0; i < kAttempts && !unmounted && unmounted.error().code == EBUSY; ++i) {
+    ::usleep(kPause);
+    unmounted = unmount(path, lazy);
+  }
+  return unmounted;
+}
+
 // Unmounts, then waits until the daemon has written everything and gone.
 Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
@@ -116,7 +128,7 @@ Status umount(const std::string& given, bool lazy) {
   const int daemon = found == MountState::alive ? serving_daemon(path).value_or(0) : 0;
   UniqueFd handle;
   if (daemon > 0) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
-  TRY(unmount(path, lazy || found == MountState::stale));
+  TRY(unmount_soon(path, lazy || found == MountState::stale));
   if (!handle) return ok();
   // The sandboxes of commands that run hold the mount too, and with it the daemon: it ends them.
   if (!lazy) ::syscall(SYS_pidfd_send_signal, handle.get(), SIGTERM, nullptr, 0);
