@@ -17,6 +17,7 @@
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
 #include "backends/trees/trees.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "fs/fuse/session.h"
 #include "fs/tree/tree.h"
@@ -162,9 +163,22 @@ void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat)
 
 // What a dead daemon left stays until its successor can take its place: as long as it stands there,
 // whoever writes below the mountpoint gets an error, and nobody's work ends up in the directory
-// underneath.
-Status clear_stale(const std::string& mountpoint) {
-  return mount_state(mountpoint) == MountState::stale ? unmount(mountpoint, true) : ok();
+// underneath. An ordinary user's fusermount3 cannot put one mount below another: a moment is left.
+Result<fuse::SessionOptions> session_options(const StateDirectory& state,
+                                             const DaemonOptions& options) {
+  fuse::SessionOptions session;
+  session.mountpoint = options.mountpoint;
+  session.allow_other = options.allow_other;
+  session.options = options.mount_options;
+  if (mount_state(options.mountpoint) != MountState::stale) return session;
+  if (::geteuid() != 0) {
+    TRY(unmount(options.mountpoint, true));
+    return session;
+  }
+  session.aside = state.path() + "/mount";
+  TRY(file::make_directories(session.aside, 0700));
+  if (mount_state(session.aside) != MountState::none) TRY(unmount(session.aside, true));
+  return session;
 }
 
 // What of /proc/<pid> moves with a record about it.
@@ -199,12 +213,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   kernel->set_userland(agents.get());
   const auto subscription =
       kernel->subscribe([&](const Record&, ProcessId subject) { tell_watchers(files, subject); });
-  fuse::SessionOptions session_options;
-  session_options.mountpoint = options.mountpoint;
-  session_options.allow_other = options.allow_other;
-  session_options.options = options.mount_options;
-  TRY(clear_stale(options.mountpoint));
-  auto session = TRY(fuse::Session::mount(files, services, std::move(session_options)));
+  auto session = TRY(fuse::Session::mount(files, services, TRY(session_options(state, options))));
   const SignalWatch signals(backends->loop, [&session] { session->stop(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
   TRY(state.write_pid(::getpid()));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fs/fuse/dispatch.h"
+#include "fs/fuse/succession.h"
 
 namespace agentfs::fuse {
 namespace {
@@ -103,6 +105,8 @@ struct Session::Parts {
         waker(std::make_shared<Waker>(services.loop())) {}
   ~Parts() { detach(); }
   void detach();
+  // Whether the mount was taken down by somebody else.
+  bool is_gone() const;
 
   Context context;
   SessionOptions options;
@@ -113,10 +117,16 @@ struct Session::Parts {
   std::atomic<bool> stopping = false;
 };
 
+bool Session::Parts::is_gone() const {
+  pollfd channel{.fd = ::fuse_session_fd(session.get()), .events = 0, .revents = 0};
+  return ::poll(&channel, 1, 0) == 1 && (channel.revents & POLLERR) != 0;
+}
+
 void Session::Parts::detach() {
   context.files.set_invalidator(nullptr);
   context.parked->end();
   if (!mounted.exchange(false)) return;
+  if (!options.aside.empty() && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
   // The event thread may hold the notifier just now: it is kept until that thread has gone on.
   context.services.loop().post([kept = std::exchange(notifier, nullptr)] {});
   ::fuse_session_unmount(session.get());
@@ -135,13 +145,16 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
     return fail(EINVAL, "{}: FUSE does not take the options {}", parts->options.mountpoint,
                 text::join(parts->options.options, ","));
   }
+  const std::string& aside = parts->options.aside;
+  const std::string& place = aside.empty() ? parts->options.mountpoint : aside;
   errno = 0;
-  if (::fuse_session_mount(parts->session.get(), parts->options.mountpoint.c_str()) != 0) {
+  if (::fuse_session_mount(parts->session.get(), place.c_str()) != 0) {
     const int code = errno != 0 ? errno : EPERM;
     return fail(code, "{}: cannot be mounted ({}); agentfs doctor says what is missing",
                 parts->options.mountpoint, errno_name(code));
   }
   parts->mounted = true;
+  if (!aside.empty()) TRY(succeed(aside, parts->options.mountpoint));
   parts->notifier = std::make_shared<Notifier>(parts->session.get(), parts->context.parked);
   files.set_invalidator(parts->notifier.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));

@@ -13,6 +13,8 @@ namespace agentfs::fuse {
 
 struct SessionOptions {
   std::string mountpoint;            // a directory; "/dev/fd/N" takes a channel that is open
+  std::string aside;                 // an empty directory to mount at first, where a dead mount is
+                                     // to be succeeded; none: empty
   bool allow_other = false;          // other users too (root, or user_allow_other)
   std::vector<std::string> options;  // further -o options, as fusermount3 and libfuse take them
   unsigned threads = 4;

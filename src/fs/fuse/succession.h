@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// A mount that takes the place of one whose daemon has died.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace agentfs::fuse {
+
+// Moves the mount at `aside` to `mountpoint`, where a dead one stands, and takes that one away:
+// with MOVE_MOUNT_BENEATH (Linux 6.5), so that at no time the directory underneath can be reached,
+// in which somebody's work would be lost from sight. An older kernel leaves a moment between the
+// two. For root; one thread.
+Status succeed(const std::string& aside, const std::string& mountpoint);
+
+}  // namespace agentfs::fuse
