@@ -66,21 +66,30 @@ std::optional<int> in_child(const std::function<int()>& work) {
 }
 
 Status run_fusermount(const std::string& path, bool lazy) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("fusermount3");
+  const UniqueFd said(ends[0]);
+  UniqueFd saying(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("fusermount3");
   if (child == 0) {
-    const int silent = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-    ::dup2(silent, STDERR_FILENO);
+    ::dup2(saying.get(), STDERR_FILENO);
+    ::setenv("LC_ALL", "C", 1);
     ::execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", path.c_str(), nullptr);
     ::_exit(127);
   }
+  saying.reset();
+  const std::string reason(text::trim(file::read(said.get()).value_or("")));
   int status = 0;
   ::waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return fail(ENOENT, "fusermount3: not found; the package fuse3 has it");
   }
-  return fail(EBUSY, "{}: cannot be unmounted; close what is open on it, or use --lazy", path);
+  if (reason.contains("busy")) {
+    return fail(EBUSY, "{}: files are open on it; close them, or use --lazy", path);
+  }
+  return fail(EPERM, "{}: cannot be unmounted ({})", path, reason);
 }
 
 }  // namespace
