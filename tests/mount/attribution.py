@@ -8,7 +8,7 @@ import os
 import subprocess
 
 from lib import (expect, expect_eq, journal_end, journal_rows, last_error, main, mnt, read,
-                 run_ok, script_model, skip, spawn, write)
+                 run, script_model, skip, spawn, write)
 
 W = mnt("workspaces/w")
 ENVIRONMENT = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null")
@@ -92,7 +92,7 @@ def attributes():
 def tools():
     shell("printf 'one\\n' >text", [("create", "text")], "bash")
     after = journal_end()
-    run_ok("sed", "-i", "s/one/two/", "text", cwd=W)
+    run(["sed", "-i", "s/one/two/", "text"], cwd=W)
     rows = changes(after)
     expect(all(row["command"] == "sed" for row in rows), f"commands of {brief(rows)}")
     kinds = [kind for kind, _ in brief(rows)]
@@ -104,7 +104,7 @@ def tools():
 def compiler():
     shell("echo 'int main(void) { return 0; }' >main.c", [("create", "main.c")], "bash")
     after = journal_end()
-    run_ok("gcc", "-o", "program", "main.c", cwd=W)
+    run(["gcc", "-o", "program", "main.c"], cwd=W)
     rows = changes(after, "/workspaces/w/program")
     expect(rows, "the program has no row")
     expect(all(row["command"] in ("ld", "collect2", "ld.bfd", "ld.gold", "ld.lld", "ld.mold",
@@ -113,13 +113,13 @@ def compiler():
 
 
 def git_checkout():
-    run_ok("git", "init", "-q", "-b", "main", ".", cwd=W, env=ENVIRONMENT)
-    run_ok("git", "add", "main.c", cwd=W, env=ENVIRONMENT)
-    run_ok("git", "commit", "-qm", "first", cwd=W, env=ENVIRONMENT)
+    run(["git", "init", "-q", "-b", "main", "."], cwd=W, env=ENVIRONMENT)
+    run(["git", "add", "main.c"], cwd=W, env=ENVIRONMENT)
+    run(["git", "commit", "-qm", "first"], cwd=W, env=ENVIRONMENT)
     with open(os.path.join(W, "main.c"), "w", encoding="utf-8") as file:
         file.write("broken")
     after = journal_end()
-    run_ok("git", "checkout", "-q", "--", "main.c", cwd=W, env=ENVIRONMENT)
+    run(["git", "checkout", "-q", "--", "main.c"], cwd=W, env=ENVIRONMENT)
     rows = changes(after, "/workspaces/w/main.c")
     expect(rows and all(row["command"] == "git" for row in rows), f"rows of main.c: {rows}")
     expect("create" in [kind for kind, _ in brief(rows)], f"rows of main.c: {brief(rows)}")
@@ -143,15 +143,15 @@ def memory_map():
 def many_names():
     """One row a change."""
     after = journal_end()
-    run_ok("bash", "-c", "for n in {1..200}; do : >many-$n; done; rm many-*", cwd=W)
+    run(["bash", "-c", "for n in {1..200}; do : >many-$n; done; rm many-*"], cwd=W)
     kinds = [kind for kind, name in brief(changes(after)) if name.startswith("many-")]
     expect_eq([kinds.count("create"), kinds.count("remove")], [200, 200], "rows of names")
 
 
 def reads_leave_nothing():
     after = journal_end()
-    run_ok("bash", "-c", "cat text main.c mapped >/dev/null; ls -lR . >/dev/null; grep -r x .",
-           cwd=W)
+    run(["bash", "-c", "cat text main.c mapped >/dev/null; ls -lR . >/dev/null; grep -r x ."],
+        cwd=W)
     expect_eq(brief(changes(after)), [], "rows of reads")
 
 

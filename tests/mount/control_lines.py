@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from lib import (Wrong, ask, expect, expect_eq, expect_errno, expect_has, journal_end,
+from lib import (Wrong, command, expect, expect_eq, expect_errno, expect_has, journal_end,
                  last_error, main, mnt, read, spawn, wait_until, write)
 
 pid = 0
@@ -231,7 +231,7 @@ def usage_is_comments():
         expect(all(line.startswith("#") for line in lines), f"{path}: {lines}")
     write("nice 2\n", "proc", pid, "ctl")
     expect_has(read("proc", pid, "ctl"), '# last: "nice 2"\n# ok\n', "the caller's last result")
-    expect_eq(ask(mnt("proc", pid, "ctl"), "nice 3"), "", "the reply of a verb that has none")
+    expect_eq(command(mnt("proc", pid, "ctl"), "nice 3"), "", "the reply of a verb that has none")
 
 
 def no_writeback():

@@ -7,6 +7,7 @@ it; the failure tells the function, what was seen and what was wanted.
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -45,6 +46,10 @@ def expect_has(text, piece, what="text"):
         raise Wrong(f"{what}: saw {short(text)}; wanted it to hold {short(piece)}")
 
 
+def fail(text):
+    raise Wrong(text)
+
+
 def expect(condition, sentence):
     if not condition:
         raise Wrong(sentence)
@@ -63,7 +68,8 @@ def expect_errno(name, call, *arguments, **words):
 
 
 def read(*parts):
-    with open(mnt(*parts), encoding="utf-8", errors="surrogateescape") as file:
+    """The text of a file: of the mount, or any whose path is whole."""
+    with open(mnt(*parts), encoding="utf-8", errors="surrogateescape", newline="") as file:
         return file.read()
 
 
@@ -86,25 +92,30 @@ def last_error():
 
 
 def wait_until(seconds, condition, what):
-    """The first true value of condition()."""
+    """The first true value of condition(); an OSError of it is waited out."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:
-        value = condition()
+        value, seen = None, ""
+        try:
+            value = condition()
+        except OSError as error:
+            seen = f" ({error})"
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Wrong(f"{what}: not within {seconds} s")
-        pause.wait(0.02)
+            fail(f"{what}: not within {seconds} s{seen}")
+        pause.wait(0.01)
 
 
-def ask(path, line):
-    """Writes a line and reads the reply on the same descriptor."""
+def command(path, text):
+    """Writes a line by one write(2), and reads the reply on the same descriptor."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        os.write(descriptor, line.encode() + b"\n")
+        data = text.encode()
+        os.write(descriptor, data if data.endswith(b"\n") else data + b"\n")
         reply = b""
-        while piece := os.read(descriptor, 65536):
+        while piece := os.read(descriptor, 1 << 20):
             reply += piece
         return reply.decode(errors="surrogateescape")
     finally:
@@ -113,7 +124,7 @@ def ask(path, line):
 
 def spawn(**words):
     line = " ".join(f"{key}={value}" for key, value in words.items())
-    return int(ask(mnt("proc/clone"), line))
+    return int(command(mnt("proc/clone"), line))
 
 
 def script_model(name, scenario):
@@ -125,12 +136,13 @@ def script_model(name, scenario):
         file.write(f'driver = "script"\nscenario = "{path}"\n')
 
 
-def journal_rows(after=0):
-    """The records of the journal with a number above this one."""
+def journal_rows(after=0, top=MNT):
+    """The records of the journal with a number above this one, in order."""
+    segments = os.path.join(top, "sys/journal/segments")
     rows = []
-    for name in sorted(os.listdir(mnt("sys/journal/segments"))):
+    for name in sorted(os.listdir(segments)):
         if name.endswith(".jsonl"):
-            rows += [json.loads(line) for line in read("sys/journal/segments", name).splitlines()]
+            rows += [json.loads(line) for line in read(segments, name).splitlines()]
     return [row for row in rows if row["seq"] > after]
 
 
@@ -138,17 +150,23 @@ def journal_end():
     return int(read("sys/journal/head").split()[0])
 
 
-def run(*words, **options):
-    """A program's end: its code, stdout and stderr, as text."""
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="surrogateescape", timeout=options.pop("timeout", 60),
-                          check=False, **options)
-
-
-def run_ok(*words, **options):
-    ended = run(*words, **options)
-    expect_eq(ended.returncode, 0, f"exit of {' '.join(words)[:200]} ({ended.stderr.strip()})")
+def run(words, timeout=60, code=0, **more):
+    """Runs a program to its end; its output. `code` None accepts any."""
+    try:
+        ended = subprocess.run([str(word) for word in words], timeout=timeout, text=True,
+                               errors="surrogateescape", stdin=subprocess.DEVNULL, check=False,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+    except subprocess.TimeoutExpired as late:
+        fail(f"{words}: did not end within {timeout} s: {late.output!r}")
+    if code is not None and ended.returncode != code:
+        fail(f"{words}: exit {ended.returncode}, wanted {code}: {ended.stdout}")
     return ended.stdout
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            skip(f"{program} is not installed")
 
 
 def skip(reason):
@@ -157,7 +175,9 @@ def skip(reason):
 
 
 def main(*parts):
-    for part in parts:
+    """Runs the parts in order; the command line may choose some by name."""
+    chosen = [part for part in parts if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]]
+    for part in chosen:
         try:
             part()
         except Exception as error:  # pylint: disable=broad-except

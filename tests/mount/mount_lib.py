@@ -7,88 +7,23 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import threading
-import time
 
 sys.dont_write_bytecode = True
 import lib  # noqa: E402
-from lib import (AGENTFS, Wrong, expect, expect_eq, expect_errno,  # noqa: E402, F401
-                 expect_has, skip)
+from lib import (AGENTFS, command, expect, expect_eq, expect_errno,  # noqa: E402, F401
+                 expect_has, fail, main, need, read, run, skip, wait_until)
 
 TESTDIR = pathlib.Path(lib.TESTDIR)
 MNT = pathlib.Path(lib.MNT)
 STATE = pathlib.Path(lib.STATE)
 
 
-def fail(text):
-    raise Wrong(text)
-
-
-def need(*programs):
-    for program in programs:
-        if not shutil.which(program):
-            skip(f"{program} is not installed")
-
-
-def wait_until(seconds, holds, what):
-    """Until holds() gives something true, which is returned."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            seen = holds()
-        except OSError as error:
-            seen, what_else = None, f" ({error})"
-        else:
-            what_else = ""
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            fail(f"{what}: not within {seconds} s{what_else}")
-        time.sleep(0.01)
-
-
-def run(words, timeout=60, code=0, **more):
-    """Runs a program to its end; its output. `code` None accepts any."""
-    try:
-        ended = subprocess.run([str(word) for word in words], timeout=timeout, text=True,
-                               errors="replace", stdin=subprocess.DEVNULL, check=False,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
-    except subprocess.TimeoutExpired as late:
-        fail(f"{words}: did not end within {timeout} s: {late.output!r}")
-    if code is not None and ended.returncode != code:
-        fail(f"{words}: exit {ended.returncode}, wanted {code}: {ended.stdout}")
-    return ended.stdout
-
-
-def read(path):
-    return pathlib.Path(path).read_bytes().decode("utf-8", "replace")
-
-
-def command(path, text):
-    """Writes a text to a control file by one write(2), and reads the reply from the same handle."""
-    handle = os.open(path, os.O_RDWR)
-    try:
-        data = text.encode()
-        os.write(handle, data if data.endswith(b"\n") else data + b"\n")
-        reply = b""
-        while piece := os.pread(handle, 1 << 20, len(reply) + len(data)):
-            reply += piece
-        return reply.decode("utf-8", "replace")
-    finally:
-        os.close(handle)
-
-
 def tell(path, text):
     """Writes a text to a file that takes one, as `echo text > path` does."""
-    handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
-    try:
-        os.write(handle, text.encode())
-    finally:
-        os.close(handle)
+    lib.write(text, path)
 
 
 def within(seconds, act, what):
@@ -160,11 +95,7 @@ class Mount:
 
     def journal(self):
         """Every record, in order."""
-        records = []
-        for segment in sorted((self / "sys/journal/segments").iterdir()):
-            if segment.suffix == ".jsonl":
-                records += [json.loads(line) for line in read(segment).splitlines()]
-        return records
+        return lib.journal_rows(top=self.mnt)
 
     def head(self):
         return int(read(self / "sys/journal/head").split("\t")[0])
@@ -236,8 +167,3 @@ def kill(pid, number=signal.SIGKILL):
     """Only ever a process of ours: the daemon and watcher of this test."""
     expect(pid > 1 and name_of(pid).startswith("agentfs"), f"{pid} ({name_of(pid)}): not ours")
     os.kill(pid, number)
-
-
-def main(*cases):
-    """Runs the cases in order; the command line may choose some by name."""
-    lib.main(*[case for case in cases if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]])

@@ -14,7 +14,7 @@ import tarfile
 import threading
 import time
 
-from lib import (MNT, TESTDIR, Wrong, expect, expect_eq, expect_errno, mnt, read, run_ok,
+from lib import (MNT, TESTDIR, Wrong, expect, expect_eq, expect_errno, mnt, read, run,
                  script_model, spawn, wait_until, write)
 
 # What moves by itself, from one moment to the next.
@@ -114,7 +114,7 @@ def copying_tools():
         for tool in (["cp"], ["rsync", "--checksum"], ["cp", "--reflink=never", "--sparse=always"]):
             if not shutil.which(tool[0]):
                 continue
-            run_ok(*tool, path, copy)
+            run([*tool, path, copy])
             copies_of(copy, path)
             os.unlink(copy)
         shutil.copyfile(path, copy)
@@ -123,7 +123,7 @@ def copying_tools():
 
 def tar_of_all():
     name = os.path.join(TESTDIR, "all.tar")
-    run_ok("tar", "-C", MNT, "-cf", name, ".", timeout=120)
+    run(["tar", "-C", MNT, "-cf", name, "."], timeout=120)
     with tarfile.open(name) as archive:
         members = {member.name: member for member in archive.getmembers() if member.isfile()}
         for name in MOVING + [f"proc/{pid}/status", f"proc/{pid}/context"]:
@@ -156,7 +156,7 @@ def stat_then_open():
     write("x\n", "proc", pid, "name")
     path = mnt("proc", pid, "name")
     size = os.stat(path).st_size
-    run_ok("bash", "-c", 'echo a-much-longer-name >"$1"', "-", path)
+    run(["bash", "-c", 'echo a-much-longer-name >"$1"', "-", path])
     with open(path, "rb") as file:
         expect_eq(os.fstat(file.fileno()).st_size, size, "fstat after the change")
         expect_eq(file.read(), b"x\n", "what was measured")
