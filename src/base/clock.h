@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace agentfs {
 
@@ -36,5 +38,8 @@ class FakeClock final : public Clock {
 
 // "2026-01-31T12:34:56.789Z"
 std::string timestamp(std::int64_t wall_nanoseconds);
+// RFC 3339, as "2026-01-31T12:34:56.789012345Z" or "2026-01-31 14:34:56+02:00": nanoseconds since
+// 1970-01-01 UTC. Nothing for other texts and years that a clock cannot tell.
+std::optional<std::int64_t> parse_timestamp(std::string_view text);
 
 }  // namespace agentfs

@@ -5,8 +5,8 @@
 
 #include <ctime>
 #include <iterator>
-#include <optional>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "kernel/journal.h"
@@ -38,28 +38,6 @@ void append_time(std::string& out, std::int64_t wall) {
     cached_second = second;
   }
   fmt::format_to(std::back_inserter(out), "{}.{:09}Z", cached, rest);
-}
-
-std::optional<std::int64_t> parse_time(std::string_view s) {
-  if (s.size() != 30 || s[10] != 'T' || s[19] != '.' || s[29] != 'Z') return std::nullopt;
-  const auto part = [&](std::size_t at, std::size_t size) {
-    return text::number<int>(s.substr(at, size)).value_or(-1);
-  };
-  std::tm utc{};
-  utc.tm_year = part(0, 4) - 1900;
-  utc.tm_mon = part(5, 2) - 1;
-  utc.tm_mday = part(8, 2);
-  utc.tm_hour = part(11, 2);
-  utc.tm_min = part(14, 2);
-  utc.tm_sec = part(17, 2);
-  const int fraction = part(20, 9);
-  if (utc.tm_year < -1900 || utc.tm_mon < 0 || utc.tm_mon > 11 || utc.tm_mday < 1 ||
-      utc.tm_mday > 31 || utc.tm_hour < 0 || utc.tm_min < 0 || utc.tm_sec < 0 || fraction < 0) {
-    return std::nullopt;
-  }
-  const std::int64_t seconds = ::timegm(&utc);
-  if (seconds > 9'000'000'000 || seconds < -9'000'000'000) return std::nullopt;
-  return seconds * 1'000'000'000 + fraction;
 }
 
 void append_member(std::string& out, std::string_view name, std::string_view value) {
@@ -141,7 +119,7 @@ Result<Record> decode_record(std::string_view line, std::string& previous_hash_o
   const json::Value value = TRY(json::parse(line));
   Record record;
   const std::int64_t sequence = value["seq"].number();
-  const auto time = parse_time(value["time"].text());
+  const auto time = parse_timestamp(value["time"].text());
   record.kind = value["kind"].text();
   if (sequence <= 0 || !time || record.kind.empty()) {
     return refuse("a record lacks its number, time or kind");

@@ -3,8 +3,7 @@
 
 #include <sys/stat.h>
 
-#include <ctime>
-
+#include "base/clock.h"
 #include "base/text.h"
 #include "kernel/paths.h"
 
@@ -13,35 +12,6 @@ namespace {
 
 constexpr std::size_t kMostName = 64;
 constexpr std::size_t kMostMessage = std::size_t{1} << 20;
-constexpr std::int64_t kSecond = 1'000'000'000;
-
-// "+02:00" or "Z": seconds east of UTC.
-std::optional<std::int64_t> zone(std::string_view s) {
-  if (s == "Z" || s == "z") return 0;
-  if (s.size() != 6 || s[3] != ':' || (s[0] != '+' && s[0] != '-')) return std::nullopt;
-  const auto hours = text::number<unsigned>(s.substr(1, 2));
-  const auto minutes = text::number<unsigned>(s.substr(4, 2));
-  if (!hours || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
-  const std::int64_t seconds = std::int64_t{*hours} * 3600 + std::int64_t{*minutes} * 60;
-  return s[0] == '+' ? seconds : -seconds;
-}
-
-// ".25" -> 250,000,000; the digits are taken off `s`.
-std::optional<std::int64_t> fraction(std::string_view& s) {
-  if (!s.starts_with('.')) return 0;
-  s.remove_prefix(1);
-  std::int64_t value = 0;
-  std::int64_t scale = kSecond;
-  std::size_t digits = 0;
-  while (digits < s.size() && s[digits] >= '0' && s[digits] <= '9') {
-    scale /= 10;
-    value += (s[digits] - '0') * scale;
-    ++digits;
-  }
-  if (digits == 0 || digits > 9) return std::nullopt;
-  s.remove_prefix(digits);
-  return value;
-}
 
 }  // namespace
 
@@ -78,37 +48,10 @@ Result<int> priority(std::int64_t value) {
               value);
 }
 
-std::optional<std::int64_t> rfc3339(std::string_view s) {
-  if (s.size() < 20 || s[4] != '-' || s[7] != '-' || s[13] != ':' || s[16] != ':' ||
-      (s[10] != 'T' && s[10] != 't' && s[10] != ' ')) {
-    return std::nullopt;
-  }
-  const auto part = [&](std::size_t at, std::size_t size) {
-    return static_cast<int>(text::number<unsigned>(s.substr(at, size)).value_or(9999));
-  };
-  std::tm utc{};
-  utc.tm_year = part(0, 4) - 1900;
-  utc.tm_mon = part(5, 2) - 1;
-  utc.tm_mday = part(8, 2);
-  utc.tm_hour = part(11, 2);
-  utc.tm_min = part(14, 2);
-  utc.tm_sec = part(17, 2);
-  if (utc.tm_year < 70 || utc.tm_year > 300 || utc.tm_mon < 0 || utc.tm_mon > 11 ||
-      utc.tm_mday < 1 || utc.tm_mday > 31 || utc.tm_hour > 23 || utc.tm_min > 59 ||
-      utc.tm_sec > 60) {
-    return std::nullopt;
-  }
-  s.remove_prefix(19);
-  const auto nanoseconds = fraction(s);
-  const auto east = zone(s);
-  if (!nanoseconds || !east) return std::nullopt;
-  return (static_cast<std::int64_t>(::timegm(&utc)) - *east) * kSecond + *nanoseconds;
-}
-
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
   if (text.empty() || text == "0" || text == "none") return 0;
   const auto from_now = text::duration(text);
-  const auto moment = rfc3339(text);
+  const auto moment = parse_timestamp(text);
   if (!from_now && !moment) {
     return fail(EINVAL,
                 "deadline: cannot be {}; a duration such as 30m, a time such as "

@@ -2,7 +2,6 @@
 // Values that syscalls take as text, checked; and who a caller is, as sentences say it.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +14,6 @@ Status check_message(std::string_view text);  // UTF-8, no NUL, not empty, at mo
 Result<int> priority(std::int64_t value);     // -20 to 19
 // "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
-std::optional<std::int64_t> rfc3339(std::string_view text);  // wall clock, ns
 // A directory of the data trees that is there; relative to `base`.
 Result<std::string> directory(const Kernel& kernel, std::string_view path, std::string_view base);
 // What a message is from: "root" for a person, "pid 5" for an agent.

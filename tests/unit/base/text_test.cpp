@@ -75,5 +75,19 @@ TEST_CASE("a timestamp is UTC with milliseconds") {
   CHECK(timestamp(1'700'000'000'123'456'789) == "2023-11-14T22:13:20.123Z");
 }
 
+TEST_CASE("a time of RFC 3339 is read in any zone, to the nanosecond") {
+  CHECK(parse_timestamp("1970-01-01T00:00:00.000Z") == 0);
+  CHECK(parse_timestamp("2023-11-14T22:13:20.123456789Z") == 1'700'000'000'123'456'789);
+  CHECK(parse_timestamp("2023-11-15 00:13:20+02:00") == 1'700'000'000'000'000'000);
+  CHECK(parse_timestamp("1969-12-31t23:59:59.5z") == -500'000'000);
+  for (const std::string_view bad :
+       {"", "2023-11-14", "2023-11-14T22:13:20", "2023-13-14T22:13:20Z", "2023-11-14T24:13:20Z",
+        "2023-11-14T22:13:20.Z", "2023-11-14T22:13:20.1234567890Z", "2023-11-14T22:13:20+2:00",
+        "2023-11-14T22:13:20Zz", "2023-11-14x22:13:20Z", "9999-11-14T22:13:20Z"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(parse_timestamp(bad));
+  }
+}
+
 }  // namespace
 }  // namespace agentfs
