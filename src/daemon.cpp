@@ -121,12 +121,6 @@ void offer_default_model(Kernel& kernel, bool probe) {
   kernel.configuration().set_found_default(std::move(found));
 }
 
-// The owner's home is there from the start: sandboxes bind it.
-Status make_home(const Kernel& kernel, const StateDirectory& state) {
-  return file::make_directories(state.file("trees/home/" + kernel.user_name(kernel.parts().owner)),
-                                0700);
-}
-
 // Ends the session at SIGTERM, SIGINT and SIGHUP, which every thread has blocked.
 class SignalWatch {
  public:
@@ -197,7 +191,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   auto backends = TRY(Backends::open(state));
   auto kernel = TRY(Kernel::start(backends->parts(state, options)));
   offer_default_model(*kernel, options.probe_models);
-  TRY(make_home(*kernel, state));
+  TRY(kernel->make_home(::getuid(), ::getgid()));  // from the start: sandboxes bind it
   HostServices services(*kernel);
   vfs::FileSystemParts parts;
   parts.services = &services;

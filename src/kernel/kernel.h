@@ -117,6 +117,8 @@ class Kernel {
   Caller identify(const HostCaller& host);  // makes no process: 0 when unknown
   // The same for one who is about to change something: makes the person's init process if needed.
   Result<Caller> ensure_caller(const HostCaller& host);
+  // A person's directory below /home, where there is none yet; the owner's is closed to others.
+  Status make_home(uid_t uid, gid_t gid);
   Caller agent(ProcessId pid, std::string via = {});  // the agent's own hand
   Author author(const Caller& caller) const;
   void add_sandbox(const SandboxIdentity& identity);

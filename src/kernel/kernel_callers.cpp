@@ -82,15 +82,22 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   data.set("uid", host.uid).set("init", true).set("cwd", "/home/" + user);
   const auto made = commit(caller, std::string(kind::kProcessSpawn), std::move(data));
   if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
-  const std::string home = state_->parts.state + "/trees/home/" + user;
-  if (!file::exists(home)) {
-    if (const Status home_made = file::make_directories(home, 0755); !home_made) {
-      log::warning("home of {}: {}", user, home_made.error().message);
-    } else if (::geteuid() == 0 && ::chown(home.c_str(), host.uid, host.gid) != 0) {
-      log::warning("{}: not given to user {}", home, host.uid);
-    }
+  if (const Status home = make_home(host.uid, host.gid); !home) {
+    log::warning("home of {}: {}", user, home.error().message);
   }
   return identify(host);
+}
+
+// Commands run as the daemon's user, without any capability: another's home that is closed to all
+// but its owner they could not even begin in.
+Status Kernel::make_home(uid_t uid, gid_t gid) {
+  const std::string homes = parts().state + "/trees/home";
+  const std::string home = fmt::format("{}/{}", homes, user_name(uid));
+  if (file::exists(home)) return ok();
+  TRY(file::make_directories(homes));
+  TRY(file::make_directories(home, uid == ::geteuid() ? 0700 : 0755));
+  if (::geteuid() == 0 && ::chown(home.c_str(), uid, gid) != 0) return fail_errno(home);
+  return ok();
 }
 
 Caller Kernel::agent(ProcessId pid, std::string via) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <sys/stat.h>
+
 #include "catch.h"
 #include "kernel/kinds.h"
 #include "kernel/metrics.h"
@@ -149,6 +151,27 @@ TEST_CASE("a wrong document is refused with its line, and the old one stays in f
   CHECK(t.person().call(sys::SaveDocument{.path = "../x", .text = ""}).error().code == EINVAL);
   REQUIRE(t.person().call(sys::RemoveDocument{.path = "models/x.toml"}));
   CHECK(t.kernel().configuration().model("x").error().code == ENOENT);
+}
+
+TEST_CASE("a home is made once; the owner's is closed, and commands can enter others'") {
+  const mode_t mask = ::umask(022);
+  TestKernel t;
+  const auto mode = [&](uid_t uid) {
+    const std::string home = *t.kernel().host_path("/home/" + t.kernel().user_name(uid));
+    struct stat attributes{};
+    REQUIRE(::stat(home.c_str(), &attributes) == 0);
+    return attributes.st_mode & 07777U;
+  };
+  const uid_t owner = ::geteuid();
+  REQUIRE(t.person(owner).process);  // whose first request makes it
+  CHECK(mode(owner) == 0700);
+  REQUIRE(t.person(owner + 7).process);
+  CHECK(mode(owner + 7) == 0755);
+  ::umask(mask);
+  const std::string home = *t.kernel().host_path("/home/" + t.kernel().user_name(owner));
+  REQUIRE(::chmod(home.c_str(), 0750) == 0);
+  REQUIRE(t.kernel().make_home(owner, ::getegid()));
+  CHECK(mode(owner) == 0750);
 }
 
 TEST_CASE("metrics are Prometheus text") {
