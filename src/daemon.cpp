@@ -20,8 +20,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "fs/fuse/session.h"
+#include "fs/services/kernel_services.h"
 #include "fs/tree/tree.h"
-#include "host_services.h"
 #include "kernel/configuration.h"
 #include "mountpoint.h"
 
@@ -192,7 +192,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   auto kernel = TRY(Kernel::start(backends->parts(state, options)));
   offer_default_model(*kernel, options.probe_models);
   TRY(kernel->make_home(::getuid(), ::getgid()));  // from the start: sandboxes bind it
-  HostServices services(*kernel);
+  KernelServices services(*kernel);
   vfs::FileSystemParts parts;
   parts.services = &services;
   parts.root = &tree::root();

@@ -32,23 +32,6 @@ vfs::Key longer(vfs::Key key, std::string name) {
 
 }  // namespace
 
-void KernelServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
-  kernel_.errors().add(caller.process, path, error);
-}
-
-Status KernelServices::record_change(const Caller& caller, std::string_view operation,
-                                     const std::string& path, std::uint64_t bytes,
-                                     const std::string& other) {
-  return kernel_.record_change(caller, operation, path, bytes, other);
-}
-
-Status KernelServices::record_control(const Caller& caller, const std::string& path,
-                                      std::string_view text) {
-  json::Value data = json::Object{{"path", path}, {"text", text::to_utf8(text)}};
-  TRY(kernel_.commit(caller, std::string(kind::kControlWrite), std::move(data)));
-  return ok();
-}
-
 TreeWorld::TreeWorld() {
   vfs::FileSystemParts parts;
   for (const vfs::RowInfo& row : tree::root().rows()) {

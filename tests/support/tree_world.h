@@ -14,6 +14,7 @@
 
 #include "backends/tree_store.h"
 #include "base/text.h"
+#include "fs/services/kernel_services.h"
 #include "fs/tree/tree.h"
 #include "fs/vfs/file_system.h"
 #include "kernel/kinds.h"
@@ -38,28 +39,6 @@ class LocalCaller final : public vfs::Request {
   HostCaller host_;
   Caller caller_;
   bool may_block_ = true;
-};
-
-// What main's services are: the kernel as vfs sees it.
-class KernelServices final : public vfs::Services {
- public:
-  explicit KernelServices(Kernel& kernel) : kernel_(kernel) {}
-  Caller identify(const HostCaller& host) override { return kernel_.identify(host); }
-  Result<Caller> ensure_caller(const HostCaller& host) override {
-    return kernel_.ensure_caller(host);
-  }
-  void note_error(const Caller& caller, std::string_view path, const Error& error) override;
-  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
-                       std::uint64_t bytes, const std::string& other) override;
-  Status record_control(const Caller& caller, const std::string& path,
-                        std::string_view text) override;
-  Status sync() override { return kernel_.sync(); }
-  void count(std::string_view) override {}
-  const Clock& clock() override { return kernel_.clock(); }
-  EventLoop& loop() override { return kernel_.loop(); }
-
- private:
-  Kernel& kernel_;
 };
 
 // A directory made by a table: of rows, or, where `only` is a row, of one collection's objects.

@@ -6,44 +6,13 @@
 
 #include "backends/trees/trees.h"
 #include "catch.h"
+#include "fs/services/kernel_services.h"
 #include "fs/tree/tree.h"
 #include "fs/vfs/file_system.h"
-#include "kernel/error_log.h"
-#include "kernel/kinds.h"
 #include "wire/served.h"
 
 namespace agentfs::test {
 namespace {
-
-// As main's.
-class KernelServices final : public vfs::Services {
- public:
-  explicit KernelServices(Kernel& kernel) : kernel_(kernel) {}
-  Caller identify(const HostCaller& host) override { return kernel_.identify(host); }
-  Result<Caller> ensure_caller(const HostCaller& host) override {
-    return kernel_.ensure_caller(host);
-  }
-  void note_error(const Caller& caller, std::string_view path, const Error& error) override {
-    kernel_.errors().add(caller.process, path, error);
-  }
-  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
-                       std::uint64_t bytes, const std::string& other) override {
-    return kernel_.record_change(caller, operation, path, bytes, other);
-  }
-  Status record_control(const Caller& caller, const std::string& path,
-                        std::string_view text) override {
-    json::Value data = json::Object{{"path", path}, {"text", text}};
-    TRY(kernel_.commit(caller, std::string(kind::kControlWrite), std::move(data)));
-    return ok();
-  }
-  Status sync() override { return kernel_.sync(); }
-  void count(std::string_view) override {}
-  const Clock& clock() override { return kernel_.clock(); }
-  EventLoop& loop() override { return kernel_.loop(); }
-
- private:
-  Kernel& kernel_;
-};
 
 class RealTree {
  public:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What vfs needs of the kernel, so that it can be tested without one. main implements it over
-// Kernel, tests over a few maps.
+// What vfs needs of the kernel, so that it can be tested without one. fs/services implements it
+// over Kernel, tests over a few maps.
 #pragma once
 
 #include <string>

@@ -8,9 +8,9 @@
 namespace agentfs {
 
 // Threads: all. The kernel outlives it.
-class HostServices final : public vfs::Services {
+class KernelServices final : public vfs::Services {
  public:
-  explicit HostServices(Kernel& kernel) : kernel_(kernel) {}
+  explicit KernelServices(Kernel& kernel) : kernel_(kernel) {}
   Caller identify(const HostCaller& host) override { return kernel_.identify(host); }
   Result<Caller> ensure_caller(const HostCaller& host) override {
     return kernel_.ensure_caller(host);

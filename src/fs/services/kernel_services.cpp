@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host_services.h"
+#include "fs/services/kernel_services.h"
 
 #include "base/text.h"
 #include "kernel/error_log.h"
@@ -8,14 +8,14 @@
 
 namespace agentfs {
 
-void HostServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
+void KernelServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
   kernel_.errors().add(caller.process, path, error);
   kernel_.metrics().count("agentfs_errors_total",
                           fmt::format("errno=\"{}\"", errno_name(error.code)));
 }
 
-Status HostServices::record_control(const Caller& caller, const std::string& path,
-                                    std::string_view words) {
+Status KernelServices::record_control(const Caller& caller, const std::string& path,
+                                      std::string_view words) {
   constexpr std::size_t kKept = 1024;
   json::Value data = json::Object{{"path", path}, {"bytes", words.size()}};
   data.set("text", text::to_utf8(text::prefix(words, kKept)));
@@ -23,7 +23,7 @@ Status HostServices::record_control(const Caller& caller, const std::string& pat
   return ok();
 }
 
-void HostServices::count(std::string_view operation) {
+void KernelServices::count(std::string_view operation) {
   kernel_.metrics().count("agentfs_fuse_operations_total",
                           fmt::format("operation=\"{}\"", operation));
 }
