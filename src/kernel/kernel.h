@@ -22,6 +22,7 @@
 #include "kernel/limits.h"
 #include "kernel/namespace.h"
 #include "kernel/process.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs {
 
@@ -142,10 +143,7 @@ class Kernel {
 
   // --- data trees
   // A change that was made under a tree: the journal row, and the path for the turn commit.
-  // operation: "create" "write" "remove" "rename" "mkdir" "link" "symlink" "mknod" "attributes"
-  // "xattr" "open" "truncate". `path` and `other` are paths of the mount.
-  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
-                       std::uint64_t bytes = 0, const std::string& other = {});
+  Status record_change(const Caller& caller, const TreeChange& change);
   // Commits what has changed in the process's workspace since its last turn commit; the commit id,
   // or "" when there is nothing. Blocks on the disk.
   Result<std::string> commit_turn(ProcessId pid, std::uint64_t turn);

@@ -33,14 +33,13 @@ std::string commit_message(const Process& process, std::uint64_t turn) {
 
 }  // namespace
 
-Status Kernel::record_change(const Caller& caller, std::string_view operation,
-                             const std::string& path, std::uint64_t bytes,
-                             const std::string& other) {
+Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   json::Value data;
-  set_path(data, "path", path);
-  if (!other.empty()) set_path(data, "other", other);
-  if (bytes != 0) data.set("bytes", bytes);
-  TRY(commit(caller, std::string(kind::kTreePrefix) + std::string(operation), std::move(data)));
+  set_path(data, "path", change.path);
+  if (!change.other.empty()) set_path(data, "other", change.other);
+  if (change.bytes != 0) data.set("bytes", change.bytes);
+  for (const auto& [name, value] : change.details) data.set(name, value);
+  TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));
   return ok();
 }
 

@@ -67,7 +67,13 @@ inline constexpr std::string_view kCallEnd = "call.end";
 inline constexpr std::string_view kTurnCommit = "turn.commit";
 
 // --- what else is told: the author's process is the subject
-// tree.<operation>: path [other] [bytes]. Operations: Kernel::record_change.
+// tree.<operation>: path [bytes], told of every change below a data tree. Operations:
+//   create mkdir symlink mknod remove; link: other, the name that there was
+//   rename: other, the new name [exchange: the two have changed places]
+//   open: may write from now on; write: the bytes since the last row
+//   truncate, also by an open with O_TRUNC; attributes: before and after, objects of those of size,
+//     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
+//   xattr: name, bytes of the value [removed]
 inline constexpr std::string_view kTreePrefix = "tree.";
 inline constexpr std::string_view kDocumentSave = "document.save";      // path bytes hash
 inline constexpr std::string_view kDocumentRemove = "document.remove";  // path

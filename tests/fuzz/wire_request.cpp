@@ -51,10 +51,7 @@ class NullServices final : public vfs::Services {
   }
   Result<Caller> ensure_caller(const HostCaller& host) override { return identify(host); }
   void note_error(const Caller&, std::string_view, const Error&) override {}
-  Status record_change(const Caller&, std::string_view, const std::string&, std::uint64_t,
-                       const std::string&) override {
-    return ok();
-  }
+  Status record_change(const Caller&, const TreeChange&) override { return ok(); }
   Status record_control(const Caller&, const std::string&, std::string_view) override {
     return ok();
   }

@@ -64,7 +64,8 @@ Status FakeNamespace::write(const Caller& caller, const std::string& path, std::
     files_[path] = text;
   }
   if (!paths::is_data(path)) return ok();
-  return caller.kernel->record_change(caller, is_new ? "create" : "write", path, text.size());
+  return caller.kernel->record_change(
+      caller, {.operation = is_new ? "create" : "write", .path = path, .bytes = text.size()});
 }
 
 Result<std::vector<NamespaceEntry>> FakeNamespace::list(const Caller&, const std::string& path) {
@@ -98,7 +99,7 @@ Status FakeNamespace::remove(const Caller& caller, const std::string& path) {
     std::erase_if(files_, [&](const auto& file) { return paths::is_in(file.first, path); });
     std::erase_if(directories_, [&](const auto& one) { return paths::is_in(one.first, path); });
   }
-  return caller.kernel->record_change(caller, "remove", path);
+  return caller.kernel->record_change(caller, {.operation = "remove", .path = path});
 }
 
 void FakeNamespace::command(const Caller& caller, const std::string& path, std::string line,

@@ -92,16 +92,35 @@ TEST_CASE("wire: a megabyte goes in one piece, both ways") {
   CHECK(tree.wire().read(place, ~0U).value_or("") == bytes);
 }
 
+constexpr const char* kCut = R"({"before":{"size":9},"after":{"size":0}})";
+
 TEST_CASE("wire: opening for writing is told at open, and truncating with it") {
   Tree tree;
   tree.put("file", "old text\n");
   const auto place = tree.open("/data/file", O_WRONLY | O_TRUNC);
-  CHECK(tree.services.take_changes() == Rows{{"open", "/data/file"}});
+  CHECK(tree.services.take_changes() ==
+        Rows{{"open", "/data/file"}, {"truncate", "/data/file", 0, "", kCut}});
   CHECK(tree.get("file").empty());
   REQUIRE(tree.wire().write(place, "new\n"));
   REQUIRE(tree.wire().flush(place));
   REQUIRE(tree.wire().release(place));
   CHECK(tree.services.take_changes() == Rows{{"write", "/data/file", 4}});
+}
+
+TEST_CASE("wire: an open that only reads, and one that creates, tell what they truncate") {
+  Tree tree;
+  tree.put("file", "old text\n");
+  const Rows wanted{{"open", "/data/file"}, {"truncate", "/data/file", 0, "", kCut}};
+  const auto place = tree.open("/data/file", O_RDONLY | O_TRUNC);
+  CHECK(tree.services.take_changes() == wanted);
+  CHECK(tree.get("file").empty());
+  REQUIRE(tree.wire().release(place));
+  tree.put("file", "old text\n");
+  REQUIRE(tree.wire().create(tree.root, "file", O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  CHECK(tree.services.take_changes() == wanted);
+  CHECK(tree.get("file").empty());
+  tree.open("/data/file", O_RDWR | O_TRUNC);
+  CHECK(tree.services.take_changes() == Rows{{"open", "/data/file"}});  // there was nothing to cut
 }
 
 TEST_CASE("wire: attributes are set and told") {
@@ -122,9 +141,16 @@ TEST_CASE("wire: attributes are set and told") {
   CHECK((now->attr.mode & 07777U) == 0600);
   CHECK(now->attr.mtime == 1'234'567);
   CHECK(now->attr.mtimensec == 89);
-  CHECK(tree.services.take_changes() ==
-        Rows{{"truncate", "/data/file"}, {"attributes", "/data/file"}});
   CHECK(tree.get("file") == "1234");
+  const Rows rows = tree.services.take_changes();
+  REQUIRE(rows.size() == 2);
+  const std::string cut = R"({"before":{"size":10},"after":{"size":4}})";
+  CHECK(rows[0] == ChangeRow{"truncate", "/data/file", 0, "", cut});
+  CHECK(rows[1].operation == "attributes");
+  const json::Value told = json::parse(rows[1].details).value_or(json::Value());
+  CHECK(told["before"]["mode"].text() == fmt::format("{:04o}", entry->attr.mode & 07777U));
+  CHECK_FALSE(told["before"]["mtime"].text().empty());
+  CHECK(json::dump(told["after"]) == R"({"mode":"0600","mtime":"1234567.000000089"})");
 }
 
 TEST_CASE("wire: names are made, linked, moved and removed, and told") {
@@ -171,7 +197,9 @@ TEST_CASE("wire: the flags of rename are kept or refused, never ignored") {
   CHECK(tree.get("a") == "b");
   REQUIRE(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}));
   CHECK(tree.get("b") == "b");
-  CHECK(tree.services.take_changes().size() == 2);
+  CHECK(tree.services.take_changes() ==
+        Rows{{"rename", "/data/a", 0, "/data/b", R"({"exchange":true})"},
+             {"rename", "/data/a", 0, "/data/b"}});
 }
 
 TEST_CASE("wire: nothing moves between a tree and the rows") {
@@ -213,7 +241,8 @@ TEST_CASE("wire: extended attributes, with too little room and with none") {
   const auto set = tree.wire().set_xattr(entry->nodeid, "user.colour", "green");
   if (code_of(set) == ENOTSUP) return;  // the disk under /tmp has none
   REQUIRE(set);
-  CHECK(tree.services.take_changes() == Rows{{"xattr", "/data/file", 5, "user.colour"}});
+  CHECK(tree.services.take_changes() ==
+        Rows{{"xattr", "/data/file", 5, "", R"({"name":"user.colour"})"}});
   CHECK(tree.wire().get_xattr(entry->nodeid, "user.colour", 100).value_or("") == "green");
   CHECK(code_of(tree.wire().get_xattr(entry->nodeid, "user.colour", 4)) == ERANGE);
   const auto size =
@@ -222,7 +251,8 @@ TEST_CASE("wire: extended attributes, with too little room and with none") {
   CHECK(size->size == 5);
   CHECK(code_of(tree.wire().get_xattr(entry->nodeid, "user.none", 100)) == ENODATA);
   REQUIRE(tree.wire().call(FUSE_REMOVEXATTR, entry->nodeid, std::string("user.colour") + '\0'));
-  CHECK(tree.services.take_changes() == Rows{{"xattr", "/data/file", 0, "user.colour"}});
+  CHECK(tree.services.take_changes() ==
+        Rows{{"xattr", "/data/file", 0, "", R"({"name":"user.colour","removed":true})"}});
 }
 
 TEST_CASE("wire: space is reserved, holes are found, ranges are copied") {

@@ -235,12 +235,11 @@ void FakeServices::note_error(const Caller&, std::string_view path, const Error&
   errors_.push_back(fmt::format("{} {}: {}", errno_name(error.code), path, error.message));
 }
 
-Status FakeServices::record_change(const Caller& caller, std::string_view operation,
-                                   const std::string& path, std::uint64_t bytes,
-                                   const std::string& other) {
+Status FakeServices::record_change(const Caller& caller, const TreeChange& change) {
   Lock lock(mutex_);
   if (refusing_) return fail(ENOSPC, "journal: the disk is full");
-  changes_.push_back({std::string(operation), path, bytes, other});
+  changes_.push_back({change.operation, change.path, change.bytes, change.other,
+                      change.details.empty() ? "" : json::dump(change.details)});
   authors_.push_back(caller.host.pid);
   return ok();
 }

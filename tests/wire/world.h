@@ -68,6 +68,7 @@ struct ChangeRow {
   std::string path;
   std::uint64_t bytes = 0;
   std::string other{};
+  std::string details{};  // as JSON; "" for none
   friend bool operator==(const ChangeRow&, const ChangeRow&) = default;
 };
 
@@ -79,8 +80,7 @@ class FakeServices final : public vfs::Services {
   Caller identify(const HostCaller& host) override;
   Result<Caller> ensure_caller(const HostCaller& host) override;
   void note_error(const Caller& caller, std::string_view path, const Error& error) override;
-  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
-                       std::uint64_t bytes, const std::string& other) override;
+  Status record_change(const Caller& caller, const TreeChange& change) override;
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
   Status sync() override;

@@ -16,9 +16,8 @@ class KernelServices final : public vfs::Services {
     return kernel_.ensure_caller(host);
   }
   void note_error(const Caller& caller, std::string_view path, const Error& error) override;
-  Status record_change(const Caller& caller, std::string_view operation, const std::string& path,
-                       std::uint64_t bytes, const std::string& other) override {
-    return kernel_.record_change(caller, operation, path, bytes, other);
+  Status record_change(const Caller& caller, const TreeChange& change) override {
+    return kernel_.record_change(caller, change);
   }
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;

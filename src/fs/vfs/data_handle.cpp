@@ -52,7 +52,8 @@ Status DataHandle::account() {
     bytes = std::exchange(bytes_, 0);
     changed_ = false;
   }
-  Status told = node_->tree().services().record_change(writer_, "write", node_->path(), bytes, {});
+  Status told = node_->tree().services().record_change(
+      writer_, {.operation = "write", .path = node_->path(), .bytes = bytes});
   if (!told) changed(bytes);  // the next close tries again
   return told;
 }

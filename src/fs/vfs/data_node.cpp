@@ -50,10 +50,19 @@ std::string DataTree::path_of(const TreeNode& file) const {
   return path_ + (host.starts_with(root) ? host.substr(root.size()) : "/" + host);
 }
 
-Status DataTree::record(Request& request, std::string_view operation, const std::string& path,
-                        std::uint64_t bytes, const std::string& other) {
-  const Caller author = TRY(request.writer());
-  return services_.record_change(author, operation, path, bytes, other);
+Status DataTree::record(Request& request, const TreeChange& change) {
+  return services_.record_change(TRY(request.writer()), change);
+}
+
+Status DataTree::record_open(const Caller& author, const std::string& path,
+                             const struct stat& before, int flags) {
+  TRY(services_.record_change(author, {.operation = "open", .path = path}));
+  if ((flags & O_TRUNC) == 0 || before.st_size == 0) return ok();
+  const struct stat empty{};
+  return services_.record_change(author,
+                                 {.operation = "truncate",
+                                  .path = path,
+                                  .details = before_and_after(before, empty, SetAttributes::size)});
 }
 
 NodeRef make_data_root(Services& services, TreeStore& store, std::string path) {
@@ -109,8 +118,10 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   const bool writable = opens_for_writing(flags);
   Caller writer;
   if (writable) writer = TRY(request.writer());
+  struct stat before{};
+  if ((flags & O_TRUNC) != 0) before = TRY(tree_->store().attributes(*file_));
   auto file = TRY(tree_->store().open(*file_, flags, request.tree()));
-  if (writable) TRY(tree_->services().record_change(writer, "open", path(), 0, {}));
+  if (writable) TRY(tree_->record_open(writer, path(), before, flags));
   auto self = std::static_pointer_cast<DataNode>(shared_from_this());
   return Opened{
       std::make_shared<DataHandle>(std::move(self), std::move(file), std::move(writer), writable),
@@ -122,16 +133,30 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   Caller writer = TRY(request.writer());
   // Only a file that this call made may be taken away again, so one that is there is just opened.
   auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
-  const bool is_new = made_new || made_new.error().code != EEXIST || (flags & O_EXCL) != 0;
-  auto created = is_new ? TRY(std::move(made_new))
-                        : TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
-  if (!is_new) TRY(tree_->record(request, "open", child(name)));
-  Found entry =
-      is_new ? TRY(made(request, created.entry, name, {"create"})) : found(created.entry, name);
+  if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
+    return open_existing(request, name, flags, mode);
+  }
+  auto created = TRY(std::move(made_new));
+  Found entry = TRY(made(request, created.entry, name, {"create"}));
+  return opened(std::move(entry), std::move(created.file), std::move(writer), flags);
+}
+
+Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
+                                            mode_t mode) {
+  Caller writer = TRY(request.writer());
+  struct stat before{};
+  if ((flags & O_TRUNC) != 0) before = TRY(tree_->store().lookup(*file_, name)).attributes;
+  auto created = TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
+  TRY(tree_->record_open(writer, child(name), before, flags));
+  return opened(found(created.entry, name), std::move(created.file), std::move(writer), flags);
+}
+
+CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer,
+                             int flags) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
-  auto handle = std::make_shared<DataHandle>(std::move(node), std::move(created.file),
-                                             std::move(writer), opens_for_writing(flags));
-  return CreatedNode{std::move(entry), {std::move(handle), file_flags(true)}};
+  auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
+                                             opens_for_writing(flags));
+  return {std::move(entry), {std::move(handle), file_flags(true)}};
 }
 
 // --- changing names
@@ -139,7 +164,9 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
                              const std::string& name, const Made& row) {
   TRY(entry);
-  if (Status told = tree_->record(request, row.operation, child(name), 0, row.other); !told) {
+  if (Status told = tree_->record(
+          request, {.operation = row.operation, .path = child(name), .other = row.other});
+      !told) {
     // Nothing happens that the journal does not tell of.
     const bool is_directory = entry->node->type() == S_IFDIR;
     TRY(is_directory ? tree_->store().remove_directory(*file_, name, request.tree())
@@ -178,12 +205,12 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 
 Status DataNode::unlink(Request& request, const std::string& name) {
   TRY(tree_->store().unlink(*file_, name, request.tree()));
-  return tree_->record(request, "remove", child(name));
+  return tree_->record(request, {.operation = "remove", .path = child(name)});
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
   TRY(tree_->store().remove_directory(*file_, name, request.tree()));
-  return tree_->record(request, "remove", child(name));
+  return tree_->record(request, {.operation = "remove", .path = child(name)});
 }
 
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
@@ -193,30 +220,9 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
   TRY(tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree()));
-  return tree_->record(request, "rename", child(name), 0, target->child(new_name));
-}
-
-// --- changing attributes
-
-Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
-                                            const SetAttributes& wanted) {
-  const auto* handle = dynamic_cast<DataHandle*>(open);
-  const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
-  const struct stat now = TRY(tree_->store().set_attributes(*file_, file, wanted, request.tree()));
-  const bool truncates = (wanted.which & SetAttributes::size) != 0;
-  TRY(tree_->record(request, truncates ? "truncate" : "attributes", path()));
-  return Attributes{now, validity().attributes};
-}
-
-Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
-                           int flags) {
-  TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
-  return tree_->record(request, "xattr", path(), value.size(), name);
-}
-
-Status DataNode::remove_xattr(Request& request, const std::string& name) {
-  TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
-  return tree_->record(request, "xattr", path(), 0, name);
+  TreeChange row{.operation = "rename", .path = child(name), .other = target->child(new_name)};
+  if ((flags & RENAME_EXCHANGE) != 0) row.details = {{"exchange", true}};
+  return tree_->record(request, row);
 }
 
 }  // namespace agentfs::vfs

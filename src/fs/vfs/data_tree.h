@@ -34,8 +34,10 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   // Its path in the mount; for one without a name any more, the tree and the inode number.
   std::string path_of(const TreeNode& file) const;
   // The journal row of a change that has been made.
-  Status record(Request& request, std::string_view operation, const std::string& path,
-                std::uint64_t bytes = 0, const std::string& other = {});
+  Status record(Request& request, const TreeChange& change);
+  // The same for an open that may write, and for what O_TRUNC cut off the file as it was `before`.
+  Status record_open(const Caller& author, const std::string& path, const struct stat& before,
+                     int flags);
 
  private:
   Services& services_;
@@ -44,6 +46,9 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
 };
+
+// What of `which` (SetAttributes::Which) was and is, as the journal tells it.
+json::Object before_and_after(const struct stat& before, const struct stat& after, unsigned which);
 
 // Threads: all.
 class DataNode final : public Node {
@@ -84,9 +89,11 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity() const;
   Found found(const TreeEntry& entry, const std::string& name);
+  Result<CreatedNode> open_existing(Request&, const std::string& name, int flags, mode_t mode);
+  static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags);
   // What the journal says of a name that was made: `other` is what a hard link is a name of.
   struct Made {
-    std::string_view operation;
+    std::string operation;
     std::string other{};
   };
   // The rows of a made name: told to the journal, or taken back when that cannot be written.

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "kernel/caller.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs::vfs {
 
@@ -29,9 +30,7 @@ class Services {
   // The sentence becomes the newest line of the caller's errors.
   virtual void note_error(const Caller& caller, std::string_view path, const Error& error) = 0;
   // Journal rows: a change under a data tree, a write to a control file.
-  virtual Status record_change(const Caller& caller, std::string_view operation,
-                               const std::string& path, std::uint64_t bytes,
-                               const std::string& other) = 0;
+  virtual Status record_change(const Caller& caller, const TreeChange& change) = 0;
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss

@@ -170,7 +170,8 @@ Result<std::string> FakePaths::read(const Caller&, const std::string& path, std:
 
 Status FakePaths::write(const Caller& caller, const std::string& path, std::string_view text) {
   if (path.starts_with("/workspaces/")) {
-    TRY(caller.kernel->record_change(caller, "write", path, text.size()));
+    TRY(caller.kernel->record_change(caller,
+                                     {.operation = "write", .path = path, .bytes = text.size()}));
   }
   Lock lock(mutex_);
   files_[path] = text;

@@ -96,7 +96,8 @@ TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
   CHECK_THAT(*t.caller.call(fs::Write{.path = "n.txt", .text = "abcd"}), has("4 bytes"));
   REQUIRE(t.caller.call(fs::Delete{.path = "n.txt"}));
   t.paths.put("/workspaces/site/.git/x", "");
-  REQUIRE(t.kernel().record_change(t.caller, "write", "/workspaces/site/.git/x"));
+  REQUIRE(t.kernel().record_change(t.caller,
+                                   {.operation = "write", .path = "/workspaces/site/.git/x"}));
   const auto commit = t.kernel().commit_turn(t.agent, 1);
   REQUIRE(commit);
   REQUIRE(t.repository.commits().size() == 1);
@@ -106,6 +107,18 @@ TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
   REQUIRE(t.caller.call(fs::Write{.path = "o.txt", .text = "x"}));
   CHECK(t.kernel().commit_turn(t.agent, 2).error().code == EIO);
   CHECK(t.kernel().commit_turn(t.agent, 2).value() != "");  // nothing was forgotten
+}
+
+TEST_CASE("a change of a tree is told with its details") {
+  Tools t;
+  const TreeChange exchange{.operation = "rename",
+                            .path = "/workspaces/site/a",
+                            .other = "/workspaces/site/b",
+                            .details = {{"exchange", true}}};
+  REQUIRE(t.kernel().record_change(t.caller, exchange));
+  const std::string line = t.lines().back();
+  CHECK_THAT(line, has("tree.rename"));
+  CHECK_THAT(line, has(R"("other":"/workspaces/site/b","exchange":true)"));
 }
 
 TEST_CASE("shell.exec binds workspace and home, and knows its sandbox") {

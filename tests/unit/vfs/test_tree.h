@@ -57,10 +57,7 @@ class FakeServices final : public Services {
   }
   Result<Caller> ensure_caller(const HostCaller& host) override { return identify(host); }
   void note_error(const Caller&, std::string_view path, const Error& error) override;
-  Status record_change(const Caller&, std::string_view, const std::string&, std::uint64_t,
-                       const std::string&) override {
-    return ok();
-  }
+  Status record_change(const Caller&, const TreeChange&) override { return ok(); }
   Status record_control(const Caller&, const std::string& path, std::string_view text) override;
   Status sync() override { return ok(); }
   void count(std::string_view) override {}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// Attributes of files in data trees, changed, and what the journal tells of them.
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+namespace {
+
+// As `touch -d @TEXT` takes it; any time that a file system keeps fits.
+std::string moment(const timespec& time) {
+  return fmt::format("{}.{:09}", time.tv_sec, time.tv_nsec);
+}
+
+json::Object told(const struct stat& values, unsigned which) {
+  json::Object members;
+  const auto tell = [&](unsigned bit, const char* name, json::Value value) {
+    if ((which & bit) != 0) members.emplace_back(name, std::move(value));
+  };
+  tell(SetAttributes::mode, "mode", fmt::format("{:04o}", values.st_mode & 07777U));
+  tell(SetAttributes::uid, "uid", values.st_uid);
+  tell(SetAttributes::gid, "gid", values.st_gid);
+  tell(SetAttributes::size, "size", values.st_size);
+  tell(SetAttributes::atime, "atime", moment(values.st_atim));
+  tell(SetAttributes::mtime, "mtime", moment(values.st_mtim));
+  return members;
+}
+
+}  // namespace
+
+json::Object before_and_after(const struct stat& before, const struct stat& after, unsigned which) {
+  return {{"before", told(before, which)}, {"after", told(after, which)}};
+}
+
+Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
+                                            const SetAttributes& wanted) {
+  const auto* handle = dynamic_cast<DataHandle*>(open);
+  const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
+  const struct stat before = TRY(tree_->store().attributes(*file_));
+  const struct stat now = TRY(tree_->store().set_attributes(*file_, file, wanted, request.tree()));
+  const bool truncates = (wanted.which & SetAttributes::size) != 0;
+  TRY(tree_->record(request, {.operation = truncates ? "truncate" : "attributes",
+                              .path = path(),
+                              .details = before_and_after(before, now, wanted.which)}));
+  return Attributes{now, validity().attributes};
+}
+
+Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
+                           int flags) {
+  TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
+  return tree_->record(
+      request,
+      {.operation = "xattr", .path = path(), .bytes = value.size(), .details = {{"name", name}}});
+}
+
+Status DataNode::remove_xattr(Request& request, const std::string& name) {
+  TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
+  return tree_->record(
+      request,
+      {.operation = "xattr", .path = path(), .details = {{"name", name}, {"removed", true}}});
+}
+
+}  // namespace agentfs::vfs

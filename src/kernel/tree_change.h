@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// A change below a data tree, as vfs tells it and the journal keeps it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/json.h"
+
+namespace agentfs {
+
+// `path` and `other` are paths of the mount. kernel/kinds.h has the operations and their details.
+struct TreeChange {
+  std::string operation{};
+  std::string path{};
+  std::string other{};      // the new name of a rename, the first name of a hard link
+  std::uint64_t bytes = 0;  // 0: not told
+  json::Object details{};   // further members of the record
+};
+
+}  // namespace agentfs
