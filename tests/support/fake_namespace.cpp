@@ -23,6 +23,24 @@ std::optional<std::string> FakeNamespace::get(const std::string& path) const {
   return found->second;
 }
 
+std::size_t FakeNamespace::writes(const std::string& path) const {
+  Lock lock(mutex_);
+  const auto found = writes_.find(path);
+  return found == writes_.end() ? 0 : found->second;
+}
+
+void FakeNamespace::on_read(std::function<void(const std::string& path)> callback) {
+  Lock lock(mutex_);
+  on_read_ = std::move(callback);
+}
+
+void FakeNamespace::fail_reads(const std::string& path, int code) {
+  Lock lock(mutex_);
+  failing_[path] = code;
+}
+
+void FakeNamespace::hold_commands() { holds_commands_ = true; }
+
 bool FakeNamespace::is_directory(const std::string& path) const {
   if (path == "/" || directories_.contains(path)) return true;
   const auto next = files_.lower_bound(path + "/");
@@ -45,7 +63,21 @@ Result<struct stat> FakeNamespace::attributes(const Caller&, const std::string& 
 
 Result<std::string> FakeNamespace::read(const Caller&, const std::string& path,
                                         std::uint64_t offset, std::uint64_t limit) {
+  std::function<void(const std::string&)> on_read;
+  {
+    Lock lock(mutex_);
+    on_read = on_read_;
+  }
+  const std::size_t now = ++readers_;
+  for (std::size_t most = most_readers_; now > most;) {
+    if (most_readers_.compare_exchange_weak(most, now)) break;
+  }
+  if (on_read) on_read(path);
+  --readers_;
   Lock lock(mutex_);
+  if (const auto failing = failing_.find(path); failing != failing_.end()) {
+    return fail(failing->second, "{}: cannot be read, as the test wants it", path);
+  }
   const auto found = files_.find(path);
   if (found == files_.end()) {
     if (is_directory(path)) return fail(EISDIR, "{}: is a directory", path);
@@ -61,11 +93,15 @@ Status FakeNamespace::write(const Caller& caller, const std::string& path, std::
     Lock lock(mutex_);
     if (is_directory(path)) return fail(EISDIR, "{}: is a directory", path);
     is_new = !files_.contains(path);
-    files_[path] = text;
   }
-  if (!paths::is_data(path)) return ok();
-  return caller.kernel->record_change(
-      caller, {.operation = is_new ? "create" : "write", .path = path, .bytes = text.size()});
+  if (paths::is_data(path)) {
+    TRY(caller.kernel->record_change(
+        caller, {.operation = is_new ? "create" : "write", .path = path, .bytes = text.size()}));
+  }
+  Lock lock(mutex_);
+  files_[path] = text;
+  ++writes_[path];
+  return ok();
 }
 
 Result<std::vector<NamespaceEntry>> FakeNamespace::list(const Caller&, const std::string& path) {
@@ -96,14 +132,21 @@ Status FakeNamespace::remove(const Caller& caller, const std::string& path) {
     if (!files_.contains(path) && !is_directory(path)) {
       return fail(ENOENT, "{}: no such file or directory", path);
     }
-    std::erase_if(files_, [&](const auto& file) { return paths::is_in(file.first, path); });
-    std::erase_if(directories_, [&](const auto& one) { return paths::is_in(one.first, path); });
   }
-  return caller.kernel->record_change(caller, {.operation = "remove", .path = path});
+  TRY(caller.kernel->record_change(caller, {.operation = "remove", .path = path}));
+  Lock lock(mutex_);
+  std::erase_if(files_, [&](const auto& file) { return paths::is_in(file.first, path); });
+  std::erase_if(directories_, [&](const auto& one) { return paths::is_in(one.first, path); });
+  return ok();
 }
 
 void FakeNamespace::command(const Caller& caller, const std::string& path, std::string line,
                             Completion<std::string> reply) {
+  ++commands_;
+  if (holds_commands_) {
+    reply.on_cancel([path, reply] { reply.complete(fail(EINTR, "{}: interrupted", path)); });
+    return;
+  }
   if (!on_command) {
     reply.complete(fail(ENOENT, "{}: no such file or directory", path));
     return;

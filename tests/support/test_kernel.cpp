@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 #include <thread>
@@ -36,134 +35,12 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 bool eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   return true;
-}
-
-void FakeModel::start(ChatRequest request, Progress, Completion<ChatReply> done) {
-  std::optional<Result<ChatReply>> reply;
-  {
-    Lock lock(mutex_);
-    requests_.push_back(std::move(request));
-    if (replies_.empty()) {
-      waiting_.push_back(done);
-    } else {
-      reply = std::move(replies_.front());
-      replies_.pop_front();
-    }
-  }
-  if (reply) {
-    done.complete(std::move(*reply));
-  } else {
-    done.on_cancel([done] { done.complete(fail(EINTR, "model: cancelled")); });
-  }
-}
-
-void FakeModel::reply(Result<ChatReply> reply) {
-  Completion<ChatReply> oldest;
-  {
-    Lock lock(mutex_);
-    while (!waiting_.empty() && waiting_.front().answered()) waiting_.pop_front();
-    if (waiting_.empty()) {
-      replies_.push_back(std::move(reply));
-      return;
-    }
-    oldest = waiting_.front();
-    waiting_.pop_front();
-  }
-  oldest.complete(std::move(reply));
-}
-
-std::vector<ChatRequest> FakeModel::requests() const {
-  Lock lock(mutex_);
-  return requests_;
-}
-
-std::size_t FakeModel::waiting() const {
-  Lock lock(mutex_);
-  return static_cast<std::size_t>(
-      std::ranges::count_if(waiting_, [](const auto& done) { return !done.answered(); }));
-}
-
-ChatReply text_reply(std::string text, std::int64_t tokens_in, std::int64_t tokens_out) {
-  ChatReply reply;
-  reply.text = std::move(text);
-  reply.usage.input = tokens_in;
-  reply.usage.output = tokens_out;
-  reply.finish_reason = "stop";
-  return reply;
-}
-
-void FakeExec::start(ExecRequest request, std::function<void(const ExecStarted&)> started,
-                     Completion<ExecReply> done) {
-  std::uint64_t number = 0;
-  {
-    Lock lock(mutex_);
-    requests_.push_back(request);
-    number = requests_.size();
-  }
-  if (started) started({.host_pid = 1, .pid_namespace = 4'000'000'000 + number});
-  std::optional<Result<ExecReply>> reply;
-  if (run) reply = run(request);
-  if (reply) {
-    done.complete(std::move(*reply));
-    return;
-  }
-  done.on_cancel([done] {
-    ExecReply cancelled;
-    cancelled.exit_code = -1;
-    cancelled.signal = "KILL";
-    cancelled.ended_by = "cancel";
-    done.complete(std::move(cancelled));
-  });
-}
-
-std::vector<ExecRequest> FakeExec::requests() const {
-  Lock lock(mutex_);
-  return requests_;
-}
-
-Result<std::string> FakeRepository::commit(const TurnCommit& commit) {
-  Lock lock(mutex_);
-  if (failure_) return std::unexpected(*std::exchange(failure_, std::nullopt));
-  commits_.push_back(commit);
-  return fmt::format("{:040x}", commits_.size());
-}
-
-std::vector<TurnCommit> FakeRepository::commits() const {
-  Lock lock(mutex_);
-  return commits_;
-}
-
-void FakeRepository::fail_next(Error error) {
-  Lock lock(mutex_);
-  failure_ = std::move(error);
-}
-
-void FakeUserland::wake(ProcessId pid) {
-  Lock lock(mutex_);
-  ++wakes_[pid];
-}
-
-void FakeUserland::interrupt(ProcessId pid) {
-  Lock lock(mutex_);
-  ++interrupts_[pid];
-}
-
-int FakeUserland::wakes(ProcessId pid) const {
-  Lock lock(mutex_);
-  const auto found = wakes_.find(pid);
-  return found == wakes_.end() ? 0 : found->second;
-}
-
-int FakeUserland::interrupts(ProcessId pid) const {
-  Lock lock(mutex_);
-  const auto found = interrupts_.find(pid);
-  return found == interrupts_.end() ? 0 : found->second;
 }
 
 TestKernel::TestKernel(Options options)

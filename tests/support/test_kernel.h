@@ -35,10 +35,10 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-// Waits until the condition holds; false after ten seconds.
+// Waits until the condition holds; false after twenty seconds.
 bool eventually(const std::function<bool()>& condition);
 
-// The answer of a completion, once it is there (ten seconds at most: then ETIMEDOUT).
+// The answer of a completion, once it is there (twenty seconds at most: then ETIMEDOUT).
 template <class T>
 class Answer {
  public:

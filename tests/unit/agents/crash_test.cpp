@@ -102,7 +102,7 @@ void check_end(World& world, Disk& disk) {
   for (const auto& [name, text] :
        std::map<std::string, std::string>{{"out1", "one"}, {"out2", "two"}, {"out3", "three"}}) {
     const std::string path = "/workspaces/site/" + name;
-    CHECK(disk.paths.text(path) == text);
+    CHECK(disk.paths.get(path) == text);
     CHECK(disk.paths.writes(path) >= 1);
     CHECK(disk.paths.writes(path) <= 1 + uncertain[path]);
   }

@@ -56,7 +56,7 @@ TEST_CASE("tools run, their results come back in order, the run goes on") {
   World world(disk, model);
   const ProcessId pid = world.spawn("look");
   CHECK_THAT(world.wait(pid), has("done: ") && has("gamma"));
-  CHECK(disk.paths.text("/workspaces/site/c") == "gamma\n");
+  CHECK(disk.paths.get("/workspaces/site/c") == "gamma\n");
   const ProcessRef process = world.process(pid);
   REQUIRE(process->calls.size() == 5);
   CHECK(process->calls[2]->state == Call::State::failed);

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "unit/agents/world.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <filesystem>
 #include <future>
 #include <set>
 #include <stdexcept>
 #include <utility>
-
-#include "base/file.h"
-#include "base/text.h"
 
 namespace agentfs::agents::test {
 namespace {
@@ -23,61 +16,6 @@ T must(Result<T> result) {
 }
 
 }  // namespace
-
-void FakeModel::start(ChatRequest request, Progress progress, Completion<ChatReply> done) {
-  Play play;
-  {
-    Lock lock(mutex_);
-    requests_.push_back(request);
-    if (holding_) {
-      held_.push_back({std::move(request), done});
-    } else {
-      play = play_;
-    }
-  }
-  if (!play) {
-    done.on_cancel([this, done] {
-      ++cancelled_;
-      done.complete(fail(EINTR, "model: cancelled"));
-    });
-    return;
-  }
-  Result<ChatReply> reply = play(request);
-  if (reply && !reply->text.empty()) progress({ModelProgress::Kind::text, reply->text});
-  done.complete(std::move(reply));
-}
-
-void FakeModel::play(Play play) {
-  Lock lock(mutex_);
-  play_ = std::move(play);
-}
-
-void FakeModel::hold() {
-  Lock lock(mutex_);
-  holding_ = true;
-}
-
-void FakeModel::release() {
-  std::vector<Held> held;
-  Play play;
-  {
-    Lock lock(mutex_);
-    holding_ = false;
-    held = std::exchange(held_, {});
-    play = play_;
-  }
-  for (Held& one : held) one.done.complete(play(one.request));
-}
-
-std::size_t FakeModel::asked() const {
-  Lock lock(mutex_);
-  return requests_.size();
-}
-
-ChatRequest FakeModel::request(std::size_t index) const {
-  Lock lock(mutex_);
-  return requests_.at(index);
-}
 
 ToolCall tool(std::string id, std::string name, std::string arguments) {
   return {std::move(id), std::move(name), std::move(arguments)};
@@ -133,128 +71,10 @@ std::string find_invalid(const json::Array& messages) {
   return {};
 }
 
-Result<struct stat> FakePaths::attributes(const Caller&, const std::string& path) {
-  Lock lock(mutex_);
-  const auto found = files_.find(path);
-  if (found == files_.end()) return fail(ENOENT, "{}: no such file", path);
-  struct stat result{};
-  result.st_mode = S_IFREG | 0644;
-  result.st_size = static_cast<off_t>(found->second.size());
-  return result;
-}
-
-Result<std::string> FakePaths::read(const Caller&, const std::string& path, std::uint64_t offset,
-                                    std::uint64_t limit) {
-  std::function<void(const std::string&)> on_read;
-  Result<std::string> result;
-  {
-    Lock lock(mutex_);
-    on_read = on_read_;
-    const auto found = files_.find(path);
-    if (const auto failing = failing_.find(path); failing != failing_.end()) {
-      return fail(failing->second, "{}: cannot be read, as the test wants it", path);
-    }
-    if (found == files_.end()) return fail(ENOENT, "{}: no such file", path);
-    const std::string& text = found->second;
-    const std::size_t from = std::min<std::size_t>(offset, text.size());
-    result = text.substr(from, limit == 0 ? text.npos : limit);
-  }
-  const std::size_t now = ++readers_;
-  for (std::size_t most = most_readers_; now > most;) {
-    if (most_readers_.compare_exchange_weak(most, now)) break;
-  }
-  if (on_read) on_read(path);
-  --readers_;
-  return result;
-}
-
-Status FakePaths::write(const Caller& caller, const std::string& path, std::string_view text) {
-  if (path.starts_with("/workspaces/")) {
-    TRY(caller.kernel->record_change(caller,
-                                     {.operation = "write", .path = path, .bytes = text.size()}));
-  }
-  Lock lock(mutex_);
-  files_[path] = text;
-  ++writes_[path];
-  return ok();
-}
-
-Result<std::vector<NamespaceEntry>> FakePaths::list(const Caller&, const std::string& path) {
-  Lock lock(mutex_);
-  std::vector<NamespaceEntry> entries;
-  const std::string prefix = path + "/";
-  for (const auto& [name, text] : files_) {
-    if (!name.starts_with(prefix)) continue;
-    const std::string rest = name.substr(prefix.size());
-    if (rest.find('/') == rest.npos) entries.push_back({rest, S_IFREG, text.size()});
-  }
-  if (entries.empty()) return fail(ENOENT, "{}: no such directory", path);
-  return entries;
-}
-
-Status FakePaths::remove(const Caller&, const std::string& path) {
-  Lock lock(mutex_);
-  return files_.erase(path) != 0 ? ok() : Status(fail(ENOENT, "{}: no such file", path));
-}
-
-void FakePaths::command(const Caller&, const std::string& path, std::string,
-                        Completion<std::string> reply) {
-  ++commands_;
-  reply.on_cancel([path, reply] { reply.complete(fail(EINTR, "{}: interrupted", path)); });
-}
-
-void FakePaths::put(const std::string& path, std::string text) {
-  Lock lock(mutex_);
-  files_[path] = std::move(text);
-}
-
-std::string FakePaths::text(const std::string& path) const {
-  Lock lock(mutex_);
-  const auto found = files_.find(path);
-  return found == files_.end() ? std::string() : found->second;
-}
-
-std::size_t FakePaths::writes(const std::string& path) const {
-  Lock lock(mutex_);
-  const auto found = writes_.find(path);
-  return found == writes_.end() ? 0 : found->second;
-}
-
-void FakePaths::on_read(std::function<void(const std::string& path)> callback) {
-  Lock lock(mutex_);
-  on_read_ = std::move(callback);
-}
-
-void FakePaths::fail_reads(const std::string& path, int code) {
-  Lock lock(mutex_);
-  failing_[path] = code;
-}
-
-Result<std::string> FakeRepository::commit(const TurnCommit& commit) {
-  Lock lock(mutex_);
-  commits_.push_back(commit);
-  return fmt::format("commit{}", commits_.size());
-}
-
-std::vector<TurnCommit> FakeRepository::commits() const {
-  Lock lock(mutex_);
-  return commits_;
-}
-
-Disk::Disk() {
-  std::string pattern = "/tmp/agentfs-agents-XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  directory = pattern;
-}
-
-Disk::~Disk() {
-  std::error_code ignored;
-  std::filesystem::remove_all(directory, ignored);
-}
-
 World::World(Disk& disk, FakeModel& model, std::size_t workers)
     : pool_(workers), log_(disk.log, log_faults_), records_(disk.records, record_faults_) {
-  journal_ = must(Journal::open(log_, must(SigningKey::ensure(disk.directory + "/key")), clock_));
+  journal_ =
+      must(Journal::open(log_, must(SigningKey::ensure(disk.directory.path() + "/key")), clock_));
   KernelParts parts;
   parts.clock = &clock_;
   parts.loop = &loop_;
@@ -265,8 +85,8 @@ World::World(Disk& disk, FakeModel& model, std::size_t workers)
   parts.repository = &repository_;
   parts.exec = &exec_;
   parts.model_drivers = {{"script", &model}};
-  parts.state = disk.directory;
-  parts.mountpoint = disk.directory + "/mnt";
+  parts.state = disk.directory.path();
+  parts.mountpoint = disk.directory.path() + "/mnt";
   kernel_ = must(Kernel::start(std::move(parts)));
   ModelSettings settings;
   settings.name = "default";
