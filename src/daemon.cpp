@@ -183,6 +183,12 @@ void tell_watchers(vfs::FileSystem& files, ProcessId subject) {
   }
 }
 
+// What has not changed by then has the same mtime in the next daemon.
+void keep_times(const StateDirectory& state, const vfs::FileSystem& files) {
+  const Status kept = file::replace(state.file("times"), files.times(), 0600);
+  if (!kept) log::warning("{}", kept.error().message);
+}
+
 }  // namespace
 
 Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
@@ -201,6 +207,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
                  {"/workspaces", backends->workspaces.get()}};
   parts.owner = ::getuid();
   parts.group = ::getgid();
+  parts.times = file::read(state.file("times")).value_or("");
   vfs::FileSystem files(std::move(parts));
   kernel->set_namespace(&files);
   auto agents = std::make_unique<agents::Agents>(*kernel);
@@ -217,6 +224,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   ready();
   const Status served = session->run();
   kernel->unsubscribe(subscription);
+  keep_times(state, files);
   agents.reset();
   backends->exec.reset();
   backends->http.reset();

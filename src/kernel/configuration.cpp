@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/configuration.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -40,18 +43,33 @@ std::string name_in(std::string_view path) {
   return std::string(name);
 }
 
+std::int64_t change_time(const std::string& host) {
+  struct stat attributes{};
+  if (::stat(host.c_str(), &attributes) != 0) return 0;
+  return attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec;
+}
+
+// The clock that the disk reads ticks slowly: two texts in a row would be of one moment.
+void set_change_time(const std::string& host) {
+  const std::int64_t now = SystemClock().wall();
+  const timespec times[2] = {{0, UTIME_OMIT}, {now / 1'000'000'000, now % 1'000'000'000}};
+  if (::utimensat(AT_FDCWD, host.c_str(), times, 0) != 0) {
+    log::warning("{}", fail_errno(host).error().message);
+  }
+}
+
 }  // namespace
 
 struct Configuration::Parts {
   std::string directory;
   Mutex<Rank::store> saving;  // one writer at a time: disk and memory change together
   mutable Mutex<Rank::queue> mutex;
-  std::map<std::string, std::string> texts GUARDED_BY(mutex);
+  std::map<std::string, Document> documents GUARDED_BY(mutex);
   std::map<std::string, json::Value> values GUARDED_BY(mutex);  // of those that are settings
   std::map<std::string, std::string> problems GUARDED_BY(mutex);
   std::optional<ModelSettings> found_default GUARDED_BY(mutex);
 
-  void take(const std::string& path, std::string text) EXCLUDES(mutex);
+  void take(const std::string& path, Document document) EXCLUDES(mutex);
   void forget(const std::string& path) EXCLUDES(mutex);
   std::vector<std::string> names_of(std::string_view kind) const REQUIRES(mutex);
   std::vector<std::string> models() const REQUIRES(mutex);
@@ -76,9 +94,10 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
     std::error_code ignored;
     if (!entries->is_regular_file(ignored)) continue;
     const std::string path = entries->path().string().substr(directory.size() + 1);
-    Result<std::string> text = file::read(entries->path().string());
+    const std::string host = entries->path().string();
+    Result<std::string> text = file::read(host);
     if (text) {
-      configuration->parts_->take(path, std::move(*text));
+      configuration->parts_->take(path, {std::move(*text), change_time(host)});
     } else {
       Lock lock(configuration->parts_->mutex);
       configuration->parts_->problems[path] = text.error().message;
@@ -89,9 +108,9 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
   return configuration;
 }
 
-void Configuration::Parts::take(const std::string& path, std::string text) {
+void Configuration::Parts::take(const std::string& path, Document document) {
   Result<json::Value> parsed =
-      document_kind(path).empty() ? json::Value() : parse_document(path, text);
+      document_kind(path).empty() ? json::Value() : parse_document(path, document.text);
   Lock lock(mutex);
   problems.erase(path);
   if (!parsed) {
@@ -100,12 +119,12 @@ void Configuration::Parts::take(const std::string& path, std::string text) {
   } else if (!parsed->is_null()) {
     values[path] = std::move(*parsed);
   }
-  texts[path] = std::move(text);
+  documents[path] = std::move(document);
 }
 
 void Configuration::Parts::forget(const std::string& path) {
   Lock lock(mutex);
-  texts.erase(path);
+  documents.erase(path);
   values.erase(path);
   problems.erase(path);
 }
@@ -130,8 +149,12 @@ Status Configuration::save(const std::string& path, std::string_view text) {
   Lock lock(parts_->saving);
   const std::string host = parts_->directory + "/" + path;
   TRY(file::make_directories(std::filesystem::path(host).parent_path().string()));
-  TRY(file::replace(host, text));
-  parts_->take(path, std::string(text));
+  const Result<std::string> old = file::read(host);
+  if (!old || *old != text) {
+    TRY(file::replace(host, text));
+    set_change_time(host);
+  }
+  parts_->take(path, {std::string(text), change_time(host)});
   return ok();
 }
 
@@ -145,16 +168,20 @@ Status Configuration::remove(const std::string& path) {
 }
 
 Result<std::string> Configuration::text(const std::string& path) const {
+  return TRY(document(path)).text;
+}
+
+Result<Document> Configuration::document(const std::string& path) const {
   Lock lock(parts_->mutex);
-  const auto found = parts_->texts.find(path);
-  if (found != parts_->texts.end()) return found->second;
+  const auto found = parts_->documents.find(path);
+  if (found != parts_->documents.end()) return found->second;
   return fail(ENOENT, "/etc/{}: no such document", path);
 }
 
 std::vector<std::string> Configuration::list(const std::string& directory) const {
   std::vector<std::string> names;
   Lock lock(parts_->mutex);
-  for (const auto& [path, text] : parts_->texts) {
+  for (const auto& [path, document] : parts_->documents) {
     if (!is_under(path, directory)) continue;
     const std::string rest = path.substr(directory.empty() ? 0 : directory.size() + 1);
     const auto slash = rest.find('/');
@@ -201,7 +228,7 @@ std::vector<std::string> Configuration::Parts::models() const {
 
 std::vector<std::string> Configuration::Parts::profiles() const {
   std::vector<std::string> names = names_of("profiles");
-  for (const auto& [path, text] : texts) {
+  for (const auto& [path, document] : documents) {
     // A profile may be nothing but its context.d.
     if (is_under(path, "profiles") && text::split(path, '/').size() > 2)
       names.push_back(name_in(path));

@@ -49,6 +49,11 @@ struct SettingRow {
   std::string_view doc{};
 };
 
+struct Document {
+  std::string text;
+  std::int64_t changed = 0;  // mtime of the file that it is kept in, wall clock, nanoseconds
+};
+
 // Threads: all. Reads come from memory; save() writes the file. Paths are relative to /etc.
 class Configuration {
  public:
@@ -59,10 +64,12 @@ class Configuration {
   // Would this text do as the document `path` ("models/x.toml")? EBADMSG with the line and reason;
   // texts that are no settings (context.d/*.md and other plain files) always do.
   Status check(const std::string& path, std::string_view text) const;
-  // check(), then replaced on the disk atomically, then in force.
+  // check(), then replaced on the disk atomically, then in force. What the disk holds already is
+  // not written again.
   Status save(const std::string& path, std::string_view text);
   Status remove(const std::string& path);
   Result<std::string> text(const std::string& path) const;            // as on the disk; ENOENT
+  Result<Document> document(const std::string& path) const;           // the same
   std::vector<std::string> list(const std::string& directory) const;  // names; directories end in /
   const std::string& directory() const;                               // host path
   std::vector<std::string> problems() const;

@@ -33,7 +33,13 @@ vfs::Key longer(vfs::Key key, std::string name) {
 }  // namespace
 
 TreeWorld::TreeWorld() {
+  make_tree({});
+  make_objects();
+}
+
+void TreeWorld::make_tree(std::string times) {
   vfs::FileSystemParts parts;
+  parts.times = std::move(times);
   for (const vfs::RowInfo& row : tree::root().rows()) {
     if (row.kind != vfs::Kind::data) continue;
     const std::string directory = base_.state() + "/trees/" + std::string(row.name);
@@ -48,7 +54,16 @@ TreeWorld::TreeWorld() {
   files_ = std::make_unique<vfs::FileSystem>(std::move(parts));
   kernel().set_namespace(files_.get());
   request_ = LocalCaller(base_.person());
-  make_objects();
+}
+
+void TreeWorld::restart() {
+  std::string times = files_->times();
+  kernel().set_namespace(nullptr);
+  request_ = LocalCaller();
+  files_.reset();
+  services_.reset();
+  must(base_.stop_and_start());
+  make_tree(std::move(times));
 }
 
 TreeWorld::~TreeWorld() {

@@ -78,6 +78,8 @@ class TreeWorld {
   TestKernel& base() { return base_; }
   vfs::FileSystem& files() { return *files_; }
   LocalCaller& request() { return request_; }
+  // The daemon ends, and another one begins over the same state.
+  void restart();
   void become(Caller caller) { request_ = LocalCaller(std::move(caller)); }
   std::string path_of(ProcessId pid, std::string_view name) const;
 
@@ -99,6 +101,7 @@ class TreeWorld {
   ProcessId init, idle, busy, dead;
 
  private:
+  void make_tree(std::string times);
   void make_objects();
 
   TestKernel base_;

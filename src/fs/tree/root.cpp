@@ -30,8 +30,9 @@ Result<std::vector<DocumentEntry>> list_documents(const void* object, const Call
   return entries;
 }
 
-Result<std::string> read_document(const void* object, const Caller&, const std::string& path) {
-  return configuration_of(object).text(path);
+Result<vfs::ContentRef> open_document(const void* object, const Caller&, const std::string& path) {
+  Document document = TRY(configuration_of(object).document(path));
+  return vfs::text_content(std::move(document.text), document.changed);
 }
 
 Status check_document(const void* object, const Caller&, const std::string& path,
@@ -114,7 +115,7 @@ json::Value describe(const SyscallEntry& entry) {
 }  // namespace
 
 constinit const vfs::DocumentOperations kEtc{.list = list_documents,
-                                             .text = read_document,
+                                             .content = open_document,
                                              .check = check_document,
                                              .save = save_document,
                                              .remove = remove_document,

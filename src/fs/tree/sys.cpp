@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // /sys: the machine.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -96,7 +97,11 @@ Result<vfs::ContentRef> open_segment(const void* object, const Caller&, const st
     if (segment.host_path.empty()) return vfs::text_content(TRY(log.read(path)));
     UniqueFd fd(::open(segment.host_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno(segment.host_path);
-    return std::make_shared<const vfs::Content>(std::move(fd), segment.size);
+    struct stat attributes{};
+    if (::fstat(fd.get(), &attributes) != 0) return fail_errno(segment.host_path);
+    const timespec& changed = attributes.st_mtim;
+    return std::make_shared<const vfs::Content>(std::move(fd), segment.size,
+                                                changed.tv_sec * 1'000'000'000 + changed.tv_nsec);
   }
   return fail(ENOENT, "/sys/journal/segments/{}: no such segment", text::shown(path));
 }

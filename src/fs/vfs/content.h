@@ -16,8 +16,10 @@ namespace agentfs::vfs {
 // of the journal). Shared by the node of that version and its readers.
 class Content {
  public:
-  explicit Content(std::string text) : text_(std::move(text)), size_(text_.size()) {}
-  Content(UniqueFd file, std::uint64_t size) : file_(std::move(file)), size_(size) {}
+  explicit Content(std::string text, std::int64_t changed = 0)
+      : text_(std::move(text)), size_(text_.size()), changed_(changed) {}
+  Content(UniqueFd file, std::uint64_t size, std::int64_t changed)
+      : file_(std::move(file)), size_(size), changed_(changed) {}
 
   std::uint64_t size() const { return size_; }
   // At most `count` bytes from `offset`; empty at the end. EIO when the host file cannot be read.
@@ -25,16 +27,19 @@ class Content {
   // Same bytes? Texts by value, files by size.
   bool same_as(const Content& other) const;
   std::uint64_t digest() const;  // equal for equal contents
+  // Since when the file holds it, wall clock in nanoseconds; 0: only those know who saw it change.
+  std::int64_t changed() const { return changed_; }
 
  private:
   std::string text_;
   UniqueFd file_;
   std::uint64_t size_ = 0;
+  std::int64_t changed_ = 0;
 };
 using ContentRef = std::shared_ptr<const Content>;
 
-inline ContentRef text_content(std::string text) {
-  return std::make_shared<const Content>(std::move(text));
+inline ContentRef text_content(std::string text, std::int64_t changed = 0) {
+  return std::make_shared<const Content>(std::move(text), changed);
 }
 
 }  // namespace agentfs::vfs

@@ -97,12 +97,25 @@ Result<std::vector<DocumentEntry>> DocumentDirectory::list(Request& request) con
   return place_.operations().list(object.get(), request.caller(), place_.relative);
 }
 
+// Its content is the names in it.
+std::int64_t DocumentDirectory::changed(const std::vector<DocumentEntry>& entries) const {
+  std::string names;
+  for (const DocumentEntry& entry : entries) names += entry.name + '\n';
+  std::int64_t time = 0;
+  context().versions.version(path() + "/", text_content(std::move(names)),
+                             context().services.clock().wall(), [&](std::int64_t changed) {
+                               time = changed;
+                               return NodeRef();
+                             });
+  return time;
+}
+
 Result<Attributes> DocumentDirectory::attributes(Request& request) {
   const mode_t set = place_.row.info().mode & 07777U;
   const mode_t mode = set != 0 ? set : place_.is_read_only() ? 0555 : 0755;
   const mode_t writable = place_.is_read_only() ? 0 : 0200;
-  Attributes answer{make_stat(context(), path(), S_IFDIR | mode | writable, context().started), 1};
   const auto entries = TRY(list(request));
+  Attributes answer{make_stat(context(), path(), S_IFDIR | mode | writable, changed(entries)), 1};
   answer.attributes.st_nlink =
       2 + static_cast<nlink_t>(std::ranges::count(entries, true, &DocumentEntry::is_directory));
   return answer;

@@ -61,6 +61,7 @@ class DocumentDirectory final : public ScratchHome {
 
  private:
   Result<std::vector<DocumentEntry>> list(Request& request) const;
+  std::int64_t changed(const std::vector<DocumentEntry>& entries) const;
   bool looks_temporary(Request& request, const std::string& name) const;
 
   const DocumentPlace place_;

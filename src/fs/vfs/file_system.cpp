@@ -11,6 +11,7 @@ namespace agentfs::vfs {
 
 FileSystem::FileSystem(FileSystemParts parts) {
   auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group);
+  context->versions.remember(parts.times);
   for (const auto& [path, store] : parts.trees) {
     context->data_roots[path] = make_data_root(*parts.services, *store, path);
   }
@@ -60,6 +61,8 @@ void FileSystem::changed(const std::string& path) {
     for (Watchers::Ready& each : ready) each();
   });
 }
+
+std::string FileSystem::times() const { return parts_->context->versions.times(); }
 
 void FileSystem::Parts::send(std::uint64_t directory, const std::string& name, std::uint64_t node) {
   Invalidator* to = nullptr;

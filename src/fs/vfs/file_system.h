@@ -23,6 +23,7 @@ struct FileSystemParts {
   std::map<std::string, TreeStore*> trees;  // "/home" -> its store: rows of kind data
   uid_t owner = 0;                          // of the synthetic files
   gid_t group = 0;
+  std::string times{};  // what FileSystem::times() gave at the end of the daemon before
 };
 
 // Threads: all. Node ids are handed out by lookup() and live until forget() has taken back as many
@@ -46,6 +47,8 @@ class FileSystem final : public Namespace {
   void set_invalidator(Invalidator* invalidator);  // null before and after a session
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
+  // When the generated files changed last, for the next daemon: they keep their mtime.
+  std::string times() const;
 
   // --- Namespace
   Result<struct stat> attributes(const Caller&, const std::string& path) override;

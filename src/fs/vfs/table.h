@@ -71,7 +71,7 @@ struct DocumentOperations {
   Result<std::vector<DocumentEntry>> (*list)(const void* object, const Caller&,
                                              const std::string& path) = nullptr;
   Result<std::string> (*text)(const void* object, const Caller&, const std::string& path) = nullptr;
-  // Instead of text(), for files that are large: segments of the journal.
+  // Instead of text(), for files that are large or know their time: segments of the journal, /etc.
   Result<ContentRef> (*content)(const void* object, const Caller&,
                                 const std::string& path) = nullptr;
   Status (*check)(const void* object, const Caller&, const std::string& path,

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/version_table.h"
 
+#include <fmt/format.h>
+
+#include <iterator>
+
 #include "base/hash.h"
+#include "base/text.h"
 
 namespace agentfs::vfs {
 
@@ -34,10 +39,37 @@ NodeRef VersionTable::version(const std::string& file, const ContentRef& content
     nodes.share(*node);
     return node;
   }
-  const std::int64_t changed = same ? record.changed : wall;
+  // The disk's clock ticks slowly: a time that the content before had is none of this one's.
+  const bool is_known = content->changed() > record.changed;
+  const std::int64_t changed = same ? record.changed : is_known ? content->changed() : wall;
   node = nodes.make(changed);
   record = {record.file, digest, content->size(), changed, content, node};
   return node;
+}
+
+std::string VersionTable::times() const {
+  std::string text;
+  Lock lock(mutex_);
+  for (const Record& r : order_) {
+    if (r.changed == 0) continue;
+    fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", r.file, r.digest, r.size, r.changed);
+  }
+  return text;
+}
+
+void VersionTable::remember(std::string_view times) {
+  Lock lock(mutex_);
+  for (const std::string_view line : text::lines(times)) {
+    const auto words = text::words(line);
+    if (words.size() != 4 || order_.size() == kRemembered) continue;
+    const auto file = text::number<std::uint64_t>(words[0]);
+    const auto digest = text::number<std::uint64_t>(words[1]);
+    const auto size = text::number<std::uint64_t>(words[2]);
+    const auto changed = text::number<std::int64_t>(words[3]);
+    if (!file || !digest || !size || !changed || records_.contains(*file)) continue;
+    order_.push_back({.file = *file, .digest = *digest, .size = *size, .changed = *changed});
+    records_[*file] = std::prev(order_.end());
+  }
 }
 
 void VersionTable::retire(const std::string& file, const Node* node) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -36,7 +37,7 @@ class VersionTable {
     std::function<void(Node&)> share;
   };
   // The node of `content` for `file` (a path, with the session where texts differ by session);
-  // `wall`: the time of change of a content that is new.
+  // `wall`: the time of change of a content that is new and does not know its own.
   NodeRef version(const std::string& file, const ContentRef& content, std::int64_t wall,
                   const Nodes& nodes);
   // The node is changed through its descriptors: no later lookup gets it.
@@ -48,6 +49,11 @@ class VersionTable {
   // A thread group that has changed something sees the change at its next lookup.
   void unpin_all(pid_t group);
   void clear();
+
+  // The times of change, as text, most recently used first; and, before the first version, what
+  // this gave when the daemon ended: a content that is still the same keeps its time.
+  std::string times() const;
+  void remember(std::string_view times);
 
  private:
   struct Record {
@@ -67,7 +73,7 @@ class VersionTable {
   Record& touch(std::uint64_t file) REQUIRES(mutex_);
   void drop_expired(std::int64_t steady, std::vector<NodeRef>& dropped) REQUIRES(mutex_);
 
-  Mutex<Rank::queue> mutex_;
+  mutable Mutex<Rank::queue> mutex_;
   Order order_ GUARDED_BY(mutex_);
   std::unordered_map<std::uint64_t, Order::iterator> records_ GUARDED_BY(mutex_);
   std::map<PinKey, Pin> pins_ GUARDED_BY(mutex_);
