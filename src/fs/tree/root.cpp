@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The root, and /etc.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/tree/tables.h"
 #include "fs/tree/tree.h"
@@ -52,6 +53,16 @@ Status remove_document(const void*, const Caller& caller, const std::string& pat
 Status make_document_directory(const void* object, const Caller&, const std::string& path) {
   const std::string host = configuration_of(object).directory() + "/" + path;
   if (::mkdir(host.c_str(), 0755) != 0) return fail_errno("/etc/" + path);
+  return ok();
+}
+
+// Those at the top are what a document is found by, and are made at every start.
+Status remove_document_directory(const void* object, const Caller&, const std::string& path) {
+  if (!path.contains('/')) {
+    return fail(EBUSY, "/etc/{}: always stands; the documents in it can be removed", path);
+  }
+  const std::string host = configuration_of(object).directory() + "/" + path;
+  if (::rmdir(host.c_str()) != 0) return fail_errno("/etc/" + path);
   return ok();
 }
 
@@ -120,6 +131,7 @@ constinit const vfs::DocumentOperations kEtc{.list = list_documents,
                                              .save = save_document,
                                              .remove = remove_document,
                                              .make_directory = make_document_directory,
+                                             .remove_directory = remove_document_directory,
                                              .about = about_documents};
 
 const vfs::DirectoryType& root() { return kRootDirectory; }

@@ -202,9 +202,32 @@ Status DocumentDirectory::remove_entry(Request& request, const std::string& name
   Caller author = TRY(request.writer());
   author.path = removed.path();
   const ObjectRef object = TRY(place_.row.held(author));
-  TRY(operations.remove(object.get(), author, removed.relative));
+  Status gone = operations.remove(object.get(), author, removed.relative);
+  if (!gone && gone.error().code == ENOENT && name == kReadme) {
+    return fail(EPERM, "{}: is generated; it goes with its directory", removed.path());
+  }
+  TRY(gone);
   if (request.host().pid != 0) context().versions.unpin_all(request.host().pid);
   return context().services.record_control(author, removed.path(), "remove");
+}
+
+Status DocumentDirectory::remove_entry_directory(Request& request, const std::string& name) {
+  const DocumentPlace removed = place_.child(name);
+  const DocumentOperations& operations = place_.operations();
+  if (operations.remove_directory == nullptr) {
+    return std::unexpected(refused("removing it", name));
+  }
+  Caller author = TRY(request.writer());
+  author.path = removed.path();
+  const ObjectRef object = TRY(place_.row.held(author));
+  const auto documents = TRY(operations.list(object.get(), author, removed.relative));
+  if (!documents.empty()) {
+    return fail(ENOTEMPTY,
+                "{}: is not empty ({} is in it); rm of what is in it, README left out, would do",
+                removed.path(), documents.front().name);
+  }
+  TRY(operations.remove_directory(object.get(), author, removed.relative));
+  return context().services.record_control(author, removed.path(), "rmdir");
 }
 
 void DocumentDirectory::receive(Request& request, const std::string& name, std::string text,

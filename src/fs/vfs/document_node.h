@@ -56,6 +56,7 @@ class DocumentDirectory final : public ScratchHome {
   Result<CreatedNode> create_entry(Request& request, const std::string& name, int flags) override;
   Result<Found> make_entry_directory(Request& request, const std::string& name) override;
   Status remove_entry(Request& request, const std::string& name) override;
+  Status remove_entry_directory(Request& request, const std::string& name) override;
   Status move_entry(Request& request, const std::string& name, ScratchHome& target,
                     const std::string& new_name) override;
 

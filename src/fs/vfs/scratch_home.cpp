@@ -144,6 +144,10 @@ Status ScratchHome::remove_entry(Request&, const std::string& name) {
   return std::unexpected(refused("removing it", name));
 }
 
+Status ScratchHome::remove_entry_directory(Request&, const std::string& name) {
+  return std::unexpected(refused("removing it", name));
+}
+
 Status ScratchHome::unlink(Request& request, const std::string& name) {
   auto entry = find_entry(request, name);
   if (!entry && entry.error().code == ENOENT) {
@@ -160,7 +164,7 @@ Status ScratchHome::remove_directory(Request& request, const std::string& name) 
   if (entry.node->type() != S_IFDIR) {
     return fail(ENOTDIR, "{}: not a directory", child_path(path_, name));
   }
-  const Status removed = remove_entry(request, name);
+  const Status removed = remove_entry_directory(request, name);
   if (!removed) return std::unexpected(note(request, name, removed.error()));
   return ok();
 }

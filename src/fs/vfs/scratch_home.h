@@ -50,6 +50,7 @@ class ScratchHome : public Node {
   virtual Result<CreatedNode> create_entry(Request&, const std::string& name, int flags);
   virtual Result<Found> make_entry_directory(Request&, const std::string& name);
   virtual Status remove_entry(Request&, const std::string& name);
+  virtual Status remove_entry_directory(Request&, const std::string& name);
   // An entry of this directory gets another name.
   virtual Status move_entry(Request&, const std::string& name, ScratchHome& target,
                             const std::string& new_name);

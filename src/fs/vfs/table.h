@@ -80,6 +80,7 @@ struct DocumentOperations {
                  std::string_view text) = nullptr;
   Status (*remove)(const void* object, const Caller&, const std::string& path) = nullptr;
   Status (*make_directory)(const void* object, const Caller&, const std::string& path) = nullptr;
+  Status (*remove_directory)(const void* object, const Caller&, const std::string& path) = nullptr;
   // What the README of a directory tells of the documents in it, whole lines.
   std::string (*about)(const std::string& path) = nullptr;
 };
