@@ -131,6 +131,9 @@ void Configuration::Parts::forget(const std::string& path) {
 
 Status Configuration::check(const std::string& path, std::string_view text) const {
   TRY(check_path(path));
+  if (Status named = check_document_name(path); !named) {
+    return std::unexpected(Error{EBADMSG, std::move(named).error().message});
+  }
   if (text.size() > kMostBytes) {
     return fail(EMSGSIZE, "{}: {} bytes are too many; a document has at most {}", path, text.size(),
                 kMostBytes);

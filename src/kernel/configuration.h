@@ -62,7 +62,8 @@ class Configuration {
   ~Configuration();
 
   // Would this text do as the document `path` ("models/x.toml")? EBADMSG with the line and reason;
-  // texts that are no settings (context.d/*.md and other plain files) always do.
+  // texts that are no settings (context.d/*.md) do if they are UTF-8. EBADMSG, too, for a path that
+  // is no document's.
   Status check(const std::string& path, std::string_view text) const;
   // check(), then replaced on the disk atomically, then in force. What the disk holds already is
   // not written again.

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "kernel/limits.h"
+#include "kernel/paths.h"
 #include "kernel/setting_rows.h"
 
 namespace agentfs {
@@ -130,6 +131,15 @@ void take(const json::Value& values, std::string_view key, T& out) {
   }
 }
 
+// "gpt-4.1": what is pasted into a shell or a spawn line as it is.
+bool is_plain_name(std::string_view name) {
+  constexpr std::size_t kLongest = 128;
+  return !name.empty() && name.size() <= kLongest && name[0] != '.' && name[0] != '-' &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+             "0123456789._-") == std::string_view::npos;
+}
+
 }  // namespace
 
 std::string_view document_kind(std::string_view path) {
@@ -139,6 +149,33 @@ std::string_view document_kind(std::string_view path) {
   if (parts.size() == 2 && parts[0] == "models" && parts[1].ends_with(".toml")) return "models";
   if (parts.size() == 3 && parts[0] == "profiles" && parts[2] == "profile.toml") return "profiles";
   return "";
+}
+
+Status check_document_name(std::string_view path) {
+  const auto parts = text::split(path, '/');
+  const bool is_text = parts.size() == 4 && parts[0] == "profiles" && parts[2] == "context.d" &&
+                       paths::is_context_name(parts[3]);
+  const bool is_settings = !document_kind(path).empty() && parts.back() != ".toml";
+  if ((is_text || is_settings) && std::ranges::all_of(parts, is_plain_name)) return ok();
+  return fail(
+      EINVAL,
+      "/etc/{}: no name for a document; models/NAME.toml, profiles/NAME/profile.toml, "
+      "profiles/NAME/context.d/NAME.md, devices/local.toml and agentfs.toml are, where NAME "
+      "is made of letters, digits, -, _ and .",
+      text::shown(path));
+}
+
+Status check_directory_name(std::string_view path) {
+  const auto parts = text::split(path, '/');
+  const bool is_top =
+      parts.size() == 1 && (path == "models" || path == "devices" || path == "profiles");
+  const bool is_profile = parts[0] == "profiles" &&
+                          (parts.size() == 2 || (parts.size() == 3 && parts[2] == "context.d"));
+  if ((is_top || is_profile) && std::ranges::all_of(parts, is_plain_name)) return ok();
+  return fail(EINVAL,
+              "/etc/{}: no directory of documents; profiles/NAME and profiles/NAME/context.d are, "
+              "where NAME is made of letters, digits, -, _ and .",
+              text::shown(path));
 }
 
 Result<json::Value> parse_document(std::string_view path, std::string_view text) {

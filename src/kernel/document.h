@@ -16,6 +16,12 @@ namespace agentfs {
 // profiles/<name>/profile.toml, "agentfs" for agentfs.toml; "" for every other file.
 std::string_view document_kind(std::string_view path);
 
+// Could a document be saved under this path below /etc? EINVAL with what could be: each kind has
+// its place and suffix, and names need no quoting.
+Status check_document_name(std::string_view path);
+// Could a directory of documents be made there? EINVAL.
+Status check_directory_name(std::string_view path);
+
 // The settings that the text gives, by key. EBADMSG with path and line: no TOML, an unknown key
 // (with the nearest ones), a wrong type, a value out of range, a key that is no place for secrets.
 Result<json::Value> parse_document(std::string_view path, std::string_view text);

@@ -104,6 +104,13 @@ for text in 'driver = ' 'driver = 3' 'nonsense = 1' 'driver = "script"' 'driver 
 f = open(sys.argv[1], "w"); f.write(sys.argv[2]); f.close()' "$MNT/etc/models/bad.toml" "$text"
   expect_has "$(tail -n 1 "$MNT/proc/self/errors")" "EBADMSG	/etc/models/bad.toml" "after '$text'"
 done
+for name in $'bad\nname' 'a b.toml' x.txt -x.toml; do
+  expect_errno EINVAL touch "$MNT/etc/models/$name"
+  expect_has "$(tail -n 1 "$MNT/proc/self/errors")" "models/NAME.toml" "after touch of '$name'"
+done
+expect_errno EBADMSG mv "$MNT/etc/models/player.toml" "$MNT/etc/models/README"
+expect_errno ENOTEMPTY rmdir "$MNT/etc/models"
+expect_errno EBUSY rmdir "$MNT/etc/devices"
 [[ -e $MNT/dev/llm/bad ]] && fail "a refused document is a model"
 
 step "nothing has changed"

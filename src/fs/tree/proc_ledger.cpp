@@ -141,12 +141,14 @@ Result<std::string> read_context(const void* object, const Caller&, const std::s
   return fail(ENOENT, "/proc/{}/context.d/{}: no such text", process.pid.value, text::shown(path));
 }
 
+Status check_context_name(const std::string& path) {
+  if (paths::is_context_name(path)) return ok();
+  return fail(EINVAL, "context.d/{}: no name for a text; one such as 10-rules.md is",
+              text::shown(path));
+}
+
 Status check_context(const void* object, const Caller&, const std::string& path,
                      std::string_view words) {
-  if (!paths::is_context_name(path)) {
-    return fail(EBADMSG, "/proc/{}/context.d/{}: no name for a text; one such as 10-rules.md is",
-                process_of(object).pid.value, text::shown(path));
-  }
   if (text::is_utf8(words) && words.find('\0') == std::string_view::npos) return ok();
   return fail(EBADMSG, "/proc/{}/context.d/{}: not UTF-8, or a NUL in it",
               process_of(object).pid.value, path);
@@ -172,6 +174,7 @@ const vfs::Directory<CallObject> kCallDirectory("<n>", "One tool call: request, 
 constinit const vfs::DocumentOperations kMessages{.list = list_messages, .text = read_message};
 constinit const vfs::DocumentOperations kProcessContext{.list = list_context,
                                                         .text = read_context,
+                                                        .check_name = check_context_name,
                                                         .check = check_context,
                                                         .save = save_context,
                                                         .remove = remove_context};

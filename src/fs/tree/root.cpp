@@ -7,6 +7,7 @@
 #include "fs/tree/tree.h"
 #include "fs/vfs/file_system.h"
 #include "kernel/configuration.h"
+#include "kernel/document.h"
 #include "kernel/syscalls/fs.h"
 #include "kernel/syscalls/table.h"
 
@@ -36,6 +37,8 @@ Result<vfs::ContentRef> open_document(const void* object, const Caller&, const s
   return vfs::text_content(std::move(document.text), document.changed);
 }
 
+Status check_name_of_document(const std::string& path) { return check_document_name(path); }
+
 Status check_document(const void* object, const Caller&, const std::string& path,
                       std::string_view words) {
   return configuration_of(object).check(path, words);
@@ -51,6 +54,7 @@ Status remove_document(const void*, const Caller& caller, const std::string& pat
 }
 
 Status make_document_directory(const void* object, const Caller&, const std::string& path) {
+  TRY(check_directory_name(path));
   const std::string host = configuration_of(object).directory() + "/" + path;
   if (::mkdir(host.c_str(), 0755) != 0) return fail_errno("/etc/" + path);
   return ok();
@@ -127,6 +131,7 @@ json::Value describe(const SyscallEntry& entry) {
 
 constinit const vfs::DocumentOperations kEtc{.list = list_documents,
                                              .content = open_document,
+                                             .check_name = check_name_of_document,
                                              .check = check_document,
                                              .save = save_document,
                                              .remove = remove_document,

@@ -9,7 +9,6 @@ DocumentHandle::DocumentHandle(DocumentFileRef file, Request& request, VersionRe
       opener_(request.host().pid),
       session_(session_of(request)),
       is_new_(start.is_new),
-      perhaps_temporary_(start.perhaps_temporary),
       author_(request.writer()),
       text_(std::move(start.text)),
       truncated_(start.truncated) {
@@ -87,16 +86,11 @@ Status DocumentHandle::keep_aside(const std::string& text, Error error) const {
                                   file_->path().substr(file_->path().rfind('/') + 1)};
   const auto node =
       std::make_shared<ScratchNode>(file_->context_ref(), place, S_IFREG | 0644U, text);
-  node->save_at_close([file = file_, hide = perhaps_temporary_](
-                          const Caller& author, const std::string& later) -> Result<bool> {
-    const Status saved = save_document(file->context(), file->place(), author, later);
-    if (!saved && !hide) return std::unexpected(saved.error());
-    return saved.has_value();
+  node->save_at_close([file = file_](const Caller& author, const std::string& later) {
+    return save_document(file->context(), file->place(), author, later);
   });
   file_->context().scratch.take(place);
-  const bool kept = file_->context().scratch.add(place, node).has_value();
-  if (kept) ScratchNode::arm(node);
-  if (kept && perhaps_temporary_) return ok();
+  if (file_->context().scratch.add(place, node)) ScratchNode::arm(node);
   return std::unexpected(std::move(error));
 }
 

@@ -19,7 +19,6 @@ class DocumentHandle final : public Handle {
     std::string text;
     bool truncated = false;  // before anything was written
     bool is_new = false;
-    bool perhaps_temporary = false;  // a new name: that its text is refused is no error
   };
 
   DocumentHandle(DocumentFileRef file, Request& request, VersionRef node, Start start);
@@ -44,7 +43,6 @@ class DocumentHandle final : public Handle {
   const pid_t opener_;
   const std::string session_;
   const bool is_new_;
-  const bool perhaps_temporary_;
   Mutex<Rank::handle> mutex_;
   Result<Caller> author_ GUARDED_BY(mutex_);
   std::string text_ GUARDED_BY(mutex_);

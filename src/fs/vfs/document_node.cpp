@@ -11,6 +11,16 @@
 
 namespace agentfs::vfs {
 
+namespace {
+
+bool is_file_name_character(char c) {
+  constexpr std::string_view kOthers = "._-+~#%@=,";
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         kOthers.contains(c);
+}
+
+}  // namespace
+
 std::string DocumentPlace::path() const {
   return relative.empty() ? row.path : child_path(row.path, relative);
 }
@@ -25,6 +35,12 @@ Status save_document(Context& context, const DocumentPlace& place, Caller author
   const ObjectRef object = TRY(place.row.held(author));
   const DocumentOperations& operations = place.operations();
   if (operations.save == nullptr) return fail(EACCES, "{}: read-only", place.path());
+  if (operations.check_name != nullptr) {
+    // mv takes EINVAL for a directory that is moved into itself.
+    if (Status named = operations.check_name(place.relative); !named) {
+      return std::unexpected(Error{EBADMSG, std::move(named).error().message});
+    }
+  }
   if (operations.check != nullptr) {
     TRY(operations.check(object.get(), author, place.relative, text));
   }
@@ -157,13 +173,29 @@ Result<Found> DocumentDirectory::find_entry(Request& request, const std::string&
                                                       place_.operations(), place_.relative)));
 }
 
-// "f.toml.a1B2" beside f.toml, or a name without an extension: perhaps a tool's temporary file.
-bool DocumentDirectory::looks_temporary(Request& request, const std::string& name) const {
+Status DocumentDirectory::check_name(const std::string& name) const {
+  const DocumentOperations& operations = place_.operations();
+  return operations.check_name == nullptr ? ok()
+                                          : operations.check_name(place_.child(name).relative);
+}
+
+// A document's name with more behind it, "f.toml.a1B2", or a name without an extension: perhaps a
+// tool's temporary file.
+bool DocumentDirectory::looks_temporary(const std::string& name) const {
+  if (!std::ranges::all_of(name, is_file_name_character)) return false;
   if (!name.contains('.')) return true;
-  const auto entries = list(request);
-  return entries && std::ranges::any_of(*entries, [&](const DocumentEntry& entry) {
-           return name.starts_with(entry.name + ".");
-         });
+  for (std::size_t size = name.size() - 1; size > 0; --size) {
+    if (check_name(name.substr(0, size))) return true;
+  }
+  return false;
+}
+
+Result<bool> DocumentDirectory::is_new_entry(const std::string& name) const {
+  if (place_.is_read_only() || is_temporary_name(name)) return false;
+  const Status named = check_name(name);
+  if (named) return true;
+  if (looks_temporary(name)) return false;
+  return std::unexpected(named.error());
 }
 
 Result<CreatedNode> DocumentDirectory::create_entry(Request& request, const std::string& name,
@@ -173,7 +205,6 @@ Result<CreatedNode> DocumentDirectory::create_entry(Request& request, const std:
   const auto node =
       std::make_shared<VersionNode>(file, text_content({}), context().services.clock().wall());
   DocumentHandle::Start start{.text = {}, .truncated = true, .is_new = true};
-  start.perhaps_temporary = looks_temporary(request, name);
   Opened opened{std::make_shared<DocumentHandle>(file, request, node, std::move(start)),
                 {.direct_io = true}};
   node->show_size(0);

@@ -52,7 +52,7 @@ class DocumentDirectory final : public ScratchHome {
  protected:
   Result<Found> find_entry(Request& request, const std::string& name) override;
   Result<std::vector<DirectoryItem>> entries(Request& request) override;
-  bool has_new_entries() const override { return !place_.is_read_only(); }
+  Result<bool> is_new_entry(const std::string& name) const override;
   Result<CreatedNode> create_entry(Request& request, const std::string& name, int flags) override;
   Result<Found> make_entry_directory(Request& request, const std::string& name) override;
   Status remove_entry(Request& request, const std::string& name) override;
@@ -63,7 +63,8 @@ class DocumentDirectory final : public ScratchHome {
  private:
   Result<std::vector<DocumentEntry>> list(Request& request) const;
   std::int64_t changed(const std::vector<DocumentEntry>& entries) const;
-  bool looks_temporary(Request& request, const std::string& name) const;
+  Status check_name(const std::string& name) const;
+  bool looks_temporary(const std::string& name) const;
 
   const DocumentPlace place_;
 };

@@ -77,9 +77,10 @@ Result<CreatedNode> ScratchHome::create(Request& request, const std::string& nam
   } else if (there.error().code != ENOENT) {
     return std::unexpected(std::move(there).error());
   }
-  auto created = has_new_entries() && !is_temporary_name(name)
-                     ? create_entry(request, name, flags)
-                     : create_scratch(request, name, flags, mode);
+  auto created = [&]() -> Result<CreatedNode> {
+    if (TRY(is_new_entry(name))) return create_entry(request, name, flags);
+    return create_scratch(request, name, flags, mode);
+  }();
   if (!created) return std::unexpected(note(request, name, std::move(created).error()));
   return created;
 }

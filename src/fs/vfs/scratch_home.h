@@ -45,8 +45,9 @@ class ScratchHome : public Node {
   // What the table gives: ENOENT where there is nothing of that name.
   virtual Result<Found> find_entry(Request& request, const std::string& name) = 0;
   virtual Result<std::vector<DirectoryItem>> entries(Request& request) = 0;
-  // Is a new name here, if it is not a temporary one, an entry? Its text is then received at close.
-  virtual bool has_new_entries() const { return false; }
+  // Is a new name an entry here, or a temporary one? An entry's text is received at close. EINVAL
+  // for a name that is neither.
+  virtual Result<bool> is_new_entry(const std::string&) const { return false; }
   virtual Result<CreatedNode> create_entry(Request&, const std::string& name, int flags);
   virtual Result<Found> make_entry_directory(Request&, const std::string& name);
   virtual Status remove_entry(Request&, const std::string& name);
@@ -67,6 +68,8 @@ class ScratchHome : public Node {
                                      mode_t mode);
   Status rename_scratch(Request& request, const ScratchRef& node, ScratchHome& target,
                         const std::string& new_name);
+  void receive_scratch(Request& request, const ScratchRef& node, ScratchHome& target,
+                       const std::string& new_name, const Completion<Nothing>& done);
   Status rename_entry(Request& request, const std::string& name, ScratchHome& target,
                       const std::string& new_name);
   Error note(const Request& request, const std::string& name, Error error) const;

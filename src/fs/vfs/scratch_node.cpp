@@ -109,11 +109,13 @@ Status ScratchNode::try_save(const Caller& author) {
     place = place_;
   }
   if (!save) return ok();
-  const Result<bool> saved = save(author, text());
-  if (saved && *saved) context_->scratch.expire(place, this);
-  if (saved) return ok();
-  context_->services.note_error(author, path(), saved.error());
-  return std::unexpected(saved.error());
+  Status saved = save(author, text());
+  if (saved) {
+    context_->scratch.expire(place, this);
+  } else {
+    context_->services.note_error(author, path(), saved.error());
+  }
+  return saved;
 }
 
 void ScratchNode::touch() {

@@ -15,8 +15,8 @@ class ScratchNode final : public Node {
   static constexpr std::size_t kLargest = 1U << 20U;
   static constexpr std::int64_t kLifetime = 60'000'000'000;  // nanoseconds after the last change
 
-  // Makes what it is meant to be out of its text; false: it stays a temporary file.
-  using Save = std::function<Result<bool>(const Caller& author, const std::string& text)>;
+  // Makes what it is meant to be out of its text; where that fails it stays a temporary file.
+  using Save = std::function<Status(const Caller& author, const std::string& text)>;
 
   // `text` is the target where `mode` is that of a link.
   ScratchNode(ContextRef context, ScratchTable::Place place, mode_t mode, std::string text);

@@ -37,22 +37,27 @@ void ScratchHome::start_rename(Request& request, const std::string& name, Node& 
   Status status = ok();
   if (!scratch) {
     status = rename_entry(request, name, *target, new_name);
-  } else if (!exists && (!target->has_new_entries() || is_temporary_name(new_name))) {
+  } else if (!exists && !target->is_new_entry(new_name).value_or(true)) {
     status = rename_scratch(request, scratch, *target, new_name);
   } else if (scratch->type() != S_IFREG) {
     status = std::unexpected(refused("renaming a link", name));
   } else {
-    // The name goes once its text has been taken: a text that is refused can be mended.
-    Completion<Nothing> received(
-        [context = context_, place = place_of(request, name), scratch, done](Status result) {
-          if (result) context->scratch.expire(place, scratch.get());
-          done.complete(std::move(result));
-        });
-    done.on_cancel([received] { received.cancel(); });
-    return target->receive(request, new_name, scratch->text(), received);
+    return receive_scratch(request, scratch, *target, new_name, done);
   }
   if (!status) return refuse(std::move(status).error());
   done.complete(ok());
+}
+
+// The name goes once its text has been taken: a text that is refused can be mended.
+void ScratchHome::receive_scratch(Request& request, const ScratchRef& node, ScratchHome& target,
+                                  const std::string& new_name, const Completion<Nothing>& done) {
+  Completion<Nothing> received(
+      [context = context_, place = node->place(), node, done](Status result) {
+        if (result) context->scratch.expire(place, node.get());
+        done.complete(std::move(result));
+      });
+  done.on_cancel([received] { received.cancel(); });
+  target.receive(request, new_name, node->text(), received);
 }
 
 Status ScratchHome::rename_scratch(Request& request, const ScratchRef& node, ScratchHome& target,

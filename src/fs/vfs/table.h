@@ -74,6 +74,8 @@ struct DocumentOperations {
   // Instead of text(), for files that are large or know their time: segments of the journal, /etc.
   Result<ContentRef> (*content)(const void* object, const Caller&,
                                 const std::string& path) = nullptr;
+  // Could a document be saved under this name? EINVAL with what could; null: under any.
+  Status (*check_name)(const std::string& path) = nullptr;
   Status (*check)(const void* object, const Caller&, const std::string& path,
                   std::string_view text) = nullptr;
   Status (*save)(const void* object, const Caller&, const std::string& path,

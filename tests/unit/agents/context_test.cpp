@@ -74,7 +74,7 @@ TEST_CASE("sources are walked from profile to process, by name, each told of") {
   auto& etc = world.kernel().configuration();
   REQUIRE(etc.save("profiles/default/context.d/20-b.md", "PROFILE B"));
   REQUIRE(etc.save("profiles/default/context.d/10-a.md", "PROFILE A"));
-  REQUIRE(etc.save("profiles/default/context.d/notes.txt", "NOT ME"));
+  disk.paths.put(home + "/notes.txt", "NOT ME");
   disk.paths.put(home + "/me.md", "HOME");
   disk.paths.put(home + "/bad.md", "\xff\xfe");
   disk.paths.put(home + "/locked.md", "LOCKED");

@@ -90,8 +90,11 @@ Result<std::string> read_document(const void* object, const Caller&, const std::
   if (found != box_at(object).documents.end()) return found->second;
   return fail(ENOENT, "{}: no such document", path);
 }
+Status check_name(const std::string& path) {
+  if (path.ends_with(".toml")) return ok();
+  return fail(EINVAL, "{}: not a name that ends in .toml", path);
+}
 Status check_document(const void*, const Caller&, const std::string& path, std::string_view words) {
-  if (!path.ends_with(".toml")) return fail(EBADMSG, "{}: not a name that ends in .toml", path);
   if (words.contains('=')) return ok();
   return fail(EBADMSG, "{}: has no = ({})", path, text::shown(words));
 }
@@ -110,6 +113,7 @@ Status remove_document(const void* object, const Caller&, const std::string& pat
 constexpr DocumentOperations kDocuments{.list = list_documents,
                                         .text = read_document,
                                         .content = nullptr,
+                                        .check_name = check_name,
                                         .check = check_document,
                                         .save = save_document,
                                         .remove = remove_document,
