@@ -28,6 +28,15 @@ std::string first_line(std::string_view text) {
   return text::to_utf8(line) + (line.size() < text.size() && end + 1 != text.size() ? "…" : "");
 }
 
+// "failed: the reason", or the reason alone where it begins with the word.
+std::string with_reason(std::string_view word, std::string_view reason) {
+  const std::string line = first_line(reason);
+  const bool says_it =
+      line.starts_with(word) && line.find_first_of(": ", word.size()) == word.size();
+  if (line.empty() || line == word) return std::string(word);
+  return says_it ? line : fmt::format("{}: {}", word, line);
+}
+
 std::string outcome(const Call& call) {
   switch (call.state) {
     case Call::State::pending:
@@ -41,7 +50,7 @@ std::string outcome(const Call& call) {
     case Call::State::cancelled:
       break;
   }
-  return fmt::format("{}: {}", name(call.state), first_line(call.result));
+  return with_reason(name(call.state), call.result);
 }
 
 void append_call(std::string& out, const ToolCall& asked, const CallsById& calls) {
@@ -74,11 +83,7 @@ void append_end(std::string& out, const Process& process) {
   if (run.number == 0 || run.ended == 0 || run.outcome == "answered") return;
   // A failed run's reason is the last message of its conversation.
   if (!process.messages.empty() && process.messages.back()->role == Message::Role::system) return;
-  if (run.text.empty()) {
-    out += fmt::format("[{}]\n\n", run.outcome);
-  } else {
-    out += fmt::format("[{}: {}]\n\n", run.outcome, first_line(run.text));
-  }
+  out += fmt::format("[{}]\n\n", with_reason(run.outcome, run.text));
 }
 
 }  // namespace

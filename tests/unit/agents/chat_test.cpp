@@ -53,6 +53,28 @@ TEST_CASE("what ended a run is told once") {
   CHECK(render_chat(process).ends_with("go\n\n[failed: model x: down]\n\n"));
 }
 
+TEST_CASE("no word of an ending is told twice") {
+  Process process = process_in_run();
+  add_message(process, Message::Role::user, "go");
+  add_turn(process, {"exec", "read"}, Call::State::interrupted);
+  const_cast<Call&>(*process.calls[0]).result = "interrupted: the daemon stopped";
+  auto& cancelled = const_cast<Call&>(*process.calls[1]);
+  cancelled.state = Call::State::cancelled;
+  cancelled.result = "cancelled before it began; nothing was done";
+  process.run.ended = 4;
+  process.run.outcome = "cancelled";
+  process.run.text = "cancelled";
+  const std::string text = render_chat(process);
+  CHECK_THAT(text, Catch::Matchers::has("exec {}: interrupted: the daemon stopped\n"));
+  CHECK_THAT(text, Catch::Matchers::has("read {}: cancelled before it began; nothing was done\n"));
+  CHECK(text.ends_with("\n[cancelled]\n\n"));
+  process.run.outcome = "terminated";
+  process.run.text = "terminated after a turn";
+  CHECK(render_chat(process).ends_with("\n[terminated after a turn]\n\n"));
+  process.run.text = "terminatedness";
+  CHECK(render_chat(process).ends_with("\n[terminated: terminatedness]\n\n"));
+}
+
 TEST_CASE("queued messages come last") {
   Process process = process_in_run(0);
   auto queued = std::make_shared<Message>();
