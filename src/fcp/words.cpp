@@ -52,7 +52,8 @@ Result<Line> parse_line(std::string_view line) {
                 text::shown(parsed.text));
   }
   if (!text::is_utf8(parsed.text)) {
-    return fail(EINVAL, "command: not UTF-8 ({})", text::shown(parsed.text));
+    return fail(EINVAL, "command: not UTF-8 ({}); text in UTF-8 would do",
+                text::shown(parsed.text));
   }
   for (std::size_t at = 0; at < parsed.text.size();) {
     if (is_blank(parsed.text[at])) {

@@ -143,8 +143,9 @@ Status Configuration::check(const std::string& path, std::string_view text) cons
     return ok();
   }
   if (text::is_utf8(text) && text.find('\0') == std::string_view::npos) return ok();
-  return fail(EBADMSG, "{}: is no text ({} bytes that are not all UTF-8, or a NUL)", path,
-              text.size());
+  return fail(EBADMSG,
+              "{}: is no text ({} bytes that are not all UTF-8, or a NUL); text in UTF-8 would do",
+              path, text.size());
 }
 
 Status Configuration::save(const std::string& path, std::string_view text) {

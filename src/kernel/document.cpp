@@ -180,7 +180,10 @@ Status check_directory_name(std::string_view path) {
 
 Result<json::Value> parse_document(std::string_view path, std::string_view text) {
   if (!text::is_utf8(text) || text.find('\0') != std::string_view::npos) {
-    return fail(EBADMSG, "{}: is no text ({} bytes that are not all UTF-8)", path, text.size());
+    return fail(
+        EBADMSG,
+        "{}: is no text ({} bytes that are not all UTF-8, or a NUL); text in UTF-8 would do", path,
+        text.size());
   }
   const std::string_view document = document_kind(path);
   json::Value values = json::Object{};

@@ -66,6 +66,9 @@ Status check_state(const Fold& fold, json::Value& data) {
                 process->pid.value, text::shown(word));
   }
   if (needs_run && !run_is_under_way(*process)) return refuse(*process, "no run is under way");
+  if (from == RunState::stopped && to == from) {
+    return refuse(*process, "it is stopped already; cont lets it go on");
+  }
   if (from == *to || !may_follow(from, *to)) {
     return refuse(*process, fmt::format("it cannot become {}", word));
   }
@@ -142,6 +145,11 @@ void apply_exit(Fold& fold, const Record& record) {
 Status check_reset(const Fold& fold, json::Value& data) {
   const ProcessRef process = TRY(target(fold, data));
   if (process->state == RunState::idle) return ok();
+  if (process->state == RunState::stopped) {
+    return refuse(*process, run_is_under_way(*process)
+                                ? "only an idle process is reset; cancel, then cont would do"
+                                : "only an idle process is reset; cont first");
+  }
   return refuse(*process, "only an idle process is reset; cancel it first");
 }
 

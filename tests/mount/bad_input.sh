@@ -69,6 +69,9 @@ refused ENOENT proc/clone workspace=../website ../website
 refused ENOENT proc/clone model=playe playe "did you mean player"
 refused ENOENT proc/clone profile=defaul defaul default
 
+refused ENOENT proc/clone workspace=/workspaces/website/x /workspaces/website/x
+refused ENOENT proc/clone workspace=/home/website /home/website
+
 step "too long, NUL, not UTF-8"
 expect_errno EMSGSIZE bash -c 'head -c 1048576 /dev/zero | tr "\0" x >"$1"' - "$MNT/proc/$pid/ctl"
 expect_has "$(tail -n 1 "$MNT/proc/self/errors")" 65536
@@ -76,7 +79,7 @@ for file in "proc/$pid/ctl" "proc/$pid/name" "proc/$pid/chat" proc/clone dev/loc
   expect_errno EINVAL bash -c 'printf "a\0b\n" >"$1"' - "$MNT/$file"
   expect_has "$(tail -n 1 "$MNT/proc/self/errors")" NUL "the sentence about $file"
   expect_errno EINVAL bash -c 'printf "caf\xe9!\n" >"$1"' - "$MNT/$file"
-  expect_has "$(tail -n 1 "$MNT/proc/self/errors")" UTF-8 "the sentence about $file"
+  expect_has "$(tail -n 1 "$MNT/proc/self/errors")" "text in UTF-8 would do" "the sentence about $file"
 done
 
 step "names"

@@ -150,8 +150,8 @@ Status check_context_name(const std::string& path) {
 Status check_context(const void* object, const Caller&, const std::string& path,
                      std::string_view words) {
   if (text::is_utf8(words) && words.find('\0') == std::string_view::npos) return ok();
-  return fail(EBADMSG, "/proc/{}/context.d/{}: not UTF-8, or a NUL in it",
-              process_of(object).pid.value, path);
+  return fail(EBADMSG, "/proc/{}/context.d/{}: not UTF-8, or a NUL in it ({}); text would do",
+              process_of(object).pid.value, path, text::shown(words));
 }
 
 Status save_context(const void* object, const Caller& caller, const std::string& path,

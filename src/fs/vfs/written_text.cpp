@@ -10,7 +10,7 @@ Status check_text(std::string_view what, std::string_view text) {
     return fail(EINVAL, "{}: byte {} is NUL ({}); text would do", what, nul + 1, text::shown(text));
   }
   if (text::is_utf8(text)) return ok();
-  return fail(EINVAL, "{}: not UTF-8 ({})", what, text::shown(text));
+  return fail(EINVAL, "{}: not UTF-8 ({}); text in UTF-8 would do", what, text::shown(text));
 }
 
 bool is_command(std::string_view line) {

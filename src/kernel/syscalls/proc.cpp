@@ -21,9 +21,17 @@ Status check_workspace(const Kernel& kernel, const std::string& name) {
               text::shown(name), text::did_you_mean(name, names));
 }
 
+// "site", also where it was given as the path /workspaces/site.
+std::string workspace_name(const std::string& given) {
+  if (!given.starts_with('/')) return given;
+  const std::string path = paths::normalise(given, "/");
+  const std::string name = paths::workspace_of(path).value_or("");
+  return path == "/workspaces/" + name ? name : given;
+}
+
 // Where it works and starts: what is given, else what follows from the other, else the parent's.
 Status place(const Kernel& kernel, const Spawn& args, const Process& parent, json::Value& data) {
-  std::string workspace = args.workspace.value_or("");
+  std::string workspace = workspace_name(args.workspace.value_or(""));
   std::string cwd;
   if (!workspace.empty()) TRY(check_workspace(kernel, workspace));
   if (args.cwd) {

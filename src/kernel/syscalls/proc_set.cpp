@@ -141,7 +141,9 @@ Status run(Kernel& kernel, const Caller& caller, const SetContext& args) {
                 args.text.size(), kMostContext);
   }
   if (!text::is_utf8(args.text) || args.text.find('\0') != std::string::npos) {
-    return fail(EINVAL, "context.d/{}: is no text (bytes that are not UTF-8, or NUL)", args.name);
+    return fail(EINVAL,
+                "context.d/{}: is no text (bytes that are not UTF-8, or NUL); text would do",
+                args.name);
   }
   if (const ProcessRef process = kernel.find_process(args.process)) {
     TRY(kernel.may_control(caller, *process));

@@ -13,7 +13,8 @@ namespace agentfs::sys {
 void run(Kernel& kernel, const Caller& caller, const Ctl& args,
          const Completion<std::string>& done) {
   if (args.line.find('\0') != std::string::npos || !text::is_utf8(args.line)) {
-    done.complete(fail(EINVAL, "{}: the line is no text ({})", args.path, text::shown(args.line)));
+    done.complete(fail(EINVAL, "{}: the line is no text ({}); text in UTF-8 would do", args.path,
+                       text::shown(args.line)));
     return;
   }
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));

@@ -98,6 +98,28 @@ TEST_CASE("signals follow the table of states") {
   CHECK_THAT(signal(t, pid, "kil").error().message, has("did you mean kill"));
 }
 
+TEST_CASE("a signal that the state forbids says which would do") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({.workspace = "/workspaces/site/"});
+  CHECK(t.process(pid)->workspace == "site");
+  CHECK(t.process(pid)->cwd == "/workspaces/site");
+  REQUIRE(signal(t, pid, "stop"));
+  const Status again = signal(t, pid, "stop");
+  CHECK(again.error().code == EBUSY);
+  CHECK_THAT(again.error().message, has("stopped already") && has("cont"));
+  const Status reset = signal(t, pid, "reset");
+  CHECK(reset.error().code == EBUSY);
+  CHECK_THAT(reset.error().message, has("cont first") && !has("cancel"));
+  REQUIRE(signal(t, pid, "cont"));
+  CHECK(signal(t, pid, "reset"));
+  const ProcessId busy = running(t);
+  REQUIRE(signal(t, busy, "stop"));
+  CHECK_THAT(signal(t, busy, "reset").error().message, has("cancel, then cont"));
+  REQUIRE(signal(t, busy, "cancel"));
+  REQUIRE(signal(t, busy, "cont"));
+  CHECK(signal(t, busy, "reset"));
+}
+
 TEST_CASE("kill ends all descendants and answers those who wait") {
   TestKernel t;
   const ProcessId parent = running(t);
