@@ -29,6 +29,18 @@ std::string workspace_name(const std::string& given) {
   return path == "/workspaces/" + name ? name : given;
 }
 
+// Its commands see the workspace, its home and /tmp, so it starts in one of them.
+Status check_start(const std::string& workspace, const std::string& cwd, const Process& parent) {
+  Process seeing;
+  seeing.user = parent.user;
+  seeing.workspace = workspace;
+  if (values::is_seen_by(seeing, cwd)) return ok();
+  return fail(EINVAL,
+              "cwd: {} is not in the workspace {}; a directory below /workspaces/{}, "
+              "/home/{} or /tmp would do",
+              cwd, workspace, workspace, parent.user);
+}
+
 // Where it works and starts: what is given, else what follows from the other, else the parent's.
 Status place(const Kernel& kernel, const Spawn& args, const Process& parent, json::Value& data) {
   std::string workspace = workspace_name(args.workspace.value_or(""));
@@ -37,6 +49,7 @@ Status place(const Kernel& kernel, const Spawn& args, const Process& parent, jso
   if (args.cwd) {
     cwd = TRY(values::directory(kernel, *args.cwd, parent.cwd));
     if (!args.workspace) workspace = paths::workspace_of(cwd).value_or("");
+    if (args.workspace && !workspace.empty()) TRY(check_start(workspace, cwd, parent));
   } else if (!workspace.empty()) {
     cwd = "/workspaces/" + workspace;
   } else if (!parent.is_init && !args.workspace) {

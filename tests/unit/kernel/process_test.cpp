@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/file.h"
 #include "catch.h"
 #include "kernel/error_log.h"
 #include "kernel/kinds.h"
@@ -176,6 +177,8 @@ TEST_CASE("every wrong spawn is refused with a sentence and changes nothing") {
       {{.workspace = "sit"}, ENOENT, "did you mean site"},
       {{.cwd = "/proc"}, EINVAL, "/workspaces"},
       {{.cwd = "/workspaces/site/none"}, ENOENT, "none"},
+      {{.workspace = "site", .cwd = "/workspaces/other"}, EINVAL, "not in the workspace site"},
+      {{.workspace = "site", .cwd = "/workspaces"}, EINVAL, "not in the workspace site"},
       {{.limits = "token=5"}, EINVAL, "did you mean tokens"},
       {{.limits = "tokens=many"}, EINVAL, "tokens"},
       {{.priority = 20}, EINVAL, "-20"},
@@ -186,6 +189,7 @@ TEST_CASE("every wrong spawn is refused with a sentence and changes nothing") {
       {{.task = "\xff"}, EINVAL, "UTF-8"},
       {{.task = std::string((1 << 20) + 1, 'a')}, EMSGSIZE, "1048576"},
   };
+  REQUIRE(file::make_directories(t.state() + "/trees/workspaces/other"));
   const Sequence before = t.kernel().journal().head().sequence;
   for (const Wrong& wrong : all) {
     const auto made = t.person().call(wrong.args);
@@ -195,6 +199,18 @@ TEST_CASE("every wrong spawn is refused with a sentence and changes nothing") {
     CHECK_THAT(made.error().message, has(wrong.says));
   }
   CHECK(t.kernel().journal().head().sequence == before);
+}
+
+TEST_CASE("a process starts in its workspace, its home or /tmp") {
+  TestKernel t;
+  REQUIRE(file::make_directories(t.state() + "/trees/workspaces/site/src"));
+  const std::string home = t.process(t.person().process)->cwd;
+  for (const std::string& cwd : {std::string("/workspaces/site/src"), home, std::string("/tmp")}) {
+    INFO(cwd);
+    const ProcessId pid = t.spawn({.workspace = "site", .cwd = cwd});
+    CHECK(t.process(pid)->workspace == "site");
+    CHECK(t.process(pid)->cwd == cwd);
+  }
 }
 
 TEST_CASE("budgets end a process, and bound the whole subtree") {
