@@ -171,6 +171,20 @@ Status Configuration::remove(const std::string& path) {
   return ok();
 }
 
+std::string Configuration::doubt(const std::string& path) const {
+  Lock lock(parts_->mutex);
+  const json::Value* values = parts_->find(path);
+  if (values == nullptr || document_kind(path) != "models") return {};
+  const std::vector<std::string> names = parts_->models();
+  for (const std::string& name : model_settings(name_in(path), *values).fallback) {
+    if (std::ranges::find(names, name) != names.end()) continue;
+    return fmt::format(
+        "/etc/{}: saved, but no model is named as its fallback is ({}){}; there are {}", path,
+        text::shown(name), text::did_you_mean(name, names), text::join(names, ", "));
+  }
+  return {};
+}
+
 Result<std::string> Configuration::text(const std::string& path) const {
   return TRY(document(path)).text;
 }

@@ -69,6 +69,9 @@ class Configuration {
   // not written again.
   Status save(const std::string& path, std::string_view text);
   Status remove(const std::string& path);
+  // What is odd about a document in force: a fallback that names a model there is not, which may
+  // still come. "" where nothing is.
+  std::string doubt(const std::string& path) const;
   Result<std::string> text(const std::string& path) const;            // as on the disk; ENOENT
   Result<Document> document(const std::string& path) const;           // the same
   std::vector<std::string> list(const std::string& directory) const;  // names; directories end in /

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/error_log.h"
 #include "kernel/kinds.h"
 #include "kernel/paths.h"
 #include "kernel/syscalls/fs.h"
@@ -27,7 +28,12 @@ Status run(Kernel& kernel, const Caller& caller, const SaveDocument& args) {
   json::Value data;
   data.set("path", args.path).set("bytes", args.text.size()).set("hash", blake2b(args.text));
   TRY(kernel.commit(caller, std::string(kind::kDocumentSave), std::move(data)));
-  return kernel.configuration().save(args.path, args.text);
+  TRY(kernel.configuration().save(args.path, args.text));
+  const std::string doubt = kernel.configuration().doubt(args.path);
+  if (!doubt.empty()) {
+    kernel.errors().add(caller.process, "/etc/" + args.path, Error{ENOENT, doubt});
+  }
+  return ok();
 }
 
 Status run(Kernel& kernel, const Caller& caller, const RemoveDocument& args) {
