@@ -44,6 +44,10 @@ std::string system_text(std::string text, const std::vector<Source>& sources) {
   return text;
 }
 
+Source always_kept(std::string path, std::size_t bytes, std::string verdict) {
+  return {std::move(path), bytes, estimated_tokens(bytes), true, std::move(verdict), {}};
+}
+
 // Room for the answer: what the model is allowed, or a quarter of a small window.
 std::int64_t answer_tokens(const ModelSettings& model, std::int64_t window) {
   const std::int64_t wanted = model.max_output_tokens > 0 ? model.max_output_tokens : 8'192;
@@ -61,10 +65,12 @@ Result<Context> assemble(Kernel& kernel, const Process& process) {
   if (context.window <= 0) context.window = kUsualWindow;
   context.tools = tool_descriptions(profile);
   std::string text = preface(process, profile);
-  const std::int64_t fixed = estimated_tokens(text.size()) +
-                             estimated_tokens(json::dump(json::Value(context.tools)).size());
-  context.available =
-      std::max<std::int64_t>(context.window - answer_tokens(model, context.window) - fixed, 0);
+  context.fixed = {always_kept("system prompt", text.size(), "kept"),
+                   always_kept("tools", json::dump(json::Value(context.tools)).size(),
+                               fmt::format("kept: {} schemas", context.tools.size()))};
+  std::int64_t fixed = answer_tokens(model, context.window);
+  for (const Source& source : context.fixed) fixed += source.tokens;
+  context.available = std::max<std::int64_t>(context.window - fixed, 0);
   // The conversation always has half of the room.
   context.sources = gather_sources(kernel, process, context.available / 2);
   std::int64_t taken = 0;
@@ -84,9 +90,11 @@ std::string show_context(const Context& context) {
 
 std::string show_why(const Context& context) {
   std::string out;
-  for (const Source& source : context.sources) {
-    out +=
-        fmt::format("{}\t{}\t{}\t{}\n", source.path, source.bytes, source.tokens, source.verdict);
+  for (const auto* sources : {&context.fixed, &context.sources}) {
+    for (const Source& source : *sources) {
+      out +=
+          fmt::format("{}\t{}\t{}\t{}\n", source.path, source.bytes, source.tokens, source.verdict);
+    }
   }
   const Conversation& talk = context.conversation;
   const std::string verdict =

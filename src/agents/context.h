@@ -16,6 +16,7 @@ namespace agentfs::agents {
 struct Context {
   json::Array messages;
   json::Array tools;
+  std::vector<Source> fixed;  // the system prompt and the tools: always kept, without their text
   std::vector<Source> sources;
   Conversation conversation;   // its messages have moved into `messages`
   std::int64_t window = 0;     // tokens that the model or the profile allows
@@ -29,7 +30,8 @@ Result<Context> assemble(Kernel& kernel, const Process& process);
 // /proc/<pid>/context: {"messages":[…],"tools":[…]} of the next request, indented by two spaces.
 std::string show_context(const Context& context);
 // /proc/<pid>/context.why: "<path>\t<bytes>\t<tokens>\t<kept, dropped: …, or absent>\n" a source,
-// in the order of the walk; then a line "conversation" with its messages kept and dropped.
+// in the order of the walk; before them lines "system prompt" and "tools", behind them a line
+// "conversation" with its messages kept and dropped.
 std::string show_why(const Context& context);
 
 }  // namespace agentfs::agents

@@ -15,6 +15,12 @@ std::string why(World& world, ProcessId pid) {
   return world.agents().context_why(*world.process(pid)).value();
 }
 
+// Without the lines of the system prompt and the tools.
+std::string sources_of(const std::string& lines) {
+  const auto tools = lines.find('\n') + 1;
+  return lines.substr(lines.find('\n', tools) + 1);
+}
+
 std::string system_text(World& world, ProcessId pid) {
   const auto context = assemble(world.kernel(), *world.process(pid));
   return std::string(context.value().messages.at(0)["content"].text());
@@ -85,7 +91,7 @@ TEST_CASE("sources are walked from profile to process, by name, each told of") {
   const ProcessId pid = world.spawn("", {{"workspace", "site"}});
   REQUIRE(world.commit(pid, kind::kProcessContext, {{"name", "z.md"}, {"text", "PROCESS"}}));
   CHECK(
-      why(world, pid) ==
+      sources_of(why(world, pid)) ==
       "/etc/profiles/default/context.d/10-a.md\t9\t3\tkept\n"
       "/etc/profiles/default/context.d/20-b.md\t9\t3\tkept\n" +
           home + "/bad.md\t2\t1\tdropped: not UTF-8\n" + home +
@@ -109,6 +115,21 @@ TEST_CASE("sources are walked from profile to process, by name, each told of") {
   CHECK(text.find("NOT ME") == text.npos);
   CHECK_THAT(text, has("# From /workspaces/site/AGENTS.md\n\nAGENTS\n"));
   CHECK_THAT(text, has(fmt::format("process {} of agentfs", pid.value)) && has("/workspaces/site"));
+}
+
+TEST_CASE("the system prompt and the tools are among what the context is made of") {
+  Disk disk;
+  FakeModel model;
+  World world(disk, model);
+  const ProcessId pid = world.spawn("", {{"workspace", "site"}});
+  const auto context = assemble(world.kernel(), *world.process(pid)).value();
+  REQUIRE(context.fixed.size() == 2);
+  const std::size_t prompt = context.messages.at(0)["content"].text().size();
+  const std::size_t schemas = json::dump(json::Value(context.tools)).size();
+  const std::string expected =
+      fmt::format("system prompt\t{}\t{}\tkept\ntools\t{}\t{}\tkept: {} schemas\n", prompt,
+                  (prompt + 3) / 4, schemas, (schemas + 3) / 4, context.tools.size());
+  CHECK(why(world, pid).starts_with(expected));
 }
 
 TEST_CASE("what is not there is called absent") {
