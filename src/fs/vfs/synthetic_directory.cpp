@@ -177,8 +177,11 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
     items.push_back({std::string(name), inode_number(child_path(path(), name)), type});
   };
   if (!find_row(kReadme)) add(kReadme, S_IFREG);
-  for (const RowInfo& row : type_.rows()) {
+  for (std::size_t index = 0; index < type_.rows().size(); ++index) {
+    const RowInfo& row = type_.rows()[index];
     if (!is_shown(row)) continue;
+    // A link that leads nowhere for this caller is not found either.
+    if (row.kind == Kind::link && !type_.link(index, object, request.caller())) continue;
     add(row.name, type_of(row.kind));
     if (row.kind != Kind::data) continue;
     const auto root = context().data_roots.at(child_path(path(), row.name))->attributes(request);
