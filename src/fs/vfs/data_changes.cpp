@@ -13,7 +13,24 @@ namespace {
 
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
+std::string_view kind_of(mode_t type) {
+  switch (type) {
+    case S_IFIFO:
+      return "a FIFO";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
+  }
+}
+
 }  // namespace
+
+Status check_has_text(mode_t type, const std::string& path) {
+  if (type == S_IFREG || type == S_IFLNK) return ok();
+  if (type == S_IFDIR) return fail(EISDIR, "{}: a directory; a file in it would do", path);
+  return fail(ENOTSUP, "{}: {}, not a file with a text; a command can use it", path, kind_of(type));
+}
 
 bool DataChanges::is_data(const std::string& path) const {
   for (const auto& [root, node] : context_->data_roots) {
@@ -58,7 +75,7 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
   const NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
   const auto old = directory->lookup(request_, name);
-  if (old && old->node->type() == S_IFDIR) return fail(EISDIR, "{}: a directory", path);
+  if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
   const mode_t mode = is_file ? old->attributes.st_mode & 07777U : 0644;
   const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));

@@ -10,6 +10,9 @@
 
 namespace agentfs::vfs {
 
+// Only files have a text: EISDIR for a directory, ENOTSUP for a FIFO, a socket or a device.
+Status check_has_text(mode_t type, const std::string& path);
+
 // One operation of an agent; not shared between threads. What was changed, also by an operation
 // that failed half way, is in made().
 class DataChanges {

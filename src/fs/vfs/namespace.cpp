@@ -94,6 +94,7 @@ Result<std::string> FileSystem::read(const Caller& caller, const std::string& pa
                                      std::uint64_t offset, std::uint64_t limit) {
   LocalRequest request(*parts_->context, caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  TRY(check_has_text(at.node->type(), path));
   const Opened opened = TRY(at.node->open(request, O_RDONLY));
   auto text = read_all(request, *opened.handle, path, offset, limit);
   opened.handle->release();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The mount's paths for agents, over a real directory.
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -77,6 +79,36 @@ TEST_CASE("an agent writes, reads, lists and removes plain files") {
   CHECK(files.remove(agent.caller, "/work/site"));
   CHECK_FALSE(file::exists(agent.directory.path + "/site"));
   CHECK(code(files.remove(agent.caller, "/work")) == EPERM);
+}
+
+TEST_CASE("what has no text is neither read nor replaced, and is told of by its path here") {
+  Agent agent;
+  const std::string fifo = agent.directory.path + "/pipe";
+  REQUIRE(::mkfifo(fifo.c_str(), 0644) == 0);
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string socket = agent.directory.path + "/socket";
+  REQUIRE(socket.copy(address.sun_path, sizeof(address.sun_path) - 1) == socket.size());
+  REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  ::close(listener);
+  FileSystem& files = agent.tree.files;
+  for (const auto& [path, kind] : {std::pair("/work/pipe", "FIFO"), {"/work/socket", "socket"}}) {
+    INFO(path);
+    const auto before = files.attributes(agent.caller, path);
+    const auto text = files.read(agent.caller, path, 0, 0);
+    const Status written = files.write(agent.caller, path, "text");
+    for (const Error& error : {text.error(), written.error()}) {
+      CHECK(error.code == ENOTSUP);
+      CHECK_THAT(error.message, Catch::Matchers::has(path) && Catch::Matchers::has(kind) &&
+                                    !Catch::Matchers::has(agent.directory.path));
+    }
+    CHECK(files.attributes(agent.caller, path)->st_mode == before->st_mode);
+  }
+  CHECK(agent.tree.files.list(agent.caller, "/work")->size() == 2);  // nothing temporary is left
+  const auto directory = files.read(agent.caller, "/work", 0, 0);
+  CHECK(directory.error().code == EISDIR);
+  CHECK_THAT(directory.error().message, Catch::Matchers::has("/work: a directory"));
 }
 
 TEST_CASE("links inside a data tree are followed, and written through") {
