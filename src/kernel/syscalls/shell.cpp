@@ -107,7 +107,6 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
                 request.cwd, workspace.empty() ? "none" : "/workspaces/" + workspace, home);
   }
   request.environment = {{"HOME", home}, {"USER", process.user}, {"LOGNAME", process.user}};
-  if (!request.sandbox) show_as_on_host(kernel, request);
   return request;
 }
 
@@ -179,6 +178,8 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
         }
       });
   done.on_cancel([ended] { ended.cancel(); });
+  // Only now: what is recorded are paths of the mount.
+  if (!request->sandbox) show_as_on_host(kernel, *request);
   kernel.exec().start(std::move(*request), started, ended);
 }
 

@@ -147,6 +147,26 @@ TEST_CASE("shell.exec binds workspace and home, and knows its sandbox") {
   CHECK_THAT(refused.wait().error().message, has("did you mean local"));
 }
 
+TEST_CASE(
+    "a command without a sandbox runs below the mountpoint, and its rows tell the mount's path") {
+  Tools t;
+  REQUIRE(t.kernel().configuration().save("devices/local.toml", "sandbox = \"none\"\n"));
+  t.exec.run = [](const ExecRequest&) { return ExecReply{}; };
+  const Answer<std::string> answer;
+  t.caller.start(shell::Exec{.command = "true"}, answer.completion());
+  REQUIRE(answer.wait());
+  const ExecRequest request = t.exec.requests().at(0);
+  CHECK_FALSE(request.sandbox);
+  CHECK(request.cwd == "/mnt/agentfs/workspaces/site");
+  std::size_t rows = 0;
+  for (const std::string& line : t.lines()) {
+    if (!line.contains("\"kind\":\"exec.")) continue;
+    CHECK_THAT(line, has("\"cwd\":\"/workspaces/site\"") && !has("/mnt/agentfs"));
+    ++rows;
+  }
+  CHECK(rows == 2);
+}
+
 TEST_CASE("every syscall refuses unknown members and has a schema") {
   Tools t;
   for (const SyscallEntry& entry : all_syscalls()) {
