@@ -12,6 +12,7 @@ namespace agentfs::http {
 namespace {
 
 constexpr std::size_t kLongestMessage = 300;
+constexpr std::string_view kOutOfQuota = "insufficient_quota";
 
 // The member that says in words what is wrong, of the many shapes there are.
 std::string_view error_text(const json::Value& answer) {
@@ -31,7 +32,17 @@ long error_status(const json::Value& error) {
   return 0;
 }
 
+// Some servers put the object into an array.
+const json::Value& first_of(const json::Value& answer) {
+  return answer.array() && !answer.array()->empty() ? answer.array()->front() : answer;
+}
+
+bool says_out_of_quota(const json::Value& error) {
+  return error["code"].text() == kOutOfQuota || error["type"].text() == kOutOfQuota;
+}
+
 bool error_may_pass(const json::Value& error) {
+  if (says_out_of_quota(error)) return false;
   if (const long status = error_status(error)) return status_may_pass(status);
   const std::string kind =
       text::lower(error["type"].text()) + " " + text::lower(error["code"].text());
@@ -52,15 +63,20 @@ std::int64_t tokens_of(std::size_t bytes) { return static_cast<std::int64_t>((by
 
 }  // namespace
 
-std::string request_body(const ChatRequest& request) {
+std::string request_body(const ChatRequest& request, const Dialect& dialect) {
   const ModelSettings& settings = request.settings;
   json::Value body = json::Object{};
   if (!settings.model.empty()) body.set("model", settings.model);
   body.set("messages", request.messages);
   if (!request.tools.empty()) body.set("tools", request.tools);
   body.set("stream", settings.stream);
-  if (settings.stream) body.set("stream_options", json::Object{{"include_usage", true}});
-  if (settings.max_output_tokens > 0) body.set("max_tokens", settings.max_output_tokens);
+  if (settings.stream && dialect.stream_options) {
+    body.set("stream_options", json::Object{{"include_usage", true}});
+  }
+  if (settings.max_output_tokens > 0) {
+    body.set(dialect.completion_tokens ? "max_completion_tokens" : "max_tokens",
+             settings.max_output_tokens);
+  }
   if (settings.temperature >= 0) body.set("temperature", settings.temperature);
   return json::dump(body);
 }
@@ -68,9 +84,7 @@ std::string request_body(const ChatRequest& request) {
 std::string server_message(std::string_view body, const Secret& secret) {
   std::string message(text::trim(body));
   if (const auto answer = json::parse(message)) {
-    const json::Value* first =
-        answer->array() && !answer->array()->empty() ? &answer->array()->front() : &*answer;
-    if (const std::string_view told = error_text(*first); !told.empty()) {
+    if (const std::string_view told = error_text(first_of(*answer)); !told.empty()) {
       message = std::string(text::trim(told));
     }
   }
@@ -80,6 +94,11 @@ std::string server_message(std::string_view body, const Secret& secret) {
   }
   if (message.size() <= kLongestMessage) return message;
   return std::string(text::prefix(message, kLongestMessage)) + "…";
+}
+
+bool is_out_of_quota(std::string_view body) {
+  const auto answer = json::parse(text::trim(body));
+  return answer && says_out_of_quota(first_of(*answer)["error"]);
 }
 
 Attempt<json::Value> ReplyBuilder::parsed(std::string_view text, std::string_view what) const {

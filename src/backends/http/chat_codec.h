@@ -7,17 +7,21 @@
 #include <string_view>
 
 #include "backends/http/call_builder.h"
+#include "backends/http/dialect.h"
 #include "backends/http/failure.h"
 #include "backends/http/secret.h"
 #include "backends/model_driver.h"
 
 namespace agentfs::http {
 
-std::string request_body(const ChatRequest& request);
+std::string request_body(const ChatRequest& request, const Dialect& dialect = {});
 
 // The sentence of an error answer's body: error.message and its relatives where the body is JSON,
 // else the text itself; at most 300 bytes, with the key redacted.
 std::string server_message(std::string_view body, const Secret& secret);
+
+// Does the body of an error answer say that the account's quota is spent, which no wait mends?
+bool is_out_of_quota(std::string_view body);
 
 // Puts a reply together from the chunks of a stream, or takes a whole one; tells the progress.
 // Tolerates what servers are known to do otherwise than OpenAI. One object an attempt. Threads:

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "backends/http/dialect.h"
 #include "base/error.h"
 
 namespace agentfs::http {
@@ -14,6 +15,7 @@ struct Failure {
   Error error;
   bool may_pass = false;                      // another attempt may do better
   std::optional<std::int64_t> retry_after{};  // nanoseconds the server asks to wait
+  std::optional<Dialect> other_form{};        // in which the server may take the request at once
 };
 
 template <class T>

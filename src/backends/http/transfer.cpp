@@ -198,7 +198,16 @@ Attempt<ChatReply> Transfer::refused() const {
     return final_failure(
         EREMOTEIO, "{}, which sends elsewhere; base_url must name the place itself", status_line());
   }
+  if (code == 400 || code == 422) {
+    Failure failure{{EREMOTEIO, status_line()}};
+    failure.other_form = other_form(body_, plan_.dialect);
+    return std::unexpected(std::move(failure));
+  }
   if (!status_may_pass(code)) return final_failure(EREMOTEIO, "{}", status_line());
+  if (code == 429 && is_out_of_quota(body_)) {
+    return final_failure(EREMOTEIO, "{} (insufficient_quota); an account with credit would do",
+                         status_line());
+  }
   Failure failure{{EREMOTEIO, status_line()}, true};
   curl_header* header = nullptr;
   if (::curl_easy_header(handle_.get(), "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {

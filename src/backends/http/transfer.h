@@ -26,6 +26,7 @@ struct Plan {
   ModelSettings settings;
   Endpoint endpoint;
   Secret secret;
+  Dialect dialect;
   std::string body;
   ModelDriver::Progress progress;
 };

@@ -27,14 +27,19 @@ Status check(const ModelSettings& settings) {
   return positive("total_timeout_ms", settings.total_timeout_ms);
 }
 
-Result<http::Plan> planned(const ChatRequest& request) {
+Result<http::Plan> planned(const ChatRequest& request, const http::Dialect& dialect) {
   http::Plan plan;
   TRY(check(request.settings));
   plan.endpoint = TRY(http::endpoint(request.settings.base_url, "/chat/completions"));
   plan.secret = TRY(http::Secret::read(request.settings));
-  plan.body = http::request_body(request);
+  plan.dialect = dialect;
+  plan.body = http::request_body(request, dialect);
   plan.settings = request.settings;
   return plan;
+}
+
+std::pair<std::string, std::string> key_of(const ModelSettings& settings) {
+  return {settings.base_url, settings.model};
 }
 
 double seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; }
@@ -67,7 +72,8 @@ void HttpModelDriver::Worker::run() {
 }
 
 void HttpModelDriver::Worker::begin(Inbox::Order order) {
-  auto plan = planned(order.request);
+  const auto known = dialects_.find(key_of(order.request.settings));
+  auto plan = planned(order.request, known == dialects_.end() ? http::Dialect{} : known->second);
   if (!plan) {
     order.done.complete(
         fail(plan.error().code, "model {}: {}", order.request.settings.name, plan.error().message));
@@ -75,6 +81,7 @@ void HttpModelDriver::Worker::begin(Inbox::Order order) {
   }
   auto job = std::make_unique<Job>();
   job->id = order.id;
+  job->request = std::move(order.request);
   job->plan = *std::move(plan);
   job->plan.progress = std::move(order.progress);
   job->done = std::move(order.done);
@@ -135,10 +142,30 @@ void HttpModelDriver::Worker::settle(Job& job, Attempt<ChatReply> outcome) {
   drop_transfer(job);
   if (outcome) {
     outcome->attempts = job.attempt;
+    if (job.plan.dialect != http::Dialect{}) {
+      dialects_[key_of(job.plan.settings)] = job.plan.dialect;
+    }
     end(job, *std::move(outcome));
-  } else if (!retry(job, outcome.error())) {
+  } else if (!ask_in_other_form(job, outcome.error()) && !retry(job, outcome.error())) {
     give_up(job, std::move(outcome).error());
   }
+}
+
+// At once, and also where no attempt is left: the server has not begun to answer. Each form differs
+// from those before it, so this ends.
+bool HttpModelDriver::Worker::ask_in_other_form(Job& job, const Failure& failure) {
+  if (!failure.other_form) return false;
+  std::string body = http::request_body(job.request, *failure.other_form);
+  if (body == job.plan.body) return false;  // has nothing of what the server named
+  job.plan.dialect = *failure.other_form;
+  job.plan.body = std::move(body);
+  job.resumes = clock_.steady();
+  if (job.plan.progress) {
+    const std::string reason =
+        fmt::format("{}; asked again in the form that it names", failure.error.message);
+    job.plan.progress({ModelProgress::Kind::retry, job.plan.secret.redacted(reason)});
+  }
+  return true;
 }
 
 bool HttpModelDriver::Worker::retry(Job& job, const Failure& failure) {

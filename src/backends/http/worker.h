@@ -24,6 +24,7 @@ class HttpModelDriver::Worker {
  private:
   struct Job {
     std::uint64_t id = 0;
+    ChatRequest request;
     http::Plan plan;
     Completion<ChatReply> done;
     std::int64_t deadline = 0;  // of the steady clock, as all moments here
@@ -39,7 +40,8 @@ class HttpModelDriver::Worker {
   void look_at_clock();
   void expire(Job& job);
   void settle(Job& job, http::Attempt<ChatReply> outcome);
-  bool retry(Job& job, const http::Failure& failure);  // false: no further attempt
+  bool ask_in_other_form(Job& job, const http::Failure& failure);  // false: there is none
+  bool retry(Job& job, const http::Failure& failure);              // false: no further attempt
   void give_up(Job& job, http::Failure failure);
   void end(Job& job, Result<ChatReply> answer);  // destroys the job
   void drop_transfer(Job& job);
@@ -51,6 +53,8 @@ class HttpModelDriver::Worker {
   const Clock& clock_;
   HttpOptions options_;
   Jobs jobs_;
+  // By base_url and model: the form of request that has had an answer.
+  std::map<std::pair<std::string, std::string>, http::Dialect> dialects_;
 };
 
 }  // namespace agentfs
