@@ -118,11 +118,14 @@ std::int64_t DocumentDirectory::changed(const std::vector<DocumentEntry>& entrie
   std::string names;
   for (const DocumentEntry& entry : entries) names += entry.name + '\n';
   std::int64_t time = 0;
+  const VersionTable::Nodes nodes{.make =
+                                      [&](std::int64_t changed) {
+                                        time = changed;
+                                        return NodeRef();
+                                      },
+                                  .share = {}};
   context().versions.version(path() + "/", text_content(std::move(names)),
-                             context().services.clock().wall(), [&](std::int64_t changed) {
-                               time = changed;
-                               return NodeRef();
-                             });
+                             context().services.clock().wall(), nodes);
   return time;
 }
 
