@@ -63,7 +63,9 @@ void FollowHandle::read(Request& request, off_t offset, std::size_t count, Compl
   std::optional<Result<Bytes>> now;
   {
     Lock lock(mutex_);
-    if (has_something()) {
+    if (closed_) {
+      now = fail(EINTR, "{}: closed", place_.path);  // the release came first
+    } else if (has_something()) {
       now = take(count);
     } else if (!request.may_block()) {
       now = fail(EAGAIN, "{}: nothing new yet", place_.path);
@@ -97,6 +99,7 @@ void FollowHandle::release() {
   Parked parked;
   {
     Lock lock(mutex_);
+    closed_ = true;
     unsubscribe = std::exchange(unsubscribe_, nullptr);
     parked = std::exchange(parked_, {});
   }

@@ -61,6 +61,7 @@ class WaitHandle final : public Handle, public std::enable_shared_from_this<Wait
   Completion<std::string> waiting_ GUARDED_BY(mutex_);
   std::uint64_t round_ GUARDED_BY(mutex_) = 0;  // of waiting_: an abandoned one answers too
   std::optional<Result<std::string>> answer_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false;
   Parked parked_ GUARDED_BY(mutex_);
 };
 
@@ -90,6 +91,7 @@ class FollowHandle final : public Handle, public std::enable_shared_from_this<Fo
   std::string unread_ GUARDED_BY(mutex_);
   std::size_t dropped_ GUARDED_BY(mutex_) = 0;
   bool ended_ GUARDED_BY(mutex_) = false;
+  bool closed_ GUARDED_BY(mutex_) = false;
   Unsubscribe unsubscribe_ GUARDED_BY(mutex_);
   Parked parked_ GUARDED_BY(mutex_);
 };

@@ -21,7 +21,7 @@ Status WaitHandle::ensure_waiting(Request& request) {
   Completion<std::string> waiting;
   {
     Lock lock(mutex_);
-    if (waiting_ || answer_) return ok();
+    if (waiting_ || answer_ || closed_) return ok();
     const std::uint64_t round = ++round_;
     waiting = Completion<std::string>([weak = weak_from_this(), round](Result<std::string> answer) {
       if (const auto self = weak.lock()) self->answered(round, std::move(answer));
@@ -40,7 +40,9 @@ void WaitHandle::read(Request& request, off_t offset, std::size_t count, Complet
   std::optional<Result<Bytes>> now;
   {
     Lock lock(mutex_);
-    if (answer_) {
+    if (closed_) {
+      now = fail(EINTR, "{}: closed", place_.path);  // the release came first
+    } else if (answer_) {
       now = part(*answer_, read);
     } else if (!request.may_block()) {
       now = fail(EAGAIN, "{}: no answer yet", place_.path);
@@ -94,6 +96,7 @@ void WaitHandle::release() {
   Parked parked;
   {
     Lock lock(mutex_);
+    closed_ = true;
     abandoned = std::exchange(waiting_, {});
     parked = std::exchange(parked_, {});
   }

@@ -18,6 +18,16 @@ struct Read {
   std::optional<Result<Bytes>> answer;
 };
 
+TEST_CASE("a read that comes after the release does not wait") {
+  TestTree tree;
+  TestRequest cat(70);
+  for (const char* const path : {"/boxes/7/wait", "/boxes/7/stream"}) {
+    const auto handle = tree.open(cat, path, O_RDONLY);
+    handle->release();
+    CHECK(code(TestTree::read(cat, *handle, 0)) == EINTR);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("wait parks until the answer, then ends") {
