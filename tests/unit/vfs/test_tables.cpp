@@ -93,13 +93,19 @@ TEST_CASE("many threads look up, open, read, write and forget") {
   const auto work = [&](pid_t pid) {
     TestRequest request(pid, fmt::format("s{}", pid % 3));
     for (int i = 0; i < 300; ++i) {
-      const auto level = tree.find(request, "/boxes/7/level");
-      if (!level) {
+      const int flags = i % 3 == 0 ? O_WRONLY | O_TRUNC : O_RDONLY;
+      Result<Found> level = fail(ENOENT, "not looked up");
+      const auto open = [&]() -> Result<Opened> {
+        level = tree.find(request, "/boxes/7/level");
+        return TRY(level).node->open(request, flags);
+      };
+      auto opened = open();
+      if (code(opened) == ESTALE) opened = open();  // as the host's kernel does, once
+      if (!opened) {
         ++wrong;
         continue;
       }
       const std::uint64_t id = tree.files.remember(level->node);
-      const auto opened = level->node->open(request, i % 3 == 0 ? O_WRONLY | O_TRUNC : O_RDONLY);
       const std::uint64_t number = tree.files.keep(opened->handle);
       if (i % 3 == 0) {
         const auto value = fmt::format("{}\n", i);
