@@ -199,7 +199,7 @@ def readers_keep_their_size():
             with subprocess.Popen(["python3", "-c", code, path], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True) as reader:
                 size = int(reader.stdout.readline())
-                run_ok("bash", "-c", writer.format(path))
+                run(["bash", "-c", writer.format(path)])
                 after, _ = reader.communicate("\n", timeout=20)
             expect_eq(after.split(), [str(size)] * 3, f"{path} of a reader, after: {writer}")
     os.unlink(document)
