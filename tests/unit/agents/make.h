@@ -55,8 +55,8 @@ inline void add_turn(Process& process, const std::vector<std::string>& tools,
                      Call::State state = Call::State::pending) {
   Message& message = add_message(process, Message::Role::assistant, "");
   for (const std::string& tool : tools) {
-    const Call& call = add_call(process, tool, state);
-    message.calls.push_back({call.id, tool, "{}"});
+    add_call(process, tool, state);
+    message.calls.push_back({process.calls.back()->id, tool, "{}"});
   }
 }
 
