@@ -100,7 +100,6 @@ TEST_CASE("A new document that is not valid makes no file") {
   TreeWorld world;
   const std::uint64_t head = world.head();
   CHECK(create(world, "/etc/models/fresh.toml", "drivers = \"script\"\n") == EBADMSG);
-  CHECK(world.get("/etc/models")->unlink(world.request(), "fresh.toml"));  // kept to be mended
   CHECK(create(world, world.path_of(world.idle, "context.d/rules.txt"), "x\n") == EINVAL);
   CHECK(world.find("/etc/models/fresh.toml").error().code == ENOENT);
   CHECK(world.head() == head);

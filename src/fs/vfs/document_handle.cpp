@@ -78,20 +78,7 @@ Status DocumentHandle::save() {
   auto saved = save_document(file_->context(), file_->place(), *author, text);
   if (saved) return saved;
   file_->context().services.note_error(*author, file_->path(), saved.error());
-  return is_new_ ? keep_aside(text, std::move(saved).error()) : saved;
-}
-
-Status DocumentHandle::keep_aside(const std::string& text, Error error) const {
-  const ScratchTable::Place place{session_, parent_path(file_->path()),
-                                  file_->path().substr(file_->path().rfind('/') + 1)};
-  const auto node =
-      std::make_shared<ScratchNode>(file_->context_ref(), place, S_IFREG | 0644U, text);
-  node->save_at_close([file = file_](const Caller& author, const std::string& later) {
-    return save_document(file->context(), file->place(), author, later);
-  });
-  file_->context().scratch.take(place);
-  if (file_->context().scratch.add(place, node)) ScratchNode::arm(node);
-  return std::unexpected(std::move(error));
+  return saved;
 }
 
 // A shell closes a copy before it has written anything: that is not the end of the text.

@@ -36,7 +36,6 @@ class DocumentHandle final : public Handle {
   // Saves what has changed since the last time.
   Status save();
   std::unexpected<Error> too_long() const;
-  Status keep_aside(const std::string& text, Error error) const;
 
   const DocumentFileRef file_;
   const VersionRef node_;

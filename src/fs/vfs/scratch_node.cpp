@@ -13,21 +13,18 @@ namespace {
 
 class ScratchHandle final : public Handle {
  public:
-  ScratchHandle(std::shared_ptr<ScratchNode> node, Request& request)
-      : node_(std::move(node)), opener_(request.host().pid) {}
+  explicit ScratchHandle(std::shared_ptr<ScratchNode> node) : node_(std::move(node)) {}
 
   void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override {
     done.complete(Bytes{.text = node_->read(static_cast<std::uint64_t>(offset), count)});
   }
   void write(Request& request, off_t offset, std::string_view bytes,
              Completion<std::size_t> done) override {
-    const Status written = add(request, offset, bytes);
+    const Status written = node_->write(static_cast<std::uint64_t>(offset), bytes);
     if (written) return done.complete(bytes.size());
     done.complete(
         std::unexpected(noted(node_->context(), request, node_->path(), written.error())));
   }
-  Status flush(Request& request) override { return request.host().pid == opener_ ? save() : ok(); }
-  void release() override { static_cast<void>(save()); }
   Result<off_t> seek(Request&, off_t offset, int whence) override {
     const auto size = static_cast<off_t>(node_->size());
     if (offset < 0 || offset >= size) return fail(ENXIO, "{}: nothing there", node_->path());
@@ -35,28 +32,7 @@ class ScratchHandle final : public Handle {
   }
 
  private:
-  Status add(Request& request, off_t offset, std::string_view bytes) {
-    std::optional<Caller> author;
-    if (node_->is_saved_at_close()) author = TRY(request.writer());
-    TRY(node_->write(static_cast<std::uint64_t>(offset), bytes));
-    Lock lock(mutex_);
-    author_ = std::move(author);
-    return ok();
-  }
-  // Once for what was written since the last time.
-  Status save() {
-    std::optional<Caller> author;
-    {
-      Lock lock(mutex_);
-      author = std::exchange(author_, {});
-    }
-    return author ? node_->try_save(*author) : ok();
-  }
-
   const std::shared_ptr<ScratchNode> node_;
-  const pid_t opener_;
-  Mutex<Rank::handle> mutex_;
-  std::optional<Caller> author_ GUARDED_BY(mutex_);  // of what has not been saved
 };
 
 }  // namespace
@@ -86,36 +62,7 @@ ScratchTable::Place ScratchNode::place() const {
 void ScratchNode::move_to(ScratchTable::Place place) {
   Lock lock(mutex_);
   place_ = std::move(place);
-  save_ = nullptr;
   touch();
-}
-
-void ScratchNode::save_at_close(Save save) {
-  Lock lock(mutex_);
-  save_ = std::move(save);
-}
-
-bool ScratchNode::is_saved_at_close() const {
-  Lock lock(mutex_);
-  return save_ != nullptr;
-}
-
-Status ScratchNode::try_save(const Caller& author) {
-  Save save;
-  ScratchTable::Place place;
-  {
-    Lock lock(mutex_);
-    save = save_;
-    place = place_;
-  }
-  if (!save) return ok();
-  Status saved = save(author, text());
-  if (saved) {
-    context_->scratch.expire(place, this);
-  } else {
-    context_->services.note_error(author, path(), saved.error());
-  }
-  return saved;
 }
 
 void ScratchNode::touch() {
@@ -169,7 +116,7 @@ Result<Opened> ScratchNode::open(Request& request, int flags) {
     touch();
   }
   const auto self = std::static_pointer_cast<ScratchNode>(shared_from_this());
-  return Opened{std::make_shared<ScratchHandle>(self, request), {}};
+  return Opened{std::make_shared<ScratchHandle>(self), {}};
 }
 
 std::string ScratchNode::text() const {

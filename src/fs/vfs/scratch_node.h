@@ -2,7 +2,6 @@
 // A temporary name beside synthetic files: a small file, or an editor's lock link.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "fs/vfs/context.h"
@@ -15,9 +14,6 @@ class ScratchNode final : public Node {
   static constexpr std::size_t kLargest = 1U << 20U;
   static constexpr std::int64_t kLifetime = 60'000'000'000;  // nanoseconds after the last change
 
-  // Makes what it is meant to be out of its text; where that fails it stays a temporary file.
-  using Save = std::function<Status(const Caller& author, const std::string& text)>;
-
   // `text` is the target where `mode` is that of a link.
   ScratchNode(ContextRef context, ScratchTable::Place place, mode_t mode, std::string text);
 
@@ -28,17 +24,12 @@ class ScratchNode final : public Node {
   Result<std::string> read_link(Request&) override;
   Result<Opened> open(Request&, int flags) override;
 
-  // For a text that was refused under its name: each close after a write tries again.
-  void save_at_close(Save save);
-  bool is_saved_at_close() const;
-  // Gone from the table once that has succeeded.
-  Status try_save(const Caller& author);
   std::string text() const;
   std::string read(std::uint64_t offset, std::size_t count) const;
   Status write(std::uint64_t offset, std::string_view bytes);  // EMSGSIZE past 1 MiB
   std::uint64_t size() const;
   ScratchTable::Place place() const;
-  void move_to(ScratchTable::Place place);  // its new name, not one that it is saved by
+  void move_to(ScratchTable::Place place);
   Context& context() const { return *context_; }
   bool is_over() const { return remaining() <= 0; }
   // Removes it from the table once it has not changed for a minute.
@@ -54,7 +45,6 @@ class ScratchNode final : public Node {
   mutable Mutex<Rank::handle> mutex_;
   ScratchTable::Place place_ GUARDED_BY(mutex_);
   std::string text_ GUARDED_BY(mutex_);
-  Save save_ GUARDED_BY(mutex_);
   struct stat stat_ GUARDED_BY(mutex_) {};
   std::int64_t touched_ GUARDED_BY(mutex_) = 0;  // steady
 };
