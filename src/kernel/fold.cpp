@@ -144,7 +144,7 @@ void Fold::erase(ProcessId pid) {
 void Fold::erase_workspace(const std::string& name) {
   const auto found = workspaces_.find(name);
   if (found == workspaces_.end()) return;
-  for (const auto& [path, sequence] : found->second.changed) mark_change(name, path);
+  for (const auto& [path, change] : found->second.changed) mark_change(name, path);
   for (const auto& [pid, sequence] : found->second.committed) mark_turn(name, pid);
   workspaces_.erase(found);
 }
@@ -189,7 +189,9 @@ json::Value Fold::to_json() const {
   }
   for (const auto& [name, workspace] : workspaces_) {
     json::Value one;
-    for (const auto& [path, sequence] : workspace.changed) one.set("/" + path, sequence.value);
+    for (const auto& [path, change] : workspace.changed) {
+      one.set("/" + path, json::Array{change.sequence.value, change.author.value});
+    }
     for (const auto& [pid, sequence] : workspace.committed) {
       one.set(std::to_string(pid.value), sequence.value);
     }

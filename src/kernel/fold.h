@@ -18,16 +18,23 @@
 namespace agentfs {
 
 // What has changed under /workspaces/<name>, and up to where each process has committed it.
+// The last change of a path, and the process that made it (0 in stores of before it was kept).
+struct PathChange {
+  Sequence sequence{};
+  ProcessId author{};
+};
+
 struct WorkspaceChanges {
-  std::map<std::string, Sequence> changed;  // path below the workspace -> its last change
-  std::map<ProcessId, Sequence> committed;  // everything up to this record is in its commits
+  std::map<std::string, PathChange> changed;  // by path below the workspace
+  std::map<ProcessId, Sequence> committed;    // everything up to this record is in its commits
 };
 
 // One object as it stands, for the store: immutable, so that its text can be made without a lock.
 struct StoredObject {
   std::string collection;
   std::string key;
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, Sequence> object;  // none: removed
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathChange, Sequence>
+      object;  // none: removed
   std::optional<std::string> json() const;
 };
 

@@ -29,6 +29,16 @@ Ref numbered(const std::vector<Ref>& items, std::uint64_t number) {
   return found != items.end() && (*found)->number == number ? *found : nullptr;
 }
 
+// [sequence, author]; earlier versions kept the sequence alone.
+PathChange path_change(const json::Value& value) {
+  const auto number = [](const json::Value& one) {
+    return static_cast<std::uint64_t>(one.number());
+  };
+  const json::Array* const pair = value.array();
+  if (pair == nullptr || pair->size() != 2) return {{number(value)}, {}};
+  return {{number(pair->front())}, {number(pair->back())}};
+}
+
 template <class Ref>
 void put(StoredObject& stored, Ref object) {
   if (object != nullptr) stored.object = std::move(object);
@@ -40,6 +50,9 @@ std::optional<std::string> StoredObject::json() const {
   if (const auto* process = std::get_if<ProcessRef>(&object)) return json::dump(to_json(**process));
   if (const auto* message = std::get_if<MessageRef>(&object)) return json::dump(to_json(**message));
   if (const auto* call = std::get_if<CallRef>(&object)) return json::dump(to_json(**call));
+  if (const auto* change = std::get_if<PathChange>(&object)) {
+    return fmt::format("[{},{}]", change->sequence.value, change->author.value);
+  }
   if (const auto* sequence = std::get_if<Sequence>(&object)) return std::to_string(sequence->value);
   return std::nullopt;
 }
@@ -102,8 +115,8 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
     loaded_calls_[pid_in(head)].push_back(std::make_shared<const Call>(call_from_json(value)));
   } else if (collection == "change") {
     const auto slash = key.find('/');
-    workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] = {
-        static_cast<std::uint64_t>(value.number())};
+    workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] =
+        path_change(value);
   } else if (collection == "turn") {
     workspaces_[std::string(head)].committed[{number}] = {
         static_cast<std::uint64_t>(value.number())};

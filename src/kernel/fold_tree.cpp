@@ -39,21 +39,23 @@ bool is_below_git(std::string_view path) {
 std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
 
 void collapse(Fold& fold, const std::string& name, WorkspaceChanges& workspace) {
-  std::map<std::string, Sequence> tops;
-  for (const auto& [path, sequence] : workspace.changed) {
-    Sequence& last = tops[top_of(path)];
-    last = std::max(last, sequence);
+  std::map<std::string, PathChange> tops;
+  for (const auto& [path, change] : workspace.changed) {
+    PathChange& last = tops[top_of(path)];
+    if (last.sequence < change.sequence) last = change;
     fold.mark_change(name, path);
   }
   workspace.changed = std::move(tops);
-  for (const auto& [path, sequence] : workspace.changed) fold.mark_change(name, path);
+  for (const auto& [path, change] : workspace.changed) fold.mark_change(name, path);
 }
 
-void note_change(Fold& fold, std::string_view path, Sequence sequence) {
+void note_change(Fold& fold, std::string_view path, const Record& record) {
   const auto place = split_path(path);
   if (!place || place->path.empty() || is_below_git(place->path)) return;
   WorkspaceChanges& workspace = fold.edit_workspace(place->workspace);
-  workspace.changed[place->path] = sequence;
+  const auto& lineage = record.author.lineage;
+  workspace.changed[place->path] = {record.sequence,
+                                    lineage.empty() ? ProcessId{} : lineage.front()};
   fold.mark_change(place->workspace, place->path);
   if (workspace.changed.size() > kMostPaths) collapse(fold, place->workspace, workspace);
 }
@@ -66,9 +68,9 @@ std::string bytes_of(const json::Value& data, std::string_view name) {
 
 void apply_change(Fold& fold, const Record& record) {
   const std::string path = bytes_of(record.data, "path");
-  note_change(fold, path, record.sequence);
+  note_change(fold, path, record);
   const std::string other = bytes_of(record.data, "other");
-  note_change(fold, other, record.sequence);
+  note_change(fold, other, record);
 }
 
 // A workspace that is gone, or has another name, takes what was known of its paths with it.

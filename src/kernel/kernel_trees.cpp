@@ -2,6 +2,7 @@
 // The data trees: what was changed in them, and the commits at turn boundaries.
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "base/text.h"
 #include "kernel/kernel_state.h"
@@ -31,6 +32,54 @@ std::string commit_message(const Process& process, std::uint64_t turn) {
   return message;
 }
 
+// What has happened in a workspace since the last commit of a process there.
+struct TurnChanges {
+  std::vector<std::string> own;
+  std::vector<std::string> others;
+  std::vector<std::string> other_authors;  // "reviewer (pid 9)"
+  Sequence reached;
+};
+
+std::string author_name(const Fold& fold, ProcessId pid) {
+  const ProcessRef process = fold.find(pid);
+  if (process == nullptr) return pid ? fmt::format("pid {}", pid.value) : "unknown";
+  return fmt::format("{} (pid {})", process->is_init ? process->user : process->name, pid.value);
+}
+
+TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, ProcessId pid) {
+  TurnChanges result;
+  const WorkspaceChanges* const changes = fold.find_workspace(workspace);
+  if (changes == nullptr) return result;
+  const auto mark = changes->committed.find(pid);
+  const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
+  std::set<ProcessId> authors;
+  for (const auto& [path, change] : changes->changed) {
+    if (change.sequence <= last) continue;
+    (change.author == pid ? result.own : result.others).push_back(path);
+    if (change.author != pid) authors.insert(change.author);
+  }
+  for (const ProcessId author : authors) result.other_authors.push_back(author_name(fold, author));
+  result.reached = fold.applied();
+  return result;
+}
+
+// Two commits where others have been at work there meanwhile: what they did is theirs.
+Result<std::string> commit_changes(Repository& repository, TurnCommit& next, const Process& process,
+                                   std::uint64_t turn, const TurnChanges& changes) {
+  if (!changes.others.empty()) {
+    next.changed = changes.others;
+    next.author = changes.other_authors.size() == 1 ? changes.other_authors.front() : "several";
+    next.message =
+        fmt::format("changes by others before turn {} of {} (pid {})\n\n{}\n", turn, process.name,
+                    process.pid.value, text::join(changes.other_authors, ", "));
+    TRY(repository.commit(next));
+  }
+  next.changed = changes.own;
+  next.author = fmt::format("{} (pid {})", process.name, process.pid.value);
+  next.message = commit_message(process, turn);
+  return repository.commit(next);
+}
+
 }  // namespace
 
 Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
@@ -48,30 +97,22 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   const ProcessRef process = TRY(get_process(pid));
   const std::string workspace = process->workspace;
   if (workspace.empty()) return std::string();
-  TurnCommit commit_of_turn;
-  Sequence reached;
+  TurnChanges changes;
   {
     Lock lock(state.mutex);
     // One at a time in a repository; the others wait for their turn without a lock.
     while (state.committing.contains(workspace)) state.changed.wait(lock);
-    const WorkspaceChanges* changes = state.fold.find_workspace(workspace);
-    if (changes == nullptr) return std::string();
-    const auto mark = changes->committed.find(pid);
-    const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
-    for (const auto& [path, sequence] : changes->changed) {
-      if (sequence > last) commit_of_turn.changed.push_back(path);
-    }
-    if (commit_of_turn.changed.empty()) return std::string();
-    reached = state.fold.applied();
+    changes = changes_since_turn(state.fold, workspace, pid);
+    if (changes.own.empty()) return std::string();
     state.committing.insert(workspace);
   }
-  commit_of_turn.worktree = parts().state + "/trees/workspaces/" + workspace;
-  commit_of_turn.git_directory = parts().state + "/git/" + workspace + ".git";
-  commit_of_turn.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
-  commit_of_turn.message = commit_message(*process, turn);
-  commit_of_turn.author = fmt::format("{} (pid {})", process->name, pid.value);
-  commit_of_turn.seconds = clock().wall() / 1'000'000'000;
-  const Result<std::string> made = parts().repository->commit(commit_of_turn);
+  TurnCommit next;
+  next.worktree = parts().state + "/trees/workspaces/" + workspace;
+  next.git_directory = parts().state + "/git/" + workspace + ".git";
+  next.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
+  next.seconds = clock().wall() / 1'000'000'000;
+  const Result<std::string> made =
+      commit_changes(*parts().repository, next, *process, turn, changes);
   {
     Lock lock(state.mutex);
     state.committing.erase(workspace);
@@ -80,8 +121,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   if (!made) return made;
   json::Value data;
   data.set("pid", pid.value).set("workspace", workspace).set("turn", turn).set("commit", *made);
-  data.set("ref", commit_of_turn.ref).set("paths", commit_of_turn.changed.size());
-  data.set("reached", reached.value);
+  data.set("ref", next.ref).set("paths", changes.own.size()).set("reached", changes.reached.value);
   TRY(commit(agent(pid), std::string(kind::kTurnCommit), std::move(data)));
   return made;
 }

@@ -109,6 +109,30 @@ TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
   CHECK(t.kernel().commit_turn(t.agent, 2).value() != "");  // nothing was forgotten
 }
 
+TEST_CASE("a turn's commit holds what its agent did; what others did is theirs") {
+  Tools t;
+  const auto change = [&](const Caller& author, const std::string& name) {
+    REQUIRE(t.kernel().record_change(author,
+                                     {.operation = "write", .path = "/workspaces/site/" + name}));
+  };
+  change(t.person(), "theirs.txt");
+  CHECK(t.kernel().commit_turn(t.agent, 1) == "");  // the agent has changed nothing
+  CHECK(t.repository.commits().empty());
+  change(t.caller, "own.txt");
+  change(t.caller, "both.txt");
+  change(t.person(), "both.txt");
+  REQUIRE(t.kernel().commit_turn(t.agent, 2).value() != "");
+  const auto commits = t.repository.commits();
+  REQUIRE(commits.size() == 2);
+  CHECK(commits[0].changed == std::vector<std::string>{"both.txt", "theirs.txt"});
+  CHECK_THAT(commits[0].author, has("(pid 1)"));
+  CHECK_THAT(commits[0].message, has("by others"));
+  CHECK(commits[1].changed == std::vector<std::string>{"own.txt"});
+  CHECK_THAT(commits[1].author, has(fmt::format("(pid {})", t.agent.value)));
+  change(t.person(), "theirs.txt");
+  CHECK(t.kernel().commit_turn(t.agent, 3) == "");
+}
+
 TEST_CASE("a change of a tree is told with its details") {
   Tools t;
   const TreeChange exchange{.operation = "rename",
