@@ -17,7 +17,6 @@
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
 #include "backends/trees/trees.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "fs/fuse/session.h"
 #include "fs/services/kernel_services.h"
@@ -170,7 +169,6 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
     return session;
   }
   session.aside = state.path() + "/mount";
-  TRY(file::make_directories(session.aside, 0700));
   if (mount_state(session.aside) != MountState::none) TRY(unmount(session.aside, true));
   return session;
 }
@@ -217,7 +215,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   auto session = TRY(fuse::Session::mount(files, services, TRY(session_options(state, options))));
   const SignalWatch signals(backends->loop, [&session] { session->stop(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
-  TRY(state.write_pid(::getpid()));
+  state.write_pid(::getpid());
   log::info("mounted at {}, state in {}", options.mountpoint, state.path());
   // Agents that were at work go on; what they do in the mount waits until run() serves it.
   kernel->resume();

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -21,8 +22,9 @@ constexpr std::string_view kFormat = "1";
 
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
-  constexpr std::array<std::string_view, 10> kOurs = {
-      "blobs", "daemon.pid", "etc", "git", "journal", "keys", "lock", "log", "lost+found", "trees"};
+  constexpr auto kOurs =
+      std::to_array<std::string_view>({"blobs", "daemon.pid", "etc", "git", "journal", "keys",
+                                       "lock", "log", "lost+found", "mount", "times", "trees"});
   if (file::exists(path + "/format")) return ok();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
@@ -82,7 +84,7 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
   for (const char* name :
        {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces", "trees/tmp", "git",
-        "etc/models", "etc/profiles/default/context.d", "etc/devices", "log"}) {
+        "etc/models", "etc/profiles/default/context.d", "etc/devices", "log", "mount"}) {
     TRY(file::make_directories(state.file(name)));
   }
   if (::chmod(state.file("trees/tmp").c_str(), 01777) != 0) return fail_errno(path);
@@ -92,8 +94,17 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   return state;
 }
 
-Status StateDirectory::write_pid(pid_t daemon) const {
-  return file::replace(file("daemon.pid"), fmt::format("{}\n", daemon));
+// On a full disk in the place of the one that a dead daemon left; a daemon without one serves, too.
+void StateDirectory::write_pid(pid_t daemon) const {
+  const std::string text = fmt::format("{}\n", daemon);
+  const Status written = file::replace(file("daemon.pid"), text);
+  if (written) return;
+  const UniqueFd old(::open(file("daemon.pid").c_str(), O_WRONLY | O_CLOEXEC));
+  if (old && ::ftruncate(old.get(), static_cast<off_t>(text.size())) == 0 &&
+      ::pwrite(old.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size())) {
+    return;
+  }
+  log::warning("{}", written.error().message);
 }
 
 void StateDirectory::remove_pid() const { ::unlink(file("daemon.pid").c_str()); }

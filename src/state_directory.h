@@ -26,7 +26,7 @@ class StateDirectory {
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   int lock_descriptor() const { return lock_.get(); }
-  Status write_pid(pid_t daemon) const;  // daemon.pid, after a restart anew
+  void write_pid(pid_t daemon) const;  // daemon.pid, after a restart anew
   void remove_pid() const;
 
  private:

@@ -107,6 +107,7 @@ constexpr std::array kRows = {
     Row{kind::kControlWrite, nullptr, nullptr},
     Row{kind::kExecBegin, nullptr, nullptr},
     Row{kind::kExecEnd, nullptr, nullptr},
+    Row{kind::kStateProblem, nullptr, nullptr},
 };
 
 }  // namespace

@@ -160,6 +160,8 @@ Result<Record> Journal::append(std::string kind, Author author, json::Value data
   return record;
 }
 
+const std::string& Journal::public_key() const { return parts_->key.public_key(); }
+
 Status Journal::sync() {
   Parts& parts = *parts_;
   const std::uint64_t wanted = parts.written;

@@ -41,6 +41,7 @@ class Journal {
   void set_segment_bytes(std::int64_t bytes);
 
   JournalHead head() const;
+  const std::string& public_key() const;  // that its heads are signed with
   // "<sequence>\t<hash>\t<public key>\t<signature over 'sequence hash'>\n": /sys/journal/head.
   std::string signed_head() const;
   // Recomputes the whole chain from the log: "ok <sequence> <hash>\n", or a sentence naming the

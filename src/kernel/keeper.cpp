@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/keeper.h"
 
-#include "base/log.h"
-
 namespace agentfs {
 namespace {
 
-// The one object that says where the store stands: {"next_pid":…,"hash":…}.
+// The one object that says where the store stands: {"next_pid":…,"hash":…,"key":…}; `key` is the
+// public one of the journal.
 constexpr std::string_view kCollection = "kernel";
 constexpr std::string_view kKey = "state";
+
+ProcessId next_pid(const json::Value& state) {
+  return {static_cast<std::uint64_t>(state["next_pid"].number(1))};
+}
 
 }  // namespace
 
@@ -16,12 +19,24 @@ Result<Fold> Keeper::load() {
   Result<Fold> loaded = load_store();
   if (!loaded && loaded.error().code != EBADMSG) return loaded;
   if (!loaded) {
-    log::warning("store: filled again from the journal: {}", loaded.error().message);
+    problems_.push_back(fmt::format("filled again from the journal: {}", loaded.error().message));
+    const json::Value state = load_state();
     TRY(store_.clear());
     loaded = Fold();
+    loaded->finish_load(next_pid(state), {});
   }
   TRY(replay(*loaded));
   return loaded;
+}
+
+json::Value Keeper::load_state() {
+  json::Value state;
+  const Status read = store_.load(
+      [&](std::string_view collection, std::string_view, std::string_view text) -> Status {
+        if (collection == kCollection) state = TRY(json::parse(text));
+        return ok();
+      });
+  return read ? state : json::Value();
 }
 
 Result<Fold> Keeper::load_store() {
@@ -29,8 +44,10 @@ Result<Fold> Keeper::load_store() {
   const Sequence reached = TRY(store_.reached());
   if (!reached) return fold;
   if (reached > journal_.head().sequence) {
-    return fail(EBADMSG, "store: reflects record {}, and the journal ends at {}", reached.value,
-                journal_.head().sequence.value);
+    return fail(EBADMSG,
+                "the store reflects record {}, and the journal ends at {}: records were lost or "
+                "taken away (hash of the last: {})",
+                reached.value, journal_.head().sequence.value, load_state()["hash"].text());
   }
   json::Value state;
   TRY(store_.load(
@@ -41,10 +58,17 @@ Result<Fold> Keeper::load_store() {
       }));
   const std::string hash = TRY(journal_.hash_at(reached));
   if (state["hash"].text() != hash) {
-    return fail(EBADMSG, "store: is the fold of another journal (record {} has hash {} there)",
+    return fail(EBADMSG, "the store is the fold of another journal (record {} has hash {} there)",
                 reached.value, state["hash"].text());
   }
-  fold.finish_load({static_cast<std::uint64_t>(state["next_pid"].number(1))}, reached);
+  const std::string_view key = state["key"].text();
+  if (!key.empty() && key != journal_.public_key()) {
+    problems_.push_back(
+        fmt::format("the journal was signed with the key {}, and is with {} now: "
+                    "keys/journal.ed25519 was lost or replaced",
+                    key, journal_.public_key()));
+  }
+  fold.finish_load(next_pid(state), reached);
   return fold;
 }
 
@@ -63,6 +87,7 @@ Status Keeper::write(const Batch& batch) {
   }
   json::Value state;
   state.set("next_pid", batch.next_pid.value).set("hash", batch.head.hash);
+  state.set("key", journal_.public_key());
   changes.push_back({.collection = std::string(kCollection),
                      .key = std::string(kKey),
                      .json = json::dump(state)});

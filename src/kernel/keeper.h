@@ -17,8 +17,11 @@ class Keeper {
   Keeper(RecordStore& store, const Journal& journal) : store_(store), journal_(journal) {}
 
   // The fold as of the journal's head: what the store has, and the records after it. A store that
-  // is damaged, ahead of the journal or of another chain is cleared and filled again.
+  // is damaged, ahead of the journal or of another chain is cleared and filled again; process
+  // numbers that it knew are not given again.
   Result<Fold> load();
+  // Sentences about what load() found that should not be: perhaps records were taken away.
+  const std::vector<std::string>& problems() const { return problems_; }
   // What one write brings to the store.
   struct Batch {
     std::vector<StoredObject> objects;
@@ -30,9 +33,12 @@ class Keeper {
  private:
   Result<Fold> load_store();
   Status replay(Fold& fold);
+  // What the store says of itself; null where it cannot be read.
+  json::Value load_state();
 
   RecordStore& store_;
   const Journal& journal_;
+  std::vector<std::string> problems_;
 };
 
 }  // namespace agentfs

@@ -107,7 +107,14 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   HostCaller owner;
   owner.uid = given.owner;
   owner.gid = ::getgid();
-  TRY(kernel->ensure_caller(owner));
+  const Caller starter = TRY(kernel->ensure_caller(owner));
+  for (const std::string& problem : state.keeper.problems()) {
+    log::warning("state: {}", problem);
+    kernel->errors().add(starter.process, "/sys/journal", {EBADMSG, problem});
+    json::Value data;
+    data.set("text", problem);
+    TRY(kernel->commit(starter, std::string(kind::kStateProblem), std::move(data)));
+  }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   return kernel;
 }

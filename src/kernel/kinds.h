@@ -81,6 +81,9 @@ inline constexpr std::string_view kControlWrite = "control.write";      // path 
 inline constexpr std::string_view kExecBegin = "exec.begin";            // command cwd device
 inline constexpr std::string_view kExecEnd = "exec.end";  // command exit signal ended_by elapsed_ms
 
+// text: what a start found that should not be: a store ahead of the journal, another key.
+inline constexpr std::string_view kStateProblem = "state.problem";
+
 // What has happened already, ends something or frees space: told even when the disk is full.
 bool must_be_told(std::string_view kind);
 

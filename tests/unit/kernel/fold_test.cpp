@@ -138,6 +138,22 @@ TEST_CASE("a store that does not fit the journal is filled again") {
   REQUIRE(loaded);
   CHECK(json::dump(loaded->to_json()) == json::dump(h.fold.to_json()));
   CHECK(store->reached().value().value == 0);
+  CHECK(keeper.problems().size() == 1);
+  CHECK(loaded->next_pid() == h.fold.next_pid());
+}
+
+TEST_CASE("a journal that has been cut is told, and its process numbers are not given again") {
+  History h(3);
+  const auto store = make_memory_records();
+  Keeper whole(*store, *h.journal);
+  const Keeper::Batch batch{
+      .objects = {}, .next_pid = {41}, .head = {.sequence = {7}, .hash = std::string(64, 'a')}};
+  REQUIRE(whole.write(batch));
+  const auto loaded = whole.load();
+  REQUIRE(loaded);
+  CHECK(loaded->next_pid() == ProcessId{41});
+  REQUIRE(whole.problems().size() == 1);
+  CHECK_THAT(whole.problems().front(), Catch::Matchers::has("reflects record 7"));
 }
 
 }  // namespace
