@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "kernel/setting_rows.h"
 
 namespace agentfs::agents {
 namespace {
@@ -40,14 +41,16 @@ constexpr std::array<ToolRow, 8> kTools{{
 consteval bool in_order(const std::array<ToolRow, 8>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].doc.ends_with('.') || rows[i].syscall.empty()) return false;
+    if (rows[i].name != kToolNames[i]) return false;
     if (i > 0 && !(rows[i - 1].name < rows[i].name)) return false;
   }
   return true;
 }
-static_assert(in_order(kTools), "tools: sorted, each once, each with a syscall and a sentence");
+static_assert(in_order(kTools),
+              "tools: sorted, each once and known to profiles, with a syscall and a sentence");
 
 bool gives(const ProfileSettings& profile, std::string_view tool) {
-  return profile.tools.empty() || std::ranges::find(profile.tools, tool) != profile.tools.end();
+  return !profile.tools || std::ranges::find(*profile.tools, tool) != profile.tools->end();
 }
 
 std::vector<std::string> given_names(const ProfileSettings& profile) {
@@ -105,7 +108,7 @@ Result<DecodedCall> decode_call(const std::string& tool, const std::string& argu
   if (call.syscall == nullptr || !gives(profile, tool)) {
     const std::vector<std::string> names = given_names(profile);
     return fail(ENOENT, "{}: no such tool{}; there are {}", text::shown(tool),
-                text::did_you_mean(tool, names), text::join(names, ", "));
+                text::did_you_mean(tool, names), names.empty() ? "none" : text::join(names, ", "));
   }
   // Some servers send nothing at all for a call without arguments.
   Result<json::Value> parsed = json::parse(text::trim(arguments).empty() ? "{}" : arguments);

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,7 @@ struct DeviceSettings {
 // A kind of agent: /etc/profiles/<name>/profile.toml.
 struct ProfileSettings {
   std::string model = "default";
-  std::vector<std::string> tools;  // names of the tools it is given; empty: all
+  std::optional<std::vector<std::string>> tools;  // that it is given; none given: all
   Limits limits;
   std::int64_t max_parallel_calls = 4;
   std::int64_t context_tokens = 0;  // 0: the model's

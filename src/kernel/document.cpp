@@ -94,6 +94,7 @@ Status check_setting(const Place& place, const json::Value& value) {
   }
   const SettingRule* rule = find_rule(place.document, place.key);
   if (rule == nullptr || rule->fits(value)) return ok();
+  if (rule->fault != nullptr) return fail(EBADMSG, "{}: {}", place.where, rule->fault(value));
   return fail(EBADMSG, "{}: {} cannot be {}; {} would do", place.where, place.key,
               text::shown(json::dump(value)), rule->wants);
 }
@@ -245,7 +246,7 @@ DeviceSettings device_settings(const json::Value& values) {
 ProfileSettings profile_settings(const json::Value& values) {
   ProfileSettings s;
   take(values, "model", s.model);
-  take(values, "tools", s.tools);
+  if (values["tools"].array() != nullptr) take(values, "tools", s.tools.emplace());
   s.limits = parse_limits(values["limits"].text()).value_or(Limits{});
   take(values, "max_parallel_calls", s.max_parallel_calls);
   take(values, "context_tokens", s.context_tokens);

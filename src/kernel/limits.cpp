@@ -19,14 +19,20 @@ using Used = std::int64_t (*)(const Usage&);
 
 std::optional<std::int64_t> parse_count(std::string_view word) {
   const auto value = text::number<std::int64_t>(word);
-  return value && *value >= 0 ? value : std::nullopt;
+  return value && *value > 0 ? value : std::nullopt;
 }
 
 std::optional<std::int64_t> parse_usd(std::string_view word) {
   if (word.starts_with('$')) word.remove_prefix(1);
   const auto value = text::number<double>(word);
   if (!value || !std::isfinite(*value) || *value < 0 || *value > 1e9) return std::nullopt;
-  return static_cast<std::int64_t>(std::llround(*value * 1e6));
+  const auto millionths = static_cast<std::int64_t>(std::llround(*value * 1e6));
+  return millionths > 0 ? std::optional(millionths) : std::nullopt;
+}
+
+std::optional<std::int64_t> parse_wall(std::string_view word) {
+  const auto value = text::duration(word);
+  return value && *value > 0 ? value : std::nullopt;
 }
 
 std::string show_count(std::int64_t value) { return std::to_string(value); }
@@ -51,15 +57,15 @@ struct LimitRow {
 
 constexpr std::array kRows = {
     LimitRow{"tokens", &Limits::tokens, [](const Usage& u) { return u.tokens(); }, parse_count,
-             show_count, "a number of tokens such as 100000", Spending::turn},
+             show_count, "a number of tokens from 1, such as 100000", Spending::turn},
     LimitRow{"usd", &Limits::micro_usd, [](const Usage& u) { return u.micro_usd; }, parse_usd,
-             show_usd, "dollars such as 0.50", Spending::turn},
+             show_usd, "dollars from 0.000001, such as 0.50", Spending::turn},
     LimitRow{"calls", &Limits::calls, [](const Usage& u) { return u.calls; }, parse_count,
-             show_count, "a number of tool calls such as 20", Spending::call},
+             show_count, "a number of tool calls from 1, such as 20", Spending::call},
     LimitRow{"turns", &Limits::turns, [](const Usage& u) { return u.turns; }, parse_count,
-             show_count, "a number of turns such as 8", Spending::turn},
-    LimitRow{"wall", &Limits::wall_ns, [](const Usage& u) { return u.wall_ns; }, text::duration,
-             show_wall, "a duration such as 90s, 10m or 2h", Spending::turn},
+             show_count, "a number of turns from 1, such as 8", Spending::turn},
+    LimitRow{"wall", &Limits::wall_ns, [](const Usage& u) { return u.wall_ns; }, parse_wall,
+             show_wall, "a duration above 0, such as 90s, 10m or 2h", Spending::turn},
 };
 
 const LimitRow* find_row(std::string_view name) {
@@ -74,15 +80,15 @@ Status parse_pair(std::string_view pair, Limits& limits) {
   if (row == nullptr || equals == std::string_view::npos) {
     return fail(EINVAL,
                 "limits: not a limit ({}); tokens=N, usd=X, calls=N, turns=N and "
-                "wall=DURATION are{}",
+                "wall=DURATION are, or none{}",
                 text::shown(pair),
                 text::did_you_mean(name, {"tokens", "usd", "calls", "turns", "wall"}));
   }
   const std::string_view word = pair.substr(equals + 1);
   const auto value = word == "none" ? std::optional<std::int64_t>(0) : row->parse(word);
   if (!value) {
-    return fail(EINVAL, "limits: {} cannot be {}; {} would do, or none", name, text::shown(word),
-                row->wants);
+    return fail(EINVAL, "limits: {} cannot be {}; {}, would do; {}=none sets no limit", name,
+                text::shown(word), row->wants, name);
   }
   limits.*row->limit = *value;
   return ok();
@@ -90,8 +96,9 @@ Status parse_pair(std::string_view pair, Limits& limits) {
 
 }  // namespace
 
-Result<Limits> parse_limits(std::string_view text) {
-  Limits limits;
+Result<Limits> parse_limits(std::string_view text, const Limits& others) {
+  if (text::trim(text) == "none") return Limits{};
+  Limits limits = others;
   std::string spaced(text);
   std::ranges::replace(spaced, ',', ' ');
   for (const std::string_view pair : text::words(spaced)) TRY(parse_pair(pair, limits));

@@ -11,9 +11,10 @@
 
 namespace agentfs {
 
-// Pairs separated by commas or white space; what is left out, and 0 or "none", is no limit. EINVAL
-// names the pair, the value seen and what would do.
-Result<Limits> parse_limits(std::string_view text);
+// Pairs separated by commas or white space, or "none" for no limit at all; a limit is at least 1 of
+// its kind, or "none". What is left out is as in `others`. EINVAL names the pair, the value seen
+// and what would do.
+Result<Limits> parse_limits(std::string_view text, const Limits& others = {});
 // The limits that are set, in the same form; "" where there are none.
 std::string show(const Limits& limits);
 

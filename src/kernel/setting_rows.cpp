@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/setting_rows.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "kernel/limits.h"
 
 namespace agentfs {
@@ -28,7 +32,22 @@ bool is_variable(const json::Value& v) {
 }
 bool is_absolute(const json::Value& v) { return v.text().starts_with('/'); }
 bool is_sandbox(const json::Value& v) { return v.text() == "bwrap" || v.text() == "none"; }
-bool is_limits(const json::Value& v) { return parse_limits(v.text()).has_value(); }
+std::string limits_fault(const json::Value& v) {
+  const Result<Limits> limits = parse_limits(v.text());
+  return limits ? std::string() : limits.error().message;
+}
+bool is_limits(const json::Value& v) { return limits_fault(v).empty(); }
+std::string tools_fault(const json::Value& v) {
+  const std::vector<std::string> names(kToolNames.begin(), kToolNames.end());
+  for (const json::Value& tool : *v.array()) {
+    if (std::ranges::find(names, tool.text()) != names.end()) continue;
+    return fmt::format("tools: no such tool ({}){}; there are {}, and [] gives none",
+                       text::shown(tool.text()), text::did_you_mean(tool.text(), names),
+                       text::join(names, ", "));
+  }
+  return {};
+}
+bool is_tools(const json::Value& v) { return tools_fault(v).empty(); }
 bool is_temperature(const json::Value& v) { return v.real() >= 0 && v.real() <= 2; }
 bool is_parallel(const json::Value& v) { return v.number() >= 1 && v.number() <= 64; }
 bool is_attempts(const json::Value& v) { return v.number() >= 1 && v.number() <= 100; }
@@ -66,7 +85,9 @@ constexpr std::array kRules = {
     SettingRule{"devices", "output_bytes", is_positive, kPositive},
     SettingRule{"devices", "file_bytes", is_not_negative, kNotNegative},
     SettingRule{"profiles", "model", is_name, "the name of a model"},
-    SettingRule{"profiles", "limits", is_limits, "limits such as tokens=100000,usd=0.50,wall=10m"},
+    SettingRule{"profiles", "tools", is_tools, "tools such as [\"read\", \"list\"]", tools_fault},
+    SettingRule{"profiles", "limits", is_limits, "limits such as tokens=100000,usd=0.50,wall=10m",
+                limits_fault},
     SettingRule{"profiles", "max_parallel_calls", is_parallel, "a number from 1 to 64"},
     SettingRule{"profiles", "context_tokens", is_not_negative, kNotNegative},
     SettingRule{"profiles", "tool_result_bytes", is_result, "a number from 256 to 4194304"},
@@ -118,8 +139,8 @@ const std::vector<SettingRow>& setting_rows() {
       {"devices", "output_bytes", "integer", "1048576", "Output that is kept."},
       {"devices", "file_bytes", "integer", "0", "Largest file it may write; 0 for no limit."},
       {"profiles", "model", "string", "default", "Model that its agents talk to."},
-      {"profiles", "tools", "list", "", "Tools that the model is given; all if left out."},
-      {"profiles", "limits", "string", "", "Budget of each of its agents."},
+      {"profiles", "tools", "list", "", "Tools the model is given; all if left out, none if []."},
+      {"profiles", "limits", "string", "", "Budget of each of its agents; none if left out."},
       {"profiles", "max_parallel_calls", "integer", "4", "Tool calls that run at once."},
       {"profiles", "context_tokens", "integer", "0",
        "Token budget of the context; 0: the model's."},

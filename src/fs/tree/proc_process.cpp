@@ -222,7 +222,9 @@ constexpr auto kFiles = files<Process>({
      .read = show_heartbeat},
     {.name = "limits",
      .mode = 0666,
-     .doc = "Its budget: tokens=N,usd=X,calls=N,turns=N,wall=DURATION.",
+     .doc = "Its budget: tokens=N,usd=X,calls=N,turns=N,wall=DURATION, or none. A write replaces "
+            "all of "
+            "it: what it leaves out has no limit.",
      .read = show_limits,
      .write = set_limits},
     {.name = "messages",

@@ -62,11 +62,13 @@ Status place(const Kernel& kernel, const Spawn& args, const Process& parent, jso
   return ok();
 }
 
-// A child has no more than its parent: what is asked for beyond is refused, defaults are cut.
+// The profile's, but for those that are given. A child has no more than its parent: what is asked
+// for beyond is refused, defaults are cut.
 Result<Limits> limits_of(const Spawn& args, const ProfileSettings& profile, const Process& parent) {
-  const Limits wanted = args.limits ? TRY(parse_limits(*args.limits)) : profile.limits;
+  const std::string given = args.limits.value_or("");
+  const Limits wanted = TRY(parse_limits(given, profile.limits));
   if (parent.is_init) return wanted;
-  if (args.limits) TRY(check_within(wanted, parent.limits, "limits: a child"));
+  TRY(check_within(TRY(parse_limits(given)), parent.limits, "limits: a child"));
   return narrowed(wanted, parent.limits);
 }
 

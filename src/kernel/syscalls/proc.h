@@ -28,7 +28,10 @@ struct Spawn {
       field("model", &Spawn::model, "Model of /dev/llm that it talks to."),
       field("workspace", &Spawn::workspace, "Directory of /workspaces that it works in."),
       field("cwd", &Spawn::cwd, "Path of the mount it starts in."),
-      field("limits", &Spawn::limits, "Budget: tokens=N,usd=X,calls=N,turns=N,wall=DURATION."),
+      field(
+          "limits", &Spawn::limits,
+          "Budget: tokens=N,usd=X,calls=N,turns=N,wall=DURATION over what the profile gives; none: "
+          "no limit."),
       field("priority", &Spawn::priority, "From -20 (first) to 19."),
       field("deadline", &Spawn::deadline, "When it is killed: a duration from now, or a time."),
       field("task", &Spawn::task, "Its first message."));

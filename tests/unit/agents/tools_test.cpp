@@ -23,7 +23,7 @@ TEST_CASE("every tool is a syscall with a described schema") {
 
 TEST_CASE("a profile gives only the tools it names") {
   ProfileSettings profile;
-  profile.tools = {"read", "list"};
+  profile.tools = std::vector<std::string>{"read", "list"};
   const json::Array tools = tool_descriptions(profile);
   REQUIRE(tools.size() == 2);
   CHECK(tools[0]["function"]["name"].text() == "list");
@@ -31,6 +31,15 @@ TEST_CASE("a profile gives only the tools it names") {
   REQUIRE_FALSE(call);
   CHECK(call.error().code == ENOENT);
   CHECK(call.error().message == "exec: no such tool; there are list, read");
+}
+
+TEST_CASE("a profile that names no tools gives none") {
+  ProfileSettings profile;
+  profile.tools.emplace();
+  CHECK(tool_descriptions(profile).empty());
+  const auto call = decode_call("list", R"({"path":"."})", profile);
+  REQUIRE_FALSE(call);
+  CHECK(call.error().message == "list: no such tool; there are none");
 }
 
 TEST_CASE("an unknown tool is answered with the nearest names") {

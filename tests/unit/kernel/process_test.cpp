@@ -181,6 +181,9 @@ TEST_CASE("every wrong spawn is refused with a sentence and changes nothing") {
       {{.workspace = "site", .cwd = "/workspaces"}, EINVAL, "not in the workspace site"},
       {{.limits = "token=5"}, EINVAL, "did you mean tokens"},
       {{.limits = "tokens=many"}, EINVAL, "tokens"},
+      {{.limits = "calls=0,tokens=0"}, EINVAL, "from 1"},
+      {{.limits = "usd=0"}, EINVAL, "usd=none"},
+      {{.limits = "wall=0s"}, EINVAL, "above 0"},
       {{.priority = 20}, EINVAL, "-20"},
       {{.deadline = "soon"}, EINVAL, "30m"},
       {{.deadline = "2001-01-01T00:00:00Z"}, EINVAL, "passed"},
@@ -199,6 +202,50 @@ TEST_CASE("every wrong spawn is refused with a sentence and changes nothing") {
     CHECK_THAT(made.error().message, has(wrong.says));
   }
   CHECK(t.kernel().journal().head().sequence == before);
+}
+
+TEST_CASE("limits that are given leave the profile's others in force") {
+  TestKernel t;
+  REQUIRE(t.kernel().configuration().save("profiles/p/profile.toml",
+                                          "limits = \"tokens=500,calls=7\"\n"));
+  const auto limits_of = [&](const std::string& given) {
+    return show(t.process(t.spawn({.profile = "p", .limits = given}))->limits);
+  };
+  CHECK(limits_of("") == "tokens=500,calls=7");
+  CHECK(limits_of("calls=100") == "tokens=500,calls=100");
+  CHECK(limits_of("calls=none,turns=3") == "tokens=500,turns=3");
+  CHECK(limits_of("none").empty());
+}
+
+TEST_CASE("setting limits replaces all of them, none removes them") {
+  TestKernel t;
+  const ProcessId pid = t.spawn({.limits = "tokens=500,calls=7"});
+  const auto set = [&](const std::string& value) {
+    return t.person().call(proc::Set{.process = pid, .key = "limits", .value = value});
+  };
+  const Status refused = set("calls=0");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EINVAL);
+  CHECK(show(t.process(pid)->limits) == "tokens=500,calls=7");
+  REQUIRE(set("calls=9"));
+  CHECK(show(t.process(pid)->limits) == "calls=9");
+  REQUIRE(set("none"));
+  CHECK(show(t.process(pid)->limits).empty());
+}
+
+TEST_CASE("a profile's tools and limits are checked when it is saved") {
+  TestKernel t;
+  const Configuration& documents = t.kernel().configuration();
+  const auto fault = [&](std::string_view text) {
+    const Status checked = documents.check("profiles/p/profile.toml", text);
+    REQUIRE_FALSE(checked);
+    CHECK(checked.error().code == EBADMSG);
+    return checked.error().message;
+  };
+  CHECK_THAT(fault("tools = [\"list\", \"readd\"]\n"),
+             has("profile.toml:1: tools: no such tool") && has("did you mean read"));
+  CHECK_THAT(fault("limits = \"calls=0\"\n"), has("calls cannot be 0") && has("from 1"));
+  CHECK(documents.check("profiles/p/profile.toml", "tools = []\nlimits = \"none\"\n"));
 }
 
 TEST_CASE("a process starts in its workspace, its home or /tmp") {
