@@ -246,11 +246,6 @@ std::vector<std::string> Configuration::Parts::models() const {
 
 std::vector<std::string> Configuration::Parts::profiles() const {
   std::vector<std::string> names = names_of("profiles");
-  for (const auto& [path, document] : documents) {
-    // A profile may be nothing but its context.d.
-    if (is_under(path, "profiles") && text::split(path, '/').size() > 2)
-      names.push_back(name_in(path));
-  }
   names.emplace_back("default");
   std::ranges::sort(names);
   names.erase(std::ranges::unique(names).begin(), names.end());
@@ -288,11 +283,21 @@ std::vector<std::string> Configuration::profiles() const {
 
 Result<ProfileSettings> Configuration::profile(const std::string& name) const {
   Lock lock(parts_->mutex);
-  if (const json::Value* values = parts_->find("profiles/" + name + "/profile.toml")) {
-    return profile_settings(*values);
+  const std::string path = "profiles/" + name + "/profile.toml";
+  if (const json::Value* values = parts_->find(path)) return profile_settings(*values);
+  if (name == "default") return ProfileSettings{};
+  if (const auto problem = parts_->problems.find(path); problem != parts_->problems.end()) {
+    return fail(ENOENT, "profile {}: its document cannot be read: {}", text::shown(name),
+                problem->second);
   }
   const std::vector<std::string> names = parts_->profiles();
-  if (std::ranges::find(names, name) != names.end()) return ProfileSettings{};
+  const bool is_directory = std::ranges::find(names, name) == names.end() && !name.empty() &&
+                            check_directory_name("profiles/" + name).has_value() &&
+                            file::exists(parts_->directory + "/profiles/" + name);
+  if (is_directory) {
+    return fail(ENOENT, "profile {}: has no profile.toml; write /etc/{}, which may be empty",
+                text::shown(name), path);
+  }
   return fail(ENOENT, "profile {}: no such profile{}; there are {}", text::shown(name),
               text::did_you_mean(name, names), text::join(names, ", "));
 }

@@ -85,7 +85,8 @@ class Configuration {
   // /etc/models/default.toml does not.
   void set_found_default(ModelSettings settings);
   std::vector<std::string> profiles() const;
-  Result<ProfileSettings> profile(const std::string& name) const;  // "default" always is
+  // "default" always is; ENOENT for others without a profile.toml, with what would do.
+  Result<ProfileSettings> profile(const std::string& name) const;
   DeviceSettings device(const std::string& name) const;
   KernelSettings kernel() const;
 

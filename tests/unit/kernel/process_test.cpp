@@ -217,6 +217,22 @@ TEST_CASE("limits that are given leave the profile's others in force") {
   CHECK(limits_of("none").empty());
 }
 
+TEST_CASE("a profile without a profile.toml is none, but for the default one") {
+  TestKernel t;
+  REQUIRE(t.kernel().configuration().save("profiles/bare/context.d/10-a.md", "text\n"));
+  const auto refused = t.person().call(proc::Spawn{.profile = "bare"});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ENOENT);
+  CHECK_THAT(refused.error().message, has("write /etc/profiles/bare/profile.toml") && has("empty"));
+  REQUIRE(t.kernel().configuration().save("profiles/bare/profile.toml", ""));
+  CHECK(t.person().call(proc::Spawn{.profile = "bare"}));
+  REQUIRE(t.kernel().configuration().save("profiles/default/context.d/10-a.md", "text\n"));
+  CHECK(t.person().call(proc::Spawn{}));
+  for (const char* name : {"", ".", "..", "a/b"}) {
+    CHECK(t.person().call(proc::Spawn{.profile = name}).error().code == ENOENT);
+  }
+}
+
 TEST_CASE("setting limits replaces all of them, none removes them") {
   TestKernel t;
   const ProcessId pid = t.spawn({.limits = "tokens=500,calls=7"});
