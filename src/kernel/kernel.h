@@ -82,6 +82,9 @@ class Kernel {
 
   void set_userland(Userland* userland);
   void set_namespace(Namespace* paths);
+  // After a change of the documents: what hangs on them (when the dead are reaped) is looked at
+  // again. Threads: all.
+  void settings_changed();
   // Processes that were at work when the daemon died: marks what was in flight, wakes the agents.
   void resume();
 

@@ -90,6 +90,10 @@ void Kernel::State::arm(ProcessId pid) {
   alarms[pid] = {.timer = timer, .due = due};
 }
 
+void Kernel::settings_changed() {
+  for (const ProcessId pid : processes()) state_->arm(pid);
+}
+
 void Kernel::State::ring(ProcessId pid) {
   const std::int64_t now = parts.clock->wall();
   ProcessRef process;

@@ -29,6 +29,7 @@ Status run(Kernel& kernel, const Caller& caller, const SaveDocument& args) {
   data.set("path", args.path).set("bytes", args.text.size()).set("hash", blake2b(args.text));
   TRY(kernel.commit(caller, std::string(kind::kDocumentSave), std::move(data)));
   TRY(kernel.configuration().save(args.path, args.text));
+  if (args.path == "agentfs.toml") kernel.settings_changed();
   const std::string doubt = kernel.configuration().doubt(args.path);
   if (!doubt.empty()) {
     kernel.errors().add(caller.process, "/etc/" + args.path, Error{ENOENT, doubt});
@@ -41,7 +42,9 @@ Status run(Kernel& kernel, const Caller& caller, const RemoveDocument& args) {
   json::Value data;
   data.set("path", args.path);
   TRY(kernel.commit(caller, std::string(kind::kDocumentRemove), std::move(data)));
-  return kernel.configuration().remove(args.path);
+  TRY(kernel.configuration().remove(args.path));
+  if (args.path == "agentfs.toml") kernel.settings_changed();
+  return ok();
 }
 
 }  // namespace agentfs::sys

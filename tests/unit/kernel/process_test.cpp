@@ -3,6 +3,7 @@
 #include "catch.h"
 #include "kernel/error_log.h"
 #include "kernel/kinds.h"
+#include "kernel/syscalls/fs.h"
 #include "support/test_kernel.h"
 
 namespace agentfs {
@@ -313,6 +314,19 @@ TEST_CASE("deadlines, wall-clock budgets and retention are kept") {
   CHECK(t.process(late)->exit_reason == "deadline");
   CHECK(eventually([&] { return t.process(slow)->state == RunState::dead; }));
   CHECK(t.process(slow)->exit_reason == "quota:wall");
+  CHECK(eventually([&] { return t.process(late) == nullptr; }));
+}
+
+TEST_CASE("a retention that is set anew holds for the dead and for who dies then") {
+  SystemClock clock;
+  TestKernel t({.agentfs_toml = {}, .clock = &clock});
+  const ProcessId early = t.spawn();
+  const ProcessId late = t.spawn();
+  REQUIRE(signal(t, early, "kill"));
+  CHECK(t.process(early)->state == RunState::dead);
+  REQUIRE(t.person().call(sys::SaveDocument{"agentfs.toml", "reap_after_seconds = 1\n"}));
+  CHECK(eventually([&] { return t.process(early) == nullptr; }));
+  REQUIRE(signal(t, late, "kill"));
   CHECK(eventually([&] { return t.process(late) == nullptr; }));
 }
 
