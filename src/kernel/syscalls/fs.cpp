@@ -18,6 +18,24 @@ Status check_path(const std::string& path) {
   return fail(EINVAL, "path: cannot be {}; a path of the mount would do", text::shown(path));
 }
 
+// Of a workspace or a home the history would go with it. Links lead to one, too, so that it is its
+// directory that counts, not how the path is spelled.
+Status check_part(Kernel& kernel, const Caller& caller, const std::string& path) {
+  const std::string above = path.substr(0, path.rfind('/'));
+  const auto directory = kernel.paths().attributes(caller, above.empty() ? "/" : above);
+  for (const std::string root : {"/workspaces", "/home"}) {
+    const auto same = kernel.paths().attributes(caller, root);
+    const bool is_root = directory && same && same->st_ino != 0 &&
+                         directory->st_ino == same->st_ino && directory->st_dev == same->st_dev;
+    if (above != root && !is_root) continue;
+    return fail(EPERM,
+                "{}: all of a {} is not deleted by a tool, its history would go with it; a file or "
+                "directory in it would do",
+                path, root == "/home" ? "home" : "workspace");
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<std::string> run(Kernel& kernel, const Caller& caller, const Read& args) {
@@ -85,6 +103,7 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Delete& args
   TRY(check_path(args.path));
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
   TRY(values::may_change(kernel, caller, path));
+  TRY(check_part(kernel, caller, path));
   TRY(kernel.paths().remove(caller, path));
   return fmt::format("deleted {}\n", path);
 }
