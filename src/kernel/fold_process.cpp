@@ -43,7 +43,7 @@ void apply_spawn(Fold& fold, const Record& record) {
   process.started = record.time;
   process.spawned = record.sequence;
   if (const std::string_view task = data["task"].text(); !task.empty()) {
-    queue_message(process, record, task, false);
+    queue_message(process, record, task);
     settle(process);
   }
   fold.insert(std::move(process));

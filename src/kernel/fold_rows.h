@@ -37,7 +37,7 @@ void settle(Process& process);
 // Appends to the conversation: gives the message its number, time and run.
 void say(Fold& fold, Process& process, Message message, const Record& record);
 void take_queued(Fold& fold, Process& process, const Record& record);
-void queue_message(Process& process, const Record& record, std::string_view text, bool first);
+void queue_message(Process& process, const Record& record, std::string_view text);
 // Ends the run under way: cancels what is open, charges its wall time.
 void finish_run(Fold& fold, Process& process, const Record& record, std::string_view outcome);
 void end_call(Fold& fold, Process& process, Call call, const Record& record);

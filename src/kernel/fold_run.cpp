@@ -28,7 +28,7 @@ Status check_queue(const Fold& fold, json::Value& data) {
 
 void apply_queue(Fold& fold, const Record& record) {
   Process& process = fold.edit(pid_of(record.data));
-  queue_message(process, record, record.data["text"].text(), false);
+  queue_message(process, record, record.data["text"].text());
   settle(process);
 }
 
@@ -104,7 +104,7 @@ void apply_end(Fold& fold, const Record& record) {
 void apply_redirect(Fold& fold, const Record& record) {
   Process& process = fold.edit(pid_of(record.data));
   if (run_is_under_way(process)) finish_run(fold, process, record, "redirected");
-  queue_message(process, record, record.data["text"].text(), true);
+  queue_message(process, record, record.data["text"].text());
   settle(process);
 }
 
@@ -134,13 +134,12 @@ void take_queued(Fold& fold, Process& process, const Record& record) {
   process.queued.clear();
 }
 
-void queue_message(Process& process, const Record& record, std::string_view text, bool first) {
+void queue_message(Process& process, const Record& record, std::string_view text) {
   Message message;
   message.time = record.time;
   message.text = text;
   message.from = record.data["from"].text();
-  const auto place = first ? process.queued.begin() : process.queued.end();
-  process.queued.insert(place, std::make_shared<const Message>(std::move(message)));
+  process.queued.push_back(std::make_shared<const Message>(std::move(message)));
 }
 
 void finish_run(Fold& fold, Process& process, const Record& record, std::string_view outcome) {

@@ -42,8 +42,8 @@ inline constexpr std::string_view kRunBegin = "run.begin";
 // state becomes idle, or queued where messages wait; a draining process becomes dead (reason
 // "terminated").
 inline constexpr std::string_view kRunEnd = "run.end";
-// pid text from: ends the run under way with outcome "redirected" and queues the text before
-// all others.
+// pid text from: ends the run under way with outcome "redirected" and queues the text behind the
+// others: the next run takes all of them up, and this is the last word.
 inline constexpr std::string_view kRunRedirect = "run.redirect";
 
 // --- the model. model.begin: pid [model]; state waiting-model, run.model_call_open. EBUSY while

@@ -56,7 +56,7 @@ constexpr auto kVerbs = verbs<Process>({
     verb<nice>("nice", "nice N", "Sets the priority, -20 (first) to 19."),
     verb<reap>("reap", "reap", "Removes a dead process; its number is never used again."),
     verb<redirect>("redirect", "redirect TEXT",
-                   "Cancels the turn under way and gives the agent new words."),
+                   "Cancels the turn under way and queues new words behind what waits already."),
     verb<reset>("reset", "reset", "Forgets the conversation of an idle process."),
     verb<send>("send", "send TEXT", "Sends a message, as writing to chat does."),
     verb<stop>("stop", "stop", "Holds the process after the step under way."),

@@ -75,7 +75,7 @@ struct Redirect {
   using Reply = Nothing;
   static constexpr SyscallRow row{
       .name = "proc.redirect",
-      .doc = "Cancels the turn under way and gives the agent new words.",
+      .doc = "Cancels the turn under way and queues new words behind what waits already.",
       .effect = Effect::process,
       .right = Right::control};
   static constexpr auto fields =

@@ -234,6 +234,18 @@ TEST_CASE("a profile without a profile.toml is none, but for the default one") {
   }
 }
 
+TEST_CASE("a redirect is the last word of what the next run takes up") {
+  TestKernel t;
+  const ProcessId pid = running(t);
+  REQUIRE(send(t, pid, "older"));
+  REQUIRE(t.person().call(proc::Redirect{.process = pid, .text = "rather this"}));
+  REQUIRE(t.process(pid)->queued.size() == 2);
+  CHECK(t.process(pid)->queued[0]->text == "older");
+  REQUIRE(t.commit(kind::kRunBegin, about(pid)));
+  CHECK(t.process(pid)->queued.empty());
+  CHECK(t.process(pid)->messages.back()->text == "rather this");
+}
+
 TEST_CASE("setting limits replaces all of them, none removes them") {
   TestKernel t;
   const ProcessId pid = t.spawn({.limits = "tokens=500,calls=7"});
