@@ -145,7 +145,10 @@ bool Runner::begin_call(const Process& process, const CallRef& call,
   kernel_.streams().publish(pid, fmt::format("\n[call {} {} {}]\n", call->number, call->tool,
                                              text::shown(call->arguments)));
   Result<DecodedCall> decoded = decode_call(call->tool, call->arguments, profile);
-  if (!decoded) return end_call(process, *call, std::unexpected(decoded.error()));
+  if (!decoded) {
+    kernel_.errors().add(pid, fmt::format("call:{}", call->number), decoded.error());
+    return end_call(process, *call, std::unexpected(decoded.error()));
+  }
   dispatcher_.start_call(
       pid, *call,
       [caller = kernel_.agent(pid, fmt::format("call:{}", call->number)),

@@ -9,7 +9,9 @@
 namespace agentfs {
 
 void KernelServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
-  kernel_.errors().add(caller.process, path, error);
+  // A tool's own operations fail with its call, which is told of once, by the gate.
+  const bool is_of_call = caller.host.pid == 0 && caller.via.starts_with("call:");
+  if (!is_of_call) kernel_.errors().add(caller.process, path, error);
   kernel_.metrics().count("agentfs_errors_total",
                           fmt::format("errno=\"{}\"", errno_name(error.code)));
 }
