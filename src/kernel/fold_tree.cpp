@@ -73,11 +73,42 @@ void apply_change(Fold& fold, const Record& record) {
   note_change(fold, other, record);
 }
 
+// "/workspaces/a/src" -> "/workspaces/b/src", where a has become b.
+std::string moved(const std::string& path, const std::string& from, const std::string& to) {
+  const std::string old = "/workspaces/" + from;
+  const bool is_in = path == old || path.starts_with(old + "/");
+  return is_in ? "/workspaces/" + to + path.substr(old.size()) : path;
+}
+
+// A workspace has another name: who works in it follows.
+void follow_rename(Fold& fold, const std::string& from, const std::string& to, bool exchange) {
+  std::vector<ProcessRef> all;
+  for (const auto& [pid, process] : fold.processes()) all.push_back(process);
+  for (const ProcessRef& one : all) {
+    const bool is_back = exchange && one->workspace == to;
+    const std::string& before = is_back ? to : from;
+    const std::string& after = is_back ? from : to;
+    const std::string cwd = moved(one->cwd, before, after);
+    if (one->workspace != before && cwd == one->cwd) continue;
+    Process& process = fold.edit(one->pid);
+    if (one->workspace == before) process.workspace = after;
+    process.cwd = cwd;
+  }
+}
+
 // A workspace that is gone, or has another name, takes what was known of its paths with it.
 void apply_removal(Fold& fold, const Record& record) {
   apply_change(fold, record);
   const auto place = split_path(bytes_of(record.data, "path"));
   if (place && place->path.empty()) fold.erase_workspace(place->workspace);
+}
+
+void apply_rename(Fold& fold, const Record& record) {
+  apply_removal(fold, record);
+  const auto from = split_path(bytes_of(record.data, "path"));
+  const auto to = split_path(bytes_of(record.data, "other"));
+  if (!from || !to || !from->path.empty() || !to->path.empty()) return;
+  follow_rename(fold, from->workspace, to->workspace, record.data["exchange"].truth());
 }
 
 Status check_path(const Fold&, json::Value& data) {
@@ -93,7 +124,7 @@ constexpr std::array kRows = {
     Row{"tree.create", check_path, apply_change},
     Row{"tree.write", check_path, apply_change},
     Row{"tree.remove", check_path, apply_removal},
-    Row{"tree.rename", check_path, apply_removal},
+    Row{"tree.rename", check_path, apply_rename},
     Row{"tree.mkdir", check_path, nullptr},
     Row{"tree.link", check_path, apply_change},
     Row{"tree.symlink", check_path, apply_change},

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/file.h"
 #include "catch.h"
 #include "kernel/syscalls/gitignore.h"
 #include "kernel/syscalls/table.h"
@@ -143,6 +144,31 @@ TEST_CASE("a change of a tree is told with its details") {
   const std::string line = t.lines().back();
   CHECK_THAT(line, has("tree.rename"));
   CHECK_THAT(line, has(R"("other":"/workspaces/site/b","exchange":true)"));
+}
+
+TEST_CASE("who works in a workspace follows its new name") {
+  Tools t;
+  REQUIRE(file::make_directories(t.state() + "/trees/workspaces/site/src"));
+  REQUIRE(file::make_directories(t.state() + "/trees/workspaces/other"));
+  const ProcessId deep = t.spawn({.workspace = "site", .cwd = "/workspaces/site/src"});
+  const ProcessId other = t.spawn({.workspace = "other"});
+  const auto rename = [&](const char* from, const char* to, bool exchange) {
+    TreeChange change{.operation = "rename", .path = from, .other = to, .details = {}};
+    if (exchange) change.details.emplace_back("exchange", true);
+    REQUIRE(t.kernel().record_change(t.caller, change));
+  };
+  rename("/workspaces/site/src", "/workspaces/other/src", false);  // no workspace
+  CHECK(t.process(t.agent)->workspace == "site");
+  rename("/workspaces/site", "/workspaces/moved", false);
+  CHECK(t.process(t.agent)->workspace == "moved");
+  CHECK(t.process(t.agent)->cwd == "/workspaces/moved");
+  CHECK(t.process(deep)->cwd == "/workspaces/moved/src");
+  CHECK(t.process(other)->cwd == "/workspaces/other");
+  rename("/workspaces/moved", "/workspaces/other", true);
+  CHECK(t.process(deep)->cwd == "/workspaces/other/src");
+  CHECK(t.process(deep)->workspace == "other");
+  CHECK(t.process(other)->workspace == "moved");
+  CHECK(t.process(other)->cwd == "/workspaces/moved");
 }
 
 TEST_CASE("shell.exec binds workspace and home, and knows its sandbox") {
