@@ -2,6 +2,7 @@
 #include "doctor.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -61,6 +62,17 @@ Finding check_fusermount() {
             "install the package fuse3 for ordinary users"};
   }
   return {Verdict::fail, "fusermount3", "not found", "install the package fuse3"};
+}
+
+// fusermount3 mounts for users with a name only.
+Finding check_user() {
+  const uid_t uid = ::geteuid();
+  const passwd* const entry = ::getpwuid(uid);
+  if (entry != nullptr)
+    return {Verdict::ok, "user", fmt::format("{} ({})", entry->pw_name, uid), ""};
+  return {uid == 0 ? Verdict::note : Verdict::fail, "user",
+          fmt::format("uid {} has no entry in passwd; fusermount3 mounts for no such user", uid),
+          "give it one (useradd, or a line of /etc/passwd), or mount as root"};
 }
 
 Finding check_git() {
@@ -139,7 +151,8 @@ void print(const Finding& finding) {
 }  // namespace
 
 int run_doctor(const std::string& state) {
-  std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(), check_git()};
+  std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(), check_user(),
+                                check_git()};
   add_sandbox(findings);
   findings.push_back(check_uring());
   findings.push_back(check_state(state));

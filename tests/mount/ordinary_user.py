@@ -13,8 +13,26 @@ from mount_lib import (Mount, expect, expect_eq, expect_has, main, need, read, r
                        skip, tell)
 
 NOBODY = 65534
+UNNAMED = 54321  # without an entry in passwd
 PLACE = pathlib.Path("/mnt")
 BIN = pathlib.Path(mount_lib.AGENTFS).parent
+
+
+def refuse_the_unnamed():
+    """fusermount3 mounts for users with a name only: mount says so, and doctor."""
+    for name in ("unnamed", "unnamed/mnt"):
+        (PLACE / name).mkdir(mode=0o700)
+        os.chown(PLACE / name, UNNAMED, UNNAMED)
+    reasons = (("mount", "--state", PLACE / "unnamed/state", PLACE / "unnamed/mnt"), "username"), \
+        (("doctor", "--state", PLACE / "unnamed/state"), "FAIL user")
+    for words, reason in reasons:
+        ended = subprocess.run(["setpriv", "--reuid", str(UNNAMED), "--regid", str(UNNAMED),
+                                "--clear-groups", "--inh-caps=-all", PLACE / "bin/agentfs", *words],
+                               capture_output=True, text=True, check=False, timeout=60)
+        expect_eq(ended.returncode, 1, f"agentfs {words[0]} of a user without a name")
+        said = ended.stdout + ended.stderr
+        expect_has(said, reason, f"agentfs {words[0]}")
+        expect_has(said, f"uid {UNNAMED} has no entry in passwd", f"agentfs {words[0]}")
 
 
 def enter():
@@ -36,6 +54,7 @@ def enter():
     for name in ("agentfs", "agentfs-sandbox"):
         shutil.copy(BIN / name, PLACE / "bin" / name)
     shutil.copytree(os.path.dirname(os.path.abspath(__file__)), PLACE / "tests")
+    refuse_the_unnamed()
     for name in ("user", "user/home", "user/data", "user/run"):
         (PLACE / name).mkdir(mode=0o700)
         os.chown(PLACE / name, NOBODY, NOBODY)

@@ -5,8 +5,10 @@
 #include <fuse_lowlevel.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <atomic>
 #include <optional>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "fs/fuse/dispatch.h"
@@ -96,6 +99,44 @@ class Waker : public std::enable_shared_from_this<Waker> {
   std::optional<pthread_t> runner_ GUARDED_BY(mutex_);
 };
 
+// What is written to stderr meanwhile, where fusermount3 gives its reasons; passed on at the end.
+class Overheard {
+ public:
+  Overheard() : text_(::memfd_create("stderr", MFD_CLOEXEC)) {
+    if (text_) before_ = UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+    if (before_) ::dup2(text_.get(), STDERR_FILENO);
+  }
+  Overheard(const Overheard&) = delete;
+  Overheard& operator=(const Overheard&) = delete;
+  ~Overheard() { end(); }
+  std::string end() {
+    if (!before_) return {};
+    ::dup2(before_.get(), STDERR_FILENO);
+    before_.reset();
+    ::lseek(text_.get(), 0, SEEK_SET);
+    std::string said = file::read(text_.get()).value_or("");
+    static_cast<void>(file::write_all(STDERR_FILENO, said));
+    return said;
+  }
+
+ private:
+  UniqueFd text_;
+  UniqueFd before_;
+};
+
+// "EPERM: fusermount3: could not determine username; uid 4242 has no entry in passwd".
+std::string why_not_mounted(int code, std::string_view said) {
+  std::string why(errno_name(code));
+  const std::string_view reason = text::trim(said);
+  if (!reason.empty()) why += fmt::format(": {}", reason.substr(0, reason.find('\n')));
+  const uid_t uid = ::geteuid();
+  if (uid != 0 && ::getpwuid(uid) == nullptr) {
+    why += fmt::format("; uid {} has no entry in passwd, and fusermount3 mounts for no such user",
+                       uid);
+  }
+  return why;
+}
+
 }  // namespace
 
 struct Session::Parts {
@@ -132,6 +173,19 @@ void Session::Parts::detach() {
   ::fuse_session_unmount(session.get());
 }
 
+namespace {
+
+Status mount_at(fuse_session& session, const std::string& place, const std::string& shown) {
+  Overheard overheard;
+  errno = 0;
+  if (::fuse_session_mount(&session, place.c_str()) == 0) return ok();
+  const int code = errno != 0 ? errno : EPERM;
+  return fail(code, "{}: cannot be mounted ({}); agentfs doctor says what is missing", shown,
+              why_not_mounted(code, overheard.end()));
+}
+
+}  // namespace
+
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Services& services,
@@ -147,12 +201,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   }
   const std::string& aside = parts->options.aside;
   const std::string& place = aside.empty() ? parts->options.mountpoint : aside;
-  errno = 0;
-  if (::fuse_session_mount(parts->session.get(), place.c_str()) != 0) {
-    const int code = errno != 0 ? errno : EPERM;
-    return fail(code, "{}: cannot be mounted ({}); agentfs doctor says what is missing",
-                parts->options.mountpoint, errno_name(code));
-  }
+  TRY(mount_at(*parts->session, place, parts->options.mountpoint));
   parts->mounted = true;
   if (!aside.empty()) TRY(succeed(aside, parts->options.mountpoint));
   parts->notifier = std::make_shared<Notifier>(parts->session.get(), parts->context.parked);
