@@ -117,7 +117,13 @@ Status unmount_soon(const std::string& path, bool lazy) {
     ::usleep(kPause);
     unmounted = unmount(path, lazy);
   }
-  return unmounted;
+  if (unmounted || unmounted.error().code != EBUSY) return unmounted;
+  const std::string users = users_of(path);
+  if (users.empty()) return unmounted;
+  return fail(EBUSY,
+              "{}: files are open on it, or its directories in use: {}; end these, or use "
+              "--lazy",
+              path, users);
 }
 
 // Unmounts, then waits until the daemon has written everything and gone.
@@ -159,8 +165,8 @@ CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
                        "Mount options: allow_other, nonempty, noprobe, and those of FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,
-                   "Silence after which the daemon is started again.")
-      ->check(CLI::Range(1, 3600))
+                   "Silence after which the daemon is started again: 1 to 3600, 30 if left out.")
+      ->check(CLI::Range(1, 3600).description(""))
       ->type_name("SECONDS");
   mounting->add_option("MOUNTPOINT", arguments.mountpoint, "A directory.")->required();
   return mounting;
@@ -174,7 +180,8 @@ struct UnmountArguments {
 CLI::App* add_umount(CLI::App& app, UnmountArguments& arguments) {
   CLI::App* const unmounting =
       app.add_subcommand("umount", "Unmount, and wait for the daemon's end.");
-  unmounting->add_flag("-l,--lazy", arguments.lazy, "Also while files are open on it.");
+  unmounting->add_flag("-l,--lazy", arguments.lazy,
+                       "Also while files are open on it or processes stand in it.");
   unmounting->add_option("MOUNTPOINT", arguments.mountpoint, "Where it is mounted.")->required();
   return unmounting;
 }

@@ -65,6 +65,30 @@ std::optional<int> in_child(const std::function<int()>& work) {
   return WIFEXITED(status) ? std::optional(WEXITSTATUS(status)) : std::nullopt;
 }
 
+// Whether the link of a process (its directory, an open file) leads into the mount. The kernel
+// answers it without the daemon.
+bool leads_into(const std::filesystem::path& link, const std::string& mount) {
+  std::error_code error;
+  const std::string target = std::filesystem::read_symlink(link, error).string();
+  return !error && (target == mount || target.starts_with(mount + "/"));
+}
+
+bool is_user(const std::filesystem::path& process, const std::string& mount) {
+  for (const char* link : {"cwd", "root", "exe"}) {
+    if (leads_into(process / link, mount)) return true;
+  }
+  std::error_code error;
+  for (std::filesystem::directory_iterator file(process / "fd", error);
+       !error && file != std::filesystem::directory_iterator(); file.increment(error)) {
+    if (leads_into(file->path(), mount)) return true;
+  }
+  return false;
+}
+
+std::unexpected<Error> refuse_busy(const std::string& path) {
+  return fail(EBUSY, "{}: files are open on it; close them, or use --lazy", path);
+}
+
 Status run_fusermount(const std::string& path, bool lazy) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("fusermount3");
@@ -86,9 +110,7 @@ Status run_fusermount(const std::string& path, bool lazy) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return fail(ENOENT, "fusermount3: not found; the package fuse3 has it");
   }
-  if (reason.contains("busy")) {
-    return fail(EBUSY, "{}: files are open on it; close them, or use --lazy", path);
-  }
+  if (reason.contains("busy")) return refuse_busy(path);
   return fail(EPERM, "{}: cannot be unmounted ({})", path, reason);
 }
 
@@ -103,12 +125,25 @@ MountState mount_state(const std::string& path) {
   return answer == 1 || answer == 2 ? MountState::stale : MountState::alive;
 }
 
+std::string users_of(const std::string& mount) {
+  constexpr std::size_t kMost = 5;
+  std::vector<std::string> users;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry("/proc", error);
+       !error && entry != std::filesystem::directory_iterator() && users.size() < kMost;
+       entry.increment(error)) {
+    const auto pid = text::number<int>(entry->path().filename().string());
+    if (!pid || *pid == ::getpid() || !is_user(entry->path(), mount)) continue;
+    const auto name = file::read((entry->path() / "comm").string());
+    users.push_back(fmt::format("{} (pid {})", text::trim(name.value_or("?")), *pid));
+  }
+  return text::join(users, ", ");
+}
+
 Status unmount(const std::string& path, bool lazy) {
   if (::geteuid() != 0) return run_fusermount(path, lazy);
   if (::umount2(path.c_str(), lazy ? MNT_DETACH : 0) == 0) return ok();
-  if (errno == EBUSY) {
-    return fail(EBUSY, "{}: files are open on it; close them, or use --lazy", path);
-  }
+  if (errno == EBUSY) return refuse_busy(path);
   if (errno == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
   return fail_errno(path);
 }

@@ -16,6 +16,9 @@ enum class MountState { none, alive, stale };
 MountState mount_state(const std::string& path);
 // Takes the mount down. EBUSY when files are open on it, unless `lazy`.
 Status unmount(const std::string& path, bool lazy);
+// Who has files open on the mount or stands in it, as far as this user may see: "bash (pid 7), vim
+// (pid 9)"; "" where nobody but this process is seen. Asks the host only, not the daemon.
+std::string users_of(const std::string& path);
 // The absolute path of an existing directory, without touching what is mounted on it.
 Result<std::string> absolute_path(const std::string& path);
 // The host process that serves the mount, by its /sys/kernel/pid; nothing when it does not answer.

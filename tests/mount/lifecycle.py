@@ -158,6 +158,7 @@ def open_files():
         said = mount.umount(code=1)
         expect_has(said, "open", "umount with an open file")
         expect_has(said, "--lazy", "umount with an open file")
+        expect_has(said, f"(pid {os.getpid()})", "umount with an open file")
         expect_eq(mount.answers(), daemon, "the daemon after a umount that was refused")
         mount.umount("--lazy", timeout=SOON * 2)
         expect(not os.path.ismount(mount.mnt), "still mounted after umount --lazy")
