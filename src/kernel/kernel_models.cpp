@@ -89,7 +89,9 @@ void Question::answered(const std::string& name, Result<ChatReply> reply) {
   const bool is_known = next_ > 1 && error.code == ENOENT;  // a fallback that is not there
   const bool goes_on = (another_may_answer(error.code) || is_known) && next_ < names_.size();
   if (!failures_.empty()) failures_ += "; ";
-  failures_ += names_.size() > 1 ? fmt::format("{}: {}", name, error.message) : error.message;
+  // Most sentences begin with the model's name themselves.
+  const bool is_named = names_.size() == 1 || error.message.starts_with("model ");
+  failures_ += is_named ? error.message : fmt::format("{}: {}", name, error.message);
   if (!goes_on) {
     setup_.done.complete(std::unexpected(Error{error.code, failures_}));
     return;
