@@ -89,7 +89,7 @@ std::string show_context(const Context& context) {
 }
 
 std::string show_why(const Context& context) {
-  std::string out;
+  std::string out = "# source\tbytes\ttokens\twhy\n";
   for (const auto* sources : {&context.fixed, &context.sources}) {
     for (const Source& source : *sources) {
       out +=

@@ -30,8 +30,8 @@ Result<Context> assemble(Kernel& kernel, const Process& process);
 // /proc/<pid>/context: {"messages":[…],"tools":[…]} of the next request, indented by two spaces.
 std::string show_context(const Context& context);
 // /proc/<pid>/context.why: "<path>\t<bytes>\t<tokens>\t<kept, dropped: …, or absent>\n" a source,
-// in the order of the walk; before them lines "system prompt" and "tools", behind them a line
-// "conversation" with its messages kept and dropped.
+// in the order of the walk; before them the names of the columns and lines "system prompt" and
+// "tools", behind them a line "conversation" with its messages kept and dropped.
 std::string show_why(const Context& context);
 
 }  // namespace agentfs::agents

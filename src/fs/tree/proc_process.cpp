@@ -191,7 +191,8 @@ constexpr auto kFiles = files<Process>({
      .documents = &kProcessContext},
     {.name = "context.why",
      .mode = 0444,
-     .doc = "Each source of the context: path, tokens, kept or dropped and why.",
+     .doc = "Each source of the context: source, bytes, tokens, kept or dropped and why; the first "
+            "line names the columns.",
      .read = show_context_why},
     {.name = "ctl", .mode = 0666, .doc = "Commands to the process, one a line.", .verbs = kVerbs},
     {.name = "cwd",

@@ -15,9 +15,10 @@ std::string why(World& world, ProcessId pid) {
   return world.agents().context_why(*world.process(pid)).value();
 }
 
-// Without the lines of the system prompt and the tools.
+// Without the names of the columns and the lines of the system prompt and the tools.
 std::string sources_of(const std::string& lines) {
-  const auto tools = lines.find('\n') + 1;
+  const auto prompt = lines.find('\n') + 1;
+  const auto tools = lines.find('\n', prompt) + 1;
   return lines.substr(lines.find('\n', tools) + 1);
 }
 
@@ -126,9 +127,10 @@ TEST_CASE("the system prompt and the tools are among what the context is made of
   REQUIRE(context.fixed.size() == 2);
   const std::size_t prompt = context.messages.at(0)["content"].text().size();
   const std::size_t schemas = json::dump(json::Value(context.tools)).size();
-  const std::string expected =
-      fmt::format("system prompt\t{}\t{}\tkept\ntools\t{}\t{}\tkept: {} schemas\n", prompt,
-                  (prompt + 3) / 4, schemas, (schemas + 3) / 4, context.tools.size());
+  const std::string expected = fmt::format(
+      "# source\tbytes\ttokens\twhy\nsystem prompt\t{}\t{}\tkept\ntools\t{}\t{}\tkept: {} "
+      "schemas\n",
+      prompt, (prompt + 3) / 4, schemas, (schemas + 3) / 4, context.tools.size());
   CHECK(why(world, pid).starts_with(expected));
 }
 
