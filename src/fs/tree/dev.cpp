@@ -24,17 +24,18 @@ void execute(const Kernel&, const Caller& caller, std::string command,
 Result<std::string> show_local(const Kernel& k, const Caller&) {
   const DeviceSettings settings = k.configuration().device("local");
   return json::dump_pretty(json::Object{
-      {"deviceId", "local"},
+      {"name", "local"},
       {"platform", "linux"},
       {"version", AGENTFS_VERSION},
       {"owner", k.user_name(k.parts().owner)},
       {"implements", json::Array{"shell.exec"}},
       {"sandbox", settings.sandbox ? "bwrap" : "none"},
       {"network", settings.network},
-      {"timeout_seconds", settings.limits.timeout_ms / 1000},
+      {"timeout_ms", settings.limits.timeout_ms},
       {"memory_bytes", settings.limits.memory_bytes},
       {"processes", settings.limits.processes},
       {"output_bytes", settings.limits.output_bytes},
+      {"file_bytes", settings.limits.file_bytes},
   });
 }
 Result<std::string> show_implements(const Kernel&, const Caller&) { return line("shell.exec"); }
@@ -102,9 +103,10 @@ Result<std::string> show_model(const ModelSettings& m, const Caller&) {
 constexpr auto kModelFiles = files<ModelSettings>({
     {.name = "chat",
      .mode = 0666,
-     .doc = "Asks the model outside any agent: write a request, read the reply.",
+     .doc = "Asks the model outside any agent: write a request, one line, and read the reply.",
      .reply = ask,
-     .usage = "a JSON object with messages, as OpenAI's chat completions, or plain text"},
+     .usage = "each line is a request: a JSON object with messages, as OpenAI's chat completions, "
+              "or plain text"},
     {.name = "info",
      .mode = 0444,
      .doc = "The model's settings, without its key.",

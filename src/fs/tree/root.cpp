@@ -81,8 +81,11 @@ std::string about_documents(const std::string& path) {
                        row.doc);
   }
   if (out.empty()) return out;
-  return fmt::format("Settings of {}:\n\n{}", path.empty() ? "agentfs.toml" : kind + "/*.toml",
-                     out);
+  const std::string_view document = kind == "profiles"  ? "profiles/NAME/profile.toml"
+                                    : kind == "models"  ? "models/NAME.toml"
+                                    : kind == "devices" ? "devices/local.toml"
+                                                        : "agentfs.toml";
+  return fmt::format("Settings of {}:\n\n{}", document, out);
 }
 
 constexpr auto kFiles = files<Kernel>({

@@ -25,8 +25,12 @@ bool is_temporary_name(std::string_view name) {
 }
 
 Error ScratchHome::refused(std::string_view what, const std::string& name) const {
-  return {EPERM, fmt::format("{}: {} is not possible here; its table says what there is",
-                             child_path(path_, name), what)};
+  std::vector<std::string> roots;
+  for (const auto& [root, node] : context_->data_roots) roots.push_back(root);
+  return {EPERM, fmt::format("{}: {} is not possible here, where the system makes every name{}{}",
+                             child_path(path_, name), what,
+                             roots.empty() ? "" : "; plain files and directories go below ",
+                             text::join(roots, ", "))};
 }
 
 Error ScratchHome::note(const Request& request, const std::string& name, Error error) const {
