@@ -46,6 +46,8 @@ bool to_file(const std::string& path) {
   }
 }
 
+void set_plain() { logger()->set_pattern("%v"); }
+
 void set_level(Level level) { logger()->set_level(converted(level)); }
 
 }  // namespace agentfs::log

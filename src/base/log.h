@@ -16,6 +16,8 @@ void write(Level level, std::string_view message);
 // opened.
 bool to_file(const std::string& path);
 void set_level(Level level);
+// Lines without time and level: for a program whose output another one logs.
+void set_plain();
 
 template <class... Args>
 void debug(fmt::format_string<Args...> f, Args&&... args) {

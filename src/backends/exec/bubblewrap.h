@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "backends/exec/spawn.h"
 #include "backends/exec_driver.h"
 #include "base/error.h"
+#include "base/spawn.h"
 
 namespace agentfs::exec {
 

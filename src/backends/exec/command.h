@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "backends/exec/cgroups.h"
-#include "backends/exec/spawn.h"
 #include "backends/exec_driver.h"
 #include "base/event_loop.h"
+#include "base/spawn.h"
 
 namespace agentfs::exec {
 

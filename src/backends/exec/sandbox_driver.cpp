@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <filesystem>
 #include <future>
 #include <unordered_map>
 
@@ -12,6 +11,7 @@
 #include "backends/exec/command.h"
 #include "backends/exec/inside/protocol.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -178,17 +178,6 @@ void SandboxDriver::start(ExecRequest request, std::function<void(const ExecStar
   });
 }
 
-Result<std::string> find_sandbox_program() {
-  std::error_code code;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
-  if (code) return fail(code.value(), "/proc/self/exe: {}", code.message());
-  const std::string beside = self.parent_path() / "agentfs-sandbox";
-  if (::access(beside.c_str(), X_OK) == 0) return beside;
-  const std::string installed =
-      self.parent_path().parent_path() / "libexec/agentfs/agentfs-sandbox";
-  if (::access(installed.c_str(), X_OK) == 0) return installed;
-  return fail(ENOENT, "agentfs-sandbox: not found (neither {} nor {}); install agentfs whole",
-              beside, installed);
-}
+Result<std::string> find_sandbox_program() { return find_own_program("agentfs-sandbox"); }
 
 }  // namespace agentfs

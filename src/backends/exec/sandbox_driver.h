@@ -31,8 +31,7 @@ class SandboxDriver final : public ExecDriver {
   std::shared_ptr<State> state_;
 };
 
-// agentfs-sandbox beside the running program (a build tree), or in ../libexec/agentfs of it (an
-// installation). ENOENT with both places.
+// find_own_program() of agentfs-sandbox.
 Result<std::string> find_sandbox_program();
 
 }  // namespace agentfs

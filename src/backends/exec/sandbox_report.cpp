@@ -7,7 +7,7 @@
 
 #include "backends/exec/bubblewrap.h"
 #include "backends/exec/cgroups.h"
-#include "backends/exec/spawn.h"
+#include "base/spawn.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -45,7 +45,7 @@ SandboxCheck check_user_namespaces(const Result<exec::Bubblewrap>& found) {
 }
 
 SandboxCheck check_landlock(const std::string& program) {
-  const auto run = exec::run_briefly({program, "landlock"});
+  const auto run = run_briefly({program, "landlock"});
   const int abi = run ? text::number<int>(text::trim(run->output)).value_or(0) : 0;
   SandboxCheck check{"Landlock", abi >= kOldestUsefulLandlock, fmt::format("version {}", abi), ""};
   if (abi == 0) check.text = "not in this kernel, or not enabled";

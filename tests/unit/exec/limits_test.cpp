@@ -4,8 +4,8 @@
 #include <sys/wait.h>
 
 #include "backends/exec/cgroups.h"
-#include "backends/exec/spawn.h"
 #include "base/file.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "harness.h"
 
@@ -96,12 +96,11 @@ TEST_CASE("a daemon with two running commands", "[.daemon]") {
 
 TEST_CASE("the death of the daemon kills every descendant", "[ordinary]") {
   NEEDS_SANDBOX();
-  const auto daemon =
-      exec::spawn({std::filesystem::read_symlink("/proc/self/exe"), "[.daemon]"}, {});
+  const auto daemon = spawn({std::filesystem::read_symlink("/proc/self/exe"), "[.daemon]"}, {});
   REQUIRE(daemon);
   const std::string seconds = rare_number(6, daemon->pid);
   CHECK(eventually([&seconds] { return sleepers(seconds) == 2 * kFamily; }));
-  exec::send_signal(daemon->process, SIGKILL);
+  send_signal(daemon->process, SIGKILL);
   REQUIRE(::waitpid(daemon->pid, nullptr, 0) == daemon->pid);
   CHECK(eventually([&seconds] { return processes_with(seconds) == 0; }));
   const std::string left = fmt::format("exec-{}-", daemon->pid);

@@ -6,9 +6,6 @@
 
 namespace agentfs::exec {
 
-// The version of the kernel's Landlock interface; 0 where it has none.
-int landlock_abi();
-
 // Restricts this thread for good: writing only below spec.writable, /tmp, /dev/shm and the usual
 // devices; no signals and no abstract sockets to processes outside (from version 6). TCP is left
 // alone: without a grant there is only a loopback of the command's own, which tests may use. Does

@@ -17,8 +17,8 @@
 #include <string_view>
 
 #include "backends/exec/inside/groups.h"
-#include "backends/exec/inside/landlock.h"
 #include "backends/exec/inside/supervise.h"
+#include "base/landlock.h"
 
 namespace agentfs::exec {
 namespace {
@@ -60,7 +60,7 @@ int run(int count, char** arguments) {
   }
   if (step == "plain" && count == 3) plain(arguments[2]);
   if (step == "landlock") {
-    std::printf("%d\n", landlock_abi());
+    std::printf("%d\n", landlock::version());
     return 0;
   }
   std::fputs("agentfs-sandbox: run by agentfs, not by hand\n", stderr);

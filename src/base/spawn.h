@@ -5,12 +5,13 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 
-namespace agentfs::exec {
+namespace agentfs {
 
 struct Spawned {
   pid_t pid = 0;
@@ -43,4 +44,8 @@ struct BriefRun {
 // Runs a program to its end; blocks, so not for the event thread. ENOENT where it is not there.
 Result<BriefRun> run_briefly(const std::vector<std::string>& arguments);
 
-}  // namespace agentfs::exec
+// A program of ours by its name: beside the running one (a build tree), or in ../libexec/agentfs of
+// it (an installation). ENOENT with both places.
+Result<std::string> find_own_program(std::string_view name);
+
+}  // namespace agentfs

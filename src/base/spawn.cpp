@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "backends/exec/spawn.h"
+#include "base/spawn.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 
 #include "base/clock.h"
 
-namespace agentfs::exec {
+namespace agentfs {
 namespace {
 
 constexpr int kOutOfTheWay = 16;
@@ -119,4 +120,16 @@ Result<BriefRun> run_briefly(const std::vector<std::string>& arguments) {
   return run;
 }
 
-}  // namespace agentfs::exec
+Result<std::string> find_own_program(std::string_view name) {
+  std::error_code code;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
+  if (code) return fail(code.value(), "/proc/self/exe: {}", code.message());
+  const std::string beside = self.parent_path() / name;
+  if (::access(beside.c_str(), X_OK) == 0) return beside;
+  const std::string installed = self.parent_path().parent_path() / "libexec/agentfs" / name;
+  if (::access(installed.c_str(), X_OK) == 0) return installed;
+  return fail(ENOENT, "{}: not found (neither {} nor {}); install agentfs whole", name, beside,
+              installed);
+}
+
+}  // namespace agentfs
