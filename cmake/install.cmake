@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 # What `cmake --install` puts where. Nothing names the build directory or DESTDIR: agentfs finds
-# its helper beside itself, and the unit is written for the prefix given at install time.
+# its helpers beside itself, and the unit is written for the prefix given at install time.
 include(GNUInstallDirs)
 if(TARGET agentfs)
   install(TARGETS agentfs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-if(TARGET agentfs-sandbox)
-  install(TARGETS agentfs-sandbox RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/agentfs)
-endif()
+foreach(helper agentfs-sandbox agentfs-commit)
+  if(TARGET ${helper})
+    install(TARGETS ${helper} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/agentfs)
+  endif()
+endforeach()
 install(PROGRAMS share/mount.agentfs DESTINATION ${CMAKE_INSTALL_SBINDIR})
 
 foreach(section 1 5 7)

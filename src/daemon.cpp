@@ -10,7 +10,7 @@
 #include "agents/agents.h"
 #include "backends/blobs/blobs.h"
 #include "backends/exec/sandbox_driver.h"
-#include "backends/git/git.h"
+#include "backends/git/commit_process.h"
 #include "backends/http/curl_driver.h"
 #include "backends/http/discovery.h"
 #include "backends/script/script_driver.h"
@@ -18,6 +18,7 @@
 #include "backends/sqlite/sqlite.h"
 #include "backends/trees/trees.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "fs/fuse/session.h"
 #include "fs/services/kernel_services.h"
 #include "fs/tree/tree.h"
@@ -56,7 +57,7 @@ struct Backends {
   std::unique_ptr<Journal> journal;
   std::unique_ptr<RecordStore> store;
   std::unique_ptr<BlobStore> blobs;
-  std::unique_ptr<Repository> repository;
+  std::unique_ptr<CommitProcess> repository;
   std::unique_ptr<ExecDriver> exec;
   std::unique_ptr<ModelDriver> http;
   std::unique_ptr<ModelDriver> script;
@@ -71,7 +72,8 @@ struct Backends {
     b->journal = TRY(open_journal(*b->log, std::move(key), b->clock));
     b->store = TRY(open_store(state.file("agentfs.sqlite")));
     b->blobs = TRY(open_blobs(state.file("blobs")));
-    b->repository = TRY(open_git());
+    b->repository =
+        std::make_unique<CommitProcess>(b->clock, TRY(find_own_program("agentfs-commit")));
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
@@ -223,6 +225,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   const Status served = session->run();
   kernel->unsubscribe(subscription);
   keep_times(state, files);
+  backends->repository->stop();  // its commits are waited for next
   agents.reset();
   backends->exec.reset();
   backends->http.reset();

@@ -14,6 +14,7 @@
 #include "backends/exec/sandbox_report.h"
 #include "backends/http/discovery.h"
 #include "base/file.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "state_directory.h"
@@ -102,6 +103,13 @@ Finding check_state(const std::string& state) {
           verdict == Verdict::ok ? "" : "free some room, or give another --state"};
 }
 
+Finding check_committer() {
+  const auto program = find_own_program("agentfs-commit");
+  if (program) return {Verdict::ok, "agentfs-commit", *program, ""};
+  return {Verdict::fail, "agentfs-commit", program.error().message,
+          "build or install it beside agentfs"};
+}
+
 void add_sandbox(std::vector<Finding>& findings) {
   const auto program = find_sandbox_program();
   if (!program) {
@@ -151,8 +159,8 @@ void print(const Finding& finding) {
 }  // namespace
 
 int run_doctor(const std::string& state) {
-  std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(), check_user(),
-                                check_git()};
+  std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(),
+                                check_user(),   check_git(),    check_committer()};
   add_sandbox(findings);
   findings.push_back(check_uring());
   findings.push_back(check_state(state));

@@ -93,7 +93,8 @@ def shell():
 
 
 INSTALLED = (
-    "bin/agentfs", "libexec/agentfs/agentfs-sandbox", "sbin/mount.agentfs",
+    "bin/agentfs", "libexec/agentfs/agentfs-sandbox", "libexec/agentfs/agentfs-commit",
+    "sbin/mount.agentfs",
     "lib/systemd/user/agentfs.service", "share/man/man1/agentfs.1",
     "share/man/man5/agentfs.conf.5", "share/man/man7/agentfs-proc.7",
     "share/man/man7/agentfs-dev.7", "share/man/man7/agentfs-sys.7",

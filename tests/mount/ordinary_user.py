@@ -51,7 +51,7 @@ def enter():
     run(["mknod", "-m", "666", PLACE / "fuse", "c", "10", "229"])
     run(["mount", "--bind", PLACE / "fuse", "/dev/fuse"])
     (PLACE / "bin").mkdir()
-    for name in ("agentfs", "agentfs-sandbox"):
+    for name in ("agentfs", "agentfs-sandbox", "agentfs-commit"):
         shutil.copy(BIN / name, PLACE / "bin" / name)
     shutil.copytree(os.path.dirname(os.path.abspath(__file__)), PLACE / "tests")
     refuse_the_unnamed()

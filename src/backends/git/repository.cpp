@@ -9,6 +9,7 @@
 #include <string>
 
 #include "backends/git/changes.h"
+#include "backends/git/dot_git.h"
 #include "backends/git/git.h"
 #include "backends/git/library.h"
 #include "backends/git/objects.h"
@@ -65,7 +66,7 @@ Result<RepositoryHandle> open_own(const TurnCommit& commit) {
 }
 
 Result<RepositoryHandle> open_for(const TurnCommit& commit) {
-  if (!TRY(git::has_usable_git(commit.worktree))) return open_own(commit);
+  if (!TRY(git::has_own_git(commit.worktree, commit.ref))) return open_own(commit);
   git_repository* raw = nullptr;
   const int result = git_repository_open_ext(&raw, commit.worktree.c_str(),
                                              GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
@@ -196,12 +197,13 @@ Result<git_oid> empty_tree(git_repository* repository, git::ObjectWriter& object
 
 class GitRepository final : public Repository {
  public:
+  explicit GitRepository(std::time_t locks_from) : locks_from_(locks_from) {}
   bool ready() const { return library_.ready(); }
   Result<std::string> commit(const TurnCommit& commit) override;
 
  private:
   git::Library library_;
-  const std::time_t opened_ = std::time(nullptr);
+  const std::time_t locks_from_;
 };
 
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
@@ -223,15 +225,15 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const git_oid id = TRY(write_commit(repository.get(), commit, tree, base.commit.get()));
   objects.note(id);
   TRY(objects.sync());
-  TRY(move_ref(repository.get(), commit, base, id, opened_));
+  TRY(move_ref(repository.get(), commit, base, id, locks_from_));
   TRY(git::sync_ref(repository.get(), commit.ref));
   return git::to_hex(id);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Repository>> open_git() {
-  auto repository = std::make_unique<GitRepository>();
+Result<std::unique_ptr<Repository>> open_git(std::time_t locks_from) {
+  auto repository = std::make_unique<GitRepository>(locks_from);
   if (!repository->ready()) return git::failure(-1, "libgit2");
   return repository;
 }

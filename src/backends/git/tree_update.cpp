@@ -2,10 +2,12 @@
 #include "backends/git/tree_update.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <climits>
 #include <set>
 
+#include "backends/git/dot_git.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -29,6 +31,17 @@ Result<std::set<std::string>> all_names(int fd, const git_tree* base) {
     names.emplace(git_tree_entry_name(git_tree_entry_byindex(base, i)));
   }
   return names;
+}
+
+// Larger files are data, not sources: compressing them would take longer than a turn may.
+constexpr off_t kLargestFile = off_t{256} << 20;
+
+Result<UniqueFd> open_small_file(int directory, const std::string& name) {
+  UniqueFd file = TRY(open_file(directory, name));
+  struct stat attributes{};
+  if (::fstat(file.get(), &attributes) != 0) return fail_errno(text::shown(name));
+  if (attributes.st_size <= kLargestFile) return file;
+  return fail(EFBIG, "it has {} bytes; up to {} are recorded", attributes.st_size, kLargestFile);
 }
 
 const Change kWhole{.whole = true, .below = {}};
@@ -90,6 +103,7 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
     case EACCES:
     case EPERM:
     case ENAMETOOLONG:
+    case EFBIG:
       log::warning("git: {} is left out of the turn's commit: {}", text::shown(in.path + name),
                    error.message);
       return ok();
@@ -112,7 +126,7 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
     if (!target) return leave(in, entry.name, target.error());
     return insert(in, entry.name, TRY(objects_.bytes(*target)), GIT_FILEMODE_LINK);
   }
-  const auto file = open_file(in.fd, entry.name);
+  const auto file = open_small_file(in.fd, entry.name);
   if (!file) return leave(in, entry.name, file.error());
   const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name));
   return insert(in, entry.name, id,
@@ -153,6 +167,7 @@ Result<std::optional<git_oid>> TreeUpdate::nested_commit(const std::string& path
     nested = true;
     return std::nullopt;
   }
+  TRY(check_nested_git(place));
   git_repository* raw = nullptr;
   if (git_repository_open_ext(&raw, place.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr) < 0) {
     return std::nullopt;  // a directory that only has a .git in it: what is beside it counts

@@ -13,20 +13,23 @@
 #include <filesystem>
 #include <memory>
 
+#include "backends/git/dot_git.h"
 #include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::git {
 namespace {
 
-bool is_plain_beneath(int worktree, const std::string& path) {
+// Size of the plain file that a path within the worktree leads to; nothing where it is no such.
+std::optional<off_t> size_beneath(int worktree, const std::string& path) {
   struct open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   const UniqueFd fd(
       static_cast<int>(::syscall(SYS_openat2, worktree, path.c_str(), &how, sizeof(how))));
   struct stat attributes{};
-  return fd && ::fstat(fd.get(), &attributes) == 0 && S_ISREG(attributes.st_mode);
+  const bool plain = fd && ::fstat(fd.get(), &attributes) == 0 && S_ISREG(attributes.st_mode);
+  return plain ? std::optional(attributes.st_size) : std::nullopt;
 }
 
 // Mount points in mountinfo have blanks and backslashes as octal escapes.
@@ -57,6 +60,7 @@ Result<std::string> named_in(const std::string& file, const std::string& base,
   struct stat attributes{};
   if (::lstat(file.c_str(), &attributes) != 0) return std::string();
   if (!S_ISREG(attributes.st_mode)) return fail(EINVAL, "{}: not a plain file", file);
+  if (attributes.st_size > kMostRules) return fail(EINVAL, "{}: too large", file);
   const std::string text = TRY(file::read(file));
   std::string_view line = text::trim(text);
   if (!line.starts_with(label)) return std::string();
@@ -79,12 +83,28 @@ class Mounts {
   const std::string own_;
 };
 
+// Whether every alternate lies below the worktree.
+Result<bool> has_near_alternates(const std::string& worktree, const std::string& objects,
+                                 int depth = 0) {
+  const std::string file = objects + "/info/alternates";
+  struct stat attributes{};
+  if (::lstat(file.c_str(), &attributes) != 0) return true;
+  if (!S_ISREG(attributes.st_mode) || attributes.st_size > kMostRules || depth > 5) return false;
+  const std::string text = TRY(file::read(file));
+  for (const std::string_view line : text::lines(text)) {
+    const auto other = (std::filesystem::path(objects) / line).lexically_normal().string();
+    if (!contains(worktree, other)) return false;
+    if (!TRY(has_near_alternates(worktree, other, depth + 1))) return false;
+  }
+  return true;
+}
+
 // Each alternate may have alternates of its own; git follows five levels.
 Result<bool> may_open_alternates(const Mounts& mounts, const std::string& objects, int depth = 0) {
   const std::string file = objects + "/info/alternates";
   struct stat attributes{};
   if (::lstat(file.c_str(), &attributes) != 0) return true;
-  if (!S_ISREG(attributes.st_mode) || depth > 5) return false;
+  if (!S_ISREG(attributes.st_mode) || attributes.st_size > kMostRules || depth > 5) return false;
   const std::string text = TRY(file::read(file));
   for (const std::string_view line : text::lines(text)) {
     const auto other = (std::filesystem::path(objects) / line).lexically_normal().string();
@@ -106,8 +126,18 @@ Result<std::string> git_directory_of(const std::string& worktree) {
   return (std::filesystem::path(worktree) / target).lexically_normal().string();
 }
 
+std::string& kept_mounts() {
+  static std::string text;
+  return text;
+}
+
+Result<std::string> mounts_now() {
+  if (!kept_mounts().empty()) return kept_mounts();
+  return file::read("/proc/self/mountinfo");
+}
+
 Result<bool> may_open_git(const std::string& worktree) {
-  const Mounts mounts(TRY(file::read("/proc/self/mountinfo")), worktree);
+  const Mounts mounts(TRY(mounts_now()), worktree);
   const std::string git_directory = TRY(git_directory_of(worktree));
   if (git_directory.empty() || !mounts.may_open(git_directory)) return false;
   std::string shared = TRY(named_in(git_directory + "/commondir", git_directory, ""));
@@ -179,10 +209,16 @@ Result<std::string> read_link(int directory, const std::string& name) {
 Status check_rules(int worktree, int directory, const std::string& path) {
   for (const std::string name : {".gitignore", ".gitattributes"}) {
     const Kind kind = TRY(kind_of(directory, name));
-    if (kind == Kind::none || kind == Kind::file || kind == Kind::executable) continue;
-    if (kind == Kind::link && is_plain_beneath(worktree, path + name)) continue;
-    return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is",
-                text::shown(path + name));
+    if (kind == Kind::none) continue;
+    const auto size = size_beneath(worktree, path + name);
+    if (!size) {
+      return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is",
+                  text::shown(path + name));
+    }
+    if (*size > kMostRules) {
+      return fail(EINVAL, "git: {} is too large ({} bytes); nothing is committed until it has {}",
+                  text::shown(path + name), *size, kMostRules);
+    }
   }
   return ok();
 }
@@ -201,6 +237,21 @@ std::string fuse_mount_of(std::string_view mountinfo, std::string_view path) {
     fuse = line.substr(separator + 3).starts_with("fuse");
   }
   return fuse ? longest : std::string();
+}
+
+Status keep_mounts() {
+  kept_mounts() = TRY(file::read("/proc/self/mountinfo"));
+  return ok();
+}
+
+Result<bool> borrows_nothing(const std::string& worktree) {
+  const std::string top = std::filesystem::path(worktree).lexically_normal();
+  const std::string dot_git = top + "/.git";
+  const bool shares = file::exists(dot_git + "/commondir");
+  const auto near = has_near_alternates(top, dot_git + "/objects");
+  if (!shares && near && *near) return has_usable_git(worktree);
+  log::warning("{}: not used: it has parts outside of the workspace", dot_git);
+  return false;
 }
 
 Result<bool> has_usable_git(const std::string& directory) {

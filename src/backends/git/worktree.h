@@ -28,7 +28,8 @@ Result<std::vector<std::string>> names_in(int directory);
 Result<std::string> read_link(int directory, const std::string& name);
 
 // EINVAL where a file of rules in this directory (.gitignore, .gitattributes) is not plain, nor a
-// link to a plain one within `worktree`: libgit2 would open it, and hang on a FIFO.
+// link to a plain one within `worktree`: libgit2 would open it, and hang on a FIFO. Also where it
+// is larger than kMostRules: libgit2 would have all of it in memory.
 Status check_rules(int worktree, int directory, const std::string& path);
 
 // Mount point of the FUSE file system that `path`, absolute, lies on by the text of
@@ -39,5 +40,11 @@ std::string fuse_mount_of(std::string_view mountinfo, std::string_view path);
 // follow (a "gitdir:", a common directory, alternates) lies on a FUSE mount that the directory
 // itself does not lie on.
 Result<bool> has_usable_git(const std::string& directory);
+// The same for a worktree whose .git is a directory, where moreover nothing that it borrows lies
+// outside the worktree.
+Result<bool> borrows_nothing(const std::string& worktree);
+
+// The mounts are those of now from here on: for a process that cannot read them later.
+Status keep_mounts();
 
 }  // namespace agentfs::git

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/dot_git.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+#include "backends/git/worktree.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs::git {
+namespace {
+
+constexpr off_t kMostRefs = off_t{128} << 20;
+
+struct Part {
+  const char* path;
+  off_t most = 0;  // bytes; 0: any size
+};
+
+// What libgit2 opens by name; a directory stands before what is in it.
+constexpr auto kParts = std::to_array<Part>({
+    {"config", kMostRules},
+    {"config.worktree", kMostRules},
+    {"HEAD", kMostRules},
+    {"packed-refs", kMostRefs},
+    {"index"},
+    {"shallow", kMostRefs},
+    {"info"},
+    {"info/exclude", kMostRules},
+    {"info/attributes", kMostRules},
+    {"info/grafts", kMostRefs},
+    {"objects"},
+    {"objects/info"},
+    {"objects/info/alternates", kMostRules},
+    {"objects/info/commit-graph"},
+    {"objects/pack"},
+    {"refs"},
+    {"refs/heads"},
+    {"logs"},
+    {"logs/HEAD"},
+});
+
+enum class Standing { plain, absent, link };
+
+Result<Standing> look_at(int git, const Part& part, const std::string& shown) {
+  struct stat found{};
+  if (::fstatat(git, part.path, &found, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return Standing::absent;
+    return fail_errno(shown);
+  }
+  if (S_ISLNK(found.st_mode)) return Standing::link;
+  if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
+    return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is", shown);
+  }
+  if (part.most != 0 && found.st_size > part.most) {
+    return fail(EINVAL, "git: {} is too large ({} bytes); nothing is committed until it has {}",
+                shown, found.st_size, part.most);
+  }
+  return Standing::plain;
+}
+
+// The path of the first part that is a link; "" where there is none.
+Result<std::string> find_link(int git, const std::string& ref) {
+  for (const Part& part : kParts) {
+    const std::string shown = fmt::format(".git/{}", part.path);
+    if (TRY(look_at(git, part, shown)) == Standing::link) return shown;
+  }
+  // A ref and the directories above it, and its log.
+  for (const std::string prefix : {"", "logs/"}) {
+    for (std::size_t at = 0; at != ref.npos;) {
+      at = ref.find('/', at + 1);
+      const std::string path = prefix + ref.substr(0, at);
+      const std::string shown = text::shown(".git/" + path);
+      if (TRY(look_at(git, {.path = path.c_str(), .most = kMostRules}, shown)) == Standing::link) {
+        return shown;
+      }
+    }
+  }
+  return std::string();
+}
+
+bool not_used(const std::string& worktree, std::string_view why) {
+  log::warning("{}/.git: not used: {}", worktree, why);
+  return false;
+}
+
+}  // namespace
+
+Result<bool> has_own_git(const std::string& worktree, const std::string& ref) {
+  const UniqueFd top(::open(worktree.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return fail_errno(worktree);
+  const Kind kind = TRY(kind_of(top.get(), ".git"));
+  if (kind == Kind::none) return false;
+  if (kind != Kind::directory) return not_used(worktree, "it is not a directory");
+  const UniqueFd git = TRY(open_directory(top.get(), ".git"));
+  const std::string link = TRY(find_link(git.get(), ref));
+  if (!link.empty()) return not_used(worktree, link + " is a link");
+  return borrows_nothing(worktree);
+}
+
+Status check_nested_git(const std::string& directory) {
+  const UniqueFd git(
+      ::open((directory + "/.git").c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!git) return ok();  // a file, which leads into the .git of a repository above
+  TRY(find_link(git.get(), "refs"));
+  return ok();
+}
+
+}  // namespace agentfs::git

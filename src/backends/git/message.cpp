@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/message.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace agentfs::git {
+namespace {
+
+enum class Field : char {
+  worktree = 'w',
+  git_directory = 'g',
+  ref = 'r',
+  changed = 'c',  // repeated
+  message = 'm',
+  author = 'a',
+  seconds = 's',
+  locks_from = 'l',
+};
+
+constexpr std::string_view kMade = "made ";
+constexpr std::string_view kFailed = "failed ";
+constexpr std::size_t kLongestSentence = 2000;
+
+void add(std::string& text, Field field, std::string_view value) {
+  text += fmt::format("{}{}:{}", static_cast<char>(field), value.size(), value);
+}
+
+Status take(Order& order, char letter, std::string_view value) {
+  switch (static_cast<Field>(letter)) {
+    case Field::worktree:
+      order.commit.worktree = value;
+      return ok();
+    case Field::git_directory:
+      order.commit.git_directory = value;
+      return ok();
+    case Field::ref:
+      order.commit.ref = value;
+      return ok();
+    case Field::changed:
+      order.commit.changed.emplace_back(value);
+      return ok();
+    case Field::message:
+      order.commit.message = value;
+      return ok();
+    case Field::author:
+      order.commit.author = value;
+      return ok();
+    case Field::seconds:
+      order.commit.seconds = text::number<std::int64_t>(value).value_or(0);
+      return ok();
+    case Field::locks_from:
+      order.locks_from = text::number<std::int64_t>(value).value_or(0);
+      return ok();
+  }
+  return fail(EBADMSG, "git: order: a field is unknown ({})", static_cast<int>(letter));
+}
+
+bool is_commit_id(std::string_view id) {
+  return id.empty() || (id.size() == 40 && id.find_first_not_of("0123456789abcdef") == id.npos);
+}
+
+}  // namespace
+
+std::string encode(const Order& order) {
+  std::string text;
+  add(text, Field::worktree, order.commit.worktree);
+  add(text, Field::git_directory, order.commit.git_directory);
+  add(text, Field::ref, order.commit.ref);
+  for (const std::string& path : order.commit.changed) add(text, Field::changed, path);
+  add(text, Field::message, order.commit.message);
+  add(text, Field::author, order.commit.author);
+  add(text, Field::seconds, std::to_string(order.commit.seconds));
+  add(text, Field::locks_from, std::to_string(order.locks_from));
+  return text;
+}
+
+Result<Order> decode_order(std::string_view text) {
+  Order order;
+  while (!text.empty()) {
+    const auto colon = text.find(':');
+    const auto size =
+        colon == text.npos ? std::nullopt : text::number<std::size_t>(text.substr(1, colon - 1));
+    if (!size || *size > text.size() - colon - 1) return fail(EBADMSG, "git: order: cut short");
+    TRY(take(order, text.front(), text.substr(colon + 1, *size)));
+    text.remove_prefix(colon + 1 + *size);
+  }
+  return order;
+}
+
+std::string encode(const Result<std::string>& made) {
+  if (made) return fmt::format("{}{}\n", kMade, *made);
+  std::string sentence(text::prefix(text::to_utf8(made.error().message), kLongestSentence));
+  std::ranges::replace_if(
+      sentence, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return fmt::format("{}{} {}\n", kFailed, made.error().code, sentence);
+}
+
+Result<std::string> decode_made(std::string_view line) {
+  if (line.starts_with(kMade) && is_commit_id(line.substr(kMade.size()))) {
+    return std::string(line.substr(kMade.size()));
+  }
+  if (line.starts_with(kFailed)) {
+    line.remove_prefix(kFailed.size());
+    const auto blank = std::min(line.find(' '), line.size());
+    const auto code = text::number<int>(line.substr(0, blank));
+    line.remove_prefix(std::min(blank + 1, line.size()));
+    if (code && *code > 0 && *code < 4096 && line.size() <= kLongestSentence) {
+      return std::unexpected(Error{*code, text::to_utf8(line)});
+    }
+  }
+  return fail(EBADMSG, "git: agentfs-commit said something else ({})", text::shown(line));
+}
+
+}  // namespace agentfs::git

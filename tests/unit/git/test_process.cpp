@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// The daemon's side of a commit, with programs that stand in for agentfs-commit.
+#include <sys/stat.h>
+
+#include <future>
+#include <thread>
+
+#include "backends/git/commit_process.h"
+#include "backends/git/message.h"
+#include "base/text.h"
+#include "catch.h"
+#include "unit/stores/temporary.h"
+
+namespace agentfs {
+namespace {
+
+using Catch::Matchers::has;
+using std::chrono::milliseconds;
+using test::TemporaryDirectory;
+
+class Driver {
+  TemporaryDirectory directory_;
+
+ public:
+  FakeClock clock;
+  const std::string own = directory_ / "git/7.git";
+  const std::string place = directory_.path();
+
+  explicit Driver(const std::string& script, CommitLimits limits = {}) {
+    const std::string program = directory_ / "program";
+    test::spit(program, "#!/bin/sh\ncd " + place + "\n" + script + "\n");
+    REQUIRE(::chmod(program.c_str(), 0755) == 0);
+    process_ = std::make_unique<CommitProcess>(clock, program, limits);
+  }
+  Result<std::string> commit(const std::string& worktree = "/w") {
+    return process_->commit({.worktree = worktree,
+                             .git_directory = own,
+                             .ref = "refs/agentfs/turns/7",
+                             .changed = {"a", std::string("b\0\xFF:", 4)},
+                             .message = "m",
+                             .author = "a",
+                             .seconds = 5});
+  }
+  Error failure(const std::string& worktree = "/w") {
+    const auto made = commit(worktree);
+    REQUIRE_FALSE(made);
+    return made.error();
+  }
+  CommitProcess& process() { return *process_; }
+
+ private:
+  std::unique_ptr<CommitProcess> process_;
+};
+
+const std::string kId(40, 'a');
+
+}  // namespace
+
+TEST_CASE("an order and its answer arrive as they were", "[commit]") {
+  Driver driver("cat > order; echo a warning; echo made " + kId);
+  REQUIRE(driver.commit() == kId);
+  const auto order = git::decode_order(file::read(driver.place + "/order").value());
+  REQUIRE(order);
+  CHECK(order->commit.worktree == "/w");
+  CHECK(order->commit.git_directory == driver.own);
+  CHECK(order->commit.changed == std::vector<std::string>{"a", std::string("b\0\xFF:", 4)});
+  CHECK(order->commit.seconds == 5);
+  CHECK(order->locks_from == driver.clock.wall() / 1'000'000'000);
+  CHECK_FALSE(file::exists(driver.own));
+  CHECK_FALSE(git::decode_order("w5:ab"));
+  CHECK_FALSE(git::decode_order("w"));
+  CHECK_FALSE(git::decode_order("?1:a"));
+}
+
+TEST_CASE("what the program says is checked", "[commit]") {
+  CHECK(Driver("printf 'made \\n'").commit() == "");
+  const Error told = Driver("echo failed 16 the ref is locked").failure();
+  CHECK(told.code == EBUSY);
+  CHECK(told.message == "the ref is locked");
+  for (const std::string line : {"", "echo made zz", "echo failed -1 no", "echo failed x",
+                                 "printf 'made '", "echo hello", "exit 3"}) {
+    INFO(line);
+    CHECK(Driver(line).failure().code == EBADMSG);
+  }
+  CHECK(Driver("yes | head -c 3000000; echo made " + kId).commit() == kId);
+  CHECK(git::decode_made(
+            text::trim(git::encode(Result<std::string>(std::unexpected(Error{EIO, "two\nlines"})))))
+            .error()
+            .message == "two lines");
+}
+
+TEST_CASE("a program that is not there is told by name", "[commit]") {
+  const TemporaryDirectory directory;
+  const SystemClock clock;
+  CommitProcess process(clock, "/nowhere/agentfs-commit");
+  const auto made = process.commit({.worktree = "/w",
+                                    .git_directory = directory / "g",
+                                    .ref = "refs/agentfs/turns/7",
+                                    .changed = {},
+                                    .message = "",
+                                    .author = ""});
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == ENOENT);
+  CHECK_THAT(made.error().message, has("/nowhere/agentfs-commit"));
+}
+
+TEST_CASE("a commit that takes too long is ended, and its workspace rests", "[commit]") {
+  Driver driver("echo x >> runs; [ -e good ] && echo made " + kId + " && exit; exec sleep 100",
+                {.deadline = milliseconds(300)});
+  const Error late = driver.failure();
+  CHECK(late.code == ETIMEDOUT);
+  CHECK_THAT(late.message, has("/w took longer than 0.3 s") && has("tried again in 120 s"));
+  CHECK(driver.failure().code == EAGAIN);
+  driver.clock.advance(119'000'000'000);
+  CHECK_THAT(driver.failure().message, has("the next is tried in 2 s"));
+  driver.clock.advance(1'000'000'000);
+  CHECK_THAT(driver.failure().message, has("tried again in 240 s"));
+  driver.clock.advance(240'000'000'000);
+  test::spit(driver.place + "/good", "");
+  CHECK(driver.commit() == kId);
+  CHECK(driver.commit() == kId);
+  CHECK(file::read(driver.place + "/runs") == "x\nx\nx\nx\n");
+}
+
+TEST_CASE("a crash is told, and its workspace rests", "[commit]") {
+  Driver driver("kill -SEGV $$");
+  const Error crash = driver.failure();
+  CHECK(crash.code == EIO);
+  CHECK_THAT(crash.message, has("crashed (Segmentation fault)"));
+  CHECK(driver.failure().code == EAGAIN);
+  CHECK(driver.failure("/other").code == EIO);
+}
+
+TEST_CASE("only so many at once, and the end ends them", "[commit]") {
+  Driver driver("echo x >> running; exec sleep 100", {.patience = milliseconds(50), .at_once = 1});
+  auto first = std::async(std::launch::async, [&] { return driver.commit("/first"); });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!file::exists(driver.place + "/running")) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+    std::this_thread::yield();
+  }
+  CHECK(driver.failure("/second").code == EBUSY);
+  driver.process().stop();
+  const auto ended = first.get();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == EINTR);
+  CHECK(driver.failure("/third").code == EINTR);
+}
+
+}  // namespace agentfs
