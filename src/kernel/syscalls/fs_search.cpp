@@ -20,8 +20,9 @@ constexpr std::int64_t kLines = 200;
 constexpr std::int64_t kMostMatches = 5'000;
 constexpr std::size_t kMostFiles = 50'000;
 constexpr std::uint64_t kMostFileBytes = std::uint64_t{4} << 20;
-constexpr std::size_t kLineBytes = 300;      // of a line that is shown
-constexpr std::size_t kMatchBytes = 16'384;  // of a line that is looked at
+constexpr std::uint64_t kMostRuleBytes = std::uint64_t{1} << 20;  // of a .gitignore
+constexpr std::size_t kLineBytes = 300;                           // of a line that is shown
+constexpr std::size_t kMatchBytes = 16'384;                       // of a line that is looked at
 constexpr std::size_t kMostDepth = 64;
 
 // A compiled expression; frees itself.
@@ -78,6 +79,7 @@ class TreeSearch {
   Pattern pattern_;
   std::string root_;
   std::string result_;
+  std::string notes_;
   std::int64_t found_ = 0;
   std::size_t files_ = 0;
   std::size_t skipped_ = 0;  // binary, too large or not to be read
@@ -107,7 +109,7 @@ Result<std::string> TreeSearch::run() {
   if (found_ == 0) note += fmt::format("# no line matches in {} files\n", files_);
   if (skipped_ != 0)
     note += fmt::format("# {} files skipped: binary, large or unreadable\n", skipped_);
-  return result_ + note;
+  return result_ + notes_ + note;
 }
 
 void TreeSearch::walk(const std::string& relative, GitIgnore ignore, std::size_t depth) {
@@ -118,8 +120,13 @@ void TreeSearch::walk(const std::string& relative, GitIgnore ignore, std::size_t
   const auto has_rules = std::ranges::find(*entries, ".gitignore", &NamespaceEntry::name);
   if (has_rules != entries->end()) {
     const std::string path = relative.empty() ? ".gitignore" : relative + "/.gitignore";
-    const auto text = kernel_.paths().read(caller_, full(path), 0, kMostFileBytes);
-    if (text) ignore.add(relative, *text);
+    const auto text = kernel_.paths().read(caller_, full(path), 0, kMostRuleBytes + 1);
+    if (text && text->size() > kMostRuleBytes) {
+      notes_ +=
+          fmt::format("# {} is larger than {} bytes and was not followed\n", path, kMostRuleBytes);
+    } else if (text) {
+      ignore.add(relative, *text);
+    }
   }
   for (const NamespaceEntry& entry : *entries) {
     if (is_full()) return;
