@@ -46,10 +46,11 @@ def setup():
 
 def leads_out():
     """A link, a gitdir: file, and links inside of .git, all to the host's directories."""
+    taken = OUTSIDE / "taken"
     ways = {"link": f"ln -s {OUTSIDE}/.git .git",
             "file": f"echo gitdir: {OUTSIDE}/.git >.git",
-            "refs": f"git init -q . && mkdir -p .git/refs && ln -s {OUTSIDE}/taken .git/refs/agentfs",
-            "objects": f"git init -q . && rm -rf .git/objects && ln -s {OUTSIDE}/taken .git/objects"}
+            "refs": f"git init -q . && ln -s {taken} .git/refs/agentfs",
+            "objects": f"git init -q . && rm -rf .git/objects && ln -s {taken} .git/objects"}
     before = outside()
     for workspace, way in ways.items():
         errors = finish(start(workspace, f"{way} && echo e >ee"))
@@ -64,7 +65,8 @@ def waits_for_nobody():
     """Four agents put a FIFO there at once; a fifth is served."""
     parts = ("config", "HEAD", "packed-refs", "index")
     line = "git init -q . && rm -f .git/{0} && mkfifo .git/{0} && echo e >ee"
-    agents = {part: start(f"fifo-{part}", line.format(part)) for part in parts}
+    agents = {part: start(f"fifo{number}", line.format(part))
+              for number, part in enumerate(parts)}
     for part, pid in agents.items():
         expect_has(finish(pid), f".git/{part} is not a plain file", f"errors beside {part}")
     expect_eq(finish(start("fine", "echo e >ee")), "", "errors of the fifth")
@@ -82,7 +84,8 @@ def sizes():
     before = memory("VmHWM")
     errors = finish(start("rules", "truncate -s 2G .gitignore && echo e >ee"), 60)
     expect_has(errors, ".gitignore is too large (2147483648 bytes)", "errors")
-    errors = finish(start("settings", "git init -q . && truncate -s 2G .git/config"), 60)
+    line = "git init -q . && truncate -s 2G .git/config && echo e >ee"
+    errors = finish(start("settings", line), 60)
     expect_has(errors, ".git/config is too large", "errors")
     expect_eq(finish(start("data", "truncate -s 100G data && echo e >ee"), 60), "", "errors")
     names = run(["git", "--git-dir", mount.state / "git/data.git", "log", "--all", "--name-only",

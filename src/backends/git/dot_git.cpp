@@ -97,8 +97,9 @@ Result<bool> has_own_git(const std::string& worktree, const std::string& ref) {
   const Kind kind = TRY(kind_of(top.get(), ".git"));
   if (kind == Kind::none) return false;
   if (kind != Kind::directory) return not_used(worktree, "it is not a directory");
-  const UniqueFd git = TRY(open_directory(top.get(), ".git"));
-  const std::string link = TRY(find_link(git.get(), ref));
+  const auto git = open_directory(top.get(), ".git");
+  if (!git) return not_used(worktree, git.error().message);
+  const std::string link = TRY(find_link(git->get(), ref));
   if (!link.empty()) return not_used(worktree, link + " is a link");
   return borrows_nothing(worktree);
 }

@@ -91,6 +91,16 @@ TEST_CASE("fs.search honours .gitignore, skips binaries and is bounded") {
   CHECK(t.caller.call(fs::Search{.pattern = "("}).error().code == EINVAL);
 }
 
+TEST_CASE("fs.search follows no .gitignore that is large") {
+  Tools t;
+  t.paths.put("/workspaces/site/a.c", "foo(1)\n");
+  t.paths.put("/workspaces/site/.gitignore", "a.c\n" + std::string((1u << 20) - 5, '#') + "\n");
+  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo"}), has("no line matches"));
+  t.paths.put("/workspaces/site/.gitignore", "a.c\n" + std::string(1u << 20, '#') + "\n");
+  CHECK_THAT(*t.caller.call(fs::Search{.pattern = "foo"}),
+             has("a.c:1:foo(1)\n") && has("# .gitignore is larger than 1048576 bytes"));
+}
+
 TEST_CASE("fs.write tells what it did; changes reach the turn's commit") {
   Tools t;
   CHECK_THAT(*t.caller.call(fs::Write{.path = "n.txt", .text = "abc"}), has("created"));
