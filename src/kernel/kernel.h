@@ -103,6 +103,9 @@ class Kernel {
   // Whether the caller may signal and set the process: its owner, root, an agent that is its
   // ancestor, and an agent itself. EPERM.
   Status may_control(const Caller& caller, const Process& process) const;
+  // Whether the caller may change this path of the data trees, which is free of links: an agent its
+  // workspace, its home and /tmp, as its commands; a person what the disk lets them. EPERM.
+  Status may_change(const Caller& caller, const std::string& path) const;
   // The full result of a call: the text itself or its blob.
   Result<std::string> call_result(const Call& call) const;
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kernel/kernel_state.h"
 #include "kernel/no_namespace.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -102,6 +103,18 @@ Status Kernel::make_home(uid_t uid, gid_t gid) {
 
 Caller Kernel::agent(ProcessId pid, std::string via) {
   return {.kernel = this, .process = pid, .host = {}, .path = {}, .via = std::move(via)};
+}
+
+Status Kernel::may_change(const Caller& caller, const std::string& path) const {
+  const ProcessRef agent = find_process(caller.process);
+  if (agent == nullptr || agent->is_init || !paths::is_data(path)) return ok();
+  const std::string home = fmt::format("/home/{}", agent->user);
+  const std::string workspace = fmt::format("/workspaces/{}", agent->workspace);
+  const bool works = !agent->workspace.empty();
+  if (paths::is_in(path, "/tmp") || paths::is_in(path, home)) return ok();
+  if (works && paths::is_in(path, workspace)) return ok();
+  return fail(EPERM, "{}: not this agent's to change; {}{}{} and /tmp are", path,
+              works ? workspace : "", works ? ", " : "", home);
 }
 
 Author Kernel::author(const Caller& caller) const {

@@ -55,6 +55,7 @@ class NullServices final : public vfs::Services {
   Status record_control(const Caller&, const std::string&, std::string_view) override {
     return ok();
   }
+  Status may_change(const Caller&, const std::string&) override { return ok(); }
   Status sync() override { return ok(); }
   void count(std::string_view) override {}
   const Clock& clock() override { return clock_; }

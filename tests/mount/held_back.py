@@ -48,6 +48,22 @@ def agents_change_what_is_theirs():
     expect(not (MOUNT / "etc/devices/local.toml").exists(), "an agent made a document")
 
 
+def links_lead_no_tool_out():
+    for workspace in ("near", "victim"):
+        os.mkdir(MOUNT / "workspaces" / workspace)
+    for name in ("file", "gone"):
+        (MOUNT / "workspaces/victim" / name).write_text("kept\n")
+    results = run_calls("crafty", "near", [
+        {"name": "exec", "arguments": {"command": "ln -s ../victim v; ln -s ../victim/file vf"}},
+        write_call("v/made"), write_call("vf"),
+        {"name": "edit", "arguments": {"path": "v/file", "old_text": "kept", "new_text": "lost"}},
+        {"name": "delete", "arguments": {"path": "v/gone"}}])
+    for result, what in zip(results[1:], ("write", "write to a link", "edit", "delete")):
+        expect_has(result, "not this agent's to change", what)
+    expect_eq(sorted(os.listdir(MOUNT / "workspaces/victim")), ["file", "gone"], "the victim")
+    expect_eq(read(MOUNT / "workspaces/victim/file"), "kept\n", "the victim's file")
+
+
 def links_let_no_command_out():
     outside = TESTDIR / "outside"
     outside.mkdir()
@@ -157,7 +173,8 @@ def passwords_stay_out_of_addresses():
     expect(not (MOUNT.state / "etc/models/password.toml").exists(), "the address was kept")
 
 
-main(agents_change_what_is_theirs, links_let_no_command_out, a_scenario_tells_nothing,
+main(agents_change_what_is_theirs, links_lead_no_tool_out,
+     links_let_no_command_out, a_scenario_tells_nothing,
      a_killed_writer_commands_nothing, a_part_of_a_message_is_none,
      a_refused_request_reads_no_other_reply, a_link_tells_what_it_names,
      passwords_stay_out_of_addresses)

@@ -83,6 +83,7 @@ class FakeServices final : public vfs::Services {
   Status record_change(const Caller& caller, const TreeChange& change) override;
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
+  Status may_change(const Caller&, const std::string&) override { return ok(); }
   Status sync() override;
   void count(std::string_view operation) override;
   const Clock& clock() override { return fake_clock; }

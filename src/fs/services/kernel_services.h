@@ -21,6 +21,9 @@ class KernelServices final : public vfs::Services {
   }
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
+  Status may_change(const Caller& caller, const std::string& path) override {
+    return kernel_.may_change(caller, path);
+  }
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view operation) override;
   const Clock& clock() override { return kernel_.clock(); }

@@ -39,11 +39,16 @@ bool DataChanges::is_data(const std::string& path) const {
   return false;
 }
 
+Status DataChanges::may_change(const Node& directory, const std::string& name) {
+  return context_->services.may_change(request_.caller(), child_path(directory.path(), name));
+}
+
 Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
   auto there = walk(request_, context_, root_, path);
   if (there) return there->node;
   if (there.error().code != ENOENT || !is_data(path)) return std::unexpected(there.error());
   const NodeRef parent = TRY(ensure_directory(parent_path(path)));
+  TRY(may_change(*parent, name_of(path)));
   const Found made = TRY(parent->make_directory(request_, name_of(path), 0755));
   made_.push_back({parent, name_of(path), nullptr});
   return made.node;
@@ -74,6 +79,7 @@ Status DataChanges::write_new(Node& directory, const std::string& name, mode_t m
 Status DataChanges::write(const std::string& path, std::string_view text) {
   const NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
+  TRY(may_change(*directory, name));
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
@@ -111,9 +117,9 @@ Status DataChanges::remove_name(const NodeRef& directory, const std::string& nam
   return directory->remove_directory(request_, name);
 }
 
-Status DataChanges::remove(const std::string& path) {
-  const Walked parent = TRY(walk(request_, context_, root_, parent_path(path)));
-  return remove_name(parent.node, name_of(path));
+Status DataChanges::remove(const NodeRef& directory, const std::string& name) {
+  TRY(may_change(*directory, name));
+  return remove_name(directory, name);
 }
 
 }  // namespace agentfs::vfs

@@ -13,8 +13,10 @@ namespace agentfs::vfs {
 // Only files have a text: EISDIR for a directory, ENOTSUP for a FIFO, a socket or a device.
 Status check_has_text(mode_t type, const std::string& path);
 
-// One operation of an agent; not shared between threads. What was changed, also by an operation
-// that failed half way, is in made().
+// One operation of an agent; not shared between threads. Links on the way to the directory are
+// followed; whether the agent may change what they lead to is asked of the directory that was
+// found, and what is done there follows none. What was changed, also by an operation that failed
+// half way, is in made().
 class DataChanges {
  public:
   DataChanges(Request& request, ContextRef context, NodeRef root)
@@ -23,10 +25,11 @@ class DataChanges {
   bool is_data(const std::string& path) const;  // below a data root
   // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
   Status write(const std::string& path, std::string_view text);
-  Status remove(const std::string& path);  // a directory with all in it
+  Status remove(const NodeRef& directory, const std::string& name);  // with all that is in it
   const std::vector<Staleness>& made() const { return made_; }
 
  private:
+  Status may_change(const Node& directory, const std::string& name);
   Result<NodeRef> ensure_directory(const std::string& path);
   Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);

@@ -151,16 +151,13 @@ Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
 Status FileSystem::remove(const Caller& caller, const std::string& path) {
   LocalRequest request(*parts_->context, caller);
   const std::string clean = TRY(clean_path(path));
+  const std::string name = clean.substr(clean.rfind('/') + 1);
+  const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(clean)));
+  if (!parent.in_data()) return parent.node->unlink(request, name);
   DataChanges changes(request, parts_->context, parts_->root);
-  if (changes.is_data(clean)) {
-    const Status removed = changes.remove(clean);
-    parts_->invalidate(changes.made());
-    return removed;
-  }
-  const std::size_t slash = clean.rfind('/');
-  const std::string directory = clean.substr(0, std::max<std::size_t>(slash, 1));
-  const Walked parent = TRY(walk(request, parts_->context, parts_->root, directory));
-  return parent.node->unlink(request, clean.substr(slash + 1));
+  const Status removed = changes.remove(parent.node, name);
+  parts_->invalidate(changes.made());
+  return removed;
 }
 
 void FileSystem::command(const Caller& caller, const std::string& path, std::string line,

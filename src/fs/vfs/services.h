@@ -33,6 +33,8 @@ class Services {
   virtual Status record_change(const Caller& caller, const TreeChange& change) = 0;
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
+  // May this process change a path of a data tree, which is free of links? EPERM.
+  virtual Status may_change(const Caller& caller, const std::string& path) = 0;
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   virtual void count(std::string_view operation) = 0;
   virtual const Clock& clock() = 0;

@@ -74,7 +74,7 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Write& args)
                 args.text.size(), kMostText);
   }
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
-  TRY(values::may_change(kernel, caller, path));
+  TRY(kernel.may_change(caller, path));
   const auto before = kernel.paths().attributes(caller, path);
   if (!before && before.error().code != ENOENT) return std::unexpected(before.error());
   TRY(kernel.paths().write(caller, path, args.text));
@@ -102,7 +102,7 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const List& args) 
 Result<std::string> run(Kernel& kernel, const Caller& caller, const Delete& args) {
   TRY(check_path(args.path));
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
-  TRY(values::may_change(kernel, caller, path));
+  TRY(kernel.may_change(caller, path));
   TRY(check_part(kernel, caller, path));
   TRY(kernel.paths().remove(caller, path));
   return fmt::format("deleted {}\n", path);

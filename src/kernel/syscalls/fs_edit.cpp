@@ -124,7 +124,7 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Edit& args) 
     return fail(EINVAL, "new_text: is the same as old_text; nothing would change");
   }
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
-  TRY(values::may_change(kernel, caller, path));
+  TRY(kernel.may_change(caller, path));
   const std::string whole = TRY(kernel.paths().read(caller, path, 0, 0));
   const std::vector<std::size_t> places = find_all(whole, args.old_text);
   if (places.empty()) return no_match(path, whole, args.old_text);

@@ -103,12 +103,4 @@ bool is_seen_by(const Process& agent, const std::string& path) {
          (!agent.workspace.empty() && paths::is_in(path, "/workspaces/" + agent.workspace));
 }
 
-Status may_change(const Kernel& kernel, const Caller& caller, const std::string& path) {
-  const ProcessRef agent = acting_agent(kernel, caller);
-  if (!agent || !paths::is_data(path) || is_seen_by(*agent, path)) return ok();
-  return fail(EPERM, "{}: not this agent's to change; {}/home/{} and /tmp are", path,
-              agent->workspace.empty() ? "" : "/workspaces/" + agent->workspace + ", ",
-              agent->user);
-}
-
 }  // namespace agentfs::values

@@ -22,9 +22,6 @@ std::string sender(const Kernel& kernel, const Caller& caller);
 std::string cwd(const Kernel& kernel, const Caller& caller);
 // Whether a path lies in the workspace or home of an agent, or in /tmp: what its commands see.
 bool is_seen_by(const Process& agent, const std::string& path);
-// What an agent's file tools may change on the disk: its workspace, its home and /tmp, as its
-// commands. EPERM for the rest of the data trees; other paths are for those who serve them.
-Status may_change(const Kernel& kernel, const Caller& caller, const std::string& path);
 // Null for a person: the agent process that acts.
 ProcessRef acting_agent(const Kernel& kernel, const Caller& caller);
 

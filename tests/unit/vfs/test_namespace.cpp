@@ -15,9 +15,9 @@
 namespace agentfs::vfs {
 namespace {
 
-struct Directory {
-  Directory() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~Directory() { std::filesystem::remove_all(path); }
+struct Place {
+  Place() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
+  ~Place() { std::filesystem::remove_all(path); }
   std::string path = std::filesystem::temp_directory_path() / "vfs-XXXXXX";
 };
 
@@ -49,7 +49,7 @@ struct Agent {
     return *text;
   }
 
-  Directory directory;
+  Place directory;
   std::unique_ptr<TreeStore> store;
   TestTree tree;
   Caller caller;
@@ -119,6 +119,43 @@ TEST_CASE("links inside a data tree are followed, and written through") {
   CHECK(agent.tree.files.write(agent.caller, "/work/l", "two"));
   CHECK(*file::read(agent.directory.path + "/a.txt") == "two");
   CHECK(std::filesystem::is_symlink(agent.directory.path + "/l"));
+}
+
+TEST_CASE("whether an agent may change a file is asked of where links lead") {
+  Agent agent;
+  FileSystem& files = agent.tree.files;
+  agent.tree.services.closed = "/work/victim";
+  for (const char* name : {"own", "victim", "victim/deep"}) {
+    REQUIRE(file::make_directories(agent.directory.path + "/" + name));
+  }
+  REQUIRE(file::replace(agent.directory.path + "/victim/file", "kept\n"));
+  const auto link = [&](const char* target, const std::string& name) {
+    REQUIRE(::symlink(target, (agent.directory.path + "/own/" + name).c_str()) == 0);
+  };
+  link("../victim", "directory");
+  link("../victim/file", "file");
+  link("/work/victim", "whole");
+  link("../victim/new", "dangling");
+  const Caller& caller = agent.caller;
+  for (const char* path : {"/work/own/directory/made", "/work/own/directory/file", "/work/own/file",
+                           "/work/own/whole/file", "/work/own/directory/new/file",
+                           "/work/own/directory/deep/../file", "/work/victim/file"}) {
+    INFO(path);
+    CHECK(code(files.write(caller, path, "lost\n")) == EPERM);
+  }
+  for (const char* path :
+       {"/work/own/directory/file", "/work/own/whole/deep", "/work/own/directory/deep/../file"}) {
+    INFO(path);
+    CHECK(code(files.remove(caller, path)) == EPERM);
+  }
+  CHECK(*file::read(agent.directory.path + "/victim/file") == "kept\n");
+  CHECK(file::exists(agent.directory.path + "/victim/deep"));
+  CHECK_FALSE(file::exists(agent.directory.path + "/victim/new"));
+  // A link is the agent's own name: it is replaced and removed, not followed.
+  CHECK(files.write(caller, "/work/own/dangling", "own\n"));
+  CHECK_FALSE(file::exists(agent.directory.path + "/victim/new"));
+  CHECK(files.remove(caller, "/work/own/directory"));
+  CHECK(file::exists(agent.directory.path + "/victim/file"));
 }
 
 TEST_CASE("the host's caches are told of an agent's change, from the event thread") {

@@ -174,6 +174,10 @@ constexpr auto kRootFiles = files<World>({
 });
 const Directory<World> kRoot("", "A tree for tests.", find_world, kRootFiles);
 
+bool is_below(std::string_view path, const std::string& top) {
+  return path == top || path.starts_with(top + "/");
+}
+
 FileSystemParts fresh_parts(FakeServices& services, std::map<std::string, TreeStore*> trees) {
   current = std::make_unique<World>();
   return {.services = &services,
@@ -206,6 +210,10 @@ void World::reap(const std::string& name) {
 void FakeServices::note_error(const Caller&, std::string_view path, const Error& error) {
   const Guard guard(mutex);
   errors.push_back(fmt::format("{} {} {}", errno_name(error.code), path, error.message));
+}
+Status FakeServices::may_change(const Caller&, const std::string& path) {
+  if (closed.empty() || !is_below(path, closed)) return ok();
+  return fail(EPERM, "{}: is closed", path);
 }
 Status FakeServices::record_control(const Caller&, const std::string& path,
                                     std::string_view words) {

@@ -59,6 +59,7 @@ class FakeServices final : public Services {
   void note_error(const Caller&, std::string_view path, const Error& error) override;
   Status record_change(const Caller&, const TreeChange&) override { return ok(); }
   Status record_control(const Caller&, const std::string& path, std::string_view text) override;
+  Status may_change(const Caller&, const std::string& path) override;
   Status sync() override { return ok(); }
   void count(std::string_view) override {}
   const Clock& clock() override { return clock_; }
@@ -69,6 +70,7 @@ class FakeServices final : public Services {
   std::mutex mutex;
   std::vector<std::string> errors;
   std::vector<std::string> records;
+  std::string closed;  // a path that agents may not change, with all below it
 };
 
 struct TestRequest final : Request {
