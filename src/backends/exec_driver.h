@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,13 @@ struct ExecLimits {
   std::int64_t file_bytes = 0;                        // largest file it may write; 0: no limit
 };
 
+// Whose rights a command has on the host.
+struct ExecUser {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::vector<gid_t> groups{};
+};
+
 struct ExecRequest {
   std::string command;  // given to sh -c
   std::string cwd;      // path inside the sandbox, below one of the binds
@@ -29,7 +37,8 @@ struct ExecRequest {
   std::vector<std::pair<std::string, std::string>> binds;
   std::vector<std::pair<std::string, std::string>> environment;
   bool network = false;
-  bool sandbox = true;  // false only where the owner's settings say so
+  bool sandbox = true;             // false only where the owner's settings say so
+  std::optional<ExecUser> user{};  // nobody: the daemon's own
   ExecLimits limits;
 };
 
@@ -49,9 +58,9 @@ struct ExecStarted {
 };
 
 // Threads: start() from any; callbacks on the event thread. Errors: EPERM no sandbox can be made
-// here (the sentence says why), EINVAL, EINTR cancelled before it began. A command that ran and
-// failed is a reply, not an error. Cancelling kills every process of the command; the reply then
-// says ended_by "cancel" with the output so far.
+// here, or the daemon is not root and the user another (the sentence says why), EINVAL, EINTR
+// cancelled before it began. A command that ran and failed is a reply, not an error. Cancelling
+// kills every process of the command; the reply then says ended_by "cancel" with the output so far.
 class ExecDriver {
  public:
   virtual ~ExecDriver() = default;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -38,8 +39,9 @@ struct TreeEntry {
 struct TreeCaller {
   uid_t uid = 0;
   gid_t gid = 0;
-  pid_t pid = 0;  // for the supplementary groups; 0: none
+  pid_t pid = 0;  // for the supplementary groups; 0: `groups` alone
   mode_t umask = 0;
+  std::vector<gid_t> groups{};  // of one who is no process of the host
 };
 
 struct SetAttributes {

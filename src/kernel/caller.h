@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/completion.h"
 #include "base/ids.h"
@@ -22,10 +23,11 @@ struct HostCaller {
   std::string command{};  // its comm
   std::string session{};  // login session: "<sid>.<start time of its leader>"
   std::uint64_t pid_namespace = 0;
+  std::vector<gid_t> groups{};  // where there is no pid: the supplementary ones of an agent's owner
 };
 
 // A value; cheap to copy. `process` acts: an agent, or the init process of a person. A request of
-// an agent's own tool call has `via` "call:<n>" and no host process.
+// an agent's own tool call has `via` "call:<n>", no host process, and its owner's ids.
 struct Caller {
   Kernel* kernel = nullptr;
   ProcessId process{};

@@ -32,6 +32,7 @@ void apply_spawn(Fold& fold, const Record& record) {
   process.name = data["name"].text();
   process.user = data["user"].text();
   process.uid = static_cast<uid_t>(data["uid"].number());
+  process.gid = static_cast<gid_t>(data["gid"].number(process.gid));
   process.is_init = data["init"].truth();
   process.profile = data["profile"].text(process.profile);
   process.model = data["model"].text(process.model);

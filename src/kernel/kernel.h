@@ -124,9 +124,12 @@ class Kernel {
   Caller identify(const HostCaller& host);  // makes no process: 0 when unknown
   // The same for one who is about to change something: makes the person's init process if needed.
   Result<Caller> ensure_caller(const HostCaller& host);
-  // A person's directory below /home, where there is none yet; the owner's is closed to others.
+  // A person's directory below /home, where there is none yet; closed to others.
   Status make_home(uid_t uid, gid_t gid);
-  Caller agent(ProcessId pid, std::string via = {});  // the agent's own hand
+  // The agent's own hand, with its owner's rights.
+  Caller agent(ProcessId pid, std::string via = {}) const;
+  // Whose rights a command of the caller has: a person's own, an agent's owner's.
+  ExecUser exec_user(const Caller& caller) const;
   Author author(const Caller& caller) const;
   void add_sandbox(const SandboxIdentity& identity);
   void remove_sandbox(std::uint64_t pid_namespace);

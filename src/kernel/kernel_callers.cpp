@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Who is who: host processes, persons, agents and their sandboxes.
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "kernel/kernel_state.h"
 #include "kernel/no_namespace.h"
 #include "kernel/paths.h"
@@ -40,6 +42,39 @@ std::string find_user_name(uid_t uid) {
     if (!name.empty() && name != "root") return name;
   }
   return fmt::format("user{}", uid);
+}
+
+constexpr gid_t kNobodysGroup = 65'534;
+
+// The group, where it is not known, and the supplementary ones, as a login gives them.
+void fill_groups(ExecUser& user) {
+  std::array<char, 16'384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  const bool known =
+      ::getpwuid_r(user.uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
+  if (user.gid == kNoGroup) user.gid = known ? found->pw_gid : kNobodysGroup;
+  if (!known) return;
+  int count = 64;
+  user.groups.resize(static_cast<std::size_t>(count));
+  if (::getgrouplist(found->pw_name, user.gid, user.groups.data(), &count) < 0) {
+    user.groups.resize(static_cast<std::size_t>(count));
+    if (::getgrouplist(found->pw_name, user.gid, user.groups.data(), &count) < 0) count = 0;
+  }
+  user.groups.resize(static_cast<std::size_t>(count));
+}
+
+// Of a process of the host that may have ended: then none.
+std::vector<gid_t> groups_of(pid_t pid) {
+  std::vector<gid_t> groups;
+  const std::string status = file::read(fmt::format("/proc/{}/status", pid)).value_or("");
+  for (const std::string_view line : text::lines(status)) {
+    if (!line.starts_with("Groups:")) continue;
+    for (const std::string_view word : text::words(line.substr(7))) {
+      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
+    }
+  }
+  return groups;
 }
 
 }  // namespace
@@ -80,7 +115,7 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   const std::string user = user_name(host.uid);
   json::Value data;
   data.set("parent", 0).set("name", fmt::format("init-{}", host.uid)).set("user", user);
-  data.set("uid", host.uid).set("init", true).set("cwd", "/home/" + user);
+  data.set("uid", host.uid).set("gid", host.gid).set("init", true).set("cwd", "/home/" + user);
   const auto made = commit(caller, std::string(kind::kProcessSpawn), std::move(data));
   if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
   if (const Status home = make_home(host.uid, host.gid); !home) {
@@ -89,20 +124,55 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   return identify(host);
 }
 
-// Commands run as the daemon's user, without any capability: another's home that is closed to all
-// but its owner they could not even begin in.
 Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string homes = parts().state + "/trees/home";
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));
   if (file::exists(home)) return ok();
   TRY(file::make_directories(homes));
-  TRY(file::make_directories(home, uid == ::geteuid() ? 0700 : 0755));
+  TRY(file::make_directories(home, 0700));
   if (::geteuid() == 0 && ::chown(home.c_str(), uid, gid) != 0) return fail_errno(home);
   return ok();
 }
 
-Caller Kernel::agent(ProcessId pid, std::string via) {
-  return {.kernel = this, .process = pid, .host = {}, .path = {}, .via = std::move(via)};
+// A caller can ask for changes, so it has the kernel as it is.
+Caller Kernel::agent(ProcessId pid, std::string via) const {
+  Caller caller{.kernel = const_cast<Kernel*>(this),
+                .process = pid,
+                .host = {},
+                .path = {},
+                .via = std::move(via)};
+  if (const ProcessRef process = find_process(pid)) {
+    ExecUser user = state_->user_of(*process);
+    caller.host.uid = user.uid;
+    caller.host.gid = user.gid;
+    caller.host.groups = std::move(user.groups);
+  }
+  return caller;
+}
+
+ExecUser Kernel::exec_user(const Caller& caller) const {
+  const ProcessRef process = find_process(caller.process);
+  if (process != nullptr && !process->is_init) return state_->user_of(*process);
+  // Not those of the user database: a person may have given some up.
+  const HostCaller& host = caller.host;
+  return {host.uid, host.gid, host.pid != 0 ? groups_of(host.pid) : host.groups};
+}
+
+// An ordinary user's daemon does everything with its own rights.
+ExecUser Kernel::State::user_of(const Process& process) const {
+  ExecUser user{process.uid, process.gid, {}};
+  if (::geteuid() != 0 || process.uid == 0) {
+    if (user.gid == kNoGroup) user.gid = ::getegid();
+    return user;
+  }
+  {
+    Lock lock(mutex);
+    const auto known = users.find({process.uid, process.gid});
+    if (known != users.end()) return known->second;
+  }
+  fill_groups(user);  // may read files: not under the lock
+  Lock lock(mutex);
+  return users.emplace(std::pair(process.uid, process.gid), std::move(user)).first->second;
 }
 
 Status Kernel::may_change(const Caller& caller, const std::string& path) const {

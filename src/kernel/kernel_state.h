@@ -83,6 +83,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   // --- callers and trees
   std::unordered_map<std::uint64_t, SandboxIdentity> sandboxes GUARDED_BY(mutex);
   mutable std::map<uid_t, std::string> user_names GUARDED_BY(mutex);
+  mutable std::map<std::pair<uid_t, gid_t>, ExecUser> users GUARDED_BY(mutex);
+  ExecUser user_of(const Process& process) const EXCLUDES(mutex);
   std::set<std::string> committing GUARDED_BY(mutex);  // workspaces
 
   // --- committing (kernel_commit.cpp)

@@ -39,6 +39,8 @@ class Namespace {
   virtual Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) = 0;
   // A file, a link, or a directory with all in it (data trees only).
   virtual Status remove(const Caller&, const std::string& path) = 0;
+  // Whether the caller may do this (R_OK, W_OK, X_OK), as access(2). EACCES.
+  virtual Status access(const Caller&, const std::string& path, int mask) = 0;
   // Writes one command line to a control, reply, setting or message file and gives what reading
   // the same descriptor would.
   virtual void command(const Caller&, const std::string& path, std::string line,

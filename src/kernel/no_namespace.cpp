@@ -24,6 +24,7 @@ class NoNamespace final : public Namespace {
     return nothing_at(path);
   }
   Status remove(const Caller&, const std::string& path) override { return nothing_at(path); }
+  Status access(const Caller&, const std::string&, int) override { return ok(); }
   void command(const Caller&, const std::string& path, std::string,
                Completion<std::string> reply) override {
     reply.complete(nothing_at(path));

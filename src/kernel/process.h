@@ -104,12 +104,16 @@ struct Run {
   bool model_call_open = false;  // a request to the model is under way: made again after a crash
 };
 
+// Of processes whose record does not tell it: the user database does.
+inline constexpr gid_t kNoGroup = static_cast<gid_t>(-1);
+
 struct Process {
   ProcessId pid;
   ProcessId parent;  // 0 for an init process
   std::string name;  // [a-z0-9-]+
   std::string user;  // owner
   uid_t uid = 0;
+  gid_t gid = kNoGroup;
   bool is_init = false;  // of a person: never runs a model
   RunState state = RunState::idle;
   std::string exit_reason;  // of a dead process

@@ -88,6 +88,7 @@ void members(Process& p, Visit&& visit) {
   visit("name", p.name);
   visit("user", p.user);
   visit("uid", p.uid);
+  visit("gid", p.gid);
   visit("is_init", p.is_init);
   visit("state", p.state);
   visit("exit_reason", p.exit_reason);

@@ -22,6 +22,19 @@ using exec::Field;
 constexpr std::size_t kLongestCommand = (128u << 10) - 1;  // the kernel's limit for one argument
 constexpr std::chrono::seconds kLastWait{15};
 
+// Root's daemon lends nobody its rights; another's has only its own.
+bool changes_user(const ExecRequest& request) {
+  return request.user && request.user->uid != ::geteuid();
+}
+
+Status check_user(const ExecRequest& request) {
+  if (!changes_user(request) || ::geteuid() == 0) return ok();
+  return fail(EPERM,
+              "command: the daemon is uid {} and cannot run it as uid {}; a daemon of root, or a "
+              "mount of your own, would do",
+              ::geteuid(), request.user->uid);
+}
+
 bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
 
 Status check_request(const ExecRequest& request) {
@@ -31,6 +44,7 @@ Status check_request(const ExecRequest& request) {
     return fail(E2BIG, "command: too long ({} bytes); at most {}, or put it into a file",
                 request.command.size(), kLongestCommand);
   }
+  TRY(check_user(request));
   if (!request.cwd.starts_with('/') || has_nul(request.cwd)) {
     return fail(EINVAL, "cwd: not an absolute path ({}); a directory the command can see would do",
                 text::shown(request.cwd));
@@ -101,6 +115,11 @@ std::string SandboxDriver::State::specification(const ExecRequest& request,
   add_environment(fields, request);
   for (const auto& bind : request.binds) add(fields, Field::writable, bind.second);
   if (request.network) add(fields, Field::network, "");
+  if (changes_user(request)) {
+    const ExecUser& user = *request.user;
+    add(fields, Field::user,
+        fmt::format("{} {} {}", user.uid, user.gid, fmt::join(user.groups, " ")));
+  }
   const ExecLimits& limits = request.limits;
   add(fields, Field::file_bytes, std::to_string(limits.file_bytes));
   if (!places.limits_memory()) {

@@ -12,10 +12,10 @@ namespace agentfs::trees {
 namespace {
 
 // Of a process or thread that may have ended: then none.
-std::vector<gid_t> groups_of(pid_t pid) {
+std::vector<gid_t> groups_of(const TreeCaller& caller) {
+  if (caller.pid <= 0) return caller.groups;
   std::vector<gid_t> groups;
-  if (pid <= 0) return groups;
-  const auto status = file::read(fmt::format("/proc/{}/status", pid));
+  const auto status = file::read(fmt::format("/proc/{}/status", caller.pid));
   if (!status) return groups;
   for (const std::string_view line : text::lines(*status)) {
     if (!line.starts_with("Groups:")) continue;
@@ -68,7 +68,7 @@ CallerScope::CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller,
   if (!changes_) return;
   // The groups come first: the ids decide with which capabilities the rest is done.
   if (caller.uid != 0) {
-    const auto wanted = groups == Groups::all ? groups_of(caller.pid) : std::vector<gid_t>{};
+    const auto wanted = groups == Groups::all ? groups_of(caller) : std::vector<gid_t>{};
     if (wanted != daemon_.groups) set_groups(wanted);
   }
   taken_ = taken_ && set_fsgid(caller.gid) && set_fsuid(caller.uid);
@@ -105,7 +105,8 @@ int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
   const int code = attempt(first);
   const bool refused = code == EACCES || code == EPERM;
   if (!refused || first == CallerScope::Groups::all) return code;
-  if (!daemon.root || caller.uid == 0 || caller.pid == 0) return code;
+  if (!daemon.root || caller.uid == 0) return code;
+  if (caller.pid == 0 && caller.groups.empty()) return code;
   return attempt(CallerScope::Groups::all);
 }
 

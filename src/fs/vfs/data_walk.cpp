@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Walking a data tree for agents, who do not come through the host's kernel.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <deque>
 
@@ -55,6 +56,7 @@ Result<NodeRef> walk_data(Request& request, const NodeRef& root, const std::stri
     if (trail.back()->type() != S_IFDIR) {
       return fail(ENOTDIR, "{}: not a directory", trail.back()->path());
     }
+    TRY(trail.back()->access(request, X_OK));
     const Found found = TRY(trail.back()->lookup(request, name));
     if (found.node->type() == S_IFLNK) {
       if (++links > kMaximumLinks) return fail(ELOOP, "{}: too many links", found.node->path());

@@ -57,6 +57,7 @@ class FileSystem final : public Namespace {
   Status write(const Caller&, const std::string& path, std::string_view text) override;
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
   Status remove(const Caller&, const std::string& path) override;
+  Status access(const Caller&, const std::string& path, int mask) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An operation of an agent, which does not come through the host's kernel.
+// An operation of an agent, which does not come through the host's kernel: done with its owner's
+// rights.
 #pragma once
 
 #include "fs/vfs/context.h"
@@ -8,8 +9,9 @@ namespace agentfs::vfs {
 
 class LocalRequest final : public Request {
  public:
-  LocalRequest(const Context& context, Caller caller)
-      : caller_(std::move(caller)), tree_{context.owner, context.group, 0, 022} {
+  explicit LocalRequest(Caller caller)
+      : caller_(std::move(caller)),
+        tree_{caller_.host.uid, caller_.host.gid, 0, 022, caller_.host.groups} {
     // The author is the process that acts, whoever's request made it act.
     host_.uid = caller_.host.uid;
     host_.gid = caller_.host.gid;

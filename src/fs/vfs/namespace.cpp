@@ -65,7 +65,7 @@ bool takes_commands(const Node& node, const RowInfo* row) {
 
 // A command of an agent, while it waits for its answer: the request lives as long as that.
 struct Command {
-  Command(const Context& context, const Caller& caller) : request(context, caller) {}
+  explicit Command(const Caller& caller) : request(caller) {}
   LocalRequest request;
   std::shared_ptr<Handle> handle;
   std::string path;
@@ -85,16 +85,17 @@ struct Command {
 }  // namespace
 
 Result<struct stat> FileSystem::attributes(const Caller& caller, const std::string& path) {
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
   return TRY(at.node->attributes(request)).attributes;
 }
 
 Result<std::string> FileSystem::read(const Caller& caller, const std::string& path,
                                      std::uint64_t offset, std::uint64_t limit) {
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
   TRY(check_has_text(at.node->type(), path));
+  TRY(check_access(request, *at.node, R_OK));
   const Opened opened = TRY(at.node->open(request, O_RDONLY));
   auto text = read_all(request, *opened.handle, path, offset, limit);
   opened.handle->release();
@@ -102,7 +103,7 @@ Result<std::string> FileSystem::read(const Caller& caller, const std::string& pa
 }
 
 Status FileSystem::write(const Caller& caller, const std::string& path, std::string_view text) {
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   const std::string clean = TRY(clean_path(path));
   auto whole = walk(request, parts_->context, parts_->root, clean);
   if (!whole && whole.error().code != ENOENT) return std::unexpected(std::move(whole).error());
@@ -128,8 +129,9 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
 
 Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
                                                      const std::string& path) {
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  TRY(check_access(request, *at.node, R_OK));
   const Opened opened = TRY(at.node->open_directory(request));
   std::vector<NamespaceEntry> entries;
   const Status read = opened.handle->read_directory(request, 0, [&](const DirectoryItem& item) {
@@ -149,7 +151,7 @@ Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
 }
 
 Status FileSystem::remove(const Caller& caller, const std::string& path) {
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   const std::string clean = TRY(clean_path(path));
   const std::string name = clean.substr(clean.rfind('/') + 1);
   const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(clean)));
@@ -160,9 +162,15 @@ Status FileSystem::remove(const Caller& caller, const std::string& path) {
   return removed;
 }
 
+Status FileSystem::access(const Caller& caller, const std::string& path, int mask) {
+  LocalRequest request(caller);
+  const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  return check_access(request, *at.node, mask);
+}
+
 void FileSystem::command(const Caller& caller, const std::string& path, std::string line,
                          Completion<std::string> reply) {
-  const auto command = std::make_shared<Command>(*parts_->context, caller);
+  const auto command = std::make_shared<Command>(caller);
   command->path = path;
   const auto opened = [&]() -> Status {
     const Walked at = TRY(walk(command->request, parts_->context, parts_->root, path));
@@ -171,6 +179,7 @@ void FileSystem::command(const Caller& caller, const std::string& path, std::str
     if (version == nullptr || !takes_commands(*at.node, version->row())) {
       return fail(EINVAL, "{}: takes no commands", path);
     }
+    TRY(check_access(command->request, *at.node, W_OK));
     command->is_message = version->row()->kind == Kind::message;
     if (!command->is_message) line += '\n';
     command->handle = TRY(at.node->open(command->request, O_RDWR)).handle;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/path_walk.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "base/text.h"
 #include "fs/vfs/data_node.h"
 
@@ -33,6 +37,7 @@ Result<Step> walk_tables(Request& request, const NodeRef& root, const std::strin
   const auto names = text::split(std::string_view(path).substr(1), '/');
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i].empty()) continue;
+    TRY(check_access(request, *step.node, X_OK));
     step.node = TRY(step.node->lookup(request, std::string(names[i]))).node;
     if (step.node->type() == S_IFLNK) {
       const auto target = step.node->read_link(request);
@@ -52,6 +57,21 @@ Result<Step> walk_tables(Request& request, const NodeRef& root, const std::strin
 
 std::string Walked::relative() const {
   return path.size() > data_root.size() ? path.substr(data_root.size() + 1) : std::string();
+}
+
+// A synthetic file has its mode and owner; the disk, which has more, is asked itself.
+Status check_access(Request& request, Node& node, int mask) {
+  const TreeCaller caller = request.tree();
+  if (node.lists_attributes()) return node.access(request, mask);
+  if (caller.uid == 0) return ok();
+  const struct stat is = TRY(node.attributes(request)).attributes;
+  const bool in_group =
+      caller.gid == is.st_gid || std::ranges::find(caller.groups, is.st_gid) != caller.groups.end();
+  const unsigned shift = caller.uid == is.st_uid ? 6 : in_group ? 3 : 0;
+  const mode_t wanted = static_cast<mode_t>(mask);
+  if (((is.st_mode >> shift) & wanted) == wanted) return ok();
+  return fail(EACCES, "{}: belongs to another user (mode {:04o}); its owner may do this",
+              node.path(), is.st_mode & 07777U);
 }
 
 Result<std::string> clean_path(const std::string& path) {

@@ -76,12 +76,14 @@ void show_as_on_host(const Kernel& kernel, ExecRequest& request) {
 }
 
 // An agent sees its own workspace; a person the one that the cwd is in. Both see their home.
-Result<ExecRequest> make_request(const Kernel& kernel, const Process& process,
-                                 const std::string& cwd, const Exec& args) {
+Result<ExecRequest> make_request(const Kernel& kernel, const Caller& caller, const Process& process,
+                                 const Exec& args) {
   const DeviceSettings settings = kernel.configuration().device("local");
   ExecRequest request;
   request.command = args.command;
-  request.cwd = TRY(values::directory(kernel, args.cwd.value_or("."), cwd));
+  request.cwd =
+      TRY(values::directory(kernel, args.cwd.value_or("."), directory_of(kernel, caller, process)));
+  request.user = kernel.exec_user(caller);
   request.network = settings.network;
   request.sandbox = settings.sandbox;
   request.limits = settings.limits;
@@ -151,8 +153,7 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
   const auto prepare = [&]() -> Result<ExecRequest> {
     TRY(check(args));
     const ProcessRef process = TRY(kernel.get_process(caller.process));
-    ExecRequest request =
-        TRY(make_request(kernel, *process, directory_of(kernel, caller, *process), args));
+    ExecRequest request = TRY(make_request(kernel, caller, *process, args));
     TRY(record_begin(kernel, caller, request));
     return request;
   };

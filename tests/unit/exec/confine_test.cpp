@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
@@ -210,6 +211,40 @@ TEST_CASE("all of it holds for an ordinary user's daemon") {
   const ExecReply reply = harness.reply(request);
   INFO(reply.output);
   CHECK(reply.exit_code == 0);
+}
+
+TEST_CASE("a command has its user's rights and no others") {
+  NEEDS_SANDBOX();
+  Harness harness;
+  ExecRequest request = harness.request("id -u; id -G; echo lost > closed; echo made > file");
+  if (::geteuid() != 0) {
+    request.user = ExecUser{::geteuid() + 1, ::getegid(), {}};
+    const auto refused = harness.start(std::move(request)).get();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EPERM);
+    CHECK_THAT(refused.error().message, has("cannot run it as uid"));
+    return;
+  }
+  constexpr uid_t kUser = 54'321;
+  constexpr gid_t kGroup = 54'322;
+  REQUIRE(file::replace(harness.directory + "/closed", "kept\n", 0644));
+  REQUIRE(::chown(harness.directory.c_str(), 0, kGroup) == 0);
+  REQUIRE(::chmod(harness.directory.c_str(), 0775) == 0);
+  for (const bool sandbox : {true, false}) {
+    request.user = ExecUser{kUser, kUser, {kGroup}};
+    request.sandbox = sandbox;
+    if (!sandbox) request.cwd = harness.directory;
+    const auto reply = harness.start(request).get();
+    REQUIRE(reply);
+    INFO(reply->output);
+    CHECK_THAT(reply->output, has("54321\n54321"));
+    CHECK_THAT(reply->output, has("denied"));
+    CHECK(*file::read(harness.directory + "/closed") == "kept\n");
+    struct stat made{};
+    REQUIRE(::stat((harness.directory + "/file").c_str(), &made) == 0);
+    CHECK(made.st_uid == kUser);
+    REQUIRE(::unlink((harness.directory + "/file").c_str()) == 0);
+  }
 }
 
 }  // namespace

@@ -166,7 +166,7 @@ TEST_CASE("a home is made once; the owner's is closed, and commands can enter ot
   REQUIRE(t.person(owner).process);  // whose first request makes it
   CHECK(mode(owner) == 0700);
   REQUIRE(t.person(owner + 7).process);
-  CHECK(mode(owner + 7) == 0755);
+  CHECK(mode(owner + 7) == 0700);
   ::umask(mask);
   const std::string home = *t.kernel().host_path("/home/" + t.kernel().user_name(owner));
   REQUIRE(::chmod(home.c_str(), 0750) == 0);

@@ -277,6 +277,23 @@ TEST_CASE("a profile's tools and limits are checked when it is saved") {
   CHECK(documents.check("profiles/p/profile.toml", "tools = []\nlimits = \"none\"\n"));
 }
 
+TEST_CASE("an agent and its commands have their owner's ids, a person's their own") {
+  TestKernel t;
+  const Caller person = t.person(4242);
+  const ProcessId pid = *person.call(proc::Spawn{});
+  CHECK(t.process(pid)->uid == 4242);
+  CHECK(t.kernel().agent(pid).host.uid == 4242);
+  CHECK(t.kernel().exec_user(t.kernel().agent(pid)).uid == 4242);
+  CHECK(t.kernel().exec_user(person).uid == 4242);
+  t.exec.run = [](const ExecRequest&) { return Result<ExecReply>(ExecReply{}); };
+  Answer<std::string> answer;
+  t.kernel().agent(pid).start(shell::Exec{.command = "id"}, answer.completion());
+  REQUIRE(answer.wait());
+  REQUIRE(t.exec.requests().size() == 1);
+  REQUIRE(t.exec.requests()[0].user);
+  CHECK(t.exec.requests()[0].user->uid == 4242);
+}
+
 TEST_CASE("a process starts in its workspace, its home or /tmp") {
   TestKernel t;
   REQUIRE(file::make_directories(t.state() + "/trees/workspaces/site/src"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // agentfs-sandbox: the steps between the daemon and a command line.
 //
-//   agentfs-sandbox enter PARENT PROGRAM ARGUMENTS...   joins its cgroups, becomes bubblewrap
-//   agentfs-sandbox inside                              first process in there: confines and runs
-//   agentfs-sandbox plain PARENT                        joins its cgroups, runs without a sandbox
+//   agentfs-sandbox enter PARENT PROGRAM ARGUMENTS...   joins its cgroups, becomes the user and
+//   bubblewrap agentfs-sandbox inside                              first process in there: confines
+//   and runs agentfs-sandbox plain PARENT                        the same, runs without a sandbox
 //   agentfs-sandbox landlock                            prints the version of the kernel's Landlock
 //
 // PARENT is the process that must still be there. inside/protocol.h has the descriptors.
@@ -18,6 +18,7 @@
 
 #include "backends/exec/inside/groups.h"
 #include "backends/exec/inside/supervise.h"
+#include "backends/exec/inside/user.h"
 #include "base/landlock.h"
 
 namespace agentfs::exec {
@@ -37,7 +38,10 @@ void follow_parent_into_death(const char* parent, int signal_number) {
 [[noreturn]] void enter(char** arguments) {
   follow_parent_into_death(arguments[0], SIGKILL);
   close_above(kInfoFd);
-  join_groups(read_spec());
+  const Spec spec = read_spec();
+  join_groups(spec);
+  become_user(spec);
+  follow_parent_into_death(arguments[0], SIGKILL);
   char* no_environment[] = {nullptr};
   ::execve(arguments[1], arguments + 1, no_environment);
   fail_with(arguments[1]);
@@ -48,6 +52,8 @@ void follow_parent_into_death(const char* parent, int signal_number) {
   close_above(kSpecFd);
   const Spec spec = read_spec();
   join_groups(spec);
+  become_user(spec);
+  follow_parent_into_death(parent, SIGTERM);
   supervise(spec, Confinement::none);
 }
 

@@ -32,6 +32,7 @@ enum class Field : char {
   address_space = 'a',  // bytes, for RLIMIT_AS
   processes = 'p',      // for RLIMIT_NPROC
   file_bytes = 'f',     // for RLIMIT_FSIZE
+  user = 'U',           // "uid gid group group ...": whom to become; not there: nobody else
   group_threads = 'g',  // a cgroup (v1) to make and to join; repeated
   group_unified = 'u',  // a cgroup (v2) to make and to join
   group_setting = 's',  // /path/of/file=value, written before joining; repeated

@@ -11,6 +11,16 @@
 namespace agentfs::exec {
 namespace {
 
+std::vector<unsigned> numbers(const std::string& words) {
+  std::vector<unsigned> found;
+  const char* at = words.c_str();
+  for (char* end = nullptr;; at = end) {
+    const unsigned long number = std::strtoul(at, &end, 10);
+    if (end == at) return found;
+    found.push_back(static_cast<unsigned>(number));
+  }
+}
+
 void take_field(Spec& spec, Field field, const std::string& value) {
   switch (field) {
     case Field::command:
@@ -36,6 +46,9 @@ void take_field(Spec& spec, Field field, const std::string& value) {
       break;
     case Field::file_bytes:
       spec.file_bytes = std::atoll(value.c_str());
+      break;
+    case Field::user:
+      spec.user = numbers(value);
       break;
     case Field::group_threads:
       spec.thread_groups.push_back(value);

@@ -19,6 +19,7 @@ struct Spec {
   long long address_space = 0;  // 0: no limit, here and below
   long long processes = 0;
   long long file_bytes = 0;
+  std::vector<unsigned> user;  // uid, gid, supplementary groups; empty: stay who one is
   std::vector<std::string> thread_groups;
   std::string unified_group;
   std::vector<std::string> group_settings;
