@@ -39,6 +39,8 @@ struct ProfileSettings {
 struct KernelSettings {
   std::int64_t reap_after_seconds = 7 * 86'400;  // dead processes are reaped then; 0: never
   std::int64_t journal_segment_bytes = 8 << 20;
+  std::int64_t spawn_depth = 8;         // generations of agents below one that a person made
+  std::int64_t spawn_descendants = 64;  // of such an agent that are alive at one time
 };
 
 // One setting that a kind of document may have: the row behind the check, the man page and errors.

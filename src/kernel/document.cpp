@@ -258,6 +258,8 @@ KernelSettings kernel_settings(const json::Value& values) {
   KernelSettings s;
   take(values, "reap_after_seconds", s.reap_after_seconds);
   take(values, "journal_segment_bytes", s.journal_segment_bytes);
+  take(values, "spawn_depth", s.spawn_depth);
+  take(values, "spawn_descendants", s.spawn_descendants);
   return s;
 }
 

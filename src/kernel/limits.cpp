@@ -142,6 +142,15 @@ Status check_within(const Limits& wanted, const Limits& most, std::string_view w
   return ok();
 }
 
+Limits left(const Limits& limits, const Usage& usage) {
+  Limits result = limits;
+  for (const LimitRow& row : kRows) {
+    std::int64_t& limit = result.*row.limit;
+    if (limit != 0) limit = std::max<std::int64_t>(limit - row.used(usage), 1);
+  }
+  return result;
+}
+
 std::int64_t price(const ModelSettings& settings, const TokenUsage& usage) {
   // Dollars a million tokens are millionths of a dollar a token.
   const double cached_price = settings.usd_per_million_cached > 0 ? settings.usd_per_million_cached

@@ -28,6 +28,10 @@ std::string show_exceeded(const Limits& limits, const Usage& usage, std::string_
 // EPERM where a limit that `wanted` sets is larger than that of `most`; "<who> cannot have more …".
 Status check_within(const Limits& wanted, const Limits& most, std::string_view who);
 
+// What the usage leaves of the limits. A limit that is spent leaves 1, since 0 would be none: with
+// nothing left nothing begins, which its owner is told elsewhere.
+Limits left(const Limits& limits, const Usage& usage);
+
 // What the tokens cost, in millionths of a dollar; cached ones at their own price where there is
 // one.
 std::int64_t price(const ModelSettings& settings, const TokenUsage& usage);

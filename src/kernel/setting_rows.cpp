@@ -92,6 +92,8 @@ constexpr std::array kRules = {
     SettingRule{"profiles", "context_tokens", is_not_negative, kNotNegative},
     SettingRule{"profiles", "tool_result_bytes", is_result, "a number from 256 to 4194304"},
     SettingRule{"agentfs", "reap_after_seconds", is_not_negative, kNotNegative},
+    SettingRule{"agentfs", "spawn_depth", is_not_negative, kNotNegative},
+    SettingRule{"agentfs", "spawn_descendants", is_not_negative, kNotNegative},
     SettingRule{"agentfs", "journal_segment_bytes", is_segment, "a number from 4096 to 1073741824"},
 };
 
@@ -149,8 +151,9 @@ const std::vector<SettingRow>& setting_rows() {
        "Bytes of a result the model is shown."},
       {"agentfs", "reap_after_seconds", "integer", "604800",
        "Seconds until a dead process is reaped; 0 for never."},
-      {"agentfs", "journal_segment_bytes", "integer", "8388608",
-       "Size of a segment of the journal."},
+      {"agentfs", "journal_segment_bytes", "integer", "8388608", "Size of a journal segment."},
+      {"agentfs", "spawn_depth", "integer", "8", "Generations of agents that agents make."},
+      {"agentfs", "spawn_descendants", "integer", "64", "Agents alive below a person's agent."},
   };
   return rows;
 }

@@ -128,6 +128,8 @@ TEST_CASE("A document without settings has the defaults") {
     const auto number = text::number<std::int64_t>(row.standard);
     if (row.key == "reap_after_seconds") CHECK(number == kernel.reap_after_seconds);
     if (row.key == "journal_segment_bytes") CHECK(number == kernel.journal_segment_bytes);
+    if (row.key == "spawn_depth") CHECK(number == kernel.spawn_depth);
+    if (row.key == "spawn_descendants") CHECK(number == kernel.spawn_descendants);
     if (row.key == "max_parallel_calls") CHECK(number == ProfileSettings{}.max_parallel_calls);
     if (row.key == "tool_result_bytes") CHECK(number == ProfileSettings{}.tool_result_bytes);
     if (row.key == "memory_bytes") CHECK(number == ExecLimits{}.memory_bytes);

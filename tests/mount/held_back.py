@@ -64,6 +64,14 @@ def links_lead_no_tool_out():
     expect_eq(read(MOUNT / "workspaces/victim/file"), "kept\n", "the victim's file")
 
 
+def children_stay_where_their_parents_are():
+    for workspace in ("nest", "elsewhere"):
+        os.mkdir(MOUNT / "workspaces" / workspace)
+    (result,) = run_calls("parent", "nest", [
+        {"name": "ctl", "arguments": {"path": "/proc/clone", "line": "workspace=elsewhere"}}])
+    expect_has(result, "works in its parent's workspace", "a child in another workspace")
+
+
 def links_let_no_command_out():
     outside = TESTDIR / "outside"
     outside.mkdir()
@@ -174,7 +182,7 @@ def passwords_stay_out_of_addresses():
 
 
 main(agents_change_what_is_theirs, links_lead_no_tool_out,
-     links_let_no_command_out, a_scenario_tells_nothing,
+     children_stay_where_their_parents_are, links_let_no_command_out, a_scenario_tells_nothing,
      a_killed_writer_commands_nothing, a_part_of_a_message_is_none,
      a_refused_request_reads_no_other_reply, a_link_tells_what_it_names,
      passwords_stay_out_of_addresses)

@@ -2,6 +2,8 @@
 // proc.spawn, proc.send and proc.redirect.
 #include "kernel/syscalls/proc.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -13,6 +15,16 @@
 
 namespace agentfs::proc {
 namespace {
+
+// The process and the agents above it, up to the one that a person made.
+std::vector<ProcessId> agents_above(const Kernel& kernel, const Process& process) {
+  std::vector<ProcessId> line{process.pid};
+  ProcessRef parent = kernel.find_process(process.parent);
+  for (; parent != nullptr && !parent->is_init; parent = kernel.find_process(parent->parent)) {
+    line.push_back(parent->pid);
+  }
+  return line;
+}
 
 Status check_workspace(const Kernel& kernel, const std::string& name) {
   const std::vector<std::string> names = kernel.workspaces();
@@ -41,8 +53,56 @@ Status check_start(const std::string& workspace, const std::string& cwd, const P
               cwd, workspace, workspace, parent.user);
 }
 
+// An agent changes its own workspace, and so do those that it makes. Whose user may not write there
+// would only find out with its first command.
+Status check_use(const Kernel& kernel, const Caller& caller, const std::string& workspace,
+                 const Process& parent) {
+  if (!parent.is_init && workspace != parent.workspace) {
+    return fail(EPERM,
+                "workspace {}: is not that of process {} ({}); a child of an agent works in its "
+                "parent's workspace, or in none",
+                workspace, parent.pid.value, parent.workspace.empty() ? "none" : parent.workspace);
+  }
+  const ExecUser user = kernel.exec_user(caller);
+  Caller who = caller;
+  who.host.uid = user.uid;
+  who.host.gid = user.gid;
+  who.host.groups = user.groups;
+  const Status allowed =
+      kernel.paths().access(who, fmt::format("/workspaces/{}", workspace), W_OK | X_OK);
+  if (allowed || allowed.error().code != EACCES) return allowed;
+  return fail(EACCES,
+              "workspace {}: {} has no right to write there; one of their own, or chmod by its "
+              "owner, would do",
+              workspace, parent.user);
+}
+
+// Agents that make agents are bounded: in generations, and in number below one a person made.
+Status check_family(const Kernel& kernel, const Process& parent) {
+  if (parent.is_init) return ok();
+  const KernelSettings settings = kernel.configuration().kernel();
+  const std::vector<ProcessId> line = agents_above(kernel, parent);
+  if (static_cast<std::int64_t>(line.size()) > settings.spawn_depth) {
+    return fail(EDQUOT,
+                "process {}: is the last of {} generations of agents (spawn_depth in "
+                "/etc/agentfs.toml); it can do the work itself",
+                parent.pid.value, settings.spawn_depth);
+  }
+  std::int64_t alive = 0;
+  for (const ProcessId pid : kernel.processes()) {
+    const ProcessRef process = kernel.find_process(pid);
+    if (!process || process->is_init || process->state == RunState::dead) continue;
+    if (pid != line.back() && agents_above(kernel, *process).back() == line.back()) ++alive;
+  }
+  if (alive < settings.spawn_descendants) return ok();
+  return fail(EDQUOT,
+              "process {}: {} agents below it are alive (spawn_descendants in /etc/agentfs.toml); "
+              "killing one makes room",
+              line.back().value, alive);
+}
+
 // Where it works and starts: what is given, else what follows from the other, else the parent's.
-Status place(const Kernel& kernel, const Spawn& args, const Process& parent, json::Value& data) {
+Result<json::Value> place(const Kernel& kernel, const Spawn& args, const Process& parent) {
   std::string workspace = workspace_name(args.workspace.value_or(""));
   std::string cwd;
   if (!workspace.empty()) TRY(check_workspace(kernel, workspace));
@@ -58,25 +118,29 @@ Status place(const Kernel& kernel, const Spawn& args, const Process& parent, jso
   } else {
     cwd = "/home/" + parent.user;
   }
-  data.set("workspace", workspace).set("cwd", cwd);
-  return ok();
+  return json::Value(json::Object{{"workspace", workspace}, {"cwd", cwd}});
 }
 
-// The profile's, but for those that are given. A child has no more than its parent: what is asked
-// for beyond is refused, defaults are cut.
+// The profile's, but for those that are given. A child has no more than is left of its parent's:
+// what is asked for beyond is refused, defaults are cut.
 Result<Limits> limits_of(const Spawn& args, const ProfileSettings& profile, const Process& parent) {
   const std::string given = args.limits.value_or("");
   const Limits wanted = TRY(parse_limits(given, profile.limits));
   if (parent.is_init) return wanted;
-  TRY(check_within(TRY(parse_limits(given)), parent.limits, "limits: a child"));
-  return narrowed(wanted, parent.limits);
+  const Limits most = left(parent.limits, parent.subtree);
+  if (args.limits) TRY(check_within(TRY(parse_limits(given)), most, "limits: a child"));
+  return narrowed(wanted, most);
 }
 
 }  // namespace
 
 Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   const ProcessRef parent = TRY(kernel.get_process(caller.process));
-  json::Value data;
+  TRY(check_family(kernel, *parent));
+  json::Value data = TRY(place(kernel, args, *parent));
+  if (const std::string workspace(data["workspace"].text()); !workspace.empty()) {
+    TRY(check_use(kernel, caller, workspace, *parent));
+  }
   if (args.name) TRY(values::check_name(*args.name));
   const std::string profile = args.profile.value_or("default");
   const ProfileSettings settings = TRY(kernel.configuration().profile(profile));
@@ -87,9 +151,8 @@ Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   const std::int64_t deadline =
       TRY(values::deadline(args.deadline.value_or(""), kernel.clock().wall()));
   data.set("parent", parent->pid.value).set("name", args.name.value_or(""));
-  data.set("user", parent->user).set("uid", parent->uid).set("profile", profile);
-  data.set("model", model);
-  TRY(place(kernel, args, *parent, data));
+  data.set("user", parent->user).set("uid", parent->uid).set("gid", parent->gid);
+  data.set("profile", profile).set("model", model);
   data.set("priority", priority).set("deadline", deadline).set("limits", to_json(limits));
   if (args.task) {
     TRY(values::check_message(*args.task));

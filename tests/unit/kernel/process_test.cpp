@@ -277,6 +277,57 @@ TEST_CASE("a profile's tools and limits are checked when it is saved") {
   CHECK(documents.check("profiles/p/profile.toml", "tools = []\nlimits = \"none\"\n"));
 }
 
+TEST_CASE("a child of an agent works in its parent's workspace, or in none") {
+  TestKernel t;
+  REQUIRE(file::make_directories(t.state() + "/trees/workspaces/other"));
+  const ProcessId pid = t.spawn({.workspace = "site"});
+  const Caller agent = t.kernel().agent(pid);
+  for (const proc::Spawn& args :
+       {proc::Spawn{.workspace = "other"}, proc::Spawn{.cwd = "/workspaces/other"}}) {
+    const auto made = agent.call(args);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == EPERM);
+    CHECK_THAT(made.error().message, has("works in its parent's workspace"));
+  }
+  CHECK(t.process(*agent.call(proc::Spawn{}))->workspace == "site");
+  CHECK(t.process(*agent.call(proc::Spawn{.workspace = "site"}))->workspace == "site");
+  const ProcessId without = *agent.call(proc::Spawn{.cwd = "/tmp"});
+  CHECK(t.process(without)->workspace.empty());
+  CHECK(t.kernel().agent(without).call(proc::Spawn{.workspace = "site"}).error().code == EPERM);
+}
+
+TEST_CASE("agents that make agents are bounded, in generations and in number") {
+  TestKernel t({.agentfs_toml = "spawn_depth = 2\nspawn_descendants = 3\n"});
+  const ProcessId top = t.spawn({});
+  const ProcessId child = *t.kernel().agent(top).call(proc::Spawn{});
+  const ProcessId grandchild = *t.kernel().agent(child).call(proc::Spawn{});
+  const auto deeper = t.kernel().agent(grandchild).call(proc::Spawn{});
+  REQUIRE_FALSE(deeper);
+  CHECK(deeper.error().code == EDQUOT);
+  CHECK_THAT(deeper.error().message, has("spawn_depth"));
+  const ProcessId last = *t.kernel().agent(top).call(proc::Spawn{});
+  for (const ProcessId pid : {top, child}) {
+    const auto more = t.kernel().agent(pid).call(proc::Spawn{});
+    REQUIRE_FALSE(more);
+    CHECK(more.error().code == EDQUOT);
+    CHECK_THAT(more.error().message, has("spawn_descendants"));
+  }
+  REQUIRE(t.kernel().end_process(t.person(), last, "killed"));
+  CHECK(t.kernel().agent(child).call(proc::Spawn{}));
+  CHECK(t.person().call(proc::Spawn{}));  // a person's are not counted
+}
+
+TEST_CASE("a child is given what is left of its parent's limits") {
+  Usage usage;
+  usage.tokens_in = 70;
+  usage.calls = 9;
+  const Limits rest = left({.tokens = 100, .micro_usd = 5, .calls = 8}, usage);
+  CHECK(rest.tokens == 30);
+  CHECK(rest.micro_usd == 5);
+  CHECK(rest.calls == 1);  // 0 would be no limit
+  CHECK(rest.turns == 0);
+}
+
 TEST_CASE("an agent and its commands have their owner's ids, a person's their own") {
   TestKernel t;
   const Caller person = t.person(4242);
