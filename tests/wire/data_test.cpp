@@ -2,6 +2,8 @@
 // Data trees through the protocol: what POSIX promises, and a journal row for each change.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -68,6 +70,36 @@ TEST_CASE("wire: bytes written after the last close are told at release") {
   REQUIRE(tree.wire().release(place));
   CHECK(tree.services.take_changes() == Rows{{"write", "/data/mapped", 12}});
   CHECK(tree.services.authors().back() == ::getpid());
+}
+
+TEST_CASE("wire: what comes by a descriptor that was passed on is of who writes") {
+  const pid_t other = ::fork();
+  if (other == 0) {
+    for (;;) ::pause();
+  }
+  REQUIRE(other > 0);
+  {
+    Tree tree;
+    tree.services.make_agent(other, ProcessId{7});
+    const auto place = tree.create("passed");
+    const pid_t self = tree.wire().caller.pid;
+    tree.services.take_changes();
+    REQUIRE(tree.wire().write(place, "mine"));
+    tree.wire().caller.pid = other;
+    REQUIRE(tree.wire().write(at(place, 4), "theirs"));
+    CHECK(tree.services.take_changes() == Rows{{"write", "/data/passed", 4}});
+    CHECK(tree.services.authors().back() == self);
+    REQUIRE(tree.wire().write(at(place, 10), "!"));
+    tree.wire().caller.pid = 0;  // as writeback comes: of who wrote last
+    REQUIRE(tree.wire().write(at(place, 11), "?"));
+    tree.wire().caller.pid = self;
+    REQUIRE(tree.wire().release(place));
+    CHECK(tree.services.take_changes() == Rows{{"write", "/data/passed", 8}});
+    CHECK(tree.services.authors().back() == other);
+    CHECK(tree.get("passed") == "minetheirs!?");
+  }
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
 }
 
 TEST_CASE("wire: reading a tree writes no row and needs no flush") {

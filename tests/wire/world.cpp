@@ -225,7 +225,15 @@ std::size_t World::followers() const {
 // --- services
 
 Caller FakeServices::identify(const HostCaller& host) {
-  return {.kernel = nullptr, .process = ProcessId{1}, .host = host, .path = {}, .via = {}};
+  Lock lock(mutex_);
+  const auto agent = agents_.find(host.pid);
+  const ProcessId process = agent != agents_.end() ? agent->second : ProcessId{1};
+  return {.kernel = nullptr, .process = process, .host = host, .path = {}, .via = {}};
+}
+
+void FakeServices::make_agent(pid_t host_pid, ProcessId process) {
+  Lock lock(mutex_);
+  agents_[host_pid] = process;
 }
 
 Result<Caller> FakeServices::ensure_caller(const HostCaller& host) { return identify(host); }

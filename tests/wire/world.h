@@ -94,6 +94,8 @@ class FakeServices final : public vfs::Services {
   std::vector<std::string> errors() const;
   int counted(const std::string& operation) const;
   void refuse_changes(bool on);
+  // From now on this process of the host is an agent of its own.
+  void make_agent(pid_t host_pid, ProcessId process);
 
  private:
   mutable Mutex<Rank::log> mutex_;
@@ -102,6 +104,7 @@ class FakeServices final : public vfs::Services {
   std::vector<std::string> errors_ GUARDED_BY(mutex_);
   std::map<std::string, int> counts_ GUARDED_BY(mutex_);
   bool refusing_ GUARDED_BY(mutex_) = false;
+  std::map<pid_t, ProcessId> agents_ GUARDED_BY(mutex_);
   EventLoop loop_;
 };
 

@@ -12,15 +12,18 @@ DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile>
                        Caller writer, bool writable)
     : node_(std::move(node)),
       file_(std::move(file)),
-      writer_(std::move(writer)),
-      writable_(writable) {}
+      writable_(writable),
+      thread_(writer.host.pid),
+      writer_(std::move(writer)) {}
 
 void DataHandle::read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) {
   done.complete(Bytes{.text = {}, .descriptor = descriptor(), .offset = offset, .count = count});
 }
 
-void DataHandle::write(Request&, off_t offset, std::string_view bytes,
+void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
+  if (Status known = attribute(request); !known)
+    return done.complete(std::unexpected(known.error()));
   // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
   std::size_t put = 0;
   while (put < bytes.size()) {
@@ -44,16 +47,35 @@ void DataHandle::changed(std::uint64_t bytes) {
   changed_ = true;
 }
 
+// What the kernel writes back by itself (pid 0) is of who wrote last.
+Status DataHandle::attribute(Request& request) {
+  const pid_t thread = request.tree().pid;
+  if (thread == 0 || thread_ == thread) return ok();
+  Caller now = TRY(request.writer());
+  bool is_other = false;
+  {
+    Lock lock(mutex_);
+    is_other = writer_.process != now.process;
+  }
+  if (is_other) TRY(account());
+  Lock lock(mutex_);
+  if (is_other) writer_ = std::move(now);
+  thread_ = thread;
+  return ok();
+}
+
 Status DataHandle::account() {
   std::uint64_t bytes = 0;
+  Caller writer;
   {
     Lock lock(mutex_);
     if (!changed_) return ok();
+    writer = writer_;
     bytes = std::exchange(bytes_, 0);
     changed_ = false;
   }
   Status told = node_->tree().services().record_change(
-      writer_, {.operation = "write", .path = node_->path(), .bytes = bytes});
+      writer, {.operation = "write", .path = node_->path(), .bytes = bytes});
   if (!told) changed(bytes);  // the next close tries again
   return told;
 }
@@ -73,7 +95,8 @@ Status DataHandle::fsync(Request&, bool data_only) {
   return node_->tree().services().sync();
 }
 
-Status DataHandle::allocate(Request&, int mode, off_t offset, off_t length) {
+Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
+  TRY(attribute(request));
   if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
   changed(0);
   return ok();
@@ -85,10 +108,11 @@ Result<off_t> DataHandle::seek(Request&, off_t offset, int whence) {
   return place;
 }
 
-Result<std::size_t> DataHandle::copy_range(Request&, off_t from, Handle& target, off_t to,
+Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle& target, off_t to,
                                            std::size_t count) {
   auto* other = dynamic_cast<DataHandle*>(&target);
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
+  TRY(other->attribute(request));
   const ssize_t copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   if (copied < 0) return fail_errno("copy_file_range");
   other->changed(static_cast<std::uint64_t>(copied));

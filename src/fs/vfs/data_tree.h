@@ -2,6 +2,7 @@
 // The nodes of one data tree. Inside vfs only.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -127,12 +128,16 @@ class DataHandle final : public Handle {
   // The journal row of the bytes written since the last one.
   Status account();
   void changed(std::uint64_t bytes);
+  // A descriptor may have been passed on: what comes is told of who writes now.
+  Status attribute(Request& request);
 
   std::shared_ptr<DataNode> node_;
   std::unique_ptr<TreeFile> file_;
-  Caller writer_;  // who opened it: bound then, since a release comes without one
   bool writable_;
+  std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   Mutex<Rank::handle> mutex_;
+  // Who wrote last, at first who opened it: kept, since a release comes without one.
+  Caller writer_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
   bool changed_ GUARDED_BY(mutex_) = false;
 };
