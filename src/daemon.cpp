@@ -207,6 +207,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
                  {"/workspaces", backends->workspaces.get()}};
   parts.owner = ::getuid();
   parts.group = ::getgid();
+  parts.shared = options.allow_other;
   parts.times = file::read(state.file("times")).value_or("");
   vfs::FileSystem files(std::move(parts));
   kernel->set_namespace(&files);

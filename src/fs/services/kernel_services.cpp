@@ -25,6 +25,18 @@ Status KernelServices::record_control(const Caller& caller, const std::string& p
   return ok();
 }
 
+// A process is its owner's, with all that is below it.
+std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
+  constexpr std::string_view kProcesses = "/proc/";
+  if (!path.starts_with(kProcesses)) return std::nullopt;
+  path.remove_prefix(kProcesses.size());
+  const auto pid = text::number<std::uint64_t>(path.substr(0, path.find('/')));
+  const ProcessRef process = pid ? kernel_.find_process(ProcessId{*pid}) : nullptr;
+  if (process == nullptr || process->uid == kernel_.parts().owner) return std::nullopt;
+  const HostCaller owner = kernel_.agent(process->pid).host;
+  return vfs::FileOwner{owner.uid, owner.gid};
+}
+
 void KernelServices::count(std::string_view operation) {
   kernel_.metrics().count("agentfs_fuse_operations_total",
                           fmt::format("operation=\"{}\"", operation));

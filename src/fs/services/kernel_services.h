@@ -24,6 +24,7 @@ class KernelServices final : public vfs::Services {
   Status may_change(const Caller& caller, const std::string& path) override {
     return kernel_.may_change(caller, path);
   }
+  std::optional<vfs::FileOwner> owner_of(std::string_view path) override;
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view operation) override;
   const Clock& clock() override { return kernel_.clock(); }

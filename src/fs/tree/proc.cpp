@@ -22,10 +22,14 @@ Result<std::vector<std::string>> list_processes(const Kernel& kernel, const Call
   return names;
 }
 
-Result<std::string> show_all(const Kernel& kernel, const Caller&) {
+// Of other users' processes their directories, which are closed, do not tell this either.
+Result<std::string> show_all(const Kernel& kernel, const Caller& caller) {
+  const uid_t reader = caller.host.uid;
   std::string out;
   for (const ProcessId pid : kernel.processes()) {
-    if (const auto process = kernel.find_process(pid)) out += json::dump(describe(*process)) + "\n";
+    const auto process = kernel.find_process(pid);
+    if (!process || (reader != 0 && reader != process->uid)) continue;
+    out += json::dump(describe(*process)) + "\n";
   }
   return out;
 }
@@ -71,10 +75,11 @@ constexpr auto kFiles = files<Kernel>({
      .mode = 0555,
      .doc = "One agent process.",
      .directory = &kProcessDirectory,
-     .list = list_processes},
+     .list = list_processes,
+     .is_private = true},
     {.name = "_all.jsonl",
      .mode = 0444,
-     .doc = "Every process, one JSON object a line, as its _object.json.",
+     .doc = "Every process of the reader's, one JSON object a line, as its _object.json.",
      .read = show_all},
     {.name = "clone",
      .mode = 0666,

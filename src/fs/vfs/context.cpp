@@ -30,14 +30,20 @@ void Interned::forget(const std::string& path) {
 
 std::uint64_t inode_number(std::string_view path) { return fnv1a(path) | (1ULL << 63U); }
 
+mode_t permissions(const Context& context, const RowInfo& row) {
+  const mode_t all = row.mode & 07777U;
+  return context.shared && row.is_private ? all & 07700U : all;
+}
+
 struct stat make_stat(const Context& context, std::string_view path, mode_t mode,
                       std::int64_t changed) {
   struct stat attributes{};
   attributes.st_ino = inode_number(path);
   attributes.st_mode = mode;
   attributes.st_nlink = 1;
-  attributes.st_uid = context.owner;
-  attributes.st_gid = context.group;
+  const auto owner = context.services.owner_of(path);
+  attributes.st_uid = owner ? owner->uid : context.owner;
+  attributes.st_gid = owner ? owner->gid : context.group;
   attributes.st_blksize = 4096;
   attributes.st_mtim = {changed / 1'000'000'000, changed % 1'000'000'000};
   attributes.st_ctim = attributes.st_mtim;

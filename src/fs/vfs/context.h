@@ -15,6 +15,7 @@
 #include "fs/vfs/reply_slots.h"
 #include "fs/vfs/scratch_table.h"
 #include "fs/vfs/services.h"
+#include "fs/vfs/table.h"
 #include "fs/vfs/undelivered.h"
 #include "fs/vfs/version_table.h"
 #include "fs/vfs/watchers.h"
@@ -38,12 +39,13 @@ class Interned {
 // Owned by the file system and by each node and handle, so that what is still held after its end
 // stays whole. Threads: all.
 struct Context {
-  Context(Services& s, uid_t u, gid_t g)
-      : services(s), owner(u), group(g), started(s.clock().wall()) {}
+  Context(Services& s, uid_t u, gid_t g, bool with_others)
+      : services(s), owner(u), group(g), shared(with_others), started(s.clock().wall()) {}
 
   Services& services;
   const uid_t owner;
   const gid_t group;
+  const bool shared;           // other users may use the mount
   const std::int64_t started;  // wall clock
   VersionTable versions;
   ReplySlots replies;
@@ -58,6 +60,8 @@ using ContextRef = std::shared_ptr<Context>;
 // The one function that gives inode numbers to synthetic files; the top bit keeps them apart from
 // the disk's.
 std::uint64_t inode_number(std::string_view path);
+// The permission bits of a row: private ones are closed to others where others are.
+mode_t permissions(const Context& context, const RowInfo& row);
 struct stat make_stat(const Context& context, std::string_view path, mode_t mode,
                       std::int64_t changed);
 std::string child_path(std::string_view directory, std::string_view name);

@@ -90,6 +90,7 @@ class Directory final : public DirectoryType {
                  .mode = f.mode,
                  .kind = kind_of(f),
                  .listed = f.listed,
+                 .is_private = f.is_private,
                  .cached = f.cached,
                  .usage = f.usage,
                  .child = f.directory};

@@ -130,7 +130,7 @@ std::int64_t DocumentDirectory::changed(const std::vector<DocumentEntry>& entrie
 }
 
 Result<Attributes> DocumentDirectory::attributes(Request& request) {
-  const mode_t set = place_.row.info().mode & 07777U;
+  const mode_t set = permissions(context(), place_.row.info());
   const mode_t mode = set != 0 ? set : place_.is_read_only() ? 0555 : 0755;
   const mode_t writable = place_.is_read_only() ? 0 : 0200;
   const auto entries = TRY(list(request));

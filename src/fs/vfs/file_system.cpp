@@ -10,7 +10,7 @@
 namespace agentfs::vfs {
 
 FileSystem::FileSystem(FileSystemParts parts) {
-  auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group);
+  auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group, parts.shared);
   context->versions.remember(parts.times);
   for (const auto& [path, store] : parts.trees) {
     context->data_roots[path] = make_data_root(*parts.services, *store, path);

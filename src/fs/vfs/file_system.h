@@ -23,6 +23,7 @@ struct FileSystemParts {
   std::map<std::string, TreeStore*> trees;  // "/home" -> its store: rows of kind data
   uid_t owner = 0;                          // of the synthetic files
   gid_t group = 0;
+  bool shared = false;  // other users may use the mount
   std::string times{};  // what FileSystem::times() gave at the end of the daemon before
 };
 

@@ -31,6 +31,7 @@ struct File {
   const DocumentOperations* documents = nullptr;
   bool data = false;  // root of a data tree
   bool listed = true;
+  bool is_private = false;  // where other users may use the mount: for the file's owner alone
   bool cached = false;
 };
 

@@ -43,9 +43,14 @@ ScratchNode::ScratchNode(ContextRef context, ScratchTable::Place place, mode_t m
       mode_type_(mode & S_IFMT),
       place_(std::move(place)),
       text_(std::move(text)) {
+  const auto owner = context_->services.owner_of(place_.directory);
   Lock lock(mutex_);
   const std::string identity = place_.session + child_path(place_.directory, place_.name);
   stat_ = make_stat(*context_, identity, mode, context_->services.clock().wall());
+  if (owner) {
+    stat_.st_uid = owner->uid;
+    stat_.st_gid = owner->gid;
+  }
   touched_ = context_->services.clock().steady();
 }
 

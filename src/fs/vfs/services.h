@@ -3,6 +3,7 @@
 // over Kernel, tests over a few maps.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,11 @@ class Invalidator {
   virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;  // a name
 };
 
+struct FileOwner {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
 // Threads: all. None blocks.
 class Services {
  public:
@@ -35,6 +41,8 @@ class Services {
                                 std::string_view text) = 0;
   // May this process change a path of a data tree, which is free of links? EPERM.
   virtual Status may_change(const Caller& caller, const std::string& path) = 0;
+  // Whose a synthetic file is; nothing where it is the mount's owner's.
+  virtual std::optional<FileOwner> owner_of(std::string_view path) = 0;
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   virtual void count(std::string_view operation) = 0;
   virtual const Clock& clock() = 0;

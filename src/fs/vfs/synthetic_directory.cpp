@@ -36,8 +36,8 @@ bool is_tag(std::string_view tag) {
 }
 
 // The owner may make temporary files in any directory, so it can be written by its owner.
-mode_t directory_mode(const RowInfo& row) {
-  return S_IFDIR | 0200U | (row.mode != 0 ? row.mode & 07777U : 0755U);
+mode_t directory_mode(const Context& context, const RowInfo& row) {
+  return S_IFDIR | 0200U | (row.mode != 0 ? permissions(context, row) : 0755U);
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ SyntheticDirectory::SyntheticDirectory(ContextRef context, const DirectoryType& 
     : ScratchHome(std::move(context), std::move(path)),
       type_(type),
       key_(std::move(key)),
-      mode_(directory_mode(type.rows()[row])),
+      mode_(directory_mode(this->context(), type.rows()[row])),
       only_(row) {}
 
 std::optional<std::size_t> SyntheticDirectory::find_row(std::string_view name) const {
@@ -118,12 +118,12 @@ Result<Found> SyntheticDirectory::find_child(Request& request, const std::string
   key.push_back(name);
   TRY(find_object(*info.child, request.caller(), key));
   const std::string where = child_path(path(), name);
-  return found(request,
-               ensure_directory(context_ref(), *info.child, key, where, directory_mode(info)), 0);
+  const mode_t mode = directory_mode(context(), info);
+  return found(request, ensure_directory(context_ref(), *info.child, key, where, mode), 0);
 }
 
 Result<Found> SyntheticDirectory::find_file(Request& request, RowPlace place) const {
-  const mode_t mode = place.info().mode & 07777U;
+  const mode_t mode = permissions(context(), place.info());
   return find_version(request, std::make_shared<RowFile>(context_ref(), std::move(place), mode));
 }
 
@@ -145,7 +145,8 @@ Result<Found> SyntheticDirectory::find_node(Request& request, const RowPlace& pl
       return found(request, find_link(context_ref(), place.path, target), 0);
     }
     case Kind::directory:
-      node = ensure_directory(context_ref(), *info.child, key_, place.path, directory_mode(info));
+      node = ensure_directory(context_ref(), *info.child, key_, place.path,
+                              directory_mode(context(), info));
       return found(request, node, validity);
     case Kind::collection:
       node = context().interned.ensure(place.path, [&]() -> NodeRef {

@@ -49,7 +49,8 @@ struct RowInfo {
   mode_t mode = 0;  // permission bits
   Kind kind = Kind::value;
   bool listed = true;
-  bool cached = false;  // changes only when told by invalidation; else asked each time
+  bool is_private = false;  // closed to other users than its owner, where others use the mount
+  bool cached = false;      // changes only when told by invalidation; else asked each time
   std::vector<VerbInfo> verbs{};
   std::string_view usage{};              // reply files: what to write, one line
   const DirectoryType* child = nullptr;  // directory: its type; collection: the objects' type

@@ -158,6 +158,39 @@ TEST_CASE("whether an agent may change a file is asked of where links lead") {
   CHECK(file::exists(agent.directory.path + "/victim/file"));
 }
 
+TEST_CASE("an agent of another user enters, reads and writes what that user may") {
+  Place directory;
+  const std::unique_ptr<TreeStore> store = *open_tree_store(directory.path);
+  TestTree tree({{"/work", store.get()}}, true);
+  constexpr uid_t kOther = 1500;
+  tree.services.owners["/boxes/7"] = kOther;
+  Caller caller;
+  caller.process = {5};
+  caller.host.uid = kOther;
+  caller.host.gid = kOther;
+  CHECK(tree.files.read(caller, "/boxes/7/state", 0, 0));
+  caller.host.uid = kOther + 1;
+  CHECK(code(tree.files.read(caller, "/boxes/7/state", 0, 0)) == EACCES);
+  CHECK(code(tree.files.list(caller, "/boxes/7")) == EACCES);
+  CHECK(code(wait_for<std::string>([&](Completion<std::string> done) {
+          tree.files.command(caller, "/boxes/7/ctl", "go 1", done);
+        })) == EACCES);
+  TestRequest request(100);
+  const Found box = tree.get(request, "/boxes/7");
+  CHECK((box.attributes.st_mode & 07777U) == 0700);
+  CHECK(box.attributes.st_uid == kOther);
+  CHECK(tree.get(request, "/boxes/7/chat").attributes.st_uid == kOther);
+  if (::geteuid() != 0) return;  // the disk is asked with the rights of somebody else
+  REQUIRE(file::make_directories(directory.path + "/closed", 0700));
+  REQUIRE(file::replace(directory.path + "/closed/file", "secret\n"));
+  REQUIRE(::chmod(directory.path.c_str(), 0755) == 0);
+  CHECK(code(tree.files.read(caller, "/work/closed/file", 0, 0)) == EACCES);
+  CHECK(code(tree.files.list(caller, "/work/closed")) == EACCES);
+  CHECK(code(tree.files.write(caller, "/work/mine", "x")) == EACCES);
+  CHECK(code(tree.files.access(caller, "/work", W_OK)) == EACCES);
+  CHECK(tree.files.access(caller, "/work", R_OK | X_OK));
+}
+
 TEST_CASE("the host's caches are told of an agent's change, from the event thread") {
   Agent agent;
   Told told(agent.tree.services.loop());

@@ -158,7 +158,12 @@ Result<std::vector<std::string>> list_boxes(const World&, const Caller&) {
 Result<std::string> link_self(const World&, const Caller&) { return "7"; }
 
 constexpr auto kBoxesFiles = files<World>({
-    {.name = "<box>", .mode = 0555, .doc = "One box.", .directory = &kBox, .list = list_boxes},
+    {.name = "<box>",
+     .mode = 0555,
+     .doc = "One box.",
+     .directory = &kBox,
+     .list = list_boxes,
+     .is_private = true},
     {.name = "self", .mode = 0777, .doc = "The caller's own.", .link = link_self},
 });
 const Directory<World> kBoxes("", "All boxes.", find_world, kBoxesFiles);
@@ -178,13 +183,15 @@ bool is_below(std::string_view path, const std::string& top) {
   return path == top || path.starts_with(top + "/");
 }
 
-FileSystemParts fresh_parts(FakeServices& services, std::map<std::string, TreeStore*> trees) {
+FileSystemParts fresh_parts(FakeServices& services, std::map<std::string, TreeStore*> trees,
+                            bool shared) {
   current = std::make_unique<World>();
   return {.services = &services,
           .root = &test_root(),
           .trees = std::move(trees),
           .owner = ::geteuid(),
-          .group = ::getegid()};
+          .group = ::getegid(),
+          .shared = shared};
 }
 
 std::pair<std::string, std::string> split_path(const std::string& path) {
@@ -215,6 +222,12 @@ Status FakeServices::may_change(const Caller&, const std::string& path) {
   if (closed.empty() || !is_below(path, closed)) return ok();
   return fail(EPERM, "{}: is closed", path);
 }
+std::optional<FileOwner> FakeServices::owner_of(std::string_view path) {
+  for (const auto& [top, owner] : owners) {
+    if (is_below(path, top)) return FileOwner{owner, owner};
+  }
+  return std::nullopt;
+}
 Status FakeServices::record_control(const Caller&, const std::string& path,
                                     std::string_view words) {
   const Guard guard(mutex);
@@ -222,8 +235,8 @@ Status FakeServices::record_control(const Caller&, const std::string& path,
   return ok();
 }
 
-TestTree::TestTree(std::map<std::string, TreeStore*> trees)
-    : files(fresh_parts(services, std::move(trees))) {}
+TestTree::TestTree(std::map<std::string, TreeStore*> trees, bool shared)
+    : files(fresh_parts(services, std::move(trees), shared)) {}
 
 Result<Found> TestTree::find(Request& request, const std::string& path) {
   Found at;

@@ -60,6 +60,7 @@ class FakeServices final : public Services {
   Status record_change(const Caller&, const TreeChange&) override { return ok(); }
   Status record_control(const Caller&, const std::string& path, std::string_view text) override;
   Status may_change(const Caller&, const std::string& path) override;
+  std::optional<FileOwner> owner_of(std::string_view path) override;
   Status sync() override { return ok(); }
   void count(std::string_view) override {}
   const Clock& clock() override { return clock_; }
@@ -70,7 +71,8 @@ class FakeServices final : public Services {
   std::mutex mutex;
   std::vector<std::string> errors;
   std::vector<std::string> records;
-  std::string closed;  // a path that agents may not change, with all below it
+  std::string closed;                   // a path that agents may not change, with all below it
+  std::map<std::string, uid_t> owners;  // of paths and what is below them
 };
 
 struct TestRequest final : Request {
@@ -93,7 +95,8 @@ struct TestRequest final : Request {
 // A tree of its own for each test, and the calls of a host's process in one line each.
 struct TestTree {
   TestTree() : TestTree(std::map<std::string, TreeStore*>()) {}
-  explicit TestTree(std::map<std::string, TreeStore*> trees);  // data trees by path
+  // Data trees by path; shared: other users may use the mount.
+  explicit TestTree(std::map<std::string, TreeStore*> trees, bool shared = false);
   Result<Found> find(Request& request, const std::string& path);
   Found get(Request& request, const std::string& path);
   std::shared_ptr<Handle> open(Request& request, const std::string& path, int flags);

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""Root's mount with -o allow_other: another user works in it with their own rights alone."""
+import os
+import pathlib
+import shutil
+import sys
+
+PLACE = pathlib.Path("/mnt")
+if "OTHERS_INSIDE" not in os.environ:
+    os.environ["OTHERS_FROM"] = os.path.dirname(os.environ.get("AGENTFS", "/"))
+    os.environ.update(AGENTFS=str(PLACE / "bin/agentfs"), TESTDIR=str(PLACE / "test"))
+
+from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_has,  # noqa: E402
+                       main, need, read, run, skip)
+
+OTHER, GROUP = 51500, 51600
+AS_OTHER = ["setpriv", "--reuid", OTHER, "--regid", OTHER, "--groups", GROUP, "--inh-caps=-all"]
+
+
+def enter():
+    """A mount namespace with a place that other users may enter."""
+    need("unshare", "setpriv", "bwrap")
+    if os.geteuid() != 0:
+        skip("not root, who alone can be another user")
+    if "OTHERS_INSIDE" not in os.environ:
+        os.environ["OTHERS_INSIDE"] = "1"
+        os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable,
+                              *sys.argv])
+    run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", PLACE])
+    os.mkdir(PLACE / "bin")
+    TESTDIR.mkdir()
+    for name in ("agentfs", "agentfs-sandbox"):
+        shutil.copy(pathlib.Path(os.environ["OTHERS_FROM"]) / name, PLACE / "bin" / name)
+
+
+def as_other(line, **more):
+    """What a shell line of the other user says."""
+    return run([*AS_OTHER, "sh", "-c", line], cwd=MOUNT.mnt, **{"code": None, **more})
+
+
+def exec_as_other(line, directory="/"):
+    """The reply to a command line of the other user, from a directory of the mount."""
+    return as_other(f"cd ./{directory} && exec 9<>{MOUNT.mnt}/dev/local/exec && "
+                    f"echo '{line}' >&9 && cat <&9")
+
+
+def setup():
+    MOUNT.mount("-o", "allow_other")
+    public = MOUNT / "workspaces/public"
+    (public / "closed").mkdir(parents=True)
+    (public / "closed").chmod(0o700)
+    (public / "closed/secret").write_text("rootsecret\n")
+    (public / "file").write_text("kept\n")
+    for name, owner, group, mode in (("theirs", OTHER, OTHER, 0o755), ("team", 0, GROUP, 0o2775)):
+        (MOUNT / "workspaces" / name).mkdir()
+        os.chown(MOUNT / "workspaces" / name, owner, group)
+        os.chmod(MOUNT / "workspaces" / name, mode)
+
+
+def commands_have_their_users_rights():
+    said = exec_as_other("id -u; id -g; cat closed/secret; echo lost >file", "workspaces/public")
+    expect_has(said, f"{OTHER}\n{OTHER}\n", "the ids of a command")
+    expect("rootsecret" not in said, f"a command read what is closed to its user: {said}")
+    expect_eq(read(MOUNT / "workspaces/public/file"), "kept\n", "root's file")
+    expect_has(exec_as_other("echo x >~/mine && echo x >made", "workspaces/team"), "# exit=0",
+               "a command in its home and its group's workspace")
+    home = next(path for path in (MOUNT / "home").iterdir() if os.stat(path).st_uid == OTHER)
+    expect_eq(os.stat(home).st_mode & 0o7777, 0o700, "the mode of a home")
+    for path in (home / "mine", MOUNT / "workspaces/team/made"):
+        expect_eq(os.stat(path).st_uid, OTHER, f"the owner of {path.name}")
+    output, _ = MOUNT.exec("id -u")
+    expect_eq(output, "0\n", "root's own command")
+
+
+def agents_have_their_owners_rights():
+    calls = [{"name": "exec", "arguments": {"command": "id -u; echo x >by-command"}},
+             {"name": "write", "arguments": {"path": "by-tool", "text": "x\n"}},
+             {"name": "read", "arguments": {"path": "/workspaces/public/closed/secret"}},
+             {"name": "ctl", "arguments": {"path": "/dev/llm/calls/chat", "line": "hello"}}]
+    steps = [{"text": "Next.", "calls": [call]} for call in calls]
+    MOUNT.script_model("calls", {"tasks": [{"match": "*", "steps": steps}], "after": "Done."})
+    said = as_other("exec 9<>proc/clone; echo workspace=public >&9; tail -n 1 proc/self/errors")
+    expect_has(said, "EACCES", "an agent in a workspace of root's")
+    expect_has(said, "no right to write there", "an agent in a workspace of root's")
+    pid = as_other("exec 9<>proc/clone; echo model=calls workspace=theirs >&9; cat <&9").strip()
+    expect(pid.isdigit(), f"a spawn in a workspace of their own: {pid}")
+    as_other(f"echo go >proc/{pid}/chat; cat proc/{pid}/wait", code=0)
+    results = [MOUNT.get(pid, f"calls/{number + 1}/result") for number in range(len(calls))]
+    expect_has(results[0], f"{OTHER}\n", "the uid of an agent's command")
+    for name in ("by-command", "by-tool"):
+        expect_eq(os.stat(MOUNT / "workspaces/theirs" / name).st_uid, OTHER, f"owner of {name}")
+    expect("rootsecret" not in results[2], f"a tool read what is closed: {results[2]}")
+    expect_has(results[3], "another user", "a tool that asks root's model")
+
+
+def what_processes_say_is_their_owners():
+    pid = MOUNT.spawn("name=rootish")
+    for path in (f"proc/{pid}/chat", f"proc/{pid}/status", f"proc/{pid}/messages/_all.jsonl",
+                 "sys/journal/segments/000000000001.jsonl"):
+        expect_has(as_other(f"cat {path}"), "Permission denied", path)
+    expect_has(as_other("ls sys/journal/segments"), "Permission denied", "the journal")
+    expect_has(as_other("echo hello >dev/llm/default/chat"), "ermission denied", "root's model")
+    expect("rootish" not in as_other("cat proc/_all.jsonl"), "root's process is told of")
+    expect_has(read(MOUNT / "proc/_all.jsonl"), "rootish", "root's own list")
+    own = as_other("exec 9<>proc/clone; echo name=own >&9; cat <&9").strip()
+    as_other(f"echo text >proc/{own}/context.d/own.md && cat proc/{own}/chat proc/self/status "
+             f"&& echo kill >proc/{own}/ctl", code=0)
+    expect_eq(MOUNT.state_of(own), "dead", "their own process, killed by them")
+    expect_eq(os.stat(MOUNT.proc(own, "status")).st_uid, OTHER, "the owner of its files")
+    MOUNT.verify()
+    MOUNT.umount()
+
+
+enter()
+MOUNT = Mount.of("others")
+main(setup, commands_have_their_users_rights, agents_have_their_owners_rights,
+     what_processes_say_is_their_owners)
