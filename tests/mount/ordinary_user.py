@@ -111,8 +111,10 @@ def killed():
     mount_lib.wait_until(20, lambda: mount.answers() != daemon, "another daemon")
     expect_eq(mount.get(pid, "name"), "kept\n", "the name")
     mount_lib.wait_until(20, lambda: mount.daemon() == mount.answers(), "daemon.pid")
-    mount_lib.kill(mount.watcher())
-    mount_lib.kill(mount.daemon())
+    both = mount.watcher(), mount.daemon()
+    for pid_of_one in both:
+        mount_lib.kill(pid_of_one)
+    mount_lib.wait_until(20, lambda: not any(map(mount_lib.is_alive, both)), "their end")
     mount.mount()
     expect_eq(mount.get(pid, "name"), "kept\n", "the name")
     mount.umount()
