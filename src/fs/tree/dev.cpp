@@ -105,9 +105,9 @@ constexpr auto kModelFiles = files<ModelSettings>({
      .mode = 0666,
      .doc = "Asks the model outside any agent: write a request, one line, and read the reply.",
      .reply = ask,
-      .usage = "each line is a request: a JSON object with messages, as OpenAI's chat completions, "
-               "or plain text",
-      .is_private = true},
+     .usage = "each line is a request: a JSON object with messages, as OpenAI's chat completions, "
+              "or plain text",
+     .is_private = true},
     {.name = "info",
      .mode = 0444,
      .doc = "The model's settings, without its key.",
