@@ -31,7 +31,7 @@ def enter():
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", PLACE])
     os.mkdir(PLACE / "bin")
     TESTDIR.mkdir()
-    for name in ("agentfs", "agentfs-sandbox"):
+    for name in ("agentfs", "agentfs-sandbox", "agentfs-commit"):
         shutil.copy(pathlib.Path(os.environ["OTHERS_FROM"]) / name, PLACE / "bin" / name)
 
 

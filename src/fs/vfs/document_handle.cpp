@@ -15,6 +15,10 @@ DocumentHandle::DocumentHandle(DocumentFileRef file, Request& request, VersionRe
   if (truncated_) node_->show_size(static_cast<std::int64_t>(text_.size()));
 }
 
+std::string DocumentHandle::refused_slot(const std::string& session, const std::string& path) {
+  return fmt::format("{}\nrefused {}", session, path);
+}
+
 void DocumentHandle::read(Request& request, off_t offset, std::size_t count,
                           Completion<Bytes> done) {
   done.complete([&]() -> Result<Bytes> {
@@ -76,8 +80,10 @@ Status DocumentHandle::save() {
   const bool unchanged = !is_new_ && text_content(text)->same_as(*node_->content());
   if (unchanged) return ok();
   auto saved = save_document(file_->context(), file_->place(), *author, text);
+  if (saved && is_new_) file_->context().replies.put(refused_slot(session_, file_->path()), {});
   if (saved) return saved;
   file_->context().services.note_error(*author, file_->path(), saved.error());
+  if (is_new_) file_->context().replies.put(refused_slot(session_, file_->path()), std::move(text));
   return saved;
 }
 

@@ -9,9 +9,9 @@
 namespace agentfs::vfs {
 
 // Saved when its opener closes it, or syncs it, with something changed; at the latest when the last
-// copy of the descriptor is gone. A text that is refused leaves the document as it was; of a new
-// name it stays as a temporary file, so that it can be mended, or renamed to where it belongs.
-// Threads: all.
+// copy of the descriptor is gone. A text that is refused leaves the document as it was; a new one
+// is not there then, but what the same session appends to its name goes behind the text that was
+// refused: so a document can be written by one echo after the other. Threads: all.
 class DocumentHandle final : public Handle {
  public:
   static constexpr std::size_t kLargest = 1U << 20U;
@@ -22,6 +22,8 @@ class DocumentHandle final : public Handle {
   };
 
   DocumentHandle(DocumentFileRef file, Request& request, VersionRef node, Start start);
+  // Where the text of a new document that was refused is kept among the replies of a session.
+  static std::string refused_slot(const std::string& session, const std::string& path);
 
   void read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) override;
   void write(Request& request, off_t offset, std::string_view bytes,

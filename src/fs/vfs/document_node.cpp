@@ -202,15 +202,21 @@ Result<bool> DocumentDirectory::is_new_entry(const std::string& name) const {
 }
 
 Result<CreatedNode> DocumentDirectory::create_entry(Request& request, const std::string& name,
-                                                    int) {
+                                                    int flags) {
   TRY(place_.row.held(request.caller()));
   const auto file = std::make_shared<const DocumentFile>(context_ref(), place_.child(name));
   const auto node =
       std::make_shared<VersionNode>(file, text_content({}), context().services.clock().wall());
   DocumentHandle::Start start{.text = {}, .truncated = true, .is_new = true};
+  if ((flags & O_APPEND) != 0) {
+    const Text refused =
+        context().replies.find(DocumentHandle::refused_slot(session_of(request), file->path()));
+    if (refused) start.text = *refused;
+  }
+  const auto size = static_cast<std::int64_t>(start.text.size());
   Opened opened{std::make_shared<DocumentHandle>(file, request, node, std::move(start)),
                 {.direct_io = true}};
-  node->show_size(0);
+  node->show_size(size);
   const Attributes attributes = TRY(node->attributes(request));
   return CreatedNode{{node, attributes.attributes, {}}, std::move(opened)};
 }

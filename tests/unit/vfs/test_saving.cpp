@@ -120,6 +120,19 @@ TEST_CASE("a new document that was refused is not there") {
   CHECK(world().box()->documents["c.toml"] == "x = 1\n");
 }
 
+TEST_CASE("a new document is written by one append after the other") {
+  TestTree tree;
+  TestRequest shell(10);
+  const NodeRef conf = tree.get(shell, "/boxes/7/conf").node;
+  CHECK(tree.create(shell, "/boxes/7/conf/d.toml", "nonsense, ") == EBADMSG);
+  const auto more = conf->create(shell, "d.toml", O_WRONLY | O_CREAT | O_APPEND, 0644);
+  REQUIRE(more);
+  CHECK(more->found.attributes.st_size == 10);
+  CHECK(TestTree::write(shell, *more->opened.handle, 10, "x = 1\n") == 0);
+  CHECK(more->opened.handle->flush(shell));
+  CHECK(world().box()->documents["d.toml"] == "nonsense, x = 1\n");
+}
+
 TEST_CASE("a document is written in place, in pieces, and truncated by path") {
   TestTree tree;
   TestRequest tool(10);
