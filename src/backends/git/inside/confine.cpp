@@ -14,7 +14,7 @@
 namespace agentfs::git {
 namespace {
 
-constexpr rlim_t kMemory = rlim_t{1} << 30;
+[[maybe_unused]] constexpr rlim_t kMemory = rlim_t{1} << 30;  // not with sanitizers
 constexpr rlim_t kFileBytes = rlim_t{2} << 30;
 constexpr rlim_t kDescriptors = 1024;
 
