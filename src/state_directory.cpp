@@ -47,13 +47,15 @@ Status check_format(const std::string& path) {
 }
 
 // Takes the lock. Between the start or the end of a daemon and that of its watcher there is a lock
-// and no pid: then it is a matter of moments until it is free, or has a name.
+// and no pid: then it is a matter of moments until it is free, or has a name. A daemon that has a
+// name may have been killed just now, and holds the lock until it has come apart.
 Status take_lock(int lock, const std::string& path) {
   constexpr int kTries = 300;
+  constexpr int kNamedTries = 100;
   for (int i = 0; ::flock(lock, LOCK_EX | LOCK_NB) != 0; ++i) {
     if (errno != EWOULDBLOCK) return fail_errno(path + "/lock");
     const pid_t daemon = read_daemon_pid(path);
-    if (daemon != 0 || i == kTries) {
+    if (i >= (daemon != 0 ? kNamedTries : kTries)) {
       return fail(EBUSY,
                   "{}: in use by the agentfs daemon with pid {}; unmount that one first, or "
                   "give another --state",

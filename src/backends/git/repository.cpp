@@ -146,20 +146,28 @@ Result<git_oid> write_commit(git_repository* repository, const TurnCommit& commi
   return id;
 }
 
-// A lock is held for milliseconds: one from before `since`, or of a minute ago, was left by a
-// daemon that was killed.
+// A lock is held for milliseconds: one from before `since`, or of some seconds ago, was left by
+// somebody who was killed.
+constexpr std::time_t kLockSeconds = 2;
+
 bool is_left_over(const std::string& lock, std::time_t since) {
   struct stat attributes{};
   if (::stat(lock.c_str(), &attributes) != 0) return false;
-  return attributes.st_mtime < since || attributes.st_mtime < std::time(nullptr) - 60;
+  return attributes.st_mtime < since || attributes.st_mtime < std::time(nullptr) - kLockSeconds;
 }
 
 Status lock_ref(git_transaction* transaction, const std::string& lock, const std::string& ref,
                 std::time_t since) {
+  constexpr useconds_t kPause = 20'000;
+  const std::time_t until = std::time(nullptr) + 2 * kLockSeconds;
   int result = git_transaction_lock_ref(transaction, ref.c_str());
-  if (result == GIT_ELOCKED && is_left_over(lock, since)) {
-    log::warning("{}: left by a daemon that was killed; removed", lock);
-    ::unlink(lock.c_str());
+  while (result == GIT_ELOCKED && std::time(nullptr) < until) {
+    if (is_left_over(lock, since)) {
+      log::warning("{}: left by a program that was killed; removed", lock);
+      ::unlink(lock.c_str());
+    } else {
+      ::usleep(kPause);
+    }
     result = git_transaction_lock_ref(transaction, ref.c_str());
   }
   return check(result, ref);
