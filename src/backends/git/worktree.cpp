@@ -11,6 +11,7 @@
 #include <array>
 #include <climits>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "backends/git/dot_git.h"
@@ -83,9 +84,11 @@ class Mounts {
   const std::string own_;
 };
 
-// Whether every alternate lies below the worktree.
-Result<bool> has_near_alternates(const std::string& worktree, const std::string& objects,
-                                 int depth = 0) {
+// Whether every alternate is one that may be used. Each may have alternates of its own; git follows
+// five levels.
+Result<bool> may_use_alternates(const std::string& objects,
+                                const std::function<bool(const std::string& path)>& may_use,
+                                int depth = 0) {
   const std::string file = objects + "/info/alternates";
   struct stat attributes{};
   if (::lstat(file.c_str(), &attributes) != 0) return true;
@@ -93,23 +96,7 @@ Result<bool> has_near_alternates(const std::string& worktree, const std::string&
   const std::string text = TRY(file::read(file));
   for (const std::string_view line : text::lines(text)) {
     const auto other = (std::filesystem::path(objects) / line).lexically_normal().string();
-    if (!contains(worktree, other)) return false;
-    if (!TRY(has_near_alternates(worktree, other, depth + 1))) return false;
-  }
-  return true;
-}
-
-// Each alternate may have alternates of its own; git follows five levels.
-Result<bool> may_open_alternates(const Mounts& mounts, const std::string& objects, int depth = 0) {
-  const std::string file = objects + "/info/alternates";
-  struct stat attributes{};
-  if (::lstat(file.c_str(), &attributes) != 0) return true;
-  if (!S_ISREG(attributes.st_mode) || attributes.st_size > kMostRules || depth > 5) return false;
-  const std::string text = TRY(file::read(file));
-  for (const std::string_view line : text::lines(text)) {
-    const auto other = (std::filesystem::path(objects) / line).lexically_normal().string();
-    if (!mounts.may_open(other)) return false;
-    if (!TRY(may_open_alternates(mounts, other, depth + 1))) return false;
+    if (!may_use(other) || !TRY(may_use_alternates(other, may_use, depth + 1))) return false;
   }
   return true;
 }
@@ -142,7 +129,8 @@ Result<bool> may_open_git(const std::string& worktree) {
   if (git_directory.empty() || !mounts.may_open(git_directory)) return false;
   std::string shared = TRY(named_in(git_directory + "/commondir", git_directory, ""));
   if (shared.empty()) shared = git_directory;
-  return mounts.may_open(shared) && TRY(may_open_alternates(mounts, shared + "/objects"));
+  const auto may_open = [&](const std::string& path) { return mounts.may_open(path); };
+  return may_open(shared) && TRY(may_use_alternates(shared + "/objects", may_open));
 }
 
 }  // namespace
@@ -248,7 +236,8 @@ Result<bool> borrows_nothing(const std::string& worktree) {
   const std::string top = std::filesystem::path(worktree).lexically_normal();
   const std::string dot_git = top + "/.git";
   const bool shares = file::exists(dot_git + "/commondir");
-  const auto near = has_near_alternates(top, dot_git + "/objects");
+  const auto near = may_use_alternates(
+      dot_git + "/objects", [&](const std::string& path) { return contains(top, path); });
   if (!shares && near && *near) return has_usable_git(worktree);
   log::warning("{}: not used: it has parts outside of the workspace", dot_git);
   return false;
