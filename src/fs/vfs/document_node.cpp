@@ -117,16 +117,8 @@ Result<std::vector<DocumentEntry>> DocumentDirectory::list(Request& request) con
 std::int64_t DocumentDirectory::changed(const std::vector<DocumentEntry>& entries) const {
   std::string names;
   for (const DocumentEntry& entry : entries) names += entry.name + '\n';
-  std::int64_t time = 0;
-  const VersionTable::Nodes nodes{.make =
-                                      [&](std::int64_t changed) {
-                                        time = changed;
-                                        return NodeRef();
-                                      },
-                                  .share = {}};
-  context().versions.version(path() + "/", text_content(std::move(names)),
-                             context().services.clock().wall(), nodes);
-  return time;
+  return context().versions.changed(path() + "/", text_content(std::move(names)),
+                                    context().services.clock().wall());
 }
 
 Result<Attributes> DocumentDirectory::attributes(Request& request) {

@@ -24,6 +24,31 @@ VersionTable::Record& VersionTable::touch(std::uint64_t file) {
   return order_.front();
 }
 
+bool VersionTable::Record::is_of(const Content& now, std::uint64_t now_digest,
+                                 const Content* held) const {
+  return changed != 0 && digest == now_digest && size == now.size() &&
+         (held == nullptr || held->same_as(now));
+}
+
+// The disk's clock ticks slowly: a time that the content before had is none of the next one's.
+std::int64_t VersionTable::Record::time_of_next(const Content& next, std::int64_t wall) const {
+  return next.changed() > changed ? next.changed() : wall;
+}
+
+std::int64_t VersionTable::changed(const std::string& file, const ContentRef& content,
+                                   std::int64_t wall) {
+  const std::uint64_t digest = content->digest();
+  ContentRef held;  // of the record: freed after the lock
+  Lock lock(mutex_);
+  Record& record = touch(fnv1a(file));
+  held = record.content.lock();
+  if (!record.is_of(*content, digest, held.get())) {
+    const std::int64_t changed = record.time_of_next(*content, wall);
+    record = {record.file, digest, content->size(), changed, content, {}};
+  }
+  return record.changed;
+}
+
 NodeRef VersionTable::version(const std::string& file, const ContentRef& content, std::int64_t wall,
                               const Nodes& nodes) {
   const std::uint64_t digest = content->digest();
@@ -32,16 +57,13 @@ NodeRef VersionTable::version(const std::string& file, const ContentRef& content
   Lock lock(mutex_);
   Record& record = touch(fnv1a(file));
   held = record.content.lock();
-  const bool same = record.changed != 0 && record.digest == digest &&
-                    record.size == content->size() && (!held || held->same_as(*content));
+  const bool same = record.is_of(*content, digest, held.get());
   if (same && held) node = record.node.lock();
   if (node) {
     nodes.share(*node);
     return node;
   }
-  // The disk's clock ticks slowly: a time that the content before had is none of this one's.
-  const bool is_known = content->changed() > record.changed;
-  const std::int64_t changed = same ? record.changed : is_known ? content->changed() : wall;
+  const std::int64_t changed = same ? record.changed : record.time_of_next(*content, wall);
   node = nodes.make(changed);
   record = {record.file, digest, content->size(), changed, content, node};
   return node;

@@ -40,6 +40,8 @@ class VersionTable {
   // `wall`: the time of change of a content that is new and does not know its own.
   NodeRef version(const std::string& file, const ContentRef& content, std::int64_t wall,
                   const Nodes& nodes);
+  // The time of change alone, for what is no file of its own (the names in a directory).
+  std::int64_t changed(const std::string& file, const ContentRef& content, std::int64_t wall);
   // The node is changed through its descriptors: no later lookup gets it.
   void retire(const std::string& file, const Node* node);
 
@@ -63,6 +65,9 @@ class VersionTable {
     std::int64_t changed = 0;
     std::weak_ptr<const Content> content{};
     std::weak_ptr<Node> node{};
+    // `held`: the record's own content, where it is still there.
+    bool is_of(const Content& now, std::uint64_t now_digest, const Content* held) const;
+    std::int64_t time_of_next(const Content& next, std::int64_t wall) const;
   };
   using Order = std::list<Record>;
   struct Pin {
