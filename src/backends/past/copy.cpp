@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "backends/past/copy.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace agentfs::past {
+namespace {
+
+constexpr std::size_t kPiece = 1U << 20U;
+
+// What says that the kernel cannot copy between these two, not that the copy failed.
+bool is_no_kernel_copy(int code) {
+  return code == EXDEV || code == EINVAL || code == ENOSYS || code == EOPNOTSUPP || code == EPERM;
+}
+
+Status copy_through_memory(int from, int to, off_t begin, off_t end) {
+  std::vector<char> piece(kPiece);
+  while (begin < end) {
+    const auto wanted = std::min<std::size_t>(piece.size(), static_cast<std::size_t>(end - begin));
+    const ssize_t got = ::pread(from, piece.data(), wanted, begin);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("past: reading what is to be kept");
+    if (got == 0) return ok();
+    for (ssize_t put = 0; put < got;) {
+      const ssize_t count =
+          ::pwrite(to, piece.data() + put, static_cast<std::size_t>(got - put), begin + put);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return fail_errno("past: writing what is to be kept");
+      put += count;
+    }
+    begin += got;
+  }
+  return ok();
+}
+
+Status copy_range(int from, int to, off_t begin, off_t end) {
+  off_t in = begin;
+  off_t out = begin;
+  while (in < end) {
+    const ssize_t count =
+        ::copy_file_range(from, &in, to, &out, static_cast<std::size_t>(end - in), 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && is_no_kernel_copy(errno)) return copy_through_memory(from, to, in, end);
+    if (count < 0) return fail_errno("past: copying what is to be kept");
+    if (count == 0) return ok();  // cut short meanwhile
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status copy_bytes(int from, int to, off_t size) {
+  if (::ioctl(to, FICLONE, from) == 0) return ok();
+  if (::ftruncate(to, size) != 0) return fail_errno("past: making room for what is to be kept");
+  for (off_t at = 0; at < size;) {
+    const off_t data = ::lseek(from, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return ok();  // a hole to the end
+    const off_t begin = data < 0 ? at : data;
+    const off_t hole = data < 0 ? size : ::lseek(from, begin, SEEK_HOLE);
+    const off_t end = hole < 0 || hole > size ? size : hole;
+    TRY(copy_range(from, to, begin, end));
+    at = end;
+  }
+  return ok();
+}
+
+void copy_attributes(int from, int to, const struct stat& attributes) {
+  const ssize_t length = ::flistxattr(from, nullptr, 0);
+  std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
+  const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
+  names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
+  for (std::size_t at = 0; at < names.size(); at += ::strlen(names.c_str() + at) + 1) {
+    const char* name = names.c_str() + at;
+    char value[65'536];
+    const ssize_t size = ::fgetxattr(from, name, value, sizeof value);
+    if (size >= 0) static_cast<void>(::fsetxattr(to, name, value, static_cast<size_t>(size), 0));
+  }
+  // The owner before the mode: a change of owner takes set-ID bits away.
+  static_cast<void>(::fchown(to, attributes.st_uid, attributes.st_gid) == 0);
+  static_cast<void>(::fchmod(to, attributes.st_mode & 07777U) == 0);
+  const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
+  static_cast<void>(::futimens(to, times) == 0);
+}
+
+}  // namespace agentfs::past

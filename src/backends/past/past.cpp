@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include "backends/past/past.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "backends/past/copy.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kFolder = 1'000;  // numbers in one
+constexpr std::size_t kLongest = 220;     // bytes of an encoded path: names have 255
+
+std::string encoded(std::string_view path) {
+  std::string name;
+  for (const char c : path) {
+    if (c == '/') {
+      name += "%2F";
+    } else if (c == '%') {
+      name += "%25";
+    } else {
+      name += c;
+    }
+  }
+  return name;
+}
+
+std::string decoded(std::string_view name) {
+  std::string path;
+  while (!name.empty()) {
+    const bool is_slash = name.starts_with("%2F");
+    const bool is_percent = name.starts_with("%25");
+    path += is_slash ? '/' : is_percent ? '%' : name[0];
+    name.remove_prefix(is_slash || is_percent ? 3 : 1);
+  }
+  return path;
+}
+
+std::string file_name(const PastName& name) {
+  std::string path = encoded(name.path);
+  const bool fits = path.size() <= kLongest;
+  if (!fits) {
+    path.resize(kLongest);
+    // No half of an escape at the end.
+    if (const auto last = path.rfind('%'); last != std::string::npos && last + 3 > path.size()) {
+      path.resize(last);
+    }
+  }
+  return fmt::format("{:06}{}{}", name.number, fits && name.whole ? '.' : '~', path);
+}
+
+std::optional<PastName> parse_name(std::string_view name) {
+  const auto end = name.find_first_of(".~");
+  if (end == std::string_view::npos) return std::nullopt;
+  const auto number = text::number<std::uint64_t>(name.substr(0, end));
+  if (!number) return std::nullopt;
+  return PastName{*number, decoded(name.substr(end + 1)), name[end] == '.'};
+}
+
+// What says that the inode cannot have one more name here.
+bool cannot_link(int code) {
+  return code == EXDEV || code == EMLINK || code == EPERM || code == EACCES || code == ENOENT;
+}
+
+class PastFiles final : public PastStore {
+ public:
+  explicit PastFiles(std::string directory) : directory_(std::move(directory)) {}
+
+  Status open();
+  std::uint64_t next() override { return last_.fetch_add(1) + 1; }
+  void reserve(std::uint64_t last) override;
+  Result<std::uint64_t> keep_link(int file, const std::string& path) override;
+  Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
+  Result<UniqueFd> open(const PastName& name) const override;
+  Result<struct stat> attributes(const PastName& name) const override;
+  Status drop(const PastName& name) override;
+  Result<std::vector<PastName>> list() const override;
+  Result<struct statvfs> statistics() const override;
+
+ private:
+  std::string folder_of(std::uint64_t number) const {
+    return fmt::format("{}/{}", directory_, number / kFolder);
+  }
+  std::string path_of(const PastName& name) const {
+    return fmt::format("{}/{}", folder_of(name.number), file_name(name));
+  }
+  // Puts something at its place by `put`, which is called again when the folder has been made.
+  Status place(const PastName& name, const std::function<int(const char*)>& put) const;
+
+  const std::string directory_;
+  std::atomic<std::uint64_t> last_ = 0;
+};
+
+Status PastFiles::open() {
+  TRY(file::make_directories(directory_, 0700));
+  std::error_code ignored;
+  fs::remove_all(directory_ + "/new", ignored);
+  TRY(file::make_directories(directory_ + "/new", 0700));
+  for (const PastName& name : TRY(list())) reserve(name.number);
+  return ok();
+}
+
+void PastFiles::reserve(std::uint64_t last) {
+  std::uint64_t now = last_.load();
+  while (now < last && !last_.compare_exchange_weak(now, last)) {
+  }
+}
+
+Status PastFiles::place(const PastName& name, const std::function<int(const char*)>& put) const {
+  const std::string path = path_of(name);
+  if (put(path.c_str()) == 0) return ok();
+  const int code = errno;
+  if (code != ENOENT || file::exists(folder_of(name.number))) return fail_errno(code, path);
+  TRY(file::make_directories(folder_of(name.number), 0700));
+  return put(path.c_str()) == 0 ? ok() : fail_errno(path);
+}
+
+Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
+  const PastName name{next(), path};
+  const std::string source = fmt::format("/proc/self/fd/{}", file);
+  const Status linked = place(name, [&](const char* target) {
+    return ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target, AT_SYMLINK_FOLLOW);
+  });
+  if (linked) return name.number;
+  if (!cannot_link(linked.error().code)) return std::unexpected(linked.error());
+  return keep_copy(file, path);
+}
+
+Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
+  const PastName name{next(), path};
+  const std::string source = fmt::format("/proc/self/fd/{}", file);
+  UniqueFd from(::open(source.c_str(), O_RDONLY | O_NOATIME | O_CLOEXEC));
+  if (!from) from = UniqueFd(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat attributes{};
+  if (!from || ::fstat(from.get(), &attributes) != 0) return fail_errno(path);
+  const std::string temporary = fmt::format("{}/new/{}", directory_, name.number);
+  const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!to) return fail_errno(temporary);
+  Status kept = past::copy_bytes(from.get(), to.get(), attributes.st_size);
+  if (kept) {
+    past::copy_attributes(from.get(), to.get(), attributes);
+    kept = place(name, [&](const char* target) { return ::rename(temporary.c_str(), target); });
+  }
+  if (kept) return name.number;
+  ::unlink(temporary.c_str());
+  return std::unexpected(std::move(kept).error());
+}
+
+Result<UniqueFd> PastFiles::open(const PastName& name) const {
+  const std::string path = path_of(name);
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(path);
+  return fd;
+}
+
+Result<struct stat> PastFiles::attributes(const PastName& name) const {
+  const std::string path = path_of(name);
+  struct stat attributes{};
+  if (::lstat(path.c_str(), &attributes) != 0) return fail_errno(path);
+  return attributes;
+}
+
+Status PastFiles::drop(const PastName& name) {
+  const std::string path = path_of(name);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path);
+  return ok();
+}
+
+Result<std::vector<PastName>> PastFiles::list() const {
+  std::vector<PastName> names;
+  std::error_code error;
+  for (const fs::directory_entry& folder : fs::directory_iterator(directory_, error)) {
+    const std::string name = folder.path().filename();
+    if (!text::number<std::uint64_t>(name)) continue;
+    std::error_code inner;
+    for (const fs::directory_entry& file : fs::directory_iterator(folder.path(), inner)) {
+      if (auto parsed = parse_name(file.path().filename().native())) {
+        names.push_back(std::move(*parsed));
+      }
+    }
+    if (inner) return fail_errno(inner.value(), folder.path().native());
+  }
+  if (error) return fail_errno(error.value(), directory_);
+  return names;
+}
+
+Result<struct statvfs> PastFiles::statistics() const {
+  struct statvfs room{};
+  if (::statvfs(directory_.c_str(), &room) != 0) return fail_errno(directory_);
+  return room;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PastStore>> open_past(const std::string& directory) {
+  auto store = std::make_unique<PastFiles>(directory);
+  TRY(store->open());
+  return store;
+}
+
+}  // namespace agentfs

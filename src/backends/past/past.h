@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Old contents below a directory of the same disk as the trees.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backends/past_store.h"
+
+namespace agentfs {
+
+// DIRECTORY/<number / 1000>/<number>.<path>, the path's '/' and '%' written as %2F and %25; one
+// that is too long is cut and has '~' in place of the dot. DIRECTORY/new holds copies under way,
+// and is emptied here.
+Result<std::unique_ptr<PastStore>> open_past(const std::string& directory);
+
+}  // namespace agentfs

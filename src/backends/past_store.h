@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Old contents of files in the data trees, as plain files.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs {
+
+// What a kept content is called: a number that is never given twice, and the path that it had,
+// which the file's name on the disk carries too: so a content whose row was never written is still
+// known by its path, and with the daemon gone `ls` finds it.
+struct PastName {
+  std::uint64_t number = 0;
+  std::string path{};
+  bool whole = true;  // false: the path was too long to be carried; `path` is its beginning
+};
+
+// Threads: all. A content is there whole or not at all, whenever the daemon is killed. Errors: the
+// disk's own (ENOSPC, EIO, …), ENOENT for what is not kept.
+class PastStore {
+ public:
+  virtual ~PastStore() = default;
+  // A number that was never given before.
+  virtual std::uint64_t next() = 0;
+  // Numbers up to this one have been given, even where nothing of them is left.
+  virtual void reserve(std::uint64_t last) = 0;
+  // Keeps the inode itself by one more name; where the disk cannot (EXDEV, EMLINK, EPERM), a copy.
+  // `file` is a descriptor of it, O_PATH is enough.
+  virtual Result<std::uint64_t> keep_link(int file, const std::string& path) = 0;
+  // Keeps a copy with mode, times, extended attributes and, as root, owner: shared blocks where the
+  // disk can, holes stay holes.
+  virtual Result<std::uint64_t> keep_copy(int file, const std::string& path) = 0;
+  virtual Result<UniqueFd> open(const PastName& name) const = 0;  // for reading
+  virtual Result<struct stat> attributes(const PastName& name) const = 0;
+  // What is not there is dropped already.
+  virtual Status drop(const PastName& name) = 0;
+  virtual Result<std::vector<PastName>> list() const = 0;  // in no order
+  virtual Result<struct statvfs> statistics() const = 0;
+};
+
+}  // namespace agentfs
