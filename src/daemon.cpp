@@ -13,6 +13,7 @@
 #include "backends/git/commit_process.h"
 #include "backends/http/curl_driver.h"
 #include "backends/http/discovery.h"
+#include "backends/past/past.h"
 #include "backends/script/script_driver.h"
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
@@ -61,6 +62,7 @@ struct Backends {
   std::unique_ptr<ExecDriver> exec;
   std::unique_ptr<ModelDriver> http;
   std::unique_ptr<ModelDriver> script;
+  std::unique_ptr<PastStore> past;
   std::unique_ptr<TreeStore> home;
   std::unique_ptr<TreeStore> workspaces;
   std::unique_ptr<TreeStore> tmp;
@@ -77,6 +79,7 @@ struct Backends {
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
+    b->past = TRY(open_past(state.file("past")));
     b->home = TRY(open_tree_store(state.file("trees/home")));
     b->workspaces = TRY(open_tree_store(state.file("trees/workspaces")));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
@@ -91,6 +94,7 @@ struct Backends {
     parts.journal = journal.get();
     parts.store = store.get();
     parts.blobs = blobs.get();
+    parts.past = past.get();
     parts.repository = repository.get();
     parts.exec = exec.get();
     parts.model_drivers = {{"openai", http.get()}, {"script", script.get()}};
@@ -205,6 +209,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   parts.trees = {{"/home", backends->home.get()},
                  {"/tmp", backends->tmp.get()},
                  {"/workspaces", backends->workspaces.get()}};
+  parts.past = backends->past.get();
   parts.owner = ::getuid();
   parts.group = ::getgid();
   parts.shared = options.allow_other;

@@ -64,6 +64,8 @@ class TreeStore {
   virtual ~TreeStore() = default;
   virtual TreeNodeRef root() = 0;
   virtual std::string host_path(const TreeNode& node) const = 0;  // for messages and bind mounts
+  // Calls `use` with an O_PATH descriptor of the node, open as long as the call lasts.
+  virtual Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) = 0;
 
   virtual Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) = 0;
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;

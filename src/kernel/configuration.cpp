@@ -308,6 +308,12 @@ DeviceSettings Configuration::device(const std::string& name) const {
   return values == nullptr ? DeviceSettings{} : device_settings(*values);
 }
 
+HistorySettings Configuration::history() const {
+  Lock lock(parts_->mutex);
+  const json::Value* values = parts_->find("history.toml");
+  return values == nullptr ? HistorySettings{} : history_settings(*values);
+}
+
 KernelSettings Configuration::kernel() const {
   Lock lock(parts_->mutex);
   const json::Value* values = parts_->find("agentfs.toml");

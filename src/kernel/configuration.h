@@ -43,9 +43,18 @@ struct KernelSettings {
   std::int64_t spawn_descendants = 64;  // of such an agent that are alive at one time
 };
 
+// /etc/history.toml: what is kept of files that are removed or overwritten, and for how long.
+struct HistorySettings {
+  std::int64_t days = 30;  // 0: nothing is kept
+  double share = 0.1;      // of the disk, that it may hold
+  double reserve = 0.05;   // of the disk: with less left free nothing is kept
+  std::int64_t largest_bytes = std::int64_t{1} << 30;
+  std::int64_t largest_copy_bytes = 64 << 20;  // where keeping takes a copy
+};
+
 // One setting that a kind of document may have: the row behind the check, the man page and errors.
 struct SettingRow {
-  std::string_view document{};  // "models", "devices", "profiles", "agentfs"
+  std::string_view document{};  // "models", "devices", "profiles", "agentfs", "history"
   std::string_view key{};       // "base_url"
   std::string_view type{};      // "string", "integer", "number", "boolean", "list"
   std::string_view standard{};  // default, as text
@@ -91,6 +100,7 @@ class Configuration {
   Result<ProfileSettings> profile(const std::string& name) const;
   DeviceSettings device(const std::string& name) const;
   KernelSettings kernel() const;
+  HistorySettings history() const;
 
  private:
   Configuration();

@@ -145,6 +145,7 @@ bool is_plain_name(std::string_view name) {
 
 std::string_view document_kind(std::string_view path) {
   if (path == "agentfs.toml") return "agentfs";
+  if (path == "history.toml") return "history";
   if (path == "devices/local.toml") return "devices";
   const auto parts = text::split(path, '/');
   if (parts.size() == 2 && parts[0] == "models" && parts[1].ends_with(".toml")) return "models";
@@ -158,12 +159,12 @@ Status check_document_name(std::string_view path) {
                        paths::is_context_name(parts[3]);
   const bool is_settings = !document_kind(path).empty() && parts.back() != ".toml";
   if ((is_text || is_settings) && std::ranges::all_of(parts, is_plain_name)) return ok();
-  return fail(
-      EINVAL,
-      "/etc/{}: no name for a document; models/NAME.toml, profiles/NAME/profile.toml, "
-      "profiles/NAME/context.d/NAME.md, devices/local.toml and agentfs.toml are, where NAME "
-      "is made of letters, digits, -, _ and .",
-      text::shown(path));
+  return fail(EINVAL,
+              "/etc/{}: no name for a document; models/NAME.toml, profiles/NAME/profile.toml, "
+              "profiles/NAME/context.d/NAME.md, devices/local.toml, agentfs.toml and "
+              "history.toml are, where NAME "
+              "is made of letters, digits, -, _ and .",
+              text::shown(path));
 }
 
 Status check_directory_name(std::string_view path) {
@@ -260,6 +261,16 @@ KernelSettings kernel_settings(const json::Value& values) {
   take(values, "journal_segment_bytes", s.journal_segment_bytes);
   take(values, "spawn_depth", s.spawn_depth);
   take(values, "spawn_descendants", s.spawn_descendants);
+  return s;
+}
+
+HistorySettings history_settings(const json::Value& values) {
+  HistorySettings s;
+  take(values, "days", s.days);
+  take(values, "share", s.share);
+  take(values, "reserve", s.reserve);
+  take(values, "largest_bytes", s.largest_bytes);
+  take(values, "largest_copy_bytes", s.largest_copy_bytes);
   return s;
 }
 

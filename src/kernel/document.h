@@ -13,7 +13,8 @@
 namespace agentfs {
 
 // "models" for models/<name>.toml, "devices" for devices/local.toml, "profiles" for
-// profiles/<name>/profile.toml, "agentfs" for agentfs.toml; "" for every other file.
+// profiles/<name>/profile.toml, "agentfs" for agentfs.toml, "history" for history.toml; "" for
+// every other file.
 std::string_view document_kind(std::string_view path);
 
 // Could a document be saved under this path below /etc? EINVAL with what could be: each kind has
@@ -30,5 +31,6 @@ ModelSettings model_settings(const std::string& name, const json::Value& values)
 DeviceSettings device_settings(const json::Value& values);
 ProfileSettings profile_settings(const json::Value& values);
 KernelSettings kernel_settings(const json::Value& values);
+HistorySettings history_settings(const json::Value& values);
 
 }  // namespace agentfs

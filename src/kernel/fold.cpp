@@ -18,8 +18,8 @@ using RowTable = std::unordered_map<std::string_view, const fold::Row*>;
 const RowTable& rows() {
   static const RowTable table = [] {
     RowTable all;
-    for (const auto part :
-         {fold::process_rows(), fold::run_rows(), fold::call_rows(), fold::tree_rows()}) {
+    for (const auto part : {fold::process_rows(), fold::run_rows(), fold::call_rows(),
+                            fold::tree_rows(), fold::history_rows()}) {
       for (const fold::Row& row : part) all.emplace(row.kind, &row);
     }
     return all;
@@ -165,6 +165,21 @@ void Fold::mark_turn(const std::string& workspace, ProcessId pid) {
   dirty_.emplace("turn", fmt::format("{}/{:012}", workspace, pid.value));
 }
 
+void Fold::add_version(const FileVersionRef& version) {
+  history_.add(version);
+  dirty_.emplace("version", fmt::format("{:012}", version->number));
+}
+
+void Fold::erase_version(std::uint64_t number) {
+  history_.erase(number);
+  dirty_.emplace("version", fmt::format("{:012}", number));
+}
+
+void Fold::name_appears(const std::string& path) {
+  const std::uint64_t number = history_.appear(path);
+  if (number != 0) dirty_.emplace("version", fmt::format("{:012}", number));
+}
+
 void Fold::charge(ProcessId pid, const Usage& usage) {
   if (find(pid)) add(edit(pid).usage, usage);
   // A reaped ancestor ends the chain: nobody is left to be charged.
@@ -197,6 +212,10 @@ json::Value Fold::to_json() const {
     }
     if (!one.is_null()) all.set("/" + name, std::move(one));
   }
+  json::Array versions;
+  for (const auto& [number, version] : history_.all())
+    versions.push_back(agentfs::to_json(*version));
+  if (!versions.empty()) all.set("versions", std::move(versions));
   all.set("next_pid", next_pid_.value).set("applied", applied_.value);
   return all;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/history.h"
 #include "kernel/process.h"
 #include "kernel/record.h"
 
@@ -33,8 +34,10 @@ struct WorkspaceChanges {
 struct StoredObject {
   std::string collection;
   std::string key;
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathChange, Sequence>
-      object;  // none: removed
+  // None: removed.
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathChange, Sequence,
+               FileVersionRef>
+      object;
   std::optional<std::string> json() const;
 };
 
@@ -56,6 +59,7 @@ class Fold {
   ProcessId init_of(uid_t uid) const;
   const std::map<ProcessId, ProcessRef>& processes() const { return processes_; }
   const WorkspaceChanges* find_workspace(const std::string& name) const;
+  const History& history() const { return history_; }
   ProcessId next_pid() const { return next_pid_; }
   Sequence applied() const { return applied_; }
 
@@ -66,7 +70,7 @@ class Fold {
   void put_back(std::span<const StoredObject> objects);  // they could not be stored
   // Takes one stored object in; finish_load() after the last.
   Status load(std::string_view collection, std::string_view key, std::string_view text);
-  void finish_load(ProcessId next_pid, Sequence applied);
+  void finish_load(ProcessId next_pid, Sequence applied, std::uint64_t last_version = 0);
   json::Value to_json() const;  // all of it, canonically
 
   // --- for the rows
@@ -79,6 +83,9 @@ class Fold {
   void mark_call(ProcessId pid, std::uint64_t number);
   void mark_change(const std::string& workspace, const std::string& path);
   void mark_turn(const std::string& workspace, ProcessId pid);
+  void add_version(const FileVersionRef& version);
+  void erase_version(std::uint64_t number);
+  void name_appears(const std::string& path);  // what is in the trash under it leaves it
   // Adds to the process's usage, and to the subtree of it and of its ancestors.
   void charge(ProcessId pid, const Usage& usage);
 
@@ -89,6 +96,7 @@ class Fold {
   std::map<ProcessId, std::shared_ptr<Process>> edited_;  // within one apply()
   std::map<uid_t, ProcessId> inits_;
   std::map<std::string, WorkspaceChanges> workspaces_;
+  History history_;
   ProcessId next_pid_{1};
   Sequence applied_;
   std::set<Key> dirty_;

@@ -20,6 +20,10 @@ std::span<const Row> process_rows();
 std::span<const Row> run_rows();
 std::span<const Row> call_rows();
 std::span<const Row> tree_rows();
+std::span<const Row> history_rows();
+
+// What a record of a tree says of old contents: one that was kept, a name that is there again.
+void note_history(Fold& fold, const Record& record);
 
 inline ProcessId pid_of(const json::Value& data) {
   return {static_cast<std::uint64_t>(data["pid"].number())};

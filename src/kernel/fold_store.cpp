@@ -54,6 +54,9 @@ std::optional<std::string> StoredObject::json() const {
     return fmt::format("[{},{}]", change->sequence.value, change->author.value);
   }
   if (const auto* sequence = std::get_if<Sequence>(&object)) return std::to_string(sequence->value);
+  if (const auto* version = std::get_if<FileVersionRef>(&object)) {
+    return json::dump(to_json(**version));
+  }
   return std::nullopt;
 }
 
@@ -77,6 +80,8 @@ StoredObject Fold::stored(const Key& place) const {
     if (workspace == nullptr) return result;
     const auto found = workspace->changed.find(key.substr(slash + 1));
     if (found != workspace->changed.end()) result.object = found->second;
+  } else if (collection == "version") {
+    put(result, history_.find(text::number<std::uint64_t>(key).value_or(0)));
   } else if (collection == "turn") {
     const auto [name, pid] = split_last(key);
     const WorkspaceChanges* workspace = find_workspace(std::string(name));
@@ -97,7 +102,8 @@ std::vector<StoredObject> Fold::take_dirty() {
 
 void Fold::put_back(std::span<const StoredObject> objects) {
   for (const StoredObject& object : objects) {
-    for (const std::string_view collection : {"process", "message", "call", "change", "turn"}) {
+    for (const std::string_view collection :
+         {"process", "message", "call", "change", "turn", "version"}) {
       if (object.collection == collection) dirty_.emplace(collection, object.key);
     }
   }
@@ -117,6 +123,8 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
     const auto slash = key.find('/');
     workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] =
         path_change(value);
+  } else if (collection == "version") {
+    history_.add(std::make_shared<const FileVersion>(version_from_json(value)));
   } else if (collection == "turn") {
     workspaces_[std::string(head)].committed[{number}] = {
         static_cast<std::uint64_t>(value.number())};
@@ -124,7 +132,8 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
   return ok();
 }
 
-void Fold::finish_load(ProcessId next_pid, Sequence applied) {
+void Fold::finish_load(ProcessId next_pid, Sequence applied, std::uint64_t last_version) {
+  history_.set_last(last_version);
   for (auto& [pid, process] : processes_) {
     auto complete = std::make_shared<Process>(*process);
     complete->messages = std::move(loaded_messages_[pid]);

@@ -67,6 +67,7 @@ std::string bytes_of(const json::Value& data, std::string_view name) {
 }
 
 void apply_change(Fold& fold, const Record& record) {
+  note_history(fold, record);
   const std::string path = bytes_of(record.data, "path");
   note_change(fold, path, record);
   const std::string other = bytes_of(record.data, "other");
@@ -125,7 +126,7 @@ constexpr std::array kRows = {
     Row{"tree.write", check_path, apply_change},
     Row{"tree.remove", check_path, apply_removal},
     Row{"tree.rename", check_path, apply_rename},
-    Row{"tree.mkdir", check_path, nullptr},
+    Row{"tree.mkdir", check_path, note_history},
     Row{"tree.link", check_path, apply_change},
     Row{"tree.symlink", check_path, apply_change},
     Row{"tree.mknod", check_path, apply_change},

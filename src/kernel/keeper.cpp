@@ -4,8 +4,8 @@
 namespace agentfs {
 namespace {
 
-// The one object that says where the store stands: {"next_pid":…,"hash":…,"key":…}; `key` is the
-// public one of the journal.
+// The one object that says where the store stands: {"next_pid":…,"hash":…,"key":…,
+// "last_version":…}; `key` is the public one of the journal.
 constexpr std::string_view kCollection = "kernel";
 constexpr std::string_view kKey = "state";
 
@@ -68,7 +68,8 @@ Result<Fold> Keeper::load_store() {
                     "keys/journal.ed25519 was lost or replaced",
                     key, journal_.public_key()));
   }
-  fold.finish_load(next_pid(state), reached);
+  fold.finish_load(next_pid(state), reached,
+                   static_cast<std::uint64_t>(state["last_version"].number()));
   return fold;
 }
 
@@ -88,6 +89,7 @@ Status Keeper::write(const Batch& batch) {
   json::Value state;
   state.set("next_pid", batch.next_pid.value).set("hash", batch.head.hash);
   state.set("key", journal_.public_key());
+  if (batch.last_version != 0) state.set("last_version", batch.last_version);
   changes.push_back({.collection = std::string(kCollection),
                      .key = std::string(kKey),
                      .json = json::dump(state)});

@@ -26,6 +26,7 @@ class Keeper {
   struct Batch {
     std::vector<StoredObject> objects;
     ProcessId next_pid;
+    std::uint64_t last_version = 0;
     JournalHead head;  // that the objects reflect
   };
   Status write(const Batch& batch);

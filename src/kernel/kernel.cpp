@@ -116,6 +116,8 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     TRY(kernel->commit(starter, std::string(kind::kStateProblem), std::move(data)));
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
+  TRY(state.settle_history());
+  state.schedule_history();
   return kernel;
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "backends/blob_store.h"
 #include "backends/exec_driver.h"
 #include "backends/model_driver.h"
+#include "backends/past_store.h"
 #include "backends/record_store.h"
 #include "backends/repo.h"
 #include "base/clock.h"
@@ -26,6 +28,7 @@
 
 namespace agentfs {
 
+class History;        // kernel/history.h: versions of files, and the trash
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -54,6 +57,7 @@ struct KernelParts {
   Journal* journal = nullptr;
   RecordStore* store = nullptr;
   BlobStore* blobs = nullptr;
+  PastStore* past = nullptr;  // null: nothing is kept of what is removed
   Repository* repository = nullptr;
   ExecDriver* exec = nullptr;
   std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"
@@ -159,6 +163,22 @@ class Kernel {
   std::vector<std::string> workspaces() const;  // sorted
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;
+
+  // --- old contents of the data trees (kernel/history.h)
+  // Under the kernel's lock: `look` only copies out.
+  void look_at_history(const std::function<void(const History&)>& look) const;
+  // Why a content of this size is not kept, by one more name or by copy; "" where it is.
+  std::string why_not_kept(std::uint64_t size, bool by_copy) const;
+  // May this caller see and restore old contents below the root of a workspace or home? EACCES.
+  Status may_see_history(const Caller& caller, const std::string& root) const;
+  // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
+  // with what there is; EINVAL for a path that leads out of `root`.
+  Result<std::string> restore(const Caller& caller, const std::string& root,
+                              const std::string& path, std::optional<std::uint64_t> version);
+  Result<std::string> forget(const Caller& caller, const std::string& root, const std::string& path,
+                             std::optional<std::uint64_t> version);
+  // Drops what is older or more than /etc/history.toml allows; how many. Blocks on the disk.
+  Result<std::size_t> empty_history();
 
   // --- parts
   const Clock& clock() const;

@@ -101,6 +101,12 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   };
   Spent find_spent(ProcessId pid, Spending spending) const EXCLUDES(mutex);
 
+  // --- old contents (kernel_history.cpp)
+  Status settle_history();  // at a start: store and history told of each other
+  void schedule_history();
+  Status drop_versions(const Caller& caller, std::span<const FileVersionRef> versions,
+                       std::string_view reason);
+
   const std::int64_t started;
   bool stopping GUARDED_BY(mutex) = false;
   std::size_t working GUARDED_BY(mutex) = 0;

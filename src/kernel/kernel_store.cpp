@@ -54,6 +54,7 @@ Status Kernel::State::store_dirty() {
     storing = true;
     batch.objects = fold.take_dirty();
     batch.next_pid = fold.next_pid();
+    batch.last_version = fold.history().last();
     batch.head = parts.journal->head();
   }
   const Status written = keeper.write(batch);

@@ -74,7 +74,14 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 //   truncate, also by an open with O_TRUNC; attributes: before and after, objects of those of size,
 //     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
 //   xattr: name, bytes of the value [removed]
+// remove, rename (of what had the new name), truncate and write may have `kept`: what was there
+//   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
+//   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.
 inline constexpr std::string_view kTreePrefix = "tree.";
+// path kept: found in STATE/past after a crash, without a row of its own.
+inline constexpr std::string_view kHistoryRecovered = "history.recovered";
+// versions (numbers) reason ("age" "space" "asked" "missing") bytes: forgotten for good.
+inline constexpr std::string_view kHistoryDrop = "history.drop";
 inline constexpr std::string_view kDocumentSave = "document.save";      // path bytes hash
 inline constexpr std::string_view kDocumentRemove = "document.remove";  // path
 inline constexpr std::string_view kControlWrite = "control.write";      // path bytes [text]

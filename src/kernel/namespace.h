@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/past_store.h"
 #include "base/completion.h"
 #include "base/error.h"
 #include "kernel/caller.h"
@@ -20,6 +21,17 @@ struct NamespaceEntry {
   std::string name;
   mode_t type = 0;  // S_IFREG, S_IFDIR, S_IFLNK, …
   std::uint64_t size = 0;
+};
+
+// Something of a data tree as it shall be again.
+struct RestoreStep {
+  std::string path;
+  mode_t mode = 0;  // type and permission bits
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::int64_t modified = 0;  // mtime, nanoseconds
+  std::string target{};       // of a link
+  PastName content{};         // number 0: an empty file
 };
 
 // Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are
@@ -41,6 +53,9 @@ class Namespace {
   virtual Status remove(const Caller&, const std::string& path) = 0;
   // Whether the caller may do this (R_OK, W_OK, X_OK), as access(2). EACCES.
   virtual Status access(const Caller&, const std::string& path, int mask) = 0;
+  // In this order, each a change by the caller that keeps what it replaces; directories that are
+  // missing are made, those that are there stay. Contents are copied, never shared.
+  virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
   // Writes one command line to a control, reply, setting or message file and gives what reading
   // the same descriptor would.
   virtual void command(const Caller&, const std::string& path, std::string line,

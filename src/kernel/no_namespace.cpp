@@ -25,6 +25,9 @@ class NoNamespace final : public Namespace {
   }
   Status remove(const Caller&, const std::string& path) override { return nothing_at(path); }
   Status access(const Caller&, const std::string&, int) override { return ok(); }
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override {
+    return nothing_at(steps.front().path);
+  }
   void command(const Caller&, const std::string& path, std::string,
                Completion<std::string> reply) override {
     reply.complete(nothing_at(path));

@@ -54,6 +54,8 @@ bool is_attempts(const json::Value& v) { return v.number() >= 1 && v.number() <=
 bool is_segment(const json::Value& v) {
   return v.number() >= 4'096 && v.number() <= (std::int64_t{1} << 30);
 }
+bool is_share(const json::Value& v) { return v.real() >= 0 && v.real() <= 1; }
+bool is_days(const json::Value& v) { return v.number() >= 0 && v.number() <= 36'500; }
 bool is_result(const json::Value& v) {
   return v.number() >= 256 && v.number() <= (std::int64_t{4} << 20);
 }
@@ -95,6 +97,11 @@ constexpr std::array kRules = {
     SettingRule{"agentfs", "spawn_depth", is_not_negative, kNotNegative},
     SettingRule{"agentfs", "spawn_descendants", is_not_negative, kNotNegative},
     SettingRule{"agentfs", "journal_segment_bytes", is_segment, "a number from 4096 to 1073741824"},
+    SettingRule{"history", "days", is_days, "a number from 0 to 36500"},
+    SettingRule{"history", "share", is_share, "a number from 0 to 1"},
+    SettingRule{"history", "reserve", is_share, "a number from 0 to 1"},
+    SettingRule{"history", "largest_bytes", is_not_negative, kNotNegative},
+    SettingRule{"history", "largest_copy_bytes", is_not_negative, kNotNegative},
 };
 
 }  // namespace
@@ -106,8 +113,28 @@ const SettingRule* find_rule(std::string_view document, std::string_view key) {
   return nullptr;
 }
 
+namespace {
+
+constexpr std::array kHistoryRows = {
+    SettingRow{"history", "days", "integer", "30",
+               "Days that removed and overwritten files are kept; 0 keeps nothing."},
+    SettingRow{"history", "share", "number", "0.1", "Share of the disk that they may hold."},
+    SettingRow{"history", "reserve", "number", "0.05",
+               "Share of the disk that stays free: with less left nothing is kept."},
+    SettingRow{"history", "largest_bytes", "integer", "1073741824", "Largest file that is kept."},
+    SettingRow{"history", "largest_copy_bytes", "integer", "67108864",
+               "Largest file that is kept where it takes a copy: when it is written in place."},
+};
+
+std::vector<SettingRow> with_history(std::vector<SettingRow> rows) {
+  rows.insert(rows.end(), kHistoryRows.begin(), kHistoryRows.end());
+  return rows;
+}
+
+}  // namespace
+
 const std::vector<SettingRow>& setting_rows() {
-  static const std::vector<SettingRow> rows = {
+  static const std::vector<SettingRow> rows = with_history({
       {"models", "driver", "string", "openai", "Driver that talks to it: openai or script."},
       {"models", "base_url", "string", "", "Address of an OpenAI-compatible server."},
       {"models", "model", "string", "", "The server's own name for the model."},
@@ -153,7 +180,7 @@ const std::vector<SettingRow>& setting_rows() {
       {"agentfs", "journal_segment_bytes", "integer", "8388608", "Size of a journal segment."},
       {"agentfs", "spawn_depth", "integer", "8", "Generations of agents that agents make."},
       {"agentfs", "spawn_descendants", "integer", "64", "Agents alive below a person's agent."},
-  };
+  });
   return rows;
 }
 

@@ -38,6 +38,7 @@ TEST_CASE("Directories of a table take no new directories, links or special file
   TreeWorld world;
   const std::uint64_t head = world.head();
   for (const DirectoryAt& at : world.directories()) {
+    if (at.takes_names) continue;
     INFO(at.path);
     const vfs::NodeRef node = world.get(at.path);
     const std::size_t before = world.items(*node).size();
@@ -79,6 +80,7 @@ TEST_CASE("What a table makes cannot be removed or renamed") {
 TEST_CASE("A refused change is told to who asked for it") {
   TreeWorld world;
   for (const DirectoryAt& at : world.directories()) {
+    if (at.takes_names) continue;
     INFO(at.path);
     const std::size_t before = world.errors().size();
     check_refused(world.get(at.path)->make_directory(world.request(), "new", 0755));
@@ -91,6 +93,7 @@ TEST_CASE("A new name beside the rows is a scratch file that changes nothing") {
   TreeWorld world;
   const std::uint64_t head = world.head();
   for (const DirectoryAt& at : world.directories()) {
+    if (at.takes_names) continue;
     INFO(at.path);
     const vfs::NodeRef node = world.get(at.path);
     const auto made = node->create(world.request(), "ctl.tmp.1", O_WRONLY | O_CREAT | O_EXCL, 0644);

@@ -27,6 +27,7 @@ const json::Value* find_by(const json::Value& list, std::string_view member,
 
 // The path of the manual: /proc/5/calls/1 is /proc/<pid>/calls/<n>.
 std::string path_in_manual(TreeWorld& world, const DirectoryAt& at) {
+  if (at.takes_names) return fmt::format("/workspaces/{}", at.type->placeholder());
   std::string path;
   std::string walked;
   for (const std::string_view name : text::split(at.path, '/')) {

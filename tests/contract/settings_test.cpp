@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, 5> kTypes = {"string", "integer", "number
 std::string document_of(std::string_view kind) {
   if (kind == "models") return "models/some.toml";
   if (kind == "devices") return "devices/local.toml";
+  if (kind == "history") return "history.toml";
   return kind == "profiles" ? "profiles/some/profile.toml" : "agentfs.toml";
 }
 

@@ -82,6 +82,7 @@ TEST_CASE("A verb with a word of the wrong type is EINVAL, and the sentence has 
     if (row.path == world.path_of(world.init, "ctl")) return;
     const std::size_t typed = syntax.arguments.size() - (syntax.takes_rest ? 1U : 0U);
     for (std::size_t wrong = 0; wrong < typed; ++wrong) {
+      if (syntax.arguments[wrong] == "PATH") continue;  // any word is one
       std::string line = syntax.word;
       for (std::size_t i = 0; i <= wrong; ++i) line += i == wrong ? " ?wrong!" : " 1";
       check_refused(world, row, verb, line + "\n");

@@ -140,6 +140,10 @@ Status FakeNamespace::remove(const Caller& caller, const std::string& path) {
   return ok();
 }
 
+Status FakeNamespace::restore(const Caller&, const std::vector<RestoreStep>& steps) {
+  return fail(ENOTSUP, "{}: there is no history in this namespace", steps.front().path);
+}
+
 void FakeNamespace::command(const Caller& caller, const std::string& path, std::string line,
                             Completion<std::string> reply) {
   ++commands_;

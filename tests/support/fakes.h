@@ -99,6 +99,7 @@ class FakeNamespace final : public Namespace {
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string&, int) override { return ok(); }
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

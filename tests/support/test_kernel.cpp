@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "backends/past/past.h"
 #include "base/text.h"
 #include "kernel/paths.h"
 
@@ -74,6 +75,8 @@ Status TestKernel::start() {
   parts.journal = journal_.get();
   parts.store = &faulty_store_;
   parts.blobs = blobs_.get();
+  past_ = TRY(open_past(state() + "/past"));
+  parts.past = past_.get();
   parts.repository = &repository;
   parts.exec = &exec;
   parts.model_drivers = {{"script", &model}};

@@ -116,6 +116,7 @@ class TestKernel {
   FaultLogStore faulty_log_;
   FaultRecordStore faulty_store_;
   std::unique_ptr<BlobStore> blobs_;
+  std::unique_ptr<PastStore> past_;
   EventLoop loop_;
   WorkerPool pool_{2};
   std::unique_ptr<Journal> journal_;

@@ -51,6 +51,7 @@ void TreeWorld::make_tree(std::string times) {
   services_ = std::make_unique<KernelServices>(kernel());
   parts.services = services_.get();
   parts.root = &tree::root();
+  parts.past = kernel().parts().past;
   files_ = std::make_unique<vfs::FileSystem>(std::move(parts));
   kernel().set_namespace(files_.get());
   request_ = LocalCaller(base_.person());
@@ -108,6 +109,10 @@ std::vector<DirectoryAt> TreeWorld::directories() {
       const vfs::RowInfo& info = at.type->rows()[row];
       if (info.child == nullptr) continue;
       const std::string path = is_placeholder(info) ? at.path : below(at.path, info.name);
+      if (path == "/workspaces") {
+        all.push_back(
+            {"/workspaces/site/.agentfs", info.child, {"/workspaces/site"}, nullptr, true});
+      }
       if (info.kind == vfs::Kind::directory) all.push_back({path, info.child, at.key});
       if (info.kind != vfs::Kind::collection) continue;
       if (!is_placeholder(info)) all.push_back({path, at.type, at.key, &info});

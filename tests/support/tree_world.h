@@ -47,6 +47,7 @@ struct DirectoryAt {
   const vfs::DirectoryType* type = nullptr;
   vfs::Key key{};
   const vfs::RowInfo* only = nullptr;
+  bool takes_names = false;  // it lies over a real directory, for what the table does not have
 };
 
 // A row of one object's directory; placeholders are no files and are not among them.

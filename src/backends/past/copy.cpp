@@ -7,14 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
-#include <vector>
 
 namespace agentfs::past {
 namespace {
 
-constexpr std::size_t kPiece = 1U << 20U;
+constexpr std::size_t kPiece = 64U << 10U;
+constexpr off_t kSmall = 64 << 10;
 
 // What says that the kernel cannot copy between these two, not that the copy failed.
 bool is_no_kernel_copy(int code) {
@@ -22,7 +23,7 @@ bool is_no_kernel_copy(int code) {
 }
 
 Status copy_through_memory(int from, int to, off_t begin, off_t end) {
-  std::vector<char> piece(kPiece);
+  std::array<char, kPiece> piece;
   while (begin < end) {
     const auto wanted = std::min<std::size_t>(piece.size(), static_cast<std::size_t>(end - begin));
     const ssize_t got = ::pread(from, piece.data(), wanted, begin);
@@ -57,7 +58,10 @@ Status copy_range(int from, int to, off_t begin, off_t end) {
 
 }  // namespace
 
-Status copy_bytes(int from, int to, off_t size) {
+Status copy_bytes(int from, int to, const struct stat& attributes) {
+  const off_t size = attributes.st_size;
+  const bool has_holes = attributes.st_blocks * 512 < size;
+  if (size <= kSmall && !has_holes) return copy_through_memory(from, to, 0, size);
   if (::ioctl(to, FICLONE, from) == 0) return ok();
   if (::ftruncate(to, size) != 0) return fail_errno("past: making room for what is to be kept");
   for (off_t at = 0; at < size;) {
@@ -84,7 +88,11 @@ void copy_attributes(int from, int to, const struct stat& attributes) {
     if (size >= 0) static_cast<void>(::fsetxattr(to, name, value, static_cast<size_t>(size), 0));
   }
   // The owner before the mode: a change of owner takes set-ID bits away.
-  static_cast<void>(::fchown(to, attributes.st_uid, attributes.st_gid) == 0);
+  struct stat made{};
+  const bool known = ::fstat(to, &made) == 0;
+  if (!known || made.st_uid != attributes.st_uid || made.st_gid != attributes.st_gid) {
+    static_cast<void>(::fchown(to, attributes.st_uid, attributes.st_gid) == 0);
+  }
   static_cast<void>(::fchmod(to, attributes.st_mode & 07777U) == 0);
   const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
   static_cast<void>(::futimens(to, times) == 0);

@@ -146,7 +146,7 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
   const std::string temporary = fmt::format("{}/new/{}", directory_, name.number);
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
-  Status kept = past::copy_bytes(from.get(), to.get(), attributes.st_size);
+  Status kept = past::copy_bytes(from.get(), to.get(), attributes);
   if (kept) {
     past::copy_attributes(from.get(), to.get(), attributes);
     kept = place(name, [&](const char* target) { return ::rename(temporary.c_str(), target); });

@@ -79,6 +79,11 @@ std::string DirectoryTree::host_path(const TreeNode& node) const {
   return fmt::format("{}: inode {}", path_, node.inode());
 }
 
+Status DirectoryTree::use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) {
+  const Borrowed fd = TRY(table_->borrow(node));
+  return use(fd.get());
+}
+
 Result<TreeEntry> DirectoryTree::entry_at(const Borrowed& directory, const std::string& name) {
   UniqueFd fd = table_->open_with_relief(
       [&] { return ::openat(directory.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); });

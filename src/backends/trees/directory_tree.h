@@ -20,6 +20,7 @@ class DirectoryTree final : public TreeStore {
 
   TreeNodeRef root() override { return root_; }
   std::string host_path(const TreeNode& node) const override;
+  Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,

@@ -2,6 +2,7 @@
 #include "fs/services/kernel_services.h"
 
 #include "base/text.h"
+#include "kernel/configuration.h"
 #include "kernel/error_log.h"
 #include "kernel/kinds.h"
 #include "kernel/metrics.h"
@@ -35,6 +36,10 @@ std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
   if (process == nullptr || process->uid == kernel_.parts().owner) return std::nullopt;
   const HostCaller owner = kernel_.agent(process->pid).host;
   return vfs::FileOwner{owner.uid, owner.gid};
+}
+
+bool KernelServices::keeps_history() {
+  return kernel_.parts().past != nullptr && kernel_.configuration().history().days != 0;
 }
 
 void KernelServices::count(std::string_view operation) {

@@ -70,9 +70,8 @@ Status remove_document_directory(const void* object, const Caller&, const std::s
   return ok();
 }
 
-// The settings that a document may have, from the rows that check it.
-std::string about_documents(const std::string& path) {
-  const std::string kind = path.empty() ? "agentfs" : path.substr(0, path.find('/'));
+// The settings that a kind of document may have, from the rows that check it.
+std::string about_settings(std::string_view kind) {
   std::string out;
   for (const SettingRow& row : setting_rows()) {
     if (row.document != kind) continue;
@@ -84,8 +83,15 @@ std::string about_documents(const std::string& path) {
   const std::string_view document = kind == "profiles"  ? "profiles/NAME/profile.toml"
                                     : kind == "models"  ? "models/NAME.toml"
                                     : kind == "devices" ? "devices/local.toml"
+                                    : kind == "history" ? "history.toml"
                                                         : "agentfs.toml";
   return fmt::format("Settings of {}:\n\n{}", document, out);
+}
+
+std::string about_documents(const std::string& path) {
+  if (path.empty())
+    return fmt::format("{}\n{}", about_settings("agentfs"), about_settings("history"));
+  return about_settings(path.substr(0, path.find('/')));
 }
 
 constexpr auto kFiles = files<Kernel>({
@@ -95,9 +101,14 @@ constexpr auto kFiles = files<Kernel>({
      .directory = &kDevDirectory},
     {.name = "etc",
      .mode = 0755,
-     .doc = "Documents: models/, profiles/, devices/, agentfs.toml; checked when saved.",
+     .doc =
+         "Documents: models/, profiles/, devices/, agentfs.toml, history.toml; checked when saved.",
      .documents = &kEtc},
-    {.name = "home", .mode = 0755, .doc = "Plain files of each user.", .data = true},
+    {.name = "home",
+     .mode = 0755,
+     .doc = "Plain files of each user.",
+     .directory = &kHistoryDirectory,
+     .data = true},
     {.name = "proc",
      .mode = 0555,
      .doc = "Agents are processes: one directory each.",
@@ -110,6 +121,7 @@ constexpr auto kFiles = files<Kernel>({
     {.name = "workspaces",
      .mode = 0755,
      .doc = "Plain files that agents work on: mkdir makes a workspace, git clone fills one.",
+     .directory = &kHistoryDirectory,
      .data = true},
 });
 

@@ -12,6 +12,12 @@ struct CallObject {  // /proc/<pid>/calls/<n>
   CallRef call;
 };
 
+struct HistoryRoot {  // .agentfs of a workspace or home
+  Kernel* kernel = nullptr;
+  std::string path;  // "/workspaces/site"
+};
+
+extern const vfs::Directory<HistoryRoot> kHistoryDirectory;
 extern const vfs::Directory<Kernel> kProcDirectory;
 extern const vfs::Directory<Process> kProcessDirectory;
 extern const vfs::Directory<Process> kCallsDirectory;

@@ -10,6 +10,7 @@ namespace agentfs::vfs {
 Result<std::string> Content::read(std::uint64_t offset, std::size_t count) const {
   if (offset >= size_) return std::string();
   count = static_cast<std::size_t>(std::min<std::uint64_t>(count, size_ - offset));
+  if (open_) return TRY(opened())->read(offset, count);
   if (!file_) return text_.substr(offset, count);
   std::string bytes(count, '\0');
   std::size_t done = 0;
@@ -24,8 +25,13 @@ Result<std::string> Content::read(std::uint64_t offset, std::size_t count) const
   return bytes;
 }
 
+Result<ContentRef> Content::opened() const {
+  return std::make_shared<const Content>(TRY(open_()), size_, changed_);
+}
+
 bool Content::same_as(const Content& other) const {
   if (this == &other) return true;
+  if (open_ || other.open_) return identity_ == other.identity_;
   if (size_ != other.size_ || static_cast<bool>(file_) != static_cast<bool>(other.file_)) {
     return false;
   }
@@ -33,6 +39,7 @@ bool Content::same_as(const Content& other) const {
 }
 
 std::uint64_t Content::digest() const {
+  if (open_) return identity_;
   if (file_) return size_;
   return std::hash<std::string_view>{}(text_);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@
 namespace agentfs::vfs {
 
 // Immutable: a text in memory, or the first `size` bytes of a host file that only grows (a segment
-// of the journal). Shared by the node of that version and its readers.
+// of the journal), or a host file that is opened when it is read (a version in the past store, of
+// which many may be known at once). Shared by the node of that version and its readers.
 class Content {
  public:
   explicit Content(std::string text, std::int64_t changed = 0)
@@ -21,7 +23,16 @@ class Content {
   Content(UniqueFd file, std::uint64_t size, std::int64_t changed)
       : file_(std::move(file)), size_(size), changed_(changed) {}
 
+  using Open = std::function<Result<UniqueFd>()>;
+  // `identity` tells contents of one path apart.
+  Content(Open open, std::uint64_t size, std::int64_t changed, std::uint64_t identity)
+      : open_(std::move(open)), identity_(identity), size_(size), changed_(changed) {}
+
   std::uint64_t size() const { return size_; }
+  // Is it a file that is opened when it is read?
+  bool is_lazy() const { return open_ != nullptr; }
+  // The same, open from now on, whatever becomes of the file's name.
+  Result<std::shared_ptr<const Content>> opened() const;
   // At most `count` bytes from `offset`; empty at the end. EIO when the host file cannot be read.
   Result<std::string> read(std::uint64_t offset, std::size_t count) const;
   // Same bytes? Texts by value, files by size.
@@ -33,6 +44,8 @@ class Content {
  private:
   std::string text_;
   UniqueFd file_;
+  Open open_;
+  std::uint64_t identity_ = 0;
   std::uint64_t size_ = 0;
   std::int64_t changed_ = 0;
 };

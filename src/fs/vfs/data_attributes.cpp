@@ -32,15 +32,35 @@ json::Object before_and_after(const struct stat& before, const struct stat& afte
 
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
-  const auto* handle = dynamic_cast<DataHandle*>(open);
+  auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
   const struct stat before = TRY(tree_->store().attributes(*file_));
-  const struct stat now = TRY(tree_->store().set_attributes(*file_, file, wanted, request.tree()));
   const bool truncates = (wanted.which & SetAttributes::size) != 0;
-  TRY(tree_->record(request, {.operation = truncates ? "truncate" : "attributes",
-                              .path = path(),
-                              .details = before_and_after(before, now, wanted.which)}));
-  return Attributes{now, validity().attributes};
+  Kept kept;
+  if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
+    // An open that has kept what it found keeps nothing more.
+    if (handle != nullptr) {
+      handle->before_write(wanted.values.st_size);
+      kept = handle->keeper().take();
+    } else {
+      kept = tree_->keeper().keep_bytes(*file_, path());
+    }
+  }
+  auto now = tree_->store().set_attributes(*file_, file, wanted, request.tree());
+  if (!now) {
+    if (handle != nullptr) {
+      handle->keeper().put_back(std::move(kept));
+    } else {
+      tree_->keeper().take_back(kept);
+    }
+    return std::unexpected(std::move(now).error());
+  }
+  TreeChange row{.operation = truncates ? "truncate" : "attributes",
+                 .path = path(),
+                 .details = before_and_after(before, *now, wanted.which)};
+  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
+  TRY(tree_->record(request, row));
+  return Attributes{shown(*now), validity().attributes};
 }
 
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,

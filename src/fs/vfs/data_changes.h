@@ -25,6 +25,9 @@ class DataChanges {
   bool is_data(const std::string& path) const;  // below a data root
   // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
   Status write(const std::string& path, std::string_view text);
+  // One step of a restore, by temporary file and rename.
+  Status restore(const RestoreStep& step, const PastStore& past);
+  Status finish_restore();  // after the last step: modes and times of the directories made
   Status remove(const NodeRef& directory, const std::string& name);  // with all that is in it
   const std::vector<Staleness>& made() const { return made_; }
 
@@ -33,12 +36,16 @@ class DataChanges {
   Result<NodeRef> ensure_directory(const std::string& path);
   Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);
+  Status restore_directory(const RestoreStep& step);
+  Status restore_file(Node& directory, const std::string& name, const RestoreStep& step,
+                      const PastStore& past);
   Result<std::vector<std::string>> names(Node& directory);
 
   Request& request_;
   const ContextRef context_;
   const NodeRef root_;
   std::vector<Staleness> made_;
+  std::vector<std::pair<NodeRef, SetAttributes>> finishing_;
 };
 
 }  // namespace agentfs::vfs

@@ -24,6 +24,7 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
+  before_write(offset);
   // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
   std::size_t put = 0;
   while (put < bytes.size()) {
@@ -39,6 +40,12 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   }
   changed(put);
   done.complete(put);
+}
+
+void DataHandle::before_write(off_t offset) {
+  if (!writable_ || node_->region() != Region::plain) return;
+  keeper_.before_write(
+      node_->tree().keeper(), descriptor(), [this] { return node_->named_path(); }, offset);
 }
 
 void DataHandle::changed(std::uint64_t bytes) {
@@ -74,9 +81,13 @@ Status DataHandle::account() {
     bytes = std::exchange(bytes_, 0);
     changed_ = false;
   }
-  Status told = node_->tree().services().record_change(
-      writer, {.operation = "write", .path = node_->path(), .bytes = bytes});
-  if (!told) changed(bytes);  // the next close tries again
+  Kept kept = keeper_.take();
+  TreeChange row{.operation = "write", .path = node_->path(), .bytes = bytes};
+  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
+  Status told = node_->tree().services().record_change(writer, row);
+  if (told) return told;
+  changed(bytes);  // the next close tries again
+  keeper_.put_back(std::move(kept));
   return told;
 }
 
@@ -97,6 +108,7 @@ Status DataHandle::fsync(Request&, bool data_only) {
 
 Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
   TRY(attribute(request));
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
   if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
   changed(0);
   return ok();
@@ -113,6 +125,7 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   auto* other = dynamic_cast<DataHandle*>(&target);
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
   TRY(other->attribute(request));
+  other->before_write(to);
   const ssize_t copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   if (copied < 0) return fail_errno("copy_file_range");
   other->changed(static_cast<std::uint64_t>(copied));

@@ -3,7 +3,12 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "fs/vfs/data_tree.h"
+#include "fs/vfs/departure.h"
+#include "fs/vfs/history_node.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -55,19 +60,24 @@ Status DataTree::record(Request& request, const TreeChange& change) {
 }
 
 Status DataTree::record_open(const Caller& author, const std::string& path,
-                             const struct stat& before, int flags) {
+                             const struct stat& before, int flags, const Kept& kept) {
   TRY(services_.record_change(author, {.operation = "open", .path = path}));
   if ((flags & O_TRUNC) == 0 || before.st_size == 0) return ok();
   const struct stat empty{};
-  return services_.record_change(author,
-                                 {.operation = "truncate",
-                                  .path = path,
-                                  .details = before_and_after(before, empty, SetAttributes::size)});
+  TreeChange row{.operation = "truncate",
+                 .path = path,
+                 .details = before_and_after(before, empty, SetAttributes::size)};
+  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
+  return services_.record_change(author, row);
 }
 
-NodeRef make_data_root(Services& services, TreeStore& store, std::string path) {
-  auto tree = std::make_shared<DataTree>(services, store, std::move(path));
+NodeRef make_data_root(Services& services, TreeStore& store, std::string path, PastStore* past) {
+  auto tree = std::make_shared<DataTree>(services, store, std::move(path), past);
   return tree->ensure(store.root(), Region::plain);
+}
+
+void set_history(Node& data_root, const HistoryTable& table) {
+  dynamic_cast<DataNode&>(data_root).tree().set_history(table);
 }
 
 // --- reading
@@ -78,17 +88,37 @@ Validity DataNode::validity() const {
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {
   const auto node = tree_->ensure(entry.node, region_of(region_, name));
-  return {.node = node, .attributes = entry.attributes, .validity = node->validity()};
+  return {.node = node, .attributes = node->shown(entry.attributes), .validity = node->validity()};
 }
 
 Result<Attributes> DataNode::attributes(Request&) {
-  return Attributes{TRY(tree_->store().attributes(*file_)), validity().attributes};
+  return Attributes{shown(TRY(tree_->store().attributes(*file_))), validity().attributes};
+}
+
+std::string DataNode::named_path() const {
+  const auto attributes = tree_->store().attributes(*file_);
+  return attributes && shown(*attributes).st_nlink != 0 ? path() : std::string();
+}
+
+struct stat DataNode::shown(struct stat attributes) const {
+  const auto hidden = static_cast<nlink_t>(std::max(hidden_links_.load(), 0));
+  attributes.st_nlink -= std::min(attributes.st_nlink, hidden);
+  return attributes;
 }
 
 Result<std::string> DataNode::read_link(Request&) { return tree_->store().read_link(*file_); }
 
-Result<Found> DataNode::lookup(Request&, const std::string& name) {
-  return found(TRY(tree_->store().lookup(*file_, name)), name);
+Result<Found> DataNode::lookup(Request& request, const std::string& name) {
+  auto entry = tree_->store().lookup(*file_, name);
+  const bool is_taken = entry && entry->node->type() != S_IFDIR;
+  if (name == kHistoryName && !is_taken) {
+    auto self = std::static_pointer_cast<DataNode>(shared_from_this());
+    if (const NodeRef history = HistoryNode::find(self)) {
+      const Attributes attributes = TRY(history->attributes(request));
+      return Found{history, attributes.attributes, {0, attributes.validity}};
+    }
+  }
+  return found(TRY(std::move(entry)), name);
 }
 
 Result<Opened> DataNode::open_directory(Request&) {
@@ -114,18 +144,29 @@ Result<std::string> DataNode::list_xattr(Request&) { return tree_->store().list_
 
 // --- opening
 
+Kept DataNode::keep_truncated(const TreeNode& file, const std::string& path, int flags) {
+  const bool is_kept = (flags & O_TRUNC) != 0 && region_ == Region::plain;
+  return is_kept ? tree_->keeper().keep_bytes(file, path) : Kept{};
+}
+
 Result<Opened> DataNode::open(Request& request, int flags) {
   const bool writable = opens_for_writing(flags);
   Caller writer;
   if (writable) writer = TRY(request.writer());
   struct stat before{};
   if ((flags & O_TRUNC) != 0) before = TRY(tree_->store().attributes(*file_));
-  auto file = TRY(tree_->store().open(*file_, flags, request.tree()));
-  if (writable) TRY(tree_->record_open(writer, path(), before, flags));
+  const Kept kept = keep_truncated(*file_, path(), flags);
+  auto file = tree_->store().open(*file_, flags, request.tree());
+  if (!file) {
+    tree_->keeper().take_back(kept);
+    return std::unexpected(std::move(file).error());
+  }
+  if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));
   auto self = std::static_pointer_cast<DataNode>(shared_from_this());
-  return Opened{
-      std::make_shared<DataHandle>(std::move(self), std::move(file), std::move(writer), writable),
-      file_flags(writable)};
+  const auto handle =
+      std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
+  if ((flags & O_TRUNC) != 0) handle->keeper().settle();
+  return Opened{handle, file_flags(writable)};
 }
 
 Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
@@ -138,24 +179,35 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   }
   auto created = TRY(std::move(made_new));
   Found entry = TRY(made(request, created.entry, name, {"create"}));
-  return opened(std::move(entry), std::move(created.file), std::move(writer), flags);
+  return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
 }
 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
   struct stat before{};
-  if ((flags & O_TRUNC) != 0) before = TRY(tree_->store().lookup(*file_, name)).attributes;
-  auto created = TRY(tree_->store().create(*file_, name, flags, mode, request.tree()));
-  TRY(tree_->record_open(writer, child(name), before, flags));
-  return opened(found(created.entry, name), std::move(created.file), std::move(writer), flags);
+  Kept kept;
+  if ((flags & O_TRUNC) != 0) {
+    const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
+    before = there.attributes;
+    kept = keep_truncated(*there.node, child(name), flags);
+  }
+  auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
+  if (!created) {
+    tree_->keeper().take_back(kept);
+    return std::unexpected(std::move(created).error());
+  }
+  TRY(tree_->record_open(writer, child(name), before, flags, kept));
+  return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
+                false);
 }
 
-CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer,
-                             int flags) {
+CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
+                             bool is_new) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
+  if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
   return {std::move(entry), {std::move(handle), file_flags(true)}};
 }
 
@@ -204,24 +256,40 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
-  TRY(tree_->store().unlink(*file_, name, request.tree()));
-  return tree_->record(request, {.operation = "remove", .path = child(name)});
+  Departure departure(*tree_, *this, name);
+  TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
+  TreeChange row{.operation = "remove", .path = child(name)};
+  departure.tell(row);
+  return tree_->record(request, row);
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
-  TRY(tree_->store().remove_directory(*file_, name, request.tree()));
-  return tree_->record(request, {.operation = "remove", .path = child(name)});
+  Departure departure(*tree_, *this, name);
+  TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
+  TreeChange row{.operation = "remove", .path = child(name)};
+  departure.tell(row);
+  return tree_->record(request, row);
 }
 
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags) {
-  auto* target = dynamic_cast<DataNode*>(&new_parent);
+  // Into a `.agentfs`: into the real directory behind it.
+  NodeRef real;
+  if (auto* const history = dynamic_cast<HistoryNode*>(&new_parent)) {
+    real = TRY(history->receiving(request, new_name));
+  }
+  auto* target = dynamic_cast<DataNode*>(real != nullptr ? real.get() : &new_parent);
   if (target == nullptr || target->tree_ != tree_) {
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
-  TRY(tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree()));
+  std::optional<Departure> replaced;
+  if (flags == 0) replaced.emplace(*tree_, *target, new_name);
+  Status renamed =
+      tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
+  TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
   TreeChange row{.operation = "rename", .path = child(name), .other = target->child(new_name)};
   if ((flags & RENAME_EXCHANGE) != 0) row.details = {{"exchange", true}};
+  if (replaced) replaced->tell(row);
   return tree_->record(request, row);
 }
 

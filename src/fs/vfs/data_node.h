@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "backends/past_store.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 
@@ -12,7 +13,12 @@ namespace agentfs::vfs {
 
 // The root of a data tree at a path of the mount ("/workspaces"). Nodes of one store that stand
 // for one file are one object.
-NodeRef make_data_root(Services& services, TreeStore& store, std::string path);
+// What it loses is kept in `past`, if there is one.
+NodeRef make_data_root(Services& services, TreeStore& store, std::string path,
+                       PastStore* past = nullptr);
+// From now on its directories have a `.agentfs` of this table. Before the first request.
+struct HistoryTable;
+void set_history(Node& data_root, const HistoryTable& table);
 
 // Walks below a data root without the host's kernel, for agents: the node of a relative path
 // ("site/src/main.c"), symlinks inside the tree followed, ENOENT, ELOOP, ENOTDIR as the disk says.

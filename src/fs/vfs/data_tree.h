@@ -9,10 +9,20 @@
 
 #include "base/mutex.h"
 #include "fs/vfs/data_node.h"
+#include "fs/vfs/past_keeper.h"
 
 namespace agentfs::vfs {
 
+struct Context;
+class DirectoryType;
+
 class DataNode;
+
+// The table of the `.agentfs` directories of a tree; null where it has none.
+struct HistoryTable {
+  std::weak_ptr<Context> context{};
+  const DirectoryType* type = nullptr;
+};
 
 // Where in the tree a node lies, as far as the host's caches care: what the daemon itself writes
 // (its own refs in a workspace's repository) must be asked for each time.
@@ -22,12 +32,18 @@ Region region_of(Region parent, const std::string& name);
 // Owned by its nodes. Threads: all.
 class DataTree : public std::enable_shared_from_this<DataTree> {
  public:
-  DataTree(Services& services, TreeStore& store, std::string path)
-      : services_(services), store_(store), path_(std::move(path)) {}
+  DataTree(Services& services, TreeStore& store, std::string path, PastStore* past)
+      : services_(services),
+        store_(store),
+        path_(std::move(path)),
+        keeper_(services, store, past) {}
 
   Services& services() { return services_; }
   TreeStore& store() { return store_; }
-  const std::string& path() const { return path_; }  // "/workspaces"
+  PastKeeper& keeper() { return keeper_; }
+  const HistoryTable& history() const { return history_; }
+  void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
+  const std::string& path() const { return path_; }                      // "/workspaces"
 
   // The one node of a file of the store.
   std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
@@ -38,12 +54,14 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Status record(Request& request, const TreeChange& change);
   // The same for an open that may write, and for what O_TRUNC cut off the file as it was `before`.
   Status record_open(const Caller& author, const std::string& path, const struct stat& before,
-                     int flags);
+                     int flags, const Kept& kept);
 
  private:
   Services& services_;
   TreeStore& store_;
   std::string path_;
+  PastKeeper keeper_;
+  HistoryTable history_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
 };
@@ -60,6 +78,10 @@ class DataNode final : public Node {
 
   const TreeNode& file() const { return *file_; }
   DataTree& tree() const { return *tree_; }
+  Region region() const { return region_; }
+  std::string named_path() const;  // "" where it has no name any more
+  // How many names of the file are ours, in the past store, and are not shown as links.
+  void hide_links(int change) { hidden_links_.fetch_add(change); }
 
   mode_t type() const override { return file_->type(); }
   std::string path() const override { return tree_->path_of(*file_); }
@@ -89,9 +111,13 @@ class DataNode final : public Node {
  private:
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity() const;
+  struct stat shown(struct stat attributes) const;
+  // Before O_TRUNC takes its bytes; nothing for another open.
+  Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);
   Result<CreatedNode> open_existing(Request&, const std::string& name, int flags, mode_t mode);
-  static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags);
+  static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
+                            bool is_new);
   // What the journal says of a name that was made: `other` is what a hard link is a name of.
   struct Made {
     std::string operation;
@@ -104,6 +130,7 @@ class DataNode final : public Node {
   std::shared_ptr<DataTree> tree_;
   TreeNodeRef file_;
   Region region_;
+  std::atomic<int> hidden_links_ = 0;
 };
 
 // An open file of a data tree. Threads: all.
@@ -124,6 +151,10 @@ class DataHandle final : public Handle {
                                  std::size_t count) override;
   Status read_directory(Request&, off_t offset, const EmitItem& each) override;
 
+  // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
+  void before_write(off_t offset);
+  WriteKeeper& keeper() { return keeper_; }
+
  private:
   // The journal row of the bytes written since the last one.
   Status account();
@@ -135,6 +166,7 @@ class DataHandle final : public Handle {
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
+  WriteKeeper keeper_;
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);

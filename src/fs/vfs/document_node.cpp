@@ -138,7 +138,9 @@ Result<std::vector<DirectoryItem>> DocumentDirectory::entries(Request& request) 
     items.push_back({name, inode_number(child_path(path(), name)), type});
   };
   const auto documents = TRY(list(request));
-  if (std::ranges::find(documents, kReadme, &DocumentEntry::name) == documents.end()) {
+  const bool has_own =
+      std::ranges::find(documents, kReadme, &DocumentEntry::name) != documents.end();
+  if (has_readme() && !has_own) {
     add(std::string(kReadme), S_IFREG);
   }
   for (const DocumentEntry& entry : documents) {
@@ -147,21 +149,41 @@ Result<std::vector<DirectoryItem>> DocumentDirectory::entries(Request& request) 
   return items;
 }
 
+bool DocumentDirectory::has_readme() const {
+  return place_.relative.empty() || !place_.operations().names_are_users;
+}
+
+// Whether the name is a directory's, or a document's whose text could not be had; nothing where
+// there is neither.
+Result<std::optional<bool>> DocumentDirectory::find_directory(Request& request,
+                                                              const std::string& name) const {
+  const DocumentOperations& operations = place_.operations();
+  if (operations.is_directory != nullptr) {
+    const ObjectRef object = TRY(place_.row.find(request.caller()));
+    if (operations.is_directory(object.get(), place_.child(name).relative)) return true;
+    return std::nullopt;
+  }
+  const auto entries = TRY(list(request));
+  const auto entry = std::ranges::find(entries, name, &DocumentEntry::name);
+  if (entry == entries.end()) return std::nullopt;
+  return entry->is_directory;
+}
+
 // The text is asked for first: listing all names for each of them would be slow in large
 // directories.
 Result<Found> DocumentDirectory::find_entry(Request& request, const std::string& name) {
   auto file =
       find_version(request, std::make_shared<DocumentFile>(context_ref(), place_.child(name)));
   if (file) return file;
-  const auto entries = TRY(list(request));
-  const auto entry = std::ranges::find(entries, name, &DocumentEntry::name);
-  if (entry != entries.end() && !entry->is_directory) return file;
-  if (entry != entries.end()) {
+  const std::optional<bool> is_directory = TRY(find_directory(request, name));
+  if (is_directory == false) return file;
+  if (is_directory == true) {
     const NodeRef node = find_documents(context_ref(), place_.row, place_.child(name).relative);
     const Attributes attributes = TRY(node->attributes(request));
     return Found{node, attributes.attributes, {0, attributes.validity}};
   }
-  if (name != kReadme) return fail(ENOENT, "{}: no such document", child_path(path(), name));
+  if (name != kReadme || !has_readme())
+    return fail(ENOENT, "{}: no such document", child_path(path(), name));
   return find_version(request, std::make_shared<FixedFile>(
                                    context_ref(), child_path(path(), name),
                                    describe_documents(path(), place_.row.info(),

@@ -62,6 +62,8 @@ class DocumentDirectory final : public ScratchHome {
 
  private:
   Result<std::vector<DocumentEntry>> list(Request& request) const;
+  Result<std::optional<bool>> find_directory(Request& request, const std::string& name) const;
+  bool has_readme() const;
   std::int64_t changed(const std::vector<DocumentEntry>& entries) const;
   Status check_name(const std::string& name) const;
   bool looks_temporary(const std::string& name) const;

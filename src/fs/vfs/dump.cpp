@@ -32,6 +32,8 @@ json::Value describe(const RowInfo& row) {
 // The path of what is below a row: of a plainly named collection, that of its objects.
 std::string path_below(const std::string& directory, const RowInfo& row) {
   const std::string path = child_path(directory, row.name);
+  // Of a data tree: the table of the directories that each workspace or home has.
+  if (row.kind == Kind::data) return child_path(path, row.child->placeholder());
   const bool named = row.kind == Kind::collection && !row.name.starts_with('<');
   return named ? child_path(path, row.child->placeholder()) : path;
 }
@@ -46,7 +48,12 @@ json::Value FileSystem::dump(const DirectoryType& root) {
     json::Array files;
     for (const RowInfo& row : directory.type->rows()) {
       files.push_back(describe(row));
-      if (row.child != nullptr) pending.push_back({path_below(directory.path, row), row.child});
+      if (row.child == nullptr) continue;
+      // Two data trees of one table: told of once.
+      if (row.kind == Kind::data) {
+        std::erase_if(pending, [&](const Pending& other) { return other.type == row.child; });
+      }
+      pending.push_back({path_below(directory.path, row), row.child});
     }
     directories.push_back(json::Object{
         {"path", directory.path}, {"doc", directory.type->doc()}, {"files", std::move(files)}});

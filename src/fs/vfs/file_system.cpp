@@ -3,20 +3,35 @@
 
 #include <future>
 
-#include "fs/vfs/data_node.h"
+#include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/synthetic_directory.h"
 
 namespace agentfs::vfs {
+namespace {
+
+// The table of the `.agentfs` directories of a tree hangs on the tree's row; /tmp has none.
+const DirectoryType* history_of(const DirectoryType& root, std::string_view path) {
+  for (const RowInfo& row : root.rows()) {
+    if (row.kind == Kind::data && path.substr(1) == row.name) return row.child;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 FileSystem::FileSystem(FileSystemParts parts) {
   auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group, parts.shared);
   context->versions.remember(parts.times);
   for (const auto& [path, store] : parts.trees) {
-    context->data_roots[path] = make_data_root(*parts.services, *store, path);
+    const DirectoryType* const history = history_of(*parts.root, path);
+    PastStore* const past = history != nullptr ? parts.past : nullptr;
+    context->data_roots[path] = make_data_root(*parts.services, *store, path, past);
+    set_history(*context->data_roots[path], {context, history});
   }
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);
   parts_ = std::make_unique<Parts>(std::move(context), std::move(root));
+  parts_->past = parts.past;
 }
 
 // Nodes hold the context, and the context holds some of them: what it holds goes first.
@@ -77,7 +92,8 @@ void FileSystem::Parts::send(std::uint64_t directory, const std::string& name, s
 }
 
 // What the host's kernel has not looked up it has not cached.
-void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes) {
+void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
+                                   std::chrono::nanoseconds patience) {
   struct Numbers {
     std::uint64_t directory;
     std::string name;
@@ -102,11 +118,12 @@ void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes) {
   // A loop that is stopping drops its tasks, and the promise with it: the wait ends all the same.
   std::promise<void> sent;
   const std::future<void> done = sent.get_future();
-  loop.post([&send_all, sent = std::move(sent)]() mutable {
+  loop.post([send_all, sent = std::move(sent)]() mutable {
     send_all();
     sent.set_value();
   });
-  done.wait();
+  if (patience.count() == 0) return done.wait();
+  static_cast<void>(done.wait_for(patience));
 }
 
 }  // namespace agentfs::vfs

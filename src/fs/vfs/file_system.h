@@ -21,7 +21,8 @@ struct FileSystemParts {
   Services* services = nullptr;
   const DirectoryType* root = nullptr;      // the table of "/"
   std::map<std::string, TreeStore*> trees;  // "/home" -> its store: rows of kind data
-  uid_t owner = 0;                          // of the synthetic files
+  PastStore* past = nullptr;  // what is kept of files of trees with a history; null: nothing
+  uid_t owner = 0;            // of the synthetic files
   gid_t group = 0;
   bool shared = false;  // other users may use the mount
   std::string times{};  // what FileSystem::times() gave at the end of the daemon before
@@ -59,6 +60,7 @@ class FileSystem final : public Namespace {
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string& path, int mask) override;
+  Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -23,13 +24,15 @@ struct Staleness {
 struct FileSystem::Parts {
   Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)), nodes(root) {}
 
-  // Tells the host's caches, from the event thread, and waits until they were told.
-  void invalidate(const std::vector<Staleness>& changes);
+  // Tells the host's caches, from the event thread, and waits until they were told, or as long as
+  // `patience` where that is not 0.
+  void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
   // On the event thread.
   void send(std::uint64_t directory, const std::string& name, std::uint64_t node);
 
   ContextRef context;
   NodeRef root;
+  PastStore* past = nullptr;
   NodeTable nodes;
   HandleTable handles;
   Mutex<Rank::node_table> mutex;

@@ -43,6 +43,9 @@ class Services {
   virtual Status may_change(const Caller& caller, const std::string& path) = 0;
   // Whose a synthetic file is; nothing where it is the mount's owner's.
   virtual std::optional<FileOwner> owner_of(std::string_view path) = 0;
+  // Whether old contents are kept at all, and why one of this size is not ("" where it is).
+  virtual bool keeps_history() { return false; }
+  virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   virtual void count(std::string_view operation) = 0;
   virtual const Clock& clock() = 0;

@@ -11,8 +11,8 @@ namespace {
 // A descriptor open for reading: a snapshot.
 class VersionHandle final : public Handle {
  public:
-  VersionHandle(FileRef file, VersionRef node)
-      : file_(std::move(file)), node_(std::move(node)), content_(node_->content()) {
+  VersionHandle(FileRef file, VersionRef node, ContentRef content)
+      : file_(std::move(file)), node_(std::move(node)), content_(std::move(content)) {
     node_->count_reader(1);
   }
 
@@ -128,7 +128,8 @@ Result<Opened> VersionNode::open(Request& request, int flags) {
   const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
   if (!wants_write(flags)) {
     context.versions.unpin(request.host().pid, file_->path());
-    return Opened{std::make_shared<VersionHandle>(file_, self),
+    ContentRef content = content_->is_lazy() ? TRY(content_->opened()) : content_;
+    return Opened{std::make_shared<VersionHandle>(file_, self, std::move(content)),
                   {.keep_cache = true, .no_flush = true}};
   }
   if (!file_->is_writable()) {

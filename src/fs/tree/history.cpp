@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+// .agentfs of a workspace or home: versions, trash, and what brings them back.
+#include "kernel/history.h"
+
+#include <algorithm>
+
+#include "fs/tree/tables.h"
+
+namespace agentfs::tree {
+namespace {
+
+using vfs::DocumentEntry;
+using vfs::files;
+using vfs::line;
+
+constexpr std::size_t kLogLines = 10'000;  // the newest
+
+const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
+
+Result<std::shared_ptr<const HistoryRoot>> find_history(const Caller& caller, const vfs::Key& key) {
+  return std::make_shared<const HistoryRoot>(HistoryRoot{caller.kernel, key.at(0)});
+}
+
+// "" is the root itself.
+std::string path_in(const HistoryRoot& root, const std::string& relative) {
+  return relative.empty() ? root.path : fmt::format("{}/{}", root.path, relative);
+}
+
+Result<vfs::ContentRef> content_of(const HistoryRoot& root, const FileVersionRef& version) {
+  if (version->type == FileVersion::Type::link) {
+    return vfs::text_content(version->target, version->modified);
+  }
+  if (version->type == FileVersion::Type::empty) {
+    return vfs::text_content({}, version->modified);
+  }
+  const PastStore* const past = root.kernel->parts().past;
+  if (past == nullptr) return fail(ENOENT, "{}: nothing is kept by this kernel", version->path);
+  const PastName name{version->number, version->path};
+  const struct stat attributes = TRY(past->attributes(name));
+  return std::make_shared<const vfs::Content>(
+      [past, name] { return past->open(name); }, static_cast<std::uint64_t>(attributes.st_size),
+      attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec, version->number);
+}
+
+std::string number_name(const FileVersion& version) { return fmt::format("{:06}", version.number); }
+
+void add_children(std::vector<DocumentEntry>& entries, std::vector<History::Child> children) {
+  for (History::Child& child : children) entries.push_back({std::move(child.name), true});
+}
+
+// --- versions
+
+Result<std::vector<DocumentEntry>> list_versions(const void* object, const Caller& caller,
+                                                 const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->may_see_history(caller, root.path));
+  std::vector<DocumentEntry> entries;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    add_children(entries, history.children(path));
+    for (const FileVersionRef& version : history.versions(path)) {
+      if (version->type == FileVersion::Type::directory) continue;
+      entries.push_back({number_name(*version), false});
+    }
+  });
+  return entries;
+}
+
+Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
+                                     const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->may_see_history(caller, root.path));
+  const auto slash = relative.rfind('/');
+  const auto number = text::number<std::uint64_t>(
+      std::string_view(relative).substr(slash == std::string::npos ? 0 : slash + 1));
+  FileVersionRef version;
+  if (number && slash != std::string::npos) {
+    root.kernel->look_at_history([&](const History& h) { version = h.find(*number); });
+  }
+  const bool is_it = version != nullptr &&
+                     version->path == path_in(root, relative.substr(0, slash)) &&
+                     relative.substr(slash + 1) == number_name(*version) &&
+                     version->type != FileVersion::Type::directory;
+  if (!is_it) return fail(ENOENT, "{}: no such version", text::shown(relative));
+  return content_of(root, version);
+}
+
+bool has_versions(const void* object, const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  bool result = false;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    result = !history.versions(path).empty() || history.has_below(path);
+  });
+  return result;
+}
+
+constinit const vfs::DocumentOperations kVersions{.list = list_versions,
+                                                  .content = open_version,
+                                                  .is_directory = has_versions,
+                                                  .names_are_users = true};
+
+// --- trash
+
+bool is_trash_directory(const void* object, const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  bool result = false;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    const FileVersionRef own = history.trashed(path);
+    result = history.has_trash_below(path) ||
+             (own != nullptr && own->type == FileVersion::Type::directory);
+  });
+  return result;
+}
+
+Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& caller,
+                                              const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->may_see_history(caller, root.path));
+  std::vector<DocumentEntry> entries;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    for (History::Child& child : history.trash_children(path)) {
+      const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
+      const bool is_directory =
+          child.has_children || (own != nullptr && own->type == FileVersion::Type::directory);
+      entries.push_back({std::move(child.name), is_directory});
+    }
+  });
+  return entries;
+}
+
+Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
+                                   const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->may_see_history(caller, root.path));
+  FileVersionRef version;
+  if (!is_trash_directory(object, relative)) {
+    root.kernel->look_at_history(
+        [&](const History& h) { version = h.trashed(path_in(root, relative)); });
+  }
+  if (version == nullptr) return fail(ENOENT, "{}: not in the trash", text::shown(relative));
+  return content_of(root, version);
+}
+
+constinit const vfs::DocumentOperations kTrash{.list = list_trash,
+                                               .content = open_trash,
+                                               .is_directory = is_trash_directory,
+                                               .names_are_users = true};
+
+// --- what is told
+
+std::vector<FileVersionRef> versions_of(const HistoryRoot& root) {
+  std::vector<FileVersionRef> versions;
+  root.kernel->look_at_history([&](const History& h) { versions = h.versions_below(root.path); });
+  return versions;
+}
+
+Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->may_see_history(caller, root.path));
+  std::vector<FileVersionRef> versions = versions_of(root);
+  std::ranges::sort(versions, {}, [](const FileVersionRef& v) { return v->number; });
+  const std::size_t first = versions.size() > kLogLines ? versions.size() - kLogLines : 0;
+  std::string out = "# time\tauthor\toperation\tpath\tversion\n";
+  for (std::size_t i = first; i < versions.size(); ++i) {
+    const FileVersion& v = *versions[i];
+    out +=
+        fmt::format("{}\t{}\t{}\t{}\t{:06}\n", timestamp(v.time), v.author, v.cause,
+                    text::shown(std::string_view(v.path).substr(root.path.size() + 1)), v.number);
+  }
+  return out;
+}
+
+Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->may_see_history(caller, root.path));
+  std::uint64_t bytes = 0;
+  std::size_t contents = 0;
+  std::size_t in_trash = 0;
+  const std::vector<FileVersionRef> versions = versions_of(root);
+  for (const FileVersionRef& version : versions) {
+    if (version->in_trash) ++in_trash;
+    if (version->type != FileVersion::Type::file) continue;
+    bytes += version->size;
+    ++contents;
+  }
+  return fmt::format("bytes\t{}\nfiles\t{}\nversions\t{}\ntrash\t{}\n", bytes, contents,
+                     versions.size(), in_trash);
+}
+
+// --- ctl
+
+Result<std::string> restore(const HistoryRoot& root, const Caller& caller, const std::string& path,
+                            std::optional<std::uint64_t> version) {
+  return root.kernel->restore(caller, root.path, path, version);
+}
+
+Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const std::string& path,
+                         std::optional<std::uint64_t> version) {
+  return root.kernel->forget(caller, root.path, path, version);
+}
+
+constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
+    vfs::verb<&drop>("drop", "drop PATH [VERSION]",
+                     "Forgets a version, or all of a path and below it, for good."),
+    vfs::verb<&restore>("restore", "restore PATH [VERSION]",
+                        "Brings back a version, what is in the trash, or else the newest one."),
+});
+
+constexpr auto kFiles = files<HistoryRoot>({
+    {.name = "ctl",
+     .mode = 0644,
+     .doc = "Commands; paths are relative to the workspace or home.",
+     .verbs = kVerbs},
+    {.name = "log",
+     .mode = 0444,
+     .doc = "What has been removed or replaced, one line a change.",
+     .read = show_log},
+    {.name = "trash",
+     .mode = 0555,
+     .doc = "What was removed and is not there now, under the path it had.",
+     .documents = &kTrash},
+    {.name = "usage",
+     .mode = 0444,
+     .doc = "How much is held: bytes and files kept, versions, paths in the trash.",
+     .read = show_usage},
+    {.name = "versions",
+     .mode = 0555,
+     .doc = "PATH/NUMBER: what each path held before each change.",
+     .documents = &kVersions},
+});
+
+}  // namespace
+
+const vfs::Directory<HistoryRoot> kHistoryDirectory(
+    "<name>/.agentfs", "What the files of this workspace or home were before: nothing is lost.",
+    find_history, kFiles);
+
+}  // namespace agentfs::tree

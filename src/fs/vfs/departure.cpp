@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/departure.h"
+
+namespace agentfs::vfs {
+
+Departure::Departure(DataTree& tree, const DataNode& directory, const std::string& name)
+    : tree_(tree) {
+  const Region region = region_of(directory.region(), name);
+  if (region != Region::plain || !tree_.keeper().is_on()) return;
+  const auto entry = tree_.store().lookup(directory.file(), name);
+  if (!entry) return;
+  // Before the link, so that nobody ever sees it counted.
+  node_ = tree_.ensure(entry->node, region);
+  node_->hide_links(1);
+  kept_ = tree_.keeper().keep_name(*entry, fmt::format("{}/{}", directory.path(), name));
+  if (!kept_.linked) {
+    node_->hide_links(-1);
+    node_.reset();
+  }
+}
+
+Status Departure::after(Status done) {
+  if (done) return done;
+  tree_.keeper().take_back(kept_);
+  if (node_ != nullptr) node_->hide_links(-1);
+  kept_ = {};
+  return done;
+}
+
+void Departure::tell(TreeChange& row) const {
+  if (!kept_.row.is_null()) row.details.emplace_back("kept", kept_.row);
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// A name that an operation is about to take away. Inside vfs only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+
+// Keeps what has the name, before the operation; nothing below .git, whose own objects are its
+// history. Not shared between threads.
+class Departure {
+ public:
+  Departure(DataTree& tree, const DataNode& directory, const std::string& name);
+  // What came of the operation: what was kept is taken back where it failed.
+  Status after(Status done);
+  // Adds what was kept to the operation's row.
+  void tell(TreeChange& row) const;
+
+ private:
+  DataTree& tree_;
+  Kept kept_;
+  std::shared_ptr<DataNode> node_;  // shows one name less than the disk counts
+};
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/history_node.h"
+
+#include <algorithm>
+
+#include "fs/vfs/readme.h"
+#include "fs/vfs/synthetic_directory.h"
+
+namespace agentfs::vfs {
+namespace {
+
+// "/workspaces/site/src" -> "/workspaces/site"; "" for the top of a tree.
+std::string root_of(const std::string& path) {
+  const auto first = path.find('/', 1);
+  return first == std::string::npos ? std::string() : path.substr(0, path.find('/', first + 1));
+}
+
+}  // namespace
+
+NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
+  const HistoryTable table = parent->tree().history();
+  const ContextRef context = table.context.lock();
+  if (context == nullptr || table.type == nullptr || parent->region() != Region::plain) return {};
+  const std::string directory = parent->path();
+  const std::string root = root_of(directory);
+  if (root.empty()) return {};
+  const std::string path = child_path(directory, kHistoryName);
+  // A directory that is made again under the same path is another parent.
+  std::string key = fmt::format("{}#{}", path, parent->file().inode());
+  return context->interned.ensure(key, [&]() -> NodeRef {
+    auto ours = std::make_shared<SyntheticDirectory>(context, *table.type, Key{root}, path,
+                                                     S_IFDIR | 0755U);
+    return std::make_shared<HistoryNode>(parent, std::move(ours), *table.type, key);
+  });
+}
+
+HistoryNode::~HistoryNode() {
+  if (const ContextRef context = parent_->tree().history().context.lock()) {
+    context->interned.forget(key_);
+  }
+}
+
+bool HistoryNode::is_ours(const std::string& name) const {
+  const auto rows = type_.rows();
+  return name == kReadme || std::ranges::find(rows, name, &RowInfo::name) != rows.end();
+}
+
+NodeRef HistoryNode::real() const {
+  const auto entry = parent_->tree().store().lookup(parent_->file(), std::string(kHistoryName));
+  if (!entry || entry->node->type() != S_IFDIR) return nullptr;
+  return parent_->tree().ensure(entry->node, Region::plain);
+}
+
+Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name) {
+  if (is_ours(name)) {
+    return fail(EACCES, "{}/{}: is generated; another name would do", path(), name);
+  }
+  if (NodeRef directory = real()) return directory;
+  return TRY(parent_->make_directory(request, std::string(kHistoryName), 0755)).node;
+}
+
+Result<NodeRef> HistoryNode::holding(const std::string& name) const {
+  NodeRef directory = real();
+  if (directory != nullptr) return directory;
+  if (is_ours(name)) return fail(EPERM, "{}/{}: is generated; it stays", path(), name);
+  return fail(ENOENT, "{}/{}: no such file", path(), name);
+}
+
+Result<Attributes> HistoryNode::attributes(Request& request) {
+  const NodeRef directory = real();
+  Attributes answer = TRY((directory != nullptr ? directory : ours_)->attributes(request));
+  answer.validity = 0;  // the real one comes and goes
+  return answer;
+}
+
+Result<Attributes> HistoryNode::set_attributes(Request& request, Handle* open,
+                                               const SetAttributes& wanted) {
+  const NodeRef directory = real();
+  return (directory != nullptr ? directory : ours_)->set_attributes(request, open, wanted);
+}
+
+Result<Found> HistoryNode::lookup(Request& request, const std::string& name) {
+  const NodeRef directory = is_ours(name) ? nullptr : real();
+  if (directory != nullptr) return directory->lookup(request, name);
+  if (!is_ours(name)) return fail(ENOENT, "{}/{}: no such file", path(), name);
+  return ours_->lookup(request, name);
+}
+
+Result<Opened> HistoryNode::open_directory(Request& request) {
+  const NodeRef directory = real();
+  return (directory != nullptr ? directory : ours_)->open_directory(request);
+}
+
+Result<CreatedNode> HistoryNode::create(Request& request, const std::string& name, int flags,
+                                        mode_t mode) {
+  return TRY(receiving(request, name))->create(request, name, flags, mode);
+}
+
+Result<Found> HistoryNode::make_node(Request& request, const std::string& name, mode_t mode,
+                                     dev_t device) {
+  return TRY(receiving(request, name))->make_node(request, name, mode, device);
+}
+
+Result<Found> HistoryNode::make_directory(Request& request, const std::string& name, mode_t mode) {
+  return TRY(receiving(request, name))->make_directory(request, name, mode);
+}
+
+Result<Found> HistoryNode::make_link(Request& request, const std::string& name,
+                                     const std::string& target) {
+  return TRY(receiving(request, name))->make_link(request, name, target);
+}
+
+Result<Found> HistoryNode::link(Request& request, Node& existing, const std::string& name) {
+  return TRY(receiving(request, name))->link(request, existing, name);
+}
+
+Status HistoryNode::unlink(Request& request, const std::string& name) {
+  return TRY(holding(name))->unlink(request, name);
+}
+
+Status HistoryNode::remove_directory(Request& request, const std::string& name) {
+  return TRY(holding(name))->remove_directory(request, name);
+}
+
+Status HistoryNode::rename(Request& request, const std::string& name, Node& new_parent,
+                           const std::string& new_name, unsigned flags) {
+  return TRY(holding(name))->rename(request, name, new_parent, new_name, flags);
+}
+
+Result<struct statvfs> HistoryNode::statistics(Request& request) {
+  return parent_->statistics(request);
+}
+
+Status HistoryNode::access(Request& request, int mask) {
+  const NodeRef directory = real();
+  return (directory != nullptr ? directory : ours_)->access(request, mask);
+}
+
+}  // namespace agentfs::vfs

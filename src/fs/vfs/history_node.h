@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// `.agentfs` in the directories of a data tree: unlisted, and there in each of them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/vfs/context.h"
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+
+inline constexpr std::string_view kHistoryName = ".agentfs";
+
+// The names of a table, over a real directory of that name where the user has made one: what the
+// table does not have is the user's, who keeps context.d there. Listed is one of both: the real
+// directory alone where there is one, so that `rm -rf` and `cp -a` of a workspace see what is
+// theirs. Threads: all.
+class HistoryNode final : public Node {
+ public:
+  // The `.agentfs` of `parent`; null where the tree has none, and in its top.
+  static NodeRef find(const std::shared_ptr<DataNode>& parent);
+  HistoryNode(std::shared_ptr<DataNode> parent, NodeRef ours, const DirectoryType& type,
+              std::string key)
+      : parent_(std::move(parent)), ours_(std::move(ours)), type_(type), key_(std::move(key)) {}
+  ~HistoryNode() override;
+
+  // Where a name of the user's goes: the real directory, made where there is none. EACCES for a
+  // name of the table.
+  Result<NodeRef> receiving(Request& request, const std::string& name);
+
+  mode_t type() const override { return S_IFDIR; }
+  std::string path() const override { return ours_->path(); }
+  Result<Attributes> attributes(Request&) override;
+  Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
+  Result<Found> lookup(Request&, const std::string& name) override;
+  Result<Opened> open_directory(Request&) override;
+  Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
+  Result<Found> make_node(Request&, const std::string& name, mode_t mode, dev_t device) override;
+  Result<Found> make_directory(Request&, const std::string& name, mode_t mode) override;
+  Result<Found> make_link(Request&, const std::string& name, const std::string& target) override;
+  Result<Found> link(Request&, Node& existing, const std::string& name) override;
+  Status unlink(Request&, const std::string& name) override;
+  Status remove_directory(Request&, const std::string& name) override;
+  Status rename(Request&, const std::string& name, Node& new_parent, const std::string& new_name,
+                unsigned flags) override;
+  Result<struct statvfs> statistics(Request&) override;
+  Status access(Request&, int mask) override;
+
+ private:
+  bool is_ours(const std::string& name) const;
+  NodeRef real() const;                                    // null where there is none
+  Result<NodeRef> holding(const std::string& name) const;  // for a name to be taken away
+
+  const std::shared_ptr<DataNode> parent_;
+  const NodeRef ours_;
+  const DirectoryType& type_;
+  const std::string key_;  // of the context's table
+};
+
+}  // namespace agentfs::vfs

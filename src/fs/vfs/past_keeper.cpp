@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/past_keeper.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs::vfs {
+namespace {
+
+void set_bytes(json::Value& row, const char* member, const std::string& bytes) {
+  row.set(member, bytes);
+  if (!text::is_utf8(bytes)) row.set(fmt::format("{}_hex", member), text::hex(bytes));
+}
+
+Kept described(std::uint64_t number, std::string_view type, const struct stat& attributes) {
+  Kept kept{.number = number};
+  kept.row.set("number", number).set("type", type);
+  kept.row.set("size", S_ISREG(attributes.st_mode) ? attributes.st_size : 0);
+  kept.row.set("mode", attributes.st_mode & 07777U);
+  kept.row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
+  kept.row.set("modified", attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);
+  return kept;
+}
+
+Kept not_kept(const std::string& reason) {
+  Kept kept;
+  kept.row.set("reason", reason);
+  return kept;
+}
+
+}  // namespace
+
+Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path) {
+  if (!is_on()) return {};
+  switch (entry.node->type()) {
+    case S_IFREG:
+      return keep_file(entry, path);
+    case S_IFDIR:
+      return described(past_->next(), "directory", entry.attributes);
+    case S_IFLNK: {
+      const auto target = store_.read_link(*entry.node);
+      if (!target) return not_kept(target.error().message);
+      Kept kept = described(past_->next(), "link", entry.attributes);
+      set_bytes(kept.row, "target", *target);
+      return kept;
+    }
+    default:
+      return {};
+  }
+}
+
+Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path) {
+  const struct stat& attributes = entry.attributes;
+  if (attributes.st_nlink > 1) return {};  // it has another name
+  if (attributes.st_size == 0) return described(past_->next(), "empty", attributes);
+  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {
+    return not_kept(why);
+  }
+  std::uint64_t number = 0;
+  struct stat now = attributes;
+  const Status done = store_.use_descriptor(*entry.node, [&](int file) -> Status {
+    number = TRY(past_->keep_link(file, path));
+    return ::fstat(file, &now) == 0 ? ok() : fail_errno(path);
+  });
+  if (!done) return not_kept(done.error().message);
+  Kept kept = described(number, "file", attributes);
+  kept.path = path;
+  kept.stored = true;
+  kept.linked = now.st_nlink > attributes.st_nlink;  // not where the store had to copy
+  return kept;
+}
+
+Kept PastKeeper::keep_bytes(const TreeNode& node, const std::string& path) {
+  Kept kept;
+  const Status used = store_.use_descriptor(node, [&](int file) {
+    kept = keep_bytes(file, path);
+    return ok();
+  });
+  return used ? kept : not_kept(used.error().message);
+}
+
+Kept PastKeeper::keep_bytes(int file, const std::string& path) {
+  struct stat attributes{};
+  if (!is_on() || ::fstat(file, &attributes) != 0 || attributes.st_size == 0) return {};
+  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  if (const std::string why = services_.why_not_kept(size, true); !why.empty()) {
+    return not_kept(why);
+  }
+  const auto number = past_->keep_copy(file, path);
+  if (!number) return not_kept(number.error().message);
+  Kept kept = described(*number, "file", attributes);
+  kept.path = path;
+  kept.stored = true;
+  set_bytes(kept.row, "path", path);
+  return kept;
+}
+
+void PastKeeper::take_back(const Kept& kept) {
+  if (!kept.stored) return;
+  if (const Status dropped = past_->drop({kept.number, kept.path}); !dropped) {
+    log::error("past: {}; the next start drops it", dropped.error().message);
+  }
+}
+
+void WriteKeeper::settle() { settled_.store(true); }
+
+void WriteKeeper::before_write(PastKeeper& keeper, int file,
+                               const std::function<std::string()>& path, off_t offset) {
+  if (settled_.load()) return;
+  Lock lock(mutex_);
+  struct stat attributes{};
+  if (settled_.load() || ::fstat(file, &attributes) != 0) return;
+  if (offset >= attributes.st_size) return;
+  const std::string name = path();
+  if (!name.empty()) kept_ = keeper.keep_bytes(file, name);
+  settled_.store(true);
+}
+
+Kept WriteKeeper::take() {
+  Lock lock(mutex_);
+  return std::exchange(kept_, Kept{});
+}
+
+void WriteKeeper::put_back(Kept kept) {
+  Lock lock(mutex_);
+  if (kept_.row.is_null()) kept_ = std::move(kept);
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Keeps what is about to be removed or overwritten in a data tree: first the old content, then the
+// operation, then its row in the journal, which names what was kept. Inside vfs only.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "backends/past_store.h"
+#include "backends/tree_store.h"
+#include "base/mutex.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::vfs {
+
+// What was kept before one change. A value.
+struct Kept {
+  std::uint64_t number = 0;  // 0: nothing
+  std::string path{};        // that it had
+  bool stored = false;       // it has bytes in the past store
+  bool linked = false;       // perhaps by one more name of the inode
+  json::Value row{};         // the member `kept` of the change's row; null: nothing is told
+};
+
+// Owned by a data tree; threads: all. Keeping never refuses a change: what cannot be kept is told
+// in the row, with the reason.
+class PastKeeper {
+ public:
+  // `past` is null where nothing is kept (/tmp).
+  PastKeeper(Services& services, TreeStore& store, PastStore* past)
+      : services_(services), store_(store), past_(past) {}
+
+  bool is_on() const { return past_ != nullptr && services_.keeps_history(); }
+  // Before the last name of what stands there goes.
+  Kept keep_name(const TreeEntry& entry, const std::string& path);
+  // Before the bytes of an open or known file change in place: `file` is any descriptor of it.
+  Kept keep_bytes(int file, const std::string& path);
+  Kept keep_bytes(const TreeNode& node, const std::string& path);
+  void take_back(const Kept& kept);  // the change has not been made
+
+ private:
+  Kept keep_file(const TreeEntry& entry, const std::string& path);
+
+  Services& services_;
+  TreeStore& store_;
+  PastStore* const past_;
+};
+
+// What one open that may write has kept, and whether it has to keep anything yet. Threads: all.
+class WriteKeeper {
+ public:
+  // The file has nothing to lose by this open: it was made by it, or emptied.
+  void settle();
+  // Before bytes from `offset` on change. An append loses nothing and keeps nothing; nor does a
+  // file whose `path` is empty: it has been removed, and was kept then.
+  void before_write(PastKeeper& keeper, int file, const std::function<std::string()>& path,
+                    off_t offset) EXCLUDES(mutex_);
+  // What was kept and is not told yet; put_back() where it could not be told.
+  Kept take() EXCLUDES(mutex_);
+  void put_back(Kept kept) EXCLUDES(mutex_);
+
+ private:
+  std::atomic<bool> settled_ = false;
+  // Held over the copy on purpose: no other writer of this open may come first.
+  Mutex<Rank::handle> mutex_;
+  Kept kept_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::vfs

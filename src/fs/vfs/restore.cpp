@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// Bringing old contents back: a change like any other.
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "fs/vfs/data_changes.h"
+#include "fs/vfs/path_walk.h"
+#include "fs/vfs/wait_for.h"
+
+namespace agentfs::vfs {
+namespace {
+
+constexpr std::size_t kPiece = 1U << 20U;
+
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// One piece of the old content into the new file.
+Status write_piece(Request& request, Handle& handle, off_t offset, std::string_view bytes) {
+  const auto put = wait_for<std::size_t>(
+      [&](Completion<std::size_t> done) { handle.write(request, offset, bytes, done); });
+  if (!put) return std::unexpected(put.error());
+  return *put == bytes.size() ? ok() : fail(ENOSPC, "restore: the disk took only a part");
+}
+
+// Holes stay holes: only what holds data is written.
+Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
+  std::string piece(kPiece, '\0');
+  for (off_t at = 0; at < size;) {
+    const off_t data = ::lseek(from, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return ok();
+    at = std::max(at, data);
+    const ssize_t got = ::pread(from, piece.data(), piece.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("restore: reading what was kept");
+    if (got == 0) return ok();
+    TRY(write_piece(request, to, at, std::string_view(piece).substr(0, static_cast<size_t>(got))));
+    at += got;
+  }
+  return ok();
+}
+
+// Those that this process may not set are left out, as cp(1) does.
+void copy_xattrs(Request& request, int from, Node& to) {
+  const ssize_t length = ::flistxattr(from, nullptr, 0);
+  std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
+  const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
+  names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
+  std::string value(65'536, '\0');
+  for (const std::string_view name : text::split(names, '\0')) {
+    if (name.empty()) continue;
+    const std::string word(name);
+    const ssize_t size = ::fgetxattr(from, word.c_str(), value.data(), value.size());
+    if (size < 0) continue;
+    static_cast<void>(to.set_xattr(
+        request, word, std::string_view(value).substr(0, static_cast<std::size_t>(size)), 0));
+  }
+}
+
+SetAttributes attributes_of(const RestoreStep& step) {
+  SetAttributes wanted{.which = SetAttributes::mode | SetAttributes::mtime};
+  wanted.values.st_mode = step.mode & 07777U;
+  wanted.values.st_mtim = {step.modified / 1'000'000'000, step.modified % 1'000'000'000};
+  if (::geteuid() == 0) {
+    wanted.which |= SetAttributes::uid | SetAttributes::gid;
+    wanted.values.st_uid = step.uid;
+    wanted.values.st_gid = step.gid;
+  }
+  return wanted;
+}
+
+}  // namespace
+
+Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
+  if (S_ISDIR(step.mode)) return restore_directory(step);
+  const NodeRef directory = TRY(ensure_directory(parent_path(step.path)));
+  const std::string name = name_of(step.path);
+  const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));
+  const auto old = directory->lookup(request_, name);
+  if (old && old->node->type() == S_IFDIR) {
+    return fail(EISDIR, "{}: a directory has this name now; moved away, the file can come back",
+                step.path);
+  }
+  Status made = S_ISLNK(step.mode) ? [&]() -> Status {
+    TRY(directory->make_link(request_, temporary, step.target));
+    return ok();
+  }()
+      : restore_file(*directory, temporary, step, past);
+  if (made) made = directory->rename(request_, temporary, *directory, name, 0);
+  if (!made) static_cast<void>(directory->unlink(request_, temporary));
+  made_.push_back({directory, name, old ? old->node : nullptr});
+  return made;
+}
+
+Status DataChanges::restore_directory(const RestoreStep& step) {
+  const NodeRef parent = TRY(ensure_directory(parent_path(step.path)));
+  const auto there = parent->lookup(request_, name_of(step.path));
+  if (there && there->node->type() == S_IFDIR) return ok();
+  const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
+  made_.push_back({parent, name_of(step.path), nullptr});
+  finishing_.emplace_back(made.node, attributes_of(step));
+  return ok();
+}
+
+// What is put into a directory needs the right to, and moves its time.
+Status DataChanges::finish_restore() {
+  for (auto at = finishing_.rbegin(); at != finishing_.rend(); ++at) {
+    TRY(at->first->set_attributes(request_, nullptr, at->second));
+  }
+  finishing_.clear();
+  return ok();
+}
+
+// The temporary file is nobody's history: only what it replaces is kept.
+Status DataChanges::restore_file(Node& directory, const std::string& name, const RestoreStep& step,
+                                 const PastStore& past) {
+  UniqueFd from;
+  struct stat kept{};
+  if (step.content.number != 0) {
+    from = TRY(past.open(step.content));
+    if (::fstat(from.get(), &kept) != 0) return fail_errno(step.path);
+  }
+  const CreatedNode created =
+      TRY(directory.create(request_, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  Handle& handle = *created.opened.handle;
+  const auto filled = [&]() -> Status {
+    if (from) {
+      TRY(copy_bytes(request_, from.get(), handle, kept.st_size));
+      copy_xattrs(request_, from.get(), *created.found.node);
+    }
+    TRY(handle.flush(request_));
+    SetAttributes wanted = attributes_of(step);
+    if (from) {
+      wanted.which |= SetAttributes::size;  // a hole at the end
+      wanted.values.st_size = kept.st_size;
+    }
+    TRY(created.found.node->set_attributes(request_, &handle, wanted));
+    return ok();
+  }();
+  handle.release();
+  return filled;
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/history.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::array<std::string_view, 4> kTypes = {"file", "empty", "link", "directory"};
+
+FileVersion::Type type_named(std::string_view word) {
+  const auto found = std::ranges::find(kTypes, word);
+  return found == kTypes.end() ? FileVersion::Type::file
+                               : static_cast<FileVersion::Type>(found - kTypes.begin());
+}
+
+// A text of the record: its bytes stand beside it as hex where they are not UTF-8.
+std::string bytes_of(const json::Value& data, const std::string& member) {
+  const auto exact = text::unhex(data[member + "_hex"].text());
+  return exact && !exact->empty() ? *exact : std::string(data[member].text());
+}
+
+void set_bytes(json::Value& data, const std::string& member, const std::string& bytes) {
+  data.set(member, bytes);
+  if (!text::is_utf8(bytes)) data.set(member + "_hex", text::hex(bytes));
+}
+
+std::string lineage(const Author& author) {
+  std::string out;
+  for (const ProcessId pid : author.lineage) out += fmt::format("{}<", pid.value);
+  out += author.user.empty() ? "agentfs" : author.user;
+  return author.command.empty() ? out : fmt::format("{} ({})", out, author.command);
+}
+
+std::uint64_t held_bytes(const FileVersion& version) {
+  return version.type == FileVersion::Type::file ? version.size : 0;
+}
+
+// Everything below a directory begins with its path and a slash.
+std::string below(const std::string& directory) { return directory + "/"; }
+
+template <class Map>
+bool has_prefix(const Map& map, const std::string& prefix) {
+  const auto first = map.lower_bound(prefix);
+  return first != map.end() && first->first.starts_with(prefix);
+}
+
+// The next names of a directory, each found by one step down the tree and not by going through
+// what lies below it. "a", "a.c" and "a/b" stand in this order, so a name may be met twice.
+template <class Map>
+std::vector<History::Child> children_in(const Map& map, const std::string& directory) {
+  const std::string prefix = below(directory);
+  std::map<std::string, bool> names;
+  for (auto at = map.lower_bound(prefix); at != map.end() && at->first.starts_with(prefix);) {
+    const std::string_view rest = std::string_view(at->first).substr(prefix.size());
+    const auto slash = rest.find('/');
+    const std::string child(rest.substr(0, slash));
+    names[child] |= slash != std::string_view::npos;
+    if (slash == std::string_view::npos) {
+      ++at;
+    } else {
+      at = map.lower_bound(fmt::format("{}{}0", prefix, child));  // '0' comes after '/'
+    }
+  }
+  std::vector<History::Child> children;
+  for (auto& [child, has_children] : names) children.push_back({child, has_children});
+  return children;
+}
+
+}  // namespace
+
+std::string_view name(FileVersion::Type type) { return kTypes[static_cast<std::size_t>(type)]; }
+
+json::Value to_json(const FileVersion& v) {
+  json::Value value;
+  value.set("number", v.number);
+  set_bytes(value, "path", v.path);
+  value.set("type", name(v.type)).set("size", v.size).set("mode", v.mode);
+  value.set("uid", v.uid).set("gid", v.gid);
+  value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
+  value.set("author", v.author);
+  if (!v.target.empty()) set_bytes(value, "target", v.target);
+  if (v.in_trash) value.set("in_trash", true);
+  return value;
+}
+
+FileVersion version_from_json(const json::Value& value) {
+  FileVersion v;
+  v.number = static_cast<std::uint64_t>(value["number"].number());
+  v.path = bytes_of(value, "path");
+  v.type = type_named(value["type"].text());
+  v.size = static_cast<std::uint64_t>(value["size"].number());
+  v.mode = static_cast<mode_t>(value["mode"].number());
+  v.uid = static_cast<uid_t>(value["uid"].number());
+  v.gid = static_cast<gid_t>(value["gid"].number());
+  v.modified = value["modified"].number();
+  v.target = bytes_of(value, "target");
+  v.time = value["time"].number();
+  v.cause = value["cause"].text();
+  v.author = value["author"].text();
+  v.in_trash = value["in_trash"].truth();
+  return v;
+}
+
+FileVersionRef version_of(const Record& record) {
+  const json::Value& kept = record.data["kept"];
+  if (kept["number"].number() <= 0) return nullptr;
+  FileVersion v = version_from_json(kept);
+  v.cause = std::string_view(record.kind).substr(record.kind.find('.') + 1);
+  // A file may have been renamed between its first write and the row; a rename keeps what had the
+  // new name.
+  if (v.path.empty()) v.path = bytes_of(record.data, v.cause == "rename" ? "other" : "path");
+  v.time = record.time;
+  v.author = lineage(record.author);
+  v.in_trash = v.cause == "remove" || kept["removed"].truth();
+  return std::make_shared<const FileVersion>(std::move(v));
+}
+
+void History::add(const FileVersionRef& version) {
+  erase(version->number);
+  by_number_[version->number] = version;
+  by_path_[version->path][version->number] = version;
+  if (version->in_trash) trash_[version->path] = version;
+  bytes_ += held_bytes(*version);
+  last_ = std::max(last_, version->number);
+}
+
+void History::erase(std::uint64_t number) {
+  const auto found = by_number_.find(number);
+  if (found == by_number_.end()) return;
+  const FileVersionRef version = found->second;
+  by_number_.erase(found);
+  bytes_ -= held_bytes(*version);
+  const auto path = by_path_.find(version->path);
+  path->second.erase(number);
+  if (path->second.empty()) by_path_.erase(path);
+  const auto trash = trash_.find(version->path);
+  if (trash != trash_.end() && trash->second->number == number) trash_.erase(trash);
+}
+
+std::uint64_t History::appear(const std::string& path) {
+  const FileVersionRef version = trashed(path);
+  if (version == nullptr) return 0;
+  FileVersion out_of_trash = *version;
+  out_of_trash.in_trash = false;
+  add(std::make_shared<const FileVersion>(std::move(out_of_trash)));
+  return version->number;
+}
+
+FileVersionRef History::find(std::uint64_t number) const {
+  const auto found = by_number_.find(number);
+  return found == by_number_.end() ? nullptr : found->second;
+}
+
+std::vector<FileVersionRef> History::versions(const std::string& path) const {
+  std::vector<FileVersionRef> versions;
+  const auto found = by_path_.find(path);
+  if (found == by_path_.end()) return versions;
+  for (const auto& [number, version] : found->second) versions.push_back(version);
+  return versions;
+}
+
+std::vector<FileVersionRef> History::versions_below(const std::string& directory) const {
+  std::vector<FileVersionRef> versions;
+  const std::string prefix = below(directory);
+  for (auto at = by_path_.lower_bound(prefix);
+       at != by_path_.end() && at->first.starts_with(prefix); ++at) {
+    for (const auto& [number, version] : at->second) versions.push_back(version);
+  }
+  return versions;
+}
+
+FileVersionRef History::trashed(const std::string& path) const {
+  const auto found = trash_.find(path);
+  return found == trash_.end() ? nullptr : found->second;
+}
+
+std::vector<FileVersionRef> History::trashed_at_or_below(const std::string& path) const {
+  std::vector<FileVersionRef> versions;
+  if (FileVersionRef own = trashed(path)) versions.push_back(std::move(own));
+  const std::string prefix = below(path);
+  for (auto at = trash_.lower_bound(prefix); at != trash_.end() && at->first.starts_with(prefix);
+       ++at) {
+    versions.push_back(at->second);
+  }
+  return versions;
+}
+
+std::vector<History::Child> History::children(const std::string& directory) const {
+  return children_in(by_path_, directory);
+}
+
+std::vector<History::Child> History::trash_children(const std::string& directory) const {
+  return children_in(trash_, directory);
+}
+
+bool History::has_below(const std::string& directory) const {
+  return has_prefix(by_path_, below(directory));
+}
+
+bool History::has_trash_below(const std::string& directory) const {
+  return has_prefix(trash_, below(directory));
+}
+
+}  // namespace agentfs

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// What is known of old contents: the versions of each path, and what is in the trash.
+#pragma once
+
+#include <sys/types.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "kernel/record.h"
+
+namespace agentfs {
+
+// Something of a data tree as it was before a change. Immutable.
+struct FileVersion {
+  enum class Type { file, empty, link, directory };  // only a `file` has bytes in the past store
+
+  std::uint64_t number = 0;  // never given twice in one state
+  std::string path{};        // of the mount: "/workspaces/site/main.c"
+  Type type = Type::file;
+  std::uint64_t size = 0;
+  mode_t mode = 0;  // permission bits
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
+  std::string target{};       // of a link
+  std::int64_t time = 0;      // of the change that replaced it
+  std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
+  std::string author{};       // its lineage: "7<1<root (bash)"
+  bool in_trash = false;      // was removed, and nothing has its name since
+};
+using FileVersionRef = std::shared_ptr<const FileVersion>;
+
+std::string_view name(FileVersion::Type type);
+json::Value to_json(const FileVersion& version);
+FileVersion version_from_json(const json::Value& value);
+// Of a record whose data has a member `kept` with a number; null for others.
+FileVersionRef version_of(const Record& record);
+
+// A value that belongs to the fold. Paths are ordered as bytes, so what lies below a directory is
+// one range: a look at one costs the same however much there is elsewhere.
+class History {
+ public:
+  struct Child {
+    std::string name;
+    bool has_children = false;  // there are versions of what lies below it
+  };
+  using ByNumber = std::map<std::uint64_t, FileVersionRef>;
+
+  void add(const FileVersionRef& version);
+  void erase(std::uint64_t number);
+  // Something has this name now: the number of the version that leaves the trash, or 0.
+  std::uint64_t appear(const std::string& path);
+
+  const ByNumber& all() const { return by_number_; }
+  FileVersionRef find(std::uint64_t number) const;
+  std::vector<FileVersionRef> versions(const std::string& path) const;  // oldest first
+  std::vector<FileVersionRef> versions_below(const std::string& directory) const;
+  FileVersionRef trashed(const std::string& path) const;
+  // The path itself and what lies below it, directories before what is in them.
+  std::vector<FileVersionRef> trashed_at_or_below(const std::string& path) const;
+  // Names in a directory of which there are versions, or trash.
+  std::vector<Child> children(const std::string& directory) const;
+  std::vector<Child> trash_children(const std::string& directory) const;
+  bool has_below(const std::string& directory) const;
+  bool has_trash_below(const std::string& directory) const;
+
+  std::uint64_t bytes() const { return bytes_; }  // that the past store holds
+  std::uint64_t last() const { return last_; }    // the greatest number ever seen
+  void set_last(std::uint64_t last) { last_ = std::max(last_, last); }
+
+ private:
+  std::map<std::string, ByNumber, std::less<>> by_path_;
+  std::map<std::string, FileVersionRef, std::less<>> trash_;
+  ByNumber by_number_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t last_ = 0;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// Bringing back what was removed or overwritten, and forgetting it for good.
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "kernel/kernel_state.h"
+#include "kernel/paths.h"
+
+namespace agentfs {
+namespace {
+
+using Versions = std::vector<FileVersionRef>;
+
+constexpr std::size_t kNamed = 5;  // versions that a sentence names
+
+mode_t type_of(FileVersion::Type type) {
+  if (type == FileVersion::Type::link) return S_IFLNK;
+  return type == FileVersion::Type::directory ? S_IFDIR : S_IFREG;
+}
+
+RestoreStep step_of(const FileVersion& v) {
+  RestoreStep step{.path = v.path, .mode = type_of(v.type) | v.mode, .uid = v.uid, .gid = v.gid};
+  step.modified = v.modified;
+  step.target = v.target;
+  if (v.type == FileVersion::Type::file) step.content = {v.number, v.path};
+  return step;
+}
+
+// The path of the mount; what climbs out of the root is refused, however it is written.
+Result<std::string> path_below(const std::string& root, const std::string& path) {
+  int depth = 0;
+  for (const std::string_view part : text::split(path, '/')) {
+    if (part == "..") {
+      --depth;
+    } else if (!part.empty() && part != ".") {
+      ++depth;
+    }
+    if (depth < 0) break;
+  }
+  const std::string whole = paths::normalise(path, root);
+  if (depth >= 0 && paths::is_in(whole, root)) return whole;
+  return fail(EINVAL, "{}: leads out of {}; a path below it, such as src/main.c, would do",
+              text::shown(path), root);
+}
+
+std::string numbers_of(const Versions& versions) {
+  std::vector<std::string> names;
+  for (auto v = versions.rbegin(); v != versions.rend() && names.size() < kNamed; ++v) {
+    names.push_back(fmt::format("{:06}", (*v)->number));
+  }
+  return text::join(names, ", ");
+}
+
+// Where nothing is known of a path: the nearest names beside it.
+std::unexpected<Error> nothing_of(const History& history, const std::string& path) {
+  const auto slash = path.rfind('/');
+  std::vector<std::string> names;
+  for (const History::Child& child : history.children(path.substr(0, slash))) {
+    names.push_back(child.name);
+  }
+  return fail(ENOENT, "{}: there is no version of it, and it is not in the trash{}", path,
+              text::did_you_mean(path.substr(slash + 1), names));
+}
+
+Result<FileVersionRef> one_version(const History& history, const std::string& path,
+                                   std::uint64_t number) {
+  const FileVersionRef version = history.find(number);
+  if (version != nullptr && version->path == path) return version;
+  const Versions versions = history.versions(path);
+  if (versions.empty()) return nothing_of(history, path);
+  return fail(ENOENT, "{}: has no version {:06}; there are {}{}", path, number,
+              versions.size() > kNamed ? "among others " : "", numbers_of(versions));
+}
+
+Result<Versions> to_restore(const History& history, const std::string& path,
+                            std::optional<std::uint64_t> number) {
+  if (number) return Versions{TRY(one_version(history, path, *number))};
+  Versions versions = history.trashed_at_or_below(path);
+  if (!versions.empty()) return versions;
+  versions = history.versions(path);
+  if (versions.empty()) return nothing_of(history, path);
+  return Versions{versions.back()};
+}
+
+Result<Versions> to_forget(const History& history, const std::string& path,
+                           std::optional<std::uint64_t> number) {
+  if (number) return Versions{TRY(one_version(history, path, *number))};
+  Versions versions = history.versions(path);
+  for (FileVersionRef& below : history.versions_below(path)) versions.push_back(std::move(below));
+  if (versions.empty()) return nothing_of(history, path);
+  return versions;
+}
+
+}  // namespace
+
+Result<std::string> Kernel::restore(const Caller& caller, const std::string& root,
+                                    const std::string& path, std::optional<std::uint64_t> version) {
+  TRY(may_see_history(caller, root));
+  const std::string whole = TRY(path_below(root, path));
+  Result<Versions> looked_up;
+  look_at_history([&](const History& history) { looked_up = to_restore(history, whole, version); });
+  const Versions found = TRY(std::move(looked_up));
+  std::vector<RestoreStep> steps;
+  for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
+  TRY(paths().restore(caller, steps));
+  if (steps.size() == 1) return fmt::format("restored {} from {:06}\n", whole, found[0]->number);
+  return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);
+}
+
+Result<std::string> Kernel::forget(const Caller& caller, const std::string& root,
+                                   const std::string& path, std::optional<std::uint64_t> version) {
+  TRY(may_see_history(caller, root));
+  const std::string whole = TRY(path_below(root, path));
+  Result<Versions> looked_up;
+  look_at_history([&](const History& history) { looked_up = to_forget(history, whole, version); });
+  const Versions found = TRY(std::move(looked_up));
+  TRY(state_->drop_versions(caller, found, "asked"));
+  return fmt::format("forgot {} versions\n", found.size());
+}
+
+}  // namespace agentfs

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+# mount: none
+"""Nothing is lost: what programs remove and overwrite is in .agentfs, and comes back by restore."""
+import mmap
+import os
+import shutil
+import signal
+import stat
+import subprocess
+
+from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
+                       read, run, tell, wait_until)
+
+M = Mount.of("history")
+SITE = M / "workspaces/site"
+OURS = SITE / ".agentfs"
+
+
+def shell(line, code=0, cwd=None):
+    return run(["sh", "-c", line], code=code, cwd=cwd or SITE)
+
+
+def ctl(line):
+    return command(OURS / "ctl", line)
+
+
+def newest(path):
+    """Path below versions/ of the newest version."""
+    names = sorted(os.listdir(OURS / "versions" / path), key=int)
+    return f"{path}/{names[-1]}"
+
+
+def previous(path):
+    return read(OURS / "versions" / newest(path))
+
+
+def tree(top):
+    """Every path below with its type, mode and content."""
+    seen = {}
+    for directory, names, files in os.walk(top):
+        for name in names + files:
+            path = os.path.join(directory, name)
+            kind = os.lstat(path).st_mode
+            key = os.path.relpath(path, top)
+            if stat.S_ISLNK(kind):
+                seen[key] = ("link", os.readlink(path))
+            elif stat.S_ISDIR(kind):
+                seen[key] = ("directory", stat.S_IMODE(kind))
+            else:
+                with open(path, "rb") as file:
+                    seen[key] = (stat.S_IMODE(kind), os.lstat(path).st_mtime_ns, file.read())
+    return seen
+
+
+def fill(top, count=40):
+    """A small project: directories, modes, an empty file, a link, an unreadable directory."""
+    (top / "src/deep/er").mkdir(parents=True)
+    for number in range(count):
+        (top / "src" / f"f{number}.c").write_text(f"int f{number};\n" * (number + 1))
+    (top / "src/deep/er/x").write_bytes(bytes(range(256)) * 100)
+    (top / "src/empty").touch()
+    (top / "src/run").write_text("#!/bin/sh\n")
+    (top / "src/run").chmod(0o755)
+    (top / "src/link").symlink_to("deep/er/x")
+    (top / "src/bare").mkdir(mode=0o750)
+    os.utime(top / "src/f1.c", ns=(1_000_000_007, 1_234_567_890_123_456_789))
+
+
+def mount_it():
+    M.mount()
+    SITE.mkdir()
+
+
+def it_is_there_and_is_not_listed():
+    expect(".agentfs" not in os.listdir(SITE), "ls -a lists .agentfs")
+    expect_eq(sorted(os.listdir(OURS)), ["README", "ctl", "log", "trash", "usage", "versions"])
+    (SITE / "a/b").mkdir(parents=True)
+    expect_eq(sorted(os.listdir(SITE / "a/b/.agentfs")), sorted(os.listdir(OURS)))
+    expect(not os.path.exists(M / "workspaces/.agentfs"), "/workspaces has .agentfs")
+    expect(not os.path.exists(M / "tmp/.agentfs"), "/tmp has .agentfs")
+    expect_has(read(OURS / "README"), "restore PATH [VERSION]")
+
+
+def ways_to_overwrite():
+    path = SITE / "f"
+    path.write_text("one\n")
+    expect(not (OURS / "versions/f").exists(), "a file that was made has a version")
+    shell("echo two > f")
+    expect_eq(previous("f"), "one\n", "after >")
+    shell("sed -i s/two/three/ f")
+    expect_eq(previous("f"), "two\n", "after sed -i")
+    shell("echo four > g && mv g f")
+    expect_eq(previous("f"), "three\n", "after mv")
+    with open(path, "r+", encoding="utf-8") as file:
+        file.write("F")
+        file.write("O")
+    expect_eq(read(path), "FOur\n")
+    expect_eq(previous("f"), "four\n", "after r+")
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[0:4] = b"mmap"
+        memory.flush()
+    expect_eq(previous("f"), "FOur\n", "after mmap")
+    os.truncate(path, 2)
+    expect_eq(previous("f"), "mmap\n", "after truncate")
+    count = len(os.listdir(OURS / "versions/f"))
+    shell("echo appended >> f")
+    expect_eq(len(os.listdir(OURS / "versions/f")), count, "versions after an append")
+    version = newest("f")[2:]
+    expect_has(ctl(f"restore f {version}"), f"restored /workspaces/site/f from {version}")
+    expect_eq(read(path), "mmap\n")
+
+
+def vim():
+    if not shutil.which("vim"):
+        return
+    (SITE / "v").write_text("before\n")
+    shell("vim -es -u NONE -c 's/before/after/' -c wq v </dev/null", code=None)
+    expect_eq(read(SITE / "v"), "after\n")
+    names = [name for name in os.listdir(OURS / "versions") if name.startswith("v")]
+    texts = [previous(name) for name in names]
+    expect("before\n" in texts, f"vim's save kept {texts}")
+
+
+def rm_and_restore():
+    fill(SITE)
+    before = tree(SITE / "src")
+    shutil.rmtree(SITE / "src")
+    expect_eq(set(os.listdir(OURS / "trash/src")),
+              {f"f{n}.c" for n in range(40)} | {"deep", "empty", "run", "link", "bare"})
+    expect_eq(read(OURS / "trash/src/f3.c"), "int f3;\n" * 4)
+    expect_eq(os.stat(OURS / "trash/src/f1.c").st_mtime_ns, 1_234_567_890_123_456_789)
+    tell(OURS / "ctl", "restore src\n")
+    expect_eq(tree(SITE / "src"), before, "what restore brought back")
+    expect(not (OURS / "trash/src").exists(), "what is back is still in the trash")
+    (SITE / "src/f2.c").unlink()
+    tell(OURS / "ctl", "restore src/f2.c\n")
+    expect_eq(tree(SITE / "src"), before, "one file restored")
+
+
+def restore_makes_versions():
+    path = SITE / "r"
+    path.write_text("old\n")
+    shell("echo new > r")
+    tell(OURS / "ctl", "restore r\n")
+    expect_eq(read(path), "old\n")
+    expect_eq(previous("r"), "new\n", "what restore replaced")
+    expect_eq(os.stat(path).st_nlink, 1, "links of what was restored")
+    with open(path, "r+", encoding="utf-8") as file:
+        file.write("OLD")
+    texts = [read(OURS / "versions/r" / name) for name in os.listdir(OURS / "versions/r")]
+    expect_eq(sorted(texts), ["new\n", "old\n", "old\n"])
+    rows = [row for row in M.journal() if row["data"].get("other", "") == "/workspaces/site/r"]
+    expect_eq(rows[-1]["user"], "root" if os.getuid() == 0 else rows[-1]["user"])
+    expect("kept" in rows[-1]["data"], f"no `kept` in {rows[-1]}")
+
+
+def mistakes_are_told():
+    for line, name in (("restore ../../etc/passwd", "EINVAL"), ("restore nowhere", "ENOENT"),
+                       ("restore r 999999", "ENOENT"), ("restore r x", "EINVAL"),
+                       ("restore", "EINVAL"), ("drop nowhere", "ENOENT")):
+        expect_errno(name, tell, OURS / "ctl", line + "\n")
+    expect_errno("EACCES", open, OURS / newest_path("r"), "r+")
+    expect_errno("EPERM", os.unlink, OURS / "log")
+
+
+def newest_path(path):
+    return "versions/" + newest(path)
+
+
+def a_real_directory_stays_usable():
+    (SITE / ".agentfs/context.d").mkdir(parents=True)
+    (SITE / ".agentfs/context.d/10-rules.md").write_text("Be brief.\n")
+    expect_eq(os.listdir(OURS), ["context.d"])
+    expect(".agentfs" in os.listdir(SITE), "the real directory is not listed")
+    expect_has(read(OURS / "README"), "restore")
+    expect((OURS / "trash").is_dir(), "trash is not there any more")
+    os.rename(SITE / ".agentfs/context.d/10-rules.md", SITE / "moved.md")
+    os.rename(SITE / "moved.md", SITE / ".agentfs/moved.md")
+    expect_eq(read(SITE / ".agentfs/moved.md"), "Be brief.\n")
+    expect_errno("EACCES", os.rename, SITE / ".agentfs/moved.md", SITE / ".agentfs/log")
+    shutil.rmtree(SITE / ".agentfs")
+    expect(".agentfs" not in os.listdir(SITE), "rm -rf left the real directory")
+
+
+def unlinked_while_open():
+    path = SITE / "open"
+    path.write_text("still here\n")
+    with open(path, encoding="utf-8") as file:
+        expect_eq(os.fstat(file.fileno()).st_nlink, 1)
+        path.unlink()
+        expect_eq(os.fstat(file.fileno()).st_nlink, 0, "links of a removed file")
+        expect_eq(file.read(), "still here\n")
+    expect_eq(read(OURS / "trash/open"), "still here\n")
+
+
+def what_is_not_kept():
+    shell("git init -q repo && cd repo && git config user.email a@b && git config user.name a && "
+          "echo 1 > t && git add t && git commit -qm 1 && echo 2 > t && git commit -qam 2 && "
+          "git checkout -q HEAD~1")
+    expect_eq(read(SITE / "repo/t"), "1\n")
+    expect_has([read(OURS / "versions/repo/t" / n) for n in os.listdir(OURS / "versions/repo/t")],
+               "2\n", "git checkout")
+    expect(not (OURS / "versions/repo/.git").exists(), "versions below .git")
+    (M / "tmp/x").write_text("x")
+    (M / "tmp/x").unlink()
+    (SITE / "hard").write_text("two names\n")
+    os.link(SITE / "hard", SITE / "hard2")
+    (SITE / "hard").unlink()
+    expect(not (OURS / "trash/hard").exists(), "a name of two was kept")
+    (SITE / "hard2").unlink()
+    expect_eq(read(OURS / "trash/hard2"), "two names\n")
+    (M / "etc/history.toml").write_text("largest_bytes = 10\n")
+    (SITE / "big").write_text("more than ten bytes\n")
+    (SITE / "big").unlink()
+    row = [r for r in M.journal() if r["data"].get("path") == "/workspaces/site/big"][-1]
+    expect_has(row["data"]["kept"]["reason"], "more than 10")
+    (M / "etc/history.toml").unlink()
+
+
+def programs_read_it():
+    run(["tar", "cf", "/dev/null", "-C", OURS, "versions", "trash"])
+    copy = M.state.parent / "copy"
+    shutil.copytree(OURS / "versions", copy, symlinks=True)
+    expect_eq(run(["diff", "-r", copy, OURS / "versions"]), "")
+    expect_has(read(OURS / "log"), "\tremove\t")
+    expect_has(read(OURS / "usage"), "bytes\t")
+
+
+def forgetting():
+    (SITE / "secret").write_text("password\n")
+    (SITE / "secret").unlink()
+    tell(OURS / "ctl", "drop secret\n")
+    expect(not (OURS / "trash/secret").exists(), "it is still in the trash")
+    held = run(["grep", "-rl", "password", M.state / "past"], code=None)
+    expect_eq(held, "", "files of the store that hold it")
+
+
+def killed_in_the_middle_of_rm():
+    for number in range(4):
+        top = SITE / f"kill{number}"
+        top.mkdir()
+        fill(top, 300)
+        before = tree(top)
+        remover = subprocess.Popen(["rm", "-rf", str(top)], stderr=subprocess.DEVNULL)
+        wait_until(20, lambda: not (top / f"src/f{number * 60}.c").exists(), "rm has begun")
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        remover.wait()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        left = tree(top) if top.exists() else {}
+        if left.keys() != before.keys():
+            tell(OURS / "ctl", f"restore kill{number}\n")
+        after = tree(top)
+        expect_eq({k: v for k, v in before.items() if v[0] != "directory"},
+                  {k: v for k, v in after.items() if v[0] != "directory"}, f"round {number}")
+        expect_eq(before.keys(), after.keys())
+    M.verify()
+
+
+def a_restart_changes_nothing():
+    seen = tree(OURS / "versions")
+    M.umount()
+    M.mount()
+    expect_eq(tree(OURS / "versions").keys(), seen.keys())
+    M.umount()
+    for directory, _, files in os.walk(M.state / "past"):
+        for name in files:
+            expect_eq(os.lstat(os.path.join(directory, name)).st_nlink, 1, name)
+
+
+main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
+     restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
+     unlinked_while_open, what_is_not_kept, programs_read_it, forgetting,
+     killed_in_the_middle_of_rm, a_restart_changes_nothing)

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+// The fold's history: versions by path, the trash, what a crash leaves, what is emptied.
+#include "kernel/history.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "catch.h"
+#include "kernel/kinds.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+FileVersionRef make_version(std::uint64_t number, std::string path, bool in_trash = false) {
+  FileVersion v;
+  v.number = number;
+  v.path = std::move(path);
+  v.size = 10;
+  v.in_trash = in_trash;
+  return std::make_shared<const FileVersion>(std::move(v));
+}
+
+std::vector<std::string> names(const std::vector<History::Child>& children) {
+  std::vector<std::string> all;
+  for (const History::Child& child : children) {
+    all.push_back(child.name + (child.has_children ? "/" : ""));
+  }
+  return all;
+}
+
+json::Value kept(std::uint64_t number, std::string_view type = "file") {
+  return json::Object{{"number", number}, {"type", type}, {"size", 3}, {"mode", 0644}};
+}
+
+void removed(TestKernel& t, const std::string& path, std::uint64_t number) {
+  REQUIRE(t.commit("tree.remove", json::Object{{"path", path}, {"kept", kept(number)}}));
+}
+
+History history_of(TestKernel& t) {
+  History copy;
+  t.kernel().look_at_history([&](const History& history) { copy = history; });
+  return copy;
+}
+
+std::uint64_t keep(TestKernel& t, const std::string& path, std::string_view text) {
+  const std::string host = t.state() + "/trees" + path;
+  std::ofstream(host) << text;
+  const UniqueFd fd(::open(host.c_str(), O_PATH));
+  return t.kernel().parts().past->keep_link(fd.get(), path).value();
+}
+
+TEST_CASE("Versions are found by path, and directories list the names in them once") {
+  History h;
+  h.add(make_version(1, "/w/s/a"));
+  h.add(make_version(2, "/w/s/a.c"));
+  h.add(make_version(3, "/w/s/a/b"));
+  h.add(make_version(4, "/w/s/a/c/d"));
+  h.add(make_version(5, "/w/s/a.c"));
+  h.add(make_version(6, "/w/sx/e"));
+  CHECK(names(h.children("/w/s")) == std::vector<std::string>{"a/", "a.c"});
+  CHECK(names(h.children("/w/s/a")) == std::vector<std::string>{"b", "c/"});
+  CHECK(h.versions("/w/s/a.c").size() == 2);
+  CHECK(h.versions_below("/w/s").size() == 5);
+  CHECK(h.bytes() == 60);
+  h.erase(5);
+  h.erase(5);
+  CHECK(h.versions("/w/s/a.c").size() == 1);
+  CHECK(h.bytes() == 50);
+  CHECK(h.last() == 6);
+}
+
+TEST_CASE("What is removed is in the trash until something has its name") {
+  TestKernel t;
+  removed(t, "/workspaces/site/src/a", 1);
+  removed(t, "/workspaces/site/src/b", 2);
+  CHECK(history_of(t).trashed_at_or_below("/workspaces/site/src").size() == 2);
+  REQUIRE(t.commit("tree.create", json::Object{{"path", "/workspaces/site/src/a"}}));
+  REQUIRE(t.commit("tree.rename", json::Object{{"path", "/workspaces/site/c"},
+                                               {"other", "/workspaces/site/src/b"}}));
+  const History h = history_of(t);
+  CHECK(h.trashed_at_or_below("/workspaces/site/src").empty());
+  CHECK(h.versions("/workspaces/site/src/a").size() == 1);
+}
+
+TEST_CASE("The store and a replay of the journal give the same history") {
+  TestKernel t;
+  keep(t, "/workspaces/site/a", "one");
+  const auto second = keep(t, "/workspaces/site/b", "two");
+  removed(t, "/workspaces/site/a", 1);
+  REQUIRE(t.commit("tree.write",
+                   json::Object{{"path", "/workspaces/site/renamed"},
+                                {"kept", kept(second).set("path", "/workspaces/site/b")}}));
+  for (const char* name : {"a", "b"}) {
+    std::filesystem::remove(t.state() + "/trees/workspaces/site/" + name);
+  }
+  REQUIRE(t.stop_and_start());
+  const History h = history_of(t);
+  REQUIRE(h.all().size() == 2);
+  CHECK(h.find(1)->in_trash);
+  CHECK(h.find(2)->path == "/workspaces/site/b");
+  CHECK(h.find(2)->cause == "write");
+  CHECK(h.find(1)->author.ends_with("root (bash)"));
+}
+
+TEST_CASE("Numbers are not given again when their versions were dropped before a restart") {
+  TestKernel t;
+  const auto number = keep(t, "/workspaces/site/a", "one");
+  std::filesystem::remove(t.state() + "/trees/workspaces/site/a");
+  removed(t, "/workspaces/site/a", number);
+  REQUIRE(t.kernel().forget(t.person(), "/workspaces/site", "a", std::nullopt));
+  REQUIRE(t.stop_and_start());
+  CHECK(t.kernel().parts().past->next() == number + 1);
+}
+
+TEST_CASE("A content without a row is found again under its path") {
+  TestKernel t;
+  keep(t, "/workspaces/site/lost", "bytes");
+  keep(t, "/workspaces/site/there", "bytes");
+  std::filesystem::remove(t.state() + "/trees/workspaces/site/lost");
+  REQUIRE(t.stop_and_start());
+  History h = history_of(t);
+  // The one that has its name still was linked, but never removed.
+  REQUIRE(h.all().size() == 1);
+  REQUIRE(h.trashed("/workspaces/site/lost") != nullptr);
+  CHECK(h.trashed("/workspaces/site/lost")->size == 5);
+  CHECK(std::filesystem::hard_link_count(t.state() + "/trees/workspaces/site/there") == 1);
+  REQUIRE(t.stop_and_start());
+  CHECK(history_of(t).all().size() == 1);
+}
+
+TEST_CASE("An orphan whose path was too long is in the trash of its workspace") {
+  TestKernel t;
+  const std::string host = t.state() + "/bytes";
+  std::ofstream(host) << "bytes";
+  const UniqueFd fd(::open(host.c_str(), O_PATH));
+  const auto number = t.kernel().parts().past->keep_copy(
+      fd.get(), "/workspaces/site/" + std::string(250, 'x') + "/" + std::string(250, 'y'));
+  REQUIRE(number);
+  REQUIRE(t.stop_and_start());
+  CHECK(history_of(t).trashed(fmt::format("/workspaces/site/orphan-{}", *number)) != nullptr);
+}
+
+TEST_CASE("A version whose content is gone from the disk is forgotten at the start") {
+  TestKernel t;
+  removed(t, "/workspaces/site/a", 7);
+  REQUIRE(t.stop_and_start());
+  CHECK(history_of(t).all().empty());
+}
+
+TEST_CASE("What is older than the days that /etc/history.toml gives is dropped in batches") {
+  TestKernel t;
+  for (std::uint64_t number = 1; number <= 2'500; ++number) {
+    REQUIRE(
+        t.commit("tree.remove", json::Object{{"path", fmt::format("/workspaces/site/{}", number)},
+                                             {"kept", kept(number, "empty")}}));
+  }
+  CHECK(t.kernel().empty_history() == 0);
+  t.clock.advance(std::int64_t{31} * 86'400 * 1'000'000'000);
+  removed(t, "/workspaces/site/young", 3'000);
+  CHECK(t.kernel().empty_history() == 2'500);
+  CHECK(history_of(t).all().size() == 1);
+  std::size_t rows = 0;
+  for (const std::string& line : t.lines()) rows += line.contains("history.drop") ? 1 : 0;
+  CHECK(rows == 3);
+}
+
+TEST_CASE("What is more than the share of the disk goes, the oldest first") {
+  TestKernel t;
+  const auto first = keep(t, "/workspaces/site/a", "one");
+  std::filesystem::remove(t.state() + "/trees/workspaces/site/a");
+  removed(t, "/workspaces/site/a", first);
+  REQUIRE(t.kernel().configuration().save("history.toml", "share = 0.0\n"));
+  CHECK(t.kernel().empty_history() == 1);
+  CHECK_FALSE(t.kernel().parts().past->attributes({first, "/workspaces/site/a"}));
+}
+
+TEST_CASE("A hundred thousand versions are found as fast as ten") {
+  History h;
+  for (std::uint64_t i = 1; i <= 100'000; ++i) {
+    h.add(make_version(i, fmt::format("/w/s/{}/{}/f{}", i % 100, i % 1'000, i), true));
+  }
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1'000; ++i) {
+    CHECK(h.children("/w/s").size() == 100);
+    CHECK(h.trashed("/w/s/99/999/f999") != nullptr);
+  }
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+  CHECK(spent.count() < 5);  // a walk over all of them would take minutes
+}
+
+TEST_CASE("What restore and forget are asked is checked, and told in sentences") {
+  TestKernel t;
+  removed(t, "/workspaces/site/main.c", 1);
+  Kernel& kernel = t.kernel();
+  const auto code = [&](const std::string& path, std::optional<std::uint64_t> number) {
+    const auto answer = kernel.restore(t.person(), "/workspaces/site", path, number);
+    return answer ? 0 : answer.error().code;
+  };
+  CHECK(code("../other/x", std::nullopt) == EINVAL);
+  CHECK(code("a/../../site/main.c", std::nullopt) == EINVAL);
+  CHECK(code("/etc/passwd", std::nullopt) == EINVAL);
+  CHECK(code("nowhere", std::nullopt) == ENOENT);
+  CHECK(code("main.c", 99) == ENOENT);
+  const auto answer = kernel.restore(t.person(), "/workspaces/site", "man.c", std::nullopt);
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().message.contains("main.c"));
+  CHECK(kernel.forget(t.person(), "/workspaces/site", "nowhere", std::nullopt).error().code ==
+        ENOENT);
+  CHECK(kernel.restore(t.person(1234), "/workspaces/site", "main.c", std::nullopt).error().code ==
+        EACCES);
+}
+
+}  // namespace
+}  // namespace agentfs::test
