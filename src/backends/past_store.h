@@ -43,6 +43,7 @@ class PastStore {
   // What is not there is dropped already.
   virtual Status drop(const PastName& name) = 0;
   virtual Result<std::vector<PastName>> list() const = 0;  // in no order
+  // Of the disk; up to a second old.
   virtual Result<struct statvfs> statistics() const = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
 
 namespace agentfs {
@@ -116,7 +117,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     TRY(kernel->commit(starter, std::string(kind::kStateProblem), std::move(data)));
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
-  TRY(state.settle_history());
+  TRY(kernel->history().settle());
   state.schedule_history();
   return kernel;
 }
@@ -189,6 +190,13 @@ Result<std::string> Kernel::call_result(const Call& call) const {
   if (call.result_blob.empty()) return call.result;
   return blobs().get(call.result_blob);
 }
+
+void Kernel::look_at_history(const std::function<void(const History&)>& look) const {
+  Lock lock(state_->mutex);
+  look(state_->fold.history());
+}
+
+HistoryKeeper Kernel::history() { return HistoryKeeper(*this); }
 
 Journal& Kernel::journal() const { return *state_->parts.journal; }
 Status Kernel::sync() { return journal().sync(); }

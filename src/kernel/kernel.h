@@ -29,6 +29,7 @@
 namespace agentfs {
 
 class History;        // kernel/history.h: versions of files, and the trash
+class HistoryKeeper;  // kernel/history_keeper.h
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -167,18 +168,7 @@ class Kernel {
   // --- old contents of the data trees (kernel/history.h)
   // Under the kernel's lock: `look` only copies out.
   void look_at_history(const std::function<void(const History&)>& look) const;
-  // Why a content of this size is not kept, by one more name or by copy; "" where it is.
-  std::string why_not_kept(std::uint64_t size, bool by_copy) const;
-  // May this caller see and restore old contents below the root of a workspace or home? EACCES.
-  Status may_see_history(const Caller& caller, const std::string& root) const;
-  // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
-  // with what there is; EINVAL for a path that leads out of `root`.
-  Result<std::string> restore(const Caller& caller, const std::string& root,
-                              const std::string& path, std::optional<std::uint64_t> version);
-  Result<std::string> forget(const Caller& caller, const std::string& root, const std::string& path,
-                             std::optional<std::uint64_t> version);
-  // Drops what is older or more than /etc/history.toml allows; how many. Blocks on the disk.
-  Result<std::size_t> empty_history();
+  HistoryKeeper history();
 
   // --- parts
   const Clock& clock() const;

@@ -101,11 +101,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   };
   Spent find_spent(ProcessId pid, Spending spending) const EXCLUDES(mutex);
 
-  // --- old contents (kernel_history.cpp)
-  Status settle_history();  // at a start: store and history told of each other
-  void schedule_history();
-  Status drop_versions(const Caller& caller, std::span<const FileVersionRef> versions,
-                       std::string_view reason);
+  void schedule_history();  // what has been kept long enough goes now and then
 
   const std::int64_t started;
   bool stopping GUARDED_BY(mutex) = false;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/log.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
 
 namespace agentfs {
@@ -128,6 +129,23 @@ void Kernel::State::ring(ProcessId pid) {
     log::error("process {}: {}", pid.value, done.error().message);
   }
   arm(pid);
+}
+
+void Kernel::State::schedule_history() {
+  if (parts.past == nullptr) return;
+  constexpr std::chrono::minutes kInterval(1);
+  parts.loop->after(kInterval, [weak = weak_from_this()] {
+    Work timer{weak};
+    if (!timer) return;
+    timer->parts.pool->post([weak] {
+      Work work{weak};
+      if (!work) return;
+      if (const auto emptied = work->kernel.history().empty(); !emptied) {
+        log::error("history: not emptied: {}", emptied.error().message);
+      }
+      work->schedule_history();
+    });
+  });
 }
 
 }  // namespace agentfs

@@ -12,6 +12,7 @@
 
 #include "catch.h"
 #include "fs/vfs/wait_for.h"
+#include "kernel/history_keeper.h"
 #include "support/tree_world.h"
 
 namespace agentfs::test {

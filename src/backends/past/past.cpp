@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <optional>
 
 #include "backends/past/copy.h"
+#include "base/mutex.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -99,6 +101,9 @@ class PastFiles final : public PastStore {
 
   const std::string directory_;
   std::atomic<std::uint64_t> last_ = 0;
+  mutable Mutex<Rank::store> mutex_;
+  mutable struct statvfs room_ GUARDED_BY(mutex_) {};
+  mutable std::chrono::steady_clock::time_point looked_ GUARDED_BY(mutex_){};
 };
 
 Status PastFiles::open() {
@@ -194,10 +199,14 @@ Result<std::vector<PastName>> PastFiles::list() const {
   return names;
 }
 
+// Asked before each change that keeps something, and on some disks dear.
 Result<struct statvfs> PastFiles::statistics() const {
-  struct statvfs room{};
-  if (::statvfs(directory_.c_str(), &room) != 0) return fail_errno(directory_);
-  return room;
+  const auto now = std::chrono::steady_clock::now();
+  Lock lock(mutex_);
+  if (now - looked_ < std::chrono::seconds(1)) return room_;
+  if (::statvfs(directory_.c_str(), &room_) != 0) return fail_errno(directory_);
+  looked_ = now;
+  return room_;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/error_log.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
 #include "kernel/metrics.h"
 
@@ -38,8 +39,10 @@ std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
   return vfs::FileOwner{owner.uid, owner.gid};
 }
 
-bool KernelServices::keeps_history() {
-  return kernel_.parts().past != nullptr && kernel_.configuration().history().days != 0;
+bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
+
+std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
+  return kernel_.history().why_not_kept(size, by_copy);
 }
 
 void KernelServices::count(std::string_view operation) {

@@ -26,9 +26,7 @@ class KernelServices final : public vfs::Services {
   }
   std::optional<vfs::FileOwner> owner_of(std::string_view path) override;
   bool keeps_history() override;
-  std::string why_not_kept(std::uint64_t size, bool by_copy) override {
-    return kernel_.why_not_kept(size, by_copy);
-  }
+  std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view operation) override;
   const Clock& clock() override { return kernel_.clock(); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fs/tree/tables.h"
+#include "kernel/history_keeper.h"
 
 namespace agentfs::tree {
 namespace {
@@ -53,7 +54,7 @@ void add_children(std::vector<DocumentEntry>& entries, std::vector<History::Chil
 Result<std::vector<DocumentEntry>> list_versions(const void* object, const Caller& caller,
                                                  const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<DocumentEntry> entries;
   root.kernel->look_at_history([&](const History& history) {
     const std::string path = path_in(root, relative);
@@ -69,7 +70,7 @@ Result<std::vector<DocumentEntry>> list_versions(const void* object, const Calle
 Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
                                      const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   const auto slash = relative.rfind('/');
   const auto number = text::number<std::uint64_t>(
       std::string_view(relative).substr(slash == std::string::npos ? 0 : slash + 1));
@@ -117,7 +118,7 @@ bool is_trash_directory(const void* object, const std::string& relative) {
 Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& caller,
                                               const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<DocumentEntry> entries;
   root.kernel->look_at_history([&](const History& history) {
     const std::string path = path_in(root, relative);
@@ -134,7 +135,7 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
 Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
                                    const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   FileVersionRef version;
   if (!is_trash_directory(object, relative)) {
     root.kernel->look_at_history(
@@ -158,7 +159,7 @@ std::vector<FileVersionRef> versions_of(const HistoryRoot& root) {
 }
 
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<FileVersionRef> versions = versions_of(root);
   std::ranges::sort(versions, {}, [](const FileVersionRef& v) { return v->number; });
   const std::size_t first = versions.size() > kLogLines ? versions.size() - kLogLines : 0;
@@ -173,7 +174,7 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
 }
 
 Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
-  TRY(root.kernel->may_see_history(caller, root.path));
+  TRY(root.kernel->history().may_see(caller, root.path));
   std::uint64_t bytes = 0;
   std::size_t contents = 0;
   std::size_t in_trash = 0;
@@ -192,12 +193,12 @@ Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
 
 Result<std::string> restore(const HistoryRoot& root, const Caller& caller, const std::string& path,
                             std::optional<std::uint64_t> version) {
-  return root.kernel->restore(caller, root.path, path, version);
+  return root.kernel->history().restore(caller, root.path, path, version);
 }
 
 Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const std::string& path,
                          std::optional<std::uint64_t> version) {
-  return root.kernel->forget(caller, root.path, path, version);
+  return root.kernel->history().forget(caller, root.path, path, version);
 }
 
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({

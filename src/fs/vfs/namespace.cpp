@@ -173,7 +173,7 @@ Status FileSystem::access(const Caller& caller, const std::string& path, int mas
 Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>& steps) {
   if (parts_->past == nullptr) return fail(ENOTSUP, "history: nothing is kept here");
   constexpr std::chrono::seconds kPatience(2);
-  LocalRequest request(*parts_->context, caller);
+  LocalRequest request(caller);
   DataChanges changes(request, parts_->context, parts_->root);
   Status done = ok();
   for (const RestoreStep& step : steps) {

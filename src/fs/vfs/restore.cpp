@@ -79,6 +79,7 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
   if (S_ISDIR(step.mode)) return restore_directory(step);
   const NodeRef directory = TRY(ensure_directory(parent_path(step.path)));
   const std::string name = name_of(step.path);
+  TRY(may_change(*directory, name));
   const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));
   const auto old = directory->lookup(request_, name);
   if (old && old->node->type() == S_IFDIR) {
@@ -98,6 +99,7 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
 
 Status DataChanges::restore_directory(const RestoreStep& step) {
   const NodeRef parent = TRY(ensure_directory(parent_path(step.path)));
+  TRY(may_change(*parent, name_of(step.path)));
   const auto there = parent->lookup(request_, name_of(step.path));
   if (there && there->node->type() == S_IFDIR) return ok();
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));

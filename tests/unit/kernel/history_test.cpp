@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "catch.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
 #include "support/test_kernel.h"
 
@@ -111,7 +112,7 @@ TEST_CASE("Numbers are not given again when their versions were dropped before a
   const auto number = keep(t, "/workspaces/site/a", "one");
   std::filesystem::remove(t.state() + "/trees/workspaces/site/a");
   removed(t, "/workspaces/site/a", number);
-  REQUIRE(t.kernel().forget(t.person(), "/workspaces/site", "a", std::nullopt));
+  REQUIRE(t.kernel().history().forget(t.person(), "/workspaces/site", "a", std::nullopt));
   REQUIRE(t.stop_and_start());
   CHECK(t.kernel().parts().past->next() == number + 1);
 }
@@ -158,10 +159,10 @@ TEST_CASE("What is older than the days that /etc/history.toml gives is dropped i
         t.commit("tree.remove", json::Object{{"path", fmt::format("/workspaces/site/{}", number)},
                                              {"kept", kept(number, "empty")}}));
   }
-  CHECK(t.kernel().empty_history() == 0);
+  CHECK(t.kernel().history().empty() == 0);
   t.clock.advance(std::int64_t{31} * 86'400 * 1'000'000'000);
   removed(t, "/workspaces/site/young", 3'000);
-  CHECK(t.kernel().empty_history() == 2'500);
+  CHECK(t.kernel().history().empty() == 2'500);
   CHECK(history_of(t).all().size() == 1);
   std::size_t rows = 0;
   for (const std::string& line : t.lines()) rows += line.contains("history.drop") ? 1 : 0;
@@ -174,7 +175,7 @@ TEST_CASE("What is more than the share of the disk goes, the oldest first") {
   std::filesystem::remove(t.state() + "/trees/workspaces/site/a");
   removed(t, "/workspaces/site/a", first);
   REQUIRE(t.kernel().configuration().save("history.toml", "share = 0.0\n"));
-  CHECK(t.kernel().empty_history() == 1);
+  CHECK(t.kernel().history().empty() == 1);
   CHECK_FALSE(t.kernel().parts().past->attributes({first, "/workspaces/site/a"}));
 }
 
@@ -197,7 +198,7 @@ TEST_CASE("What restore and forget are asked is checked, and told in sentences")
   removed(t, "/workspaces/site/main.c", 1);
   Kernel& kernel = t.kernel();
   const auto code = [&](const std::string& path, std::optional<std::uint64_t> number) {
-    const auto answer = kernel.restore(t.person(), "/workspaces/site", path, number);
+    const auto answer = kernel.history().restore(t.person(), "/workspaces/site", path, number);
     return answer ? 0 : answer.error().code;
   };
   CHECK(code("../other/x", std::nullopt) == EINVAL);
@@ -205,13 +206,18 @@ TEST_CASE("What restore and forget are asked is checked, and told in sentences")
   CHECK(code("/etc/passwd", std::nullopt) == EINVAL);
   CHECK(code("nowhere", std::nullopt) == ENOENT);
   CHECK(code("main.c", 99) == ENOENT);
-  const auto answer = kernel.restore(t.person(), "/workspaces/site", "man.c", std::nullopt);
+  const auto answer =
+      kernel.history().restore(t.person(), "/workspaces/site", "man.c", std::nullopt);
   REQUIRE_FALSE(answer);
   CHECK(answer.error().message.contains("main.c"));
-  CHECK(kernel.forget(t.person(), "/workspaces/site", "nowhere", std::nullopt).error().code ==
-        ENOENT);
-  CHECK(kernel.restore(t.person(1234), "/workspaces/site", "main.c", std::nullopt).error().code ==
-        EACCES);
+  CHECK(kernel.history()
+            .forget(t.person(), "/workspaces/site", "nowhere", std::nullopt)
+            .error()
+            .code == ENOENT);
+  CHECK(kernel.history()
+            .restore(t.person(1234), "/workspaces/site", "main.c", std::nullopt)
+            .error()
+            .code == EACCES);
 }
 
 }  // namespace

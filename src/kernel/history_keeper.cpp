@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Old contents of the data trees: what is kept, what a crash left, what has been kept long enough.
+#include "kernel/history_keeper.h"
+
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <set>
 
-#include "base/log.h"
 #include "base/text.h"
-#include "kernel/kernel_state.h"
+#include "kernel/configuration.h"
+#include "kernel/kernel.h"
+#include "kernel/kinds.h"
 
 namespace agentfs {
 namespace {
 
-using namespace std::chrono_literals;
-constexpr auto kInterval = 60s;
 constexpr std::size_t kBatch = 1'000;  // versions that one record forgets
 constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
 
@@ -69,48 +69,44 @@ std::vector<FileVersionRef> outlived(const History& history, std::int64_t before
 
 }  // namespace
 
-void Kernel::look_at_history(const std::function<void(const History&)>& look) const {
-  Lock lock(state_->mutex);
-  look(state_->fold.history());
+bool HistoryKeeper::is_on() const {
+  return kernel_.parts().past != nullptr && kernel_.configuration().history().days != 0;
 }
 
-std::string Kernel::why_not_kept(std::uint64_t size, bool by_copy) const {
-  const HistorySettings settings = configuration().history();
-  if (parts().past == nullptr || settings.days == 0) return "history is off";
+std::string HistoryKeeper::why_not_kept(std::uint64_t size, bool by_copy) const {
+  const HistorySettings settings = kernel_.configuration().history();
+  if (kernel_.parts().past == nullptr || settings.days == 0) return "history is off";
   const std::int64_t most = by_copy ? std::min(settings.largest_copy_bytes, settings.largest_bytes)
                                     : settings.largest_bytes;
   if (size > static_cast<std::uint64_t>(most)) {
     return fmt::format("{} bytes are more than {}", size, most);
   }
-  const auto disk = parts().past->statistics();
+  const auto disk = kernel_.parts().past->statistics();
   if (!disk) return disk.error().message;
   const std::uint64_t left = static_cast<std::uint64_t>(disk->f_bavail) * disk->f_frsize;
   const std::uint64_t needed = share_of(*disk, settings.reserve) + (by_copy ? size : 0);
   return left < needed ? std::string("the disk is nearly full") : std::string();
 }
 
-Status Kernel::may_see_history(const Caller& caller, const std::string& root) const {
+Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) const {
   struct stat attributes{};
-  const std::string host = parts().state + "/trees" + root;
+  const std::string host = kernel_.parts().state + "/trees" + root;
   if (::stat(host.c_str(), &attributes) != 0) return fail_errno(root);
-  const ProcessRef process = find_process(caller.process);
+  const ProcessRef process = kernel_.find_process(caller.process);
   const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
-  if (uid == 0 || uid == attributes.st_uid || uid == parts().owner) return ok();
+  if (uid == 0 || uid == attributes.st_uid || uid == kernel_.parts().owner) return ok();
   return fail(EACCES, "{}: the history of {} is for its owner (uid {}), not for uid {}",
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
-// What the rows say and what is on the disk may differ by what a crash cut short.
-Status Kernel::State::settle_history() {
-  PastStore* const past = parts.past;
+Status HistoryKeeper::settle() {
+  PastStore* const past = kernel_.parts().past;
   if (past == nullptr) return ok();
+  const std::vector<PastName> names = TRY(past->list());
   std::vector<FileVersionRef> missing;
   std::vector<PastName> unknown;
-  {
-    const std::vector<PastName> names = TRY(past->list());
+  kernel_.look_at_history([&](const History& history) {
     std::set<std::uint64_t> there;
-    Lock lock(mutex);
-    const History& history = fold.history();
     past->reserve(history.last());
     for (const PastName& name : names) {
       there.insert(name.number);
@@ -121,74 +117,58 @@ Status Kernel::State::settle_history() {
         missing.push_back(version);
       }
     }
-  }
-  const Caller author = self(kernel);
-  if (!missing.empty()) TRY(drop_versions(author, missing, "missing"));
-  for (const PastName& name : unknown) {
-    const auto attributes = past->attributes(name);
-    if (!attributes) continue;
-    if (attributes->st_nlink > 1) {  // linked, but the name it had was never taken away
-      TRY(past->drop(name));
-      continue;
-    }
-    struct stat now{};
-    const std::string host = parts.state + "/trees" + name.path;
-    const bool is_gone = !name.whole || ::lstat(host.c_str(), &now) != 0;
-    TRY(kernel.commit(author, std::string(kind::kHistoryRecovered),
-                      recovered(name, *attributes, is_gone)));
-  }
+  });
+  if (!missing.empty()) TRY(drop(self(kernel_), missing, "missing"));
+  for (const PastName& name : unknown) TRY(adopt(name));
   return ok();
 }
 
-// The contents first: a crash before the row leaves versions without one, which the next start
-// forgets.
-Status Kernel::State::drop_versions(const Caller& caller, std::span<const FileVersionRef> versions,
-                                    std::string_view reason) {
+Status HistoryKeeper::adopt(const PastName& name) {
+  PastStore& past = *kernel_.parts().past;
+  const auto attributes = past.attributes(name);
+  if (!attributes) return ok();
+  // Linked, but the name it had was never taken away.
+  if (attributes->st_nlink > 1) return past.drop(name);
+  struct stat now{};
+  const std::string host = kernel_.parts().state + "/trees" + name.path;
+  const bool is_gone = !name.whole || ::lstat(host.c_str(), &now) != 0;
+  TRY(kernel_.commit(self(kernel_), std::string(kind::kHistoryRecovered),
+                     recovered(name, *attributes, is_gone)));
+  return ok();
+}
+
+Status HistoryKeeper::drop(const Caller& caller, std::span<const FileVersionRef> versions,
+                           std::string_view reason) {
   json::Array numbers;
   std::uint64_t bytes = 0;
   for (const FileVersionRef& version : versions) {
     if (version->type == FileVersion::Type::file) {
-      TRY(parts.past->drop({version->number, version->path}));
+      TRY(kernel_.parts().past->drop({version->number, version->path}));
       bytes += version->size;
     }
-    numbers.push_back(version->number);
+    numbers.emplace_back(version->number);
   }
   json::Value data;
   data.set("versions", std::move(numbers)).set("reason", reason).set("bytes", bytes);
-  TRY(kernel.commit(caller, std::string(kind::kHistoryDrop), std::move(data)));
+  TRY(kernel_.commit(caller, std::string(kind::kHistoryDrop), std::move(data)));
   return ok();
 }
 
-Result<std::size_t> Kernel::empty_history() {
-  if (parts().past == nullptr) return 0;
+Result<std::size_t> HistoryKeeper::empty() {
+  if (kernel_.parts().past == nullptr) return 0;
   std::size_t dropped = 0;
   for (;;) {
-    const HistorySettings settings = configuration().history();
-    const std::uint64_t most = share_of(TRY(parts().past->statistics()), settings.share);
-    const std::int64_t before = clock().wall() - settings.days * kDay;
+    const HistorySettings settings = kernel_.configuration().history();
+    const std::uint64_t most = share_of(TRY(kernel_.parts().past->statistics()), settings.share);
+    const std::int64_t before = kernel_.clock().wall() - settings.days * kDay;
     std::string_view reason;
     std::vector<FileVersionRef> versions;
-    look_at_history([&](const History& h) { versions = outlived(h, before, most, reason); });
+    kernel_.look_at_history(
+        [&](const History& h) { versions = outlived(h, before, most, reason); });
     if (versions.empty()) return dropped;
-    TRY(state_->drop_versions(self(*this), versions, reason));
+    TRY(drop(self(kernel_), versions, reason));
     dropped += versions.size();
   }
-}
-
-void Kernel::State::schedule_history() {
-  if (parts.past == nullptr) return;
-  parts.loop->after(kInterval, [weak = weak_from_this()] {
-    Work timer{weak};
-    if (!timer) return;
-    timer->parts.pool->post([weak] {
-      Work work{weak};
-      if (!work) return;
-      if (const auto emptied = work->kernel.empty_history(); !emptied) {
-        log::error("history: not emptied: {}", emptied.error().message);
-      }
-      work->schedule_history();
-    });
-  });
 }
 
 }  // namespace agentfs

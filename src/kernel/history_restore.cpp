@@ -3,7 +3,8 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
-#include "kernel/kernel_state.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
 #include "kernel/paths.h"
 
 namespace agentfs {
@@ -93,28 +94,32 @@ Result<Versions> to_forget(const History& history, const std::string& path,
 
 }  // namespace
 
-Result<std::string> Kernel::restore(const Caller& caller, const std::string& root,
-                                    const std::string& path, std::optional<std::uint64_t> version) {
-  TRY(may_see_history(caller, root));
+Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::string& root,
+                                           const std::string& path,
+                                           std::optional<std::uint64_t> version) {
+  TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  look_at_history([&](const History& history) { looked_up = to_restore(history, whole, version); });
+  kernel_.look_at_history(
+      [&](const History& history) { looked_up = to_restore(history, whole, version); });
   const Versions found = TRY(std::move(looked_up));
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
-  TRY(paths().restore(caller, steps));
+  TRY(kernel_.paths().restore(caller, steps));
   if (steps.size() == 1) return fmt::format("restored {} from {:06}\n", whole, found[0]->number);
   return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);
 }
 
-Result<std::string> Kernel::forget(const Caller& caller, const std::string& root,
-                                   const std::string& path, std::optional<std::uint64_t> version) {
-  TRY(may_see_history(caller, root));
+Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,
+                                          const std::string& path,
+                                          std::optional<std::uint64_t> version) {
+  TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  look_at_history([&](const History& history) { looked_up = to_forget(history, whole, version); });
+  kernel_.look_at_history(
+      [&](const History& history) { looked_up = to_forget(history, whole, version); });
   const Versions found = TRY(std::move(looked_up));
-  TRY(state_->drop_versions(caller, found, "asked"));
+  TRY(drop(caller, found, "asked"));
   return fmt::format("forgot {} versions\n", found.size());
 }
 

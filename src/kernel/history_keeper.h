@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// What the kernel does with old contents of the data trees (kernel/history.h).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "backends/past_store.h"
+#include "kernel/caller.h"
+#include "kernel/history.h"
+
+namespace agentfs {
+
+class Kernel;
+
+// A part of its kernel, without a state of its own: what is known is the fold's, what is kept the
+// past store's. Threads: all.
+class HistoryKeeper {
+ public:
+  explicit HistoryKeeper(Kernel& kernel) : kernel_(kernel) {}
+
+  bool is_on() const;
+  // Why a content of this size is not kept, by one more name or by copy; "" where it is.
+  std::string why_not_kept(std::uint64_t size, bool by_copy) const;
+  // May this caller see and restore old contents below the root of a workspace or home? EACCES.
+  Status may_see(const Caller& caller, const std::string& root) const;
+  // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
+  // with what there is; EINVAL for a path that leads out of `root`.
+  Result<std::string> restore(const Caller& caller, const std::string& root,
+                              const std::string& path, std::optional<std::uint64_t> version);
+  Result<std::string> forget(const Caller& caller, const std::string& root, const std::string& path,
+                             std::optional<std::uint64_t> version);
+  // Drops what is older or more than /etc/history.toml allows; how many. Blocks on the disk.
+  Result<std::size_t> empty();
+  // At a start: what the rows say and what is on the disk may differ by what a crash cut short.
+  Status settle();
+
+ private:
+  // A content that no row tells of: kept, but the daemon died before the row.
+  Status adopt(const PastName& name);
+  // The contents first: a crash before the row leaves versions without one, which the next start
+  // forgets.
+  Status drop(const Caller& caller, std::span<const FileVersionRef> versions,
+              std::string_view reason);
+
+  Kernel& kernel_;
+};
+
+}  // namespace agentfs
