@@ -51,9 +51,10 @@ ProcessId subject_of(const Record& record) {
   return record.author.lineage.empty() ? ProcessId{} : record.author.lineage.front();
 }
 
-Status load_events(const Journal& journal, EventLines& events) {
+Status load_events(const Journal& journal, EventLines& events, ChangeFeed& changes) {
   return journal.replay_lines(events_from(journal.log()),
                               [&](const Record& record, std::string_view line) {
+                                changes.add(record);
                                 if (record.kind == kind::kProcessReap) {
                                   events.forget(subject_of(record));
                                 } else if (const ProcessId pid = subject_of(record)) {
@@ -103,7 +104,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     state.fold = std::move(fold);
     dirty = state.fold.dirty().size();
   }
-  TRY(load_events(*given.journal, state.events));
+  TRY(load_events(*given.journal, state.events, state.changes));
   if (dirty != 0) state.schedule_store(dirty);
   HostCaller owner;
   owner.uid = given.owner;
@@ -209,6 +210,7 @@ BlobStore& Kernel::blobs() const { return *state_->parts.blobs; }
 ExecDriver& Kernel::exec() const { return *state_->parts.exec; }
 Configuration& Kernel::configuration() const { return *state_->configuration; }
 Metrics& Kernel::metrics() const { return state_->metrics; }
+ChangeFeed& Kernel::changes() const { return state_->changes; }
 ErrorLog& Kernel::errors() const { return state_->errors; }
 Streams& Kernel::streams() const { return state_->streams; }
 const KernelParts& Kernel::parts() const { return state_->parts; }

@@ -28,8 +28,9 @@
 
 namespace agentfs {
 
+class ChangeFeed;     // kernel/change_feed.h
 class History;        // kernel/history.h: versions of files, and the trash
-class HistoryKeeper;  // kernel/history_keeper.h
+class HistoryKeeper;
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -165,8 +166,7 @@ class Kernel {
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;
 
-  // --- old contents of the data trees (kernel/history.h)
-  // Under the kernel's lock: `look` only copies out.
+  // --- old contents of the data trees; under the kernel's lock: `look` only copies out
   void look_at_history(const std::function<void(const History&)>& look) const;
   HistoryKeeper history();
 
@@ -182,6 +182,7 @@ class Kernel {
   Metrics& metrics() const;
   ErrorLog& errors() const;
   Streams& streams() const;
+  ChangeFeed& changes() const;
   const KernelParts& parts() const;
   // Counters, processes by state, journal and uptime, as Prometheus reads them.
   std::string metrics_text() const;

@@ -55,6 +55,7 @@ Result<Record> Kernel::State::commit(const Author& author, std::string kind, jso
     subject = fold.apply(record);
     dirty = fold.dirty().size();
   }
+  changes.add(record);
   if (record.kind == kind::kProcessReap) {
     events.forget(subject);
   } else if (subject) {
@@ -75,6 +76,7 @@ void Kernel::State::after_commit(const Record& record, ProcessId subject) {
   }
   notify_userland(record, subject);
   tell_listeners(record, subject);
+  changes.tell();
   complete_waiters(subject);
   if (charges(record.kind)) enforce_budget(subject);
   if (record.kind != kind::kRunEnd) return;

@@ -8,6 +8,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "kernel/change_feed.h"
 #include "kernel/configuration.h"
 #include "kernel/error_log.h"
 #include "kernel/event_lines.h"
@@ -38,6 +39,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   ErrorLog errors;
   Streams streams;
   EventLines events;
+  ChangeFeed changes;
   std::atomic<Userland*> userland = nullptr;
   std::atomic<Namespace*> paths = nullptr;
 

@@ -13,6 +13,11 @@ bool blocks(const vfs::RowInfo& row) {
   return row.kind == vfs::Kind::wait || row.kind == vfs::Kind::follow;
 }
 
+bool is_of(const RowAt& row, ProcessId pid) {
+  const auto& key = row.directory.key;
+  return !key.empty() && key.front() == fmt::format("{}", pid.value);
+}
+
 std::vector<RowAt> blocking_rows(TreeWorld& world) {
   std::vector<RowAt> all = world.rows();
   std::erase_if(all, [](const RowAt& row) { return !blocks(row.info()); });
@@ -41,7 +46,7 @@ TEST_CASE("A read that would block is EAGAIN on a descriptor that must not") {
   LocalCaller impatient(world.request().caller(), false);
   std::size_t seen = 0;
   for (const RowAt& row : blocking_rows(world)) {
-    const bool is_at_work = row.directory.key.front() == fmt::format("{}", world.busy.value);
+    const bool is_at_work = is_of(row, world.busy);
     INFO(row.path);
     const auto opened = world.get(row.path)->open(impatient, O_RDONLY | O_NONBLOCK);
     REQUIRE(opened);
@@ -62,7 +67,7 @@ TEST_CASE("A read that waits ends with EINTR when it is interrupted, and changes
   TreeWorld world;
   const std::uint64_t head = world.head();
   for (const RowAt& row : blocking_rows(world)) {
-    if (row.directory.key.front() != fmt::format("{}", world.busy.value)) continue;
+    if (!is_of(row, world.busy)) continue;
     INFO(row.path);
     const auto opened = world.get(row.path)->open(world.request(), O_RDONLY);
     REQUIRE(opened);

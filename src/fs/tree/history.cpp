@@ -2,9 +2,10 @@
 // .agentfs of a workspace or home: versions, trash, and what brings them back.
 #include "kernel/history.h"
 
-#include <algorithm>
-
+#include "base/clock.h"
+#include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
+#include "kernel/change_feed.h"
 #include "kernel/history_keeper.h"
 
 namespace agentfs::tree {
@@ -13,8 +14,6 @@ namespace {
 using vfs::DocumentEntry;
 using vfs::files;
 using vfs::line;
-
-constexpr std::size_t kLogLines = 10'000;  // the newest
 
 const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
 
@@ -158,20 +157,59 @@ std::vector<FileVersionRef> versions_of(const HistoryRoot& root) {
   return versions;
 }
 
+// "7<1<root (sed)".
+std::string author_of(const json::Value& change) {
+  std::string out;
+  for (const json::Value& pid : *change["by"].array()) out += fmt::format("{}<", pid.number());
+  out += change["user"].text();
+  const std::string_view command = change["command"].text();
+  return command.empty() ? out : fmt::format("{} ({})", out, command);
+}
+
+// Below the root as it is named there, elsewhere whole.
+std::string name_in(const HistoryRoot& root, std::string_view path) {
+  if (path.starts_with(root.path + "/")) path.remove_prefix(root.path.size() + 1);
+  return text::shown(path);
+}
+
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
   TRY(root.kernel->history().may_see(caller, root.path));
-  std::vector<FileVersionRef> versions = versions_of(root);
-  std::ranges::sort(versions, {}, [](const FileVersionRef& v) { return v->number; });
-  const std::size_t first = versions.size() > kLogLines ? versions.size() - kLogLines : 0;
-  std::string out = "# time\tauthor\toperation\tpath\tversion\n";
-  for (std::size_t i = first; i < versions.size(); ++i) {
-    const FileVersion& v = *versions[i];
-    out +=
-        fmt::format("{}\t{}\t{}\t{}\t{:06}\n", timestamp(v.time), v.author, v.cause,
-                    text::shown(std::string_view(v.path).substr(root.path.size() + 1)), v.number);
+  std::string out = "# time\tauthor\toperation\tpath\tversion before\n";
+  const std::string events = root.kernel->changes().text(root.path);
+  for (const std::string_view event : text::split(events, '\n')) {
+    if (event.empty()) continue;
+    const json::Value change = TRY(json::parse(event));
+    std::string path = name_in(root, change["path"].text());
+    if (const auto other = change["other"].text(); !other.empty()) {
+      path += " -> " + name_in(root, other);
+    }
+    const std::int64_t version = change["version"].number();
+    out += fmt::format("{}\t{}\t{}\t{}\t{}\n", change["time"].text(), author_of(change),
+                       change["op"].text(), path,
+                       version > 0 ? fmt::format("{:06}", version) : std::string("-"));
   }
   return out;
 }
+
+Result<std::string> show_events(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return root.kernel->changes().text(root.path);
+}
+
+Result<vfs::Unsubscribe> follow_events(const HistoryRoot& root, const Caller& caller,
+                                       vfs::Sink sink) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return follow_changes(*root.kernel, root.path, std::move(sink));
+}
+
+Result<std::string> show_events_since(const void* object, const Caller& caller,
+                                      const std::string& sequence) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return events_since(*root.kernel, root.path, sequence);
+}
+
+constinit const vfs::DocumentOperations kSince{.list = list_nothing, .text = show_events_since};
 
 Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
   TRY(root.kernel->history().may_see(caller, root.path));
@@ -213,9 +251,23 @@ constexpr auto kFiles = files<HistoryRoot>({
      .mode = 0644,
      .doc = "Commands; paths are relative to the workspace or home.",
      .verbs = kVerbs},
+    {.name = "events",
+     .mode = 0555,
+     .doc = "NUMBER: the first 10,000 changes after that record of the journal, however old.",
+     .documents = &kSince,
+     .listed = false},
+    {.name = "events.jsonl",
+     .mode = 0444,
+     .doc = "What has changed and who did it, a JSON object a line: the newest 10,000.",
+     .read = show_events},
+    {.name = "follow",
+     .mode = 0444,
+     .doc = "Changes as they come, as in events.jsonl.",
+     .follow = follow_events,
+     .listed = false},
     {.name = "log",
      .mode = 0444,
-     .doc = "What has been removed or replaced, one line a change.",
+     .doc = "What has changed, who did it and what it was before: the newest 10,000.",
      .read = show_log},
     {.name = "trash",
      .mode = 0555,

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "fs/tree/changes.h"
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
 #include "kernel/metrics.h"
@@ -202,6 +203,10 @@ constexpr auto kFiles = files<Kernel>({
      .mode = 0555,
      .doc = "Every syscall: document, arguments, counters.",
      .documents = &kSyscalls},
+    {.name = "workspaces",
+     .mode = 0555,
+     .doc = "All workspaces.",
+     .directory = &kWorkspacesDirectory},
 });
 
 }  // namespace

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "fs/tree/changes.h"
+
+#include "base/text.h"
+#include "fs/tree/tables.h"
+#include "kernel/change_feed.h"
+
+namespace agentfs::tree {
+namespace {
+
+using vfs::files;
+
+Result<std::string> show_all(const Kernel& kernel, const Caller&) {
+  return kernel.changes().text({});
+}
+
+Result<vfs::Unsubscribe> follow_all(const Kernel& kernel, const Caller&, vfs::Sink sink) {
+  return follow_changes(kernel, {}, std::move(sink));
+}
+
+Result<std::string> show_all_since(const void* object, const Caller&, const std::string& sequence) {
+  return events_since(*static_cast<const Kernel*>(object), {}, sequence);
+}
+
+constinit const vfs::DocumentOperations kSince{.list = list_nothing, .text = show_all_since};
+
+constexpr auto kFiles = files<Kernel>({
+    {.name = "events",
+     .mode = 0555,
+     .doc = "NUMBER: the first 10,000 changes after that record of the journal, however old.",
+     .documents = &kSince,
+     .listed = false,
+     .is_private = true},
+    {.name = "events.jsonl",
+     .mode = 0444,
+     .doc = "What has changed in all workspaces and homes: the newest 10,000.",
+     .read = show_all,
+     .is_private = true},
+    {.name = "follow",
+     .mode = 0444,
+     .doc = "Changes in all workspaces and homes as they come.",
+     .follow = follow_all,
+     .listed = false,
+     .is_private = true},
+});
+
+}  // namespace
+
+Result<vfs::Unsubscribe> follow_changes(const Kernel& kernel, const std::string& root,
+                                        vfs::Sink sink) {
+  ChangeFeed& feed = kernel.changes();
+  const std::uint64_t subscription = feed.subscribe(root, std::move(sink));
+  return vfs::Unsubscribe([&feed, subscription] { feed.unsubscribe(subscription); });
+}
+
+Result<std::string> events_since(const Kernel& kernel, const std::string& root,
+                                 const std::string& sequence) {
+  const auto after = text::number<std::uint64_t>(sequence);
+  if (!after) {
+    return fail(ENOENT, "events/{}: not the number of a record; the `seq` of an event is one",
+                text::shown(sequence));
+  }
+  return changes_since(kernel.journal(), {*after}, root);
+}
+
+Result<std::vector<vfs::DocumentEntry>> list_nothing(const void*, const Caller&,
+                                                     const std::string&) {
+  return std::vector<vfs::DocumentEntry>{};
+}
+
+const vfs::Directory<Kernel> kWorkspacesDirectory("", "All workspaces.", find_kernel, kFiles);
+
+}  // namespace agentfs::tree

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/change_feed.h"
+
+#include "base/clock.h"
+#include "kernel/kinds.h"
+
+namespace agentfs {
+namespace {
+
+// "/workspaces/site/a/b" -> "/workspaces/site"; "" for what lies in no workspace and no home.
+std::string root_of(std::string_view path) {
+  if (!path.starts_with("/workspaces/") && !path.starts_with("/home/")) return {};
+  return std::string(path.substr(0, path.find('/', path.find('/', 1) + 1)));
+}
+
+// An open that may write changes nothing yet.
+bool is_change(std::string_view kind) { return kind.starts_with("tree.") && kind != "tree.open"; }
+
+void copy_text(const json::Value& from, json::Value& to, const std::string& member) {
+  for (const std::string& name : {member, member + "_hex"}) {
+    if (const auto text = from[name].text(); !text.empty()) to.set(name, text);
+  }
+}
+
+}  // namespace
+
+std::string change_line(const Record& record) {
+  const json::Value& data = record.data;
+  if (!is_change(record.kind)) return {};
+  if (root_of(data["path"].text()).empty() && root_of(data["other"].text()).empty()) return {};
+  json::Value line;
+  line.set("seq", record.sequence.value).set("time", timestamp(record.time));
+  line.set("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
+  copy_text(data, line, "path");
+  copy_text(data, line, "other");
+  if (data["exchange"].truth()) line.set("exchange", true);
+  if (data["bytes"].number() > 0) line.set("bytes", data["bytes"].number());
+  if (data["kept"]["number"].number() > 0) line.set("version", data["kept"]["number"].number());
+  json::Array lineage;
+  for (const ProcessId pid : record.author.lineage) lineage.emplace_back(pid.value);
+  line.set("by", std::move(lineage)).set("user", record.author.user);
+  if (!record.author.command.empty()) line.set("command", record.author.command);
+  if (!record.author.via.empty()) line.set("via", record.author.via);
+  return json::dump(line) + "\n";
+}
+
+bool is_change_of(const Record& record, std::string_view root) {
+  return is_change(record.kind) && (root.empty() || root_of(record.data["path"].text()) == root ||
+                                    root_of(record.data["other"].text()) == root);
+}
+
+Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root) {
+  std::string out;
+  std::size_t lines = 0;
+  const Status read = journal.replay(after, [&](const Record& record) -> Status {
+    if (!is_change_of(record, root)) return ok();
+    if (lines++ == ChangeFeed::kMostLines) return fail(ECANCELED, "enough");
+    out += change_line(record);
+    return ok();
+  });
+  if (!read && read.error().code != ECANCELED) return std::unexpected(read.error());
+  return out;
+}
+
+void ChangeFeed::add(const Record& record) {
+  std::string text = change_line(record);
+  if (text.empty()) return;
+  Line line{.root = root_of(record.data["path"].text()),
+            .other_root = root_of(record.data["other"].text()),
+            .text = std::move(text)};
+  Lock lock(mutex_);
+  line.number = ++last_;
+  bytes_ += line.text.size();
+  lines_.push_back(std::move(line));
+  while (bytes_ > kMostBytes) {
+    bytes_ -= lines_.front().text.size();
+    lines_.pop_front();
+  }
+}
+
+std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
+  std::vector<Parcel> parcels;
+  for (auto& [id, follower] : followers_) {
+    std::string text;
+    for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+      if (line->number <= follower.told) break;
+      if (line->is_of(follower.root)) text.insert(0, line->text);
+    }
+    follower.told = last_;
+    if (!text.empty()) parcels.emplace_back(follower.receiver, std::move(text));
+  }
+  return parcels;
+}
+
+void ChangeFeed::tell() {
+  if (!followed_) return;
+  {
+    Lock lock(mutex_);
+    if (telling_) return;  // who tells looks again before it ends
+    telling_ = true;
+  }
+  for (;;) {
+    std::vector<Parcel> parcels;
+    {
+      Lock lock(mutex_);
+      parcels = untold();
+      if (parcels.empty()) {
+        telling_ = false;
+        return;
+      }
+    }
+    for (const auto& [receiver, text] : parcels) receiver(text, false);
+  }
+}
+
+std::string ChangeFeed::text(const std::string& root) const {
+  Lock lock(mutex_);
+  std::vector<const Line*> wanted;
+  for (auto line = lines_.rbegin(); line != lines_.rend() && wanted.size() < kMostLines; ++line) {
+    if (line->is_of(root)) wanted.push_back(&*line);
+  }
+  std::string out;
+  for (auto line = wanted.rbegin(); line != wanted.rend(); ++line) out += (*line)->text;
+  return out;
+}
+
+std::uint64_t ChangeFeed::subscribe(const std::string& root, Receiver receiver) {
+  Lock lock(mutex_);
+  followers_.emplace(next_subscription_, Follower{root, std::move(receiver), last_});
+  followed_ = true;
+  return next_subscription_++;
+}
+
+void ChangeFeed::unsubscribe(std::uint64_t subscription) {
+  Follower dropped;  // destroyed after the lock
+  Lock lock(mutex_);
+  const auto found = followers_.find(subscription);
+  if (found == followers_.end()) return;
+  dropped = std::move(found->second);
+  followers_.erase(found);
+  followed_ = !followers_.empty();
+}
+
+}  // namespace agentfs

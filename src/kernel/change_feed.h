@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What changes in workspaces and homes, a line each, as it happens.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "kernel/journal.h"
+
+namespace agentfs {
+
+// Threads: all. Keeps the newest lines in memory, at most 32 MiB of all; the journal has them all.
+// A line is the record's, shorter:
+//   {"seq":812,"time":"2026-…Z","op":"write","path":"/workspaces/site/a.c","bytes":120,
+//    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
+// `other` is a rename's new path, or the old name of a new hard link; `version` what the content
+// before is kept as; path_hex and other_hex stand beside names that are not UTF-8.
+class ChangeFeed {
+ public:
+  static constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+  static constexpr std::size_t kMostLines = 10'000;  // that one reading gives
+  using Receiver = std::function<void(std::string_view lines, bool end)>;
+
+  // In the journal's order, by whoever appends to it. What is no change is not taken.
+  void add(const Record& record);
+  // Hands what has been added to who follows, in order, on this thread or on that of another who
+  // is telling at the moment. With no lock held; receivers must not block.
+  void tell();
+  // The newest lines of a workspace or home, "/workspaces/site"; of all where `root` is empty.
+  std::string text(const std::string& root) const;
+  // What is added from now on.
+  std::uint64_t subscribe(const std::string& root, Receiver receiver);
+  void unsubscribe(std::uint64_t subscription);
+
+ private:
+  struct Line {
+    std::uint64_t number = 0;
+    std::string root;        // "/workspaces/site"
+    std::string other_root;  // of a rename between two; empty otherwise
+    std::string text;
+    bool is_of(std::string_view wanted) const {
+      return wanted.empty() || wanted == root || wanted == other_root;
+    }
+  };
+  struct Follower {
+    std::string root;
+    Receiver receiver;
+    std::uint64_t told = 0;  // the number of the last line
+  };
+  using Parcel = std::pair<Receiver, std::string>;
+  std::vector<Parcel> untold() REQUIRES(mutex_);
+
+  mutable Mutex<Rank::queue> mutex_;
+  std::deque<Line> lines_ GUARDED_BY(mutex_);
+  std::size_t bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t last_ GUARDED_BY(mutex_) = 0;
+  std::map<std::uint64_t, Follower> followers_ GUARDED_BY(mutex_);
+  std::uint64_t next_subscription_ GUARDED_BY(mutex_) = 1;
+  bool telling_ GUARDED_BY(mutex_) = false;
+  std::atomic<bool> followed_ = false;
+};
+
+// The line of a record, with its newline; "" for what is no change in a workspace or home.
+std::string change_line(const Record& record);
+// Whether the record is about a path at or below `root`; always where `root` is empty.
+bool is_change_of(const Record& record, std::string_view root);
+// The first 10,000 lines after a record of the journal, however old. Reads the disk.
+Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root);
+
+}  // namespace agentfs

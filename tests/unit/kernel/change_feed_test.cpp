@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// The feed of changes: every change once, in the journal's order, to who reads and who follows.
+#include "kernel/change_feed.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "base/text.h"
+#include "catch.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+std::vector<std::int64_t> numbers_of(std::string_view lines) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string_view line : text::split(lines, '\n')) {
+    if (!line.empty()) numbers.push_back(json::parse(line).value()["seq"].number());
+  }
+  return numbers;
+}
+
+void change(TestKernel& t, const std::string& kind, const std::string& path,
+            const std::string& other = {}) {
+  json::Object data{{"path", path}};
+  if (!other.empty()) data.emplace_back("other", other);
+  REQUIRE(t.commit(kind, json::Value(std::move(data))));
+}
+
+TEST_CASE("A workspace's events are its own changes, in order, with their author") {
+  TestKernel t;
+  change(t, "tree.create", "/workspaces/site/a");
+  change(t, "tree.open", "/workspaces/site/a");
+  change(t, "tree.create", "/workspaces/sites/b");
+  change(t, "tree.write", "/tmp/c");
+  change(t, "tree.rename", "/workspaces/sites/b", "/workspaces/site/b");
+  change(t, "tree.remove", "/home/root/d");
+  const ChangeFeed& feed = t.kernel().changes();
+  const std::string lines = feed.text("/workspaces/site");
+  const auto site = text::split(lines, '\n');
+  REQUIRE(site.size() == 3);
+  const json::Value made = json::parse(site[0]).value();
+  CHECK(made["op"].text() == "create");
+  CHECK(made["path"].text() == "/workspaces/site/a");
+  CHECK_FALSE(made["user"].text().empty());
+  CHECK_FALSE(made["by"].array()->empty());
+  CHECK(json::parse(site[1]).value()["other"].text() == "/workspaces/site/b");
+  CHECK(numbers_of(feed.text("/workspaces/sites")).size() == 2);
+  CHECK(numbers_of(feed.text("/home/root")).size() == 1);
+  CHECK(numbers_of(feed.text("")).size() == 4);
+}
+
+TEST_CASE("Events are resumed after a number, and are the same after a restart") {
+  TestKernel t;
+  for (int i = 0; i < 20; ++i) change(t, "tree.write", fmt::format("/workspaces/site/{}", i));
+  const std::string before = t.kernel().changes().text("/workspaces/site");
+  const auto all = numbers_of(before);
+  REQUIRE(all.size() == 20);
+  const Sequence tenth{static_cast<std::uint64_t>(all[9])};
+  const auto rest =
+      numbers_of(changes_since(t.kernel().journal(), tenth, "/workspaces/site").value());
+  CHECK(rest == std::vector(all.begin() + 10, all.end()));
+  REQUIRE(t.stop_and_start());
+  CHECK(t.kernel().changes().text("/workspaces/site") == before);
+}
+
+TEST_CASE("Names that are not UTF-8 are told as hex beside the text") {
+  TestKernel t;
+  change(t, "tree.create", "/workspaces/site/a");
+  const Record record{.kind = "tree.create",
+                      .data = json::Object{{"path", "/workspaces/site/?"}, {"path_hex", "2f77ff"}}};
+  CHECK(json::parse(change_line(record)).value()["path_hex"].text() == "2f77ff");
+}
+
+TEST_CASE("Who follows is told each change once and in order, whoever makes them") {
+  TestKernel t;
+  ChangeFeed& feed = t.kernel().changes();
+  std::string told;  // one thread tells at a time
+  const auto subscription =
+      feed.subscribe("/workspaces/site", [&](std::string_view lines, bool) { told += lines; });
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> writers;
+  for (int w = 0; w < 4; ++w) {
+    writers.emplace_back([&t, &refused, w] {
+      for (int i = 0; i < 50; ++i) {
+        const std::string root = i % 5 == 0 ? "/workspaces/other" : "/workspaces/site";
+        const json::Object data{{"path", fmt::format("{}/{}-{}", root, w, i)}};
+        if (!t.commit("tree.write", data)) ++refused;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  CHECK(refused == 0);
+  feed.unsubscribe(subscription);
+  change(t, "tree.write", "/workspaces/site/late");
+  const auto numbers = numbers_of(told);
+  CHECK(numbers.size() == 4 * 40);
+  CHECK(std::ranges::is_sorted(numbers));
+  CHECK(std::ranges::adjacent_find(numbers) == numbers.end());
+}
+
+TEST_CASE("The feed keeps the newest lines where there are too many for its memory") {
+  ChangeFeed feed;
+  const std::string path = "/workspaces/site/" + std::string(4'000, 'x');
+  constexpr std::uint64_t kCount = 9'000;
+  for (std::uint64_t i = 1; i <= kCount; ++i) {
+    feed.add({.sequence = {i}, .kind = "tree.write", .data = json::Object{{"path", path}}});
+  }
+  const std::string text = feed.text("");
+  CHECK(text.size() <= ChangeFeed::kMostBytes);
+  CHECK(numbers_of(text).back() == kCount);
+  CHECK(numbers_of(text).size() > 1'000);
+}
+
+}  // namespace
+}  // namespace agentfs::test
