@@ -4,7 +4,7 @@
 add_library(agentfs_options INTERFACE)
 target_include_directories(agentfs_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_definitions(agentfs_options INTERFACE
-  _GNU_SOURCE _FILE_OFFSET_BITS=64 FUSE_USE_VERSION=314 AGENTFS_VERSION="${PROJECT_VERSION}"
+  _GNU_SOURCE _FILE_OFFSET_BITS=64 AGENTFS_VERSION="${PROJECT_VERSION}"
   $<$<CONFIG:Debug>:AGENTFS_CHECK_LOCK_RANKS>)
 target_compile_options(agentfs_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")

@@ -54,6 +54,29 @@ class Deps(unittest.TestCase):
         self.assertEqual(seen.returncode, 1)
         self.assertIn("no network", seen.stderr)
 
+    def test_a_newer_libfuse_that_cannot_be_had_is_no_failure(self):
+        # With its packages there and a mirror that does not answer.
+        every = 'shift 2; for name; do printf "installed:%s " "$name"; done\n'
+        fails = 'case $* in indextargets*) echo mirror:/ ;; *) exit 100 ;; esac\n'
+        path = fixtures.shims(self.top, dpkg_query=every, pkg_config="exit 1\n", apt_get=fails)
+        for told in 1, 0:  # the reason once; an hour's peace from then on
+            seen = subprocess.run(["bash", fixtures.ROOT / "scripts/deps", "fuse"], check=False,
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                  env={"PATH": path, "AGENTFS_BUILD": str(self.top)})
+            self.assertEqual((seen.returncode, seen.stdout), (0, ""))
+            self.assertEqual(len(seen.stderr.splitlines()), told, seen.stderr)
+        self.assertFalse((self.top / "fuse/install").exists())
+
+    def test_a_libfuse_that_is_built_is_left_alone(self):
+        library = self.top / "fuse/install/lib/pkgconfig/fuse3.pc"
+        library.parent.mkdir(parents=True)
+        library.touch()
+        path = fixtures.shims(self.top, dpkg_query="exit 9\n", apt_get="exit 9\n")
+        seen = subprocess.run(["bash", fixtures.ROOT / "scripts/deps", "fuse"], check=False,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env={"PATH": path, "AGENTFS_BUILD": str(self.top)})
+        self.assertEqual((seen.returncode, seen.stdout, seen.stderr), (0, "", ""))
+
 
 SOURCE = r"""
 #define MACRO(x) do { x; } while (0)

@@ -13,11 +13,13 @@ namespace {
 void do_init(void*, fuse_conn_info* connection) {
   // Set-user-id bits are the kernel's to clear: it knows who writes. And no writeback cache: what
   // write(2) acknowledged must have reached us.
-  connection->want &=
-      ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_WRITEBACK_CACHE |
-                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  for (const std::uint64_t feature :
+       {FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_SPLICE_READ,
+        FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
+    want_not(*connection, feature);
+  }
   // Nodes have locks of their own: one slow lookup does not hold up its directory.
-  connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_PARALLEL_DIROPS);
+  want(*connection, FUSE_CAP_PARALLEL_DIROPS);
 }
 
 void do_forget(fuse_req_t request, fuse_ino_t id, std::uint64_t lookups) {

@@ -2,9 +2,8 @@
 // From the operations of the host's kernel to nodes and handles.
 #pragma once
 
-#include <fuse_lowlevel.h>
-
 #include "fs/fuse/host_caller.h"
+#include "fs/fuse/libfuse.h"
 #include "fs/fuse/reply.h"
 #include "fs/vfs/file_system.h"
 

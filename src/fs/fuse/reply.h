@@ -3,8 +3,6 @@
 // sees to it that each request is answered exactly once.
 #pragma once
 
-#include <fuse_lowlevel.h>
-
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -13,6 +11,7 @@
 
 #include "base/completion.h"
 #include "base/event_loop.h"
+#include "fs/fuse/libfuse.h"
 #include "fs/vfs/file_system.h"
 
 namespace agentfs::fuse {

@@ -2,11 +2,10 @@
 // A held request of the host's kernel, as vfs sees it.
 #pragma once
 
-#include <fuse_lowlevel.h>
-
 #include <optional>
 
 #include "fs/fuse/host_caller.h"
+#include "fs/fuse/libfuse.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 

@@ -2,7 +2,6 @@
 #include "fs/fuse/session.h"
 
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -20,6 +19,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fs/fuse/dispatch.h"
+#include "fs/fuse/libfuse.h"
 #include "fs/fuse/succession.h"
 
 namespace agentfs::fuse {
