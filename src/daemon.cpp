@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agents/agents.h"
@@ -160,6 +161,13 @@ void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat)
   loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
 }
 
+// Whether a directory lies on a file system that itself lies on others.
+bool is_stacked(const std::string& path) {
+  constexpr long kOverlay = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
+  struct statfs found{};
+  return ::statfs(path.c_str(), &found) == 0 && found.f_type == kOverlay;
+}
+
 // What a dead daemon left stays until its successor can take its place: as long as it stands there,
 // whoever writes below the mountpoint gets an error, and nobody's work ends up in the directory
 // underneath. An ordinary user's fusermount3 cannot put one mount below another: a moment is left.
@@ -169,6 +177,8 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   session.mountpoint = options.mountpoint;
   session.allow_other = options.allow_other;
   session.options = options.mount_options;
+  session.passthrough = options.passthrough && ::geteuid() == 0;
+  session.stacked_disk = is_stacked(state.file("trees"));
   if (mount_state(options.mountpoint) != MountState::stale) return session;
   if (::geteuid() != 0) {
     TRY(unmount(options.mountpoint, true));
@@ -214,6 +224,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   parts.group = ::getgid();
   parts.shared = options.allow_other;
   parts.times = file::read(state.file("times")).value_or("");
+  parts.open_files = state.file("open-files");
   vfs::FileSystem files(std::move(parts));
   kernel->set_namespace(&files);
   auto agents = std::make_unique<agents::Agents>(*kernel);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/text.h"
+#include "fs/fuse/session.h"
 #include "kernel/configuration.h"
 #include "state_directory.h"
 
@@ -81,13 +82,27 @@ Finding check_git() {
   return {Verdict::note, "git", "not found", "install git to look at the history of workspaces"};
 }
 
-Finding check_uring() {
-  const auto enabled = file::read(std::string("/sys/module/fuse/parameters/enable_uring"));
-  const bool on = enabled && text::trim(*enabled) == "Y";
-  return {
-      Verdict::note, "fuse over io_uring", on ? "the kernel has it on" : "the kernel has it off",
-      on ? ""
-         : "echo Y > /sys/module/fuse/parameters/enable_uring; this version does not use it yet"};
+// What would let the host's kernel read and write files of the data trees past the daemon.
+Finding check_passthrough() {
+  const fuse::Library library = fuse::library();
+  const std::string what = "passthrough of file contents";
+  const std::string text = fmt::format("libfuse {}", library.version);
+  if (!library.passthrough) {
+    return {Verdict::note, what, text + " has none: reads and writes of files cost a wake-up each",
+            "scripts/deps fuse builds a newer one, which the next build takes"};
+  }
+  utsname name{};
+  ::uname(&name);
+  int major = 0;
+  int minor = 0;
+  if (std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+      std::pair(major, minor) < std::pair(6, 9)) {
+    return {Verdict::note, what, "this kernel has none", "Linux 6.9 or newer has"};
+  }
+  if (::geteuid() != 0) {
+    return {Verdict::note, what, text + "; the kernel lets root alone", "mount as root for it"};
+  }
+  return {Verdict::ok, what, text + "; a mount's sys/fs/stats says whether it is on", ""};
 }
 
 Finding check_state(const std::string& state) {
@@ -162,7 +177,7 @@ int run_doctor(const std::string& state) {
   std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(),
                                 check_user(),   check_git(),    check_committer()};
   add_sandbox(findings);
-  findings.push_back(check_uring());
+  findings.push_back(check_passthrough());
   findings.push_back(check_state(state));
   findings.push_back(check_model(state));
   bool failed = false;

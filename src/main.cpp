@@ -42,6 +42,8 @@ void take_options(MountArguments& given, DaemonOptions& daemon) {
         daemon.allow_other = true;
       } else if (option == "nonempty") {
         given.nonempty = true;
+      } else if (option == "passthrough" || option == "nopassthrough") {
+        daemon.passthrough = option == "passthrough";
       } else if (option == "noprobe") {
         daemon.probe_models = false;
       } else if (!option.empty() && option != "rw" && option != "auto" && option != "noauto" &&
@@ -162,7 +164,8 @@ CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
       ->type_name("DIR");
   mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
   mounting->add_option("-o", arguments.options,
-                       "Mount options: allow_other, nonempty, noprobe, and those of FUSE.");
+                       "Mount options: allow_other, nonempty, noprobe, nopassthrough, and those of "
+                       "FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,
                    "Silence after which the daemon is started again: 1 to 3600, 30 if left out.")

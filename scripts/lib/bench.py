@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ class Bench:
         self.agentfs = str(build / "agentfs")
         self.rounds = arguments.rounds
         self.files = arguments.files
+        self.options = ["-o", arguments.options] if arguments.options else []
         self.top = mounts.make_root(arguments.directory)
         self.mnt, self.host = self.top / "mnt", self.top / "host"
         self.environment = os.environ | REPOSITORY | {mounts.MARK: str(self.top / "bench")}
@@ -35,7 +37,8 @@ class Bench:
     def start(self):
         self.mnt.mkdir()
         self.host.mkdir()
-        self.run(self.agentfs, "mount", "--state", str(self.top / "state"), str(self.mnt))
+        self.run(self.agentfs, "mount", "--state", str(self.top / "state"), *self.options,
+                 str(self.mnt))
         self.tree = self.mnt / "workspaces/bench"
         self.tree.mkdir()
         scenario = self.top / "scenario.json"
@@ -182,6 +185,8 @@ def about(bench):
     print(f"{version}; {system.sysname} {system.release}, {os.cpu_count()} cores, "
           f"{int(memory.split()[1]) // 1048576} GiB, on {kind}; "
           f"{'root' if os.geteuid() == 0 else 'ordinary user'}; {bench.rounds} rounds")
+    stats = (bench.mnt / "sys/fs/stats").read_text(encoding="utf-8")
+    print("; ".join(re.findall(r'^feature="(.*)\ton$', stats, re.M)).replace('"', ""))
 
 
 def main():
@@ -190,6 +195,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--directory", type=pathlib.Path)
+    parser.add_argument("--options", default="")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in GROUPS]

@@ -70,7 +70,9 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 // tree.<operation>: path [bytes], told of every change below a data tree. Operations:
 //   create mkdir symlink mknod remove; link: other, the name that there was
 //   rename: other, the new name [exchange: the two have changed places]
-//   open: may write from now on; write: the bytes since the last row
+//   open: may write from now on; write: the bytes since the last row, or, where they went past the
+//     daemon, those by which the file grew [writers: so many had it open; found_at_start: what was
+//     never closed before the daemon died]
 //   truncate, also by an open with O_TRUNC; attributes: before and after, objects of those of size,
 //     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
 //   xattr: name, bytes of the value [removed]

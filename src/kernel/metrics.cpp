@@ -64,6 +64,11 @@ void Metrics::count(std::string_view metric, std::string_view labels, std::uint6
   }
 }
 
+void Metrics::set(std::string_view metric, std::string_view labels, std::uint64_t value) {
+  Lock lock(mutex_);
+  counters_[std::string(metric)][std::string(labels)] = value;
+}
+
 std::uint64_t Metrics::value(std::string_view metric, std::string_view labels) const {
   Lock lock(mutex_);
   const auto found = counters_.find(metric);
@@ -82,7 +87,8 @@ std::map<std::string, std::uint64_t, std::less<>> Metrics::counters(std::string_
 std::string Metrics::text() const {
   std::string out;
   const auto head = [&](std::string_view name, std::string_view help) {
-    fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} counter\n", name, help);
+    fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n", name, help,
+                   name.ends_with("_total") ? "counter" : "gauge");
   };
   Lock lock(mutex_);
   // The counters are an argument: under which lock a lambda reads a member cannot be checked.

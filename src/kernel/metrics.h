@@ -26,6 +26,8 @@ class Metrics {
   CallCounters call(std::string_view syscall) const;
   // A counter of its own: count("agentfs_fuse_operations_total", "operation=\"lookup\"").
   void count(std::string_view metric, std::string_view labels, std::uint64_t by = 1);
+  // What is no counter but a state: its name does not end in _total.
+  void set(std::string_view metric, std::string_view labels, std::uint64_t value);
   std::uint64_t value(std::string_view metric, std::string_view labels) const;
   // Every counter of one metric: labels and value.
   std::map<std::string, std::uint64_t, std::less<>> counters(std::string_view metric) const;

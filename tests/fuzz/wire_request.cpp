@@ -58,7 +58,7 @@ class NullServices final : public vfs::Services {
   Status may_change(const Caller&, const std::string&) override { return ok(); }
   std::optional<vfs::FileOwner> owner_of(std::string_view) override { return std::nullopt; }
   Status sync() override { return ok(); }
-  void count(std::string_view) override {}
+  void count(std::string_view, std::string_view) override {}
   const Clock& clock() override { return clock_; }
   EventLoop& loop() override { return loop_; }
 

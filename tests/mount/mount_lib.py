@@ -19,6 +19,7 @@ from lib import (AGENTFS, command, expect, expect_eq, expect_errno,  # noqa: E40
 TESTDIR = pathlib.Path(lib.TESTDIR)
 MNT = pathlib.Path(lib.MNT)
 STATE = pathlib.Path(lib.STATE)
+OPTIONS = os.environ.get("MOUNT_OPTIONS", "")  # of run-mount-tests; those of a test come after them
 
 
 def tell(path, text):
@@ -60,7 +61,8 @@ class Mount:
         return Mount(top / "mnt", top / "state")
 
     def mount(self, *options, **more):
-        return run([AGENTFS, "mount", "--state", self.state, *options, self.mnt], **more)
+        given = ("-o", OPTIONS) if OPTIONS else ()
+        return run([AGENTFS, "mount", "--state", self.state, *given, *options, self.mnt], **more)
 
     def umount(self, *options, **more):
         return run([AGENTFS, "umount", *options, self.mnt], **more)

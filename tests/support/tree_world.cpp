@@ -155,7 +155,7 @@ std::vector<ListedAt> TreeWorld::listing() {
 
 Result<vfs::Found> TreeWorld::find(const std::string& path) {
   vfs::Found at;
-  at.node = TRY(files_->node(vfs::FileSystem::kRoot));
+  at.node = files_->root();
   at.attributes = TRY(at.node->attributes(request_)).attributes;
   for (const std::string_view name : text::split(path, '/')) {
     if (!name.empty()) at = TRY(at.node->lookup(request_, std::string(name)));

@@ -259,11 +259,11 @@ Status FakeServices::record_control(const Caller&, const std::string& path, std:
 }
 
 Status FakeServices::sync() {
-  count("sync");
+  count("", "sync");
   return ok();
 }
 
-void FakeServices::count(std::string_view operation) {
+void FakeServices::count(std::string_view, std::string_view operation) {
   Lock lock(mutex_);
   ++counts_[std::string(operation)];
 }

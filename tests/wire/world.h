@@ -86,7 +86,7 @@ class FakeServices final : public vfs::Services {
   Status may_change(const Caller&, const std::string&) override { return ok(); }
   std::optional<vfs::FileOwner> owner_of(std::string_view) override { return std::nullopt; }
   Status sync() override;
-  void count(std::string_view operation) override;
+  void count(std::string_view session, std::string_view operation) override;
   const Clock& clock() override { return fake_clock; }
   EventLoop& loop() override { return loop_; }
 

@@ -10,7 +10,21 @@
 namespace agentfs::fuse {
 namespace {
 
-void do_init(void*, fuse_conn_info* connection) {
+// Files of an overlayfs can be gone past to only at the price that no other can be put upon us.
+void offer_passthrough(Context& context, fuse_conn_info& connection) {
+  if (!context.options.passthrough) return;
+#if defined(FUSE_CAP_PASSTHROUGH)
+  connection.max_backing_stack_depth = context.options.stacked_disk ? 1 : 0;
+  if (want(connection, FUSE_CAP_PASSTHROUGH)) context.backings.enable(context.session);
+#else
+  static_cast<void>(connection);
+#endif
+}
+
+void do_init(void* user, fuse_conn_info* connection) {
+  auto& context = *static_cast<Context*>(user);
+  context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
+  context.services.feature("passthrough", false);
   // Set-user-id bits are the kernel's to clear: it knows who writes. And no writeback cache: what
   // write(2) acknowledged must have reached us.
   for (const std::uint64_t feature :
@@ -20,16 +34,17 @@ void do_init(void*, fuse_conn_info* connection) {
   }
   // Nodes have locks of their own: one slow lookup does not hold up its directory.
   want(*connection, FUSE_CAP_PARALLEL_DIROPS);
+  offer_passthrough(context, *connection);
 }
 
 void do_forget(fuse_req_t request, fuse_ino_t id, std::uint64_t lookups) {
-  context_of(request).files.forget(id, lookups);
+  context_of(request).channel->forget(id, lookups);
   ::fuse_reply_none(request);
 }
 
 void do_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
   for (std::size_t i = 0; i < count; ++i) {
-    context_of(request).files.forget(forgets[i].ino, forgets[i].nlookup);
+    context_of(request).channel->forget(forgets[i].ino, forgets[i].nlookup);
   }
   ::fuse_reply_none(request);
 }

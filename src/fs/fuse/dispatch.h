@@ -2,19 +2,24 @@
 // From the operations of the host's kernel to nodes and handles.
 #pragma once
 
+#include "fs/fuse/backings.h"
 #include "fs/fuse/host_caller.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/reply.h"
+#include "fs/fuse/session.h"
 #include "fs/vfs/file_system.h"
 
 namespace agentfs::fuse {
 
 // What every operation of a session shares; libfuse's user data.
 struct Context {
-  vfs::FileSystem& files;
+  std::shared_ptr<vfs::Channel> channel;
   vfs::Services& services;
   CallerResolver resolver;
   std::shared_ptr<ParkedRequests> parked;
+  Backings backings;
+  const SessionOptions& options;
+  fuse_session* session = nullptr;
 };
 
 inline Context& context_of(fuse_req_t request) {

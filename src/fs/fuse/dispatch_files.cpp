@@ -8,7 +8,7 @@ namespace {
 void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "open", info->flags);
   scope.opened(
-      on_node(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
+      id, on_node(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
       info);
 }
 
@@ -19,13 +19,16 @@ void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
     return node.create(scope.asked, name, info->flags, mode);
   });
   if (!created) return reply_error(request, created.error());
-  const std::uint64_t id = scope.context.files.remember(created->found.node);
-  const fuse_entry_param entry = entry_of(created->found, id);
+  const std::uint64_t id = scope.context.channel->remember(created->found.node);
+  fuse_entry_param entry = entry_of(created->found, id);
+  vfs::Handle& handle = *created->opened.handle;
   set_open_flags(created->opened.flags, *info);
-  info->fh = scope.context.files.keep(created->opened.handle);
+  scope.context.backings.open(request, id, handle, *info);
+  if (handle.bypassed()) entry.attr_timeout = 0;  // a mapping changes them unseen
+  info->fh = scope.context.channel->keep(created->opened.handle);
   if (::fuse_reply_create(request, &entry, info) != 0) {
-    scope.context.files.forget(id, 1);
-    scope.release(info);
+    scope.release(id, info);
+    scope.context.channel->forget(id, 1);
   }
 }
 
@@ -72,9 +75,9 @@ void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
       [kept = *handle](fuse_req_t held, const Status& status) { reply_status(held, status); });
 }
 
-void do_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+void do_release(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "release");
-  scope.release(info);
+  scope.release(id, info);
   scope.reply(ok());
 }
 

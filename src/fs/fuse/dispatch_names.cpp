@@ -77,12 +77,13 @@ void do_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino
 void do_opendir(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "opendir", info->flags);
   scope.opened(
-      on_node(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); }), info);
+      id, on_node(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); }),
+      info);
 }
 
-void do_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+void do_releasedir(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "releasedir");
-  scope.release(info);
+  scope.release(id, info);
   scope.reply(ok());
 }
 
@@ -125,7 +126,7 @@ class Listing {
 
   void send() {
     if (::fuse_reply_buf(scope_.request, buffer_.data(), used_) == 0) return;
-    for (const std::uint64_t id : counted_) scope_.context.files.forget(id, 1);
+    for (const std::uint64_t id : counted_) scope_.context.channel->forget(id, 1);
   }
   bool empty() const { return used_ == 0; }
 
@@ -133,7 +134,7 @@ class Listing {
   void look_up(const std::string& name, fuse_entry_param& entry) {
     const auto found = directory_.lookup(scope_.asked, name);
     if (!found) return;  // gone meanwhile: listed without attributes, as readdir would
-    entry = entry_of(*found, scope_.context.files.remember(found->node));
+    entry = entry_of(*found, scope_.context.channel->remember(found->node));
   }
 
   Scope& scope_;

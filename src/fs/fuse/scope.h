@@ -12,30 +12,34 @@ struct Scope {
       : request(held),
         context(context_of(held)),
         asked(held, context.services, context.resolver, open_flags) {
-    context.services.count(operation);
+    context.services.count("tree", operation);
   }
-  Result<vfs::NodeRef> node(fuse_ino_t id) { return context.files.node(id); }
+  Result<vfs::NodeRef> node(fuse_ino_t id) { return context.channel->node(id); }
   Result<std::shared_ptr<vfs::Handle>> handle(const fuse_file_info* info) {
-    if (auto found = context.files.handle(info->fh)) return found;
+    if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);
   }
   void reply(const Status& status) { reply_status(request, status); }
   void entry(const Result<vfs::Found>& found) {
     if (!found) return reply_error(request, found.error());
-    const std::uint64_t id = context.files.remember(found->node);
+    const std::uint64_t id = context.channel->remember(found->node);
     const fuse_entry_param param = entry_of(*found, id);
     // An answer that the kernel did not take has counted no lookup.
-    if (::fuse_reply_entry(request, &param) != 0) context.files.forget(id, 1);
+    if (::fuse_reply_entry(request, &param) != 0) context.channel->forget(id, 1);
   }
-  void opened(const Result<vfs::Opened>& found, fuse_file_info* info) {
+  void opened(fuse_ino_t id, const Result<vfs::Opened>& found, fuse_file_info* info) {
     if (!found) return reply_error(request, found.error());
     set_open_flags(found->flags, *info);
-    info->fh = context.files.keep(found->handle);
+    context.backings.open(request, id, *found->handle, *info);
+    info->fh = context.channel->keep(found->handle);
     // Interrupted before it was told: the kernel will never release what it does not know.
-    if (::fuse_reply_open(request, info) != 0) release(info);
+    if (::fuse_reply_open(request, info) != 0) release(id, info);
   }
-  void release(const fuse_file_info* info) {
-    if (const auto dropped = context.files.drop(info->fh)) dropped->release();
+  void release(fuse_ino_t id, const fuse_file_info* info) {
+    const auto dropped = context.channel->drop(info->fh);
+    if (!dropped) return;
+    context.backings.close(request, id, *dropped);
+    dropped->release();
   }
   void attributes(const Result<vfs::Attributes>& found) {
     if (!found) return reply_error(request, found.error());

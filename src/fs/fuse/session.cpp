@@ -141,16 +141,18 @@ std::string why_not_mounted(int code, std::string_view said) {
 
 struct Session::Parts {
   Parts(vfs::FileSystem& files, vfs::Services& services, SessionOptions given)
-      : context{files, services, {}, std::make_shared<ParkedRequests>(services.loop())},
-        options(std::move(given)),
+      : options(std::move(given)),
+        context{
+            files.open_channel(), services, {}, std::make_shared<ParkedRequests>(services.loop()),
+            Backings(services),   options},
         waker(std::make_shared<Waker>(services.loop())) {}
   ~Parts() { detach(); }
   void detach();
   // Whether the mount was taken down by somebody else.
   bool is_gone() const;
 
-  Context context;
   SessionOptions options;
+  Context context;
   std::shared_ptr<Waker> waker;
   std::shared_ptr<fuse_session> session;
   std::shared_ptr<Notifier> notifier;
@@ -164,8 +166,9 @@ bool Session::Parts::is_gone() const {
 }
 
 void Session::Parts::detach() {
-  context.files.set_invalidator(nullptr);
+  context.channel->set_invalidator(nullptr);
   context.parked->end();
+  context.channel->close();
   if (!mounted.exchange(false)) return;
   if (!options.aside.empty() && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
   // The event thread may hold the notifier just now: it is kept until that thread has gone on.
@@ -186,6 +189,14 @@ Status mount_at(fuse_session& session, const std::string& place, const std::stri
 
 }  // namespace
 
+Library library() {
+#if defined(FUSE_CAP_PASSTHROUGH)
+  return {::fuse_pkgversion(), true};
+#else
+  return {::fuse_pkgversion(), false};
+#endif
+}
+
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Services& services,
@@ -195,6 +206,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   if (fuse_session* const made = ::fuse_session_new(arguments.get(), &operations(),
                                                     sizeof(fuse_lowlevel_ops), &parts->context)) {
     parts->session.reset(made, ::fuse_session_destroy);
+    parts->context.session = made;
   } else {
     return fail(EINVAL, "{}: FUSE does not take the options {}", parts->options.mountpoint,
                 text::join(parts->options.options, ","));
@@ -205,7 +217,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   parts->mounted = true;
   if (!aside.empty()) TRY(succeed(aside, parts->options.mountpoint));
   parts->notifier = std::make_shared<Notifier>(parts->session.get(), parts->context.parked);
-  files.set_invalidator(parts->notifier.get());
+  parts->context.channel->set_invalidator(parts->notifier.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
 
@@ -229,7 +241,7 @@ Status Session::run() {
 // of workers that are about to end.
 void Session::stop() {
   parts_->stopping = true;
-  parts_->context.files.set_invalidator(nullptr);
+  parts_->context.channel->set_invalidator(nullptr);
   parts_->context.services.loop().post(
       [session = std::weak_ptr(parts_->session), waker = parts_->waker] {
         const auto held = session.lock();

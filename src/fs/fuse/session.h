@@ -18,7 +18,18 @@ struct SessionOptions {
   bool allow_other = false;          // other users too (root, or user_allow_other)
   std::vector<std::string> options;  // further -o options, as fusermount3 and libfuse take them
   unsigned threads = 4;
+  // Whether the host's kernel may read and write files of the data trees by itself, where libfuse
+  // and the kernel have that (root only); and whether they lie on an overlayfs or its like.
+  bool passthrough = false;
+  bool stacked_disk = false;
 };
+
+// The libfuse that this program is linked with.
+struct Library {
+  std::string version{};     // "3.18.3"
+  bool passthrough = false;  // knows it, whatever the host's kernel does
+};
+Library library();
 
 // Threads: run() in one; stop() from any, also from a signal-handling thread. The file system and
 // services outlive it.

@@ -45,9 +45,13 @@ std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
   return kernel_.history().why_not_kept(size, by_copy);
 }
 
-void KernelServices::count(std::string_view operation) {
+void KernelServices::count(std::string_view session, std::string_view operation) {
   kernel_.metrics().count("agentfs_fuse_operations_total",
-                          fmt::format("operation=\"{}\"", operation));
+                          fmt::format("session=\"{}\",operation=\"{}\"", session, operation));
+}
+
+void KernelServices::feature(std::string_view name, bool on) {
+  kernel_.metrics().set("agentfs_fuse_feature", fmt::format("feature=\"{}\"", name), on ? 1 : 0);
 }
 
 }  // namespace agentfs

@@ -28,7 +28,8 @@ class KernelServices final : public vfs::Services {
   bool keeps_history() override;
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   Status sync() override { return kernel_.sync(); }
-  void count(std::string_view operation) override;
+  void count(std::string_view session, std::string_view operation) override;
+  void feature(std::string_view name, bool on) override;
   const Clock& clock() override { return kernel_.clock(); }
   EventLoop& loop() override { return kernel_.loop(); }
 

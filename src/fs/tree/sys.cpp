@@ -170,6 +170,9 @@ constinit const vfs::DocumentOperations kSyscalls{.list = list_syscalls, .text =
 
 Result<std::string> show_stats(const Kernel& k, const Caller&) {
   std::string out;
+  for (const auto& [labels, on] : k.metrics().counters("agentfs_fuse_feature")) {
+    out += fmt::format("{}\t{}\n", labels, on != 0 ? "on" : "off");
+  }
   for (const auto& [labels, value] : k.metrics().counters("agentfs_fuse_operations_total")) {
     out += fmt::format("{}\t{}\n", labels, value);
   }
@@ -179,7 +182,8 @@ Result<std::string> show_stats(const Kernel& k, const Caller&) {
 constexpr auto kFsFiles = files<Kernel>({
     {.name = "stats",
      .mode = 0444,
-     .doc = "Operations of the mount, counted by kind.",
+     .doc = "What makes the mount faster, on or off, and its operations, counted by session and "
+            "kind.",
      .read = show_stats},
 });
 

@@ -35,6 +35,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
   const struct stat before = TRY(tree_->store().attributes(*file_));
+  TRY(tell_written_past(before));
   const bool truncates = (wanted.which & SetAttributes::size) != 0;
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
@@ -55,12 +56,19 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     }
     return std::unexpected(std::move(now).error());
   }
+  if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
   TreeChange row{.operation = truncates ? "truncate" : "attributes",
                  .path = path(),
                  .details = before_and_after(before, *now, wanted.which)};
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   TRY(tree_->record(request, row));
   return Attributes{shown(*now), validity().attributes};
+}
+
+Status DataNode::tell_written_past(const struct stat& now) {
+  const auto change = writers_past_ > 0 ? tree_->bypassed().look(this, now) : std::nullopt;
+  if (!change) return ok();
+  return tree_->services().record_change(change->author, change->row(path()));
 }
 
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,

@@ -48,7 +48,34 @@ void DataHandle::before_write(off_t offset) {
       node_->tree().keeper(), descriptor(), [this] { return node_->named_path(); }, offset);
 }
 
+void DataHandle::bypass() {
+  bypassed_ = true;
+  if (!writable_) return;
+  node_->written_past(true);
+  Caller writer;
+  {
+    Lock lock(mutex_);
+    writer = writer_;
+  }
+  struct stat now{};
+  if (::fstat(descriptor(), &now) == 0) {
+    node_->tree().bypassed().begin(node_.get(), writer, node_->path(), now);
+  }
+}
+
+void DataHandle::changed_past() {
+  struct stat now{};
+  if (!bypassed_ || !writable_ || ::fstat(descriptor(), &now) != 0) return;
+  const auto change = node_->tree().bypassed().look(node_.get(), now);
+  if (!change) return;
+  Lock lock(mutex_);
+  bytes_ += change->bytes;
+  writers_ = std::max(writers_, change->writers);
+  changed_ = true;
+}
+
 void DataHandle::changed(std::uint64_t bytes) {
+  if (bypassed_) return;  // is measured like the rest
   Lock lock(mutex_);
   bytes_ += bytes;
   changed_ = true;
@@ -72,22 +99,27 @@ Status DataHandle::attribute(Request& request) {
 }
 
 Status DataHandle::account() {
-  std::uint64_t bytes = 0;
+  changed_past();
+  BypassedFiles::Change change;
   Caller writer;
   {
     Lock lock(mutex_);
     if (!changed_) return ok();
     writer = writer_;
-    bytes = std::exchange(bytes_, 0);
+    change.bytes = std::exchange(bytes_, 0);
+    change.writers = std::exchange(writers_, 1);
     changed_ = false;
   }
   Kept kept = keeper_.take();
-  TreeChange row{.operation = "write", .path = node_->path(), .bytes = bytes};
+  TreeChange row = change.row(node_->path());
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   Status told = node_->tree().services().record_change(writer, row);
   if (told) return told;
-  changed(bytes);  // the next close tries again
   keeper_.put_back(std::move(kept));
+  Lock lock(mutex_);
+  bytes_ += change.bytes;  // the next close tries again
+  writers_ = std::max(writers_, change.writers);
+  changed_ = true;
   return told;
 }
 
@@ -97,6 +129,17 @@ void DataHandle::release() {
   if (!writable_) return;
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
+  if (!bypassed_) return;
+  // From here on nothing is written past us; what the log holds of it is told.
+  node_->tree().bypassed().end(node_.get());
+  node_->written_past(false);
+}
+
+// Who has it open goes on writing past a daemon that has gone: the next one finds what.
+void DataHandle::abandon() {
+  if (!writable_) return;
+  if (const Status told = account(); !told) log::error("{}", told.error().message);
+  if (bypassed_) node_->tree().bypassed().leave(node_.get());
 }
 
 Status DataHandle::fsync(Request&, bool data_only) {

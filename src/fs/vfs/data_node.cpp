@@ -71,8 +71,8 @@ Status DataTree::record_open(const Caller& author, const std::string& path,
   return services_.record_change(author, row);
 }
 
-NodeRef make_data_root(Services& services, TreeStore& store, std::string path, PastStore* past) {
-  auto tree = std::make_shared<DataTree>(services, store, std::move(path), past);
+NodeRef make_data_root(Services& services, TreeStore& store, DataParts parts) {
+  auto tree = std::make_shared<DataTree>(services, store, std::move(parts));
   return tree->ensure(store.root(), Region::plain);
 }
 
@@ -83,7 +83,8 @@ void set_history(Node& data_root, const HistoryTable& table) {
 // --- reading
 
 Validity DataNode::validity() const {
-  return region_ == Region::own ? Validity{} : Validity{kTrusted, kTrusted};
+  if (region_ == Region::own) return {};
+  return {kTrusted, writers_past_ > 0 ? 0 : kTrusted};
 }
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {

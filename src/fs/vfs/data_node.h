@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "backends/past_store.h"
+#include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 
@@ -13,9 +14,12 @@ namespace agentfs::vfs {
 
 // The root of a data tree at a path of the mount ("/workspaces"). Nodes of one store that stand
 // for one file are one object.
-// What it loses is kept in `past`, if there is one.
-NodeRef make_data_root(Services& services, TreeStore& store, std::string path,
-                       PastStore* past = nullptr);
+struct DataParts {
+  std::string path{};         // "/workspaces"
+  PastStore* past = nullptr;  // keeps what the tree loses; null: nothing is kept
+  std::shared_ptr<BypassedFiles> bypassed{};
+};
+NodeRef make_data_root(Services& services, TreeStore& store, DataParts parts);
 // From now on its directories have a `.agentfs` of this table. Before the first request.
 struct HistoryTable;
 void set_history(Node& data_root, const HistoryTable& table);

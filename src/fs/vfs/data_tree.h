@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/mutex.h"
+#include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
 
@@ -32,15 +33,17 @@ Region region_of(Region parent, const std::string& name);
 // Owned by its nodes. Threads: all.
 class DataTree : public std::enable_shared_from_this<DataTree> {
  public:
-  DataTree(Services& services, TreeStore& store, std::string path, PastStore* past)
+  DataTree(Services& services, TreeStore& store, DataParts parts)
       : services_(services),
         store_(store),
-        path_(std::move(path)),
-        keeper_(services, store, past) {}
+        path_(std::move(parts.path)),
+        keeper_(services, store, parts.past),
+        bypassed_(std::move(parts.bypassed)) {}
 
   Services& services() { return services_; }
   TreeStore& store() { return store_; }
   PastKeeper& keeper() { return keeper_; }
+  BypassedFiles& bypassed() { return *bypassed_; }
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -62,6 +65,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::string path_;
   PastKeeper keeper_;
   HistoryTable history_;
+  std::shared_ptr<BypassedFiles> bypassed_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
 };
@@ -82,6 +86,11 @@ class DataNode final : public Node {
   std::string named_path() const;  // "" where it has no name any more
   // How many names of the file are ours, in the past store, and are not shown as links.
   void hide_links(int change) { hidden_links_.fetch_add(change); }
+  // One more, or one less, descriptor by which it is written past the daemon: while there is one,
+  // the host's kernel asks for the attributes each time, since a mapping changes them unseen.
+  void written_past(bool begins) { writers_past_ += begins ? 1 : -1; }
+  // The row of what was so written until now: what happens next would hide it.
+  Status tell_written_past(const struct stat& now);
 
   mode_t type() const override { return file_->type(); }
   std::string path() const override { return tree_->path_of(*file_); }
@@ -131,6 +140,7 @@ class DataNode final : public Node {
   TreeNodeRef file_;
   Region region_;
   std::atomic<int> hidden_links_ = 0;
+  std::atomic<int> writers_past_ = 0;
 };
 
 // An open file of a data tree. Threads: all.
@@ -140,10 +150,14 @@ class DataHandle final : public Handle {
              bool writable);
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
+  int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
+  void bypass() override;
+  bool bypassed() const override { return bypassed_; }
   void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
   void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done) override;
   Status flush(Request&) override;
   void release() override;
+  void abandon() override;
   Status fsync(Request&, bool data_only) override;
   Status allocate(Request&, int mode, off_t offset, off_t length) override;
   Result<off_t> seek(Request&, off_t offset, int whence) override;
@@ -161,17 +175,20 @@ class DataHandle final : public Handle {
   void changed(std::uint64_t bytes);
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
+  void changed_past();  // what was written past the daemon since it was looked at
 
   std::shared_ptr<DataNode> node_;
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   WriteKeeper keeper_;
+  std::atomic<bool> bypassed_ = false;
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
   bool changed_ GUARDED_BY(mutex_) = false;
+  unsigned writers_ GUARDED_BY(mutex_) = 1;  // that may have written those bytes
 };
 
 }  // namespace agentfs::vfs

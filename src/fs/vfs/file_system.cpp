@@ -3,6 +3,7 @@
 
 #include <future>
 
+#include "base/log.h"
 #include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/synthetic_directory.h"
@@ -18,17 +19,50 @@ const DirectoryType* history_of(const DirectoryType& root, std::string_view path
   return nullptr;
 }
 
+Result<struct stat> walk_to(Request& request, const ContextRef& context, const std::string& path) {
+  for (const auto& [top, root] : context->data_roots) {
+    if (!path.starts_with(top + "/")) continue;
+    const NodeRef node = TRY(walk_data(request, root, path.substr(top.size() + 1)));
+    return TRY(node->attributes(request)).attributes;
+  }
+  return fail(ENOENT, "{}: in no data tree", path);
+}
+
+// The rows of what was written to files that a dead daemon left open, by those who had them open.
+// Looked at with the daemon's own rights: a directory may have been closed to its author since.
+void account_for(const ContextRef& context, const BypassedFiles& files) {
+  Caller owner;
+  owner.host.uid = context->owner;
+  owner.host.gid = context->group;
+  LocalRequest request(owner);
+  for (const BypassedFiles::File& file : files.left_behind()) {
+    const auto found = walk_to(request, context, file.path);
+    // Removed since, or renamed: that has rows of its own.
+    if (!found || found->st_ino != file.inode) continue;
+    const auto change = BypassedFiles::change_of(file, *found);
+    if (!change) continue;
+    TreeChange row = change->row(file.path);
+    row.details.emplace_back("found_at_start", true);
+    const Status told = context->services.record_change(file.author, row);
+    if (!told) log::error("{}", told.error().message);
+  }
+}
+
 }  // namespace
 
 FileSystem::FileSystem(FileSystemParts parts) {
   auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group, parts.shared);
   context->versions.remember(parts.times);
+  const auto bypassed = std::make_shared<BypassedFiles>(std::move(parts.open_files));
   for (const auto& [path, store] : parts.trees) {
     const DirectoryType* const history = history_of(*parts.root, path);
     PastStore* const past = history != nullptr ? parts.past : nullptr;
-    context->data_roots[path] = make_data_root(*parts.services, *store, path, past);
+    context->data_roots[path] =
+        make_data_root(*parts.services, *store, {.path = path, .past = past, .bypassed = bypassed});
     set_history(*context->data_roots[path], {context, history});
   }
+  account_for(context, *bypassed);
+  bypassed->start();
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);
   parts_ = std::make_unique<Parts>(std::move(context), std::move(root));
   parts_->past = parts.past;
@@ -36,36 +70,19 @@ FileSystem::FileSystem(FileSystemParts parts) {
 
 // Nodes hold the context, and the context holds some of them: what it holds goes first.
 FileSystem::~FileSystem() {
-  for (const auto& handle : parts_->handles.clear()) handle->release();
-  parts_->nodes.clear();
   parts_->context->versions.clear();
   parts_->context->scratch.clear();
   parts_->context->data_roots.clear();
 }
 
-Result<NodeRef> FileSystem::node(std::uint64_t id) { return parts_->nodes.get(id); }
+NodeRef FileSystem::root() const { return parts_->root; }
 
-std::uint64_t FileSystem::remember(const NodeRef& node) { return parts_->nodes.remember(node); }
-
-void FileSystem::forget(std::uint64_t id, std::uint64_t lookups) {
-  parts_->nodes.forget(id, lookups);
-}
-
-std::uint64_t FileSystem::keep(std::shared_ptr<Handle> handle) {
-  return parts_->handles.keep(std::move(handle));
-}
-
-std::shared_ptr<Handle> FileSystem::handle(std::uint64_t number) {
-  return parts_->handles.find(number);
-}
-
-std::shared_ptr<Handle> FileSystem::drop(std::uint64_t number) {
-  return parts_->handles.drop(number);
-}
-
-void FileSystem::set_invalidator(Invalidator* invalidator) {
+std::shared_ptr<Channel> FileSystem::open_channel() {
+  auto channel = std::make_shared<Channel>(parts_->root);
   Lock lock(parts_->mutex);
-  parts_->invalidator = invalidator;
+  std::erase_if(parts_->channels, [](const auto& known) { return known.expired(); });
+  parts_->channels.push_back(channel);
+  return channel;
 }
 
 // Names of synthetic files are asked for each time, so only those who poll have to be told.
@@ -79,39 +96,51 @@ void FileSystem::changed(const std::string& path) {
 
 std::string FileSystem::times() const { return parts_->context->versions.times(); }
 
-void FileSystem::Parts::send(std::uint64_t directory, const std::string& name, std::uint64_t node) {
-  Invalidator* to = nullptr;
-  {
-    Lock lock(mutex);
-    to = invalidator;
+namespace {
+
+// What one channel is to be told of a change, in its numbers.
+struct News {
+  std::shared_ptr<Channel> channel;
+  std::uint64_t directory;
+  std::string name;
+  std::uint64_t node;
+
+  void send() const {  // on the event thread
+    Invalidator* const to = channel->invalidator();
+    if (to == nullptr) return;
+    if (directory != 0 && !name.empty()) to->entry(directory, name);
+    if (directory != 0) to->inode(directory);
+    if (node != 0) to->inode(node);
   }
-  if (to == nullptr) return;
-  if (directory != 0 && !name.empty()) to->entry(directory, name);
-  if (directory != 0) to->inode(directory);
-  if (node != 0) to->inode(node);
-}
+};
 
 // What the host's kernel has not looked up it has not cached.
+void add_news(const std::shared_ptr<Channel>& channel, const Staleness& change,
+              std::vector<News>& news) {
+  const std::uint64_t directory = change.directory ? channel->known(change.directory.get()) : 0;
+  const std::uint64_t node = change.node ? channel->known(change.node.get()) : 0;
+  if (directory != 0 || node != 0) news.push_back({channel, directory, change.name, node});
+}
+
+}  // namespace
+
 void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
                                    std::chrono::nanoseconds patience) {
-  struct Numbers {
-    std::uint64_t directory;
-    std::string name;
-    std::uint64_t node;
-  };
-  std::vector<Numbers> known;
-  for (const Staleness& change : changes) {
-    const std::uint64_t directory = change.directory ? nodes.find(change.directory.get()) : 0;
-    const std::uint64_t node = change.node ? nodes.find(change.node.get()) : 0;
-    if (directory != 0 || node != 0) known.push_back({directory, change.name, node});
-  }
+  std::vector<std::shared_ptr<Channel>> serving;
   {
     Lock lock(mutex);
-    if (invalidator == nullptr) known.clear();
+    for (const auto& known : channels) {
+      if (auto channel = known.lock()) serving.push_back(std::move(channel));
+    }
   }
-  if (known.empty()) return;
-  const auto send_all = [this, known = std::move(known)] {
-    for (const Numbers& one : known) send(one.directory, one.name, one.node);
+  std::vector<News> news;
+  for (const auto& channel : serving) {
+    if (channel->invalidator() == nullptr) continue;
+    for (const Staleness& change : changes) add_news(channel, change, news);
+  }
+  if (news.empty()) return;
+  const auto send_all = [news = std::move(news)] {
+    for (const News& one : news) one.send();
   };
   EventLoop& loop = context->services.loop();
   if (loop.on_thread()) return send_all();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The tree as a whole: the root, the node and handle tables that the channel's numbers name, and
-// the mount's paths for agents.
+// The tree as a whole: the root, the channels that serve it, and the mount's paths for agents.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "fs/vfs/channel.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 #include "fs/vfs/table.h"
@@ -24,29 +24,20 @@ struct FileSystemParts {
   PastStore* past = nullptr;  // what is kept of files of trees with a history; null: nothing
   uid_t owner = 0;            // of the synthetic files
   gid_t group = 0;
-  bool shared = false;  // other users may use the mount
-  std::string times{};  // what FileSystem::times() gave at the end of the daemon before
+  bool shared = false;       // other users may use the mount
+  std::string times{};       // what FileSystem::times() gave at the end of the daemon before
+  std::string open_files{};  // a file of the state, for what is written past the daemon; or none
 };
 
-// Threads: all. Node ids are handed out by lookup() and live until forget() has taken back as many
-// lookups as were given; 1 is the root. Each call that returns a Found for the channel has counted
-// one lookup.
+// Threads: all.
 class FileSystem final : public Namespace {
  public:
-  static constexpr std::uint64_t kRoot = 1;
-
   explicit FileSystem(FileSystemParts parts);
   ~FileSystem() override;
 
-  // --- the channel's side
-  Result<NodeRef> node(std::uint64_t id);  // ESTALE for an id that is not in use
-  // Counts one lookup of the node; the same node gets the same id as long as it is known.
-  std::uint64_t remember(const NodeRef& node);
-  void forget(std::uint64_t id, std::uint64_t lookups);
-  std::uint64_t keep(std::shared_ptr<Handle> handle);    // a handle's number for fi->fh
-  std::shared_ptr<Handle> handle(std::uint64_t number);  // null when there is none
-  std::shared_ptr<Handle> drop(std::uint64_t number);
-  void set_invalidator(Invalidator* invalidator);  // null before and after a session
+  NodeRef root() const;
+  // For one more session of the host's kernel, which is told of changes from then on.
+  std::shared_ptr<Channel> open_channel();
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
   // When the generated files changed last, for the next daemon: they keep their mtime.

@@ -10,7 +10,6 @@
 #include "fs/vfs/context.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/local_request.h"
-#include "fs/vfs/node_table.h"
 
 namespace agentfs::vfs {
 
@@ -22,21 +21,17 @@ struct Staleness {
 };
 
 struct FileSystem::Parts {
-  Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)), nodes(root) {}
+  Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)) {}
 
   // Tells the host's caches, from the event thread, and waits until they were told, or as long as
   // `patience` where that is not 0.
   void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
-  // On the event thread.
-  void send(std::uint64_t directory, const std::string& name, std::uint64_t node);
 
   ContextRef context;
   NodeRef root;
   PastStore* past = nullptr;
-  NodeTable nodes;
-  HandleTable handles;
   Mutex<Rank::node_table> mutex;
-  Invalidator* invalidator GUARDED_BY(mutex) = nullptr;
+  std::vector<std::weak_ptr<Channel>> channels GUARDED_BY(mutex);
 };
 
 }  // namespace agentfs::vfs

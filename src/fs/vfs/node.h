@@ -138,6 +138,11 @@ class Handle {
   virtual void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done);
   // The count that `done` gets is the whole size of `bytes`, always.
   virtual void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done);
+  // A file of the disk that the host's kernel may read and write by itself: its descriptor, or -1
+  // where all bytes come through here. bypass() says that it will, before the open is answered.
+  virtual int backing() const { return -1; }
+  virtual void bypass() {}
+  virtual bool bypassed() const { return false; }
   // write(2) of bytes still in the channel's buffer, when descriptor() allows it: a fast path.
   virtual int descriptor() const { return -1; }
   virtual void wrote(Request&, off_t offset, std::size_t count);  // after such a write
@@ -145,7 +150,8 @@ class Handle {
   // The same for one that may have to wait: the channel calls this one. An unterminated request on
   // a reply file runs then. cancel() ends it with EINTR.
   virtual void start_flush(Request&, Completion<Nothing> done);
-  virtual void release();  // the last one is gone; cannot report
+  virtual void release();                // the last one is gone; cannot report
+  virtual void abandon() { release(); }  // the session ends before that
   virtual Status fsync(Request&, bool data_only);
   virtual Status allocate(Request&, int mode, off_t offset, off_t length);
   virtual Result<off_t> seek(Request&, off_t offset, int whence);

@@ -47,7 +47,10 @@ class Services {
   virtual bool keeps_history() { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
-  virtual void count(std::string_view operation) = 0;
+  // An operation of a session of the host's kernel ("tree", "data"), for /sys/fs/stats; and
+  // whether something that makes the mount faster is on, as of now.
+  virtual void count(std::string_view session, std::string_view operation) = 0;
+  virtual void feature(std::string_view, bool) {}
   virtual const Clock& clock() = 0;
   virtual EventLoop& loop() = 0;
 };

@@ -194,19 +194,19 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
 TEST_CASE("the host's caches are told of an agent's change, from the event thread") {
   Agent agent;
   Told told(agent.tree.services.loop());
-  agent.tree.files.set_invalidator(&told);
+  agent.tree.channel->set_invalidator(&told);
   CHECK(agent.tree.files.write(agent.caller, "/work/unseen/x", "1"));
   CHECK(told.names.empty());  // nobody has looked
   TestRequest host(10);
   const Found work = agent.tree.get(host, "/work");
-  const std::uint64_t id = agent.tree.files.remember(work.node);
+  const std::uint64_t id = agent.tree.channel->remember(work.node);
   CHECK(agent.tree.files.write(agent.caller, "/work/seen", "1"));
   CHECK(told.names == std::vector<std::string>{"seen"});
   CHECK(agent.tree.files.remove(agent.caller, "/work/seen"));
   CHECK(told.names.size() == 2);
   CHECK(told.on_thread);
-  agent.tree.files.set_invalidator(nullptr);
-  agent.tree.files.forget(id, 1);
+  agent.tree.channel->set_invalidator(nullptr);
+  agent.tree.channel->forget(id, 1);
 }
 
 TEST_CASE("an agent's commands give what reading the same descriptor would") {

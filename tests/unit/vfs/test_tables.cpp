@@ -13,16 +13,16 @@ TEST_CASE("a node has its number until as many lookups are forgotten as were giv
   TestTree tree;
   TestRequest cat(10);
   const NodeRef node = tree.get(cat, "/boxes").node;
-  const std::uint64_t id = tree.files.remember(node);
-  CHECK(tree.files.remember(node) == id);
-  tree.files.forget(id, 1);
-  CHECK(*tree.files.node(id) == node);
-  tree.files.forget(id, 1);
-  CHECK(code(tree.files.node(id)) == ESTALE);
-  CHECK(tree.files.remember(node) != id);
-  CHECK(code(tree.files.node(0)) == ESTALE);
-  tree.files.forget(FileSystem::kRoot, 100);
-  CHECK(tree.files.node(FileSystem::kRoot));
+  const std::uint64_t id = tree.channel->remember(node);
+  CHECK(tree.channel->remember(node) == id);
+  tree.channel->forget(id, 1);
+  CHECK(*tree.channel->node(id) == node);
+  tree.channel->forget(id, 1);
+  CHECK(code(tree.channel->node(id)) == ESTALE);
+  CHECK(tree.channel->remember(node) != id);
+  CHECK(code(tree.channel->node(0)) == ESTALE);
+  tree.channel->forget(Channel::kRoot, 100);
+  CHECK(tree.channel->node(Channel::kRoot));
 }
 
 TEST_CASE("a version is freed when the host forgets it") {
@@ -33,11 +33,11 @@ TEST_CASE("a version is freed when the host forgets it") {
   {
     const Found found = tree.get(cat, "/boxes/7/state");
     version = found.node;
-    id = tree.files.remember(found.node);
+    id = tree.channel->remember(found.node);
     tree.open(cat, "/boxes/7/state", O_RDONLY);  // takes the pin away
   }
   CHECK_FALSE(version.expired());
-  tree.files.forget(id, 1);
+  tree.channel->forget(id, 1);
   CHECK(version.expired());
 }
 
@@ -105,8 +105,8 @@ TEST_CASE("many threads look up, open, read, write and forget") {
         ++wrong;
         continue;
       }
-      const std::uint64_t id = tree.files.remember(level->node);
-      const std::uint64_t number = tree.files.keep(opened->handle);
+      const std::uint64_t id = tree.channel->remember(level->node);
+      const std::uint64_t number = tree.channel->keep(opened->handle);
       if (i % 3 == 0) {
         const auto value = fmt::format("{}\n", i);
         opened->handle->write(request, 0, value,
@@ -114,12 +114,12 @@ TEST_CASE("many threads look up, open, read, write and forget") {
                                 if (!count) ++wrong;
                               }));
       } else {
-        const auto text = TestTree::read(request, *tree.files.handle(number), 0);
+        const auto text = TestTree::read(request, *tree.channel->handle(number), 0);
         if (!text || static_cast<off_t>(text->size()) != level->attributes.st_size) ++wrong;
       }
-      tree.files.drop(number)->release();
+      tree.channel->drop(number)->release();
       tree.files.changed("/boxes/7/level");
-      tree.files.forget(id, 1);
+      tree.channel->forget(id, 1);
     }
   };
   std::vector<std::thread> threads;
@@ -142,11 +142,11 @@ TEST_CASE("a hundred thousand nodes are cheap") {
   for (int i = 0; i < 100'000; ++i) {
     const auto found = boxes.node->lookup(find, fmt::format("b{}", i));
     REQUIRE(found);
-    ids.push_back(tree.files.remember(found->node));
+    ids.push_back(tree.channel->remember(found->node));
   }
-  CHECK(tree.files.node(ids.back()));
-  for (const std::uint64_t id : ids) tree.files.forget(id, 1);
-  CHECK(code(tree.files.node(ids.front())) == ESTALE);
+  CHECK(tree.channel->node(ids.back()));
+  for (const std::uint64_t id : ids) tree.channel->forget(id, 1);
+  CHECK(code(tree.channel->node(ids.front())) == ESTALE);
 }
 
 }  // namespace agentfs::vfs

@@ -240,7 +240,7 @@ TestTree::TestTree(std::map<std::string, TreeStore*> trees, bool shared)
 
 Result<Found> TestTree::find(Request& request, const std::string& path) {
   Found at;
-  at.node = TRY(files.node(FileSystem::kRoot));
+  at.node = files.root();
   for (const std::string_view name : text::split(path, '/')) {
     if (!name.empty()) at = TRY(at.node->lookup(request, std::string(name)));
   }

@@ -47,7 +47,7 @@ World& world();  // of the test that runs
 
 const DirectoryType& test_root();
 
-class FakeServices final : public Services {
+class FakeServices : public Services {
  public:
   Caller identify(const HostCaller& host) override {
     Caller caller;
@@ -62,7 +62,7 @@ class FakeServices final : public Services {
   Status may_change(const Caller&, const std::string& path) override;
   std::optional<FileOwner> owner_of(std::string_view path) override;
   Status sync() override { return ok(); }
-  void count(std::string_view) override {}
+  void count(std::string_view, std::string_view) override {}
   const Clock& clock() override { return clock_; }
   EventLoop& loop() override { return loop_; }
 
@@ -112,6 +112,7 @@ struct TestTree {
 
   FakeServices services;
   FileSystem files;
+  std::shared_ptr<Channel> channel = files.open_channel();
 };
 
 template <class T>

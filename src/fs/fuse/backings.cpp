@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "fs/fuse/backings.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace agentfs::fuse {
+
+#if defined(FUSE_CAP_PASSTHROUGH)
+namespace {
+
+constexpr off_t kLarge = 1 << 20;
+
+bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+bool worth_it(int descriptor, int flags) {
+  struct stat found{};
+  return writes(flags) || (::fstat(descriptor, &found) == 0 && found.st_size >= kLarge);
+}
+
+}  // namespace
+
+void Backings::enable(fuse_session* session) {
+  session_ = session;
+  enabled_ = true;
+  services_.feature("passthrough", true);
+}
+
+int Backings::share(fuse_req_t request, fuse_ino_t id, int descriptor, int flags) {
+  Lock lock(mutex_);
+  Open& open = open_[id];
+  if (open.opens++ > 0) return open.backing;
+  if (!enabled_ || !worth_it(descriptor, flags)) return 0;
+  open.backing = std::max(0, ::fuse_passthrough_open(request, descriptor));
+  if (open.backing > 0) return open.backing;
+  enabled_ = false;
+  log::info("passthrough: refused by the host's kernel; bytes come through the daemon");
+  services_.feature("passthrough", false);
+  return 0;
+}
+
+void Backings::open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info) {
+  if (session_ == nullptr || handle.backing() < 0) return;
+  info.backing_id = share(request, id, handle.backing(), info.flags);
+  if (info.backing_id == 0) return;
+  info.keep_cache = 0;  // what was cached before is dropped; past us the kernel caches nothing here
+  handle.bypass();
+  if (!writes(info.flags)) return;
+  // A mapping changes size and times unseen: what was cached until now may not be believed. Only
+  // attributes: no lock is waited for that this request could hold.
+  ::fuse_lowlevel_notify_inval_inode(session_, id, -1, 0);
+}
+
+void Backings::close(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle) {
+  if (session_ == nullptr || handle.backing() < 0) return;
+  Lock lock(mutex_);
+  const auto found = open_.find(id);
+  if (found == open_.end() || --found->second.opens > 0) return;
+  if (found->second.backing > 0) ::fuse_passthrough_close(request, found->second.backing);
+  open_.erase(found);
+}
+
+#else
+
+void Backings::enable(fuse_session*) {}
+void Backings::open(fuse_req_t, fuse_ino_t, vfs::Handle&, fuse_file_info&) {}
+void Backings::close(fuse_req_t, fuse_ino_t, const vfs::Handle&) {}
+
+#endif
+
+}  // namespace agentfs::fuse

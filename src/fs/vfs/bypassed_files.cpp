@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/bypassed_files.h"
+
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs::vfs {
+namespace {
+
+constexpr std::size_t kLongest = 1U << 20U;  // bytes of the log before it is begun anew
+
+std::int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+// The lines of the log: a file that is open (its newest line holds), what it has become, its end.
+std::string opened_line(std::uint64_t number, const BypassedFiles::File& file) {
+  const HostCaller& host = file.author.host;
+  return fmt::format("{} open {} {} {} {} {} {} {} {} {} s{} c{}\n", number, file.size,
+                     file.changed, text::hex(file.path), file.inode, file.writers,
+                     file.author.process.value, host.pid, host.uid, host.gid, host.session,
+                     text::hex(host.command));
+}
+std::string changed_line(std::uint64_t number, const BypassedFiles::File& file) {
+  return fmt::format("{} is {} {}\n", number, file.size, file.changed);
+}
+std::string closed_line(std::uint64_t number) { return fmt::format("{} closed\n", number); }
+
+template <class Number>
+Number as(std::string_view word) {
+  return text::number<Number>(word).value_or(0);
+}
+
+BypassedFiles::File file_of(const std::vector<std::string_view>& words) {
+  BypassedFiles::File file;
+  file.path = text::unhex(words[4]).value_or("");
+  file.inode = as<std::uint64_t>(words[5]);
+  file.writers = as<unsigned>(words[6]);
+  file.author.process.value = as<std::uint64_t>(words[7]);
+  HostCaller& host = file.author.host;
+  host.pid = as<pid_t>(words[8]);
+  host.uid = as<uid_t>(words[9]);
+  host.gid = as<gid_t>(words[10]);
+  host.session = words[11].substr(1);
+  host.command = text::unhex(words[12].substr(1)).value_or("");
+  return file;
+}
+
+// One line into what is known; a line that a power failure cut off says nothing.
+void apply(std::string_view line, std::map<std::uint64_t, BypassedFiles::File>& files) {
+  constexpr std::size_t kOpened = 13;
+  const auto words = text::words(line);
+  if (words.size() < 2) return;
+  const auto number = as<std::uint64_t>(words[0]);
+  if (words[1] == "closed") {
+    files.erase(number);
+    return;
+  }
+  if (words.size() < 4) return;
+  if (words[1] == "open" && words.size() == kOpened) files[number] = file_of(words);
+  const auto found = files.find(number);
+  if (found == files.end()) return;
+  found->second.size = as<std::int64_t>(words[2]);
+  found->second.changed = as<std::int64_t>(words[3]);
+}
+
+void take_over(BypassedFiles::File& file, const struct stat& now) {
+  file.size = now.st_size;
+  file.changed = nanoseconds(now.st_mtim);
+}
+
+}  // namespace
+
+std::optional<BypassedFiles::Change> BypassedFiles::change_of(const File& before,
+                                                              const struct stat& now) {
+  if (now.st_size == before.size && nanoseconds(now.st_mtim) == before.changed) return {};
+  const std::int64_t grown = now.st_size - before.size;
+  return Change{grown > 0 ? static_cast<std::uint64_t>(grown) : 0, before.writers, before.author};
+}
+
+TreeChange BypassedFiles::Change::row(std::string path) const {
+  TreeChange row{.operation = "write", .path = std::move(path), .bytes = bytes};
+  if (writers > 1) row.details.emplace_back("writers", writers);
+  return row;
+}
+
+void BypassedFiles::begin(const void* file, const Caller& author, std::string path,
+                          const struct stat& now) {
+  Lock lock(mutex_);
+  Open& open = open_[file];
+  if (open.number == 0) {
+    open.number = next_++;
+    take_over(open.file, now);
+  }
+  open.file.path = std::move(path);
+  open.file.author = author;
+  open.file.inode = now.st_ino;
+  ++open.file.writers;
+  write(opened_line(open.number, open.file));
+}
+
+void BypassedFiles::end(const void* file) {
+  Lock lock(mutex_);
+  const auto found = open_.find(file);
+  if (found == open_.end()) return;
+  Open& open = found->second;
+  if (--open.file.writers > 0) return write(opened_line(open.number, open.file));
+  write(closed_line(open.number));
+  open_.erase(found);
+  if (written_ > (open_.empty() ? kLongest : 16 * kLongest)) begin_log();
+}
+
+void BypassedFiles::leave(const void* file) {
+  Lock lock(mutex_);
+  const auto found = open_.find(file);
+  if (found == open_.end()) return;
+  left_.push_back(std::move(found->second));
+  open_.erase(found);
+}
+
+std::optional<BypassedFiles::Change> BypassedFiles::look(const void* file, const struct stat& now) {
+  Lock lock(mutex_);
+  const auto found = open_.find(file);
+  if (found == open_.end()) return {};
+  const auto change = change_of(found->second.file, now);
+  if (!change) return {};
+  take_over(found->second.file, now);
+  write(changed_line(found->second.number, found->second.file));
+  return change;
+}
+
+void BypassedFiles::settle(const void* file, const struct stat& now) {
+  Lock lock(mutex_);
+  const auto found = open_.find(file);
+  if (found == open_.end()) return;
+  take_over(found->second.file, now);
+  write(changed_line(found->second.number, found->second.file));
+}
+
+std::vector<BypassedFiles::File> BypassedFiles::left_behind() const {
+  const auto text = path_.empty() ? std::string() : file::read(path_).value_or("");
+  std::map<std::uint64_t, File> left;
+  for (const std::string_view line : text::lines(text)) apply(line, left);
+  std::vector<File> files;
+  for (auto& [number, file] : left) files.push_back(std::move(file));
+  return files;
+}
+
+void BypassedFiles::start() {
+  Lock lock(mutex_);
+  begin_log();
+}
+
+void BypassedFiles::write(std::string_view line) {
+  if (!log_) return;
+  written_ += line.size();
+  if (const Status told = file::write_all(log_.get(), line); !told) {
+    log::error("{}: {}; what is open when the daemon dies is not accounted for from here on", path_,
+               told.error().message);
+    log_.reset();
+  }
+}
+
+void BypassedFiles::begin_log() {
+  if (path_.empty()) return;
+  std::string text;
+  for (const Open& open : left_) text += opened_line(open.number, open.file);
+  for (const auto& [file, open] : open_) text += opened_line(open.number, open.file);
+  const Status replaced = file::replace(path_, text, 0600);
+  log_ = UniqueFd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  written_ = 0;
+  if (!replaced || !log_) log::error("{}: cannot be begun anew", path_);
+}
+
+}  // namespace agentfs::vfs

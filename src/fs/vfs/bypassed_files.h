@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Files that the host's kernel writes past the daemon.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/mutex.h"
+#include "kernel/caller.h"
+#include "kernel/tree_change.h"
+
+namespace agentfs::vfs {
+
+// What was written to them is found by size and time of change, when a descriptor is closed. A log
+// says which are open, so that the start after the daemon's death can tell what those were that
+// nobody closed; it is written before the kernel is let go ahead, and is the page cache's to keep.
+// Threads: all. A log that cannot be written is told once and done without.
+class BypassedFiles {
+ public:
+  // One that is open for writing, by `writers` descriptors; `author` opened the last of them.
+  struct File {
+    std::string path{};  // of the mount, when it was opened
+    Caller author{};
+    std::uint64_t inode = 0;
+    std::int64_t size = 0;
+    std::int64_t changed = 0;  // mtime in nanoseconds
+    unsigned writers = 0;
+  };
+  struct Change {
+    std::uint64_t bytes = 0;  // by which it grew; 0: not known
+    unsigned writers = 0;
+    Caller author{};
+    TreeChange row(std::string path) const;
+  };
+
+  explicit BypassedFiles(std::string log) : path_(std::move(log)) {}  // empty: keeps none
+
+  // `file` names it for as long as one descriptor is open.
+  void begin(const void* file, const Caller& author, std::string path, const struct stat& now);
+  void end(const void* file);
+  void leave(
+      const void* file);  // is not known any more, yet open: the next daemon's to account for
+  // What has changed since this was asked last; told once.
+  std::optional<Change> look(const void* file, const struct stat& now);
+  // What a file has become by a change that is told by other means.
+  void settle(const void* file, const struct stat& now);
+
+  // Those that a dead daemon left open; then, before any begin(), the log is begun anew.
+  std::vector<File> left_behind() const;
+  void start();
+  static std::optional<Change> change_of(const File& before, const struct stat& now);
+
+ private:
+  struct Open {
+    std::uint64_t number = 0;
+    File file;
+  };
+  void write(std::string_view line) REQUIRES(mutex_);
+  void begin_log() REQUIRES(mutex_);
+
+  const std::string path_;
+  Mutex<Rank::store> mutex_;
+  UniqueFd log_ GUARDED_BY(mutex_);
+  std::size_t written_ GUARDED_BY(mutex_) = 0;  // bytes since the log was begun
+  std::uint64_t next_ GUARDED_BY(mutex_) = 1;
+  std::map<const void*, Open> open_ GUARDED_BY(mutex_);
+  std::vector<Open> left_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// The file system as one session of the host's kernel knows it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "fs/vfs/node_table.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::vfs {
+
+// The numbers of its nodes and open descriptors, and the way to tell it of changes; several may
+// serve one FileSystem, which outlives them and makes them. Node ids are handed out by remember()
+// and live until forget() has taken back as many lookups as were given. Threads: all.
+class Channel {
+ public:
+  static constexpr std::uint64_t kRoot = 1;
+
+  explicit Channel(NodeRef root) : nodes_(std::move(root)) {}
+  ~Channel() { close(); }
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  Result<NodeRef> node(std::uint64_t id) { return nodes_.get(id); }  // ESTALE: not in use
+  // Counts one lookup of the node; the same node gets the same id as long as it is known.
+  std::uint64_t remember(const NodeRef& node) { return nodes_.remember(node); }
+  void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
+  std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
+
+  std::uint64_t keep(std::shared_ptr<Handle> handle);  // a handle's number for fi->fh
+  std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }
+  std::shared_ptr<Handle> drop(std::uint64_t number) { return handles_.drop(number); }
+
+  void set_invalidator(Invalidator* invalidator);  // null before and after a session
+  Invalidator* invalidator();
+  // The session has ended: what is open is released, what is known forgotten.
+  void close();
+
+ private:
+  NodeTable nodes_;
+  HandleTable handles_;
+  Mutex<Rank::node_table> mutex_;
+  Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
+};
+
+}  // namespace agentfs::vfs

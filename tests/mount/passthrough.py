@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""Bytes that the host's kernel reads and writes past the daemon: attributes, rows, and crashes."""
+import mmap
+import os
+import subprocess
+import sys
+
+from mount_lib import (Mount, expect, expect_eq, expect_has, is_alive, kill, main, read, skip,
+                       wait_until)
+
+SOON = 20  # seconds
+mount = Mount.of("past")
+W = mount / "workspaces/w"
+
+
+def begin():
+    mount.mount()
+    if 'feature="passthrough"\ton' not in read(mount / "sys/fs/stats"):
+        mount.umount()
+        skip("passthrough is not to be had here")
+    W.mkdir()
+
+
+def rows(name, operation="write"):
+    return [row["data"] for row in mount.journal() if row["kind"] == f"tree.{operation}"
+            and row["data"]["path"] == f"/workspaces/w/{name}"]
+
+
+def operations(name):
+    lines = read(mount / "sys/fs/stats").splitlines()
+    return sum(int(line.split("\t")[1]) for line in lines if f'operation="{name}"' in line)
+
+
+def bytes_pass():
+    """Reads and writes reach no daemon, and the disk has them at once."""
+    before = operations("read") + operations("write")
+    with open(W / "file", "wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(b"0123456789")
+        expect_eq((mount.state / "trees/workspaces/w/file").stat().st_size, 1000, "on the disk")
+        expect_eq(os.stat(W / "file").st_size, 1000, "size while it is open")
+    expect_eq((W / "file").read_bytes(), b"0123456789" * 100, "what was written")
+    # What is asked of /sys/fs/stats itself is read through the daemon.
+    expect(operations("read") + operations("write") - before < 20, "bytes came through the daemon")
+    expect_eq([row.get("bytes") for row in rows("file")], [1000], "rows of the writer")
+
+
+def attributes_follow():
+    """Size and times are those of the disk, whoever wrote and however."""
+    path, disk = W / "map", mount.state / "trees/workspaces/w/map"
+
+    def same(when):
+        here, there = os.stat(path), os.stat(disk)
+        for what in ("st_size", "st_mtime_ns", "st_ctime_ns", "st_blocks"):
+            expect_eq(getattr(here, what), getattr(there, what), f"{what} {when}")
+
+    path.write_bytes(bytes(8192))
+    same("after writing")
+    os.utime(path, ns=(1, 1))
+    same("after utime")
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 8192) as mapping:
+        os.stat(path)
+        mapping[5] = 65
+        same("after a change in a mapping")
+        mapping[5000] = 66
+        mapping.flush()
+        same("after msync")
+        file.truncate(100)
+        same("after ftruncate")
+        os.truncate(path, 4096)
+        same("after truncate while it is open")
+        with open(path, "ab", buffering=0) as more:
+            more.write(b"end")
+            same("after an append")
+        expect_eq(mapping[5], 65, "the mapping")
+    same("after close")
+    with open(path, "rb") as file:
+        expect_eq(file.read()[4096:], b"end", "the end of the file")
+    expect(rows("map"), "no row of the mapping")
+
+
+def opens_share():
+    """Readers and writers of one file see each other."""
+    path = W / "shared"
+    path.write_bytes(b"one")
+    with open(path, "rb", buffering=0) as reader, open(path, "r+b", buffering=0) as writer, \
+            open(path, "ab", buffering=0) as appender:
+        writer.write(b"ONE")
+        appender.write(b"two")
+        expect_eq(reader.read(), b"ONEtwo", "what the reader sees")
+        os.posix_fallocate(writer.fileno(), 0, 100)
+        expect_eq(os.fstat(reader.fileno()).st_size, 100, "size after fallocate")
+        os.unlink(path)
+        writer.write(b"!")
+        reader.seek(0)
+        expect_eq(reader.read(7), b"ONE!wo\0", "after unlink")
+        writer.truncate(0)
+        expect_eq(reader.read(), b"", "after truncation")
+
+
+def readers_come_first():
+    """What readers hold open is written through the daemon, and their cache is never old."""
+    path, large = W / "first", W / "large"
+    path.write_bytes(b"one")
+    for text in (b"two", b"six", b"ten"):
+        expect(path.read_bytes() not in (text,), "read before it was written")
+        with open(path, "r+b", buffering=0) as writer:  # past the daemon, which drops the cache
+            writer.write(text)
+        expect_eq(path.read_bytes(), text, "what was written past the daemon")
+        with open(path, "rb", buffering=0) as reader, open(path, "r+b", buffering=0) as writer:
+            expect_eq(reader.read(), text, "a reader that came first")
+            writer.write(text.upper())
+            reader.seek(0)
+            expect_eq(reader.read(), text.upper(), "what was written beside it")
+        expect_eq(os.stat(path).st_mtime_ns,
+                  os.stat(mount.state / "trees/workspaces/w/first").st_mtime_ns, "mtime")
+    large.write_bytes(b"x" * (2 << 20))
+    before = operations("read")
+    expect_eq(len(large.read_bytes()), 2 << 20, "a large file")
+    expect(operations("read") - before < 3, "a large file was read through the daemon")
+
+
+def rows_tell():
+    """An open that writes nothing has no row of writing; O_TRUNC has one; two writers are named."""
+    path = W / "rows"
+    path.write_bytes(b"12345")
+    with open(path, "r+b", buffering=0):
+        pass
+    expect_eq([row.get("bytes") for row in rows("rows")], [5], "after an idle open")
+    with open(path, "wb", buffering=0) as file:
+        file.write(b"123")
+    expect_eq([row.get("bytes") for row in rows("rows")], [5, 3], "after O_TRUNC")
+    expect_eq(len(rows("rows", "truncate")), 1, "rows of truncation")
+    with open(path, "r+b", buffering=0) as one, open(path, "r+b", buffering=0):
+        one.write(b"abc")
+    expect_eq([row.get("writers") for row in rows("rows")], [None, None, 2], "writers")
+
+
+def crash():
+    """What was written and never closed is accounted for by the daemon that comes after a crash."""
+    code = ("import os, sys\nf = open(sys.argv[1], 'ab', buffering=0)\nf.write(b'before')\n"
+            "print(flush=True)\nsys.stdin.readline()\nf.write(b' after')\nprint(flush=True)\n"
+            "sys.stdin.readline()\n")
+    writer = subprocess.Popen([sys.executable, "-c", code, W / "crash"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    writer.stdout.readline()
+    daemon = mount.daemon()
+    expect_eq(rows("crash"), [], "rows before anything is closed")
+    kill(daemon)
+    wait_until(SOON, lambda: not is_alive(daemon) and mount.answers() != daemon, "another daemon")
+    found = rows("crash")
+    expect_eq([(row.get("bytes"), row.get("found_at_start")) for row in found], [(6, True)],
+              "the row of the crash")
+    print("go", file=writer.stdin, flush=True)
+    writer.stdout.readline()
+    expect_eq((W / "crash").read_bytes(), b"before after", "what the descriptor went on to write")
+    writer.communicate()
+    mount.verify()
+
+
+def switched_off():
+    """-o nopassthrough: every byte comes through the daemon."""
+    mount.umount()
+    mount.mount("-o", "nopassthrough")
+    expect_has(read(mount / "sys/fs/stats"), 'feature="passthrough"\toff', "sys/fs/stats")
+    before = operations("write")
+    with open(W / "slow", "wb", buffering=0) as file:
+        for _ in range(10):
+            file.write(b"0123456789")
+    expect_eq(operations("write") - before, 10, "writes that the daemon saw")
+    expect_eq([row.get("bytes") for row in rows("slow")], [100], "rows of the writer")
+    mount.umount()
+
+
+main(begin, bytes_pass, attributes_follow, opens_share, readers_come_first, rows_tell, crash, switched_off)

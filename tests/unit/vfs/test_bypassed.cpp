@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+// What is written past the daemon, found by size and time of change, also after its death.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "backends/trees/trees.h"
+#include "base/file.h"
+#include "fs/vfs/bypassed_files.h"
+#include "test_tree.h"
+
+namespace agentfs::vfs {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+struct Place {
+  Place() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
+  ~Place() { std::filesystem::remove_all(name); }
+  std::string log() const { return name + "/open-files"; }
+  std::string name = "/tmp/agentfs-unit-XXXXXX";
+};
+
+struct stat with(off_t size, std::int64_t changed, ino_t inode = 7) {
+  struct stat values{};
+  values.st_size = size;
+  values.st_mtim.tv_sec = changed;
+  values.st_ino = inode;
+  return values;
+}
+
+Caller author(std::uint64_t process) {
+  Caller caller;
+  caller.process = {process};
+  caller.host.uid = 1000;
+  caller.host.command = "a command";
+  caller.host.session = "s1";
+  return caller;
+}
+
+// Services that keep the rows.
+struct Rows final : FakeServices {
+  Status record_change(const Caller& caller, const TreeChange& change) override {
+    rows.push_back(fmt::format("{} {} {} {}", caller.process.value, change.operation, change.path,
+                               change.bytes));
+    details.push_back(change.details);
+    return ok();
+  }
+  Lines rows_without(std::string_view operation) const {
+    Lines kept;
+    for (const std::string& row : rows) {
+      if (!row.contains(operation)) kept.push_back(row);
+    }
+    return kept;
+  }
+  Lines rows;
+  std::vector<json::Object> details;
+};
+
+struct Disk {
+  explicit Disk(const std::string& log) { mount(log); }
+  void mount(const std::string& log) {
+    FileSystemParts parts;
+    parts.services = &services;
+    parts.root = &test_root();
+    parts.trees = {{"/work", store.get()}};
+    parts.open_files = log;
+    files = std::make_unique<FileSystem>(std::move(parts));
+  }
+  std::shared_ptr<Handle> open(const std::string& name, int flags) {
+    const Found work = *files->root()->lookup(request, "work");
+    if ((flags & O_CREAT) != 0) {
+      return work.node->create(request, name, flags, 0644)->opened.handle;
+    }
+    return work.node->lookup(request, name)->node->open(request, flags)->handle;
+  }
+  void write(const std::string& name, std::string_view text) const {
+    std::ofstream(directory.name + "/" + name, std::ios::app) << text;
+  }
+
+  Place directory;
+  Rows services;
+  TestRequest request{10};
+  std::unique_ptr<TreeStore> store = *open_tree_store(directory.name);
+  std::unique_ptr<FileSystem> files;
+};
+
+}  // namespace
+
+TEST_CASE("a change is told once, with by how much a file grew") {
+  BypassedFiles files("");
+  const int file = 0;
+  files.begin(&file, author(1), "/work/a", with(10, 1));
+  CHECK_FALSE(files.look(&file, with(10, 1)));
+  const auto grown = files.look(&file, with(15, 2));
+  REQUIRE(grown);
+  CHECK(grown->bytes == 5);
+  CHECK(grown->writers == 1);
+  CHECK_FALSE(files.look(&file, with(15, 2)));
+  files.settle(&file, with(3, 4));
+  CHECK_FALSE(files.look(&file, with(3, 4)));
+  files.begin(&file, author(2), "/work/a", with(3, 4));
+  const auto rewritten = files.look(&file, with(3, 5));
+  REQUIRE(rewritten);
+  CHECK(rewritten->bytes == 0);
+  CHECK(rewritten->writers == 2);
+  CHECK(rewritten->author.process.value == 2);
+  files.end(&file);
+  files.end(&file);
+  CHECK_FALSE(files.look(&file, with(9, 9)));
+}
+
+TEST_CASE("the log tells of what was open when its writer died") {
+  const Place place;
+  const int one = 0;
+  const int two = 0;
+  {
+    BypassedFiles files(place.log());
+    CHECK(files.left_behind().empty());
+    files.start();
+    files.begin(&one, author(1), "/work/a b\n", with(1, 1));
+    files.begin(&two, author(2), "/work/closed", with(1, 1));
+    CHECK(files.look(&one, with(4, 2)));
+    files.end(&two);
+  }
+  std::ofstream(place.log(), std::ios::app) << "3 open 12";  // cut off by a power failure
+  const auto left = BypassedFiles(place.log()).left_behind();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].path == "/work/a b\n");
+  CHECK(left[0].size == 4);
+  CHECK(left[0].inode == 7);
+  CHECK(left[0].author.process.value == 1);
+  CHECK(left[0].author.host.uid == 1000);
+  CHECK(left[0].author.host.command == "a command");
+  CHECK(left[0].author.host.session == "s1");
+}
+
+TEST_CASE("a log begins anew when it has grown and nothing is open") {
+  const Place place;
+  BypassedFiles files(place.log());
+  files.start();
+  const int file = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    files.begin(&file, author(1), "/work/a", with(i, i));
+    files.end(&file);
+  }
+  CHECK(std::filesystem::file_size(place.log()) < (2U << 20U));
+  CHECK(files.left_behind().empty());
+}
+
+TEST_CASE("bytes that went past a handle have a row at its close, and only then") {
+  Disk disk("");
+  const auto handle = disk.open("a", O_CREAT | O_RDWR);
+  handle->bypass();
+  disk.services.rows.clear();
+  CHECK(handle->flush(disk.request));
+  CHECK(disk.services.rows.empty());
+  disk.write("a", "hello");
+  CHECK(handle->flush(disk.request));
+  CHECK(disk.services.rows == Lines{"1 write /work/a 5"});
+  handle->release();
+  CHECK(disk.services.rows.size() == 1);
+  const auto reader = disk.open("a", O_RDONLY);
+  reader->bypass();
+  disk.write("a", "more");
+  reader->release();
+  CHECK(disk.services.rows.size() == 1);
+}
+
+TEST_CASE("of attributes that are set, what was written before is told first") {
+  Disk disk("");
+  const auto handle = disk.open("a", O_CREAT | O_RDWR);
+  handle->bypass();
+  disk.services.rows.clear();
+  disk.write("a", "hello");
+  SetAttributes wanted{.which = SetAttributes::mtime};
+  const Found a =
+      *(*disk.files->root()->lookup(disk.request, "work")).node->lookup(disk.request, "a");
+  CHECK(a.validity.attributes == 0);  // a mapping could change them
+  CHECK(a.node->set_attributes(disk.request, nullptr, wanted));
+  CHECK(disk.services.rows == Lines{"1 write /work/a 5", "1 attributes /work/a 0"});
+  handle->release();
+  CHECK(disk.services.rows.size() == 2);
+  CHECK(a.node->attributes(disk.request)->validity > 0);
+}
+
+TEST_CASE("two who write one file past the daemon are both told of") {
+  Disk disk("");
+  const auto one = disk.open("a", O_CREAT | O_RDWR);
+  one->bypass();
+  const auto two = disk.open("a", O_WRONLY);
+  two->bypass();
+  disk.write("a", "hello");
+  two->release();
+  CHECK(disk.services.rows.back() == "1 write /work/a 5");
+  CHECK(disk.services.details.back() == json::Object{{"writers", 2}});
+  one->release();
+  CHECK(disk.services.rows_without("open").size() == 2);  // the create and that write
+}
+
+TEST_CASE("what was never closed is accounted for at the next start") {
+  const Place place;
+  Disk disk(place.log());
+  std::vector<std::shared_ptr<Handle>> open;
+  for (const char* name : {"written", "idle", "removed"}) {
+    open.push_back(disk.open(name, O_CREAT | O_WRONLY));
+    open.back()->bypass();
+  }
+  std::filesystem::copy(place.log(), place.log() + ".dead");
+  disk.write("written", "hello");
+  std::filesystem::remove(disk.directory.name + "/removed");
+  disk.services.rows.clear();
+  disk.mount(place.log() + ".dead");
+  CHECK(disk.services.rows == Lines{"1 write /work/written 5"});
+  CHECK(disk.services.details.back() == json::Object{{"found_at_start", true}});
+  disk.mount(place.log() + ".dead");
+  CHECK(disk.services.rows.size() == 1);
+}
+
+TEST_CASE("what is open when a session ends is told, and left to the next daemon") {
+  const Place place;
+  Disk disk(place.log());
+  const auto handle = disk.open("a", O_CREAT | O_WRONLY);
+  handle->bypass();
+  disk.write("a", "hello");
+  disk.services.rows.clear();
+  handle->abandon();
+  CHECK(disk.services.rows == Lines{"1 write /work/a 5"});
+  disk.write("a", "late");
+  disk.mount(place.log());
+  CHECK(disk.services.rows == Lines{"1 write /work/a 5", "1 write /work/a 4"});
+}
+
+}  // namespace agentfs::vfs
