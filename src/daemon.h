@@ -14,7 +14,7 @@ struct DaemonOptions {
   std::string mountpoint;
   std::vector<std::string> mount_options;
   bool allow_other = false;
-  bool passthrough = true;   // where it is to be had
+  bool passthrough = false;  // where it is to be had
   bool probe_models = true;  // look for a model server on this host at start
 };
 

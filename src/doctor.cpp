@@ -102,7 +102,8 @@ Finding check_passthrough() {
   if (::geteuid() != 0) {
     return {Verdict::note, what, text + "; the kernel lets root alone", "mount as root for it"};
   }
-  return {Verdict::ok, what, text + "; a mount's sys/fs/stats says whether it is on", ""};
+  return {Verdict::ok, what,
+          text + "; -o passthrough switches it on, and a mount's sys/fs/stats says so", ""};
 }
 
 Finding check_state(const std::string& state) {

@@ -164,7 +164,7 @@ CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
       ->type_name("DIR");
   mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
   mounting->add_option("-o", arguments.options,
-                       "Mount options: allow_other, nonempty, noprobe, nopassthrough, and those of "
+                       "Mount options: allow_other, nonempty, noprobe, passthrough, and those of "
                        "FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,

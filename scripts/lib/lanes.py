@@ -20,7 +20,7 @@ CATCH = ("unit", "contract", "wire", "issues")
 FAST = ("check", *CATCH, "mount")
 SLOW = ("asan", "tsan")
 # What makes the mount faster is switched the other way for those who would notice.
-SWITCHED = ("nopassthrough",)
+SWITCHED = ("passthrough",)
 SWITCHED_SCRIPTS = ("posix.py", "trees.sh", "lifecycle.py")
 LANES = (*FAST, *SLOW, "fuzz", "tidy", "mount-asan")
 SYMBOLIZER = "external_symbolizer_path=/usr/bin/llvm-symbolizer-19"
