@@ -59,8 +59,6 @@ main() {
   [[ ! -e $folder/install/lib/pkgconfig/fuse3.pc ]] || return 0
   mkdir -p "$folder" 2>/dev/null || give_up "$folder: cannot be made"
   [[ -w $folder ]] || give_up "$folder: not writable"
-  # What did not work an hour ago is not tried again: a machine without a network builds, too.
-  [[ -z $(find "$folder/gave-up" -mmin -60 2>/dev/null) ]] || return 1
   exec 9>"$folder/lock"
   flock 9
   [[ ! -e $folder/install/lib/pkgconfig/fuse3.pc ]] || return 0
