@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--directory", type=pathlib.Path)
     parser.add_argument("--options", default="")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     unknown = [name for name in arguments.names if name not in GROUPS]
     if unknown:
         sys.exit(f"scripts/bench: no such measurement ({', '.join(unknown)}); "
