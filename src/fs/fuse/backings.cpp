@@ -17,9 +17,10 @@ constexpr off_t kLarge = 1 << 20;
 
 bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
-bool worth_it(int descriptor, int flags) {
+bool worth_it(const vfs::Handle& handle, int flags) {
+  if (writes(flags)) return !handle.would_lose();
   struct stat found{};
-  return writes(flags) || (::fstat(descriptor, &found) == 0 && found.st_size >= kLarge);
+  return ::fstat(handle.backing(), &found) == 0 && found.st_size >= kLarge;
 }
 
 }  // namespace
@@ -30,12 +31,12 @@ void Backings::enable(fuse_session* session) {
   services_.feature("passthrough", true);
 }
 
-int Backings::share(fuse_req_t request, fuse_ino_t id, int descriptor, int flags) {
+int Backings::share(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle, int flags) {
   Lock lock(mutex_);
   Open& open = open_[id];
   if (open.opens++ > 0) return open.backing;
-  if (!enabled_ || !worth_it(descriptor, flags)) return 0;
-  open.backing = std::max(0, ::fuse_passthrough_open(request, descriptor));
+  if (!enabled_ || !worth_it(handle, flags)) return 0;
+  open.backing = std::max(0, ::fuse_passthrough_open(request, handle.backing()));
   if (open.backing > 0) return open.backing;
   enabled_ = false;
   log::info("passthrough: refused by the host's kernel; bytes come through the daemon");
@@ -45,7 +46,7 @@ int Backings::share(fuse_req_t request, fuse_ino_t id, int descriptor, int flags
 
 void Backings::open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info) {
   if (session_ == nullptr || handle.backing() < 0) return;
-  info.backing_id = share(request, id, handle.backing(), info.flags);
+  info.backing_id = share(request, id, handle, info.flags);
   if (info.backing_id == 0) return;
   info.keep_cache = 0;  // what was cached before is dropped; past us the kernel caches nothing here
   handle.bypass();

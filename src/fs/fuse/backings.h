@@ -13,10 +13,11 @@
 namespace agentfs::fuse {
 
 // All opens of a file that there are at a time go past the daemon, by one backing id, or none does:
-// the kernel has no mixture. The first one decides: a writer goes past, and a reader of a large
-// file. What a reader of a small one has read is better cached: past the daemon each read spoils
-// the cached attributes (the time of access). A first refusal (a disk that cannot be stacked upon,
-// a container's root) ends it for all files that are not open already. Threads: all.
+// the kernel has no mixture. The first one decides: a writer goes past, unless what it may write
+// over has to be kept, and a reader of a large file. What a reader of a small one has read is
+// better cached: past the daemon each read spoils the cached attributes (the time of access). A
+// first refusal (a disk that cannot be stacked upon, a container's root) ends it for all files that
+// are not open already. Threads: all.
 class Backings {
  public:
   explicit Backings(vfs::Services& services) : services_(services) {}
@@ -34,7 +35,7 @@ class Backings {
     unsigned opens = 0;
   };
   // The backing id, or 0; one more open is counted.
-  int share(fuse_req_t request, fuse_ino_t id, int descriptor, int flags);
+  int share(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle, int flags);
 
   vfs::Services& services_;
   fuse_session* session_ = nullptr;

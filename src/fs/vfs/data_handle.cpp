@@ -48,19 +48,41 @@ void DataHandle::before_write(off_t offset) {
       node_->tree().keeper(), descriptor(), [this] { return node_->named_path(); }, offset);
 }
 
+bool DataHandle::would_lose() const {
+  struct stat now{};
+  return writable_ && node_->region() == Region::plain && !keeper_.is_settled() &&
+         node_->tree().keeper().is_on() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0;
+}
+
 void DataHandle::bypass() {
   bypassed_ = true;
   if (!writable_) return;
+  before_write(0);
   node_->written_past(true);
   Caller writer;
   {
     Lock lock(mutex_);
     writer = writer_;
   }
-  struct stat now{};
-  if (::fstat(descriptor(), &now) == 0) {
-    node_->tree().bypassed().begin(node_.get(), writer, node_->path(), now);
+  if (::fstat(descriptor(), &found_) == 0) {
+    node_->tree().bypassed().begin(node_.get(), writer, node_->path(), found_);
   }
+}
+
+// What was kept at the open is not needed where nothing has changed, and is told with the last
+// change, if it is one that another's close has told of.
+void DataHandle::judge_kept() {
+  Kept kept = keeper_.take();
+  if (kept.row.is_null()) return;
+  struct stat now{};
+  if (::fstat(descriptor(), &now) == 0 && now.st_size == found_.st_size &&
+      now.st_mtim.tv_sec == found_.st_mtim.tv_sec &&
+      now.st_mtim.tv_nsec == found_.st_mtim.tv_nsec) {
+    return node_->tree().keeper().take_back(kept);
+  }
+  keeper_.put_back(std::move(kept));
+  Lock lock(mutex_);
+  changed_ = true;
 }
 
 void DataHandle::changed_past() {
@@ -127,6 +149,7 @@ Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 
 void DataHandle::release() {
   if (!writable_) return;
+  if (bypassed_) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
   if (!bypassed_) return;

@@ -153,6 +153,7 @@ class DataHandle final : public Handle {
   int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
   void bypass() override;
   bool bypassed() const override { return bypassed_; }
+  bool would_lose() const override;
   void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
   void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done) override;
   Status flush(Request&) override;
@@ -176,6 +177,7 @@ class DataHandle final : public Handle {
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
   void changed_past();  // what was written past the daemon since it was looked at
+  void judge_kept();    // of one that was kept for that, at the end
 
   std::shared_ptr<DataNode> node_;
   std::unique_ptr<TreeFile> file_;
@@ -183,6 +185,7 @@ class DataHandle final : public Handle {
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   WriteKeeper keeper_;
   std::atomic<bool> bypassed_ = false;
+  struct stat found_{};  // what it was then; fixed from then on
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);

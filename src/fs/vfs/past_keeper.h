@@ -54,6 +54,7 @@ class WriteKeeper {
  public:
   // The file has nothing to lose by this open: it was made by it, or emptied.
   void settle();
+  bool is_settled() const { return settled_.load(); }
   // Before bytes from `offset` on change. An append loses nothing and keeps nothing; nor does a
   // file whose `path` is empty: it has been removed, and was kept then.
   void before_write(PastKeeper& keeper, int file, const std::function<std::string()>& path,
