@@ -12,13 +12,12 @@
 
 namespace agentfs::vfs {
 
-// The root of a data tree at a path of the mount ("/workspaces"). Nodes of one store that stand
-// for one file are one object.
 struct DataParts {
-  std::string path{};         // "/workspaces"
+  std::string path{};         // of the mount: "/workspaces"
   PastStore* past = nullptr;  // keeps what the tree loses; null: nothing is kept
   std::shared_ptr<BypassedFiles> bypassed{};
 };
+// The root of a data tree. Nodes of one store that stand for one file are one object.
 NodeRef make_data_root(Services& services, TreeStore& store, DataParts parts);
 // From now on its directories have a `.agentfs` of this table. Before the first request.
 struct HistoryTable;
