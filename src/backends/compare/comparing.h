@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// Comparing and merging by libgit2's line differences, of trees read through their stores.
+#pragma once
+
+#include <memory>
+
+#include "backends/compare.h"
+#include "backends/merge.h"
+
+namespace agentfs {
+
+std::unique_ptr<TreeComparer> open_comparer();
+std::unique_ptr<TreeMerger> open_merger();
+
+}  // namespace agentfs

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/decide.h"
+
+#include "backends/compare/line_merge.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Kind = PathChange::Kind;
+using Reason = MergeConflict::Reason;
+
+MergeAction action_of(MergeAction::Kind kind, const PathChange& theirs) {
+  MergeAction action{.kind = kind, .mode = theirs.after.mode, .path = theirs.path};
+  action.base_path = theirs.from;
+  action.base = theirs.before;
+  if (theirs.after.exists()) action.theirs_path = theirs.path;
+  action.theirs = theirs.after;
+  return action;
+}
+
+Decision because(MergeConflict conflict, Reason reason, std::string sentence) {
+  conflict.reason = reason;
+  conflict.sentence = std::move(sentence);
+  return {.conflict = std::move(conflict)};
+}
+
+// The permissions that three versions lead to; nothing where both sides changed them differently.
+std::optional<mode_t> merged_permissions(mode_t base, mode_t ours, mode_t theirs) {
+  base &= kPermissions;
+  ours &= kPermissions;
+  theirs &= kPermissions;
+  if (theirs == base || theirs == ours) return ours;
+  if (ours == base) return theirs;
+  return std::nullopt;
+}
+
+}  // namespace
+
+MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path,
+                          const FileState& ours) {
+  MergeConflict conflict{.path = ours_path.empty() ? theirs.path : ours_path};
+  conflict.base_path = theirs.from;
+  conflict.base = theirs.before;
+  if (ours.exists()) conflict.ours_path = ours_path;
+  conflict.ours = ours;
+  if (theirs.after.exists()) conflict.theirs_path = theirs.path;
+  conflict.theirs = theirs.after;
+  return conflict;
+}
+
+Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest) {
+  const std::string base = leaves.base ? TRY(read_leaf(*leaves.base, largest)) : std::string();
+  const std::string ours = TRY(read_leaf(leaves.ours, largest));
+  const std::string theirs = TRY(read_leaf(leaves.theirs, largest));
+  if (is_binary(base) || is_binary(ours) || is_binary(theirs)) {
+    return fail(ENOTSUP, "not text; only texts are merged");
+  }
+  auto merged = TRY(merge_lines({.base = base, .ours = ours, .theirs = theirs}));
+  return MergedLeaf{std::move(merged.text), merged.is_clean};
+}
+
+Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
+                 const CompareOptions& options)
+    : base_(sides.base), ours_(sides.ours), theirs_(sides.theirs), options_(options) {
+  for (const PathChange& change : ours) {
+    const bool is_leaf = change.before.exists() && !change.before.is_directory();
+    if (is_leaf || change.whole) ours_changes_.emplace(change.from, &change);
+  }
+}
+
+const PathChange* Decider::ours_change_of(std::string_view base_path) const {
+  const auto found = ours_changes_.find(base_path);
+  return found == ours_changes_.end() ? nullptr : found->second;
+}
+
+Result<Decision> Decider::leaf(const PathChange& theirs) {
+  auto decided = theirs.kind == Kind::added     ? added(theirs)
+                 : theirs.kind == Kind::deleted ? deleted(theirs)
+                                                : changed(theirs);
+  if (decided) return decided;
+  const Error& error = decided.error();
+  return fail(error.code, "{}: {}", text::shown(theirs.path), error.message);
+}
+
+Result<bool> Decider::is_same(const PathChange& theirs, std::string_view ours_path) {
+  const Leaf one = TRY(ours_.leaf(ours_path));
+  const Leaf other = TRY(theirs_.leaf(theirs.path));
+  return one.entry.node->type() == other.entry.node->type() && TRY(same_content(one, other));
+}
+
+// A directory of ours in its place is left to the one who sees all decisions.
+Result<Decision> Decider::added(const PathChange& theirs) {
+  const FileState ours = TRY(ours_.state(theirs.path));
+  if (!ours.exists() || ours.is_directory()) {
+    return Decision{.action = action_of(MergeAction::Kind::write, theirs)};
+  }
+  MergeConflict conflict = conflict_of(theirs, theirs.path, ours);
+  if (ours.type() != theirs.after.type()) {
+    return because(std::move(conflict), Reason::type, "both sides added it, of different types");
+  }
+  const auto modes = fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
+                                 ours.mode & kPermissions, theirs.after.mode & kPermissions);
+  if (TRY(is_same(theirs, theirs.path))) {
+    if (!modes_differ(ours, theirs.after)) return Decision{};
+    return because(std::move(conflict), Reason::mode, modes);
+  }
+  if (ours.is_regular()) {
+    const auto merged = merge_leaves({.base = std::nullopt,
+                                      .ours = TRY(ours_.leaf(theirs.path)),
+                                      .theirs = TRY(theirs_.leaf(theirs.path))},
+                                     options_.largest);
+    conflict.has_merged = merged.has_value();
+    // As git sees it, an empty file and a text make the text.
+    if (merged && merged->is_clean) {
+      if (modes_differ(ours, theirs.after))
+        return because(std::move(conflict), Reason::mode, modes);
+      auto action = action_of(MergeAction::Kind::write, theirs);
+      action.merged = true;
+      action.ours_path = theirs.path;
+      action.ours = ours;
+      return Decision{.action = std::move(action)};
+    }
+  }
+  return because(std::move(conflict), Reason::both_added,
+                 "both sides added it, with different content");
+}
+
+Result<Decision> Decider::deleted(const PathChange& theirs) {
+  const PathChange* const change = ours_change_of(theirs.from);
+  if (change == nullptr) {
+    auto action = action_of(MergeAction::Kind::remove, theirs);
+    action.ours_path = theirs.from;
+    action.ours = TRY(ours_.state(theirs.from));
+    if (!action.ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
+    return Decision{.action = std::move(action)};
+  }
+  if (!change->after.exists()) return Decision{};
+  const bool is_moved = change->kind == Kind::renamed;
+  if (is_moved && TRY(theirs_.state(change->path)).exists()) {
+    return Decision{};  // theirs has it there too: told as added
+  }
+  return because(
+      conflict_of(theirs, change->path, change->after), Reason::deleted,
+      is_moved ? "renamed in ours, deleted in theirs" : "changed in ours, deleted in theirs");
+}
+
+Result<Decision> Decider::changed(const PathChange& theirs) {
+  const PathChange* const change = ours_change_of(theirs.from);
+  if (change == nullptr) {
+    const FileState ours = TRY(ours_.state(theirs.from));
+    if (!ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
+    return combined({.theirs = theirs, .ours_path = theirs.from, .ours = ours});
+  }
+  const bool is_moved = theirs.path != theirs.from;
+  if (!change->after.exists()) {
+    // Ours may have renamed it too, and changed so much that it counted as deleted and added.
+    const FileState ours = is_moved ? TRY(ours_.state(theirs.path)) : FileState{};
+    if (ours.exists() && !ours.is_directory()) {
+      return combined(
+          {.theirs = theirs, .ours_path = theirs.path, .ours = ours, .ours_content = true});
+    }
+    return because(
+        conflict_of(theirs, "", {}), Reason::deleted,
+        is_moved ? fmt::format("deleted in ours, renamed in theirs to {}", text::shown(theirs.path))
+                 : "deleted in ours, changed in theirs");
+  }
+  if (is_moved && change->path != theirs.from && change->path != theirs.path) {
+    return because(conflict_of(theirs, change->path, change->after), Reason::renamed,
+                   fmt::format("renamed in ours, and in theirs to {}", text::shown(theirs.path)));
+  }
+  if ((change->kind == Kind::retyped && is_moved) ||
+      (change->kind == Kind::renamed && theirs.kind == Kind::retyped)) {
+    return because(conflict_of(theirs, change->path, change->after), Reason::type,
+                   "one side renamed it, the other made it a file of another type");
+  }
+  return combined({.theirs = theirs,
+                   .ours_path = change->path,
+                   .ours = change->after,
+                   .ours_content = change->content});
+}
+
+bool Decider::is_one_retyped_and_one_mode(const Versions& versions) {
+  const PathChange& theirs = versions.theirs;
+  const bool ours_retyped = versions.ours.type() != theirs.before.type();
+  if (theirs.kind == Kind::retyped) return modes_differ(theirs.before, versions.ours);
+  return ours_retyped && modes_differ(theirs.before, theirs.after);
+}
+
+Result<Decision> Decider::combined(const Versions& versions) {
+  const PathChange& theirs = versions.theirs;
+  auto action = action_of(MergeAction::Kind::write, theirs);
+  action.ours_path = versions.ours_path;
+  action.ours = versions.ours;
+  if (theirs.path == theirs.from) action.path = versions.ours_path;
+  if (theirs.content && versions.ours_content) {
+    if (!TRY(is_same(theirs, versions.ours_path))) {
+      return both_changed(versions, std::move(action));
+    }
+  } else if (is_one_retyped_and_one_mode(versions)) {
+    return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::type,
+                   "one side changed its permissions, the other made it a file of another type");
+  } else if (theirs.content && theirs.kind == Kind::retyped) {
+    return Decision{.action = std::move(action)};
+  }
+  const mode_t type =
+      theirs.content && !versions.ours_content ? theirs.after.type() : versions.ours.type();
+  const auto permissions =
+      merged_permissions(theirs.before.mode, versions.ours.mode, theirs.after.mode);
+  if (!permissions && type != S_IFLNK) {
+    return because(
+        conflict_of(theirs, versions.ours_path, versions.ours), Reason::mode,
+        fmt::format("mode {:o} in ours, {:o} in theirs", versions.ours.mode & kPermissions,
+                    theirs.after.mode & kPermissions));
+  }
+  action.mode = type | permissions.value_or(0777);
+  if (theirs.content && !versions.ours_content) return Decision{.action = std::move(action)};
+  action.kind = MergeAction::Kind::move;
+  if (action.path == versions.ours_path) action.kind = MergeAction::Kind::set_mode;
+  const bool is_done =
+      action.path == versions.ours_path && (type == S_IFLNK || action.mode == versions.ours.mode);
+  return is_done ? Decision{} : Decision{.action = std::move(action)};
+}
+
+Result<Decision> Decider::both_changed(const Versions& versions, MergeAction action) {
+  const PathChange& theirs = versions.theirs;
+  MergeConflict conflict = conflict_of(theirs, versions.ours_path, versions.ours);
+  if (versions.ours.type() != theirs.after.type() || theirs.kind == Kind::retyped) {
+    return because(std::move(conflict), Reason::type, "both sides changed it, its type among that");
+  }
+  if (!versions.ours.is_regular()) {
+    return because(std::move(conflict), Reason::content,
+                   "both sides changed where it points to or what it stands for");
+  }
+  const auto merged = merge_leaves({.base = TRY(base_.leaf(theirs.from)),
+                                    .ours = TRY(ours_.leaf(versions.ours_path)),
+                                    .theirs = TRY(theirs_.leaf(theirs.path))},
+                                   options_.largest);
+  if (!merged) {
+    const int code = merged.error().code;
+    if (code != ENOTSUP && code != EFBIG) return std::unexpected(merged.error());
+    return because(std::move(conflict), Reason::binary,
+                   fmt::format("both sides changed it: {}", merged.error().message));
+  }
+  conflict.has_merged = true;
+  if (!merged->is_clean) {
+    return because(std::move(conflict), Reason::content, "both sides changed the same lines");
+  }
+  const auto permissions =
+      merged_permissions(theirs.before.mode, versions.ours.mode, theirs.after.mode);
+  if (!permissions) {
+    return because(
+        std::move(conflict), Reason::mode,
+        fmt::format("mode {:o} in ours, {:o} in theirs", versions.ours.mode & kPermissions,
+                    theirs.after.mode & kPermissions));
+  }
+  action.mode = S_IFREG | *permissions;
+  action.merged = true;
+  return Decision{.action = std::move(action)};
+}
+
+Result<Decision> Decider::directory_mode(const PathChange& theirs) {
+  const FileState ours = TRY(ours_.state(theirs.path));
+  if (!ours.is_directory()) return Decision{};
+  const auto permissions = merged_permissions(theirs.before.mode, ours.mode, theirs.after.mode);
+  if (!permissions) {
+    return because(conflict_of(theirs, theirs.path, ours), Reason::mode,
+                   fmt::format("mode {:o} in ours, {:o} in theirs", ours.mode & kPermissions,
+                               theirs.after.mode & kPermissions));
+  }
+  if (*permissions == (ours.mode & kPermissions)) return Decision{};
+  auto action = action_of(MergeAction::Kind::set_mode, theirs);
+  action.mode = S_IFDIR | *permissions;
+  action.ours_path = theirs.path;
+  action.ours = ours;
+  return Decision{.action = std::move(action)};
+}
+
+}  // namespace agentfs::compare

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// What a merge does with one file, seen for itself.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "backends/compare/content.h"
+#include "backends/merge.h"
+
+namespace agentfs::compare {
+
+// An action, a conflict or, where ours is already as it should be, neither.
+struct Decision {
+  std::optional<MergeAction> action{};
+  std::optional<MergeConflict> conflict{};
+};
+
+// Not shared between threads.
+class Decider {
+ public:
+  // `ours` is what leads from base to ours, and outlives this.
+  Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
+          const CompareOptions& options);
+
+  // Of a change from base to theirs.
+  Result<Decision> leaf(const PathChange& theirs);
+  Result<Decision> directory_mode(const PathChange& theirs);
+  // Nothing where ours left the file of that path in base alone.
+  const PathChange* ours_change_of(std::string_view base_path) const;
+  PathFinder& ours() { return ours_; }
+  PathFinder& theirs() { return theirs_; }
+
+ private:
+  // The three versions of one file, and what each side did to it.
+  struct Versions {
+    const PathChange& theirs;
+    std::string ours_path;
+    FileState ours;
+    bool ours_content = false;
+  };
+
+  Result<Decision> added(const PathChange& theirs);
+  Result<Decision> deleted(const PathChange& theirs);
+  Result<Decision> changed(const PathChange& theirs);
+  static bool is_one_retyped_and_one_mode(const Versions& versions);
+  Result<Decision> combined(const Versions& versions);
+  Result<Decision> both_changed(const Versions& versions, MergeAction action);
+  Result<bool> is_same(const PathChange& theirs, std::string_view ours_path);
+
+  PathFinder base_;
+  PathFinder ours_;
+  PathFinder theirs_;
+  std::unordered_map<std::string_view, const PathChange*> ours_changes_;  // by path in base
+  const CompareOptions& options_;
+};
+
+// A conflict about theirs' change with what ours has at `ours_path` ("": nothing).
+MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path,
+                          const FileState& ours);
+
+// The three versions as one text. Without a base, that is empty. EFBIG, or ENOTSUP for what
+// is no text.
+struct ThreeLeaves {
+  std::optional<Leaf> base{};
+  Leaf ours{};
+  Leaf theirs{};
+};
+struct MergedLeaf {
+  std::string text{};
+  bool is_clean = false;
+};
+Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest);
+
+}  // namespace agentfs::compare

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/plan.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "backends/compare/decide.h"
+#include "backends/compare/quote.h"
+#include "backends/compare/renames.h"
+#include "backends/compare/walk.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Kind = PathChange::Kind;
+using Action = MergeAction::Kind;
+
+// Brings the decisions about single files together: names that must become free first, names that
+// are taken, directories that must be made or can go. A file that has to stay where it is may take
+// the name that another one needs; so this goes in rounds, until no round finds a new conflict.
+class Planner {
+ public:
+  Planner(const MergeSides& sides, const CompareOptions& options)
+      : sides_(sides), options_(options) {}
+
+  Result<MergePlan> run();
+
+ private:
+  struct Item {
+    const PathChange* change = nullptr;
+    MergeAction action{};
+    bool is_blocked = false;
+  };
+  using Paths = std::unordered_set<std::string>;
+
+  Status compare();
+  Status expand(const PathChange& whole, std::vector<PathChange>& into);
+  Status decide(const PathChange& change);
+  Result<bool> round();
+  Status empty_directories();
+  Result<bool> is_emptied(const std::string& directory);
+  Result<std::optional<std::string>> obstacle(const std::string& path);
+  Result<std::optional<std::string>> ready_parents(const std::string& path);
+  Result<std::optional<std::string>> ready(const std::string& directory);
+  void block(Item& item, const std::string& obstacle, const FileState& found);
+  Status finish();
+  Status add_directories();
+
+  const MergeSides& sides_;
+  const CompareOptions& options_;
+  std::vector<PathChange> ours_changes_;
+  std::vector<PathChange> theirs_changes_;
+  std::optional<Decider> decider_;
+  std::vector<Item> items_;
+  std::vector<const PathChange*> deleted_directories_;
+  MergePlan plan_;
+  // Of the round.
+  Paths vacated_;                     // paths of ours that other actions free
+  Paths ready_;                       // directories that are there, or will be
+  Paths made_;                        // those of them that are to be made
+  std::vector<std::string> emptied_;  // directories that can go, deepest first
+};
+
+Result<MergePlan> Planner::run() {
+  TRY(compare());
+  decider_.emplace(sides_, ours_changes_, options_);
+  for (const PathChange& change : theirs_changes_) TRY(decide(change));
+  while (TRY(round())) {
+    if (options_.cancelled && options_.cancelled()) return fail(EINTR, "merge: cancelled");
+  }
+  TRY(finish());
+  return std::move(plan_);
+}
+
+Status Planner::compare() {
+  CompareOptions options = options_;
+  if (options.git != CompareOptions::GitDirectories::hidden) {
+    options.git = CompareOptions::GitDirectories::line;
+  }
+  ours_changes_ = TRY(changes_between(sides_.base, sides_.ours, options));
+  auto changes = TRY(changes_between(sides_.base, sides_.theirs, options));
+  Decider decider(sides_, ours_changes_, options_);
+  for (PathChange& change : changes) {
+    if (!change.whole) {
+      theirs_changes_.push_back(std::move(change));
+      continue;
+    }
+    // A repository that came or went, and that ours has not touched, is files like any other.
+    const bool is_added = change.kind == Kind::added;
+    const bool is_taken = is_added && TRY(decider.ours().state(change.path)).exists();
+    const bool is_touched = decider.ours_change_of(change.path) != nullptr;
+    if (change.kind == Kind::modified || is_taken || is_touched) {
+      plan_.notes.push_back(
+          fmt::format("{}: left as ours has it; a repository is not merged as "
+                      "files, pull from theirs",
+                      git_quoted(change.path)));
+      continue;
+    }
+    TRY(expand(change, theirs_changes_));
+  }
+  sort_by_path(theirs_changes_);
+  return ok();
+}
+
+Status Planner::expand(const PathChange& whole, std::vector<PathChange>& into) {
+  const bool is_added = whole.kind == Kind::added;
+  PathChange top = whole;
+  top.whole = false;
+  into.push_back(std::move(top));
+  if (!(is_added ? whole.after : whole.before).is_directory()) return ok();
+  const TreeSide& side = is_added ? sides_.theirs : sides_.base;
+  PathFinder finder(side);
+  const auto found = TRY(finder.leaf(whole.path));
+  Walk walk{.path = whole.path};
+  (is_added ? walk.after : walk.before) = TreeSide{side.store, found.entry.node};
+  CompareOptions options = options_;
+  options.git = CompareOptions::GitDirectories::inside;
+  auto below = TRY(differences(walk, options));
+  std::ranges::move(below, std::back_inserter(into));
+  return ok();
+}
+
+Status Planner::decide(const PathChange& change) {
+  Decision decision;
+  const bool is_directory = (change.after.exists() ? change.after : change.before).is_directory();
+  if (!is_directory) {
+    decision = TRY(decider_->leaf(change));
+  } else if (change.kind == Kind::deleted) {
+    deleted_directories_.push_back(&change);
+  } else if (change.kind == Kind::added) {
+    decision.action = MergeAction{.kind = Action::make_directory,
+                                  .mode = change.after.mode,
+                                  .path = change.path,
+                                  .theirs_path = change.path,
+                                  .theirs = change.after};
+  } else {
+    decision = TRY(decider_->directory_mode(change));
+  }
+  if (decision.conflict) plan_.conflicts.push_back(std::move(*decision.conflict));
+  if (decision.action) items_.push_back({&change, std::move(*decision.action)});
+  return ok();
+}
+
+// Whether a new conflict was found, which makes what was found before it doubtful.
+Result<bool> Planner::round() {
+  vacated_.clear();
+  ready_ = {std::string()};
+  made_.clear();
+  for (const Item& item : items_) {
+    const MergeAction& action = item.action;
+    if (item.is_blocked || action.ours_path.empty()) continue;
+    if (action.kind == Action::remove || action.path != action.ours_path) {
+      vacated_.insert(action.ours_path);
+    }
+  }
+  TRY(empty_directories());
+  bool found = false;
+  for (Item& item : items_) {
+    const MergeAction& action = item.action;
+    const bool makes_directory = action.kind == Action::make_directory;
+    if (item.is_blocked || action.kind == Action::remove || action.path == action.ours_path) {
+      continue;
+    }
+    auto in_the_way = TRY(ready_parents(action.path));
+    if (!in_the_way) in_the_way = TRY(makes_directory ? ready(action.path) : obstacle(action.path));
+    if (!in_the_way) continue;
+    block(item, *in_the_way, TRY(decider_->ours().state(*in_the_way)));
+    found = true;
+  }
+  return found;
+}
+
+// From the deepest up, so that a directory in which only emptied ones are left goes too.
+Status Planner::empty_directories() {
+  emptied_.clear();
+  for (auto at = deleted_directories_.rbegin(); at != deleted_directories_.rend(); ++at) {
+    if (!TRY(is_emptied((*at)->path))) continue;
+    vacated_.insert((*at)->path);
+    emptied_.push_back((*at)->path);
+  }
+  return ok();
+}
+
+Result<bool> Planner::is_emptied(const std::string& directory) {
+  const auto found = TRY(decider_->ours().find(directory));
+  if (!found || found->node->type() != S_IFDIR) return false;
+  for (const std::string& name : TRY(names_of(decider_->ours().store(), *found->node))) {
+    if (!vacated_.contains(fmt::format("{}/{}", directory, name))) return false;
+  }
+  return true;
+}
+
+// What keeps a name from being given away: `path` itself where ours has something there.
+Result<std::optional<std::string>> Planner::obstacle(const std::string& path) {
+  if (made_.contains(path)) return path;
+  const FileState found = TRY(decider_->ours().state(path));
+  if (found.exists() && !vacated_.contains(path)) return path;
+  return std::nullopt;
+}
+
+// Sees to the directories above a path; what is in the way where one cannot be.
+Result<std::optional<std::string>> Planner::ready_parents(const std::string& path) {
+  std::vector<std::string> above;
+  for (std::string_view at = parent_of(path); !ready_.contains(std::string(at));
+       at = parent_of(at)) {
+    above.emplace_back(at);
+  }
+  for (auto at = above.rbegin(); at != above.rend(); ++at) {
+    auto in_the_way = TRY(ready(*at));
+    if (in_the_way) return in_the_way;
+  }
+  return std::nullopt;
+}
+
+// Sees to one directory, whose parents are; one that was to go and is needed stays.
+Result<std::optional<std::string>> Planner::ready(const std::string& directory) {
+  const FileState found = TRY(decider_->ours().state(directory));
+  const bool was_vacated = vacated_.contains(directory);
+  if (found.is_directory()) {
+    if (was_vacated) std::erase(emptied_, directory);
+    vacated_.erase(directory);
+  } else if (found.exists() && !was_vacated) {
+    return directory;
+  } else {
+    made_.insert(directory);
+  }
+  ready_.insert(directory);
+  return std::nullopt;
+}
+
+// An added directory is told only where it is empty: its files tell of the others.
+void Planner::block(Item& item, const std::string& obstacle, const FileState& found) {
+  item.is_blocked = true;
+  const MergeAction& action = item.action;
+  if (action.kind == Action::make_directory && !item.change->empty) return;
+  const bool was_there = !action.ours_path.empty();
+  MergeConflict conflict = conflict_of(*item.change, was_there ? action.ours_path : obstacle,
+                                       was_there ? action.ours : found);
+  if (!was_there) conflict.path = action.path;
+  const bool is_above = obstacle != action.path;
+  const bool is_renamed = item.change->kind == Kind::renamed;
+  conflict.reason = is_renamed && !is_above && !found.is_directory()
+                        ? MergeConflict::Reason::renamed
+                        : MergeConflict::Reason::type;
+  conflict.sentence =
+      fmt::format("{} in theirs to {}, where ours has a {}", is_renamed ? "renamed" : "added",
+                  text::shown(action.path),
+                  is_above ? fmt::format("file in place of the directory {}", text::shown(obstacle))
+                  : found.is_directory() ? "directory that does not go away"
+                                         : "file");
+  plan_.conflicts.push_back(std::move(conflict));
+}
+
+Status Planner::finish() {
+  TRY(add_directories());
+  for (Item& item : items_) {
+    if (item.is_blocked || item.action.kind == Action::make_directory) continue;
+    plan_.actions.push_back(std::move(item.action));
+  }
+  for (const std::string& path : emptied_) {
+    MergeAction action{.kind = Action::remove_directory, .path = path, .ours_path = path};
+    action.ours = TRY(decider_->ours().state(path));
+    plan_.actions.push_back(std::move(action));
+  }
+  std::ranges::sort(plan_.conflicts, {}, &MergeConflict::path);
+  return ok();
+}
+
+// Those that theirs added, and those that ours no longer has and a file of theirs needs.
+Status Planner::add_directories() {
+  std::vector<std::string> made(made_.begin(), made_.end());
+  std::ranges::sort(made);
+  for (std::string& path : made) {
+    const FileState theirs = TRY(decider_->theirs().state(path));
+    MergeAction action{.kind = Action::make_directory, .mode = S_IFDIR | 0755};
+    if (theirs.is_directory()) {
+      action.mode = theirs.mode;
+      action.theirs_path = path;
+      action.theirs = theirs;
+    }
+    action.path = std::move(path);
+    plan_.actions.push_back(std::move(action));
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<MergePlan> plan_merge(const MergeSides& sides, const CompareOptions& options) {
+  return Planner(sides, options).run();
+}
+
+}  // namespace agentfs::compare

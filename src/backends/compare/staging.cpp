@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/staging.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "backends/compare/decide.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Action = MergeAction::Kind;
+using Step = MergeStep::Kind;
+
+std::unexpected<Error> moved(const std::string& path, std::string_view side) {
+  return fail(ESTALE, "{}: changed in {} since the merge was planned; merge again",
+              text::shown(path), side);
+}
+
+// Data by data, so that holes stay holes, shared with the source where the disk can.
+Status copy_bytes(int from, int to, off_t size) {
+  for (off_t at = 0; at < size;) {
+    off_t begin = ::lseek(from, at, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) break;
+    if (begin < 0) begin = at;  // a disk without holes
+    off_t end = ::lseek(from, begin, SEEK_HOLE);
+    if (end <= begin) end = size;
+    off_t source = begin;
+    off_t target = begin;
+    while (source < end) {
+      const ssize_t got =
+          ::copy_file_range(from, &source, to, &target, static_cast<std::size_t>(end - source), 0);
+      if (got < 0) return fail_errno("copy");
+      if (got == 0) return ok();
+    }
+    at = end;
+  }
+  return ::ftruncate(to, size) == 0 ? ok() : Status(fail_errno("copy"));
+}
+
+// For disks between which the kernel does not copy.
+Status copy_by_hand(int from, int to) {
+  if (::lseek(from, 0, SEEK_SET) < 0 || ::lseek(to, 0, SEEK_SET) < 0) return fail_errno("copy");
+  std::string chunk(std::size_t{1} << 20, '\0');
+  for (;;) {
+    const ssize_t got = ::read(from, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("copy");
+    if (got == 0) return ok();
+    TRY(file::write_all(to, {chunk.data(), static_cast<std::size_t>(got)}));
+  }
+}
+
+// What belongs to a file beside its bytes. Names of the mount's own are answered by it alone.
+Status copy_attributes(const Leaf& from, const Leaf& to) {
+  const auto names = from.store->list_xattr(*from.entry.node);
+  if (!names) return ok();  // a disk without
+  for (const std::string_view name : text::split(*names, '\0')) {
+    if (name.empty() || name.starts_with("user.agentfs.")) continue;
+    const auto value = from.store->get_xattr(*from.entry.node, std::string(name));
+    if (!value) continue;
+    const auto set =
+        to.store->set_xattr(*to.entry.node, std::string(name), *value, 0, TreeCaller{});
+    // What only a privileged daemon may set, or another disk does not know.
+    const bool is_refused = !set && (is_unreadable(set.error()) || set.error().code == ENOTSUP);
+    if (!set && !is_refused) return set;
+  }
+  return ok();
+}
+
+class Stager {
+ public:
+  Stager(const Staging& staging)
+      : staging_(staging),
+        base_(staging.sides.base),
+        ours_(staging.sides.ours),
+        theirs_(staging.sides.theirs) {}
+
+  Result<MergeRecord> run(const MergePlan& plan);
+
+ private:
+  Status stage(const MergeAction& action);
+  Status stage_write(const MergeAction& action);
+  Status stage_directory(const MergeAction& action);
+  Status check_ours(const MergeAction& action);
+  Result<TreeEntry> make(const MergeAction& action, const std::string& name);
+  Result<TreeEntry> make_file(const Leaf& theirs, const MergeAction& action,
+                              const std::string& name);
+  Status fill(const Leaf& theirs, const MergeAction& action, int to);
+  Status dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made);
+  void then_mode(const MergeAction& action, const FileState& now);
+  MergeRecord ordered();
+
+  TreeStore& store() { return *staging_.sides.ours.store; }
+  std::string next_name(char letter) { return fmt::format("{}{}", letter, ++count_); }
+
+  const Staging& staging_;
+  PathFinder base_;
+  PathFinder ours_;
+  PathFinder theirs_;
+  std::size_t count_ = 0;
+  std::vector<MergeStep> takes_;
+  std::vector<MergeStep> directory_takes_;
+  std::vector<MergeStep> puts_;
+  std::vector<MergeStep> modes_;
+};
+
+Result<MergeRecord> Stager::run(const MergePlan& plan) {
+  for (const MergeAction& action : plan.actions) {
+    const auto staged = stage(action);
+    if (staged) continue;
+    if (staged.error().code == ESTALE) return std::unexpected(staged.error());
+    return fail(staged.error().code, "{}: {}", text::shown(action.path), staged.error().message);
+  }
+  return ordered();
+}
+
+// Names become free first, from files up to directories; then they are taken, from directories
+// down; permissions come last, as they may forbid the rest.
+MergeRecord Stager::ordered() {
+  MergeRecord record{.durable = staging_.options.durable, .steps = std::move(takes_)};
+  std::ranges::sort(directory_takes_, std::ranges::greater{}, &MergeStep::path);
+  std::ranges::sort(puts_, {}, [](const MergeStep& step) {
+    return std::pair{!step.after.is_directory(), std::string_view(step.path)};
+  });
+  for (auto* const steps : {&directory_takes_, &puts_, &modes_}) {
+    std::ranges::move(*steps, std::back_inserter(record.steps));
+  }
+  return record;
+}
+
+Status Stager::stage(const MergeAction& action) {
+  TRY(check_ours(action));
+  const MergeStep take{.kind = Step::take, .path = action.ours_path, .before = action.ours};
+  switch (action.kind) {
+    case Action::write:
+      return stage_write(action);
+    case Action::make_directory:
+      return stage_directory(action);
+    case Action::set_mode:
+      then_mode(action, action.ours);
+      return ok();
+    case Action::move:
+      takes_.push_back(take);
+      takes_.back().name = next_name('o');
+      puts_.push_back({.kind = Step::put, .path = action.path, .after = action.ours});
+      puts_.back().name = takes_.back().name;
+      then_mode(action, action.ours);
+      return ok();
+    case Action::remove:
+      takes_.push_back(take);
+      takes_.back().name = next_name('o');
+      return ok();
+    case Action::remove_directory:
+      directory_takes_.push_back(take);
+      directory_takes_.back().name = next_name('o');
+      return ok();
+  }
+  return ok();
+}
+
+Status Stager::check_ours(const MergeAction& action) {
+  if (action.ours_path.empty()) return ok();
+  const FileState now = TRY(ours_.state(action.ours_path));
+  const bool is_same = action.ours.is_directory()
+                           ? now.inode == action.ours.inode && now.mode == action.ours.mode
+                           : now == action.ours;
+  return is_same ? ok() : Status(moved(action.ours_path, "ours"));
+}
+
+Status Stager::stage_write(const MergeAction& action) {
+  MergeStep step{.kind = Step::put, .path = action.path, .name = next_name('n')};
+  step.after = state_of(TRY(make(action, step.name)));
+  if (action.ours_path == action.path) {
+    step.kind = Step::swap;
+    step.before = action.ours;
+  } else if (!action.ours_path.empty()) {
+    takes_.push_back({.kind = Step::take,
+                      .path = action.ours_path,
+                      .name = next_name('o'),
+                      .before = action.ours});
+  }
+  puts_.push_back(std::move(step));
+  return ok();
+}
+
+// Writable until all is in it.
+Status Stager::stage_directory(const MergeAction& action) {
+  MergeStep step{.kind = Step::put, .path = action.path, .name = next_name('n')};
+  const auto made = TRY(store().make_directory(*staging_.directory, step.name, 0700, TreeCaller{}));
+  MergeAction open = action;
+  open.mode |= S_IRWXU;
+  const auto theirs = action.theirs_path.empty() ? std::optional<TreeEntry>()
+                                                 : TRY(theirs_.find(action.theirs_path));
+  TRY(dress(open, theirs ? Leaf{&theirs_.store(), *theirs} : Leaf{}, made));
+  step.after = state_of({made.node, TRY(store().attributes(*made.node))});
+  then_mode(action, step.after);
+  puts_.push_back(std::move(step));
+  return ok();
+}
+
+void Stager::then_mode(const MergeAction& action, const FileState& now) {
+  if ((now.mode & kPermissions) == (action.mode & kPermissions) || now.type() == S_IFLNK) return;
+  MergeStep step{.kind = Step::mode, .path = action.path, .before = now, .after = now};
+  step.after.mode = now.type() | (action.mode & kPermissions);
+  modes_.push_back(std::move(step));
+}
+
+Result<TreeEntry> Stager::make(const MergeAction& action, const std::string& name) {
+  const Leaf theirs = TRY(theirs_.leaf(action.theirs_path));
+  if (state_of(theirs.entry) != action.theirs) return moved(action.theirs_path, "theirs");
+  TreeEntry made;
+  if (action.theirs.type() == S_IFLNK) {
+    const std::string target = TRY(theirs.store->read_link(*theirs.entry.node));
+    made = TRY(store().make_link(*staging_.directory, name, target, TreeCaller{}));
+  } else if (!action.theirs.is_regular()) {
+    made = TRY(store().make_node(*staging_.directory, name, action.mode,
+                                 static_cast<dev_t>(action.theirs.special), TreeCaller{}));
+  } else {
+    made = TRY(make_file(theirs, action, name));
+  }
+  const FileState now = TRY(theirs_.state(action.theirs_path));
+  if (now != action.theirs) return moved(action.theirs_path, "theirs");
+  TRY(dress(action, theirs, made));
+  return TreeEntry{made.node, TRY(store().attributes(*made.node))};
+}
+
+Result<TreeEntry> Stager::make_file(const Leaf& theirs, const MergeAction& action,
+                                    const std::string& name) {
+  auto created =
+      TRY(store().create(*staging_.directory, name, O_RDWR | O_EXCL, 0600, TreeCaller{}));
+  TRY(fill(theirs, action, created.file->descriptor()));
+  return created.entry;
+}
+
+Status Stager::fill(const Leaf& theirs, const MergeAction& action, int to) {
+  if (action.merged) {
+    ThreeLeaves leaves{.ours = TRY(ours_.leaf(action.ours_path)), .theirs = theirs};
+    if (!action.base_path.empty()) leaves.base = TRY(base_.leaf(action.base_path));
+    const auto merged = TRY(merge_leaves(leaves, staging_.options.largest));
+    if (!merged.is_clean) return moved(action.path, "ours or theirs");
+    TRY(check_ours(action));
+    return file::write_all(to, merged.text);
+  }
+  const auto from = TRY(theirs.store->open(*theirs.entry.node, O_RDONLY, TreeCaller{}));
+  auto copied = copy_bytes(from->descriptor(), to, theirs.entry.attributes.st_size);
+  if (copied) return copied;
+  const int code = copied.error().code;
+  const bool is_refused = code == EXDEV || code == EINVAL || code == ENOSYS || code == EOPNOTSUPP;
+  return is_refused ? copy_by_hand(from->descriptor(), to) : copied;
+}
+
+// A file that is replaced leaves its owner and attributes to the new one.
+Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made) {
+  const bool has_ours = !action.ours_path.empty();
+  const Leaf model = has_ours ? TRY(ours_.leaf(action.ours_path)) : theirs;
+  SetAttributes wanted{.which = SetAttributes::uid | SetAttributes::gid};
+  wanted.values.st_uid = has_ours ? model.entry.attributes.st_uid : staging_.options.caller.uid;
+  wanted.values.st_gid = has_ours ? model.entry.attributes.st_gid : staging_.options.caller.gid;
+  const auto owned = store().set_attributes(*made.node, nullptr, wanted, TreeCaller{});
+  if (!owned && owned.error().code != EPERM) return std::unexpected(owned.error());
+  if (model.store != nullptr) TRY(copy_attributes(model, {&store(), made}));
+  if (made.node->type() == S_IFLNK) return ok();
+  wanted.which = SetAttributes::mode;
+  wanted.values.st_mode = action.mode & kPermissions;
+  TRY(store().set_attributes(*made.node, nullptr, wanted, TreeCaller{}));
+  return ok();
+}
+
+}  // namespace
+
+Result<TreeNodeRef> make_staging(const TreeSide& ours) {
+  auto made = ours.store->make_directory(*ours.root, kMergeDirectory, 0700, TreeCaller{});
+  if (made) return made->node;
+  if (made.error().code != EEXIST) return std::unexpected(made.error());
+  return fail(EBUSY, "{}: a merge is under way in this tree; when it has ended, merge again",
+              kMergeDirectory);
+}
+
+Result<TreeNodeRef> find_staging(const TreeSide& ours) {
+  const auto found = ours.store->lookup(*ours.root, kMergeDirectory);
+  if (found) return found->node;
+  if (is_gone(found.error())) return TreeNodeRef();
+  return std::unexpected(found.error());
+}
+
+Status sync_disk(TreeStore& store, const TreeNode& directory) {
+  const auto opened = TRY(store.open_directory(directory));
+  if (::syncfs(opened->descriptor()) != 0) return fail_errno(kMergeDirectory);
+  return ok();
+}
+
+Result<MergeRecord> stage_plan(const Staging& staging, const MergePlan& plan) {
+  return Stager(staging).run(plan);
+}
+
+}  // namespace agentfs::compare

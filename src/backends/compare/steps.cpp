@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/steps.h"
+
+#include <cstdio>
+#include <ranges>
+#include <unordered_set>
+
+#include "backends/compare/staging.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Kind = MergeStep::Kind;
+
+std::unexpected<Error> moved(const std::string& path) {
+  return fail(ESTALE, "{}: changed since the merge was planned; merge again", text::shown(path));
+}
+
+bool is_file(const FileState& now, const FileState& known) {
+  return now.exists() && now.inode == known.inode && now.device == known.device &&
+         now.type() == known.type();
+}
+
+// Of one file, whether nobody wrote to it; renames move its time of change, and entries those of a
+// directory.
+bool is_untouched(const FileState& now, const FileState& known) {
+  if (!is_file(now, known)) return false;
+  return known.is_directory() || (now.size == known.size && now.modified == known.modified);
+}
+
+class Steps {
+ public:
+  Steps(const TreeSide& ours, TreeNodeRef staging) : ours_(ours), staging_(std::move(staging)) {}
+
+  Status check(const MergeStep& step);
+  Status make(const MergeStep& step);
+  Status undo(const MergeStep& step);
+
+ private:
+  Status take(const MergeStep& step);
+  Status put(const MergeStep& step);
+  Status swap(const MergeStep& step);
+  Status set_mode(const MergeStep& step, bool forward);
+  Status undo_take(const MergeStep& step);
+  Status undo_put(const MergeStep& step);
+  Status undo_swap(const MergeStep& step);
+  // `path` to the name in the staging directory, or the other way round.
+  Status move(const MergeStep& step, bool in, unsigned flags);
+  Result<FileState> staged(const std::string& name);
+  Result<bool> is_empty(const TreeNode& directory) {
+    return TRY(names_of(ours_.store(), directory)).empty();
+  }
+
+  PathFinder ours_;
+  TreeNodeRef staging_;
+};
+
+Status Steps::check(const MergeStep& step) {
+  const FileState now = TRY(ours_.state(step.path));
+  const bool is_same = step.before.is_directory()
+                           ? is_file(now, step.before) && now.mode == step.before.mode
+                           : now == step.before;
+  return is_same ? ok() : Status(moved(step.path));
+}
+
+// Others may have moved a directory since the step before.
+Status Steps::make(const MergeStep& step) {
+  ours_.forget();
+  switch (step.kind) {
+    case Kind::take:
+      return take(step);
+    case Kind::put:
+      return put(step);
+    case Kind::swap:
+      return swap(step);
+    case Kind::mode:
+      return set_mode(step, true);
+  }
+  return ok();
+}
+
+Status Steps::undo(const MergeStep& step) {
+  ours_.forget();
+  switch (step.kind) {
+    case Kind::take:
+      return undo_take(step);
+    case Kind::put:
+      return undo_put(step);
+    case Kind::swap:
+      return undo_swap(step);
+    case Kind::mode:
+      return set_mode(step, false);
+  }
+  return ok();
+}
+
+Status Steps::move(const MergeStep& step, bool in, unsigned flags) {
+  const auto found = TRY(ours_.find(parent_of(step.path)));
+  if (!found) return moved(step.path);
+  const TreeNode& directory = *found->node;
+  const std::string name(name_of(step.path));
+  return in ? ours_.store().rename(*staging_, step.name, directory, name, flags, TreeCaller{})
+            : ours_.store().rename(directory, name, *staging_, step.name, flags, TreeCaller{});
+}
+
+Result<FileState> Steps::staged(const std::string& name) {
+  const auto found = ours_.store().lookup(*staging_, name);
+  if (found) return state_of(*found);
+  if (is_gone(found.error())) return FileState{};
+  return std::unexpected(found.error());
+}
+
+// What was taken may be another file than the one that was looked at just before; then it goes
+// back.
+Status Steps::take(const MergeStep& step) {
+  if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
+  TRY(move(step, false, RENAME_NOREPLACE));
+  bool is_right = is_untouched(TRY(staged(step.name)), step.before);
+  if (is_right && step.before.is_directory()) {
+    is_right = TRY(is_empty(*TRY(ours_.store().lookup(*staging_, step.name)).node));
+  }
+  if (is_right) return ok();
+  TRY(move(step, true, RENAME_NOREPLACE));
+  return moved(step.path);
+}
+
+Status Steps::put(const MergeStep& step) {
+  const auto made = move(step, true, RENAME_NOREPLACE);
+  if (!made && made.error().code == EEXIST) return moved(step.path);
+  return made;
+}
+
+Status Steps::swap(const MergeStep& step) {
+  if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
+  TRY(move(step, false, RENAME_EXCHANGE));
+  if (is_untouched(TRY(staged(step.name)), step.before)) return ok();
+  TRY(move(step, false, RENAME_EXCHANGE));
+  return moved(step.path);
+}
+
+Status Steps::set_mode(const MergeStep& step, bool forward) {
+  const FileState& from = forward ? step.before : step.after;
+  const FileState& to = forward ? step.after : step.before;
+  const auto found = TRY(ours_.find(step.path));
+  const FileState now = found ? state_of(*found) : FileState{};
+  if (!is_file(now, from) || now.mode != from.mode) {
+    // What was never done, or was changed by others since, there is nothing to undo of.
+    return forward ? Status(moved(step.path)) : ok();
+  }
+  SetAttributes wanted{.which = SetAttributes::mode};
+  wanted.values.st_mode = to.mode & kPermissions;
+  TRY(ours_.store().set_attributes(*found->node, nullptr, wanted, TreeCaller{}));
+  return ok();
+}
+
+Status Steps::undo_take(const MergeStep& step) {
+  if (!is_file(TRY(staged(step.name)), step.before)) return ok();
+  const auto back = move(step, true, RENAME_NOREPLACE);
+  if (back) return back;
+  return fail(EBUSY, "{}: cannot be put back, it is {}/{} ({})", text::shown(step.path),
+              kMergeDirectory, step.name, back.error().message);
+}
+
+Status Steps::undo_put(const MergeStep& step) {
+  const auto found = TRY(ours_.find(step.path));
+  if (!found || !is_file(state_of(*found), step.after)) return ok();
+  const bool is_ours = is_untouched(state_of(*found), step.after) &&
+                       (!step.after.is_directory() || TRY(is_empty(*found->node)));
+  if (!is_ours) {
+    return fail(EBUSY, "{}: changed since the merge; it stays", text::shown(step.path));
+  }
+  return move(step, false, RENAME_NOREPLACE);
+}
+
+Status Steps::undo_swap(const MergeStep& step) {
+  const FileState now = TRY(ours_.state(step.path));
+  if (is_file(now, step.before) || !is_file(TRY(staged(step.name)), step.before)) return ok();
+  if (!is_untouched(now, step.after)) {
+    return fail(EBUSY, "{}: changed since the merge; what it was before is {}/{}",
+                text::shown(step.path), kMergeDirectory, step.name);
+  }
+  return move(step, false, RENAME_EXCHANGE);
+}
+
+// What only comes to its path by a step before is looked at then.
+Status check_all(Steps& steps, const MergeRecord& record) {
+  std::unordered_set<std::string_view> put;
+  for (const MergeStep& step : record.steps) {
+    if (step.kind == Kind::put) put.insert(step.path);
+    const bool is_later =
+        step.kind == Kind::put || (step.kind == Kind::mode && put.contains(step.path));
+    if (!is_later) TRY(steps.check(step));
+  }
+  return ok();
+}
+
+// Goes on after a failure, so that as much as can be is put back; the first one is told.
+Status undo_from(Steps& steps, const MergeRecord& record, std::size_t made) {
+  Status result = ok();
+  for (const MergeStep& step : record.steps | std::views::take(made) | std::views::reverse) {
+    auto undone = steps.undo(step);
+    if (!undone && result) result = std::move(undone);
+  }
+  return result;
+}
+
+Status remove_entry(TreeStore& store, const TreeNode& directory, const std::string& name) {
+  const auto found = store.lookup(directory, name);
+  if (!found) return is_gone(found.error()) ? ok() : Status(std::unexpected(found.error()));
+  return found->node->type() == S_IFDIR ? store.remove_directory(directory, name, TreeCaller{})
+                                        : store.unlink(directory, name, TreeCaller{});
+}
+
+Status remove_staging(const TreeSide& ours) {
+  auto removed = ours.store->remove_directory(*ours.root, kMergeDirectory, TreeCaller{});
+  if (removed || removed.error().code == ENOENT) return ok();
+  if (removed.error().code != ENOTEMPTY) return removed;
+  return fail(EBUSY, "{}: holds files that no merge put there; move them elsewhere",
+              kMergeDirectory);
+}
+
+}  // namespace
+
+Status apply_steps(const TreeSide& ours, const MergeRecord& record) {
+  const TreeNodeRef staging = TRY(find_staging(ours));
+  if (!staging) return fail(ESTALE, "{}: is gone; merge again", kMergeDirectory);
+  Steps steps(ours, staging);
+  TRY(check_all(steps, record));
+  for (std::size_t at = 0; at < record.steps.size(); ++at) {
+    auto made = steps.make(record.steps[at]);
+    if (made) continue;
+    const auto undone = undo_from(steps, record, at + 1);
+    if (undone) return made;
+    return fail(made.error().code, "{}; and then: {}", made.error().message,
+                undone.error().message);
+  }
+  return record.durable ? sync_disk(*ours.store, *staging) : ok();
+}
+
+Status undo_steps(const TreeSide& ours, const MergeRecord& record) {
+  const TreeNodeRef staging = TRY(find_staging(ours));
+  if (!staging) return ok();
+  Steps steps(ours, staging);
+  TRY(undo_from(steps, record, record.steps.size()));
+  return record.durable ? sync_disk(*ours.store, *staging) : ok();
+}
+
+Status clear_staging(const TreeSide& ours, const MergeRecord& record,
+                     const TreeMerger::Kept& kept) {
+  const TreeNodeRef staging = TRY(find_staging(ours));
+  if (!staging) return ok();
+  for (const MergeStep& step : record.steps) {
+    if (step.kind == Kind::mode) continue;
+    const auto found = ours.store->lookup(*staging, step.name);
+    if (found && kept && !step.before.is_directory() && is_file(state_of(*found), step.before)) {
+      TRY(kept(step.path, *found));
+    }
+    auto removed = remove_entry(*ours.store, *staging, step.name);
+    if (!removed && removed.error().code != ENOTEMPTY) return removed;
+  }
+  return remove_staging(ours);
+}
+
+Status discard_staging(const TreeSide& ours) {
+  const TreeNodeRef staging = TRY(find_staging(ours));
+  if (!staging) return ok();
+  for (const std::string& name : TRY(names_of(*ours.store, *staging))) {
+    if (!name.starts_with('n')) continue;  // never what was ours
+    auto removed = remove_entry(*ours.store, *staging, name);
+    if (!removed && removed.error().code != ENOTEMPTY) return removed;
+  }
+  return remove_staging(ours);
+}
+
+}  // namespace agentfs::compare

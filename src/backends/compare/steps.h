@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// The steps of a merge made, undone and cleared away.
+#pragma once
+
+#include "backends/compare/content.h"
+#include "backends/compare/record.h"
+#include "backends/merge.h"
+
+namespace agentfs::compare {
+
+// As the functions of TreeMerger.
+Status apply_steps(const TreeSide& ours, const MergeRecord& record);
+Status undo_steps(const TreeSide& ours, const MergeRecord& record);
+Status clear_staging(const TreeSide& ours, const MergeRecord& record, const TreeMerger::Kept& kept);
+Status discard_staging(const TreeSide& ours);
+
+}  // namespace agentfs::compare
