@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// What a merge takes, keeps and refuses.
+#include "compare_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string lines(const std::string& name, int changed = -1, const std::string& to = "changed") {
+  std::string text;
+  for (int line = 0; line < 12; ++line) {
+    text += line == changed ? fmt::format("{}\n", to) : fmt::format("{} line {}\n", name, line);
+  }
+  return text;
+}
+
+// base has the files a, b, c and d/e, ours and theirs are forks of it.
+class Merging : public ThreeTrees {
+ public:
+  Merging() {
+    for (const char* const name : {"a", "b", "c", "d/e"}) write("base", name, lines(name));
+    fork();
+  }
+  // Ours is as it was, since the merge was refused.
+  void check_refused() {
+    const auto before = describe(path("ours"), {.for_git = false, .inodes = true});
+    const Status merged = merge();
+    REQUIRE(!merged);
+    CHECK(merged.error().code == EBUSY);
+    CHECK(describe(path("ours"), {.for_git = false, .inodes = true}) == before);
+  }
+  void check_merged() {
+    INFO(conflicts());
+    const Status merged = merge();
+    INFO((merged ? "" : merged.error().message));
+    REQUIRE(merged);
+    CHECK_FALSE(fs::exists(path("ours", kMergeDirectory)));
+  }
+  std::string ours(const std::string& below) const { return slurp(path("ours", below)); }
+};
+
+}  // namespace
+
+TEST_CASE("What only theirs changed is taken, what only ours changed stays") {
+  Merging trees;
+  trees.write("theirs", "a", lines("a", 3));
+  trees.write("ours", "b", lines("b", 3));
+  trees.sh(
+      "cd theirs && rm c && mv d f && ln -s a link && chmod 755 f/e && mkdir -p empty/deep &&"
+      "mkfifo pipe && cd ../ours && touch mine");
+  trees.check_merged();
+  CHECK(trees.ours("a") == lines("a", 3));
+  CHECK(trees.ours("b") == lines("b", 3));
+  CHECK(trees.sh("cd ours && find . -mindepth 1 | LC_ALL=C sort | tr '\\n' ' '") ==
+        "./a ./b ./empty ./empty/deep ./f ./f/e ./link ./mine ./pipe ");
+  CHECK(trees.sh("stat -c '%F %a' ours/pipe ours/f/e") == "fifo 644\nregular file 755\n");
+}
+
+TEST_CASE("The same change on both sides is none") {
+  Merging trees;
+  for (const char* const tree : {"ours", "theirs"}) {
+    trees.write(tree, "a", lines("a", 3));
+    trees.write(tree, "new", "new");
+    trees.sh(fmt::format("cd {} && rm b && mv c moved && chmod 600 d/e && ln -s x y", tree));
+  }
+  CHECK(trees.plan().actions.empty());
+  CHECK(trees.conflicts().empty());
+}
+
+TEST_CASE("Changes of different lines are put together, with git's result") {
+  Merging trees;
+  trees.write("ours", "a", lines("a", 1));
+  trees.write("theirs", "a", lines("a", 9));
+  trees.sh(
+      "chmod 755 theirs/a && chmod 700 ours/b && git merge-file -p ours/a base/a theirs/a > "
+      "expected");
+  trees.check_merged();
+  CHECK(trees.ours("a") == slurp(trees.path("expected")));
+  CHECK(trees.sh("stat -c %a ours/a ours/b") == "755\n700\n");
+}
+
+TEST_CASE("A rename on one side and a change on the other are both kept") {
+  Merging trees;
+  trees.write("ours", "a", lines("a", 1));
+  trees.sh("cd theirs && mv a moved && chmod 755 moved && cd ../ours && mv b d/b");
+  trees.write("theirs", "b", lines("b", 2));
+  trees.write("ours", "c", lines("c", 1));
+  trees.sh("mv theirs/c theirs/c2");
+  trees.write("theirs", "c2", lines("c", 9));
+  trees.check_merged();
+  CHECK(trees.ours("moved") == lines("a", 1));
+  CHECK(trees.ours("d/b") == lines("b", 2));
+  CHECK(trees.ours("c2").find("changed\n") != trees.ours("c2").rfind("changed\n"));
+  CHECK(trees.sh("ls ours; stat -c %a ours/moved") == "c2\nd\nmoved\n755\n");
+}
+
+TEST_CASE("What cannot be put together is a conflict, and ours is left alone") {
+  struct Case {
+    const char* ours;
+    const char* theirs;
+    const char* conflicts;
+  };
+  const Case cases[] = {
+      {"echo 1 > a", "echo 2 > a", "content a\n"},
+      {"echo 1 > a", "rm a", "deleted a\n"},
+      {"rm a", "echo 2 > a", "deleted a\n"},
+      {"mv a m", "rm a", "deleted m\n"},
+      {"rm a", "mv a m", "deleted m\n"},
+      {"mv a m", "mv a n", "renamed m\n"},
+      {"echo 1 > m", "mv a m", "renamed a\n"},
+      {"mv b m", "mv a m", "renamed a\n"},
+      {"mv a m", "echo 2 > m", "both-added m\n"},
+      {"echo 1 > n", "echo 2 > n", "both-added n\n"},
+      {"ln -s 1 n", "ln -s 2 n", "both-added n\n"},
+      {"ln -s 1 n", "echo 2 > n", "type n\n"},
+      {"echo 1 > a", "rm a && ln -s 2 a", "type a\n"},
+      {"rm a && ln -s 1 a", "rm a && ln -s 2 a", "type a\n"},
+      {"chmod 755 a", "rm a && ln -s 2 a", "type a\n"},
+      {"rm a && ln -s 1 a", "chmod 755 a", "type a\n"},
+      {"mv a m", "rm a && ln -s 2 a", "type m\n"},
+      {"rm a && ln -s 1 a", "mv a m", "type a\n"},
+      {"chmod 600 a", "chmod 755 a", "mode a\n"},
+      {"chmod 700 d", "chmod 750 d", "mode d\n"},
+      {"printf '1\\0' > a", "printf '2\\0' > a", "binary a\n"},
+      {"echo 1 > n", "mkdir n && echo 2 > n/x", "type n/x\n"},
+      {"echo 1 > n", "mkdir n", "type n\n"},
+      {"mkdir n && echo 1 > n/x", "echo 2 > n", "type n\n"},
+      {"mkdir n", "echo 2 > n", "type n\n"},
+      {"echo 1 > d/new", "rm -r d && echo 2 > d", "type d\n"},
+      {"echo 1 > d/e", "rm -r d && echo 2 > d", "type d\ndeleted d/e\n"},
+  };
+  for (const Case& each : cases) {
+    Merging trees;
+    trees.sh(fmt::format("cd ours && {}", each.ours));
+    trees.sh(fmt::format("cd theirs && {}", each.theirs));
+    INFO(each.ours << " | " << each.theirs);
+    CHECK(trees.conflicts() == each.conflicts);
+    trees.check_refused();
+  }
+}
+
+TEST_CASE("A conflict tells all three versions and a text with markers") {
+  Merging trees;
+  trees.write("ours", "a", lines("a", 3, "ours"));
+  trees.write("theirs", "a", lines("a", 3, "theirs"));
+  const MergePlan plan = trees.plan();
+  REQUIRE(plan.conflicts.size() == 1);
+  const MergeConflict& conflict = plan.conflicts[0];
+  CHECK(conflict.base_path == "a");
+  CHECK(conflict.ours_path == "a");
+  CHECK(conflict.theirs_path == "a");
+  CHECK(conflict.sentence == "both sides changed the same lines");
+  REQUIRE(conflict.has_merged);
+  const Ran by_git = run_in(trees.directory().path(),
+                            "git merge-file -p -L ours -L base -L theirs ours/a base/a theirs/a");
+  CHECK(value_of(trees.merger->merged(trees.sides(), conflict)) == by_git.output);
+}
+
+TEST_CASE("A partial merge takes what is clean") {
+  Merging trees;
+  trees.write("ours", "a", "1");
+  trees.write("theirs", "a", "2");
+  trees.write("ours", "d/e", "1");
+  trees.write("theirs", "c", lines("c", 3));
+  trees.sh("rm theirs/b && rm -r theirs/d && touch theirs/new");
+  CHECK(trees.conflicts() == "content a\ndeleted d/e\n");
+  trees.check_refused();
+  value_of(trees.merge(true));
+  CHECK(trees.ours("a") == "1");
+  CHECK(trees.ours("c") == lines("c", 3));
+  CHECK(trees.sh("cd ours && find . -type f | LC_ALL=C sort | tr '\\n' ' '") ==
+        "./a ./c ./d/e ./new ");
+}
+
+TEST_CASE("A directory that one side renamed keeps what the other added to it") {
+  Merging trees;
+  trees.sh("cd theirs && mv d renamed && cd ../ours && echo mine > d/new");
+  trees.check_merged();
+  CHECK(trees.ours("renamed/e") == lines("d/e"));
+  CHECK(trees.ours("d/new") == "mine\n");
+  Merging other;
+  other.sh("cd ours && mv d renamed && cd ../theirs && echo theirs > d/new && chmod 700 d");
+  other.check_merged();
+  CHECK(other.ours("renamed/e") == lines("d/e"));
+  CHECK(other.ours("d/new") == "theirs\n");
+  CHECK(other.sh("stat -c %a ours/d") == "700\n");
+}
+
+TEST_CASE("Files and directories take each other's place where ours left them alone") {
+  Merging trees;
+  trees.sh(
+      "cd theirs && rm a && mkdir a && echo x > a/x && rm -r d && echo d > d && mv b t && "
+      "mkdir b && mv t b/b");
+  trees.check_merged();
+  CHECK(describe(trees.path("ours")) == describe(trees.path("theirs")));
+}
+
+TEST_CASE("A .git that both have stays ours', one that came or went is taken") {
+  Merging trees;
+  trees.sh(
+      "git init -q base && git init -q base/gone && cp -a base/.git ours/ &&"
+      "cp -a base/.git theirs/ && cp -a base/gone ours/ && git init -q theirs/new &&"
+      "echo '#' >> theirs/.git/config");
+  CHECK(trees.plan().notes ==
+        std::vector<std::string>{".git: left as ours has it; a repository is not merged as files, "
+                                 "pull from theirs"});
+  trees.check_merged();
+  CHECK(trees.sh("diff -r ours/new theirs/new; diff -r ours/.git base/.git; ls ours") ==
+        "a\nb\nc\nd\nnew\n");
+}
+
+TEST_CASE("Names of any bytes are merged") {
+  Merging trees;
+  const std::string odd = "\xff\xfe\n\"odd\"";
+  trees.write("theirs", odd + "/" + odd, "theirs");
+  trees.sh("mv theirs/a \"$(printf 'theirs/\\377')\"");
+  trees.check_merged();
+  CHECK(trees.ours(odd + "/" + odd) == "theirs");
+  CHECK(trees.ours("\xff") == lines("a"));
+}
+
+}  // namespace agentfs::test
