@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -57,6 +58,29 @@ class TreeFile {
   virtual int descriptor() const = 0;
 };
 
+// Held over a change made through an open file's descriptor; while it is, no fork is taken.
+// Moving is allowed, keeping it beyond the one call that changes is not.
+class Writing {
+ public:
+  using Release = void (*)(void* owner);
+  Writing() = default;
+  Writing(void* owner, Release release) : owner_(owner), release_(release) {}
+  Writing(Writing&& other) noexcept
+      : owner_(std::exchange(other.owner_, nullptr)), release_(other.release_) {}
+  Writing& operator=(Writing&& other) noexcept {
+    std::swap(owner_, other.owner_);
+    std::swap(release_, other.release_);
+    return *this;
+  }
+  ~Writing() {
+    if (owner_ != nullptr) release_(owner_);
+  }
+
+ private:
+  void* owner_ = nullptr;
+  Release release_ = nullptr;
+};
+
 // Threads: all. Errors are the disk's own errno; names are single components as the kernel sends
 // them. Everything stays below the root that was opened: links are never followed out of it.
 class TreeStore {
@@ -97,6 +121,10 @@ class TreeStore {
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
+  // To be asked before each change through a descriptor (pwrite, fallocate, ftruncate, a copy into
+  // it), and held until it is done. A file that is shared with another tree gets an inode of its
+  // own first; the descriptor keeps its number. ESTALE: the tree was rolled back or dropped.
+  virtual Result<Writing> begin_write(const TreeFile&) { return Writing(); }
   // Entries from `offset` on (0 at first, then the last one's next_offset) until `each` says
   // false. "." and ".." are included.
   struct DirectoryEntry {

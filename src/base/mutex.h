@@ -3,8 +3,10 @@
 // under it; debug builds check at run time that locks are taken outermost first.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <shared_mutex>
 
 #if defined(__clang__)
 #define AGENTFS_TSA(x) __attribute__((x))
@@ -24,6 +26,8 @@ enum class Rank : int {
   kernel = 30,
   object = 40,
   journal = 50,
+  forest = 54,  // every operation on data trees, shared; what rearranges the disk, alone
+  forest_nodes = 57,
   store = 60,
   driver = 70,
   queue = 80,
@@ -85,6 +89,42 @@ class AGENTFS_TSA(scoped_lockable) Lock {
  private:
   Mutex<R>& mutex_;
   bool held_ = true;
+};
+
+// Held by many or by one, whom a stream of the many does not keep waiting. For std::unique_lock and
+// std::shared_lock.
+template <Rank R>
+class SharedMutex {
+ public:
+  SharedMutex() = default;
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+  void lock() {
+    detail::rank_taken(R);
+    const std::lock_guard turn(turn_);
+    waiting_ = true;
+    mutex_.lock();
+    waiting_ = false;
+  }
+  void unlock() {
+    mutex_.unlock();
+    detail::rank_released(R);
+  }
+  void lock_shared() {
+    detail::rank_taken(R);
+    if (waiting_) const std::lock_guard behind(turn_);
+    mutex_.lock_shared();
+  }
+  void unlock_shared() {
+    mutex_.unlock_shared();
+    detail::rank_released(R);
+  }
+
+ private:
+  std::mutex turn_;
+  std::atomic<bool> waiting_ = false;
+  std::shared_mutex mutex_;
 };
 
 }  // namespace agentfs

@@ -48,14 +48,14 @@ bool is_below(int directory, const TreeNode& root) {
   return true;
 }
 
+}  // namespace
+
 void raise_open_files_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
-
-}  // namespace
 
 Status check_name(const std::string& name) {
   if (name.empty() || name == "." || name == "..") {

@@ -81,4 +81,7 @@ class DirectoryTree final : public TreeStore {
 // EINVAL for what is not a single component, "." and ".." included.
 Status check_name(const std::string& name);
 
+// Of this process, as far as it may by itself.
+void raise_open_files_limit();
+
 }  // namespace agentfs::trees

@@ -15,7 +15,7 @@ struct HandleBuffer {
 };
 
 // No bytes where the disk has no handles.
-FileHandle handle_of(int fd, int& mount) {
+FileHandle read_handle(int fd, int& mount) {
   HandleBuffer buffer;
   buffer.get()->handle_bytes = MAX_HANDLE_SZ;
   if (::name_to_handle_at(fd, "", buffer.get(), &mount, AT_EMPTY_PATH) != 0) return {};
@@ -44,7 +44,7 @@ Result<std::shared_ptr<NodeTable>> NodeTable::open(const std::string& directory,
 }
 
 void NodeTable::probe_file_handles() {
-  const FileHandle handle = handle_of(directory_.get(), mount_);
+  const FileHandle handle = read_handle(directory_.get(), mount_);
   handles_ = !handle.bytes.empty() && open_handle(handle);
 }
 
@@ -62,10 +62,21 @@ Identity NodeTable::identify(int fd, const struct stat& attributes) const {
   Identity identity{attributes.st_dev, attributes.st_ino, {}};
   if (!handles_) return identity;
   int mount = 0;
-  FileHandle handle = handle_of(fd, mount);
+  FileHandle handle = read_handle(fd, mount);
   // A handle is opened through the root's mount: what lies on another one keeps a descriptor.
   if (mount == mount_) identity.handle = std::move(handle);
   return identity;
+}
+
+FileHandle NodeTable::handle_of(int fd) const {
+  struct stat attributes{};
+  return identify(fd, attributes).handle;
+}
+
+Result<TreeEntry> NodeTable::find(const FileHandle& handle) {
+  UniqueFd fd = open_handle(handle);
+  if (!fd) return fail_errno("a file by its handle");
+  return entry(std::move(fd));
 }
 
 Result<TreeEntry> NodeTable::root() {

@@ -86,6 +86,10 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   // EXDEV for a node of another store, ESTALE for one that is gone from the disk.
   Result<Borrowed> borrow(const TreeNode& node);
   bool owns(const TreeNode& node) const;
+  // What a file can be found by after a restart; no bytes where the disk or the rights have none.
+  FileHandle handle_of(int fd) const;
+  // ESTALE where no file has it any more.
+  Result<TreeEntry> find(const FileHandle& handle);
   // To be told of a file whose name was just removed: without a name left, its handle would end
   // with its last descriptor, so its node, if anybody holds one, keeps this.
   void keep_removed(UniqueFd path);

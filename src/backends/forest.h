@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// Data trees that can be forked, kept and taken back at once, whatever their size.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/tree_store.h"
+
+namespace agentfs {
+
+// A state of a tree as it was: the tree's number and which of its states.
+struct SnapshotId {
+  std::uint32_t tree = 0;
+  std::uint64_t sequence = 0;
+  friend auto operator<=>(const SnapshotId&, const SnapshotId&) = default;
+};
+
+struct SnapshotInfo {
+  SnapshotId id{};
+  std::string label{};
+  std::int64_t time = 0;  // nanoseconds since 1970
+  bool hidden = false;    // the point that a fork was made at, or dropped and still depended on
+};
+
+// A tree that was forked or is a fork. `name` is empty for one that was dropped or removed and that
+// others still depend on.
+struct TreeInfo {
+  std::string name{};
+  std::uint32_t number = 0;
+  std::vector<SnapshotId> sources{};  // what it may still read through
+  std::vector<SnapshotInfo> snapshots{};
+};
+
+// A path in which two directories differ. Directories that both have are descended into: of them
+// only a change of attributes is told.
+struct Difference {
+  enum class Kind { added, removed, changed };
+  Kind kind = Kind::changed;
+  std::string path{};  // relative, without a leading slash
+  TreeNodeRef before{};
+  TreeNodeRef after{};
+};
+
+struct ForestCounts {
+  std::uint64_t filled = 0;    // directories of forks made solid
+  std::uint64_t saved = 0;     // directories kept for snapshots before they changed
+  std::uint64_t linked = 0;    // files linked for either
+  std::uint64_t unshared = 0;  // files that got an inode of their own
+  std::uint64_t copied = 0;    // bytes copied for that
+};
+
+struct ForestOptions {
+  std::size_t descriptors = 1024;  // as TreeOptions
+  bool file_handles = true;
+  bool trusted = true;  // false: keep marks in user.*, as a daemon that is not root does
+};
+
+// A store over a directory whose directories at the top are the trees. What open_tree_store()
+// promises holds for each; a tree that was never forked is a plain directory and costs no more.
+//
+// How. The directory of a tree that was forked stays where it is. Before one of its directories
+// changes for the first time since the newest snapshot, it is saved: a directory of its own in the
+// hidden room gets a hard link to each file, under the directory's identity and the snapshot's
+// number. A snapshot reads what was saved at its number or the next later one, else the live
+// directory, which then has not changed since. A fork begins as one empty directory with a mark of
+// where to read; before a directory of it changes, it is filled with hard links, and its
+// directories become marked ones. Before a file that is shared by such links changes, the name in
+// the tree that writes gets a new inode, and open files are redirected to it.
+//
+// Inode numbers: of trees that are no forks the disk's; else the tree's number above 32 bits of the
+// file's, the same in a fork as in its parent, across restarts and unsharing. st_ctime and
+// st_nlink are those of the tree alone.
+//
+// Snapshots can be read only (EROFS). After a rollback or drop, open files and nodes of the old
+// state can be read; changing through them is ESTALE. Hard links and renames between trees of which
+// one was ever forked are EXDEV.
+//
+// Threads: all. Crashes: each call is complete or has not happened, whenever the process ends.
+class Forest : public TreeStore {
+ public:
+  // The state of `tree` from now on kept; the label is the caller's.
+  virtual Result<SnapshotId> snapshot(const std::string& tree, const std::string& label) = 0;
+  // A new tree `name` that is `tree` as it is now (the answer is that state), or as it was.
+  virtual Result<SnapshotId> fork(const std::string& tree, const std::string& name) = 0;
+  virtual Status fork(SnapshotId state, const std::string& name) = 0;
+  // The tree becomes what one of its own snapshots kept. The state before is a snapshot too: the
+  // answer, with which the rollback can be undone.
+  virtual Result<SnapshotId> rollback(const std::string& tree, SnapshotId state) = 0;
+  // Removed at once for all who look; the disk's room comes back by collect(), when nothing
+  // depends on it any more.
+  virtual Status drop(const std::string& tree) = 0;
+  virtual Status drop(SnapshotId state) = 0;
+  // Removes what nothing depends on; how many directories it freed. For a thread that may wait.
+  virtual Result<std::size_t> collect() = 0;
+
+  virtual Result<TreeNodeRef> snapshot_root(SnapshotId state) = 0;
+  virtual std::vector<TreeInfo> family() const = 0;
+  // Makes a directory a plain one on disk, for tools that look there; `whole`: all below it too.
+  virtual Status solidify(const TreeNode& directory, bool whole) = 0;
+  // What differs from `before` to `after`, until `each` says false. Subtrees that both read from
+  // one place, and files of one inode, are not looked into.
+  virtual Status compare(const TreeNode& before, const TreeNode& after,
+                         const std::function<bool(const Difference&)>& each) = 0;
+  virtual ForestCounts counts() const = 0;
+};
+
+// `hidden` is made where it is not; it must be on the directory's filesystem, and not in it. What a
+// crash left half done is undone or completed.
+Result<std::unique_ptr<Forest>> open_forest(const std::string& directory, const std::string& hidden,
+                                            const ForestOptions& options = {});
+
+}  // namespace agentfs

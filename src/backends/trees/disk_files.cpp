@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/disk_files.h"
+
+#include <dirent.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+constexpr mode_t kPermissions = 07777;
+constexpr std::size_t kLongestName = 64u << 10;  // the kernel's own bounds of both
+constexpr std::size_t kLongestValue = 64u << 10;
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+// Attributes that only some daemons may set are left out where this one may not.
+bool may_be_lost(std::string_view name) {
+  return name.starts_with("security.") || name.starts_with("trusted.");
+}
+
+Status copy_xattrs(const Marks& marks, const Spot& from, const Spot& to) {
+  std::string names(kLongestName, '\0');
+  const auto list = from.follow ? ::listxattr : ::llistxattr;
+  const ssize_t length = list(from.path.c_str(), names.data(), names.size());
+  if (length < 0 && errno == ENOTSUP) return ok();
+  if (length < 0) return fail_errno("attributes");
+  names.resize(static_cast<std::size_t>(length));
+  std::string value;
+  for (const std::string_view part : text::split(names, '\0')) {
+    if (part.empty() || marks.is_ours(part)) continue;
+    const std::string name(part);
+    value.resize(kLongestValue);
+    const auto get = from.follow ? ::getxattr : ::lgetxattr;
+    const ssize_t size = get(from.path.c_str(), name.c_str(), value.data(), value.size());
+    if (size < 0) continue;  // one that shows only to others
+    const auto set = to.follow ? ::setxattr : ::lsetxattr;
+    const auto bytes = static_cast<std::size_t>(size);
+    const int code = set(to.path.c_str(), name.c_str(), value.data(), bytes, 0) == 0 ? 0 : errno;
+    if (code != 0 && !may_be_lost(name)) return fail_errno(code, text::shown(name));
+  }
+  return ok();
+}
+
+int link_flags(const Spot& spot) { return spot.follow ? 0 : AT_SYMLINK_NOFOLLOW; }
+
+// Only what holds data, so that holes stay holes.
+Result<std::uint64_t> copy_segments(int from, int to, off_t size) {
+  std::uint64_t copied = 0;
+  for (off_t at = 0; at < size;) {
+    const off_t start = ::lseek(from, at, SEEK_DATA);
+    if (start < 0 && errno == ENXIO) break;
+    if (start < 0) return fail_errno("lseek");
+    const off_t end = std::min(::lseek(from, start, SEEK_HOLE), size);
+    off_t source = start;
+    off_t target = start;
+    while (source < end) {
+      const auto count = static_cast<std::size_t>(end - source);
+      const ssize_t moved = ::copy_file_range(from, &source, to, &target, count, 0);
+      if (moved < 0 && errno == EINTR) continue;
+      if (moved < 0) return fail_errno("copy");
+      if (moved == 0) return fail(EIO, "copy: the file ended at {} of {} bytes", source, size);
+      copied += static_cast<std::uint64_t>(moved);
+    }
+    at = end;
+  }
+  if (::ftruncate(to, size) != 0) return fail_errno("copy");
+  return copied;
+}
+
+// Where renaming a new file over an old one does not by itself put the data on the disk first.
+Status settle(int fd) {
+  struct statfs statistics{};
+  if (::fstatfs(fd, &statistics) == 0) {
+    const auto type = static_cast<unsigned long>(statistics.f_type);
+    if (type == EXT4_SUPER_MAGIC || type == TMPFS_MAGIC) return ok();
+  }
+  if (::fdatasync(fd) != 0) return fail_errno("fdatasync");
+  return ok();
+}
+
+Result<std::uint64_t> copy_content(int from, int to, off_t size) {
+  std::uint64_t copied = 0;
+  if (size == 0) return copied;
+  const UniqueFd source(::open(Spot::of(from).path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!source) return fail_errno("a file to be copied");
+  if (::ioctl(to, FICLONE, source.get()) != 0) {
+    copied = TRY(copy_segments(source.get(), to, size));
+  }
+  TRY(settle(to));
+  return copied;
+}
+
+Result<std::uint64_t> copy_regular(int from, const struct stat& attributes, const Spot& to,
+                                   const CopyOptions& options) {
+  const UniqueFd made(
+      ::open(to.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!made) return fail_errno(to.path);
+  std::uint64_t copied = 0;
+  if (!options.empty) copied = TRY(copy_content(from, made.get(), attributes.st_size));
+  if (options.meanwhile) TRY(options.meanwhile(made.get()));
+  return copied;
+}
+
+Status make_special(int from, const struct stat& attributes, const Spot& to) {
+  if (!S_ISLNK(attributes.st_mode)) {
+    if (::mknod(to.path.c_str(), attributes.st_mode & S_IFMT, attributes.st_rdev) == 0) return ok();
+    return fail_errno(to.path);
+  }
+  std::string target(static_cast<std::size_t>(attributes.st_size) + 1, '\0');
+  const ssize_t length = ::readlinkat(from, "", target.data(), target.size());
+  if (length < 0) return fail_errno("a link to be copied");
+  target.resize(static_cast<std::size_t>(length));
+  if (::symlink(target.c_str(), to.path.c_str()) != 0) return fail_errno(to.path);
+  return ok();
+}
+
+}  // namespace
+
+Result<std::vector<RawEntry>> list_directory(int directory) {
+  UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno("a directory");
+  const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(fd.get()));
+  if (!open) return fail_errno("a directory");
+  (void)fd.release();
+  std::vector<RawEntry> entries;
+  for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
+    RawEntry entry{item->d_name, item->d_ino, static_cast<mode_t>(DTTOIF(item->d_type))};
+    if (entry.name == "." || entry.name == "..") continue;
+    struct stat attributes{};
+    if (entry.type == 0 &&
+        ::fstatat(directory, item->d_name, &attributes, AT_SYMLINK_NOFOLLOW) == 0) {
+      entry.type = attributes.st_mode & S_IFMT;
+    }
+    entries.push_back(std::move(entry));
+  }
+  if (errno != 0) return fail_errno("a directory");
+  return entries;
+}
+
+Status copy_attributes(const Marks& marks, const Spot& from, const struct stat& attributes,
+                       const Spot& to) {
+  if (::fchownat(AT_FDCWD, to.path.c_str(), attributes.st_uid, attributes.st_gid,
+                 link_flags(to)) != 0) {
+    return fail_errno("owner of a copy");
+  }
+  TRY(copy_xattrs(marks, from, to));
+  if (!S_ISLNK(attributes.st_mode) &&
+      ::fchmodat(AT_FDCWD, to.path.c_str(), attributes.st_mode & kPermissions, 0) != 0) {
+    return fail_errno("mode of a copy");
+  }
+  restore_times(to, attributes);
+  return ok();
+}
+
+void restore_times(const Spot& spot, const struct stat& attributes) {
+  const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
+  ::utimensat(AT_FDCWD, spot.path.c_str(), times, link_flags(spot));
+}
+
+OpenedMode::OpenedMode(bool needed, int directory) {
+  struct stat attributes{};
+  if (!needed || ::fstat(directory, &attributes) != 0) return;
+  if ((attributes.st_mode & S_IRWXU) == S_IRWXU) return;
+  path_ = Spot::of(directory).path;
+  before_ = attributes.st_mode & kPermissions;
+  ::chmod(path_.c_str(), *before_ | S_IRWXU);
+}
+
+OpenedMode::~OpenedMode() {
+  if (before_) ::chmod(path_.c_str(), *before_);
+}
+
+Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
+                                 const std::string& name, const CopyOptions& options) {
+  struct stat attributes{};
+  if (::fstat(from, &attributes) != 0) return fail_errno("a file to be copied");
+  const Spot to = Spot::in(directory, name);
+  const auto make = [&]() -> Result<std::uint64_t> {
+    std::uint64_t copied = 0;
+    if (S_ISREG(attributes.st_mode)) {
+      copied = TRY(copy_regular(from, attributes, to, options));
+    } else {
+      TRY(make_special(from, attributes, to));
+    }
+    TRY(copy_attributes(marks, Spot::of(from), attributes, to));
+    return copied;
+  };
+  auto made = make();
+  if (!made) ::unlinkat(directory, name.c_str(), 0);
+  return made;
+}
+
+Status remove_whole(int directory, const std::string& name) {
+  if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return ok();
+  const int refused = errno;
+  UniqueFd below(::openat(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!below) return fail_errno(refused, text::shown(name));
+  ::fchmodat(AT_FDCWD, Spot::of(below.get()).path.c_str(), 0700, 0);
+  for (const RawEntry& entry : TRY(list_directory(below.get()))) {
+    TRY(remove_whole(below.get(), entry.name));
+  }
+  if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return ok();
+  return fail_errno(text::shown(name));
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Which inodes of the disk stand for the number of another one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/file.h"
+#include "base/mutex.h"
+
+namespace agentfs::trees {
+
+// The marks on the files are the truth; this is for listings, which cannot ask each file, and to
+// know which numbers a new file must not be given. An append-only file of pairs. Threads: all.
+class FileIds {
+ public:
+  static Result<std::unique_ptr<FileIds>> open(int directory);
+  explicit FileIds(UniqueFd file) : file_(std::move(file)) {}
+
+  ino_t id_of(ino_t inode) const;
+  // `inode` is shown as `id` from now on.
+  void lend(ino_t inode, ino_t id);
+  // For an inode that was just made: 0, or the number to show it by, since its own is in use.
+  ino_t number_for_new(ino_t inode);
+
+ private:
+  struct Row {
+    std::uint64_t inode = 0;
+    std::uint64_t id = 0;
+  };
+  Status read();
+  void put(const Row& row) REQUIRES(mutex_);
+
+  const UniqueFd file_;
+  mutable Mutex<Rank::forest_nodes> mutex_;
+  std::unordered_map<ino_t, ino_t> ids_ GUARDED_BY(mutex_);
+  std::unordered_map<ino_t, std::size_t> in_use_ GUARDED_BY(mutex_);  // ids, how often
+  ino_t next_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace agentfs::trees

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// Making, linking and removing entries, and changing attributes.
+#include <unistd.h>
+
+#include "backends/trees/forest_store.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+// --- making
+
+// A new file has no other tree to be shared with: it is prepared.
+Result<TreeEntry> ForestStore::made(ForestNode& parent, const std::string& name,
+                                    const TreeEntry& entry) {
+  const bool directory = S_ISDIR(entry.attributes.st_mode);
+  if (directory && f_->is_top(parent)) f_->set_tree(*entry.node, std::make_shared<Tree>());
+  if (!is_plain(parent) && !f_->is_top(parent)) {
+    const ino_t inode = entry.attributes.st_ino;
+    if (const ino_t id = f_->ids().number_for_new(inode); id != 0) {
+      const Borrowed fd = TRY(f_->table().borrow(*entry.node));
+      f_->marks().set_file(Spot::of(fd.get()), {.id = id});
+    }
+    if (directory) parent.tree->line->made(inode);
+  }
+  auto place = TRY(f_->place(parent, name, entry, TRY(f_->content(parent))));
+  place.epoch = place.tree->epoch;
+  auto node = f_->book().ensure(std::move(place));
+  const struct stat attributes = TRY(f_->shown(*node, entry.attributes));
+  return TreeEntry{std::move(node), attributes};
+}
+
+Result<TreeEntry> ForestStore::make(const TreeNode& any,
+                                    const std::function<Result<TreeEntry>(const TreeNode&)>& call,
+                                    const std::string& name) {
+  const auto parent = TRY(own(any));
+  return change(
+      *parent, [&] { return f_->prepare_directory(*parent); },
+      [&]() -> Result<TreeEntry> { return made(*parent, name, TRY(call(*parent->disk))); });
+}
+
+Result<TreeEntry> ForestStore::make_node(const TreeNode& parent, const std::string& name,
+                                         mode_t mode, dev_t device, const TreeCaller& caller) {
+  const auto call = [&](const TreeNode& disk) {
+    return f_->disk().make_node(disk, name, mode, device, caller);
+  };
+  return make(parent, call, name);
+}
+
+Result<TreeEntry> ForestStore::make_directory(const TreeNode& parent, const std::string& name,
+                                              mode_t mode, const TreeCaller& caller) {
+  const auto call = [&](const TreeNode& disk) {
+    return f_->disk().make_directory(disk, name, mode, caller);
+  };
+  return make(parent, call, name);
+}
+
+Result<TreeEntry> ForestStore::make_link(const TreeNode& parent, const std::string& name,
+                                         const std::string& target, const TreeCaller& caller) {
+  const auto call = [&](const TreeNode& disk) {
+    return f_->disk().make_link(disk, name, target, caller);
+  };
+  return make(parent, call, name);
+}
+
+Result<TreeStore::Created> ForestStore::open_existing(const TreeEntry& entry,
+                                                      const std::string& name, int flags,
+                                                      const TreeCaller& caller) {
+  if (entry.node->type() == S_IFDIR) return fail_errno(EISDIR, text::shown(name));
+  Created created;
+  created.entry = entry;
+  created.file = TRY(open(*entry.node, flags, caller));
+  created.entry.attributes = TRY(attributes(*entry.node));
+  return created;
+}
+
+Result<TreeStore::Created> ForestStore::create(const TreeNode& any, const std::string& name,
+                                               int flags, mode_t mode, const TreeCaller& caller) {
+  const auto parent = TRY(own(any));
+  TRY(check_name(name));
+  const auto make = [&]() -> Result<Created> {
+    auto created = TRY(f_->disk().create(*parent->disk, name, flags | O_EXCL, mode, caller));
+    created.entry = TRY(made(*parent, name, created.entry));
+    created.file = std::make_unique<ForestFile>(
+        f_->book_ref(), std::static_pointer_cast<ForestNode>(created.entry.node),
+        std::move(created.file), flags & O_ACCMODE);
+    return created;
+  };
+  for (;;) {
+    if ((flags & O_EXCL) == 0) {
+      const auto entry = lookup(any, name);
+      if (entry) return open_existing(*entry, name, flags, caller);
+      if (entry.error().code != ENOENT) return std::unexpected(entry.error());
+    }
+    auto created = change(*parent, [&] { return f_->prepare_directory(*parent); }, make);
+    if (created || (flags & O_EXCL) != 0 || created.error().code != EEXIST) return created;
+  }
+}
+
+// A further name changes what the file's other trees would show of it.
+Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_parent,
+                                    const std::string& name, const TreeCaller& caller) {
+  const auto node = TRY(own(any));
+  const auto parent = TRY(own(any_parent));
+  if (node->tree != parent->tree && (node->tree->epoch != 0 || parent->tree->epoch != 0)) {
+    return fail(EXDEV, "{}: a hard link between trees that share files; a copy would do",
+                text::shown(name));
+  }
+  const auto act = [&]() -> Result<TreeEntry> {
+    const auto entry = TRY(f_->disk().link(*node->disk, *parent->disk, name, caller));
+    return find(*parent, name);
+  };
+  if (is_plain(*parent) && node->tree == parent->tree) {
+    const std::shared_lock together(mutex_);
+    if (parent->prepared()) return act();
+  }
+  const std::unique_lock alone(mutex_);
+  if (node->removed) return fail_errno(ENOENT, text::shown(name));
+  TRY(f_->prepare_directory(*parent));
+  if (node->is_directory()) return fail_errno(EPERM, text::shown(name));
+  TRY(f_->prepare_file(*node, false));
+  return act();
+}
+
+// --- removing
+
+// What is about to lose its place: a directory must be seen by the disk to have entries, and kept
+// for snapshots; of a file with more names, the others change with it.
+Result<ForestNodeRef> ForestStore::prepare_victim(ForestNode& parent, const std::string& name) {
+  const auto entry = f_->find(parent, name);
+  if (!entry && entry.error().code == ENOENT) return nullptr;
+  if (!entry) return std::unexpected(entry.error());
+  auto node = std::static_pointer_cast<ForestNode>(entry->node);
+  if (node->is_directory() || entry->attributes.st_nlink > 1) TRY(f_->prepare(*node, false));
+  return node;
+}
+
+void ForestStore::removed(const ForestNodeRef& victim, bool last) {
+  if (!victim || !last) return;
+  victim->removed = true;
+  const Tree& tree = *victim->tree;
+  if (!tree.line || !victim->is_directory()) return;
+  const auto live = f_->live.find(tree.line->number());
+  if (live == f_->live.end()) return;
+  const auto root = f_->book().find(*f_->top_node, live->second);
+  if (root == victim) f_->live.erase(live);
+}
+
+Status ForestStore::remove(const TreeNode& any, const std::string& name, bool directory,
+                           const TreeCaller& caller) {
+  const auto parent = TRY(own(any));
+  TRY(check_name(name));
+  const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
+    ++renames_;
+    Status done = directory ? f_->disk().remove_directory(*parent->disk, name, caller)
+                            : f_->disk().unlink(*parent->disk, name, caller);
+    if (done) removed(victim, last);
+    if (done) f_->book().remove_name(*parent, name);
+    ++renames_;
+    return done;
+  };
+  if (is_plain(*parent)) {
+    const std::shared_lock together(mutex_);
+    if (parent->prepared()) return act(nullptr, false);
+  }
+  const std::unique_lock alone(mutex_);
+  TRY(f_->prepare_directory(*parent));
+  const auto victim = TRY(prepare_victim(*parent, name));
+  const bool last = victim && (directory || TRY(f_->attributes(*victim)).st_nlink <= 1);
+  return act(victim, last);
+}
+
+Status ForestStore::unlink(const TreeNode& parent, const std::string& name,
+                           const TreeCaller& caller) {
+  return remove(parent, name, false, caller);
+}
+
+Status ForestStore::remove_directory(const TreeNode& parent, const std::string& name,
+                                     const TreeCaller& caller) {
+  return remove(parent, name, true, caller);
+}
+
+// --- attributes
+
+Result<struct stat> ForestStore::set_attributes(const TreeNode& any, const TreeFile* open,
+                                                const SetAttributes& wanted,
+                                                const TreeCaller& caller) {
+  const auto node = TRY(own(any));
+  const auto prepare = [&]() -> Status {
+    const bool empty = (wanted.which & SetAttributes::size) != 0 && wanted.values.st_size == 0 &&
+                       node->type() == S_IFREG;
+    if (empty && open == nullptr) TRY(may_write(*node, caller));
+    return f_->prepare(*node, empty);
+  };
+  return change(*node, prepare, [&]() -> Result<struct stat> {
+    return f_->shown(*node, TRY(f_->disk().set_attributes(*node->disk, open, wanted, caller)));
+  });
+}
+
+Status ForestStore::check_xattr(const std::string& name) const {
+  if (!f_->marks().is_ours(name)) return ok();
+  return fail(EPERM, "{}: kept by the forest; any other name can be set", text::shown(name));
+}
+
+Status ForestStore::set_xattr(const TreeNode& any, const std::string& name, std::string_view value,
+                              int flags, const TreeCaller& caller) {
+  const auto node = TRY(own(any));
+  TRY(check_xattr(name));
+  return change(
+      *node, [&] { return f_->prepare(*node, false); },
+      [&] { return f_->disk().set_xattr(*node->disk, name, value, flags, caller); });
+}
+
+Status ForestStore::remove_xattr(const TreeNode& any, const std::string& name,
+                                 const TreeCaller& caller) {
+  const auto node = TRY(own(any));
+  TRY(check_xattr(name));
+  return change(
+      *node, [&] { return f_->prepare(*node, false); },
+      [&] { return f_->disk().remove_xattr(*node->disk, name, caller); });
+}
+
+Result<std::string> ForestStore::get_xattr(const TreeNode& any, const std::string& name) {
+  const auto node = TRY(own(any));
+  if (f_->marks().is_ours(name)) return fail_errno(ENODATA, text::shown(name));
+  const std::shared_lock together(mutex_);
+  return f_->disk().get_xattr(*TRY(bearer(*node)), name);
+}
+
+Result<std::string> ForestStore::list_xattr(const TreeNode& any) {
+  const auto node = TRY(own(any));
+  const std::shared_lock together(mutex_);
+  const std::string all = TRY(f_->disk().list_xattr(*TRY(bearer(*node))));
+  std::string names;
+  for (const std::string_view name : text::split(all, '\0')) {
+    if (name.empty() || f_->marks().is_ours(name)) continue;
+    names.append(name).push_back('\0');
+  }
+  return names;
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Giving back what nothing depends on, and making trees solid for tools that look at the disk.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "backends/trees/forest_store.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+// A name may be in use still from before a crash: then the next one is tried.
+Status ForestStore::to_trash(int directory, const std::string& name) {
+  for (;;) {
+    const std::string place = fmt::format("{}", next_trash_++);
+    if (::renameat2(directory, name.c_str(), trash_.get(), place.c_str(), RENAME_NOREPLACE) == 0) {
+      return ok();
+    }
+    if (errno != EEXIST) return fail_errno(text::shown(name));
+  }
+}
+
+// The snapshots of trees that are there, and every state that a tree reads which is itself there or
+// read by one.
+ForestStore::Wanted ForestStore::wanted() const {
+  Wanted wanted;
+  for (const auto& [number, name] : f_->live) {
+    auto& states = wanted[number];
+    for (const auto& [sequence, state] : f_->lines.at(number)->snapshots()) {
+      if (!state.info.hidden) states.insert(sequence);
+    }
+  }
+  for (bool grows = true; grows;) {
+    grows = false;
+    for (const auto& [number, line] : f_->lines) {
+      if (!f_->live.contains(number) && wanted[number].empty()) continue;
+      for (const SnapshotId source : line->sources()) {
+        grows |= wanted[source.tree].insert(source.sequence).second;
+      }
+    }
+  }
+  return wanted;
+}
+
+Result<std::size_t> ForestStore::discard(Line& line, const std::set<std::uint64_t>& states) {
+  std::size_t freed = 0;
+  for (const std::string& entry : line.unread(states)) {
+    TRY(to_trash(line.directory(), entry));
+    line.forget(entry);
+    ++freed;
+  }
+  std::vector<std::uint64_t> over;
+  for (const auto& [sequence, state] : line.snapshots()) {
+    if (state.info.hidden && !states.contains(sequence)) over.push_back(sequence);
+  }
+  for (const std::uint64_t sequence : over) TRY(line.remove(sequence));
+  return freed;
+}
+
+// What is to go is moved aside under the lock, and removed without it.
+Result<std::size_t> ForestStore::collect() {
+  std::size_t freed = 0;
+  {
+    const std::unique_lock alone(mutex_);
+    Wanted wanted = this->wanted();
+    for (auto line = f_->lines.begin(); line != f_->lines.end();) {
+      const auto& states = wanted[line->first];
+      if (f_->live.contains(line->first) || !states.empty()) {
+        freed += TRY(discard(*line->second, states));
+        ++line;
+        continue;
+      }
+      TRY(to_trash(f_->hidden(), fmt::format("{}", line->first)));
+      line = f_->lines.erase(line);
+      ++freed;
+    }
+    std::erase_if(views_, [](const auto& view) { return view.second.expired(); });
+    f_->moved();
+  }
+  for (const RawEntry& entry : TRY(list_directory(trash_.get()))) {
+    TRY(remove_whole(trash_.get(), entry.name));
+  }
+  return freed;
+}
+
+// One directory at a time, so that others go on in between.
+Status ForestStore::solidify(const TreeNode& any, bool whole) {
+  const auto top = TRY(own(any));
+  if (!top->is_directory()) return fail_errno(ENOTDIR, host_path(any));
+  std::vector<ForestNodeRef> left{top};
+  while (!left.empty()) {
+    const auto directory = std::move(left.back());
+    left.pop_back();
+    const std::unique_lock alone(mutex_);
+    TRY(f_->solidify(*directory));
+    if (!whole) break;
+    const Borrowed fd = TRY(f_->borrow(*directory));
+    for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+      if (entry.type != S_IFDIR) continue;
+      const auto below = f_->find(*directory, entry.name);
+      if (below) left.push_back(std::static_pointer_cast<ForestNode>(below->node));
+    }
+  }
+  const auto names = f_->book().names(*top);
+  const bool tree = !names.empty() && f_->is_top(*names.front().parent);
+  const std::unique_lock alone(mutex_);
+  // States of the tree itself may have hollow directories yet.
+  if (!whole || !tree || !top->tree->line || top->tree->line->newest() != 0) return ok();
+  return top->tree->line->remove_sources();
+}
+
+}  // namespace agentfs::trees

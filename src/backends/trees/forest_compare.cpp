@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// What differs between two directories, without looking where it cannot.
+#include "backends/trees/forest_store.h"
+
+namespace agentfs::trees {
+namespace {
+
+using Entries = std::map<std::string, RawEntry>;
+
+Result<Entries> entries_of(ForestDisk& forest, const Content& content) {
+  const Borrowed fd = TRY(forest.table().borrow(*content.directory));
+  Entries entries;
+  for (RawEntry& entry : TRY(list_directory(fd.get()))) {
+    std::string name = entry.name;
+    entries.emplace(std::move(name), std::move(entry));
+  }
+  return entries;
+}
+
+bool same_attributes(const struct stat& a, const struct stat& b) {
+  return a.st_mode == b.st_mode && a.st_uid == b.st_uid && a.st_gid == b.st_gid;
+}
+
+std::string joined(const std::string& path, const std::string& name) {
+  return path.empty() ? name : fmt::format("{}/{}", path, name);
+}
+
+}  // namespace
+
+Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
+                            const std::function<bool(const Difference&)>& each) {
+  std::vector<Pair> left{{TRY(own(before)), TRY(own(after)), ""}};
+  while (!left.empty()) {
+    const Pair pair = std::move(left.back());
+    left.pop_back();
+    std::vector<Difference> found;
+    {
+      const std::shared_lock together(mutex_);
+      TRY(compare_directories(pair, found, left));
+    }
+    for (const Difference& difference : found) {
+      if (!each(difference)) return ok();
+    }
+  }
+  return ok();
+}
+
+Status ForestStore::compare_directories(const Pair& pair, std::vector<Difference>& found,
+                                        std::vector<Pair>& below) {
+  const Content before = TRY(f_->content(*pair.before));
+  const Content after = TRY(f_->content(*pair.after));
+  const bool hollow = !pair.before->solid() && !pair.after->solid();
+  if (hollow && before.source == after.source) return ok();
+  const Entries old = TRY(entries_of(*f_, before));
+  const Entries now = TRY(entries_of(*f_, after));
+  const auto differs = [&](const std::string& name) {
+    return compare_entry({pair.before, pair.after, name}, found, below);
+  };
+  const std::size_t first = found.size();
+  const std::size_t first_below = below.size();
+  for (const auto& [name, entry] : old) {
+    const auto other = now.find(name);
+    const bool same = other != now.end() && entry.type != S_IFDIR &&
+                      entry.inode == other->second.inode;
+    if (!same) TRY(differs(name));
+  }
+  for (const auto& [name, entry] : now) {
+    if (!old.contains(name)) TRY(differs(name));
+  }
+  for (std::size_t i = first; i < found.size(); ++i) {
+    found[i].path = joined(pair.path, found[i].path);
+  }
+  for (std::size_t i = first_below; i < below.size(); ++i) {
+    below[i].path = joined(pair.path, below[i].path);
+  }
+  return ok();
+}
+
+// `pair` has the two directories and the entry's name.
+Status ForestStore::compare_entry(const Pair& pair, std::vector<Difference>& found,
+                                  std::vector<Pair>& below) {
+  const auto take = [&](ForestNode& parent) -> Result<TreeEntry> {
+    auto entry = find(parent, pair.path);
+    if (!entry && entry.error().code == ENOENT) return TreeEntry{};
+    return entry;
+  };
+  const TreeEntry before = TRY(take(*pair.before));
+  const TreeEntry after = TRY(take(*pair.after));
+  const auto is_directory = [](const TreeEntry& e) { return e.node && e.node->type() == S_IFDIR; };
+  const bool directories = is_directory(before) && is_directory(after);
+  if (directories) {
+    below.push_back({std::static_pointer_cast<ForestNode>(before.node),
+                     std::static_pointer_cast<ForestNode>(after.node), pair.path});
+    if (same_attributes(before.attributes, after.attributes)) return ok();
+  }
+  const bool both = before.node && after.node;
+  if (both && before.node->type() == after.node->type()) {
+    found.push_back({Difference::Kind::changed, pair.path, before.node, after.node});
+    return ok();
+  }
+  if (before.node) found.push_back({Difference::Kind::removed, pair.path, before.node, nullptr});
+  if (after.node) found.push_back({Difference::Kind::added, pair.path, nullptr, after.node});
+  return ok();
+}
+
+}  // namespace agentfs::trees

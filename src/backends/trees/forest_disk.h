@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// What the forest does to the disk so that trees can share files: finding what a hollow directory
+// reads, keeping directories for snapshots, filling forks and unsharing files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/trees/directory_tree.h"
+#include "backends/trees/disk_files.h"
+#include "backends/trees/file_ids.h"
+#include "backends/trees/forest_nodes.h"
+
+namespace agentfs::trees {
+
+// Everything is called under the store's lock: reading with others, what changes alone.
+class ForestDisk {
+ public:
+  struct Parts {
+    std::shared_ptr<NodeTable> table;
+    std::unique_ptr<DirectoryTree> disk;
+    std::shared_ptr<NodeBook> book;
+    std::unique_ptr<FileIds> ids;
+    UniqueFd top;     // O_PATH: the directory of the trees
+    UniqueFd hidden;  // O_PATH: the directory of the lines
+    bool trusted = true;
+  };
+  explicit ForestDisk(Parts parts) : parts_(std::move(parts)), marks_(parts_.trusted) {}
+
+  DirectoryTree& disk() { return *parts_.disk; }
+  NodeTable& table() { return *parts_.table; }
+  NodeBook& book() { return *parts_.book; }
+  const std::shared_ptr<NodeBook>& book_ref() { return parts_.book; }
+  FileIds& ids() { return *parts_.ids; }
+  const Marks& marks() const { return marks_; }
+  int top() const { return parts_.top.get(); }
+  int hidden() const { return parts_.hidden.get(); }
+
+  // The tree that a directory at the top is, found by its mark, or a plain one.
+  TreeRef tree_at(const TreeEntry& directory);
+  // From now on that directory is that tree.
+  void set_tree(const TreeNode& directory, TreeRef tree);
+  bool is_top(const ForestNode& node) const { return &node == top_node.get(); }
+  ForestNodeRef top_node;
+  std::map<std::uint32_t, std::shared_ptr<Line>> lines;
+  std::map<std::uint32_t, std::string> live;  // the name at the top of each line's tree
+  ForestCounts counts;
+
+  // --- reading
+  // Where a directory's entries are: its own, or those of what it reads through.
+  Result<Content> content(ForestNode& directory);
+  Result<Content> resolve(Source source);
+  // The place of an entry of a directory's content, for the book.
+  Result<NodeBook::Place> place(ForestNode& parent, const std::string& name, const TreeEntry& entry,
+                                const Content& content);
+  // What a directory of a hollow one's content reads itself; `inode` is the entry's own.
+  Result<Source> source_of(const Content& content, int directory, const std::string& name);
+  Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  // The disk's attributes of a node, and those shown in its tree.
+  Result<struct stat> raw_attributes(ForestNode& node);
+  Result<struct stat> attributes(ForestNode& node);
+  Result<struct stat> shown(ForestNode& node, struct stat attributes);
+  Result<Borrowed> borrow(const ForestNode& node);
+  DirectoryKey key_of(int fd);
+  Result<TreeEntry> open_entry(int directory, const std::string& name);
+
+  // --- before something changes
+  Status prepare_directory(ForestNode& directory);
+  // `empty`: its content is about to be cut off, so none need be copied.
+  Status prepare_file(ForestNode& file, bool empty);
+  Status prepare(ForestNode& node, bool empty) {
+    return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
+  }
+  Status solidify(ForestNode& directory);
+  // A hollow directory under `name` that reads `source`, with the attributes of `shelf`.
+  Status make_hollow(int directory, const std::string& name, const Source& source,
+                     const TreeNode& shelf);
+  // Completes what a crash left half done.
+  Status recover(Line& line, ForestNode& root);
+  // All names of a file in its tree, each looked at.
+  Result<std::vector<ForestNode::Name>> names_of(ForestNode& file);
+  // What was found out about hollow directories is out of date.
+  void moved() { ++moves_; }
+
+ private:
+  struct Shelf {
+    TreeNodeRef directory;
+    bool saved = false;
+  };
+  Result<Shelf> shelf_of(const Source& source);
+  Result<TreeNodeRef> live_directory(const Source& source);
+  Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
+  Status refuse(const ForestNode& node) const;
+  Status keep(ForestNode& directory);  // solid, and saved for the newest snapshot
+  Status save(ForestNode& directory);
+  Status build_saved(ForestNode& directory, const std::string& name);
+  Status fill(ForestNode& directory);
+  Status fill_entry(const Content& content, int from, int to, const RawEntry& entry);
+  Status settle_children(ForestNode& directory, const std::vector<RawEntry>& entries);
+  Status link_file(int from, const std::string& name, int to);
+  Status find_names(ForestNode& directory, ino_t inode, std::vector<ForestNode::Name>& names);
+  Result<bool> leads_to(const ForestNode::Name& name, ino_t inode);
+  Status unshare(ForestNode& file, const std::vector<ForestNode::Name>& names, bool empty);
+  Status move_names(Line& line, ino_t old, const std::string& fresh,
+                    const std::vector<ForestNode::Name>& names);
+  Status put_over(Line& line, const std::string& fresh, const ForestNode::Name& name, bool last);
+
+  Parts parts_;
+  const Marks marks_;
+  std::atomic<std::uint64_t> moves_ = 1;
+  Mutex<Rank::forest_nodes> mutex_;
+  std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory
+};
+
+}  // namespace agentfs::trees

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Making hollow directories solid, and keeping directories for snapshots before they change.
+#include <unistd.h>
+
+#include "backends/trees/forest_disk.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+Status ForestDisk::refuse(const ForestNode& node) const {
+  const int code = node.tree->refusal;
+  if (code == EROFS) return fail(code, "a snapshot: read only; fork it to change it");
+  if (code != 0) return fail(code, "a state before the last rollback; look the path up again");
+  return ok();
+}
+
+Status ForestDisk::prepare_directory(ForestNode& directory) {
+  if (directory.prepared()) return ok();
+  TRY(refuse(directory));
+  TRY(keep(directory));
+  const Spot spot = Spot::of(TRY(borrow(directory)).get());
+  FileMark mark = marks_.file(spot);
+  if (mark.changed) {
+    mark.changed.reset();
+    marks_.set_file(spot, mark);
+  }
+  directory.tree->line->touched = true;
+  directory.epoch = directory.tree->epoch.load();
+  return ok();
+}
+
+Status ForestDisk::keep(ForestNode& directory) {
+  TRY(solidify(directory));
+  return save(directory);
+}
+
+// --- hollow directories
+
+Status ForestDisk::solidify(ForestNode& directory) {
+  if (directory.solid()) return ok();
+  if (!directory.disk) {
+    const auto names = book().names(directory);
+    if (names.empty()) return fail(ESTALE, "inode {}: not in this tree", directory.inode());
+    TRY(solidify(*names.front().parent));
+    if (!directory.disk) return fail(ESTALE, "inode {}: not in this tree", directory.inode());
+  }
+  return fill(directory);
+}
+
+// The mark goes last: until then, and after a crash, the directory is read where it was, and this
+// is done again over what is there.
+Status ForestDisk::fill(ForestNode& directory) {
+  TRY(refuse(directory));
+  const Content content = TRY(resolve(*directory.source));
+  const Borrowed from = TRY(table().borrow(*content.directory));
+  const Borrowed to = TRY(borrow(directory));
+  struct stat attributes{};
+  if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  const auto entries = TRY(list_directory(from.get()));
+  ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
+  for (const RawEntry& entry : entries) {
+    TRY(fill_entry(content, from.get(), to.get(), entry));
+  }
+  const Spot spot = Spot::of(to.get());
+  TRY(marks_.remove_hollow(spot));
+  ::chmod(to.path().c_str(), attributes.st_mode & 07777);
+  restore_times(spot, attributes);
+  directory.source.reset();
+  ++counts.filled;
+  moved();
+  return settle_children(directory, entries);
+}
+
+Status ForestDisk::fill_entry(const Content& content, int from, int to, const RawEntry& entry) {
+  if (entry.type != S_IFDIR) return link_file(from, entry.name, to);
+  const Content below = TRY(resolve(TRY(source_of(content, from, entry.name))));
+  return make_hollow(to, entry.name, below.source, *below.shelf);
+}
+
+// Directories that were known through the hollow one are on the disk now.
+Status ForestDisk::settle_children(ForestNode& directory, const std::vector<RawEntry>& entries) {
+  const Borrowed fd = TRY(borrow(directory));
+  for (const RawEntry& entry : entries) {
+    if (entry.type != S_IFDIR) continue;
+    const auto node = book().find(directory, entry.name);
+    if (!node || node->disk) continue;
+    auto found = TRY(open_entry(fd.get(), entry.name));
+    node->source = TRY(marks_.hollow(Spot::in(fd.get(), entry.name)));
+    book().move(*node, std::move(found.node));
+  }
+  return ok();
+}
+
+Status ForestDisk::make_hollow(int directory, const std::string& name, const Source& source,
+                               const TreeNode& shelf) {
+  const Borrowed from = TRY(table().borrow(shelf));
+  struct stat attributes{};
+  if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  if (::mkdirat(directory, name.c_str(), 0700) != 0 && errno != EEXIST) {
+    return fail_errno(text::shown(name));
+  }
+  const UniqueFd made(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!made) return fail_errno(text::shown(name));
+  struct stat its{};
+  if (::fstat(made.get(), &its) != 0) return fail_errno(text::shown(name));
+  const Spot spot = Spot::of(made.get());
+  ::chmod(spot.path.c_str(), 0700);
+  const FileMark known = marks_.file(Spot::of(from.get()));
+  const ino_t id = known.id.value_or(attributes.st_ino);
+  marks_.set_file(spot, {.id = id, .changed = known.changed.value_or(attributes.st_ctim), .names = 1});
+  TRY(marks_.set_hollow(spot, source));
+  ids().lend(its.st_ino, id);
+  return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
+}
+
+// The mark is made before the link, which changes the time that it keeps.
+Status ForestDisk::link_file(int from, const std::string& name, int to) {
+  const Spot spot = Spot::in(from, name);
+  struct stat attributes{};
+  if (::fstatat(from, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    return fail_errno(text::shown(name));
+  }
+  FileMark mark = marks_.file(spot);
+  if (!mark.changed) {
+    mark.changed = attributes.st_ctim;
+    mark.names = attributes.st_nlink;
+    marks_.set_file(spot, mark);
+  }
+  ++counts.linked;
+  if (::linkat(from, name.c_str(), to, name.c_str(), 0) == 0 || errno == EEXIST) return ok();
+  if (errno != EMLINK) return fail_errno(text::shown(name));
+  const UniqueFd file(::openat(from, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return fail_errno(text::shown(name));
+  counts.copied += TRY(copy_inode(marks_, file.get(), to, name));
+  if (!mark.id) mark.id = attributes.st_ino;
+  marks_.set_file(Spot::in(to, name), mark);
+  struct stat copy{};
+  if (::fstatat(to, name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) == 0) ids().lend(copy.st_ino, *mark.id);
+  return ok();
+}
+
+// --- snapshots
+
+// A directory made since the newest snapshot is in none.
+Status ForestDisk::save(ForestNode& directory) {
+  Line& line = *directory.tree->line;
+  const ino_t inode = directory.disk->inode();
+  if (line.newest() == 0 || directory.removed || line.was_made(inode)) return ok();
+  if (line.was_saved_for(inode, line.newest())) return ok();
+  const std::string name = line.fresh_name();
+  if (Status built = build_saved(directory, name); !built) {
+    (void)remove_whole(line.directory(), name);
+    return built;
+  }
+  TRY(line.keep(inode, name));
+  ++counts.saved;
+  moved();
+  return ok();
+}
+
+Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
+  const Line& line = *directory.tree->line;
+  const Borrowed from = TRY(borrow(directory));
+  struct stat attributes{};
+  if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  if (::mkdirat(line.directory(), name.c_str(), 0700) != 0) return fail_errno(name);
+  const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!to) return fail_errno(name);
+  for (const RawEntry& entry : TRY(list_directory(from.get()))) {
+    if (entry.type != S_IFDIR) {
+      TRY(link_file(from.get(), entry.name, to.get()));
+      continue;
+    }
+    const UniqueFd below(
+        ::openat(from.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!below) return fail_errno(text::shown(entry.name));
+    if (::mkdirat(to.get(), entry.name.c_str(), 0700) != 0) return fail_errno(entry.name);
+    TRY(marks_.set_hollow(Spot::in(to.get(), entry.name),
+                          {line.number(), line.newest(), key_of(below.get())}));
+  }
+  const Spot spot = Spot::of(to.get());
+  const FileMark known = marks_.file(Spot::of(from.get()));
+  marks_.set_file(spot, {.id = known.id.value_or(attributes.st_ino),
+                         .changed = known.changed.value_or(attributes.st_ctim),
+                         .names = 1});
+  return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// The nodes of a forest: what stands for one file in one tree, wherever the disk has it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "backends/trees/line.h"
+#include "base/mutex.h"
+
+namespace agentfs::trees {
+
+class ForestFile;
+class ForestNode;
+class NodeBook;
+using ForestNodeRef = std::shared_ptr<ForestNode>;
+
+// A tree as nodes know it; the directory of all trees is one too. Changed under the store's lock,
+// alone.
+struct Tree {
+  // 0: never forked and no fork. Moves when a snapshot is taken; a node that has not been prepared
+  // since must be, before it changes.
+  std::atomic<std::uint64_t> epoch = 0;
+  std::shared_ptr<Line> line{};  // null while the epoch is 0
+  std::uint32_t shown = 0;       // above the inode numbers; 0: they are the disk's
+  int refusal = 0;               // what changing is answered: EROFS of a snapshot, ESTALE
+};
+using TreeRef = std::shared_ptr<Tree>;
+
+// Where a hollow directory reads, found out when the forest's count of moves was `moves`.
+struct Content {
+  TreeNodeRef shelf{};      // the directory of the disk that has its attributes
+  TreeNodeRef directory{};  // the one that has its entries
+  Source source{};          // whose entries they are
+  bool saved = false;       // its directories are marks, not the live ones
+  std::uint64_t moves = 0;
+};
+
+// Kept alive by those who hold it and by the nodes below it. The fields after the constructor's are
+// changed under the store's lock, alone, except where the book's is named.
+class ForestNode final : public TreeNode, public std::enable_shared_from_this<ForestNode> {
+ public:
+  struct Name {
+    ForestNodeRef parent;
+    std::string name;
+  };
+
+  ForestNode(std::shared_ptr<NodeBook> book, TreeRef owner, mode_t type, ino_t number);
+  ~ForestNode() override;
+  std::uint64_t device() const override { return device_; }
+  std::uint64_t inode() const override { return number_; }
+  mode_t type() const override { return type_; }
+
+  bool is_directory() const { return type_ == S_IFDIR; }
+  bool solid() const { return !source; }
+  bool prepared() const { return epoch == tree->epoch && tree->refusal == 0; }
+
+  TreeRef tree;
+  TreeNodeRef disk;              // null: a directory that is nowhere on the disk, below a hollow one
+  std::optional<Source> source;  // of a hollow directory
+  std::atomic<std::uint64_t> epoch = 0;
+  bool removed = false;  // without a name in its tree any more
+
+ private:
+  friend class NodeBook;
+  const std::shared_ptr<NodeBook> book_;
+  const dev_t device_;
+  const mode_t type_;
+  const ino_t number_;
+  // Under the book's mutex.
+  std::vector<Name> names_;
+  std::vector<ForestFile*> files_;
+  std::optional<Content> content_;
+};
+
+// Which nodes are known, by name and by file. Threads: all.
+class NodeBook : public std::enable_shared_from_this<NodeBook> {
+ public:
+  explicit NodeBook(dev_t device) : device_(device) {}
+  dev_t device() const { return device_; }
+
+  struct Place {
+    ForestNodeRef parent{};
+    std::string name{};
+    TreeRef tree{};
+    TreeNodeRef disk{};
+    std::optional<Source> source{};
+    mode_t type = 0;
+    ino_t number = 0;
+    std::uint64_t epoch = 0;
+  };
+  // The one node of the place.
+  ForestNodeRef ensure(Place place);
+  ForestNodeRef find(const ForestNode& parent, const std::string& name) const;
+  ForestNodeRef find(const Tree& tree, const TreeNode& disk) const;
+
+  std::vector<ForestNode::Name> names(const ForestNode& node) const;
+  // The name leads nowhere from now on.
+  void remove_name(const ForestNode& parent, const std::string& name);
+  struct Entry {
+    ForestNodeRef parent;
+    std::string name;
+  };
+  // What `from` led to is led to by `to`, and with `exchange` the other way too.
+  void rename(const Entry& from, const Entry& to, bool exchange);
+  // The file has another inode.
+  void move(ForestNode& node, TreeNodeRef disk);
+  std::vector<ForestNodeRef> all_of(const Tree& tree) const;
+  // Gives nodes to another tree.
+  void give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree);
+  void remove_names_in(const ForestNode& parent);
+
+  void add(ForestNode& node, ForestFile& file);
+  void remove(ForestNode& node, ForestFile& file);
+  std::vector<ForestFile*> files(const ForestNode& node) const;
+
+  std::optional<Content> content(const ForestNode& node) const;
+  void set_content(ForestNode& node, Content content);
+
+ private:
+  friend class ForestNode;
+  struct NameKey {
+    const ForestNode* parent;
+    std::string name;
+    friend bool operator==(const NameKey&, const NameKey&) = default;
+  };
+  struct FileKey {
+    const Tree* tree;
+    const TreeNode* disk;
+    friend bool operator==(const FileKey&, const FileKey&) = default;
+  };
+  struct Hash {
+    std::size_t operator()(const NameKey& key) const;
+    std::size_t operator()(const FileKey& key) const;
+  };
+
+  ForestNodeRef known(const Place& place) const REQUIRES(mutex_);
+  // Out of the node's names; the parent it kept is handed out, to end after the lock.
+  ForestNodeRef take_name(ForestNode& node, const NameKey& key) REQUIRES(mutex_);
+  void put_name(ForestNode& node, const Entry& entry) REQUIRES(mutex_);
+  void forget(ForestNode& node);
+
+  const dev_t device_;
+  mutable Mutex<Rank::forest_nodes> mutex_;
+  std::unordered_map<NameKey, ForestNode*, Hash> by_name_ GUARDED_BY(mutex_);
+  std::unordered_map<FileKey, ForestNode*, Hash> by_file_ GUARDED_BY(mutex_);
+};
+
+// An open file. Its descriptor keeps its number for life; what it refers to may be replaced.
+class ForestFile final : public TreeFile {
+ public:
+  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, std::unique_ptr<TreeFile> file,
+             int flags);
+  ~ForestFile() override;
+  int descriptor() const override { return file_->descriptor(); }
+  const ForestNodeRef& node() const { return node_; }
+  int flags() const { return flags_; }  // those to open it with again
+
+ private:
+  const std::shared_ptr<NodeBook> book_;
+  const ForestNodeRef node_;
+  const std::unique_ptr<TreeFile> file_;
+  const int flags_;
+};
+
+}  // namespace agentfs::trees

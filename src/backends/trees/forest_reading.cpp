@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// Finding what nodes are on the disk, through hollow directories, and what is shown of it.
+#include <unistd.h>
+
+#include "backends/trees/forest_disk.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+ino_t shown_number(const Tree& tree, ino_t id) {
+  if (tree.shown == 0) return id;
+  return (static_cast<ino_t>(tree.shown) << 32) | (id & 0xFFFFFFFFu);
+}
+
+}  // namespace
+
+Result<Borrowed> ForestDisk::borrow(const ForestNode& node) {
+  if (!node.disk) return fail(ESTALE, "inode {}: nowhere on the disk", node.inode());
+  return table().borrow(*node.disk);
+}
+
+DirectoryKey ForestDisk::key_of(int fd) {
+  struct stat attributes{};
+  ::fstat(fd, &attributes);
+  return {attributes.st_ino, table().handle_of(fd)};
+}
+
+Result<TreeEntry> ForestDisk::open_entry(int directory, const std::string& name) {
+  UniqueFd fd = table().open_with_relief(
+      [&] { return ::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); });
+  if (!fd) return fail_errno(text::shown(name));
+  return table().entry(std::move(fd));
+}
+
+TreeRef ForestDisk::tree_at(const TreeEntry& directory) {
+  const Lock lock(mutex_);
+  TreeRef& tree = trees_[directory.attributes.st_ino];
+  if (!tree) tree = std::make_shared<Tree>();
+  return tree;
+}
+
+void ForestDisk::set_tree(const TreeNode& directory, TreeRef tree) {
+  const Lock lock(mutex_);
+  std::swap(trees_[directory.inode()], tree);
+}
+
+// --- hollow directories
+
+Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, ino_t inode) {
+  auto entry = TRY(open_entry(directory, name));
+  if (entry.attributes.st_ino == inode) return entry.node;
+  if (!S_ISDIR(entry.attributes.st_mode)) return nullptr;
+  const Borrowed fd = TRY(table().borrow(*entry.node));
+  for (const RawEntry& below : TRY(list_directory(fd.get()))) {
+    if (below.type != S_IFDIR) continue;
+    if (auto found = TRY(search(fd.get(), below.name, inode))) return found;
+  }
+  return nullptr;
+}
+
+// Without file handles a directory is looked for in the whole tree: roots first that left it last.
+Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
+  if (!source.key.handle.bytes.empty() && table().has_file_handles()) {
+    return TRY(table().find(source.key.handle)).node;
+  }
+  const Line& line = *lines.at(source.line);
+  if (const auto name = live.find(source.line); name != live.end()) {
+    if (auto found = TRY(search(top(), name->second, source.key.inode))) return found;
+  }
+  for (const std::uint64_t sequence : line.retired()) {
+    if (sequence < source.sequence) continue;
+    const std::string name = Line::retired_name(sequence);
+    if (auto found = TRY(search(line.directory(), name, source.key.inode))) return found;
+  }
+  return fail(ESTALE, "directory {} of tree {}: not on the disk any more; fsck tells what is left",
+              source.key.inode, source.line);
+}
+
+Result<ForestDisk::Shelf> ForestDisk::shelf_of(const Source& source) {
+  const auto line = lines.find(source.line);
+  if (line == lines.end()) {
+    return fail(ESTALE, "tree {}: its states are gone from the disk; fsck tells what is left",
+                source.line);
+  }
+  const auto version = line->second->saved_for(source.key.inode, source.sequence);
+  if (version == 0) return Shelf{TRY(live_directory(source)), false};
+  const std::string name = Line::saved_name(source.key.inode, version);
+  return Shelf{TRY(open_entry(line->second->directory(), name)).node, true};
+}
+
+Result<Content> ForestDisk::resolve(Source source) {
+  Content content;
+  for (;;) {
+    Shelf shelf = TRY(shelf_of(source));
+    if (!content.shelf) content.shelf = shelf.directory;
+    std::optional<Source> next;
+    if (!shelf.saved) {
+      next = TRY(marks_.hollow(Spot::of(TRY(table().borrow(*shelf.directory)).get())));
+    }
+    if (!next) {
+      content.directory = std::move(shelf.directory);
+      content.source = std::move(source);
+      content.saved = shelf.saved;
+      content.moves = moves_;
+      return content;
+    }
+    source = std::move(*next);
+  }
+}
+
+Result<Content> ForestDisk::content(ForestNode& directory) {
+  if (directory.solid()) return Content{.shelf = directory.disk, .directory = directory.disk};
+  if (auto known = book().content(directory); known && known->moves == moves_) return *known;
+  Content content = TRY(resolve(*directory.source));
+  if (directory.disk) content.shelf = directory.disk;
+  book().set_content(directory, content);
+  return content;
+}
+
+Result<Source> ForestDisk::source_of(const Content& content, int directory,
+                                     const std::string& name) {
+  Source source{content.source.line, content.source.sequence, {}};
+  if (content.saved) {
+    const auto mark = TRY(marks_.hollow(Spot::in(directory, name)));
+    if (!mark) return fail(EBADMSG, "{}: a kept directory without its mark", text::shown(name));
+    source.key = mark->key;
+    return source;
+  }
+  const UniqueFd fd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(text::shown(name));
+  source.key = key_of(fd.get());
+  return source;
+}
+
+// --- nodes
+
+Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string& name,
+                                          const TreeEntry& entry, const Content& content) {
+  NodeBook::Place place{.parent = parent.shared_from_this(), .name = name, .tree = parent.tree};
+  place.type = entry.attributes.st_mode & S_IFMT;
+  place.number = entry.attributes.st_ino;
+  const bool directory = place.type == S_IFDIR;
+  if (directory && is_top(parent)) place.tree = tree_at(entry);
+  TreeNodeRef bearer = entry.node;
+  if (directory && !parent.solid()) {
+    const Borrowed above = TRY(table().borrow(*content.directory));
+    place.source = TRY(source_of(content, above.get(), name));
+    bearer = TRY(resolve(*place.source)).shelf;
+    place.number = bearer->inode();
+  } else {
+    place.disk = entry.node;
+  }
+  if (place.tree->epoch == 0) return place;
+  const Borrowed fd = TRY(table().borrow(*bearer));
+  const ino_t id = marks_.file(Spot::of(fd.get())).id.value_or(place.number);
+  place.number = shown_number(*place.tree, id);
+  if (directory && place.disk) place.source = TRY(marks_.hollow(Spot::of(fd.get())));
+  return place;
+}
+
+Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) {
+  const Content content = TRY(this->content(parent));
+  const TreeEntry entry = TRY(disk().lookup(*content.directory, name));
+  auto node = book().ensure(TRY(place(parent, name, entry, content)));
+  struct stat attributes = entry.attributes;
+  if (node->tree->epoch != 0) attributes = TRY(this->attributes(*node));
+  return TreeEntry{std::move(node), attributes};
+}
+
+Result<struct stat> ForestDisk::raw_attributes(ForestNode& node) {
+  if (node.solid()) return disk().attributes(*node.disk);
+  const Content content = TRY(this->content(node));
+  struct stat attributes = TRY(disk().attributes(*content.shelf));
+  const struct stat filled = TRY(disk().attributes(*content.directory));
+  attributes.st_nlink = filled.st_nlink;
+  attributes.st_size = filled.st_size;
+  attributes.st_blocks = filled.st_blocks;
+  return attributes;
+}
+
+Result<struct stat> ForestDisk::attributes(ForestNode& node) {
+  return shown(node, TRY(raw_attributes(node)));
+}
+
+Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) {
+  if (node.tree->epoch == 0) return attributes;
+  attributes.st_ino = node.inode();
+  const TreeNodeRef bearer = node.disk ? node.disk : TRY(content(node)).shelf;
+  const FileMark mark = marks_.file(Spot::of(TRY(table().borrow(*bearer)).get()));
+  if (mark.changed) attributes.st_ctim = *mark.changed;
+  if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
+  if (node.removed) attributes.st_nlink = 0;
+  return attributes;
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// Renaming: in one tree, of whole trees, and between trees that were never forked.
+#include <cstdio>
+
+#include "backends/trees/forest_store.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+struct ForestStore::Renaming {
+  ForestNodeRef from;
+  std::string name;
+  ForestNodeRef to;
+  std::string new_name;
+  unsigned flags = 0;
+  bool exchanges() const { return (flags & RENAME_EXCHANGE) != 0; }
+};
+
+Status ForestStore::rename(const TreeNode& from, const std::string& name, const TreeNode& to,
+                           const std::string& new_name, unsigned flags, const TreeCaller& caller) {
+  const Renaming names{TRY(own(from)), name, TRY(own(to)), new_name, flags};
+  TRY(check_name(name));
+  TRY(check_name(new_name));
+  if (is_plain(*names.from) && names.from->tree == names.to->tree) {
+    const std::shared_lock together(mutex_);
+    if (names.from->prepared() && names.to->prepared()) return rename_plain(names, caller);
+  }
+  const std::unique_lock alone(mutex_);
+  return rename_alone(names, caller);
+}
+
+// Two names of one file stay as they are, says POSIX.
+Status ForestStore::rename_plain(const Renaming& names, const TreeCaller& caller) {
+  const auto& [from, name, to, new_name, flags] = names;
+  ++renames_;
+  Status done = f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller);
+  if (done) {
+    const auto moved = f_->book().find(*from, name);
+    const bool same = moved && moved == f_->book().find(*to, new_name);
+    if (!same) f_->book().rename({from, name}, {to, new_name}, names.exchanges());
+  }
+  ++renames_;
+  return done;
+}
+
+Status ForestStore::check_trees(const Renaming& names) {
+  const auto forked = [&](const ForestNodeRef& parent, const std::string& name) {
+    if (!f_->is_top(*parent)) return parent->tree->epoch != 0;
+    const auto entry = f_->find(*parent, name);
+    return entry && static_cast<ForestNode&>(*entry->node).tree->epoch != 0;
+  };
+  if (names.from->tree == names.to->tree) return ok();
+  if (!forked(names.from, names.name) && !forked(names.to, names.new_name)) return ok();
+  return fail(EXDEV, "{}: a rename between trees that share files; a copy would do",
+              text::shown(names.name));
+}
+
+Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller) {
+  const auto& [from, name, to, new_name, flags] = names;
+  TRY(check_trees(names));
+  TRY(f_->prepare_directory(*from));
+  TRY(f_->prepare_directory(*to));
+  const auto entry = f_->find(*from, name);
+  const auto moved =
+      entry ? std::static_pointer_cast<ForestNode>(entry->node) : ForestNodeRef(nullptr);
+  ForestNodeRef other;
+  bool last = false;
+  const bool replaces = flags == 0 && moved;
+  if (moved && (replaces || names.exchanges())) {
+    const auto found = f_->find(*to, new_name);
+    if (found) other = std::static_pointer_cast<ForestNode>(found->node);
+  }
+  const bool same = moved && moved == other;
+  if (replaces && other && !same) {
+    TRY(prepare_victim(*to, new_name));
+    last = other->is_directory() || TRY(f_->attributes(*other)).st_nlink <= 1;
+  }
+  TRY(f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller));
+  if (same) return ok();
+  ++renames_;
+  if (replaces) removed(other, last);
+  f_->book().rename({from, name}, {to, new_name}, names.exchanges());
+  renamed_trees(names, moved, other);
+  ++renames_;
+  return ok();
+}
+
+// --- trees
+
+void ForestStore::renamed_trees(const Renaming& names, const ForestNodeRef& moved,
+                                const ForestNodeRef& other) {
+  const bool within_top = f_->is_top(*names.from) && f_->is_top(*names.to);
+  if (within_top) {
+    const auto rename = [&](const ForestNodeRef& node, const std::string& name) {
+      if (node && node->tree->line && node->is_directory()) {
+        f_->live[node->tree->line->number()] = name;
+      }
+    };
+    rename(moved, names.new_name);
+    if (names.exchanges()) rename(other, names.name);
+    return;
+  }
+  if (names.from->tree == names.to->tree) return;
+  settle_tree(moved, *names.to, names.new_name);
+  if (names.exchanges()) settle_tree(other, *names.from, names.name);
+}
+
+// Nodes of a tree that was never forked, below what has moved, are of another one now.
+void ForestStore::settle_tree(const ForestNodeRef& moved, ForestNode& to, const std::string&) {
+  if (!moved) return;
+  const TreeRef before = moved->tree;
+  TreeRef after = to.tree;
+  if (f_->is_top(to) && moved->is_directory()) {
+    after = std::make_shared<Tree>();
+    f_->set_tree(*moved->disk, after);
+  }
+  std::vector<ForestNodeRef> nodes;
+  for (auto& node : f_->book().all_of(*before)) {
+    if (is_below(node, *moved)) nodes.push_back(std::move(node));
+  }
+  f_->book().give(nodes, after);
+}
+
+bool ForestStore::is_below(const ForestNodeRef& node, const ForestNode& top) const {
+  ForestNodeRef at = node;
+  while (at.get() != &top) {
+    auto names = f_->book().names(*at);
+    if (names.empty()) return false;
+    at = std::move(names.front().parent);
+  }
+  return true;
+}
+
+}  // namespace agentfs::trees

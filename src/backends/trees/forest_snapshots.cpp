@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// Snapshots, forks and rollbacks: a few calls of the disk each, the last of which makes it so.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "backends/trees/forest_store.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+std::int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
+  TRY(check_name(tree));
+  const auto entry = TRY(f_->find(*f_->top_node, tree));
+  auto node = std::static_pointer_cast<ForestNode>(entry.node);
+  if (!node->is_directory()) {
+    return fail(ENOTDIR, "{}: not a tree; a directory at the top of {} is", text::shown(tree), path_);
+  }
+  return node;
+}
+
+// The tree's root, with a line from now on.
+Result<ForestNodeRef> ForestStore::forkable(const std::string& name) {
+  auto root = TRY(tree_root(name));
+  Tree& tree = *root->tree;
+  if (tree.line) return root;
+  const std::uint32_t number = next_number_++;
+  auto line = TRY(Line::ensure(f_->hidden(), number));
+  const Spot spot = Spot::of(TRY(f_->borrow(*root)).get());
+  const struct stat attributes = TRY(f_->raw_attributes(*root));
+  f_->marks().set_file(spot, {.id = {}, .changed = attributes.st_ctim, .names = 1});
+  TRY(f_->marks().set_tree(spot, {number, 0}));
+  tree.line = line;
+  tree.epoch = 1;
+  f_->lines[number] = std::move(line);
+  f_->live[number] = name;
+  return root;
+}
+
+Result<const Line::Snapshot*> ForestStore::get(SnapshotId state) const {
+  const auto line = f_->lines.find(state.tree);
+  const auto* found = line == f_->lines.end() ? nullptr : line->second->find(state.sequence);
+  if (found != nullptr) return found;
+  return fail(ENOENT, "{}.{}: no snapshot has this number; family() tells those there are",
+              state.tree, state.sequence);
+}
+
+Result<SnapshotId> ForestStore::take(ForestNode& root, SnapshotInfo info) {
+  info.time = now();
+  const DirectoryKey key = f_->key_of(TRY(f_->borrow(root)).get());
+  const auto id = TRY(root.tree->line->add({std::move(info), next_number_, key}));
+  ++next_number_;
+  ++root.tree->epoch;
+  return id;
+}
+
+Result<SnapshotId> ForestStore::snapshot(const std::string& tree, const std::string& label) {
+  const std::unique_lock alone(mutex_);
+  return take(*TRY(forkable(tree)), {.id = {}, .label = label});
+}
+
+// Forks of a tree that has not changed in between hang on one state.
+Result<SnapshotId> ForestStore::fork(const std::string& tree, const std::string& name) {
+  const std::unique_lock alone(mutex_);
+  TRY(check_name(name));
+  const auto root = TRY(forkable(tree));
+  const Line& line = *root->tree->line;
+  SnapshotId state{line.number(), line.newest()};
+  if (line.touched || state.sequence == 0) {
+    state = TRY(take(*root, {.id = {}, .label = name, .time = 0, .hidden = true}));
+  }
+  TRY(fork_alone(*TRY(get(state)), name));
+  return state;
+}
+
+Status ForestStore::fork(SnapshotId state, const std::string& name) {
+  const std::unique_lock alone(mutex_);
+  TRY(check_name(name));
+  return fork_alone(*TRY(get(state)), name);
+}
+
+Status ForestStore::fork_alone(const Line::Snapshot& state, const std::string& name) {
+  const std::uint32_t number = next_number_++;
+  const auto line = TRY(Line::ensure(f_->hidden(), number));
+  const auto make = [&]() -> Status {
+    TRY(line->add_source(state.info.id));
+    for (const SnapshotId source : f_->lines.at(state.info.id.tree)->sources()) {
+      TRY(line->add_source(source));
+    }
+    const std::string fresh = line->fresh_name();
+    const auto root = TRY(plant(*line, state, fresh, {number, number}));
+    if (::renameat2(line->directory(), fresh.c_str(), f_->top(), name.c_str(), RENAME_NOREPLACE)) {
+      return fail_errno(text::shown(name));
+    }
+    auto tree = std::make_shared<Tree>();
+    tree->line = line;
+    tree->shown = number;
+    tree->epoch = 1;
+    f_->set_tree(*root.node, std::move(tree));
+    return ok();
+  };
+  if (Status made = make(); !made) {
+    (void)remove_whole(f_->hidden(), fmt::format("{}", number));
+    return made;
+  }
+  f_->lines[number] = line;
+  f_->live[number] = name;
+  f_->book().remove_name(*f_->top_node, name);
+  return ok();
+}
+
+// A hollow root in the line's room that reads the state.
+Result<TreeEntry> ForestStore::plant(Line& line, const Line::Snapshot& state,
+                                     const std::string& name, const TreeMark& mark) {
+  const SnapshotId id = state.info.id;
+  const Content content = TRY(f_->resolve({id.tree, id.sequence, state.root}));
+  TRY(f_->make_hollow(line.directory(), name, content.source, *content.shelf));
+  TRY(f_->marks().set_tree(Spot::in(line.directory(), name), mark));
+  return f_->open_entry(line.directory(), name);
+}
+
+// The new root changes places with the old one in a single step.
+Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId state) {
+  const std::unique_lock alone(mutex_);
+  const auto root = TRY(tree_root(name));
+  const TreeRef tree = root->tree;
+  if (!tree->line || tree->line->number() != state.tree) {
+    return fail(EINVAL, "{}: snapshot {}.{} is of another tree; its own can be gone back to",
+                text::shown(name), state.tree, state.sequence);
+  }
+  const Line::Snapshot target = *TRY(get(state));
+  Line& line = *tree->line;
+  TRY(line.add_source(state));
+  const auto undo = TRY(take(*root, {.id = {}, .label = "before rollback"}));
+  const std::string retired = Line::retired_name(undo.sequence);
+  const auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
+  const std::optional<Source> source =
+      TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
+  if (::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE)) {
+    return fail_errno(text::shown(name));
+  }
+  line.retire(undo.sequence);
+  line.touched = true;
+  auto nodes = f_->book().all_of(*tree);
+  std::erase(nodes, root);
+  freeze(nodes, *tree);
+  f_->book().remove_names_in(*root);
+  f_->book().move(*root, planted.node);
+  root->source = source;
+  root->epoch = 0;
+  f_->set_tree(*planted.node, tree);
+  f_->moved();
+  return undo;
+}
+
+// Those who hold nodes of a state that is over may go on reading.
+void ForestStore::freeze(const std::vector<ForestNodeRef>& nodes, const Tree& tree) {
+  auto over = std::make_shared<Tree>();
+  over->line = tree.line;
+  over->shown = tree.shown;
+  over->epoch = tree.epoch + 1;
+  over->refusal = ESTALE;
+  f_->book().give(nodes, over);
+}
+
+Status ForestStore::drop(const std::string& name) {
+  const std::unique_lock alone(mutex_);
+  const auto root = TRY(tree_root(name));
+  const TreeRef tree = root->tree;
+  Line* const line = tree->line.get();
+  // A root from before the last rollback has its place already; nothing reads this one then.
+  const bool is_read = line != nullptr && line->newest() > 0 &&
+                       (line->retired().empty() || *line->retired().rbegin() < line->newest());
+  if (is_read) {
+    const std::string retired = Line::retired_name(line->newest());
+    if (::renameat(f_->top(), name.c_str(), line->directory(), retired.c_str()) != 0) {
+      return fail_errno(text::shown(name));
+    }
+    line->retire(line->newest());
+  } else {
+    TRY(to_trash(f_->top(), name));
+  }
+  freeze(f_->book().all_of(*tree), *tree);
+  f_->book().remove_name(*f_->top_node, name);
+  if (line != nullptr) f_->live.erase(line->number());
+  f_->moved();
+  return ok();
+}
+
+Status ForestStore::drop(SnapshotId state) {
+  const std::unique_lock alone(mutex_);
+  TRY(get(state));
+  return f_->lines.at(state.tree)->hide(state.sequence);
+}
+
+// --- looking
+
+Result<TreeNodeRef> ForestStore::snapshot_root(SnapshotId state) {
+  const std::unique_lock alone(mutex_);
+  const Line::Snapshot& snapshot = *TRY(get(state));
+  std::weak_ptr<ForestNode>& known = views_[state];
+  if (auto view = known.lock()) return view;
+  auto tree = std::make_shared<Tree>();
+  tree->line = f_->lines.at(state.tree);
+  tree->shown = snapshot.shown;
+  tree->epoch = 1;
+  tree->refusal = EROFS;
+  const Source source{state.tree, state.sequence, snapshot.root};
+  const Content content = TRY(f_->resolve(source));
+  const Borrowed fd = TRY(f_->table().borrow(*content.shelf));
+  const ino_t id = f_->marks().file(Spot::of(fd.get())).id.value_or(content.shelf->inode());
+  auto view = f_->book().ensure({.parent = nullptr,
+                                 .name = "",
+                                 .tree = tree,
+                                 .disk = nullptr,
+                                 .source = source,
+                                 .type = S_IFDIR,
+                                 .number = (ino_t{tree->shown} << 32) | (id & 0xFFFFFFFFu)});
+  known = view;
+  return view;
+}
+
+std::vector<TreeInfo> ForestStore::family() const {
+  const std::shared_lock together(mutex_);
+  std::vector<TreeInfo> trees;
+  for (const auto& [number, line] : f_->lines) {
+    TreeInfo info{.name = "", .number = number};
+    if (const auto live = f_->live.find(number); live != f_->live.end()) info.name = live->second;
+    info.sources.assign(line->sources().begin(), line->sources().end());
+    for (const auto& [sequence, state] : line->snapshots()) info.snapshots.push_back(state.info);
+    trees.push_back(std::move(info));
+  }
+  return trees;
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// The store over a directory of trees that can be forked.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "backends/trees/forest_disk.h"
+
+namespace agentfs::trees {
+
+// Operations hold the lock with others; the first change of something since a snapshot, and what
+// works on whole trees, holds it alone. Each takes it once and calls nobody who would.
+class ForestStore final : public Forest {
+ public:
+  ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash);
+  ~ForestStore() override;
+  Status load();
+
+  TreeNodeRef root() override { return f_->top_node; }
+  std::string host_path(const TreeNode& node) const override;
+  Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
+  Result<struct stat> attributes(const TreeNode& node) override;
+  Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
+                                     const SetAttributes& wanted, const TreeCaller&) override;
+  Result<std::string> read_link(const TreeNode& node) override;
+  Result<TreeEntry> make_node(const TreeNode& parent, const std::string& name, mode_t mode,
+                              dev_t device, const TreeCaller&) override;
+  Result<TreeEntry> make_directory(const TreeNode& parent, const std::string& name, mode_t mode,
+                                   const TreeCaller&) override;
+  Result<TreeEntry> make_link(const TreeNode& parent, const std::string& name,
+                              const std::string& target, const TreeCaller&) override;
+  Result<TreeEntry> link(const TreeNode& node, const TreeNode& parent, const std::string& name,
+                         const TreeCaller&) override;
+  Status unlink(const TreeNode& parent, const std::string& name, const TreeCaller&) override;
+  Status remove_directory(const TreeNode& parent, const std::string& name,
+                          const TreeCaller&) override;
+  Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
+                const std::string& new_name, unsigned flags, const TreeCaller&) override;
+  Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
+                         const TreeCaller&) override;
+  Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
+                                         const TreeCaller&) override;
+  Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
+  Result<Writing> begin_write(const TreeFile& file) override;
+  Status read_directory(const TreeFile& directory, off_t offset,
+                        const std::function<bool(const DirectoryEntry&)>& each) override;
+  Status fsync(const TreeFile& file, bool data_only) override;
+  Result<struct statvfs> statistics(const TreeNode& node) override;
+  Status access(const TreeNode& node, int mask, const TreeCaller&) override;
+  Status set_xattr(const TreeNode& node, const std::string& name, std::string_view value, int flags,
+                   const TreeCaller&) override;
+  Result<std::string> get_xattr(const TreeNode& node, const std::string& name) override;
+  Result<std::string> list_xattr(const TreeNode& node) override;
+  Status remove_xattr(const TreeNode& node, const std::string& name, const TreeCaller&) override;
+
+  Result<SnapshotId> snapshot(const std::string& tree, const std::string& label) override;
+  Result<SnapshotId> fork(const std::string& tree, const std::string& name) override;
+  Status fork(SnapshotId state, const std::string& name) override;
+  Result<SnapshotId> rollback(const std::string& tree, SnapshotId state) override;
+  Status drop(const std::string& tree) override;
+  Status drop(SnapshotId state) override;
+  Result<std::size_t> collect() override;
+  Result<TreeNodeRef> snapshot_root(SnapshotId state) override;
+  std::vector<TreeInfo> family() const override;
+  Status solidify(const TreeNode& directory, bool whole) override;
+  Status compare(const TreeNode& before, const TreeNode& after,
+                 const std::function<bool(const Difference&)>& each) override;
+  ForestCounts counts() const override;
+
+ private:
+  using Wanted = std::map<std::uint32_t, std::set<std::uint64_t>>;
+  struct Pair {
+    ForestNodeRef before;
+    ForestNodeRef after;
+    std::string path;
+  };
+
+  // The forest's own nodes are never constant.
+  Result<ForestNodeRef> own(const TreeNode& node) const;
+  template <class Prepare, class Act>
+  auto change(const ForestNode& node, const Prepare& prepare, const Act& act) -> decltype(act()) {
+    {
+      const std::shared_lock together(mutex_);
+      if (node.prepared()) return act();
+    }
+    const std::unique_lock alone(mutex_);
+    TRY(prepare());
+    return act();
+  }
+  Result<TreeNodeRef> bearer(ForestNode& node);
+  Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  Result<TreeEntry> make(const TreeNode& parent,
+                         const std::function<Result<TreeEntry>(const TreeNode&)>& call,
+                         const std::string& name);
+  Result<TreeEntry> made(ForestNode& parent, const std::string& name, const TreeEntry& entry);
+  Result<Created> open_existing(const TreeEntry& entry, const std::string& name, int flags,
+                                const TreeCaller&);
+  Result<std::unique_ptr<TreeFile>> opened(const ForestNodeRef& node, int flags,
+                                           const TreeCaller&);
+  Status may_write(ForestNode& node, const TreeCaller&);
+  Status check_xattr(const std::string& name) const;
+
+  bool is_plain(const ForestNode& directory) const {
+    return directory.tree->epoch == 0 && !f_->is_top(directory);
+  }
+  Status remove(const TreeNode& parent, const std::string& name, bool directory, const TreeCaller&);
+  Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);
+  void removed(const ForestNodeRef& victim, bool last);
+  struct Renaming;
+  Status rename_plain(const Renaming& names, const TreeCaller&);
+  Status rename_alone(const Renaming& names, const TreeCaller&);
+  Status check_trees(const Renaming& names);
+  void renamed_trees(const Renaming& names, const ForestNodeRef& moved, const ForestNodeRef& other);
+  void settle_tree(const ForestNodeRef& moved, ForestNode& to, const std::string& name);
+  bool is_below(const ForestNodeRef& node, const ForestNode& top) const;
+
+  Result<ForestNodeRef> tree_root(const std::string& tree);
+  Result<ForestNodeRef> forkable(const std::string& tree);
+  Result<const Line::Snapshot*> get(SnapshotId state) const;
+  Result<SnapshotId> take(ForestNode& root, SnapshotInfo info);
+  Status fork_alone(const Line::Snapshot& state, const std::string& name);
+  Result<TreeEntry> plant(Line& line, const Line::Snapshot& state, const std::string& name,
+                          const TreeMark& mark);
+  void freeze(const std::vector<ForestNodeRef>& nodes, const Tree& tree);
+  Status to_trash(int directory, const std::string& name);
+  Wanted wanted() const;
+  Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);
+  Status compare_directories(const Pair& pair, std::vector<Difference>& found,
+                             std::vector<Pair>& below);
+  Status compare_entry(const Pair& pair, std::vector<Difference>& found, std::vector<Pair>& below);
+
+  const std::string path_;
+  const std::unique_ptr<ForestDisk> f_;
+  const UniqueFd trash_;
+  mutable SharedMutex<Rank::forest> mutex_;
+  std::atomic<std::uint64_t> renames_ = 0;  // moves before and after each change of names
+  std::uint32_t next_number_ = 1;
+  std::uint64_t next_trash_ = 1;
+  std::map<SnapshotId, std::weak_ptr<ForestNode>> views_;
+};
+
+}  // namespace agentfs::trees

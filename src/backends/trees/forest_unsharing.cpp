@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Giving a file that trees share an inode of its own in the tree that is about to change it.
+#include <unistd.h>
+
+#include "backends/trees/forest_disk.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+// All directories with a name of the file are kept first: what a snapshot has of a group of hard
+// links must be one file, too.
+Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
+  if (file.prepared()) return ok();
+  TRY(refuse(file));
+  const auto names = TRY(names_of(file));
+  for (const ForestNode::Name& name : names) TRY(keep(*name.parent));
+  const Borrowed fd = TRY(borrow(file));
+  struct stat attributes{};
+  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
+  if (attributes.st_nlink > names.size()) {
+    TRY(unshare(file, names, empty));
+  } else {
+    FileMark mark = marks_.file(Spot::of(fd.get()));
+    if (mark.changed) {
+      mark.changed.reset();
+      mark.names = 0;
+      marks_.set_file(Spot::of(fd.get()), mark);
+    }
+  }
+  file.tree->line->touched = true;
+  file.epoch = file.tree->epoch.load();
+  return ok();
+}
+
+// --- names
+
+Result<bool> ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {
+  const Content content = TRY(this->content(*name.parent));
+  const Borrowed directory = TRY(table().borrow(*content.directory));
+  struct stat attributes{};
+  const int code =
+      ::fstatat(directory.get(), name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW);
+  return code == 0 && attributes.st_ino == inode;
+}
+
+// Those of which nobody has asked yet are looked for in the whole tree.
+Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
+  std::vector<ForestNode::Name> names;
+  if (file.removed) return names;
+  const ino_t inode = file.disk->inode();
+  for (ForestNode::Name& name : book().names(file)) {
+    if (TRY(leads_to(name, inode))) names.push_back(std::move(name));
+  }
+  const Borrowed fd = TRY(borrow(file));
+  struct stat attributes{};
+  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
+  const FileMark mark = marks_.file(Spot::of(fd.get()));
+  const nlink_t count = mark.changed ? mark.names : attributes.st_nlink;
+  if (names.size() >= count || attributes.st_nlink == 0) return names;
+  const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
+  names.clear();
+  TRY(find_names(static_cast<ForestNode&>(*root.node), inode, names));
+  return names;
+}
+
+Status ForestDisk::find_names(ForestNode& directory, ino_t inode,
+                              std::vector<ForestNode::Name>& names) {
+  const Content content = TRY(this->content(directory));
+  const Borrowed fd = TRY(table().borrow(*content.directory));
+  for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+    if (entry.type == S_IFDIR) {
+      const TreeEntry below = TRY(find(directory, entry.name));
+      TRY(find_names(static_cast<ForestNode&>(*below.node), inode, names));
+    } else if (entry.inode == inode) {
+      names.push_back({directory.shared_from_this(), entry.name});
+    }
+  }
+  return ok();
+}
+
+// --- the new inode
+
+Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>& names,
+                           bool empty) {
+  Line& line = *file.tree->line;
+  const Borrowed old = TRY(borrow(file));
+  const ino_t old_inode = file.disk->inode();
+  const FileMark mark{.id = marks_.file(Spot::of(old.get())).id.value_or(old_inode)};
+  std::vector<std::pair<int, UniqueFd>> replacements;
+  const auto open_again = [&](int made) -> Status {
+    marks_.set_file(Spot::of(made), mark);
+    for (const ForestFile* open : book().files(file)) {
+      UniqueFd again(::open(Spot::of(made).path.c_str(), open->flags() | O_CLOEXEC));
+      if (!again) return fail_errno("a file opened again");
+      replacements.emplace_back(open->descriptor(), std::move(again));
+    }
+    return ok();
+  };
+  const std::string fresh = line.fresh_name();
+  counts.copied += TRY(copy_inode(marks_, old.get(), line.directory(), fresh,
+                                  {.empty = empty, .meanwhile = open_again}));
+  if (file.type() != S_IFREG) marks_.set_file(Spot::in(line.directory(), fresh), mark);
+  const TreeEntry made = TRY(open_entry(line.directory(), fresh));
+  ids().lend(made.attributes.st_ino, *mark.id);
+  const Borrowed held = TRY(table().borrow(*made.node));
+  TRY(move_names(line, old_inode, fresh, names));
+  if (names.empty()) table().keep_removed(UniqueFd(::dup(held.get())));
+  book().move(file, made.node);
+  for (const auto& [number, replacement] : replacements) {
+    ::dup3(replacement.get(), number, O_CLOEXEC);
+  }
+  ++counts.unshared;
+  moved();
+  return ok();
+}
+
+// With several names, a crash between two leaves a note of what to go on with.
+Status ForestDisk::move_names(Line& line, ino_t old, const std::string& fresh,
+                              const std::vector<ForestNode::Name>& names) {
+  const std::string note = fmt::format("moving.{}", old);
+  const int room = line.directory();
+  if (names.size() > 1 && ::linkat(room, fresh.c_str(), room, note.c_str(), 0) != 0) {
+    return fail_errno(note);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    TRY(put_over(line, fresh, names[i], i + 1 == names.size()));
+  }
+  if (names.size() > 1) ::unlinkat(room, note.c_str(), 0);
+  ::unlinkat(room, fresh.c_str(), 0);
+  return ok();
+}
+
+// The directory's own times are not those of a change that anybody made.
+Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNode::Name& name,
+                            bool last) {
+  const Borrowed directory = TRY(borrow(*name.parent));
+  struct stat attributes{};
+  if (::fstat(directory.get(), &attributes) != 0) return fail_errno("a directory");
+  const OpenedMode opened(!parts_.trusted, directory.get());
+  const int room = line.directory();
+  const std::string moved = last ? fresh : line.fresh_name();
+  if (!last && ::linkat(room, fresh.c_str(), room, moved.c_str(), 0) != 0) return fail_errno(moved);
+  if (::renameat(room, moved.c_str(), directory.get(), name.name.c_str()) != 0) {
+    return fail_errno(text::shown(name.name));
+  }
+  const Spot spot = Spot::of(directory.get());
+  restore_times(spot, attributes);
+  FileMark mark = marks_.file(spot);
+  if (!mark.changed) {
+    mark.changed = attributes.st_ctim;
+    mark.names = 1;
+    marks_.set_file(spot, mark);
+  }
+  name.parent->epoch = 0;
+  return ok();
+}
+
+Status ForestDisk::recover(Line& line, ForestNode& root) {
+  for (const ino_t old : line.moving()) {
+    const std::string note = fmt::format("moving.{}", old);
+    const int room = line.directory();
+    std::vector<ForestNode::Name> names;
+    TRY(find_names(root, old, names));
+    for (const ForestNode::Name& name : names) {
+      const std::string fresh = line.fresh_name();
+      if (::linkat(room, note.c_str(), room, fresh.c_str(), 0) != 0) return fail_errno(fresh);
+      TRY(put_over(line, fresh, name, true));
+    }
+    ::unlinkat(room, note.c_str(), 0);
+  }
+  return ok();
+}
+
+}  // namespace agentfs::trees

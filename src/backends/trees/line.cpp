@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/line.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "backends/trees/disk_files.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+std::string snapshot_name(std::uint64_t sequence, bool hidden) {
+  return fmt::format("{}.{}", hidden ? "hidden" : "snap", sequence);
+}
+
+// Labels may be any text that fits a link beside the rest.
+constexpr std::size_t kLongestLabel = 1024;
+
+Status bad_entry(std::uint32_t line, const std::string& name) {
+  return fail(EBADMSG, "line {} of the forest: {}: not a record this version knows", line,
+              text::shown(name));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number) {
+  const std::string name = fmt::format("{}", number);
+  UniqueFd directory(::openat(lines, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return fail_errno(fmt::format("line {} of the forest", number));
+  auto line = std::make_shared<Line>(number, std::move(directory));
+  TRY(line->read());
+  return line;
+}
+
+Result<std::shared_ptr<Line>> Line::ensure(int lines, std::uint32_t number) {
+  const std::string name = fmt::format("{}", number);
+  if (::mkdirat(lines, name.c_str(), 0700) != 0 && errno != EEXIST) {
+    return fail_errno(fmt::format("line {} of the forest", number));
+  }
+  return load(lines, number);
+}
+
+Status Line::read() {
+  for (const RawEntry& entry : TRY(list_directory(directory_.get()))) TRY(read_entry(entry.name));
+  return ok();
+}
+
+Status Line::read_entry(const std::string& name) {
+  const auto parts = text::split(name, '.');
+  const auto first = parts.size() > 1 ? text::number<std::uint64_t>(parts[1]) : std::nullopt;
+  const auto second = parts.size() > 2 ? text::number<std::uint64_t>(parts[2]) : std::nullopt;
+  if (!first) return bad_entry(number_, name);
+  if (parts[0] == "new") return remove_whole(directory_.get(), name);
+  if (parts[0] == "snap" || parts[0] == "hidden") {
+    return read_snapshot(name, *first, parts[0] == "hidden");
+  }
+  if (parts[0] == "retired") {
+    retired_.insert(*first);
+  } else if (parts[0] == "moving") {
+    moving_.push_back(*first);
+  } else if (parts[0] == "past" && second) {
+    past_[*first].insert(*second);
+  } else if (parts[0] == "source" && second) {
+    sources_.insert({static_cast<std::uint32_t>(*first), *second});
+  } else {
+    return bad_entry(number_, name);
+  }
+  return ok();
+}
+
+Status Line::read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden) {
+  char target[PATH_MAX];
+  const ssize_t length =
+      ::readlinkat(directory_.get(), name.c_str(), target, sizeof(target));
+  if (length < 0) return fail_errno(text::shown(name));
+  const std::string_view text(target, static_cast<std::size_t>(length));
+  const auto words = text::split(text, ' ');
+  if (words.size() < 6) return bad_entry(number_, name);
+  const auto shown = text::number<std::uint32_t>(words[0]);
+  const auto time = text::number<std::int64_t>(words[1]);
+  auto key = key_from(words[2], words[3], words[4]);
+  if (!shown || !time || !key) return bad_entry(number_, name);
+  const auto start = static_cast<std::size_t>(words[5].data() - text.data());
+  snapshots_[sequence] = {.info = {.id = {number_, sequence},
+                                   .label = std::string(text.substr(start)),
+                                   .time = *time,
+                                   .hidden = hidden},
+                          .shown = *shown,
+                          .root = std::move(*key)};
+  return ok();
+}
+
+const Line::Snapshot* Line::find(std::uint64_t sequence) const {
+  const auto found = snapshots_.find(sequence);
+  return found == snapshots_.end() ? nullptr : &found->second;
+}
+
+Result<SnapshotId> Line::add(Snapshot snapshot) {
+  const std::uint64_t sequence = newest() + 1;
+  SnapshotInfo& info = snapshot.info;
+  info.id = {number_, sequence};
+  if (info.label.size() > kLongestLabel || info.label.find('\0') != std::string::npos) {
+    return fail(EINVAL, "a label of {} bytes; up to {} without a NUL can be kept",
+                info.label.size(), kLongestLabel);
+  }
+  const std::string target = fmt::format("{} {} {} {}", snapshot.shown, info.time,
+                                         to_text(snapshot.root), info.label);
+  const std::string name = snapshot_name(sequence, info.hidden);
+  if (::symlinkat(target.c_str(), directory_.get(), name.c_str()) != 0) return fail_errno(name);
+  touched = false;
+  {
+    const Lock lock(mutex_);
+    made_.clear();
+  }
+  return snapshots_.emplace(sequence, std::move(snapshot)).first->second.info.id;
+}
+
+Status Line::hide(std::uint64_t sequence) {
+  const auto found = snapshots_.find(sequence);
+  if (found == snapshots_.end() || found->second.info.hidden) return ok();
+  const std::string name = snapshot_name(sequence, false);
+  const std::string hidden = snapshot_name(sequence, true);
+  if (::renameat(directory_.get(), name.c_str(), directory_.get(), hidden.c_str()) != 0) {
+    return fail_errno(name);
+  }
+  found->second.info.hidden = true;
+  return ok();
+}
+
+Status Line::remove(std::uint64_t sequence) {
+  const std::string name = snapshot_name(sequence, true);
+  if (sequence == newest()) return ok();
+  if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return fail_errno(name);
+  snapshots_.erase(sequence);
+  return ok();
+}
+
+Status Line::add_source(SnapshotId source) {
+  if (!sources_.insert(source).second) return ok();
+  const std::string name = fmt::format("source.{}.{}", source.tree, source.sequence);
+  if (::symlinkat("-", directory_.get(), name.c_str()) == 0 || errno == EEXIST) return ok();
+  const int code = errno;
+  sources_.erase(source);
+  return fail_errno(code, name);
+}
+
+Status Line::remove_sources() {
+  while (!sources_.empty()) {
+    const auto first = sources_.begin();
+    const std::string name = fmt::format("source.{}.{}", first->tree, first->sequence);
+    if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return fail_errno(name);
+    sources_.erase(first);
+  }
+  return ok();
+}
+
+bool Line::was_made(ino_t directory) const {
+  const Lock lock(mutex_);
+  return made_.contains(directory);
+}
+
+void Line::made(ino_t directory) {
+  const Lock lock(mutex_);
+  made_.insert(directory);
+}
+
+std::uint64_t Line::saved_for(ino_t directory, std::uint64_t sequence) const {
+  const auto versions = past_.find(directory);
+  if (versions == past_.end()) return 0;
+  const auto found = versions->second.lower_bound(sequence);
+  return found == versions->second.end() ? 0 : *found;
+}
+
+bool Line::was_saved_for(ino_t directory, std::uint64_t sequence) const {
+  return saved_for(directory, sequence) == sequence;
+}
+
+std::string Line::saved_name(ino_t directory, std::uint64_t sequence) {
+  return fmt::format("past.{}.{}", directory, sequence);
+}
+
+std::string Line::retired_name(std::uint64_t sequence) {
+  return fmt::format("retired.{}", sequence);
+}
+
+Status Line::keep(ino_t directory, const std::string& fresh) {
+  const std::string name = saved_name(directory, newest());
+  if (::renameat(directory_.get(), fresh.c_str(), directory_.get(), name.c_str()) != 0) {
+    return fail_errno(name);
+  }
+  past_[directory].insert(newest());
+  return ok();
+}
+
+// A saved directory is read by the states after the one that was saved before it.
+std::vector<std::string> Line::unread(const std::set<std::uint64_t>& wanted) const {
+  const auto reads = [&](std::uint64_t after, std::uint64_t until) {
+    const auto first = wanted.upper_bound(after);
+    return first != wanted.end() && *first <= until;
+  };
+  std::vector<std::string> names;
+  for (const auto& [directory, versions] : past_) {
+    std::uint64_t previous = 0;
+    for (const std::uint64_t version : versions) {
+      if (!reads(previous, version)) names.push_back(saved_name(directory, version));
+      previous = version;
+    }
+  }
+  std::uint64_t previous = 0;
+  for (const std::uint64_t sequence : retired_) {
+    if (!reads(previous, sequence)) names.push_back(retired_name(sequence));
+    previous = sequence;
+  }
+  return names;
+}
+
+void Line::forget(const std::string& entry) {
+  const auto parts = text::split(entry, '.');
+  const auto first = text::number<std::uint64_t>(parts[1]).value_or(0);
+  if (parts[0] == "retired") {
+    retired_.erase(first);
+    return;
+  }
+  const auto versions = past_.find(first);
+  if (versions == past_.end()) return;
+  versions->second.erase(text::number<std::uint64_t>(parts[2]).value_or(0));
+  if (versions->second.empty()) past_.erase(versions);
+}
+
+}  // namespace agentfs::trees

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// The line of states of one tree: its snapshots and the directories kept for them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "backends/forest.h"
+#include "backends/trees/marks.h"
+#include "base/mutex.h"
+
+namespace agentfs::trees {
+
+// A directory of the hidden room, flat, whose entries are the records. Each is made by one call of
+// the disk, so none can be half there:
+//   snap.<sequence>, hidden.<sequence>   links to "<shown> <time> <key of the root> <label>"
+//   past.<inode>.<sequence>              what directory <inode> was up to that snapshot
+//   source.<line>.<sequence>             a state of some line that directories of this tree may read
+//   retired.<sequence>                   a root that was live until that snapshot
+//   moving.<inode>                       the new inode of a hard-linked file whose names are moving
+//   new.<n>                              under construction; removed at a start
+//
+// Owned by the store; all under its lock, alone where something changes.
+class Line {
+ public:
+  struct Snapshot {
+    SnapshotInfo info{};
+    std::uint32_t shown = 0;  // the number its inodes are shown under
+    DirectoryKey root{};
+  };
+
+  // `lines` is the directory of all lines. ensure() makes the line's where there is none.
+  static Result<std::shared_ptr<Line>> load(int lines, std::uint32_t number);
+  static Result<std::shared_ptr<Line>> ensure(int lines, std::uint32_t number);
+  Line(std::uint32_t number, UniqueFd directory)
+      : number_(number), directory_(std::move(directory)) {}
+
+  std::uint32_t number() const { return number_; }
+  int directory() const { return directory_.get(); }
+  std::string fresh_name() { return fmt::format("new.{}", next_new_++); }
+
+  const std::map<std::uint64_t, Snapshot>& snapshots() const { return snapshots_; }
+  const Snapshot* find(std::uint64_t sequence) const;
+  std::uint64_t newest() const { return snapshots_.empty() ? 0 : snapshots_.rbegin()->first; }
+  // The info's id is filled in.
+  Result<SnapshotId> add(Snapshot snapshot);
+  // From now on it is hidden; remove() takes away one that is, but never the newest: numbers
+  // are not used twice.
+  Status hide(std::uint64_t sequence);
+  Status remove(std::uint64_t sequence);
+
+  const std::set<SnapshotId>& sources() const { return sources_; }
+  Status add_source(SnapshotId source);
+  Status remove_sources();
+
+  // The number of the first state at or after `sequence` that the directory was saved for; 0: none,
+  // the live directory has not changed.
+  std::uint64_t saved_for(ino_t directory, std::uint64_t sequence) const;
+  bool was_saved_for(ino_t directory, std::uint64_t sequence) const;
+  static std::string saved_name(ino_t directory, std::uint64_t sequence);
+  // Renames what was built under `fresh` to be what the directory was up to the newest snapshot.
+  Status keep(ino_t directory, const std::string& fresh);
+  // Of saved directories and retired roots, those that none of the states in `wanted` reads.
+  std::vector<std::string> unread(const std::set<std::uint64_t>& wanted) const;
+  void forget(const std::string& entry);  // one of unread(), removed
+
+  const std::set<std::uint64_t>& retired() const { return retired_; }
+  static std::string retired_name(std::uint64_t sequence);
+  void retire(std::uint64_t sequence) { retired_.insert(sequence); }
+  const std::vector<ino_t>& moving() const { return moving_; }  // as found at the start
+
+  // Directories made since the newest snapshot, as far as this process knows.
+  bool was_made(ino_t directory) const;
+  void made(ino_t directory);
+
+  bool touched = true;  // something may have changed since the newest snapshot
+
+ private:
+  Status read();
+  Status read_entry(const std::string& name);
+  Status read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden);
+
+  const std::uint32_t number_;
+  const UniqueFd directory_;  // O_PATH
+  std::uint64_t next_new_ = 1;
+  std::map<std::uint64_t, Snapshot> snapshots_;
+  std::set<SnapshotId> sources_;
+  std::unordered_map<ino_t, std::set<std::uint64_t>> past_;
+  std::set<std::uint64_t> retired_;
+  std::vector<ino_t> moving_;
+  mutable Mutex<Rank::forest_nodes> mutex_;
+  std::unordered_set<ino_t> made_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::trees

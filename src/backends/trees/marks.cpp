@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/marks.h"
+
+#include <sys/xattr.h>
+
+#include "base/text.h"
+
+namespace agentfs::trees {
+namespace {
+
+constexpr char kFile[] = "file";
+constexpr char kHollow[] = "hollow";
+constexpr char kTree[] = "tree";
+constexpr std::size_t kLongest = 512;
+
+}  // namespace
+
+std::string to_text(const DirectoryKey& key) {
+  const std::string handle = key.handle.bytes.empty() ? "-" : text::hex(key.handle.bytes);
+  return fmt::format("{} {} {}", key.inode, key.handle.type, handle);
+}
+
+std::optional<DirectoryKey> key_from(std::string_view inode, std::string_view type,
+                                     std::string_view handle) {
+  const auto number = text::number<ino_t>(inode);
+  const auto kind = text::number<int>(type);
+  if (!number || !kind) return std::nullopt;
+  if (handle == "-") return DirectoryKey{*number, {}};
+  auto bytes = text::unhex(handle);
+  if (!bytes) return std::nullopt;
+  return DirectoryKey{*number, {*kind, std::move(*bytes)}};
+}
+
+std::optional<std::string> Marks::get(const Spot& spot, const char* name) const {
+  char value[kLongest];
+  const std::string full = prefix_ + name;
+  const auto call = spot.follow ? ::getxattr : ::lgetxattr;
+  const ssize_t length = call(spot.path.c_str(), full.c_str(), value, sizeof(value));
+  if (length < 0) return std::nullopt;
+  return std::string(value, static_cast<std::size_t>(length));
+}
+
+int Marks::set(const Spot& spot, const char* name, const std::string& value) const {
+  const std::string full = prefix_ + name;
+  const auto call = spot.follow ? ::setxattr : ::lsetxattr;
+  return call(spot.path.c_str(), full.c_str(), value.data(), value.size(), 0) == 0 ? 0 : errno;
+}
+
+FileMark Marks::file(const Spot& spot) const {
+  FileMark mark;
+  const auto value = get(spot, kFile);
+  if (!value) return mark;
+  const auto words = text::words(*value);
+  if (words.size() != 4) return mark;
+  if (const auto id = text::number<ino_t>(words[0]); id && *id != 0) mark.id = id;
+  const auto names = text::number<nlink_t>(words[1]);
+  const auto seconds = text::number<time_t>(words[2]);
+  const auto nanoseconds = text::number<long>(words[3]);
+  if (names && *names != 0 && seconds && nanoseconds) {
+    mark.names = *names;
+    mark.changed = timespec{*seconds, *nanoseconds};
+  }
+  return mark;
+}
+
+void Marks::set_file(const Spot& spot, const FileMark& mark) const {
+  if (!mark.id && !mark.changed) {
+    const std::string full = prefix_ + kFile;
+    (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
+    return;
+  }
+  const timespec changed = mark.changed.value_or(timespec{});
+  set(spot, kFile,
+      fmt::format("{} {} {} {}", mark.id.value_or(0), mark.names, changed.tv_sec, changed.tv_nsec));
+}
+
+Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {
+  const auto value = get(directory, kHollow);
+  if (!value && (errno == ENODATA || errno == ENOTSUP)) return std::nullopt;
+  if (!value) return fail_errno("the mark of a hollow directory");
+  const auto words = text::words(*value);
+  if (words.size() == 5) {
+    const auto line = text::number<std::uint32_t>(words[0]);
+    const auto sequence = text::number<std::uint64_t>(words[1]);
+    auto key = key_from(words[2], words[3], words[4]);
+    if (line && sequence && key) return Source{*line, *sequence, std::move(*key)};
+  }
+  return fail(EBADMSG, "{}: the mark of a hollow directory, damaged ({}); fsck tells what is left",
+              directory.path, text::shown(*value));
+}
+
+Status Marks::set_hollow(const Spot& directory, const Source& source) const {
+  const int code = set(directory, kHollow,
+                       fmt::format("{} {} {}", source.line, source.sequence, to_text(source.key)));
+  if (code != 0) return fail_errno(code, "the mark of a hollow directory");
+  return ok();
+}
+
+Status Marks::remove_hollow(const Spot& directory) const {
+  const std::string full = prefix_ + kHollow;
+  const auto call = directory.follow ? ::removexattr : ::lremovexattr;
+  if (call(directory.path.c_str(), full.c_str()) != 0 && errno != ENODATA) {
+    return fail_errno("the mark of a hollow directory");
+  }
+  return ok();
+}
+
+std::optional<TreeMark> Marks::tree(const Spot& directory) const {
+  const auto value = get(directory, kTree);
+  if (!value) return std::nullopt;
+  const auto words = text::words(*value);
+  if (words.size() != 2) return std::nullopt;
+  const auto line = text::number<std::uint32_t>(words[0]);
+  const auto shown = text::number<std::uint32_t>(words[1]);
+  if (!line || !shown) return std::nullopt;
+  return TreeMark{*line, *shown};
+}
+
+Status Marks::set_tree(const Spot& directory, const TreeMark& mark) const {
+  const int code = set(directory, kTree, fmt::format("{} {}", mark.line, mark.shown));
+  if (code != 0) return fail_errno(code, "the mark of a tree");
+  return ok();
+}
+
+}  // namespace agentfs::trees

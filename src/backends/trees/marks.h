@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// What the forest writes beside files and directories of the disk, in extended attributes, so that
+// it lies in the same journal of the filesystem as the links it tells of.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <optional>
+#include <string>
+
+#include "backends/trees/node_table.h"
+
+namespace agentfs::trees {
+
+// A file named for the calls that take paths: by a descriptor of its own, or by its directory's.
+struct Spot {
+  std::string path;
+  bool follow = false;  // the path is the magic link to the file itself
+  static Spot of(int fd) { return {fmt::format("/proc/self/fd/{}", fd), true}; }
+  static Spot in(int directory, const std::string& name) {
+    return {fmt::format("/proc/self/fd/{}/{}", directory, name), false};
+  }
+};
+
+// Which directory of the disk; its number alone where there are no handles.
+struct DirectoryKey {
+  ino_t inode = 0;
+  FileHandle handle{};
+  friend bool operator==(const DirectoryKey&, const DirectoryKey&) = default;
+};
+
+// "My entries are those that directory `key` of that line of trees had at that snapshot."
+struct Source {
+  std::uint32_t line = 0;
+  std::uint64_t sequence = 0;
+  DirectoryKey key{};
+  friend bool operator==(const Source&, const Source&) = default;
+};
+
+// Of an inode: the number it is shown by where that is not its own, and while it is shared, when
+// it was last changed and how many names it has in each tree.
+struct FileMark {
+  std::optional<ino_t> id{};
+  std::optional<timespec> changed{};
+  nlink_t names = 0;
+};
+
+// The tree that a directory at the top is: its line, and the number its inodes are shown under.
+struct TreeMark {
+  std::uint32_t line = 0;
+  std::uint32_t shown = 0;
+};
+
+// Threads: all.
+class Marks {
+ public:
+  // `trusted`: attributes only root sees, which every kind of file can bear.
+  explicit Marks(bool trusted) : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest.") {}
+
+  // Of what has no mark, or cannot have one: an empty mark.
+  FileMark file(const Spot& spot) const;
+  // Where the file cannot bear it (links and fifos without root, a file without right to write),
+  // nothing is kept and nothing said: its time of change is then the disk's.
+  void set_file(const Spot& spot, const FileMark& mark) const;
+  // Nothing: a solid one. EBADMSG for a mark that cannot be read, which must not pass for solid.
+  Result<std::optional<Source>> hollow(const Spot& directory) const;
+  Status set_hollow(const Spot& directory, const Source& source) const;
+  Status remove_hollow(const Spot& directory) const;
+  std::optional<TreeMark> tree(const Spot& directory) const;
+  Status set_tree(const Spot& directory, const TreeMark& mark) const;
+
+  bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
+
+ private:
+  std::optional<std::string> get(const Spot& spot, const char* name) const;
+  int set(const Spot& spot, const char* name, const std::string& value) const;
+
+  const std::string prefix_;
+};
+
+std::string to_text(const DirectoryKey& key);
+std::optional<DirectoryKey> key_from(std::string_view inode, std::string_view type,
+                                     std::string_view handle);
+
+}  // namespace agentfs::trees
