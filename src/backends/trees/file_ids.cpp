@@ -67,6 +67,14 @@ void FileIds::lend(ino_t inode, ino_t id) {
   (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
 }
 
+void FileIds::forget(ino_t inode) {
+  const Row row{inode, 0};
+  const Lock lock(mutex_);
+  if (!ids_.contains(inode)) return;
+  put(row);
+  (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
+}
+
 ino_t FileIds::number_for_new(ino_t inode) {
   const Lock lock(mutex_);
   if (!ids_.contains(inode) && !in_use_.contains(inode)) return 0;

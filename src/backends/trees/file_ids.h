@@ -23,6 +23,8 @@ class FileIds {
   void lend(ino_t inode, ino_t id);
   // For an inode that was just made: 0, or the number to show it by, since its own is in use.
   ino_t number_for_new(ino_t inode);
+  // The same where each inode is shown by its own number.
+  void forget(ino_t inode);
 
  private:
   struct Row {

@@ -14,8 +14,10 @@ Result<TreeEntry> ForestStore::made(ForestNode& parent, const std::string& name,
                                     const TreeEntry& entry) {
   const bool directory = S_ISDIR(entry.attributes.st_mode);
   if (directory && f_->is_top(parent)) f_->set_tree(*entry.node, std::make_shared<Tree>());
-  if (!is_plain(parent) && !f_->is_top(parent)) {
-    const ino_t inode = entry.attributes.st_ino;
+  const ino_t inode = entry.attributes.st_ino;
+  if (parent.tree->epoch == 0) {
+    f_->ids().forget(inode);
+  } else {
     if (const ino_t id = f_->ids().number_for_new(inode); id != 0) {
       const Borrowed fd = TRY(f_->table().borrow(*entry.node));
       f_->marks().set_file(Spot::of(fd.get()), {.id = id});

@@ -27,11 +27,7 @@ Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest,
   add(".", 0, S_IFDIR);
   add("..", 0, S_IFDIR);
   for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
-    ino_t inode = entry.inode;
-    if (entry.type == S_IFDIR && content.saved) {
-      inode = TRY(forest.source_of(content, fd.get(), entry.name)).key.inode;
-    }
-    add(entry.name, inode, entry.type);
+    add(entry.name, entry.inode, entry.type);
   }
   return listing;
 }

@@ -64,6 +64,8 @@ class ForestDisk {
   Result<struct stat> shown(ForestNode& node, struct stat attributes);
   Result<Borrowed> borrow(const ForestNode& node);
   DirectoryKey key_of(int fd);
+  // The number a file is known by in all trees that share it.
+  ino_t id_of(const Spot& spot, mode_t type, ino_t inode);
   Result<TreeEntry> open_entry(int directory, const std::string& name);
 
   // --- before something changes
@@ -77,6 +79,9 @@ class ForestDisk {
   // A hollow directory under `name` that reads `source`, with the attributes of `shelf`.
   Status make_hollow(int directory, const std::string& name, const Source& source,
                      const TreeNode& shelf);
+  // The time of change of a directory stays what snapshots read of it, though it is about to be
+  // renamed.
+  Status keep_time(ForestNode& directory);
   // Completes what a crash left half done.
   Status recover(Line& line, ForestNode& root);
   // All names of a file in its tree, each looked at.

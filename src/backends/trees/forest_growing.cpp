@@ -29,6 +29,20 @@ Status ForestDisk::prepare_directory(ForestNode& directory) {
   return ok();
 }
 
+Status ForestDisk::keep_time(ForestNode& directory) {
+  if (!directory.is_directory() || directory.tree->epoch == 0) return ok();
+  const Borrowed fd = TRY(borrow(directory));
+  FileMark mark = marks_.file(Spot::of(fd.get()));
+  if (mark.changed) return ok();
+  struct stat attributes{};
+  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a directory");
+  mark.changed = attributes.st_ctim;
+  mark.names = 1;
+  marks_.set_file(Spot::of(fd.get()), mark);
+  directory.epoch = 0;
+  return ok();
+}
+
 Status ForestDisk::keep(ForestNode& directory) {
   TRY(solidify(directory));
   return save(directory);
@@ -171,12 +185,15 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
       TRY(link_file(from.get(), entry.name, to.get()));
       continue;
     }
-    const UniqueFd below(
-        ::openat(from.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd below(::openat(from.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!below) return fail_errno(text::shown(entry.name));
     if (::mkdirat(to.get(), entry.name.c_str(), 0700) != 0) return fail_errno(entry.name);
-    TRY(marks_.set_hollow(Spot::in(to.get(), entry.name),
+    const UniqueFd stub(::openat(to.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat its{};
+    if (!stub || ::fstat(stub.get(), &its) != 0) return fail_errno(text::shown(entry.name));
+    TRY(marks_.set_hollow(Spot::of(stub.get()),
                           {line.number(), line.newest(), key_of(below.get())}));
+    ids().lend(its.st_ino, id_of(Spot::of(below.get()), S_IFDIR, entry.inode));
   }
   const Spot spot = Spot::of(to.get());
   const FileMark known = marks_.file(Spot::of(from.get()));

@@ -26,6 +26,12 @@ DirectoryKey ForestDisk::key_of(int fd) {
   return {attributes.st_ino, table().handle_of(fd)};
 }
 
+ino_t ForestDisk::id_of(const Spot& spot, mode_t type, ino_t inode) {
+  if (const auto id = marks_.file(spot).id) return *id;
+  const bool bears = parts_.trusted || type == S_IFREG || type == S_IFDIR;
+  return bears ? inode : ids().id_of(inode);
+}
+
 Result<TreeEntry> ForestDisk::open_entry(int directory, const std::string& name) {
   UniqueFd fd = table().open_with_relief(
       [&] { return ::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); });
@@ -153,7 +159,7 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   }
   if (place.tree->epoch == 0) return place;
   const Borrowed fd = TRY(table().borrow(*bearer));
-  const ino_t id = marks_.file(Spot::of(fd.get())).id.value_or(place.number);
+  const ino_t id = id_of(Spot::of(fd.get()), place.type, place.number);
   place.number = shown_number(*place.tree, id);
   if (directory && place.disk) place.source = TRY(marks_.hollow(Spot::of(fd.get())));
   return place;

@@ -75,6 +75,8 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
     TRY(prepare_victim(*to, new_name));
     last = other->is_directory() || TRY(f_->attributes(*other)).st_nlink <= 1;
   }
+  if (moved) TRY(f_->keep_time(*moved));
+  if (other && names.exchanges()) TRY(f_->keep_time(*other));
   TRY(f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller));
   if (same) return ok();
   ++renames_;

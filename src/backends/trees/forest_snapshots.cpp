@@ -142,6 +142,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   Line& line = *tree->line;
   TRY(line.add_source(state));
   const auto undo = TRY(take(*root, {.id = {}, .label = "before rollback"}));
+  TRY(f_->keep_time(*root));
   const std::string retired = Line::retired_name(undo.sequence);
   const auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
   const std::optional<Source> source =
@@ -182,6 +183,7 @@ Status ForestStore::drop(const std::string& name) {
   const bool is_read = line != nullptr && line->newest() > 0 &&
                        (line->retired().empty() || *line->retired().rbegin() < line->newest());
   if (is_read) {
+    TRY(f_->keep_time(*root));
     const std::string retired = Line::retired_name(line->newest());
     if (::renameat(f_->top(), name.c_str(), line->directory(), retired.c_str()) != 0) {
       return fail_errno(text::shown(name));

@@ -13,12 +13,6 @@
 
 namespace agentfs {
 namespace trees {
-namespace {
-
-bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
-
-}  // namespace
-
 ForestStore::ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash)
     : path_(std::move(path)), f_(std::move(forest)), trash_(std::move(trash)) {}
 
@@ -160,17 +154,20 @@ Status ForestStore::may_write(ForestNode& node, const TreeCaller& caller) {
   return f_->disk().access(*node.disk, W_OK, caller);
 }
 
+// Opening for writing is no change: the file is unshared when begin_write() is asked.
 Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int flags,
                                                     const TreeCaller& caller) {
   const auto node = TRY(own(any));
-  if (!writes(flags) || node->type() != S_IFREG) {
+  if ((flags & O_TRUNC) == 0 || node->type() != S_IFREG) {
     const std::shared_lock together(mutex_);
+    if ((flags & O_ACCMODE) != O_RDONLY && node->tree->refusal != 0) {
+      return fail_errno(node->tree->refusal, host_path(any));
+    }
     return opened(node, flags, caller);
   }
   const auto prepare = [&]() -> Status {
-    const bool empty = (flags & O_TRUNC) != 0;
-    if (empty) TRY(may_write(*node, caller));
-    return f_->prepare_file(*node, empty);
+    if (node->tree->refusal == 0) TRY(may_write(*node, caller));
+    return f_->prepare_file(*node, true);
   };
   return change(*node, prepare, [&] { return opened(node, flags, caller); });
 }

@@ -23,7 +23,6 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
     FileMark mark = marks_.file(Spot::of(fd.get()));
     if (mark.changed) {
       mark.changed.reset();
-      mark.names = 0;
       marks_.set_file(Spot::of(fd.get()), mark);
     }
   }
@@ -85,7 +84,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   Line& line = *file.tree->line;
   const Borrowed old = TRY(borrow(file));
   const ino_t old_inode = file.disk->inode();
-  const FileMark mark{.id = marks_.file(Spot::of(old.get())).id.value_or(old_inode)};
+  const FileMark mark{.id = id_of(Spot::of(old.get()), file.type(), old_inode)};
   std::vector<std::pair<int, UniqueFd>> replacements;
   const auto open_again = [&](int made) -> Status {
     marks_.set_file(Spot::of(made), mark);
@@ -136,6 +135,7 @@ Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNo
   const Borrowed directory = TRY(borrow(*name.parent));
   struct stat attributes{};
   if (::fstat(directory.get(), &attributes) != 0) return fail_errno("a directory");
+  TRY(keep_time(*name.parent));
   const OpenedMode opened(!parts_.trusted, directory.get());
   const int room = line.directory();
   const std::string moved = last ? fresh : line.fresh_name();
@@ -143,14 +143,7 @@ Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNo
   if (::renameat(room, moved.c_str(), directory.get(), name.name.c_str()) != 0) {
     return fail_errno(text::shown(name.name));
   }
-  const Spot spot = Spot::of(directory.get());
-  restore_times(spot, attributes);
-  FileMark mark = marks_.file(spot);
-  if (!mark.changed) {
-    mark.changed = attributes.st_ctim;
-    mark.names = 1;
-    marks_.set_file(spot, mark);
-  }
+  restore_times(Spot::of(directory.get()), attributes);
   name.parent->epoch = 0;
   return ok();
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Random operations on several trees, their forks and snapshots, against a model in memory; all is
+// compared whole after each. AGENTFS_SEEDS tells how many runs, AGENTFS_SEED the first.
+#include <cstdlib>
+#include <sstream>
+
+#include "../trees/tree_fixture.h"
+#include "driver.h"
+
+namespace agentfs::test {
+namespace {
+
+unsigned from_environment(const char* name, unsigned otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : static_cast<unsigned>(std::strtoul(value, nullptr, 10));
+}
+
+constexpr unsigned kSteps = 120;
+
+ForestOptions options_of(unsigned seed) {
+  if (seed % 3 == 1) return {.descriptors = 4};
+  if (seed % 3 == 2) return {.file_handles = false, .trusted = false};
+  return {};
+}
+
+void run(unsigned seed, unsigned steps) {
+  const TemporaryDirectory base;
+  World world(seed);
+  Driver driver(base.path(), options_of(seed));
+  std::ostringstream log;
+  for (unsigned i = 0; i < steps; ++i) {
+    const Operation operation = world.step();
+    log << i << ": " << operation.shown() << "\n";
+    const std::string wrong = driver.apply(operation, world);
+    INFO("seed " << seed << "\n" << log.str());
+    REQUIRE(wrong == "");
+    REQUIRE(driver.compare(world, true) == "");
+  }
+}
+
+TEST_CASE("A forest is what a model of it is, after each of many random operations") {
+  const unsigned first = from_environment("AGENTFS_SEED", 1);
+  const unsigned count = from_environment("AGENTFS_SEEDS", 12);
+  const unsigned steps = from_environment("AGENTFS_STEPS", kSteps);
+  for (unsigned seed = first; seed < first + count; ++seed) run(seed, steps);
+}
+
+}  // namespace
+}  // namespace agentfs::test
