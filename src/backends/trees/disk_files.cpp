@@ -150,8 +150,8 @@ Result<std::vector<RawEntry>> list_directory(int directory) {
 
 Status copy_attributes(const Marks& marks, const Spot& from, const struct stat& attributes,
                        const Spot& to) {
-  if (::fchownat(AT_FDCWD, to.path.c_str(), attributes.st_uid, attributes.st_gid,
-                 link_flags(to)) != 0) {
+  if (::fchownat(AT_FDCWD, to.path.c_str(), attributes.st_uid, attributes.st_gid, link_flags(to)) !=
+      0) {
     return fail_errno("owner of a copy");
   }
   TRY(copy_xattrs(marks, from, to));

@@ -60,8 +60,8 @@ Status ForestStore::compare_directories(const Pair& pair, std::vector<Difference
   const std::size_t first_below = below.size();
   for (const auto& [name, entry] : old) {
     const auto other = now.find(name);
-    const bool same = other != now.end() && entry.type != S_IFDIR &&
-                      entry.inode == other->second.inode;
+    const bool same =
+        other != now.end() && entry.type != S_IFDIR && entry.inode == other->second.inode;
     if (!same) TRY(differs(name));
   }
   for (const auto& [name, entry] : now) {

@@ -121,7 +121,8 @@ Status ForestDisk::make_hollow(int directory, const std::string& name, const Sou
   ::chmod(spot.path.c_str(), 0700);
   const FileMark known = marks_.file(Spot::of(from.get()));
   const ino_t id = known.id.value_or(attributes.st_ino);
-  marks_.set_file(spot, {.id = id, .changed = known.changed.value_or(attributes.st_ctim), .names = 1});
+  marks_.set_file(spot,
+                  {.id = id, .changed = known.changed.value_or(attributes.st_ctim), .names = 1});
   TRY(marks_.set_hollow(spot, source));
   ids().lend(its.st_ino, id);
   return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
@@ -149,7 +150,8 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
   if (!mark.id) mark.id = attributes.st_ino;
   marks_.set_file(Spot::in(to, name), mark);
   struct stat copy{};
-  if (::fstatat(to, name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) == 0) ids().lend(copy.st_ino, *mark.id);
+  if (::fstatat(to, name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) == 0)
+    ids().lend(copy.st_ino, *mark.id);
   return ok();
 }
 

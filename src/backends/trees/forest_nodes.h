@@ -60,7 +60,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   bool prepared() const { return epoch == tree->epoch && tree->refusal == 0; }
 
   TreeRef tree;
-  TreeNodeRef disk;              // null: a directory that is nowhere on the disk, below a hollow one
+  TreeNodeRef disk;  // null: a directory that is nowhere on the disk, below a hollow one
   std::optional<Source> source;  // of a hollow directory
   std::atomic<std::uint64_t> epoch = 0;
   bool removed = false;  // without a name in its tree any more

@@ -24,7 +24,8 @@ Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
   const auto entry = TRY(f_->find(*f_->top_node, tree));
   auto node = std::static_pointer_cast<ForestNode>(entry.node);
   if (!node->is_directory()) {
-    return fail(ENOTDIR, "{}: not a tree; a directory at the top of {} is", text::shown(tree), path_);
+    return fail(ENOTDIR, "{}: not a tree; a directory at the top of {} is", text::shown(tree),
+                path_);
   }
   return node;
 }
@@ -50,7 +51,15 @@ Result<ForestNodeRef> ForestStore::forkable(const std::string& name) {
 Result<const Line::Snapshot*> ForestStore::get(SnapshotId state) const {
   const auto line = f_->lines.find(state.tree);
   const auto* found = line == f_->lines.end() ? nullptr : line->second->find(state.sequence);
-  if (found != nullptr) return found;
+  // Of one that nothing depends on any more, parts may be gone.
+  const auto kept = [&] {
+    const Wanted wanted = this->wanted();
+    const auto states = wanted.find(state.tree);
+    return states != wanted.end() && states->second.contains(state.sequence);
+  };
+  const bool fresh =
+      found != nullptr && state.sequence == line->second->newest() && !line->second->touched;
+  if (found != nullptr && (!found->info.hidden || fresh || kept())) return found;
   return fail(ENOENT, "{}.{}: no snapshot has this number; family() tells those there are",
               state.tree, state.sequence);
 }
@@ -145,8 +154,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   TRY(f_->keep_time(*root));
   const std::string retired = Line::retired_name(undo.sequence);
   const auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
-  const std::optional<Source> source =
-      TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
+  const std::optional<Source> source = TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
   if (::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE)) {
     return fail_errno(text::shown(name));
   }

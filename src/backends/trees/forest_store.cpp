@@ -189,7 +189,9 @@ Result<Writing> ForestStore::begin_write(const TreeFile& file) {
     };
     Writing writing(&mutex_, release);
     if (open->node()->prepared()) return writing;
-    { const Writing ended = std::move(writing); }
+    {
+      const Writing ended = std::move(writing);
+    }
     const std::unique_lock alone(mutex_);
     TRY(f_->prepare_file(*open->node(), false));
   }

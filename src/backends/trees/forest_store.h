@@ -101,8 +101,7 @@ class ForestStore final : public Forest {
   Result<TreeEntry> made(ForestNode& parent, const std::string& name, const TreeEntry& entry);
   Result<Created> open_existing(const TreeEntry& entry, const std::string& name, int flags,
                                 const TreeCaller&);
-  Result<std::unique_ptr<TreeFile>> opened(const ForestNodeRef& node, int flags,
-                                           const TreeCaller&);
+  Result<std::unique_ptr<TreeFile>> opened(const ForestNodeRef& node, int flags, const TreeCaller&);
   Status may_write(ForestNode& node, const TreeCaller&);
   Status check_xattr(const std::string& name) const;
 

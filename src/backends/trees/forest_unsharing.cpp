@@ -37,8 +37,7 @@ Result<bool> ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {
   const Content content = TRY(this->content(*name.parent));
   const Borrowed directory = TRY(table().borrow(*content.directory));
   struct stat attributes{};
-  const int code =
-      ::fstatat(directory.get(), name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW);
+  const int code = ::fstatat(directory.get(), name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW);
   return code == 0 && attributes.st_ino == inode;
 }
 

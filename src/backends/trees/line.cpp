@@ -72,8 +72,7 @@ Status Line::read_entry(const std::string& name) {
 
 Status Line::read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden) {
   char target[PATH_MAX];
-  const ssize_t length =
-      ::readlinkat(directory_.get(), name.c_str(), target, sizeof(target));
+  const ssize_t length = ::readlinkat(directory_.get(), name.c_str(), target, sizeof(target));
   if (length < 0) return fail_errno(text::shown(name));
   const std::string_view text(target, static_cast<std::size_t>(length));
   const auto words = text::split(text, ' ');
@@ -105,8 +104,8 @@ Result<SnapshotId> Line::add(Snapshot snapshot) {
     return fail(EINVAL, "a label of {} bytes; up to {} without a NUL can be kept",
                 info.label.size(), kLongestLabel);
   }
-  const std::string target = fmt::format("{} {} {} {}", snapshot.shown, info.time,
-                                         to_text(snapshot.root), info.label);
+  const std::string target =
+      fmt::format("{} {} {} {}", snapshot.shown, info.time, to_text(snapshot.root), info.label);
   const std::string name = snapshot_name(sequence, info.hidden);
   if (::symlinkat(target.c_str(), directory_.get(), name.c_str()) != 0) return fail_errno(name);
   touched = false;
@@ -225,7 +224,11 @@ void Line::forget(const std::string& entry) {
   }
   const auto versions = past_.find(first);
   if (versions == past_.end()) return;
-  versions->second.erase(text::number<std::uint64_t>(parts[2]).value_or(0));
+  const auto version = text::number<std::uint64_t>(parts[2]).value_or(0);
+  versions->second.erase(version);
+  // Nobody read it, so nobody would read another one until there is a newer state. Files of the
+  // directory may have been found free to change meanwhile: they must not be linked again.
+  if (version == newest()) made(first);
   if (versions->second.empty()) past_.erase(versions);
 }
 

@@ -21,8 +21,8 @@ namespace agentfs::trees {
 // the disk, so none can be half there:
 //   snap.<sequence>, hidden.<sequence>   links to "<shown> <time> <key of the root> <label>"
 //   past.<inode>.<sequence>              what directory <inode> was up to that snapshot
-//   source.<line>.<sequence>             a state of some line that directories of this tree may read
-//   retired.<sequence>                   a root that was live until that snapshot
+//   source.<line>.<sequence>             a state of some line that directories of this tree may
+//   read retired.<sequence>                   a root that was live until that snapshot
 //   moving.<inode>                       the new inode of a hard-linked file whose names are moving
 //   new.<n>                              under construction; removed at a start
 //
@@ -75,7 +75,8 @@ class Line {
   void retire(std::uint64_t sequence) { retired_.insert(sequence); }
   const std::vector<ino_t>& moving() const { return moving_; }  // as found at the start
 
-  // Directories made since the newest snapshot, as far as this process knows.
+  // Directories that no state is going to read: made since the newest, as far as this process
+  // knows.
   bool was_made(ino_t directory) const;
   void made(ino_t directory);
 

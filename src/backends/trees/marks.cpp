@@ -71,7 +71,8 @@ void Marks::set_file(const Spot& spot, const FileMark& mark) const {
   }
   const timespec changed = mark.changed.value_or(timespec{});
   set(spot, kFile,
-      fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0, changed.tv_sec, changed.tv_nsec));
+      fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0, changed.tv_sec,
+                  changed.tv_nsec));
 }
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {

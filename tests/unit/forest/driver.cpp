@@ -15,8 +15,7 @@ constexpr auto kLow = 0xFFFFFFFFu;
 
 Status write_at(Forest& forest, const TreeFile& file, const std::string& text, std::size_t at) {
   const Writing writing = TRY(forest.begin_write(file));
-  const ssize_t put =
-      ::pwrite(file.descriptor(), text.data(), text.size(), static_cast<off_t>(at));
+  const ssize_t put = ::pwrite(file.descriptor(), text.data(), text.size(), static_cast<off_t>(at));
   if (put != static_cast<ssize_t>(text.size())) return fail_errno("pwrite");
   return ok();
 }
@@ -39,7 +38,9 @@ bool same_time(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-std::string shown(const timespec& time) { return fmt::format("{}.{:09}", time.tv_sec, time.tv_nsec); }
+std::string shown(const timespec& time) {
+  return fmt::format("{}.{:09}", time.tv_sec, time.tv_nsec);
+}
 
 }  // namespace
 
@@ -77,13 +78,27 @@ Result<TreeNodeRef> Driver::find(const Path& path) {
 std::string Driver::apply(const Operation& operation, World&) {
   const auto act = [&]() -> Status {
     switch (operation.kind) {
-      case Kind::create: case Kind::mkdir: case Kind::symlink: case Kind::fifo: case Kind::link:
-      case Kind::unlink: case Kind::rmdir: case Kind::rename: case Kind::exchange:
+      case Kind::create:
+      case Kind::mkdir:
+      case Kind::symlink:
+      case Kind::fifo:
+      case Kind::link:
+      case Kind::unlink:
+      case Kind::rmdir:
+      case Kind::rename:
+      case Kind::exchange:
         return change_entry(operation);
-      case Kind::write: case Kind::truncate: case Kind::cut: case Kind::chmod: case Kind::utimens:
-      case Kind::set_xattr: case Kind::remove_xattr:
+      case Kind::write:
+      case Kind::truncate:
+      case Kind::cut:
+      case Kind::chmod:
+      case Kind::utimens:
+      case Kind::set_xattr:
+      case Kind::remove_xattr:
         return change_file(operation);
-      case Kind::open: case Kind::write_open: case Kind::close_open:
+      case Kind::open:
+      case Kind::write_open:
+      case Kind::close_open:
         return change_open(operation);
       default:
         return change_tree(operation);
@@ -158,7 +173,8 @@ Status Driver::change_open(const Operation& o) {
     return ok();
   }
   if (o.kind == Kind::write_open) return write_at(*forest_, *open_.at(o.index), o.text, o.number);
-  open_[o.index] = TRY(forest_->open(*TRY(find(o.path)), o.number == 1 ? O_RDWR : O_RDONLY, kMyself));
+  open_[o.index] =
+      TRY(forest_->open(*TRY(find(o.path)), o.number == 1 ? O_RDWR : O_RDONLY, kMyself));
   return ok();
 }
 
@@ -242,11 +258,13 @@ std::string Driver::compare_file(const TreeNodeRef& node, ModelFile& file) {
     const std::string content = read_all((*open)->descriptor());
     if (content != file.content) return fmt::format("{:?}, not {:?}", content, file.content);
   }
-  if (file.type == S_IFLNK && forest_->read_link(*node).value_or("") != file.content) return "target";
+  if (file.type == S_IFLNK && forest_->read_link(*node).value_or("") != file.content)
+    return "target";
   return times_ ? compare_times(*attributes, file) : "";
 }
 
-std::string Driver::compare_tree(const TreeNodeRef& node, ModelFile& file, const std::string& path) {
+std::string Driver::compare_tree(const TreeNodeRef& node, ModelFile& file,
+                                 const std::string& path) {
   if (std::string wrong = compare_file(node, file); !wrong.empty()) {
     return fmt::format("{}: {}", path, wrong);
   }

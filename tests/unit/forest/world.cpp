@@ -23,11 +23,11 @@ bool bears_attributes(const ModelFile& file) { return is_file(file) || is_direct
 using Kind = Operation::Kind;
 
 const char* const kKinds[] = {
-    "create",     "mkdir",    "symlink",    "fifo",        "link",     "unlink",     "rmdir",
-    "rename",     "exchange", "write",      "truncate",    "cut",      "chmod",      "utimens",
-    "set_xattr",  "remove_xattr", "open",   "write_open",  "close_open", "fork",     "fork_state",
-    "snapshot",   "rollback", "drop_tree",  "drop_state",  "rename_tree", "collect", "solidify",
-    "remount",
+    "create",     "mkdir",       "symlink",    "fifo",         "link",     "unlink",
+    "rmdir",      "rename",      "exchange",   "write",        "truncate", "cut",
+    "chmod",      "utimens",     "set_xattr",  "remove_xattr", "open",     "write_open",
+    "close_open", "fork",        "fork_state", "snapshot",     "rollback", "drop_tree",
+    "drop_state", "rename_tree", "collect",    "solidify",     "remount",
 };
 
 void collect_paths(const ModelRef& file, std::vector<std::string>& path,
@@ -60,9 +60,8 @@ ModelRef copy_tree(const ModelRef& file, Copies& copies) {
 }
 
 std::string Operation::shown() const {
-  return fmt::format("{} {} {} {:?} {} {}{}", kKinds[static_cast<int>(kind)],
-                     fmt::join(path, "/"), fmt::join(other, "/"), text, number, index,
-                     stale ? " refused" : "");
+  return fmt::format("{} {} {} {:?} {} {}{}", kKinds[static_cast<int>(kind)], fmt::join(path, "/"),
+                     fmt::join(other, "/"), text, number, index, stale ? " refused" : "");
 }
 
 World::World(unsigned seed) : random_(seed) {
@@ -86,9 +85,7 @@ ModelRef World::at(const Path& path) const {
   return file;
 }
 
-ModelRef World::parent(const Path& path) const {
-  return at(Path(path.begin(), path.end() - 1));
-}
+ModelRef World::parent(const Path& path) const { return at(Path(path.begin(), path.end() - 1)); }
 
 std::optional<World::Path> World::any(bool (*wanted)(const ModelFile&)) {
   std::vector<Path> paths;
@@ -202,7 +199,8 @@ std::optional<Operation> World::rename() {
   if (other && !exchange) {
     if (other->is_directory() != file->is_directory()) return std::nullopt;
   }
-  Operation operation{.kind = exchange ? Kind::exchange : Kind::rename, .path = *from, .other = *to};
+  Operation operation{
+      .kind = exchange ? Kind::exchange : Kind::rename, .path = *from, .other = *to};
   operation.stale = other && !exchange && !other->entries.empty();
   if (operation.stale) {
     // What is refused may have been made ready for it already.
