@@ -10,7 +10,9 @@
 
 #include "agents/agents.h"
 #include "backends/blobs/blobs.h"
+#include "backends/compare/comparing.h"
 #include "backends/exec/sandbox_driver.h"
+#include "backends/forest.h"
 #include "backends/git/commit_process.h"
 #include "backends/http/curl_driver.h"
 #include "backends/http/discovery.h"
@@ -64,8 +66,10 @@ struct Backends {
   std::unique_ptr<ModelDriver> http;
   std::unique_ptr<ModelDriver> script;
   std::unique_ptr<PastStore> past;
-  std::unique_ptr<TreeStore> home;
-  std::unique_ptr<TreeStore> workspaces;
+  const std::unique_ptr<TreeComparer> comparer = open_comparer();
+  const std::unique_ptr<TreeMerger> merger = open_merger();
+  std::unique_ptr<Forest> home;
+  std::unique_ptr<Forest> workspaces;
   std::unique_ptr<TreeStore> tmp;
 
   static Result<std::unique_ptr<Backends>> open(const StateDirectory& state) {
@@ -81,8 +85,9 @@ struct Backends {
     b->http = std::make_unique<HttpModelDriver>(b->clock);
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
     b->past = TRY(open_past(state.file("past")));
-    b->home = TRY(open_tree_store(state.file("trees/home")));
-    b->workspaces = TRY(open_tree_store(state.file("trees/workspaces")));
+    b->home = TRY(open_forest(state.file("trees/home"), state.file("trees/.home")));
+    b->workspaces =
+        TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces")));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
     return b;
   }
@@ -96,6 +101,9 @@ struct Backends {
     parts.store = store.get();
     parts.blobs = blobs.get();
     parts.past = past.get();
+    parts.forests = {{"/home", home.get()}, {"/workspaces", workspaces.get()}};
+    parts.comparer = comparer.get();
+    parts.merger = merger.get();
     parts.repository = repository.get();
     parts.exec = exec.get();
     parts.model_drivers = {{"openai", http.get()}, {"script", script.get()}};

@@ -88,8 +88,9 @@ class Forest : public TreeStore {
   virtual Result<SnapshotId> fork(const std::string& tree, const std::string& name) = 0;
   virtual Status fork(SnapshotId state, const std::string& name) = 0;
   // The tree becomes what one of its own snapshots kept. The state before is a snapshot too: the
-  // answer, with which the rollback can be undone.
-  virtual Result<SnapshotId> rollback(const std::string& tree, SnapshotId state) = 0;
+  // answer, with which the rollback can be undone; `label` is its.
+  virtual Result<SnapshotId> rollback(const std::string& tree, SnapshotId state,
+                                      const std::string& label = "before rollback") = 0;
   // Removed at once for all who look; the disk's room comes back by collect(), when nothing
   // depends on it any more.
   virtual Status drop(const std::string& tree) = 0;

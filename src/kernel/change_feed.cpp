@@ -34,6 +34,7 @@ std::string change_line(const Record& record) {
   copy_text(data, line, "path");
   copy_text(data, line, "other");
   if (data["exchange"].truth()) line.set("exchange", true);
+  copy_text(data, line, "name");
   if (data["bytes"].number() > 0) line.set("bytes", data["bytes"].number());
   if (data["kept"]["number"].number() > 0) line.set("version", data["kept"]["number"].number());
   json::Array lineage;

@@ -20,13 +20,13 @@ namespace agentfs {
 
 // What has changed under /workspaces/<name>, and up to where each process has committed it.
 // The last change of a path, and the process that made it (0 in stores of before it was kept).
-struct PathChange {
+struct PathEdit {
   Sequence sequence{};
   ProcessId author{};
 };
 
 struct WorkspaceChanges {
-  std::map<std::string, PathChange> changed;  // by path below the workspace
+  std::map<std::string, PathEdit> changed;  // by path below the workspace
   std::map<ProcessId, Sequence> committed;    // everything up to this record is in its commits
 };
 
@@ -35,7 +35,7 @@ struct StoredObject {
   std::string collection;
   std::string key;
   // None: removed.
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathChange, Sequence,
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence,
                FileVersionRef>
       object;
   std::optional<std::string> json() const;

@@ -30,7 +30,7 @@ Ref numbered(const std::vector<Ref>& items, std::uint64_t number) {
 }
 
 // [sequence, author]; earlier versions kept the sequence alone.
-PathChange path_change(const json::Value& value) {
+PathEdit path_edit(const json::Value& value) {
   const auto number = [](const json::Value& one) {
     return static_cast<std::uint64_t>(one.number());
   };
@@ -50,7 +50,7 @@ std::optional<std::string> StoredObject::json() const {
   if (const auto* process = std::get_if<ProcessRef>(&object)) return json::dump(to_json(**process));
   if (const auto* message = std::get_if<MessageRef>(&object)) return json::dump(to_json(**message));
   if (const auto* call = std::get_if<CallRef>(&object)) return json::dump(to_json(**call));
-  if (const auto* change = std::get_if<PathChange>(&object)) {
+  if (const auto* change = std::get_if<PathEdit>(&object)) {
     return fmt::format("[{},{}]", change->sequence.value, change->author.value);
   }
   if (const auto* sequence = std::get_if<Sequence>(&object)) return std::to_string(sequence->value);
@@ -122,7 +122,7 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
   } else if (collection == "change") {
     const auto slash = key.find('/');
     workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] =
-        path_change(value);
+        path_edit(value);
   } else if (collection == "version") {
     history_.add(std::make_shared<const FileVersion>(version_from_json(value)));
   } else if (collection == "turn") {

@@ -39,9 +39,9 @@ bool is_below_git(std::string_view path) {
 std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
 
 void collapse(Fold& fold, const std::string& name, WorkspaceChanges& workspace) {
-  std::map<std::string, PathChange> tops;
+  std::map<std::string, PathEdit> tops;
   for (const auto& [path, change] : workspace.changed) {
-    PathChange& last = tops[top_of(path)];
+    PathEdit& last = tops[top_of(path)];
     if (last.sequence < change.sequence) last = change;
     fold.mark_change(name, path);
   }
@@ -112,6 +112,21 @@ void apply_rename(Fold& fold, const Record& record) {
   follow_rename(fold, from->workspace, to->workspace, record.data["exchange"].truth());
 }
 
+// What lies at the top stands for all that may have changed below it.
+void apply_rollback(Fold& fold, const Record& record) {
+  const json::Array* tops = record.data["tops"].array();
+  if (tops == nullptr) return;
+  const std::string root = bytes_of(record.data, "path");
+  for (const json::Value& top : *tops) {
+    note_change(fold, fmt::format("{}/{}", root, top.text()), record);
+  }
+}
+
+// Of a whole tree; a checkpoint has a name.
+void apply_discard(Fold& fold, const Record& record) {
+  if (record.data["name"].text().empty()) apply_removal(fold, record);
+}
+
 Status check_path(const Fold&, json::Value& data) {
   if (!data["path"].text().starts_with('/')) {
     return fail(EINVAL, "tree: not a path of the mount ({}); one that begins with / is",
@@ -134,6 +149,11 @@ constexpr std::array kRows = {
     Row{"tree.xattr", check_path, nullptr},
     Row{"tree.open", check_path, apply_change},
     Row{"tree.truncate", check_path, apply_change},
+    Row{"tree.fork", check_path, nullptr},
+    Row{"tree.checkpoint", check_path, nullptr},
+    Row{"tree.rollback", check_path, apply_rollback},
+    Row{"tree.discard", check_path, apply_discard},
+    Row{"tree.merge", check_path, nullptr},
     Row{kind::kDocumentSave, nullptr, nullptr},
     Row{kind::kDocumentRemove, nullptr, nullptr},
     Row{kind::kControlWrite, nullptr, nullptr},

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
 
@@ -197,6 +198,7 @@ void Kernel::look_at_history(const std::function<void(const History&)>& look) co
   look(state_->fold.history());
 }
 
+Forks Kernel::forks() { return Forks(*this); }
 HistoryKeeper Kernel::history() { return HistoryKeeper(*this); }
 
 Journal& Kernel::journal() const { return *state_->parts.journal; }

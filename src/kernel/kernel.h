@@ -10,17 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "backends/blob_store.h"
-#include "backends/exec_driver.h"
-#include "backends/model_driver.h"
-#include "backends/past_store.h"
-#include "backends/record_store.h"
-#include "backends/repo.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/worker_pool.h"
 #include "kernel/caller.h"
 #include "kernel/journal.h"
+#include "kernel/kernel_parts.h"
 #include "kernel/limits.h"
 #include "kernel/namespace.h"
 #include "kernel/process.h"
@@ -28,9 +23,10 @@
 
 namespace agentfs {
 
-class ChangeFeed;     // kernel/change_feed.h
-class History;        // kernel/history.h: versions of files, and the trash
+class ChangeFeed;  // kernel/change_feed.h
+class History;     // kernel/history.h: versions of files, and the trash
 class HistoryKeeper;
+class Forks;          // kernel/forks.h
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -49,23 +45,6 @@ class Userland {
   // was kept or dropped and why: /proc/<pid>/context and context.why. Changes nothing.
   virtual Result<std::string> context(const Process& process) = 0;
   virtual Result<std::string> context_why(const Process& process) = 0;
-};
-
-// What the kernel is built of; main or a test makes these and keeps them alive longer than it.
-struct KernelParts {
-  const Clock* clock = nullptr;
-  EventLoop* loop = nullptr;
-  WorkerPool* pool = nullptr;  // driver pool, for work that may block
-  Journal* journal = nullptr;
-  RecordStore* store = nullptr;
-  BlobStore* blobs = nullptr;
-  PastStore* past = nullptr;  // null: nothing is kept of what is removed
-  Repository* repository = nullptr;
-  ExecDriver* exec = nullptr;
-  std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"
-  std::string state;       // host path of the state directory
-  std::string mountpoint;  // host path of the mount: what sandboxes bind from
-  uid_t owner = 0;         // who mounted it
 };
 
 // A command that runs in a sandbox on behalf of a process.
@@ -169,6 +148,7 @@ class Kernel {
   // --- old contents of the data trees; under the kernel's lock: `look` only copies out
   void look_at_history(const std::function<void(const History&)>& look) const;
   HistoryKeeper history();
+  Forks forks();
 
   // --- parts
   const Clock& clock() const;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/log.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
 
@@ -132,7 +133,7 @@ void Kernel::State::ring(ProcessId pid) {
 }
 
 void Kernel::State::schedule_history() {
-  if (parts.past == nullptr) return;
+  if (parts.past == nullptr && parts.forests.empty()) return;
   constexpr std::chrono::minutes kInterval(1);
   parts.loop->after(kInterval, [weak = weak_from_this()] {
     Work timer{weak};
@@ -143,6 +144,7 @@ void Kernel::State::schedule_history() {
       if (const auto emptied = work->kernel.history().empty(); !emptied) {
         log::error("history: not emptied: {}", emptied.error().message);
       }
+      collect_forests(work->kernel);
       work->schedule_history();
     });
   });

@@ -76,6 +76,10 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 //   truncate, also by an open with O_TRUNC; attributes: before and after, objects of those of size,
 //     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
 //   xattr: name, bytes of the value [removed]
+//   fork: other, the tree that it is a fork of, state; checkpoint: name, state; discard: of a whole
+//     tree or, with name and state, of a checkpoint
+//   rollback: name, state, undo (the checkpoint that undoes it), tops (names that may have changed)
+//   merge: other, the fork; the changes that it makes are told one by one
 // remove, rename (of what had the new name), truncate and write may have `kept`: what was there
 //   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
 //   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.

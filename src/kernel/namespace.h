@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,11 @@ class Namespace {
   // In this order, each a change by the caller that keeps what it replaces; directories that are
   // missing are made, those that are there stay. Contents are copied, never shared.
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
+  // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
+  // in its place: a fork, a discard, a rollback. What the mount shows follows.
+  virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;
+  // These paths of data trees were changed otherwise than through the mount or this interface.
+  virtual void refresh(const std::vector<std::string>& paths) = 0;
   // Writes one command line to a control, reply, setting or message file and gives what reading
   // the same descriptor would.
   virtual void command(const Caller&, const std::string& path, std::string line,

@@ -28,6 +28,10 @@ class NoNamespace final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override {
     return nothing_at(steps.front().path);
   }
+  Status replace_tree(const std::string&, const std::function<Status()>& act) override {
+    return act();
+  }
+  void refresh(const std::vector<std::string>&) override {}
   void command(const Caller&, const std::string& path, std::string,
                Completion<std::string> reply) override {
     reply.complete(nothing_at(path));

@@ -100,6 +100,10 @@ class FakeNamespace final : public Namespace {
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string&, int) override { return ok(); }
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
+  Status replace_tree(const std::string&, const std::function<Status()>& act) override {
+    return act();
+  }
+  void refresh(const std::vector<std::string>&) override {}
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

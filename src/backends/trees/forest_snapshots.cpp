@@ -139,7 +139,8 @@ Result<TreeEntry> ForestStore::plant(Line& line, const Line::Snapshot& state,
 }
 
 // The new root changes places with the old one in a single step.
-Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId state) {
+Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId state,
+                                         const std::string& label) {
   const std::unique_lock alone(mutex_);
   const auto root = TRY(tree_root(name));
   const TreeRef tree = root->tree;
@@ -150,7 +151,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   const Line::Snapshot target = *TRY(get(state));
   Line& line = *tree->line;
   TRY(line.add_source(state));
-  const auto undo = TRY(take(*root, {.id = {}, .label = "before rollback"}));
+  const auto undo = TRY(take(*root, {.id = {}, .label = label}));
   TRY(f_->keep_time(*root));
   const std::string retired = Line::retired_name(undo.sequence);
   const auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));

@@ -76,6 +76,16 @@ std::string ForestStore::host_path(const TreeNode& any) const {
   return path_ + path;
 }
 
+Status ForestStore::use_descriptor(const TreeNode& any, const std::function<Status(int)>& use) {
+  Borrowed fd;
+  {
+    const std::shared_lock together(mutex_);
+    const auto node = TRY(own(any));
+    fd = TRY(f_->table().borrow(*TRY(bearer(*node))));
+  }
+  return use(fd.get());
+}
+
 // The node of the disk that attributes and links are read from.
 Result<TreeNodeRef> ForestStore::bearer(ForestNode& node) {
   if (node.disk) return node.disk;

@@ -24,6 +24,7 @@ class ForestStore final : public Forest {
 
   TreeNodeRef root() override { return f_->top_node; }
   std::string host_path(const TreeNode& node) const override;
+  Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
@@ -62,7 +63,8 @@ class ForestStore final : public Forest {
   Result<SnapshotId> snapshot(const std::string& tree, const std::string& label) override;
   Result<SnapshotId> fork(const std::string& tree, const std::string& name) override;
   Status fork(SnapshotId state, const std::string& name) override;
-  Result<SnapshotId> rollback(const std::string& tree, SnapshotId state) override;
+  Result<SnapshotId> rollback(const std::string& tree, SnapshotId state,
+                              const std::string& label) override;
   Status drop(const std::string& tree) override;
   Status drop(SnapshotId state) override;
   Result<std::size_t> collect() override;

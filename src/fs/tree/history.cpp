@@ -6,6 +6,7 @@
 #include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
 #include "kernel/change_feed.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 
 namespace agentfs::tree {
@@ -14,6 +15,8 @@ namespace {
 using vfs::DocumentEntry;
 using vfs::files;
 using vfs::line;
+
+constexpr std::size_t kLargestPatch = std::size_t{64} << 20;
 
 const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
 
@@ -239,11 +242,71 @@ Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const st
   return root.kernel->history().forget(caller, root.path, path, version);
 }
 
+// --- whole trees
+
+Result<std::string> fork(const HistoryRoot& root, const Caller& caller, const std::string& name,
+                         std::optional<std::string> checkpoint) {
+  return root.kernel->forks().fork(caller, root.path, name, checkpoint);
+}
+Result<std::string> discard(const HistoryRoot& root, const Caller& caller,
+                            const std::string& name) {
+  return root.kernel->forks().discard(caller, root.path, name);
+}
+Result<std::string> checkpoint(const HistoryRoot& root, const Caller& caller,
+                               const std::string& name) {
+  return root.kernel->forks().checkpoint(caller, root.path, name);
+}
+Result<std::string> rollback(const HistoryRoot& root, const Caller& caller,
+                             const std::string& name) {
+  return root.kernel->forks().rollback(caller, root.path, name);
+}
+
+Result<std::string> show_status(const HistoryRoot& root, const Caller& caller) {
+  return root.kernel->forks().status(caller, root.path);
+}
+
+Result<std::string> show_diff(const HistoryRoot& root, const Caller& caller) {
+  std::string patch;
+  TRY(root.kernel->forks().diff(caller, root.path, [&](std::string_view piece) -> Status {
+    if (patch.size() + piece.size() > kLargestPatch) {
+      return fail(EFBIG, "{}/.agentfs/diff: more than {} bytes; status names the paths", root.path,
+                  kLargestPatch);
+    }
+    patch += piece;
+    return ok();
+  }));
+  return patch;
+}
+
+Result<std::vector<std::string>> list_snapshots(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  std::vector<std::string> names;
+  for (const SnapshotInfo& one : root.kernel->forks().checkpoints(root.path)) {
+    names.push_back(one.label);
+  }
+  return names;
+}
+
+Result<vfs::TreeView> view_snapshot(const HistoryRoot& root, const Caller& caller,
+                                    const std::string& name) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return vfs::TreeView{root.path.substr(0, root.path.rfind('/')),
+                       TRY(root.kernel->forks().checkpoint_root(root.path, name))};
+}
+
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
+    vfs::verb<&checkpoint>("checkpoint", "checkpoint NAME",
+                           "Keeps the whole tree as it is now, at once."),
+    vfs::verb<&discard>("discard", "discard NAME",
+                        "Removes a fork with all that was done in it, or a checkpoint."),
     vfs::verb<&drop>("drop", "drop PATH [VERSION]",
                      "Forgets a version, or all of a path and below it, for good."),
+    vfs::verb<&fork>("fork", "fork NAME [CHECKPOINT]",
+                     "Makes a tree beside this one that is what this one is, or was."),
     vfs::verb<&restore>("restore", "restore PATH [VERSION]",
                         "Brings back a version, what is in the trash, or else the newest one."),
+    vfs::verb<&rollback>("rollback", "rollback NAME",
+                         "Makes the whole tree what it was; itself undone by rollback."),
 });
 
 constexpr auto kFiles = files<HistoryRoot>({
@@ -251,6 +314,10 @@ constexpr auto kFiles = files<HistoryRoot>({
      .mode = 0644,
      .doc = "Commands; paths are relative to the workspace or home.",
      .verbs = kVerbs},
+    {.name = "diff",
+     .mode = 0444,
+     .doc = "What was done since the fork, or the newest checkpoint: a patch for git apply.",
+     .read = show_diff},
     {.name = "events",
      .mode = 0555,
      .doc = "NUMBER: the first 10,000 changes after that record of the journal, however old.",
@@ -269,6 +336,15 @@ constexpr auto kFiles = files<HistoryRoot>({
      .mode = 0444,
      .doc = "What has changed, who did it and what it was before: the newest 10,000.",
      .read = show_log},
+    {.name = "snapshots",
+     .mode = 0555,
+     .doc = "NAME/: the whole tree as it was at each checkpoint.",
+     .list = list_snapshots,
+     .view = view_snapshot},
+    {.name = "status",
+     .mode = 0444,
+     .doc = "The paths that differ since the fork, or the newest checkpoint, one a line.",
+     .read = show_status},
     {.name = "trash",
      .mode = 0555,
      .doc = "What was removed and is not there now, under the path it had.",

@@ -25,6 +25,8 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
   before_write(offset);
+  const auto writing = node_->tree().store().begin_write(*file_);
+  if (!writing) return done.complete(std::unexpected(writing.error()));
   // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
   std::size_t put = 0;
   while (put < bytes.size()) {
@@ -175,6 +177,7 @@ Status DataHandle::fsync(Request&, bool data_only) {
 Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
   TRY(attribute(request));
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
+  const Writing writing = TRY(node_->tree().store().begin_write(*file_));
   if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
   changed(0);
   return ok();
@@ -192,6 +195,7 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
   TRY(other->attribute(request));
   other->before_write(to);
+  const Writing writing = TRY(other->node_->tree().store().begin_write(*other->file_));
   const ssize_t copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   if (copied < 0) return fail_errno("copy_file_range");
   other->changed(static_cast<std::uint64_t>(copied));

@@ -29,6 +29,8 @@ std::string_view name(Kind kind) {
       return "documents";
     case Kind::data:
       return "data";
+    case Kind::trees:
+      return "trees";
   }
   return "value";
 }

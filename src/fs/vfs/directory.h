@@ -73,6 +73,10 @@ class Directory final : public DirectoryType {
                                         const Caller& caller) const override {
     return files_[row].list(as(object), caller);
   }
+  Result<TreeView> view(std::size_t row, const ObjectRef& object, const Caller& caller,
+                        const std::string& name) const override {
+    return files_[row].view(as(object), caller, name);
+  }
   const DocumentOperations* documents(std::size_t row) const override {
     return files_[row].documents;
   }

@@ -22,6 +22,8 @@ NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   const ContextRef context = table.context.lock();
   if (context == nullptr || table.type == nullptr || parent->region() != Region::plain) return {};
   const std::string directory = parent->path();
+  // A snapshot, or what was removed, lies below no name.
+  if (!directory.starts_with(child_path(parent->tree().path(), ""))) return {};
   const std::string root = root_of(directory);
   if (root.empty()) return {};
   const std::string path = child_path(directory, kHistoryName);

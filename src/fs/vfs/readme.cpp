@@ -6,7 +6,7 @@ namespace {
 
 bool is_directory(Kind kind) {
   return kind == Kind::directory || kind == Kind::collection || kind == Kind::documents ||
-         kind == Kind::data;
+         kind == Kind::data || kind == Kind::trees;
 }
 
 std::string shown_name(const RowInfo& row) {

@@ -27,7 +27,8 @@ struct File {
   Result<Unsubscribe> (*follow)(const O&, const Caller&, Sink) = nullptr;
   Result<std::string> (*link)(const O&, const Caller&) = nullptr;
   const DirectoryType* directory = nullptr;  // directory, collection
-  Result<std::vector<std::string>> (*list)(const O&, const Caller&) = nullptr;  // collection
+  Result<std::vector<std::string>> (*list)(const O&, const Caller&) = nullptr;  // collection, trees
+  Result<TreeView> (*view)(const O&, const Caller&, const std::string& name) = nullptr;  // trees
   const DocumentOperations* documents = nullptr;
   bool data = false;  // root of a data tree
   bool listed = true;
@@ -39,6 +40,7 @@ template <class O>
 constexpr Kind kind_of(const File<O>& f) {
   if (f.data) return Kind::data;
   if (f.documents != nullptr) return Kind::documents;
+  if (f.view != nullptr) return Kind::trees;
   if (f.list != nullptr) return Kind::collection;
   if (f.directory != nullptr) return Kind::directory;
   if (f.link != nullptr) return Kind::link;

@@ -8,6 +8,7 @@
 #include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
 #include "fs/vfs/stream_node.h"
+#include "fs/vfs/trees_directory.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -22,6 +23,7 @@ mode_t type_of(Kind kind) {
     case Kind::collection:
     case Kind::documents:
     case Kind::data:
+    case Kind::trees:
       return S_IFDIR;
     default:
       return S_IFREG;
@@ -156,6 +158,11 @@ Result<Found> SyntheticDirectory::find_node(Request& request, const RowPlace& pl
       return found(request, node, validity);
     case Kind::documents:
       return found(request, find_documents(context_ref(), place, {}), validity);
+    case Kind::trees:
+      node = context().interned.ensure(place.path, [&]() -> NodeRef {
+        return std::make_shared<TreesDirectory>(context_ref(), place);
+      });
+      return found(request, node, 0);
     case Kind::data: {
       const auto root = context().data_roots.find(place.path);
       if (root != context().data_roots.end()) return found(request, root->second, validity);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/tree_store.h"
 #include "base/completion.h"
 #include "fs/vfs/content.h"
 #include "kernel/caller.h"
@@ -32,6 +33,7 @@ enum class Kind {
                // rows: row "<pid>" of /proc's table makes /proc/1, /proc/2, …
   documents,   // a directory of checked documents, may have directories below
   data,        // the root of a data tree
+  trees,       // a directory of states of a data tree, each a directory of plain files to read
 };
 std::string_view name(Kind kind);
 
@@ -92,6 +94,12 @@ struct DocumentOperations {
   std::string (*about)(const std::string& path) = nullptr;
 };
 
+// A directory of the data tree at `root` ("/workspaces") that need not have a name there.
+struct TreeView {
+  std::string root;
+  TreeNodeRef node;
+};
+
 // What a follow file's source pushes: text as it comes; `end` once, last.
 using Sink = std::function<void(std::string_view text, bool end)>;
 using Unsubscribe = std::move_only_function<void()>;
@@ -121,7 +129,9 @@ class DirectoryType {
                                      Sink sink) const = 0;  // follow
   virtual Result<std::string> link(std::size_t row, const ObjectRef&, const Caller&) const = 0;
   virtual Result<std::vector<std::string>> list(std::size_t row, const ObjectRef&,
-                                                const Caller&) const = 0;  // collection
+                                                const Caller&) const = 0;  // collection, trees
+  virtual Result<TreeView> view(std::size_t row, const ObjectRef&, const Caller&,
+                                const std::string& name) const = 0;  // trees
   virtual const DocumentOperations* documents(std::size_t row) const = 0;
   // May messages and commands be written to this object now? ESRCH for a dead one.
   virtual Status writable(std::size_t row, const ObjectRef&, const Caller&) const = 0;

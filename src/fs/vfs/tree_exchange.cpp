@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Data trees that are made, taken away or put in the place of another as a whole.
+#include <set>
+
+#include "fs/vfs/data_tree.h"
+#include "fs/vfs/file_system_parts.h"
+
+namespace agentfs::vfs {
+namespace {
+
+// A change comes on a thread of the channel, which the host's kernel may want for what holds an
+// invalidation up: so that is waited for with patience, not for ever.
+constexpr std::chrono::seconds kPatience(2);
+
+std::set<std::string> names_in(DataNode& directory) {
+  std::set<std::string> names;
+  const auto opened = directory.tree().store().open_directory(directory.file());
+  if (!opened) return names;
+  const Status read = directory.tree().store().read_directory(
+      **opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
+        if (entry.name != "." && entry.name != "..") names.insert(entry.name);
+        return true;
+      });
+  if (!read) names.clear();
+  return names;
+}
+
+// The name itself, or the first one on the way to it that leads to no directory.
+Staleness stale_at(std::shared_ptr<DataNode> directory, std::string_view path) {
+  for (;;) {
+    const auto slash = path.find('/');
+    std::string name(path.substr(0, slash));
+    if (slash == std::string_view::npos) return {std::move(directory), std::move(name), nullptr};
+    const auto entry = directory->tree().store().lookup(directory->file(), name);
+    if (!entry || entry->node->type() != S_IFDIR) {
+      return {std::move(directory), std::move(name), nullptr};
+    }
+    directory = directory->tree().ensure(entry->node, region_of(directory->region(), name));
+    path.remove_prefix(slash + 1);
+  }
+}
+
+}  // namespace
+
+// The directory itself keeps its node where it is replaced, for those who work in it; the names
+// in it lead elsewhere.
+Status FileSystem::replace_tree(const std::string& path, const std::function<Status()>& act) {
+  const auto root = parts_->context->data_roots.find(parent_path(path));
+  if (root == parts_->context->data_roots.end()) return fail(EINVAL, "{}: not a whole tree", path);
+  const auto top = std::static_pointer_cast<DataNode>(root->second);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const auto find = [&]() -> std::shared_ptr<DataNode> {
+    const auto entry = top->tree().store().lookup(top->file(), name);
+    return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
+  };
+  const std::shared_ptr<DataNode> before = find();
+  std::set<std::string> names = before != nullptr ? names_in(*before) : std::set<std::string>();
+  TRY(act());
+  const std::shared_ptr<DataNode> after = find();
+  std::vector<Staleness> stale;
+  if (before == nullptr || before != after) stale.push_back({top, name, nullptr});
+  if (before != nullptr && before == after) {
+    names.merge(names_in(*after));
+    for (const std::string& child : names) stale.push_back({after, child, nullptr});
+    stale.push_back({nullptr, {}, after});
+  }
+  parts_->invalidate(stale, kPatience);
+  return ok();
+}
+
+void FileSystem::refresh(const std::vector<std::string>& paths) {
+  std::vector<Staleness> stale;
+  for (const std::string& path : paths) {
+    const auto first = path.find('/', 1);
+    const auto root = parts_->context->data_roots.find(path.substr(0, first));
+    if (root == parts_->context->data_roots.end() || first == std::string::npos) continue;
+    stale.push_back(stale_at(std::static_pointer_cast<DataNode>(root->second),
+                             std::string_view(path).substr(first + 1)));
+  }
+  parts_->invalidate(stale, kPatience);
+}
+
+}  // namespace agentfs::vfs

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/forks.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::size_t kLongestName = 255;
+
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+std::string sibling(const std::string& root, const std::string& name) {
+  return fmt::format("{}/{}", parent_of(root), name);
+}
+
+Status check_name(const std::string& name) {
+  const bool is_one = !name.empty() && name != "." && name != ".." && name != ".agentfs" &&
+                      name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+  if (!is_one) {
+    return fail(EINVAL, "{}: cannot be a name; one such as try-1, without a slash, would do",
+                text::shown(name));
+  }
+  if (name.size() <= kLongestName) return ok();
+  return fail(ENAMETOOLONG, "{}…: {} bytes are too many for a name; {} would do",
+              text::prefix(name, 20), name.size(), kLongestName);
+}
+
+std::string shown(SnapshotId id) { return fmt::format("{}.{}", id.tree, id.sequence); }
+
+std::vector<std::string> labels(const std::vector<SnapshotInfo>& all) {
+  std::vector<std::string> names;
+  for (const SnapshotInfo& one : all) names.push_back(one.label);
+  return names;
+}
+
+// "undo-3" where there are undo-1 and undo-2.
+std::string free_label(const std::vector<SnapshotInfo>& all) {
+  for (std::size_t number = 1;; ++number) {
+    const std::string label = fmt::format("undo-{}", number);
+    if (std::ranges::find(all, label, &SnapshotInfo::label) == all.end()) return label;
+  }
+}
+
+}  // namespace
+
+Result<Forest*> Forks::forest_of(const std::string& root) const {
+  const auto& forests = kernel_.parts().forests;
+  const auto found = forests.find(parent_of(root));
+  if (found != forests.end()) return found->second;
+  return fail(ENOTSUP, "{}: cannot be forked; workspaces and homes can", root);
+}
+
+std::optional<TreeInfo> Forks::info_of(const std::string& root) const {
+  const auto forest = forest_of(root);
+  if (!forest) return std::nullopt;
+  std::vector<TreeInfo> all = (*forest)->family();
+  const auto found = std::ranges::find(all, name_of(root), &TreeInfo::name);
+  return found == all.end() ? std::nullopt : std::optional(std::move(*found));
+}
+
+// Of what a fork may read, the states of its parent have the greatest number: a tree is numbered
+// after those that it comes from.
+std::optional<SnapshotId> Forks::base_of(const std::string& root) const {
+  const auto info = info_of(root);
+  std::optional<SnapshotId> base;
+  if (!info) return base;
+  for (const SnapshotId source : info->sources) {
+    if (source.tree != info->number && (!base || *base < source)) base = source;
+  }
+  return base;
+}
+
+std::vector<SnapshotInfo> Forks::checkpoints(const std::string& root) const {
+  auto info = info_of(root);
+  if (!info) return {};
+  std::erase_if(info->snapshots, [](const SnapshotInfo& one) { return one.hidden; });
+  return std::move(info->snapshots);
+}
+
+Result<SnapshotInfo> Forks::find(const std::string& root, const std::string& name) const {
+  const std::vector<SnapshotInfo> all = checkpoints(root);
+  const auto found = std::ranges::find(all, name, &SnapshotInfo::label);
+  if (found != all.end()) return *found;
+  const std::vector<std::string> names = labels(all);
+  return fail(ENOENT, "{}: {} has no checkpoint of this name{}; {}", text::shown(name), root,
+              text::did_you_mean(name, names),
+              names.empty() ? "it has none" : "there are " + text::join(names, ", "));
+}
+
+Result<TreeNodeRef> Forks::checkpoint_root(const std::string& root, const std::string& name) const {
+  const SnapshotInfo info = TRY(find(root, name));
+  return TRY(forest_of(root))->snapshot_root(info.id);
+}
+
+Status Forks::may_change(const Caller& caller, const std::string& root) const {
+  TRY(kernel_.history().may_see(caller, root));
+  return kernel_.may_change(caller, root);
+}
+
+Status Forks::check_new(const std::string& root, const std::string& name) const {
+  TRY(check_name(name));
+  const std::vector<SnapshotInfo> all = checkpoints(root);
+  if (std::ranges::find(all, name, &SnapshotInfo::label) == all.end()) return ok();
+  return fail(EEXIST, "{}: {} has a checkpoint of this name; `discard {}` would make room",
+              text::shown(name), root, text::shown(name));
+}
+
+// --- what is done
+
+Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
+                                const std::string& name,
+                                const std::optional<std::string>& checkpoint) {
+  TRY(kernel_.history().may_see(caller, root));
+  TRY(check_name(name));
+  const std::string path = sibling(root, name);
+  TRY(kernel_.may_change(caller, path));
+  Forest& forest = *TRY(forest_of(root));
+  SnapshotId state;
+  if (checkpoint) state = TRY(find(root, *checkpoint)).id;
+  const Status made = kernel_.paths().replace_tree(path, [&]() -> Status {
+    if (checkpoint) return forest.fork(state, name);
+    state = TRY(forest.fork(name_of(root), name));
+    return ok();
+  });
+  if (!made && made.error().code == EEXIST) {
+    return fail(EEXIST, "{}: is there already; another name would do", path);
+  }
+  TRY(made);
+  TreeChange row{.operation = "fork", .path = path, .other = root};
+  row.details = {{"state", shown(state)}};
+  if (Status told = kernel_.record_change(caller, row); !told) {
+    // Nothing happens that the journal does not tell of.
+    TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
+    return std::unexpected(std::move(told).error());
+  }
+  return fmt::format("{} is a fork of {}\n", path, root);
+}
+
+Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& root,
+                                      const std::string& name) {
+  TRY(may_change(caller, root));
+  TRY(check_new(root, name));
+  Forest& forest = *TRY(forest_of(root));
+  const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
+  TreeChange row{.operation = "checkpoint", .path = root};
+  row.details = {{"name", name}, {"state", shown(state)}};
+  if (Status told = kernel_.record_change(caller, row); !told) {
+    TRY(forest.drop(state));
+    return std::unexpected(std::move(told).error());
+  }
+  return fmt::format("{} is kept as {}\n", root, name);
+}
+
+std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
+  std::vector<std::string> names;
+  const auto entry = store.lookup(*store.root(), name_of(root));
+  if (!entry) return names;
+  const auto opened = store.open_directory(*entry->node);
+  if (!opened) return names;
+  (void)store.read_directory(**opened, 0, [&](const TreeStore::DirectoryEntry& each) {
+    if (each.name != "." && each.name != "..") names.push_back(each.name);
+    return true;
+  });
+  return names;
+}
+
+Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
+                                    const std::string& name) {
+  TRY(may_change(caller, root));
+  Forest& forest = *TRY(forest_of(root));
+  const SnapshotInfo target = TRY(find(root, name));
+  const std::string undo = free_label(checkpoints(root));
+  std::vector<std::string> tops = names_in(forest, root);
+  SnapshotId before;
+  TRY(kernel_.paths().replace_tree(root, [&]() -> Status {
+    before = TRY(forest.rollback(name_of(root), target.id, undo));
+    return ok();
+  }));
+  for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
+  std::ranges::sort(tops);
+  const auto twice = std::ranges::unique(tops);
+  tops.erase(twice.begin(), twice.end());
+  json::Array changed;
+  for (const std::string& top : tops) changed.emplace_back(top);
+  TreeChange row{.operation = "rollback", .path = root};
+  row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
+  row.details.emplace_back("tops", std::move(changed));
+  TRY(kernel_.record_change(caller, row));
+  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n", root, name, undo);
+}
+
+Result<std::string> Forks::discard(const Caller& caller, const std::string& root,
+                                   const std::string& name) {
+  const std::string path = sibling(root, name);
+  const auto own = info_of(root);
+  const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
+  if (base && base->tree == own->number) return discard_fork(caller, path);
+  TRY(may_change(caller, root));
+  const SnapshotInfo one = TRY(find(root, name));
+  TreeChange row{.operation = "discard", .path = root};
+  row.details = {{"name", name}, {"state", shown(one.id)}};
+  TRY(kernel_.record_change(caller, row));
+  TRY(TRY(forest_of(root))->drop(one.id));
+  return fmt::format("the checkpoint {} of {} is gone\n", name, root);
+}
+
+Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& path) {
+  TRY(may_change(caller, path));
+  const std::string name = name_of(path);
+  for (const ProcessId pid : kernel_.processes()) {
+    const ProcessRef process = kernel_.find_process(pid);
+    if (process == nullptr || process->state == RunState::dead) continue;
+    if (parent_of(path) == "/workspaces" && process->workspace == name) {
+      return fail(EBUSY, "{}: process {} ({}) works in it; when that is dead it can be discarded",
+                  path, pid.value, process->name);
+    }
+  }
+  Forest& forest = *TRY(forest_of(path));
+  TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
+  TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
+  return fmt::format("{} is gone\n", path);
+}
+
+void collect_forests(const Kernel& kernel) {
+  for (const auto& [root, forest] : kernel.parts().forests) {
+    const auto freed = forest->collect();
+    if (!freed) log::error("{}: room not given back: {}", root, freed.error().message);
+  }
+}
+
+// --- what is told
+
+std::string Forks::family(const std::string& root) const {
+  const auto forest = forest_of(root);
+  if (!forest) return {};
+  std::vector<TreeInfo> all = (*forest)->family();
+  std::string out = "# tree\tfork of\tcheckpoints\n";
+  for (const TreeInfo& info : all) {
+    if (info.name.empty()) continue;
+    const auto base = base_of(sibling(root, info.name));
+    std::string parent = "-";
+    if (base) {
+      const auto of = std::ranges::find(all, base->tree, &TreeInfo::number);
+      parent = of == all.end() || of->name.empty() ? "(discarded)" : of->name;
+    }
+    const std::vector<std::string> names = labels(checkpoints(sibling(root, info.name)));
+    out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), text::shown(parent),
+                       names.empty() ? "-" : text::join(names, " "));
+  }
+  return out;
+}
+
+CompareOptions Forks::options() {
+  CompareOptions options;
+  options.lasting_inodes = true;
+  return options;
+}
+
+Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
+  TRY(kernel_.history().may_see(caller, root));
+  Forest& forest = *TRY(forest_of(root));
+  Comparison result;
+  std::optional<SnapshotId> base = base_of(root);
+  if (base) {
+    result.base = "where it was forked";
+  } else if (const auto all = checkpoints(root); !all.empty()) {
+    base = all.back().id;
+    result.base = fmt::format("the checkpoint {}", all.back().label);
+  }
+  if (!base) return result;
+  result.before = {&forest, TRY(forest.snapshot_root(*base))};
+  result.after = {&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
+  return result;
+}
+
+Result<std::string> Forks::status(const Caller& caller, const std::string& root) const {
+  const Comparison sides = TRY(comparison(caller, root));
+  if (sides.before.root == nullptr) {
+    return std::string("# nothing to compare with: no fork, and no checkpoint yet\n");
+  }
+  const TreeComparer& comparer = *kernel_.parts().comparer;
+  const auto changes = TRY(comparer.changes(sides.before, sides.after, options()));
+  return comparer.status(changes);
+}
+
+Status Forks::diff(const Caller& caller, const std::string& root,
+                   const TreeComparer::Sink& sink) const {
+  const Comparison sides = TRY(comparison(caller, root));
+  if (sides.before.root == nullptr) return ok();
+  const TreeComparer& comparer = *kernel_.parts().comparer;
+  const CompareOptions how = options();
+  const auto changes = TRY(comparer.changes(sides.before, sides.after, how));
+  return comparer.diff({sides.before, sides.after, &changes, how}, sink);
+}
+
+}  // namespace agentfs

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Forks and checkpoints of workspaces and homes: what `.agentfs/ctl` does with whole trees.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/compare.h"
+#include "backends/forest.h"
+#include "kernel/caller.h"
+
+namespace agentfs {
+
+class Kernel;
+
+// A part of its kernel, without a state of its own: the forests know their trees. `root` is the
+// path of a workspace or home in the mount, "/workspaces/site". Threads: all. Whoever may see the
+// history of a root may ask about it; what changes a tree needs the right to change it. What is
+// done is told in the journal after it was done. Errors: ENOENT with the names that there are,
+// EEXIST, EINVAL for names that cannot be, EBUSY for what somebody works in, ENOTSUP where nothing
+// can be forked.
+class Forks {
+ public:
+  explicit Forks(Kernel& kernel) : kernel_(kernel) {}
+
+  // A tree `name` beside the root that is what the root is now, or was at a checkpoint.
+  Result<std::string> fork(const Caller& caller, const std::string& root, const std::string& name,
+                           const std::optional<std::string>& checkpoint);
+  // Removes a fork of the root with all that was done in it, or a checkpoint.
+  Result<std::string> discard(const Caller& caller, const std::string& root,
+                              const std::string& name);
+  Result<std::string> checkpoint(const Caller& caller, const std::string& root,
+                                 const std::string& name);
+  // The root becomes what it was; what it is now is a checkpoint, which the answer names.
+  Result<std::string> rollback(const Caller& caller, const std::string& root,
+                               const std::string& name);
+
+  std::vector<SnapshotInfo> checkpoints(const std::string& root) const;  // oldest first
+  Result<TreeNodeRef> checkpoint_root(const std::string& root, const std::string& name) const;
+  // The family tree of the root, a line each: "  try-1\tfork of site\n".
+  std::string family(const std::string& root) const;
+
+  // What differs from the point that the root was forked at; for one that is no fork, from its
+  // newest checkpoint. Empty sides where there is neither.
+  struct Comparison {
+    std::string base{};  // "the fork from site", "the checkpoint before-refactor"
+    TreeSide before{};
+    TreeSide after{};
+  };
+  Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
+  Result<std::string> status(const Caller& caller, const std::string& root) const;
+  Status diff(const Caller& caller, const std::string& root, const TreeComparer::Sink& sink) const;
+  static CompareOptions options();  // how trees of a forest are compared
+
+  Result<Forest*> forest_of(const std::string& root) const;
+  // What the root was forked from; null for one that is no fork.
+  std::optional<SnapshotId> base_of(const std::string& root) const;
+  std::optional<TreeInfo> info_of(const std::string& root) const;
+
+ private:
+  Result<SnapshotInfo> find(const std::string& root, const std::string& name) const;
+  Status check_new(const std::string& root, const std::string& name) const;
+  Status may_change(const Caller& caller, const std::string& root) const;
+  Result<std::string> discard_fork(const Caller& caller, const std::string& path);
+  std::vector<std::string> names_in(Forest& store, const std::string& root) const;
+
+  Kernel& kernel_;
+};
+
+// Gives back the disk's room of what nothing depends on any more. Blocks.
+void collect_forests(const Kernel& kernel);
+
+}  // namespace agentfs
