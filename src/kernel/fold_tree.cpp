@@ -154,6 +154,7 @@ constexpr std::array kRows = {
     Row{"tree.rollback", check_path, apply_rollback},
     Row{"tree.discard", check_path, apply_discard},
     Row{"tree.merge", check_path, nullptr},
+    Row{"tree.replaced", check_path, apply_change},
     Row{kind::kDocumentSave, nullptr, nullptr},
     Row{kind::kDocumentRemove, nullptr, nullptr},
     Row{kind::kControlWrite, nullptr, nullptr},

@@ -11,6 +11,7 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
+#include "kernel/merges.h"
 
 namespace agentfs {
 namespace {
@@ -119,6 +120,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     TRY(kernel->commit(starter, std::string(kind::kStateProblem), std::move(data)));
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
+  TRY(kernel->merges().settle());
   TRY(kernel->history().settle());
   state.schedule_history();
   return kernel;
@@ -198,6 +200,8 @@ void Kernel::look_at_history(const std::function<void(const History&)>& look) co
   look(state_->fold.history());
 }
 
+ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
+Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() { return Forks(*this); }
 HistoryKeeper Kernel::history() { return HistoryKeeper(*this); }
 

@@ -26,7 +26,9 @@ namespace agentfs {
 class ChangeFeed;  // kernel/change_feed.h
 class History;     // kernel/history.h: versions of files, and the trash
 class HistoryKeeper;
-class Forks;          // kernel/forks.h
+class Forks;   // kernel/forks.h
+class Merges;  // kernel/merges.h
+class ConflictTable;
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -149,6 +151,8 @@ class Kernel {
   void look_at_history(const std::function<void(const History&)>& look) const;
   HistoryKeeper history();
   Forks forks();
+  Merges merges();
+  ConflictTable& conflicts() const;  // kernel/merges.h
 
   // --- parts
   const Clock& clock() const;

@@ -16,6 +16,7 @@
 #include "kernel/keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/merges.h"
 #include "kernel/metrics.h"
 #include "kernel/streams.h"
 
@@ -40,6 +41,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   Streams streams;
   EventLines events;
   ChangeFeed changes;
+  ConflictTable conflicts;
   std::atomic<Userland*> userland = nullptr;
   std::atomic<Namespace*> paths = nullptr;
 

@@ -79,7 +79,8 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 //   fork: other, the tree that it is a fork of, state; checkpoint: name, state; discard: of a whole
 //     tree or, with name and state, of a checkpoint
 //   rollback: name, state, undo (the checkpoint that undoes it), tops (names that may have changed)
-//   merge: other, the fork; the changes that it makes are told one by one
+//   merge: other, the fork; the changes that it makes are told one by one, each with `merge`;
+//     replaced: kept, what one of them took the place of
 // remove, rename (of what had the new name), truncate and write may have `kept`: what was there
 //   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
 //   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.

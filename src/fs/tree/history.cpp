@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
+#include "fs/tree/whole_trees.h"
 #include "kernel/change_feed.h"
-#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 
 namespace agentfs::tree {
@@ -15,8 +15,6 @@ namespace {
 using vfs::DocumentEntry;
 using vfs::files;
 using vfs::line;
-
-constexpr std::size_t kLargestPatch = std::size_t{64} << 20;
 
 const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
 
@@ -242,58 +240,6 @@ Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const st
   return root.kernel->history().forget(caller, root.path, path, version);
 }
 
-// --- whole trees
-
-Result<std::string> fork(const HistoryRoot& root, const Caller& caller, const std::string& name,
-                         std::optional<std::string> checkpoint) {
-  return root.kernel->forks().fork(caller, root.path, name, checkpoint);
-}
-Result<std::string> discard(const HistoryRoot& root, const Caller& caller,
-                            const std::string& name) {
-  return root.kernel->forks().discard(caller, root.path, name);
-}
-Result<std::string> checkpoint(const HistoryRoot& root, const Caller& caller,
-                               const std::string& name) {
-  return root.kernel->forks().checkpoint(caller, root.path, name);
-}
-Result<std::string> rollback(const HistoryRoot& root, const Caller& caller,
-                             const std::string& name) {
-  return root.kernel->forks().rollback(caller, root.path, name);
-}
-
-Result<std::string> show_status(const HistoryRoot& root, const Caller& caller) {
-  return root.kernel->forks().status(caller, root.path);
-}
-
-Result<std::string> show_diff(const HistoryRoot& root, const Caller& caller) {
-  std::string patch;
-  TRY(root.kernel->forks().diff(caller, root.path, [&](std::string_view piece) -> Status {
-    if (patch.size() + piece.size() > kLargestPatch) {
-      return fail(EFBIG, "{}/.agentfs/diff: more than {} bytes; status names the paths", root.path,
-                  kLargestPatch);
-    }
-    patch += piece;
-    return ok();
-  }));
-  return patch;
-}
-
-Result<std::vector<std::string>> list_snapshots(const HistoryRoot& root, const Caller& caller) {
-  TRY(root.kernel->history().may_see(caller, root.path));
-  std::vector<std::string> names;
-  for (const SnapshotInfo& one : root.kernel->forks().checkpoints(root.path)) {
-    names.push_back(one.label);
-  }
-  return names;
-}
-
-Result<vfs::TreeView> view_snapshot(const HistoryRoot& root, const Caller& caller,
-                                    const std::string& name) {
-  TRY(root.kernel->history().may_see(caller, root.path));
-  return vfs::TreeView{root.path.substr(0, root.path.rfind('/')),
-                       TRY(root.kernel->forks().checkpoint_root(root.path, name))};
-}
-
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
     vfs::verb<&checkpoint>("checkpoint", "checkpoint NAME",
                            "Keeps the whole tree as it is now, at once."),
@@ -303,6 +249,10 @@ constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
                      "Forgets a version, or all of a path and below it, for good."),
     vfs::verb<&fork>("fork", "fork NAME [CHECKPOINT]",
                      "Makes a tree beside this one that is what this one is, or was."),
+    vfs::verb<&merge>("merge", "merge NAME [partial]",
+                      "Takes over what was done in a fork, or in what this is a fork of."),
+    vfs::verb<&resolve>("resolve", "resolve NUMBER SIDE",
+                        "Ends a conflict of the last merge: ours, theirs or merged."),
     vfs::verb<&restore>("restore", "restore PATH [VERSION]",
                         "Brings back a version, what is in the trash, or else the newest one."),
     vfs::verb<&rollback>("rollback", "rollback NAME",
@@ -310,6 +260,10 @@ constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
 });
 
 constexpr auto kFiles = files<HistoryRoot>({
+    {.name = "conflicts",
+     .mode = 0555,
+     .doc = "NUMBER/: what the last merge left: about, base, ours, theirs and merged.",
+     .documents = &kConflicts},
     {.name = "ctl",
      .mode = 0644,
      .doc = "Commands; paths are relative to the workspace or home.",
@@ -332,6 +286,10 @@ constexpr auto kFiles = files<HistoryRoot>({
      .doc = "Changes as they come, as in events.jsonl.",
      .follow = follow_events,
      .listed = false},
+    {.name = "forks",
+     .mode = 0444,
+     .doc = "The family tree: who is a fork of whom, and the checkpoints of each.",
+     .read = show_family},
     {.name = "log",
      .mode = 0444,
      .doc = "What has changed, who did it and what it was before: the newest 10,000.",

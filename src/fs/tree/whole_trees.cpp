@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "fs/tree/whole_trees.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "kernel/forks.h"
+#include "kernel/history_keeper.h"
+#include "kernel/merges.h"
+
+namespace agentfs::tree {
+namespace {
+
+constexpr std::size_t kLargestPatch = std::size_t{64} << 20;
+
+const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
+
+// --- conflicts
+
+constexpr auto kSides =
+    std::to_array<std::string_view>({"about", "base", "merged", "ours", "theirs"});
+
+bool has_side(const MergeConflict& conflict, std::string_view side) {
+  if (side == "base") return !conflict.base_path.empty();
+  if (side == "ours") return !conflict.ours_path.empty();
+  if (side == "theirs") return !conflict.theirs_path.empty();
+  return side == "about" || conflict.has_merged;
+}
+
+Result<MergeConflict> find_conflict(const HistoryRoot& root, std::string_view number) {
+  const auto wanted = text::number<std::uint64_t>(number);
+  const MergeConflictsRef all = root.kernel->merges().conflicts(root.path);
+  if (wanted && all != nullptr && all->left.contains(*wanted)) return all->left.at(*wanted);
+  return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such conflict", root.path, text::shown(number));
+}
+
+Result<std::vector<vfs::DocumentEntry>> list_conflicts(const void* object, const Caller& caller,
+                                                       const std::string& path) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  std::vector<vfs::DocumentEntry> entries;
+  if (!path.empty()) {
+    const MergeConflict conflict = TRY(find_conflict(root, path));
+    for (const std::string_view side : kSides) {
+      if (has_side(conflict, side)) entries.push_back({std::string(side), false});
+    }
+    return entries;
+  }
+  if (const MergeConflictsRef all = root.kernel->merges().conflicts(root.path)) {
+    for (const auto& [number, conflict] : all->left) {
+      entries.push_back({std::to_string(number), true});
+    }
+  }
+  return entries;
+}
+
+bool is_conflict(const void* object, const std::string& path) {
+  return path.find('/') == std::string::npos && find_conflict(root_of(object), path).has_value();
+}
+
+Result<std::string> read_conflict(const void* object, const Caller& caller,
+                                  const std::string& path) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  const auto slash = path.find('/');
+  const MergeConflict conflict = TRY(find_conflict(root, std::string_view(path).substr(0, slash)));
+  const std::string side = slash == std::string::npos ? "" : path.substr(slash + 1);
+  if (std::ranges::find(kSides, side) == kSides.end() || !has_side(conflict, side)) {
+    return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such file", root.path, text::shown(path));
+  }
+  if (side == "about") {
+    return fmt::format("{}\t{}\n{}\n", text::shown(conflict.path), word_of(conflict.reason),
+                       conflict.sentence);
+  }
+  const auto number = text::number<std::uint64_t>(std::string_view(path).substr(0, slash));
+  return root.kernel->merges().text(root.path, *number, side);
+}
+
+}  // namespace
+
+constinit const vfs::DocumentOperations kConflicts{.list = list_conflicts,
+                                                   .text = read_conflict,
+                                                   .is_directory = is_conflict,
+                                                   .names_are_users = true};
+
+// --- ctl
+
+Result<std::string> fork(const HistoryRoot& root, const Caller& caller, const std::string& name,
+                         std::optional<std::string> checkpoint) {
+  return root.kernel->forks().fork(caller, root.path, name, checkpoint);
+}
+Result<std::string> discard(const HistoryRoot& root, const Caller& caller,
+                            const std::string& name) {
+  return root.kernel->forks().discard(caller, root.path, name);
+}
+Result<std::string> checkpoint(const HistoryRoot& root, const Caller& caller,
+                               const std::string& name) {
+  return root.kernel->forks().checkpoint(caller, root.path, name);
+}
+Result<std::string> rollback(const HistoryRoot& root, const Caller& caller,
+                             const std::string& name) {
+  return root.kernel->forks().rollback(caller, root.path, name);
+}
+
+Result<std::string> show_status(const HistoryRoot& root, const Caller& caller) {
+  return root.kernel->forks().status(caller, root.path);
+}
+
+Result<std::string> show_diff(const HistoryRoot& root, const Caller& caller) {
+  std::string patch;
+  TRY(root.kernel->forks().diff(caller, root.path, [&](std::string_view piece) -> Status {
+    if (patch.size() + piece.size() > kLargestPatch) {
+      return fail(EFBIG, "{}/.agentfs/diff: more than {} bytes; status names the paths", root.path,
+                  kLargestPatch);
+    }
+    patch += piece;
+    return ok();
+  }));
+  return patch;
+}
+
+Result<std::vector<std::string>> list_snapshots(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  std::vector<std::string> names;
+  for (const SnapshotInfo& one : root.kernel->forks().checkpoints(root.path)) {
+    names.push_back(one.label);
+  }
+  return names;
+}
+
+Result<vfs::TreeView> view_snapshot(const HistoryRoot& root, const Caller& caller,
+                                    const std::string& name) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return vfs::TreeView{root.path.substr(0, root.path.rfind('/')),
+                       TRY(root.kernel->forks().checkpoint_root(root.path, name))};
+}
+
+Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const std::string& name,
+                          std::optional<std::string> how) {
+  if (how && *how != "partial") {
+    return fail(EINVAL, "merge: no such way ({}); partial is one", text::shown(*how));
+  }
+  return root.kernel->merges().merge(caller, root.path, name, how.has_value());
+}
+
+Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, std::uint64_t number,
+                            const std::string& side) {
+  return root.kernel->merges().resolve(caller, root.path, number, side);
+}
+
+Result<std::string> show_family(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return root.kernel->forks().family(root.path);
+}
+
+}  // namespace agentfs::tree

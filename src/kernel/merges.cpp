@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/merges.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/forks.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::size_t kLargestText = std::size_t{64} << 20;
+
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+Result<TreeSide> live(Forest& forest, const std::string& root) {
+  return TreeSide{&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
+}
+
+Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
+  if (node.type() == S_IFLNK) return store.read_link(node);
+  const auto file = TRY(store.open(node, O_RDONLY, TreeCaller{}));
+  std::string text;
+  std::string piece(std::size_t{1} << 20, '\0');
+  for (;;) {
+    const ssize_t got =
+        ::pread(file->descriptor(), piece.data(), piece.size(), static_cast<off_t>(text.size()));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("reading a side of a merge");
+    if (got == 0) return text;
+    text.append(piece, 0, static_cast<std::size_t>(got));
+    if (text.size() > kLargestText) return fail(EFBIG, "more than {} bytes", kLargestText);
+  }
+}
+
+Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path) {
+  TreeNodeRef node = side.root;
+  for (const std::string_view name : text::split(path, '/')) {
+    node = TRY(side.store->lookup(*node, std::string(name))).node;
+  }
+  return node;
+}
+
+Result<std::string> read_path(const TreeSide& side, const std::string& path) {
+  return read_file(*side.store, *TRY(find_path(side, path)));
+}
+
+// What the journal says of an action.
+std::string_view operation_of(const MergeAction& action) {
+  switch (action.kind) {
+    case MergeAction::Kind::move:
+      return "rename";
+    case MergeAction::Kind::set_mode:
+      return "attributes";
+    case MergeAction::Kind::remove:
+    case MergeAction::Kind::remove_directory:
+      return "remove";
+    case MergeAction::Kind::make_directory:
+      return "mkdir";
+    case MergeAction::Kind::write:
+      break;
+  }
+  return action.ours.exists() ? "write" : "create";
+}
+
+json::Value to_json(const std::string& root, const MergeAction& action) {
+  const bool is_move = action.kind == MergeAction::Kind::move;
+  json::Value value;
+  value.set("op", operation_of(action));
+  value.set("path_hex",
+            text::hex(fmt::format("{}/{}", root, is_move ? action.ours_path : action.path)));
+  if (is_move) value.set("other_hex", text::hex(fmt::format("{}/{}", root, action.path)));
+  return value;
+}
+
+}  // namespace
+
+// --- what is left
+
+MergeConflictsRef ConflictTable::find(const std::string& root) const {
+  Lock lock(mutex_);
+  const auto found = all_.find(root);
+  return found == all_.end() ? nullptr : found->second;
+}
+
+void ConflictTable::set(const std::string& root, MergeConflictsRef conflicts) {
+  Lock lock(mutex_);
+  std::swap(all_[root], conflicts);  // the old one is dropped after the lock
+}
+
+void ConflictTable::resolve(const std::string& root, std::uint64_t number) {
+  MergeConflictsRef old = find(root);
+  if (old == nullptr) return;
+  auto next = std::make_shared<MergeConflicts>(*old);
+  next->left.erase(number);
+  set(root, std::move(next));
+}
+
+MergeConflictsRef Merges::conflicts(const std::string& root) const {
+  return kernel_.conflicts().find(root);
+}
+
+Result<MergeConflict> Merges::find(const std::string& root, std::uint64_t number) const {
+  const MergeConflictsRef all = conflicts(root);
+  if (all != nullptr && all->left.contains(number)) return all->left.at(number);
+  return fail(ENOENT, "{}: no conflict {}; .agentfs/conflicts lists those there are", root, number);
+}
+
+Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
+                                 const std::string& side) const {
+  const MergeConflict conflict = TRY(find(root, number));
+  const MergeConflictsRef all = conflicts(root);
+  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  if (side == "merged") return kernel_.parts().merger->merged(all->sides, conflict);
+  const bool is_base = side == "base";
+  const bool is_ours = side == "ours";
+  const std::string& path = is_base   ? conflict.base_path
+                            : is_ours ? conflict.ours_path
+                                      : conflict.theirs_path;
+  if (path.empty()) return fail(ENOENT, "{}: {} has nothing there", conflict.path, side);
+  return read_path(is_base ? all->sides.base : is_ours ? all->sides.ours : all->sides.theirs, path);
+}
+
+Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
+                                    std::uint64_t number, const std::string& side) {
+  TRY(kernel_.history().may_see(caller, root));
+  const MergeConflict conflict = TRY(find(root, number));
+  if (side != "ours" && side != "theirs" && side != "merged") {
+    return fail(EINVAL, "{}: no side of a conflict; ours, theirs or merged would do",
+                text::shown(side));
+  }
+  const std::string path = fmt::format("{}/{}", root, conflict.path);
+  const bool removes = side == "theirs" && conflict.theirs_path.empty();
+  if (removes) {
+    TRY(kernel_.paths().remove(caller, path));
+  } else if (side != "ours") {
+    if (side == "theirs" && !conflict.theirs.is_regular()) {
+      return fail(ENOTSUP, "{}: theirs is no regular file; it can be copied by hand", path);
+    }
+    TRY(kernel_.paths().write(caller, path, TRY(text(root, number, side))));
+  }
+  kernel_.conflicts().resolve(root, number);
+  return fmt::format("{}: {}\n", text::shown(path), removes ? "removed, as theirs" : side);
+}
+
+// --- merging
+
+// Stored before anything is changed, and again when all is: a crash is undone before the second
+// time, and ended after it.
+struct Merges::Order {
+  std::string root;
+  std::string from;
+  bool done = false;
+  std::string record;
+  json::Array actions{};
+
+  std::string text() const {
+    json::Value value;
+    value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
+    value.set("actions", actions);
+    return json::dump(value);
+  }
+  static Result<Order> parse(std::string_view text) {
+    const json::Value value = TRY(json::parse(text));
+    Order order{.root = std::string(value["root"].text()),
+                .from = std::string(value["from"].text()),
+                .done = value["done"].truth(),
+                .record = text::unhex(value["record"].text()).value_or(std::string())};
+    if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
+    return order;
+  }
+};
+
+std::string Merges::file_of(const std::string& root) const {
+  return fmt::format("{}/merges/{}", kernel_.parts().state, text::hex(root));
+}
+
+Result<MergeSides> Merges::sides_of(const std::string& root, const std::string& name) const {
+  const Forks forks = kernel_.forks();
+  Forest& forest = *TRY(forks.forest_of(root));
+  const std::string other = fmt::format("{}/{}", root.substr(0, root.rfind('/')), name);
+  const auto own = forks.info_of(root);
+  const auto its = forks.info_of(other);
+  auto base = forks.base_of(other);
+  const bool is_fork = own && base && base->tree == own->number;
+  if (!is_fork) base = forks.base_of(root);
+  const bool is_parent = !is_fork && its && base && base->tree == its->number;
+  if (!is_fork && !is_parent) {
+    return fail(EINVAL,
+                "{}: is neither a fork of {} nor what that was forked from; .agentfs/forks "
+                "of {} tells the family",
+                text::shown(name), root, root);
+  }
+  return MergeSides{.base = {&forest, TRY(forest.snapshot_root(*base))},
+                    .ours = TRY(live(forest, root)),
+                    .theirs = TRY(live(forest, other))};
+}
+
+Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
+                                  const std::string& name, bool partial) {
+  TRY(kernel_.history().may_see(caller, root));
+  TRY(kernel_.may_change(caller, root));
+  const std::string other = fmt::format("{}/{}", root.substr(0, root.rfind('/')), name);
+  const MergeSides sides = TRY(sides_of(root, name));
+  TRY(kernel_.history().may_see(caller, other));
+  if (file::exists(file_of(root))) {
+    return fail(EBUSY, "{}: another merge into it is under way", root);
+  }
+  const TreeMerger& merger = *kernel_.parts().merger;
+  TRY(merger.discard(sides.ours));
+  const MergePlan plan = TRY(merger.plan(sides, Forks::options()));
+  auto left = std::make_shared<MergeConflicts>(MergeConflicts{.from = other, .sides = sides});
+  for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
+  kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);
+  if (!left->left.empty() && !partial) {
+    return fail(EBUSY,
+                "merge {}: {} conflicts, nothing was changed; {}/.agentfs/conflicts has "
+                "them, and `merge {} partial` takes what is clean",
+                text::shown(name), left->left.size(), root, text::shown(name));
+  }
+  Order order{.root = root, .from = other, .record = {}};
+  order.record = TRY(merger.stage(sides, plan, {.partial = partial}));
+  for (const MergeAction& action : plan.actions) order.actions.push_back(to_json(root, action));
+  TRY(carry_out(caller, sides.ours, order));
+  std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", other, root,
+                                   plan.actions.size(), plan.conflicts.size());
+  for (const std::string& note : plan.notes) answer += fmt::format("{}\n", note);
+  return answer;
+}
+
+Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
+  const TreeMerger& merger = *kernel_.parts().merger;
+  const std::string file = file_of(order.root);
+  TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
+  if (Status stored = file::replace(file, order.text()); !stored) {
+    TRY(merger.discard(ours));
+    return stored;
+  }
+  const Status applied = merger.apply(ours, order.record);
+  order.done = applied.has_value();
+  if (applied) TRY(file::replace(file, order.text()));
+  Status finished = finish(caller, ours, order);
+  return applied ? finished : applied;
+}
+
+// The rows come with the end: until then a start after a crash undoes it all, or comes here.
+Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& order) {
+  if (order.done) TRY(tell(caller, order));
+  TRY(kernel_.parts().merger->finish(
+      ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+        return order.done ? keep(caller, fmt::format("{}/{}", order.root, path), ours, old) : ok();
+      }));
+  const std::string file = file_of(order.root);
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT) return fail_errno(file);
+  return ok();
+}
+
+Status Merges::tell(const Caller& caller, const Order& order) {
+  TRY(kernel_.record_change(caller,
+                            {.operation = "merge", .path = order.root, .other = order.from}));
+  std::vector<std::string> changed;
+  for (const json::Value& action : order.actions) {
+    TreeChange row{.operation = std::string(action["op"].text()),
+                   .path = text::unhex(action["path_hex"].text()).value_or(std::string()),
+                   .other = text::unhex(action["other_hex"].text()).value_or(std::string())};
+    row.details = {{"merge", order.from}};
+    TRY(kernel_.record_change(caller, row));
+    changed.push_back(row.path);
+    if (!row.other.empty()) changed.push_back(row.other);
+  }
+  kernel_.paths().refresh(changed);
+  return ok();
+}
+
+// A version of what the merge replaced or removed.
+Status Merges::keep(const Caller& caller, const std::string& path, const TreeSide& ours,
+                    const TreeEntry& old) {
+  PastStore* const past = kernel_.parts().past;
+  const struct stat& was = old.attributes;
+  const auto size = static_cast<std::uint64_t>(was.st_size);
+  const bool is_kept = past != nullptr && S_ISREG(was.st_mode) && size != 0 &&
+                       kernel_.history().why_not_kept(size, false).empty();
+  if (!is_kept) return ok();
+  std::uint64_t number = 0;
+  TRY(ours.store->use_descriptor(*old.node, [&](int file) -> Status {
+    number = TRY(past->keep_link(file, path));
+    return ok();
+  }));
+  json::Value kept;
+  kept.set("number", number).set("type", "file").set("size", size);
+  kept.set("mode", was.st_mode & 07777U).set("uid", was.st_uid).set("gid", was.st_gid);
+  kept.set("modified", was.st_mtim.tv_sec * 1'000'000'000 + was.st_mtim.tv_nsec);
+  const std::string_view below =
+      std::string_view(path).substr(path.find('/', path.find('/', 1) + 1) + 1);
+  if (!find_path(ours, below)) kept.set("removed", true);
+  TreeChange row{.operation = "replaced", .path = path};
+  row.details.emplace_back("kept", std::move(kept));
+  return kernel_.record_change(caller, row);
+}
+
+// --- after a crash
+
+Status Merges::settle() {
+  const std::string directory = kernel_.parts().state + "/merges";
+  if (!file::exists(directory)) return ok();
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    files.push_back(entry.path().native());
+  }
+  if (error) return fail_errno(error.value(), directory);
+  for (const std::string& file : files) {
+    if (const Status settled = settle_one(file); !settled) {
+      log::error("merge: left half done: {}", settled.error().message);
+    }
+  }
+  return ok();
+}
+
+Status Merges::settle_one(const std::string& file) {
+  Order order = TRY(Order::parse(TRY(file::read(file))));
+  Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
+  const TreeSide ours = TRY(live(forest, order.root));
+  if (!order.done) TRY(kernel_.parts().merger->undo(ours, order.record));
+  return finish({.kernel = &kernel_, .process = {}, .host = {}, .path = {}, .via = {}}, ours,
+                order);
+}
+
+}  // namespace agentfs

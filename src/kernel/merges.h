@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Merging one tree of a family into another, and what could not be merged.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/merge.h"
+#include "base/mutex.h"
+#include "kernel/caller.h"
+
+namespace agentfs {
+
+class Kernel;
+
+// The paths that the last merge into a root left as they were, numbered from 1. Immutable; kept in
+// memory: a merge asked for again finds them again.
+struct MergeConflicts {
+  std::string from{};  // the tree that was merged: "/workspaces/try-1"
+  MergeSides sides{};
+  std::map<std::uint64_t, MergeConflict> left{};
+};
+using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
+
+class ConflictTable {  // threads: all
+ public:
+  MergeConflictsRef find(const std::string& root) const;  // null: none
+  void set(const std::string& root, MergeConflictsRef conflicts);
+  void resolve(const std::string& root, std::uint64_t number);
+
+ private:
+  mutable Mutex<Rank::object> mutex_;
+  std::map<std::string, MergeConflictsRef> all_ GUARDED_BY(mutex_);
+};
+
+// A part of its kernel. Threads: all; one merge into a tree at a time (EBUSY). What the caller may
+// not change is EPERM or EACCES before anything is done.
+class Merges {
+ public:
+  explicit Merges(Kernel& kernel) : kernel_(kernel) {}
+
+  // Changes `root` by what was done in `name`, a fork of it or what it is a fork of, since the two
+  // parted: all of it or, where there are conflicts, nothing (EBUSY); `partial`: what is clean.
+  Result<std::string> merge(const Caller& caller, const std::string& root, const std::string& name,
+                            bool partial);
+  // Ends a conflict: `side` is "ours", "theirs" or "merged".
+  Result<std::string> resolve(const Caller& caller, const std::string& root, std::uint64_t number,
+                              const std::string& side);
+  // One of base, ours, theirs, merged; ENOENT where that side has nothing.
+  Result<std::string> text(const std::string& root, std::uint64_t number,
+                           const std::string& side) const;
+  MergeConflictsRef conflicts(const std::string& root) const;
+  // At a start: what a crash cut short is undone, or ended where it was done already.
+  Status settle();
+
+ private:
+  struct Order;  // a merge under way, as it is stored
+  Result<MergeSides> sides_of(const std::string& root, const std::string& name) const;
+  Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
+  Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
+  Status tell(const Caller& caller, const Order& order);
+  Status finish(const Caller& caller, const TreeSide& ours, const Order& order);
+  Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
+              const TreeEntry& old);
+  Status settle_one(const std::string& file);
+  std::string file_of(const std::string& root) const;
+
+  Kernel& kernel_;
+};
+
+}  // namespace agentfs

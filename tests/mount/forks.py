@@ -1,0 +1,512 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 240
+# mount: none
+"""Forks, checkpoints and rollbacks of whole workspaces: at once, and no byte crosses."""
+import itertools
+import json
+import mmap
+import os
+import shutil
+import signal
+import stat
+import subprocess
+
+from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
+                       kill, main, need, read, run, tell, wait_until)
+
+M = Mount.of("forks")
+SPACES = M / "workspaces"
+OLD = b"what it was before\n"
+NEW = b"WHAT IT IS NOW, AND LONGER\n"
+
+
+def ctl(space, line):
+    return command(SPACES / space / ".agentfs/ctl", line)
+
+
+def refused(name, space, line):
+    expect_errno(name, tell, SPACES / space / ".agentfs/ctl", line + "\n")
+
+
+def shell(line, cwd, **more):
+    return run(["sh", "-c", line], cwd=cwd, **more)
+
+
+def bytes_of(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def overwrite(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def restart(hard):
+    """Ends the daemon, and waits for one that serves the same state."""
+    if not hard:
+        M.umount()
+        M.mount()
+        return
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+
+
+def links_of(path, seen):
+    """The number of the first name of the same file: equal where the hard links are."""
+    status = os.lstat(path)
+    return seen.setdefault(status.st_ino, len(seen)), status.st_nlink
+
+
+def one_of(path, seen):
+    """All of an entry that its copy in a fork must have, too."""
+    status = os.lstat(path)
+    attributes = {name: os.getxattr(path, name, follow_symlinks=False)
+                  for name in os.listxattr(path, follow_symlinks=False)
+                  if not name.startswith("user.agentfs.")}
+    same = [stat.filemode(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns,
+            status.st_ctime_ns, status.st_ino & 0xFFFFFFFF, sorted(attributes.items())]
+    if stat.S_ISDIR(status.st_mode):
+        return tuple(same)
+    content = (os.readlink(path) if stat.S_ISLNK(status.st_mode) else
+               bytes_of(path) if stat.S_ISREG(status.st_mode) else None)
+    return (*same, status.st_size, *links_of(path, seen), content)
+
+
+def tree(top):
+    """Each path below, as bytes, with all that a fork shares."""
+    top = os.fsencode(top)
+    seen, result = {}, {}
+    for directory, names, files in os.walk(top):
+        names.sort()
+        for name in sorted(names + files):
+            path = os.path.join(directory, name)
+            result[os.path.relpath(path, top)] = one_of(path, seen)
+    return result
+
+
+def contents(top):
+    """Each path below with its type, permissions and content: what a copy has, too."""
+    result = {}
+    for path, entry in tree(top).items():
+        result[path] = (entry[0], entry[-1] if len(entry) > 7 else None)
+    return result
+
+
+def expect_same_tree(seen, wanted, what):
+    for path in sorted(seen.keys() | wanted.keys()):
+        expect_eq(seen.get(path), wanted.get(path), f"{what}: {os.fsdecode(path)}")
+
+
+def fill(top):
+    """All kinds of files that a workspace may hold."""
+    (top / "src/deep/er").mkdir(parents=True)
+    for number in range(30):
+        (top / f"src/f{number}.c").write_text(f"int f{number};\n" * (number + 1))
+    (top / "src/deep/er/x").write_bytes(bytes(range(256)) * 100)
+    (top / "empty").touch()
+    (top / "run").write_text("#!/bin/sh\n")
+    (top / "run").chmod(0o755)
+    (top / "hard").write_text("two names\n")
+    os.link(top / "hard", top / "src/hard2")
+    (top / "link").symlink_to("src/deep/er/x")
+    (top / "dangling").symlink_to("no/where")
+    (top / "fixed").write_text("read only\n")
+    (top / "fixed").chmod(0o444)
+    (top / "closed").mkdir()
+    (top / "closed/in").write_text("in a directory of 0555\n")
+    (top / "closed").chmod(0o555)
+    os.setxattr(top / "run", "user.colour", b"blue")
+    os.setxattr(top / "src", "user.colour", b"red")
+    overwrite(os.fsencode(top) + b"/not-\xff\xfe-utf-8", b"bytes\n")
+    with open(top / "sparse", "wb") as file:
+        file.truncate(1 << 24)
+        file.seek(1 << 23)
+        file.write(b"in the middle")
+    os.mkfifo(top / "fifo")
+    os.utime(top / "src/f1.c", ns=(1_000_000_007, 1_234_567_890_123_456_789))
+
+
+def mount_it():
+    M.mount()
+    (SPACES / "site").mkdir()
+    fill(SPACES / "site")
+
+
+def a_fork_is_its_parent():
+    before = tree(SPACES / "site")
+    expect_has(ctl("site", "fork try-1"), "/workspaces/try-1 is a fork of /workspaces/site")
+    tell(SPACES / "site/.agentfs/ctl", "fork try-2\n")
+    expect_same_tree(tree(SPACES / "try-1"), before, "the fork")
+    expect_same_tree(tree(SPACES / "site"), before, "the parent")
+    holes = os.stat(SPACES / "try-1/sparse")
+    expect(holes.st_blocks * 512 < holes.st_size // 2, f"{holes.st_blocks} blocks: not sparse")
+    expect_eq(read(SPACES / "try-1/.agentfs/status"), "")
+    expect_eq(read(SPACES / "try-1/.agentfs/diff"), "")
+    numbers = {os.lstat(SPACES / name / "run").st_ino for name in ("site", "try-1", "try-2")}
+    expect_eq(len(numbers), 3, "inode numbers of one file in three trees")
+
+
+def each_goes_its_way():
+    """Everything that changes in one tree; the two others stay what they were."""
+    whole = {name: contents(SPACES / name) for name in ("site", "try-1", "try-2")}
+    for name in ("try-1", "site"):
+        shell("set -e; echo changed > src/f3.c; sed -i s/int/long/ src/f4.c; rm src/f5.c;"
+              "mv src/f6.c src/g6.c; echo more >> src/f7.c; chmod 600 src/f8.c; mkdir new;"
+              "echo x > new/x; ln -s x new/link; : > src/f9.c; truncate -s 5 src/f10.c;"
+              "mv src/deep moved; echo other > hard; touch -d @77 src/f11.c;"
+              "setfattr -n user.colour -v green run 2>/dev/null || true; rm -r closed || "
+              "{ chmod 755 closed; rm -r closed; }; rm dangling; ln -s else dangling",
+              SPACES / name)
+        expect_eq(read(SPACES / name / "src/hard2"), "other\n", "the other name of a file")
+        for other in {"site", "try-1", "try-2"} - {name}:
+            expect_same_tree(contents(SPACES / other), whole[other], f"{other} after {name}")
+        whole[name] = contents(SPACES / name)
+    restart(hard=False)
+    for name, wanted in whole.items():
+        expect_same_tree(contents(SPACES / name), wanted, f"{name} after a restart")
+
+
+def write_in_place(path):
+    with open(path, "r+b") as file:
+        file.write(NEW)
+
+
+def write_by_map(path):
+    os.truncate(path, len(NEW))
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[:] = NEW
+        memory.flush()
+
+
+def write_truncated(path):
+    overwrite(path, NEW)
+
+
+def write_renamed(path):
+    overwrite(f"{path}.new", NEW)
+    os.rename(f"{path}.new", path)
+
+
+def write_removed(path):
+    os.unlink(path)
+    overwrite(path, NEW)
+
+
+def write_appended(path):
+    os.truncate(path, 0)
+    with open(path, "ab") as file:
+        file.write(NEW)
+
+
+def write_copied(path):
+    overwrite(f"{path}.new", NEW)
+    with open(f"{path}.new", "rb") as source, open(path, "r+b") as file:
+        os.copy_file_range(source.fileno(), file.fileno(), len(NEW))
+
+
+def no_byte_crosses():
+    """Each way to write, in parent and fork, with readers that were there before."""
+    ways = [write_in_place, write_by_map, write_truncated, write_renamed, write_removed,
+            write_appended, write_copied]
+    cases = list(itertools.product(ways, ("ours", "theirs"), ("opened", "mapped", "neither")))
+    (SPACES / "ours").mkdir()
+    for number in range(len(cases)):
+        overwrite(SPACES / f"ours/{number}", OLD)
+    ctl("ours", "fork theirs")
+    for number, (way, writer, held) in enumerate(cases):
+        reader = {"ours": "theirs", "theirs": "ours"}[writer]
+        case = f"{way.__name__} in {writer}, {held}"
+        with open(SPACES / reader / str(number), "rb") as file:
+            memory = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if held == "mapped" else None
+            first = file.read(1) if held == "opened" else b""
+            way(SPACES / writer / str(number))
+            expect_eq(bytes_of(SPACES / writer / str(number)), NEW, case)
+            expect_eq(bytes_of(SPACES / reader / str(number)), OLD, case)
+            expect_eq(first + file.read(), OLD, f"{case}: by the handle")
+            if memory:
+                expect_eq(memory[:], OLD, f"{case}: in memory")
+                memory.close()
+        way(SPACES / reader / str(number))
+        overwrite(SPACES / writer / str(number), b"")
+        expect_eq(bytes_of(SPACES / reader / str(number)), NEW, f"{case}: back")
+
+
+def handles_that_were_open_stay_the_parents():
+    (SPACES / "held").mkdir()
+    plain = os.open(SPACES / "held/plain", os.O_RDWR | os.O_CREAT)
+    append = os.open(SPACES / "held/append", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    gone = os.open(SPACES / "held/gone", os.O_RDWR | os.O_CREAT)
+    for handle in (plain, append, gone):
+        os.write(handle, b"before ")
+    os.unlink(SPACES / "held/gone")
+    ctl("held", "fork held-too")
+    expect(not (SPACES / "held-too/gone").exists(), "what was removed is in the fork")
+    for handle in (plain, append, gone):
+        os.write(handle, b"after")
+    expect_eq(os.pread(gone, 99, 0), b"before after")
+    for name in ("plain", "append"):
+        expect_eq(read(SPACES / "held" / name), "before after")
+        expect_eq(read(SPACES / "held-too" / name), "before ")
+    with mmap.mmap(plain, 0) as memory:
+        ctl("held", "fork held-three")
+        memory[:6] = b"BEFORE"
+        memory.flush()
+    expect_eq(read(SPACES / "held/plain"), "BEFORE after")
+    expect_eq(read(SPACES / "held-three/plain"), "before after")
+    for handle in (plain, append, gone):
+        os.close(handle)
+
+
+def forks_of_forks():
+    (SPACES / "g0/d/e").mkdir(parents=True)
+    for number in range(8):
+        (SPACES / f"g0/d/e/{number}").write_text("0")
+    for number in range(1, 8):
+        ctl(f"g{number - 1}", f"fork g{number}")
+        (SPACES / f"g{number}/d/e/{number}").write_text(str(number))
+    (SPACES / "g0/d/e/7").write_text("late")
+    shutil.rmtree(SPACES / "g3/d/e")
+    for hard in (False, True):
+        for number in (0, 1, 2, 4, 5, 6, 7):
+            texts = [read(SPACES / f"g{number}/d/e/{each}") for each in range(8)]
+            wanted = [str(each) if each <= number else "0" for each in range(8)]
+            wanted[7] = "late" if number == 0 else wanted[7]
+            expect_eq(texts, wanted, f"g{number}")
+        expect_eq(os.listdir(SPACES / "g3/d"), [])
+        restart(hard)
+    family = read(M / "sys/workspaces/family") if (M / "sys/workspaces/family").exists() else ""
+    expect(not family or "g7\tg6\t" in family, f"the family: {family}")
+
+
+def checkpoints_are_directories():
+    space = SPACES / "kept"
+    space.mkdir()
+    fill(space)
+    before = contents(space)
+    expect_has(ctl("kept", "checkpoint before-refactor"), "is kept as before-refactor")
+    shutil.rmtree(space / "src")
+    (space / "run").write_text("#!/bin/false\n")
+    view = space / ".agentfs/snapshots/before-refactor"
+    expect_same_tree(contents(view), before, "the snapshot")
+    expect_errno("EROFS", overwrite, view / "run", b"")
+    expect_errno("EROFS", os.unlink, view / "src/f1.c")
+    expect_errno("EROFS", os.mkdir, view / "d")
+    expect_errno("EROFS", os.rename, view / "run", view / "walk")
+    ctl("kept", "fork from-before before-refactor")
+    expect_same_tree(contents(SPACES / "from-before"), before, "a fork of a checkpoint")
+    shell("cp -a .agentfs/snapshots/before-refactor/src .", space)
+    expect_same_tree({path: entry for path, entry in contents(space).items() if path != b"run"},
+                     {path: entry for path, entry in before.items() if path != b"run"}, "cp -a")
+    (space / "src/f1.c").write_text("of the copy\n")
+    expect_same_tree(contents(view), before, "the snapshot after a change to its copy")
+
+
+def rollback_and_back():
+    space = SPACES / "kept"
+    later, wanted = contents(space), contents(space / ".agentfs/snapshots/before-refactor")
+    for hard in (False, True):
+        expect_has(ctl("kept", "rollback before-refactor"), "undoes this")
+        expect_same_tree(contents(space), wanted, "after the rollback")
+        restart(hard)
+        expect_same_tree(contents(space), wanted, "after the rollback and a restart")
+        undo = sorted(name for name in os.listdir(space / ".agentfs/snapshots")
+                      if name.startswith("undo-"))[-1]
+        ctl("kept", f"rollback {undo}")
+        expect_same_tree(contents(space), later, "the rollback undone")
+        expect_same_tree(contents(SPACES / "from-before"), wanted, "the fork meanwhile")
+
+
+def a_shell_may_stay_where_it_is():
+    (SPACES / "cwd/sub").mkdir(parents=True)
+    (SPACES / "cwd/sub/f").write_text("first\n")
+    (SPACES / "cwd/top").write_text("first\n")
+    ctl("cwd", "checkpoint c")
+    shell("""set -e
+echo second > sub/f; echo second > top
+echo 'rollback c' > .agentfs/ctl
+test "$(cat sub/f top)" = "first
+first"
+echo third > top; echo third > sub/f; mkdir d; echo x > d/x
+test "$(cat sub/f top)" = "third
+third"
+echo 'rollback c' > .agentfs/ctl
+test ! -e d; test "$(pwd -P)" = "$PWD"
+""", SPACES / "cwd")
+    shell("cd sub; echo 'rollback c' > ../.agentfs/ctl; cat f; cd ../sub && echo again > f",
+          SPACES / "cwd")
+    expect_eq(read(SPACES / "cwd/sub/f"), "again\n")
+
+
+def dropping_leaves_the_others_whole():
+    (SPACES / "old/d").mkdir(parents=True)
+    for number in range(20):
+        (SPACES / f"old/d/{number}").write_text(f"{number}\n")
+    ctl("old", "fork middle")
+    (SPACES / "middle/d/0").write_text("of the middle\n")
+    ctl("middle", "fork young")
+    shutil.rmtree(SPACES / "old")
+    wanted = contents(SPACES / "middle")
+    for hard in (True, False):
+        expect_same_tree(contents(SPACES / "middle"), wanted, "after rm -rf of the parent")
+        expect_same_tree(contents(SPACES / "young"), wanted, "and of its fork")
+        restart(hard)
+    (SPACES / "old").mkdir()
+    (SPACES / "old/d").write_text("another workspace of this name\n")
+    expect_same_tree(contents(SPACES / "young"), wanted, "beside a new tree of the old name")
+    refused("ENOENT", "old", "discard middle")
+    ctl("young", "fork last")
+    refused("ENOENT", "middle", "discard last")
+    ctl("middle", "discard young")
+    expect(not (SPACES / "young").exists(), "what was discarded is there")
+    expect_same_tree(contents(SPACES / "last"), wanted, "a fork of what was discarded")
+    ctl("last", "checkpoint c")
+    ctl("last", "discard c")
+    expect_eq(os.listdir(SPACES / "last/.agentfs/snapshots"), [])
+    refused("ENOENT", "last", "rollback c")
+
+
+def where_a_process_works_stays():
+    ctl("site", "fork busy")
+    pid = M.spawn("name=worker workspace=busy")
+    refused("EBUSY", "site", "discard busy")
+    expect((SPACES / "busy/run").exists(), "it is gone all the same")
+    tell(M.proc(pid, "ctl"), "kill\n")
+    wait_until(30, lambda: M.state_of(pid).startswith("dead"), "the process is dead")
+    ctl("site", "discard busy")
+    expect("busy" not in os.listdir(SPACES), "it is still listed")
+
+
+def mistakes_are_told():
+    listed = os.listdir(SPACES)
+    ctl("site", "checkpoint taken")
+    for line, name in (("fork", "EINVAL"), ('fork ""', "EINVAL"), ("fork .", "EINVAL"),
+                       ("fork ..", "EINVAL"), ("fork a/b", "EINVAL"), ("fork .agentfs", "EINVAL"),
+                       ("fork site", "EEXIST"), ("fork try-1", "EEXIST"),
+                       (f"fork {'x' * 300}", "ENAMETOOLONG"), ("fork y nowhere", "ENOENT"),
+                       ("fork a b c", "EINVAL"), ("checkpoint taken", "EEXIST"),
+                       ("checkpoint a/b", "EINVAL"), ("checkpoint ..", "EINVAL"),
+                       (f"checkpoint {'x' * 300}", "ENAMETOOLONG"), ("checkpoint", "EINVAL"),
+                       ("rollback nowhere", "ENOENT"), ("rollback", "EINVAL"),
+                       ("discard site", "ENOENT"), ("discard ..", "ENOENT"),
+                       ("discard kept", "ENOENT"), ("discard nowhere", "ENOENT")):
+        refused(name, "site", line)
+    expect_has(M.last_error(), "nowhere")
+    (SPACES / "a-file").touch()
+    refused("EEXIST", "site", "fork a-file")
+    (SPACES / "a-file").unlink()
+    expect_eq(sorted(os.listdir(SPACES)), sorted(listed))
+    expect_eq(os.listdir(SPACES / "site/.agentfs/snapshots"), ["taken"])
+    expect_errno("EXDEV", os.link, SPACES / "site/run", SPACES / "try-1/run2")
+    expect_errno("EXDEV", os.rename, SPACES / "site/run", SPACES / "try-1/run2")
+    expect_errno("EXDEV", os.rename, SPACES / "site/src", SPACES / "src")
+
+
+def the_diff_is_a_patch():
+    need("git")
+    space = SPACES / "patched"
+    space.mkdir()
+    shell("mkdir d; seq 100 > numbers; seq 100 > d/old; printf 'no end' > end; "
+          "head -c 3000 /dev/urandom > binary; printf '#!/bin/sh\n' > tool; "
+          "echo gone > gone; ln -s numbers link; echo 'a b' > 'with space'", space)
+    copy = TESTDIR / "copy"
+    shell(f"cp -a patched {copy}", SPACES)
+    ctl("patched", "fork patches")
+    fork = SPACES / "patches"
+    shell("set -e; sed -i 50s/.*/fifty/ numbers; mv d/old d/new; echo ending >> end; "
+          "printf x | dd of=binary bs=1 seek=9 conv=notrunc 2>/dev/null; chmod +x tool; rm gone; "
+          "ln -sfn tool link; mkdir -p n/m; echo new > n/m/f; : > empty; "
+          "echo c >> 'with space'; head -c 999 /dev/urandom > fresh", fork)
+    (TESTDIR / "patch").write_bytes(bytes_of(fork / ".agentfs/diff"))
+    shell("git apply --whitespace=nowarn ../patch", copy)
+    expect_same_tree(contents(copy), contents(fork), "the patched copy")
+    paths = set(read(fork / ".agentfs/status").replace("\n", "\t").split("\t"))
+    expect({"numbers", "d/new", "end", "binary", "tool", "gone", "n/m/f"} <= paths, f"only {paths}")
+    expect_eq(read(space / ".agentfs/diff"), "", "the parent's")
+
+
+def git_reads_nothing_again():
+    need("git")
+    space = SPACES / "repository"
+    space.mkdir()
+    shell("git init -q . && git config user.email a@b && git config user.name a && mkdir d && "
+          "for i in $(seq 200); do echo $i > d/$i; done && git add . && git commit -qm 1 && "
+          "touch -d '1 minute ago' d/* && git update-index -q --refresh && git status -s", space)
+    ctl("repository", "fork cloned")
+    fork = SPACES / "cloned"
+    expect_eq(shell("GIT_OPTIONAL_LOCKS=0 git diff-files", fork), "", "entries to read again")
+    expect_eq(shell("git status --porcelain", fork), "")
+    (fork / "d/7").write_text("changed\n")
+    expect_eq(shell("git status --porcelain", fork), " M d/7\n")
+    expect_eq(shell("git status --porcelain", space), "")
+    shell("git commit -qam 2 && git gc -q && git fsck --strict 2>&1", fork)
+    expect_eq(shell("git log --oneline | wc -l; git fsck --strict 2>&1", space), "1\n")
+    restart(hard=False)
+    ctl("repository", "fork cloned-2")
+    expect_eq(shell("GIT_OPTIONAL_LOCKS=0 git diff-files", SPACES / "cloned-2"), "",
+              "entries to read again after a restart")
+
+
+def homes_can_be_forked():
+    home = next(iter(sorted(os.listdir(M / "home"))), None)
+    if home is None or not (M / "home" / home / ".agentfs").exists():
+        return
+    (M / "home" / home / "note").write_text("mine\n")
+    command(M / "home" / home / ".agentfs/ctl", "checkpoint c")
+    (M / "home" / home / "note").write_text("changed\n")
+    command(M / "home" / home / ".agentfs/ctl", "rollback c")
+    expect_eq(read(M / "home" / home / "note"), "mine\n")
+
+
+def killed_in_the_middle():
+    """What was answered is there, what was not is there whole or not at all."""
+    space = SPACES / "killed"
+    (space / "d").mkdir(parents=True)
+    for number in range(50):
+        (space / f"d/{number}").write_text("0\n")
+    script = """i=0
+while :; do i=$((i+1))
+  for f in d/*; do echo $i > "$f"; done || exit
+  echo "checkpoint c$i" > .agentfs/ctl && echo "fork k$i" > .agentfs/ctl && echo $i > ../told
+  [ $((i % 3)) = 0 ] && echo "rollback c$((i-1))" > .agentfs/ctl
+done"""
+    for start in (3, 7):
+        for name in [each for each in os.listdir(SPACES) if each[:1] == "k" and each[1:].isdigit()]:
+            ctl("killed", f"discard {name}")
+        for name in os.listdir(space / ".agentfs/snapshots"):
+            ctl("killed", f"discard {name}")
+        (SPACES / "told").write_text("0")
+        with subprocess.Popen(["sh", "-c", script], cwd=space, stderr=subprocess.DEVNULL) as worker:
+            wait_until(60, lambda: int(read(SPACES / "told") or 0) >= start, "some rounds")
+            daemon = M.daemon()
+            kill(daemon, signal.SIGKILL)
+            worker.kill()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        last = int(read(SPACES / "told") or 0)
+        for number in range(1, last + 1):
+            view = space / f".agentfs/snapshots/c{number}/d"
+            for where in (view, SPACES / f"k{number}/d"):
+                texts = {read(where / str(each)) for each in range(50)}
+                expect_eq(texts, {f"{number}\n"}, f"{where} of {last}")
+    M.verify()
+
+
+def the_journal_tells_it():
+    rows = [row for row in M.journal() if row["data"].get("operation", row["data"].get("op", ""))
+            in ("fork", "checkpoint", "rollback", "discard")]
+    texts = json.dumps(rows)
+    for piece in ("/workspaces/try-1", "before-refactor", "undo-1"):
+        expect_has(texts, piece, "the journal's rows")
+    expect_has(read(SPACES / "kept/.agentfs/log"), "\trollback\t")
+    M.verify()
+    M.umount()
+    expect(STATE != M.state, "a state of its own")
+
+
+main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
+     handles_that_were_open_stay_the_parents, forks_of_forks, checkpoints_are_directories,
+     rollback_and_back, a_shell_may_stay_where_it_is, dropping_leaves_the_others_whole,
+     where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
+     homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)
