@@ -132,11 +132,11 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
                                     std::uint64_t number, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
-  const MergeConflict conflict = TRY(find(root, number));
   if (side != "ours" && side != "theirs" && side != "merged") {
-    return fail(EINVAL, "{}: no side of a conflict; ours, theirs or merged would do",
+    return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
                 text::shown(side));
   }
+  const MergeConflict conflict = TRY(find(root, number));
   const std::string path = fmt::format("{}/{}", root, conflict.path);
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
   if (removes) {

@@ -20,6 +20,7 @@ mode_t type_of(vfs::Kind kind) {
     case vfs::Kind::collection:
     case vfs::Kind::documents:
     case vfs::Kind::data:
+    case vfs::Kind::trees:
       return S_IFDIR;
     default:
       return S_IFREG;

@@ -208,7 +208,8 @@ TEST_CASE("A workspace without changes has an empty history") {
   std::vector<std::string> names;
   for (const vfs::DirectoryItem& item : world.items(*history)) names.push_back(item.name);
   std::ranges::sort(names);
-  CHECK(names == std::vector<std::string>{"README", "ctl", "events.jsonl", "log", "trash", "usage",
+  CHECK(names == std::vector<std::string>{"README", "conflicts", "ctl", "diff", "events.jsonl",
+                                          "forks", "log", "snapshots", "status", "trash", "usage",
                                           "versions"});
   for (const char* name : {"trash", "versions"}) {
     CHECK(world.items(*world.get(fmt::format("{}/.agentfs/{}", kSite, name))).size() == 1);

@@ -494,8 +494,8 @@ done"""
 
 
 def the_journal_tells_it():
-    rows = [row for row in M.journal() if row["data"].get("operation", row["data"].get("op", ""))
-            in ("fork", "checkpoint", "rollback", "discard")]
+    rows = [row["data"] for row in M.journal()
+            if row["kind"] in ("tree.fork", "tree.checkpoint", "tree.rollback", "tree.discard")]
     texts = json.dumps(rows)
     for piece in ("/workspaces/try-1", "before-refactor", "undo-1"):
         expect_has(texts, piece, "the journal's rows")

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "backends/compare/comparing.h"
 #include "backends/past/past.h"
 #include "base/text.h"
 #include "kernel/paths.h"
@@ -50,7 +51,9 @@ TestKernel::TestKernel(Options options)
       options_(std::move(options)),
       faulty_log_(log, log_faults),
       faulty_store_(store, record_faults),
-      blobs_(make_memory_blobs()) {
+      blobs_(make_memory_blobs()),
+      comparer_(open_comparer()),
+      merger_(open_merger()) {
   const std::string etc = state() + "/etc";
   must(file::make_directories(etc + "/models"));
   must(file::make_directories(state() + "/trees/workspaces/site"));
@@ -77,6 +80,16 @@ Status TestKernel::start() {
   parts.blobs = blobs_.get();
   past_ = TRY(open_past(state() + "/past"));
   parts.past = past_.get();
+  parts.comparer = comparer_.get();
+  parts.merger = merger_.get();
+  for (const char* name : {"home", "workspaces"}) {
+    const std::string trees = state() + "/trees/";
+    TRY(file::make_directories(trees + name));
+    auto& forest = forests_[fmt::format("/{}", name)];
+    forest.reset();
+    forest = TRY(open_forest(trees + name, fmt::format("{}.{}", trees, name)));
+    parts.forests[fmt::format("/{}", name)] = forest.get();
+  }
   parts.repository = &repository;
   parts.exec = &exec;
   parts.model_drivers = {{"script", &model}};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -117,6 +118,9 @@ class TestKernel {
   FaultRecordStore faulty_store_;
   std::unique_ptr<BlobStore> blobs_;
   std::unique_ptr<PastStore> past_;
+  const std::unique_ptr<TreeComparer> comparer_;
+  const std::unique_ptr<TreeMerger> merger_;
+  std::map<std::string, std::unique_ptr<Forest>> forests_;
   EventLoop loop_;
   WorkerPool pool_{2};
   std::unique_ptr<Journal> journal_;

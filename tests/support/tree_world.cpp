@@ -45,6 +45,11 @@ void TreeWorld::make_tree(std::string times) {
     const std::string directory = base_.state() + "/trees/" + std::string(row.name);
     must(file::make_directories(directory));
     const std::string path = below("/", row.name);
+    const auto& forests = kernel().parts().forests;
+    if (const auto forest = forests.find(path); forest != forests.end()) {
+      parts.trees[path] = forest->second;
+      continue;
+    }
     trees_[path] = must(open_tree_store(directory));
     parts.trees[path] = trees_[path].get();
   }
