@@ -320,6 +320,8 @@ std::string Driver::compare(World& world, bool times) {
     ++trees;
   }
   for (const auto& [number, root] : world.states()) {
+    // After a crash, states that have no label of their own are not known again.
+    if (!states_.contains(number) && !times) continue;
     if (!states_.contains(number)) return fmt::format("state {} is gone", number);
     const auto node = forest_->snapshot_root(states_.at(number));
     if (!node) return fmt::format("state {}: {}", number, node.error().message);

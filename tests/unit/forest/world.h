@@ -97,6 +97,8 @@ class World {
   const std::map<std::size_t, ModelRef>& states() const { return states_; }
   const std::map<std::size_t, std::string>& owners() const { return owners_; }
   std::map<std::size_t, Open>& open() { return open_; }
+  // From now on no operation is about a state.
+  void forget_states() { states_.clear(); }
   ModelRef at(const std::vector<std::string>& path) const;
 
  private:

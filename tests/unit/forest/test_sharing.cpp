@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// Files that trees share: no byte crosses, whoever opens and writes in which order.
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "forest_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+enum class Way { write, cut, rename_over, unlink, truncate };
+constexpr Way kWays[] = {Way::write, Way::cut, Way::rename_over, Way::unlink, Way::truncate};
+
+// What the file is afterwards; nothing: it is gone.
+std::optional<std::string> change(TestForest& forest, const std::string& tree, Way way) {
+  SetAttributes wanted{.which = SetAttributes::size};
+  switch (way) {
+    case Way::write:
+      forest.write(tree + "/d/f", "XX");
+      return "XXd content";
+    case Way::cut:
+      value_of(forest->open(*forest.at(tree + "/d/f"), O_WRONLY | O_TRUNC, kMyself));
+      return "";
+    case Way::rename_over:
+      forest.file(tree + "/d/new", "new");
+      REQUIRE(
+          forest->rename(*forest.at(tree + "/d"), "new", *forest.at(tree + "/d"), "f", 0, kMyself));
+      return "new";
+    case Way::unlink:
+      REQUIRE(forest->unlink(*forest.at(tree + "/d"), "f", kMyself));
+      return std::nullopt;
+    case Way::truncate:
+      wanted.values.st_size = 3;
+      REQUIRE(forest->set_attributes(*forest.at(tree + "/d/f"), nullptr, wanted, kMyself));
+      return "old";
+  }
+  return std::nullopt;
+}
+
+void check(TestForest& forest, const std::string& tree, const std::optional<std::string>& content) {
+  const auto found = forest->lookup(*forest.at(tree + "/d"), "f");
+  REQUIRE(found.has_value() == content.has_value());
+  if (content) REQUIRE(read_file(*forest, *found->node) == *content);
+}
+
+TEST_CASE("No change of a shared file is seen in another tree, whoever makes it first") {
+  const std::string old = "old content";
+  for (const Way first : kWays) {
+    for (const Way second : kWays) {
+      for (const bool fork_first : {false, true}) {
+        TestForest forest;
+        forest.directory("p");
+        forest.directory("p/d");
+        forest.file("p/d/f", old);
+        REQUIRE(forest->fork("p", "q"));
+        const auto readers = {value_of(forest->open(*forest.at("p/d/f"), O_RDONLY, kMyself)),
+                              value_of(forest->open(*forest.at("q/d/f"), O_RDONLY, kMyself))};
+        (void)readers;
+        const std::string a = fork_first ? "q" : "p";
+        const std::string b = fork_first ? "p" : "q";
+        const auto after = change(forest, a, first);
+        check(forest, a, after);
+        check(forest, b, old);
+        const auto last = change(forest, b, second);
+        check(forest, a, after);
+        check(forest, b, last);
+      }
+    }
+  }
+}
+
+TEST_CASE("Open files follow their tree's file, at the same descriptor") {
+  TestForest forest;
+  forest.directory("p");
+  forest.file("p/f", "old");
+  const auto reader = value_of(forest->open(*forest.at("p/f"), O_RDONLY, kMyself));
+  const auto writer = value_of(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
+  const int number = writer->descriptor();
+  const auto node = forest.at("p/f");
+  REQUIRE(forest->fork("p", "q"));
+  const auto forked = value_of(forest->open(*forest.at("q/f"), O_RDWR, kMyself));
+  REQUIRE(forest.write(*writer, "new") == 0);
+  REQUIRE(writer->descriptor() == number);
+  REQUIRE(forest.content(*reader) == "new");
+  REQUIRE(forest.content(*forked) == "old");
+  REQUIRE(forest.write(*forked, "own") == 0);
+  REQUIRE(forest.content(*writer) == "new");
+  REQUIRE(forest.at("p/f") == node);
+}
+
+TEST_CASE("A file without a name left is still the tree's own") {
+  TestForest forest;
+  forest.directory("p");
+  forest.file("p/f", "old");
+  const auto held = value_of(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
+  REQUIRE(forest->fork("p", "q"));
+  REQUIRE(forest->unlink(*forest.at("p"), "f", kMyself));
+  REQUIRE(forest.write(*held, "new") == 0);
+  REQUIRE(forest.content(*held) == "new");
+  REQUIRE(forest.read("q/f") == "old");
+}
+
+TEST_CASE("Names of one file stay one file on both sides") {
+  TestForest forest;
+  forest.directory("p");
+  forest.directory("p/a");
+  forest.directory("p/b");
+  forest.file("p/a/f", "old");
+  REQUIRE(forest->link(*forest.at("p/a/f"), *forest.at("p/b"), "g", kMyself));
+  REQUIRE(forest->fork("p", "q"));
+  forest.open();
+  forest.write("q/b/g", "new");
+  REQUIRE(forest.read("q/a/f") == "new");
+  REQUIRE(forest.at("q/a/f") == forest.at("q/b/g"));
+  REQUIRE(forest.stat("q/a/f").st_nlink == 2);
+  REQUIRE(forest.read("p/a/f") == "old");
+  REQUIRE(forest.stat("p/b/g").st_nlink == 2);
+  REQUIRE(forest.stat("p/b/g").st_ino == forest.stat("p/a/f").st_ino);
+  REQUIRE(forest->unlink(*forest.at("q/a"), "f", kMyself));
+  REQUIRE(forest.stat("q/b/g").st_nlink == 1);
+  REQUIRE(forest.stat("p/b/g").st_nlink == 2);
+}
+
+// A fork is a point in time also for those who write without a pause: what was written first is in
+// it whenever what was written later is, and it does not change any more.
+TEST_CASE("Writers do not reach into a fork that was taken while they write") {
+  TestForest forest;
+  forest.directory("p");
+  forest.file("p/a", "000000");
+  forest.file("p/b", "000000");
+  std::atomic<bool> stop = false;
+  std::atomic<int> failures = 0;
+  std::thread writer([&] {
+    const auto a = forest->open(
+        *forest->lookup(*forest->lookup(*forest->root(), "p")->node, "a")->node, O_RDWR, kMyself);
+    const auto b = forest->open(
+        *forest->lookup(*forest->lookup(*forest->root(), "p")->node, "b")->node, O_RDWR, kMyself);
+    for (int i = 1; !stop; ++i) {
+      for (const auto* file : {&a, &b}) {
+        const std::string bytes = fmt::format("{:06}", i);
+        const auto writing = forest->begin_write(***file);
+        if (!writing || ::pwrite((**file)->descriptor(), bytes.data(), 6, 0) != 6) ++failures;
+      }
+    }
+  });
+  std::vector<std::pair<std::string, std::string>> seen;
+  for (int i = 0; i < 50; ++i) {
+    const std::string name = fmt::format("q{}", i);
+    REQUIRE(forest->fork("p", name));
+    seen.emplace_back(forest.read(name + "/a"), forest.read(name + "/b"));
+    std::this_thread::yield();
+  }
+  stop = true;
+  writer.join();
+  REQUIRE(failures == 0);
+  for (int i = 0; i < 50; ++i) {
+    const std::string name = fmt::format("q{}", i);
+    const auto& [a, b] = seen[static_cast<std::size_t>(i)];
+    REQUIRE(forest.read(name + "/a") == a);
+    REQUIRE(forest.read(name + "/b") == b);
+    REQUIRE((std::stoi(a) == std::stoi(b) || std::stoi(a) == std::stoi(b) + 1));
+  }
+}
+
+}  // namespace
+}  // namespace agentfs::test
