@@ -291,40 +291,20 @@ void World::end_states_of(const ModelRef& root) {
 }
 
 std::optional<Operation> World::choose_tree(std::size_t which) {
+  if (which >= 72) return choose_state(which);
   auto tree = trees_.begin();
   std::advance(tree, static_cast<long>(pick(trees_.size())));
   Operation operation{.path = {tree->first}};
-  Copies copies;
-  if (which < 20) {
-    if (trees_.size() >= kMostTrees) return std::nullopt;
-    operation.kind = Kind::fork;
-    operation.other = {new_tree()};
-    trees_[operation.other.front()] = copy_tree(tree->second, copies);
-    return operation;
-  }
-  if (which < 45) {
-    if (states_.size() >= kMostStates) return std::nullopt;
-    operation.kind = Kind::snapshot;
-    operation.number = next_state_++;
-    states_[operation.number] = copy_tree(tree->second, copies);
-    owners_[operation.number] = tree->first;
-    return operation;
-  }
+  if (which < 45) return which < 20 ? fork(tree->first) : snapshot(tree->first);
   if (which < 50) {
     operation.kind = Kind::collect;
-    return operation;
-  }
-  if (which < 58) {
+  } else if (which < 58) {
     operation.kind = Kind::remount;
     open_.clear();
-    return operation;
-  }
-  if (which < 63) {
+  } else if (which < 63) {
     operation.kind = Kind::solidify;
     operation.number = pick(2);
-    return operation;
-  }
-  if (which < 67) {
+  } else if (which < 67) {
     operation.kind = Kind::rename_tree;
     operation.other = {new_tree()};
     for (auto& [state, owner] : owners_) {
@@ -333,9 +313,7 @@ std::optional<Operation> World::choose_tree(std::size_t which) {
     touch(*tree->second, false);
     trees_[operation.other.front()] = tree->second;
     trees_.erase(tree);
-    return operation;
-  }
-  if (which < 72) {
+  } else {
     if (trees_.size() < 2) return std::nullopt;
     operation.kind = Kind::drop_tree;
     const ModelRef root = tree->second;
@@ -343,13 +321,33 @@ std::optional<Operation> World::choose_tree(std::size_t which) {
     std::erase_if(owners_, [&](const auto& owner) { return owner.second == tree->first; });
     trees_.erase(tree);
     end_states_of(root);
-    return operation;
   }
+  return operation;
+}
+
+std::optional<Operation> World::fork(const std::string& tree) {
+  if (trees_.size() >= kMostTrees) return std::nullopt;
+  Operation operation{.kind = Kind::fork, .path = {tree}, .other = {new_tree()}};
+  Copies copies;
+  trees_[operation.other.front()] = copy_tree(trees_[tree], copies);
+  return operation;
+}
+
+std::optional<Operation> World::snapshot(const std::string& tree) {
+  if (states_.size() >= kMostStates) return std::nullopt;
+  Operation operation{.kind = Kind::snapshot, .path = {tree}, .number = next_state_++};
+  Copies copies;
+  states_[operation.number] = copy_tree(trees_[tree], copies);
+  owners_[operation.number] = tree;
+  return operation;
+}
+
+std::optional<Operation> World::choose_state(std::size_t which) {
   if (states_.empty()) return std::nullopt;
   auto state = states_.begin();
   std::advance(state, static_cast<long>(pick(states_.size())));
-  operation.number = state->first;
-  operation.path = {owners_[state->first]};
+  Operation operation{.path = {owners_[state->first]}, .number = state->first};
+  Copies copies;
   if (which < 80) {
     operation.kind = Kind::drop_state;
     owners_.erase(state->first);

@@ -119,6 +119,9 @@ class World {
   std::optional<Operation> choose_change(std::size_t which);
   std::optional<Operation> choose_open(std::size_t which);
   std::optional<Operation> choose_tree(std::size_t which);
+  std::optional<Operation> choose_state(std::size_t which);
+  std::optional<Operation> fork(const std::string& tree);
+  std::optional<Operation> snapshot(const std::string& tree);
   std::optional<Operation> make(Operation::Kind kind, mode_t type);
   std::optional<Operation> rename();
   std::optional<Operation> remove();
