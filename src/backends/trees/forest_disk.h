@@ -62,10 +62,11 @@ class ForestDisk {
   Result<struct stat> raw_attributes(ForestNode& node);
   Result<struct stat> attributes(ForestNode& node);
   Result<struct stat> shown(ForestNode& node, struct stat attributes);
+  Result<FileMark> mark_of(ForestNode& node);
   Result<Borrowed> borrow(const ForestNode& node);
   DirectoryKey key_of(int fd);
   // The number a file is known by in all trees that share it.
-  ino_t id_of(const Spot& spot, mode_t type, ino_t inode);
+  ino_t id_of(const FileMark& mark, mode_t type, ino_t inode);
   Result<TreeEntry> open_entry(int directory, const std::string& name);
 
   // --- before something changes
@@ -86,7 +87,7 @@ class ForestDisk {
   Status recover(Line& line, ForestNode& root);
   // All names of a file in its tree, each looked at.
   Result<std::vector<ForestNode::Name>> names_of(ForestNode& file);
-  // What was found out about hollow directories is out of date.
+  // What was found out about hollow directories and marks is out of date.
   void moved() { ++moves_; }
 
  private:

@@ -23,6 +23,7 @@ Status ForestDisk::prepare_directory(ForestNode& directory) {
   if (mark.changed) {
     mark.changed.reset();
     marks_.set_file(spot, mark);
+    moved();
   }
   directory.tree->line->touched = true;
   directory.epoch = directory.tree->epoch.load();
@@ -39,6 +40,7 @@ Status ForestDisk::keep_time(ForestNode& directory) {
   mark.changed = attributes.st_ctim;
   mark.names = 1;
   marks_.set_file(Spot::of(fd.get()), mark);
+  moved();
   directory.epoch = 0;
   return ok();
 }
@@ -135,11 +137,14 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
   if (::fstatat(from, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
     return fail_errno(text::shown(name));
   }
-  FileMark mark = marks_.file(spot);
-  if (!mark.changed) {
-    mark.changed = attributes.st_ctim;
-    mark.names = attributes.st_nlink;
-    marks_.set_file(spot, mark);
+  FileMark mark{.id = {}, .changed = attributes.st_ctim, .names = attributes.st_nlink};
+  if (!marks_.add_file(spot, mark)) {
+    mark = marks_.file(spot);
+    if (!mark.changed) {
+      mark.changed = attributes.st_ctim;
+      mark.names = attributes.st_nlink;
+      marks_.set_file(spot, mark);
+    }
   }
   ++counts.linked;
   if (::linkat(from, name.c_str(), to, name.c_str(), 0) == 0 || errno == EEXIST) return ok();
@@ -195,7 +200,7 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
     if (!stub || ::fstat(stub.get(), &its) != 0) return fail_errno(text::shown(entry.name));
     TRY(marks_.set_hollow(Spot::of(stub.get()),
                           {line.number(), line.newest(), key_of(below.get())}));
-    ids().lend(its.st_ino, id_of(Spot::of(below.get()), S_IFDIR, entry.inode));
+    ids().lend(its.st_ino, id_of(marks_.file(Spot::of(below.get())), S_IFDIR, entry.inode));
   }
   const Spot spot = Spot::of(to.get());
   const FileMark known = marks_.file(Spot::of(from.get()));

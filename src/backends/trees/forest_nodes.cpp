@@ -45,6 +45,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
     node = std::make_shared<ForestNode>(shared_from_this(), place.tree, place.type, place.number);
     node->source = std::move(place.source);
     node->epoch = place.epoch;
+    node->mark_ = place.mark;
     if (place.disk) by_file_[{place.tree.get(), place.disk.get()}] = node.get();
     node->disk = std::move(place.disk);
   }
@@ -188,6 +189,16 @@ void NodeBook::set_content(ForestNode& node, Content content) {
   std::optional<Content> dropped;
   const Lock lock(mutex_);
   dropped = std::exchange(node.content_, std::move(content));
+}
+
+std::optional<KnownMark> NodeBook::mark(const ForestNode& node) const {
+  const Lock lock(mutex_);
+  return node.mark_;
+}
+
+void NodeBook::set_mark(ForestNode& node, const KnownMark& mark) {
+  const Lock lock(mutex_);
+  node.mark_ = mark;
 }
 
 void NodeBook::forget(ForestNode& node) {

@@ -40,6 +40,12 @@ struct Content {
   std::uint64_t moves = 0;
 };
 
+// The mark of a node's file, as it was when the count of moves was `moves`.
+struct KnownMark {
+  FileMark mark{};
+  std::uint64_t moves = 0;
+};
+
 // Kept alive by those who hold it and by the nodes below it. The fields after the constructor's are
 // changed under the store's lock, alone, except where the book's is named.
 class ForestNode final : public TreeNode, public std::enable_shared_from_this<ForestNode> {
@@ -75,6 +81,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   std::vector<Name> names_;
   std::vector<ForestFile*> files_;
   std::optional<Content> content_;
+  std::optional<KnownMark> mark_;
 };
 
 // Which nodes are known, by name and by file. Threads: all.
@@ -92,6 +99,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     mode_t type = 0;
     ino_t number = 0;
     std::uint64_t epoch = 0;
+    std::optional<KnownMark> mark{};
   };
   // The one node of the place.
   ForestNodeRef ensure(Place place);
@@ -120,6 +128,8 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
 
   std::optional<Content> content(const ForestNode& node) const;
   void set_content(ForestNode& node, Content content);
+  std::optional<KnownMark> mark(const ForestNode& node) const;
+  void set_mark(ForestNode& node, const KnownMark& mark);
 
  private:
   friend class ForestNode;

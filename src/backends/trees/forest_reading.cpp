@@ -26,8 +26,8 @@ DirectoryKey ForestDisk::key_of(int fd) {
   return {attributes.st_ino, table().handle_of(fd)};
 }
 
-ino_t ForestDisk::id_of(const Spot& spot, mode_t type, ino_t inode) {
-  if (const auto id = marks_.file(spot).id) return *id;
+ino_t ForestDisk::id_of(const FileMark& mark, mode_t type, ino_t inode) {
+  if (mark.id) return *mark.id;
   const bool bears = parts_.trusted || type == S_IFREG || type == S_IFDIR;
   return bears ? inode : ids().id_of(inode);
 }
@@ -148,8 +148,14 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   place.number = entry.attributes.st_ino;
   const bool directory = place.type == S_IFDIR;
   if (directory && is_top(parent)) place.tree = tree_at(entry);
+  const bool virtual_one = directory && !parent.solid();
+  if (const auto known =
+          virtual_one ? book().find(parent, name) : book().find(*place.tree, *entry.node)) {
+    if (!virtual_one) place.disk = entry.node;
+    return place;
+  }
   TreeNodeRef bearer = entry.node;
-  if (directory && !parent.solid()) {
+  if (virtual_one) {
     const Borrowed above = TRY(table().borrow(*content.directory));
     place.source = TRY(source_of(content, above.get(), name));
     bearer = TRY(resolve(*place.source)).shelf;
@@ -159,8 +165,8 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   }
   if (place.tree->epoch == 0) return place;
   const Borrowed fd = TRY(table().borrow(*bearer));
-  const ino_t id = id_of(Spot::of(fd.get()), place.type, place.number);
-  place.number = shown_number(*place.tree, id);
+  place.mark = KnownMark{marks_.file(Spot::of(fd.get())), moves_};
+  place.number = shown_number(*place.tree, id_of(place.mark->mark, place.type, place.number));
   if (directory && place.disk) place.source = TRY(marks_.hollow(Spot::of(fd.get())));
   return place;
 }
@@ -169,8 +175,9 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
   const Content content = TRY(this->content(parent));
   const TreeEntry entry = TRY(disk().lookup(*content.directory, name));
   auto node = book().ensure(TRY(place(parent, name, entry, content)));
-  struct stat attributes = entry.attributes;
-  if (node->tree->epoch != 0) attributes = TRY(this->attributes(*node));
+  const bool same = node->solid() && node->disk == entry.node;
+  const struct stat attributes =
+      TRY(same ? shown(*node, entry.attributes) : this->attributes(*node));
   return TreeEntry{std::move(node), attributes};
 }
 
@@ -189,11 +196,18 @@ Result<struct stat> ForestDisk::attributes(ForestNode& node) {
   return shown(node, TRY(raw_attributes(node)));
 }
 
+Result<FileMark> ForestDisk::mark_of(ForestNode& node) {
+  if (const auto known = book().mark(node); known && known->moves == moves_) return known->mark;
+  const TreeNodeRef bearer = node.disk ? node.disk : TRY(content(node)).shelf;
+  const KnownMark mark{marks_.file(Spot::of(TRY(table().borrow(*bearer)).get())), moves_};
+  book().set_mark(node, mark);
+  return mark.mark;
+}
+
 Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) {
   if (node.tree->epoch == 0) return attributes;
   attributes.st_ino = node.inode();
-  const TreeNodeRef bearer = node.disk ? node.disk : TRY(content(node)).shelf;
-  const FileMark mark = marks_.file(Spot::of(TRY(table().borrow(*bearer)).get()));
+  const FileMark mark = TRY(mark_of(node));
   if (mark.changed) attributes.st_ctim = *mark.changed;
   if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
   if (node.removed) attributes.st_nlink = 0;

@@ -24,6 +24,7 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
     if (mark.changed) {
       mark.changed.reset();
       marks_.set_file(Spot::of(fd.get()), mark);
+      moved();
     }
   }
   file.tree->line->touched = true;
@@ -83,7 +84,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   Line& line = *file.tree->line;
   const Borrowed old = TRY(borrow(file));
   const ino_t old_inode = file.disk->inode();
-  const FileMark mark{.id = id_of(Spot::of(old.get()), file.type(), old_inode)};
+  const FileMark mark{.id = id_of(marks_.file(Spot::of(old.get())), file.type(), old_inode)};
   std::vector<std::pair<int, UniqueFd>> replacements;
   const auto open_again = [&](int made) -> Status {
     marks_.set_file(Spot::of(made), mark);

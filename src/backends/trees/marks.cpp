@@ -13,6 +13,12 @@ constexpr char kHollow[] = "hollow";
 constexpr char kTree[] = "tree";
 constexpr std::size_t kLongest = 512;
 
+std::string to_text(const FileMark& mark) {
+  const timespec changed = mark.changed.value_or(timespec{});
+  return fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0,
+                     changed.tv_sec, changed.tv_nsec);
+}
+
 }  // namespace
 
 std::string to_text(const DirectoryKey& key) {
@@ -40,10 +46,10 @@ std::optional<std::string> Marks::get(const Spot& spot, const char* name) const 
   return std::string(value, static_cast<std::size_t>(length));
 }
 
-int Marks::set(const Spot& spot, const char* name, const std::string& value) const {
+int Marks::set(const Spot& spot, const char* name, const std::string& value, int flags) const {
   const std::string full = prefix_ + name;
   const auto call = spot.follow ? ::setxattr : ::lsetxattr;
-  return call(spot.path.c_str(), full.c_str(), value.data(), value.size(), 0) == 0 ? 0 : errno;
+  return call(spot.path.c_str(), full.c_str(), value.data(), value.size(), flags) == 0 ? 0 : errno;
 }
 
 FileMark Marks::file(const Spot& spot) const {
@@ -69,10 +75,11 @@ void Marks::set_file(const Spot& spot, const FileMark& mark) const {
     (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
     return;
   }
-  const timespec changed = mark.changed.value_or(timespec{});
-  set(spot, kFile,
-      fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0, changed.tv_sec,
-                  changed.tv_nsec));
+  set(spot, kFile, to_text(mark));
+}
+
+bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
+  return set(spot, kFile, to_text(mark), XATTR_CREATE) != EEXIST;
 }
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {

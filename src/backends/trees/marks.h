@@ -66,6 +66,8 @@ class Marks {
   Result<std::optional<Source>> hollow(const Spot& directory) const;
   Status set_hollow(const Spot& directory, const Source& source) const;
   Status remove_hollow(const Spot& directory) const;
+  // The same for a file that has no mark yet; false: it has one.
+  bool add_file(const Spot& spot, const FileMark& mark) const;
   std::optional<TreeMark> tree(const Spot& directory) const;
   Status set_tree(const Spot& directory, const TreeMark& mark) const;
 
@@ -73,7 +75,7 @@ class Marks {
 
  private:
   std::optional<std::string> get(const Spot& spot, const char* name) const;
-  int set(const Spot& spot, const char* name, const std::string& value) const;
+  int set(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
 
   const std::string prefix_;
 };

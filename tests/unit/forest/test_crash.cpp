@@ -70,7 +70,7 @@ void run(unsigned seed) {
   REQUIRE(memory != MAP_FAILED);
   auto& progress = *new (memory) Progress;
   std::mt19937 random(seed);
-  const unsigned step = 1 + random() % kSteps;
+  const unsigned step = 1 + static_cast<unsigned>(random()) % kSteps;
   const std::chrono::microseconds delay(random() % 400);
   const pid_t child = ::fork();
   if (child == 0) run_until_killed(base.path(), seed, progress);
