@@ -40,7 +40,7 @@ class Driver {
   std::string compare_root(const TreeNodeRef& root, ModelFile& file, const std::string& path);
 
   const std::string base_;
-  const ForestOptions options_;
+  ForestOptions options_;
   std::unique_ptr<Forest> forest_;
   std::map<std::size_t, SnapshotId> states_;
   std::map<std::size_t, std::unique_ptr<TreeFile>> open_;

@@ -208,6 +208,36 @@ TEST_CASE("A hollow directory with entries is not removed as an empty one") {
   REQUIRE(forest.read("q/src/deep/util.c") == "util");
 }
 
+TEST_CASE("What its owner may not write is forked, changed and taken back like the rest") {
+  TestForest forest;
+  plant(forest);
+  const auto protect = [&](const std::string& path, mode_t mode) {
+    SetAttributes wanted{.which = SetAttributes::mode};
+    wanted.values.st_mode = mode;
+    REQUIRE(forest->set_attributes(*forest.at(path), nullptr, wanted, kMyself));
+  };
+  protect("p/src/main.c", 0444);
+  protect("p/src/deep/util.c", 0444);
+  protect("p/src", 0555);
+  const auto state = value_of(forest->snapshot("p", "one"));
+  REQUIRE(forest->fork("p", "q"));
+  REQUIRE(forest->unlink(*forest.at("q/src/deep"), "util.c", kMyself));
+  REQUIRE(forest.stat("q/src").st_mode == (S_IFDIR | 0555));
+  protect("p/src/main.c", 0644);
+  forest.write("p/src/main.c", "MAIN");
+  REQUIRE(forest.stat("p/src").st_mode == (S_IFDIR | 0555));
+  REQUIRE(forest.read("q/src/main.c") == "main");
+  REQUIRE(forest.stat("q/src/main.c").st_mode == (S_IFREG | 0444));
+  REQUIRE(forest.read("p/src/deep/util.c") == "util");
+  value_of(forest->rollback("p", state));
+  REQUIRE(forest.read("p/src/main.c") == "main");
+  protect("p/src/main.c", 0644);
+  REQUIRE(forest->drop("q"));
+  REQUIRE(forest->drop(state));
+  REQUIRE(forest->collect());
+  REQUIRE(forest.read("p/src/deep/util.c") == "util");
+}
+
 TEST_CASE("Comparing tells what differs and looks nowhere else") {
   TestForest forest;
   plant(forest);
