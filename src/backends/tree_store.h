@@ -121,6 +121,8 @@ class TreeStore {
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
+  // Whether the host's kernel may read and write the file on its own: not where trees share files.
+  virtual bool may_bypass(const TreeNode&) const { return true; }
   // To be asked before each change through a descriptor (pwrite, fallocate, ftruncate, a copy into
   // it), and held until it is done. A file that is shared with another tree gets an inode of its
   // own first; the descriptor keeps its number. ESTALE: the tree was rolled back or dropped.

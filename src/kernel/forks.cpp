@@ -121,6 +121,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(check_name(name));
   const std::string path = sibling(root, name);
   TRY(kernel_.may_change(caller, path));
+  TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
@@ -147,6 +148,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
                                       const std::string& name) {
   TRY(may_change(caller, root));
   TRY(check_new(root, name));
+  TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
@@ -174,6 +176,7 @@ std::vector<std::string> Forks::names_in(Forest& store, const std::string& root)
 Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
                                     const std::string& name) {
   TRY(may_change(caller, root));
+  TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
@@ -233,6 +236,23 @@ void collect_forests(const Kernel& kernel) {
     const auto freed = forest->collect();
     if (!freed) log::error("{}: room not given back: {}", root, freed.error().message);
   }
+}
+
+Status Forks::materialise(const std::string& path, bool whole) const {
+  const auto slash = path.find('/', 1);
+  const auto& forests = kernel_.parts().forests;
+  const auto found = forests.find(path.substr(0, slash));
+  if (found == forests.end() || slash == std::string::npos) return ok();
+  Forest& forest = *found->second;
+  TreeNodeRef node = forest.root();
+  bool is_top = true;
+  for (const std::string_view name : text::split(std::string_view(path).substr(slash + 1), '/')) {
+    if (!is_top) TRY(forest.solidify(*node, false));
+    is_top = false;
+    node = TRY(forest.lookup(*node, std::string(name))).node;
+    if (node->type() != S_IFDIR) return ok();
+  }
+  return forest.solidify(*node, whole);
 }
 
 // --- what is told

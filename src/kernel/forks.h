@@ -55,6 +55,10 @@ class Forks {
   Status diff(const Caller& caller, const std::string& root, const TreeComparer::Sink& sink) const;
   static CompareOptions options();  // how trees of a forest are compared
 
+  // The plain directories on the disk are what the mount shows, on the way to `path` and there;
+  // `whole`: all below it, too. For tools that look at the disk; nothing where it is so.
+  Status materialise(const std::string& path, bool whole) const;
+
   Result<Forest*> forest_of(const std::string& root) const;
   // What the root was forked from; null for one that is no fork.
   std::optional<SnapshotId> base_of(const std::string& root) const;

@@ -202,7 +202,7 @@ void Kernel::look_at_history(const std::function<void(const History&)>& look) co
 
 ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
 Merges Kernel::merges() { return Merges(*this); }
-Forks Kernel::forks() { return Forks(*this); }
+Forks Kernel::forks() const { return Forks(state_->kernel); }
 HistoryKeeper Kernel::history() { return HistoryKeeper(*this); }
 
 Journal& Kernel::journal() const { return *state_->parts.journal; }

@@ -150,7 +150,7 @@ class Kernel {
   // --- old contents of the data trees; under the kernel's lock: `look` only copies out
   void look_at_history(const std::function<void(const History&)>& look) const;
   HistoryKeeper history();
-  Forks forks();
+  Forks forks() const;
   Merges merges();
   ConflictTable& conflicts() const;  // kernel/merges.h
 

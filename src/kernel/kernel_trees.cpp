@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
 
@@ -111,6 +112,9 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   next.git_directory = parts().state + "/git/" + workspace + ".git";
   next.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
   next.seconds = clock().wall() / 1'000'000'000;
+  const std::string root = "/workspaces/" + workspace;
+  // A repository in a fork is read on the disk; what has changed elsewhere is there already.
+  if (forks().base_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
   const Result<std::string> made =
       commit_changes(*parts().repository, next, *process, turn, changes);
   {
@@ -146,6 +150,8 @@ Result<std::string> Kernel::host_path(const std::string& path) const {
   if (!paths::is_data(plain)) {
     return fail(ENOENT, "{}: is in no data tree; /home, /workspaces and /tmp are", plain);
   }
+  // What is not there is found to be so by who uses the path.
+  static_cast<void>(forks().materialise(plain, false));
   return parts().state + "/trees" + plain;
 }
 

@@ -57,6 +57,8 @@ class Namespace {
   // In this order, each a change by the caller that keeps what it replaces; directories that are
   // missing are made, those that are there stay. Contents are copied, never shared.
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
+  // Can all of a workspace or home be kept as it is? EBUSY while files are written past the daemon.
+  virtual Status may_snapshot(const std::string& path) = 0;
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows.
   virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;

@@ -28,6 +28,7 @@ class NoNamespace final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override {
     return nothing_at(steps.front().path);
   }
+  Status may_snapshot(const std::string&) override { return ok(); }
   Status replace_tree(const std::string&, const std::function<Status()>& act) override {
     return act();
   }

@@ -189,6 +189,12 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open_directory(const TreeNode& an
   return opened(node, O_RDONLY | O_DIRECTORY, TreeCaller{});
 }
 
+bool ForestStore::may_bypass(const TreeNode& any) const {
+  const std::shared_lock together(mutex_);
+  const auto* node = dynamic_cast<const ForestNode*>(&any);
+  return node != nullptr && node->tree->line == nullptr;
+}
+
 Result<Writing> ForestStore::begin_write(const TreeFile& file) {
   const auto* open = dynamic_cast<const ForestFile*>(&file);
   if (open == nullptr) return Writing();

@@ -48,6 +48,7 @@ class ForestStore final : public Forest {
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
+  bool may_bypass(const TreeNode& node) const override;
   Result<Writing> begin_write(const TreeFile& file) override;
   Status read_directory(const TreeFile& directory, off_t offset,
                         const std::function<bool(const DirectoryEntry&)>& each) override;

@@ -7,12 +7,22 @@
 #include "fs/vfs/data_tree.h"
 
 namespace agentfs::vfs {
+namespace {
+
+// "/workspaces/site/src/a" -> "/workspaces/site".
+std::string root_of(const std::string& path) {
+  const auto first = path.find('/', 1);
+  return first == std::string::npos ? path : path.substr(0, path.find('/', first + 1));
+}
+
+}  // namespace
 
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
                        Caller writer, bool writable)
     : node_(std::move(node)),
       file_(std::move(file)),
       writable_(writable),
+      may_bypass_(node_->type() == S_IFREG && node_->tree().store().may_bypass(node_->file())),
       thread_(writer.host.pid),
       writer_(std::move(writer)) {}
 
@@ -58,6 +68,8 @@ bool DataHandle::would_lose() const {
 
 void DataHandle::bypass() {
   bypassed_ = true;
+  counted_ = root_of(node_->path());
+  node_->tree().count_bypassed(counted_, 1);
   if (!writable_) return;
   before_write(0);
   node_->written_past(true);
@@ -150,6 +162,7 @@ Status DataHandle::account() {
 Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 
 void DataHandle::release() {
+  if (bypassed_) node_->tree().count_bypassed(counted_, -1);
   if (!writable_) return;
   if (bypassed_) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -44,6 +45,9 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   TreeStore& store() { return store_; }
   PastKeeper& keeper() { return keeper_; }
   BypassedFiles& bypassed() { return *bypassed_; }
+  // How many files of a workspace or home are open past the daemon, for reading or writing.
+  void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
+  int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -68,6 +72,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::shared_ptr<BypassedFiles> bypassed_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
+  std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
 };
 
 // What of `which` (SetAttributes::Which) was and is, as the journal tells it.
@@ -150,7 +155,7 @@ class DataHandle final : public Handle {
              bool writable);
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
-  int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
+  int backing() const override { return may_bypass_ ? descriptor() : -1; }
   void bypass() override;
   bool bypassed() const override { return bypassed_; }
   bool would_lose() const override;
@@ -182,6 +187,8 @@ class DataHandle final : public Handle {
   std::shared_ptr<DataNode> node_;
   std::unique_ptr<TreeFile> file_;
   bool writable_;
+  const bool may_bypass_;
+  std::string counted_{};      // the workspace or home that counts it among those past the daemon
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   WriteKeeper keeper_;
   std::atomic<bool> bypassed_ = false;

@@ -52,6 +52,7 @@ class FileSystem final : public Namespace {
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string& path, int mask) override;
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
+  Status may_snapshot(const std::string& path) override;
   Status replace_tree(const std::string& path, const std::function<Status()>& act) override;
   void refresh(const std::vector<std::string>& paths) override;
   void command(const Caller&, const std::string& path, std::string line,

@@ -42,6 +42,29 @@ Staleness stale_at(std::shared_ptr<DataNode> directory, std::string_view path) {
 
 }  // namespace
 
+// What the host's kernel writes on its own would reach the other tree, too.
+Status FileSystem::may_snapshot(const std::string& path) {
+  const auto root = parts_->context->data_roots.find(parent_path(path));
+  if (root == parts_->context->data_roots.end()) return ok();
+  const int open = dynamic_cast<DataNode&>(*root->second).tree().open_past_daemon(path);
+  if (open == 0) return ok();
+  return fail(EBUSY,
+              "{}: {} files are open past the daemon (-o passthrough); when they are closed, "
+              "or mounted without it, it can be forked",
+              path, open);
+}
+
+void DataTree::count_bypassed(const std::string& root, int change) {
+  Lock lock(mutex_);
+  if ((past_daemon_[root] += change) <= 0) past_daemon_.erase(root);
+}
+
+int DataTree::open_past_daemon(const std::string& root) {
+  Lock lock(mutex_);
+  const auto found = past_daemon_.find(root);
+  return found == past_daemon_.end() ? 0 : found->second;
+}
+
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
 // in it lead elsewhere.
 Status FileSystem::replace_tree(const std::string& path, const std::function<Status()>& act) {
