@@ -84,7 +84,7 @@ Result<TreeStore::Created> ForestStore::create(const TreeNode& any, const std::s
     created.entry = TRY(made(*parent, name, created.entry));
     created.file = std::make_unique<ForestFile>(
         f_->book_ref(), std::static_pointer_cast<ForestNode>(created.entry.node),
-        std::move(created.file), flags & O_ACCMODE);
+        std::move(created.file), flags & kKeptFlags);
     return created;
   };
   for (;;) {
@@ -144,7 +144,9 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
   const auto live = f_->live.find(tree.line->number());
   if (live == f_->live.end()) return;
   const auto root = f_->book().find(*f_->top_node, live->second);
-  if (root == victim) f_->live.erase(live);
+  if (root != victim) return;
+  f_->live.erase(live);
+  f_->set_tree(*victim->disk, std::make_shared<Tree>());  // its inode may come back as another
 }
 
 Status ForestStore::remove(const TreeNode& any, const std::string& name, bool directory,

@@ -160,6 +160,9 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   std::unordered_map<FileKey, ForestNode*, Hash> by_file_ GUARDED_BY(mutex_);
 };
 
+// Of the flags a file was opened with, those that matter when its descriptor is replaced.
+constexpr int kKeptFlags = O_ACCMODE | O_SYNC | O_DSYNC;
+
 // An open file. Its descriptor keeps its number for life; what it refers to may be replaced.
 class ForestFile final : public TreeFile {
  public:

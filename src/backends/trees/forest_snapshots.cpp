@@ -202,6 +202,7 @@ Status ForestStore::drop(const std::string& name) {
     TRY(to_trash(f_->top(), name));
   }
   freeze(f_->book().all_of(*tree), *tree);
+  f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
   if (line != nullptr) f_->live.erase(line->number());
   f_->moved();

@@ -156,7 +156,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::opened(const ForestNodeRef& node,
     if (is_plain(*node) || f_->is_top(*node)) return file;
     return std::make_unique<ForestDirectory>(node, std::move(file));
   }
-  return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & O_ACCMODE);
+  return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & kKeptFlags);
 }
 
 // Of a file that is going to be replaced whole, nothing is left to give back to one who may not.

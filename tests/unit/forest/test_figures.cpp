@@ -26,6 +26,17 @@ void plant(TestForest& forest) {
   }
 }
 
+double disk_use(const std::string& path) {
+  double blocks = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+    struct stat attributes{};
+    if (::lstat(entry.path().c_str(), &attributes) == 0 && attributes.st_nlink < 3) {
+      blocks += static_cast<double>(attributes.st_blocks);
+    }
+  }
+  return blocks / 2048;
+}
+
 // Looks every file up and asks its attributes.
 void walk(TestForest& forest, const TreeNodeRef& root) {
   for (int i = 0; i < kDirectories; ++i) {
@@ -59,10 +70,12 @@ TEST_CASE("Figures of forks", "[.figures]") {
   const double all = milliseconds([&] { value_of(forest->solidify(*forest.at("q"), true)); });
   tell("solidify, an entry", all * 1000 / (kCount + kDirectories), "us");
   tell("lookup+getattr, a solid fork", walked("q"), "us");
+  const double before = disk_use(forest.path(".."));
   const double forks = milliseconds([&] {
     for (int i = 0; i < 1000; ++i) value_of(forest->fork("q", fmt::format("f{}", i)));
   });
   tell("each of 1,000 forks", forks / 1000, "ms");
+  tell("the disk's room that they take", disk_use(forest.path("..")) - before, "MiB");
 }
 
 }  // namespace
