@@ -34,6 +34,28 @@ void count_names(const ModelRef& file, std::map<const ModelFile*, nlink_t>& name
   }
 }
 
+// What must be told of two directories; directories that only one has are not descended into.
+void expect_differences(const ModelFile& before, const ModelFile& after, const std::string& path,
+                        std::set<std::string>& paths) {
+  std::set<std::string> names;
+  for (const auto* side : {&before, &after}) {
+    for (const auto& [name, entry] : side->entries) names.insert(name);
+  }
+  for (const std::string& name : names) {
+    const auto a = before.entries.find(name);
+    const auto b = after.entries.find(name);
+    const std::string full = path.empty() ? name : fmt::format("{}/{}", path, name);
+    const bool both = a != before.entries.end() && b != after.entries.end();
+    if (!both || a->second->type != b->second->type || a->second->mode != b->second->mode ||
+        a->second->content != b->second->content) {
+      paths.insert(full);
+    }
+    if (both && a->second->is_directory() && b->second->is_directory()) {
+      expect_differences(*a->second, *b->second, full, paths);
+    }
+  }
+}
+
 bool same_time(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
@@ -335,6 +357,26 @@ std::string Driver::compare(World& world, bool times) {
     const std::string content = read_all(open_.at(index)->descriptor());
     if (content != open.file->content) {
       return fmt::format("open file {}: {:?}, not {:?}", index, content, open.file->content);
+    }
+  }
+  return "";
+}
+
+std::string Driver::compare_differences(const World& world) {
+  for (const auto& [number, tree] : world.owners()) {
+    const auto before = forest_->snapshot_root(states_.at(number));
+    const auto after = find({tree});
+    if (!before || !after) return "a root is gone";
+    std::set<std::string> told;
+    const Status done = forest_->compare(**before, **after, [&](const Difference& difference) {
+      told.insert(difference.path);
+      return true;
+    });
+    if (!done) return done.error().message;
+    std::set<std::string> expected;
+    expect_differences(*world.states().at(number), *world.trees().at(tree), "", expected);
+    for (const std::string& path : expected) {
+      if (!told.contains(path)) return fmt::format("state {} and {}: {}", number, tree, path);
     }
   }
   return "";
