@@ -69,7 +69,10 @@ std::string shown(const timespec& time) {
 Driver::Driver(std::string base, ForestOptions options)
     : base_(std::move(base)), options_(options) {
   options_.trusted = options_.trusted && ::geteuid() == 0;
-  for (const char* tree : {"p", "q"}) (void)file::make_directories(base_ + "/trees/" + tree);
+  const std::string trees = base_ + "/trees";
+  if (!file::exists(trees)) {
+    for (const char* tree : {"/p", "/q"}) (void)file::make_directories(trees + tree);
+  }
   open();
 }
 
@@ -334,14 +337,20 @@ std::string Driver::compare_root(const TreeNodeRef& root, ModelFile& file,
 
 std::string Driver::compare(World& world, bool times) {
   times_ = times;
-  std::size_t trees = 0;
+  std::set<std::string> listed;
   const auto top = forest_->open_directory(*forest_->root());
-  (void)forest_->read_directory(**top, 2, [&](const auto&) { return true; });
+  if (!top) return top.error().message;
+  (void)forest_->read_directory(**top, 0, [&](const auto& entry) {
+    if (entry.name != "." && entry.name != "..") listed.insert(entry.name);
+    return true;
+  });
+  for (const std::string& name : listed) {
+    if (!world.trees().contains(name)) return fmt::format("{}: should not be", name);
+  }
   for (const auto& [name, root] : world.trees()) {
     const auto node = find({name});
     if (!node) return fmt::format("{}: {}", name, node.error().message);
     if (std::string wrong = compare_root(*node, *root, name); !wrong.empty()) return wrong;
-    ++trees;
   }
   for (const auto& [number, root] : world.states()) {
     // After a crash, states that have no label of their own are not known again.
