@@ -309,7 +309,7 @@ std::string Driver::compare_tree(const TreeNodeRef& node, ModelFile& file,
   }
   for (const auto& [name, below] : file.entries) {
     const auto found = forest_->lookup(*node, name);
-    const std::string full = path + "/" + name;
+    const std::string full = fmt::format("{}/{}", path, name);
     if (!found) return fmt::format("{}: {}", full, found.error().message);
     if (!listed.contains(name)) return fmt::format("{}: not listed", full);
     if (listed[name].type != below->type) return fmt::format("{}: listed as another type", full);

@@ -73,6 +73,8 @@ World::World(unsigned seed) : random_(seed) {
   }
 }
 
+std::string World::new_tree() { return fmt::format("t{}", next_tree_++); }
+
 std::size_t World::pick(std::size_t below) { return random_() % below; }
 
 ModelRef World::at(const Path& path) const {
@@ -246,7 +248,7 @@ std::optional<Operation> World::choose_change(std::size_t which) {
     operation.number = 1000 + pick(100000);
     if (file.seen) file.seen->modified = timespec{static_cast<time_t>(operation.number), 5};
   } else {
-    operation.text = std::string("user.") + static_cast<char>('x' + pick(2));
+    operation.text = pick(2) == 0 ? "user.x" : "user.y";
     const bool has = file.attributes.contains(operation.text);
     operation.kind = has ? Kind::remove_xattr : Kind::set_xattr;
     if (has) file.attributes.erase(operation.text);

@@ -111,7 +111,7 @@ class World {
   void put(const Path& path, ModelRef file);
   void take(const Path& path);
   ModelRef parent(const Path& path) const;
-  std::string new_tree() { return "t" + std::to_string(next_tree_++); }
+  std::string new_tree();
   void end_states_of(const ModelRef& root);
 
   std::optional<Operation> choose();
