@@ -105,7 +105,7 @@ TEST_CASE("After a crash a forest is what it was before or after the operation u
   const char* const first = std::getenv("AGENTFS_SEED");
   const char* const count = std::getenv("AGENTFS_SEEDS");
   const auto start = static_cast<unsigned>(first == nullptr ? 1 : std::atoi(first));
-  const auto runs = static_cast<unsigned>(count == nullptr ? 20 : std::atoi(count));
+  const auto runs = static_cast<unsigned>(count == nullptr ? 10 : std::atoi(count));
   for (unsigned seed = start; seed < start + runs; ++seed) run(seed);
 }
 
