@@ -224,7 +224,7 @@ Status Driver::change_tree(const Operation& o) {
     const auto root = forest_->root();
     return forest_->rename(*root, tree, *root, o.other.front(), 0, kMyself);
   } else if (o.kind == Kind::collect) {
-    TRY(forest_->collect());
+    (void)TRY(forest_->collect());
   } else if (o.kind == Kind::solidify) {
     return forest_->solidify(*TRY(find(o.path)), o.number == 1);
   } else {
