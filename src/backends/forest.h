@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct SnapshotInfo {
 struct TreeInfo {
   std::string name{};
   std::uint32_t number = 0;
+  std::optional<SnapshotId> base{};   // what it was forked at
   std::vector<SnapshotId> sources{};  // what it may still read through
   std::vector<SnapshotInfo> snapshots{};
 };
@@ -76,8 +78,8 @@ struct ForestOptions {
 // st_nlink are those of the tree alone.
 //
 // Snapshots can be read only (EROFS). After a rollback or drop, open files and nodes of the old
-// state can be read; changing through them is ESTALE. Hard links and renames between trees of which
-// one was ever forked are EXDEV.
+// state can be read; changing through them is ESTALE. Hard links between trees are EXDEV; so
+// are renames, but for a file of one name between trees that were never forked.
 //
 // Threads: all. Crashes: each call is complete or has not happened, whenever the process ends.
 class Forest : public TreeStore {
@@ -102,6 +104,9 @@ class Forest : public TreeStore {
   virtual std::vector<TreeInfo> family() const = 0;
   // Makes a directory a plain one on disk, for tools that look there; `whole`: all below it too.
   virtual Status solidify(const TreeNode& directory, bool whole) = 0;
+  // Whether all of two directories is known to be the same, without looking: both are read from
+  // one place.
+  virtual bool is_same(const TreeNode& before, const TreeNode& after) = 0;
   // What differs from `before` to `after`, until `each` says false. Subtrees that both read from
   // one place, and files of one inode, are not looked into.
   virtual Status compare(const TreeNode& before, const TreeNode& after,

@@ -65,16 +65,9 @@ std::optional<TreeInfo> Forks::info_of(const std::string& root) const {
   return found == all.end() ? std::nullopt : std::optional(std::move(*found));
 }
 
-// Of what a fork may read, the states of its parent have the greatest number: a tree is numbered
-// after those that it comes from.
 std::optional<SnapshotId> Forks::base_of(const std::string& root) const {
   const auto info = info_of(root);
-  std::optional<SnapshotId> base;
-  if (!info) return base;
-  for (const SnapshotId source : info->sources) {
-    if (source.tree != info->number && (!base || *base < source)) base = source;
-  }
-  return base;
+  return info ? info->base : std::nullopt;
 }
 
 std::vector<SnapshotInfo> Forks::checkpoints(const std::string& root) const {
@@ -118,7 +111,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
                                 const std::string& name,
                                 const std::optional<std::string>& checkpoint) {
   TRY(kernel_.history().may_see(caller, root));
-  TRY(check_name(name));
+  TRY(check_new(root, name));
   const std::string path = sibling(root, name);
   TRY(kernel_.may_change(caller, path));
   TRY(kernel_.paths().may_snapshot(root));
@@ -148,6 +141,12 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
                                       const std::string& name) {
   TRY(may_change(caller, root));
   TRY(check_new(root, name));
+  const auto own = info_of(root);
+  const auto base = base_of(sibling(root, name));
+  if (own && base && base->tree == own->number) {
+    return fail(EEXIST, "{}: is the name of a fork of {}; another one would do", text::shown(name),
+                root);
+  }
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
@@ -277,8 +276,12 @@ std::string Forks::family(const std::string& root) const {
   return out;
 }
 
-CompareOptions Forks::options() {
+CompareOptions Forks::options(Forest& forest) {
   CompareOptions options;
+  options.same = [&forest](const TreeEntry& before, const TreeEntry& after) {
+    return before.node->type() == S_IFDIR && after.node->type() == S_IFDIR &&
+           forest.is_same(*before.node, *after.node);
+  };
   options.lasting_inodes = true;
   return options;
 }
@@ -306,7 +309,8 @@ Result<std::string> Forks::status(const Caller& caller, const std::string& root)
     return std::string("# nothing to compare with: no fork, and no checkpoint yet\n");
   }
   const TreeComparer& comparer = *kernel_.parts().comparer;
-  const auto changes = TRY(comparer.changes(sides.before, sides.after, options()));
+  const auto changes =
+      TRY(comparer.changes(sides.before, sides.after, options(*TRY(forest_of(root)))));
   return comparer.status(changes);
 }
 
@@ -315,7 +319,7 @@ Status Forks::diff(const Caller& caller, const std::string& root,
   const Comparison sides = TRY(comparison(caller, root));
   if (sides.before.root == nullptr) return ok();
   const TreeComparer& comparer = *kernel_.parts().comparer;
-  const CompareOptions how = options();
+  const CompareOptions how = options(*TRY(forest_of(root)));
   const auto changes = TRY(comparer.changes(sides.before, sides.after, how));
   return comparer.diff({sides.before, sides.after, &changes, how}, sink);
 }

@@ -53,7 +53,8 @@ class Forks {
   Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
   Result<std::string> status(const Caller& caller, const std::string& root) const;
   Status diff(const Caller& caller, const std::string& root, const TreeComparer::Sink& sink) const;
-  static CompareOptions options();  // how trees of a forest are compared
+  // How its trees are compared; valid as long as the forest.
+  static CompareOptions options(Forest& forest);
 
   // The plain directories on the disk are what the mount shows, on the way to `path` and there;
   // `whole`: all below it, too. For tools that look at the disk; nothing where it is so.

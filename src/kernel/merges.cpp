@@ -216,7 +216,8 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   }
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
-  const MergePlan plan = TRY(merger.plan(sides, Forks::options()));
+  const MergePlan plan =
+      TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{.from = other, .sides = sides});
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
   kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);

@@ -103,9 +103,8 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
                                     const std::string& name, const TreeCaller& caller) {
   const auto node = TRY(own(any));
   const auto parent = TRY(own(any_parent));
-  if (node->tree != parent->tree && (node->tree->epoch != 0 || parent->tree->epoch != 0)) {
-    return fail(EXDEV, "{}: a hard link between trees that share files; a copy would do",
-                text::shown(name));
+  if (node->tree != parent->tree) {
+    return fail(EXDEV, "{}: a hard link between two trees; a copy would do", text::shown(name));
   }
   const auto act = [&]() -> Result<TreeEntry> {
     const auto entry = TRY(f_->disk().link(*node->disk, *parent->disk, name, caller));

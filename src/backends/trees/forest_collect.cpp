@@ -34,6 +34,9 @@ ForestStore::Wanted ForestStore::wanted() const {
     grows = false;
     for (const auto& [number, line] : f_->lines) {
       if (!f_->live.contains(number) && wanted[number].empty()) continue;
+      if (const auto& base = line->base(); base && f_->live.contains(number)) {
+        grows |= wanted[base->tree].insert(base->sequence).second;
+      }
       for (const SnapshotId source : line->sources()) {
         grows |= wanted[source.tree].insert(source.sequence).second;
       }

@@ -27,6 +27,16 @@ std::string joined(const std::string& path, const std::string& name) {
 
 }  // namespace
 
+bool ForestStore::is_same(const TreeNode& before, const TreeNode& after) {
+  const auto old = own(before);
+  const auto now = own(after);
+  if (!old || !now || (*old)->solid() || (*now)->solid()) return false;
+  const std::shared_lock together(mutex_);
+  const auto from = f_->content(**old);
+  const auto to = f_->content(**now);
+  return from && to && from->source == to->source;
+}
+
 Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
                             const std::function<bool(const Difference&)>& each) {
   std::vector<Pair> left{{TRY(own(before)), TRY(own(after)), ""}};

@@ -77,6 +77,11 @@ class ForestDisk {
     return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
   }
   Status solidify(ForestNode& directory);
+  // The directories with a name of the file are kept as they are, before anybody adds a name.
+  Status keep_parents(ForestNode& file);
+  // An empty directory under `name`, if there is none, whose inode no directory of the line had
+  // that was saved: the disk gives numbers again, and what was saved is found by them.
+  Status make_fresh_directory(Line& line, int directory, const std::string& name);
   // A hollow directory under `name` that reads `source`, with the attributes of `shelf`.
   Status make_hollow(int directory, const std::string& name, const Source& source,
                      const TreeNode& shelf);

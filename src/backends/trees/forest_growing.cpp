@@ -75,6 +75,9 @@ Status ForestDisk::fill(ForestNode& directory) {
   const auto entries = TRY(list_directory(from.get()));
   ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
   for (const RawEntry& entry : entries) {
+    if (entry.type == S_IFDIR) {
+      TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
+    }
     TRY(fill_entry(content, from.get(), to.get(), entry));
   }
   const Spot spot = Spot::of(to.get());
@@ -105,6 +108,33 @@ Status ForestDisk::settle_children(ForestNode& directory, const std::vector<RawE
     book().move(*node, std::move(found.node));
   }
   return ok();
+}
+
+// Directories with a number that was used before are kept until another number was given.
+Status ForestDisk::make_fresh_directory(Line& line, int directory, const std::string& name) {
+  std::vector<std::string> aside;
+  const auto make = [&]() -> Status {
+    for (;;) {
+      if (::mkdirat(directory, name.c_str(), 0700) != 0 && errno != EEXIST) {
+        return fail_errno(text::shown(name));
+      }
+      struct stat made{};
+      if (::fstatat(directory, name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
+        return fail_errno(text::shown(name));
+      }
+      if (!line.was_ever_saved(made.st_ino)) return ok();
+      const std::string other = line.fresh_name();
+      if (::renameat(directory, name.c_str(), line.directory(), other.c_str()) != 0) {
+        return fail_errno(text::shown(name));
+      }
+      aside.push_back(other);
+    }
+  };
+  Status made = make();
+  for (const std::string& other : aside) {
+    if (Status removed = remove_whole(line.directory(), other); made && !removed) made = removed;
+  }
+  return made;
 }
 
 Status ForestDisk::make_hollow(int directory, const std::string& name, const Source& source,

@@ -43,16 +43,21 @@ Status ForestStore::rename_plain(const Renaming& names, const TreeCaller& caller
   return done;
 }
 
+// A file of one name may change trees as long as neither shares files. Of directories nobody knows
+// whether a file in them has a name outside: were one of the trees forked later, what is written
+// under that name would reach the fork.
 Status ForestStore::check_trees(const Renaming& names) {
-  const auto forked = [&](const ForestNodeRef& parent, const std::string& name) {
-    if (!f_->is_top(*parent)) return parent->tree->epoch != 0;
-    const auto entry = f_->find(*parent, name);
-    return entry && static_cast<ForestNode&>(*entry->node).tree->epoch != 0;
-  };
   if (names.from->tree == names.to->tree) return ok();
-  if (!forked(names.from, names.name) && !forked(names.to, names.new_name)) return ok();
-  return fail(EXDEV, "{}: a rename between trees that share files; a copy would do",
-              text::shown(names.name));
+  const auto may_leave = [&](ForestNode& parent, const std::string& name) {
+    const auto entry = f_->find(parent, name);
+    if (!entry) return true;  // the disk says what is missing
+    const auto& node = static_cast<const ForestNode&>(*entry->node);
+    return parent.tree->epoch == 0 && node.tree->epoch == 0 && !node.is_directory() &&
+           entry->attributes.st_nlink <= 1;
+  };
+  const bool other = !names.exchanges() || may_leave(*names.to, names.new_name);
+  if (names.to->tree->epoch == 0 && may_leave(*names.from, names.name) && other) return ok();
+  return fail(EXDEV, "{}: a rename between two trees; a copy would do", text::shown(names.name));
 }
 
 Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller) {

@@ -103,6 +103,7 @@ Status ForestStore::fork_alone(const Line::Snapshot& state, const std::string& n
   const auto line = TRY(Line::ensure(f_->hidden(), number));
   const auto make = [&]() -> Status {
     TRY(line->add_source(state.info.id));
+    TRY(line->set_base(state.info.id));
     for (const SnapshotId source : f_->lines.at(state.info.id.tree)->sources()) {
       TRY(line->add_source(source));
     }
@@ -133,6 +134,7 @@ Result<TreeEntry> ForestStore::plant(Line& line, const Line::Snapshot& state,
                                      const std::string& name, const TreeMark& mark) {
   const SnapshotId id = state.info.id;
   const Content content = TRY(f_->resolve({id.tree, id.sequence, state.root}));
+  TRY(f_->make_fresh_directory(line, line.directory(), name));
   TRY(f_->make_hollow(line.directory(), name, content.source, *content.shelf));
   TRY(f_->marks().set_tree(Spot::in(line.directory(), name), mark));
   return f_->open_entry(line.directory(), name);
@@ -248,6 +250,7 @@ std::vector<TreeInfo> ForestStore::family() const {
   for (const auto& [number, line] : f_->lines) {
     TreeInfo info{.name = "", .number = number};
     if (const auto live = f_->live.find(number); live != f_->live.end()) info.name = live->second;
+    info.base = line->base();
     info.sources.assign(line->sources().begin(), line->sources().end());
     for (const auto& [sequence, state] : line->snapshots()) info.snapshots.push_back(state.info);
     trees.push_back(std::move(info));

@@ -47,9 +47,21 @@ Status ForestStore::load() {
   }
   for (const auto& [number, name] : f_->live) {
     const auto root = TRY(own(*TRY(f_->find(*f_->top_node, name)).node));
+    TRY(end_rollback(*f_->lines.at(number), *root));
     TRY(f_->recover(*f_->lines.at(number), *root));
   }
   return ok();
+}
+
+// The root that a rollback retires is the one that the state before it was taken of: where that is
+// still live, the two never changed places.
+Status ForestStore::end_rollback(Line& line, ForestNode& root) {
+  if (line.retired().empty()) return ok();
+  const std::uint64_t last = *line.retired().rbegin();
+  const Line::Snapshot* const before = line.find(last);
+  if (before == nullptr || root.disk == nullptr) return ok();
+  const Borrowed fd = TRY(f_->borrow(root));
+  return before->root == f_->key_of(fd.get()) ? line.remove_retired(last) : ok();
 }
 
 Result<ForestNodeRef> ForestStore::own(const TreeNode& node) const {
@@ -77,10 +89,14 @@ std::string ForestStore::host_path(const TreeNode& any) const {
 }
 
 Status ForestStore::use_descriptor(const TreeNode& any, const std::function<Status(int)>& use) {
+  const auto node = TRY(own(any));
+  if (node->tree->line != nullptr && node->tree->refusal == 0) {
+    const std::unique_lock alone(mutex_);
+    TRY(f_->keep_parents(*node));
+  }
   Borrowed fd;
   {
     const std::shared_lock together(mutex_);
-    const auto node = TRY(own(any));
     fd = TRY(f_->table().borrow(*TRY(bearer(*node))));
   }
   return use(fd.get());

@@ -72,6 +72,7 @@ class ForestStore final : public Forest {
   Result<TreeNodeRef> snapshot_root(SnapshotId state) override;
   std::vector<TreeInfo> family() const override;
   Status solidify(const TreeNode& directory, bool whole) override;
+  bool is_same(const TreeNode& before, const TreeNode& after) override;
   Status compare(const TreeNode& before, const TreeNode& after,
                  const std::function<bool(const Difference&)>& each) override;
   ForestCounts counts() const override;
@@ -122,6 +123,7 @@ class ForestStore final : public Forest {
   void settle_tree(const ForestNodeRef& moved, ForestNode& to, const std::string& name);
   bool is_below(const ForestNodeRef& node, const ForestNode& top) const;
 
+  Status end_rollback(Line& line, ForestNode& root);
   Result<ForestNodeRef> tree_root(const std::string& tree);
   Result<ForestNodeRef> forkable(const std::string& tree);
   Result<const Line::Snapshot*> get(SnapshotId state) const;

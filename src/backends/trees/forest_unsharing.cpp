@@ -32,6 +32,13 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   return ok();
 }
 
+Status ForestDisk::keep_parents(ForestNode& file) {
+  if (file.prepared() || file.is_directory()) return ok();
+  TRY(refuse(file));
+  for (const ForestNode::Name& name : book().names(file)) TRY(keep(*name.parent));
+  return ok();
+}
+
 // --- names
 
 Result<bool> ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {

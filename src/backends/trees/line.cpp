@@ -64,6 +64,8 @@ Status Line::read_entry(const std::string& name) {
     past_[*first].insert(*second);
   } else if (parts[0] == "source" && second) {
     sources_.insert({static_cast<std::uint32_t>(*first), *second});
+  } else if (parts[0] == "base" && second) {
+    base_ = SnapshotId{static_cast<std::uint32_t>(*first), *second};
   } else {
     return bad_entry(number_, name);
   }
@@ -143,6 +145,19 @@ Status Line::add_source(SnapshotId source) {
   const int code = errno;
   sources_.erase(source);
   return fail_errno(code, name);
+}
+
+Status Line::set_base(SnapshotId base) {
+  const std::string name = fmt::format("base.{}.{}", base.tree, base.sequence);
+  if (::symlinkat("-", directory_.get(), name.c_str()) != 0) return fail_errno(name);
+  base_ = base;
+  return ok();
+}
+
+Status Line::remove_retired(std::uint64_t sequence) {
+  TRY(remove_whole(directory_.get(), retired_name(sequence)));
+  retired_.erase(sequence);
+  return ok();
 }
 
 Status Line::remove_sources() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -58,11 +59,15 @@ class Line {
   const std::set<SnapshotId>& sources() const { return sources_; }
   Status add_source(SnapshotId source);
   Status remove_sources();
+  // The state that the tree was forked at, as long as the tree is there.
+  const std::optional<SnapshotId>& base() const { return base_; }
+  Status set_base(SnapshotId base);  // once
 
   // The number of the first state at or after `sequence` that the directory was saved for; 0: none,
   // the live directory has not changed.
   std::uint64_t saved_for(ino_t directory, std::uint64_t sequence) const;
   bool was_saved_for(ino_t directory, std::uint64_t sequence) const;
+  bool was_ever_saved(ino_t directory) const { return past_.contains(directory); }
   static std::string saved_name(ino_t directory, std::uint64_t sequence);
   // Renames what was built under `fresh` to be what the directory was up to the newest snapshot.
   Status keep(ino_t directory, const std::string& fresh);
@@ -73,6 +78,8 @@ class Line {
   const std::set<std::uint64_t>& retired() const { return retired_; }
   static std::string retired_name(std::uint64_t sequence);
   void retire(std::uint64_t sequence) { retired_.insert(sequence); }
+  // A root that was made for a rollback which a crash kept from happening.
+  Status remove_retired(std::uint64_t sequence);
   const std::vector<ino_t>& moving() const { return moving_; }  // as found at the start
 
   // Directories that no state is going to read: made since the newest, as far as this process
@@ -92,6 +99,7 @@ class Line {
   std::uint64_t next_new_ = 1;
   std::map<std::uint64_t, Snapshot> snapshots_;
   std::set<SnapshotId> sources_;
+  std::optional<SnapshotId> base_;
   std::unordered_map<ino_t, std::set<std::uint64_t>> past_;
   std::set<std::uint64_t> retired_;
   std::vector<ino_t> moving_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attributes of files in data trees, changed, and what the journal tells of them.
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
 namespace {

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
 namespace {

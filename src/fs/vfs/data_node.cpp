@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_handle.h"
 #include "fs/vfs/departure.h"
 #include "fs/vfs/history_node.h"
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// Open files and directories of a data tree. Inside vfs only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+
+// An open file of a data tree. Threads: all.
+class DataHandle final : public Handle {
+ public:
+  DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
+             bool writable);
+  const TreeFile& file() const { return *file_; }
+  int descriptor() const override { return file_->descriptor(); }
+  int backing() const override { return may_bypass_ ? descriptor() : -1; }
+  void bypass() override;
+  bool bypassed() const override { return bypassed_; }
+  bool would_lose() const override;
+  void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
+  void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done) override;
+  Status flush(Request&) override;
+  void release() override;
+  void abandon() override;
+  Status fsync(Request&, bool data_only) override;
+  Status allocate(Request&, int mode, off_t offset, off_t length) override;
+  Result<off_t> seek(Request&, off_t offset, int whence) override;
+  Result<std::size_t> copy_range(Request&, off_t from, Handle& target, off_t to,
+                                 std::size_t count) override;
+  Status read_directory(Request&, off_t offset, const EmitItem& each) override;
+
+  // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
+  void before_write(off_t offset);
+  WriteKeeper& keeper() { return keeper_; }
+
+ private:
+  // The journal row of the bytes written since the last one.
+  Status account();
+  void changed(std::uint64_t bytes);
+  // A descriptor may have been passed on: what comes is told of who writes now.
+  Status attribute(Request& request);
+  void changed_past();  // what was written past the daemon since it was looked at
+  void judge_kept();    // of one that was kept for that, at the end
+
+  std::shared_ptr<DataNode> node_;
+  std::unique_ptr<TreeFile> file_;
+  bool writable_;
+  const bool may_bypass_;
+  std::string counted_{};      // the workspace or home that counts it among those past the daemon
+  std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
+  WriteKeeper keeper_;
+  std::atomic<bool> bypassed_ = false;
+  struct stat found_{};  // what it was then; fixed from then on
+  Mutex<Rank::handle> mutex_;
+  // Who wrote last, at first who opened it: kept, since a release comes without one.
+  Caller writer_ GUARDED_BY(mutex_);
+  std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
+  bool changed_ GUARDED_BY(mutex_) = false;
+  unsigned writers_ GUARDED_BY(mutex_) = 1;  // that may have written those bytes
+};
+
+}  // namespace agentfs::vfs
