@@ -27,7 +27,7 @@ struct PathEdit {
 
 struct WorkspaceChanges {
   std::map<std::string, PathEdit> changed;  // by path below the workspace
-  std::map<ProcessId, Sequence> committed;    // everything up to this record is in its commits
+  std::map<ProcessId, Sequence> committed;  // everything up to this record is in its commits
 };
 
 // One object as it stands, for the store: immutable, so that its text can be made without a lock.
@@ -35,8 +35,7 @@ struct StoredObject {
   std::string collection;
   std::string key;
   // None: removed.
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence,
-               FileVersionRef>
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence, FileVersionRef>
       object;
   std::optional<std::string> json() const;
 };

@@ -113,8 +113,8 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   next.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
   next.seconds = clock().wall() / 1'000'000'000;
   const std::string root = "/workspaces/" + workspace;
-  // A repository in a fork is read on the disk; what has changed elsewhere is there already.
-  if (forks().base_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
+  // A repository is read on the disk; what has changed elsewhere is there already.
+  if (forks().info_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
   const Result<std::string> made =
       commit_changes(*parts().repository, next, *process, turn, changes);
   {

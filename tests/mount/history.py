@@ -75,7 +75,8 @@ def mount_it():
 
 def it_is_there_and_is_not_listed():
     expect(".agentfs" not in os.listdir(SITE), "ls -a lists .agentfs")
-    expect_eq(sorted(os.listdir(OURS)), ["README", "ctl", "events.jsonl", "log", "trash", "usage", "versions"])
+    expect_eq(sorted(os.listdir(OURS)), ["README", "conflicts", "ctl", "diff", "events.jsonl", "forks", "log",
+                                          "snapshots", "status", "trash", "usage", "versions"])
     (SITE / "a/b").mkdir(parents=True)
     expect_eq(sorted(os.listdir(SITE / "a/b/.agentfs")), sorted(os.listdir(OURS)))
     expect(not os.path.exists(M / "workspaces/.agentfs"), "/workspaces has .agentfs")

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Open files and directories of a data tree.
+#include "fs/vfs/data_handle.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
 namespace {
