@@ -23,8 +23,8 @@ constexpr std::string_view kFormat = "1";
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
   constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs", "daemon.pid", "etc", "git", "journal", "keys", "lock", "log", "lost+found", "mount",
-       "open-files", "times", "trees"});
+      {"blobs", "daemon.pid", "etc", "git", "journal", "keys", "lock", "log", "lost+found",
+       "merges", "mount", "open-files", "past", "times", "trees"});
   if (file::exists(path + "/format")) return ok();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {

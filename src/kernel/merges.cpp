@@ -85,6 +85,16 @@ json::Value to_json(const std::string& root, const MergeAction& action) {
 
 // --- what is left
 
+bool ConflictTable::begin(const std::string& root) {
+  Lock lock(mutex_);
+  return merging_.insert(root).second;
+}
+
+void ConflictTable::end(const std::string& root) {
+  Lock lock(mutex_);
+  merging_.erase(root);
+}
+
 MergeConflictsRef ConflictTable::find(const std::string& root) const {
   Lock lock(mutex_);
   const auto found = all_.find(root);
@@ -211,13 +221,26 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   const std::string other = fmt::format("{}/{}", root.substr(0, root.rfind('/')), name);
   const MergeSides sides = TRY(sides_of(root, name));
   TRY(kernel_.history().may_see(caller, other));
-  if (file::exists(file_of(root))) {
+  if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
+  }
+  Result<std::string> answer = merge_alone(caller, root, sides, other, partial);
+  kernel_.conflicts().end(root);
+  return answer;
+}
+
+Result<std::string> Merges::merge_alone(const Caller& caller, const std::string& root,
+                                        const MergeSides& sides, const std::string& other,
+                                        bool partial) {
+  if (file::exists(file_of(root))) {
+    return fail(EBUSY, "{}: a merge into it is half done; the next start of the daemon ends it",
+                root);
   }
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   const MergePlan plan =
       TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
+  const std::string name = text::shown(name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{.from = other, .sides = sides});
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
   kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);
@@ -225,10 +248,15 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
     return fail(EBUSY,
                 "merge {}: {} conflicts, nothing was changed; {}/.agentfs/conflicts has "
                 "them, and `merge {} partial` takes what is clean",
-                text::shown(name), left->left.size(), root, text::shown(name));
+                name, left->left.size(), root, name);
   }
   Order order{.root = root, .from = other, .record = {}};
-  order.record = TRY(merger.stage(sides, plan, {.partial = partial}));
+  TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
+  const struct stat owner = TRY(sides.ours.store->attributes(*sides.ours.root));
+  TreeCaller maker;
+  maker.uid = owner.st_uid;
+  maker.gid = owner.st_gid;
+  order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
   for (const MergeAction& action : plan.actions) order.actions.push_back(to_json(root, action));
   TRY(carry_out(caller, sides.ours, order));
   std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", other, root,
@@ -240,14 +268,17 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
   const std::string file = file_of(order.root);
-  TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
   if (Status stored = file::replace(file, order.text()); !stored) {
     TRY(merger.discard(ours));
     return stored;
   }
-  const Status applied = merger.apply(ours, order.record);
+  Status applied = merger.apply(ours, order.record);
   order.done = applied.has_value();
-  if (applied) TRY(file::replace(file, order.text()));
+  if (applied) applied = file::replace(file, order.text());
+  if (order.done && !applied) {
+    TRY(merger.undo(ours, order.record));
+    order.done = false;
+  }
   Status finished = finish(caller, ours, order);
   return applied ? finished : applied;
 }
@@ -264,20 +295,21 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
   return ok();
 }
 
+// What the mount shows comes before what is told of it, which may fail.
 Status Merges::tell(const Caller& caller, const Order& order) {
-  TRY(kernel_.record_change(caller,
-                            {.operation = "merge", .path = order.root, .other = order.from}));
+  std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
   std::vector<std::string> changed;
   for (const json::Value& action : order.actions) {
     TreeChange row{.operation = std::string(action["op"].text()),
                    .path = text::unhex(action["path_hex"].text()).value_or(std::string()),
                    .other = text::unhex(action["other_hex"].text()).value_or(std::string())};
     row.details = {{"merge", order.from}};
-    TRY(kernel_.record_change(caller, row));
     changed.push_back(row.path);
     if (!row.other.empty()) changed.push_back(row.other);
+    rows.push_back(std::move(row));
   }
   kernel_.paths().refresh(changed);
+  for (const TreeChange& row : rows) TRY(kernel_.record_change(caller, row));
   return ok();
 }
 
@@ -311,7 +343,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const TreeSid
 
 Status Merges::settle() {
   const std::string directory = kernel_.parts().state + "/merges";
-  if (!file::exists(directory)) return ok();
+  if (!file::exists(directory)) return ok();  // nothing was ever merged here
   std::vector<std::string> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
@@ -321,6 +353,20 @@ Status Merges::settle() {
   for (const std::string& file : files) {
     if (const Status settled = settle_one(file); !settled) {
       log::error("merge: left half done: {}", settled.error().message);
+    }
+  }
+  for (const auto& [top, forest] : kernel_.parts().forests) TRY(discard_staged(*forest));
+  return ok();
+}
+
+// What was made ready for a merge whose order was never stored.
+Status Merges::discard_staged(Forest& forest) {
+  for (const TreeInfo& info : forest.family()) {
+    if (info.name.empty()) continue;
+    const auto root = forest.lookup(*forest.root(), info.name);
+    if (!root || !forest.lookup(*root->node, kMergeDirectory)) continue;
+    if (Status done = kernel_.parts().merger->discard({&forest, root->node}); !done) {
+      log::error("merge: {}: {}", info.name, done.error().message);
     }
   }
   return ok();

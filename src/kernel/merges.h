@@ -6,9 +6,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "backends/forest.h"
 #include "backends/merge.h"
 #include "base/mutex.h"
 #include "kernel/caller.h"
@@ -26,8 +28,12 @@ struct MergeConflicts {
 };
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 
-class ConflictTable {  // threads: all
+// Threads: all.
+class ConflictTable {
  public:
+  // From begin() to end() a merge into the root is under way; false where one is already.
+  bool begin(const std::string& root);
+  void end(const std::string& root);
   MergeConflictsRef find(const std::string& root) const;  // null: none
   void set(const std::string& root, MergeConflictsRef conflicts);
   void resolve(const std::string& root, std::uint64_t number);
@@ -35,6 +41,7 @@ class ConflictTable {  // threads: all
  private:
   mutable Mutex<Rank::object> mutex_;
   std::map<std::string, MergeConflictsRef> all_ GUARDED_BY(mutex_);
+  std::set<std::string> merging_ GUARDED_BY(mutex_);
 };
 
 // A part of its kernel. Threads: all; one merge into a tree at a time (EBUSY). What the caller may
@@ -59,6 +66,8 @@ class Merges {
 
  private:
   struct Order;  // a merge under way, as it is stored
+  Result<std::string> merge_alone(const Caller& caller, const std::string& root,
+                                  const MergeSides& sides, const std::string& other, bool partial);
   Result<MergeSides> sides_of(const std::string& root, const std::string& name) const;
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
@@ -67,6 +76,7 @@ class Merges {
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
               const TreeEntry& old);
   Status settle_one(const std::string& file);
+  Status discard_staged(Forest& forest);
   std::string file_of(const std::string& root) const;
 
   Kernel& kernel_;

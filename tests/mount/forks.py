@@ -449,6 +449,54 @@ def git_reads_nothing_again():
               "entries to read again after a restart")
 
 
+def a_number_given_again_is_no_other_directory():
+    """The disk gives the inode number of a removed directory to the next one at once."""
+    for number in range(6):
+        top = SPACES / f"again{number}"
+        (top / "build").mkdir(parents=True)
+        (top / "src/lib").mkdir(parents=True)
+        (top / "src/lib/main.c").write_text("precious\n")
+        (top / "build/o").write_text("o\n")
+        ctl(top.name, "checkpoint start")
+        ctl(top.name, "rollback start")
+        (top / "NOTE").write_text("note\n")
+        ctl(top.name, "checkpoint good")
+        shutil.rmtree(top / "build")
+        with open(top / "src/lib/main.c", "a", encoding="utf-8") as file:
+            file.write("bad\n")
+        kept = top / ".agentfs/snapshots/good"
+        expect_eq(sorted(os.listdir(kept / "src/lib")), ["main.c"])
+        ctl(top.name, "rollback good")
+        expect_eq(read(top / "src/lib/main.c"), "precious\n")
+        expect_eq(read(top / "build/o"), "o\n")
+
+
+def a_fork_of_a_checkpoint_has_that_as_its_base():
+    top = SPACES / "based"
+    top.mkdir()
+    for name in ("a", "b"):
+        (top / "x").write_text(f"{name}\n")
+        ctl("based", f"checkpoint {name}")
+    (top / "x").write_text("c\n")
+    ctl("based", "rollback b")
+    ctl("based", "fork of-a a")
+    expect_eq(read(SPACES / "of-a/x"), "a\n")
+    expect_eq(read(SPACES / "of-a/.agentfs/status"), "")
+
+
+def names_do_not_lead_from_one_tree_to_another():
+    for name in ("left", "right"):
+        (SPACES / name / "d").mkdir(parents=True)
+    (SPACES / "left/x").write_text("x\n")
+    expect_errno("EXDEV", os.link, SPACES / "left/x", SPACES / "right/x")
+    expect_errno("EXDEV", os.rename, SPACES / "left/d", SPACES / "right/e")
+    os.rename(SPACES / "left/x", SPACES / "right/x")
+    shutil.move(SPACES / "left/d", SPACES / "right/e")
+    expect((SPACES / "right/e").is_dir(), "mv copies")
+    refused("EEXIST", "based", "checkpoint of-a")
+    refused("EEXIST", "based", "fork b")
+
+
 def homes_can_be_forked():
     home = next(iter(sorted(os.listdir(M / "home"))), None)
     if home is None or not (M / "home" / home / ".agentfs").exists():
@@ -509,4 +557,5 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      handles_that_were_open_stay_the_parents, forks_of_forks, checkpoints_are_directories,
      rollback_and_back, a_shell_may_stay_where_it_is, dropping_leaves_the_others_whole,
      where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
-     homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)
+     a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
+     names_do_not_lead_from_one_tree_to_another, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)

@@ -57,7 +57,8 @@ Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest)
     return fail(ENOTSUP, "not text; only texts are merged");
   }
   auto merged = TRY(merge_lines({.base = base, .ours = ours, .theirs = theirs}));
-  return MergedLeaf{std::move(merged.text), merged.is_clean};
+  const bool is_ours = merged.is_clean && merged.text == ours;
+  return MergedLeaf{std::move(merged.text), merged.is_clean, is_ours};
 }
 
 Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
@@ -254,6 +255,9 @@ Result<Decision> Decider::both_changed(const Versions& versions, MergeAction act
         fmt::format("mode {:o} in ours, {:o} in theirs", versions.ours.mode & kPermissions,
                     theirs.after.mode & kPermissions));
   }
+  const bool is_there = merged->is_ours && action.path == versions.ours_path &&
+                        *permissions == (versions.ours.mode & kPermissions);
+  if (is_there) return Decision{};
   action.mode = S_IFREG | *permissions;
   action.merged = true;
   return Decision{.action = std::move(action)};

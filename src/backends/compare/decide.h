@@ -72,6 +72,7 @@ struct ThreeLeaves {
 struct MergedLeaf {
   std::string text{};
   bool is_clean = false;
+  bool is_ours = false;  // ours has it all already
 };
 Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest);
 

@@ -68,6 +68,14 @@ TEST_CASE("The same change on both sides is none") {
   CHECK(trees.conflicts().empty());
 }
 
+TEST_CASE("What ours has already by an earlier merge is not merged again") {
+  Merging trees;
+  trees.write("theirs", "a", lines("a", 3));
+  trees.sh("cp theirs/a ours/a && echo more >> ours/a");
+  CHECK(trees.plan().actions.empty());
+  CHECK(trees.conflicts().empty());
+}
+
 TEST_CASE("Changes of different lines are put together, with git's result") {
   Merging trees;
   trees.write("ours", "a", lines("a", 1));

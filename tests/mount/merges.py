@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 180
+# mount: none
+"""Merging forks: all or nothing, conflicts as files, told, kept and visible at once."""
+import json
+import os
+import signal
+import subprocess
+
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
+                       read, run, tell, wait_until)
+
+M = Mount.of("merges")
+SPACES = M / "workspaces"
+
+
+def ctl(space, line):
+    return command(SPACES / space / ".agentfs/ctl", line)
+
+
+def refused(name, space, line):
+    expect_errno(name, tell, SPACES / space / ".agentfs/ctl", line + "\n")
+
+
+def make(space):
+    top = SPACES / space
+    (top / "src").mkdir(parents=True)
+    (top / "lines").write_text("".join(f"{n}\n" for n in range(1, 21)))
+    (top / "both").write_text("as it was\n")
+    (top / "gone").write_text("to be removed\n")
+    (top / "src/old.c").write_text("int main(void) { return 0; }\n")
+    return top
+
+
+def mount_it():
+    M.mount()
+
+
+def what_both_did_is_there():
+    ours, theirs = make("site"), SPACES / "try-1"
+    ctl("site", "fork try-1")
+    lines = (theirs / "lines").read_text()
+    (theirs / "lines").write_text(lines.replace("3\n", "three\n", 1))
+    (theirs / "gone").unlink()
+    (theirs / "new/deep").mkdir(parents=True)
+    (theirs / "new/deep/n").write_text("new\n")
+    (theirs / "src/old.c").rename(theirs / "src/new.c")
+    (ours / "lines").write_text(lines.replace("18\n", "eighteen\n"))
+    read(ours / "gone")  # the host's kernel has cached it all
+    os.listdir(ours / "src")
+    held = os.open(ours / "gone", os.O_RDONLY)
+    ctl("site", "merge try-1")
+    merged = (ours / "lines").read_text().splitlines()
+    expect("three" in merged and "eighteen" in merged, f"both changes: {merged}")
+    expect(not (ours / "gone").exists(), "it is still there")
+    expect_eq(os.read(held, 100), b"to be removed\n", "an open handle")
+    os.close(held)
+    expect_eq(os.listdir(ours / "src"), ["new.c"])
+    expect_eq((ours / "new/deep/n").read_text(), "new\n")
+    expect_eq((theirs / "lines").read_text().splitlines()[17], "18", "the fork")
+    expect_eq(read(ours / ".agentfs/trash/gone"), "to be removed\n")
+    names = sorted(os.listdir(ours / ".agentfs/versions/lines"), key=int)
+    expect_eq(read(ours / ".agentfs/versions/lines" / names[-1]),
+              lines.replace("18\n", "eighteen\n"))
+    rows = [row["data"] for row in M.journal() if row["data"].get("merge") == "/workspaces/try-1"]
+    expect({"/workspaces/site/lines", "/workspaces/site/gone"} <= {row["path"] for row in rows},
+           f"rows: {json.dumps(rows)}")
+
+
+def the_same_again_changes_nothing():
+    head = M.head()
+    ctl("site", "merge try-1")
+    rows = [row for row in M.journal() if row["kind"].startswith("tree.")]
+    expect_eq(rows[-1]["kind"], "tree.merge")
+    expect(M.head() != head, "the merge itself is told")
+
+
+def conflicts_are_files():
+    ours, theirs = make("two"), SPACES / "two-fork"
+    ctl("two", "fork two-fork")
+    (ours / "both").write_text("ours\n")
+    (theirs / "both").write_text("theirs\n")
+    (theirs / "clean").write_text("clean\n")
+    refused("EBUSY", "two", "merge two-fork")
+    expect(not (ours / "clean").exists(), "a part was merged")
+    expect_eq((ours / "both").read_text(), "ours\n")
+    conflicts = ours / ".agentfs/conflicts"
+    expect_eq([n for n in os.listdir(conflicts) if n != "README"], ["1"])
+    for side, text in (("base", "as it was\n"), ("ours", "ours\n"), ("theirs", "theirs\n")):
+        expect_eq(read(conflicts / "1" / side), text)
+    expect_has(read(conflicts / "1/merged"), "<<<<<<<")
+    expect_has(read(conflicts / "1/about"), "both\tcontent")
+    ctl("two", "merge two-fork partial")
+    expect_eq((ours / "clean").read_text(), "clean\n")
+    expect_eq((ours / "both").read_text(), "ours\n", "no markers in the source")
+    refused("EINVAL", "two", "resolve 1 mine")
+    refused("ENOENT", "two", "resolve 7 ours")
+    ctl("two", "resolve 1 theirs")
+    expect_eq((ours / "both").read_text(), "theirs\n")
+    expect_eq([n for n in os.listdir(conflicts) if n != "README"], [])
+
+
+def the_fork_takes_over_from_its_parent():
+    (SPACES / "two/from-parent").write_text("p\n")
+    ctl("two-fork", "merge two partial")
+    expect_eq((SPACES / "two-fork/from-parent").read_text(), "p\n")
+
+
+def strangers_are_refused():
+    make("stranger")
+    refused("EINVAL", "two", "merge stranger")
+    refused("EINVAL", "two", "merge nothing-of-this-name")
+    refused("EINVAL", "two", "merge two-fork halfway")
+
+
+def a_kill_leaves_all_or_nothing():
+    for number in range(4):
+        name = f"kill{number}"
+        ours, theirs = make(name), SPACES / f"{name}-fork"
+        for n in range(300):
+            (ours / f"f{n}").write_text(f"{n} before\n")
+        ctl(name, f"fork {name}-fork")
+        for n in range(300):
+            (theirs / f"f{n}").write_text(f"{n} after\n")
+        merging = subprocess.Popen(["sh", "-c", f"echo merge {name}-fork > {ours}/.agentfs/ctl"],
+                                   stderr=subprocess.DEVNULL)
+        wait_until(20, lambda: (ours / ".agentfs-merge").exists() or merging.poll() is not None,
+                   "the merge has begun")
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        merging.wait()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        states = {(ours / f"f{n}").read_text().split()[1] for n in range(300)}
+        expect_eq(len(states), 1, f"round {number}: {states}")
+        expect(not (ours / ".agentfs-merge").exists(), "what was staged is still there")
+        ctl(name, f"merge {name}-fork")
+        expect_eq((ours / "f299").read_text(), "299 after\n")
+    M.verify()
+
+
+def git_apply_says_the_same():
+    ours, theirs = make("patched"), SPACES / "patched-fork"
+    ctl("patched", "fork patched-fork")
+    (theirs / "lines").write_text("quite another text\n")
+    (theirs / "new file").write_text("with a blank in its name\n")
+    patch = TESTDIR / "patch"
+    patch.write_text(read(theirs / ".agentfs/diff"))
+    run(["git", "apply", patch], cwd=ours)
+    expect_eq(run(["diff", "-r", ours, theirs]), "")
+
+
+main(mount_it, what_both_did_is_there, the_same_again_changes_nothing, conflicts_are_files,
+     the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
+     git_apply_says_the_same)
