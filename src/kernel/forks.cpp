@@ -200,6 +200,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
 
 Result<std::string> Forks::discard(const Caller& caller, const std::string& root,
                                    const std::string& name) {
+  TRY(kernel_.history().may_destroy(caller, root));
   const std::string path = sibling(root, name);
   const auto own = info_of(root);
   const auto base = own && check_name(name) ? base_of(path) : std::nullopt;

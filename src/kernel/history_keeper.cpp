@@ -99,6 +99,13 @@ Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) con
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
+Status HistoryKeeper::may_destroy(const Caller& caller, const std::string& path) const {
+  const ProcessRef process = kernel_.find_process(caller.process);
+  if (process == nullptr || process->is_init) return ok();
+  return fail(EPERM, "{}: what is kept of it is for a person to give up, not for an agent (pid {})",
+              text::shown(path), process->pid.value);
+}
+
 Status HistoryKeeper::settle() {
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr) return ok();

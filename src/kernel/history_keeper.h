@@ -26,6 +26,8 @@ class HistoryKeeper {
   std::string why_not_kept(std::uint64_t size, bool by_copy) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.
   Status may_see(const Caller& caller, const std::string& root) const;
+  // What cannot be undone is a person's to do: EPERM for an agent.
+  Status may_destroy(const Caller& caller, const std::string& path) const;
   // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
   // with what there is; EINVAL for a path that leads out of `root`.
   Result<std::string> restore(const Caller& caller, const std::string& root,

@@ -114,6 +114,7 @@ Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::strin
                                           const std::string& path,
                                           std::optional<std::uint64_t> version) {
   TRY(may_see(caller, root));
+  TRY(may_destroy(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
   kernel_.look_at_history(

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "catch.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
 #include "support/test_kernel.h"
@@ -218,6 +219,20 @@ TEST_CASE("What restore and forget are asked is checked, and told in sentences")
             .restore(t.person(1234), "/workspaces/site", "main.c", std::nullopt)
             .error()
             .code == EACCES);
+}
+
+TEST_CASE("What cannot be undone is refused to agents") {
+  TestKernel t;
+  std::filesystem::create_directories(t.state() + "/trees/workspaces/site");
+  const std::uint64_t number = keep(t, "/workspaces/site/a", "precious");
+  removed(t, "/workspaces/site/a", number);
+  const ProcessId pid = t.spawn({.name = "worker", .workspace = "site"});
+  const Caller agent = t.kernel().agent(pid);
+  auto history = t.kernel().history();
+  CHECK(history.forget(agent, "/workspaces/site", "a", std::nullopt).error().code == EPERM);
+  CHECK(t.kernel().forks().discard(agent, "/workspaces/site", "x").error().code == EPERM);
+  CHECK(history_of(t).trashed("/workspaces/site/a") != nullptr);
+  CHECK(history.forget(t.person(), "/workspaces/site", "a", std::nullopt));
 }
 
 }  // namespace
