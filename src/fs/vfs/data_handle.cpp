@@ -36,23 +36,25 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
   before_write(offset);
-  const auto writing = node_->tree().store().begin_write(*file_);
-  if (!writing) return done.complete(std::unexpected(writing.error()));
-  // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
+  const auto count = put(offset, bytes);
+  if (!count) return done.complete(std::unexpected(count.error()));
+  changed(*count);
+  done.complete(*count);
+}
+
+// All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
+Result<std::size_t> DataHandle::put(off_t offset, std::string_view bytes) {
+  const Writing writing = TRY(node_->tree().store().begin_write(*file_));
   std::size_t put = 0;
   while (put < bytes.size()) {
     const ssize_t count = ::pwrite(descriptor(), bytes.data() + put, bytes.size() - put,
                                    offset + static_cast<off_t>(put));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      const int code = errno;
-      if (put > 0) break;  // what is there is there: write(2) tells it as a short count
-      return done.complete(fail_errno(code, "write"));
-    }
+    if (count < 0 && put > 0) break;  // what is there is there: write(2) tells it as a short count
+    if (count < 0) return fail_errno("write");
     put += static_cast<std::size_t>(count);
   }
-  changed(put);
-  done.complete(put);
+  return put;
 }
 
 void DataHandle::before_write(off_t offset) {
@@ -191,8 +193,10 @@ Status DataHandle::fsync(Request&, bool data_only) {
 Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
   TRY(attribute(request));
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
-  const Writing writing = TRY(node_->tree().store().begin_write(*file_));
-  if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
+  {
+    const Writing writing = TRY(node_->tree().store().begin_write(*file_));
+    if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
+  }
   changed(0);
   return ok();
 }
@@ -209,9 +213,12 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
   TRY(other->attribute(request));
   other->before_write(to);
-  const Writing writing = TRY(other->node_->tree().store().begin_write(*other->file_));
-  const ssize_t copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
-  if (copied < 0) return fail_errno("copy_file_range");
+  ssize_t copied = 0;
+  {
+    const Writing writing = TRY(other->node_->tree().store().begin_write(*other->file_));
+    copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
+    if (copied < 0) return fail_errno("copy_file_range");
+  }
   other->changed(static_cast<std::uint64_t>(copied));
   return static_cast<std::size_t>(copied);
 }

@@ -40,6 +40,7 @@ class DataHandle final : public Handle {
  private:
   // The journal row of the bytes written since the last one.
   Status account();
+  Result<std::size_t> put(off_t offset, std::string_view bytes);
   void changed(std::uint64_t bytes);
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
