@@ -25,7 +25,8 @@ find_program(AGENTFS_CCACHE ccache)
 if(AGENTFS_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${AGENTFS_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros ${AGENTFS_CCACHE})
+      CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${AGENTFS_CCACHE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     target_compile_options(agentfs_options INTERFACE
       $<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>)
