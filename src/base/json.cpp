@@ -221,4 +221,14 @@ std::string dump_pretty(const Value& value) {
   return out;
 }
 
+void set_bytes(Value& object, std::string_view name, std::string_view bytes) {
+  object.set(name, bytes);
+  if (!text::is_utf8(bytes)) object.set(fmt::format("{}_hex", name), text::hex(bytes));
+}
+
+std::string bytes_of(const Value& object, std::string_view name) {
+  const auto exact = text::unhex(object[fmt::format("{}_hex", name)].text());
+  return exact && !exact->empty() ? *exact : std::string(object[name].text());
+}
+
 }  // namespace agentfs::json

@@ -66,6 +66,9 @@ class Value {
 Result<Value> parse(std::string_view text);
 std::string dump(const Value& value);         // one line, no spaces
 std::string dump_pretty(const Value& value);  // two spaces a level, with a final newline
+// Bytes that need not be UTF-8: as they are and, where they are not, as hex in NAME_hex beside it.
+void set_bytes(Value& object, std::string_view name, std::string_view bytes);
+std::string bytes_of(const Value& object, std::string_view name);
 void append_quoted(std::string& out, std::string_view text);
 
 }  // namespace agentfs::json

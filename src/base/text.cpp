@@ -217,4 +217,15 @@ std::optional<std::int64_t> duration(std::string_view word) {
   return static_cast<std::int64_t>(*value * scale);
 }
 
+std::string_view last_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+std::string_view first_parts(std::string_view path, std::size_t count) {
+  std::size_t end = 0;
+  for (std::size_t part = 0; part < count; ++part) {
+    if (end == std::string_view::npos || end >= path.size()) return {};
+    end = path.find('/', end + 1);
+  }
+  return path.substr(0, end);
+}
+
 }  // namespace agentfs::text

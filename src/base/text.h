@@ -35,6 +35,11 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 std::string hex(std::string_view bytes);
 std::optional<std::string> unhex(std::string_view digits);
 
+// Of a path: what comes after its last slash.
+std::string_view last_part(std::string_view path);
+// Its first names, "/workspaces/site" of "/workspaces/site/a/b" for 2; "" where it has fewer.
+std::string_view first_parts(std::string_view path, std::size_t count);
+
 // The whole word as a number, or nothing.
 template <class Number>
 std::optional<Number> number(std::string_view word) {

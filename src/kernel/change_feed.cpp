@@ -2,6 +2,7 @@
 #include "kernel/change_feed.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "kernel/kinds.h"
 
 namespace agentfs {
@@ -10,7 +11,7 @@ namespace {
 // "/workspaces/site/a/b" -> "/workspaces/site"; "" for what lies in no workspace and no home.
 std::string root_of(std::string_view path) {
   if (!path.starts_with("/workspaces/") && !path.starts_with("/home/")) return {};
-  return std::string(path.substr(0, path.find('/', path.find('/', 1) + 1)));
+  return std::string(text::first_parts(path, 2));
 }
 
 // An open that may write changes nothing yet.

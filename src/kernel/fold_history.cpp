@@ -9,11 +9,6 @@
 namespace agentfs::fold {
 namespace {
 
-std::string bytes_of(const json::Value& data, const std::string& member) {
-  const auto exact = text::unhex(data[member + "_hex"].text());
-  return exact && !exact->empty() ? *exact : std::string(data[member].text());
-}
-
 bool makes_a_name(std::string_view kind) {
   static constexpr auto kKinds = std::to_array<std::string_view>(
       {"tree.create", "tree.mkdir", "tree.link", "tree.symlink", "tree.mknod"});
@@ -50,7 +45,7 @@ constexpr std::array kRows = {
 void note_history(Fold& fold, const Record& record) {
   const bool renames = record.kind == "tree.rename";
   if (renames || makes_a_name(record.kind)) {
-    fold.name_appears(bytes_of(record.data, renames ? "other" : "path"));
+    fold.name_appears(json::bytes_of(record.data, renames ? "other" : "path"));
   }
   const FileVersionRef version = version_of(record);
   if (version == nullptr) return;

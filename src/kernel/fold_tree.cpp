@@ -60,17 +60,11 @@ void note_change(Fold& fold, std::string_view path, const Record& record) {
   if (workspace.changed.size() > kMostPaths) collapse(fold, place->workspace, workspace);
 }
 
-// The path's bytes: hex beside the text where they are not UTF-8.
-std::string bytes_of(const json::Value& data, std::string_view name) {
-  const auto exact = text::unhex(data[std::string(name) + "_hex"].text());
-  return exact && !exact->empty() ? *exact : std::string(data[name].text());
-}
-
 void apply_change(Fold& fold, const Record& record) {
   note_history(fold, record);
-  const std::string path = bytes_of(record.data, "path");
+  const std::string path = json::bytes_of(record.data, "path");
   note_change(fold, path, record);
-  const std::string other = bytes_of(record.data, "other");
+  const std::string other = json::bytes_of(record.data, "other");
   note_change(fold, other, record);
 }
 
@@ -100,14 +94,14 @@ void follow_rename(Fold& fold, const std::string& from, const std::string& to, b
 // A workspace that is gone, or has another name, takes what was known of its paths with it.
 void apply_removal(Fold& fold, const Record& record) {
   apply_change(fold, record);
-  const auto place = split_path(bytes_of(record.data, "path"));
+  const auto place = split_path(json::bytes_of(record.data, "path"));
   if (place && place->path.empty()) fold.erase_workspace(place->workspace);
 }
 
 void apply_rename(Fold& fold, const Record& record) {
   apply_removal(fold, record);
-  const auto from = split_path(bytes_of(record.data, "path"));
-  const auto to = split_path(bytes_of(record.data, "other"));
+  const auto from = split_path(json::bytes_of(record.data, "path"));
+  const auto to = split_path(json::bytes_of(record.data, "other"));
   if (!from || !to || !from->path.empty() || !to->path.empty()) return;
   follow_rename(fold, from->workspace, to->workspace, record.data["exchange"].truth());
 }
@@ -116,7 +110,7 @@ void apply_rename(Fold& fold, const Record& record) {
 void apply_rollback(Fold& fold, const Record& record) {
   const json::Array* tops = record.data["tops"].array();
   if (tops == nullptr) return;
-  const std::string root = bytes_of(record.data, "path");
+  const std::string root = json::bytes_of(record.data, "path");
   for (const json::Value& top : *tops) {
     note_change(fold, fmt::format("{}/{}", root, top.text()), record);
   }

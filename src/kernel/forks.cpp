@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kLongestName = 255;
 
-std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 std::string sibling(const std::string& root, const std::string& name) {

@@ -19,17 +19,6 @@ FileVersion::Type type_named(std::string_view word) {
                                : static_cast<FileVersion::Type>(found - kTypes.begin());
 }
 
-// A text of the record: its bytes stand beside it as hex where they are not UTF-8.
-std::string bytes_of(const json::Value& data, const std::string& member) {
-  const auto exact = text::unhex(data[member + "_hex"].text());
-  return exact && !exact->empty() ? *exact : std::string(data[member].text());
-}
-
-void set_bytes(json::Value& data, const std::string& member, const std::string& bytes) {
-  data.set(member, bytes);
-  if (!text::is_utf8(bytes)) data.set(member + "_hex", text::hex(bytes));
-}
-
 std::string lineage(const Author& author) {
   std::string out;
   for (const ProcessId pid : author.lineage) out += fmt::format("{}<", pid.value);
@@ -79,12 +68,12 @@ std::string_view name(FileVersion::Type type) { return kTypes[static_cast<std::s
 json::Value to_json(const FileVersion& v) {
   json::Value value;
   value.set("number", v.number);
-  set_bytes(value, "path", v.path);
+  json::set_bytes(value, "path", v.path);
   value.set("type", name(v.type)).set("size", v.size).set("mode", v.mode);
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
   value.set("author", v.author);
-  if (!v.target.empty()) set_bytes(value, "target", v.target);
+  if (!v.target.empty()) json::set_bytes(value, "target", v.target);
   if (v.in_trash) value.set("in_trash", true);
   return value;
 }
@@ -92,14 +81,14 @@ json::Value to_json(const FileVersion& v) {
 FileVersion version_from_json(const json::Value& value) {
   FileVersion v;
   v.number = static_cast<std::uint64_t>(value["number"].number());
-  v.path = bytes_of(value, "path");
+  v.path = json::bytes_of(value, "path");
   v.type = type_named(value["type"].text());
   v.size = static_cast<std::uint64_t>(value["size"].number());
   v.mode = static_cast<mode_t>(value["mode"].number());
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
-  v.target = bytes_of(value, "target");
+  v.target = json::bytes_of(value, "target");
   v.time = value["time"].number();
   v.cause = value["cause"].text();
   v.author = value["author"].text();
@@ -114,7 +103,7 @@ FileVersionRef version_of(const Record& record) {
   v.cause = std::string_view(record.kind).substr(record.kind.find('.') + 1);
   // A file may have been renamed between its first write and the row; a rename keeps what had the
   // new name.
-  if (v.path.empty()) v.path = bytes_of(record.data, v.cause == "rename" ? "other" : "path");
+  if (v.path.empty()) v.path = json::bytes_of(record.data, v.cause == "rename" ? "other" : "path");
   v.time = record.time;
   v.author = lineage(record.author);
   v.in_trash = v.cause == "remove" || kept["removed"].truth();

@@ -21,17 +21,6 @@ Caller self(Kernel& kernel) {
   return {.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}};
 }
 
-void set_bytes(json::Value& data, const std::string& member, const std::string& bytes) {
-  data.set(member, bytes);
-  if (!text::is_utf8(bytes)) data.set(member + "_hex", text::hex(bytes));
-}
-
-// "/workspaces/site/a/b" -> "/workspaces/site".
-std::string root_of(const std::string& path) {
-  const auto first = path.find('/', 1);
-  return first == std::string::npos ? path : path.substr(0, path.find('/', first + 1));
-}
-
 std::uint64_t share_of(const struct statvfs& disk, double share) {
   const double total = static_cast<double>(disk.f_blocks) * static_cast<double>(disk.f_frsize);
   return static_cast<std::uint64_t>(total * share);
@@ -40,9 +29,9 @@ std::uint64_t share_of(const struct statvfs& disk, double share) {
 // A content that no row tells of: kept, but the daemon died before the row.
 json::Value recovered(const PastName& name, const struct stat& attributes, bool is_gone) {
   std::string path = name.path;
-  if (!name.whole) path = fmt::format("{}/orphan-{}", root_of(path), name.number);
+  if (!name.whole) path = fmt::format("{}/orphan-{}", text::first_parts(path, 2), name.number);
   json::Value data;
-  set_bytes(data, "path", path);
+  json::set_bytes(data, "path", path);
   json::Value kept;
   kept.set("number", name.number).set("type", "file").set("size", attributes.st_size);
   kept.set("mode", attributes.st_mode & 07777U);

@@ -12,12 +12,6 @@
 namespace agentfs {
 namespace {
 
-// JSON carries text only: a path that is none goes beside it as hex.
-void set_path(json::Value& data, const std::string& name, const std::string& path) {
-  data.set(name, path);
-  if (!text::is_utf8(path)) data.set(name + "_hex", text::hex(path));
-}
-
 std::string first_line(const std::string& text) {
   return std::string(text::prefix(text.substr(0, text.find('\n')), 200));
 }
@@ -85,8 +79,8 @@ Result<std::string> commit_changes(Repository& repository, TurnCommit& next, con
 
 Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   json::Value data;
-  set_path(data, "path", change.path);
-  if (!change.other.empty()) set_path(data, "other", change.other);
+  json::set_bytes(data, "path", change.path);
+  if (!change.other.empty()) json::set_bytes(data, "other", change.other);
   if (change.bytes != 0) data.set("bytes", change.bytes);
   for (const auto& [name, value] : change.details) data.set(name, value);
   TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kLargestText = std::size_t{64} << 20;
 
-std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};

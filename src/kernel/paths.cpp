@@ -50,9 +50,4 @@ bool is_context_name(std::string_view name) {
              "0123456789._-") == std::string_view::npos;
 }
 
-std::string_view file_name(std::string_view path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
 }  // namespace agentfs::paths

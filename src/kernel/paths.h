@@ -18,6 +18,5 @@ std::optional<std::string> workspace_of(std::string_view path);
 bool is_data(std::string_view path);
 // A name for a text of a process's own context: "10-rules.md".
 bool is_context_name(std::string_view name);
-std::string_view file_name(std::string_view path);  // after the last '/'
 
 }  // namespace agentfs::paths

@@ -11,7 +11,7 @@
 namespace agentfs::vfs {
 namespace {
 
-std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 std::string_view kind_of(mode_t type) {
   switch (type) {

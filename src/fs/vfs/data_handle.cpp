@@ -6,18 +6,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace agentfs::vfs {
-namespace {
-
-// "/workspaces/site/src/a" -> "/workspaces/site".
-std::string root_of(const std::string& path) {
-  const auto first = path.find('/', 1);
-  return first == std::string::npos ? path : path.substr(0, path.find('/', first + 1));
-}
-
-}  // namespace
-
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
                        Caller writer, bool writable)
     : node_(std::move(node)),
@@ -71,7 +62,7 @@ bool DataHandle::would_lose() const {
 
 void DataHandle::bypass() {
   bypassed_ = true;
-  counted_ = root_of(node_->path());
+  counted_ = text::first_parts(node_->path(), 2);
   node_->tree().count_bypassed(counted_, 1);
   if (!writable_) return;
   before_write(0);

@@ -13,6 +13,10 @@
 
 namespace agentfs::vfs {
 
+// How long a command waits for an invalidation: it runs on a thread of the channel, which the
+// host's kernel may want for what holds the invalidation up, so not for ever.
+inline constexpr std::chrono::seconds kPatience(2);
+
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {
   NodeRef directory;  // whose names changed; may be null

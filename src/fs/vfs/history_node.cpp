@@ -3,20 +3,11 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "fs/vfs/readme.h"
 #include "fs/vfs/synthetic_directory.h"
 
 namespace agentfs::vfs {
-namespace {
-
-// "/workspaces/site/src" -> "/workspaces/site"; "" for the top of a tree.
-std::string root_of(const std::string& path) {
-  const auto first = path.find('/', 1);
-  return first == std::string::npos ? std::string() : path.substr(0, path.find('/', first + 1));
-}
-
-}  // namespace
-
 NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   const HistoryTable table = parent->tree().history();
   const ContextRef context = table.context.lock();
@@ -24,7 +15,7 @@ NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   const std::string directory = parent->path();
   // A snapshot, or what was removed, lies below no name.
   if (!directory.starts_with(child_path(parent->tree().path(), ""))) return {};
-  const std::string root = root_of(directory);
+  const std::string root(text::first_parts(directory, 2));
   if (root.empty()) return {};
   const std::string path = child_path(directory, kHistoryName);
   // A directory that is made again under the same path is another parent.

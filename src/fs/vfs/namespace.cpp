@@ -168,11 +168,8 @@ Status FileSystem::access(const Caller& caller, const std::string& path, int mas
   return check_access(request, *at.node, mask);
 }
 
-// A person's command runs on a thread of the channel, which the host's kernel may want for what
-// holds an invalidation up: so that is waited for with patience, not for ever.
 Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>& steps) {
   if (parts_->past == nullptr) return fail(ENOTSUP, "history: nothing is kept here");
-  constexpr std::chrono::seconds kPatience(2);
   LocalRequest request(caller);
   DataChanges changes(request, parts_->context, parts_->root);
   Status done = ok();

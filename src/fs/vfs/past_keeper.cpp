@@ -7,11 +7,6 @@
 namespace agentfs::vfs {
 namespace {
 
-void set_bytes(json::Value& row, const char* member, const std::string& bytes) {
-  row.set(member, bytes);
-  if (!text::is_utf8(bytes)) row.set(fmt::format("{}_hex", member), text::hex(bytes));
-}
-
 Kept described(std::uint64_t number, std::string_view type, const struct stat& attributes) {
   Kept kept{.number = number};
   kept.row.set("number", number).set("type", type);
@@ -41,7 +36,7 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path) {
       const auto target = store_.read_link(*entry.node);
       if (!target) return not_kept(target.error().message);
       Kept kept = described(past_->next(), "link", entry.attributes);
-      set_bytes(kept.row, "target", *target);
+      json::set_bytes(kept.row, "target", *target);
       return kept;
     }
     default:
@@ -92,7 +87,7 @@ Kept PastKeeper::keep_bytes(int file, const std::string& path) {
   Kept kept = described(*number, "file", attributes);
   kept.path = path;
   kept.stored = true;
-  set_bytes(kept.row, "path", path);
+  json::set_bytes(kept.row, "path", path);
   return kept;
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kPiece = 1U << 20U;
 
-std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 // One piece of the old content into the new file.
 Status write_piece(Request& request, Handle& handle, off_t offset, std::string_view bytes) {

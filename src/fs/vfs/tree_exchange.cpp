@@ -8,10 +8,6 @@
 namespace agentfs::vfs {
 namespace {
 
-// A change comes on a thread of the channel, which the host's kernel may want for what holds an
-// invalidation up: so that is waited for with patience, not for ever.
-constexpr std::chrono::seconds kPatience(2);
-
 std::set<std::string> names_in(DataNode& directory) {
   std::set<std::string> names;
   const auto opened = directory.tree().store().open_directory(directory.file());

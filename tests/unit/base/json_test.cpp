@@ -50,5 +50,16 @@ TEST_CASE("members are asked for without fear") {
   CHECK(json::dump(made) == R"({"x":3,"y":2})");
 }
 
+TEST_CASE("Bytes that are no text come back as they were") {
+  json::Value value;
+  const std::string odd = "/a\xFF";
+  json::set_bytes(value, "path", odd);
+  json::set_bytes(value, "other", "/b");
+  CHECK(json::bytes_of(value, "path") == odd);
+  CHECK(json::bytes_of(value, "other") == "/b");
+  CHECK(value["other_hex"].text().empty());
+  CHECK(json::bytes_of(value, "none").empty());
+}
+
 }  // namespace
 }  // namespace agentfs

@@ -16,6 +16,16 @@ TEST_CASE("lines and parts are split where they end, and nowhere else") {
   CHECK(text::trim(" \t x y \n") == "x y");
 }
 
+TEST_CASE("Parts of a path are its last name and its first ones") {
+  CHECK(text::last_part("/workspaces/site/a.c") == "a.c");
+  CHECK(text::last_part("a") == "a");
+  CHECK(text::first_parts("/workspaces/site/a/b", 2) == "/workspaces/site");
+  CHECK(text::first_parts("/workspaces/site", 2) == "/workspaces/site");
+  CHECK(text::first_parts("/workspaces", 2).empty());
+  CHECK(text::first_parts("/", 2).empty());
+  CHECK(text::first_parts("", 1).empty());
+}
+
 TEST_CASE("UTF-8 is what RFC 3629 says") {
   CHECK(text::is_utf8("gr\xC3\xBC\xC3\x9F"));
   CHECK(text::is_utf8("\xF0\x9F\x98\x80"));
