@@ -83,11 +83,7 @@ void ChangeFeed::add(const Record& record) {
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
   std::vector<Parcel> parcels;
   for (auto& [id, follower] : followers_) {
-    std::string text;
-    for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
-      if (line->number <= follower.told) break;
-      if (line->is_of(follower.root)) text.insert(0, line->text);
-    }
+    std::string text = lines_of(follower.root, follower.told, lines_.size());
     follower.told = last_;
     if (!text.empty()) parcels.emplace_back(follower.receiver, std::move(text));
   }
@@ -117,8 +113,14 @@ void ChangeFeed::tell() {
 
 std::string ChangeFeed::text(const std::string& root) const {
   Lock lock(mutex_);
+  return lines_of(root, 0, kMostLines);
+}
+
+std::string ChangeFeed::lines_of(std::string_view root, std::uint64_t after,
+                                 std::size_t most) const {
   std::vector<const Line*> wanted;
-  for (auto line = lines_.rbegin(); line != lines_.rend() && wanted.size() < kMostLines; ++line) {
+  for (auto line = lines_.rbegin(); line != lines_.rend() && wanted.size() < most; ++line) {
+    if (line->number <= after) break;
     if (line->is_of(root)) wanted.push_back(&*line);
   }
   std::string out;

@@ -56,6 +56,9 @@ class ChangeFeed {
   };
   using Parcel = std::pair<Receiver, std::string>;
   std::vector<Parcel> untold() REQUIRES(mutex_);
+  // The lines of a root after line `after`, the newest `most` of them.
+  std::string lines_of(std::string_view root, std::uint64_t after, std::size_t most) const
+      REQUIRES(mutex_);
 
   mutable Mutex<Rank::queue> mutex_;
   std::deque<Line> lines_ GUARDED_BY(mutex_);

@@ -16,10 +16,6 @@ constexpr std::size_t kLongestName = 255;
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
-std::string sibling(const std::string& root, const std::string& name) {
-  return fmt::format("{}/{}", parent_of(root), name);
-}
-
 Status check_name(const std::string& name) {
   const bool is_one = !name.empty() && name != "." && name != ".." && name != ".agentfs" &&
                       name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
@@ -48,7 +44,16 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
   }
 }
 
+std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
+  std::erase_if(info.snapshots, [](const SnapshotInfo& one) { return one.hidden; });
+  return std::move(info.snapshots);
+}
+
 }  // namespace
+
+std::string Forks::sibling(const std::string& root, const std::string& name) {
+  return fmt::format("{}/{}", parent_of(root), name);
+}
 
 Result<Forest*> Forks::forest_of(const std::string& root) const {
   const auto& forests = kernel_.parts().forests;
@@ -72,9 +77,7 @@ std::optional<SnapshotId> Forks::base_of(const std::string& root) const {
 
 std::vector<SnapshotInfo> Forks::checkpoints(const std::string& root) const {
   auto info = info_of(root);
-  if (!info) return {};
-  std::erase_if(info->snapshots, [](const SnapshotInfo& one) { return one.hidden; });
-  return std::move(info->snapshots);
+  return info ? checkpoints_in(std::move(*info)) : std::vector<SnapshotInfo>();
 }
 
 Result<SnapshotInfo> Forks::find(const std::string& root, const std::string& name) const {
@@ -260,17 +263,16 @@ Status Forks::materialise(const std::string& path, bool whole) const {
 std::string Forks::family(const std::string& root) const {
   const auto forest = forest_of(root);
   if (!forest) return {};
-  std::vector<TreeInfo> all = (*forest)->family();
+  const std::vector<TreeInfo> all = (*forest)->family();
   std::string out = "# tree\tfork of\tcheckpoints\n";
   for (const TreeInfo& info : all) {
     if (info.name.empty()) continue;
-    const auto base = base_of(sibling(root, info.name));
     std::string parent = "-";
-    if (base) {
-      const auto of = std::ranges::find(all, base->tree, &TreeInfo::number);
+    if (info.base) {
+      const auto of = std::ranges::find(all, info.base->tree, &TreeInfo::number);
       parent = of == all.end() || of->name.empty() ? "(discarded)" : of->name;
     }
-    const std::vector<std::string> names = labels(checkpoints(sibling(root, info.name)));
+    const std::vector<std::string> names = labels(checkpoints_in(info));
     out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), text::shown(parent),
                        names.empty() ? "-" : text::join(names, " "));
   }
@@ -292,15 +294,13 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
   Forest& forest = *TRY(forest_of(root));
   Comparison result;
   std::optional<SnapshotId> base = base_of(root);
-  if (base) {
-    result.base = "where it was forked";
-  } else if (const auto all = checkpoints(root); !all.empty()) {
-    base = all.back().id;
-    result.base = fmt::format("the checkpoint {}", all.back().label);
+  if (!base) {
+    if (const auto all = checkpoints(root); !all.empty()) base = all.back().id;
   }
   if (!base) return result;
   result.before = {&forest, TRY(forest.snapshot_root(*base))};
   result.after = {&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
+  result.how = options(forest);
   return result;
 }
 
@@ -310,8 +310,7 @@ Result<std::string> Forks::status(const Caller& caller, const std::string& root)
     return std::string("# nothing to compare with: no fork, and no checkpoint yet\n");
   }
   const TreeComparer& comparer = *kernel_.parts().comparer;
-  const auto changes =
-      TRY(comparer.changes(sides.before, sides.after, options(*TRY(forest_of(root)))));
+  const auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
   return comparer.status(changes);
 }
 
@@ -320,9 +319,8 @@ Status Forks::diff(const Caller& caller, const std::string& root,
   const Comparison sides = TRY(comparison(caller, root));
   if (sides.before.root == nullptr) return ok();
   const TreeComparer& comparer = *kernel_.parts().comparer;
-  const CompareOptions how = options(*TRY(forest_of(root)));
-  const auto changes = TRY(comparer.changes(sides.before, sides.after, how));
-  return comparer.diff({sides.before, sides.after, &changes, how}, sink);
+  const auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
+  return comparer.diff({sides.before, sides.after, &changes, sides.how}, sink);
 }
 
 }  // namespace agentfs

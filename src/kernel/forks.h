@@ -44,13 +44,7 @@ class Forks {
   std::string family(const std::string& root) const;
 
   // What differs from the point that the root was forked at; for one that is no fork, from its
-  // newest checkpoint. Empty sides where there is neither.
-  struct Comparison {
-    std::string base{};  // "the fork from site", "the checkpoint before-refactor"
-    TreeSide before{};
-    TreeSide after{};
-  };
-  Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
+  // newest checkpoint.
   Result<std::string> status(const Caller& caller, const std::string& root) const;
   Status diff(const Caller& caller, const std::string& root, const TreeComparer::Sink& sink) const;
   // How its trees are compared; valid as long as the forest.
@@ -60,12 +54,21 @@ class Forks {
   // `whole`: all below it, too. For tools that look at the disk; nothing where it is so.
   Status materialise(const std::string& path, bool whole) const;
 
+  // The path of a tree beside the root: "/workspaces/try-1".
+  static std::string sibling(const std::string& root, const std::string& name);
   Result<Forest*> forest_of(const std::string& root) const;
   // What the root was forked from; null for one that is no fork.
   std::optional<SnapshotId> base_of(const std::string& root) const;
   std::optional<TreeInfo> info_of(const std::string& root) const;
 
  private:
+  // Empty sides where there is nothing to compare with.
+  struct Comparison {
+    TreeSide before{};
+    TreeSide after{};
+    CompareOptions how{};
+  };
+  Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
   Result<SnapshotInfo> find(const std::string& root, const std::string& name) const;
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;

@@ -32,11 +32,7 @@ json::Value recovered(const PastName& name, const struct stat& attributes, bool 
   if (!name.whole) path = fmt::format("{}/orphan-{}", text::first_parts(path, 2), name.number);
   json::Value data;
   json::set_bytes(data, "path", path);
-  json::Value kept;
-  kept.set("number", name.number).set("type", "file").set("size", attributes.st_size);
-  kept.set("mode", attributes.st_mode & 07777U);
-  kept.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
-  kept.set("modified", attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);
+  json::Value kept = kept_row(name.number, "file", attributes);
   if (is_gone) kept.set("removed", true);
   return data.set("kept", std::move(kept));
 }

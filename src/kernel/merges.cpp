@@ -17,7 +17,7 @@
 namespace agentfs {
 namespace {
 
-constexpr std::size_t kLargestText = std::size_t{64} << 20;
+constexpr off_t kLargestText = off_t{64} << 20;
 
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
@@ -28,17 +28,13 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
 Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
   if (node.type() == S_IFLNK) return store.read_link(node);
   const auto file = TRY(store.open(node, O_RDONLY, TreeCaller{}));
-  std::string text;
-  std::string piece(std::size_t{1} << 20, '\0');
-  for (;;) {
-    const ssize_t got =
-        ::pread(file->descriptor(), piece.data(), piece.size(), static_cast<off_t>(text.size()));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("reading a side of a merge");
-    if (got == 0) return text;
-    text.append(piece, 0, static_cast<std::size_t>(got));
-    if (text.size() > kLargestText) return fail(EFBIG, "more than {} bytes", kLargestText);
+  struct stat attributes{};
+  if (::fstat(file->descriptor(), &attributes) != 0) return fail_errno("a side of a merge");
+  if (attributes.st_size > kLargestText) {
+    return fail(EFBIG, "a side of a merge: {} bytes; at most {} are read", attributes.st_size,
+                kLargestText);
   }
+  return file::read(file->descriptor());
 }
 
 Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path) {
@@ -196,7 +192,7 @@ std::string Merges::file_of(const std::string& root) const {
 Result<MergeSides> Merges::sides_of(const std::string& root, const std::string& name) const {
   const Forks forks = kernel_.forks();
   Forest& forest = *TRY(forks.forest_of(root));
-  const std::string other = fmt::format("{}/{}", root.substr(0, root.rfind('/')), name);
+  const std::string other = Forks::sibling(root, name);
   const auto own = forks.info_of(root);
   const auto its = forks.info_of(other);
   auto base = forks.base_of(other);
@@ -218,7 +214,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
                                   const std::string& name, bool partial) {
   TRY(kernel_.history().may_see(caller, root));
   TRY(kernel_.may_change(caller, root));
-  const std::string other = fmt::format("{}/{}", root.substr(0, root.rfind('/')), name);
+  const std::string other = Forks::sibling(root, name);
   const MergeSides sides = TRY(sides_of(root, name));
   TRY(kernel_.history().may_see(caller, other));
   if (!kernel_.conflicts().begin(root)) {
@@ -327,12 +323,9 @@ Status Merges::keep(const Caller& caller, const std::string& path, const TreeSid
     number = TRY(past->keep_link(file, path));
     return ok();
   }));
-  json::Value kept;
-  kept.set("number", number).set("type", "file").set("size", size);
-  kept.set("mode", was.st_mode & 07777U).set("uid", was.st_uid).set("gid", was.st_gid);
-  kept.set("modified", was.st_mtim.tv_sec * 1'000'000'000 + was.st_mtim.tv_nsec);
+  json::Value kept = kept_row(number, "file", was);
   const std::string_view below =
-      std::string_view(path).substr(path.find('/', path.find('/', 1) + 1) + 1);
+      std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
   if (!find_path(ours, below)) kept.set("removed", true);
   TreeChange row{.operation = "replaced", .path = path};
   row.details.emplace_back("kept", std::move(kept));

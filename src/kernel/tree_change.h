@@ -2,8 +2,11 @@
 // A change below a data tree, as vfs tells it and the journal keeps it.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 
@@ -17,5 +20,9 @@ struct TreeChange {
   std::uint64_t bytes = 0;  // 0: not told
   json::Object details{};   // further members of the record
 };
+
+// The member `kept` of a change's row: what was there before, kept under this number. `type` is a
+// name of FileVersion::Type.
+json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes);
 
 }  // namespace agentfs

@@ -2,18 +2,14 @@
 #include "fs/vfs/past_keeper.h"
 
 #include "base/log.h"
-#include "base/text.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs::vfs {
 namespace {
 
 Kept described(std::uint64_t number, std::string_view type, const struct stat& attributes) {
   Kept kept{.number = number};
-  kept.row.set("number", number).set("type", type);
-  kept.row.set("size", S_ISREG(attributes.st_mode) ? attributes.st_size : 0);
-  kept.row.set("mode", attributes.st_mode & 07777U);
-  kept.row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
-  kept.row.set("modified", attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);
+  kept.row = kept_row(number, type, attributes);
   return kept;
 }
 
