@@ -119,11 +119,11 @@ Finding check_state(const std::string& state) {
           verdict == Verdict::ok ? "" : "free some room, or give another --state"};
 }
 
-Finding check_committer() {
-  const auto program = find_own_program("agentfs-commit");
-  if (program) return {Verdict::ok, "agentfs-commit", *program, ""};
-  return {Verdict::fail, "agentfs-commit", program.error().message,
-          "build or install it beside agentfs"};
+// One that the daemon starts: without it there are no turn commits, or no events for watchers.
+Finding check_program(const std::string& name, Verdict without) {
+  const auto program = find_own_program(name);
+  if (program) return {Verdict::ok, name, *program, ""};
+  return {without, name, program.error().message, "build or install it beside agentfs"};
 }
 
 void add_sandbox(std::vector<Finding>& findings) {
@@ -175,8 +175,13 @@ void print(const Finding& finding) {
 }  // namespace
 
 int run_doctor(const std::string& state) {
-  std::vector<Finding> findings{check_kernel(), check_device(), check_fusermount(),
-                                check_user(),   check_git(),    check_committer()};
+  std::vector<Finding> findings{check_kernel(),
+                                check_device(),
+                                check_fusermount(),
+                                check_user(),
+                                check_git(),
+                                check_program("agentfs-commit", Verdict::fail),
+                                check_program("agentfs-announce", Verdict::note)};
   add_sandbox(findings);
   findings.push_back(check_passthrough());
   findings.push_back(check_state(state));

@@ -21,6 +21,8 @@
 namespace agentfs {
 namespace {
 
+constexpr std::string_view kAnnouncer = "agentfs-announc";  // as comm has it, 15 bytes
+
 // mountinfo writes blanks and backslashes as octal escapes (proc(5)).
 std::string unescaped(std::string_view field) {
   std::string path;
@@ -114,6 +116,14 @@ Status run_fusermount(const std::string& path, bool lazy) {
   return fail(EPERM, "{}: cannot be unmounted ({})", path, reason);
 }
 
+Status unmount_once(const std::string& path, bool lazy) {
+  if (::geteuid() != 0) return run_fusermount(path, lazy);
+  if (::umount2(path.c_str(), lazy ? MNT_DETACH : 0) == 0) return ok();
+  if (errno == EBUSY) return refuse_busy(path);
+  if (errno == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
+  return fail_errno(path);
+}
+
 }  // namespace
 
 MountState mount_state(const std::string& path) {
@@ -135,17 +145,22 @@ std::string users_of(const std::string& mount) {
     const auto pid = text::number<int>(entry->path().filename().string());
     if (!pid || *pid == ::getpid() || !is_user(entry->path(), mount)) continue;
     const auto name = file::read((entry->path() / "comm").string());
+    if (name && name->starts_with(kAnnouncer)) continue;
     users.push_back(fmt::format("{} (pid {})", text::trim(name.value_or("?")), *pid));
   }
   return text::join(users, ", ");
 }
 
+// Where nobody is seen, it is the daemon's own agentfs-announce, which is on the mount for moments.
 Status unmount(const std::string& path, bool lazy) {
-  if (::geteuid() != 0) return run_fusermount(path, lazy);
-  if (::umount2(path.c_str(), lazy ? MNT_DETACH : 0) == 0) return ok();
-  if (errno == EBUSY) return refuse_busy(path);
-  if (errno == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
-  return fail_errno(path);
+  constexpr int kTries = 50;
+  for (int i = 0;; ++i) {
+    Status unmounted = unmount_once(path, lazy);
+    const bool is_busy = !unmounted && unmounted.error().code == EBUSY;
+    if (!is_busy || i == kTries || !users_of(path).empty()) return unmounted;
+    pollfd nothing{.fd = -1, .events = 0, .revents = 0};
+    ::poll(&nothing, 1, 10);
+  }
 }
 
 Result<std::string> absolute_path(const std::string& path) {

@@ -94,6 +94,7 @@ def shell():
 
 INSTALLED = (
     "bin/agentfs", "libexec/agentfs/agentfs-sandbox", "libexec/agentfs/agentfs-commit",
+    "libexec/agentfs/agentfs-announce",
     "sbin/mount.agentfs",
     "lib/systemd/user/agentfs.service", "share/man/man1/agentfs.1",
     "share/man/man5/agentfs.conf.5", "share/man/man7/agentfs-proc.7",

@@ -12,6 +12,7 @@ namespace agentfs {
 namespace {
 
 constexpr std::size_t kLongestName = 255;
+constexpr std::size_t kMostEvents = 10'000;
 
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -47,6 +48,30 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
 std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
   std::erase_if(info.snapshots, [](const SnapshotInfo& one) { return one.hidden; });
   return std::move(info.snapshots);
+}
+
+// What differs now from a state before, for who watches its directories. Looking for it takes as
+// long as there are changes, so others do it.
+void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
+  const KernelParts& parts = kernel.parts();
+  Forest* const forest = parts.forests.at(parent_of(root));
+  if (parts.pool == nullptr) return;
+  parts.pool->post([forest, root, before, paths = &kernel.paths()] {
+    const auto was = forest->snapshot_root(before);
+    const auto now = forest->lookup(*forest->root(), name_of(root));
+    if (!was || !now) return;
+    std::vector<TreeEvent> events;
+    (void)forest->compare(**was, *now->node, [&](const Difference& difference) {
+      const TreeNodeRef& node = difference.after ? difference.after : difference.before;
+      const auto kind = difference.kind == Difference::Kind::added     ? TreeEvent::Kind::made
+                        : difference.kind == Difference::Kind::removed ? TreeEvent::Kind::removed
+                        : node->type() == S_IFDIR                      ? TreeEvent::Kind::attributes
+                                                                       : TreeEvent::Kind::written;
+      events.push_back({kind, fmt::format("{}/{}", root, difference.path), node->type()});
+      return events.size() < kMostEvents;
+    });
+    paths->refresh(events);
+  });
 }
 
 }  // namespace
@@ -198,6 +223,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
   row.details.emplace_back("tops", std::move(changed));
   TRY(kernel_.record_change(caller, row));
+  announce(kernel_, root, before);
   return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n", root, name, undo);
 }
 

@@ -74,7 +74,23 @@ json::Value to_json(const std::string& root, const MergeAction& action) {
   value.set("path_hex",
             text::hex(fmt::format("{}/{}", root, is_move ? action.ours_path : action.path)));
   if (is_move) value.set("other_hex", text::hex(fmt::format("{}/{}", root, action.path)));
+  if (action.kind == MergeAction::Kind::remove_directory) value.set("directory", true);
   return value;
+}
+
+// What the host's caches and watchers are to be told of a row.
+void add_changes(const TreeChange& row, bool is_directory, std::vector<TreeEvent>& changes) {
+  using Kind = TreeEvent::Kind;
+  const mode_t type = is_directory ? S_IFDIR : S_IFREG;
+  if (row.operation == "remove" || row.operation == "rename") {
+    changes.push_back({Kind::removed, row.path, type});
+    if (!row.other.empty()) changes.push_back({Kind::made, row.other, 0});
+    return;
+  }
+  const Kind kind = row.operation == "attributes" ? Kind::attributes
+                    : row.operation == "write"    ? Kind::written
+                                                  : Kind::made;
+  changes.push_back({kind, row.path, 0});
 }
 
 }  // namespace
@@ -294,14 +310,13 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
 // What the mount shows comes before what is told of it, which may fail.
 Status Merges::tell(const Caller& caller, const Order& order) {
   std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
-  std::vector<std::string> changed;
+  std::vector<TreeEvent> changed;
   for (const json::Value& action : order.actions) {
     TreeChange row{.operation = std::string(action["op"].text()),
                    .path = text::unhex(action["path_hex"].text()).value_or(std::string()),
                    .other = text::unhex(action["other_hex"].text()).value_or(std::string())};
     row.details = {{"merge", order.from}};
-    changed.push_back(row.path);
-    if (!row.other.empty()) changed.push_back(row.other);
+    add_changes(row, action["directory"].truth(), changed);
     rows.push_back(std::move(row));
   }
   kernel_.paths().refresh(changed);

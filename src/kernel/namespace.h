@@ -15,6 +15,7 @@
 #include "base/completion.h"
 #include "base/error.h"
 #include "kernel/caller.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs {
 
@@ -62,8 +63,9 @@ class Namespace {
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows.
   virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;
-  // These paths of data trees were changed otherwise than through the mount or this interface.
-  virtual void refresh(const std::vector<std::string>& paths) = 0;
+  // Data trees were changed otherwise than through the mount or this interface: the host's caches
+  // are told before it returns, and who watches directories (inotify) soon after.
+  virtual void refresh(const std::vector<TreeEvent>& changes) = 0;
   // Writes one command line to a control, reply, setting or message file and gives what reading
   // the same descriptor would.
   virtual void command(const Caller&, const std::string& path, std::string line,

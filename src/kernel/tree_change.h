@@ -21,6 +21,14 @@ struct TreeChange {
   json::Object details{};   // further members of the record
 };
 
+// What has become of a path of a data tree by a change that did not come through the mount.
+struct TreeEvent {
+  enum class Kind { made, written, attributes, removed };
+  Kind kind = Kind::written;
+  std::string path{};
+  mode_t type = 0;  // S_IFREG, S_IFDIR, … of what is there or was removed; 0: to be looked at
+};
+
 // The member `kept` of a change's row: what was there before, kept under this number. `type` is a
 // name of FileVersion::Type.
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes);

@@ -104,7 +104,7 @@ class FakeNamespace final : public Namespace {
   Status replace_tree(const std::string&, const std::function<Status()>& act) override {
     return act();
   }
-  void refresh(const std::vector<std::string>&) override {}
+  void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

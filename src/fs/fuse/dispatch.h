@@ -2,6 +2,7 @@
 // From the operations of the host's kernel to nodes and handles.
 #pragma once
 
+#include "fs/fuse/announcer.h"
 #include "fs/fuse/backings.h"
 #include "fs/fuse/host_caller.h"
 #include "fs/fuse/libfuse.h"
@@ -18,6 +19,7 @@ struct Context {
   CallerResolver resolver;
   std::shared_ptr<ParkedRequests> parked;
   Backings backings;
+  std::shared_ptr<Announcer> announcer;
   const SessionOptions& options;
   fuse_session* session = nullptr;
 };

@@ -5,8 +5,11 @@
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <sys/uio.h>
 
 #include <cstdint>
+#include <string>
 
 namespace agentfs::fuse {
 
@@ -28,6 +31,35 @@ void want_not(Connection& connection, std::uint64_t feature) {
     fuse_unset_feature_flag(&connection, feature);
   } else {
     connection.want &= ~static_cast<unsigned>(feature);
+  }
+}
+
+// As inval_entry, but the name is only marked as to be asked for again. libfuse says so from 3.16
+// on; before, the message is linux/fuse.h's: a kernel that does not know the flag (before 6.2)
+// takes it for inval_entry's.
+template <class Session>
+void expire_entry(Session* session, std::uint64_t parent, const std::string& name) {
+  if constexpr (requires {
+                  fuse_lowlevel_notify_expire_entry(session, parent, name.c_str(), name.size());
+                }) {
+    fuse_lowlevel_notify_expire_entry(session, parent, name.c_str(), name.size());
+  } else {
+    constexpr std::uint32_t kExpireOnly = 1;  // FUSE_EXPIRE_ONLY
+    struct {
+      fuse_out_header header{};
+      std::uint64_t parent = 0;
+      std::uint32_t length = 0;
+      std::uint32_t flags = kExpireOnly;
+    } message;
+    const std::size_t size = sizeof message + name.size() + 1;
+    message.header.len = static_cast<std::uint32_t>(size);
+    message.header.error = FUSE_NOTIFY_INVAL_ENTRY;
+    message.parent = parent;
+    message.length = static_cast<std::uint32_t>(name.size());
+    iovec parts[2] = {{.iov_base = &message, .iov_len = sizeof message},
+                      {.iov_base = const_cast<char*>(name.c_str()), .iov_len = name.size() + 1}};
+    // ENOENT: the name is not known there.
+    static_cast<void>(::writev(fuse_session_fd(session), parts, 2) < 0);
   }
 }
 

@@ -14,7 +14,11 @@ struct Scope {
         asked(held, context.services, context.resolver, open_flags) {
     context.services.count("tree", operation);
   }
-  Result<vfs::NodeRef> node(fuse_ino_t id) { return context.channel->node(id); }
+  Result<vfs::NodeRef> node(fuse_ino_t id) {
+    vfs::NodeRef node = TRY(context.channel->node(id));
+    if (::fuse_req_ctx(request)->pid != context.announcer->helper()) return node;
+    return context.announcer->shown(std::move(node));
+  }
   Result<std::shared_ptr<vfs::Handle>> handle(const fuse_file_info* info) {
     if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);

@@ -50,8 +50,8 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
 // session.
 class Notifier final : public vfs::Invalidator {
  public:
-  Notifier(fuse_session* session, std::shared_ptr<ParkedRequests> way)
-      : session_(session), way_(std::move(way)) {}
+  Notifier(const Context& context, std::shared_ptr<Announcer> announcer)
+      : session_(context.session), way_(context.parked), announcer_(std::move(announcer)) {}
   void inode(std::uint64_t id) override {
     way_->say([&] { ::fuse_lowlevel_notify_inval_inode(session_, id, 0, 0); });
   }
@@ -59,10 +59,15 @@ class Notifier final : public vfs::Invalidator {
     way_->say(
         [&] { ::fuse_lowlevel_notify_inval_entry(session_, parent, name.c_str(), name.size()); });
   }
+  void expire(std::uint64_t parent, const std::string& name) override {
+    way_->say([&] { expire_entry(session_, parent, name); });
+  }
+  void announce(const std::vector<TreeEvent>& changes) override { announcer_->announce(changes); }
 
  private:
   fuse_session* session_;
   std::shared_ptr<ParkedRequests> way_;
+  std::shared_ptr<Announcer> announcer_;
 };
 
 extern "C" void wake_up(int) {}  // its arrival alone ends a wait
@@ -142,9 +147,13 @@ std::string why_not_mounted(int code, std::string_view said) {
 struct Session::Parts {
   Parts(vfs::FileSystem& files, vfs::Services& services, SessionOptions given)
       : options(std::move(given)),
-        context{
-            files.open_channel(), services, {}, std::make_shared<ParkedRequests>(services.loop()),
-            Backings(services),   options},
+        context{files.open_channel(),
+                services,
+                {},
+                std::make_shared<ParkedRequests>(services.loop()),
+                Backings(services),
+                std::make_shared<Announcer>(services.loop(), options.mountpoint),
+                options},
         waker(std::make_shared<Waker>(services.loop())) {}
   ~Parts() { detach(); }
   void detach();
@@ -167,6 +176,7 @@ bool Session::Parts::is_gone() const {
 
 void Session::Parts::detach() {
   context.channel->set_invalidator(nullptr);
+  context.announcer->end();
   context.parked->end();
   context.channel->close();
   if (!mounted.exchange(false)) return;
@@ -216,7 +226,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   TRY(mount_at(*parts->session, place, parts->options.mountpoint));
   parts->mounted = true;
   if (!aside.empty()) TRY(succeed(aside, parts->options.mountpoint));
-  parts->notifier = std::make_shared<Notifier>(parts->session.get(), parts->context.parked);
+  parts->notifier = std::make_shared<Notifier>(parts->context, parts->context.announcer);
   parts->context.channel->set_invalidator(parts->notifier.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }

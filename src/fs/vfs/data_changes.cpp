@@ -39,6 +39,22 @@ bool DataChanges::is_data(const std::string& path) const {
   return false;
 }
 
+void DataChanges::note(Staleness stale, TreeEvent::Kind kind, mode_t type) {
+  seen_.push_back({kind, child_path(stale.directory->path(), stale.name), type});
+  made_.push_back(std::move(stale));
+}
+
+// A link in the place of something is no writing to it.
+void DataChanges::note_put(const NodeRef& directory, const std::string& name,
+                           const Result<Found>& old, mode_t type) {
+  const bool is_written = old && type == S_IFREG && old->node->type() == S_IFREG;
+  if (old && !is_written) {
+    note({directory, name, old->node}, TreeEvent::Kind::removed, old->node->type());
+  }
+  note({directory, name, old ? old->node : nullptr},
+       is_written ? TreeEvent::Kind::written : TreeEvent::Kind::made, type);
+}
+
 Status DataChanges::may_change(const Node& directory, const std::string& name) {
   return context_->services.may_change(request_.caller(), child_path(directory.path(), name));
 }
@@ -50,7 +66,7 @@ Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
   const NodeRef parent = TRY(ensure_directory(parent_path(path)));
   TRY(may_change(*parent, name_of(path)));
   const Found made = TRY(parent->make_directory(request_, name_of(path), 0755));
-  made_.push_back({parent, name_of(path), nullptr});
+  note({parent, name_of(path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
   return made.node;
 }
 
@@ -88,7 +104,7 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
   Status written = write_new(*directory, temporary, mode, text);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
-  made_.push_back({directory, name, old ? old->node : nullptr});
+  note_put(directory, name, old, S_IFREG);
   return written;
 }
 
@@ -111,7 +127,7 @@ Result<std::vector<std::string>> DataChanges::names(Node& directory) {
 
 Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
   const Found found = TRY(directory->lookup(request_, name));
-  made_.push_back({directory, name, found.node});
+  note({directory, name, found.node}, TreeEvent::Kind::removed, found.node->type());
   if (found.node->type() != S_IFDIR) return directory->unlink(request_, name);
   for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
   return directory->remove_directory(request_, name);

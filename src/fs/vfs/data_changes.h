@@ -30,6 +30,7 @@ class DataChanges {
   Status finish_restore();  // after the last step: modes and times of the directories made
   Status remove(const NodeRef& directory, const std::string& name);  // with all that is in it
   const std::vector<Staleness>& made() const { return made_; }
+  const std::vector<TreeEvent>& seen() const { return seen_; }  // the same, for watchers
 
  private:
   Status may_change(const Node& directory, const std::string& name);
@@ -44,7 +45,14 @@ class DataChanges {
   Request& request_;
   const ContextRef context_;
   const NodeRef root_;
+  // After a change of a name, of which `type` has or had it.
+  void note(Staleness stale, TreeEvent::Kind kind, mode_t type);
+  // The same for one that was put there: `old` is what had it, if anything.
+  void note_put(const NodeRef& directory, const std::string& name, const Result<Found>& old,
+                mode_t type);
+
   std::vector<Staleness> made_;
+  std::vector<TreeEvent> seen_;
   std::vector<std::pair<NodeRef, SetAttributes>> finishing_;
 };
 

@@ -104,12 +104,17 @@ struct News {
   std::uint64_t directory;
   std::string name;
   std::uint64_t node;
+  bool is_tree;
 
-  void send() const {  // on the event thread
+  // A directory with many changed names is told of once, after the last of them.
+  void send(const News* next) const {  // on the event thread
     Invalidator* const to = channel->invalidator();
     if (to == nullptr) return;
-    if (directory != 0 && !name.empty()) to->entry(directory, name);
-    if (directory != 0) to->inode(directory);
+    if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
+    if (directory != 0 && !name.empty() && !is_tree) to->entry(directory, name);
+    const bool is_last =
+        next == nullptr || next->channel != channel || next->directory != directory;
+    if (directory != 0 && is_last) to->inode(directory);
     if (node != 0) to->inode(node);
   }
 };
@@ -119,28 +124,43 @@ void add_news(const std::shared_ptr<Channel>& channel, const Staleness& change,
               std::vector<News>& news) {
   const std::uint64_t directory = change.directory ? channel->known(change.directory.get()) : 0;
   const std::uint64_t node = change.node ? channel->known(change.node.get()) : 0;
-  if (directory != 0 || node != 0) news.push_back({channel, directory, change.name, node});
+  if (directory != 0 || node != 0) {
+    news.push_back({channel, directory, change.name, node, change.is_tree});
+  }
 }
 
 }  // namespace
 
+std::vector<std::shared_ptr<Channel>> FileSystem::Parts::serving() {
+  std::vector<std::shared_ptr<Channel>> all;
+  Lock lock(mutex);
+  for (const auto& known : channels) {
+    if (auto channel = known.lock()) all.push_back(std::move(channel));
+  }
+  return all;
+}
+
+void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
+  if (changes.empty()) return;
+  context->services.loop().post([all = serving(), changes = std::move(changes)] {
+    for (const auto& channel : all) {
+      if (Invalidator* const to = channel->invalidator()) to->announce(changes);
+    }
+  });
+}
+
 void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
                                    std::chrono::nanoseconds patience) {
-  std::vector<std::shared_ptr<Channel>> serving;
-  {
-    Lock lock(mutex);
-    for (const auto& known : channels) {
-      if (auto channel = known.lock()) serving.push_back(std::move(channel));
-    }
-  }
   std::vector<News> news;
-  for (const auto& channel : serving) {
+  for (const auto& channel : serving()) {
     if (channel->invalidator() == nullptr) continue;
     for (const Staleness& change : changes) add_news(channel, change, news);
   }
   if (news.empty()) return;
   const auto send_all = [news = std::move(news)] {
-    for (const News& one : news) one.send();
+    for (std::size_t i = 0; i < news.size(); ++i) {
+      news[i].send(i + 1 < news.size() ? &news[i + 1] : nullptr);
+    }
   };
   EventLoop& loop = context->services.loop();
   if (loop.on_thread()) return send_all();

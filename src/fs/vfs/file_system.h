@@ -54,7 +54,7 @@ class FileSystem final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string& path) override;
   Status replace_tree(const std::string& path, const std::function<Status()>& act) override;
-  void refresh(const std::vector<std::string>& paths) override;
+  void refresh(const std::vector<TreeEvent>& changes) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

@@ -22,6 +22,8 @@ struct Staleness {
   NodeRef directory;  // whose names changed; may be null
   std::string name;
   NodeRef node;  // whose data or attributes changed; may be null
+  // A whole tree may hang on the name: it is only to be asked for again.
+  bool is_tree = false;
 };
 
 struct FileSystem::Parts {
@@ -30,6 +32,10 @@ struct FileSystem::Parts {
   // Tells the host's caches, from the event thread, and waits until they were told, or as long as
   // `patience` where that is not 0.
   void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
+
+  // Tells who watches directories, after the caches, and does not wait for it.
+  void announce(std::vector<TreeEvent> changes);
+  std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
 
   ContextRef context;
   NodeRef root;

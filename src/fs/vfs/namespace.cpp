@@ -112,6 +112,7 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
   if (changes.is_data(target)) {
     const Status written = changes.write(target, text);
     parts_->invalidate(changes.made());
+    parts_->announce(changes.seen());
     return written;
   }
   const std::size_t slash = target.rfind('/');
@@ -159,6 +160,7 @@ Status FileSystem::remove(const Caller& caller, const std::string& path) {
   DataChanges changes(request, parts_->context, parts_->root);
   const Status removed = changes.remove(parent.node, name);
   parts_->invalidate(changes.made());
+  parts_->announce(changes.seen());
   return removed;
 }
 
@@ -180,6 +182,7 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   const Status finished = changes.finish_restore();
   if (done) done = finished;
   parts_->invalidate(changes.made(), kPatience);
+  parts_->announce(changes.seen());
   return done;
 }
 

@@ -93,7 +93,7 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
       : restore_file(*directory, temporary, step, past);
   if (made) made = directory->rename(request_, temporary, *directory, name, 0);
   if (!made) static_cast<void>(directory->unlink(request_, temporary));
-  made_.push_back({directory, name, old ? old->node : nullptr});
+  note_put(directory, name, old, step.mode & S_IFMT);
   return made;
 }
 
@@ -103,7 +103,7 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const auto there = parent->lookup(request_, name_of(step.path));
   if (there && there->node->type() == S_IFDIR) return ok();
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
-  made_.push_back({parent, name_of(step.path), nullptr});
+  note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
   finishing_.emplace_back(made.node, attributes_of(step));
   return ok();
 }

@@ -20,6 +20,10 @@ class Invalidator {
   virtual ~Invalidator() = default;
   virtual void inode(std::uint64_t node_id) = 0;                             // data and attributes
   virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;  // a name
+  // A name, to be asked for again when it is next used: then, not now, goes what is known below it.
+  virtual void expire(std::uint64_t parent_id, const std::string& name) = 0;
+  // For who watches directories. Does not wait.
+  virtual void announce(const std::vector<TreeEvent>& changes) = 0;
 };
 
 struct FileOwner {

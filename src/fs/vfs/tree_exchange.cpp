@@ -36,6 +36,13 @@ Staleness stale_at(std::shared_ptr<DataNode> directory, std::string_view path) {
   }
 }
 
+// Of what has the name; 0: nothing.
+mode_t type_of(const Staleness& stale) {
+  auto& directory = dynamic_cast<DataNode&>(*stale.directory);
+  const auto entry = directory.tree().store().lookup(directory.file(), stale.name);
+  return entry ? entry->node->type() : 0;
+}
+
 }  // namespace
 
 // What the host's kernel writes on its own would reach the other tree, too.
@@ -77,26 +84,35 @@ Status FileSystem::replace_tree(const std::string& path, const std::function<Sta
   TRY(act());
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
-  if (before == nullptr || before != after) stale.push_back({top, name, nullptr});
+  if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
   if (before != nullptr && before == after) {
     names.merge(names_in(*after));
-    for (const std::string& child : names) stale.push_back({after, child, nullptr});
+    for (const std::string& child : names) stale.push_back({after, child, nullptr, true});
     stale.push_back({nullptr, {}, after});
   }
   parts_->invalidate(stale, kPatience);
+  if (before == nullptr || after == nullptr) {
+    parts_->announce({{.kind = after != nullptr ? TreeEvent::Kind::made : TreeEvent::Kind::removed,
+                       .path = path,
+                       .type = S_IFDIR}});
+  }
   return ok();
 }
 
-void FileSystem::refresh(const std::vector<std::string>& paths) {
+void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
   std::vector<Staleness> stale;
-  for (const std::string& path : paths) {
-    const auto first = path.find('/', 1);
-    const auto root = parts_->context->data_roots.find(path.substr(0, first));
+  std::vector<TreeEvent> seen;
+  for (TreeEvent change : changes) {
+    const auto first = change.path.find('/', 1);
+    const auto root = parts_->context->data_roots.find(change.path.substr(0, first));
     if (root == parts_->context->data_roots.end() || first == std::string::npos) continue;
     stale.push_back(stale_at(std::static_pointer_cast<DataNode>(root->second),
-                             std::string_view(path).substr(first + 1)));
+                             std::string_view(change.path).substr(first + 1)));
+    if (change.type == 0) change.type = type_of(stale.back());
+    seen.push_back(std::move(change));
   }
   parts_->invalidate(stale, kPatience);
+  parts_->announce(std::move(seen));
 }
 
 }  // namespace agentfs::vfs

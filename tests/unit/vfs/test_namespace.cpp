@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 
 #include "backends/trees/trees.h"
 #include "base/file.h"
@@ -28,9 +29,15 @@ struct Told final : Invalidator {
     on_thread = on_thread && loop.on_thread();
     names.push_back(name);
   }
+  void expire(std::uint64_t parent, const std::string& name) override { entry(parent, name); }
+  void announce(const std::vector<TreeEvent>& changes) override {
+    on_thread = on_thread && loop.on_thread();
+    for (const TreeEvent& change : changes) announced.push_back(change.path);
+  }
   EventLoop& loop;
   bool on_thread = true;
   std::vector<std::string> names;
+  std::vector<std::string> announced;
 };
 
 struct Agent {
@@ -204,6 +211,11 @@ TEST_CASE("the host's caches are told of an agent's change, from the event threa
   CHECK(told.names == std::vector<std::string>{"seen"});
   CHECK(agent.tree.files.remove(agent.caller, "/work/seen"));
   CHECK(told.names.size() == 2);
+  std::promise<void> caught_up;
+  agent.tree.services.loop().post([&] { caught_up.set_value(); });
+  caught_up.get_future().wait();
+  CHECK(told.announced ==
+        std::vector<std::string>{"/work/unseen", "/work/unseen/x", "/work/seen", "/work/seen"});
   CHECK(told.on_thread);
   agent.tree.channel->set_invalidator(nullptr);
   agent.tree.channel->forget(id, 1);

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Tells those who watch directories of the mount (inotify, fanotify) of changes that the daemon
+// made itself.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/mutex.h"
+#include "base/spawn.h"
+#include "fs/vfs/node.h"
+#include "fs/vfs/services.h"
+
+namespace agentfs::fuse {
+
+// The host's kernel tells watchers of what processes do through the mount, and has no call by which
+// a daemon could tell them of anything else. So a process of ours, agentfs-announce, does each
+// change once more through the mount; the daemon, which knows it by its pid, shows it the state
+// before the change and answers that it is done, and does nothing. The watchers' events are the
+// natural ones, about the final state.
+//
+// One change is under way at a time. The helper is started by the first change and ends with the
+// session. What it cannot do (a file that may not be opened for writing) is left out. Threads:
+// announce() on the event thread, end() and the rest on any.
+class Announcer : public std::enable_shared_from_this<Announcer> {
+ public:
+  // More than that at once are left out: a watcher's queue holds 16,384 events.
+  static constexpr std::size_t kMost = 10'000;
+
+  Announcer(EventLoop& loop, std::string mountpoint);
+  ~Announcer();
+  void announce(const std::vector<TreeEvent>& changes) EXCLUDES(mutex_);
+  void end() EXCLUDES(mutex_);
+
+  pid_t helper() const { return helper_.load(std::memory_order_relaxed); }
+  // What the helper sees of a node; there is nothing that it could change.
+  vfs::NodeRef shown(vfs::NodeRef node) EXCLUDES(mutex_);
+
+ private:
+  Status start() REQUIRES(mutex_);
+  void send_next() EXCLUDES(mutex_);
+  void answered(std::uint32_t events) EXCLUDES(mutex_);
+  void drop_helper() REQUIRES(mutex_);
+
+  EventLoop& loop_;
+  const std::string mountpoint_;
+  static constexpr pid_t kNobody = -1;  // 0 is a process of another pid namespace
+  std::atomic<pid_t> helper_ = kNobody;
+  Mutex<Rank::object> mutex_;
+  bool ended_ GUARDED_BY(mutex_) = false;
+  Spawned process_ GUARDED_BY(mutex_);
+  UniqueFd socket_ GUARDED_BY(mutex_);
+  std::deque<TreeEvent> waiting_ GUARDED_BY(mutex_);
+  std::optional<TreeEvent> current_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs::fuse

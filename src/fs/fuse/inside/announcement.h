@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// What the daemon tells agentfs-announce: a packet a change, answered by one byte when it has been
+// done. Both are of one build; it stands alone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+
+namespace agentfs::fuse {
+
+struct Announcement {
+  static constexpr std::size_t kLongest = 4095;  // of a path
+  char kind = 0;                                 // TreeEvent::Kind
+  mode_t type = 0;
+  char path[kLongest + 1] = {};  // below the mountpoint: "workspaces/site/a"; ended by NUL
+
+  // False for a path that no system call would take. `name` begins with a slash.
+  bool fill(char change, mode_t file_type, std::string_view name) {
+    if (name.size() < 2 || name.size() - 1 > kLongest) return false;
+    kind = change;
+    type = file_type;
+    std::memcpy(path, name.data() + 1, name.size() - 1);
+    path[name.size() - 1] = '\0';
+    return true;
+  }
+  std::size_t size() const { return offsetof(Announcement, path) + std::strlen(path) + 1; }
+};
+
+}  // namespace agentfs::fuse

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 120
+# mount: none
+"""Who watches directories (inotify) is told of what the daemon changed itself."""
+import ctypes
+import os
+import select
+import struct
+import time
+
+from mount_lib import Mount, command, expect, expect_eq, main, read, tell
+
+M = Mount.of("watchers")
+SPACES = M / "workspaces"
+LIBC = ctypes.CDLL(None, use_errno=True)
+CREATE, MODIFY, CLOSE_WRITE, ATTRIB, DELETE, IS_DIR = 0x100, 0x2, 0x8, 0x4, 0x200, 0x40000000
+NAMES = {CREATE: "create", MODIFY: "modify", CLOSE_WRITE: "close-write", ATTRIB: "attrib",
+         DELETE: "delete"}
+SECONDS = 10
+
+
+class Watch:
+    """inotify(7) on some directories; collects (directory, event, name) until it has what is wanted."""
+
+    def __init__(self, *directories):
+        self.fd = LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        expect(self.fd >= 0, "inotify_init1")
+        self.places, self.seen = {}, []
+        for place in directories:
+            number = LIBC.inotify_add_watch(self.fd, os.fsencode(place), sum(NAMES))
+            expect(number >= 0, f"inotify_add_watch {place}: {os.strerror(ctypes.get_errno())}")
+            self.places[number] = place.name
+
+    def collect(self, wait):
+        if not select.select([self.fd], [], [], wait)[0]:
+            return
+        data, at = os.read(self.fd, 65536), 0
+        while at < len(data):
+            number, mask, _, length = struct.unpack_from("iIII", data, at)
+            name = data[at + 16:at + 16 + length].rstrip(b"\0").decode()
+            at += 16 + length
+            for bit, word in NAMES.items():
+                if mask & bit:
+                    self.seen.append((self.places.get(number, "?"), word, name))
+
+    def expect(self, *wanted):
+        deadline = time.monotonic() + SECONDS
+        while not set(wanted) <= set(self.seen) and time.monotonic() < deadline:
+            self.collect(deadline - time.monotonic())
+        missing = set(wanted) - set(self.seen)
+        expect(not missing, f"events that did not come: {missing}; those that came: {self.seen}")
+
+    def close(self):
+        os.close(self.fd)
+
+
+def ctl(space, line):
+    return command(SPACES / space / ".agentfs/ctl", line)
+
+
+def make(space):
+    top = SPACES / space
+    (top / "src").mkdir(parents=True)
+    for name in ("changed", "gone", "mode", "same"):
+        (top / name).write_text(f"{name}\n" * 20)
+    (top / "src/deep").write_text("deep\n")
+    return top
+
+
+def mount_it():
+    M.mount()
+
+
+def a_merge_is_seen_as_if_each_change_were_made_there():
+    top, other = make("site"), SPACES / "try-1"
+    ctl("site", "fork try-1")
+    (other / "changed").write_text("otherwise\n")
+    (other / "gone").unlink()
+    (other / "mode").chmod(0o755)
+    (other / "made").write_text("made\n")
+    (other / "empty").write_text("")
+    (other / "src/deep").write_text("deeper\n")
+    (other / "new").mkdir()
+    (other / "link").symlink_to("made")
+    os.listdir(top)
+    journal = len(M.journal())
+    watch = Watch(top, top / "src")
+    ctl("site", "merge try-1")
+    watch.expect(("site", "modify", "changed"), ("site", "close-write", "changed"),
+                 ("site", "delete", "gone"), ("site", "attrib", "mode"),
+                 ("site", "create", "made"), ("site", "close-write", "made"),
+                 ("site", "create", "empty"), ("site", "close-write", "empty"),
+                 ("site", "create", "new"), ("site", "create", "link"),
+                 ("src", "modify", "deep"))
+    expect(not [each for each in watch.seen if each[2] == "same"], f"{watch.seen}")
+    watch.close()
+    expect_eq((top / "changed").read_text(), "otherwise\n")
+    expect_eq((top / "made").read_text(), "made\n")
+    expect_eq((top / "empty").read_text(), "")
+    expect_eq((top / "mode").stat().st_mode & 0o777, 0o755)
+    expect_eq(os.readlink(top / "link"), "made")
+    expect(not (top / "gone").exists(), "gone is there again")
+    expect((top / "new").is_dir(), "new is no directory")
+    rows = [row for row in M.journal()[journal:] if "announce" in str(row)]
+    expect_eq(rows, [], "rows of what nobody did")
+
+
+def a_restore_and_a_rollback_are_seen():
+    top = make("back")
+    ctl("back", "checkpoint before")
+    (top / "gone").unlink()
+    watch = Watch(top)
+    ctl("back", "restore gone")
+    watch.expect(("back", "create", "gone"), ("back", "close-write", "gone"))
+    (top / "changed").write_text("otherwise\n")
+    (top / "added").write_text("added\n")
+    (top / "same").unlink()
+    watch.close()
+    watch = Watch(top)
+    ctl("back", "rollback before")
+    watch.expect(("back", "modify", "changed"), ("back", "delete", "added"),
+                 ("back", "create", "same"))
+    watch.close()
+    expect_eq((top / "changed").read_text(), "changed\n" * 20)
+    expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "same", "src"])
+
+
+def forks_appear_and_go():
+    make("parent")
+    watch = Watch(SPACES)
+    ctl("parent", "fork child")
+    watch.expect(("workspaces", "create", "child"))
+    ctl("parent", "discard child")
+    watch.expect(("workspaces", "delete", "child"))
+    watch.close()
+
+
+def what_an_agent_writes_by_its_tools_is_seen():
+    top = make("agents")
+    scenario = {"name": "one", "tasks": [{"match": "*", "after": "Done.", "steps": [
+        {"text": "I write.", "calls": [
+            {"name": "write", "arguments": {"path": "by-agent", "text": "hello\n"}}]}]}]}
+    M.script_model("one", scenario)
+    watch = Watch(top)
+    pid = M.spawn("name=writer model=one workspace=agents")
+    tell(M.proc(pid, "chat"), "write\n")
+    M.wait(pid)
+    watch.expect(("agents", "create", "by-agent"), ("agents", "close-write", "by-agent"))
+    watch.close()
+    expect_eq(read(top / "by-agent"), "hello\n")
+
+
+def the_mount_can_be_taken_down_at_once():
+    top = make("busy")
+    ctl("busy", "fork busy-1")
+    for number in range(300):
+        (SPACES / "busy-1" / f"n{number}").write_text("x")
+    ctl("busy", "merge busy-1")
+    expect((top / "n299").exists(), "not merged")
+    M.umount()
+
+
+main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there,
+     a_restore_and_a_rollback_are_seen, forks_appear_and_go,
+     what_an_agent_writes_by_its_tools_is_seen, the_mount_can_be_taken_down_at_once)
