@@ -163,26 +163,26 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   }
   line.retire(undo.sequence);
   line.touched = true;
-  auto nodes = f_->book().all_of(*tree);
-  std::erase(nodes, root);
-  freeze(nodes, *tree);
+  // The nodes of the state that is over keep their tree; the root alone gets another.
+  const auto now = std::make_shared<Tree>();
+  now->line = tree->line;
+  now->shown = tree->shown;
+  now->epoch = tree->epoch.load();
+  f_->book().give({root}, now);
+  freeze(*tree);
   f_->book().remove_names_in(*root);
   f_->book().move(*root, planted.node);
   root->source = source;
   root->epoch = 0;
-  f_->set_tree(*planted.node, tree);
+  f_->set_tree(*planted.node, now);
   f_->moved();
   return undo;
 }
 
 // Those who hold nodes of a state that is over may go on reading.
-void ForestStore::freeze(const std::vector<ForestNodeRef>& nodes, const Tree& tree) {
-  auto over = std::make_shared<Tree>();
-  over->line = tree.line;
-  over->shown = tree.shown;
-  over->epoch = tree.epoch + 1;
-  over->refusal = ESTALE;
-  f_->book().give(nodes, over);
+void ForestStore::freeze(Tree& tree) {
+  ++tree.epoch;
+  tree.refusal = ESTALE;
 }
 
 Status ForestStore::drop(const std::string& name) {
@@ -203,7 +203,7 @@ Status ForestStore::drop(const std::string& name) {
   } else {
     TRY(to_trash(f_->top(), name));
   }
-  freeze(f_->book().all_of(*tree), *tree);
+  freeze(*tree);
   f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
   if (line != nullptr) f_->live.erase(line->number());

@@ -131,7 +131,7 @@ class ForestStore final : public Forest {
   Status fork_alone(const Line::Snapshot& state, const std::string& name);
   Result<TreeEntry> plant(Line& line, const Line::Snapshot& state, const std::string& name,
                           const TreeMark& mark);
-  void freeze(const std::vector<ForestNodeRef>& nodes, const Tree& tree);
+  static void freeze(Tree& tree);
   Status to_trash(int directory, const std::string& name);
   Wanted wanted() const;
   Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);
