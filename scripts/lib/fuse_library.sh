@@ -53,6 +53,9 @@ compile() {
     -Duseroot=false -Denable-io-uring=true &&
     grep -q HAVE_URING "$folder/work/build/fuse_config.h" &&
     ninja -C "$folder/work/build" install
+  mkdir "$folder/install/examples" # what scripts/bench compares with
+  cp "$source"/example/{passthrough_hp.cc,passthrough_helpers.h,cxxopts.hpp} \
+    "$folder/install/examples"
 }
 
 main() {

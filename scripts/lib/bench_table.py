@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""What `scripts/bench workspaces` measured, as tables for people and numbers for programs."""
+import datetime
+import json
+import os
+import statistics
+
+SCALES = (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1))
+
+
+def scaled(nanoseconds):
+    unit, size = next((each for each in SCALES if nanoseconds >= each[1]), SCALES[-1])
+    return f"{nanoseconds / size:.3g} {unit}"
+
+
+def ratios(values, base):
+    """Of each round to the same round's other place."""
+    return [mine / other for mine, other in zip(values, base)]
+
+
+def spread(values):
+    return f"{min(values):.2f}–{max(values):.2f}"
+
+
+def nanoseconds(time):
+    """Of a row's time, as 2026-01-02T03:04:05.678901234Z, since the epoch."""
+    whole, _, fraction = time.rstrip("Z").partition(".")
+    moment = datetime.datetime.fromisoformat(whole + "+00:00")
+    return int(moment.timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def commit_time(mnt, pid):
+    """Nanoseconds between the row of a process's first commit and the row before that, which is
+    the end of the turn's last call."""
+    segments = sorted(path for path in (mnt / "sys/journal/segments").iterdir()
+                      if path.suffix == ".jsonl")
+    before = None
+    for line in "".join(path.read_text(encoding="utf-8") for path in segments[-2:]).splitlines():
+        row = json.loads(line)
+        if row["kind"] == "turn.commit" and row["data"]["pid"] == pid:
+            return nanoseconds(row["time"]) - before
+        before = nanoseconds(row["time"])
+    raise RuntimeError(f"{segments[-1]}: no commit of process {pid}")
+
+
+class Result:
+    """The numbers of one filesystem."""
+
+    def __init__(self, run, lines, kind):
+        self.lines, self.kind = lines, kind
+        self.seen, self.requests = run.seen, run.requests
+        self.rounds, self.files = run.rounds, run.sizes.files
+        self.places, self.example = list(run.places), run.example
+        self.features = run.own.features()
+        self.version = run.own.run(run.own.agentfs, "--version").strip()
+
+    def median(self, line, place):
+        values = self.seen.get(line.name, {}).get(place)
+        return statistics.median(values) if values else None
+
+    def compared(self, line, place, base):
+        """The ratios of the rounds between two places; nothing where one was not measured."""
+        seen = self.seen.get(line.name, {})
+        return ratios(seen[place], seen[base]) if place in seen and base in seen else []
+
+    def asked(self, line):
+        """Requests for one operation, the median of the rounds; None where nobody counted."""
+        rounds = self.requests.get(line.name)
+        return statistics.median(sum(each.values()) for each in rounds) if rounds else None
+
+    def asked_by_kind(self, line):
+        rounds = self.requests.get(line.name, [])
+        names = sorted({name for each in rounds for name in each})
+        kinds = {name: statistics.median(each.get(name, 0) for each in rounds) for name in names}
+        return {name: round(number, 4) for name, number in kinds.items() if number > 0}
+
+    def amount(self, line, place):
+        value = self.median(line, place)
+        if value is None:
+            return ""
+        return f"{value:.3g} MiB" if line.limit == "MiB" else scaled(value)
+
+    def about(self):
+        system = os.uname()
+        on = [name for name, state in self.features.items() if state == "on"]
+        return (f"{self.version}; {system.sysname} {system.release}, {os.cpu_count()} cores, "
+                f"{'root' if os.geteuid() == 0 else 'ordinary user'}, state on {self.kind}; "
+                f"{self.files:,} files; {self.rounds} rounds; on: {', '.join(on) or 'nothing'}")
+
+    def show(self):
+        print(f"\n{self.about()}")
+        if self.example:
+            print(f"SKIPPED where passthrough_hp has no figure: {self.example}")
+        print(f"{'':44} {'target':>8} {'disk':>8} {'agentfs':>8} {'ratio':>6} {'range':>13} "
+              f"{'requests':>8} {'history':>7} {'example':>7}")
+        for line in self.lines:
+            self.show_line(line)
+        print("ratio: agentfs to the disk, the median of the rounds' ratios; requests: of the "
+              "host's kernel, for one\noperation (for one file, of a repository); history: time "
+              "with it to time without; example: time of agentfs\nto time of libfuse's "
+              "passthrough_hp", flush=True)
+
+    def show_line(self, line):
+        compared = [] if line.limit else self.compared(line, "agentfs", "disk")
+        asked = self.asked(line)
+        columns = [f"≤ {line.target:g}{' ' + line.limit if line.limit else ''}",
+                   self.amount(line, "disk"), self.amount(line, "agentfs"),
+                   f"{statistics.median(compared):.2f}" if compared else "",
+                   spread(compared) if compared else self.spread_of_amounts(line),
+                   "" if asked is None else f"{max(asked, 0):.3g}",
+                   self.middle(line, "forgetful"), self.middle(line, "example")]
+        widths = (8, 8, 8, 6, 13, 8, 7, 7)
+        print(f"{line.title:44} " +
+              " ".join(f"{text:>{width}}" for text, width in zip(columns, widths)))
+
+    def spread_of_amounts(self, line):
+        values = self.seen.get(line.name, {}).get("agentfs", [])
+        if line.limit != "ms" or not values:
+            return ""
+        return spread([value / 1e6 for value in values])
+
+    def middle(self, line, base):
+        compared = self.compared(line, "agentfs", base)
+        return f"{statistics.median(compared):.2f}" if compared else ""
+
+    def numbers(self):
+        return {"about": self.about(), "files": self.files, "rounds": self.rounds,
+                "features": self.features, "skipped": self.example,
+                "lines": {line.name: self.numbers_of(line) for line in self.lines}}
+
+    def numbers_of(self, line):
+        compared = self.compared(line, "agentfs", "disk")
+        return {"title": line.title, "target": line.target, "unit": line.limit or "ratio",
+                "measured": self.seen.get(line.name, {}),
+                "ratio": statistics.median(compared) if compared else None,
+                "range": [min(compared), max(compared)] if compared else None,
+                "requests": self.asked(line), "requests_by_kind": self.asked_by_kind(line),
+                "to_history_off": self.middle(line, "forgetful"),
+                "to_example": self.middle(line, "example")}
+
+
+def beside(results):
+    """The ratios of each filesystem in one table."""
+    kinds = list(results.values())
+    print(f"\n{'':44} {'target':>8} " + " ".join(f"{result.kind:>12}" for result in kinds))
+    for line in kinds[0].lines:
+        columns = []
+        for result in kinds:
+            compared = [] if line.limit else result.compared(line, "agentfs", "disk")
+            columns.append(f"{statistics.median(compared):.2f}" if compared else
+                           result.amount(line, "agentfs"))
+        target = f"≤ {line.target:g}{' ' + line.limit if line.limit else ''}"
+        print(f"{line.title:44} {target:>8} " + " ".join(f"{text:>12}" for text in columns))
