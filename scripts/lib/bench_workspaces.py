@@ -177,7 +177,7 @@ class Run:
                 except RuntimeError as error:  # the example's own, which is no news of ours
                     if name != "example":
                         raise
-                    self.example = str(error)
+                    self.example = str(error).splitlines()[0]
                     self.broken.add(line.name)
         for folder in folders.values():
             shutil.rmtree(folder)
