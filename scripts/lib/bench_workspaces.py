@@ -33,8 +33,9 @@ class Line:
 
 SMALL = (
     Line("create", "create, write 4 KiB, close", 5.5),
-    Line("read", "open, read 4 KiB, close", 6),
+    Line("read", "open, read 4 KiB, close, the second time", 6),
     Line("stat", "stat after reading", 1.4),
+    Line("stat-again", "stat, the second time", 1.4),
     Line("list", "repeated readdir and stat, an entry", 1.5),
     Line("rename", "rename", 5),
     Line("unlink", "unlink", 4),
@@ -146,8 +147,10 @@ class Run:
         for line in (*SMALL, *DATA):
             for name, place in self.turns(number):
                 count = counts[line.name]
-                self.measure(line, name, place, lambda: float(place.run(
-                    self.operations, line.name, folders[name], count)), count)
+                words = (self.operations, line.name.removesuffix("-again"), folders[name], count)
+                if line.name == "read":
+                    place.run(*words)
+                self.measure(line, name, place, lambda: float(place.run(*words)), count)
 
     def timed(self, place, *words, **more):
         began = time.monotonic_ns()

@@ -136,6 +136,8 @@ def run_part(part, arguments):
         notes = told(batch.output)
     print(f"  ok      {part.name}  {done:,} of {rounds:,} rounds from seed {arguments.seed} on  "
           f"{time.monotonic() - began:.0f} s", flush=True)
+    if notes and done > part.batch:
+        print("          of the last batch:")
     for note in notes:
         print(f"          {note}", flush=True)
     return "passed"
