@@ -55,6 +55,20 @@ class Host:
         """What the host's kernel has asked so far: operation -> number."""
         return {}
 
+    def daemon(self):
+        """Who serves it, 0 for the host's kernel."""
+        return 0
+
+    def work(self):
+        """The nanoseconds of CPU that the threads of who serves it have had so far."""
+        total = 0
+        for path in pathlib.Path("/proc", str(self.daemon()), "task").glob("*/schedstat"):
+            try:
+                total += int(path.read_text(encoding="ascii").split()[0])
+            except OSError:  # a thread that has ended
+                continue
+        return total
+
     def stop(self):
         pass
 
@@ -82,6 +96,9 @@ class Agentfs(Host):
         for name, number in re.findall(r'operation="(\w+)"[^\t\n]*\t(\d+)$', stats, re.M):
             counts[name] = counts.get(name, 0) + int(number)
         return counts
+
+    def daemon(self):
+        return int((self.state / "daemon.pid").read_text(encoding="utf-8"))
 
     def features(self):
         stats = (self.mnt / "sys/fs/stats").read_text(encoding="utf-8")
@@ -123,6 +140,9 @@ class Example(Host):
                 raise RuntimeError(f"{program}: {self.log.read_text(errors='replace')[-500:]}")
             time.sleep(0.01)
         self.directory = self.mnt
+
+    def daemon(self):
+        return self.process.pid
 
     @staticmethod
     def holds(files):

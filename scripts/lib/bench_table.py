@@ -48,7 +48,7 @@ class Result:
 
     def __init__(self, run, lines, kind):
         self.lines, self.kind = lines, kind
-        self.seen, self.requests = run.seen, run.requests
+        self.seen, self.work, self.requests = run.seen, run.work, run.requests
         self.rounds, self.files = run.rounds, run.sizes.files
         self.places, self.example = list(run.places), run.example
         self.features = run.own.features()
@@ -92,13 +92,13 @@ class Result:
         if self.example:
             print(f"SKIPPED where passthrough_hp has no figure: {self.example}")
         print(f"{'':44} {'target':>8} {'disk':>8} {'agentfs':>8} {'ratio':>6} {'range':>13} "
-              f"{'requests':>8} {'history':>7} {'example':>7}")
+              f"{'cpu':>6} {'requests':>8} {'history':>7} {'example':>7}")
         for line in self.lines:
             self.show_line(line)
-        print("ratio: agentfs to the disk, the median of the rounds' ratios; requests: of the "
-              "host's kernel, for one\noperation (for one file, of a repository); history: time "
-              "with it to time without; example: time of agentfs\nto time of libfuse's "
-              "passthrough_hp", flush=True)
+        print("ratio: agentfs to the disk, the median of the rounds' ratios; cpu: the same of the "
+              "CPU's time, caller and\ndaemon; requests: of the host's kernel, for one operation "
+              "(for one file, of a repository); history: CPU time\nwith it to that without; "
+              "example: time of agentfs to that of libfuse's passthrough_hp", flush=True)
 
     def show_line(self, line):
         compared = [] if line.limit else self.compared(line, "agentfs", "disk")
@@ -107,9 +107,9 @@ class Result:
                    self.amount(line, "disk"), self.amount(line, "agentfs"),
                    f"{statistics.median(compared):.2f}" if compared else "",
                    spread(compared) if compared else self.spread_of_amounts(line),
-                   "" if asked is None else f"{max(asked, 0):.3g}",
-                   self.middle(line, "forgetful"), self.middle(line, "example")]
-        widths = (8, 8, 8, 6, 13, 8, 7, 7)
+                   self.middle_of_work(line, "disk"), "" if asked is None else f"{max(asked, 0):.3g}",
+                   self.middle_of_work(line, "forgetful"), self.middle(line, "example")]
+        widths = (8, 8, 8, 6, 13, 6, 8, 7, 7)
         print(f"{line.title:44} " +
               " ".join(f"{text:>{width}}" for text, width in zip(columns, widths)))
 
@@ -118,6 +118,13 @@ class Result:
         if line.limit != "ms" or not values:
             return ""
         return spread([value / 1e6 for value in values])
+
+    def middle_of_work(self, line, base):
+        """Ratios of CPU time, which depend less on what else the machine does."""
+        work = self.work.get(line.name, {})
+        if line.limit or base not in work or not all(work[base]):
+            return ""
+        return f"{statistics.median(ratios(work['agentfs'], work[base])):.2f}"
 
     def middle(self, line, base):
         compared = self.compared(line, "agentfs", base)
@@ -135,6 +142,9 @@ class Result:
                 "ratio": statistics.median(compared) if compared else None,
                 "range": [min(compared), max(compared)] if compared else None,
                 "requests": self.asked(line), "requests_by_kind": self.asked_by_kind(line),
+                "work": self.work.get(line.name, {}),
+                "cpu_ratio": self.middle_of_work(line, "disk"),
+                "cpu_to_history_off": self.middle_of_work(line, "forgetful"),
                 "to_history_off": self.middle(line, "forgetful"),
                 "to_example": self.middle(line, "example")}
 

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +69,11 @@ TURN = Line("turn", f"a turn's commit of {CHANGED} changed files", 15, "ms")
 ALL = (*SMALL, *DATA, *REPOSITORY, *FORKING, FORKS_ROOM, TURN)
 
 
+def work_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e9
+
+
 @dataclasses.dataclass
 class Sizes:
     """How much of everything."""
@@ -94,6 +101,7 @@ class Run:
             self.close()
             raise
         self.seen = {}      # line -> place -> nanoseconds of each round (or an amount)
+        self.work = {}      # line -> place -> nanoseconds of CPU, caller and daemon
         self.requests = {}  # line -> of each round, operation -> number for one
 
     def open_mounts(self, arguments, sizes):
@@ -129,11 +137,16 @@ class Run:
         return order[at:] + order[:at]
 
     def measure(self, line, name, place, act, count=1):
-        """Notes what act() gives, nanoseconds for one, and what was asked for each of `count`."""
-        before = place.requests()
-        value = act()
+        """Notes what act() gives, nanoseconds for one and those of the caller's CPU, and what was
+        asked for each of `count`."""
+        before, worked = place.requests(), place.work()
+        value, work = act()
+        worked = place.work() - worked
         after = place.requests()
         self.note(line, name, value)
+        # Times of whole programs are of all of them, not for each.
+        parts = count if line in SMALL or line in DATA else 1
+        self.work.setdefault(line.name, {}).setdefault(name, []).append(work + worked / parts)
         if place is self.own:
             self.requests.setdefault(line.name, []).append(
                 {each: (after[each] - before.get(each, 0) - place.of_asking.get(each, 0)) / count
@@ -150,12 +163,14 @@ class Run:
                 words = (self.operations, line.name.removesuffix("-again"), folders[name], count)
                 if line.name == "read":
                     place.run(*words)
-                self.measure(line, name, place, lambda: float(place.run(*words)), count)
+                self.measure(line, name, place, lambda: map(float, place.run(*words).split()),
+                             count)
 
     def timed(self, place, *words, **more):
-        began = time.monotonic_ns()
+        """What a program took: nanoseconds, and nanoseconds of its CPU."""
+        began, worked = time.monotonic_ns(), work_of_children()
         place.run(*words, **more)
-        return time.monotonic_ns() - began
+        return time.monotonic_ns() - began, work_of_children() - worked
 
     def repository_lines(self, number, source, archive):
         folders = {name: place.fresh("repository") for name, place in self.places.items()}
@@ -188,7 +203,7 @@ class Run:
     def fork_lines(self, number):
         """In the workspace `parent`, which holds the repository; beside it a copy of links."""
         links = self.host.directory / "links"
-        copied = self.timed(self.host, "cp", "-al", self.host.directory / "parent", links)
+        copied, _ = self.timed(self.host, "cp", "-al", self.host.directory / "parent", links)
         shutil.rmtree(links)
         parent, fork = self.own.mnt / "workspaces/parent", f"fork-{number}"
 
@@ -205,9 +220,9 @@ class Run:
             prepare()
             self.note(line, "disk", copied)
             self.measure(line, "agentfs", self.own,
-                         lambda: self.own.control("parent", control))
+                         lambda: (self.own.control("parent", control), 0))
         status(parent)
-        self.note(FORKING[3], "disk", status(parent))
+        self.note(FORKING[3], "disk", status(parent)[0])
         self.measure(FORKING[3], "agentfs", self.own,
                      lambda: status(self.own.mnt / "workspaces" / fork), self.sizes.files)
         self.own.control("parent", f"discard {fork}")
@@ -324,6 +339,7 @@ def measure_on(folder, arguments):
 
 def main():
     arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     reason = mounts.unusable()
     if reason:
         sys.exit(f"scripts/bench: nothing can be mounted here ({reason})")
