@@ -61,6 +61,11 @@ def results_in(source, where):
     return tuple(set().union(*sets) for sets in zip(*results))
 
 
+def script_of(assertion):
+    """One that finds that its filesystem is not meant passes by a single assertion."""
+    return assertion.partition(":")[0]
+
+
 def as_on_the_disk():
     need("prove")
     if os.geteuid() != 0:
@@ -78,11 +83,14 @@ def as_on_the_disk():
     mount.umount()
     more = sorted(failed - failed_there)
     expect(not more, f"{len(more)} fail that do not on the disk: {' '.join(more[:100])}")
-    # A script that finds that something cannot be had passes without trying it.
-    lost = sorted(passed_there - passed)
+    lost = passed_there - passed
+    left_out = {file for file in map(script_of, lost)
+                if sum(script_of(each) == file for each in passed) == 1}
+    lost = sorted(each for each in lost if script_of(each) not in left_out)
     expect(not lost, f"{len(lost)} are not tried that pass on the disk: {' '.join(lost[:100])}")
     print(f"{len(passed):,} passed, {len(passed_there):,} on the disk; {len(failed)} fail, "
-          f"{len(failed_there)} on the disk")
+          f"{len(failed_there)} on the disk; left out by pjdfstest itself on this kind of "
+          f"filesystem: {', '.join(sorted(left_out)) or 'none'}")
 
 
 main(as_on_the_disk)
