@@ -62,21 +62,22 @@ def check(path, rows):
     database.close()
 
 
-def write_and_wait(path):
+def write_and_wait(path, told):
     database = connect(path)
+    database.execute("PRAGMA cache_size = 1")  # so that most of it reaches the file
     database.execute("BEGIN IMMEDIATE")
     database.execute("UPDATE total SET n = -1")
-    database.execute("PRAGMA cache_spill = 1")
-    os.write(4, b"x")
+    database.execute("UPDATE rows SET writer = randomblob(5000)")
+    os.write(told, b"x")
     signal.pause()
 
 
 def a_writer_is_killed(path):
     """In the middle of a transaction: its lock goes with it, and so does what it wrote."""
     ready, tell = os.pipe()
-    os.dup2(tell, 4)
-    pid = start(write_and_wait, path)
-    os.read(ready, 1)
+    pid = start(write_and_wait, path, tell)
+    os.close(tell)
+    expect_eq(os.read(ready, 1), b"x", "what the writer said")
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(ready)
