@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/file.h"
@@ -40,6 +41,17 @@ std::string random_bytes(std::size_t count) {
   return bytes;
 }
 
+SigningKey SigningKey::make() {
+  ensure_sodium();
+  std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret{};
+  std::array<unsigned char, crypto_sign_PUBLICKEYBYTES> open{};
+  ::crypto_sign_keypair(open.data(), secret.data());
+  SigningKey key;
+  key.secret_ = view(secret);
+  key.public_ = text::hex(view(open));
+  return key;
+}
+
 Result<SigningKey> SigningKey::ensure(const std::string& path) {
   ensure_sodium();
   std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret{};
@@ -51,15 +63,21 @@ Result<SigningKey> SigningKey::ensure(const std::string& path) {
       return fail(EBADMSG, "{}: holds no Ed25519 key ({} bytes); {} hex digits would", path,
                   stored.size(), secret.size() * 2);
     }
-    std::copy(bytes->begin(), bytes->end(), secret.begin());
-    ::crypto_sign_ed25519_sk_to_pk(open.data(), secret.data());
-  } else {
-    ::crypto_sign_keypair(open.data(), secret.data());
-    TRY(file::replace(path, text::hex(view(secret)) + "\n", 0600));
+    // The stored half is made from the other: a flipped bit shows, and signs nothing.
+    std::array<unsigned char, crypto_sign_SEEDBYTES> seed{};
+    std::copy_n(bytes->begin(), seed.size(), seed.begin());
+    ::crypto_sign_seed_keypair(open.data(), secret.data(), seed.data());
+    if (!std::equal(secret.begin(), secret.end(), raw(*bytes))) {
+      return fail(EBADMSG, "{}: the two halves of the Ed25519 key do not belong together; damaged",
+                  path);
+    }
+    SigningKey key;
+    key.secret_ = view(secret);
+    key.public_ = text::hex(view(open));
+    return key;
   }
-  SigningKey key;
-  key.secret_ = view(secret);
-  key.public_ = text::hex(view(open));
+  SigningKey key = make();
+  TRY(file::replace(path, text::hex(key.secret_) + "\n", 0600));
   return key;
 }
 

@@ -27,8 +27,9 @@ constexpr std::uint64_t fnv1a(std::string_view bytes, std::uint64_t seed = 0xcbf
 class SigningKey {
  public:
   // Reads the key from a file of mode 0600; makes one, durably, where there is none. EBADMSG where
-  // the file holds no key.
+  // the file holds no key, or a damaged one.
   static Result<SigningKey> ensure(const std::string& path);
+  static SigningKey make();                                  // a new one, in memory only
   std::string sign(std::string_view message) const;          // 128 hex digits
   const std::string& public_key() const { return public_; }  // 64 hex digits
 
