@@ -54,12 +54,14 @@ bool is_change_of(const Record& record, std::string_view root) {
 Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root) {
   std::string out;
   std::size_t lines = 0;
-  const Status read = journal.replay(after, [&](const Record& record) -> Status {
+  const auto add = [&](const Record& record, std::string_view) -> Status {
     if (!is_change_of(record, root)) return ok();
     if (lines++ == ChangeFeed::kMostLines) return fail(ECANCELED, "enough");
     out += change_line(record);
     return ok();
-  });
+  };
+  std::vector<std::string> damaged;  // told by /sys/journal/verify
+  const Status read = journal.replay_readable(after, add, damaged);
   if (!read && read.error().code != ECANCELED) return std::unexpected(read.error());
   return out;
 }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kHashDigits = 64;
 constexpr std::int64_t kSegmentBytes = std::int64_t{8} << 20;
+constexpr std::uint64_t kFull = ~std::uint64_t{0} >> 1;  // more than any segment may have
 
 JournalHead empty_head() { return {.sequence = {}, .hash = std::string(kHashDigits, '0')}; }
 
@@ -40,6 +41,12 @@ class ChainReader {
     trusts_first_ = false;
     head_ = {.sequence = record->sequence, .hash = hash};
     return record;
+  }
+  // Over a line that next() has refused. Which record it was, and its hash, only those around it
+  // know; where it is the last one, what comes next follows the line as it was found.
+  void skip(std::string_view line) {
+    head_ = {.sequence = {head_.sequence.value + 1}, .hash = blake2b(line)};
+    trusts_first_ = true;
   }
   const JournalHead& head() const { return head_; }
 
@@ -88,8 +95,10 @@ struct Journal::Parts {
   mutable Mutex<Rank::journal> mutex;  // over the head and the append
   JournalHead head GUARDED_BY(mutex) = empty_head();
   std::uint64_t segment_size GUARDED_BY(mutex) = 0;
+  bool end_is_damaged GUARDED_BY(mutex) = false;  // and nothing was appended since
   std::int64_t segment_bytes GUARDED_BY(mutex) = kSegmentBytes;
   std::atomic<std::uint64_t> written = 0;  // sequence of the last record
+  std::vector<std::string> damage;         // constant after open()
 
   Mutex<Rank::journal> sync_mutex;  // never held with the other
   std::condition_variable_any synced_changed;
@@ -109,21 +118,41 @@ Result<std::unique_ptr<Journal>> Journal::open(LogStore& log, SigningKey key, co
                                  [](const SegmentInfo& segment) { return segment.size > 0; });
   if (last == segments.rend()) return journal;
   const std::string lines = TRY(log.read(last->name));
-  ChainReader chain(empty_head(), first_sequence(*last) > 1);
+  const std::uint64_t first = std::max<std::uint64_t>(first_sequence(*last), 1);
+  ChainReader chain({.sequence = {first - 1}, .hash = empty_head().hash}, first > 1);
+  Parts& parts = *journal->parts_;
+  Lock lock(parts.mutex);
   for (const std::string_view line : text::lines(lines)) {
-    if (Result<Record> record = chain.next(line); !record) {
-      return fail(EBADMSG, "journal: segment {}: {}", last->name, record.error().message);
-    }
+    const Result<Record> record = chain.next(line);
+    parts.end_is_damaged = !record;
+    if (record) continue;
+    parts.damage.push_back(fmt::format("{}: {}", last->name, record.error().message));
+    chain.skip(line);
   }
-  Lock lock(journal->parts_->mutex);
-  journal->parts_->head = chain.head();
-  journal->parts_->segment_size = segments.back().size;
-  journal->parts_->written = chain.head().sequence.value;
+  parts.head = chain.head();
+  // Evidence is not written on: the next record begins a segment.
+  parts.segment_size = parts.damage.empty() ? segments.back().size : kFull;
+  parts.written = chain.head().sequence.value;
   return journal;
 }
 
+const std::vector<std::string>& Journal::damage() const { return parts_->damage; }
+
+Status Journal::continue_after(Sequence sequence) {
+  Parts& parts = *parts_;
+  Lock lock(parts.mutex);
+  if (!parts.end_is_damaged) {
+    return fail(EBADMSG, "journal: its end, record {}, is whole; it cannot go on after {}",
+                parts.head.sequence.value, sequence.value);
+  }
+  parts.head.sequence = std::max(parts.head.sequence, sequence);
+  parts.written = parts.head.sequence.value;
+  return ok();
+}
+
 Status Journal::Parts::roll_if_full() {
-  if (segment_bytes <= 0 || segment_size < static_cast<std::uint64_t>(segment_bytes)) return ok();
+  if (segment_size != kFull && segment_bytes <= 0) return ok();
+  if (segment_size < static_cast<std::uint64_t>(segment_bytes)) return ok();
   TRY(log.roll(head.sequence.value + 1));
   segment_size = 0;
   return ok();
@@ -153,7 +182,8 @@ Result<Record> Journal::append(std::string kind, Author author, json::Value data
   std::string line = encode_record(record, parts.head.hash, hash);
   line += '\n';
   TRY(kind::must_be_told(record.kind) ? parts.log.append_urgent(line) : parts.log.append(line));
-  parts.segment_size += line.size();
+  if (parts.segment_size != kFull) parts.segment_size += line.size();
+  parts.end_is_damaged = false;
   parts.head = {.sequence = record.sequence, .hash = std::move(hash)};
   parts.written = record.sequence.value;
   if (line_out != nullptr) *line_out = std::move(line);
@@ -219,11 +249,21 @@ Result<std::string> Journal::verify() const {
   const JournalHead expected = head();
   ChainReader chain(empty_head());
   bool is_met = expected.sequence.value == 0;
+  std::vector<std::string> damaged;
   const Status read = parts_->visit_segments({}, [&](std::string_view line) -> Status {
-    const Record record = TRY(chain.next(line));
-    if (record.sequence == expected.sequence) is_met = chain.head().hash == expected.hash;
+    const Result<Record> record = chain.next(line);
+    if (!record) {
+      damaged.push_back(record.error().message);
+      chain.skip(line);
+    } else if (record->sequence == expected.sequence) {
+      is_met = chain.head().hash == expected.hash;
+    }
     return ok();
   });
+  if (!damaged.empty()) {
+    return fail(EBADMSG, "journal: {}; {} cannot be read or do not follow, the rest of {} do",
+                damaged.front(), damaged.size(), expected.sequence.value);
+  }
   if (!read) return fail(EBADMSG, "journal: {}", read.error().message);
   if (!is_met) {
     return fail(EBADMSG, "journal: record {}: not in the log with hash {}; the log ends at {}",
@@ -245,27 +285,46 @@ Status Journal::replay_lines(Sequence after, const LineVisitor& visitor) const {
   });
 }
 
+Status Journal::replay_readable(Sequence after, const LineVisitor& visitor,
+                                std::vector<std::string>& damaged) const {
+  ChainReader chain(empty_head(), after.value > 0);
+  return parts_->visit_segments(after, [&](std::string_view line) -> Status {
+    const Result<Record> record = chain.next(line);
+    if (record) return record->sequence > after ? visitor(*record, line) : ok();
+    chain.skip(line);
+    // Before the first record that can be read, the number is not known.
+    if (chain.head().sequence > after || after.value == 0)
+      damaged.push_back(record.error().message);
+    return ok();
+  });
+}
+
 Result<std::string> Journal::hash_at(Sequence sequence) const {
   if (!sequence) return empty_head().hash;
   const JournalHead now = head();
-  if (sequence == now.sequence) return now.hash;
   if (sequence > now.sequence) {
     return fail(ENOENT, "journal: record {} is not there; it ends at {}", sequence.value,
                 now.sequence.value);
   }
+  {
+    Lock lock(parts_->mutex);
+    if (sequence == now.sequence && !parts_->end_is_damaged) return now.hash;
+  }
   std::string found;
-  // The record after it names its hash: a reader that stops there has read enough.
-  const Status read = parts_->visit_segments(sequence, [&](std::string_view line) -> Status {
+  // It is in the record, and in the one after it: a reader that has either has read enough.
+  const Sequence before{sequence.value - 1};
+  const Status read = parts_->visit_segments(before, [&](std::string_view line) -> Status {
     std::string previous;
     std::string hash;
-    const Record record = TRY(decode_record(line, previous, hash));
-    if (record.sequence.value != sequence.value + 1) return ok();
-    found = previous;
-    return fail(EINTR, "found");
+    const Result<Record> record = decode_record(line, previous, hash);
+    if (!record) return ok();
+    if (record->sequence == sequence) found = hash;
+    if (record->sequence.value == sequence.value + 1) found = previous;
+    return found.empty() ? ok() : fail(EINTR, "found");
   });
   if (!found.empty()) return found;
   TRY(read);
-  return fail(EBADMSG, "journal: record {} is not in the log", sequence.value);
+  return fail(EBADMSG, "journal: record {} cannot be read", sequence.value);
 }
 
 const LogStore& Journal::log() const { return parts_->log; }

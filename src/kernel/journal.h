@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backends/log_store.h"
 #include "base/clock.h"
@@ -26,7 +27,8 @@ struct JournalHead {
 // (concurrent calls share one fdatasync).
 class Journal {
  public:
-  // Reads the log's end; EBADMSG where its last segment is damaged beyond a torn last line.
+  // Reads the log's last segment. Records of it that are damaged stay as they are, are told by
+  // damage(), and what comes next begins a new segment, which follows the damaged line as found.
   static Result<std::unique_ptr<Journal>> open(LogStore& log, SigningKey key, const Clock& clock);
   ~Journal();
 
@@ -37,6 +39,11 @@ class Journal {
   Result<Record> append(std::string kind, Author author, json::Value data,
                         std::string* line_out = nullptr);
   Status sync();
+  // Sentences about damaged records of the segment that was the last one at the start.
+  const std::vector<std::string>& damage() const;
+  // Where that segment's end is damaged, so that its last number is not known: the head is at least
+  // here. EBADMSG where the end is whole.
+  Status continue_after(Sequence sequence);
   // A segment that has grown beyond this is followed by a new one; 8 MiB until told.
   void set_segment_bytes(std::int64_t bytes);
 
@@ -45,7 +52,7 @@ class Journal {
   // "<sequence>\t<hash>\t<public key>\t<signature over 'sequence hash'>\n": /sys/journal/head.
   std::string signed_head() const;
   // Recomputes the whole chain from the log: "ok <sequence> <hash>\n", or a sentence naming the
-  // first record that is wrong (EBADMSG).
+  // first record that is wrong and how many are (EBADMSG).
   Result<std::string> verify() const;
   // Visits every record with sequence > after, in order; stops at the visitor's first error.
   using Visitor = std::function<Status(const Record&)>;
@@ -53,7 +60,11 @@ class Journal {
   // The same with each record's line, without its newline.
   using LineVisitor = std::function<Status(const Record&, std::string_view line)>;
   Status replay_lines(Sequence after, const LineVisitor& visitor) const;
-  // The hash of one record; 64 zeros for 0. ENOENT where the journal does not reach so far.
+  // The same where the rest counts: what is damaged is left out and told in `damaged`.
+  Status replay_readable(Sequence after, const LineVisitor& visitor,
+                         std::vector<std::string>& damaged) const;
+  // The hash of one record; 64 zeros for 0. ENOENT where the journal does not reach so far, EBADMSG
+  // where damage hides it.
   Result<std::string> hash_at(Sequence sequence) const;
   const LogStore& log() const;
 

@@ -29,6 +29,17 @@ Result<Fold> Keeper::load() {
   return loaded;
 }
 
+Result<Fold> Keeper::look() {
+  Result<Fold> loaded = load_store();
+  if (!loaded) {
+    problems_.push_back(loaded.error().message);
+    loaded = Fold();
+    loaded->finish_load({}, {}, 0);
+  }
+  TRY(replay(*loaded));
+  return loaded;
+}
+
 json::Value Keeper::load_state() {
   json::Value state;
   const Status read = store_.load(
@@ -43,7 +54,7 @@ Result<Fold> Keeper::load_store() {
   Fold fold;
   const Sequence reached = TRY(store_.reached());
   if (!reached) return fold;
-  if (reached > journal_.head().sequence) {
+  if (reached > journal_.head().sequence && !journal_.continue_after(reached)) {
     return fail(EBADMSG,
                 "the store reflects record {}, and the journal ends at {}: records were lost or "
                 "taken away (hash of the last: {})",
@@ -56,11 +67,7 @@ Result<Fold> Keeper::load_store() {
         state = TRY(json::parse(text));
         return ok();
       }));
-  const std::string hash = TRY(journal_.hash_at(reached));
-  if (state["hash"].text() != hash) {
-    return fail(EBADMSG, "the store is the fold of another journal (record {} has hash {} there)",
-                reached.value, state["hash"].text());
-  }
+  TRY(check_hash(reached, std::string(state["hash"].text())));
   const std::string_view key = state["key"].text();
   if (!key.empty() && key != journal_.public_key()) {
     problems_.push_back(
@@ -73,11 +80,34 @@ Result<Fold> Keeper::load_store() {
   return fold;
 }
 
+Status Keeper::check_hash(Sequence reached, const std::string& stored) {
+  const auto hash = journal_.hash_at(reached);
+  if (hash && *hash != stored) {
+    return fail(EBADMSG, "the store is the fold of another journal (record {} has hash {} there)",
+                reached.value, stored);
+  }
+  if (hash || hash.error().code != EBADMSG) return hash ? ok() : std::unexpected(hash.error());
+  problems_.push_back(
+      fmt::format("{}; the store, which reflects it, is taken at its word", hash.error().message));
+  return ok();
+}
+
 Status Keeper::replay(Fold& fold) {
-  return journal_.replay(fold.applied(), [&](const Record& record) {
+  for (const std::string& sentence : journal_.damage()) {
+    problems_.push_back(fmt::format("journal: {}", sentence));
+  }
+  std::vector<std::string> damaged;
+  const auto apply = [&](const Record& record, std::string_view) {
     fold.apply(record);
     return ok();
-  });
+  };
+  TRY(journal_.replay_readable(fold.applied(), apply, damaged));
+  if (damaged.empty()) return ok();
+  problems_.push_back(
+      fmt::format("{} records of the journal were left out when it was replayed; "
+                  "the first one: {}",
+                  damaged.size(), damaged.front()));
+  return ok();
 }
 
 Status Keeper::write(const Batch& batch) {

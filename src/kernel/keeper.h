@@ -14,12 +14,16 @@ namespace agentfs {
 // Threads: one caller at a time; the kernel sees to it. Holds no lock.
 class Keeper {
  public:
-  Keeper(RecordStore& store, const Journal& journal) : store_(store), journal_(journal) {}
+  Keeper(RecordStore& store, Journal& journal) : store_(store), journal_(journal) {}
 
   // The fold as of the journal's head: what the store has, and the records after it. A store that
   // is damaged, ahead of the journal or of another chain is cleared and filled again; process
   // numbers that it knew are not given again.
+  // A journal with damaged records is left as it is: what they did is only known where the store
+  // reflects them already, which is then taken at its word.
   Result<Fold> load();
+  // The same for one who only looks: the store is not cleared.
+  Result<Fold> look();
   // Sentences about what load() found that should not be: perhaps records were taken away.
   const std::vector<std::string>& problems() const { return problems_; }
   // What one write brings to the store.
@@ -33,12 +37,13 @@ class Keeper {
 
  private:
   Result<Fold> load_store();
+  Status check_hash(Sequence reached, const std::string& stored);
   Status replay(Fold& fold);
   // What the store says of itself; null where it cannot be read.
   json::Value load_state();
 
   RecordStore& store_;
-  const Journal& journal_;
+  Journal& journal_;
   std::vector<std::string> problems_;
 };
 

@@ -54,16 +54,21 @@ ProcessId subject_of(const Record& record) {
 }
 
 Status load_events(const Journal& journal, EventLines& events, ChangeFeed& changes) {
-  return journal.replay_lines(events_from(journal.log()),
-                              [&](const Record& record, std::string_view line) {
-                                changes.add(record);
-                                if (record.kind == kind::kProcessReap) {
-                                  events.forget(subject_of(record));
-                                } else if (const ProcessId pid = subject_of(record)) {
-                                  events.add(pid, std::string(line) + "\n");
-                                }
-                                return ok();
-                              });
+  const auto add = [&](const Record& record, std::string_view line) {
+    changes.add(record);
+    if (record.kind == kind::kProcessReap) {
+      events.forget(subject_of(record));
+    } else if (const ProcessId pid = subject_of(record)) {
+      events.add(pid, std::string(line) + "\n");
+    }
+    return ok();
+  };
+  std::vector<std::string> damaged;
+  TRY(journal.replay_readable(events_from(journal.log()), add, damaged));
+  for (const std::string& sentence : damaged) {
+    log::error("journal: {}; what it told of is missing in the events", sentence);
+  }
+  return ok();
 }
 
 }  // namespace

@@ -105,9 +105,51 @@ TEST_CASE("verify finds a flipped bit in any byte of any record") {
     const auto opened =
         Journal::open(*log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
     INFO("byte " << at);
-    REQUIRE_FALSE(opened);
-    CHECK(opened.error().code == EBADMSG);
+    REQUIRE(opened);
+    CHECK_FALSE((*opened)->damage().empty());
+    const auto verified = (*opened)->verify();
+    REQUIRE_FALSE(verified);
+    CHECK(verified.error().code == EBADMSG);
   }
+}
+
+TEST_CASE("after a damaged end the journal goes on in a new segment") {
+  Fixture f;
+  f.fill(4);
+  std::string text = *f.log->read(f.log->segments().front().name);
+  const bool is_last = GENERATE(true, false);
+  const std::size_t at = is_last ? text.rfind("\"seq\"") + 2 : text.find("\"seq\":3") + 2;
+  const auto log = damaged(text, at);
+  const auto key = [&] { return *SigningKey::ensure(f.directory.path() + "/key"); };
+  {
+    auto journal = *Journal::open(*log, key(), f.clock);
+    CHECK(journal->head().sequence.value == 4);
+    CHECK(journal->hash_at({2}).has_value());
+    // The one before a damaged record is known by itself, the damaged one by the one after it.
+    CHECK(journal->hash_at({3}).has_value());
+    CHECK(journal->hash_at({4}).has_value() == !is_last);
+    // A store that has seen more than can be read here knows the number.
+    CHECK(journal->continue_after({6}).has_value() == is_last);
+    REQUIRE(journal->append("error", {}, {}));
+    CHECK_FALSE(journal->continue_after({9}));
+    REQUIRE(journal->append("error", {}, {}));
+    CHECK(log->segments().size() == 2);
+    CHECK(log->segments().back().name.starts_with(is_last ? "000000000007" : "000000000005"));
+  }
+  const auto journal = *Journal::open(*log, key(), f.clock);
+  CHECK(journal->damage().empty());
+  CHECK(journal->head().sequence.value == (is_last ? 8 : 6));
+  CHECK_FALSE(journal->verify());
+  std::vector<std::string> damaged;
+  std::size_t seen = 0;
+  const auto count = [&](const Record&, std::string_view) {
+    ++seen;
+    return ok();
+  };
+  REQUIRE(journal->replay_readable({}, count, damaged));
+  CHECK(seen == 5);
+  CHECK(damaged.size() == 1);
+  CHECK_FALSE(journal->replay({}, [](const Record&) { return ok(); }));
 }
 
 TEST_CASE("verify compares the log with the head and tells the first wrong record") {
