@@ -196,6 +196,7 @@ struct Merges::Order {
                 .from = std::string(value["from"].text()),
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
+    if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
     if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
     return order;
   }
@@ -363,14 +364,20 @@ Status Merges::settle() {
       log::error("merge: left half done: {}", settled.error().message);
     }
   }
-  for (const auto& [top, forest] : kernel_.parts().forests) TRY(discard_staged(*forest));
+  for (const auto& [top, forest] : kernel_.parts().forests) TRY(discard_staged(top, *forest));
   return ok();
 }
 
-// What was made ready for a merge whose order was never stored.
-Status Merges::discard_staged(Forest& forest) {
+Result<std::string> Merges::root_of_order(std::string_view text) {
+  return TRY(Order::parse(text)).root;
+}
+
+// What was made ready for a merge whose order was never stored. Beside one that could not be
+// carried out lies what it has replaced.
+Status Merges::discard_staged(const std::string& top, Forest& forest) {
   for (const TreeInfo& info : forest.family()) {
     if (info.name.empty()) continue;
+    if (file::exists(file_of(fmt::format("{}/{}", top, info.name)))) continue;
     const auto root = forest.lookup(*forest.root(), info.name);
     if (!root || !forest.lookup(*root->node, kMergeDirectory)) continue;
     if (Status done = kernel_.parts().merger->discard({&forest, root->node}); !done) {

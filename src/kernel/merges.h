@@ -61,8 +61,11 @@ class Merges {
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
-  // At a start: what a crash cut short is undone, or ended where it was done already.
+  // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
+  // be is told in the log and left as it is.
   Status settle();
+  // Is this a stored order, and of a merge into which root? EBADMSG for what is none.
+  static Result<std::string> root_of_order(std::string_view text);
 
  private:
   struct Order;  // a merge under way, as it is stored
@@ -76,7 +79,7 @@ class Merges {
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
               const TreeEntry& old);
   Status settle_one(const std::string& file);
-  Status discard_staged(Forest& forest);
+  Status discard_staged(const std::string& top, Forest& forest);
   std::string file_of(const std::string& root) const;
 
   Kernel& kernel_;
