@@ -45,7 +45,8 @@ class ForestDisk {
   bool is_top(const ForestNode& node) const { return &node == top_node.get(); }
   ForestNodeRef top_node;
   std::map<std::uint32_t, std::shared_ptr<Line>> lines;
-  std::map<std::uint32_t, std::string> live;  // the name at the top of each line's tree
+  std::map<std::uint32_t, std::string> live;      // the name at the top of each line's tree
+  std::map<std::string, std::string> unreadable;  // names at the top, and why: EBADMSG
   ForestCounts counts;
 
   // --- reading
@@ -57,6 +58,7 @@ class ForestDisk {
                                 const Content& content);
   // What a directory of a hollow one's content reads itself; `inode` is the entry's own.
   Result<Source> source_of(const Content& content, int directory, const std::string& name);
+  Status check_readable(const ForestNode& parent, const std::string& name) const;
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
   // The disk's attributes of a node, and those shown in its tree.
   Result<struct stat> raw_attributes(ForestNode& node);

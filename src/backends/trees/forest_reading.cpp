@@ -8,6 +8,9 @@
 namespace agentfs::trees {
 namespace {
 
+// From a hollow directory to what it reads; each step leads to an older state.
+constexpr std::size_t kLongestWay = 10'000;
+
 ino_t shown_number(const Tree& tree, ino_t id) {
   if (tree.shown == 0) return id;
   return (static_cast<ino_t>(tree.shown) << 32) | (id & 0xFFFFFFFFu);
@@ -68,7 +71,10 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
 // Without file handles a directory is looked for in the whole tree: roots first that left it last.
 Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
   if (!source.key.handle.bytes.empty() && table().has_file_handles()) {
-    return TRY(table().find(source.key.handle)).node;
+    auto found = TRY(table().find(source.key.handle));
+    if (found.attributes.st_ino == source.key.inode) return found.node;
+    return fail(EBADMSG, "directory {} of tree {}: what is found by its handle is inode {}",
+                source.key.inode, source.line, found.attributes.st_ino);
   }
   const Line& line = *lines.at(source.line);
   if (const auto name = live.find(source.line); name != live.end()) {
@@ -97,7 +103,7 @@ Result<ForestDisk::Shelf> ForestDisk::shelf_of(const Source& source) {
 
 Result<Content> ForestDisk::resolve(Source source) {
   Content content;
-  for (;;) {
+  for (std::size_t steps = 0; steps < kLongestWay; ++steps) {
     Shelf shelf = TRY(shelf_of(source));
     if (!content.shelf) content.shelf = shelf.directory;
     std::optional<Source> next;
@@ -113,6 +119,8 @@ Result<Content> ForestDisk::resolve(Source source) {
     }
     source = std::move(*next);
   }
+  return fail(EBADMSG, "directory {} of tree {}: its marks lead round in a circle",
+              source.key.inode, source.line);
 }
 
 Result<Content> ForestDisk::content(ForestNode& directory) {
@@ -171,7 +179,13 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   return place;
 }
 
+Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {
+  if (!is_top(parent) || !unreadable.contains(name)) return ok();
+  return fail(EBADMSG, "{}: {}; agentfs fsck says more", text::shown(name), unreadable.at(name));
+}
+
 Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) {
+  TRY(check_readable(parent, name));
   const Content content = TRY(this->content(parent));
   const TreeEntry entry = TRY(disk().lookup(*content.directory, name));
   auto node = book().ensure(TRY(place(parent, name, entry, content)));

@@ -21,6 +21,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   const Renaming names{TRY(own(from)), name, TRY(own(to)), new_name, flags};
   TRY(check_name(name));
   TRY(check_name(new_name));
+  TRY(f_->check_readable(*names.from, name));
+  TRY(f_->check_readable(*names.to, new_name));
   if (is_plain(*names.from) && names.from->tree == names.to->tree) {
     const std::shared_lock together(mutex_);
     if (names.from->prepared() && names.to->prepared()) return rename_plain(names, caller);

@@ -1,68 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Opening a forest; finding, reading and opening files.
+// Finding, reading and opening files.
 #include "backends/trees/forest_store.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <filesystem>
 
 #include "backends/trees/forest_directory.h"
 #include "base/text.h"
 
-namespace agentfs {
-namespace trees {
+namespace agentfs::trees {
+
 ForestStore::ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash)
     : path_(std::move(path)), f_(std::move(forest)), trash_(std::move(trash)) {}
 
 ForestStore::~ForestStore() = default;
-
-Status ForestStore::load() {
-  for (const RawEntry& entry : TRY(list_directory(f_->hidden()))) {
-    const auto number = text::number<std::uint32_t>(entry.name);
-    if (!number) continue;
-    auto line = TRY(Line::load(f_->hidden(), *number));
-    next_number_ = std::max(next_number_, *number + 1);
-    for (const auto& [sequence, state] : line->snapshots()) {
-      next_number_ = std::max(next_number_, state.shown + 1);
-    }
-    f_->lines[*number] = std::move(line);
-  }
-  for (const RawEntry& entry : TRY(list_directory(f_->top()))) {
-    if (entry.type != S_IFDIR) continue;
-    const auto mark = f_->marks().tree(Spot::in(f_->top(), entry.name));
-    if (!mark) continue;
-    const auto line = f_->lines.find(mark->line);
-    if (line == f_->lines.end()) {
-      return fail(EBADMSG, "{}: of line {}, which is not there; fsck tells what is left",
-                  text::shown(entry.name), mark->line);
-    }
-    auto tree = std::make_shared<Tree>();
-    tree->line = line->second;
-    tree->shown = mark->shown;
-    tree->epoch = 1;
-    f_->set_tree(*TRY(f_->open_entry(f_->top(), entry.name)).node, std::move(tree));
-    f_->live[mark->line] = entry.name;
-  }
-  for (const auto& [number, name] : f_->live) {
-    const auto root = TRY(own(*TRY(f_->find(*f_->top_node, name)).node));
-    TRY(end_rollback(*f_->lines.at(number), *root));
-    TRY(f_->recover(*f_->lines.at(number), *root));
-  }
-  return ok();
-}
-
-// The root that a rollback retires is the one that the state before it was taken of: where that is
-// still live, the two never changed places.
-Status ForestStore::end_rollback(Line& line, ForestNode& root) {
-  if (line.retired().empty()) return ok();
-  const std::uint64_t last = *line.retired().rbegin();
-  const Line::Snapshot* const before = line.find(last);
-  if (before == nullptr || root.disk == nullptr) return ok();
-  const Borrowed fd = TRY(f_->borrow(root));
-  return before->root == f_->key_of(fd.get()) ? line.remove_retired(last) : ok();
-}
 
 Result<ForestNodeRef> ForestStore::own(const TreeNode& node) const {
   const auto* mine = dynamic_cast<const ForestNode*>(&node);
@@ -250,58 +200,4 @@ ForestCounts ForestStore::counts() const {
   return f_->counts;
 }
 
-namespace {
-
-Result<UniqueFd> ensure_directory(int above, const char* name) {
-  if (::mkdirat(above, name, 0700) != 0 && errno != EEXIST) return fail_errno(name);
-  UniqueFd fd(::openat(above, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail_errno(name);
-  return fd;
-}
-
-Result<UniqueFd> open_hidden(const std::string& hidden, const struct stat& top) {
-  TRY(file::make_directories(hidden, 0700));
-  UniqueFd fd(::open(hidden.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  struct stat attributes{};
-  if (!fd || ::fstat(fd.get(), &attributes) != 0) return fail_errno(hidden);
-  if (attributes.st_dev == top.st_dev) return fd;
-  return fail(EXDEV, "{}: not on the filesystem of the trees; a directory beside them is", hidden);
-}
-
-}  // namespace
-}  // namespace trees
-
-Result<std::unique_ptr<Forest>> open_forest(const std::string& directory, const std::string& hidden,
-                                            const ForestOptions& options) {
-  using namespace trees;
-  std::error_code error;
-  const std::string path = std::filesystem::canonical(directory, error);
-  if (error) return fail_errno(error.value(), directory);
-  raise_open_files_limit();
-  auto table = TRY(NodeTable::open(path, {options.descriptors, options.file_handles}));
-  auto root = TRY(table->root());
-  const UniqueFd room = TRY(open_hidden(hidden, root.attributes));
-  ForestDisk::Parts parts;
-  parts.top = UniqueFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!parts.top) return fail_errno(path);
-  parts.hidden = TRY(ensure_directory(room.get(), "lines"));
-  parts.ids = TRY(FileIds::open(room.get()));
-  parts.table = table;
-  parts.disk = std::make_unique<DirectoryTree>(path, table, root.node);
-  parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
-  parts.trusted = options.trusted && ::geteuid() == 0;
-  auto forest = std::make_unique<ForestDisk>(std::move(parts));
-  forest->top_node = forest->book().ensure({.parent = nullptr,
-                                            .name = "",
-                                            .tree = std::make_shared<Tree>(),
-                                            .disk = root.node,
-                                            .source = {},
-                                            .type = S_IFDIR,
-                                            .number = root.attributes.st_ino});
-  auto store = std::make_unique<ForestStore>(path, std::move(forest),
-                                             TRY(ensure_directory(room.get(), "trash")));
-  TRY(store->load());
-  return store;
-}
-
-}  // namespace agentfs
+}  // namespace agentfs::trees

@@ -20,6 +20,7 @@ class ForestStore final : public Forest {
  public:
   ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash);
   ~ForestStore() override;
+  // What cannot be known of a tree or line makes that tree unreadable, and is told in the log.
   Status load();
 
   TreeNodeRef root() override { return f_->top_node; }
@@ -123,6 +124,9 @@ class ForestStore final : public Forest {
   void settle_tree(const ForestNodeRef& moved, ForestNode& to, const std::string& name);
   bool is_below(const ForestNodeRef& node, const ForestNode& top) const;
 
+  Status load_lines(std::map<std::uint32_t, std::string>& damaged);
+  Status load_tree(const std::string& name, const std::map<std::uint32_t, std::string>& damaged);
+  Status settle(Line& line, const std::string& name);
   Status end_rollback(Line& line, ForestNode& root);
   Result<ForestNodeRef> tree_root(const std::string& tree);
   Result<ForestNodeRef> forkable(const std::string& tree);

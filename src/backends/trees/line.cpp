@@ -25,12 +25,12 @@ Status bad_entry(std::uint32_t line, const std::string& name) {
 
 }  // namespace
 
-Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number) {
+Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number, bool look_only) {
   const std::string name = fmt::format("{}", number);
   UniqueFd directory(::openat(lines, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return fail_errno(fmt::format("line {} of the forest", number));
   auto line = std::make_shared<Line>(number, std::move(directory));
-  TRY(line->read());
+  TRY(line->read(look_only));
   return line;
 }
 
@@ -42,17 +42,19 @@ Result<std::shared_ptr<Line>> Line::ensure(int lines, std::uint32_t number) {
   return load(lines, number);
 }
 
-Status Line::read() {
-  for (const RawEntry& entry : TRY(list_directory(directory_.get()))) TRY(read_entry(entry.name));
+Status Line::read(bool look_only) {
+  for (const RawEntry& entry : TRY(list_directory(directory_.get()))) {
+    TRY(read_entry(entry.name, look_only));
+  }
   return ok();
 }
 
-Status Line::read_entry(const std::string& name) {
+Status Line::read_entry(const std::string& name, bool look_only) {
   const auto parts = text::split(name, '.');
   const auto first = parts.size() > 1 ? text::number<std::uint64_t>(parts[1]) : std::nullopt;
   const auto second = parts.size() > 2 ? text::number<std::uint64_t>(parts[2]) : std::nullopt;
   if (!first) return bad_entry(number_, name);
-  if (parts[0] == "new") return remove_whole(directory_.get(), name);
+  if (parts[0] == "new") return look_only ? ok() : remove_whole(directory_.get(), name);
   if (parts[0] == "snap" || parts[0] == "hidden") {
     return read_snapshot(name, *first, parts[0] == "hidden");
   }

@@ -37,7 +37,9 @@ class Line {
   };
 
   // `lines` is the directory of all lines. ensure() makes the line's where there is none.
-  static Result<std::shared_ptr<Line>> load(int lines, std::uint32_t number);
+  // `look_only`: what was under construction stays.
+  static Result<std::shared_ptr<Line>> load(int lines, std::uint32_t number,
+                                            bool look_only = false);
   static Result<std::shared_ptr<Line>> ensure(int lines, std::uint32_t number);
   Line(std::uint32_t number, UniqueFd directory)
       : number_(number), directory_(std::move(directory)) {}
@@ -67,6 +69,7 @@ class Line {
   // the live directory has not changed.
   std::uint64_t saved_for(ino_t directory, std::uint64_t sequence) const;
   bool was_saved_for(ino_t directory, std::uint64_t sequence) const;
+  const std::unordered_map<ino_t, std::set<std::uint64_t>>& saved() const { return past_; }
   bool was_ever_saved(ino_t directory) const { return past_.contains(directory); }
   static std::string saved_name(ino_t directory, std::uint64_t sequence);
   // Renames what was built under `fresh` to be what the directory was up to the newest snapshot.
@@ -90,8 +93,8 @@ class Line {
   bool touched = true;  // something may have changed since the newest snapshot
 
  private:
-  Status read();
-  Status read_entry(const std::string& name);
+  Status read(bool look_only);
+  Status read_entry(const std::string& name, bool look_only);
   Status read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden);
 
   const std::uint32_t number_;

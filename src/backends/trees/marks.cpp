@@ -113,21 +113,31 @@ Status Marks::remove_hollow(const Spot& directory) const {
   return ok();
 }
 
-std::optional<TreeMark> Marks::tree(const Spot& directory) const {
+// A tree that forked from nothing is shown by the disk's numbers, a fork by that of its line.
+Result<std::optional<TreeMark>> Marks::tree(const Spot& directory) const {
   const auto value = get(directory, kTree);
-  if (!value) return std::nullopt;
+  if (!value && (errno == ENODATA || errno == ENOTSUP)) return std::nullopt;
+  if (!value) return fail_errno("the mark of a tree");
   const auto words = text::words(*value);
-  if (words.size() != 2) return std::nullopt;
-  const auto line = text::number<std::uint32_t>(words[0]);
-  const auto shown = text::number<std::uint32_t>(words[1]);
-  if (!line || !shown) return std::nullopt;
-  return TreeMark{*line, *shown};
+  if (words.size() == 2) {
+    const auto line = text::number<std::uint32_t>(words[0]);
+    const auto shown = text::number<std::uint32_t>(words[1]);
+    if (line && shown && (*shown == 0 || *shown == *line)) return TreeMark{*line, *shown};
+  }
+  return fail(EBADMSG, "the mark of a tree, damaged ({})", text::shown(*value));
 }
 
 Status Marks::set_tree(const Spot& directory, const TreeMark& mark) const {
   const int code = set(directory, kTree, fmt::format("{} {}", mark.line, mark.shown));
   if (code != 0) return fail_errno(code, "the mark of a tree");
   return ok();
+}
+
+void Marks::remove_all(const Spot& spot) const {
+  for (const char* name : {kFile, kHollow, kTree}) {
+    const std::string full = prefix_ + name;
+    (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
+  }
 }
 
 }  // namespace agentfs::trees

@@ -68,8 +68,12 @@ class Marks {
   Status remove_hollow(const Spot& directory) const;
   // The same for a file that has no mark yet; false: it has one.
   bool add_file(const Spot& spot, const FileMark& mark) const;
-  std::optional<TreeMark> tree(const Spot& directory) const;
+  // Nothing: a plain directory. EBADMSG as for hollow().
+  Result<std::optional<TreeMark>> tree(const Spot& directory) const;
   Status set_tree(const Spot& directory, const TreeMark& mark) const;
+
+  // Takes every mark off what is no part of a forest any more.
+  void remove_all(const Spot& spot) const;
 
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
 

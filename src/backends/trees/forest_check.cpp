@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+#include "backends/trees/forest_check.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "backends/trees/forest_open.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace trees {
+namespace {
+
+class ForestCheck {
+ public:
+  explicit ForestCheck(ForestRoom room) : room_(std::move(room)) {}
+
+  Result<Findings> run();
+
+ private:
+  Status check_lines();
+  Status check_trees();
+  void check_mark(const std::string& name, const TreeMark& mark);
+  void check_roots();
+  void check_saved(Line& line);
+  // A directory and all below it; `where` is for the sentence.
+  void walk(int above, const std::string& name, const std::string& where);
+  void check_source(const Source& source, const std::string& where);
+  void find_lost_forks();
+  void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
+
+  ForestDisk& disk() { return *room_.disk; }
+
+  ForestRoom room_;
+  Findings found_;
+  std::vector<std::string> empty_;  // directories at the top without a mark and without entries
+  std::size_t directories_ = 0;
+  std::size_t hollow_ = 0;
+  std::size_t saved_ = 0;
+};
+
+Result<Findings> ForestCheck::run() {
+  if (Status place = check_place(room_, true); !place) {
+    problem(place.error().message);
+    return found_;
+  }
+  TRY(check_lines());
+  TRY(check_trees());
+  check_roots();
+  for (const auto& [number, line] : disk().lines) check_saved(*line);
+  find_lost_forks();
+  found_.sum = fmt::format("{} trees with {} directories, {} hollow, {} saved", disk().live.size(),
+                           directories_, hollow_, saved_);
+  return found_;
+}
+
+Status ForestCheck::check_lines() {
+  for (const RawEntry& entry : TRY(list_directory(disk().hidden()))) {
+    const auto number = text::number<std::uint32_t>(entry.name);
+    if (!number) {
+      found_.notes.push_back(
+          fmt::format("{} among the lines of the forest is none of its", text::shown(entry.name)));
+      continue;
+    }
+    if (auto line = Line::load(disk().hidden(), *number, true)) {
+      disk().lines[*number] = std::move(*line);
+    } else {
+      problem(line.error().message);
+    }
+  }
+  return ok();
+}
+
+Status ForestCheck::check_trees() {
+  for (const RawEntry& entry : TRY(list_directory(disk().top()))) {
+    if (entry.type != S_IFDIR) continue;
+    const auto mark = disk().marks().tree(Spot::in(disk().top(), entry.name));
+    if (!mark) {
+      problem(
+          fmt::format("{}: {}; it is not served", text::shown(entry.name), mark.error().message));
+    } else if (*mark) {
+      check_mark(entry.name, **mark);
+    } else {
+      const UniqueFd fd(
+          ::openat(disk().top(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!fd) return fail_errno(text::shown(entry.name));
+      const auto below = list_directory(fd.get());
+      if (below && below->empty()) empty_.push_back(entry.name);
+    }
+  }
+  return ok();
+}
+
+void ForestCheck::check_mark(const std::string& name, const TreeMark& mark) {
+  const auto line = disk().lines.find(mark.line);
+  if (line == disk().lines.end()) {
+    problem(
+        fmt::format("{}: its mark names line {} of the forest, which is not there or damaged; "
+                    "it is not served",
+                    text::shown(name), mark.line));
+    return;
+  }
+  const auto [other, is_new] = disk().live.emplace(mark.line, name);
+  if (!is_new) {
+    problem(
+        fmt::format("{} and {}: both bear the mark of line {}, so that of one is damaged; the "
+                    "second is not served",
+                    text::shown(other->second), text::shown(name), mark.line));
+    return;
+  }
+  if ((mark.shown != 0) != line->second->base().has_value()) {
+    problem(fmt::format("{}: its mark says that it is {}, the record of line {} that it is {}",
+                        text::shown(name), mark.shown != 0 ? "a fork" : "no fork", mark.line,
+                        mark.shown != 0 ? "none" : "one"));
+  }
+}
+
+void ForestCheck::check_roots() {
+  for (const auto& [number, name] : disk().live) {
+    walk(disk().top(), name, text::shown(name));
+    const auto known = forked_at(disk(), *disk().lines.at(number));
+    if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
+      problem(
+          fmt::format("{}: its mark does not lead to what it was forked at", text::shown(name)));
+    }
+  }
+  for (const auto& [number, line] : disk().lines) {
+    for (const std::uint64_t sequence : line->retired()) {
+      const std::string name = Line::retired_name(sequence);
+      walk(line->directory(), name, fmt::format("line {}: {}", number, name));
+    }
+  }
+}
+
+void ForestCheck::walk(int above, const std::string& name, const std::string& where) {
+  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto entries = fd ? list_directory(fd.get()) : fail_errno(where);
+  if (!entries && entries.error().code == EACCES) {
+    found_.notes.push_back(fmt::format("{}: may not be looked into", where));
+    return;
+  }
+  if (!entries) {
+    problem(fmt::format("{}: {}", where, entries.error().message));
+    return;
+  }
+  ++directories_;
+  const auto source = disk().marks().hollow(Spot::of(fd.get()));
+  if (!source) {
+    problem(fmt::format("{}: its mark is damaged; what it reads is not known any more", where));
+  } else if (*source) {
+    ++hollow_;
+    check_source(**source, where);
+    return;  // what a crash left in it is put over when it is filled
+  }
+  for (const RawEntry& entry : *entries) {
+    if (entry.type != S_IFDIR) continue;
+    walk(fd.get(), entry.name, fmt::format("{}/{}", where, text::shown(entry.name)));
+  }
+}
+
+void ForestCheck::check_source(const Source& source, const std::string& where) {
+  const auto content = disk().resolve(source);
+  if (!content) {
+    problem(fmt::format("{}: reads from what is not there: {}", where, content.error().message));
+    return;
+  }
+  const auto fd = disk().table().borrow(*content->directory);
+  const auto entries = fd ? list_directory(fd->get()) : std::unexpected(fd.error());
+  if (!entries) problem(fmt::format("{}: {}", where, entries.error().message));
+}
+
+void ForestCheck::check_saved(Line& line) {
+  for (const auto& [inode, versions] : line.saved()) {
+    for (const std::uint64_t version : versions) {
+      const std::string name = Line::saved_name(inode, version);
+      const std::string where = fmt::format("line {}: {}", line.number(), name);
+      const UniqueFd fd(::openat(line.directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
+      if (!entries) {
+        problem(fmt::format("{}: {}", where, entries.error().message));
+        continue;
+      }
+      ++saved_;
+      for (const RawEntry& entry : *entries) {
+        if (entry.type != S_IFDIR) continue;
+        const auto mark = disk().marks().hollow(Spot::in(fd.get(), entry.name));
+        if (mark && *mark) continue;  // what it names may be gone where no state reads it
+        problem(fmt::format("{}: {} has lost its mark; what it was at that time is not known",
+                            where, text::shown(entry.name)));
+      }
+    }
+  }
+}
+
+// A fork without its tree was dropped, or its mark is gone; then a directory lies there empty. It
+// is known for one by the label of the state it hangs on, or by every other mark being gone too.
+void ForestCheck::find_lost_forks() {
+  std::vector<std::string> lost;
+  for (const auto& [number, line] : disk().lines) {
+    const auto base = line->base();
+    if (!base || disk().live.contains(number) || !line->retired().empty()) continue;
+    const auto parent = disk().lines.find(base->tree);
+    const auto* state =
+        parent == disk().lines.end() ? nullptr : parent->second->find(base->sequence);
+    lost.push_back(state != nullptr ? state->info.label : "");
+  }
+  if (lost.empty()) return;
+  for (const std::string& name : empty_) {
+    if (!disk().live.empty() && std::ranges::find(lost, name) == lost.end()) continue;
+    problem(
+        fmt::format("{}: empty, without a mark, and {} recorded {} no tree: a fork, as it seems, "
+                    "of a state that "
+                    "was copied without extended attributes; before such a copy `agentfs fsck "
+                    "--solidify` makes "
+                    "every fork complete",
+                    text::shown(name), lost.size(), lost.size() == 1 ? "fork has" : "forks have"));
+  }
+}
+
+}  // namespace
+}  // namespace trees
+
+Result<Findings> check_forest(const std::string& directory, const std::string& hidden,
+                              const ForestOptions& options) {
+  Findings none{.sum = "never forked"};
+  if (!file::exists(hidden)) return none;
+  return trees::ForestCheck(TRY(trees::open_room(directory, hidden, options))).run();
+}
+
+}  // namespace agentfs

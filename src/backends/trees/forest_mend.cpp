@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// Marks of roots, written anew where the records of the forest leave one possible value.
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+
+#include "backends/trees/forest_check.h"
+#include "backends/trees/forest_open.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace trees {
+namespace {
+
+class MarkMender {
+ public:
+  explicit MarkMender(ForestRoom room) : room_(std::move(room)) {}
+
+  Result<std::vector<std::string>> run();
+
+ private:
+  Status look();
+  Status look_at(const std::string& name);
+  Status mend_trees();
+  Status mend_hollow(const Line& line, const std::string& name);
+  Status set_tree(const std::string& name, const Line& line, std::string_view why);
+
+  ForestDisk& disk() { return *room_.disk; }
+
+  ForestRoom room_;
+  bool is_certain_ = true;  // every line can be read, and no two trees claim one
+  std::map<std::uint32_t, std::string> owners_;  // the directory that a line's snapshots name
+  std::map<std::string, std::uint32_t> marked_;  // what its mark says; 0: it cannot be read
+  std::vector<std::string> told_;
+};
+
+Result<std::vector<std::string>> MarkMender::run() {
+  if (!check_place(room_, true)) return told_;
+  TRY(look());
+  TRY(mend_trees());
+  const auto live = disk().live;
+  for (const auto& [number, name] : live) TRY(mend_hollow(*disk().lines.at(number), name));
+  return told_;
+}
+
+Status MarkMender::look() {
+  for (const RawEntry& entry : TRY(list_directory(disk().hidden()))) {
+    const auto number = text::number<std::uint32_t>(entry.name);
+    if (!number) continue;
+    auto line = Line::load(disk().hidden(), *number, true);
+    if (line) disk().lines[*number] = std::move(*line);
+    is_certain_ = is_certain_ && disk().lines.contains(*number);
+  }
+  for (const RawEntry& entry : TRY(list_directory(disk().top()))) {
+    if (entry.type == S_IFDIR) TRY(look_at(entry.name));
+  }
+  return ok();
+}
+
+Status MarkMender::look_at(const std::string& name) {
+  const UniqueFd fd(::openat(disk().top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(text::shown(name));
+  const auto mark = disk().marks().tree(Spot::of(fd.get()));
+  if (!mark && mark.error().code != EBADMSG) return std::unexpected(mark.error());
+  if (mark && !*mark) return ok();
+  const DirectoryKey key = disk().key_of(fd.get());
+  for (const auto& [number, line] : disk().lines) {
+    const auto is_root = [&](const auto& state) { return state.second.root == key; };
+    if (std::ranges::any_of(line->snapshots(), is_root)) owners_[number] = name;
+  }
+  marked_[name] = mark ? (*mark)->line : 0;
+  return ok();
+}
+
+// Whose root a snapshot names, that one's the line is, whatever a mark says. Of those left, a mark
+// is believed that no other one contradicts; and one directory without takes the one line without:
+// a dropped tree's line would be a second one.
+Status MarkMender::mend_trees() {
+  for (const auto& [number, name] : owners_) {
+    if (marked_.at(name) != number) {
+      TRY(set_tree(name, *disk().lines.at(number), "a snapshot names this directory"));
+    }
+    disk().live[number] = name;
+    marked_.erase(name);
+  }
+  std::vector<std::string> left;
+  for (const auto& [name, number] : marked_) {
+    if (!disk().lines.contains(number) || owners_.contains(number)) {
+      left.push_back(name);
+    } else if (!disk().live.emplace(number, name).second) {
+      is_certain_ = false;  // of two that say the same, one lies
+    }
+  }
+  const auto is_free = [&](const auto& line) { return !disk().live.contains(line.first); };
+  if (left.size() != 1 || !is_certain_ || std::ranges::count_if(disk().lines, is_free) != 1) {
+    return ok();
+  }
+  return set_tree(left.front(), *std::ranges::find_if(disk().lines, is_free)->second,
+                  "no other line is without its tree");
+}
+
+Status MarkMender::set_tree(const std::string& name, const Line& line, std::string_view why) {
+  const std::uint32_t shown = line.base() ? line.number() : 0;
+  TRY(disk().marks().set_tree(Spot::in(disk().top(), name), {line.number(), shown}));
+  disk().live[line.number()] = name;
+  told_.push_back(fmt::format("{}: bears the mark of line {} again: {}", text::shown(name),
+                              line.number(), why));
+  return ok();
+}
+
+Status MarkMender::mend_hollow(const Line& line, const std::string& name) {
+  const Spot spot = Spot::in(disk().top(), name);
+  const auto known = forked_at(disk(), line);
+  if (!known || reads(disk(), spot, *known)) return ok();
+  TRY(disk().marks().set_hollow(spot, known->source));
+  told_.push_back(fmt::format("{}: reads again what it was forked at, state {}.{}",
+                              text::shown(name), line.base()->tree, line.base()->sequence));
+  return ok();
+}
+
+}  // namespace
+}  // namespace trees
+
+Result<std::vector<std::string>> mend_forest_marks(const std::string& directory,
+                                                   const std::string& hidden,
+                                                   const ForestOptions& options) {
+  if (!file::exists(hidden)) return std::vector<std::string>();
+  return trees::MarkMender(TRY(trees::open_room(directory, hidden, options))).run();
+}
+
+}  // namespace agentfs

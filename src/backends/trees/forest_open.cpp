@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+// Opening a forest: its lines and trees, and what a crash left half done.
+#include "backends/trees/forest_open.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <filesystem>
+
+#include "backends/trees/forest_store.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace trees {
+namespace {
+
+constexpr char kPlace[] = "here";
+
+Result<UniqueFd> ensure_directory(int above, const char* name) {
+  if (::mkdirat(above, name, 0700) != 0 && errno != EEXIST) return fail_errno(name);
+  UniqueFd fd(::openat(above, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno(name);
+  return fd;
+}
+
+Result<UniqueFd> open_hidden(const std::string& hidden, const struct stat& top) {
+  TRY(file::make_directories(hidden, 0700));
+  UniqueFd fd(::open(hidden.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct stat attributes{};
+  if (!fd || ::fstat(fd.get(), &attributes) != 0) return fail_errno(hidden);
+  if (attributes.st_dev == top.st_dev) return fd;
+  return fail(EXDEV, "{}: not on the filesystem of the trees; a directory beside them is", hidden);
+}
+
+// Handles are compared where both sides have one: a daemon without privileges has none.
+bool is_same_place(const DirectoryKey& a, const DirectoryKey& b) {
+  const bool both = !a.handle.bytes.empty() && !b.handle.bytes.empty();
+  return a.inode == b.inode && (!both || a.handle == b.handle);
+}
+
+Result<std::optional<DirectoryKey>> place_of(const ForestRoom& room) {
+  char target[PATH_MAX];
+  const ssize_t length = ::readlinkat(room.hidden.get(), kPlace, target, sizeof(target));
+  if (length < 0 && errno == ENOENT) return std::nullopt;
+  if (length < 0) return fail_errno(kPlace);
+  const auto words = text::words({target, static_cast<std::size_t>(length)});
+  auto key = words.size() == 3 ? key_from(words[0], words[1], words[2]) : std::nullopt;
+  if (!key) return fail(EBADMSG, "{}: the forest's record of its place, damaged", kPlace);
+  return key;
+}
+
+}  // namespace
+
+Result<ForestRoom> open_room(const std::string& directory, const std::string& hidden,
+                             const ForestOptions& options) {
+  ForestRoom room;
+  std::error_code error;
+  room.path = std::filesystem::canonical(directory, error);
+  if (error) return fail_errno(error.value(), directory);
+  raise_open_files_limit();
+  auto table = TRY(NodeTable::open(room.path, {options.descriptors, options.file_handles}));
+  auto root = TRY(table->root());
+  room.hidden = TRY(open_hidden(hidden, root.attributes));
+  ForestDisk::Parts parts;
+  parts.top = UniqueFd(::open(room.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!parts.top) return fail_errno(room.path);
+  parts.hidden = TRY(ensure_directory(room.hidden.get(), "lines"));
+  parts.ids = TRY(FileIds::open(room.hidden.get()));
+  parts.table = table;
+  parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
+  parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
+  parts.trusted = options.trusted && ::geteuid() == 0;
+  room.disk = std::make_unique<ForestDisk>(std::move(parts));
+  room.disk->top_node = room.disk->book().ensure({.parent = nullptr,
+                                                  .name = "",
+                                                  .tree = std::make_shared<Tree>(),
+                                                  .disk = root.node,
+                                                  .source = {},
+                                                  .type = S_IFDIR,
+                                                  .number = root.attributes.st_ino});
+  room.trash = TRY(ensure_directory(room.hidden.get(), "trash"));
+  return room;
+}
+
+Status set_place(const ForestRoom& room) {
+  const std::string here = to_text(room.disk->key_of(room.disk->hidden()));
+  if (::unlinkat(room.hidden.get(), kPlace, 0) != 0 && errno != ENOENT) return fail_errno(kPlace);
+  if (::symlinkat(here.c_str(), room.hidden.get(), kPlace) != 0) return fail_errno(kPlace);
+  return ok();
+}
+
+Status check_place(const ForestRoom& room, bool look_only) {
+  const auto kept = TRY(place_of(room));
+  if (kept && is_same_place(*kept, room.disk->key_of(room.disk->hidden()))) return ok();
+  if (kept && !TRY(list_directory(room.disk->hidden())).empty()) {
+    return fail(
+        ESTALE,
+        "{}: this is a copy, made file by file, of trees that were forked or kept, and what "
+        "these read is known by the directories they were copied from; `agentfs fsck "
+        "--repair` sets the forks and checkpoints of before aside and keeps the rest",
+        room.path);
+  }
+  return look_only ? ok() : set_place(room);
+}
+
+Result<Content> forked_at(ForestDisk& disk, const Line& line) {
+  const auto base = line.base();
+  const auto parent = base ? disk.lines.find(base->tree) : disk.lines.end();
+  const auto* state = parent == disk.lines.end() ? nullptr : parent->second->find(base->sequence);
+  if (state == nullptr || !line.retired().empty()) {
+    return fail(ENOENT, "line {}: nothing says what its root reads", line.number());
+  }
+  return disk.resolve({base->tree, base->sequence, state->root});
+}
+
+bool reads(ForestDisk& disk, const Spot& directory, const Content& known) {
+  const auto mark = disk.marks().hollow(directory);
+  if (!mark) return false;
+  if (!*mark) return true;
+  const auto content = disk.resolve(**mark);
+  return content && content->directory == known.directory;
+}
+
+Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
+  for (const RawEntry& entry : TRY(list_directory(f_->hidden()))) {
+    const auto number = text::number<std::uint32_t>(entry.name);
+    if (!number) continue;
+    next_number_ = std::max(next_number_, *number + 1);
+    auto line = Line::load(f_->hidden(), *number);
+    if (!line && line.error().code != EBADMSG) return std::unexpected(line.error());
+    if (!line) {
+      log::error("{}: {}", path_, line.error().message);
+      damaged[*number] = line.error().message;
+      continue;
+    }
+    for (const auto& [sequence, state] : (*line)->snapshots()) {
+      next_number_ = std::max(next_number_, state.shown + 1);
+    }
+    f_->lines[*number] = std::move(*line);
+  }
+  return ok();
+}
+
+Status ForestStore::load_tree(const std::string& name,
+                              const std::map<std::uint32_t, std::string>& damaged) {
+  const auto mark = TRY(f_->marks().tree(Spot::in(f_->top(), name)));
+  if (!mark) return ok();
+  if (const auto found = damaged.find(mark->line); found != damaged.end()) {
+    return fail(EBADMSG, "{}", found->second);
+  }
+  const auto line = f_->lines.find(mark->line);
+  if (line == f_->lines.end()) {
+    return fail(EBADMSG, "its mark names line {} of the forest, which is not there", mark->line);
+  }
+  if (const auto other = f_->live.find(mark->line); other != f_->live.end()) {
+    return fail(EBADMSG, "its mark is that of {}, and one of the two is damaged",
+                text::shown(other->second));
+  }
+  auto tree = std::make_shared<Tree>();
+  tree->line = line->second;
+  tree->shown = mark->shown;
+  tree->epoch = 1;
+  f_->set_tree(*TRY(f_->open_entry(f_->top(), name)).node, std::move(tree));
+  f_->live[mark->line] = name;
+  return ok();
+}
+
+Status ForestStore::settle(Line& line, const std::string& name) {
+  const auto root = TRY(own(*TRY(f_->find(*f_->top_node, name)).node));
+  TRY(end_rollback(line, *root));
+  return f_->recover(line, *root);
+}
+
+Status ForestStore::load() {
+  std::map<std::uint32_t, std::string> damaged;
+  TRY(load_lines(damaged));
+  const auto set_aside = [&](const std::string& name, const Status& done) -> Status {
+    if (done) return ok();
+    if (done.error().code != EBADMSG && done.error().code != ESTALE) return done;
+    log::error("{}/{}: not served: {}", path_, text::shown(name), done.error().message);
+    f_->unreadable[name] = done.error().message;
+    return ok();
+  };
+  for (const RawEntry& entry : TRY(list_directory(f_->top()))) {
+    if (entry.type == S_IFDIR) TRY(set_aside(entry.name, load_tree(entry.name, damaged)));
+  }
+  for (const auto& [number, name] : f_->live) {
+    TRY(set_aside(name, settle(*f_->lines.at(number), name)));
+  }
+  return ok();
+}
+
+// The root that a rollback retires is the one that the state before it was taken of: where that is
+// still live, the two never changed places.
+Status ForestStore::end_rollback(Line& line, ForestNode& root) {
+  if (line.retired().empty()) return ok();
+  const std::uint64_t last = *line.retired().rbegin();
+  const Line::Snapshot* const before = line.find(last);
+  if (before == nullptr || root.disk == nullptr) return ok();
+  const Borrowed fd = TRY(f_->borrow(root));
+  return before->root == f_->key_of(fd.get()) ? line.remove_retired(last) : ok();
+}
+
+}  // namespace trees
+
+Result<std::unique_ptr<Forest>> open_forest(const std::string& directory, const std::string& hidden,
+                                            const ForestOptions& options) {
+  trees::ForestRoom room = TRY(trees::open_room(directory, hidden, options));
+  TRY(trees::check_place(room, false));
+  auto store =
+      std::make_unique<trees::ForestStore>(room.path, std::move(room.disk), std::move(room.trash));
+  TRY(store->load());
+  return store;
+}
+
+}  // namespace agentfs
