@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/check.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "backends/git/library.h"
+#include "backends/git/objects.h"
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace git {
+namespace {
+
+using IteratorHandle = Handle<git_reference_iterator, git_reference_iterator_free>;
+using OdbHandle = Handle<git_odb, git_odb_free>;
+using ObjectHandle = Handle<git_odb_object, git_odb_object_free>;
+
+Status init_bare(const std::string& path) {
+  git_repository_init_options options{};
+  options.version = GIT_REPOSITORY_INIT_OPTIONS_VERSION;
+  options.flags = GIT_REPOSITORY_INIT_BARE;
+  options.initial_head = "main";
+  git_repository* raw = nullptr;
+  TRY(check(git_repository_init_ext(&raw, path.c_str(), &options), path));
+  const RepositoryHandle held(raw);
+  return ok();
+}
+
+Result<RepositoryHandle> open_bare(const std::string& path) {
+  git_repository* raw = nullptr;
+  TRY(check(git_repository_open_bare(&raw, path.c_str()), path));
+  return RepositoryHandle(raw);
+}
+
+// The commit of a ref and what lies at the top of its tree.
+Status check_ref(git_repository* repository, git_reference* ref) {
+  const std::string name = git_reference_name(ref);
+  git_oid id{};
+  TRY(check(git_reference_name_to_id(&id, repository, name.c_str()), name));
+  git_commit* raw = nullptr;
+  TRY(check(git_commit_lookup(&raw, repository, &id), fmt::format("{} ({})", name, to_hex(id))));
+  const CommitHandle commit(raw);
+  git_tree* tree = nullptr;
+  TRY(check(git_commit_tree(&tree, raw), fmt::format("{} (tree of {})", name, to_hex(id))));
+  const TreeHandle held(tree);
+  return ok();
+}
+
+Status check_settings(git_repository* repository) {
+  git_reference* head = nullptr;
+  TRY(check(git_reference_lookup(&head, repository, "HEAD"), "HEAD"));
+  const ReferenceHandle held(head);
+  git_config* config = nullptr;
+  TRY(check(git_repository_config_snapshot(&config, repository), "config"));
+  const Handle<git_config, git_config_free> settings(config);
+  int is_bare = 0;
+  return check(git_config_get_bool(&is_bare, config, "core.bare"), "config");
+}
+
+Status check_refs(git_repository* repository, RepositoryReport& report) {
+  git_reference_iterator* raw = nullptr;
+  TRY(check(git_reference_iterator_new(&raw, repository), "refs"));
+  const IteratorHandle iterator(raw);
+  std::size_t count = 0;
+  for (;;) {
+    git_reference* ref = nullptr;
+    const int next = git_reference_next(&ref, raw);
+    if (next == GIT_ITEROVER) break;
+    if (next < 0) {
+      report.found.problems.push_back(failure(next, "refs").error().message);
+      break;  // which one it was, and where to go on, libgit2 does not say
+    }
+    const ReferenceHandle held(ref);
+    ++count;
+    if (Status good = check_ref(repository, ref); !good) {
+      report.found.problems.push_back(good.error().message);
+      report.lost_refs.emplace_back(git_reference_name(ref));
+    }
+  }
+  report.found.sum = fmt::format("{} refs", count);
+  return ok();
+}
+
+struct Reading {
+  git_odb* odb = nullptr;
+  RepositoryReport* report = nullptr;
+};
+
+int read_one(const git_oid* id, void* payload) {
+  const auto& reading = *static_cast<Reading*>(payload);
+  git_odb_object* raw = nullptr;
+  const int result = git_odb_read(&raw, reading.odb, id);
+  const ObjectHandle object(raw);
+  if (result < 0) {
+    reading.report->found.problems.push_back(
+        failure(result, fmt::format("object {}", to_hex(*id))).error().message);
+    return 0;
+  }
+  ++reading.report->objects;
+  reading.report->bytes += git_odb_object_size(raw);
+  return 0;
+}
+
+Status check_objects(git_repository* repository, RepositoryReport& report) {
+  git_odb* odb = nullptr;
+  TRY(check(git_repository_odb(&odb, repository), "objects"));
+  const OdbHandle held(odb);
+  Reading reading{odb, &report};
+  return check(git_odb_foreach(odb, read_one, &reading), "objects");
+}
+
+}  // namespace
+}  // namespace git
+
+Result<RepositoryReport> check_repository(const std::string& path, bool every_object) {
+  const git::Library library;
+  if (!library.ready()) return git::failure(-1, "libgit2");
+  const git::RepositoryHandle repository = TRY(git::open_bare(path));
+  RepositoryReport report;
+  if (Status good = git::check_settings(repository.get()); !good) {
+    report.settings_are_damaged = true;
+    report.found.problems.push_back(good.error().message);
+  }
+  TRY(git::check_refs(repository.get(), report));
+  if (every_object) TRY(git::check_objects(repository.get(), report));
+  return report;
+}
+
+Status set_ref_aside(const std::string& path, const std::string& ref, const std::string& kept) {
+  const git::Library library;
+  if (!library.ready()) return git::failure(-1, "libgit2");
+  const git::RepositoryHandle repository = TRY(git::open_bare(path));
+  git_reference* raw = nullptr;
+  TRY(git::check(git_reference_lookup(&raw, repository.get(), ref.c_str()), ref));
+  const git::ReferenceHandle held(raw);
+  const git_oid* const id = git_reference_target(raw);
+  const char* const target = git_reference_symbolic_target(raw);
+  const std::string was = id != nullptr ? git::to_hex(*id) : target != nullptr ? target : "";
+  const UniqueFd out(::open(kept.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!out) return fail_errno(kept);
+  TRY(file::write_all(out.get(), fmt::format("{} {} {}\n", path, ref, was)));
+  if (::fsync(out.get()) != 0) return fail_errno(kept);
+  return git::check(git_reference_delete(raw), ref);
+}
+
+Status make_settings(const std::string& path) {
+  const git::Library library;
+  if (!library.ready()) return git::failure(-1, "libgit2");
+  return git::init_bare(path);
+}
+
+}  // namespace agentfs

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// What fsck finds in a repository of turns, and taking a ref out of it.
+#include "backends/git/check.h"
+#include "git_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string object_file(const std::string& repository, const std::string& id) {
+  return fmt::format("{}/objects/{}/{}", repository, id.substr(0, 2), id.substr(2));
+}
+
+void flip_last(const std::string& path) {
+  fs::permissions(path, fs::perms::owner_write, fs::perm_options::add);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-3, std::ios::end);
+  const char byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(-3, std::ios::end);
+  file.put(byte);
+}
+
+TEST_CASE("a repository of turns that is damaged can be mended") {
+  const GitWorkspace workspace;
+  workspace.write("a", "one");
+  const std::string first = workspace.commit({"a"});
+  auto report = check_repository(workspace.own, true);
+  REQUIRE(report);
+  CHECK(report->found.whole());
+  CHECK(report->objects == 3);
+  CHECK(report->bytes > 0);
+
+  const bool is_missing = GENERATE(true, false);
+  const std::string file = object_file(workspace.own, first);
+  is_missing ? fs::remove(file) : (flip_last(file), true);
+  report = check_repository(workspace.own, false);
+  REQUIRE(report);
+  CHECK_FALSE(report->found.whole());
+  REQUIRE(report->lost_refs == std::vector<std::string>{"refs/agentfs/turns/7"});
+
+  const std::string kept = workspace.worktree + "/../kept";
+  REQUIRE(set_ref_aside(workspace.own, report->lost_refs.front(), kept));
+  CHECK(slurp(kept).find("refs/agentfs/turns/7 " + first) != std::string::npos);
+  CHECK(check_repository(workspace.own, false)->found.whole());
+  workspace.write("a", "two");
+  CHECK_FALSE(workspace.commit({"a"}).empty());
+}
+
+TEST_CASE("an object that is not its hash is found where every one is read") {
+  const GitWorkspace workspace;
+  workspace.write("a", std::string(5000, 'x'));
+  workspace.commit({"a"});
+  const std::string blob = workspace.sh("git hash-object a").substr(0, 40);
+  flip_last(object_file(workspace.own, blob));
+  CHECK(check_repository(workspace.own, false)->found.whole());
+  const auto report = check_repository(workspace.own, true);
+  REQUIRE(report);
+  REQUIRE(report->found.problems.size() == 1);
+  CHECK_THAT(report->found.problems.front(), Catch::Matchers::has(blob));
+}
+
+TEST_CASE("damaged settings are told and made anew") {
+  const GitWorkspace workspace;
+  workspace.write("a", "one");
+  workspace.commit({"a"});
+  const char* const name = GENERATE("config", "HEAD");
+  spit(workspace.own + "/" + name, "nonsense\n");
+  const auto report = check_repository(workspace.own, false);
+  if (report) CHECK(report->settings_are_damaged);
+  for (const char* file : {"config", "HEAD"}) fs::remove(workspace.own + "/" + file);
+  REQUIRE(make_settings(workspace.own));
+  CHECK(check_repository(workspace.own, false)->found.whole());
+  workspace.write("a", "two");
+  CHECK_FALSE(workspace.commit({"a"}).empty());
+}
+
+TEST_CASE("what is no repository is an error") {
+  CHECK_FALSE(check_repository("/proc/self/fd", false));
+}
+
+}  // namespace
+}  // namespace agentfs::test
