@@ -14,36 +14,27 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "migrations.h"
 
 namespace agentfs {
 namespace {
-
-constexpr std::string_view kFormat = "1";
 
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
   constexpr auto kOurs = std::to_array<std::string_view>(
       {"blobs", "daemon.pid", "etc", "git", "journal", "keys", "lock", "log", "lost+found",
-       "merges", "mount", "open-files", "past", "times", "trees"});
+       "merges", "mount", "open-files", "past", "quarantine", "times", "trees"});
   if (file::exists(path + "/format")) return ok();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with("agentfs.sqlite") || std::ranges::find(kOurs, name) != kOurs.end())
+    if (name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
+        std::ranges::find(kOurs, name) != kOurs.end())
       continue;
     return fail(ENOTEMPTY, "{}: holds {}, and no state of agentfs; an empty directory would do",
                 path, text::shown(name));
   }
   return ok();
-}
-
-Status check_format(const std::string& path) {
-  const std::string file = path + "/format";
-  if (!file::exists(file)) return file::replace(file, std::string(kFormat) + "\n");
-  const std::string found = TRY(file::read(file));
-  if (text::trim(found) == kFormat) return ok();
-  return fail(EBADMSG, "{}: the state has format {}; this agentfs {} reads format {}", path,
-              text::shown(text::trim(found)), AGENTFS_VERSION, kFormat);
 }
 
 // Takes the lock. Between the start or the end of a daemon and that of its watcher there is a lock
@@ -93,6 +84,7 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));
   TRY(take_lock(state.lock_.get(), path));
+  TRY(migrate(path));
   return state;
 }
 

@@ -17,9 +17,12 @@ namespace agentfs {
 //   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
 //   etc/                       documents                  log/agentfs.log        that are no
 //   repositories lock, daemon.pid           who uses it                format version of all this
+//   past/                      old contents of files      merges/            merges under way
+//   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
 class StateDirectory {
  public:
-  // Makes what is missing, mode 0700, and takes the lock. EBUSY names the daemon that has it.
+  // Makes what is missing, mode 0700, takes the lock, and brings an older format to this one. EBUSY
+  // names the daemon that has it.
   static Result<StateDirectory> acquire(const std::string& path);
   static std::string standard();  // $XDG_DATA_HOME/agentfs, or ~/.local/share/…
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include "quarantine.h"
+
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+
+#include "base/file.h"
+
+namespace agentfs {
+
+std::string compact_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+namespace {
+
+std::string free_path(const std::string& base) {
+  std::string path = base;
+  for (int number = 2; file::exists(path); ++number) path = fmt::format("{}-{}", base, number);
+  return path;
+}
+
+}  // namespace
+
+Quarantine::Quarantine(std::string state)
+    : state_(std::move(state)),
+      path_(free_path(fmt::format("{}/quarantine/{}", state_, compact_time()))) {}
+
+Result<std::string> Quarantine::place(const std::string& name) const {
+  std::string target = fmt::format("{}/{}", path_, name);
+  TRY(file::make_directories(std::filesystem::path(target).parent_path(), 0700));
+  return target;
+}
+
+Result<std::string> Quarantine::take(const std::string& name) const {
+  const std::string from = fmt::format("{}/{}", state_, name);
+  std::string target = TRY(place(name));
+  if (::rename(from.c_str(), target.c_str()) != 0 && errno != ENOENT) return fail_errno(from);
+  return target;
+}
+
+}  // namespace agentfs
