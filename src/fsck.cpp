@@ -1,80 +1,75 @@
 // SPDX-License-Identifier: MIT
 #include "fsck.h"
 
-#include <filesystem>
-
-#include "backends/blobs/blobs.h"
-#include "backends/segments/segments.h"
-#include "backends/sqlite/sqlite.h"
-#include "base/clock.h"
+#include "backends/forest.h"
+#include "base/log.h"
 #include "base/text.h"
-#include "kernel/configuration.h"
-#include "kernel/journal.h"
-#include "state_directory.h"
+#include "fsck_rows.h"
+#include "migrations.h"
 
 namespace agentfs {
 namespace {
 
-bool report(const char* what, const Result<std::string>& found) {
-  if (found) {
-    fmt::print("ok   {}: {}\n", what, *found);
-  } else {
-    fmt::print("FAIL {}: {}\n", what, found.error().message);
+using fsck::Look;
+using fsck::Row;
+
+void print(const char* mark, const char* name, const std::string& sentence) {
+  fmt::print("{:<4} {}: {}\n", mark, name, sentence);
+}
+
+bool report(const char* name, const Result<Findings>& found) {
+  if (!found) {
+    print("FAIL", name, found.error().message);
+    return false;
   }
-  return found.has_value();
+  for (const std::string& problem : found->problems) print("FAIL", name, problem);
+  if (found->whole()) print("ok", name, found->sum);
+  for (const std::string& note : found->notes) print("note", name, note);
+  return found->whole();
 }
 
-Result<std::string> check_journal(const StateDirectory& state, Sequence& last) {
-  const SystemClock clock;
-  auto log = TRY(open_segments(state.file("journal/segments")));
-  SigningKey key = TRY(SigningKey::ensure(state.file("keys/journal.ed25519")));
-  auto journal = TRY(Journal::open(*log, std::move(key), clock));
-  last = journal->head().sequence;
-  TRY(journal->verify());
-  return fmt::format("{} records, the chain is whole", last.value);
-}
-
-// `last` is the journal's end, where that is known.
-Result<std::string> check_store(const StateDirectory& state, std::optional<Sequence> last) {
-  auto store = TRY(open_sqlite(state.file("agentfs.sqlite")));
-  TRY(store->check());
-  const Sequence reached = TRY(store->reached());
-  if (!last) return fmt::format("whole, at record {}", reached.value);
-  if (reached > *last) {
-    return fail(EBADMSG,
-                "the store has reached record {}, the journal ends at {}; the next mount "
-                "fills it anew",
-                reached.value, last->value);
+bool repair(const StateDirectory& state) {
+  const Quarantine quarantine(state.path());
+  bool done = true;
+  for (const Row& row : fsck::rows()) {
+    if (row.repair == nullptr) continue;
+    const auto mended = row.repair(state, quarantine);
+    if (!mended) print("FAIL", row.name, fmt::format("not mended: {}", mended.error().message));
+    done = done && mended;
+    for (const std::string& sentence : mended.value_or(fsck::Sentences())) {
+      print("mend", row.name, sentence);
+    }
   }
-  return fmt::format("whole, at record {}; a mount replays {} more", reached.value,
-                     last->value - reached.value);
+  return done;
 }
 
-Result<std::string> check_blobs(const StateDirectory& state) {
-  auto blobs = TRY(open_blobs(state.file("blobs")));
+// Trees that no forest knows are plain already.
+Result<std::string> solidify(const std::string& trees, const std::string& hidden) {
+  const auto forest = TRY(open_forest(trees, hidden));
   std::size_t count = 0;
-  std::error_code error;
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(state.file("blobs"), error)) {
-    const std::string name = entry.path().filename();
-    if (!entry.is_regular_file() || name.size() != 64) continue;
-    TRY(blobs->get(name));
+  for (const TreeInfo& info : forest->family()) {
+    if (info.name.empty()) continue;
+    TRY(forest->solidify(*TRY(forest->lookup(*forest->root(), info.name)).node, true));
     ++count;
   }
-  if (error) return fail_errno(error.value(), state.file("blobs"));
-  return fmt::format("{} blobs, each has its hash", count);
+  return fmt::format("{}: {} trees are plain directories, {} of which had to be filled for that",
+                     text::last_part(trees), count, forest->counts().filled);
 }
 
-Result<std::string> check_documents(const StateDirectory& state) {
-  auto configuration = TRY(Configuration::open(state.file("etc")));
-  const auto problems = configuration->problems();
-  if (!problems.empty()) return fail(EBADMSG, "{}", text::join(problems, "; "));
-  return std::string("valid");
+bool solidify(const StateDirectory& state) {
+  bool done = true;
+  for (const fsck::ForestPaths& forest : fsck::forests(state)) {
+    const auto filled = solidify(forest.trees, forest.hidden);
+    print(filled ? "ok" : "FAIL", "solidify", filled ? *filled : filled.error().message);
+    done = done && filled;
+  }
+  return done;
 }
 
 }  // namespace
 
-int run_fsck(const std::string& path) {
+int run_fsck(const FsckOptions& options) {
+  const std::string& path = options.state;
   if (!file::exists(path)) {
     fmt::print(stderr, "agentfs fsck: {}: there is no state here; --state names one\n", path);
     return 2;
@@ -84,11 +79,15 @@ int run_fsck(const std::string& path) {
     fmt::print(stderr, "agentfs fsck: {}\n", state.error().message);
     return 2;
   }
-  Sequence last;
-  bool whole = report("journal", check_journal(*state, last));
-  whole = report("store", check_store(*state, whole ? std::optional(last) : std::nullopt)) && whole;
-  whole = report("blobs", check_blobs(*state)) && whole;
-  whole = report("documents", check_documents(*state)) && whole;
+  bool whole = true;
+  if (options.repair) whole = repair(*state);
+  Look look{.state = *state, .every_byte = options.rehash};
+  for (const Row& row : fsck::rows()) whole = report(row.name, row.check(look)) && whole;
+  print("ok", "format", fmt::format("{}", text::trim(file::read(path + "/format").value_or(""))));
+  if (options.rehash) {
+    print("ok", "rehash", fmt::format("{} bytes read that have a hash", look.bytes));
+  }
+  if (options.solidify) whole = solidify(*state) && whole;
   return whole ? 0 : 1;
 }
 

@@ -196,6 +196,20 @@ CLI::App* add_check(CLI::App& app, const std::string& name, const std::string& d
   return checking;
 }
 
+CLI::App* add_fsck(CLI::App& app, std::string& state, FsckOptions& options) {
+  CLI::App* const checking =
+      add_check(app, "fsck", "Check the state of an unmounted tree, a line for each part.", state);
+  checking->add_flag("--repair", options.repair,
+                     "Mend first what needs no guessing; what is damaged is moved to "
+                     "STATE/quarantine, nothing is removed.");
+  checking->add_flag("--solidify", options.solidify,
+                     "Make every fork a plain directory with all its files: before STATE is copied "
+                     "file by file, or read without the daemon.");
+  checking->add_flag("--rehash", options.rehash,
+                     "Read every byte that has a known hash, git objects among them.");
+  return checking;
+}
+
 int finish(std::string_view command, const Status& done) {
   return done ? 0 : complain(command, done.error());
 }
@@ -212,8 +226,8 @@ int run(int argc, char** argv) {
   const CLI::App* const unmounting = add_umount(app, to_unmount);
   const CLI::App* const doctor =
       add_check(app, "doctor", "Say what this machine has and lacks.", state);
-  const CLI::App* const fsck =
-      add_check(app, "fsck", "Check the state of an unmounted tree.", state);
+  FsckOptions to_check;
+  const CLI::App* const fsck = add_fsck(app, state, to_check);
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -224,7 +238,8 @@ int run(int argc, char** argv) {
   if (*mounting) return finish("mount", mount(to_mount));
   if (*unmounting) return finish("umount", umount(to_unmount.mountpoint, to_unmount.lazy));
   if (*doctor) return run_doctor(state);
-  if (*fsck) return run_fsck(state);
+  to_check.state = state;
+  if (*fsck) return run_fsck(to_check);
   fmt::print("{}", app.help());
   return 2;
 }

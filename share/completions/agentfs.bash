@@ -49,7 +49,7 @@ _agentfs() {
       mapfile -t COMPREPLY < <(compgen -W '-h --help --state' -- "$word")
       ;;
     fsck)
-      mapfile -t COMPREPLY < <(compgen -W '-h --help --state' -- "$word")
+      mapfile -t COMPREPLY < <(compgen -W '-h --help --state --repair --solidify --rehash' -- "$word")
       ;;
     *)
       mapfile -t COMPREPLY < <(compgen -W 'mount umount doctor fsck -h --help --version --dump-tree' -- "$word")

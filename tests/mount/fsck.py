@@ -4,6 +4,7 @@
 """What fsck says of a state that is whole, and of one in which a byte was flipped."""
 import os
 import pathlib
+import re
 import shutil
 
 from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_has, main, need,
@@ -68,6 +69,8 @@ def fsck_and_damage():
     damaged_blob(whole)
     damaged_store(whole, pid, seen)
     damaged_document(whole)
+    half_done_merge(whole)
+    rehash(whole)
     expect_has(whole.fsck(), "ok ", "the whole one, afterwards")
 
 
@@ -92,6 +95,12 @@ def torn_journal(whole, pid, seen):
     segment = sorted((mount.state / "journal/segments").glob("*.jsonl"))[-1]
     with open(segment, "ab") as file:
         file.write(b'{"seq":99999,"time":"2026-')
+    size = segment.stat().st_size
+    expect_has(mount.fsck(), "26 bytes after the last whole line", "fsck of a torn journal")
+    expect_eq(segment.stat().st_size, size, "the torn segment, looked at")
+    mended = copy_of(mount, "torn-mended")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mended.state]), "mend journal", "repair")
+    expect("note journal" not in mended.fsck(), "fsck after that")
     mount.mount()
     mount.verify()
     expect_eq(everything(mount, pid), seen, "what a mount of a torn journal shows")
@@ -152,4 +161,64 @@ def damaged_document(whole):
     mount.umount()
 
 
-main(fsck_and_damage)
+def half_done_merge(whole):
+    """An order that cannot be read is set aside; one that can be is the next start's to end."""
+    mount = copy_of(whole, "merge")
+    name = b"/workspaces/w".hex()
+    (mount.state / "merges").mkdir()
+    (mount.state / "merges" / name).write_text("{", encoding="ascii")
+    staged = mount.state / "trees/workspaces/w/.agentfs-merge"
+    staged.mkdir()
+    (staged / "1").write_text("replaced\n", encoding="ascii")
+    expect_has(mount.fsck(code=1), "FAIL merges", "fsck, an order damaged")
+    mount.mount()
+    mount.umount()
+    expect((staged / "1").exists(), "a start removed what a damaged order had replaced")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "mend merges", "repair")
+    kept = next((mount.state / "quarantine").iterdir())
+    expect_eq(read(kept / "trees/workspaces/w/.agentfs-merge/1"), "replaced\n", "what is kept")
+    mount.fsck()
+    mount.mount()
+    mount.umount()
+
+
+def rehash(whole):
+    said = run([AGENTFS, "fsck", "--rehash", "--state", whole.state])
+    expect(re.search(r"ok   repositories: .*; [1-9]\d* objects, each has its hash", said),
+           f"fsck --rehash: {said}")
+    count = re.search(r"ok   rehash: (\d+) bytes", said)
+    expect(count and int(count[1]) > 100_000, f"fsck --rehash: {said}")
+
+
+def links_between_trees():
+    """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
+    mount = Mount.of("format-1")
+    mount.mount()
+    for name in ("a", "b"):
+        (mount / f"workspaces/{name}").mkdir()
+    (mount / "workspaces/a/file").write_text("shared\n", encoding="ascii")
+    mount.umount()
+    top = mount.state / "trees/workspaces"
+    os.link(top / "a/file", top / "a/again")
+    os.link(top / "a/file", top / "b/file")
+    os.link(top / "a/file", top / "b/again")
+    os.utime(top / "a/file", ns=(1, 1_234_567_891))
+    (mount.state / "format").write_text("1\n", encoding="ascii")
+    mount.fsck()
+    inode = {name: (top / name).stat().st_ino for name in ("a/file", "a/again", "b/file", "b/again")}
+    expect(inode["a/file"] == inode["a/again"] != inode["b/file"] == inode["b/again"], f"{inode}")
+    expect_eq((top / "b/file").stat().st_mtime_ns, 1_234_567_891, "mtime of the copy")
+    expect_eq(read(mount.state / "format"), "2\n", "the format")
+    backup = next(mount.state.glob("backup-1-*"))
+    expect_eq(len(read(backup / "shared-links.jsonl").splitlines()), 2, "links that are listed")
+    expect(not (mount.state / "trees/.cut").exists(), "what was used meanwhile is left")
+    os.link(top / "a/file", top / "b/later")  # not looked for again
+    mount.mount()
+    expect_eq(read(mount / "workspaces/b/again"), "shared\n", "a file of b")
+    (mount / "workspaces/b/file").write_text("b\n", encoding="ascii")
+    expect_eq(read(mount / "workspaces/a/file"), "shared\n", "a file of a")
+    mount.umount()
+    expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
+
+
+main(fsck_and_damage, links_between_trees)

@@ -86,7 +86,7 @@ std::optional<std::uint64_t> first_sequence_of(std::string_view name) {
   return sequence;
 }
 
-Result<std::vector<SegmentInfo>> find_segments(const std::string& directory) {
+Result<std::vector<SegmentInfo>> find_segments(const std::string& directory, bool look_only) {
   std::vector<SegmentInfo> found;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
@@ -99,7 +99,7 @@ Result<std::vector<SegmentInfo>> find_segments(const std::string& directory) {
   for (SegmentInfo& segment : found) {
     const std::uint64_t size = TRY(size_of(segment.host_path));
     segment.size = TRY(end_of_lines(segment.host_path, size));
-    if (size == segment.size) continue;
+    if (size == segment.size || look_only) continue;
     // Only the last one can be torn: each was synced before the next began. Anything else is
     // damage, and evidence: it stays where it is.
     if (&segment == &found.back()) {

@@ -17,8 +17,9 @@ std::string segment_name(std::uint64_t first_sequence);  // "000000000001.jsonl"
 std::optional<std::uint64_t> first_sequence_of(std::string_view name);
 
 // The segments of a directory, oldest first; other files in it are left alone. Sizes are those of
-// the whole lines. A torn end of the last one is cut off and kept beside the directory.
-Result<std::vector<SegmentInfo>> find_segments(const std::string& directory);
+// the whole lines. A torn end of the last one is cut off and kept beside the directory, unless
+// `look_only`.
+Result<std::vector<SegmentInfo>> find_segments(const std::string& directory, bool look_only);
 
 // Makes what was created in or removed from a directory survive the loss of power.
 Status sync_directory(const std::string& directory);

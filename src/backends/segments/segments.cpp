@@ -22,7 +22,7 @@ class SegmentLog final : public LogStore {
   explicit SegmentLog(std::string directory)
       : directory_(std::move(directory)), reserve_(directory_ + "/reserve") {}
 
-  Status open() EXCLUDES(mutex_);
+  Status open(bool look_only) EXCLUDES(mutex_);
   Status append(std::string_view lines) override EXCLUDES(mutex_);
   Status append_urgent(std::string_view lines) override EXCLUDES(mutex_);
   Status sync() override EXCLUDES(mutex_);
@@ -63,11 +63,11 @@ class SegmentLog final : public LogStore {
   segments::Reserve reserve_ GUARDED_BY(mutex_);
 };
 
-Status SegmentLog::open() {
+Status SegmentLog::open(bool look_only) {
   TRY(file::make_directories(directory_, 0700));
   const Lock lock(mutex_);
-  segments_ = TRY(segments::find_segments(directory_));
-  reserve_.fill();
+  segments_ = TRY(segments::find_segments(directory_, look_only));
+  if (!look_only) reserve_.fill();
   return segments_.empty() ? ok() : open_last(0);
 }
 
@@ -222,9 +222,9 @@ Result<std::string> SegmentLog::read(std::string_view segment, std::uint64_t off
 
 }  // namespace
 
-Result<std::unique_ptr<LogStore>> open_segments(const std::string& directory) {
+Result<std::unique_ptr<LogStore>> open_segments(const std::string& directory, bool look_only) {
   auto log = std::make_unique<SegmentLog>(directory);
-  TRY(log->open());
+  TRY(log->open(look_only));
   return log;
 }
 

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#include "fsck_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "backends/blobs/blobs.h"
+#include "backends/git/check.h"
+#include "backends/past/past.h"
+#include "backends/segments/segments.h"
+#include "backends/sqlite/sqlite.h"
+#include "backends/trees/forest_check.h"
+#include "base/text.h"
+#include "kernel/configuration.h"
+#include "kernel/keeper.h"
+#include "kernel/merges.h"
+#include "kernel/store_check.h"
+
+namespace agentfs::fsck {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kNoJournal =
+    "what the journal says is not known; see above what can be done about that";
+
+Result<Findings> check_key(Look& look) {
+  const std::string path = look.state.file("keys/journal.ed25519");
+  if (!file::exists(path)) return Findings{.sum = "none yet; the next mount makes one"};
+  const SigningKey key = TRY(SigningKey::ensure(path));
+  return Findings{.sum = fmt::format("signs as {}", key.public_key())};
+}
+
+Result<Findings> check_journal(Look& look) {
+  TRY(open_journal(look));
+  Findings found{
+      .sum = fmt::format("{} records, the chain is whole", look.journal->head().sequence.value)};
+  const auto verified = look.journal->verify();
+  look.journal_is_whole = verified.has_value();
+  std::uint64_t read = 0;
+  std::error_code error;
+  for (const SegmentInfo& segment : look.log->segments()) {
+    read += segment.size;
+    const std::uint64_t size = fs::file_size(segment.host_path, error);
+    if (error || size == segment.size) continue;
+    found.notes.push_back(
+        fmt::format("{}: {} bytes after the last whole line; a start sets such an "
+                    "end of the last segment aside",
+                    segment.name, size - segment.size));
+  }
+  look.bytes += read;
+  if (verified) return found;
+  found.problems.push_back(verified.error().message);
+  found.problems.push_back(
+      "the damaged segment stays as it is, as evidence; a mount serves the rest, and with the "
+      "segment from a backup the chain is whole again");
+  return found;
+}
+
+Result<Findings> check_the_store(Look& look) {
+  auto store = TRY(open_sqlite(look.state.file("agentfs.sqlite")));
+  if (!look.journal) return fail(EBADMSG, "{}", kNoJournal);
+  Findings found = TRY(check_store(*store, *look.journal, look.journal_is_whole));
+  auto fold = Keeper(*store, *look.journal).look();
+  if (fold) look.fold = std::move(*fold);
+  if (!fold) found.problems.push_back(fold.error().message);
+  return found;
+}
+
+// A damaged store is filled anew, so that what is kept can be known without it.
+void learn_fold(Look& look) {
+  if (look.fold || !look.journal) return;
+  Fold fold;
+  std::vector<std::string> damaged;
+  const auto apply = [&](const Record& record, std::string_view) {
+    fold.apply(record);
+    return ok();
+  };
+  if (look.journal->replay_readable({}, apply, damaged)) look.fold = std::move(fold);
+}
+
+Result<Findings> check_blobs(Look& look) {
+  const std::string directory = look.state.file("blobs");
+  const auto blobs = TRY(open_blobs(directory));
+  Findings found;
+  const auto names = blob_names(directory);
+  for (const std::string& name : names) {
+    const auto bytes = blobs->get(text::last_part(name));
+    if (bytes) look.bytes += bytes->size();
+    if (!bytes) found.problems.push_back(bytes.error().message);
+  }
+  found.sum = fmt::format("{} blobs, each has its hash", names.size());
+  return found;
+}
+
+Result<Findings> check_documents(Look& look) {
+  const auto configuration = TRY(Configuration::open(look.state.file("etc")));
+  Findings found{.sum = "valid"};
+  for (const std::string& problem : configuration->problems()) {
+    found.problems.push_back(fmt::format(
+        "{}; its defaults hold until it is written anew, in the mount or in STATE/etc", problem));
+  }
+  return found;
+}
+
+Result<Findings> check_the_past(Look& look) {
+  learn_fold(look);
+  if (!look.fold) return fail(EBADMSG, "{}", kNoJournal);
+  const auto past = TRY(open_past(look.state.file("past")));
+  return check_past(look.fold->history(), *past);
+}
+
+Result<Findings> check_trees(Look& look) {
+  Findings all;
+  for (const ForestPaths& forest : forests(look.state)) {
+    const Findings found = TRY(check_forest(forest.trees, forest.hidden));
+    const std::string name(text::last_part(forest.trees));
+    all.sum += fmt::format("{}{}: {}", all.sum.empty() ? "" : "; ", name, found.sum);
+    for (const std::string& one : found.problems) {
+      all.problems.push_back(fmt::format("{}: {}", name, one));
+    }
+    for (const std::string& one : found.notes) {
+      all.notes.push_back(fmt::format("{}: {}", name, one));
+    }
+  }
+  return all;
+}
+
+Result<Findings> check_repositories(Look& look) {
+  Findings all;
+  std::size_t objects = 0;
+  const auto names = names_in(look.state.file("git"));
+  for (const std::string& name : names) {
+    const auto report = check_repository(look.state.file("git/" + name), look.every_byte);
+    if (!report) {
+      all.problems.push_back(fmt::format("{}: {}", text::shown(name), report.error().message));
+      continue;
+    }
+    objects += report->objects;
+    look.bytes += report->bytes;
+    for (const std::string& one : report->found.problems) {
+      all.problems.push_back(fmt::format("{}: {}", text::shown(name), one));
+    }
+  }
+  all.sum = fmt::format("{} of turns, every ref can be read", names.size());
+  if (look.every_byte) all.sum += fmt::format("; {} objects, each has its hash", objects);
+  return all;
+}
+
+Result<Findings> check_merges(Look& look) {
+  Findings found;
+  const auto names = names_in(look.state.file("merges"));
+  for (const std::string& name : names) {
+    const auto text = file::read(look.state.file("merges/" + name));
+    const auto root = text ? Merges::root_of_order(*text) : std::unexpected(text.error());
+    if (!root) {
+      found.problems.push_back(
+          fmt::format("merges/{}: {}; what it had replaced lies in "
+                      ".agentfs-merge of the workspace",
+                      name, root.error().message));
+    } else if (!file::exists(look.state.file("trees" + *root))) {
+      found.problems.push_back(
+          fmt::format("merges/{}: into {}, which is not there", name, text::shown(*root)));
+    }
+  }
+  found.sum = fmt::format("{} half done; the next mount ends them", names.size());
+  if (names.empty()) found.sum = "none half done";
+  return found;
+}
+
+// What earlier damage left: only a person knows when it is of no use any more.
+Result<Findings> check_kept(Look& look) {
+  Findings found;
+  for (const std::string& name : names_in(look.state.path())) {
+    if (name.starts_with("agentfs.sqlite.damaged-") || name.starts_with("backup-")) {
+      found.notes.push_back(fmt::format("{} was set aside", name));
+    }
+  }
+  for (const auto& [folder, prefix] :
+       {std::pair{"journal", "torn-"}, std::pair{"quarantine", ""}}) {
+    for (const std::string& name : names_in(look.state.file(folder))) {
+      if (!name.starts_with(prefix)) continue;
+      found.notes.push_back(fmt::format("{}/{} was set aside", folder, name));
+    }
+  }
+  found.sum = found.notes.empty() ? "nothing was ever set aside"
+                                  : fmt::format(
+                                        "{} things set aside; they can be looked at and "
+                                        "removed",
+                                        found.notes.size());
+  return found;
+}
+
+constexpr auto kRows = std::to_array<Row>({
+    {"key", check_key, repair_key},
+    {"journal", check_journal, repair_journal},
+    {"store", check_the_store, repair_store},
+    {"blobs", check_blobs, repair_blobs},
+    {"documents", check_documents},
+    {"past", check_the_past},
+    {"trees", check_trees, repair_trees},
+    {"repositories", check_repositories, repair_repositories},
+    {"merges", check_merges, repair_merges},
+    {"kept", check_kept},
+});
+
+}  // namespace
+
+std::span<const Row> rows() { return kRows; }
+
+std::vector<ForestPaths> forests(const StateDirectory& state) {
+  std::vector<ForestPaths> all;
+  for (const char* name : {"home", "workspaces"}) {
+    all.push_back(
+        {state.file(fmt::format("trees/{}", name)), state.file(fmt::format("trees/.{}", name))});
+  }
+  return all;
+}
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    names.push_back(entry->path().filename());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> blob_names(const std::string& directory) {
+  constexpr std::size_t kHashDigits = 64;
+  std::vector<std::string> names;
+  for (const std::string& folder : names_in(directory)) {
+    for (const std::string& name : names_in(fmt::format("{}/{}", directory, folder))) {
+      if (name.size() == kHashDigits) names.push_back(fmt::format("{}/{}", folder, name));
+    }
+  }
+  return names;
+}
+
+Status open_journal(Look& look) {
+  look.log = TRY(open_segments(look.state.file("journal/segments"), true));
+  look.journal = TRY(Journal::open(*look.log, SigningKey::make(), look.clock));  // signs nothing
+  return ok();
+}
+
+}  // namespace agentfs::fsck

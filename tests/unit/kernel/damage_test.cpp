@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// A journal and a store that are damaged: what is told, and what is left.
+#include "catch.h"
+#include "kernel/keeper.h"
+#include "kernel/merges.h"
+#include "kernel/store_check.h"
+#include "support/test_kernel.h"
+
+namespace agentfs {
+namespace {
+
+using test::TemporaryDirectory;
+using test::TestKernel;
+
+SigningKey make_key() { return SigningKey::make(); }
+
+// A kernel that has done a little of everything, ended: its log and store.
+struct Past {
+  Past() {
+    for (int i = 0; i < 4; ++i) {
+      const ProcessId pid = kernel.spawn();
+      REQUIRE(kernel.commit("control.write", test::about(pid, {{"path", "/proc/1/ctl"}})));
+    }
+    REQUIRE(kernel.commit("tree.create", json::Object{{"path", "/workspaces/site/a"}}));
+    REQUIRE(kernel.commit("tree.write", json::Object{{"path", "/workspaces/site/a"}}));
+    expected = json::dump(fold_of_kernel());
+    lines = kernel.lines();
+    kernel.stop();
+  }
+  json::Value fold_of_kernel() {
+    const auto journal = *Journal::open(*kernel.log, make_key(), kernel.clock);
+    Fold fold;
+    REQUIRE(journal->replay({}, [&](const Record& record) {
+      fold.apply(record);
+      return ok();
+    }));
+    return fold.to_json();
+  }
+  // The log with one byte of a line flipped.
+  std::unique_ptr<LogStore> damaged(std::size_t line) const {
+    auto log = make_memory_log();
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      std::string text = lines[i];
+      if (!text.ends_with('\n')) text += '\n';
+      if (i == line) text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 1);
+      REQUIRE(log->append(text));
+    }
+    return log;
+  }
+
+  TestKernel kernel;
+  std::vector<std::string> lines;
+  std::string expected;
+};
+
+TEST_CASE("a store that a replay makes is whole") {
+  const Past past;
+  const auto journal = *Journal::open(*past.kernel.log, make_key(), past.kernel.clock);
+  const auto found = check_store(*past.kernel.store, *journal, true);
+  REQUIRE(found);
+  INFO((found->problems.empty() ? std::string() : found->problems.front()));
+  CHECK(found->whole());
+}
+
+TEST_CASE("a store that says other than the journal is told") {
+  const Past past;
+  RecordStore& store = *past.kernel.store;
+  const Sequence reached = *store.reached();
+  std::vector<ObjectChange> changes;
+  REQUIRE(store.load([&](std::string_view collection, std::string_view key, std::string_view) {
+    if (changes.empty() && collection == "process") {
+      changes.push_back({std::string(collection), std::string(key), "{\"pid\":1}"});
+    }
+    return ok();
+  }));
+  REQUIRE(changes.size() == 1);
+  std::string told;
+  SECTION("another object") { told = "says other"; }
+  SECTION("one is missing") {
+    changes[0].json.reset();
+    told = "missing";
+  }
+  SECTION("one too many") {
+    changes[0].key = "000000000999";
+    told = "knows no such";
+  }
+  REQUIRE(store.apply(reached, changes));
+  const auto journal = *Journal::open(*past.kernel.log, make_key(), past.kernel.clock);
+  const auto found = check_store(store, *journal, true);
+  REQUIRE(found);
+  REQUIRE(found->problems.size() == 1);
+  CHECK_THAT(found->problems.front(), Catch::Matchers::has(told));
+  CHECK(check_store(store, *journal, false)->whole());  // a damaged journal says less than it
+}
+
+TEST_CASE("whichever record is damaged, a store that reflects it gives the same state") {
+  const Past past;
+  for (std::size_t line = 0; line < past.lines.size(); ++line) {
+    const auto log = past.damaged(line);
+    const auto journal = *Journal::open(*log, make_key(), past.kernel.clock);
+    Keeper keeper(*past.kernel.store, *journal);
+    const auto fold = keeper.load();
+    INFO("record " << line + 1);
+    REQUIRE(fold);
+    CHECK(json::dump(fold->to_json()) == past.expected);
+    CHECK_FALSE(keeper.problems().empty());
+  }
+}
+
+TEST_CASE("whichever record is damaged, a replay without a store ends and tells") {
+  const Past past;
+  for (std::size_t line = 0; line < past.lines.size(); ++line) {
+    const auto log = past.damaged(line);
+    const auto journal = *Journal::open(*log, make_key(), past.kernel.clock);
+    const auto store = make_memory_records();
+    Keeper keeper(*store, *journal);
+    INFO("record " << line + 1);
+    REQUIRE(keeper.load());
+    CHECK_FALSE(keeper.problems().empty());
+  }
+}
+
+TEST_CASE("the text of a merge's order is known by its root") {
+  CHECK(Merges::root_of_order(R"({"root":"/workspaces/w","record":"00"})") == "/workspaces/w");
+  for (const char* text : {"", "{", "{}", R"({"root":"/workspaces/w"})", R"({"record":"00"})"}) {
+    CHECK_FALSE(Merges::root_of_order(text));
+  }
+}
+
+TEST_CASE("a key of which a bit was flipped is refused") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/key";
+  const std::string key = SigningKey::ensure(path)->public_key();
+  const std::string text = *file::read(path);
+  for (std::size_t at = 0; at + 1 < text.size(); at += 5) {
+    std::string other = text;
+    other[at] = other[at] == '0' ? '1' : '0';
+    REQUIRE(file::replace(path, other, 0600));
+    CHECK(SigningKey::ensure(path).error().code == EBADMSG);
+  }
+  REQUIRE(file::replace(path, text, 0600));
+  CHECK(SigningKey::ensure(path)->public_key() == key);
+}
+
+}  // namespace
+}  // namespace agentfs
