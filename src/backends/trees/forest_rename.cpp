@@ -25,10 +25,23 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   TRY(f_->check_readable(*names.to, new_name));
   if (is_plain(*names.from) && names.from->tree == names.to->tree) {
     const std::shared_lock together(mutex_);
-    if (names.from->prepared() && names.to->prepared()) return rename_plain(names, caller);
+    const bool prepared = names.from->prepared() && names.to->prepared();
+    if (prepared && !moves_directory(names)) return rename_plain(names, caller);
   }
   const std::unique_lock alone(mutex_);
   return rename_alone(names, caller);
+}
+
+// Two directories that change places in the tree at once would be told to the book in another order
+// than the disk made of it, and each could end up below the other.
+bool ForestStore::moves_directory(const Renaming& names) const {
+  if (names.from == names.to) return false;
+  const auto is_directory = [&](const ForestNode& parent, const std::string& name) {
+    const auto node = f_->book().find(parent, name);
+    return node && node->is_directory();
+  };
+  return is_directory(*names.from, names.name) ||
+         (names.exchanges() && is_directory(*names.to, names.new_name));
 }
 
 // Two names of one file stay as they are, says POSIX.

@@ -117,6 +117,7 @@ class ForestStore final : public Forest {
   Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);
   void removed(const ForestNodeRef& victim, bool last);
   struct Renaming;
+  bool moves_directory(const Renaming& names) const;
   Status rename_plain(const Renaming& names, const TreeCaller&);
   Status rename_alone(const Renaming& names, const TreeCaller&);
   Status check_trees(const Renaming& names);
