@@ -25,6 +25,7 @@
 #include "base/spawn.h"
 #include "fs/fuse/session.h"
 #include "fs/services/kernel_services.h"
+#include "fs/services/quota_feed.h"
 #include "fs/tree/tree.h"
 #include "kernel/configuration.h"
 #include "mountpoint.h"
@@ -197,8 +198,9 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   return session;
 }
 
-// What of /proc/<pid> moves with a record about it.
-void tell_watchers(vfs::FileSystem& files, ProcessId subject) {
+// What of /proc/<pid> moves with a record about it, and of limits.
+void tell_files(vfs::FileSystem& files, const Record& record, ProcessId subject) {
+  tell_quotas(files, record);
   if (!subject) return;
   for (const char* name : {"events.jsonl", "state", "status", "chat"}) {
     files.changed(fmt::format("/proc/{}/{}", subject.value, name));
@@ -237,8 +239,8 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   kernel->set_namespace(&files);
   auto agents = std::make_unique<agents::Agents>(*kernel);
   kernel->set_userland(agents.get());
-  const auto subscription =
-      kernel->subscribe([&](const Record&, ProcessId subject) { tell_watchers(files, subject); });
+  const auto subscription = kernel->subscribe(
+      [&](const Record& record, ProcessId subject) { tell_files(files, record, subject); });
   auto session = TRY(fuse::Session::mount(files, services, TRY(session_options(state, options))));
   const SignalWatch signals(backends->loop, [&session] { session->stop(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));

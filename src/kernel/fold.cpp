@@ -19,7 +19,7 @@ const RowTable& rows() {
   static const RowTable table = [] {
     RowTable all;
     for (const auto part : {fold::process_rows(), fold::run_rows(), fold::call_rows(),
-                            fold::tree_rows(), fold::history_rows()}) {
+                            fold::tree_rows(), fold::history_rows(), fold::quota_rows()}) {
       for (const fold::Row& row : part) all.emplace(row.kind, &row);
     }
     return all;
@@ -175,6 +175,17 @@ void Fold::erase_version(std::uint64_t number) {
   dirty_.emplace("version", fmt::format("{:012}", number));
 }
 
+void Fold::set_quota(const std::string& subject, const Quota& quota) {
+  const auto known = quotas_.find(subject);
+  if (known == quotas_.end() && !quota.is_set()) return;
+  if (quota.is_set()) {
+    quotas_[subject] = quota;
+  } else {
+    quotas_.erase(known);
+  }
+  dirty_.emplace("quota", subject);
+}
+
 void Fold::name_appears(const std::string& path) {
   const std::uint64_t number = history_.appear(path);
   if (number != 0) dirty_.emplace("version", fmt::format("{:012}", number));
@@ -216,6 +227,9 @@ json::Value Fold::to_json() const {
   for (const auto& [number, version] : history_.all())
     versions.push_back(agentfs::to_json(*version));
   if (!versions.empty()) all.set("versions", std::move(versions));
+  for (const auto& [subject, quota] : quotas_) {
+    all.set("quota " + subject, json::Array{quota.bytes, quota.inodes});
+  }
   all.set("next_pid", next_pid_.value).set("applied", applied_.value);
   return all;
 }

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "kernel/history.h"
 #include "kernel/process.h"
+#include "kernel/quota.h"
 #include "kernel/record.h"
 
 namespace agentfs {
@@ -35,7 +36,8 @@ struct StoredObject {
   std::string collection;
   std::string key;
   // None: removed.
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence, FileVersionRef>
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence, FileVersionRef,
+               Quota>
       object;
   std::optional<std::string> json() const;
 };
@@ -59,6 +61,7 @@ class Fold {
   const std::map<ProcessId, ProcessRef>& processes() const { return processes_; }
   const WorkspaceChanges* find_workspace(const std::string& name) const;
   const History& history() const { return history_; }
+  const Quotas& quotas() const { return quotas_; }  // those that are set
   ProcessId next_pid() const { return next_pid_; }
   Sequence applied() const { return applied_; }
 
@@ -84,6 +87,7 @@ class Fold {
   void mark_turn(const std::string& workspace, ProcessId pid);
   void add_version(const FileVersionRef& version);
   void erase_version(std::uint64_t number);
+  void set_quota(const std::string& subject, const Quota& quota);
   void name_appears(const std::string& path);  // what is in the trash under it leaves it
   // Adds to the process's usage, and to the subtree of it and of its ancestors.
   void charge(ProcessId pid, const Usage& usage);
@@ -96,6 +100,7 @@ class Fold {
   std::map<uid_t, ProcessId> inits_;
   std::map<std::string, WorkspaceChanges> workspaces_;
   History history_;
+  Quotas quotas_;
   ProcessId next_pid_{1};
   Sequence applied_;
   std::set<Key> dirty_;

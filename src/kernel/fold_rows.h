@@ -21,9 +21,12 @@ std::span<const Row> run_rows();
 std::span<const Row> call_rows();
 std::span<const Row> tree_rows();
 std::span<const Row> history_rows();
+std::span<const Row> quota_rows();
 
 // What a record of a tree says of old contents: one that was kept, a name that is there again.
 void note_history(Fold& fold, const Record& record);
+// Limits follow their tree: to its forks, to another name, out of the world.
+void note_quotas(Fold& fold, const Record& record);
 
 inline ProcessId pid_of(const json::Value& data) {
   return {static_cast<std::uint64_t>(data["pid"].number())};

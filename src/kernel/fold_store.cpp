@@ -57,6 +57,9 @@ std::optional<std::string> StoredObject::json() const {
   if (const auto* version = std::get_if<FileVersionRef>(&object)) {
     return json::dump(to_json(**version));
   }
+  if (const auto* quota = std::get_if<Quota>(&object)) {
+    return fmt::format("[{},{}]", quota->bytes, quota->inodes);
+  }
   return std::nullopt;
 }
 
@@ -82,6 +85,9 @@ StoredObject Fold::stored(const Key& place) const {
     if (found != workspace->changed.end()) result.object = found->second;
   } else if (collection == "version") {
     put(result, history_.find(text::number<std::uint64_t>(key).value_or(0)));
+  } else if (collection == "quota") {
+    const auto found = quotas_.find(key);
+    if (found != quotas_.end()) result.object = found->second;
   } else if (collection == "turn") {
     const auto [name, pid] = split_last(key);
     const WorkspaceChanges* workspace = find_workspace(std::string(name));
@@ -103,7 +109,7 @@ std::vector<StoredObject> Fold::take_dirty() {
 void Fold::put_back(std::span<const StoredObject> objects) {
   for (const StoredObject& object : objects) {
     for (const std::string_view collection :
-         {"process", "message", "call", "change", "turn", "version"}) {
+         {"process", "message", "call", "change", "turn", "version", "quota"}) {
       if (object.collection == collection) dirty_.emplace(collection, object.key);
     }
   }
@@ -125,6 +131,12 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
         path_edit(value);
   } else if (collection == "version") {
     history_.add(std::make_shared<const FileVersion>(version_from_json(value)));
+  } else if (collection == "quota") {
+    const json::Array* pair = value.array();
+    if (pair != nullptr && pair->size() == 2) {
+      quotas_[std::string(key)] = {static_cast<std::uint64_t>(pair->front().number()),
+                                   static_cast<std::uint64_t>(pair->back().number())};
+    }
   } else if (collection == "turn") {
     workspaces_[std::string(head)].committed[{number}] = {
         static_cast<std::uint64_t>(value.number())};

@@ -94,6 +94,7 @@ void follow_rename(Fold& fold, const std::string& from, const std::string& to, b
 // A workspace that is gone, or has another name, takes what was known of its paths with it.
 void apply_removal(Fold& fold, const Record& record) {
   apply_change(fold, record);
+  note_quotas(fold, record);
   const auto place = split_path(json::bytes_of(record.data, "path"));
   if (place && place->path.empty()) fold.erase_workspace(place->workspace);
 }
@@ -143,7 +144,7 @@ constexpr std::array kRows = {
     Row{"tree.xattr", check_path, nullptr},
     Row{"tree.open", check_path, apply_change},
     Row{"tree.truncate", check_path, apply_change},
-    Row{"tree.fork", check_path, nullptr},
+    Row{"tree.fork", check_path, note_quotas},
     Row{"tree.checkpoint", check_path, nullptr},
     Row{"tree.rollback", check_path, apply_rollback},
     Row{"tree.discard", check_path, apply_discard},

@@ -205,6 +205,11 @@ void Kernel::look_at_history(const std::function<void(const History&)>& look) co
   look(state_->fold.history());
 }
 
+Quotas Kernel::quotas() const {
+  Lock lock(state_->mutex);
+  return state_->fold.quotas();
+}
+
 ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
 Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() const { return Forks(state_->kernel); }

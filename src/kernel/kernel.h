@@ -19,6 +19,7 @@
 #include "kernel/limits.h"
 #include "kernel/namespace.h"
 #include "kernel/process.h"
+#include "kernel/quota.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs {
@@ -150,6 +151,7 @@ class Kernel {
   // --- old contents of the data trees; under the kernel's lock: `look` only copies out
   void look_at_history(const std::function<void(const History&)>& look) const;
   HistoryKeeper history();
+  Quotas quotas() const;  // those that are set; kernel/quota_keeper.h shows and sets them
   Forks forks() const;
   Merges merges();
   ConflictTable& conflicts() const;  // kernel/merges.h

@@ -95,6 +95,10 @@ inline constexpr std::string_view kControlWrite = "control.write";      // path 
 inline constexpr std::string_view kExecBegin = "exec.begin";            // command cwd device
 inline constexpr std::string_view kExecEnd = "exec.end";  // command exit signal ended_by elapsed_ms
 
+// path (of a workspace or home) or uid; bytes inodes: what it may hold from now on, 0 without a
+// limit. A rename of the tree takes its limits along, a fork inherits them.
+inline constexpr std::string_view kQuotaSet = "quota.set";
+
 // text: what a start found that should not be: a store ahead of the journal, another key.
 inline constexpr std::string_view kStateProblem = "state.problem";
 

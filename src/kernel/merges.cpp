@@ -13,6 +13,7 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
+#include "kernel/quota_keeper.h"
 
 namespace agentfs {
 namespace {
@@ -269,6 +270,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const std::string&
   TreeCaller maker;
   maker.uid = owner.st_uid;
   maker.gid = owner.st_gid;
+  TRY(kernel_.paths().check_room(root, growth_of(plan)));
   order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
   for (const MergeAction& action : plan.actions) order.actions.push_back(to_json(root, action));
   TRY(carry_out(caller, sides.ours, order));
@@ -293,6 +295,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     order.done = false;
   }
   Status finished = finish(caller, ours, order);
+  kernel_.paths().recount(order.root, false);
   return applied ? finished : applied;
 }
 

@@ -15,6 +15,7 @@
 #include "base/completion.h"
 #include "base/error.h"
 #include "kernel/caller.h"
+#include "kernel/quota.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs {
@@ -63,6 +64,14 @@ class Namespace {
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows.
   virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;
+  // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
+  // all of it, for some seconds at most. Blocks on the disk.
+  virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }
+  // Could the tree hold so much more now? EDQUOT.
+  virtual Status check_room(const std::string& /*path*/, const Holding& /*more*/) { return ok(); }
+  // A tree was changed otherwise than through the mount or this interface; `anew`: it is another
+  // state now, of which nothing is known.
+  virtual void recount(const std::string& /*path*/, bool /*anew*/) {}
   // Data trees were changed otherwise than through the mount or this interface: the host's caches
   // are told before it returns, and who watches directories (inotify) soon after.
   virtual void refresh(const std::vector<TreeEvent>& changes) = 0;

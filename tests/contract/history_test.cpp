@@ -209,12 +209,15 @@ TEST_CASE("A workspace without changes has an empty history") {
   for (const vfs::DirectoryItem& item : world.items(*history)) names.push_back(item.name);
   std::ranges::sort(names);
   CHECK(names == std::vector<std::string>{"README", "conflicts", "ctl", "diff", "events.jsonl",
-                                          "forks", "log", "snapshots", "status", "trash", "usage",
-                                          "versions"});
+                                          "forks", "limits", "log", "snapshots", "status", "trash",
+                                          "usage", "versions"});
   for (const char* name : {"trash", "versions"}) {
     CHECK(world.items(*world.get(fmt::format("{}/.agentfs/{}", kSite, name))).size() == 1);
   }
-  CHECK(world.read(kSite + "/.agentfs/usage") == "bytes\t0\nfiles\t0\nversions\t0\ntrash\t0\n");
+  const std::string usage = world.read(kSite + "/.agentfs/usage");
+  CHECK(usage.contains("\nbytes_limit\tunlimited\ninodes\t1\ninodes_limit\tunlimited\n"));
+  CHECK(usage.ends_with(
+      "history_bytes\t0\nhistory_files\t0\nhistory_versions\t0\nhistory_trash\t0\n"));
   CHECK_FALSE(world.find("/workspaces/.agentfs"));
   CHECK_FALSE(world.find("/tmp/.agentfs"));
 }

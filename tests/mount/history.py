@@ -75,8 +75,8 @@ def mount_it():
 
 def it_is_there_and_is_not_listed():
     expect(".agentfs" not in os.listdir(SITE), "ls -a lists .agentfs")
-    expect_eq(sorted(os.listdir(OURS)), ["README", "conflicts", "ctl", "diff", "events.jsonl", "forks", "log",
-                                          "snapshots", "status", "trash", "usage", "versions"])
+    expect_eq(sorted(os.listdir(OURS)), ["README", "conflicts", "ctl", "diff", "events.jsonl", "forks",
+                                          "limits", "log", "snapshots", "status", "trash", "usage", "versions"])
     (SITE / "a/b").mkdir(parents=True)
     expect_eq(sorted(os.listdir(SITE / "a/b/.agentfs")), sorted(os.listdir(OURS)))
     expect(not os.path.exists(M / "workspaces/.agentfs"), "/workspaces has .agentfs")
@@ -226,7 +226,7 @@ def programs_read_it():
     shutil.copytree(OURS / "versions", copy, symlinks=True)
     expect_eq(run(["diff", "-r", copy, OURS / "versions"]), "")
     expect_has(read(OURS / "log"), "\tremove\t")
-    expect_has(read(OURS / "usage"), "bytes\t")
+    expect_has(read(OURS / "usage"), "history_bytes\t")
 
 
 def forgetting():

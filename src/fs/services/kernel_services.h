@@ -27,6 +27,7 @@ class KernelServices final : public vfs::Services {
   std::optional<vfs::FileOwner> owner_of(std::string_view path) override;
   bool keeps_history() override;
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
+  Quotas quotas() override { return kernel_.quotas(); }
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view session, std::string_view operation) override;
   void feature(std::string_view name, bool on) override;

@@ -8,6 +8,7 @@
 #include "fs/tree/whole_trees.h"
 #include "kernel/change_feed.h"
 #include "kernel/history_keeper.h"
+#include "kernel/quota_keeper.h"
 
 namespace agentfs::tree {
 namespace {
@@ -224,8 +225,19 @@ Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
     bytes += version->size;
     ++contents;
   }
-  return fmt::format("bytes\t{}\nfiles\t{}\nversions\t{}\ntrash\t{}\n", bytes, contents,
-                     versions.size(), in_trash);
+  const std::string held = TRY(QuotaKeeper(*root.kernel).usage(root.path));
+  return fmt::format(
+      "{}history_bytes\t{}\nhistory_files\t{}\nhistory_versions\t{}\nhistory_trash\t{}\n", held,
+      bytes, contents, versions.size(), in_trash);
+}
+
+Result<std::string> show_limits(const HistoryRoot& root, const Caller& caller) {
+  TRY(root.kernel->history().may_see(caller, root.path));
+  return agentfs::show(QuotaKeeper(*root.kernel).of(root.path));
+}
+
+Status set_limits(const HistoryRoot& root, const Caller& caller, std::string_view text) {
+  return QuotaKeeper(*root.kernel).set_tree(caller, root.path, text);
 }
 
 // --- ctl
@@ -290,6 +302,11 @@ constexpr auto kFiles = files<HistoryRoot>({
      .mode = 0444,
      .doc = "The family tree: who is a fork of whom, and the checkpoints of each.",
      .read = show_family},
+    {.name = "limits",
+     .mode = 0644,
+     .doc = "What it may hold: bytes=10G inodes=100000, unlimited for none. Beyond it: EDQUOT.",
+     .read = show_limits,
+     .write = set_limits},
     {.name = "log",
      .mode = 0444,
      .doc = "What has changed, who did it and what it was before: the newest 10,000.",
@@ -309,7 +326,7 @@ constexpr auto kFiles = files<HistoryRoot>({
      .documents = &kTrash},
     {.name = "usage",
      .mode = 0444,
-     .doc = "How much is held: bytes and files kept, versions, paths in the trash.",
+     .doc = "What it holds, beside its limits: bytes, inodes; apart from these, its history.",
      .read = show_usage},
     {.name = "versions",
      .mode = 0555,

@@ -9,6 +9,7 @@
 #include "fs/tree/changes.h"
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
+#include "fs/tree/users.h"
 #include "kernel/metrics.h"
 #include "kernel/syscalls/table.h"
 
@@ -207,6 +208,10 @@ constexpr auto kFiles = files<Kernel>({
      .mode = 0555,
      .doc = "Every syscall: document, arguments, counters.",
      .documents = &kSyscalls},
+    {.name = "users",
+     .mode = 0555,
+     .doc = "What each user holds in /home, /workspaces and /tmp together.",
+     .directory = &kUsersDirectory},
     {.name = "workspaces",
      .mode = 0555,
      .doc = "All workspaces.",

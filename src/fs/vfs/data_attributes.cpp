@@ -37,6 +37,9 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   const struct stat before = TRY(tree_->store().attributes(*file_));
   TRY(tell_written_past(before));
   const bool truncates = (wanted.which & SetAttributes::size) != 0;
+  Charge charge(*tree_, &request);
+  if (truncates) charge.touch(*this);
+  if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     // An open that has kept what it found keeps nothing more.
@@ -73,6 +76,8 @@ Status DataNode::tell_written_past(const struct stat& now) {
 
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
+  Charge charge(*tree_, &request);
+  TRY(charge.attribute(*this, name.size() + value.size()));
   TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
   return tree_->record(
       request,
@@ -80,6 +85,8 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
 }
 
 Status DataNode::remove_xattr(Request& request, const std::string& name) {
+  Charge charge(*tree_, &request);
+  charge.touch(*this);
   TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
   return tree_->record(
       request,

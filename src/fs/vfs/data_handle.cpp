@@ -12,9 +12,11 @@ namespace agentfs::vfs {
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
                        Caller writer, bool writable)
     : node_(std::move(node)),
+      open_(node_, writable),
       file_(std::move(file)),
       writable_(writable),
-      may_bypass_(node_->type() == S_IFREG && node_->tree().store().may_bypass(node_->file())),
+      may_bypass_(node_->type() == S_IFREG && node_->tree().store().may_bypass(node_->file()) &&
+                  !node_->tree().quotas().covers(*node_)),
       thread_(writer.host.pid),
       writer_(std::move(writer)) {}
 
@@ -26,15 +28,17 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
-  before_write(offset);
-  const auto count = put(offset, bytes);
+  const auto count = put(request, offset, bytes);
   if (!count) return done.complete(std::unexpected(count.error()));
   changed(*count);
   done.complete(*count);
 }
 
 // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
-Result<std::size_t> DataHandle::put(off_t offset, std::string_view bytes) {
+Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_view bytes) {
+  Charge charge(node_->tree(), &request);
+  TRY(charge.write(*node_, descriptor(), offset, bytes.size()));
+  before_write(offset);
   const Writing writing = TRY(node_->tree().store().begin_write(*file_));
   std::size_t put = 0;
   while (put < bytes.size()) {
@@ -183,6 +187,10 @@ Status DataHandle::fsync(Request&, bool data_only) {
 
 Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
   TRY(attribute(request));
+  Charge charge(node_->tree(), &request);
+  const bool may_grow = (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE)) == 0;
+  TRY(charge.write(*node_, descriptor(), offset,
+                   may_grow ? static_cast<std::uint64_t>(length) : 0));
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
   {
     const Writing writing = TRY(node_->tree().store().begin_write(*file_));
@@ -203,6 +211,8 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   auto* other = dynamic_cast<DataHandle*>(&target);
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
   TRY(other->attribute(request));
+  Charge charge(other->node_->tree(), &request);
+  TRY(charge.write(*other->node_, other->descriptor(), to, count));
   other->before_write(to);
   ssize_t copied = 0;
   {

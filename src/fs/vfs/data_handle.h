@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/vfs/charge.h"
 #include "fs/vfs/data_tree.h"
 
 namespace agentfs::vfs {
@@ -40,7 +41,7 @@ class DataHandle final : public Handle {
  private:
   // The journal row of the bytes written since the last one.
   Status account();
-  Result<std::size_t> put(off_t offset, std::string_view bytes);
+  Result<std::size_t> put(Request& request, off_t offset, std::string_view bytes);
   void changed(std::uint64_t bytes);
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
@@ -48,6 +49,7 @@ class DataHandle final : public Handle {
   void judge_kept();    // of one that was kept for that, at the end
 
   std::shared_ptr<DataNode> node_;
+  const OpenCount open_;  // ends when the descriptor has
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   const bool may_bypass_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "fs/vfs/charge.h"
 #include "fs/vfs/data_handle.h"
 #include "fs/vfs/departure.h"
 #include "fs/vfs/history_node.h"
@@ -15,6 +16,11 @@ namespace {
 
 // Every change goes through the daemon, which tells the host's kernel of those it makes itself.
 constexpr double kTrusted = 3600;
+
+// What a disk may need for one beside an inode: a directory a block, a link where its text is no
+// part of the inode.
+constexpr std::uint64_t kDirectoryRoom = 1;
+constexpr std::size_t kInline = 60;
 
 bool opens_for_writing(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
@@ -73,6 +79,7 @@ Status DataTree::record_open(const Caller& author, const std::string& path,
 
 NodeRef make_data_root(Services& services, TreeStore& store, DataParts parts) {
   auto tree = std::make_shared<DataTree>(services, store, std::move(parts));
+  tree->quotas().add(tree);
   return tree->ensure(store.root(), Region::plain);
 }
 
@@ -131,7 +138,11 @@ Result<Opened> DataNode::open_directory(Request&) {
                 {.keep_cache = cached, .cache_directory = cached}};
 }
 
-Result<struct statvfs> DataNode::statistics(Request&) { return tree_->store().statistics(*file_); }
+Result<struct statvfs> DataNode::statistics(Request&) {
+  struct statvfs answer = TRY(tree_->store().statistics(*file_));
+  if (tree_->quotas().is_active()) show_limits(tree_->quotas(), path(), answer);
+  return answer;
+}
 
 Status DataNode::access(Request& request, int mask) {
   return tree_->store().access(*file_, mask, request.tree());
@@ -155,7 +166,11 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   Caller writer;
   if (writable) writer = TRY(request.writer());
   struct stat before{};
-  if ((flags & O_TRUNC) != 0) before = TRY(tree_->store().attributes(*file_));
+  Charge charge(*tree_, &request);
+  if ((flags & O_TRUNC) != 0) {
+    before = TRY(tree_->store().attributes(*file_));
+    charge.touch(*this);
+  }
   const Kept kept = keep_truncated(*file_, path(), flags);
   auto file = tree_->store().open(*file_, flags, request.tree());
   if (!file) {
@@ -173,31 +188,41 @@ Result<Opened> DataNode::open(Request& request, int flags) {
 Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
                                      mode_t mode) {
   Caller writer = TRY(request.writer());
+  Charge charge(*tree_, &request);
   // Only a file that this call made may be taken away again, so one that is there is just opened.
+  if (Status room = charge.make(*this, 0); !room) {
+    const bool may_be_there = (flags & O_EXCL) == 0;
+    auto there = tree_->store().lookup(*file_, name);
+    if (!there || !may_be_there) return std::unexpected(std::move(room).error());
+    return open_existing(request, name, flags & ~O_CREAT, mode);
+  }
   auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
   if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
     return open_existing(request, name, flags, mode);
   }
   auto created = TRY(std::move(made_new));
-  Found entry = TRY(made(request, created.entry, name, {"create"}));
+  Found entry = TRY(made(request, created.entry, name, {"create", {}, &charge}));
   return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
 }
 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
+  Charge charge(*tree_, &request);
   struct stat before{};
   Kept kept;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
     before = there.attributes;
     kept = keep_truncated(*there.node, child(name), flags);
+    charge.touch(*tree_->ensure(there.node, region_of(region_, name)));
   }
   auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
   if (!created) {
     tree_->keeper().take_back(kept);
     return std::unexpected(std::move(created).error());
   }
+  charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
   TRY(tree_->record_open(writer, child(name), before, flags, kept));
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
                 false);
@@ -217,6 +242,7 @@ CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
                              const std::string& name, const Made& row) {
   TRY(entry);
+  if (row.charge != nullptr) row.charge->made(tree_->ensure(entry->node, region_of(region_, name)));
   if (Status told = tree_->record(
           request, {.operation = row.operation, .path = child(name), .other = row.other});
       !told) {
@@ -231,19 +257,25 @@ Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
 
 Result<Found> DataNode::make_node(Request& request, const std::string& name, mode_t mode,
                                   dev_t device) {
+  Charge charge(*tree_, &request);
+  TRY(charge.make(*this, 0));
   return made(request, tree_->store().make_node(*file_, name, mode, device, request.tree()), name,
-              {"mknod"});
+              {"mknod", {}, &charge});
 }
 
 Result<Found> DataNode::make_directory(Request& request, const std::string& name, mode_t mode) {
+  Charge charge(*tree_, &request);
+  TRY(charge.make(*this, kDirectoryRoom));
   return made(request, tree_->store().make_directory(*file_, name, mode, request.tree()), name,
-              {"mkdir"});
+              {"mkdir", {}, &charge});
 }
 
 Result<Found> DataNode::make_link(Request& request, const std::string& name,
                                   const std::string& target) {
+  Charge charge(*tree_, &request);
+  TRY(charge.make(*this, target.size() < kInline ? 0 : target.size()));
   return made(request, tree_->store().make_link(*file_, name, target, request.tree()), name,
-              {"symlink"});
+              {"symlink", {}, &charge});
 }
 
 Result<Found> DataNode::link(Request& request, Node& existing, const std::string& name) {
@@ -252,11 +284,15 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
   const std::string source = other->path();
+  Charge charge(*tree_, &request);
+  charge.touch(*this);
   return made(request, tree_->store().link(*other->file_, *file_, name, request.tree()), name,
-              {"link", source});
+              {"link", source, &charge});
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
+  Charge charge(*tree_, &request);
+  charge.remove(*this, name);
   Departure departure(*tree_, *this, name);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
   TreeChange row{.operation = "remove", .path = child(name)};
@@ -265,6 +301,8 @@ Status DataNode::unlink(Request& request, const std::string& name) {
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
+  Charge charge(*tree_, &request);
+  charge.remove(*this, name);
   Departure departure(*tree_, *this, name);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
   TreeChange row{.operation = "remove", .path = child(name)};
@@ -283,6 +321,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (target == nullptr || target->tree_ != tree_) {
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
+  Charge charge(*tree_, &request);
+  TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   std::optional<Departure> replaced;
   if (flags == 0) replaced.emplace(*tree_, *target, new_name);
   Status renamed =

@@ -12,12 +12,14 @@
 #include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
+#include "fs/vfs/quota_table.h"
 
 namespace agentfs::vfs {
 
 struct Context;
 class DirectoryType;
 
+class Charge;
 class DataNode;
 
 // The table of the `.agentfs` directories of a tree; null where it has none.
@@ -39,12 +41,15 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
         store_(store),
         path_(std::move(parts.path)),
         keeper_(services, store, parts.past),
-        bypassed_(std::move(parts.bypassed)) {}
+        bypassed_(std::move(parts.bypassed)),
+        quotas_(parts.quotas != nullptr ? std::move(parts.quotas)
+                                        : std::make_shared<QuotaTable>(services)) {}
 
   Services& services() { return services_; }
   TreeStore& store() { return store_; }
   PastKeeper& keeper() { return keeper_; }
   BypassedFiles& bypassed() { return *bypassed_; }
+  QuotaTable& quotas() { return *quotas_; }
   // How many files of a workspace or home are open past the daemon, for reading or writing.
   void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
@@ -70,6 +75,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   PastKeeper keeper_;
   HistoryTable history_;
   std::shared_ptr<BypassedFiles> bypassed_;
+  std::shared_ptr<QuotaTable> quotas_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
   std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
@@ -94,6 +100,10 @@ class DataNode final : public Node {
   // One more, or one less, descriptor by which it is written past the daemon: while there is one,
   // the host's kernel asks for the attributes each time, since a mapping changes them unseen.
   void written_past(bool begins) { writers_past_ += begins ? 1 : -1; }
+  void count_open(int change) { opens_.fetch_add(change); }
+  const std::atomic<int>& opens() const { return opens_; }  // its descriptors
+  // As it is shown, now.
+  Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
   // The row of what was so written until now: what happens next would hide it.
   Status tell_written_past(const struct stat& now);
 
@@ -136,6 +146,7 @@ class DataNode final : public Node {
   struct Made {
     std::string operation;
     std::string other{};
+    Charge* charge = nullptr;
   };
   // The rows of a made name: told to the journal, or taken back when that cannot be written.
   Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,
@@ -146,6 +157,7 @@ class DataNode final : public Node {
   Region region_;
   std::atomic<int> hidden_links_ = 0;
   std::atomic<int> writers_past_ = 0;
+  std::atomic<int> opens_ = 0;
 };
 
 }  // namespace agentfs::vfs

@@ -53,12 +53,14 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
 FileSystem::FileSystem(FileSystemParts parts) {
   auto context = std::make_shared<Context>(*parts.services, parts.owner, parts.group, parts.shared);
   context->versions.remember(parts.times);
+  const auto quotas = std::make_shared<QuotaTable>(*parts.services);
   const auto bypassed = std::make_shared<BypassedFiles>(std::move(parts.open_files));
   for (const auto& [path, store] : parts.trees) {
     const DirectoryType* const history = history_of(*parts.root, path);
     PastStore* const past = history != nullptr ? parts.past : nullptr;
     context->data_roots[path] =
-        make_data_root(*parts.services, *store, {.path = path, .past = past, .bypassed = bypassed});
+        make_data_root(*parts.services, *store,
+                       {.path = path, .past = past, .bypassed = bypassed, .quotas = quotas});
     set_history(*context->data_roots[path], {context, history});
   }
   account_for(context, *bypassed);
@@ -66,10 +68,13 @@ FileSystem::FileSystem(FileSystemParts parts) {
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);
   parts_ = std::make_unique<Parts>(std::move(context), std::move(root));
   parts_->past = parts.past;
+  parts_->quotas = quotas;
+  quotas->reload();
 }
 
 // Nodes hold the context, and the context holds some of them: what it holds goes first.
 FileSystem::~FileSystem() {
+  parts_->quotas->stop();
   parts_->context->versions.clear();
   parts_->context->scratch.clear();
   parts_->context->data_roots.clear();

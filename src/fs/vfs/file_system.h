@@ -38,6 +38,8 @@ class FileSystem final : public Namespace {
   NodeRef root() const;
   // For one more session of the host's kernel, which is told of changes from then on.
   std::shared_ptr<Channel> open_channel();
+  // The limits have changed; a subject has perhaps come to hold what another does.
+  void quotas_changed(const std::string& subject = {}, const std::string& like = {});
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
   // When the generated files changed last, for the next daemon: they keep their mtime.
@@ -54,6 +56,9 @@ class FileSystem final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string& path) override;
   Status replace_tree(const std::string& path, const std::function<Status()>& act) override;
+  Result<Holding> holding(const std::string& subject) override;
+  Status check_room(const std::string& path, const Holding& more) override;
+  void recount(const std::string& path, bool anew) override;
   void refresh(const std::vector<TreeEvent>& changes) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;

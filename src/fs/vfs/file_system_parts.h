@@ -10,6 +10,7 @@
 #include "fs/vfs/context.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/local_request.h"
+#include "fs/vfs/quota_table.h"
 
 namespace agentfs::vfs {
 
@@ -40,6 +41,7 @@ struct FileSystem::Parts {
   ContextRef context;
   NodeRef root;
   PastStore* past = nullptr;
+  std::shared_ptr<QuotaTable> quotas;
   Mutex<Rank::node_table> mutex;
   std::vector<std::weak_ptr<Channel>> channels GUARDED_BY(mutex);
 };

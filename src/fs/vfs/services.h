@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "kernel/caller.h"
+#include "kernel/quota.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs::vfs {
@@ -50,6 +51,8 @@ class Services {
   // Whether old contents are kept at all, and why one of this size is not ("" where it is).
   virtual bool keeps_history() { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
+  // What trees and users may hold (kernel/quota.h).
+  virtual Quotas quotas() { return {}; }
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   // An operation of a session of the host's kernel ("tree", "data"), for /sys/fs/stats; and
   // whether something that makes the mount faster is on, as of now.

@@ -99,6 +99,22 @@ Status FileSystem::replace_tree(const std::string& path, const std::function<Sta
   return ok();
 }
 
+void FileSystem::quotas_changed(const std::string& subject, const std::string& like) {
+  parts_->quotas->reload({.subject = subject, .from = like});
+}
+
+void FileSystem::recount(const std::string& path, bool anew) {
+  parts_->quotas->recount(path, anew);
+}
+
+Result<Holding> FileSystem::holding(const std::string& subject) {
+  return parts_->quotas->holding(subject);
+}
+
+Status FileSystem::check_room(const std::string& path, const Holding& more) {
+  return parts_->quotas->check_room(path, more);
+}
+
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
   std::vector<Staleness> stale;
   std::vector<TreeEvent> seen;

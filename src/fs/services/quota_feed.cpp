@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "fs/services/quota_feed.h"
+
+#include "base/text.h"
+#include "kernel/kinds.h"
+
+namespace agentfs {
+namespace {
+
+bool is_whole_tree(const std::string& path) { return text::first_parts(path, 2) == path; }
+
+}  // namespace
+
+void tell_quotas(vfs::FileSystem& files, const Record& record) {
+  if (record.kind == kind::kQuotaSet) return files.quotas_changed();
+  // The commit's own names in a workspace's repository.
+  if (record.kind == kind::kTurnCommit) {
+    return files.recount(fmt::format("/workspaces/{}", record.data["workspace"].text()), false);
+  }
+  if (!record.kind.starts_with(kind::kTreePrefix)) return;
+  const std::string_view what = std::string_view(record.kind).substr(kind::kTreePrefix.size());
+  if (what == "rollback") return files.recount(json::bytes_of(record.data, "path"), true);
+  if (what != "fork" && what != "discard" && what != "rename" && what != "remove") return;
+  const std::string path = json::bytes_of(record.data, "path");
+  if (!is_whole_tree(path)) return;
+  const std::string other = json::bytes_of(record.data, "other");
+  if (what == "fork") return files.quotas_changed(path, other);
+  files.quotas_changed(other, path);
+}
+
+}  // namespace agentfs

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/quota_keeper.h"
+
+#include <pwd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+
+#include "backends/merge.h"
+#include "base/text.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
+#include "kernel/kinds.h"
+#include "kernel/quota_subject.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::string_view kUnlimited = "unlimited";
+constexpr std::uint64_t kMost = std::uint64_t{1} << 62U;  // the journal's numbers have a sign
+
+std::string shown_limit(std::uint64_t limit) {
+  return limit == 0 ? std::string(kUnlimited) : std::to_string(limit);
+}
+
+// "10G", "512MiB", "4096": powers of 1024.
+std::optional<std::uint64_t> parse_size(std::string_view word) {
+  constexpr std::string_view kUnits = "KMGTP";
+  for (const std::string_view ending : {"iB", "B"}) {
+    if (!word.ends_with(ending)) continue;
+    word.remove_suffix(ending.size());
+    break;
+  }
+  unsigned shift = 0;
+  if (!word.empty()) {
+    const char last = word.back() == 'k' ? 'K' : word.back();
+    if (const auto unit = kUnits.find(last); unit != std::string_view::npos) {
+      shift = 10 * (static_cast<unsigned>(unit) + 1);
+      word.remove_suffix(1);
+    }
+  }
+  const auto number = text::number<std::uint64_t>(word);
+  if (!number || *number > (kMost >> shift)) return std::nullopt;
+  return *number << shift;
+}
+
+std::optional<std::uint64_t> parse_count(std::string_view word) {
+  const auto number = text::number<std::uint64_t>(word);
+  return number && *number <= kMost ? number : std::nullopt;
+}
+
+Status parse_pair(std::string_view name, std::string_view value, Quota& quota) {
+  const bool is_bytes = name == "bytes";
+  if (!is_bytes && name != "inodes") {
+    return fail(EINVAL,
+                "limits: not a limit ({}); bytes=SIZE and inodes=NUMBER are, or unlimited{}",
+                text::shown(name), text::did_you_mean(name, {"bytes", "inodes"}));
+  }
+  const auto number = value == kUnlimited ? std::optional<std::uint64_t>(0)
+                      : is_bytes          ? parse_size(value)
+                                          : parse_count(value);
+  if (!number) {
+    return fail(EINVAL, "limits: {} cannot be {}; {}, or unlimited would do", name,
+                text::shown(value), is_bytes ? "a size such as 10G or 4096" : "a number from 0");
+  }
+  (is_bytes ? quota.bytes : quota.inodes) = *number;
+  return ok();
+}
+
+}  // namespace
+
+std::string show(const Quota& quota) {
+  return fmt::format("bytes {}\ninodes {}\n", shown_limit(quota.bytes), shown_limit(quota.inodes));
+}
+
+Result<Quota> parse_quota(std::string_view text, const Quota& others) {
+  Quota quota = others;
+  for (std::string_view line : text::lines(text)) {
+    line = line.substr(0, line.find('#'));
+    const auto words = text::words(line);
+    if (words.size() == 1 && (words[0] == kUnlimited || words[0] == "0")) {
+      quota = {};
+      continue;
+    }
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const auto equals = words[i].find('=');
+      if (equals != std::string_view::npos) {
+        TRY(parse_pair(words[i].substr(0, equals), words[i].substr(equals + 1), quota));
+        continue;
+      }
+      const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
+      TRY(parse_pair(words[i], value, quota));
+      ++i;
+    }
+  }
+  return quota;
+}
+
+Holding growth_of(const MergePlan& plan) {
+  constexpr std::int64_t kBlock = 4096;
+  const auto bytes_of = [](const FileState& state) {
+    const bool is_held = state.is_regular() || state.is_directory();
+    return is_held ? (state.size + kBlock - 1) / kBlock * kBlock : 0;
+  };
+  std::int64_t bytes = 0;
+  std::int64_t inodes = 0;
+  for (const MergeAction& action : plan.actions) {
+    const bool makes =
+        action.kind == MergeAction::Kind::write || action.kind == MergeAction::Kind::make_directory;
+    const bool removes = action.kind == MergeAction::Kind::remove ||
+                         action.kind == MergeAction::Kind::remove_directory;
+    const FileState& more = action.merged ? action.ours : action.theirs;
+    if (makes) bytes += bytes_of(more);
+    if (makes || removes) bytes -= bytes_of(action.ours);
+    if (makes && !action.ours.exists()) ++inodes;
+    if (removes) --inodes;
+  }
+  return {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)),
+          .inodes = static_cast<std::uint64_t>(std::max<std::int64_t>(inodes, 0))};
+}
+
+Quota QuotaKeeper::of(const std::string& subject) const {
+  const Quotas all = kernel_.quotas();
+  const auto found = all.find(subject);
+  return found == all.end() ? Quota{} : found->second;
+}
+
+std::vector<uid_t> QuotaKeeper::users() const {
+  std::set<uid_t> all;
+  for (const ProcessId pid : kernel_.processes()) {
+    const ProcessRef process = kernel_.find_process(pid);
+    if (process != nullptr && process->is_init) all.insert(process->uid);
+  }
+  for (const auto& [subject, quota] : kernel_.quotas()) {
+    if (const auto uid = subject_user(subject)) all.insert(*uid);
+  }
+  return {all.begin(), all.end()};
+}
+
+Result<uid_t> QuotaKeeper::find_user(const std::string& name) const {
+  if (const auto uid = text::number<uid_t>(name)) return *uid;
+  std::array<char, 16'384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  const int code = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (code == 0 && found != nullptr) return entry.pw_uid;
+  for (const uid_t uid : users()) {
+    if (kernel_.user_name(uid) == name) return uid;
+  }
+  return fail(ENOENT, "/sys/users/{}: no such user; a name or number that the host knows is one",
+              text::shown(name));
+}
+
+Status QuotaKeeper::may_set(const Caller& caller, std::string_view what) const {
+  const ProcessRef process = kernel_.find_process(caller.process);
+  if (process == nullptr || process->is_init) return ok();
+  return fail(EPERM, "{}: its limits are for a person to set, not for an agent (pid {})", what,
+              process->pid.value);
+}
+
+Status QuotaKeeper::set_tree(const Caller& caller, const std::string& root, std::string_view text) {
+  TRY(may_set(caller, root));
+  TRY(kernel_.history().may_see(caller, root));  // its owner, the mount's, root
+  return set(caller, root, text);
+}
+
+Status QuotaKeeper::may_see_user(const Caller& caller, uid_t uid) const {
+  const ProcessRef process = kernel_.find_process(caller.process);
+  const uid_t own = process != nullptr ? process->uid : caller.host.uid;
+  if (own == 0 || own == uid || own == kernel_.parts().owner) return ok();
+  return fail(EACCES, "user {}: what it holds is for it to see, not for uid {}", uid, own);
+}
+
+Status QuotaKeeper::set_user(const Caller& caller, uid_t uid, std::string_view text) {
+  TRY(may_set(caller, fmt::format("user {}", uid)));
+  const uid_t own = caller.host.uid;
+  if (own != 0 && own != kernel_.parts().owner) {
+    return fail(EACCES, "user {}: its limits are for root or the mount's owner to set, not uid {}",
+                uid, own);
+  }
+  return set(caller, user_subject(uid), text);
+}
+
+Status QuotaKeeper::set(const Caller& caller, const std::string& subject, std::string_view text) {
+  const Quota before = of(subject);
+  const Quota after = TRY(parse_quota(text, before));
+  if (after == before) return ok();
+  json::Value data;
+  if (const auto uid = subject_user(subject)) {
+    data.set("uid", *uid);
+  } else {
+    json::set_bytes(data, "path", subject);
+  }
+  data.set("bytes", after.bytes).set("inodes", after.inodes);
+  TRY(kernel_.commit(caller, std::string(kind::kQuotaSet), std::move(data)));
+  return ok();
+}
+
+Result<std::string> QuotaKeeper::usage(const std::string& subject) const {
+  const Holding held = TRY(kernel_.paths().holding(subject));
+  const Quota limit = of(subject);
+  std::string out =
+      fmt::format("bytes\t{}\nbytes_limit\t{}\ninodes\t{}\ninodes_limit\t{}\n", held.bytes,
+                  shown_limit(limit.bytes), held.inodes, shown_limit(limit.inodes));
+  // More than could be looked at in the time that a read may take: at least so much.
+  if (!held.complete) out += "complete\tno\n";
+  return out;
+}
+
+}  // namespace agentfs
