@@ -8,9 +8,9 @@
 #include <array>
 
 #include "base/text.h"
+#include "kernel/gitignore.h"
 #include "kernel/paths.h"
 #include "kernel/syscalls/fs.h"
-#include "kernel/syscalls/gitignore.h"
 #include "kernel/syscalls/values.h"
 
 namespace agentfs::fs {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/file.h"
 #include "catch.h"
-#include "kernel/syscalls/gitignore.h"
+#include "kernel/gitignore.h"
 #include "kernel/syscalls/table.h"
 #include "support/test_kernel.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernel/syscalls/gitignore.h"
+#include "kernel/gitignore.h"
 
 #include <optional>
 
