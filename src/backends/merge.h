@@ -93,6 +93,19 @@ class TreeMerger {
   virtual Result<std::string> merged(const MergeSides& sides,
                                      const MergeConflict& conflict) const = 0;
 
+  // Three texts as one, with markers where ours and theirs changed the same lines; EINVAL for what
+  // is no text.
+  struct Texts {
+    std::string_view base{};
+    std::string_view ours{};
+    std::string_view theirs{};
+  };
+  struct TextMerge {
+    std::string text{};
+    bool is_clean = false;
+  };
+  virtual Result<TextMerge> merge_texts(const Texts& texts) const = 0;
+
   struct StageOptions {
     bool partial = false;             // EBUSY without it where the plan has conflicts
     bool durable = true;              // false: for trees that need not outlive a power cut

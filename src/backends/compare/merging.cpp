@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/comparing.h"
 #include "backends/compare/decide.h"
+#include "backends/compare/line_merge.h"
 #include "backends/compare/plan.h"
 #include "backends/compare/staging.h"
 #include "backends/compare/steps.h"
@@ -34,6 +35,14 @@ class LineMerger final : public TreeMerger {
     leaves.ours = TRY(PathFinder(sides.ours).leaf(conflict.ours_path));
     leaves.theirs = TRY(PathFinder(sides.theirs).leaf(conflict.theirs_path));
     return TRY(merge_leaves(leaves, kLargestMerged)).text;
+  }
+
+  Result<TextMerge> merge_texts(const Texts& texts) const override {
+    if (is_binary(texts.base) || is_binary(texts.ours) || is_binary(texts.theirs)) {
+      return fail(EINVAL, "merge: binary (a NUL in the first 8,000 bytes); texts would do");
+    }
+    MergedText merged = TRY(merge_lines({texts.base, texts.ours, texts.theirs}));
+    return TextMerge{std::move(merged.text), merged.is_clean};
   }
 
   Result<std::string> stage(const MergeSides& sides, const MergePlan& plan,
