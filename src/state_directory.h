@@ -14,6 +14,7 @@ namespace agentfs {
 // STATE/
 //   journal/segments/*.jsonl   what has happened          keys/journal.ed25519   signs its head
 //   agentfs.sqlite             the fold of the journal    blobs/hh/<hash>        large results
+//   conflicts/<n>/             what agents were refused
 //   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
 //   etc/                       documents                  log/agentfs.log        that are no
 //   repositories lock, daemon.pid           who uses it                format version of all this

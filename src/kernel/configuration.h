@@ -43,6 +43,9 @@ struct KernelSettings {
   std::int64_t spawn_descendants = 64;  // of such an agent that are alive at one time
 };
 
+// What becomes of an agent's write over what another has changed since the agent saw it.
+enum class StalePolicy : char { refuse, merge, allow };
+
 // /etc/history.toml: what is kept of files that are removed or overwritten, and for how long.
 struct HistorySettings {
   std::int64_t days = 30;  // 0: nothing is kept
@@ -50,6 +53,7 @@ struct HistorySettings {
   double reserve = 0.05;   // of the disk: with less left free nothing is kept
   std::int64_t largest_bytes = std::int64_t{1} << 30;
   std::int64_t largest_copy_bytes = 64 << 20;  // where keeping takes a copy
+  StalePolicy stale_writes = StalePolicy::refuse;
 };
 
 // One setting that a kind of document may have: the row behind the check, the man page and errors.

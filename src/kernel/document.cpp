@@ -271,6 +271,9 @@ HistorySettings history_settings(const json::Value& values) {
   take(values, "reserve", s.reserve);
   take(values, "largest_bytes", s.largest_bytes);
   take(values, "largest_copy_bytes", s.largest_copy_bytes);
+  const std::string_view stale = values["stale_writes"].text();
+  if (stale == "merge") s.stale_writes = StalePolicy::merge;
+  if (stale == "allow") s.stale_writes = StalePolicy::allow;
   return s;
 }
 

@@ -18,8 +18,9 @@ using RowTable = std::unordered_map<std::string_view, const fold::Row*>;
 const RowTable& rows() {
   static const RowTable table = [] {
     RowTable all;
-    for (const auto part : {fold::process_rows(), fold::run_rows(), fold::call_rows(),
-                            fold::tree_rows(), fold::history_rows(), fold::quota_rows()}) {
+    for (const auto part :
+         {fold::process_rows(), fold::run_rows(), fold::call_rows(), fold::tree_rows(),
+          fold::history_rows(), fold::quota_rows(), fold::conflict_rows()}) {
       for (const fold::Row& row : part) all.emplace(row.kind, &row);
     }
     return all;
@@ -68,6 +69,7 @@ ProcessId Fold::apply(const Record& record) {
   const bool has_target = !record.data["pid"].is_null() && record.kind != kind::kProcessSpawn;
   const bool fits = row != nullptr && row->apply != nullptr && (!has_target || find(subject));
   if (fits) row->apply(*this, record);
+  if (record.kind.starts_with(kind::kTreePrefix)) fold::note_generations(*this, record);
   if (find(subject) && (fits || find(subject)->state != RunState::dead)) {
     Process& process = edit(subject);
     process.heartbeat = record.time;
@@ -191,6 +193,16 @@ void Fold::name_appears(const std::string& path) {
   if (number != 0) dirty_.emplace("version", fmt::format("{:012}", number));
 }
 
+void Fold::add_refusal(const RefusalRef& refusal) {
+  refusals_[refusal->number] = refusal;
+  dirty_.emplace("conflict", fmt::format("{:012}", refusal->number));
+}
+
+void Fold::erase_refusal(std::uint64_t number) {
+  if (refusals_.erase(number) == 0) return;
+  dirty_.emplace("conflict", fmt::format("{:012}", number));
+}
+
 void Fold::charge(ProcessId pid, const Usage& usage) {
   if (find(pid)) add(edit(pid).usage, usage);
   // A reaped ancestor ends the chain: nobody is left to be charged.
@@ -230,6 +242,16 @@ json::Value Fold::to_json() const {
   for (const auto& [subject, quota] : quotas_) {
     all.set("quota " + subject, json::Array{quota.bytes, quota.inodes});
   }
+  json::Value generations;
+  for (const auto& [path, generation] : generations_.newest(generations_.names())) {
+    generations.set(path,
+                    json::Array{generation.number.value, generation.time,
+                                generation.writer == nullptr ? "" : generation.writer->lineage});
+  }
+  if (!generations.is_null()) all.set("generations", std::move(generations));
+  json::Array conflicts;
+  for (const auto& [number, refusal] : refusals_) conflicts.push_back(agentfs::to_json(*refusal));
+  if (!conflicts.empty()) all.set("conflicts", std::move(conflicts));
   all.set("next_pid", next_pid_.value).set("applied", applied_.value);
   return all;
 }

@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/generations.h"
 #include "kernel/history.h"
 #include "kernel/process.h"
 #include "kernel/quota.h"
 #include "kernel/record.h"
+#include "kernel/refusal.h"
 
 namespace agentfs {
 
@@ -37,7 +39,7 @@ struct StoredObject {
   std::string key;
   // None: removed.
   std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence, FileVersionRef,
-               Quota>
+               Quota, Generations::Entry, RefusalRef>
       object;
   std::optional<std::string> json() const;
 };
@@ -62,6 +64,8 @@ class Fold {
   const WorkspaceChanges* find_workspace(const std::string& name) const;
   const History& history() const { return history_; }
   const Quotas& quotas() const { return quotas_; }  // those that are set
+  const Generations& generations() const { return generations_; }
+  const Refusals& refusals() const { return refusals_; }
   ProcessId next_pid() const { return next_pid_; }
   Sequence applied() const { return applied_; }
 
@@ -73,7 +77,14 @@ class Fold {
   // Takes one stored object in; finish_load() after the last.
   Status load(std::string_view collection, std::string_view key, std::string_view text);
   void finish_load(ProcessId next_pid, Sequence applied, std::uint64_t last_version = 0);
-  json::Value to_json() const;  // all of it, canonically
+  // Generations change with every record of a tree and are stored seldom: what is missing since
+  // generations_reached() is replayed. Those that changed; stored where they were written.
+  bool generations_are_due(bool at_end) const;
+  void take_generations(std::vector<StoredObject>& objects);
+  void generations_were_stored(Sequence reached) { generations_reached_ = reached; }
+  Sequence generations_reached() const { return generations_reached_; }
+  void replay_generations(const Record& record);  // one that has been applied already
+  json::Value to_json() const;                    // all of it, canonically
 
   // --- for the rows
   Process& edit(ProcessId pid);  // its next instant; valid until apply() returns
@@ -89,6 +100,9 @@ class Fold {
   void erase_version(std::uint64_t number);
   void set_quota(const std::string& subject, const Quota& quota);
   void name_appears(const std::string& path);  // what is in the trash under it leaves it
+  Generations& edit_generations() { return generations_; }
+  void add_refusal(const RefusalRef& refusal);
+  void erase_refusal(std::uint64_t number);
   // Adds to the process's usage, and to the subtree of it and of its ancestors.
   void charge(ProcessId pid, const Usage& usage);
 
@@ -101,6 +115,9 @@ class Fold {
   std::map<std::string, WorkspaceChanges> workspaces_;
   History history_;
   Quotas quotas_;
+  Generations generations_;
+  Sequence generations_reached_;
+  Refusals refusals_;
   ProcessId next_pid_{1};
   Sequence applied_;
   std::set<Key> dirty_;

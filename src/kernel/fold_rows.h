@@ -22,11 +22,14 @@ std::span<const Row> call_rows();
 std::span<const Row> tree_rows();
 std::span<const Row> history_rows();
 std::span<const Row> quota_rows();
+std::span<const Row> conflict_rows();
 
 // What a record of a tree says of old contents: one that was kept, a name that is there again.
 void note_history(Fold& fold, const Record& record);
 // Limits follow their tree: to its forks, to another name, out of the world.
 void note_quotas(Fold& fold, const Record& record);
+// What a record of a tree changes in the generations of its paths.
+void note_generations(Fold& fold, const Record& record);
 
 inline ProcessId pid_of(const json::Value& data) {
   return {static_cast<std::uint64_t>(data["pid"].number())};

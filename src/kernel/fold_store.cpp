@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/text.h"
 #include "kernel/fold.h"
+#include "kernel/fold_rows.h"
 #include "kernel/process_json.h"
 
 namespace agentfs {
@@ -39,6 +41,12 @@ PathEdit path_edit(const json::Value& value) {
   return {{number(pair->front())}, {number(pair->back())}};
 }
 
+Generations::Id generation_id(std::string_view key) {
+  Generations::Id id = 0;
+  std::from_chars(key.data(), key.data() + key.size(), id, 16);
+  return id;
+}
+
 template <class Ref>
 void put(StoredObject& stored, Ref object) {
   if (object != nullptr) stored.object = std::move(object);
@@ -59,6 +67,12 @@ std::optional<std::string> StoredObject::json() const {
   }
   if (const auto* quota = std::get_if<Quota>(&object)) {
     return fmt::format("[{},{}]", quota->bytes, quota->inodes);
+  }
+  if (const auto* entry = std::get_if<Generations::Entry>(&object)) {
+    return json::dump(entry->to_json());
+  }
+  if (const auto* refusal = std::get_if<RefusalRef>(&object)) {
+    return json::dump(to_json(**refusal));
   }
   return std::nullopt;
 }
@@ -88,6 +102,9 @@ StoredObject Fold::stored(const Key& place) const {
   } else if (collection == "quota") {
     const auto found = quotas_.find(key);
     if (found != quotas_.end()) result.object = found->second;
+  } else if (collection == "conflict") {
+    const auto found = refusals_.find(text::number<std::uint64_t>(key).value_or(0));
+    if (found != refusals_.end()) result.object = found->second;
   } else if (collection == "turn") {
     const auto [name, pid] = split_last(key);
     const WorkspaceChanges* workspace = find_workspace(std::string(name));
@@ -106,10 +123,30 @@ std::vector<StoredObject> Fold::take_dirty() {
   return objects;
 }
 
+bool Fold::generations_are_due(bool at_end) const {
+  constexpr std::uint64_t kRecords = 20'000;  // that a start replays at the most
+  if (!generations_.has_touched()) return false;
+  return at_end || applied_.value - generations_reached_.value >= kRecords;
+}
+
+void Fold::take_generations(std::vector<StoredObject>& objects) {
+  for (const Generations::Id id : generations_.take_touched()) {
+    StoredObject& one = objects.emplace_back();
+    one.collection = "generation";
+    one.key = fmt::format("{:08x}", id);
+    if (const Generations::Entry* const entry = generations_.find(id)) one.object = *entry;
+  }
+}
+
+void Fold::replay_generations(const Record& record) {
+  if (record.kind.starts_with(kind::kTreePrefix)) fold::note_generations(*this, record);
+}
+
 void Fold::put_back(std::span<const StoredObject> objects) {
   for (const StoredObject& object : objects) {
+    if (object.collection == "generation") generations_.touch(generation_id(object.key));
     for (const std::string_view collection :
-         {"process", "message", "call", "change", "turn", "version", "quota"}) {
+         {"process", "message", "call", "change", "turn", "version", "quota", "conflict"}) {
       if (object.collection == collection) dirty_.emplace(collection, object.key);
     }
   }
@@ -137,6 +174,11 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
       quotas_[std::string(key)] = {static_cast<std::uint64_t>(pair->front().number()),
                                    static_cast<std::uint64_t>(pair->back().number())};
     }
+  } else if (collection == "generation") {
+    generations_.load(generation_id(key), value);
+  } else if (collection == "conflict") {
+    const auto refusal = std::make_shared<const Refusal>(refusal_from_json(value));
+    refusals_[refusal->number] = refusal;
   } else if (collection == "turn") {
     workspaces_[std::string(head)].committed[{number}] = {
         static_cast<std::uint64_t>(value.number())};
@@ -154,6 +196,7 @@ void Fold::finish_load(ProcessId next_pid, Sequence applied, std::uint64_t last_
   }
   loaded_messages_.clear();
   loaded_calls_.clear();
+  generations_.finish_load();
   next_pid_ = std::max(next_pid_, next_pid);
   applied_ = applied;
   dirty_.clear();

@@ -19,13 +19,6 @@ FileVersion::Type type_named(std::string_view word) {
                                : static_cast<FileVersion::Type>(found - kTypes.begin());
 }
 
-std::string lineage(const Author& author) {
-  std::string out;
-  for (const ProcessId pid : author.lineage) out += fmt::format("{}<", pid.value);
-  out += author.user.empty() ? "agentfs" : author.user;
-  return author.command.empty() ? out : fmt::format("{} ({})", out, author.command);
-}
-
 std::uint64_t held_bytes(const FileVersion& version) {
   return version.type == FileVersion::Type::file ? version.size : 0;
 }
@@ -62,6 +55,13 @@ std::vector<History::Child> children_in(const Map& map, const std::string& direc
 }
 
 }  // namespace
+
+std::string lineage(const Author& author) {
+  std::string out;
+  for (const ProcessId pid : author.lineage) out += fmt::format("{}<", pid.value);
+  out += author.user.empty() ? "agentfs" : author.user;
+  return author.command.empty() ? out : fmt::format("{} ({})", out, author.command);
+}
 
 std::string_view name(FileVersion::Type type) { return kTypes[static_cast<std::size_t>(type)]; }
 

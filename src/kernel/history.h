@@ -39,6 +39,8 @@ struct FileVersion {
 using FileVersionRef = std::shared_ptr<const FileVersion>;
 
 std::string_view name(FileVersion::Type type);
+// "7<1<root (sed)": who did it, as the log of a workspace shows it.
+std::string lineage(const Author& author);
 json::Value to_json(const FileVersion& version);
 FileVersion version_from_json(const json::Value& value);
 // Of a record whose data has a member `kept` with a number; null for others.

@@ -5,7 +5,8 @@ namespace agentfs {
 namespace {
 
 // The one object that says where the store stands: {"next_pid":…,"hash":…,"key":…,
-// "last_version":…}; `key` is the public one of the journal.
+// "last_version":…,"generations":…}; `key` is the public one of the journal, `generations` the
+// record that the stored generations reflect.
 constexpr std::string_view kCollection = "kernel";
 constexpr std::string_view kKey = "state";
 
@@ -77,6 +78,7 @@ Result<Fold> Keeper::load_store() {
   }
   fold.finish_load(next_pid(state), reached,
                    static_cast<std::uint64_t>(state["last_version"].number()));
+  fold.generations_were_stored({static_cast<std::uint64_t>(state["generations"].number())});
   return fold;
 }
 
@@ -97,11 +99,16 @@ Status Keeper::replay(Fold& fold) {
     problems_.push_back(fmt::format("journal: {}", sentence));
   }
   std::vector<std::string> damaged;
+  const Sequence known = fold.applied();
   const auto apply = [&](const Record& record, std::string_view) {
-    fold.apply(record);
+    if (record.sequence <= known) {
+      fold.replay_generations(record);
+    } else {
+      fold.apply(record);
+    }
     return ok();
   };
-  TRY(journal_.replay_readable(fold.applied(), apply, damaged));
+  TRY(journal_.replay_readable(fold.generations_reached(), apply, damaged));
   if (damaged.empty()) return ok();
   problems_.push_back(
       fmt::format("{} records of the journal were left out when it was replayed; "
@@ -118,7 +125,7 @@ Status Keeper::write(const Batch& batch) {
   }
   json::Value state;
   state.set("next_pid", batch.next_pid.value).set("hash", batch.head.hash);
-  state.set("key", journal_.public_key());
+  state.set("key", journal_.public_key()).set("generations", batch.generations.value);
   if (batch.last_version != 0) state.set("last_version", batch.last_version);
   changes.push_back({.collection = std::string(kCollection),
                      .key = std::string(kKey),

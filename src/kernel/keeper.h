@@ -31,7 +31,8 @@ class Keeper {
     std::vector<StoredObject> objects;
     ProcessId next_pid;
     std::uint64_t last_version = 0;
-    JournalHead head;  // that the objects reflect
+    JournalHead head;        // that the objects reflect
+    Sequence generations{};  // the record that theirs reflect: they are stored less often
   };
   Status write(const Batch& batch);
 

@@ -127,6 +127,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   TRY(kernel->merges().settle());
   TRY(kernel->history().settle());
+  TRY(kernel->refused_writes().settle());
   state.schedule_history();
   return kernel;
 }
@@ -210,6 +211,13 @@ Quotas Kernel::quotas() const {
   return state_->fold.quotas();
 }
 
+void Kernel::look_at_fold(const std::function<void(const Fold&)>& look) const {
+  Lock lock(state_->mutex);
+  look(state_->fold);
+}
+
+StaleWrites& Kernel::stale_writes() const { return state_->stale_writes; }
+RefusedWrites& Kernel::refused_writes() const { return state_->refused_writes; }
 ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
 Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() const { return Forks(state_->kernel); }

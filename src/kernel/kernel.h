@@ -27,8 +27,11 @@ namespace agentfs {
 class ChangeFeed;  // kernel/change_feed.h
 class History;     // kernel/history.h: versions of files, and the trash
 class HistoryKeeper;
-class Forks;   // kernel/forks.h
-class Merges;  // kernel/merges.h
+class Forks;          // kernel/forks.h
+class Merges;         // kernel/merges.h
+class Fold;           // kernel/fold.h
+class StaleWrites;    // kernel/stale_writes.h
+class RefusedWrites;  // kernel/refused_writes.h
 class ConflictTable;
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
@@ -150,11 +153,14 @@ class Kernel {
 
   // --- old contents of the data trees; under the kernel's lock: `look` only copies out
   void look_at_history(const std::function<void(const History&)>& look) const;
+  void look_at_fold(const std::function<void(const Fold&)>& look) const;
   HistoryKeeper history();
   Quotas quotas() const;  // those that are set; kernel/quota_keeper.h shows and sets them
   Forks forks() const;
   Merges merges();
   ConflictTable& conflicts() const;  // kernel/merges.h
+  StaleWrites& stale_writes() const;
+  RefusedWrites& refused_writes() const;
 
   // --- parts
   const Clock& clock() const;

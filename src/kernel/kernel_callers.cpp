@@ -206,11 +206,13 @@ void Kernel::add_sandbox(const SandboxIdentity& identity) {
   if (identity.pid_namespace == 0) return;
   Lock lock(state_->mutex);
   state_->sandboxes[identity.pid_namespace] = identity;
+  state_->stale_writes.count_commands(state_->sandboxes.size());
 }
 
 void Kernel::remove_sandbox(std::uint64_t pid_namespace) {
   Lock lock(state_->mutex);
   state_->sandboxes.erase(pid_namespace);
+  state_->stale_writes.count_commands(state_->sandboxes.size());
 }
 
 Status Kernel::may_control(const Caller& caller, const Process& process) const {

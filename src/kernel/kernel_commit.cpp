@@ -67,6 +67,7 @@ Result<Record> Kernel::State::commit(const Author& author, std::string kind, jso
 
 void Kernel::State::after_commit(const Record& record, ProcessId subject) {
   if (record.kind == kind::kProcessReap) errors.forget(subject);
+  if (record.kind == kind::kProcessExit) stale_writes.forget(subject);
   if (moves_alarm(record.kind)) {
     arm(subject);
     // The parent may have waited for this child to be reaped.

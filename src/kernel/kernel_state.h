@@ -18,6 +18,8 @@
 #include "kernel/kinds.h"
 #include "kernel/merges.h"
 #include "kernel/metrics.h"
+#include "kernel/refused_writes.h"
+#include "kernel/stale_writes.h"
 #include "kernel/streams.h"
 
 namespace agentfs {
@@ -30,6 +32,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
       : kernel(owner),
         parts(std::move(given)),
         errors(*parts.clock),
+        stale_writes(owner),
+        refused_writes(owner),
         keeper(*parts.store, *parts.journal),
         started(parts.clock->steady()) {}
 
@@ -42,6 +46,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   EventLines events;
   ChangeFeed changes;
   ConflictTable conflicts;
+  StaleWrites stale_writes;
+  RefusedWrites refused_writes;
   std::atomic<Userland*> userland = nullptr;
   std::atomic<Namespace*> paths = nullptr;
 

@@ -50,19 +50,26 @@ Status Kernel::State::store_dirty() {
     if (storing) return ok();  // whoever stores now comes again
     store_due = false;
     store_posted = false;
-    if (fold.dirty().empty()) return ok();
+    const bool with_generations = fold.generations_are_due(stopping);
+    if (fold.dirty().empty() && !with_generations) return ok();
     storing = true;
     batch.objects = fold.take_dirty();
     batch.next_pid = fold.next_pid();
     batch.last_version = fold.history().last();
     batch.head = parts.journal->head();
+    batch.generations = with_generations ? batch.head.sequence : fold.generations_reached();
+    if (with_generations) fold.take_generations(batch.objects);
   }
   const Status written = keeper.write(batch);
   bool is_dirty = false;
   {
     Lock lock(mutex);
     storing = false;
-    if (!written) fold.put_back(batch.objects);
+    if (written) {
+      fold.generations_were_stored(batch.generations);
+    } else {
+      fold.put_back(batch.objects);
+    }
     is_dirty = !fold.dirty().empty();
     store_due = !written || is_dirty;
   }

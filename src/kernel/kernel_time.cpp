@@ -144,6 +144,9 @@ void Kernel::State::schedule_history() {
       if (const auto emptied = work->kernel.history().empty(); !emptied) {
         log::error("history: not emptied: {}", emptied.error().message);
       }
+      if (const auto emptied = work->kernel.refused_writes().empty(); !emptied) {
+        log::error("conflicts: not emptied: {}", emptied.error().message);
+      }
       collect_forests(work->kernel);
       work->schedule_history();
     });

@@ -89,6 +89,11 @@ inline constexpr std::string_view kTreePrefix = "tree.";
 inline constexpr std::string_view kHistoryRecovered = "history.recovered";
 // versions (numbers) reason ("age" "space" "asked" "missing") bytes: forgotten for good.
 inline constexpr std::string_view kHistoryDrop = "history.drop";
+// number path reason digest bytes has_base: an agent was not let write over what another had
+// changed; what it would have written is in STATE/conflicts/<number>.
+inline constexpr std::string_view kConflictKeep = "conflict.keep";
+// number how ("ours" "theirs" "merged" "drop" "age" "space" "missing"): it is over.
+inline constexpr std::string_view kConflictEnd = "conflict.end";
 inline constexpr std::string_view kDocumentSave = "document.save";      // path bytes hash
 inline constexpr std::string_view kDocumentRemove = "document.remove";  // path
 inline constexpr std::string_view kControlWrite = "control.write";      // path bytes [text]

@@ -168,7 +168,9 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
     if (side == "theirs" && !conflict.theirs.is_regular()) {
       return fail(ENOTSUP, "{}: theirs is no regular file; it can be copied by hand", path);
     }
-    TRY(kernel_.paths().write(caller, path, TRY(text(root, number, side))));
+    Caller named = caller;
+    named.path = root + "/.agentfs/ctl";
+    TRY(kernel_.paths().write(named, path, TRY(text(root, number, side))));
   }
   kernel_.conflicts().resolve(root, number);
   return fmt::format("{}: {}\n", text::shown(path), removes ? "removed, as theirs" : side);

@@ -55,6 +55,9 @@ bool is_segment(const json::Value& v) {
   return v.number() >= 4'096 && v.number() <= (std::int64_t{1} << 30);
 }
 bool is_share(const json::Value& v) { return v.real() >= 0 && v.real() <= 1; }
+bool is_policy(const json::Value& v) {
+  return v.text() == "refuse" || v.text() == "merge" || v.text() == "allow";
+}
 bool is_days(const json::Value& v) { return v.number() >= 0 && v.number() <= 36'500; }
 bool is_result(const json::Value& v) {
   return v.number() >= 256 && v.number() <= (std::int64_t{4} << 20);
@@ -102,6 +105,7 @@ constexpr std::array kRules = {
     SettingRule{"history", "reserve", is_share, "a number from 0 to 1"},
     SettingRule{"history", "largest_bytes", is_not_negative, kNotNegative},
     SettingRule{"history", "largest_copy_bytes", is_not_negative, kNotNegative},
+    SettingRule{"history", "stale_writes", is_policy, "refuse, merge or allow"},
 };
 
 }  // namespace
@@ -124,6 +128,8 @@ constexpr std::array kHistoryRows = {
     SettingRow{"history", "largest_bytes", "integer", "1073741824", "Largest file that is kept."},
     SettingRow{"history", "largest_copy_bytes", "integer", "67108864",
                "Largest file that is kept where it takes a copy: when it is written in place."},
+    SettingRow{"history", "stale_writes", "string", "refuse",
+               "An agent's write over what it has not seen: refuse, merge or allow."},
 };
 
 std::vector<SettingRow> with_history(std::vector<SettingRow> rows) {

@@ -8,6 +8,7 @@
 #include "backends/trees/trees.h"
 #include "fs/vfs/wait_for.h"
 #include "kernel/error_log.h"
+#include "kernel/refused_writes.h"
 
 namespace agentfs::test {
 namespace {
@@ -98,6 +99,9 @@ void TreeWorld::make_objects() {
   commit(kind::kCallBegin, about(busy, {{"call", 1}}));
   commit(kind::kCallEnd, about(busy, {{"call", 1}, {"state", "done"}, {"result", "r"}}));
   commit(kind::kCallBegin, about(busy, {{"call", 2}}));
+  must(kernel().refused_writes().keep(
+      kernel().agent(busy),
+      {.path = "/workspaces/site/a", .reason = "a: was changed", .theirs = "t\n", .base = "b\n"}));
 }
 
 std::string TreeWorld::path_of(ProcessId pid, std::string_view name) const {

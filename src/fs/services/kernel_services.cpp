@@ -7,6 +7,8 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
 #include "kernel/metrics.h"
+#include "kernel/refused_writes.h"
+#include "kernel/stale_writes.h"
 
 namespace agentfs {
 
@@ -27,17 +29,23 @@ Status KernelServices::record_control(const Caller& caller, const std::string& p
   return ok();
 }
 
-// A process is its owner's, with all that is below it.
+// A process is its owner's, with all that is below it, and so is what it was not let write.
 std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
   constexpr std::string_view kProcesses = "/proc/";
-  if (!path.starts_with(kProcesses)) return std::nullopt;
-  path.remove_prefix(kProcesses.size());
-  const auto pid = text::number<std::uint64_t>(path.substr(0, path.find('/')));
-  const ProcessRef process = pid ? kernel_.find_process(ProcessId{*pid}) : nullptr;
+  constexpr std::string_view kConflicts = "/sys/conflicts/";
+  const bool is_conflict = path.starts_with(kConflicts);
+  if (!is_conflict && !path.starts_with(kProcesses)) return std::nullopt;
+  path.remove_prefix(is_conflict ? kConflicts.size() : kProcesses.size());
+  const auto number = text::number<std::uint64_t>(path.substr(0, path.find('/')));
+  if (!number) return std::nullopt;
+  const ProcessRef process = kernel_.find_process(
+      is_conflict ? kernel_.refused_writes().process_of(*number) : ProcessId{*number});
   if (process == nullptr || process->uid == kernel_.parts().owner) return std::nullopt;
   const HostCaller owner = kernel_.agent(process->pid).host;
   return vfs::FileOwner{owner.uid, owner.gid};
 }
+
+WriteGuard* KernelServices::guard() { return &kernel_.stale_writes(); }
 
 bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
 

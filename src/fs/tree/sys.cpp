@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "fs/tree/changes.h"
+#include "fs/tree/generations.h"
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
 #include "fs/tree/users.h"
@@ -195,7 +196,15 @@ const vfs::Directory<Kernel> kJournalDirectory("", "What has happened, hash-chai
 const vfs::Directory<Kernel> kFsDirectory("", "The mount itself.", find_kernel, kFsFiles);
 
 constexpr auto kFiles = files<Kernel>({
+    {.name = "conflicts",
+     .mode = 0555,
+     .doc = "Writes of agents over what they had not seen: refused, and kept here.",
+     .directory = &kConflictsDirectory},
     {.name = "fs", .mode = 0555, .doc = "The mount itself.", .directory = &kFsDirectory},
+    {.name = "gen",
+     .mode = 0555,
+     .doc = "Which change each path is of.",
+     .directory = &kGenerationsDirectory},
     {.name = "journal",
      .mode = 0555,
      .doc = "What has happened, hash-chained and signed.",

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attributes of files in data trees, changed, and what the journal tells of them.
+#include "base/text.h"
+#include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
@@ -40,6 +42,9 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   Charge charge(*tree_, &request);
   if (truncates) charge.touch(*this);
   if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));
+  DataGuard guard(request, *tree_, region_);
+  if (truncates)
+    TRY(guard.resize(*this, {before.st_size, wanted.values.st_size, handle == nullptr}));
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     // An open that has kept what it found keeps nothing more.
@@ -65,6 +70,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                  .details = before_and_after(before, *now, wanted.which)};
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   TRY(tree_->record(request, row));
+  guard.done();
   return Attributes{shown(*now), validity().attributes};
 }
 
@@ -76,6 +82,7 @@ Status DataNode::tell_written_past(const struct stat& now) {
 
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
+  if (is_told_attribute(name)) return set_told_attribute(request, *this, name, value);
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
   TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
@@ -85,6 +92,10 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
 }
 
 Status DataNode::remove_xattr(Request& request, const std::string& name) {
+  if (is_told_attribute(name)) {
+    return fail(EPERM, "{}: {} is told by agentfs and cannot be removed", path(),
+                text::shown(name));
+  }
   Charge charge(*tree_, &request);
   charge.touch(*this);
   TRY(tree_->store().remove_xattr(*file_, name, request.tree()));

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
+#include "kernel/write_guard.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -59,6 +60,12 @@ Status DataChanges::may_change(const Node& directory, const std::string& name) {
   return context_->services.may_change(request_.caller(), child_path(directory.path(), name));
 }
 
+// A restore, a merge or the end of a conflict names what shall be there: it comes by a control
+// file.
+WriteGuard* DataChanges::guard() const {
+  return request_.caller().path.empty() ? context_->services.guard() : nullptr;
+}
+
 Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
   auto there = walk(request_, context_, root_, path);
   if (there) return there->node;
@@ -100,11 +107,21 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
   const mode_t mode = is_file ? old->attributes.st_mode & 07777U : 0644;
+  Replacement attempt{.path = child_path(directory->path(), name),
+                      .text = [text]() -> Result<std::string> { return std::string(text); }};
+  if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
+  const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : text;
   const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));
-  Status written = write_new(*directory, temporary, mode, text);
+  Status written = write_new(*directory, temporary, mode, whole);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
   note_put(directory, name, old, S_IFREG);
+  // Of a merged text the process has not seen the other part.
+  if (written && guard() != nullptr && !attempt.merged) {
+    Sight sight = guard()->now();
+    sight.digest = fnv1a(text);
+    guard()->saw(request_.caller(), attempt.path, sight);
+  }
   return written;
 }
 
@@ -127,6 +144,11 @@ Result<std::vector<std::string>> DataChanges::names(Node& directory) {
 
 Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
   const Found found = TRY(directory->lookup(request_, name));
+  if (found.node->type() != S_IFDIR && guard() != nullptr) {
+    Replacement attempt{.way = Replacement::Way::remove,
+                        .path = child_path(directory->path(), name)};
+    TRY(guard()->may_replace(request_.caller(), attempt));
+  }
   note({directory, name, found.node}, TreeEvent::Kind::removed, found.node->type());
   if (found.node->type() != S_IFDIR) return directory->unlink(request_, name);
   for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));

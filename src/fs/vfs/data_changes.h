@@ -34,6 +34,8 @@ class DataChanges {
 
  private:
   Status may_change(const Node& directory, const std::string& name);
+  // May an agent's tool put something else there? What was asked for by name is not a tool's own.
+  WriteGuard* guard() const;
   Result<NodeRef> ensure_directory(const std::string& path);
   Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);

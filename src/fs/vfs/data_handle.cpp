@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fs/vfs/data_guard.h"
 
 namespace agentfs::vfs {
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
@@ -15,7 +16,8 @@ DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile>
       open_(node_, writable),
       file_(std::move(file)),
       writable_(writable),
-      may_bypass_(node_->type() == S_IFREG && node_->tree().store().may_bypass(node_->file()) &&
+      may_bypass_(node_->type() == S_IFREG && !(writable && awaits_condition(node_->tree())) &&
+                  node_->tree().store().may_bypass(node_->file()) &&
                   !node_->tree().quotas().covers(*node_)),
       thread_(writer.host.pid),
       writer_(std::move(writer)) {}
@@ -118,6 +120,9 @@ void DataHandle::changed(std::uint64_t bytes) {
 // What the kernel writes back by itself (pid 0) is of who wrote last.
 Status DataHandle::attribute(Request& request) {
   const pid_t thread = request.tree().pid;
+  DataGuard guard(request, node_->tree(), node_->region());
+  TRY(guard.write(*node_));
+  guard.done();
   if (thread == 0 || thread_ == thread) return ok();
   Caller now = TRY(request.writer());
   bool is_other = false;

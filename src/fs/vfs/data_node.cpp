@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "fs/vfs/charge.h"
+#include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
 #include "fs/vfs/departure.h"
 #include "fs/vfs/history_node.h"
@@ -148,7 +149,8 @@ Status DataNode::access(Request& request, int mask) {
   return tree_->store().access(*file_, mask, request.tree());
 }
 
-Result<std::string> DataNode::get_xattr(Request&, const std::string& name) {
+Result<std::string> DataNode::get_xattr(Request& request, const std::string& name) {
+  if (is_told_attribute(name)) return told_attribute(request, *this, name);
   return tree_->store().get_xattr(*file_, name);
 }
 
@@ -165,6 +167,8 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   const bool writable = opens_for_writing(flags);
   Caller writer;
   if (writable) writer = TRY(request.writer());
+  DataGuard guard(request, *tree_, region_);
+  TRY(guard.open([this] { return path(); }, flags));
   struct stat before{};
   Charge charge(*tree_, &request);
   if ((flags & O_TRUNC) != 0) {
@@ -178,6 +182,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     return std::unexpected(std::move(file).error());
   }
   if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));
+  guard.done();
   auto self = std::static_pointer_cast<DataNode>(shared_from_this());
   const auto handle =
       std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
@@ -189,6 +194,8 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
                                      mode_t mode) {
   Caller writer = TRY(request.writer());
   Charge charge(*tree_, &request);
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.create(*this, name));
   // Only a file that this call made may be taken away again, so one that is there is just opened.
   if (Status room = charge.make(*this, 0); !room) {
     const bool may_be_there = (flags & O_EXCL) == 0;
@@ -202,6 +209,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   }
   auto created = TRY(std::move(made_new));
   Found entry = TRY(made(request, created.entry, name, {"create", {}, &charge}));
+  guard.done();
   return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
 }
 
@@ -209,6 +217,8 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
   Charge charge(*tree_, &request);
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.open([&] { return child(name); }, flags));
   struct stat before{};
   Kept kept;
   if ((flags & O_TRUNC) != 0) {
@@ -224,6 +234,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   }
   charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
   TRY(tree_->record_open(writer, child(name), before, flags, kept));
+  guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
                 false);
 }
@@ -293,8 +304,11 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 Status DataNode::unlink(Request& request, const std::string& name) {
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
+  DataGuard guard(request, *tree_, region_of(region_, name));
+  TRY(guard.remove([&] { return child(name); }));
   Departure departure(*tree_, *this, name);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
+  guard.done();
   TreeChange row{.operation = "remove", .path = child(name)};
   departure.tell(row);
   return tree_->record(request, row);
@@ -323,6 +337,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   }
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
+  DataGuard guard(request, *tree_, region_of(target->region_, new_name));
+  TRY(guard.rename(*this, name, *target, new_name, flags));
   std::optional<Departure> replaced;
   if (flags == 0) replaced.emplace(*tree_, *target, new_name);
   Status renamed =
@@ -331,7 +347,9 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TreeChange row{.operation = "rename", .path = child(name), .other = target->child(new_name)};
   if ((flags & RENAME_EXCHANGE) != 0) row.details = {{"exchange", true}};
   if (replaced) replaced->tell(row);
-  return tree_->record(request, row);
+  TRY(tree_->record(request, row));
+  guard.done();
+  return ok();
 }
 
 }  // namespace agentfs::vfs

@@ -33,6 +33,29 @@ struct HistoryTable {
 enum class Region { plain, git, refs, own };
 Region region_of(Region parent, const std::string& name);
 
+// user.agentfs.hash: computed when it is asked for. Threads: all.
+class ContentHashes {
+ public:
+  static constexpr std::size_t kMost = 16'384;
+  // Of an open file that is in this state.
+  Result<std::string> of(int file, const struct stat& now) EXCLUDES(mutex_);
+
+ private:
+  struct Known {
+    off_t size = 0;
+    timespec modified{};
+    timespec changed{};
+    std::string hash{};
+    bool is_of(const Known& other) const {
+      return size == other.size && modified.tv_sec == other.modified.tv_sec &&
+             modified.tv_nsec == other.modified.tv_nsec && changed.tv_sec == other.changed.tv_sec &&
+             changed.tv_nsec == other.changed.tv_nsec;
+    }
+  };
+  Mutex<Rank::object> mutex_;
+  std::unordered_map<std::uint64_t, Known> all_ GUARDED_BY(mutex_);  // by inode number
+};
+
 // Owned by its nodes. Threads: all.
 class DataTree : public std::enable_shared_from_this<DataTree> {
  public:
@@ -50,6 +73,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   PastKeeper& keeper() { return keeper_; }
   BypassedFiles& bypassed() { return *bypassed_; }
   QuotaTable& quotas() { return *quotas_; }
+  ContentHashes& hashes() { return hashes_; }
   // How many files of a workspace or home are open past the daemon, for reading or writing.
   void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
@@ -74,6 +98,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::string path_;
   PastKeeper keeper_;
   HistoryTable history_;
+  ContentHashes hashes_;
   std::shared_ptr<BypassedFiles> bypassed_;
   std::shared_ptr<QuotaTable> quotas_;
   Mutex<Rank::object> mutex_;
@@ -104,6 +129,7 @@ class DataNode final : public Node {
   const std::atomic<int>& opens() const { return opens_; }  // its descriptors
   // As it is shown, now.
   Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
+  bool is_written_past() const { return writers_past_ > 0; }
   // The row of what was so written until now: what happens next would hide it.
   Status tell_written_past(const struct stat& now);
 

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/document_node.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
+#include "kernel/write_guard.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -96,9 +98,15 @@ Result<std::string> FileSystem::read(const Caller& caller, const std::string& pa
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
   TRY(check_has_text(at.node->type(), path));
   TRY(check_access(request, *at.node, R_OK));
+  WriteGuard* const guard = at.in_data() ? parts_->context->services.guard() : nullptr;
+  Sight sight = guard != nullptr ? guard->now() : Sight{};
   const Opened opened = TRY(at.node->open(request, O_RDONLY));
   auto text = read_all(request, *opened.handle, path, offset, limit);
   opened.handle->release();
+  if (guard != nullptr && text && offset == 0 && limit == 0) {
+    sight.digest = fnv1a(*text);
+    guard->saw(caller, at.path, sight);
+  }
   return text;
 }
 

@@ -13,6 +13,10 @@
 #include "kernel/quota.h"
 #include "kernel/tree_change.h"
 
+namespace agentfs {
+class WriteGuard;  // kernel/write_guard.h
+}  // namespace agentfs
+
 namespace agentfs::vfs {
 
 // A change the host's kernel must forget what it cached of. Sent from the event thread.
@@ -53,6 +57,8 @@ class Services {
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
   // What trees and users may hold (kernel/quota.h).
   virtual Quotas quotas() { return {}; }
+  // Keeps agents and programs from replacing what they have not seen; null: nothing does.
+  virtual WriteGuard* guard() { return nullptr; }
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   // An operation of a session of the host's kernel ("tree", "data"), for /sys/fs/stats; and
   // whether something that makes the mount faster is on, as of now.

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "kernel/paths.h"
+#include "kernel/stale_writes.h"
 #include "kernel/syscalls/values.h"
 
 namespace agentfs::fs {
@@ -78,6 +79,10 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Write& args)
   const auto before = kernel.paths().attributes(caller, path);
   if (!before && before.error().code != ENOENT) return std::unexpected(before.error());
   TRY(kernel.paths().write(caller, path, args.text));
+  if (kernel.stale_writes().was_merged(caller.process, path, args.text)) {
+    return fmt::format(
+        "wrote {}, merged with what another had changed since it was read; read it again\n", path);
+  }
   return fmt::format("{} {}: {} bytes\n", before ? "wrote" : "created", path, args.text.size());
 }
 

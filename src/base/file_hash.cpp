@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include "base/file_hash.h"
+
+#include <sodium.h>
+#include <unistd.h>
+
+#include <array>
+#include <vector>
+
+#include "base/text.h"
+
+namespace agentfs::file {
+
+Result<std::string> blake2b(int fd) {
+  constexpr std::size_t kPiece = std::size_t{1} << 18U;
+  std::array<unsigned char, 32> digest{};
+  crypto_generichash_state state{};
+  ::crypto_generichash_init(&state, nullptr, 0, digest.size());
+  std::vector<unsigned char> piece(kPiece);
+  for (off_t offset = 0;;) {
+    const ssize_t got = ::pread(fd, piece.data(), piece.size(), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) break;
+    ::crypto_generichash_update(&state, piece.data(), static_cast<unsigned long long>(got));
+    offset += got;
+  }
+  ::crypto_generichash_final(&state, digest.data(), digest.size());
+  return text::hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
+
+}  // namespace agentfs::file

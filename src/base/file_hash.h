@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// The hash of a file that need not fit in memory.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace agentfs::file {
+
+// blake2b() of what a descriptor has, from its beginning; its offset stays. EIO.
+Result<std::string> blake2b(int fd);
+
+}  // namespace agentfs::file

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/data_guard.h"
+
+#include <fcntl.h>
+
+#include "base/text.h"
+
+namespace agentfs::vfs {
+namespace {
+
+constexpr std::uint64_t kMostKept = std::uint64_t{16} << 20;  // bytes of a refused file
+
+// All of a file that shall take another's place, for when it may not.
+Result<std::string> whole_text(TreeStore& store, const TreeNode& file) {
+  const struct stat attributes = TRY(store.attributes(file));
+  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  if (attributes.st_size < 0 || size > kMostKept) {
+    return fail(EFBIG, "{} bytes are more than {}", size, kMostKept);
+  }
+  const auto opened = TRY(store.open(file, O_RDONLY, {}));
+  std::string text(size, '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = ::pread(opened->descriptor(), text.data() + done, text.size() - done,
+                                static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  text.resize(done);
+  return text;
+}
+
+}  // namespace
+
+bool awaits_condition(DataTree& tree) {
+  const WriteGuard* const guard = tree.services().guard();
+  return guard != nullptr && guard->has_conditions();
+}
+
+DataGuard::DataGuard(Request& request, DataTree& tree, Region region)
+    : request_(request), tree_(tree) {
+  WriteGuard* const guard = tree.services().guard();
+  if (guard == nullptr || region != Region::plain || request.tree().pid == 0) return;
+  watches_ = guard->watches();
+  if (watches_ || guard->has_conditions()) guard_ = guard;
+}
+
+DataGuard::~DataGuard() {
+  if (is_done_ || guard_ == nullptr) return;
+  for (const std::string& path : claims_) guard_->release_condition(request_.caller(), path);
+}
+
+Status DataGuard::meet(const std::string& path, const Publishing& how) {
+  if (!guard_->has_conditions()) return ok();
+  const auto met = guard_->meet_condition(request_.caller(), path, how);
+  if (!met) {
+    tree_.services().note_error(request_.caller(), path, met.error());
+    return std::unexpected(met.error());
+  }
+  if (*met) claims_.push_back(path);
+  return ok();
+}
+
+Status DataGuard::check(Replacement attempt) {
+  if (!watches_) return ok();
+  Status allowed = guard_->may_replace(request_.caller(), attempt);
+  if (!allowed) tree_.services().note_error(request_.caller(), attempt.path, allowed.error());
+  return allowed;
+}
+
+Status DataGuard::replace(Replacement::Way way, const std::string& path) {
+  TRY(meet(path, {}));
+  return check({.way = way, .path = path});
+}
+
+Status DataGuard::open(const Path& path, int flags) {
+  if (guard_ == nullptr) return ok();
+  const bool truncates = (flags & O_TRUNC) != 0;
+  if (!truncates && (!watches_ || (flags & O_ACCMODE) == O_WRONLY)) return ok();
+  seen_ = path();
+  is_published_ = truncates;
+  if (watches_) sight_ = guard_->now();
+  return truncates ? replace(Replacement::Way::truncate, seen_) : ok();
+}
+
+Status DataGuard::create(const DataNode& directory, const std::string& name) {
+  if (guard_ == nullptr) return ok();
+  if (tree_.store().lookup(directory.file(), name)) return ok();
+  seen_ = fmt::format("{}/{}", directory.path(), name);
+  is_published_ = true;
+  return meet(seen_, {.exists = false});
+}
+
+Status DataGuard::write(const DataNode& node) {
+  if (guard_ == nullptr || !guard_->has_conditions()) return ok();
+  const std::string path = node.named_path();
+  return path.empty() ? ok() : meet(path, {.is_asked_again = false});
+}
+
+Status DataGuard::resize(const DataNode& node, const Resize& change) {
+  if (guard_ == nullptr) return ok();
+  const std::string path = node.named_path();
+  if (path.empty()) return ok();
+  TRY(meet(path, {.is_asked_again = change.by_path}));
+  if (change.after != 0 || change.before == 0) return ok();
+  return check({.way = Replacement::Way::truncate, .path = path});
+}
+
+Status DataGuard::remove(const Path& path) {
+  return guard_ == nullptr ? ok() : replace(Replacement::Way::remove, path());
+}
+
+Status DataGuard::rename(const DataNode& directory, const std::string& name, const DataNode& target,
+                         const std::string& new_name, unsigned flags) {
+  if (guard_ == nullptr) return ok();
+  const auto source = tree_.store().lookup(directory.file(), name);
+  const auto there = target.tree().store().lookup(target.file(), new_name);
+  const bool is_directory =
+      (source && source->node->type() == S_IFDIR) || (there && there->node->type() == S_IFDIR);
+  if (!source || is_directory || (flags & RENAME_NOREPLACE) != 0) return ok();
+  const std::string path = fmt::format("{}/{}", target.path(), new_name);
+  TRY(meet(path, {.exists = there.has_value()}));
+  seen_ = path;
+  is_published_ = true;
+  if (!there) return ok();
+  Replacement attempt{.way = Replacement::Way::rename, .path = path};
+  if (source->node->type() == S_IFREG && (flags & RENAME_EXCHANGE) == 0) {
+    attempt.text = [&] { return whole_text(tree_.store(), *source->node); };
+  }
+  TRY(check(std::move(attempt)));
+  if ((flags & RENAME_EXCHANGE) == 0) return ok();
+  return replace(Replacement::Way::rename, fmt::format("{}/{}", directory.path(), name));
+}
+
+void DataGuard::done() {
+  is_done_ = true;
+  if (!watches_ || guard_ == nullptr || seen_.empty()) return;
+  guard_->saw(request_.caller(), seen_, is_published_ ? guard_->now() : sight_);
+}
+
+}  // namespace agentfs::vfs

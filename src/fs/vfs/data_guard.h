@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// What a program's operation on a data tree is held to: that an agent has seen what it replaces,
+// and the conditions that processes have set (kernel/write_guard.h). Inside vfs only.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fs/vfs/data_tree.h"
+#include "kernel/write_guard.h"
+
+namespace agentfs::vfs {
+
+// One operation, on the stack of its function: first what it is about to do, which may be refused
+// (ESTALE), then done(). Costs two loads where no agent's command runs and no condition is set. An
+// agent's tools are not held up here: fs/vfs/data_changes knows what they write. Nor is what lies
+// below a .git: git has locks of its own.
+class DataGuard {
+ public:
+  using Path = std::function<std::string()>;  // asked only where it is needed
+  DataGuard(Request& request, DataTree& tree, Region region);
+  ~DataGuard();
+  DataGuard(const DataGuard&) = delete;
+  DataGuard& operator=(const DataGuard&) = delete;
+
+  Status open(const Path& path, int flags);
+  // Of a name that may be there already: then the open judges.
+  Status create(const DataNode& directory, const std::string& name);
+  Status write(const DataNode& node);  // before bytes change in place
+  struct Resize {
+    off_t before = 0;
+    off_t after = 0;
+    bool by_path = false;  // truncate(2), not ftruncate(2)
+  };
+  Status resize(const DataNode& node, const Resize& change);
+  Status remove(const Path& path);
+  // `entry` of the directory takes the other name.
+  Status rename(const DataNode& directory, const std::string& name, const DataNode& target,
+                const std::string& new_name, unsigned flags);
+  void done();  // it has been done: what it published is what its process has seen
+
+ private:
+  Status meet(const std::string& path, const Publishing& how);
+  Status check(Replacement attempt);
+  Status replace(Replacement::Way way, const std::string& path);
+
+  Request& request_;
+  DataTree& tree_;
+  WriteGuard* guard_ = nullptr;  // null: nothing to be held to
+  bool watches_ = false;
+  Sight sight_{};
+  std::string seen_{};  // the path that done() tells of
+  bool is_published_ = false;
+  std::vector<std::string> claims_{};
+  bool is_done_ = false;
+};
+
+// Whether a condition waits for somebody's next write: then the daemon has to see the writes.
+bool awaits_condition(DataTree& tree);
+
+// --- user.agentfs.*: what is told of a file beside the disk's own attributes, and listed nowhere
+bool is_told_attribute(const std::string& name);
+Result<std::string> told_attribute(Request& request, DataNode& node, const std::string& name);
+// `user.agentfs.if-gen` sets a condition; the others are refused.
+Status set_told_attribute(Request& request, DataNode& node, const std::string& name,
+                          std::string_view value);
+
+}  // namespace agentfs::vfs

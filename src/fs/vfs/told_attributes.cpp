@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// user.agentfs.gen, .writer, .hash and .if-gen.
+#include <fcntl.h>
+
+#include "base/file_hash.h"
+#include "base/text.h"
+#include "fs/vfs/data_guard.h"
+
+namespace agentfs::vfs {
+namespace {
+
+constexpr std::string_view kPrefix = "user.agentfs.";
+constexpr std::string_view kCondition = "if-gen";
+
+std::string_view word_of(const std::string& name) {
+  return std::string_view(name).substr(kPrefix.size());
+}
+
+std::unexpected<Error> no_such(const DataNode& node, const std::string& name) {
+  return fail(ENODATA, "{}: has no {}", node.path(), text::shown(name));
+}
+
+Result<std::string> hash_of(Request& request, DataNode& node) {
+  DataTree& tree = node.tree();
+  const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
+  return tree.hashes().of(file->descriptor(), TRY(tree.store().attributes(node.file())));
+}
+
+}  // namespace
+
+Result<std::string> ContentHashes::of(int file, const struct stat& now) {
+  const Known state{now.st_size, now.st_mtim, now.st_ctim, {}};
+  {
+    Lock lock(mutex_);
+    const auto found = all_.find(now.st_ino);
+    if (found != all_.end() && found->second.is_of(state)) return found->second.hash;
+  }
+  Known next = state;
+  next.hash = TRY(file::blake2b(file));
+  // What changed meanwhile is of no state that anybody will ask for.
+  struct stat after{};
+  if (::fstat(file, &after) != 0) return fail_errno("stat");
+  if (after.st_size != now.st_size) return next.hash;
+  Lock lock(mutex_);
+  if (all_.size() >= kMost) all_.clear();
+  all_[now.st_ino] = next;
+  return next.hash;
+}
+
+bool is_told_attribute(const std::string& name) { return name.starts_with(kPrefix); }
+
+Result<std::string> told_attribute(Request& request, DataNode& node, const std::string& name) {
+  const std::string_view word = word_of(name);
+  if (word == "hash" && node.type() == S_IFREG) return hash_of(request, node);
+  WriteGuard* const guard = node.tree().services().guard();
+  const std::string path = node.named_path();
+  const auto generation = guard != nullptr ? guard->generation(path) : std::nullopt;
+  if (!generation) return no_such(node, name);
+  if (word == "gen") return std::to_string(generation->number);
+  if (word == "writer" && !generation->writer.empty()) return generation->writer;
+  return no_such(node, name);
+}
+
+Status set_told_attribute(Request& request, DataNode& node, const std::string& name,
+                          std::string_view value) {
+  WriteGuard* const guard = node.tree().services().guard();
+  if (word_of(name) != kCondition || guard == nullptr) {
+    return fail(EPERM,
+                "{}: {} is told by agentfs and not set; user.agentfs.if-gen sets a condition",
+                node.path(), text::shown(name));
+  }
+  TRY(node.tree().store().access(node.file(), W_OK, request.tree()));
+  const auto wanted = text::number<std::uint64_t>(text::trim(value));
+  if (!wanted || *wanted == 0) {
+    return fail(EINVAL,
+                "{}: not a generation ({}); user.agentfs.gen is one, and for a name that must not "
+                "be there O_EXCL and RENAME_NOREPLACE do",
+                node.path(), text::shown(value));
+  }
+  if (node.is_written_past()) {
+    return fail(EBUSY,
+                "{}: is open past the daemon (-o passthrough), which sees no write; set before it "
+                "is opened for writing the condition holds",
+                node.path());
+  }
+  return guard->set_condition(request.caller(), node.named_path(), *wanted);
+}
+
+}  // namespace agentfs::vfs

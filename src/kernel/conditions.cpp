@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/conditions.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+
+// Field 22 of /proc/<pid>/stat, counted from after the command, which may hold anything.
+std::uint64_t Conditions::start_of(pid_t pid) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", pid));
+  if (!stat) return 0;
+  const auto close = stat->rfind(')');
+  if (close == std::string::npos) return 0;
+  const auto fields = text::words(std::string_view(*stat).substr(close + 1));
+  constexpr std::size_t kStarted = 19;
+  return fields.size() <= kStarted ? 0 : text::number<std::uint64_t>(fields[kStarted]).value_or(0);
+}
+
+bool Conditions::is_claimed(const std::string& path, std::uint64_t generation,
+                            const Owner& by) const {
+  const auto claim = claims_.find(path);
+  return claim != claims_.end() && claim->second.generation == generation &&
+         claim->second.owner != by && lives(claim->second.owner);
+}
+
+void Conditions::drop_dead() {
+  until_look_ = 256;
+  std::erase_if(all_,
+                [](const auto& one) { return !lives({one.first.first, one.second.started}); });
+  std::erase_if(claims_, [](const auto& one) { return !lives(one.second.owner); });
+  count_ = all_.size();
+}
+
+Status Conditions::set(const HostCaller& host, const std::string& path, std::uint64_t wanted,
+                       const Look& look) {
+  const Owner owner{host.pid, start_of(host.pid)};
+  Lock lock(mutex_);
+  const std::uint64_t now = look();
+  if (now != wanted) {
+    return fail(ESTALE, "{}: has generation {}, not {}; what it holds now can be read", path, now,
+                wanted);
+  }
+  if (is_claimed(path, wanted, owner)) {
+    return fail(ESTALE, "{}: is being published on generation {} by process {} of the host", path,
+                wanted, claims_.at(path).owner.pid);
+  }
+  if (all_.size() >= kMost) drop_dead();
+  if (all_.size() >= kMost) {
+    return fail(EAGAIN, "{}: {} conditions wait for their processes; fewer at a time would do",
+                path, kMost);
+  }
+  all_[{host.pid, path}] = {owner.started, wanted};
+  count_ = all_.size();
+  return ok();
+}
+
+std::string Conditions::why_not(const std::string& path, const Condition& condition,
+                                const Owner& owner, const Look& look) const {
+  const std::uint64_t now = look();
+  if (now == condition.generation && !is_claimed(path, now, owner)) return {};
+  return fmt::format("{}: was changed since it had generation {}; nothing has been published", path,
+                     condition.generation);
+}
+
+Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
+                              const Publishing& how, const Look& look) {
+  Lock lock(mutex_);
+  if (--until_look_ == 0) drop_dead();
+  const auto found = all_.find({host.pid, path});
+  if (found == all_.end()) return false;
+  const Owner owner{host.pid, start_of(host.pid)};
+  Condition condition = found->second;
+  all_.erase(found);
+  count_ = all_.size();
+  if (condition.started != owner.started) return false;  // that of one who has ended
+  if (!condition.failure.empty()) return fail(ESTALE, "{}", condition.failure);
+  condition.failure = how.exists ? why_not(path, condition, owner, look)
+                                 : fmt::format("{}: was removed since it had generation {}", path,
+                                               condition.generation);
+  if (!condition.failure.empty()) {
+    if (how.is_asked_again) all_[{host.pid, path}] = condition;
+    count_ = all_.size();
+    return fail(ESTALE, "{}", condition.failure);
+  }
+  if (claims_.size() >= kMost) drop_dead();
+  claims_[path] = {owner, condition.generation};
+  return true;
+}
+
+void Conditions::release(const HostCaller& host, const std::string& path) {
+  Lock lock(mutex_);
+  const auto claim = claims_.find(path);
+  if (claim != claims_.end() && claim->second.owner.pid == host.pid) claims_.erase(claim);
+}
+
+}  // namespace agentfs

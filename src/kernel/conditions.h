@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// What processes of the host want to hold before they publish a path: user.agentfs.if-gen.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mutex.h"
+#include "kernel/write_guard.h"
+
+namespace agentfs {
+
+// Threads: all. One condition a process (its thread group) and path, used once. It goes with the
+// process. Of two that want to publish on the same generation the first has it, until it has
+// published, failed or ended.
+class Conditions {
+ public:
+  static constexpr std::size_t kMost = 4'096;
+  using Look = std::function<std::uint64_t()>;  // the generation that the path has now
+
+  bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
+  // ESTALE, and EAGAIN where processes that live have kMost already.
+  Status set(const HostCaller& host, const std::string& path, std::uint64_t wanted,
+             const Look& look) EXCLUDES(mutex_);
+  // Whether there was one. ESTALE where it does not hold.
+  Result<bool> meet(const HostCaller& host, const std::string& path, const Publishing& how,
+                    const Look& look) EXCLUDES(mutex_);
+  void release(const HostCaller& host, const std::string& path) EXCLUDES(mutex_);
+
+ private:
+  struct Owner {
+    pid_t pid = 0;
+    std::uint64_t started = 0;  // a number of a process is given again
+    friend bool operator==(const Owner&, const Owner&) = default;
+  };
+  struct Condition {
+    std::uint64_t started = 0;
+    std::uint64_t generation = 0;
+    std::string failure{};  // that it is answered with when it is asked again
+  };
+  struct Claim {
+    Owner owner{};
+    std::uint64_t generation = 0;
+  };
+  static std::uint64_t start_of(pid_t pid);  // 0: it has ended
+  static bool lives(const Owner& owner) { return start_of(owner.pid) == owner.started; }
+  bool is_claimed(const std::string& path, std::uint64_t generation, const Owner& by) const
+      REQUIRES(mutex_);
+  std::string why_not(const std::string& path, const Condition& condition, const Owner& owner,
+                      const Look& look) const REQUIRES(mutex_);
+  void drop_dead() REQUIRES(mutex_);
+
+  Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
+  std::map<std::pair<pid_t, std::string>, Condition> all_ GUARDED_BY(mutex_);
+  std::map<std::string, Claim> claims_ GUARDED_BY(mutex_);
+  std::size_t until_look_ GUARDED_BY(mutex_) = 256;  // at who has ended
+  std::atomic<std::size_t> count_ = 0;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/refused_writes.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "kernel/configuration.h"
+#include "kernel/fold.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
+#include "kernel/kinds.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
+constexpr double kShare = 0.1;  // of what old contents may hold
+
+}  // namespace
+
+std::string RefusedWrites::directory_of(std::uint64_t number) const {
+  return fmt::format("{}/conflicts/{}", kernel_.parts().state, number);
+}
+
+std::vector<RefusalRef> RefusedWrites::rows() const {
+  std::vector<RefusalRef> rows;
+  kernel_.look_at_fold([&](const Fold& fold) {
+    for (const auto& [number, refusal] : fold.refusals()) rows.push_back(refusal);
+  });
+  return rows;
+}
+
+// Files first, then the row: what has files and no row is removed by the next start. A number is
+// that of a record to come at the least, so that none is given again.
+Result<std::uint64_t> RefusedWrites::keep(const Caller& caller, const Attempt& attempt) {
+  const std::string digest = blake2b(attempt.theirs);
+  for (const RefusalRef& known : rows()) {
+    const bool is_same = known->path == attempt.path && known->process == caller.process &&
+                         known->digest == digest && known->has_base == attempt.base.has_value();
+    if (is_same) return known->number;
+  }
+  std::uint64_t next = 0;
+  kernel_.look_at_fold([&](const Fold& fold) { next = fold.applied().value + 1; });
+  std::uint64_t last = last_.load();
+  std::uint64_t number = std::max(next, last + 1);
+  while (!last_.compare_exchange_weak(last, number)) number = std::max(next, last + 1);
+  const std::string directory = directory_of(number);
+  TRY(file::make_directories(directory, 0700));
+  TRY(file::replace(directory + "/theirs", attempt.theirs, 0600));
+  if (attempt.base) TRY(file::replace(directory + "/base", *attempt.base, 0600));
+  json::Value data;
+  data.set("number", number).set("reason", attempt.reason).set("digest", digest);
+  json::set_bytes(data, "path", attempt.path);
+  data.set("bytes", attempt.theirs.size() + (attempt.base ? attempt.base->size() : 0));
+  data.set("has_base", attempt.base.has_value());
+  TRY(kernel_.commit(caller, std::string(kind::kConflictKeep), std::move(data)));
+  return number;
+}
+
+std::vector<RefusalRef> RefusedWrites::all(const Caller& caller) const {
+  std::vector<RefusalRef> seen = rows();
+  std::erase_if(seen, [&](const RefusalRef& one) {
+    return !kernel_.history().may_see(caller, std::string(text::first_parts(one->path, 2)));
+  });
+  return seen;
+}
+
+Result<RefusalRef> RefusedWrites::get(const Caller& caller, std::uint64_t number) const {
+  RefusalRef found;
+  kernel_.look_at_fold([&](const Fold& fold) {
+    const auto at = fold.refusals().find(number);
+    if (at != fold.refusals().end()) found = at->second;
+  });
+  if (found == nullptr) return fail(ENOENT, "/sys/conflicts/{}: no such conflict", number);
+  TRY(kernel_.history().may_see(caller, std::string(text::first_parts(found->path, 2))));
+  return found;
+}
+
+ProcessId RefusedWrites::process_of(std::uint64_t number) const {
+  ProcessId process;
+  kernel_.look_at_fold([&](const Fold& fold) {
+    const auto at = fold.refusals().find(number);
+    if (at != fold.refusals().end()) process = at->second->process;
+  });
+  return process;
+}
+
+// --- the sides
+
+Result<std::string> RefusedWrites::ours(const std::string& path) const {
+  auto text = kernel_.paths().read(kernel_.agent({}), path, 0, 0);
+  if (!text && text.error().code == ENOENT) return std::string();
+  return text;
+}
+
+Result<std::string> RefusedWrites::base(const Refusal& refusal) const {
+  if (!refusal.has_base) return std::string();
+  return file::read(directory_of(refusal.number) + "/base");
+}
+
+Result<std::string> RefusedWrites::theirs(const Refusal& refusal) const {
+  return file::read(directory_of(refusal.number) + "/theirs");
+}
+
+Result<TreeMerger::TextMerge> RefusedWrites::merged(const Refusal& refusal) const {
+  if (!refusal.has_base || kernel_.parts().merger == nullptr) {
+    return fail(ENOENT,
+                "{}: what the process had seen is not kept, so there is nothing to merge by",
+                refusal.path);
+  }
+  const std::string before = TRY(base(refusal));
+  const std::string there = TRY(ours(refusal.path));
+  const std::string refused = TRY(theirs(refusal));
+  return kernel_.parts().merger->merge_texts({before, there, refused});
+}
+
+// --- the end
+
+Result<std::string> RefusedWrites::take(const Caller& caller, const Refusal& refusal,
+                                        const std::string& side) {
+  const std::uint64_t number = refusal.number;
+  if (side == "ours") {
+    // It gives up what was refused: the agent's own, or a person's decision.
+    if (caller.process != refusal.process) TRY(kernel_.history().may_destroy(caller, refusal.path));
+    TRY(end(caller, number, side));
+    return fmt::format("{} stays as it is\n", refusal.path);
+  }
+  std::string text;
+  if (side == "theirs") {
+    text = TRY(theirs(refusal));
+  } else if (side == "merged") {
+    TreeMerger::TextMerge both = TRY(merged(refusal));
+    if (!both.is_clean) {
+      return fail(EBUSY,
+                  "{}: both changed the same lines, and markers are never written; a text made of "
+                  "/sys/conflicts/{}/merged, written there, and take ours would do",
+                  refusal.path, number);
+    }
+    text = std::move(both.text);
+  } else {
+    return fail(EINVAL, "take: no such side ({}); ours, theirs and merged are", text::shown(side));
+  }
+  TRY(kernel_.may_change(caller, refusal.path));
+  Caller named = caller;
+  named.path = fmt::format("/sys/conflicts/{}/ctl", number);
+  TRY(kernel_.paths().write(named, refusal.path, text));
+  TRY(end(caller, number, side));
+  return fmt::format("{} has what conflict {} had as {}\n", refusal.path, number, side);
+}
+
+Result<std::string> RefusedWrites::drop(const Caller& caller, const Refusal& refusal) {
+  TRY(kernel_.history().may_destroy(caller, fmt::format("/sys/conflicts/{}", refusal.number)));
+  TRY(end(caller, refusal.number, "drop"));
+  return fmt::format("conflict {} is forgotten\n", refusal.number);
+}
+
+// The row first: a crash in between leaves files that the next start removes.
+Status RefusedWrites::end(const Caller& caller, std::uint64_t number, std::string_view how) {
+  json::Value data;
+  data.set("number", number).set("how", how);
+  TRY(kernel_.commit(caller, std::string(kind::kConflictEnd), std::move(data)));
+  std::error_code error;
+  std::filesystem::remove_all(directory_of(number), error);
+  if (error) return fail(error.value(), "{}: {}", directory_of(number), error.message());
+  return ok();
+}
+
+Status RefusedWrites::empty() {
+  std::vector<RefusalRef> kept = rows();
+  if (kept.empty() || kernel_.parts().past == nullptr) return ok();
+  const HistorySettings settings = kernel_.configuration().history();
+  const std::int64_t days = std::max<std::int64_t>(settings.days, 1);
+  const std::int64_t before = kernel_.clock().wall() - days * kDay;
+  const struct statvfs disk = TRY(kernel_.parts().past->statistics());
+  const double most = static_cast<double>(disk.f_blocks) * static_cast<double>(disk.f_frsize) *
+                      settings.share * kShare;
+  double bytes = 0;
+  std::size_t count = 0;
+  for (const RefusalRef& one : kept) bytes += static_cast<double>(one->bytes);
+  for (const RefusalRef& one : kept) {
+    const bool is_old = one->time <= before;
+    if (!is_old && bytes <= most && kept.size() - count <= kMost) break;
+    TRY(end(kernel_.agent({}), one->number, is_old ? "age" : "space"));
+    bytes -= static_cast<double>(one->bytes);
+    ++count;
+  }
+  return ok();
+}
+
+Status RefusedWrites::settle() {
+  std::set<std::string> known;
+  for (const RefusalRef& one : rows()) {
+    last_ = std::max(last_.load(), one->number);
+    known.insert(std::to_string(one->number));
+    if (file::exists(directory_of(one->number) + "/theirs")) continue;
+    TRY(end(kernel_.agent({}), one->number, "missing"));
+  }
+  std::error_code error;
+  const std::string all = kernel_.parts().state + "/conflicts";
+  for (const auto& entry : std::filesystem::directory_iterator(all, error)) {
+    std::error_code ignored;
+    if (!known.contains(entry.path().filename().string())) {
+      std::filesystem::remove_all(entry.path(), ignored);
+    }
+  }
+  return ok();
+}
+
+}  // namespace agentfs

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// What vfs asks before the content of a path is replaced, and tells of what was seen of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "kernel/caller.h"
+
+namespace agentfs {
+
+// An instant at which a path was looked at; a value.
+struct Sight {
+  Sequence sequence{};        // of the last record then
+  std::uint64_t version = 0;  // the last number that was given to an old content then
+  std::uint64_t digest = 0;   // of the whole text that was read or written (fnv1a); 0: not known
+};
+
+struct PathGeneration {
+  std::uint64_t number = 0;  // from 1
+  std::string writer{};      // "7<1<root (sed)"; "" where it is not known
+};
+
+// An attempt to put something else in the place of what a path holds.
+struct Replacement {
+  enum class Way : char { text, rename, truncate, remove };  // text: whole, by a tool of an agent
+  Way way = Way::text;
+  std::string path{};
+  // What would stand there, asked where it is refused; null: there is nothing to keep.
+  std::function<Result<std::string>()> text{};
+  // Of Way::text: what is to be written instead, where both changes go together.
+  std::optional<std::string> merged{};
+};
+
+// How a path is about to be published.
+struct Publishing {
+  bool exists = true;
+  // What names a path is asked for a second time by the host's kernel when the answer is ESTALE.
+  bool is_asked_again = true;
+};
+
+// Threads: all. Paths are those of the mount, free of links; of others than those of workspaces and
+// homes nothing is known, and nothing is refused. With no lock above Rank::handle held.
+class WriteGuard {
+ public:
+  virtual ~WriteGuard() = default;
+
+  // --- agents: what each of their processes has seen
+  // Whether a sandboxed command runs: else only tools can be an agent's.
+  virtual bool watches() const = 0;
+  virtual Sight now() const = 0;
+  virtual void saw(const Caller& caller, const std::string& path, const Sight& sight) = 0;
+  // ESTALE: an agent would overwrite what it has not seen; what it would have written is kept.
+  virtual Status may_replace(const Caller& caller, Replacement& attempt) = 0;
+
+  // --- conditions: user.agentfs.if-gen
+  virtual bool has_conditions() const = 0;
+  // The next publishing of the path by this process of the host is to find this generation. ESTALE
+  // where it does not hold now, EAGAIN where there are too many.
+  virtual Status set_condition(const Caller& caller, const std::string& path,
+                               std::uint64_t generation) = 0;
+  // Before the process publishes the path: takes its condition off. ESTALE where it does not hold,
+  // or another process, too, is about to publish on the same one. Whether there was one.
+  virtual Result<bool> meet_condition(const Caller& caller, const std::string& path,
+                                      const Publishing& how) = 0;
+  // What was to be published was not.
+  virtual void release_condition(const Caller& caller, const std::string& path) = 0;
+
+  virtual std::optional<PathGeneration> generation(const std::string& path) const = 0;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+// Generations against a plain model, and through the fold; what processes have seen; conditions.
+#include "kernel/generations.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+
+#include "base/hash.h"
+#include "catch.h"
+#include "kernel/conditions.h"
+#include "kernel/fold.h"
+#include "kernel/sightings.h"
+#include "kernel/stale_writes.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+// The same by paths in a map: slow, and plain to see.
+class Model {
+ public:
+  struct Known {
+    std::uint64_t number = 0;
+    std::uint64_t process = 0;
+    std::uint64_t other = 0;
+  };
+  void change(const std::string& path, std::uint64_t number, std::uint64_t process) {
+    Known& known = all_[path];
+    if (known.process != process) known.other = known.number;
+    known.number = number;
+    known.process = process;
+  }
+  void remove(const std::string& path) {
+    std::erase_if(all_, [&](const auto& one) { return is_in(one.first, path); });
+  }
+  void move(const std::string& from, const std::string& to, std::uint64_t number,
+            std::uint64_t process) {
+    const Known replaced = all_[to];
+    const auto old = all_;
+    remove(from);
+    remove(to);
+    for (const auto& [path, known] : old) {
+      if (is_in(path, from)) all_[to + path.substr(from.size())] = known;
+    }
+    all_[to] = replaced;
+    change(to, number, process);
+  }
+  std::uint64_t of(const std::string& path) const {
+    std::uint64_t newest = 0;
+    for (const auto& [one, known] : all_) {
+      if (is_in(path, one)) newest = std::max(newest, known.number);
+    }
+    return newest;
+  }
+  std::uint64_t by_other(const std::string& path, std::uint64_t process) const {
+    std::uint64_t newest = 0;
+    for (const auto& [one, known] : all_) {
+      const std::uint64_t its = known.process == process ? known.other : known.number;
+      if (is_in(path, one)) newest = std::max(newest, its);
+    }
+    return newest;
+  }
+
+ private:
+  static bool is_in(const std::string& path, const std::string& above) {
+    return path == above || path.starts_with(above + "/");
+  }
+  std::map<std::string, Known> all_;
+};
+
+Generation by(Generations& all, std::uint64_t number, std::uint64_t process) {
+  return {.number = {number},
+          .time = 5,
+          .writer = all.writer({process}, fmt::format("{}<root", process))};
+}
+
+std::vector<std::string> some_paths() {
+  std::vector<std::string> paths;
+  for (const std::string a : {"a", "b", "c"}) {
+    paths.push_back("/workspaces/w/" + a);
+    for (const std::string b : {"d", "e"}) {
+      paths.push_back(fmt::format("/workspaces/w/{}/{}", a, b));
+      for (const std::string f : {"f", "g"}) {
+        paths.push_back(fmt::format("/workspaces/w/{}/{}/{}", a, b, f));
+      }
+    }
+  }
+  return paths;
+}
+
+Generations reloaded(const Generations& all) {
+  Generations loaded;
+  for (Generations::Id id = 0; id < 1000; ++id) {
+    if (const auto* entry = all.find(id)) loaded.load(id, entry->to_json());
+  }
+  loaded.finish_load();
+  return loaded;
+}
+
+void step(std::mt19937& random, Generations& all, Model& model, std::uint64_t number) {
+  const auto paths = some_paths();
+  const std::string& path = paths[random() % paths.size()];
+  const std::string& other = paths[random() % paths.size()];
+  const std::uint64_t process = 1 + random() % 3;
+  switch (random() % 4) {
+    case 0:
+      all.remove(path, by(all, number, process));
+      model.remove(path);
+      break;
+    case 1:
+      // As the disk has it: nothing into itself, and nothing that is not there.
+      if (other.starts_with(path) || path.starts_with(other) || model.of(path) == 0) break;
+      all.change(path, by(all, number, process));
+      model.change(path, number, process);
+      all.move(path, other, by(all, number + 1, process));
+      model.move(path, other, number + 1, process);
+      break;
+    default:
+      all.change(path, by(all, number, process));
+      model.change(path, number, process);
+  }
+}
+
+TEST_CASE("generations are what a plain map of paths says, also when they were stored") {
+  for (unsigned seed = 1; seed <= 60; ++seed) {
+    std::mt19937 random(seed);
+    Generations all;
+    Model model;
+    for (std::uint64_t number = 1; number < 120; number += 2) {
+      step(random, all, model, number);
+      if (number % 20 == 1) all = reloaded(all);
+      for (const std::string& path : some_paths()) {
+        INFO("seed " << seed << ", step " << number << ", " << path);
+        REQUIRE(all.of(path).number.value == model.of(path));
+        REQUIRE(all.changed_by_other(path, {2}).value == model.by_other(path, 2));
+      }
+    }
+  }
+}
+
+TEST_CASE("a repository is one entry, whatever changes in it") {
+  Generations all;
+  all.change("/workspaces/w/.git/objects/ab/cdef", by(all, 5, 1));
+  all.change("/workspaces/w/.git/index", by(all, 6, 1));
+  all.move("/workspaces/w/.git/index.lock", "/workspaces/w/.git/index", by(all, 7, 1));
+  all.remove("/workspaces/w/.git/objects/ab/cdef", by(all, 8, 1));
+  CHECK(all.of("/workspaces/w/.git/HEAD").number == Sequence{8});
+  CHECK(all.of("/workspaces/w/a").number == Sequence{});
+  CHECK(all.names() == 3);
+}
+
+TEST_CASE("two names that change places are both changed, with what is below them") {
+  Generations all;
+  all.change("/home/u/a/x", by(all, 3, 1));
+  all.change("/home/u/b", by(all, 4, 1));
+  all.exchange("/home/u/a", "/home/u/b", by(all, 9, 2));
+  CHECK(all.of("/home/u/b/x").number == Sequence{9});
+  CHECK(all.of("/home/u/a").number == Sequence{9});
+  CHECK(all.changed_by_other("/home/u/b/x", {2}) == Sequence{4});
+}
+
+TEST_CASE("beyond the limit the older names get a number that is greater, never a smaller one") {
+  Generations all(100);
+  for (std::uint64_t number = 1; number <= 1'000; ++number) {
+    all.change(fmt::format("/workspaces/w/f{}", number), by(all, number, 1));
+  }
+  CHECK(all.names() <= 101);
+  CHECK(all.of("/workspaces/w/f1000").number == Sequence{1'000});
+  for (std::uint64_t number = 1; number <= 1'000; ++number) {
+    REQUIRE(all.of(fmt::format("/workspaces/w/f{}", number)).number.value >= number);
+  }
+  CHECK(reloaded(all).of("/workspaces/w/f1").number == all.of("/workspaces/w/f1").number);
+}
+
+TEST_CASE("the fold knows which records change what a name holds") {
+  TestKernel t;
+  const std::string path = "/workspaces/site/a";
+  const auto now = [&] { return t.kernel().stale_writes().generation(path)->number; };
+  REQUIRE(t.commit("tree.create", json::Object{{"path", path}}));
+  const std::uint64_t made = now();
+  for (const char* kind : {"tree.open", "tree.attributes", "tree.xattr"}) {
+    REQUIRE(t.commit(kind, json::Object{{"path", path}, {"name", "user.x"}}));
+  }
+  CHECK(now() == made);
+  REQUIRE(t.commit("tree.write", json::Object{{"path", path}}));
+  CHECK(now() > made);
+  const std::uint64_t written = now();
+  REQUIRE(t.commit("tree.rollback", json::Object{{"path", "/workspaces/site"}}));
+  CHECK(now() > written);
+  const std::uint64_t rolled_back = now();
+  CHECK(t.kernel().stale_writes().generation(path)->writer.find("root") != std::string::npos);
+  CHECK_FALSE(t.kernel().stale_writes().generation("/tmp/a"));
+  REQUIRE(t.stop_and_start());
+  CHECK(now() == rolled_back);
+  t.stop();
+  REQUIRE(t.store->clear());
+  REQUIRE(t.start());
+  CHECK(now() == rolled_back);
+}
+
+TEST_CASE("a process knows the newest paths that it has seen, and forgets the oldest") {
+  Sightings seen;
+  for (std::uint64_t i = 1; i <= 3 * Sightings::kMost; ++i) {
+    seen.note({7}, fmt::format("/workspaces/w/{}", i), {.sequence = {i}});
+  }
+  const std::uint64_t last = 3 * Sightings::kMost;
+  for (std::uint64_t i = last - Sightings::kMost + 1; i <= last; ++i) {
+    REQUIRE(seen.find({7}, fmt::format("/workspaces/w/{}", i))->sequence == Sequence{i});
+  }
+  CHECK_FALSE(seen.find({7}, "/workspaces/w/1"));
+  CHECK_FALSE(seen.find({8}, fmt::format("/workspaces/w/{}", last)));
+  seen.forget({7});
+  CHECK_FALSE(seen.find({7}, fmt::format("/workspaces/w/{}", last)));
+}
+
+// --- conditions
+
+HostCaller process(pid_t pid) {
+  HostCaller host;
+  host.pid = pid;
+  return host;
+}
+
+int code_of(const Result<bool>& met) { return met ? 0 : met.error().code; }
+
+// A process of the host that lives until it is ended.
+class Sleeper {
+ public:
+  Sleeper() : pid_(::fork()) {
+    if (pid_ == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+  }
+  ~Sleeper() { end(); }
+  pid_t pid() const { return pid_; }
+  void end() {
+    if (ended_) return;
+    ended_ = true;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+  bool ended_ = false;
+};
+
+TEST_CASE("a condition is used once, and a refusal is said twice where it is asked twice") {
+  Conditions conditions;
+  std::uint64_t now = 5;
+  const auto look = [&] { return now; };
+  const HostCaller own = process(::getpid());
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
+  CHECK(conditions.set(own, "/home/u/a", 4, look).error().code == ESTALE);
+  REQUIRE(conditions.set(own, "/home/u/a", 5, look));
+  CHECK(*conditions.meet(own, "/home/u/a", {}, look));
+  CHECK_FALSE(conditions.any());
+  REQUIRE(conditions.set(own, "/home/u/a", 5, look));
+  now = 6;
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
+  REQUIRE(conditions.set(own, "/home/u/a", 6, look));
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {.exists = false, .is_asked_again = false},
+                                look)) == ESTALE);
+  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
+}
+
+TEST_CASE("of two with the same condition one publishes, and its end or failure lets the other") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  const HostCaller own = process(::getpid());
+  Sleeper one;
+  Sleeper two;
+  const std::string path = "/home/u/a";
+  REQUIRE(conditions.set(own, path, 5, look));
+  REQUIRE(conditions.set(process(one.pid()), path, 5, look));
+  REQUIRE(conditions.set(process(two.pid()), path, 5, look));
+  CHECK(*conditions.meet(process(one.pid()), path, {}, look));
+  CHECK(code_of(conditions.meet(own, path, {.is_asked_again = false}, look)) == ESTALE);
+  CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
+  conditions.release(process(one.pid()), path);
+  CHECK(*conditions.meet(process(two.pid()), path, {}, look));
+  CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
+  two.end();
+  REQUIRE(conditions.set(own, path, 5, look));
+  CHECK(*conditions.meet(own, path, {}, look));
+}
+
+TEST_CASE("conditions of processes that have ended make room") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  Sleeper other;
+  for (std::size_t i = 0; i < Conditions::kMost; ++i) {
+    REQUIRE(conditions.set(process(other.pid()), fmt::format("/home/u/{}", i), 5, look));
+  }
+  const HostCaller own = process(::getpid());
+  CHECK(conditions.set(own, "/home/u/a", 5, look).error().code == EAGAIN);
+  other.end();
+  CHECK(conditions.set(own, "/home/u/a", 5, look));
+}
+
+}  // namespace
+}  // namespace agentfs::test
