@@ -41,6 +41,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
   std::vector<ForestNodeRef> dropped;  // ended after the lock
   const Lock lock(mutex_);
   ForestNodeRef node = known(place);
+  if (!node) node = place.known;
   if (!node) {
     node = std::make_shared<ForestNode>(shared_from_this(), place.tree, place.type, place.number);
     node->source = std::move(place.source);

@@ -100,6 +100,9 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     ino_t number = 0;
     std::uint64_t epoch = 0;
     std::optional<KnownMark> mark{};
+    // The node of the place where there is one already, kept from ending meanwhile: then the rest
+    // is not filled in.
+    ForestNodeRef known{};
   };
   // The one node of the place.
   ForestNodeRef ensure(Place place);

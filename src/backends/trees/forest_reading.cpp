@@ -157,8 +157,8 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   const bool directory = place.type == S_IFDIR;
   if (directory && is_top(parent)) place.tree = tree_at(entry);
   const bool virtual_one = directory && !parent.solid();
-  if (const auto known =
-          virtual_one ? book().find(parent, name) : book().find(*place.tree, *entry.node)) {
+  place.known = virtual_one ? book().find(parent, name) : book().find(*place.tree, *entry.node);
+  if (place.known) {
     if (!virtual_one) place.disk = entry.node;
     return place;
   }
