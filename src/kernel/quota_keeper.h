@@ -32,9 +32,8 @@ class QuotaKeeper {
   // `root`: the path of a workspace or home. Its owner, the mount's and root may (EACCES); an agent
   // may not (EPERM).
   Status set_tree(const Caller& caller, const std::string& root, std::string_view text);
-  // The mount's owner and root may; the user may look.
+  // The mount's owner and root may; everybody may look.
   Status set_user(const Caller& caller, uid_t uid, std::string_view text);
-  Status may_see_user(const Caller& caller, uid_t uid) const;
   // Those who have been here or have limits, ascending; one by name or number: ENOENT.
   std::vector<uid_t> users() const;
   Result<uid_t> find_user(const std::string& name) const;

@@ -25,20 +25,18 @@ struct QuotaLedger::Account {
 
 // --- limits
 
-void QuotaLedger::keep_only(const Quotas& limits, Accounts& gone) {
-  const auto keep = [&](auto& accounts) {
-    for (auto at = accounts.begin(); at != accounts.end();) {
-      if (limits.contains(at->second->subject)) {
-        ++at;
-        continue;
-      }
-      forget(at->second.get());
-      gone.push_back(std::move(at->second));
-      at = accounts.erase(at);
+template <class Key>
+void QuotaLedger::keep_only(const Quotas& limits, std::map<Key, std::shared_ptr<Account>>& accounts,
+                            Accounts& gone) {
+  for (auto at = accounts.begin(); at != accounts.end();) {
+    if (limits.contains(at->second->subject)) {
+      ++at;
+      continue;
     }
-  };
-  keep(trees_);
-  keep(users_);
+    forget(at->second.get());
+    gone.push_back(std::move(at->second));
+    at = accounts.erase(at);
+  }
 }
 
 std::vector<std::string> QuotaLedger::set_limits(const Quotas& limits, std::uint64_t number,
@@ -49,7 +47,8 @@ std::vector<std::string> QuotaLedger::set_limits(const Quotas& limits, std::uint
   if (number <= limits_) return added;
   limits_ = number;
   const auto like = find_account(likeness.from);
-  keep_only(limits, gone);
+  keep_only(limits, trees_, gone);
+  keep_only(limits, users_, gone);
   for (const auto& [subject, limit] : limits) {
     const auto user = subject_user(subject);
     std::shared_ptr<Account>& account = user ? users_[*user] : trees_[subject];

@@ -145,7 +145,9 @@ class QuotaLedger {
   std::shared_ptr<Account> find_user(uid_t uid) const REQUIRES(mutex_);
   std::shared_ptr<Account> find_account(const std::string& subject) const REQUIRES(mutex_);
   std::optional<State> state_of(const std::string& subject) const REQUIRES(mutex_);
-  void keep_only(const Quotas& limits, Accounts& gone) REQUIRES(mutex_);
+  template <class Key>
+  void keep_only(const Quotas& limits, std::map<Key, std::shared_ptr<Account>>& accounts,
+                 Accounts& gone) REQUIRES(mutex_);
   bool land(const Look& look, bool found) REQUIRES(mutex_);
   void put(const FileKey& key, const Entry& entry, bool fresh) REQUIRES(mutex_);
   void take(const FileKey& key) REQUIRES(mutex_);

@@ -34,7 +34,9 @@ std::vector<std::string> names_in(DataNode& directory) {
         if (entry.name != "." && entry.name != "..") names.push_back(entry.name);
         return true;
       });
-  if (!read) log::warning("{}: not all of it counted: {}", directory.path(), read.error().message);
+  if (!read && read.error().code != ENOENT) {  // it may be gone by now
+    log::warning("{}: not all of it counted: {}", directory.path(), read.error().message);
+  }
   return names;
 }
 
