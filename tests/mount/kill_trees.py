@@ -114,6 +114,8 @@ class World:
 
     def do_write(self, tree, path, text):
         self.trees[tree][path] = text
+        if tree == self.space:
+            self.removed.pop(path, None)  # a name that is there again is not in the trash
 
     def do_remove(self, path):
         self.removed[path] = self.trees[self.space].pop(path)
