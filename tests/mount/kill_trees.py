@@ -17,8 +17,7 @@ import signal
 import subprocess
 import time
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, fail, kill, main, read,
-                       wait_until)
+from mount_lib import TESTDIR, Mount, command, expect, fail, kill, main, read, wait_until
 
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -191,6 +190,16 @@ def files_below(top):
     return found
 
 
+def difference(top, files):
+    """The first path that is not what it must be, "" without one."""
+    seen = files_below(top)
+    for path in sorted(seen.keys() | files.keys()):
+        if seen.get(path) != files.get(path):
+            return (f"{top.name}/{path}: saw {str(seen.get(path))[:40]!r}; "
+                    f"wanted {str(files.get(path))[:40]!r}")
+    return ""
+
+
 def raise_it(error):
     raise error
 
@@ -320,19 +329,14 @@ class Rounds:
             return f"checkpoints: saw {sorted(kept)}; wanted {sorted(world.kept)}"
         wanted = {spaces / name: files for name, files in world.trees.items()}
         wanted |= {snapshots / name: files for name, files in world.kept.items()}
-        for top, files in wanted.items():
-            seen = files_below(top)
-            for path in sorted(seen.keys() | files.keys()):
-                if seen.get(path) != files.get(path):
-                    return (f"{top.name}/{path}: saw {str(seen.get(path))[:40]!r}; "
-                            f"wanted {str(files.get(path))[:40]!r}")
-        return ""
+        return next(filter(None, map(difference, wanted.keys(), wanted.values())), "")
 
     def check_undone(self, undo):
         """What each rollback took away is kept under the name that it told."""
         snapshots = self.mount / "workspaces" / self.world.space / ".agentfs/snapshots"
         for name, files in undo.items():
-            expect_eq(files_below(snapshots / name), files, name)
+            wrong = difference(snapshots / name, files)
+            expect(not wrong, f"{wrong}; rollbacks of this round: {sorted(undo)}")
         for name in os.listdir(snapshots):
             if name.startswith("undo-"):
                 self.ctl(f"discard {name}")
