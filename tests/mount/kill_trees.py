@@ -311,7 +311,8 @@ class Rounds:
         """Which of the worlds the mount shows."""
         wrong = [self.compare(world) for world in worlds]
         if "" not in wrong:
-            fail(f"under way: {under_way[:3]}; before it: {wrong[0]}; after it: {wrong[1]}")
+            fail(f"under way: {under_way[:3]}; seen as before it: {wrong[0]}; as after it: "
+                 f"{wrong[1]}; as halfway: {wrong[2:]}")
         found = wrong.index("")
         self.after += found == 1
         return worlds[found]
