@@ -110,7 +110,9 @@ Status ForestDisk::settle_children(ForestNode& directory, const std::vector<RawE
   return ok();
 }
 
-// Directories with a number that was used before are kept until another number was given.
+// Directories with a number that was used before are kept until another number was given. One that
+// was made and removed since the newest snapshot may have had it: what is made here stands for one
+// that was there before.
 Status ForestDisk::make_fresh_directory(Line& line, int directory, const std::string& name) {
   std::vector<std::string> aside;
   const auto make = [&]() -> Status {
@@ -122,7 +124,10 @@ Status ForestDisk::make_fresh_directory(Line& line, int directory, const std::st
       if (::fstatat(directory, name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
         return fail_errno(text::shown(name));
       }
-      if (!line.was_ever_saved(made.st_ino)) return ok();
+      if (!line.was_ever_saved(made.st_ino)) {
+        line.not_made(made.st_ino);
+        return ok();
+      }
       const std::string other = line.fresh_name();
       if (::renameat(directory, name.c_str(), line.directory(), other.c_str()) != 0) {
         return fail_errno(text::shown(name));

@@ -182,6 +182,11 @@ void Line::made(ino_t directory) {
   made_.insert(directory);
 }
 
+void Line::not_made(ino_t directory) {
+  const Lock lock(mutex_);
+  made_.erase(directory);
+}
+
 std::uint64_t Line::saved_for(ino_t directory, std::uint64_t sequence) const {
   const auto versions = past_.find(directory);
   if (versions == past_.end()) return 0;

@@ -89,6 +89,8 @@ class Line {
   // knows.
   bool was_made(ino_t directory) const;
   void made(ino_t directory);
+  // The number is another directory's by now, of which states read.
+  void not_made(ino_t directory);
 
   bool touched = true;  // something may have changed since the newest snapshot
 

@@ -35,5 +35,25 @@ TEST_CASE("A directory of a fork is found whole while others let go of it") {
   CHECK(missed == 0);
 }
 
+// ext4 gives the number of a directory that was removed to the next one at once.
+TEST_CASE("A directory that gets the number of one made since the snapshot is kept for it") {
+  TestForest forest;
+  forest.directory("p");
+  for (const char* path : {"p/d", "p/d/e", "p/d/e/g"}) forest.directory(path);
+  forest.file("p/d/e/g/f", "as it was");
+  const SnapshotId state = value_of(forest->snapshot("p", "s"));
+  REQUIRE(forest->rollback("p", state));
+  forest.directory(
+      "p/other");  // what lies beside it is on the disk from now on, not yet what is below
+  REQUIRE(forest->fork("p", "q"));
+  for (int i = 0; i < 8; ++i) forest.directory(fmt::format("p/stage-{}", i));
+  for (int i = 0; i < 8; ++i) {
+    REQUIRE(forest->remove_directory(*forest.at("p"), fmt::format("stage-{}", i), kMyself));
+  }
+  forest.write("p/d/e/g/f", "is");
+  CHECK(forest.read("q/d/e/g/f") == "as it was");
+  CHECK(forest.read("p/d/e/g/f") == "is it was");
+}
+
 }  // namespace
 }  // namespace agentfs::test
