@@ -20,13 +20,15 @@ inline constexpr std::uint64_t kBlock = 4096;
 inline constexpr Quota kLarge{.bytes = std::uint64_t{1} << 40U, .inodes = 1'000'000};
 
 struct QuotaPlace {
-  QuotaPlace() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
+  explicit QuotaPlace(const std::string& where) : name(where + "/agentfs-unit-XXXXXX") {
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+  }
   ~QuotaPlace() { std::filesystem::remove_all(name); }
   std::string made(const std::string& below) const {
     std::filesystem::create_directories(name + "/" + below);
     return name + "/" + below;
   }
-  std::string name = "/tmp/agentfs-unit-XXXXXX";
+  std::string name;
 };
 
 struct LimitedServices final : FakeServices {
@@ -43,9 +45,12 @@ struct LimitedServices final : FakeServices {
   Quotas limits;
 };
 
+// In memory where that can be: a disk gives blocks to a file when it writes back, later.
+inline std::string memory() { return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; }
+
 // Two workspaces, a and b, below /work.
 struct QuotaDisk {
-  QuotaDisk() {
+  explicit QuotaDisk(const std::string& where = "/tmp") : directory(where) {
     FileSystemParts parts;
     parts.services = &services;
     parts.root = &test_root();

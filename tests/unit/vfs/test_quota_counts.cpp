@@ -112,7 +112,7 @@ class Changer {
 TEST_CASE("after random changes the counters are what a walk finds") {
   const unsigned seed = GENERATE(1U, 2U, 3U, 4U, 5U, 6U);
   CAPTURE(seed);
-  QuotaDisk disk;
+  QuotaDisk disk(memory());
   std::mt19937 random(seed);
   for (int round = 0; round < 6; ++round) {
     {
@@ -130,7 +130,7 @@ TEST_CASE("after random changes the counters are what a walk finds") {
 }
 
 TEST_CASE("the counters are exact whoever changes what while the trees are walked") {
-  QuotaDisk disk;
+  QuotaDisk disk(memory());
   disk.limit("/work/a", kLarge);
   {
     std::vector<std::thread> threads;
