@@ -33,6 +33,8 @@ PARTS = (
          case="After a crash a forest is what it was*"),
     Part("kill-agents", "a kill -9 while an agent and a writer work", 1000, 25, "kill_rounds.py",
          seeds="batch"),
+    Part("random-trees", "25 operations a round on forks, checkpoints, merges and rollbacks", 4000,
+         80, "random_trees.py", seeds="batch"),
     Part("kill-trees", "a kill -9 among forks, checkpoints, merges, restores and rollbacks", 1000,
          50, "kill_trees.py", seeds="batch"),
     Part("snapshots", "a checkpoint of a tree of twenty times as many files", 1000, 1000,
