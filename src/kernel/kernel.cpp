@@ -11,6 +11,7 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel_state.h"
+#include "kernel/leftovers.h"
 #include "kernel/merges.h"
 
 namespace agentfs {
@@ -127,6 +128,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   TRY(kernel->merges().settle());
   TRY(kernel->history().settle());
+  remove_leftovers(*kernel);
   TRY(kernel->refused_writes().settle());
   state.schedule_history();
   return kernel;

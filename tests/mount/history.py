@@ -271,7 +271,21 @@ def a_restart_changes_nothing():
             expect_eq(os.lstat(os.path.join(directory, name)).st_nlink, 1, name)
 
 
+def what_a_crash_left_of_a_restore_goes_to_the_trash():
+    """The daemon puts a text beside the file, under such a name, before it renames it over."""
+    left = SITE / "deep/er/.agentfs-0123456789ab"
+    left.parent.mkdir(parents=True)
+    left.write_text("half of a text\n")
+    (left.parent / ".agentfs-note").write_text("a name of somebody's own\n")
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    expect_eq(os.listdir(left.parent), [".agentfs-note"])
+    expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\n")
+
+
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_not_kept, programs_read_it, forgetting,
-     killed_in_the_middle_of_rm, a_restart_changes_nothing)
+     killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
+     a_restart_changes_nothing)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "base/hash.h"
+#include "base/temporary_name.h"
 #include "base/text.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
@@ -111,7 +112,7 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
                       .text = [text]() -> Result<std::string> { return std::string(text); }};
   if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
   const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : text;
-  const std::string temporary = ".agentfs-" + text::hex(random_bytes(6));
+  const std::string temporary = temporary_name();
   Status written = write_new(*directory, temporary, mode, whole);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
