@@ -329,7 +329,9 @@ std::vector<std::pair<std::string, Generation>> Generations::newest(std::size_t 
     const Generation generation = of(path);
     rows.emplace_back(std::move(path), generation);
   }
-  std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.second.number; });
+  std::ranges::sort(rows, {}, [](const auto& row) {
+    return std::pair(row.second.number, std::string_view(row.first));
+  });
   return rows;
 }
 
