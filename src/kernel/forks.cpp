@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_bases.h"
 
 namespace agentfs {
 namespace {
@@ -46,7 +47,9 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
 }
 
 std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
-  std::erase_if(info.snapshots, [](const SnapshotInfo& one) { return one.hidden; });
+  std::erase_if(info.snapshots, [](const SnapshotInfo& one) {
+    return one.hidden || MergeBases::is_label(one.label);
+  });
   return std::move(info.snapshots);
 }
 
@@ -207,6 +210,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   Forest& forest = *TRY(forest_of(root));
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
+  TRY(MergeBases(kernel_).forget(root));
   std::vector<std::string> tops = names_in(forest, root);
   SnapshotId before;
   TRY(kernel_.paths().replace_tree(root, [&]() -> Status {
@@ -255,6 +259,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
     }
   }
   Forest& forest = *TRY(forest_of(path));
+  TRY(MergeBases(kernel_).forget(path));
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
   return fmt::format("{} is gone\n", path);

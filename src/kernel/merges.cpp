@@ -13,41 +13,16 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_bases.h"
 #include "kernel/quota_keeper.h"
 
 namespace agentfs {
 namespace {
 
-constexpr off_t kLargestText = off_t{64} << 20;
-
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
-}
-
-Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
-  if (node.type() == S_IFLNK) return store.read_link(node);
-  const auto file = TRY(store.open(node, O_RDONLY, TreeCaller{}));
-  struct stat attributes{};
-  if (::fstat(file->descriptor(), &attributes) != 0) return fail_errno("a side of a merge");
-  if (attributes.st_size > kLargestText) {
-    return fail(EFBIG, "a side of a merge: {} bytes; at most {} are read", attributes.st_size,
-                kLargestText);
-  }
-  return file::read(file->descriptor());
-}
-
-Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path) {
-  TreeNodeRef node = side.root;
-  for (const std::string_view name : text::split(path, '/')) {
-    node = TRY(side.store->lookup(*node, std::string(name))).node;
-  }
-  return node;
-}
-
-Result<std::string> read_path(const TreeSide& side, const std::string& path) {
-  return read_file(*side.store, *TRY(find_path(side, path)));
 }
 
 // What the journal says of an action.
@@ -96,57 +71,6 @@ void add_changes(const TreeChange& row, bool is_directory, std::vector<TreeEvent
 
 }  // namespace
 
-// --- what is left
-
-MergeConflictsRef Merges::conflicts(const std::string& root) const {
-  return kernel_.conflicts().find(root);
-}
-
-Result<MergeConflict> Merges::find(const std::string& root, std::uint64_t number) const {
-  const MergeConflictsRef all = conflicts(root);
-  if (all != nullptr && all->left.contains(number)) return all->left.at(number);
-  return fail(ENOENT, "{}: no conflict {}; .agentfs/conflicts lists those there are", root, number);
-}
-
-Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
-                                 const std::string& side) const {
-  const MergeConflict conflict = TRY(find(root, number));
-  const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
-  if (side == "merged") return kernel_.parts().merger->merged(all->sides, conflict);
-  const bool is_base = side == "base";
-  const bool is_ours = side == "ours";
-  const std::string& path = is_base   ? conflict.base_path
-                            : is_ours ? conflict.ours_path
-                                      : conflict.theirs_path;
-  if (path.empty()) return fail(ENOENT, "{}: {} has nothing there", conflict.path, side);
-  return read_path(is_base ? all->sides.base : is_ours ? all->sides.ours : all->sides.theirs, path);
-}
-
-Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
-                                    std::uint64_t number, const std::string& side) {
-  TRY(kernel_.history().may_see(caller, root));
-  if (side != "ours" && side != "theirs" && side != "merged") {
-    return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
-                text::shown(side));
-  }
-  const MergeConflict conflict = TRY(find(root, number));
-  const std::string path = fmt::format("{}/{}", root, conflict.path);
-  const bool removes = side == "theirs" && conflict.theirs_path.empty();
-  if (removes) {
-    TRY(kernel_.paths().remove(caller, path));
-  } else if (side != "ours") {
-    if (side == "theirs" && !conflict.theirs.is_regular()) {
-      return fail(ENOTSUP, "{}: theirs is no regular file; it can be copied by hand", path);
-    }
-    Caller named = caller;
-    named.path = root + "/.agentfs/ctl";
-    TRY(kernel_.paths().write(named, path, TRY(text(root, number, side))));
-  }
-  kernel_.conflicts().resolve(root, number);
-  return fmt::format("{}: {}\n", text::shown(path), removes ? "removed, as theirs" : side);
-}
-
 // --- merging
 
 // Stored before anything is changed, and again when all is: a crash is undone before the second
@@ -156,12 +80,14 @@ struct Merges::Order {
   std::string from;
   bool done = false;
   std::string record;
+  // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
+  SnapshotId state{};
   json::Array actions{};
 
   std::string text() const {
     json::Value value;
     value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
-    value.set("actions", actions);
+    value.set("state", json::Array{state.tree, state.sequence}).set("actions", actions);
     return json::dump(value);
   }
   static Result<Order> parse(std::string_view text) {
@@ -170,6 +96,10 @@ struct Merges::Order {
                 .from = std::string(value["from"].text()),
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
+    if (const json::Array* state = value["state"].array(); state != nullptr && state->size() == 2) {
+      order.state = {static_cast<std::uint32_t>(state->front().number()),
+                     static_cast<std::uint64_t>(state->back().number())};
+    }
     if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
     if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
     return order;
@@ -196,6 +126,7 @@ Result<MergeSides> Merges::sides_of(const std::string& root, const std::string& 
                 "of {} tells the family",
                 text::shown(name), root, root);
   }
+  if (const auto merged = MergeBases(kernel_).find(root, other)) base = merged;
   return MergeSides{.base = {&forest, TRY(forest.snapshot_root(*base))},
                     .ours = TRY(live(forest, root)),
                     .theirs = TRY(live(forest, other))};
@@ -211,14 +142,34 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
   }
-  Result<std::string> answer = merge_alone(caller, root, sides, other, partial);
+  auto state = MergeBases(kernel_).begin(root, other);
+  if (!state) {
+    kernel_.conflicts().end(root);
+    return std::unexpected(std::move(state).error());
+  }
+  Order order{.root = root, .from = other, .record = {}, .state = *state};
+  Result<std::string> answer = merge_alone(caller, sides, order, partial);
+  const bool is_kept = order.done && keep_for_later(root, *state, order);
+  if (!is_kept && !file::exists(file_of(root))) MergeBases(kernel_).drop(other, *state);
   kernel_.conflicts().end(root);
   return answer;
 }
 
-Result<std::string> Merges::merge_alone(const Caller& caller, const std::string& root,
-                                        const MergeSides& sides, const std::string& other,
+// Whether the state is the next merge's base, or will be when the conflicts are resolved.
+bool Merges::keep_for_later(const std::string& root, SnapshotId state, const Order& order) {
+  if (order.state == state) return true;
+  const MergeConflictsRef left = conflicts(root);
+  if (left == nullptr) return false;
+  auto next = std::make_shared<MergeConflicts>(*left);
+  next->state = state;
+  kernel_.conflicts().set(root, std::move(next));
+  return true;
+}
+
+Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
                                         bool partial) {
+  const std::string& root = order.root;
+  const std::string& other = order.from;
   if (file::exists(file_of(root))) {
     return fail(EBUSY, "{}: a merge into it is half done; the next start of the daemon ends it",
                 root);
@@ -234,10 +185,10 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const std::string&
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
                 "merge {}: {} conflicts, nothing was changed; {}/.agentfs/conflicts has "
-                "them, and `merge {} partial` takes what is clean",
+                "them, and `merge {} partial` takes what is clean and leaves them to `resolve`",
                 name, left->left.size(), root, name);
   }
-  Order order{.root = root, .from = other, .record = {}};
+  if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
   const struct stat owner = TRY(sides.ours.store->attributes(*sides.ours.root));
   TreeCaller maker;
@@ -274,6 +225,9 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
 Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& order) {
+  if (order.done && order.state.tree != 0) {
+    TRY(MergeBases(kernel_).set(order.root, order.from, order.state));
+  }
   if (order.done) TRY(tell(caller, order));
   TRY(kernel_.parts().merger->finish(
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {

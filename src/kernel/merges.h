@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/forest.h"
@@ -25,6 +26,8 @@ struct MergeConflicts {
   std::string from{};  // the tree that was merged: "/workspaces/try-1"
   MergeSides sides{};
   std::map<std::uint64_t, MergeConflict> left{};
+  // Of a merge that took what was clean: what the next one begins from once none is left.
+  SnapshotId state{};
 };
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 
@@ -69,8 +72,12 @@ class Merges {
 
  private:
   struct Order;  // a merge under way, as it is stored
-  Result<std::string> merge_alone(const Caller& caller, const std::string& root,
-                                  const MergeSides& sides, const std::string& other, bool partial);
+  Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
+                                  bool partial);
+  static Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path);
+  bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
+  Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
+                                   const std::string& how, const std::string& path);
   Result<MergeSides> sides_of(const std::string& root, const std::string& name) const;
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);

@@ -68,6 +68,64 @@ def what_both_did_is_there():
            f"rows: {json.dumps(rows)}")
 
 
+def each_merge_begins_where_the_last_one_ended():
+    """Neither comes back what was changed since, nor is it asked for again."""
+    ours, theirs = make("twice"), SPACES / "twice-1"
+    ctl("twice", "fork twice-1")
+    (theirs / "both").write_text("by the fork\n")
+    (theirs / "gone").unlink()
+    ctl("twice", "merge twice-1")
+    (ours / "both").write_text("as it was\n")
+    (ours / "gone").write_text("there again\n")
+    (theirs / "more").write_text("more\n")
+    ctl("twice", "merge twice-1")
+    expect_eq((ours / "both").read_text(), "as it was\n")
+    expect_eq((ours / "gone").read_text(), "there again\n")
+    expect_eq((ours / "more").read_text(), "more\n")
+    (theirs / "more").write_text("more and more\n")
+    ctl("twice", "merge twice-1")
+    expect_eq((ours / "more").read_text(), "more and more\n")
+    ctl("twice-1", "merge twice")
+    expect_eq((theirs / "both").read_text(), "as it was\n")
+    (theirs / "both").write_text("by the fork again\n")
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    ctl("twice", "merge twice-1")
+    expect_eq((ours / "both").read_text(), "by the fork again\n")
+    expect_eq(os.listdir(ours / ".agentfs/snapshots"), [])
+
+
+def what_was_resolved_is_not_asked_for_again():
+    ours, theirs = make("parted"), SPACES / "parted-1"
+    ctl("parted", "fork parted-1")
+    (theirs / "both").write_text("theirs\n")
+    (theirs / "lines").write_text("theirs, too\n")
+    (ours / "both").write_text("ours\n")
+    refused("EBUSY", "parted", "merge parted-1")
+    ctl("parted", "merge parted-1 partial")
+    expect_eq((ours / "lines").read_text(), "theirs, too\n")
+    refused("EBUSY", "parted", "resolve 1 merged")
+    expect_eq((ours / "both").read_text(), "ours\n")
+    ctl("parted", "resolve 1 ours")
+    (theirs / "later").write_text("later\n")
+    ctl("parted", "merge parted-1")
+    expect_eq((ours / "both").read_text(), "ours\n")
+    expect_eq((ours / "later").read_text(), "later\n")
+
+
+def what_a_rollback_took_back_can_be_merged_again():
+    ours, theirs = make("again"), SPACES / "again-1"
+    ctl("again", "checkpoint before")
+    ctl("again", "fork again-1")
+    (theirs / "made").write_text("made\n")
+    ctl("again", "merge again-1")
+    ctl("again", "rollback before")
+    expect(not (ours / "made").exists(), "the rollback")
+    ctl("again", "merge again-1")
+    expect_eq((ours / "made").read_text(), "made\n")
+
+
 def the_same_again_changes_nothing():
     head = M.head()
     ctl("site", "merge try-1")
@@ -150,6 +208,8 @@ def git_apply_says_the_same():
     expect_eq(run(["diff", "-r", ours, theirs]), "")
 
 
-main(mount_it, what_both_did_is_there, the_same_again_changes_nothing, conflicts_are_files,
+main(mount_it, what_both_did_is_there, each_merge_begins_where_the_last_one_ended,
+     what_was_resolved_is_not_asked_for_again, what_a_rollback_took_back_can_be_merged_again,
+     the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      git_apply_says_the_same)

@@ -21,7 +21,8 @@ class World:
         self.trees = {space: {}}  # name -> path -> text
         self.kept = {}            # checkpoints of the workspace, likewise
         self.removed = {}         # of the workspace: what is in the trash
-        self.merged = set()       # forks that were: what they change now would be in conflict
+        self.joined = set()       # forks that were merged
+        self.over = set()         # those of which a rollback may have taken back what was merged
         self.made = 0             # names given so far
 
     def choose(self, rng):
@@ -39,7 +40,7 @@ class World:
 
     def choose_write_fork(self, rng, forks):
         """Names of its own, so that a merge has no conflict to tell of."""
-        fresh = sorted(set(forks) - self.merged)
+        fresh = sorted(set(forks) - self.over)
         if not fresh:
             return self.choose_write(rng, forks)
         fork = rng.choice(fresh)
@@ -79,7 +80,7 @@ class World:
         return ("rollback", rng.choice(sorted(self.kept)))
 
     def choose_merge(self, rng, forks):
-        fresh = sorted(set(forks) - self.merged)
+        fresh = sorted(set(forks) - self.over)
         return ("merge", rng.choice(fresh)) if fresh else self.choose_discard(rng, forks)
 
     def choose_discard(self, rng, forks):
@@ -118,17 +119,19 @@ class World:
 
     def do_rollback(self, name):
         self.trees[self.space] = dict(self.kept[name])
+        self.over |= self.joined
         self.removed.clear()  # what it took away is in the checkpoint that undoes it
 
     def do_merge(self, fork):
         own = {path: text for path, text in self.trees[fork].items() if f"/of-{fork}-" in path}
         self.trees[self.space] |= own
-        self.merged.add(fork)
+        self.joined.add(fork)
 
     def do_discard(self, name):
         self.trees.pop(name, None)
         self.kept.pop(name, None)
-        self.merged.discard(name)
+        self.joined.discard(name)
+        self.over.discard(name)
 
     def halfway(self, operation):
         """What else may be seen of one that was under way: writing is two calls."""
