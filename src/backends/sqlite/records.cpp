@@ -35,7 +35,7 @@ Status set_aside(const std::string& path) {
     }
   }
   ::unlink((path + "-shm").c_str());  // only an index of the -wal file
-  log::warning("{}: damaged; it is kept as {}", path, aside);
+  log::warning("{}: damaged, or other than the journal; it is kept as {}", path, aside);
   return ok();
 }
 
@@ -54,7 +54,6 @@ class SqliteRecords final : public RecordStore {
   Status change(const ObjectChange& change);
   Status check_integrity();
   Status check_json();
-  Status remove_all();
   void close();
 
   const std::string path_;
@@ -149,22 +148,11 @@ Status SqliteRecords::check_json() {
               statement.text(0), text::shown(statement.text(1)));
 }
 
+// Nothing is deleted: what a journal does not tell may have been lost there.
 Status SqliteRecords::clear() {
-  const auto removed = remove_all();
-  if (removed || removed.error().code != EBADMSG) return removed;
   close();
   TRY(set_aside(path_));
   return open();
-}
-
-Status SqliteRecords::remove_all() {
-  Transaction transaction(connection_);
-  TRY(transaction.begin());
-  TRY(
-      connection_.run("DELETE FROM object; DELETE FROM meta WHERE name = 'reached';"
-                      "INSERT INTO meta VALUES ('reached', 0)"));
-  TRY(transaction.commit());
-  return check_integrity();
 }
 
 }  // namespace

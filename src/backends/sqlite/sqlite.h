@@ -16,7 +16,7 @@ namespace agentfs {
 // Threads: one caller at a time, which must not change the store from within load()'s visitor.
 // Errors: ENOSPC, EIO, EBUSY (another process holds the file for longer than 5 s), EBADMSG for a
 // damaged file or another program's, ENOTSUP for the format of a newer agentfs; EINVAL for a
-// collection's name that is not [a-z]+ or a sequence that goes back. clear() mends a damaged store:
+// collection's name that is not [a-z]+ or a sequence that goes back. clear() deletes nothing:
 // the file is set aside as PATH.damaged-<n> and an empty one takes its place.
 Result<std::unique_ptr<RecordStore>> open_sqlite(const std::string& path);
 

@@ -137,6 +137,17 @@ TEST_CASE("damage is found, and cleared without losing the evidence", "[sqlite]"
   CHECK(only_object(*records) == "{}");
 }
 
+TEST_CASE("what is cleared is kept, also where it is whole", "[sqlite]") {
+  const Store store;
+  const auto records = store.open();
+  REQUIRE(put(*records, 1, R"({"kept":1})"));
+  REQUIRE(records->clear());
+  CHECK(records->reached().value() == Sequence{});
+  const auto before = open_sqlite(store.path + ".damaged-1");
+  REQUIRE(before);
+  CHECK(only_object(**before) == R"({"kept":1})");
+}
+
 TEST_CASE("text that is not JSON is found by the check", "[sqlite]") {
   const Store store;
   const auto records = store.open();
