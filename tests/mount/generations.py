@@ -4,6 +4,7 @@
 # mount: none
 """Generations of paths, conditions on them, and what agents may not overwrite: refused, and kept."""
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -224,10 +225,13 @@ def an_unread_file_is_refused():
     expect(number not in conflicts(), "an ended conflict is there")
 
 
+EDITS = itertools.count()
+
+
 def edited_meanwhile(name, text, other):
     """An agent reads, a person changes, the agent writes `text`: its pid."""
     path = SITE / name
-    go = f"go-{name}"
+    go = f"go-{name}-{next(EDITS)}"  # another each time: one that is there already ends the wait
     pid = agent(name.partition(".")[0], ("read", {"path": name}), until(go),
                 ("write", {"path": name, "text": text}))
     reached(pid, 2)
