@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/read_at.h"
 #include "base/text.h"
 
 namespace agentfs::segments {
@@ -121,18 +122,11 @@ Status sync_directory(const std::string& directory) {
 Result<std::string> read_range(const std::string& path, std::uint64_t offset, std::uint64_t size) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return fail_errno(path);
-  std::string bytes(size, '\0');
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::pread(fd.get(), bytes.data() + done, bytes.size() - done,
-                                static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(path);
-    if (got == 0) {
-      return fail(EBADMSG, "{}: ends at byte {}; {} were written", path, offset + done,
-                  offset + size);
-    }
-    done += static_cast<std::size_t>(got);
+  auto bytes = read_at(fd.get(), offset, size);
+  if (!bytes) return fail_errno(bytes.error().code, path);
+  if (bytes->size() < size) {
+    return fail(EBADMSG, "{}: ends at byte {}; {} were written", path, offset + bytes->size(),
+                offset + size);
   }
   return bytes;
 }

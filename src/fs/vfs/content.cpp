@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/content.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+
+#include "base/read_at.h"
 
 namespace agentfs::vfs {
 
@@ -12,15 +12,10 @@ Result<std::string> Content::read(std::uint64_t offset, std::size_t count) const
   count = static_cast<std::size_t>(std::min<std::uint64_t>(count, size_ - offset));
   if (open_) return TRY(opened())->read(offset, count);
   if (!file_) return text_.substr(offset, count);
-  std::string bytes(count, '\0');
-  std::size_t done = 0;
-  while (done < count) {
-    const ssize_t got =
-        ::pread(file_.get(), bytes.data() + done, count - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(EIO, "content: the host file cannot be read");
-    if (got == 0) return fail(EIO, "content: the host file ends at byte {}", offset + done);
-    done += static_cast<std::size_t>(got);
+  auto bytes = read_at(file_.get(), offset, count);
+  if (!bytes) return fail_errno(EIO, "content: the host file cannot be read");
+  if (bytes->size() < count) {
+    return fail(EIO, "content: the host file ends at byte {}", offset + bytes->size());
   }
   return bytes;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "base/read_at.h"
 #include "base/text.h"
 
 namespace agentfs::vfs {
@@ -18,18 +19,7 @@ Result<std::string> whole_text(TreeStore& store, const TreeNode& file) {
     return fail(EFBIG, "{} bytes are more than {}", size, kMostKept);
   }
   const auto opened = TRY(store.open(file, O_RDONLY, {}));
-  std::string text(size, '\0');
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = ::pread(opened->descriptor(), text.data() + done, text.size() - done,
-                                static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read");
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  text.resize(done);
-  return text;
+  return read_at(opened->descriptor(), 0, size);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/read_at.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/document_node.h"
@@ -23,18 +24,7 @@ constexpr std::size_t kPiece = 1U << 20U;
 // The bytes of an answer, also where they are still in a host file.
 Result<std::string> bytes_of(Bytes bytes) {
   if (bytes.descriptor < 0) return std::move(bytes.text);
-  std::string text(bytes.count, '\0');
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = ::pread(bytes.descriptor, text.data() + done, text.size() - done,
-                                bytes.offset + static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read");
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  text.resize(done);
-  return text;
+  return read_at(bytes.descriptor, static_cast<std::uint64_t>(bytes.offset), bytes.count);
 }
 
 Result<std::string> read_piece(Request& request, Handle& handle, std::uint64_t offset,
