@@ -60,6 +60,12 @@ std::vector<ListedAt> shared_files(TreeWorld& world) {
   return files;
 }
 
+// The kernel's own clocks, which move without anybody's doing.
+bool tells_the_time(const std::string& path) {
+  return path == "/sys/kernel/clock" || path == "/sys/kernel/uptime" ||
+         path == "/sys/kernel/metrics";
+}
+
 TEST_CASE("Reading everything twice gives the same nodes and times and leaves the journal alone") {
   TreeWorld world;
   const std::uint64_t head = world.head();
@@ -69,18 +75,13 @@ TEST_CASE("Reading everything twice gives the same nodes and times and leaves th
     INFO(one.path);
     const auto again = world.find(one.path);
     REQUIRE(again);
+    if (tells_the_time(one.path)) continue;
     CHECK(again->node == one.found.node);
     CHECK(again->attributes.st_mtim.tv_sec == one.found.attributes.st_mtim.tv_sec);
     CHECK(again->attributes.st_mtim.tv_nsec == one.found.attributes.st_mtim.tv_nsec);
   }
   CHECK(world.head() == head);
   CHECK(world.errors().empty());
-}
-
-// The kernel's own clocks, which move without anybody's doing.
-bool tells_the_time(const std::string& path) {
-  return path == "/sys/kernel/clock" || path == "/sys/kernel/uptime" ||
-         path == "/sys/kernel/metrics";
 }
 
 TEST_CASE("Time that goes by moves the mtime of nothing but clocks") {
@@ -92,6 +93,7 @@ TEST_CASE("Time that goes by moves the mtime of nothing but clocks") {
     INFO(one.path);
     const auto again = world.find(one.path);
     REQUIRE(again);
+    if (tells_the_time(one.path)) continue;
     CHECK(again->node == one.found.node);
     CHECK(again->attributes.st_mtim.tv_sec == one.found.attributes.st_mtim.tv_sec);
   }
