@@ -89,7 +89,7 @@ function(agentfs_programs)
     target_link_libraries(agentfs PRIVATE agentfs_options agentfs_base agentfs_fcp
       agentfs_backends_memory agentfs_backends_segments agentfs_backends_sqlite
       agentfs_backends_blobs agentfs_backends_compare agentfs_backends_git
-      agentfs_backends_trees agentfs_backends_past agentfs_backends_http agentfs_backends_script agentfs_backends_exec
+      agentfs_backends_trees agentfs_backends_past agentfs_backends_imports agentfs_backends_http agentfs_backends_script agentfs_backends_exec
       agentfs_kernel agentfs_agents agentfs_fs_vfs agentfs_fs_tree agentfs_fs_services
       agentfs_fs_fuse CLI11::CLI11)
   endif()

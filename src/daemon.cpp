@@ -16,6 +16,7 @@
 #include "backends/git/commit_process.h"
 #include "backends/http/curl_driver.h"
 #include "backends/http/discovery.h"
+#include "backends/imports/imports.h"
 #include "backends/past/past.h"
 #include "backends/script/script_driver.h"
 #include "backends/segments/segments.h"
@@ -66,6 +67,7 @@ struct Backends {
   std::unique_ptr<ExecDriver> exec;
   std::unique_ptr<ModelDriver> http;
   std::unique_ptr<ModelDriver> script;
+  std::unique_ptr<ImportStore> imports;  // outlives what lends from it
   std::unique_ptr<PastStore> past;
   const std::unique_ptr<TreeComparer> comparer = open_comparer();
   const std::unique_ptr<TreeMerger> merger = open_merger();
@@ -85,10 +87,11 @@ struct Backends {
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
-    b->past = TRY(open_past(state.file("past")));
+    b->imports = TRY(open_imports(state.file("imports"), true));
+    b->past = TRY(open_past(state.file("past"), b->imports.get()));
     b->home = TRY(open_forest(state.file("trees/home"), state.file("trees/.home")));
-    b->workspaces =
-        TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces")));
+    b->workspaces = TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces"),
+                                    {.lender = b->imports.get()}));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
     return b;
   }
@@ -102,6 +105,7 @@ struct Backends {
     parts.store = store.get();
     parts.blobs = blobs.get();
     parts.past = past.get();
+    parts.imports = imports.get();
     parts.forests = {{"/home", home.get()}, {"/workspaces", workspaces.get()}};
     parts.comparer = comparer.get();
     parts.merger = merger.get();

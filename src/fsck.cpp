@@ -2,6 +2,7 @@
 #include "fsck.h"
 
 #include "backends/forest.h"
+#include "backends/imports/imports.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "fsck_rows.h"
@@ -44,12 +45,13 @@ bool repair(const StateDirectory& state) {
 }
 
 // Trees that no forest knows are plain already.
-Result<std::string> solidify(const std::string& trees, const std::string& hidden) {
-  const auto forest = TRY(open_forest(trees, hidden));
+Result<std::string> solidify(const std::string& trees, const std::string& hidden,
+                             const Lender& lender) {
+  const auto forest = TRY(open_forest(trees, hidden, {.lender = &lender}));
   std::size_t count = 0;
   for (const TreeInfo& info : forest->family()) {
-    if (info.name.empty()) continue;
-    TRY(forest->solidify(*TRY(forest->lookup(*forest->root(), info.name)).node, true));
+    if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
+    TRY(forest->solidify(*TRY(forest->tree(info.name)).node, true));
     ++count;
   }
   return fmt::format("{}: {} trees are plain directories, {} of which had to be filled for that",
@@ -57,9 +59,14 @@ Result<std::string> solidify(const std::string& trees, const std::string& hidden
 }
 
 bool solidify(const StateDirectory& state) {
+  const auto imports = open_imports(state.file("imports"), true);
+  if (!imports) {
+    print("FAIL", "solidify", imports.error().message);
+    return false;
+  }
   bool done = true;
   for (const fsck::ForestPaths& forest : fsck::forests(state)) {
-    const auto filled = solidify(forest.trees, forest.hidden);
+    const auto filled = solidify(forest.trees, forest.hidden, **imports);
     print(filled ? "ok" : "FAIL", "solidify", filled ? *filled : filled.error().message);
     done = done && filled;
   }

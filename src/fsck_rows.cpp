@@ -7,6 +7,7 @@
 
 #include "backends/blobs/blobs.h"
 #include "backends/git/check.h"
+#include "backends/imports/imports.h"
 #include "backends/past/past.h"
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
@@ -169,6 +170,8 @@ Result<Findings> check_merges(Look& look) {
   return found;
 }
 
+Result<Findings> check_the_imports(Look& look) { return check_imports(look.state.file("imports")); }
+
 // What earlier damage left: only a person knows when it is of no use any more.
 Result<Findings> check_kept(Look& look) {
   Findings found;
@@ -202,6 +205,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"trees", check_trees, repair_trees},
     {"repositories", check_repositories, repair_repositories},
     {"merges", check_merges, repair_merges},
+    {"imports", check_the_imports},
     {"kept", check_kept},
 });
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/lender.h"
 #include "backends/tree_store.h"
 
 namespace agentfs {
@@ -47,6 +48,8 @@ struct Difference {
   TreeNodeRef after{};
 };
 
+inline constexpr std::string_view kHiddenTree = ".agentfs-host.";
+
 struct ForestCounts {
   std::uint64_t filled = 0;    // directories of forks made solid
   std::uint64_t saved = 0;     // directories kept for snapshots before they changed
@@ -58,7 +61,8 @@ struct ForestCounts {
 struct ForestOptions {
   std::size_t descriptors = 1024;  // as TreeOptions
   bool file_handles = true;
-  bool trusted = true;  // false: keep marks in user.*, as a daemon that is not root does
+  bool trusted = true;             // false: keep marks in user.*, as a daemon that is not root does
+  const Lender* lender = nullptr;  // of files whose bytes lie elsewhere; outlives the forest
 };
 
 // A store over a directory whose directories at the top are the trees. What open_tree_store()
@@ -101,8 +105,13 @@ class Forest : public TreeStore {
   virtual Result<std::size_t> collect() = 0;
 
   virtual Result<TreeNodeRef> snapshot_root(SnapshotId state) = 0;
+  // The root of a tree that is there now. Trees whose name begins with kHiddenTree are found by
+  // this and the calls that name a tree alone: lookups at the top and its listing do not know them,
+  // and no entry there can get such a name (EPERM). `make`: an empty one, where there is none.
+  virtual Result<TreeEntry> tree(const std::string& name, bool make = false) = 0;
   virtual std::vector<TreeInfo> family() const = 0;
-  // Makes a directory a plain one on disk, for tools that look there; `whole`: all below it too.
+  // Makes a directory a plain one on disk, for tools that look there; `whole`: all below it too,
+  // lent files included. Of a lent file: it gets its bytes.
   virtual Status solidify(const TreeNode& directory, bool whole) = 0;
   // Whether all of two directories is known to be the same, without looking: both are read from
   // one place.

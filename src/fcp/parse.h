@@ -31,6 +31,9 @@ struct Ranged {
   std::int64_t value = 0;
 };
 
+// The word "as" between two names.
+struct As {};
+
 // What an error calls the argument: the verb's syntax.
 struct Argument {
   std::string_view syntax;
@@ -84,6 +87,14 @@ struct Parser<ProcessId> {
     }
     return fail(EINVAL, "{}: {} is no process id; a number of /proc would do", a.syntax,
                 text::shown(a.word));
+  }
+};
+
+template <>
+struct Parser<As> {
+  static Result<As> parse(const Argument& a) {
+    if (a.word == "as") return As{};
+    return fail(EINVAL, "{}: {} where the word as belongs", a.syntax, text::shown(a.word));
   }
 };
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 
@@ -17,18 +18,6 @@ constexpr std::size_t kMostEvents = 10'000;
 
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
-Status check_name(const std::string& name) {
-  const bool is_one = !name.empty() && name != "." && name != ".." && name != ".agentfs" &&
-                      name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
-  if (!is_one) {
-    return fail(EINVAL, "{}: cannot be a name; one such as try-1, without a slash, would do",
-                text::shown(name));
-  }
-  if (name.size() <= kLongestName) return ok();
-  return fail(ENAMETOOLONG, "{}…: {} bytes are too many for a name; {} would do",
-              text::prefix(name, 20), name.size(), kLongestName);
-}
 
 std::string shown(SnapshotId id) { return fmt::format("{}.{}", id.tree, id.sequence); }
 
@@ -78,6 +67,19 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
 }
 
 }  // namespace
+
+Status Forks::check_name(const std::string& name) {
+  const bool is_one = !name.empty() && name != "." && name != ".." &&
+                      !name.starts_with(".agentfs") && name.find('/') == std::string::npos &&
+                      name.find('\0') == std::string::npos;
+  if (!is_one) {
+    return fail(EINVAL, "{}: cannot be a name; one such as try-1, without a slash, would do",
+                text::shown(name));
+  }
+  if (name.size() <= kLongestName) return ok();
+  return fail(ENAMETOOLONG, "{}…: {} bytes are too many for a name; {} would do",
+              text::prefix(name, 20), name.size(), kLongestName);
+}
 
 std::string Forks::sibling(const std::string& root, const std::string& name) {
   return fmt::format("{}/{}", parent_of(root), name);
@@ -284,9 +286,10 @@ Status Forks::materialise(const std::string& path, bool whole) const {
     if (!is_top) TRY(forest.solidify(*node, false));
     is_top = false;
     node = TRY(forest.lookup(*node, std::string(name))).node;
-    if (node->type() != S_IFDIR) return ok();
+    if (node->type() != S_IFDIR) break;
   }
-  return forest.solidify(*node, whole);
+  const bool is_solid = node->type() != S_IFDIR && node->type() != S_IFREG;
+  return is_solid ? ok() : forest.solidify(*node, whole);
 }
 
 // --- what is told
@@ -297,11 +300,12 @@ std::string Forks::family(const std::string& root) const {
   const std::vector<TreeInfo> all = (*forest)->family();
   std::string out = "# tree\tfork of\tcheckpoints\n";
   for (const TreeInfo& info : all) {
-    if (info.name.empty()) continue;
+    if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
     std::string parent = "-";
     if (info.base) {
       const auto of = std::ranges::find(all, info.base->tree, &TreeInfo::number);
       parent = of == all.end() || of->name.empty() ? "(discarded)" : of->name;
+      if (parent.starts_with(kHiddenTree)) parent = "(import)";
     }
     const std::vector<std::string> names = labels(checkpoints_in(info));
     out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), text::shown(parent),
@@ -324,6 +328,13 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
   TRY(kernel_.history().may_see(caller, root));
   Forest& forest = *TRY(forest_of(root));
   Comparison result;
+  if (TreeNodeRef directory = kernel_.imports().base(root)) {
+    result.before = {&forest, std::move(directory)};
+    result.after = {&forest, TRY(forest.tree(name_of(root))).node};
+    result.how = options(forest);
+    result.how.git = CompareOptions::GitDirectories::hidden;
+    return result;
+  }
   std::optional<SnapshotId> base = base_of(root);
   if (!base) {
     if (const auto all = checkpoints(root); !all.empty()) base = all.back().id;
@@ -342,7 +353,7 @@ Result<std::string> Forks::status(const Caller& caller, const std::string& root)
   }
   const TreeComparer& comparer = *kernel_.parts().comparer;
   const auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
-  return comparer.status(changes);
+  return comparer.status(changes) + TRY(kernel_.imports().drift(root));
 }
 
 Status Forks::diff(const Caller& caller, const std::string& root,

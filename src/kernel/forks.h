@@ -54,6 +54,8 @@ class Forks {
   // `whole`: all below it, too. For tools that look at the disk; nothing where it is so.
   Status materialise(const std::string& path, bool whole) const;
 
+  // Can a tree have this name? EINVAL, ENAMETOOLONG.
+  static Status check_name(const std::string& name);
   // The path of a tree beside the root: "/workspaces/try-1".
   static std::string sibling(const std::string& root, const std::string& name);
   Result<Forest*> forest_of(const std::string& root) const;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/leftovers.h"
 #include "kernel/merges.h"
@@ -127,6 +128,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   TRY(kernel->merges().settle());
+  TRY(kernel->imports().settle());
   TRY(kernel->history().settle());
   remove_leftovers(*kernel);
   TRY(kernel->refused_writes().settle());
@@ -223,6 +225,7 @@ RefusedWrites& Kernel::refused_writes() const { return state_->refused_writes; }
 ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
 Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() const { return Forks(state_->kernel); }
+Imports Kernel::imports() const { return Imports(state_->kernel); }
 HistoryKeeper Kernel::history() { return HistoryKeeper(*this); }
 
 Journal& Kernel::journal() const { return *state_->parts.journal; }

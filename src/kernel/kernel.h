@@ -28,6 +28,7 @@ class ChangeFeed;  // kernel/change_feed.h
 class History;     // kernel/history.h: versions of files, and the trash
 class HistoryKeeper;
 class Forks;          // kernel/forks.h
+class Imports;        // kernel/imports.h
 class Merges;         // kernel/merges.h
 class Fold;           // kernel/fold.h
 class StaleWrites;    // kernel/stale_writes.h
@@ -157,6 +158,7 @@ class Kernel {
   HistoryKeeper history();
   Quotas quotas() const;  // those that are set; kernel/quota_keeper.h shows and sets them
   Forks forks() const;
+  Imports imports() const;
   Merges merges();
   ConflictTable& conflicts() const;  // kernel/merges.h
   StaleWrites& stale_writes() const;

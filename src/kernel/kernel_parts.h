@@ -10,6 +10,7 @@
 #include "backends/blob_store.h"
 #include "backends/exec_driver.h"
 #include "backends/forest.h"
+#include "backends/import_store.h"
 #include "backends/merge.h"
 #include "backends/model_driver.h"
 #include "backends/past_store.h"
@@ -32,6 +33,7 @@ struct KernelParts {
   RecordStore* store = nullptr;
   BlobStore* blobs = nullptr;
   PastStore* past = nullptr;                 // null: nothing is kept of what is removed
+  ImportStore* imports = nullptr;            // null: nothing is imported
   std::map<std::string, Forest*> forests{};  // "/workspaces" -> its store; empty: nothing is forked
   const TreeComparer* comparer = nullptr;    // where there are forests, these two
   const TreeMerger* merger = nullptr;

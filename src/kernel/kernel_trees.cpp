@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
@@ -58,6 +59,19 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   return result;
 }
 
+// What is committed is read on the disk; a file that was only moved may be lent yet. One whose
+// bytes are not to be had is left out.
+void fetch_lent(const Kernel& kernel, const std::string& root, std::vector<std::string>& paths) {
+  const ImportStore* const imports = kernel.parts().imports;
+  if (imports == nullptr || imports->all().empty()) return;
+  std::erase_if(paths, [&](const std::string& path) {
+    const Status fetched = kernel.forks().materialise(fmt::format("{}/{}", root, path), true);
+    if (fetched || fetched.error().code == ENOENT) return false;
+    log::warning("{}/{}: not committed: {}", root, path, fetched.error().message);
+    return true;
+  });
+}
+
 // Two commits where others have been at work there meanwhile: what they did is theirs.
 Result<std::string> commit_changes(Repository& repository, TurnCommit& next, const Process& process,
                                    std::uint64_t turn, const TurnChanges& changes) {
@@ -109,6 +123,8 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   const std::string root = "/workspaces/" + workspace;
   // A repository is read on the disk; what has changed elsewhere is there already.
   if (forks().info_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
+  fetch_lent(*this, root, changes.own);
+  fetch_lent(*this, root, changes.others);
   const Result<std::string> made =
       commit_changes(*parts().repository, next, *process, turn, changes);
   {
@@ -133,7 +149,8 @@ std::vector<std::string> Kernel::workspaces() const {
     // A link is none, wherever it leads: what commands see of it would not be the mount's.
     const bool is_own =
         entries->symlink_status(ignored).type() == std::filesystem::file_type::directory;
-    if (is_own) names.push_back(entries->path().filename().string());
+    const bool is_hidden = entries->path().filename().native().starts_with(kHiddenTree);
+    if (is_own && !is_hidden) names.push_back(entries->path().filename().string());
   }
   std::ranges::sort(names);
   return names;

@@ -81,6 +81,9 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 //   rollback: name, state, undo (the checkpoint that undoes it), tops (names that may have changed)
 //   merge: other, the fork; the changes that it makes are told one by one, each with `merge`;
 //     replaced: kept, what one of them took the place of
+//   import: source (of the host), paths (their number); rebase: paths; pin: bytes; commit,
+//   uncommit:
+//     of each path, host, what was made so in the directory
 // remove, rename (of what had the new name), truncate and write may have `kept`: what was there
 //   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
 //   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.

@@ -22,7 +22,7 @@ namespace {
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 Result<TreeSide> live(Forest& forest, const std::string& root) {
-  return TreeSide{&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
+  return TreeSide{&forest, TRY(forest.tree(name_of(root))).node};
 }
 
 // What the journal says of an action.

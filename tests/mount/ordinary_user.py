@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import mount_lib
-from mount_lib import (Mount, expect, expect_eq, expect_has, main, need, read, run,
+from mount_lib import (Mount, command, expect, expect_eq, expect_has, main, need, read, run,
                        skip, tell)
 
 NOBODY = 65534
@@ -120,5 +120,28 @@ def killed():
     mount.umount()
 
 
+def imports():
+    """A directory of theirs: its files, also those nobody may write, are lent and brought back."""
+    mount = Mount.of("imports")
+    mount.mount()
+    top = mount.mnt.parent / "host"
+    (top / "closed").mkdir(parents=True)
+    (top / "closed/fixed").write_text("fixed\n")
+    (top / "closed/fixed").chmod(0o444)
+    (top / "open").write_text("open\n")
+    command(mount / "sys/workspaces/ctl", f"import {top} as w")
+    space = mount / "workspaces/w"
+    expect_eq(read(space / "closed/fixed"), "fixed\n", "a file that is lent")
+    (space / "closed/fixed").chmod(0o644)
+    (space / "closed/fixed").write_text("written\n")
+    with open(space / "open", "a", encoding="utf-8") as file:
+        file.write("more\n")
+    expect_eq(read(space / "open"), "open\nmore\n", "a file that was added to")
+    expect_eq(read(top / "open"), "open\n", "the directory")
+    command(space / ".agentfs/ctl", "commit")
+    expect_eq(read(top / "open"), "open\nmore\n", "the directory after commit")
+    mount.umount()
+
+
 enter()
-main(tour, killed)
+main(tour, killed, imports)

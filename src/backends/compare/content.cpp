@@ -71,7 +71,9 @@ bool is_gone(const Error& error) {
   return error.code == ENOENT || error.code == ENOTDIR || error.code == ESTALE;
 }
 
-bool is_unreadable(const Error& error) { return error.code == EACCES || error.code == EPERM; }
+bool is_unreadable(const Error& error) {
+  return error.code == EACCES || error.code == EPERM || error.code == EBUSY;
+}
 
 bool is_same_file(const FileState& one, const FileState& other) {
   const auto number = [](const FileState& state) {

@@ -20,7 +20,7 @@ struct Leaf {
 };
 
 bool is_gone(const Error& error);        // ENOENT, ENOTDIR, ESTALE
-bool is_unreadable(const Error& error);  // EACCES, EPERM
+bool is_unreadable(const Error& error);  // EACCES, EPERM; EBUSY of a lent file that has changed
 
 // Whether two states are of one file that nobody changed in between.
 bool is_same_file(const FileState& one, const FileState& other);

@@ -49,8 +49,16 @@ MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path
   return conflict;
 }
 
+// A base that is not to be had any more is none: then what both sides changed is a conflict.
+Result<std::string> read_base(const std::optional<Leaf>& base, std::int64_t largest) {
+  if (!base) return std::string();
+  auto bytes = read_leaf(*base, largest);
+  if (!bytes && bytes.error().code == EBUSY) return std::string();
+  return bytes;
+}
+
 Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest) {
-  const std::string base = leaves.base ? TRY(read_leaf(*leaves.base, largest)) : std::string();
+  const std::string base = TRY(read_base(leaves.base, largest));
   const std::string ours = TRY(read_leaf(leaves.ours, largest));
   const std::string theirs = TRY(read_leaf(leaves.theirs, largest));
   if (is_binary(base) || is_binary(ours) || is_binary(theirs)) {

@@ -11,7 +11,7 @@
 #include <functional>
 #include <optional>
 
-#include "backends/past/copy.h"
+#include "base/copy.h"
 #include "base/mutex.h"
 #include "base/text.h"
 
@@ -76,7 +76,8 @@ bool cannot_link(int code) {
 
 class PastFiles final : public PastStore {
  public:
-  explicit PastFiles(std::string directory) : directory_(std::move(directory)) {}
+  PastFiles(std::string directory, const Lender* lender)
+      : directory_(std::move(directory)), lender_(lender) {}
 
   Status open();
   std::uint64_t next() override { return last_.fetch_add(1) + 1; }
@@ -99,7 +100,10 @@ class PastFiles final : public PastStore {
   // Puts something at its place by `put`, which is called again when the folder has been made.
   Status place(const PastName& name, const std::function<int(const char*)>& put) const;
 
+  bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
+
   const std::string directory_;
+  const Lender* const lender_;
   std::atomic<std::uint64_t> last_ = 0;
   mutable Mutex<Rank::store> mutex_;
   mutable struct statvfs room_ GUARDED_BY(mutex_) {};
@@ -148,12 +152,19 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
   if (!from) from = UniqueFd(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat attributes{};
   if (!from || ::fstat(from.get(), &attributes) != 0) return fail_errno(path);
+  if (lends(from.get())) {
+    from = TRY(lender_->open(from.get()));
+    struct stat lent{};
+    if (::fstat(from.get(), &lent) != 0) return fail_errno(path);
+    attributes.st_blocks = lent.st_blocks;
+  }
   const std::string temporary = fmt::format("{}/new/{}", directory_, name.number);
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
-  Status kept = past::copy_bytes(from.get(), to.get(), attributes);
+  const auto copied = copy_bytes(from.get(), to.get(), attributes);
+  Status kept = copied ? ok() : std::unexpected(copied.error());
   if (kept) {
-    past::copy_attributes(from.get(), to.get(), attributes);
+    copy_attributes(from.get(), to.get(), attributes);
     kept = place(name, [&](const char* target) { return ::rename(temporary.c_str(), target); });
   }
   if (kept) return name.number;
@@ -165,6 +176,7 @@ Result<UniqueFd> PastFiles::open(const PastName& name) const {
   const std::string path = path_of(name);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(path);
+  if (lends(fd.get())) return lender_->open(fd.get());
   return fd;
 }
 
@@ -211,8 +223,8 @@ Result<struct statvfs> PastFiles::statistics() const {
 
 }  // namespace
 
-Result<std::unique_ptr<PastStore>> open_past(const std::string& directory) {
-  auto store = std::make_unique<PastFiles>(directory);
+Result<std::unique_ptr<PastStore>> open_past(const std::string& directory, const Lender* lender) {
+  auto store = std::make_unique<PastFiles>(directory, lender);
   TRY(store->open());
   return store;
 }

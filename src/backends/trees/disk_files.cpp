@@ -2,15 +2,14 @@
 #include "backends/trees/disk_files.h"
 
 #include <dirent.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
-#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <memory>
 
+#include "base/copy.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -54,30 +53,6 @@ Status copy_xattrs(const Marks& marks, const Spot& from, const Spot& to) {
 
 int link_flags(const Spot& spot) { return spot.follow ? 0 : AT_SYMLINK_NOFOLLOW; }
 
-// Only what holds data, so that holes stay holes.
-Result<std::uint64_t> copy_segments(int from, int to, off_t size) {
-  std::uint64_t copied = 0;
-  for (off_t at = 0; at < size;) {
-    const off_t start = ::lseek(from, at, SEEK_DATA);
-    if (start < 0 && errno == ENXIO) break;
-    if (start < 0) return fail_errno("lseek");
-    const off_t end = std::min(::lseek(from, start, SEEK_HOLE), size);
-    off_t source = start;
-    off_t target = start;
-    while (source < end) {
-      const auto count = static_cast<std::size_t>(end - source);
-      const ssize_t moved = ::copy_file_range(from, &source, to, &target, count, 0);
-      if (moved < 0 && errno == EINTR) continue;
-      if (moved < 0) return fail_errno("copy");
-      if (moved == 0) return fail(EIO, "copy: the file ended at {} of {} bytes", source, size);
-      copied += static_cast<std::uint64_t>(moved);
-    }
-    at = end;
-  }
-  if (::ftruncate(to, size) != 0) return fail_errno("copy");
-  return copied;
-}
-
 // Where renaming a new file over an old one does not by itself put the data on the disk first.
 Status settle(int fd) {
   struct statfs statistics{};
@@ -89,25 +64,32 @@ Status settle(int fd) {
   return ok();
 }
 
-Result<std::uint64_t> copy_content(int from, int to, off_t size) {
-  std::uint64_t copied = 0;
-  if (size == 0) return copied;
+Result<std::uint64_t> copy_content(int from, int to, const struct stat& attributes) {
+  if (attributes.st_size == 0) return std::uint64_t{0};
   const UniqueFd source(::open(Spot::of(from).path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!source) return fail_errno("a file to be copied");
-  if (::ioctl(to, FICLONE, source.get()) != 0) {
-    copied = TRY(copy_segments(source.get(), to, size));
-  }
+  const std::uint64_t copied = TRY(copy_bytes(source.get(), to, attributes));
   TRY(settle(to));
   return copied;
 }
 
-Result<std::uint64_t> copy_regular(int from, const struct stat& attributes, const Spot& to,
+struct Original {
+  int file = -1;  // O_PATH
+  struct stat attributes{};
+};
+
+// A lent file's copy is lent.
+Result<std::uint64_t> copy_regular(const Marks& marks, const Original& from, const Spot& to,
                                    const CopyOptions& options) {
   const UniqueFd made(
       ::open(to.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!made) return fail_errno(to.path);
   std::uint64_t copied = 0;
-  if (!options.empty) copied = TRY(copy_content(from, made.get(), attributes.st_size));
+  if (!options.empty && marks.lends(from.file)) {
+    TRY(marks.lender()->copy(from.file, made.get()));
+  } else if (!options.empty) {
+    copied = TRY(copy_content(from.file, made.get(), from.attributes));
+  }
   if (options.meanwhile) TRY(options.meanwhile(made.get()));
   return copied;
 }
@@ -189,7 +171,7 @@ Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
   const auto make = [&]() -> Result<std::uint64_t> {
     std::uint64_t copied = 0;
     if (S_ISREG(attributes.st_mode)) {
-      copied = TRY(copy_regular(from, attributes, to, options));
+      copied = TRY(copy_regular(marks, {from, attributes}, to, options));
     } else {
       TRY(make_special(from, attributes, to));
     }

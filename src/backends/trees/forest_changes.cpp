@@ -9,6 +9,12 @@ namespace agentfs::trees {
 
 // --- making
 
+Status ForestStore::check_new(const ForestNode& parent, const std::string& name) const {
+  if (!is_hidden(parent, name)) return ok();
+  return fail(EPERM, "{}: names that begin with {} are agentfs' own", text::shown(name),
+              kHiddenTree);
+}
+
 // A new file has no other tree to be shared with: it is prepared.
 Result<TreeEntry> ForestStore::made(ForestNode& parent, const std::string& name,
                                     const TreeEntry& entry) {
@@ -35,6 +41,7 @@ Result<TreeEntry> ForestStore::make(const TreeNode& any,
                                     const std::function<Result<TreeEntry>(const TreeNode&)>& call,
                                     const std::string& name) {
   const auto parent = TRY(own(any));
+  TRY(check_new(*parent, name));
   return change(
       *parent, [&] { return f_->prepare_directory(*parent); },
       [&]() -> Result<TreeEntry> { return made(*parent, name, TRY(call(*parent->disk))); });
@@ -79,6 +86,7 @@ Result<TreeStore::Created> ForestStore::create(const TreeNode& any, const std::s
                                                int flags, mode_t mode, const TreeCaller& caller) {
   const auto parent = TRY(own(any));
   TRY(check_name(name));
+  TRY(check_new(*parent, name));
   const auto make = [&]() -> Result<Created> {
     auto created = TRY(f_->disk().create(*parent->disk, name, flags | O_EXCL, mode, caller));
     created.entry = TRY(made(*parent, name, created.entry));
@@ -152,6 +160,7 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
                            const TreeCaller& caller) {
   const auto parent = TRY(own(any));
   TRY(check_name(name));
+  if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
   const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
     ++renames_;
     Status done = directory ? f_->disk().remove_directory(*parent->disk, name, caller)
@@ -194,8 +203,17 @@ Result<struct stat> ForestStore::set_attributes(const TreeNode& any, const TreeF
     if (empty && open == nullptr) TRY(may_write(*node, caller));
     return f_->prepare(*node, empty);
   };
+  const bool cuts = (wanted.which & SetAttributes::size) != 0 && node->type() == S_IFREG;
+  const bool empties = cuts && wanted.values.st_size == 0;
+  if (cuts && open == nullptr) {
+    TRY(empties ? fetch_before_loss(*node, caller) : fetch(*node, caller));
+  }
   return change(*node, prepare, [&]() -> Result<struct stat> {
-    return f_->shown(*node, TRY(f_->disk().set_attributes(*node->disk, open, wanted, caller)));
+    const struct stat set = TRY(f_->disk().set_attributes(*node->disk, open, wanted, caller));
+    if (empties && f_->marks().lender() != nullptr) {
+      f_->marks().lender()->release(TRY(f_->borrow(*node)).get());
+    }
+    return f_->shown(*node, set);
   });
 }
 

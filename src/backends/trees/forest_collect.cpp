@@ -90,6 +90,11 @@ Result<std::size_t> ForestStore::collect() {
 // One directory at a time, so that others go on in between.
 Status ForestStore::solidify(const TreeNode& any, bool whole) {
   const auto top = TRY(own(any));
+  if (top->type() == S_IFREG && top->tree->line != nullptr) {
+    const std::unique_lock alone(mutex_);
+    return f_->fetch(*top);
+  }
+  if (top->type() == S_IFREG) return ok();
   if (!top->is_directory()) return fail_errno(ENOTDIR, host_path(any));
   std::vector<ForestNodeRef> left{top};
   while (!left.empty()) {
@@ -100,9 +105,15 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
     if (!whole) break;
     const Borrowed fd = TRY(f_->borrow(*directory));
     for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
-      if (entry.type != S_IFDIR) continue;
-      const auto below = f_->find(*directory, entry.name);
-      if (below) left.push_back(std::static_pointer_cast<ForestNode>(below->node));
+      if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
+      const auto found = f_->find(*directory, entry.name);
+      if (!found) continue;
+      auto below = std::static_pointer_cast<ForestNode>(found->node);
+      if (entry.type == S_IFREG) {
+        TRY(f_->fetch(*below));
+      } else {
+        left.push_back(std::move(below));
+      }
     }
   }
   const auto names = f_->book().names(*top);

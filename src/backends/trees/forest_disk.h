@@ -26,8 +26,10 @@ class ForestDisk {
     UniqueFd top;     // O_PATH: the directory of the trees
     UniqueFd hidden;  // O_PATH: the directory of the lines
     bool trusted = true;
+    const Lender* lender = nullptr;
   };
-  explicit ForestDisk(Parts parts) : parts_(std::move(parts)), marks_(parts_.trusted) {}
+  explicit ForestDisk(Parts parts)
+      : parts_(std::move(parts)), marks_(parts_.trusted, parts_.lender) {}
 
   DirectoryTree& disk() { return *parts_.disk; }
   NodeTable& table() { return *parts_.table; }
@@ -75,6 +77,9 @@ class ForestDisk {
   Status prepare_directory(ForestNode& directory);
   // `empty`: its content is about to be cut off, so none need be copied.
   Status prepare_file(ForestNode& file, bool empty);
+  // A lent file gets its bytes, and all who have it open read them there.
+  Status fetch(ForestNode& file);
+  void fetch_before_loss(ForestNode& file);  // as far as it can be
   Status prepare(ForestNode& node, bool empty) {
     return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
   }
@@ -102,6 +107,7 @@ class ForestDisk {
     TreeNodeRef directory;
     bool saved = false;
   };
+  void add_lent_blocks(const TreeNode& file, struct stat& attributes);
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);

@@ -72,6 +72,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
   parts.trusted = options.trusted && ::geteuid() == 0;
+  parts.lender = options.lender;
   room.disk = std::make_unique<ForestDisk>(std::move(parts));
   room.disk->top_node = room.disk->book().ensure({.parent = nullptr,
                                                   .name = "",

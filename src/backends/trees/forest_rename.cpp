@@ -21,6 +21,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   const Renaming names{TRY(own(from)), name, TRY(own(to)), new_name, flags};
   TRY(check_name(name));
   TRY(check_name(new_name));
+  if (is_hidden(*names.from, name)) return fail_errno(ENOENT, text::shown(name));
+  TRY(check_new(*names.to, new_name));
   TRY(f_->check_readable(*names.from, name));
   TRY(f_->check_readable(*names.to, new_name));
   if (is_plain(*names.from) && names.from->tree == names.to->tree) {
@@ -92,6 +94,7 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   }
   const bool same = moved && moved == other;
   if (replaces && other && !same) {
+    f_->fetch_before_loss(*other);
     TRY(prepare_victim(*to, new_name));
     last = other->is_directory() || TRY(f_->attributes(*other)).st_nlink <= 1;
   }

@@ -244,6 +244,19 @@ Result<TreeNodeRef> ForestStore::snapshot_root(SnapshotId state) {
   return view;
 }
 
+Result<TreeEntry> ForestStore::tree(const std::string& name, bool make) {
+  TRY(check_name(name));
+  {
+    const std::shared_lock together(mutex_);
+    auto found = find(*f_->top_node, name);
+    if (found || !make || found.error().code != ENOENT) return found;
+  }
+  const std::unique_lock alone(mutex_);
+  const auto made = f_->disk().make_directory(*f_->top_node->disk, name, 0700, TreeCaller{});
+  if (!made) return made;
+  return this->made(*f_->top_node, name, *made);
+}
+
 std::vector<TreeInfo> ForestStore::family() const {
   const std::shared_lock together(mutex_);
   std::vector<TreeInfo> trees;

@@ -75,6 +75,7 @@ Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& na
   if (name == ".") return TreeEntry{parent, TRY(f_->attributes(*parent))};
   if (name != "..") {
     TRY(check_name(name));
+    if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
     return find(*parent, name);
   }
   if (f_->is_top(*parent)) return TreeEntry{parent, TRY(f_->attributes(*parent))};
@@ -122,7 +123,34 @@ Result<std::unique_ptr<TreeFile>> ForestStore::opened(const ForestNodeRef& node,
     if (is_plain(*node) || f_->is_top(*node)) return file;
     return std::make_unique<ForestDirectory>(node, std::move(file));
   }
+  const bool is_lent = f_->marks().lends(file->descriptor());
+  if (is_lent && (flags & O_TRUNC) != 0) {
+    f_->marks().lender()->release(file->descriptor());
+  } else if (is_lent) {
+    const UniqueFd lent = TRY(f_->marks().lender()->open(file->descriptor()));
+    ::dup3(lent.get(), file->descriptor(), O_CLOEXEC);
+  }
   return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & kKeptFlags);
+}
+
+// A lent file that is about to be cut to nothing: versions and merges go on reading what it was.
+// Where that is not to be had any more, nobody has it.
+Status ForestStore::fetch_before_loss(ForestNode& node, const TreeCaller& caller) {
+  Status fetched = fetch(node, caller);
+  return fetched || fetched.error().code != EBUSY ? fetched : ok();
+}
+
+// Through a handle that may write, reads and writes must meet.
+Status ForestStore::fetch(ForestNode& node, const TreeCaller& caller) {
+  const Tree& tree = *node.tree;
+  if (f_->marks().lender() == nullptr || tree.line == nullptr || tree.refusal != 0) return ok();
+  {
+    const std::shared_lock together(mutex_);
+    if (!f_->marks().lends(TRY(f_->borrow(node)).get())) return ok();
+    TRY(may_write(node, caller));
+  }
+  const std::unique_lock alone(mutex_);
+  return f_->fetch(node);
 }
 
 // Of a file that is going to be replaced whole, nothing is left to give back to one who may not.
@@ -134,13 +162,16 @@ Status ForestStore::may_write(ForestNode& node, const TreeCaller& caller) {
 Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int flags,
                                                     const TreeCaller& caller) {
   const auto node = TRY(own(any));
+  const bool may_change = (flags & O_ACCMODE) != O_RDONLY;
   if ((flags & O_TRUNC) == 0 || node->type() != S_IFREG) {
+    if (may_change && node->tree->refusal == 0) TRY(fetch(*node, caller));
     const std::shared_lock together(mutex_);
-    if ((flags & O_ACCMODE) != O_RDONLY && node->tree->refusal != 0) {
+    if (may_change && node->tree->refusal != 0) {
       return fail_errno(node->tree->refusal, host_path(any));
     }
     return opened(node, flags, caller);
   }
+  TRY(fetch_before_loss(*node, caller));
   const auto prepare = [&]() -> Status {
     if (node->tree->refusal == 0) TRY(may_write(*node, caller));
     return f_->prepare_file(*node, true);
@@ -182,7 +213,14 @@ Result<Writing> ForestStore::begin_write(const TreeFile& file) {
 Status ForestStore::read_directory(const TreeFile& directory, off_t offset,
                                    const std::function<bool(const DirectoryEntry&)>& each) {
   const auto* open = dynamic_cast<const ForestDirectory*>(&directory);
-  if (open == nullptr) return f_->disk().read_directory(directory, offset, each);
+  if (open == nullptr) {
+    struct stat its{};
+    const bool top =
+        ::fstat(directory.descriptor(), &its) == 0 && its.st_ino == f_->top_node->inode();
+    return f_->disk().read_directory(directory, offset, [&](const DirectoryEntry& entry) {
+      return (top && entry.name.starts_with(kHiddenTree)) || each(entry);
+    });
+  }
   ForestDirectory::State state;
   {
     const std::shared_lock together(mutex_);

@@ -71,6 +71,7 @@ class ForestStore final : public Forest {
   Status drop(SnapshotId state) override;
   Result<std::size_t> collect() override;
   Result<TreeNodeRef> snapshot_root(SnapshotId state) override;
+  Result<TreeEntry> tree(const std::string& name, bool make) override;
   std::vector<TreeInfo> family() const override;
   Status solidify(const TreeNode& directory, bool whole) override;
   bool is_same(const TreeNode& before, const TreeNode& after) override;
@@ -108,6 +109,12 @@ class ForestStore final : public Forest {
                                 const TreeCaller&);
   Result<std::unique_ptr<TreeFile>> opened(const ForestNodeRef& node, int flags, const TreeCaller&);
   Status may_write(ForestNode& node, const TreeCaller&);
+  Status fetch(ForestNode& node, const TreeCaller&);
+  Status fetch_before_loss(ForestNode& node, const TreeCaller&);
+  bool is_hidden(const ForestNode& parent, const std::string& name) const {
+    return f_->is_top(parent) && name.starts_with(kHiddenTree);
+  }
+  Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
 
   bool is_plain(const ForestNode& directory) const {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -30,6 +31,29 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   file.tree->line->touched = true;
   file.epoch = file.tree->epoch.load();
   return ok();
+}
+
+// The inode stays the same, shared or not: whoever has it is to read these bytes.
+Status ForestDisk::fetch(ForestNode& file) {
+  if (file.type() != S_IFREG) return ok();
+  const Borrowed fd = TRY(borrow(file));
+  if (!marks_.lends(fd.get())) return ok();
+  TRY(marks_.lender()->fill(fd.get()));
+  for (const ForestFile* open : book().files(file)) {
+    const UniqueFd again(::open(fd.path().c_str(), open->flags() | O_CLOEXEC));
+    if (!again) return fail_errno("a file opened again");
+    ::dup3(again.get(), open->descriptor(), O_CLOEXEC);
+  }
+  return ok();
+}
+
+// Whoever else has the inode reads it after this change, too: a merge, a version. Where the bytes
+// are not there any more, nobody has them.
+void ForestDisk::fetch_before_loss(ForestNode& file) {
+  if (marks_.lender() == nullptr) return;
+  if (const Status fetched = fetch(file); !fetched) {
+    log::info("a lent file is replaced without its bytes: {}", fetched.error().message);
+  }
 }
 
 Status ForestDisk::keep_parents(ForestNode& file) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "backends/lender.h"
 #include "backends/trees/node_table.h"
 
 namespace agentfs::trees {
@@ -55,7 +56,9 @@ struct TreeMark {
 class Marks {
  public:
   // `trusted`: attributes only root sees, which every kind of file can bear.
-  explicit Marks(bool trusted) : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest.") {}
+  // `lender`, which may be null, keeps a mark of its own among these.
+  explicit Marks(bool trusted, const Lender* lender = nullptr)
+      : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest."), lender_(lender) {}
 
   // Of what has no mark, or cannot have one: an empty mark.
   FileMark file(const Spot& spot) const;
@@ -75,6 +78,8 @@ class Marks {
   // Takes every mark off what is no part of a forest any more.
   void remove_all(const Spot& spot) const;
 
+  bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
+  const Lender* lender() const { return lender_; }
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
 
  private:
@@ -82,6 +87,7 @@ class Marks {
   int set(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
 
   const std::string prefix_;
+  const Lender* const lender_;
 };
 
 std::string to_text(const DirectoryKey& key);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "fs/tree/tables.h"
 #include "kernel/change_feed.h"
+#include "kernel/imports.h"
 
 namespace agentfs::tree {
 namespace {
@@ -24,7 +25,19 @@ Result<std::string> show_all_since(const void* object, const Caller&, const std:
 
 constinit const vfs::DocumentOperations kSince{.list = list_nothing, .text = show_all_since};
 
+Result<std::string> import(const Kernel& kernel, const Caller& caller, const std::string& directory,
+                           fcp::As /*word*/, const std::string& name) {
+  return kernel.imports().import(caller, directory, name);
+}
+
+constexpr auto kVerbs = vfs::verbs<Kernel>({
+    vfs::verb<&import>("import", "import DIRECTORY as NAME",
+                       "Makes a workspace of a directory of the host, which is neither copied nor "
+                       "touched."),
+});
+
 constexpr auto kFiles = files<Kernel>({
+    {.name = "ctl", .mode = 0644, .doc = "Commands that make workspaces.", .verbs = kVerbs},
     {.name = "events",
      .mode = 0555,
      .doc = "NUMBER: the first 10,000 changes after that record of the journal, however old.",

@@ -255,6 +255,8 @@ Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const st
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
     vfs::verb<&checkpoint>("checkpoint", "checkpoint NAME",
                            "Keeps the whole tree as it is now, at once."),
+    vfs::verb<&commit>("commit", "commit",
+                       "Of an import: makes the directory of the host what this is; see uncommit."),
     vfs::verb<&discard>("discard", "discard NAME",
                         "Removes a fork with all that was done in it, or a checkpoint."),
     vfs::verb<&drop>("drop", "drop PATH [VERSION]",
@@ -263,12 +265,18 @@ constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
                      "Makes a tree beside this one that is what this one is, or was."),
     vfs::verb<&merge>("merge", "merge NAME [partial]",
                       "Takes over what was done in a fork, or in what this is a fork of."),
+    vfs::verb<&pin>("pin", "pin",
+                    "Of an import: copies what is still read from the directory of the host."),
+    vfs::verb<&rebase>("rebase", "rebase [partial]",
+                       "Of an import: takes over what has changed in the directory of the host."),
     vfs::verb<&resolve>("resolve", "resolve NUMBER SIDE",
                         "Ends a conflict of the last merge: ours, theirs or merged."),
     vfs::verb<&restore>("restore", "restore PATH [VERSION]",
                         "Brings back a version, what is in the trash, or else the newest one."),
     vfs::verb<&rollback>("rollback", "rollback NAME",
                          "Makes the whole tree what it was; itself undone by rollback."),
+    vfs::verb<&uncommit>("uncommit", "uncommit",
+                         "Of an import: takes back in the directory what the last commit made."),
 });
 
 constexpr auto kFiles = files<HistoryRoot>({

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/merges.h"
 
 namespace agentfs::tree {
@@ -147,6 +148,23 @@ Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const s
 Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, std::uint64_t number,
                             const std::string& side) {
   return root.kernel->merges().resolve(caller, root.path, number, side);
+}
+
+Result<std::string> commit(const HistoryRoot& root, const Caller& caller) {
+  return root.kernel->imports().commit(caller, root.path);
+}
+Result<std::string> uncommit(const HistoryRoot& root, const Caller& caller) {
+  return root.kernel->imports().uncommit(caller, root.path);
+}
+Result<std::string> pin(const HistoryRoot& root, const Caller& caller) {
+  return root.kernel->imports().pin(caller, root.path);
+}
+Result<std::string> rebase(const HistoryRoot& root, const Caller& caller,
+                           std::optional<std::string> how) {
+  if (how && *how != "partial") {
+    return fail(EINVAL, "rebase: no such way ({}); partial is one", text::shown(*how));
+  }
+  return root.kernel->imports().rebase(caller, root.path, how.has_value());
 }
 
 Result<std::string> show_family(const HistoryRoot& root, const Caller& caller) {

@@ -22,6 +22,12 @@ Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const s
 Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, std::uint64_t number,
                             const std::string& side);
 
+Result<std::string> commit(const HistoryRoot& root, const Caller& caller);
+Result<std::string> uncommit(const HistoryRoot& root, const Caller& caller);
+Result<std::string> pin(const HistoryRoot& root, const Caller& caller);
+Result<std::string> rebase(const HistoryRoot& root, const Caller& caller,
+                           std::optional<std::string> how);
+
 Result<std::string> show_status(const HistoryRoot& root, const Caller& caller);
 Result<std::string> show_diff(const HistoryRoot& root, const Caller& caller);
 Result<std::string> show_family(const HistoryRoot& root, const Caller& caller);

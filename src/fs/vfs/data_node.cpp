@@ -179,6 +179,11 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   auto file = tree_->store().open(*file_, flags, request.tree());
   if (!file) {
     tree_->keeper().take_back(kept);
+    // The disk's own errors speak for themselves; that a lent file's bytes are not there any more
+    // needs a sentence.
+    if (file.error().code == EBUSY) {
+      tree_->services().note_error(request.caller(), path(), file.error());
+    }
     return std::unexpected(std::move(file).error());
   }
   if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "backends/past/copy.h"
+#include "base/copy.h"
 #include "catch.h"
 #include "support/test_kernel.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "backends/past/copy.h"
+#include "base/copy.h"
 
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -11,11 +11,14 @@
 #include <cstring>
 #include <string>
 
-namespace agentfs::past {
+#include "base/read_at.h"
+
+namespace agentfs {
 namespace {
 
 constexpr std::size_t kPiece = 64U << 10U;
 constexpr off_t kSmall = 64 << 10;
+constexpr std::size_t kCompared = 256U << 10U;  // bytes at a time
 
 // What says that the kernel cannot copy between these two, not that the copy failed.
 bool is_no_kernel_copy(int code) {
@@ -28,13 +31,13 @@ Status copy_through_memory(int from, int to, off_t begin, off_t end) {
     const auto wanted = std::min<std::size_t>(piece.size(), static_cast<std::size_t>(end - begin));
     const ssize_t got = ::pread(from, piece.data(), wanted, begin);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("past: reading what is to be kept");
+    if (got < 0) return fail_errno("reading what is to be copied");
     if (got == 0) return ok();
     for (ssize_t put = 0; put < got;) {
       const ssize_t count =
           ::pwrite(to, piece.data() + put, static_cast<std::size_t>(got - put), begin + put);
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return fail_errno("past: writing what is to be kept");
+      if (count < 0) return fail_errno("writing a copy");
       put += count;
     }
     begin += got;
@@ -50,7 +53,7 @@ Status copy_range(int from, int to, off_t begin, off_t end) {
         ::copy_file_range(from, &in, to, &out, static_cast<std::size_t>(end - in), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && is_no_kernel_copy(errno)) return copy_through_memory(from, to, in, end);
-    if (count < 0) return fail_errno("past: copying what is to be kept");
+    if (count < 0) return fail_errno("copying");
     if (count == 0) return ok();  // cut short meanwhile
   }
   return ok();
@@ -58,25 +61,30 @@ Status copy_range(int from, int to, off_t begin, off_t end) {
 
 }  // namespace
 
-Status copy_bytes(int from, int to, const struct stat& attributes) {
+Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes) {
   const off_t size = attributes.st_size;
   const bool has_holes = attributes.st_blocks * 512 < size;
-  if (size <= kSmall && !has_holes) return copy_through_memory(from, to, 0, size);
-  if (::ioctl(to, FICLONE, from) == 0) return ok();
-  if (::ftruncate(to, size) != 0) return fail_errno("past: making room for what is to be kept");
+  if (size <= kSmall && !has_holes) {
+    TRY(copy_through_memory(from, to, 0, size));
+    return static_cast<std::uint64_t>(size);
+  }
+  std::uint64_t copied = 0;
+  if (::ioctl(to, FICLONE, from) == 0) return copied;
+  if (::ftruncate(to, size) != 0) return fail_errno("making room for a copy");
   for (off_t at = 0; at < size;) {
     const off_t data = ::lseek(from, at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return ok();  // a hole to the end
+    if (data < 0 && errno == ENXIO) return copied;  // a hole to the end
     const off_t begin = data < 0 ? at : data;
     const off_t hole = data < 0 ? size : ::lseek(from, begin, SEEK_HOLE);
     const off_t end = hole < 0 || hole > size ? size : hole;
     TRY(copy_range(from, to, begin, end));
+    copied += static_cast<std::uint64_t>(end - begin);
     at = end;
   }
-  return ok();
+  return copied;
 }
 
-void copy_attributes(int from, int to, const struct stat& attributes) {
+void copy_xattrs(int from, int to) {
   const ssize_t length = ::flistxattr(from, nullptr, 0);
   std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
   const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
@@ -87,15 +95,27 @@ void copy_attributes(int from, int to, const struct stat& attributes) {
     const ssize_t size = ::fgetxattr(from, name, value, sizeof value);
     if (size >= 0) static_cast<void>(::fsetxattr(to, name, value, static_cast<size_t>(size), 0));
   }
-  // The owner before the mode: a change of owner takes set-ID bits away.
-  struct stat made{};
-  const bool known = ::fstat(to, &made) == 0;
-  if (!known || made.st_uid != attributes.st_uid || made.st_gid != attributes.st_gid) {
-    static_cast<void>(::fchown(to, attributes.st_uid, attributes.st_gid) == 0);
-  }
-  static_cast<void>(::fchmod(to, attributes.st_mode & 07777U) == 0);
-  const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
-  static_cast<void>(::futimens(to, times) == 0);
 }
 
-}  // namespace agentfs::past
+// The owner before the mode: a change of owner takes set-ID bits away.
+void set_attributes(int file, const struct stat& attributes) {
+  struct stat made{};
+  const bool known = ::fstat(file, &made) == 0;
+  if (!known || made.st_uid != attributes.st_uid || made.st_gid != attributes.st_gid) {
+    static_cast<void>(::fchown(file, attributes.st_uid, attributes.st_gid) == 0);
+  }
+  static_cast<void>(::fchmod(file, attributes.st_mode & 07777U) == 0);
+  const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
+  static_cast<void>(::futimens(file, times) == 0);
+}
+
+Result<bool> same_bytes(int one, int other) {
+  for (std::uint64_t at = 0;;) {
+    const std::string bytes = TRY(read_at(one, at, kCompared));
+    if (bytes != TRY(read_at(other, at, kCompared))) return false;
+    if (bytes.size() < kCompared) return true;
+    at += bytes.size();
+  }
+}
+
+}  // namespace agentfs

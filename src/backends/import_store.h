@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Directories of the host that workspaces are made of: what they held when they were looked at, and
+// how changes are brought back to them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backends/compare.h"
+#include "backends/lender.h"
+
+namespace agentfs {
+
+// A path of the directory, relative, and what is recorded of it and there now; a state that does
+// not exist where there is nothing.
+struct HostDrift {
+  std::string path{};
+  FileState recorded{};
+  FileState now{};
+};
+
+// What a path shall become.
+struct HostChange {
+  std::string path{};
+  FileState to{};  // type, permissions and time of change of content; nothing: it is removed
+  std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
+  std::string target{};                         // of a link
+};
+
+// The source is read and, by write() alone, written; no file of it is linked or locked. Recorded
+// are its directories, regular files, links and fifos; sockets, devices, names that agentfs uses
+// itself (".agentfs", temporary ones) are passed over.
+//
+// Records are appended to STATE/imports/<id>/entries and never changed, since lent files name them;
+// the last one of a path counts.
+//
+// Threads: all; one record() or write() of an import at a time. Errors: ENOENT for an import that
+// there is none of; EACCES for a source that cannot be read, naming the path; the disk's own.
+class ImportStore : public Lender {
+ public:
+  // `source` is canonical. Nothing of it is recorded yet.
+  virtual Result<std::uint32_t> add(const std::string& source) = 0;
+  virtual void remove(std::uint32_t id) = 0;  // and all that is kept for it
+  virtual std::vector<std::uint32_t> all() const = 0;
+  virtual Result<std::string> source(std::uint32_t id) const = 0;
+
+  // Where the directory is not as recorded, ordered by path, so that directories come before what
+  // is in them. Looks at every path of it. `whole`: in .git directories, too, whose changes are
+  // otherwise git's own affair.
+  virtual Result<std::vector<HostDrift>> drift(std::uint32_t id, bool whole) const = 0;
+  // The same for these paths alone.
+  virtual Result<std::vector<HostDrift>> drift(std::uint32_t id,
+                                               const std::vector<std::string>& paths) const = 0;
+  // What is there now is what counts from now on. Durable when it returns.
+  virtual Status record(std::uint32_t id, const std::vector<HostDrift>& seen) = 0;
+  // An empty file, open for writing, gets what the recorded path has: size, owner, mode, times, and
+  // its bytes lent; those that a directory .git changes in place are copied.
+  virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;
+  // Of a path of the directory as it is now; "" is the directory itself.
+  virtual Result<struct stat> attributes(std::uint32_t id, const std::string& path) const = 0;
+  virtual Result<std::string> read_link(std::uint32_t id, const std::string& path) const = 0;
+
+  // Copies the bytes of these paths, as recorded, to where the source can change without their
+  // being lost; paths that are no regular files are passed over. How many bytes.
+  virtual Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
+  virtual std::vector<std::string> recorded(std::uint32_t id) const = 0;  // paths of regular files
+
+  // Makes the changes, ordered by path, in the source. All are checked first: where a path is
+  // neither as recorded nor as it shall become already, EBUSY and nothing is written. New contents
+  // are written beside what they replace, synced, then renamed over it; owner and extended
+  // attributes of what is replaced stay. Where one of the renames fails, the error says how far it
+  // came; the same call completes it.
+  virtual Status write(std::uint32_t id, const std::vector<HostChange>& changes) = 0;
+  // At a start: removes what a write() that a crash cut short left beside the files.
+  virtual Status settle() = 0;
+};
+
+}  // namespace agentfs

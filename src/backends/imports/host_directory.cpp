@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/host_directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <memory>
+
+#include "backends/imports/import_records.h"
+#include "base/temporary_name.h"
+#include "base/text.h"
+
+namespace agentfs::imports {
+namespace {
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+bool is_passed_over(std::string_view name) {
+  return name == "." || name == ".." || name == ".agentfs" || is_temporary_name(name);
+}
+
+bool is_recorded(mode_t mode) {
+  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode);
+}
+
+bool is_absent(int code) { return code == ENOENT || code == ENOTDIR || code == ELOOP; }
+
+std::string joined(const std::string& directory, std::string_view name) {
+  return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
+}
+
+}  // namespace
+
+bool is_in_git(std::string_view path) {
+  for (const std::string_view part : text::split(path, '/')) {
+    if (part == ".git") return true;
+  }
+  return false;
+}
+
+bool is_git_object(std::string_view path) {
+  bool in_git = false;
+  for (const std::string_view part : text::split(path, '/')) {
+    if (in_git && part == "objects") return true;
+    in_git = in_git || part == ".git";
+  }
+  return false;
+}
+
+Result<HostDirectory> HostDirectory::open(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(path);
+  return HostDirectory(path, std::move(fd));
+}
+
+std::string HostDirectory::shown(const std::string& path) const {
+  return text::shown(path.empty() ? path_ : fmt::format("{}/{}", path_, path));
+}
+
+Result<UniqueFd> HostDirectory::open(const std::string& path, int flags) const {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const char* const name = path.empty() ? "." : path.c_str();
+  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), name, &how, sizeof how)));
+  if (!fd) return fail_errno(shown(path));
+  return fd;
+}
+
+Result<FileState> HostDirectory::look(const std::string& path) const {
+  const auto fd = open(path, O_PATH);
+  if (!fd && is_absent(fd.error().code)) return FileState();
+  if (!fd) return std::unexpected(fd.error());
+  struct stat attributes{};
+  if (::fstat(fd->get(), &attributes) != 0) return fail_errno(shown(path));
+  return is_recorded(attributes.st_mode) ? state_from(attributes) : FileState();
+}
+
+Result<std::string> HostDirectory::read_link(const std::string& path) const {
+  const UniqueFd fd = TRY(open(path, O_PATH));
+  char target[PATH_MAX];
+  const ssize_t length = ::readlinkat(fd.get(), "", target, sizeof target);
+  if (length < 0) return fail_errno(shown(path));
+  return std::string(target, static_cast<std::size_t>(length));
+}
+
+Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const {
+  const auto slash = path.rfind('/');
+  const std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
+  return Place{TRY(open(above, O_PATH | O_DIRECTORY)),
+               slash == std::string::npos ? path : path.substr(slash + 1)};
+}
+
+Status HostDirectory::walk_one(const std::string& directory, bool whole,
+                               std::map<std::string, FileState>& found,
+                               std::vector<std::string>& below) const {
+  auto fd = open(directory, O_RDONLY | O_DIRECTORY);
+  if (!fd && is_absent(fd.error().code) && !directory.empty()) return ok();  // gone meanwhile
+  if (!fd) return std::unexpected(std::move(fd).error());
+  const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(fd->get()));
+  if (!open) return fail_errno(shown(directory));
+  const int number = fd->release();
+  for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
+    const std::string name = item->d_name;
+    if (is_passed_over(name)) continue;
+    struct stat attributes{};
+    if (::fstatat(number, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (!is_recorded(attributes.st_mode)) continue;
+    const bool is_directory = S_ISDIR(attributes.st_mode);
+    if (is_directory && name == ".git" && !whole) continue;
+    const std::string path = joined(directory, name);
+    if (S_ISREG(attributes.st_mode) && ::faccessat(number, name.c_str(), R_OK, AT_EACCESS) != 0 &&
+        errno != ENOENT) {
+      return fail_errno(shown(path));
+    }
+    if (is_directory) below.push_back(path);
+    found[path] = state_from(attributes);
+  }
+  return errno == 0 ? ok() : fail_errno(shown(directory));
+}
+
+Result<std::map<std::string, FileState>> HostDirectory::walk(bool whole) const {
+  std::map<std::string, FileState> found;
+  std::vector<std::string> left{""};
+  while (!left.empty()) {
+    const std::string directory = std::move(left.back());
+    left.pop_back();
+    TRY(walk_one(directory, whole, found, left));
+  }
+  return found;
+}
+
+}  // namespace agentfs::imports

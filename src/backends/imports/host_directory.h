@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// A directory of the host, reached without following a link out of it.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "backends/compare.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs::imports {
+
+// Threads: all. Paths are relative; "" is the directory itself. No link is followed, in no part of
+// a path: a directory that was replaced by a link is not what was recorded (ELOOP).
+class HostDirectory {
+ public:
+  static Result<HostDirectory> open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string shown(const std::string& path) const;  // for messages
+  Result<UniqueFd> open(const std::string& path, int flags) const;
+  // A state that does not exist where there is nothing, or nothing an import records.
+  Result<FileState> look(const std::string& path) const;
+  Result<std::string> read_link(const std::string& path) const;
+  // The directory above, O_PATH, and the last name.
+  struct Place {
+    UniqueFd directory{};
+    std::string name{};
+  };
+  Result<Place> place(const std::string& path) const;
+
+  // Everything below, by path. EACCES with the path of what cannot be read. `whole`: .git
+  // directories, too.
+  Result<std::map<std::string, FileState>> walk(bool whole) const;
+
+ private:
+  HostDirectory(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  Status walk_one(const std::string& directory, bool whole, std::map<std::string, FileState>& found,
+                  std::vector<std::string>& below) const;
+
+  std::string path_;
+  UniqueFd fd_;  // O_PATH
+};
+
+// Of a directory .git or below one: its changes are git's.
+bool is_in_git(std::string_view path);
+// Of those, what git never changes once it is there.
+bool is_git_object(std::string_view path);
+
+}  // namespace agentfs::imports

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/host_writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <ranges>
+#include <set>
+
+#include "base/copy.h"
+#include "base/temporary_name.h"
+#include "base/text.h"
+
+namespace agentfs::imports {
+namespace {
+
+constexpr mode_t kPermissions = 07777;
+constexpr std::size_t kMostNamed = 5;
+
+std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+timespec time_of(std::int64_t nanoseconds) {
+  return {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
+}
+
+bool is_renamed_into_place(const HostChange& change) {
+  return (change.to.is_regular() && change.content) || S_ISLNK(change.to.mode);
+}
+
+// A path that is there but neither stays nor is replaced by a rename must go first.
+bool must_go(const FileState& now, const HostChange& change) {
+  if (!now.exists()) return false;
+  if (!change.to.exists() || now.is_directory() != change.to.is_directory()) return true;
+  return !is_renamed_into_place(change) && now.type() != change.to.type();
+}
+
+std::string named(const std::vector<std::string>& paths) {
+  std::string out;
+  for (const std::string& path : paths | std::views::take(kMostNamed)) {
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", text::shown(path));
+  }
+  if (paths.size() > kMostNamed) out += fmt::format(" and {} more", paths.size() - kMostNamed);
+  return out;
+}
+
+}  // namespace
+
+HostWriter::~HostWriter() {
+  for (const Item& item : items_) {
+    if (item.temporary.empty()) continue;
+    if (const auto place = host_.place(item.temporary)) {
+      ::unlinkat(place->directory.get(), place->name.c_str(), 0);
+    }
+  }
+  if (intent_) ::unlink(intent_of(records_).c_str());
+}
+
+// Of a call that was cut short, or somebody has made the same change there.
+Result<bool> HostWriter::is_done(const HostChange& change, const FileState& now) const {
+  if (now.type() != change.to.type()) return false;
+  if (!now.exists()) return true;
+  const bool has_mode =
+      S_ISLNK(now.mode) || (now.mode & kPermissions) == (change.to.mode & kPermissions);
+  if (!has_mode) return false;
+  if (S_ISLNK(now.mode)) return TRY(host_.read_link(change.path)) == change.target;
+  if (!now.is_regular() || !change.content) return true;
+  if (now.size != change.to.size) return false;
+  const UniqueFd theirs = TRY(host_.open(change.path, O_RDONLY));
+  return same_bytes(theirs.get(), TRY(change.content()).get());
+}
+
+// A directory that is to go must hold nothing that stays.
+Status HostWriter::check_removal(const HostChange& change) const {
+  const auto here = TRY(HostDirectory::open(fmt::format("{}/{}", host_.path(), change.path)));
+  for (const auto& [path, state] : TRY(here.walk(true))) {
+    const std::string whole = fmt::format("{}/{}", change.path, path);
+    const auto found = std::ranges::lower_bound(changes_, whole, {}, &HostChange::path);
+    if (found != changes_.end() && found->path == whole && !found->to.exists()) continue;
+    return fail(EBUSY,
+                "{}: is in a directory that is to be removed, and stays; `rebase` takes it "
+                "over",
+                host_.shown(whole));
+  }
+  return ok();
+}
+
+Status HostWriter::check() {
+  std::vector<std::string> moved;
+  for (const HostChange& change : changes_) {
+    const FileState now = TRY(host_.look(change.path));
+    if (TRY(is_done(change, now))) continue;
+    if (!is_unchanged(records_.state(change.path), now)) {
+      moved.push_back(change.path);
+      continue;
+    }
+    if (now.is_directory() && !change.to.is_directory()) TRY(check_removal(change));
+    items_.push_back({&change, now, {}});
+  }
+  if (moved.empty()) return ok();
+  return fail(EBUSY,
+              "{}: changed there since it was last looked at: {}; nothing was written, and "
+              "`rebase` takes these changes over first",
+              host_.path(), named(moved));
+}
+
+// --- staging
+
+// New directories are not there yet: then the next one above has the temporary file.
+std::string HostWriter::nearest_directory(const std::string& path) const {
+  std::string above = parent_of(path);
+  while (!above.empty()) {
+    const auto state = host_.look(above);
+    if (state && state->is_directory()) return above;
+    above = parent_of(above);
+  }
+  return above;
+}
+
+Status HostWriter::choose_temporaries() {
+  std::string intent;
+  for (Item& item : items_) {
+    if (!is_renamed_into_place(*item.change)) continue;
+    const std::string directory = nearest_directory(item.change->path);
+    const std::string name = temporary_name();
+    item.temporary = directory.empty() ? name : fmt::format("{}/{}", directory, name);
+    intent += item.temporary;
+    intent += '\0';
+  }
+  TRY(file::replace(intent_of(records_), intent, 0600));
+  intent_ = true;
+  return ok();
+}
+
+Status HostWriter::fill(const HostChange& change, const FileState& now, int file) const {
+  const UniqueFd content = TRY(change.content());
+  struct stat attributes{};
+  if (::fstat(content.get(), &attributes) != 0) return fail_errno(host_.shown(change.path));
+  TRY(copy_bytes(content.get(), file, attributes));
+  if (now.is_regular()) {
+    const UniqueFd old = TRY(host_.open(change.path, O_RDONLY));
+    struct stat replaced{};
+    if (::fstat(old.get(), &replaced) != 0) return fail_errno(host_.shown(change.path));
+    attributes.st_uid = replaced.st_uid;
+    attributes.st_gid = replaced.st_gid;
+    copy_xattrs(old.get(), file);
+  }
+  attributes.st_mode = change.to.mode;
+  attributes.st_mtim = time_of(change.to.modified);
+  set_attributes(file, attributes);
+  if (::fsync(file) != 0) return fail_errno(host_.shown(change.path));
+  return ok();
+}
+
+Status HostWriter::stage_one(Item& item) {
+  const HostDirectory::Place place = TRY(host_.place(item.temporary));
+  const int directory = place.directory.get();
+  if (S_ISLNK(item.change->to.mode)) {
+    const char* const name = place.name.c_str();
+    const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};
+    if (::symlinkat(item.change->target.c_str(), directory, name) == 0 &&
+        ::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0) {
+      return ok();
+    }
+    return fail_errno(host_.shown(item.change->path));
+  }
+  const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const UniqueFd made(::openat(directory, place.name.c_str(), flags, 0600));
+  if (!made) return fail_errno(host_.shown(item.change->path));
+  return fill(*item.change, item.now, made.get());
+}
+
+Status HostWriter::stage() {
+  TRY(choose_temporaries());
+  for (Item& item : items_) {
+    if (!item.temporary.empty()) TRY(stage_one(item));
+  }
+  return ok();
+}
+
+// --- in place
+
+Status HostWriter::check_again(const Item& item) const {
+  if (is_unchanged(item.now, TRY(host_.look(item.change->path)))) return ok();
+  return fail(EBUSY, "{}: changed while this was written", host_.shown(item.change->path));
+}
+
+Status HostWriter::remove(const Item& item) const {
+  TRY(check_again(item));
+  const HostDirectory::Place place = TRY(host_.place(item.change->path));
+  const int flags = item.now.is_directory() ? AT_REMOVEDIR : 0;
+  if (::unlinkat(place.directory.get(), place.name.c_str(), flags) == 0) return ok();
+  return fail_errno(host_.shown(item.change->path));
+}
+
+Status HostWriter::put(Item& item) {
+  const HostChange& change = *item.change;
+  const HostDirectory::Place place = TRY(host_.place(change.path));
+  const int directory = place.directory.get();
+  const mode_t mode = change.to.mode & kPermissions;
+  if (is_renamed_into_place(change)) {
+    if (!must_go(item.now, change)) TRY(check_again(item));
+    const HostDirectory::Place from = TRY(host_.place(item.temporary));
+    if (::renameat(from.directory.get(), from.name.c_str(), directory, place.name.c_str()) != 0) {
+      return fail_errno(host_.shown(change.path));
+    }
+    item.temporary.clear();
+    return ok();
+  }
+  if (!item.now.exists() || must_go(item.now, change)) {
+    const int made = change.to.is_directory() ? ::mkdirat(directory, place.name.c_str(), 0700)
+                                              : ::mkfifoat(directory, place.name.c_str(), 0600);
+    if (made != 0 && errno != EEXIST) return fail_errno(host_.shown(change.path));
+  }
+  if (::fchmodat(directory, place.name.c_str(), mode, 0) == 0) return ok();
+  return fail_errno(host_.shown(change.path));
+}
+
+Status HostWriter::sync() const {
+  std::set<std::string> directories;
+  for (const Item& item : items_) directories.insert(parent_of(item.change->path));
+  for (const std::string& path : directories) {
+    const auto fd = host_.open(path, O_RDONLY | O_DIRECTORY);
+    // Removed with what was in it, and perhaps a file now.
+    if (!fd && (fd.error().code == ENOENT || fd.error().code == ENOTDIR)) continue;
+    if (!fd) return std::unexpected(fd.error());
+    if (::fsync(fd->get()) != 0) return fail_errno(host_.shown(path));
+  }
+  return ok();
+}
+
+// What goes, from below; then what comes, from above.
+Status HostWriter::apply() {
+  std::size_t done = 0;
+  const auto said = [&](const Status& status) -> Status {
+    if (status) return ok();
+    return fail(status.error().code,
+                "{}; {} of {} changes were made in {} before, and the same command makes the rest",
+                status.error().message, done, items_.size(), host_.path());
+  };
+  for (const Item& item : items_ | std::views::reverse) {
+    if (!must_go(item.now, *item.change)) continue;
+    TRY(said(remove(item)));
+    if (!item.change->to.exists()) ++done;
+  }
+  for (Item& item : items_) {
+    if (!item.change->to.exists()) continue;
+    TRY(said(put(item)));
+    ++done;
+  }
+  return said(sync());
+}
+
+// --- after a crash
+
+Status remove_leftovers(const ImportRecords& records) {
+  const std::string intent = intent_of(records);
+  if (!file::exists(intent)) return ok();
+  const std::string paths = TRY(file::read(intent));
+  const auto host = HostDirectory::open(records.source());
+  for (const std::string_view path : text::split(paths, '\0')) {
+    const auto name = text::last_part(path);
+    if (path.empty() || !host || !is_temporary_name(name)) continue;
+    const auto place = host->place(std::string(path));
+    if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
+  }
+  if (::unlink(intent.c_str()) != 0 && errno != ENOENT) return fail_errno(intent);
+  return ok();
+}
+
+}  // namespace agentfs::imports

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Bringing changes back to a directory of the host: checked, staged, then renamed into place.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backends/imports/host_directory.h"
+#include "backends/imports/import_records.h"
+
+namespace agentfs::imports {
+
+// One use, one thread. What write() of ImportStore promises.
+class HostWriter {
+ public:
+  HostWriter(const ImportRecords& records, const HostDirectory& host,
+             const std::vector<HostChange>& changes)
+      : records_(records), host_(host), changes_(changes) {}
+  ~HostWriter();
+  HostWriter(const HostWriter&) = delete;
+  HostWriter& operator=(const HostWriter&) = delete;
+
+  Status check();  // nothing is written
+  Status stage();  // temporary files only
+  Status apply();
+
+ private:
+  struct Item {
+    const HostChange* change = nullptr;
+    FileState now{};
+    std::string temporary{};  // of new content; "" once it is in its place
+  };
+
+  Result<bool> is_done(const HostChange& change, const FileState& now) const;
+  Status check_removal(const HostChange& change) const;
+  Status choose_temporaries();
+  Status stage_one(Item& item);
+  Status fill(const HostChange& change, const FileState& now, int file) const;
+  Status remove(const Item& item) const;
+  Status put(Item& item);
+  Status check_again(const Item& item) const;
+  Status sync() const;
+  std::string nearest_directory(const std::string& path) const;
+
+  const ImportRecords& records_;
+  const HostDirectory& host_;
+  const std::vector<HostChange>& changes_;
+  std::vector<Item> items_;  // what is left to be done, ordered by path
+  bool intent_ = false;
+};
+
+// The temporary files of a write() that a crash cut short.
+Status remove_leftovers(const ImportRecords& records);
+
+}  // namespace agentfs::imports

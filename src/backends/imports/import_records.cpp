@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/import_records.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <ranges>
+
+#include "base/json.h"
+#include "base/text.h"
+
+namespace agentfs::imports {
+namespace {
+
+constexpr mode_t kPermissions = 07777;
+
+std::int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+std::string line_of(const Entry& entry) {
+  json::Value value;
+  json::set_bytes(value, "path", entry.path);
+  const FileState& state = entry.state;
+  if (state.exists()) {
+    value.set("mode", state.mode).set("inode", state.inode).set("size", state.size);
+    value.set("modified", state.modified).set("changed", state.changed);
+  }
+  return json::dump(value) + "\n";
+}
+
+Result<Entry> entry_from(std::string_view line) {
+  const json::Value value = TRY(json::parse(line));
+  Entry entry{.path = json::bytes_of(value, "path")};
+  entry.state.mode = static_cast<mode_t>(value["mode"].number());
+  entry.state.inode = static_cast<std::uint64_t>(value["inode"].number());
+  entry.state.size = value["size"].number();
+  entry.state.modified = value["modified"].number();
+  entry.state.changed = value["changed"].number();
+  return entry;
+}
+
+}  // namespace
+
+bool is_unchanged(const FileState& one, const FileState& other) {
+  if (one.type() != other.type()) return false;
+  if (!one.exists()) return true;
+  const bool same_mode = (one.mode & kPermissions) == (other.mode & kPermissions);
+  if (one.is_directory()) return same_mode;
+  return same_mode && one.inode == other.inode && one.size == other.size &&
+         one.modified == other.modified && one.changed == other.changed;
+}
+
+FileState state_from(const struct stat& attributes) {
+  FileState state;
+  state.mode = attributes.st_mode;
+  state.device = attributes.st_dev;
+  state.inode = attributes.st_ino;
+  state.size = attributes.st_size;
+  state.modified = nanoseconds(attributes.st_mtim);
+  state.changed = nanoseconds(attributes.st_ctim);
+  return state;
+}
+
+Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& directory,
+                                                             const std::string& source) {
+  TRY(file::make_directories(directory + "/kept", 0700));
+  TRY(file::replace(directory + "/entries", "", 0600));
+  json::Value about;
+  json::set_bytes(about, "source", source);
+  TRY(file::replace(directory + "/about", json::dump(about) + "\n", 0600));
+  return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source));
+}
+
+// A line that a crash cut short is of a call that never returned.
+Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& directory) {
+  const json::Value about = TRY(json::parse(TRY(file::read(directory + "/about"))));
+  std::shared_ptr<ImportRecords> records(
+      new ImportRecords(directory, json::bytes_of(about, "source")));
+  const std::string name = directory + "/entries";
+  const std::string text = TRY(file::read(name));
+  const std::size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+  if (whole != text.size() && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0) {
+    return fail_errno(name);
+  }
+  const Lock lock(records->mutex_);
+  for (const std::string_view line : text::split(std::string_view(text).substr(0, whole), '\n')) {
+    if (line.empty()) continue;
+    auto entry = entry_from(line);
+    if (!entry) {
+      return fail(EBADMSG, "{}: line {} is no record: {}", name, records->entries_.size() + 1,
+                  entry.error().message);
+    }
+    records->put(std::move(*entry));
+  }
+  return records;
+}
+
+std::string ImportRecords::kept_name(std::size_t number) const {
+  return fmt::format("{}/kept/{}", directory_, number);
+}
+
+void ImportRecords::put(Entry entry) {
+  if (entry.state.exists()) {
+    newest_[entry.path] = entries_.size();
+  } else {
+    newest_.erase(entry.path);
+  }
+  entries_.push_back(std::move(entry));
+}
+
+std::optional<Entry> ImportRecords::entry(std::size_t number) const {
+  const Lock lock(mutex_);
+  return number < entries_.size() ? std::optional(entries_[number]) : std::nullopt;
+}
+
+std::optional<std::size_t> ImportRecords::find(const std::string& path) const {
+  const Lock lock(mutex_);
+  const auto found = newest_.find(path);
+  return found == newest_.end() ? std::nullopt : std::optional(found->second);
+}
+
+FileState ImportRecords::state(const std::string& path) const {
+  const Lock lock(mutex_);
+  const auto found = newest_.find(path);
+  return found == newest_.end() ? FileState() : entries_[found->second].state;
+}
+
+std::map<std::string, FileState> ImportRecords::current() const {
+  const Lock lock(mutex_);
+  std::map<std::string, FileState> all;
+  for (const auto& [path, number] : newest_)
+    all.emplace_hint(all.end(), path, entries_[number].state);
+  return all;
+}
+
+Status ImportRecords::append(const std::vector<Entry>& entries) {
+  if (entries.empty()) return ok();
+  const std::string name = directory_ + "/entries";
+  std::string text;
+  for (const Entry& entry : entries) text += line_of(entry);
+  const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
+  const off_t before = fd ? ::lseek(fd.get(), 0, SEEK_END) : -1;
+  if (before < 0) return fail_errno(name);
+  Status written = file::write_all(fd.get(), text);
+  if (written && ::fdatasync(fd.get()) != 0) written = fail_errno(name);
+  if (!written) {
+    (void)::ftruncate(fd.get(), before);
+    return written;
+  }
+  const Lock lock(mutex_);
+  for (const Entry& entry : entries) put(entry);
+  return ok();
+}
+
+}  // namespace agentfs::imports

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// What is known of one import: where it comes from, and what each of its paths was.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/import_store.h"
+#include "base/mutex.h"
+
+namespace agentfs::imports {
+
+// One path as it was when it was recorded; a state that does not exist: it was gone.
+struct Entry {
+  std::string path{};
+  FileState state{};
+};
+
+// Whether two states of a path of the host are one that nobody changed in between. The number of
+// the device is left out, since a restart of the host gives another; of directories permissions
+// count, as their entries are recorded one by one.
+bool is_unchanged(const FileState& one, const FileState& other);
+
+FileState state_from(const struct stat& attributes);
+
+// Threads: all; append() is one at a time. Lives below `directory`:
+//   about     {"source": path}
+//   entries   one JSON value a line, numbered from 0
+//   kept/<n>  the bytes of entry n, where the source may have changed
+//   writing   the temporary files of a write() under way, a path a line
+class ImportRecords {
+ public:
+  static Result<std::shared_ptr<ImportRecords>> create(const std::string& directory,
+                                                       const std::string& source);
+  static Result<std::shared_ptr<ImportRecords>> load(const std::string& directory);
+
+  const std::string& source() const { return source_; }
+  const std::string& directory() const { return directory_; }
+  std::string kept_name(std::size_t number) const;
+
+  std::optional<Entry> entry(std::size_t number) const;
+  // The newest of a path.
+  std::optional<std::size_t> find(const std::string& path) const;
+  FileState state(const std::string& path) const;  // one that does not exist where there is none
+  std::map<std::string, FileState> current() const;
+  Status append(const std::vector<Entry>& entries);
+
+ private:
+  ImportRecords(std::string directory, std::string source)
+      : directory_(std::move(directory)), source_(std::move(source)) {}
+  void put(Entry entry) REQUIRES(mutex_);
+
+  const std::string directory_;
+  const std::string source_;
+  mutable Mutex<Rank::store> mutex_;
+  std::vector<Entry> entries_ GUARDED_BY(mutex_);
+  std::map<std::string, std::size_t> newest_ GUARDED_BY(mutex_);  // of what is there
+};
+
+}  // namespace agentfs::imports

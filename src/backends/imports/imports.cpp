@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/imports.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "backends/imports/host_directory.h"
+#include "backends/imports/host_writer.h"
+#include "backends/imports/import_records.h"
+#include "base/copy.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace imports {
+namespace {
+
+using RecordsRef = std::shared_ptr<ImportRecords>;
+constexpr mode_t kPermissions = 07777;
+
+// Which entry of which import a file of ours stands for.
+struct Lent {
+  std::uint32_t import = 0;
+  std::size_t entry = 0;
+};
+
+std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
+
+// A file of ours whose mode may forbid its owner to write it, opened all the same.
+Result<UniqueFd> open_to_fill(int file, const struct stat& attributes) {
+  const std::string path = path_of(file);
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (fd || errno != EACCES)
+    return fd ? Result<UniqueFd>(std::move(fd)) : fail_errno("a lent file");
+  if (::chmod(path.c_str(), (attributes.st_mode & kPermissions) | S_IWUSR) != 0) {
+    return fail_errno("a lent file");
+  }
+  fd = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const int code = errno;
+  ::chmod(path.c_str(), attributes.st_mode & kPermissions);
+  if (!fd) return fail_errno(code, "a lent file");
+  return fd;
+}
+
+class Imports final : public ImportStore {
+ public:
+  Imports(std::string directory, bool trusted)
+      : directory_(std::move(directory)),
+        mark_(trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent") {}
+  Status load();
+
+  bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
+  Result<UniqueFd> open(int file) const override;
+  Status fill(int file) const override;
+  void release(int file) const override;
+  Status copy(int from, int to) const override;
+
+  Result<std::uint32_t> add(const std::string& source) override;
+  void remove(std::uint32_t id) override;
+  std::vector<std::uint32_t> all() const override;
+  Result<std::string> source(std::uint32_t id) const override { return TRY(get(id))->source(); }
+  Result<std::vector<HostDrift>> drift(std::uint32_t id, bool whole) const override;
+  Result<std::vector<HostDrift>> drift(std::uint32_t id,
+                                       const std::vector<std::string>& paths) const override;
+  Status record(std::uint32_t id, const std::vector<HostDrift>& seen) override;
+  Status lend(std::uint32_t id, const std::string& path, int file) const override;
+  Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
+  Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
+  Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
+  std::vector<std::string> recorded(std::uint32_t id) const override;
+  Status write(std::uint32_t id, const std::vector<HostChange>& changes) override;
+  Status settle() override;
+
+ private:
+  Result<RecordsRef> get(std::uint32_t id) const;
+  std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
+  std::optional<Lent> lent(int file) const;
+  static Result<UniqueFd> open_entry(const ImportRecords& records, std::size_t number);
+  static Result<std::uint64_t> keep_one(const ImportRecords& records, std::size_t number);
+
+  const std::string directory_;
+  const char* const mark_;
+  mutable Mutex<Rank::store> mutex_;
+  std::map<std::uint32_t, RecordsRef> all_ GUARDED_BY(mutex_);
+  std::uint32_t next_ GUARDED_BY(mutex_) = 1;
+  std::atomic<bool> has_any_ = false;
+};
+
+Status Imports::load() {
+  if (!file::exists(directory_)) return ok();
+  std::error_code error;
+  const Lock lock(mutex_);
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    const auto id = text::number<std::uint32_t>(entry.path().filename().native());
+    if (!id) continue;
+    next_ = std::max(next_, *id + 1);
+    has_any_ = true;
+    auto records = ImportRecords::load(entry.path().native());
+    if (!records) {
+      log::error("import {}: not served: {}", *id, records.error().message);
+      continue;
+    }
+    all_[*id] = std::move(*records);
+  }
+  return error ? fail_errno(error.value(), directory_) : ok();
+}
+
+Result<RecordsRef> Imports::get(std::uint32_t id) const {
+  const Lock lock(mutex_);
+  const auto found = all_.find(id);
+  if (found != all_.end()) return found->second;
+  return fail(ENOENT, "import {}: nothing is known of it any more", id);
+}
+
+// --- lent files
+
+std::optional<Lent> Imports::lent(int file) const {
+  char value[64];
+  const ssize_t size = ::getxattr(path_of(file).c_str(), mark_, value, sizeof value);
+  if (size <= 0) return std::nullopt;
+  const auto words = text::words({value, static_cast<std::size_t>(size)});
+  const auto import = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
+  const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
+  // A damaged mark must not pass for a file of its own, which would read as a hole.
+  return Lent{import.value_or(0), entry.value_or(0)};
+}
+
+Result<UniqueFd> Imports::open_entry(const ImportRecords& records, std::size_t number) {
+  const auto entry = records.entry(number);
+  if (!entry) return fail(EBUSY, "{}: no record {} of it", records.source(), number);
+  UniqueFd kept(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC));
+  if (kept) return kept;
+  const auto host = HostDirectory::open(records.source());
+  const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
+  if (!host) return fail(EBUSY, "{}: {} is not there any more", shown, records.source());
+  auto file = host->open(entry->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file) return fail(EBUSY, "{}: cannot be read any more: {}", shown, file.error().message);
+  struct stat attributes{};
+  if (::fstat(file->get(), &attributes) != 0) return fail_errno(shown);
+  if (is_unchanged(entry->state, state_from(attributes))) return std::move(*file);
+  return fail(EBUSY,
+              "{}: has changed since it was imported; `rebase` in .agentfs/ctl takes what it "
+              "is now",
+              shown);
+}
+
+Result<UniqueFd> Imports::open(int file) const {
+  const auto which = lent(file);
+  if (!which) return fail(EINVAL, "a file that is not lent");
+  auto records = get(which->import);
+  if (!records) return fail(EBUSY, "{}", records.error().message);
+  return open_entry(**records, which->entry);
+}
+
+// The bytes are on the disk before the mark goes: until then they are looked for elsewhere.
+Status Imports::fill(int file) const {
+  if (!lends(file)) return ok();
+  const UniqueFd from = TRY(open(file));
+  struct stat attributes{};
+  struct stat ours{};
+  if (::fstat(from.get(), &attributes) != 0 || ::fstat(file, &ours) != 0) {
+    return fail_errno("a lent file");
+  }
+  const UniqueFd to = TRY(open_to_fill(file, ours));
+  TRY(copy_bytes(from.get(), to.get(), attributes));
+  const timespec times[2] = {ours.st_atim, ours.st_mtim};
+  if (::futimens(to.get(), times) != 0 || ::fdatasync(to.get()) != 0) {
+    return fail_errno("a lent file");
+  }
+  return ::fremovexattr(to.get(), mark_) == 0 ? ok() : fail_errno("a lent file");
+}
+
+void Imports::release(int file) const {
+  if (has_any_) ::removexattr(path_of(file).c_str(), mark_);
+}
+
+Status Imports::copy(int from, int to) const {
+  const auto which = lent(from);
+  struct stat attributes{};
+  if (!which || ::fstat(from, &attributes) != 0) return fail_errno("a lent file");
+  const std::string mark = fmt::format("{} {}", which->import, which->entry);
+  if (::ftruncate(to, attributes.st_size) == 0 &&
+      ::fsetxattr(to, mark_, mark.data(), mark.size(), 0) == 0) {
+    return ok();
+  }
+  return fail_errno("a copy of a lent file");
+}
+
+// --- imports
+
+Result<std::uint32_t> Imports::add(const std::string& source) {
+  TRY(HostDirectory::open(source));
+  const Lock lock(mutex_);
+  const std::uint32_t id = next_++;
+  TRY(file::make_directories(directory_, 0700));
+  all_[id] = TRY(ImportRecords::create(directory_of(id), source));
+  has_any_ = true;
+  return id;
+}
+
+void Imports::remove(std::uint32_t id) {
+  const Lock lock(mutex_);
+  all_.erase(id);
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_of(id), ignored);
+}
+
+std::vector<std::uint32_t> Imports::all() const {
+  const Lock lock(mutex_);
+  std::vector<std::uint32_t> ids;
+  for (const auto& [id, records] : all_) ids.push_back(id);
+  return ids;
+}
+
+Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) const {
+  const RecordsRef records = TRY(get(id));
+  const auto host = TRY(HostDirectory::open(records->source()));
+  std::map<std::string, FileState> now = TRY(host.walk(whole));
+  std::vector<HostDrift> drifts;
+  for (auto& [path, recorded] : records->current()) {
+    if (!whole && is_in_git(path)) {
+      now.erase(path);
+      continue;
+    }
+    const auto found = now.find(path);
+    const FileState there = found == now.end() ? FileState() : found->second;
+    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
+    if (found != now.end()) now.erase(found);
+  }
+  for (const auto& [path, there] : now) drifts.push_back({path, FileState(), there});
+  std::ranges::sort(drifts, {}, &HostDrift::path);
+  return drifts;
+}
+
+Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
+                                              const std::vector<std::string>& paths) const {
+  const RecordsRef records = TRY(get(id));
+  const auto host = TRY(HostDirectory::open(records->source()));
+  std::vector<HostDrift> drifts;
+  for (const std::string& path : paths) {
+    const FileState recorded = records->state(path);
+    const FileState there = TRY(host.look(path));
+    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
+  }
+  std::ranges::sort(drifts, {}, &HostDrift::path);
+  return drifts;
+}
+
+Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
+  std::vector<Entry> entries;
+  entries.reserve(seen.size());
+  for (const HostDrift& one : seen) entries.push_back({one.path, one.now});
+  return TRY(get(id))->append(entries);
+}
+
+Status Imports::lend(std::uint32_t id, const std::string& path, int file) const {
+  const RecordsRef records = TRY(get(id));
+  const auto number = records->find(path);
+  if (!number) return fail(ENOENT, "{}: not recorded", text::shown(path));
+  const auto host = TRY(HostDirectory::open(records->source()));
+  const UniqueFd there = TRY(host.open(path, O_PATH));
+  struct stat attributes{};
+  if (::fstat(there.get(), &attributes) != 0) return fail_errno(host.shown(path));
+  const FileState state = records->state(path);
+  attributes.st_size = state.size;
+  attributes.st_mtim = {state.modified / 1'000'000'000, state.modified % 1'000'000'000};
+  if (is_in_git(path) && !is_git_object(path)) {
+    const UniqueFd from = TRY(open_entry(*records, *number));
+    TRY(copy_bytes(from.get(), file, attributes));
+  } else if (state.size != 0) {
+    const std::string mark = fmt::format("{} {}", id, *number);
+    if (::ftruncate(file, state.size) != 0 ||
+        ::fsetxattr(file, mark_, mark.data(), mark.size(), 0) != 0) {
+      return fail_errno(host.shown(path));
+    }
+  }
+  set_attributes(file, attributes);
+  return ok();
+}
+
+Result<struct stat> Imports::attributes(std::uint32_t id, const std::string& path) const {
+  const auto host = TRY(HostDirectory::open(TRY(get(id))->source()));
+  const UniqueFd fd = TRY(host.open(path, O_PATH));
+  struct stat attributes{};
+  if (::fstat(fd.get(), &attributes) != 0) return fail_errno(host.shown(path));
+  return attributes;
+}
+
+Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path) const {
+  return TRY(HostDirectory::open(TRY(get(id))->source())).read_link(path);
+}
+
+Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_t number) {
+  const std::string name = records.kept_name(number);
+  const auto entry = records.entry(number);
+  if (!entry || !entry->state.is_regular() || file::exists(name)) return std::uint64_t{0};
+  const UniqueFd from = TRY(open_entry(records, number));
+  struct stat attributes{};
+  if (::fstat(from.get(), &attributes) != 0) return fail_errno(records.source());
+  const std::string temporary = name + ".new";
+  const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!to) return fail_errno(temporary);
+  TRY(copy_bytes(from.get(), to.get(), attributes));
+  // What was changed while it was read is not what was recorded.
+  struct stat after{};
+  const bool same =
+      ::fstat(from.get(), &after) == 0 && is_unchanged(state_from(attributes), state_from(after));
+  if (!same) {
+    ::unlink(temporary.c_str());
+    return fail(EBUSY, "{}/{}: changed while it was copied", records.source(),
+                text::shown(entry->path));
+  }
+  if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
+    return fail_errno(name);
+  }
+  return static_cast<std::uint64_t>(entry->state.size);
+}
+
+Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
+  const RecordsRef records = TRY(get(id));
+  std::uint64_t bytes = 0;
+  for (const std::string& path : paths) {
+    if (const auto number = records->find(path)) bytes += TRY(keep_one(*records, *number));
+  }
+  return bytes;
+}
+
+std::vector<std::string> Imports::recorded(std::uint32_t id) const {
+  const auto records = get(id);
+  std::vector<std::string> paths;
+  if (!records) return paths;
+  for (const auto& [path, state] : (*records)->current()) {
+    if (state.is_regular()) paths.push_back(path);
+  }
+  return paths;
+}
+
+Status Imports::write(std::uint32_t id, const std::vector<HostChange>& changes) {
+  const RecordsRef records = TRY(get(id));
+  const auto host = TRY(HostDirectory::open(records->source()));
+  HostWriter writer(*records, host, changes);
+  TRY(writer.check());
+  TRY(writer.stage());
+  return writer.apply();
+}
+
+Status Imports::settle() {
+  for (const std::uint32_t id : all()) TRY(remove_leftovers(*TRY(get(id))));
+  return ok();
+}
+
+}  // namespace
+}  // namespace imports
+
+Result<Findings> check_imports(const std::string& directory) {
+  Findings found{.sum = "none"};
+  if (!file::exists(directory)) return found;
+  std::size_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    const auto records = imports::ImportRecords::load(entry.path().native());
+    if (!records) {
+      found.problems.push_back(fmt::format("import {}: {}; what is lent of it cannot be read", name,
+                                           records.error().message));
+      continue;
+    }
+    ++count;
+    const std::string& source = (*records)->source();
+    if (!file::exists(source)) {
+      found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
+    }
+  }
+  if (error) return fail_errno(error.value(), directory);
+  found.sum = fmt::format("{} directories of the host, their records can be read", count);
+  return found;
+}
+
+Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory, bool trusted) {
+  auto store = std::make_unique<imports::Imports>(directory, trusted && ::geteuid() == 0);
+  TRY(store->load());
+  return store;
+}
+
+}  // namespace agentfs

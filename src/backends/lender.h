@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Files of the trees whose bytes lie elsewhere until they are needed here.
+#pragma once
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace agentfs {
+
+// A lent file is one of ours on the disk, of the right size, owner, mode and times, that is one
+// hole: what it holds is read from a file which is not ours. A mark in the inode says which, so
+// that links, renames, forks and versions of it are lent as well.
+//
+// `file` is a descriptor, O_PATH is enough. Threads: all; may be called under any lock of the
+// trees. Errors: EBUSY, with a sentence, where the bytes are not there any more as they were
+// recorded; the disk's own.
+class Lender {
+ public:
+  virtual ~Lender() = default;
+  virtual bool lends(int file) const = 0;
+  // The bytes, for reading.
+  virtual Result<UniqueFd> open(int file) const = 0;
+  // Copies the bytes into the file, which is nobody's but ours from then on. One at a time for a
+  // file; may be repeated after a crash.
+  virtual Status fill(int file) const = 0;
+  // The file is about to lose all it holds.
+  virtual void release(int file) const = 0;
+  // `to`, empty and open for writing, becomes lent as `from` is.
+  virtual Status copy(int from, int to) const = 0;
+};
+
+}  // namespace agentfs

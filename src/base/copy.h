@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Copies of whole files.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+// The bytes of `from` into the empty file `to`, or into a hole of the same size: small ones through
+// memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
+// holes. How many bytes were copied; shared ones were not.
+Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
+// As far as this process may set them.
+void copy_xattrs(int from, int to);
+void set_attributes(int file, const struct stat& attributes);  // owner, mode and times
+inline void copy_attributes(int from, int to, const struct stat& attributes) {
+  copy_xattrs(from, to);
+  set_attributes(to, attributes);
+}
+// Whether two files, open for reading, hold the same from beginning to end.
+Result<bool> same_bytes(int one, int other);
+
+}  // namespace agentfs

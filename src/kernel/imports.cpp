@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/imports.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/forks.h"
+#include "kernel/history_keeper.h"
+#include "kernel/import_mirror.h"
+#include "kernel/kernel.h"
+#include "kernel/merge_bases.h"
+#include "kernel/merges.h"
+
+namespace agentfs {
+namespace {
+
+constexpr char kTop[] = "/workspaces";
+// Of states of the hidden tree before each commit; no name of a checkpoint has a slash.
+constexpr char kCommits[] = "commit/";
+constexpr char kWritten[] = "written/now";
+
+std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
+std::string path_of(const std::string& name) { return fmt::format("{}/{}", kTop, name); }
+std::string tree_of(std::uint32_t id) { return fmt::format("{}{}", kHiddenTree, id); }
+
+std::optional<std::uint32_t> id_of(std::string_view tree) {
+  if (!tree.starts_with(kHiddenTree)) return std::nullopt;
+  return text::number<std::uint32_t>(tree.substr(kHiddenTree.size()));
+}
+
+bool is_in(const std::string& path, const std::string& directory) {
+  return path == directory || path.starts_with(directory == "/" ? "/" : directory + "/");
+}
+
+// One change of an import at a time.
+class Turn {
+ public:
+  Turn(ConflictTable& table, const std::string& root)
+      : table_(table), key_(root + "/import"), taken_(table.begin(key_)) {}
+  ~Turn() {
+    if (taken_) table_.end(key_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  Status check() const {
+    return taken_ ? ok() : fail(EBUSY, "{}: something else is under way with it", key_);
+  }
+
+ private:
+  ConflictTable& table_;
+  const std::string key_;
+  const bool taken_;
+};
+
+std::vector<HostDrift> reversed(const std::vector<HostDrift>& drifts) {
+  std::vector<HostDrift> back;
+  for (const HostDrift& one : drifts) back.push_back({one.path, one.now, one.recorded});
+  return back;
+}
+
+// The newest state before a commit, if there was one that was not taken back.
+std::optional<SnapshotInfo> last_commit(const TreeInfo& info) {
+  for (auto one = info.snapshots.rbegin(); one != info.snapshots.rend(); ++one) {
+    if (one->label.starts_with(kCommits) && !one->hidden) return *one;
+  }
+  return std::nullopt;
+}
+
+Result<UniqueFd> open_file(Forest& forest, const TreeNodeRef& root, const std::string& path) {
+  TreeNodeRef node = root;
+  for (const std::string_view name : text::split(path, '/')) {
+    node = TRY(forest.lookup(*node, std::string(name))).node;
+  }
+  const auto file = TRY(forest.open(*node, O_RDONLY, TreeCaller{}));
+  UniqueFd fd(::fcntl(file->descriptor(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return fail_errno(text::shown(path));
+  return fd;
+}
+
+Result<std::string> read_link(Forest& forest, const TreeNodeRef& root, const std::string& path) {
+  TreeNodeRef node = root;
+  for (const std::string_view name : text::split(path, '/')) {
+    node = TRY(forest.lookup(*node, std::string(name))).node;
+  }
+  return forest.read_link(*node);
+}
+
+// What leads the directory to what `root` holds. Sockets and devices stay where they are.
+Result<std::vector<HostChange>> host_changes(Forest& forest, const TreeNodeRef& root,
+                                             const std::vector<PathChange>& changes) {
+  std::map<std::string, HostChange> all;
+  for (const PathChange& change : changes) {
+    const FileState& after = change.after;
+    const bool is_special = after.exists() && !after.is_directory() && !after.is_regular() &&
+                            !S_ISLNK(after.mode) && !S_ISFIFO(after.mode);
+    // A file in the place of a directory is told as two changes of one path.
+    if (is_special || (!after.exists() && all.contains(change.path))) continue;
+    HostChange one{.path = change.path, .to = after};
+    if (S_ISLNK(after.mode)) one.target = TRY(read_link(forest, root, change.path));
+    if (after.is_regular() && (change.content || change.kind != PathChange::Kind::modified)) {
+      one.content = [&forest, root, path = change.path] { return open_file(forest, root, path); };
+    }
+    all[change.path] = std::move(one);
+  }
+  std::vector<HostChange> ordered;
+  for (auto& [path, one] : all) ordered.push_back(std::move(one));
+  return ordered;
+}
+
+}  // namespace
+
+Forest& Imports::forest() const { return *kernel_.parts().forests.at(kTop); }
+ImportStore& Imports::store() const { return *kernel_.parts().imports; }
+
+std::optional<Imports::Import> Imports::find(const std::string& root) const {
+  if (kernel_.parts().imports == nullptr || !is_in(root, kTop)) return std::nullopt;
+  const std::vector<TreeInfo> all = forest().family();
+  const auto own = std::ranges::find(all, name_of(root), &TreeInfo::name);
+  if (own == all.end() || !own->base) return std::nullopt;
+  const auto of = std::ranges::find(all, own->base->tree, &TreeInfo::number);
+  const auto id = of == all.end() ? std::nullopt : id_of(of->name);
+  if (!id) return std::nullopt;
+  return Import{*id, of->name, store().source(*id).value_or("?"), root};
+}
+
+Status Imports::may_import(const Caller& caller, const std::string& what) const {
+  const ProcessRef process = kernel_.find_process(caller.process);
+  if (process != nullptr && !process->is_init) {
+    return fail(EPERM,
+                "{}: directories of the host are for a person to import, not for an agent "
+                "(pid {})",
+                text::shown(what), process->pid.value);
+  }
+  const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
+  if (uid == 0 || uid == kernel_.parts().owner) return ok();
+  return fail(EPERM,
+              "{}: uid {} may not read the host through this mount; who mounted it may "
+              "(uid {})",
+              text::shown(what), uid, kernel_.parts().owner);
+}
+
+Result<Imports::Import> Imports::get(const Caller& caller, const std::string& root) const {
+  auto import = find(root);
+  if (!import) {
+    return fail(EINVAL,
+                "{}: is not imported; `import DIRECTORY as NAME` in /sys/workspaces/ctl "
+                "makes a workspace that is",
+                root);
+  }
+  TRY(may_import(caller, root));
+  TRY(kernel_.may_change(caller, root));
+  return std::move(*import);
+}
+
+Status Imports::check_source(const std::string& source) const {
+  const KernelParts& parts = kernel_.parts();
+  for (const std::string* ours : {&parts.mountpoint, &parts.state}) {
+    std::error_code error;
+    // The mountpoint itself is not looked at: that would be a request to ourselves.
+    const auto above = std::filesystem::path(*ours).parent_path();
+    const auto place =
+        std::filesystem::canonical(above, error) / std::filesystem::path(*ours).filename();
+    if (error || ours->empty()) continue;
+    if (is_in(place.native(), source) || is_in(source, place.native())) {
+      return fail(EDEADLK,
+                  "{}: holds {} or lies in it, which waits for itself when it is read; a "
+                  "directory beside it would do",
+                  text::shown(source), place.native());
+    }
+  }
+  return ok();
+}
+
+Result<std::string> Imports::import(const Caller& caller, const std::string& directory,
+                                    const std::string& name) {
+  if (kernel_.parts().imports == nullptr) return fail(ENOTSUP, "import: not by this kernel");
+  TRY(may_import(caller, directory));
+  TRY(Forks::check_name(name));
+  if (!directory.starts_with('/')) {
+    return fail(EINVAL, "{}: not an absolute path, which an import needs", text::shown(directory));
+  }
+  TRY(check_source(std::filesystem::path(directory).lexically_normal().native()));
+  std::error_code error;
+  const std::string source = std::filesystem::canonical(directory, error).native();
+  if (error) return fail_errno(error.value(), text::shown(directory));
+  TRY(check_source(source));
+  const std::string root = path_of(name);
+  TRY(kernel_.may_change(caller, root));
+  if (forest().tree(name)) {
+    return fail(EEXIST, "{}: is there already; another name would do", text::shown(root));
+  }
+  const std::uint32_t id = TRY(store().add(source));
+  const Import import{id, tree_of(id), source, root};
+  if (Status made = make(caller, import, name); !made) {
+    (void)forest().drop(import.tree);
+    store().remove(id);
+    return std::unexpected(std::move(made).error());
+  }
+  return fmt::format("{} is {}\n", root, text::shown(source));
+}
+
+Status Imports::make(const Caller& caller, const Import& import, const std::string& name) {
+  const TreeNodeRef tree = TRY(forest().tree(import.tree, true)).node;
+  const auto seen = TRY(store().drift(import.id, true));
+  TRY(store().record(import.id, seen));
+  ImportMirror mirror(forest(), store(), import.id, tree);
+  TRY(mirror.apply(seen));
+  TRY(mirror.set_root());
+  TRY(kernel_.paths().replace_tree(import.root, [&]() -> Status {
+    (void)TRY(forest().fork(import.tree, name));
+    return ok();
+  }));
+  TreeChange row{.operation = "import", .path = import.root};
+  json::Value told;
+  json::set_bytes(told, "source", import.source);
+  row.details = std::move(*told.object());
+  row.details.emplace_back("paths", seen.size());
+  if (Status recorded = kernel_.record_change(caller, row); !recorded) {
+    TRY(kernel_.paths().replace_tree(import.root, [&] { return forest().drop(name); }));
+    return recorded;
+  }
+  return ok();
+}
+
+// --- back to the directory
+
+Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drifts) {
+  TRY(store().record(import.id, drifts));
+  const TreeNodeRef tree = TRY(forest().tree(import.tree)).node;
+  TRY(ImportMirror(forest(), store(), import.id, tree).apply(drifts));
+  // The workspace has bytes of its own of these, so nothing else would have what a merge of two
+  // later changes begins from.
+  std::vector<std::string> paths;
+  for (const HostDrift& drift : drifts) paths.push_back(drift.path);
+  const auto kept = store().keep(import.id, paths);
+  return kept || kept.error().code == EBUSY ? ok() : std::unexpected(kept.error());
+}
+
+// What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
+// read it.
+Result<std::size_t> Imports::write(const Caller& caller, const Import& import,
+                                   const Writing& what) {
+  CompareOptions how = Forks::options(forest());
+  how.renames = false;
+  how.git = CompareOptions::GitDirectories::hidden;
+  const TreeSide now{&forest(), TRY(forest().tree(import.tree)).node};
+  const auto differences = TRY(kernel_.parts().comparer->changes(now, {&forest(), what.to}, how));
+  const auto changes = TRY(host_changes(forest(), what.to, differences));
+  if (changes.empty()) return std::size_t{0};
+  std::vector<std::string> paths;
+  for (const HostChange& change : changes) paths.push_back(change.path);
+  (void)TRY(store().keep(import.id, paths));
+  TRY(store().write(import.id, changes));
+  TRY(refresh(import, TRY(store().drift(import.id, paths))));
+  for (const std::string& path : paths) {
+    TreeChange row{.operation = what.operation, .path = fmt::format("{}/{}", import.root, path)};
+    json::Value told;
+    json::set_bytes(told, "host", fmt::format("{}/{}", import.source, path));
+    row.details = std::move(*told.object());
+    TRY(kernel_.record_change(caller, row));
+  }
+  return paths.size();
+}
+
+Result<std::string> Imports::commit(const Caller& caller, const std::string& root) {
+  const Import import = TRY(get(caller, root));
+  const Turn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  const MergeConflictsRef conflicts = kernel_.merges().conflicts(root);
+  const bool is_ours = conflicts != nullptr && name_of(conflicts->from) == import.tree;
+  if (is_ours && !conflicts->left.empty()) {
+    return fail(EBUSY, "{}: {} conflicts with {} are not resolved; .agentfs/conflicts has them",
+                root, conflicts->left.size(), import.source);
+  }
+  TRY(kernel_.paths().may_snapshot(root));
+  const SnapshotId state = TRY(forest().snapshot(name_of(root), kWritten));
+  const auto info = kernel_.forks().info_of(path_of(import.tree));
+  const std::size_t number = info ? info->snapshots.size() : 0;
+  const SnapshotId before =
+      TRY(forest().snapshot(import.tree, fmt::format("{}{}", kCommits, number)));
+  const auto done = [&]() -> Result<std::size_t> {
+    return write(caller, import, {"commit", TRY(forest().snapshot_root(state))});
+  }();
+  (void)forest().drop(state);
+  if (!done || *done == 0) (void)forest().drop(before);
+  if (!done) return std::unexpected(done.error());
+  return fmt::format("{} changes made in {}{}\n", *done, import.source,
+                     *done == 0 ? "" : "; `uncommit` takes them back");
+}
+
+Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
+  const Import import = TRY(get(caller, root));
+  const Turn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  const auto info = kernel_.forks().info_of(path_of(import.tree));
+  const auto last = info ? last_commit(*info) : std::nullopt;
+  if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
+  const std::size_t done =
+      TRY(write(caller, import, {"uncommit", TRY(forest().snapshot_root(last->id))}));
+  TRY(forest().drop(last->id));
+  return fmt::format("{} changes taken back in {}; {} is as it was\n", done, import.source, root);
+}
+
+// --- from the directory
+
+// The tree and the records as they were.
+Status Imports::forget(const Import& import, const std::vector<HostDrift>& drifts,
+                       SnapshotId before) {
+  TRY(store().record(import.id, reversed(drifts)));
+  (void)TRY(forest().rollback(import.tree, before, "rebase/refused"));
+  return ok();
+}
+
+Result<std::string> Imports::rebase(const Caller& caller, const std::string& root, bool partial) {
+  const Import import = TRY(get(caller, root));
+  const Turn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  const auto drifts = TRY(store().drift(import.id, false));
+  if (drifts.empty()) return fmt::format("{}: nothing has changed there\n", import.source);
+  const std::string tree = path_of(import.tree);
+  MergeBases bases(kernel_);
+  const SnapshotId before = TRY(bases.begin(root, tree));
+  TRY(bases.set(root, tree, before));
+  TRY(refresh(import, drifts));
+  auto merged = kernel_.merges().merge(caller, root, import.tree, partial);
+  if (!merged) {
+    TRY(forget(import, drifts, before));
+    return merged;
+  }
+  TreeChange row{.operation = "rebase", .path = root};
+  row.details.emplace_back("paths", drifts.size());
+  TRY(kernel_.record_change(caller, row));
+  return fmt::format("{} changes of {} taken over: {}", drifts.size(), import.source, *merged);
+}
+
+Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {
+  const Import import = TRY(get(caller, root));
+  const Turn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  const std::uint64_t bytes = TRY(store().keep(import.id, store().recorded(import.id)));
+  TreeChange row{.operation = "pin", .path = root, .other = {}, .bytes = bytes};
+  TRY(kernel_.record_change(caller, row));
+  return fmt::format("{} bytes of {} copied; it may change now\n", bytes, import.source);
+}
+
+// --- what is told
+
+TreeNodeRef Imports::base(const std::string& root) const {
+  const auto import = find(root);
+  if (!import) return nullptr;
+  auto tree = forest().tree(import->tree);
+  return tree ? std::move(tree->node) : nullptr;
+}
+
+Result<std::string> Imports::drift(const std::string& root) const {
+  const auto import = find(root);
+  if (!import) return std::string();
+  const auto drifts = store().drift(import->id, false);
+  if (!drifts) return fmt::format("!\t{}\n", drifts.error().message);
+  std::string out;
+  for (const HostDrift& one : *drifts) {
+    out += fmt::format("!\t{}\t{} in {}\n", text::shown(one.path),
+                       !one.now.exists()        ? "removed"
+                       : !one.recorded.exists() ? "added"
+                                                : "changed",
+                       text::shown(import->source));
+  }
+  return out;
+}
+
+// A hidden tree that no tree was forked from, or none that is left reads, is nobody's; its records
+// stay, since versions may be lent.
+Status Imports::settle() {
+  if (kernel_.parts().imports == nullptr) return ok();
+  TRY(store().settle());
+  const std::vector<TreeInfo> all = forest().family();
+  for (const std::uint32_t id : store().all()) {
+    const std::string tree = tree_of(id);
+    if (!forest().tree(tree)) continue;
+    const auto own = std::ranges::find(all, tree, &TreeInfo::name);
+    const bool is_read = own != all.end() && std::ranges::any_of(all, [&](const TreeInfo& info) {
+                           return !info.name.empty() && info.base && info.base->tree == own->number;
+                         });
+    if (is_read) continue;
+    if (Status dropped = forest().drop(tree); !dropped) {
+      log::error("import {}: {}", id, dropped.error().message);
+    }
+  }
+  return ok();
+}
+
+}  // namespace agentfs

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Workspaces made of directories of the host, and what is brought back to these.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/forest.h"
+#include "backends/import_store.h"
+#include "kernel/caller.h"
+
+namespace agentfs {
+
+class Kernel;
+
+// A part of its kernel, without a state of its own. A hidden tree beside the workspaces is what the
+// directory held when it was last looked at, its files lent (backends/lender.h); the workspace is a
+// fork of it. So what was done is what differs from the hidden tree, and what the directory's
+// owner does meanwhile is a merge. Threads: all; one change of an import at a time (EBUSY).
+//
+// Only the owner of the mount imports and writes back, no agent: EPERM. Other errors: EDEADLK for a
+// directory that holds the mount or the state, or is in one; EBUSY where the directory is not as it
+// was last looked at; ENOENT, EACCES with the path.
+class Imports {
+ public:
+  explicit Imports(Kernel& kernel) : kernel_(kernel) {}
+
+  Result<std::string> import(const Caller& caller, const std::string& source,
+                             const std::string& name);
+  // Makes the directory what the workspace is, but for .git: all of it or, where something there
+  // has changed since it was last looked at, nothing.
+  Result<std::string> commit(const Caller& caller, const std::string& root);
+  // Makes the directory what it was before the last commit; the workspace stays.
+  Result<std::string> uncommit(const Caller& caller, const std::string& root);
+  // Merges what has changed in the directory into the workspace, as a merge of a fork.
+  Result<std::string> rebase(const Caller& caller, const std::string& root, bool partial);
+  // Copies what is still read from the directory, which may change from then on.
+  Result<std::string> pin(const Caller& caller, const std::string& root);
+
+  // What the directory held when it was last looked at; null for a workspace that is no import.
+  TreeNodeRef base(const std::string& root) const;
+  // Lines of status: "!\tsrc/main.c\tchanged in /home/ann/site"; "" where all is as recorded.
+  Result<std::string> drift(const std::string& root) const;
+  // At a start: what a crash cut short, and imports that no workspace reads any more.
+  Status settle();
+
+ private:
+  struct Import {
+    std::uint32_t id = 0;
+    std::string tree{};    // the hidden one
+    std::string source{};  // the directory
+    std::string root{};    // the workspace
+  };
+  std::optional<Import> find(const std::string& root) const;
+  Result<Import> get(const Caller& caller, const std::string& root) const;
+  Status may_import(const Caller& caller, const std::string& what) const;
+  Status check_source(const std::string& source) const;
+  Status make(const Caller& caller, const Import& import, const std::string& name);
+  // Makes the hidden tree what the directory is now at these paths, and records that.
+  Status refresh(const Import& import, const std::vector<HostDrift>& drifts);
+  Status forget(const Import& import, const std::vector<HostDrift>& drifts, SnapshotId before);
+  struct Writing {
+    std::string operation;
+    TreeNodeRef to{};  // the directory becomes this
+  };
+  Result<std::size_t> write(const Caller& caller, const Import& import, const Writing& what);
+  Forest& forest() const;
+  ImportStore& store() const;
+
+  Kernel& kernel_;
+};
+
+}  // namespace agentfs

@@ -1,0 +1,376 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 180
+# mount: none
+"""Workspaces made of a directory of the host: read where it lies, changed only by commit."""
+import os
+import shutil
+import signal
+import subprocess
+
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
+                       read, run, tell, wait_until)
+
+M = Mount.of("imports")
+SPACES = M / "workspaces"
+HOST = TESTDIR / "imports-host"
+
+
+def make(name):
+    """A project with all kinds of files, and a git repository."""
+    top = HOST / name
+    shutil.rmtree(top, ignore_errors=True)
+    (top / "src/deep").mkdir(parents=True)
+    (top / "main.c").write_text("int main(void) { return 0; }\n")
+    (top / "lines").write_text("".join(f"{n}\n" for n in range(1, 21)))
+    (top / "src/tool.sh").write_text("#!/bin/sh\necho tool\n")
+    (top / "src/tool.sh").chmod(0o755)
+    (top / "src/deep/data").write_bytes(bytes(range(256)) * 1000)
+    (top / "empty").write_text("")
+    os.symlink("src/tool.sh", top / "link")
+    os.mkfifo(top / "pipe")
+    for path in ("main.c", "lines"):
+        os.utime(top / path, (1_600_000_000, 1_600_000_000))
+    return top
+
+
+def state_of(top):
+    """What rsync would look at, and the bytes."""
+    found = {}
+    for at, directories, files in os.walk(top):
+        for name in directories + files:
+            path = os.path.join(at, name)
+            info = os.lstat(path)
+            content = None
+            if os.path.islink(path):
+                content = os.readlink(path)
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    content = file.read()
+            found[os.path.relpath(path, top)] = (info.st_mode, info.st_mtime_ns if content is not None else 0,
+                                                 content)
+    return found
+
+
+def inodes(top):
+    return {path: (os.lstat(top / path).st_ino, os.lstat(top / path).st_ctime_ns) for path in state_of(top)}
+
+
+def take(top, name):
+    command(M / "sys/workspaces/ctl", f"import {top} as {name}")
+    return SPACES / name
+
+
+def ctl(name, line):
+    try:
+        return command(SPACES / name / ".agentfs/ctl", line)
+    except OSError as error:
+        raise AssertionError(f"{line}: {M.last_error()}") from error
+
+
+def refused(code, space, line):
+    expect_errno(code, tell, SPACES / space / ".agentfs/ctl", line + "\n")
+    return M.last_error()
+
+
+def status(name):
+    return read(SPACES / name / ".agentfs/status").splitlines()
+
+
+def mount_it():
+    HOST.mkdir(exist_ok=True)
+    M.mount()
+
+
+def is_what_the_directory_is_and_touches_nothing():
+    top = make("plain")
+    before = inodes(top)
+    space = take(top, "plain")
+    expect_eq(state_of(space), state_of(top), "the import")
+    expect_eq(status("plain"), [])
+    expect_eq(read(SPACES / "plain/.agentfs/diff"), "")
+    (space / "main.c").write_text("changed\n")
+    (space / "lines").unlink()
+    (space / "src/tool.sh").chmod(0o700)
+    (space / "src/deep").rename(space / "elsewhere")
+    with open(space / "elsewhere/data", "r+b") as file:
+        file.seek(1000)
+        file.write(b"here")
+    (space / "new").write_text("new\n")
+    expect_eq(inodes(top), before, "the directory, after changes of the workspace")
+    expect_eq((space / "elsewhere/data").read_bytes()[996:1008], bytes(range(228, 232)) + b"here" +
+              bytes(range(236, 240)))
+    expect_has("\n".join(status("plain")), "M\tmain.c")
+    expect_has("\n".join(status("plain")), "D\tlines")
+
+
+def reads_do_not_copy():
+    top = make("lent")
+    with open(top / "large", "wb") as file:
+        file.write(os.urandom(4 << 20))
+    space = take(top, "lent")
+    expect_eq((space / "large").read_bytes(), (top / "large").read_bytes())
+    subprocess.run(["cp", "-a", space / "large", space / "copy"], check=True)
+    expect_eq((space / "copy").read_bytes(), (top / "large").read_bytes(), "a copy")
+    (space / "copy").unlink()
+    on_disk = M.state / "trees/workspaces/lent/large"
+    if on_disk.exists():
+        expect_eq(on_disk.stat().st_blocks, 0, "blocks of a file that was only read")
+    os.truncate(space / "large", 100)
+    expect_eq((space / "large").read_bytes(), (top / "large").read_bytes()[:100], "cut")
+    with open(space / "main.c", "a") as file:
+        file.write("// more\n")
+    expect_eq((space / "main.c").read_text(), "int main(void) { return 0; }\n// more\n")
+    with open(space / "src/deep/data", "r+b") as file:
+        held = open(space / "src/deep/data", "rb")
+        file.write(b"XY")
+        file.flush()
+        expect_eq(held.read(4), b"XY\x02\x03", "who has it open already")
+        held.close()
+
+
+def a_file_whose_mode_was_changed_is_cut_and_written():
+    top = make("modes")
+    space = take(top, "modes")
+    for act in (lambda path: path.write_text("new\n"), lambda path: os.truncate(path, 0),
+                lambda path: os.truncate(path, 3)):
+        (top / "again").write_text("as it was\n")
+        path = space / "main.c"
+        path.chmod(0o640)
+        act(path)
+        seen = path.read_text()
+        expect(seen in ("new\n", "", "\0\0\0"), f"after a cut: {seen!r}")
+        expect_eq(path.stat().st_size, len(seen), "its size")
+    (space / "lines").chmod(0o600)
+    os.truncate(space / "lines", 0)
+    expect_eq((space / "lines").read_text(), "")
+    with open(space / "lines", "a") as file:
+        file.write("x")
+    expect_eq((space / "lines").read_text(), "x")
+
+
+def commit_makes_the_directory_what_the_workspace_is():
+    top = make("back")
+    space = take(top, "back")
+    (top / "keeps.log").write_text("not of the import\n")
+    (space / "main.c").write_text("int main(void) { return 1; }\n")
+    (space / "src/tool.sh").chmod(0o750)
+    (space / "lines").unlink()
+    shutil.rmtree(space / "src/deep")
+    (space / "made/deep").mkdir(parents=True)
+    (space / "made/deep/n").write_text("n\n")
+    os.unlink(space / "link")
+    os.symlink("elsewhere", space / "link")
+    os.unlink(space / "empty")
+    (space / "empty").mkdir()
+    (space / "empty/inside").write_text("x\n")
+    before = state_of(top)
+    ctl("back", "commit")
+    left = state_of(top)
+    expect(left.pop("keeps.log") is not None, "a file that the import never saw")
+    expect_eq({p: (m, c) for p, (m, _, c) in left.items()},
+              {p: (m, c) for p, (m, _, c) in state_of(space).items()}, "the directory after commit")
+    expect_eq([line for line in status("back") if not line.startswith("!")], [])
+    expect(not [n for n in os.listdir(top) if n.startswith(".agentfs")], f"left: {os.listdir(top)}")
+    rows = {row["data"]["path"]: row["data"] for row in M.journal() if row["kind"] == "tree.commit"}
+    expect_eq(rows["/workspaces/back/main.c"]["host"], str(top / "main.c"))
+    expect_eq((space / "main.c").read_text(), "int main(void) { return 1; }\n")
+    ctl("back", "uncommit")
+    after = state_of(top)
+    expect_eq({path for path in after.keys() | before.keys() if after.get(path) != before.get(path)}, set(),
+              "what is not as before, after uncommit")
+    expect_has("\n".join(status("back")), "M\tmain.c")
+    ctl("back", "commit")
+    expect_eq((top / "main.c").read_text(), "int main(void) { return 1; }\n")
+
+
+def what_was_removed_comes_back_also_after_a_commit():
+    top = make("trash")
+    space = take(top, "trash")
+    (space / "lines").unlink()
+    shutil.rmtree(space / "src")
+    ctl("trash", "commit")
+    expect(not (top / "lines").exists() and not (top / "src").exists(), "the directory still has them")
+    expect_eq(read(space / ".agentfs/trash/lines").splitlines()[0], "1")
+    ctl("trash", "restore src")
+    expect_eq((space / "src/deep/data").read_bytes(), bytes(range(256)) * 1000)
+    expect_eq((space / "src/tool.sh").stat().st_mode & 0o777, 0o755)
+
+
+def a_directory_that_drifted_is_told_and_not_overwritten():
+    top = make("drift")
+    space = take(top, "drift")
+    (top / "main.c").write_text("somebody else's\n")
+    (top / "lines").unlink()
+    (top / "added").write_text("added\n")
+    expect_eq([line.split("\t")[:2] for line in status("drift")],
+              [["!", "added"], ["!", "lines"], ["!", "main.c"]])
+    expect_errno("EBUSY", open, space / "main.c", "rb")
+    expect_has(M.last_error(), "rebase")
+    expect_errno("EBUSY", open, space / "lines", "rb")
+    (space / "main.c").unlink()
+    (space / "main.c").write_text("ours\n")
+    (space / "src/tool.sh").write_text("ours, too\n")
+    before = state_of(top)
+    expect_has(refused("EBUSY", "drift", "commit"), "main.c")
+    expect_eq(state_of(top), before, "a refused commit")
+
+
+def rebase_merges_what_happened_there():
+    top = make("rebase")
+    space = take(top, "rebase")
+    text = (top / "lines").read_text()
+    (top / "lines").write_text(text.replace("3\n", "three\n", 1))
+    (top / "more").write_text("more\n")
+    (top / "src/tool.sh").unlink()
+    ctl("rebase", "rebase")
+    expect_eq((space / "lines").read_text(), (top / "lines").read_text())
+    expect_eq((space / "more").read_text(), "more\n")
+    expect(not (space / "src/tool.sh").exists(), "what was removed there")
+    expect_eq(status("rebase"), [])
+    # Both sides, other lines; then the same one.
+    (space / "lines").write_text((space / "lines").read_text().replace("18\n", "eighteen\n"))
+    (top / "lines").write_text((top / "lines").read_text().replace("10\n", "ten\n"))
+    ctl("rebase", "rebase")
+    both = (space / "lines").read_text()
+    expect("eighteen\n" in both and "ten\n" in both and "three\n" in both, both)
+    (space / "main.c").write_text("ours\n")
+    (top / "main.c").write_text("theirs\n")
+    refused("EBUSY", "rebase", "rebase")
+    expect_eq((space / "main.c").read_text(), "ours\n", "a refused rebase")
+    expect_has("\n".join(status("rebase")), "!\tmain.c")
+    ctl("rebase", "rebase partial")
+    expect_eq((space / "main.c").read_text(), "ours\n")
+    expect_has(refused("EBUSY", "rebase", "commit"), "conflict")
+    conflicts = space / ".agentfs/conflicts"
+    expect_eq(read(conflicts / "1/theirs"), "theirs\n")
+    expect_eq(read(conflicts / "1/base"), "int main(void) { return 0; }\n")
+    ctl("rebase", "resolve 1 ours")
+    ctl("rebase", "commit")
+    expect_eq((top / "main.c").read_text(), "ours\n")
+    expect_eq((top / "lines").read_text(), both)
+    expect_eq(status("rebase"), [])
+
+
+def pinned_it_needs_the_directory_no_more():
+    top = make("pinned")
+    space = take(top, "pinned")
+    expected = state_of(top)
+    ctl("pinned", "pin")
+    shutil.rmtree(top)
+    expect_eq({p: c for p, (_, _, c) in state_of(space).items()}, {p: c for p, (_, _, c) in expected.items()})
+    (space / "main.c").write_text("changed\n")
+    expect_has(status("pinned")[-1], "No such file")
+    refused("ENOENT", "pinned", "commit")
+
+
+def forks_and_checkpoints_read_the_directory_too():
+    top = make("family")
+    space = take(top, "family")
+    ctl("family", "checkpoint first")
+    ctl("family", "fork family-2")
+    (SPACES / "family-2/main.c").write_text("the fork's\n")
+    expect_eq((space / "main.c").read_text(), "int main(void) { return 0; }\n")
+    (space / "lines").write_text("gone\n")
+    expect_eq(read(space / ".agentfs/snapshots/first/lines"), (top / "lines").read_text())
+    ctl("family", "merge family-2")
+    expect_eq((space / "main.c").read_text(), "the fork's\n")
+    expect_has(read(space / ".agentfs/forks"), "family\t(import)")
+    expect(not [n for n in os.listdir(SPACES) if n.startswith(".")], f"listed: {os.listdir(SPACES)}")
+    ctl("family", "commit")
+    expect_eq((top / "main.c").read_text(), "the fork's\n")
+    ctl("family", "rollback first")
+    expect_eq((space / "lines").read_text()[:4], "1\n2\n")
+    ctl("family", "commit")
+    expect_eq((top / "main.c").read_text(), "int main(void) { return 0; }\n")
+    expect_eq((top / "lines").read_text()[:4], "1\n2\n")
+
+
+def a_repository_is_worked_with():
+    top = make("repo")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
+    (top / "pipe").unlink()
+    subprocess.run([*git, "init", "-q", top], check=True)
+    subprocess.run([*git, "-C", top, "add", "."], check=True)
+    subprocess.run([*git, "-C", top, "commit", "-qm", "first"], check=True)
+    before = inodes(top)
+    space = take(top, "repo")
+    expect_eq(run([*git, "-C", space, "status", "--porcelain"]), "")
+    (space / "main.c").write_text("changed\n")
+    expect_eq(run([*git, "-C", space, "status", "--porcelain"]).strip(), "M main.c")
+    subprocess.run([*git, "-C", space, "commit", "-qam", "second"], check=True)
+    expect_eq(run([*git, "-C", space, "log", "--format=%s"]).split(), ["second", "first"])
+    subprocess.run([*git, "-C", space, "fsck", "--strict"], check=True, capture_output=True)
+    expect_eq(inodes(top), before, "the directory")
+    ctl("repo", "commit")
+    expect_eq(run([*git, "-C", top, "log", "--format=%s"]).split(), ["first"], "its .git is git's affair")
+    expect_eq((top / "main.c").read_text(), "changed\n")
+
+
+def bad_imports_are_refused():
+    top = make("bad")
+    for line, code in ((f"import {top}/none as x", "ENOENT"), (f"import {top}/main.c as x", "ENOTDIR"),
+                       ("import relative as x", "EINVAL"), (f"import {top} is x", "EINVAL"),
+                       (f"import {top} as a/b", "EINVAL"), (f"import {top} as .agentfs", "EINVAL"),
+                       (f"import {top} as .agentfs-host.7", "EINVAL"),
+                       (f"import {M.mnt} as x", "EDEADLOCK"), (f"import {M.mnt}/home as x", "EDEADLOCK"),
+                       (f"import {M.state} as x", "EDEADLOCK"), (f"import {M.mnt.parent} as x", "EDEADLOCK"),
+                       ("import / as x", "EDEADLOCK")):
+        expect_errno(code, tell, M / "sys/workspaces/ctl", line + "\n")
+    expect(not (SPACES / "x").exists(), "something was made")
+    take(top, "once")
+    expect_errno("EEXIST", tell, M / "sys/workspaces/ctl", f"import {top} as once\n")
+    expect_errno("EPERM", os.mkdir, SPACES / ".agentfs-host.9")
+    (SPACES / "no-import").mkdir()
+    for verb in ("commit", "rebase", "pin", "uncommit"):
+        refused("EINVAL", "no-import", verb)
+    refused("ENOENT", "once", "uncommit")
+
+
+def all_of_it_survives_a_crash():
+    top = make("crash")
+    space = take(top, "crash")
+    (space / "main.c").write_text("changed\n")
+    before = state_of(space)
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    expect_eq(state_of(space), before)
+    expect_eq(status("crash"), ["M\tmain.c"])
+    ctl("crash", "commit")
+    expect_eq((top / "main.c").read_text(), "changed\n")
+
+
+def a_kill_leaves_each_file_whole_and_the_next_commit_ends_it():
+    for number in range(4):
+        name = f"kill{number}"
+        top = make(name)
+        for n in range(300):
+            (top / f"f{n}").write_text(f"{n} before\n")
+        space = take(top, name)
+        for n in range(300):
+            (space / f"f{n}").write_text(f"{n} after\n")
+        writing = subprocess.Popen(["sh", "-c", f"echo commit > {space}/.agentfs/ctl"],
+                                   stderr=subprocess.DEVNULL)
+        wait_until(20, lambda: writing.poll() is not None or any(
+            entry.name.startswith(".agentfs-") for entry in os.scandir(top)), "the commit has begun")
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        writing.wait()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        expect(not [one for one in os.listdir(top) if one.startswith(".agentfs")], "left there")
+        states = {(top / f"f{n}").read_text() for n in range(300)}
+        whole = {f"{n} {when}\n" for n in range(300) for when in ("before", "after")}
+        expect(states <= whole and len(states) == 300, f"files that are not whole: {states - whole}")
+        ctl(name, "commit")
+        expect_eq({(top / f"f{n}").read_text().split()[1] for n in range(300)}, {"after"})
+        expect_eq(status(name), [])
+    M.verify()
+
+
+main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
+      commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
+      a_directory_that_drifted_is_told_and_not_overwritten, rebase_merges_what_happened_there,
+      pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
+      a_repository_is_worked_with, bad_imports_are_refused, all_of_it_survives_a_crash,
+     a_kill_leaves_each_file_whole_and_the_next_commit_ends_it)
