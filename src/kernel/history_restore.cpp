@@ -6,6 +6,7 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
+#include "kernel/quota.h"
 
 namespace agentfs {
 namespace {
@@ -25,6 +26,19 @@ RestoreStep step_of(const FileVersion& v) {
   step.target = v.target;
   if (v.type == FileVersion::Type::file) step.content = {v.number, v.path};
   return step;
+}
+
+// What a restore may take: without this a limit would be met half-way.
+Holding growth_of(const Versions& versions) {
+  constexpr std::uint64_t kBlock = 4096;
+  Holding more{.bytes = 0, .inodes = versions.size()};
+  for (const FileVersionRef& one : versions) {
+    const bool is_directory = one->type == FileVersion::Type::directory;
+    if (one->type == FileVersion::Type::file)
+      more.bytes += (one->size + kBlock - 1) / kBlock * kBlock;
+    if (is_directory) more.bytes += kBlock;
+  }
+  return more;
 }
 
 // The path of the mount; what climbs out of the root is refused, however it is written.
@@ -105,6 +119,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   const Versions found = TRY(std::move(looked_up));
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
+  TRY(kernel_.paths().check_room(root, growth_of(found)));
   TRY(kernel_.paths().restore(caller, steps));
   if (steps.size() == 1) return fmt::format("restored {} from {:06}\n", whole, found[0]->number);
   return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);

@@ -63,7 +63,13 @@ Status parse_pair(std::string_view name, std::string_view value, Quota& quota) {
                                           : parse_count(value);
   if (!number) {
     return fail(EINVAL, "limits: {} cannot be {}; {}, or unlimited would do", name,
-                text::shown(value), is_bytes ? "a size such as 10G or 4096" : "a number from 0");
+                text::shown(value), is_bytes ? "a size such as 10G or 4096" : "a number from 1");
+  }
+  if (*number == 0 && value != kUnlimited) {
+    return fail(EINVAL,
+                "limits: {} cannot be 0, which would leave no room for anything; unlimited "
+                "ends a limit",
+                name);
   }
   (is_bytes ? quota.bytes : quota.inodes) = *number;
   return ok();
@@ -77,21 +83,26 @@ std::string show(const Quota& quota) {
 
 Result<Quota> parse_quota(std::string_view text, const Quota& others) {
   Quota quota = others;
+  std::set<std::string_view> named;
+  const auto set = [&](std::string_view name, std::string_view value) -> Status {
+    TRY(parse_pair(name, value, quota));
+    if (named.insert(name).second) return ok();
+    return fail(EINVAL, "limits: {} is there twice; one of them would do", name);
+  };
   for (std::string_view line : text::lines(text)) {
     line = line.substr(0, line.find('#'));
     const auto words = text::words(line);
-    if (words.size() == 1 && (words[0] == kUnlimited || words[0] == "0")) {
+    if (words.size() == 1 && words[0] == kUnlimited) {
       quota = {};
       continue;
     }
     for (std::size_t i = 0; i < words.size(); ++i) {
       const auto equals = words[i].find('=');
       if (equals != std::string_view::npos) {
-        TRY(parse_pair(words[i].substr(0, equals), words[i].substr(equals + 1), quota));
+        TRY(set(words[i].substr(0, equals), words[i].substr(equals + 1)));
         continue;
       }
-      const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
-      TRY(parse_pair(words[i], value, quota));
+      TRY(set(words[i], i + 1 < words.size() ? words[i + 1] : std::string_view()));
       ++i;
     }
   }

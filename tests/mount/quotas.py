@@ -99,7 +99,9 @@ def limits_are_text():
         expect_errno("EINVAL", limit, "text", wrong)
         expect_has(M.last_error(), "would do" if wrong != "files=3" else "inodes=NUMBER")
     expect_eq(read(path), "bytes 10737418240\ninodes 7\n")
-    limit("text", "bytes=0 inodes=unlimited")
+    for wrong in ("bytes=0", "inodes=0", "0", "bytes=1G bytes=2G"):
+        expect_errno("EINVAL", limit, "text", wrong)
+    limit("text", "bytes=unlimited inodes=unlimited")
     expect_eq(read(path), "bytes unlimited\ninodes unlimited\n")
     told = usage("text")
     expect_eq((told["bytes_limit"], told["inodes_limit"], told["inodes"]), ("unlimited", "unlimited", 1))
@@ -331,6 +333,20 @@ def users_have_limits_too():
     os.chown(two / "g", USER, USER)
 
 
+def a_restore_that_does_not_fit_brings_nothing():
+    top = make("restored")
+    (top / "src").mkdir()
+    for n in range(20):
+        write_at(top / f"src/f{n}", 0, 4 * BLOCK)
+    shutil.rmtree(top / "src")
+    limit("restored", f"bytes={30 * BLOCK}")
+    expect_errno("EDQUOT", tell, top / ".agentfs/ctl", "restore src\n")
+    expect_eq(os.listdir(top), [], "what a refused restore left")
+    limit("restored", "unlimited")
+    ctl("restored", "restore src")
+    expect_eq(len(os.listdir(top / "src")), 20)
+
+
 def the_journal_tells_it():
     rows = [row["data"] for row in M.journal() if row["kind"] == "quota.set"]
     expect_eq((rows[0]["path"], rows[0]["bytes"], rows[0]["inodes"]),
@@ -343,4 +359,5 @@ def the_journal_tells_it():
 main(mount_it, limits_are_text, dd_stops_at_the_limit, inodes_are_counted, names_and_holes_are_free,
      a_mapping_is_refused_when_it_is_written_back, a_rename_is_paid_for_where_it_arrives,
      forks_inherit, a_rollback_counts_anew, a_killed_daemon_forgets_nothing, two_writers_at_once,
-     a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too, the_journal_tells_it)
+     a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
+     a_restore_that_does_not_fit_brings_nothing, the_journal_tells_it)

@@ -112,7 +112,13 @@ Result<Holding> FileSystem::holding(const std::string& subject) {
 }
 
 Status FileSystem::check_room(const std::string& path, const Holding& more) {
-  return parts_->quotas->check_room(path, more);
+  TRY(parts_->quotas->check_room(path, more));
+  const auto root = parts_->context->data_roots.find(parent_path(path));
+  if (root == parts_->context->data_roots.end()) return ok();
+  const auto top = std::static_pointer_cast<DataNode>(root->second);
+  const auto entry = top->tree().store().lookup(top->file(), path.substr(path.rfind('/') + 1));
+  if (!entry) return ok();
+  return parts_->quotas->check_room(user_subject(entry->attributes.st_uid), more);
 }
 
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
