@@ -54,7 +54,7 @@ void ConflictTable::resolve(const std::string& root, std::uint64_t number) {
   MergeConflictsRef old = find(root);
   if (old == nullptr) return;
   auto next = std::make_shared<MergeConflicts>(*old);
-  next->left.erase(number);
+  if (auto ended = next->left.extract(number)) next->settled.push_back(std::move(ended.mapped()));
   set(root, std::move(next));
 }
 

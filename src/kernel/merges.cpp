@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
@@ -155,6 +156,19 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   return answer;
 }
 
+// Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
+void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
+                               MergeConflicts& left) {
+  if (before == nullptr || before->from != left.from) return;
+  left.settled = before->settled;
+  std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
+    return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
+      return one.path == conflict.path && one.base == conflict.base &&
+             one.theirs == conflict.theirs;
+    });
+  });
+}
+
 // Whether the state is the next merge's base, or will be when the conflicts are resolved.
 bool Merges::keep_for_later(const std::string& root, SnapshotId state, const Order& order) {
   if (order.state == state) return true;
@@ -176,10 +190,10 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   }
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
-  const MergePlan plan =
-      TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
+  MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
   const std::string name = text::shown(name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{.from = other, .sides = sides});
+  leave_out_settled(conflicts(root), plan, *left);
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
   kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {

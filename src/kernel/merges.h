@@ -26,6 +26,9 @@ struct MergeConflicts {
   std::string from{};  // the tree that was merged: "/workspaces/try-1"
   MergeSides sides{};
   std::map<std::uint64_t, MergeConflict> left{};
+  // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
+  // ask again.
+  std::vector<MergeConflict> settled{};
   // Of a merge that took what was clean: what the next one begins from once none is left.
   SnapshotId state{};
 };
@@ -74,6 +77,8 @@ class Merges {
   struct Order;  // a merge under way, as it is stored
   Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
                                   bool partial);
+  static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
+                                MergeConflicts& left);
   static Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path);
   bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,

@@ -114,6 +114,26 @@ def what_was_resolved_is_not_asked_for_again():
     expect_eq((ours / "later").read_text(), "later\n")
 
 
+def what_is_resolved_before_anything_is_merged_is_not_asked_for_either():
+    ours, theirs = make("early"), SPACES / "early-fork"
+    ctl("early", "fork early-fork")
+    for top, word in ((ours, "ours"), (theirs, "theirs")):
+        (top / "both").write_text(f"{word}\n")
+        (top / "gone").write_text(f"{word}, too\n")
+    (theirs / "new").write_text("new\n")
+    refused("EBUSY", "early", "merge early-fork")
+    expect(not (ours / "new").exists(), "a refused merge changed something")
+    ctl("early", "resolve 1 ours")
+    (ours / "gone").write_text("by hand\n")
+    refused("EBUSY", "early", "merge early-fork")
+    ctl("early", "resolve 1 ours")
+    ctl("early", "merge early-fork")
+    expect_eq([(ours / name).read_text() for name in ("both", "gone", "new")],
+              ["ours\n", "by hand\n", "new\n"])
+    (theirs / "both").write_text("theirs again\n")
+    refused("EBUSY", "early", "merge early-fork")
+
+
 def what_a_rollback_took_back_can_be_merged_again():
     ours, theirs = make("again"), SPACES / "again-1"
     ctl("again", "checkpoint before")
@@ -209,7 +229,8 @@ def git_apply_says_the_same():
 
 
 main(mount_it, what_both_did_is_there, each_merge_begins_where_the_last_one_ended,
-     what_was_resolved_is_not_asked_for_again, what_a_rollback_took_back_can_be_merged_again,
+     what_was_resolved_is_not_asked_for_again,
+     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, what_a_rollback_took_back_can_be_merged_again,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      git_apply_says_the_same)
