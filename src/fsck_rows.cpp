@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <set>
 
 #include "backends/blobs/blobs.h"
 #include "backends/git/check.h"
@@ -81,16 +82,49 @@ void learn_fold(Look& look) {
   if (look.journal->replay_readable({}, apply, damaged)) look.fold = std::move(fold);
 }
 
+// Of what was set aside, in whatever folder of the quarantine.
+std::set<std::string> set_aside(const StateDirectory& state) {
+  std::set<std::string> names;
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entries(state.file("quarantine"), error);
+  for (; !error && entries != std::filesystem::recursive_directory_iterator();
+       entries.increment(error)) {
+    names.insert(entries->path().filename());
+  }
+  return names;
+}
+
+// Results of calls that are in none of the blobs: damage, but where fsck itself took them away.
+void add_missing(const Look& look, const std::set<std::string>& there, Findings& found) {
+  const std::set<std::string> aside = set_aside(look.state);
+  for (const auto& [pid, process] : look.fold->processes()) {
+    for (const CallRef& call : process->calls) {
+      if (call->result_blob.empty() || there.contains(call->result_blob)) continue;
+      const bool is_aside = aside.contains(call->result_blob);
+      (is_aside ? found.notes : found.problems)
+          .push_back(fmt::format("the result of call {} of process {} is {} (blob {}); the part "
+                                 "that the model was told is in the journal",
+                                 call->number, pid.value,
+                                 is_aside ? "in STATE/quarantine, damaged" : "not there",
+                                 call->result_blob));
+    }
+  }
+}
+
 Result<Findings> check_blobs(Look& look) {
   const std::string directory = look.state.file("blobs");
   const auto blobs = TRY(open_blobs(directory));
   Findings found;
   const auto names = blob_names(directory);
+  std::set<std::string> there;
   for (const std::string& name : names) {
+    there.emplace(text::last_part(name));
     const auto bytes = blobs->get(text::last_part(name));
     if (bytes) look.bytes += bytes->size();
     if (!bytes) found.problems.push_back(bytes.error().message);
   }
+  learn_fold(look);
+  if (look.fold) add_missing(look, there, found);
   found.sum = fmt::format("{} blobs, each has its hash", names.size());
   return found;
 }

@@ -117,7 +117,10 @@ def damaged_blob(whole):
     blobs[0].chmod(0o600)
     flip(blobs[0], blobs[0].stat().st_size // 2)
     expect_has(mount.fsck(code=1), "FAIL blobs", "fsck, blob damaged")
-    blobs[0].unlink()
+    run([AGENTFS, "fsck", "--repair", "--state", mount.state], code=None)
+    expect_has(mount.fsck(), "in STATE/quarantine, damaged", "fsck, blob set aside")
+    shutil.rmtree(mount.state / "quarantine")
+    expect_has(mount.fsck(code=1), "is not there (blob", "fsck, blob missing")
 
 
 def damaged_store(whole, pid, seen):
