@@ -28,10 +28,10 @@ TEST_CASE("Limits are read as they are written") {
   CHECK(parse_quota("bytes 4KiB", kSome).value() == Quota{.bytes = 4096, .inodes = 20});
   CHECK(parse_quota("# inodes=1\n", kSome).value() == kSome);
   CHECK(parse_quota("unlimited", kSome).value() == Quota{});
-  CHECK(parse_quota("0", kSome).value() == Quota{});
   CHECK(parse_quota("inodes=unlimited", kSome).value() == Quota{.bytes = 10, .inodes = 0});
-  for (const char* wrong : {"bytes", "bytes=", "bytes=-1", "bytes=1.5G", "bytes=9999999P",
-                            "files=3", "inodes=1K", "bytes=1 inodes"}) {
+  for (const char* wrong :
+       {"bytes", "bytes=", "bytes=-1", "bytes=1.5G", "bytes=9999999P", "files=3", "inodes=1K",
+        "bytes=1 inodes", "0", "bytes=0", "inodes=2 inodes=3"}) {
     CAPTURE(wrong);
     CHECK(code_of(parse_quota(wrong, {})) == EINVAL);
   }
