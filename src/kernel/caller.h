@@ -35,6 +35,9 @@ struct Caller {
   std::string path{};  // file of the mount that the request came through, "" if none
   std::string via{};
 
+  // The daemon itself, of its own accord.
+  static Caller daemon(Kernel& kernel) { return {.kernel = &kernel}; }
+
   // A syscall through the gate (kernel/syscalls/gate.h): checks, journal, handler.
   template <class Args>
   Result<typename Args::Reply> call(const Args& args) const;

@@ -17,10 +17,6 @@ namespace {
 constexpr std::size_t kBatch = 1'000;  // versions that one record forgets
 constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
 
-Caller self(Kernel& kernel) {
-  return {.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}};
-}
-
 std::uint64_t share_of(const struct statvfs& disk, double share) {
   const double total = static_cast<double>(disk.f_blocks) * static_cast<double>(disk.f_frsize);
   return static_cast<std::uint64_t>(total * share);
@@ -110,7 +106,7 @@ Status HistoryKeeper::settle() {
       }
     }
   });
-  if (!missing.empty()) TRY(drop(self(kernel_), missing, "missing"));
+  if (!missing.empty()) TRY(drop(Caller::daemon(kernel_), missing, "missing"));
   for (const PastName& name : unknown) TRY(adopt(name));
   return ok();
 }
@@ -124,7 +120,7 @@ Status HistoryKeeper::adopt(const PastName& name) {
   struct stat now{};
   const std::string host = kernel_.parts().state + "/trees" + name.path;
   const bool is_gone = !name.whole || ::lstat(host.c_str(), &now) != 0;
-  TRY(kernel_.commit(self(kernel_), std::string(kind::kHistoryRecovered),
+  TRY(kernel_.commit(Caller::daemon(kernel_), std::string(kind::kHistoryRecovered),
                      recovered(name, *attributes, is_gone)));
   return ok();
 }
@@ -158,7 +154,7 @@ Result<std::size_t> HistoryKeeper::empty() {
     kernel_.look_at_history(
         [&](const History& h) { versions = outlived(h, before, most, reason); });
     if (versions.empty()) return dropped;
-    TRY(drop(self(kernel_), versions, reason));
+    TRY(drop(Caller::daemon(kernel_), versions, reason));
     dropped += versions.size();
   }
 }

@@ -7,6 +7,7 @@
 #include <ranges>
 
 #include "base/text.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -28,13 +29,9 @@ bool stays(const HostDrift& drift) {
 Result<TreeNodeRef> ImportMirror::directory(const std::string& path) {
   if (path.empty()) return root_;
   if (known_ && path == known_path_) return known_;
-  TreeNodeRef node = root_;
-  for (const std::string_view name : text::split(path, '/')) {
-    node = TRY(forest_.lookup(*node, std::string(name))).node;
-  }
+  known_ = TRY(find_in_tree(forest_, root_, path)).node;
   known_path_ = path;
-  known_ = node;
-  return node;
+  return known_;
 }
 
 Status ImportMirror::remove(const HostDrift& drift) {

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/imports.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
+#include "kernel/import_changes.h"
 #include "kernel/import_mirror.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
@@ -70,47 +67,6 @@ std::optional<SnapshotInfo> last_commit(const TreeInfo& info) {
     if (one->label.starts_with(kCommits) && !one->hidden) return *one;
   }
   return std::nullopt;
-}
-
-Result<UniqueFd> open_file(Forest& forest, const TreeNodeRef& root, const std::string& path) {
-  TreeNodeRef node = root;
-  for (const std::string_view name : text::split(path, '/')) {
-    node = TRY(forest.lookup(*node, std::string(name))).node;
-  }
-  const auto file = TRY(forest.open(*node, O_RDONLY, TreeCaller{}));
-  UniqueFd fd(::fcntl(file->descriptor(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) return fail_errno(text::shown(path));
-  return fd;
-}
-
-Result<std::string> read_link(Forest& forest, const TreeNodeRef& root, const std::string& path) {
-  TreeNodeRef node = root;
-  for (const std::string_view name : text::split(path, '/')) {
-    node = TRY(forest.lookup(*node, std::string(name))).node;
-  }
-  return forest.read_link(*node);
-}
-
-// What leads the directory to what `root` holds. Sockets and devices stay where they are.
-Result<std::vector<HostChange>> host_changes(Forest& forest, const TreeNodeRef& root,
-                                             const std::vector<PathChange>& changes) {
-  std::map<std::string, HostChange> all;
-  for (const PathChange& change : changes) {
-    const FileState& after = change.after;
-    const bool is_special = after.exists() && !after.is_directory() && !after.is_regular() &&
-                            !S_ISLNK(after.mode) && !S_ISFIFO(after.mode);
-    // A file in the place of a directory is told as two changes of one path.
-    if (is_special || (!after.exists() && all.contains(change.path))) continue;
-    HostChange one{.path = change.path, .to = after};
-    if (S_ISLNK(after.mode)) one.target = TRY(read_link(forest, root, change.path));
-    if (after.is_regular() && (change.content || change.kind != PathChange::Kind::modified)) {
-      one.content = [&forest, root, path = change.path] { return open_file(forest, root, path); };
-    }
-    all[change.path] = std::move(one);
-  }
-  std::vector<HostChange> ordered;
-  for (auto& [path, one] : all) ordered.push_back(std::move(one));
-  return ordered;
 }
 
 }  // namespace
@@ -250,8 +206,8 @@ Result<std::size_t> Imports::write(const Caller& caller, const Import& import,
   how.renames = false;
   how.git = CompareOptions::GitDirectories::hidden;
   const TreeSide now{&forest(), TRY(forest().tree(import.tree)).node};
-  const auto differences = TRY(kernel_.parts().comparer->changes(now, {&forest(), what.to}, how));
-  const auto changes = TRY(host_changes(forest(), what.to, differences));
+  const TreeSide to{&forest(), what.to};
+  const auto changes = TRY(host_changes(to, TRY(kernel_.parts().comparer->changes(now, to, how))));
   if (changes.empty()) return std::size_t{0};
   std::vector<std::string> paths;
   for (const HostChange& change : changes) paths.push_back(change.path);

@@ -84,9 +84,7 @@ void Kernel::State::after_commit(const Record& record, ProcessId subject) {
   const ProcessRef process = kernel.find_process(subject);
   if (process == nullptr || process->state != RunState::dead) return;
   // A draining process has ended with its run.
-  (void)kernel.end_descendants(
-      {.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}}, subject,
-      process->exit_reason, {});
+  (void)kernel.end_descendants(Caller::daemon(kernel), subject, process->exit_reason, {});
 }
 
 void Kernel::State::notify_userland(const Record& record, ProcessId subject) {
@@ -135,9 +133,8 @@ Status Kernel::check_budget(const Process& process, Spending spending) const {
 void Kernel::State::enforce_budget(ProcessId pid) {
   const Spent spent = find_spent(pid, Spending::nothing);
   if (!spent.pid) return;
-  const Status ended = kernel.end_process(
-      Caller{.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}}, spent.pid,
-      "quota:" + spent.resource, spent.sentence);
+  const Status ended = kernel.end_process(Caller::daemon(kernel), spent.pid,
+                                          "quota:" + spent.resource, spent.sentence);
   if (!ended && ended.error().code != ESRCH) {
     log::error("process {}: cannot be ended over its budget: {}", spent.pid.value,
                ended.error().message);

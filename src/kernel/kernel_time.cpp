@@ -112,7 +112,7 @@ void Kernel::State::ring(ProcessId pid) {
       over = wall_spent(pid, now);
     }
   }
-  const Caller self{.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}};
+  const Caller self = Caller::daemon(kernel);
   Status done = ok();
   if (is_reaped) {
     json::Value data;

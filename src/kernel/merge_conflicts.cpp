@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -58,14 +59,6 @@ void ConflictTable::resolve(const std::string& root, std::uint64_t number) {
   set(root, std::move(next));
 }
 
-Result<TreeNodeRef> Merges::find_path(const TreeSide& side, std::string_view path) {
-  TreeNodeRef node = side.root;
-  for (const std::string_view name : text::split(path, '/')) {
-    node = TRY(side.store->lookup(*node, std::string(name))).node;
-  }
-  return node;
-}
-
 MergeConflictsRef Merges::conflicts(const std::string& root) const {
   return kernel_.conflicts().find(root);
 }
@@ -89,7 +82,7 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
                                       : conflict.theirs_path;
   if (path.empty()) return fail(ENOENT, "{}: {} has nothing there", conflict.path, side);
   const TreeSide& from = is_base ? all->sides.base : is_ours ? all->sides.ours : all->sides.theirs;
-  return read_file(*from.store, *TRY(find_path(from, path)));
+  return read_file(*from.store, *TRY(find_in_tree(*from.store, from.root, path)).node);
 }
 
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,

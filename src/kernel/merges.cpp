@@ -16,6 +16,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/quota_keeper.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -286,7 +287,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const TreeSid
   json::Value kept = kept_row(number, "file", was);
   const std::string_view below =
       std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
-  if (!find_path(ours, below)) kept.set("removed", true);
+  if (!find_in_tree(*ours.store, ours.root, below)) kept.set("removed", true);
   TreeChange row{.operation = "replaced", .path = path};
   row.details.emplace_back("kept", std::move(kept));
   return kernel_.record_change(caller, row);
@@ -336,8 +337,7 @@ Status Merges::settle_one(const std::string& file) {
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
   const TreeSide ours = TRY(live(forest, order.root));
   if (!order.done) TRY(kernel_.parts().merger->undo(ours, order.record));
-  return finish({.kernel = &kernel_, .process = {}, .host = {}, .path = {}, .via = {}}, ours,
-                order);
+  return finish(Caller::daemon(kernel_), ours, order);
 }
 
 }  // namespace agentfs

@@ -79,7 +79,6 @@ class Merges {
                                   bool partial);
   static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
                                 MergeConflicts& left);
-  static Result<TreeNodeRef> find_path(const TreeSide& side, std::string_view path);
   bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);

@@ -92,7 +92,7 @@ ProcessId RefusedWrites::process_of(std::uint64_t number) const {
 // --- the sides
 
 Result<std::string> RefusedWrites::ours(const std::string& path) const {
-  auto text = kernel_.paths().read(kernel_.agent({}), path, 0, 0);
+  auto text = kernel_.paths().read(Caller::daemon(kernel_), path, 0, 0);
   if (!text && text.error().code == ENOENT) return std::string();
   return text;
 }
@@ -184,7 +184,7 @@ Status RefusedWrites::empty() {
   for (const RefusalRef& one : kept) {
     const bool is_old = one->time <= before;
     if (!is_old && bytes <= most && kept.size() - count <= kMost) break;
-    TRY(end(kernel_.agent({}), one->number, is_old ? "age" : "space"));
+    TRY(end(Caller::daemon(kernel_), one->number, is_old ? "age" : "space"));
     bytes -= static_cast<double>(one->bytes);
     ++count;
   }
@@ -197,7 +197,7 @@ Status RefusedWrites::settle() {
     last_ = std::max(last_.load(), one->number);
     known.insert(std::to_string(one->number));
     if (file::exists(directory_of(one->number) + "/theirs")) continue;
-    TRY(end(kernel_.agent({}), one->number, "missing"));
+    TRY(end(Caller::daemon(kernel_), one->number, "missing"));
   }
   std::error_code error;
   const std::string all = kernel_.parts().state + "/conflicts";

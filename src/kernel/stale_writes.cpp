@@ -156,7 +156,7 @@ bool StaleWrites::is_ignored(const std::string& path) const {
   const std::string root(text::first_parts(path, 2));
   if (root.empty() || root == path) return false;
   if (path.starts_with("/home/") && path.contains("/.cache/")) return true;
-  const Caller self = kernel_.agent({});
+  const Caller self = Caller::daemon(kernel_);
   const std::string below = path.substr(root.size() + 1);
   GitIgnore rules;
   for (std::size_t at = 0;;) {

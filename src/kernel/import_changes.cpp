@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/import_changes.h"
+
+#include <fcntl.h>
+
+#include <map>
+
+#include "base/text.h"
+#include "kernel/tree_path.h"
+
+namespace agentfs {
+namespace {
+
+Result<UniqueFd> open_file(const TreeSide& tree, const std::string& path) {
+  const TreeEntry entry = TRY(find_in_tree(*tree.store, tree.root, path));
+  const auto file = TRY(tree.store->open(*entry.node, O_RDONLY, TreeCaller{}));
+  UniqueFd fd(::fcntl(file->descriptor(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return fail_errno(text::shown(path));
+  return fd;
+}
+
+bool can_be_made(const FileState& state) {
+  return !state.exists() || state.is_directory() || state.is_regular() || S_ISLNK(state.mode) ||
+         S_ISFIFO(state.mode);
+}
+
+}  // namespace
+
+Result<std::vector<HostChange>> host_changes(const TreeSide& to,
+                                             const std::vector<PathChange>& changes) {
+  std::map<std::string, HostChange> all;
+  for (const PathChange& change : changes) {
+    const FileState& after = change.after;
+    // A file in the place of a directory is told as two changes of one path.
+    if (!can_be_made(after) || (!after.exists() && all.contains(change.path))) continue;
+    HostChange one{.path = change.path, .to = after};
+    if (S_ISLNK(after.mode)) {
+      const TreeEntry entry = TRY(find_in_tree(*to.store, to.root, change.path));
+      one.target = TRY(to.store->read_link(*entry.node));
+    }
+    if (after.is_regular() && (change.content || change.kind != PathChange::Kind::modified)) {
+      one.content = [to, path = change.path] { return open_file(to, path); };
+    }
+    all[change.path] = std::move(one);
+  }
+  std::vector<HostChange> ordered;
+  for (auto& [path, one] : all) ordered.push_back(std::move(one));
+  return ordered;
+}
+
+}  // namespace agentfs

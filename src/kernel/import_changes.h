@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// What differs between two trees, as changes of a directory of the host.
+#pragma once
+
+#include <vector>
+
+#include "backends/import_store.h"
+
+namespace agentfs {
+
+// What leads the directory to what `to` holds, ordered by path; contents are opened when they are
+// asked for, and the store outlives them. Sockets and devices stay where they are.
+Result<std::vector<HostChange>> host_changes(const TreeSide& to,
+                                             const std::vector<PathChange>& changes);
+
+}  // namespace agentfs
