@@ -130,7 +130,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   TRY(kernel->merges().settle());
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());
-  remove_leftovers(*kernel);
+  state.temporaries.settle(*kernel);
   TRY(kernel->refused_writes().settle());
   state.schedule_history();
   return kernel;
@@ -156,7 +156,7 @@ void Kernel::set_userland(Userland* userland) { state_->userland = userland; }
 void Kernel::set_namespace(Namespace* paths) { state_->paths = paths; }
 
 void Kernel::resume() {
-  const Caller self{.kernel = this, .process = {}, .host = {}, .path = {}, .via = {}};
+  const Caller self = Caller::daemon(*this);
   for (const ProcessId pid : processes()) {
     const ProcessRef process = find_process(pid);
     if (process == nullptr || process->is_init || process->state == RunState::dead) continue;
@@ -223,6 +223,7 @@ void Kernel::look_at_fold(const std::function<void(const Fold&)>& look) const {
 StaleWrites& Kernel::stale_writes() const { return state_->stale_writes; }
 RefusedWrites& Kernel::refused_writes() const { return state_->refused_writes; }
 ConflictTable& Kernel::conflicts() const { return state_->conflicts; }
+Temporaries& Kernel::temporaries() const { return state_->temporaries; }
 Merges Kernel::merges() { return Merges(*this); }
 Forks Kernel::forks() const { return Forks(state_->kernel); }
 Imports Kernel::imports() const { return Imports(state_->kernel); }

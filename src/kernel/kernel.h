@@ -34,6 +34,7 @@ class Fold;           // kernel/fold.h
 class StaleWrites;    // kernel/stale_writes.h
 class RefusedWrites;  // kernel/refused_writes.h
 class ConflictTable;
+class Temporaries;    // kernel/leftovers.h
 class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
@@ -161,6 +162,7 @@ class Kernel {
   Imports imports() const;
   Merges merges();
   ConflictTable& conflicts() const;  // kernel/merges.h
+  Temporaries& temporaries() const;
   StaleWrites& stale_writes() const;
   RefusedWrites& refused_writes() const;
 

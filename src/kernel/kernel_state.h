@@ -16,6 +16,7 @@
 #include "kernel/keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/leftovers.h"
 #include "kernel/merges.h"
 #include "kernel/metrics.h"
 #include "kernel/refused_writes.h"
@@ -46,6 +47,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   EventLines events;
   ChangeFeed changes;
   ConflictTable conflicts;
+  Temporaries temporaries{parts.state + "/temporaries"};
   StaleWrites stale_writes;
   RefusedWrites refused_writes;
   std::atomic<Userland*> userland = nullptr;

@@ -1,53 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/leftovers.h"
 
-#include <set>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
 
 #include "base/log.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "kernel/forks.h"
-#include "kernel/journal.h"
 #include "kernel/kernel.h"
-#include "kernel/kinds.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
-
-constexpr std::uint64_t kRecords = 10'000;  // of the journal's end that are looked at
-
-// Those that were made and neither renamed nor removed.
-std::set<std::string> left_behind(const Journal& journal) {
-  const std::uint64_t last = journal.head().sequence.value;
-  std::set<std::string> left;
-  std::vector<std::string> damaged;
-  const auto look = [&](const Record& record, std::string_view) {
-    const std::string path = json::bytes_of(record.data, "path");
-    if (!record.kind.starts_with(kind::kTreePrefix) || !is_temporary_name(text::last_part(path))) {
-      return ok();
-    }
-    if (record.kind == "tree.create") left.insert(path);
-    if (record.kind == "tree.rename" || record.kind == "tree.remove") left.erase(path);
-    return ok();
-  };
-  const Sequence after{last > kRecords ? last - kRecords : 0};
-  if (const Status read = journal.replay_readable(after, look, damaged); !read) {
-    log::warning("leftovers: {}", read.error().message);
-  }
-  return left;
-}
 
 Status remove(Kernel& kernel, const std::string& path) {
   const auto slash = path.find('/', 1);
   const auto forest = kernel.parts().forests.find(path.substr(0, slash));
   if (forest == kernel.parts().forests.end()) return ok();
   TreeStore& store = *forest->second;
-  TreeNodeRef directory = store.root();
   const std::string_view below = std::string_view(path).substr(slash + 1);
   const std::string name(text::last_part(path));
-  for (const std::string_view part : text::split(below.substr(0, below.rfind('/')), '/')) {
-    directory = TRY(store.lookup(*directory, std::string(part))).node;
-  }
+  const auto directory =
+      TRY(find_in_tree(store, store.root(), below.substr(0, below.rfind('/')))).node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() != S_IFREG) return ok();
   TreeChange row{.operation = "remove", .path = path};
@@ -60,18 +37,42 @@ Status remove(Kernel& kernel, const std::string& path) {
     }));
   }
   TRY(store.unlink(*directory, name, TreeCaller{}));
-  const Caller self{.kernel = &kernel, .process = {}, .host = {}, .path = {}, .via = {}};
+  const Caller self = Caller::daemon(kernel);
   return kernel.record_change(self, row);
 }
 
 }  // namespace
 
-void remove_leftovers(Kernel& kernel) {
-  for (const std::string& path : left_behind(kernel.journal())) {
-    const Status removed = remove(kernel, path);
+Status Temporaries::begin(const std::string& path) {
+  const Lock lock(mutex_);
+  if (!fd_) {
+    fd_ = UniqueFd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    if (!fd_) return fail_errno(file_);
+  }
+  TRY(file::write_all(fd_.get(), std::string_view(path.c_str(), path.size() + 1)));
+  ++under_way_;
+  return ok();
+}
+
+void Temporaries::end() {
+  const Lock lock(mutex_);
+  if (--under_way_ == 0 && ::ftruncate(fd_.get(), 0) != 0) {
+    log::warning("{}: not emptied: {}", file_, std::strerror(errno));
+  }
+}
+
+void Temporaries::settle(Kernel& kernel) {
+  if (!file::exists(file_)) return;
+  const auto read = file::read(file_);
+  if (!read) log::warning("{}", read.error().message);
+  const std::string paths = read.value_or("");
+  for (const std::string_view path : text::split(paths, '\0')) {
+    if (!is_temporary_name(text::last_part(path))) continue;
+    const Status removed = remove(kernel, std::string(path));
     if (removed || removed.error().code == ENOENT) continue;
     log::warning("{}: left by a crash: {}", path, removed.error().message);
   }
+  if (::unlink(file_.c_str()) != 0) log::warning("{}: {}", file_, std::strerror(errno));
 }
 
 }  // namespace agentfs

@@ -2,12 +2,33 @@
 // What a crash left of files that lay ready to be renamed over others (base/temporary_name.h).
 #pragma once
 
+#include <cstddef>
+#include <string>
+
+#include "base/file.h"
+#include "base/mutex.h"
+
 namespace agentfs {
 
 class Kernel;
 
-// At a start, with nobody at work: those that the end of the journal tells of are removed, into the
-// trash where history is kept. Never fails: what cannot be removed is told in the log.
-void remove_leftovers(Kernel& kernel);
+// STATE/temporaries: the paths of files that may lie ready, each ended by NUL; written before one
+// is made, emptied when none is under way. Threads: all.
+class Temporaries {
+ public:
+  explicit Temporaries(std::string file) : file_(std::move(file)) {}
+  // From begin() on `path` of the mount may be there; after end() it is not, or has another name.
+  Status begin(const std::string& path);
+  void end();
+  // At a start, with nobody at work: those that are there are removed, into the trash where history
+  // is kept. Never fails: what cannot be removed is told in the log.
+  void settle(Kernel& kernel);
+
+ private:
+  const std::string file_;
+  Mutex<Rank::store> mutex_;
+  UniqueFd fd_ GUARDED_BY(mutex_);
+  std::size_t under_way_ GUARDED_BY(mutex_) = 0;
+};
 
 }  // namespace agentfs

@@ -277,6 +277,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
     left.parent.mkdir(parents=True)
     left.write_text("half of a text\n")
     (left.parent / ".agentfs-note").write_text("a name of somebody's own\n")
+    (M.state / "temporaries").write_bytes(b"/workspaces/site/deep/er/.agentfs-0123456789ab\0")
     daemon = M.daemon()
     kill(daemon, signal.SIGKILL)
     wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")

@@ -6,6 +6,7 @@
 #include "kernel/error_log.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
+#include "kernel/leftovers.h"
 #include "kernel/metrics.h"
 #include "kernel/refused_writes.h"
 #include "kernel/stale_writes.h"
@@ -61,5 +62,11 @@ void KernelServices::count(std::string_view session, std::string_view operation)
 void KernelServices::feature(std::string_view name, bool on) {
   kernel_.metrics().set("agentfs_fuse_feature", fmt::format("feature=\"{}\"", name), on ? 1 : 0);
 }
+
+Status KernelServices::begin_temporary(const std::string& path) {
+  return kernel_.temporaries().begin(path);
+}
+
+void KernelServices::end_temporary() { kernel_.temporaries().end(); }
 
 }  // namespace agentfs

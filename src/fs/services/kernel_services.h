@@ -29,6 +29,8 @@ class KernelServices final : public vfs::Services {
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   Quotas quotas() override { return kernel_.quotas(); }
   WriteGuard* guard() override;
+  Status begin_temporary(const std::string& path) override;
+  void end_temporary() override;
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view session, std::string_view operation) override;
   void feature(std::string_view name, bool on) override;

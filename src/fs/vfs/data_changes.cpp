@@ -100,6 +100,13 @@ Status DataChanges::write_new(Node& directory, const std::string& name, mode_t m
   return filled;
 }
 
+Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
+                                                             const Node& directory) {
+  std::string name = temporary_name();
+  TRY(services.begin_temporary(child_path(directory.path(), name)));
+  return Temporary(services, std::move(name));
+}
+
 Status DataChanges::write(const std::string& path, std::string_view text) {
   const NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
@@ -112,7 +119,8 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
                       .text = [text]() -> Result<std::string> { return std::string(text); }};
   if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
   const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : text;
-  const std::string temporary = temporary_name();
+  const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
+  const std::string& temporary = lies_ready.name;
   Status written = write_new(*directory, temporary, mode, whole);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));

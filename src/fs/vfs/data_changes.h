@@ -32,6 +32,24 @@ class DataChanges {
   const std::vector<Staleness>& made() const { return made_; }
   const std::vector<TreeEvent>& seen() const { return seen_; }  // the same, for watchers
 
+  // A name for a file in that directory that is soon renamed or removed.
+  class Temporary {
+   public:
+    static Result<Temporary> begin(Services& services, const Node& directory);
+    Temporary(Temporary&& other) noexcept
+        : name(std::move(other.name)), services_(std::exchange(other.services_, nullptr)) {}
+    Temporary& operator=(Temporary&&) = delete;
+    ~Temporary() {
+      if (services_ != nullptr) services_->end_temporary();
+    }
+    const std::string name;
+
+   private:
+    Temporary(Services& services, std::string given)
+        : name(std::move(given)), services_(&services) {}
+    Services* services_;
+  };
+
  private:
   Status may_change(const Node& directory, const std::string& name);
   // May an agent's tool put something else there? What was asked for by name is not a tool's own.

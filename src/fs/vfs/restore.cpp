@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "base/temporary_name.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/path_walk.h"
@@ -80,7 +79,8 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
   const NodeRef directory = TRY(ensure_directory(parent_path(step.path)));
   const std::string name = name_of(step.path);
   TRY(may_change(*directory, name));
-  const std::string temporary = temporary_name();
+  const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
+  const std::string& temporary = lies_ready.name;
   const auto old = directory->lookup(request_, name);
   if (old && old->node->type() == S_IFDIR) {
     return fail(EISDIR, "{}: a directory has this name now; moved away, the file can come back",

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// A file that lay ready to be renamed over another stayed for ever where the daemon was killed
+// after it was made and before the journal told of it.
+#include <filesystem>
+#include <fstream>
+
+#include "catch.h"
+#include "kernel/history.h"
+#include "kernel/leftovers.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST_CASE("What was under way when the daemon died goes to the trash, whatever the journal says") {
+  TestKernel t;
+  const std::string site = t.state() + "/trees/workspaces/site";
+  REQUIRE(t.kernel().temporaries().begin("/workspaces/site/.agentfs-0123456789ab"));
+  REQUIRE(t.kernel().temporaries().begin("/workspaces/site/kept"));
+  REQUIRE(t.kernel().temporaries().begin("/workspaces/site/none/.agentfs-0123456789ab"));
+  std::ofstream(site + "/.agentfs-0123456789ab") << "half of it";
+  std::ofstream(site + "/kept") << "somebody's";
+  REQUIRE(t.stop_and_start());
+  CHECK_FALSE(fs::exists(site + "/.agentfs-0123456789ab"));
+  CHECK(fs::exists(site + "/kept"));
+  CHECK_FALSE(fs::exists(t.state() + "/temporaries"));
+  FileVersionRef version;
+  t.kernel().look_at_history([&](const History& history) {
+    version = history.trashed("/workspaces/site/.agentfs-0123456789ab");
+  });
+  CHECK(version != nullptr);
+}
+
+TEST_CASE("When nothing is under way, nothing is remembered") {
+  TestKernel t;
+  Temporaries& temporaries = t.kernel().temporaries();
+  REQUIRE(temporaries.begin("/workspaces/site/.agentfs-0123456789ab"));
+  REQUIRE(temporaries.begin("/workspaces/site/.agentfs-0123456789ac"));
+  temporaries.end();
+  CHECK(fs::file_size(t.state() + "/temporaries") != 0);
+  temporaries.end();
+  CHECK(fs::file_size(t.state() + "/temporaries") == 0);
+}
+
+}  // namespace
+}  // namespace agentfs::test
