@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Commits that the daemon makes of a workspace, beside the user's own history.
+// Commits that the daemon makes of a workspace, beside the user's own history: of turns, and of
+// checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,13 @@ struct TurnCommit {
   std::string message;
   std::string author;        // "fixer (pid 7)"
   std::int64_t seconds = 0;  // time of the commit
+
+  // --- of a checkpoint, whose files may have changed since
+  // A directory with the changed paths as they were, and the files of rules on the way to them.
+  std::string source{};             // "": the worktree
+  std::vector<std::string> left{};  // not in the source, and to stay as the parent has them
+  std::string parent{};             // commit that it builds on; "": see commit()
+  bool always = false;              // made on HEAD, not on the ref, and also where nothing differs
 };
 
 // Threads: all; calls for one repository must not overlap. May block on the disk.
@@ -28,7 +36,7 @@ class Repository {
   // Records the changed paths on top of the ref's last commit (first time: on top of HEAD) and
   // moves the ref; returns the commit id, or "" when the tree is what it was. What the user's
   // ignore rules name, and .git itself, is left out. HEAD, index, branches and stash stay as
-  // they are.
+  // they are. ESTALE: the parent is not in the repository (any more).
   virtual Result<std::string> commit(const TurnCommit& commit) = 0;
 };
 

@@ -8,7 +8,7 @@
 namespace agentfs::git {
 namespace {
 
-Status add(Change& root, const std::string& path) {
+Result<Change*> place_of(Change& root, const std::string& path) {
   Change* place = &root;
   for (const std::string_view name : text::split(path, '/')) {
     if (name.empty() || name == ".") continue;
@@ -17,8 +17,15 @@ Status add(Change& root, const std::string& path) {
     }
     place = &place->below[std::string(name)];
   }
-  place->whole = true;
-  return ok();
+  return place;
+}
+
+// What stands for all below it, and has something in it that is left.
+void spread(Change& change) {
+  for (auto& [name, below] : change.below) {
+    below.whole = below.whole || (change.whole && !below.left);
+    spread(below);
+  }
 }
 
 bool is_inside_git(const std::string& path) {
@@ -28,11 +35,18 @@ bool is_inside_git(const std::string& path) {
 
 }  // namespace
 
-Result<Change> changes_of(const std::vector<std::string>& paths) {
+Result<Change> changes_of(const std::vector<std::string>& paths,
+                          const std::vector<std::string>& left) {
   Change root;
   for (const std::string& path : paths) {
-    if (!is_inside_git(path)) TRY(add(root, path));
+    if (!is_inside_git(path)) TRY(place_of(root, path))->whole = true;
   }
+  for (const std::string& path : left) {
+    Change& place = *TRY(place_of(root, path));
+    place.left = true;
+    place.whole = false;
+  }
+  spread(root);
   return root;
 }
 

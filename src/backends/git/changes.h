@@ -11,14 +11,16 @@
 namespace agentfs::git {
 
 // A name with changes below it; where `whole`, it is itself named as changed, with everything
-// below it.
+// below it but for what is `left` there.
 struct Change {
   bool whole = false;
-  std::map<std::string, Change> below;
+  bool left = false;  // stays as it was, but for what is named below it
+  std::map<std::string, Change> below{};
 };
 
 // Root of the changes. "" and "." are the whole worktree; slashes at the ends and doubled ones do
 // not matter; paths through a ".git" are left out. EINVAL for one with ".." or a NUL byte.
-Result<Change> changes_of(const std::vector<std::string>& paths);
+Result<Change> changes_of(const std::vector<std::string>& paths,
+                          const std::vector<std::string>& left = {});
 
 }  // namespace agentfs::git

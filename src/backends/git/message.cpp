@@ -17,6 +17,10 @@ enum class Field : char {
   author = 'a',
   seconds = 's',
   locks_from = 'l',
+  source = 'f',
+  left = 'k',  // repeated
+  parent = 'p',
+  always = 'e',
 };
 
 constexpr std::string_view kMade = "made ";
@@ -53,6 +57,18 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::locks_from:
       order.locks_from = text::number<std::int64_t>(value).value_or(0);
       return ok();
+    case Field::source:
+      order.commit.source = value;
+      return ok();
+    case Field::left:
+      order.commit.left.emplace_back(value);
+      return ok();
+    case Field::parent:
+      order.commit.parent = value;
+      return ok();
+    case Field::always:
+      order.commit.always = value == "1";
+      return ok();
   }
   return fail(EBADMSG, "git: order: a field is unknown ({})", static_cast<int>(letter));
 }
@@ -73,6 +89,10 @@ std::string encode(const Order& order) {
   add(text, Field::author, order.commit.author);
   add(text, Field::seconds, std::to_string(order.commit.seconds));
   add(text, Field::locks_from, std::to_string(order.locks_from));
+  if (!order.commit.source.empty()) add(text, Field::source, order.commit.source);
+  for (const std::string& path : order.commit.left) add(text, Field::left, path);
+  if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
+  if (order.commit.always) add(text, Field::always, "1");
   return text;
 }
 

@@ -34,7 +34,12 @@ Status check_ref(const std::string& name) {
       name.starts_with("refs/agentfs/")) {
     return ok();
   }
-  return fail(EINVAL, "git: {} is no ref for turns; one below refs/agentfs/ is", text::shown(name));
+  return fail(EINVAL, "git: {} is no ref of the daemon's; one below refs/agentfs/ is",
+              text::shown(name));
+}
+
+const std::string& files_of(const TurnCommit& commit) {
+  return commit.source.empty() ? commit.worktree : commit.source;
 }
 
 // Makes the worktree's ignore rules and attributes count, and its paths the repository's, whatever
@@ -61,7 +66,7 @@ Result<RepositoryHandle> open_own(const TurnCommit& commit) {
   }
   TRY(check(result, commit.git_directory));
   RepositoryHandle repository(raw);
-  TRY(use_worktree(raw, commit.worktree));
+  TRY(use_worktree(raw, files_of(commit)));
   return repository;
 }
 
@@ -71,26 +76,43 @@ Result<RepositoryHandle> open_for(const TurnCommit& commit) {
   const int result = git_repository_open_ext(&raw, commit.worktree.c_str(),
                                              GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
   if (result < 0) {
-    log::warning("{}; the turn is recorded in {}",
+    log::warning("{}; what has changed is recorded in {}",
                  git::failure(result, commit.worktree + "/.git").error().message,
                  commit.git_directory);
     return open_own(commit);
   }
   RepositoryHandle repository(raw);
-  TRY(use_worktree(raw, commit.worktree));
+  TRY(use_worktree(raw, files_of(commit)));
   return repository;
 }
 
-// The commit that the turn builds on; none in a repository without any.
+// The commit that this one builds on; none in a repository without any.
 struct Base {
   CommitHandle commit;
   bool of_ref = false;
 };
 
-Result<Base> find_base(git_repository* repository, const std::string& ref) {
+Result<Base> find_parent(git_repository* repository, const TurnCommit& commit) {
+  git_oid id{};
+  TRY(check(git_oid_fromstr(&id, commit.parent.c_str()), commit.ref));
+  git_commit* found = nullptr;
+  const int result = git_commit_lookup(&found, repository, &id);
+  if (result == GIT_ENOTFOUND) {
+    return fail(ESTALE, "git: {}, which {} builds on, is not in the repository any more",
+                commit.parent, commit.ref);
+  }
+  TRY(check(result, commit.ref));
+  Base base;
+  base.commit.reset(found);
+  return base;
+}
+
+Result<Base> find_base(git_repository* repository, const TurnCommit& next) {
+  if (!next.parent.empty()) return find_parent(repository, next);
+  const std::string& ref = next.ref;
   Base base;
   git_oid id{};
-  int result = git_reference_name_to_id(&id, repository, ref.c_str());
+  int result = next.always ? GIT_ENOTFOUND : git_reference_name_to_id(&id, repository, ref.c_str());
   base.of_ref = result == 0;
   if (result == GIT_ENOTFOUND) result = git_reference_name_to_id(&id, repository, "HEAD");
   if (result == GIT_ENOTFOUND) return base;
@@ -173,6 +195,16 @@ Status lock_ref(git_transaction* transaction, const std::string& lock, const std
   return check(result, ref);
 }
 
+Status check_unmoved(git_repository* repository, const std::string& ref, const Base& base) {
+  git_oid current{};
+  const int found = git_reference_name_to_id(&current, repository, ref.c_str());
+  if (found != GIT_ENOTFOUND) TRY(check(found, ref));
+  const bool moved = base.of_ref != (found == 0) ||
+                     (base.of_ref && !git_oid_equal(&current, git_commit_id(base.commit.get())));
+  if (!moved) return ok();
+  return fail(ESTALE, "git: another program moved {} meanwhile; try again", ref);
+}
+
 // Moves the ref from the base it was read as; another writer in between is an error.
 Status move_ref(git_repository* repository, const TurnCommit& commit, const Base& base,
                 const git_oid& id, std::time_t since) {
@@ -181,16 +213,9 @@ Status move_ref(git_repository* repository, const TurnCommit& commit, const Base
   const git::TransactionHandle transaction(raw);
   const std::string lock = git_repository_commondir(repository) + commit.ref + ".lock";
   TRY(lock_ref(raw, lock, commit.ref, since));
-  git_oid current{};
-  const int found = git_reference_name_to_id(&current, repository, commit.ref.c_str());
-  if (found != GIT_ENOTFOUND) TRY(check(found, commit.ref));
-  const bool moved = base.of_ref != (found == 0) ||
-                     (base.of_ref && !git_oid_equal(&current, git_commit_id(base.commit.get())));
-  if (moved) {
-    return fail(ESTALE, "git: another program moved {} meanwhile; try again", commit.ref);
-  }
+  if (!commit.always) TRY(check_unmoved(repository, commit.ref, base));
   const auto committer = TRY(signature(kCommitter, commit.seconds));
-  TRY(check(git_transaction_set_target(raw, commit.ref.c_str(), &id, committer.get(), "turn"),
+  TRY(check(git_transaction_set_target(raw, commit.ref.c_str(), &id, committer.get(), "agentfs"),
             commit.ref));
   return check(git_transaction_commit(raw), commit.ref);
 }
@@ -216,20 +241,21 @@ class GitRepository final : public Repository {
 
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   TRY(check_ref(commit.ref));
-  const git::Change changes = TRY(git::changes_of(commit.changed));
-  if (!changes.whole && changes.below.empty()) return std::string();
+  const git::Change changes = TRY(git::changes_of(commit.changed, commit.left));
+  if (!changes.whole && changes.below.empty() && !commit.always) return std::string();
   if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
     return fail(ENOENT, "git: no worktree {}", commit.worktree);
   }
   const RepositoryHandle repository = TRY(open_for(commit));
-  const Base base = TRY(find_base(repository.get(), commit.ref));
+  const Base base = TRY(find_base(repository.get(), commit));
   const git::TreeHandle base_tree = TRY(tree_of(base));
   git::ObjectWriter objects(repository.get());
   git::TreeUpdate update(repository.get(), objects);
-  const auto updated = TRY(update.run(commit.worktree, base_tree.get(), changes));
-  if (!updated && !base_tree) return std::string();
+  const auto updated = TRY(update.run(files_of(commit), base_tree.get(), changes));
+  if (!updated && !base_tree && !commit.always) return std::string();
   const git_oid tree = updated ? *updated : TRY(empty_tree(repository.get(), objects));
-  if (base_tree && git_oid_equal(&tree, git_tree_id(base_tree.get())) != 0) return std::string();
+  const bool is_same = base_tree && git_oid_equal(&tree, git_tree_id(base_tree.get())) != 0;
+  if (is_same && !commit.always) return std::string();
   const git_oid id = TRY(write_commit(repository.get(), commit, tree, base.commit.get()));
   objects.note(id);
   TRY(objects.sync());

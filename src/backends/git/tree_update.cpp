@@ -44,7 +44,7 @@ Result<UniqueFd> open_small_file(int directory, const std::string& name) {
   return fail(EFBIG, "it has {} bytes; up to {} are recorded", attributes.st_size, kLargestFile);
 }
 
-const Change kWhole{.whole = true, .below = {}};
+const Change kWhole{.whole = true};
 
 }  // namespace
 
@@ -65,12 +65,16 @@ Result<std::optional<git_oid>> TreeUpdate::directory(int fd, const std::string& 
   const BuilderHandle builder(raw);
   const Directory here{.fd = fd, .path = path, .builder = raw};
   const auto update = [&](const std::string& name, const Change& change) -> Status {
+    if (change.left && change.below.empty()) return ok();
     const auto kind = kind_of(fd, name);
     if (!kind) return leave(here, name, kind.error());
     return entry(here, {name, *kind, git_treebuilder_get(raw, name.c_str())}, change);
   };
   if (changes.whole) {
-    for (const std::string& name : TRY(all_names(fd, base))) TRY(update(name, kWhole));
+    for (const std::string& name : TRY(all_names(fd, base))) {
+      const auto known = changes.below.find(name);
+      TRY(update(name, known == changes.below.end() ? kWhole : known->second));
+    }
   } else {
     for (const auto& [name, change] : changes.below) TRY(update(name, change));
   }

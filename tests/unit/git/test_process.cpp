@@ -67,6 +67,23 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(order->commit.seconds == 5);
   CHECK(order->locks_from == driver.clock.wall() / 1'000'000'000);
   CHECK_FALSE(file::exists(driver.own));
+  const TurnCommit checkpoint{.worktree = "/w",
+                              .git_directory = "/g",
+                              .ref = "refs/agentfs/checkpoints/a",
+                              .changed = {""},
+                              .message = "m",
+                              .author = "a",
+                              .source = "/s",
+                              .left = {"b", "c:\n"},
+                              .parent = kId,
+                              .always = true};
+  const auto same = git::decode_order(git::encode(git::Order{checkpoint, 7}));
+  REQUIRE(same);
+  CHECK(same->commit.source == "/s");
+  CHECK(same->commit.left == checkpoint.left);
+  CHECK(same->commit.parent == kId);
+  CHECK(same->commit.always);
+  CHECK(same->commit.changed == checkpoint.changed);
   CHECK_FALSE(git::decode_order("w5:ab"));
   CHECK_FALSE(git::decode_order("w"));
   CHECK_FALSE(git::decode_order("?1:a"));

@@ -71,7 +71,8 @@ Status confine(const TurnCommit& commit) {
            .tcp = true})) {
     return fail_errno(code, "Landlock");
   }
-  for (const std::string* path : {&commit.worktree, &commit.git_directory}) {
+  for (const std::string* path : {&commit.worktree, &commit.git_directory, &commit.source}) {
+    if (path->empty()) continue;
     if (const int code = rules.allow(path->c_str(), files, true)) return fail_errno(code, *path);
   }
   if (const int code = rules.enforce()) return fail_errno(code, "Landlock");

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Commits of checkpoints: read from a copy of how it was, on a commit that is named.
+#include "unit/git/git_fixture.h"
+
+namespace agentfs {
+namespace {
+
+using test::GitWorkspace;
+
+struct Checkpoints : GitWorkspace {
+  const std::string source = worktree + "/../source";
+  Checkpoints() { make_user_repository(); }
+
+  void put(const std::string& path, std::string_view bytes) const {
+    std::filesystem::create_directories(std::filesystem::path(source + "/" + path).parent_path());
+    test::spit(source + "/" + path, bytes);
+  }
+  TurnCommit next(const std::string& name, std::vector<std::string> changed,
+                  const std::string& parent = {}) const {
+    std::filesystem::create_directories(source);
+    TurnCommit commit = turn(std::move(changed));
+    commit.ref = "refs/agentfs/checkpoints/" + name;
+    commit.source = source;
+    commit.parent = parent;
+    commit.always = true;
+    return commit;
+  }
+  std::string make(const TurnCommit& commit) const {
+    const auto id = repository().commit(commit);
+    INFO((id ? "" : id.error().message));
+    REQUIRE(id);
+    return *id;
+  }
+  std::string list(const std::string& name) const {
+    return sh("git ls-tree -r --name-only refs/agentfs/checkpoints/" + name);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a checkpoint has what its source has, not the worktree", "[git]") {
+  const Checkpoints space;
+  const std::string before = space.users_state();
+  space.put("src/main.c", "as it was");
+  const std::string id = space.make(space.next("one", {"src/main.c", "docs"}));
+  CHECK(space.sh("git rev-parse refs/agentfs/checkpoints/one") == id + "\n");
+  CHECK(space.sh("git show " + id + ":src/main.c") == "as it was");
+  CHECK(space.list("one") == "src/main.c\ntop\n");
+  CHECK(space.sh("git rev-parse " + id + "^") == space.sh("git rev-parse HEAD"));
+  CHECK(space.users_state() == before);
+  space.check_fsck();
+}
+
+TEST_CASE("checkpoints build on the one that is named, and need no difference", "[git]") {
+  const Checkpoints space;
+  space.put("a", "1");
+  const std::string first = space.make(space.next("one", {"a"}));
+  const std::string second = space.make(space.next("two", {"a"}, first));
+  CHECK(space.sh("git rev-parse " + second + "^") == first + "\n");
+  CHECK(space.sh("git diff " + first + " " + second).empty());
+  // A name that was used before.
+  space.put("b", "2");
+  const std::string third = space.make(space.next("one", {"b"}, second));
+  CHECK(space.sh("git rev-parse refs/agentfs/checkpoints/one") == third + "\n");
+  CHECK(space.list("one") == "a\nb\ndocs/README\nsrc/main.c\ntop\n");
+  CHECK(space.make(space.next("none", {})).size() == 40);
+}
+
+TEST_CASE("a parent that is gone is told", "[git]") {
+  const Checkpoints space;
+  const auto made = space.repository().commit(space.next("one", {"a"}, std::string(40, 'a')));
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == ESTALE);
+  CHECK(space.sh("git for-each-ref refs/agentfs").empty());
+}
+
+TEST_CASE("what is left in a whole directory stays as the parent has it", "[git]") {
+  const Checkpoints space;
+  space.put("src/new.c", "new");
+  TurnCommit commit = space.next("one", {""});
+  commit.left = {"docs", "src/main.c", "not/there"};
+  space.make(commit);
+  CHECK(space.list("one") == "docs/README\nsrc/main.c\nsrc/new.c\n");
+  commit.changed = {"docs/README", "src"};
+  commit.left = {"docs", "src"};
+  space.make(commit);
+  CHECK(space.list("one") == "src/main.c\ntop\n");
+  // Below what is left, a name alone counts.
+  commit.changed = {"", "src/main.c"};
+  space.make(commit);
+  CHECK(space.list("one") == "docs/README\n");
+}
+
+TEST_CASE("rules of ignored files are the source's", "[git]") {
+  const Checkpoints space;
+  space.write(".gitignore", "*.c\n");
+  space.put(".gitignore", "*.o\n");
+  space.put("x.o", "o");
+  space.put("y.c", "c");
+  space.make(space.next("one", {"x.o", "y.c"}));
+  CHECK(space.list("one") == "docs/README\nsrc/main.c\ntop\ny.c\n");
+}
+
+}  // namespace agentfs
