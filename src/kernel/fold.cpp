@@ -18,9 +18,9 @@ using RowTable = std::unordered_map<std::string_view, const fold::Row*>;
 const RowTable& rows() {
   static const RowTable table = [] {
     RowTable all;
-    for (const auto part :
-         {fold::process_rows(), fold::run_rows(), fold::call_rows(), fold::tree_rows(),
-          fold::history_rows(), fold::quota_rows(), fold::conflict_rows()}) {
+    for (const auto part : {fold::process_rows(), fold::run_rows(), fold::call_rows(),
+                            fold::tree_rows(), fold::history_rows(), fold::quota_rows(),
+                            fold::conflict_rows(), fold::checkpoint_rows()}) {
       for (const fold::Row& row : part) all.emplace(row.kind, &row);
     }
     return all;
@@ -114,6 +114,14 @@ const WorkspaceChanges* Fold::find_workspace(const std::string& name) const {
   return found == workspaces_.end() ? nullptr : &found->second;
 }
 
+std::vector<std::string> Fold::with_pending_checkpoints() const {
+  std::vector<std::string> names;
+  for (const auto& [name, workspace] : workspaces_) {
+    if (!workspace.checkpoints.pending.empty()) names.push_back(name);
+  }
+  return names;
+}
+
 Process& Fold::edit(ProcessId pid) {
   std::shared_ptr<Process>& copy = edited_[pid];
   if (copy == nullptr) {
@@ -148,6 +156,7 @@ void Fold::erase_workspace(const std::string& name) {
   if (found == workspaces_.end()) return;
   for (const auto& [path, change] : found->second.changed) mark_change(name, path);
   for (const auto& [pid, sequence] : found->second.committed) mark_turn(name, pid);
+  if (!found->second.checkpoints.is_empty()) mark_checkpoints(name);
   workspaces_.erase(found);
 }
 
@@ -165,6 +174,10 @@ void Fold::mark_change(const std::string& workspace, const std::string& path) {
 
 void Fold::mark_turn(const std::string& workspace, ProcessId pid) {
   dirty_.emplace("turn", fmt::format("{}/{:012}", workspace, pid.value));
+}
+
+void Fold::mark_checkpoints(const std::string& workspace) {
+  dirty_.emplace("checkpoints", workspace);
 }
 
 void Fold::add_version(const FileVersionRef& version) {
@@ -232,6 +245,9 @@ json::Value Fold::to_json() const {
     }
     for (const auto& [pid, sequence] : workspace.committed) {
       one.set(std::to_string(pid.value), sequence.value);
+    }
+    if (!workspace.checkpoints.is_empty()) {
+      one.set("checkpoints", agentfs::to_json(workspace.checkpoints));
     }
     if (!one.is_null()) all.set("/" + name, std::move(one));
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/checkpoint_record.h"
 #include "kernel/generations.h"
 #include "kernel/history.h"
 #include "kernel/process.h"
@@ -29,8 +30,10 @@ struct PathEdit {
 };
 
 struct WorkspaceChanges {
-  std::map<std::string, PathEdit> changed;  // by path below the workspace
+  // By path below the workspace; "": any may have changed, from the point of view of checkpoints.
+  std::map<std::string, PathEdit> changed;
   std::map<ProcessId, Sequence> committed;  // everything up to this record is in its commits
+  CheckpointCommits checkpoints;
 };
 
 // One object as it stands, for the store: immutable, so that its text can be made without a lock.
@@ -38,8 +41,8 @@ struct StoredObject {
   std::string collection;
   std::string key;
   // None: removed.
-  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence, FileVersionRef,
-               Quota, Generations::Entry, RefusalRef>
+  std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence,
+               CheckpointCommits, FileVersionRef, Quota, Generations::Entry, RefusalRef>
       object;
   std::optional<std::string> json() const;
 };
@@ -62,6 +65,7 @@ class Fold {
   ProcessId init_of(uid_t uid) const;
   const std::map<ProcessId, ProcessRef>& processes() const { return processes_; }
   const WorkspaceChanges* find_workspace(const std::string& name) const;
+  std::vector<std::string> with_pending_checkpoints() const;  // workspaces
   const History& history() const { return history_; }
   const Quotas& quotas() const { return quotas_; }  // those that are set
   const Generations& generations() const { return generations_; }
@@ -96,6 +100,7 @@ class Fold {
   void mark_call(ProcessId pid, std::uint64_t number);
   void mark_change(const std::string& workspace, const std::string& path);
   void mark_turn(const std::string& workspace, ProcessId pid);
+  void mark_checkpoints(const std::string& workspace);
   void add_version(const FileVersionRef& version);
   void erase_version(std::uint64_t number);
   void set_quota(const std::string& subject, const Quota& quota);

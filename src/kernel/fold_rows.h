@@ -23,11 +23,26 @@ std::span<const Row> tree_rows();
 std::span<const Row> history_rows();
 std::span<const Row> quota_rows();
 std::span<const Row> conflict_rows();
+std::span<const Row> checkpoint_rows();
 
 // What a record of a tree says of old contents: one that was kept, a name that is there again.
 void note_history(Fold& fold, const Record& record);
 // Limits follow their tree: to its forks, to another name, out of the world.
 void note_quotas(Fold& fold, const Record& record);
+// A checkpoint that is to become a commit; one that is gone; a fork, whose next commit has what
+// has changed since its parent's last one.
+void note_checkpoint(Fold& fold, const Record& record);
+void note_dropped_checkpoint(Fold& fold, const Record& record);
+void note_fork(Fold& fold, const Record& record);
+// Of workspaces that get another name: what is taken before is put under the new one.
+struct MovedCheckpoints {
+  std::string from{};
+  std::string to{};
+  CheckpointCommits of_from{};
+  CheckpointCommits of_to{};
+};
+MovedCheckpoints take_checkpoints(const Fold& fold, const Record& record);
+void put_checkpoints(Fold& fold, const Record& record, MovedCheckpoints moved);
 // What a record of a tree changes in the generations of its paths.
 void note_generations(Fold& fold, const Record& record);
 

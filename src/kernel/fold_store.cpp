@@ -62,6 +62,9 @@ std::optional<std::string> StoredObject::json() const {
     return fmt::format("[{},{}]", change->sequence.value, change->author.value);
   }
   if (const auto* sequence = std::get_if<Sequence>(&object)) return std::to_string(sequence->value);
+  if (const auto* commits = std::get_if<CheckpointCommits>(&object)) {
+    return json::dump(to_json(*commits));
+  }
   if (const auto* version = std::get_if<FileVersionRef>(&object)) {
     return json::dump(to_json(**version));
   }
@@ -105,6 +108,11 @@ StoredObject Fold::stored(const Key& place) const {
   } else if (collection == "conflict") {
     const auto found = refusals_.find(text::number<std::uint64_t>(key).value_or(0));
     if (found != refusals_.end()) result.object = found->second;
+  } else if (collection == "checkpoints") {
+    const WorkspaceChanges* workspace = find_workspace(key);
+    if (workspace != nullptr && !workspace->checkpoints.is_empty()) {
+      result.object = workspace->checkpoints;
+    }
   } else if (collection == "turn") {
     const auto [name, pid] = split_last(key);
     const WorkspaceChanges* workspace = find_workspace(std::string(name));
@@ -145,8 +153,8 @@ void Fold::replay_generations(const Record& record) {
 void Fold::put_back(std::span<const StoredObject> objects) {
   for (const StoredObject& object : objects) {
     if (object.collection == "generation") generations_.touch(generation_id(object.key));
-    for (const std::string_view collection :
-         {"process", "message", "call", "change", "turn", "version", "quota", "conflict"}) {
+    for (const std::string_view collection : {"process", "message", "call", "change", "turn",
+                                              "checkpoints", "version", "quota", "conflict"}) {
       if (object.collection == collection) dirty_.emplace(collection, object.key);
     }
   }
@@ -179,6 +187,8 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
   } else if (collection == "conflict") {
     const auto refusal = std::make_shared<const Refusal>(refusal_from_json(value));
     refusals_[refusal->number] = refusal;
+  } else if (collection == "checkpoints") {
+    workspaces_[std::string(key)].checkpoints = checkpoint_commits_from_json(value);
   } else if (collection == "turn") {
     workspaces_[std::string(head)].committed[{number}] = {
         static_cast<std::uint64_t>(value.number())};

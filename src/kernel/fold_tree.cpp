@@ -100,7 +100,9 @@ void apply_removal(Fold& fold, const Record& record) {
 }
 
 void apply_rename(Fold& fold, const Record& record) {
+  MovedCheckpoints moved = take_checkpoints(fold, record);
   apply_removal(fold, record);
+  put_checkpoints(fold, record, std::move(moved));
   const auto from = split_path(json::bytes_of(record.data, "path"));
   const auto to = split_path(json::bytes_of(record.data, "other"));
   if (!from || !to || !from->path.empty() || !to->path.empty()) return;
@@ -119,7 +121,13 @@ void apply_rollback(Fold& fold, const Record& record) {
 
 // Of a whole tree; a checkpoint has a name.
 void apply_discard(Fold& fold, const Record& record) {
-  if (record.data["name"].text().empty()) apply_removal(fold, record);
+  if (record.data["name"].text().empty()) return apply_removal(fold, record);
+  note_dropped_checkpoint(fold, record);
+}
+
+void apply_fork(Fold& fold, const Record& record) {
+  note_quotas(fold, record);
+  note_fork(fold, record);
 }
 
 Status check_path(const Fold&, json::Value& data) {
@@ -144,8 +152,8 @@ constexpr std::array kRows = {
     Row{"tree.xattr", check_path, nullptr},
     Row{"tree.open", check_path, apply_change},
     Row{"tree.truncate", check_path, apply_change},
-    Row{"tree.fork", check_path, note_quotas},
-    Row{"tree.checkpoint", check_path, nullptr},
+    Row{"tree.fork", check_path, apply_fork},
+    Row{"tree.checkpoint", check_path, note_checkpoint},
     Row{"tree.rollback", check_path, apply_rollback},
     Row{"tree.discard", check_path, apply_discard},
     Row{"tree.merge", check_path, nullptr},

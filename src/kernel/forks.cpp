@@ -162,6 +162,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(made);
   TreeChange row{.operation = "fork", .path = path, .other = root};
   row.details = {{"state", shown(state)}};
+  if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
   if (Status told = kernel_.record_change(caller, row); !told) {
     // Nothing happens that the journal does not tell of.
     TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
@@ -182,13 +183,16 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   }
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
   row.details = {{"name", name}, {"state", shown(state)}};
+  if (reached) row.details.emplace_back("reached", reached->value);
   if (Status told = kernel_.record_change(caller, row); !told) {
     TRY(forest.drop(state));
     return std::unexpected(std::move(told).error());
   }
+  if (reached) kernel_.commit_checkpoints(name_of(root));
   return fmt::format("{} is kept as {}\n", root, name);
 }
 

@@ -131,6 +131,8 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());
   state.temporaries.settle(*kernel);
+  std::error_code ignored;  // what of it is left is in the way of nobody
+  std::filesystem::remove_all(given.state + "/staged", ignored);
   TRY(kernel->refused_writes().settle());
   state.schedule_history();
   return kernel;
@@ -176,6 +178,9 @@ void Kernel::resume() {
     }
     userland().wake(pid);
   }
+  std::vector<std::string> pending;
+  look_at_fold([&](const Fold& fold) { pending = fold.with_pending_checkpoints(); });
+  for (const std::string& workspace : pending) commit_checkpoints(workspace);
 }
 
 ProcessRef Kernel::find_process(ProcessId pid) const {

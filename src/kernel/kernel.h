@@ -149,6 +149,10 @@ class Kernel {
   // Commits what has changed in the process's workspace since its last turn commit; the commit id,
   // or "" when there is nothing. Blocks on the disk.
   Result<std::string> commit_turn(ProcessId pid, std::uint64_t turn);
+  // Where a checkpoint becomes a git commit, the last record whose change one made now would have.
+  std::optional<Sequence> checkpoint_reaches(const std::string& root) const;
+  // Begins to make the commits of a workspace's checkpoints that have none yet; returns at once.
+  void commit_checkpoints(const std::string& workspace);
   std::vector<std::string> workspaces() const;  // sorted
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;

@@ -97,7 +97,9 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   mutable std::map<uid_t, std::string> user_names GUARDED_BY(mutex);
   mutable std::map<std::pair<uid_t, gid_t>, ExecUser> users GUARDED_BY(mutex);
   ExecUser user_of(const Process& process) const EXCLUDES(mutex);
-  std::set<std::string> committing GUARDED_BY(mutex);  // workspaces
+  std::set<std::string> committing GUARDED_BY(mutex);     // workspaces
+  std::set<std::string> checkpointing GUARDED_BY(mutex);  // the same: a task commits checkpoints
+  void run_checkpoints(const std::string& workspace) EXCLUDES(mutex);
 
   // --- committing (kernel_commit.cpp)
   Result<Record> commit(const Author& author, std::string kind, json::Value data,
@@ -119,6 +121,9 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   bool stopping GUARDED_BY(mutex) = false;
   std::size_t working GUARDED_BY(mutex) = 0;
 };
+
+// Of a commit: "reviewer (pid 9)", "root (pid 1)".
+std::string author_name(const Fold& fold, ProcessId pid);
 
 // A timer's or task's stay in the kernel: false once it is stopping.
 class Kernel::Work {

@@ -36,12 +36,6 @@ struct TurnChanges {
   Sequence reached;
 };
 
-std::string author_name(const Fold& fold, ProcessId pid) {
-  const ProcessRef process = fold.find(pid);
-  if (process == nullptr) return pid ? fmt::format("pid {}", pid.value) : "unknown";
-  return fmt::format("{} (pid {})", process->is_init ? process->user : process->name, pid.value);
-}
-
 TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, ProcessId pid) {
   TurnChanges result;
   const WorkspaceChanges* const changes = fold.find_workspace(workspace);
@@ -50,7 +44,7 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
   std::set<ProcessId> authors;
   for (const auto& [path, change] : changes->changed) {
-    if (change.sequence <= last) continue;
+    if (change.sequence <= last || path.empty()) continue;
     (change.author == pid ? result.own : result.others).push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }
@@ -90,6 +84,12 @@ Result<std::string> commit_changes(Repository& repository, TurnCommit& next, con
 }
 
 }  // namespace
+
+std::string author_name(const Fold& fold, ProcessId pid) {
+  const ProcessRef process = fold.find(pid);
+  if (process == nullptr) return pid ? fmt::format("pid {}", pid.value) : "unknown";
+  return fmt::format("{} (pid {})", process->is_init ? process->user : process->name, pid.value);
+}
 
 Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   json::Value data;

@@ -66,6 +66,10 @@ inline constexpr std::string_view kCallEnd = "call.end";
 // pid workspace turn commit ref paths reached: everything changed up to `reached` is committed.
 inline constexpr std::string_view kTurnCommit = "turn.commit";
 
+// workspace record name commit ref paths, or, where there will be none, error: of the checkpoint
+// that `record` tells of. As of the checkpoint, everything has been committed.
+inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
+
 // --- what else is told: the author's process is the subject
 // tree.<operation>: path [bytes], told of every change below a data tree. Operations:
 //   create mkdir symlink mknod remove; link: other, the name that there was
@@ -76,8 +80,9 @@ inline constexpr std::string_view kTurnCommit = "turn.commit";
 //   truncate, also by an open with O_TRUNC; attributes: before and after, objects of those of size,
 //     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
 //   xattr: name, bytes of the value [removed]
-//   fork: other, the tree that it is a fork of, state; checkpoint: name, state; discard: of a whole
-//     tree or, with name and state, of a checkpoint
+//   fork: other, the tree that it is a fork of, state [checkpoint: the name, of one from before]
+//   checkpoint: name, state [reached: is to be a commit of all changes up to there]
+//   discard: of a whole tree or, with name and state, of a checkpoint
 //   rollback: name, state, undo (the checkpoint that undoes it), tops (names that may have changed)
 //   merge: other, the fork; the changes that it makes are told one by one, each with `merge`;
 //     replaced: kept, what one of them took the place of

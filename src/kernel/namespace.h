@@ -61,6 +61,8 @@ class Namespace {
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
   // Can all of a workspace or home be kept as it is? EBUSY while files are written past the daemon.
   virtual Status may_snapshot(const std::string& path) = 0;
+  // The files of a tree that somebody has open for writing now, by path.
+  virtual std::vector<std::string> open_for_writing(const std::string& /*root*/) { return {}; }
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows.
   virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;

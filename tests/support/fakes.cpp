@@ -133,14 +133,21 @@ std::vector<ExecRequest> FakeExec::requests() const {
 
 Result<std::string> FakeRepository::commit(const TurnCommit& commit) {
   Lock lock(mutex_);
+  ++calls_;
   if (failure_) return std::unexpected(*std::exchange(failure_, std::nullopt));
   commits_.push_back(commit);
+  if (on_commit) on_commit(commit);
   return fmt::format("{:040x}", commits_.size());
 }
 
 std::vector<TurnCommit> FakeRepository::commits() const {
   Lock lock(mutex_);
   return commits_;
+}
+
+std::size_t FakeRepository::calls() const {
+  Lock lock(mutex_);
+  return calls_;
 }
 
 void FakeRepository::fail_next(Error error) {

@@ -67,8 +67,11 @@ class FakeRepository final : public Repository {
   Result<std::string> commit(const TurnCommit& commit) override;
   std::vector<TurnCommit> commits() const;
   void fail_next(Error error);
+  std::size_t calls() const;                         // also those that failed
+  std::function<void(const TurnCommit&)> on_commit;  // within each one that does not fail
 
  private:
+  std::size_t calls_ GUARDED_BY(mutex_) = 0;
   mutable Mutex<Rank::driver> mutex_;
   std::vector<TurnCommit> commits_ GUARDED_BY(mutex_);
   std::optional<Error> failure_ GUARDED_BY(mutex_);

@@ -14,8 +14,9 @@ bool is_whole_tree(const std::string& path) { return text::first_parts(path, 2) 
 void tell_quotas(vfs::FileSystem& files, const Record& record) {
   if (record.kind == kind::kQuotaSet) return files.quotas_changed();
   // The commit's own names in a workspace's repository.
-  if (record.kind == kind::kTurnCommit) {
-    return files.recount(fmt::format("/workspaces/{}", record.data["workspace"].text()), false);
+  if (record.kind == kind::kTurnCommit || record.kind == kind::kCheckpointCommit) {
+    return files.recount(fmt::format("/workspaces/{}", json::bytes_of(record.data, "workspace")),
+                         false);
   }
   if (!record.kind.starts_with(kind::kTreePrefix)) return;
   const std::string_view what = std::string_view(record.kind).substr(kind::kTreePrefix.size());

@@ -253,8 +253,10 @@ Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const st
 }
 
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
-    vfs::verb<&checkpoint>("checkpoint", "checkpoint NAME",
-                           "Keeps the whole tree as it is now, at once."),
+    vfs::verb<&checkpoint>(
+        "checkpoint", "checkpoint NAME",
+        "Keeps the whole tree as it is now, at once; in a repository also a commit, "
+        "refs/agentfs/checkpoints/NAME, soon after."),
     vfs::verb<&commit>("commit", "commit",
                        "Of an import: makes the directory of the host what this is; see uncommit."),
     vfs::verb<&discard>("discard", "discard NAME",

@@ -250,10 +250,12 @@ Status Charge::rename(const Name& from, const Name& to, unsigned flags) {
 OpenCount::OpenCount(std::shared_ptr<DataNode> node, bool writable)
     : node_(std::move(node)), writable_(writable) {
   node_->count_open(1);
+  if (writable_) node_->tree().count_writer(node_, 1);
 }
 
 OpenCount::~OpenCount() {
   node_->count_open(-1);
+  if (writable_) node_->tree().count_writer(node_, -1);
   node_->tree().quotas().closed(*node_, writable_);
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/mutex.h"
 #include "fs/vfs/bypassed_files.h"
@@ -77,6 +78,9 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   // How many files of a workspace or home are open past the daemon, for reading or writing.
   void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
+  // The files that are open for writing: one descriptor more or less.
+  void count_writer(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
+  std::vector<std::string> open_for_writing() EXCLUDES(mutex_);  // their paths
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -104,6 +108,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
   std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
+  std::unordered_map<std::shared_ptr<DataNode>, int> writers_ GUARDED_BY(mutex_);
 };
 
 // What of `which` (SetAttributes::Which) was and is, as the journal tells it.

@@ -55,6 +55,7 @@ class FileSystem final : public Namespace {
   Status access(const Caller&, const std::string& path, int mask) override;
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string& path) override;
+  std::vector<std::string> open_for_writing(const std::string& root) override;
   Status replace_tree(const std::string& path, const std::function<Status()>& act) override;
   Result<Holding> holding(const std::string& subject) override;
   Status check_room(const std::string& path, const Holding& more) override;

@@ -57,6 +57,30 @@ Status FileSystem::may_snapshot(const std::string& path) {
               path, open);
 }
 
+std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
+  const auto tree = parts_->context->data_roots.find(parent_path(root));
+  if (tree == parts_->context->data_roots.end()) return {};
+  std::vector<std::string> all = dynamic_cast<DataNode&>(*tree->second).tree().open_for_writing();
+  std::erase_if(all, [&](const std::string& path) { return !path.starts_with(root + "/"); });
+  return all;
+}
+
+void DataTree::count_writer(const std::shared_ptr<DataNode>& node, int change) {
+  Lock lock(mutex_);
+  if ((writers_[node] += change) <= 0) writers_.erase(node);
+}
+
+std::vector<std::string> DataTree::open_for_writing() {
+  std::vector<std::shared_ptr<DataNode>> open;
+  {
+    Lock lock(mutex_);
+    for (const auto& [node, count] : writers_) open.push_back(node);
+  }
+  std::vector<std::string> all;
+  for (const auto& node : open) all.push_back(node->named_path());
+  return all;
+}
+
 void DataTree::count_bypassed(const std::string& root, int change) {
   Lock lock(mutex_);
   if ((past_daemon_[root] += change) <= 0) past_daemon_.erase(root);

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/checkpoint_stage.h"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <optional>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+// What git's program says is too large to be recorded needs no bytes.
+constexpr off_t kLargestFile = off_t{256} << 20;
+constexpr off_t kLargestRules = off_t{1} << 20;
+constexpr auto kRules = std::to_array<const char*>({".gitignore", ".gitattributes"});
+
+// TreeCaller{} is root, or whoever the daemon is.
+Result<std::unique_ptr<TreeFile>> open(TreeStore& store, const TreeNode& node) {
+  return store.open(node, O_RDONLY, TreeCaller{});
+}
+
+Status copy_bytes(int from, int to) {
+  constexpr std::size_t kPiece = std::size_t{1} << 30;
+  bool any = false;
+  for (;;) {
+    const ssize_t moved = ::copy_file_range(from, nullptr, to, nullptr, kPiece, 0);
+    if (moved == 0) return ok();
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0) break;
+    any = true;
+  }
+  if (any) return fail_errno("copy");
+  // A disk that copies nothing on its own.
+  std::array<char, 65536> piece{};
+  for (;;) {
+    const ssize_t got = ::read(from, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) return ok();
+    TRY(file::write_all(to, {piece.data(), static_cast<std::size_t>(got)}));
+  }
+}
+
+bool is_gone(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
+
+std::string join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
+}
+
+Status make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return ok();
+  return fail_errno(path);
+}
+
+}  // namespace
+
+Result<CheckpointStage> CheckpointStage::make(TreeStore& store, std::string directory) {
+  TRY(file::make_directories(directory, 0700));
+  struct statvfs disk{};
+  if (::statvfs(directory.c_str(), &disk) != 0) return fail_errno(directory);
+  return CheckpointStage(store, std::move(directory), disk.f_bavail * disk.f_frsize / 2);
+}
+
+CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
+    : store_(other.store_),
+      directory_(std::exchange(other.directory_, {})),
+      room_(other.room_),
+      rules_(std::move(other.rules_)),
+      entered_(std::move(other.entered_)),
+      left_(std::move(other.left_)) {}
+
+CheckpointStage::~CheckpointStage() {
+  if (directory_.empty()) return;
+  std::error_code error;
+  std::filesystem::remove_all(directory_, error);
+  if (error) log::warning("{}: not removed: {}", directory_, error.message());
+}
+
+Result<std::optional<TreeEntry>> CheckpointStage::find(const TreeNode& directory,
+                                                       const std::string& name) {
+  auto found = store_->lookup(directory, name);
+  if (found) return std::optional(std::move(*found));
+  if (is_gone(found.error()) || found.error().code == ENAMETOOLONG) return std::nullopt;
+  return std::unexpected(std::move(found).error());
+}
+
+Result<std::vector<std::string>> CheckpointStage::names_in(const TreeNode& directory) {
+  const auto opened = TRY(store_->open_directory(directory));
+  std::vector<std::string> names;
+  TRY(store_->read_directory(*opened, 0, [&](const TreeStore::DirectoryEntry& one) {
+    if (one.name != "." && one.name != "..") names.push_back(one.name);
+    return true;
+  }));
+  return names;
+}
+
+Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
+  Place place{.entry = {root, TRY(store_->attributes(*root))}};
+  bool is_ignored = false;
+  for (const std::string_view part : text::split(path, '/')) {
+    if (part.empty()) continue;
+    TRY(enter(place));
+    auto next = TRY(find(*place.entry.node, std::string(part)));
+    if (!next) return ok();
+    place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
+    // The path leads on from it at other times.
+    if (!S_ISDIR(place.entry.attributes.st_mode)) {
+      left_.erase(place.path);
+      return copy_leaf(place);
+    }
+    is_ignored = is_ignored || rules_.is_ignored(place.path, true);
+  }
+  if (!is_ignored) return copy_whole(place, true);
+  left_.insert(place.path);
+  return ok();
+}
+
+Status CheckpointStage::enter(const Place& directory) {
+  if (!entered_.insert(directory.path).second) return ok();
+  if (!directory.path.empty()) TRY(make_directory(host(directory.path)));
+  for (const char* name : kRules) TRY(copy_rules(directory, name));
+  if (directory.path.empty()) return ok();
+  const auto git = TRY(find(*directory.entry.node, ".git"));
+  if (!git) return ok();
+  const Place place{*git, directory.path + "/.git"};
+  return S_ISDIR(git->attributes.st_mode) ? copy_repository(place) : copy_leaf(place);
+}
+
+Status CheckpointStage::copy_rules(const Place& directory, const std::string& name) {
+  const auto found = TRY(find(*directory.entry.node, name));
+  if (!found) return ok();
+  const std::string path = join(directory.path, name);
+  TRY(copy_leaf({*found, path}));
+  const bool is_plain = S_ISREG(found->attributes.st_mode);
+  if (name != kRules[0] || !is_plain || found->attributes.st_size > kLargestRules) return ok();
+  rules_.add(directory.path, TRY(file::read(host(path))));
+  return ok();
+}
+
+// Enough of it to know its commit.
+Status CheckpointStage::copy_repository(const Place& git) {
+  TRY(make_directory(host(git.path)));
+  TRY(make_directory(host(git.path + "/objects")));
+  for (const char* name : {"HEAD", "config", "packed-refs", "refs"}) {
+    const auto found = TRY(find(*git.entry.node, name));
+    if (found) TRY(copy_whole({*found, fmt::format("{}/{}", git.path, name)}, false));
+  }
+  return ok();
+}
+
+Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
+  if (!S_ISDIR(place.entry.attributes.st_mode)) return copy_leaf(place);
+  if (honours_rules) {
+    TRY(enter(place));
+  } else {
+    TRY(make_directory(host(place.path)));
+  }
+  for (const std::string& name : TRY(names_in(*place.entry.node))) {
+    if (honours_rules && name == ".git") continue;
+    auto found = TRY(find(*place.entry.node, name));
+    if (!found) continue;
+    const Place below{std::move(*found), join(place.path, name)};
+    const bool is_directory = S_ISDIR(below.entry.attributes.st_mode);
+    if (honours_rules && rules_.is_ignored(below.path, is_directory)) {
+      left_.insert(below.path);
+    } else {
+      TRY(copy_whole(below, honours_rules));
+    }
+  }
+  return ok();
+}
+
+Status CheckpointStage::copy_leaf(const Place& place) {
+  const mode_t mode = place.entry.attributes.st_mode;
+  if (S_ISREG(mode)) return copy_file(place);
+  if (!S_ISLNK(mode)) return ok();
+  const std::string target = TRY(store_->read_link(*place.entry.node));
+  if (::symlink(target.c_str(), host(place.path).c_str()) == 0 || errno == EEXIST) return ok();
+  return fail_errno(host(place.path));
+}
+
+Status CheckpointStage::copy_file(const Place& place) {
+  const struct stat& attributes = place.entry.attributes;
+  const std::string path = host(place.path);
+  const UniqueFd to(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                           0600 | (attributes.st_mode & S_IXUSR)));
+  if (!to && errno == EEXIST) return ok();
+  if (!to) return fail_errno(path);
+  if (attributes.st_size > kLargestFile) {
+    return ::ftruncate(to.get(), attributes.st_size) == 0 ? ok() : fail_errno(path);
+  }
+  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  if (size > room_) {
+    return fail(ENOSPC, "{}: the disk has no room for what a commit would read",
+                text::shown(place.path));
+  }
+  room_ -= size;
+  const auto from = TRY(open(*store_, *place.entry.node));
+  return copy_bytes(from->descriptor(), to.get());
+}
+
+}  // namespace agentfs

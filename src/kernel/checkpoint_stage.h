@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The files that the commit of a checkpoint reads: some paths of a state, as plain files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backends/tree_store.h"
+#include "base/error.h"
+#include "kernel/gitignore.h"
+
+namespace agentfs {
+
+// Copies of the paths, and on the way to each the files of rules (.gitignore, .gitattributes) and
+// what says which commit a nested repository has. Ignored directories are left out, and of those
+// that are copied whole the ignored files, unless a path names them. One use, one thread; the
+// directory goes with this. Errors: the disk's; ENOSPC where the copies would take half of its free
+// room.
+class CheckpointStage {
+ public:
+  // The store is borrowed; `directory` is a host path, made here.
+  static Result<CheckpointStage> make(TreeStore& store, std::string directory);
+  CheckpointStage(CheckpointStage&&) noexcept;
+  CheckpointStage& operator=(CheckpointStage&&) = delete;
+  ~CheckpointStage();
+
+  // A path below the root ("" is all of it); one that is not there is not copied.
+  Status add(const TreeNodeRef& root, const std::string& path);
+  const std::string& directory() const { return directory_; }
+  std::vector<std::string> left() const { return {left_.begin(), left_.end()}; }  // of the root
+
+ private:
+  struct Place {
+    TreeEntry entry{};
+    std::string path{};  // below the root, "" or "a/b"
+  };
+  CheckpointStage(TreeStore& store, std::string directory, std::uint64_t room)
+      : store_(&store), directory_(std::move(directory)), room_(room) {}
+
+  std::string host(const std::string& path) const { return directory_ + "/" + path; }
+  Result<std::optional<TreeEntry>> find(const TreeNode& directory, const std::string& name);
+  Result<std::vector<std::string>> names_in(const TreeNode& directory);
+  // A directory on the way, once: itself, its rules and its .git.
+  Status enter(const Place& directory);
+  Status copy_rules(const Place& directory, const std::string& name);
+  Status copy_repository(const Place& git);
+  Status copy_whole(const Place& place, bool honours_rules);
+  Status copy_leaf(const Place& place);
+  Status copy_file(const Place& place);
+
+  TreeStore* store_;
+  std::string directory_;  // "" once moved from
+  std::uint64_t room_;     // bytes that may still be copied
+  GitIgnore rules_;
+  std::set<std::string> entered_;
+  std::set<std::string> left_;
+};
+
+}  // namespace agentfs

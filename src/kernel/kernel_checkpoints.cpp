@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// Checkpoints as git commits: made after the checkpoint, from the state that it keeps.
+#include <cctype>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/checkpoint_stage.h"
+#include "kernel/forks.h"
+#include "kernel/kernel_state.h"
+#include "kernel/paths.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::string_view kRoot = "/workspaces/";
+
+// A name of a checkpoint as part of a ref's name: what git does not take is "%20".
+std::string ref_name(std::string_view name) {
+  constexpr std::string_view kPlain = "-_+=,#!$&'();<>@{}";
+  std::string encoded;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_plain = std::isalnum(byte) != 0 || byte >= 0x80 || kPlain.contains(c);
+    // Neither "..", nor ".lock" at the end, nor a dot at either end.
+    const bool is_inner_dot = c == '.' && !encoded.empty() && encoded.back() != '.';
+    if (is_plain || is_inner_dot) {
+      encoded += c;
+    } else {
+      encoded += fmt::format("%{:02X}", byte);
+    }
+  }
+  const bool is_at_end = encoded.ends_with('.') || encoded.ends_with(".lock");
+  if (is_at_end) encoded.replace(encoded.rfind('.'), 1, "%2E");
+  const auto brace = encoded.find("@{");
+  if (encoded == "@" || brace != std::string::npos) {
+    for (auto at = encoded.find('@'); at != std::string::npos; at = encoded.find('@')) {
+      encoded.replace(at, 1, "%40");
+    }
+  }
+  return encoded;
+}
+
+std::optional<SnapshotId> state_in(std::string_view text) {
+  const auto dot = text.find('.');
+  if (dot == text.npos) return std::nullopt;
+  const auto tree = text::number<std::uint32_t>(text.substr(0, dot));
+  const auto sequence = text::number<std::uint64_t>(text.substr(dot + 1));
+  if (!tree || !sequence) return std::nullopt;
+  return SnapshotId{*tree, *sequence};
+}
+
+// A checkpoint that is to be committed, and what is known of the commits before.
+struct Order {
+  std::string workspace;
+  Sequence record;
+  PendingCheckpoint checkpoint;
+  std::vector<std::string> changed;
+  std::string parent;
+  std::string author;
+};
+
+// What has changed after the checkpoint is read as it was then.
+std::optional<Order> next_order(const Fold& fold, const std::string& workspace) {
+  const WorkspaceChanges* const changes = fold.find_workspace(workspace);
+  if (changes == nullptr || changes->checkpoints.pending.empty()) return std::nullopt;
+  const auto& [record, checkpoint] = *changes->checkpoints.pending.begin();
+  Order order{.workspace = workspace,
+              .record = record,
+              .checkpoint = checkpoint,
+              .changed = {},
+              .parent = changes->checkpoints.commit,
+              .author = author_name(fold, checkpoint.author)};
+  for (const auto& [path, edit] : changes->changed) {
+    if (edit.sequence > changes->checkpoints.reached) order.changed.push_back(path);
+  }
+  return order;
+}
+
+class Committing {
+ public:
+  Committing(const Kernel& kernel, const Order& order) : kernel_(kernel), order_(order) {
+    const std::string& state = kernel.parts().state;
+    next_.worktree = fmt::format("{}/trees{}{}", state, kRoot, order.workspace);
+    next_.git_directory = fmt::format("{}/git/{}.git", state, order.workspace);
+    next_.ref = ref();
+    next_.message = fmt::format("checkpoint {} of {}\n", order.checkpoint.name, order.workspace);
+    next_.author = order.author;
+    next_.seconds = order.checkpoint.time / 1'000'000'000;
+    next_.always = true;
+  }
+  std::string ref() const { return "refs/agentfs/checkpoints/" + ref_name(order_.checkpoint.name); }
+
+  Result<std::string> run() {
+    const std::string root = fmt::format("{}{}", kRoot, order_.workspace);
+    // A repository is read on the disk.
+    if (kernel_.forks().info_of(root)) {
+      static_cast<void>(kernel_.forks().materialise(root + "/.git", true));
+    }
+    next_.parent = order_.parent;
+    std::vector<std::string> changed = order_.changed;
+    for (const std::string& path : kernel_.paths().open_for_writing(root)) {
+      if (path.starts_with(root + "/")) changed.push_back(path.substr(root.size() + 1));
+    }
+    auto made = commit(std::move(changed));
+    if (made || made.error().code != ESTALE || next_.parent.empty()) return made;
+    // A rollback, or git gc, took the last one away.
+    next_.parent.clear();
+    return commit({""});
+  }
+
+ private:
+  Result<std::string> commit(std::vector<std::string> changed) {
+    const auto state = state_in(order_.checkpoint.state);
+    Forest& forest = *TRY(kernel_.forks().forest_of(fmt::format("{}{}", kRoot, order_.workspace)));
+    if (!state) return fail(EBADMSG, "no state of a tree ({})", order_.checkpoint.state);
+    const TreeNodeRef top = TRY(forest.snapshot_root(*state));
+    auto stage = TRY(CheckpointStage::make(
+        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value)));
+    for (const std::string& path : changed) TRY(stage.add(top, path));
+    next_.changed = std::move(changed);
+    next_.source = stage.directory();
+    next_.left = stage.left();
+    return kernel_.parts().repository->commit(next_);
+  }
+
+  const Kernel& kernel_;
+  const Order& order_;
+  TurnCommit next_;
+};
+
+// False where it is still to be done.
+bool tell(Kernel& kernel, const Order& order, const std::string& ref,
+          const Result<std::string>& made) {
+  if (!made && made.error().code == EINTR) return false;
+  json::Value data;
+  json::set_bytes(data, "workspace", order.workspace);
+  json::set_bytes(data, "name", order.checkpoint.name);
+  data.set("record", order.record.value).set("paths", order.changed.size());
+  if (made) {
+    json::set_bytes(data, "ref", ref);
+    data.set("commit", *made);
+  } else {
+    data.set("error", made.error().message);
+    kernel.errors().add(order.checkpoint.author, "checkpoint commit", made.error());
+  }
+  const auto told = kernel.commit(kernel.agent(order.checkpoint.author),
+                                  std::string(kind::kCheckpointCommit), std::move(data));
+  if (!told) log::warning("checkpoint of {}: {}", order.workspace, told.error().message);
+  return told.has_value();
+}
+
+}  // namespace
+
+std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) const {
+  const auto workspace = paths::workspace_of(root);
+  if (!workspace || parts().repository == nullptr || parts().pool == nullptr) return std::nullopt;
+  bool has_repository = file::exists(fmt::format("{}/git/{}.git", parts().state, *workspace));
+  if (const auto forest = forks().forest_of(root); forest && !has_repository) {
+    const auto top = (*forest)->lookup(*(*forest)->root(), *workspace);
+    const auto git = top ? (*forest)->lookup(*top->node, ".git") : fail(ENOENT, "nothing");
+    has_repository = git && git->node->type() == S_IFDIR;
+  }
+  if (!has_repository) return std::nullopt;
+  Lock lock(state_->mutex);
+  return state_->fold.applied();
+}
+
+void Kernel::commit_checkpoints(const std::string& workspace) {
+  {
+    Lock lock(state_->mutex);
+    if (!state_->checkpointing.insert(workspace).second) return;
+  }
+  pool().post([weak = state_->weak_from_this(), workspace] {
+    Work work{weak};
+    if (work) work->run_checkpoints(workspace);
+  });
+}
+
+void Kernel::State::run_checkpoints(const std::string& workspace) {
+  for (;;) {
+    std::optional<Order> order;
+    {
+      Lock lock(mutex);
+      while (committing.contains(workspace)) changed.wait(lock);
+      order = next_order(fold, workspace);
+      if (!order) {
+        checkpointing.erase(workspace);
+        return;
+      }
+      committing.insert(workspace);
+    }
+    Committing commit(kernel, *order);
+    const Result<std::string> made = commit.run();
+    {
+      Lock lock(mutex);
+      committing.erase(workspace);
+    }
+    changed.notify_all();
+    if (tell(kernel, *order, commit.ref(), made)) continue;
+    Lock lock(mutex);
+    checkpointing.erase(workspace);
+    return;
+  }
+}
+
+}  // namespace agentfs

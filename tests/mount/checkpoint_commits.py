@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 180
+# mount: none
+"""Checkpoints become git commits: as they were, of everybody's changes, beside the user's own."""
+import os
+import signal
+
+from mount_lib import (Mount, command, expect, expect_eq, expect_has, kill, main, need, read, run,
+                       wait_until)
+
+M = Mount.of("checkpoints")
+SPACES = M / "workspaces"
+
+
+def ctl(space, line):
+    return command(SPACES / space / ".agentfs/ctl", line)
+
+
+def git(space, *words, **more):
+    return run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", SPACES / space, *words],
+               **more)
+
+
+def rows(kind):
+    return [row for row in M.journal() if row["kind"] == kind]
+
+
+def checkpoint(space, name):
+    """Makes one, and gives the record of its commit."""
+    before = len(rows("checkpoint.commit"))
+    ctl(space, f"checkpoint {name}")
+    wait_until(30, lambda: len(rows("checkpoint.commit")) > before, f"the commit of {name}")
+    return rows("checkpoint.commit")[-1]["data"]
+
+
+def users_state(space):
+    return (read(SPACES / space / ".git/HEAD"), (SPACES / space / ".git/index").read_bytes(),
+            git(space, "for-each-ref", "refs/heads", "refs/tags", "refs/stash"))
+
+
+def setup():
+    need("git")
+    M.mount()
+    (SPACES / "site").mkdir()
+    git("site", "init", "-q", "-b", "main")
+    for name in ("a", "b", "c"):
+        (SPACES / "site" / name).write_text(f"{name}\n", encoding="utf-8")
+    (SPACES / "site/.gitignore").write_text("*.o\nbuild/\n", encoding="utf-8")
+    (SPACES / "site/out").mkdir()
+    (SPACES / "site/out/keep.o").write_text("tracked\n", encoding="utf-8")
+    git("site", "add", "-A")
+    git("site", "add", "-f", "out/keep.o")
+    git("site", "commit", "-q", "-m", "first")
+
+
+def beside_the_users_own():
+    site = SPACES / "site"
+    (site / "a").write_text("changed\n", encoding="utf-8")
+    (site / "b").unlink()
+    (site / "x.o").write_text("ignored\n", encoding="utf-8")
+    os.symlink("a", site / "link")
+    before = users_state("site")
+    ctl("site", "checkpoint one")
+    (site / "a").write_text("later\n", encoding="utf-8")
+    wait_until(30, lambda: rows("checkpoint.commit"), "the first commit")
+    made = rows("checkpoint.commit")[-1]["data"]
+    ref = "refs/agentfs/checkpoints/one"
+    expect_eq(made["ref"], ref, "the ref that the journal tells of")
+    expect_eq(git("site", "rev-parse", ref).strip(), made["commit"], "the ref")
+    expect_eq(users_state("site"), before, "HEAD, the index and the user's refs")
+    expect_eq(git("site", "show", f"{ref}:a"), "changed\n", "the file as it was")
+    expect_eq(git("site", "ls-tree", "-r", "--name-only", ref), ".gitignore\na\nc\nlink\nout/keep.o\n",
+              "what is in the commit")
+    expect_eq(git("site", "rev-parse", f"{ref}^"), git("site", "rev-parse", "HEAD"), "its parent")
+    user = run(["id", "-un"]).strip()
+    expect_has(git("site", "log", "-1", "--format=%an|%s", ref), f"{user} (pid 1)|checkpoint one",
+               "author and message")
+    expect_eq(git("site", "fsck", "--strict", "--no-dangling"), "", "git fsck")
+
+
+def only_what_changed():
+    site = SPACES / "site"
+    made = checkpoint("site", "two")
+    expect_eq(made["paths"], 1, "paths looked at")
+    expect_eq(git("site", "show", f"{made['commit']}:a"), "later\n", "the change after the first")
+    # Open for writing all the time: its row comes when it is closed.
+    with open(site / "log", "w", encoding="utf-8") as log:
+        log.write("1\n")
+        log.flush()
+        checkpoint("site", "three")
+        log.write("2\n")
+        log.flush()
+        made = checkpoint("site", "four")
+    expect_eq(git("site", "show", f"{made['commit']}:log"), "1\n2\n", "a file open for writing")
+    expect_eq(git("site", "show", "refs/agentfs/checkpoints/three:log"), "1\n", "before that")
+    made = checkpoint("site", "five")
+    expect_eq(git("site", "diff", "--stat", "refs/agentfs/checkpoints/four", made["commit"]), "",
+              "nothing has changed")
+
+
+def after_a_rollback():
+    site = SPACES / "site"
+    (site / "after").write_text("x\n", encoding="utf-8")
+    made = checkpoint("site", "six")
+    ctl("site", "rollback two")
+    expect(not (site / "after").exists(), "after: is still there")
+    # The workspace's own repository went back with it, and so the last commit is not there.
+    seven = checkpoint("site", "seven")
+    expect("error" not in seven, f"seven: {seven}")
+    expect_eq(git("site", "ls-tree", "-r", "--name-only", seven["commit"]),
+              ".gitignore\na\nc\nlink\nout/keep.o\n", "what is in the commit")
+    expect(made["commit"] != seven["commit"], "the two are one commit")
+
+
+def ignored_directories():
+    """A tracked file in one that is ignored stays as it was until it is written itself."""
+    space = SPACES / "built"
+    (space / "build").mkdir(parents=True)
+    git("built", "init", "-q")
+    for name, text in ((".gitignore", "build/\n"), ("build/tracked", "1\n"), ("build/more", "1\n")):
+        (space / name).write_text(text, encoding="utf-8")
+    git("built", "add", "-f", ".gitignore", "build/tracked", "build/more")
+    git("built", "commit", "-q", "-m", "first")
+    (space / "build/junk").write_text("junk\n", encoding="utf-8")
+
+    def tracked(made):
+        return git("built", "ls-tree", "-r", "--name-only", made["commit"], "build/")
+
+    expect_eq(tracked(checkpoint("built", "one")), "build/more\nbuild/tracked\n", "at first")
+    (space / "build/tracked").write_text("2\n", encoding="utf-8")
+    os.rename(space / "build", space / "gone")
+    os.rename(space / "gone", space / "build")
+    made = checkpoint("built", "two")
+    expect_eq(tracked(made), "build/more\nbuild/tracked\n", "after two renames")
+    expect_eq(git("built", "show", f"{made['commit']}:build/tracked"), "2\n", "what was written")
+    # All of it is compared in a fork of a checkpoint.
+    ctl("built", "fork built-2 one")
+    (SPACES / "built-2/build/more").unlink()
+    made = checkpoint("built-2", "three")
+    expect_eq(git("built-2", "ls-tree", "-r", "--name-only", made["commit"]),
+              ".gitignore\nbuild/tracked\n", "of the fork")
+    expect_eq(git("built-2", "show", f"{made['commit']}:build/tracked"), "1\n", "as it was at one")
+
+
+def in_a_fork():
+    (SPACES / "site/new").write_text("n\n", encoding="utf-8")
+    ctl("site", "fork try-1")
+    (SPACES / "try-1/c").write_text("fork\n", encoding="utf-8")
+    made = checkpoint("try-1", "mine")
+    expect_eq(git("try-1", "diff", "--name-only", "refs/agentfs/checkpoints/seven",
+                  made["commit"]), "c\nnew\n", "what differs from the parent's last")
+    expect_eq(git("site", "for-each-ref", "refs/agentfs/checkpoints/mine"), "",
+              "the fork's ref in the parent")
+
+
+def dropped():
+    ctl("site", "discard seven")
+    expect_has(git("site", "for-each-ref", "refs/agentfs"), "checkpoints/seven",
+               "the ref of a checkpoint that was dropped")
+
+
+def a_hostile_repository_is_told():
+    space = SPACES / "bad"
+    space.mkdir()
+    git("bad", "init", "-q")
+    (space / ".git/config").unlink()
+    os.mkfifo(space / ".git/config")
+    (space / "a").write_text("1\n", encoding="utf-8")
+    made = checkpoint("bad", "one")
+    expect_has(made["error"], "is not a plain file", "the record")
+    expect_has(M.last_error(), "is not a plain file", "errors")
+    expect_has("\n".join(os.listdir(space / ".agentfs/snapshots")), "one", "the checkpoint")
+    (SPACES / "plain").mkdir()
+    before = len(rows("checkpoint.commit"))
+    ctl("plain", "checkpoint one")
+    expect_eq(len(rows("checkpoint.commit")), before, "commits without a repository")
+    expect(not (M.state / "git/plain.git").exists(), "a repository for a plain workspace")
+
+
+def a_killed_daemon():
+    """A held lock of the ref keeps the commit waiting, as long as it takes to kill the daemon."""
+    site = SPACES / "site"
+    (site / "a").write_text("before the kill\n", encoding="utf-8")
+    lock = site / ".git/refs/agentfs/checkpoints/eight.lock"
+    lock.touch()
+    before = len(rows("checkpoint.commit"))
+    ctl("site", "checkpoint eight")
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    (site / "a").write_text("after the kill\n", encoding="utf-8")
+    wait_until(30, lambda: len(rows("checkpoint.commit")) > before, "the commit of eight")
+    made = rows("checkpoint.commit")[-1]["data"]
+    expect_eq(made["name"], "eight", "what was committed")
+    expect_eq(git("site", "show", f"{made['commit']}:a"), "before the kill\n", "as it was")
+    expect(not (M.state / "staged").exists() or not os.listdir(M.state / "staged"),
+           "staged: not empty")
+
+
+def whole():
+    M.verify()
+    M.umount()
+    M.fsck()
+
+
+main(setup, beside_the_users_own, only_what_changed, after_a_rollback, ignored_directories, in_a_fork, dropped,
+     a_hostile_repository_is_told, a_killed_daemon, whole)

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Checkpoints on their way to git: what is committed of which, once, and after a restart.
+#include "base/file.h"
+#include "catch.h"
+#include "kernel/fold.h"
+#include "kernel/forks.h"
+#include "kernel/kinds.h"
+#include "support/test_kernel.h"
+
+namespace agentfs {
+namespace {
+
+using test::TestKernel;
+
+template <class T>
+void must(const Result<T>& result) {
+  INFO((result ? "" : result.error().message));
+  REQUIRE(result);
+}
+
+// The fake repository keeps orders, and what lay in their sources when they came.
+struct Space : TestKernel {
+  Space() {
+    must(file::make_directories(host("site/.git")));
+    repository.on_commit = [this](const TurnCommit& commit) {
+      seen.push_back(file::read(commit.source + "/a").value_or("-"));
+    };
+  }
+  std::string host(const std::string& path) const { return state() + "/trees/workspaces/" + path; }
+  void write(const std::string& path, const std::string& text) {
+    must(file::replace(host(path), text));
+    must(kernel().record_change(person(), {.operation = "write", .path = "/workspaces/" + path}));
+  }
+  void checkpoint(const std::string& name, const std::string& space = "site") {
+    must(kernel().forks().checkpoint(person(), "/workspaces/" + space, name));
+  }
+  std::vector<TurnCommit> commits(std::size_t count) {
+    // Folded soon after it is in the journal.
+    REQUIRE(test::eventually([&] { return told() >= count && !is_pending(); }));
+    return repository.commits();
+  }
+  std::size_t told() const {
+    std::size_t count = 0;
+    for (const std::string& line : lines()) count += line.contains(kind::kCheckpointCommit);
+    return count;
+  }
+  bool is_pending() {
+    bool pending = false;
+    kernel().look_at_fold(
+        [&](const Fold& fold) { pending = !fold.with_pending_checkpoints().empty(); });
+    return pending;
+  }
+  std::vector<std::string> seen;
+};
+
+using Paths = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a checkpoint is committed as it was, from what has changed since the last") {
+  Space t;
+  t.write("site/a", "1");
+  t.write("site/b", "1");
+  t.checkpoint("one");
+  const auto first = t.commits(1);
+  CHECK(first[0].changed == Paths{"a", "b"});
+  CHECK(first[0].ref == "refs/agentfs/checkpoints/one");
+  CHECK(first[0].author == "root (pid 1)");
+  CHECK(first[0].parent.empty());
+  CHECK(first[0].always);
+  CHECK(first[0].message == "checkpoint one of site\n");
+  CHECK_FALSE(file::exists(first[0].source));
+  t.write("site/a", "2");
+  t.checkpoint("two words");
+  const auto second = t.commits(2);
+  CHECK(second[1].changed == Paths{"a"});
+  CHECK(second[1].ref == "refs/agentfs/checkpoints/two%20words");
+  CHECK(second[1].parent.size() == 40);
+  CHECK(t.seen == Paths{"1", "2"});
+  CHECK_FALSE(t.is_pending());
+}
+
+TEST_CASE("what fails is told, is not tried again, and is in the next commit") {
+  Space t;
+  t.write("site/a", "1");
+  t.repository.fail_next({EBUSY, "git: the ref is locked"});
+  t.checkpoint("one");
+  t.commits(1);
+  CHECK_FALSE(t.is_pending());
+  t.write("site/b", "1");
+  t.checkpoint("two");
+  CHECK(t.commits(2).back().changed == Paths{"a", "b"});
+}
+
+TEST_CASE("what a daemon did not end its successor does") {
+  Space t;
+  t.write("site/a", "1");
+  t.repository.fail_next({EINTR, "git: the daemon is ending"});
+  t.checkpoint("one");
+  REQUIRE(test::eventually([&] { return t.repository.calls() == 1; }));
+  must(t.stop_and_start());
+  CHECK(t.is_pending());
+  t.kernel().resume();
+  t.commits(1);
+  CHECK(t.seen == Paths{"1"});
+  CHECK_FALSE(t.is_pending());
+}
+
+TEST_CASE("a commit whose parent is gone has the whole tree") {
+  Space t;
+  t.write("site/a", "1");
+  t.checkpoint("one");
+  t.commits(1);
+  t.repository.fail_next({ESTALE, "git: is not in the repository any more"});
+  t.write("site/b", "2");
+  t.checkpoint("two");
+  const auto made = t.commits(2);
+  CHECK(made.back().changed == Paths{""});
+  CHECK(made.back().parent.empty());
+}
+
+TEST_CASE("without a repository there is no commit, and homes have none") {
+  Space t;
+  must(file::make_directories(t.host("plain")));
+  t.write("plain/a", "1");
+  t.checkpoint("one", "plain");
+  CHECK_FALSE(t.is_pending());
+  CHECK_FALSE(t.kernel().checkpoint_reaches("/home/root").has_value());
+  // The daemon's own, once turns have made it.
+  must(file::make_directories(t.state() + "/git/plain.git"));
+  t.checkpoint("two", "plain");
+  CHECK(t.commits(1).back().changed == Paths{"a"});
+}
+
+TEST_CASE("a fork goes on from its parent's last commit") {
+  Space t;
+  t.write("site/a", "1");
+  t.checkpoint("one");
+  t.commits(1);
+  t.write("site/b", "1");
+  must(t.kernel().forks().fork(t.person(), "/workspaces/site", "try-1", std::nullopt));
+  t.write("site/c", "1");
+  t.checkpoint("one", "try-1");
+  const auto made = t.commits(2);
+  CHECK(made[1].changed == Paths{"b"});
+  CHECK(made[1].parent.size() == 40);
+  // Of one from before, anything may differ.
+  must(t.kernel().forks().fork(t.person(), "/workspaces/site", "try-2", "one"));
+  t.checkpoint("one", "try-2");
+  CHECK(t.commits(3)[2].changed == Paths{""});
+}
+
+TEST_CASE("a dropped checkpoint is not committed any more") {
+  Space t;
+  t.repository.fail_next({EINTR, "git: the daemon is ending"});
+  t.write("site/a", "1");
+  t.checkpoint("one");
+  REQUIRE(test::eventually([&] { return t.repository.calls() == 1; }));
+  must(t.kernel().forks().discard(t.person(), "/workspaces/site", "one"));
+  CHECK_FALSE(t.is_pending());
+}
+
+TEST_CASE("a renamed workspace takes its commits along") {
+  Space t;
+  t.write("site/a", "1");
+  t.checkpoint("one");
+  t.commits(1);
+  must(t.kernel().record_change(
+      t.person(), {.operation = "rename", .path = "/workspaces/site", .other = "/workspaces/web"}));
+  t.kernel().look_at_fold([](const Fold& fold) {
+    CHECK(fold.find_workspace("site") == nullptr);
+    REQUIRE(fold.find_workspace("web") != nullptr);
+    CHECK(fold.find_workspace("web")->checkpoints.commit.size() == 40);
+    CHECK(fold.find_workspace("web")->changed.contains(""));
+  });
+  must(t.stop_and_start());
+  t.kernel().look_at_fold(
+      [](const Fold& fold) { CHECK(fold.find_workspace("web")->checkpoints.commit.size() == 40); });
+}
+
+}  // namespace agentfs
