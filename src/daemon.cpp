@@ -73,6 +73,7 @@ struct Backends {
   const std::unique_ptr<TreeMerger> merger = open_merger();
   std::unique_ptr<Forest> home;
   std::unique_ptr<Forest> workspaces;
+  std::unique_ptr<TreeStore> repos;
   std::unique_ptr<TreeStore> tmp;
 
   static Result<std::unique_ptr<Backends>> open(const StateDirectory& state) {
@@ -92,6 +93,7 @@ struct Backends {
     b->home = TRY(open_forest(state.file("trees/home"), state.file("trees/.home")));
     b->workspaces = TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces"),
                                     {.lender = b->imports.get()}));
+    b->repos = TRY(open_tree_store(state.file("trees/src/repos")));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
     return b;
   }
@@ -231,6 +233,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   parts.services = &services;
   parts.root = &tree::root();
   parts.trees = {{"/home", backends->home.get()},
+                 {"/src/repos", backends->repos.get()},
                  {"/tmp", backends->tmp.get()},
                  {"/workspaces", backends->workspaces.get()}};
   parts.past = backends->past.get();

@@ -183,6 +183,36 @@ Result<Findings> check_repositories(Look& look) {
   return all;
 }
 
+// They are their users', so nothing in them is mended; what is no repository is nobody's concern.
+Result<Findings> check_shared_repositories(Look& look) {
+  Findings all;
+  std::size_t count = 0;
+  const std::string top = look.state.file("trees/src/repos");
+  for (const std::string& name : names_in(top)) {
+    const std::string path = fmt::format("{}/{}", top, name);
+    if (!file::exists(path + "/HEAD") || !file::exists(path + "/objects")) continue;
+    const auto report = check_users_repository(path, look.every_byte);
+    if (!report && (report.error().code == EINVAL || report.error().code == EXDEV)) {
+      all.notes.push_back(
+          fmt::format("{}: not checked: {}", text::shown(name), report.error().message));
+      continue;
+    }
+    ++count;
+    std::vector<std::string> problems;
+    if (report) problems = report->found.problems;
+    if (!report) problems.push_back(report.error().message);
+    for (const std::string& one : problems) {
+      all.problems.push_back(
+          fmt::format("{}: {}; git fsck in it says more, and a clone has what "
+                      "may be lost",
+                      text::shown(name), one));
+    }
+    if (report) look.bytes += report->bytes;
+  }
+  all.sum = fmt::format("{} in /src/repos, every ref can be read", count);
+  return all;
+}
+
 Result<Findings> check_merges(Look& look) {
   Findings found;
   const auto names = names_in(look.state.file("merges"));
@@ -238,6 +268,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"past", check_the_past},
     {"trees", check_trees, repair_trees},
     {"repositories", check_repositories, repair_repositories},
+    {"shared", check_shared_repositories},
     {"merges", check_merges, repair_merges},
     {"imports", check_the_imports},
     {"kept", check_kept},

@@ -76,9 +76,9 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   TRY(check_ours(path));
   TRY(check_format(path));
   if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
-  for (const char* name :
-       {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces", "trees/tmp", "git",
-        "etc/models", "etc/profiles/default/context.d", "etc/devices", "log", "mount"}) {
+  for (const char* name : {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces",
+                           "trees/src/repos", "trees/tmp", "git", "etc/models",
+                           "etc/profiles/default/context.d", "etc/devices", "log", "mount"}) {
     TRY(file::make_directories(state.file(name)));
   }
   if (::chmod(state.file("trees/tmp").c_str(), 01777) != 0) return fail_errno(path);

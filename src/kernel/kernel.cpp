@@ -101,7 +101,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   std::unique_ptr<Kernel> kernel(new Kernel(std::move(parts)));
   State& state = *kernel->state_;
   const KernelParts& given = state.parts;
-  for (const char* tree : {"home", "workspaces", "tmp"}) {
+  for (const char* tree : {"home", "workspaces", "src/repos", "tmp"}) {
     TRY(file::make_directories(given.state + "/trees/" + tree));
   }
   state.configuration = TRY(Configuration::open(given.state + "/etc"));

@@ -39,7 +39,8 @@ std::optional<std::string> workspace_of(std::string_view path) {
 }
 
 bool is_data(std::string_view path) {
-  return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp");
+  return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp") ||
+         is_in(path, "/src/repos");
 }
 
 bool is_context_name(std::string_view name) {

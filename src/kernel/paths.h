@@ -14,7 +14,7 @@ std::string normalise(std::string_view path, std::string_view cwd = "/");
 bool is_in(std::string_view path, std::string_view tree);
 // "/workspaces/site/a/b" -> "site"; nothing for other paths, "/workspaces" included.
 std::optional<std::string> workspace_of(std::string_view path);
-// Below /home, /workspaces or /tmp, or one of these: what lies on the disk.
+// Below /home, /workspaces, /src/repos or /tmp, or one of these: what lies on the disk.
 bool is_data(std::string_view path);
 // A name for a text of a process's own context: "10-rules.md".
 bool is_context_name(std::string_view name);

@@ -33,6 +33,23 @@ vfs::Key longer(vfs::Key key, std::string name) {
 
 }  // namespace
 
+namespace {
+
+// The rows of data trees, at the top and one below it.
+std::vector<std::string> data_roots() {
+  std::vector<std::string> all;
+  for (const vfs::RowInfo& top : tree::root().rows()) {
+    if (top.kind == vfs::Kind::data) all.push_back(below("/", top.name));
+    if (top.kind != vfs::Kind::directory) continue;
+    for (const vfs::RowInfo& row : top.child->rows()) {
+      if (row.kind == vfs::Kind::data) all.push_back(below(below("/", top.name), row.name));
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
 TreeWorld::TreeWorld() {
   make_tree({});
   make_objects();
@@ -41,11 +58,9 @@ TreeWorld::TreeWorld() {
 void TreeWorld::make_tree(std::string times) {
   vfs::FileSystemParts parts;
   parts.times = std::move(times);
-  for (const vfs::RowInfo& row : tree::root().rows()) {
-    if (row.kind != vfs::Kind::data) continue;
-    const std::string directory = base_.state() + "/trees/" + std::string(row.name);
+  for (const std::string& path : data_roots()) {
+    const std::string directory = base_.state() + "/trees" + path;
     must(file::make_directories(directory));
-    const std::string path = below("/", row.name);
     const auto& forests = kernel().parts().forests;
     if (const auto forest = forests.find(path); forest != forests.end()) {
       parts.trees[path] = forest->second;

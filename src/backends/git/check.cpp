@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "backends/git/dot_git.h"
 #include "backends/git/library.h"
 #include "backends/git/objects.h"
 #include "base/file.h"
@@ -15,6 +16,7 @@ namespace {
 
 using IteratorHandle = Handle<git_reference_iterator, git_reference_iterator_free>;
 using OdbHandle = Handle<git_odb, git_odb_free>;
+using NamedHandle = Handle<git_object, git_object_free>;
 using ObjectHandle = Handle<git_odb_object, git_odb_object_free>;
 
 Status init_bare(const std::string& path) {
@@ -34,18 +36,23 @@ Result<RepositoryHandle> open_bare(const std::string& path) {
   return RepositoryHandle(raw);
 }
 
-// The commit of a ref and what lies at the top of its tree.
+// What a ref names, and what lies at the top of its tree. A tag may be of anything; a ref that
+// names another one which is not there is an unborn branch.
 Status check_ref(git_repository* repository, git_reference* ref) {
   const std::string name = git_reference_name(ref);
   git_oid id{};
-  TRY(check(git_reference_name_to_id(&id, repository, name.c_str()), name));
-  git_commit* raw = nullptr;
-  TRY(check(git_commit_lookup(&raw, repository, &id), fmt::format("{} ({})", name, to_hex(id))));
-  const CommitHandle commit(raw);
-  git_tree* tree = nullptr;
-  TRY(check(git_commit_tree(&tree, raw), fmt::format("{} (tree of {})", name, to_hex(id))));
-  const TreeHandle held(tree);
-  return ok();
+  const int resolved = git_reference_name_to_id(&id, repository, name.c_str());
+  if (resolved == GIT_ENOTFOUND && git_reference_type(ref) == GIT_REFERENCE_SYMBOLIC) return ok();
+  TRY(check(resolved, name));
+  git_object* raw = nullptr;
+  TRY(check(git_object_lookup(&raw, repository, &id, GIT_OBJECT_ANY),
+            fmt::format("{} ({})", name, to_hex(id))));
+  const NamedHandle named(raw);
+  git_object* tree = nullptr;
+  const int peeled = git_object_peel(&tree, raw, GIT_OBJECT_TREE);
+  const NamedHandle held(tree);
+  if (peeled == GIT_EINVALIDSPEC || peeled == GIT_EPEEL) return ok();  // a tag of a blob
+  return check(peeled, fmt::format("{} (tree of {})", name, to_hex(id)));
 }
 
 Status check_settings(git_repository* repository) {
@@ -126,6 +133,11 @@ Result<RepositoryReport> check_repository(const std::string& path, bool every_ob
   TRY(git::check_refs(repository.get(), report));
   if (every_object) TRY(git::check_objects(repository.get(), report));
   return report;
+}
+
+Result<RepositoryReport> check_users_repository(const std::string& path, bool every_object) {
+  TRY(git::check_bare(path));
+  return check_repository(path, every_object);
 }
 
 Status set_ref_aside(const std::string& path, const std::string& ref, const std::string& kept) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What fsck wants to know of a repository of turns, and what it can mend.
+// What fsck wants to know of a repository, and what it can mend of one of turns.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,13 @@ struct RepositoryReport {
   std::size_t objects = 0;               // that were read
   std::uint64_t bytes = 0;               // of them
 };
-// Can every ref's commit and tree be read? `every_object`: and has each object its hash?
+// Can what every ref names be read, and its tree? `every_object`: and has each object its hash?
 // A directory that is no repository is an error, EBADMSG.
 Result<RepositoryReport> check_repository(const std::string& path, bool every_object);
+
+// The same for one that somebody else fills: before it is opened, its parts are looked at. EINVAL,
+// EXDEV where one leads elsewhere: then it is not checked.
+Result<RepositoryReport> check_users_repository(const std::string& path, bool every_object);
 
 // Takes a ref out of the repository, and what its name and content were into the file `kept`, a
 // line. Objects are left alone.

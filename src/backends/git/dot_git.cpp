@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <string_view>
 
 #include "backends/git/worktree.h"
@@ -102,6 +104,23 @@ Result<bool> has_own_git(const std::string& worktree, const std::string& ref) {
   const std::string link = TRY(find_link(git->get(), ref));
   if (!link.empty()) return not_used(worktree, link + " is a link");
   return borrows_nothing(worktree);
+}
+
+Status check_bare(const std::string& path) {
+  const UniqueFd git(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!git) return fail_errno(path);
+  const std::string link = TRY(find_link(git.get(), "refs"));
+  if (!link.empty()) return fail(EINVAL, "git: {} is a link", link);
+  struct stat found{};
+  for (const char* part : {"objects/info/alternates", "commondir"}) {
+    if (::fstatat(git.get(), part, &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    return fail(EXDEV, "git: it borrows from another repository ({})", part);
+  }
+  std::string settings = file::read(path + "/config").value_or("");
+  std::ranges::transform(settings, settings.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+  if (!settings.contains("[include")) return ok();
+  return fail(EXDEV, "git: its config includes another file");
 }
 
 Status check_nested_git(const std::string& directory) {

@@ -17,6 +17,11 @@ inline constexpr off_t kMostRules = off_t{1} << 20;
 // EINVAL where a part is a FIFO, a socket or a device, or settings are larger than kMostRules.
 Result<bool> has_own_git(const std::string& worktree, const std::string& ref);
 
+// Whether a repository may be read by its path: EINVAL where a part of it that is opened by name is
+// a link, or as above; EXDEV where it borrows from another, or its
+// settings include others.
+Status check_bare(const std::string& path);
+
 // Where that .git is a directory: EINVAL as above, so that opening it waits for nobody.
 Status check_nested_git(const std::string& directory);
 

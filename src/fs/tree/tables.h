@@ -24,6 +24,7 @@ extern const vfs::Directory<Process> kCallsDirectory;
 extern const vfs::Directory<CallObject> kCallDirectory;
 extern const vfs::Directory<Kernel> kSysDirectory;
 extern const vfs::Directory<Kernel> kDevDirectory;
+extern const vfs::Directory<Kernel> kSrcDirectory;
 extern const vfs::DocumentOperations kMessages;        // of a Process
 extern const vfs::DocumentOperations kProcessContext;  // of a Process
 extern const vfs::DocumentOperations kEtc;             // of a Kernel

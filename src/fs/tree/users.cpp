@@ -45,7 +45,8 @@ constexpr auto kUserFiles = files<User>({
      .write = set_limits},
     {.name = "usage",
      .mode = 0444,
-     .doc = "What the user's files in /home, /workspaces and /tmp hold, beside the limits.",
+     .doc = "What the user's files in /home, /workspaces, /src/repos and /tmp hold, beside the "
+            "limits.",
      .read = show_usage},
 });
 
@@ -63,6 +64,7 @@ constexpr auto kFiles = files<Kernel>({
 }  // namespace
 
 const vfs::Directory<Kernel> kUsersDirectory(
-    "", "What each user holds in /home, /workspaces and /tmp together.", find_kernel, kFiles);
+    "", "What each user holds in /home, /workspaces, /src/repos and /tmp together.", find_kernel,
+    kFiles);
 
 }  // namespace agentfs::tree

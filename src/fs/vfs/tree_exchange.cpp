@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Data trees that are made, taken away or put in the place of another as a whole.
+#include <algorithm>
 #include <set>
 
 #include "fs/vfs/data_tree.h"
@@ -149,11 +150,12 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
   std::vector<Staleness> stale;
   std::vector<TreeEvent> seen;
   for (TreeEvent change : changes) {
-    const auto first = change.path.find('/', 1);
-    const auto root = parts_->context->data_roots.find(change.path.substr(0, first));
-    if (root == parts_->context->data_roots.end() || first == std::string::npos) continue;
+    const auto root = std::ranges::find_if(parts_->context->data_roots, [&](const auto& one) {
+      return change.path.starts_with(one.first + "/");
+    });
+    if (root == parts_->context->data_roots.end()) continue;
     stale.push_back(stale_at(std::static_pointer_cast<DataNode>(root->second),
-                             std::string_view(change.path).substr(first + 1)));
+                             std::string_view(change.path).substr(root->first.size() + 1)));
     if (change.type == 0) change.type = type_of(stale.back());
     seen.push_back(std::move(change));
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What fsck finds in a repository of turns, and taking a ref out of it.
+#include <sys/stat.h>
+
 #include "backends/git/check.h"
 #include "git_fixture.h"
 
@@ -73,6 +75,47 @@ TEST_CASE("damaged settings are told and made anew") {
   CHECK(check_repository(workspace.own, false)->found.whole());
   workspace.write("a", "two");
   CHECK_FALSE(workspace.commit({"a"}).empty());
+}
+
+TEST_CASE("a repository that users fill is checked with all that refs can name") {
+  const GitWorkspace workspace;
+  workspace.make_user_repository();
+  workspace.sh("git tag -a v2 -m two && git tag blob HEAD:top && git tag tree HEAD^{tree}");
+  workspace.sh("git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/none");
+  const std::string path = workspace.worktree + "/.git";
+  const auto whole = check_users_repository(path, true);
+  REQUIRE(whole);
+  CHECK(whole->found.problems == std::vector<std::string>{});
+  const std::string tag = workspace.sh("git rev-parse v2").substr(0, 40);
+  fs::remove(object_file(path, tag));
+  const auto damaged = check_users_repository(path, false);
+  REQUIRE(damaged);
+  CHECK(damaged->lost_refs == std::vector<std::string>{"refs/tags/v2"});
+}
+
+TEST_CASE("a repository that leads elsewhere is not opened") {
+  const GitWorkspace workspace;
+  workspace.make_user_repository();
+  const std::string path = workspace.worktree + "/.git";
+  SECTION("by a link") {
+    fs::rename(path + "/objects", workspace.worktree + "/elsewhere");
+    fs::create_directory_symlink(workspace.worktree + "/elsewhere", path + "/objects");
+    CHECK(check_users_repository(path, false).error().code == EINVAL);
+  }
+  SECTION("by alternates") {
+    fs::create_directories(path + "/objects/info");
+    spit(path + "/objects/info/alternates", "/elsewhere\n");
+    CHECK(check_users_repository(path, false).error().code == EXDEV);
+  }
+  SECTION("by settings") {
+    workspace.sh("git config include.path /elsewhere");
+    CHECK(check_users_repository(path, false).error().code == EXDEV);
+  }
+  SECTION("by a FIFO") {
+    fs::remove(path + "/config");
+    REQUIRE(::mkfifo((path + "/config").c_str(), 0600) == 0);
+    CHECK(check_users_repository(path, false).error().code == EINVAL);
+  }
 }
 
 TEST_CASE("what is no repository is an error") {
