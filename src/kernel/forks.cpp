@@ -219,10 +219,11 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   TRY(MergeBases(kernel_).forget(root));
   std::vector<std::string> tops = names_in(forest, root);
   SnapshotId before;
-  TRY(kernel_.paths().replace_tree(root, [&]() -> Status {
+  const auto replace = [&]() -> Status {
     before = TRY(forest.rollback(name_of(root), target.id, undo));
     return ok();
-  }));
+  };
+  TRY(kernel_.between_commits(root, [&] { return kernel_.paths().replace_tree(root, replace); }));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
   std::ranges::sort(tops);
   const auto twice = std::ranges::unique(tops);
@@ -267,7 +268,8 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   Forest& forest = *TRY(forest_of(path));
   TRY(MergeBases(kernel_).forget(path));
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
-  TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
+  const auto drop = [&] { return forest.drop(name); };
+  TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
   return fmt::format("{} is gone\n", path);
 }
 

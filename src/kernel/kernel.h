@@ -153,6 +153,8 @@ class Kernel {
   std::optional<Sequence> checkpoint_reaches(const std::string& root) const;
   // Begins to make the commits of a workspace's checkpoints that have none yet; returns at once.
   void commit_checkpoints(const std::string& workspace);
+  // Calls `act` while no commit writes into the workspace's repository; waits for one under way.
+  Status between_commits(const std::string& root, const std::function<Status()>& act) const;
   std::vector<std::string> workspaces() const;  // sorted
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;

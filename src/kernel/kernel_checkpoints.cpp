@@ -78,9 +78,10 @@ std::optional<Order> next_order(const Fold& fold, const std::string& workspace) 
 
 class Committing {
  public:
-  Committing(const Kernel& kernel, const Order& order) : kernel_(kernel), order_(order) {
+  Committing(const Kernel& kernel, const Order& order)
+      : kernel_(kernel), order_(order), root_(fmt::format("{}{}", kRoot, order.workspace)) {
     const std::string& state = kernel.parts().state;
-    next_.worktree = fmt::format("{}/trees{}{}", state, kRoot, order.workspace);
+    next_.worktree = fmt::format("{}/trees{}", state, root_);
     next_.git_directory = fmt::format("{}/git/{}.git", state, order.workspace);
     next_.ref = ref();
     next_.message = fmt::format("checkpoint {} of {}\n", order.checkpoint.name, order.workspace);
@@ -91,15 +92,10 @@ class Committing {
   std::string ref() const { return "refs/agentfs/checkpoints/" + ref_name(order_.checkpoint.name); }
 
   Result<std::string> run() {
-    const std::string root = fmt::format("{}{}", kRoot, order_.workspace);
-    // A repository is read on the disk.
-    if (kernel_.forks().info_of(root)) {
-      static_cast<void>(kernel_.forks().materialise(root + "/.git", true));
-    }
     next_.parent = order_.parent;
     std::vector<std::string> changed = order_.changed;
-    for (const std::string& path : kernel_.paths().open_for_writing(root)) {
-      if (path.starts_with(root + "/")) changed.push_back(path.substr(root.size() + 1));
+    for (const std::string& path : kernel_.paths().open_for_writing(root_)) {
+      if (path.starts_with(root_ + "/")) changed.push_back(path.substr(root_.size() + 1));
     }
     auto made = commit(std::move(changed));
     if (made || made.error().code != ESTALE || next_.parent.empty()) return made;
@@ -111,7 +107,7 @@ class Committing {
  private:
   Result<std::string> commit(std::vector<std::string> changed) {
     const auto state = state_in(order_.checkpoint.state);
-    Forest& forest = *TRY(kernel_.forks().forest_of(fmt::format("{}{}", kRoot, order_.workspace)));
+    Forest& forest = *TRY(kernel_.forks().forest_of(root_));
     if (!state) return fail(EBADMSG, "no state of a tree ({})", order_.checkpoint.state);
     const TreeNodeRef top = TRY(forest.snapshot_root(*state));
     auto stage = TRY(CheckpointStage::make(
@@ -120,11 +116,21 @@ class Committing {
     next_.changed = std::move(changed);
     next_.source = stage.directory();
     next_.left = stage.left();
-    return kernel_.parts().repository->commit(next_);
+    Result<std::string> made;
+    TRY(kernel_.between_commits(root_, [&]() -> Status {
+      // A repository is read on the disk.
+      if (kernel_.forks().info_of(root_)) {
+        static_cast<void>(kernel_.forks().materialise(root_ + "/.git", true));
+      }
+      made = kernel_.parts().repository->commit(next_);
+      return ok();
+    }));
+    return made;
   }
 
   const Kernel& kernel_;
   const Order& order_;
+  const std::string root_;
   TurnCommit next_;
 };
 
@@ -165,6 +171,23 @@ std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) cons
   return state_->fold.applied();
 }
 
+Status Kernel::between_commits(const std::string& root, const std::function<Status()>& act) const {
+  const auto workspace = paths::workspace_of(root);
+  if (!workspace) return act();
+  {
+    Lock lock(state_->mutex);
+    while (state_->committing.contains(*workspace)) state_->changed.wait(lock);
+    state_->committing.insert(*workspace);
+  }
+  Status done = act();
+  {
+    Lock lock(state_->mutex);
+    state_->committing.erase(*workspace);
+  }
+  state_->changed.notify_all();
+  return done;
+}
+
 void Kernel::commit_checkpoints(const std::string& workspace) {
   {
     Lock lock(state_->mutex);
@@ -181,21 +204,14 @@ void Kernel::State::run_checkpoints(const std::string& workspace) {
     std::optional<Order> order;
     {
       Lock lock(mutex);
-      while (committing.contains(workspace)) changed.wait(lock);
       order = next_order(fold, workspace);
       if (!order) {
         checkpointing.erase(workspace);
         return;
       }
-      committing.insert(workspace);
     }
     Committing commit(kernel, *order);
     const Result<std::string> made = commit.run();
-    {
-      Lock lock(mutex);
-      committing.erase(workspace);
-    }
-    changed.notify_all();
     if (tell(kernel, *order, commit.ref(), made)) continue;
     Lock lock(mutex);
     checkpointing.erase(workspace);

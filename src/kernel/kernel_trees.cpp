@@ -159,7 +159,8 @@ std::vector<std::string> Kernel::workspaces() const {
 Result<std::string> Kernel::host_path(const std::string& path) const {
   const std::string plain = paths::normalise(path);
   if (!paths::is_data(plain)) {
-    return fail(ENOENT, "{}: is in no data tree; /home, /workspaces, /src/repos and /tmp are", plain);
+    return fail(ENOENT, "{}: is in no data tree; /home, /workspaces, /src/repos and /tmp are",
+                plain);
   }
   // What is not there is found to be so by who uses the path.
   static_cast<void>(forks().materialise(plain, false));

@@ -113,6 +113,23 @@ def after_a_rollback():
     expect(made["commit"] != seven["commit"], "the two are one commit")
 
 
+def a_rollback_waits():
+    """The lock of the ref holds the commit up: it is whole in one .git, or in the other."""
+    (SPACES / "site/a").write_text("nine\n", encoding="utf-8")
+    lock = SPACES / "site/.git/refs/agentfs/checkpoints/nine.lock"
+    ctl("site", "checkpoint before-nine")
+    lock.touch()
+    ctl("site", "checkpoint nine")
+    ctl("site", "rollback before-nine")
+    wait_until(30, lambda: rows("checkpoint.commit")[-1]["data"]["name"] == "nine", "the commit")
+    expect("error" not in rows("checkpoint.commit")[-1]["data"], f"{rows('checkpoint.commit')[-1]}")
+    lock.unlink(missing_ok=True)
+    expect_eq(git("site", "fsck", "--strict", "--no-dangling"), "", "git fsck")
+    made = checkpoint("site", "ten")
+    expect("error" not in made, f"ten: {made}")
+    expect_eq(git("site", "show", f"{made['commit']}:a"), read(SPACES / "site/a"), "the state of ten")
+
+
 def ignored_directories():
     """A tracked file in one that is ignored stays as it was until it is written itself."""
     space = SPACES / "built"
@@ -148,7 +165,7 @@ def in_a_fork():
     ctl("site", "fork try-1")
     (SPACES / "try-1/c").write_text("fork\n", encoding="utf-8")
     made = checkpoint("try-1", "mine")
-    expect_eq(git("try-1", "diff", "--name-only", "refs/agentfs/checkpoints/seven",
+    expect_eq(git("try-1", "diff", "--name-only", "refs/agentfs/checkpoints/ten",
                   made["commit"]), "c\nnew\n", "what differs from the parent's last")
     expect_eq(git("site", "for-each-ref", "refs/agentfs/checkpoints/mine"), "",
               "the fork's ref in the parent")
@@ -204,5 +221,5 @@ def whole():
     M.fsck()
 
 
-main(setup, beside_the_users_own, only_what_changed, after_a_rollback, ignored_directories, in_a_fork, dropped,
+main(setup, beside_the_users_own, only_what_changed, after_a_rollback, a_rollback_waits, ignored_directories, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon, whole)
