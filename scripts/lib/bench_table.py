@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import statistics
+import time
 
 SCALES = (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1))
 
@@ -22,25 +23,48 @@ def spread(values):
     return f"{min(values):.2f}–{max(values):.2f}"
 
 
-def nanoseconds(time):
+def nanoseconds(moment):
     """Of a row's time, as 2026-01-02T03:04:05.678901234Z, since the epoch."""
-    whole, _, fraction = time.rstrip("Z").partition(".")
-    moment = datetime.datetime.fromisoformat(whole + "+00:00")
-    return int(moment.timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    second = datetime.datetime.fromisoformat(whole + "+00:00")
+    return int(second.timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def newest_rows(mnt):
+    segments = sorted(path for path in (mnt / "sys/journal/segments").iterdir()
+                      if path.suffix == ".jsonl")
+    for path in segments[-2:]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def checkpoint_time(mnt, workspace, name, seconds=300):
+    """Nanoseconds between the row of a checkpoint and that of its commit, which is waited for."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        made = None
+        for row in newest_rows(mnt):
+            data = row["data"]
+            if row["kind"] == "tree.checkpoint" and data["path"] == f"/workspaces/{workspace}":
+                made = row["time"] if data["name"] == name else made
+            if row["kind"] == "checkpoint.commit" and data["workspace"] == workspace and made \
+                    and data["name"] == name:
+                if "error" in data:
+                    raise RuntimeError(f"checkpoint {name}: {data['error']}")
+                return nanoseconds(row["time"]) - nanoseconds(made)
+        time.sleep(0.05)
+    raise RuntimeError(f"checkpoint {name} of {workspace}: no commit within {seconds} s")
 
 
 def commit_time(mnt, pid):
     """Nanoseconds between the row of a process's first commit and the row before that, which is
     the end of the turn's last call."""
-    segments = sorted(path for path in (mnt / "sys/journal/segments").iterdir()
-                      if path.suffix == ".jsonl")
     before = None
-    for line in "".join(path.read_text(encoding="utf-8") for path in segments[-2:]).splitlines():
-        row = json.loads(line)
+    for row in newest_rows(mnt):
         if row["kind"] == "turn.commit" and row["data"]["pid"] == pid:
             return nanoseconds(row["time"]) - before
         before = nanoseconds(row["time"])
-    raise RuntimeError(f"{segments[-1]}: no commit of process {pid}")
+    raise RuntimeError(f"{mnt}: no commit of process {pid}")
 
 
 class Result:

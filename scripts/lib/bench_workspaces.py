@@ -66,7 +66,8 @@ FORKING = (
 )
 FORKS_ROOM = Line("forks-room", f"{FORKS:,} forks of it", 100, "MiB")
 TURN = Line("turn", f"a turn's commit of {CHANGED} changed files", 15, "ms")
-ALL = (*SMALL, *DATA, *REPOSITORY, *FORKING, FORKS_ROOM, TURN)
+KEPT = Line("kept", f"a checkpoint's, of {CHANGED} changed files", 15, "ms")
+ALL = (*SMALL, *DATA, *REPOSITORY, *FORKING, FORKS_ROOM, TURN, KEPT)
 
 
 def work_of_children():
@@ -221,6 +222,8 @@ class Run:
             self.note(line, "disk", copied)
             self.measure(line, "agentfs", self.own,
                          lambda: (self.own.control("parent", control), 0))
+            if line is FORKING[1]:  # what comes next would wait for its commit
+                bench_table.checkpoint_time(self.own.mnt, "parent", f"kept-{number}")
         status(parent)
         self.note(FORKING[3], "disk", status(parent)[0])
         self.measure(FORKING[3], "agentfs", self.own,
@@ -258,9 +261,22 @@ class Run:
         (process / "wait").read_text(encoding="utf-8")
         self.note(TURN, "agentfs", bench_table.commit_time(self.own.mnt, int(pid)))
 
+    def kept_line(self, number):
+        """The time between the rows of a checkpoint and of its commit, in a workspace of its own,
+        whose first commit is not of few files."""
+        kept = self.own.mnt / "workspaces/kept"
+        if number == 0:
+            self.own.control("kept", "checkpoint first")
+            bench_table.checkpoint_time(self.own.mnt, "kept", "first")
+        files = self.host.run("git", "-C", kept, "ls-files").split()
+        for name in files[::max(1, len(files) // CHANGED)][:CHANGED]:
+            (kept / name).write_text(f"{number}\n", encoding="utf-8")
+        self.own.control("kept", f"checkpoint {number}")
+        self.note(KEPT, "agentfs", bench_table.checkpoint_time(self.own.mnt, "kept", str(number)))
+
     def measure_all(self, source, archive):
         parent = self.own.mnt / "workspaces/parent"
-        for place in (parent, self.host.directory / "parent"):
+        for place in (parent, self.own.mnt / "workspaces/kept", self.host.directory / "parent"):
             self.host.run("git", "clone", "-q", "--no-hardlinks", source, place)
         (self.own.mnt / "workspaces/turns").mkdir()
         for number in range(self.rounds):
@@ -270,6 +286,7 @@ class Run:
             self.repository_lines(number, source, archive)
             self.fork_lines(number)
             self.turn_line(number)
+            self.kept_line(number)
         self.many_forks()
 
 
