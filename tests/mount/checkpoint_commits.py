@@ -4,11 +4,14 @@
 # mount: none
 """Checkpoints become git commits: as they were, of everybody's changes, beside the user's own."""
 import os
+import random
 import signal
+import threading
 
 from mount_lib import (Mount, command, expect, expect_eq, expect_has, kill, main, need, read, run,
                        wait_until)
 
+ROUNDS = 4
 M = Mount.of("checkpoints")
 SPACES = M / "workspaces"
 
@@ -215,6 +218,31 @@ def a_killed_daemon():
            "staged: not empty")
 
 
+def killed_at_any_instant():
+    """Each checkpoint that was acknowledged becomes a commit with what was there then, once."""
+    site, chance = SPACES / "site", random.Random(7)
+    for number in range(ROUNDS):
+        for each in range(2):
+            (site / "a").write_text(f"{number}.{each}\n", encoding="utf-8")
+            ctl("site", f"checkpoint k{number}.{each}")
+        (site / "a").write_text("after\n", encoding="utf-8")
+        threading.Event().wait(chance.uniform(0, 0.08))
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    names = {f"k{number}.{each}" for number in range(ROUNDS) for each in range(2)}
+
+    def made():
+        return [row["data"] for row in rows("checkpoint.commit") if row["data"]["name"] in names]
+
+    wait_until(60, lambda: len(made()) >= len(names), "all commits")
+    expect_eq(sorted(data["name"] for data in made()), sorted(names), "commits")
+    for data in made():
+        expect("error" not in data, f"{data}")
+        expect_eq(git("site", "show", f"{data['ref']}:a"), f"{data['name'][1:]}\n", data["name"])
+    expect_eq(git("site", "fsck", "--strict", "--no-dangling"), "", "git fsck")
+
+
 def whole():
     M.verify()
     M.umount()
@@ -222,4 +250,5 @@ def whole():
 
 
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback, a_rollback_waits, ignored_directories, in_a_fork, dropped,
-     a_hostile_repository_is_told, a_killed_daemon, whole)
+     a_hostile_repository_is_told, a_killed_daemon,
+     killed_at_any_instant, whole)
