@@ -21,6 +21,7 @@ namespace agentfs {
 
 // Outermost first: a thread that holds a lock may take only locks of a greater rank.
 enum class Rank : int {
+  document = 5,  // one document is compared and saved at a time
   node_table = 10,
   handle = 20,
   kernel = 30,

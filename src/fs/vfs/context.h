@@ -13,6 +13,7 @@
 
 #include "fs/vfs/node.h"
 #include "fs/vfs/reply_slots.h"
+#include "fs/vfs/save_order.h"
 #include "fs/vfs/scratch_table.h"
 #include "fs/vfs/services.h"
 #include "fs/vfs/table.h"
@@ -49,6 +50,7 @@ struct Context {
   const std::int64_t started;  // wall clock
   VersionTable versions;
   ReplySlots replies;
+  SaveOrder saves;  // of documents
   ScratchTable scratch;
   Watchers watchers;
   Undelivered undelivered;

@@ -11,7 +11,8 @@ DocumentHandle::DocumentHandle(DocumentFileRef file, Request& request, VersionRe
       is_new_(start.is_new),
       author_(request.writer()),
       text_(std::move(start.text)),
-      truncated_(start.truncated) {
+      truncated_(start.truncated),
+      cut_at_(file_->context().saves.now()) {
   if (truncated_) node_->show_size(static_cast<std::int64_t>(text_.size()));
 }
 
@@ -63,11 +64,13 @@ void DocumentHandle::resize(std::size_t size) {
   Lock lock(mutex_);
   text_.resize(size);
   truncated_ = !written_;
+  cut_at_ = file_->context().saves.now();
   if (size == 0) too_long_ = false;
   node_->show_size(static_cast<std::int64_t>(size));
 }
 
-Status DocumentHandle::save() {
+// Compared with what the document is now: another may have saved since this one was opened.
+Status DocumentHandle::save(std::optional<std::uint64_t> cut_at) {
   std::string text;
   Result<Caller> author = Caller();
   {
@@ -77,13 +80,20 @@ Status DocumentHandle::save() {
     written_ = truncated_ = false;
   }
   if (!author) return std::unexpected(author.error());
-  const bool unchanged = !is_new_ && text_content(text)->same_as(*node_->content());
-  if (unchanged) return ok();
-  auto saved = save_document(file_->context(), file_->place(), *author, text);
-  if (saved && is_new_) file_->context().replies.put(refused_slot(session_, file_->path()), {});
+  Context& context = file_->context();
+  Status saved = [&]() -> Status {
+    const Lock alone(context.saves.saving());
+    if (cut_at && context.saves.was_saved_after(file_->path(), *cut_at)) return ok();
+    const auto now = file_->current(*author);
+    const bool unchanged = !is_new_ && now && text_content(text)->same_as(**now);
+    if (!unchanged) TRY(save_document(context, file_->place(), *author, text));
+    context.saves.saved(file_->path());
+    return ok();
+  }();
+  if (saved && is_new_) context.replies.put(refused_slot(session_, file_->path()), {});
   if (saved) return saved;
-  file_->context().services.note_error(*author, file_->path(), saved.error());
-  if (is_new_) file_->context().replies.put(refused_slot(session_, file_->path()), std::move(text));
+  context.services.note_error(*author, file_->path(), saved.error());
+  if (is_new_) context.replies.put(refused_slot(session_, file_->path()), std::move(text));
   return saved;
 }
 
@@ -103,12 +113,15 @@ Status DocumentHandle::fsync(Request& request, bool) {
   return file_->context().services.sync();
 }
 
+// Comes some time after close(2): who has saved a text meanwhile did so after this one was cut.
 void DocumentHandle::release() {
+  std::optional<std::uint64_t> cut_at;
   {
     Lock lock(mutex_);
     if (too_long_ || (!written_ && !truncated_)) return;
+    if (!written_) cut_at = cut_at_;
   }
-  static_cast<void>(save());
+  static_cast<void>(save(cut_at));
 }
 
 }  // namespace agentfs::vfs

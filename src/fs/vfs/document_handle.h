@@ -2,6 +2,7 @@
 // A document, open for writing: the text is gathered and saved as a whole.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "fs/vfs/document_node.h"
@@ -35,8 +36,8 @@ class DocumentHandle final : public Handle {
 
  private:
   Status add(Request& request, off_t offset, std::string_view bytes);
-  // Saves what has changed since the last time.
-  Status save();
+  // Saves what has changed since the last time; with `cut_at`, unless another has saved after that.
+  Status save(std::optional<std::uint64_t> cut_at = {});
   std::unexpected<Error> too_long() const;
 
   const DocumentFileRef file_;
@@ -47,9 +48,10 @@ class DocumentHandle final : public Handle {
   Mutex<Rank::handle> mutex_;
   Result<Caller> author_ GUARDED_BY(mutex_);
   std::string text_ GUARDED_BY(mutex_);
-  bool written_ GUARDED_BY(mutex_) = false;    // since it was saved
-  bool truncated_ GUARDED_BY(mutex_) = false;  // and nothing was written or saved yet
-  bool too_long_ GUARDED_BY(mutex_) = false;   // a write was refused: the rest is half a text
+  bool written_ GUARDED_BY(mutex_) = false;      // since it was saved
+  bool truncated_ GUARDED_BY(mutex_) = false;    // and nothing was written or saved yet
+  std::uint64_t cut_at_ GUARDED_BY(mutex_) = 0;  // when that was (fs/vfs/save_order.h)
+  bool too_long_ GUARDED_BY(mutex_) = false;     // a write was refused: the rest is half a text
 };
 
 }  // namespace agentfs::vfs

@@ -50,6 +50,18 @@ Status save_document(Context& context, const DocumentPlace& place, Caller author
   return context.services.record_control(author, place.path(), text::prefix(text, kShown));
 }
 
+namespace {
+
+Status save_alone(Context& context, const DocumentPlace& place, Caller author,
+                  std::string_view text) {
+  const Lock alone(context.saves.saving());
+  TRY(save_document(context, place, std::move(author), text));
+  context.saves.saved(place.path());
+  return ok();
+}
+
+}  // namespace
+
 // --- files
 
 DocumentFile::DocumentFile(ContextRef context, DocumentPlace place)
@@ -57,12 +69,16 @@ DocumentFile::DocumentFile(ContextRef context, DocumentPlace place)
       place_(std::move(place)) {}
 
 Result<ContentRef> DocumentFile::render(Request& request) const {
-  const ObjectRef object = TRY(place_.row.find(request.caller()));
+  return current(request.caller());
+}
+
+Result<ContentRef> DocumentFile::current(const Caller& caller) const {
+  const ObjectRef object = TRY(place_.row.find(caller));
   const DocumentOperations& operations = place_.operations();
   if (operations.content != nullptr) {
-    return operations.content(object.get(), request.caller(), place_.relative);
+    return operations.content(object.get(), caller, place_.relative);
   }
-  return text_content(TRY(operations.text(object.get(), request.caller(), place_.relative)));
+  return text_content(TRY(operations.text(object.get(), caller, place_.relative)));
 }
 
 Status DocumentFile::alive(Request& request) const {
@@ -289,7 +305,7 @@ void DocumentDirectory::receive(Request& request, const std::string& name, std::
   const DocumentPlace saved = place_.child(name);
   auto status = [&]() -> Status {
     if (place_.is_read_only()) return std::unexpected(refused("writing", name));
-    return save_document(context(), saved, TRY(request.writer()), text);
+    return save_alone(context(), saved, TRY(request.writer()), text);
   }();
   if (status) return done.complete(ok());
   done.complete(
@@ -310,7 +326,7 @@ Status DocumentDirectory::move_entry(Request& request, const std::string& name, 
   const DocumentFile file(context_ref(), place_.child(name));
   const ContentRef content = TRY(file.render(request));
   const std::string text = TRY(content->read(0, content->size()));
-  TRY(save_document(context(), documents->place_.child(new_name), TRY(request.writer()), text));
+  TRY(save_alone(context(), documents->place_.child(new_name), TRY(request.writer()), text));
   return remove_entry(request, name);
 }
 

@@ -30,6 +30,7 @@ class DocumentFile final : public GeneratedFile {
   DocumentFile(ContextRef context, DocumentPlace place);
   const DocumentPlace& place() const { return place_; }
   Result<ContentRef> render(Request& request) const override;
+  Result<ContentRef> current(const Caller& caller) const;  // as it is now
   Status alive(Request& request) const override;
   Result<Opened> open_for_writing(Request& request, int flags,
                                   const VersionRef& node) const override;
