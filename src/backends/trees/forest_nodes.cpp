@@ -14,11 +14,6 @@ ForestNode::ForestNode(std::shared_ptr<NodeBook> book, TreeRef owner, mode_t typ
 
 ForestNode::~ForestNode() { book_->forget(*this); }
 
-std::size_t NodeBook::Hash::operator()(const NameKey& key) const {
-  return std::hash<std::string>{}(key.name) ^
-         (reinterpret_cast<std::uintptr_t>(key.parent) * 0x9E3779B97F4A7C15ull);
-}
-
 std::size_t NodeBook::Hash::operator()(const FileKey& key) const {
   return (reinterpret_cast<std::uintptr_t>(key.disk) * 0x9E3779B97F4A7C15ull) ^
          (reinterpret_cast<std::uintptr_t>(key.tree) >> 4);
@@ -32,9 +27,9 @@ ForestNodeRef NodeBook::known(const Place& place) const {
     if (file != by_file_.end()) return file->second->weak_from_this().lock();
     return nullptr;
   }
-  const auto name = by_name_.find({place.parent.get(), place.name});
-  if (name == by_name_.end() || name->second->disk) return nullptr;
-  return name->second->weak_from_this().lock();
+  ForestNode* const node = place.parent ? named(*place.parent, place.name) : nullptr;
+  if (node == nullptr || node->disk) return nullptr;
+  return node->weak_from_this().lock();
 }
 
 ForestNodeRef NodeBook::ensure(Place place) {
@@ -51,22 +46,26 @@ ForestNodeRef NodeBook::ensure(Place place) {
     node->disk = std::move(place.disk);
   }
   if (!place.parent) return node;
-  const NameKey key{place.parent.get(), place.name};
-  const auto named = by_name_.find(key);
-  if (named != by_name_.end() && named->second == node.get()) return node;
-  if (named != by_name_.end()) {
+  ForestNode* const before = named(*place.parent, place.name);
+  if (before == node.get()) return node;
+  if (before != nullptr) {
     // One that is ending takes its names along by itself, later.
-    dropped.push_back(named->second->weak_from_this().lock());
-    if (dropped.back()) dropped.push_back(take_name(*named->second, key));
+    dropped.push_back(before->weak_from_this().lock());
+    if (dropped.back()) dropped.push_back(drop_name(*before, *place.parent, place.name));
   }
   put_name(*node, {place.parent, place.name});
   return node;
 }
 
+ForestNode* NodeBook::named(const ForestNode& parent, const std::string& name) {
+  const auto found = parent.entries_.find(name);
+  return found == parent.entries_.end() ? nullptr : found->second;
+}
+
 ForestNodeRef NodeBook::find(const ForestNode& parent, const std::string& name) const {
   const Lock lock(mutex_);
-  const auto found = by_name_.find({&parent, name});
-  return found == by_name_.end() ? nullptr : found->second->weak_from_this().lock();
+  ForestNode* const node = named(parent, name);
+  return node == nullptr ? nullptr : node->weak_from_this().lock();
 }
 
 ForestNodeRef NodeBook::find(const Tree& tree, const TreeNode& disk) const {
@@ -80,19 +79,19 @@ std::vector<ForestNode::Name> NodeBook::names(const ForestNode& node) const {
   return node.names_;
 }
 
-ForestNodeRef NodeBook::take_name(ForestNode& node, const NameKey& key) {
-  by_name_.erase(key);
-  const auto place = std::ranges::find_if(node.names_, [&](const ForestNode::Name& name) {
-    return name.parent.get() == key.parent && name.name == key.name;
+ForestNodeRef NodeBook::drop_name(ForestNode& node, const ForestNode& parent,
+                                  const std::string& name) {
+  const auto place = std::ranges::find_if(node.names_, [&](const ForestNode::Name& known) {
+    return known.parent.get() == &parent && known.name == name;
   });
   if (place == node.names_.end()) return nullptr;
-  ForestNodeRef parent = std::move(place->parent);
+  ForestNodeRef kept = std::move(place->parent);
   node.names_.erase(place);
-  return parent;
+  return kept;
 }
 
 void NodeBook::put_name(ForestNode& node, const Entry& entry) {
-  by_name_[{entry.parent.get(), entry.name}] = &node;
+  entry.parent->entries_[entry.name] = &node;
   const bool has = std::ranges::any_of(node.names_, [&](const ForestNode::Name& name) {
     return name.parent == entry.parent && name.name == entry.name;
   });
@@ -103,14 +102,19 @@ void NodeBook::remove_name(const ForestNode& parent, const std::string& name) {
   ForestNodeRef node;
   ForestNodeRef kept;
   const Lock lock(mutex_);
-  const NameKey key{&parent, name};
-  const auto found = by_name_.find(key);
-  if (found == by_name_.end()) return;
+  const auto found = parent.entries_.find(name);
+  if (found == parent.entries_.end()) return;
   node = found->second->weak_from_this().lock();
-  if (node) {
-    kept = take_name(*node, key);
-  } else {
-    by_name_.erase(found);
+  parent.entries_.erase(found);
+  if (node) kept = drop_name(*node, parent, name);
+}
+
+void NodeBook::remove_names_in(const ForestNode& parent) {
+  std::vector<ForestNodeRef> dropped;  // ended after the lock
+  const Lock lock(mutex_);
+  for (const auto& [name, node] : std::exchange(parent.entries_, {})) {
+    dropped.push_back(node->weak_from_this().lock());
+    if (dropped.back()) dropped.push_back(drop_name(*node, parent, name));
   }
 }
 
@@ -130,16 +134,20 @@ void NodeBook::move(ForestNode& node, TreeNodeRef disk) {
   std::swap(node.disk, disk);
 }
 
+// What is nowhere on the disk hangs below what is.
 std::vector<ForestNodeRef> NodeBook::all_of(const Tree& tree) const {
   std::vector<ForestNodeRef> nodes;
   const Lock lock(mutex_);
   const auto add = [&](ForestNode* node) {
-    if (node->tree.get() != &tree) return;
     if (auto alive = node->weak_from_this().lock()) nodes.push_back(std::move(alive));
   };
-  for (const auto& [key, node] : by_file_) add(node);
-  for (const auto& [key, node] : by_name_) {
-    if (!node->disk) add(node);
+  for (const auto& [key, node] : by_file_) {
+    if (key.tree == &tree) add(node);
+  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (const auto& [name, node] : nodes[i]->entries_) {
+      if (!node->disk && node->tree.get() == &tree) add(node);
+    }
   }
   return nodes;
 }
@@ -153,17 +161,6 @@ void NodeBook::give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree
     }
     node->tree = tree;
   }
-}
-
-void NodeBook::remove_names_in(const ForestNode& parent) {
-  std::vector<std::string> names;
-  {
-    const Lock lock(mutex_);
-    for (const auto& [key, node] : by_name_) {
-      if (key.parent == &parent) names.push_back(key.name);
-    }
-  }
-  for (const std::string& name : names) remove_name(parent, name);
 }
 
 void NodeBook::add(ForestNode& node, ForestFile& file) {
@@ -205,8 +202,7 @@ void NodeBook::set_mark(ForestNode& node, const KnownMark& mark) {
 void NodeBook::forget(ForestNode& node) {
   const Lock lock(mutex_);
   for (const ForestNode::Name& name : node.names_) {
-    const auto found = by_name_.find({name.parent.get(), name.name});
-    if (found != by_name_.end() && found->second == &node) by_name_.erase(found);
+    if (named(*name.parent, name.name) == &node) name.parent->entries_.erase(name.name);
   }
   if (!node.disk) return;
   const auto found = by_file_.find({node.tree.get(), node.disk.get()});

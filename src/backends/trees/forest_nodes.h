@@ -79,6 +79,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   const ino_t number_;
   // Under the book's mutex.
   std::vector<Name> names_;
+  mutable std::unordered_map<std::string, ForestNode*> entries_;  // known by a name in it
   std::vector<ForestFile*> files_;
   std::optional<Content> content_;
   std::optional<KnownMark> mark_;
@@ -136,30 +137,26 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
 
  private:
   friend class ForestNode;
-  struct NameKey {
-    const ForestNode* parent;
-    std::string name;
-    friend bool operator==(const NameKey&, const NameKey&) = default;
-  };
   struct FileKey {
     const Tree* tree;
     const TreeNode* disk;
     friend bool operator==(const FileKey&, const FileKey&) = default;
   };
   struct Hash {
-    std::size_t operator()(const NameKey& key) const;
     std::size_t operator()(const FileKey& key) const;
   };
 
   ForestNodeRef known(const Place& place) const REQUIRES(mutex_);
+  // These with the lock held. Null: nothing is known by the name.
+  static ForestNode* named(const ForestNode& parent, const std::string& name);
   // Out of the node's names; the parent it kept is handed out, to end after the lock.
-  ForestNodeRef take_name(ForestNode& node, const NameKey& key) REQUIRES(mutex_);
-  void put_name(ForestNode& node, const Entry& entry) REQUIRES(mutex_);
+  static ForestNodeRef drop_name(ForestNode& node, const ForestNode& parent,
+                                 const std::string& name);
+  static void put_name(ForestNode& node, const Entry& entry);
   void forget(ForestNode& node);
 
   const dev_t device_;
   mutable Mutex<Rank::forest_nodes> mutex_;
-  std::unordered_map<NameKey, ForestNode*, Hash> by_name_ GUARDED_BY(mutex_);
   std::unordered_map<FileKey, ForestNode*, Hash> by_file_ GUARDED_BY(mutex_);
 };
 
