@@ -37,6 +37,7 @@ bool ForestStore::is_same(const TreeNode& before, const TreeNode& after) {
   return from && to && from->source == to->source;
 }
 
+// Held for one name at a time, so that nobody who works on whole trees waits for a large directory.
 Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
                             const std::function<bool(const Difference&)>& each) {
   std::vector<Pair> left{{TRY(own(before)), TRY(own(after)), ""}};
@@ -44,46 +45,42 @@ Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
     const Pair pair = std::move(left.back());
     left.pop_back();
     std::vector<Difference> found;
-    {
+    std::vector<Pair> below;
+    for (const std::string& name : TRY(names_that_differ(pair))) {
       const std::shared_lock together(mutex_);
-      TRY(compare_directories(pair, found, left));
+      TRY(compare_entry({pair.before, pair.after, name}, found, below));
     }
-    for (const Difference& difference : found) {
+    for (Pair& deeper : below) {
+      deeper.path = joined(pair.path, deeper.path);
+      left.push_back(std::move(deeper));
+    }
+    for (Difference& difference : found) {
+      difference.path = joined(pair.path, difference.path);
       if (!each(difference)) return ok();
     }
   }
   return ok();
 }
 
-Status ForestStore::compare_directories(const Pair& pair, std::vector<Difference>& found,
-                                        std::vector<Pair>& below) {
+Result<std::vector<std::string>> ForestStore::names_that_differ(const Pair& pair) {
+  const std::shared_lock together(mutex_);
+  std::vector<std::string> names;
   const Content before = TRY(f_->content(*pair.before));
   const Content after = TRY(f_->content(*pair.after));
   const bool hollow = !pair.before->solid() && !pair.after->solid();
-  if (hollow && before.source == after.source) return ok();
+  if (hollow && before.source == after.source) return names;
   const Entries old = TRY(entries_of(*f_, before));
   const Entries now = TRY(entries_of(*f_, after));
-  const auto differs = [&](const std::string& name) {
-    return compare_entry({pair.before, pair.after, name}, found, below);
-  };
-  const std::size_t first = found.size();
-  const std::size_t first_below = below.size();
   for (const auto& [name, entry] : old) {
     const auto other = now.find(name);
     const bool same =
         other != now.end() && entry.type != S_IFDIR && entry.inode == other->second.inode;
-    if (!same) TRY(differs(name));
+    if (!same) names.push_back(name);
   }
   for (const auto& [name, entry] : now) {
-    if (!old.contains(name)) TRY(differs(name));
+    if (!old.contains(name)) names.push_back(name);
   }
-  for (std::size_t i = first; i < found.size(); ++i) {
-    found[i].path = joined(pair.path, found[i].path);
-  }
-  for (std::size_t i = first_below; i < below.size(); ++i) {
-    below[i].path = joined(pair.path, below[i].path);
-  }
-  return ok();
+  return names;
 }
 
 // `pair` has the two directories and the entry's name.

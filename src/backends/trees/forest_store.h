@@ -147,8 +147,7 @@ class ForestStore final : public Forest {
   Status to_trash(int directory, const std::string& name);
   Wanted wanted() const;
   Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);
-  Status compare_directories(const Pair& pair, std::vector<Difference>& found,
-                             std::vector<Pair>& below);
+  Result<std::vector<std::string>> names_that_differ(const Pair& pair);
   Status compare_entry(const Pair& pair, std::vector<Difference>& found, std::vector<Pair>& below);
 
   const std::string path_;
