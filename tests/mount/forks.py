@@ -340,6 +340,27 @@ test ! -e d; test "$(pwd -P)" = "$PWD"
     expect_eq(read(SPACES / "cwd/sub/f"), "again\n")
 
 
+def many_names_at_the_top_are_all_asked_for_again():
+    space = SPACES / "wide"
+    space.mkdir()
+    for number in range(300):
+        (space / f"n{number}").write_text("kept\n")
+    (space / "d").mkdir()
+    ctl("wide", "checkpoint many")
+    for number in range(300):
+        (space / f"n{number}").write_text("later\n")
+        (space / f"d/{number}").write_text("later\n")
+    before = {name: (space / name).stat().st_ino for name in os.listdir(space)}
+    ctl("wide", "rollback many")
+    expect_eq({name: (space / name).stat().st_ino for name in os.listdir(space)}, before)
+    expect_eq({(space / f"n{number}").read_text() for number in range(300)}, {"kept\n"})
+    expect_eq(os.listdir(space / "d"), [])
+    expect(not (space / "d/7").exists(), "a name of the state that is over")
+    ctl("wide", "rollback undo-1")
+    expect_eq({(space / f"n{number}").read_text() for number in range(300)}, {"later\n"})
+    expect_eq(len(os.listdir(space / "d")), 300)
+
+
 def dropping_leaves_the_others_whole():
     (SPACES / "old/d").mkdir(parents=True)
     for number in range(20):
@@ -555,7 +576,8 @@ def the_journal_tells_it():
 
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      handles_that_were_open_stay_the_parents, forks_of_forks, checkpoints_are_directories,
-     rollback_and_back, a_shell_may_stay_where_it_is, dropping_leaves_the_others_whole,
+     rollback_and_back, a_shell_may_stay_where_it_is,
+     many_names_at_the_top_are_all_asked_for_again, dropping_leaves_the_others_whole,
      where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)

@@ -7,6 +7,7 @@
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <string>
@@ -61,6 +62,16 @@ void expire_entry(Session* session, std::uint64_t parent, const std::string& nam
     // ENOENT: the name is not known there.
     static_cast<void>(::writev(fuse_session_fd(session), parts, 2) < 0);
   }
+}
+
+// All names, in one message: what was looked up before is asked for again when it is next used.
+// False: a kernel that does not know it (before 6.16).
+inline bool expire_all_entries(fuse_session* session) {
+  constexpr std::int32_t kNewEpoch = 8;  // FUSE_NOTIFY_INC_EPOCH
+  fuse_out_header message{};
+  message.len = sizeof message;
+  message.error = kNewEpoch;
+  return ::write(fuse_session_fd(session), &message, sizeof message) == sizeof message;
 }
 
 }  // namespace agentfs::fuse

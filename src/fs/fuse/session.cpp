@@ -62,6 +62,11 @@ class Notifier final : public vfs::Invalidator {
   void expire(std::uint64_t parent, const std::string& name) override {
     way_->say([&] { expire_entry(session_, parent, name); });
   }
+  bool expire_all() override {
+    bool said = false;
+    way_->say([&] { said = expire_all_entries(session_); });
+    return said;
+  }
   void announce(const std::vector<TreeEvent>& changes) override { announcer_->announce(changes); }
 
  private:

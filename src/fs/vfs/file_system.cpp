@@ -110,6 +110,7 @@ struct News {
   std::string name;
   std::uint64_t node;
   bool is_tree;
+  std::set<std::string> trees;
 
   // A directory with many changed names is told of once, after the last of them.
   void send(const News* next) const {  // on the event thread
@@ -117,6 +118,9 @@ struct News {
     if (to == nullptr) return;
     if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
     if (directory != 0 && !name.empty() && !is_tree) to->entry(directory, name);
+    if (directory != 0 && (trees.size() < kManyNames || !to->expire_all())) {
+      for (const std::string& each : trees) to->expire(directory, each);
+    }
     const bool is_last =
         next == nullptr || next->channel != channel || next->directory != directory;
     if (directory != 0 && is_last) to->inode(directory);
@@ -130,7 +134,7 @@ void add_news(const std::shared_ptr<Channel>& channel, const Staleness& change,
   const std::uint64_t directory = change.directory ? channel->known(change.directory.get()) : 0;
   const std::uint64_t node = change.node ? channel->known(change.node.get()) : 0;
   if (directory != 0 || node != 0) {
-    news.push_back({channel, directory, change.name, node, change.is_tree});
+    news.push_back({channel, directory, change.name, node, change.is_tree, change.trees});
   }
 }
 

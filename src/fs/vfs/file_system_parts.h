@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,19 @@ namespace agentfs::vfs {
 // host's kernel may want for what holds the invalidation up, so not for ever.
 inline constexpr std::chrono::seconds kPatience(2);
 
+// From so many names on all that the host's kernel knows are to be asked for again, where it can be
+// told so: each name costs some 7 us to tell, and some 40 us to be asked for.
+inline constexpr std::size_t kManyNames = 128;
+
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {
-  NodeRef directory;  // whose names changed; may be null
-  std::string name;
-  NodeRef node;  // whose data or attributes changed; may be null
+  NodeRef directory{};  // whose names changed; may be null
+  std::string name{};
+  NodeRef node{};  // whose data or attributes changed; may be null
   // A whole tree may hang on the name: it is only to be asked for again.
   bool is_tree = false;
+  // Names of the directory of which each is such a one.
+  std::set<std::string> trees{};
 };
 
 struct FileSystem::Parts {

@@ -27,6 +27,8 @@ class Invalidator {
   virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;  // a name
   // A name, to be asked for again when it is next used: then, not now, goes what is known below it.
   virtual void expire(std::uint64_t parent_id, const std::string& name) = 0;
+  // The same for all names there are, in one message; false: not by this kernel (before 6.16).
+  virtual bool expire_all() { return false; }
   // For who watches directories. Does not wait.
   virtual void announce(const std::vector<TreeEvent>& changes) = 0;
 };

@@ -112,8 +112,7 @@ Status FileSystem::replace_tree(const std::string& path, const std::function<Sta
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
   if (before != nullptr && before == after) {
     names.merge(names_in(*after));
-    for (const std::string& child : names) stale.push_back({after, child, nullptr, true});
-    stale.push_back({nullptr, {}, after});
+    stale.push_back({.directory = after, .trees = std::move(names)});
   }
   parts_->invalidate(stale, kPatience);
   if (before == nullptr || after == nullptr) {
