@@ -172,6 +172,13 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
     place.disk = entry.node;
   }
   if (place.tree->epoch == 0) return place;
+  if (!directory && !parent.solid()) {
+    // What a hollow directory reads does not change while anybody holds the store's lock.
+    const Borrowed above = TRY(table().borrow(*content.directory));
+    place.mark = KnownMark{marks_.file(Spot::in(above.get(), name)), moves_};
+    place.number = shown_number(*place.tree, id_of(place.mark->mark, place.type, place.number));
+    return place;
+  }
   const Borrowed fd = TRY(table().borrow(*bearer));
   place.mark = KnownMark{marks_.file(Spot::of(fd.get())), moves_};
   place.number = shown_number(*place.tree, id_of(place.mark->mark, place.type, place.number));

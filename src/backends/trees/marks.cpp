@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/marks.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -17,6 +20,33 @@ std::string to_text(const FileMark& mark) {
   const timespec changed = mark.changed.value_or(timespec{});
   return fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0,
                      changed.tv_sec, changed.tv_nsec);
+}
+
+// getxattrat(2), of Linux 6.13, by the number that it has everywhere: a third of the time of the
+// way through /proc.
+ssize_t get_beside(const Spot& spot, const char* name, char* value, std::size_t size) {
+  constexpr long kCall = 464;
+  struct {
+    std::uint64_t value;
+    std::uint32_t size;
+    std::uint32_t flags;
+  } arguments{reinterpret_cast<std::uintptr_t>(value), static_cast<std::uint32_t>(size), 0};
+  return ::syscall(kCall, spot.directory, spot.name.c_str(), AT_SYMLINK_NOFOLLOW, name, &arguments,
+                   sizeof arguments);
+}
+
+bool can_get_beside() {
+  static const bool can = [] {
+    const Spot nowhere{.path = {}, .follow = false, .directory = -1, .name = "-"};
+    char value = 0;
+    return get_beside(nowhere, "user.-", &value, sizeof value) < 0 && errno == EBADF;
+  }();
+  return can;
+}
+
+ssize_t get_attribute(const Spot& spot, const char* name, char* value, std::size_t size) {
+  if (spot.directory >= 0 && can_get_beside()) return get_beside(spot, name, value, size);
+  return (spot.follow ? ::getxattr : ::lgetxattr)(spot.path.c_str(), name, value, size);
 }
 
 }  // namespace
@@ -40,8 +70,7 @@ std::optional<DirectoryKey> key_from(std::string_view inode, std::string_view ty
 std::optional<std::string> Marks::get(const Spot& spot, const char* name) const {
   char value[kLongest];
   const std::string full = prefix_ + name;
-  const auto call = spot.follow ? ::getxattr : ::lgetxattr;
-  const ssize_t length = call(spot.path.c_str(), full.c_str(), value, sizeof(value));
+  const ssize_t length = get_attribute(spot, full.c_str(), value, sizeof(value));
   if (length < 0) return std::nullopt;
   return std::string(value, static_cast<std::size_t>(length));
 }

@@ -17,9 +17,11 @@ namespace agentfs::trees {
 struct Spot {
   std::string path;
   bool follow = false;  // the path is the magic link to the file itself
+  int directory = -1;   // of a file named by it: it, and the name
+  std::string name{};
   static Spot of(int fd) { return {fmt::format("/proc/self/fd/{}", fd), true}; }
   static Spot in(int directory, const std::string& name) {
-    return {fmt::format("/proc/self/fd/{}/{}", directory, name), false};
+    return {fmt::format("/proc/self/fd/{}/{}", directory, name), false, directory, name};
   }
 };
 
