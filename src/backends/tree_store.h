@@ -92,6 +92,9 @@ class TreeStore {
   virtual Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) = 0;
 
   virtual Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) = 0;
+  // The node that the name was last found to lead to, as long as anybody holds it, without asking
+  // the disk: it may lead elsewhere by now. Null where that is not remembered.
+  virtual TreeNodeRef remembered(const TreeNode&, const std::string&) { return nullptr; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // `open` may be null: the handle the caller held, if any.
   virtual Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,

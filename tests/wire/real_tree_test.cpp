@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "backends/trees/trees.h"
+#include "backends/forest.h"
 #include "catch.h"
 #include "fs/services/kernel_services.h"
 #include "fs/tree/tree.h"
@@ -18,8 +18,10 @@ class RealTree {
  public:
   RealTree() : services_(base.kernel()) {
     vfs::FileSystemParts parts;
-    for (const char* const path : {"/home", "/workspaces"}) {
-      auto store = open_tree_store(directory_.path());
+    for (const std::string path : {"/home", "/workspaces"}) {
+      REQUIRE(file::make_directories(directory_.path() + path));
+      REQUIRE(file::make_directories(directory_.path() + "/forest" + path));
+      auto store = open_forest(directory_.path() + path, directory_.path() + "/forest" + path);
       REQUIRE(store);
       stores_.push_back(*std::move(store));
       parts.trees[path] = stores_.back().get();
@@ -136,6 +138,37 @@ TEST_CASE("wire: a command that fails tells its sentence in errors") {
   const auto text = tree.wire().read(errors, 1U << 20U);
   REQUIRE(text);
   CHECK_THAT(*text, Catch::Matchers::has("no-such-verb"));
+}
+
+TEST_CASE("wire: a listing looks up only what the host's kernel does not know or has used") {
+  RealTree tree;
+  const auto spaces = tree.wire().walk("/workspaces");
+  REQUIRE(code_of(spaces) == 0);
+  const auto site = tree.wire().make_directory(spaces->nodeid, "site", 0755);
+  REQUIRE(code_of(site) == 0);
+  for (const char* const name : {"made", "used", "asked"}) {
+    const auto made = tree.wire().create(site->nodeid, name, O_RDWR | O_CREAT | O_EXCL, 0644);
+    REQUIRE(code_of(made) == 0);
+    REQUIRE(tree.wire().release({.node = made->first.nodeid, .handle = made->second.fh}));
+  }
+  REQUIRE(code_of(tree.wire().lookup(site->nodeid, "used")) == 0);
+  REQUIRE(code_of(tree.wire().lookup(site->nodeid, "asked")) == 0);
+  const auto used = tree.open("/workspaces/site/used", O_RDONLY);
+  REQUIRE(tree.wire().release(used));
+  const auto looked_up = [&] {
+    std::set<std::string> names;
+    const auto opened = tree.wire().open_directory(site->nodeid);
+    REQUIRE(code_of(opened) == 0);
+    const WireKernel::Place place{.node = site->nodeid, .handle = opened->fh};
+    const auto items = tree.wire().list_plus(place);
+    REQUIRE(code_of(items) == 0);
+    for (const WireDirent& item : *items) {
+      if (item.node != 0) names.insert(item.name);
+    }
+    return names;
+  };
+  CHECK(looked_up() == std::set<std::string>{"made", "used"});
+  CHECK(looked_up().empty());
 }
 
 }  // namespace agentfs::test

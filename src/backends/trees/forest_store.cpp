@@ -88,6 +88,11 @@ Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& na
   return TreeEntry{above, TRY(f_->attributes(*above))};
 }
 
+TreeNodeRef ForestStore::remembered(const TreeNode& any, const std::string& name) {
+  const auto* parent = dynamic_cast<const ForestNode*>(&any);
+  return parent == nullptr ? nullptr : f_->book().find(*parent, name);
+}
+
 Result<struct stat> ForestStore::attributes(const TreeNode& any) {
   const auto node = TRY(own(any));
   const std::shared_lock together(mutex_);

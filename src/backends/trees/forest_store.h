@@ -27,6 +27,7 @@ class ForestStore final : public Forest {
   std::string host_path(const TreeNode& node) const override;
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
+  TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
                                      const SetAttributes& wanted, const TreeCaller&) override;

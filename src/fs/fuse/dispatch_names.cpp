@@ -118,7 +118,9 @@ class Listing {
     };
     if (put(nullptr, 0) > left) return false;  // what is cut off has counted no lookup
     const bool self = item.name == "." || item.name == "..";
-    if (attributes_ && !self && directory_.lists_attributes()) look_up(item.name, entry);
+    if (attributes_ && !self && directory_.lists_attributes() && !is_known(item.name)) {
+      look_up(item.name, entry);
+    }
     used_ += put(place, left);
     if (entry.ino != 0) counted_.push_back(entry.ino);
     return true;
@@ -131,6 +133,11 @@ class Listing {
   bool empty() const { return used_ == 0; }
 
  private:
+  // Of what the host's kernel holds nothing has to be found out again.
+  bool is_known(const std::string& name) const {
+    const vfs::NodeRef node = directory_.told_entry(name);
+    return node != nullptr && scope_.context.channel->known(node.get()) != 0;
+  }
   void look_up(const std::string& name, fuse_entry_param& entry) {
     const auto found = directory_.lookup(scope_.asked, name);
     if (!found) return;  // gone meanwhile: listed without attributes, as readdir would

@@ -83,6 +83,7 @@ Status DataNode::tell_written_past(const struct stat& now) {
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
   if (is_told_attribute(name)) return set_told_attribute(request, *this, name, value);
+  told_ = false;
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
   TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
@@ -96,6 +97,7 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
     return fail(EPERM, "{}: {} is told by agentfs and cannot be removed", path(),
                 text::shown(name));
   }
+  told_ = false;
   Charge charge(*tree_, &request);
   charge.touch(*this);
   TRY(tree_->store().remove_xattr(*file_, name, request.tree()));

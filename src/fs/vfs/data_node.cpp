@@ -49,6 +49,12 @@ std::shared_ptr<DataNode> DataTree::ensure(const TreeNodeRef& file, Region regio
   return node;
 }
 
+std::shared_ptr<DataNode> DataTree::find(const TreeNode& file) {
+  Lock lock(mutex_);
+  const auto found = nodes_.find(&file);
+  return found == nodes_.end() ? nullptr : found->second.lock();
+}
+
 void DataTree::forget(const TreeNode* file) {
   Lock lock(mutex_);
   const auto found = nodes_.find(file);
@@ -97,10 +103,12 @@ Validity DataNode::validity() const {
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {
   const auto node = tree_->ensure(entry.node, region_of(region_, name));
+  node->told_ = node->validity().attributes > 0;
   return {.node = node, .attributes = node->shown(entry.attributes), .validity = node->validity()};
 }
 
 Result<Attributes> DataNode::attributes(Request&) {
+  told_ = validity().attributes > 0;
   return Attributes{shown(TRY(tree_->store().attributes(*file_))), validity().attributes};
 }
 
@@ -116,6 +124,12 @@ struct stat DataNode::shown(struct stat attributes) const {
 }
 
 Result<std::string> DataNode::read_link(Request&) { return tree_->store().read_link(*file_); }
+
+NodeRef DataNode::told_entry(const std::string& name) {
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  const auto node = file != nullptr ? tree_->find(*file) : nullptr;
+  return node != nullptr && node->told_ ? node : nullptr;
+}
 
 Result<Found> DataNode::lookup(Request& request, const std::string& name) {
   auto entry = tree_->store().lookup(*file_, name);
@@ -164,6 +178,7 @@ Kept DataNode::keep_truncated(const TreeNode& file, const std::string& path, int
 }
 
 Result<Opened> DataNode::open(Request& request, int flags) {
+  told_ = false;
   const bool writable = opens_for_writing(flags);
   Caller writer;
   if (writable) writer = TRY(request.writer());
@@ -247,6 +262,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
 CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
                              bool is_new) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
+  node->told_ = false;
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
   if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
@@ -299,6 +315,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   if (other == nullptr || other->tree_ != tree_) {
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
+  other->told_ = false;
   const std::string source = other->path();
   Charge charge(*tree_, &request);
   charge.touch(*this);

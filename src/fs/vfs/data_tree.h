@@ -87,6 +87,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
 
   // The one node of a file of the store.
   std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
+  std::shared_ptr<DataNode> find(const TreeNode& file) EXCLUDES(mutex_);  // null: none is known
   void forget(const TreeNode* file);
   // Its path in the mount; for one without a name any more, the tree and the inode number.
   std::string path_of(const TreeNode& file) const;
@@ -145,6 +146,7 @@ class DataNode final : public Node {
   Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
   Result<std::string> read_link(Request&) override;
   Result<Opened> open(Request&, int flags) override;
+  NodeRef told_entry(const std::string& name) override;
   Result<Found> lookup(Request&, const std::string& name) override;
   Result<Opened> open_directory(Request&) override;
   Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
@@ -189,6 +191,7 @@ class DataNode final : public Node {
   std::atomic<int> hidden_links_ = 0;
   std::atomic<int> writers_past_ = 0;
   std::atomic<int> opens_ = 0;
+  std::atomic<bool> told_ = false;  // its attributes, and not used since
 };
 
 }  // namespace agentfs::vfs

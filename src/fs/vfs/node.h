@@ -98,6 +98,9 @@ class Node : public std::enable_shared_from_this<Node> {
   // Directories.
   // Whether looking up what it lists is cheap: then listings carry attributes (readdirplus).
   virtual bool lists_attributes() const { return false; }
+  // The node of an entry that the host's kernel has been told all of, and has not done anything
+  // with since that would make it ask again; null: it is to be looked up.
+  virtual NodeRef told_entry(const std::string&) { return nullptr; }
   virtual Result<Found> lookup(Request&, const std::string& name);
   virtual Result<Opened> open_directory(Request&);
   virtual Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode);
