@@ -27,8 +27,8 @@ bool opens_for_writing(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
 }
 
-OpenFlags file_flags(bool writable) {
-  return {.keep_cache = true, .no_flush = !writable, .parallel_writes = false};
+OpenFlags file_flags(bool writable, Region region) {
+  return {.keep_cache = region != Region::own, .no_flush = !writable, .parallel_writes = false};
 }
 
 }  // namespace
@@ -207,7 +207,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   const auto handle =
       std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
   if ((flags & O_TRUNC) != 0) handle->keeper().settle();
-  return Opened{handle, file_flags(writable)};
+  return Opened{handle, file_flags(writable, region_)};
 }
 
 Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
@@ -263,10 +263,11 @@ CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller
                              bool is_new) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   node->told_ = false;
+  const Region region = node->region();
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
   if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
-  return {std::move(entry), {std::move(handle), file_flags(true)}};
+  return {std::move(entry), {std::move(handle), file_flags(true, region)}};
 }
 
 // --- changing names

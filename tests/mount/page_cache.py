@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 60
+# mount: none
+"""What was written is read from the host's cache, and never an older content of it."""
+import mmap
+import os
+import re
+
+from mount_lib import Mount, command, expect, expect_eq, main, read
+
+M = Mount.of("page-cache")
+SPACE = M / "workspaces/site"
+PAGE = mmap.PAGESIZE
+FILES = 20
+
+
+def reads():
+    found = re.search(r'operation="read"\t(\d+)', read(M / "sys/fs/stats"))
+    return int(found[1]) if found else 0
+
+
+def begin():
+    M.mount()
+    SPACE.mkdir()
+
+
+def what_was_written_is_known():
+    before = reads()
+    for number in range(FILES):
+        (SPACE / f"f{number}").write_bytes(bytes([number]) * PAGE * 4)
+    for number in range(FILES):
+        expect_eq((SPACE / f"f{number}").read_bytes(), bytes([number]) * PAGE * 4, f"f{number}")
+        with open(SPACE / f"f{number}", "r+b", buffering=0) as file:
+            file.seek(PAGE)
+            file.write(b"changed")
+        expect_eq((SPACE / f"f{number}").read_bytes()[PAGE:PAGE + 7], b"changed", f"f{number}")
+    # What is asked of /sys/fs/stats itself is read through the daemon.
+    expect(reads() - before < FILES // 2, f"{reads() - before} reads of what was written")
+
+
+def what_others_changed_is_not():
+    path = SPACE / "f0"
+    held = open(path, "rb")
+    command(SPACE / ".agentfs/ctl", "checkpoint one")
+    later = b"L" * PAGE * 4
+    with open(path, "r+b") as file:
+        file.write(later)
+    expect_eq(held.read(), later, "by the descriptor that was open")
+    expect_eq((SPACE / ".agentfs/snapshots/one/f0").read_bytes()[PAGE:PAGE + 7], b"changed", "kept")
+    command(SPACE / ".agentfs/ctl", "rollback one")
+    expect_eq(path.read_bytes()[PAGE:PAGE + 7], b"changed", "after the rollback")
+    command(SPACE / ".agentfs/ctl", "fork try")
+    with open(M / "workspaces/try/f0", "r+b") as file:
+        file.write(later)
+    command(SPACE / ".agentfs/ctl", "merge try")
+    expect_eq(path.read_bytes(), later, "after the merge")
+    os.truncate(path, PAGE)
+    os.truncate(path, 2 * PAGE)
+    expect_eq(path.read_bytes(), later[:PAGE] + bytes(PAGE), "cut off and made longer")
+    held.close()
+    M.verify()
+    M.umount()
+
+
+main(begin, what_was_written_is_known, what_others_changed_is_not)
