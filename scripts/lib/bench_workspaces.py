@@ -246,7 +246,7 @@ class Run:
 
     def turn_line(self, number):
         """The time between the last row of a turn's calls and the row of its commit."""
-        calls = [{"name": "write", "arguments": {"path": f"f{each}", "text": f"{number} {each}\n"}}
+        calls = [{"name": "write", "arguments": {"path": f"f{number}-{each}", "text": f"{each}\n"}}
                  for each in range(CHANGED)]
         scenario = self.top / "scenario.json"
         scenario.write_text(json.dumps({"name": "bench", "tasks": [{"match": "*", "steps": [
