@@ -21,6 +21,7 @@
 #include "kernel/process.h"
 #include "kernel/quota.h"
 #include "kernel/tree_change.h"
+#include "kernel/userland.h"
 
 namespace agentfs {
 
@@ -39,21 +40,6 @@ class Configuration;  // kernel/configuration.h: the documents under /etc
 class Metrics;        // kernel/metrics.h: counters behind /sys/kernel/metrics
 class ErrorLog;       // kernel/error_log.h: the sentences behind /proc/<pid>/errors
 class Streams;        // kernel/streams.h: live text of runs behind /proc/<pid>/stream
-
-// The agents: userland that is told what to do next. agents/ implements it.
-class Userland {
- public:
-  virtual ~Userland() = default;
-  // The process has something to do (a message, a cont, a restart): look and act. Threads: all;
-  // returns at once.
-  virtual void wake(ProcessId pid) = 0;
-  // Stop what is under way for it: the model call and the tool calls. Threads: all; at once.
-  virtual void interrupt(ProcessId pid) = 0;
-  // The text that the next request to the model would carry, and one line a source that says what
-  // was kept or dropped and why: /proc/<pid>/context and context.why. Changes nothing.
-  virtual Result<std::string> context(const Process& process) = 0;
-  virtual Result<std::string> context_why(const Process& process) = 0;
-};
 
 // A command that runs in a sandbox on behalf of a process.
 struct SandboxIdentity {
