@@ -38,7 +38,7 @@ def refused(path, text, *pieces):
 
 def looks_around():
     global HOME
-    expect_eq(list_directory("/"), ["README", "dev", "etc", "home", "proc", "sys", "tmp",
+    expect_eq(list_directory("/"), ["README", "dev", "etc", "home", "proc", "src", "sys", "tmp",
                                     "workspaces"], "the root")
     for directory in ("", "/proc", "/sys", "/dev", "/etc", "/dev/local", "/sys/kernel"):
         first = read_file(directory + "/README").splitlines()[0]

@@ -28,9 +28,9 @@ void do_init(void* user, fuse_conn_info* connection) {
   // Set-user-id bits are the kernel's to clear: it knows who writes. And no writeback cache: what
   // write(2) acknowledged must have reached us. Pages are not dropped for a later mtime: it is
   // later because of writes that they have. (Constants of another type in older libfuse.)
-  for (const auto feature : {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_HANDLE_KILLPRIV,
-                             FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE,
-                             FUSE_CAP_SPLICE_MOVE}) {
+  for (const auto feature :
+       {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_WRITEBACK_CACHE,
+        FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
     want_not(*connection, static_cast<std::uint64_t>(feature));
   }
   // Nodes have locks of their own: one slow lookup does not hold up its directory.
