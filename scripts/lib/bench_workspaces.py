@@ -301,7 +301,8 @@ def make_source(top, files):
     environment = os.environ | places.ENVIRONMENT
     archive, source = top / "tree.tar", top / "source.git"
     places.run(["tar", "-cf", archive, "-C", top, "tree"], environment)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"], ["gc", "-q"]):
+    for words in (["init", "-q"], ["add", "-A"],
+                  ["-c", "gc.auto=0", "commit", "-q", "-m", "all"], ["gc", "-q"]):
         places.run(["git", "-C", tree, *words], environment)
     places.run(["git", "clone", "-q", "--bare", tree, source], environment)
     shutil.rmtree(tree)
