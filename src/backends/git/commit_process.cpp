@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "backends/git/commit_process.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
+#include "backends/git/commit_child.h"
 #include "backends/git/message.h"
 #include "base/log.h"
-#include "base/spawn.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -24,29 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::size_t kMostOutput = std::size_t{64} << 10;
 
 std::int64_t nanoseconds(milliseconds span) { return std::chrono::nanoseconds(span).count(); }
-
-Result<UniqueFd> in_memory(std::string_view bytes) {
-  UniqueFd fd(::memfd_create("agentfs-commit", MFD_CLOEXEC));
-  if (!fd) return fail_errno("memfd_create");
-  TRY(file::write_all(fd.get(), bytes));
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("memfd");
-  return out_of_the_way(std::move(fd));
-}
-
-// Appends what there is; the front goes where it gets too much. False at the end.
-bool take_output(int fd, std::string& output) {
-  std::array<char, 4096> chunk{};
-  for (;;) {
-    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return got < 0 && errno == EAGAIN;
-    output.append(chunk.data(), static_cast<std::size_t>(got));
-    if (output.size() > kMostOutput) output.erase(0, output.size() - kMostOutput);
-  }
-}
 
 // The last line; the others are told to the log.
 std::string_view answer_in(std::string_view output) {
@@ -57,45 +31,26 @@ std::string_view answer_in(std::string_view output) {
 
 }  // namespace
 
-// The process and our ends; reaped where this ends.
-struct CommitProcess::Running {
-  Spawned spawned;
-  UniqueFd output;
-  std::string said;
-  bool ended = false;
-  bool cut_short = false;  // at the deadline, or by a crash
-  siginfo_t status{};
-
-  Running() = default;
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() { kill(); }
-  void kill() {
-    if (!spawned.process || ended) return;
-    send_signal(spawned.process, SIGKILL);
-    reap();
-  }
-  void reap() {
-    while (::waitid(P_PIDFD, static_cast<id_t>(spawned.process.get()), &status, WEXITED) != 0 &&
-           errno == EINTR) {
-    }
-    ended = true;
-  }
-};
-
 CommitProcess::CommitProcess(const Clock& clock, std::string program, CommitLimits limits)
     : clock_(clock),
       program_(std::move(program)),
       limits_(limits),
       started_(clock.wall() / kSecond),
-      stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (limits_.in_advance) keeper_ = std::thread([this] { keep_one_waiting(); });
+}
 
-CommitProcess::~CommitProcess() { stop(); }
+CommitProcess::~CommitProcess() {
+  stop();
+  if (keeper_.joinable()) keeper_.join();
+}
 
 void CommitProcess::stop() {
+  std::unique_ptr<git::CommitChild> waiting;
   {
     Lock lock(mutex_);
     stopping_ = true;
+    waiting = std::move(waiting_);
   }
   changed_.notify_all();
   const std::uint64_t one = 1;
@@ -104,9 +59,10 @@ void CommitProcess::stop() {
 
 Result<std::string> CommitProcess::commit(const TurnCommit& commit) {
   const std::int64_t locks_from = TRY(enter(commit.worktree));
-  Running running;
-  Result<std::string> made = run(commit, locks_from, running);
-  const std::int64_t rest = leave(commit.worktree, running.cut_short);
+  bool cut_short = false;
+  Result<std::string> made = run(commit, locks_from, cut_short);
+  const std::int64_t rest = leave(commit.worktree, cut_short);
+  want_one();
   if (rest != 0 && !made) {
     made.error().message += fmt::format("; it is tried again in {} s", rest / kSecond);
   }
@@ -161,60 +117,65 @@ std::int64_t CommitProcess::leave(const std::string& worktree, bool cut_short) {
   return rest;
 }
 
-Result<std::string> CommitProcess::run(const TurnCommit& commit, std::int64_t locks_from,
-                                       Running& running) {
-  // Made here, since the process can make nothing beside it; goes again where it was not needed.
-  TRY(file::make_directories(commit.git_directory, 0700));
-  const UniqueFd order = TRY(in_memory(git::encode(git::Order{commit, locks_from})));
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  running.output.reset(ends[0]);
-  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  UniqueFd theirs = TRY(out_of_the_way(UniqueFd(ends[1])));
-  running.spawned = TRY(spawn(
-      {program_, std::to_string(::getpid())},
-      {{order.get(), STDIN_FILENO}, {theirs.get(), STDOUT_FILENO}, {theirs.get(), STDERR_FILENO}}));
-  theirs.reset();
-  const Status followed = follow(running);
-  running.kill();
-  ::rmdir(commit.git_directory.c_str());
-  const std::string_view answer = answer_in(running.said);
-  if (!followed) {
-    running.cut_short = followed.error().code == ETIMEDOUT;
-    return fail(followed.error().code, "git: the commit of {} {}", commit.worktree,
-                followed.error().message);
+std::unique_ptr<git::CommitChild> CommitProcess::take_waiting() {
+  std::unique_ptr<git::CommitChild> waiting;
+  {
+    Lock lock(mutex_);
+    waiting = std::move(waiting_);
   }
-  if (running.status.si_code != CLD_EXITED) {
-    running.cut_short = true;
-    return fail(EIO, "git: the commit of {} crashed ({})", commit.worktree,
-                ::strsignal(running.status.si_status));
-  }
-  return git::decode_made(answer);
+  if (waiting && !waiting->is_alive()) waiting.reset();
+  return waiting;
 }
 
-Status CommitProcess::follow(Running& running) const {
-  // Not clock_: a test's clock stands still.
-  const std::int64_t until = SystemClock{}.steady() + nanoseconds(limits_.deadline);
-  std::array<pollfd, 3> waiting{
-      {{.fd = running.spawned.process.get(), .events = POLLIN, .revents = 0},
-       {.fd = stopped_.get(), .events = POLLIN, .revents = 0},
-       {.fd = running.output.get(), .events = POLLIN, .revents = 0}}};
-  while (waiting[0].revents == 0) {
-    const std::int64_t left = until - SystemClock{}.steady();
-    if (left <= 0) {
-      return fail(ETIMEDOUT, "took longer than {} s and was ended",
-                  std::chrono::duration<double>(limits_.deadline).count());
-    }
-    const auto timeout = static_cast<int>(left / 1'000'000) + 1;
-    if (::poll(waiting.data(), waiting.size(), timeout) < 0 && errno != EINTR) {
-      return fail_errno("poll");
-    }
-    if (waiting[1].revents != 0) return fail(EINTR, "was ended: the daemon is ending");
-    // Also what came just before the end. Nobody else holds the other end for long.
-    if (!take_output(running.output.get(), running.said)) waiting[2].fd = -1;
+void CommitProcess::want_one() {
+  {
+    Lock lock(mutex_);
+    wanted_ = !waiting_;
   }
-  running.reap();
-  return ok();
+  changed_.notify_all();
+}
+
+bool CommitProcess::wait_until_wanted() {
+  Lock lock(mutex_);
+  while (!stopping_ && !wanted_) changed_.wait(lock);
+  wanted_ = false;
+  return !stopping_;
+}
+
+void CommitProcess::keep_one_waiting() {
+  while (wait_until_wanted()) {
+    // Where that fails, the next commit tells why.
+    auto started = git::CommitChild::start(program_);
+    Lock lock(mutex_);
+    if (started && !stopping_ && !waiting_) waiting_ = std::move(*started);
+  }
+}
+
+Result<std::string> CommitProcess::run(const TurnCommit& commit, std::int64_t locks_from,
+                                       bool& cut_short) {
+  // Made here, since the process can make nothing beside it; goes again where it was not needed.
+  TRY(file::make_directories(commit.git_directory, 0700));
+  const std::string order = git::encode(git::Order{commit, locks_from});
+  std::unique_ptr<git::CommitChild> child = take_waiting();
+  Status served = ok();
+  if (child) served = child->serve(order, stopped_.get(), limits_.deadline);
+  if (!child || (served && !child->has_begun())) {
+    child = TRY(git::CommitChild::start(program_));
+    served = child->serve(order, stopped_.get(), limits_.deadline);
+  }
+  ::rmdir(commit.git_directory.c_str());
+  const std::string_view answer = answer_in(child->said());
+  if (!served) {
+    cut_short = served.error().code == ETIMEDOUT;
+    return fail(served.error().code, "git: the commit of {} {}", commit.worktree,
+                served.error().message);
+  }
+  if (child->status().si_code != CLD_EXITED) {
+    cut_short = true;
+    return fail(EIO, "git: the commit of {} crashed ({})", commit.worktree,
+                ::strsignal(child->status().si_status));
+  }
+  return git::decode_made(answer);
 }
 
 }  // namespace agentfs

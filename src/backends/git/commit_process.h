@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "backends/repo.h"
 #include "base/clock.h"
@@ -22,15 +23,22 @@ struct CommitLimits {
   std::chrono::milliseconds first_rest{120'000};  // after a killed one; doubled each time
   std::chrono::milliseconds longest_rest{3'600'000};
   std::size_t at_once = 3;  // fewer than the driver pool has threads
+  bool in_advance = true;   // the next commit's process waits from the first one's end on
 };
 
-// The process gets its order in memory, confines itself to the worktree and to
-// TurnCommit::git_directory, and answers in a line; what it writes besides goes to the log.
+namespace git {
+class CommitChild;
+}
+
+// The process gets its order by its standard input, confines itself to the worktree and to
+// TurnCommit::git_directory, and answers in a line; what it writes besides goes to the log. It
+// serves one order and ends. From the first commit on another one waits, initialised, for the next
+// order; where it has died, which costs the commit nothing but time, one is started in its place.
 //
 // A worktree whose commit took too long, or crashed, rests: until then commit() fails at once.
 //
 // Threads: all; calls for one worktree must not overlap. commit() blocks; it must be called from a
-// thread that lives on, since the process dies with it.
+// thread that lives on, since a process started for it dies with it.
 // Errors: those of open_git(); ETIMEDOUT at the deadline; EAGAIN while the worktree rests; EBUSY
 // where too many are under way; EIO where the process crashed; EINTR after stop().
 class CommitProcess final : public Repository {
@@ -40,7 +48,7 @@ class CommitProcess final : public Repository {
   ~CommitProcess() override;
 
   Result<std::string> commit(const TurnCommit& commit) override;
-  // Ends what is under way, at once; what comes later fails.
+  // Ends what is under way and what waits, at once; what comes later fails.
   void stop();
 
  private:
@@ -49,13 +57,16 @@ class CommitProcess final : public Repository {
     std::int64_t rests_until = 0;  // on the steady clock
     std::int64_t locks_from = 0;   // just after the last one's end
   };
-  struct Running;
 
   Result<std::int64_t> enter(const std::string& worktree);
   std::int64_t leave(const std::string& worktree, bool cut_short);
-  Result<std::string> run(const TurnCommit& commit, std::int64_t locks_from, Running& running);
-  // Reads what it says until it has ended.
-  Status follow(Running& running) const;
+  Result<std::string> run(const TurnCommit& commit, std::int64_t locks_from, bool& cut_short);
+  // The one that waits, if it is alive; nullptr: none.
+  std::unique_ptr<git::CommitChild> take_waiting();
+  // Has the keeper start one for the next order where none waits: a start holds up who asks for it.
+  void want_one();
+  bool wait_until_wanted();  // false: the daemon is ending
+  void keep_one_waiting();
 
   const Clock& clock_;
   const std::string program_;
@@ -66,7 +77,10 @@ class CommitProcess final : public Repository {
   std::condition_variable_any changed_;
   std::size_t running_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool wanted_ GUARDED_BY(mutex_) = false;  // one that waits
+  std::unique_ptr<git::CommitChild> waiting_ GUARDED_BY(mutex_);
   std::map<std::string, Place> places_ GUARDED_BY(mutex_);  // that rest
+  std::thread keeper_;                                      // starts what waits, which dies with it
 };
 
 }  // namespace agentfs

@@ -21,6 +21,7 @@ enum class Field : char {
   left = 'k',  // repeated
   parent = 'p',
   always = 'e',
+  end = 'z',  // the last one
 };
 
 constexpr std::string_view kMade = "made ";
@@ -69,6 +70,8 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::always:
       order.commit.always = value == "1";
       return ok();
+    case Field::end:
+      break;
   }
   return fail(EBADMSG, "git: order: a field is unknown ({})", static_cast<int>(letter));
 }
@@ -93,12 +96,14 @@ std::string encode(const Order& order) {
   for (const std::string& path : order.commit.left) add(text, Field::left, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");
+  add(text, Field::end, "");
   return text;
 }
 
 Result<Order> decode_order(std::string_view text) {
   Order order;
-  while (!text.empty()) {
+  static const std::string kEnd = fmt::format("{}0:", static_cast<char>(Field::end));
+  while (text != kEnd) {
     const auto colon = text.find(':');
     const auto size =
         colon == text.npos ? std::nullopt : text::number<std::size_t>(text.substr(1, colon - 1));

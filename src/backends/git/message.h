@@ -18,7 +18,8 @@ struct Order {
   std::int64_t locks_from = 0;
 };
 
-// Fields of a letter, a length, ':' and the bytes: any byte may stand in any of them.
+// Fields of a letter, a length, ':' and the bytes: any byte may stand in any of them. The last one
+// says that it is the last: EBADMSG for an order that was cut short.
 std::string encode(const Order& order);
 Result<Order> decode_order(std::string_view text);
 

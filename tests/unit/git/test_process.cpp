@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The daemon's side of a commit, with programs that stand in for agentfs-commit.
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include <future>
 #include <thread>
 
+#include "backends/git/commit_child.h"
 #include "backends/git/commit_process.h"
 #include "backends/git/message.h"
 #include "base/text.h"
@@ -26,7 +28,8 @@ class Driver {
   const std::string own = directory_ / "git/7.git";
   const std::string place = directory_.path();
 
-  explicit Driver(const std::string& script, CommitLimits limits = {}) {
+  // Nothing waits for the next order unless `limits` say so: a script counts its runs.
+  explicit Driver(const std::string& script, CommitLimits limits = {.in_advance = false}) {
     const std::string program = directory_ / "program";
     test::spit(program, "#!/bin/sh\ncd " + place + "\n" + script + "\n");
     REQUIRE(::chmod(program.c_str(), 0755) == 0);
@@ -53,6 +56,17 @@ class Driver {
 };
 
 const std::string kId(40, 'a');
+
+void wait_for(const std::string& path) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!file::exists(path)) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+    std::this_thread::yield();
+  }
+}
+
+// Waits, tells that it has read its order, and makes the commit.
+const std::string kWaits = "cat > order; printf + >&0; echo x >> served; echo made " + kId;
 
 }  // namespace
 
@@ -84,6 +98,11 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(same->commit.parent == kId);
   CHECK(same->commit.always);
   CHECK(same->commit.changed == checkpoint.changed);
+  const std::string whole = git::encode(git::Order{checkpoint, 7});
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    CHECK_FALSE(git::decode_order(std::string_view(whole).substr(0, size)));
+  }
+  CHECK_FALSE(git::decode_order(whole + whole));
   CHECK_FALSE(git::decode_order("w5:ab"));
   CHECK_FALSE(git::decode_order("w"));
   CHECK_FALSE(git::decode_order("?1:a"));
@@ -123,7 +142,7 @@ TEST_CASE("a program that is not there is told by name", "[commit]") {
 
 TEST_CASE("a commit that takes too long is ended, and its workspace rests", "[commit]") {
   Driver driver("echo x >> runs; [ -e good ] && echo made " + kId + " && exit; exec sleep 100",
-                {.deadline = milliseconds(300)});
+                {.deadline = milliseconds(300), .in_advance = false});
   const Error late = driver.failure();
   CHECK(late.code == ETIMEDOUT);
   CHECK_THAT(late.message, has("/w took longer than 0.3 s") && has("tried again in 120 s"));
@@ -149,19 +168,76 @@ TEST_CASE("a crash is told, and its workspace rests", "[commit]") {
 }
 
 TEST_CASE("only so many at once, and the end ends them", "[commit]") {
-  Driver driver("echo x >> running; exec sleep 100", {.patience = milliseconds(50), .at_once = 1});
+  Driver driver("echo x >> running; exec sleep 100",
+                {.patience = milliseconds(50), .at_once = 1, .in_advance = false});
   auto first = std::async(std::launch::async, [&] { return driver.commit("/first"); });
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!file::exists(driver.place + "/running")) {
-    REQUIRE(std::chrono::steady_clock::now() < until);
-    std::this_thread::yield();
-  }
+  wait_for(driver.place + "/running");
   CHECK(driver.failure("/second").code == EBUSY);
   driver.process().stop();
   const auto ended = first.get();
   REQUIRE_FALSE(ended);
   CHECK(ended.error().code == EINTR);
   CHECK(driver.failure("/third").code == EINTR);
+}
+
+TEST_CASE("the next commit's process waits, and serves one order", "[commit]") {
+  Driver driver(kWaits, {});
+  for (int i = 0; i < 3; ++i) {
+    test::spit(driver.place + "/order", "");
+    CHECK(driver.commit() == kId);
+    CHECK(git::decode_order(file::read(driver.place + "/order").value()));
+  }
+  driver.process().stop();
+  CHECK(file::read(driver.place + "/served") == "x\nx\nx\n");
+  CHECK(driver.failure().code == EINTR);
+}
+
+TEST_CASE("one that dies while it waits costs no commit", "[commit]") {
+  // The second one that is started, which is the first that waits, ends before or with its order.
+  const std::string dies = GENERATE("kill -KILL $$", "exit 0", "cat > /dev/null; kill -SEGV $$",
+                                    "head -c 3 > /dev/null; kill -KILL $$");
+  INFO(dies);
+  Driver driver(
+      "echo x >> started; [ $(wc -l < started) = 2 ] && { touch second; " + dies + "; }; " + kWaits,
+      {});
+  CHECK(driver.commit() == kId);
+  wait_for(driver.place + "/second");
+  CHECK(driver.commit() == kId);
+  CHECK(driver.commit() == kId);
+  driver.process().stop();
+  CHECK(file::read(driver.place + "/served").value() == "x\nx\nx\n");
+}
+
+TEST_CASE("one that crashes over its order is not asked twice", "[commit]") {
+  Driver driver("cat > /dev/null; printf + >&0; echo x >> served; [ -e bad ] && kill -SEGV $$;" +
+                    std::string("echo made ") + kId,
+                {});
+  CHECK(driver.commit() == kId);
+  test::spit(driver.place + "/bad", "");
+  CHECK_THAT(driver.failure().message, has("crashed (Segmentation fault)"));
+  CHECK(driver.failure().code == EAGAIN);
+  CHECK(file::read(driver.place + "/served") == "x\nx\n");
+}
+
+TEST_CASE("an order larger than a socket holds arrives, and one that nobody reads ends",
+          "[commit]") {
+  git::Order large;
+  large.commit.changed.assign(100'000, std::string(50, 'p'));
+  const std::string order = git::encode(large);
+  const UniqueFd never(::eventfd(0, EFD_CLOEXEC));
+  const TemporaryDirectory directory;
+  const std::string program = directory / "program";
+  const bool reads = GENERATE(true, false);
+  test::spit(program, "#!/bin/sh\n" + std::string(reads ? "wc -c\n" : "exec sleep 100\n"));
+  REQUIRE(::chmod(program.c_str(), 0755) == 0);
+  const auto child = git::CommitChild::start(program).value();
+  CHECK(child->is_alive());
+  const auto served = child->serve(order, never.get(), milliseconds(reads ? 20'000 : 300));
+  CHECK(served.has_value() == reads);
+  CHECK_FALSE(child->is_alive());
+  CHECK_FALSE(child->has_begun());
+  if (reads) CHECK(text::trim(child->said()) == std::to_string(order.size()));
+  if (!reads) CHECK(served.error().code == ETIMEDOUT);
 }
 
 }  // namespace agentfs

@@ -3,10 +3,12 @@
 //
 //   agentfs-commit PARENT
 //
-// PARENT is the process that must still be there. Standard input is the order, the last line of
-// standard output what became of it (git/message.h); what stands before is for the log.
+// PARENT is the process that must still be there. Standard input is a socket: the order, which can
+// come any time later, and a byte back when it was read whole. The last line of standard output is
+// what became of it (git/message.h); what stands before is for the log.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,6 +17,7 @@
 
 #include "backends/git/git.h"
 #include "backends/git/inside/confine.h"
+#include "backends/git/library.h"
 #include "backends/git/message.h"
 #include "backends/git/worktree.h"
 #include "base/file.h"
@@ -23,9 +26,18 @@
 namespace agentfs::git {
 namespace {
 
+// The daemon takes it that nothing was done where this byte did not come.
+Status tell_begun() {
+  if (::send(STDIN_FILENO, "+", 1, MSG_NOSIGNAL) != 1) return fail_errno("git: order");
+  return ok();
+}
+
 Result<std::string> make_commit() {
   TRY(limit_resources());
+  static const Library library;  // most of a start's time, before there is an order
+  if (!library.ready()) return failure(-1, "libgit2");
   const Order order = TRY(decode_order(TRY(file::read(STDIN_FILENO))));
+  TRY(tell_begun());
   TRY(keep_mounts());
   const auto repository = TRY(open_git(order.locks_from));
   TRY(confine(order.commit));
