@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <git2/sys/repository.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,15 @@ Status use_worktree(git_repository* repository, const std::string& worktree) {
   return check(git_repository_set_workdir(repository, canonical.c_str(), 0), worktree);
 }
 
+// Rules are read where they lie, as they were at the commit's moment: the user's index, some
+// 10,000s of entries, would be looked through for those of attributes that are gone.
+Status use_no_index(git_repository* repository) {
+  git_index* raw = nullptr;
+  TRY(check(git_index_new(&raw), "index"));
+  const git::IndexHandle index(raw);
+  return check(git_repository_set_index(repository, raw), "index");
+}
+
 Result<RepositoryHandle> open_own(const TurnCommit& commit) {
   git_repository* raw = nullptr;
   int result = git_repository_open_bare(&raw, commit.git_directory.c_str());
@@ -67,6 +77,7 @@ Result<RepositoryHandle> open_own(const TurnCommit& commit) {
   TRY(check(result, commit.git_directory));
   RepositoryHandle repository(raw);
   TRY(use_worktree(raw, files_of(commit)));
+  TRY(use_no_index(raw));
   return repository;
 }
 
@@ -83,6 +94,7 @@ Result<RepositoryHandle> open_for(const TurnCommit& commit) {
   }
   RepositoryHandle repository(raw);
   TRY(use_worktree(raw, files_of(commit)));
+  TRY(use_no_index(raw));
   return repository;
 }
 
