@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Workspaces whose .git was made to do harm: the turn's commit stays inside, and ends."""
-import os
-
-from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_has, main, name_of, need,
-                       parent_of, read, run, tell, wait_until, within)
+from mount_lib import (TESTDIR, Mount, committers, expect, expect_eq, expect_has, is_confined, main,
+                       name_of, need, read, run, tell, wait_until, within)
 
 mount = None
 OUTSIDE = TESTDIR / "outside"
@@ -95,17 +93,16 @@ def sizes():
     expect(grown < 100 << 10, f"the daemon's memory grew by {grown} KiB")
 
 
-def committers():
-    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit()
-            and name_of(pid) == "agentfs-commit" and parent_of(pid) == mount.daemon()]
+def at_work():
+    return [pid for pid in committers(mount.daemon()) if is_confined(pid)]
 
 
 def ends_while_it_waits():
     """A FIFO that nobody looks for: umount ends the commit that waits for it."""
     line = "git init -q -b main . && mkfifo .git/refs/heads/main && echo e >ee"
     start("late", line)
-    wait_until(20, committers, "a commit that waits")
-    pid = committers()[0]
+    wait_until(20, at_work, "a commit that waits")
+    pid = at_work()[0]
     within(20, mount.umount, "umount")
     wait_until(10, lambda: name_of(pid) != "agentfs-commit", "the end of the commit")
     mount.fsck()

@@ -158,6 +158,26 @@ def name_of(pid):
         return ""
 
 
+def status_of(pid):
+    """The fields of /proc/PID/status; {} for a process that has ended."""
+    try:
+        lines = read(f"/proc/{pid}/status").splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def is_confined(pid):
+    """Whether it has given up what it could gain, as agentfs-commit does once it has its order."""
+    return status_of(pid).get("NoNewPrivs") == "1"
+
+
+def committers(daemon):
+    """The processes of agentfs-commit: those at work, and the one that waits."""
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit()
+            and name_of(pid) == "agentfs-commit" and parent_of(pid) == daemon]
+
+
 def is_alive(pid):
     try:
         return "\nState:\tZ" not in read(f"/proc/{pid}/status")

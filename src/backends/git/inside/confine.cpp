@@ -3,6 +3,7 @@
 
 #include <linux/capability.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ Status limit_resources() {
 }
 
 Status confine(const TurnCommit& commit) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("PR_SET_NO_NEW_PRIVS");
   if (landlock::version() == 0) return drop_capabilities();
   landlock::Rules rules;
   constexpr std::uint64_t files = landlock::kReads | landlock::kTreeWrites;
