@@ -278,4 +278,22 @@ TEST_CASE("what lies on a FUSE mount is told by name", "[git]") {
   CHECK(git::fuse_mount_of(kMounts, "/with blank/x") == "/with blank");
 }
 
+TEST_CASE("attributes are those of the files, not of the index", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write(".gitattributes", "*.txt text\n");
+  space.sh("git add .gitattributes");
+  space.write("a.txt", "1\r\n");
+  space.commit({"a.txt", ".gitattributes"});
+  CHECK(space.sh("git show refs/agentfs/turns/7:a.txt") == "1\n");
+  space.sh("rm .gitattributes");
+  space.write("a.txt", "2\r\n");
+  space.commit({"a.txt", ".gitattributes"});
+  CHECK(space.sh("git show refs/agentfs/turns/7:a.txt") == "2\r\n");
+  // An index that cannot be read is the user's to mend, and keeps no commit.
+  space.write(".git/index", "none");
+  space.write("a.txt", "3\r\n");
+  CHECK_FALSE(space.commit({"a.txt"}).empty());
+}
+
 }  // namespace agentfs
