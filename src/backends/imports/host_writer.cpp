@@ -142,7 +142,7 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   const UniqueFd content = TRY(change.content());
   struct stat attributes{};
   if (::fstat(content.get(), &attributes) != 0) return fail_errno(host_.shown(change.path));
-  TRY(copy_bytes(content.get(), file, attributes));
+  (void)TRY(copy_bytes(content.get(), file, attributes));
   if (now.is_regular()) {
     const UniqueFd old = TRY(host_.open(change.path, O_RDONLY));
     struct stat replaced{};

@@ -166,7 +166,7 @@ Status Imports::fill(int file) const {
     return fail_errno("a lent file");
   }
   const UniqueFd to = TRY(open_to_fill(file, ours));
-  TRY(copy_bytes(from.get(), to.get(), attributes));
+  (void)TRY(copy_bytes(from.get(), to.get(), attributes));
   const timespec times[2] = {ours.st_atim, ours.st_mtim};
   if (::futimens(to.get(), times) != 0 || ::fdatasync(to.get()) != 0) {
     return fail_errno("a lent file");
@@ -270,7 +270,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   attributes.st_mtim = {state.modified / 1'000'000'000, state.modified % 1'000'000'000};
   if (is_in_git(path) && !is_git_object(path)) {
     const UniqueFd from = TRY(open_entry(*records, *number));
-    TRY(copy_bytes(from.get(), file, attributes));
+    (void)TRY(copy_bytes(from.get(), file, attributes));
   } else if (state.size != 0) {
     const std::string mark = fmt::format("{} {}", id, *number);
     if (::ftruncate(file, state.size) != 0 ||
@@ -304,7 +304,7 @@ Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_
   const std::string temporary = name + ".new";
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
-  TRY(copy_bytes(from.get(), to.get(), attributes));
+  (void)TRY(copy_bytes(from.get(), to.get(), attributes));
   // What was changed while it was read is not what was recorded.
   struct stat after{};
   const bool same =

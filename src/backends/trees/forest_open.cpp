@@ -116,12 +116,38 @@ Result<Content> forked_at(ForestDisk& disk, const Line& line) {
   return disk.resolve({base->tree, base->sequence, state->root});
 }
 
+namespace {
+
+struct EntryKey {
+  std::string name;
+  ino_t inode = 0;  // of files, which trees share; each has a directory of its own
+  friend auto operator<=>(const EntryKey&, const EntryKey&) = default;
+};
+
+Result<std::vector<EntryKey>> entries_of(ForestDisk& disk, const TreeNode& directory) {
+  const Borrowed fd = TRY(disk.table().borrow(directory));
+  std::vector<EntryKey> entries;
+  for (RawEntry& entry : TRY(list_directory(fd.get()))) {
+    entries.push_back({std::move(entry.name), entry.type == S_IFDIR ? 0 : entry.inode});
+  }
+  std::ranges::sort(entries);
+  return entries;
+}
+
+}  // namespace
+
+// By another way where the parent was taken back before: what the fork reads through it may since
+// have been kept for the parent, too.
 bool reads(ForestDisk& disk, const Spot& directory, const Content& known) {
   const auto mark = disk.marks().hollow(directory);
   if (!mark) return false;
   if (!*mark) return true;
   const auto content = disk.resolve(**mark);
-  return content && content->directory == known.directory;
+  if (!content) return false;
+  if (content->directory == known.directory) return true;
+  const auto its = entries_of(disk, *content->directory);
+  const auto wanted = entries_of(disk, *known.directory);
+  return its && wanted && *its == *wanted;
 }
 
 Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {

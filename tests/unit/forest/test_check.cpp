@@ -75,6 +75,27 @@ TEST_CASE("a forest that is whole has no problems", "[forest]") {
   CHECK(found.notes.empty());
 }
 
+TEST_CASE("a fork of a tree that was taken back is whole, whatever its parent does", "[forest]") {
+  World world;
+  {
+    auto forest = world.open();
+    const auto main = make_directory(*forest, *forest->root(), "main");
+    make_file(*forest, *make_directory(*forest, *main, "a"), "file", "one");
+    make_file(*forest, *main, "top", "top");
+    const SnapshotId first = value_of(forest->snapshot("main", "first"));
+    make_file(*forest, *main, "second", "second");
+    value_of(forest->rollback("main", first));
+    value_of(forest->fork("main", "try"));
+    const auto again = value_of(forest->lookup(*forest->root(), "main")).node;
+    make_file(*forest, *again, "third", "third");
+    value_of(forest->snapshot("main", "second"));
+    make_file(*forest, *again, "fourth", "fourth");
+  }
+  const Findings found = world.check();
+  INFO(fmt::format("{}", found.problems.empty() ? "" : found.problems.front()));
+  CHECK(found.whole());
+}
+
 TEST_CASE("a damaged mark makes its tree unreadable, the others are served", "[forest]") {
   const char* const damaged = GENERATE("3 2", "9 9", "1 0", "two 3", "");
   World world;
