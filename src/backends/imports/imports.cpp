@@ -92,21 +92,26 @@ class Imports final : public ImportStore {
 
 Status Imports::load() {
   if (!file::exists(directory_)) return ok();
+  std::map<std::uint32_t, RecordsRef> found;
+  std::uint32_t last = 0;
   std::error_code error;
-  const Lock lock(mutex_);
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
     const auto id = text::number<std::uint32_t>(entry.path().filename().native());
     if (!id) continue;
-    next_ = std::max(next_, *id + 1);
-    has_any_ = true;
+    last = std::max(last, *id);
     auto records = ImportRecords::load(entry.path().native());
     if (!records) {
       log::error("import {}: not served: {}", *id, records.error().message);
       continue;
     }
-    all_[*id] = std::move(*records);
+    found[*id] = std::move(*records);
   }
-  return error ? fail_errno(error.value(), directory_) : ok();
+  if (error) return fail_errno(error.value(), directory_);
+  has_any_ = last != 0;
+  const Lock lock(mutex_);
+  next_ = last + 1;
+  all_ = std::move(found);
+  return ok();
 }
 
 Result<RecordsRef> Imports::get(std::uint32_t id) const {
@@ -193,11 +198,16 @@ Status Imports::copy(int from, int to) const {
 // --- imports
 
 Result<std::uint32_t> Imports::add(const std::string& source) {
-  TRY(HostDirectory::open(source));
-  const Lock lock(mutex_);
-  const std::uint32_t id = next_++;
+  (void)TRY(HostDirectory::open(source));
   TRY(file::make_directories(directory_, 0700));
-  all_[id] = TRY(ImportRecords::create(directory_of(id), source));
+  std::uint32_t id = 0;
+  {
+    const Lock lock(mutex_);
+    id = next_++;
+  }
+  RecordsRef records = TRY(ImportRecords::create(directory_of(id), source));
+  const Lock lock(mutex_);
+  all_[id] = std::move(records);
   has_any_ = true;
   return id;
 }
