@@ -177,7 +177,8 @@ TEST_CASE("nothing is left of fifty commands", "[ordinary]") {
   for (int i = 0; i < 50; ++i) CHECK(harness.reply("exit 3").exit_code == 3);
   // The reply comes before the last bookkeeping, on the event thread.
   CHECK(eventually([] { return command_groups() == 0; }));
-  CHECK(eventually([before] { return entries("/proc/self/fd") == before; }));
+  // That of the first one may still have been to come when they were counted.
+  CHECK(eventually([before] { return entries("/proc/self/fd") <= before; }));
   CHECK_FALSE(has_children());
 }
 

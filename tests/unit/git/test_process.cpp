@@ -66,7 +66,8 @@ void wait_for(const std::string& path) {
 }
 
 // Waits, tells that it has read its order, and makes the commit.
-const std::string kWaits = "cat > order; printf + >&0; echo x >> served; echo made " + kId;
+const std::string kWaits =
+    "cat > order.$$; mv order.$$ order; printf + >&0; echo x >> served; echo made " + kId;
 
 }  // namespace
 
