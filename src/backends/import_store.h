@@ -50,7 +50,7 @@ class ImportStore : public Lender {
   // is in them. Looks at every path of it. `whole`: in .git directories, too, whose changes are
   // otherwise git's own affair.
   virtual Result<std::vector<HostDrift>> drift(std::uint32_t id, bool whole) const = 0;
-  // The same for these paths alone.
+  // The same for these paths alone, and for other names of the same files.
   virtual Result<std::vector<HostDrift>> drift(std::uint32_t id,
                                                const std::vector<std::string>& paths) const = 0;
   // What is there now is what counts from now on. Durable when it returns.
@@ -63,7 +63,8 @@ class ImportStore : public Lender {
   virtual Result<std::string> read_link(std::uint32_t id, const std::string& path) const = 0;
 
   // Copies the bytes of these paths, as recorded, to where the source can change without their
-  // being lost; paths that are no regular files are passed over. How many bytes.
+  // being lost; paths that are no regular files are passed over, other names of the same files are
+  // taken along. How many bytes.
   virtual Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
   virtual std::vector<std::string> recorded(std::uint32_t id) const = 0;  // paths of regular files
 

@@ -287,7 +287,13 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
   auto merged = kernel_.merges().merge(caller, root, import.tree, partial);
   if (!merged) {
     TRY(forget(import, drifts, before));
-    return merged;
+    const MergeConflictsRef left = kernel_.merges().conflicts(root);
+    if (merged.error().code != EBUSY || left == nullptr || left->left.empty()) return merged;
+    return fail(
+        EBUSY,
+        "rebase: {} conflicts with {}, nothing was changed; {}/.agentfs/conflicts has them, "
+        "and `rebase partial` takes what is clean and leaves them to `resolve`",
+        left->left.size(), import.source, root);
   }
   TreeChange row{.operation = "rebase", .path = root};
   row.details.emplace_back("paths", drifts.size());

@@ -286,6 +286,23 @@ def forks_and_checkpoints_read_the_directory_too():
     expect_eq((top / "lines").read_text()[:4], "1\n2\n")
 
 
+def another_name_of_a_committed_file_stays_readable():
+    top = make("links")
+    (top / "a").write_text("hard\n")
+    os.link(top / "a", top / "b")
+    space = take(top, "links")
+    ctl("links", "checkpoint c")
+    with open(space / "a", "a") as file:
+        file.write("more\n")
+    ctl("links", "commit")
+    expect_eq(status("links"), [])
+    for path in (space / "b", space / ".agentfs/snapshots/c/b", space / ".agentfs/snapshots/c/a"):
+        expect_eq(path.read_text(), "hard\n", str(path))
+    ctl("links", "uncommit")
+    expect_eq([(top / name).read_text() for name in "ab"], ["hard\n", "hard\n"])
+    expect_eq(status("links"), ["M\ta"])
+
+
 def a_repository_is_worked_with():
     top = make("repo")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
@@ -372,5 +389,6 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       a_directory_that_drifted_is_told_and_not_overwritten, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
-      a_repository_is_worked_with, bad_imports_are_refused, all_of_it_survives_a_crash,
+      another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
+     bad_imports_are_refused, all_of_it_survives_a_crash,
      a_kill_leaves_each_file_whole_and_the_next_commit_ends_it)

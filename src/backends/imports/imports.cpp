@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "backends/imports/host_directory.h"
 #include "backends/imports/host_writer.h"
@@ -246,12 +247,26 @@ Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) cons
   return drifts;
 }
 
+// Other names of the same files: they change with each other.
+std::set<std::string> with_links(const ImportRecords& records,
+                                 const std::vector<std::string>& paths) {
+  std::set<std::string> all(paths.begin(), paths.end());
+  std::set<std::uint64_t> inodes;
+  for (const std::string& path : paths) {
+    if (const FileState state = records.state(path); state.is_regular()) inodes.insert(state.inode);
+  }
+  for (const auto& [path, state] : records.current()) {
+    if (state.is_regular() && inodes.contains(state.inode)) all.insert(path);
+  }
+  return all;
+}
+
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
                                               const std::vector<std::string>& paths) const {
   const RecordsRef records = TRY(get(id));
   const auto host = TRY(HostDirectory::open(records->source()));
   std::vector<HostDrift> drifts;
-  for (const std::string& path : paths) {
+  for (const std::string& path : with_links(*records, paths)) {
     const FileState recorded = records->state(path);
     const FileState there = TRY(host.look(path));
     if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
@@ -333,7 +348,7 @@ Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_
 Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
   const RecordsRef records = TRY(get(id));
   std::uint64_t bytes = 0;
-  for (const std::string& path : paths) {
+  for (const std::string& path : with_links(*records, paths)) {
     if (const auto number = records->find(path)) bytes += TRY(keep_one(*records, *number));
   }
   return bytes;
@@ -365,30 +380,6 @@ Status Imports::settle() {
 
 }  // namespace
 }  // namespace imports
-
-Result<Findings> check_imports(const std::string& directory) {
-  Findings found{.sum = "none"};
-  if (!file::exists(directory)) return found;
-  std::size_t count = 0;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
-    const auto records = imports::ImportRecords::load(entry.path().native());
-    if (!records) {
-      found.problems.push_back(fmt::format("import {}: {}; what is lent of it cannot be read", name,
-                                           records.error().message));
-      continue;
-    }
-    ++count;
-    const std::string& source = (*records)->source();
-    if (!file::exists(source)) {
-      found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
-    }
-  }
-  if (error) return fail_errno(error.value(), directory);
-  found.sum = fmt::format("{} directories of the host, their records can be read", count);
-  return found;
-}
 
 Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory, bool trusted) {
   auto store = std::make_unique<imports::Imports>(directory, trusted && ::geteuid() == 0);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// What fsck asks about imports.
+#include <filesystem>
+
+#include "backends/imports/import_records.h"
+#include "backends/imports/imports.h"
+#include "base/text.h"
+
+namespace agentfs {
+
+Result<Findings> check_imports(const std::string& directory) {
+  Findings found{.sum = "none"};
+  if (!file::exists(directory)) return found;
+  std::size_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    const auto records = imports::ImportRecords::load(entry.path().native());
+    if (!records) {
+      found.problems.push_back(fmt::format("import {}: {}; what is lent of it cannot be read", name,
+                                           records.error().message));
+      continue;
+    }
+    ++count;
+    const std::string& source = (*records)->source();
+    if (!file::exists(source)) {
+      found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
+    }
+  }
+  if (error) return fail_errno(error.value(), directory);
+  found.sum = fmt::format("{} directories of the host, their records can be read", count);
+  return found;
+}
+
+}  // namespace agentfs
