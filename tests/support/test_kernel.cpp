@@ -11,17 +11,12 @@
 #include "backends/past/past.h"
 #include "base/text.h"
 #include "kernel/paths.h"
+#include "support/must.h"
 
 namespace agentfs::test {
 namespace {
 
 constexpr std::string_view kModel = "driver = \"script\"\nscenario = \"/dev/null\"\n";
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  return std::move(*result);
-}
 
 }  // namespace
 

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
 
 #include "backends/trees/trees.h"
 #include "fs/vfs/wait_for.h"
 #include "kernel/error_log.h"
 #include "kernel/refused_writes.h"
+#include "support/must.h"
 
 namespace agentfs::test {
 namespace {
@@ -17,12 +17,6 @@ constexpr std::array kVocabulary = {
     ENOENT,  ESRCH,  EINVAL,   EACCES,    EPERM,        ETIMEDOUT,    EAGAIN,   EBUSY, ESTALE,
     EDQUOT,  ENOSPC, EMSGSIZE, EEXIST,    ENOTEMPTY,    ENOTDIR,      EISDIR,   EROFS, EXDEV,
     ENOTSUP, EINTR,  EBADMSG,  EHOSTDOWN, EHOSTUNREACH, EKEYREJECTED, EREMOTEIO};
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  return *std::move(result);
-}
 
 bool is_placeholder(const vfs::RowInfo& row) { return row.name.starts_with('<'); }
 

@@ -3,19 +3,13 @@
 
 #include <future>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
+#include "support/must.h"
+
 namespace agentfs::agents::test {
-namespace {
 
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  return *std::move(result);
-}
-
-}  // namespace
+using agentfs::test::must;
 
 ToolCall tool(std::string id, std::string name, std::string arguments) {
   return {std::move(id), std::move(name), std::move(arguments)};

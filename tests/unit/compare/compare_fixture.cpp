@@ -68,12 +68,12 @@ std::string ThreeTrees::sh(const std::string& command) const {
 // Opened afresh, since the directories may have been made anew.
 TreeSide ThreeTrees::side(const std::string& tree) {
   auto& store = stores_[tree];
-  store = value_of(open_tree_store(path(tree), {.file_handles = file_handles}));
+  store = must(open_tree_store(path(tree), {.file_handles = file_handles}));
   return {.store = store.get(), .root = store->root()};
 }
 
 std::vector<PathChange> ThreeTrees::changes(const CompareOptions& options) {
-  return value_of(comparer->changes(side("base"), side("theirs"), options));
+  return must(comparer->changes(side("base"), side("theirs"), options));
 }
 
 std::string ThreeTrees::status(const CompareOptions& options) {
@@ -85,7 +85,7 @@ std::string ThreeTrees::diff(const CompareOptions& options) {
   std::string text;
   const TreeComparer::Patch patch{
       .before = side("base"), .after = side("theirs"), .changes = &found, .options = options};
-  value_of(comparer->diff(patch, [&](std::string_view piece) {
+  must(comparer->diff(patch, [&](std::string_view piece) {
     text += piece;
     return ok();
   }));

@@ -14,16 +14,10 @@
 #include "backends/compare/comparing.h"
 #include "backends/trees/trees.h"
 #include "catch.h"
+#include "support/must.h"
 #include "unit/stores/temporary.h"
 
 namespace agentfs::test {
-
-template <class T>
-T value_of(Result<T> result) {
-  INFO((result ? std::string() : result.error().message));
-  REQUIRE(result.has_value());
-  return std::move(*result);
-}
 
 struct Ran {
   int status = 0;
@@ -82,7 +76,7 @@ class ThreeTrees {
   std::string status(const CompareOptions& options = {});
   std::string diff(const CompareOptions& options = {});
   MergePlan plan(const CompareOptions& options = {}) {
-    return value_of(merger->plan(sides(), options));
+    return must(merger->plan(sides(), options));
   }
   // Stages, applies and finishes.
   Status merge(bool partial = false);

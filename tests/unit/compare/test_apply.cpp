@@ -28,7 +28,7 @@ class Staged : public ThreeTrees {
     record = stage();
   }
   std::string stage() {
-    return value_of(merger->stage(three, value_of(merger->plan(three, {})), {.durable = false}));
+    return must(merger->stage(three, must(merger->plan(three, {})), {.durable = false}));
   }
   // As before the merge; what it staged apart.
   void check_untouched() {
@@ -51,33 +51,33 @@ class Staged : public ThreeTrees {
 TEST_CASE("A merge is staged beside, applied, and tells what it replaced before it goes") {
   Staged trees;
   trees.check_untouched();
-  value_of(trees.merger->apply(trees.three.ours, trees.record));
+  must(trees.merger->apply(trees.three.ours, trees.record));
   std::map<std::string, std::string> kept;
   const auto keep = [&](const std::string& path, const TreeEntry& old) -> Status {
     const auto opened = TRY(trees.three.ours.store->open(*old.node, O_RDONLY, {}));
     kept[path] = TRY(file::read(opened->descriptor())).substr(0, 4);
     return ok();
   };
-  value_of(trees.merger->finish(trees.three.ours, trees.record, keep));
+  must(trees.merger->finish(trees.three.ours, trees.record, keep));
   trees.check_merged();
   CHECK(kept == std::map<std::string, std::string>{{"both", "ours"},
                                                    {"d/e", "d/e\n"},
                                                    {"drop", "drop"},
                                                    {"r\xff", "r\xff\nr"},
                                                    {"swap", "swap"}});
-  value_of(trees.merger->finish(trees.three.ours, trees.record, keep));
+  must(trees.merger->finish(trees.three.ours, trees.record, keep));
   CHECK(trees.sh("stat -c '%a' ours/n/m ours/moved ours/mode") == "555\n755\n755\n");
 }
 
 TEST_CASE("An applied merge can be undone, to the same inodes") {
   Staged trees;
   for (int time = 0; time < 2; ++time) {
-    value_of(trees.merger->apply(trees.three.ours, trees.record));
-    value_of(trees.merger->undo(trees.three.ours, trees.record));
-    value_of(trees.merger->undo(trees.three.ours, trees.record));
+    must(trees.merger->apply(trees.three.ours, trees.record));
+    must(trees.merger->undo(trees.three.ours, trees.record));
+    must(trees.merger->undo(trees.three.ours, trees.record));
     trees.check_untouched();
     // Renaming has moved the times of change.
-    value_of(trees.merger->finish(trees.three.ours, trees.record, {}));
+    must(trees.merger->finish(trees.three.ours, trees.record, {}));
     CHECK(describe(trees.path("ours"), kExactly) == trees.before);
     trees.record = trees.stage();
   }
@@ -85,12 +85,12 @@ TEST_CASE("An applied merge can be undone, to the same inodes") {
 
 TEST_CASE("One merge at a time is staged in a tree, and one never stored can be thrown away") {
   Staged trees;
-  const MergePlan plan = value_of(trees.merger->plan(trees.three, {}));
+  const MergePlan plan = must(trees.merger->plan(trees.three, {}));
   const auto second = trees.merger->stage(trees.three, plan, {});
   REQUIRE(!second);
   CHECK(second.error().code == EBUSY);
-  value_of(trees.merger->discard(trees.three.ours));
-  value_of(trees.merger->discard(trees.three.ours));
+  must(trees.merger->discard(trees.three.ours));
+  must(trees.merger->discard(trees.three.ours));
   CHECK(describe(trees.path("ours"), kExactly) == trees.before);
   trees.record = trees.stage();
   spit(trees.path("ours", fmt::format("{}/mine", kMergeDirectory)), "mine");
@@ -120,8 +120,8 @@ TEST_CASE("What changed between plan and stage is found") {
   for (const char* const change :
        {"echo >> ours/swap", "echo >> theirs/swap", "rm theirs/renamed"}) {
     Staged trees;
-    value_of(trees.merger->discard(trees.three.ours));
-    const MergePlan plan = value_of(trees.merger->plan(trees.three, {}));
+    must(trees.merger->discard(trees.three.ours));
+    const MergePlan plan = must(trees.merger->plan(trees.three, {}));
     trees.sh(change);
     const auto staged = trees.merger->stage(trees.three, plan, {});
     REQUIRE(!staged);
@@ -152,20 +152,20 @@ TEST_CASE("A merge that is cut off at any of its steps is undone or finished lat
     FaultyStore store(*trees.three.ours.store);
     store.fail_at(failing, FaultyStore::Fault::for_good);
     const auto applied = trees.merger->apply({&store, trees.three.ours.root}, trees.record);
-    const auto next = value_of(open_tree_store(trees.path("ours")));
+    const auto next = must(open_tree_store(trees.path("ours")));
     const TreeSide ours{next.get(), next->root()};
     if (!applied) {
       // Again cut off, while it is undone.
       store.fail_at(failing / 2, FaultyStore::Fault::for_good);
       const auto undone = trees.merger->undo({&store, trees.three.ours.root}, trees.record);
       CHECK(undone.has_value() == !store.failed());
-      value_of(trees.merger->undo(ours, trees.record));
+      must(trees.merger->undo(ours, trees.record));
       trees.check_untouched();
     }
     store.fail_at(failing, FaultyStore::Fault::for_good);
     const auto finished = trees.merger->finish({&store, trees.three.ours.root}, trees.record, {});
     CHECK(finished.has_value() == !store.failed());
-    value_of(trees.merger->finish(ours, trees.record, {}));
+    must(trees.merger->finish(ours, trees.record, {}));
     if (applied) {
       trees.check_merged();
       break;
@@ -176,7 +176,7 @@ TEST_CASE("A merge that is cut off at any of its steps is undone or finished lat
 
 TEST_CASE("Undoing leaves what was written since") {
   Staged trees;
-  value_of(trees.merger->apply(trees.three.ours, trees.record));
+  must(trees.merger->apply(trees.three.ours, trees.record));
   trees.write("ours", "swap", "written since");
   const auto undone = trees.merger->undo(trees.three.ours, trees.record);
   REQUIRE(!undone);
@@ -191,11 +191,11 @@ TEST_CASE("Undoing leaves what was written since") {
 TEST_CASE("A disk that fills while a merge is staged leaves nothing behind") {
   for (int failing = 0;; ++failing) {
     Staged trees;
-    value_of(trees.merger->discard(trees.three.ours));
+    must(trees.merger->discard(trees.three.ours));
     FaultyStore store(*trees.three.ours.store);
     MergeSides sides = trees.three;
     sides.ours.store = &store;
-    const MergePlan plan = value_of(trees.merger->plan(trees.three, {}));
+    const MergePlan plan = must(trees.merger->plan(trees.three, {}));
     store.fail_at(failing, FaultyStore::Fault::once);
     const auto staged = trees.merger->stage(sides, plan, {});
     if (staged) {
@@ -210,17 +210,17 @@ TEST_CASE("A disk that fills while a merge is staged leaves nothing behind") {
 
 TEST_CASE("A replaced file keeps its owner and extended attributes") {
   Staged trees;
-  value_of(trees.merger->discard(trees.three.ours));
+  must(trees.merger->discard(trees.three.ours));
   const TreeSide& ours = trees.three.ours;
-  const auto swap = value_of(ours.store->lookup(*ours.root, "swap")).node;
+  const auto swap = must(ours.store->lookup(*ours.root, "swap")).node;
   if (!ours.store->set_xattr(*swap, "user.mark", "ours", 0, {})) return;  // a disk without
   if (::geteuid() == 0) trees.sh("chown 12:34 ours/swap");
   trees.record = trees.stage();
-  value_of(trees.merger->apply(ours, trees.record));
-  value_of(trees.merger->finish(ours, trees.record, {}));
-  const auto merged = value_of(ours.store->lookup(*ours.root, "swap")).node;
+  must(trees.merger->apply(ours, trees.record));
+  must(trees.merger->finish(ours, trees.record, {}));
+  const auto merged = must(ours.store->lookup(*ours.root, "swap")).node;
   CHECK(merged->inode() != swap->inode());
-  CHECK(value_of(ours.store->get_xattr(*merged, "user.mark")) == "ours");
+  CHECK(must(ours.store->get_xattr(*merged, "user.mark")) == "ours");
   if (::geteuid() == 0) CHECK(trees.sh("stat -c %u:%g ours/swap") == "12:34\n");
 }
 

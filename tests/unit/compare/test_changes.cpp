@@ -182,13 +182,13 @@ TEST_CASE("Trees a thousand levels deep are compared, and merged") {
   const std::string level(120, 'd');
   constexpr int kLevels = 1000;
   for (const char* const tree : {"base", "ours", "theirs"}) {
-    auto store = value_of(open_tree_store(trees.path(tree)));
+    auto store = must(open_tree_store(trees.path(tree)));
     TreeNodeRef at = store->root();
     for (int depth = 0; depth < kLevels; ++depth) {
-      at = value_of(store->make_directory(*at, level, 0755, {})).node;
+      at = must(store->make_directory(*at, level, 0755, {})).node;
     }
-    const auto made = value_of(store->create(*at, "leaf", O_WRONLY, 0644, {}));
-    value_of(file::write_all(made.file->descriptor(), tree == std::string("theirs") ? "2" : "1"));
+    const auto made = must(store->create(*at, "leaf", O_WRONLY, 0644, {}));
+    must(file::write_all(made.file->descriptor(), tree == std::string("theirs") ? "2" : "1"));
   }
   const auto found = trees.changes();
   REQUIRE(found.size() == 1);
@@ -196,8 +196,8 @@ TEST_CASE("Trees a thousand levels deep are compared, and merged") {
   CHECK(
       trees.diff().ends_with("@@ -1 +1 @@\n-1\n\\ No newline at end of file\n"
                              "+2\n\\ No newline at end of file\n"));
-  value_of(trees.merge());
-  CHECK(value_of(trees.comparer->changes(trees.side("ours"), trees.side("theirs"), {})).empty());
+  must(trees.merge());
+  CHECK(must(trees.comparer->changes(trees.side("ours"), trees.side("theirs"), {})).empty());
 }
 
 TEST_CASE("A directory of many entries is compared in one pass") {

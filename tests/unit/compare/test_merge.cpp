@@ -162,7 +162,7 @@ TEST_CASE("A conflict tells all three versions and a text with markers") {
   REQUIRE(conflict.has_merged);
   const Ran by_git = run_in(trees.directory().path(),
                             "git merge-file -p -L ours -L base -L theirs ours/a base/a theirs/a");
-  CHECK(value_of(trees.merger->merged(trees.sides(), conflict)) == by_git.output);
+  CHECK(must(trees.merger->merged(trees.sides(), conflict)) == by_git.output);
 }
 
 TEST_CASE("A partial merge takes what is clean") {
@@ -174,7 +174,7 @@ TEST_CASE("A partial merge takes what is clean") {
   trees.sh("rm theirs/b && rm -r theirs/d && touch theirs/new");
   CHECK(trees.conflicts() == "content a\ndeleted d/e\n");
   trees.check_refused();
-  value_of(trees.merge(true));
+  must(trees.merge(true));
   CHECK(trees.ours("a") == "1");
   CHECK(trees.ours("c") == lines("c", 3));
   CHECK(trees.sh("cd ours && find . -type f | LC_ALL=C sort | tr '\\n' ' '") ==

@@ -30,12 +30,12 @@ constexpr Described kExactly{.for_git = false, .inodes = true};
 // What is clean, made and undone.
 void check_undo(ThreeTrees& trees, const std::vector<std::string>& before) {
   const MergeSides sides = trees.sides();
-  const MergePlan plan = value_of(trees.merger->plan(sides, {}));
+  const MergePlan plan = must(trees.merger->plan(sides, {}));
   const std::string record =
-      value_of(trees.merger->stage(sides, plan, {.partial = true, .durable = false}));
-  value_of(trees.merger->apply(sides.ours, record));
-  value_of(trees.merger->undo(sides.ours, record));
-  value_of(trees.merger->finish(sides.ours, record, {}));
+      must(trees.merger->stage(sides, plan, {.partial = true, .durable = false}));
+  must(trees.merger->apply(sides.ours, record));
+  must(trees.merger->undo(sides.ours, record));
+  must(trees.merger->finish(sides.ours, record, {}));
   REQUIRE(describe(trees.path("ours"), kExactly) == before);
 }
 
@@ -70,7 +70,7 @@ TEST_CASE("A merge of random trees is git's, where git finds one") {
     const auto before = describe(trees.path("ours"), kExactly);
     INFO("ours:\n"
          << trees.comparer->status(
-                value_of(trees.comparer->changes(trees.side("base"), trees.side("ours"), {})))
+                must(trees.comparer->changes(trees.side("base"), trees.side("ours"), {})))
          << "theirs:\n"
          << trees.status());
     const bool is_clean = merge_by_git(trees);

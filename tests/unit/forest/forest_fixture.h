@@ -18,7 +18,7 @@ class TestForest {
   }
   void open() {
     forest_.reset();
-    forest_ = value_of(open_forest(base_.path("trees"), base_.path("hidden"), options_));
+    forest_ = must(open_forest(base_.path("trees"), base_.path("hidden"), options_));
   }
   Forest& operator*() { return *forest_; }
   Forest* operator->() { return forest_.get(); }
@@ -28,12 +28,12 @@ class TestForest {
   TreeNodeRef at(const std::string& path) {
     TreeNodeRef node = forest_->root();
     for (const auto& part : std::filesystem::path(path)) {
-      node = value_of(forest_->lookup(*node, part)).node;
+      node = must(forest_->lookup(*node, part)).node;
     }
     return node;
   }
   TreeNodeRef in(const TreeNodeRef& directory, const std::string& name) {
-    return value_of(forest_->lookup(*directory, name)).node;
+    return must(forest_->lookup(*directory, name)).node;
   }
   TreeNodeRef directory(const std::string& path) {
     const std::filesystem::path whole(path);
@@ -44,7 +44,7 @@ class TestForest {
     return make_file(*forest_, *parent(whole), whole.filename(), bytes);
   }
   std::string read(const std::string& path) { return read_file(*forest_, *at(path)); }
-  struct stat stat(const std::string& path) { return value_of(forest_->attributes(*at(path))); }
+  struct stat stat(const std::string& path) { return must(forest_->attributes(*at(path))); }
 
   int write(const TreeFile& file, const std::string& bytes, off_t offset = 0) {
     const auto writing = forest_->begin_write(file);
@@ -52,7 +52,7 @@ class TestForest {
     return plain(::pwrite(file.descriptor(), bytes.data(), bytes.size(), offset));
   }
   void write(const std::string& path, const std::string& bytes) {
-    const auto file = value_of(forest_->open(*at(path), O_WRONLY, kMyself));
+    const auto file = must(forest_->open(*at(path), O_WRONLY, kMyself));
     REQUIRE(write(*file, bytes) == 0);
   }
   std::string content(const TreeFile& file) {

@@ -17,8 +17,8 @@ struct World {
   std::string trees() const { return base.path("trees"); }
   std::string hidden() const { return base.path("hidden"); }
   std::string path(const std::string& below) const { return base.path("trees/" + below); }
-  std::unique_ptr<Forest> open() { return value_of(open_forest(trees(), hidden())); }
-  Findings check() { return value_of(check_forest(trees(), hidden())); }
+  std::unique_ptr<Forest> open() { return must(open_forest(trees(), hidden())); }
+  Findings check() { return must(check_forest(trees(), hidden())); }
 
   // "main" with a/b/file, forked as "try", of which one directory has changed since.
   void make_family() {
@@ -28,7 +28,7 @@ struct World {
     const auto b = make_directory(*forest, *a, "b");
     make_file(*forest, *b, "file", "one");
     make_file(*forest, *main, "top", "top");
-    value_of(forest->fork("main", "try"));
+    must(forest->fork("main", "try"));
     make_file(*forest, *main, "later", "later");
   }
 
@@ -82,13 +82,13 @@ TEST_CASE("a fork of a tree that was taken back is whole, whatever its parent do
     const auto main = make_directory(*forest, *forest->root(), "main");
     make_file(*forest, *make_directory(*forest, *main, "a"), "file", "one");
     make_file(*forest, *main, "top", "top");
-    const SnapshotId first = value_of(forest->snapshot("main", "first"));
+    const SnapshotId first = must(forest->snapshot("main", "first"));
     make_file(*forest, *main, "second", "second");
-    value_of(forest->rollback("main", first));
-    value_of(forest->fork("main", "try"));
-    const auto again = value_of(forest->lookup(*forest->root(), "main")).node;
+    must(forest->rollback("main", first));
+    must(forest->fork("main", "try"));
+    const auto again = must(forest->lookup(*forest->root(), "main")).node;
     make_file(*forest, *again, "third", "third");
-    value_of(forest->snapshot("main", "second"));
+    must(forest->snapshot("main", "second"));
     make_file(*forest, *again, "fourth", "fourth");
   }
   const Findings found = world.check();
@@ -114,13 +114,13 @@ TEST_CASE("a damaged mark makes its tree unreadable, the others are served", "[f
     CHECK(code_of(forest->remove_directory(*forest->root(), name, kMyself)) == EBADMSG);
     CHECK(code_of(forest->rename(*forest->root(), name, *forest->root(), "x", 0, kMyself)) ==
           EBADMSG);
-    CHECK(value_of(forest->collect()) == 0);  // nobody knows what it reads
+    CHECK(must(forest->collect()) == 0);  // nobody knows what it reads
   }
   set_mark(world.path("try"), "tree", whole);
   CHECK(world.check().whole());
   const auto forest = world.open();
-  const auto fork = value_of(forest->lookup(*forest->root(), "try")).node;
-  const auto top = value_of(forest->lookup(*fork, "top")).node;
+  const auto fork = must(forest->lookup(*forest->root(), "try")).node;
+  const auto top = must(forest->lookup(*fork, "top")).node;
   CHECK(read_file(*forest, *top) == "top");
 }
 
@@ -140,7 +140,7 @@ TEST_CASE("a damaged mark of a hollow directory is told and never hangs", "[fore
   }
   SECTION("itself") {
     auto forest = world.open();
-    value_of(forest->snapshot("try", "one"));
+    must(forest->snapshot("try", "one"));
     forest.reset();
     std::string link = fs::read_symlink(world.hidden() + "/lines/3/snap.1");
     // "<shown> <time> <inode> <type> <handle> <label>": the key of try's own root.
@@ -160,7 +160,7 @@ TEST_CASE("a damaged mark of a hollow directory is told and never hangs", "[fore
   const auto fork = forest->lookup(*forest->root(), "try");
   const bool refused = !fork || !forest->lookup(*fork->node, "top");
   CHECK(refused);
-  const auto main = value_of(forest->lookup(*forest->root(), "main")).node;
+  const auto main = must(forest->lookup(*forest->root(), "main")).node;
   CHECK(forest->lookup(*main, "top").has_value());
 }
 
@@ -171,17 +171,17 @@ TEST_CASE("marks of which records leave one value are written anew") {
   const std::string hollow = get_mark(world.path("try"), "hollow");
   const std::string parent = get_mark(world.path("main"), "tree");
   SECTION("nothing is damaged") {
-    CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).empty());
+    CHECK(must(mend_forest_marks(world.trees(), world.hidden())).empty());
   }
   SECTION("both of a fork") {
     set_mark(world.path("try"), "tree", "x");
     set_mark(world.path("try"), "hollow", "x");
-    CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
+    CHECK(must(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
   }
   SECTION("of both trees: a snapshot knows the one, what is left is the other") {
     set_mark(world.path("try"), "tree", "x");
     set_mark(world.path("main"), "tree", "y");
-    CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
+    CHECK(must(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
   }
   SECTION("a root that reads another directory") {
     std::string line;
@@ -191,11 +191,11 @@ TEST_CASE("marks of which records leave one value are written anew") {
     REQUIRE(::stat(world.path("main/a").c_str(), &a) == 0);
     set_mark(world.path("try"), "hollow", fmt::format("{} {} {} 0 -", line, sequence, a.st_ino));
     CHECK_FALSE(world.check().whole());
-    CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).size() == 1);
+    CHECK(must(mend_forest_marks(world.trees(), world.hidden())).size() == 1);
   }
   SECTION("one that says it is another") {
     set_mark(world.path("try"), "tree", parent);
-    CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).size() == 1);
+    CHECK(must(mend_forest_marks(world.trees(), world.hidden())).size() == 1);
   }
   CHECK(get_mark(world.path("try"), "tree") == tree);
   CHECK(get_mark(world.path("try"), "hollow") == hollow);
@@ -208,16 +208,16 @@ TEST_CASE("marks that could be one of two stay as they are") {
   world.make_family();
   {
     const auto forest = world.open();
-    value_of(forest->fork("try", "third"));
-    value_of(forest->rollback("third", value_of(forest->snapshot("third", "one"))));
-    value_of(forest->fork("main", "fourth"));
+    must(forest->fork("try", "third"));
+    must(forest->rollback("third", must(forest->snapshot("third", "one"))));
+    must(forest->fork("main", "fourth"));
   }
   for (const char* name : {"try", "fourth"}) set_mark(world.path(name), "tree", "x");
   // A snapshot of "try" knows its root; then "fourth" is all that is left.
-  CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
+  CHECK(must(mend_forest_marks(world.trees(), world.hidden())).size() == 2);
   CHECK(world.check().whole());
   for (const char* name : {"third", "fourth"}) set_mark(world.path(name), "tree", "x");
-  CHECK(value_of(mend_forest_marks(world.trees(), world.hidden())).empty());
+  CHECK(must(mend_forest_marks(world.trees(), world.hidden())).empty());
   CHECK(get_mark(world.path("fourth"), "tree") == "x");
   // Where it was rolled back to is not what it was forked at.
   CHECK_FALSE(world.check().whole());
@@ -240,7 +240,7 @@ TEST_CASE("a copy of a forest is recognised and adopted", "[forest]") {
   const bool has_marks = GENERATE(true, false);
   if (is_solid) {
     const auto forest = world.open();
-    const auto fork = value_of(forest->lookup(*forest->root(), "try")).node;
+    const auto fork = must(forest->lookup(*forest->root(), "try")).node;
     REQUIRE(forest->solidify(*fork, true).has_value());
     REQUIRE(forest->solidify(*fork, true).has_value());  // again: nothing left to do
     CHECK(bytes_of(world.path("try/a/b/file")) == "one");
@@ -254,13 +254,13 @@ TEST_CASE("a copy of a forest is recognised and adopted", "[forest]") {
   CHECK_FALSE(copy.check().whole());
   CHECK(code_of(open_forest(copy.trees(), copy.hidden())) == ESTALE);
   const auto told =
-      value_of(adopt_copied_forest(copy.trees(), copy.hidden(), copy.base.path("quarantine")));
+      must(adopt_copied_forest(copy.trees(), copy.hidden(), copy.base.path("quarantine")));
   CHECK_FALSE(told.empty());
   CHECK(copy.check().whole());
-  CHECK(value_of(adopt_copied_forest(copy.trees(), copy.hidden(), copy.base.path("q"))).empty());
+  CHECK(must(adopt_copied_forest(copy.trees(), copy.hidden(), copy.base.path("q"))).empty());
   const auto forest = copy.open();
-  const auto main = value_of(forest->lookup(*forest->root(), "main")).node;
-  CHECK(read_file(*forest, *value_of(forest->lookup(*main, "later")).node) == "later");
+  const auto main = must(forest->lookup(*forest->root(), "main")).node;
+  CHECK(read_file(*forest, *must(forest->lookup(*main, "later")).node) == "later");
   if (is_solid) {
     CHECK(bytes_of(copy.path("try/a/b/file")) == "one");
     CHECK(inode_of(copy.path("try/a/b/file")) != inode_of(copy.path("main/a/b/file")));
@@ -268,8 +268,8 @@ TEST_CASE("a copy of a forest is recognised and adopted", "[forest]") {
   } else {
     CHECK(fs::exists(copy.base.path("quarantine/try")) == has_marks);
   }
-  value_of(forest->fork("main", "again"));
-  CHECK(forest->lookup(*value_of(forest->lookup(*forest->root(), "again")).node, "top"));
+  must(forest->fork("main", "again"));
+  CHECK(forest->lookup(*must(forest->lookup(*forest->root(), "again")).node, "top"));
   // Where it was made, nothing has changed.
   CHECK(world.check().whole());
 }
@@ -292,12 +292,12 @@ TEST_CASE("links between trees are found and cut, those within one stay", "[fore
   REQUIRE(::stat(world.path("two").c_str(), &directory) == 0);
   const ino_t shared_by_fork = inode_of(world.path("main/top"));
 
-  auto shared = value_of(find_shared_files({world.trees()}));
+  auto shared = must(find_shared_files({world.trees()}));
   REQUIRE(shared.size() == 2);
   for (const SharedFile& one : shared) {
     REQUIRE(cut_shared_file(one, world.base.path("scratch")).has_value());
   }
-  CHECK(value_of(find_shared_files({world.trees()})).empty());
+  CHECK(must(find_shared_files({world.trees()})).empty());
   CHECK(fs::is_empty(world.base.path("scratch")));
   CHECK(inode_of(world.path("main/top")) == shared_by_fork);
   CHECK(inode_of(world.path("one/top")) != shared_by_fork);
@@ -323,13 +323,13 @@ TEST_CASE("cutting links that a crash cut short ends with one copy", "[forest]")
   put_bytes(world.path("one/file"), "shared");
   fs::create_hard_link(world.path("one/file"), world.path("two/x"));
   fs::create_hard_link(world.path("one/file"), world.path("two/y"));
-  SharedFile half = value_of(find_shared_files({world.trees()})).at(0);
+  SharedFile half = must(find_shared_files({world.trees()})).at(0);
   const std::string scratch = world.base.path("scratch");
   // As after a crash between the names: the second cannot be put, so the copy waits.
   std::swap(half.cut.front(), half.cut.back());
   half.cut.back() = world.path("none/y");
   REQUIRE_FALSE(cut_shared_file(half, scratch).has_value());
-  const auto rest = value_of(find_shared_files({world.trees()}));
+  const auto rest = must(find_shared_files({world.trees()}));
   REQUIRE(rest.size() == 1);
   REQUIRE(cut_shared_file(rest.front(), scratch).has_value());
   CHECK(inode_of(world.path("two/x")) == inode_of(world.path("two/y")));

@@ -60,19 +60,19 @@ TEST_CASE("Figures of forks", "[.figures]") {
     return milliseconds([&] { walk(forest, root); }) * 1000 / kCount;
   };
   tell("lookup+getattr, never forked", walked("p"), "us");
-  tell("fork of 20,000 files", milliseconds([&] { value_of(forest->fork("p", "q")); }), "ms");
+  tell("fork of 20,000 files", milliseconds([&] { must(forest->fork("p", "q")); }), "ms");
   tell("lookup+getattr, the parent", walked("p"), "us");
   tell("lookup+getattr, hollow", walked("q"), "us");
   SnapshotId state;
-  tell("checkpoint", milliseconds([&] { state = value_of(forest->snapshot("p", "")); }), "ms");
+  tell("checkpoint", milliseconds([&] { state = must(forest->snapshot("p", "")); }), "ms");
   forest.write("p/7/7", "changed");
-  tell("rollback", milliseconds([&] { value_of(forest->rollback("p", state)); }), "ms");
-  const double all = milliseconds([&] { value_of(forest->solidify(*forest.at("q"), true)); });
+  tell("rollback", milliseconds([&] { must(forest->rollback("p", state)); }), "ms");
+  const double all = milliseconds([&] { must(forest->solidify(*forest.at("q"), true)); });
   tell("solidify, an entry", all * 1000 / (kCount + kDirectories), "us");
   tell("lookup+getattr, a solid fork", walked("q"), "us");
   const double before = disk_use(forest.path(".."));
   const double forks = milliseconds([&] {
-    for (int i = 0; i < 1000; ++i) value_of(forest->fork("q", fmt::format("f{}", i)));
+    for (int i = 0; i < 1000; ++i) must(forest->fork("q", fmt::format("f{}", i)));
   });
   tell("each of 1,000 forks", forks / 1000, "ms");
   tell("the disk's room that they take", disk_use(forest.path("..")) - before, "MiB");

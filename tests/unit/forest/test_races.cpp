@@ -41,7 +41,7 @@ TEST_CASE("A directory that gets the number of one made since the snapshot is ke
   forest.directory("p");
   for (const char* path : {"p/d", "p/d/e", "p/d/e/g"}) forest.directory(path);
   forest.file("p/d/e/g/f", "as it was");
-  const SnapshotId state = value_of(forest->snapshot("p", "s"));
+  const SnapshotId state = must(forest->snapshot("p", "s"));
   REQUIRE(forest->rollback("p", state));
   forest.directory(
       "p/other");  // what lies beside it is on the disk from now on, not yet what is below

@@ -69,8 +69,8 @@ TEST_CASE("The tree that was forked stays a plain directory") {
   REQUIRE(forest->fork("p", "q"));
   REQUIRE(forest->snapshot("p", "one"));
   forest.write("p/src/deep/util.c", "UTIL");
-  REQUIRE(value_of(file::read(forest.path("p/src/deep/util.c"))) == "UTIL");
-  REQUIRE(value_of(file::read(forest.path("p/src/main.c"))) == "main");
+  REQUIRE(must(file::read(forest.path("p/src/deep/util.c"))) == "UTIL");
+  REQUIRE(must(file::read(forest.path("p/src/main.c"))) == "main");
   REQUIRE(forest.read("q/src/deep/util.c") == "util");
 }
 
@@ -103,8 +103,8 @@ TEST_CASE("Numbers and times are the same in a fork as in its parent, for git") 
 TEST_CASE("A snapshot cannot be changed") {
   TestForest forest;
   plant(forest);
-  const auto id = value_of(forest->snapshot("p", "one"));
-  const auto root = value_of(forest->snapshot_root(id));
+  const auto id = must(forest->snapshot("p", "one"));
+  const auto root = must(forest->snapshot_root(id));
   const auto source = forest.in(root, "src");
   const auto main = forest.in(source, "main.c");
   SetAttributes wanted{.which = SetAttributes::mode};
@@ -124,13 +124,13 @@ TEST_CASE("A snapshot cannot be changed") {
 TEST_CASE("A rollback can be undone, and what was open before can be read on") {
   TestForest forest;
   plant(forest);
-  const auto first = value_of(forest->snapshot("p", "one"));
+  const auto first = must(forest->snapshot("p", "one"));
   forest.write("p/README", "second!");
   forest.file("p/src/new.c", "new");
-  const auto open = value_of(forest->open(*forest.at("p/README"), O_RDWR, kMyself));
+  const auto open = must(forest->open(*forest.at("p/README"), O_RDWR, kMyself));
   const auto directory = forest.at("p/src");
   const auto root = forest.at("p");
-  const auto undo = value_of(forest->rollback("p", first));
+  const auto undo = must(forest->rollback("p", first));
   REQUIRE(forest.read("p/README") == "read me");
   REQUIRE(code_of(forest->lookup(*forest.at("p/src"), "new.c")) == ENOENT);
   REQUIRE(forest.at("p") == root);
@@ -139,10 +139,10 @@ TEST_CASE("A rollback can be undone, and what was open before can be read on") {
   REQUIRE(code_of(forest->lookup(*directory, "new.c")) == 0);
   REQUIRE(code_of(forest->create(*directory, "x", O_RDWR, 0644, kMyself)) == ESTALE);
   forest.write("p/README", "READ");
-  value_of(forest->rollback("p", undo));
+  must(forest->rollback("p", undo));
   REQUIRE(forest.read("p/README") == "second!");
   REQUIRE(forest.read("p/src/new.c") == "new");
-  REQUIRE(read_file(*forest, *forest.in(value_of(forest->snapshot_root(first)), "README")) ==
+  REQUIRE(read_file(*forest, *forest.in(must(forest->snapshot_root(first)), "README")) ==
           "read me");
 }
 
@@ -167,12 +167,12 @@ TEST_CASE("What a dropped tree's forks read stays until they are gone") {
 TEST_CASE("A dropped snapshot's room comes back") {
   TestForest forest;
   plant(forest);
-  const auto one = value_of(forest->snapshot("p", "one"));
+  const auto one = must(forest->snapshot("p", "one"));
   forest.write("p/README", "second");
   REQUIRE(forest->snapshot("p", "two"));
-  REQUIRE(value_of(forest->collect()) == 0);
+  REQUIRE(must(forest->collect()) == 0);
   REQUIRE(forest->drop(one));
-  REQUIRE(value_of(forest->collect()) == 1);
+  REQUIRE(must(forest->collect()) == 1);
   REQUIRE(code_of(forest->snapshot_root(one)) == ENOENT);
   struct stat attributes{};
   REQUIRE(::lstat(forest.path("p/README").c_str(), &attributes) == 0);
@@ -219,7 +219,7 @@ TEST_CASE("What its owner may not write is forked, changed and taken back like t
   protect("p/src/main.c", 0444);
   protect("p/src/deep/util.c", 0444);
   protect("p/src", 0555);
-  const auto state = value_of(forest->snapshot("p", "one"));
+  const auto state = must(forest->snapshot("p", "one"));
   REQUIRE(forest->fork("p", "q"));
   REQUIRE(forest->unlink(*forest.at("q/src/deep"), "util.c", kMyself));
   REQUIRE(forest.stat("q/src").st_mode == (S_IFDIR | 0555));
@@ -229,7 +229,7 @@ TEST_CASE("What its owner may not write is forked, changed and taken back like t
   REQUIRE(forest.read("q/src/main.c") == "main");
   REQUIRE(forest.stat("q/src/main.c").st_mode == (S_IFREG | 0444));
   REQUIRE(forest.read("p/src/deep/util.c") == "util");
-  value_of(forest->rollback("p", state));
+  must(forest->rollback("p", state));
   REQUIRE(forest.read("p/src/main.c") == "main");
   protect("p/src/main.c", 0644);
   REQUIRE(forest->drop("q"));
@@ -241,8 +241,8 @@ TEST_CASE("What its owner may not write is forked, changed and taken back like t
 TEST_CASE("Comparing tells what differs and looks nowhere else") {
   TestForest forest;
   plant(forest);
-  const auto base = value_of(forest->fork("p", "q"));
-  const auto before = value_of(forest->snapshot_root(base));
+  const auto base = must(forest->fork("p", "q"));
+  const auto before = must(forest->snapshot_root(base));
   REQUIRE(differences(forest, *before, *forest.at("q")).empty());
   forest.write("q/src/main.c", "MAIN");
   forest.file("q/src/new.c", "new");
@@ -274,8 +274,8 @@ TEST_CASE("Snapshots cost the same, however many there are") {
   }
   REQUIRE(first.linked == 20);
   const SnapshotId early{forest->family()[0].number, 2};
-  REQUIRE(read_file(*forest, *forest.in(forest.in(value_of(forest->snapshot_root(early)), "a"),
-                                        "7")) == "0");
+  REQUIRE(read_file(*forest, *forest.in(forest.in(must(forest->snapshot_root(early)), "a"), "7")) ==
+          "0");
 }
 
 }  // namespace

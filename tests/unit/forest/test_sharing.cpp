@@ -20,7 +20,7 @@ std::optional<std::string> change(TestForest& forest, const std::string& tree, W
       forest.write(tree + "/d/f", "XX");
       return "XXd content";
     case Way::cut:
-      value_of(forest->open(*forest.at(tree + "/d/f"), O_WRONLY | O_TRUNC, kMyself));
+      must(forest->open(*forest.at(tree + "/d/f"), O_WRONLY | O_TRUNC, kMyself));
       return "";
     case Way::rename_over:
       forest.file(tree + "/d/new", "new");
@@ -54,8 +54,8 @@ TEST_CASE("No change of a shared file is seen in another tree, whoever makes it 
         forest.directory("p/d");
         forest.file("p/d/f", old);
         REQUIRE(forest->fork("p", "q"));
-        const auto readers = {value_of(forest->open(*forest.at("p/d/f"), O_RDONLY, kMyself)),
-                              value_of(forest->open(*forest.at("q/d/f"), O_RDONLY, kMyself))};
+        const auto readers = {must(forest->open(*forest.at("p/d/f"), O_RDONLY, kMyself)),
+                              must(forest->open(*forest.at("q/d/f"), O_RDONLY, kMyself))};
         (void)readers;
         const std::string a = fork_first ? "q" : "p";
         const std::string b = fork_first ? "p" : "q";
@@ -74,12 +74,12 @@ TEST_CASE("Open files follow their tree's file, at the same descriptor") {
   TestForest forest;
   forest.directory("p");
   forest.file("p/f", "old");
-  const auto reader = value_of(forest->open(*forest.at("p/f"), O_RDONLY, kMyself));
-  const auto writer = value_of(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
+  const auto reader = must(forest->open(*forest.at("p/f"), O_RDONLY, kMyself));
+  const auto writer = must(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
   const int number = writer->descriptor();
   const auto node = forest.at("p/f");
   REQUIRE(forest->fork("p", "q"));
-  const auto forked = value_of(forest->open(*forest.at("q/f"), O_RDWR, kMyself));
+  const auto forked = must(forest->open(*forest.at("q/f"), O_RDWR, kMyself));
   REQUIRE(forest.write(*writer, "new") == 0);
   REQUIRE(writer->descriptor() == number);
   REQUIRE(forest.content(*reader) == "new");
@@ -93,7 +93,7 @@ TEST_CASE("A file without a name left is still the tree's own") {
   TestForest forest;
   forest.directory("p");
   forest.file("p/f", "old");
-  const auto held = value_of(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
+  const auto held = must(forest->open(*forest.at("p/f"), O_RDWR, kMyself));
   REQUIRE(forest->fork("p", "q"));
   REQUIRE(forest->unlink(*forest.at("p"), "f", kMyself));
   REQUIRE(forest.write(*held, "new") == 0);

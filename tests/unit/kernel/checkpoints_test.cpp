@@ -5,18 +5,14 @@
 #include "kernel/fold.h"
 #include "kernel/forks.h"
 #include "kernel/kinds.h"
+#include "support/must.h"
 #include "support/test_kernel.h"
 
 namespace agentfs {
 namespace {
 
+using test::must;
 using test::TestKernel;
-
-template <class T>
-void must(const Result<T>& result) {
-  INFO((result ? "" : result.error().message));
-  REQUIRE(result);
-}
 
 // The fake repository keeps orders, and what lay in their sources when they came.
 struct Space : TestKernel {

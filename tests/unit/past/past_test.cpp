@@ -14,19 +14,13 @@
 
 #include "base/copy.h"
 #include "catch.h"
+#include "support/must.h"
 #include "support/test_kernel.h"
 
 namespace agentfs::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class T>
-T must(Result<T> result) {
-  INFO((result ? std::string() : result.error().message));
-  REQUIRE(result.has_value());
-  return std::move(*result);
-}
 
 class Place {
  public:

@@ -102,7 +102,7 @@ struct Sides {
       directory(side->path("sticky"), 0, 0, 01777);
       default_acl(side->path("acl"));
       for (const char* name : {"all/foreign", "sticky/foreign"}) {
-        value_of(file::replace(side->path(name), "x", 0666));
+        must(file::replace(side->path(name), "x", 0666));
         REQUIRE(::chown(side->path(name).c_str(), 60'009, 60'009) == 0);
         REQUIRE(::chmod(side->path(name).c_str(), 06777) == 0);
       }
@@ -125,7 +125,7 @@ struct Sides {
   TreeNodeRef node(const std::string& path) const {
     TreeNodeRef at = store->root();
     for (const auto& part : std::filesystem::path(path)) {
-      at = value_of(store->lookup(*at, part)).node;
+      at = must(store->lookup(*at, part)).node;
     }
     return at;
   }
@@ -246,8 +246,8 @@ TEST_CASE("opening asks for the caller's rights, and executing for no right to r
   constexpr int kToExecute = 040;
   const Sides sides;
   const Person person(60'001, 60'001, {kTeam});
-  value_of(file::replace(sides.tree.path("all/tool"), "text"));
-  value_of(file::replace(sides.tree.path("all/team"), "text"));
+  must(file::replace(sides.tree.path("all/tool"), "text"));
+  must(file::replace(sides.tree.path("all/team"), "text"));
   REQUIRE(::chmod(sides.tree.path("all/tool").c_str(), 0711) == 0);
   REQUIRE(::chown(sides.tree.path("all/team").c_str(), 0, kTeam) == 0);
   REQUIRE(::chmod(sides.tree.path("all/team").c_str(), 0660) == 0);
@@ -284,13 +284,13 @@ TEST_CASE("a handle truncates for a caller who may no longer write", "[trees]") 
   const Sides sides;
   const Person person(60'001, 60'001, {});
   const auto made =
-      value_of(sides.store->create(*sides.node("all"), "locked", O_RDWR, 0444, person.caller()));
+      must(sides.store->create(*sides.node("all"), "locked", O_RDWR, 0444, person.caller()));
   SetAttributes wanted{.which = SetAttributes::size, .values = {}};
   wanted.values.st_size = 7;
   const auto& node = *made.entry.node;
   CHECK(code_of(sides.store->set_attributes(node, nullptr, wanted, person.caller())) == EACCES);
-  CHECK(value_of(sides.store->set_attributes(node, made.file.get(), wanted, person.caller()))
-            .st_size == 7);
+  CHECK(must(sides.store->set_attributes(node, made.file.get(), wanted, person.caller())).st_size ==
+        7);
 }
 
 TEST_CASE("callers on several threads keep their own ids and umasks", "[trees]") {

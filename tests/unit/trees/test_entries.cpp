@@ -43,11 +43,11 @@ TEST_CASE("any bytes are a name but those that POSIX forbids", "[trees]") {
   for (const std::string& name : {std::string("\xff\xfe\x80"), std::string("new\nline"),
                                   std::string(" "), std::string("..."), longest}) {
     const auto made = make_file(*store, *root, name, name);
-    CHECK(value_of(store->lookup(*root, name)).node == made);
-    CHECK(value_of(file::read(directory.path(name))) == name);
-    value_of(store->rename(*root, name, *root, "other", 0, kMyself));
-    value_of(store->rename(*root, "other", *root, name, 0, kMyself));
-    value_of(store->unlink(*root, name, kMyself));
+    CHECK(must(store->lookup(*root, name)).node == made);
+    CHECK(must(file::read(directory.path(name))) == name);
+    must(store->rename(*root, name, *root, "other", 0, kMyself));
+    must(store->rename(*root, "other", *root, name, 0, kMyself));
+    must(store->unlink(*root, name, kMyself));
   }
   CHECK(code_of(store->lookup(*root, longest + "n")) == ENAMETOOLONG);
   CHECK(code_of(store->create(*root, longest + "n", O_RDWR, 0644, kMyself)) == ENAMETOOLONG);
@@ -76,7 +76,7 @@ TEST_CASE("opening a store says what is wrong with its directory", "[trees]") {
   const auto missing = open_tree_store(directory.path("missing"));
   CHECK(code_of(missing) == ENOENT);
   CHECK_THAT(missing.error().message, Catch::Matchers::has("missing"));
-  value_of(file::replace(directory.path("file"), ""));
+  must(file::replace(directory.path("file"), ""));
   CHECK(code_of(open_tree_store(directory.path("file"))) == ENOTDIR);
   const auto store = open_store(directory.path("link"));
   CHECK(store->host_path(*store->root()) == directory.path());
@@ -87,14 +87,14 @@ TEST_CASE("links are never followed", "[trees]") {
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   const std::string target(4095, 't');
-  const auto link = value_of(store->make_link(*root, "link", target, kMyself)).node;
-  CHECK(value_of(store->read_link(*link)) == target);
+  const auto link = must(store->make_link(*root, "link", target, kMyself)).node;
+  CHECK(must(store->read_link(*link)) == target);
   CHECK(code_of(store->make_link(*root, "too long", target + "t", kMyself)) == ENAMETOOLONG);
   CHECK(code_of(store->make_link(*root, "empty", "", kMyself)) == ENOENT);
   CHECK(code_of(store->read_link(*root)) == EINVAL);
 
-  value_of(store->make_link(*root, "out", "/etc/hostname", kMyself));
-  const auto out = value_of(store->lookup(*root, "out"));
+  must(store->make_link(*root, "out", "/etc/hostname", kMyself));
+  const auto out = must(store->lookup(*root, "out"));
   CHECK(out.node->type() == S_IFLNK);
   CHECK(code_of(store->open(*out.node, O_RDONLY, kMyself)) == ELOOP);
   CHECK(code_of(store->create(*root, "out", O_RDWR, 0644, kMyself)) == ELOOP);
@@ -106,7 +106,7 @@ TEST_CASE("links are never followed", "[trees]") {
         plain(::fchmodat(AT_FDCWD, directory.path("out").c_str(), 0600, AT_SYMLINK_NOFOLLOW)));
   wanted.which = SetAttributes::mtime;
   wanted.values.st_mtim = {77, 123456789};
-  value_of(store->set_attributes(*out.node, nullptr, wanted, kMyself));
+  must(store->set_attributes(*out.node, nullptr, wanted, kMyself));
   struct stat attributes{};
   REQUIRE(::lstat(directory.path("out").c_str(), &attributes) == 0);
   CHECK(attributes.st_mtim.tv_nsec == 123456789);
@@ -116,22 +116,22 @@ TEST_CASE("create honours its flags", "[trees]") {
   TemporaryDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
-  auto made = value_of(store->create(*root, "a", O_WRONLY | O_EXCL, 0444, kMyself));
+  auto made = must(store->create(*root, "a", O_WRONLY | O_EXCL, 0444, kMyself));
   CHECK((made.entry.attributes.st_mode & 07777) == 0444);
   CHECK(::pwrite(made.file->descriptor(), "hello", 5, 0) == 5);
   CHECK(code_of(store->create(*root, "a", O_WRONLY | O_EXCL, 0644, kMyself)) == EEXIST);
 
-  auto again = value_of(store->create(*root, "a", O_RDONLY, 0600, kMyself));
+  auto again = must(store->create(*root, "a", O_RDONLY, 0600, kMyself));
   CHECK(again.entry.node == made.entry.node);
   CHECK(again.entry.attributes.st_size == 5);
   CHECK((again.entry.attributes.st_mode & 07777) == 0444);
   make_file(*store, *root, "b", "12345");
-  const auto cut = value_of(store->create(*root, "b", O_RDWR | O_TRUNC, 0600, kMyself));
+  const auto cut = must(store->create(*root, "b", O_RDWR | O_TRUNC, 0600, kMyself));
   CHECK(cut.entry.attributes.st_size == 0);
 
   make_directory(*store, *root, "d");
   CHECK(code_of(store->create(*root, "d", O_RDWR, 0644, kMyself)) == EISDIR);
-  value_of(store->make_node(*root, "fifo", S_IFIFO | 0644, 0, kMyself));
+  must(store->make_node(*root, "fifo", S_IFIFO | 0644, 0, kMyself));
   CHECK(code_of(store->create(*root, "fifo", O_RDONLY, 0644, kMyself)) == ENXIO);
   CHECK(code_of(store->create(*again.entry.node, "x", O_RDWR, 0644, kMyself)) == ENOTDIR);
 }
@@ -140,7 +140,7 @@ TEST_CASE("written pages land at their offset whatever handle carries them", "[t
   TemporaryDirectory directory;
   const auto store = open_store(directory.path());
   const auto node = make_file(*store, *store->root(), "log", "0123456789");
-  const auto opened = value_of(store->open(*node, O_WRONLY | O_APPEND, kMyself));
+  const auto opened = must(store->open(*node, O_WRONLY | O_APPEND, kMyself));
   REQUIRE(::pwrite(opened->descriptor(), "ab", 2, 4) == 2);
   CHECK(read_file(*store, *node) == "0123ab6789");
   CHECK((::fcntl(opened->descriptor(), F_GETFL) & (O_APPEND | O_DIRECT | O_NONBLOCK)) == 0);
@@ -149,13 +149,12 @@ TEST_CASE("written pages land at their offset whatever handle carries them", "[t
 TEST_CASE("a handle truncates a file that has become read-only", "[trees]") {
   TemporaryDirectory directory;
   const auto store = open_store(directory.path());
-  const auto made = value_of(store->create(*store->root(), "a", O_RDWR, 0444, kMyself));
+  const auto made = must(store->create(*store->root(), "a", O_RDWR, 0444, kMyself));
   SetAttributes wanted;
   wanted.which = SetAttributes::size;
   wanted.values.st_size = 1'000'000;
   const auto& node = *made.entry.node;
-  CHECK(value_of(store->set_attributes(node, made.file.get(), wanted, kMyself)).st_size ==
-        1'000'000);
+  CHECK(must(store->set_attributes(node, made.file.get(), wanted, kMyself)).st_size == 1'000'000);
   wanted.values.st_size = -1;
   CHECK(code_of(store->set_attributes(node, made.file.get(), wanted, kMyself)) == EINVAL);
   wanted.values.st_size = 0;
@@ -170,13 +169,13 @@ TEST_CASE("times are set to the nanosecond, to now, or not at all", "[trees]") {
   wanted.which = SetAttributes::atime | SetAttributes::mtime;
   wanted.values.st_atim = {1, 987654321};
   wanted.values.st_mtim = {2, 1};
-  auto now = value_of(store->set_attributes(*node, nullptr, wanted, kMyself));
+  auto now = must(store->set_attributes(*node, nullptr, wanted, kMyself));
   CHECK(now.st_atim.tv_nsec == 987654321);
   CHECK(now.st_mtim.tv_sec == 2);
   wanted.which = SetAttributes::mtime;
   wanted.values.st_atim = {5, 5};
   wanted.values.st_mtim = {0, UTIME_NOW};
-  now = value_of(store->set_attributes(*node, nullptr, wanted, kMyself));
+  now = must(store->set_attributes(*node, nullptr, wanted, kMyself));
   CHECK(now.st_atim.tv_sec == 1);
   CHECK(now.st_mtim.tv_sec > 1'000'000'000);
 }
@@ -198,7 +197,7 @@ struct LongDirectory {
     for (const auto& name : expected) {
       if (name != "." && name != "..") make_file(*store, *below, name);
     }
-    opened = value_of(store->open_directory(*below));
+    opened = must(store->open_directory(*below));
   }
 };
 
@@ -211,10 +210,10 @@ TEST_CASE_METHOD(LongDirectory, "a listing is whole whatever its pages", "[trees
 TEST_CASE_METHOD(LongDirectory, "a listing: offsets are good in any order and on another handle",
                  "[trees]") {
   const auto entries = list(*store, *opened, 100000);
-  const auto other = value_of(store->open_directory(*below));
+  const auto other = must(store->open_directory(*below));
   for (std::size_t i = entries.size() - 1; i > 0; i -= std::min<std::size_t>(i, 171)) {
     std::string next;
-    value_of(store->read_directory(*other, entries[i - 1].next_offset, [&](const auto& entry) {
+    must(store->read_directory(*other, entries[i - 1].next_offset, [&](const auto& entry) {
       next = entry.name;
       return false;
     }));
@@ -227,7 +226,7 @@ TEST_CASE_METHOD(LongDirectory, "a listing: removing while listing misses nothin
   std::size_t removed = 0;
   for (bool more = true; more;) {
     std::vector<std::string> names;
-    value_of(store->read_directory(*opened, offset, [&](const auto& entry) {
+    must(store->read_directory(*opened, offset, [&](const auto& entry) {
       if (names.size() == 50) return false;
       names.push_back(entry.name);
       offset = entry.next_offset;
@@ -237,21 +236,21 @@ TEST_CASE_METHOD(LongDirectory, "a listing: removing while listing misses nothin
     for (const auto& name : names) removed += store->unlink(*below, name, kMyself) ? 1u : 0u;
   }
   CHECK(removed == kFiles);
-  value_of(store->remove_directory(*root, "below", kMyself));
+  must(store->remove_directory(*root, "below", kMyself));
 }
 
 TEST_CASE_METHOD(LongDirectory,
                  "a listing: what one page left is the next one's, not asked for again",
                  "[trees]") {
   off_t second = 0;
-  value_of(store->read_directory(*opened, 0, [&](const auto& entry) {
+  must(store->read_directory(*opened, 0, [&](const auto& entry) {
     const bool is_first = second == 0;
     if (is_first) second = entry.next_offset;
     return is_first;
   }));
   for (const auto& name : expected) (void)store->unlink(*below, name, kMyself);
   std::size_t listed = 0;
-  value_of(store->read_directory(*opened, second, [&](const auto&) { return ++listed > 0; }));
+  must(store->read_directory(*opened, second, [&](const auto&) { return ++listed > 0; }));
   CHECK(listed > 100);  // the names that were there when the kernel was asked
 }
 
@@ -279,18 +278,18 @@ TEST_CASE("a listing tells types and numbers, and nothing of what is above", "[t
   const TreeNodeRef root = store->root();
   const auto sub = make_directory(*store, *root, "d");
   make_file(*store, *root, "f");
-  value_of(store->make_link(*root, "l", "f", kMyself));
-  value_of(store->make_node(*root, "p", S_IFIFO | 0600, 0, kMyself));
-  value_of(store->make_node(*root, "s", S_IFSOCK | 0600, 0, kMyself));
-  const auto opened = value_of(store->open_directory(*root));
+  must(store->make_link(*root, "l", "f", kMyself));
+  must(store->make_node(*root, "p", S_IFIFO | 0600, 0, kMyself));
+  must(store->make_node(*root, "s", S_IFSOCK | 0600, 0, kMyself));
+  const auto opened = must(store->open_directory(*root));
   for (const auto& entry : list(*store, *opened, 3)) {
     INFO(entry.name);
-    const auto found = value_of(store->lookup(*root, entry.name));
+    const auto found = must(store->lookup(*root, entry.name));
     CHECK(entry.type == found.node->type());
     CHECK(entry.inode == found.node->inode());
   }
-  CHECK(code_of(store->open_directory(*value_of(store->lookup(*root, "f")).node)) == ENOTDIR);
-  const auto file = value_of(store->open(*value_of(store->lookup(*root, "f")).node, 0, kMyself));
+  CHECK(code_of(store->open_directory(*must(store->lookup(*root, "f")).node)) == ENOTDIR);
+  const auto file = must(store->open(*must(store->lookup(*root, "f")).node, 0, kMyself));
   CHECK(code_of(store->read_directory(*file, 0, [](const auto&) { return true; })) == ENOTDIR);
   CHECK(code_of(store->open(*sub, O_RDWR, kMyself)) == EISDIR);
 }
@@ -301,12 +300,12 @@ TEST_CASE("extended attributes answer as the disk does", "[trees]") {
   const TreeNodeRef root = store->root();
   make_file(*store, *root, "file");
   make_directory(*store, *root, "directory");
-  value_of(store->make_link(*root, "link", "file", kMyself));
-  value_of(store->make_node(*root, "fifo", S_IFIFO | 0600, 0, kMyself));
+  must(store->make_link(*root, "link", "file", kMyself));
+  must(store->make_node(*root, "fifo", S_IFIFO | 0600, 0, kMyself));
   const std::string value(1000, '\0');
   for (const std::string name : {"file", "directory", "link", "fifo"}) {
     INFO(name);
-    const auto node = value_of(store->lookup(*root, name)).node;
+    const auto node = must(store->lookup(*root, name)).node;
     const std::string path = directory.path(name);
     char buffer[2000];
     for (const char* key : {"user.a", "trusted.b", "nonsense", "system.posix_acl_access"}) {
@@ -319,10 +318,10 @@ TEST_CASE("extended attributes answer as the disk does", "[trees]") {
       if (expected == 0) REQUIRE(::lremovexattr(path.c_str(), key) == 0);
       REQUIRE(code_of(store->set_xattr(*node, key, value, 0, kMyself)) == expected);
       if (expected != 0) continue;
-      CHECK(value_of(store->get_xattr(*node, key)) == value);
-      CHECK(value_of(store->list_xattr(*node)).find(std::string(key) + '\0') != std::string::npos);
+      CHECK(must(store->get_xattr(*node, key)) == value);
+      CHECK(must(store->list_xattr(*node)).find(std::string(key) + '\0') != std::string::npos);
       CHECK(code_of(store->set_xattr(*node, key, "x", XATTR_CREATE, kMyself)) == EEXIST);
-      value_of(store->remove_xattr(*node, key, kMyself));
+      must(store->remove_xattr(*node, key, kMyself));
       CHECK(code_of(store->set_xattr(*node, key, "x", XATTR_REPLACE, kMyself)) == ENODATA);
     }
   }
@@ -331,14 +330,14 @@ TEST_CASE("extended attributes answer as the disk does", "[trees]") {
 TEST_CASE("statistics, access and fsync are the disk's", "[trees]") {
   TemporaryDirectory directory;
   const auto store = open_store(directory.path());
-  const auto made = value_of(store->create(*store->root(), "a", O_RDWR, 0600, kMyself));
+  const auto made = must(store->create(*store->root(), "a", O_RDWR, 0600, kMyself));
   struct statvfs expected{};
   REQUIRE(::statvfs(directory.path().c_str(), &expected) == 0);
-  const auto statistics = value_of(store->statistics(*made.entry.node));
+  const auto statistics = must(store->statistics(*made.entry.node));
   CHECK(statistics.f_blocks == expected.f_blocks);
   CHECK(statistics.f_namemax == expected.f_namemax);
-  value_of(store->fsync(*made.file, true));
-  value_of(store->fsync(*value_of(store->open_directory(*store->root())), false));
+  must(store->fsync(*made.file, true));
+  must(store->fsync(*must(store->open_directory(*store->root())), false));
   CHECK(code_of(store->access(*made.entry.node, R_OK | W_OK, kMyself)) == 0);
   CHECK(code_of(store->access(*made.entry.node, X_OK, kMyself)) == EACCES);
 }

@@ -34,7 +34,7 @@ void describe(int directory, const std::string& path, std::map<std::string, std:
     std::string text = shown(attributes);
     const std::string link = fmt::format("/proc/self/fd/{}", fd.get());
     if (S_ISREG(attributes.st_mode) && is_root())
-      text += fmt::format(" {}", value_of(file::read(link)));
+      text += fmt::format(" {}", must(file::read(link)));
     char target[PATH_MAX];
     const ssize_t length = ::readlinkat(fd.get(), "", target, sizeof(target));
     if (length > 0) text.append(target, static_cast<std::size_t>(length));
@@ -268,7 +268,7 @@ void Twins::change_held() {
   REQUIRE(::fstat(held.plain.get(), &attributes) == 0);
   INFO(log_.str());
   if (changed) REQUIRE(shown(*changed) == shown(attributes));
-  REQUIRE(shown(value_of(store_->attributes(*held.node))) == shown(attributes));
+  REQUIRE(shown(must(store_->attributes(*held.node))) == shown(attributes));
 }
 
 void Twins::xattr_held() {

@@ -57,16 +57,16 @@ TEST_CASE("a file reached by two ways is one node", "[trees]") {
   const TreeNodeRef root = store->root();
 
   const auto made = make_file(*store, *root, "a", "text");
-  CHECK(value_of(store->lookup(*root, "a")).node == made);
-  const auto linked = value_of(store->link(*made, *root, "b", kMyself));
+  CHECK(must(store->lookup(*root, "a")).node == made);
+  const auto linked = must(store->link(*made, *root, "b", kMyself));
   CHECK(linked.node == made);
   CHECK(linked.attributes.st_nlink == 2);
-  CHECK(value_of(store->lookup(*root, "b")).node == made);
-  CHECK(value_of(store->lookup(*root, ".")).node == root);
-  CHECK(value_of(store->lookup(*root, "..")).node == root);
+  CHECK(must(store->lookup(*root, "b")).node == made);
+  CHECK(must(store->lookup(*root, ".")).node == root);
+  CHECK(must(store->lookup(*root, "..")).node == root);
   const auto below = make_directory(*store, *root, "below");
-  CHECK(value_of(store->lookup(*below, "..")).node == root);
-  CHECK(value_of(store->lookup(*below, ".")).node == below);
+  CHECK(must(store->lookup(*below, "..")).node == root);
+  CHECK(must(store->lookup(*below, ".")).node == below);
 }
 
 TEST_CASE("a number that the disk uses again is another node", "[trees]") {
@@ -153,27 +153,27 @@ TEST_CASE("a file without a name lives as long as its node", "[trees]") {
   const auto replaced = make_file(*store, *root, "replaced", "two");
   const auto removed = make_directory(*store, *root, "removed");
   const auto kept = make_file(*store, *root, "kept", "three");
-  value_of(store->link(*kept, *root, "kept too", kMyself));
+  must(store->link(*kept, *root, "kept too", kMyself));
   make_file(*store, *root, "new", "four");
   for (int i = 0; i < 5; ++i) make_file(*store, *root, fmt::format("other{}", i));
 
-  value_of(store->unlink(*root, "unlinked", kMyself));
-  value_of(store->unlink(*root, "kept", kMyself));
-  value_of(store->remove_directory(*root, "removed", kMyself));
-  value_of(store->rename(*root, "new", *root, "replaced", 0, kMyself));
-  for (int i = 0; i < 5; ++i) value_of(store->lookup(*root, fmt::format("other{}", i)));
+  must(store->unlink(*root, "unlinked", kMyself));
+  must(store->unlink(*root, "kept", kMyself));
+  must(store->remove_directory(*root, "removed", kMyself));
+  must(store->rename(*root, "new", *root, "replaced", 0, kMyself));
+  for (int i = 0; i < 5; ++i) must(store->lookup(*root, fmt::format("other{}", i)));
 
   CHECK(read_file(*store, *unlinked) == "one");
   CHECK(read_file(*store, *replaced) == "two");
   CHECK(read_file(*store, *kept) == "three");
-  CHECK(value_of(store->attributes(*unlinked)).st_nlink == 0);
-  CHECK(S_ISDIR(value_of(store->attributes(*removed)).st_mode));
+  CHECK(must(store->attributes(*unlinked)).st_nlink == 0);
+  CHECK(S_ISDIR(must(store->attributes(*removed)).st_mode));
   CHECK(code_of(store->make_directory(*removed, "x", 0755, kMyself)) == ENOENT);
   SetAttributes wanted;
   wanted.which = SetAttributes::mode | SetAttributes::size;
   wanted.values.st_mode = 0600;
   wanted.values.st_size = 1;
-  CHECK(value_of(store->set_attributes(*unlinked, nullptr, wanted, kMyself)).st_size == 1);
+  CHECK(must(store->set_attributes(*unlinked, nullptr, wanted, kMyself)).st_size == 1);
 }
 
 TEST_CASE("nodes below a renamed directory stay good", "[trees]") {
@@ -186,12 +186,12 @@ TEST_CASE("nodes below a renamed directory stay good", "[trees]") {
   const auto leaf = make_file(*store, *middle, "leaf", "x");
   for (int i = 0; i < 5; ++i) make_directory(*store, *root, std::to_string(i));
 
-  value_of(store->rename(*root, "top", *root, "moved", 0, kMyself));
+  must(store->rename(*root, "top", *root, "moved", 0, kMyself));
   CHECK(read_file(*store, *leaf) == "x");
   CHECK(store->host_path(*middle) == directory.path("moved/middle"));
-  CHECK(value_of(store->lookup(*middle, "..")).node == top);
+  CHECK(must(store->lookup(*middle, "..")).node == top);
   make_file(*store, *middle, "second", "y");
-  CHECK(value_of(file::read(directory.path("moved/middle/second"))) == "y");
+  CHECK(must(file::read(directory.path("moved/middle/second"))) == "y");
   CHECK(code_of(store->rename(*root, "moved", *middle, "in itself", 0, kMyself)) == EINVAL);
 }
 
@@ -216,12 +216,12 @@ TEST_CASE("directories are followed deeper than a path can be long", "[trees]") 
   CHECK(read_file(*store, *leaf) == "deep");
   for (int i = kDepth; i > 0; --i) {
     const auto at = static_cast<std::size_t>(i);
-    REQUIRE(value_of(store->lookup(*chain[at], "..")).node == chain[at - 1]);
+    REQUIRE(must(store->lookup(*chain[at], "..")).node == chain[at - 1]);
   }
-  value_of(store->unlink(*chain.back(), "leaf", kMyself));
+  must(store->unlink(*chain.back(), "leaf", kMyself));
   for (int i = kDepth; i > 0; --i) {
     const auto above = static_cast<std::size_t>(i) - 1;
-    value_of(store->remove_directory(*chain[above], name, kMyself));
+    must(store->remove_directory(*chain[above], name, kMyself));
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "backends/trees/trees.h"
 #include "catch.h"
+#include "support/must.h"
 
 namespace agentfs::test {
 
@@ -53,19 +54,11 @@ int code_of(const Result<T>& result) {
 // 0, or the errno of a system call that has just returned.
 inline int plain(long returned) { return returned < 0 ? errno : 0; }
 
-// The value, or a failed test that shows the sentence.
-template <class T>
-T value_of(Result<T> result) {
-  INFO((result ? std::string() : result.error().message));
-  REQUIRE(result.has_value());
-  return std::move(*result);
-}
-
 inline const TreeCaller kMyself{};
 
 inline TreeNodeRef make_file(TreeStore& store, const TreeNode& parent, const std::string& name,
                              const std::string& bytes = {}) {
-  auto made = value_of(store.create(parent, name, O_RDWR, 0644, kMyself));
+  auto made = must(store.create(parent, name, O_RDWR, 0644, kMyself));
   REQUIRE(::write(made.file->descriptor(), bytes.data(), bytes.size()) ==
           static_cast<ssize_t>(bytes.size()));
   return made.entry.node;
@@ -73,12 +66,12 @@ inline TreeNodeRef make_file(TreeStore& store, const TreeNode& parent, const std
 
 inline TreeNodeRef make_directory(TreeStore& store, const TreeNode& parent,
                                   const std::string& name) {
-  return value_of(store.make_directory(parent, name, 0755, kMyself)).node;
+  return must(store.make_directory(parent, name, 0755, kMyself)).node;
 }
 
 inline std::string read_file(TreeStore& store, const TreeNode& node) {
-  const auto opened = value_of(store.open(node, O_RDONLY, kMyself));
-  return value_of(file::read(opened->descriptor()));
+  const auto opened = must(store.open(node, O_RDONLY, kMyself));
+  return must(file::read(opened->descriptor()));
 }
 
 inline bool is_root() { return ::geteuid() == 0; }
