@@ -5,7 +5,7 @@
 
 #include "backends/compare/content.h"
 #include "backends/compare/line_merge.h"
-#include "backends/compare/quote.h"
+#include "base/git_quoted.h"
 
 namespace agentfs::compare {
 namespace {

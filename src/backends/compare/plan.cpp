@@ -5,9 +5,9 @@
 #include <unordered_set>
 
 #include "backends/compare/decide.h"
-#include "backends/compare/quote.h"
 #include "backends/compare/renames.h"
 #include "backends/compare/walk.h"
+#include "base/git_quoted.h"
 #include "base/text.h"
 
 namespace agentfs::compare {

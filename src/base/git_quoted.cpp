@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "backends/compare/quote.h"
+#include "base/git_quoted.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace agentfs::compare {
+namespace agentfs {
 namespace {
 
 bool is_plain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
@@ -37,4 +37,4 @@ std::string git_quoted(std::string_view name) {
   return out += '"';
 }
 
-}  // namespace agentfs::compare
+}  // namespace agentfs
