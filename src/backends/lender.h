@@ -2,6 +2,8 @@
 // Files of the trees whose bytes lie elsewhere until they are needed here.
 #pragma once
 
+#include <sys/stat.h>
+
 #include "base/error.h"
 #include "base/file.h"
 
@@ -18,10 +20,15 @@ class Lender {
  public:
   virtual ~Lender() = default;
   virtual bool lends(int file) const = 0;
-  // The bytes, for reading.
-  virtual Result<UniqueFd> open(int file) const = 0;
+  // The bytes, for reading, and how their file was when it was found to be as recorded: what is
+  // read of it is, as long as it stays so (is_as_it_was()).
+  struct Lent {
+    UniqueFd file{};
+    struct stat attributes{};
+  };
+  virtual Result<Lent> open(int file) const = 0;
   // Copies the bytes into the file, which is nobody's but ours from then on. One at a time for a
-  // file; may be repeated after a crash.
+  // file; may be repeated after a crash. EBUSY, too, where they changed meanwhile.
   virtual Status fill(int file) const = 0;
   // The file is about to lose all it holds.
   virtual void release(int file) const = 0;

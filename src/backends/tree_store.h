@@ -56,6 +56,11 @@ class TreeFile {
  public:
   virtual ~TreeFile() = default;
   virtual int descriptor() const = 0;
+  // Whether the bytes are another's, who may change them meanwhile (backends/lender.h). What was
+  // read of such a file counts once check_read() has said so; EBUSY, with a sentence, where it may
+  // be a mixture.
+  virtual bool is_lent() const { return false; }
+  virtual Status check_read() const { return ok(); }
 };
 
 // Held over a change made through an open file's descriptor; while it is, no fork is taken.
@@ -151,5 +156,17 @@ class TreeStore {
   virtual Result<std::string> list_xattr(const TreeNode& node) = 0;  // names, each ended by NUL
   virtual Status remove_xattr(const TreeNode& node, const std::string& name, const TreeCaller&) = 0;
 };
+
+// The names in a directory, in the store's order, without "." and ".."; one that is made or renamed
+// meanwhile may be missing or there twice. Errors: the disk's.
+inline Result<std::vector<std::string>> names_in(TreeStore& store, const TreeNode& directory) {
+  const auto opened = TRY(store.open_directory(directory));
+  std::vector<std::string> names;
+  TRY(store.read_directory(*opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
+    if (entry.name != "." && entry.name != "..") names.push_back(entry.name);
+    return true;
+  }));
+  return names;
+}
 
 }  // namespace agentfs

@@ -109,6 +109,15 @@ void set_attributes(int file, const struct stat& attributes) {
   static_cast<void>(::futimens(file, times) == 0);
 }
 
+bool is_as_it_was(const struct stat& before, const struct stat& now) {
+  const auto same = [](const timespec& one, const timespec& other) {
+    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+  };
+  return before.st_dev == now.st_dev && before.st_ino == now.st_ino &&
+         before.st_size == now.st_size && same(before.st_mtim, now.st_mtim) &&
+         same(before.st_ctim, now.st_ctim);
+}
+
 Result<bool> same_bytes(int one, int other) {
   for (std::uint64_t at = 0;;) {
     const std::string bytes = TRY(read_at(one, at, kCompared));

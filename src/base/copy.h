@@ -21,6 +21,8 @@ inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
+// Whether nobody has changed a file between two looks at it, by its identity, size and times.
+bool is_as_it_was(const struct stat& before, const struct stat& now);
 // Whether two files, open for reading, hold the same from beginning to end.
 Result<bool> same_bytes(int one, int other);
 

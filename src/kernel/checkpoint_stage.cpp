@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/copy.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -23,28 +24,6 @@ constexpr auto kRules = std::to_array<const char*>({".gitignore", ".gitattribute
 // TreeCaller{} is root, or whoever the daemon is.
 Result<std::unique_ptr<TreeFile>> open(TreeStore& store, const TreeNode& node) {
   return store.open(node, O_RDONLY, TreeCaller{});
-}
-
-Status copy_bytes(int from, int to) {
-  constexpr std::size_t kPiece = std::size_t{1} << 30;
-  bool any = false;
-  for (;;) {
-    const ssize_t moved = ::copy_file_range(from, nullptr, to, nullptr, kPiece, 0);
-    if (moved == 0) return ok();
-    if (moved < 0 && errno == EINTR) continue;
-    if (moved < 0) break;
-    any = true;
-  }
-  if (any) return fail_errno("copy");
-  // A disk that copies nothing on its own.
-  std::array<char, 65536> piece{};
-  for (;;) {
-    const ssize_t got = ::read(from, piece.data(), piece.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("read");
-    if (got == 0) return ok();
-    TRY(file::write_all(to, {piece.data(), static_cast<std::size_t>(got)}));
-  }
 }
 
 bool is_gone(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
@@ -88,16 +67,6 @@ Result<std::optional<TreeEntry>> CheckpointStage::find(const TreeNode& directory
   if (found) return std::optional(std::move(*found));
   if (is_gone(found.error()) || found.error().code == ENAMETOOLONG) return std::nullopt;
   return std::unexpected(std::move(found).error());
-}
-
-Result<std::vector<std::string>> CheckpointStage::names_in(const TreeNode& directory) {
-  const auto opened = TRY(store_->open_directory(directory));
-  std::vector<std::string> names;
-  TRY(store_->read_directory(*opened, 0, [&](const TreeStore::DirectoryEntry& one) {
-    if (one.name != "." && one.name != "..") names.push_back(one.name);
-    return true;
-  }));
-  return names;
 }
 
 Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
@@ -161,7 +130,7 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
   } else {
     TRY(make_directory(host(place.path)));
   }
-  for (const std::string& name : TRY(names_in(*place.entry.node))) {
+  for (const std::string& name : TRY(names_in(*store_, *place.entry.node))) {
     if (honours_rules && name == ".git") continue;
     auto found = TRY(find(*place.entry.node, name));
     if (!found) continue;
@@ -202,7 +171,8 @@ Status CheckpointStage::copy_file(const Place& place) {
   }
   room_ -= size;
   const auto from = TRY(open(*store_, *place.entry.node));
-  return copy_bytes(from->descriptor(), to.get());
+  (void)TRY(copy_bytes(from->descriptor(), to.get(), attributes));
+  return from->check_read();
 }
 
 }  // namespace agentfs

@@ -42,7 +42,6 @@ class CheckpointStage {
 
   std::string host(const std::string& path) const { return directory_ + "/" + path; }
   Result<std::optional<TreeEntry>> find(const TreeNode& directory, const std::string& name);
-  Result<std::vector<std::string>> names_in(const TreeNode& directory);
   // A directory on the way, once: itself, its rules and its .git.
   Status enter(const Place& directory);
   Status copy_rules(const Place& directory, const std::string& name);

@@ -25,7 +25,9 @@ Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
     return fail(EFBIG, "a side of a merge: {} bytes; at most {} are read", attributes.st_size,
                 kLargestText);
   }
-  return file::read(file->descriptor());
+  std::string text = TRY(file::read(file->descriptor()));
+  TRY(file->check_read());
+  return text;
 }
 
 }  // namespace

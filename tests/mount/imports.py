@@ -216,6 +216,26 @@ def a_directory_that_drifted_is_told_and_not_overwritten():
     expect_eq(state_of(top), before, "a refused commit")
 
 
+def what_is_read_while_it_changes_is_refused_and_never_a_mixture():
+    """Opened before, and changed in place there: what was read before stands, the rest is an error."""
+    top = make("torn")
+    size = 8 << 20
+    (top / "large").write_bytes(b"a" * size)
+    space = take(top, "torn")
+    with open(space / "large", "rb", buffering=0) as opened:
+        expect_eq(os.pread(opened.fileno(), 4096, 0), b"a" * 4096)
+        with open(top / "large", "r+b") as there:
+            there.seek(size // 2)
+            there.write(b"b" * (size // 2))
+        expect_errno("EBUSY", os.pread, opened.fileno(), 4096, size - 4096)
+        expect_has(M.last_error(), "rebase")
+        command(SPACES / "torn/.agentfs/ctl", "rebase")
+        with open(space / "large", "rb") as again:
+            expect_eq(again.read(), b"a" * (size // 2) + b"b" * (size // 2))
+        os.truncate(top / "large", 4096)
+        expect_errno("EBUSY", os.pread, opened.fileno(), 4096, size - 8192)
+
+
 def rebase_merges_what_happened_there():
     top = make("rebase")
     space = take(top, "rebase")
@@ -387,7 +407,8 @@ def a_kill_leaves_each_file_whole_and_the_next_commit_ends_it():
 
 main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
-      a_directory_that_drifted_is_told_and_not_overwritten, rebase_merges_what_happened_there,
+      a_directory_that_drifted_is_told_and_not_overwritten,
+      what_is_read_while_it_changes_is_refused_and_never_a_mixture, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
      bad_imports_are_refused, all_of_it_survives_a_crash,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/copy.h"
 #include "base/hash.h"
 #include "base/text.h"
 
@@ -56,13 +57,10 @@ Result<bool> same_bytes(const Leaf& one, const Leaf& other) {
   if (one.entry.attributes.st_size == 0) return true;
   const auto first = TRY(open(one));
   const auto second = TRY(open(other));
-  std::string chunk(kChunk, '\0');
-  std::string other_chunk(kChunk, '\0');
-  for (;;) {
-    const std::string_view bytes = TRY(read_chunk(first->descriptor(), chunk));
-    if (bytes != TRY(read_chunk(second->descriptor(), other_chunk))) return false;
-    if (bytes.empty()) return true;
-  }
+  const bool same = TRY(agentfs::same_bytes(first->descriptor(), second->descriptor()));
+  TRY(first->check_read());
+  TRY(second->check_read());
+  return same;
 }
 
 }  // namespace
@@ -105,12 +103,14 @@ Result<std::string> read_leaf(const Leaf& leaf, std::int64_t largest) {
       std::clamp(static_cast<std::size_t>(leaf.entry.attributes.st_size) + 1, 1uz, kChunk), '\0');
   for (;;) {
     const std::string_view piece = TRY(read_chunk(opened->descriptor(), chunk));
-    if (piece.empty()) return bytes;
+    if (piece.empty()) break;
     bytes += piece;
     if (static_cast<std::int64_t>(bytes.size()) > largest) {
       return fail(EFBIG, "more than {} bytes", largest);
     }
   }
+  TRY(opened->check_read());
+  return bytes;
 }
 
 Result<bool> same_content(const Leaf& one, const Leaf& other) {
@@ -133,23 +133,20 @@ Result<std::string> digest_of(const Leaf& leaf) {
   std::string digest;
   for (;;) {
     const std::string_view piece = TRY(read_chunk(opened->descriptor(), chunk));
-    if (piece.empty()) return digest;
+    if (piece.empty()) break;
     digest = blake2b(digest.append(piece));
   }
+  TRY(opened->check_read());
+  return digest;
 }
 
 Result<std::vector<std::string>> names_of(TreeStore& store, const TreeNode& directory) {
-  std::vector<std::string> names;
-  const auto opened = store.open_directory(directory);
-  if (!opened && is_gone(opened.error())) return names;
-  if (!opened) return std::unexpected(opened.error());
-  TRY(store.read_directory(**opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
-    if (entry.name != "." && entry.name != "..") names.push_back(entry.name);
-    return true;
-  }));
-  std::ranges::sort(names);
+  auto names = names_in(store, directory);
+  if (!names && is_gone(names.error())) return std::vector<std::string>();
+  if (!names) return names;
+  std::ranges::sort(*names);
   // A directory that is changed meanwhile may tell a name twice.
-  names.erase(std::ranges::unique(names).begin(), names.end());
+  names->erase(std::ranges::unique(*names).begin(), names->end());
   return names;
 }
 

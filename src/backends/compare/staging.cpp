@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/staging.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "backends/compare/decide.h"
+#include "base/copy.h"
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -17,40 +16,6 @@ using Step = MergeStep::Kind;
 std::unexpected<Error> moved(const std::string& path, std::string_view side) {
   return fail(ESTALE, "{}: changed in {} since the merge was planned; merge again",
               text::shown(path), side);
-}
-
-// Data by data, so that holes stay holes, shared with the source where the disk can.
-Status copy_bytes(int from, int to, off_t size) {
-  for (off_t at = 0; at < size;) {
-    off_t begin = ::lseek(from, at, SEEK_DATA);
-    if (begin < 0 && errno == ENXIO) break;
-    if (begin < 0) begin = at;  // a disk without holes
-    off_t end = ::lseek(from, begin, SEEK_HOLE);
-    if (end <= begin) end = size;
-    off_t source = begin;
-    off_t target = begin;
-    while (source < end) {
-      const ssize_t got =
-          ::copy_file_range(from, &source, to, &target, static_cast<std::size_t>(end - source), 0);
-      if (got < 0) return fail_errno("copy");
-      if (got == 0) return ok();
-    }
-    at = end;
-  }
-  return ::ftruncate(to, size) == 0 ? ok() : Status(fail_errno("copy"));
-}
-
-// For disks between which the kernel does not copy.
-Status copy_by_hand(int from, int to) {
-  if (::lseek(from, 0, SEEK_SET) < 0 || ::lseek(to, 0, SEEK_SET) < 0) return fail_errno("copy");
-  std::string chunk(std::size_t{1} << 20, '\0');
-  for (;;) {
-    const ssize_t got = ::read(from, chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("copy");
-    if (got == 0) return ok();
-    TRY(file::write_all(to, {chunk.data(), static_cast<std::size_t>(got)}));
-  }
 }
 
 // What belongs to a file beside its bytes. Names of the mount's own are answered by it alone.
@@ -245,11 +210,8 @@ Status Stager::fill(const Leaf& theirs, const MergeAction& action, int to) {
     return file::write_all(to, merged.text);
   }
   const auto from = TRY(theirs.store->open(*theirs.entry.node, O_RDONLY, TreeCaller{}));
-  auto copied = copy_bytes(from->descriptor(), to, theirs.entry.attributes.st_size);
-  if (copied) return copied;
-  const int code = copied.error().code;
-  const bool is_refused = code == EXDEV || code == EINVAL || code == ENOSYS || code == EOPNOTSUPP;
-  return is_refused ? copy_by_hand(from->descriptor(), to) : copied;
+  (void)TRY(copy_bytes(from->descriptor(), to, theirs.entry.attributes));
+  return from->check_read();
 }
 
 // A file that is replaced leaves its owner and attributes to the new one.

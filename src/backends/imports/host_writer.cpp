@@ -143,6 +143,10 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   struct stat attributes{};
   if (::fstat(content.get(), &attributes) != 0) return fail_errno(host_.shown(change.path));
   (void)TRY(copy_bytes(content.get(), file, attributes));
+  struct stat after{};
+  if (::fstat(content.get(), &after) != 0 || !is_as_it_was(attributes, after)) {
+    return fail(EBUSY, "{}: changed while it was copied; commit again", host_.shown(change.path));
+  }
   if (now.is_regular()) {
     const UniqueFd old = TRY(host_.open(change.path, O_RDONLY));
     struct stat replaced{};

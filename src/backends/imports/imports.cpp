@@ -24,7 +24,7 @@ using RecordsRef = std::shared_ptr<ImportRecords>;
 constexpr mode_t kPermissions = 07777;
 
 // Which entry of which import a file of ours stands for.
-struct Lent {
+struct LentMark {
   std::uint32_t import = 0;
   std::size_t entry = 0;
 };
@@ -55,7 +55,7 @@ class Imports final : public ImportStore {
   Status load();
 
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
-  Result<UniqueFd> open(int file) const override;
+  Result<Lent> open(int file) const override;
   Status fill(int file) const override;
   void release(int file) const override;
   Status copy(int from, int to) const override;
@@ -79,8 +79,9 @@ class Imports final : public ImportStore {
  private:
   Result<RecordsRef> get(std::uint32_t id) const;
   std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
-  std::optional<Lent> lent(int file) const;
-  static Result<UniqueFd> open_entry(const ImportRecords& records, std::size_t number);
+  std::optional<LentMark> lent(int file) const;
+  static Result<Lent> open_entry(const ImportRecords& records, std::size_t number);
+  static Status copy_whole(const Lent& from, int to, const std::string& shown);
   static Result<std::uint64_t> keep_one(const ImportRecords& records, std::size_t number);
 
   const std::string directory_;
@@ -124,7 +125,7 @@ Result<RecordsRef> Imports::get(std::uint32_t id) const {
 
 // --- lent files
 
-std::optional<Lent> Imports::lent(int file) const {
+std::optional<LentMark> Imports::lent(int file) const {
   char value[64];
   const ssize_t size = ::getxattr(path_of(file).c_str(), mark_, value, sizeof value);
   if (size <= 0) return std::nullopt;
@@ -132,29 +133,40 @@ std::optional<Lent> Imports::lent(int file) const {
   const auto import = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
   const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
   // A damaged mark must not pass for a file of its own, which would read as a hole.
-  return Lent{import.value_or(0), entry.value_or(0)};
+  return LentMark{import.value_or(0), entry.value_or(0)};
 }
 
-Result<UniqueFd> Imports::open_entry(const ImportRecords& records, std::size_t number) {
+Result<Lender::Lent> Imports::open_entry(const ImportRecords& records, std::size_t number) {
   const auto entry = records.entry(number);
   if (!entry) return fail(EBUSY, "{}: no record {} of it", records.source(), number);
-  UniqueFd kept(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC));
-  if (kept) return kept;
+  Lent found{UniqueFd(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC))};
+  if (found.file && ::fstat(found.file.get(), &found.attributes) == 0) return found;
   const auto host = HostDirectory::open(records.source());
   const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
   if (!host) return fail(EBUSY, "{}: {} is not there any more", shown, records.source());
   auto file = host->open(entry->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) return fail(EBUSY, "{}: cannot be read any more: {}", shown, file.error().message);
-  struct stat attributes{};
-  if (::fstat(file->get(), &attributes) != 0) return fail_errno(shown);
-  if (is_unchanged(entry->state, state_from(attributes))) return std::move(*file);
+  found.file = std::move(*file);
+  if (::fstat(found.file.get(), &found.attributes) != 0) return fail_errno(shown);
+  if (is_unchanged(entry->state, state_from(found.attributes))) return found;
   return fail(EBUSY,
               "{}: has changed since it was imported; `rebase` in .agentfs/ctl takes what it "
               "is now",
               shown);
 }
 
-Result<UniqueFd> Imports::open(int file) const {
+// All of it, in one state.
+Status Imports::copy_whole(const Lent& from, int to, const std::string& shown) {
+  (void)TRY(copy_bytes(from.file.get(), to, from.attributes));
+  struct stat now{};
+  if (::fstat(from.file.get(), &now) != 0) return fail_errno(shown);
+  if (is_as_it_was(from.attributes, now)) return ok();
+  return fail(EBUSY,
+              "{}: changed while it was copied; `rebase` in .agentfs/ctl takes what it is now",
+              shown);
+}
+
+Result<Lender::Lent> Imports::open(int file) const {
   const auto which = lent(file);
   if (!which) return fail(EINVAL, "a file that is not lent");
   auto records = get(which->import);
@@ -165,14 +177,11 @@ Result<UniqueFd> Imports::open(int file) const {
 // The bytes are on the disk before the mark goes: until then they are looked for elsewhere.
 Status Imports::fill(int file) const {
   if (!lends(file)) return ok();
-  const UniqueFd from = TRY(open(file));
-  struct stat attributes{};
+  const Lent from = TRY(open(file));
   struct stat ours{};
-  if (::fstat(from.get(), &attributes) != 0 || ::fstat(file, &ours) != 0) {
-    return fail_errno("a lent file");
-  }
+  if (::fstat(file, &ours) != 0) return fail_errno("a lent file");
   const UniqueFd to = TRY(open_to_fill(file, ours));
-  (void)TRY(copy_bytes(from.get(), to.get(), attributes));
+  TRY(copy_whole(from, to.get(), "a file of an imported directory"));
   const timespec times[2] = {ours.st_atim, ours.st_mtim};
   if (::futimens(to.get(), times) != 0 || ::fdatasync(to.get()) != 0) {
     return fail_errno("a lent file");
@@ -294,8 +303,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   attributes.st_size = state.size;
   attributes.st_mtim = {state.modified / 1'000'000'000, state.modified % 1'000'000'000};
   if (is_in_git(path) && !is_git_object(path)) {
-    const UniqueFd from = TRY(open_entry(*records, *number));
-    (void)TRY(copy_bytes(from.get(), file, attributes));
+    TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
     const std::string mark = fmt::format("{} {}", id, *number);
     if (::ftruncate(file, state.size) != 0 ||
@@ -323,21 +331,14 @@ Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_
   const std::string name = records.kept_name(number);
   const auto entry = records.entry(number);
   if (!entry || !entry->state.is_regular() || file::exists(name)) return std::uint64_t{0};
-  const UniqueFd from = TRY(open_entry(records, number));
-  struct stat attributes{};
-  if (::fstat(from.get(), &attributes) != 0) return fail_errno(records.source());
+  const Lent from = TRY(open_entry(records, number));
   const std::string temporary = name + ".new";
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
-  (void)TRY(copy_bytes(from.get(), to.get(), attributes));
-  // What was changed while it was read is not what was recorded.
-  struct stat after{};
-  const bool same =
-      ::fstat(from.get(), &after) == 0 && is_unchanged(state_from(attributes), state_from(after));
-  if (!same) {
+  const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
+  if (Status copied = copy_whole(from, to.get(), shown); !copied) {
     ::unlink(temporary.c_str());
-    return fail(EBUSY, "{}/{}: changed while it was copied", records.source(),
-                text::shown(entry->path));
+    return std::unexpected(std::move(copied).error());
   }
   if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
     return fail_errno(name);

@@ -152,17 +152,21 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
   if (!from) from = UniqueFd(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat attributes{};
   if (!from || ::fstat(from.get(), &attributes) != 0) return fail_errno(path);
+  std::optional<struct stat> lent;
   if (lends(from.get())) {
-    from = TRY(lender_->open(from.get()));
-    struct stat lent{};
-    if (::fstat(from.get(), &lent) != 0) return fail_errno(path);
-    attributes.st_blocks = lent.st_blocks;
+    Lender::Lent found = TRY(lender_->open(from.get()));
+    from = std::move(found.file);
+    lent = found.attributes;
+    attributes.st_blocks = lent->st_blocks;
   }
   const std::string temporary = fmt::format("{}/new/{}", directory_, name.number);
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
   const auto copied = copy_bytes(from.get(), to.get(), attributes);
   Status kept = copied ? ok() : std::unexpected(copied.error());
+  struct stat now{};
+  const bool is_mixed = lent && (::fstat(from.get(), &now) != 0 || !is_as_it_was(*lent, now));
+  if (kept && is_mixed) kept = fail(EBUSY, "{}: changed while it was copied", path);
   if (kept) {
     copy_attributes(from.get(), to.get(), attributes);
     kept = place(name, [&](const char* target) { return ::rename(temporary.c_str(), target); });
@@ -176,7 +180,7 @@ Result<UniqueFd> PastFiles::open(const PastName& name) const {
   const std::string path = path_of(name);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(path);
-  if (lends(fd.get())) return lender_->open(fd.get());
+  if (lends(fd.get())) return std::move(TRY(lender_->open(fd.get())).file);
   return fd;
 }
 

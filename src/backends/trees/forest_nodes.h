@@ -166,10 +166,13 @@ constexpr int kKeptFlags = O_ACCMODE | O_SYNC | O_DSYNC;
 // An open file. Its descriptor keeps its number for life; what it refers to may be replaced.
 class ForestFile final : public TreeFile {
  public:
+  // `lent`: of the file whose bytes are lent, as it was when it was found unchanged.
   ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, std::unique_ptr<TreeFile> file,
-             int flags);
+             int flags, std::optional<struct stat> lent = {});
   ~ForestFile() override;
   int descriptor() const override { return file_->descriptor(); }
+  bool is_lent() const override { return lent_.has_value(); }
+  Status check_read() const override;
   const ForestNodeRef& node() const { return node_; }
   int flags() const { return flags_; }  // those to open it with again
 
@@ -178,6 +181,7 @@ class ForestFile final : public TreeFile {
   const ForestNodeRef node_;
   const std::unique_ptr<TreeFile> file_;
   const int flags_;
+  const std::optional<struct stat> lent_;
 };
 
 }  // namespace agentfs::trees

@@ -129,13 +129,16 @@ Result<std::unique_ptr<TreeFile>> ForestStore::opened(const ForestNodeRef& node,
     return std::make_unique<ForestDirectory>(node, std::move(file));
   }
   const bool is_lent = f_->marks().lends(file->descriptor());
+  std::optional<struct stat> found;
   if (is_lent && (flags & O_TRUNC) != 0) {
     f_->marks().lender()->release(file->descriptor());
   } else if (is_lent) {
-    const UniqueFd lent = TRY(f_->marks().lender()->open(file->descriptor()));
-    ::dup3(lent.get(), file->descriptor(), O_CLOEXEC);
+    const Lender::Lent lent = TRY(f_->marks().lender()->open(file->descriptor()));
+    ::dup3(lent.file.get(), file->descriptor(), O_CLOEXEC);
+    found = lent.attributes;
   }
-  return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & kKeptFlags);
+  return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & kKeptFlags,
+                                      found);
 }
 
 // A lent file that is about to be cut to nothing: versions and merges go on reading what it was.

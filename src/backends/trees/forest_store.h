@@ -118,6 +118,7 @@ class ForestStore final : public Forest {
   Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
 
+  bool is_whole(const ForestNode& node) const;
   bool is_plain(const ForestNode& directory) const {
     return directory.tree->epoch == 0 && !f_->is_top(directory);
   }

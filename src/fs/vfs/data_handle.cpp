@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/read_at.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
 
@@ -23,7 +24,15 @@ DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile>
       writer_(std::move(writer)) {}
 
 void DataHandle::read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) {
+  if (file_->is_lent()) return done.complete(read_lent(offset, count));
   done.complete(Bytes{.text = {}, .descriptor = descriptor(), .offset = offset, .count = count});
+}
+
+Result<Bytes> DataHandle::read_lent(off_t offset, std::size_t count) {
+  Bytes bytes;
+  bytes.text = TRY(read_at(descriptor(), static_cast<std::uint64_t>(offset), count));
+  TRY(file_->check_read());
+  return bytes;
 }
 
 void DataHandle::write(Request& request, off_t offset, std::string_view bytes,

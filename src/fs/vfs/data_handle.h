@@ -39,6 +39,7 @@ class DataHandle final : public Handle {
   WriteKeeper& keeper() { return keeper_; }
 
  private:
+  Result<Bytes> read_lent(off_t offset, std::size_t count);
   // The journal row of the bytes written since the last one.
   Status account();
   Result<std::size_t> put(Request& request, off_t offset, std::string_view bytes);

@@ -26,18 +26,12 @@ bool is_below(const DataTree& tree, const std::string& path) {
 }
 
 std::vector<std::string> names_in(DataNode& directory) {
-  std::vector<std::string> names;
-  const auto opened = directory.tree().store().open_directory(directory.file());
-  if (!opened) return names;
-  const Status read = directory.tree().store().read_directory(
-      **opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
-        if (entry.name != "." && entry.name != "..") names.push_back(entry.name);
-        return true;
-      });
-  if (!read && read.error().code != ENOENT) {  // it may be gone by now
-    log::warning("{}: not all of it counted: {}", directory.path(), read.error().message);
+  auto names = agentfs::names_in(directory.tree().store(), directory.file());
+  if (names) return std::move(*names);
+  if (names.error().code != ENOENT) {  // it may be gone by now
+    log::warning("{}: not counted: {}", directory.path(), names.error().message);
   }
-  return names;
+  return {};
 }
 
 }  // namespace

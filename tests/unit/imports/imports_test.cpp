@@ -7,28 +7,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "catch.h"
+#include "support/must.h"
 #include "support/test_kernel.h"
 
 namespace agentfs::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class T>
-T must(Result<T> result) {
-  INFO((result ? std::string() : result.error().message));
-  REQUIRE(result.has_value());
-  return std::move(*result);
-}
-
-void must(const Status& status) {
-  INFO((status ? std::string() : status.error().message));
-  REQUIRE(status.has_value());
-}
 
 std::string text_of(const std::string& path) { return must(file::read(path)); }
 
@@ -117,7 +108,7 @@ TEST_CASE("A lent file has no bytes of its own and reads those of the directory"
   CHECK(attributes.st_size == 14);
   CHECK(attributes.st_blocks == 0);
   CHECK(it.store->lends(ours.get()));
-  CHECK(must(file::read(must(it.store->open(ours.get())).get())) == "the text of a\n");
+  CHECK(must(file::read(must(it.store->open(ours.get())).file.get())) == "the text of a\n");
 
   must(it.store->fill(ours.get()));
   CHECK_FALSE(it.store->lends(ours.get()));
@@ -133,13 +124,75 @@ TEST_CASE("Bytes that have changed are refused with a sentence, and kept ones ar
   CHECK(must(it.store->keep(it.id, {"a", "link", "none"})) == 14);
   put(it.host + "/a", "changed\n");
   put(it.host + "/src/b", "changed\n");
-  CHECK(must(file::read(must(it.store->open(a.get())).get())) == "the text of a\n");
+  CHECK(must(file::read(must(it.store->open(a.get())).file.get())) == "the text of a\n");
   const auto refused = it.store->open(b.get());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == EBUSY);
   CHECK(refused.error().message.contains("src/b"));
   CHECK(it.store->fill(b.get()).error().code == EBUSY);
   CHECK(it.store->lends(b.get()));
+}
+
+// The directory's file is written in place, round by round, while it is copied.
+class Writer {
+ public:
+  static constexpr std::size_t kSize = std::size_t{4} << 20;
+  explicit Writer(const std::string& path)
+      : file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)),
+        thread_([this] { run(); }) {}
+  ~Writer() {
+    begin('\0');
+    thread_.join();
+  }
+  void begin(char letter) {
+    ended();
+    letter_ = letter;
+    letter_.notify_one();
+  }
+  void ended() {
+    for (char now = letter_; now != kNone; now = letter_) letter_.wait(now);
+  }
+
+ private:
+  static constexpr char kNone = '-';
+  void run() {
+    for (;;) {
+      letter_.wait(kNone);
+      const char letter = letter_;
+      const std::string piece(4096, letter);
+      for (std::size_t at = 0; letter != '\0' && at < kSize; at += piece.size()) {
+        if (::pwrite(file_.get(), piece.data(), piece.size(), static_cast<off_t>(at)) < 0) break;
+      }
+      letter_ = kNone;
+      letter_.notify_one();
+      if (letter == '\0') return;
+    }
+  }
+  UniqueFd file_;
+  std::atomic<char> letter_ = kNone;
+  std::thread thread_;
+};
+
+TEST_CASE("A file that is written while it is copied is refused or copied in one state") {
+  Imported it;
+  Writer writer(it.host + "/large");
+  writer.begin('a');
+  writer.ended();
+  for (int round = 0; round < 60; ++round) {
+    const char now = static_cast<char>('a' + round % 2);
+    must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+    const UniqueFd ours = it.lent("large");
+    writer.begin(now == 'a' ? 'b' : 'a');
+    const Status filled = it.store->fill(ours.get());
+    writer.ended();
+    CHECK(it.store->lends(ours.get()) == !filled.has_value());
+    if (!filled) {
+      CHECK(filled.error().code == EBUSY);
+      continue;
+    }
+    REQUIRE(::lseek(ours.get(), 0, SEEK_SET) == 0);
+    CHECK(must(file::read(ours.get())) == std::string(Writer::kSize, now));
+  }
 }
 
 TEST_CASE("A directory that was replaced by a link is not followed") {
