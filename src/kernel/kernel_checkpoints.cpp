@@ -110,12 +110,13 @@ class Committing {
     Forest& forest = *TRY(kernel_.forks().forest_of(root_));
     if (!state) return fail(EBADMSG, "no state of a tree ({})", order_.checkpoint.state);
     const TreeNodeRef top = TRY(forest.snapshot_root(*state));
-    auto stage = TRY(CheckpointStage::make(
-        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value)));
-    for (const std::string& path : changed) TRY(stage.add(top, path));
+    stage_.reset();
+    stage_.emplace(TRY(CheckpointStage::make(
+        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
+    for (const std::string& path : changed) TRY(stage_->add(top, path));
     next_.changed = std::move(changed);
-    next_.source = stage.directory();
-    next_.left = stage.left();
+    next_.source = stage_->directory();
+    next_.left = stage_->left();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
       // A repository is read on the disk.
@@ -132,6 +133,7 @@ class Committing {
   const Order& order_;
   const std::string root_;
   TurnCommit next_;
+  std::optional<CheckpointStage> stage_;  // removed with this, when all is told
 };
 
 // False where it is still to be done.

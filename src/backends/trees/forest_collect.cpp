@@ -87,6 +87,16 @@ Result<std::size_t> ForestStore::collect() {
   return freed;
 }
 
+// Whether nothing of a tree is hollow or lent, by what is known of the tree: it was neither forked
+// from another nor rolled back.
+bool ForestStore::is_whole(const ForestNode& node) const {
+  const std::shared_lock together(mutex_);
+  const Line* const line = node.tree->line.get();
+  if (line == nullptr || node.tree->refusal != 0 || !line->sources().empty()) return false;
+  const auto live = f_->live.find(line->number());
+  return live != f_->live.end() && !live->second.starts_with(kHiddenTree);
+}
+
 // One directory at a time, so that others go on in between.
 Status ForestStore::solidify(const TreeNode& any, bool whole) {
   const auto top = TRY(own(any));
@@ -96,6 +106,7 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
   }
   if (top->type() == S_IFREG) return ok();
   if (!top->is_directory()) return fail_errno(ENOTDIR, host_path(any));
+  if (is_whole(*top)) return ok();
   std::vector<ForestNodeRef> left{top};
   while (!left.empty()) {
     const auto directory = std::move(left.back());
