@@ -13,6 +13,9 @@
 namespace agentfs {
 namespace {
 
+using Tops = std::vector<std::string>;
+using Names = Result<Tops>;
+
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kMostEvents = 10'000;
 
@@ -149,12 +152,19 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(kernel_.may_change(caller, path));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const auto drop = [&]() -> Names {
+    TRY(forest.drop(name));
+    return {};
+  };
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
-  const Status made = kernel_.paths().replace_tree(path, [&]() -> Status {
-    if (checkpoint) return forest.fork(state, name);
-    state = TRY(forest.fork(name_of(root), name));
-    return ok();
+  const Status made = kernel_.paths().replace_tree(path, [&]() -> Names {
+    if (checkpoint) {
+      TRY(forest.fork(state, name));
+    } else {
+      state = TRY(forest.fork(name_of(root), name));
+    }
+    return {};
   });
   if (!made && made.error().code == EEXIST) {
     return fail(EEXIST, "{}: is there already; another name would do", path);
@@ -165,7 +175,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
   if (Status told = kernel_.record_change(caller, row); !told) {
     // Nothing happens that the journal does not tell of.
-    TRY(kernel_.paths().replace_tree(path, [&] { return forest.drop(name); }));
+    TRY(kernel_.paths().replace_tree(path, drop));
     return std::unexpected(std::move(told).error());
   }
   return fmt::format("{} is a fork of {}\n", path, root);
@@ -197,16 +207,9 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
 }
 
 std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
-  std::vector<std::string> names;
   const auto entry = store.lookup(*store.root(), name_of(root));
-  if (!entry) return names;
-  const auto opened = store.open_directory(*entry->node);
-  if (!opened) return names;
-  (void)store.read_directory(**opened, 0, [&](const TreeStore::DirectoryEntry& each) {
-    if (each.name != "." && each.name != "..") names.push_back(each.name);
-    return true;
-  });
-  return names;
+  if (!entry) return {};
+  return agentfs::names_in(store, *entry->node).value_or(std::vector<std::string>());
 }
 
 Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
@@ -217,11 +220,14 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
   TRY(MergeBases(kernel_).forget(root));
-  std::vector<std::string> tops = names_in(forest, root);
+  std::vector<std::string> tops;
   SnapshotId before;
-  const auto replace = [&]() -> Status {
+  // What the state before had is listed when it is over, since until then names may be made.
+  const auto replace = [&]() -> Names {
     before = TRY(forest.rollback(name_of(root), target.id, undo));
-    return ok();
+    const auto state = forest.snapshot_root(before);
+    if (state) tops = agentfs::names_in(forest, **state).value_or(Tops());
+    return tops;
   };
   TRY(kernel_.between_commits(root, [&] { return kernel_.paths().replace_tree(root, replace); }));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
@@ -268,7 +274,10 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   Forest& forest = *TRY(forest_of(path));
   TRY(MergeBases(kernel_).forget(path));
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
-  const auto drop = [&] { return forest.drop(name); };
+  const auto drop = [&]() -> Names {
+    TRY(forest.drop(name));
+    return {};
+  };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
   return fmt::format("{} is gone\n", path);
 }

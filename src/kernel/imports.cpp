@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/git_quoted.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
@@ -16,6 +17,8 @@
 
 namespace agentfs {
 namespace {
+
+using Names = Result<std::vector<std::string>>;
 
 constexpr char kTop[] = "/workspaces";
 // Of states of the hidden tree before each commit; no name of a checkpoint has a slash.
@@ -168,9 +171,9 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   ImportMirror mirror(forest(), store(), import.id, tree);
   TRY(mirror.apply(seen));
   TRY(mirror.set_root());
-  TRY(kernel_.paths().replace_tree(import.root, [&]() -> Status {
+  TRY(kernel_.paths().replace_tree(import.root, [&]() -> Names {
     (void)TRY(forest().fork(import.tree, name));
-    return ok();
+    return {};
   }));
   TreeChange row{.operation = "import", .path = import.root};
   json::Value told;
@@ -178,7 +181,10 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   row.details = std::move(*told.object());
   row.details.emplace_back("paths", seen.size());
   if (Status recorded = kernel_.record_change(caller, row); !recorded) {
-    TRY(kernel_.paths().replace_tree(import.root, [&] { return forest().drop(name); }));
+    TRY(kernel_.paths().replace_tree(import.root, [&]() -> Names {
+      TRY(forest().drop(name));
+      return {};
+    }));
     return recorded;
   }
   return ok();
@@ -327,11 +333,11 @@ Result<std::string> Imports::drift(const std::string& root) const {
   if (!drifts) return fmt::format("!\t{}\n", drifts.error().message);
   std::string out;
   for (const HostDrift& one : *drifts) {
-    out += fmt::format("!\t{}\t{} in {}\n", text::shown(one.path),
+    out += fmt::format("!\t{}\t{} in {}\n", git_quoted(one.path),
                        !one.now.exists()        ? "removed"
                        : !one.recorded.exists() ? "added"
                                                 : "changed",
-                       text::shown(import->source));
+                       git_quoted(import->source));
   }
   return out;
 }

@@ -60,12 +60,15 @@ class Namespace {
   // missing are made, those that are there stay. Contents are copied, never shared.
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
   // Can all of a workspace or home be kept as it is? EBUSY while files are written past the daemon.
+  // What programs have written through mappings is part of it from then on.
   virtual Status may_snapshot(const std::string& path) = 0;
   // The files of a tree that somebody has open for writing now, by path.
   virtual std::vector<std::string> open_for_writing(const std::string& /*root*/) { return {}; }
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
-  // in its place: a fork, a discard, a rollback. What the mount shows follows.
-  virtual Status replace_tree(const std::string& path, const std::function<Status()>& act) = 0;
+  // in its place: a fork, a discard, a rollback. What the mount shows follows. The answer of `act`
+  // are the names in a directory that keeps its place, as they were in its last moment.
+  using Exchange = std::function<Result<std::vector<std::string>>()>;
+  virtual Status replace_tree(const std::string& path, const Exchange& act) = 0;
   // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
   // all of it, for some seconds at most. Blocks on the disk.
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }

@@ -29,8 +29,9 @@ class NoNamespace final : public Namespace {
     return nothing_at(steps.front().path);
   }
   Status may_snapshot(const std::string&) override { return ok(); }
-  Status replace_tree(const std::string&, const std::function<Status()>& act) override {
-    return act();
+  Status replace_tree(const std::string&, const Exchange& act) override {
+    (void)TRY(act());
+    return ok();
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string,

@@ -260,6 +260,27 @@ def handles_that_were_open_stay_the_parents():
         os.close(handle)
 
 
+def what_was_written_through_a_mapping_is_kept():
+    """Nobody has asked for it to be written back."""
+    top = SPACES / "mapped"
+    top.mkdir()
+    overwrite(top / "file", OLD * 1000)
+    with open(top / "file", "r+b") as opened, mmap.mmap(opened.fileno(), 0) as pages:
+        pages[5000:5003] = b"one"
+        ctl("mapped", "fork mapped-1")
+        expect_eq(bytes_of(SPACES / "mapped-1/file")[5000:5003], b"one")
+        pages[5000:5003] = b"two"
+        ctl("mapped", "checkpoint kept")
+        pages[5000:5003] = b"new"
+        expect_eq(bytes_of(top / ".agentfs/snapshots/kept/file")[5000:5003], b"two")
+        ctl("mapped", "rollback kept")
+        expect_eq(bytes_of(top / "file")[5000:5003], b"two")
+        undone = [name for name in os.listdir(top / ".agentfs/snapshots") if name != "kept"]
+        expect_eq(len(undone), 1)
+        expect_eq(bytes_of(top / ".agentfs/snapshots" / undone[0] / "file")[5000:5003], b"new")
+    expect_eq(bytes_of(SPACES / "mapped-1/file")[5000:5003], b"one")
+
+
 def forks_of_forks():
     (SPACES / "g0/d/e").mkdir(parents=True)
     for number in range(8):
@@ -575,7 +596,7 @@ def the_journal_tells_it():
 
 
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
-     handles_that_were_open_stay_the_parents, forks_of_forks, checkpoints_are_directories,
+     handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept, forks_of_forks, checkpoints_are_directories,
      rollback_and_back, a_shell_may_stay_where_it_is,
      many_names_at_the_top_are_all_asked_for_again, dropping_leaves_the_others_whole,
      where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,

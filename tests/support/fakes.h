@@ -104,8 +104,9 @@ class FakeNamespace final : public Namespace {
   Status access(const Caller&, const std::string&, int) override { return ok(); }
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string&) override { return ok(); }
-  Status replace_tree(const std::string&, const std::function<Status()>& act) override {
-    return act();
+  Status replace_tree(const std::string&, const Exchange& act) override {
+    (void)TRY(act());
+    return ok();
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string line,

@@ -80,7 +80,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
   // The files that are open for writing: one descriptor more or less.
   void count_writer(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
-  std::vector<std::string> open_for_writing() EXCLUDES(mutex_);  // their paths
+  std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"

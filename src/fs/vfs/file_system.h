@@ -56,7 +56,7 @@ class FileSystem final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string& path) override;
   std::vector<std::string> open_for_writing(const std::string& root) override;
-  Status replace_tree(const std::string& path, const std::function<Status()>& act) override;
+  Status replace_tree(const std::string& path, const Exchange& act) override;
   Result<Holding> holding(const std::string& subject) override;
   Status check_room(const std::string& path, const Holding& more) override;
   void recount(const std::string& path, bool anew) override;

@@ -41,6 +41,10 @@ struct FileSystem::Parts {
   // `patience` where that is not 0.
   void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
 
+  // What has been written below the root of a tree through mappings is in the host's kernel alone
+  // until that forgets its pages, which it does now.
+  void write_back(const std::string& root);
+
   // Tells who watches directories, after the caches, and does not wait for it.
   void announce(std::vector<TreeEvent> changes);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);

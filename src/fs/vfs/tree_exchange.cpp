@@ -10,16 +10,9 @@ namespace agentfs::vfs {
 namespace {
 
 std::set<std::string> names_in(DataNode& directory) {
-  std::set<std::string> names;
-  const auto opened = directory.tree().store().open_directory(directory.file());
-  if (!opened) return names;
-  const Status read = directory.tree().store().read_directory(
-      **opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
-        if (entry.name != "." && entry.name != "..") names.insert(entry.name);
-        return true;
-      });
-  if (!read) names.clear();
-  return names;
+  const auto names = agentfs::names_in(directory.tree().store(), directory.file());
+  if (!names) return {};
+  return {names->begin(), names->end()};
 }
 
 // The name itself, or the first one on the way to it that leads to no directory.
@@ -46,12 +39,24 @@ mode_t type_of(const Staleness& stale) {
 
 }  // namespace
 
+void FileSystem::Parts::write_back(const std::string& root) {
+  const auto tree = context->data_roots.find(parent_path(root));
+  std::vector<Staleness> stale;
+  for (auto& node : dynamic_cast<DataNode&>(*tree->second).tree().writers()) {
+    if (node->named_path().starts_with(root + "/")) stale.push_back({.node = std::move(node)});
+  }
+  if (!stale.empty()) invalidate(stale, kPatience);
+}
+
 // What the host's kernel writes on its own would reach the other tree, too.
 Status FileSystem::may_snapshot(const std::string& path) {
   const auto root = parts_->context->data_roots.find(parent_path(path));
   if (root == parts_->context->data_roots.end()) return ok();
   const int open = dynamic_cast<DataNode&>(*root->second).tree().open_past_daemon(path);
-  if (open == 0) return ok();
+  if (open == 0) {
+    parts_->write_back(path);
+    return ok();
+  }
   return fail(EBUSY,
               "{}: {} files are open past the daemon (-o passthrough); when they are closed, "
               "or mounted without it, it can be forked",
@@ -61,8 +66,11 @@ Status FileSystem::may_snapshot(const std::string& path) {
 std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
   const auto tree = parts_->context->data_roots.find(parent_path(root));
   if (tree == parts_->context->data_roots.end()) return {};
-  std::vector<std::string> all = dynamic_cast<DataNode&>(*tree->second).tree().open_for_writing();
-  std::erase_if(all, [&](const std::string& path) { return !path.starts_with(root + "/"); });
+  std::vector<std::string> all;
+  for (const auto& node : dynamic_cast<DataNode&>(*tree->second).tree().writers()) {
+    std::string path = node->named_path();
+    if (path.starts_with(root + "/")) all.push_back(std::move(path));
+  }
   return all;
 }
 
@@ -71,15 +79,11 @@ void DataTree::count_writer(const std::shared_ptr<DataNode>& node, int change) {
   if ((writers_[node] += change) <= 0) writers_.erase(node);
 }
 
-std::vector<std::string> DataTree::open_for_writing() {
+std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
+  Lock lock(mutex_);
   std::vector<std::shared_ptr<DataNode>> open;
-  {
-    Lock lock(mutex_);
-    for (const auto& [node, count] : writers_) open.push_back(node);
-  }
-  std::vector<std::string> all;
-  for (const auto& node : open) all.push_back(node->named_path());
-  return all;
+  for (const auto& [node, count] : writers_) open.push_back(node);
+  return open;
 }
 
 void DataTree::count_bypassed(const std::string& root, int change) {
@@ -95,7 +99,7 @@ int DataTree::open_past_daemon(const std::string& root) {
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
 // in it lead elsewhere.
-Status FileSystem::replace_tree(const std::string& path, const std::function<Status()>& act) {
+Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   const auto root = parts_->context->data_roots.find(parent_path(path));
   if (root == parts_->context->data_roots.end()) return fail(EINVAL, "{}: not a whole tree", path);
   const auto top = std::static_pointer_cast<DataNode>(root->second);
@@ -105,13 +109,13 @@ Status FileSystem::replace_tree(const std::string& path, const std::function<Sta
     return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
   };
   const std::shared_ptr<DataNode> before = find();
-  std::set<std::string> names = before != nullptr ? names_in(*before) : std::set<std::string>();
-  TRY(act());
+  const std::vector<std::string> gone = TRY(act());
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
   if (before != nullptr && before == after) {
-    names.merge(names_in(*after));
+    std::set<std::string> names = names_in(*after);
+    names.insert(gone.begin(), gone.end());
     stale.push_back({.directory = after, .trees = std::move(names)});
   }
   parts_->invalidate(stale, kPatience);
