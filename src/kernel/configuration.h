@@ -48,9 +48,11 @@ enum class StalePolicy : char { refuse, merge, allow };
 
 // /etc/history.toml: what is kept of files that are removed or overwritten, and for how long.
 struct HistorySettings {
-  std::int64_t days = 30;  // 0: nothing is kept
-  double share = 0.1;      // of the disk, that it may hold
-  double reserve = 0.05;   // of the disk: with less left free nothing is kept
+  std::int64_t days = 30;         // 0: nothing is kept
+  double share = 0.1;             // of the disk, that it may hold
+  std::int64_t ignored_days = 1;  // of what .gitignore names
+  double ignored_share = 0.02;
+  double reserve = 0.05;  // of the disk: with less left free nothing is kept
   std::int64_t largest_bytes = std::int64_t{1} << 30;
   std::int64_t largest_copy_bytes = 64 << 20;  // where keeping takes a copy
   StalePolicy stale_writes = StalePolicy::refuse;

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
 
@@ -31,21 +32,6 @@ json::Value recovered(const PastName& name, const struct stat& attributes, bool 
   json::Value kept = kept_row(name.number, "file", attributes);
   if (is_gone) kept.set("removed", true);
   return data.set("kept", std::move(kept));
-}
-
-// What is to go: everything too old, then the oldest until the rest fits.
-std::vector<FileVersionRef> outlived(const History& history, std::int64_t before,
-                                     std::uint64_t most_bytes, std::string_view& reason) {
-  std::vector<FileVersionRef> versions;
-  std::uint64_t bytes = history.bytes();
-  for (const auto& [number, version] : history.all()) {
-    const bool is_old = version->time <= before;
-    if ((!is_old && bytes <= most_bytes) || versions.size() == kBatch) break;
-    if (versions.empty()) reason = is_old ? "age" : "space";
-    if (version->type == FileVersion::Type::file) bytes -= version->size;
-    versions.push_back(version);
-  }
-  return versions;
 }
 
 }  // namespace
@@ -142,21 +128,49 @@ Status HistoryKeeper::drop(const Caller& caller, std::span<const FileVersionRef>
   return ok();
 }
 
-Result<std::size_t> HistoryKeeper::empty() {
+Result<Retention> HistoryKeeper::limits() const {
+  const HistorySettings settings = kernel_.configuration().history();
+  const struct statvfs disk = TRY(kernel_.parts().past->statistics());
+  const std::int64_t now = kernel_.clock().wall();
+  return Retention{.before = now - settings.days * kDay,
+                   .bytes = share_of(disk, settings.share),
+                   .ignored_before = now - settings.ignored_days * kDay,
+                   .ignored_bytes = share_of(disk, settings.ignored_share)};
+}
+
+bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
+  bool is_due = false;
+  kernel_.look_at_history([&](const History& history) {
+    if (history.all().empty()) return;
+    const std::int64_t oldest = history.all().begin()->second->time;
+    is_due = oldest <= limits.before || history.bytes() > limits.bytes;
+    if (!by_rules) return;
+    is_due |= oldest <= limits.ignored_before || history.bytes() > limits.ignored_bytes;
+  });
+  return is_due;
+}
+
+Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
   if (kernel_.parts().past == nullptr) return 0;
-  std::size_t dropped = 0;
-  for (;;) {
-    const HistorySettings settings = kernel_.configuration().history();
-    const std::uint64_t most = share_of(TRY(kernel_.parts().past->statistics()), settings.share);
-    const std::int64_t before = kernel_.clock().wall() - settings.days * kDay;
-    std::string_view reason;
-    std::vector<FileVersionRef> versions;
-    kernel_.look_at_history(
-        [&](const History& h) { versions = outlived(h, before, most, reason); });
-    if (versions.empty()) return dropped;
-    TRY(drop(Caller::daemon(kernel_), versions, reason));
-    dropped += versions.size();
+  const Retention limits = TRY(this->limits());
+  if (!is_due(limits, by_rules)) return 0;
+  std::vector<FileVersionRef> all;
+  kernel_.look_at_history([&](const History& history) {
+    all.reserve(history.all().size());
+    for (const auto& [number, version] : history.all()) all.push_back(version);
+  });
+  IgnoredPaths ignored(kernel_);
+  const std::vector<Outlived> gone = outlived(
+      all, limits, [&](const FileVersion& one) { return ignored.was_ignored(one.path, one.time); });
+  std::vector<FileVersionRef> batch;
+  for (std::size_t at = 0; at < gone.size(); ++at) {
+    batch.push_back(gone[at].version);
+    const bool is_last = at + 1 == gone.size() || gone[at + 1].reason != gone[at].reason;
+    if (!is_last && batch.size() < kBatch) continue;
+    TRY(drop(Caller::daemon(kernel_), batch, gone[at].reason));
+    batch.clear();
   }
+  return gone.size();
 }
 
 }  // namespace agentfs

@@ -10,6 +10,7 @@
 #include "backends/past_store.h"
 #include "kernel/caller.h"
 #include "kernel/history.h"
+#include "kernel/retention.h"
 
 namespace agentfs {
 
@@ -34,8 +35,9 @@ class HistoryKeeper {
                               const std::string& path, std::optional<std::uint64_t> version);
   Result<std::string> forget(const Caller& caller, const std::string& root, const std::string& path,
                              std::optional<std::uint64_t> version);
-  // Drops what is older or more than /etc/history.toml allows; how many. Blocks on the disk.
-  Result<std::size_t> empty();
+  // Drops what is older or more than /etc/history.toml allows; how many. `by_rules`: also what
+  // .gitignore names, with which all there is has to be matched. Blocks on the disk.
+  Result<std::size_t> empty(bool by_rules = true);
   // At a start: what the rows say and what is on the disk may differ by what a crash cut short.
   Status settle();
 
@@ -46,6 +48,9 @@ class HistoryKeeper {
   // forgets.
   Status drop(const Caller& caller, std::span<const FileVersionRef> versions,
               std::string_view reason);
+
+  Result<Retention> limits() const;
+  bool is_due(const Retention& limits, bool by_rules) const;
 
   Kernel& kernel_;
 };

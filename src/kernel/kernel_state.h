@@ -115,7 +115,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   };
   Spent find_spent(ProcessId pid, Spending spending) const EXCLUDES(mutex);
 
-  void schedule_history();  // what has been kept long enough goes now and then
+  void schedule_history(unsigned round = 0);  // what has been kept long enough goes now and then
 
   const std::int64_t started;
   bool stopping GUARDED_BY(mutex) = false;

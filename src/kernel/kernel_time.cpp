@@ -132,23 +132,24 @@ void Kernel::State::ring(ProcessId pid) {
   arm(pid);
 }
 
-void Kernel::State::schedule_history() {
+void Kernel::State::schedule_history(unsigned round) {
   if (parts.past == nullptr && parts.forests.empty()) return;
   constexpr std::chrono::minutes kInterval(1);
-  parts.loop->after(kInterval, [weak = weak_from_this()] {
+  constexpr unsigned kRounds = 10;  // after which files of rules are looked at
+  parts.loop->after(kInterval, [weak = weak_from_this(), round] {
     Work timer{weak};
     if (!timer) return;
-    timer->parts.pool->post([weak] {
+    timer->parts.pool->post([weak, round] {
       Work work{weak};
       if (!work) return;
-      if (const auto emptied = work->kernel.history().empty(); !emptied) {
+      if (const auto emptied = work->kernel.history().empty(round % kRounds == 0); !emptied) {
         log::error("history: not emptied: {}", emptied.error().message);
       }
       if (const auto emptied = work->kernel.refused_writes().empty(); !emptied) {
         log::error("conflicts: not emptied: {}", emptied.error().message);
       }
       collect_forests(work->kernel);
-      work->schedule_history();
+      work->schedule_history(round + 1);
     });
   });
 }

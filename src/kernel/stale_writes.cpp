@@ -7,14 +7,12 @@
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/fold.h"
-#include "kernel/gitignore.h"
+#include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/refused_writes.h"
 
 namespace agentfs {
 namespace {
-
-constexpr std::uint64_t kMostRules = std::uint64_t{1} << 20;  // bytes of a .gitignore
 
 std::string name_of(const Generation& generation) {
   return generation.writer == nullptr ? std::string("another") : generation.writer->lineage;
@@ -76,7 +74,9 @@ Status StaleWrites::may_replace(const Caller& caller, Replacement& attempt) {
   const bool is_own = found.last.writer != nullptr && found.last.writer->process == process->pid;
   const bool is_unread = !seen && !is_own && attempt.way == Replacement::Way::text;
   const bool is_stale = seen && found.by_other > seen->sequence;
-  if ((!is_unread && !is_stale) || is_ignored(attempt.path)) return ok();
+  if ((!is_unread && !is_stale) || IgnoredPaths(kernel_).is_ignored(attempt.path)) {
+    return ok();
+  }
   return judge(caller, attempt, seen, found);
 }
 
@@ -148,29 +148,6 @@ std::optional<std::string> StaleWrites::base_of(const std::string& path, const S
     if (fnv1a(text) == seen.digest) return text;
   }
   return std::nullopt;
-}
-
-// Asked only before something is refused, so nothing is kept of it. A home has no .gitignore to
-// name its caches, which programs of several agents share.
-bool StaleWrites::is_ignored(const std::string& path) const {
-  const std::string root(text::first_parts(path, 2));
-  if (root.empty() || root == path) return false;
-  if (path.starts_with("/home/") && path.contains("/.cache/")) return true;
-  const Caller self = Caller::daemon(kernel_);
-  const std::string below = path.substr(root.size() + 1);
-  GitIgnore rules;
-  for (std::size_t at = 0;;) {
-    const std::string directory = at == 0 ? std::string() : below.substr(0, at - 1);
-    if (!directory.empty() && rules.is_ignored(directory, true)) return true;
-    const std::string file =
-        directory.empty() ? root + "/.gitignore" : fmt::format("{}/{}/.gitignore", root, directory);
-    if (const auto text = kernel_.paths().read(self, file, 0, kMostRules)) {
-      rules.add(directory, *text);
-    }
-    const auto slash = below.find('/', at);
-    if (slash == std::string::npos) return rules.is_ignored(below, false);
-    at = slash + 1;
-  }
 }
 
 // --- conditions

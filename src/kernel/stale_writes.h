@@ -46,7 +46,6 @@ class StaleWrites final : public WriteGuard {
   };
   Found look(const std::string& path, ProcessId process) const;
   std::uint64_t number_of(const std::string& path) const;
-  bool is_ignored(const std::string& path) const;
   // What the process saw; nothing where it is not kept, or not known to be that.
   std::optional<std::string> base_of(const std::string& path, const Sight& seen) const;
   // Refuses it, unless it changes nothing or goes together with what was changed.

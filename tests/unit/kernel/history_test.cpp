@@ -180,6 +180,65 @@ TEST_CASE("What is more than the share of the disk goes, the oldest first") {
   CHECK_FALSE(t.kernel().parts().past->attributes({first, "/workspaces/site/a"}));
 }
 
+// Ten bytes each, of the minute that is their number; odd ones are in a directory that is ignored.
+std::vector<FileVersionRef> some_versions(std::uint64_t count) {
+  std::vector<FileVersionRef> all;
+  for (std::uint64_t number = 1; number <= count; ++number) {
+    FileVersion v = *make_version(number, number % 2 == 1 ? "/w/s/out/f" : "/w/s/f");
+    v.time = static_cast<std::int64_t>(number);
+    all.push_back(std::make_shared<const FileVersion>(std::move(v)));
+  }
+  return all;
+}
+
+std::string gone(const std::vector<FileVersionRef>& all, const Retention& limits) {
+  std::string out;
+  for (const Outlived& one :
+       outlived(all, limits, [](const FileVersion& v) { return v.path.contains("/out/"); })) {
+    out += fmt::format("{}{} ", one.version->number, one.reason[0]);
+  }
+  return out;
+}
+
+TEST_CASE("What is ignored has its own days and room, and is the first to go") {
+  const auto all = some_versions(8);
+  const Retention roomy{.before = 0, .bytes = 80, .ignored_before = 0, .ignored_bytes = 40};
+  CHECK(gone(all, roomy) == "");
+  Retention limits = roomy;
+  limits.before = 2;
+  CHECK(gone(all, limits) == "1a 2a ");
+  limits.ignored_before = 6;
+  CHECK(gone(all, limits) == "1a 2a 3i 5i ");
+  limits = roomy;
+  limits.ignored_bytes = 20;
+  CHECK(gone(all, limits) == "1i 3i ");
+  limits = roomy;
+  limits.bytes = 50;
+  CHECK(gone(all, limits) == "1s 3s 5s ");
+  limits.bytes = 25;
+  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s ");
+}
+
+TEST_CASE("Rules that were written later say nothing of what was replaced before") {
+  TestKernel t;
+  constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                               std::chrono::system_clock::now().time_since_epoch())
+                               .count();
+  t.clock.advance(now - 5 * kDay - t.clock.wall());
+  removed(t, "/workspaces/site/out/before", 1);
+  t.paths.put("/workspaces/site/.gitignore", "out/\n");
+  std::ofstream(t.state() + "/trees/workspaces/site/.gitignore") << "out/\n";
+  t.clock.advance(6 * kDay);
+  removed(t, "/workspaces/site/out/after", 2);
+  removed(t, "/workspaces/site/main.c", 3);
+  t.clock.advance(2 * kDay);
+  CHECK(t.kernel().history().empty(false) == 0);
+  CHECK(t.kernel().history().empty() == 1);
+  CHECK(history_of(t).find(2) == nullptr);
+  CHECK(history_of(t).all().size() == 2);
+}
+
 TEST_CASE("A hundred thousand versions are found as fast as ten") {
   History h;
   for (std::uint64_t i = 1; i <= 100'000; ++i) {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Which old contents are to go.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "kernel/history.h"
+
+namespace agentfs {
+
+// For how long and how much. Times are wall clock, nanoseconds; what was replaced at or before one
+// is too old.
+struct Retention {
+  std::int64_t before = 0;
+  std::uint64_t bytes = 0;  // of all
+  // Of what .gitignore names, which is cheap to make again and would crowd out the rest.
+  std::int64_t ignored_before = 0;
+  std::uint64_t ignored_bytes = 0;
+};
+
+struct Outlived {
+  FileVersionRef version;
+  std::string_view reason;  // "age", "ignored", "space"
+};
+
+// `all` is ordered, oldest first. What is too old goes; then, oldest first, what is ignored until
+// that fits, and where the whole does not fit all that is ignored before anything else.
+std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
+                               const std::function<bool(const FileVersion&)>& is_ignored);
+
+}  // namespace agentfs
