@@ -141,8 +141,9 @@ Status umount(const std::string& given, bool lazy) {
   // The sandboxes of commands that run hold the mount too, and with it the daemon: it ends them.
   if (!lazy) ::syscall(SYS_pidfd_send_signal, handle.get(), SIGTERM, nullptr, 0);
   pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
-  constexpr int kPatience = 30'000;
-  if (::poll(&ended, 1, kPatience) == 1 || lazy) return ok();
+  // Who took the mount away lazily knows of files that stay open, perhaps for ever.
+  const int patience = lazy ? 2'000 : 30'000;
+  if (::poll(&ended, 1, patience) == 1 || lazy) return ok();
   return fail(EBUSY, "{}: unmounted, but the daemon (pid {}) has not ended yet", path, daemon);
 }
 
