@@ -344,6 +344,31 @@ def a_repository_is_worked_with():
     expect_eq((top / "main.c").read_text(), "changed\n")
 
 
+def a_worktrees_repository_is_left_alone():
+    top = HOST / "tree-of"
+    shutil.rmtree(top, ignore_errors=True)
+    shutil.rmtree(HOST / "repository", ignore_errors=True)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    run([*git, "init", "-q", HOST / "repository"])
+    (HOST / "repository/file").write_text("file\n")
+    run([*git, "-C", HOST / "repository", "add", "-A"])
+    run([*git, "-C", HOST / "repository", "commit", "-q", "-m", "first"])
+    run([*git, "-C", HOST / "repository", "worktree", "add", "-q", top])
+    run([*git, "init", "-q", top / "part", "--separate-git-dir", top / "inside"])
+    (top / "part/.git").write_text("gitdir: ../inside\n")
+    index = HOST / "repository/.git/worktrees/tree-of/index"
+    before = index.read_bytes()
+    space = take(top, "tree-of")
+    expect_eq((space / "file").read_text(), "file\n")
+    expect(not (space / ".git").exists(), "the way to the repository there is imported")
+    expect_eq((space / "part/.git").read_text(), "gitdir: ../inside\n")
+    run([*git, "-C", space / "part", "rev-parse", "--git-dir"])
+    expect(subprocess.run([*git, "-C", space, "status"], capture_output=True, check=False).returncode != 0,
+           "git works on the repository there")
+    expect_eq(index.read_bytes(), before)
+    expect_eq(status("tree-of"), [])
+
+
 def bad_imports_are_refused():
     top = make("bad")
     for line, code in ((f"import {top}/none as x", "ENOENT"), (f"import {top}/main.c as x", "ENOTDIR"),
@@ -411,5 +436,6 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
+      a_worktrees_repository_is_left_alone,
      bad_imports_are_refused, all_of_it_survives_a_crash,
      a_kill_leaves_each_file_whole_and_the_next_commit_ends_it)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <filesystem>
 #include <memory>
 
 #include "backends/imports/import_records.h"
@@ -33,6 +34,29 @@ bool is_absent(int code) { return code == ENOENT || code == ENOTDIR || code == E
 
 std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
+}
+
+// Where a repository is that a link or file named .git leads to; "" where it says nothing of one.
+std::string repository_of(int directory, mode_t type) {
+  char text[PATH_MAX];
+  if (S_ISLNK(type)) {
+    const ssize_t length = ::readlinkat(directory, ".git", text, sizeof text);
+    return length < 0 ? std::string() : std::string(text, static_cast<std::size_t>(length));
+  }
+  const UniqueFd file(::openat(directory, ".git", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const ssize_t length = file ? ::read(file.get(), text, sizeof text) : -1;
+  std::string_view line(text, length < 0 ? 0 : static_cast<std::size_t>(length));
+  line = line.substr(0, line.find('\n'));
+  constexpr std::string_view kWord = "gitdir:";
+  if (!line.starts_with(kWord)) return {};
+  return std::string(text::trim(line.substr(kWord.size())));
+}
+
+// Out of the import, seen from a directory of it: to the repository that is worked with there.
+bool leads_out(const std::string& directory, const std::string& target) {
+  if (target.starts_with('/')) return true;
+  const auto place = (std::filesystem::path(directory) / target).lexically_normal();
+  return !place.empty() && *place.begin() == "..";
 }
 
 }  // namespace
@@ -114,6 +138,10 @@ Status HostDirectory::walk_one(const std::string& directory, bool whole,
     if (!is_recorded(attributes.st_mode)) continue;
     const bool is_directory = S_ISDIR(attributes.st_mode);
     if (is_directory && name == ".git" && !whole) continue;
+    if (!is_directory && name == ".git" &&
+        leads_out(directory, repository_of(number, attributes.st_mode))) {
+      continue;
+    }
     const std::string path = joined(directory, name);
     if (S_ISREG(attributes.st_mode) && ::faccessat(number, name.c_str(), R_OK, AT_EACCESS) != 0 &&
         errno != ENOENT) {
