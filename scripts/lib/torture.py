@@ -37,6 +37,8 @@ PARTS = (
          80, "random_trees.py", seeds="batch"),
     Part("kill-trees", "a kill -9 among forks, checkpoints, merges, restores and rollbacks", 1000,
          50, "kill_trees.py", seeds="batch"),
+    Part("power-cut", "a disk, 60 operations, and five instants at which its power went", 200, 20,
+         "power_cut.py", seeds="batch"),
     Part("snapshots", "a checkpoint of a tree of twenty times as many files", 1000, 1000,
          "many_snapshots.py", seeds="batch"),
     Part("crossing", "a fork in the middle of 60 files' readers and writers", 200, 20,

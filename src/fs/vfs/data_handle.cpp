@@ -193,9 +193,9 @@ void DataHandle::abandon() {
 }
 
 Status DataHandle::fsync(Request&, bool data_only) {
+  // What the disk then has, the journal has, too: of names, and of what others wrote.
   TRY(node_->tree().store().fsync(*file_, data_only));
-  if (!writable_) return ok();
-  TRY(account());
+  if (writable_) TRY(account());
   return node_->tree().services().sync();
 }
 
