@@ -215,6 +215,11 @@ Status Journal::sync() {
   return ok();
 }
 
+bool Journal::is_synced() const {
+  Lock lock(parts_->sync_mutex);
+  return parts_->synced >= parts_->written;
+}
+
 void Journal::set_segment_bytes(std::int64_t bytes) {
   Lock lock(parts_->mutex);
   parts_->segment_bytes = bytes;

@@ -39,6 +39,7 @@ class Journal {
   Result<Record> append(std::string kind, Author author, json::Value data,
                         std::string* line_out = nullptr);
   Status sync();
+  bool is_synced() const;  // all that was appended until now
   // Sentences about damaged records of the segment that was the last one at the start.
   const std::vector<std::string>& damage() const;
   // Where that segment's end is damaged, so that its last number is not known: the head is at least

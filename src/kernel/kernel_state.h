@@ -115,6 +115,9 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   };
   Spent find_spent(ProcessId pid, Spending spending) const EXCLUDES(mutex);
 
+  // What nobody has asked to be synced is, soon: a tree's names reach the disk by themselves, and
+  // their rows are to be there when these are.
+  void schedule_sync();
   void schedule_history(unsigned round = 0);  // what has been kept long enough goes now and then
 
   const std::int64_t started;

@@ -132,6 +132,25 @@ void Kernel::State::ring(ProcessId pid) {
   arm(pid);
 }
 
+void Kernel::State::schedule_sync() {
+  constexpr std::chrono::seconds kInterval(1);
+  parts.loop->after(kInterval, [weak = weak_from_this()] {
+    Work timer{weak};
+    if (!timer) return;
+    if (timer->parts.pool == nullptr || timer->parts.journal->is_synced()) {
+      return timer->schedule_sync();
+    }
+    timer->parts.pool->post([weak] {
+      Work work{weak};
+      if (!work) return;
+      if (const Status synced = work->parts.journal->sync(); !synced) {
+        log::error("journal: not synced: {}", synced.error().message);
+      }
+      work->schedule_sync();
+    });
+  });
+}
+
 void Kernel::State::schedule_history(unsigned round) {
   if (parts.past == nullptr && parts.forests.empty()) return;
   constexpr std::chrono::minutes kInterval(1);
