@@ -31,8 +31,8 @@ struct HostChange {
 
 // The source is read and, by write() alone, written; no file of it is linked or locked. Recorded
 // are its directories, regular files, links and fifos; sockets, devices, names that agentfs uses
-// itself (".agentfs", temporary ones) are passed over, and a file or link .git that leads out of the
-// directory, as a git worktree has.
+// itself (".agentfs", temporary ones) are passed over, and a file or link .git that leads out of
+// the directory, as a git worktree has.
 //
 // Records are appended to STATE/imports/<id>/entries and never changed, since lent files name them;
 // the last one of a path counts.
