@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agents/agents.h"
@@ -24,12 +23,11 @@
 #include "backends/trees/trees.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "fs/fuse/session.h"
 #include "fs/services/kernel_services.h"
 #include "fs/services/quota_feed.h"
 #include "fs/tree/tree.h"
 #include "kernel/configuration.h"
-#include "mountpoint.h"
+#include "serving.h"
 
 namespace agentfs {
 namespace {
@@ -142,7 +140,7 @@ void offer_default_model(Kernel& kernel, bool probe) {
   kernel.configuration().set_found_default(std::move(found));
 }
 
-// Ends the session at SIGTERM, SIGINT and SIGHUP, which every thread has blocked.
+// Ends the mount at SIGTERM, SIGINT and SIGHUP, which every thread has blocked.
 class SignalWatch {
  public:
   SignalWatch(EventLoop& loop, std::function<void()> end) : loop_(loop) {
@@ -174,34 +172,6 @@ void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat)
   if (!*beat) return;
   (*beat)();
   loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
-}
-
-// Whether a directory lies on a file system that itself lies on others.
-bool is_stacked(const std::string& path) {
-  constexpr long kOverlay = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
-  struct statfs found{};
-  return ::statfs(path.c_str(), &found) == 0 && found.f_type == kOverlay;
-}
-
-// What a dead daemon left stays until its successor can take its place: as long as it stands there,
-// whoever writes below the mountpoint gets an error, and nobody's work ends up in the directory
-// underneath. An ordinary user's fusermount3 cannot put one mount below another: a moment is left.
-Result<fuse::SessionOptions> session_options(const StateDirectory& state,
-                                             const DaemonOptions& options) {
-  fuse::SessionOptions session;
-  session.mountpoint = options.mountpoint;
-  session.allow_other = options.allow_other;
-  session.options = options.mount_options;
-  session.passthrough = options.passthrough && ::geteuid() == 0;
-  session.stacked_disk = is_stacked(state.file("trees"));
-  if (mount_state(options.mountpoint) != MountState::stale) return session;
-  if (::geteuid() != 0) {
-    TRY(unmount(options.mountpoint, true));
-    return session;
-  }
-  session.aside = state.path() + "/mount";
-  if (mount_state(session.aside) != MountState::none) TRY(unmount(session.aside, true));
-  return session;
 }
 
 // What of /proc/<pid> moves with a record about it, and of limits.
@@ -248,15 +218,15 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   kernel->set_userland(agents.get());
   const auto subscription = kernel->subscribe(
       [&](const Record& record, ProcessId subject) { tell_files(files, record, subject); });
-  auto session = TRY(fuse::Session::mount(files, services, TRY(session_options(state, options))));
-  const SignalWatch signals(backends->loop, [&session] { session->stop(); });
+  auto serving = TRY(Serving::mount(files, services, state, options));
+  const SignalWatch signals(backends->loop, [&serving] { serving->stop(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
   state.write_pid(::getpid());
   log::info("mounted at {}, state in {}", options.mountpoint, state.path());
   // Agents that were at work go on; what they do in the mount waits until run() serves it.
   kernel->resume();
   ready();
-  const Status served = session->run();
+  const Status served = serving->run();
   kernel->unsubscribe(subscription);
   keep_times(state, files);
   backends->repository->stop();  // its commits are waited for next

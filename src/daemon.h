@@ -15,6 +15,7 @@ struct DaemonOptions {
   std::vector<std::string> mount_options;
   bool allow_other = false;
   bool passthrough = false;  // where it is to be had
+  bool io_uring = false;     // for the data trees, the same
   bool probe_models = true;  // look for a model server on this host at start
 };
 

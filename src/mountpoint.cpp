@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "tree_mounts.h"
 
 namespace agentfs {
 namespace {
@@ -36,18 +37,6 @@ std::string unescaped(std::string_view field) {
     }
   }
   return path;
-}
-
-bool is_listed(const std::string& path) {
-  const auto table = file::read(std::string("/proc/self/mountinfo"));
-  if (!table) return false;
-  for (const std::string_view line : text::lines(*table)) {
-    const auto words = text::words(line);
-    if (words.size() > 6 && unescaped(words[4]) == path && line.contains(" - fuse.agentfs ")) {
-      return true;
-    }
-  }
-  return false;
 }
 
 // Runs `work` in a child and gives its exit status, or nothing when it takes longer than a second:
@@ -116,18 +105,41 @@ Status run_fusermount(const std::string& path, bool lazy) {
   return fail(EPERM, "{}: cannot be unmounted ({})", path, reason);
 }
 
+std::unexpected<Error> refuse(int code, const std::string& path) {
+  if (code == EBUSY) return refuse_busy(path);
+  if (code == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
+  return fail_errno(code, path);
+}
+
 Status unmount_once(const std::string& path, bool lazy) {
   if (::geteuid() != 0) return run_fusermount(path, lazy);
-  if (::umount2(path.c_str(), lazy ? MNT_DETACH : 0) == 0) return ok();
-  if (errno == EBUSY) return refuse_busy(path);
-  if (errno == EINVAL) return fail(EINVAL, "{}: nothing is mounted there", path);
-  return fail_errno(path);
+  if (lazy) {
+    if (::umount2(path.c_str(), MNT_DETACH) == 0) return ok();
+    return refuse(errno, path);
+  }
+  auto trees = TreesTakenAway::of(path);
+  if (!trees) return refuse(trees.error().code, path);
+  if (::umount2(path.c_str(), 0) != 0) return refuse(errno, path);
+  trees->keep_away();
+  return ok();
 }
 
 }  // namespace
 
+bool is_mounted(const std::string& path) {
+  const auto table = file::read(std::string("/proc/self/mountinfo"));
+  if (!table) return false;
+  for (const std::string_view line : text::lines(*table)) {
+    const auto words = text::words(line);
+    if (words.size() > 6 && unescaped(words[4]) == path && line.contains(" - fuse.agentfs ")) {
+      return true;
+    }
+  }
+  return false;
+}
+
 MountState mount_state(const std::string& path) {
-  if (!is_listed(path)) return MountState::none;
+  if (!is_mounted(path)) return MountState::none;
   const auto answer = in_child([&] {
     struct statvfs unused{};
     return ::statvfs(path.c_str(), &unused) == 0 ? 0 : errno == ENOTCONN ? 1 : 2;
@@ -154,6 +166,8 @@ std::string users_of(const std::string& mount) {
 // Where nobody is seen, it is the daemon's own agentfs-announce, which is on the mount for moments.
 Status unmount(const std::string& path, bool lazy) {
   constexpr int kTries = 50;
+  // Trees that are mounts of their own are not even taken away for a moment while they are in use.
+  if (!lazy && has_trees_mounted(path) && !users_of(path).empty()) return refuse_busy(path);
   for (int i = 0;; ++i) {
     Status unmounted = unmount_once(path, lazy);
     const bool is_busy = !unmounted && unmounted.error().code == EBUSY;

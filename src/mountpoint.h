@@ -14,6 +14,7 @@ enum class MountState { none, alive, stale };
 // Does `path` carry a mount of agentfs, and does its daemon still answer? A daemon that hangs is
 // alive by this measure; the answer never waits for it longer than a second.
 MountState mount_state(const std::string& path);
+bool is_mounted(const std::string& path);  // alive or not; asks no daemon
 // Takes the mount down. EBUSY when files are open on it, unless `lazy`.
 Status unmount(const std::string& path, bool lazy);
 // Who has files open on the mount or stands in it, as far as this user may see: "bash (pid 7), vim

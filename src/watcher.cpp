@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mountpoint.h"
+#include "tree_mounts.h"
 
 namespace agentfs {
 namespace {
@@ -80,7 +81,9 @@ Result<Child> fork_daemon(const StateDirectory& state, const DaemonOptions& opti
 // Does the mount answer? Asked in a child, which may be stuck with the daemon until that is ended.
 class Probe {
  public:
-  explicit Probe(std::string mountpoint) : mountpoint_(std::move(mountpoint)) {}
+  // The trees may be served by other threads than the rest.
+  explicit Probe(const std::string& mountpoint)
+      : places_{mountpoint, mountpoint + std::string(kTreePaths[0])} {}
   // Asks now and then; false once an answer has been due for longer than the limit.
   bool check(std::int64_t now, std::int64_t limit) {
     int status = 0;
@@ -91,7 +94,7 @@ class Probe {
     started_ = now;
     if (child_ == 0) {
       struct statvfs unused{};
-      ::statvfs(mountpoint_.c_str(), &unused);
+      for (const std::string& place : places_) ::statvfs(place.c_str(), &unused);
       ::_exit(0);
     }
     return true;
@@ -102,7 +105,7 @@ class Probe {
   }
 
  private:
-  std::string mountpoint_;
+  std::array<std::string, 2> places_;
   pid_t child_ = 0;
   std::int64_t started_ = 0;
 };

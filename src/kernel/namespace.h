@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,11 @@ class Namespace {
   // Data trees were changed otherwise than through the mount or this interface: the host's caches
   // are told before it returns, and who watches directories (inotify) soon after.
   virtual void refresh(const std::vector<TreeEvent>& changes) = 0;
+  // Where what the .agentfs of a workspace or home has lies otherwise ("/.agentfs/home/bob"), when
+  // relative links lead there from it: whoever binds the tree somewhere binds that, too.
+  virtual std::optional<std::string> history_apart(const std::string& /*root*/) {
+    return std::nullopt;
+  }
   // Writes one command line to a control, reply, setting or message file and gives what reading
   // the same descriptor would.
   virtual void command(const Caller&, const std::string& path, std::string line,

@@ -33,7 +33,8 @@ struct Syntax {
 // A path, and the name of what is to be made or looked for in a workspace.
 bool takes_any_word(const RowAt& row, const std::string& argument) {
   const bool names_tree = argument == "NAME" || argument.contains("CHECKPOINT");
-  const bool has_trees = row.path.ends_with("/.agentfs/ctl") || row.path == "/sys/workspaces/ctl";
+  const bool is_history = row.path.ends_with("/.agentfs/ctl") || row.path.starts_with("/.agentfs/");
+  const bool has_trees = is_history || row.path == "/sys/workspaces/ctl";
   return argument == "PATH" || argument == "DIRECTORY" || (names_tree && has_trees);
 }
 

@@ -99,6 +99,7 @@ void do_readlink(fuse_req_t request, fuse_ino_t id) {
 
 void do_statfs(fuse_req_t request, fuse_ino_t id) {
   Scope scope(request, "statfs");
+  scope.context.on_io_uring = is_from_ring(request);
   const auto room =
       on_node(scope, id, [&](vfs::Node& node) { return node.statistics(scope.asked); });
   if (!room) return reply_error(request, room.error());

@@ -2,6 +2,8 @@
 // From the operations of the host's kernel to nodes and handles.
 #pragma once
 
+#include <atomic>
+
 #include "fs/fuse/announcer.h"
 #include "fs/fuse/backings.h"
 #include "fs/fuse/host_caller.h"
@@ -22,6 +24,7 @@ struct Context {
   std::shared_ptr<Announcer> announcer;
   const SessionOptions& options;
   fuse_session* session = nullptr;
+  std::atomic<bool> on_io_uring = false;  // known from the first statfs on
 };
 
 inline Context& context_of(fuse_req_t request) {

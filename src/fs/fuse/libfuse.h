@@ -35,6 +35,16 @@ void want_not(Connection& connection, std::uint64_t feature) {
   }
 }
 
+// Whether it came by a queue of io_uring.
+template <class Request>
+bool is_from_ring(Request request) {
+  if constexpr (requires { fuse_req_is_uring(request); }) {
+    return fuse_req_is_uring(request);
+  } else {
+    return false;
+  }
+}
+
 // As inval_entry, but the name is only marked as to be asked for again. libfuse says so from 3.16
 // on; before, the message is linux/fuse.h's: a kernel that does not know the flag (before 6.2)
 // takes it for inval_entry's.

@@ -6,11 +6,8 @@
 namespace agentfs::fuse {
 
 FuseRequest::FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver,
-                         int open_flags)
-    : context_(*::fuse_req_ctx(request)),
-      services_(services),
-      resolver_(resolver),
-      open_flags_(open_flags) {}
+                         Way way)
+    : context_(*::fuse_req_ctx(request)), services_(services), resolver_(resolver), way_(way) {}
 
 const HostCaller& FuseRequest::host() const {
   if (!host_) host_ = resolver_.resolve(context_.pid, context_.uid, context_.gid);
@@ -29,6 +26,6 @@ TreeCaller FuseRequest::tree() const {
   return {.uid = context_.uid, .gid = context_.gid, .pid = context_.pid, .umask = 0};
 }
 
-bool FuseRequest::may_block() const { return (open_flags_ & O_NONBLOCK) == 0; }
+bool FuseRequest::may_block() const { return (way_.open_flags & O_NONBLOCK) == 0; }
 
 }  // namespace agentfs::fuse

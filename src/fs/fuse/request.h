@@ -14,19 +14,23 @@ namespace agentfs::fuse {
 // Lives on the stack of the worker that dispatches it; gone before a parked reply is sent.
 class FuseRequest final : public vfs::Request {
  public:
-  FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver,
-              int open_flags = 0);
+  struct Way {
+    int open_flags = 0;
+    vfs::Part part = vfs::Part::whole;
+  };
+  FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver, Way way);
   const HostCaller& host() const override;
   const Caller& caller() const override;
   Result<Caller> writer() const override;
   TreeCaller tree() const override;
   bool may_block() const override;
+  vfs::Part part() const override { return way_.part; }
 
  private:
   const fuse_ctx& context_;
   vfs::Services& services_;
   CallerResolver& resolver_;
-  int open_flags_;
+  Way way_;
   mutable std::optional<HostCaller> host_;
   mutable std::optional<Caller> caller_;
 };

@@ -2,6 +2,8 @@
 // The two lines every operation begins with: the request, and the node or handle it is about.
 #pragma once
 
+#include <pthread.h>
+
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/request.h"
 
@@ -11,8 +13,11 @@ struct Scope {
   Scope(fuse_req_t held, std::string_view operation, int open_flags = 0)
       : request(held),
         context(context_of(held)),
-        asked(held, context.services, context.resolver, open_flags) {
-    context.services.count("tree", operation);
+        asked(held, context.services, context.resolver,
+              {.open_flags = open_flags, .part = context.channel->part()}) {
+    // libfuse ends the threads of its rings by pthread_cancel, which is not to unwind what is ours.
+    if (asked.part() == vfs::Part::trees) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+    context.services.count(asked.part() == vfs::Part::trees ? "data" : "tree", operation);
   }
   Result<vfs::NodeRef> node(fuse_ino_t id) {
     vfs::NodeRef node = TRY(context.channel->node(id));

@@ -39,9 +39,15 @@ class Arguments {
   fuse_args arguments_ = FUSE_ARGS_INIT(0, nullptr);
 };
 
+// Requests of one CPU that are with the daemon at a time; each has a buffer of a MiB.
+constexpr unsigned kQueueDepth = 8;
+
 std::vector<std::string> arguments_for(const SessionOptions& options) {
   std::vector<std::string> mount{"fsname=agentfs", "subtype=agentfs", "default_permissions"};
   if (options.allow_other) mount.emplace_back("allow_other");
+  if (options.beside != nullptr) {
+    mount.insert(mount.end(), {"io_uring", fmt::format("io_uring_q_depth={}", kQueueDepth)});
+  }
   mount.insert(mount.end(), options.options.begin(), options.options.end());
   return {"agentfs", "-o", text::join(mount, ",")};
 }
@@ -67,12 +73,14 @@ class Notifier final : public vfs::Invalidator {
     way_->say([&] { said = expire_all_entries(session_); });
     return said;
   }
-  void announce(const std::vector<TreeEvent>& changes) override { announcer_->announce(changes); }
+  void announce(const std::vector<TreeEvent>& changes) override {
+    if (announcer_ != nullptr) announcer_->announce(changes);
+  }
 
  private:
   fuse_session* session_;
   std::shared_ptr<ParkedRequests> way_;
-  std::shared_ptr<Announcer> announcer_;
+  std::shared_ptr<Announcer> announcer_;  // null: the session beside has told already
 };
 
 extern "C" void wake_up(int) {}  // its arrival alone ends a wait
@@ -157,10 +165,17 @@ struct Session::Parts {
                 {},
                 std::make_shared<ParkedRequests>(services.loop()),
                 Backings(services),
-                std::make_shared<Announcer>(services.loop(), options.mountpoint),
+                announcer_for(services.loop(), options),
                 options},
-        waker(std::make_shared<Waker>(services.loop())) {}
+        waker(std::make_shared<Waker>(services.loop())) {
+    if (options.beside != nullptr) context.channel->set_part(vfs::Part::trees);
+  }
   ~Parts() { detach(); }
+  // The helper goes through the mount as a whole.
+  static std::shared_ptr<Announcer> announcer_for(EventLoop& loop, const SessionOptions& options) {
+    if (options.beside != nullptr) return options.beside->parts_->context.announcer;
+    return std::make_shared<Announcer>(loop, options.mountpoint);
+  }
   void detach();
   // Whether the mount was taken down by somebody else.
   bool is_gone() const;
@@ -171,6 +186,7 @@ struct Session::Parts {
   std::shared_ptr<fuse_session> session;
   std::shared_ptr<Notifier> notifier;
   std::atomic<bool> mounted = false;
+  bool appeared = false;
   std::atomic<bool> stopping = false;
 };
 
@@ -181,11 +197,11 @@ bool Session::Parts::is_gone() const {
 
 void Session::Parts::detach() {
   context.channel->set_invalidator(nullptr);
-  context.announcer->end();
+  if (options.beside == nullptr) context.announcer->end();
   context.parked->end();
   context.channel->close();
   if (!mounted.exchange(false)) return;
-  if (!options.aside.empty() && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
+  if (appeared && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
   // The event thread may hold the notifier just now: it is kept until that thread has gone on.
   context.services.loop().post([kept = std::exchange(notifier, nullptr)] {});
   ::fuse_session_unmount(session.get());
@@ -205,11 +221,14 @@ Status mount_at(fuse_session& session, const std::string& place, const std::stri
 }  // namespace
 
 Library library() {
+  Library found{.version = ::fuse_pkgversion()};
 #if defined(FUSE_CAP_PASSTHROUGH)
-  return {::fuse_pkgversion(), true};
-#else
-  return {::fuse_pkgversion(), false};
+  found.passthrough = true;
 #endif
+#if defined(FUSE_CAP_OVER_IO_URING)
+  found.io_uring = true;
+#endif
+  return found;
 }
 
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -230,13 +249,28 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   const std::string& place = aside.empty() ? parts->options.mountpoint : aside;
   TRY(mount_at(*parts->session, place, parts->options.mountpoint));
   parts->mounted = true;
-  if (!aside.empty()) TRY(succeed(aside, parts->options.mountpoint));
-  parts->notifier = std::make_shared<Notifier>(parts->context, parts->context.announcer);
+  const bool is_beside = parts->options.beside != nullptr;
+  // What is bound there, and what is taken away, is nobody else's.
+  if (is_beside || !aside.empty()) ::mount(nullptr, place.c_str(), nullptr, MS_PRIVATE, nullptr);
+  parts->notifier =
+      std::make_shared<Notifier>(parts->context, is_beside ? nullptr : parts->context.announcer);
   parts->context.channel->set_invalidator(parts->notifier.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
 
 Session::~Session() = default;
+
+Status Session::appear() {
+  const SessionOptions& options = parts_->options;
+  if (options.aside.empty()) return ok();
+  TRY(succeed(options.aside, options.mountpoint, options.over_dead));
+  parts_->appeared = true;
+  return ok();
+}
+
+void Session::set_part(vfs::Part part) { parts_->context.channel->set_part(part); }
+
+bool Session::on_io_uring() const { return parts_->context.on_io_uring; }
 
 Status Session::run() {
   fuse_loop_config* const config = ::fuse_loop_cfg_create();

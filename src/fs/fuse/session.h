@@ -11,23 +11,29 @@
 
 namespace agentfs::fuse {
 
+class Session;
+
 struct SessionOptions {
-  std::string mountpoint;            // a directory; "/dev/fd/N" takes a channel that is open
-  std::string aside;                 // an empty directory to mount at first, where a dead mount is
-                                     // to be succeeded; none: empty
-  bool allow_other = false;          // other users too (root, or user_allow_other)
+  std::string mountpoint;    // a directory; "/dev/fd/N" takes a channel that is open
+  std::string aside;         // an empty directory to mount at until appear(); or empty
+  bool over_dead = false;    // a dead mount stands at the mountpoint, and is taken away then
+  bool allow_other = false;  // other users too (root, or user_allow_other)
   std::vector<std::string> options;  // further -o options, as fusermount3 and libfuse take them
   unsigned threads = 4;
   // Whether the host's kernel may read and write files of the data trees by itself, where libfuse
   // and the kernel have that (root only); and whether they lie on an overlayfs or its like.
   bool passthrough = false;
   bool stacked_disk = false;
+  // A session of the data trees, beside the one of the rest of the same mount (which outlives it):
+  // on io_uring, where there is that. It is only ever seen through what is bound of it.
+  Session* beside = nullptr;
 };
 
 // The libfuse that this program is linked with.
 struct Library {
   std::string version{};     // "3.18.3"
   bool passthrough = false;  // knows it, whatever the host's kernel does
+  bool io_uring = false;     // the same
 };
 Library library();
 
@@ -39,6 +45,13 @@ class Session {
   static Result<std::unique_ptr<Session>> mount(vfs::FileSystem& files, vfs::Services& services,
                                                 SessionOptions options);
   ~Session();  // unmounts what is still mounted
+  // One that was mounted aside, with all that is mounted in it, gets to its mountpoint; what stands
+  // dead there goes. Nothing for another.
+  Status appear();
+  // What of the mount it serves from the next request on.
+  void set_part(vfs::Part part);
+  // Whether its requests come so; to be asked once a statfs(2) of it was answered.
+  bool on_io_uring() const;
   // Serves until unmounted or stopped; parked requests get EINTR or ECONNABORTED.
   Status run();
   void stop();

@@ -8,10 +8,10 @@
 
 namespace agentfs::fuse {
 
-// Moves the mount at `aside` to `mountpoint`, where a dead one stands, and takes that one away:
-// with MOVE_MOUNT_BENEATH (Linux 6.5), so that at no time the directory underneath can be reached,
-// in which somebody's work would be lost from sight. An older kernel leaves a moment between the
-// two. For root; one thread.
-Status succeed(const std::string& aside, const std::string& mountpoint);
+// Moves the mount at `aside`, with all that is mounted in it, to `mountpoint`. Where a dead one
+// stands there, that one goes: with MOVE_MOUNT_BENEATH (Linux 6.5), so that at no time the
+// directory underneath can be reached, in which somebody's work would be lost from sight. An older
+// kernel leaves a moment between the two. For root; one thread.
+Status succeed(const std::string& aside, const std::string& mountpoint, bool over_dead);
 
 }  // namespace agentfs::fuse

@@ -2,6 +2,8 @@
 // .agentfs of a workspace or home: versions, trash, and what brings them back.
 #include "kernel/history.h"
 
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
@@ -344,7 +346,34 @@ constexpr auto kFiles = files<HistoryRoot>({
      .documents = &kVersions},
 });
 
+Result<std::shared_ptr<const HistoryRoot>> find_below(const Caller& caller, std::string_view top,
+                                                      const std::string& name) {
+  const std::string path = fmt::format("{}/{}", top, name);
+  struct stat found{};
+  const std::string host = TRY(caller.kernel->host_path(path));
+  if (::lstat(host.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) {
+    return std::make_shared<const HistoryRoot>(HistoryRoot{caller.kernel, path});
+  }
+  return fail(ENOENT, "{}: no such directory", path);
+}
+
+Result<std::shared_ptr<const HistoryRoot>> find_home(const Caller& caller, const vfs::Key& key) {
+  return find_below(caller, "/home", key.at(0));
+}
+
+Result<std::shared_ptr<const HistoryRoot>> find_workspace(const Caller& caller,
+                                                          const vfs::Key& key) {
+  return find_below(caller, "/workspaces", key.at(0));
+}
+
 }  // namespace
+
+const vfs::Directory<HistoryRoot> kHomeHistory("<user>", "What the .agentfs of this home has.",
+                                               find_home, kFiles);
+
+const vfs::Directory<HistoryRoot> kWorkspaceHistory("<name>",
+                                                    "What the .agentfs of this workspace has.",
+                                                    find_workspace, kFiles);
 
 const vfs::Directory<HistoryRoot> kHistoryDirectory(
     "<name>/.agentfs", "What the files of this workspace or home were before: nothing is lost.",

@@ -95,6 +95,12 @@ std::string about_documents(const std::string& path) {
 }
 
 constexpr auto kFiles = files<Kernel>({
+    {.name = ".agentfs",
+     .mode = 0555,
+     .doc =
+         "What .agentfs has in each home and workspace; with -o io_uring it is led to from there.",
+     .directory = &kHistoriesDirectory,
+     .listed = false},
     {.name = "dev",
      .mode = 0555,
      .doc = "Devices: what commands run on, and models.",

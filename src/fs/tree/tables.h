@@ -18,6 +18,9 @@ struct HistoryRoot {  // .agentfs of a workspace or home
 };
 
 extern const vfs::Directory<HistoryRoot> kHistoryDirectory;
+extern const vfs::Directory<HistoryRoot> kHomeHistory;
+extern const vfs::Directory<HistoryRoot> kWorkspaceHistory;
+extern const vfs::Directory<Kernel> kHistoriesDirectory;
 extern const vfs::Directory<Kernel> kProcDirectory;
 extern const vfs::Directory<Process> kProcessDirectory;
 extern const vfs::Directory<Process> kCallsDirectory;

@@ -2,6 +2,7 @@
 // The file system as one session of the host's kernel knows it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -32,6 +33,10 @@ class Channel {
   std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }
   std::shared_ptr<Handle> drop(std::uint64_t number) { return handles_.drop(number); }
 
+  // What requests of this session see; a change counts from the next one on.
+  void set_part(Part part) { part_ = part; }
+  Part part() const { return part_; }
+
   void set_invalidator(Invalidator* invalidator);  // null before and after a session
   Invalidator* invalidator();
   // The session has ended: what is open is released, what is known forgotten.
@@ -40,6 +45,7 @@ class Channel {
  private:
   NodeTable nodes_;
   HandleTable handles_;
+  std::atomic<Part> part_ = Part::whole;
   Mutex<Rank::node_table> mutex_;
   Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
 };

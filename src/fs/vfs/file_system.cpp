@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
+#include "fs/vfs/history_node.h"
 #include "fs/vfs/synthetic_directory.h"
 
 namespace agentfs::vfs {
@@ -88,6 +89,24 @@ std::shared_ptr<Channel> FileSystem::open_channel() {
   std::erase_if(parts_->channels, [](const auto& known) { return known.expired(); });
   parts_->channels.push_back(channel);
   return channel;
+}
+
+void FileSystem::trees_moved() {
+  std::vector<Staleness> names;
+  for (const auto& [path, tree] : parts_->context->data_roots) {
+    const std::string directory = parent_path(path);
+    names.push_back(
+        {.directory = directory == "/" ? parts_->root : parts_->context->interned.find(directory),
+         .name = path.substr(path.rfind('/') + 1)});
+  }
+  parts_->invalidate(names, kPatience);
+}
+
+std::optional<std::string> FileSystem::history_apart(const std::string& root) {
+  for (const auto& channel : parts_->serving()) {
+    if (channel->part() == Part::trees) return history_place(root);
+  }
+  return std::nullopt;
 }
 
 // Names of synthetic files are asked for each time, so only those who poll have to be told.

@@ -38,6 +38,8 @@ class FileSystem final : public Namespace {
   NodeRef root() const;
   // For one more session of the host's kernel, which is told of changes from then on.
   std::shared_ptr<Channel> open_channel();
+  // The trees have gone to another session, or come back: their names are to be asked for again.
+  void trees_moved();
   // The limits have changed; a subject has perhaps come to hold what another does.
   void quotas_changed(const std::string& subject = {}, const std::string& like = {});
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
@@ -61,6 +63,7 @@ class FileSystem final : public Namespace {
   Status check_room(const std::string& path, const Holding& more) override;
   void recount(const std::string& path, bool anew) override;
   void refresh(const std::vector<TreeEvent>& changes) override;
+  std::optional<std::string> history_apart(const std::string& root) override;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

@@ -4,10 +4,35 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
 #include "fs/vfs/synthetic_directory.h"
 
 namespace agentfs::vfs {
+namespace {
+
+// As the directory is listed, with links in the place of all but README.
+class LinksHandle final : public Handle {
+ public:
+  explicit LinksHandle(std::shared_ptr<Handle> listed) : listed_(std::move(listed)) {}
+  Status read_directory(Request& request, off_t offset, const EmitItem& each) override {
+    return listed_->read_directory(request, offset, [&](const DirectoryItem& item) {
+      DirectoryItem shown = item;
+      if (item.name != kReadme && item.name != "." && item.name != "..") shown.type = S_IFLNK;
+      return each(shown);
+    });
+  }
+
+ private:
+  const std::shared_ptr<Handle> listed_;
+};
+
+}  // namespace
+
+std::string history_place(std::string_view root) {
+  return fmt::format("/{}{}", kHistoryName, root);
+}
+
 NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   const HistoryTable table = parent->tree().history();
   const ContextRef context = table.context.lock();
@@ -23,7 +48,7 @@ NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   return context->interned.ensure(key, [&]() -> NodeRef {
     auto ours = std::make_shared<SyntheticDirectory>(context, *table.type, Key{root}, path,
                                                      S_IFDIR | 0755U);
-    return std::make_shared<HistoryNode>(parent, std::move(ours), *table.type, key);
+    return std::make_shared<HistoryNode>(parent, std::move(ours), root, key);
   });
 }
 
@@ -34,7 +59,7 @@ HistoryNode::~HistoryNode() {
 }
 
 bool HistoryNode::is_ours(const std::string& name) const {
-  const auto rows = type_.rows();
+  const auto rows = this->rows().rows();
   return name == kReadme || std::ranges::find(rows, name, &RowInfo::name) != rows.end();
 }
 
@@ -76,12 +101,29 @@ Result<Found> HistoryNode::lookup(Request& request, const std::string& name) {
   const NodeRef directory = is_ours(name) ? nullptr : real();
   if (directory != nullptr) return directory->lookup(request, name);
   if (!is_ours(name)) return fail(ENOENT, "{}/{}: no such file", path(), name);
+  if (request.part() == Part::trees && name != kReadme) return led_away(request, name);
   return ours_->lookup(request, name);
 }
 
+// Relative, so that it leads there wherever the mount is, and in a sandbox.
+Result<Found> HistoryNode::led_away(Request& request, const std::string& name) const {
+  const ContextRef context = parent_->tree().history().context.lock();
+  if (context == nullptr) return fail(ENOENT, "{}/{}: no such file", path(), name);
+  std::string target;
+  for (auto depth = std::ranges::count(path(), '/'); depth > 0; --depth) target += "../";
+  target += child_path(history_place(root_), name).substr(1);
+  const NodeRef link = find_link(context, child_path(path(), name), target);
+  const Attributes attributes = TRY(link->attributes(request));
+  return Found{link, attributes.attributes, {0, attributes.validity}};
+}
+
 Result<Opened> HistoryNode::open_directory(Request& request) {
-  const NodeRef directory = real();
-  return (directory != nullptr ? directory : ours_)->open_directory(request);
+  if (const NodeRef directory = real()) return directory->open_directory(request);
+  Opened opened = TRY(ours_->open_directory(request));
+  if (request.part() == Part::trees) {
+    opened.handle = std::make_shared<LinksHandle>(std::move(opened.handle));
+  }
+  return opened;
 }
 
 Result<CreatedNode> HistoryNode::create(Request& request, const std::string& name, int flags,

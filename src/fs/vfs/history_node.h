@@ -11,18 +11,28 @@
 namespace agentfs::vfs {
 
 inline constexpr std::string_view kHistoryName = ".agentfs";
+// Where the other session has what the .agentfs of a tree ("/workspaces/site") has: a row of the
+// root, "/.agentfs/workspaces/site".
+std::string history_place(std::string_view root);
 
 // The names of a table, over a real directory of that name where the user has made one: what the
 // table does not have is the user's, who keeps context.d there. Listed is one of both: the real
 // directory alone where there is one, so that `rm -rf` and `cp -a` of a workspace see what is
-// theirs. Threads: all.
+// theirs.
+//
+// For the session of the data trees each name of the table but README is a relative link to the
+// same name of
+// `/.agentfs/workspaces/site`, which the other session of the mount serves: there a read may wait
+// and a command take its time. Threads: all.
 class HistoryNode final : public Node {
  public:
   // The `.agentfs` of `parent`; null where the tree has none, and in its top.
   static NodeRef find(const std::shared_ptr<DataNode>& parent);
-  HistoryNode(std::shared_ptr<DataNode> parent, NodeRef ours, const DirectoryType& type,
-              std::string key)
-      : parent_(std::move(parent)), ours_(std::move(ours)), type_(type), key_(std::move(key)) {}
+  HistoryNode(std::shared_ptr<DataNode> parent, NodeRef ours, std::string root, std::string key)
+      : parent_(std::move(parent)),
+        ours_(std::move(ours)),
+        root_(std::move(root)),
+        key_(std::move(key)) {}
   ~HistoryNode() override;
 
   // Where a name of the user's goes: the real directory, made where there is none. EACCES for a
@@ -49,13 +59,15 @@ class HistoryNode final : public Node {
 
  private:
   bool is_ours(const std::string& name) const;
-  NodeRef real() const;                                    // null where there is none
+  NodeRef real() const;  // null where there is none
+  const DirectoryType& rows() const { return *parent_->tree().history().type; }
+  Result<Found> led_away(Request&, const std::string& name) const;
   Result<NodeRef> holding(const std::string& name) const;  // for a name to be taken away
 
   const std::shared_ptr<DataNode> parent_;
   const NodeRef ours_;
-  const DirectoryType& type_;
-  const std::string key_;  // of the context's table
+  const std::string root_;  // "/workspaces/site"
+  const std::string key_;   // of the context's table
 };
 
 }  // namespace agentfs::vfs

@@ -24,6 +24,11 @@ class Node;
 using NodeRef = std::shared_ptr<Node>;
 class Handle;
 
+// What of the mount the session of the host's kernel serves that a request came by. Beside one of
+// the data trees, in which nothing may wait, the other has all that is generated: in the trees links
+// lead to it (vfs/history_node.h), and their places are empty directories there (Kind::data).
+enum class Part { whole, generated, trees };
+
 // One operation of the host's kernel, or of an agent, while it is held. Not shared between threads;
 // who is asking is resolved at the first use, since most operations never need it.
 class Request {
@@ -36,6 +41,7 @@ class Request {
   virtual Result<Caller> writer() const = 0;
   virtual TreeCaller tree() const = 0;
   virtual bool may_block() const = 0;  // false: O_NONBLOCK was given at open
+  virtual Part part() const { return Part::whole; }
 };
 
 // How long the host's kernel may believe an answer, in seconds; 0: ask each time.

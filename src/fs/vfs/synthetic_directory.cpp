@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fs/vfs/covered_node.h"
 #include "fs/vfs/document_node.h"
 #include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
@@ -165,8 +166,14 @@ Result<Found> SyntheticDirectory::find_node(Request& request, const RowPlace& pl
       return found(request, node, 0);
     case Kind::data: {
       const auto root = context().data_roots.find(place.path);
-      if (root != context().data_roots.end()) return found(request, root->second, validity);
-      return fail(ENOENT, "{}: no store is attached", place.path);
+      if (root == context().data_roots.end()) {
+        return fail(ENOENT, "{}: no store is attached", place.path);
+      }
+      // The host's kernel takes away what is mounted on a name that comes to lead elsewhere, and
+      // does not forget a node that something is mounted on.
+      const bool is_covered = request.part() == Part::generated;
+      node = is_covered ? find_covered(context_ref(), place.path) : root->second;
+      return found(request, node, validity);
     }
     default:
       return find_file(request, place);

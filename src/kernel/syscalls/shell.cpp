@@ -92,7 +92,10 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Caller& caller, con
   std::string workspace = process.workspace;
   if (process.is_init) workspace = paths::workspace_of(request.cwd).value_or("");
   const auto bind = [&](const std::string& path) {
-    request.binds.emplace_back(kernel.parts().mountpoint + path, path);
+    const std::string& mountpoint = kernel.parts().mountpoint;
+    request.binds.emplace_back(mountpoint + path, path);
+    const auto history = kernel.paths().history_apart(path);
+    if (history) request.binds.emplace_back(mountpoint + *history, *history);
   };
   if (!workspace.empty()) {
     TRY(check_directory(kernel, "/workspaces/" + workspace));
