@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <filesystem>
 #include <functional>
@@ -37,6 +38,32 @@ std::string unescaped(std::string_view field) {
     }
   }
   return path;
+}
+
+struct MountPoint {
+  std::string path;
+  bool is_ours = false;
+};
+
+std::vector<MountPoint> mount_table() {
+  std::vector<MountPoint> all;
+  const auto table = file::read(std::string("/proc/self/mountinfo"));
+  if (!table) return all;
+  for (const std::string_view line : text::lines(*table)) {
+    const auto words = text::words(line);
+    if (words.size() > 6) all.push_back({unescaped(words[4]), line.contains(" - fuse.agentfs ")});
+  }
+  return all;
+}
+
+// Something that is mounted inside a mount and is no tree of it; "" where nothing is.
+std::string mounted_inside(const std::string& mountpoint) {
+  for (const MountPoint& each : mount_table()) {
+    if (!each.path.starts_with(mountpoint + "/")) continue;
+    const std::string_view below = std::string_view(each.path).substr(mountpoint.size());
+    if (!each.is_ours || std::ranges::find(kTreePaths, below) == kTreePaths.end()) return each.path;
+  }
+  return {};
 }
 
 // Runs `work` in a child and gives its exit status, or nothing when it takes longer than a second:
@@ -127,15 +154,8 @@ Status unmount_once(const std::string& path, bool lazy) {
 }  // namespace
 
 bool is_mounted(const std::string& path) {
-  const auto table = file::read(std::string("/proc/self/mountinfo"));
-  if (!table) return false;
-  for (const std::string_view line : text::lines(*table)) {
-    const auto words = text::words(line);
-    if (words.size() > 6 && unescaped(words[4]) == path && line.contains(" - fuse.agentfs ")) {
-      return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(
+      mount_table(), [&](const MountPoint& each) { return each.is_ours && each.path == path; });
 }
 
 MountState mount_state(const std::string& path) {
@@ -165,13 +185,19 @@ std::string users_of(const std::string& mount) {
 
 // Where nobody is seen, it is the daemon's own agentfs-announce, which is on the mount for moments.
 Status unmount(const std::string& path, bool lazy) {
-  constexpr int kTries = 50;
-  // Trees that are mounts of their own are not even taken away for a moment while they are in use.
-  if (!lazy && has_trees_mounted(path) && !users_of(path).empty()) return refuse_busy(path);
+  if (const std::string inside = lazy ? "" : mounted_inside(path); !inside.empty()) {
+    return fail(EBUSY, "{}: {} is mounted inside it; unmount that first, or use --lazy", path,
+                inside);
+  }
+  // Trees that are mounts of their own are not taken away for a moment where it can be known
+  // before that they are in use, and not again and again.
+  const bool has_trees = !lazy && has_trees_mounted(path);
+  if (has_trees && !users_of(path).empty()) return refuse_busy(path);
+  const int tries = has_trees ? 0 : 50;
   for (int i = 0;; ++i) {
     Status unmounted = unmount_once(path, lazy);
     const bool is_busy = !unmounted && unmounted.error().code == EBUSY;
-    if (!is_busy || i == kTries || !users_of(path).empty()) return unmounted;
+    if (!is_busy || i == tries || !users_of(path).empty()) return unmounted;
     pollfd nothing{.fd = -1, .events = 0, .revents = 0};
     ::poll(&nothing, 1, 10);
   }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The lanes of scripts/test: what each builds and runs, and one honest sum in the end."""
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -21,8 +23,13 @@ FAST = ("check", *CATCH, "mount")
 SLOW = ("asan", "tsan")
 # What makes the mount faster is switched the other way for those who would notice, where it is to
 # be had: for root, with the private libfuse.
-SWITCHED = ("passthrough",)
-SWITCHED_SCRIPTS = ("posix.py", "trees.sh", "lifecycle.py")
+SWITCHED = {
+    "passthrough": ("posix.py", "trees.sh", "lifecycle.py"),
+    "io_uring": ("lifecycle.py", "history.py", "forks.py", "merges.py", "sandbox.py", "trees.sh",
+                 "watchers.py", "changes.py", "page_cache.py"),
+    "io_uring,passthrough": ("posix.py", "passthrough.py"),
+}
+IO_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")  # the kernel's own switch
 LANES = (*FAST, *SLOW, "fuzz", "tidy", "mount-asan")
 SYMBOLIZER = "external_symbolizer_path=/usr/bin/llvm-symbolizer-19"
 SANITIZERS = {
@@ -159,6 +166,39 @@ def run_mounts(preset, names=(), options=""):
     return [tell(Outcome(name, *counts, time.monotonic() - began, reason))]
 
 
+@contextlib.contextmanager
+def io_uring():
+    """FUSE over io_uring, switched on for a while. Gives why it cannot be, or ""."""
+    try:
+        before = IO_URING.read_text(encoding="utf-8").strip()
+        if before != "Y":
+            IO_URING.write_text("Y", encoding="utf-8")
+    except OSError as error:
+        yield f"no FUSE over io_uring: {IO_URING}: {error.strerror}"
+        return
+    try:
+        yield ""
+    finally:
+        if before != "Y":
+            IO_URING.write_text(before, encoding="utf-8")
+
+
+def run_switched(no_io_uring):
+    """The scripts that would notice, with what makes the mount faster switched on."""
+    outcomes = []
+    for options, scripts in SWITCHED.items():
+        reason = "not root" if os.geteuid() != 0 else \
+            "no private libfuse; scripts/deps fuse builds it" \
+            if not (BUILD / "fuse/install").exists() else \
+            no_io_uring if "io_uring" in options else ""
+        if reason:
+            name = f"mount scripts, -o {options}"
+            outcomes.append(tell(Outcome(name, skipped=len(scripts), notes=(f"SKIPPED: {reason}",))))
+        else:
+            outcomes += run_mounts("release", scripts, options)
+    return outcomes
+
+
 def run_checks():
     return [tell(Outcome(name, *checks.run(name))) for name in checks.STEPS]
 
@@ -182,11 +222,9 @@ def lane_release(wanted):
     if kinds or names:
         outcomes += run_programs("release", kinds, names)
     if "mount" in wanted or scripts:
-        outcomes += run_mounts("release", scripts)
-    if "mount" in wanted and not scripts and os.geteuid() == 0 and \
-            (BUILD / "fuse/install").exists():
-        for options in SWITCHED:
-            outcomes += run_mounts("release", SWITCHED_SCRIPTS, options)
+        with io_uring() as no_io_uring:
+            outcomes += run_mounts("release", scripts)
+            outcomes += run_switched(no_io_uring) if not scripts else []
     return outcomes
 
 
@@ -228,6 +266,7 @@ def unknown_names(names):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was switched on goes back
     lanes, names = expand(sys.argv[1:])
     unknown, known = unknown_names(names)
     if unknown:
