@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "fs/fuse/session.h"
 #include "kernel/configuration.h"
+#include "serving.h"
 #include "state_directory.h"
 
 namespace agentfs {
@@ -106,6 +107,17 @@ Finding check_passthrough() {
           text + "; -o passthrough switches it on, and a mount's sys/fs/stats says so", ""};
 }
 
+// What would answer requests of the data trees on the CPU that they come from.
+Finding check_io_uring() {
+  const std::string what = "io_uring for the data trees";
+  const std::string why_not = why_no_io_uring();
+  if (!why_not.empty()) return {Verdict::note, what, why_not, ""};
+  return {Verdict::ok, what,
+          fmt::format("libfuse {}; -o io_uring switches it on, and a mount's sys/fs/stats says so",
+                      fuse::library().version),
+          ""};
+}
+
 Finding check_state(const std::string& state) {
   struct statvfs room{};
   const std::string place = file::exists(state) ? state : "/";
@@ -184,6 +196,7 @@ int run_doctor(const std::string& state) {
                                 check_program("agentfs-announce", Verdict::note)};
   add_sandbox(findings);
   findings.push_back(check_passthrough());
+  findings.push_back(check_io_uring());
   findings.push_back(check_state(state));
   findings.push_back(check_model(state));
   bool failed = false;

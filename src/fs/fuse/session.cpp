@@ -57,7 +57,10 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
 class Notifier final : public vfs::Invalidator {
  public:
   Notifier(const Context& context, std::shared_ptr<Announcer> announcer)
-      : session_(context.session), way_(context.parked), announcer_(std::move(announcer)) {}
+      : session_(context.session),
+        channel_(context.channel),
+        way_(context.parked),
+        announcer_(std::move(announcer)) {}
   void inode(std::uint64_t id) override {
     way_->say([&] { ::fuse_lowlevel_notify_inval_inode(session_, id, 0, 0); });
   }
@@ -68,7 +71,9 @@ class Notifier final : public vfs::Invalidator {
   void expire(std::uint64_t parent, const std::string& name) override {
     way_->say([&] { expire_entry(session_, parent, name); });
   }
+  // Names that something is mounted on would lose it: those of the trees in the other session.
   bool expire_all() override {
+    if (channel_->part() == vfs::Part::generated) return false;
     bool said = false;
     way_->say([&] { said = expire_all_entries(session_); });
     return said;
@@ -79,6 +84,7 @@ class Notifier final : public vfs::Invalidator {
 
  private:
   fuse_session* session_;
+  std::shared_ptr<vfs::Channel> channel_;
   std::shared_ptr<ParkedRequests> way_;
   std::shared_ptr<Announcer> announcer_;  // null: the session beside has told already
 };
