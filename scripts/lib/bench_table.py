@@ -116,13 +116,14 @@ class Result:
         if self.example:
             print(f"SKIPPED where passthrough_hp has no figure: {self.example}")
         print(f"{'':44} {'target':>8} {'disk':>8} {'agentfs':>8} {'ratio':>6} {'range':>13} "
-              f"{'cpu':>6} {'requests':>8} {'history':>7} {'example':>7}")
+              f"{'cpu':>6} {'requests':>8} {'history':>7} {'against':>7} {'example':>7}")
         for line in self.lines:
             self.show_line(line)
         print("ratio: agentfs to the disk, the median of the rounds' ratios; cpu: the same of the "
               "CPU's time, caller and\ndaemon; requests: of the host's kernel, for one operation "
               "(for one file, of a repository); history: CPU time\nwith it to that without; "
-              "example: time of agentfs to that of libfuse's passthrough_hp", flush=True)
+              "against: time to that of the mount with other options; example: to that of libfuse's "
+              "passthrough_hp", flush=True)
 
     def show_line(self, line):
         compared = [] if line.limit else self.compared(line, "agentfs", "disk")
@@ -132,8 +133,9 @@ class Result:
                    f"{statistics.median(compared):.2f}" if compared else "",
                    spread(compared) if compared else self.spread_of_amounts(line),
                    self.middle_of_work(line, "disk"), "" if asked is None else f"{max(asked, 0):.3g}",
-                   self.middle_of_work(line, "forgetful"), self.middle(line, "example")]
-        widths = (8, 8, 8, 6, 13, 6, 8, 7, 7)
+                   self.middle_of_work(line, "forgetful"), self.middle(line, "against"),
+                   self.middle(line, "example")]
+        widths = (8, 8, 8, 6, 13, 6, 8, 7, 7, 7)
         print(f"{line.title:44} " +
               " ".join(f"{text:>{width}}" for text, width in zip(columns, widths)))
 
@@ -170,6 +172,8 @@ class Result:
                 "cpu_ratio": self.middle_of_work(line, "disk"),
                 "cpu_to_history_off": self.middle_of_work(line, "forgetful"),
                 "to_history_off": self.middle(line, "forgetful"),
+                "to_against": self.middle(line, "against"),
+                "cpu_to_against": self.middle_of_work(line, "against"),
                 "to_example": self.middle(line, "example")}
 
 

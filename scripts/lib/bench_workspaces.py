@@ -111,6 +111,9 @@ class Run:
         if not arguments.no_history:
             self.places["forgetful"] = places.Agentfs(
                 self.top / "forgetful", arguments.build, arguments.options, history=False)
+        if arguments.against is not None:
+            self.places["against"] = places.Agentfs(self.top / "against", arguments.build,
+                                                    arguments.against)
         if arguments.compare:
             program, self.example = places.build_example(arguments.build)
             if program:
@@ -316,6 +319,7 @@ def parse_arguments():
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--state", choices=("tmpfs", "disk", "both"), default="both")
     parser.add_argument("--options", default="", help="of the mount, as -o takes them")
+    parser.add_argument("--against", help="beside a mount with these options; '' for none")
     parser.add_argument("--compare", choices=("passthrough_hp",))
     parser.add_argument("--no-history", action="store_true",
                         help="leave out the mount that keeps nothing of the past")

@@ -13,6 +13,7 @@
 #include "catch.h"
 #include "fs/vfs/wait_for.h"
 #include "kernel/history_keeper.h"
+#include "kernel/paths.h"
 #include "support/tree_world.h"
 
 namespace agentfs::test {
@@ -220,6 +221,36 @@ TEST_CASE("A workspace without changes has an empty history") {
       "history_bytes\t0\nhistory_files\t0\nhistory_versions\t0\nhistory_trash\t0\n"));
   CHECK_FALSE(world.find("/workspaces/.agentfs"));
   CHECK_FALSE(world.find("/tmp/.agentfs"));
+}
+
+TEST_CASE("For the session of the trees each name of a history is a link to the same elsewhere") {
+  TreeWorld world;
+  REQUIRE(world.get(kSite)->make_directory(world.request(), "sub", 0755));
+  for (const std::string& place : {kSite + "/.agentfs", kSite + "/sub/.agentfs"}) {
+    const vfs::NodeRef history = world.get(place);
+    world.request().come_by(vfs::Part::trees);
+    std::vector<std::string> names{"follow", "events"};  // not listed
+    for (const vfs::DirectoryItem& item : world.items(*history)) {
+      if (item.name.starts_with('.')) continue;
+      CHECK(item.type == (item.name == "README" ? S_IFREG : S_IFLNK));
+      if (item.name != "README") names.push_back(item.name);
+    }
+    CHECK(names.size() > 10);
+    for (const std::string& name : names) {
+      INFO(place << "/" << name);
+      const auto link = history->lookup(world.request(), name);
+      REQUIRE(link);
+      REQUIRE(link->node->type() == S_IFLNK);
+      const auto target = link->node->read_link(world.request());
+      REQUIRE(target);
+      CHECK(static_cast<std::size_t>(link->attributes.st_size) == target->size());
+      CHECK(paths::normalise(*target, place) == "/.agentfs" + kSite + "/" + name);
+    }
+    world.request().come_by(vfs::Part::generated);
+    for (const std::string& name : names) CHECK(world.find("/.agentfs" + kSite + "/" + name));
+    world.request().come_by(vfs::Part::whole);
+    CHECK(history->lookup(world.request(), "ctl")->node->type() == S_IFREG);
+  }
 }
 
 TEST_CASE("Only the owner of a workspace sees its history, and root") {

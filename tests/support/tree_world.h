@@ -34,11 +34,14 @@ class LocalCaller final : public vfs::Request {
   Result<Caller> writer() const override { return caller_; }
   TreeCaller tree() const override { return {}; }
   bool may_block() const override { return may_block_; }
+  vfs::Part part() const override { return part_; }
+  void come_by(vfs::Part part) { part_ = part; }
 
  private:
   HostCaller host_;
   Caller caller_;
   bool may_block_ = true;
+  vfs::Part part_ = vfs::Part::whole;
 };
 
 // A directory made by a table: of rows, or, where `only` is a row, of one collection's objects.

@@ -25,6 +25,7 @@ class WireSession {
   void stop();     // the daemon's end; parked requests are answered
   Status close();  // the kernel's end; what run() gave
   WireKernel& wire() { return *wire_; }
+  fuse::Session& session() { return *session_; }
 
  private:
   std::unique_ptr<WireKernel> wire_;

@@ -75,4 +75,27 @@ TEST_CASE("wire: the end of a session leaves the other and its requests alone") 
   CHECK(both.one.wire().await_notification(FUSE_NOTIFY_INVAL_ENTRY));
 }
 
+TEST_CASE("wire: where another session serves the trees their place is one empty directory") {
+  Both both;
+  Caller agent;
+  agent.process = {1};
+  REQUIRE(both.one.files->write(agent, "/data/file", "text"));
+  both.one.session->session().set_part(vfs::Part::generated);
+  both.second.session().set_part(vfs::Part::trees);
+  const auto covered = both.one.wire().walk("/data");
+  REQUIRE(covered);
+  CHECK(code_of(both.one.wire().lookup(covered->nodeid, "file")) == ENOENT);
+  CHECK(code_of(both.one.wire().create(covered->nodeid, "new", O_WRONLY, 0644)) == EPERM);
+  // What is mounted there would go with a node of another number.
+  const auto again = both.one.wire().walk("/data");
+  REQUIRE(again);
+  CHECK(again->nodeid == covered->nodeid);
+  CHECK(both.two().walk("/data/file"));
+  CHECK(both.one.read_all("/value") == "first\n");
+  both.one.session->session().set_part(vfs::Part::whole);
+  both.one.files->trees_moved();
+  CHECK(both.one.wire().await_notification(FUSE_NOTIFY_INVAL_ENTRY));
+  CHECK(both.one.wire().walk("/data/file"));
+}
+
 }  // namespace agentfs::test

@@ -45,6 +45,22 @@ bool is_from_ring(Request request) {
   }
 }
 
+// Where an answer of so many bytes may be put so that it need not be copied; null: nowhere.
+template <class Request>
+char* room_in_ring(Request request, std::size_t count) {
+  if constexpr (requires(char** place, std::size_t* room, void** unused) {
+                  fuse_req_get_payload(request, place, room, unused);
+                }) {
+    char* place = nullptr;
+    std::size_t room = 0;
+    if (!is_from_ring(request)) return nullptr;
+    if (fuse_req_get_payload(request, &place, &room, nullptr) != 0) return nullptr;
+    return room >= count ? place : nullptr;
+  } else {
+    return nullptr;
+  }
+}
+
 // As inval_entry, but the name is only marked as to be asked for again. libfuse says so from 3.16
 // on; before, the message is linux/fuse.h's: a kernel that does not know the flag (before 6.2)
 // takes it for inval_entry's.

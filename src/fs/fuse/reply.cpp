@@ -38,12 +38,16 @@ void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes) {
   }
   thread_local std::string buffer;
   const std::size_t count = std::min(bytes.count, kLargestAnswer);
-  if (buffer.size() < count) buffer.resize(count);
-  const ssize_t got = ::pread(bytes.descriptor, buffer.data(), count, bytes.offset);
+  char* place = room_in_ring(request, count);
+  if (place == nullptr) {
+    if (buffer.size() < count) buffer.resize(count);
+    place = buffer.data();
+  }
+  const ssize_t got = ::pread(bytes.descriptor, place, count, bytes.offset);
   if (got < 0) {
     ::fuse_reply_err(request, errno);
   } else {
-    ::fuse_reply_buf(request, buffer.data(), static_cast<std::size_t>(got));
+    ::fuse_reply_buf(request, place, static_cast<std::size_t>(got));
   }
 }
 
