@@ -68,11 +68,16 @@ void set_open_flags(const vfs::OpenFlags& flags, fuse_file_info& info) {
   set_parallel_writes(info, flags.parallel_writes);
 }
 
+Error ParkedRequests::refusal() const {
+  if (may_park_) return session_ended();
+  return {EAGAIN, "nothing can be waited for in the session of the data trees"};
+}
+
 std::uint64_t ParkedRequests::add(fuse_req_t request, std::function<void()> cancel) {
   std::uint64_t number = 0;
   {
     Lock lock(mutex_);
-    if (ended_) return 0;
+    if (ended_ || !may_park_) return 0;
     number = next_++;
     parked_.emplace(number, Parked{request, std::move(cancel)});
   }

@@ -31,10 +31,12 @@ void set_open_flags(const vfs::OpenFlags& flags, fuse_file_info& info);
 // outlive the session. Threads: all.
 class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
  public:
-  explicit ParkedRequests(EventLoop& loop) : loop_(loop) {}
+  // Without `may_park` each request has to be answered before its handler returns: on io_uring.
+  ParkedRequests(EventLoop& loop, bool may_park) : loop_(loop), may_park_(may_park) {}
   // Parks a request; an interrupt calls `cancel`, on the event thread. 0 when the session has
-  // ended: then the caller answers.
+  // ended, or nothing may wait there: then the caller answers, with refusal().
   std::uint64_t add(fuse_req_t request, std::function<void()> cancel);
+  Error refusal() const;
   // Sends the answer of a request that is still parked; nobody else will then.
   template <class Send>
   void finish(std::uint64_t number, Send&& send) {
@@ -65,6 +67,7 @@ class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
   void spoken();
 
   EventLoop& loop_;
+  const bool may_park_;
   Mutex<Rank::queue> mutex_;
   std::condition_variable_any silent_;
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;
@@ -111,7 +114,7 @@ void answer(fuse_req_t request, const std::shared_ptr<ParkedRequests>& parked, B
   // An interrupt that is waiting already cancels at once, so the answer may come within add().
   const std::uint64_t number = parked->add(request, [done] { done.cancel(); });
   if (number == 0) {
-    reply_error(request, session_ended());
+    reply_error(request, parked->refusal());
     return done.cancel();
   }
   if (auto early = pending->park(number)) {

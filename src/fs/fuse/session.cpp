@@ -169,7 +169,7 @@ struct Session::Parts {
         context{files.open_channel(),
                 services,
                 {},
-                std::make_shared<ParkedRequests>(services.loop()),
+                std::make_shared<ParkedRequests>(services.loop(), options.beside == nullptr),
                 Backings(services),
                 announcer_for(services.loop(), options),
                 options},
