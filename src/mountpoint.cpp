@@ -66,15 +66,16 @@ std::string mounted_inside(const std::string& mountpoint) {
   return {};
 }
 
-// Runs `work` in a child and gives its exit status, or nothing when it takes longer than a second:
+// Runs `work` in a child and gives its exit status, or nothing when it takes longer than this:
 // whoever asks a daemon that hangs is stuck until the daemon ends, and that must not be us.
-std::optional<int> in_child(const std::function<int()>& work) {
+std::optional<int> in_child(const std::function<int()>& work,
+                            std::chrono::milliseconds patience = std::chrono::seconds(1)) {
   const pid_t child = ::fork();
   if (child < 0) return std::nullopt;
   if (child == 0) ::_exit(work());
   const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, 1000) != 1) {
+  if (::poll(&ended, 1, static_cast<int>(patience.count())) != 1) {
     ::kill(child, SIGKILL);
     return std::nullopt;
   }
@@ -165,6 +166,16 @@ MountState mount_state(const std::string& path) {
     return ::statvfs(path.c_str(), &unused) == 0 ? 0 : errno == ENOTCONN ? 1 : 2;
   });
   return answer == 1 || answer == 2 ? MountState::stale : MountState::alive;
+}
+
+bool answers_within(const std::string& path, std::chrono::milliseconds patience) {
+  const auto answer = in_child(
+      [&] {
+        struct statvfs unused{};
+        return ::statvfs(path.c_str(), &unused) == 0 ? 0 : 1;
+      },
+      patience);
+  return answer == 0;
 }
 
 std::string users_of(const std::string& mount) {

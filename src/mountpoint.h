@@ -2,6 +2,7 @@
 // Mounts of agentfs on this host: found, cleaned when stale, taken down.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,8 @@ enum class MountState { none, alive, stale };
 // Does `path` carry a mount of agentfs, and does its daemon still answer? A daemon that hangs is
 // alive by this measure; the answer never waits for it longer than a second.
 MountState mount_state(const std::string& path);
+// Whether statfs(2) of it is answered; the daemon that is asked may be this one.
+bool answers_within(const std::string& path, std::chrono::milliseconds patience);
 bool is_mounted(const std::string& path);  // alive or not; asks no daemon
 // Takes the mount down. EBUSY when files are open on it, unless `lazy`.
 Status unmount(const std::string& path, bool lazy);

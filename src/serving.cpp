@@ -3,7 +3,6 @@
 
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -122,8 +121,10 @@ Status Serving::begin_trees(fuse::SessionOptions options) {
   const std::string place = options.mountpoint;
   trees_ = TRY(fuse::Session::mount(files_, services_, std::move(options)));
   trees_thread_ = std::thread([this] { serve_trees(); });
-  struct statvfs answered{};
-  if (::statvfs(place.c_str(), &answered) != 0) return fail_errno(place);
+  constexpr std::chrono::seconds kPatience(10);
+  if (!answers_within(place, kPatience)) {
+    return fail(EIO, "its session has not answered within {} s", kPatience.count());
+  }
   if (trees_->on_io_uring()) return ok();
   return fail(ENOTSUP, "the kernel or libfuse has refused it");
 }

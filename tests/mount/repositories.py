@@ -132,7 +132,8 @@ def names():
     run(["git", "clone", "-q", REPOS / "web.git", TESTDIR / "again"])
     expect_errno("EXDEV", os.rename, REPOS / "web.git", M / "workspaces/web.git")
     expect_errno("EPERM", os.mkdir, M / "src/more")
-    expect_errno("EPERM", os.rmdir, REPOS)
+    # A mount of its own where it is on io_uring, which the host's kernel keeps.
+    expect_errno("EBUSY" if os.path.ismount(REPOS) else "EPERM", os.rmdir, REPOS)
     M.script_model("pusher", {"tasks": [{"match": "*", "after": "Done.", "steps": [
         {"text": "", "calls": [
             {"name": "read", "arguments": {"path": "/src/repos/web.git/HEAD"}},
