@@ -25,8 +25,8 @@ using NodeRef = std::shared_ptr<Node>;
 class Handle;
 
 // What of the mount the session of the host's kernel serves that a request came by. Beside one of
-// the data trees, in which nothing may wait, the other has all that is generated: in the trees links
-// lead to it (vfs/history_node.h), and their places are empty directories there (Kind::data).
+// the data trees, in which nothing may wait, the other has all that is generated: in the trees
+// links lead to it (vfs/history_node.h), and their places are empty directories there (Kind::data).
 enum class Part { whole, generated, trees };
 
 // One operation of the host's kernel, or of an agent, while it is held. Not shared between threads;
