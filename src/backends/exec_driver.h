@@ -30,11 +30,22 @@ struct ExecUser {
   std::vector<gid_t> groups{};
 };
 
+// One of a request's binds as a kernel overlay: the command sees `lower`, and what it changes goes
+// to `upper`. All three are directories of the host, the last two of one disk and of nobody else;
+// the root inside has the attributes of `upper`. Takes a daemon of root and a sandbox.
+struct ExecOverlay {
+  std::string inside{};  // the path inside of the bind
+  std::string lower{};
+  std::string upper{};
+  std::string work{};
+};
+
 struct ExecRequest {
   std::string command;  // given to sh -c
   std::string cwd;      // path inside the sandbox, below one of the binds
   // Directories the command sees, host path and path inside; writable.
   std::vector<std::pair<std::string, std::string>> binds;
+  std::optional<ExecOverlay> overlay{};
   std::vector<std::pair<std::string, std::string>> environment;
   bool network = false;
   bool sandbox = true;             // false only where the owner's settings say so
@@ -49,6 +60,7 @@ struct ExecReply {
   std::string ended_by;  // "", "timeout", "cancel", "output", "memory"
   std::int64_t elapsed_ms = 0;
   std::int64_t dropped_bytes = 0;  // of the output, beyond the limit
+  bool abandoned = false;          // answered for, though it could not be killed: it may still run
 };
 
 // Identity of a running command: known before its first instruction runs.
@@ -59,8 +71,10 @@ struct ExecStarted {
 
 // Threads: start() from any; callbacks on the event thread. Errors: EPERM no sandbox can be made
 // here, or the daemon is not root and the user another (the sentence says why), EINVAL, EINTR
-// cancelled before it began. A command that ran and failed is a reply, not an error. Cancelling
-// kills every process of the command; the reply then says ended_by "cancel" with the output so far.
+// cancelled before it began, ENOTSUP the overlay cannot be made here. With the reply all processes
+// that saw the overlay have ended (but see ExecReply::abandoned). A command that ran and failed is
+// a reply, not an error. Cancelling kills every process of the command; the reply then says
+// ended_by "cancel" with the output so far.
 class ExecDriver {
  public:
   virtual ~ExecDriver() = default;

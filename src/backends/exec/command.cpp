@@ -238,6 +238,7 @@ void Command::escalate() {
   }
   log::warning("exec: process {} has not ended {} s after SIGKILL; answering without it", pid_,
                kGiveUp.count() / 1000);
+  abandoned_ = true;
   answer();
 }
 
@@ -300,6 +301,7 @@ Result<ExecReply> Command::reply() const {
   ExecReply reply;
   reply.output = output_;
   reply.dropped_bytes = dropped_;
+  reply.abandoned = abandoned_;
   reply.elapsed_ms = (SystemClock{}.steady() - begun_) / 1'000'000;
   if (over && outcome_->kind == static_cast<char>(Message::exited)) {
     reply.exit_code = outcome_->number;

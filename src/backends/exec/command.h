@@ -91,6 +91,7 @@ class Command {
   std::string stop_reason_;
   int stop_steps_ = 0;
   bool out_of_memory_ = false;
+  bool abandoned_ = false;
   std::string output_;
   std::int64_t dropped_ = 0;
   std::int64_t begun_ = 0;

@@ -37,6 +37,23 @@ Status check_user(const ExecRequest& request) {
 
 bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
 
+Status check_overlay(const ExecRequest& request) {
+  if (!request.overlay) return ok();
+  const ExecOverlay& overlay = *request.overlay;
+  if (::geteuid() != 0 || !request.sandbox) {
+    return fail(ENOTSUP, "overlay: takes a daemon of root and a sandbox; fs=coherent would do");
+  }
+  for (const std::string& path : {overlay.inside, overlay.lower, overlay.upper, overlay.work}) {
+    if (!path.starts_with('/') || has_nul(path)) {
+      return fail(EINVAL, "overlay: not an absolute path ({})", text::shown(path));
+    }
+  }
+  for (const auto& bind : request.binds) {
+    if (bind.second == overlay.inside) return ok();
+  }
+  return fail(EINVAL, "overlay: {} is none of the binds", text::shown(overlay.inside));
+}
+
 Status check_request(const ExecRequest& request) {
   if (request.command.empty()) return fail(EINVAL, "command: empty; a line for sh -c would do");
   if (has_nul(request.command)) return fail(EINVAL, "command: has a NUL byte in it");
@@ -53,6 +70,7 @@ Status check_request(const ExecRequest& request) {
     if (!name.empty() && !has_nul(name) && !name.contains('=') && !has_nul(value)) continue;
     return fail(EINVAL, "environment: not a name and a value without NUL ({})", text::shown(name));
   }
+  TRY(check_overlay(request));
   for (const auto& [host, inside] : request.binds) {
     if (has_nul(host) || has_nul(inside)) return fail(EINVAL, "bind: has a NUL byte in it");
   }
@@ -79,6 +97,16 @@ void add_environment(std::string& fields, const ExecRequest& request) {
     variables.emplace_back(name, value);
   }
   for (const auto& [name, value] : variables) add(fields, Field::environment, name + "=" + value);
+}
+
+void add_overlay(std::string& fields, const ExecRequest& request) {
+  for (const auto& [host, inside] : request.binds) {
+    if (inside == request.overlay->inside) add(fields, Field::overlay_target, host);
+  }
+  add(fields, Field::overlay_inside, request.overlay->inside);
+  add(fields, Field::overlay_lower, request.overlay->lower);
+  add(fields, Field::overlay_upper, request.overlay->upper);
+  add(fields, Field::overlay_work, request.overlay->work);
 }
 
 }  // namespace
@@ -120,6 +148,7 @@ std::string SandboxDriver::State::specification(const ExecRequest& request,
     add(fields, Field::user,
         fmt::format("{} {} {}", user.uid, user.gid, fmt::join(user.groups, " ")));
   }
+  if (request.overlay) add_overlay(fields, request);
   const ExecLimits& limits = request.limits;
   add(fields, Field::file_bytes, std::to_string(limits.file_bytes));
   if (!places.limits_memory()) {

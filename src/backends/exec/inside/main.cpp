@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // agentfs-sandbox: the steps between the daemon and a command line.
 //
-//   agentfs-sandbox enter PARENT PROGRAM ARGUMENTS...   joins its cgroups, becomes the user and
-//   bubblewrap agentfs-sandbox inside                              first process in there: confines
-//   and runs agentfs-sandbox plain PARENT                        the same, runs without a sandbox
+//   agentfs-sandbox enter PARENT PROGRAM ARGUMENTS...   joins its cgroups, mounts the overlay if
+//                                                       one is asked for, becomes the user, runs
+//                                                       bubblewrap
+//   agentfs-sandbox inside                              first process in there: confines and runs
+//   agentfs-sandbox plain PARENT                        the same, runs without a sandbox
 //   agentfs-sandbox landlock                            prints the version of the kernel's Landlock
 //
 // PARENT is the process that must still be there. inside/protocol.h has the descriptors.
@@ -17,6 +19,7 @@
 #include <string_view>
 
 #include "backends/exec/inside/groups.h"
+#include "backends/exec/inside/overlay.h"
 #include "backends/exec/inside/supervise.h"
 #include "backends/exec/inside/user.h"
 #include "base/landlock.h"
@@ -40,6 +43,7 @@ void follow_parent_into_death(const char* parent, int signal_number) {
   close_above(kInfoFd);
   const Spec spec = read_spec();
   join_groups(spec);
+  mount_overlay(spec);
   become_user(spec);
   follow_parent_into_death(arguments[0], SIGKILL);
   char* no_environment[] = {nullptr};

@@ -25,14 +25,19 @@ enum class Message : char { ready = 'r', go = 'g', exited = 'x', signalled = 's'
 // The specification is a sequence of fields: this letter, the value, a NUL.
 enum class Field : char {
   command = 'c',
-  directory = 'd',      // the working directory
-  environment = 'e',    // NAME=value; repeated
-  writable = 'w',       // a directory below which it may write; repeated
-  network = 'n',        // present where it is granted
-  address_space = 'a',  // bytes, for RLIMIT_AS
-  processes = 'p',      // for RLIMIT_NPROC
-  file_bytes = 'f',     // for RLIMIT_FSIZE
-  user = 'U',           // "uid gid group group ...": whom to become; not there: nobody else
+  directory = 'd',       // the working directory
+  environment = 'e',     // NAME=value; repeated
+  writable = 'w',        // a directory below which it may write; repeated
+  network = 'n',         // present where it is granted
+  address_space = 'a',   // bytes, for RLIMIT_AS
+  processes = 'p',       // for RLIMIT_NPROC
+  file_bytes = 'f',      // for RLIMIT_FSIZE
+  user = 'U',            // "uid gid group group ...": whom to become; not there: nobody else
+  overlay_target = 'T',  // host path that an overlay is mounted over, with the four below
+  overlay_inside = 'I',  // where that is to be seen inside
+  overlay_lower = 'L',
+  overlay_upper = 'P',
+  overlay_work = 'W',
   group_threads = 'g',  // a cgroup (v1) to make and to join; repeated
   group_unified = 'u',  // a cgroup (v2) to make and to join
   group_setting = 's',  // /path/of/file=value, written before joining; repeated

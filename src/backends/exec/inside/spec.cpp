@@ -21,7 +21,30 @@ std::vector<unsigned> numbers(const std::string& words) {
   }
 }
 
+bool take_overlay_field(OverlaySpec& overlay, Field field, const std::string& value) {
+  switch (field) {
+    case Field::overlay_target:
+      overlay.target = value;
+      return true;
+    case Field::overlay_inside:
+      overlay.inside = value;
+      return true;
+    case Field::overlay_lower:
+      overlay.lower = value;
+      return true;
+    case Field::overlay_upper:
+      overlay.upper = value;
+      return true;
+    case Field::overlay_work:
+      overlay.work = value;
+      return true;
+    default:
+      return false;
+  }
+}
+
 void take_field(Spec& spec, Field field, const std::string& value) {
+  if (take_overlay_field(spec.overlay, field, value)) return;
   switch (field) {
     case Field::command:
       spec.command = value;
@@ -58,6 +81,8 @@ void take_field(Spec& spec, Field field, const std::string& value) {
       break;
     case Field::group_setting:
       spec.group_settings.push_back(value);
+      break;
+    default:
       break;
   }
 }

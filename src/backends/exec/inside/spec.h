@@ -10,6 +10,14 @@
 
 namespace agentfs::exec {
 
+struct OverlaySpec {
+  std::string target;  // empty: there is none
+  std::string inside;
+  std::string lower;
+  std::string upper;
+  std::string work;
+};
+
 struct Spec {
   std::string command;
   std::string directory;
@@ -20,6 +28,7 @@ struct Spec {
   long long processes = 0;
   long long file_bytes = 0;
   std::vector<unsigned> user;  // uid, gid, supplementary groups; empty: stay who one is
+  OverlaySpec overlay;
   std::vector<std::string> thread_groups;
   std::string unified_group;
   std::vector<std::string> group_settings;

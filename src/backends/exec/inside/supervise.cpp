@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "backends/exec/inside/landlock.h"
+#include "backends/exec/inside/overlay.h"
 #include "backends/exec/inside/seccomp.h"
 
 namespace agentfs::exec {
@@ -165,6 +166,7 @@ void supervise(const Spec& spec, Confinement confinement) {
   sigaddset(&awaited, SIGCHLD);
   sigaddset(&awaited, SIGTERM);
   ::sigprocmask(SIG_BLOCK, &awaited, nullptr);
+  check_overlay(spec);
   wait_for_go();
   if (::chdir(spec.directory.c_str()) != 0) {
     const int code = errno;
