@@ -120,6 +120,19 @@ class TreeStore {
   virtual Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
                         const std::string& new_name, unsigned flags, const TreeCaller&) = 0;
 
+  // Moves a file, or a directory with all in it, from a directory of the host into the store, where
+  // nothing has the name yet (EEXIST). It must be of the same disk (EXDEV), nobody else's, and be
+  // left alone meanwhile. ENOTSUP: a store that cannot.
+  virtual Result<TreeEntry> adopt(int /*directory*/, const std::string& /*name*/,
+                                  const TreeNode& /*parent*/, const std::string& new_name) {
+    return fail(ENOTSUP, "{}: this store takes nothing from outside; a copy would do", new_name);
+  }
+  // The other way round: what is known of it as the store's own is forgotten.
+  virtual Status expel(const TreeNode& /*parent*/, const std::string& name, int /*directory*/,
+                       const std::string& /*new_name*/) {
+    return fail(ENOTSUP, "{}: this store gives nothing away; a copy would do", name);
+  }
+
   struct Created {
     TreeEntry entry;
     std::unique_ptr<TreeFile> file;

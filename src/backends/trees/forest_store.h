@@ -45,6 +45,10 @@ class ForestStore final : public Forest {
                           const TreeCaller&) override;
   Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
                 const std::string& new_name, unsigned flags, const TreeCaller&) override;
+  Result<TreeEntry> adopt(int directory, const std::string& name, const TreeNode& parent,
+                          const std::string& new_name) override;
+  Status expel(const TreeNode& parent, const std::string& name, int directory,
+               const std::string& new_name) override;
   Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
@@ -105,6 +109,13 @@ class ForestStore final : public Forest {
   Result<TreeEntry> make(const TreeNode& parent,
                          const std::function<Result<TreeEntry>(const TreeNode&)>& call,
                          const std::string& name);
+  struct Newcomer {  // an inode that comes into a tree below another one
+    std::string path;
+    ino_t inode = 0;
+    bool directory = false;
+  };
+  Status inspect(int directory, const std::string& path, std::vector<Newcomer>& all) const;
+  void settle_newcomer(const ForestNode& parent, int root, const Newcomer& one);
   Result<TreeEntry> made(ForestNode& parent, const std::string& name, const TreeEntry& entry);
   Result<Created> open_existing(const TreeEntry& entry, const std::string& name, int flags,
                                 const TreeCaller&);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Files that come into a tree from outside, and go there.
+#include <cstdio>
+
+#include "backends/trees/disk_files.h"
+#include "backends/trees/forest_store.h"
+#include "base/text.h"
+
+namespace agentfs::trees {
+
+// What lies at the path and below it, without marks of a tree that it was copied from: the kernel
+// copies these with a file.
+Status ForestStore::inspect(int directory, const std::string& path,
+                            std::vector<Newcomer>& all) const {
+  struct stat attributes{};
+  if (::fstatat(directory, path.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    return fail_errno(text::shown(path));
+  }
+  f_->marks().remove_all(Spot::in(directory, path));
+  const bool is_directory = S_ISDIR(attributes.st_mode);
+  all.push_back({path, attributes.st_ino, is_directory});
+  if (!is_directory) return ok();
+  const UniqueFd opened(
+      ::openat(directory, path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!opened) return fail_errno(text::shown(path));
+  const auto entries = TRY(list_directory(opened.get()));
+  for (const RawEntry& entry : entries) {
+    TRY(inspect(directory, fmt::format("{}/{}", path, entry.name), all));
+  }
+  return ok();
+}
+
+// As what made() does for one that was made here.
+void ForestStore::settle_newcomer(const ForestNode& parent, int root, const Newcomer& one) {
+  if (parent.tree->epoch == 0) {
+    f_->ids().forget(one.inode);
+    return;
+  }
+  if (const ino_t id = f_->ids().number_for_new(one.inode); id != 0) {
+    f_->marks().set_file(Spot::in(root, one.path), {.id = id});
+  }
+  if (one.directory) parent.tree->line->made(one.inode);
+}
+
+Result<TreeEntry> ForestStore::adopt(int directory, const std::string& name, const TreeNode& any,
+                                     const std::string& new_name) {
+  const auto parent = TRY(own(any));
+  TRY(check_name(new_name));
+  if (f_->is_top(*parent)) {
+    return fail(EINVAL, "{}: a whole tree is not taken from outside", text::shown(new_name));
+  }
+  std::vector<Newcomer> all;
+  TRY(inspect(directory, name, all));
+  const std::unique_lock alone(mutex_);
+  TRY(f_->prepare_directory(*parent));
+  const Borrowed to = TRY(f_->borrow(*parent));
+  for (const Newcomer& one : all) {
+    if (one.path != name) settle_newcomer(*parent, directory, one);
+  }
+  if (::renameat2(directory, name.c_str(), to.get(), new_name.c_str(), RENAME_NOREPLACE) != 0) {
+    return fail_errno(text::shown(new_name));
+  }
+  return made(*parent, new_name, TRY(f_->open_entry(to.get(), new_name)));
+}
+
+Status ForestStore::expel(const TreeNode& any, const std::string& name, int directory,
+                          const std::string& new_name) {
+  const auto parent = TRY(own(any));
+  TRY(check_name(name));
+  const std::unique_lock alone(mutex_);
+  TRY(f_->prepare_directory(*parent));
+  const auto victim = TRY(prepare_victim(*parent, name));
+  const Borrowed from = TRY(f_->borrow(*parent));
+  if (::renameat2(from.get(), name.c_str(), directory, new_name.c_str(), RENAME_NOREPLACE) != 0) {
+    return fail_errno(text::shown(name));
+  }
+  ++renames_;
+  removed(victim, true);
+  f_->book().remove_name(*parent, name);
+  ++renames_;
+  return ok();
+}
+
+}  // namespace agentfs::trees
