@@ -60,7 +60,65 @@ std::optional<MergeStep> step_from(const json::Value& value) {
                    .path = std::move(*path),
                    .name = std::string(value["name"].text()),
                    .before = *before,
-                   .after = *after};
+                   .after = *after,
+                   .whole = value["whole"].truth()};
+}
+
+json::Value to_value(const FoldPiece& piece) {
+  return json::Object{{"do", std::string(1, static_cast<char>(piece.kind))},
+                      {"from", path_value(piece.from)},
+                      {"name", piece.name}};
+}
+
+std::optional<FoldPiece> piece_from(const json::Value& value) {
+  const std::string_view kind = value["do"].text();
+  auto from = path_from(value["from"]);
+  if (kind.size() != 1 || std::string_view("ailx").find(kind) == std::string_view::npos || !from) {
+    return std::nullopt;
+  }
+  return FoldPiece{.kind = static_cast<FoldPiece::Kind>(kind[0]),
+                   .from = std::move(*from),
+                   .name = std::string(value["name"].text())};
+}
+
+json::Value to_value(const FoldDress& dress) {
+  json::Array xattrs;
+  for (const auto& [name, value] : dress.xattrs) {
+    xattrs.emplace_back(json::Array{text::hex(name), text::hex(value)});
+  }
+  return json::Object{{"path", path_value(dress.path)},
+                      {"mode", std::int64_t{dress.mode}},
+                      {"modified", dress.modified},
+                      {"xattrs", std::move(xattrs)}};
+}
+
+std::optional<FoldDress> dress_from(const json::Value& value) {
+  auto path = path_from(value["path"]);
+  if (!path || value["xattrs"].array() == nullptr) return std::nullopt;
+  FoldDress dress{.path = std::move(*path),
+                  .mode = static_cast<mode_t>(value["mode"].number()),
+                  .modified = value["modified"].number()};
+  for (const json::Value& pair : *value["xattrs"].array()) {
+    if (pair.array() == nullptr || pair.array()->size() != 2) return std::nullopt;
+    const auto name = text::unhex(pair.array()->front().text());
+    const auto bytes = text::unhex(pair.array()->back().text());
+    if (!name || !bytes) return std::nullopt;
+    dress.xattrs.emplace(*name, *bytes);
+  }
+  return dress;
+}
+
+// Absent in the record of a merge.
+template <class Part>
+bool read_parts(const json::Value& value, std::optional<Part> (*read)(const json::Value&),
+                std::vector<Part>& parts) {
+  if (value.array() == nullptr) return value.is_null();
+  for (const json::Value& one : *value.array()) {
+    auto part = read(one);
+    if (!part) return false;
+    parts.push_back(std::move(*part));
+  }
+  return true;
 }
 
 }  // namespace
@@ -68,14 +126,22 @@ std::optional<MergeStep> step_from(const json::Value& value) {
 std::string to_text(const MergeRecord& record) {
   json::Array steps;
   for (const MergeStep& step : record.steps) {
-    steps.emplace_back(json::Object{{"do", std::string(1, static_cast<char>(step.kind))},
-                                    {"path", path_value(step.path)},
-                                    {"name", step.name},
-                                    {"before", state_value(step.before)},
-                                    {"after", state_value(step.after)}});
+    json::Object told{{"do", std::string(1, static_cast<char>(step.kind))},
+                      {"path", path_value(step.path)},
+                      {"name", step.name},
+                      {"before", state_value(step.before)},
+                      {"after", state_value(step.after)}};
+    if (step.whole) told.emplace_back("whole", true);
+    steps.emplace_back(std::move(told));
   }
-  return json::dump(
-      json::Object{{"format", kFormat}, {"durable", record.durable}, {"steps", std::move(steps)}});
+  json::Object told{{"format", kFormat}, {"durable", record.durable}, {"steps", std::move(steps)}};
+  json::Array pieces;
+  json::Array dresses;
+  for (const FoldPiece& piece : record.pieces) pieces.push_back(to_value(piece));
+  for (const FoldDress& dress : record.dresses) dresses.push_back(to_value(dress));
+  if (!pieces.empty()) told.emplace_back("pieces", std::move(pieces));
+  if (!dresses.empty()) told.emplace_back("dresses", std::move(dresses));
+  return json::dump(std::move(told));
 }
 
 Result<MergeRecord> record_of(std::string_view text) {
@@ -91,6 +157,10 @@ Result<MergeRecord> record_of(std::string_view text) {
       return fail(EBADMSG, "record of a merge: step {} is damaged", record.steps.size() + 1);
     }
     record.steps.push_back(std::move(*read));
+  }
+  if (!read_parts(value["pieces"], piece_from, record.pieces) ||
+      !read_parts(value["dresses"], dress_from, record.dresses)) {
+    return fail(EBADMSG, "record of a fold: damaged");
   }
   return record;
 }

@@ -2,6 +2,7 @@
 // A merge that is under way, as steps that can each be seen on the disk to have happened or not.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,11 +24,35 @@ struct MergeStep {
   std::string name{};
   FileState before{};  // what ours has at `path` before it; of put: nothing
   FileState after{};   // what it has there after it; of take: nothing
+  bool whole = false;  // a directory, with all in it
+};
+
+// Of a fold: what comes from an overlay's upper directory. In the order in which it comes.
+struct FoldPiece {
+  enum class Kind : char {
+    adopt = 'a',  // `from`, in the upper directory, becomes `name`
+    index = 'i',  // the same of a name in the index
+    link = 'l',   // `name` is another name of the piece `from`
+    aside = 'x',  // `from` goes aside as `name`: it is in a directory that comes as a whole
+  };
+  Kind kind = Kind::adopt;
+  std::string from{};
+  std::string name{};
+};
+
+// How a directory of the tree shall be once all is in its place.
+struct FoldDress {
+  std::string path{};
+  mode_t mode = 0;  // permissions; 0: as they are
+  std::int64_t modified = 0;
+  std::map<std::string, std::string> xattrs{};
 };
 
 struct MergeRecord {
   bool durable = true;
   std::vector<MergeStep> steps{};  // in the order in which they are made
+  std::vector<FoldPiece> pieces{};
+  std::vector<FoldDress> dresses{};
 };
 
 std::string to_text(const MergeRecord& record);

@@ -117,7 +117,7 @@ Status Steps::take(const MergeStep& step) {
   if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
   TRY(move(step, false, RENAME_NOREPLACE));
   bool is_right = is_untouched(TRY(staged(step.name)), step.before);
-  if (is_right && step.before.is_directory()) {
+  if (is_right && step.before.is_directory() && !step.whole) {
     is_right = TRY(is_empty(*TRY(ours_.store().lookup(*staging_, step.name)).node));
   }
   if (is_right) return ok();
@@ -166,7 +166,7 @@ Status Steps::undo_put(const MergeStep& step) {
   const auto found = TRY(ours_.find(step.path));
   if (!found || !is_file(state_of(*found), step.after)) return ok();
   const bool is_ours = is_untouched(state_of(*found), step.after) &&
-                       (!step.after.is_directory() || TRY(is_empty(*found->node)));
+                       (step.whole || !step.after.is_directory() || TRY(is_empty(*found->node)));
   if (!is_ours) {
     return fail(EBUSY, "{}: changed since the merge; it stays", text::shown(step.path));
   }

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// What a fold looks at and writes down beside its walk: further names of files, and the order.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "backends/compare/fold_plan.h"
+#include "base/copy.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Step = MergeStep::Kind;
+
+Result<std::string> target_of(const std::string& host_path) {
+  std::string target(PATH_MAX, '\0');
+  const ssize_t got = ::readlink(host_path.c_str(), target.data(), target.size());
+  if (got < 0) return fail_errno(text::shown(host_path));
+  target.resize(static_cast<std::size_t>(got));
+  return target;
+}
+
+Result<bool> is_same_content(TreeStore& store, const TreeEntry& now, const std::string& host) {
+  if (now.node->type() == S_IFLNK) return TRY(store.read_link(*now.node)) == TRY(target_of(host));
+  if (now.node->type() != S_IFREG) return true;
+  const UniqueFd upper(::open(host.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!upper) return fail_errno(text::shown(host));
+  const auto ours = TRY(store.open(*now.node, O_RDONLY, TreeCaller{}));
+  return same_bytes(upper.get(), ours->descriptor());
+}
+
+// Paths below a directory of the host by the inodes wanted, without looking at each file.
+Status find_names(const std::string& root, const std::map<ino_t, std::string>& wanted,
+                  std::vector<std::pair<std::string, ino_t>>& found) {
+  const auto upper = TRY(UpperDirectory::open(root));
+  std::vector<std::string> open{""};
+  while (!open.empty()) {
+    const std::string path = std::move(open.back());
+    open.pop_back();
+    for (const auto& entry : TRY(upper.listing(path))) {
+      const std::string below = joined(path, entry.name);
+      if (is_reserved(below)) continue;
+      if (entry.type == S_IFDIR) open.push_back(below);
+      if (wanted.contains(entry.inode)) found.emplace_back(below, entry.inode);
+    }
+  }
+  return ok();
+}
+
+bool is_below(std::string_view path, std::string_view directory) {
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
+}
+
+// Whether `one` can only be told after `first`: that takes away what is in its way or in it, or
+// brings the directory that it goes to.
+bool comes_after(const FoldChange& one, const FoldChange& first) {
+  return first.path == one.other || is_below(first.path, one.other) ||
+         is_below(first.path, one.path) || is_below(one.other, first.other);
+}
+
+// Renames such that each finds what those before it have left. Of a ring of them two that change
+// places are told as that; of a longer one, which no order can tell, any is as good.
+std::vector<FoldChange> in_order(std::vector<FoldChange> left) {
+  constexpr std::size_t kMost = 2'000;  // of more nobody waits for the order
+  std::ranges::sort(left, std::ranges::greater{}, &FoldChange::path);
+  if (left.size() > kMost) return left;
+  std::vector<FoldChange> ordered;
+  while (!left.empty()) {
+    auto next = std::ranges::find_if(left, [&](const FoldChange& one) {
+      return std::ranges::none_of(
+          left, [&](const FoldChange& first) { return &first != &one && comes_after(one, first); });
+    });
+    if (next == left.end()) next = left.begin();
+    FoldChange one = std::move(*next);
+    left.erase(next);
+    const auto back = std::ranges::find_if(left, [&](const FoldChange& other) {
+      return other.path == one.other && other.other == one.path;
+    });
+    one.is_exchange = back != left.end();
+    if (one.is_exchange) left.erase(back);
+    ordered.push_back(std::move(one));
+  }
+  return ordered;
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> xattrs_of(TreeStore& store, const TreeNode& node) {
+  std::map<std::string, std::string> all;
+  const auto names = store.list_xattr(node);
+  if (!names) return all;  // a disk without
+  for (const std::string_view name : text::split(*names, '\0')) {
+    if (!name.starts_with("user.") || name.starts_with("user.agentfs.")) continue;
+    if (auto value = store.get_xattr(node, std::string(name))) {
+      all.emplace(name, *std::move(value));
+    }
+  }
+  return all;
+}
+
+Result<bool> FoldPlanner::is_same(const std::string& host_path, const struct stat& state,
+                                  const TreeEntry& now) {
+  const FileState one = state_of_stat(state);
+  const FileState other = state_of(now);
+  if (one.mode != other.mode || one.size != other.size || one.modified != other.modified ||
+      one.special != other.special || state.st_uid != now.attributes.st_uid ||
+      state.st_gid != now.attributes.st_gid) {
+    return false;
+  }
+  if (TRY(user_xattrs(host_path)) != TRY(xattrs_of(ours_.store(), *now.node))) return false;
+  return is_same_content(ours_.store(), now, host_path);
+}
+
+// A file with several names that the command changed under one, or changed and then removed there:
+// the kernel's index has what the others show now, of which the upper directory says nothing.
+Status FoldPlanner::link_others() {
+  const auto index = TRY(read_index(left_.work, left_.lower));
+  if (index.empty()) return ok();
+  std::vector<std::pair<std::string, ino_t>> names;
+  TRY(find_names(left_.lower, index, names));
+  std::ranges::sort(names);
+  for (const auto& [old, inode] : names) {
+    if (!touched_.contains(old)) TRY(link_other(old, inode, index.at(inode)));
+  }
+  return ok();
+}
+
+Status FoldPlanner::link_other(const std::string& old, ino_t inode, const std::string& index) {
+  const auto now = TRY(ours_.find(old));
+  if (!now || now->node->type() == S_IFDIR) return ok();
+  const std::string host = fmt::format("{}/index/{}", left_.work, index);
+  struct stat state{};
+  if (::lstat(host.c_str(), &state) != 0) return fail_errno(host);
+  if (!brought_.contains(state.st_ino) && TRY(is_same(host, state, *now))) return ok();
+  if (changed_(old)) {
+    plan_.conflicts.push_back({.path = old});
+    return ok();
+  }
+  const std::string path = now_at(old);
+  const std::string name = next_name(kComing);
+  const auto known = linked_.find(inode);
+  if (known == linked_.end()) {
+    links_.push_back({.kind = FoldPiece::Kind::index, .from = index, .name = name});
+    linked_[inode] = name;
+  } else {
+    links_.push_back({.kind = FoldPiece::Kind::link, .from = known->second, .name = name});
+  }
+  const FileState before = state_of(*now);
+  MergeStep step{.kind = Step::swap,
+                 .path = path,
+                 .name = name,
+                 .before = before,
+                 .after = state_of_stat(state)};
+  if (path != old) {
+    takes_.push_back(
+        {.kind = Step::take, .path = old, .name = next_name(kGoing), .before = before});
+    step.kind = Step::put;
+    step.before = {};
+  }
+  puts_.push_back(std::move(step));
+  plan_.changes.push_back({.operation = "write", .path = path, .is_silent = true});
+  return ok();
+}
+
+// Where an old path lies now that directories on the way to it were renamed: the last one counts.
+std::string FoldPlanner::now_at(const std::string& old) const {
+  for (std::string_view at = old; !at.empty(); at = parent_of(at)) {
+    if (const auto moved = moves_.find(at); moved != moves_.end()) {
+      return moved->second + old.substr(at.size());
+    }
+  }
+  return old;
+}
+
+void FoldPlanner::tell(std::string operation, const std::string& path, std::uint64_t bytes) {
+  plan_.changes.push_back({.operation = std::move(operation), .path = path, .bytes = bytes});
+}
+
+void FoldPlanner::grow(const FileState& state, int sign) {
+  constexpr std::int64_t kBlock = 4096;
+  const bool is_held = state.is_regular() || state.is_directory();
+  if (is_held) plan_.bytes += sign * ((state.size + kBlock - 1) / kBlock * kBlock);
+  plan_.inodes += sign;
+}
+
+// As those of a merge: names become free first, from files up to directories, and are then taken
+// from directories down. What comes out of a directory that comes as a whole comes before it.
+std::string FoldPlanner::order() {
+  std::ranges::sort(directory_takes_, std::ranges::greater{}, &MergeStep::path);
+  std::ranges::sort(puts_, {}, [](const MergeStep& step) {
+    return std::pair{!step.after.is_directory(), std::string_view(step.path)};
+  });
+  std::ranges::sort(pieces_, std::ranges::greater{}, &FoldPiece::from);
+  std::ranges::sort(dresses_, std::ranges::greater{}, &FoldDress::path);
+  MergeRecord record{.durable = false, .steps = std::move(takes_)};
+  std::ranges::move(directory_takes_, std::back_inserter(record.steps));
+  std::ranges::move(puts_, std::back_inserter(record.steps));
+  record.pieces = std::move(pieces_);
+  std::ranges::move(links_, std::back_inserter(record.pieces));
+  record.dresses = std::move(dresses_);
+  plan_.is_empty = record.steps.empty() && !dresses_differ_;
+  std::ranges::sort(removals_, std::ranges::greater{}, &FoldChange::path);
+  std::vector<FoldChange> changes = std::move(removals_);
+  std::ranges::move(in_order(std::move(renames_)), std::back_inserter(changes));
+  std::ranges::move(plan_.changes, std::back_inserter(changes));
+  plan_.changes = std::move(changes);
+  return to_text(record);
+}
+
+}  // namespace agentfs::compare

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// Folds of overlays carried out.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ranges>
+#include <thread>
+
+#include "backends/compare/comparing.h"
+#include "backends/compare/fold_plan.h"
+#include "backends/compare/staging.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+using namespace compare;
+using Piece = FoldPiece::Kind;
+
+constexpr std::chrono::seconds kLongestUse{10};
+
+bool is_there(int directory, const std::string& name) {
+  struct stat state{};
+  return ::fstatat(directory, name.c_str(), &state, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+Result<UniqueFd> open_directory(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(path);
+  return fd;
+}
+
+// Makes an overlay that is mounted nowhere, and lets it go.
+bool is_in_use(const OverlayLeft& left) {
+  const UniqueFd overlay(::fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!overlay) return false;
+  const auto set = [&](const char* key, const std::string& value) {
+    return ::fsconfig(overlay.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
+  };
+  const auto upper = open_directory(left.upper);
+  const auto work = open_directory(left.work);
+  const auto lower = open_directory(left.lower);
+  if (!upper || !work || !lower) return false;
+  const auto path = [](const UniqueFd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); };
+  const bool is_ready = set("lowerdir", path(*lower)) && set("upperdir", path(*upper)) &&
+                        set("workdir", path(*work)) && set("index", "on") &&
+                        set("redirect_dir", "on");
+  if (!is_ready) return false;
+  const int made = ::fsconfig(overlay.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
+  return made != 0 && errno == EBUSY;
+}
+
+// The pieces of one fold on their way between the overlay's directories and the tree's staging.
+class Carrier {
+ public:
+  static Result<Carrier> open(const TreeSide& ours, const OverlayLeft& left, TreeNodeRef staging) {
+    Carrier carrier(ours, std::move(staging));
+    carrier.upper_ = TRY(open_directory(left.upper));
+    carrier.aside_ = TRY(open_directory(left.aside));
+    if (::access((left.work + "/index").c_str(), F_OK) == 0) {
+      carrier.index_ = TRY(open_directory(left.work + "/index"));
+    }
+    return carrier;
+  }
+  Status bring(const FoldPiece& piece);
+  Status take_back(const FoldPiece& piece);
+
+ private:
+  Carrier(const TreeSide& ours, TreeNodeRef staging) : ours_(ours), staging_(std::move(staging)) {}
+  Result<bool> has(const std::string& name) {
+    const auto found = ours_.store->lookup(*staging_, name);
+    if (!found && !is_gone(found.error())) return std::unexpected(found.error());
+    return found.has_value();
+  }
+
+  TreeSide ours_;
+  TreeNodeRef staging_;
+  UniqueFd upper_;
+  UniqueFd aside_;
+  UniqueFd index_;
+};
+
+Status Carrier::bring(const FoldPiece& piece) {
+  if (piece.kind == Piece::aside) {
+    if (is_there(aside_.get(), piece.name)) return ok();
+    if (::renameat(upper_.get(), piece.from.c_str(), aside_.get(), piece.name.c_str()) == 0) {
+      return ok();
+    }
+    return fail_errno(text::shown(piece.from));
+  }
+  if (TRY(has(piece.name))) return ok();
+  if (piece.kind == Piece::link) {
+    const auto first = TRY(ours_.store->lookup(*staging_, piece.from));
+    TRY(ours_.store->link(*first.node, *staging_, piece.name, TreeCaller{}));
+    return ok();
+  }
+  const int from = piece.kind == Piece::index ? index_.get() : upper_.get();
+  TRY(ours_.store->adopt(from, piece.from, *staging_, piece.name));
+  return ok();
+}
+
+Status Carrier::take_back(const FoldPiece& piece) {
+  if (piece.kind == Piece::aside) {
+    if (!is_there(aside_.get(), piece.name)) return ok();
+    if (::renameat(aside_.get(), piece.name.c_str(), upper_.get(), piece.from.c_str()) == 0) {
+      return ok();
+    }
+    return fail_errno(text::shown(piece.from));
+  }
+  if (!TRY(has(piece.name))) return ok();
+  if (piece.kind == Piece::link) return ours_.store->unlink(*staging_, piece.name, TreeCaller{});
+  const int to = piece.kind == Piece::index ? index_.get() : upper_.get();
+  return ours_.store->expel(*staging_, piece.name, to, piece.from);
+}
+
+class LineFolder final : public OverlayFolder {
+ public:
+  Result<FoldPlan> plan(const TreeSide& ours, const OverlayLeft& left,
+                        const Changed& changed) const override {
+    return FoldPlanner(ours, left, changed).run();
+  }
+
+  // The tree may show the pieces under other numbers than the disk: steps know them by the tree's.
+  Result<std::string> stage(const TreeSide& ours, const OverlayLeft& left,
+                            const std::string& text) const override {
+    MergeRecord record = TRY(record_of(text));
+    TreeNodeRef staging = TRY(find_staging(ours));
+    if (!staging) staging = TRY(make_staging(ours));
+    Carrier carrier = TRY(Carrier::open(ours, left, staging));
+    for (const FoldPiece& piece : record.pieces) TRY(carrier.bring(piece));
+    for (MergeStep& step : record.steps) {
+      const bool is_new = step.kind == MergeStep::Kind::put || step.kind == MergeStep::Kind::swap;
+      if (!is_new || !step.name.starts_with(kComing)) continue;
+      const auto found = TRY(ours.store->lookup(*staging, step.name));
+      step.after = state_of(found);
+    }
+    return to_text(record);
+  }
+
+  Status unstage(const TreeSide& ours, const OverlayLeft& left,
+                 const std::string& text) const override {
+    const MergeRecord record = TRY(record_of(text));
+    const TreeNodeRef staging = TRY(find_staging(ours));
+    if (!staging) return ok();
+    Carrier carrier = TRY(Carrier::open(ours, left, staging));
+    for (const FoldPiece& piece : record.pieces | std::views::reverse) {
+      TRY(carrier.take_back(piece));
+    }
+    restore_times(left, record);
+    return ours.store->remove_directory(*ours.root, kMergeDirectory, TreeCaller{});
+  }
+
+  // The kernel makes no second overlay of an upper directory that is in use.
+  Status wait_until_free(const OverlayLeft& left) const override {
+    const auto deadline = std::chrono::steady_clock::now() + kLongestUse;
+    while (is_in_use(left)) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        return fail(ETIMEDOUT, "{}: a process still works there", left.upper);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return ok();
+  }
+
+  Status dress(const TreeSide& ours, const OverlayLeft& left,
+               const std::string& text) const override {
+    const MergeRecord record = TRY(record_of(text));
+    for (const MergeStep& step : record.steps) {
+      if (step.name.starts_with(kComing)) TRY(strip(left, step));
+    }
+    PathFinder finder(ours);
+    for (const FoldDress& one : record.dresses) {
+      const auto found = TRY(finder.find(one.path));
+      if (found && found->node->type() == S_IFDIR) TRY(dress_one(ours, *found->node, one));
+    }
+    return ok();
+  }
+
+ private:
+  // Directories whose entries went and came back are to be read by another plan as by this one.
+  static void restore_times(const OverlayLeft& left, const MergeRecord& record) {
+    for (const FoldDress& one : record.dresses) {
+      const struct timespec times[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, time_of(one)};
+      const std::string path = fmt::format("{}/{}", left.upper, one.path);
+      ::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW);
+    }
+  }
+
+  static struct timespec time_of(const FoldDress& dress) {
+    return {.tv_sec = dress.modified / 1'000'000'000, .tv_nsec = dress.modified % 1'000'000'000};
+  }
+
+  // All of it lies where the step has put it, or somebody has moved it since: then it is his.
+  static Status strip(const OverlayLeft& left, const MergeStep& step) {
+    const auto lower = TRY(UpperDirectory::open(left.lower));
+    std::vector<std::string> open{step.path};
+    while (!open.empty()) {
+      const std::string path = std::move(open.back());
+      open.pop_back();
+      strip_overlay(lower.host_path(path));
+      const auto entries = lower.listing(path);
+      if (!step.whole || !entries) continue;
+      for (const auto& entry : *entries) {
+        const std::string below = joined(path, entry.name);
+        if (entry.type == S_IFDIR) {
+          open.push_back(below);
+        } else {
+          strip_overlay(lower.host_path(below));
+        }
+      }
+    }
+    return ok();
+  }
+
+  static Status dress_one(const TreeSide& ours, const TreeNode& node, const FoldDress& wanted) {
+    const std::string names = ours.store->list_xattr(node).value_or(std::string());
+    for (const std::string_view name : text::split(names, '\0')) {
+      const bool is_users = name.starts_with("user.") && !name.starts_with("user.agentfs.");
+      if (!is_users || wanted.xattrs.contains(std::string(name))) continue;
+      TRY(ours.store->remove_xattr(node, std::string(name), TreeCaller{}));
+    }
+    for (const auto& [name, value] : wanted.xattrs) {
+      if (const auto has = ours.store->get_xattr(node, name); has && *has == value) continue;
+      TRY(ours.store->set_xattr(node, name, value, 0, TreeCaller{}));
+    }
+    SetAttributes set{.which = SetAttributes::mtime};
+    set.values.st_mtim = time_of(wanted);
+    if (wanted.mode != 0) {
+      set.which |= SetAttributes::mode;
+      set.values.st_mode = wanted.mode;
+    }
+    TRY(ours.store->set_attributes(node, nullptr, set, TreeCaller{}));
+    return ok();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<OverlayFolder> open_folder() { return std::make_unique<LineFolder>(); }
+
+}  // namespace agentfs

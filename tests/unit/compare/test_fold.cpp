@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// What a command changed on a kernel overlay of a tree, read and folded into the tree.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backends/compare/upper_tree.h"
+#include "backends/forest.h"
+#include "compare_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+// A forest with one tree, "site", and an overlay of it.
+class Overlaid {
+ public:
+  Overlaid() {
+    sh("mkdir -p trees/site lines upper work aside seen && cd trees/site && mkdir -p d/sub gone && "
+       "echo a >a && ln a a2 && echo x >d/x && echo y >d/sub/y && echo 1 >gone/1 && ln -s a link "
+       "&& touch -d @1000000000 d/x && setfattr -n user.old -v 1 a");
+    forest = value_of(open_forest(directory / "trees", directory / "lines"));
+  }
+  std::string sh(const std::string& command) const {
+    const Ran ran = run_in(directory.path(), command);
+    INFO(command << "\n" << ran.output);
+    REQUIRE(ran.status == 0);
+    return ran.output;
+  }
+  // The command on an overlay, and on a plain copy of the tree.
+  void work(const std::string& command) const {
+    sh("rm -rf plain && cp -a trees/site plain");
+    sh("unshare -m sh -ec 'mount -t overlay -o redirect_dir=on,index=on,lowerdir=trees/site,"
+       "upperdir=upper,workdir=work overlay seen; cd seen; " +
+       command + "'");
+    sh("cd plain && " + command);
+  }
+  std::string path(const std::string& below) const { return directory / below; }
+  TreeSide ours() { return {forest.get(), value_of(forest->tree("site")).node}; }
+  OverlayLeft left() const {
+    return {.upper = path("upper"),
+            .work = path("work"),
+            .aside = path("aside"),
+            .lower = path("trees/site")};
+  }
+  FoldPlan plan() {
+    return value_of(folder->plan(ours(), left(), [this](const std::string& changed) {
+      return std::ranges::find(by_others, changed) != by_others.end();
+    }));
+  }
+  void fold(const FoldPlan& plan) {
+    const std::string record = value_of(folder->stage(ours(), left(), plan.record));
+    value_of(merger->apply(ours(), record));
+    value_of(merger->finish(ours(), record, {}));
+    value_of(folder->dress(ours(), left(), record));
+    sh("rm -r upper work aside");
+  }
+  // Names, types, modes, bytes, links and old times.
+  std::string seen(const std::string& below) const {
+    return sh("cd " + below + " && find . -printf '%p %y %m " + links +
+              " %l ' \\( -newermt 2002-01-01 -printf '\\n' -o "
+              "-printf '%T@\\n' \\) | sort && find . -type f | sort | xargs -r md5sum && "
+              "getfattr -Rhd -m user . | sort; getfattr -Rhd -m trusted.overlay .");
+  }
+
+  TemporaryDirectory directory;
+  std::string links = "%n";  // "": the disk counts those of snapshots, too
+  std::unique_ptr<Forest> forest;
+  const std::unique_ptr<OverlayFolder> folder = open_folder();
+  const std::unique_ptr<TreeMerger> merger = open_merger();
+  std::vector<std::string> by_others;
+};
+
+#define NEEDS_ROOT()                                  \
+  if (::geteuid() != 0) {                             \
+    WARN("SKIPPED: overlays are made by root alone"); \
+    return;                                           \
+  }                                                   \
+  static_assert(true)
+
+const char* const kCommands[] = {
+    "true",
+    "echo new >new; mkdir -p n/m; echo f >n/m/f; ln n/m/f n/g; ln -s nowhere n/l; mkfifo p",
+    "rm a; rm -r gone; rm d/x",
+    "echo more >>a",
+    "echo more >>a; rm a",
+    "echo more >>a; mv a2 a3",
+    "rm a; ln a2 a",
+    "mv d e; echo more >>e/x; rm e/sub/y; echo z >e/z",
+    "mkdir n; mv d n/e; echo more >>n/e/x; echo f >n/f; touch -d @1000000000 n",
+    "mv d/sub s; mv d s/d; mkdir d; echo y >d/y",
+    "mv d t; mv gone d; mv t gone; echo more >>gone/x",
+    "rm -r d; mkdir d; echo other >d/x",
+    "rm -r d; echo now-a-file >d; rm a; mkdir a; rm link; echo file >link",
+    "chmod 700 d; chmod 600 a; touch -d @1000000000 gone; setfattr -n user.n -v 1 gone; "
+    "setfattr -x user.old a",
+    "echo x >d/temp; rm d/temp; touch a",
+    "mv a b; mv b d/b; mv d/b d/sub/b",
+};
+
+TEST_CASE("a fold makes of a tree what the command made of it", "[ordinary]") {
+  NEEDS_ROOT();
+  for (const char* const command : kCommands) {
+    for (const bool kept : {false, true}) {
+      INFO(command << (kept ? " (of a tree with a snapshot)" : ""));
+      Overlaid one;
+      if (kept) one.links.clear();
+      if (kept) value_of(one.forest->snapshot("site", "before"));
+      const std::string before = one.seen("trees/site");
+      one.work(command);
+      const FoldPlan plan = one.plan();
+      CHECK(plan.conflicts.empty());
+      CHECK(one.seen("trees/site") == before);
+      one.fold(plan);
+      CHECK(one.seen("trees/site") == one.seen("plain"));
+    }
+  }
+}
+
+TEST_CASE("a fold that is taken back leaves the tree and the overlay as they were", "[ordinary]") {
+  NEEDS_ROOT();
+  for (const char* const command : kCommands) {
+    INFO(command);
+    Overlaid one;
+    const std::string before = one.seen("trees/site");
+    one.work(command);
+    const std::string upper = one.seen("upper");
+    for (const bool applied : {false, true, true}) {
+      const FoldPlan plan = one.plan();
+      const std::string record = value_of(one.folder->stage(one.ours(), one.left(), plan.record));
+      // Again, as after a crash.
+      CHECK(value_of(one.folder->stage(one.ours(), one.left(), plan.record)) == record);
+      if (applied) value_of(one.merger->apply(one.ours(), record));
+      value_of(one.merger->undo(one.ours(), record));
+      value_of(one.folder->unstage(one.ours(), one.left(), record));
+      CHECK(one.seen("upper") == upper);
+      CHECK(one.seen("trees/site") == before);
+    }
+    one.fold(one.plan());
+    CHECK(one.seen("trees/site") == one.seen("plain"));
+  }
+}
+
+TEST_CASE("what others have changed stays, and is told", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("echo mine >a; rm -r d; mkdir n; echo n >n/n; echo mine >both");
+  one.sh("echo theirs >trees/site/a; echo theirs >trees/site/d/x; echo theirs >trees/site/both");
+  one.by_others = {"a", "d/x", "both"};
+  const FoldPlan plan = one.plan();
+  std::string told;
+  for (const FoldConflict& conflict : plan.conflicts) {
+    told += fmt::format("{} {} {}\n", conflict.path, conflict.upper, conflict.is_text);
+  }
+  CHECK(told == "a a true\nboth both true\nd/x  false\n");
+  one.fold(plan);
+  CHECK(one.sh("cd trees/site && cat a d/x both n/n; ls d") == "theirs\ntheirs\ntheirs\nn\nx\n");
+}
+
+TEST_CASE("names of the mount's own do not come into a tree", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("mkdir -p .agentfs n/.agentfs .agentfs-merge; echo x >n/.agentfs/x; echo y >n/y");
+  const FoldPlan plan = one.plan();
+  CHECK(plan.notes.size() == 3);
+  one.fold(plan);
+  CHECK(one.sh("cd trees/site && ls -A . n") == ".:\na\na2\nd\ngone\nlink\nn\n\nn:\ny\n");
+}
+
+TEST_CASE("an upper directory is read as the kernel writes it", "[ordinary]") {
+  NEEDS_ROOT();
+  using compare::UpperEntry;
+  Overlaid one;
+  one.work("rm a; mv d e; rm -r gone; mkdir gone; echo more >>a2; mkdir n");
+  const auto upper = value_of(compare::UpperDirectory::open(one.path("upper")));
+  CHECK(value_of(upper.names("")) == std::vector<std::string>{"a", "a2", "d", "e", "gone", "n"});
+  CHECK(value_of(upper.entry("a")).kind == UpperEntry::Kind::whiteout);
+  CHECK(value_of(upper.entry("d")).kind == UpperEntry::Kind::whiteout);
+  const UpperEntry moved = value_of(upper.entry("e"));
+  CHECK((moved.kind == UpperEntry::Kind::directory && !moved.is_opaque && moved.is_copied));
+  CHECK(moved.redirect.ends_with("d"));
+  CHECK(value_of(upper.entry("gone")).is_opaque);
+  const UpperEntry copied = value_of(upper.entry("a2"));
+  CHECK((copied.kind == UpperEntry::Kind::leaf && copied.is_copied));
+  const auto index = value_of(compare::read_index(one.path("work"), one.path("trees/site")));
+  struct stat lower{};
+  REQUIRE(::stat(one.path("trees/site/a2").c_str(), &lower) == 0);
+  CHECK(index.contains(lower.st_ino));
+  CHECK(upper.entry("nothing").error().code == ENOENT);
+  CHECK(compare::UpperDirectory::open(one.path("nowhere")).error().code == ENOENT);
+}
+
+TEST_CASE("records of a fold that are damaged are refused", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("echo b >b; chmod 700 d");
+  std::string record = one.plan().record;
+  const auto broken = [&](const std::string& from, const std::string& to) {
+    std::string text = record;
+    text.replace(text.find(from), from.size(), to);
+    return one.folder->stage(one.ours(), one.left(), text).error().code;
+  };
+  CHECK(broken("\"do\":\"a\"", "\"do\":\"?\"") == EBADMSG);
+  CHECK(broken("\"xattrs\":[", "\"xattrs\":7,\"y\":[") == EBADMSG);
+  CHECK(broken("\"pieces\":[", "\"pieces\":[7,") == EBADMSG);
+}
+
+}  // namespace
+}  // namespace agentfs::test
