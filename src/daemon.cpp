@@ -69,6 +69,7 @@ struct Backends {
   std::unique_ptr<PastStore> past;
   const std::unique_ptr<TreeComparer> comparer = open_comparer();
   const std::unique_ptr<TreeMerger> merger = open_merger();
+  const std::unique_ptr<OverlayFolder> folder = open_folder();
   std::unique_ptr<Forest> home;
   std::unique_ptr<Forest> workspaces;
   std::unique_ptr<TreeStore> repos;
@@ -109,6 +110,7 @@ struct Backends {
     parts.forests = {{"/home", home.get()}, {"/workspaces", workspaces.get()}};
     parts.comparer = comparer.get();
     parts.merger = merger.get();
+    parts.folder = folder.get();
     parts.repository = repository.get();
     parts.exec = exec.get();
     parts.model_drivers = {{"openai", http.get()}, {"script", script.get()}};

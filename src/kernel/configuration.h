@@ -22,6 +22,7 @@ namespace agentfs {
 struct DeviceSettings {
   bool sandbox = true;
   bool network = false;
+  std::string fs = "coherent";  // how commands see the workspace, where nothing else says so
   ExecLimits limits;
 };
 
@@ -33,6 +34,7 @@ struct ProfileSettings {
   std::int64_t max_parallel_calls = 4;
   std::int64_t context_tokens = 0;  // 0: the model's
   std::int64_t tool_result_bytes = 16'384;
+  std::string fs{};  // how its agents' commands see the workspace; "": as the device says
 };
 
 // /etc/agentfs.toml.

@@ -236,6 +236,7 @@ DeviceSettings device_settings(const json::Value& values) {
   DeviceSettings s;
   s.sandbox = values["sandbox"].text("bwrap") != "none";
   take(values, "network", s.network);
+  take(values, "fs", s.fs);
   take(values, "timeout_ms", s.limits.timeout_ms);
   take(values, "memory_bytes", s.limits.memory_bytes);
   take(values, "processes", s.limits.processes);
@@ -252,6 +253,7 @@ ProfileSettings profile_settings(const json::Value& values) {
   take(values, "max_parallel_calls", s.max_parallel_calls);
   take(values, "context_tokens", s.context_tokens);
   take(values, "tool_result_bytes", s.tool_result_bytes);
+  take(values, "fs", s.fs);
   return s;
 }
 

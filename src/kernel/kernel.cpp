@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/fast_path.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/imports.h"
@@ -128,6 +129,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     TRY(kernel->commit(starter, std::string(kind::kStateProblem), std::move(data)));
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
+  TRY(FastPath(*kernel).settle());
   TRY(kernel->merges().settle());
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());

@@ -13,6 +13,7 @@
 #include "backends/import_store.h"
 #include "backends/merge.h"
 #include "backends/model_driver.h"
+#include "backends/overlay_fold.h"
 #include "backends/past_store.h"
 #include "backends/record_store.h"
 #include "backends/repo.h"
@@ -37,6 +38,7 @@ struct KernelParts {
   std::map<std::string, Forest*> forests{};  // "/workspaces" -> its store; empty: nothing is forked
   const TreeComparer* comparer = nullptr;    // where there are forests, these two
   const TreeMerger* merger = nullptr;
+  const OverlayFolder* folder = nullptr;  // null: no command works on an overlay
   Repository* repository = nullptr;
   ExecDriver* exec = nullptr;
   std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"

@@ -84,6 +84,8 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 //   checkpoint: name, state [reached: is to be a commit of all changes up to there]
 //   discard: of a whole tree or, with name and state, of a checkpoint
 //   rollback: name, state, undo (the checkpoint that undoes it), tops (names that may have changed)
+//   with `fold`, the number of an exec.begin: what that command has changed on an overlay, told
+//     once a path as it ends
 //   merge: other, the fork; the changes that it makes are told one by one, each with `merge`;
 //     replaced: kept, what one of them took the place of
 //   import: source (of the host), paths (their number); rebase: paths; pin: bytes; commit,
@@ -106,7 +108,10 @@ inline constexpr std::string_view kDocumentSave = "document.save";      // path 
 inline constexpr std::string_view kDocumentRemove = "document.remove";  // path
 inline constexpr std::string_view kControlWrite = "control.write";      // path bytes [text]
 inline constexpr std::string_view kExecBegin = "exec.begin";            // command cwd device
-inline constexpr std::string_view kExecEnd = "exec.end";  // command exit signal ended_by elapsed_ms
+// command exit signal ended_by elapsed_ms. Where it worked on an overlay: fs ("fast"), fold
+// ("folded" "dropped" "kept" "shown"), paths (their number), conflicts, begin (the record of its
+// beginning); ended_by "crash": the daemon died, and a start has ended it.
+inline constexpr std::string_view kExecEnd = "exec.end";
 
 // path (of a workspace or home) or uid; bytes inodes: what it may hold from now on, 0 without a
 // limit. A rename of the tree takes its limits along, a fork inherits them.

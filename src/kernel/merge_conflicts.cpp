@@ -37,9 +37,17 @@ bool ConflictTable::begin(const std::string& root) {
   return merging_.insert(root).second;
 }
 
-void ConflictTable::end(const std::string& root) {
+void ConflictTable::wait_and_begin(const std::string& root) {
   Lock lock(mutex_);
-  merging_.erase(root);
+  while (!merging_.insert(root).second) ended_.wait(lock);
+}
+
+void ConflictTable::end(const std::string& root) {
+  {
+    Lock lock(mutex_);
+    merging_.erase(root);
+  }
+  ended_.notify_all();
 }
 
 MergeConflictsRef ConflictTable::find(const std::string& root) const {

@@ -2,6 +2,7 @@
 // Merging one tree of a family into another, and what could not be merged.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -39,6 +40,7 @@ class ConflictTable {
  public:
   // From begin() to end() a merge into the root is under way; false where one is already.
   bool begin(const std::string& root);
+  void wait_and_begin(const std::string& root);
   void end(const std::string& root);
   MergeConflictsRef find(const std::string& root) const;  // null: none
   void set(const std::string& root, MergeConflictsRef conflicts);
@@ -46,6 +48,7 @@ class ConflictTable {
 
  private:
   mutable Mutex<Rank::object> mutex_;
+  std::condition_variable_any ended_;
   std::map<std::string, MergeConflictsRef> all_ GUARDED_BY(mutex_);
   std::set<std::string> merging_ GUARDED_BY(mutex_);
 };
@@ -67,6 +70,9 @@ class Merges {
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
+  // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
+  Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
+              const TreeEntry& old);
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();
@@ -87,8 +93,6 @@ class Merges {
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, const Order& order);
-  Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
-              const TreeEntry& old);
   Status settle_one(const std::string& file);
   Status discard_staged(const std::string& top, Forest& forest);
   std::string file_of(const std::string& root) const;

@@ -31,6 +31,7 @@ bool is_variable(const json::Value& v) {
          std::string_view::npos;
 }
 bool is_absolute(const json::Value& v) { return v.text().starts_with('/'); }
+bool is_fs(const json::Value& v) { return v.text() == "coherent" || v.text() == "fast"; }
 bool is_sandbox(const json::Value& v) { return v.text() == "bwrap" || v.text() == "none"; }
 std::string limits_fault(const json::Value& v) {
   const Result<Limits> limits = parse_limits(v.text());
@@ -84,6 +85,7 @@ constexpr std::array kRules = {
     SettingRule{"models", "max_attempts", is_attempts, "a number from 1 to 100"},
     SettingRule{"models", "backoff_ms", is_not_negative, kNotNegative},
     SettingRule{"devices", "sandbox", is_sandbox, "\"bwrap\" or \"none\""},
+    SettingRule{"devices", "fs", is_fs, "\"coherent\" or \"fast\""},
     SettingRule{"devices", "timeout_ms", is_positive, kPositive},
     SettingRule{"devices", "memory_bytes", is_positive, kPositive},
     SettingRule{"devices", "processes", is_positive, kPositive},
@@ -96,6 +98,7 @@ constexpr std::array kRules = {
     SettingRule{"profiles", "max_parallel_calls", is_parallel, "a number from 1 to 64"},
     SettingRule{"profiles", "context_tokens", is_not_negative, kNotNegative},
     SettingRule{"profiles", "tool_result_bytes", is_result, "a number from 256 to 4194304"},
+    SettingRule{"profiles", "fs", is_fs, "\"coherent\" or \"fast\""},
     SettingRule{"agentfs", "reap_after_seconds", is_not_negative, kNotNegative},
     SettingRule{"agentfs", "spawn_depth", is_not_negative, kNotNegative},
     SettingRule{"agentfs", "spawn_descendants", is_not_negative, kNotNegative},
@@ -121,6 +124,22 @@ const SettingRule* find_rule(std::string_view document, std::string_view key) {
 
 namespace {
 
+constexpr std::array kProfileRows = {
+    SettingRow{"profiles", "model", "string", "default", "Model that its agents talk to."},
+    SettingRow{"profiles", "tools", "list", "",
+               "Tools the model is given; all if left out, none if []."},
+    SettingRow{"profiles", "limits", "string", "",
+               "Budget of each of its agents; none if left out."},
+    SettingRow{"profiles", "max_parallel_calls", "integer", "4", "Tool calls that run at once."},
+    SettingRow{"profiles", "context_tokens", "integer", "0",
+               "Token budget of the context; 0: the model's."},
+    SettingRow{"profiles", "tool_result_bytes", "integer", "16384",
+               "Bytes of a result the model is shown."},
+    SettingRow{
+        "profiles", "fs", "string", "",
+        "How its agents' commands see the workspace: coherent or fast; the device's if left out."},
+};
+
 constexpr std::array kHistoryRows = {
     SettingRow{"history", "days", "integer", "30",
                "Days that removed and overwritten files are kept; 0 keeps nothing."},
@@ -138,7 +157,8 @@ constexpr std::array kHistoryRows = {
                "An agent's write over what it has not seen: refuse, merge or allow."},
 };
 
-std::vector<SettingRow> with_history(std::vector<SettingRow> rows) {
+std::vector<SettingRow> with_the_rest(std::vector<SettingRow> rows) {
+  rows.insert(rows.end(), kProfileRows.begin(), kProfileRows.end());
   rows.insert(rows.end(), kHistoryRows.begin(), kHistoryRows.end());
   return rows;
 }
@@ -146,7 +166,7 @@ std::vector<SettingRow> with_history(std::vector<SettingRow> rows) {
 }  // namespace
 
 const std::vector<SettingRow>& setting_rows() {
-  static const std::vector<SettingRow> rows = with_history({
+  static const std::vector<SettingRow> rows = with_the_rest({
       {"models", "driver", "string", "openai", "Driver that talks to it: openai or script."},
       {"models", "base_url", "string", "", "Address of an OpenAI-compatible server."},
       {"models", "model", "string", "", "The server's own name for the model."},
@@ -173,20 +193,14 @@ const std::vector<SettingRow>& setting_rows() {
       {"devices", "sandbox", "string", "bwrap",
        "How commands are confined: bwrap, or none at all."},
       {"devices", "network", "boolean", "false", "Whether commands reach the network."},
+      {"devices", "fs", "string", "coherent",
+       "How commands see the workspace: coherent, as the mount, or fast, on an overlay."},
       {"devices", "timeout_ms", "integer", "120000", "Milliseconds until a command is killed."},
       {"devices", "memory_bytes", "integer", "2147483648",
        "Memory of a command; of each of its processes where there are no cgroups."},
       {"devices", "processes", "integer", "256", "Processes and threads of a command."},
       {"devices", "output_bytes", "integer", "1048576", "Output that is kept."},
       {"devices", "file_bytes", "integer", "0", "Largest file it may write; 0 for no limit."},
-      {"profiles", "model", "string", "default", "Model that its agents talk to."},
-      {"profiles", "tools", "list", "", "Tools the model is given; all if left out, none if []."},
-      {"profiles", "limits", "string", "", "Budget of each of its agents; none if left out."},
-      {"profiles", "max_parallel_calls", "integer", "4", "Tool calls that run at once."},
-      {"profiles", "context_tokens", "integer", "0",
-       "Token budget of the context; 0: the model's."},
-      {"profiles", "tool_result_bytes", "integer", "16384",
-       "Bytes of a result the model is shown."},
       {"agentfs", "reap_after_seconds", "integer", "604800",
        "Seconds until a dead process is reaped; 0 for never."},
       {"agentfs", "journal_segment_bytes", "integer", "8388608", "Size of a journal segment."},

@@ -48,7 +48,8 @@ TestKernel::TestKernel(Options options)
       faulty_store_(store, record_faults),
       blobs_(make_memory_blobs()),
       comparer_(open_comparer()),
-      merger_(open_merger()) {
+      merger_(open_merger()),
+      folder_(open_folder()) {
   const std::string etc = state() + "/etc";
   must(file::make_directories(etc + "/models"));
   must(file::make_directories(state() + "/trees/workspaces/site"));
@@ -77,6 +78,7 @@ Status TestKernel::start() {
   parts.past = past_.get();
   parts.comparer = comparer_.get();
   parts.merger = merger_.get();
+  parts.folder = folder_.get();
   for (const char* name : {"home", "workspaces"}) {
     const std::string trees = state() + "/trees/";
     TRY(file::make_directories(trees + name));

@@ -120,6 +120,7 @@ class TestKernel {
   std::unique_ptr<PastStore> past_;
   const std::unique_ptr<TreeComparer> comparer_;
   const std::unique_ptr<TreeMerger> merger_;
+  const std::unique_ptr<OverlayFolder> folder_;
   std::map<std::string, std::unique_ptr<Forest>> forests_;
   EventLoop loop_;
   WorkerPool pool_{2};

@@ -108,6 +108,9 @@ struct Exec {
   std::optional<std::string> device{};
   std::optional<std::string> cwd{};
   std::optional<std::int64_t> timeout{};
+  std::optional<std::string> fs{};
+  std::optional<std::string> on_fail{};
+  std::optional<bool> dry_run{};
   using Reply = std::string;  // output, then "# exit=<n> signal= elapsed= truncated="
   static constexpr SyscallRow row{.name = "shell.exec",
                                   .doc = "Runs a command line in a sandbox.",
@@ -118,7 +121,11 @@ struct Exec {
       field("command", &Exec::command, "The command line, for sh -c."),
       field("device", &Exec::device, "Where it runs: a name under /dev; local if left out."),
       field("cwd", &Exec::cwd, "Directory it runs in; the process's own if left out."),
-      field("timeout", &Exec::timeout, "Seconds until it is killed."));
+      field("timeout", &Exec::timeout, "Seconds until it is killed."),
+      field("fs", &Exec::fs, "coherent, or fast: others see what it changed only at its end."),
+      field("on_fail", &Exec::on_fail,
+            "With fs fast, where it fails: fold what it changed, or drop."),
+      field("dry_run", &Exec::dry_run, "With fs fast: tells what it changed, and drops it."));
 };
 void run(Kernel&, const Caller&, const Exec&, const Completion<std::string>& done);
 

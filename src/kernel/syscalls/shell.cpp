@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/fast_path.h"
 #include "kernel/kinds.h"
 #include "kernel/paths.h"
 #include "kernel/syscalls/fs.h"
@@ -17,6 +18,16 @@ namespace {
 
 constexpr std::size_t kMostCommand = 65'536;
 constexpr std::int64_t kMostSeconds = 86'400;
+
+Status check_fast(const Exec& args) {
+  if (args.fs && *args.fs != "coherent" && *args.fs != "fast") {
+    return fail(EINVAL, "fs: no such way ({}); coherent and fast are", text::shown(*args.fs));
+  }
+  if (args.on_fail && *args.on_fail != "fold" && *args.on_fail != "drop") {
+    return fail(EINVAL, "on_fail: no such end ({}); fold and drop are", text::shown(*args.on_fail));
+  }
+  return ok();
+}
 
 Status check(const Exec& args) {
   const std::string device = args.device.value_or("local");
@@ -38,7 +49,7 @@ Status check(const Exec& args) {
     return fail(EINVAL, "timeout: out of range ({}); 1 to {} seconds would do", *args.timeout,
                 kMostSeconds);
   }
-  return ok();
+  return check_fast(args);
 }
 
 // Where a person's shell stands in the mount; their home where it is somewhere else.
@@ -126,10 +137,21 @@ std::string reply_text(const ExecReply& reply) {
   return result + "\n";
 }
 
-void record_end(Kernel& kernel, const Caller& caller, const ExecRequest& request,
-                const Result<ExecReply>& reply) {
+// One command from its begin record to its end record. Shared by the callbacks that carry it on.
+struct Running {
+  Kernel& kernel;
+  Caller caller;
+  ExecRequest request;
+  Completion<std::string> done;
+  std::optional<FastRun> fast{};
+  std::string note{};  // why it is not on an overlay after all
+  std::atomic<std::uint64_t> pid_namespace = 0;
+};
+using RunningRef = std::shared_ptr<Running>;
+
+void record_end(const Running& run, const Result<ExecReply>& reply, const FastEnd* folded) {
   json::Value data;
-  data.set("command", text::prefix(request.command, 1'000)).set("cwd", request.cwd);
+  data.set("command", text::prefix(run.request.command, 1'000)).set("cwd", run.request.cwd);
   if (reply) {
     data.set("exit", reply->exit_code).set("signal", reply->signal);
     data.set("ended_by", reply->ended_by).set("elapsed_ms", reply->elapsed_ms);
@@ -137,54 +159,117 @@ void record_end(Kernel& kernel, const Caller& caller, const ExecRequest& request
   } else {
     data.set("error", errno_name(reply.error().code)).set("text", reply.error().message);
   }
-  const auto recorded = kernel.commit(caller, std::string(kind::kExecEnd), std::move(data));
+  if (folded != nullptr) {
+    data.set("fs", "fast").set("fold", folded->how).set("paths", folded->paths);
+    data.set("conflicts", folded->conflicts).set("begin", run.fast->number);
+    if (folded->error) data.set("fold_text", folded->error->message);
+  }
+  const auto recorded = run.kernel.commit(run.caller, std::string(kind::kExecEnd), std::move(data));
   if (!recorded) log::warning("exec: its end is not recorded: {}", recorded.error().message);
 }
 
-Status record_begin(Kernel& kernel, const Caller& caller, const ExecRequest& request) {
+Result<Sequence> record_begin(Kernel& kernel, const Caller& caller, const ExecRequest& request,
+                              bool fast) {
   json::Value data;
   data.set("command", text::prefix(request.command, 1'000)).set("cwd", request.cwd);
   data.set("device", "local");
-  TRY(kernel.commit(caller, std::string(kind::kExecBegin), std::move(data)));
+  if (fast) data.set("fs", "fast");
+  return TRY(kernel.commit(caller, std::string(kind::kExecBegin), std::move(data))).sequence;
+}
+
+// The call's word, the profile's, the device's.
+std::string way_of(const Kernel& kernel, const Process& process, const Exec& args) {
+  if (args.fs) return *args.fs;
+  if (!process.is_init) {
+    const auto profile = kernel.configuration().profile(process.profile);
+    if (profile && !profile->fs.empty()) return profile->fs;
+  }
+  return kernel.configuration().device("local").fs;
+}
+
+// What only an overlay can do is refused without one; the rest goes through the mount.
+Status prepare_fast(Running& run, const Process& process, const Exec& args) {
+  const bool is_fast = way_of(run.kernel, process, args) == "fast";
+  const bool needs_it = args.dry_run.value_or(false) || args.on_fail == "drop";
+  std::string why = "fs=coherent";
+  if (is_fast) why = FastPath(run.kernel).why_not(run.request);
+  if (!why.empty() && needs_it) {
+    return fail(ENOTSUP, "on_fail=drop and dry_run take fs=fast: {}", why);
+  }
+  if (is_fast && !why.empty()) run.note = fmt::format("# fs=coherent: {}\n", why);
+  if (!why.empty()) {
+    TRY(record_begin(run.kernel, run.caller, run.request, false));
+    return ok();
+  }
+  const Sequence begin = TRY(record_begin(run.kernel, run.caller, run.request, true));
+  FastRun fast{.number = begin.value,
+               .drop_failed = args.on_fail == "drop",
+               .dry_run = args.dry_run.value_or(false)};
+  TRY(FastPath(run.kernel).begin(run.caller, fast, run.request));
+  run.fast = std::move(fast);
   return ok();
+}
+
+// What was changed on an overlay comes first: only then the command has ended.
+void finish(const RunningRef& run, const Result<ExecReply>& reply, const FastEnd* folded) {
+  record_end(*run, reply, folded);
+  if (!reply) return run->done.complete(std::unexpected(reply.error()));
+  std::string text = reply_text(*reply) + run->note;
+  if (folded == nullptr) return run->done.complete(std::move(text));
+  if (folded->error) {
+    return run->done.complete(fail(folded->error->code, "fs=fast: {}; it had ended so: {}",
+                                   folded->error->message, text::shown(text)));
+  }
+  text += folded->lines;
+  text += fmt::format("# fs=fast {} paths={} conflicts={}\n", folded->how, folded->paths,
+                      folded->conflicts);
+  run->done.complete(std::move(text));
+}
+
+// In the pool, since it waits for the disk.
+void end_fast(const RunningRef& run, Result<ExecReply> reply) {
+  if (!reply || reply->abandoned) {
+    if (!reply) FastPath(run->kernel).forget(*run->fast);
+    return finish(run, reply, nullptr);
+  }
+  run->kernel.pool().post([run, reply = std::move(reply)] {
+    const bool failed = reply->exit_code != 0 || !reply->ended_by.empty();
+    const FastEnd end = FastPath(run->kernel).end(run->caller, *run->fast, failed);
+    finish(run, reply, &end);
+  });
 }
 
 }  // namespace
 
 void run(Kernel& kernel, const Caller& caller, const Exec& args,
          const Completion<std::string>& done) {
-  const auto prepare = [&]() -> Result<ExecRequest> {
+  auto run = std::make_shared<Running>(kernel, caller, ExecRequest{}, done);
+  const auto prepare = [&]() -> Status {
     TRY(check(args));
     const ProcessRef process = TRY(kernel.get_process(caller.process));
-    ExecRequest request = TRY(make_request(kernel, caller, *process, args));
-    TRY(record_begin(kernel, caller, request));
-    return request;
+    run->request = TRY(make_request(kernel, caller, *process, args));
+    return prepare_fast(*run, *process, args);
   };
-  Result<ExecRequest> request = prepare();
-  if (!request) {
-    done.complete(std::unexpected(request.error()));
+  if (const Status prepared = prepare(); !prepared) {
+    done.complete(std::unexpected(prepared.error()));
     return;
   }
-  auto identity = std::make_shared<std::atomic<std::uint64_t>>(0);
-  const auto started = [&kernel, caller, identity](const ExecStarted& begun) {
-    *identity = begun.pid_namespace;
-    kernel.add_sandbox(
-        {.pid_namespace = begun.pid_namespace, .process = caller.process, .via = caller.via});
+  const auto started = [run](const ExecStarted& begun) {
+    run->pid_namespace = begun.pid_namespace;
+    run->kernel.add_sandbox({.pid_namespace = begun.pid_namespace,
+                             .process = run->caller.process,
+                             .via = run->caller.via});
   };
-  Completion<ExecReply> ended(
-      [&kernel, caller, identity, request = *request, done](Result<ExecReply> reply) {
-        kernel.remove_sandbox(*identity);
-        record_end(kernel, caller, request, reply);
-        if (reply) {
-          done.complete(reply_text(*reply));
-        } else {
-          done.complete(std::unexpected(std::move(reply).error()));
-        }
-      });
+  Completion<ExecReply> ended([run](Result<ExecReply> reply) {
+    run->kernel.remove_sandbox(run->pid_namespace);
+    if (run->fast) return end_fast(run, std::move(reply));
+    finish(run, reply, nullptr);
+  });
   done.on_cancel([ended] { ended.cancel(); });
   // Only now: what is recorded are paths of the mount.
-  if (!request->sandbox) show_as_on_host(kernel, *request);
-  kernel.exec().start(std::move(*request), started, ended);
+  ExecRequest request = run->request;
+  if (!request.sandbox) show_as_on_host(kernel, request);
+  kernel.exec().start(std::move(request), started, ended);
 }
 
 }  // namespace agentfs::shell

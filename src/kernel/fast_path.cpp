@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/fast_path.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/copy.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/fold.h"
+#include "kernel/forks.h"
+#include "kernel/kernel.h"
+#include "kernel/kinds.h"
+#include "kernel/merges.h"
+#include "kernel/quota_keeper.h"
+
+namespace agentfs {
+namespace {
+
+constexpr int kAttempts = 5;  // at a fold that others come in the way of
+
+std::string name_of(const std::string& root) { return std::string(text::last_part(root)); }
+
+// The overlay's root has the attributes of its upper directory.
+Status make_upper(const std::string& upper, const std::string& lower) {
+  TRY(file::make_directories(upper, 0700));
+  const UniqueFd from(::open(lower.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!from) return fail_errno(lower);
+  const UniqueFd to(::open(upper.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat attributes{};
+  if (!to || ::fstat(from.get(), &attributes) != 0) return fail_errno(upper);
+  copy_attributes(from.get(), to.get(), attributes);
+  return ok();
+}
+
+std::uint64_t inode_of(const std::string& directory) {
+  struct stat attributes{};
+  return ::stat(directory.c_str(), &attributes) == 0 ? attributes.st_ino : 0;
+}
+
+}  // namespace
+
+std::string FastPath::directory_of(std::uint64_t number) const {
+  return fmt::format("{}/fast/{}", kernel_.parts().state, number);
+}
+
+OverlayLeft FastPath::left_of(const FastRun& run) const {
+  const std::string directory = directory_of(run.number);
+  return {.upper = directory + "/upper",
+          .work = directory + "/work",
+          .aside = directory + "/aside",
+          .lower = kernel_.host_path(run.root).value_or(std::string())};
+}
+
+Status FastPath::store(const FastRun& run) const {
+  return file::replace(directory_of(run.number) + "/order", run.text(), 0600);
+}
+
+// A tree that reads through another is not all there on the disk.
+std::string FastPath::why_not(const ExecRequest& request) const {
+  if (kernel_.parts().folder == nullptr || ::geteuid() != 0) {
+    return "overlays are made by a daemon of root";
+  }
+  if (!request.sandbox) return "there is no sandbox to make one in";
+  if (request.user && request.user->uid != 0) return "it is for commands of root";
+  const std::string root = request.binds.size() < 2 ? "" : request.binds.front().second;
+  const auto forest = kernel_.forks().forest_of(root);
+  if (!forest || !root.starts_with("/workspaces/")) return "the command has no workspace";
+  const auto info = kernel_.forks().info_of(root);
+  if (info && (info->base || !info->sources.empty())) {
+    return fmt::format("{} is a fork, or was rolled back: not all of it is on the disk", root);
+  }
+  return "";
+}
+
+Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request) const {
+  run.root = request.binds.front().second;
+  run.command = text::prefix(request.command, 1'000);
+  kernel_.look_at_fold([&](const Fold& fold) { run.version = fold.history().last(); });
+  run.process = caller.process;
+  run.via = caller.via;
+  run.path = caller.path;
+  run.host_command = caller.host.command;
+  run.host_pid = caller.host.pid;
+  const OverlayLeft left = left_of(run);
+  run.lower = inode_of(left.lower);
+  TRY(file::make_directories(kernel_.parts().state + "/fast", 0700));
+  TRY(file::make_directories(directory_of(run.number), 0700));
+  for (const std::string& path : {left.work, left.aside}) TRY(file::make_directories(path, 0700));
+  TRY(make_upper(left.upper, left.lower));
+  TRY(store(run));
+  request.overlay = {
+      .inside = run.root, .lower = left.lower, .upper = left.upper, .work = left.work};
+  return ok();
+}
+
+void FastPath::forget(const FastRun& run) const { drop(run); }
+
+void FastPath::drop(const FastRun& run) const {
+  // The order goes first: what has none is removed by the next start.
+  ::unlink((directory_of(run.number) + "/order").c_str());
+  std::error_code error;
+  std::filesystem::remove_all(directory_of(run.number), error);
+  if (error) log::warning("fast: {}: {}", directory_of(run.number), error.message());
+}
+
+Result<TreeSide> FastPath::side_of(const FastRun& run) const {
+  Forest& forest = *TRY(kernel_.forks().forest_of(run.root));
+  const auto tree = forest.tree(name_of(run.root));
+  const auto info = kernel_.forks().info_of(run.root);
+  const bool is_other = !tree || (info && (info->base || !info->sources.empty())) ||
+                        inode_of(left_of(run).lower) != run.lower;
+  if (!is_other) return TreeSide{&forest, tree->node};
+  return fail(
+      ESTALE,
+      "{}: is not the tree that the command began in: removed, renamed or rolled back since",
+      run.root);
+}
+
+// --- the end of a command
+
+FastEnd FastPath::end(const Caller& caller, FastRun run, bool failed) {
+  kernel_.conflicts().wait_and_begin(run.root);
+  FastEnd end = end_alone(caller, run, failed);
+  kernel_.conflicts().end(run.root);
+  return end;
+}
+
+FastEnd FastPath::end_alone(const Caller& caller, FastRun& run, bool failed) {
+  if (failed && run.drop_failed && run.phase == FastRun::Phase::running) {
+    drop(run);
+    return {.how = "dropped", .lines = "# fs=fast: it failed, and what it changed is dropped\n"};
+  }
+  auto folded = fold(caller, run);
+  if (folded) {
+    if (folded->how != "kept") drop(run);
+    return *std::move(folded);
+  }
+  FastEnd end{.how = "kept", .error = std::move(folded).error()};
+  if (end.error->code == EDQUOT && run.phase == FastRun::Phase::running) {
+    drop(run);
+    end.how = "dropped";
+    end.error->message += "; nothing of what the command changed was taken over";
+    return end;
+  }
+  end.error->message +=
+      fmt::format("; what the command changed is kept in {}/upper", directory_of(run.number));
+  if (run.phase == FastRun::Phase::running) run.phase = FastRun::Phase::kept;
+  if (const Status stored = store(run); !stored) {
+    log::error("fast: {}", stored.error().message);
+  }
+  return end;
+}
+
+Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
+  const TreeSide ours = TRY(side_of(run));
+  for (int attempt = 1;; ++attempt) {
+    FastEnd end{.how = "folded"};
+    const FoldPlan plan = TRY(this->plan(caller, run, ours, end));
+    end.paths = plan.changes.size();
+    for (const std::string& note : plan.notes) end.lines += fmt::format("# fs=fast: {}\n", note);
+    if (run.dry_run) {
+      end.how = "shown";
+      end.lines += shown(plan);
+      return end;
+    }
+    if (plan.is_empty) return end;
+    TRY(kernel_.paths().check_room(
+        run.root, {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.bytes, 0)),
+                   .inodes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.inodes, 0))}));
+    run.phase = FastRun::Phase::folding;
+    run.record = plan.record;
+    run.changes = plan.changes;
+    TRY(store(run));
+    const Status applied = apply(run, ours);
+    if (applied) {
+      TRY(finish(caller, run, ours));
+      return end;
+    }
+    TRY(take_back(run, ours));
+    const bool again = applied.error().code == ESTALE && attempt < kAttempts;
+    if (!again) return std::unexpected(applied.error());
+  }
+}
+
+// All is as before, and what was staged goes back: then it is as if the fold never began.
+Status FastPath::take_back(FastRun& run, const TreeSide& ours) {
+  TRY(kernel_.parts().merger->undo(ours, run.record));
+  TRY(kernel_.parts().folder->unstage(ours, left_of(run), run.record));
+  run.phase = FastRun::Phase::running;
+  return store(run);
+}
+
+// A crash in here is followed by take_back() and another fold.
+Status FastPath::apply(FastRun& run, const TreeSide& ours) {
+  const KernelParts& parts = kernel_.parts();
+  run.record = TRY(parts.folder->stage(ours, left_of(run), run.record));
+  TRY(store(run));
+  TRY(parts.merger->apply(ours, run.record));
+  run.phase = FastRun::Phase::folded;
+  const Status stored = store(run);
+  if (stored) return ok();
+  TRY(parts.merger->undo(ours, run.record));
+  run.phase = FastRun::Phase::folding;
+  return stored;
+}
+
+Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide& ours) {
+  const KernelParts& parts = kernel_.parts();
+  TRY(tell(caller, run));
+  TRY(parts.merger->finish(
+      ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+        return kernel_.merges().keep(caller, fmt::format("{}/{}", run.root, path), ours, old);
+      }));
+  TRY(parts.folder->dress(ours, left_of(run), run.record));
+  kernel_.paths().recount(run.root, false);
+  return ok();
+}
+
+// --- at a start
+
+Status FastPath::settle() {
+  const std::string all = kernel_.parts().state + "/fast";
+  if (!file::exists(all) || kernel_.parts().folder == nullptr) return ok();
+  std::vector<std::uint64_t> numbers;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(all, error)) {
+    const auto number = text::number<std::uint64_t>(entry.path().filename().native());
+    if (number) numbers.push_back(*number);
+  }
+  if (error) return fail_errno(error.value(), all);
+  std::ranges::sort(numbers);
+  for (const std::uint64_t number : numbers) {
+    if (const Status settled = settle_one(number); !settled) {
+      log::error("fast: {}: left half done: {}", directory_of(number), settled.error().message);
+    }
+  }
+  return ok();
+}
+
+Status FastPath::settle_one(std::uint64_t number) {
+  const std::string order = directory_of(number) + "/order";
+  if (!file::exists(order)) {
+    drop({.number = number});
+    return ok();
+  }
+  FastRun run = TRY(FastRun::parse(TRY(file::read(order))));
+  if (run.phase == FastRun::Phase::kept) return ok();
+  return resume(run);
+}
+
+Status FastPath::resume(FastRun& run) {
+  Caller caller = kernel_.agent(run.process, run.via);
+  caller.path = run.path;
+  caller.host.command = run.host_command;
+  caller.host.pid = static_cast<pid_t>(run.host_pid);
+  FastEnd end{.how = "folded", .paths = run.changes.size()};
+  TRY(kernel_.parts().folder->wait_until_free(left_of(run)));
+  if (run.phase == FastRun::Phase::folding) {
+    // Undone, and begun once more: what was renamed there and back is no longer what it was.
+    TRY(take_back(run, TRY(side_of(run))));
+    run.drop_failed = false;
+  }
+  if (run.phase == FastRun::Phase::running) {
+    end = end_alone(caller, run, true);
+  } else {
+    TRY(finish(caller, run, TRY(side_of(run))));
+    drop(run);
+  }
+  json::Value data;
+  data.set("command", run.command).set("ended_by", "crash");
+  data.set("fs", "fast").set("fold", end.how).set("paths", end.paths);
+  data.set("conflicts", end.conflicts).set("begin", run.number);
+  if (end.error) data.set("text", end.error->message);
+  TRY(kernel_.commit(caller, std::string(kind::kExecEnd), std::move(data)));
+  return ok();
+}
+
+}  // namespace agentfs

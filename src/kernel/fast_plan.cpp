@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// What a fold does where others have changed the same paths, and how it is told.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "kernel/fast_path.h"
+#include "kernel/fold.h"
+#include "kernel/kernel.h"
+#include "kernel/refused_writes.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::int64_t kLargest = 32 << 20;  // bytes of a file that is merged or kept aside
+
+Result<std::string> read_side(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat attributes{};
+  if (!file || ::fstat(file.get(), &attributes) != 0) return fail_errno(text::shown(path));
+  if (!S_ISREG(attributes.st_mode)) return fail(EINVAL, "no file with bytes");
+  if (attributes.st_size > kLargest) return fail(EFBIG, "more than {} bytes", kLargest);
+  return file::read(file.get());
+}
+
+// What the host's caches and watchers are told of a change.
+void add_events(const std::string& root, const FoldChange& change, std::vector<TreeEvent>& events) {
+  using Kind = TreeEvent::Kind;
+  const auto at = [&](const std::string& path) { return fmt::format("{}/{}", root, path); };
+  const mode_t type = change.is_directory ? S_IFDIR : S_IFREG;
+  if (change.operation == "remove" || change.operation == "rename") {
+    events.push_back({Kind::removed, at(change.path), type});
+    if (!change.other.empty()) events.push_back({Kind::made, at(change.other), 0});
+    return;
+  }
+  const Kind kind = change.operation == "attributes" ? Kind::attributes
+                    : change.operation == "write"    ? Kind::written
+                                                     : Kind::made;
+  events.push_back({kind, at(change.path), 0});
+}
+
+}  // namespace
+
+// What was removed has no generation any more, but what it held is kept since.
+bool FastPath::is_changed(const FastRun& run, const std::string& path) const {
+  bool changed = false;
+  const std::string whole = path.empty() ? run.root : fmt::format("{}/{}", run.root, path);
+  kernel_.look_at_fold([&](const Fold& fold) {
+    changed = fold.generations().of(whole).number.value > run.number;
+    if (changed || fold.history().last() == run.version) return;
+    const auto versions = fold.history().versions(whole);
+    changed = !versions.empty() && versions.back()->number > run.version;
+  });
+  return changed;
+}
+
+// Plans, merges what can be, keeps aside what cannot, and plans again with what was merged.
+Result<FoldPlan> FastPath::plan(const Caller& caller, const FastRun& run, const TreeSide& ours,
+                                FastEnd& end) {
+  const auto writing = kernel_.paths().open_for_writing(run.root);
+  std::vector<std::string> merged;
+  const auto changed = [&](const std::string& path) {
+    if (std::ranges::find(merged, path) != merged.end()) return false;
+    return is_changed(run, path) ||
+           std::ranges::find(writing, fmt::format("{}/{}", run.root, path)) != writing.end();
+  };
+  const OverlayFolder& folder = *kernel_.parts().folder;
+  FoldPlan plan = TRY(folder.plan(ours, left_of(run), changed));
+  if (run.dry_run || plan.conflicts.empty()) return plan;
+  for (const FoldConflict& conflict : plan.conflicts) {
+    if (conflict.is_text && TRY(merge(run, conflict))) merged.push_back(conflict.path);
+  }
+  if (!merged.empty()) plan = TRY(folder.plan(ours, left_of(run), changed));
+  for (const FoldConflict& conflict : plan.conflicts) refuse(caller, run, conflict, end);
+  end.conflicts = plan.conflicts.size();
+  return plan;
+}
+
+// The first content that was replaced after the command began is what the command saw.
+std::optional<std::string> FastPath::base_of(const FastRun& run, const std::string& path) const {
+  PastStore* const past = kernel_.parts().past;
+  if (past == nullptr) return std::nullopt;
+  std::vector<FileVersionRef> versions;
+  kernel_.look_at_fold([&](const Fold& fold) { versions = fold.history().versions(path); });
+  for (const FileVersionRef& version : versions) {
+    if (version->number <= run.version) continue;
+    if (version->type == FileVersion::Type::empty) return std::string();
+    if (version->type != FileVersion::Type::file ||
+        static_cast<std::int64_t>(version->size) > kLargest) {
+      return std::nullopt;
+    }
+    const auto file = past->open({version->number, version->path});
+    auto bytes = file ? file::read(file->get()) : Result<std::string>(std::string());
+    return file && bytes ? std::optional(*std::move(bytes)) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// True: the command's side is now both changes in one.
+Result<bool> FastPath::merge(const FastRun& run, const FoldConflict& conflict) const {
+  const std::string path = fmt::format("{}/{}", run.root, conflict.path);
+  const std::string upper = fmt::format("{}/{}", left_of(run).upper, conflict.upper);
+  const auto base = base_of(run, path);
+  const auto ours = read_side(fmt::format("{}/{}", left_of(run).lower, conflict.path));
+  const auto theirs = read_side(upper);
+  if (!base || !ours || !theirs) return false;
+  const auto both = kernel_.parts().merger->merge_texts({*base, *ours, *theirs});
+  if (!both || !both->is_clean) return false;
+  struct stat attributes{};
+  if (::stat(upper.c_str(), &attributes) != 0) return fail_errno(upper);
+  // By rename: the file may have other names, which were not merged.
+  TRY(file::replace(upper, both->text, attributes.st_mode & 07777));
+  if (::chown(upper.c_str(), attributes.st_uid, attributes.st_gid) != 0) return fail_errno(upper);
+  return true;
+}
+
+void FastPath::refuse(const Caller& caller, const FastRun& run, const FoldConflict& conflict,
+                      FastEnd& end) const {
+  const std::string path = fmt::format("{}/{}", run.root, conflict.path);
+  const std::string shown = text::shown(path);
+  if (conflict.upper.empty()) {
+    end.lines += fmt::format(
+        "# conflict: {}: was changed by others while the command ran, which removed or linked it; "
+        "it stays\n",
+        shown);
+    return;
+  }
+  const std::string reason = fmt::format(
+      "{}: was changed by others while the command ran; it stays as they have it", shown);
+  auto theirs = read_side(fmt::format("{}/{}", left_of(run).upper, conflict.upper));
+  if (theirs) {
+    const auto kept = kernel_.refused_writes().keep(
+        caller, {.path = path, .reason = reason, .theirs = *theirs, .base = base_of(run, path)});
+    if (kept) {
+      end.lines += fmt::format(
+          "# conflict: {} (what the command wrote is kept as /sys/conflicts/{}/theirs)\n", reason,
+          *kept);
+      return;
+    }
+    theirs = std::unexpected(kept.error());
+  }
+  // Nothing is lost: the upper directory stays.
+  end.how = "kept";
+  end.lines +=
+      fmt::format("# conflict: {} (what the command made is {}/upper/{}: {})\n", reason,
+                  directory_of(run.number), text::shown(conflict.upper), theirs.error().message);
+}
+
+std::string FastPath::shown(const FoldPlan& plan) {
+  std::string lines;
+  for (const FoldChange& change : plan.changes) {
+    if (change.is_silent) continue;
+    const char letter = change.operation == "remove"       ? 'D'
+                        : change.operation == "rename"     ? 'R'
+                        : change.operation == "write"      ? 'M'
+                        : change.operation == "attributes" ? 'M'
+                                                           : 'A';
+    lines += fmt::format("{}\t{}", letter, text::shown(change.path));
+    if (!change.other.empty()) lines += fmt::format("\t{}", text::shown(change.other));
+    lines += '\n';
+  }
+  for (const FoldConflict& conflict : plan.conflicts) {
+    lines += fmt::format("# conflict: {}\n", text::shown(conflict.path));
+  }
+  return lines;
+}
+
+// What the mount shows comes before what is told of it, which may fail.
+Status FastPath::tell(const Caller& caller, const FastRun& run) {
+  std::vector<TreeEvent> events;
+  for (const FoldChange& change : run.changes) {
+    if (!change.is_inner) add_events(run.root, change, events);
+  }
+  kernel_.paths().refresh(events);
+  for (const FoldChange& change : run.changes) {
+    if (change.is_silent) continue;
+    TreeChange row{.operation = change.operation,
+                   .path = fmt::format("{}/{}", run.root, change.path),
+                   .bytes = change.bytes};
+    if (!change.other.empty()) row.other = fmt::format("{}/{}", run.root, change.other);
+    row.details = {{"fold", run.number}};
+    if (change.is_exchange) row.details.emplace_back("exchange", true);
+    TRY(kernel_.record_change(caller, row));
+  }
+  return ok();
+}
+
+}  // namespace agentfs

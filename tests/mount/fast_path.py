@@ -1,0 +1,533 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 900
+# mount: none
+"""Commands on an overlay of their workspace (fs=fast).
+
+The same random operations through the mount, on an overlay and in a plain directory end in equal
+trees, with the same errors on the way, and both journals tell of the same tree by the same author.
+What others change meanwhile is merged or kept aside; forks do not see it; a kill in the middle of a
+fold is followed by all of it. ROUNDS (12), SEED (1), KILLS (12) from the environment.
+"""
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+import threading
+import time
+
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill, main,
+                       skip, tell, wait_until, within)
+
+ROUNDS = int(os.environ.get("ROUNDS", "12"))
+SEED = int(os.environ.get("SEED", "1"))
+KILLS = int(os.environ.get("KILLS", "12"))
+M = Mount.of("fast")
+SPACES = M / "workspaces"
+PLAIN = TESTDIR / "plain"
+LONG_AGO = 1_000_000_000
+
+OPERATIONS = r'''
+import os, random, socket, sys
+rng = random.Random(sys.argv[1])
+DIRECTORIES, FILES = "abc", "fghij"
+
+def paths():
+    files, directories = [], ["."]
+    for top, names, leaves in os.walk("."):
+        names.sort()
+        if ".agentfs" in names:
+            names.remove(".agentfs")
+        directories += [os.path.join(top, name) for name in names
+                        if not os.path.islink(os.path.join(top, name))]
+        files += [os.path.join(top, name) for name in leaves] + [
+            os.path.join(top, name) for name in names if os.path.islink(os.path.join(top, name))]
+    return sorted(files), sorted(directories)
+
+def new(names):
+    return os.path.join(rng.choice(paths()[1]), rng.choice(names))
+
+def some(which):
+    found = paths()[which]
+    return rng.choice(found) if found else new(FILES)
+
+def put(path, flags, text):
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(1000, "no file")
+    fd = os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    os.write(fd, text)
+    os.close(fd)
+
+def text():
+    return bytes(rng.choice(b"abcdef\n") for _ in range(rng.choice((0, 3, 100, 9000))))
+
+def make_socket(path):
+    one = socket.socket(socket.AF_UNIX)
+    one.bind(path)
+    one.close()
+
+def remove_whole(path):
+    if path == ".":
+        return
+    for top, names, leaves in os.walk(path, topdown=False):
+        for name in leaves:
+            os.unlink(os.path.join(top, name))
+        for name in names:
+            below = os.path.join(top, name)
+            (os.unlink if os.path.islink(below) else os.rmdir)(below)
+    os.rmdir(path)
+
+def swap(one, other):
+    os.rename(one, "t"), os.rename(other, one), os.rename("t", other)
+
+def link_replace(path):
+    os.symlink(rng.choice(FILES), path + ".new")
+    os.rename(path + ".new", path)
+
+def save(path):
+    put(path + ".new", os.O_CREAT | os.O_TRUNC | os.O_WRONLY, text())
+    os.rename(path + ".new", path)
+
+def touch_read(path):
+    if os.path.isfile(path) and not os.path.islink(path):
+        os.close(os.open(path, os.O_RDWR))
+
+def attribute(path):
+    if not os.path.islink(path) and (os.path.isfile(path) or os.path.isdir(path)):
+        os.setxattr(path, "user." + rng.choice("kl"), rng.choice((b"1", b"22")))
+
+def plain_attribute(path):
+    if not os.path.islink(path) and (os.path.isfile(path) or os.path.isdir(path)):
+        os.removexattr(path, "user." + rng.choice("kl"))
+
+def mode(path, modes):
+    if not os.path.islink(path):
+        os.chmod(path, rng.choice(modes))
+
+OPERATIONS = [
+    lambda: os.mkdir(new(DIRECTORIES)), lambda: os.mkdir(new(DIRECTORIES)),
+    lambda: os.mkdir(new(FILES)),
+    lambda: put(new(FILES), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, text()),
+    lambda: put(new(FILES), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, text()),
+    lambda: put(new(FILES), os.O_CREAT | os.O_EXCL | os.O_WRONLY, text()),
+    lambda: put(some(0), os.O_APPEND | os.O_WRONLY, text()),
+    lambda: put(some(0), os.O_WRONLY, text()),
+    lambda: save(new(FILES)),
+    lambda: os.rename(some(1), new(DIRECTORIES)), lambda: os.rename(some(1), new(DIRECTORIES)),
+    lambda: os.rename(some(0), new(FILES)), lambda: os.rename(some(0), new(FILES)),
+    lambda: os.link(some(0), new(FILES), follow_symlinks=False),
+    lambda: os.link(some(0), new(FILES), follow_symlinks=False),
+    lambda: os.symlink(new(FILES), new(FILES)), lambda: link_replace(new(FILES)),
+    lambda: os.unlink(some(0)), lambda: os.unlink(some(0)), lambda: os.rmdir(some(1)),
+    lambda: remove_whole(some(1)), lambda: swap(some(1), some(1)),
+    lambda: mode(some(0), (0o600, 0o644, 0o755)), lambda: mode(some(1), (0o700, 0o755)),
+    lambda: os.utime(some(0), (1000000000, 1000000000), follow_symlinks=False),
+    lambda: os.utime(some(1), (1000000000, 1000000000)),
+    lambda: attribute(some(0)), lambda: attribute(some(1)),
+    lambda: plain_attribute(some(0)), lambda: plain_attribute(some(1)),
+    lambda: os.mkfifo(new(FILES)), lambda: make_socket(new(FILES)), lambda: touch_read(some(0)),
+    lambda: os.truncate(some(0), rng.choice((0, 5, 5000))) if rng.random() < 0.3 else None,
+]
+os.umask(0o022)
+log = []
+for step in range(int(sys.argv[2])):
+    number = rng.randrange(len(OPERATIONS))
+    try:
+        OPERATIONS[number]()
+    except OSError as error:
+        log.append(f"{step}:{number}:{error.errno}")
+print(" ".join(log))
+'''
+
+
+def device(fs):
+    (M / "etc/devices/local.toml").write_text(f'fs = "{fs}"\n', encoding="utf-8")
+
+
+def run_in(space, line, fs="fast"):
+    """The output and the ending's words; fs=fast must have been taken."""
+    device(fs)
+    os.chdir(SPACES / space)
+    try:
+        reply = within(120, lambda: command(M / "dev/local/exec", line), line[:100])
+    finally:
+        os.chdir("/")
+    expect(fs != "fast" or "# fs=fast " in reply, f"not on an overlay: {reply[-500:]}")
+    return reply
+
+
+def tree(top):
+    """Everything of a tree that a program can see, but times of its own making."""
+    seen, names = {}, {}
+    for directory, below, leaves in os.walk(top):
+        if ".agentfs" in below:
+            below.remove(".agentfs")
+        for name in [*below, *leaves, "."]:
+            path = os.path.normpath(os.path.join(directory, name))
+            if name == "." and directory != str(top):
+                continue
+            its = os.lstat(path)
+            here = os.path.relpath(path, top)
+            kind, content = stat.S_IFMT(its.st_mode), b""
+            if kind == stat.S_IFREG:
+                with open(path, "rb") as file:
+                    content = file.read()
+            elif kind == stat.S_IFLNK:
+                content = os.readlink(path)
+            bears = kind in (stat.S_IFREG, stat.S_IFDIR)
+            extra = {attribute: os.getxattr(path, attribute) for attribute in os.listxattr(path)
+                     if attribute in ("user.k", "user.l")} if bears else {}
+            old = its.st_mtime if its.st_mtime < LONG_AGO + 1 else None
+            seen[here] = [kind, content, extra, old, its.st_uid, its.st_gid]
+            if here != ".":
+                seen[here].append(stat.S_IMODE(its.st_mode))
+            if kind != stat.S_IFDIR:
+                names.setdefault((its.st_dev, its.st_ino), []).append(here)
+    for group in names.values():
+        for here in group:
+            seen[here].append(sorted(group))
+    return seen
+
+
+def difference(one, other):
+    for path in sorted(set(one) | set(other)):
+        if one.get(path) != other.get(path):
+            return f"{path}: {str(one.get(path))[:300]} and {str(other.get(path))[:300]}"
+    return ""
+
+
+def replay(before, rows, space):
+    """The names that the journal's rows leave of those before."""
+    top = f"/workspaces/{space}"
+    names = {path for path in before if path != "."}
+    for row in rows:
+        operation, data = row["kind"].removeprefix("tree."), row["data"]
+        if not data.get("path", "").startswith(top + "/"):
+            continue
+        path = os.path.relpath(data["path"], top)
+        other = os.path.relpath(data["other"], top) if "other" in data else None
+        if operation in ("create", "mkdir", "symlink", "mknod", "link"):
+            names.add(path)
+        elif operation == "remove":
+            names = {one for one in names if one != path and not one.startswith(path + "/")}
+        elif operation == "rename":
+            def moved(one, source, target):
+                return target + one[len(source):]
+            inside = {one for one in names if one == path or one.startswith(path + "/")}
+            there = {one for one in names if one == other or one.startswith(other + "/")}
+            names -= inside | there
+            names |= {moved(one, path, other) for one in inside}
+            if data.get("exchange"):
+                names |= {moved(one, other, path) for one in there}
+    return names
+
+
+def named(rows, space):
+    top = f"/workspaces/{space}/"
+    return {data[key].removeprefix(top) for row in rows for data in [row["data"]]
+            for key in ("path", "other") if data.get(key, "").startswith(top)}
+
+
+def tree_rows(after):
+    return [row for row in M.journal() if row["seq"] > after and row["kind"].startswith("tree.")]
+
+
+def setup():
+    if os.geteuid() != 0:
+        skip("overlays are made by a daemon of root")
+    M.mount()
+    PLAIN.mkdir()
+    for space in ("slow", "quick"):
+        (SPACES / space).mkdir()
+    PLAIN.chmod(stat.S_IMODE((SPACES / "slow").stat().st_mode))
+    (M / "home/root/operations.py").write_text(OPERATIONS, encoding="utf-8")
+    (TESTDIR / "operations.py").write_text(OPERATIONS, encoding="utf-8")
+
+
+def one_round(number):
+    arguments = f"{SEED}-{number} {random.Random(number).choice((5, 40, 120))}"
+    line = f"/usr/bin/python3 /home/root/operations.py {arguments}"
+    before = tree(SPACES / "quick")
+    plain = subprocess.run(f"/usr/bin/python3 {TESTDIR}/operations.py {arguments}", shell=True,
+                           cwd=PLAIN, capture_output=True, text=True, check=True, timeout=60).stdout
+    start = M.head()
+    slow = run_in("slow", line, "coherent").partition("# exit=")[0]
+    middle = M.head()
+    quick = run_in("quick", line).partition("# exit=")[0]
+    expect_eq(slow.strip(), plain.strip(), "errors of the operations through the mount")
+    expect_eq(quick.strip(), plain.strip(), "errors of the operations on an overlay")
+    wanted, seen = tree(PLAIN), tree(SPACES / "quick")
+    expect_eq(difference(wanted, tree(SPACES / "slow")), "", "plain and through the mount")
+    expect_eq(difference(wanted, seen), "", "plain and on an overlay")
+    rows = tree_rows(start)
+    told_slow = [row for row in rows if row["seq"] <= middle]
+    told_quick = [row for row in rows if row["seq"] > middle]
+    names = {path for path in seen if path != "."}
+    expect_eq(sorted(replay(before, told_slow, "slow") ^ names), [], "names by the mount's rows")
+    expect_eq(sorted(replay(before, told_quick, "quick") ^ names), [], "names by the fold's rows")
+    authors = {json.dumps([row["by"], row["user"], row.get("via", "")]) for row in rows}
+    expect_eq(len(authors), 1, f"authors {authors}")
+    check_contents(before, seen, told_quick)
+
+
+def check_contents(before, after, rows):
+    """What has other bytes than before, under one of its names, is told of."""
+    told = named(rows, "quick")
+    for path, what in after.items():
+        if what[0] != stat.S_IFREG or path not in before or before[path][0] != what[0]:
+            continue
+        is_told = any(one == name or name.startswith(one + "/")
+                      for name in what[-1] for one in told)
+        expect(before[path][1] == what[1] or is_told, f"{path}: changed, and no row tells of it")
+
+
+def random_operations():
+    """Equal trees, errors and journals."""
+    for number in range(1, ROUNDS + 1):
+        try:
+            one_round(number)
+        except AssertionError as error:
+            raise AssertionError(f"round {number}, SEED={SEED}: {error}") from error
+        if number == ROUNDS // 2:
+            command(SPACES / "quick/.agentfs/ctl", "checkpoint middle")
+            kept = tree(SPACES / "quick")
+    expect_eq(difference(kept, tree(SPACES / "quick/.agentfs/snapshots/middle")), "",
+              "a checkpoint after folds over it")
+    M.umount()
+    output = M.fsck()
+    expect("FAIL" not in output, f"fsck: {output}")
+    M.mount()
+    expect_eq(difference(tree(PLAIN), tree(SPACES / "quick")), "", "after a remount")
+    expect_eq(os.listdir(M.state / "fast"), [], "what is left below STATE/fast")
+
+
+class Held:
+    """A fast command that does its work, and then waits for our word to end."""
+
+    def __init__(self, space, line):
+        self.go = M / "home/root/go"
+        self.ready = M / "home/root/ready"
+        for path in (self.go, self.ready):
+            if path.exists():
+                path.unlink()
+        whole = f"({line}); touch ~/ready; while [ ! -e ~/go ]; do sleep 0.01; done"
+        self.reply = None
+        self.thread = threading.Thread(target=self.run, args=(space, whole), daemon=True)
+        device("fast")
+        os.chdir(SPACES / space)
+        self.thread.start()
+        wait_until(30, self.ready.exists, f"the work of {line!r}")
+        os.chdir("/")
+
+    def run(self, space, whole):
+        try:
+            self.reply = command(M / "dev/local/exec", whole)
+        except OSError as error:
+            self.reply = error
+
+    def end(self):
+        self.go.touch()
+        self.thread.join(60)
+        expect(not self.thread.is_alive(), "the command does not end")
+        return self.reply
+
+
+def space_of(name, **files):
+    (SPACES / name).mkdir()
+    for path, text in files.items():
+        (SPACES / name / path).write_text(text, encoding="utf-8")
+    return SPACES / name
+
+
+def conflicts():
+    """What others change meanwhile: merged, or kept aside; nothing is lost."""
+    lines = "".join(f"line {number}\n" for number in range(20))
+    top = space_of("shared", merged=lines, fought=lines, removed="old\n", kept="old\n", other="1\n")
+    (top / "d").mkdir()
+    (top / "d/old").write_text("old\n", encoding="utf-8")
+    held = Held("shared", "sed -i 's/line 2$/ours/' merged; sed -i 's/line 5$/mine/' fought; "
+                "echo mine >removed; rm kept; echo mine >both; rm -r d; mkdir n; echo n >n/n")
+    expect_eq(sorted(os.listdir(top)), sorted(["merged", "fought", "removed", "kept", "other", "d"]),
+              "what others see while it runs")
+    (top / "merged").write_text(lines.replace("line 17\n", "theirs\n"), encoding="utf-8")
+    (top / "fought").write_text(lines.replace("line 5\n", "theirs\n"), encoding="utf-8")
+    (top / "removed").unlink()
+    (top / "kept").write_text("theirs\n", encoding="utf-8")
+    (top / "both").write_text("theirs\n", encoding="utf-8")
+    (top / "d/new").write_text("theirs\n", encoding="utf-8")
+    reply = held.end()
+    both = lines.replace("line 2\n", "ours\n").replace("line 17\n", "theirs\n")
+    expect_eq((top / "merged").read_text(), both, "a file that both changed in other places")
+    expect_eq((top / "fought").read_text(), lines.replace("line 5\n", "theirs\n"), "fought")
+    expect(not (top / "removed").exists(), "what others removed is back")
+    expect_eq((top / "kept").read_text(), "theirs\n", "what the command removed and others changed")
+    expect_eq((top / "both").read_text(), "theirs\n", "what both made")
+    expect_eq(os.listdir(top / "d"), ["new"], "a directory that the command removed")
+    expect_eq((top / "n/n").read_text(), "n\n", "what only the command made")
+    theirs = {}
+    for number in os.listdir(M / "sys/conflicts"):
+        if number.isdigit():
+            theirs[number] = (M / "sys/conflicts" / number / "theirs").read_text()
+    expect_eq(sorted(theirs.values()),
+              sorted([lines.replace("line 5\n", "mine\n"), "mine\n", "mine\n"]), "kept aside")
+    expect_has(reply, "# fs=fast folded", "reply")
+    expect_eq(reply.count("# conflict: "), 5, f"conflicts told in {reply}")
+
+
+def forks_meanwhile():
+    """A fork and a checkpoint taken while it runs know nothing of it."""
+    top = space_of("forked", a="a\n", b="b\n")
+    held = Held("forked", "echo more >>a; rm b; echo c >c")
+    command(top / ".agentfs/ctl", "checkpoint before")
+    command(top / ".agentfs/ctl", "fork forked-2")
+    held.end()
+    expect_eq(sorted(os.listdir(top)), ["a", "c"], "the workspace")
+    for other in (SPACES / "forked-2", top / ".agentfs/snapshots/before"):
+        expect_eq({name: (other / name).read_text() for name in os.listdir(other)
+                   if name != ".agentfs"}, {"a": "a\n", "b": "b\n"}, f"{other}")
+    device("fast")
+    os.chdir(SPACES / "forked-2")
+    reply = command(M / "dev/local/exec", "echo d >d")
+    os.chdir("/")
+    expect_has(reply, "# fs=coherent: /workspaces/forked-2 is a fork", "reply in a fork")
+    expect_eq((SPACES / "forked-2/d").read_text(), "d\n", "through the mount")
+
+
+def rolled_back_meanwhile():
+    """What ran in a state that is no more changes nothing, and stays where it is told."""
+    top = space_of("back", a="a\n")
+    command(top / ".agentfs/ctl", "checkpoint one")
+    (top / "b").write_text("b\n", encoding="utf-8")
+    held = Held("back", "echo mine >c")
+    command(top / ".agentfs/ctl", "rollback one")
+    reply = held.end()
+    expect(not (top / "c").exists(), f"folded into another state: {reply}")
+    kept = [path for path in (M.state / "fast").iterdir() if (path / "upper/c").exists()]
+    expect_eq(len(kept), 1, f"kept of it; reply {reply}")
+    shutil.rmtree(kept[0])
+
+
+def versions():
+    """What a fold replaces and removes can be had again."""
+    top = space_of("past", a="first\n", b="second\n")
+    run_in("past", "echo new >a; rm b")
+    found = set(os.listdir(top / ".agentfs/versions")) - {"README"}
+    expect_eq(sorted(found), ["a", "b"], "versions")
+    command(top / ".agentfs/ctl", "restore b")
+    expect_eq((top / "b").read_text(), "second\n", "what was removed")
+
+
+def quotas():
+    """What would not fit changes nothing."""
+    top = space_of("small", a="a\n")
+    tell(top / ".agentfs/limits", "bytes=1000000")
+    device("fast")
+    os.chdir(top)
+    descriptor = os.open(M / "dev/local/exec", os.O_RDWR)
+    try:
+        os.write(descriptor, b"echo b >b; head -c 5000000 /dev/zero | tr '\\0' x >c\n")
+        reply = os.read(descriptor, 1 << 20)
+        fail(f"five megabytes in one: {reply}")
+    except OSError as error:
+        expect_eq(os.strerror(error.errno), "Disk quota exceeded", "errno")
+    finally:
+        os.close(descriptor)
+        os.chdir("/")
+    expect_has(M.last_error(), "nothing of what the command changed was taken over", "sentence")
+    expect_eq(os.listdir(top), ["a"], "the workspace")
+    run_in("small", "echo b >b")
+    expect_eq((top / "b").read_text(), "b\n", "what fits")
+
+
+def on_fail_and_dry_run():
+    """What an agent's call can say."""
+    top = space_of("said", a="a\n")
+    def call(**arguments):
+        return {"name": "exec", "arguments": {"command": "echo x >>a; echo b >b; exit 3",
+                                              **arguments}}
+    calls = [call(fs="fast", dry_run=True), call(fs="fast", on_fail="drop"),
+             call(fs="coherent", on_fail="drop"), call(fs="fastest"), call(fs="fast")]
+    steps = [{"text": "I work.", "calls": [one]} for one in calls] + [{"text": "Done."}]
+    M.script_model("fast", {"tasks": [{"match": "*", "steps": steps}]})
+    pid = M.spawn("name=fast model=fast workspace=said")
+    tell(M.proc(pid, "chat"), "go\n")
+    M.wait(pid)
+    rows = [row for row in M.journal() if row["kind"] == "call.end" and row["by"][:1] == [pid]]
+    results = [row["data"]["result"] for row in rows]
+    expect_eq(len(results), len(calls), f"results {results}")
+    expect_has(results[0], "M\ta\nA\tb\n", "a dry run")
+    expect_has(results[1], "what it changed is dropped", "on_fail=drop")
+    expect_has(results[2], "take fs=fast", "on_fail=drop without fs=fast")
+    expect_has(results[3], "coherent and fast are", "an unknown fs")
+    expect_has(results[4], "# fs=fast folded paths=2", "the default is to fold")
+    expect_eq((top / "a").read_text(), "a\nx\n", "folded once")
+    folded = [row for row in M.journal() if row["data"].get("fold") and row["kind"] == "tree.write"
+              and row["data"]["path"] == "/workspaces/said/a"]
+    expect_eq([row["by"][0] for row in folded], [pid], "the author of the fold's row")
+    expect(folded[0].get("via", "").startswith("call:"), f"the call: {folded[0]}")
+
+
+def escapes():
+    """An overlay shows its workspace and nothing else of the state."""
+    (SPACES / "secret").mkdir()
+    (SPACES / "secret/file").write_text("secret\n", encoding="utf-8")
+    space_of("walls", a="a\n")
+    os.symlink(str(M.state), SPACES / "walls/state")
+    os.symlink("../secret/file", SPACES / "walls/beside")
+    state = str(M.state)
+    reply = run_in("walls", f"ls {state} {state}/fast; cat {state}/trees/workspaces/secret/file; "
+                   "cat ../secret/file beside state/lock /proc/1/root/workspaces/secret/file; "
+                   "awk '$5 == \"/workspaces/walls\"' /proc/self/mountinfo; "
+                   "cat .agentfs/ctl; echo evil >../secret/file; mkdir .agentfs; "
+                   "echo x >.agentfs/x; mknod null c 1 3; cp /bin/true t; chmod 4755 t")
+    expect("\nsecret\n" not in reply and not reply.startswith("secret"), f"escaped: {reply}")
+    expect_eq((SPACES / "secret/file").read_text(), "secret\n", "another workspace")
+    expect_has(reply, "left out, the name is the mount's", "a reserved name")
+    expect_eq(sorted(os.listdir(SPACES / "walls")), ["a", "beside", "state", "t"], "what is there")
+
+
+def kills():
+    """kill -9 of the daemon in a fold: its next start ends it; no half is ever seen."""
+    rng = random.Random(SEED)
+    for number in range(1, KILLS + 1):
+        name = f"kill-{number}"
+        top = space_of(name, **{f"old{one}": "old\n" for one in range(100)})
+        (top / "d").mkdir()
+        for one in range(50):
+            (top / f"d/{one}").write_text("x", encoding="utf-8")
+        plain = TESTDIR / name
+        subprocess.run(["cp", "-a", M.state / "trees/workspaces" / name, plain], check=True)
+        line = (f"for i in $(seq 0 99); do case $((i % 3)) in 0) echo new$i >old$i;; 1) rm old$i;; "
+                "esac; done; mkdir n; for i in $(seq 200); do echo $i >n/$i; done; mv d e; "
+                "rm e/7; echo y >e/8; for i in $(seq 100); do echo $i >top$i; done")
+        subprocess.run(["sh", "-c", line], cwd=plain, check=True)
+        held = Held(name, line)
+        held.go.touch()
+        time.sleep(rng.uniform(0, 0.12))
+        daemon, watcher = M.daemon(), M.watcher()
+        if number % 2 == 0:
+            kill(watcher)
+        kill(daemon)
+        if number % 2 == 0:
+            wait_until(10, lambda: not os.path.exists(f"/proc/{daemon}"), "the daemon's end")
+            M.mount(timeout=30)
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        wait_until(5, lambda: M.daemon() == M.answers(), "daemon.pid")
+        wrong = difference(without_times(tree(plain)), without_times(tree(top)))
+        expect_eq(wrong, "", f"kill {number}, SEED={SEED}: the tree and what it should be")
+        expect_eq(os.listdir(M.state / "fast"), [], f"kill {number}: left below STATE/fast")
+        M.verify()
+        shutil.rmtree(plain)
+    M.umount()
+    output = M.fsck()
+    expect("FAIL" not in output, f"fsck: {output}")
+
+
+def without_times(seen):
+    return {path: what[:3] + what[4:] for path, what in seen.items()}
+
+
+main(setup, random_operations, versions, conflicts, forks_meanwhile, rolled_back_meanwhile, quotas,
+     on_fail_and_dry_run, escapes, kills)
