@@ -161,7 +161,8 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
   for (int attempt = 1;; ++attempt) {
     FastEnd end{.how = "folded"};
     const FoldPlan plan = TRY(this->plan(caller, run, ours, end));
-    end.paths = plan.changes.size();
+    end.paths =
+        static_cast<std::size_t>(std::ranges::count(plan.changes, false, &FoldChange::is_silent));
     for (const std::string& note : plan.notes) end.lines += fmt::format("# fs=fast: {}\n", note);
     if (run.dry_run) {
       end.how = "shown";
@@ -211,12 +212,12 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
 
 Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide& ours) {
   const KernelParts& parts = kernel_.parts();
-  TRY(tell(caller, run));
   TRY(parts.merger->finish(
       ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
         return kernel_.merges().keep(caller, fmt::format("{}/{}", run.root, path), ours, old);
       }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
+  TRY(tell(caller, run));
   kernel_.paths().recount(run.root, false);
   return ok();
 }

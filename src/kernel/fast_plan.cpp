@@ -29,7 +29,9 @@ Result<std::string> read_side(const std::string& path) {
 // What the host's caches and watchers are told of a change.
 void add_events(const std::string& root, const FoldChange& change, std::vector<TreeEvent>& events) {
   using Kind = TreeEvent::Kind;
-  const auto at = [&](const std::string& path) { return fmt::format("{}/{}", root, path); };
+  const auto at = [&](const std::string& path) {
+    return path.empty() ? root : fmt::format("{}/{}", root, path);
+  };
   const mode_t type = change.is_directory ? S_IFDIR : S_IFREG;
   if (change.operation == "remove" || change.operation == "rename") {
     events.push_back({Kind::removed, at(change.path), type});
@@ -177,9 +179,10 @@ Status FastPath::tell(const Caller& caller, const FastRun& run) {
   kernel_.paths().refresh(events);
   for (const FoldChange& change : run.changes) {
     if (change.is_silent) continue;
-    TreeChange row{.operation = change.operation,
-                   .path = fmt::format("{}/{}", run.root, change.path),
-                   .bytes = change.bytes};
+    TreeChange row{
+        .operation = change.operation,
+        .path = change.path.empty() ? run.root : fmt::format("{}/{}", run.root, change.path),
+        .bytes = change.bytes};
     if (!change.other.empty()) row.other = fmt::format("{}/{}", run.root, change.other);
     row.details = {{"fold", run.number}};
     if (change.is_exchange) row.details.emplace_back("exchange", true);

@@ -288,12 +288,12 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   FoldDress dress{.path = path, .modified = state_of_stat(wanted).modified};
   dress.xattrs = TRY(user_xattrs(upper_->host_path(path)));
   const mode_t mode = wanted.st_mode & kPermissions;
-  if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) {
-    dress.mode = mode;
-    tell("attributes", path);
-  }
-  const bool differs = dress.mode != 0 || dress.modified != state_of(*now).modified ||
-                       dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
+  if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) dress.mode = mode;
+  const bool is_told = dress.mode != 0 || dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
+  const bool differs = is_told || dress.modified != state_of(*now).modified;
+  // Its time alone goes with what is changed in it.
+  if (differs) tell("attributes", path);
+  if (differs) plan_.changes.back().is_silent = !is_told;
   dresses_differ_ = dresses_differ_ || differs;
   dresses_.push_back(std::move(dress));
   return ok();

@@ -56,6 +56,7 @@ class FoldPlanner {
   Result<std::optional<TreeEntry>> find_old(const std::string& old);
   std::string now_at(const std::string& old) const;
   void tell(std::string operation, const std::string& path, std::uint64_t bytes = 0);
+  std::vector<FoldChange> where_it_was(const std::vector<FoldChange>& gone) const;
   void grow(const FileState& state, int sign);
   std::string next_name(char letter) { return fmt::format("{}{}", letter, ++count_); }
   std::string order();

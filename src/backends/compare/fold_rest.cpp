@@ -55,36 +55,97 @@ bool is_below(std::string_view path, std::string_view directory) {
          path[directory.size()] == '/';
 }
 
-// Whether `one` can only be told after `first`: that takes away what is in its way or in it, or
-// brings the directory that it goes to.
-bool comes_after(const FoldChange& one, const FoldChange& first) {
-  return first.path == one.other || is_below(first.path, one.other) ||
-         is_below(first.path, one.path) || is_below(one.other, first.other);
+// Where a path is once what `moved` tells has been done.
+std::string after(const std::string& path, const FoldChange& moved) {
+  const auto place = [&](const std::string& from, const std::string& to) {
+    return path == from || is_below(path, from) ? to + path.substr(from.size()) : std::string();
+  };
+  std::string there = place(moved.path, moved.other);
+  if (there.empty() && moved.is_exchange) there = place(moved.other, moved.path);
+  return there.empty() ? path : there;
 }
 
-// Renames such that each finds what those before it have left. Of a ring of them two that change
-// places are told as that; of a longer one, which no order can tell, any is as good.
+bool is_at_or_below(std::string_view path, std::string_view directory) {
+  return path == directory || is_below(path, directory);
+}
+
+bool is_rename(const FoldChange& one) { return !one.other.empty(); }
+
+// Whether `one`, a rename or the removal of a directory, can only be told after `first`: that takes
+// away what is in its way or goes with it, or brings the directory that it goes to.
+bool comes_after(const FoldChange& one, const FoldChange& first) {
+  if (!is_rename(one)) return is_below(first.path, one.path);
+  if (!is_rename(first) && is_below(one.other, first.path)) return true;
+  const bool is_in_the_way =
+      is_at_or_below(first.path, one.other) && !is_below(first.path, one.path);
+  return is_in_the_way || (is_rename(first) && is_below(one.other, first.other));
+}
+
+// The rename that goes where this one comes from, and the other way round.
+std::vector<FoldChange>::iterator find_return(std::vector<FoldChange>& all, const FoldChange& one) {
+  return std::ranges::find_if(all, [&](const FoldChange& other) {
+    return other.path == one.other && other.other == one.path;
+  });
+}
+
+// Renames, and the removals of directories that they came from or go to, such that each finds what
+// those before it have left: their paths are given as they are before all of them. Two directories
+// that change places are told as that; in another ring one goes, as on the disk, by way of
+// kMergeDirectory.
 std::vector<FoldChange> in_order(std::vector<FoldChange> left) {
-  constexpr std::size_t kMost = 2'000;  // of more nobody waits for the order
-  std::ranges::sort(left, std::ranges::greater{}, &FoldChange::path);
+  constexpr std::size_t kMost = 300;  // of more nobody waits for the order
+  std::ranges::sort(left, {},
+                    [](const FoldChange& one) { return std::pair(!is_rename(one), one.other); });
   if (left.size() > kMost) return left;
   std::vector<FoldChange> ordered;
+  const auto tell = [&](FoldChange one) {
+    for (FoldChange& other : left) {
+      if (is_rename(one)) other.path = after(other.path, one);
+    }
+    ordered.push_back(std::move(one));
+  };
+  // Each round takes one out of what is left, or stages one that was not yet.
   while (!left.empty()) {
     auto next = std::ranges::find_if(left, [&](const FoldChange& one) {
       return std::ranges::none_of(
           left, [&](const FoldChange& first) { return &first != &one && comes_after(one, first); });
     });
+    const bool is_free = next != left.end();
+    if (!is_free) {
+      next = std::ranges::find_if(left, [](const FoldChange& one) {
+        return is_rename(one) && !is_below(one.path, kMergeDirectory);
+      });
+    }
     if (next == left.end()) next = left.begin();
-    FoldChange one = std::move(*next);
-    left.erase(next);
-    const auto back = std::ranges::find_if(left, [&](const FoldChange& other) {
-      return other.path == one.other && other.other == one.path;
-    });
-    one.is_exchange = back != left.end();
-    if (one.is_exchange) left.erase(back);
-    ordered.push_back(std::move(one));
+    FoldChange one = *next;
+    if (is_free || !is_rename(one) || is_below(one.path, kMergeDirectory)) {
+      left.erase(next);
+    } else if (const auto back = find_return(left, one); back != left.end()) {
+      one.is_exchange = true;
+      left.erase(std::max(next, back));
+      left.erase(std::min(next, back));
+    } else {
+      one.other = fmt::format("{}/{}", kMergeDirectory, ordered.size());
+    }
+    tell(std::move(one));
   }
   return ordered;
+}
+
+// Takes out of the removals those that have to do with one of the renames.
+std::vector<FoldChange> take_related(std::vector<FoldChange>& removals,
+                                     const std::vector<FoldChange>& renames) {
+  const auto is_plain = [&](const FoldChange& one) {
+    return !one.is_directory || std::ranges::none_of(renames, [&](const FoldChange& moved) {
+      return is_below(moved.path, one.path) || is_at_or_below(one.path, moved.other) ||
+             is_below(moved.other, one.path);
+    });
+  };
+  const auto related = std::ranges::stable_partition(removals, is_plain);
+  std::vector<FoldChange> taken(std::make_move_iterator(related.begin()),
+                                std::make_move_iterator(related.end()));
+  removals.erase(related.begin(), related.end());
+  return taken;
 }
 
 }  // namespace
@@ -176,6 +237,21 @@ std::string FoldPlanner::now_at(const std::string& old) const {
   return old;
 }
 
+// The host's caches know a directory that was renamed as the same one, with the names that it had.
+std::vector<FoldChange> FoldPlanner::where_it_was(const std::vector<FoldChange>& gone) const {
+  std::vector<FoldChange> places;
+  for (const FoldChange& one : gone) {
+    const std::string parent(parent_of(one.path));
+    const std::string now = now_at(parent);
+    if (now == parent) continue;
+    places.push_back({.operation = "remove",
+                      .path = joined(now, std::string(name_of(one.path))),
+                      .is_directory = one.is_directory,
+                      .is_silent = true});
+  }
+  return places;
+}
+
 void FoldPlanner::tell(std::string operation, const std::string& path, std::uint64_t bytes) {
   plan_.changes.push_back({.operation = std::move(operation), .path = path, .bytes = bytes});
 }
@@ -204,8 +280,12 @@ std::string FoldPlanner::order() {
   record.dresses = std::move(dresses_);
   plan_.is_empty = record.steps.empty() && !dresses_differ_;
   std::ranges::sort(removals_, std::ranges::greater{}, &FoldChange::path);
-  std::vector<FoldChange> changes = std::move(removals_);
-  std::ranges::move(in_order(std::move(renames_)), std::back_inserter(changes));
+  std::vector<FoldChange> changes = where_it_was(removals_);
+  std::ranges::move(where_it_was(renames_), std::back_inserter(changes));
+  std::vector<FoldChange> moves = take_related(removals_, renames_);
+  std::ranges::move(removals_, std::back_inserter(changes));
+  std::ranges::move(renames_, std::back_inserter(moves));
+  std::ranges::move(in_order(std::move(moves)), std::back_inserter(changes));
   std::ranges::move(plan_.changes, std::back_inserter(changes));
   plan_.changes = std::move(changes);
   return to_text(record);

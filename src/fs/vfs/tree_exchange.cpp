@@ -37,6 +37,15 @@ mode_t type_of(const Staleness& stale) {
   return entry ? entry->node->type() : 0;
 }
 
+// A directory keeps its name for those who work in it, though its attributes are to be asked for
+// again.
+void keep_name(Staleness& stale) {
+  auto& directory = dynamic_cast<DataNode&>(*stale.directory);
+  const auto entry = directory.tree().store().lookup(directory.file(), stale.name);
+  if (!entry || entry->node->type() != S_IFDIR) return;
+  stale = {.node = directory.tree().ensure(entry->node, region_of(directory.region(), stale.name))};
+}
+
 }  // namespace
 
 void FileSystem::Parts::write_back(const std::string& root) {
@@ -160,6 +169,7 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
     stale.push_back(stale_at(std::static_pointer_cast<DataNode>(root->second),
                              std::string_view(change.path).substr(root->first.size() + 1)));
     if (change.type == 0) change.type = type_of(stale.back());
+    if (change.kind == TreeEvent::Kind::attributes) keep_name(stale.back());
     seen.push_back(std::move(change));
   }
   parts_->invalidate(stale, kPatience);
