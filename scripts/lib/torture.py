@@ -43,6 +43,8 @@ PARTS = (
          "many_snapshots.py", seeds="batch"),
     Part("crossing", "a fork in the middle of 60 files' readers and writers", 200, 20,
          "crossing.py", seeds="batch"),
+    Part("fast-path", "up to 120 operations through the mount, on an overlay and in a directory", 400,
+         20, "fast_path.py", seeds="batch"),
     Part("plain", "two workspaces' histories, read without the daemon", 40, 10, "plain.py",
          seeds="batch"),
     Part("fsx", "100,000 operations with mmap", 100, 5, "../torture/fsx.py"),

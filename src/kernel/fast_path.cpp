@@ -37,6 +37,10 @@ Status make_upper(const std::string& upper, const std::string& lower) {
   return ok();
 }
 
+bool is_in_repository(std::string_view path) {
+  return path.starts_with(".git/") || path.contains("/.git/");
+}
+
 std::uint64_t inode_of(const std::string& directory) {
   struct stat attributes{};
   return ::stat(directory.c_str(), &attributes) == 0 ? attributes.st_ino : 0;
@@ -214,6 +218,7 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide
   const KernelParts& parts = kernel_.parts();
   TRY(parts.merger->finish(
       ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+        if (is_in_repository(path)) return ok();  // its own objects are its history
         return kernel_.merges().keep(caller, fmt::format("{}/{}", run.root, path), ours, old);
       }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));

@@ -416,7 +416,10 @@ def rolled_back_meanwhile():
 def versions():
     """What a fold replaces and removes can be had again."""
     top = space_of("past", a="first\n", b="second\n")
-    run_in("past", "echo new >a; rm b")
+    (top / ".git").mkdir()
+    (top / ".git/object").write_text("first\n", encoding="utf-8")
+    run_in("past", "echo new >a; rm b; echo new >.git/object")
+    expect_eq((top / ".git/object").read_text(), "new\n", "a file of a repository")
     found = set(os.listdir(top / ".agentfs/versions")) - {"README"}
     expect_eq(sorted(found), ["a", "b"], "versions")
     command(top / ".agentfs/ctl", "restore b")
