@@ -7,7 +7,7 @@
 The same random operations through the mount, on an overlay and in a plain directory end in equal
 trees, with the same errors on the way, and both journals tell of the same tree by the same author.
 What others change meanwhile is merged or kept aside; forks do not see it; a kill in the middle of a
-fold is followed by all of it. ROUNDS (12), SEED (1), KILLS (12) from the environment.
+fold is followed by all of it. ROUNDS (12) of operations and of kills, SEED (1) from the environment.
 """
 import json
 import os
@@ -23,7 +23,6 @@ from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, f
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
 SEED = int(os.environ.get("SEED", "1"))
-KILLS = int(os.environ.get("KILLS", "12"))
 M = Mount.of("fast")
 SPACES = M / "workspaces"
 PLAIN = TESTDIR / "plain"
@@ -380,6 +379,33 @@ def conflicts():
     expect_eq(reply.count("# conflict: "), 5, f"conflicts told in {reply}")
 
 
+def side_by_side():
+    """Commands of one workspace at once: each is folded, whole."""
+    top = space_of("crowd", **{f"own{one}": "old\n" for one in range(8)})
+    device("fast")
+    replies = {}
+
+    def work(one):
+        replies[one] = command(M / "dev/local/exec",
+                               f"echo new{one} >own{one}; mkdir d{one}; seq 50 >d{one}/f; "
+                               f"echo {one} >fought")
+    os.chdir(top)
+    threads = [threading.Thread(target=work, args=(one,), daemon=True) for one in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    os.chdir("/")
+    expect_eq(sorted(replies), list(range(8)), "commands that ended")
+    for one in range(8):
+        expect_has(replies[one], "# fs=fast folded", f"reply {one}")
+        expect_eq((top / f"own{one}").read_text(), f"new{one}\n", f"own{one}")
+        expect_eq(len((top / f"d{one}/f").read_text().split()), 50, f"d{one}/f")
+    last = (top / "fought").read_text().strip()
+    kept = sum("sys/conflicts" in reply for reply in replies.values())
+    expect(last.isdigit() and kept < 8, f"fought has {last!r}, {kept} kept aside")
+
+
 def forks_meanwhile():
     """A fork and a checkpoint taken while it runs know nothing of it."""
     top = space_of("forked", a="a\n", b="b\n")
@@ -498,7 +524,7 @@ def escapes():
 def kills():
     """kill -9 of the daemon in a fold: its next start ends it; no half is ever seen."""
     rng = random.Random(SEED)
-    for number in range(1, KILLS + 1):
+    for number in range(1, ROUNDS + 1):
         name = f"kill-{number}"
         top = space_of(name, **{f"old{one}": "old\n" for one in range(100)})
         (top / "d").mkdir()
@@ -512,7 +538,7 @@ def kills():
         subprocess.run(["sh", "-c", line], cwd=plain, check=True)
         held = Held(name, line)
         held.go.touch()
-        time.sleep(rng.uniform(0, 0.12))
+        time.sleep(rng.uniform(0, 0.06))
         daemon, watcher = M.daemon(), M.watcher()
         if number % 2 == 0:
             kill(watcher)
@@ -527,6 +553,8 @@ def kills():
         expect_eq(os.listdir(M.state / "fast"), [], f"kill {number}: left below STATE/fast")
         M.verify()
         shutil.rmtree(plain)
+    ends = [row["data"] for row in M.journal() if row["kind"] == "exec.end"]
+    print(f"{ROUNDS} kills, {sum(end.get('ended_by') == 'crash' for end in ends)} ended by a start")
     M.umount()
     output = M.fsck()
     expect("FAIL" not in output, f"fsck: {output}")
@@ -536,5 +564,5 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, versions, conflicts, forks_meanwhile, rolled_back_meanwhile, quotas,
-     on_fail_and_dry_run, escapes, kills)
+main(setup, random_operations, versions, conflicts, side_by_side, forks_meanwhile,
+     rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, kills)

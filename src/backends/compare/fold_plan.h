@@ -51,6 +51,7 @@ class FoldPlanner {
   void go_aside(const std::string& path);
   Status link_others();
   Status link_other(const std::string& old, ino_t inode, const std::string& index);
+  Status keep_time(const std::string& old);
   Result<bool> is_same(const std::string& host_path, const struct stat& state,
                        const TreeEntry& now);
   Result<std::optional<TreeEntry>> find_old(const std::string& old);

@@ -210,6 +210,7 @@ Status FoldPlanner::link_other(const std::string& old, ino_t inode, const std::s
   } else {
     links_.push_back({.kind = FoldPiece::Kind::link, .from = known->second, .name = name});
   }
+  TRY(keep_time(std::string(parent_of(old))));
   const FileState before = state_of(*now);
   MergeStep step{.kind = Step::swap,
                  .path = path,
@@ -224,6 +225,17 @@ Status FoldPlanner::link_other(const std::string& old, ino_t inode, const std::s
   }
   puts_.push_back(std::move(step));
   plan_.changes.push_back({.operation = "write", .path = path, .is_silent = true});
+  return ok();
+}
+
+// A directory in which the command has done nothing does not look changed.
+Status FoldPlanner::keep_time(const std::string& old) {
+  const std::string path = now_at(old);
+  const auto now = TRY(ours_.find(old));
+  if (!now || std::ranges::find(dresses_, path, &FoldDress::path) != dresses_.end()) return ok();
+  dresses_.push_back({.path = path,
+                      .modified = state_of(*now).modified,
+                      .xattrs = TRY(xattrs_of(ours_.store(), *now->node))});
   return ok();
 }
 
