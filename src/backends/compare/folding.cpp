@@ -150,6 +150,7 @@ class LineFolder final : public OverlayFolder {
       TRY(carrier.take_back(piece));
     }
     restore_times(left, record);
+    TRY(restore_untouched(ours, left, record));
     return ours.store->remove_directory(*ours.root, kMergeDirectory, TreeCaller{});
   }
 
@@ -187,6 +188,18 @@ class LineFolder final : public OverlayFolder {
       const std::string path = fmt::format("{}/{}", left.upper, one.path);
       ::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW);
     }
+  }
+
+  // Of a directory that the command left alone the tree's own time was written down.
+  static Status restore_untouched(const TreeSide& ours, const OverlayLeft& left,
+                                  const MergeRecord& record) {
+    PathFinder finder(ours);
+    for (const FoldDress& one : record.dresses) {
+      if (is_there(AT_FDCWD, fmt::format("{}/{}", left.upper, one.path))) continue;
+      const auto found = TRY(finder.find(one.path));
+      if (found && found->node->type() == S_IFDIR) TRY(dress_one(ours, *found->node, one));
+    }
+    return ok();
   }
 
   static struct timespec time_of(const FoldDress& dress) {
