@@ -141,10 +141,10 @@ std::vector<FoldChange> take_related(std::vector<FoldChange>& removals,
              is_below(moved.other, one.path);
     });
   };
-  const auto related = std::ranges::stable_partition(removals, is_plain);
-  std::vector<FoldChange> taken(std::make_move_iterator(related.begin()),
-                                std::make_move_iterator(related.end()));
-  removals.erase(related.begin(), related.end());
+  std::vector<FoldChange> plain;
+  std::vector<FoldChange> taken;
+  for (FoldChange& one : removals) (is_plain(one) ? plain : taken).push_back(std::move(one));
+  removals = std::move(plain);
   return taken;
 }
 

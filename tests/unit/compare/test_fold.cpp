@@ -90,8 +90,8 @@ const char* const kCommands[] = {
     "mv d t; mv gone d; mv t gone; echo more >>gone/x",
     "rm -r d; mkdir d; echo other >d/x",
     "rm -r d; echo now-a-file >d; rm a; mkdir a; rm link; echo file >link",
-    "chmod 700 d; chmod 600 a; touch -d @1000000000 gone; setfattr -n user.n -v 1 gone; "
-    "setfattr -x user.old a",
+    "chmod 700 d; chmod 600 a; touch -d @1000000000 gone; setfattr -x user.old a",
+    "setfattr -n user.n -v 1 gone; setfattr -n user.n -v 1 d/x",
     "echo x >d/temp; rm d/temp; touch a",
     "mv a b; mv b d/b; mv d/b d/sub/b",
 };
