@@ -17,7 +17,7 @@ class Overlaid {
     sh("mkdir -p trees/site lines upper work aside seen && cd trees/site && mkdir -p d/sub gone && "
        "echo a >a && ln a a2 && echo x >d/x && echo y >d/sub/y && echo 1 >gone/1 && ln -s a link "
        "&& mkdir old && ln a old/a && touch -d @1000000000 d/x old && setfattr -n user.old -v 1 a");
-    forest = value_of(open_forest(directory / "trees", directory / "lines"));
+    forest = must(open_forest(directory / "trees", directory / "lines"));
   }
   std::string sh(const std::string& command) const {
     const Ran ran = run_in(directory.path(), command);
@@ -34,7 +34,7 @@ class Overlaid {
     sh("cd plain && " + command);
   }
   std::string path(const std::string& below) const { return directory / below; }
-  TreeSide ours() { return {forest.get(), value_of(forest->tree("site")).node}; }
+  TreeSide ours() { return {forest.get(), must(forest->tree("site")).node}; }
   OverlayLeft left() const {
     return {.upper = path("upper"),
             .work = path("work"),
@@ -42,15 +42,15 @@ class Overlaid {
             .lower = path("trees/site")};
   }
   FoldPlan plan() {
-    return value_of(folder->plan(ours(), left(), [this](const std::string& changed) {
+    return must(folder->plan(ours(), left(), [this](const std::string& changed) {
       return std::ranges::find(by_others, changed) != by_others.end();
     }));
   }
   void fold(const FoldPlan& plan) {
-    const std::string record = value_of(folder->stage(ours(), left(), plan.record));
-    value_of(merger->apply(ours(), record));
-    value_of(merger->finish(ours(), record, {}));
-    value_of(folder->dress(ours(), left(), record));
+    const std::string record = must(folder->stage(ours(), left(), plan.record));
+    must(merger->apply(ours(), record));
+    must(merger->finish(ours(), record, {}));
+    must(folder->dress(ours(), left(), record));
     sh("rm -r upper work aside");
   }
   // Names, types, modes, bytes, links and old times.
@@ -103,7 +103,7 @@ TEST_CASE("a fold makes of a tree what the command made of it", "[ordinary]") {
       INFO(command << (kept ? " (of a tree with a snapshot)" : ""));
       Overlaid one;
       if (kept) one.links.clear();
-      if (kept) value_of(one.forest->snapshot("site", "before"));
+      if (kept) must(one.forest->snapshot("site", "before"));
       const std::string before = one.seen("trees/site");
       one.work(command);
       const FoldPlan plan = one.plan();
@@ -125,12 +125,12 @@ TEST_CASE("a fold that is taken back leaves the tree and the overlay as they wer
     const std::string upper = one.seen("upper");
     for (const bool applied : {false, true, true}) {
       const FoldPlan plan = one.plan();
-      const std::string record = value_of(one.folder->stage(one.ours(), one.left(), plan.record));
+      const std::string record = must(one.folder->stage(one.ours(), one.left(), plan.record));
       // Again, as after a crash.
-      CHECK(value_of(one.folder->stage(one.ours(), one.left(), plan.record)) == record);
-      if (applied) value_of(one.merger->apply(one.ours(), record));
-      value_of(one.merger->undo(one.ours(), record));
-      value_of(one.folder->unstage(one.ours(), one.left(), record));
+      CHECK(must(one.folder->stage(one.ours(), one.left(), plan.record)) == record);
+      if (applied) must(one.merger->apply(one.ours(), record));
+      must(one.merger->undo(one.ours(), record));
+      must(one.folder->unstage(one.ours(), one.left(), record));
       CHECK(one.seen("upper") == upper);
       CHECK(one.seen("trees/site") == before);
     }
@@ -170,17 +170,17 @@ TEST_CASE("an upper directory is read as the kernel writes it", "[ordinary]") {
   using compare::UpperEntry;
   Overlaid one;
   one.work("rm a; mv d e; rm -r gone; mkdir gone; echo more >>a2; mkdir n");
-  const auto upper = value_of(compare::UpperDirectory::open(one.path("upper")));
-  CHECK(value_of(upper.names("")) == std::vector<std::string>{"a", "a2", "d", "e", "gone", "n"});
-  CHECK(value_of(upper.entry("a")).kind == UpperEntry::Kind::whiteout);
-  CHECK(value_of(upper.entry("d")).kind == UpperEntry::Kind::whiteout);
-  const UpperEntry moved = value_of(upper.entry("e"));
+  const auto upper = must(compare::UpperDirectory::open(one.path("upper")));
+  CHECK(must(upper.names("")) == std::vector<std::string>{"a", "a2", "d", "e", "gone", "n"});
+  CHECK(must(upper.entry("a")).kind == UpperEntry::Kind::whiteout);
+  CHECK(must(upper.entry("d")).kind == UpperEntry::Kind::whiteout);
+  const UpperEntry moved = must(upper.entry("e"));
   CHECK((moved.kind == UpperEntry::Kind::directory && !moved.is_opaque && moved.is_copied));
   CHECK(moved.redirect.ends_with("d"));
-  CHECK(value_of(upper.entry("gone")).is_opaque);
-  const UpperEntry copied = value_of(upper.entry("a2"));
+  CHECK(must(upper.entry("gone")).is_opaque);
+  const UpperEntry copied = must(upper.entry("a2"));
   CHECK((copied.kind == UpperEntry::Kind::leaf && copied.is_copied));
-  const auto index = value_of(compare::read_index(one.path("work"), one.path("trees/site")));
+  const auto index = must(compare::read_index(one.path("work"), one.path("trees/site")));
   struct stat lower{};
   REQUIRE(::stat(one.path("trees/site/a2").c_str(), &lower) == 0);
   CHECK(index.contains(lower.st_ino));
