@@ -277,7 +277,10 @@ Holding QuotaTable::look_at_all(const std::string& subject) {
 }
 
 Status QuotaTable::check_room(const std::string& path, const Holding& more) {
-  const auto state = is_active() ? ledger_.state(path) : std::nullopt;
+  auto state = is_active() ? ledger_.state(path) : std::nullopt;
+  if (state && !state->is_judged) {  // a limit that is new: what is held is counted just now
+    state = ledger_.await(path, std::chrono::steady_clock::now() + kPatience);
+  }
   if (!state || !state->is_judged) return ok();
   const auto fits = [](std::uint64_t limit, std::uint64_t held, std::uint64_t grown) {
     return limit == 0 || grown == 0 || held + grown <= limit;
