@@ -15,6 +15,7 @@
 #include "backends/trees/forest_check.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/fast_path.h"
 #include "kernel/keeper.h"
 #include "kernel/merges.h"
 #include "kernel/store_check.h"
@@ -234,6 +235,30 @@ Result<Findings> check_merges(Look& look) {
   return found;
 }
 
+// Of commands on an overlay: what could not be taken over is nobody's but a person's to remove.
+Result<Findings> check_commands(Look& look) {
+  Findings found;
+  const auto numbers = names_in(look.state.file("fast"));
+  for (const std::string& number : numbers) {
+    const std::string order = look.state.file(fmt::format("fast/{}/order", number));
+    if (!file::exists(order)) continue;  // never begun, or done: the next mount removes it
+    const auto text = file::read(order);
+    const auto run = text ? FastRun::parse(*text) : std::unexpected(text.error());
+    if (!run) {
+      found.problems.push_back(
+          fmt::format("fast/{}: {}; what the command changed lies in fast/{}/upper", number,
+                      run.error().message, number));
+    } else if (run->phase == FastRun::Phase::kept) {
+      found.notes.push_back(
+          fmt::format("fast/{}: what {} changed in {} could not be taken over and "
+                      "lies in fast/{}/upper; it can be looked at and removed",
+                      number, text::shown(run->command), text::shown(run->root), number));
+    }
+  }
+  found.sum = numbers.empty() ? "none left" : fmt::format("{} left", numbers.size());
+  return found;
+}
+
 Result<Findings> check_the_imports(Look& look) { return check_imports(look.state.file("imports")); }
 
 // What earlier damage left: only a person knows when it is of no use any more.
@@ -270,6 +295,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"repositories", check_repositories, repair_repositories},
     {"shared", check_shared_repositories},
     {"merges", check_merges, repair_merges},
+    {"commands", check_commands},
     {"imports", check_the_imports},
     {"kept", check_kept},
 });

@@ -558,6 +558,13 @@ def kills():
     M.umount()
     output = M.fsck()
     expect("FAIL" not in output, f"fsck: {output}")
+    order = M.state / "fast/7/order"
+    order.parent.mkdir()
+    order.write_text(json.dumps({"number": 7, "root": "/workspaces/gone", "phase": "kept",
+                                 "command_hex": b"make".hex()}), encoding="utf-8")
+    expect_has(M.fsck(), "what make changed in /workspaces/gone", "fsck of what was kept")
+    order.write_text("{}", encoding="utf-8")
+    expect_has(M.fsck(code=1), "FAIL commands", "fsck of a damaged order")
 
 
 def without_times(seen):
