@@ -458,7 +458,7 @@ def the_diff_is_a_patch():
     ctl("patched", "fork patches")
     fork = SPACES / "patches"
     shell("set -e; sed -i 50s/.*/fifty/ numbers; mv d/old d/new; echo ending >> end; "
-          "printf x | dd of=binary bs=1 seek=9 conv=notrunc 2>/dev/null; chmod +x tool; rm gone; "
+          "printf %16s x | dd of=binary bs=16 seek=9 conv=notrunc 2>/dev/null; chmod +x tool; rm gone; "
           "ln -sfn tool link; mkdir -p n/m; echo new > n/m/f; : > empty; "
           "echo c >> 'with space'; head -c 999 /dev/urandom > fresh", fork)
     (TESTDIR / "patch").write_bytes(bytes_of(fork / ".agentfs/diff"))
