@@ -164,6 +164,8 @@ TEST_CASE("wire: attributes are set and told") {
   wanted.valid = FATTR_SIZE;
   wanted.size = 4;
   CHECK(tree.wire().set_attributes(entry->nodeid, wanted)->attr.size == 4);
+  wanted.size = ~std::uint64_t{0};
+  CHECK(code_of(tree.wire().set_attributes(entry->nodeid, wanted)) == EINVAL);
   wanted.valid = FATTR_MODE | FATTR_MTIME;
   wanted.mode = 0600;
   wanted.mtime = 1'234'567;

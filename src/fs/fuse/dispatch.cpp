@@ -85,6 +85,9 @@ void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_s
   scope.attributes(on_node(scope, id, [&](vfs::Node& node) -> Result<vfs::Attributes> {
     std::shared_ptr<vfs::Handle> open;
     if (info != nullptr) open = TRY(scope.handle(info));
+    if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && values->st_size < 0) {  // no kernel sends it
+      return fail(EINVAL, "{}: a size of {} bytes", node.path(), values->st_size);
+    }
     return node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
   }));
 }
