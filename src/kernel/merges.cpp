@@ -276,7 +276,8 @@ Status Merges::keep(const Caller& caller, const std::string& path, const TreeSid
   PastStore* const past = kernel_.parts().past;
   const struct stat& was = old.attributes;
   const auto size = static_cast<std::uint64_t>(was.st_size);
-  const bool is_kept = past != nullptr && S_ISREG(was.st_mode) && size != 0 &&
+  // A file that has another name goes on changing under that.
+  const bool is_kept = past != nullptr && S_ISREG(was.st_mode) && size != 0 && was.st_nlink < 2 &&
                        kernel_.history().why_not_kept(size, false).empty();
   if (!is_kept) return ok();
   std::uint64_t number = 0;

@@ -439,6 +439,23 @@ def rolled_back_meanwhile():
     shutil.rmtree(kept[0])
 
 
+def other_names():
+    """Of a file that has another name nothing is kept: it goes on changing under that."""
+    top = space_of("names", l1="hi\n")
+    os.link(top / "l1", top / "l2")
+    os.chdir(top)
+    command(M / "dev/local/exec", "mv l1 l3; rm l3")
+    os.chdir("/")
+    expect(not (top / "l1").exists(), "the name is gone")
+    (top / "l2").write_text("changed\n", encoding="utf-8")
+    with open(top / "l2", "r+b") as file:
+        file.write(b"CH")
+    versions = top / ".agentfs/versions/l1"
+    expect_eq([one.read_text() for one in versions.glob("*")] if versions.exists() else [], [],
+              "what is kept of l1")
+    expect_eq(os.lstat(top / "l2").st_nlink, 1)
+
+
 def versions():
     """What a fold replaces and removes can be had again."""
     top = space_of("past", a="first\n", b="second\n")
@@ -571,5 +588,5 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, versions, conflicts, side_by_side, forks_meanwhile,
+main(setup, random_operations, other_names, versions, conflicts, side_by_side, forks_meanwhile,
      rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, kills)

@@ -96,6 +96,23 @@ def each_merge_begins_where_the_last_one_ended():
     expect_eq(os.listdir(ours / ".agentfs/snapshots"), [])
 
 
+def a_file_with_another_name_is_not_kept():
+    """It goes on changing under that."""
+    ours = make("names")
+    (ours / "one").write_text("hi\n")
+    os.link(ours / "one", ours / "two")
+    ctl("names", "fork names-1")
+    (SPACES / "names-1/one").unlink()
+    ctl("names", "merge names-1")
+    expect(not (ours / "one").exists(), "the name is gone")
+    with open(ours / "two", "r+b") as file:
+        file.write(b"HO")
+    versions = ours / ".agentfs/versions/one"
+    expect_eq([read(one) for one in versions.glob("*")] if versions.exists() else [], [],
+              "what is kept of it")
+    expect_eq(os.lstat(ours / "two").st_nlink, 1)
+
+
 def what_was_resolved_is_not_asked_for_again():
     ours, theirs = make("parted"), SPACES / "parted-1"
     ctl("parted", "fork parted-1")
@@ -229,7 +246,7 @@ def git_apply_says_the_same():
 
 
 main(mount_it, what_both_did_is_there, each_merge_begins_where_the_last_one_ended,
-     what_was_resolved_is_not_asked_for_again,
+     a_file_with_another_name_is_not_kept, what_was_resolved_is_not_asked_for_again,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either, what_a_rollback_took_back_can_be_merged_again,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
