@@ -4,20 +4,14 @@
 """A full disk: ENOSPC with a sentence, the daemon goes on, nothing acknowledged is lost."""
 import errno
 import os
-import subprocess
-import sys
 
-from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, fail, main,
-                       read, run, skip, tell, wait_until)
+from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
+                       in_own_mounts, main, read, run, skip, tell, wait_until)
 
 # Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
 if os.geteuid() != 0:
     skip("not root, who alone can mount a tmpfs")
-if "DISK_FULL_INSIDE" not in os.environ:
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
-        skip("no mount namespaces to be had")
-    os.environ["DISK_FULL_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+in_own_mounts("DISK_FULL_INSIDE")
 
 SCENARIO = {"name": "after", "tasks": [{"match": "*", "after": "Written.", "steps": [
     {"text": "I write.", "calls": [{"name": "write",

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -25,6 +26,16 @@ OPTIONS = os.environ.get("MOUNT_OPTIONS", "")  # of run-mount-tests; those of a 
 def tell(path, text):
     """Writes a text to a file that takes one, as `echo text > path` does."""
     lib.write(text, path)
+
+
+def in_own_mounts(mark):
+    """The script once more, in a mount namespace that ends with it; `mark` is set in there."""
+    if mark in os.environ:
+        return
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        skip("no mount namespaces to be had")
+    os.environ[mark] = "1"
+    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
 
 
 def within(seconds, act, what):

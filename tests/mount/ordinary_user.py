@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import mount_lib
-from mount_lib import (Mount, command, expect, expect_eq, expect_has, main, need, read, run,
-                       skip, tell)
+from mount_lib import (Mount, command, expect, expect_eq, expect_has, in_own_mounts, main, need,
+                       read, run, tell)
 
 NOBODY = 65534
 UNNAMED = 54321  # without an entry in passwd
@@ -40,13 +40,7 @@ def enter():
     need("unshare", "setpriv", "fusermount3", "bwrap")
     if os.geteuid() != 0:
         return  # an ordinary user already
-    if "USER_INSIDE" not in os.environ:
-        if subprocess.run(["unshare", "-m", "true"], capture_output=True,
-                          check=False).returncode != 0:
-            skip("no mount namespaces to be had")
-        os.environ["USER_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable,
-                              *sys.argv])
+    in_own_mounts("USER_INSIDE")
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", PLACE])
     run(["mknod", "-m", "666", PLACE / "fuse", "c", "10", "229"])
     run(["mount", "--bind", PLACE / "fuse", "/dev/fuse"])

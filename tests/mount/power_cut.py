@@ -14,22 +14,17 @@ import os
 import random
 import struct
 import subprocess
-import sys
 import time
 
-from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, main, need, read, run,
-                       skip, wait_until)
-from tree_model import PATHS, World, do, files_below
+from mount_lib import (AGENTFS, TESTDIR, Mount, expect, in_own_mounts, main, need, run, skip,
+                       wait_until)
+from tree_model import PATHS, World, compare, do
 
 if os.geteuid() != 0:
     skip("not root, who alone can mount a disk")
 if not os.path.exists("/dev/loop-control"):
     skip("no loop devices to be had")
-if "POWER_CUT_INSIDE" not in os.environ:
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
-        skip("no mount namespaces to be had")
-    os.environ["POWER_CUT_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+in_own_mounts("POWER_CUT_INSIDE")
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 CUTS = 5
@@ -204,34 +199,13 @@ class Round:
             free = set()
             for done in range(begin[0], end):
                 free |= {path for _, path in touched(self.worlds[done], self.operations[done])}
-            wrong = [difference(self.mount, world, free) for world in self.worlds[begin[0]:end + 1]]
+            wrong = [compare(self.mount, world, free) for world in self.worlds[begin[0]:end + 1]]
             expect("" in wrong, f"{what}: {wrong}")
             expect(self.mount.head() >= begin[2], f"{what}: the journal ends at "
                    f"{self.mount.head()}; it was synced to {begin[2]}")
             self.mount.verify()
         finally:
             self.mount.umount()
-
-
-def difference(mount, world, free):
-    """The first difference but in paths that were under way, "" without one."""
-    spaces = mount / "workspaces"
-    names = set(os.listdir(spaces))
-    if names != set(world.trees):
-        return f"trees: saw {sorted(names)}; wanted {sorted(world.trees)}"
-    snapshots = spaces / world.space / ".agentfs/snapshots"
-    kept = {name for name in os.listdir(snapshots) if not name.startswith("undo-")}
-    if kept != set(world.kept):
-        return f"checkpoints: saw {sorted(kept)}; wanted {sorted(world.kept)}"
-    wanted = {spaces / name: files for name, files in world.trees.items()}
-    wanted |= {snapshots / name: files for name, files in world.kept.items()}
-    for top, files in wanted.items():
-        seen = files_below(top)
-        for path in sorted(seen.keys() | files.keys()):
-            if seen.get(path) != files.get(path) and path not in free:
-                return (f"{top.name}/{path}: saw {str(seen.get(path))[:40]!r}; wanted "
-                        f"{str(files.get(path))[:40]!r}")
-    return ""
 
 
 def rounds():
