@@ -156,12 +156,14 @@ Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
   if (!is_due(limits, by_rules)) return 0;
   std::vector<FileVersionRef> all;
   kernel_.look_at_history([&](const History& history) {
+    by_rules = by_rules || history.bytes() > limits.bytes;  // what is ignored goes first
     all.reserve(history.all().size());
     for (const auto& [number, version] : history.all()) all.push_back(version);
   });
   IgnoredPaths ignored(kernel_);
-  const std::vector<Outlived> gone = outlived(
-      all, limits, [&](const FileVersion& one) { return ignored.was_ignored(one.path, one.time); });
+  const std::vector<Outlived> gone = outlived(all, limits, [&](const FileVersion& one) {
+    return by_rules && ignored.was_ignored(one.path, one.time);
+  });
   std::vector<FileVersionRef> batch;
   for (std::size_t at = 0; at < gone.size(); ++at) {
     batch.push_back(gone[at].version);
