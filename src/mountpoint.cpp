@@ -84,6 +84,16 @@ std::optional<int> in_child(const std::function<int()>& work,
   return WIFEXITED(status) ? std::optional(WEXITSTATUS(status)) : std::nullopt;
 }
 
+// 0 where the file system answers, 1 where it gives an error; nothing where it does neither in
+// time.
+std::optional<int> answer_of(const std::string& path, std::chrono::milliseconds patience) {
+  const auto ask = [&] {
+    struct statvfs unused{};
+    return ::statvfs(path.c_str(), &unused) == 0 ? 0 : 1;
+  };
+  return in_child(ask, patience);
+}
+
 // Whether the link of a process (its directory, an open file) leads into the mount. The kernel
 // answers it without the daemon.
 bool leads_into(const std::filesystem::path& link, const std::string& mount) {
@@ -161,21 +171,12 @@ bool is_mounted(const std::string& path) {
 
 MountState mount_state(const std::string& path) {
   if (!is_mounted(path)) return MountState::none;
-  const auto answer = in_child([&] {
-    struct statvfs unused{};
-    return ::statvfs(path.c_str(), &unused) == 0 ? 0 : errno == ENOTCONN ? 1 : 2;
-  });
-  return answer == 1 || answer == 2 ? MountState::stale : MountState::alive;
+  return answer_of(path, std::chrono::seconds(1)).value_or(0) == 0 ? MountState::alive
+                                                                   : MountState::stale;
 }
 
 bool answers_within(const std::string& path, std::chrono::milliseconds patience) {
-  const auto answer = in_child(
-      [&] {
-        struct statvfs unused{};
-        return ::statvfs(path.c_str(), &unused) == 0 ? 0 : 1;
-      },
-      patience);
-  return answer == 0;
+  return answer_of(path, patience) == 0;
 }
 
 std::string users_of(const std::string& mount) {
