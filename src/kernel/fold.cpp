@@ -154,7 +154,7 @@ void Fold::erase(ProcessId pid) {
 void Fold::erase_workspace(const std::string& name) {
   const auto found = workspaces_.find(name);
   if (found == workspaces_.end()) return;
-  for (const auto& [path, change] : found->second.changed) mark_change(name, path);
+  for (const auto& [path, change] : found->second.changed.all()) mark_change(name, path);
   for (const auto& [pid, sequence] : found->second.committed) mark_turn(name, pid);
   if (!found->second.checkpoints.is_empty()) mark_checkpoints(name);
   workspaces_.erase(found);
@@ -166,6 +166,15 @@ void Fold::mark_message(ProcessId pid, std::uint64_t number) {
 
 void Fold::mark_call(ProcessId pid, std::uint64_t number) {
   dirty_.emplace("call", fmt::format("{:012}/{:012}", pid.value, number));
+}
+
+void Fold::note_change(const std::string& workspace, const std::string& path,
+                       const PathEdit& edit) {
+  const std::string given_up = workspaces_[workspace].changed.note(path, edit);
+  mark_change(workspace, path);
+  if (given_up.empty()) return;
+  mark_change(workspace, given_up);
+  mark_change(workspace, ChangedPaths::top_of(given_up));
 }
 
 void Fold::mark_change(const std::string& workspace, const std::string& path) {
@@ -240,7 +249,7 @@ json::Value Fold::to_json() const {
   }
   for (const auto& [name, workspace] : workspaces_) {
     json::Value one;
-    for (const auto& [path, change] : workspace.changed) {
+    for (const auto& [path, change] : workspace.changed.all()) {
       one.set("/" + path, json::Array{change.sequence.value, change.author.value});
     }
     for (const auto& [pid, sequence] : workspace.committed) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/changed_paths.h"
 #include "kernel/checkpoint_record.h"
 #include "kernel/generations.h"
 #include "kernel/history.h"
@@ -23,15 +24,8 @@
 namespace agentfs {
 
 // What has changed under /workspaces/<name>, and up to where each process has committed it.
-// The last change of a path, and the process that made it (0 in stores of before it was kept).
-struct PathEdit {
-  Sequence sequence{};
-  ProcessId author{};
-};
-
 struct WorkspaceChanges {
-  // By path below the workspace; "": any may have changed, from the point of view of checkpoints.
-  std::map<std::string, PathEdit> changed;
+  ChangedPaths changed;
   std::map<ProcessId, Sequence> committed;  // everything up to this record is in its commits
   CheckpointCommits checkpoints;
 };
@@ -98,7 +92,7 @@ class Fold {
   void erase_workspace(const std::string& name);
   void mark_message(ProcessId pid, std::uint64_t number);
   void mark_call(ProcessId pid, std::uint64_t number);
-  void mark_change(const std::string& workspace, const std::string& path);
+  void note_change(const std::string& workspace, const std::string& path, const PathEdit& edit);
   void mark_turn(const std::string& workspace, ProcessId pid);
   void mark_checkpoints(const std::string& workspace);
   void add_version(const FileVersionRef& version);
@@ -113,6 +107,7 @@ class Fold {
 
  private:
   StoredObject stored(const Key& key) const;
+  void mark_change(const std::string& workspace, const std::string& path);
 
   std::map<ProcessId, ProcessRef> processes_;
   std::map<ProcessId, std::shared_ptr<Process>> edited_;  // within one apply()

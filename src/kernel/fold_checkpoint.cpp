@@ -64,8 +64,7 @@ PathEdit edit_of(const Record& record) {
 
 // Any path of it may differ from its commits.
 void note_whole(Fold& fold, const std::string& name, const Record& record) {
-  fold.edit_workspace(name).changed[""] = edit_of(record);
-  fold.mark_change(name, "");
+  fold.note_change(name, "", edit_of(record));
 }
 
 // What has changed since the parent's last commit has changed since then in the fork, too.
@@ -74,7 +73,7 @@ bool inherit(Fold& fold, const std::string& name, const std::string& parent) {
   if (from == nullptr || from->checkpoints.commit.empty()) return false;
   const CheckpointCommits& last = from->checkpoints;
   std::map<std::string, PathEdit> changed;
-  for (const auto& [path, edit] : from->changed) {
+  for (const auto& [path, edit] : from->changed.all()) {
     if (edit.sequence <= last.reached) continue;
     if (changed.size() == kMostInherited) return false;
     changed.emplace(path, edit);
@@ -83,10 +82,7 @@ bool inherit(Fold& fold, const std::string& name, const std::string& parent) {
   made.checkpoints.commit = last.commit;
   made.checkpoints.reached = last.reached;
   fold.mark_checkpoints(name);
-  for (const auto& [path, edit] : changed) {
-    made.changed[path] = edit;
-    fold.mark_change(name, path);
-  }
+  for (const auto& [path, edit] : changed) fold.note_change(name, path, edit);
   return true;
 }
 

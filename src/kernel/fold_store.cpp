@@ -98,8 +98,8 @@ StoredObject Fold::stored(const Key& place) const {
     const auto slash = key.find('/');
     const WorkspaceChanges* workspace = find_workspace(key.substr(0, slash));
     if (workspace == nullptr) return result;
-    const auto found = workspace->changed.find(key.substr(slash + 1));
-    if (found != workspace->changed.end()) result.object = found->second;
+    const auto found = workspace->changed.all().find(key.substr(slash + 1));
+    if (found != workspace->changed.all().end()) result.object = found->second;
   } else if (collection == "version") {
     put(result, history_.find(text::number<std::uint64_t>(key).value_or(0)));
   } else if (collection == "quota") {
@@ -172,8 +172,8 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
     loaded_calls_[pid_in(head)].push_back(std::make_shared<const Call>(call_from_json(value)));
   } else if (collection == "change") {
     const auto slash = key.find('/');
-    workspaces_[std::string(key.substr(0, slash))].changed[std::string(key.substr(slash + 1))] =
-        path_edit(value);
+    workspaces_[std::string(key.substr(0, slash))].changed.note(std::string(key.substr(slash + 1)),
+                                                                path_edit(value));
   } else if (collection == "version") {
     history_.add(std::make_shared<const FileVersion>(version_from_json(value)));
   } else if (collection == "quota") {

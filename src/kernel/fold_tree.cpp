@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tree.* and what else is told: which paths of the workspaces have changed.
-#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -8,9 +7,6 @@
 
 namespace agentfs::fold {
 namespace {
-
-// Beyond this many paths of one workspace their directories stand for them.
-constexpr std::size_t kMostPaths = 20'000;
 
 struct WorkspacePath {
   std::string workspace;
@@ -35,29 +31,12 @@ bool is_below_git(std::string_view path) {
   return false;
 }
 
-// "a/b/c.txt" -> "a"; a file at the top stays itself.
-std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
-
-void collapse(Fold& fold, const std::string& name, WorkspaceChanges& workspace) {
-  std::map<std::string, PathEdit> tops;
-  for (const auto& [path, change] : workspace.changed) {
-    PathEdit& last = tops[top_of(path)];
-    if (last.sequence < change.sequence) last = change;
-    fold.mark_change(name, path);
-  }
-  workspace.changed = std::move(tops);
-  for (const auto& [path, change] : workspace.changed) fold.mark_change(name, path);
-}
-
 void note_change(Fold& fold, std::string_view path, const Record& record) {
   const auto place = split_path(path);
   if (!place || place->path.empty() || is_below_git(place->path)) return;
-  WorkspaceChanges& workspace = fold.edit_workspace(place->workspace);
   const auto& lineage = record.author.lineage;
-  workspace.changed[place->path] = {record.sequence,
-                                    lineage.empty() ? ProcessId{} : lineage.front()};
-  fold.mark_change(place->workspace, place->path);
-  if (workspace.changed.size() > kMostPaths) collapse(fold, place->workspace, workspace);
+  fold.note_change(place->workspace, place->path,
+                   {record.sequence, lineage.empty() ? ProcessId{} : lineage.front()});
 }
 
 void apply_change(Fold& fold, const Record& record) {

@@ -70,7 +70,7 @@ std::optional<Order> next_order(const Fold& fold, const std::string& workspace) 
               .changed = {},
               .parent = changes->checkpoints.commit,
               .author = author_name(fold, checkpoint.author)};
-  for (const auto& [path, edit] : changes->changed) {
+  for (const auto& [path, edit] : changes->changed.all()) {
     if (edit.sequence > changes->checkpoints.reached) order.changed.push_back(path);
   }
   return order;

@@ -167,7 +167,7 @@ TEST_CASE("a renamed workspace takes its commits along") {
     CHECK(fold.find_workspace("site") == nullptr);
     REQUIRE(fold.find_workspace("web") != nullptr);
     CHECK(fold.find_workspace("web")->checkpoints.commit.size() == 40);
-    CHECK(fold.find_workspace("web")->changed.contains(""));
+    CHECK(fold.find_workspace("web")->changed.all().contains(""));
   });
   must(t.stop_and_start());
   t.kernel().look_at_fold(

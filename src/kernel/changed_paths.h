@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Which paths of a workspace have changed, and who changed them last.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/ids.h"
+
+namespace agentfs {
+
+// The last change of a path, and the process that made it (0 in stores of before it was kept).
+struct PathEdit {
+  Sequence sequence{};
+  ProcessId author{};
+};
+
+// A value that belongs to the fold. Paths are those below the workspace; "": any may have changed,
+// from the point of view of checkpoints. At most `most` are told one by one, the newest; an older
+// one is told by its directory at the top of the workspace, whose change is not older than its own:
+// whoever asks for what has changed since some record finds the path or that directory. What lies
+// at the top itself is always told. A change costs the same however many there are, and what all()
+// says is the whole state.
+class ChangedPaths {
+ public:
+  static constexpr std::size_t kMostPaths = 20'000;
+
+  explicit ChangedPaths(std::size_t most = kMostPaths) : most_(most) {}
+  ChangedPaths(ChangedPaths&&) = default;
+  ChangedPaths& operator=(ChangedPaths&&) = default;
+
+  // Gives the path that is told by its directory from now on; "" where none had to be.
+  std::string note(const std::string& path, const PathEdit& edit);
+  const std::map<std::string, PathEdit>& all() const { return all_; }
+
+  // "a/b/c.txt" -> "a"; what lies at the top stays itself.
+  static std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
+
+ private:
+  std::string give_up_oldest();
+
+  std::size_t most_;
+  std::map<std::string, PathEdit> all_;
+  // Those that are not at the top, oldest first; the names are keys of the map.
+  std::set<std::pair<Sequence, std::string_view>> by_age_;
+};
+
+}  // namespace agentfs

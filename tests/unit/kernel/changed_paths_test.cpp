@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// What has changed is told, each path or the directory it is in, however many there are.
+#include "kernel/changed_paths.h"
+
+#include <algorithm>
+#include <random>
+
+#include "catch.h"
+#include "kernel/fold.h"
+
+namespace agentfs {
+namespace {
+
+using Told = std::map<std::string, PathEdit>;
+
+bool is_told(const Told& told, const std::string& path, Sequence since) {
+  const auto found = told.find(path);
+  return found != told.end() && found->second.sequence >= since;
+}
+
+bool is_same(const Told& one, const Told& other) {
+  return std::ranges::equal(one, other, [](const auto& a, const auto& b) {
+    return a.first == b.first && a.second.sequence == b.second.sequence &&
+           a.second.author == b.second.author;
+  });
+}
+
+// As a store gives them back, in no order of age.
+ChangedPaths loaded(const Told& told, std::size_t most) {
+  ChangedPaths changed(most);
+  for (const auto& [path, edit] : told) CHECK(changed.note(path, edit).empty());
+  return changed;
+}
+
+TEST_CASE("no changed path is forgotten, and the newest are told one by one") {
+  constexpr std::size_t kMost = 40;
+  std::mt19937 random(GENERATE(range(1u, 9u)));
+  const auto pick = [&](unsigned below) { return random() % below; };
+  ChangedPaths changed(kMost);
+  ChangedPaths stored(kMost);
+  Told last;
+  for (std::uint64_t record = 1; record <= 2'000; ++record) {
+    std::string path = "top" + std::to_string(pick(7));
+    if (pick(5) != 0) path += "/d" + std::to_string(pick(6)) + "/f" + std::to_string(pick(9));
+    const PathEdit edit{{record}, {1 + pick(3)}};
+    changed.note(path, edit);
+    stored.note(path, edit);
+    last[path] = edit;
+    if (record % 97 == 0) stored = loaded(stored.all(), kMost);
+  }
+  std::vector<std::pair<Sequence, std::string>> newest;
+  for (const auto& [path, edit] : last) {
+    INFO(path << ", record " << edit.sequence.value);
+    const bool is_itself = is_told(changed.all(), path, edit.sequence);
+    CHECK((is_itself || is_told(changed.all(), ChangedPaths::top_of(path), edit.sequence)));
+    if (path.contains('/')) newest.emplace_back(edit.sequence, path);
+  }
+  std::ranges::sort(newest, std::greater{});
+  REQUIRE(newest.size() > kMost);
+  for (std::size_t i = 0; i < newest.size(); ++i) {
+    CHECK(changed.all().contains(newest[i].second) == (i < kMost));
+  }
+  CHECK(changed.all().size() <= kMost + 7);
+  CHECK(is_same(changed.all(), stored.all()));
+}
+
+TEST_CASE("a directory is told with the last change of what it stands for") {
+  ChangedPaths changed(2);
+  CHECK(changed.note("a/one", {{1}, {7}}).empty());
+  CHECK(changed.note("b/two", {{2}, {8}}).empty());
+  CHECK(changed.note("a/one", {{3}, {9}}).empty());
+  CHECK(changed.note("top", {{4}, {7}}).empty());
+  CHECK(changed.note("c/three", {{5}, {7}}) == "b/two");
+  CHECK(is_same(
+      changed.all(),
+      {{"a/one", {{3}, {9}}}, {"b", {{2}, {8}}}, {"c/three", {{5}, {7}}}, {"top", {{4}, {7}}}}));
+  CHECK(changed.note("a", {{6}, {7}}).empty());
+  CHECK(changed.note("c/four", {{7}, {8}}) == "a/one");
+  CHECK(changed.all().at("a").sequence == Sequence{6});
+}
+
+Record written(std::uint64_t number, const std::string& path) {
+  Record record;
+  record.sequence = {number};
+  record.kind = "tree.write";
+  record.author.lineage = {{1}};
+  record.data.set("path", path);
+  return record;
+}
+
+TEST_CASE("what the store has of very many changed paths is what the fold has") {
+  constexpr std::uint64_t kRecords = ChangedPaths::kMostPaths + 500;
+  Fold fold;
+  std::map<std::string, std::string> store;
+  const auto write_out = [&] {
+    for (const StoredObject& object : fold.take_dirty()) {
+      if (object.collection != "change") continue;
+      store.erase(object.key);
+      if (auto json = object.json()) store[object.key] = *std::move(json);
+    }
+  };
+  for (std::uint64_t i = 1; i <= kRecords; ++i) {
+    fold.apply(written(i, fmt::format("/workspaces/site/src{}/{}", i % 3, i)));
+    if (i % 7'000 == 0) write_out();
+  }
+  write_out();
+  Fold again;
+  for (const auto& [key, json] : store) REQUIRE(again.load("change", key, json));
+  const auto told = [](const Fold& one) { return one.find_workspace("site")->changed.all(); };
+  CHECK(told(fold).size() == ChangedPaths::kMostPaths + 3);
+  CHECK(is_told(told(fold), "src2", {500}));
+  CHECK(is_same(told(fold), told(again)));
+  for (Fold* one : {&fold, &again}) one->apply(written(kRecords + 1, "/workspaces/site/src0/new"));
+  CHECK(is_same(told(fold), told(again)));
+}
+
+}  // namespace
+}  // namespace agentfs
