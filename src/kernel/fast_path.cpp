@@ -16,6 +16,7 @@
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
 
 namespace agentfs {
@@ -35,10 +36,6 @@ Status make_upper(const std::string& upper, const std::string& lower) {
   if (!to || ::fstat(from.get(), &attributes) != 0) return fail_errno(upper);
   copy_attributes(from.get(), to.get(), attributes);
   return ok();
-}
-
-bool is_in_repository(std::string_view path) {
-  return path.starts_with(".git/") || path.contains("/.git/");
 }
 
 std::uint64_t inode_of(const std::string& directory) {
@@ -216,11 +213,13 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
 
 Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide& ours) {
   const KernelParts& parts = kernel_.parts();
-  TRY(parts.merger->finish(
-      ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
-        if (is_in_repository(path)) return ok();  // its own objects are its history
-        return kernel_.merges().keep(caller, fmt::format("{}/{}", run.root, path), ours, old);
-      }));
+  TRY(parts.merger->finish(ours, run.record,
+                           [&](const std::string& path, const TreeEntry& old) -> Status {
+                             const std::string whole = fmt::format("{}/{}", run.root, path);
+                             if (paths::is_in_repository(whole))
+                               return ok();  // its own objects are its history
+                             return kernel_.merges().keep(caller, whole, ours, old);
+                           }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
   TRY(tell(caller, run));
   kernel_.paths().recount(run.root, false);

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -17,9 +18,6 @@ std::string_view take_name(std::string_view& path) {
   if (name == ".git") path = {};
   return name;
 }
-
-// Below a .git, whose entry stands for all of it.
-bool is_in_repository(std::string_view path) { return path.contains("/.git/"); }
 
 ProcessId process_of(const Generation& generation) {
   return generation.writer == nullptr ? ProcessId{} : generation.writer->process;
@@ -194,7 +192,7 @@ void Generations::erase_below(Id id) {
 }
 
 void Generations::remove(std::string_view path, const Generation& by) {
-  if (is_in_repository(path)) return change(path, by);
+  if (paths::is_in_repository(path)) return change(path, by);
   const Id id = find_path(path);
   if (id == 0) return;
   erase_below(id);
@@ -211,7 +209,7 @@ void Generations::place(Id id, std::string_view path) {
 }
 
 void Generations::move(std::string_view from, std::string_view to, const Generation& by) {
-  if (is_in_repository(from) || is_in_repository(to)) {
+  if (paths::is_in_repository(from) || paths::is_in_repository(to)) {
     remove(from, by);
     return change(to, by);
   }
@@ -234,7 +232,7 @@ void Generations::exchange(std::string_view one, std::string_view two, const Gen
   const Id first = ensure(one);
   const Id second = ensure(two);
   if (first == 0 || second == 0) return;
-  if (first != second && !is_in_repository(one) && !is_in_repository(two)) {
+  if (first != second && !paths::is_in_repository(one) && !paths::is_in_repository(two)) {
     unlink(first);
     unlink(second);
     std::swap(slots_[first].entry.parent, slots_[second].entry.parent);

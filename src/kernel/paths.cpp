@@ -43,6 +43,8 @@ bool is_data(std::string_view path) {
          is_in(path, "/src/repos");
 }
 
+bool is_in_repository(std::string_view path) { return path.contains("/.git/"); }
+
 bool is_context_name(std::string_view name) {
   constexpr std::size_t kLongest = 128;
   return name.ends_with(".md") && name.size() > 3 && name.size() <= kLongest && name[0] != '.' &&

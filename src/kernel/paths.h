@@ -16,6 +16,8 @@ bool is_in(std::string_view path, std::string_view tree);
 std::optional<std::string> workspace_of(std::string_view path);
 // Below /home, /workspaces, /src/repos or /tmp, or one of these: what lies on the disk.
 bool is_data(std::string_view path);
+// Below a .git, which itself is not: of a normalised path.
+bool is_in_repository(std::string_view path);
 // A name for a text of a process's own context: "10-rules.md".
 bool is_context_name(std::string_view name);
 
