@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "kernel/fast_path.h"
 #include "kernel/fold.h"
+#include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/refused_writes.h"
 
@@ -83,22 +84,11 @@ Result<FoldPlan> FastPath::plan(const Caller& caller, const FastRun& run, const 
 
 // The first content that was replaced after the command began is what the command saw.
 std::optional<std::string> FastPath::base_of(const FastRun& run, const std::string& path) const {
-  PastStore* const past = kernel_.parts().past;
-  if (past == nullptr) return std::nullopt;
-  std::vector<FileVersionRef> versions;
-  kernel_.look_at_fold([&](const Fold& fold) { versions = fold.history().versions(path); });
-  for (const FileVersionRef& version : versions) {
-    if (version->number <= run.version) continue;
-    if (version->type == FileVersion::Type::empty) return std::string();
-    if (version->type != FileVersion::Type::file ||
-        static_cast<std::int64_t>(version->size) > kLargest) {
-      return std::nullopt;
-    }
-    const auto file = past->open({version->number, version->path});
-    auto bytes = file ? file::read(file->get()) : Result<std::string>(std::string());
-    return file && bytes ? std::optional(*std::move(bytes)) : std::nullopt;
+  const auto kept = kernel_.history().kept_since(path, run.version);
+  if (kept.empty() || kept.front()->size > static_cast<std::uint64_t>(kLargest)) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  return kernel_.history().text_of(*kept.front());
 }
 
 // True: the command's side is now both changes in one.

@@ -6,8 +6,10 @@
 
 #include <set>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/fold.h"
 #include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
@@ -53,6 +55,24 @@ std::string HistoryKeeper::why_not_kept(std::uint64_t size, bool by_copy) const 
   const std::uint64_t left = static_cast<std::uint64_t>(disk->f_bavail) * disk->f_frsize;
   const std::uint64_t needed = share_of(*disk, settings.reserve) + (by_copy ? size : 0);
   return left < needed ? std::string("the disk is nearly full") : std::string();
+}
+
+std::vector<FileVersionRef> HistoryKeeper::kept_since(const std::string& path,
+                                                      std::uint64_t number) const {
+  std::vector<FileVersionRef> versions;
+  kernel_.look_at_fold([&](const Fold& fold) { versions = fold.history().versions(path); });
+  std::erase_if(versions, [&](const FileVersionRef& one) { return one->number <= number; });
+  return versions;
+}
+
+std::optional<std::string> HistoryKeeper::text_of(const FileVersion& version) const {
+  if (version.type == FileVersion::Type::empty) return std::string();
+  const PastStore* const past = kernel_.parts().past;
+  if (past == nullptr || version.type != FileVersion::Type::file) return std::nullopt;
+  const auto file = past->open({version.number, version.path});
+  if (!file) return std::nullopt;
+  auto bytes = file::read(file->get());
+  return bytes ? std::optional(*std::move(bytes)) : std::nullopt;
 }
 
 Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "backends/past_store.h"
 #include "kernel/caller.h"
@@ -29,6 +30,10 @@ class HistoryKeeper {
   Status may_see(const Caller& caller, const std::string& root) const;
   // What cannot be undone is a person's to do: EPERM for an agent.
   Status may_destroy(const Caller& caller, const std::string& path) const;
+  // What was kept of a path after the old content of this number, oldest first.
+  std::vector<FileVersionRef> kept_since(const std::string& path, std::uint64_t number) const;
+  // Nothing where it is no file, or its bytes are not to be had.
+  std::optional<std::string> text_of(const FileVersion& version) const;
   // Without a number: what is in the trash at or below the path, else its newest version. ENOENT
   // with what there is; EINVAL for a path that leads out of `root`.
   Result<std::string> restore(const Caller& caller, const std::string& root,

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/fold.h"
+#include "kernel/history_keeper.h"
 #include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/refused_writes.h"
@@ -132,20 +133,10 @@ Status StaleWrites::refuse(const Caller& caller, const Replacement& attempt, std
 // The first content that was replaced after the look is the one that was seen, unless bytes were
 // added meanwhile, of which nothing is kept: the digest tells.
 std::optional<std::string> StaleWrites::base_of(const std::string& path, const Sight& seen) const {
-  PastStore* const past = kernel_.parts().past;
-  if (past == nullptr || seen.digest == 0) return std::nullopt;
-  std::vector<FileVersionRef> versions;
-  kernel_.look_at_fold([&](const Fold& fold) { versions = fold.history().versions(path); });
-  for (const FileVersionRef& version : versions) {
-    if (version->number <= seen.version) continue;
-    std::string text;
-    if (version->type == FileVersion::Type::file) {
-      const auto file = past->open({version->number, version->path});
-      auto bytes = file ? file::read(file->get()) : Result<std::string>(std::string());
-      if (!bytes) continue;
-      text = std::move(*bytes);
-    }
-    if (fnv1a(text) == seen.digest) return text;
+  if (seen.digest == 0) return std::nullopt;
+  for (const FileVersionRef& version : kernel_.history().kept_since(path, seen.version)) {
+    auto text = kernel_.history().text_of(*version);
+    if (text && fnv1a(*text) == seen.digest) return text;
   }
   return std::nullopt;
 }
