@@ -13,8 +13,7 @@
 namespace agentfs {
 namespace {
 
-using Tops = std::vector<std::string>;
-using Names = Result<Tops>;
+using Names = std::vector<std::string>;
 
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kMostEvents = 10'000;
@@ -152,19 +151,13 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(kernel_.may_change(caller, path));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
-  const auto drop = [&]() -> Names {
-    TRY(forest.drop(name));
-    return {};
-  };
+  const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
-  const Status made = kernel_.paths().replace_tree(path, [&]() -> Names {
-    if (checkpoint) {
-      TRY(forest.fork(state, name));
-    } else {
-      state = TRY(forest.fork(name_of(root), name));
-    }
-    return {};
+  const Status made = kernel_.paths().replace_tree(path, [&](Names&) -> Status {
+    if (checkpoint) return forest.fork(state, name);
+    state = TRY(forest.fork(name_of(root), name));
+    return ok();
   });
   if (!made && made.error().code == EEXIST) {
     return fail(EEXIST, "{}: is there already; another name would do", path);
@@ -220,14 +213,14 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
   TRY(MergeBases(kernel_).forget(root));
-  std::vector<std::string> tops;
+  Names tops;
   SnapshotId before;
   // What the state before had is listed when it is over, since until then names may be made.
-  const auto replace = [&]() -> Names {
+  const auto replace = [&](Names& gone) -> Status {
     before = TRY(forest.rollback(name_of(root), target.id, undo));
     const auto state = forest.snapshot_root(before);
-    if (state) tops = agentfs::names_in(forest, **state).value_or(Tops());
-    return tops;
+    if (state) gone = tops = agentfs::names_in(forest, **state).value_or(Names());
+    return ok();
   };
   TRY(kernel_.between_commits(root, [&] { return kernel_.paths().replace_tree(root, replace); }));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
@@ -274,10 +267,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   Forest& forest = *TRY(forest_of(path));
   TRY(MergeBases(kernel_).forget(path));
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
-  const auto drop = [&]() -> Names {
-    TRY(forest.drop(name));
-    return {};
-  };
+  const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
   return fmt::format("{} is gone\n", path);
 }

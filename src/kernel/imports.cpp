@@ -18,8 +18,6 @@
 namespace agentfs {
 namespace {
 
-using Names = Result<std::vector<std::string>>;
-
 constexpr char kTop[] = "/workspaces";
 // Of states of the hidden tree before each commit; no name of a checkpoint has a slash.
 constexpr char kCommits[] = "commit/";
@@ -171,9 +169,9 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   ImportMirror mirror(forest(), store(), import.id, tree);
   TRY(mirror.apply(seen));
   TRY(mirror.set_root());
-  TRY(kernel_.paths().replace_tree(import.root, [&]() -> Names {
-    (void)TRY(forest().fork(import.tree, name));
-    return {};
+  TRY(kernel_.paths().replace_tree(import.root, [&](auto&) -> Status {
+    TRY(forest().fork(import.tree, name));
+    return ok();
   }));
   TreeChange row{.operation = "import", .path = import.root};
   json::Value told;
@@ -181,10 +179,7 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   row.details = std::move(*told.object());
   row.details.emplace_back("paths", seen.size());
   if (Status recorded = kernel_.record_change(caller, row); !recorded) {
-    TRY(kernel_.paths().replace_tree(import.root, [&]() -> Names {
-      TRY(forest().drop(name));
-      return {};
-    }));
+    TRY(kernel_.paths().replace_tree(import.root, [&](auto&) { return forest().drop(name); }));
     return recorded;
   }
   return ok();

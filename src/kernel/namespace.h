@@ -66,9 +66,9 @@ class Namespace {
   // The files of a tree that somebody has open for writing now, by path.
   virtual std::vector<std::string> open_for_writing(const std::string& /*root*/) { return {}; }
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
-  // in its place: a fork, a discard, a rollback. What the mount shows follows. The answer of `act`
-  // are the names in a directory that keeps its place, as they were in its last moment.
-  using Exchange = std::function<Result<std::vector<std::string>>()>;
+  // in its place: a fork, a discard, a rollback. What the mount shows follows. Of a directory that
+  // keeps its place `act` fills in the names that were in it, as of its last moment.
+  using Exchange = std::function<Status(std::vector<std::string>& gone)>;
   virtual Status replace_tree(const std::string& path, const Exchange& act) = 0;
   // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
   // all of it, for some seconds at most. Blocks on the disk.

@@ -30,8 +30,8 @@ class NoNamespace final : public Namespace {
   }
   Status may_snapshot(const std::string&) override { return ok(); }
   Status replace_tree(const std::string&, const Exchange& act) override {
-    (void)TRY(act());
-    return ok();
+    std::vector<std::string> gone;
+    return act(gone);
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string,

@@ -105,8 +105,8 @@ class FakeNamespace final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string&) override { return ok(); }
   Status replace_tree(const std::string&, const Exchange& act) override {
-    (void)TRY(act());
-    return ok();
+    std::vector<std::string> gone;
+    return act(gone);
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string line,

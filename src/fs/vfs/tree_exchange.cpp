@@ -118,7 +118,8 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
     return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
   };
   const std::shared_ptr<DataNode> before = find();
-  const std::vector<std::string> gone = TRY(act());
+  std::vector<std::string> gone;
+  TRY(act(gone));
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});

@@ -129,9 +129,9 @@ TEST_CASE("a fork begins with what its parent holds") {
   file->release();
   disk.limit("/work/a", kLarge);
   const Holding parent = disk.held("/work/a");
-  REQUIRE(disk.files->replace_tree("/work/c", [&]() -> Result<std::vector<std::string>> {
+  REQUIRE(disk.files->replace_tree("/work/c", [&](auto&) -> Status {
     TRY(disk.forest->fork("a", "c"));
-    return {};
+    return ok();
   }));
   disk.services.set("/work/c", {.bytes = parent.bytes + kBlock, .inodes = 0});
   disk.files->quotas_changed("/work/c", "/work/a");
