@@ -142,14 +142,11 @@ FastEnd FastPath::end_alone(const Caller& caller, FastRun& run, bool failed) {
     return *std::move(folded);
   }
   FastEnd end{.how = "kept", .error = std::move(folded).error()};
-  if (end.error->code == EDQUOT && run.phase == FastRun::Phase::running) {
-    drop(run);
-    end.how = "dropped";
-    end.error->message += "; nothing of what the command changed was taken over";
-    return end;
-  }
   end.error->message +=
       fmt::format("; what the command changed is kept in {}/upper", directory_of(run.number));
+  if (end.error->code == EDQUOT) {
+    end.error->message += "; with room it can be copied from there, or the command run again";
+  }
   if (run.phase == FastRun::Phase::running) run.phase = FastRun::Phase::kept;
   if (const Status stored = store(run); !stored) {
     log::error("fast: {}", stored.error().message);

@@ -470,7 +470,7 @@ def versions():
 
 
 def quotas():
-    """What would not fit changes nothing."""
+    """What would not fit changes nothing, and stays where it is told."""
     top = space_of("small", a="a\n")
     tell(top / ".agentfs/limits", "bytes=1000000")
     device("fast")
@@ -485,8 +485,18 @@ def quotas():
     finally:
         os.close(descriptor)
         os.chdir("/")
-    expect_has(M.last_error(), "nothing of what the command changed was taken over", "sentence")
+    sentence = M.last_error()
+    expect_has(sentence, "a larger limit in /workspaces/small/.agentfs/limits", "sentence")
+    expect_has(sentence, "with room it can be copied from there, or the command run again",
+               "sentence")
     expect_eq(os.listdir(top), ["a"], "the workspace")
+    [kept] = (M.state / "fast").iterdir()
+    expect_has(sentence, f"is kept in {kept}/upper;", "sentence")
+    expect_eq((kept / "upper/b").read_text(), "b\n", "what is kept of b")
+    expect_eq((kept / "upper/c").stat().st_size, 5_000_000, "what is kept of c")
+    end = [row["data"] for row in M.journal() if row["kind"] == "exec.end"][-1]
+    expect_eq(end["fold"], "kept", f"the row {end}")
+    shutil.rmtree(kept)
     run_in("small", "echo b >b")
     expect_eq((top / "b").read_text(), "b\n", "what fits")
 
