@@ -133,8 +133,12 @@ FastEnd FastPath::end(const Caller& caller, FastRun run, bool failed) {
 
 FastEnd FastPath::end_alone(const Caller& caller, FastRun& run, bool failed) {
   if (failed && run.drop_failed && run.phase == FastRun::Phase::running) {
+    run.dry_run = true;  // only looked at, for what is told of it
+    const auto seen = fold(caller, run);
     drop(run);
-    return {.how = "dropped", .lines = "# fs=fast: it failed, and what it changed is dropped\n"};
+    return {.how = "dropped",
+            .paths = seen ? seen->paths : 0,
+            .lines = "# fs=fast: it failed, and what it changed is dropped\n"};
   }
   auto folded = fold(caller, run);
   if (folded) {

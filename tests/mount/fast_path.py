@@ -519,10 +519,15 @@ def on_fail_and_dry_run():
     expect_eq(len(results), len(calls), f"results {results}")
     expect_has(results[0], "M\ta\nA\tb\n", "a dry run")
     expect_has(results[1], "what it changed is dropped", "on_fail=drop")
+    expect_has(results[1], "# fs=fast dropped paths=2 conflicts=0", "on_fail=drop")
     expect_has(results[2], "take fs=fast", "on_fail=drop without fs=fast")
     expect_has(results[3], "coherent and fast are", "an unknown fs")
     expect_has(results[4], "# fs=fast folded paths=2", "the default is to fold")
     expect_eq((top / "a").read_text(), "a\nx\n", "folded once")
+    ends = [row["data"] for row in M.journal()
+            if row["kind"] == "exec.end" and row["data"].get("fold") and row["by"][:1] == [pid]]
+    expect_eq([(end["fold"], end["paths"]) for end in ends],
+              [("shown", 2), ("dropped", 2), ("folded", 2)], "the rows of the ends")
     folded = [row for row in M.journal() if row["data"].get("fold") and row["kind"] == "tree.write"
               and row["data"]["path"] == "/workspaces/said/a"]
     expect_eq([row["by"][0] for row in folded], [pid], "the author of the fold's row")
