@@ -78,13 +78,36 @@ std::int64_t SystemClock::wall() const { return read_clock(CLOCK_REALTIME); }
 std::int64_t SystemClock::steady() const { return read_clock(CLOCK_MONOTONIC); }
 
 std::string timestamp(std::int64_t wall_nanoseconds) {
-  const std::time_t seconds = wall_nanoseconds / kSecond;
-  const auto milliseconds = wall_nanoseconds / 1'000'000 % 1000;
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     milliseconds);
+  std::string text;
+  append_timestamp(text, wall_nanoseconds, 3);
+  return text;
+}
+
+// Most times that are told are of one second, whose text is kept.
+void append_timestamp(std::string& out, std::int64_t wall_nanoseconds, unsigned digits) {
+  thread_local std::optional<std::int64_t> known;
+  thread_local std::string text;
+  std::int64_t second = wall_nanoseconds / kSecond;
+  std::int64_t rest = wall_nanoseconds % kSecond;
+  if (rest < 0) {
+    rest += kSecond;
+    --second;
+  }
+  if (known != second) {
+    const std::time_t time = second;
+    std::tm utc{};
+    ::gmtime_r(&time, &utc);
+    text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", utc.tm_year + 1900, utc.tm_mon + 1,
+                       utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    known = second;
+  }
+  out += text;
+  if (digits > 0) out += '.';
+  std::int64_t unit = kSecond / 10;
+  for (unsigned i = 0; i < digits; ++i, unit /= 10) {
+    out += static_cast<char>('0' + rest / unit % 10);
+  }
+  out += 'Z';
 }
 
 std::optional<std::int64_t> parse_timestamp(std::string_view s) {

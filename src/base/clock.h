@@ -38,6 +38,8 @@ class FakeClock final : public Clock {
 
 // "2026-01-31T12:34:56.789Z"
 std::string timestamp(std::int64_t wall_nanoseconds);
+// The same at the end of `out`, with 0 to 9 digits of the second's fraction.
+void append_timestamp(std::string& out, std::int64_t wall_nanoseconds, unsigned digits);
 // RFC 3339, as "2026-01-31T12:34:56.789012345Z" or "2026-01-31 14:34:56+02:00": nanoseconds since
 // 1970-01-01 UTC. Nothing for other texts and years that a clock cannot tell.
 std::optional<std::int64_t> parse_timestamp(std::string_view text);

@@ -3,6 +3,9 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 
 #include "base/text.h"
@@ -45,6 +48,30 @@ Value converted(const simdjson::dom::element& element) {
   return nullptr;
 }
 
+bool needs_escape(char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; }
+
+void append_escaped(std::string& out, char c) {
+  switch (c) {
+    case '"':
+      out += "\\\"";
+      break;
+    case '\\':
+      out += "\\\\";
+      break;
+    case '\n':
+      out += "\\n";
+      break;
+    case '\r':
+      out += "\\r";
+      break;
+    case '\t':
+      out += "\\t";
+      break;
+    default:
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+  }
+}
+
 void append_real(std::string& out, double value) {
   if (!std::isfinite(value)) {
     out += "null";  // JSON has no other way to say it
@@ -64,7 +91,7 @@ class Writer {
     if (const bool* b = value.boolean()) {
       out_ += *b ? "true" : "false";
     } else if (const auto* i = value.integer()) {
-      fmt::format_to(std::back_inserter(out_), "{}", *i);
+      append_number(out_, *i);
     } else if (const auto* s = value.string()) {
       append_quoted(out_, *s);
     } else if (const auto* a = value.array()) {
@@ -180,37 +207,40 @@ void append_quoted(std::string& out, std::string_view text) {
     text = repaired;
   }
   out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-        } else {
-          out += c;
-        }
-    }
+  while (!text.empty()) {
+    const auto end = std::ranges::find_if(text, needs_escape);
+    const auto plain = static_cast<std::size_t>(end - text.begin());
+    out += text.substr(0, plain);
+    if (plain == text.size()) break;
+    append_escaped(out, *end);
+    text.remove_prefix(plain + 1);
   }
   out += '"';
 }
 
+void append_number(std::string& out, std::int64_t number) {
+  std::array<char, 24> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), number).ptr;
+  out.append(digits.begin(), end);
+}
+
+std::string& ObjectWriter::member(std::string_view name) {
+  if (!std::exchange(is_first_, false)) out_ += ',';
+  out_ += '"';
+  out_ += name;
+  out_ += "\":";
+  return out_;
+}
+
+void ObjectWriter::text_if_any(std::string_view name, std::string_view value) {
+  if (!value.empty()) text(name, value);
+}
+
+void append(std::string& out, const Value& value) { Writer(out, false).write(value); }
+
 std::string dump(const Value& value) {
   std::string out;
-  Writer(out, false).write(value);
+  append(out, value);
   return out;
 }
 

@@ -64,11 +64,31 @@ class Value {
 // EBADMSG with the place and the reason where the text is not one JSON value; nesting is limited
 // to 256 levels. Integers beyond 64 bits become reals.
 Result<Value> parse(std::string_view text);
-std::string dump(const Value& value);         // one line, no spaces
-std::string dump_pretty(const Value& value);  // two spaces a level, with a final newline
+std::string dump(const Value& value);               // one line, no spaces
+void append(std::string& out, const Value& value);  // the same at the end of `out`
+std::string dump_pretty(const Value& value);        // two spaces a level, with a final newline
 // Bytes that need not be UTF-8: as they are and, where they are not, as hex in NAME_hex beside it.
 void set_bytes(Value& object, std::string_view name, std::string_view bytes);
 std::string bytes_of(const Value& object, std::string_view name);
 void append_quoted(std::string& out, std::string_view text);
+void append_number(std::string& out, std::int64_t number);
+
+// The members of one object, written one by one at the end of a text: for what is written so often
+// that a tree of values would cost more than its text. The object ends with end().
+class ObjectWriter {
+ public:
+  explicit ObjectWriter(std::string& out) : out_(out) { out_ += '{'; }
+  // Where the value of member `name`, which needs no escapes, is to be appended.
+  std::string& member(std::string_view name);
+  void text(std::string_view name, std::string_view value) { append_quoted(member(name), value); }
+  void number(std::string_view name, std::int64_t value) { append_number(member(name), value); }
+  // Nothing where the value is empty.
+  void text_if_any(std::string_view name, std::string_view value);
+  void end() { out_ += '}'; }
+
+ private:
+  std::string& out_;
+  bool is_first_ = true;
+};
 
 }  // namespace agentfs::json

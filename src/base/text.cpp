@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -106,7 +108,15 @@ std::string lower(std::string_view s) {
 }
 
 bool is_utf8(std::string_view s) {
+  constexpr std::uint64_t kBeyondAscii = 0x8080'8080'8080'8080;
   while (!s.empty()) {
+    std::uint64_t eight = 0;
+    while (s.size() >= sizeof eight) {
+      std::memcpy(&eight, s.data(), sizeof eight);
+      if ((eight & kBeyondAscii) != 0) break;
+      s.remove_prefix(sizeof eight);
+    }
+    if (s.empty()) break;
     const std::size_t length = sequence_length(s);
     if (length == 0) return false;
     s.remove_prefix(length);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/change_feed.h"
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "kernel/kinds.h"
 
@@ -17,10 +16,15 @@ std::string root_of(std::string_view path) {
 // An open that may write changes nothing yet.
 bool is_change(std::string_view kind) { return kind.starts_with("tree.") && kind != "tree.open"; }
 
-void copy_text(const json::Value& from, json::Value& to, const std::string& member) {
-  for (const std::string& name : {member, member + "_hex"}) {
-    if (const auto text = from[name].text(); !text.empty()) to.set(name, text);
-  }
+// A name, and the bytes of one that is not UTF-8.
+void write_name(json::ObjectWriter& line, const json::Value& from, std::string_view member,
+                std::string_view member_hex) {
+  line.text_if_any(member, from[member].text());
+  line.text_if_any(member_hex, from[member_hex].text());
+}
+
+void write_number_if_any(json::ObjectWriter& line, std::string_view name, std::int64_t number) {
+  if (number > 0) line.number(name, number);
 }
 
 }  // namespace
@@ -29,21 +33,25 @@ std::string change_line(const Record& record) {
   const json::Value& data = record.data;
   if (!is_change(record.kind)) return {};
   if (root_of(data["path"].text()).empty() && root_of(data["other"].text()).empty()) return {};
-  json::Value line;
-  line.set("seq", record.sequence.value).set("time", timestamp(record.time));
-  line.set("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
-  copy_text(data, line, "path");
-  copy_text(data, line, "other");
-  if (data["exchange"].truth()) line.set("exchange", true);
-  copy_text(data, line, "name");
-  if (data["bytes"].number() > 0) line.set("bytes", data["bytes"].number());
-  if (data["kept"]["number"].number() > 0) line.set("version", data["kept"]["number"].number());
-  json::Array lineage;
-  for (const ProcessId pid : record.author.lineage) lineage.emplace_back(pid.value);
-  line.set("by", std::move(lineage)).set("user", record.author.user);
-  if (!record.author.command.empty()) line.set("command", record.author.command);
-  if (!record.author.via.empty()) line.set("via", record.author.via);
-  return json::dump(line) + "\n";
+  std::string text;
+  text.reserve(320);
+  json::ObjectWriter line(text);
+  line.number("seq", static_cast<std::int64_t>(record.sequence.value));
+  write_time(line, record.time, 3);
+  line.text("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
+  write_name(line, data, "path", "path_hex");
+  write_name(line, data, "other", "other_hex");
+  if (data["exchange"].truth()) line.member("exchange") += "true";
+  write_name(line, data, "name", "name_hex");
+  write_number_if_any(line, "bytes", data["bytes"].number());
+  write_number_if_any(line, "version", data["kept"]["number"].number());
+  write_lineage(line, record.author);
+  line.text("user", record.author.user);
+  line.text_if_any("command", record.author.command);
+  line.text_if_any("via", record.author.via);
+  line.end();
+  text += '\n';
+  return text;
 }
 
 bool is_change_of(const Record& record, std::string_view root) {

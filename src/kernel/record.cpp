@@ -20,47 +20,13 @@ constexpr std::string_view kHash = ",\"hash\":\"";
 constexpr std::size_t kHashTail = kHash.size() + kHashDigits + 2;          // …"}
 constexpr std::size_t kPreviousTail = kPrevious.size() + kHashDigits + 1;  // …"
 
-// "2026-01-31T12:34:56.789012345Z": every nanosecond, so that a replay sees the same time.
-void append_time(std::string& out, std::int64_t wall) {
-  thread_local std::time_t cached_second = -1;
-  thread_local std::string cached;
-  std::time_t second = wall / 1'000'000'000;
-  std::int64_t rest = wall % 1'000'000'000;
-  if (rest < 0) {
-    rest += 1'000'000'000;
-    --second;
-  }
-  if (second != cached_second || cached.empty()) {
-    std::tm utc{};
-    ::gmtime_r(&second, &utc);
-    cached = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", utc.tm_year + 1900, utc.tm_mon + 1,
-                         utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
-    cached_second = second;
-  }
-  fmt::format_to(std::back_inserter(out), "{}.{:09}Z", cached, rest);
-}
-
-void append_member(std::string& out, std::string_view name, std::string_view value) {
-  if (value.empty()) return;
-  fmt::format_to(std::back_inserter(out), ",\"{}\":", name);
-  json::append_quoted(out, value);
-}
-
-void append_author(std::string& out, const Author& author) {
-  if (!author.lineage.empty()) {
-    out += ",\"by\":[";
-    for (const ProcessId pid : author.lineage) {
-      fmt::format_to(std::back_inserter(out), "{},", pid.value);
-    }
-    out.back() = ']';
-  }
-  append_member(out, "user", author.user);
-  if (author.host_pid != 0) {
-    fmt::format_to(std::back_inserter(out), ",\"host_pid\":{}", author.host_pid);
-  }
-  append_member(out, "command", author.command);
-  append_member(out, "file", author.path);
-  append_member(out, "via", author.via);
+void write_author(json::ObjectWriter& line, const Author& author) {
+  if (!author.lineage.empty()) write_lineage(line, author);
+  line.text_if_any("user", author.user);
+  if (author.host_pid != 0) line.number("host_pid", author.host_pid);
+  line.text_if_any("command", author.command);
+  line.text_if_any("file", author.path);
+  line.text_if_any("via", author.via);
 }
 
 Author author_of(const json::Value& line) {
@@ -80,19 +46,35 @@ Author author_of(const json::Value& line) {
 
 }  // namespace
 
+void write_time(json::ObjectWriter& line, std::int64_t wall, unsigned digits) {
+  std::string& out = line.member("time");
+  out += '"';
+  append_timestamp(out, wall, digits);
+  out += '"';
+}
+
+void write_lineage(json::ObjectWriter& line, const Author& author) {
+  std::string& out = line.member("by");
+  out += '[';
+  for (const ProcessId pid : author.lineage) {
+    if (out.back() != '[') out += ',';
+    json::append_number(out, static_cast<std::int64_t>(pid.value));
+  }
+  out += ']';
+}
+
 std::string encode_record(const Record& record, const std::string& previous_hash,
                           std::string& hash_out) {
   std::string line;
   line.reserve(512);
-  fmt::format_to(std::back_inserter(line), "{{\"seq\":{},\"time\":\"", record.sequence.value);
-  append_time(line, record.time);
-  line += "\",\"kind\":";
-  json::append_quoted(line, record.kind);
-  append_author(line, record.author);
-  const json::Object* members = record.data.object();
-  if (!record.data.is_null() && (members == nullptr || !members->empty())) {
-    line += ",\"data\":";
-    line += json::dump(record.data);
+  json::ObjectWriter members(line);
+  members.number("seq", static_cast<std::int64_t>(record.sequence.value));
+  write_time(members, record.time, 9);  // every nanosecond, so that a replay sees the same time
+  members.text("kind", record.kind);
+  write_author(members, record.author);
+  const json::Object* data = record.data.object();
+  if (!record.data.is_null() && (data == nullptr || !data->empty())) {
+    json::append(members.member("data"), record.data);
   }
   line.append(kPrevious).append(previous_hash).append("\"");
   hash_out = blake2b(line);

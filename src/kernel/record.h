@@ -34,4 +34,8 @@ struct Record {
   json::Value data{};
 };
 
+// "time" with so many digits of the second's fraction, and "by", as all lines have them.
+void write_time(json::ObjectWriter& line, std::int64_t wall, unsigned digits);
+void write_lineage(json::ObjectWriter& line, const Author& author);
+
 }  // namespace agentfs

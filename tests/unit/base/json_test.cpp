@@ -50,6 +50,27 @@ TEST_CASE("members are asked for without fear") {
   CHECK(json::dump(made) == R"({"x":3,"y":2})");
 }
 
+TEST_CASE("an object that is written member by member is that of a tree") {
+  const std::string odd = "\"a\\b\n\x01 z\x1f";
+  std::string out = ">";
+  json::ObjectWriter writer(out);
+  writer.number("n", -7);
+  writer.text("t", odd);
+  writer.text_if_any("none", "");
+  writer.text_if_any("some", "x");
+  json::append(writer.member("tree"), json::Array{1, true, nullptr});
+  writer.end();
+  const json::Value tree =
+      json::Object{{"n", -7}, {"t", odd}, {"some", "x"}, {"tree", json::Array{1, true, nullptr}}};
+  REQUIRE(out.starts_with('>'));
+  const std::string object = out.substr(1);
+  CHECK(object == json::dump(tree));
+  CHECK(json::parse(object).value() == tree);
+  std::string empty;
+  json::ObjectWriter(empty).end();
+  CHECK(empty == "{}");
+}
+
 TEST_CASE("Bytes that are no text come back as they were") {
   json::Value value;
   const std::string odd = "/a\xFF";

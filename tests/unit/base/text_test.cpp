@@ -36,6 +36,17 @@ TEST_CASE("UTF-8 is what RFC 3629 says") {
   }
 }
 
+TEST_CASE("what is no UTF-8 is found wherever it stands") {
+  for (std::size_t at = 0; at < 40; ++at) {
+    std::string text(40, 'a');
+    CHECK(text::is_utf8(text));
+    text[at] = '\xFF';
+    CHECK_FALSE(text::is_utf8(text));
+    text.replace(at, 1, "é");
+    CHECK(text::is_utf8(text));
+  }
+}
+
 TEST_CASE("cutting never cuts a character") {
   const std::string_view word = "a\xC3\xBCz";
   CHECK(text::prefix(word, 2) == "a");
@@ -83,6 +94,18 @@ TEST_CASE("hexadecimal digits are the bytes and back") {
 TEST_CASE("a timestamp is UTC with milliseconds") {
   CHECK(timestamp(0) == "1970-01-01T00:00:00.000Z");
   CHECK(timestamp(1'700'000'000'123'456'789) == "2023-11-14T22:13:20.123Z");
+  CHECK(timestamp(1'700'000'000'999'999'999) == "2023-11-14T22:13:20.999Z");
+  CHECK(timestamp(1'700'000'001'000'000'000) == "2023-11-14T22:13:21.000Z");
+  CHECK(timestamp(-500'000'000) == "1969-12-31T23:59:59.500Z");
+}
+
+TEST_CASE("a time is told to as many digits as are asked for") {
+  std::string text = "at ";
+  append_timestamp(text, 1'700'000'000'000'456'789, 9);
+  CHECK(text == "at 2023-11-14T22:13:20.000456789Z");
+  text.clear();
+  append_timestamp(text, 1'700'000'000'999'456'789, 0);
+  CHECK(text == "2023-11-14T22:13:20Z");
 }
 
 TEST_CASE("a time of RFC 3339 is read in any zone, to the nanosecond") {
