@@ -2,10 +2,13 @@
 // Who a thread id of the host stands for.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <fstream>
 #include <thread>
 
 #include "catch.h"
@@ -74,6 +77,52 @@ TEST_CASE("wire: a thread is its process, in its session and namespace") {
   std::thread([&] { other = resolver.resolve(::gettid(), 12, 34); }).join();
   CHECK(other.pid == ::getpid());
   CHECK(other.session == self.session);
+}
+
+TEST_CASE("wire: a number's next owner is not taken for the one before") {
+  fuse::CallerResolver resolver;
+  const auto begin = [](const char* name, bool leads) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child > 0) return child;
+    if (leads) ::setsid();
+    ::prctl(PR_SET_NAME, name);
+    for (;;) ::pause();
+  };
+  const auto end = [](pid_t child) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  };
+  // A child names and moves itself after the fork, so both are waited for.
+  const auto resolved = [&](pid_t child, std::string_view name) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    HostCaller found;
+    while (found.command != name && std::chrono::steady_clock::now() < deadline) {
+      found = resolver.resolve(child, 0, 0);
+    }
+    CHECK(found.command == name);
+    return found;
+  };
+  const pid_t first = begin("the-first", false);
+  const HostCaller before = resolved(first, "the-first");
+  end(first);
+  CHECK(resolver.resolve(first, 0, 0).command.empty());
+  // Others may be quicker to get the number.
+  pid_t second = 0;
+  for (int i = 0; i < 200 && second != first; ++i) {
+    if (second != 0) end(second);
+    if (std::ofstream last("/proc/sys/kernel/ns_last_pid"); !(last << first - 1).flush()) break;
+    second = begin("the-second", true);
+  }
+  if (second != first) {
+    if (second != 0) end(second);
+    WARN("SKIPPED: a process number cannot be chosen here");
+    return;
+  }
+  const HostCaller after = resolved(second, "the-second");
+  CHECK(after.pid == before.pid);
+  CHECK(after.session != before.session);
+  end(second);
 }
 
 TEST_CASE("wire: who has gone is known by user and group alone") {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -14,30 +15,36 @@
 namespace agentfs::fuse {
 namespace {
 
-struct Stat {  // of /proc/<pid>/stat, proc(5)
-  std::string command;
-  pid_t session = 0;
-  std::uint64_t started = 0;
-};
+constexpr std::size_t kLongestName = 64;  // of a thread; 16 bytes as of Linux 6.18
 
-std::optional<Stat> read_stat(pid_t pid) {
-  const UniqueFd fd(::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return std::nullopt;
-  std::array<char, 1024> buffer{};
-  const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
+UniqueFd open_in_proc(pid_t thread, std::string_view file) {
+  return UniqueFd(::open(fmt::format("/proc/{}/{}", thread, file).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+// Nothing once the thread has gone, whoever has its number now.
+std::optional<std::string> read_name(const UniqueFd& fd) {
+  std::array<char, kLongestName> buffer;
+  const ssize_t size = fd ? ::pread(fd.get(), buffer.data(), buffer.size(), 0) : -1;
   if (size <= 0) return std::nullopt;
-  const std::string_view text(buffer.data(), static_cast<std::size_t>(size));
+  std::string_view name(buffer.data(), static_cast<std::size_t>(size));
+  if (name.ends_with('\n')) name.remove_suffix(1);
+  return text::to_utf8(name);
+}
+
+// 0: its leader is in no namespace that we see, or has gone with all of it.
+pid_t session_of(pid_t thread) { return std::max(::getsid(thread), 0); }
+
+// When a process was started, in the units of /proc/<pid>/stat, proc(5).
+std::optional<std::uint64_t> start_of(pid_t pid) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", pid));
+  if (!stat) return std::nullopt;
   // The command may hold anything, so it ends at the last parenthesis.
-  const auto open = text.find('(');
-  const auto close = text.rfind(')');
-  if (open == std::string_view::npos || close == std::string_view::npos) return std::nullopt;
-  const auto fields = text::words(text.substr(close + 1));
-  constexpr std::size_t kSession = 3;
+  const auto close = stat->rfind(')');
+  if (close == std::string::npos) return std::nullopt;
+  const auto fields = text::words(std::string_view(*stat).substr(close + 1));
   constexpr std::size_t kStarted = 19;
   if (fields.size() <= kStarted) return std::nullopt;
-  return Stat{text::to_utf8(text.substr(open + 1, close - open - 1)),
-              text::number<pid_t>(fields[kSession]).value_or(0),
-              text::number<std::uint64_t>(fields[kStarted]).value_or(0)};
+  return text::number<std::uint64_t>(fields[kStarted]);
 }
 
 pid_t thread_group(pid_t thread) {
@@ -63,10 +70,10 @@ std::uint64_t pid_namespace(pid_t thread) {
 // then another: so the start time of the leader.
 std::string CallerResolver::session_key(pid_t session, pid_t group) {
   if (session == 0) return fmt::format("0.{}", group);
-  const auto leader = read_stat(session);
+  const auto leader = start_of(session);
   Lock lock(mutex_);
-  if (leader && leaders_.size() >= kLimit) leaders_.clear();
-  if (leader) leaders_[session] = leader->started;
+  if (leader && leaders_.size() >= kLeaders) leaders_.clear();
+  if (leader) leaders_[session] = *leader;
   const auto found = leaders_.find(session);
   return fmt::format("{}.{}", session, found != leaders_.end() ? found->second : 0);
 }
@@ -75,37 +82,44 @@ HostCaller CallerResolver::resolve(pid_t thread, uid_t uid, gid_t gid) {
   HostCaller caller;
   caller.uid = uid;
   caller.gid = gid;
-  const auto stat = thread > 0 ? read_stat(thread) : std::nullopt;
-  if (!stat) {
-    caller.session = fmt::format("uid.{}", uid);
-    return caller;
-  }
-  caller.command = stat->command;
-  const auto fill = [&](const Known& known) {
-    caller.pid = known.group;
-    caller.session = known.session;
-    caller.pid_namespace = known.pid_namespace;
-  };
-  {
-    Lock lock(mutex_);
-    const auto found = known_.find(thread);
-    if (found != known_.end() && found->second.started == stat->started &&
-        found->second.session_id == stat->session) {
-      fill(found->second);
+  std::shared_ptr<const Known> known = find(thread);
+  auto command = known != nullptr ? read_name(*known->name) : std::nullopt;
+  if (!command || session_of(thread) != known->session_id) {
+    auto name =
+        std::make_shared<const UniqueFd>(thread > 0 ? open_in_proc(thread, "comm") : UniqueFd());
+    command = read_name(*name);
+    if (!command) {
+      caller.session = fmt::format("uid.{}", uid);
       return caller;
     }
+    known = look_up(thread, std::move(name));
   }
-  Known fresh;
-  fresh.started = stat->started;
-  fresh.session_id = stat->session;
-  fresh.group = thread_group(thread);
-  fresh.session = session_key(stat->session, fresh.group);
-  fresh.pid_namespace = pid_namespace(thread);
-  fill(fresh);
-  Lock lock(mutex_);
-  if (known_.size() >= kLimit) known_.clear();
-  known_[thread] = std::move(fresh);
+  caller.command = *std::move(command);
+  caller.pid = known->group;
+  caller.session = known->session;
+  caller.pid_namespace = known->pid_namespace;
   return caller;
+}
+
+std::shared_ptr<const CallerResolver::Known> CallerResolver::find(pid_t thread) {
+  Lock lock(mutex_);
+  const auto found = known_.find(thread);
+  return found != known_.end() ? found->second : nullptr;
+}
+
+std::shared_ptr<const CallerResolver::Known> CallerResolver::look_up(
+    pid_t thread, std::shared_ptr<const UniqueFd> name) {
+  auto fresh = std::make_shared<Known>();
+  fresh->name = std::move(name);
+  fresh->session_id = session_of(thread);
+  fresh->group = thread_group(thread);
+  fresh->session = session_key(fresh->session_id, fresh->group);
+  fresh->pid_namespace = pid_namespace(thread);
+  decltype(known_) dropped;  // its descriptors are closed after the lock
+  Lock lock(mutex_);
+  if (known_.size() >= kLimit) dropped.swap(known_);
+  known_[thread] = fresh;
+  return fresh;
 }
 
 }  // namespace agentfs::fuse
