@@ -8,6 +8,7 @@
 #include <ctime>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "backends/git/changes.h"
 #include "backends/git/dot_git.h"
@@ -64,7 +65,37 @@ Status use_no_index(git_repository* repository) {
   return check(git_repository_set_index(repository, raw), "index");
 }
 
-Result<RepositoryHandle> open_own(const TurnCommit& commit) {
+// A lock is held for milliseconds: one from before `since`, or of some seconds ago, was left by
+// somebody who was killed.
+constexpr std::time_t kLockSeconds = 2;
+
+bool is_left_over(const std::string& lock, std::time_t since) {
+  struct stat attributes{};
+  if (::stat(lock.c_str(), &attributes) != 0) return false;
+  return attributes.st_mtime < since || attributes.st_mtime < std::time(nullptr) - kLockSeconds;
+}
+
+// What libgit2 gives, asked again while another holds one of the locks.
+template <class Attempt>
+int past_locks(const std::vector<std::string>& locks, std::time_t since, Attempt&& attempt) {
+  constexpr useconds_t kPause = 20'000;
+  const std::time_t until = std::time(nullptr) + 2 * kLockSeconds;
+  int result = attempt();
+  while (result == GIT_ELOCKED && std::time(nullptr) < until) {
+    const auto left = std::ranges::find_if(
+        locks, [&](const std::string& lock) { return is_left_over(lock, since); });
+    if (left != locks.end()) {
+      log::warning("{}: left by a program that was killed; removed", *left);
+      ::unlink(left->c_str());
+    } else {
+      ::usleep(kPause);
+    }
+    result = attempt();
+  }
+  return result;
+}
+
+Result<RepositoryHandle> open_own(const TurnCommit& commit, std::time_t since) {
   git_repository* raw = nullptr;
   int result = git_repository_open_bare(&raw, commit.git_directory.c_str());
   if (result == GIT_ENOTFOUND) {
@@ -72,7 +103,9 @@ Result<RepositoryHandle> open_own(const TurnCommit& commit) {
     options.version = GIT_REPOSITORY_INIT_OPTIONS_VERSION;
     options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKPATH;
     options.initial_head = "main";
-    result = git_repository_init_ext(&raw, commit.git_directory.c_str(), &options);
+    const std::string& path = commit.git_directory;
+    result = past_locks({path + "/config.lock", path + "/HEAD.lock"}, since,
+                        [&] { return git_repository_init_ext(&raw, path.c_str(), &options); });
   }
   TRY(check(result, commit.git_directory));
   RepositoryHandle repository(raw);
@@ -81,8 +114,8 @@ Result<RepositoryHandle> open_own(const TurnCommit& commit) {
   return repository;
 }
 
-Result<RepositoryHandle> open_for(const TurnCommit& commit) {
-  if (!TRY(git::has_own_git(commit.worktree, commit.ref))) return open_own(commit);
+Result<RepositoryHandle> open_for(const TurnCommit& commit, std::time_t since) {
+  if (!TRY(git::has_own_git(commit.worktree, commit.ref))) return open_own(commit, since);
   git_repository* raw = nullptr;
   const int result = git_repository_open_ext(&raw, commit.worktree.c_str(),
                                              GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr);
@@ -90,7 +123,7 @@ Result<RepositoryHandle> open_for(const TurnCommit& commit) {
     log::warning("{}; what has changed is recorded in {}",
                  git::failure(result, commit.worktree + "/.git").error().message,
                  commit.git_directory);
-    return open_own(commit);
+    return open_own(commit, since);
   }
   RepositoryHandle repository(raw);
   TRY(use_worktree(raw, files_of(commit)));
@@ -180,33 +213,6 @@ Result<git_oid> write_commit(git_repository* repository, const TurnCommit& commi
   return id;
 }
 
-// A lock is held for milliseconds: one from before `since`, or of some seconds ago, was left by
-// somebody who was killed.
-constexpr std::time_t kLockSeconds = 2;
-
-bool is_left_over(const std::string& lock, std::time_t since) {
-  struct stat attributes{};
-  if (::stat(lock.c_str(), &attributes) != 0) return false;
-  return attributes.st_mtime < since || attributes.st_mtime < std::time(nullptr) - kLockSeconds;
-}
-
-Status lock_ref(git_transaction* transaction, const std::string& lock, const std::string& ref,
-                std::time_t since) {
-  constexpr useconds_t kPause = 20'000;
-  const std::time_t until = std::time(nullptr) + 2 * kLockSeconds;
-  int result = git_transaction_lock_ref(transaction, ref.c_str());
-  while (result == GIT_ELOCKED && std::time(nullptr) < until) {
-    if (is_left_over(lock, since)) {
-      log::warning("{}: left by a program that was killed; removed", lock);
-      ::unlink(lock.c_str());
-    } else {
-      ::usleep(kPause);
-    }
-    result = git_transaction_lock_ref(transaction, ref.c_str());
-  }
-  return check(result, ref);
-}
-
 Status check_unmoved(git_repository* repository, const std::string& ref, const Base& base) {
   git_oid current{};
   const int found = git_reference_name_to_id(&current, repository, ref.c_str());
@@ -224,7 +230,9 @@ Status move_ref(git_repository* repository, const TurnCommit& commit, const Base
   TRY(check(git_transaction_new(&raw, repository), commit.ref));
   const git::TransactionHandle transaction(raw);
   const std::string lock = git_repository_commondir(repository) + commit.ref + ".lock";
-  TRY(lock_ref(raw, lock, commit.ref, since));
+  TRY(check(
+      past_locks({lock}, since, [&] { return git_transaction_lock_ref(raw, commit.ref.c_str()); }),
+      commit.ref));
   if (!commit.always) TRY(check_unmoved(repository, commit.ref, base));
   const auto committer = TRY(signature(kCommitter, commit.seconds));
   TRY(check(git_transaction_set_target(raw, commit.ref.c_str(), &id, committer.get(), "agentfs"),
@@ -258,7 +266,7 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
     return fail(ENOENT, "git: no worktree {}", commit.worktree);
   }
-  const RepositoryHandle repository = TRY(open_for(commit));
+  const RepositoryHandle repository = TRY(open_for(commit, locks_from_));
   const Base base = TRY(find_base(repository.get(), commit));
   const git::TreeHandle base_tree = TRY(tree_of(base));
   git::ObjectWriter objects(repository.get());

@@ -255,6 +255,27 @@ TEST_CASE("another writer of the ref is not overwritten", "[git]") {
   space.check_fsck();
 }
 
+// git's own making of it, stopped at each of its locks by a kill.
+TEST_CASE("a repository that was half made is made whole", "[git]") {
+  for (const std::string lock : {"config.lock", "HEAD.lock"}) {
+    CAPTURE(lock);
+    const GitWorkspace space;
+    space.write("new", "1");
+    const auto half_made = [&](const std::string& age) {
+      space.sh("mkdir -p ../git/7.git/refs ../git/7.git/objects && touch -d '" + age +
+               "' ../git/7.git/" + lock);
+    };
+    half_made("1 hour");  // by a clock that is ahead: held
+    const auto held = space.try_commit({"new"});
+    REQUIRE_FALSE(held);
+    CHECK(held.error().code == EBUSY);
+    half_made("2 minutes ago");
+    CHECK_FALSE(space.commit({"new"}).empty());
+    CHECK(space.sh("git -C ../git/7.git rev-list --count refs/agentfs/turns/7") == "1\n");
+    space.sh("git -C ../git/7.git fsck --strict");
+  }
+}
+
 TEST_CASE("a damaged repository is an error, not a guess", "[git]") {
   const GitWorkspace space;
   space.make_user_repository();
