@@ -318,7 +318,8 @@ std::vector<std::string> names_in(const std::string& directory) {
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
-    names.push_back(entry->path().filename());
+    std::string name = entry->path().filename();
+    if (!file::is_unfinished(name)) names.push_back(std::move(name));
   }
   std::ranges::sort(names);
   return names;

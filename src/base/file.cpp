@@ -15,6 +15,11 @@ void UniqueFd::reset(int fd) {
 }
 
 namespace file {
+namespace {
+
+constexpr const char* kUnfinished = ".agentfs-new";
+
+}  // namespace
 
 Result<std::string> read(int fd) {
   std::string bytes;
@@ -47,8 +52,11 @@ Status write_all(int fd, std::string_view bytes) {
   return ok();
 }
 
-Status replace(const std::string& path, std::string_view bytes, mode_t mode) {
-  const std::string temporary = path + ".new";
+bool is_unfinished(std::string_view name) { return name.ends_with(kUnfinished); }
+
+Status replace(const std::string& path, std::string_view bytes, mode_t mode,
+               const std::string& aside) {
+  const std::string temporary = aside.empty() ? path + kUnfinished : aside;
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
   if (!fd) return fail_errno(temporary);
   const auto put = write_all(fd.get(), bytes);

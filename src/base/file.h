@@ -38,8 +38,12 @@ Result<std::string> read(const std::string& path);
 // Reads to the end of a descriptor, also of files in /proc whose size says 0.
 Result<std::string> read(int fd);
 Status write_all(int fd, std::string_view bytes);
-// Replaces the file by temporary file, fsync and rename: a crash leaves the old or the new text.
-Status replace(const std::string& path, std::string_view bytes, mode_t mode = 0644);
+// Replaces the file by temporary file, fsync and rename: a crash leaves the old or the new text,
+// and perhaps the temporary file, `aside` or one beside the file that is_unfinished() tells.
+Status replace(const std::string& path, std::string_view bytes, mode_t mode = 0644,
+               const std::string& aside = {});
+// Whether a file of this name was left by a crash within replace(): it is nothing to anybody.
+bool is_unfinished(std::string_view name);
 Status make_directories(const std::string& path, mode_t mode = 0755);
 bool exists(const std::string& path);
 

@@ -95,6 +95,10 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
     if (!entries->is_regular_file(ignored)) continue;
     const std::string path = entries->path().string().substr(directory.size() + 1);
     const std::string host = entries->path().string();
+    if (file::is_unfinished(host)) {
+      ::unlink(host.c_str());
+      continue;
+    }
     Result<std::string> text = file::read(host);
     if (text) {
       configuration->parts_->take(path, {std::move(*text), change_time(host)});

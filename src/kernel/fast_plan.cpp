@@ -104,7 +104,8 @@ Result<bool> FastPath::merge(const FastRun& run, const FoldConflict& conflict) c
   struct stat attributes{};
   if (::stat(upper.c_str(), &attributes) != 0) return fail_errno(upper);
   // By rename: the file may have other names, which were not merged.
-  TRY(file::replace(upper, both->text, attributes.st_mode & 07777));
+  TRY(file::replace(upper, both->text, attributes.st_mode & 07777,
+                    directory_of(run.number) + "/merged"));
   if (::chown(upper.c_str(), attributes.st_uid, attributes.st_gid) != 0) return fail_errno(upper);
   return true;
 }

@@ -306,6 +306,10 @@ Status Merges::settle() {
   }
   if (error) return fail_errno(error.value(), directory);
   for (const std::string& file : files) {
+    if (file::is_unfinished(file)) {
+      ::unlink(file.c_str());
+      continue;
+    }
     if (const Status settled = settle_one(file); !settled) {
       log::error("merge: left half done: {}", settled.error().message);
     }

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "catch.h"
+#include "kernel/configuration.h"
 #include "kernel/history.h"
 #include "kernel/leftovers.h"
 #include "support/test_kernel.h"
@@ -31,6 +33,29 @@ TEST_CASE("What was under way when the daemon died goes to the trash, whatever t
     version = history.trashed("/workspaces/site/.agentfs-0123456789ab");
   });
   CHECK(version != nullptr);
+}
+
+// fsck took one that was killed before its first byte for an order of a merge, and /etc listed it.
+TEST_CASE("What a kill left of replacing a file of the state is gone with the next start") {
+  TestKernel t;
+  const std::string orders = t.state() + "/merges";
+  const std::string documents = t.state() + "/etc-of-a-test";
+  std::vector<std::string> left;
+  for (const std::string& directory : {orders, documents}) {
+    REQUIRE(file::make_directories(directory));
+    // As file::replace() has it just before its rename.
+    left.push_back(directory + "/users.toml.agentfs-new");
+    std::ofstream(left.back()) << "";
+    CHECK(file::is_unfinished(left.back()));
+  }
+  REQUIRE(t.stop_and_start());
+  const auto configuration = Configuration::open(documents);
+  REQUIRE(configuration);
+  CHECK((*configuration)->problems().empty());
+  for (const std::string& path : left) {
+    CAPTURE(path);
+    CHECK_FALSE(fs::exists(path));
+  }
 }
 
 TEST_CASE("When nothing is under way, nothing is remembered") {

@@ -35,7 +35,10 @@ TEST_CASE("a file is replaced whole, with its mode, and leaves nothing beside it
   struct stat found{};
   REQUIRE(::stat(path.c_str(), &found) == 0);
   CHECK((found.st_mode & 07777) == 0600);
-  CHECK_FALSE(file::exists(path + ".new"));
+  CHECK(std::ranges::distance(std::filesystem::directory_iterator(folder / "a/b")) == 1);
+  REQUIRE(file::replace(path, "by another way", 0600, folder / "aside"));
+  CHECK(file::read(path).value() == "by another way");
+  CHECK_FALSE(file::exists(folder / "aside"));
   const auto missing = file::read(folder / "none");
   REQUIRE_FALSE(missing);
   CHECK(missing.error().code == ENOENT);
