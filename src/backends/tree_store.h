@@ -148,6 +148,9 @@ class TreeStore {
   // it), and held until it is done. A file that is shared with another tree gets an inode of its
   // own first; the descriptor keeps its number. ESTALE: the tree was rolled back or dropped.
   virtual Result<Writing> begin_write(const TreeFile&) { return Writing(); }
+  // Makes one system call (not negative, or -1 with errno) on this thread with the rights of the
+  // caller alone, for what the disk's kernel judges by who changes bytes; its errno, or 0.
+  virtual int as(const TreeCaller& caller, const std::function<long()>& call) = 0;
   // Entries from `offset` on (0 at first, then the last one's next_offset) until `each` says
   // false. "." and ".." are included.
   struct DirectoryEntry {

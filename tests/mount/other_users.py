@@ -46,6 +46,26 @@ def exec_as_other(line, directory="/"):
                     f"echo '{line}' >&9 && cat <&9")
 
 
+# Changes a file in one way; says its mode as it is right after.
+CHANGE = """
+import os, sys
+way, path = sys.argv[1:]
+os.stat(path)
+if way == "truncate":
+    os.truncate(path, 1)
+else:
+    fd = os.open(path, os.O_RDWR | (os.O_TRUNC if way == "O_TRUNC" else 0))
+    if way == "write":
+        os.write(fd, b"x")
+    elif way == "fallocate":
+        os.posix_fallocate(fd, 0, 8192)
+    elif way == "copy_file_range":
+        source = os.path.join(os.path.dirname(path), "source")
+        os.copy_file_range(os.open(source, os.O_RDONLY), fd, 100)
+print(f"{os.stat(path).st_mode & 0o7777:04o}")
+"""
+
+
 def setup():
     MOUNT.mount("-o", "allow_other")
     public = MOUNT / "workspaces/public"
@@ -57,6 +77,27 @@ def setup():
         (MOUNT / "workspaces" / name).mkdir()
         os.chown(MOUNT / "workspaces" / name, owner, group)
         os.chmod(MOUNT / "workspaces" / name, mode)
+
+
+def changing_a_file_clears_set_id_bits_as_on_a_disk():
+    places = {"the mount": MOUNT / "workspaces/public/set-id", "a disk": PLACE / "set-id"}
+    for place in places.values():
+        place.mkdir(mode=0o755)
+        (place / "source").write_text("what is copied\n")
+    for way in ("write", "O_TRUNC", "truncate", "fallocate", "copy_file_range"):
+        for mode in (0o4777, 0o2777, 0o6777, 0o2767, 0o0777):
+            for who, words in (("other", AS_OTHER), ("root", [])):
+                said = {}
+                for name, place in places.items():
+                    path = place / f"{way}-{mode:o}-{who}"
+                    path.write_text("as it was\n")
+                    path.chmod(mode)
+                    said[name] = run([*words, sys.executable, "-c", CHANGE, way, path]).strip()
+                expect_eq(said["the mount"], said["a disk"], f"{mode:o} after {way} by {who}")
+    rows = [line for line in read(MOUNT / "workspaces/public/.agentfs/events.jsonl").splitlines()
+            if "set-id/write-4777-other" in line]
+    expect_has(rows[-2], '"op":"attributes"', "the row of the mode")
+    expect_has(rows[-2], f'"user":"user{OTHER}"', "whose change it was")
 
 
 def commands_have_their_users_rights():
@@ -115,5 +156,6 @@ def what_processes_say_is_their_owners():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, commands_have_their_users_rights, agents_have_their_owners_rights,
+main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
+     commands_have_their_users_rights, agents_have_their_owners_rights,
      what_processes_say_is_their_owners)

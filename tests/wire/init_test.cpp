@@ -3,6 +3,7 @@
 #include <set>
 
 #include "catch.h"
+#include "fs/fuse/libfuse.h"
 #include "wire/served.h"
 
 namespace agentfs::test {
@@ -29,7 +30,7 @@ TEST_CASE("wire: INIT takes what helps and leaves what would lie") {
   CHECK_FALSE(has(FUSE_WRITEBACK_CACHE));
   CHECK_FALSE(has(FUSE_AUTO_INVAL_DATA));
   CHECK_FALSE(has(FUSE_HANDLE_KILLPRIV));
-  CHECK_FALSE(has(FUSE_HANDLE_KILLPRIV_V2));
+  CHECK(has(FUSE_HANDLE_KILLPRIV_V2) == fuse::tells_set_id());
   CHECK_FALSE(has(FUSE_POSIX_LOCKS));
   CHECK_FALSE(has(FUSE_FLOCK_LOCKS));
   CHECK_FALSE(has(FUSE_DONT_MASK));

@@ -110,6 +110,10 @@ Status DirectoryTree::access(const TreeNode& node, int mask, const TreeCaller& c
   return ok();
 }
 
+int DirectoryTree::as(const TreeCaller& caller, const std::function<long()>& call) {
+  return as_caller(daemon_, caller, call, CallerScope::Groups::all);
+}
+
 Status DirectoryTree::fsync(const TreeFile& file, bool data_only) {
   const int fd = file.descriptor();
   if ((data_only ? ::fdatasync(fd) : ::fsync(fd)) != 0) return fail_errno("fsync");

@@ -49,6 +49,7 @@ class DirectoryTree final : public TreeStore {
   Status fsync(const TreeFile& file, bool data_only) override;
   Result<struct statvfs> statistics(const TreeNode& node) override;
   Status access(const TreeNode& node, int mask, const TreeCaller&) override;
+  int as(const TreeCaller& caller, const std::function<long()>& call) override;
   Status set_xattr(const TreeNode& node, const std::string& name, std::string_view value, int flags,
                    const TreeCaller&) override;
   Result<std::string> get_xattr(const TreeNode& node, const std::string& name) override;

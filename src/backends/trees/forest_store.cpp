@@ -218,6 +218,10 @@ Result<Writing> ForestStore::begin_write(const TreeFile& file) {
   }
 }
 
+int ForestStore::as(const TreeCaller& caller, const std::function<long()>& call) {
+  return f_->disk().as(caller, call);
+}
+
 Status ForestStore::read_directory(const TreeFile& directory, off_t offset,
                                    const std::function<bool(const DirectoryEntry&)>& each) {
   const auto* open = dynamic_cast<const ForestDirectory*>(&directory);

@@ -56,6 +56,7 @@ class ForestStore final : public Forest {
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
   bool may_bypass(const TreeNode& node) const override;
   Result<Writing> begin_write(const TreeFile& file) override;
+  int as(const TreeCaller& caller, const std::function<long()>& call) override;
   Status read_directory(const TreeFile& directory, off_t offset,
                         const std::function<bool(const DirectoryEntry&)>& each) override;
   Status fsync(const TreeFile& file, bool data_only) override;

@@ -17,10 +17,12 @@ constexpr off_t kLarge = 1 << 20;
 
 bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
+// What is written past us clears no set-user-id bits.
 bool worth_it(const vfs::Handle& handle, int flags) {
-  if (writes(flags)) return !handle.would_lose();
   struct stat found{};
-  return ::fstat(handle.backing(), &found) == 0 && found.st_size >= kLarge;
+  if (::fstat(handle.backing(), &found) != 0) return false;
+  if (!writes(flags)) return found.st_size >= kLarge;
+  return (found.st_mode & (S_ISUID | S_ISGID)) == 0 && !handle.would_lose();
 }
 
 }  // namespace

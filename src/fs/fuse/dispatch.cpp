@@ -25,9 +25,14 @@ void do_init(void* user, fuse_conn_info* connection) {
   auto& context = *static_cast<Context*>(user);
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
-  // Set-user-id bits are the kernel's to clear: it knows who writes. And no writeback cache: what
-  // write(2) acknowledged must have reached us. Pages are not dropped for a later mtime: it is
-  // later because of writes that they have. (Constants of another type in older libfuse.)
+  // Who writes is the kernel's knowledge: set-user-id bits are its to clear, or ours where it
+  // tells. It asks for security.capability before each write(2) in the one case, and once in the
+  // other.
+  context.clears_set_id = want_set_id(*connection);
+  context.services.feature("handle_killpriv_v2", context.clears_set_id);
+  // No writeback cache: what write(2) acknowledged must have reached us. Pages are not dropped for
+  // a later mtime: it is later because of writes that they have. (Constants of another type in
+  // older libfuse.)
   for (const auto feature :
        {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_WRITEBACK_CACHE,
         FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {

@@ -25,6 +25,7 @@ struct Context {
   const SessionOptions& options;
   fuse_session* session = nullptr;
   std::atomic<bool> on_io_uring = false;  // known from the first statfs on
+  bool clears_set_id = false;             // instead of the kernel; fixed once the session has begun
 };
 
 inline Context& context_of(fuse_req_t request) {

@@ -5,6 +5,11 @@
 namespace agentfs::fuse {
 namespace {
 
+// Of what comes without a word of the caller's capabilities.
+bool must_drop_set_id(fuse_req_t request) {
+  return context_of(request).clears_set_id && ::fuse_req_ctx(request)->uid != 0;
+}
+
 void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "open", info->flags);
   scope.opened(
@@ -51,7 +56,7 @@ void do_read(fuse_req_t request, fuse_ino_t, std::size_t count, off_t offset,
 
 void do_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
-  Scope scope(request, "write", info->flags);
+  Scope scope(request, "write", info->flags, drops_set_id(*info));
   const auto handle = scope.handle(info);
   if (!handle) return reply_error(request, handle.error());
   answer<std::size_t>(
@@ -89,7 +94,7 @@ void do_fsync(fuse_req_t request, fuse_ino_t, int data_only, fuse_file_info* inf
 
 void do_fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length,
                   fuse_file_info* info) {
-  Scope scope(request, "fallocate");
+  Scope scope(request, "fallocate", 0, must_drop_set_id(request));
   scope.reply(on_handle(scope, info, [&](vfs::Handle& handle) {
     return handle.allocate(scope.asked, mode, offset, length);
   }));
@@ -105,7 +110,7 @@ void do_lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_fil
 
 void do_copy_file_range(fuse_req_t request, fuse_ino_t, off_t from, fuse_file_info* source,
                         fuse_ino_t, off_t to, fuse_file_info* target, std::size_t count, int) {
-  Scope scope(request, "copy_file_range");
+  Scope scope(request, "copy_file_range", 0, must_drop_set_id(request));
   const auto copied = [&]() -> Result<std::size_t> {
     const auto source_handle = TRY(scope.handle(source));
     const auto target_handle = TRY(scope.handle(target));

@@ -35,6 +35,30 @@ void want_not(Connection& connection, std::uint64_t feature) {
   }
 }
 
+// Whether the library passes on with a write what only the kernel knows: that the writer has no
+// CAP_FSETID. Only then can the kernel leave clearing set-user-id bits to us.
+template <class Info = fuse_file_info>
+constexpr bool tells_set_id() {
+  return requires(Info info) { info.kill_suidgid; };
+}
+
+template <class Connection>
+bool want_set_id([[maybe_unused]] Connection& connection) {
+#if defined(FUSE_CAP_HANDLE_KILLPRIV_V2)
+  if constexpr (tells_set_id()) return want(connection, FUSE_CAP_HANDLE_KILLPRIV_V2);
+#endif
+  return false;
+}
+
+template <class Info>
+bool drops_set_id(const Info& info) {
+  if constexpr (requires { info.kill_suidgid; }) {
+    return info.kill_suidgid;
+  } else {
+    return false;
+  }
+}
+
 // Whether it came by a queue of io_uring.
 template <class Request>
 bool is_from_ring(Request request) {

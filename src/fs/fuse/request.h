@@ -17,6 +17,7 @@ class FuseRequest final : public vfs::Request {
   struct Way {
     int open_flags = 0;
     vfs::Part part = vfs::Part::whole;
+    bool drops_set_id = false;
   };
   FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver, Way way);
   const HostCaller& host() const override;
@@ -25,6 +26,7 @@ class FuseRequest final : public vfs::Request {
   TreeCaller tree() const override;
   bool may_block() const override;
   vfs::Part part() const override { return way_.part; }
+  bool drops_set_id() const override { return way_.drops_set_id; }
 
  private:
   const fuse_ctx& context_;

@@ -10,11 +10,13 @@
 namespace agentfs::fuse {
 
 struct Scope {
-  Scope(fuse_req_t held, std::string_view operation, int open_flags = 0)
+  Scope(fuse_req_t held, std::string_view operation, int open_flags = 0, bool drops_set_id = false)
       : request(held),
         context(context_of(held)),
         asked(held, context.services, context.resolver,
-              {.open_flags = open_flags, .part = context.channel->part()}) {
+              {.open_flags = open_flags,
+               .part = context.channel->part(),
+               .drops_set_id = drops_set_id}) {
     // libfuse ends the threads of its rings by pthread_cancel, which is not to unwind what is ours.
     if (asked.part() == vfs::Part::trees) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
     context.services.count(asked.part() == vfs::Part::trees ? "data" : "tree", operation);

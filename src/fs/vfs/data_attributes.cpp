@@ -71,7 +71,15 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   TRY(tree_->record(request, row));
   guard.done();
-  return Attributes{shown(*now), validity().attributes};
+  return Attributes{shown(*now), validity(*now).attributes};
+}
+
+Status DataNode::tell_mode(Request& request, const struct stat& before) {
+  const struct stat now = TRY(tree_->store().attributes(*file_));
+  if (now.st_mode == before.st_mode) return ok();
+  return tree_->record(request, {.operation = "attributes",
+                                 .path = path(),
+                                 .details = before_and_after(before, now, SetAttributes::mode)});
 }
 
 Status DataNode::tell_written_past(const struct stat& now) {

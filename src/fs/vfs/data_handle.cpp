@@ -50,17 +50,42 @@ Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_
   Charge charge(node_->tree(), &request);
   TRY(charge.write(*node_, descriptor(), offset, bytes.size()));
   before_write(offset);
-  const Writing writing = TRY(node_->tree().store().begin_write(*file_));
-  std::size_t put = 0;
-  while (put < bytes.size()) {
-    const ssize_t count = ::pwrite(descriptor(), bytes.data() + put, bytes.size() - put,
-                                   offset + static_cast<off_t>(put));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && put > 0) break;  // what is there is there: write(2) tells it as a short count
-    if (count < 0) return fail_errno("write");
-    put += static_cast<std::size_t>(count);
+  const long put = TRY(change(request, "write", [&]() -> long {
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, bytes.size() - done,
+                                     offset + static_cast<off_t>(done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && done == 0) return -1;
+      if (count < 0) break;  // what is there is there: write(2) tells it as a short count
+      done += static_cast<std::size_t>(count);
+    }
+    return static_cast<long>(done);
+  }));
+  return static_cast<std::size_t>(put);
+}
+
+// Of a file with set-user-id or set-group-id, which goes with the first byte that others than root
+// write, the disk's kernel judges as for who asks.
+template <class Call>
+Result<long> DataHandle::change(Request& request, const char* name, Call&& call) {
+  TreeStore& store = node_->tree().store();
+  struct stat before{};
+  const bool is_judged = request.drops_set_id() && ::fstat(descriptor(), &before) == 0 &&
+                         (before.st_mode & (S_ISUID | S_ISGID)) != 0;
+  long outcome = -1;
+  {
+    const Writing writing = TRY(store.begin_write(*file_));
+    if (!is_judged) {
+      outcome = call();
+      if (outcome < 0) return fail_errno(name);
+      return outcome;
+    }
+    const int code = store.as(request.tree(), [&] { return outcome = call(); });
+    if (code != 0) return fail_errno(code, name);
   }
-  return put;
+  TRY(node_->tell_mode(request, before));
+  return outcome;
 }
 
 void DataHandle::before_write(off_t offset) {
@@ -206,10 +231,8 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
   TRY(charge.write(*node_, descriptor(), offset,
                    may_grow ? static_cast<std::uint64_t>(length) : 0));
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
-  {
-    const Writing writing = TRY(node_->tree().store().begin_write(*file_));
-    if (::fallocate(descriptor(), mode, offset, length) != 0) return fail_errno("fallocate");
-  }
+  TRY(change(request, "fallocate",
+             [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
   changed(0);
   return ok();
 }
@@ -228,12 +251,9 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   Charge charge(other->node_->tree(), &request);
   TRY(charge.write(*other->node_, other->descriptor(), to, count));
   other->before_write(to);
-  ssize_t copied = 0;
-  {
-    const Writing writing = TRY(other->node_->tree().store().begin_write(*other->file_));
-    copied = ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
-    if (copied < 0) return fail_errno("copy_file_range");
-  }
+  const long copied = TRY(other->change(request, "copy_file_range", [&]() -> long {
+    return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
+  }));
   other->changed(static_cast<std::uint64_t>(copied));
   return static_cast<std::size_t>(copied);
 }

@@ -43,6 +43,9 @@ class DataHandle final : public Handle {
   // The journal row of the bytes written since the last one.
   Status account();
   Result<std::size_t> put(Request& request, off_t offset, std::string_view bytes);
+  // Changes bytes by a system call, `name`; gives what it gives.
+  template <class Call>
+  Result<long> change(Request& request, const char* name, Call&& call);
   void changed(std::uint64_t bytes);
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);

@@ -96,20 +96,27 @@ void set_history(Node& data_root, const HistoryTable& table) {
 
 // --- reading
 
-Validity DataNode::validity() const {
+// Writing clears set-user-id bits without a word to the host's kernel.
+Validity DataNode::validity(const struct stat& attributes) const {
   if (region_ == Region::own) return {};
-  return {kTrusted, writers_past_ > 0 ? 0 : kTrusted};
+  const bool may_be_cleared =
+      S_ISREG(attributes.st_mode) && (attributes.st_mode & (S_ISUID | S_ISGID)) != 0;
+  return {kTrusted, writers_past_ > 0 || may_be_cleared ? 0 : kTrusted};
 }
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {
   const auto node = tree_->ensure(entry.node, region_of(region_, name));
-  node->told_ = node->validity().attributes > 0;
-  return {.node = node, .attributes = node->shown(entry.attributes), .validity = node->validity()};
+  const Validity validity = node->validity(entry.attributes);
+  node->told_ = validity.attributes > 0;
+  return {.node = node, .attributes = node->shown(entry.attributes), .validity = validity};
 }
 
 Result<Attributes> DataNode::attributes(Request&) {
-  told_ = validity().attributes > 0;
-  return Attributes{shown(TRY(tree_->store().attributes(*file_))), validity().attributes};
+  told_ = true;  // before they are read: who changes them meanwhile says that it is not so
+  const struct stat now = TRY(tree_->store().attributes(*file_));
+  const double valid = validity(now).attributes;
+  if (valid == 0) told_ = false;
+  return Attributes{shown(now), valid};
 }
 
 std::string DataNode::named_path() const {

@@ -164,10 +164,12 @@ class DataNode final : public Node {
   Result<std::string> get_xattr(Request&, const std::string& name) override;
   Result<std::string> list_xattr(Request&) override;
   Status remove_xattr(Request&, const std::string& name) override;
+  // Tells of the mode that writing has changed, if it has.
+  Status tell_mode(Request&, const struct stat& before);
 
  private:
   std::string child(const std::string& name) const { return path() + "/" + name; }
-  Validity validity() const;
+  Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);

@@ -42,6 +42,9 @@ class Request {
   virtual TreeCaller tree() const = 0;
   virtual bool may_block() const = 0;  // false: O_NONBLOCK was given at open
   virtual Part part() const { return Part::whole; }
+  // Who asks has no CAP_FSETID, and clearing set-user-id and set-group-id of what is written is
+  // left to us; false where the host's kernel does it.
+  virtual bool drops_set_id() const { return false; }
 };
 
 // How long the host's kernel may believe an answer, in seconds; 0: ask each time.

@@ -93,6 +93,9 @@ class FaultyStore final : public TreeStore {
   Status access(const TreeNode& node, int mask, const TreeCaller& by) override {
     return store_.access(node, mask, by);
   }
+  int as(const TreeCaller& caller, const std::function<long()>& call) override {
+    return store_.as(caller, call);
+  }
   Status set_xattr(const TreeNode& node, const std::string& name, std::string_view value, int flags,
                    const TreeCaller& by) override {
     return store_.set_xattr(node, name, value, flags, by);
