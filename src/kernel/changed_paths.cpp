@@ -1,23 +1,43 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/changed_paths.h"
 
+#include <algorithm>
+
 namespace agentfs {
 
 std::string ChangedPaths::note(const std::string& path, const PathEdit& edit) {
+  set(path, edit);
+  return below_.size() > most_ ? give_up_oldest() : std::string();
+}
+
+void ChangedPaths::set(const std::string& path, const PathEdit& edit) {
+  ByAge& ages = ages_of(path);
   const auto [found, is_new] = all_.try_emplace(path);
-  const bool is_below = path.contains('/');
-  if (is_below && !is_new) by_age_.erase({found->second.sequence, found->first});
+  if (!is_new) ages.erase({found->second.sequence, found->first});
   found->second = edit;
-  if (is_below) by_age_.emplace(edit.sequence, found->first);
-  return by_age_.size() > most_ ? give_up_oldest() : std::string();
+  ages.emplace(edit.sequence, found->first);
 }
 
 std::string ChangedPaths::give_up_oldest() {
-  const auto oldest = all_.extract(std::string(by_age_.begin()->second));
-  by_age_.erase(by_age_.begin());
-  PathEdit& top = all_[top_of(oldest.key())];
-  if (top.sequence < oldest.mapped().sequence) top = oldest.mapped();
-  return oldest.key();
+  std::string path(below_.begin()->second);
+  below_.erase(below_.begin());
+  const PathEdit edit = all_.extract(path).mapped();
+  const auto top = all_.find(top_of(path));
+  if (top == all_.end() || top->second.sequence < edit.sequence) set(top_of(path), edit);
+  return path;
+}
+
+std::vector<std::pair<std::string, PathEdit>> ChangedPaths::since(Sequence record) const {
+  std::vector<std::string_view> newer;
+  for (const ByAge* ages : {&tops_, &below_}) {
+    const auto from = ages->lower_bound({Sequence{record.value + 1}, std::string_view()});
+    for (auto at = from; at != ages->end(); ++at) newer.push_back(at->second);
+  }
+  std::ranges::sort(newer);
+  std::vector<std::pair<std::string, PathEdit>> changed;
+  changed.reserve(newer.size());
+  for (const std::string_view path : newer) changed.push_back(*all_.find(std::string(path)));
+  return changed;
 }
 
 }  // namespace agentfs

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/ids.h"
 
@@ -36,17 +37,23 @@ class ChangedPaths {
   // Gives the path that is told by its directory from now on; "" where none had to be.
   std::string note(const std::string& path, const PathEdit& edit);
   const std::map<std::string, PathEdit>& all() const { return all_; }
+  // Those that have changed after a record, by path; costs as much as they are many.
+  std::vector<std::pair<std::string, PathEdit>> since(Sequence record) const;
 
   // "a/b/c.txt" -> "a"; what lies at the top stays itself.
   static std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
 
  private:
+  // Oldest first; the names are keys of the map.
+  using ByAge = std::set<std::pair<Sequence, std::string_view>>;
+  ByAge& ages_of(std::string_view path) { return path.contains('/') ? below_ : tops_; }
+  void set(const std::string& path, const PathEdit& edit);
   std::string give_up_oldest();
 
   std::size_t most_;
   std::map<std::string, PathEdit> all_;
-  // Those that are not at the top, oldest first; the names are keys of the map.
-  std::set<std::pair<Sequence, std::string_view>> by_age_;
+  ByAge tops_;
+  ByAge below_;
 };
 
 }  // namespace agentfs

@@ -72,12 +72,8 @@ bool inherit(Fold& fold, const std::string& name, const std::string& parent) {
   const WorkspaceChanges* const from = fold.find_workspace(parent);
   if (from == nullptr || from->checkpoints.commit.empty()) return false;
   const CheckpointCommits& last = from->checkpoints;
-  std::map<std::string, PathEdit> changed;
-  for (const auto& [path, edit] : from->changed.all()) {
-    if (edit.sequence <= last.reached) continue;
-    if (changed.size() == kMostInherited) return false;
-    changed.emplace(path, edit);
-  }
+  const auto changed = from->changed.since(last.reached);
+  if (changed.size() > kMostInherited) return false;
   WorkspaceChanges& made = fold.edit_workspace(name);
   made.checkpoints.commit = last.commit;
   made.checkpoints.reached = last.reached;

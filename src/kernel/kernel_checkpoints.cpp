@@ -70,8 +70,8 @@ std::optional<Order> next_order(const Fold& fold, const std::string& workspace) 
               .changed = {},
               .parent = changes->checkpoints.commit,
               .author = author_name(fold, checkpoint.author)};
-  for (const auto& [path, edit] : changes->changed.all()) {
-    if (edit.sequence > changes->checkpoints.reached) order.changed.push_back(path);
+  for (auto& [path, edit] : changes->changed.since(changes->checkpoints.reached)) {
+    order.changed.push_back(std::move(path));
   }
   return order;
 }

@@ -43,8 +43,8 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   const auto mark = changes->committed.find(pid);
   const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
   std::set<ProcessId> authors;
-  for (const auto& [path, change] : changes->changed.all()) {
-    if (change.sequence <= last || path.empty()) continue;
+  for (const auto& [path, change] : changes->changed.since(last)) {
+    if (path.empty()) continue;
     (change.author == pid ? result.own : result.others).push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }

@@ -48,6 +48,15 @@ TEST_CASE("no changed path is forgotten, and the newest are told one by one") {
     last[path] = edit;
     if (record % 97 == 0) stored = loaded(stored.all(), kMost);
   }
+  for (const std::uint64_t record : {0u, 1u, 1'000u, 1'970u, 2'000u, 3'000u}) {
+    Told since;
+    for (const auto& [path, edit] : changed.all()) {
+      if (edit.sequence.value > record) since.emplace(path, edit);
+    }
+    const auto found = changed.since({record});
+    CHECK(std::ranges::is_sorted(found, {}, [](const auto& one) { return one.first; }));
+    CHECK(is_same(Told(found.begin(), found.end()), since));
+  }
   std::vector<std::pair<Sequence, std::string>> newest;
   for (const auto& [path, edit] : last) {
     INFO(path << ", record " << edit.sequence.value);
