@@ -196,6 +196,26 @@ def unlinked_while_open():
     expect_eq(read(OURS / "trash/open"), "still here\n")
 
 
+def what_is_kept_is_not_written_any_more():
+    """By whoever has it open, be it before the name goes or after."""
+    for number, act in enumerate((os.unlink, lambda path: os.rename(SITE / "over", path))):
+        path = SITE / f"held-{number}"
+        path.write_text("old\n")
+        (SITE / "over").write_text("other\n")
+        with open(path, "r+b", buffering=0) as held, open(path, "r+b", buffering=0) as late:
+            with mmap.mmap(late.fileno(), 0) as mapped:
+                act(path)
+                held.write(b"NEW")
+                mapped[0:1] = b"X"
+                mapped.flush()
+                expect_eq(held.seek(0), 0)
+                expect_eq(held.read(), b"XEW\n", "what its own descriptor reads")
+                expect_eq(previous(path.name), "old\n", "what is kept of it")
+        expect_eq(previous(path.name), "old\n", "what is kept of it, when it is closed")
+        ctl(f"restore {path.name}")
+        expect_eq(read(path), "old\n", "what is restored")
+
+
 def what_is_not_kept():
     shell("git init -q repo && cd repo && git config user.email a@b && git config user.name a && "
           "echo 1 > t && git add t && git commit -qm 1 && echo 2 > t && git commit -qam 2 && "
@@ -287,6 +307,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
-     unlinked_while_open, what_is_not_kept, programs_read_it, forgetting,
+     unlinked_while_open, what_is_kept_is_not_written_any_more, what_is_not_kept, programs_read_it,
+     forgetting,
      killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
      a_restart_changes_nothing)

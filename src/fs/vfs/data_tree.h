@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "fs/vfs/bypassed_files.h"
+#include "fs/vfs/content_hashes.h"
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
 #include "fs/vfs/quota_table.h"
@@ -33,29 +34,6 @@ struct HistoryTable {
 // (its own refs in a workspace's repository) must be asked for each time.
 enum class Region { plain, git, refs, own };
 Region region_of(Region parent, const std::string& name);
-
-// user.agentfs.hash: computed when it is asked for. Threads: all.
-class ContentHashes {
- public:
-  static constexpr std::size_t kMost = 16'384;
-  // Of an open file that is in this state.
-  Result<std::string> of(int file, const struct stat& now) EXCLUDES(mutex_);
-
- private:
-  struct Known {
-    off_t size = 0;
-    timespec modified{};
-    timespec changed{};
-    std::string hash{};
-    bool is_of(const Known& other) const {
-      return size == other.size && modified.tv_sec == other.modified.tv_sec &&
-             modified.tv_nsec == other.modified.tv_nsec && changed.tv_sec == other.changed.tv_sec &&
-             changed.tv_nsec == other.changed.tv_nsec;
-    }
-  };
-  Mutex<Rank::object> mutex_;
-  std::unordered_map<std::uint64_t, Known> all_ GUARDED_BY(mutex_);  // by inode number
-};
 
 // Owned by its nodes. Threads: all.
 class DataTree : public std::enable_shared_from_this<DataTree> {
@@ -81,6 +59,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   // The files that are open for writing: one descriptor more or less.
   void count_writer(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
+  bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -170,6 +149,8 @@ class DataNode final : public Node {
  private:
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
+  // Before what is not undone where its row does not fit.
+  Status check_room(Request&, bool makes_room);
   struct stat shown(struct stat attributes) const;
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);

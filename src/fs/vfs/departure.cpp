@@ -12,7 +12,8 @@ Departure::Departure(DataTree& tree, const DataNode& directory, const std::strin
   // Before the link, so that nobody ever sees it counted.
   node_ = tree_.ensure(entry->node, region);
   node_->hide_links(1);
-  kept_ = tree_.keeper().keep_name(*entry, fmt::format("{}/{}", directory.path(), name));
+  const std::string path = fmt::format("{}/{}", directory.path(), name);
+  kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
   if (!kept_.linked) {
     node_->hide_links(-1);
     node_.reset();

@@ -21,11 +21,12 @@ Kept not_kept(const std::string& reason) {
 
 }  // namespace
 
-Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path) {
+Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
+                           bool is_open_for_writing) {
   if (!is_on()) return {};
   switch (entry.node->type()) {
     case S_IFREG:
-      return keep_file(entry, path);
+      return keep_file(entry, path, is_open_for_writing);
     case S_IFDIR:
       return described(past_->next(), "directory", entry.attributes);
     case S_IFLNK: {
@@ -40,13 +41,17 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path) {
   }
 }
 
-Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path) {
+Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
+                           bool is_open_for_writing) {
   const struct stat& attributes = entry.attributes;
   if (attributes.st_nlink > 1) return {};  // it has another name
   if (attributes.st_size == 0) return described(past_->next(), "empty", attributes);
   const auto size = static_cast<std::uint64_t>(attributes.st_size);
   if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {
     return not_kept(why);
+  }
+  if (is_open_for_writing && services_.why_not_kept(size, true).empty()) {
+    return keep_bytes(*entry.node, path);
   }
   std::uint64_t number = 0;
   struct stat now = attributes;

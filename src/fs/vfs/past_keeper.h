@@ -34,15 +34,16 @@ class PastKeeper {
       : services_(services), store_(store), past_(past) {}
 
   bool is_on() const { return past_ != nullptr && services_.keeps_history(); }
-  // Before the last name of what stands there goes.
-  Kept keep_name(const TreeEntry& entry, const std::string& path);
+  // Before the last name of what stands there goes. A file that somebody has open for writing goes
+  // on changing without it, so that a copy is kept where its size allows one.
+  Kept keep_name(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
   // Before the bytes of an open or known file change in place: `file` is any descriptor of it.
   Kept keep_bytes(int file, const std::string& path);
   Kept keep_bytes(const TreeNode& node, const std::string& path);
   void take_back(const Kept& kept);  // the change has not been made
 
  private:
-  Kept keep_file(const TreeEntry& entry, const std::string& path);
+  Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
 
   Services& services_;
   TreeStore& store_;

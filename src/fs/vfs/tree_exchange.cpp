@@ -95,6 +95,11 @@ std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
   return open;
 }
 
+bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
+  Lock lock(mutex_);
+  return writers_.contains(node);
+}
+
 void DataTree::count_bypassed(const std::string& root, int change) {
   Lock lock(mutex_);
   if ((past_daemon_[root] += change) <= 0) past_daemon_.erase(root);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What files hold, as far as it has been asked. Inside vfs only.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/mutex.h"
+
+namespace agentfs::vfs {
+
+// user.agentfs.hash: computed when it is asked for. Threads: all.
+class ContentHashes {
+ public:
+  static constexpr std::size_t kMost = 16'384;
+  // Of an open file that is in this state.
+  Result<std::string> of(int file, const struct stat& now) EXCLUDES(mutex_);
+
+ private:
+  struct Known {
+    off_t size = 0;
+    timespec modified{};
+    timespec changed{};
+    std::string hash{};
+    bool is_of(const Known& other) const {
+      return size == other.size && modified.tv_sec == other.modified.tv_sec &&
+             modified.tv_nsec == other.modified.tv_nsec && changed.tv_sec == other.changed.tv_sec &&
+             changed.tv_nsec == other.changed.tv_nsec;
+    }
+  };
+  Mutex<Rank::object> mutex_;
+  std::unordered_map<std::uint64_t, Known> all_ GUARDED_BY(mutex_);  // by inode number
+};
+
+}  // namespace agentfs::vfs
