@@ -28,6 +28,9 @@ class LogStore {
   // The same for what must be told even when the disk is full: it may take from space that the log
   // keeps back, where it keeps some.
   virtual Status append_urgent(std::string_view lines) { return append(lines); }
+  // To be asked before what cannot be undone: ENOSPC where its line might not fit. What makes room
+  // may begin as long as anything is kept back.
+  virtual Status check_room(bool /*makes_room*/) { return ok(); }
   virtual Status sync() = 0;
   // Starts a new segment for what comes next, named after `first_sequence`.
   virtual Status roll(std::uint64_t first_sequence) = 0;

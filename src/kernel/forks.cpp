@@ -208,6 +208,7 @@ std::vector<std::string> Forks::names_in(Forest& store, const std::string& root)
 Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
                                     const std::string& name) {
   TRY(may_change(caller, root));
+  TRY(kernel_.journal().check_room(false));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const SnapshotInfo target = TRY(find(root, name));

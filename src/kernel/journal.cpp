@@ -192,6 +192,8 @@ Result<Record> Journal::append(std::string kind, Author author, json::Value data
 
 const std::string& Journal::public_key() const { return parts_->key.public_key(); }
 
+Status Journal::check_room(bool makes_room) { return parts_->log.check_room(makes_room); }
+
 Status Journal::sync() {
   Parts& parts = *parts_;
   const std::uint64_t wanted = parts.written;

@@ -39,6 +39,8 @@ class Journal {
   Result<Record> append(std::string kind, Author author, json::Value data,
                         std::string* line_out = nullptr);
   Status sync();
+  // To be asked before what cannot be undone: ENOSPC where it might not be told.
+  Status check_room(bool makes_room);
   bool is_synced() const;  // all that was appended until now
   // Sentences about damaged records of the segment that was the last one at the start.
   const std::vector<std::string>& damage() const;

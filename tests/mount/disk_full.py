@@ -167,6 +167,83 @@ def freed_from_inside():
     mount.fsck()
 
 
+def seen(top):
+    """What a directory holds: of each name type, mode, owner, times but of reading, and bytes."""
+    found = {}
+    for path in sorted(top.rglob("*")):
+        at = path.lstat()
+        text = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path.relative_to(top))] = (at.st_mode, at.st_uid, at.st_mtime_ns, text)
+    return found
+
+
+def changes_of(top, number):
+    """Every kind of change, each of files of its own: name -> what does it."""
+    def path(name):
+        return top / f"{name}-{number}"
+
+    return {
+        "rename": lambda: os.rename(path("a"), path("new")),
+        "rename over": lambda: os.rename(path("b"), path("c")),
+        "rename of a directory": lambda: os.rename(path("d"), path("e")),
+        "chmod": lambda: os.chmod(path("f"), 0o600),
+        "chown": lambda: os.chown(path("f"), 7, 7),
+        "utime": lambda: os.utime(path("f"), (1, 1)),
+        "setxattr": lambda: os.setxattr(path("f"), "user.x", b"y"),
+        "O_TRUNC": lambda: os.close(os.open(path("g"), os.O_WRONLY | os.O_TRUNC)),
+        "O_CREAT | O_TRUNC": lambda: os.close(
+            os.open(path("g"), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)),
+        "truncate": lambda: os.truncate(path("g"), 1),
+        "link": lambda: os.link(path("f"), path("linked")),
+        "mkfifo": lambda: os.mkfifo(path("fifo")),
+        "rollback": lambda: command(top / ".agentfs/ctl", "rollback early"),
+    }
+
+
+def what_is_refused_has_not_happened():
+    """Also where the bytes are there and only the journal has no room for the row."""
+    mount = Mount.of("refused")
+    run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount.state])
+    mount.mount()
+    top, disk = mount / "workspaces/w", mount.state / "trees/workspaces/w"
+    top.mkdir()
+    for number in range(40):
+        for name in "abcfg":
+            (top / f"{name}-{number}").write_text(f"{name} {number}\n")
+        (top / f"d-{number}").mkdir()
+    command(top / ".agentfs/ctl", "checkpoint early")
+    (top / "later").write_text("later\n")
+    for name in [f"{name}-{number}" for name in "abcfg" for number in range(40)]:
+        os.utime(top / name)  # so that each has an inode of its own again
+    fill_by_host(mount)
+    until_refused(lambda n: os.utime(top / "later", (n, n)))
+    refused = set()
+    for number in range(40):
+        for name, change in changes_of(top, number).items():
+            before = seen(disk)
+            try:
+                change()
+            except OSError as error:
+                expect_eq(error.errno, errno.ENOSPC, f"errno of {name} on a full disk")
+                expect_eq(seen(disk), before, f"the disk after {name}, which was refused")
+                expect_eq({path: what[0] for path, what in seen(top).items()},
+                          {path: what[0] for path, what in before.items()},
+                          f"the mount after {name}, which was refused")
+                refused.add(name)
+    expect_eq(refused, set(changes_of(top, 0)), "what a full disk refuses in the end")
+    expect_has(mount.last_error(), "makes room", "what would help")
+    os.unlink(top / "a-0")
+    expect_has(read(top / ".agentfs/events.jsonl"), '"op":"remove","path":"/workspaces/w/a-0"',
+               "the row of a removal on a full disk")
+    (mount.state / "ballast").unlink()
+    os.rename(top / "a-1", top / "new-1")
+    command(top / ".agentfs/ctl", "rollback early")
+    expect_eq(read(top / "a-0"), "a 0\n", "a file after the rollback")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
 def run_on_full_disk():
     """A run whose records do not fit waits for space, and then ends as if nothing had been."""
     mount = Mount.of("run")
@@ -191,4 +268,4 @@ def run_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, run_on_full_disk)
+main(full, freed_from_inside, what_is_refused_has_not_happened, run_on_full_disk)

@@ -80,6 +80,7 @@ class FakeServices final : public vfs::Services {
   Caller identify(const HostCaller& host) override;
   Result<Caller> ensure_caller(const HostCaller& host) override;
   void note_error(const Caller& caller, std::string_view path, const Error& error) override;
+  Status check_room(bool) override { return ok(); }
   Status record_change(const Caller& caller, const TreeChange& change) override;
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;

@@ -34,6 +34,7 @@ void Reserve::fill() {
   if (::fallocate(file.get(), 0, 0, kFull) == 0) {
     size_ = kFull;
   } else {
+    is_possible_ = errno == ENOSPC || errno == EDQUOT;
     // What was allocated before the failure is not ours to hold.
     resize(size_);
   }

@@ -8,7 +8,8 @@
 namespace agentfs::segments {
 
 // A file of allocated blocks that is given up piece by piece. Where the file system cannot allocate
-// there is no reserve, and that is no error. Threads: the owner's lock.
+// there is no reserve, and that is no error. One half is for what has begun and for what makes
+// room. Threads: the owner's lock.
 class Reserve {
  public:
   static constexpr std::int64_t kFull = std::int64_t{1} << 20;
@@ -20,12 +21,14 @@ class Reserve {
   // Frees a piece that has room for so many bytes; false where nothing was left.
   bool release(std::size_t bytes);
   std::int64_t size() const { return size_; }
+  bool is_ample() const { return !is_possible_ || size_ >= kFull / 2; }
 
  private:
   bool resize(std::int64_t size);
 
   const std::string path_;
   std::int64_t size_ = 0;
+  bool is_possible_ = true;
 };
 
 }  // namespace agentfs::segments

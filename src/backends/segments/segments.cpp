@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "backends/segments/reserve.h"
@@ -25,6 +26,7 @@ class SegmentLog final : public LogStore {
   Status open(bool look_only) EXCLUDES(mutex_);
   Status append(std::string_view lines) override EXCLUDES(mutex_);
   Status append_urgent(std::string_view lines) override EXCLUDES(mutex_);
+  Status check_room(bool makes_room) override EXCLUDES(mutex_);
   Status sync() override EXCLUDES(mutex_);
   Status roll(std::uint64_t first_sequence) override EXCLUDES(mutex_);
   std::vector<SegmentInfo> segments() const override EXCLUDES(mutex_);
@@ -44,6 +46,7 @@ class SegmentLog final : public LogStore {
   Status start(std::uint64_t first_sequence) REQUIRES(mutex_);
   Status put(std::string_view lines) REQUIRES(mutex_);
   Status cut() REQUIRES(mutex_);
+  void fill_reserve() REQUIRES(mutex_);
   Status flush(const Pending& pending) const;
   Pending pending() const REQUIRES(mutex_);
   Status finish(const Pending& pending, Status result) REQUIRES(mutex_);
@@ -61,13 +64,14 @@ class SegmentLog final : public LogStore {
   std::uint64_t made_synced_ GUARDED_BY(mutex_) = 0;  // those whose names a sync has covered
   std::optional<Error> lost_ GUARDED_BY(mutex_);      // of the first sync that failed
   segments::Reserve reserve_ GUARDED_BY(mutex_);
+  std::atomic<bool> has_room_ = true;  // as the reserve was last seen
 };
 
 Status SegmentLog::open(bool look_only) {
   TRY(file::make_directories(directory_, 0700));
   const Lock lock(mutex_);
   segments_ = TRY(segments::find_segments(directory_, look_only));
-  if (!look_only) reserve_.fill();
+  if (!look_only) fill_reserve();
   return segments_.empty() ? ok() : open_last(0);
 }
 
@@ -82,7 +86,7 @@ Status SegmentLog::open_last(int flags) {
 Status SegmentLog::append(std::string_view lines) {
   const Lock lock(mutex_);
   TRY(put(lines));
-  reserve_.fill();
+  fill_reserve();
   return ok();
 }
 
@@ -90,7 +94,30 @@ Status SegmentLog::append_urgent(std::string_view lines) {
   const Lock lock(mutex_);
   auto done = put(lines);
   while (!done && done.error().code == ENOSPC && reserve_.release(lines.size())) done = put(lines);
+  has_room_ = reserve_.is_ample();
   return done;
+}
+
+void SegmentLog::fill_reserve() {
+  reserve_.fill();
+  has_room_ = reserve_.is_ample();
+}
+
+Status SegmentLog::check_room(bool makes_room) {
+  if (has_room_) return ok();
+  const Lock lock(mutex_);
+  fill_reserve();
+  if (has_room_ || (makes_room && reserve_.size() > 0)) return ok();
+  // Where nothing was ever kept back, a line may fit all the same.
+  constexpr off_t kLine = 4096;
+  const auto end = static_cast<off_t>(segments_.empty() ? 0 : segments_.back().size);
+  if (makes_room && file_ && ::fallocate(file_->get(), FALLOC_FL_KEEP_SIZE, end, kLine) == 0) {
+    return ok();
+  }
+  return fail(ENOSPC,
+              "{}: the disk is full, and what is kept back for the journal is for what makes room: "
+              "removing files, `drop` and `discard`",
+              directory_);
 }
 
 Status SegmentLog::put(std::string_view lines) {

@@ -19,6 +19,7 @@ class KernelServices final : public vfs::Services {
   Status record_change(const Caller& caller, const TreeChange& change) override {
     return kernel_.record_change(caller, change);
   }
+  Status check_room(bool makes_room) override { return kernel_.journal().check_room(makes_room); }
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
   Status may_change(const Caller& caller, const std::string& path) override {

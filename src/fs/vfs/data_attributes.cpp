@@ -32,8 +32,15 @@ json::Object before_and_after(const struct stat& before, const struct stat& afte
   return {{"before", told(before, which)}, {"after", told(after, which)}};
 }
 
+Status DataNode::check_room(Request& request, bool makes_room) {
+  Status room = tree_->services().check_room(makes_room);
+  if (!room) tree_->services().note_error(request.caller(), path(), room.error());
+  return room;
+}
+
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
+  TRY(check_room(request, false));
   auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
   const struct stat before = TRY(tree_->store().attributes(*file_));
@@ -91,6 +98,7 @@ Status DataNode::tell_written_past(const struct stat& now) {
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
   if (is_told_attribute(name)) return set_told_attribute(request, *this, name, value);
+  TRY(check_room(request, false));
   told_ = false;
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
@@ -105,6 +113,7 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
     return fail(EPERM, "{}: {} is told by agentfs and cannot be removed", path(),
                 text::shown(name));
   }
+  TRY(check_room(request, false));
   told_ = false;
   Charge charge(*tree_, &request);
   charge.touch(*this);

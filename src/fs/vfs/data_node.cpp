@@ -188,7 +188,10 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   told_ = false;
   const bool writable = opens_for_writing(flags);
   Caller writer;
-  if (writable) writer = TRY(request.writer());
+  if (writable) {
+    writer = TRY(request.writer());
+    TRY(check_room(request, false));
+  }
   DataGuard guard(request, *tree_, region_);
   TRY(guard.open([this] { return path(); }, flags));
   struct stat before{};
@@ -243,6 +246,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
+  TRY(check_room(request, false));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.open([&] { return child(name); }, flags));
@@ -332,6 +336,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
+  TRY(check_room(request, true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
@@ -345,6 +350,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
+  TRY(check_room(request, true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   Departure departure(*tree_, *this, name);
@@ -365,6 +371,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (target == nullptr || target->tree_ != tree_) {
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
+  TRY(check_room(request, false));
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));

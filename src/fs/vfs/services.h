@@ -48,6 +48,8 @@ class Services {
   virtual void note_error(const Caller& caller, std::string_view path, const Error& error) = 0;
   // Journal rows: a change under a data tree, a write to a control file.
   virtual Status record_change(const Caller& caller, const TreeChange& change) = 0;
+  // Before a change that cannot be undone where its row does not fit any more: ENOSPC.
+  virtual Status check_room(bool makes_room) = 0;
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
   // May this process change a path of a data tree, which is free of links? EPERM.
