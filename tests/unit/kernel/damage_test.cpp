@@ -93,6 +93,38 @@ TEST_CASE("a store that says other than the journal is told") {
   CHECK(check_store(store, *journal, false)->whole());  // a damaged journal says less than it
 }
 
+TEST_CASE("a directory may stand for changed paths in a store, but for none that is newer") {
+  TestKernel kernel;
+  Sequence last;
+  for (const char* path : {"/workspaces/site/src/a", "/workspaces/site/src/b"}) {
+    const auto record = kernel.commit("tree.write", json::Object{{"path", path}});
+    REQUIRE(record);
+    last = record->sequence;
+  }
+  kernel.stop();
+  std::string key = "site/src";
+  std::size_t problems = 0;
+  SECTION("the change of the newest") {}
+  SECTION("an older one") {
+    --last.value;
+    problems = 1;
+  }
+  SECTION("another directory") {
+    key = "site/other";
+    problems = 3;
+  }
+  const std::vector<ObjectChange> changes = {
+      {.collection = "change", .key = "site/src/a", .json = {}},
+      {.collection = "change", .key = "site/src/b", .json = {}},
+      {.collection = "change", .key = key, .json = fmt::format("[{},0]", last.value)}};
+  RecordStore& store = *kernel.store;
+  REQUIRE(store.apply(*store.reached(), changes));
+  const auto journal = *Journal::open(*kernel.log, make_key(), kernel.clock);
+  const auto found = check_store(store, *journal, true);
+  REQUIRE(found);
+  CHECK(found->problems.size() == problems);
+}
+
 TEST_CASE("whichever record is damaged, a store that reflects it gives the same state") {
   const Past past;
   for (std::size_t line = 0; line < past.lines.size(); ++line) {
