@@ -105,7 +105,10 @@ class Writer:
 
     def write_one(self, kind, n, log):
         if kind == "line":
-            os.write(log, b"line %d\n" % n)
+            # The host's kernel writes page by page: a part is no acknowledgement of the line.
+            line = b"line %d\n" % n
+            if os.write(log, line) != len(line):
+                raise OSError("a short write")
         elif kind == "name":
             command(self.mount.proc(self.pid, "name"), f"name-{n}")
         elif kind == "message":
