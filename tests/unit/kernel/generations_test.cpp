@@ -162,6 +162,19 @@ TEST_CASE("two names that change places are both changed, with what is below the
   CHECK(all.changed_by_other("/home/u/b/x", {2}) == Sequence{4});
 }
 
+TEST_CASE("a name that goes into itself, or takes the place of what it lay in, is known once") {
+  Generations all;
+  all.change("/home/u/a", by(all, 3, 1));
+  all.move("/home/u/a", "/home/u/a/b", by(all, 4, 1));
+  CHECK(all.of("/home/u/a/b").number == Sequence{4});
+  all.change("/home/u/d/e", by(all, 5, 1));
+  all.move("/home/u/d/e", "/home/u/d", by(all, 6, 1));
+  CHECK(all.of("/home/u/d").number == Sequence{6});
+  all.remove("/home/u", by(all, 7, 1));
+  CHECK(all.names() == 1);
+  CHECK(reloaded(all).names() == 1);
+}
+
 TEST_CASE("beyond the limit the older names get a number that is greater, never a smaller one") {
   Generations all(100);
   for (std::uint64_t number = 1; number <= 1'000; ++number) {
