@@ -15,6 +15,7 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
+#include "kernel/merge_rows.h"
 #include "kernel/quota_keeper.h"
 #include "kernel/tree_path.h"
 
@@ -25,50 +26,6 @@ std::string name_of(const std::string& path) { return std::string(text::last_par
 
 Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.tree(name_of(root))).node};
-}
-
-// What the journal says of an action.
-std::string_view operation_of(const MergeAction& action) {
-  switch (action.kind) {
-    case MergeAction::Kind::move:
-      return "rename";
-    case MergeAction::Kind::set_mode:
-      return "attributes";
-    case MergeAction::Kind::remove:
-    case MergeAction::Kind::remove_directory:
-      return "remove";
-    case MergeAction::Kind::make_directory:
-      return "mkdir";
-    case MergeAction::Kind::write:
-      break;
-  }
-  return action.ours.exists() ? "write" : "create";
-}
-
-json::Value to_json(const std::string& root, const MergeAction& action) {
-  const bool is_move = action.kind == MergeAction::Kind::move;
-  json::Value value;
-  value.set("op", operation_of(action));
-  value.set("path_hex",
-            text::hex(fmt::format("{}/{}", root, is_move ? action.ours_path : action.path)));
-  if (is_move) value.set("other_hex", text::hex(fmt::format("{}/{}", root, action.path)));
-  if (action.kind == MergeAction::Kind::remove_directory) value.set("directory", true);
-  return value;
-}
-
-// What the host's caches and watchers are to be told of a row.
-void add_changes(const TreeChange& row, bool is_directory, std::vector<TreeEvent>& changes) {
-  using Kind = TreeEvent::Kind;
-  const mode_t type = is_directory ? S_IFDIR : S_IFREG;
-  if (row.operation == "remove" || row.operation == "rename") {
-    changes.push_back({Kind::removed, row.path, type});
-    if (!row.other.empty()) changes.push_back({Kind::made, row.other, 0});
-    return;
-  }
-  const Kind kind = row.operation == "attributes" ? Kind::attributes
-                    : row.operation == "write"    ? Kind::written
-                                                  : Kind::made;
-  changes.push_back({kind, row.path, 0});
 }
 
 }  // namespace
@@ -211,7 +168,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   maker.gid = owner.st_gid;
   TRY(kernel_.paths().check_room(root, growth_of(plan)));
   order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
-  for (const MergeAction& action : plan.actions) order.actions.push_back(to_json(root, action));
+  order.actions = merge_rows(root, plan);
   TRY(carry_out(caller, sides.ours, order));
   std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", other, root,
                                    plan.actions.size(), plan.conflicts.size());
@@ -233,6 +190,8 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.undo(ours, order.record));
     order.done = false;
   }
+  // Who looked meanwhile has seen names that are gone again.
+  if (!order.done) kernel_.paths().refresh(events_of_undone(order.actions));
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
   return applied ? finished : applied;
@@ -256,16 +215,11 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
 // What the mount shows comes before what is told of it, which may fail.
 Status Merges::tell(const Caller& caller, const Order& order) {
   std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
-  std::vector<TreeEvent> changed;
   for (const json::Value& action : order.actions) {
-    TreeChange row{.operation = std::string(action["op"].text()),
-                   .path = text::unhex(action["path_hex"].text()).value_or(std::string()),
-                   .other = text::unhex(action["other_hex"].text()).value_or(std::string())};
-    row.details = {{"merge", order.from}};
-    add_changes(row, action["directory"].truth(), changed);
-    rows.push_back(std::move(row));
+    rows.push_back(change_of(action));
+    rows.back().details = {{"merge", order.from}};
   }
-  kernel_.paths().refresh(changed);
+  kernel_.paths().refresh(events_of(order.actions));
   for (const TreeChange& row : rows) TRY(kernel_.record_change(caller, row));
   return ok();
 }

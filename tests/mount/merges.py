@@ -68,6 +68,58 @@ def what_both_did_is_there():
            f"rows: {json.dumps(rows)}")
 
 
+def what_was_moved_and_changed_is_told_as_both():
+    """The host's kernel, the journal and the feed know that the old name is free."""
+    ours, theirs = make("moved"), SPACES / "moved-1"
+    ctl("moved", "fork moved-1")
+    (theirs / "both").rename(theirs / "src/both.c")
+    with open(theirs / "src/both.c", "a") as file:
+        file.write("and more\n")
+    (theirs / "gone").rename(theirs / "mode")
+    (theirs / "mode").chmod(0o600)
+    for name in ("both", "gone"):
+        read(ours / name)
+    head = len(M.journal())
+    ctl("moved", "merge moved-1")
+    for name in ("both", "gone"):
+        expect_errno("ENOENT", os.stat, ours / name)
+        with open(ours / name, "a") as file:
+            file.write("not lost\n")
+        expect_eq((ours / name).read_text(), "not lost\n")
+    expect_eq(sorted(os.listdir(ours)), ["both", "gone", "lines", "mode", "src"])
+    expect_eq((ours / "src/both.c").read_text(), "as it was\nand more\n")
+    expect_eq((ours / "mode").stat().st_mode & 0o777, 0o600)
+    rows = [(row["kind"], row["data"]["path"], row["data"].get("other")) for row in M.journal()[head:]
+            if row["data"].get("merge") == "/workspaces/moved-1"]
+    top = "/workspaces/moved/"
+    expect_eq(rows, [("tree.rename", top + "gone", top + "mode"),
+                     ("tree.rename", top + "both", top + "src/both.c"),
+                     ("tree.write", top + "src/both.c", None),
+                     ("tree.attributes", top + "mode", None)])
+    feed = read(ours / ".agentfs/events.jsonl")
+    expect_has(feed, "src/both.c")
+
+
+def what_changes_places_with_a_directory_is_there():
+    ours, theirs = make("places"), SPACES / "places-1"
+    (ours / "down").mkdir()
+    (ours / "down/one").write_text("one\n")
+    ctl("places", "fork places-1")
+    (theirs / "both").rename(theirs / "aside")
+    (theirs / "both").mkdir()
+    (theirs / "aside").rename(theirs / "both/deep")
+    (theirs / "down/one").rename(theirs / "aside")
+    (theirs / "down").rmdir()
+    (theirs / "aside").rename(theirs / "down")
+    ctl("places", "merge places-1")
+    expect_eq((ours / "both/deep").read_text(), "as it was\n")
+    expect_eq((ours / "down").read_text(), "one\n")
+    (ours / "both/deep").unlink()
+    (ours / "both").rmdir()
+    (ours / "down").unlink()
+    expect_eq(sorted(os.listdir(ours)), ["gone", "lines", "src"])
+
+
 def each_merge_begins_where_the_last_one_ended():
     """Neither comes back what was changed since, nor is it asked for again."""
     ours, theirs = make("twice"), SPACES / "twice-1"
@@ -245,7 +297,8 @@ def git_apply_says_the_same():
     expect_eq(run(["diff", "-r", ours, theirs]), "")
 
 
-main(mount_it, what_both_did_is_there, each_merge_begins_where_the_last_one_ended,
+main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
+     what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, what_was_resolved_is_not_asked_for_again,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either, what_a_rollback_took_back_can_be_merged_again,
      the_same_again_changes_nothing, conflicts_are_files,

@@ -62,7 +62,7 @@ def ctl(space, line):
 def make(space):
     top = SPACES / space
     (top / "src").mkdir(parents=True)
-    for name in ("changed", "gone", "mode", "same"):
+    for name in ("changed", "gone", "mode", "old", "same"):
         (top / name).write_text(f"{name}\n" * 20)
     (top / "src/deep").write_text("deep\n")
     return top
@@ -83,6 +83,9 @@ def a_merge_is_seen_as_if_each_change_were_made_there():
     (other / "src/deep").write_text("deeper\n")
     (other / "new").mkdir()
     (other / "link").symlink_to("made")
+    (other / "old").rename(other / "moved")
+    with open(other / "moved", "a") as file:
+        file.write("more\n")
     os.listdir(top)
     journal = len(M.journal())
     watch = Watch(top, top / "src")
@@ -92,6 +95,8 @@ def a_merge_is_seen_as_if_each_change_were_made_there():
                  ("site", "create", "made"), ("site", "close-write", "made"),
                  ("site", "create", "empty"), ("site", "close-write", "empty"),
                  ("site", "create", "new"), ("site", "create", "link"),
+                 ("site", "delete", "old"), ("site", "create", "moved"),
+                 ("site", "close-write", "moved"),
                  ("src", "modify", "deep"))
     expect(not [each for each in watch.seen if each[2] == "same"], f"{watch.seen}")
     watch.close()
@@ -123,7 +128,7 @@ def a_restore_and_a_rollback_are_seen():
                  ("back", "create", "same"))
     watch.close()
     expect_eq((top / "changed").read_text(), "changed\n" * 20)
-    expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "same", "src"])
+    expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "old", "same", "src"])
 
 
 def forks_appear_and_go():

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// What is told of a merge: to the journal, to the host's caches, to who watches directories.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/merge.h"
+#include "base/json.h"
+#include "kernel/tree_change.h"
+
+namespace agentfs {
+
+// The rows of a plan below `root`, as an order keeps them: each could be made after those before
+// it, so that no name is taken that is not free yet. A file that moves is a rename and, where its
+// bytes or permissions change, what that is; where it changes places with a directory, it is
+// removed and created.
+json::Array merge_rows(const std::string& root, const MergePlan& plan);
+TreeChange change_of(const json::Value& row);
+
+// Every name that a row takes away, makes or changes.
+std::vector<TreeEvent> events_of(const json::Array& rows);
+// The same names of a merge that was undone: what there is, is as it was.
+std::vector<TreeEvent> events_of_undone(const json::Array& rows);
+
+}  // namespace agentfs
