@@ -165,6 +165,38 @@ def a_file_with_another_name_is_not_kept():
     expect_eq(os.lstat(ours / "two").st_nlink, 1)
 
 
+def one_file_under_two_names_stays_one():
+    ours, theirs = make("pair"), SPACES / "pair-1"
+    for name in ("both", "gone", "lines"):
+        os.link(ours / name, ours / "src" / name)
+    ctl("pair", "fork pair-1")
+    (theirs / "src/both").chmod(0o600)
+    with open(theirs / "gone", "a") as file:
+        file.write("not at all\n")
+    os.chown(theirs / "lines", 12, 34)
+    for name in ("both", "gone", "lines"):
+        read(ours / name)
+        os.stat(ours / "src" / name)
+    ctl("pair", "merge pair-1")
+    for name, mode, text in (("both", 0o600, "as it was\n"), ("gone", 0o644, "to be removed\nnot at all\n"),
+                             ("lines", 0o644, (theirs / "lines").read_text())):
+        one, other = (ours / name).stat(), (ours / "src" / name).stat()
+        expect_eq((one.st_ino, one.st_nlink, one.st_mode & 0o777),
+                  (other.st_ino, 2, mode), name)
+        expect_eq(one.st_mode, other.st_mode, name)
+        expect_eq((ours / name).read_text(), text)
+        with open(ours / name, "a") as file:
+            file.write("and on\n")
+        expect_eq((ours / "src" / name).read_text(), text + "and on\n")
+    (theirs / "src/both").unlink()
+    (theirs / "src/both").write_text("as it was\n")
+    (theirs / "src/both").chmod(0o640)
+    (theirs / "both").chmod(0o644)
+    ctl("pair", "merge pair-1")
+    expect_eq([(ours / name).stat().st_mode & 0o777 for name in ("both", "src/both")], [0o644, 0o640])
+    expect_eq([(ours / name).read_text() for name in ("both", "src/both")], ["as it was\nand on\n"] * 2)
+
+
 def what_was_resolved_is_not_asked_for_again():
     ours, theirs = make("parted"), SPACES / "parted-1"
     ctl("parted", "fork parted-1")
@@ -299,7 +331,8 @@ def git_apply_says_the_same():
 
 main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
-     a_file_with_another_name_is_not_kept, what_was_resolved_is_not_asked_for_again,
+     a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
+     what_was_resolved_is_not_asked_for_again,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either, what_a_rollback_took_back_can_be_merged_again,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,

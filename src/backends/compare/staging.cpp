@@ -2,6 +2,8 @@
 #include "backends/compare/staging.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "backends/compare/decide.h"
 #include "base/copy.h"
@@ -16,6 +18,13 @@ using Step = MergeStep::Kind;
 std::unexpected<Error> moved(const std::string& path, std::string_view side) {
   return fail(ESTALE, "{}: changed in {} since the merge was planned; merge again",
               text::shown(path), side);
+}
+
+// Equal where one file under several names becomes one file again.
+auto identity_of(const MergeAction& action) {
+  const auto number = [](const FileState& state) { return std::tuple(state.device, state.inode); };
+  return std::tuple(number(action.base), number(action.ours), number(action.theirs), action.mode,
+                    action.merged);
 }
 
 // What belongs to a file beside its bytes. Names of the mount's own are answered by it alone.
@@ -47,9 +56,12 @@ class Stager {
 
  private:
   Status stage(const MergeAction& action);
+  Status stage_move(const MergeAction& action);
   Status stage_write(const MergeAction& action);
   Status stage_directory(const MergeAction& action);
   Status check_ours(const MergeAction& action);
+  Result<bool> is_parted(const MergeAction& action);
+  Result<TreeEntry> make_or_link(const MergeAction& action, const std::string& name);
   Result<TreeEntry> make(const MergeAction& action, const std::string& name);
   Result<TreeEntry> make_file(const Leaf& theirs, const MergeAction& action,
                               const std::string& name);
@@ -66,6 +78,7 @@ class Stager {
   PathFinder ours_;
   PathFinder theirs_;
   std::size_t count_ = 0;
+  std::map<decltype(identity_of({})), std::string> made_;  // names in the staging directory
   std::vector<MergeStep> takes_;
   std::vector<MergeStep> directory_takes_;
   std::vector<MergeStep> puts_;
@@ -105,15 +118,8 @@ Status Stager::stage(const MergeAction& action) {
     case Action::make_directory:
       return stage_directory(action);
     case Action::set_mode:
-      then_mode(action, action.ours);
-      return ok();
     case Action::move:
-      takes_.push_back(take);
-      takes_.back().name = next_name('o');
-      puts_.push_back({.kind = Step::put, .path = action.path, .after = action.ours});
-      puts_.back().name = takes_.back().name;
-      then_mode(action, action.ours);
-      return ok();
+      return stage_move(action);
     case Action::remove:
       takes_.push_back(take);
       takes_.back().name = next_name('o');
@@ -135,9 +141,37 @@ Status Stager::check_ours(const MergeAction& action) {
   return is_same ? ok() : Status(moved(action.ours_path, "ours"));
 }
 
+// The file as it is, under another name or with other permissions.
+Status Stager::stage_move(const MergeAction& action) {
+  if (TRY(is_parted(action))) return stage_write(action);
+  if (action.path != action.ours_path) {
+    takes_.push_back({.kind = Step::take,
+                      .path = action.ours_path,
+                      .name = next_name('o'),
+                      .before = action.ours});
+    puts_.push_back(
+        {.kind = Step::put, .path = action.path, .name = takes_.back().name, .after = action.ours});
+  }
+  then_mode(action, action.ours);
+  return ok();
+}
+
+// Whether theirs has a file of its own where base has one of several names: then the permissions
+// are not those of the other names.
+Result<bool> Stager::is_parted(const MergeAction& action) {
+  const bool can_be = action.ours.is_regular() && action.theirs.is_regular() &&
+                      !action.base_path.empty() && modes_differ(action.ours, {.mode = action.mode});
+  if (!can_be) return false;
+  const auto names = [&](PathFinder& finder, const std::string& path) -> Result<nlink_t> {
+    return TRY(finder.leaf(path)).entry.attributes.st_nlink;
+  };
+  return TRY(names(ours_, action.ours_path)) > 1 &&
+         TRY(names(theirs_, action.theirs_path)) < TRY(names(base_, action.base_path));
+}
+
 Status Stager::stage_write(const MergeAction& action) {
   MergeStep step{.kind = Step::put, .path = action.path, .name = next_name('n')};
-  step.after = state_of(TRY(make(action, step.name)));
+  step.after = state_of(TRY(make_or_link(action, step.name)));
   if (action.ours_path == action.path) {
     step.kind = Step::swap;
     step.before = action.ours;
@@ -171,6 +205,16 @@ void Stager::then_mode(const MergeAction& action, const FileState& now) {
   MergeStep step{.kind = Step::mode, .path = action.path, .before = now, .after = now};
   step.after.mode = now.type() | (action.mode & kPermissions);
   modes_.push_back(std::move(step));
+}
+
+Result<TreeEntry> Stager::make_or_link(const MergeAction& action, const std::string& name) {
+  const auto [known, is_first] = made_.emplace(identity_of(action), name);
+  if (is_first) return make(action, name);
+  if (TRY(theirs_.state(action.theirs_path)) != action.theirs) {
+    return moved(action.theirs_path, "theirs");
+  }
+  const auto made = TRY(store().lookup(*staging_.directory, known->second));
+  return store().link(*made.node, *staging_.directory, name, TreeCaller{});
 }
 
 Result<TreeEntry> Stager::make(const MergeAction& action, const std::string& name) {
@@ -209,9 +253,12 @@ Status Stager::fill(const Leaf& theirs, const MergeAction& action, int to) {
     TRY(check_ours(action));
     return file::write_all(to, merged.text);
   }
-  const auto from = TRY(theirs.store->open(*theirs.entry.node, O_RDONLY, TreeCaller{}));
-  (void)TRY(copy_bytes(from->descriptor(), to, theirs.entry.attributes));
-  return from->check_read();
+  const bool keeps_ours = action.kind != Action::write;
+  const Leaf source = keeps_ours ? TRY(ours_.leaf(action.ours_path)) : theirs;
+  const auto from = TRY(source.store->open(*source.entry.node, O_RDONLY, TreeCaller{}));
+  (void)TRY(copy_bytes(from->descriptor(), to, source.entry.attributes));
+  TRY(from->check_read());
+  return check_ours(action);
 }
 
 // A file that is replaced leaves its owner and attributes to the new one.

@@ -144,6 +144,8 @@ Status Steps::set_mode(const MergeStep& step, bool forward) {
   const FileState& to = forward ? step.after : step.before;
   const auto found = TRY(ours_.find(step.path));
   const FileState now = found ? state_of(*found) : FileState{};
+  // By way of another name of the file it may have them already.
+  if (forward && is_file(now, from) && now.mode == to.mode) return ok();
   if (!is_file(now, from) || now.mode != from.mode) {
     // What was never done, or was changed by others since, there is nothing to undo of.
     return forward ? Status(moved(step.path)) : ok();

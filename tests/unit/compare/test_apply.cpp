@@ -46,7 +46,83 @@ class Staged : public ThreeTrees {
   std::vector<std::string> before;
 };
 
+// f, a and d/b are one file in base; theirs does this to it.
+class Linked : public ThreeTrees {
+ public:
+  explicit Linked(const std::string& change) {
+    write("base", "f", "one\n");
+    sh("mkdir base/d && ln base/f base/a && ln base/f base/d/b");
+    fork();
+    sh(fmt::format("cd theirs && {}", change));
+  }
+  std::string names() const {  // equal numbers: one file
+    return sh(
+        "cd ours && for n in $(find . -type f | sort); do echo $n $(stat -c '%i %a' $n) $(cat $n); "
+        "done | awk '{ if (!($2 in seen)) seen[$2] = ++count; $2 = seen[$2]; print }'");
+  }
+};
+
 }  // namespace
+
+TEST_CASE("What one file under several names has become, it is under all of them") {
+  const std::pair<const char*, const char*> kCases[] = {
+      {"chmod 600 a", "./a 1 600 one\n./d/b 1 600 one\n./f 1 600 one\n"},
+      {"chmod 600 a && mv f g", "./a 1 600 one\n./d/b 1 600 one\n./g 1 600 one\n"},
+      {"echo two >> a", "./a 1 644 one two\n./d/b 1 644 one two\n./f 1 644 one two\n"},
+      {"echo two >> a && chmod 600 f",
+       "./a 1 600 one two\n./d/b 1 600 one two\n./f 1 600 one two\n"},
+      {"echo two >> a && mv f g", "./a 1 644 one two\n./d/b 1 644 one two\n./g 1 644 one two\n"},
+      {"echo x > x && ln x d/y",
+       "./a 1 644 one\n./d/b 1 644 one\n./d/y 2 644 x\n./f 1 644 one\n./x 2 644 x\n"},
+      {"cp a x && mv x a && chmod 600 a && chmod 640 f",
+       "./a 1 600 one\n./d/b 2 640 one\n./f 2 640 one\n"},
+      {"cp a x && mv x a && echo two >> a", "./a 1 644 one two\n./d/b 2 644 one\n./f 2 644 one\n"},
+      {"chmod 600 a && rm f", "./a 1 600 one\n./d/b 1 600 one\n"},
+      {"chown 12:34 a", "./a 1 644 one\n./d/b 1 644 one\n./f 1 644 one\n"},
+  };
+  for (const auto& [change, expected] : kCases) {
+    INFO(change);
+    Linked trees(change);
+    must(trees.merge());
+    CHECK(trees.names() == expected);
+  }
+}
+
+TEST_CASE("Both sides' lines come together under all names of a file") {
+  Linked trees("printf 'zero\\none\\n' > a");
+  trees.sh(
+      "printf 'one\\n2\\n3\\n4\\n5\\n6\\n' | tee base/a > ours/a && (echo zero; cat ours/a) > "
+      "theirs/a && echo 7 >> ours/f");
+  must(trees.merge());
+  const char* const text = "zero one 2 3 4 5 6 7\n";
+  CHECK(trees.names() == fmt::format("./a 1 644 {0}./d/b 1 644 {0}./f 1 644 {0}", text));
+}
+
+TEST_CASE("A merge of one file under several names that fails at any of its steps is undone") {
+  for (const char* const change :
+       {"chmod 600 a", "chmod 600 a && mv f g", "echo two >> a", "echo two >> a && mv f g",
+        "cp a x && mv x a && chmod 600 a && chmod 640 f"}) {
+    for (int failing = 0;; ++failing) {
+      Linked trees(change);
+      const auto before = describe(trees.path("ours"), kExactly);
+      const MergeSides sides = trees.sides();
+      const auto record =
+          must(trees.merger->stage(sides, must(trees.merger->plan(sides, {})), {.durable = false}));
+      FaultyStore store(*sides.ours.store);
+      store.fail_at(failing, FaultyStore::Fault::once);
+      const auto applied = trees.merger->apply({&store, sides.ours.root}, record);
+      INFO(change << " " << failing);
+      if (applied) {
+        must(trees.merger->undo(sides.ours, record));
+        must(trees.merger->undo(sides.ours, record));
+      }
+      CHECK(without(describe(trees.path("ours"), kExactly), kMergeDirectory) == before);
+      must(trees.merger->finish(sides.ours, record, {}));
+      CHECK(describe(trees.path("ours"), kExactly) == before);
+      if (applied) break;
+    }
+  }
+}
 
 TEST_CASE("A merge is staged beside, applied, and tells what it replaced before it goes") {
   Staged trees;
