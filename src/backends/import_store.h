@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,13 @@ class ImportStore : public Lender {
                                                const std::vector<std::string>& paths) const = 0;
   // What is there now is what counts from now on. Durable when it returns.
   virtual Status record(std::uint32_t id, const std::vector<HostDrift>& seen) = 0;
+  // From mark() to unmark(), also after a crash, the records can be what they were, and drift() of
+  // the whole is told from these. One at a time; `note` is the caller's. Durable when it returns.
+  virtual Status mark(std::uint32_t id, const std::string& note) = 0;
+  virtual std::optional<std::string> marked(std::uint32_t id) const = 0;  // the note
+  virtual Status go_back(std::uint32_t id) = 0;  // the mark stays; may be repeated
+  virtual Status unmark(std::uint32_t id) = 0;   // where there is none: nothing
+
   // An empty file, open for writing, gets what the recorded path has: size, owner, mode, times, and
   // its bytes lent; those that a directory .git changes in place are copied.
   virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;

@@ -14,6 +14,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -30,10 +31,6 @@ std::string tree_of(std::uint32_t id) { return fmt::format("{}{}", kHiddenTree, 
 std::optional<std::uint32_t> id_of(std::string_view tree) {
   if (!tree.starts_with(kHiddenTree)) return std::nullopt;
   return text::number<std::uint32_t>(tree.substr(kHiddenTree.size()));
-}
-
-bool is_in(const std::string& path, const std::string& directory) {
-  return path == directory || path.starts_with(directory == "/" ? "/" : directory + "/");
 }
 
 // One change of an import at a time.
@@ -56,10 +53,15 @@ class Turn {
   const bool taken_;
 };
 
-std::vector<HostDrift> reversed(const std::vector<HostDrift>& drifts) {
-  std::vector<HostDrift> back;
-  for (const HostDrift& one : drifts) back.push_back({one.path, one.now, one.recorded});
-  return back;
+// The mark of a rebase says what the hidden tree was.
+std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
+
+Result<SnapshotId> state_of(std::string_view note) {
+  const auto words = text::words(note);
+  const auto tree = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
+  const auto state = words.size() == 2 ? text::number<std::uint64_t>(words[1]) : std::nullopt;
+  if (!tree || !state) return fail(EBADMSG, "{}: no state of a hidden tree", text::shown(note));
+  return SnapshotId{*tree, *state};
 }
 
 // The newest state before a commit, if there was one that was not taken back.
@@ -76,7 +78,7 @@ Forest& Imports::forest() const { return *kernel_.parts().forests.at(kTop); }
 ImportStore& Imports::store() const { return *kernel_.parts().imports; }
 
 std::optional<Imports::Import> Imports::find(const std::string& root) const {
-  if (kernel_.parts().imports == nullptr || !is_in(root, kTop)) return std::nullopt;
+  if (kernel_.parts().imports == nullptr || !paths::is_in(root, kTop)) return std::nullopt;
   const std::vector<TreeInfo> all = forest().family();
   const auto own = std::ranges::find(all, name_of(root), &TreeInfo::name);
   if (own == all.end() || !own->base) return std::nullopt;
@@ -124,7 +126,7 @@ Status Imports::check_source(const std::string& source) const {
     const auto place =
         std::filesystem::canonical(above, error) / std::filesystem::path(*ours).filename();
     if (error || ours->empty()) continue;
-    if (is_in(place.native(), source) || is_in(source, place.native())) {
+    if (paths::is_in(place.native(), source) || paths::is_in(source, place.native())) {
       return fail(EDEADLK,
                   "{}: holds {} or lies in it, which waits for itself when it is read; a "
                   "directory beside it would do",
@@ -229,6 +231,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   const Import import = TRY(get(caller, root));
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  TRY(end_half_done(import));
   const MergeConflictsRef conflicts = kernel_.merges().conflicts(root);
   const bool is_ours = conflicts != nullptr && name_of(conflicts->from) == import.tree;
   if (is_ours && !conflicts->left.empty()) {
@@ -255,6 +258,7 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
   const Import import = TRY(get(caller, root));
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  TRY(end_half_done(import));
   const auto info = kernel_.forks().info_of(path_of(import.tree));
   const auto last = info ? last_commit(*info) : std::nullopt;
   if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
@@ -266,28 +270,48 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
 
 // --- from the directory
 
-// The tree and the records as they were.
-Status Imports::forget(const Import& import, const std::vector<HostDrift>& drifts,
-                       SnapshotId before) {
-  TRY(store().record(import.id, reversed(drifts)));
-  (void)TRY(forest().rollback(import.tree, before, "rebase/refused"));
-  return ok();
+Status Imports::merged(const std::string& tree) {
+  const auto id = id_of(name_of(tree));
+  return id && paths::is_in(tree, kTop) && kernel_.parts().imports ? store().unmark(*id) : ok();
+}
+
+// The tree and the records as they were before a rebase that was not made.
+Status Imports::put_back(std::uint32_t id) {
+  const auto note = store().marked(id);
+  if (!note) return ok();
+  const SnapshotId before = TRY(state_of(*note));
+  TRY(store().go_back(id));
+  (void)TRY(forest().rollback(tree_of(id), before, "rebase/refused"));
+  return store().unmark(id);
+}
+
+// A merge that was made in all but its end is ended, and takes the mark away.
+Status Imports::end_half_done(const Import& import) {
+  if (!store().marked(import.id)) return ok();
+  TRY(kernel_.merges().end_half_done(import.root));
+  return put_back(import.id);
 }
 
 Result<std::string> Imports::rebase(const Caller& caller, const std::string& root, bool partial) {
   const Import import = TRY(get(caller, root));
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  TRY(end_half_done(import));
   const auto drifts = TRY(store().drift(import.id, false));
   if (drifts.empty()) return fmt::format("{}: nothing has changed there\n", import.source);
   const std::string tree = path_of(import.tree);
   MergeBases bases(kernel_);
   const SnapshotId before = TRY(bases.begin(root, tree));
   TRY(bases.set(root, tree, before));
-  TRY(refresh(import, drifts));
-  auto merged = kernel_.merges().merge(caller, root, import.tree, partial);
+  TRY(store().mark(import.id, note_of(before)));
+  const auto merged = [&]() -> Result<std::string> {
+    TRY(refresh(import, drifts));
+    return kernel_.merges().merge(caller, root, import.tree, partial);
+  }();
   if (!merged) {
-    TRY(forget(import, drifts, before));
+    if (const Status ended = end_half_done(import); !ended) {
+      log::warning("{}: a rebase is half done: {}", root, ended.error().message);
+    }
     const MergeConflictsRef left = kernel_.merges().conflicts(root);
     if (merged.error().code != EBUSY || left == nullptr || left->left.empty()) return merged;
     return fail(
@@ -306,6 +330,7 @@ Result<std::string> Imports::pin(const Caller& caller, const std::string& root) 
   const Import import = TRY(get(caller, root));
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
+  TRY(end_half_done(import));
   const std::uint64_t bytes = TRY(store().keep(import.id, store().recorded(import.id)));
   TreeChange row{.operation = "pin", .path = root, .other = {}, .bytes = bytes};
   TRY(kernel_.record_change(caller, row));
@@ -317,6 +342,11 @@ Result<std::string> Imports::pin(const Caller& caller, const std::string& root) 
 TreeNodeRef Imports::base(const std::string& root) const {
   const auto import = find(root);
   if (!import) return nullptr;
+  if (const auto note = store().marked(import->id)) {
+    const auto before = state_of(*note);
+    auto was = before ? forest().snapshot_root(*before) : std::unexpected(before.error());
+    return was ? std::move(*was) : nullptr;
+  }
   auto tree = forest().tree(import->tree);
   return tree ? std::move(tree->node) : nullptr;
 }
@@ -347,15 +377,21 @@ Status Imports::settle() {
     const std::string tree = tree_of(id);
     if (!forest().tree(tree)) continue;
     const auto own = std::ranges::find(all, tree, &TreeInfo::name);
-    const bool is_read = own != all.end() && std::ranges::any_of(all, [&](const TreeInfo& info) {
-                           return !info.name.empty() && info.base && info.base->tree == own->number;
-                         });
-    if (is_read) continue;
-    if (Status dropped = forest().drop(tree); !dropped) {
-      log::error("import {}: {}", id, dropped.error().message);
-    }
+    const auto reader = std::ranges::find_if(all, [&](const TreeInfo& info) {
+      return own != all.end() && !info.name.empty() && info.base && info.base->tree == own->number;
+    });
+    const Status settled =
+        reader == all.end() ? forest().drop(tree) : settle_rebase(id, path_of(reader->name));
+    if (!settled) log::error("import {}: {}", id, settled.error().message);
   }
   return ok();
+}
+
+// Merges were settled before: one that is left could not be.
+Status Imports::settle_rebase(std::uint32_t id, const std::string& workspace) {
+  if (!store().marked(id)) return ok();
+  if (!kernel_.merges().is_half_done(workspace)) return put_back(id);
+  return fail(EBUSY, "{}: a rebase is half done", workspace);
 }
 
 }  // namespace agentfs

@@ -18,7 +18,9 @@ class Kernel;
 // A part of its kernel, without a state of its own. A hidden tree beside the workspaces is what the
 // directory held when it was last looked at, its files lent (backends/lender.h); the workspace is a
 // fork of it. So what was done is what differs from the hidden tree, and what the directory's
-// owner does meanwhile is a merge. Threads: all; one change of an import at a time (EBUSY).
+// owner does meanwhile is a merge. From the first change of the hidden tree to the end of that
+// merge the store has a mark, and what was before is what counts: it comes back where the merge is
+// not made, at the next command or start. Threads: all; one change of an import at a time (EBUSY).
 //
 // Only the owner of the mount imports and writes back, no agent: EPERM. Other errors: EDEADLK for a
 // directory that holds the mount or the state, or is in one; EBUSY where the directory is not as it
@@ -43,6 +45,8 @@ class Imports {
   TreeNodeRef base(const std::string& root) const;
   // Lines of status: "!\tsrc/main.c\tchanged in /home/ann/site"; "" where all is as recorded.
   Result<std::string> drift(const std::string& root) const;
+  // The hidden tree was merged into its workspace: what it is now is what counts.
+  Status merged(const std::string& tree);
   // At a start: what a crash cut short, and imports that no workspace reads any more.
   Status settle();
 
@@ -60,7 +64,9 @@ class Imports {
   Status make(const Caller& caller, const Import& import, const std::string& name);
   // Makes the hidden tree what the directory is now at these paths, and records that.
   Status refresh(const Import& import, const std::vector<HostDrift>& drifts);
-  Status forget(const Import& import, const std::vector<HostDrift>& drifts, SnapshotId before);
+  Status end_half_done(const Import& import);
+  Status settle_rebase(std::uint32_t id, const std::string& workspace);
+  Status put_back(std::uint32_t id);
   struct Writing {
     std::string operation;
     TreeNodeRef to{};  // the directory becomes this

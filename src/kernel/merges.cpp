@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
+#include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merge_rows.h"
@@ -109,7 +110,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   Order order{.root = root, .from = other, .record = {}, .state = *state};
   Result<std::string> answer = merge_alone(caller, sides, order, partial);
   const bool is_kept = order.done && keep_for_later(root, *state, order);
-  if (!is_kept && !file::exists(file_of(root))) MergeBases(kernel_).drop(other, *state);
+  if (!is_kept && !is_half_done(root)) MergeBases(kernel_).drop(other, *state);
   kernel_.conflicts().end(root);
   return answer;
 }
@@ -142,7 +143,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
                                         bool partial) {
   const std::string& root = order.root;
   const std::string& other = order.from;
-  if (file::exists(file_of(root))) {
+  if (is_half_done(root)) {
     return fail(EBUSY, "{}: a merge into it is half done; the next start of the daemon ends it",
                 root);
   }
@@ -199,6 +200,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
 Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& order) {
+  if (order.done) TRY(kernel_.imports().merged(order.from));
   if (order.done && order.state.tree != 0) {
     TRY(MergeBases(kernel_).set(order.root, order.from, order.state));
   }
@@ -289,6 +291,19 @@ Status Merges::discard_staged(const std::string& top, Forest& forest) {
     }
   }
   return ok();
+}
+
+bool Merges::is_half_done(const std::string& root) const { return file::exists(file_of(root)); }
+
+Status Merges::end_half_done(const std::string& root) {
+  if (!is_half_done(root)) return ok();
+  if (!kernel_.conflicts().begin(root)) {
+    return fail(EBUSY, "{}: another merge into it is under way", root);
+  }
+  Status ended = settle_one(file_of(root));
+  kernel_.conflicts().end(root);
+  kernel_.paths().recount(root, false);
+  return ended;
 }
 
 Status Merges::settle_one(const std::string& file) {

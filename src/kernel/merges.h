@@ -76,6 +76,10 @@ class Merges {
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();
+  // Whether a merge into the root is under way, or was cut short and is to be ended; ending it as
+  // settle() does.
+  bool is_half_done(const std::string& root) const;
+  Status end_half_done(const std::string& root);
   // Is this a stored order, and of a merge into which root? EBADMSG for what is none.
   static Result<std::string> root_of_order(std::string_view text);
 

@@ -5,7 +5,7 @@
 import errno
 import os
 
-from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
                        in_own_mounts, main, read, run, skip, tell, wait_until)
 
 # Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
@@ -268,4 +268,60 @@ def run_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, what_is_refused_has_not_happened, run_on_full_disk)
+def imported(name):
+    """A mount with a workspace `w` of a directory of the host."""
+    mount = Mount.of(name)
+    run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount.state])
+    mount.mount()
+    host = TESTDIR / f"{name}-host"
+    host.mkdir()
+    for n in range(3):
+        (host / f"f{n}").write_text(f"{n}\n")
+    command(mount / "sys/workspaces/ctl", f"import {host} as w")
+    return mount, host
+
+
+def with_room(mount, room, act):
+    """act() while the disk has only so much room; whether it was refused."""
+    fill_by_host(mount)
+    os.truncate(mount.state / "ballast", (mount.state / "ballast").stat().st_size - room)
+    try:
+        act()
+    except OSError as error:
+        expect_eq(error.errno, errno.ENOSPC, f"errno with {room} bytes of room")
+        return True
+    finally:
+        (mount.state / "ballast").unlink()
+    return False
+
+
+def rebase_on_full_disk():
+    """Wherever the room ends, what was added on the host is not what the workspace has removed."""
+    mount, host = imported("rebase")
+    ctl, status = mount / "workspaces/w/.agentfs/ctl", mount / "workspaces/w/.agentfs/status"
+    with open(mount / "workspaces/w/f1", "a", encoding="utf-8") as file:
+        file.write("ours\n")
+    (host / "added").write_bytes(os.urandom(100000))
+    (host / "f2").write_text("theirs\n")
+    told = read(status)
+    expect_has(told, "!\tadded\tadded")
+    refused = 0
+    for room in [n << 12 for n in (*range(33), 40, 50)]:
+        if not with_room(mount, room, lambda: command(ctl, "rebase")):
+            break
+        refused += 1
+        expect_eq(read(status), told, f"status after a rebase that {room} bytes of room were not enough for")
+    expect(refused > 5, f"only {refused} were refused")
+    command(ctl, "rebase")
+    command(ctl, "commit")
+    expect_eq(sorted(os.listdir(host)), ["added", "f0", "f1", "f2"], "the directory")
+    expect_eq(read(host / "f1"), "1\nours\n")
+    expect_eq(read(host / "f2"), "theirs\n")
+    expect_eq(read(status), "")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
+main(full, freed_from_inside, what_is_refused_has_not_happened, run_on_full_disk,
+     rebase_on_full_disk)

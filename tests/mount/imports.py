@@ -7,9 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
-                       read, run, tell, wait_until)
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, is_alive, kill,
+                       main, read, run, tell, wait_until)
 
 M = Mount.of("imports")
 SPACES = M / "workspaces"
@@ -387,6 +388,8 @@ def bad_imports_are_refused():
     for verb in ("commit", "rebase", "pin", "uncommit"):
         refused("EINVAL", "no-import", verb)
     refused("ENOENT", "once", "uncommit")
+    hidden = [name for name in os.listdir(M.state / "trees/workspaces") if name.startswith(".agentfs-host.")]
+    expect_has(refused("EINVAL", "once", f"merge {hidden[-1]}"), "rebase")
 
 
 def all_of_it_survives_a_crash():
@@ -430,6 +433,52 @@ def a_kill_leaves_each_file_whole_and_the_next_commit_ends_it():
     M.verify()
 
 
+def kill_in_a_rebase(name, delay):
+    """A workspace of a directory where much was added, whose rebase is cut short."""
+    top = make(name)
+    space = take(top, name)
+    (space / "main.c").write_text("ours\n")
+    for n in range(1000):
+        (top / f"added{n}").write_text(f"{n}\n")
+    (top / "src/tool.sh").write_text("#!/bin/sh\necho other\n")
+    (top / "lines").unlink()
+    entries = max(M.state.glob("imports/*/entries"), key=lambda path: int(path.parent.name))
+    size = entries.stat().st_size
+    rebasing = subprocess.Popen(["sh", "-c", f"echo rebase > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
+    wait_until(20, lambda: rebasing.poll() is not None or entries.stat().st_size > size, "the rebase has begun")
+    time.sleep(delay)
+    daemon = M.daemon()
+    kill(M.watcher())  # which would not start it again after so many kills
+    kill(daemon)
+    rebasing.wait()
+    wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
+    M.mount()
+    return top, space
+
+
+def a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole():
+    seen = set()
+    for number, delay in enumerate((0, 0.02, 0.1, 0.3, 0.6, 0.8, 1, 1.4)):
+        top, space = kill_in_a_rebase(f"rebase{number}", delay)
+        lines = status(f"rebase{number}")
+        drifted = {line.split("\t")[1] for line in lines if line.startswith("!")}
+        wanted = {f"added{n}" for n in range(1000)} | {"src/tool.sh", "lines"}
+        expect(drifted in (wanted, set()), f"{len(drifted)} of {len(wanted)} paths have changed there")
+        expect_eq([line for line in lines if not line.startswith("!")], ["M\tmain.c"], f"after {delay} s")
+        seen.add(bool(drifted))
+        if drifted:
+            ctl(f"rebase{number}", "rebase")
+        ctl(f"rebase{number}", "commit")
+        expect_eq(status(f"rebase{number}"), [])
+        expect_eq((top / "main.c").read_text(), "ours\n")
+        expect_eq((top / "src/tool.sh").read_text(), "#!/bin/sh\necho other\n")
+        expect_eq({path: one[2] for path, one in state_of(space).items()},
+                  {path: one[2] for path, one in state_of(top).items()}, f"after {delay} s")
+        expect((top / "added999").exists() and not (top / "lines").exists(), "what was done there is undone")
+    expect(True in seen, "no rebase was cut short")
+    M.verify()
+
+
 main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       a_directory_that_drifted_is_told_and_not_overwritten,
@@ -438,4 +487,5 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
      bad_imports_are_refused, all_of_it_survives_a_crash,
-     a_kill_leaves_each_file_whole_and_the_next_commit_ends_it)
+     a_kill_leaves_each_file_whole_and_the_next_commit_ends_it,
+     a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole)

@@ -93,7 +93,19 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::load(const std::string& di
     }
     records->put(std::move(*entry));
   }
+  TRY(records->load_mark());
   return records;
+}
+
+Status ImportRecords::load_mark() {
+  if (!file::exists(mark_name())) return ok();
+  const auto value = json::parse(TRY(file::read(mark_name())));
+  const std::int64_t entries = value ? (*value)["entries"].number(-1) : -1;
+  if (entries < 0 || static_cast<std::size_t>(entries) > entries_.size()) {
+    return fail(EBADMSG, "{}: is no mark of one of {} records", mark_name(), entries_.size());
+  }
+  mark_ = Mark{static_cast<std::size_t>(entries), json::bytes_of(*value, "note")};
+  return ok();
 }
 
 std::string ImportRecords::kept_name(std::size_t number) const {
@@ -132,6 +144,80 @@ std::map<std::string, FileState> ImportRecords::current() const {
   for (const auto& [path, number] : newest_)
     all.emplace_hint(all.end(), path, entries_[number].state);
   return all;
+}
+
+std::set<std::string> ImportRecords::with_links(const std::vector<std::string>& paths) const {
+  std::set<std::string> all(paths.begin(), paths.end());
+  std::set<std::uint64_t> inodes;
+  for (const std::string& path : paths) {
+    if (const FileState known = state(path); known.is_regular()) inodes.insert(known.inode);
+  }
+  for (const auto& [path, known] : current()) {
+    if (known.is_regular() && inodes.contains(known.inode)) all.insert(path);
+  }
+  return all;
+}
+
+// --- until it is known what counts
+
+Status ImportRecords::mark(const std::string& note) {
+  Mark mark{.note = note};
+  {
+    const Lock lock(mutex_);
+    mark.entries = entries_.size();
+  }
+  json::Value value;
+  value.set("entries", mark.entries);
+  json::set_bytes(value, "note", note);
+  TRY(file::replace(mark_name(), json::dump(value) + "\n", 0600));
+  const Lock lock(mutex_);
+  mark_ = std::move(mark);
+  return ok();
+}
+
+std::optional<std::string> ImportRecords::marked() const {
+  const Lock lock(mutex_);
+  return mark_ ? std::optional(mark_->note) : std::nullopt;
+}
+
+std::map<std::string, FileState> ImportRecords::current_at_mark() const {
+  {
+    const Lock lock(mutex_);
+    if (mark_) {
+      std::map<std::string, FileState> all;
+      for (const Entry& entry : entries_ | std::views::take(mark_->entries)) {
+        if (entry.state.exists()) {
+          all[entry.path] = entry.state;
+        } else {
+          all.erase(entry.path);
+        }
+      }
+      return all;
+    }
+  }
+  return current();
+}
+
+Status ImportRecords::go_back() {
+  const std::map<std::string, FileState> before = current_at_mark();
+  std::vector<Entry> back;
+  for (const auto& [path, now] : current()) {
+    const auto was = before.find(path);
+    const FileState state = was == before.end() ? FileState() : was->second;
+    if (!is_unchanged(now, state)) back.push_back({path, state});
+  }
+  for (const auto& [path, was] : before) {
+    if (!find(path)) back.push_back({path, was});
+  }
+  return append(back);
+}
+
+Status ImportRecords::unmark() {
+  if (!marked()) return ok();
+  if (::unlink(mark_name().c_str()) != 0 && errno != ENOENT) return fail_errno(mark_name());
+  const Lock lock(mutex_);
+  mark_.reset();
+  return ok();
 }
 
 Status ImportRecords::append(const std::vector<Entry>& entries) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ FileState state_from(const struct stat& attributes);
 //   about     {"source": path}
 //   entries   one JSON value a line, numbered from 0
 //   kept/<n>  the bytes of entry n, where the source may have changed
+//   mark      {"entries": how many there were, "note": text}, while it is not known yet whether
+//             those after it count (ImportStore::mark())
 //   writing   the temporary files of a write() under way, a path a line
 class ImportRecords {
  public:
@@ -46,18 +49,33 @@ class ImportRecords {
   std::optional<std::size_t> find(const std::string& path) const;
   FileState state(const std::string& path) const;  // one that does not exist where there is none
   std::map<std::string, FileState> current() const;
+  // These and other names of the same files: they change with each other.
+  std::set<std::string> with_links(const std::vector<std::string>& paths) const;
   Status append(const std::vector<Entry>& entries);
+
+  Status mark(const std::string& note);
+  std::optional<std::string> marked() const;
+  std::map<std::string, FileState> current_at_mark() const;  // where there is none, current()
+  Status go_back();
+  Status unmark();
 
  private:
   ImportRecords(std::string directory, std::string source)
       : directory_(std::move(directory)), source_(std::move(source)) {}
+  struct Mark {
+    std::size_t entries = 0;
+    std::string note{};
+  };
   void put(Entry entry) REQUIRES(mutex_);
+  Status load_mark() REQUIRES(mutex_);
+  std::string mark_name() const { return directory_ + "/mark"; }
 
   const std::string directory_;
   const std::string source_;
   mutable Mutex<Rank::store> mutex_;
   std::vector<Entry> entries_ GUARDED_BY(mutex_);
   std::map<std::string, std::size_t> newest_ GUARDED_BY(mutex_);  // of what is there
+  std::optional<Mark> mark_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::imports

@@ -68,6 +68,10 @@ class Imports final : public ImportStore {
   Result<std::vector<HostDrift>> drift(std::uint32_t id,
                                        const std::vector<std::string>& paths) const override;
   Status record(std::uint32_t id, const std::vector<HostDrift>& seen) override;
+  Status mark(std::uint32_t id, const std::string& note) override;
+  std::optional<std::string> marked(std::uint32_t id) const override;
+  Status go_back(std::uint32_t id) override { return TRY(get(id))->go_back(); }
+  Status unmark(std::uint32_t id) override { return TRY(get(id))->unmark(); }
   Status lend(std::uint32_t id, const std::string& path, int file) const override;
   Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
   Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
@@ -241,7 +245,7 @@ Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) cons
   const auto host = TRY(HostDirectory::open(records->source()));
   std::map<std::string, FileState> now = TRY(host.walk(whole));
   std::vector<HostDrift> drifts;
-  for (auto& [path, recorded] : records->current()) {
+  for (auto& [path, recorded] : records->current_at_mark()) {
     if (!whole && is_in_git(path)) {
       now.erase(path);
       continue;
@@ -256,26 +260,12 @@ Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) cons
   return drifts;
 }
 
-// Other names of the same files: they change with each other.
-std::set<std::string> with_links(const ImportRecords& records,
-                                 const std::vector<std::string>& paths) {
-  std::set<std::string> all(paths.begin(), paths.end());
-  std::set<std::uint64_t> inodes;
-  for (const std::string& path : paths) {
-    if (const FileState state = records.state(path); state.is_regular()) inodes.insert(state.inode);
-  }
-  for (const auto& [path, state] : records.current()) {
-    if (state.is_regular() && inodes.contains(state.inode)) all.insert(path);
-  }
-  return all;
-}
-
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
                                               const std::vector<std::string>& paths) const {
   const RecordsRef records = TRY(get(id));
   const auto host = TRY(HostDirectory::open(records->source()));
   std::vector<HostDrift> drifts;
-  for (const std::string& path : with_links(*records, paths)) {
+  for (const std::string& path : records->with_links(paths)) {
     const FileState recorded = records->state(path);
     const FileState there = TRY(host.look(path));
     if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
@@ -289,6 +279,13 @@ Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
   entries.reserve(seen.size());
   for (const HostDrift& one : seen) entries.push_back({one.path, one.now});
   return TRY(get(id))->append(entries);
+}
+
+Status Imports::mark(std::uint32_t id, const std::string& note) { return TRY(get(id))->mark(note); }
+
+std::optional<std::string> Imports::marked(std::uint32_t id) const {
+  const auto records = get(id);
+  return records ? (*records)->marked() : std::nullopt;
 }
 
 Status Imports::lend(std::uint32_t id, const std::string& path, int file) const {
@@ -349,7 +346,7 @@ Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_
 Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
   const RecordsRef records = TRY(get(id));
   std::uint64_t bytes = 0;
-  for (const std::string& path : with_links(*records, paths)) {
+  for (const std::string& path : records->with_links(paths)) {
     if (const auto number = records->find(path)) bytes += TRY(keep_one(*records, *number));
   }
   return bytes;

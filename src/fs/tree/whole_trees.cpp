@@ -142,6 +142,10 @@ Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const s
   if (how && *how != "partial") {
     return fail(EINVAL, "merge: no such way ({}); partial is one", text::shown(*how));
   }
+  if (name.starts_with(kHiddenTree)) {
+    return fail(EINVAL, "{}: no fork; `rebase` merges what has changed in an imported directory",
+                text::shown(name));
+  }
   return root.kernel->merges().merge(caller, root.path, name, how.has_value());
 }
 

@@ -100,6 +100,45 @@ TEST_CASE("What was recorded has not drifted, also after a restart; what has cha
   CHECK(it.drifted().empty());
 }
 
+TEST_CASE("From a mark on the records can be what they were, also after a restart") {
+  Imported it;
+  put(it.host + "/a", "another text\n");
+  put(it.host + "/src/new", "new\n");
+  fs::remove_all(it.host + "/src/deep");
+  const Paths changed{"a", "src/deep", "src/deep/c", "src/new"};
+  CHECK_FALSE(it.store->marked(it.id));
+  must(it.store->mark(it.id, "a note"));
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  CHECK(it.drifted() == changed);
+  it.open();
+  CHECK(it.store->marked(it.id) == "a note");
+  CHECK(it.drifted() == changed);
+  for (int round = 0; round < 2; ++round) {
+    must(it.store->go_back(it.id));
+    it.open();
+    CHECK(it.drifted() == changed);
+  }
+  must(it.store->unmark(it.id));
+  CHECK(it.drifted() == changed);
+  it.open();
+  CHECK_FALSE(it.store->marked(it.id));
+  CHECK(it.drifted() == changed);
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  CHECK(it.drifted().empty());
+}
+
+TEST_CASE("A damaged mark is told, and the import served by nobody") {
+  Imported it;
+  const UniqueFd ours = it.lent("a");
+  put(it.directory.path() + "/imports/" + std::to_string(it.id) + "/mark",
+      R"({"entries": 99, "note": ""})");
+  it.open();
+  CHECK(it.store->open(ours.get()).error().code == EBUSY);
+  const Findings found = must(check_imports(it.directory.path() + "/imports"));
+  REQUIRE(found.problems.size() == 1);
+  CHECK(found.problems.front().contains("mark"));
+}
+
 TEST_CASE("A lent file has no bytes of its own and reads those of the directory") {
   Imported it;
   const UniqueFd ours = it.lent("a");
