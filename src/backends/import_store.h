@@ -83,7 +83,8 @@ class ImportStore : public Lender {
   // attributes of what is replaced stay. Where one of the renames fails, the error says how far it
   // came; the same call completes it.
   virtual Status write(std::uint32_t id, const std::vector<HostChange>& changes) = 0;
-  // At a start: removes what a write() that a crash cut short left beside the files.
+  // At a start: removes what a write() that a crash cut short left beside the files, and what is
+  // left of an add().
   virtual Status settle() = 0;
 };
 

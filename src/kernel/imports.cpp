@@ -157,8 +157,9 @@ Result<std::string> Imports::import(const Caller& caller, const std::string& dir
   const std::uint32_t id = TRY(store().add(source));
   const Import import{id, tree_of(id), source, root};
   if (Status made = make(caller, import, name); !made) {
-    (void)forest().drop(import.tree);
-    store().remove(id);
+    // As long as the tree is there the records are, too, by which the next start finds it.
+    const Status dropped = forest().drop(import.tree);
+    if (dropped || dropped.error().code == ENOENT) store().remove(id);
     return std::unexpected(std::move(made).error());
   }
   return fmt::format("{} is {}\n", root, text::shown(source));

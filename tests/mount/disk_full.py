@@ -310,7 +310,7 @@ def rebase_on_full_disk():
         if not with_room(mount, room, lambda: command(ctl, "rebase")):
             break
         refused += 1
-        expect_eq(read(status), told, f"status after a rebase that {room} bytes of room were not enough for")
+        expect_eq(read(status), told, f"status after a rebase that {room} bytes were too few for")
     expect(refused > 5, f"only {refused} were refused")
     command(ctl, "rebase")
     command(ctl, "commit")
@@ -323,5 +323,30 @@ def rebase_on_full_disk():
     mount.fsck()
 
 
+def import_on_full_disk():
+    """An import that was refused leaves nothing that fsck finds or that is in the next one's way."""
+    mount, host = imported("import")
+    (host / "folder").mkdir()
+    for n in range(300):
+        (host / f"folder/{n}").write_text(f"{n}\n")
+    (host / "folder/below").write_text("below\n")
+    line = f"import {host} as again"
+    places = (mount.state / "imports", mount.state / "trees/workspaces")
+    before = [sorted(os.listdir(place)) for place in places]
+    refused = 0
+    for room in range(0, 50 << 12, 1 << 12):
+        if not with_room(mount, room, lambda: command(mount / "sys/workspaces/ctl", line)):
+            break
+        refused += 1
+        left = f"left of an import that {room} bytes of room were not enough for"
+        expect_eq([sorted(os.listdir(place)) for place in places], before, left)
+    expect(refused > 3, f"only {refused} were refused")
+    mount.umount()
+    mount.fsck()
+    mount.mount()
+    expect_eq(read(mount / "workspaces/again/folder/below"), "below\n")
+    mount.umount()
+
+
 main(full, freed_from_inside, what_is_refused_has_not_happened, run_on_full_disk,
-     rebase_on_full_disk)
+     rebase_on_full_disk, import_on_full_disk)

@@ -433,6 +433,14 @@ def a_kill_leaves_each_file_whole_and_the_next_commit_ends_it():
     M.verify()
 
 
+def end_daemon():
+    """Without a watcher that starts it again."""
+    daemon = M.daemon()
+    kill(M.watcher())
+    kill(daemon)
+    wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
+
+
 def kill_in_a_rebase(name, delay):
     """A workspace of a directory where much was added, whose rebase is cut short."""
     top = make(name)
@@ -447,11 +455,8 @@ def kill_in_a_rebase(name, delay):
     rebasing = subprocess.Popen(["sh", "-c", f"echo rebase > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
     wait_until(20, lambda: rebasing.poll() is not None or entries.stat().st_size > size, "the rebase has begun")
     time.sleep(delay)
-    daemon = M.daemon()
-    kill(M.watcher())  # which would not start it again after so many kills
-    kill(daemon)
+    end_daemon()
     rebasing.wait()
-    wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
     M.mount()
     return top, space
 
@@ -479,6 +484,31 @@ def a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole():
     M.verify()
 
 
+def a_kill_in_an_import_leaves_nothing_that_fsck_finds():
+    top = make("cut-short")
+    for n in range(500):
+        (top / f"f{n}").write_text(f"{n}\n")
+    imports = M.state / "imports"
+    for number, delay in enumerate((0, 0, 0.001, 0.01, 0.03, 0.1)):
+        before = os.listdir(imports)
+        importing = subprocess.Popen(["sh", "-c", f"echo import {top} as cut{number} > {M.mnt}/sys/workspaces/ctl"],
+                                     stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while len(os.listdir(imports)) == len(before) and time.monotonic() < deadline:
+            pass
+        time.sleep(delay)
+        end_daemon()
+        importing.wait()
+        M.fsck()
+        M.mount()
+        if not (SPACES / f"cut{number}").exists():
+            take(top, f"cut{number}")
+        expect_eq(state_of(SPACES / f"cut{number}"), state_of(top), f"after {delay} s")
+    M.umount()
+    M.fsck()
+    M.mount()
+
+
 main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       a_directory_that_drifted_is_told_and_not_overwritten,
@@ -488,4 +518,5 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_worktrees_repository_is_left_alone,
      bad_imports_are_refused, all_of_it_survives_a_crash,
      a_kill_leaves_each_file_whole_and_the_next_commit_ends_it,
-     a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole)
+     a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole,
+     a_kill_in_an_import_leaves_nothing_that_fsck_finds)

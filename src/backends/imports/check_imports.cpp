@@ -15,6 +15,11 @@ Result<Findings> check_imports(const std::string& directory) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename();
+    if (imports::ImportRecords::is_unmade(entry.path().native())) {
+      found.notes.push_back(
+          fmt::format("import {}: was never made; the next mount removes it", name));
+      continue;
+    }
     const auto records = imports::ImportRecords::load(entry.path().native());
     if (!records) {
       found.problems.push_back(fmt::format("import {}: {}; what is lent of it cannot be read", name,

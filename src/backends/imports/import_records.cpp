@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <ranges>
 
 #include "base/json.h"
@@ -70,6 +71,17 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& 
   json::set_bytes(about, "source", source);
   TRY(file::replace(directory + "/about", json::dump(about) + "\n", 0600));
   return std::shared_ptr<ImportRecords>(new ImportRecords(directory, source));
+}
+
+// `about` comes last. Where it was lost later there are records, or what was kept.
+bool ImportRecords::is_unmade(const std::string& directory) {
+  const std::string entries = directory + "/entries";
+  std::error_code error;
+  const bool has_kept = !std::filesystem::is_empty(directory + "/kept", error) && !error;
+  const bool is_ours = text::number<std::uint32_t>(text::last_part(directory)).has_value();
+  if (!is_ours || has_kept || file::exists(directory + "/about")) return false;
+  const auto recorded = file::exists(entries) ? file::read(entries) : std::string();
+  return recorded && recorded->empty();
 }
 
 // A line that a crash cut short is of a call that never returned.

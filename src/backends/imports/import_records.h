@@ -40,6 +40,9 @@ class ImportRecords {
                                                        const std::string& source);
   static Result<std::shared_ptr<ImportRecords>> load(const std::string& directory);
 
+  // What create() left when it was cut short: nothing can be lent of that.
+  static bool is_unmade(const std::string& directory);
+
   const std::string& source() const { return source_; }
   const std::string& directory() const { return directory_; }
   std::string kept_name(std::size_t number) const;

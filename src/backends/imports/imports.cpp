@@ -105,6 +105,7 @@ Status Imports::load() {
     const auto id = text::number<std::uint32_t>(entry.path().filename().native());
     if (!id) continue;
     last = std::max(last, *id);
+    if (ImportRecords::is_unmade(entry.path().native())) continue;
     auto records = ImportRecords::load(entry.path().native());
     if (!records) {
       log::error("import {}: not served: {}", *id, records.error().message);
@@ -219,9 +220,13 @@ Result<std::uint32_t> Imports::add(const std::string& source) {
     const Lock lock(mutex_);
     id = next_++;
   }
-  RecordsRef records = TRY(ImportRecords::create(directory_of(id), source));
+  auto records = ImportRecords::create(directory_of(id), source);
+  if (!records) {
+    remove(id);
+    return std::unexpected(std::move(records).error());
+  }
   const Lock lock(mutex_);
-  all_[id] = std::move(records);
+  all_[id] = std::move(*records);
   has_any_ = true;
   return id;
 }
@@ -373,6 +378,11 @@ Status Imports::write(std::uint32_t id, const std::vector<HostChange>& changes) 
 
 Status Imports::settle() {
   for (const std::uint32_t id : all()) TRY(remove_leftovers(*TRY(get(id))));
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
+    const std::string path = entry.path();
+    if (ImportRecords::is_unmade(path)) std::filesystem::remove_all(path, ignored);
+  }
   return ok();
 }
 

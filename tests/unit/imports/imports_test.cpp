@@ -318,6 +318,27 @@ TEST_CASE("Temporary files of a crash are removed at the next start, and nothing
   CHECK(it.names() == Paths{"a", "link", "src", "src/b", "src/deep", "src/deep/c"});
 }
 
+TEST_CASE("An import that a crash cut short before anything was recorded goes at the next start") {
+  Imported it;
+  const std::string imports = it.directory.path() + "/imports";
+  fs::create_directories(imports + "/7/kept");
+  fs::create_directories(imports + "/8/kept");
+  put(imports + "/8/entries", "");
+  put(imports + "/9/entries", text_of(imports + "/" + std::to_string(it.id) + "/entries"));
+  put(imports + "/10/kept/0", "the only copy\n");
+  const Findings found = must(check_imports(imports));
+  CHECK(found.problems.size() == 2);
+  CHECK(found.notes.size() == 2);
+  it.open();
+  must(it.store->settle());
+  CHECK_FALSE(fs::exists(imports + "/7"));
+  CHECK_FALSE(fs::exists(imports + "/8"));
+  CHECK(fs::exists(imports + "/9/entries"));
+  CHECK(fs::exists(imports + "/10/kept/0"));
+  CHECK(it.store->all() == std::vector{it.id});
+  CHECK(it.drifted().empty());
+}
+
 TEST_CASE("A record that a crash cut short is none; a damaged one is told and served by nobody") {
   Imported it;
   const std::string entries =
