@@ -82,7 +82,7 @@ Status prepare_mountpoint(const std::string& path, bool nonempty) {
   switch (mount_state(path)) {
     case MountState::alive:
       return fail(EBUSY, "{}: agentfs is mounted there already, by pid {}", path,
-                  serving_daemon(path).value_or(0));
+                  serving_daemon(path, std::chrono::seconds(1)).value_or(0));
     case MountState::stale:
       return ok();  // the daemon clears it away when it has everything else
     case MountState::none:
@@ -130,23 +130,58 @@ Status unmount_soon(const std::string& path, bool lazy) {
               path, users);
 }
 
-// Unmounts, then waits until the daemon has written everything and gone.
+UniqueFd process_handle(int pid) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+// The watcher of a daemon that runs; nothing of one that nobody watches.
+UniqueFd watcher_of(int daemon) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", daemon));
+  const auto after_name = stat ? stat->rfind(')') : std::string::npos;
+  if (after_name == std::string::npos) return {};
+  const auto words = text::words(std::string_view(*stat).substr(after_name + 1));
+  const auto parent = words.size() > 1 ? text::number<int>(words[1]) : std::nullopt;
+  if (!parent) return {};
+  UniqueFd handle = process_handle(*parent);
+  const auto name = file::read(fmt::format("/proc/{}/comm", *parent));
+  return name && text::trim(*name) == kWatcherName ? std::move(handle) : UniqueFd();
+}
+
+bool ends_before(const UniqueFd& process, std::chrono::steady_clock::time_point until) {
+  if (!process) return true;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      until - std::chrono::steady_clock::now());
+  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0))) == 1;
+}
+
+// Unmounts, then waits until the daemon has written everything and gone, and its watcher, which has
+// the state for as long as it lives.
 Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
   const MountState found = mount_state(path);
   if (found == MountState::none) return fail(EINVAL, "{}: agentfs is not mounted there", path);
-  const int daemon = found == MountState::alive ? serving_daemon(path).value_or(0) : 0;
-  UniqueFd handle;
-  if (daemon > 0) handle = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
-  TRY(unmount_soon(path, lazy || found == MountState::stale));
+  const bool answers = found == MountState::alive;
+  const int daemon =
+      answers ? serving_daemon(path, std::chrono::seconds(lazy ? 1 : 5)).value_or(0) : 0;
+  const UniqueFd handle = daemon > 0 ? process_handle(daemon) : UniqueFd();
+  const UniqueFd watcher = handle ? watcher_of(daemon) : UniqueFd();
+  TRY(unmount_soon(path, lazy || !answers));
+  if (!handle && answers && !lazy) {
+    return fail(EBUSY,
+                "{}: unmounted, but its daemon did not say which process it is, and may not have "
+                "ended yet",
+                path);
+  }
   if (!handle) return ok();
   // The sandboxes of commands that run hold the mount too, and with it the daemon: it ends them.
   if (!lazy) ::syscall(SYS_pidfd_send_signal, handle.get(), SIGTERM, nullptr, 0);
-  pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
   // Who took the mount away lazily knows of files that stay open, perhaps for ever.
-  const int patience = lazy ? 2'000 : 30'000;
-  if (::poll(&ended, 1, patience) == 1 || lazy) return ok();
-  return fail(EBUSY, "{}: unmounted, but the daemon (pid {}) has not ended yet", path, daemon);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(lazy ? 2 : 30);
+  const bool ended = ends_before(handle, until);
+  if (lazy || (ended && ends_before(watcher, until))) return ok();
+  return fail(EBUSY, "{}: unmounted, but the daemon (pid {}){} has not ended yet", path, daemon,
+              ended ? " has ended and its watcher" : "");
 }
 
 int dump_tree(const std::string& format) {

@@ -68,8 +68,7 @@ std::string mounted_inside(const std::string& mountpoint) {
 
 // Runs `work` in a child and gives its exit status, or nothing when it takes longer than this:
 // whoever asks a daemon that hangs is stuck until the daemon ends, and that must not be us.
-std::optional<int> in_child(const std::function<int()>& work,
-                            std::chrono::milliseconds patience = std::chrono::seconds(1)) {
+std::optional<int> in_child(const std::function<int()>& work, std::chrono::milliseconds patience) {
   const pid_t child = ::fork();
   if (child < 0) return std::nullopt;
   if (child == 0) ::_exit(work());
@@ -228,15 +227,16 @@ Result<std::string> absolute_path(const std::string& path) {
   return (parent / whole.filename()).string();
 }
 
-std::optional<int> serving_daemon(const std::string& path) {
+std::optional<int> serving_daemon(const std::string& path, std::chrono::milliseconds patience) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::nullopt;
   const UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
-  const auto status = in_child([&] {
+  const auto ask = [&] {
     const auto bytes = file::read(path + "/sys/kernel/pid");
     return bytes && file::write_all(writing.get(), *bytes) ? 0 : 1;
-  });
+  };
+  const auto status = in_child(ask, patience);
   writing.reset();
   if (status != 0) return std::nullopt;
   const auto bytes = file::read(reading.get());

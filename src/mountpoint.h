@@ -25,7 +25,8 @@ Status unmount(const std::string& path, bool lazy);
 std::string users_of(const std::string& path);
 // The absolute path of an existing directory, without touching what is mounted on it.
 Result<std::string> absolute_path(const std::string& path);
-// The host process that serves the mount, by its /sys/kernel/pid; nothing when it does not answer.
-std::optional<int> serving_daemon(const std::string& path);
+// The host process that serves the mount, by its /sys/kernel/pid; nothing when it does not answer
+// for so long.
+std::optional<int> serving_daemon(const std::string& path, std::chrono::milliseconds patience);
 
 }  // namespace agentfs

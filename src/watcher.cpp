@@ -178,7 +178,7 @@ void detach() {
 
 [[noreturn]] void be_watcher(const StateDirectory& state, const DaemonOptions& options,
                              const WatcherOptions& watcher, UniqueFd report) {
-  ::prctl(PR_SET_NAME, "agentfs-watch");
+  ::prctl(PR_SET_NAME, kWatcherName);
   detach();
   log::to_file(state.file("log/watcher.log"));
   auto child = fork_daemon(state, options, &report);

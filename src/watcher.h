@@ -13,6 +13,8 @@ struct WatcherOptions {
   int restarts = 5;                        // within a minute; then it gives up
 };
 
+inline constexpr char kWatcherName[] = "agentfs-watch";  // of its process
+
 // Puts watcher and daemon into the background and returns when the mount answers, or with the
 // daemon's own sentence when it could not start. Call before any thread is made: it forks.
 Status start_in_background(StateDirectory state, const DaemonOptions& daemon,
