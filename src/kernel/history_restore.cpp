@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Bringing back what was removed or overwritten, and forgetting it for good.
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
+#include "base/temporary_name.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
@@ -39,6 +42,26 @@ Holding growth_of(const Versions& versions) {
     if (is_directory) more.bytes += kBlock;
   }
   return more;
+}
+
+// What the disk has no room for is refused before it begins: half of a directory is no use.
+Status check_disk(const KernelParts& parts, const Versions& versions) {
+  constexpr std::uint64_t kSector = 512;
+  constexpr std::uint64_t kPerName = 1024;  // of the journal and the file's own directory
+  std::uint64_t needed = versions.size() * kPerName;
+  for (const FileVersionRef& one : versions) {
+    if (one->type != FileVersion::Type::file) continue;
+    const auto kept = parts.past->attributes({one->number, one->path});
+    if (kept) needed += static_cast<std::uint64_t>(kept->st_blocks) * kSector;
+  }
+  struct statvfs disk{};
+  const std::string trees = parts.state + "/trees";
+  if (::statvfs(trees.c_str(), &disk) != 0) return fail_errno(trees);
+  const std::uint64_t blocks = ::geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
+  const std::uint64_t left = blocks * disk.f_frsize;
+  if (needed <= left) return ok();
+  return fail(ENOSPC, "restore: {} bytes are needed and the disk has {}; nothing was changed",
+              needed, left);
 }
 
 // The path of the mount; what climbs out of the root is refused, however it is written.
@@ -91,6 +114,10 @@ Result<Versions> to_restore(const History& history, const std::string& path,
                             std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
   Versions versions = history.trashed_at_or_below(path);
+  // What an operation that ended half-way had lying ready is nobody's file.
+  std::erase_if(versions, [&](const FileVersionRef& one) {
+    return one->path != path && is_temporary_name(text::last_part(one->path));
+  });
   if (!versions.empty()) return versions;
   versions = history.versions(path);
   if (versions.empty()) return nothing_of(history, path);
@@ -120,6 +147,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
   TRY(kernel_.paths().check_room(root, growth_of(found)));
+  TRY(check_disk(kernel_.parts(), found));
   TRY(kernel_.paths().restore(caller, steps));
   if (steps.size() == 1) return fmt::format("restored {} from {:06}\n", whole, found[0]->number);
   return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);

@@ -244,6 +244,30 @@ def what_is_refused_has_not_happened():
     mount.fsck()
 
 
+def restore_on_full_disk():
+    """A directory that does not fit comes back later, whole, and with nothing beside its files."""
+    mount = Mount.of("restore")
+    run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", mount.state])
+    mount.mount()
+    space = mount / "workspaces/w"
+    (space / "d").mkdir(parents=True)
+    texts = {f"{n}": os.urandom(20_000) for n in range(60)}
+    for name, text in texts.items():
+        (space / "d" / name).write_bytes(text)
+    run(["rm", "-r", space / "d"])
+    fill_by_host(mount)
+    ballast = mount.state / "ballast"
+    os.truncate(ballast, ballast.stat().st_size - (150 << 10))
+    expect_errno("ENOSPC", tell, space / ".agentfs/ctl", "restore d\n")
+    expect_eq(os.listdir(space), [], "what a refused restore left")
+    ballast.unlink()
+    command(space / ".agentfs/ctl", "restore d")
+    expect_eq({path.name: path.read_bytes() for path in (space / "d").iterdir()}, texts,
+              "what came back")
+    mount.verify()
+    mount.umount()
+
+
 def run_on_full_disk():
     """A run whose records do not fit waits for space, and then ends as if nothing had been."""
     mount = Mount.of("run")
@@ -348,5 +372,5 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, what_is_refused_has_not_happened, run_on_full_disk,
-     rebase_on_full_disk, import_on_full_disk)
+main(full, freed_from_inside, what_is_refused_has_not_happened, restore_on_full_disk,
+     run_on_full_disk, rebase_on_full_disk, import_on_full_disk)

@@ -341,7 +341,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.remove([&] { return child(name); }));
-  Departure departure(*tree_, *this, name);
+  Departure departure(request, *this, name);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
   guard.done();
   TreeChange row{.operation = "remove", .path = child(name)};
@@ -353,7 +353,7 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   TRY(check_room(request, true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
-  Departure departure(*tree_, *this, name);
+  Departure departure(request, *this, name);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
   TreeChange row{.operation = "remove", .path = child(name)};
   departure.tell(row);
@@ -377,7 +377,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
   TRY(guard.rename(*this, name, *target, new_name, flags));
   std::optional<Departure> replaced;
-  if (flags == 0) replaced.emplace(*tree_, *target, new_name);
+  if (flags == 0) replaced.emplace(request, *target, new_name);
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/departure.h"
 
+#include "base/temporary_name.h"
+#include "fs/vfs/local_request.h"
+
 namespace agentfs::vfs {
 
-Departure::Departure(DataTree& tree, const DataNode& directory, const std::string& name)
-    : tree_(tree) {
+Departure::Departure(const Request& request, const DataNode& directory, const std::string& name)
+    : tree_(directory.tree()) {
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
+  const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
+  if (is_inner && is_temporary_name(name)) return;
   const auto entry = tree_.store().lookup(directory.file(), name);
   if (!entry) return;
   // Before the link, so that nobody ever sees it counted.

@@ -10,10 +10,11 @@
 namespace agentfs::vfs {
 
 // Keeps what has the name, before the operation; nothing below .git, whose own objects are its
-// history. Not shared between threads.
+// history, and no file that an operation of the daemon's own had lying ready. Not shared between
+// threads.
 class Departure {
  public:
-  Departure(DataTree& tree, const DataNode& directory, const std::string& name);
+  Departure(const Request& request, const DataNode& directory, const std::string& name);
   // What came of the operation: what was kept is taken back where it failed.
   Status after(Status done);
   // Adds what was kept to the operation's row.
