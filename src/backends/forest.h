@@ -103,6 +103,8 @@ class Forest : public TreeStore {
   virtual Status drop(SnapshotId state) = 0;
   // Removes what nothing depends on; how many directories it freed. For a thread that may wait.
   virtual Result<std::size_t> collect() = 0;
+  // Whether there may be something: not yet collected, or something was given up since.
+  virtual bool is_loose() const = 0;
 
   virtual Result<TreeNodeRef> snapshot_root(SnapshotId state) = 0;
   // The root of a tree that is there now. Trees whose name begins with kHiddenTree are found by

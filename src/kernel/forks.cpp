@@ -280,6 +280,11 @@ void collect_forests(const Kernel& kernel) {
   }
 }
 
+bool are_forests_loose(const Kernel& kernel) {
+  return std::ranges::any_of(kernel.parts().forests,
+                             [](const auto& one) { return one.second->is_loose(); });
+}
+
 Status Forks::materialise(const std::string& path, bool whole) const {
   const auto slash = path.find('/', 1);
   const auto& forests = kernel_.parts().forests;

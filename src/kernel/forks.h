@@ -82,5 +82,7 @@ class Forks {
 
 // Gives back the disk's room of what nothing depends on any more. Blocks.
 void collect_forests(const Kernel& kernel);
+// Whether a forest may have something that is due for that.
+bool are_forests_loose(const Kernel& kernel);
 
 }  // namespace agentfs

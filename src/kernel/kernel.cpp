@@ -138,6 +138,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   std::filesystem::remove_all(given.state + "/staged", ignored);
   TRY(kernel->refused_writes().settle());
   state.schedule_history();
+  state.schedule_collecting();
   state.schedule_sync();
   return kernel;
 }

@@ -119,6 +119,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   // their rows are to be there when these are.
   void schedule_sync();
   void schedule_history(unsigned round = 0);  // what has been kept long enough goes now and then
+  void schedule_collecting();                 // what trees were given up leaves its room soon
 
   const std::int64_t started;
   bool stopping GUARDED_BY(mutex) = false;

@@ -173,4 +173,23 @@ void Kernel::State::schedule_history(unsigned round) {
   });
 }
 
+// Also what was given up before the start; what failed is tried again with the history.
+void Kernel::State::schedule_collecting() {
+  if (parts.forests.empty()) return;
+  constexpr std::chrono::seconds kInterval(2);
+  parts.loop->after(kInterval, [weak = weak_from_this()] {
+    Work timer{weak};
+    if (!timer) return;
+    if (timer->parts.pool == nullptr || !are_forests_loose(timer->kernel)) {
+      return timer->schedule_collecting();
+    }
+    timer->parts.pool->post([weak] {
+      Work work{weak};
+      if (!work) return;
+      collect_forests(work->kernel);
+      work->schedule_collecting();
+    });
+  });
+}
+
 }  // namespace agentfs

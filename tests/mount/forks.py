@@ -539,6 +539,31 @@ def names_do_not_lead_from_one_tree_to_another():
     refused("EEXIST", "based", "fork b")
 
 
+def held_by(tree):
+    """Bytes of the disk that the trees take, without what a tree itself has."""
+    def du(*paths):
+        return int(run(["du", "-scB1", *paths]).splitlines()[-1].split()[0])
+    trees = M.state / "trees"
+    return du(trees) - du(trees / "workspaces" / tree)
+
+
+def room_comes_back_soon():
+    """Of what a discarded checkpoint alone had; also when the daemon ends before."""
+    space = SPACES / "room"
+    space.mkdir()
+    for round_ in ("now", "later"):
+        (space / "large").write_bytes(os.urandom(5 << 20))
+        before = held_by("room")
+        ctl("room", "checkpoint c")
+        os.remove(space / "large")
+        ctl("room", "drop .")
+        expect(held_by("room") > before + (4 << 20), "the checkpoint holds the file")
+        ctl("room", "discard c")
+        if round_ == "later":
+            restart(hard=True)
+        wait_until(20, lambda: held_by("room") < before + (1 << 20), f"the room back, {round_}")
+
+
 def homes_can_be_forked():
     home = next(iter(sorted(os.listdir(M / "home"))), None)
     if home is None or not (M / "home" / home / ".agentfs").exists():
@@ -601,4 +626,4 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      many_names_at_the_top_are_all_asked_for_again, dropping_leaves_the_others_whole,
      where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
-     names_do_not_lead_from_one_tree_to_another, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)
+     names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)

@@ -153,6 +153,7 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
   const auto root = f_->book().find(*f_->top_node, live->second);
   if (root != victim) return;
   f_->live.erase(live);
+  loose_ = true;
   f_->set_tree(*victim->disk, std::make_shared<Tree>());  // its inode may come back as another
 }
 

@@ -65,6 +65,7 @@ Result<std::size_t> ForestStore::collect() {
   std::size_t freed = 0;
   {
     const std::unique_lock alone(mutex_);
+    loose_ = false;
     if (!f_->unreadable.empty()) return 0;  // nobody knows what these depend on
     Wanted wanted = this->wanted();
     for (auto line = f_->lines.begin(); line != f_->lines.end();) {

@@ -208,13 +208,16 @@ Status ForestStore::drop(const std::string& name) {
   f_->book().remove_name(*f_->top_node, name);
   if (line != nullptr) f_->live.erase(line->number());
   f_->moved();
+  loose_ = true;
   return ok();
 }
 
 Status ForestStore::drop(SnapshotId state) {
   const std::unique_lock alone(mutex_);
   (void)TRY(get(state));
-  return f_->lines.at(state.tree)->hide(state.sequence);
+  TRY(f_->lines.at(state.tree)->hide(state.sequence));
+  loose_ = true;
+  return ok();
 }
 
 // --- looking

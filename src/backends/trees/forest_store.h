@@ -76,6 +76,7 @@ class ForestStore final : public Forest {
   Status drop(const std::string& tree) override;
   Status drop(SnapshotId state) override;
   Result<std::size_t> collect() override;
+  bool is_loose() const override { return loose_; }
   Result<TreeNodeRef> snapshot_root(SnapshotId state) override;
   Result<TreeEntry> tree(const std::string& name, bool make) override;
   std::vector<TreeInfo> family() const override;
@@ -168,6 +169,7 @@ class ForestStore final : public Forest {
   const std::unique_ptr<ForestDisk> f_;
   const UniqueFd trash_;
   mutable SharedMutex<Rank::forest> mutex_;
+  std::atomic<bool> loose_ = true;          // something may depend on nothing any more
   std::atomic<std::uint64_t> renames_ = 0;  // moves before and after each change of names
   std::uint32_t next_number_ = 1;
   std::uint64_t next_trash_ = 1;

@@ -179,6 +179,29 @@ TEST_CASE("A dropped snapshot's room comes back") {
   REQUIRE(attributes.st_nlink == 1);
 }
 
+TEST_CASE("A forest knows that something was given up since it collected") {
+  TestForest forest;
+  plant(forest);
+  REQUIRE(forest->is_loose());  // from before it was opened, perhaps
+  const auto collected = [&] { return must(forest->collect()) > 0 && !forest->is_loose(); };
+  must(forest->collect());
+  const auto state = must(forest->snapshot("p", "one"));
+  forest.write("p/README", "second");
+  REQUIRE(forest->fork("p", "q"));
+  forest.directory("r");
+  must(forest->fork("r", "s"));
+  REQUIRE_FALSE(forest->is_loose());
+  REQUIRE(forest->drop(state));
+  REQUIRE(forest->is_loose());
+  REQUIRE(collected());
+  REQUIRE(forest->drop("q"));
+  REQUIRE(forest->is_loose());
+  REQUIRE(collected());
+  REQUIRE(forest->remove_directory(*forest->root(), "s", kMyself));
+  REQUIRE(forest->is_loose());
+  REQUIRE(collected());
+}
+
 TEST_CASE("Between trees that share files there are no links and renames") {
   TestForest forest;
   plant(forest);
