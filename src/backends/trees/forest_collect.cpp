@@ -2,12 +2,44 @@
 // Giving back what nothing depends on, and making trees solid for tools that look at the disk.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "backends/trees/forest_store.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
+namespace {
+
+// Finds the states that the hollow directories of a tree read. Of what is removed meanwhile nothing
+// is to be known.
+class HollowWalk {
+ public:
+  explicit HollowWalk(const Marks& marks) : marks_(marks) {}
+  std::set<SnapshotId> found;
+
+  Status look(int above, const std::string& name, unsigned depth = 0) {
+    constexpr unsigned kDeepest = 200;  // a descriptor each
+    if (depth > kDeepest) return fail(EMFILE, "{}: too deep to be looked at", text::shown(name));
+    const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const bool is_gone = !fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP);
+    if (is_gone) return ok();
+    if (!fd) return fail_errno(text::shown(name));
+    if (const auto source = TRY(marks_.hollow(Spot::of(fd.get())))) {
+      found.insert({source->line, source->sequence});
+      return ok();
+    }
+    for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+      if (entry.type == S_IFDIR) TRY(look(fd.get(), entry.name, depth + 1));
+    }
+    return ok();
+  }
+
+ private:
+  const Marks& marks_;
+};
+
+}  // namespace
 
 // A name may be in use still from before a crash: then the next one is tried.
 Status ForestStore::to_trash(int directory, const std::string& name) {
@@ -52,6 +84,7 @@ Result<std::size_t> ForestStore::discard(Line& line, const std::set<std::uint64_
     line.forget(entry);
     ++freed;
   }
+  if (freed != 0) ++line.shifts;
   std::vector<std::uint64_t> over;
   for (const auto& [sequence, state] : line.snapshots()) {
     if (state.info.hidden && !states.contains(sequence)) over.push_back(sequence);
@@ -60,12 +93,61 @@ Result<std::size_t> ForestStore::discard(Line& line, const std::set<std::uint64_
   return freed;
 }
 
+// A state that is there for others anyway need not be looked for.
+bool ForestStore::reads_given_up(const Line& line) const {
+  return std::ranges::any_of(line.sources(), [&](const SnapshotId source) {
+    if (line.base() == source) return false;
+    const auto its = f_->lines.find(source.tree);
+    if (its == f_->lines.end()) return false;
+    const auto* const state = its->second->find(source.sequence);
+    return !f_->live.contains(source.tree) || state == nullptr || state->info.hidden;
+  });
+}
+
+// What lines may read is noted before they do, and stays while nobody looks. Looking takes as long
+// as there are directories, so it is done without the lock, and counts where none has moved since.
+Status ForestStore::forget_sources() {
+  struct Reader {
+    std::shared_ptr<Line> line;
+    std::uint64_t shifts = 0;
+    std::string live{};
+    std::set<std::uint64_t> retired{};
+  };
+  std::vector<Reader> readers;
+  {
+    const std::shared_lock together(mutex_);
+    if (!f_->unreadable.empty()) return ok();
+    for (const auto& [number, line] : f_->lines) {
+      if (line->looked_at == line->shifts || !reads_given_up(*line)) continue;
+      const auto live = f_->live.find(number);
+      readers.push_back(
+          {line, line->shifts, live == f_->live.end() ? "" : live->second, line->retired()});
+    }
+  }
+  for (const Reader& reader : readers) {
+    HollowWalk walk(f_->marks());
+    Status looked = reader.live.empty() ? ok() : walk.look(f_->top(), reader.live);
+    for (const std::uint64_t sequence : reader.retired) {
+      if (looked) looked = walk.look(reader.line->directory(), Line::retired_name(sequence));
+    }
+    if (!looked) continue;  // what cannot be read may read anything
+    const std::unique_lock alone(mutex_);
+    Line& line = *reader.line;
+    if (line.shifts != reader.shifts || !f_->lines.contains(line.number())) continue;
+    if (line.base()) walk.found.insert(*line.base());
+    TRY(line.remove_sources_but(walk.found));
+    line.looked_at = line.shifts;
+  }
+  return ok();
+}
+
 // What is to go is moved aside under the lock, and removed without it.
 Result<std::size_t> ForestStore::collect() {
   std::size_t freed = 0;
+  loose_ = false;
+  TRY(forget_sources());
   {
     const std::unique_lock alone(mutex_);
-    loose_ = false;
     if (!f_->unreadable.empty()) return 0;  // nobody knows what these depend on
     Wanted wanted = this->wanted();
     for (auto line = f_->lines.begin(); line != f_->lines.end();) {

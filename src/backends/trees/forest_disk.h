@@ -116,7 +116,8 @@ class ForestDisk {
   Status save(ForestNode& directory);
   Status build_saved(ForestNode& directory, const std::string& name);
   Status fill(ForestNode& directory);
-  Status fill_entry(const Content& content, int from, int to, const RawEntry& entry);
+  Status fill_directory(const Content& content, int from, const ForestNode& above,
+                        const std::string& name);
   Status settle_children(ForestNode& directory, const std::vector<RawEntry>& entries);
   Status link_file(int from, const std::string& name, int to);
   Status find_names(ForestNode& directory, ino_t inode, std::vector<ForestNode::Name>& names);

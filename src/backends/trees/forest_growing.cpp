@@ -77,8 +77,10 @@ Status ForestDisk::fill(ForestNode& directory) {
   for (const RawEntry& entry : entries) {
     if (entry.type == S_IFDIR) {
       TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
+      TRY(fill_directory(content, from.get(), directory, entry.name));
+    } else {
+      TRY(link_file(from.get(), entry.name, to.get()));
     }
-    TRY(fill_entry(content, from.get(), to.get(), entry));
   }
   const Spot spot = Spot::of(to.get());
   TRY(marks_.remove_hollow(spot));
@@ -90,10 +92,14 @@ Status ForestDisk::fill(ForestNode& directory) {
   return settle_children(directory, entries);
 }
 
-Status ForestDisk::fill_entry(const Content& content, int from, int to, const RawEntry& entry) {
-  if (entry.type != S_IFDIR) return link_file(from, entry.name, to);
-  const Content below = TRY(resolve(TRY(source_of(content, from, entry.name))));
-  return make_hollow(to, entry.name, below.source, *below.shelf);
+// What it reads is a source of the line from now on, if it was read by way of another one before.
+Status ForestDisk::fill_directory(const Content& content, int from, const ForestNode& above,
+                                  const std::string& name) {
+  const Content below = TRY(resolve(TRY(source_of(content, from, name))));
+  Line& line = *above.tree->line;
+  TRY(line.add_source({below.source.line, below.source.sequence}));
+  ++line.shifts;
+  return make_hollow(TRY(borrow(above)).get(), name, below.source, *below.shelf);
 }
 
 // Directories that were known through the hollow one are on the disk now.

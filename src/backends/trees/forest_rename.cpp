@@ -102,6 +102,9 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   if (other && names.exchanges()) TRY(f_->keep_time(*other));
   TRY(f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller));
   if (same) return ok();
+  for (const ForestNodeRef& node : {moved, other}) {
+    if (node && node->is_directory() && node->tree->line) ++node->tree->line->shifts;
+  }
   ++renames_;
   if (replaces) removed(other, last);
   f_->book().rename({from, name}, {to, new_name}, names.exchanges());

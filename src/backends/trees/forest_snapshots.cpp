@@ -134,6 +134,8 @@ Result<TreeEntry> ForestStore::plant(Line& line, const Line::Snapshot& state,
                                      const std::string& name, const TreeMark& mark) {
   const SnapshotId id = state.info.id;
   const Content content = TRY(f_->resolve({id.tree, id.sequence, state.root}));
+  TRY(line.add_source({content.source.line, content.source.sequence}));
+  ++line.shifts;
   TRY(f_->make_fresh_directory(line, line.directory(), name));
   TRY(f_->make_hollow(line.directory(), name, content.source, *content.shelf));
   TRY(f_->marks().set_tree(Spot::in(line.directory(), name), mark));
@@ -163,6 +165,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   }
   line.retire(undo.sequence);
   line.touched = true;
+  ++line.shifts;
   // The nodes of the state that is over keep their tree; the root alone gets another.
   const auto now = std::make_shared<Tree>();
   now->line = tree->line;
@@ -206,7 +209,10 @@ Status ForestStore::drop(const std::string& name) {
   freeze(*tree);
   f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
-  if (line != nullptr) f_->live.erase(line->number());
+  if (line != nullptr) {
+    f_->live.erase(line->number());
+    ++line->shifts;
+  }
   f_->moved();
   loose_ = true;
   return ok();

@@ -161,6 +161,8 @@ class ForestStore final : public Forest {
   static void freeze(Tree& tree);
   Status to_trash(int directory, const std::string& name);
   Wanted wanted() const;
+  bool reads_given_up(const Line& line) const;
+  Status forget_sources();
   Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);
   Result<std::vector<std::string>> names_that_differ(const Pair& pair);
   Status compare_entry(const Pair& pair, std::vector<Difference>& found, std::vector<Pair>& below);

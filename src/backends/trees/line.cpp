@@ -162,12 +162,17 @@ Status Line::remove_retired(std::uint64_t sequence) {
   return ok();
 }
 
-Status Line::remove_sources() {
-  while (!sources_.empty()) {
-    const auto first = sources_.begin();
-    const std::string name = fmt::format("source.{}.{}", first->tree, first->sequence);
+Status Line::remove_sources() { return remove_sources_but({}); }
+
+Status Line::remove_sources_but(const std::set<SnapshotId>& kept) {
+  for (auto source = sources_.begin(); source != sources_.end();) {
+    if (kept.contains(*source)) {
+      ++source;
+      continue;
+    }
+    const std::string name = fmt::format("source.{}.{}", source->tree, source->sequence);
     if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return fail_errno(name);
-    sources_.erase(first);
+    source = sources_.erase(source);
   }
   return ok();
 }

@@ -61,6 +61,7 @@ class Line {
   const std::set<SnapshotId>& sources() const { return sources_; }
   Status add_source(SnapshotId source);
   Status remove_sources();
+  Status remove_sources_but(const std::set<SnapshotId>& kept);
   // The state that the tree was forked at, as long as the tree is there.
   const std::optional<SnapshotId>& base() const { return base_; }
   Status set_base(SnapshotId base);  // once
@@ -93,6 +94,10 @@ class Line {
   void not_made(ino_t directory);
 
   bool touched = true;  // something may have changed since the newest snapshot
+  // Moves when a hollow directory is made here, or one moves that may have such in it; and its
+  // value when all were last looked at for what they read.
+  std::uint64_t shifts = 1;
+  std::uint64_t looked_at = 0;
 
  private:
   Status read(bool look_only);

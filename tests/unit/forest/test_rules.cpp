@@ -202,6 +202,51 @@ TEST_CASE("A forest knows that something was given up since it collected") {
   REQUIRE(collected());
 }
 
+TEST_CASE("What a tree was taken back to goes when nothing of the tree reads it") {
+  TestForest forest;
+  plant(forest);
+  const auto first = must(forest->snapshot("p", "one"));
+  forest.write("p/src/deep/util.c", "second");
+  REQUIRE(forest->unlink(*forest.at("p"), "README", kMyself));
+  const auto undo = must(forest->rollback("p", first));
+  REQUIRE(forest->drop(first));
+  REQUIRE(forest->drop(undo));
+  forest.write("p/src/main.c", "MAIN");
+  must(forest->collect());
+  forest.open();
+  REQUIRE(forest.read("p/src/deep/util.c") == "util");
+  REQUIRE(forest->solidify(*forest.at("p"), true));
+  must(forest->collect());
+  for (const auto& entry : std::filesystem::directory_iterator(forest.path("../hidden/lines/1"))) {
+    CHECK(entry.path().filename().string().starts_with("hidden."));
+  }
+  forest.open();
+  REQUIRE(forest.read("p/src/deep/util.c") == "util");
+  REQUIRE(forest.read("p/README") == "read me");
+}
+
+TEST_CASE("What a fork reads by way of another one stays when it reads it itself") {
+  TestForest forest;
+  plant(forest);
+  REQUIRE(forest->fork("p", "q"));
+  forest.write("q/README", "q");
+  REQUIRE(forest->fork("q", "r"));
+  REQUIRE(forest->drop("p"));
+  REQUIRE(forest->drop("q"));
+  must(forest->collect());
+  REQUIRE(forest.read("r/src/deep/util.c") == "util");
+  forest.write("r/README", "r");
+  must(forest->collect());
+  forest.open();
+  must(forest->collect());
+  REQUIRE(forest.read("r/src/deep/util.c") == "util");
+  forest.write("r/src/deep/util.c", "r");
+  REQUIRE(forest->fork("r", "s"));
+  REQUIRE(forest->drop("r"));
+  must(forest->collect());
+  REQUIRE(forest.read("s/src/main.c") == "main");
+}
+
 TEST_CASE("Between trees that share files there are no links and renames") {
   TestForest forest;
   plant(forest);
