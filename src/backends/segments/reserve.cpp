@@ -16,6 +16,8 @@ constexpr std::int64_t kPiece = std::int64_t{64} << 10;
 
 }  // namespace
 
+bool Reserve::is_full(int code) { return code == ENOSPC || code == EDQUOT; }
+
 Reserve::Reserve(std::string path) : path_(std::move(path)) {}
 
 bool Reserve::resize(std::int64_t size) {
@@ -28,13 +30,16 @@ void Reserve::fill() {
   if (size_ >= kFull) return;
   const UniqueFd file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   struct stat found{};
-  if (!file || ::fstat(file.get(), &found) != 0) return;
+  if (!file || ::fstat(file.get(), &found) != 0) {
+    is_possible_ = is_full(errno);
+    return;
+  }
   size_ = found.st_size;
   if (size_ >= kFull) return;
   if (::fallocate(file.get(), 0, 0, kFull) == 0) {
     size_ = kFull;
   } else {
-    is_possible_ = errno == ENOSPC || errno == EDQUOT;
+    is_possible_ = is_full(errno);
     // What was allocated before the failure is not ours to hold.
     resize(size_);
   }

@@ -15,6 +15,7 @@ class Reserve {
   static constexpr std::int64_t kFull = std::int64_t{1} << 20;
 
   explicit Reserve(std::string path);
+  static bool is_full(int code);  // an errno: of the disk, or of the daemon's share of it
 
   // Allocates what is missing, if there is room for all of it.
   void fill();

@@ -93,7 +93,9 @@ Status SegmentLog::append(std::string_view lines) {
 Status SegmentLog::append_urgent(std::string_view lines) {
   const Lock lock(mutex_);
   auto done = put(lines);
-  while (!done && done.error().code == ENOSPC && reserve_.release(lines.size())) done = put(lines);
+  while (!done && segments::Reserve::is_full(done.error().code) && reserve_.release(lines.size())) {
+    done = put(lines);
+  }
   has_room_ = reserve_.is_ample();
   return done;
 }
