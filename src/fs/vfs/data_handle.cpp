@@ -231,8 +231,8 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
   TRY(charge.write(*node_, descriptor(), offset,
                    may_grow ? static_cast<std::uint64_t>(length) : 0));
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
-  TRY(change(request, "fallocate",
-             [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
+  (void)TRY(change(request, "fallocate",
+                   [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
   changed(0);
   return ok();
 }
