@@ -213,7 +213,6 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   Forest& forest = *TRY(forest_of(root));
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
-  TRY(MergeBases(kernel_).forget(root));
   Names tops;
   SnapshotId before;
   // What the state before had is listed when it is over, since until then names may be made.
@@ -223,7 +222,10 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     if (state) gone = tops = agentfs::names_in(forest, **state).value_or(Names());
     return ok();
   };
-  TRY(kernel_.between_commits(root, [&] { return kernel_.paths().replace_tree(root, replace); }));
+  TRY(MergeBases(kernel_).forget_with(root, undo, [&] {
+    return kernel_.between_commits(root,
+                                   [&] { return kernel_.paths().replace_tree(root, replace); });
+  }));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
   std::ranges::sort(tops);
   const auto twice = std::ranges::unique(tops);
@@ -266,10 +268,10 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
     }
   }
   Forest& forest = *TRY(forest_of(path));
-  TRY(MergeBases(kernel_).forget(path));
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
+  TRY(MergeBases(kernel_).forget_gone());
   return fmt::format("{} is gone\n", path);
 }
 

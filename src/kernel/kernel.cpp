@@ -15,6 +15,7 @@
 #include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/leftovers.h"
+#include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 
 namespace agentfs {
@@ -130,6 +131,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   TRY(FastPath(*kernel).settle());
+  TRY(MergeBases(*kernel).settle());
   TRY(kernel->merges().settle());
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());

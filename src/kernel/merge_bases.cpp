@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -37,10 +40,45 @@ const SnapshotInfo* recorded(const std::string& file, const TreeInfo& from) {
   return found == from.snapshots.end() ? nullptr : &*found;
 }
 
+// What is to be forgotten of a tree that is going back; in it the name of the state before.
+constexpr std::string_view kOrder = ".rollback";
+
+// The files of the records, with the two trees of each.
+Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
+    const std::string& directory) {
+  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    const auto trees = text::split(name, '.');
+    if (trees.size() != 2) continue;
+    const auto into = text::number<std::uint32_t>(trees[0]);
+    const auto from = text::number<std::uint32_t>(trees[1]);
+    if (into && from) found[entry.path()] = {*into, *from};
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return fail_errno(error.value(), directory);
+  }
+  return found;
+}
+
+Status remove(const std::string& file) {
+  return ::unlink(file.c_str()) == 0 || errno == ENOENT ? ok() : fail_errno(file);
+}
+
+Status forget(const std::string& directory, std::uint32_t tree) {
+  for (const auto& [file, trees] : TRY(records(directory))) {
+    if (trees.first == tree || trees.second == tree) TRY(remove(file));
+  }
+  return ok();
+}
+
 }  // namespace
 
-std::string MergeBases::directory() const {
-  return fmt::format("{}/merge-bases", kernel_.parts().state);
+// Each forest counts its trees itself.
+std::string MergeBases::directory(std::string_view root) const {
+  const auto slash = root.find('/', 1);
+  return fmt::format("{}/merge-bases{}", kernel_.parts().state, root.substr(0, slash));
 }
 
 Result<SnapshotId> MergeBases::begin(const std::string& root, const std::string& from) {
@@ -60,8 +98,9 @@ void MergeBases::drop(const std::string& from, SnapshotId state) {
 Status MergeBases::set(const std::string& root, const std::string& from, SnapshotId state) {
   const TreeInfo into = TRY(get_info(kernel_, root));
   const TreeInfo other = TRY(get_info(kernel_, from));
-  TRY(file::make_directories(directory(), 0700));
-  TRY(file::replace(fmt::format("{}/{}", directory(), record_name(into, other)),
+  const std::string place = directory(root);
+  TRY(file::make_directories(place, 0700));
+  TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)),
                     fmt::format("{}\n", state.sequence)));
   for (const SnapshotInfo& one : other.snapshots) {
     if (one.label == label_of(into) && one.id != state) drop(from, one.id);
@@ -73,29 +112,58 @@ std::optional<SnapshotId> MergeBases::find(const std::string& root, const std::s
   const auto into = kernel_.forks().info_of(root);
   const auto other = kernel_.forks().info_of(from);
   if (!into || !other) return std::nullopt;
+  const std::string place = directory(root);
   const auto* const there =
-      recorded(fmt::format("{}/{}", directory(), record_name(*into, *other)), *other);
-  const auto* const back =
-      recorded(fmt::format("{}/{}", directory(), record_name(*other, *into)), *into);
+      recorded(fmt::format("{}/{}", place, record_name(*into, *other)), *other);
+  const auto* const back = recorded(fmt::format("{}/{}", place, record_name(*other, *into)), *into);
   if (there == nullptr && back == nullptr) return std::nullopt;
   if (there == nullptr) return back->id;
   if (back == nullptr) return there->id;
   return there->time < back->time ? back->id : there->id;
 }
 
-Status MergeBases::forget(const std::string& root) {
+Status MergeBases::forget_with(const std::string& root, const std::string& undo,
+                               const std::function<Status()>& change) {
   const auto info = kernel_.forks().info_of(root);
-  if (!info || !file::exists(directory())) return ok();
-  const std::string number = fmt::format("{}", info->number);
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory(), error)) {
-    const std::string name = entry.path().filename();
-    const auto trees = text::split(name, '.');
-    if (std::ranges::find(trees, number) == trees.end()) continue;
-    if (::unlink(entry.path().c_str()) != 0 && errno != ENOENT)
-      return fail_errno(entry.path().native());
+  const std::string place = directory(root);
+  if (!info || !file::exists(place)) return change();
+  const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
+  TRY(file::replace(order, undo));
+  if (Status changed = change(); !changed) {
+    TRY(remove(order));
+    return changed;
   }
-  return error ? fail_errno(error.value(), directory()) : ok();
+  TRY(forget(place, info->number));
+  return remove(order);
+}
+
+Status MergeBases::forget_gone() {
+  for (const auto& [top, forest] : kernel_.parts().forests) {
+    std::set<std::uint32_t> there;
+    for (const TreeInfo& tree : forest->family()) {
+      if (!tree.name.empty()) there.insert(tree.number);
+    }
+    for (const auto& [file, trees] : TRY(records(directory(top)))) {
+      if (!there.contains(trees.first) || !there.contains(trees.second)) TRY(remove(file));
+    }
+  }
+  return ok();
+}
+
+Status MergeBases::settle() {
+  for (const auto& [top, forest] : kernel_.parts().forests) {
+    const std::string place = directory(top);
+    for (const TreeInfo& tree : forest->family()) {
+      const std::string order = fmt::format("{}/{}{}", place, tree.number, kOrder);
+      if (!file::exists(order)) continue;
+      const std::string undo = TRY(file::read(order));
+      const auto& states = tree.snapshots;
+      const bool is_back = std::ranges::find(states, undo, &SnapshotInfo::label) != states.end();
+      if (is_back) TRY(forget(place, tree.number));
+      TRY(remove(order));
+    }
+  }
+  return forget_gone();
 }
 
 }  // namespace agentfs

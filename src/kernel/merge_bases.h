@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "backends/forest.h"
 
@@ -14,8 +16,8 @@ class Kernel;
 
 // A part of its kernel. A merge begins with a hidden state of the tree that is merged; when it has
 // been made whole, that state is what the next merge of the two, either way, begins from. Recorded
-// as STATE/merge-bases/<into>.<from>, the trees by their numbers. Threads: all, one merge of two
-// trees at a time.
+// as STATE/merge-bases/<forest>/<into>.<from>, the trees by their numbers, which each forest counts
+// itself. Threads: all, one merge of two trees at a time.
 class MergeBases {
  public:
   explicit MergeBases(Kernel& kernel) : kernel_(kernel) {}
@@ -29,11 +31,18 @@ class MergeBases {
   Status set(const std::string& root, const std::string& from, SnapshotId state);
   // Of the last merge, whichever way; null: there was none since they parted.
   std::optional<SnapshotId> find(const std::string& root, const std::string& from) const;
-  // The tree goes back to an earlier state, or away: what was merged may be gone from it.
-  Status forget(const std::string& root);
+  // Of a tree that goes back to an earlier state, from which what was merged may be gone: `change`
+  // is made and what is recorded of it forgotten, or neither, a crash between or not. The state
+  // before is a checkpoint of the tree then, by the name `undo`.
+  Status forget_with(const std::string& root, const std::string& undo,
+                     const std::function<Status()>& change);
+  // Of trees that are there no more.
+  Status forget_gone();
+  // At a start: ends what a crash cut short.
+  Status settle();
 
  private:
-  std::string directory() const;
+  std::string directory(std::string_view root) const;
   Kernel& kernel_;
 };
 

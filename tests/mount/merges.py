@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
-                       read, run, tell, wait_until)
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
+                       main, read, run, tell, wait_until)
 
 M = Mount.of("merges")
 SPACES = M / "workspaces"
@@ -247,6 +247,42 @@ def what_a_rollback_took_back_can_be_merged_again():
     expect_eq((ours / "made").read_text(), "made\n")
 
 
+def a_rollback_cut_short_forgets_with_the_change_only():
+    ours, theirs = make("lasting"), SPACES / "lasting-1"
+    ctl("lasting", "checkpoint before")
+    ctl("lasting", "fork lasting-1")
+    records = M.state / "merge-bases/workspaces"
+    earlier = set(os.listdir(records))
+    for number, undo, stays in (1, "never-made", True), (2, "before", False):
+        (theirs / "both").write_text(f"theirs {number}\n")
+        ctl("lasting", "merge lasting-1")
+        record, = set(os.listdir(records)) - earlier
+        M.umount()
+        (records / (record.split(".")[0] + ".rollback")).write_text(undo)  # as a kill leaves it
+        M.mount()
+        expect_eq(set(os.listdir(records)) - earlier, {record} if stays else set(), undo)
+    ctl("lasting", "rollback before")
+    ctl("lasting", "merge lasting-1")
+    expect_eq((ours / "both").read_text(), "theirs 2\n")
+    ctl("lasting", "discard lasting-1")
+    expect_eq(set(os.listdir(records)), earlier, "a fork that is gone")
+
+
+def a_home_and_a_workspace_of_one_number_are_two():
+    mount = Mount.of("numbers")
+    mount.mount()
+    for top in "home", "workspaces":
+        ours, theirs = mount / top / "ours", mount / top / "theirs"
+        ours.mkdir()
+        command(ours / ".agentfs/ctl", "fork theirs")
+        (theirs / "made").write_text("made\n")
+        if top == "workspaces":
+            command(theirs / ".agentfs/ctl", "checkpoint first")
+        command(ours / ".agentfs/ctl", "merge theirs")
+        expect_eq((ours / "made").read_text(), "made\n", top)
+    mount.umount()
+
+
 def the_same_again_changes_nothing():
     head = M.head()
     ctl("site", "merge try-1")
@@ -333,7 +369,10 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      what_was_resolved_is_not_asked_for_again,
-     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, what_a_rollback_took_back_can_be_merged_again,
+     what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
+     what_a_rollback_took_back_can_be_merged_again,
+     a_rollback_cut_short_forgets_with_the_change_only,
+     a_home_and_a_workspace_of_one_number_are_two,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      git_apply_says_the_same)
