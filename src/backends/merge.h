@@ -77,6 +77,10 @@ constexpr std::string_view word_of(MergeConflict::Reason reason) {
   return kWords[static_cast<std::size_t>(reason)];
 }
 
+// A conflict as one line of text, for who keeps it over a restart. EBADMSG for what is none.
+std::string to_text(const MergeConflict& conflict);
+Result<MergeConflict> conflict_of(std::string_view text);
+
 // The life of a merge: plan(), then stage(), whose record the caller stores durably, then apply()
 // and, when its success is stored, finish(). After a crash: finish() where success was stored,
 // undo() and finish() where only the record was, discard() where nothing was. Each may be repeated.

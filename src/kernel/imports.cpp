@@ -233,12 +233,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
   TRY(end_half_done(import));
-  const MergeConflictsRef conflicts = kernel_.merges().conflicts(root);
-  const bool is_ours = conflicts != nullptr && name_of(conflicts->from) == import.tree;
-  if (is_ours && !conflicts->left.empty()) {
-    return fail(EBUSY, "{}: {} conflicts with {} are not resolved; .agentfs/conflicts has them",
-                root, conflicts->left.size(), import.source);
-  }
+  TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   TRY(kernel_.paths().may_snapshot(root));
   const SnapshotId state = TRY(forest().snapshot(name_of(root), kWritten));
   const auto info = kernel_.forks().info_of(path_of(import.tree));
@@ -298,6 +293,7 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
   const Turn turn(kernel_.conflicts(), root);
   TRY(turn.check());
   TRY(end_half_done(import));
+  TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   const auto drifts = TRY(store().drift(import.id, false));
   if (drifts.empty()) return fmt::format("{}: nothing has changed there\n", import.source);
   const std::string tree = path_of(import.tree);

@@ -38,6 +38,7 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
 struct Merges::Order {
   std::string root;
   std::string from;
+  SnapshotId base{};  // not stored
   bool done = false;
   std::string record;
   // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
@@ -70,9 +71,8 @@ std::string Merges::file_of(const std::string& root) const {
   return fmt::format("{}/merges/{}", kernel_.parts().state, text::hex(root));
 }
 
-Result<MergeSides> Merges::sides_of(const std::string& root, const std::string& name) const {
+Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& name) const {
   const Forks forks = kernel_.forks();
-  Forest& forest = *TRY(forks.forest_of(root));
   const std::string other = Forks::sibling(root, name);
   const auto own = forks.info_of(root);
   const auto its = forks.info_of(other);
@@ -86,8 +86,13 @@ Result<MergeSides> Merges::sides_of(const std::string& root, const std::string& 
                 "of {} tells the family",
                 text::shown(name), root, root);
   }
-  if (const auto merged = MergeBases(kernel_).find(root, other)) base = merged;
-  return MergeSides{.base = {&forest, TRY(forest.snapshot_root(*base))},
+  return MergeBases(kernel_).find(root, other).value_or(*base);
+}
+
+Result<MergeSides> Merges::sides_at(const std::string& root, const std::string& other,
+                                    SnapshotId base) const {
+  Forest& forest = *TRY(kernel_.forks().forest_of(root));
+  return MergeSides{.base = {&forest, TRY(forest.snapshot_root(base))},
                     .ours = TRY(live(forest, root)),
                     .theirs = TRY(live(forest, other))};
 }
@@ -97,7 +102,8 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   TRY(kernel_.history().may_see(caller, root));
   TRY(kernel_.may_change(caller, root));
   const std::string other = Forks::sibling(root, name);
-  const MergeSides sides = TRY(sides_of(root, name));
+  const SnapshotId base = TRY(base_of(root, name));
+  const MergeSides sides = TRY(sides_at(root, other, base));
   TRY(kernel_.history().may_see(caller, other));
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
@@ -107,7 +113,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
     kernel_.conflicts().end(root);
     return std::unexpected(std::move(state).error());
   }
-  Order order{.root = root, .from = other, .record = {}, .state = *state};
+  Order order{.root = root, .from = other, .base = base, .record = {}, .state = *state};
   Result<std::string> answer = merge_alone(caller, sides, order, partial);
   const bool is_kept = order.done && keep_for_later(root, *state, order);
   if (!is_kept && !is_half_done(root)) MergeBases(kernel_).drop(other, *state);
@@ -135,7 +141,11 @@ bool Merges::keep_for_later(const std::string& root, SnapshotId state, const Ord
   if (left == nullptr) return false;
   auto next = std::make_shared<MergeConflicts>(*left);
   next->state = state;
-  kernel_.conflicts().set(root, std::move(next));
+  if (const Status stored = set_conflicts(root, next); !stored) {
+    log::warning("{}: the next merge of the two begins where this one began: {}", root,
+                 stored.error().message);
+    return false;
+  }
   return true;
 }
 
@@ -151,7 +161,8 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   TRY(merger.discard(sides.ours));
   MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
   const std::string name = text::shown(name_of(other));
-  auto left = std::make_shared<MergeConflicts>(MergeConflicts{.from = other, .sides = sides});
+  auto left = std::make_shared<MergeConflicts>(
+      MergeConflicts{.from = other, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(conflicts(root), plan, *left);
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
   kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);
@@ -184,7 +195,8 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.discard(ours));
     return stored;
   }
-  Status applied = merger.apply(ours, order.record);
+  Status applied = set_conflicts(order.root, conflicts(order.root));
+  if (applied) applied = merger.apply(ours, order.record);
   order.done = applied.has_value();
   if (applied) applied = file::replace(file, order.text());
   if (order.done && !applied) {
@@ -271,6 +283,7 @@ Status Merges::settle() {
     }
   }
   for (const auto& [top, forest] : kernel_.parts().forests) TRY(discard_staged(top, *forest));
+  load_conflicts();
   return ok();
 }
 
@@ -311,6 +324,7 @@ Status Merges::settle_one(const std::string& file) {
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
   const TreeSide ours = TRY(live(forest, order.root));
   if (!order.done) TRY(kernel_.parts().merger->undo(ours, order.record));
+  if (!order.done) TRY(set_conflicts(order.root, nullptr));
   return finish(Caller::daemon(kernel_), ours, order);
 }
 

@@ -21,11 +21,14 @@ namespace agentfs {
 
 class Kernel;
 
-// The paths that the last merge into a root left as they were, numbered from 1. Immutable; kept in
-// memory: a merge asked for again finds them again.
+// The paths that the last merge into a root left as they were, numbered from 1. Immutable. Those of
+// a merge that took what was clean are stored as STATE/merge-conflicts/<root in hex>; those of one
+// that was refused are in memory alone: asked for again, it finds them again.
 struct MergeConflicts {
   std::string from{};  // the tree that was merged: "/workspaces/try-1"
+  SnapshotId base{};
   MergeSides sides{};
+  bool is_stored = false;
   std::map<std::uint64_t, MergeConflict> left{};
   // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
   // ask again.
@@ -44,7 +47,6 @@ class ConflictTable {
   void end(const std::string& root);
   MergeConflictsRef find(const std::string& root) const;  // null: none
   void set(const std::string& root, MergeConflictsRef conflicts);
-  void resolve(const std::string& root, std::uint64_t number);
 
  private:
   mutable Mutex<Rank::object> mutex_;
@@ -70,6 +72,8 @@ class Merges {
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
+  // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
+  Status check_resolved(const std::string& root, const std::string& from) const;
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
               const TreeEntry& old);
@@ -92,7 +96,13 @@ class Merges {
   bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);
-  Result<MergeSides> sides_of(const std::string& root, const std::string& name) const;
+  Result<SnapshotId> base_of(const std::string& root, const std::string& name) const;
+  Result<MergeSides> sides_at(const std::string& root, const std::string& other,
+                              SnapshotId base) const;
+  // In the table, and stored or no longer stored.
+  Status set_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
+  Status load_conflicts(const std::string& file);
+  void load_conflicts();
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);

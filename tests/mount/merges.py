@@ -208,7 +208,16 @@ def what_was_resolved_is_not_asked_for_again():
     expect_eq((ours / "lines").read_text(), "theirs, too\n")
     refused("EBUSY", "parted", "resolve 1 merged")
     expect_eq((ours / "both").read_text(), "ours\n")
+    M.umount()
+    M.mount()
+    conflicts = ours / ".agentfs/conflicts"
+    expect_eq([read(conflicts / "1" / side) for side in ("base", "ours", "theirs")],
+              ["as it was\n", "ours\n", "theirs\n"], "after a restart")
+    expect_has(read(conflicts / "1/about"), "both\tcontent")
     ctl("parted", "resolve 1 ours")
+    M.umount()
+    M.mount()
+    expect(not (conflicts / "1").exists(), "it is asked for again after a restart")
     (theirs / "later").write_text("later\n")
     ctl("parted", "merge parted-1")
     expect_eq((ours / "both").read_text(), "ours\n")

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/record.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
+#include <utility>
 
+#include "backends/merge.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -166,3 +170,49 @@ Result<MergeRecord> record_of(std::string_view text) {
 }
 
 }  // namespace agentfs::compare
+
+namespace agentfs {
+
+std::string to_text(const MergeConflict& conflict) {
+  json::Value value;
+  value.set("reason", std::string(word_of(conflict.reason))).set("sentence", conflict.sentence);
+  value.set("path", compare::path_value(conflict.path));
+  value.set("base_path", compare::path_value(conflict.base_path));
+  value.set("ours_path", compare::path_value(conflict.ours_path));
+  value.set("theirs_path", compare::path_value(conflict.theirs_path));
+  value.set("base", compare::state_value(conflict.base));
+  value.set("ours", compare::state_value(conflict.ours));
+  value.set("theirs", compare::state_value(conflict.theirs));
+  value.set("has_merged", conflict.has_merged);
+  return json::dump(value);
+}
+
+Result<MergeConflict> conflict_of(std::string_view text) {
+  using enum MergeConflict::Reason;
+  constexpr MergeConflict::Reason kReasons[] = {content, binary, both_added, deleted,
+                                                renamed, type,   mode};
+  const json::Value value = TRY(json::parse(text));
+  MergeConflict conflict{.sentence = std::string(value["sentence"].text()),
+                         .has_merged = value["has_merged"].truth()};
+  const auto reason = std::ranges::find(kReasons, value["reason"].text(), word_of);
+  const auto base = compare::state_from(value["base"]);
+  const auto ours = compare::state_from(value["ours"]);
+  const auto theirs = compare::state_from(value["theirs"]);
+  if (reason == std::end(kReasons) || !base || !ours || !theirs) {
+    return fail(EBADMSG, "no conflict of a merge: {}", text::shown(text));
+  }
+  conflict.reason = *reason;
+  conflict.base = *base;
+  conflict.ours = *ours;
+  conflict.theirs = *theirs;
+  for (const auto& [name, path] : {std::pair("path", &conflict.path),
+                                   {"base_path", &conflict.base_path},
+                                   {"ours_path", &conflict.ours_path},
+                                   {"theirs_path", &conflict.theirs_path}}) {
+    *path = compare::path_from(value[name]).value_or(std::string());
+  }
+  if (conflict.path.empty()) return fail(EBADMSG, "a conflict of a merge without a path");
+  return conflict;
+}
+
+}  // namespace agentfs

@@ -228,4 +228,30 @@ TEST_CASE("Names of any bytes are merged") {
   CHECK(trees.ours("\xff") == lines("a"));
 }
 
+TEST_CASE("A conflict that was written down is read back as it was") {
+  Merging trees;
+  const std::string odd = "\xff\xfe\n\"odd\"";
+  trees.write("ours", odd, "ours");
+  trees.write("theirs", odd, "theirs");
+  trees.sh("rm ours/a");
+  trees.write("theirs", "a", lines("a", 3));
+  const std::vector<MergeConflict> all = trees.plan().conflicts;
+  REQUIRE(all.size() == 2);
+  for (const MergeConflict& one : all) {
+    const std::string text = to_text(one);
+    CHECK(!text.contains('\n'));
+    const auto back = conflict_of(text);
+    REQUIRE(back);
+    CHECK(to_text(*back) == text);
+    CHECK(back->path == one.path);
+    CHECK(back->reason == one.reason);
+    CHECK(back->base == one.base);
+    CHECK(back->theirs == one.theirs);
+    CHECK(back->theirs_path == one.theirs_path);
+  }
+  for (const char* const text : {"", "{}", "[]", "{\"reason\":\"content\",\"path\":\"a\"}"}) {
+    CHECK(!conflict_of(text));
+  }
+}
+
 }  // namespace agentfs::test
