@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
@@ -74,6 +75,15 @@ Status forget(const std::string& directory, std::uint32_t tree) {
 }
 
 }  // namespace
+
+json::Value value_of(SnapshotId state) { return json::Array{state.tree, state.sequence}; }
+
+SnapshotId snapshot_of(const json::Value& value) {
+  const json::Array* const parts = value.array();
+  if (parts == nullptr || parts->size() != 2) return {};
+  return {static_cast<std::uint32_t>(parts->front().number()),
+          static_cast<std::uint64_t>(parts->back().number())};
+}
 
 // Each forest counts its trees itself.
 std::string MergeBases::directory(std::string_view root) const {

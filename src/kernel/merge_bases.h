@@ -13,6 +13,13 @@
 namespace agentfs {
 
 class Kernel;
+namespace json {
+class Value;
+}
+
+// A state as orders and conflicts are stored with it; {}: what is none.
+json::Value value_of(SnapshotId state);
+SnapshotId snapshot_of(const json::Value& value);
 
 // A part of its kernel. A merge begins with a hidden state of the tree that is merged; when it has
 // been made whole, that state is what the next merge of the two, either way, begins from. Recorded

@@ -37,15 +37,6 @@ Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
   return text;
 }
 
-json::Value value_of(SnapshotId state) { return json::Array{state.tree, state.sequence}; }
-
-SnapshotId state_of(const json::Value& value) {
-  const json::Array* const parts = value.array();
-  if (parts == nullptr || parts->size() != 2) return {};
-  return {static_cast<std::uint32_t>(parts->front().number()),
-          static_cast<std::uint64_t>(parts->back().number())};
-}
-
 std::string directory_of(const Kernel& kernel) {
   return fmt::format("{}/merge-conflicts", kernel.parts().state);
 }
@@ -90,9 +81,11 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto lines = text::split(std::string_view(text), '\n');
   const json::Value head = TRY(json::parse(lines.front()));
   const std::string root(head["root"].text());
-  auto all = std::make_shared<MergeConflicts>(MergeConflicts{
-      .from = std::string(head["from"].text()), .base = state_of(head["base"]), .is_stored = true});
-  all->state = state_of(head["state"]);
+  auto all =
+      std::make_shared<MergeConflicts>(MergeConflicts{.from = std::string(head["from"].text()),
+                                                      .base = snapshot_of(head["base"]),
+                                                      .is_stored = true});
+  all->state = snapshot_of(head["state"]);
   all->sides = TRY(sides_at(root, all->from, all->base));
   for (const std::string_view line : lines | std::views::drop(1)) {
     if (line.empty()) continue;

@@ -48,7 +48,7 @@ struct Merges::Order {
   std::string text() const {
     json::Value value;
     value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
-    value.set("state", json::Array{state.tree, state.sequence}).set("actions", actions);
+    value.set("state", value_of(state)).set("actions", actions);
     return json::dump(value);
   }
   static Result<Order> parse(std::string_view text) {
@@ -57,10 +57,7 @@ struct Merges::Order {
                 .from = std::string(value["from"].text()),
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
-    if (const json::Array* state = value["state"].array(); state != nullptr && state->size() == 2) {
-      order.state = {static_cast<std::uint32_t>(state->front().number()),
-                     static_cast<std::uint64_t>(state->back().number())};
-    }
+    order.state = snapshot_of(value["state"]);
     if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
     if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
     return order;
