@@ -167,17 +167,17 @@ void NodeBook::give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree
   }
 }
 
-void NodeBook::add(ForestNode& node, ForestFile& file) {
+void NodeBook::add(ForestNode& node, OpenFile file) {
   const Lock lock(mutex_);
-  node.files_.push_back(&file);
+  node.files_.push_back(std::move(file));
 }
 
-void NodeBook::remove(ForestNode& node, ForestFile& file) {
+void NodeBook::remove(ForestNode& node, const TreeFile& file) {
   const Lock lock(mutex_);
-  std::erase(node.files_, &file);
+  std::erase_if(node.files_, [&](const OpenFile& one) { return one.file.get() == &file; });
 }
 
-std::vector<ForestFile*> NodeBook::files(const ForestNode& node) const {
+std::vector<OpenFile> NodeBook::files(const ForestNode& node) const {
   const Lock lock(mutex_);
   return node.files_;
 }
@@ -213,17 +213,13 @@ void NodeBook::forget(ForestNode& node) {
   if (found != by_file_.end() && found->second == &node) by_file_.erase(found);
 }
 
-ForestFile::ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node,
-                       std::unique_ptr<TreeFile> file, int flags, std::optional<struct stat> lent)
-    : book_(std::move(book)),
-      node_(std::move(node)),
-      file_(std::move(file)),
-      flags_(flags),
-      lent_(lent) {
-  book_->add(*node_, *this);
+ForestFile::ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, OpenFile file,
+                       std::optional<struct stat> lent)
+    : book_(std::move(book)), node_(std::move(node)), file_(file.file), lent_(lent) {
+  book_->add(*node_, std::move(file));
 }
 
-ForestFile::~ForestFile() { book_->remove(*node_, *this); }
+ForestFile::~ForestFile() { book_->remove(*node_, *file_); }
 
 // Once the file has bytes of its own, the descriptor leads there: they were looked at when they
 // were copied, and so was what was read before.

@@ -14,7 +14,6 @@
 
 namespace agentfs::trees {
 
-class ForestFile;
 class ForestNode;
 class NodeBook;
 using ForestNodeRef = std::shared_ptr<ForestNode>;
@@ -44,6 +43,13 @@ struct Content {
 struct KnownMark {
   FileMark mark{};
   std::uint64_t moves = 0;
+};
+
+// Held by whoever gives it another inode, so that its descriptor's number is nobody else's
+// meanwhile.
+struct OpenFile {
+  std::shared_ptr<TreeFile> file{};
+  int flags = 0;  // those to open it with again
 };
 
 // Kept alive by those who hold it and by the nodes below it. The fields after the constructor's are
@@ -80,7 +86,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   // Under the book's mutex.
   std::vector<Name> names_;
   mutable std::unordered_map<std::string, ForestNode*> entries_;  // known by a name in it
-  std::vector<ForestFile*> files_;
+  std::vector<OpenFile> files_;
   std::optional<Content> content_;
   std::optional<KnownMark> mark_;
 };
@@ -126,9 +132,9 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   void give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree);
   void remove_names_in(const ForestNode& parent);
 
-  void add(ForestNode& node, ForestFile& file);
-  void remove(ForestNode& node, ForestFile& file);
-  std::vector<ForestFile*> files(const ForestNode& node) const;
+  void add(ForestNode& node, OpenFile file);
+  void remove(ForestNode& node, const TreeFile& file);
+  std::vector<OpenFile> files(const ForestNode& node) const;
 
   std::optional<Content> content(const ForestNode& node) const;
   void set_content(ForestNode& node, Content content);
@@ -167,20 +173,18 @@ constexpr int kKeptFlags = O_ACCMODE | O_SYNC | O_DSYNC;
 class ForestFile final : public TreeFile {
  public:
   // `lent`: of the file whose bytes are lent, as it was when it was found unchanged.
-  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, std::unique_ptr<TreeFile> file,
-             int flags, std::optional<struct stat> lent = {});
+  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, OpenFile file,
+             std::optional<struct stat> lent = {});
   ~ForestFile() override;
   int descriptor() const override { return file_->descriptor(); }
   bool is_lent() const override { return lent_.has_value(); }
   Status check_read() const override;
   const ForestNodeRef& node() const { return node_; }
-  int flags() const { return flags_; }  // those to open it with again
 
  private:
   const std::shared_ptr<NodeBook> book_;
   const ForestNodeRef node_;
-  const std::unique_ptr<TreeFile> file_;
-  const int flags_;
+  const std::shared_ptr<TreeFile> file_;
   const std::optional<struct stat> lent_;
 };
 

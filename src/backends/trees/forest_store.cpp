@@ -137,8 +137,8 @@ Result<std::unique_ptr<TreeFile>> ForestStore::opened(const ForestNodeRef& node,
     ::dup3(lent.file.get(), file->descriptor(), O_CLOEXEC);
     found = lent.attributes;
   }
-  return std::make_unique<ForestFile>(f_->book_ref(), node, std::move(file), flags & kKeptFlags,
-                                      found);
+  return std::make_unique<ForestFile>(f_->book_ref(), node,
+                                      OpenFile{std::move(file), flags & kKeptFlags}, found);
 }
 
 // A lent file that is about to be cut to nothing: versions and merges go on reading what it was.

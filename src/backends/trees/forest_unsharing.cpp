@@ -39,10 +39,10 @@ Status ForestDisk::fetch(ForestNode& file) {
   const Borrowed fd = TRY(borrow(file));
   if (!marks_.lends(fd.get())) return ok();
   TRY(marks_.lender()->fill(fd.get()));
-  for (const ForestFile* open : book().files(file)) {
-    const UniqueFd again(::open(fd.path().c_str(), open->flags() | O_CLOEXEC));
+  for (const OpenFile& open : book().files(file)) {
+    const UniqueFd again(::open(fd.path().c_str(), open.flags | O_CLOEXEC));
     if (!again) return fail_errno("a file opened again");
-    ::dup3(again.get(), open->descriptor(), O_CLOEXEC);
+    ::dup3(again.get(), open.file->descriptor(), O_CLOEXEC);
   }
   return ok();
 }
@@ -116,13 +116,13 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   const Borrowed old = TRY(borrow(file));
   const ino_t old_inode = file.disk->inode();
   const FileMark mark{.id = id_of(marks_.file(Spot::of(old.get())), file.type(), old_inode)};
-  std::vector<std::pair<int, UniqueFd>> replacements;
+  std::vector<std::pair<std::shared_ptr<TreeFile>, UniqueFd>> replacements;
   const auto open_again = [&](int made) -> Status {
     marks_.set_file(Spot::of(made), mark);
-    for (const ForestFile* open : book().files(file)) {
-      UniqueFd again(::open(Spot::of(made).path.c_str(), open->flags() | O_CLOEXEC));
+    for (const OpenFile& open : book().files(file)) {
+      UniqueFd again(::open(Spot::of(made).path.c_str(), open.flags | O_CLOEXEC));
       if (!again) return fail_errno("a file opened again");
-      replacements.emplace_back(open->descriptor(), std::move(again));
+      replacements.emplace_back(open.file, std::move(again));
     }
     return ok();
   };
@@ -136,8 +136,8 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   TRY(move_names(line, old_inode, fresh, names));
   if (names.empty()) table().keep_removed(UniqueFd(::dup(held.get())));
   book().move(file, made.node);
-  for (const auto& [number, replacement] : replacements) {
-    ::dup3(replacement.get(), number, O_CLOEXEC);
+  for (const auto& [open, replacement] : replacements) {
+    ::dup3(replacement.get(), open->descriptor(), O_CLOEXEC);
   }
   ++counts.unshared;
   moved();

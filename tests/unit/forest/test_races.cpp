@@ -55,5 +55,42 @@ TEST_CASE("A directory that gets the number of one made since the snapshot is ke
   CHECK(forest.read("p/d/e/g/f") == "is it was");
 }
 
+TEST_CASE("A file gets an inode of its own while others open and close it") {
+  constexpr int kRounds = 400;
+  TestForest forest;
+  forest.directory("p");
+  const TreeNodeRef shared = forest.file("p/f", std::string(200'000, 'f'));
+  const TreeNodeRef other = forest.file("other", "other");
+  std::atomic<bool> done = false;
+  std::atomic<int> wrong = 0;
+  const auto open_and_close = [&](const TreeNodeRef& node, char first) {
+    while (!done) {
+      std::vector<std::unique_ptr<TreeFile>> files;
+      for (int i = 0; i < 100; ++i) {
+        files.push_back(forest->open(*node, O_RDONLY, kMyself).value_or(nullptr));
+      }
+      for (const auto& file : files) {
+        char byte = 0;
+        if (file == nullptr || ::pread(file->descriptor(), &byte, 1, 0) != 1 || byte != first) {
+          ++wrong;
+        }
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    threads.emplace_back(open_and_close, shared, 'f');
+    threads.emplace_back(open_and_close, shared, 'f');
+    threads.emplace_back(open_and_close, other, 'o');
+    for (int round = 0; round < kRounds; ++round) {
+      const auto state = forest->snapshot("p", "s");
+      const auto file = forest->open(*shared, O_RDWR, kMyself);
+      if (!state || !file || forest.write(**file, "f") != 0 || !forest->drop(*state)) ++wrong;
+    }
+    done = true;
+  }
+  CHECK(wrong == 0);
+}
+
 }  // namespace
 }  // namespace agentfs::test
