@@ -9,6 +9,7 @@
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
+#include "kernel/merges.h"
 
 namespace agentfs {
 namespace {
@@ -151,6 +152,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(kernel_.may_change(caller, path));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const MergePause pause(kernel_.conflicts(), root);
   const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
@@ -186,6 +188,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   }
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const MergePause pause(kernel_.conflicts(), root);
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
@@ -211,6 +214,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   TRY(kernel_.journal().check_room(false));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
   Names tops;
@@ -226,6 +230,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     return kernel_.between_commits(root,
                                    [&] { return kernel_.paths().replace_tree(root, replace); });
   }));
+  TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
   std::ranges::sort(tops);
   const auto twice = std::ranges::unique(tops);
@@ -268,9 +273,12 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
     }
   }
   Forest& forest = *TRY(forest_of(path));
+  const MergePause pause(kernel_.conflicts(), path);
+  const auto info = info_of(path);
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
+  if (info) TRY(kernel_.merges().forget_conflicts(path, info->number));
   TRY(MergeBases(kernel_).forget_gone());
   return fmt::format("{} is gone\n", path);
 }

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
@@ -41,16 +42,36 @@ std::string directory_of(const Kernel& kernel) {
   return fmt::format("{}/merge-conflicts", kernel.parts().state);
 }
 
-std::string place_of(const Kernel& kernel, const std::string& root) {
-  return fmt::format("{}/{}", directory_of(kernel), text::hex(root));
+std::string key_of(std::string_view top, std::uint32_t tree) {
+  return fmt::format("{}.{}", top.substr(1), tree);
+}
+
+std::string_view top_of(const std::string& root) {
+  return std::string_view(root).substr(0, root.rfind('/'));
+}
+
+// Of a tree that was never forked there are no conflicts.
+std::optional<std::string> key_of(const Kernel& kernel, const std::string& root) {
+  const auto info = kernel.forks().info_of(root);
+  return info ? std::optional(key_of(top_of(root), info->number)) : std::nullopt;
+}
+
+// Where the tree is now.
+Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::uint32_t tree) {
+  const auto forest = kernel.parts().forests.find(top);
+  if (forest == kernel.parts().forests.end()) return fail(ENOENT, "{}: no forest", top);
+  for (TreeInfo& info : forest->second->family()) {
+    if (info.number == tree && !info.name.empty()) return std::move(info);
+  }
+  return fail(ENOENT, "{}: a tree that was merged is gone", top);
 }
 
 constexpr std::string_view kSettled = "-";  // in place of a number
 
 // A line for the merge, then one for each conflict: its number, a blank and what it is.
-std::string stored(const std::string& root, const MergeConflicts& conflicts) {
+std::string stored(const MergeConflicts& conflicts) {
   json::Value head;
-  head.set("root", root).set("from", conflicts.from);
+  head.set("from", std::uint64_t{conflicts.from});
   head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
   std::string out = json::dump(head) + "\n";
   for (const auto& [number, one] : conflicts.left) {
@@ -62,31 +83,86 @@ std::string stored(const std::string& root, const MergeConflicts& conflicts) {
   return out;
 }
 
+// Only bytes are taken.
+Status check_takes_theirs(const MergeConflict& conflict, const std::string& path,
+                          std::uint64_t number) {
+  if (conflict.theirs_path.empty()) return ok();
+  std::string differs;
+  if (!conflict.theirs.is_regular()) {
+    differs = "is no regular file";
+  } else if (conflict.reason == MergeConflict::Reason::renamed) {
+    differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
+  } else if (conflict.ours.exists() && conflict.ours.mode != conflict.theirs.mode) {
+    differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
+  }
+  if (differs.empty()) return ok();
+  return fail(ENOTSUP,
+              "{}: theirs {}, and only bytes are taken; made so by hand, `resolve {} ours` "
+              "would do",
+              path, differs, number);
+}
+
 }  // namespace
 
+void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
+  if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
+}
+
 Status Merges::set_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
-  const std::string file = place_of(kernel_, root);
+  const auto key = key_of(kernel_, root);
+  return key ? set_conflicts_of(*key, conflicts) : ok();
+}
+
+Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef& conflicts) {
+  const std::string file = fmt::format("{}/{}", directory_of(kernel_), key);
   if (conflicts != nullptr && conflicts->is_stored && !conflicts->left.empty()) {
     TRY(file::make_directories(directory_of(kernel_), 0700));
-    TRY(file::replace(file, stored(root, *conflicts)));
+    TRY(file::replace(file, stored(*conflicts)));
   } else if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
     return fail_errno(file);
   }
-  kernel_.conflicts().set(root, conflicts);
+  kernel_.conflicts().set(key, conflicts);
+  return ok();
+}
+
+// An import stays in conflict with its directory: what a rebase took over is the base of the next
+// commit, whatever the workspace is now.
+Status Merges::forget_conflicts(const std::string& root, std::uint32_t tree) {
+  const std::string top(top_of(root));
+  const std::string own = key_of(top, tree);
+  for (const auto& [key, conflicts] : kernel_.conflicts().all()) {
+    if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
+    if (key != own && conflicts->from != tree) continue;
+    const auto from = find_tree(kernel_, top, conflicts->from);
+    MergeConflictsRef next;
+    if (conflicts->is_stored && from && from->name.starts_with(kHiddenTree)) {
+      const auto kept = std::make_shared<MergeConflicts>(*conflicts);
+      kept->state = {};
+      next = kept;
+    }
+    TRY(set_conflicts_of(key, next));
+  }
   return ok();
 }
 
 Status Merges::load_conflicts(const std::string& file) {
+  const std::string key(text::last_part(file));
+  const auto dot = key.rfind('.');
+  const auto number = text::number<std::uint32_t>(std::string_view(key).substr(dot + 1));
+  if (dot == std::string::npos || !number) return fail(EBADMSG, "{}: names no tree", file);
+  const std::string top = "/" + key.substr(0, dot);
   const std::string text = TRY(file::read(file));
   const auto lines = text::split(std::string_view(text), '\n');
   const json::Value head = TRY(json::parse(lines.front()));
-  const std::string root(head["root"].text());
-  auto all =
-      std::make_shared<MergeConflicts>(MergeConflicts{.from = std::string(head["from"].text()),
-                                                      .base = snapshot_of(head["base"]),
-                                                      .is_stored = true});
+  const auto all = std::make_shared<MergeConflicts>(
+      MergeConflicts{.from = static_cast<std::uint32_t>(head["from"].number()),
+                     .base = snapshot_of(head["base"]),
+                     .is_stored = true});
   all->state = snapshot_of(head["state"]);
-  all->sides = TRY(sides_at(root, all->from, all->base));
+  const TreeInfo into = TRY(find_tree(kernel_, top, *number));
+  const TreeInfo from = TRY(find_tree(kernel_, top, all->from));
+  all->sides = TRY(sides_at(fmt::format("{}/{}", top, into.name),
+                            fmt::format("{}/{}", top, from.name), all->base));
   for (const std::string_view line : lines | std::views::drop(1)) {
     if (line.empty()) continue;
     const auto blank = line.find(' ');
@@ -98,7 +174,7 @@ Status Merges::load_conflicts(const std::string& file) {
       all->left.emplace(*at, std::move(one));
     }
   }
-  kernel_.conflicts().set(root, std::move(all));
+  kernel_.conflicts().set(key, all);
   return ok();
 }
 
@@ -136,24 +212,32 @@ void ConflictTable::end(const std::string& root) {
   ended_.notify_all();
 }
 
-MergeConflictsRef ConflictTable::find(const std::string& root) const {
+MergeConflictsRef ConflictTable::find(const std::string& tree) const {
   Lock lock(mutex_);
-  const auto found = all_.find(root);
+  const auto found = all_.find(tree);
   return found == all_.end() ? nullptr : found->second;
 }
 
-void ConflictTable::set(const std::string& root, MergeConflictsRef conflicts) {
+void ConflictTable::set(const std::string& tree, MergeConflictsRef conflicts) {
   Lock lock(mutex_);
-  std::swap(all_[root], conflicts);  // the old one is dropped after the lock
+  std::swap(all_[tree], conflicts);  // the old one is dropped after the lock
+}
+
+ConflictTable::All ConflictTable::all() const {
+  Lock lock(mutex_);
+  return all_;
 }
 
 MergeConflictsRef Merges::conflicts(const std::string& root) const {
-  return kernel_.conflicts().find(root);
+  const auto key = key_of(kernel_, root);
+  return key ? kernel_.conflicts().find(*key) : nullptr;
 }
 
 Status Merges::check_resolved(const std::string& root, const std::string& from) const {
   const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr || !all->is_stored || all->from != from || all->left.empty()) return ok();
+  if (all == nullptr || !all->is_stored || all->left.empty()) return ok();
+  const auto tree = kernel_.forks().info_of(from);
+  if (!tree || tree->number != all->from) return ok();
   return fail(EBUSY, "{}: {} conflicts are not resolved; .agentfs/conflicts has them", root,
               all->left.size());
 }
@@ -187,15 +271,14 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
     return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
                 text::shown(side));
   }
+  const MergePause pause(kernel_.conflicts(), root);
   const MergeConflict conflict = TRY(find(root, number));
   const std::string path = fmt::format("{}/{}", root, conflict.path);
+  if (side == "theirs") TRY(check_takes_theirs(conflict, path, number));
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
   if (removes) {
     TRY(kernel_.paths().remove(caller, path));
   } else if (side != "ours") {
-    if (side == "theirs" && !conflict.theirs.is_regular()) {
-      return fail(ENOTSUP, "{}: theirs is no regular file; it can be copied by hand", path);
-    }
     const std::string bytes = TRY(text(root, number, side));
     if (side == "merged" && bytes.contains("<<<<<<< ")) {
       return fail(
@@ -219,7 +302,9 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   const auto now = std::make_shared<MergeConflicts>(*before);
   if (auto ended = now->left.extract(number)) now->settled.push_back(std::move(ended.mapped()));
   if (now->left.empty() && now->state.tree != 0) {
-    TRY(MergeBases(kernel_).set(root, now->from, now->state));
+    const std::string top(top_of(root));
+    const TreeInfo from = TRY(find_tree(kernel_, top, now->from));
+    TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from.name), now->state));
   }
   TRY(set_conflicts(root, now));
   return fmt::format("{}: {}\n", text::shown(path), how);

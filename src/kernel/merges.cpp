@@ -38,7 +38,8 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
 struct Merges::Order {
   std::string root;
   std::string from;
-  SnapshotId base{};  // not stored
+  SnapshotId base{};                // not stored, as the next
+  std::vector<std::string> open{};  // what somebody had open for writing just before
   bool done = false;
   std::string record;
   // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
@@ -158,11 +159,11 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   TRY(merger.discard(sides.ours));
   MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
   const std::string name = text::shown(name_of(other));
-  auto left = std::make_shared<MergeConflicts>(
-      MergeConflicts{.from = other, .base = order.base, .sides = sides, .is_stored = partial});
+  auto left = std::make_shared<MergeConflicts>(MergeConflicts{
+      .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(conflicts(root), plan, *left);
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
-  kernel_.conflicts().set(root, left->left.empty() ? nullptr : left);
+  show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
                 "merge {}: {} conflicts, nothing was changed; {}/.agentfs/conflicts has "
@@ -192,6 +193,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.discard(ours));
     return stored;
   }
+  order.open = kernel_.paths().open_for_writing(order.root);
   Status applied = set_conflicts(order.root, conflicts(order.root));
   if (applied) applied = merger.apply(ours, order.record);
   order.done = applied.has_value();
@@ -216,7 +218,10 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
   if (order.done) TRY(tell(caller, order));
   TRY(kernel_.parts().merger->finish(
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
-        return order.done ? keep(caller, fmt::format("{}/{}", order.root, path), ours, old) : ok();
+        if (!order.done) return ok();
+        const std::string whole = fmt::format("{}/{}", order.root, path);
+        const bool is_open = std::ranges::find(order.open, whole) != order.open.end();
+        return keep(caller, whole, ours, old, is_open);
       }));
   const std::string file = file_of(order.root);
   if (::unlink(file.c_str()) != 0 && errno != ENOENT) return fail_errno(file);
@@ -237,17 +242,18 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 
 // A version of what the merge replaced or removed.
 Status Merges::keep(const Caller& caller, const std::string& path, const TreeSide& ours,
-                    const TreeEntry& old) {
+                    const TreeEntry& old, bool is_open) {
   PastStore* const past = kernel_.parts().past;
   const struct stat& was = old.attributes;
   const auto size = static_cast<std::uint64_t>(was.st_size);
   // A file that has another name goes on changing under that.
   const bool is_kept = past != nullptr && S_ISREG(was.st_mode) && size != 0 && was.st_nlink < 2 &&
-                       kernel_.history().why_not_kept(size, false).empty();
+                       kernel_.history().why_not_kept(size, is_open).empty();
   if (!is_kept) return ok();
   std::uint64_t number = 0;
   TRY(ours.store->use_descriptor(*old.node, [&](int file) -> Status {
-    number = TRY(past->keep_link(file, path));
+    // Through a link what is open would go on being written.
+    number = is_open ? TRY(past->keep_copy(file, path)) : TRY(past->keep_link(file, path));
     return ok();
   }));
   json::Value kept = kept_row(number, "file", was);

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/forest.h"
@@ -22,10 +23,12 @@ namespace agentfs {
 class Kernel;
 
 // The paths that the last merge into a root left as they were, numbered from 1. Immutable. Those of
-// a merge that took what was clean are stored as STATE/merge-conflicts/<root in hex>; those of one
-// that was refused are in memory alone: asked for again, it finds them again.
+// a merge that took what was clean are stored as STATE/merge-conflicts/<forest>.<tree>; those of
+// one that was refused are in memory alone: asked for again, it finds them again. They go with
+// their tree where that is renamed, and end where it, or what was merged, is rolled back or
+// discarded.
 struct MergeConflicts {
-  std::string from{};  // the tree that was merged: "/workspaces/try-1"
+  std::uint32_t from = 0;  // the tree that was merged, by its number
   SnapshotId base{};
   MergeSides sides{};
   bool is_stored = false;
@@ -41,18 +44,35 @@ using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 // Threads: all.
 class ConflictTable {
  public:
+  using All = std::map<std::string, MergeConflictsRef>;  // by forest and tree: "workspaces.12"
   // From begin() to end() a merge into the root is under way; false where one is already.
   bool begin(const std::string& root);
   void wait_and_begin(const std::string& root);
   void end(const std::string& root);
-  MergeConflictsRef find(const std::string& root) const;  // null: none
-  void set(const std::string& root, MergeConflictsRef conflicts);
+  MergeConflictsRef find(const std::string& tree) const;  // null: none
+  void set(const std::string& tree, MergeConflictsRef conflicts);
+  All all() const;
 
  private:
   mutable Mutex<Rank::object> mutex_;
   std::condition_variable_any ended_;
-  std::map<std::string, MergeConflictsRef> all_ GUARDED_BY(mutex_);
+  All all_ GUARDED_BY(mutex_);
   std::set<std::string> merging_ GUARDED_BY(mutex_);
+};
+
+// While it lives no merge into the root is under way: what copies or replaces a whole tree waits.
+class MergePause {
+ public:
+  MergePause(ConflictTable& table, std::string root) : table_(table), root_(std::move(root)) {
+    table_.wait_and_begin(root_);
+  }
+  ~MergePause() { table_.end(root_); }
+  MergePause(const MergePause&) = delete;
+  MergePause& operator=(const MergePause&) = delete;
+
+ private:
+  ConflictTable& table_;
+  const std::string root_;
 };
 
 // A part of its kernel. Threads: all; one merge into a tree at a time (EBUSY). What the caller may
@@ -74,9 +94,12 @@ class Merges {
   MergeConflictsRef conflicts(const std::string& root) const;
   // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
   Status check_resolved(const std::string& root, const std::string& from) const;
+  // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
+  // what was in conflict with it.
+  Status forget_conflicts(const std::string& root, std::uint32_t tree);
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
-              const TreeEntry& old);
+              const TreeEntry& old, bool is_open = false);
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();
@@ -99,8 +122,10 @@ class Merges {
   Result<SnapshotId> base_of(const std::string& root, const std::string& name) const;
   Result<MergeSides> sides_at(const std::string& root, const std::string& other,
                               SnapshotId base) const;
-  // In the table, and stored or no longer stored.
+  void show_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
+  // Shown, and stored or no longer stored.
   Status set_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
+  Status set_conflicts_of(const std::string& tree, const MergeConflictsRef& conflicts);
   Status load_conflicts(const std::string& file);
   void load_conflicts();
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;

@@ -21,6 +21,7 @@ def ctl(space, line):
 
 def refused(name, space, line):
     expect_errno(name, tell, SPACES / space / ".agentfs/ctl", line + "\n")
+    return M.last_error()
 
 
 def make(space):
@@ -292,6 +293,107 @@ def a_home_and_a_workspace_of_one_number_are_two():
     mount.umount()
 
 
+def a_merge_and_what_takes_the_whole_tree_do_not_mix():
+    ours, theirs = make("whole"), SPACES / "whole-1"
+    (ours / "d").mkdir()
+    names = [f"d/{n}" for n in range(60)]
+    for name in names:
+        (ours / name).write_text("0")
+    ctl("whole", "checkpoint c0")
+    ctl("whole", "fork whole-1")
+    for number in range(1, 13):
+        for name in names:
+            (theirs / name).write_text(str(number))
+        deeds = ("merge whole-1", f"checkpoint c{number}", f"fork whole-c{number}", "rollback c0")
+        shells = [subprocess.Popen(["sh", "-c", f"echo '{deed}' > {ours}/.agentfs/ctl"],
+                                   stderr=subprocess.DEVNULL)
+                  for deed in (deeds if number % 2 else deeds[:3])]
+        for shell in shells:
+            shell.wait()
+        for top in ours, SPACES / f"whole-c{number}", ours / f".agentfs/snapshots/c{number}":
+            states = {(top / name).read_text() for name in names}
+            expect_eq(len(states), 1, f"round {number}: {top}: {states}")
+            expect(not os.path.exists(top / ".agentfs-merge"), f"{top} has what a merge made ready")
+        ctl("whole", "merge whole-1")
+        expect_eq({(ours / name).read_text() for name in names}, {str(number)}, "merged again")
+
+
+def a_rollback_ends_the_conflicts_of_what_it_takes_back():
+    ours, theirs = make("ended"), SPACES / "ended-1"
+    ctl("ended", "checkpoint before")
+    ctl("ended", "fork ended-1")
+    (ours / "both").write_text("ours\n")
+    ctl("ended", "checkpoint ours")
+    (theirs / "both").write_text("theirs\n")
+    (theirs / "clean").write_text("clean\n")
+    ctl("ended", "merge ended-1 partial")
+    ctl("ended", "rollback ours")
+    refused("ENOENT", "ended", "resolve 1 ours")
+    refused("EBUSY", "ended", "merge ended-1")
+    ctl("ended", "merge ended-1 partial")
+    ctl("ended", "resolve 1 theirs")
+    ctl("ended", "rollback ours")
+    expect(not (ours / "clean").exists(), "the rollback")
+    refused("EBUSY", "ended", "merge ended-1")
+    ctl("ended", "merge ended-1 partial")
+    expect_eq((ours / "clean").read_text(), "clean\n")
+    ctl("ended", "discard ended-1")
+    refused("ENOENT", "ended", "resolve 1 theirs")
+    expect_eq((ours / "both").read_text(), "ours\n", "a refused resolve")
+
+
+def conflicts_are_of_a_tree_and_not_of_a_name():
+    ours, theirs = make("named"), SPACES / "named-1"
+    ctl("named", "fork named-1")
+    (ours / "both").write_text("ours\n")
+    (theirs / "both").write_text("theirs\n")
+    ctl("named", "merge named-1 partial")
+    ours.rename(SPACES / "renamed")
+    make("named")
+    expect(not (ours / ".agentfs/conflicts/1").exists(), "conflicts of another tree")
+    refused("ENOENT", "named", "resolve 1 theirs")
+    theirs.rename(SPACES / "renamed-1")
+    expect_eq(read(SPACES / "renamed/.agentfs/conflicts/1/theirs"), "theirs\n")
+    M.umount()
+    M.mount()
+    ctl("renamed", "resolve 1 theirs")
+    expect_eq((SPACES / "renamed/both").read_text(), "theirs\n")
+    (SPACES / "renamed-1/both").write_text("theirs again\n")
+    ctl("renamed", "merge renamed-1")
+    expect_eq((SPACES / "renamed/both").read_text(), "theirs again\n")
+
+
+def theirs_is_taken_as_it_is_or_not():
+    ours, theirs = make("modes"), SPACES / "modes-1"
+    ctl("modes", "fork modes-1")
+    (ours / "both").chmod(0o755)
+    (theirs / "both").chmod(0o600)
+    (ours / "gone").rename(ours / "gone-here")
+    (theirs / "gone").rename(theirs / "gone-there")
+    ctl("modes", "merge modes-1 partial")
+    conflicts = ours / ".agentfs/conflicts"
+    for number in "1", "2":
+        expect_has(refused("ENOTSUP", "modes", f"resolve {number} theirs"),
+                   "0600" if read(conflicts / number / "about").startswith("both") else "gone-there")
+        ctl("modes", f"resolve {number} ours")
+    expect_eq(os.stat(ours / "both").st_mode & 0o777, 0o755)
+
+
+def what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged():
+    ours, theirs = make("open"), SPACES / "open-1"
+    ctl("open", "fork open-1")
+    (theirs / "lines").write_text((theirs / "lines").read_text().replace("3\n", "three\n", 1))
+    with open(ours / "lines", "a", encoding="utf-8") as file:
+        file.write("early\n")
+        file.flush()
+        ctl("open", "merge open-1")
+        version = max((ours / ".agentfs/versions/lines").iterdir())
+        kept = read(version)
+        expect(kept.endswith("early\n"), kept)
+        file.write("late\n")
+    expect_eq(read(version), kept, "a version that goes on changing")
+
+
 def the_same_again_changes_nothing():
     head = M.head()
     ctl("site", "merge try-1")
@@ -382,6 +484,10 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,
      a_home_and_a_workspace_of_one_number_are_two,
+     a_merge_and_what_takes_the_whole_tree_do_not_mix,
+     a_rollback_ends_the_conflicts_of_what_it_takes_back,
+     conflicts_are_of_a_tree_and_not_of_a_name, theirs_is_taken_as_it_is_or_not,
+     what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      git_apply_says_the_same)
