@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # libfuse: the private static library that scripts/deps builds where the distribution's lacks
-# io_uring, or the distribution's. Target agentfs_libfuse; one source serves 3.14 to 3.18.
+# io_uring, or the distribution's. Target agentfs_libfuse; one source serves 3.14 to 3.18. Beside the
+# private one agentfs_system_libfuse is the distribution's, for a program that the tests mount, too.
 set(AGENTFS_FUSE auto CACHE STRING "Which libfuse: auto, private (build/fuse) or system")
 set_property(CACHE AGENTFS_FUSE PROPERTY STRINGS auto private system)
 if(NOT AGENTFS_FUSE MATCHES "^(auto|private|system)$")
@@ -27,6 +28,9 @@ if(private_fuse_pc AND NOT AGENTFS_FUSE STREQUAL "system")
   target_include_directories(agentfs_libfuse SYSTEM INTERFACE ${private_fuse_STATIC_INCLUDE_DIRS})
   target_link_libraries(agentfs_libfuse INTERFACE ${private_fuse_STATIC_LDFLAGS})
   message(STATUS "libfuse ${private_fuse_VERSION}, private")
+  pkg_check_modules(fuse3 REQUIRED IMPORTED_TARGET fuse3>=3.14)
+  add_library(agentfs_system_libfuse INTERFACE)
+  target_link_libraries(agentfs_system_libfuse INTERFACE PkgConfig::fuse3)
 else()
   pkg_check_modules(fuse3 REQUIRED IMPORTED_TARGET fuse3>=3.14)
   target_link_libraries(agentfs_libfuse INTERFACE PkgConfig::fuse3)

@@ -85,12 +85,32 @@ function(agentfs_programs)
   endif()
   file(GLOB command CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/*.cpp)
   if(command)
-    add_executable(agentfs ${command})
-    target_link_libraries(agentfs PRIVATE agentfs_options agentfs_base agentfs_fcp
+    add_library(agentfs_command OBJECT ${command})
+    target_link_libraries(agentfs_command PUBLIC agentfs_options agentfs_base agentfs_fcp
       agentfs_backends_memory agentfs_backends_segments agentfs_backends_sqlite
       agentfs_backends_blobs agentfs_backends_compare agentfs_backends_git
-      agentfs_backends_trees agentfs_backends_past agentfs_backends_imports agentfs_backends_http agentfs_backends_script agentfs_backends_exec
-      agentfs_kernel agentfs_agents agentfs_fs_vfs agentfs_fs_tree agentfs_fs_services
-      agentfs_fs_fuse CLI11::CLI11)
+      agentfs_backends_trees agentfs_backends_past agentfs_backends_imports agentfs_backends_http
+      agentfs_backends_script agentfs_backends_exec agentfs_kernel agentfs_agents agentfs_fs_vfs
+      agentfs_fs_tree agentfs_fs_services CLI11::CLI11)
+    add_executable(agentfs)
+    target_link_libraries(agentfs PRIVATE agentfs_command agentfs_fs_fuse)
   endif()
+  if(command AND AGENTFS_TESTS AND TARGET agentfs_system_libfuse AND NOT AGENTFS_SANITIZE)
+    agentfs_program_of_system_libfuse()
+  endif()
+endfunction()
+
+# The same program with the distribution's libfuse, in system-libfuse/ beside its helpers.
+function(agentfs_program_of_system_libfuse)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/fs/fuse/*.cpp)
+  add_executable(agentfs-system-libfuse ${sources})
+  target_precompile_headers(agentfs-system-libfuse REUSE_FROM agentfs_base)
+  target_link_libraries(agentfs-system-libfuse PRIVATE agentfs_command agentfs_system_libfuse)
+  set(folder ${CMAKE_BINARY_DIR}/system-libfuse)
+  set_target_properties(agentfs-system-libfuse PROPERTIES
+    OUTPUT_NAME agentfs RUNTIME_OUTPUT_DIRECTORY ${folder})
+  foreach(helper agentfs-sandbox agentfs-commit agentfs-announce)
+    add_custom_command(TARGET agentfs-system-libfuse POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E create_symlink ../${helper} ${folder}/${helper})
+  endforeach()
 endfunction()

@@ -29,6 +29,8 @@ SWITCHED = {
                  "watchers.py", "changes.py", "page_cache.py"),
     "io_uring,passthrough": ("posix.py", "passthrough.py"),
 }
+# What differs with the distribution's libfuse, where the private one is what all else runs with.
+SYSTEM_LIBFUSE = ("posix.py", "page_cache.py", "other_users.py", "history.py", "generations.py")
 IO_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")  # the kernel's own switch
 LANES = (*FAST, *SLOW, "fuzz", "tidy", "mount-asan")
 SYMBOLIZER = "external_symbolizer_path=/usr/bin/llvm-symbolizer-19"
@@ -147,14 +149,14 @@ def run_programs(preset, kinds, names=(), prefix=""):
     return outcomes
 
 
-def run_mounts(preset, names=(), options=""):
+def run_mounts(preset, names=(), options="", library=""):
     report = BUILD / preset / "mount-tests.tsv"
     report.unlink(missing_ok=True)
     began = time.monotonic()
     command = [sys.executable, "-B", ROOT / "scripts/run-mount-tests", "--report", report]
     command += ["--timeout", "900"] if preset != "release" else []
     command += ["--options", options] if options else []
-    code = subprocess.run([*command, BUILD / preset, *names], stdin=subprocess.DEVNULL,
+    code = subprocess.run([*command, BUILD / preset / library, *names], stdin=subprocess.DEVNULL,
                           env=os.environ | SANITIZERS, check=False).returncode
     results = [line.split("\t")[1] for line in report.read_text().splitlines()] \
         if report.exists() else []
@@ -163,6 +165,7 @@ def run_mounts(preset, names=(), options=""):
         counts[1] += 1
     reason = "" if results else f"no mount script was run (exit {code})"
     name = f"mount scripts, -o {options}" if options else "mount scripts"
+    name = f"{name}, {library}" if library else name
     return [tell(Outcome(name, *counts, time.monotonic() - began, reason))]
 
 
@@ -225,6 +228,8 @@ def lane_release(wanted):
         with io_uring() as no_io_uring:
             outcomes += run_mounts("release", scripts)
             outcomes += run_switched(no_io_uring) if not scripts else []
+            if not scripts and (BUILD / "release/system-libfuse").exists():
+                outcomes += run_mounts("release", SYSTEM_LIBFUSE, library="system-libfuse")
     return outcomes
 
 
