@@ -264,6 +264,30 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
   return read_file(*from.store, *TRY(find_in_tree(*from.store, from.root, path)).node);
 }
 
+// Without markers, or EBUSY.
+Result<std::string> Merges::merged(const std::string& root, std::uint64_t number) const {
+  const MergeConflict conflict = TRY(find(root, number));
+  if (conflict.ours_path.empty() || conflict.theirs_path.empty()) {
+    return fail(ENOENT,
+                "{}/{}: one side has nothing there, and there is nothing to merge; ours or "
+                "theirs would do",
+                root, conflict.path);
+  }
+  const auto side = [&](const std::string& path, const char* name) -> Result<std::string> {
+    return path.empty() ? std::string() : text(root, number, name);
+  };
+  const std::string base = TRY(side(conflict.base_path, "base"));
+  const std::string ours = TRY(side(conflict.ours_path, "ours"));
+  const std::string theirs = TRY(side(conflict.theirs_path, "theirs"));
+  TreeMerger::TextMerge merge =
+      TRY(kernel_.parts().merger->merge_texts({.base = base, .ours = ours, .theirs = theirs}));
+  if (merge.is_clean) return std::move(merge.text);
+  return fail(EBUSY,
+              "{}/{}: both changed the same lines, and markers are not written; a text of yours in "
+              "its place and `resolve {} ours` would do",
+              root, conflict.path, number);
+}
+
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
                                     std::uint64_t number, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
@@ -279,14 +303,8 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   if (removes) {
     TRY(kernel_.paths().remove(caller, path));
   } else if (side != "ours") {
-    const std::string bytes = TRY(text(root, number, side));
-    if (side == "merged" && bytes.contains("<<<<<<< ")) {
-      return fail(
-          EBUSY,
-          "{}: both changed the same lines, and markers are not written; a text of yours in "
-          "its place and `resolve {} ours` would do",
-          path, number);
-    }
+    const std::string bytes =
+        TRY(side == "merged" ? merged(root, number) : text(root, number, side));
     Caller named = caller;
     named.path = root + "/.agentfs/ctl";
     TRY(kernel_.paths().write(named, path, bytes));

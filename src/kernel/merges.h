@@ -129,6 +129,7 @@ class Merges {
   Status load_conflicts(const std::string& file);
   void load_conflicts();
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
+  Result<std::string> merged(const std::string& root, std::uint64_t number) const;
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, const Order& order);

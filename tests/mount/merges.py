@@ -231,8 +231,14 @@ def what_is_resolved_before_anything_is_merged_is_not_asked_for_either():
     for top, word in ((ours, "ours"), (theirs, "theirs")):
         (top / "both").write_text(f"{word}\n")
         (top / "gone").write_text(f"{word}, too\n")
+    (theirs / "src/old.c").write_text("changed\n")
+    (ours / "src/old.c").unlink()
     (theirs / "new").write_text("new\n")
     refused("EBUSY", "early", "merge early-fork")
+    deleted, = [name for name in ("1", "2", "3")
+                if read(ours / ".agentfs/conflicts" / name / "about").startswith("src/old.c")]
+    refused("ENOENT", "early", f"resolve {deleted} merged")
+    (ours / "src/old.c").write_text("changed\n")
     expect(not (ours / "new").exists(), "a refused merge changed something")
     ctl("early", "resolve 1 ours")
     (ours / "gone").write_text("by hand\n")
@@ -377,6 +383,12 @@ def theirs_is_taken_as_it_is_or_not():
                    "0600" if read(conflicts / number / "about").startswith("both") else "gone-there")
         ctl("modes", f"resolve {number} ours")
     expect_eq(os.stat(ours / "both").st_mode & 0o777, 0o755)
+    for top, mode in (ours, 0o700), (theirs, 0o640):
+        (top / "lines").chmod(mode)
+    (theirs / "lines").write_text("<<<<<<< no marker of ours\n")
+    ctl("modes", "merge modes-1 partial")
+    ctl("modes", "resolve 1 merged")
+    expect_eq((ours / "lines").read_text(), "<<<<<<< no marker of ours\n")
 
 
 def what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged():
