@@ -196,18 +196,23 @@ void Merges::load_conflicts() {
 
 bool ConflictTable::begin(const std::string& root) {
   Lock lock(mutex_);
-  return merging_.insert(root).second;
+  for (;;) {
+    const auto [found, is_first] = busy_.try_emplace(root, true);
+    if (is_first) return true;
+    if (found->second) return false;
+    ended_.wait(lock);
+  }
 }
 
 void ConflictTable::wait_and_begin(const std::string& root) {
   Lock lock(mutex_);
-  while (!merging_.insert(root).second) ended_.wait(lock);
+  while (!busy_.try_emplace(root, false).second) ended_.wait(lock);
 }
 
 void ConflictTable::end(const std::string& root) {
   {
     Lock lock(mutex_);
-    merging_.erase(root);
+    busy_.erase(root);
   }
   ended_.notify_all();
 }

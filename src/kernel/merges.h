@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,9 +44,10 @@ using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 class ConflictTable {
  public:
   using All = std::map<std::string, MergeConflictsRef>;  // by forest and tree: "workspaces.12"
-  // From begin() to end() a merge into the root is under way; false where one is already.
+  // From begin() to end() a merge into the root is under way; false where one is already. What
+  // others have to do with the whole tree is waited for.
   bool begin(const std::string& root);
-  void wait_and_begin(const std::string& root);
+  void wait_and_begin(const std::string& root);  // for those others
   void end(const std::string& root);
   MergeConflictsRef find(const std::string& tree) const;  // null: none
   void set(const std::string& tree, MergeConflictsRef conflicts);
@@ -57,7 +57,7 @@ class ConflictTable {
   mutable Mutex<Rank::object> mutex_;
   std::condition_variable_any ended_;
   All all_ GUARDED_BY(mutex_);
-  std::set<std::string> merging_ GUARDED_BY(mutex_);
+  std::map<std::string, bool> busy_ GUARDED_BY(mutex_);  // by root: is it a merge?
 };
 
 // While it lives no merge into the root is under way: what copies or replaces a whole tree waits.
