@@ -333,6 +333,64 @@ def users_have_limits_too():
     os.chown(two / "g", USER, USER)
 
 
+def what_forks_and_merges_change_counts_for_the_user():
+    if os.getuid() != 0:
+        return
+    limits, told = M / "sys/users/0/limits", M / "sys/users/0/usage"
+    top = make("owned")
+    (top / "f").write_text("base\n")
+    tell(limits, "bytes=1G\n")
+    before = table(told)
+    ctl("owned", "fork owned-try")
+    write_at(SPACES / "owned-try/big", 0, 64 * BLOCK)
+    expect(table(told)["bytes"] >= before["bytes"] + 64 * BLOCK, "a fork's file is not counted")
+    expect_user_exact(told, limits)
+    ctl("owned", "merge owned-try")
+    expect((top / "big").exists(), "the merge brought nothing")
+    expect_user_exact(told, limits)
+    os.rename(SPACES / "owned-try", SPACES / "owned-other")
+    expect_user_exact(told, limits)
+    ctl("owned", "discard owned-other")
+    expect_user_exact(told, limits)
+    ctl("owned", "checkpoint full")
+    (top / "big").unlink()
+    expect_user_exact(told, limits)
+    ctl("owned", "rollback full")
+    expect((top / "big").exists(), "the rollback brought nothing")
+    expect_user_exact(told, limits)
+    tell(limits, "unlimited\n")
+
+
+def expect_user_exact(told, limits):
+    """What is counted for the user is what a look at everything finds, which no limit has."""
+    counted = table(told)
+    text = read(limits)
+    tell(limits, "unlimited\n")
+    looked_at = table(told)
+    tell(limits, text)
+    table(told)  # has been counted when this is answered
+    expect_eq((counted["bytes"], counted["inodes"]), (looked_at["bytes"], looked_at["inodes"]),
+              "usage of the user")
+
+
+def discarded_forks_give_a_user_room_again():
+    if os.getuid() != 0:
+        return
+    limits, told = M / "sys/users/0/limits", M / "sys/users/0/usage"
+    top = make("rounds")
+    tell(limits, f"bytes={table(told)['bytes'] + 64 * BLOCK}\n")
+    held = table(told)["bytes"]
+    for _ in range(4):
+        ctl("rounds", "fork round")
+        write_at(SPACES / "round/big", 0, 40 * BLOCK)
+        ctl("rounds", "discard round")
+        write_at(top / "small", 0, BLOCK)  # at once: nothing is refused for what is gone
+        (top / "small").unlink()
+    expect(table(told)["bytes"] <= held + 4 * BLOCK, f"{table(told)['bytes']} held, {held} before")
+    write_at(top / "most", 0, 40 * BLOCK)
+    tell(limits, "unlimited\n")
+
+
 def a_restore_that_does_not_fit_brings_nothing():
     top = make("restored")
     (top / "src").mkdir()
@@ -360,4 +418,5 @@ main(mount_it, limits_are_text, dd_stops_at_the_limit, inodes_are_counted, names
      a_mapping_is_refused_when_it_is_written_back, a_rename_is_paid_for_where_it_arrives,
      forks_inherit, a_rollback_counts_anew, a_killed_daemon_forgets_nothing, two_writers_at_once,
      a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
+     what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
      a_restore_that_does_not_fit_brings_nothing, the_journal_tells_it)

@@ -20,13 +20,15 @@ void tell_quotas(vfs::FileSystem& files, const Record& record) {
   }
   if (!record.kind.starts_with(kind::kTreePrefix)) return;
   const std::string_view what = std::string_view(record.kind).substr(kind::kTreePrefix.size());
-  if (what == "rollback") return files.recount(json::bytes_of(record.data, "path"), true);
   if (what != "fork" && what != "discard" && what != "rename" && what != "remove") return;
   const std::string path = json::bytes_of(record.data, "path");
   if (!is_whole_tree(path)) return;
   const std::string other = json::bytes_of(record.data, "other");
   if (what == "fork") return files.quotas_changed(path, other);
   files.quotas_changed(other, path);
+  if (what != "rename" || !is_whole_tree(other)) return;
+  files.recount(other, false);
+  files.recount(path, false);
 }
 
 }  // namespace agentfs

@@ -8,7 +8,7 @@
 namespace agentfs::vfs {
 struct QuotaLedger::Account {
   std::string subject{};
-  Quota limit{};
+  Quota limit{};  // none: a tree that is known for what its users hold in it
   Holding counted{};
   Holding expected{};  // beside what was counted, while it is being counted
   bool is_expected = false;
@@ -21,6 +21,14 @@ struct QuotaLedger::Account {
   Holding held() const {
     return {counted.bytes + expected.bytes, counted.inodes + expected.inodes, !counting};
   }
+  // It holds about as much as the other one; none: nothing is known.
+  void expect(const Account* other) {
+    is_expected = other != nullptr && other->is_judged();
+    if (other == nullptr) return;
+    const Holding all = other->held();
+    expected = {all.bytes - std::min(all.bytes, counted.bytes),
+                all.inodes - std::min(all.inodes, counted.inodes)};
+  }
 };
 
 // --- limits
@@ -28,12 +36,16 @@ struct QuotaLedger::Account {
 template <class Key>
 void QuotaLedger::keep_only(const Quotas& limits, std::map<Key, std::shared_ptr<Account>>& accounts,
                             Accounts& gone) {
+  const bool has_users = std::ranges::any_of(
+      limits, [](const auto& limit) { return subject_user(limit.first).has_value(); });
   for (auto at = accounts.begin(); at != accounts.end();) {
-    if (limits.contains(at->second->subject)) {
+    const bool is_set = limits.contains(at->second->subject);
+    if (is_set || (has_users && !subject_user(at->second->subject))) {
+      if (!is_set) at->second->limit = {};
       ++at;
       continue;
     }
-    forget(at->second.get());
+    forget(*at->second, false);
     gone.push_back(std::move(at->second));
     at = accounts.erase(at);
   }
@@ -50,18 +62,12 @@ std::vector<std::string> QuotaLedger::set_limits(const Quotas& limits, std::uint
   keep_only(limits, trees_, gone);
   keep_only(limits, users_, gone);
   for (const auto& [subject, limit] : limits) {
-    const auto user = subject_user(subject);
-    std::shared_ptr<Account>& account = user ? users_[*user] : trees_[subject];
-    if (account == nullptr) {
-      account = std::make_shared<Account>();
-      account->subject = subject;
-      if (like != nullptr && subject == likeness.subject) {
-        account->is_expected = like->is_judged();
-        account->expected = like->held();
-      }
+    Account& account = ensure_account(subject);
+    if (!std::exchange(account.limit, limit).is_set()) {
+      account.counting = true;
+      account.expect(like != nullptr && subject == likeness.subject ? like.get() : nullptr);
       added.push_back(subject);
     }
-    account->limit = limit;
   }
   changed_.notify_all();
   return added;
@@ -70,16 +76,22 @@ std::vector<std::string> QuotaLedger::set_limits(const Quotas& limits, std::uint
 std::vector<std::string> QuotaLedger::subjects() const {
   std::vector<std::string> all;
   Lock lock(mutex_);
-  for (const auto& [subject, account] : trees_) all.push_back(subject);
+  for (const auto& [subject, account] : trees_) {
+    if (account->limit.is_set()) all.push_back(subject);
+  }
   for (const auto& [uid, account] : users_) all.push_back(account->subject);
   return all;
 }
 
-void QuotaLedger::forget(Account* account) {
+// `with_users`: what their accounts have of it goes, too.
+void QuotaLedger::forget(Account& account, bool with_users) {
   for (auto at = entries_.begin(); at != entries_.end();) {
     Entry& entry = at->second;
-    if (entry.tree == account) entry.tree = nullptr;
-    if (entry.user == account) entry.user = nullptr;
+    if (entry.tree == &account) {
+      entry.tree = nullptr;
+      if (with_users) subtract(std::exchange(entry.user, nullptr), entry.bytes);
+    }
+    if (entry.user == &account) entry.user = nullptr;
     at = entry.tree == nullptr && entry.user == nullptr ? entries_.erase(at) : std::next(at);
   }
 }
@@ -88,11 +100,12 @@ void QuotaLedger::forget(Account* account) {
 
 std::uint64_t QuotaLedger::begin_count(const std::string& subject, bool anew) {
   Lock lock(mutex_);
+  if (!users_.empty() && !subject_user(subject)) ensure_account(subject);
   const auto account = find_account(subject);
   if (account == nullptr) return 0;
   account->is_expected = !anew && account->is_judged();
   if (anew) {
-    forget(account.get());
+    if (account->counted.inodes != 0) forget(*account, true);
     account->counted = {};
     account->expected = {};
   }
@@ -115,13 +128,18 @@ void QuotaLedger::end_count(const std::string& subject, std::uint64_t count) {
   account->expected = {};
   account->is_expected = false;
   account->counting = false;
+  erase_if_idle(*account);
   changed_.notify_all();
 }
 
 std::optional<QuotaLedger::State> QuotaLedger::state_of(const std::string& subject) const {
   const auto account = find_account(subject);
-  if (account == nullptr) return std::nullopt;
-  return State{account->limit, account->held(), account->is_judged()};
+  if (account == nullptr || !account->limit.is_set()) return std::nullopt;
+  State state{account->limit, account->held(), account->is_judged()};
+  // What a user holds is in trees: of one that is being counted anew some may be missing.
+  const auto is_counted = [](const auto& tree) { return !tree.second->counting; };
+  if (subject_user(subject)) state.held.complete &= std::ranges::all_of(trees_, is_counted);
+  return state;
 }
 
 std::optional<QuotaLedger::State> QuotaLedger::state(const std::string& subject) const {
@@ -153,6 +171,28 @@ bool QuotaLedger::has_trees_below(const std::string& directory) const {
 std::shared_ptr<QuotaLedger::Account> QuotaLedger::find_tree(const std::string& subject) const {
   const auto found = trees_.find(subject);
   return found == trees_.end() ? nullptr : found->second;
+}
+
+QuotaLedger::Account& QuotaLedger::ensure_account(const std::string& subject) {
+  const auto user = subject_user(subject);
+  std::shared_ptr<Account>& account = user ? users_[*user] : trees_[subject];
+  if (account == nullptr) {
+    account = std::make_shared<Account>();
+    account->subject = subject;
+  }
+  return *account;
+}
+
+// Of a tree without a limit, what counts for a user is known by the tree: when all of that becomes
+// another at once, the user's holding follows.
+QuotaLedger::Account* QuotaLedger::tree_of(const Seen& seen, const Account* user) {
+  if (seen.tree.empty()) return nullptr;
+  const auto known = find_tree(seen.tree);
+  if (known != nullptr && known->limit.is_set()) return known.get();
+  if (user == nullptr) return nullptr;
+  Account& tree = ensure_account(seen.tree);
+  if (known == nullptr) tree.counting = false;
+  return &tree;
 }
 
 std::shared_ptr<QuotaLedger::Account> QuotaLedger::find_user(uid_t uid) const {
@@ -201,9 +241,10 @@ bool QuotaLedger::end_look(const Look& look, std::uint64_t bytes) {
 void QuotaLedger::end_look(const Look& look, const Seen& seen, bool fresh) {
   Lock lock(mutex_);
   if (!land(look, true)) return;
+  Account* const user = find_user(seen.uid).get();
   const Entry entry{.bytes = seen.bytes,
-                    .tree = seen.tree.empty() ? nullptr : find_tree(seen.tree).get(),
-                    .user = find_user(seen.uid).get(),
+                    .tree = tree_of(seen, user),
+                    .user = user,
                     .pass = pass_,
                     .uid = seen.uid};
   put(look.key, entry, fresh);
@@ -256,6 +297,11 @@ void QuotaLedger::subtract(Account* account, std::uint64_t bytes) {
   --account->counted.inodes;
 }
 
+void QuotaLedger::erase_if_idle(const Account& account) {
+  if (account.limit.is_set() || account.counting || account.counted.inodes != 0) return;
+  trees_.erase(std::string(account.subject));
+}
+
 void QuotaLedger::put(const FileKey& key, const Entry& entry, bool fresh) {
   const auto known = entries_.find(key);
   if (entry.tree == nullptr && entry.user == nullptr) {
@@ -273,14 +319,17 @@ void QuotaLedger::put(const FileKey& key, const Entry& entry, bool fresh) {
   subtract(before.user, before.bytes);
   add(entry.tree, entry.bytes, fresh || before.tree != nullptr);
   add(entry.user, entry.bytes, fresh || before.user != nullptr);
+  if (before.tree != nullptr) erase_if_idle(*before.tree);
 }
 
 void QuotaLedger::take(const FileKey& key) {
   const auto known = entries_.find(key);
   if (known == entries_.end()) return;
-  subtract(known->second.tree, known->second.bytes);
-  subtract(known->second.user, known->second.bytes);
+  const Entry entry = known->second;
   entries_.erase(known);
+  subtract(entry.tree, entry.bytes);
+  subtract(entry.user, entry.bytes);
+  if (entry.tree != nullptr) erase_if_idle(*entry.tree);
 }
 
 // --- room

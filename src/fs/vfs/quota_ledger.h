@@ -54,8 +54,8 @@ class QuotaLedger {
   std::vector<std::string> subjects() const;
 
   // --- counting
-  // All of the subject is about to be looked at; `anew`: nothing known of it holds any more. The
-  // count's number, 0 where the subject has no limit.
+  // All of the subject is about to be looked at; `anew`: nothing known of it holds any more, nor
+  // what users hold in it. The count's number, 0 where nothing of it is limited.
   std::uint64_t begin_count(const std::string& subject, bool anew);
   // Everything was looked at: what has not been seen since the beginning is not there any more. Not
   // where another count has begun.
@@ -66,11 +66,12 @@ class QuotaLedger {
     Holding held{};          // complete: not being counted
     bool is_judged = false;  // enough is known for refusing
   };
-  std::optional<State> state(const std::string& subject) const;
+  std::optional<State> state(const std::string& subject) const;  // nothing: it has no limit
   // The same when it has been counted, or at the deadline.
   std::optional<State> await(const std::string& subject,
                              std::chrono::steady_clock::time_point deadline) const;
   bool has_users() const;
+  // Trees with limits, and where users have some all in which they hold anything.
   bool has_trees_below(const std::string& directory) const;
 
   // --- looking at files
@@ -144,6 +145,8 @@ class QuotaLedger {
   std::shared_ptr<Account> find_tree(const std::string& subject) const REQUIRES(mutex_);
   std::shared_ptr<Account> find_user(uid_t uid) const REQUIRES(mutex_);
   std::shared_ptr<Account> find_account(const std::string& subject) const REQUIRES(mutex_);
+  Account& ensure_account(const std::string& subject) REQUIRES(mutex_);
+  Account* tree_of(const Seen& seen, const Account* user) REQUIRES(mutex_);
   std::optional<State> state_of(const std::string& subject) const REQUIRES(mutex_);
   template <class Key>
   void keep_only(const Quotas& limits, std::map<Key, std::shared_ptr<Account>>& accounts,
@@ -153,7 +156,8 @@ class QuotaLedger {
   void take(const FileKey& key) REQUIRES(mutex_);
   static void add(Account* account, std::uint64_t bytes, bool fresh);
   static void subtract(Account* account, std::uint64_t bytes);
-  void forget(Account* account) REQUIRES(mutex_);
+  void erase_if_idle(const Account& account) REQUIRES(mutex_);
+  void forget(Account& account, bool with_users) REQUIRES(mutex_);
   Room reserve(const Accounts& payers, Growth growth, Reservation& into, Refusal& refusal,
                Lock<Rank::store>& lock) REQUIRES(mutex_);
 

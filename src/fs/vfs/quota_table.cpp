@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/quota_table.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"
@@ -76,13 +77,13 @@ void QuotaTable::reload(const QuotaLedger::Likeness& likeness) {
 }
 
 void QuotaTable::recount(const std::string& subject, bool anew) {
-  if (is_active() && ledger_.state(subject)) request(subject, anew);
+  if (is_active() && (ledger_.has_users() || ledger_.state(subject))) request(subject, anew);
 }
 
 void QuotaTable::request(const std::string& subject, bool anew) {
   ledger_.begin_count(subject, anew);
   Lock lock(mutex_);
-  if (stopping_) return;
+  if (stopping_ || std::ranges::find(jobs_, subject) != jobs_.end()) return;
   jobs_.push_back(subject);
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   changed_.notify_all();

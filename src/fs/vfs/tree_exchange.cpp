@@ -134,6 +134,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
     stale.push_back({.directory = after, .trees = std::move(names)});
   }
   parts_->invalidate(stale, kPatience);
+  recount(path, true);
   if (before == nullptr || after == nullptr) {
     parts_->announce({{.kind = after != nullptr ? TreeEvent::Kind::made : TreeEvent::Kind::removed,
                        .path = path,
