@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_store.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -153,6 +154,7 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
   const auto root = f_->book().find(*f_->top_node, live->second);
   if (root != victim) return;
   f_->live.erase(live);
+  if (Status noted = tree.line->note_dropped(); !noted) log::error("{}", noted.error().message);
   loose_ = true;
   f_->set_tree(*victim->disk, std::make_shared<Tree>());  // its inode may come back as another
 }

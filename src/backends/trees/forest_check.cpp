@@ -193,13 +193,15 @@ void ForestCheck::check_saved(Line& line) {
   }
 }
 
-// A fork without its tree was dropped, or its mark is gone; then a directory lies there empty. It
-// is known for one by the label of the state it hangs on, or by every other mark being gone too.
+// A fork without its tree that was not dropped has lost its mark; then a directory lies there
+// empty. It is known for one by the label of the state it hangs on, or by every other mark being
+// gone too.
 void ForestCheck::find_lost_forks() {
   std::vector<std::string> lost;
   for (const auto& [number, line] : disk().lines) {
     const auto base = line->base();
-    if (!base || disk().live.contains(number) || !line->retired().empty()) continue;
+    const bool is_over = line->was_dropped() || !line->retired().empty();
+    if (!base || disk().live.contains(number) || is_over) continue;
     const auto parent = disk().lines.find(base->tree);
     const auto* state =
         parent == disk().lines.end() ? nullptr : parent->second->find(base->sequence);

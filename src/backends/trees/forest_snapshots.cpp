@@ -193,6 +193,7 @@ Status ForestStore::drop(const std::string& name) {
   const auto root = TRY(tree_root(name));
   const TreeRef tree = root->tree;
   Line* const line = tree->line.get();
+  if (line != nullptr) TRY(line->note_dropped());
   // A root from before the last rollback has its place already; nothing reads this one then.
   const bool is_read = line != nullptr && line->newest() > 0 &&
                        (line->retired().empty() || *line->retired().rbegin() < line->newest());

@@ -60,6 +60,8 @@ Status Line::read_entry(const std::string& name, bool look_only) {
   }
   if (parts[0] == "retired") {
     retired_.insert(*first);
+  } else if (parts[0] == "dropped") {
+    dropped_ = true;
   } else if (parts[0] == "moving") {
     moving_.push_back(*first);
   } else if (parts[0] == "past" && second) {
@@ -153,6 +155,13 @@ Status Line::set_base(SnapshotId base) {
   const std::string name = fmt::format("base.{}.{}", base.tree, base.sequence);
   if (::symlinkat("-", directory_.get(), name.c_str()) != 0) return fail_errno(name);
   base_ = base;
+  return ok();
+}
+
+Status Line::note_dropped() {
+  const char* const name = "dropped.0";
+  if (::symlinkat("-", directory_.get(), name) != 0 && errno != EEXIST) return fail_errno(name);
+  dropped_ = true;
   return ok();
 }
 

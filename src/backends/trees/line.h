@@ -22,8 +22,9 @@ namespace agentfs::trees {
 // the disk, so none can be half there:
 //   snap.<sequence>, hidden.<sequence>   links to "<shown> <time> <key of the root> <label>"
 //   past.<inode>.<sequence>              what directory <inode> was up to that snapshot
-//   source.<line>.<sequence>             a state of some line that directories of this tree may
-//   read retired.<sequence>                   a root that was live until that snapshot
+//   source.<line>.<sequence>             a state of some line that this tree may read
+//   retired.<sequence>                   a root that was live until that snapshot
+//   dropped.0                            its tree was taken away on purpose
 //   moving.<inode>                       the new inode of a hard-linked file whose names are moving
 //   new.<n>                              under construction; removed at a start
 //
@@ -62,6 +63,9 @@ class Line {
   Status add_source(SnapshotId source);
   Status remove_sources();
   Status remove_sources_but(const std::set<SnapshotId>& kept);
+  // Its tree was taken away, or was about to be where that is there still.
+  bool was_dropped() const { return dropped_; }
+  Status note_dropped();
   // The state that the tree was forked at, as long as the tree is there.
   const std::optional<SnapshotId>& base() const { return base_; }
   Status set_base(SnapshotId base);  // once
@@ -110,6 +114,7 @@ class Line {
   std::map<std::uint64_t, Snapshot> snapshots_;
   std::set<SnapshotId> sources_;
   std::optional<SnapshotId> base_;
+  bool dropped_ = false;
   std::unordered_map<ino_t, std::set<std::uint64_t>> past_;
   std::set<std::uint64_t> retired_;
   std::vector<ino_t> moving_;

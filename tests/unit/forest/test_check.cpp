@@ -96,6 +96,42 @@ TEST_CASE("a fork of a tree that was taken back is whole, whatever its parent do
   CHECK(found.whole());
 }
 
+TEST_CASE("a fork that was taken away on purpose is not lost, whatever has its name", "[forest]") {
+  World world;
+  {
+    auto forest = world.open();
+    (void)make_directory(*forest, *forest->root(), "main");
+    must(forest->fork("main", "try"));
+    SECTION("dropped") { must(forest->drop("try")); }
+    SECTION("removed when it was empty") {
+      must(forest->remove_directory(*forest->root(), "try", kMyself));
+    }
+    SECTION("replaced") {
+      (void)make_directory(*forest, *forest->root(), "other");
+      must(forest->rename(*forest->root(), "other", *forest->root(), "try", 0, kMyself));
+    }
+    SECTION("dropped, and its parent gone") {
+      must(forest->drop("try"));
+      must(forest->remove_directory(*forest->root(), "main", kMyself));
+    }
+  }
+  fs::create_directory(world.path("try"));
+  const Findings found = world.check();
+  INFO(fmt::format("{}", found.problems.empty() ? "" : found.problems.front()));
+  CHECK(found.whole());
+}
+
+TEST_CASE("a fork that lost its mark is told", "[forest]") {
+  World world;
+  {
+    auto forest = world.open();
+    (void)make_directory(*forest, *forest->root(), "main");
+    must(forest->fork("main", "try"));
+  }
+  REQUIRE(::removexattr(world.path("try").c_str(), mark_name("tree").c_str()) == 0);
+  CHECK_FALSE(world.check().whole());
+}
+
 TEST_CASE("a damaged mark makes its tree unreadable, the others are served", "[forest]") {
   const char* const damaged = GENERATE("3 2", "9 9", "1 0", "two 3", "");
   World world;
