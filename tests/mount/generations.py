@@ -182,6 +182,25 @@ def conditions():
     expect(not path.exists(), "what was refused was made")
 
 
+def a_file_without_its_name_is_stale():
+    path, other = SITE / "taken", SITE / "other"
+    for take_name in (lambda: other.rename(path), path.unlink):
+        path.write_text("one\n")
+        other.write_text("two\n")
+        descriptor = os.open(path, os.O_RDWR)
+        seen = os.getxattr(descriptor, "user.agentfs.gen")
+        take_name()
+        expect_errno("ESTALE", os.getxattr, descriptor, "user.agentfs.gen")
+        expect_has(M.last_error(), "open it by its name again")
+        expect_errno("ESTALE", os.setxattr, descriptor, "user.agentfs.if-gen", seen)
+        expect_has(M.last_error(), "open it by its name again")
+        os.close(descriptor)
+    other.write_text("two\n")
+    other.rename(path)
+    expect(gen(path) > 0, "the name has no generation any more")
+    path.unlink()
+
+
 def of_two_one_publishes():
     for way in ("rename", "truncate", "write", "unlink"):
         path = SITE / f"race-{way}"
@@ -372,5 +391,5 @@ def policies():
 
 need("b2sum")
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
-     of_two_one_publishes, an_unread_file_is_refused, a_kill_keeps_all, both_go_together,
+     a_file_without_its_name_is_stale, of_two_one_publishes, an_unread_file_is_refused, a_kill_keeps_all, both_go_together,
      commands_of_agents, what_is_ignored_is_not_checked, policies)

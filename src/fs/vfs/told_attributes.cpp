@@ -20,6 +20,17 @@ std::unexpected<Error> no_such(const DataNode& node, const std::string& name) {
   return fail(ENODATA, "{}: has no {}", node.path(), text::shown(name));
 }
 
+// A generation is of a name: of a file that has lost it, or whose name is another by now, there is
+// none to tell.
+std::unexpected<Error> without_name(Request& request, const DataNode& node) {
+  auto error = fail(ESTALE,
+                    "{}: the file that is open has lost this name, and with it the generation; "
+                    "open it by its name again",
+                    node.path());
+  node.tree().services().note_error(request.caller(), node.path(), error.error());
+  return error;
+}
+
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
@@ -53,8 +64,10 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
   const std::string_view word = word_of(name);
   if (word == "hash" && node.type() == S_IFREG) return hash_of(request, node);
   WriteGuard* const guard = node.tree().services().guard();
+  if (guard == nullptr || (word != "gen" && word != "writer")) return no_such(node, name);
   const std::string path = node.named_path();
-  const auto generation = guard != nullptr ? guard->generation(path) : std::nullopt;
+  const auto generation = guard->generation(path);
+  if (node.named_path() != path || path.empty()) return without_name(request, node);
   if (!generation) return no_such(node, name);
   if (word == "gen") return std::to_string(generation->number);
   if (word == "writer" && !generation->writer.empty()) return generation->writer;
@@ -83,7 +96,9 @@ Status set_told_attribute(Request& request, DataNode& node, const std::string& n
                 "is opened for writing the condition holds",
                 node.path());
   }
-  return guard->set_condition(request.caller(), node.named_path(), *wanted);
+  const std::string path = node.named_path();
+  if (path.empty()) return without_name(request, node);
+  return guard->set_condition(request.caller(), path, *wanted);
 }
 
 }  // namespace agentfs::vfs
