@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "backends/trees/forest_store.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -193,7 +194,10 @@ Status ForestStore::drop(const std::string& name) {
   const auto root = TRY(tree_root(name));
   const TreeRef tree = root->tree;
   Line* const line = tree->line.get();
-  if (line != nullptr) TRY(line->note_dropped());
+  // On a full disk what gives room comes first.
+  if (const Status noted = line != nullptr ? line->note_dropped() : ok(); !noted) {
+    log::warning("{}: fsck may miss it: {}", text::shown(name), noted.error().message);
+  }
   // A root from before the last rollback has its place already; nothing reads this one then.
   const bool is_read = line != nullptr && line->newest() > 0 &&
                        (line->retired().empty() || *line->retired().rbegin() < line->newest());
