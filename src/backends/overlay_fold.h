@@ -37,7 +37,8 @@ struct FoldChange {
 // A path that others have changed while the command ran. The tree keeps what it has.
 struct FoldConflict {
   std::string path{};
-  std::string upper{};   // the command's side, relative to the upper directory; "": it was removed
+  std::string upper{};   // the command's side, relative to the upper directory; "": it was removed,
+                         // or is that of another name of the file
   bool is_text = false;  // regular files on both sides: a merge may be tried
 };
 

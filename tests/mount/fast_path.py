@@ -379,6 +379,27 @@ def conflicts():
     expect_eq(reply.count("# conflict: "), 5, f"conflicts told in {reply}")
 
 
+def kept_aside():
+    """What the conflicts have of those who were refused."""
+    return [(M / "sys/conflicts" / number / "theirs").read_text()
+            for number in os.listdir(M / "sys/conflicts") if number.isdigit()]
+
+
+def links_that_others_change():
+    """A file with two names that others change under one is theirs under both."""
+    top = space_of("linked", a="one\n")
+    os.link(top / "a", top / "b")
+    held = Held("linked", "echo cmd >>a")
+    with open(top / "b", "a", encoding="utf-8") as file:
+        file.write("other\n")
+    reply = held.end()
+    for name in ("a", "b"):
+        expect_eq((top / name).read_text(), "one\nother\n", name)
+    expect_eq(os.lstat(top / "a").st_ino, os.lstat(top / "b").st_ino, "one file")
+    expect_has(reply, " conflicts=2", "reply")
+    expect("one\ncmd\n" in kept_aside(), "what the command wrote is kept")
+
+
 def side_by_side():
     """Commands of one workspace at once: each is folded, whole."""
     top = space_of("crowd", **{f"own{one}": "old\n" for one in range(8)})
@@ -603,5 +624,6 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, other_names, versions, conflicts, side_by_side, forks_meanwhile,
+main(setup, random_operations, other_names, versions, conflicts,
+     links_that_others_change, side_by_side, forks_meanwhile,
      rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, kills)

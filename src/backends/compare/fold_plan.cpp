@@ -136,10 +136,11 @@ Status FoldPlanner::replace_leaf(const Node& leaf, const std::string& path, cons
   // A file that got another name is the one that comes with that, for all its names.
   const bool is_same = TRY(this->is_same(upper_->host_path(path), state, now));
   if (is_same && tree_.names[state.st_ino] == 1) return ok();
-  if (changed_(old)) {
-    const bool is_text = S_ISREG(state.st_mode) && now.node->type() == S_IFREG;
-    plan_.conflicts.push_back({.path = path, .upper = path, .is_text = is_text});
-    touched_.insert(old);
+  if (TRY(is_changed(old))) {
+    // Under one name alone a merge would not be what the others show.
+    const bool is_text =
+        S_ISREG(state.st_mode) && now.node->type() == S_IFREG && TRY(find_linked(old)) == nullptr;
+    keep_ours({.path = path, .upper = path, .is_text = is_text}, old);
     return ok();
   }
   const FileState before = state_of(now);
@@ -242,7 +243,7 @@ Result<FoldPlanner::Doomed> FoldPlanner::doomed(const std::string& old) {
     if (!found) continue;
     all.entries.emplace_back(path, state_of(*found));
     if (found->node->type() != S_IFDIR) {
-      if (changed_(path)) all.changed.push_back(path);
+      if (TRY(is_changed(path))) all.changed.push_back(path);
       continue;
     }
     for (const std::string& name : TRY(names_of(ours_.store(), *found->node))) {
@@ -257,7 +258,7 @@ Status FoldPlanner::remove(const std::string& old) {
   const Doomed all = TRY(doomed(old));
   std::set<std::string, std::less<>> staying;
   for (const std::string& path : all.changed) {
-    plan_.conflicts.push_back({.path = path});
+    keep_ours({.path = path}, path);
     for (std::string_view at = path; !at.empty(); at = parent_of(at)) staying.emplace(at);
   }
   for (const auto& [path, state] : all.entries) {

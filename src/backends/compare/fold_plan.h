@@ -27,6 +27,11 @@ class FoldPlanner {
     std::vector<std::pair<std::string, FileState>> entries{};  // directories before what is in them
     std::vector<std::string> changed{};                        // of these, by others
   };
+  // A file with several names: what others change under one of them, they change under all.
+  struct Linked {
+    std::vector<std::string> names{};  // sorted
+    std::optional<bool> is_changed{};  // by others; nothing: not asked yet
+  };
   using Node = UpperNode;
 
   Status visit(const Node& directory, const std::string& path, bool displaced);
@@ -49,8 +54,13 @@ class FoldPlanner {
   void refuse(const Node& node, const std::string& path);
   Status dress(const Node& node, const std::string& path);
   void go_aside(const std::string& path);
+  Status read_linked();
+  Result<Linked*> find_linked(const std::string& old);
+  Result<bool> is_changed(const std::string& old);
+  void keep_ours(const FoldConflict& conflict, const std::string& old);
   Status link_others();
   Status link_other(const std::string& old, ino_t inode, const std::string& index);
+  void swap_linked(const std::string& old, const TreeEntry& now, MergeStep step);
   Status keep_time(const std::string& old);
   Result<bool> is_same(const std::string& host_path, const struct stat& state,
                        const TreeEntry& now);
@@ -80,8 +90,9 @@ class FoldPlanner {
   std::vector<FoldDress> dresses_{};
   std::set<std::string, std::less<>> touched_{};           // old paths that are taken or swapped
   std::map<std::string, std::string, std::less<>> moves_;  // old path of a directory, and the new
-  std::set<ino_t> brought_{};              // inodes of the upper directory that come
-  std::map<ino_t, std::string> linked_{};  // pieces that more names are links of
+  std::set<ino_t> brought_{};                             // inodes of the upper directory that come
+  std::optional<std::map<ino_t, Linked>> lower_files_{};  // of the tree, by the disk's numbers
+  std::map<ino_t, std::string> linked_{};                 // pieces that more names are links of
 };
 
 // Those that programs set.

@@ -32,24 +32,6 @@ Result<bool> is_same_content(TreeStore& store, const TreeEntry& now, const std::
   return same_bytes(upper.get(), ours->descriptor());
 }
 
-// Paths below a directory of the host by the inodes wanted, without looking at each file.
-Status find_names(const std::string& root, const std::map<ino_t, std::string>& wanted,
-                  std::vector<std::pair<std::string, ino_t>>& found) {
-  const auto upper = TRY(UpperDirectory::open(root));
-  std::vector<std::string> open{""};
-  while (!open.empty()) {
-    const std::string path = std::move(open.back());
-    open.pop_back();
-    for (const auto& entry : TRY(upper.listing(path))) {
-      const std::string below = joined(path, entry.name);
-      if (is_reserved(below)) continue;
-      if (entry.type == S_IFDIR) open.push_back(below);
-      if (wanted.contains(entry.inode)) found.emplace_back(below, entry.inode);
-    }
-  }
-  return ok();
-}
-
 bool is_below(std::string_view path, std::string_view directory) {
   return path.size() > directory.size() && path.starts_with(directory) &&
          path[directory.size()] == '/';
@@ -176,13 +158,67 @@ Result<bool> FoldPlanner::is_same(const std::string& host_path, const struct sta
   return is_same_content(ours_.store(), now, host_path);
 }
 
+// All files of the tree by their inodes, without looking at each.
+Status FoldPlanner::read_linked() {
+  if (lower_files_) return ok();
+  const auto lower = TRY(UpperDirectory::open(left_.lower));
+  std::map<ino_t, Linked> files;
+  std::vector<std::string> open{""};
+  while (!open.empty()) {
+    const std::string path = std::move(open.back());
+    open.pop_back();
+    for (const auto& entry : TRY(lower.listing(path))) {
+      std::string below = joined(path, entry.name);
+      if (is_reserved(below)) continue;
+      if (entry.type == S_IFDIR) {
+        open.push_back(std::move(below));
+      } else {
+        files[entry.inode].names.push_back(std::move(below));
+      }
+    }
+  }
+  for (auto& [inode, file] : files) std::ranges::sort(file.names);
+  lower_files_ = std::move(files);
+  return ok();
+}
+
+// Null where the file has no second name in the tree: snapshots have links of their own.
+Result<FoldPlanner::Linked*> FoldPlanner::find_linked(const std::string& old) {
+  struct stat state{};
+  const std::string host = fmt::format("{}/{}", left_.lower, old);
+  const bool has_more =
+      ::lstat(host.c_str(), &state) == 0 && !S_ISDIR(state.st_mode) && state.st_nlink > 1;
+  if (!has_more) return nullptr;
+  TRY(read_linked());
+  const auto found = lower_files_->find(state.st_ino);
+  const bool is_linked = found != lower_files_->end() && found->second.names.size() > 1;
+  return is_linked ? &found->second : nullptr;
+}
+
+Result<bool> FoldPlanner::is_changed(const std::string& old) {
+  Linked* const file = TRY(find_linked(old));
+  if (file == nullptr) return changed_(old);
+  if (!file->is_changed) file->is_changed = std::ranges::any_of(file->names, changed_);
+  return *file->is_changed;
+}
+
+void FoldPlanner::keep_ours(const FoldConflict& conflict, const std::string& old) {
+  plan_.conflicts.push_back(conflict);
+  touched_.insert(old);
+}
+
 // A file with several names that the command changed under one, or changed and then removed there:
 // the kernel's index has what the others show now, of which the upper directory says nothing.
 Status FoldPlanner::link_others() {
   const auto index = TRY(read_index(left_.work, left_.lower));
   if (index.empty()) return ok();
+  TRY(read_linked());
   std::vector<std::pair<std::string, ino_t>> names;
-  TRY(find_names(left_.lower, index, names));
+  for (const auto& [inode, name] : index) {
+    const auto file = lower_files_->find(inode);
+    if (file == lower_files_->end()) continue;
+    for (const std::string& old : file->second.names) names.emplace_back(old, inode);
+  }
   std::ranges::sort(names);
   for (const auto& [old, inode] : names) {
     if (!touched_.contains(old)) TRY(link_other(old, inode, index.at(inode)));
@@ -196,36 +232,40 @@ Status FoldPlanner::link_other(const std::string& old, ino_t inode, const std::s
   const std::string host = fmt::format("{}/index/{}", left_.work, index);
   struct stat state{};
   if (::lstat(host.c_str(), &state) != 0) return fail_errno(host);
-  if (!brought_.contains(state.st_ino) && TRY(is_same(host, state, *now))) return ok();
-  if (changed_(old)) {
-    plan_.conflicts.push_back({.path = old});
+  const bool is_brought = brought_.contains(state.st_ino);
+  if (!is_brought && TRY(is_same(host, state, *now))) return ok();
+  if (TRY(is_changed(old))) {
+    // Where the upper directory has no name of it, what the command wrote is in the index alone.
+    const bool is_alone = state.st_nlink == 1;
+    keep_ours({.path = old, .upper = is_alone ? "../work/index/" + index : std::string()}, old);
     return ok();
   }
-  const std::string path = now_at(old);
   const std::string name = next_name(kComing);
   const auto known = linked_.find(inode);
-  if (known == linked_.end()) {
+  const bool is_first = known == linked_.end();
+  if (is_first) {
     links_.push_back({.kind = FoldPiece::Kind::index, .from = index, .name = name});
     linked_[inode] = name;
   } else {
     links_.push_back({.kind = FoldPiece::Kind::link, .from = known->second, .name = name});
   }
   TRY(keep_time(std::string(parent_of(old))));
-  const FileState before = state_of(*now);
-  MergeStep step{.kind = Step::swap,
-                 .path = path,
-                 .name = name,
-                 .before = before,
-                 .after = state_of_stat(state)};
-  if (path != old) {
+  tell("write", now_at(old), static_cast<std::uint64_t>(state.st_size));
+  plan_.changes.back().is_silent = is_brought || !is_first;
+  swap_linked(old, *now, {.kind = Step::swap, .name = name, .after = state_of_stat(state)});
+  return ok();
+}
+
+void FoldPlanner::swap_linked(const std::string& old, const TreeEntry& now, MergeStep step) {
+  step.path = now_at(old);
+  step.before = state_of(now);
+  if (step.path != old) {
     takes_.push_back(
-        {.kind = Step::take, .path = old, .name = next_name(kGoing), .before = before});
+        {.kind = Step::take, .path = old, .name = next_name(kGoing), .before = step.before});
     step.kind = Step::put;
     step.before = {};
   }
   puts_.push_back(std::move(step));
-  plan_.changes.push_back({.operation = "write", .path = path, .is_silent = true});
-  return ok();
 }
 
 // A directory in which the command has done nothing does not look changed.

@@ -150,9 +150,57 @@ TEST_CASE("what others have changed stays, and is told", "[ordinary]") {
   for (const FoldConflict& conflict : plan.conflicts) {
     told += fmt::format("{} {} {}\n", conflict.path, conflict.upper, conflict.is_text);
   }
-  CHECK(told == "a a true\nboth both true\nd/x  false\n");
+  CHECK(told ==
+        "a a false\nboth both true\nd/x  false\n"
+        "a2  false\nold/a  false\n");
   one.fold(plan);
   CHECK(one.sh("cd trees/site && cat a d/x both n/n; ls d") == "theirs\ntheirs\ntheirs\nn\nx\n");
+}
+
+// "path upper" of each conflict, a line each.
+std::string told(const FoldPlan& plan) {
+  std::string lines;
+  for (const FoldConflict& conflict : plan.conflicts) {
+    lines += fmt::format("{} {}\n", conflict.path, conflict.upper);
+  }
+  return lines;
+}
+
+TEST_CASE("a file that others changed under another name stays under all", "[ordinary]") {
+  NEEDS_ROOT();
+  struct Work {
+    std::string command, conflicts;
+  };
+  for (const Work& work :
+       {Work{"echo mine >>a", "a a\na2 \nold/a \n"}, {"rm a", "a \n"}, {"mv a b", "a \n"}}) {
+    INFO(work.command);
+    Overlaid one;
+    one.work(work.command);
+    one.sh("echo theirs >>trees/site/a2");
+    one.by_others = {"a2"};
+    const FoldPlan plan = one.plan();
+    CHECK(told(plan).starts_with(work.conflicts));
+    CHECK(std::ranges::none_of(plan.conflicts, &FoldConflict::is_text));
+    one.fold(plan);
+    CHECK(one.sh("cd trees/site && cat a a2 old/a") == "a\ntheirs\na\ntheirs\na\ntheirs\n");
+    CHECK(one.sh("cd trees/site && find . -samefile a | sort") == "./a\n./a2\n./old/a\n");
+  }
+}
+
+TEST_CASE("what a command wrote under a name that it removed is told and kept", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("echo mine >>a; rm a");
+  const auto is_told = [](const FoldChange& change) {
+    return !change.is_silent && change.operation == "write" && change.path == "a2";
+  };
+  CHECK(std::ranges::count_if(one.plan().changes, is_told) == 1);
+  one.sh("echo theirs >>trees/site/a2");
+  one.by_others = {"a2"};
+  const FoldPlan plan = one.plan();
+  const auto kept = std::ranges::find(plan.conflicts, "a2", &FoldConflict::path);
+  REQUIRE(kept != plan.conflicts.end());
+  CHECK(one.sh("cat upper/" + kept->upper) == "a\nmine\n");
 }
 
 TEST_CASE("names of the mount's own do not come into a tree", "[ordinary]") {
