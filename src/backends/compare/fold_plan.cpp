@@ -290,7 +290,7 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   dress.xattrs = TRY(user_xattrs(upper_->host_path(path)));
   const mode_t mode = wanted.st_mode & kPermissions;
   if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) dress.mode = mode;
-  const bool is_told = dress.mode != 0 || dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
+  const bool is_told = dress.mode || dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
   const bool differs = is_told || dress.modified != state_of(*now).modified;
   // Its time alone goes with what is changed in it.
   if (differs) tell("attributes", path);

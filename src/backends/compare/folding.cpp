@@ -241,9 +241,9 @@ class LineFolder final : public OverlayFolder {
     }
     SetAttributes set{.which = SetAttributes::mtime};
     set.values.st_mtim = time_of(wanted);
-    if (wanted.mode != 0) {
+    if (wanted.mode) {
       set.which |= SetAttributes::mode;
-      set.values.st_mode = wanted.mode;
+      set.values.st_mode = *wanted.mode;
     }
     TRY(ours.store->set_attributes(node, nullptr, set, TreeCaller{}));
     return ok();

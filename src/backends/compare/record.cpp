@@ -90,17 +90,27 @@ json::Value to_value(const FoldDress& dress) {
   for (const auto& [name, value] : dress.xattrs) {
     xattrs.emplace_back(json::Array{text::hex(name), text::hex(value)});
   }
-  return json::Object{{"path", path_value(dress.path)},
-                      {"mode", std::int64_t{dress.mode}},
-                      {"modified", dress.modified},
-                      {"xattrs", std::move(xattrs)}};
+  json::Object told{{"path", path_value(dress.path)},
+                    {"modified", dress.modified},
+                    {"xattrs", std::move(xattrs)}};
+  if (dress.mode) told.emplace_back("permissions", std::int64_t{*dress.mode});
+  return told;
+}
+
+// Older records have "mode", whose 0 says nothing.
+std::optional<mode_t> permissions_from(const json::Value& value) {
+  if (value["permissions"].integer() != nullptr) {
+    return static_cast<mode_t>(value["permissions"].number());
+  }
+  const auto mode = static_cast<mode_t>(value["mode"].number());
+  return mode == 0 ? std::nullopt : std::optional(mode);
 }
 
 std::optional<FoldDress> dress_from(const json::Value& value) {
   auto path = path_from(value["path"]);
   if (!path || value["xattrs"].array() == nullptr) return std::nullopt;
   FoldDress dress{.path = std::move(*path),
-                  .mode = static_cast<mode_t>(value["mode"].number()),
+                  .mode = permissions_from(value),
                   .modified = value["modified"].number()};
   for (const json::Value& pair : *value["xattrs"].array()) {
     if (pair.array() == nullptr || pair.array()->size() != 2) return std::nullopt;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,7 +44,7 @@ struct FoldPiece {
 // How a directory of the tree shall be once all is in its place.
 struct FoldDress {
   std::string path{};
-  mode_t mode = 0;  // permissions; 0: as they are
+  std::optional<mode_t> mode{};  // permissions; nothing: as they are
   std::int64_t modified = 0;
   std::map<std::string, std::string> xattrs{};
 };

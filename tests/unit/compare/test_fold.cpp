@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/compare/record.h"
 #include "backends/compare/upper_tree.h"
 #include "backends/forest.h"
 #include "compare_fixture.h"
@@ -91,6 +92,7 @@ const char* const kCommands[] = {
     "rm -r d; mkdir d; echo other >d/x",
     "rm -r d; echo now-a-file >d; rm a; mkdir a; rm link; echo file >link",
     "chmod 700 d; chmod 600 a; touch -d @1000000000 gone; setfattr -x user.old a",
+    "chmod 000 d",
     "setfattr -n user.n -v 1 gone; setfattr -n user.n -v 1 d/x",
     "echo x >d/temp; rm d/temp; touch a",
     "mv a b; mv b d/b; mv d/b d/sub/b",
@@ -249,6 +251,22 @@ TEST_CASE("records of a fold that are damaged are refused", "[ordinary]") {
   CHECK(broken("\"do\":\"a\"", "\"do\":\"?\"") == EBADMSG);
   CHECK(broken("\"xattrs\":[", "\"xattrs\":7,\"y\":[") == EBADMSG);
   CHECK(broken("\"pieces\":[", "\"pieces\":[7,") == EBADMSG);
+}
+
+TEST_CASE("a directory's permissions in a record of a fold", "[ordinary]") {
+  compare::MergeRecord record;
+  record.dresses = {{.path = "closed", .mode = 0}, {.path = "open", .mode = 0755}, {.path = "as"}};
+  const auto read = must(compare::record_of(compare::to_text(record)));
+  REQUIRE(read.dresses.size() == 3);
+  CHECK(read.dresses[0].mode == mode_t{0});
+  CHECK(read.dresses[1].mode == mode_t{0755});
+  CHECK(!read.dresses[2].mode);
+  const auto older = must(compare::record_of(
+      R"({"format":1,"steps":[],"dresses":[{"path":"as","mode":0,"modified":1,"xattrs":[]},)"
+      R"({"path":"set","mode":448,"modified":1,"xattrs":[]}]})"));
+  REQUIRE(older.dresses.size() == 2);
+  CHECK(!older.dresses[0].mode);
+  CHECK(older.dresses[1].mode == mode_t{0700});
 }
 
 }  // namespace
