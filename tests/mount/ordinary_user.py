@@ -137,5 +137,57 @@ def imports():
     mount.umount()
 
 
+def space_of(name):
+    mount = Mount.of(name)
+    mount.mount()
+    (mount / "workspaces/p").mkdir()
+    return mount, mount / "workspaces/p"
+
+
+def make(path, text, mode):
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def merge_read_only():
+    """Nobody wrote to ours: a file without write permission merges at the first try."""
+    mount, space = space_of("readonly")
+    make(space / "f", "x\n", 0o444)
+    command(space / ".agentfs/ctl", "fork z")
+    fork = mount / "workspaces/z"
+    (fork / "f").chmod(0o644)
+    make(fork / "f", "x\ny\n", 0o444)
+    command(space / ".agentfs/ctl", "merge z")
+    expect_eq(read(space / "f"), "x\ny\n", "the merged file")
+    mount.umount()
+    mount.fsck()
+
+
+def shown_in_fork():
+    """A fork shows links and times of a file as they were, whatever its mode."""
+    mount, space = space_of("shown")
+    for mode in (0o644, 0o400, 0o200, 0):
+        make(space / f"{mode:o}", "x\n", mode)
+    (space / "link").symlink_to("644")
+    known = {name: os.lstat(space / name) for name in os.listdir(space)}
+    command(space / ".agentfs/ctl", "fork z")
+    fork = mount / "workspaces/z"
+    (fork / "new").write_text("n\n")
+
+    def check(top):
+        for name, was in known.items():
+            now = os.lstat(top / name)
+            expect_eq((now.st_nlink, now.st_mode, now.st_ctime_ns),
+                      (was.st_nlink, was.st_mode, was.st_ctime_ns), f"{top.name}/{name}")
+    check(space)
+    check(fork)
+    mount.umount()
+    mount.mount()
+    check(space)
+    check(fork)
+    mount.umount()
+    mount.fsck()
+
+
 enter()
-main(tour, killed, imports)
+main(tour, killed, imports, merge_read_only, shown_in_fork)

@@ -195,6 +195,7 @@ Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string
                                shared.size()));
   }
   TRY(move_aside(room.hidden.get(), "ids", aside));
+  TRY(move_aside(room.hidden.get(), "marks", aside));
   TRY(move_aside(room.hidden.get(), "lines", aside));
   told.push_back(
       fmt::format("{}: the records of forks and checkpoints, which name directories that "

@@ -12,6 +12,7 @@
 #include "backends/trees/disk_files.h"
 #include "backends/trees/file_ids.h"
 #include "backends/trees/forest_nodes.h"
+#include "backends/trees/mark_rows.h"
 
 namespace agentfs::trees {
 
@@ -23,13 +24,14 @@ class ForestDisk {
     std::unique_ptr<DirectoryTree> disk;
     std::shared_ptr<NodeBook> book;
     std::unique_ptr<FileIds> ids;
+    std::unique_ptr<MarkRows> rows;
     UniqueFd top;     // O_PATH: the directory of the trees
     UniqueFd hidden;  // O_PATH: the directory of the lines
     bool trusted = true;
     const Lender* lender = nullptr;
   };
   explicit ForestDisk(Parts parts)
-      : parts_(std::move(parts)), marks_(parts_.trusted, parts_.lender) {}
+      : parts_(std::move(parts)), marks_(parts_.trusted, parts_.lender, parts_.rows.get()) {}
 
   DirectoryTree& disk() { return *parts_.disk; }
   NodeTable& table() { return *parts_.table; }

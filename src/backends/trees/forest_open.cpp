@@ -68,6 +68,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   if (!parts.top) return fail_errno(room.path);
   parts.hidden = TRY(ensure_directory(room.hidden.get(), "lines"));
   parts.ids = TRY(FileIds::open(room.hidden.get()));
+  parts.rows = TRY(MarkRows::open(room.hidden.get()));
   parts.table = table;
   parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);

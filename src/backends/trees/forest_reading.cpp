@@ -31,7 +31,7 @@ DirectoryKey ForestDisk::key_of(int fd) {
 
 ino_t ForestDisk::id_of(const FileMark& mark, mode_t type, ino_t inode) {
   if (mark.id) return *mark.id;
-  const bool bears = parts_.trusted || type == S_IFREG || type == S_IFDIR;
+  const bool bears = parts_.trusted || (!mark.elsewhere && (type == S_IFREG || type == S_IFDIR));
   return bears ? inode : ids().id_of(inode);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "backends/trees/mark_rows.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -81,10 +82,13 @@ int Marks::set(const Spot& spot, const char* name, const std::string& value, int
   return call(spot.path.c_str(), full.c_str(), value.data(), value.size(), flags) == 0 ? 0 : errno;
 }
 
-FileMark Marks::file(const Spot& spot) const {
+FileMark Marks::borne(const Spot& spot) const {
   FileMark mark;
   const auto value = get(spot, kFile);
-  if (!value) return mark;
+  if (!value) {
+    mark.elsewhere = errno == EACCES || errno == EPERM;
+    return mark;
+  }
   const auto words = text::words(*value);
   if (words.size() != 4) return mark;
   if (const auto id = text::number<ino_t>(words[0]); id && *id != 0) mark.id = id;
@@ -98,17 +102,47 @@ FileMark Marks::file(const Spot& spot) const {
   return mark;
 }
 
-void Marks::set_file(const Spot& spot, const FileMark& mark) const {
-  if (!mark.id && !mark.changed) {
+int Marks::bear(const Spot& spot, const FileMark& mark, int flags) const {
+  int code = 0;
+  if (mark.id || mark.changed) {
+    code = set(spot, kFile, to_text(mark), flags);
+  } else {
     const std::string full = prefix_ + kFile;
-    (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
-    return;
+    const auto call = spot.follow ? ::removexattr : ::lremovexattr;
+    code = call(spot.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
+    if (code != 0 && !get(spot, kFile) && errno == ENODATA) code = 0;  // there was none
   }
-  set(spot, kFile, to_text(mark));
+  if (code != 0 || rows_ == nullptr) return code;
+  return get(spot, kFile) || errno == ENODATA ? 0 : errno;  // written, but not to be read
+}
+
+FileMark Marks::file(const Spot& spot) const {
+  if (rows_ != nullptr && !rows_->empty()) {
+    if (const auto row = rows_->find(spot)) return *row;
+  }
+  return borne(spot);
+}
+
+// A row goes before what the file bears, and stays until the file could be told the same.
+void Marks::set_file(const Spot& spot, const FileMark& mark) const {
+  const int code = bear(spot, mark);
+  if (rows_ == nullptr) return;
+  if (code != 0) {
+    rows_->put(spot, mark);
+  } else if (!rows_->empty()) {
+    rows_->forget(spot);
+  }
 }
 
 bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
-  return set(spot, kFile, to_text(mark), XATTR_CREATE) != EEXIST;
+  const bool has_rows = rows_ != nullptr && !rows_->empty();
+  if (has_rows && rows_->find(spot)) return false;
+  const int code = bear(spot, mark, XATTR_CREATE);
+  if (code == 0 || code == EEXIST || rows_ == nullptr) return code != EEXIST;
+  const FileMark known = borne(spot);
+  if (known.id || known.changed) return false;
+  rows_->put(spot, mark);
+  return true;
 }
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {

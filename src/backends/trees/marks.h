@@ -46,6 +46,8 @@ struct FileMark {
   std::optional<ino_t> id{};
   std::optional<timespec> changed{};
   nlink_t names = 0;
+  // The file itself cannot be asked: its number is the one that FileIds has.
+  bool elsewhere = false;
 };
 
 // The tree that a directory at the top is: its line, and the number its inodes are shown under.
@@ -54,18 +56,24 @@ struct TreeMark {
   std::uint32_t shown = 0;
 };
 
+class MarkRows;
+
 // Threads: all.
 class Marks {
  public:
   // `trusted`: attributes only root sees, which every kind of file can bear.
-  // `lender`, which may be null, keeps a mark of its own among these.
-  explicit Marks(bool trusted, const Lender* lender = nullptr)
-      : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest."), lender_(lender) {}
+  // `lender`, which may be null, keeps a mark of its own among these. `rows`, which may be null,
+  // have the marks of files that cannot bear them.
+  explicit Marks(bool trusted, const Lender* lender = nullptr, MarkRows* rows = nullptr)
+      : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest."),
+        lender_(lender),
+        rows_(rows) {}
 
-  // Of what has no mark, or cannot have one: an empty mark.
+  // Of what has no mark: an empty mark.
   FileMark file(const Spot& spot) const;
-  // Where the file cannot bear it (links and fifos without root, a file without right to write),
-  // nothing is kept and nothing said: its time of change is then the disk's.
+  // What the file cannot bear (links and fifos without root, files that their owner may not read
+  // or write) is a row. Where that cannot be written nothing is said: the file's time of change is
+  // then the disk's.
   void set_file(const Spot& spot, const FileMark& mark) const;
   // Nothing: a solid one. EBADMSG for a mark that cannot be read, which must not pass for solid.
   Result<std::optional<Source>> hollow(const Spot& directory) const;
@@ -87,9 +95,13 @@ class Marks {
  private:
   std::optional<std::string> get(const Spot& spot, const char* name) const;
   int set(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
+  FileMark borne(const Spot& spot) const;  // by the file itself
+  // The error for which it cannot be told by the file itself from now on.
+  int bear(const Spot& spot, const FileMark& mark, int flags = 0) const;
 
   const std::string prefix_;
   const Lender* const lender_;
+  MarkRows* const rows_;
 };
 
 std::string to_text(const DirectoryKey& key);

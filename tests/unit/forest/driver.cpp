@@ -239,9 +239,6 @@ std::string Driver::compare_times(const struct stat& attributes, ModelFile& file
   const ino_t low = attributes.st_ino & kLow;
   if (!file.seen) file.seen = ModelFile::Seen{.inode = low};
   ModelFile::Seen& seen = *file.seen;
-  // Without root, links and fifos cannot bear what they are to be shown by.
-  const bool bears = options_.trusted || S_ISREG(file.type) || S_ISDIR(file.type);
-  if (!bears) return "";
   if (seen.inode != low) return fmt::format("inode {} became {}", seen.inode, low);
   if (!seen.modified) seen.modified = attributes.st_mtim;
   if (!same_time(*seen.modified, attributes.st_mtim)) {
@@ -263,12 +260,11 @@ std::string Driver::compare_file(const TreeNodeRef& node, ModelFile& file) {
   }
   if (attributes->st_ino != node->inode()) return "inode of the node";
   if (attributes->st_ino >> 32 != above_) return fmt::format("tree {}", attributes->st_ino >> 32);
-  const bool bears = options_.trusted || S_ISREG(file.type);
-  if (!file.is_directory() && bears && attributes->st_nlink != names_[&file]) {
+  if (!file.is_directory() && attributes->st_nlink != names_[&file]) {
     return fmt::format("{} links, not {}", attributes->st_nlink, names_[&file]);
   }
   const auto [known, fresh] = inodes_.emplace(&file, attributes->st_ino);
-  if (bears && !fresh && known->second != attributes->st_ino) return "a group of links broke";
+  if (!fresh && known->second != attributes->st_ino) return "a group of links broke";
   const auto listed = forest_->list_xattr(*node);
   if (!listed) return listed.error().message;
   std::string expected;
