@@ -149,6 +149,27 @@ def make(path, text, mode):
     path.chmod(mode)
 
 
+def in_trash_and_checkpoint():
+    """A file that its owner may not read is changed, removed and brought back like any other."""
+    mount, space = space_of("closed")
+    for name in ("mode", "gone", "trash"):
+        make(space / name, "x\n", 0)
+    os.setxattr(mount / "workspaces/p", "user.kept", b"1")
+    command(space / ".agentfs/ctl", "checkpoint k")
+    (space / "gone").unlink()
+    (space / "mode").chmod(0o644)
+    expect_eq(read(space / "mode"), "x\n", "a file that was closed at the checkpoint")
+    kept = space / ".agentfs/snapshots/k/gone"
+    expect_eq(os.stat(kept).st_mode & 0o7777, 0, "the mode that the checkpoint has")
+    (space / "trash").unlink()
+    command(space / ".agentfs/ctl", "restore trash")
+    expect_eq(os.stat(space / "trash").st_mode & 0o7777, 0, "the mode of what was brought back")
+    (space / "trash").chmod(0o600)
+    expect_eq(read(space / "trash"), "x\n", "what was brought back")
+    mount.umount()
+    mount.fsck()
+
+
 def merge_read_only():
     """Nobody wrote to ours: a file without write permission merges at the first try."""
     mount, space = space_of("readonly")
@@ -190,4 +211,4 @@ def shown_in_fork():
 
 
 enter()
-main(tour, killed, imports, merge_read_only, shown_in_fork)
+main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint)

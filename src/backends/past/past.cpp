@@ -13,6 +13,7 @@
 
 #include "base/copy.h"
 #include "base/mutex.h"
+#include "base/owner_rights.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -102,8 +103,12 @@ class PastFiles final : public PastStore {
 
   bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
 
+  // Of a file whose mode forbids its owner to, too.
+  Result<UniqueFd> open_closed(const std::string& path) const;
+
   const std::string directory_;
   const Lender* const lender_;
+  UniqueFd rights_;  // the room of OwnerRights
   std::atomic<std::uint64_t> last_ = 0;
   mutable Mutex<Rank::store> mutex_;
   mutable struct statvfs room_ GUARDED_BY(mutex_) {};
@@ -112,6 +117,11 @@ class PastFiles final : public PastStore {
 
 Status PastFiles::open() {
   TRY(file::make_directories(directory_, 0700));
+  const std::string rights = directory_ + "/rights";
+  TRY(file::make_directories(rights, 0700));
+  rights_ = UniqueFd(::open(rights.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!rights_) return fail_errno(rights);
+  TRY(mend_rights(rights_.get()));
   std::error_code ignored;
   fs::remove_all(directory_ + "/new", ignored);
   TRY(file::make_directories(directory_ + "/new", 0700));
@@ -176,9 +186,20 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
   return std::unexpected(std::move(kept).error());
 }
 
+Result<UniqueFd> PastFiles::open_closed(const std::string& path) const {
+  const Lock lock(mutex_);
+  const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return fail_errno(path);
+  const OwnerRights lent = TRY(OwnerRights::lend(file.get(), S_IRUSR, rights_.get()));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(path);
+  return fd;
+}
+
 Result<UniqueFd> PastFiles::open(const PastName& name) const {
   const std::string path = path_of(name);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && errno == EACCES) fd = TRY(open_closed(path));
   if (!fd) return fail_errno(path);
   if (lends(fd.get())) return std::move(TRY(lender_->open(fd.get())).file);
   return fd;

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/copy.h"
+#include "base/owner_rights.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -169,6 +170,7 @@ Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
   if (::fstat(from, &attributes) != 0) return fail_errno("a file to be copied");
   const Spot to = Spot::in(directory, name);
   const auto make = [&]() -> Result<std::uint64_t> {
+    const OwnerRights lent = TRY(OwnerRights::lend(from, S_IRUSR, options.rights));
     std::uint64_t copied = 0;
     if (S_ISREG(attributes.st_mode)) {
       copied = TRY(copy_regular(marks, {from, attributes}, to, options));

@@ -43,6 +43,7 @@ class OpenedMode {
 struct CopyOptions {
   bool empty = false;
   std::function<Status(int descriptor)> meanwhile{};
+  int rights = -1;  // the room of OwnerRights, where the daemon may have to lend itself some
 };
 Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
                                  const std::string& name, const CopyOptions& options = {});

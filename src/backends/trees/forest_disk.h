@@ -13,6 +13,7 @@
 #include "backends/trees/file_ids.h"
 #include "backends/trees/forest_nodes.h"
 #include "backends/trees/mark_rows.h"
+#include "base/owner_rights.h"
 
 namespace agentfs::trees {
 
@@ -27,6 +28,7 @@ class ForestDisk {
     std::unique_ptr<MarkRows> rows;
     UniqueFd top;     // O_PATH: the directory of the trees
     UniqueFd hidden;  // O_PATH: the directory of the lines
+    UniqueFd rights;  // O_PATH: the room of OwnerRights
     bool trusted = true;
     const Lender* lender = nullptr;
   };
@@ -41,6 +43,9 @@ class ForestDisk {
   const Marks& marks() const { return marks_; }
   int top() const { return parts_.top.get(); }
   int hidden() const { return parts_.hidden.get(); }
+  int rights() const { return parts_.rights.get(); }
+  // Bits of the owner's for the daemon; alone.
+  Result<OwnerRights> lend(const ForestNode& node, mode_t bits);
 
   // The tree that a directory at the top is, found by its mark, or a plain one.
   TreeRef tree_at(const TreeEntry& directory);

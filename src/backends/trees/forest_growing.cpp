@@ -192,7 +192,7 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
   if (errno != EMLINK) return fail_errno(text::shown(name));
   const UniqueFd file(::openat(from, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno(text::shown(name));
-  counts.copied += TRY(copy_inode(marks_, file.get(), to, name));
+  counts.copied += TRY(copy_inode(marks_, file.get(), to, name, {.rights = rights()}));
   if (!mark.id) mark.id = attributes.st_ino;
   marks_.set_file(Spot::in(to, name), mark);
   struct stat copy{};

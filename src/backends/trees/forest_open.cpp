@@ -67,6 +67,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.top = UniqueFd(::open(room.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parts.top) return fail_errno(room.path);
   parts.hidden = TRY(ensure_directory(room.hidden.get(), "lines"));
+  parts.rights = TRY(ensure_directory(room.hidden.get(), "rights"));
   parts.ids = TRY(FileIds::open(room.hidden.get()));
   parts.rows = TRY(MarkRows::open(room.hidden.get()));
   parts.table = table;
@@ -237,6 +238,7 @@ Result<std::unique_ptr<Forest>> open_forest(const std::string& directory, const 
                                             const ForestOptions& options) {
   trees::ForestRoom room = TRY(trees::open_room(directory, hidden, options));
   TRY(trees::check_place(room, false));
+  TRY(mend_rights(room.disk->rights()));
   auto store =
       std::make_unique<trees::ForestStore>(room.path, std::move(room.disk), std::move(room.trash));
   TRY(store->load());

@@ -29,6 +29,10 @@ DirectoryKey ForestDisk::key_of(int fd) {
   return {attributes.st_ino, table().handle_of(fd)};
 }
 
+Result<OwnerRights> ForestDisk::lend(const ForestNode& node, mode_t bits) {
+  return OwnerRights::lend(TRY(borrow(node)).get(), bits, rights());
+}
+
 ino_t ForestDisk::id_of(const FileMark& mark, mode_t type, ino_t inode) {
   if (mark.id) return *mark.id;
   const bool bears = parts_.trusted || (!mark.elsewhere && (type == S_IFREG || type == S_IFDIR));

@@ -128,7 +128,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   };
   const std::string fresh = line.fresh_name();
   counts.copied += TRY(copy_inode(marks_, old.get(), line.directory(), fresh,
-                                  {.empty = empty, .meanwhile = open_again}));
+                                  {.empty = empty, .meanwhile = open_again, .rights = rights()}));
   if (file.type() != S_IFREG) marks_.set_file(Spot::in(line.directory(), fresh), mark);
   const TreeEntry made = TRY(open_entry(line.directory(), fresh));
   ids().lend(made.attributes.st_ino, *mark.id);
@@ -167,7 +167,7 @@ Status ForestDisk::put_over(Line& line, const std::string& fresh, const ForestNo
   struct stat attributes{};
   if (::fstat(directory.get(), &attributes) != 0) return fail_errno("a directory");
   TRY(keep_time(*name.parent));
-  const OpenedMode opened(!parts_.trusted, directory.get());
+  const OwnerRights lent = TRY(lend(*name.parent, S_IRWXU));
   const int room = line.directory();
   const std::string moved = last ? fresh : line.fresh_name();
   if (!last && ::linkat(room, fresh.c_str(), room, moved.c_str(), 0) != 0) return fail_errno(moved);
