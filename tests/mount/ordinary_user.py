@@ -184,6 +184,25 @@ def merge_read_only():
     mount.fsck()
 
 
+def merge_closed():
+    """Files that nobody may read, new in the fork and changed in it, are merged, modes and all."""
+    mount, space = space_of("mergeclosed")
+    make(space / "old", "x\n", 0)
+    command(space / ".agentfs/ctl", "fork z")
+    fork = mount / "workspaces/z"
+    make(fork / "new", "n\n", 0)
+    (fork / "old").chmod(0o644)
+    make(fork / "old", "y\n", 0)
+    command(space / ".agentfs/ctl", "merge z")
+    for name, text in (("new", "n\n"), ("old", "y\n")):
+        expect_eq(os.stat(space / name).st_mode & 0o7777, 0, f"the mode of {name}")
+        expect_eq(os.stat(fork / name).st_mode & 0o7777, 0, f"the mode of {name} in the fork")
+        (space / name).chmod(0o600)
+        expect_eq(read(space / name), text, name)
+    mount.umount()
+    mount.fsck()
+
+
 def shown_in_fork():
     """A fork shows links and times of a file as they were, whatever its mode."""
     mount, space = space_of("shown")
@@ -211,4 +230,4 @@ def shown_in_fork():
 
 
 enter()
-main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint)
+main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed)

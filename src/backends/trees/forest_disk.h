@@ -102,6 +102,8 @@ class ForestDisk {
   // The time of change of a directory stays what snapshots read of it, though it is about to be
   // renamed.
   Status keep_time(ForestNode& directory);
+  // The same of a file or directory that the daemon is about to lend itself rights to.
+  Status keep_shown(ForestNode& node);
   // Completes what a crash left half done.
   Status recover(Line& line, ForestNode& root);
   // All names of a file in its tree, each looked at.

@@ -31,17 +31,21 @@ Status ForestDisk::prepare_directory(ForestNode& directory) {
 }
 
 Status ForestDisk::keep_time(ForestNode& directory) {
-  if (!directory.is_directory() || directory.tree->epoch == 0) return ok();
-  const Borrowed fd = TRY(borrow(directory));
+  return directory.is_directory() ? keep_shown(directory) : ok();
+}
+
+Status ForestDisk::keep_shown(ForestNode& node) {
+  if (node.tree->epoch == 0 || !node.disk) return ok();
+  const Borrowed fd = TRY(borrow(node));
   FileMark mark = marks_.file(Spot::of(fd.get()));
   if (mark.changed) return ok();
   struct stat attributes{};
-  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a directory");
+  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file or directory");
   mark.changed = attributes.st_ctim;
-  mark.names = 1;
+  mark.names = node.is_directory() ? 1 : attributes.st_nlink;
   marks_.set_file(Spot::of(fd.get()), mark);
   moved();
-  directory.epoch = 0;
+  node.epoch = 0;
   return ok();
 }
 

@@ -166,6 +166,14 @@ Status ForestStore::may_write(ForestNode& node, const TreeCaller& caller) {
   return f_->disk().access(*node.disk, W_OK, caller);
 }
 
+// Merges and comparisons read what its owner may not.
+Result<std::unique_ptr<TreeFile>> ForestStore::open_closed(const ForestNodeRef& node, int flags) {
+  const std::unique_lock alone(mutex_);
+  TRY(f_->keep_shown(*node));
+  const OwnerRights lent = TRY(f_->lend(*node, S_IRUSR));
+  return opened(node, flags, TreeCaller{});
+}
+
 // Opening for writing is no change: the file is unshared when begin_write() is asked.
 Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int flags,
                                                     const TreeCaller& caller) {
@@ -173,11 +181,17 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int fla
   const bool may_change = (flags & O_ACCMODE) != O_RDONLY;
   if ((flags & O_TRUNC) == 0 || node->type() != S_IFREG) {
     if (may_change && node->tree->refusal == 0) TRY(fetch(*node, caller));
-    const std::shared_lock together(mutex_);
-    if (may_change && node->tree->refusal != 0) {
-      return fail_errno(node->tree->refusal, host_path(any));
-    }
-    return opened(node, flags, caller);
+    const auto act = [&]() -> Result<std::unique_ptr<TreeFile>> {
+      const std::shared_lock together(mutex_);
+      if (may_change && node->tree->refusal != 0) {
+        return fail_errno(node->tree->refusal, host_path(any));
+      }
+      return opened(node, flags, caller);
+    };
+    auto file = act();
+    const bool is_closed = !file && file.error().code == EACCES && node->type() == S_IFREG;
+    return is_closed && !may_change && needs_rights(caller) ? open_closed(node, flags)
+                                                            : std::move(file);
   }
   TRY(fetch_before_loss(*node, caller));
   const auto prepare = [&]() -> Status {

@@ -2,6 +2,8 @@
 // The store over a directory of trees that can be forked.
 #pragma once
 
+#include <unistd.h>
+
 #include <map>
 #include <memory>
 #include <mutex>
@@ -122,6 +124,9 @@ class ForestStore final : public Forest {
   Result<Created> open_existing(const TreeEntry& entry, const std::string& name, int flags,
                                 const TreeCaller&);
   Result<std::unique_ptr<TreeFile>> opened(const ForestNodeRef& node, int flags, const TreeCaller&);
+  Result<std::unique_ptr<TreeFile>> open_closed(const ForestNodeRef& node, int flags);
+  // The daemon itself, where it is not root: modes are in its way, which they are not in root's.
+  static bool needs_rights(const TreeCaller& caller) { return caller.uid == 0 && ::geteuid() != 0; }
   Status may_write(ForestNode& node, const TreeCaller&);
   Status fetch(ForestNode& node, const TreeCaller&);
   Status fetch_before_loss(ForestNode& node, const TreeCaller&);
