@@ -33,7 +33,8 @@ class ForestDisk {
     const Lender* lender = nullptr;
   };
   explicit ForestDisk(Parts parts)
-      : parts_(std::move(parts)), marks_(parts_.trusted, parts_.lender, parts_.rows.get()) {}
+      : parts_(std::move(parts)),
+        marks_(parts_.trusted, parts_.lender, parts_.trusted ? nullptr : parts_.rows.get()) {}
 
   DirectoryTree& disk() { return *parts_.disk; }
   NodeTable& table() { return *parts_.table; }
