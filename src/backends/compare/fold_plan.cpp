@@ -275,8 +275,10 @@ void FoldPlanner::take(const std::string& old, const FileState& state) {
   removals_.push_back({.operation = "remove", .path = old, .is_directory = state.is_directory()});
 }
 
+// Directories too: of what was done to them alone, no file in them tells.
 void FoldPlanner::refuse(const Node& node, const std::string& path) {
-  if (node.entry.kind == Kind::leaf) plan_.conflicts.push_back({.path = path, .upper = path});
+  const bool is_removal = node.entry.kind == Kind::whiteout;
+  plan_.conflicts.push_back({.path = path, .upper = is_removal ? std::string() : path});
   for (const Node& child : node.children) refuse(child, joined(path, child.name));
 }
 

@@ -205,6 +205,32 @@ TEST_CASE("what a command wrote under a name that it removed is told and kept", 
   CHECK(one.sh("cat upper/" + kept->upper) == "a\nmine\n");
 }
 
+TEST_CASE("all that a command did in a directory that others took away is a conflict",
+          "[ordinary]") {
+  NEEDS_ROOT();
+  struct Work {
+    std::string command, others, conflicts;
+  };
+  const Work all[] = {
+      {"mkdir -p d/n/m d/k; chmod 700 d; rm d/x", "mv d e",
+       "d d\nd/k d/k\nd/n d/n\nd/n/m d/n/m\nd/x \n"},
+      {"mv d x", "mv d y", "x x\n"},
+      {"mkdir n; mv d n/x", "mv d y", "n/x n/x\n"},
+      {"mkdir new", "echo theirs >new", "new new\n"},
+  };
+  for (const Work& work : all) {
+    INFO(work.command << " against " << work.others);
+    Overlaid one;
+    one.work(work.command);
+    one.sh("cd trees/site && " + work.others);
+    one.by_others = {"new"};
+    const std::string before = one.seen("trees/site");
+    const FoldPlan plan = one.plan();
+    CHECK(told(plan) == work.conflicts);
+    if (plan.is_empty) CHECK(one.seen("trees/site") == before);
+  }
+}
+
 TEST_CASE("names of the mount's own do not come into a tree", "[ordinary]") {
   NEEDS_ROOT();
   Overlaid one;
