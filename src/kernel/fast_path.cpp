@@ -38,6 +38,11 @@ Status make_upper(const std::string& upper, const std::string& lower) {
   return ok();
 }
 
+// Rows that the journal has of them.
+std::size_t told_in(const std::vector<FoldChange>& changes) {
+  return static_cast<std::size_t>(std::ranges::count(changes, false, &FoldChange::is_silent));
+}
+
 std::uint64_t inode_of(const std::string& directory) {
   struct stat attributes{};
   return ::stat(directory.c_str(), &attributes) == 0 ? attributes.st_ino : 0;
@@ -99,7 +104,14 @@ Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request)
   return ok();
 }
 
-void FastPath::forget(const FastRun& run) const { drop(run); }
+void FastPath::close(FastRun& run, const FastEnd& end) const {
+  if (run.phase != FastRun::Phase::kept) {
+    if (!end.error) drop(run);  // else the next start goes on
+    return;
+  }
+  run.is_told = true;
+  if (const Status stored = store(run); !stored) log::error("fast: {}", stored.error().message);
+}
 
 void FastPath::drop(const FastRun& run) const {
   // The order goes first: what has none is removed by the next start.
@@ -124,7 +136,7 @@ Result<TreeSide> FastPath::side_of(const FastRun& run) const {
 
 // --- the end of a command
 
-FastEnd FastPath::end(const Caller& caller, FastRun run, bool failed) {
+FastEnd FastPath::end(const Caller& caller, FastRun& run, bool failed) {
   kernel_.conflicts().wait_and_begin(run.root);
   FastEnd end = end_alone(caller, run, failed);
   kernel_.conflicts().end(run.root);
@@ -135,23 +147,23 @@ FastEnd FastPath::end_alone(const Caller& caller, FastRun& run, bool failed) {
   if (failed && run.drop_failed && run.phase == FastRun::Phase::running) {
     run.dry_run = true;  // only looked at, for what is told of it
     const auto seen = fold(caller, run);
-    drop(run);
     return {.how = "dropped",
             .paths = seen ? seen->paths : 0,
             .lines = "# fs=fast: it failed, and what it changed is dropped\n"};
   }
   auto folded = fold(caller, run);
-  if (folded) {
-    if (folded->how != "kept") drop(run);
-    return *std::move(folded);
+  if (folded && !run.keeps) return *std::move(folded);
+  FastEnd end = folded ? *std::move(folded) : FastEnd{.how = "kept"};
+  if (!folded) {
+    end.error = std::move(folded).error();
+    end.error->message +=
+        fmt::format("; what the command changed is kept in {}/upper", directory_of(run.number));
+    if (end.error->code == EDQUOT) {
+      end.error->message += "; with room it can be copied from there, or the command run again";
+    }
   }
-  FastEnd end{.how = "kept", .error = std::move(folded).error()};
-  end.error->message +=
-      fmt::format("; what the command changed is kept in {}/upper", directory_of(run.number));
-  if (end.error->code == EDQUOT) {
-    end.error->message += "; with room it can be copied from there, or the command run again";
-  }
-  if (run.phase == FastRun::Phase::running) run.phase = FastRun::Phase::kept;
+  // What is all in its place, but not all told, the next start tells.
+  if (!end.error || run.phase == FastRun::Phase::running) run.phase = FastRun::Phase::kept;
   if (const Status stored = store(run); !stored) {
     log::error("fast: {}", stored.error().message);
   }
@@ -163,14 +175,15 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
   for (int attempt = 1;; ++attempt) {
     FastEnd end{.how = "folded"};
     const FoldPlan plan = TRY(this->plan(caller, run, ours, end));
-    end.paths =
-        static_cast<std::size_t>(std::ranges::count(plan.changes, false, &FoldChange::is_silent));
+    end.paths = told_in(plan.changes);
     for (const std::string& note : plan.notes) end.lines += fmt::format("# fs=fast: {}\n", note);
     if (run.dry_run) {
       end.how = "shown";
       end.lines += shown(plan);
       return end;
     }
+    run.keeps = end.how == "kept";
+    run.conflicts = end.conflicts;
     if (plan.is_empty) return end;
     TRY(kernel_.paths().check_room(
         run.root, {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.bytes, 0)),
@@ -181,7 +194,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     TRY(store(run));
     const Status applied = apply(run, ours);
     if (applied) {
-      TRY(finish(caller, run, ours));
+      TRY(finish(caller, run));
       return end;
     }
     TRY(take_back(run, ours));
@@ -212,8 +225,9 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
   return stored;
 }
 
-Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide& ours) {
+Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t told) {
   const KernelParts& parts = kernel_.parts();
+  const TreeSide ours = TRY(side_of(run));
   TRY(parts.merger->finish(ours, run.record,
                            [&](const std::string& path, const TreeEntry& old) -> Status {
                              const std::string whole = fmt::format("{}/{}", run.root, path);
@@ -222,7 +236,7 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, const TreeSide
                              return kernel_.merges().keep(caller, whole, ours, old);
                            }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
-  TRY(tell(caller, run));
+  TRY(tell(caller, run, told));
   kernel_.paths().recount(run.root, false);
   return ok();
 }
@@ -255,35 +269,53 @@ Status FastPath::settle_one(std::uint64_t number) {
     return ok();
   }
   FastRun run = TRY(FastRun::parse(TRY(file::read(order))));
-  if (run.phase == FastRun::Phase::kept) return ok();
+  if (run.phase == FastRun::Phase::kept && run.is_told) return ok();
   return resume(run);
 }
 
 Status FastPath::resume(FastRun& run) {
+  const Told told = TRY(told_of(run));
+  const bool was_running = run.phase == FastRun::Phase::running;
+  const bool is_told =
+      run.phase == FastRun::Phase::folded && told.changes == told_in(run.changes) && !run.keeps;
+  if (!told.end.empty() && (was_running || is_told)) {
+    if (told.end == "kept") run.phase = FastRun::Phase::kept;
+    close(run, {});
+    return ok();
+  }
   Caller caller = kernel_.agent(run.process, run.via);
   caller.path = run.path;
   caller.host.command = run.host_command;
   caller.host.pid = static_cast<pid_t>(run.host_pid);
-  FastEnd end{.how = "folded", .paths = run.changes.size()};
+  const FastEnd end = TRY(end_after_crash(caller, run, told));
+  if (told.end.empty()) {
+    json::Value data;
+    data.set("command", run.command).set("ended_by", "crash");
+    data.set("fs", "fast").set("fold", end.how).set("paths", end.paths);
+    data.set("conflicts", end.conflicts).set("begin", run.number);
+    if (end.error) data.set("text", end.error->message);
+    TRY(kernel_.commit(caller, std::string(kind::kExecEnd), std::move(data)));
+  }
+  close(run, end);
+  return ok();
+}
+
+Result<FastEnd> FastPath::end_after_crash(const Caller& caller, FastRun& run, const Told& told) {
+  using enum FastRun::Phase;
+  FastEnd end{.how = run.keeps || run.phase == kept ? "kept" : "folded",
+              .paths = told_in(run.changes),
+              .conflicts = run.conflicts};
+  if (run.phase == kept) return end;
   TRY(kernel_.parts().folder->wait_until_free(left_of(run)));
-  if (run.phase == FastRun::Phase::folding) {
+  if (run.phase == folding) {
     // Undone, and begun once more: what was renamed there and back is no longer what it was.
     TRY(take_back(run, TRY(side_of(run))));
     run.drop_failed = false;
   }
-  if (run.phase == FastRun::Phase::running) {
-    end = end_alone(caller, run, true);
-  } else {
-    TRY(finish(caller, run, TRY(side_of(run))));
-    drop(run);
-  }
-  json::Value data;
-  data.set("command", run.command).set("ended_by", "crash");
-  data.set("fs", "fast").set("fold", end.how).set("paths", end.paths);
-  data.set("conflicts", end.conflicts).set("begin", run.number);
-  if (end.error) data.set("text", end.error->message);
-  TRY(kernel_.commit(caller, std::string(kind::kExecEnd), std::move(data)));
-  return ok();
+  if (run.phase == running) return end_alone(caller, run, true);
+  TRY(finish(caller, run, told.changes));
+  if (run.keeps) run.phase = kept;
+  return end;
 }
 
 }  // namespace agentfs

@@ -31,6 +31,8 @@ struct FastRun {
   std::string command{};
   bool drop_failed = false;
   bool dry_run = false;
+  bool keeps = false;    // conflicts that only the upper directory has
+  bool is_told = false;  // of what is kept: the journal has the command's end
   Phase phase = Phase::running;
   ProcessId process{};  // the caller, in so far as the journal tells of one
   std::string via{};
@@ -39,6 +41,7 @@ struct FastRun {
   std::int64_t host_pid = 0;
   std::string record{};  // from folding on
   std::vector<FoldChange> changes{};
+  std::size_t conflicts = 0;
 
   std::string text() const;
   static Result<FastRun> parse(std::string_view text);
@@ -65,10 +68,9 @@ class FastPath {
   Status begin(const Caller& caller, FastRun& run, ExecRequest& request) const;
   // After the command's end, when nobody sees the overlay any more: folds, drops or shows what it
   // changed. Blocks on the disk, and on other folds into the workspace.
-  FastEnd end(const Caller& caller, FastRun run, bool failed);
-  // A command that never began, or whose processes cannot be ended: drops it, or leaves it to the
-  // next start.
-  void forget(const FastRun& run) const;
+  FastEnd end(const Caller& caller, FastRun& run, bool failed);
+  // When the journal has the command's end: removes all that is neither kept nor left half done.
+  void close(FastRun& run, const FastEnd& end) const;
   // At a start, before anything else looks for merges that were left half done: ends what a crash
   // cut short, as if the command had failed then. What cannot be is told in the log.
   Status settle();
@@ -89,11 +91,18 @@ class FastPath {
   std::optional<std::string> base_of(const FastRun& run, const std::string& path) const;
   Status take_back(FastRun& run, const TreeSide& ours);
   Status apply(FastRun& run, const TreeSide& ours);
-  Status finish(const Caller& caller, const FastRun& run, const TreeSide& ours);
-  Status tell(const Caller& caller, const FastRun& run);
+  Status finish(const Caller& caller, const FastRun& run, std::size_t told = 0);
+  Status tell(const Caller& caller, const FastRun& run, std::size_t told);
+  // What the journal tells of the command after its beginning.
+  struct Told {
+    std::size_t changes = 0;
+    std::string end{};  // FastEnd::how; "none": it never began; "": no end is told
+  };
+  Result<Told> told_of(const FastRun& run) const;
   static std::string shown(const FoldPlan& plan);
   Status settle_one(std::uint64_t number);
   Status resume(FastRun& run);
+  Result<FastEnd> end_after_crash(const Caller& caller, FastRun& run, const Told& told);
   void drop(const FastRun& run) const;
 
   Kernel& kernel_;

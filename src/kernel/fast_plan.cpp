@@ -10,7 +10,9 @@
 #include "kernel/fast_path.h"
 #include "kernel/fold.h"
 #include "kernel/history_keeper.h"
+#include "kernel/journal.h"
 #include "kernel/kernel.h"
+#include "kernel/kinds.h"
 #include "kernel/refused_writes.h"
 
 namespace agentfs {
@@ -137,9 +139,8 @@ void FastPath::refuse(const Caller& caller, const FastRun& run, const FoldConfli
   }
   // Nothing is lost: the upper directory stays.
   end.how = "kept";
-  end.lines +=
-      fmt::format("# conflict: {} (what the command made is {}/upper/{}: {})\n", reason,
-                  directory_of(run.number), text::shown(conflict.upper), theirs.error().message);
+  end.lines += fmt::format("# conflict: {} (what the command made is kept below {}: {})\n", reason,
+                           directory_of(run.number), theirs.error().message);
 }
 
 std::string FastPath::shown(const FoldPlan& plan) {
@@ -162,7 +163,7 @@ std::string FastPath::shown(const FoldPlan& plan) {
 }
 
 // What the mount shows comes before what is told of it, which may fail.
-Status FastPath::tell(const Caller& caller, const FastRun& run) {
+Status FastPath::tell(const Caller& caller, const FastRun& run, std::size_t told) {
   std::vector<TreeEvent> events;
   for (const FoldChange& change : run.changes) {
     if (!change.is_inner) add_events(run.root, change, events);
@@ -170,6 +171,10 @@ Status FastPath::tell(const Caller& caller, const FastRun& run) {
   kernel_.paths().refresh(events);
   for (const FoldChange& change : run.changes) {
     if (change.is_silent) continue;
+    if (told > 0) {
+      --told;
+      continue;
+    }
     TreeChange row{
         .operation = change.operation,
         .path = change.path.empty() ? run.root : fmt::format("{}/{}", run.root, change.path),
@@ -180,6 +185,25 @@ Status FastPath::tell(const Caller& caller, const FastRun& run) {
     TRY(kernel_.record_change(caller, row));
   }
   return ok();
+}
+
+// Rows of changes name the fold by the record of the command's beginning, its end does likewise.
+Result<FastPath::Told> FastPath::told_of(const FastRun& run) const {
+  Told told;
+  const auto look = [&](const Record& record, std::string_view) -> Status {
+    const auto is_ours = [&](std::string_view name) {
+      const std::int64_t* const number = record.data[name].integer();
+      return number != nullptr && static_cast<std::uint64_t>(*number) == run.number;
+    };
+    if (record.kind.starts_with(kind::kTreePrefix) && is_ours("fold")) ++told.changes;
+    if (record.kind == kind::kExecEnd && is_ours("begin")) {
+      told.end = record.data["fold"].text("none");
+    }
+    return ok();
+  };
+  std::vector<std::string> damaged;
+  TRY(kernel_.journal().replay_readable({run.number}, look, damaged));
+  return told;
 }
 
 }  // namespace agentfs

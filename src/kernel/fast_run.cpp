@@ -43,6 +43,7 @@ std::string FastRun::text() const {
   value.set("process", process.value).set("via", via).set("file", path);
   value.set("host_command_hex", text::hex(host_command)).set("host_pid", host_pid);
   value.set("record", text::hex(record));
+  value.set("keeps", keeps).set("told", is_told).set("conflicts", conflicts);
   json::Array all;
   for (const FoldChange& change : changes) all.push_back(to_value(change));
   value.set("changes", std::move(all));
@@ -68,6 +69,9 @@ Result<FastRun> FastRun::parse(std::string_view text) {
   run.host_command = bytes("host_command_hex");
   run.host_pid = value["host_pid"].number();
   run.record = bytes("record");
+  run.keeps = value["keeps"].truth();
+  run.is_told = value["told"].truth();
+  run.conflicts = static_cast<std::size_t>(value["conflicts"].number());
   if (const json::Array* changes = value["changes"].array()) {
     for (const json::Value& change : *changes) run.changes.push_back(change_from(change));
   }

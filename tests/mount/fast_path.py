@@ -400,6 +400,28 @@ def links_that_others_change():
     expect("one\ncmd\n" in kept_aside(), "what the command wrote is kept")
 
 
+def directories_that_others_move():
+    """What a command did in a directory that others renamed is told, and kept."""
+    for name, line, other in (("inside", "mkdir -p d/n/m; mkdir d/k; chmod 700 d", "e"),
+                              ("renamed", "mv d x", "y")):
+        top = space_of(name)
+        (top / "d").mkdir()
+        held = Held(name, line)
+        (top / "d").rename(top / other)
+        reply = held.end()
+        expect_eq(sorted(os.listdir(top)), [other], "the workspace")
+        expect("conflicts=0" not in reply and "# conflict: " in reply, f"told: {reply}")
+        M.umount()
+        M.mount()
+        [kept] = (M.state / "fast").iterdir()
+        made = "upper/d/n/m" if name == "inside" else "upper/x"
+        expect((kept / made).is_dir(), f"{made} is kept below {kept}")
+        [end] = [row["data"] for row in M.journal() if row["kind"] == "exec.end"
+                 and row["data"].get("begin") == int(kept.name)]
+        expect_eq(end["fold"], "kept", "the end's row")
+        shutil.rmtree(kept)
+
+
 def side_by_side():
     """Commands of one workspace at once: each is folded, whole."""
     top = space_of("crowd", **{f"own{one}": "old\n" for one in range(8)})
@@ -620,10 +642,69 @@ def kills():
     expect_has(M.fsck(code=1), "FAIL commands", "fsck of a damaged order")
 
 
+def start_again():
+    """With the watcher, which would start the daemon a few times a minute only."""
+    daemon = M.daemon()
+    kill(M.watcher())
+    kill(daemon)
+    wait_until(10, lambda: not os.path.exists(f"/proc/{daemon}"), "the daemon's end")
+    M.mount(timeout=30)
+
+
+def kill_while(space, line, is_there):
+    """The command's number, after its daemon was killed when the journal had a line of it."""
+    held = Held(space, line)
+    begin = [row["seq"] for row in M.journal() if row["kind"] == "exec.begin"][-1]
+    held.go.touch()
+    wait_until(30, lambda: is_there(begin), "what the daemon is killed after")
+    start_again()
+    return begin
+
+
+def lines_of(begin, what):
+    """How many lines of the journal have this of the command."""
+    segments = (M.state / "journal/segments").iterdir()
+    return sum(path.read_bytes().count(what % begin) for path in segments)
+
+
+def rows_are_told_once():
+    """A kill while rows are told: the next start tells the rest, and the end."""
+    top = space_of("once")
+    (top / "d").mkdir()
+    (top / "d/f").write_text("v\n", encoding="utf-8")
+    before = tree(top)
+    start = M.head()
+    begin = kill_while("once", "mv d e; mkdir d; echo new >d/f; "
+                       "for i in $(seq 5000); do echo $i >n$i; done",
+                       lambda begin: lines_of(begin, b'"fold":%d') > 50)
+    rows = [row for row in tree_rows(start) if row["data"].get("fold") == begin]
+    told = [(row["kind"], row["data"]["path"]) for row in rows]
+    expect_eq(len(told), len(set(told)), "rows, each once")
+    expect_eq(len(told), 5003, "rows")
+    names = {path for path in tree(top) if path != "."}
+    expect_eq(sorted(replay(before, rows, "once") ^ names), [], "names by the rows")
+    expect_eq(lines_of(begin, b'"begin":%d'), 1, "rows of the end")
+
+
+def every_command_ends():
+    """A kill at the end of a command: it has one row of its end after the next start."""
+    rng = random.Random(SEED)
+    space_of("ends")
+    begins = []
+    for number in range(ROUNDS * 2):
+        held = Held("ends", f"mkdir n{number}; for i in $(seq 100); do echo $i >n{number}/$i; done")
+        begins.append([row["seq"] for row in M.journal() if row["kind"] == "exec.begin"][-1])
+        held.go.touch()
+        time.sleep(rng.uniform(0, 0.03))
+        start_again()
+    expect_eq([lines_of(begin, b'"begin":%d') for begin in begins], [1] * len(begins), "ends")
+
+
 def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
 main(setup, random_operations, other_names, versions, conflicts,
-     links_that_others_change, side_by_side, forks_meanwhile,
-     rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, kills)
+     links_that_others_change, directories_that_others_move, side_by_side, forks_meanwhile,
+     rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, rows_are_told_once,
+     every_command_ends, kills)

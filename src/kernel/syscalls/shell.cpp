@@ -149,7 +149,12 @@ struct Running {
 };
 using RunningRef = std::shared_ptr<Running>;
 
-void record_end(const Running& run, const Result<ExecReply>& reply, const FastEnd* folded) {
+// A command whose processes cannot be ended is left to the next start.
+bool is_closed(const Running& run, const Result<ExecReply>& reply) {
+  return run.fast && (!reply || !reply->abandoned);
+}
+
+Status record_end(const Running& run, const Result<ExecReply>& reply, const FastEnd* folded) {
   json::Value data;
   data.set("command", text::prefix(run.request.command, 1'000)).set("cwd", run.request.cwd);
   if (reply) {
@@ -161,11 +166,21 @@ void record_end(const Running& run, const Result<ExecReply>& reply, const FastEn
   }
   if (folded != nullptr) {
     data.set("fs", "fast").set("fold", folded->how).set("paths", folded->paths);
-    data.set("conflicts", folded->conflicts).set("begin", run.fast->number);
+    data.set("conflicts", folded->conflicts);
     if (folded->error) data.set("fold_text", folded->error->message);
   }
+  if (is_closed(run, reply)) data.set("begin", run.fast->number);
   const auto recorded = run.kernel.commit(run.caller, std::string(kind::kExecEnd), std::move(data));
-  if (!recorded) log::warning("exec: its end is not recorded: {}", recorded.error().message);
+  if (recorded) return ok();
+  log::warning("exec: its end is not recorded: {}", recorded.error().message);
+  return std::unexpected(recorded.error());
+}
+
+// What is left of an overlay goes when its end is told: until then the next start would tell it.
+void end_command(Running& run, const Result<ExecReply>& reply, const FastEnd* folded) {
+  const Status recorded = record_end(run, reply, folded);
+  if (!recorded || !is_closed(run, reply)) return;
+  FastPath(run.kernel).close(*run.fast, folded != nullptr ? *folded : FastEnd{});
 }
 
 Result<Sequence> record_begin(Kernel& kernel, const Caller& caller, const ExecRequest& request,
@@ -202,17 +217,17 @@ Status prepare_fast(Running& run, const Process& process, const Exec& args) {
     return ok();
   }
   const Sequence begin = TRY(record_begin(run.kernel, run.caller, run.request, true));
-  FastRun fast{.number = begin.value,
-               .drop_failed = args.on_fail == "drop",
-               .dry_run = args.dry_run.value_or(false)};
-  TRY(FastPath(run.kernel).begin(run.caller, fast, run.request));
-  run.fast = std::move(fast);
-  return ok();
+  run.fast = {.number = begin.value,
+              .drop_failed = args.on_fail == "drop",
+              .dry_run = args.dry_run.value_or(false)};
+  const Status begun = FastPath(run.kernel).begin(run.caller, *run.fast, run.request);
+  if (!begun) end_command(run, std::unexpected(begun.error()), nullptr);
+  return begun;
 }
 
 // What was changed on an overlay comes first: only then the command has ended.
 void finish(const RunningRef& run, const Result<ExecReply>& reply, const FastEnd* folded) {
-  record_end(*run, reply, folded);
+  end_command(*run, reply, folded);
   if (!reply) return run->done.complete(std::unexpected(reply.error()));
   std::string text = reply_text(*reply) + run->note;
   if (folded == nullptr) return run->done.complete(std::move(text));
@@ -228,10 +243,7 @@ void finish(const RunningRef& run, const Result<ExecReply>& reply, const FastEnd
 
 // In the pool, since it waits for the disk.
 void end_fast(const RunningRef& run, Result<ExecReply> reply) {
-  if (!reply || reply->abandoned) {
-    if (!reply) FastPath(run->kernel).forget(*run->fast);
-    return finish(run, reply, nullptr);
-  }
+  if (!reply || reply->abandoned) return finish(run, reply, nullptr);
   run->kernel.pool().post([run, reply = std::move(reply)] {
     const bool failed = reply->exit_code != 0 || !reply->ended_by.empty();
     const FastEnd end = FastPath(run->kernel).end(run->caller, *run->fast, failed);
