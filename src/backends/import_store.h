@@ -78,11 +78,15 @@ class ImportStore : public Lender {
   virtual std::vector<std::string> recorded(std::uint32_t id) const = 0;  // paths of regular files
 
   // Makes the changes, ordered by path, in the source. All are checked first: where a path is
-  // neither as recorded nor as it shall become already, EBUSY and nothing is written. New contents
-  // are written beside what they replace, synced, then renamed over it; owner and extended
-  // attributes of what is replaced stay. Where one of the renames fails, the error says how far it
-  // came; the same call completes it.
+  // neither as recorded nor as it shall become already, or on the way there, EBUSY and nothing is
+  // written. New contents are written beside what they replace, synced, then renamed over it; owner
+  // and extended attributes of what is replaced stay. Where one of the renames fails, the error
+  // says how far it came; the same call completes it, also after a crash.
   virtual Status write(std::uint32_t id, const std::vector<HostChange>& changes) = 0;
+  // The drift of those of the changes, ordered by path, that the source has by now, also of a
+  // write() that was cut short; and of other names of the same files, which have other links now.
+  virtual Result<std::vector<HostDrift>> written(std::uint32_t id,
+                                                 const std::vector<HostChange>& changes) const = 0;
   // At a start: removes what a write() that a crash cut short left beside the files, and what is
   // left of an add().
   virtual Status settle() = 0;

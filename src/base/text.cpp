@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <ranges>
 #include <utility>
 
 namespace agentfs::text {
@@ -164,6 +165,16 @@ std::string shown(std::string_view value) {
   result = to_utf8(result);
   if (cut.size() < value.size()) result += "…";
   return quoted ? "\"" + result + "\"" : result;
+}
+
+std::string shown_some(const std::vector<std::string>& values) {
+  constexpr std::size_t kMost = 5;
+  std::string out;
+  for (const std::string& value : values | std::views::take(kMost)) {
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", shown(value));
+  }
+  if (values.size() > kMost) out += fmt::format(" and {} more", values.size() - kMost);
+  return out;
 }
 
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,

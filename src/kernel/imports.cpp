@@ -9,49 +9,24 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
-#include "kernel/import_changes.h"
 #include "kernel/import_mirror.h"
+#include "kernel/import_names.h"
+#include "kernel/import_order.h"
+#include "kernel/import_turn.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
 
 namespace agentfs {
+
+using import_names::id_of;
+using import_names::kTop;
+using import_names::name_of;
+using import_names::path_of;
+using import_names::tree_of;
+
 namespace {
-
-constexpr char kTop[] = "/workspaces";
-// Of states of the hidden tree before each commit; no name of a checkpoint has a slash.
-constexpr char kCommits[] = "commit/";
-constexpr char kWritten[] = "written/now";
-
-std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
-std::string path_of(const std::string& name) { return fmt::format("{}/{}", kTop, name); }
-std::string tree_of(std::uint32_t id) { return fmt::format("{}{}", kHiddenTree, id); }
-
-std::optional<std::uint32_t> id_of(std::string_view tree) {
-  if (!tree.starts_with(kHiddenTree)) return std::nullopt;
-  return text::number<std::uint32_t>(tree.substr(kHiddenTree.size()));
-}
-
-// One change of an import at a time.
-class Turn {
- public:
-  Turn(ConflictTable& table, const std::string& root)
-      : table_(table), key_(root + "/import"), taken_(table.begin(key_)) {}
-  ~Turn() {
-    if (taken_) table_.end(key_);
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-  Status check() const {
-    return taken_ ? ok() : fail(EBUSY, "{}: something else is under way with it", key_);
-  }
-
- private:
-  ConflictTable& table_;
-  const std::string key_;
-  const bool taken_;
-};
 
 // The mark of a rebase says what the hidden tree was.
 std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
@@ -62,14 +37,6 @@ Result<SnapshotId> state_of(std::string_view note) {
   const auto state = words.size() == 2 ? text::number<std::uint64_t>(words[1]) : std::nullopt;
   if (!tree || !state) return fail(EBADMSG, "{}: no state of a hidden tree", text::shown(note));
   return SnapshotId{*tree, *state};
-}
-
-// The newest state before a commit, if there was one that was not taken back.
-std::optional<SnapshotInfo> last_commit(const TreeInfo& info) {
-  for (auto one = info.snapshots.rbegin(); one != info.snapshots.rend(); ++one) {
-    if (one->label.starts_with(kCommits) && !one->hidden) return *one;
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -188,8 +155,6 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   return ok();
 }
 
-// --- back to the directory
-
 Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drifts) {
   TRY(store().record(import.id, drifts));
   const TreeNodeRef tree = TRY(forest().tree(import.tree)).node;
@@ -202,68 +167,6 @@ Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drif
   return kept || kept.error().code == EBUSY ? ok() : std::unexpected(kept.error());
 }
 
-// What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
-// read it.
-Result<std::size_t> Imports::write(const Caller& caller, const Import& import,
-                                   const Writing& what) {
-  CompareOptions how = Forks::options(forest());
-  how.renames = false;
-  how.git = CompareOptions::GitDirectories::hidden;
-  const TreeSide now{&forest(), TRY(forest().tree(import.tree)).node};
-  const TreeSide to{&forest(), what.to};
-  const auto changes = TRY(host_changes(to, TRY(kernel_.parts().comparer->changes(now, to, how))));
-  if (changes.empty()) return std::size_t{0};
-  std::vector<std::string> paths;
-  for (const HostChange& change : changes) paths.push_back(change.path);
-  (void)TRY(store().keep(import.id, paths));
-  TRY(store().write(import.id, changes));
-  TRY(refresh(import, TRY(store().drift(import.id, paths))));
-  for (const std::string& path : paths) {
-    TreeChange row{.operation = what.operation, .path = fmt::format("{}/{}", import.root, path)};
-    json::Value told;
-    json::set_bytes(told, "host", fmt::format("{}/{}", import.source, path));
-    row.details = std::move(*told.object());
-    TRY(kernel_.record_change(caller, row));
-  }
-  return paths.size();
-}
-
-Result<std::string> Imports::commit(const Caller& caller, const std::string& root) {
-  const Import import = TRY(get(caller, root));
-  const Turn turn(kernel_.conflicts(), root);
-  TRY(turn.check());
-  TRY(end_half_done(import));
-  TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
-  TRY(kernel_.paths().may_snapshot(root));
-  const SnapshotId state = TRY(forest().snapshot(name_of(root), kWritten));
-  const auto info = kernel_.forks().info_of(path_of(import.tree));
-  const std::size_t number = info ? info->snapshots.size() : 0;
-  const SnapshotId before =
-      TRY(forest().snapshot(import.tree, fmt::format("{}{}", kCommits, number)));
-  const auto done = [&]() -> Result<std::size_t> {
-    return write(caller, import, {"commit", TRY(forest().snapshot_root(state))});
-  }();
-  (void)forest().drop(state);
-  if (!done || *done == 0) (void)forest().drop(before);
-  if (!done) return std::unexpected(done.error());
-  return fmt::format("{} changes made in {}{}\n", *done, import.source,
-                     *done == 0 ? "" : "; `uncommit` takes them back");
-}
-
-Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
-  const Import import = TRY(get(caller, root));
-  const Turn turn(kernel_.conflicts(), root);
-  TRY(turn.check());
-  TRY(end_half_done(import));
-  const auto info = kernel_.forks().info_of(path_of(import.tree));
-  const auto last = info ? last_commit(*info) : std::nullopt;
-  if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
-  const std::size_t done =
-      TRY(write(caller, import, {"uncommit", TRY(forest().snapshot_root(last->id))}));
-  TRY(forest().drop(last->id));
-  return fmt::format("{} changes taken back in {}; {} is as it was\n", done, import.source, root);
-}
-
 // --- from the directory
 
 Status Imports::merged(const std::string& tree) {
@@ -271,7 +174,8 @@ Status Imports::merged(const std::string& tree) {
   return id && paths::is_in(tree, kTop) && kernel_.parts().imports ? store().unmark(*id) : ok();
 }
 
-// The tree and the records as they were before a rebase that was not made.
+// The tree and the records as they were before a rebase that was not made. What it had made of the
+// tree stays: its conflicts are read there.
 Status Imports::put_back(std::uint32_t id) {
   const auto note = store().marked(id);
   if (!note) return ok();
@@ -283,14 +187,16 @@ Status Imports::put_back(std::uint32_t id) {
 
 // A merge that was made in all but its end is ended, and takes the mark away.
 Status Imports::end_half_done(const Import& import) {
-  if (!store().marked(import.id)) return ok();
+  const auto note = store().marked(import.id);
+  if (!note) return ok();
+  if (const auto order = ImportOrder::parse(*note)) return end_order(import, *order);
   TRY(kernel_.merges().end_half_done(import.root));
   return put_back(import.id);
 }
 
 Result<std::string> Imports::rebase(const Caller& caller, const std::string& root, bool partial) {
   const Import import = TRY(get(caller, root));
-  const Turn turn(kernel_.conflicts(), root);
+  const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
@@ -325,7 +231,7 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
 
 Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {
   const Import import = TRY(get(caller, root));
-  const Turn turn(kernel_.conflicts(), root);
+  const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
   TRY(end_half_done(import));
   const std::uint64_t bytes = TRY(store().keep(import.id, store().recorded(import.id)));
@@ -340,7 +246,8 @@ TreeNodeRef Imports::base(const std::string& root) const {
   const auto import = find(root);
   if (!import) return nullptr;
   if (const auto note = store().marked(import->id)) {
-    const auto before = state_of(*note);
+    const auto order = ImportOrder::parse(*note);
+    const auto before = order ? order->start : state_of(*note);
     auto was = before ? forest().snapshot_root(*before) : std::unexpected(before.error());
     return was ? std::move(*was) : nullptr;
   }
@@ -378,17 +285,23 @@ Status Imports::settle() {
       return own != all.end() && !info.name.empty() && info.base && info.base->tree == own->number;
     });
     const Status settled =
-        reader == all.end() ? forest().drop(tree) : settle_rebase(id, path_of(reader->name));
+        reader == all.end()
+            ? forest().drop(tree)
+            : settle_one({id, tree, store().source(id).value_or("?"), path_of(reader->name)});
     if (!settled) log::error("import {}: {}", id, settled.error().message);
   }
   return ok();
 }
 
 // Merges were settled before: one that is left could not be.
-Status Imports::settle_rebase(std::uint32_t id, const std::string& workspace) {
-  if (!store().marked(id)) return ok();
-  if (!kernel_.merges().is_half_done(workspace)) return put_back(id);
-  return fail(EBUSY, "{}: a rebase is half done", workspace);
+Status Imports::settle_one(const Import& import) {
+  const auto note = store().marked(import.id);
+  if (note && !ImportOrder::parse(*note) && kernel_.merges().is_half_done(import.root)) {
+    return fail(EBUSY, "{}: a rebase is half done", import.root);
+  }
+  TRY(end_half_done(import));
+  drop_leftovers(import);
+  return ok();
 }
 
 }  // namespace agentfs

@@ -14,13 +14,15 @@
 namespace agentfs {
 
 class Kernel;
+struct ImportOrder;
 
 // A part of its kernel, without a state of its own. A hidden tree beside the workspaces is what the
 // directory held when it was last looked at, its files lent (backends/lender.h); the workspace is a
 // fork of it. So what was done is what differs from the hidden tree, and what the directory's
 // owner does meanwhile is a merge. From the first change of the hidden tree to the end of that
 // merge the store has a mark, and what was before is what counts: it comes back where the merge is
-// not made, at the next command or start. Threads: all; one change of an import at a time (EBUSY).
+// not made, at the next command or start. Of a commit or uncommit the mark is the order, which is
+// carried out to its end there. Threads: all; one change of an import at a time (EBUSY).
 //
 // Only the owner of the mount imports and writes back, no agent: EPERM. Other errors: EDEADLK for a
 // directory that holds the mount or the state, or is in one; EBUSY where the directory is not as it
@@ -34,7 +36,8 @@ class Imports {
   // Makes the directory what the workspace is, but for .git: all of it or, where something there
   // has changed since it was last looked at, nothing.
   Result<std::string> commit(const Caller& caller, const std::string& root);
-  // Makes the directory what it was before the last commit; the workspace stays.
+  // Takes back what the last commit made in the directory, and nothing else: all of it or, where
+  // something of it has changed since, nothing. The workspace stays.
   Result<std::string> uncommit(const Caller& caller, const std::string& root);
   // Merges what has changed in the directory into the workspace, as a merge of a fork.
   Result<std::string> rebase(const Caller& caller, const std::string& root, bool partial);
@@ -65,13 +68,23 @@ class Imports {
   // Makes the hidden tree what the directory is now at these paths, and records that.
   Status refresh(const Import& import, const std::vector<HostDrift>& drifts);
   Status end_half_done(const Import& import);
-  Status settle_rebase(std::uint32_t id, const std::string& workspace);
+  Status settle_one(const Import& import);
   Status put_back(std::uint32_t id);
-  struct Writing {
-    std::string operation;
-    TreeNodeRef to{};  // the directory becomes this
-  };
-  Result<std::size_t> write(const Caller& caller, const Import& import, const Writing& what);
+
+  // Of orders: kernel/import_commits.cpp.
+  Result<std::vector<PathChange>> difference(SnapshotId before, SnapshotId after) const;
+  Result<std::vector<PathChange>> changes_of(const ImportOrder& order) const;
+  // EBUSY with the paths where the directory is not what the commit left any more.
+  Status check_still_there(const Import& import, const ImportOrder& order) const;
+  Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
+  Status begin(const Import& import, const ImportOrder& order);
+  Result<std::size_t> carry_out(const Caller& caller, const Import& import,
+                                const ImportOrder& order);
+  Status end(const Import& import, const ImportOrder& order, bool leaves_something);
+  Status end_order(const Import& import, const ImportOrder& order);
+  void drop(SnapshotId state);
+  void drop_leftovers(const Import& import);
+
   Forest& forest() const;
   ImportStore& store() const;
 

@@ -185,6 +185,67 @@ def commit_makes_the_directory_what_the_workspace_is():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 1; }\n")
 
 
+def uncommit_takes_back_what_the_commit_wrote_and_nothing_else():
+    top = make("own-work")
+    space = take(top, "own-work")
+    ctl("own-work", "pin")
+    with open(space / "main.c", "a") as file:
+        file.write("// the agent's\n")
+    (space / "made").mkdir()
+    (space / "made/n").write_text("n\n")
+    ctl("own-work", "commit")
+    (top / "lines").write_text("hours of work there\n")
+    (top / "added").write_text("added there\n")
+    ctl("own-work", "rebase")
+    ctl("own-work", "uncommit")
+    expect_eq((top / "lines").read_text(), "hours of work there\n")
+    expect_eq((top / "added").read_text(), "added there\n")
+    expect_eq((top / "main.c").read_text(), "int main(void) { return 0; }\n")
+    expect(not (top / "made").exists(), "what the commit made is there still")
+    expect_eq([line for line in status("own-work") if line.startswith("!")], [])
+    expect_has(refused("ENOENT", "own-work", "uncommit"), "nothing was committed")
+
+
+def uncommit_is_refused_whole_where_the_directory_has_gone_on():
+    top = make("gone-on")
+    space = take(top, "gone-on")
+    for path in ("main.c", "lines"):
+        (space / path).write_text("the agent's\n")
+    (space / "made").mkdir()
+    ctl("gone-on", "commit")
+    (top / "lines").write_text("on top of it, there\n")
+    (top / "made/theirs").write_text("theirs\n")
+    before = state_of(top)
+    told = refused("EBUSY", "gone-on", "uncommit")
+    expect("lines" in told and "made" in told and "main.c" not in told, told)
+    ctl("gone-on", "rebase")
+    told = refused("EBUSY", "gone-on", "uncommit")
+    expect("lines" in told and "made" in told and "main.c" not in told, told)
+    expect_eq(state_of(top), before, "the directory, after refused uncommits")
+    (top / "lines").write_text("the agent's\n")
+    (top / "made/theirs").unlink()
+    ctl("gone-on", "rebase")
+    ctl("gone-on", "uncommit")
+    expect_eq((top / "main.c").read_text(), "int main(void) { return 0; }\n")
+    expect_has((top / "lines").read_text(), "20\n")
+
+
+def commits_are_taken_back_one_after_the_other():
+    top = make("stacked")
+    space = take(top, "stacked")
+    for text in ("first\n", "second\n"):
+        (space / "main.c").write_text(text)
+        ctl("stacked", "commit")
+    (space / "lines").write_text("third\n")
+    ctl("stacked", "commit")
+    seen = []
+    for _ in range(3):
+        ctl("stacked", "uncommit")
+        seen.append((top / "main.c").read_text())
+    expect_eq(seen, ["second\n", "first\n", "int main(void) { return 0; }\n"])
+    refused("ENOENT", "stacked", "uncommit")
+
+
 def what_was_removed_comes_back_also_after_a_commit():
     top = make("trash")
     space = take(top, "trash")
@@ -413,31 +474,96 @@ def all_of_it_survives_a_crash():
     expect_eq((top / "main.c").read_text(), "changed\n")
 
 
-def a_kill_leaves_each_file_whole_and_the_next_commit_ends_it():
-    for number in range(4):
+def kill_in(name, line, has_begun):
+    """Ends the daemon with a kill once the command has begun; what follows it is there on return."""
+    writing = subprocess.Popen(["sh", "-c", f"echo {line} > {SPACES / name}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
+    wait_until(20, lambda: writing.poll() is not None or has_begun(), f"{line} has begun")
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    writing.wait()
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+
+
+def rows_of(kind, name):
+    top = f"/workspaces/{name}/"
+    return {row["data"]["path"].removeprefix(top) for row in M.journal()
+            if row["kind"] == kind and row["data"]["path"].startswith(top)}
+
+
+def a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole():
+    """Killed as the contents are written beside, as the first name has been changed, and the last."""
+    files = [f"f{n}" for n in range(300)]
+    for number in range(3):
         name = f"kill{number}"
         top = make(name)
-        for n in range(300):
-            (top / f"f{n}").write_text(f"{n} before\n")
+        for file in files:
+            (top / file).write_text(f"{file} before\n")
+        before = state_of(top)
         space = take(top, name)
-        for n in range(300):
-            (space / f"f{n}").write_text(f"{n} after\n")
-        writing = subprocess.Popen(["sh", "-c", f"echo commit > {space}/.agentfs/ctl"],
-                                   stderr=subprocess.DEVNULL)
-        wait_until(20, lambda: writing.poll() is not None or any(
-            entry.name.startswith(".agentfs-") for entry in os.scandir(top)), "the commit has begun")
-        daemon = M.daemon()
-        kill(daemon, signal.SIGKILL)
-        writing.wait()
-        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        for file in files:
+            (space / file).write_text(f"{file} after\n")
+        shutil.rmtree(space / "src/deep")
+        (space / "src/deep").write_text("a file now\n")
+        begun = (lambda: any(entry.name.startswith(".agentfs-") for entry in os.scandir(top)),
+                 lambda: "after" in (top / "f0").read_text(), lambda: "after" in (top / "f99").read_text())
+        kill_in(name, "commit", begun[number])
         expect(not [one for one in os.listdir(top) if one.startswith(".agentfs")], "left there")
-        states = {(top / f"f{n}").read_text() for n in range(300)}
-        whole = {f"{n} {when}\n" for n in range(300) for when in ("before", "after")}
-        expect(states <= whole and len(states) == 300, f"files that are not whole: {states - whole}")
-        ctl(name, "commit")
-        expect_eq({(top / f"f{n}").read_text().split()[1] for n in range(300)}, {"after"})
+        changed = {file for file in files if "after" in (top / file).read_text()}
+        expect(changed in (set(), set(files)), f"{len(changed)} of 300 were written")
+        if not changed:
+            ctl(name, "commit")
+        expect_eq({(top / file).read_text() for file in files}, {f"{file} after\n" for file in files})
         expect_eq(status(name), [])
+        expect_eq(rows_of("tree.commit", name), {*files, "src/deep", "src/deep/data"})
+        ctl(name, "uncommit")
+        expect_eq({path: one[::2] for path, one in state_of(top).items()},
+                  {path: one[::2] for path, one in before.items()}, "the directory after uncommit")
+        refused("ENOENT", name, "uncommit")
     M.verify()
+
+
+def an_uncommit_that_a_kill_cut_short_is_ended():
+    top = make("unkilled")
+    files = [f"f{n}" for n in range(300)]
+    for file in files:
+        (top / file).write_text(f"{file} before\n")
+    space = take(top, "unkilled")
+    for file in files:
+        (space / file).write_text(f"{file} after\n")
+    ctl("unkilled", "commit")
+    kill_in("unkilled", "uncommit", lambda: "before" in (top / "f99").read_text())
+    expect_eq({(top / file).read_text() for file in files}, {f"{file} before\n" for file in files})
+    expect_eq(rows_of("tree.uncommit", "unkilled"), set(files))
+    expect_eq(status("unkilled"), sorted(f"M\t{file}" for file in files))
+    refused("ENOENT", "unkilled", "uncommit")
+
+
+def what_was_changed_there_after_a_kill_is_nobodys_commit():
+    """While no daemon runs: the order cannot be ended there, and nothing of it is written over."""
+    top = make("meanwhile")
+    files = [f"f{n}" for n in range(300)]
+    for file in files:
+        (top / file).write_text(f"{file} before\n")
+    space = take(top, "meanwhile")
+    for file in files:
+        (space / file).write_text(f"{file} after\n")
+    writing = subprocess.Popen(["sh", "-c", f"echo commit > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
+    wait_until(20, lambda: writing.poll() is not None or "after" in (top / "f10").read_text(), "the commit has begun")
+    end_daemon()
+    writing.wait()
+    is_cut_short = any(M.state.glob("imports/*/mark"))
+    (top / "f0").write_text("on top of it\n")
+    written = {file for file in files if "after" in (top / file).read_text()}
+    M.mount()
+    expect_eq((top / "f0").read_text(), "on top of it\n")
+    expect_eq({file for file in files if "after" in (top / file).read_text()}, written)
+    expect_eq([line.split("\t")[1] for line in status("meanwhile") if line.startswith("!")], ["f0"])
+    if is_cut_short:
+        ctl("meanwhile", "uncommit")
+        expect_eq({file for file in files if "after" in (top / file).read_text()}, set())
+    else:
+        expect_has(refused("EBUSY", "meanwhile", "uncommit"), "f0")
+    expect_eq((top / "f0").read_text(), "on top of it\n")
 
 
 def end_daemon():
@@ -518,12 +644,15 @@ def a_kill_in_an_import_leaves_nothing_that_fsck_finds():
 
 main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
+      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
+      uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
      bad_imports_are_refused, all_of_it_survives_a_crash,
-     a_kill_leaves_each_file_whole_and_the_next_commit_ends_it,
+     a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,
+     what_was_changed_there_after_a_kill_is_nobodys_commit,
      a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole,
      a_kill_in_an_import_leaves_nothing_that_fsck_finds)

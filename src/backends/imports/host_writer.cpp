@@ -17,7 +17,8 @@ namespace agentfs::imports {
 namespace {
 
 constexpr mode_t kPermissions = 07777;
-constexpr std::size_t kMostNamed = 5;
+constexpr mode_t kNewDirectory = 0700;
+constexpr mode_t kNewFile = 0600;
 
 std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
 
@@ -41,16 +42,20 @@ bool must_go(const FileState& now, const HostChange& change) {
   return !is_renamed_into_place(change) && now.type() != change.to.type();
 }
 
-std::string named(const std::vector<std::string>& paths) {
-  std::string out;
-  for (const std::string& path : paths | std::views::take(kMostNamed)) {
-    out += fmt::format("{}{}", out.empty() ? "" : ", ", text::shown(path));
-  }
-  if (paths.size() > kMostNamed) out += fmt::format(" and {} more", paths.size() - kMostNamed);
-  return out;
-}
-
 }  // namespace
+
+Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now) {
+  if (now.type() != change.to.type()) return false;
+  if (!now.exists()) return true;
+  const bool has_mode =
+      S_ISLNK(now.mode) || (now.mode & kPermissions) == (change.to.mode & kPermissions);
+  if (!has_mode) return false;
+  if (S_ISLNK(now.mode)) return TRY(host.read_link(change.path)) == change.target;
+  if (!now.is_regular() || !change.content) return true;
+  if (now.size != change.to.size) return false;
+  const UniqueFd theirs = TRY(host.open(change.path, O_RDONLY));
+  return same_bytes(theirs.get(), TRY(change.content()).get());
+}
 
 HostWriter::~HostWriter() {
   for (const Item& item : items_) {
@@ -62,18 +67,13 @@ HostWriter::~HostWriter() {
   if (intent_) ::unlink(intent_of(records_).c_str());
 }
 
-// Of a call that was cut short, or somebody has made the same change there.
-Result<bool> HostWriter::is_done(const HostChange& change, const FileState& now) const {
-  if (now.type() != change.to.type()) return false;
-  if (!now.exists()) return true;
-  const bool has_mode =
-      S_ISLNK(now.mode) || (now.mode & kPermissions) == (change.to.mode & kPermissions);
-  if (!has_mode) return false;
-  if (S_ISLNK(now.mode)) return TRY(host_.read_link(change.path)) == change.target;
-  if (!now.is_regular() || !change.content) return true;
-  if (now.size != change.to.size) return false;
-  const UniqueFd theirs = TRY(host_.open(change.path, O_RDONLY));
-  return same_bytes(theirs.get(), TRY(change.content()).get());
+// What is to come after something has gone, or to get its permissions.
+bool HostWriter::is_half_made(const HostChange& change, const FileState& now) const {
+  const FileState recorded = records_.state(change.path);
+  if (!now.exists()) return change.to.exists() && must_go(recorded, change);
+  const bool is_ours = now.type() == change.to.type() && now.type() != recorded.type();
+  return is_ours && !is_renamed_into_place(change) &&
+         (now.mode & kPermissions) == (now.is_directory() ? kNewDirectory : kNewFile);
 }
 
 // A directory that is to go must hold nothing that stays.
@@ -95,8 +95,8 @@ Status HostWriter::check() {
   std::vector<std::string> moved;
   for (const HostChange& change : changes_) {
     const FileState now = TRY(host_.look(change.path));
-    if (TRY(is_done(change, now))) continue;
-    if (!is_unchanged(records_.state(change.path), now)) {
+    if (TRY(is_made(host_, change, now))) continue;
+    if (!is_unchanged(records_.state(change.path), now) && !is_half_made(change, now)) {
       moved.push_back(change.path);
       continue;
     }
@@ -107,7 +107,7 @@ Status HostWriter::check() {
   return fail(EBUSY,
               "{}: changed there since it was last looked at: {}; nothing was written, and "
               "`rebase` takes these changes over first",
-              host_.path(), named(moved));
+              host_.path(), text::shown_some(moved));
 }
 
 // --- staging
@@ -175,7 +175,7 @@ Status HostWriter::stage_one(Item& item) {
     return fail_errno(host_.shown(item.change->path));
   }
   const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  const UniqueFd made(::openat(directory, place.name.c_str(), flags, 0600));
+  const UniqueFd made(::openat(directory, place.name.c_str(), flags, kNewFile));
   if (!made) return fail_errno(host_.shown(item.change->path));
   return fill(*item.change, item.now, made.get());
 }
@@ -218,8 +218,9 @@ Status HostWriter::put(Item& item) {
     return ok();
   }
   if (!item.now.exists() || must_go(item.now, change)) {
-    const int made = change.to.is_directory() ? ::mkdirat(directory, place.name.c_str(), 0700)
-                                              : ::mkfifoat(directory, place.name.c_str(), 0600);
+    const int made = change.to.is_directory()
+                         ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
+                         : ::mkfifoat(directory, place.name.c_str(), kNewFile);
     if (made != 0 && errno != EEXIST) return fail_errno(host_.shown(change.path));
   }
   if (::fchmodat(directory, place.name.c_str(), mode, 0) == 0) return ok();
@@ -244,8 +245,7 @@ Status HostWriter::apply() {
   std::size_t done = 0;
   const auto said = [&](const Status& status) -> Status {
     if (status) return ok();
-    return fail(status.error().code,
-                "{}; {} of {} changes were made in {} before, and the same command makes the rest",
+    return fail(status.error().code, "{}; {} of {} changes were made in {} before",
                 status.error().message, done, items_.size(), host_.path());
   };
   for (const Item& item : items_ | std::views::reverse) {

@@ -32,7 +32,7 @@ class HostWriter {
     std::string temporary{};  // of new content; "" once it is in its place
   };
 
-  Result<bool> is_done(const HostChange& change, const FileState& now) const;
+  bool is_half_made(const HostChange& change, const FileState& now) const;
   Status check_removal(const HostChange& change) const;
   Status choose_temporaries();
   Status stage_one(Item& item);
@@ -49,6 +49,9 @@ class HostWriter {
   std::vector<Item> items_;  // what is left to be done, ordered by path
   bool intent_ = false;
 };
+
+// Whether a path that is `now` is what the change makes of it.
+Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
 // The temporary files of a write() that a crash cut short.
 Status remove_leftovers(const ImportRecords& records);

@@ -52,6 +52,11 @@ bool is_unchanged(const FileState& one, const FileState& other) {
          one.modified == other.modified && one.changed == other.changed;
 }
 
+bool has_same_bytes(const FileState& one, const FileState& other) {
+  return one.is_regular() && other.is_regular() && one.inode == other.inode &&
+         one.size == other.size && one.modified == other.modified;
+}
+
 FileState state_from(const struct stat& attributes) {
   FileState state;
   state.mode = attributes.st_mode;

@@ -25,6 +25,9 @@ struct Entry {
 // count, as their entries are recorded one by one.
 bool is_unchanged(const FileState& one, const FileState& other);
 
+// Regular files, and one: its permissions and names may be others, its bytes are not.
+bool has_same_bytes(const FileState& one, const FileState& other);
+
 FileState state_from(const struct stat& attributes);
 
 // Threads: all; append() is one at a time. Lives below `directory`:

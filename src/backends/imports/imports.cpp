@@ -10,6 +10,7 @@
 #include <set>
 
 #include "backends/imports/host_directory.h"
+#include "backends/imports/host_drift.h"
 #include "backends/imports/host_writer.h"
 #include "backends/imports/import_records.h"
 #include "base/copy.h"
@@ -78,6 +79,8 @@ class Imports final : public ImportStore {
   Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
   std::vector<std::string> recorded(std::uint32_t id) const override;
   Status write(std::uint32_t id, const std::vector<HostChange>& changes) override;
+  Result<std::vector<HostDrift>> written(std::uint32_t id,
+                                         const std::vector<HostChange>& changes) const override;
   Status settle() override;
 
  private:
@@ -247,36 +250,13 @@ std::vector<std::uint32_t> Imports::all() const {
 
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) const {
   const RecordsRef records = TRY(get(id));
-  const auto host = TRY(HostDirectory::open(records->source()));
-  std::map<std::string, FileState> now = TRY(host.walk(whole));
-  std::vector<HostDrift> drifts;
-  for (auto& [path, recorded] : records->current_at_mark()) {
-    if (!whole && is_in_git(path)) {
-      now.erase(path);
-      continue;
-    }
-    const auto found = now.find(path);
-    const FileState there = found == now.end() ? FileState() : found->second;
-    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
-    if (found != now.end()) now.erase(found);
-  }
-  for (const auto& [path, there] : now) drifts.push_back({path, FileState(), there});
-  std::ranges::sort(drifts, {}, &HostDrift::path);
-  return drifts;
+  return drift_of_all(*records, TRY(HostDirectory::open(records->source())), whole);
 }
 
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id,
                                               const std::vector<std::string>& paths) const {
   const RecordsRef records = TRY(get(id));
-  const auto host = TRY(HostDirectory::open(records->source()));
-  std::vector<HostDrift> drifts;
-  for (const std::string& path : records->with_links(paths)) {
-    const FileState recorded = records->state(path);
-    const FileState there = TRY(host.look(path));
-    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
-  }
-  std::ranges::sort(drifts, {}, &HostDrift::path);
-  return drifts;
+  return drift_of(*records, TRY(HostDirectory::open(records->source())), paths);
 }
 
 Status Imports::record(std::uint32_t id, const std::vector<HostDrift>& seen) {
@@ -374,6 +354,12 @@ Status Imports::write(std::uint32_t id, const std::vector<HostChange>& changes) 
   TRY(writer.check());
   TRY(writer.stage());
   return writer.apply();
+}
+
+Result<std::vector<HostDrift>> Imports::written(std::uint32_t id,
+                                                const std::vector<HostChange>& changes) const {
+  const RecordsRef records = TRY(get(id));
+  return drift_of_written(*records, TRY(HostDirectory::open(records->source())), changes);
 }
 
 Status Imports::settle() {

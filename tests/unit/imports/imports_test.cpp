@@ -1,91 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Directories of the host as imports see them: what is recorded, lent and written back.
-#include "backends/imports/imports.h"
-
+// Directories of the host as imports see them: what is recorded and lent.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "catch.h"
-#include "support/must.h"
-#include "support/test_kernel.h"
+#include "imported.h"
 
 namespace agentfs::test {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string text_of(const std::string& path) { return must(file::read(path)); }
-
-void put(const std::string& path, std::string_view text) {
-  fs::create_directories(fs::path(path).parent_path());
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
-}
-
-// A directory with some files, imported once.
-class Imported {
- public:
-  Imported() {
-    put(host + "/a", "the text of a\n");
-    put(host + "/src/b", "b\n");
-    put(host + "/src/deep/c", "c\n");
-    fs::create_symlink("a", host + "/link");
-    open();
-    id = must(store->add(fs::canonical(host).native()));
-    must(store->record(id, must(store->drift(id, true))));
-  }
-  void open() { store = must(open_imports(directory.path() + "/imports", true)); }
-
-  std::vector<std::string> drifted() const {
-    std::vector<std::string> paths;
-    for (const HostDrift& one : must(store->drift(id, false))) paths.push_back(one.path);
-    return paths;
-  }
-  // A file of ours that stands for the path.
-  UniqueFd lent(const std::string& path) {
-    const std::string name = directory.path() + "/ours" + std::to_string(++made_);
-    UniqueFd fd(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    REQUIRE(fd);
-    must(store->lend(id, path, fd.get()));
-    return fd;
-  }
-  HostChange file(const std::string& path, const std::string& text) {
-    const std::string name = directory.path() + "/new" + std::to_string(++made_);
-    put(name, text);
-    HostChange change{.path = path};
-    change.to.mode = S_IFREG | 0640;
-    change.to.size = static_cast<std::int64_t>(text.size());
-    change.to.modified = 1'600'000'000'000'000'000;
-    change.content = [name]() -> Result<UniqueFd> {
-      return UniqueFd(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
-    };
-    return change;
-  }
-  std::vector<std::string> names() const {
-    std::vector<std::string> all;
-    for (const auto& one : fs::recursive_directory_iterator(host)) {
-      all.push_back(one.path().lexically_relative(host));
-    }
-    std::ranges::sort(all);
-    return all;
-  }
-
-  TemporaryDirectory directory;
-  const std::string host = directory.path() + "/host";
-  std::unique_ptr<ImportStore> store;
-  std::uint32_t id = 0;
-
- private:
-  int made_ = 0;
-};
-
-using Paths = std::vector<std::string>;
 
 TEST_CASE("What was recorded has not drifted, also after a restart; what has changed is told") {
   Imported it;
@@ -244,68 +171,6 @@ TEST_CASE("A directory that was replaced by a link is not followed") {
   CHECK(refused.error().code == EBUSY);
   CHECK_FALSE(it.store->write(it.id, {it.file("src/deep/c", "through a link\n")}));
   CHECK(text_of(it.directory.path() + "/elsewhere/deep/c") == "c\n");
-}
-
-TEST_CASE("Changes are all written, with owner, mode and time") {
-  Imported it;
-  HostChange gone{.path = "src/deep"};
-  HostChange gone_below{.path = "src/deep/c"};
-  HostChange made{.path = "made"};
-  made.to.mode = S_IFDIR | 0750;
-  HostChange link{.path = "link", .target = "src/b"};
-  link.to.mode = S_IFLNK | 0777;
-  HostChange mode{.path = "src/b"};
-  mode.to.mode = S_IFREG | 0755;
-  must(it.store->write(it.id, {it.file("a", "new text\n"), link, made, it.file("made/below", "x\n"),
-                               mode, gone, gone_below}));
-  CHECK(it.names() == Paths{"a", "link", "made", "made/below", "src", "src/b"});
-  CHECK(text_of(it.host + "/a") == "new text\n");
-  CHECK(fs::read_symlink(it.host + "/link") == "src/b");
-  struct stat attributes{};
-  REQUIRE(::lstat((it.host + "/a").c_str(), &attributes) == 0);
-  CHECK((attributes.st_mode & 07777) == 0640);
-  CHECK(attributes.st_mtim.tv_sec == 1'600'000'000);
-  REQUIRE(::lstat((it.host + "/src/b").c_str(), &attributes) == 0);
-  CHECK((attributes.st_mode & 07777) == 0755);
-}
-
-TEST_CASE("Where one path has drifted nothing is written, and the sentence names it") {
-  Imported it;
-  put(it.host + "/src/b", "somebody's\n");
-  const auto refused = it.store->write(it.id, {it.file("a", "ours\n"), it.file("src/b", "ours\n")});
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code == EBUSY);
-  CHECK(refused.error().message.contains("src/b"));
-  CHECK(text_of(it.host + "/a") == "the text of a\n");
-  CHECK(text_of(it.host + "/src/b") == "somebody's\n");
-  CHECK(it.names().size() == 6);
-}
-
-TEST_CASE("What already is as it shall be is no drift: a write that was cut short is completed") {
-  Imported it;
-  put(it.host + "/src/b", "ours\n");
-  fs::permissions(it.host + "/src/b", fs::perms(0640));
-  must(it.store->write(it.id, {it.file("a", "ours\n"), it.file("src/b", "ours\n")}));
-  CHECK(text_of(it.host + "/a") == "ours\n");
-}
-
-TEST_CASE("A directory that holds what nobody recorded is not removed") {
-  Imported it;
-  put(it.host + "/src/deep/theirs", "theirs\n");
-  const auto refused = it.store->write(it.id, {{.path = "src/deep"}, {.path = "src/deep/c"}});
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code == EBUSY);
-  CHECK(refused.error().message.contains("src/deep/theirs"));
-  CHECK(fs::exists(it.host + "/src/deep/c"));
-}
-
-TEST_CASE("A content that cannot be read leaves the directory as it was") {
-  Imported it;
-  HostChange broken = it.file("src/b", "x\n");
-  broken.content = []() -> Result<UniqueFd> { return fail(EIO, "a broken disk"); };
-  CHECK_FALSE(it.store->write(it.id, {it.file("a", "ours\n"), broken}));
-  CHECK(text_of(it.host + "/a") == "the text of a\n");
-  CHECK(it.names().size() == 6);
 }
 
 TEST_CASE("Temporary files of a crash are removed at the next start, and nothing else") {

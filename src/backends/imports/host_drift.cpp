@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/host_drift.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "backends/imports/host_writer.h"
+
+namespace agentfs::imports {
+
+Result<std::vector<HostDrift>> drift_of_all(const ImportRecords& records, const HostDirectory& host,
+                                            bool whole) {
+  std::map<std::string, FileState> now = TRY(host.walk(whole));
+  std::vector<HostDrift> drifts;
+  for (auto& [path, recorded] : records.current_at_mark()) {
+    if (!whole && is_in_git(path)) {
+      now.erase(path);
+      continue;
+    }
+    const auto found = now.find(path);
+    const FileState there = found == now.end() ? FileState() : found->second;
+    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
+    if (found != now.end()) now.erase(found);
+  }
+  for (const auto& [path, there] : now) drifts.push_back({path, FileState(), there});
+  std::ranges::sort(drifts, {}, &HostDrift::path);
+  return drifts;
+}
+
+Result<std::vector<HostDrift>> drift_of(const ImportRecords& records, const HostDirectory& host,
+                                        const std::vector<std::string>& paths) {
+  std::vector<HostDrift> drifts;
+  for (const std::string& path : records.with_links(paths)) {
+    const FileState recorded = records.state(path);
+    const FileState there = TRY(host.look(path));
+    if (!is_unchanged(recorded, there)) drifts.push_back({path, recorded, there});
+  }
+  std::ranges::sort(drifts, {}, &HostDrift::path);
+  return drifts;
+}
+
+// Looked at again after it was compared: what somebody writes meanwhile is not of the change.
+Result<std::vector<HostDrift>> drift_of_written(const ImportRecords& records,
+                                                const HostDirectory& host,
+                                                const std::vector<HostChange>& changes) {
+  std::map<std::string, HostDrift> found;
+  std::vector<std::string> paths;
+  for (const HostChange& change : changes) {
+    const FileState recorded = records.state(change.path);
+    const FileState now = TRY(host.look(change.path));
+    if (is_unchanged(recorded, now) || !TRY(is_made(host, change, now))) continue;
+    const bool is_other_file =
+        now.is_regular() && !change.content && !has_same_bytes(recorded, now);
+    if (is_other_file || !is_unchanged(now, TRY(host.look(change.path)))) continue;
+    found[change.path] = {change.path, recorded, now};
+    paths.push_back(change.path);
+  }
+  for (const HostDrift& link : TRY(drift_of(records, host, paths))) {
+    if (has_same_bytes(link.recorded, link.now)) found.emplace(link.path, link);
+  }
+  std::vector<HostDrift> drifts;
+  for (auto& [path, drift] : found) drifts.push_back(std::move(drift));
+  return drifts;
+}
+
+}  // namespace agentfs::imports

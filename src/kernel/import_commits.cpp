@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// What goes back to the directory of an import: commit and uncommit, and their end after a crash.
+#include <algorithm>
+#include <map>
+#include <ranges>
+#include <set>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/forks.h"
+#include "kernel/import_changes.h"
+#include "kernel/import_names.h"
+#include "kernel/import_order.h"
+#include "kernel/import_turn.h"
+#include "kernel/imports.h"
+#include "kernel/kernel.h"
+#include "kernel/merges.h"
+
+namespace agentfs {
+
+using import_names::name_of;
+using import_names::path_of;
+
+namespace {
+
+using States = std::map<std::string, FileState>;
+
+std::vector<std::string> paths_of(const std::vector<PathChange>& changes) {
+  std::set<std::string> paths;
+  for (const PathChange& change : changes) paths.insert(change.path);
+  return {paths.begin(), paths.end()};
+}
+
+// Nothing can be made at or below a path that is no directory, nor one be removed that holds
+// something.
+bool is_hit(const PathChange& wanted, const States& since) {
+  if (since.contains(wanted.path)) return true;
+  for (auto slash = wanted.path.rfind('/'); slash != std::string::npos && slash != 0;
+       slash = wanted.path.rfind('/', slash - 1)) {
+    const auto above = since.find(wanted.path.substr(0, slash));
+    if (above != since.end() && !above->second.is_directory()) return true;
+  }
+  if (wanted.after.is_directory()) return false;
+  const std::string below = wanted.path + "/";
+  return std::any_of(since.lower_bound(below), since.end(), [&](const auto& one) {
+    return one.first.starts_with(below) && one.second.exists();
+  });
+}
+
+}  // namespace
+
+Result<std::vector<PathChange>> Imports::difference(SnapshotId before, SnapshotId after) const {
+  CompareOptions how = Forks::options(forest());
+  how.renames = false;
+  how.git = CompareOptions::GitDirectories::hidden;
+  return kernel_.parts().comparer->changes({&forest(), TRY(forest().snapshot_root(before))},
+                                           {&forest(), TRY(forest().snapshot_root(after))}, how);
+}
+
+Result<std::vector<PathChange>> Imports::changes_of(const ImportOrder& order) const {
+  auto changes = TRY(difference(order.start, order.to));
+  if (order.from == order.start) return changes;
+  const auto paths = paths_of(TRY(difference(order.from, order.to)));
+  std::erase_if(changes, [&](const PathChange& change) {
+    return !std::ranges::binary_search(paths, change.path);
+  });
+  return changes;
+}
+
+Status Imports::check_still_there(const Import& import, const ImportOrder& order) const {
+  States since;
+  for (const PathChange& change : TRY(difference(order.from, order.start))) {
+    since[change.path] = change.after;
+  }
+  for (const HostDrift& drift : TRY(store().drift(import.id, false))) since[drift.path] = drift.now;
+  std::vector<PathChange> hit = TRY(changes_of(order));
+  std::erase_if(hit, [&](const PathChange& wanted) { return !is_hit(wanted, since); });
+  if (hit.empty()) return ok();
+  return fail(EBUSY,
+              "{}: changed there since the commit: {}; nothing was written. Once these are again "
+              "what the commit left, and `rebase` has seen it, `uncommit` takes it back",
+              import.source, text::shown_some(paths_of(hit)));
+}
+
+Status Imports::check_not_drifted(const Import& import, const std::vector<std::string>& paths) {
+  std::vector<std::string> drifted;
+  for (const HostDrift& drift : TRY(store().drift(import.id, paths))) drifted.push_back(drift.path);
+  if (drifted.empty()) return ok();
+  return fail(EBUSY,
+              "{}: changed there since it was last looked at: {}; nothing was written, and "
+              "`rebase` takes these changes over first",
+              import.source, text::shown_some(drifted));
+}
+
+// What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
+// read it.
+Status Imports::begin(const Import& import, const ImportOrder& order) {
+  const auto paths = paths_of(TRY(changes_of(order)));
+  TRY(check_not_drifted(import, paths));
+  (void)TRY(store().keep(import.id, paths));
+  return store().mark(import.id, order.note());
+}
+
+// The hidden tree and the journal get what has come to be in the directory, be it all or a part.
+Result<std::size_t> Imports::carry_out(const Caller& caller, const Import& import,
+                                       const ImportOrder& order) {
+  const TreeSide to{&forest(), TRY(forest().snapshot_root(order.to))};
+  const auto changes = TRY(host_changes(to, TRY(changes_of(order))));
+  const Status written = store().write(import.id, changes);
+  const auto made = TRY(store().written(import.id, changes));
+  TRY(refresh(import, made));
+  std::size_t count = 0;
+  for (const HostDrift& one : made) {
+    if (!std::ranges::binary_search(changes, one.path, {}, &HostChange::path)) continue;
+    ++count;
+    TreeChange row{.operation = order.operation,
+                   .path = fmt::format("{}/{}", import.root, one.path)};
+    json::Value told;
+    json::set_bytes(told, "host", fmt::format("{}/{}", import.source, one.path));
+    row.details = std::move(*told.object());
+    TRY(kernel_.record_change(caller, row));
+  }
+  const bool leaves_something = order.is_commit() ? count != 0 : !written;
+  TRY(end(import, order, leaves_something));
+  if (written) return count;
+  return fail(written.error().code, "{}{}", written.error().message,
+              count != 0 && order.is_commit() ? "; `uncommit` takes back what was made" : "");
+}
+
+// The mark goes before the states that are not needed without it.
+Status Imports::end(const Import& import, const ImportOrder& order, bool leaves_something) {
+  if (order.is_commit() && leaves_something) {
+    const std::string label = committed_label(order.start);
+    const SnapshotId after = TRY(forest().snapshot(import.tree, label));
+    const auto info = kernel_.forks().info_of(path_of(import.tree));
+    for (const SnapshotInfo& one : info ? info->snapshots : std::vector<SnapshotInfo>()) {
+      if (one.label == label && one.id != after) drop(one.id);  // of an end that was cut short
+    }
+  }
+  TRY(store().unmark(import.id));
+  if (order.is_commit()) {
+    drop(order.to);
+    if (!leaves_something) drop(order.start);
+    return ok();
+  }
+  drop(order.start);
+  if (leaves_something) return ok();
+  drop(order.from);
+  drop(order.to);
+  return ok();
+}
+
+void Imports::drop(SnapshotId state) {
+  const Status dropped = forest().drop(state);
+  if (dropped || dropped.error().code == ENOENT) return;
+  log::warning("import: a state is kept for nothing: {}", dropped.error().message);
+}
+
+Result<std::string> Imports::commit(const Caller& caller, const std::string& root) {
+  const Import import = TRY(get(caller, root));
+  const ImportTurn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  TRY(end_half_done(import));
+  TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
+  TRY(kernel_.paths().may_snapshot(root));
+  ImportOrder order{.operation = "commit"};
+  order.start = TRY(forest().snapshot(import.tree, kOrderStart));
+  order.from = order.start;
+  order.to = TRY(forest().snapshot(name_of(root), kOrderWanted));
+  if (Status begun = begin(import, order); !begun) {
+    drop(order.start);
+    drop(order.to);
+    return std::unexpected(std::move(begun).error());
+  }
+  const std::size_t done = TRY(carry_out(caller, import, order));
+  return fmt::format("{} changes made in {}{}\n", done, import.source,
+                     done == 0 ? "" : "; `uncommit` takes them back");
+}
+
+Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
+  const Import import = TRY(get(caller, root));
+  const ImportTurn turn(kernel_.conflicts(), root);
+  TRY(turn.check());
+  TRY(end_half_done(import));
+  const auto info = kernel_.forks().info_of(path_of(import.tree));
+  const auto last = info ? last_commit(*info) : std::nullopt;
+  if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
+  ImportOrder order{.operation = "uncommit", .start = {}, .from = last->after, .to = last->before};
+  order.start = TRY(forest().snapshot(import.tree, kOrderStart));
+  Status begun = check_still_there(import, order);
+  if (begun) begun = begin(import, order);
+  if (!begun) {
+    drop(order.start);
+    return std::unexpected(std::move(begun).error());
+  }
+  const std::size_t done = TRY(carry_out(caller, import, order));
+  return fmt::format("{} changes taken back in {}; {} is as it was\n", done, import.source, root);
+}
+
+// Again from where it began: what it has made is found so.
+Status Imports::end_order(const Import& import, const ImportOrder& order) {
+  TRY(store().go_back(import.id));
+  drop(TRY(forest().rollback(import.tree, order.start, "order/undone")));
+  const auto done = carry_out(Caller::daemon(kernel_), import, order);
+  if (!done && !store().marked(import.id)) {
+    log::warning("{}: {} was cut short and could not be ended: {}", import.root, order.operation,
+                 done.error().message);
+    return ok();
+  }
+  return done ? ok() : std::unexpected(done.error());
+}
+
+// States of orders that were never given, or are over, and that a crash left.
+void Imports::drop_leftovers(const Import& import) {
+  const auto states = [&](const std::string& root) {
+    const auto info = kernel_.forks().info_of(root);
+    return info ? info->snapshots : std::vector<SnapshotInfo>();
+  };
+  const auto of_tree = states(path_of(import.tree));
+  for (const SnapshotInfo& one : of_tree) {
+    const std::string label = committed_label(one.id);
+    const bool is_needed = std::ranges::find(of_tree, label, &SnapshotInfo::label) != of_tree.end();
+    if (one.label == kOrderStart && !one.hidden && !is_needed) drop(one.id);
+  }
+  for (const SnapshotInfo& one : states(import.root)) {
+    if (one.label == kOrderWanted && !one.hidden) drop(one.id);
+  }
+}
+
+}  // namespace agentfs

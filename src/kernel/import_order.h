@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// A commit or uncommit of an import under way, as the mark of the import holds it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backends/forest.h"
+
+namespace agentfs {
+
+// Stored before the first change of the directory, so that a crash leaves what is to be ended and
+// not what is to be guessed. In the paths in which `from` and `to` differ, the directory goes from
+// `start` to `to`; of a commit `from` is `start`.
+struct ImportOrder {
+  std::string operation{};  // "commit", "uncommit"
+  SnapshotId start{};       // the hidden tree as it was when the order was given
+  SnapshotId from{};        // of an uncommit, what the commit left
+  SnapshotId to{};
+
+  bool is_commit() const { return operation == "commit"; }
+  std::string note() const;
+  static std::optional<ImportOrder> parse(std::string_view note);  // null: the mark of a rebase
+};
+
+// Labels of states that orders need; no name of a checkpoint has a slash.
+inline constexpr char kOrderStart[] = "order/start";    // of the hidden tree
+inline constexpr char kOrderWanted[] = "order/wanted";  // of the workspace
+
+// Of the hidden tree as a commit that began at `start` left it.
+std::string committed_label(SnapshotId start);
+struct ImportCommit {
+  SnapshotId before{};
+  SnapshotId after{};
+};
+// The newest that was not taken back.
+std::optional<ImportCommit> last_commit(const TreeInfo& hidden_tree);
+
+}  // namespace agentfs

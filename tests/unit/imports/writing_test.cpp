@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// What is written back to directories of the host.
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "catch.h"
+#include "imported.h"
+
+namespace agentfs::test {
+namespace {
+
+TEST_CASE("Changes are all written, with owner, mode and time") {
+  Imported it;
+  HostChange gone{.path = "src/deep"};
+  HostChange gone_below{.path = "src/deep/c"};
+  HostChange made{.path = "made"};
+  made.to.mode = S_IFDIR | 0750;
+  HostChange link{.path = "link", .target = "src/b"};
+  link.to.mode = S_IFLNK | 0777;
+  HostChange mode{.path = "src/b"};
+  mode.to.mode = S_IFREG | 0755;
+  must(it.store->write(it.id, {it.file("a", "new text\n"), link, made, it.file("made/below", "x\n"),
+                               mode, gone, gone_below}));
+  CHECK(it.names() == Paths{"a", "link", "made", "made/below", "src", "src/b"});
+  CHECK(text_of(it.host + "/a") == "new text\n");
+  CHECK(fs::read_symlink(it.host + "/link") == "src/b");
+  struct stat attributes{};
+  REQUIRE(::lstat((it.host + "/a").c_str(), &attributes) == 0);
+  CHECK((attributes.st_mode & 07777) == 0640);
+  CHECK(attributes.st_mtim.tv_sec == 1'600'000'000);
+  REQUIRE(::lstat((it.host + "/src/b").c_str(), &attributes) == 0);
+  CHECK((attributes.st_mode & 07777) == 0755);
+}
+
+TEST_CASE("Where one path has drifted nothing is written, and the sentence names it") {
+  Imported it;
+  put(it.host + "/src/b", "somebody's\n");
+  const auto refused = it.store->write(it.id, {it.file("a", "ours\n"), it.file("src/b", "ours\n")});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EBUSY);
+  CHECK(refused.error().message.contains("src/b"));
+  CHECK(text_of(it.host + "/a") == "the text of a\n");
+  CHECK(text_of(it.host + "/src/b") == "somebody's\n");
+  CHECK(it.names().size() == 6);
+}
+
+TEST_CASE("What already is as it shall be is no drift: a write that was cut short is completed") {
+  Imported it;
+  put(it.host + "/src/b", "ours\n");
+  fs::permissions(it.host + "/src/b", fs::perms(0640));
+  must(it.store->write(it.id, {it.file("a", "ours\n"), it.file("src/b", "ours\n")}));
+  CHECK(text_of(it.host + "/a") == "ours\n");
+}
+
+TEST_CASE("A write that was cut short between two steps of a path is completed") {
+  Imported it;
+  fs::remove(it.host + "/src/b");
+  fs::create_directory(it.host + "/made");
+  fs::permissions(it.host + "/made", fs::perms(0700));
+  HostChange made{.path = "made"};
+  HostChange instead{.path = "src/b"};
+  made.to.mode = instead.to.mode = S_IFDIR | 0755;
+  must(it.store->write(it.id, {made, instead}));
+  for (const char* const path : {"/made", "/src/b"}) {
+    CHECK(fs::is_directory(it.host + path));
+    CHECK(fs::status(it.host + path).permissions() == fs::perms(0755));
+  }
+}
+
+TEST_CASE("Of changes those that the directory has by now are told, and no others") {
+  Imported it;
+  const std::vector<HostChange> changes{
+      it.file("a", "ours\n"), it.file("src/b", "ours\n"), {.path = "src/deep/c"}};
+  CHECK(must(it.store->written(it.id, changes)).empty());
+  put(it.host + "/a", "ours\n");
+  fs::permissions(it.host + "/a", fs::perms(0640));
+  put(it.host + "/src/b", "somebody's\n");
+  fs::remove(it.host + "/src/deep/c");
+  const auto written = must(it.store->written(it.id, changes));
+  REQUIRE(written.size() == 2);
+  CHECK(written.front().path == "a");
+  CHECK(written.back().path == "src/deep/c");
+}
+
+TEST_CASE("A directory that holds what nobody recorded is not removed") {
+  Imported it;
+  put(it.host + "/src/deep/theirs", "theirs\n");
+  const auto refused = it.store->write(it.id, {{.path = "src/deep"}, {.path = "src/deep/c"}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EBUSY);
+  CHECK(refused.error().message.contains("src/deep/theirs"));
+  CHECK(fs::exists(it.host + "/src/deep/c"));
+}
+
+TEST_CASE("A content that cannot be read leaves the directory as it was") {
+  Imported it;
+  HostChange broken = it.file("src/b", "x\n");
+  broken.content = []() -> Result<UniqueFd> { return fail(EIO, "a broken disk"); };
+  CHECK_FALSE(it.store->write(it.id, {it.file("a", "ours\n"), broken}));
+  CHECK(text_of(it.host + "/a") == "the text of a\n");
+  CHECK(it.names().size() == 6);
+}
+
+}  // namespace
+}  // namespace agentfs::test
