@@ -77,12 +77,14 @@ class ImportStore : public Lender {
   virtual Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
   virtual std::vector<std::string> recorded(std::uint32_t id) const = 0;  // paths of regular files
 
-  // Makes the changes, ordered by path, in the source. All are checked first: where a path is
-  // neither as recorded nor as it shall become already, or on the way there, EBUSY and nothing is
-  // written. New contents are written beside what they replace, synced, then renamed over it; owner
-  // and extended attributes of what is replaced stay. Where one of the renames fails, the error
-  // says how far it came; the same call completes it, also after a crash.
-  virtual Status write(std::uint32_t id, const std::vector<HostChange>& changes) = 0;
+  // Makes the changes, ordered by path, in the source; the answer is what stays there in
+  // directories that were to be removed: what no import records, and .git. All are checked first:
+  // where a path is neither as recorded nor as it shall become already, or on the way there, EBUSY
+  // and nothing is written. New contents are written beside what they replace, synced, then renamed
+  // over it; owner and extended attributes of what is replaced stay. Where one of the renames
+  // fails, the error says how far it came; the same call completes it, also after a crash.
+  virtual Result<std::vector<std::string>> write(std::uint32_t id,
+                                                 const std::vector<HostChange>& changes) = 0;
   // The drift of those of the changes, ordered by path, that the source has by now, also of a
   // write() that was cut short; and of other names of the same files, which have other links now.
   virtual Result<std::vector<HostDrift>> written(std::uint32_t id,

@@ -102,11 +102,11 @@ Status Imports::begin(const Import& import, const ImportOrder& order) {
 }
 
 // The hidden tree and the journal get what has come to be in the directory, be it all or a part.
-Result<std::size_t> Imports::carry_out(const Caller& caller, const Import& import,
-                                       const ImportOrder& order) {
+Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& import,
+                                            const ImportOrder& order) {
   const TreeSide to{&forest(), TRY(forest().snapshot_root(order.to))};
   const auto changes = TRY(host_changes(to, TRY(changes_of(order))));
-  const Status written = store().write(import.id, changes);
+  const auto written = store().write(import.id, changes);
   const auto made = TRY(store().written(import.id, changes));
   TRY(refresh(import, made));
   std::size_t count = 0;
@@ -122,7 +122,12 @@ Result<std::size_t> Imports::carry_out(const Caller& caller, const Import& impor
   }
   const bool leaves_something = order.is_commit() ? count != 0 : !written;
   TRY(end(import, order, leaves_something));
-  if (written) return count;
+  if (written) {
+    return Outcome{count, written->empty() ? ""
+                                           : fmt::format("left there, with the directories it is "
+                                                         "in: {}\n",
+                                                         text::shown_some(*written))};
+  }
   return fail(written.error().code, "{}{}", written.error().message,
               count != 0 && order.is_commit() ? "; `uncommit` takes back what was made" : "");
 }
@@ -172,9 +177,9 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
     drop(order.to);
     return std::unexpected(std::move(begun).error());
   }
-  const std::size_t done = TRY(carry_out(caller, import, order));
-  return fmt::format("{} changes made in {}{}\n", done, import.source,
-                     done == 0 ? "" : "; `uncommit` takes them back");
+  const Outcome done = TRY(carry_out(caller, import, order));
+  return fmt::format("{} changes made in {}{}\n{}", done.changes, import.source,
+                     done.changes == 0 ? "" : "; `uncommit` takes them back", done.note);
 }
 
 Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
@@ -193,8 +198,9 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
     drop(order.start);
     return std::unexpected(std::move(begun).error());
   }
-  const std::size_t done = TRY(carry_out(caller, import, order));
-  return fmt::format("{} changes taken back in {}; {} is as it was\n", done, import.source, root);
+  const Outcome done = TRY(carry_out(caller, import, order));
+  return fmt::format("{} changes taken back in {}; {} is as it was\n{}", done.changes,
+                     import.source, root, done.note);
 }
 
 // Again from where it began: what it has made is found so.

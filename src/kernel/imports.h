@@ -33,8 +33,9 @@ class Imports {
 
   Result<std::string> import(const Caller& caller, const std::string& source,
                              const std::string& name);
-  // Makes the directory what the workspace is, but for .git: all of it or, where something there
-  // has changed since it was last looked at, nothing.
+  // Makes the directory what the workspace is, but for .git and what no import has, which the
+  // answer names where a directory stays with it: all of it or, where something there has changed
+  // since it was last looked at, nothing.
   Result<std::string> commit(const Caller& caller, const std::string& root);
   // Takes back what the last commit made in the directory, and nothing else: all of it or, where
   // something of it has changed since, nothing. The workspace stays.
@@ -78,8 +79,11 @@ class Imports {
   Status check_still_there(const Import& import, const ImportOrder& order) const;
   Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
   Status begin(const Import& import, const ImportOrder& order);
-  Result<std::size_t> carry_out(const Caller& caller, const Import& import,
-                                const ImportOrder& order);
+  struct Outcome {
+    std::size_t changes = 0;
+    std::string note{};  // what stays there; "" or a line
+  };
+  Result<Outcome> carry_out(const Caller& caller, const Import& import, const ImportOrder& order);
   Status end(const Import& import, const ImportOrder& order, bool leaves_something);
   Status end_order(const Import& import, const ImportOrder& order);
   void drop(SnapshotId state);

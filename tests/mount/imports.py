@@ -6,6 +6,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -392,6 +393,64 @@ def another_name_of_a_committed_file_stays_readable():
     expect_eq(status("links"), ["M\ta"])
 
 
+def other_names_of_a_file_do_not_stop_a_commit():
+    top = make("names")
+    for name in "abcd":
+        (top / name).write_text("hard\n") if name in "ac" else os.link(top / chr(ord(name) - 1), top / name)
+    space = take(top, "names")
+    for name in "ab":
+        (space / name).unlink()
+    for name in "cd":
+        with open(space / name, "a") as file:
+            file.write(f"{name}\n")
+    ctl("names", "commit")
+    expect(not (top / "a").exists() and not (top / "b").exists(), "what was removed")
+    expect_eq([(top / name).read_text() for name in "cd"], ["hard\nc\n", "hard\nd\n"])
+    expect_eq(status("names"), [])
+    ctl("names", "uncommit")
+    expect_eq([(top / name).read_text() for name in "abcd"], ["hard\n"] * 4)
+
+
+def a_repository_below_stays_there_and_stops_nothing():
+    top = make("nested")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
+    run([*git, "init", "-q", top / "lib/part"])
+    (top / "lib/part/n").write_text("n\n")
+    run([*git, "-C", top / "lib/part", "add", "-A"])
+    run([*git, "-C", top / "lib/part", "commit", "-q", "-m", "first"])
+    space = take(top, "nested")
+    shutil.rmtree(space / "lib")
+    (space / "main.c").write_text("ours\n")
+    told = ctl("nested", "commit")
+    expect_has(told, "2 changes made")
+    expect_has(told, "left there, with the directories it is in: lib/part/.git")
+    expect_eq((top / "main.c").read_text(), "ours\n")
+    expect_eq(os.listdir(top / "lib/part"), [".git"])
+    run([*git, "-C", top / "lib/part", "fsck", "--strict"])
+    expect_has(ctl("nested", "commit"), "0 changes made")
+    ctl("nested", "uncommit")
+    expect_eq((top / "lib/part/n").read_text(), "n\n")
+    expect_eq(run([*git, "-C", top / "lib/part", "status", "--porcelain"]), "")
+
+
+def what_no_import_has_keeps_its_directory():
+    top = make("sockets")
+    place = socket.socket(socket.AF_UNIX)
+    place.bind(str(top / "src/deep/s"))
+    place.close()
+    space = take(top, "sockets")
+    shutil.rmtree(space / "src")
+    expect_has(ctl("sockets", "commit"), "left there, with the directories it is in: src/deep/s")
+    expect_eq(sorted(state_of(top / "src")), ["deep", "deep/s"])
+    (space / "src").write_text("a file in the place of it\n")
+    told = refused("EBUSY", "sockets", "commit")
+    expect_has(told, f"{top}/src/deep/s")
+    expect("rebase" not in told, told)
+    (top / "src/deep/s").unlink()
+    ctl("sockets", "commit")
+    expect_eq((top / "src").read_text(), "a file in the place of it\n")
+
+
 def a_repository_is_worked_with():
     top = make("repo")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
@@ -649,7 +708,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
-      another_name_of_a_committed_file_stays_readable, a_repository_is_worked_with,
+      another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
+      a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
      bad_imports_are_refused, all_of_it_survives_a_crash,
      a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,

@@ -22,9 +22,7 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-bool is_passed_over(std::string_view name) {
-  return name == "." || name == ".." || name == ".agentfs" || is_temporary_name(name);
-}
+bool is_passed_over(std::string_view name) { return name == ".agentfs" || is_temporary_name(name); }
 
 bool is_recorded(mode_t mode) {
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode);
@@ -121,9 +119,7 @@ Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const
                slash == std::string::npos ? path : path.substr(slash + 1)};
 }
 
-Status HostDirectory::walk_one(const std::string& directory, bool whole,
-                               std::map<std::string, FileState>& found,
-                               std::vector<std::string>& below) const {
+Status HostDirectory::for_each(const std::string& directory, const Each& each) const {
   auto fd = open(directory, O_RDONLY | O_DIRECTORY);
   if (!fd && is_absent(fd.error().code) && !directory.empty()) return ok();  // gone meanwhile
   if (!fd) return std::unexpected(std::move(fd).error());
@@ -132,25 +128,41 @@ Status HostDirectory::walk_one(const std::string& directory, bool whole,
   const int number = fd->release();
   for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
     const std::string name = item->d_name;
-    if (is_passed_over(name)) continue;
     struct stat attributes{};
+    if (name == "." || name == "..") continue;
     if (::fstatat(number, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (!is_recorded(attributes.st_mode)) continue;
-    const bool is_directory = S_ISDIR(attributes.st_mode);
-    if (is_directory && name == ".git" && !whole) continue;
-    if (!is_directory && name == ".git" &&
-        leads_out(directory, repository_of(number, attributes.st_mode))) {
-      continue;
-    }
-    const std::string path = joined(directory, name);
-    if (S_ISREG(attributes.st_mode) && ::faccessat(number, name.c_str(), R_OK, AT_EACCESS) != 0 &&
-        errno != ENOENT) {
-      return fail_errno(shown(path));
-    }
-    if (is_directory) below.push_back(path);
-    found[path] = state_from(attributes);
+    const mode_t mode = attributes.st_mode;
+    const bool is_left_out =
+        is_passed_over(name) || !is_recorded(mode) ||
+        (name == ".git" && !S_ISDIR(mode) && leads_out(directory, repository_of(number, mode)));
+    TRY(each({number, name, joined(directory, name), attributes, is_left_out}));
   }
   return errno == 0 ? ok() : fail_errno(shown(directory));
+}
+
+Result<std::map<std::string, bool>> HostDirectory::list(const std::string& directory) const {
+  std::map<std::string, bool> found;
+  TRY(for_each(directory, [&](const Item& item) -> Status {
+    found[item.path] = item.is_left_out || is_in_git(item.path);
+    return ok();
+  }));
+  return found;
+}
+
+Status HostDirectory::walk_one(const std::string& directory, bool whole,
+                               std::map<std::string, FileState>& found,
+                               std::vector<std::string>& below) const {
+  return for_each(directory, [&](const Item& item) -> Status {
+    const bool is_directory = S_ISDIR(item.attributes.st_mode);
+    if (item.is_left_out || (is_directory && item.name == ".git" && !whole)) return ok();
+    if (S_ISREG(item.attributes.st_mode) &&
+        ::faccessat(item.directory, item.name.c_str(), R_OK, AT_EACCESS) != 0 && errno != ENOENT) {
+      return fail_errno(shown(item.path));
+    }
+    if (is_directory) below.push_back(item.path);
+    found[item.path] = state_from(item.attributes);
+    return ok();
+  });
 }
 
 Result<std::map<std::string, FileState>> HostDirectory::walk(bool whole) const {

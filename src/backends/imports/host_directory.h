@@ -2,6 +2,9 @@
 // A directory of the host, reached without following a link out of it.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <functional>
 #include <map>
 #include <string>
 
@@ -34,7 +37,20 @@ class HostDirectory {
   // directories, too.
   Result<std::map<std::string, FileState>> walk(bool whole) const;
 
+  // The paths directly in a directory, and whether commits leave each there: what no import
+  // records, and .git.
+  Result<std::map<std::string, bool>> list(const std::string& directory) const;
+
  private:
+  struct Item {
+    int directory = -1;
+    std::string name{};
+    std::string path{};
+    struct stat attributes{};
+    bool is_left_out = false;  // of every import
+  };
+  using Each = std::function<Status(const Item& item)>;
+  Status for_each(const std::string& directory, const Each& each) const;
   HostDirectory(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   Status walk_one(const std::string& directory, bool whole, std::map<std::string, FileState>& found,
                   std::vector<std::string>& below) const;

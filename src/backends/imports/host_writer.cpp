@@ -76,34 +76,64 @@ bool HostWriter::is_half_made(const HostChange& change, const FileState& now) co
          (now.mode & kPermissions) == (now.is_directory() ? kNewDirectory : kNewFile);
 }
 
-// A directory that is to go must hold nothing that stays.
-Status HostWriter::check_removal(const HostChange& change) const {
-  const auto here = TRY(HostDirectory::open(fmt::format("{}/{}", host_.path(), change.path)));
-  for (const auto& [path, state] : TRY(here.walk(true))) {
-    const std::string whole = fmt::format("{}/{}", change.path, path);
-    const auto found = std::ranges::lower_bound(changes_, whole, {}, &HostChange::path);
-    if (found != changes_.end() && found->path == whole && !found->to.exists()) continue;
-    return fail(EBUSY,
-                "{}: is in a directory that is to be removed, and stays; `rebase` takes it "
-                "over",
-                host_.shown(whole));
+// Another name of the file went, or was replaced, by us.
+bool HostWriter::is_untouched(const FileState& was, const FileState& now) const {
+  return is_unchanged(was, now) || (relinked_.contains(was.inode) && has_same_bytes(was, now));
+}
+
+// What commits leave there keeps the directory that it is in; whatever else is in one that is to
+// go must go, too.
+Result<bool> HostWriter::holds_what_stays(const std::string& directory,
+                                          const std::set<std::string>& staying) {
+  bool holds = false;
+  for (const auto& [path, is_left] : TRY(host_.list(directory))) {
+    const auto found = std::ranges::lower_bound(changes_, path, {}, &HostChange::path);
+    const bool goes = found != changes_.end() && found->path == path && !found->to.exists();
+    if (goes && !staying.contains(path)) continue;
+    if (!goes && !is_left) {
+      return fail(EBUSY,
+                  "{}: is in a directory that is to be removed, and stays; `rebase` takes it over",
+                  host_.shown(path));
+    }
+    holds = true;
+    if (!goes) left_.push_back(path);
   }
+  return holds;
+}
+
+Status HostWriter::check_removals() {
+  std::set<std::string> staying;
+  for (const Item& item : items_ | std::views::reverse) {
+    const HostChange& change = *item.change;
+    if (!item.now.is_directory() || change.to.is_directory()) continue;
+    if (!TRY(holds_what_stays(change.path, staying))) continue;
+    if (change.to.exists()) {
+      return fail(EBUSY,
+                  "{}: is not an import's to remove, and in the way of {}, which is no directory "
+                  "any more; nothing was written, and moving it away there makes room",
+                  host_.shown(left_.back()), host_.shown(change.path));
+    }
+    staying.insert(change.path);
+  }
+  std::erase_if(items_, [&](const Item& item) { return staying.contains(item.change->path); });
   return ok();
 }
 
 Status HostWriter::check() {
-  std::vector<std::string> moved;
   for (const HostChange& change : changes_) {
     const FileState now = TRY(host_.look(change.path));
-    if (TRY(is_made(host_, change, now))) continue;
-    if (!is_unchanged(records_.state(change.path), now) && !is_half_made(change, now)) {
-      moved.push_back(change.path);
-      continue;
+    if (!TRY(is_made(host_, change, now))) {
+      items_.push_back({&change, now, {}});
+    } else if (const FileState was = records_.state(change.path); !is_unchanged(was, now)) {
+      relinked_.insert(was.inode);
     }
-    if (now.is_directory() && !change.to.is_directory()) TRY(check_removal(change));
-    items_.push_back({&change, now, {}});
   }
-  if (moved.empty()) return ok();
+  std::vector<std::string> moved;
+  for (const auto& [change, now, temporary] : items_) {
+    if (is_untouched(records_.state(change->path), now) || is_half_made(*change, now)) continue;
+    moved.push_back(change->path);
+  }
+  if (moved.empty()) return check_removals();
   return fail(EBUSY,
               "{}: changed there since it was last looked at: {}; nothing was written, and "
               "`rebase` takes these changes over first",
@@ -191,40 +221,51 @@ Status HostWriter::stage() {
 // --- in place
 
 Status HostWriter::check_again(const Item& item) const {
-  if (is_unchanged(item.now, TRY(host_.look(item.change->path)))) return ok();
-  return fail(EBUSY, "{}: changed while this was written", host_.shown(item.change->path));
+  if (is_untouched(item.now, TRY(host_.look(item.change->path)))) return ok();
+  return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
+              host_.shown(item.change->path));
 }
 
-Status HostWriter::remove(const Item& item) const {
+Status HostWriter::remove(const Item& item) {
   TRY(check_again(item));
   const HostDirectory::Place place = TRY(host_.place(item.change->path));
   const int flags = item.now.is_directory() ? AT_REMOVEDIR : 0;
-  if (::unlinkat(place.directory.get(), place.name.c_str(), flags) == 0) return ok();
-  return fail_errno(host_.shown(item.change->path));
+  if (::unlinkat(place.directory.get(), place.name.c_str(), flags) != 0) {
+    return fail_errno(host_.shown(item.change->path));
+  }
+  relinked_.insert(item.now.inode);
+  return ok();
+}
+
+Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
+  if (!must_go(item.now, *item.change)) TRY(check_again(item));
+  const HostDirectory::Place from = TRY(host_.place(item.temporary));
+  if (::renameat(from.directory.get(), from.name.c_str(), place.directory.get(),
+                 place.name.c_str()) != 0) {
+    return fail_errno(host_.shown(item.change->path));
+  }
+  item.temporary.clear();
+  relinked_.insert(item.now.inode);
+  return ok();
 }
 
 Status HostWriter::put(Item& item) {
   const HostChange& change = *item.change;
   const HostDirectory::Place place = TRY(host_.place(change.path));
+  if (is_renamed_into_place(change)) return put_in_place(item, place);
   const int directory = place.directory.get();
-  const mode_t mode = change.to.mode & kPermissions;
-  if (is_renamed_into_place(change)) {
-    if (!must_go(item.now, change)) TRY(check_again(item));
-    const HostDirectory::Place from = TRY(host_.place(item.temporary));
-    if (::renameat(from.directory.get(), from.name.c_str(), directory, place.name.c_str()) != 0) {
-      return fail_errno(host_.shown(change.path));
-    }
-    item.temporary.clear();
-    return ok();
-  }
   if (!item.now.exists() || must_go(item.now, change)) {
     const int made = change.to.is_directory()
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
     if (made != 0 && errno != EEXIST) return fail_errno(host_.shown(change.path));
   }
-  if (::fchmodat(directory, place.name.c_str(), mode, 0) == 0) return ok();
-  return fail_errno(host_.shown(change.path));
+  const mode_t mode = change.to.mode & kPermissions;
+  if (::fchmodat(directory, place.name.c_str(), mode, 0) != 0) {
+    return fail_errno(host_.shown(change.path));
+  }
+  relinked_.insert(item.now.inode);
+  return ok();
 }
 
 Status HostWriter::sync() const {

@@ -2,7 +2,8 @@
 // Bringing changes back to a directory of the host: checked, staged, then renamed into place.
 #pragma once
 
-#include <map>
+#include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ class HostWriter {
   Status check();  // nothing is written
   Status stage();  // temporary files only
   Status apply();
+  // What stays in directories that were to be removed, which stay with it.
+  const std::vector<std::string>& left() const { return left_; }
 
  private:
   struct Item {
@@ -33,11 +36,14 @@ class HostWriter {
   };
 
   bool is_half_made(const HostChange& change, const FileState& now) const;
-  Status check_removal(const HostChange& change) const;
+  bool is_untouched(const FileState& was, const FileState& now) const;
+  Result<bool> holds_what_stays(const std::string& directory, const std::set<std::string>& staying);
+  Status check_removals();
   Status choose_temporaries();
   Status stage_one(Item& item);
   Status fill(const HostChange& change, const FileState& now, int file) const;
-  Status remove(const Item& item) const;
+  Status remove(const Item& item);
+  Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
   Status check_again(const Item& item) const;
   Status sync() const;
@@ -46,7 +52,9 @@ class HostWriter {
   const ImportRecords& records_;
   const HostDirectory& host_;
   const std::vector<HostChange>& changes_;
-  std::vector<Item> items_;  // what is left to be done, ordered by path
+  std::vector<Item> items_;           // what is left to be done, ordered by path
+  std::set<std::uint64_t> relinked_;  // inodes that have lost a name by this, or got permissions
+  std::vector<std::string> left_;
   bool intent_ = false;
 };
 

@@ -78,7 +78,8 @@ class Imports final : public ImportStore {
   Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
   Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
   std::vector<std::string> recorded(std::uint32_t id) const override;
-  Status write(std::uint32_t id, const std::vector<HostChange>& changes) override;
+  Result<std::vector<std::string>> write(std::uint32_t id,
+                                         const std::vector<HostChange>& changes) override;
   Result<std::vector<HostDrift>> written(std::uint32_t id,
                                          const std::vector<HostChange>& changes) const override;
   Status settle() override;
@@ -347,13 +348,15 @@ std::vector<std::string> Imports::recorded(std::uint32_t id) const {
   return paths;
 }
 
-Status Imports::write(std::uint32_t id, const std::vector<HostChange>& changes) {
+Result<std::vector<std::string>> Imports::write(std::uint32_t id,
+                                                const std::vector<HostChange>& changes) {
   const RecordsRef records = TRY(get(id));
   const auto host = TRY(HostDirectory::open(records->source()));
   HostWriter writer(*records, host, changes);
   TRY(writer.check());
   TRY(writer.stage());
-  return writer.apply();
+  TRY(writer.apply());
+  return writer.left();
 }
 
 Result<std::vector<HostDrift>> Imports::written(std::uint32_t id,

@@ -83,6 +83,15 @@ TEST_CASE("Of changes those that the directory has by now are told, and no other
   CHECK(written.back().path == "src/deep/c");
 }
 
+TEST_CASE("Names of one file that a write which was cut short has removed do not stop it") {
+  Imported it;
+  fs::create_hard_link(it.host + "/a", it.host + "/z");
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  fs::remove(it.host + "/a");
+  must(it.store->write(it.id, {{.path = "a"}, {.path = "z"}}));
+  CHECK(it.names() == Paths{"link", "src", "src/b", "src/deep", "src/deep/c"});
+}
+
 TEST_CASE("A directory that holds what nobody recorded is not removed") {
   Imported it;
   put(it.host + "/src/deep/theirs", "theirs\n");
