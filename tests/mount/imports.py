@@ -299,6 +299,21 @@ def what_is_read_while_it_changes_is_refused_and_never_a_mixture():
         expect_errno("EBUSY", os.pread, opened.fileno(), 4096, size - 8192)
 
 
+def a_read_that_is_refused_says_why():
+    """Of who has it open: changed in place, and replaced by a rename."""
+    top = make("says-why")
+    space = take(top, "says-why")
+    with open(space / "main.c", "rb", buffering=0) as in_place, open(space / "lines", "rb", buffering=0) as renamed:
+        (top / "main.c").write_text("in place\n")
+        (top / "lines.new").write_text("by a rename\n")
+        (top / "lines.new").rename(top / "lines")
+        for file, path in ((in_place, "main.c"), (renamed, "lines")):
+            expect_errno("EBUSY", os.pread, file.fileno(), 4096, 0)
+            _, code, where, told = M.last_error().split("\t", 3)
+            expect_eq((code, where), ("EBUSY", f"/workspaces/says-why/{path}"))
+            expect_has(told, "rebase")
+
+
 def rebase_merges_what_happened_there():
     top = make("rebase")
     space = take(top, "rebase")
@@ -706,7 +721,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
       uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
       a_directory_that_drifted_is_told_and_not_overwritten,
-      what_is_read_while_it_changes_is_refused_and_never_a_mixture, rebase_merges_what_happened_there,
+      what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
+      rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,

@@ -23,8 +23,14 @@ DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile>
       thread_(writer.host.pid),
       writer_(std::move(writer)) {}
 
-void DataHandle::read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) {
-  if (file_->is_lent()) return done.complete(read_lent(offset, count));
+void DataHandle::read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) {
+  if (file_->is_lent()) {
+    auto bytes = read_lent(offset, count);
+    if (!bytes) {
+      node_->tree().services().note_error(request.caller(), node_->path(), bytes.error());
+    }
+    return done.complete(std::move(bytes));
+  }
   done.complete(Bytes{.text = {}, .descriptor = descriptor(), .offset = offset, .count = count});
 }
 
