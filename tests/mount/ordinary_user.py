@@ -203,6 +203,30 @@ def merge_closed():
     mount.fsck()
 
 
+def merge_in_closed_directory():
+    """A directory without write permission takes part in a merge, and keeps its mode."""
+    mount, space = space_of("closeddir")
+    for name in ("d", "moved"):
+        (space / name).mkdir()
+        (space / name / "f").write_text("1\n")
+        (space / name).chmod(0o555)
+    command(space / ".agentfs/ctl", "fork z")
+    fork = mount / "workspaces/z"
+    (fork / "d").chmod(0o755)
+    (fork / "d/n").write_text("n\n")
+    (fork / "d/f").unlink()
+    (fork / "d").chmod(0o555)
+    (fork / "moved").rename(fork / "there")
+    command(space / ".agentfs/ctl", "merge z")
+    expect_eq(os.listdir(space / "d"), ["n"], "the merged directory")
+    expect_eq(read(space / "there/f"), "1\n", "a file of the moved directory")
+    for name in ("d", "there"):
+        expect_eq(os.stat(space / name).st_mode & 0o7777, 0o555, f"the mode of {name}")
+        (space / name).chmod(0o755)
+    mount.umount()
+    mount.fsck()
+
+
 def shown_in_fork():
     """A fork shows links and times of a file as they were, whatever its mode."""
     mount, space = space_of("shown")
@@ -230,4 +254,5 @@ def shown_in_fork():
 
 
 enter()
-main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed)
+main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
+     merge_in_closed_directory)

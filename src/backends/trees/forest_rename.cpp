@@ -28,7 +28,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   if (is_plain(*names.from) && names.from->tree == names.to->tree) {
     const std::shared_lock together(mutex_);
     const bool prepared = names.from->prepared() && names.to->prepared();
-    if (prepared && !moves_directory(names)) return rename_plain(names, caller);
+    const bool is_plain_one = prepared && !moves_directory(names) && !needs_rights(caller);
+    if (is_plain_one) return rename_plain(names, caller);
   }
   const std::unique_lock alone(mutex_);
   return rename_alone(names, caller);
@@ -77,6 +78,26 @@ Status ForestStore::check_trees(const Renaming& names) {
   return fail(EXDEV, "{}: a rename between two trees; a copy would do", text::shown(names.name));
 }
 
+// A directory that comes below another one is written to, too: its "..".
+Status ForestStore::move_on_disk(const Renaming& names, const ForestNodeRef& moved,
+                                 const ForestNodeRef& other, const TreeCaller& caller) {
+  const auto& [from, name, to, new_name, flags] = names;
+  std::vector<OwnerRights> lent;
+  const auto lend = [&](const ForestNodeRef& node, const ForestNode& above,
+                        const std::string& below) -> Status {
+    if (!node || !node->is_directory() || from == to) return ok();
+    lent.push_back(TRY(f_->lend(*node, S_IWUSR)));
+    return lent.back().may_move_to(fmt::format("{}/{}", f_->disk().host_path(*above.disk), below));
+  };
+  if (needs_rights(caller)) {
+    lent.push_back(TRY(f_->lend(*from, S_IWUSR | S_IXUSR)));
+    lent.push_back(TRY(f_->lend(*to, S_IWUSR | S_IXUSR)));
+    TRY(lend(moved, *to, new_name));
+    if (names.exchanges()) TRY(lend(other, *from, name));
+  }
+  return f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller);
+}
+
 Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller) {
   const auto& [from, name, to, new_name, flags] = names;
   TRY(check_trees(names));
@@ -100,7 +121,7 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   }
   if (moved) TRY(f_->keep_time(*moved));
   if (other && names.exchanges()) TRY(f_->keep_time(*other));
-  TRY(f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller));
+  TRY(move_on_disk(names, moved, other, caller));
   if (same) return ok();
   for (const ForestNodeRef& node : {moved, other}) {
     if (node && node->is_directory() && node->tree->line) ++node->tree->line->shifts;

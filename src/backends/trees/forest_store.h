@@ -148,6 +148,8 @@ class ForestStore final : public Forest {
   Status rename_plain(const Renaming& names, const TreeCaller&);
   Status rename_alone(const Renaming& names, const TreeCaller&);
   Status check_trees(const Renaming& names);
+  Status move_on_disk(const Renaming& names, const ForestNodeRef& moved, const ForestNodeRef& other,
+                      const TreeCaller&);
   void renamed_trees(const Renaming& names, const ForestNodeRef& moved, const ForestNodeRef& other);
   void settle_tree(const ForestNodeRef& moved, ForestNode& to, const std::string& name);
   bool is_below(const ForestNodeRef& node, const ForestNode& top) const;
