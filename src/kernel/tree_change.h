@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,7 @@ struct TreeEvent {
   Kind kind = Kind::written;
   std::string path{};
   mode_t type = 0;  // S_IFREG, S_IFDIR, … of what is there or was removed; 0: to be looked at
+  std::shared_ptr<void> held{};  // let go when watchers were told, or will not be
 };
 
 // The member `kept` of a change's row: what was there before, kept under this number. `type` is a

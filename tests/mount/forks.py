@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 
 from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
                        kill, main, need, read, run, tell, wait_until)
@@ -491,6 +492,22 @@ def git_reads_nothing_again():
               "entries to read again after a restart")
 
 
+def who_goes_into_a_new_fork_stays_there():
+    """Also where watchers are told of it by a helper that has to be started first."""
+    (SPACES / "whole").mkdir()
+    here = os.getcwd()
+    for number in range(6):
+        if number % 2 == 0:
+            os.chdir(here)
+            restart(hard=False)
+        ctl("whole", f"fork whole-{number}")
+        os.chdir(SPACES / f"whole-{number}")
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            expect_eq(os.getcwd(), str(SPACES / f"whole-{number}"))
+    os.chdir(here)
+
+
 def a_number_given_again_is_no_other_directory():
     """The disk gives the inode number of a removed directory to the next one at once."""
     for number in range(6):
@@ -625,5 +642,6 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      rollback_and_back, a_shell_may_stay_where_it_is,
      many_names_at_the_top_are_all_asked_for_again, dropping_leaves_the_others_whole,
      where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
+     who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)

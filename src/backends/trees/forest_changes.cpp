@@ -93,7 +93,7 @@ Result<TreeStore::Created> ForestStore::create(const TreeNode& any, const std::s
     created.entry = TRY(made(*parent, name, created.entry));
     created.file = std::make_unique<ForestFile>(
         f_->book_ref(), std::static_pointer_cast<ForestNode>(created.entry.node),
-        OpenFile{std::move(created.file), flags & kKeptFlags});
+        HeldFile{std::move(created.file), flags & kKeptFlags});
     return created;
   };
   for (;;) {

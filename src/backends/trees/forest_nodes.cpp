@@ -167,17 +167,17 @@ void NodeBook::give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree
   }
 }
 
-void NodeBook::add(ForestNode& node, OpenFile file) {
+void NodeBook::add(ForestNode& node, HeldFile file) {
   const Lock lock(mutex_);
   node.files_.push_back(std::move(file));
 }
 
 void NodeBook::remove(ForestNode& node, const TreeFile& file) {
   const Lock lock(mutex_);
-  std::erase_if(node.files_, [&](const OpenFile& one) { return one.file.get() == &file; });
+  std::erase_if(node.files_, [&](const HeldFile& one) { return one.file.get() == &file; });
 }
 
-std::vector<OpenFile> NodeBook::files(const ForestNode& node) const {
+std::vector<HeldFile> NodeBook::files(const ForestNode& node) const {
   const Lock lock(mutex_);
   return node.files_;
 }
@@ -213,7 +213,7 @@ void NodeBook::forget(ForestNode& node) {
   if (found != by_file_.end() && found->second == &node) by_file_.erase(found);
 }
 
-ForestFile::ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, OpenFile file,
+ForestFile::ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, HeldFile file,
                        std::optional<struct stat> lent)
     : book_(std::move(book)), node_(std::move(node)), file_(file.file), lent_(lent) {
   book_->add(*node_, std::move(file));

@@ -47,7 +47,7 @@ struct KnownMark {
 
 // Held by whoever gives it another inode, so that its descriptor's number is nobody else's
 // meanwhile.
-struct OpenFile {
+struct HeldFile {
   std::shared_ptr<TreeFile> file{};
   int flags = 0;  // those to open it with again
 };
@@ -86,7 +86,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   // Under the book's mutex.
   std::vector<Name> names_;
   mutable std::unordered_map<std::string, ForestNode*> entries_;  // known by a name in it
-  std::vector<OpenFile> files_;
+  std::vector<HeldFile> files_;
   std::optional<Content> content_;
   std::optional<KnownMark> mark_;
 };
@@ -132,9 +132,9 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   void give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree);
   void remove_names_in(const ForestNode& parent);
 
-  void add(ForestNode& node, OpenFile file);
+  void add(ForestNode& node, HeldFile file);
   void remove(ForestNode& node, const TreeFile& file);
-  std::vector<OpenFile> files(const ForestNode& node) const;
+  std::vector<HeldFile> files(const ForestNode& node) const;
 
   std::optional<Content> content(const ForestNode& node) const;
   void set_content(ForestNode& node, Content content);
@@ -173,7 +173,7 @@ constexpr int kKeptFlags = O_ACCMODE | O_SYNC | O_DSYNC;
 class ForestFile final : public TreeFile {
  public:
   // `lent`: of the file whose bytes are lent, as it was when it was found unchanged.
-  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, OpenFile file,
+  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, HeldFile file,
              std::optional<struct stat> lent = {});
   ~ForestFile() override;
   int descriptor() const override { return file_->descriptor(); }

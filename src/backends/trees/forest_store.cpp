@@ -138,7 +138,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::opened(const ForestNodeRef& node,
     found = lent.attributes;
   }
   return std::make_unique<ForestFile>(f_->book_ref(), node,
-                                      OpenFile{std::move(file), flags & kKeptFlags}, found);
+                                      HeldFile{std::move(file), flags & kKeptFlags}, found);
 }
 
 // A lent file that is about to be cut to nothing: versions and merges go on reading what it was.

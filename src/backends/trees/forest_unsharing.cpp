@@ -39,7 +39,7 @@ Status ForestDisk::fetch(ForestNode& file) {
   const Borrowed fd = TRY(borrow(file));
   if (!marks_.lends(fd.get())) return ok();
   TRY(marks_.lender()->fill(fd.get()));
-  for (const OpenFile& open : book().files(file)) {
+  for (const HeldFile& open : book().files(file)) {
     const UniqueFd again(::open(fd.path().c_str(), open.flags | O_CLOEXEC));
     if (!again) return fail_errno("a file opened again");
     ::dup3(again.get(), open.file->descriptor(), O_CLOEXEC);
@@ -119,7 +119,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   std::vector<std::pair<std::shared_ptr<TreeFile>, UniqueFd>> replacements;
   const auto open_again = [&](int made) -> Status {
     marks_.set_file(Spot::of(made), mark);
-    for (const OpenFile& open : book().files(file)) {
+    for (const HeldFile& open : book().files(file)) {
       UniqueFd again(::open(Spot::of(made).path.c_str(), open.flags | O_CLOEXEC));
       if (!again) return fail_errno("a file opened again");
       replacements.emplace_back(open.file, std::move(again));

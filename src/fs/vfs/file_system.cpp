@@ -177,6 +177,17 @@ void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
   });
 }
 
+void FileSystem::Parts::announce_made(const std::string& path) {
+  auto told = std::make_shared<std::promise<void>>();
+  const std::future<void> over = told->get_future();
+  TreeEvent made{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR};
+  made.held = std::move(told);
+  std::vector<TreeEvent> changes;
+  changes.push_back(std::move(made));
+  announce(std::move(changes));
+  over.wait_for(kShow);
+}
+
 void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
                                    std::chrono::nanoseconds patience) {
   std::vector<News> news;

@@ -18,6 +18,8 @@ namespace agentfs::vfs {
 // How long a command waits for an invalidation: it runs on a thread of the channel, which the
 // host's kernel may want for what holds the invalidation up, so not for ever.
 inline constexpr std::chrono::seconds kPatience(2);
+// How long who makes a tree waits for it to be shown to watchers.
+inline constexpr std::chrono::milliseconds kShow(100);
 
 // From so many names on all that the host's kernel knows are to be asked for again, where it can be
 // told so: each name costs some 7 us to tell, and some 40 us to be asked for.
@@ -47,6 +49,9 @@ struct FileSystem::Parts {
 
   // Tells who watches directories, after the caches, and does not wait for it.
   void announce(std::vector<TreeEvent> changes);
+  // The same of a directory, done for who watches before it returns (or soon after): to be made for
+  // show it is gone for an instant, and with it the current directory of who went there already.
+  void announce_made(const std::string& path);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
 
   ContextRef context;

@@ -135,11 +135,10 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   }
   parts_->invalidate(stale, kPatience);
   recount(path, true);
-  if (before == nullptr || after == nullptr) {
-    parts_->announce({{.kind = after != nullptr ? TreeEvent::Kind::made : TreeEvent::Kind::removed,
-                       .path = path,
-                       .type = S_IFDIR}});
+  if (before != nullptr && after == nullptr) {
+    parts_->announce({{.kind = TreeEvent::Kind::removed, .path = path, .type = S_IFDIR}});
   }
+  if (before == nullptr && after != nullptr) parts_->announce_made(path);
   return ok();
 }
 
