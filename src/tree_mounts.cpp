@@ -17,6 +17,7 @@ namespace {
 
 // Of <linux/mount.h> and <linux/stat.h>, which older distributions lack in part.
 constexpr unsigned kOpenTreeClone = 1;
+constexpr unsigned kRecursive = 0x8000;  // AT_RECURSIVE
 constexpr unsigned kMoveEmptyPath = 0x4;
 constexpr unsigned kUniqueMountId = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
 
@@ -38,6 +39,13 @@ std::vector<std::string> bound_trees(const std::string& mountpoint) {
 }
 
 }  // namespace
+
+Result<UniqueFd> copy_mounts(const std::string& mountpoint) {
+  UniqueFd copy(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, mountpoint.c_str(),
+                                           kOpenTreeClone | kRecursive | O_CLOEXEC)));
+  if (!copy) return fail_errno(mountpoint);
+  return copy;
+}
 
 bool has_trees_mounted(const std::string& mountpoint) { return !bound_trees(mountpoint).empty(); }
 

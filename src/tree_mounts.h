@@ -16,6 +16,10 @@ namespace agentfs {
 inline constexpr auto kTreePaths =
     std::to_array<std::string_view>({"/home", "/src/repos", "/tmp", "/workspaces"});
 
+// A copy of the mount and of those in it, at no place: who looks through it holds none of them, so
+// that they can be unmounted meanwhile. EPERM without the rights.
+Result<UniqueFd> copy_mounts(const std::string& mountpoint);
+
 bool has_trees_mounted(const std::string& mountpoint);
 // Binds the trees of the mount at `from` over those of the mount at `onto`. All, or none.
 Status bind_trees(const std::string& from, const std::string& onto);

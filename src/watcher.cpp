@@ -81,9 +81,7 @@ Result<Child> fork_daemon(const StateDirectory& state, const DaemonOptions& opti
 // Does the mount answer? Asked in a child, which may be stuck with the daemon until that is ended.
 class Probe {
  public:
-  // The trees may be served by other threads than the rest.
-  explicit Probe(const std::string& mountpoint)
-      : places_{mountpoint, mountpoint + std::string(kTreePaths[0])} {}
+  explicit Probe(const std::string& mountpoint) : mountpoint_(mountpoint) {}
   // Asks now and then; false once an answer has been due for longer than the limit.
   bool check(std::int64_t now, std::int64_t limit) {
     int status = 0;
@@ -92,11 +90,7 @@ class Probe {
     if (now - started_ < limit / 3) return true;
     child_ = ::fork();
     started_ = now;
-    if (child_ == 0) {
-      struct statvfs unused{};
-      for (const std::string& place : places_) ::statvfs(place.c_str(), &unused);
-      ::_exit(0);
-    }
+    if (child_ == 0) ask();
     return true;
   }
   void collect() {
@@ -105,7 +99,19 @@ class Probe {
   }
 
  private:
-  std::array<std::string, 2> places_;
+  // The trees may be served by other threads than the rest. Nobody's umount is to find the mount
+  // busy for being asked.
+  [[noreturn]] void ask() const {
+    const auto copy = copy_mounts(mountpoint_);
+    const std::string root = copy ? fmt::format("/proc/self/fd/{}", copy->get()) : mountpoint_;
+    struct statvfs unused{};
+    for (const std::string_view place : {std::string_view(), kTreePaths[0]}) {
+      ::statvfs(fmt::format("{}{}", root, place).c_str(), &unused);
+    }
+    ::_exit(0);
+  }
+
+  std::string mountpoint_;
   pid_t child_ = 0;
   std::int64_t started_ = 0;
 };

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Mount and umount, one daemon a state, and what follows the death or silence of a daemon."""
+import ctypes
 import errno
 import os
 import signal
@@ -153,6 +154,29 @@ def signals_end_it():
     mount.fsck()
 
 
+def is_asking(watcher, daemon):
+    children = read(f"/proc/{watcher}/task/{watcher}/children").split()
+    stats = (read(f"/proc/{child}/stat") for child in children if int(child) != daemon)
+    return any(stat.rpartition(")")[2].split()[0] in "SD" for stat in stats)
+
+
+def asked_by_the_watcher():
+    """Who is asking whether the daemon hangs does not make the mount busy for umount(2)."""
+    if os.geteuid() != 0:
+        return  # an ordinary user's umount waits for it
+    mount = Mount.of("asked")
+    mount.mount("--hang-seconds", "6")
+    daemon, watcher = mount.daemon(), mount.watcher()
+    kill(daemon, signal.SIGSTOP)
+    wait_until(SOON, lambda: is_asking(watcher, daemon), "the watcher's question")
+    unmounted = ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(mount.mnt), 0)
+    why = os.strerror(ctypes.get_errno())
+    kill(daemon, signal.SIGCONT)
+    expect_eq(unmounted, 0, f"umount2 while the watcher asks: {why}")
+    wait_until(SOON, lambda: not is_alive(watcher) and not is_alive(daemon), "the end of both")
+    gone(mount)
+
+
 def open_files():
     """umount says that files are open; --lazy unmounts in spite of them."""
     mount = Mount.of("open")
@@ -229,4 +253,5 @@ def wrong_words():
 
 
 main(begins_and_ends, one_daemon_a_state, state_of_the_dead, watcher_starts_it_again,
-     hanging_daemon, signals_end_it, open_files, foreground, other_users, wrong_words)
+     hanging_daemon, signals_end_it, asked_by_the_watcher, open_files, foreground,
+     other_users, wrong_words)
