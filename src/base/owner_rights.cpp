@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "base/owner_rights.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <climits>
-#include <memory>
 #include <optional>
 #include <utility>
 
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -43,38 +41,10 @@ std::optional<Note> parse_note(const std::string& name) {
   return Note{mode, *inode};
 }
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-Result<std::vector<std::string>> names_in(int room) {
-  UniqueFd fd(::openat(room, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, CloseDirectory> open(fd ? ::fdopendir(fd.get()) : nullptr);
-  if (!open) return fail_errno("the notes of lent rights");
-  (void)fd.release();
-  std::vector<std::string> names;
-  for (errno = 0; const dirent* entry = ::readdir(open.get()); errno = 0) {
-    names.emplace_back(entry->d_name);
-  }
-  if (errno != 0) return fail_errno("the notes of lent rights");
-  return names;
-}
-
-Result<std::string> place_of(const char* link) {
-  char place[PATH_MAX];
-  const ssize_t length = ::readlink(link, place, sizeof(place));
-  if (length < 0) return fail_errno("the place of a directory");
-  return std::string(place, static_cast<std::size_t>(length));
-}
-
 // A directory that was moved has a note for each place; the number tells where it is.
 UniqueFd find_lent(int room, const std::string& name, ino_t inode) {
-  char place[PATH_MAX];
-  const ssize_t length = ::readlinkat(room, name.c_str(), place, sizeof(place));
-  const std::string path =
-      length < 0 ? std::string() : std::string(place, static_cast<std::size_t>(length));
-  UniqueFd fd(length < 0 ? ::openat(room, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)
-                         : ::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto place = link_target(room, name);
+  UniqueFd fd(::openat(room, place.value_or(name).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat attributes{};
   if (!fd || ::fstat(fd.get(), &attributes) != 0 || attributes.st_ino != inode) return UniqueFd();
   return fd;
@@ -96,7 +66,9 @@ Result<OwnerRights> OwnerRights::lend(int file, mode_t bits, int room) {
   rights.file_ = UniqueFd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   if (!rights.file_) return fail_errno("a file whose mode is in the way");
   if (S_ISDIR(attributes.st_mode)) {
-    TRY(rights.note_directory(TRY(place_of(rights.path().c_str()))));
+    const auto place = link_target(AT_FDCWD, rights.path());
+    if (!place) return fail_errno("the place of a directory");
+    TRY(rights.note_directory(*place));
   } else {
     TRY(rights.note_file());
   }
@@ -137,7 +109,7 @@ Status OwnerRights::note_file() {
 }
 
 Status mend_rights(int room) {
-  for (const std::string& name : TRY(names_in(room))) {
+  for (const auto& [name, number, type] : TRY(list_directory(room, "the notes of lent rights"))) {
     const auto note = parse_note(name);
     if (!note) continue;
     const UniqueFd lent = find_lent(room, name, note->inode);

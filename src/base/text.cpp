@@ -240,6 +240,11 @@ std::optional<std::int64_t> duration(std::string_view word) {
 
 std::string_view last_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
+std::string_view parent_part(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
 std::string_view first_parts(std::string_view path, std::size_t count) {
   std::size_t end = 0;
   for (std::size_t part = 0; part < count; ++part) {

@@ -39,6 +39,8 @@ std::optional<std::string> unhex(std::string_view digits);
 
 // Of a path: what comes after its last slash.
 std::string_view last_part(std::string_view path);
+// What comes before it: "/a" of "/a/b", "" of "b" and of "/b".
+std::string_view parent_part(std::string_view path);
 // Its first names, "/workspaces/site" of "/workspaces/site/a/b" for 2; "" where it has fewer.
 std::string_view first_parts(std::string_view path, std::size_t count);
 

@@ -8,6 +8,7 @@
 
 #include "backends/compare/fold_plan.h"
 #include "base/copy.h"
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -16,11 +17,9 @@ namespace {
 using Step = MergeStep::Kind;
 
 Result<std::string> target_of(const std::string& host_path) {
-  std::string target(PATH_MAX, '\0');
-  const ssize_t got = ::readlink(host_path.c_str(), target.data(), target.size());
-  if (got < 0) return fail_errno(text::shown(host_path));
-  target.resize(static_cast<std::size_t>(got));
-  return target;
+  auto target = link_target(AT_FDCWD, host_path);
+  if (!target) return fail_errno(text::shown(host_path));
+  return std::move(*target);
 }
 
 Result<bool> is_same_content(TreeStore& store, const TreeEntry& now, const std::string& host) {
@@ -249,7 +248,7 @@ Status FoldPlanner::link_other(const std::string& old, ino_t inode, const std::s
   } else {
     links_.push_back({.kind = FoldPiece::Kind::link, .from = known->second, .name = name});
   }
-  TRY(keep_time(std::string(parent_of(old))));
+  TRY(keep_time(std::string(text::parent_part(old))));
   tell("write", now_at(old), static_cast<std::uint64_t>(state.st_size));
   plan_.changes.back().is_silent = is_brought || !is_first;
   swap_linked(old, *now, {.kind = Step::swap, .name = name, .after = state_of_stat(state)});
@@ -281,7 +280,7 @@ Status FoldPlanner::keep_time(const std::string& old) {
 
 // Where an old path lies now that directories on the way to it were renamed: the last one counts.
 std::string FoldPlanner::now_at(const std::string& old) const {
-  for (std::string_view at = old; !at.empty(); at = parent_of(at)) {
+  for (std::string_view at = old; !at.empty(); at = text::parent_part(at)) {
     if (const auto moved = moves_.find(at); moved != moves_.end()) {
       return moved->second + old.substr(at.size());
     }
@@ -293,11 +292,11 @@ std::string FoldPlanner::now_at(const std::string& old) const {
 std::vector<FoldChange> FoldPlanner::where_it_was(const std::vector<FoldChange>& gone) const {
   std::vector<FoldChange> places;
   for (const FoldChange& one : gone) {
-    const std::string parent(parent_of(one.path));
+    const std::string parent(text::parent_part(one.path));
     const std::string now = now_at(parent);
     if (now == parent) continue;
     places.push_back({.operation = "remove",
-                      .path = joined(now, std::string(name_of(one.path))),
+                      .path = joined(now, std::string(text::last_part(one.path))),
                       .is_directory = one.is_directory,
                       .is_silent = true});
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/upper.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -9,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 
 #include "base/text.h"
 
@@ -18,10 +16,6 @@ namespace {
 
 constexpr std::string_view kOverlay = "trusted.overlay.";
 constexpr std::size_t kLargestHandle = 128;
-
-struct CloseDirectory {
-  void operator()(DIR* open) const { ::closedir(open); }
-};
 
 // Nothing where it is not there.
 Result<std::string> get_xattr(const std::string& path, const std::string& name) {
@@ -49,25 +43,6 @@ Result<std::vector<std::string>> xattr_names(const std::string& path) {
     if (!name.empty()) all.emplace_back(name);
   }
   return all;
-}
-
-Result<std::vector<UpperDirectory::Listed>> list(UniqueFd directory, const std::string& path) {
-  const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(directory.get()));
-  if (!open) return fail_errno(text::shown(path));
-  (void)directory.release();
-  std::vector<UpperDirectory::Listed> entries;
-  for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
-    const std::string_view name = item->d_name;
-    if (name == "." || name == "..") continue;
-    entries.push_back({std::string(name), item->d_ino, static_cast<mode_t>(DTTOIF(item->d_type))});
-    struct stat state{};
-    if (item->d_type == DT_UNKNOWN &&
-        ::fstatat(::dirfd(open.get()), item->d_name, &state, AT_SYMLINK_NOFOLLOW) == 0) {
-      entries.back().type = state.st_mode & S_IFMT;
-    }
-  }
-  if (errno != 0) return fail_errno(text::shown(path));
-  return entries;
 }
 
 // struct ovl_fb: version, magic, length, flags, type, uuid; then what open_by_handle_at(2) takes.
@@ -106,16 +81,16 @@ std::string UpperDirectory::host_path(const std::string& path) const {
 
 Result<std::vector<std::string>> UpperDirectory::names(const std::string& path) const {
   std::vector<std::string> names;
-  for (Listed& entry : TRY(listing(path))) names.push_back(std::move(entry.name));
+  for (HostEntry& entry : TRY(listing(path))) names.push_back(std::move(entry.name));
   std::ranges::sort(names);
   return names;
 }
 
-Result<std::vector<UpperDirectory::Listed>> UpperDirectory::listing(const std::string& path) const {
-  UniqueFd fd(::openat(directory_.get(), path.empty() ? "." : path.c_str(),
-                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+Result<std::vector<HostEntry>> UpperDirectory::listing(const std::string& path) const {
+  const UniqueFd fd(::openat(directory_.get(), path.empty() ? "." : path.c_str(),
+                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(text::shown(path));
-  return list(std::move(fd), path);
+  return list_directory(fd.get(), text::shown(path));
 }
 
 Result<UpperEntry> UpperDirectory::entry(const std::string& path) const {
@@ -144,12 +119,12 @@ Result<UpperEntry> UpperDirectory::entry(const std::string& path) const {
 Result<std::map<ino_t, std::string>> read_index(const std::string& work, const std::string& lower) {
   std::map<ino_t, std::string> all;
   const std::string index = work + "/index";
-  UniqueFd directory(::open(index.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd directory(::open(index.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory && errno == ENOENT) return all;
   if (!directory) return fail_errno(index);
   const UniqueFd below(::open(lower.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!below) return fail_errno(lower);
-  for (const auto& [name, inode_there, type] : TRY(list(std::move(directory), index))) {
+  for (const auto& [name, inode_there, type] : TRY(list_directory(directory.get(), index))) {
     const std::string path = fmt::format("{}/{}", index, name);
     struct stat state{};
     if (::lstat(path.c_str(), &state) != 0) return fail_errno(path);

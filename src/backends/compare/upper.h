@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/directory.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -30,12 +31,7 @@ class UpperDirectory {
  public:
   static Result<UpperDirectory> open(const std::string& directory);
   Result<std::vector<std::string>> names(const std::string& path) const;  // sorted; "" is the root
-  struct Listed {
-    std::string name;
-    ino_t inode = 0;
-    mode_t type = 0;
-  };
-  Result<std::vector<Listed>> listing(const std::string& path) const;  // in no order
+  Result<std::vector<HostEntry>> listing(const std::string& path) const;  // in no order
   Result<UpperEntry> entry(const std::string& path) const;
   int descriptor() const { return directory_.get(); }
   // For calls that take a path; valid as long as this.

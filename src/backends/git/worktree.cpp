@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "backends/git/worktree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <climits>
 #include <filesystem>
 #include <functional>
-#include <memory>
 
 #include "backends/git/dot_git.h"
+#include "base/directory.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -169,29 +166,17 @@ Result<UniqueFd> open_file(int directory, const std::string& name) {
 }
 
 Result<std::vector<std::string>> names_in(int directory) {
-  // A descriptor of its own: reading moves the offset, and closedir closes it.
-  UniqueFd own(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!own) return fail_errno("directory");
-  struct Close {
-    void operator()(DIR* stream) const { ::closedir(stream); }
-  };
-  const std::unique_ptr<DIR, Close> stream(::fdopendir(own.get()));
-  if (!stream) return fail_errno("directory");
-  (void)own.release();
   std::vector<std::string> names;
-  for (errno = 0; const dirent* entry = ::readdir(stream.get()); errno = 0) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != ".." && name != ".git") names.emplace_back(name);
+  for (HostEntry& entry : TRY(list_directory(directory, "directory"))) {
+    if (entry.name != ".git") names.push_back(std::move(entry.name));
   }
-  if (errno != 0) return fail_errno("directory");
   return names;
 }
 
 Result<std::string> read_link(int directory, const std::string& name) {
-  std::array<char, PATH_MAX> target{};
-  const ssize_t size = ::readlinkat(directory, name.c_str(), target.data(), target.size());
-  if (size < 0) return fail_errno(text::shown(name));
-  return std::string(target.data(), static_cast<std::size_t>(size));
+  auto target = link_target(directory, name);
+  if (!target) return fail_errno(text::shown(name));
+  return std::move(*target);
 }
 
 Status check_rules(int worktree, int directory, const std::string& path) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/imports/host_directory.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -9,18 +8,14 @@
 
 #include <climits>
 #include <filesystem>
-#include <memory>
 
 #include "backends/imports/import_records.h"
+#include "base/directory.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
 
 bool is_passed_over(std::string_view name) { return name == ".agentfs" || is_temporary_name(name); }
 
@@ -36,11 +31,8 @@ std::string joined(const std::string& directory, std::string_view name) {
 
 // Where a repository is that a link or file named .git leads to; "" where it says nothing of one.
 std::string repository_of(int directory, mode_t type) {
+  if (S_ISLNK(type)) return link_target(directory, ".git").value_or("");
   char text[PATH_MAX];
-  if (S_ISLNK(type)) {
-    const ssize_t length = ::readlinkat(directory, ".git", text, sizeof text);
-    return length < 0 ? std::string() : std::string(text, static_cast<std::size_t>(length));
-  }
   const UniqueFd file(::openat(directory, ".git", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   const ssize_t length = file ? ::read(file.get(), text, sizeof text) : -1;
   std::string_view line(text, length < 0 ? 0 : static_cast<std::size_t>(length));
@@ -106,30 +98,23 @@ Result<FileState> HostDirectory::look(const std::string& path) const {
 
 Result<std::string> HostDirectory::read_link(const std::string& path) const {
   const UniqueFd fd = TRY(open(path, O_PATH));
-  char target[PATH_MAX];
-  const ssize_t length = ::readlinkat(fd.get(), "", target, sizeof target);
-  if (length < 0) return fail_errno(shown(path));
-  return std::string(target, static_cast<std::size_t>(length));
+  auto target = link_target(fd.get(), "");
+  if (!target) return fail_errno(shown(path));
+  return std::move(*target);
 }
 
 Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const {
-  const auto slash = path.rfind('/');
-  const std::string above = slash == std::string::npos ? "" : path.substr(0, slash);
-  return Place{TRY(open(above, O_PATH | O_DIRECTORY)),
-               slash == std::string::npos ? path : path.substr(slash + 1)};
+  return Place{TRY(open(std::string(text::parent_part(path)), O_PATH | O_DIRECTORY)),
+               std::string(text::last_part(path))};
 }
 
 Status HostDirectory::for_each(const std::string& directory, const Each& each) const {
   auto fd = open(directory, O_RDONLY | O_DIRECTORY);
   if (!fd && is_absent(fd.error().code) && !directory.empty()) return ok();  // gone meanwhile
   if (!fd) return std::unexpected(std::move(fd).error());
-  const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(fd->get()));
-  if (!open) return fail_errno(shown(directory));
-  const int number = fd->release();
-  for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
-    const std::string name = item->d_name;
+  const int number = fd->get();
+  for (const auto& [name, inode, type] : TRY(list_directory(number, shown(directory)))) {
     struct stat attributes{};
-    if (name == "." || name == "..") continue;
     if (::fstatat(number, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const mode_t mode = attributes.st_mode;
     const bool is_left_out =
@@ -137,7 +122,7 @@ Status HostDirectory::for_each(const std::string& directory, const Each& each) c
         (name == ".git" && !S_ISDIR(mode) && leads_out(directory, repository_of(number, mode)));
     TRY(each({number, name, joined(directory, name), attributes, is_left_out}));
   }
-  return errno == 0 ? ok() : fail_errno(shown(directory));
+  return ok();
 }
 
 Result<std::map<std::string, bool>> HostDirectory::list(const std::string& directory) const {

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "backends/trees/directory_reader.h"
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -26,10 +27,7 @@ bool same_file(const struct stat& attributes, const TreeNode& node) {
 }
 
 std::string path_of(int fd) {
-  char target[PATH_MAX];
-  const std::string link = fmt::format("/proc/self/fd/{}", fd);
-  const ssize_t length = ::readlink(link.c_str(), target, sizeof(target));
-  return length < 0 ? std::string() : std::string(target, static_cast<std::size_t>(length));
+  return link_target(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd)).value_or("");
 }
 
 // Whether going up from a directory arrives at the root, not at the top of the disk.
@@ -124,10 +122,9 @@ Result<struct stat> DirectoryTree::attributes(const TreeNode& node) {
 Result<std::string> DirectoryTree::read_link(const TreeNode& node) {
   if (node.type() != S_IFLNK) return fail(EINVAL, "{}: not a symbolic link", host_path(node));
   const Borrowed fd = TRY(table_->borrow(node));
-  char target[PATH_MAX];
-  const ssize_t length = ::readlinkat(fd.get(), "", target, sizeof(target));
-  if (length < 0) return fail_errno(host_path(node));
-  return std::string(target, static_cast<std::size_t>(length));
+  auto target = link_target(fd.get(), "");
+  if (!target) return fail_errno(host_path(node));
+  return std::move(*target);
 }
 
 Result<std::unique_ptr<TreeFile>> DirectoryTree::open(const TreeNode& node, int flags,

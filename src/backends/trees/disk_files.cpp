@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/disk_files.h"
 
-#include <dirent.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -19,10 +18,6 @@ namespace {
 constexpr mode_t kPermissions = 07777;
 constexpr std::size_t kLongestName = 64u << 10;  // the kernel's own bounds of both
 constexpr std::size_t kLongestValue = 64u << 10;
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
 
 // Attributes that only some daemons may set are left out where this one may not.
 bool may_be_lost(std::string_view name) {
@@ -100,36 +95,13 @@ Status make_special(int from, const struct stat& attributes, const Spot& to) {
     if (::mknod(to.path.c_str(), attributes.st_mode & S_IFMT, attributes.st_rdev) == 0) return ok();
     return fail_errno(to.path);
   }
-  std::string target(static_cast<std::size_t>(attributes.st_size) + 1, '\0');
-  const ssize_t length = ::readlinkat(from, "", target.data(), target.size());
-  if (length < 0) return fail_errno("a link to be copied");
-  target.resize(static_cast<std::size_t>(length));
-  if (::symlink(target.c_str(), to.path.c_str()) != 0) return fail_errno(to.path);
+  const auto target = link_target(from, "");
+  if (!target) return fail_errno("a link to be copied");
+  if (::symlink(target->c_str(), to.path.c_str()) != 0) return fail_errno(to.path);
   return ok();
 }
 
 }  // namespace
-
-Result<std::vector<RawEntry>> list_directory(int directory) {
-  UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail_errno("a directory");
-  const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(fd.get()));
-  if (!open) return fail_errno("a directory");
-  (void)fd.release();
-  std::vector<RawEntry> entries;
-  for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
-    RawEntry entry{item->d_name, item->d_ino, static_cast<mode_t>(DTTOIF(item->d_type))};
-    if (entry.name == "." || entry.name == "..") continue;
-    struct stat attributes{};
-    if (entry.type == 0 &&
-        ::fstatat(directory, item->d_name, &attributes, AT_SYMLINK_NOFOLLOW) == 0) {
-      entry.type = attributes.st_mode & S_IFMT;
-    }
-    entries.push_back(std::move(entry));
-  }
-  if (errno != 0) return fail_errno("a directory");
-  return entries;
-}
 
 Status copy_attributes(const Marks& marks, const Spot& from, const struct stat& attributes,
                        const Spot& to) {
@@ -191,7 +163,7 @@ Status remove_whole(int directory, const std::string& name) {
   UniqueFd below(::openat(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!below) return fail_errno(refused, text::shown(name));
   ::fchmodat(AT_FDCWD, Spot::of(below.get()).path.c_str(), 0700, 0);
-  for (const RawEntry& entry : TRY(list_directory(below.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(below.get()))) {
     TRY(remove_whole(below.get(), entry.name));
   }
   if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return ok();

@@ -3,19 +3,11 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "backends/trees/marks.h"
+#include "base/directory.h"
 
 namespace agentfs::trees {
-
-struct RawEntry {
-  std::string name;
-  ino_t inode = 0;
-  mode_t type = 0;
-};
-// All entries of an O_PATH descriptor's directory, without "." and "..".
-Result<std::vector<RawEntry>> list_directory(int directory);
 
 // Owner, extended attributes but the forest's own marks, mode and times, in the order in which
 // none undoes another.

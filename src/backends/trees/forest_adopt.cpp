@@ -24,7 +24,7 @@ Status ForestStore::inspect(int directory, const std::string& path,
       ::openat(directory, path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!opened) return fail_errno(text::shown(path));
   const auto entries = TRY(list_directory(opened.get()));
-  for (const RawEntry& entry : entries) {
+  for (const HostEntry& entry : entries) {
     TRY(inspect(directory, fmt::format("{}/{}", path, entry.name), all));
   }
   return ok();

@@ -56,7 +56,7 @@ Result<Findings> ForestCheck::run() {
 }
 
 Status ForestCheck::check_lines() {
-  for (const RawEntry& entry : TRY(list_directory(disk().hidden()))) {
+  for (const HostEntry& entry : TRY(list_directory(disk().hidden()))) {
     const auto number = text::number<std::uint32_t>(entry.name);
     if (!number) {
       found_.notes.push_back(
@@ -73,7 +73,7 @@ Status ForestCheck::check_lines() {
 }
 
 Status ForestCheck::check_trees() {
-  for (const RawEntry& entry : TRY(list_directory(disk().top()))) {
+  for (const HostEntry& entry : TRY(list_directory(disk().top()))) {
     if (entry.type != S_IFDIR) continue;
     const auto mark = disk().marks().tree(Spot::in(disk().top(), entry.name));
     if (!mark) {
@@ -153,7 +153,7 @@ void ForestCheck::walk(int above, const std::string& name, const std::string& wh
     check_source(**source, where);
     return;  // what a crash left in it is put over when it is filled
   }
-  for (const RawEntry& entry : *entries) {
+  for (const HostEntry& entry : *entries) {
     if (entry.type != S_IFDIR) continue;
     walk(fd.get(), entry.name, fmt::format("{}/{}", where, text::shown(entry.name)));
   }
@@ -182,7 +182,7 @@ void ForestCheck::check_saved(Line& line) {
         continue;
       }
       ++saved_;
-      for (const RawEntry& entry : *entries) {
+      for (const HostEntry& entry : *entries) {
         if (entry.type != S_IFDIR) continue;
         const auto mark = disk().marks().hollow(Spot::in(fd.get(), entry.name));
         if (mark && *mark) continue;  // what it names may be gone where no state reads it

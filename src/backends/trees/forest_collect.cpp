@@ -29,7 +29,7 @@ class HollowWalk {
       found.insert({source->line, source->sequence});
       return ok();
     }
-    for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
       if (entry.type == S_IFDIR) TRY(look(fd.get(), entry.name, depth + 1));
     }
     return ok();
@@ -164,7 +164,7 @@ Result<std::size_t> ForestStore::collect() {
     std::erase_if(views_, [](const auto& view) { return view.second.expired(); });
     f_->moved();
   }
-  for (const RawEntry& entry : TRY(list_directory(trash_.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(trash_.get()))) {
     TRY(remove_whole(trash_.get(), entry.name));
   }
   return freed;
@@ -198,7 +198,7 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
     TRY(f_->solidify(*directory));
     if (!whole) break;
     const Borrowed fd = TRY(f_->borrow(*directory));
-    for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
       if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
       const auto found = f_->find(*directory, entry.name);
       if (!found) continue;

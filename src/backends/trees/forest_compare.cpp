@@ -5,12 +5,12 @@
 namespace agentfs::trees {
 namespace {
 
-using Entries = std::map<std::string, RawEntry>;
+using Entries = std::map<std::string, HostEntry>;
 
 Result<Entries> entries_of(ForestDisk& forest, const Content& content) {
   const Borrowed fd = TRY(forest.table().borrow(*content.directory));
   Entries entries;
-  for (RawEntry& entry : TRY(list_directory(fd.get()))) {
+  for (HostEntry& entry : TRY(list_directory(fd.get()))) {
     std::string name = entry.name;
     entries.emplace(std::move(name), std::move(entry));
   }

@@ -50,8 +50,8 @@ Status SharedFiles::add_all(const std::string& directory) {
   const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top) return fail_errno(directory);
   auto entries = TRY(list_directory(top.get()));
-  std::ranges::sort(entries, {}, &RawEntry::name);
-  for (const RawEntry& entry : entries) {
+  std::ranges::sort(entries, {}, &HostEntry::name);
+  for (const HostEntry& entry : entries) {
     if (entry.type != S_IFDIR) continue;
     const UniqueFd fd = open_path(top.get(), entry.name);
     if (!fd) return fail_errno(directory);
@@ -71,7 +71,7 @@ Status SharedFiles::walk(int directory, const std::string& path, const std::stri
     return ok();
   }
   if (!entries) return std::unexpected(entries.error());
-  for (const RawEntry& entry : *entries) {
+  for (const HostEntry& entry : *entries) {
     const std::string below = fmt::format("{}/{}", path, entry.name);
     if (entry.type == S_IFDIR) {
       const UniqueFd fd = open_path(directory, entry.name);
@@ -128,7 +128,7 @@ bool has_hollow(const Marks& marks, int directory) {
   if (!source || source->has_value()) return true;
   const auto entries = list_directory(directory);
   if (!entries) return true;
-  return std::ranges::any_of(*entries, [&](const RawEntry& entry) {
+  return std::ranges::any_of(*entries, [&](const HostEntry& entry) {
     if (entry.type != S_IFDIR) return false;
     const UniqueFd fd = open_path(directory, entry.name);
     return !fd || has_hollow(marks, fd.get());
@@ -137,7 +137,7 @@ bool has_hollow(const Marks& marks, int directory) {
 
 Status remove_marks(const Marks& marks, int directory) {
   marks.remove_all(Spot::of(directory));
-  for (const RawEntry& entry : TRY(list_directory(directory))) {
+  for (const HostEntry& entry : TRY(list_directory(directory))) {
     if (entry.type == S_IFDIR) {
       const UniqueFd fd = open_path(directory, entry.name);
       if (!fd) return fail_errno(text::shown(entry.name));
@@ -183,7 +183,7 @@ Status adopt_tree(const ForestRoom& room, const std::string& name, const std::st
 Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string& aside,
                                        const ForestOptions& options) {
   std::vector<std::string> told;
-  for (const RawEntry& entry : TRY(list_directory(room.disk->top()))) {
+  for (const HostEntry& entry : TRY(list_directory(room.disk->top()))) {
     if (entry.type == S_IFDIR) TRY(adopt_tree(room, entry.name, aside, told));
   }
   const std::string scratch = fmt::format("{}/cut", aside);

@@ -26,7 +26,7 @@ Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest,
   };
   add(".", 0, S_IFDIR);
   add("..", 0, S_IFDIR);
-  for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     add(entry.name, entry.inode, entry.type);
   }
   return listing;

@@ -128,7 +128,7 @@ class ForestDisk {
   Status fill(ForestNode& directory);
   Status fill_directory(const Content& content, int from, const ForestNode& above,
                         const std::string& name);
-  Status settle_children(ForestNode& directory, const std::vector<RawEntry>& entries);
+  Status settle_children(ForestNode& directory, const std::vector<HostEntry>& entries);
   Status link_file(int from, const std::string& name, int to);
   Status find_names(ForestNode& directory, ino_t inode, std::vector<ForestNode::Name>& names);
   Result<bool> leads_to(const ForestNode::Name& name, ino_t inode);

@@ -78,7 +78,7 @@ Status ForestDisk::fill(ForestNode& directory) {
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
   const auto entries = TRY(list_directory(from.get()));
   ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
-  for (const RawEntry& entry : entries) {
+  for (const HostEntry& entry : entries) {
     if (entry.type == S_IFDIR) {
       TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
       TRY(fill_directory(content, from.get(), directory, entry.name));
@@ -107,9 +107,9 @@ Status ForestDisk::fill_directory(const Content& content, int from, const Forest
 }
 
 // Directories that were known through the hollow one are on the disk now.
-Status ForestDisk::settle_children(ForestNode& directory, const std::vector<RawEntry>& entries) {
+Status ForestDisk::settle_children(ForestNode& directory, const std::vector<HostEntry>& entries) {
   const Borrowed fd = TRY(borrow(directory));
-  for (const RawEntry& entry : entries) {
+  for (const HostEntry& entry : entries) {
     if (entry.type != S_IFDIR) continue;
     const auto node = book().find(directory, entry.name);
     if (!node || node->disk) continue;
@@ -232,7 +232,7 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
   if (::mkdirat(line.directory(), name.c_str(), 0700) != 0) return fail_errno(name);
   const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!to) return fail_errno(name);
-  for (const RawEntry& entry : TRY(list_directory(from.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(from.get()))) {
     if (entry.type != S_IFDIR) {
       TRY(link_file(from.get(), entry.name, to.get()));
       continue;

@@ -45,14 +45,14 @@ Result<std::vector<std::string>> MarkMender::run() {
 }
 
 Status MarkMender::look() {
-  for (const RawEntry& entry : TRY(list_directory(disk().hidden()))) {
+  for (const HostEntry& entry : TRY(list_directory(disk().hidden()))) {
     const auto number = text::number<std::uint32_t>(entry.name);
     if (!number) continue;
     auto line = Line::load(disk().hidden(), *number, true);
     if (line) disk().lines[*number] = std::move(*line);
     is_certain_ = is_certain_ && disk().lines.contains(*number);
   }
-  for (const RawEntry& entry : TRY(list_directory(disk().top()))) {
+  for (const HostEntry& entry : TRY(list_directory(disk().top()))) {
     if (entry.type == S_IFDIR) TRY(look_at(entry.name));
   }
   return ok();

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 #include <filesystem>
 
 #include "backends/trees/forest_store.h"
+#include "base/directory.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -41,11 +41,10 @@ bool is_same_place(const DirectoryKey& a, const DirectoryKey& b) {
 }
 
 Result<std::optional<DirectoryKey>> place_of(const ForestRoom& room) {
-  char target[PATH_MAX];
-  const ssize_t length = ::readlinkat(room.hidden.get(), kPlace, target, sizeof(target));
-  if (length < 0 && errno == ENOENT) return std::nullopt;
-  if (length < 0) return fail_errno(kPlace);
-  const auto words = text::words({target, static_cast<std::size_t>(length)});
+  const auto target = link_target(room.hidden.get(), kPlace);
+  if (!target && errno == ENOENT) return std::nullopt;
+  if (!target) return fail_errno(kPlace);
+  const auto words = text::words(*target);
   auto key = words.size() == 3 ? key_from(words[0], words[1], words[2]) : std::nullopt;
   if (!key) return fail(EBADMSG, "{}: the forest's record of its place, damaged", kPlace);
   return key;
@@ -129,7 +128,7 @@ struct EntryKey {
 Result<std::vector<EntryKey>> entries_of(ForestDisk& disk, const TreeNode& directory) {
   const Borrowed fd = TRY(disk.table().borrow(directory));
   std::vector<EntryKey> entries;
-  for (RawEntry& entry : TRY(list_directory(fd.get()))) {
+  for (HostEntry& entry : TRY(list_directory(fd.get()))) {
     entries.push_back({std::move(entry.name), entry.type == S_IFDIR ? 0 : entry.inode});
   }
   std::ranges::sort(entries);
@@ -153,7 +152,7 @@ bool reads(ForestDisk& disk, const Spot& directory, const Content& known) {
 }
 
 Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
-  for (const RawEntry& entry : TRY(list_directory(f_->hidden()))) {
+  for (const HostEntry& entry : TRY(list_directory(f_->hidden()))) {
     const auto number = text::number<std::uint32_t>(entry.name);
     if (!number) continue;
     next_number_ = std::max(next_number_, *number + 1);
@@ -212,7 +211,7 @@ Status ForestStore::load() {
     f_->unreadable[name] = done.error().message;
     return ok();
   };
-  for (const RawEntry& entry : TRY(list_directory(f_->top()))) {
+  for (const HostEntry& entry : TRY(list_directory(f_->top()))) {
     if (entry.type == S_IFDIR) TRY(set_aside(entry.name, load_tree(entry.name, damaged)));
   }
   for (const auto& [number, name] : f_->live) {

@@ -65,7 +65,7 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
   if (entry.attributes.st_ino == inode) return entry.node;
   if (!S_ISDIR(entry.attributes.st_mode)) return nullptr;
   const Borrowed fd = TRY(table().borrow(*entry.node));
-  for (const RawEntry& below : TRY(list_directory(fd.get()))) {
+  for (const HostEntry& below : TRY(list_directory(fd.get()))) {
     if (below.type != S_IFDIR) continue;
     if (auto found = TRY(search(fd.get(), below.name, inode))) return found;
   }

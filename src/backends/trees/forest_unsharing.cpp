@@ -97,7 +97,7 @@ Status ForestDisk::find_names(ForestNode& directory, ino_t inode,
                               std::vector<ForestNode::Name>& names) {
   const Content content = TRY(this->content(directory));
   const Borrowed fd = TRY(table().borrow(*content.directory));
-  for (const RawEntry& entry : TRY(list_directory(fd.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     if (entry.type == S_IFDIR) {
       const TreeEntry below = TRY(find(directory, entry.name));
       TRY(find_names(static_cast<ForestNode&>(*below.node), inode, names));

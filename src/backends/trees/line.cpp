@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "backends/trees/disk_files.h"
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -43,7 +44,7 @@ Result<std::shared_ptr<Line>> Line::ensure(int lines, std::uint32_t number) {
 }
 
 Status Line::read(bool look_only) {
-  for (const RawEntry& entry : TRY(list_directory(directory_.get()))) {
+  for (const HostEntry& entry : TRY(list_directory(directory_.get()))) {
     TRY(read_entry(entry.name, look_only));
   }
   return ok();
@@ -77,10 +78,9 @@ Status Line::read_entry(const std::string& name, bool look_only) {
 }
 
 Status Line::read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden) {
-  char target[PATH_MAX];
-  const ssize_t length = ::readlinkat(directory_.get(), name.c_str(), target, sizeof(target));
-  if (length < 0) return fail_errno(text::shown(name));
-  const std::string_view text(target, static_cast<std::size_t>(length));
+  const auto target = link_target(directory_.get(), name);
+  if (!target) return fail_errno(text::shown(name));
+  const std::string_view text(*target);
   const auto words = text::split(text, ' ');
   if (words.size() < 6) return bad_entry(number_, name);
   const auto shown = text::number<std::uint32_t>(words[0]);

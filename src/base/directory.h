@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// What directories and symbolic links of the host say.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+struct HostEntry {
+  std::string name;
+  ino_t inode = 0;
+  mode_t type = 0;  // of S_IFMT; 0 where the entry went while it was looked at
+};
+
+// All entries but "." and "..", in the disk's order. `directory` may be an O_PATH descriptor, and
+// its position stays. An error names the directory as `told_as`.
+Result<std::vector<HostEntry>> list_directory(int directory,
+                                              std::string_view told_as = "a directory");
+
+// Where the link leads to that `name` in `directory` is, or, for "", `directory` itself, opened
+// with O_PATH. Nothing where it is none; errno tells why.
+std::optional<std::string> link_target(int directory, const std::string& name);
+
+}  // namespace agentfs
