@@ -11,6 +11,7 @@
 
 #include "backends/compare.h"
 #include "backends/lender.h"
+#include "base/text.h"
 
 namespace agentfs {
 
@@ -21,6 +22,14 @@ struct HostDrift {
   FileState recorded{};
   FileState now{};
 };
+
+inline std::unexpected<Error> refuse_drift(const std::string& source,
+                                           const std::vector<std::string>& paths) {
+  return fail(EBUSY,
+              "{}: changed there since it was last looked at: {}; nothing was written, and "
+              "`rebase` takes these changes over first",
+              source, text::shown_some(paths));
+}
 
 // What a path shall become.
 struct HostChange {

@@ -24,8 +24,6 @@ namespace {
 
 constexpr int kAttempts = 5;  // at a fold that others come in the way of
 
-std::string name_of(const std::string& root) { return std::string(text::last_part(root)); }
-
 // The overlay's root has the attributes of its upper directory.
 Status make_upper(const std::string& upper, const std::string& lower) {
   TRY(file::make_directories(upper, 0700));
@@ -123,7 +121,7 @@ void FastPath::drop(const FastRun& run) const {
 
 Result<TreeSide> FastPath::side_of(const FastRun& run) const {
   Forest& forest = *TRY(kernel_.forks().forest_of(run.root));
-  const auto tree = forest.tree(name_of(run.root));
+  const auto tree = forest.tree(paths::name_of(run.root));
   const auto info = kernel_.forks().info_of(run.root);
   const bool is_other = !tree || (info && (info->base || !info->sources.empty())) ||
                         inode_of(left_of(run).lower) != run.lower;

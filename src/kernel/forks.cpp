@@ -10,6 +10,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -18,9 +19,6 @@ using Names = std::vector<std::string>;
 
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kMostEvents = 10'000;
-
-std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
-std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 std::string shown(SnapshotId id) { return fmt::format("{}.{}", id.tree, id.sequence); }
 
@@ -49,11 +47,11 @@ std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
 // long as there are changes, so others do it.
 void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
   const KernelParts& parts = kernel.parts();
-  Forest* const forest = parts.forests.at(parent_of(root));
+  Forest* const forest = parts.forests.at(paths::top_of(root));
   if (parts.pool == nullptr) return;
   parts.pool->post([forest, root, before, paths = &kernel.paths()] {
     const auto was = forest->snapshot_root(before);
-    const auto now = forest->lookup(*forest->root(), name_of(root));
+    const auto now = forest->lookup(*forest->root(), paths::name_of(root));
     if (!was || !now) return;
     std::vector<TreeEvent> events;
     (void)forest->compare(**was, *now->node, [&](const Difference& difference) {
@@ -85,12 +83,12 @@ Status Forks::check_name(const std::string& name) {
 }
 
 std::string Forks::sibling(const std::string& root, const std::string& name) {
-  return fmt::format("{}/{}", parent_of(root), name);
+  return fmt::format("{}/{}", paths::top_of(root), name);
 }
 
 Result<Forest*> Forks::forest_of(const std::string& root) const {
   const auto& forests = kernel_.parts().forests;
-  const auto found = forests.find(parent_of(root));
+  const auto found = forests.find(paths::top_of(root));
   if (found != forests.end()) return found->second;
   return fail(ENOTSUP, "{}: cannot be forked; workspaces and homes can", root);
 }
@@ -99,7 +97,7 @@ std::optional<TreeInfo> Forks::info_of(const std::string& root) const {
   const auto forest = forest_of(root);
   if (!forest) return std::nullopt;
   std::vector<TreeInfo> all = (*forest)->family();
-  const auto found = std::ranges::find(all, name_of(root), &TreeInfo::name);
+  const auto found = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
   return found == all.end() ? std::nullopt : std::optional(std::move(*found));
 }
 
@@ -158,7 +156,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
   const Status made = kernel_.paths().replace_tree(path, [&](Names&) -> Status {
     if (checkpoint) return forest.fork(state, name);
-    state = TRY(forest.fork(name_of(root), name));
+    state = TRY(forest.fork(paths::name_of(root), name));
     return ok();
   });
   if (!made && made.error().code == EEXIST) {
@@ -190,7 +188,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
-  const SnapshotId state = TRY(forest.snapshot(name_of(root), name));
+  const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
   row.details = {{"name", name}, {"state", shown(state)}};
   if (reached) row.details.emplace_back("reached", reached->value);
@@ -198,12 +196,12 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
     TRY(forest.drop(state));
     return std::unexpected(std::move(told).error());
   }
-  if (reached) kernel_.commit_checkpoints(name_of(root));
+  if (reached) kernel_.commit_checkpoints(paths::name_of(root));
   return fmt::format("{} is kept as {}\n", root, name);
 }
 
 std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
-  const auto entry = store.lookup(*store.root(), name_of(root));
+  const auto entry = store.lookup(*store.root(), paths::name_of(root));
   if (!entry) return {};
   return agentfs::names_in(store, *entry->node).value_or(std::vector<std::string>());
 }
@@ -221,7 +219,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   SnapshotId before;
   // What the state before had is listed when it is over, since until then names may be made.
   const auto replace = [&](Names& gone) -> Status {
-    before = TRY(forest.rollback(name_of(root), target.id, undo));
+    before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
     const auto state = forest.snapshot_root(before);
     if (state) gone = tops = agentfs::names_in(forest, **state).value_or(Names());
     return ok();
@@ -263,11 +261,11 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
 
 Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& path) {
   TRY(may_change(caller, path));
-  const std::string name = name_of(path);
+  const std::string name = paths::name_of(path);
   for (const ProcessId pid : kernel_.processes()) {
     const ProcessRef process = kernel_.find_process(pid);
     if (process == nullptr || process->state == RunState::dead) continue;
-    if (parent_of(path) == "/workspaces" && process->workspace == name) {
+    if (paths::top_of(path) == "/workspaces" && process->workspace == name) {
       return fail(EBUSY, "{}: process {} ({}) works in it; when that is dead it can be discarded",
                   path, pid.value, process->name);
     }
@@ -351,7 +349,7 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
   Comparison result;
   if (TreeNodeRef directory = kernel_.imports().base(root)) {
     result.before = {&forest, std::move(directory)};
-    result.after = {&forest, TRY(forest.tree(name_of(root))).node};
+    result.after = {&forest, TRY(forest.tree(paths::name_of(root))).node};
     result.how = options(forest);
     result.how.git = CompareOptions::GitDirectories::hidden;
     return result;
@@ -362,7 +360,7 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
   }
   if (!base) return result;
   result.before = {&forest, TRY(forest.snapshot_root(*base))};
-  result.after = {&forest, TRY(forest.lookup(*forest.root(), name_of(root))).node};
+  result.after = {&forest, TRY(forest.lookup(*forest.root(), paths::name_of(root))).node};
   result.how = options(forest);
   return result;
 }

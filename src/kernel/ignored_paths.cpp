@@ -30,8 +30,7 @@ const IgnoredPaths::Scope* IgnoredPaths::ignoring(const std::string& path) {
   if (root.empty() || root == path) return nullptr;
   if (path.starts_with("/home/") && path.contains("/.cache/")) return &cache;
   const std::string below = path.substr(root.size() + 1);
-  const auto slash = below.rfind('/');
-  const Scope& above = scope(root, slash == std::string::npos ? "" : below.substr(0, slash));
+  const Scope& above = scope(root, std::string(text::parent_part(below)));
   return above.is_ignored || above.rules->is_ignored(below, false) ? &above : nullptr;
 }
 
@@ -49,8 +48,7 @@ const IgnoredPaths::Scope& IgnoredPaths::scope(const std::string& root,
   if (const auto known = scopes_.find(path); known != scopes_.end()) return known->second;
   Scope found;
   if (!directory.empty()) {
-    const auto slash = directory.rfind('/');
-    found = scope(root, slash == std::string::npos ? "" : directory.substr(0, slash));
+    found = scope(root, std::string(text::parent_part(directory)));
     found.is_ignored = found.is_ignored || found.rules->is_ignored(directory, true);
   }
   const auto text = found.is_ignored ? fail(ENOENT, "not looked at")

@@ -15,10 +15,10 @@
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 
-using import_names::name_of;
 using import_names::path_of;
 
 namespace {
@@ -86,10 +86,7 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
   std::vector<std::string> drifted;
   for (const HostDrift& drift : TRY(store().drift(import.id, paths))) drifted.push_back(drift.path);
   if (drifted.empty()) return ok();
-  return fail(EBUSY,
-              "{}: changed there since it was last looked at: {}; nothing was written, and "
-              "`rebase` takes these changes over first",
-              import.source, text::shown_some(drifted));
+  return refuse_drift(import.source, drifted);
 }
 
 // What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
@@ -171,7 +168,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   ImportOrder order{.operation = "commit"};
   order.start = TRY(forest().snapshot(import.tree, kOrderStart));
   order.from = order.start;
-  order.to = TRY(forest().snapshot(name_of(root), kOrderWanted));
+  order.to = TRY(forest().snapshot(paths::name_of(root), kOrderWanted));
   if (Status begun = begin(import, order); !begun) {
     drop(order.start);
     drop(order.to);

@@ -12,13 +12,6 @@
 namespace agentfs {
 namespace {
 
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash);
-}
-
-std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
-
 // A directory that stays a directory keeps what is in it.
 bool stays(const HostDrift& drift) {
   return drift.recorded.is_directory() && drift.now.is_directory();
@@ -35,8 +28,8 @@ Result<TreeNodeRef> ImportMirror::directory(const std::string& path) {
 }
 
 Status ImportMirror::remove(const HostDrift& drift) {
-  const TreeNodeRef above = TRY(directory(parent_of(drift.path)));
-  const std::string name = name_of(drift.path);
+  const TreeNodeRef above = TRY(directory(std::string(text::parent_part(drift.path))));
+  const std::string name(text::last_part(drift.path));
   Status done = drift.recorded.is_directory() ? forest_.remove_directory(*above, name, TreeCaller{})
                                               : forest_.unlink(*above, name, TreeCaller{});
   if (drift.recorded.is_directory()) known_ = nullptr;
@@ -55,8 +48,8 @@ Status ImportMirror::set(const TreeNode& node, const std::string& path) {
 }
 
 Status ImportMirror::add(const HostDrift& drift) {
-  const TreeNodeRef above = TRY(directory(parent_of(drift.path)));
-  const std::string name = name_of(drift.path);
+  const TreeNodeRef above = TRY(directory(std::string(text::parent_part(drift.path))));
+  const std::string name(text::last_part(drift.path));
   const TreeCaller daemon;
   if (drift.now.is_directory()) {
     if (!stays(drift)) (void)TRY(forest_.make_directory(*above, name, S_IFDIR | 0700, daemon));

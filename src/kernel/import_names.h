@@ -14,7 +14,6 @@ namespace agentfs::import_names {
 
 inline constexpr char kTop[] = "/workspaces";
 
-inline std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 inline std::string path_of(const std::string& name) { return fmt::format("{}/{}", kTop, name); }
 inline std::string tree_of(std::uint32_t id) { return fmt::format("{}{}", kHiddenTree, id); }
 

@@ -22,7 +22,6 @@ namespace agentfs {
 
 using import_names::id_of;
 using import_names::kTop;
-using import_names::name_of;
 using import_names::path_of;
 using import_names::tree_of;
 
@@ -47,7 +46,7 @@ ImportStore& Imports::store() const { return *kernel_.parts().imports; }
 std::optional<Imports::Import> Imports::find(const std::string& root) const {
   if (kernel_.parts().imports == nullptr || !paths::is_in(root, kTop)) return std::nullopt;
   const std::vector<TreeInfo> all = forest().family();
-  const auto own = std::ranges::find(all, name_of(root), &TreeInfo::name);
+  const auto own = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
   if (own == all.end() || !own->base) return std::nullopt;
   const auto of = std::ranges::find(all, own->base->tree, &TreeInfo::number);
   const auto id = of == all.end() ? std::nullopt : id_of(of->name);
@@ -170,7 +169,7 @@ Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drif
 // --- from the directory
 
 Status Imports::merged(const std::string& tree) {
-  const auto id = id_of(name_of(tree));
+  const auto id = id_of(paths::name_of(tree));
   return id && paths::is_in(tree, kTop) && kernel_.parts().imports ? store().unmark(*id) : ok();
 }
 

@@ -23,8 +23,7 @@ Status remove(Kernel& kernel, const std::string& path) {
   TreeStore& store = *forest->second;
   const std::string_view below = std::string_view(path).substr(slash + 1);
   const std::string name(text::last_part(path));
-  const auto directory =
-      TRY(find_in_tree(store, store.root(), below.substr(0, below.rfind('/')))).node;
+  const auto directory = TRY(find_in_tree(store, store.root(), text::parent_part(below))).node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() != S_IFREG) return ok();
   TreeChange row{.operation = "remove", .path = path};

@@ -17,6 +17,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -46,14 +47,10 @@ std::string key_of(std::string_view top, std::uint32_t tree) {
   return fmt::format("{}.{}", top.substr(1), tree);
 }
 
-std::string_view top_of(const std::string& root) {
-  return std::string_view(root).substr(0, root.rfind('/'));
-}
-
 // Of a tree that was never forked there are no conflicts.
 std::optional<std::string> key_of(const Kernel& kernel, const std::string& root) {
   const auto info = kernel.forks().info_of(root);
-  return info ? std::optional(key_of(top_of(root), info->number)) : std::nullopt;
+  return info ? std::optional(key_of(text::parent_part(root), info->number)) : std::nullopt;
 }
 
 // Where the tree is now.
@@ -128,7 +125,7 @@ Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef&
 // An import stays in conflict with its directory: what a rebase took over is the base of the next
 // commit, whatever the workspace is now.
 Status Merges::forget_conflicts(const std::string& root, std::uint32_t tree) {
-  const std::string top(top_of(root));
+  const std::string top = paths::top_of(root);
   const std::string own = key_of(top, tree);
   for (const auto& [key, conflicts] : kernel_.conflicts().all()) {
     if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
@@ -325,7 +322,7 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   const auto now = std::make_shared<MergeConflicts>(*before);
   if (auto ended = now->left.extract(number)) now->settled.push_back(std::move(ended.mapped()));
   if (now->left.empty() && now->state.tree != 0) {
-    const std::string top(top_of(root));
+    const std::string top = paths::top_of(root);
     const TreeInfo from = TRY(find_tree(kernel_, top, now->from));
     TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from.name), now->state));
   }

@@ -17,16 +17,15 @@
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merge_rows.h"
+#include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
 
-std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
-
 Result<TreeSide> live(Forest& forest, const std::string& root) {
-  return TreeSide{&forest, TRY(forest.tree(name_of(root))).node};
+  return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
 }
 
 }  // namespace
@@ -158,7 +157,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
-  const std::string name = text::shown(name_of(other));
+  const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(conflicts(root), plan, *left);

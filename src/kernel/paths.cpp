@@ -38,6 +38,10 @@ std::optional<std::string> workspace_of(std::string_view path) {
   return std::string(path.substr(0, path.find('/')));
 }
 
+std::string name_of(std::string_view root) { return std::string(text::last_part(root)); }
+
+std::string top_of(std::string_view root) { return std::string(text::parent_part(root)); }
+
 bool is_data(std::string_view path) {
   return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp") ||
          is_in(path, "/src/repos");

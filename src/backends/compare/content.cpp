@@ -186,12 +186,5 @@ Result<Leaf> PathFinder::leaf(std::string_view path) {
   return Leaf{side_.store, std::move(*found)};
 }
 
-std::string_view parent_of(std::string_view path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
-}
-
-std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
 }  // namespace compare
 }  // namespace agentfs

@@ -62,7 +62,4 @@ class PathFinder {
   std::vector<Known> known_;  // the directories on the way to the last path
 };
 
-std::string_view parent_of(std::string_view path);  // "" of a name in the root
-std::string_view name_of(std::string_view path);
-
 }  // namespace agentfs::compare

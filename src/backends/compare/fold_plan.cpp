@@ -259,7 +259,7 @@ Status FoldPlanner::remove(const std::string& old) {
   std::set<std::string, std::less<>> staying;
   for (const std::string& path : all.changed) {
     keep_ours({.path = path}, path);
-    for (std::string_view at = path; !at.empty(); at = parent_of(at)) staying.emplace(at);
+    for (std::string_view at = path; !at.empty(); at = text::parent_part(at)) staying.emplace(at);
   }
   for (const auto& [path, state] : all.entries) {
     if (!staying.contains(path)) take(path, state);

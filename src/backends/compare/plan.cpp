@@ -202,8 +202,8 @@ Result<std::optional<std::string>> Planner::obstacle(const std::string& path) {
 // Sees to the directories above a path; what is in the way where one cannot be.
 Result<std::optional<std::string>> Planner::ready_parents(const std::string& path) {
   std::vector<std::string> above;
-  for (std::string_view at = parent_of(path); !ready_.contains(std::string(at));
-       at = parent_of(at)) {
+  for (std::string_view at = text::parent_part(path); !ready_.contains(std::string(at));
+       at = text::parent_part(at)) {
     above.emplace_back(at);
   }
   for (auto at = above.rbegin(); at != above.rend(); ++at) {

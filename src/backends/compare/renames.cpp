@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "backends/git/library.h"
+#include "base/text.h"
 
 namespace agentfs::compare {
 namespace {
@@ -128,10 +129,10 @@ Status Pairing::by_content() {
 
 Status Pairing::pair_group(const Indices& sources, const Indices& targets) {
   std::map<std::string_view, Indices> by_name;
-  for (const std::size_t at : sources) by_name[name_of(changes_[at].path)].push_back(at);
+  for (const std::size_t at : sources) by_name[text::last_part(changes_[at].path)].push_back(at);
   for (auto& [name, group] : by_name) std::ranges::reverse(group);
   for (const std::size_t at : targets) {
-    const auto same_name = by_name.find(name_of(changes_[at].path));
+    const auto same_name = by_name.find(text::last_part(changes_[at].path));
     if (same_name == by_name.end() || same_name->second.empty()) continue;
     const std::size_t source = same_name->second.back();
     same_name->second.pop_back();

@@ -96,10 +96,10 @@ Status Steps::undo(const MergeStep& step) {
 }
 
 Status Steps::move(const MergeStep& step, bool in, unsigned flags) {
-  const auto found = TRY(ours_.find(parent_of(step.path)));
+  const auto found = TRY(ours_.find(text::parent_part(step.path)));
   if (!found) return moved(step.path);
   const TreeNode& directory = *found->node;
-  const std::string name(name_of(step.path));
+  const std::string name(text::last_part(step.path));
   return in ? ours_.store().rename(*staging_, step.name, directory, name, flags, TreeCaller{})
             : ours_.store().rename(directory, name, *staging_, step.name, flags, TreeCaller{});
 }

@@ -79,7 +79,7 @@ Result<UpperTree> read_upper_tree(const UpperDirectory& upper, const TreeSide& o
 }
 
 bool is_reserved(std::string_view path) {
-  return name_of(path) == ".agentfs" || path == kMergeDirectory;
+  return text::last_part(path) == ".agentfs" || path == kMergeDirectory;
 }
 
 std::string joined(const std::string& directory, const std::string& name) {

@@ -22,11 +22,6 @@ constexpr mode_t kNewFile = 0600;
 
 std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
 
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash);
-}
-
 timespec time_of(std::int64_t nanoseconds) {
   return {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
 }
@@ -134,21 +129,18 @@ Status HostWriter::check() {
     moved.push_back(change->path);
   }
   if (moved.empty()) return check_removals();
-  return fail(EBUSY,
-              "{}: changed there since it was last looked at: {}; nothing was written, and "
-              "`rebase` takes these changes over first",
-              host_.path(), text::shown_some(moved));
+  return refuse_drift(host_.path(), moved);
 }
 
 // --- staging
 
 // New directories are not there yet: then the next one above has the temporary file.
 std::string HostWriter::nearest_directory(const std::string& path) const {
-  std::string above = parent_of(path);
+  std::string above(text::parent_part(path));
   while (!above.empty()) {
     const auto state = host_.look(above);
     if (state && state->is_directory()) return above;
-    above = parent_of(above);
+    above = text::parent_part(above);
   }
   return above;
 }
@@ -270,7 +262,7 @@ Status HostWriter::put(Item& item) {
 
 Status HostWriter::sync() const {
   std::set<std::string> directories;
-  for (const Item& item : items_) directories.insert(parent_of(item.change->path));
+  for (const Item& item : items_) directories.emplace(text::parent_part(item.change->path));
   for (const std::string& path : directories) {
     const auto fd = host_.open(path, O_RDONLY | O_DIRECTORY);
     // Removed with what was in it, and perhaps a file now.

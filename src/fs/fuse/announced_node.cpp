@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "base/text.h"
+
 namespace agentfs::fuse {
 namespace {
 
@@ -55,8 +57,7 @@ vfs::Found unremembered(vfs::Found found) {
 
 bool AnnouncedNode::is_about(const std::string& name) const {
   const std::string_view path = change_.path;
-  const auto slash = path.rfind('/');
-  return path.substr(slash + 1) == name && path.substr(0, slash) == node_->path();
+  return text::last_part(path) == name && text::parent_part(path) == node_->path();
 }
 
 Result<vfs::Attributes> AnnouncedNode::set_attributes(vfs::Request& request, vfs::Handle*,

@@ -133,7 +133,7 @@ Result<std::vector<std::string>> list_snapshots(const HistoryRoot& root, const C
 Result<vfs::TreeView> view_snapshot(const HistoryRoot& root, const Caller& caller,
                                     const std::string& name) {
   TRY(root.kernel->history().may_see(caller, root.path));
-  return vfs::TreeView{root.path.substr(0, root.path.rfind('/')),
+  return vfs::TreeView{std::string(text::parent_part(root.path)),
                        TRY(root.kernel->forks().checkpoint_root(root.path, name))};
 }
 

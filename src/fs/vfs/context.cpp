@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 
 namespace agentfs::vfs {
 
@@ -59,8 +60,8 @@ std::string child_path(std::string_view directory, std::string_view name) {
 }
 
 std::string parent_path(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+  const std::string_view parent = text::parent_part(path);
+  return parent.empty() ? "/" : std::string(parent);
 }
 
 std::string session_of(const Request& request) {

@@ -4,6 +4,7 @@
 #include <future>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/history_node.h"
@@ -97,7 +98,7 @@ void FileSystem::trees_moved() {
     const std::string directory = parent_path(path);
     names.push_back(
         {.directory = directory == "/" ? parts_->root : parts_->context->interned.find(directory),
-         .name = path.substr(path.rfind('/') + 1)});
+         .name = std::string(text::last_part(path))});
   }
   parts_->invalidate(names, kPatience);
 }

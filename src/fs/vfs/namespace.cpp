@@ -113,16 +113,14 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
     parts_->announce(changes.seen());
     return written;
   }
-  const std::size_t slash = target.rfind('/');
-  const Walked parent = TRY(walk(request, parts_->context, parts_->root,
-                                 target.substr(0, std::max<std::size_t>(slash, 1))));
+  const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(target)));
   auto* const documents = dynamic_cast<DocumentDirectory*>(parent.node.get());
   if (documents == nullptr) {
     return fail(EINVAL, "{}: not a file of a data tree or a document; a command line would do",
                 path);
   }
   return wait_for<Nothing>([&](Completion<Nothing> done) {
-    documents->receive(request, target.substr(slash + 1), std::string(text), done);
+    documents->receive(request, std::string(text::last_part(target)), std::string(text), done);
   });
 }
 
@@ -152,7 +150,7 @@ Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
 Status FileSystem::remove(const Caller& caller, const std::string& path) {
   LocalRequest request(caller);
   const std::string clean = TRY(clean_path(path));
-  const std::string name = clean.substr(clean.rfind('/') + 1);
+  const std::string name(text::last_part(clean));
   const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(clean)));
   if (!parent.in_data()) return parent.node->unlink(request, name);
   DataChanges changes(request, parts_->context, parts_->root);

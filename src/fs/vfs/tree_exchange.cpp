@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text.h"
 #include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
 
@@ -117,7 +118,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   const auto root = parts_->context->data_roots.find(parent_path(path));
   if (root == parts_->context->data_roots.end()) return fail(EINVAL, "{}: not a whole tree", path);
   const auto top = std::static_pointer_cast<DataNode>(root->second);
-  const std::string name = path.substr(path.rfind('/') + 1);
+  const std::string name(text::last_part(path));
   const auto find = [&]() -> std::shared_ptr<DataNode> {
     const auto entry = top->tree().store().lookup(top->file(), name);
     return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
@@ -159,7 +160,7 @@ Status FileSystem::check_room(const std::string& path, const Holding& more) {
   const auto root = parts_->context->data_roots.find(parent_path(path));
   if (root == parts_->context->data_roots.end()) return ok();
   const auto top = std::static_pointer_cast<DataNode>(root->second);
-  const auto entry = top->tree().store().lookup(top->file(), path.substr(path.rfind('/') + 1));
+  const auto entry = top->tree().store().lookup(top->file(), std::string(text::last_part(path)));
   if (!entry) return ok();
   return parts_->quotas->check_room(user_subject(entry->attributes.st_uid), more);
 }

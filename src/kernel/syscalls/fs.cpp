@@ -22,7 +22,7 @@ Status check_path(const std::string& path) {
 // Of a workspace or a home the history would go with it. Links lead to one, too, so that it is its
 // directory that counts, not how the path is spelled.
 Status check_part(Kernel& kernel, const Caller& caller, const std::string& path) {
-  const std::string above = path.substr(0, path.rfind('/'));
+  const std::string above(text::parent_part(path));
   const auto directory = kernel.paths().attributes(caller, above.empty() ? "/" : above);
   for (const std::string root : {"/workspaces", "/home"}) {
     const auto same = kernel.paths().attributes(caller, root);
