@@ -16,6 +16,7 @@ struct DaemonOptions {
   bool allow_other = false;
   bool passthrough = false;  // where it is to be had
   bool io_uring = false;     // for the data trees, the same
+  bool busy_poll = true;     // threads stay awake between requests that follow each other closely
   bool probe_models = true;  // look for a model server on this host at start
 };
 

@@ -38,6 +38,7 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   session.allow_other = options.allow_other;
   session.options = options.mount_options;
   session.passthrough = options.passthrough && ::geteuid() == 0;
+  session.busy_poll = options.busy_poll && std::thread::hardware_concurrency() > 1;
   session.stacked_disk = is_stacked(state.file("trees"));
   session.over_dead = mount_state(options.mountpoint) == MountState::stale;
   if (session.over_dead && ::geteuid() != 0) {

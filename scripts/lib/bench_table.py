@@ -116,13 +116,13 @@ class Result:
         if self.example:
             print(f"SKIPPED where passthrough_hp has no figure: {self.example}")
         print(f"{'':44} {'target':>8} {'disk':>8} {'agentfs':>8} {'ratio':>6} {'range':>13} "
-              f"{'cpu':>6} {'requests':>8} {'history':>7} {'against':>7} {'example':>7}")
+              f"{'cpu':>6} {'requests':>8} {'history':>7} {'cpu':>6} {'against':>7} {'example':>7}")
         for line in self.lines:
             self.show_line(line)
         print("ratio: agentfs to the disk, the median of the rounds' ratios; cpu: the same of the "
               "CPU's time, caller and\ndaemon; requests: of the host's kernel, for one operation "
-              "(for one file, of a repository); history: CPU time\nwith it to that without; "
-              "against: time to that of the mount with other options; example: to that of libfuse's "
+              "(for one file, of a repository); history: time with\nit to that without, and CPU's time; "
+              "against: time to that of the mount with other options; example: to that of\nlibfuse's "
               "passthrough_hp", flush=True)
 
     def show_line(self, line):
@@ -133,9 +133,10 @@ class Result:
                    f"{statistics.median(compared):.2f}" if compared else "",
                    spread(compared) if compared else self.spread_of_amounts(line),
                    self.middle_of_work(line, "disk"), "" if asked is None else f"{max(asked, 0):.3g}",
-                   self.middle_of_work(line, "forgetful"), self.middle(line, "against"),
+                   self.middle(line, "forgetful"), self.middle_of_work(line, "forgetful"),
+                   self.middle(line, "against"),
                    self.middle(line, "example")]
-        widths = (8, 8, 8, 6, 13, 6, 8, 7, 7, 7)
+        widths = (8, 8, 8, 6, 13, 6, 8, 7, 6, 7, 7)
         print(f"{line.title:44} " +
               " ".join(f"{text:>{width}}" for text, width in zip(columns, widths)))
 

@@ -24,6 +24,7 @@ SLOW = ("asan", "tsan")
 # What makes the mount faster is switched the other way for those who would notice, where it is to
 # be had: for root, with the private libfuse.
 SWITCHED = {
+    "nobusy_poll": ("posix.py",),
     "passthrough": ("posix.py", "trees.sh", "lifecycle.py"),
     "io_uring": ("lifecycle.py", "history.py", "forks.py", "merges.py", "sandbox.py", "trees.sh",
                  "watchers.py", "changes.py", "page_cache.py"),

@@ -177,6 +177,16 @@ def asked_by_the_watcher():
     gone(mount)
 
 
+def awake_or_not():
+    """A thread stays awake for the next request where there is another CPU and nobody says no."""
+    mount = Mount.of("awake")
+    for option, state in (("busy_poll", "on" if os.cpu_count() > 1 else "off"),
+                          ("busy_poll,nobusy_poll", "off")):
+        mount.mount("-o", option)
+        expect_has(read(mount / "sys/fs/stats"), f'feature="busy_poll"\t{state}', "sys/fs/stats")
+        mount.umount()
+
+
 def open_files():
     """umount says that files are open; --lazy unmounts in spite of them."""
     mount = Mount.of("open")
@@ -253,5 +263,5 @@ def wrong_words():
 
 
 main(begins_and_ends, one_daemon_a_state, state_of_the_dead, watcher_starts_it_again,
-     hanging_daemon, signals_end_it, asked_by_the_watcher, open_files, foreground,
-     other_users, wrong_words)
+     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files,
+     foreground, other_users, wrong_words)
