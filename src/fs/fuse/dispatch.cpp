@@ -25,7 +25,9 @@ void do_init(void* user, fuse_conn_info* connection) {
   auto& context = *static_cast<Context*>(user);
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
-  context.services.feature("busy_poll", context.busy_poll() >= 0);
+  if (context.options.beside == nullptr) {
+    context.services.feature("busy_poll", context.options.busy_poll);
+  }
   // Who writes is the kernel's knowledge: set-user-id bits are its to clear, or ours where it
   // tells. It asks for security.capability before each write(2) in the one case, and once in the
   // other.
@@ -45,13 +47,11 @@ void do_init(void* user, fuse_conn_info* connection) {
 }
 
 void do_forget(fuse_req_t request, fuse_ino_t id, std::uint64_t lookups) {
-  const BusyPoll next(context_of(request).busy_poll());
   context_of(request).channel->forget(id, lookups);
   ::fuse_reply_none(request);
 }
 
 void do_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
-  const BusyPoll next(context_of(request).busy_poll());
   for (std::size_t i = 0; i < count; ++i) {
     context_of(request).channel->forget(forgets[i].ino, forgets[i].nlookup);
   }

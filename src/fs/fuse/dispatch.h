@@ -26,11 +26,6 @@ struct Context {
   fuse_session* session = nullptr;
   std::atomic<bool> on_io_uring = false;  // known from the first statfs on
   bool clears_set_id = false;             // instead of the kernel; fixed once the session has begun
-
-  // What a BusyPoll may watch. The threads of io_uring wait elsewhere.
-  int busy_poll() const {
-    return options.busy_poll && options.beside == nullptr ? ::fuse_session_fd(session) : -1;
-  }
 };
 
 inline Context& context_of(fuse_req_t request) {

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 
-#include "fs/fuse/busy_poll.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/request.h"
 
@@ -12,8 +11,7 @@ namespace agentfs::fuse {
 
 struct Scope {
   Scope(fuse_req_t held, std::string_view operation, int open_flags = 0, bool drops_set_id = false)
-      : next(context_of(held).busy_poll()),
-        request(held),
+      : request(held),
         context(context_of(held)),
         asked(held, context.services, context.resolver,
               {.open_flags = open_flags,
@@ -59,7 +57,6 @@ struct Scope {
     ::fuse_reply_attr(request, &found->attributes, found->validity);
   }
 
-  const BusyPoll next;  // ends when all of the operation has
   fuse_req_t request;
   Context& context;
   FuseRequest asked;

@@ -12,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -21,6 +23,7 @@
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/succession.h"
+#include "fs/fuse/workers.h"
 
 namespace agentfs::fuse {
 namespace {
@@ -91,8 +94,8 @@ class Notifier final : public vfs::Invalidator {
 
 extern "C" void wake_up(int) {}  // its arrival alone ends a wait
 
-// Ends the wait of the thread in run(). That may be just about to wait, so it is woken until it has
-// seen that the session exits. Threads: all.
+// Ends the wait of the thread in libfuse's loop. That may be just about to wait, so it is woken
+// until it has seen that the session exits. Threads: all.
 class Waker : public std::enable_shared_from_this<Waker> {
  public:
   explicit Waker(EventLoop& loop) : loop_(loop) {}
@@ -190,6 +193,7 @@ struct Session::Parts {
   Context context;
   std::shared_ptr<Waker> waker;
   std::shared_ptr<fuse_session> session;
+  std::shared_ptr<Workers> workers;  // but of a session of io_uring, which libfuse ends
   std::shared_ptr<Notifier> notifier;
   std::atomic<bool> mounted = false;
   bool appeared = false;
@@ -247,6 +251,13 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
                                                     sizeof(fuse_lowlevel_ops), &parts->context)) {
     parts->session.reset(made, ::fuse_session_destroy);
     parts->context.session = made;
+    if (parts->options.beside == nullptr) {
+      const unsigned cpus = std::thread::hardware_concurrency();
+      parts->workers =
+          std::make_shared<Workers>(*made, WorkersOptions{.threads = parts->options.threads,
+                                                          .most_watchers = std::max(cpus, 2U) - 1,
+                                                          .busy_poll = parts->options.busy_poll});
+    }
   } else {
     return fail(EINVAL, "{}: FUSE does not take the options {}", parts->options.mountpoint,
                 text::join(parts->options.options, ","));
@@ -278,7 +289,8 @@ void Session::set_part(vfs::Part part) { parts_->context.channel->set_part(part)
 
 bool Session::on_io_uring() const { return parts_->context.on_io_uring; }
 
-Status Session::run() {
+// By libfuse's own threads, which it knows how to end beside those of its rings.
+int Session::run_by_libfuse() {
   fuse_loop_config* const config = ::fuse_loop_cfg_create();
   ::fuse_loop_cfg_set_clone_fd(config, 0);
   ::fuse_loop_cfg_set_max_threads(config, parts_->options.threads);
@@ -287,6 +299,11 @@ Status Session::run() {
   const int outcome = ::fuse_session_loop_mt(parts_->session.get(), config);
   parts_->waker->leave();
   ::fuse_loop_cfg_destroy(config);
+  return outcome;
+}
+
+Status Session::run() {
+  const int outcome = parts_->workers ? parts_->workers->run() : run_by_libfuse();
   parts_->detach();
   if (outcome >= 0 || parts_->stopping) return ok();
   return fail_errno(-outcome, parts_->options.mountpoint);
@@ -298,10 +315,11 @@ void Session::stop() {
   parts_->stopping = true;
   parts_->context.channel->set_invalidator(nullptr);
   parts_->context.services.loop().post(
-      [session = std::weak_ptr(parts_->session), waker = parts_->waker] {
+      [session = std::weak_ptr(parts_->session), waker = parts_->waker, workers = parts_->workers] {
         const auto held = session.lock();
         if (!held) return;
         ::fuse_session_exit(held.get());
+        if (workers) return workers->stop();
         waker->wake();
       });
 }

@@ -24,7 +24,7 @@ struct SessionOptions {
   // and the kernel have that (root only); and whether they lie on an overlayfs or its like.
   bool passthrough = false;
   bool stacked_disk = false;
-  bool busy_poll = false;  // a thread that has answered stays awake for a moment (busy_poll.h)
+  bool busy_poll = false;  // a thread that has answered stays awake for a moment (workers.h)
   // A session of the data trees, beside the one of the rest of the same mount (which outlives it):
   // on io_uring, where there is that. It is only ever seen through what is bound of it.
   Session* beside = nullptr;
@@ -60,6 +60,7 @@ class Session {
  private:
   struct Parts;
   explicit Session(std::unique_ptr<Parts> parts);
+  int run_by_libfuse();
   std::unique_ptr<Parts> parts_;
 };
 

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "fs/fuse/workers.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace agentfs::fuse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kTick(1);
+constexpr int kTicksToDoze = 5;
+constexpr int kTicksToWiden = 3;
+constexpr int kTicksToNarrow = 20;
+// What a program does between two calls, mostly.
+constexpr std::chrono::microseconds kMoment(10);
+
+constexpr bool is_odd(std::uint64_t step) { return step % 2 != 0; }
+
+// Nothing is quicker than to wake another for what comes meanwhile.
+bool takes_its_time(const fuse_buf& request) {
+  const std::uint32_t opcode = static_cast<const fuse_in_header*>(request.mem)->opcode;
+  return opcode == FUSE_FSYNC || opcode == FUSE_FSYNCDIR || opcode == FUSE_FALLOCATE ||
+         opcode == FUSE_COPY_FILE_RANGE;
+}
+
+// Signals that end the daemon are others' to take.
+class SignalsHeldBack {
+ public:
+  SignalsHeldBack() {
+    sigset_t held{};
+    ::sigemptyset(&held);
+    for (const int each : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) ::sigaddset(&held, each);
+    ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  SignalsHeldBack(const SignalsHeldBack&) = delete;
+  SignalsHeldBack& operator=(const SignalsHeldBack&) = delete;
+  ~SignalsHeldBack() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+bool is_waiting(fuse_session& session) {
+  pollfd next{.fd = ::fuse_session_fd(&session), .events = POLLIN, .revents = 0};
+  return ::poll(&next, 1, 0) != 0;
+}
+
+}  // namespace
+
+Workers::Workers(fuse_session& session, const WorkersOptions& options)
+    : session_(session), options_(options), workers_(options.threads) {}
+
+int Workers::run() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};  // without SA_RESTART: its arrival ends a wait for requests
+  ::sigaction(SIGUSR1, &action, nullptr);
+  std::vector<std::thread> threads;
+  {
+    const SignalsHeldBack held;
+    for (Worker& worker : workers_) threads.emplace_back([this, &worker] { serve(worker); });
+  }
+  supervise();
+  for (std::thread& thread : threads) thread.join();
+  const Lock lock(mutex_);
+  return error_;
+}
+
+void Workers::stop() {
+  const Lock lock(mutex_);
+  stopping_ = true;
+  supervisor_.notify_one();
+}
+
+void Workers::serve(Worker& self) {
+  ::pthread_setname_np(::pthread_self(), "fuse_worker");
+  fuse_buf buffer{};
+  while (follow(self)) lead(self, buffer);
+  std::free(buffer.mem);
+}
+
+bool Workers::follow(Worker& self) {
+  Lock lock(mutex_);
+  while (watching_ >= seats_ && !over_) followers_.wait(lock);
+  if (over_) return false;
+  ++watching_;
+  self.thread = ::pthread_self();
+  self.is_watching = true;
+  return true;
+}
+
+void Workers::lead(Worker& self, fuse_buf& buffer) {
+  while (::fuse_session_exited(&session_) == 0) {
+    const int got = ::fuse_session_receive_buf(&session_, &buffer);
+    if (got == -EINTR || got == -EAGAIN) continue;
+    if (got <= 0) return end(self, got);
+    const std::uint64_t answer = ++self.step;
+    if (dozes_) rouse();
+    const bool has_begun = has_begun_;
+    if (takes_its_time(buffer)) take_watch(self, answer);
+    ::fuse_session_process_buf(&session_, &buffer);
+    if (!has_begun) {  // larger ones may come now than there was room for
+      std::free(std::exchange(buffer.mem, nullptr));
+      has_begun_ = true;
+    }
+    auto mine = answer;
+    if (!self.step.compare_exchange_strong(mine, answer + 1)) return;
+    if (is_crowded_ && is_one_too_many(self)) return;
+    if (options_.busy_poll) stay_awake();
+  }
+  end(self, 0);
+}
+
+// Whoever else wants the CPU gets it first.
+void Workers::stay_awake() const {
+  const auto end = Clock::now() + kMoment;
+  while (!is_waiting(session_) && Clock::now() < end) ::sched_yield();
+}
+
+bool Workers::take_watch(Worker& worker, std::uint64_t answer) {
+  if (!worker.step.compare_exchange_strong(answer, answer + 1)) return false;
+  const Lock lock(mutex_);
+  worker.is_watching = false;
+  --watching_;
+  followers_.notify_one();
+  return true;
+}
+
+bool Workers::is_one_too_many(Worker& self) {
+  const Lock lock(mutex_);
+  is_crowded_ = watching_ > seats_ + 1;
+  if (watching_ <= seats_) return false;
+  self.is_watching = false;
+  --watching_;
+  return true;
+}
+
+void Workers::rouse() {
+  const Lock lock(mutex_);
+  dozes_ = false;
+  supervisor_.notify_one();
+}
+
+void Workers::supervise() {
+  Lock lock(mutex_);
+  for (int quiet = 0; !over_ || watching_ > 0;) {
+    if (dozes_ && !stopping_ && !over_) {
+      supervisor_.wait(lock);
+      quiet = 0;
+      continue;
+    }
+    supervisor_.wait_for(lock, kTick);
+    lock.unlock();
+    quiet = look_round() ? 0 : quiet + 1;
+    if (quiet == kTicksToDoze) {
+      dozes_ = true;
+      if (look_round()) dozes_ = false;  // begun just now, perhaps without a look at us
+      quiet = 0;
+    }
+    lock.lock();
+  }
+}
+
+// A step that is seen odd at two ticks is one answer that takes its time. The first one's is its
+// own: nothing else is asked before the session has begun.
+bool Workers::look_round() {
+  bool has_moved = false;
+  bool is_busy = false;
+  for (Worker& worker : workers_) {
+    const std::uint64_t step = worker.step;
+    is_busy = is_busy || is_odd(step);
+    const bool is_stuck = step == worker.seen && is_odd(step);
+    has_moved = has_moved || step != std::exchange(worker.seen, step);
+    if (is_stuck && has_begun_) has_moved = take_watch(worker, step) || has_moved;
+    const Lock lock(mutex_);
+    // One that is not at an answer now will not be again.
+    const bool is_to_end = (stopping_ || over_) && worker.is_watching && !is_odd(step);
+    if (is_to_end) ::pthread_kill(worker.thread, SIGUSR1);
+  }
+  count_seats(is_busy && is_waiting(session_));
+  return has_moved;
+}
+
+void Workers::count_seats(bool waiting) {
+  crowded_ticks_ = waiting ? crowded_ticks_ + 1 : 0;
+  calm_ticks_ = waiting ? 0 : calm_ticks_ + 1;
+  const Lock lock(mutex_);
+  if (crowded_ticks_ >= kTicksToWiden && seats_ < options_.most_watchers) {
+    ++seats_;
+    crowded_ticks_ = 0;
+    followers_.notify_one();
+  } else if (calm_ticks_ >= kTicksToNarrow && seats_ > 1) {
+    seats_ = 1;
+    is_crowded_ = watching_ > 1;
+  }
+}
+
+void Workers::end(Worker& self, int error) {
+  ::fuse_session_exit(&session_);
+  const Lock lock(mutex_);
+  self.is_watching = false;
+  --watching_;
+  if (!over_) error_ = error;
+  over_ = true;
+  followers_.notify_all();
+  supervisor_.notify_one();
+}
+
+}  // namespace agentfs::fuse
