@@ -25,9 +25,12 @@ constexpr std::chrono::microseconds kMoment(10);
 
 constexpr bool is_odd(std::uint64_t step) { return step % 2 != 0; }
 
+std::uint32_t opcode_of(const fuse_buf& request) {
+  return static_cast<const fuse_in_header*>(request.mem)->opcode;
+}
+
 // Nothing is quicker than to wake another for what comes meanwhile.
-bool takes_its_time(const fuse_buf& request) {
-  const std::uint32_t opcode = static_cast<const fuse_in_header*>(request.mem)->opcode;
+bool takes_its_time(std::uint32_t opcode) {
   return opcode == FUSE_FSYNC || opcode == FUSE_FSYNCDIR || opcode == FUSE_FALLOCATE ||
          opcode == FUSE_COPY_FILE_RANGE;
 }
@@ -104,10 +107,10 @@ void Workers::lead(Worker& self, fuse_buf& buffer) {
     if (got <= 0) return end(self, got);
     const std::uint64_t answer = ++self.step;
     if (dozes_) rouse();
-    const bool has_begun = has_begun_;
-    if (takes_its_time(buffer)) take_watch(self, answer);
+    const std::uint32_t opcode = opcode_of(buffer);
+    if (has_begun_ && takes_its_time(opcode)) take_watch(self, answer);
     ::fuse_session_process_buf(&session_, &buffer);
-    if (!has_begun) {  // larger ones may come now than there was room for
+    if (opcode == FUSE_INIT) {  // larger ones may come now than there was room for
       std::free(std::exchange(buffer.mem, nullptr));
       has_begun_ = true;
     }
@@ -169,8 +172,8 @@ void Workers::supervise() {
   }
 }
 
-// A step that is seen odd at two ticks is one answer that takes its time. The first one's is its
-// own: nothing else is asked before the session has begun.
+// A step that is seen odd at two ticks is one answer that takes its time. Until the session has
+// begun there is one watcher: requests have the size that libfuse makes room for only from then on.
 bool Workers::look_round() {
   bool has_moved = false;
   bool is_busy = false;
@@ -193,7 +196,8 @@ void Workers::count_seats(bool waiting) {
   crowded_ticks_ = waiting ? crowded_ticks_ + 1 : 0;
   calm_ticks_ = waiting ? 0 : calm_ticks_ + 1;
   const Lock lock(mutex_);
-  if (crowded_ticks_ >= kTicksToWiden && seats_ < options_.most_watchers) {
+  const bool may_widen = has_begun_ && seats_ < options_.most_watchers;
+  if (may_widen && crowded_ticks_ >= kTicksToWiden) {
     ++seats_;
     crowded_ticks_ = 0;
     followers_.notify_one();

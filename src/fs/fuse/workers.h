@@ -60,7 +60,7 @@ class Workers {
   fuse_session& session_;
   const WorkersOptions options_;
   std::deque<Worker> workers_;
-  std::atomic<bool> has_begun_ = false;   // the first request has been answered
+  std::atomic<bool> has_begun_ = false;   // INIT has been answered
   std::atomic<bool> dozes_ = true;        // the supervisor, until something is asked
   std::atomic<bool> is_crowded_ = false;  // more watch than there are seats
   int crowded_ticks_ = 0;                 // of the supervisor: with requests waiting, one by one
