@@ -15,7 +15,7 @@ void ChangedPaths::set(const std::string& path, const PathEdit& edit) {
   const auto [found, is_new] = all_.try_emplace(path);
   if (!is_new) ages.erase({found->second.sequence, found->first});
   found->second = edit;
-  ages.emplace(edit.sequence, found->first);
+  ages.emplace_hint(ages.end(), edit.sequence, found->first);  // mostly the newest
 }
 
 std::string ChangedPaths::give_up_oldest() {

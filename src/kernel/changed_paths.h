@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,7 +36,8 @@ class ChangedPaths {
 
   // Gives the path that is told by its directory from now on; "" where none had to be.
   std::string note(const std::string& path, const PathEdit& edit);
-  const std::map<std::string, PathEdit>& all() const { return all_; }
+  using Edits = std::unordered_map<std::string, PathEdit>;
+  const Edits& all() const { return all_; }
   // Those that have changed after a record, by path; costs as much as they are many.
   std::vector<std::pair<std::string, PathEdit>> since(Sequence record) const;
 
@@ -51,7 +52,7 @@ class ChangedPaths {
   std::string give_up_oldest();
 
   std::size_t most_;
-  std::map<std::string, PathEdit> all_;
+  Edits all_;
   ByAge tops_;
   ByAge below_;
 };

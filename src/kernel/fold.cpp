@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "base/text.h"
@@ -249,7 +250,8 @@ json::Value Fold::to_json() const {
   }
   for (const auto& [name, workspace] : workspaces_) {
     json::Value one;
-    for (const auto& [path, change] : workspace.changed.all()) {
+    const std::map ordered(workspace.changed.all().begin(), workspace.changed.all().end());
+    for (const auto& [path, change] : ordered) {
       one.set("/" + path, json::Array{change.sequence.value, change.author.value});
     }
     for (const auto& [pid, sequence] : workspace.committed) {

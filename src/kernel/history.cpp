@@ -114,7 +114,10 @@ void History::add(const FileVersionRef& version) {
   erase(version->number);
   by_number_[version->number] = version;
   by_path_[version->path][version->number] = version;
-  if (version->in_trash) trash_[version->path] = version;
+  if (version->in_trash) {
+    const auto trash = trash_.insert_or_assign(version->path, version).first;
+    trashed_names_.insert(trash->first);
+  }
   bytes_ += held_bytes(*version);
   last_ = std::max(last_, version->number);
 }
@@ -129,7 +132,9 @@ void History::erase(std::uint64_t number) {
   path->second.erase(number);
   if (path->second.empty()) by_path_.erase(path);
   const auto trash = trash_.find(version->path);
-  if (trash != trash_.end() && trash->second->number == number) trash_.erase(trash);
+  if (trash == trash_.end() || trash->second->number != number) return;
+  trashed_names_.erase(trash->first);
+  trash_.erase(trash);
 }
 
 std::uint64_t History::appear(const std::string& path) {
@@ -165,8 +170,7 @@ std::vector<FileVersionRef> History::versions_below(const std::string& directory
 }
 
 FileVersionRef History::trashed(const std::string& path) const {
-  const auto found = trash_.find(path);
-  return found == trash_.end() ? nullptr : found->second;
+  return trashed_names_.contains(path) ? trash_.find(path)->second : nullptr;
 }
 
 std::vector<FileVersionRef> History::trashed_at_or_below(const std::string& path) const {

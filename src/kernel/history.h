@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/json.h"
@@ -56,6 +57,10 @@ class History {
   };
   using ByNumber = std::map<std::uint64_t, FileVersionRef>;
 
+  History() = default;
+  History(History&&) = default;
+  History& operator=(History&&) = default;
+
   void add(const FileVersionRef& version);
   void erase(std::uint64_t number);
   // Something has this name now: the number of the version that leaves the trash, or 0.
@@ -81,6 +86,7 @@ class History {
  private:
   std::map<std::string, ByNumber, std::less<>> by_path_;
   std::map<std::string, FileVersionRef, std::less<>> trash_;
+  std::unordered_set<std::string_view> trashed_names_;  // keys of it: most names are not there
   ByNumber by_number_;
   std::uint64_t bytes_ = 0;
   std::uint64_t last_ = 0;

@@ -11,7 +11,7 @@
 namespace agentfs {
 namespace {
 
-using Told = std::map<std::string, PathEdit>;
+using Told = ChangedPaths::Edits;
 
 bool is_told(const Told& told, const std::string& path, Sequence since) {
   const auto found = told.find(path);
@@ -19,10 +19,11 @@ bool is_told(const Told& told, const std::string& path, Sequence since) {
 }
 
 bool is_same(const Told& one, const Told& other) {
-  return std::ranges::equal(one, other, [](const auto& a, const auto& b) {
-    return a.first == b.first && a.second.sequence == b.second.sequence &&
-           a.second.author == b.second.author;
-  });
+  return one.size() == other.size() && std::ranges::all_of(one, [&](const auto& edit) {
+           const auto found = other.find(edit.first);
+           return found != other.end() && found->second.sequence == edit.second.sequence &&
+                  found->second.author == edit.second.author;
+         });
 }
 
 // As a store gives them back, in no order of age.

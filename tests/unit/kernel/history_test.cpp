@@ -44,7 +44,10 @@ void removed(TestKernel& t, const std::string& path, std::uint64_t number) {
 
 History history_of(TestKernel& t) {
   History copy;
-  t.kernel().look_at_history([&](const History& history) { copy = history; });
+  t.kernel().look_at_history([&](const History& history) {
+    for (const auto& [number, version] : history.all()) copy.add(version);
+    copy.set_last(history.last());
+  });
   return copy;
 }
 
