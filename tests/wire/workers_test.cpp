@@ -68,6 +68,7 @@ class Running {
     char* words[] = {name, nullptr};
     fuse_args arguments = FUSE_ARGS_INIT(1, words);
     session_ = ::fuse_session_new(&arguments, &operations, sizeof operations, &nodes);
+    ::fuse_opt_free_args(&arguments);
     REQUIRE(session_ != nullptr);
     REQUIRE(::fuse_session_mount(session_, fmt::format("/dev/fd/{}", pair[1]).c_str()) == 0);
     workers_ = std::make_unique<fuse::Workers>(*session_, options);
