@@ -113,7 +113,7 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)),
                     fmt::format("{}\n", state.sequence)));
   for (const SnapshotInfo& one : other.snapshots) {
-    if (one.label == label_of(into) && one.id != state) drop(from, one.id);
+    if (one.label == label_of(into) && one.id != state && !one.hidden) drop(from, one.id);
   }
   return ok();
 }

@@ -314,6 +314,22 @@ def a_read_that_is_refused_says_why():
             expect_has(told, "rebase")
 
 
+def what_was_let_go_is_not_let_go_again():
+    """Rebase after rebase: the log has no state that is kept for nothing."""
+    top = make("again")
+    space = take(top, "again")
+    for number in range(4):
+        with open(top / "more", "a", encoding="utf-8") as file:
+            file.write(f"there {number}\n")
+        with open(space / "lines", "a", encoding="utf-8") as file:
+            file.write(f"here {number}\n")
+        ctl("again", "rebase")
+        ctl("again", "commit")
+    expect_eq((space / "more").read_text(), (top / "more").read_text())
+    told = [line for line in read(M.state / "log/agentfs.log").splitlines() if "for nothing" in line]
+    expect_eq(told, [], "agentfs.log")
+
+
 def rebase_merges_what_happened_there():
     top = make("rebase")
     space = take(top, "rebase")
@@ -722,7 +738,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
-      rebase_merges_what_happened_there,
+      what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
       pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
