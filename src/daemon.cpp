@@ -27,6 +27,7 @@
 #include "fs/services/quota_feed.h"
 #include "fs/tree/tree.h"
 #include "kernel/configuration.h"
+#include "mount_watch.h"
 #include "serving.h"
 
 namespace agentfs {
@@ -222,6 +223,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
       [&](const Record& record, ProcessId subject) { tell_files(files, record, subject); });
   auto serving = TRY(Serving::mount(files, services, state, options));
   const SignalWatch signals(backends->loop, [&serving] { serving->stop(); });
+  const MountWatch mounts(backends->loop, options.mountpoint, [&serving] { serving->end_waits(); });
   beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
   state.write_pid(::getpid());
   log::info("mounted at {}, state in {}", options.mountpoint, state.path());

@@ -168,6 +168,7 @@ Status umount(const std::string& given, bool lazy) {
       answers ? serving_daemon(path, std::chrono::seconds(lazy ? 1 : 5)).value_or(0) : 0;
   const UniqueFd handle = daemon > 0 ? process_handle(daemon) : UniqueFd();
   const UniqueFd watcher = handle ? watcher_of(daemon) : UniqueFd();
+  const std::string users = lazy && handle ? users_of(path) : "";
   TRY(unmount_soon(path, lazy || !answers));
   if (!handle && answers && !lazy) {
     return fail(EBUSY,
@@ -181,6 +182,10 @@ Status umount(const std::string& given, bool lazy) {
   // Who took the mount away lazily knows of files that stay open, perhaps for ever.
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(lazy ? 2 : 30);
   const bool ended = ends_before(handle, until);
+  if (lazy && !ended) {
+    fmt::print(stderr, "{}: unmounted; its daemon (pid {}) serves what is open to its end{}{}\n",
+               path, daemon, users.empty() ? "" : ": ", users);
+  }
   if (lazy || (ended && ends_before(watcher, until))) return ok();
   return fail(EBUSY, "{}: unmounted, but the daemon (pid {}){} has not ended yet", path, daemon,
               ended ? " has ended and its watcher" : "");

@@ -42,6 +42,7 @@ std::string unescaped(std::string_view field) {
 
 struct MountPoint {
   std::string path;
+  std::string device;
   bool is_ours = false;
 };
 
@@ -51,7 +52,9 @@ std::vector<MountPoint> mount_table() {
   if (!table) return all;
   for (const std::string_view line : text::lines(*table)) {
     const auto words = text::words(line);
-    if (words.size() > 6) all.push_back({unescaped(words[4]), line.contains(" - fuse.agentfs ")});
+    if (words.size() <= 6) continue;
+    all.push_back(
+        {unescaped(words[4]), std::string(words[2]), line.contains(" - fuse.agentfs ")});
   }
   return all;
 }
@@ -166,6 +169,19 @@ Status unmount_once(const std::string& path, bool lazy) {
 bool is_mounted(const std::string& path) {
   return std::ranges::any_of(
       mount_table(), [&](const MountPoint& each) { return each.is_ours && each.path == path; });
+}
+
+std::string mounted_device(const std::string& path) {
+  std::string device;
+  for (const MountPoint& each : mount_table()) {
+    if (each.is_ours && each.path == path) device = each.device;  // the last one covers the others
+  }
+  return device;
+}
+
+bool is_device_mounted(const std::string& device) {
+  const auto table = mount_table();  // empty: it could not be read
+  return table.empty() || std::ranges::find(table, device, &MountPoint::device) != table.end();
 }
 
 MountState mount_state(const std::string& path) {

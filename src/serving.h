@@ -23,7 +23,7 @@ std::string why_no_io_uring();
 // request may wait. Should it end alone, the first one serves all.
 //
 // The mount appears with all of its parts at once: until then it lies in STATE/mount, and that of
-// the trees in STATE/trees.mount. Threads: stop() any, the rest one.
+// the trees in STATE/trees.mount. Threads: stop() and end_waits() any, the rest one.
 class Serving {
  public:
   static Result<std::unique_ptr<Serving>> mount(vfs::FileSystem& files, vfs::Services& services,
@@ -34,6 +34,9 @@ class Serving {
   // somebody has something of them open.
   Status run();
   void stop();
+  // For who reads on while the mount was taken away: those wait for what may never come, and would
+  // keep the daemon for as long. What is open otherwise is served to its end.
+  void end_waits() { main_->end_waits(); }
 
  private:
   Serving(vfs::FileSystem& files, vfs::Services& services) : files_(files), services_(services) {}

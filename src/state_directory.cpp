@@ -50,9 +50,10 @@ Status take_lock(int lock, const std::string& path) {
     const pid_t daemon = read_daemon_pid(path);
     if (i >= (daemon != 0 ? kNamedTries : kTries)) {
       return fail(EBUSY,
-                  "{}: in use by the agentfs daemon with pid {}; unmount that one first, or "
-                  "give another --state",
-                  path, daemon);
+                  "{}: in use by the agentfs daemon with pid {}; unmount that one first (where its "
+                  "mount was taken away lazily, close what is open of it, or kill {}), or give "
+                  "another --state",
+                  path, daemon, daemon);
     }
     pollfd nothing{.fd = -1, .events = 0, .revents = 0};
     ::poll(&nothing, 1, 10);

@@ -199,13 +199,41 @@ def open_files():
         expect_has(said, "--lazy", "umount with an open file")
         expect_has(said, f"(pid {os.getpid()})", "umount with an open file")
         expect_eq(mount.answers(), daemon, "the daemon after a umount that was refused")
-        mount.umount("--lazy", timeout=SOON * 2)
+        said = mount.umount("--lazy", timeout=SOON * 2)
+        expect_has(said, f"(pid {os.getpid()})", "umount --lazy with an open file")
         expect(not os.path.ismount(mount.mnt), "still mounted after umount --lazy")
+        expect_has(mount.mount(code=1), f"kill {daemon}", "a mount of a state in use")
         file.write("written after the lazy umount\n")
     wait_until(SOON, lambda: not is_alive(daemon), "the daemon's end when the file is closed")
     mount.mount()
     expect_eq(read(mount / "workspaces/w/file"), "written after the lazy umount\n", "the file")
     mount.umount()
+
+
+def waits_end_with_the_mount():
+    """Who waits for what is to come does not keep a daemon whose mount was taken away."""
+    mount = Mount.of("waiting")
+    ways = [[AGENTFS, "umount", "--lazy", mount.mnt], ["fusermount3", "-uz", mount.mnt]]
+    for lazily in ways:
+        mount.mount()
+        daemon = mount.daemon()
+        (mount / "workspaces/w").mkdir(exist_ok=True)
+        words = [["cat", mount / "workspaces/w/.agentfs/follow"],
+                 ["cat", mount / "sys/workspaces/follow"]]
+        is_open = (lambda pid: any(os.path.realpath(f"/proc/{pid}/fd/{fd}").endswith("/follow")
+                                   for fd in os.listdir(f"/proc/{pid}/fd")))
+        waiting = [subprocess.Popen(each, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                   for each in words]
+        for each in waiting:
+            wait_until(SOON, lambda pid=each.pid: is_open(pid), "a reader")
+        (mount / "workspaces/w/seen").touch()
+        expect_has(waiting[0].stdout.readline(), "seen", "the follow of a workspace")
+        run(lazily, timeout=SOON * 2)
+        for each in waiting:
+            _, said = each.communicate(timeout=SOON)
+            expect_has(said, "abort", "a reader whose mount was taken away")
+        wait_until(SOON, lambda pid=daemon: not is_alive(pid), "the daemon's end")
+        wait_until(SOON, lambda: not mount.daemon(), "daemon.pid")
 
 
 def foreground():
@@ -263,5 +291,5 @@ def wrong_words():
 
 
 main(begins_and_ends, one_daemon_a_state, state_of_the_dead, watcher_starts_it_again,
-     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files,
+     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files, waits_end_with_the_mount,
      foreground, other_users, wrong_words)

@@ -77,7 +77,7 @@ std::uint64_t ParkedRequests::add(fuse_req_t request, std::function<void()> canc
   std::uint64_t number = 0;
   {
     Lock lock(mutex_);
-    if (ended_ || !may_park_) return 0;
+    if (!may_wait_ || !may_park_) return 0;
     number = next_++;
     parked_.emplace(number, Parked{request, std::move(cancel)});
   }
@@ -128,17 +128,27 @@ void ParkedRequests::cancel(std::uint64_t number) {
   if (cancel) cancel();
 }
 
-void ParkedRequests::end() {
+void ParkedRequests::end_waits() {
   std::unordered_map<std::uint64_t, Parked> left;
   {
     Lock lock(mutex_);
-    ended_ = true;
+    may_wait_ = false;
     left.swap(parked_);
+    speaking_ += static_cast<unsigned>(left.size());
   }
   for (const auto& [number, parked] : left) {
     reply_error(parked.request, session_ended());
     parked.cancel();
+    spoken();
   }
+}
+
+void ParkedRequests::end() {
+  {
+    Lock lock(mutex_);
+    ended_ = true;
+  }
+  end_waits();
   Lock lock(mutex_);
   while (speaking_ > 0) silent_.wait(lock);
 }

@@ -51,8 +51,9 @@ class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
     std::forward<Words>(words)();
     spoken();
   }
-  // Answers what is parked with ECONNABORTED and cancels it; nothing is said any more once it has
-  // returned. When no handler runs.
+  // Answers what is parked with ECONNABORTED and cancels it; nothing is parked any more.
+  void end_waits();
+  // The same, and nothing is said any more once it has returned. When no handler runs.
   void end();
 
  private:
@@ -71,6 +72,7 @@ class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
   Mutex<Rank::queue> mutex_;
   std::condition_variable_any silent_;
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;
+  bool may_wait_ GUARDED_BY(mutex_) = true;
   bool ended_ GUARDED_BY(mutex_) = false;
   unsigned speaking_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<std::uint64_t, Parked> parked_ GUARDED_BY(mutex_);

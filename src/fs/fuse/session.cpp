@@ -289,6 +289,8 @@ void Session::set_part(vfs::Part part) { parts_->context.channel->set_part(part)
 
 bool Session::on_io_uring() const { return parts_->context.on_io_uring; }
 
+void Session::end_waits() { parts_->context.parked->end_waits(); }
+
 // By libfuse's own threads, which it knows how to end beside those of its rings.
 int Session::run_by_libfuse() {
   fuse_loop_config* const config = ::fuse_loop_cfg_create();

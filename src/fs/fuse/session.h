@@ -53,6 +53,9 @@ class Session {
   void set_part(vfs::Part part);
   // Whether its requests come so; to be asked once a statfs(2) of it was answered.
   bool on_io_uring() const;
+  // Ends what waits for something to come, now and from now on, with ECONNABORTED; the rest is
+  // served as before. Threads: all.
+  void end_waits();
   // Serves until unmounted or stopped; parked requests get EINTR or ECONNABORTED.
   Status run();
   void stop();
