@@ -112,18 +112,21 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
                                     const std::string& name, const TreeCaller& caller) {
   const auto node = TRY(own(any));
   const auto parent = TRY(own(any_parent));
-  if (node->tree != parent->tree) {
+  const auto check = [&]() -> Status {
+    if (node->tree == parent->tree) return ok();
     return fail(EXDEV, "{}: a hard link between two trees; a copy would do", text::shown(name));
-  }
+  };
   const auto act = [&]() -> Result<TreeEntry> {
     const auto entry = TRY(f_->disk().link(*node->disk, *parent->disk, name, caller));
     return find(*parent, name);
   };
-  if (is_plain(*parent) && node->tree == parent->tree) {
+  if (is_plain(*parent)) {
     const std::shared_lock together(mutex_);
+    TRY(check());
     if (parent->prepared()) return act();
   }
   const std::unique_lock alone(mutex_);
+  TRY(check());
   if (node->removed) return fail_errno(ENOENT, text::shown(name));
   TRY(f_->prepare_directory(*parent));
   if (node->is_directory()) return fail_errno(EPERM, text::shown(name));

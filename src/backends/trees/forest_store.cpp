@@ -40,7 +40,7 @@ std::string ForestStore::host_path(const TreeNode& any) const {
 
 Status ForestStore::use_descriptor(const TreeNode& any, const std::function<Status(int)>& use) {
   const auto node = TRY(own(any));
-  if (node->tree->line != nullptr && node->tree->refusal == 0) {
+  if (is_forked(*node)) {
     const std::unique_lock alone(mutex_);
     TRY(f_->keep_parents(*node));
   }
@@ -150,8 +150,7 @@ Status ForestStore::fetch_before_loss(ForestNode& node, const TreeCaller& caller
 
 // Through a handle that may write, reads and writes must meet.
 Status ForestStore::fetch(ForestNode& node, const TreeCaller& caller) {
-  const Tree& tree = *node.tree;
-  if (f_->marks().lender() == nullptr || tree.line == nullptr || tree.refusal != 0) return ok();
+  if (f_->marks().lender() == nullptr || !is_forked(node)) return ok();
   {
     const std::shared_lock together(mutex_);
     if (!f_->marks().lends(TRY(f_->borrow(node)).get())) return ok();
@@ -180,7 +179,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int fla
   const auto node = TRY(own(any));
   const bool may_change = (flags & O_ACCMODE) != O_RDONLY;
   if ((flags & O_TRUNC) == 0 || node->type() != S_IFREG) {
-    if (may_change && node->tree->refusal == 0) TRY(fetch(*node, caller));
+    if (may_change) TRY(fetch(*node, caller));
     const auto act = [&]() -> Result<std::unique_ptr<TreeFile>> {
       const std::shared_lock together(mutex_);
       if (may_change && node->tree->refusal != 0) {

@@ -137,6 +137,11 @@ class ForestStore final : public Forest {
   Status check_xattr(const std::string& name) const;
 
   bool is_whole(const ForestNode& node) const;
+  // Without the lock; a file can come to another tree meanwhile.
+  bool is_forked(const ForestNode& node) const {
+    const std::shared_lock together(mutex_);
+    return node.tree->line != nullptr && node.tree->refusal == 0;
+  }
   bool is_plain(const ForestNode& directory) const {
     return directory.tree->epoch == 0 && !f_->is_top(directory);
   }
