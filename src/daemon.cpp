@@ -120,6 +120,24 @@ struct Backends {
     parts.owner = ::getuid();
     return parts;
   }
+
+  vfs::FileSystemParts file_system_parts(vfs::Services& services, const StateDirectory& state,
+                                         const DaemonOptions& options) {
+    vfs::FileSystemParts parts;
+    parts.services = &services;
+    parts.root = &tree::root();
+    parts.trees = {{"/home", home.get()},
+                   {"/src/repos", repos.get()},
+                   {"/tmp", tmp.get()},
+                   {"/workspaces", workspaces.get()}};
+    parts.past = past.get();
+    parts.owner = ::getuid();
+    parts.group = ::getgid();
+    parts.shared = options.allow_other;
+    parts.times = file::read(state.file("times")).value_or("");
+    parts.open_files = state.file("open-files");
+    return parts;
+  }
 };
 
 // The model behind the name "default" where /etc/models/default.toml does not say.
@@ -202,20 +220,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   offer_default_model(*kernel, options.probe_models);
   TRY(kernel->make_home(::getuid(), ::getgid()));  // from the start: sandboxes bind it
   KernelServices services(*kernel);
-  vfs::FileSystemParts parts;
-  parts.services = &services;
-  parts.root = &tree::root();
-  parts.trees = {{"/home", backends->home.get()},
-                 {"/src/repos", backends->repos.get()},
-                 {"/tmp", backends->tmp.get()},
-                 {"/workspaces", backends->workspaces.get()}};
-  parts.past = backends->past.get();
-  parts.owner = ::getuid();
-  parts.group = ::getgid();
-  parts.shared = options.allow_other;
-  parts.times = file::read(state.file("times")).value_or("");
-  parts.open_files = state.file("open-files");
-  vfs::FileSystem files(std::move(parts));
+  vfs::FileSystem files(backends->file_system_parts(services, state, options));
   kernel->set_namespace(&files);
   auto agents = std::make_unique<agents::Agents>(*kernel);
   kernel->set_userland(agents.get());

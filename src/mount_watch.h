@@ -11,8 +11,8 @@
 namespace agentfs {
 
 // Calls `gone` once, on the event thread, when the file system that is mounted at `mountpoint` now
-// is to be found in the daemon's table of mounts no more; never where it is not there to begin with.
-// The loop ends before this does. Threads: one.
+// is in the daemon's table of mounts no more; never where it is not there to begin with. The loop
+// ends before this does. Threads: one.
 class MountWatch {
  public:
   MountWatch(EventLoop& loop, const std::string& mountpoint, std::function<void()> gone);

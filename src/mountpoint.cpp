@@ -53,8 +53,7 @@ std::vector<MountPoint> mount_table() {
   for (const std::string_view line : text::lines(*table)) {
     const auto words = text::words(line);
     if (words.size() <= 6) continue;
-    all.push_back(
-        {unescaped(words[4]), std::string(words[2]), line.contains(" - fuse.agentfs ")});
+    all.push_back({unescaped(words[4]), std::string(words[2]), line.contains(" - fuse.agentfs ")});
   }
   return all;
 }

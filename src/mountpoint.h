@@ -18,8 +18,8 @@ MountState mount_state(const std::string& path);
 // Whether statfs(2) of it is answered; the daemon that is asked may be this one.
 bool answers_within(const std::string& path, std::chrono::milliseconds patience);
 bool is_mounted(const std::string& path);  // alive or not; asks no daemon
-// The file system mounted there, as the host's kernel numbers it ("0:45"); "" where none of ours is.
-// It is mounted for as long as it is somewhere in this process's table of mounts.
+// The file system mounted there, as the host's kernel numbers it ("0:45"); "" where none of ours
+// is. It is mounted for as long as it is somewhere in this process's table of mounts.
 std::string mounted_device(const std::string& path);
 bool is_device_mounted(const std::string& device);
 // Takes the mount down. EBUSY when files are open on it, unless `lazy`.
