@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,12 @@ struct HostDrift {
 };
 
 inline std::unexpected<Error> refuse_drift(const std::string& source,
-                                           const std::vector<std::string>& paths) {
+                                           const std::vector<std::string>& paths,
+                                           std::string_view written = "nothing") {
   return fail(EBUSY,
-              "{}: changed there since it was last looked at: {}; nothing was written, and "
-              "`rebase` takes these changes over first",
-              source, text::shown_some(paths));
+              "{}: changed there since it was last looked at: {}; {} was written, and `rebase` "
+              "takes these changes over first",
+              source, text::shown_some(paths), written);
 }
 
 // What a path shall become.
@@ -37,6 +39,14 @@ struct HostChange {
   FileState to{};  // type, permissions and time of change of content; nothing: it is removed
   std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
   std::string target{};                         // of a link
+};
+
+// What a write() has come to, ordered by path.
+struct HostWritten {
+  // What the source has of it by now, and, of what others changed again since, what was written:
+  // a state that the source never has.
+  std::vector<HostDrift> drifts{};
+  std::set<std::string> overtaken{};  // paths of the latter
 };
 
 // The source is read and, by write() alone, written; no file of it is linked or locked. Recorded
@@ -94,10 +104,10 @@ class ImportStore : public Lender {
   // fails, the error says how far it came; the same call completes it, also after a crash.
   virtual Result<std::vector<std::string>> write(std::uint32_t id,
                                                  const std::vector<HostChange>& changes) = 0;
-  // The drift of those of the changes, ordered by path, that the source has by now, also of a
-  // write() that was cut short; and of other names of the same files, which have other links now.
-  virtual Result<std::vector<HostDrift>> written(std::uint32_t id,
-                                                 const std::vector<HostChange>& changes) const = 0;
+  // The drift of those of the changes, ordered by path, that write() has made since mark(), also
+  // one that was cut short; and of other names of the same files, which have other links now.
+  virtual Result<HostWritten> written(std::uint32_t id,
+                                      const std::vector<HostChange>& changes) const = 0;
   // At a start: removes what a write() that a crash cut short left beside the files, and what is
   // left of an add().
   virtual Status settle() = 0;

@@ -54,6 +54,10 @@ Status write_all(int fd, std::string_view bytes) {
 
 bool is_unfinished(std::string_view name) { return name.ends_with(kUnfinished); }
 
+Status remove(const std::string& path) {
+  return ::unlink(path.c_str()) == 0 || errno == ENOENT ? ok() : fail_errno(path);
+}
+
 Status replace(const std::string& path, std::string_view bytes, mode_t mode,
                const std::string& aside) {
   const std::string temporary = aside.empty() ? path + kUnfinished : aside;

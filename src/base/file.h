@@ -44,6 +44,7 @@ Status replace(const std::string& path, std::string_view bytes, mode_t mode = 06
                const std::string& aside = {});
 // Whether a file of this name was left by a crash within replace(): it is nothing to anybody.
 bool is_unfinished(std::string_view name);
+Status remove(const std::string& path);  // no directory; where there is nothing: nothing
 Status make_directories(const std::string& path, mode_t mode = 0755);
 bool exists(const std::string& path);
 

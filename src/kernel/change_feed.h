@@ -21,7 +21,8 @@ namespace agentfs {
 //   {"seq":812,"time":"2026-…Z","op":"write","path":"/workspaces/site/a.c","bytes":120,
 //    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
 // `other` is a rename's new path, or the old name of a new hard link; `version` what the content
-// before is kept as; path_hex and other_hex stand beside names that are not UTF-8.
+// before is kept as; `unfinished` why a commit could not be ended; path_hex and other_hex stand
+// beside names that are not UTF-8.
 class ChangeFeed {
  public:
   static constexpr std::size_t kMostBytes = std::size_t{32} << 20;

@@ -85,11 +85,7 @@ Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request)
   run.root = request.binds.front().second;
   run.command = text::prefix(request.command, 1'000);
   kernel_.look_at_fold([&](const Fold& fold) { run.version = fold.history().last(); });
-  run.process = caller.process;
-  run.via = caller.via;
-  run.path = caller.path;
-  run.host_command = caller.host.command;
-  run.host_pid = caller.host.pid;
+  run.by = StoredCaller::of(caller);
   const OverlayLeft left = left_of(run);
   run.lower = inode_of(left.lower);
   TRY(file::make_directories(kernel_.parts().state + "/fast", 0700));
@@ -281,10 +277,7 @@ Status FastPath::resume(FastRun& run) {
     close(run, {});
     return ok();
   }
-  Caller caller = kernel_.agent(run.process, run.via);
-  caller.path = run.path;
-  caller.host.command = run.host_command;
-  caller.host.pid = static_cast<pid_t>(run.host_pid);
+  const Caller caller = run.by.caller(kernel_);
   const FastEnd end = TRY(end_after_crash(caller, run, told));
   if (told.end.empty()) {
     json::Value data;

@@ -13,6 +13,7 @@
 #include "backends/forest.h"
 #include "backends/overlay_fold.h"
 #include "kernel/caller.h"
+#include "kernel/stored_caller.h"
 
 namespace agentfs {
 
@@ -34,11 +35,7 @@ struct FastRun {
   bool keeps = false;    // conflicts that only the upper directory has
   bool is_told = false;  // of what is kept: the journal has the command's end
   Phase phase = Phase::running;
-  ProcessId process{};  // the caller, in so far as the journal tells of one
-  std::string via{};
-  std::string path{};
-  std::string host_command{};
-  std::int64_t host_pid = 0;
+  StoredCaller by{};
   std::string record{};  // from folding on
   std::vector<FoldChange> changes{};
   std::size_t conflicts = 0;

@@ -40,8 +40,7 @@ std::string FastRun::text() const {
   value.set("number", number).set("version", version).set("lower", lower).set("root", root);
   value.set("command_hex", text::hex(command)).set("drop_failed", drop_failed);
   value.set("dry_run", dry_run).set("phase", kPhases[static_cast<std::size_t>(phase)]);
-  value.set("process", process.value).set("via", via).set("file", path);
-  value.set("host_command_hex", text::hex(host_command)).set("host_pid", host_pid);
+  by.write(value);
   value.set("record", text::hex(record));
   value.set("keeps", keeps).set("told", is_told).set("conflicts", conflicts);
   json::Array all;
@@ -63,11 +62,7 @@ Result<FastRun> FastRun::parse(std::string_view text) {
   run.command = bytes("command_hex");
   run.drop_failed = value["drop_failed"].truth();
   run.dry_run = value["dry_run"].truth();
-  run.process = {static_cast<std::uint64_t>(value["process"].number())};
-  run.via = value["via"].text();
-  run.path = value["file"].text();
-  run.host_command = bytes("host_command_hex");
-  run.host_pid = value["host_pid"].number();
+  run.by = StoredCaller::read(value);
   run.record = bytes("record");
   run.keeps = value["keeps"].truth();
   run.is_told = value["told"].truth();

@@ -98,35 +98,52 @@ Status Imports::begin(const Import& import, const ImportOrder& order) {
   return store().mark(import.id, order.note());
 }
 
+// What was made in the directory, a row each.
+Status Imports::tell(const Caller& caller, const Import& import, const ImportOrder& order,
+                     const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    TreeChange row{.operation = order.operation, .path = fmt::format("{}/{}", import.root, path)};
+    json::Value told;
+    json::set_bytes(told, "host", fmt::format("{}/{}", import.source, path));
+    row.details = std::move(*told.object());
+    TRY(kernel_.record_change(caller, row));
+  }
+  return ok();
+}
+
 // The hidden tree and the journal get what has come to be in the directory, be it all or a part.
 Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& import,
                                             const ImportOrder& order) {
   const TreeSide to{&forest(), TRY(forest().snapshot_root(order.to))};
-  const auto changes = TRY(host_changes(to, TRY(changes_of(order))));
-  const auto written = store().write(import.id, changes);
-  const auto made = TRY(store().written(import.id, changes));
-  TRY(refresh(import, made));
-  std::size_t count = 0;
-  for (const HostDrift& one : made) {
-    if (!std::ranges::binary_search(changes, one.path, {}, &HostChange::path)) continue;
-    ++count;
-    TreeChange row{.operation = order.operation,
-                   .path = fmt::format("{}/{}", import.root, one.path)};
-    json::Value told;
-    json::set_bytes(told, "host", fmt::format("{}/{}", import.source, one.path));
-    row.details = std::move(*told.object());
-    TRY(kernel_.record_change(caller, row));
+  auto changes = TRY(host_changes(to, TRY(changes_of(order))));
+  const auto left = store().write(import.id, changes);
+  const HostWritten made = TRY(store().written(import.id, changes));
+  std::vector<std::string> paths;
+  for (const HostDrift& one : made.drifts) {
+    if (std::ranges::binary_search(changes, one.path, {}, &HostChange::path)) {
+      paths.push_back(one.path);
+    }
   }
-  const bool leaves_something = order.is_commit() ? count != 0 : !written;
-  TRY(end(import, order, leaves_something));
-  if (written) {
-    return Outcome{count, written->empty() ? ""
-                                           : fmt::format("left there, with the directories it is "
-                                                         "in: {}\n",
-                                                         text::shown_some(*written))};
+  std::erase_if(changes, [&](const auto& one) { return !made.overtaken.contains(one.path); });
+  TRY(refresh(import, made.drifts, std::move(changes)));
+  TRY(tell(caller, import, order, paths));
+  TRY(end(import, order, order.is_commit() ? !paths.empty() : !left));
+  const std::vector<std::string> overtaken(made.overtaken.begin(), made.overtaken.end());
+  const std::string since =
+      overtaken.empty() ? ""
+                        : fmt::format("changed there again since, which `rebase` takes over: {}",
+                                      text::shown_some(overtaken));
+  if (left) {
+    Outcome done{.changes = paths.size()};
+    if (!left->empty()) {
+      done.note =
+          fmt::format("left there, with the directories it is in: {}\n", text::shown_some(*left));
+    }
+    if (!since.empty()) done.note += since + "\n";
+    return done;
   }
-  return fail(written.error().code, "{}{}", written.error().message,
-              count != 0 && order.is_commit() ? "; `uncommit` takes back what was made" : "");
+  return fail(left.error().code, "{}{}{}{}", left.error().message, since.empty() ? "" : "; ", since,
+              !paths.empty() && order.is_commit() ? "; `uncommit` takes back what was made" : "");
 }
 
 // The mark goes before the states that are not needed without it.
@@ -165,7 +182,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
   TRY(kernel_.paths().may_snapshot(root));
-  ImportOrder order{.operation = "commit"};
+  ImportOrder order{.operation = "commit", .by = StoredCaller::of(caller)};
   order.start = TRY(forest().snapshot(import.tree, kOrderStart));
   order.from = order.start;
   order.to = TRY(forest().snapshot(paths::name_of(root), kOrderWanted));
@@ -187,7 +204,10 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
   const auto info = kernel_.forks().info_of(path_of(import.tree));
   const auto last = info ? last_commit(*info) : std::nullopt;
   if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
-  ImportOrder order{.operation = "uncommit", .start = {}, .from = last->after, .to = last->before};
+  ImportOrder order{.operation = "uncommit",
+                    .from = last->after,
+                    .to = last->before,
+                    .by = StoredCaller::of(caller)};
   order.start = TRY(forest().snapshot(import.tree, kOrderStart));
   Status begun = check_still_there(import, order);
   if (begun) begun = begin(import, order);
@@ -200,17 +220,20 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
                      import.source, root, done.note);
 }
 
-// Again from where it began: what it has made is found so.
+// Again from where it began: what it has made is found so. Where the directory is something else
+// by now, it stays cut short, and the journal says so.
 Status Imports::end_order(const Import& import, const ImportOrder& order) {
   TRY(store().go_back(import.id));
   drop(TRY(forest().rollback(import.tree, order.start, "order/undone")));
-  const auto done = carry_out(Caller::daemon(kernel_), import, order);
-  if (!done && !store().marked(import.id)) {
-    log::warning("{}: {} was cut short and could not be ended: {}", import.root, order.operation,
-                 done.error().message);
-    return ok();
-  }
-  return done ? ok() : std::unexpected(done.error());
+  const Caller caller = order.by.caller(kernel_);
+  const auto done = carry_out(caller, import, order);
+  if (done) return ok();
+  if (store().marked(import.id)) return std::unexpected(done.error());
+  log::warning("{}: {} was cut short and could not be ended: {}", import.root, order.operation,
+               done.error().message);
+  TreeChange row{.operation = order.operation, .path = import.root};
+  row.details.emplace_back("unfinished", done.error().message);
+  return kernel_.record_change(caller, row);
 }
 
 // States of orders that were never given, or are over, and that a crash left.

@@ -4,20 +4,27 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ranges>
 
+#include "base/copy.h"
 #include "base/text.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
-namespace {
-
-// A directory that stays a directory keeps what is in it.
-bool stays(const HostDrift& drift) {
-  return drift.recorded.is_directory() && drift.now.is_directory();
+// A directory that stays a directory keeps what is in it, a file whose mode alone was set its
+// bytes.
+bool ImportMirror::stays(const HostDrift& drift) const {
+  if (drift.recorded.is_directory() && drift.now.is_directory()) return true;
+  const HostChange* const written = held(drift.path);
+  return written != nullptr && drift.recorded.is_regular() && drift.now.is_regular() &&
+         !written->content;
 }
 
-}  // namespace
+const HostChange* ImportMirror::held(const std::string& path) const {
+  const auto found = std::ranges::lower_bound(held_, path, {}, &HostChange::path);
+  return found != held_.end() && found->path == path ? &*found : nullptr;
+}
 
 Result<TreeNodeRef> ImportMirror::directory(const std::string& path) {
   if (path.empty()) return root_;
@@ -38,6 +45,7 @@ Status ImportMirror::remove(const HostDrift& drift) {
 
 // Directories and links as they are now; of files, what is lent has all.
 Status ImportMirror::set(const TreeNode& node, const std::string& path) {
+  if (const HostChange* const written = held(path)) return set_held(node, *written);
   const auto there = store_.attributes(id_, path);
   if (!there) return there.error().code == ENOENT ? ok() : std::unexpected(there.error());
   SetAttributes wanted{.which = SetAttributes::mtime, .values = *there};
@@ -47,16 +55,45 @@ Status ImportMirror::set(const TreeNode& node, const std::string& path) {
   return done ? ok() : std::unexpected(done.error());
 }
 
+Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
+  SetAttributes wanted{.which = SetAttributes::mtime};
+  wanted.values.st_mtim = {written.to.modified / 1'000'000'000,
+                           written.to.modified % 1'000'000'000};
+  wanted.values.st_mode = written.to.mode;
+  if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
+  const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
+  return done ? ok() : std::unexpected(done.error());
+}
+
+// Lent by the directory, or a copy of what was written to it.
+Status ImportMirror::add_file(const HostDrift& drift) {
+  const TreeNodeRef above = TRY(directory(std::string(text::parent_part(drift.path))));
+  const std::string name(text::last_part(drift.path));
+  const auto made =
+      TRY(forest_.create(*above, name, O_RDWR | O_CREAT | O_EXCL, S_IFREG | 0600, TreeCaller{}));
+  const Writing writing = TRY(forest_.begin_write(*made.file));
+  const HostChange* const written = held(drift.path);
+  if (written == nullptr) return store_.lend(id_, drift.path, made.file->descriptor());
+  const UniqueFd content = TRY(written->content());
+  struct stat attributes{};
+  if (::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(drift.path));
+  (void)TRY(copy_bytes(content.get(), made.file->descriptor(), attributes));
+  return set_held(*made.entry.node, *written);
+}
+
 Status ImportMirror::add(const HostDrift& drift) {
   const TreeNodeRef above = TRY(directory(std::string(text::parent_part(drift.path))));
   const std::string name(text::last_part(drift.path));
   const TreeCaller daemon;
+  const HostChange* const written = held(drift.path);
   if (drift.now.is_directory()) {
     if (!stays(drift)) (void)TRY(forest_.make_directory(*above, name, S_IFDIR | 0700, daemon));
     return ok();  // attributes come last
   }
+  if (stays(drift)) return set_held(*TRY(forest_.lookup(*above, name)).node, *written);
   if (S_ISLNK(drift.now.mode)) {
-    const std::string target = TRY(store_.read_link(id_, drift.path));
+    const std::string target =
+        written != nullptr ? written->target : TRY(store_.read_link(id_, drift.path));
     const TreeEntry made = TRY(forest_.make_link(*above, name, target, daemon));
     return set(*made.node, drift.path);
   }
@@ -64,10 +101,7 @@ Status ImportMirror::add(const HostDrift& drift) {
     const TreeEntry made = TRY(forest_.make_node(*above, name, drift.now.mode, 0, daemon));
     return set(*made.node, drift.path);
   }
-  const auto made =
-      TRY(forest_.create(*above, name, O_RDWR | O_CREAT | O_EXCL, S_IFREG | 0600, daemon));
-  const Writing writing = TRY(forest_.begin_write(*made.file));
-  return store_.lend(id_, drift.path, made.file->descriptor());
+  return add_file(drift);
 }
 
 // What vanishes between the look and this is found to be so by the next look.

@@ -16,6 +16,8 @@ class ImportMirror {
  public:
   ImportMirror(Forest& forest, const ImportStore& store, std::uint32_t id, TreeNodeRef root)
       : forest_(forest), store_(store), id_(id), root_(std::move(root)) {}
+  // These are made what was written to the directory; it is something else by now. Ordered by path.
+  void hold(std::vector<HostChange> written) { held_ = std::move(written); }
   Status apply(const std::vector<HostDrift>& drifts);
   // Owner, mode and times of the root.
   Status set_root() { return set(*root_, ""); }
@@ -23,13 +25,18 @@ class ImportMirror {
  private:
   Result<TreeNodeRef> directory(const std::string& path);
   Status remove(const HostDrift& drift);
+  bool stays(const HostDrift& drift) const;
+  const HostChange* held(const std::string& path) const;  // null: it is as the directory has it
   Status add(const HostDrift& drift);
+  Status add_file(const HostDrift& drift);
+  Status set_held(const TreeNode& node, const HostChange& written);
   Status set(const TreeNode& node, const std::string& path);
 
   Forest& forest_;
   const ImportStore& store_;
   const std::uint32_t id_;
   const TreeNodeRef root_;
+  std::vector<HostChange> held_{};
   std::string known_path_{};
   TreeNodeRef known_{};  // the directory found last
 };

@@ -19,6 +19,7 @@ std::string ImportOrder::note() const {
   json::Value value;
   value.set("operation", operation).set("start", value_of(start));
   value.set("from", value_of(from)).set("to", value_of(to));
+  by.write(value);
   return json::dump(value);
 }
 
@@ -29,7 +30,8 @@ std::optional<ImportOrder> ImportOrder::parse(std::string_view note) {
   return ImportOrder{.operation = std::string((*value)["operation"].text()),
                      .start = snapshot_of((*value)["start"]),
                      .from = snapshot_of((*value)["from"]),
-                     .to = snapshot_of((*value)["to"])};
+                     .to = snapshot_of((*value)["to"]),
+                     .by = StoredCaller::read(*value)};
 }
 
 std::string committed_label(SnapshotId start) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "backends/forest.h"
+#include "kernel/stored_caller.h"
 
 namespace agentfs {
 
@@ -18,6 +19,7 @@ struct ImportOrder {
   SnapshotId start{};       // the hidden tree as it was when the order was given
   SnapshotId from{};        // of an uncommit, what the commit left
   SnapshotId to{};
+  StoredCaller by{};
 
   bool is_commit() const { return operation == "commit"; }
   std::string note() const;

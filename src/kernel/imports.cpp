@@ -154,14 +154,20 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   return ok();
 }
 
-Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drifts) {
+Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drifts,
+                        std::vector<HostChange> written) {
   TRY(store().record(import.id, drifts));
-  const TreeNodeRef tree = TRY(forest().tree(import.tree)).node;
-  TRY(ImportMirror(forest(), store(), import.id, tree).apply(drifts));
+  ImportMirror mirror(forest(), store(), import.id, TRY(forest().tree(import.tree)).node);
+  std::vector<std::string> paths;
+  for (const HostDrift& drift : drifts) {
+    if (!std::ranges::binary_search(written, drift.path, {}, &HostChange::path)) {
+      paths.push_back(drift.path);
+    }
+  }
+  mirror.hold(std::move(written));
+  TRY(mirror.apply(drifts));
   // The workspace has bytes of its own of these, so nothing else would have what a merge of two
   // later changes begins from.
-  std::vector<std::string> paths;
-  for (const HostDrift& drift : drifts) paths.push_back(drift.path);
   const auto kept = store().keep(import.id, paths);
   return kept || kept.error().code == EBUSY ? ok() : std::unexpected(kept.error());
 }

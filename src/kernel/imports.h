@@ -67,7 +67,9 @@ class Imports {
   Status check_source(const std::string& source) const;
   Status make(const Caller& caller, const Import& import, const std::string& name);
   // Makes the hidden tree what the directory is now at these paths, and records that.
-  Status refresh(const Import& import, const std::vector<HostDrift>& drifts);
+  // `written` of them are what was written there, and not what is there now.
+  Status refresh(const Import& import, const std::vector<HostDrift>& drifts,
+                 std::vector<HostChange> written = {});
   Status end_half_done(const Import& import);
   Status settle_one(const Import& import);
   Status put_back(std::uint32_t id);
@@ -81,9 +83,11 @@ class Imports {
   Status begin(const Import& import, const ImportOrder& order);
   struct Outcome {
     std::size_t changes = 0;
-    std::string note{};  // what stays there; "" or a line
+    std::string note{};  // what stays there, what is something else already; "" or lines
   };
   Result<Outcome> carry_out(const Caller& caller, const Import& import, const ImportOrder& order);
+  Status tell(const Caller& caller, const Import& import, const ImportOrder& order,
+              const std::vector<std::string>& paths);
   Status end(const Import& import, const ImportOrder& order, bool leaves_something);
   Status end_order(const Import& import, const ImportOrder& order);
   void drop(SnapshotId state);

@@ -90,7 +90,8 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 //     replaced: kept, what one of them took the place of
 //   import: source (of the host), paths (their number); rebase: paths; pin: bytes; commit,
 //   uncommit:
-//     of each path, host, what was made so in the directory
+//     of each path, host, what was made so in the directory; of the workspace, unfinished: why one
+//     that a crash cut short could not be ended
 // remove, rename (of what had the new name), truncate and write may have `kept`: what was there
 //   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
 //   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.

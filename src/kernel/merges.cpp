@@ -19,6 +19,7 @@
 #include "kernel/merge_rows.h"
 #include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
+#include "kernel/stored_caller.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -44,11 +45,13 @@ struct Merges::Order {
   // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
   SnapshotId state{};
   json::Array actions{};
+  StoredCaller by{};
 
   std::string text() const {
     json::Value value;
     value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
     value.set("state", value_of(state)).set("actions", actions);
+    by.write(value);
     return json::dump(value);
   }
   static Result<Order> parse(std::string_view text) {
@@ -58,6 +61,7 @@ struct Merges::Order {
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
     order.state = snapshot_of(value["state"]);
+    order.by = StoredCaller::read(value);
     if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
     if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
     return order;
@@ -111,6 +115,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
     return std::unexpected(std::move(state).error());
   }
   Order order{.root = root, .from = other, .base = base, .record = {}, .state = *state};
+  order.by = StoredCaller::of(caller);
   Result<std::string> answer = merge_alone(caller, sides, order, partial);
   const bool is_kept = order.done && keep_for_later(root, *state, order);
   if (!is_kept && !is_half_done(root)) MergeBases(kernel_).drop(other, *state);
@@ -222,9 +227,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
         const bool is_open = std::ranges::find(order.open, whole) != order.open.end();
         return keep(caller, whole, ours, old, is_open);
       }));
-  const std::string file = file_of(order.root);
-  if (::unlink(file.c_str()) != 0 && errno != ENOENT) return fail_errno(file);
-  return ok();
+  return file::remove(file_of(order.root));
 }
 
 // What the mount shows comes before what is told of it, which may fail.
@@ -327,7 +330,7 @@ Status Merges::settle_one(const std::string& file) {
   const TreeSide ours = TRY(live(forest, order.root));
   if (!order.done) TRY(kernel_.parts().merger->undo(ours, order.record));
   if (!order.done) TRY(set_conflicts(order.root, nullptr));
-  return finish(Caller::daemon(kernel_), ours, order);
+  return finish(order.by.caller(kernel_), ours, order);
 }
 
 }  // namespace agentfs

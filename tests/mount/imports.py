@@ -631,6 +631,7 @@ def an_uncommit_that_a_kill_cut_short_is_ended():
 def what_was_changed_there_after_a_kill_is_nobodys_commit():
     """While no daemon runs: the order cannot be ended there, and nothing of it is written over."""
     top = make("meanwhile")
+    root = "/workspaces/meanwhile"
     files = [f"f{n}" for n in range(300)]
     for file in files:
         (top / file).write_text(f"{file} before\n")
@@ -648,12 +649,24 @@ def what_was_changed_there_after_a_kill_is_nobodys_commit():
     expect_eq((top / "f0").read_text(), "on top of it\n")
     expect_eq({file for file in files if "after" in (top / file).read_text()}, written)
     expect_eq([line.split("\t")[1] for line in status("meanwhile") if line.startswith("!")], ["f0"])
+    rows = [row for row in M.journal() if row["kind"] == "tree.commit" and row["data"]["path"].startswith(str(root))]
+    told = {row["data"]["path"].removeprefix(f"{root}/") for row in rows if row["data"]["path"] != str(root)}
+    expect_eq(told, written | {"f0"}, "what was written there, as the journal tells it")
+    expect_eq({(tuple(row["by"]), row["user"]) for row in rows}, {((1,), "root")}, "who did it")
+    unfinished = [row["data"]["unfinished"] for row in rows if row["data"]["path"] == str(root)]
+    expect_eq(len(unfinished), int(is_cut_short), "rows that tell of a commit that was cut short")
     if is_cut_short:
-        ctl("meanwhile", "uncommit")
-        expect_eq({file for file in files if "after" in (top / file).read_text()}, set())
-    else:
-        expect_has(refused("EBUSY", "meanwhile", "uncommit"), "f0")
+        expect_has(unfinished[0], "f0")
+        expect_has(unfinished[0], "nothing more was written")
+        expect_has((space / ".agentfs/events.jsonl").read_text(), "unfinished")
+    expect_has(refused("EBUSY", "meanwhile", "uncommit"), "f0")
+    expect_eq({file for file in files if "after" in (top / file).read_text()}, written, "after a refused uncommit")
     expect_eq((top / "f0").read_text(), "on top of it\n")
+    ctl("meanwhile", "rebase")
+    expect_eq((space / "f0").read_text(), "on top of it\n", "what was changed there, after a rebase")
+    ctl("meanwhile", "commit")
+    expect_eq({file for file in files if "after" in (top / file).read_text()}, set(files) - {"f0"})
+    expect_eq(status("meanwhile"), [])
 
 
 def end_daemon():

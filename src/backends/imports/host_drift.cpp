@@ -40,28 +40,47 @@ Result<std::vector<HostDrift>> drift_of(const ImportRecords& records, const Host
   return drifts;
 }
 
+namespace {
+
 // Looked at again after it was compared: what somebody writes meanwhile is not of the change.
-Result<std::vector<HostDrift>> drift_of_written(const ImportRecords& records,
-                                                const HostDirectory& host,
-                                                const std::vector<HostChange>& changes) {
+Result<bool> has_just(const HostDirectory& host, const HostChange& change,
+                      const FileState& recorded, const FileState& now) {
+  if (is_unchanged(recorded, now) || !TRY(is_made(host, change, now))) return false;
+  const bool is_other_file = now.is_regular() && !change.content && !has_same_bytes(recorded, now);
+  return !is_other_file && is_unchanged(now, TRY(host.look(change.path)));
+}
+
+// No file of the host has it.
+FileState state_never_seen(const HostChange& change) {
+  FileState state = change.to;
+  state.device = state.inode = 0;
+  return state;
+}
+
+}  // namespace
+
+Result<HostWritten> drift_of_written(const ImportRecords& records, const HostDirectory& host,
+                                     const std::vector<HostChange>& changes) {
+  const std::set<std::string> written = records.written();
+  HostWritten done;
   std::map<std::string, HostDrift> found;
   std::vector<std::string> paths;
   for (const HostChange& change : changes) {
     const FileState recorded = records.state(change.path);
     const FileState now = TRY(host.look(change.path));
-    if (is_unchanged(recorded, now) || !TRY(is_made(host, change, now))) continue;
-    const bool is_other_file =
-        now.is_regular() && !change.content && !has_same_bytes(recorded, now);
-    if (is_other_file || !is_unchanged(now, TRY(host.look(change.path)))) continue;
-    found[change.path] = {change.path, recorded, now};
-    paths.push_back(change.path);
+    if (TRY(has_just(host, change, recorded, now))) {
+      found[change.path] = {change.path, recorded, now};
+      paths.push_back(change.path);
+    } else if (written.contains(change.path) && !TRY(is_made(host, change, now))) {
+      found[change.path] = {change.path, recorded, state_never_seen(change)};
+      done.overtaken.insert(change.path);
+    }
   }
   for (const HostDrift& link : TRY(drift_of(records, host, paths))) {
     if (has_same_bytes(link.recorded, link.now)) found.emplace(link.path, link);
   }
-  std::vector<HostDrift> drifts;
-  for (auto& [path, drift] : found) drifts.push_back(std::move(drift));
-  return drifts;
+  for (auto& [path, drift] : found) done.drifts.push_back(std::move(drift));
+  return done;
 }
 
 }  // namespace agentfs::imports

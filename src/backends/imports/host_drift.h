@@ -15,8 +15,7 @@ Result<std::vector<HostDrift>> drift_of_all(const ImportRecords& records, const 
                                             bool whole);
 Result<std::vector<HostDrift>> drift_of(const ImportRecords& records, const HostDirectory& host,
                                         const std::vector<std::string>& paths);
-Result<std::vector<HostDrift>> drift_of_written(const ImportRecords& records,
-                                                const HostDirectory& host,
-                                                const std::vector<HostChange>& changes);
+Result<HostWritten> drift_of_written(const ImportRecords& records, const HostDirectory& host,
+                                     const std::vector<HostChange>& changes);
 
 }  // namespace agentfs::imports

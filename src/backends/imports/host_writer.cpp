@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/copy.h"
+#include "base/log.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 
@@ -21,6 +22,7 @@ constexpr mode_t kNewDirectory = 0700;
 constexpr mode_t kNewFile = 0600;
 
 std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
+std::string steps_of(const ImportRecords& records) { return records.directory() + "/applying"; }
 
 timespec time_of(std::int64_t nanoseconds) {
   return {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
@@ -59,7 +61,13 @@ HostWriter::~HostWriter() {
       ::unlinkat(place->directory.get(), place->name.c_str(), 0);
     }
   }
-  if (intent_) ::unlink(intent_of(records_).c_str());
+  if (!intent_) return;
+  if (!made_.empty()) {
+    const Status noted = records_.add_written(made_);
+    if (!noted) log::warning("{}", noted.error().message);
+  }
+  ::unlink(intent_of(records_).c_str());
+  ::unlink(steps_of(records_).c_str());
 }
 
 // What is to come after something has gone, or to get its permissions.
@@ -129,7 +137,7 @@ Status HostWriter::check() {
     moved.push_back(change->path);
   }
   if (moved.empty()) return check_removals();
-  return refuse_drift(host_.path(), moved);
+  return refuse_drift(host_.path(), moved, relinked_.empty() ? "nothing" : "nothing more");
 }
 
 // --- staging
@@ -147,13 +155,21 @@ std::string HostWriter::nearest_directory(const std::string& path) const {
 
 Status HostWriter::choose_temporaries() {
   std::string intent;
+  const auto add = [&](const std::string& path, const std::string& temporary) {
+    intent.append(path).push_back('\0');
+    intent.append(temporary).push_back('\0');
+  };
+  for (const Item& item : items_ | std::views::reverse) {
+    if (must_go(item.now, *item.change)) add(item.change->path, "");
+  }
   for (Item& item : items_) {
-    if (!is_renamed_into_place(*item.change)) continue;
-    const std::string directory = nearest_directory(item.change->path);
-    const std::string name = temporary_name();
-    item.temporary = directory.empty() ? name : fmt::format("{}/{}", directory, name);
-    intent += item.temporary;
-    intent += '\0';
+    if (!item.change->to.exists()) continue;
+    if (is_renamed_into_place(*item.change)) {
+      const std::string directory = nearest_directory(item.change->path);
+      const std::string name = temporary_name();
+      item.temporary = directory.empty() ? name : fmt::format("{}/{}", directory, name);
+    }
+    add(item.change->path, item.temporary);
   }
   TRY(file::replace(intent_of(records_), intent, 0600));
   intent_ = true;
@@ -275,6 +291,9 @@ Status HostWriter::sync() const {
 
 // What goes, from below; then what comes, from above.
 Status HostWriter::apply() {
+  if (intent_ && ::rename(intent_of(records_).c_str(), steps_of(records_).c_str()) != 0) {
+    return fail_errno(steps_of(records_));
+  }
   std::size_t done = 0;
   const auto said = [&](const Status& status) -> Status {
     if (status) return ok();
@@ -284,11 +303,13 @@ Status HostWriter::apply() {
   for (const Item& item : items_ | std::views::reverse) {
     if (!must_go(item.now, *item.change)) continue;
     TRY(said(remove(item)));
+    made_.push_back(item.change->path);
     if (!item.change->to.exists()) ++done;
   }
   for (Item& item : items_) {
     if (!item.change->to.exists()) continue;
     TRY(said(put(item)));
+    made_.push_back(item.change->path);
     ++done;
   }
   return said(sync());
@@ -296,19 +317,58 @@ Status HostWriter::apply() {
 
 // --- after a crash
 
+namespace {
+
+struct Step {
+  std::string path{};
+  std::string temporary{};
+};
+
+// Earlier versions told of the temporary files alone.
+std::vector<Step> steps_from(std::string_view text) {
+  std::vector<Step> steps;
+  for (const std::string_view word : text::split(text, '\0')) {
+    const bool is_temporary = is_temporary_name(text::last_part(word));
+    if (!is_temporary && !word.empty()) steps.push_back({std::string(word), {}});
+    if (!is_temporary) continue;
+    if (steps.empty() || !steps.back().temporary.empty()) steps.emplace_back();
+    steps.back().temporary = word;
+  }
+  return steps;
+}
+
+// Its file is gone from a directory that is there.
+bool is_in_place(const HostDirectory& host, const Step& step) {
+  if (step.temporary.empty()) return false;
+  const auto file = host.look(step.temporary);
+  const auto above = host.look(std::string(text::parent_part(step.temporary)));
+  return file && !file->exists() && above && above->is_directory();
+}
+
+// They are made one after the other, so all before one whose file has gone to its place.
+std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirectory& host) {
+  const auto last = std::ranges::find_if(steps | std::views::reverse,
+                                         [&](const Step& step) { return is_in_place(host, step); });
+  std::vector<std::string> made;
+  for (auto step = steps.begin(); step != last.base(); ++step) made.push_back(step->path);
+  return made;
+}
+
+}  // namespace
+
 Status remove_leftovers(const ImportRecords& records) {
-  const std::string intent = intent_of(records);
+  const bool has_begun = file::exists(steps_of(records));
+  const std::string intent = has_begun ? steps_of(records) : intent_of(records);
   if (!file::exists(intent)) return ok();
-  const std::string paths = TRY(file::read(intent));
+  const std::vector<Step> steps = steps_from(TRY(file::read(intent)));
   const auto host = HostDirectory::open(records.source());
-  for (const std::string_view path : text::split(paths, '\0')) {
-    const auto name = text::last_part(path);
-    if (path.empty() || !host || !is_temporary_name(name)) continue;
-    const auto place = host->place(std::string(path));
+  if (host && has_begun) TRY(records.add_written(made_of(steps, *host)));
+  for (const Step& step : steps) {
+    if (step.temporary.empty() || !host) continue;
+    const auto place = host->place(step.temporary);
     if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
   }
-  if (::unlink(intent.c_str()) != 0 && errno != ENOENT) return fail_errno(intent);
-  return ok();
+  return file::remove(intent);
 }
 
 }  // namespace agentfs::imports

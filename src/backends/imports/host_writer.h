@@ -55,6 +55,7 @@ class HostWriter {
   std::vector<Item> items_;           // what is left to be done, ordered by path
   std::set<std::uint64_t> relinked_;  // inodes that have lost a name by this, or got permissions
   std::vector<std::string> left_;
+  std::vector<std::string> made_;  // paths, by apply()
   bool intent_ = false;
 };
 

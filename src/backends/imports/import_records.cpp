@@ -186,6 +186,7 @@ Status ImportRecords::mark(const std::string& note) {
   json::Value value;
   value.set("entries", mark.entries);
   json::set_bytes(value, "note", note);
+  TRY(file::remove(written_name()));
   TRY(file::replace(mark_name(), json::dump(value) + "\n", 0600));
   const Lock lock(mutex_);
   mark_ = std::move(mark);
@@ -231,10 +232,27 @@ Status ImportRecords::go_back() {
 
 Status ImportRecords::unmark() {
   if (!marked()) return ok();
-  if (::unlink(mark_name().c_str()) != 0 && errno != ENOENT) return fail_errno(mark_name());
+  TRY(file::remove(mark_name()));
+  TRY(file::remove(written_name()));
   const Lock lock(mutex_);
   mark_.reset();
   return ok();
+}
+
+std::set<std::string> ImportRecords::written() const {
+  std::set<std::string> paths;
+  const std::string text = file::read(written_name()).value_or("");
+  for (const std::string_view path : text::split(text, '\0')) paths.emplace(path);
+  paths.erase("");
+  return paths;
+}
+
+Status ImportRecords::add_written(const std::vector<std::string>& paths) const {
+  std::set<std::string> all = written();
+  all.insert(paths.begin(), paths.end());
+  std::string text;
+  for (const std::string& path : all) text.append(path).push_back('\0');
+  return file::replace(written_name(), text, 0600);
 }
 
 Status ImportRecords::append(const std::vector<Entry>& entries) {

@@ -36,7 +36,9 @@ FileState state_from(const struct stat& attributes);
 //   kept/<n>  the bytes of entry n, where the source may have changed
 //   mark      {"entries": how many there were, "note": text}, while it is not known yet whether
 //             those after it count (ImportStore::mark())
-//   writing   the temporary files of a write() under way, a path a line
+//   writing   the steps of a write() under way, in order: a path, NUL, its temporary file or
+//             nothing, NUL; called applying once the first of them may have been made
+//   written   what such have made since the mark, each path with a NUL
 class ImportRecords {
  public:
   static Result<std::shared_ptr<ImportRecords>> create(const std::string& directory,
@@ -64,6 +66,8 @@ class ImportRecords {
   std::map<std::string, FileState> current_at_mark() const;  // where there is none, current()
   Status go_back();
   Status unmark();
+  std::set<std::string> written() const;  // since mark(): of a write() that is over
+  Status add_written(const std::vector<std::string>& paths) const;
 
  private:
   ImportRecords(std::string directory, std::string source)
@@ -75,6 +79,7 @@ class ImportRecords {
   void put(Entry entry) REQUIRES(mutex_);
   Status load_mark() REQUIRES(mutex_);
   std::string mark_name() const { return directory_ + "/mark"; }
+  std::string written_name() const { return directory_ + "/written"; }
 
   const std::string directory_;
   const std::string source_;

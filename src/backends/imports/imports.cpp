@@ -80,8 +80,8 @@ class Imports final : public ImportStore {
   std::vector<std::string> recorded(std::uint32_t id) const override;
   Result<std::vector<std::string>> write(std::uint32_t id,
                                          const std::vector<HostChange>& changes) override;
-  Result<std::vector<HostDrift>> written(std::uint32_t id,
-                                         const std::vector<HostChange>& changes) const override;
+  Result<HostWritten> written(std::uint32_t id,
+                              const std::vector<HostChange>& changes) const override;
   Status settle() override;
 
  private:
@@ -359,8 +359,8 @@ Result<std::vector<std::string>> Imports::write(std::uint32_t id,
   return writer.left();
 }
 
-Result<std::vector<HostDrift>> Imports::written(std::uint32_t id,
-                                                const std::vector<HostChange>& changes) const {
+Result<HostWritten> Imports::written(std::uint32_t id,
+                                     const std::vector<HostChange>& changes) const {
   const RecordsRef records = TRY(get(id));
   return drift_of_written(*records, TRY(HostDirectory::open(records->source())), changes);
 }

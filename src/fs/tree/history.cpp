@@ -187,6 +187,9 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
     if (const auto other = change["other"].text(); !other.empty()) {
       path += " -> " + name_in(root, other);
     }
+    if (const auto why = change["unfinished"].text(); !why.empty()) {
+      path += fmt::format(": unfinished: {}", why);
+    }
     const std::int64_t version = change["version"].number();
     out += fmt::format("{}\t{}\t{}\t{}\t{}\n", change["time"].text(), author_of(change),
                        change["op"].text(), path,

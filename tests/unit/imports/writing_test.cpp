@@ -72,15 +72,52 @@ TEST_CASE("Of changes those that the directory has by now are told, and no other
   Imported it;
   const std::vector<HostChange> changes{
       it.file("a", "ours\n"), it.file("src/b", "ours\n"), {.path = "src/deep/c"}};
-  CHECK(must(it.store->written(it.id, changes)).empty());
+  CHECK(must(it.store->written(it.id, changes)).drifts.empty());
   put(it.host + "/a", "ours\n");
   fs::permissions(it.host + "/a", fs::perms(0640));
   put(it.host + "/src/b", "somebody's\n");
   fs::remove(it.host + "/src/deep/c");
-  const auto written = must(it.store->written(it.id, changes));
-  REQUIRE(written.size() == 2);
-  CHECK(written.front().path == "a");
-  CHECK(written.back().path == "src/deep/c");
+  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  REQUIRE(drifts.size() == 2);
+  CHECK(drifts.front().path == "a");
+  CHECK(drifts.back().path == "src/deep/c");
+  CHECK(overtaken.empty());
+}
+
+TEST_CASE("What others change right after it was written is told as written, and as drifted") {
+  Imported it;
+  const std::vector<HostChange> changes{it.file("a", "ours\n"), it.file("src/b", "ours\n")};
+  must(it.store->mark(it.id, "an order"));
+  must(it.store->write(it.id, changes));
+  put(it.host + "/a", "somebody's\n");
+  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  CHECK(overtaken == std::set<std::string>{"a"});
+  REQUIRE(drifts.size() == 2);
+  CHECK(drifts.front().now.size == changes.front().to.size);
+  must(it.store->record(it.id, drifts));
+  must(it.store->unmark(it.id));
+  CHECK(it.drifted() == Paths{"a"});
+  CHECK(must(it.store->written(it.id, changes)).overtaken.empty());  // of the next order
+}
+
+TEST_CASE("Of a write that a crash cut short all is known to be made before the last new file") {
+  Imported it;
+  const std::vector<HostChange> changes{
+      it.file("a", "ours\n"), it.file("src/b", "ours\n"), {.path = "src/deep/c"}};
+  must(it.store->mark(it.id, "an order"));
+  const std::string left(".agentfs-0123456789ab");
+  put(it.host + "/src/" + left, "ours\n");
+  put(fmt::format("{}/imports/{}/applying", it.directory.path(), it.id),
+      fmt::format("src/deep/c{0}{0}a{0}.agentfs-ba9876543210{0}src/b{0}src/{1}{0}", '\0', left));
+  put(it.host + "/a", "somebody's\n");
+  put(it.host + "/src/deep/c", "somebody's\n");
+  put(it.host + "/src/b", "somebody's\n");
+  it.open();
+  must(it.store->settle());
+  CHECK_FALSE(fs::exists(it.host + "/src/" + left));
+  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  CHECK(overtaken == std::set<std::string>{"a", "src/deep/c"});
+  CHECK(drifts.size() == 2);
 }
 
 TEST_CASE("Names of one file that a write which was cut short has removed do not stop it") {
