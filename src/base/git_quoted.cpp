@@ -10,9 +10,10 @@ namespace {
 
 bool is_plain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
 
+constexpr std::string_view kNamed = "\a\b\t\n\v\f\r\"\\";
+constexpr std::string_view kLetters = "abtnvfr\"\\";
+
 void append_escaped(std::string& out, char c) {
-  constexpr std::string_view kNamed = "\a\b\t\n\v\f\r\"\\";
-  constexpr std::string_view kLetters = "abtnvfr\"\\";
   const auto at = kNamed.find(c);
   if (at != std::string_view::npos) {
     out += {'\\', kLetters[at]};
@@ -35,6 +36,18 @@ std::string git_quoted(std::string_view name) {
     }
   }
   return out += '"';
+}
+
+char git_unescaped(std::string_view text, std::size_t& at) {
+  const std::string_view octal = text.substr(at, 3);
+  const bool is_octal = octal.size() == 3 && octal[0] <= '3' &&
+                        std::ranges::all_of(octal, [](char c) { return c >= '0' && c <= '7'; });
+  if (is_octal) {
+    at += 2;
+    return static_cast<char>((octal[0] - '0') * 64 + (octal[1] - '0') * 8 + (octal[2] - '0'));
+  }
+  const auto letter = kLetters.find(text[at]);
+  return letter == std::string_view::npos ? text[at] : kNamed[letter];
 }
 
 }  // namespace agentfs

@@ -21,6 +21,11 @@ struct Rest {
   std::string text;
 };
 
+// A path of a data tree or of the host: any bytes.
+struct Path {
+  std::string bytes;
+};
+
 struct Duration {
   std::int64_t nanoseconds = 0;
 };
@@ -47,7 +52,16 @@ template <>
 struct Parser<std::string> {
   static Result<std::string> parse(const Argument& a) {
     if (a.word.empty()) return fail(EINVAL, "{}: an argument is empty", a.syntax);
-    return std::string(a.word);
+    if (text::is_utf8(a.word)) return std::string(a.word);
+    return fail(EINVAL, "{}: {} is not UTF-8", a.syntax, text::shown(a.word));
+  }
+};
+
+template <>
+struct Parser<Path> {
+  static Result<Path> parse(const Argument& a) {
+    if (a.word.empty()) return fail(EINVAL, "{}: an argument is empty", a.syntax);
+    return Path{std::string(a.word)};
   }
 };
 

@@ -3,14 +3,13 @@
 
 #include <algorithm>
 
+#include "base/git_quoted.h"
 #include "base/text.h"
 
 namespace agentfs::fcp {
 namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
-char unescaped(char c) { return c == 'n' ? '\n' : c == 't' ? '\t' : c; }
 
 // Reads one word from `at`; leaves `at` behind it.
 Result<std::string> take_word(std::string_view s, std::size_t& at) {
@@ -21,7 +20,7 @@ Result<std::string> take_word(std::string_view s, std::size_t& at) {
     if (s[at] == '"') {
       quoted = !quoted;
     } else if (quoted && s[at] == '\\' && at + 1 < s.size()) {
-      word += unescaped(s[++at]);
+      word += git_unescaped(s, ++at);
     } else {
       word += s[at];
     }
@@ -29,6 +28,9 @@ Result<std::string> take_word(std::string_view s, std::size_t& at) {
   if (quoted) {
     return fail(EINVAL, "command: the quote that opens at byte {} is not closed ({})", begin + 1,
                 text::shown(s));
+  }
+  if (word.contains('\0')) {
+    return fail(EINVAL, "command: a byte 0 in a word ({}); no name has one", text::shown(s));
   }
   return word;
 }

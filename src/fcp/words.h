@@ -12,9 +12,9 @@
 
 namespace agentfs::fcp {
 
-// One command. Words are separated by blanks; "double quotes" keep blanks together, with \" \\ \n
-// and \t inside them; `#` at the start of a word begins a comment, but not inside a rest-of-line
-// argument.
+// One command. Words are separated by blanks; "double quotes" keep blanks together, with the
+// escapes of git_quoted() inside them, so that words may hold any bytes but 0; `#` at the start of
+// a word begins a comment, but not inside a rest-of-line argument.
 struct Line {
   std::string_view text;            // the whole line, trimmed, without a comment-only tail
   std::vector<std::string> words;   // words[0] is the verb

@@ -140,6 +140,29 @@ def rm_and_restore():
     expect_eq(tree(SITE / "src"), before, "one file restored")
 
 
+def names_come_back_as_status_writes_them():
+    """Names that are no UTF-8, or have blanks and quotes, in the quotes that git gives them."""
+    names = {b"n\xff\xfe": '"n\\377\\376"', b'a "b" ': '"a \\"b\\" "', b"two\nlines": '"two\\nlines"'}
+    top = M / "workspaces/names"
+    top.mkdir()
+    told = lambda line: command(top / ".agentfs/ctl", line)
+    told("checkpoint before")
+    for name, quoted in names.items():
+        path = os.path.join(os.fsencode(top), name)
+        with open(path, "wb") as file:
+            file.write(name)
+        expect_has(read(top / ".agentfs/status"), f"A\t{quoted}\n")
+        os.unlink(path)
+        told(f"restore {quoted}")
+        with open(path, "rb") as file:
+            expect_eq(file.read(), name, quoted)
+        os.unlink(path)
+        told(f"drop {quoted}")
+        expect_errno("ENOENT", told, f"restore {quoted}")
+    expect_errno("EINVAL", told, 'fork "f\\377"')
+    expect_errno("EINVAL", told, 'restore "f\\000"')
+
+
 def restore_makes_versions():
     path = SITE / "r"
     path.write_text("old\n")
@@ -306,7 +329,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
-     restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
+     names_come_back_as_status_writes_them, restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more, what_is_not_kept, programs_read_it,
      forgetting,
      killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,

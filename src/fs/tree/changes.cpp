@@ -25,9 +25,9 @@ Result<std::string> show_all_since(const void* object, const Caller&, const std:
 
 constinit const vfs::DocumentOperations kSince{.list = list_nothing, .text = show_all_since};
 
-Result<std::string> import(const Kernel& kernel, const Caller& caller, const std::string& directory,
+Result<std::string> import(const Kernel& kernel, const Caller& caller, const fcp::Path& directory,
                            fcp::As /*word*/, const std::string& name) {
-  return kernel.imports().import(caller, directory, name);
+  return kernel.imports().import(caller, directory.bytes, name);
 }
 
 constexpr auto kVerbs = vfs::verbs<Kernel>({

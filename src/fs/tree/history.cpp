@@ -247,14 +247,14 @@ Status set_limits(const HistoryRoot& root, const Caller& caller, std::string_vie
 
 // --- ctl
 
-Result<std::string> restore(const HistoryRoot& root, const Caller& caller, const std::string& path,
+Result<std::string> restore(const HistoryRoot& root, const Caller& caller, const fcp::Path& path,
                             std::optional<std::uint64_t> version) {
-  return root.kernel->history().restore(caller, root.path, path, version);
+  return root.kernel->history().restore(caller, root.path, path.bytes, version);
 }
 
-Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const std::string& path,
+Result<std::string> drop(const HistoryRoot& root, const Caller& caller, const fcp::Path& path,
                          std::optional<std::uint64_t> version) {
-  return root.kernel->history().forget(caller, root.path, path, version);
+  return root.kernel->history().forget(caller, root.path, path.bytes, version);
 }
 
 constexpr auto kVerbs = vfs::verbs<HistoryRoot>({

@@ -2,6 +2,7 @@
 // /proc: the processes.
 #include "kernel/syscalls/proc.h"
 
+#include "fcp/parse.h"
 #include "fs/tree/render.h"
 #include "fs/tree/tables.h"
 #include "kernel/syscalls/gate.h"
@@ -47,6 +48,7 @@ Result<proc::Spawn> parse_spawn(const std::string& request) {
   const fcp::Line words = TRY(fcp::parse_line(request));
   json::Value arguments = json::Object{};
   for (const std::string& word : words.words) {
+    (void)TRY(fcp::Parser<std::string>::parse({"clone", word}));
     const auto pair = fcp::key_value(word);
     if (!pair) {
       return fail(EINVAL, "clone: {} is not key=value; {}", text::shown(word), kCloneUsage);

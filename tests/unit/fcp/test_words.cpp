@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/git_quoted.h"
 #include "catch.h"
 #include "fcp/parse.h"
 
@@ -26,6 +27,18 @@ TEST_CASE("a line is words, quotes keep blanks") {
   CHECK(parse_line(R"("a\"\\\n\t")")->words == Words{"a\"\\\n\t"});
   CHECK(parse_line(R"(a "")")->words == Words{"a", ""});
   CHECK(parse_line("gr\xc3\xbc\xc3\x9f dich")->words.size() == 2);
+}
+
+TEST_CASE("words hold any bytes, escaped as status and diff write them") {
+  for (const std::string_view name : {"n\377\376", "tab\there", "\"\\", "\1end", "gr\303\274n "}) {
+    const auto line = parse_line("restore " + git_quoted(name));
+    REQUIRE(line);
+    CHECK(line->words == Words{"restore", std::string(name)});
+  }
+  CHECK(parse_line(R"("\q\8\40x")")->words == Words{"q840x"});  // no octal: the characters
+  CHECK(code_of(R"(a "b\000c")") == EINVAL);
+  CHECK(Parser<Path>::parse({"restore PATH", "\377"})->bytes == "\377");
+  CHECK(parse_code<std::string>("\377") == EINVAL);
 }
 
 TEST_CASE("comments and blank lines have no words") {
