@@ -27,6 +27,8 @@ using import_names::tree_of;
 
 namespace {
 
+constexpr char kRefused[] = "rebase/refused";  // a state of the hidden tree
+
 // The mark of a rebase says what the hidden tree was.
 std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
 
@@ -168,8 +170,13 @@ Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drif
   TRY(mirror.apply(drifts));
   // The workspace has bytes of its own of these, so nothing else would have what a merge of two
   // later changes begins from.
-  const auto kept = store().keep(import.id, paths);
-  return kept || kept.error().code == EBUSY ? ok() : std::unexpected(kept.error());
+  auto kept = store().keep(import.id, paths);
+  if (kept || kept.error().code != EBUSY) return kept ? ok() : std::unexpected(kept.error());
+  for (const std::string& path : paths) {  // but what has changed there meanwhile
+    kept = store().keep(import.id, {path});
+    if (!kept && kept.error().code != EBUSY) return std::unexpected(kept.error());
+  }
+  return ok();
 }
 
 // --- from the directory
@@ -180,14 +187,23 @@ Status Imports::merged(const std::string& tree) {
 }
 
 // The tree and the records as they were before a rebase that was not made. What it had made of the
-// tree stays: its conflicts are read there.
-Status Imports::put_back(std::uint32_t id) {
-  const auto note = store().marked(id);
+// tree stays for as long as its conflicts are read there.
+Status Imports::put_back(const Import& import) {
+  const auto note = store().marked(import.id);
   if (!note) return ok();
   const SnapshotId before = TRY(state_of(*note));
-  TRY(store().go_back(id));
-  (void)TRY(forest().rollback(tree_of(id), before, "rebase/refused"));
-  return store().unmark(id);
+  TRY(store().go_back(import.id));
+  const SnapshotId refused = TRY(forest().rollback(import.tree, before, kRefused));
+  drop_refused(import, refused);
+  TRY(kernel_.merges().set_theirs(import.root, refused));
+  return store().unmark(import.id);
+}
+
+void Imports::drop_refused(const Import& import, SnapshotId except) {
+  const auto info = kernel_.forks().info_of(path_of(import.tree));
+  for (const SnapshotInfo& one : info ? info->snapshots : std::vector<SnapshotInfo>()) {
+    if (one.label == kRefused && !one.hidden && one.id != except) drop(one.id);
+  }
 }
 
 // A merge that was made in all but its end is ended, and takes the mark away.
@@ -196,7 +212,7 @@ Status Imports::end_half_done(const Import& import) {
   if (!note) return ok();
   if (const auto order = ImportOrder::parse(*note)) return end_order(import, *order);
   TRY(kernel_.merges().end_half_done(import.root));
-  return put_back(import.id);
+  return put_back(import);
 }
 
 Result<std::string> Imports::rebase(const Caller& caller, const std::string& root, bool partial) {
@@ -228,6 +244,7 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
         "and `rebase partial` takes what is clean and leaves them to `resolve`",
         left->left.size(), import.source, root);
   }
+  drop_refused(import);
   TreeChange row{.operation = "rebase", .path = root};
   row.details.emplace_back("paths", drifts.size());
   TRY(kernel_.record_change(caller, row));
@@ -305,6 +322,7 @@ Status Imports::settle_one(const Import& import) {
     return fail(EBUSY, "{}: a rebase is half done", import.root);
   }
   TRY(end_half_done(import));
+  drop_refused(import);
   drop_leftovers(import);
   return ok();
 }

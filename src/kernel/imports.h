@@ -72,7 +72,8 @@ class Imports {
                  std::vector<HostChange> written = {});
   Status end_half_done(const Import& import);
   Status settle_one(const Import& import);
-  Status put_back(std::uint32_t id);
+  Status put_back(const Import& import);
+  void drop_refused(const Import& import, SnapshotId except = {});
 
   // Of orders: kernel/import_commits.cpp.
   Result<std::vector<PathChange>> difference(SnapshotId before, SnapshotId after) const;

@@ -105,6 +105,15 @@ void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& co
   if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
 }
 
+Status Merges::set_theirs(const std::string& root, SnapshotId state) {
+  const MergeConflictsRef shown = conflicts(root);
+  if (shown == nullptr || shown->from != state.tree) return ok();
+  auto next = std::make_shared<MergeConflicts>(*shown);
+  next->sides.theirs.root = TRY((*TRY(kernel_.forks().forest_of(root))).snapshot_root(state));
+  show_conflicts(root, next);
+  return ok();
+}
+
 Status Merges::set_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
   const auto key = key_of(kernel_, root);
   return key ? set_conflicts_of(*key, conflicts) : ok();
@@ -250,20 +259,46 @@ Result<MergeConflict> Merges::find(const std::string& root, std::uint64_t number
   return fail(ENOENT, "{}: no conflict {}; .agentfs/conflicts lists those there are", root, number);
 }
 
-Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
-                                 const std::string& side) const {
-  const MergeConflict conflict = TRY(find(root, number));
-  const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
-  if (side == "merged") return kernel_.parts().merger->merged(all->sides, conflict);
+Result<Merges::Side> Merges::side_of(const MergeConflicts& all, const MergeConflict& conflict,
+                                     const std::string& side) {
   const bool is_base = side == "base";
   const bool is_ours = side == "ours";
   const std::string& path = is_base   ? conflict.base_path
                             : is_ours ? conflict.ours_path
                                       : conflict.theirs_path;
   if (path.empty()) return fail(ENOENT, "{}: {} has nothing there", conflict.path, side);
-  const TreeSide& from = is_base ? all->sides.base : is_ours ? all->sides.ours : all->sides.theirs;
-  return read_file(*from.store, *TRY(find_in_tree(*from.store, from.root, path)).node);
+  const TreeSide& from = is_base ? all.sides.base : is_ours ? all.sides.ours : all.sides.theirs;
+  return Side{*from.store, TRY(find_in_tree(*from.store, from.root, path))};
+}
+
+Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
+                                 const std::string& side) const {
+  const MergeConflict conflict = TRY(find(root, number));
+  const MergeConflictsRef all = conflicts(root);
+  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  if (side == "merged") return kernel_.parts().merger->merged(all->sides, conflict);
+  const Side from = TRY(side_of(*all, conflict, side));
+  auto text = read_file(from.store, *from.entry.node);
+  if (text || text.error().code != EBUSY) return text;
+  return fail(EBUSY,
+              "{}: what {} was is not there any more ({}); `resolve {} ours` ends this conflict, "
+              "and the next merge of the two takes what there is then",
+              conflict.path, side, text.error().message, number);
+}
+
+bool Merges::has_text(const std::string& root, std::uint64_t number,
+                      const std::string& side) const {
+  const MergeConflictsRef all = conflicts(root);
+  if (all == nullptr || !all->left.contains(number)) return false;
+  const MergeConflict& conflict = all->left.at(number);
+  const auto is_there = [&](const char* name) {
+    const auto from = side_of(*all, conflict, name);
+    if (!from || !S_ISREG(from->entry.attributes.st_mode)) return from.has_value();
+    const auto file = from->store.open(*from->entry.node, O_RDONLY, TreeCaller{});
+    return file && (*file)->check_read();
+  };
+  if (side == "merged") return conflict.has_merged && is_there("ours") && is_there("theirs");
+  return is_there(side.c_str());
 }
 
 // Without markers, or EBUSY.

@@ -91,7 +91,11 @@ class Merges {
   // One of base, ours, theirs, merged; ENOENT where that side has nothing.
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
+  // Whether it can be read now: an import may not have its base any more.
+  bool has_text(const std::string& root, std::uint64_t number, const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
+  // Of conflicts with the tree that this is a state of: theirs is read there from now on.
+  Status set_theirs(const std::string& root, SnapshotId state);
   // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
   Status check_resolved(const std::string& root, const std::string& from) const;
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
@@ -130,6 +134,13 @@ class Merges {
   void load_conflicts();
   Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
   Result<std::string> merged(const std::string& root, std::uint64_t number) const;
+  struct Side {
+    TreeStore& store;
+    TreeEntry entry;
+  };
+  // ENOENT where it has nothing.
+  static Result<Side> side_of(const MergeConflicts& all, const MergeConflict& conflict,
+                              const std::string& side);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, const Order& order);

@@ -353,10 +353,13 @@ def rebase_merges_what_happened_there():
     refused("EBUSY", "rebase", "rebase")
     expect_eq((space / "main.c").read_text(), "ours\n", "a refused rebase")
     expect_has("\n".join(status("rebase")), "!\tmain.c")
+    conflicts = space / ".agentfs/conflicts"
+    for side, text in (("base", "int main(void) { return 0; }\n"), ("ours", "ours\n"), ("theirs", "theirs\n")):
+        expect_eq(read(conflicts / "1" / side), text, f"{side} of a refused rebase")
+    expect_has(read(conflicts / "1/merged"), "theirs\n")
     ctl("rebase", "rebase partial")
     expect_eq((space / "main.c").read_text(), "ours\n")
     expect_has(refused("EBUSY", "rebase", "commit"), "conflict")
-    conflicts = space / ".agentfs/conflicts"
     expect_eq(read(conflicts / "1/theirs"), "theirs\n")
     expect_eq(read(conflicts / "1/base"), "int main(void) { return 0; }\n")
     M.umount()
@@ -371,6 +374,35 @@ def rebase_merges_what_happened_there():
     expect_eq((top / "main.c").read_text(), "ours\n")
     expect_eq((top / "lines").read_text(), both)
     expect_eq(status("rebase"), [])
+
+
+def what_a_conflict_lists_can_be_read():
+    """Also where the directory changed again, so that nobody has what it held before."""
+    top = make("lost")
+    space = take(top, "lost")
+    with open(space / "main.c", "a", encoding="utf-8") as file:
+        file.write("ours\n")
+    ctl("lost", "commit")  # the directory lends what was written there
+    kept = list(max(M.state.glob("imports/*"), key=lambda path: int(path.name)).glob("kept/*"))
+    (space / "main.c").write_text("ours again\n")
+    (top / "main.c").write_text("theirs\n")
+    for path in kept:
+        path.unlink()
+    conflict = space / ".agentfs/conflicts/1"
+    for how in ("rebase", "rebase partial"):
+        (refused("EBUSY", "lost", how) if how == "rebase" else ctl("lost", how))
+        names = sorted(os.listdir(conflict))
+        expect_eq({name: bool(read(conflict / name)) for name in names}, dict.fromkeys(names, True), how)
+    (top / "main.c").write_text("once more\n")
+    names = os.listdir(conflict)
+    expect_eq({name: bool(read(conflict / name)) for name in names}, dict.fromkeys(names, True), "changed again")
+    ctl("lost", "resolve 1 ours")
+    refused("EBUSY", "lost", "rebase")
+    ctl("lost", "rebase partial")
+    expect_eq(read(conflict / "theirs"), "once more\n")
+    ctl("lost", "resolve 1 theirs")
+    ctl("lost", "commit")
+    expect_eq(status("lost"), [])
 
 
 def pinned_it_needs_the_directory_no_more():
@@ -752,7 +784,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
+      what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,

@@ -49,24 +49,20 @@ MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path
   return conflict;
 }
 
-// A base that is not to be had any more is none: then what both sides changed is a conflict.
-Result<std::string> read_base(const std::optional<Leaf>& base, std::int64_t largest) {
-  if (!base) return std::string();
-  auto bytes = read_leaf(*base, largest);
-  if (!bytes && bytes.error().code == EBUSY) return std::string();
-  return bytes;
-}
-
+// Of a base that is not to be had any more nothing is known: what both sides changed is a conflict.
 Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest) {
-  const std::string base = TRY(read_base(leaves.base, largest));
+  auto found = leaves.base ? read_leaf(*leaves.base, largest) : Result<std::string>("");
+  const bool is_lost = !found && found.error().code == EBUSY;
+  const std::string base = is_lost ? std::string() : TRY(std::move(found));
   const std::string ours = TRY(read_leaf(leaves.ours, largest));
   const std::string theirs = TRY(read_leaf(leaves.theirs, largest));
   if (is_binary(base) || is_binary(ours) || is_binary(theirs)) {
     return fail(ENOTSUP, "not text; only texts are merged");
   }
   auto merged = TRY(merge_lines({.base = base, .ours = ours, .theirs = theirs}));
+  merged.is_clean = merged.is_clean && !is_lost;
   const bool is_ours = merged.is_clean && merged.text == ours;
-  return MergedLeaf{std::move(merged.text), merged.is_clean, is_ours};
+  return MergedLeaf{std::move(merged.text), merged.is_clean, is_ours, is_lost};
 }
 
 Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
@@ -253,7 +249,10 @@ Result<Decision> Decider::both_changed(const Versions& versions, MergeAction act
   }
   conflict.has_merged = true;
   if (!merged->is_clean) {
-    return because(std::move(conflict), Reason::content, "both sides changed the same lines");
+    return because(std::move(conflict), Reason::content,
+                   merged->is_base_lost
+                       ? "both sides changed it, and what it was before is not there any more"
+                       : "both sides changed the same lines");
   }
   const auto permissions =
       merged_permissions(theirs.before.mode, versions.ours.mode, theirs.after.mode);

@@ -72,7 +72,8 @@ struct ThreeLeaves {
 struct MergedLeaf {
   std::string text{};
   bool is_clean = false;
-  bool is_ours = false;  // ours has it all already
+  bool is_ours = false;       // ours has it all already
+  bool is_base_lost = false;  // what is in the text of it is not known
 };
 Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest);
 

@@ -22,17 +22,21 @@ const HistoryRoot& root_of(const void* object) { return *static_cast<const Histo
 constexpr auto kSides =
     std::to_array<std::string_view>({"about", "base", "merged", "ours", "theirs"});
 
-bool has_side(const MergeConflict& conflict, std::string_view side) {
-  if (side == "base") return !conflict.base_path.empty();
-  if (side == "ours") return !conflict.ours_path.empty();
-  if (side == "theirs") return !conflict.theirs_path.empty();
-  return side == "about" || conflict.has_merged;
+struct NumberedConflict {
+  std::uint64_t number = 0;
+  MergeConflict conflict{};
+};
+
+bool has_side(const HistoryRoot& root, std::uint64_t number, std::string_view side) {
+  return side == "about" || root.kernel->merges().has_text(root.path, number, std::string(side));
 }
 
-Result<MergeConflict> find_conflict(const HistoryRoot& root, std::string_view number) {
+Result<NumberedConflict> find_conflict(const HistoryRoot& root, std::string_view number) {
   const auto wanted = text::number<std::uint64_t>(number);
   const MergeConflictsRef all = root.kernel->merges().conflicts(root.path);
-  if (wanted && all != nullptr && all->left.contains(*wanted)) return all->left.at(*wanted);
+  if (wanted && all != nullptr && all->left.contains(*wanted)) {
+    return NumberedConflict{*wanted, all->left.at(*wanted)};
+  }
   return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such conflict", root.path, text::shown(number));
 }
 
@@ -42,9 +46,9 @@ Result<std::vector<vfs::DocumentEntry>> list_conflicts(const void* object, const
   TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<vfs::DocumentEntry> entries;
   if (!path.empty()) {
-    const MergeConflict conflict = TRY(find_conflict(root, path));
+    const std::uint64_t number = TRY(find_conflict(root, path)).number;
     for (const std::string_view side : kSides) {
-      if (has_side(conflict, side)) entries.push_back({std::string(side), false});
+      if (has_side(root, number, side)) entries.push_back({std::string(side), false});
     }
     return entries;
   }
@@ -65,17 +69,16 @@ Result<std::string> read_conflict(const void* object, const Caller& caller,
   const HistoryRoot& root = root_of(object);
   TRY(root.kernel->history().may_see(caller, root.path));
   const auto slash = path.find('/');
-  const MergeConflict conflict = TRY(find_conflict(root, std::string_view(path).substr(0, slash)));
+  const auto [number, conflict] = TRY(find_conflict(root, std::string_view(path).substr(0, slash)));
   const std::string side = slash == std::string::npos ? "" : path.substr(slash + 1);
-  if (std::ranges::find(kSides, side) == kSides.end() || !has_side(conflict, side)) {
+  if (std::ranges::find(kSides, side) == kSides.end() || !has_side(root, number, side)) {
     return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such file", root.path, text::shown(path));
   }
   if (side == "about") {
     return fmt::format("{}\t{}\n{}\n", text::shown(conflict.path), word_of(conflict.reason),
                        conflict.sentence);
   }
-  const auto number = text::number<std::uint64_t>(std::string_view(path).substr(0, slash));
-  return root.kernel->merges().text(root.path, *number, side);
+  return root.kernel->merges().text(root.path, number, side);
 }
 
 }  // namespace
