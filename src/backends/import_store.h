@@ -81,7 +81,11 @@ class ImportStore : public Lender {
   virtual Status mark(std::uint32_t id, const std::string& note) = 0;
   virtual std::optional<std::string> marked(std::uint32_t id) const = 0;  // the note
   virtual Status go_back(std::uint32_t id) = 0;  // the mark stays; may be repeated
-  virtual Status unmark(std::uint32_t id) = 0;   // where there is none: nothing
+  // How many records there are; and these paths' become again what they were at such a number.
+  virtual Result<std::size_t> records(std::uint32_t id) const = 0;
+  virtual Status go_back(std::uint32_t id, std::size_t records,
+                         const std::set<std::string>& paths) = 0;
+  virtual Status unmark(std::uint32_t id) = 0;  // where there is none: nothing
 
   // An empty file, open for writing, gets what the recorded path has: size, owner, mode, times, and
   // its bytes lent; those that a directory .git changes in place are copied.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
+#include "kernel/import_turn.h"
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
@@ -186,13 +187,16 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   }
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const MergePause of_import(kernel_.conflicts(), import_key(root));
   const MergePause pause(kernel_.conflicts(), root);
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
+  TRY(kernel_.imports().keep_base(root, name));
   const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
   row.details = {{"name", name}, {"state", shown(state)}};
   if (reached) row.details.emplace_back("reached", reached->value);
   if (Status told = kernel_.record_change(caller, row); !told) {
+    kernel_.imports().drop_base(root, name);
     TRY(forest.drop(state));
     return std::unexpected(std::move(told).error());
   }
@@ -212,9 +216,13 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   TRY(kernel_.journal().check_room(false));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
+  const MergePause of_import(kernel_.conflicts(), import_key(root));
+  kernel_.imports().end_half_done(root);
   const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
   const std::string undo = free_label(checkpoints(root));
+  TRY(kernel_.imports().keep_base(root, undo));
+  TRY(kernel_.imports().go_back_to(root, name));
   Names tops;
   SnapshotId before;
   // What the state before had is listed when it is over, since until then names may be made.
@@ -256,6 +264,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   row.details = {{"name", name}, {"state", shown(one.id)}};
   TRY(kernel_.record_change(caller, row));
   TRY(TRY(forest_of(root))->drop(one.id));
+  kernel_.imports().drop_base(root, name);
   return fmt::format("the checkpoint {} of {} is gone\n", name, root);
 }
 

@@ -224,7 +224,7 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
 // by now, it stays cut short, and the journal says so.
 Status Imports::end_order(const Import& import, const ImportOrder& order) {
   TRY(store().go_back(import.id));
-  drop(TRY(forest().rollback(import.tree, order.start, "order/undone")));
+  drop(TRY(forest().rollback(import.tree, order.start, kUndone)));
   const Caller caller = order.by.caller(kernel_);
   const auto done = carry_out(caller, import, order);
   if (done) return ok();
@@ -238,17 +238,14 @@ Status Imports::end_order(const Import& import, const ImportOrder& order) {
 
 // States of orders that were never given, or are over, and that a crash left.
 void Imports::drop_leftovers(const Import& import) {
-  const auto states = [&](const std::string& root) {
-    const auto info = kernel_.forks().info_of(root);
-    return info ? info->snapshots : std::vector<SnapshotInfo>();
-  };
-  const auto of_tree = states(path_of(import.tree));
+  const std::vector<SnapshotInfo> of_tree = states_of(import);
   for (const SnapshotInfo& one : of_tree) {
     const std::string label = committed_label(one.id);
     const bool is_needed = std::ranges::find(of_tree, label, &SnapshotInfo::label) != of_tree.end();
-    if (one.label == kOrderStart && !one.hidden && !is_needed) drop(one.id);
+    if (one.label == kOrderStart && !is_needed) drop(one.id);
   }
-  for (const SnapshotInfo& one : states(import.root)) {
+  const auto info = kernel_.forks().info_of(import.root);
+  for (const SnapshotInfo& one : info ? info->snapshots : std::vector<SnapshotInfo>()) {
     if (one.label == kOrderWanted && !one.hidden) drop(one.id);
   }
 }

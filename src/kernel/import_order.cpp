@@ -38,12 +38,18 @@ std::string committed_label(SnapshotId start) {
   return fmt::format("{}{}", kCommitted, start.sequence);
 }
 
+std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
+
+std::optional<SnapshotId> commit_start(const SnapshotInfo& state) {
+  if (state.hidden || !state.label.starts_with(kCommitted)) return std::nullopt;
+  const auto start =
+      text::number<std::uint64_t>(std::string_view(state.label).substr(kCommitted.size()));
+  return start ? std::optional(SnapshotId{state.id.tree, *start}) : std::nullopt;
+}
+
 std::optional<ImportCommit> last_commit(const TreeInfo& hidden_tree) {
   for (const SnapshotInfo& one : hidden_tree.snapshots | std::views::reverse) {
-    if (one.hidden || !one.label.starts_with(kCommitted)) continue;
-    const auto start =
-        text::number<std::uint64_t>(std::string_view(one.label).substr(kCommitted.size()));
-    if (start) return ImportCommit{{one.id.tree, *start}, one.id};
+    if (const auto start = commit_start(one)) return ImportCommit{*start, one.id};
   }
   return std::nullopt;
 }

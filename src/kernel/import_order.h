@@ -29,6 +29,9 @@ struct ImportOrder {
 // Labels of states that orders need; no name of a checkpoint has a slash.
 inline constexpr char kOrderStart[] = "order/start";    // of the hidden tree
 inline constexpr char kOrderWanted[] = "order/wanted";  // of the workspace
+inline constexpr char kUndone[] = "order/undone";       // what came of one, dropped at once
+// The mark of a rebase says what the hidden tree was.
+std::string note_of(SnapshotId state);
 
 // Of the hidden tree as a commit that began at `start` left it.
 std::string committed_label(SnapshotId start);
@@ -36,6 +39,8 @@ struct ImportCommit {
   SnapshotId before{};
   SnapshotId after{};
 };
+// Where the commit began that left this state; nothing of others.
+std::optional<SnapshotId> commit_start(const SnapshotInfo& state);
 // The newest that was not taken back.
 std::optional<ImportCommit> last_commit(const TreeInfo& hidden_tree);
 

@@ -8,10 +8,12 @@
 
 namespace agentfs {
 
+inline std::string import_key(const std::string& root) { return root + "/import"; }
+
 class ImportTurn {
  public:
   ImportTurn(ConflictTable& table, const std::string& root)
-      : table_(table), key_(root + "/import"), taken_(table.begin(key_)) {}
+      : table_(table), key_(import_key(root)), taken_(table.begin(key_)) {}
   ~ImportTurn() {
     if (taken_) table_.end(key_);
   }

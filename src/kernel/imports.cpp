@@ -29,9 +29,6 @@ namespace {
 
 constexpr char kRefused[] = "rebase/refused";  // a state of the hidden tree
 
-// The mark of a rebase says what the hidden tree was.
-std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
-
 Result<SnapshotId> state_of(std::string_view note) {
   const auto words = text::words(note);
   const auto tree = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
@@ -200,9 +197,8 @@ Status Imports::put_back(const Import& import) {
 }
 
 void Imports::drop_refused(const Import& import, SnapshotId except) {
-  const auto info = kernel_.forks().info_of(path_of(import.tree));
-  for (const SnapshotInfo& one : info ? info->snapshots : std::vector<SnapshotInfo>()) {
-    if (one.label == kRefused && !one.hidden && one.id != except) drop(one.id);
+  for (const SnapshotInfo& one : states_of(import)) {
+    if (one.label == kRefused && one.id != except) drop(one.id);
   }
 }
 
@@ -323,6 +319,7 @@ Status Imports::settle_one(const Import& import) {
   }
   TRY(end_half_done(import));
   drop_refused(import);
+  drop_bases(import);
   drop_leftovers(import);
   return ok();
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,17 @@ class Imports {
   // Copies what is still read from the directory, which may change from then on.
   Result<std::string> pin(const Caller& caller, const std::string& root);
 
+  // Ends what a crash or a directory that was away has cut short; what cannot be is told in the
+  // log. Waits for merges into the root.
+  void end_half_done(const std::string& root);
+  // For a checkpoint of the workspace: what the directory was taken for then. Nothing for a root
+  // that is no import or half done, as go_back_to().
+  Status keep_base(const std::string& root, const std::string& checkpoint);
+  void drop_base(const std::string& root, const std::string& checkpoint);
+  // Before the workspace becomes what that checkpoint kept: what rebases have taken over since is
+  // not in it any more, so it counts as not seen yet; what commits have written stays known.
+  Status go_back_to(const std::string& root, const std::string& checkpoint);
+
   // What the directory held when it was last looked at; null for a workspace that is no import.
   TreeNodeRef base(const std::string& root) const;
   // Lines of status: "!\tsrc/main.c\tchanged in /home/ann/site"; "" where all is as recorded.
@@ -74,6 +86,20 @@ class Imports {
   Status settle_one(const Import& import);
   Status put_back(const Import& import);
   void drop_refused(const Import& import, SnapshotId except = {});
+
+  // Of checkpoints: kernel/import_bases.cpp.
+  struct Base {
+    SnapshotId state{};
+    std::size_t records = 0;
+  };
+  std::vector<SnapshotInfo> states_of(const Import& import) const;  // of the hidden tree
+  Result<std::set<std::string>> taken_over(const Import& import, SnapshotId since,
+                                           SnapshotId now) const;
+  Status go_back_but_for(const Import& import, const Base& base,
+                         const std::vector<HostDrift>& changes,
+                         const std::set<std::string>& forgotten);
+  Status forget_since(const Import& import, const Base& base, SnapshotId now);
+  void drop_bases(const Import& import);
 
   // Of orders: kernel/import_commits.cpp.
   Result<std::vector<PathChange>> difference(SnapshotId before, SnapshotId after) const;

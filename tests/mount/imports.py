@@ -417,6 +417,50 @@ def pinned_it_needs_the_directory_no_more():
     refused("ENOENT", "pinned", "commit")
 
 
+def a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
+    """What was taken over since is not seen any more, and rebase takes it over again."""
+    top = make("past")
+    space = take(top, "past")
+    (space / "own").write_text("own\n")
+    ctl("past", "checkpoint first")
+    (top / "main.c").write_text("theirs\n")
+    (top / "theirs/deep").mkdir(parents=True)
+    (top / "theirs/deep/file").write_text("theirs\n")
+    (top / "lines").unlink()
+    ctl("past", "rebase")
+    (space / "committed").write_text("committed\n")
+    (space / "theirs/ours").write_text("ours\n")
+    ctl("past", "commit")
+    ctl("past", "checkpoint second")
+    expected = state_of(top)
+    ctl("past", "rollback first")
+    expect(not (space / "committed").exists() and not (space / "theirs").exists(), "the state that was gone back to")
+    drifted = ["lines", "main.c", "theirs", "theirs/deep", "theirs/deep/file", "theirs/ours"]
+    expect_eq([line.split("\t")[1] for line in status("past") if line.startswith("!")], drifted)
+    expect_eq([line for line in status("past") if not line.startswith("!")], ["D\tcommitted"])
+    ctl("past", "commit")
+    del expected["committed"]
+    without = lambda found: {path: one[2] for path, one in found.items()}
+    expect_eq(without(state_of(top)), without(expected), "the directory after the commit of an older state")
+    ctl("past", "rebase")
+    expect_eq((space / "main.c").read_text(), "theirs\n")
+    expect_eq((space / "theirs/deep/file").read_text(), "theirs\n")
+    expect(not (space / "lines").exists(), "what was removed there")
+    ctl("past", "commit")
+    expect_eq(without(state_of(top)), without(expected))
+    expect_eq(status("past"), [])
+    ctl("past", "rollback second")
+    expect_eq([line for line in status("past") if line.startswith("!")], [])
+    ctl("past", "commit")
+    expect_eq((top / "committed").read_text(), "committed\n")
+    M.umount()
+    M.mount()
+    ctl("past", "rollback first")
+    expect_eq([line.split("\t")[1] for line in status("past") if line.startswith("!")], drifted, "after a restart")
+    ctl("past", "discard second")
+    M.verify()
+
+
 def forks_and_checkpoints_read_the_directory_too():
     top = make("family")
     space = take(top, "family")
@@ -752,6 +796,37 @@ def a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole():
     M.verify()
 
 
+def a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
+    """Wherever it is cut short: what the directory's owner has made stays, and comes back by rebase."""
+    files = [f"f{n}" for n in range(300)]
+    for number, delay in enumerate((0, 0.003, 0.01, 0.03)):
+        name = f"unrolled{number}"
+        top = make(name)
+        for file in files:
+            (top / file).write_text(f"{file} before\n")
+        space = take(top, name)
+        ctl(name, "checkpoint first")
+        for file in files[:200]:
+            (top / file).write_text(f"{file} theirs\n")
+        ctl(name, "rebase")
+        (space / "f299").write_text("ours\n")
+        ctl(name, "commit")
+        rolling = subprocess.Popen(["sh", "-c", f"echo rollback first > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        end_daemon()
+        rolling.wait()
+        M.mount()
+        ctl(name, "commit")
+        theirs = {file for file in files if "theirs" in (top / file).read_text()}
+        expect_eq(theirs, set(files[:200]), f"what the directory's owner has made, after {delay} s")
+        if any(line.startswith("!") for line in status(name)):
+            ctl(name, "rebase")
+        expect_eq((space / "f0").read_text(), "f0 theirs\n")
+        ctl(name, "commit")
+        expect_eq(status(name), [])
+    M.verify()
+
+
 def a_kill_in_an_import_leaves_nothing_that_fsck_finds():
     top = make("cut-short")
     for n in range(500):
@@ -784,7 +859,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more, forks_and_checkpoints_read_the_directory_too,
+      what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
+      a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
@@ -792,4 +868,5 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
      a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,
      what_was_changed_there_after_a_kill_is_nobodys_commit,
      a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole,
+     a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
      a_kill_in_an_import_leaves_nothing_that_fsck_finds)

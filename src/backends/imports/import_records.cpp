@@ -198,22 +198,44 @@ std::optional<std::string> ImportRecords::marked() const {
   return mark_ ? std::optional(mark_->note) : std::nullopt;
 }
 
+std::map<std::string, FileState> ImportRecords::first(std::size_t entries) const {
+  std::map<std::string, FileState> all;
+  const auto count = static_cast<std::ptrdiff_t>(std::min(entries, entries_.size()));
+  for (const Entry& entry : entries_ | std::views::take(count)) {
+    if (entry.state.exists()) {
+      all[entry.path] = entry.state;
+    } else {
+      all.erase(entry.path);
+    }
+  }
+  return all;
+}
+
 std::map<std::string, FileState> ImportRecords::current_at_mark() const {
   {
     const Lock lock(mutex_);
-    if (mark_) {
-      std::map<std::string, FileState> all;
-      for (const Entry& entry : entries_ | std::views::take(mark_->entries)) {
-        if (entry.state.exists()) {
-          all[entry.path] = entry.state;
-        } else {
-          all.erase(entry.path);
-        }
-      }
-      return all;
-    }
+    if (mark_) return first(mark_->entries);
   }
   return current();
+}
+
+std::size_t ImportRecords::count() const {
+  const Lock lock(mutex_);
+  return entries_.size();
+}
+
+Status ImportRecords::go_back(std::size_t records, const std::set<std::string>& paths) {
+  std::map<std::string, FileState> before;
+  {
+    const Lock lock(mutex_);
+    before = first(records);
+  }
+  std::vector<Entry> back;
+  for (const std::string& path : paths) {
+    const auto was = before.find(path);
+    back.push_back({path, was == before.end() ? FileState() : was->second});
+  }
+  return append(back);
 }
 
 Status ImportRecords::go_back() {

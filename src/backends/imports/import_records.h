@@ -65,6 +65,8 @@ class ImportRecords {
   std::optional<std::string> marked() const;
   std::map<std::string, FileState> current_at_mark() const;  // where there is none, current()
   Status go_back();
+  std::size_t count() const;
+  Status go_back(std::size_t records, const std::set<std::string>& paths);
   Status unmark();
   std::set<std::string> written() const;  // since mark(): of a write() that is over
   Status add_written(const std::vector<std::string>& paths) const;
@@ -77,6 +79,7 @@ class ImportRecords {
     std::string note{};
   };
   void put(Entry entry) REQUIRES(mutex_);
+  std::map<std::string, FileState> first(std::size_t entries) const REQUIRES(mutex_);
   Status load_mark() REQUIRES(mutex_);
   std::string mark_name() const { return directory_ + "/mark"; }
   std::string written_name() const { return directory_ + "/written"; }

@@ -72,6 +72,11 @@ class Imports final : public ImportStore {
   Status mark(std::uint32_t id, const std::string& note) override;
   std::optional<std::string> marked(std::uint32_t id) const override;
   Status go_back(std::uint32_t id) override { return TRY(get(id))->go_back(); }
+  Result<std::size_t> records(std::uint32_t id) const override { return TRY(get(id))->count(); }
+  Status go_back(std::uint32_t id, std::size_t records,
+                 const std::set<std::string>& paths) override {
+    return TRY(get(id))->go_back(records, paths);
+  }
   Status unmark(std::uint32_t id) override { return TRY(get(id))->unmark(); }
   Status lend(std::uint32_t id, const std::string& path, int file) const override;
   Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
