@@ -136,6 +136,7 @@ struct Backends {
     parts.shared = options.allow_other;
     parts.times = file::read(state.file("times")).value_or("");
     parts.open_files = state.file("open-files");
+    parts.under_way = state.file("under-way");
     return parts;
   }
 };

@@ -22,10 +22,10 @@ namespace {
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
   constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs",  "conflicts",  "daemon.pid", "etc",        "git",         "journal",
-       "keys",   "lock",       "log",        "lost+found", "merge-bases", "merge-conflicts",
-       "merges", "mount",      "open-files", "past",       "quarantine",  "times",
-       "trees",  "trees.mount"});
+      {"blobs",  "conflicts",   "daemon.pid", "etc",        "git",         "journal",
+       "keys",   "lock",        "log",        "lost+found", "merge-bases", "merge-conflicts",
+       "merges", "mount",       "open-files", "past",       "quarantine",  "times",
+       "trees",  "trees.mount", "under-way"});
   if (file::exists(path + "/format")) return ok();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {

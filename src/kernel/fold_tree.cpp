@@ -142,6 +142,7 @@ constexpr std::array kRows = {
     Row{"tree.rebase", check_path, nullptr},
     Row{"tree.pin", check_path, nullptr},
     Row{"tree.replaced", check_path, apply_change},
+    Row{"tree.interrupted", check_path, apply_change},
     Row{kind::kDocumentSave, nullptr, nullptr},
     Row{kind::kDocumentRemove, nullptr, nullptr},
     Row{kind::kControlWrite, nullptr, nullptr},

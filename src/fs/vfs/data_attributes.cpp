@@ -52,6 +52,8 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   DataGuard guard(request, *tree_, region_);
   if (truncates)
     TRY(guard.resize(*this, {before.st_size, wanted.values.st_size, handle == nullptr}));
+  Undertaking setting(*tree_, TRY(request.writer()),
+                      {.operation = truncates ? "truncate" : "attributes", .path = path()});
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     // An open that has kept what it found keeps nothing more.
@@ -72,11 +74,9 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     return std::unexpected(std::move(now).error());
   }
   if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
-  TreeChange row{.operation = truncates ? "truncate" : "attributes",
-                 .path = path(),
-                 .details = before_and_after(before, *now, wanted.which)};
-  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
-  TRY(tree_->record(request, row));
+  setting.row().details = before_and_after(before, *now, wanted.which);
+  if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
+  TRY(setting.tell());
   guard.done();
   return Attributes{shown(*now), validity(*now).attributes};
 }
@@ -102,10 +102,11 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
   told_ = false;
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
-  TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
-  return tree_->record(
-      request,
+  Undertaking setting(
+      *tree_, TRY(request.writer()),
       {.operation = "xattr", .path = path(), .bytes = value.size(), .details = {{"name", name}}});
+  TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
+  return setting.tell();
 }
 
 Status DataNode::remove_xattr(Request& request, const std::string& name) {
@@ -117,10 +118,11 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
   told_ = false;
   Charge charge(*tree_, &request);
   charge.touch(*this);
-  TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
-  return tree_->record(
-      request,
+  Undertaking removal(
+      *tree_, TRY(request.writer()),
       {.operation = "xattr", .path = path(), .details = {{"name", name}, {"removed", true}}});
+  TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
+  return removal.tell();
 }
 
 }  // namespace agentfs::vfs

@@ -200,12 +200,15 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     before = TRY(tree_->store().attributes(*file_));
     charge.touch(*this);
   }
+  std::optional<Undertaking> cut;
+  if ((flags & O_TRUNC) != 0 && writable) {
+    cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
+  }
   const Kept kept = keep_truncated(*file_, path(), flags);
   auto file = tree_->store().open(*file_, flags, request.tree());
   if (!file) {
     tree_->keeper().take_back(kept);
-    // The disk's own errors speak for themselves; that a lent file's bytes are not there any more
-    // needs a sentence.
+    // The disk's own errors speak for themselves; that a lent file's bytes are gone does not.
     if (file.error().code == EBUSY) {
       tree_->services().note_error(request.caller(), path(), file.error());
     }
@@ -233,12 +236,13 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
     if (!there || !may_be_there) return std::unexpected(std::move(room).error());
     return open_existing(request, name, flags & ~O_CREAT, mode);
   }
+  Undertaking making(*tree_, writer, {.operation = "create", .path = child(name)});
   auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
   if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
     return open_existing(request, name, flags, mode);
   }
   auto created = TRY(std::move(made_new));
-  Found entry = TRY(made(request, created.entry, name, {"create", {}, &charge}));
+  Found entry = TRY(made(request, created.entry, name, {making, charge}));
   guard.done();
   return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
 }
@@ -252,6 +256,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   TRY(guard.open([&] { return child(name); }, flags));
   struct stat before{};
   Kept kept;
+  Undertaking opening(*tree_, writer, {.operation = "open", .path = child(name)});
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
     before = there.attributes;
@@ -284,12 +289,10 @@ CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller
 // --- changing names
 
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
-                             const std::string& name, const Made& row) {
+                             const std::string& name, const Making& how) {
   TRY(entry);
-  if (row.charge != nullptr) row.charge->made(tree_->ensure(entry->node, region_of(region_, name)));
-  if (Status told = tree_->record(
-          request, {.operation = row.operation, .path = child(name), .other = row.other});
-      !told) {
+  how.charge.made(tree_->ensure(entry->node, region_of(region_, name)));
+  if (Status told = how.making.tell(); !told) {
     // Nothing happens that the journal does not tell of.
     const bool is_directory = entry->node->type() == S_IFDIR;
     TRY(is_directory ? tree_->store().remove_directory(*file_, name, request.tree())
@@ -303,23 +306,26 @@ Result<Found> DataNode::make_node(Request& request, const std::string& name, mod
                                   dev_t device) {
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, 0));
+  Undertaking making(*tree_, TRY(request.writer()), {.operation = "mknod", .path = child(name)});
   return made(request, tree_->store().make_node(*file_, name, mode, device, request.tree()), name,
-              {"mknod", {}, &charge});
+              {making, charge});
 }
 
 Result<Found> DataNode::make_directory(Request& request, const std::string& name, mode_t mode) {
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, kDirectoryRoom));
+  Undertaking making(*tree_, TRY(request.writer()), {.operation = "mkdir", .path = child(name)});
   return made(request, tree_->store().make_directory(*file_, name, mode, request.tree()), name,
-              {"mkdir", {}, &charge});
+              {making, charge});
 }
 
 Result<Found> DataNode::make_link(Request& request, const std::string& name,
                                   const std::string& target) {
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, target.size() < kInline ? 0 : target.size()));
+  Undertaking making(*tree_, TRY(request.writer()), {.operation = "symlink", .path = child(name)});
   return made(request, tree_->store().make_link(*file_, name, target, request.tree()), name,
-              {"symlink", {}, &charge});
+              {making, charge});
 }
 
 Result<Found> DataNode::link(Request& request, Node& existing, const std::string& name) {
@@ -328,11 +334,12 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
   other->told_ = false;
-  const std::string source = other->path();
+  Undertaking making(*tree_, TRY(request.writer()),
+                     {.operation = "link", .path = child(name), .other = other->path()});
   Charge charge(*tree_, &request);
   charge.touch(*this);
   return made(request, tree_->store().link(*other->file_, *file_, name, request.tree()), name,
-              {"link", source, &charge});
+              {making, charge});
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
@@ -341,23 +348,23 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.remove([&] { return child(name); }));
+  Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
   Departure departure(request, *this, name);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
   guard.done();
-  TreeChange row{.operation = "remove", .path = child(name)};
-  departure.tell(row);
-  return tree_->record(request, row);
+  departure.tell(removal.row());
+  return removal.tell();
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
   TRY(check_room(request, true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
+  Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
   Departure departure(request, *this, name);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
-  TreeChange row{.operation = "remove", .path = child(name)};
-  departure.tell(row);
-  return tree_->record(request, row);
+  departure.tell(removal.row());
+  return removal.tell();
 }
 
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
@@ -376,15 +383,16 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
   TRY(guard.rename(*this, name, *target, new_name, flags));
+  Undertaking moving(*tree_, TRY(request.writer()),
+                     {"rename", child(name), target->child(new_name)});
   std::optional<Departure> replaced;
   if (flags == 0) replaced.emplace(request, *target, new_name);
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
-  TreeChange row{.operation = "rename", .path = child(name), .other = target->child(new_name)};
-  if ((flags & RENAME_EXCHANGE) != 0) row.details = {{"exchange", true}};
-  if (replaced) replaced->tell(row);
-  TRY(tree_->record(request, row));
+  if ((flags & RENAME_EXCHANGE) != 0) moving.row().details = {{"exchange", true}};
+  if (replaced) replaced->tell(moving.row());
+  TRY(moving.tell());
   guard.done();
   return ok();
 }

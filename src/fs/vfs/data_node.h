@@ -14,10 +14,13 @@ namespace agentfs::vfs {
 
 class QuotaTable;
 
+class UnderWay;
+
 struct DataParts {
   std::string path{};         // of the mount: "/workspaces"
   PastStore* past = nullptr;  // keeps what the tree loses; null: nothing is kept
   std::shared_ptr<BypassedFiles> bypassed{};
+  std::shared_ptr<UnderWay> under_way{};
   std::shared_ptr<QuotaTable> quotas{};  // those of all trees; none: no limits
 };
 // The root of a data tree. Nodes of one store that stand for one file are one object.

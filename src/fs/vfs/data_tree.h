@@ -15,6 +15,7 @@
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
 #include "fs/vfs/quota_table.h"
+#include "fs/vfs/under_way.h"
 
 namespace agentfs::vfs {
 
@@ -44,6 +45,8 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
         path_(std::move(parts.path)),
         keeper_(services, store, parts.past),
         bypassed_(std::move(parts.bypassed)),
+        under_way_(parts.under_way != nullptr ? std::move(parts.under_way)
+                                              : std::make_shared<UnderWay>("")),
         quotas_(parts.quotas != nullptr ? std::move(parts.quotas)
                                         : std::make_shared<QuotaTable>(services)) {}
 
@@ -51,6 +54,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   TreeStore& store() { return store_; }
   PastKeeper& keeper() { return keeper_; }
   BypassedFiles& bypassed() { return *bypassed_; }
+  UnderWay& under_way() { return *under_way_; }
   QuotaTable& quotas() { return *quotas_; }
   ContentHashes& hashes() { return hashes_; }
   // How many files of a workspace or home are open past the daemon, for reading or writing.
@@ -84,6 +88,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   HistoryTable history_;
   ContentHashes hashes_;
   std::shared_ptr<BypassedFiles> bypassed_;
+  std::shared_ptr<UnderWay> under_way_;
   std::shared_ptr<QuotaTable> quotas_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
@@ -159,14 +164,13 @@ class DataNode final : public Node {
   static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
                             bool is_new);
   // What the journal says of a name that was made: `other` is what a hard link is a name of.
-  struct Made {
-    std::string operation;
-    std::string other{};
-    Charge* charge = nullptr;
+  struct Making {
+    Undertaking& making;
+    Charge& charge;
   };
   // The rows of a made name: told to the journal, or taken back when that cannot be written.
   Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,
-                     const Made& row);
+                     const Making& how);
 
   std::shared_ptr<DataTree> tree_;
   TreeNodeRef file_;

@@ -50,6 +50,16 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
   }
 }
 
+// A change whose row a dead daemon did not come to: whether it was made is not known.
+void account_for(Services& services, const UnderWay& changes) {
+  for (const UnderWay::Left& left : changes.left_behind()) {
+    TreeChange row = left.change;
+    row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
+    const Status told = services.record_change(left.author, row);
+    if (!told) log::error("{}", told.error().message);
+  }
+}
+
 }  // namespace
 
 FileSystem::FileSystem(FileSystemParts parts) {
@@ -57,14 +67,19 @@ FileSystem::FileSystem(FileSystemParts parts) {
   context->versions.remember(parts.times);
   const auto quotas = std::make_shared<QuotaTable>(*parts.services);
   const auto bypassed = std::make_shared<BypassedFiles>(std::move(parts.open_files));
+  const auto under_way = std::make_shared<UnderWay>(parts.under_way);
   for (const auto& [path, store] : parts.trees) {
     const DirectoryType* const history = history_of(*parts.root, path);
     PastStore* const past = history != nullptr ? parts.past : nullptr;
-    context->data_roots[path] =
-        make_data_root(*parts.services, *store,
-                       {.path = path, .past = past, .bypassed = bypassed, .quotas = quotas});
+    context->data_roots[path] = make_data_root(*parts.services, *store,
+                                               {.path = path,
+                                                .past = past,
+                                                .bypassed = bypassed,
+                                                .under_way = under_way,
+                                                .quotas = quotas});
     set_history(*context->data_roots[path], {context, history});
   }
+  account_for(*parts.services, *under_way);
   account_for(context, *bypassed);
   bypassed->start();
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);

@@ -24,8 +24,9 @@ struct FileSystemParts {
   PastStore* past = nullptr;  // what is kept of files of trees with a history; null: nothing
   uid_t owner = 0;            // of the synthetic files
   gid_t group = 0;
-  bool shared = false;       // other users may use the mount
-  std::string times{};       // what FileSystem::times() gave at the end of the daemon before
+  bool shared = false;      // other users may use the mount
+  std::string times{};      // what FileSystem::times() gave at the end of the daemon before
+  std::string under_way{};  // a file of the state, for changes that a kill cuts off from their rows
   std::string open_files{};  // a file of the state, for what is written past the daemon; or none
 };
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "fs/vfs/under_way.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstring>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/temporary_name.h"
+#include "base/text.h"
+#include "fs/vfs/data_tree.h"
+
+namespace agentfs::vfs {
+
+struct UnderWay::Slot {
+  std::atomic<std::uint32_t> length;  // of the text; 0: nothing is under way
+  char text[12'284];                  // two paths of PATH_MAX, and who it is
+};
+
+namespace {
+
+std::string text_of(const Caller& author, const TreeChange& change) {
+  const HostCaller& host = author.host;
+  return fmt::format("{1}{0}{2}{0}{3}{0}{4}{0}{5}{0}{6}{0}{7}{0}{8}{0}", '\0', change.operation,
+                     change.path, change.other, author.process.value, host.pid, host.uid, host.gid,
+                     host.command);
+}
+
+template <class Number>
+Number as(std::string_view word) {
+  return text::number<Number>(word).value_or(0);
+}
+
+std::optional<UnderWay::Left> parse(std::string_view text) {
+  constexpr std::size_t kWords = 8;
+  const auto words = text::split(text, '\0');
+  if (words.size() < kWords || words[0].empty() || !words[1].starts_with('/')) return std::nullopt;
+  UnderWay::Left left;
+  left.change.operation = words[0];
+  left.change.path = words[1];
+  left.change.other = words[2];
+  left.author.process.value = as<std::uint64_t>(words[3]);
+  left.author.host.pid = as<pid_t>(words[4]);
+  left.author.host.uid = as<uid_t>(words[5]);
+  left.author.host.gid = as<gid_t>(words[6]);
+  left.author.host.command = words[7];
+  return left;
+}
+
+}  // namespace
+
+UnderWay::UnderWay(const std::string& path) {
+  if (path.empty()) return;
+  constexpr std::size_t kSize = kSlots * sizeof(Slot);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // With all of its room, so that no write to the mapping ever lacks it.
+  const int refused = file ? ::posix_fallocate(file.get(), 0, kSize) : errno;
+  void* const mapped =
+      refused != 0 ? MAP_FAILED
+                   : ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (mapped == MAP_FAILED) {
+    log::warning("{}: {}; of a change that a kill cuts off from its row, nothing will be told",
+                 path, errno_name(refused != 0 ? refused : errno));
+    return;
+  }
+  slots_ = static_cast<Slot*>(mapped);
+  for (unsigned i = 0; i < kSlots; ++i) {
+    Slot& slot = slots_[i];
+    const std::size_t length = std::min<std::size_t>(slot.length, sizeof slot.text);
+    if (auto left = parse({slot.text, length})) left_.push_back(std::move(*left));
+    slot.length = 0;
+  }
+}
+
+UnderWay::~UnderWay() {
+  if (slots_ != nullptr) ::munmap(slots_, kSlots * sizeof(Slot));
+}
+
+int UnderWay::begin(const Caller& author, const TreeChange& change) {
+  if (slots_ == nullptr) return -1;
+  std::uint64_t taken = taken_.load(std::memory_order_relaxed);
+  int free = 0;
+  do {
+    free = std::countr_one(taken);
+    if (free == kSlots) return -1;
+  } while (!taken_.compare_exchange_weak(taken, taken | (std::uint64_t{1} << free)));
+  Slot& slot = slots_[free];
+  const std::string text = text_of(author, change);
+  const std::size_t length = std::min(text.size(), sizeof slot.text);
+  std::memcpy(slot.text, text.data(), length);
+  slot.length.store(static_cast<std::uint32_t>(length), std::memory_order_release);
+  return free;
+}
+
+void UnderWay::end(int slot) {
+  if (slot < 0) return;
+  slots_[slot].length.store(0, std::memory_order_release);
+  taken_.fetch_and(~(std::uint64_t{1} << slot));
+}
+
+Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
+    : tree_(tree),
+      author_(std::move(author)),
+      row_(std::move(row)),
+      slot_(is_temporary_name(text::last_part(row_.path)) && row_.other.empty()
+                ? -1
+                : tree.under_way().begin(author_, row_)) {}
+
+Undertaking::~Undertaking() { tree_.under_way().end(slot_); }
+
+Status Undertaking::tell() const { return tree_.services().record_change(author_, row_); }
+
+}  // namespace agentfs::vfs

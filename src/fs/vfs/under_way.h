@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Changes that are being made just now, for the start after a kill. Inside vfs only.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernel/caller.h"
+#include "kernel/tree_change.h"
+
+namespace agentfs::vfs {
+
+class DataTree;
+
+// The row of a change comes after the change, and a kill may come between. So each is noted here
+// before it is made, in memory that the host's kernel keeps for the next daemon: a slot of the
+// mapped file, empty or the author and the paths, each with a NUL. Changes for which there is no
+// slot, and all where the file cannot be had, are not noted. Threads: all.
+class UnderWay {
+ public:
+  // Takes what a dead daemon has left there, then begins anew. An empty path: notes nothing.
+  explicit UnderWay(const std::string& path);
+  ~UnderWay();
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+  struct Left {
+    Caller author{};
+    TreeChange change{};  // operation and paths
+  };
+  const std::vector<Left>& left_behind() const { return left_; }
+
+  int begin(const Caller& author, const TreeChange& change);  // a slot; -1: it is not noted
+  void end(int slot);
+
+ private:
+  struct Slot;
+  static constexpr unsigned kSlots = 64;
+
+  Slot* slots_ = nullptr;
+  std::atomic<std::uint64_t> taken_ = 0;  // a bit each
+  std::vector<Left> left_;
+};
+
+// One change, on the stack of its function, from before it is made until its row is written.
+class Undertaking {
+ public:
+  Undertaking(DataTree& tree, Caller author, TreeChange row);
+  ~Undertaking();
+  Undertaking(const Undertaking&) = delete;
+  Undertaking& operator=(const Undertaking&) = delete;
+  TreeChange& row() { return row_; }
+  Status tell() const;  // it has been made
+
+ private:
+  DataTree& tree_;
+  const Caller author_;
+  TreeChange row_;
+  const int slot_;
+};
+
+}  // namespace agentfs::vfs

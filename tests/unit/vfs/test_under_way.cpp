@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Changes that a kill cuts off from their rows.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "backends/trees/trees.h"
+#include "fs/vfs/under_way.h"
+#include "test_tree.h"
+
+namespace agentfs::vfs {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+struct UnderWayPlace {
+  UnderWayPlace() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
+  ~UnderWayPlace() { std::filesystem::remove_all(name); }
+  std::string file() const { return name + "/under-way"; }
+  std::string name = "/tmp/agentfs-unit-XXXXXX";
+};
+
+std::string line_of(const Caller& author, const TreeChange& change) {
+  return fmt::format("{} {} {} {}", author.process.value, change.operation, change.path,
+                     change.other);
+}
+
+// Before it takes a row: what a daemon that was killed there would leave.
+struct KilledServices final : FakeServices {
+  Status record_change(const Caller& author, const TreeChange& change) override {
+    rows.push_back(line_of(author, change));
+    if (!file.empty()) {
+      const std::string copy = file + ".copy";
+      std::filesystem::copy_file(file, copy, std::filesystem::copy_options::overwrite_existing);
+      const UnderWay next(copy);
+      for (const auto& one : next.left_behind()) {
+        left.push_back(line_of(one.author, one.change));
+      }
+    }
+    return ok();
+  }
+  std::string file;
+  Lines rows;
+  Lines left;
+};
+
+std::unique_ptr<FileSystem> mount(KilledServices& services, TreeStore& store,
+                                  const std::string& file) {
+  FileSystemParts parts;
+  parts.services = &services;
+  parts.root = &test_root();
+  parts.trees = {{"/work", &store}};
+  parts.under_way = file;
+  return std::make_unique<FileSystem>(std::move(parts));
+}
+
+}  // namespace
+
+TEST_CASE("what is under way when its daemon dies is known to the next one, once") {
+  const UnderWayPlace place;
+  Caller author;
+  author.process = {7};
+  author.host = {.pid = 12, .uid = 1000, .gid = 100, .command = "a command"};
+  UnderWay first(place.file());
+  const int ended = first.begin(author, {.operation = "create", .path = "/work/a"});
+  const TreeChange move{.operation = "rename", .path = "/work/b\n\377", .other = "/work/c d"};
+  CHECK(first.begin(author, move) != ended);
+  first.end(ended);
+  const UnderWay second(place.file());
+  REQUIRE(second.left_behind().size() == 1);
+  const auto& [who, change] = second.left_behind().front();
+  CHECK(line_of(who, change) == line_of(author, move));
+  CHECK(who.host.command == "a command");
+  CHECK(who.host.uid == 1000);
+  CHECK(UnderWay(place.file()).left_behind().empty());
+}
+
+TEST_CASE("more changes at once than there are slots, and a file that cannot be had") {
+  const UnderWayPlace place;
+  UnderWay slots(place.file());
+  std::set<int> taken;
+  for (int i = 0; i < 100; ++i) {
+    const int slot = slots.begin({}, {.operation = "mkdir", .path = fmt::format("/work/{}", i)});
+    if (slot >= 0) CHECK(taken.insert(slot).second);
+  }
+  CHECK(taken.size() == 64);
+  for (const int slot : taken) slots.end(slot);
+  slots.end(-1);
+  CHECK(UnderWay(place.file()).left_behind().empty());
+  UnderWay none(place.name + "/not/there");
+  CHECK(none.begin({}, {.operation = "mkdir", .path = "/work/x"}) == -1);
+}
+
+TEST_CASE("every change of a name or of attributes is under way until its row is written") {
+  const UnderWayPlace place;
+  const UnderWayPlace disk;
+  KilledServices services;
+  TestRequest request{10};
+  const auto store = *open_tree_store(disk.name);
+  const auto files = mount(services, *store, place.file());
+  services.file = place.file();
+  const NodeRef work = files->root()->lookup(request, "work")->node;
+  const auto made = work->create(request, "a", O_CREAT | O_RDWR, 0644);
+  REQUIRE(made);
+  made->opened.handle->release();
+  const NodeRef a = made->found.node;
+  (void)work->make_directory(request, "d", 0755);
+  (void)work->make_link(request, "l", "a");
+  (void)work->make_node(request, "p", S_IFIFO | 0600, 0);
+  (void)work->link(request, *a, "b");
+  SetAttributes mode{.which = SetAttributes::mode};
+  mode.values.st_mode = 0600;
+  (void)a->set_attributes(request, nullptr, mode);
+  SetAttributes size{.which = SetAttributes::size};
+  size.values.st_size = 10;
+  (void)a->set_attributes(request, nullptr, size);
+  (void)a->set_xattr(request, "user.x", "1", 0);
+  (void)a->remove_xattr(request, "user.x");
+  (void)work->rename(request, "b", *work, "c", 0);
+  (void)work->unlink(request, "c");
+  (void)work->remove_directory(request, "d");
+  const auto opened = a->open(request, O_WRONLY | O_TRUNC);
+  REQUIRE(opened);
+  opened->handle->release();
+  std::erase_if(services.rows, [](const std::string& row) { return row.contains(" open "); });
+  std::erase_if(services.left, [](const std::string& row) { return row.contains(" open "); });
+  std::ranges::sort(services.rows);
+  std::ranges::sort(services.left);
+  services.left.erase(std::ranges::unique(services.left).begin(), services.left.end());
+  services.rows.erase(std::ranges::unique(services.rows).begin(), services.rows.end());
+  CHECK(services.left == services.rows);
+  CHECK(services.rows.size() >= 11);
+}
+
+TEST_CASE("a start tells of what was under way, with its author") {
+  const UnderWayPlace place;
+  const UnderWayPlace disk;
+  Caller author;
+  author.process = {7};
+  UnderWay dead(place.file());
+  CHECK(dead.begin(author, {.operation = "remove", .path = "/work/a"}) >= 0);
+  KilledServices services;
+  const auto store = *open_tree_store(disk.name);
+  const auto files = mount(services, *store, place.file());
+  CHECK(services.rows == Lines{"7 interrupted /work/a "});
+}
+
+}  // namespace agentfs::vfs
