@@ -113,7 +113,7 @@ class TreeMerger {
   struct StageOptions {
     bool partial = false;             // EBUSY without it where the plan has conflicts
     bool durable = true;              // false: for trees that need not outlive a power cut
-    TreeCaller caller{};              // owns what is new
+    TreeCaller caller{};              // owns what is new and theirs has no owner for
     std::int64_t largest = 32 << 20;  // as of the plan
   };
   // Writes all that is new into kMergeDirectory in ours' root, which must not exist yet (EBUSY),

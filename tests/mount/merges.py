@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
-                       main, read, run, tell, wait_until)
+                       main, read, run, skip, tell, wait_until)
 
 M = Mount.of("merges")
 SPACES = M / "workspaces"
@@ -477,6 +477,27 @@ def a_kill_leaves_all_or_nothing():
     M.verify()
 
 
+def what_is_new_has_the_owner_that_made_it():
+    """And what is another user's gets no set-user-id that its owner has not set."""
+    if os.geteuid() != 0:
+        skip("not root, who alone gives files away")
+    ours = make("owned")
+    (ours / "tool").write_text("root's\n")
+    (ours / "kept").write_text("root's\n")
+    ctl("owned", "fork owned-fork")
+    theirs = SPACES / "owned-fork"
+    for name in ("new", "tool"):
+        (theirs / name).unlink(missing_ok=True)
+        (theirs / name).write_text("theirs\n")
+    for name in ("new", "tool", "kept"):
+        os.chown(theirs / name, 65534, 65534)
+        (theirs / name).chmod(0o6755)
+    ctl("owned", "merge owned-fork")
+    found = {name: (os.stat(ours / name).st_uid, os.stat(ours / name).st_mode & 0o7777)
+             for name in ("new", "tool", "kept")}
+    expect_eq(found, {"new": (65534, 0o6755), "tool": (0, 0o755), "kept": (0, 0o755)})
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -502,4 +523,4 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
-     git_apply_says_the_same)
+     what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

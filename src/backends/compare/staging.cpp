@@ -67,6 +67,8 @@ class Stager {
                               const std::string& name);
   Status fill(const Leaf& theirs, const MergeAction& action, int to);
   Status dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made);
+  static mode_t permissions_of(const MergeAction& action, const Leaf& theirs,
+                               const struct stat& ours);
   void then_mode(const MergeAction& action, const FileState& now);
   MergeRecord ordered();
 
@@ -152,7 +154,15 @@ Status Stager::stage_move(const MergeAction& action) {
     puts_.push_back(
         {.kind = Step::put, .path = action.path, .name = takes_.back().name, .after = action.ours});
   }
-  then_mode(action, action.ours);
+  MergeAction allowed = action;
+  if (!action.theirs_path.empty() && action.theirs.is_regular()) {
+    const Leaf theirs = TRY(theirs_.leaf(action.theirs_path));
+    const Leaf ours = TRY(ours_.leaf(action.ours_path));
+    const mode_t had = action.ours.mode & (S_ISUID | S_ISGID);
+    allowed.mode = action.ours.type() | permissions_of(action, theirs, ours.entry.attributes) |
+                   (action.mode & had);
+  }
+  then_mode(allowed, action.ours);
   return ok();
 }
 
@@ -261,19 +271,31 @@ Status Stager::fill(const Leaf& theirs, const MergeAction& action, int to) {
   return check_ours(action);
 }
 
-// A file that is replaced leaves its owner and attributes to the new one.
+// Set-user-id and set-group-id that theirs' owner has set are not another owner's.
+mode_t Stager::permissions_of(const MergeAction& action, const Leaf& theirs,
+                              const struct stat& ours) {
+  const mode_t mode = action.mode & kPermissions;
+  const struct stat& was = theirs.entry.attributes;
+  const bool is_same_owner =
+      theirs.store == nullptr || (was.st_uid == ours.st_uid && was.st_gid == ours.st_gid);
+  return is_same_owner || S_ISDIR(action.mode) ? mode : mode & ~(S_ISUID | S_ISGID);
+}
+
+// A file that is replaced leaves its owner and attributes to the new one; what is new has theirs'.
 Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made) {
   const bool has_ours = !action.ours_path.empty();
   const Leaf model = has_ours ? TRY(ours_.leaf(action.ours_path)) : theirs;
   SetAttributes wanted{.which = SetAttributes::uid | SetAttributes::gid};
-  wanted.values.st_uid = has_ours ? model.entry.attributes.st_uid : staging_.options.caller.uid;
-  wanted.values.st_gid = has_ours ? model.entry.attributes.st_gid : staging_.options.caller.gid;
+  const bool has_model = model.store != nullptr;
+  wanted.values.st_uid = has_model ? model.entry.attributes.st_uid : staging_.options.caller.uid;
+  wanted.values.st_gid = has_model ? model.entry.attributes.st_gid : staging_.options.caller.gid;
   const auto owned = store().set_attributes(*made.node, nullptr, wanted, TreeCaller{});
   if (!owned && owned.error().code != EPERM) return std::unexpected(owned.error());
-  if (model.store != nullptr) TRY(copy_attributes(model, {&store(), made}));
+  if (has_model) TRY(copy_attributes(model, {&store(), made}));
   if (made.node->type() == S_IFLNK) return ok();
   wanted.which = SetAttributes::mode;
-  wanted.values.st_mode = action.mode & kPermissions;
+  const struct stat now = TRY(store().attributes(*made.node));
+  wanted.values.st_mode = permissions_of(action, theirs, now);
   TRY(store().set_attributes(*made.node, nullptr, wanted, TreeCaller{}));
   return ok();
 }
