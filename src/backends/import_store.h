@@ -39,6 +39,10 @@ struct HostChange {
   FileState to{};  // type, permissions and time of change of content; nothing: it is removed
   std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
   std::string target{};                         // of a link
+  // Owner of what was not there, or of another type, where the daemon may give files away.
+  uid_t uid = 0;
+  gid_t gid = 0;
+  bool lost_set_id = false;  // `to` had set-user-id or set-group-id, and has not any more
 };
 
 // What a write() has come to, ordered by path.

@@ -20,6 +20,8 @@ class Lender {
  public:
   virtual ~Lender() = default;
   virtual bool lends(int file) const = 0;
+  // Whether both stand for the same bytes, be they to be had or not.
+  virtual bool lends_one(int file, int other) const = 0;
   // The bytes, for reading, and how their file was when it was found to be as recorded: what is
   // read of it is, as long as it stays so (is_as_it_was()).
   struct Lent {

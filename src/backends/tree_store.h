@@ -142,6 +142,8 @@ class TreeStore {
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
+  // Whether two files are known to have the same bytes without these being read.
+  virtual bool has_same_bytes(const TreeNode&, const TreeNode&) { return false; }
   // Whether the host's kernel may read and write the file on its own: not where trees share files.
   virtual bool may_bypass(const TreeNode&) const { return true; }
   // To be asked before each change through a descriptor (pwrite, fallocate, ftruncate, a copy into

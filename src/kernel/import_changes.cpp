@@ -19,6 +19,8 @@ Result<UniqueFd> open_file(const TreeSide& tree, const std::string& path) {
   return fd;
 }
 
+constexpr mode_t kSetId = S_ISUID | S_ISGID;
+
 bool can_be_made(const FileState& state) {
   return !state.exists() || state.is_directory() || state.is_regular() || S_ISLNK(state.mode) ||
          S_ISFIFO(state.mode);
@@ -27,16 +29,24 @@ bool can_be_made(const FileState& state) {
 }  // namespace
 
 Result<std::vector<HostChange>> host_changes(const TreeSide& to,
-                                             const std::vector<PathChange>& changes) {
+                                             const std::vector<PathChange>& changes,
+                                             bool with_set_id) {
   std::map<std::string, HostChange> all;
   for (const PathChange& change : changes) {
     const FileState& after = change.after;
     // A file in the place of a directory is told as two changes of one path.
     if (!can_be_made(after) || (!after.exists() && all.contains(change.path))) continue;
     HostChange one{.path = change.path, .to = after};
-    if (S_ISLNK(after.mode)) {
+    if (after.exists()) {
       const TreeEntry entry = TRY(find_in_tree(*to.store, to.root, change.path));
-      one.target = TRY(to.store->read_link(*entry.node));
+      one.uid = entry.attributes.st_uid;
+      one.gid = entry.attributes.st_gid;
+      if (S_ISLNK(after.mode)) one.target = TRY(to.store->read_link(*entry.node));
+    }
+    if (after.is_regular() && !with_set_id) {
+      const mode_t had = change.before.is_regular() ? change.before.mode : 0;
+      one.to.mode &= ~kSetId | had;
+      one.lost_set_id = one.to.mode != after.mode;
     }
     if (after.is_regular() && (change.content || change.kind != PathChange::Kind::modified)) {
       one.content = [to, path = change.path] { return open_file(to, path); };

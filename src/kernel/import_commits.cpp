@@ -115,7 +115,11 @@ Status Imports::tell(const Caller& caller, const Import& import, const ImportOrd
 Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& import,
                                             const ImportOrder& order) {
   const TreeSide to{&forest(), TRY(forest().snapshot_root(order.to))};
-  auto changes = TRY(host_changes(to, TRY(changes_of(order))));
+  auto changes = TRY(host_changes(to, TRY(changes_of(order)), !order.is_commit()));
+  std::vector<std::string> lost_set_id;
+  for (const HostChange& one : changes) {
+    if (one.lost_set_id) lost_set_id.push_back(one.path);
+  }
   const auto left = store().write(import.id, changes);
   const HostWritten made = TRY(store().written(import.id, changes));
   std::vector<std::string> paths;
@@ -140,6 +144,10 @@ Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& 
           fmt::format("left there, with the directories it is in: {}\n", text::shown_some(*left));
     }
     if (!since.empty()) done.note += since + "\n";
+    if (!lost_set_id.empty()) {
+      done.note += fmt::format("without set-user-id and set-group-id there: {}\n",
+                               text::shown_some(lost_set_id));
+    }
     return done;
   }
   return fail(left.error().code, "{}{}{}{}", left.error().message, since.empty() ? "" : "; ", since,

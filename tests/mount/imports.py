@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, is_alive, kill,
-                       main, read, run, tell, wait_until)
+                       main, read, run, skip, tell, wait_until)
 
 M = Mount.of("imports")
 SPACES = M / "workspaces"
@@ -374,6 +374,56 @@ def rebase_merges_what_happened_there():
     expect_eq((top / "main.c").read_text(), "ours\n")
     expect_eq((top / "lines").read_text(), both)
     expect_eq(status("rebase"), [])
+
+
+def a_mode_set_here_and_bytes_changed_there_are_both_taken():
+    """What is lent here is what it was there: nothing of it has to be read."""
+    top = make("both-modes")
+    space = take(top, "both-modes")
+    for name in ("main.c", "lines"):
+        (space / name).chmod(0o755)
+    (top / "main.c").write_text("theirs\n")
+    os.utime(top / "lines")
+    (top / "src/tool.sh").chmod(0o700)
+    (space / "src/tool.sh").chmod(0o700)
+    ctl("both-modes", "rebase")
+    expect_eq((space / "main.c").read_text(), "theirs\n")
+    expect_eq((space / "lines").read_text(), (top / "lines").read_text())
+    expect_eq([os.stat(space / name).st_mode & 0o777 for name in ("main.c", "lines")], [0o755, 0o755])
+    ctl("both-modes", "commit")
+    expect_eq(os.stat(top / "main.c").st_mode & 0o777, 0o755)
+    expect_eq(status("both-modes"), [])
+
+
+def commits_keep_owners_and_bring_no_set_id():
+    """What was another user's stays his, also where it was renamed or comes back."""
+    if os.geteuid() != 0:
+        skip("not root, who alone gives files away")
+    top = make("owners")
+    (top / "sid").write_text("sid\n")
+    (top / "shared").mkdir()
+    os.symlink("sid", top / "to-sid")
+    for name, mode in (("sid", 0o4755), ("shared", 0o2770), ("to-sid", None)):
+        os.chown(top / name, 65534, 65534, follow_symlinks=False)
+        if mode:
+            (top / name).chmod(mode)
+    space = take(top, "owners")
+    for name in ("sid", "shared", "to-sid"):
+        os.rename(space / name, space / f"{name}2")
+    (space / "new").write_text("new\n")
+    (space / "new").chmod(0o6755)
+    ctl("owners", "commit")
+    owner = lambda name: (os.lstat(top / name).st_uid, os.lstat(top / name).st_gid,
+                          os.lstat(top / name).st_mode & 0o7777)
+    expect_eq(owner("sid2"), (65534, 65534, 0o755))
+    expect_eq(owner("shared2"), (65534, 65534, 0o2770))
+    expect_eq(owner("to-sid2")[:2], (65534, 65534))
+    expect_eq(owner("new"), (0, 0, 0o755))
+    ctl("owners", "commit")
+    ctl("owners", "uncommit")
+    expect_eq(owner("sid"), (65534, 65534, 0o4755))
+    expect_eq(owner("shared"), (65534, 65534, 0o2770))
+    expect_eq(owner("to-sid")[:2], (65534, 65534))
 
 
 def what_a_conflict_lists_can_be_read():
@@ -859,7 +909,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
+      a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
       a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,

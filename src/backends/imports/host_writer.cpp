@@ -166,8 +166,7 @@ Status HostWriter::choose_temporaries() {
     if (!item.change->to.exists()) continue;
     if (is_renamed_into_place(*item.change)) {
       const std::string directory = nearest_directory(item.change->path);
-      const std::string name = temporary_name();
-      item.temporary = directory.empty() ? name : fmt::format("{}/{}", directory, name);
+      item.temporary = (directory.empty() ? "" : directory + "/") + temporary_name();
     }
     add(item.change->path, item.temporary);
   }
@@ -185,6 +184,8 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   if (::fstat(content.get(), &after) != 0 || !is_as_it_was(attributes, after)) {
     return fail(EBUSY, "{}: changed while it was copied; commit again", host_.shown(change.path));
   }
+  attributes.st_uid = change.uid;
+  attributes.st_gid = change.gid;
   if (now.is_regular()) {
     const UniqueFd old = TRY(host_.open(change.path, O_RDONLY));
     struct stat replaced{};
@@ -206,10 +207,11 @@ Status HostWriter::stage_one(Item& item) {
   if (S_ISLNK(item.change->to.mode)) {
     const char* const name = place.name.c_str();
     const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};
-    if (::symlinkat(item.change->target.c_str(), directory, name) == 0 &&
-        ::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0) {
-      return ok();
+    if (::symlinkat(item.change->target.c_str(), directory, name) != 0) {
+      return fail_errno(host_.shown(item.change->path));
     }
+    give(*item.change, place);
+    if (::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0) return ok();
     return fail_errno(host_.shown(item.change->path));
   }
   const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -267,13 +269,28 @@ Status HostWriter::put(Item& item) {
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
     if (made != 0 && errno != EEXIST) return fail_errno(host_.shown(change.path));
-  }
-  const mode_t mode = change.to.mode & kPermissions;
-  if (::fchmodat(directory, place.name.c_str(), mode, 0) != 0) {
-    return fail_errno(host_.shown(change.path));
+    give(change, place);
   }
   relinked_.insert(item.now.inode);
-  return ok();
+  return closes(change) ? ok() : set_mode(change);
+}
+
+// What an ordinary user's daemon may not give away stays its.
+void HostWriter::give(const HostChange& change, const HostDirectory::Place& place) {
+  (void)(::fchownat(place.directory.get(), place.name.c_str(), change.uid, change.gid,
+                    AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+Status HostWriter::set_mode(const HostChange& change) const {
+  const HostDirectory::Place place = TRY(host_.place(change.path));
+  const mode_t mode = change.to.mode & kPermissions;
+  if (::fchmodat(place.directory.get(), place.name.c_str(), mode, 0) == 0) return ok();
+  return fail_errno(host_.shown(change.path));
+}
+
+// A directory in which nothing can be made or removed any more by who is not root.
+bool HostWriter::closes(const HostChange& change) {
+  return change.to.is_directory() && (change.to.mode & S_IRWXU) != S_IRWXU;
 }
 
 Status HostWriter::sync() const {
@@ -289,7 +306,8 @@ Status HostWriter::sync() const {
   return ok();
 }
 
-// What goes, from below; then what comes, from above.
+// What opens directories, first; what goes, from below; what comes, from above; what closes
+// directories, in the end.
 Status HostWriter::apply() {
   if (intent_ && ::rename(intent_of(records_).c_str(), steps_of(records_).c_str()) != 0) {
     return fail_errno(steps_of(records_));
@@ -300,6 +318,10 @@ Status HostWriter::apply() {
     return fail(status.error().code, "{}; {} of {} changes were made in {} before",
                 status.error().message, done, items_.size(), host_.path());
   };
+  for (const Item& item : items_) {
+    const bool stays = item.now.is_directory() && item.change->to.is_directory();
+    if (stays && !closes(*item.change)) TRY(said(set_mode(*item.change)));
+  }
   for (const Item& item : items_ | std::views::reverse) {
     if (!must_go(item.now, *item.change)) continue;
     TRY(said(remove(item)));
@@ -312,7 +334,11 @@ Status HostWriter::apply() {
     made_.push_back(item.change->path);
     ++done;
   }
-  return said(sync());
+  TRY(said(sync()));
+  for (const Item& item : items_ | std::views::reverse) {
+    if (closes(*item.change)) TRY(said(set_mode(*item.change)));
+  }
+  return ok();
 }
 
 // --- after a crash

@@ -45,6 +45,9 @@ class HostWriter {
   Status remove(const Item& item);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
+  static void give(const HostChange& change, const HostDirectory::Place& place);
+  Status set_mode(const HostChange& change) const;
+  static bool closes(const HostChange& change);
   Status check_again(const Item& item) const;
   Status sync() const;
   std::string nearest_directory(const std::string& path) const;

@@ -56,6 +56,11 @@ class Imports final : public ImportStore {
   Status load();
 
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
+  bool lends_one(int file, int other) const override {
+    const auto one = has_any_ ? lent(file) : std::nullopt;
+    const auto two = one ? lent(other) : std::nullopt;
+    return two && one->import != 0 && one->import == two->import && one->entry == two->entry;
+  }
   Result<Lent> open(int file) const override;
   Status fill(int file) const override;
   void release(int file) const override;

@@ -207,6 +207,18 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open_directory(const TreeNode& an
   return opened(node, O_RDONLY | O_DIRECTORY, TreeCaller{});
 }
 
+bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
+  if (f_->marks().lender() == nullptr) return false;
+  const auto open = [&](const TreeNode& any) -> Result<Borrowed> {
+    const auto node = TRY(own(any));
+    const std::shared_lock together(mutex_);
+    return TRY(f_->table().borrow(*TRY(bearer(*node))));
+  };
+  const auto first = open(one);
+  const auto second = open(other);
+  return first && second && f_->marks().lends_one(first->get(), second->get());
+}
+
 bool ForestStore::may_bypass(const TreeNode& any) const {
   const std::shared_lock together(mutex_);
   const auto* node = dynamic_cast<const ForestNode*>(&any);

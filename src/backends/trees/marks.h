@@ -89,6 +89,9 @@ class Marks {
   void remove_all(const Spot& spot) const;
 
   bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
+  bool lends_one(int file, int other) const {
+    return lender_ != nullptr && lender_->lends_one(file, other);
+  }
   const Lender* lender() const { return lender_; }
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
 
