@@ -86,6 +86,14 @@ Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) con
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
+bool HistoryKeeper::may_read(const Caller& caller, const struct stat& file) const {
+  const ExecUser who = kernel_.exec_user(caller);
+  if (who.uid == 0 || who.uid == file.st_uid || who.uid == kernel_.parts().owner) return true;
+  const bool is_in_group =
+      who.gid == file.st_gid || std::ranges::find(who.groups, file.st_gid) != who.groups.end();
+  return (file.st_mode & (is_in_group ? S_IRGRP : S_IROTH)) != 0;
+}
+
 Status HistoryKeeper::may_destroy(const Caller& caller, const std::string& path) const {
   const ProcessRef process = kernel_.find_process(caller.process);
   if (process == nullptr || process->is_init) return ok();

@@ -28,6 +28,9 @@ class HistoryKeeper {
   std::string why_not_kept(std::uint64_t size, bool by_copy) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.
   Status may_see(const Caller& caller, const std::string& root) const;
+  // Whether the caller could read a file of this owner and these permissions: who has the workspace
+  // may not read all that is in it.
+  bool may_read(const Caller& caller, const struct stat& file) const;
   // What cannot be undone is a person's to do: EPERM for an agent.
   Status may_destroy(const Caller& caller, const std::string& path) const;
   // What was kept of a path after the old content of this number, oldest first.

@@ -13,7 +13,7 @@ if "OTHERS_INSIDE" not in os.environ:
     os.environ.update(AGENTFS=str(PLACE / "bin/agentfs"), TESTDIR=str(PLACE / "test"))
 
 from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_has,  # noqa: E402
-                       main, need, read, run, skip)
+                       main, need, read, run, skip, tell)
 
 OTHER, GROUP = 51500, 51600
 AS_OTHER = ["setpriv", "--reuid", OTHER, "--regid", OTHER, "--groups", GROUP, "--inh-caps=-all"]
@@ -139,6 +139,36 @@ def agents_have_their_owners_rights():
     expect_has(results[3], "another user", "a tool that asks root's model")
 
 
+def history_gives_nobody_more_to_read():
+    """Who has a workspace may remove what others closed in it, and not read it in the trash either."""
+    top = MOUNT / "workspaces/theirs"
+    tell(top / ".agentfs/ctl", "checkpoint before\n")
+    for name in ("secret", "changed", "open"):
+        (top / name).write_text("rootsecret\n")
+        (top / name).chmod(0o644 if name == "open" else 0o600)
+    (top / "changed").write_text("rootsecret again\n")
+    expect_has(as_other("cat workspaces/theirs/.agentfs/diff"), "+rootsecret\n", "what is open to all")
+    expect_has(as_other("cat workspaces/theirs/.agentfs/diff"), "# secret: not", "a diff")
+    as_other("rm -f workspaces/theirs/secret workspaces/theirs/open")
+    for _ in range(2):  # the second time root has read it just before
+        for path in ("trash/secret", "versions/secret/*", "versions/changed/*"):
+            expect("rootsecret" not in as_other(f"cat workspaces/theirs/.agentfs/{path}"), path)
+        expect_eq(as_other("cat workspaces/theirs/.agentfs/trash/open"), "rootsecret\n")
+        expect_has(run(["sh", "-c", "cat trash/secret versions/*/0*"], cwd=top / ".agentfs"), "rootsecret")
+    expect("again" not in as_other("cat workspaces/theirs/.agentfs/diff"), "a diff")
+
+
+def replies_are_their_own():
+    """Also those that another user of one login session has asked for."""
+    reply = MOUNT / "dev/local/exec"
+    tell(reply, "echo rootsecret\n")
+    expect("rootsecret" not in as_other("cat dev/local/exec"), "root's reply")
+    expect_has(read(reply), "rootsecret", "root's own")
+    tell(MOUNT / "proc/clone", "name=by-root\n")
+    as_other("echo name=by-other > proc/clone")
+    expect_eq(MOUNT.get(read(MOUNT / "proc/clone").strip(), "name"), "by-root\n")
+
+
 def what_processes_say_is_their_owners():
     pid = MOUNT.spawn("name=rootish")
     for path in (f"proc/{pid}/chat", f"proc/{pid}/status", f"proc/{pid}/messages/_all.jsonl",
@@ -161,4 +191,4 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
-     what_processes_say_is_their_owners)
+     history_gives_nobody_more_to_read, replies_are_their_own, what_processes_say_is_their_owners)

@@ -30,7 +30,8 @@ std::string path_in(const HistoryRoot& root, const std::string& relative) {
   return relative.empty() ? root.path : fmt::format("{}/{}", root.path, relative);
 }
 
-Result<vfs::ContentRef> content_of(const HistoryRoot& root, const FileVersionRef& version) {
+Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller,
+                                   const FileVersionRef& version) {
   if (version->type == FileVersion::Type::link) {
     return vfs::text_content(version->target, version->modified);
   }
@@ -41,6 +42,10 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const FileVersionRef
   if (past == nullptr) return fail(ENOENT, "{}: nothing is kept by this kernel", version->path);
   const PastName name{version->number, version->path};
   const struct stat attributes = TRY(past->attributes(name));
+  if (!root.kernel->history().may_read(caller, attributes)) {
+    return fail(EACCES, "{}: a version of mode {:04o} of uid {}, and not this caller's to read",
+                text::shown(version->path), attributes.st_mode & 07777, attributes.st_uid);
+  }
   return std::make_shared<const vfs::Content>(
       [past, name] { return past->open(name); }, static_cast<std::uint64_t>(attributes.st_size),
       attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec, version->number);
@@ -86,7 +91,7 @@ Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
                      relative.substr(slash + 1) == number_name(*version) &&
                      version->type != FileVersion::Type::directory;
   if (!is_it) return fail(ENOENT, "{}: no such version", text::shown(relative));
-  return content_of(root, version);
+  return content_of(root, caller, version);
 }
 
 bool has_versions(const void* object, const std::string& relative) {
@@ -145,7 +150,7 @@ Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
         [&](const History& h) { version = h.trashed(path_in(root, relative)); });
   }
   if (version == nullptr) return fail(ENOENT, "{}: not in the trash", text::shown(relative));
-  return content_of(root, version);
+  return content_of(root, caller, version);
 }
 
 constinit const vfs::DocumentOperations kTrash{.list = list_trash,

@@ -66,7 +66,9 @@ std::string parent_path(const std::string& path) {
 
 std::string session_of(const Request& request) {
   const HostCaller& host = request.host();
-  if (host.pid != 0 && !host.session.empty()) return "session " + host.session;
+  if (host.pid != 0 && !host.session.empty()) {
+    return fmt::format("session {} of uid {}", host.session, host.uid);
+  }
   if (host.pid != 0) return fmt::format("host process {}", host.pid);
   return fmt::format("process {}", request.caller().process.value);
 }

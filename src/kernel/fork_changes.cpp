@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// What differs between a tree and what it was forked from, or its newest checkpoint.
+#include "base/git_quoted.h"
+#include "kernel/forks.h"
+#include "kernel/history_keeper.h"
+#include "kernel/imports.h"
+#include "kernel/kernel.h"
+#include "kernel/paths.h"
+#include "kernel/tree_path.h"
+
+namespace agentfs {
+
+Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
+  TRY(kernel_.history().may_see(caller, root));
+  Forest& forest = *TRY(forest_of(root));
+  Comparison result;
+  if (TreeNodeRef directory = kernel_.imports().base(root)) {
+    result.before = {&forest, std::move(directory)};
+    result.after = {&forest, TRY(forest.tree(paths::name_of(root))).node};
+    result.how = options(forest);
+    result.how.git = CompareOptions::GitDirectories::hidden;
+    return result;
+  }
+  std::optional<SnapshotId> base = base_of(root);
+  if (!base) {
+    if (const auto all = checkpoints(root); !all.empty()) base = all.back().id;
+  }
+  if (!base) return result;
+  result.before = {&forest, TRY(forest.snapshot_root(*base))};
+  result.after = {&forest, TRY(forest.lookup(*forest.root(), paths::name_of(root))).node};
+  result.how = options(forest);
+  return result;
+}
+
+Result<std::string> Forks::status(const Caller& caller, const std::string& root) const {
+  const Comparison sides = TRY(comparison(caller, root));
+  if (sides.before.root == nullptr) {
+    return std::string("# nothing to compare with: no fork, and no checkpoint yet\n");
+  }
+  const TreeComparer& comparer = *kernel_.parts().comparer;
+  const auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
+  return comparer.status(changes) + TRY(kernel_.imports().drift(root));
+}
+
+Status Forks::diff(const Caller& caller, const std::string& root,
+                   const TreeComparer::Sink& sink) const {
+  const Comparison sides = TRY(comparison(caller, root));
+  if (sides.before.root == nullptr) return ok();
+  const TreeComparer& comparer = *kernel_.parts().comparer;
+  auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
+  const auto may_read = [&](const TreeSide& side, const std::string& path) {
+    const auto entry = find_in_tree(*side.store, side.root, path);
+    return !entry || kernel_.history().may_read(caller, entry->attributes);
+  };
+  std::string others;
+  std::erase_if(changes, [&](const PathChange& change) {
+    if (may_read(sides.before, change.from) && may_read(sides.after, change.path)) return false;
+    others += fmt::format("# {}: not this caller's to read\n", git_quoted(change.path));
+    return true;
+  });
+  if (!others.empty()) TRY(sink(others));
+  return comparer.diff({sides.before, sides.after, &changes, sides.how}, sink);
+}
+
+}  // namespace agentfs
