@@ -25,6 +25,12 @@ std::uint64_t share_of(const struct statvfs& disk, double share) {
   return static_cast<std::uint64_t>(total * share);
 }
 
+// Of the inodes; as many as there are where the disk does not count them.
+std::uint64_t share_of_files(const struct statvfs& disk, double share) {
+  if (disk.f_files == 0) return ~0ULL;
+  return static_cast<std::uint64_t>(static_cast<double>(disk.f_files) * share);
+}
+
 // A content that no row tells of: kept, but the daemon died before the row.
 json::Value recovered(const PastName& name, const struct stat& attributes, bool is_gone) {
   std::string path = name.path;
@@ -54,7 +60,10 @@ std::string HistoryKeeper::why_not_kept(std::uint64_t size, bool by_copy) const 
   if (!disk) return disk.error().message;
   const std::uint64_t left = static_cast<std::uint64_t>(disk->f_bavail) * disk->f_frsize;
   const std::uint64_t needed = share_of(*disk, settings.reserve) + (by_copy ? size : 0);
-  return left < needed ? std::string("the disk is nearly full") : std::string();
+  if (left < needed) return "the disk is nearly full";
+  const bool has_inodes =
+      disk->f_files == 0 || disk->f_favail >= share_of_files(*disk, settings.reserve);
+  return has_inodes ? std::string() : std::string("the disk has hardly any inodes left");
 }
 
 std::vector<FileVersionRef> HistoryKeeper::kept_since(const std::string& path,
@@ -162,6 +171,7 @@ Result<Retention> HistoryKeeper::limits() const {
   const std::int64_t now = kernel_.clock().wall();
   return Retention{.before = now - settings.days * kDay,
                    .bytes = share_of(disk, settings.share),
+                   .files = share_of_files(disk, settings.share),
                    .ignored_before = now - settings.ignored_days * kDay,
                    .ignored_bytes = share_of(disk, settings.ignored_share)};
 }
@@ -171,7 +181,8 @@ bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
   kernel_.look_at_history([&](const History& history) {
     if (history.all().empty()) return;
     const std::int64_t oldest = history.all().begin()->second->time;
-    is_due = oldest <= limits.before || history.bytes() > limits.bytes;
+    is_due = oldest <= limits.before || history.bytes() > limits.bytes ||
+             history.all().size() > limits.files;
     if (!by_rules) return;
     is_due |= oldest <= limits.ignored_before || history.bytes() > limits.ignored_bytes;
   });

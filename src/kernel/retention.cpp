@@ -8,22 +8,36 @@ namespace {
 struct Rest {
   std::vector<FileVersionRef> versions;
   std::uint64_t bytes = 0;
+  std::uint64_t files = 0;
 
   void add(const FileVersionRef& version) {
     versions.push_back(version);
-    bytes += held(*version);
+    if (version->type != FileVersion::Type::file) return;
+    bytes += version->size;
+    ++files;
   }
-  static std::uint64_t held(const FileVersion& version) {
-    return version.type == FileVersion::Type::file ? version.size : 0;
+};
+
+struct Most {
+  std::uint64_t bytes = 0;
+  std::uint64_t files = ~0ULL;
+
+  Most without(const Rest& rest) const {
+    return {bytes > rest.bytes ? bytes - rest.bytes : 0,
+            files > rest.files ? files - rest.files : 0};
   }
 };
 
 // Oldest first, until what stays is no more than `most`.
-void shrink(Rest& rest, std::uint64_t most, std::string_view reason, std::vector<Outlived>& gone) {
+void shrink(Rest& rest, const Most& most, std::string_view reason, std::vector<Outlived>& gone) {
   std::size_t count = 0;
-  for (; count < rest.versions.size() && rest.bytes > most; ++count) {
-    rest.bytes -= Rest::held(*rest.versions[count]);
-    gone.push_back({rest.versions[count], reason});
+  for (; count < rest.versions.size(); ++count) {
+    if (rest.bytes <= most.bytes && rest.files <= most.files) break;
+    const FileVersionRef& version = rest.versions[count];
+    gone.push_back({version, reason});
+    if (version->type != FileVersion::Type::file) continue;
+    rest.bytes -= version->size;
+    --rest.files;
   }
   rest.versions.erase(rest.versions.begin(),
                       rest.versions.begin() + static_cast<std::ptrdiff_t>(count));
@@ -47,10 +61,10 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
       ignored.add(version);
     }
   }
-  shrink(ignored, limits.ignored_bytes, "ignored", gone);
-  const std::uint64_t room = limits.bytes > plain.bytes ? limits.bytes - plain.bytes : 0;
-  shrink(ignored, room, "space", gone);
-  shrink(plain, limits.bytes, "space", gone);
+  const Most most{limits.bytes, limits.files};
+  shrink(ignored, {.bytes = limits.ignored_bytes}, "ignored", gone);
+  shrink(ignored, most.without(plain), "space", gone);
+  shrink(plain, most, "space", gone);
   return gone;
 }
 

@@ -200,6 +200,31 @@ def changes_of(top, number):
     }
 
 
+def removing_gives_inodes_back():
+    """Also where it is these that the disk lacks: then nothing is kept of what is removed."""
+    mount = Mount.of("inodes")
+    run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=2000", "tmpfs", mount.state])
+    mount.mount()
+    top = mount / "workspaces/many"
+    top.mkdir()
+    number = 0
+    while True:
+        try:
+            (top / f"f{number}").write_text("x\n")
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, "errno of a file too many")
+            break
+        number += 1
+    expect(number > 500, f"only {number} files fitted")
+    for name in os.listdir(top):
+        (top / name).unlink()
+    free = lambda: os.statvfs(mount.state).f_favail
+    wait_until(20, lambda: free() > number * 3 // 4, "inodes that are free again")
+    (top / "again").write_text("again\n")
+    mount.umount()
+    run(["umount", mount.state])
+
+
 def what_is_refused_has_not_happened():
     """Also where the bytes are there and only the journal has no room for the row."""
     mount = Mount.of("refused")
@@ -372,5 +397,5 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, what_is_refused_has_not_happened, restore_on_full_disk,
+main(full, freed_from_inside, removing_gives_inodes_back, what_is_refused_has_not_happened, restore_on_full_disk,
      run_on_full_disk, rebase_on_full_disk, import_on_full_disk)

@@ -220,6 +220,11 @@ TEST_CASE("What is ignored has its own days and room, and is the first to go") {
   CHECK(gone(all, limits) == "1s 3s 5s ");
   limits.bytes = 25;
   CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s ");
+  limits = roomy;
+  limits.files = 5;
+  CHECK(gone(all, limits) == "1s 3s 5s ");
+  limits.files = 0;
+  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s 6s 8s ");
 }
 
 TEST_CASE("Rules that were written later say nothing of what was replaced before") {
