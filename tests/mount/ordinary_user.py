@@ -253,6 +253,48 @@ def shown_in_fork():
     mount.fsck()
 
 
+def closed_directories():
+    """A directory that its owner may not enter does not stay so for ever by a checkpoint or a fork."""
+    mount, space = space_of("shut")
+    modes = (0, 0o100, 0o200, 0o300, 0o400, 0o500)
+    for mode in modes:
+        (space / f"{mode:o}/below").mkdir(parents=True)
+        make(space / f"{mode:o}/below/f", "kept\n", 0o644)
+        (space / f"{mode:o}").chmod(mode)
+    ctl = lambda line: command(space / ".agentfs/ctl", line)
+    ctl("checkpoint k")
+    ctl("fork z")
+    fork = mount / "workspaces/z"
+    (fork / "new").write_text("new\n")
+    (space / "new").write_text("new\n")
+    read(space / ".agentfs/status")
+    for mode in modes[::2]:
+        (space / f"{mode:o}").chmod(0o755)
+        (space / f"{mode:o}/below/f").write_text("changed\n")
+    ctl("rollback k")
+    mount.umount()
+    mount.mount()
+    for top in (space, fork):
+        for mode in modes:
+            place = top / f"{mode:o}"
+            expect_eq(os.lstat(place).st_mode & 0o777, mode, str(place))
+            place.chmod(0o755)
+            expect_eq((place / "below/f").read_text(), "kept\n", str(place))
+            (place / "below/f").write_text("written\n")
+            (place / "more").write_text("more\n")
+            place.chmod(mode)
+    ctl("fork y")
+    mount.umount()
+    mount.fsck()
+    expect_has(run([mount_lib.AGENTFS, "fsck", "--state", mount.state, "--solidify"]), "ok   solidify")
+    mount.mount()
+    for mode in modes:
+        place = mount / f"workspaces/y/{mode:o}"
+        place.chmod(0o755)
+        expect_eq((place / "below/f").read_text(), "written\n", str(place))
+    mount.umount()
+
+
 enter()
 main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
-     merge_in_closed_directory)
+     merge_in_closed_directory, closed_directories)

@@ -82,10 +82,21 @@ Result<std::vector<PathChange>> Walker::run() {
   return std::move(changes_);
 }
 
+// A directory that its owner, and so the daemon of an ordinary user, may not look into is looked
+// into on neither side.
 Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::size_t> told) {
   Frame frame{.before = std::move(before), .after = std::move(after)};
-  if (frame.before) frame.before_names = TRY(names_of(*walk_.before.store, *frame.before));
-  if (frame.after) frame.after_names = TRY(names_of(*walk_.after.store, *frame.after));
+  const auto list = [](const TreeSide& side, const TreeNodeRef& node) {
+    return node ? names_of(*side.store, *node) : Result<std::vector<std::string>>();
+  };
+  auto names = list(walk_.before, frame.before);
+  auto names_after = list(walk_.after, frame.after);
+  const bool is_closed = (!names && names.error().code == EACCES) ||
+                         (!names_after && names_after.error().code == EACCES);
+  if (!is_closed) {
+    frame.before_names = TRY(std::move(names));
+    frame.after_names = TRY(std::move(names_after));
+  }
   frame.told = told;
   frame.path_length = path_.size();
   frames_.push_back(std::move(frame));

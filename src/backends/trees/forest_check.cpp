@@ -166,6 +166,7 @@ void ForestCheck::check_source(const Source& source, const std::string& where) {
     return;
   }
   const auto fd = disk().table().borrow(*content->directory);
+  const OpenedMode opened(fd && ::geteuid() != 0, fd ? fd->get() : -1);
   const auto entries = fd ? list_directory(fd->get()) : std::unexpected(fd.error());
   if (!entries) problem(fmt::format("{}: {}", where, entries.error().message));
 }
@@ -176,6 +177,7 @@ void ForestCheck::check_saved(Line& line) {
       const std::string name = Line::saved_name(inode, version);
       const std::string where = fmt::format("line {}: {}", line.number(), name);
       const UniqueFd fd(::openat(line.directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      const OpenedMode opened(fd && ::geteuid() != 0, fd.get());
       const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
       if (!entries) {
         problem(fmt::format("{}: {}", where, entries.error().message));

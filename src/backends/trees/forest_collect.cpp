@@ -29,6 +29,7 @@ class HollowWalk {
       found.insert({source->line, source->sequence});
       return ok();
     }
+    const OpenedMode opened(::geteuid() != 0, fd.get());
     for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
       if (entry.type == S_IFDIR) TRY(look(fd.get(), entry.name, depth + 1));
     }
@@ -198,6 +199,7 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
     TRY(f_->solidify(*directory));
     if (!whole) break;
     const Borrowed fd = TRY(f_->borrow(*directory));
+    const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, f_->rights()));
     for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
       if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
       const auto found = f_->find(*directory, entry.name);

@@ -76,6 +76,7 @@ Status ForestDisk::fill(ForestNode& directory) {
   const Borrowed to = TRY(borrow(directory));
   struct stat attributes{};
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
   const auto entries = TRY(list_directory(from.get()));
   ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
   for (const HostEntry& entry : entries) {
@@ -157,6 +158,7 @@ Status ForestDisk::make_hollow(int directory, const std::string& name, const Sou
   const Borrowed from = TRY(table().borrow(shelf));
   struct stat attributes{};
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
   if (::mkdirat(directory, name.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail_errno(text::shown(name));
   }
@@ -229,6 +231,7 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
   const Borrowed from = TRY(borrow(directory));
   struct stat attributes{};
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
+  const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
   if (::mkdirat(line.directory(), name.c_str(), 0700) != 0) return fail_errno(name);
   const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!to) return fail_errno(name);

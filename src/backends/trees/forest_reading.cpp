@@ -65,6 +65,7 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
   if (entry.attributes.st_ino == inode) return entry.node;
   if (!S_ISDIR(entry.attributes.st_mode)) return nullptr;
   const Borrowed fd = TRY(table().borrow(*entry.node));
+  const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, rights()));
   for (const HostEntry& below : TRY(list_directory(fd.get()))) {
     if (below.type != S_IFDIR) continue;
     if (auto found = TRY(search(fd.get(), below.name, inode))) return found;

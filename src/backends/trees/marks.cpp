@@ -2,11 +2,13 @@
 #include "backends/trees/marks.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "backends/trees/mark_rows.h"
+#include "base/mutex.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -49,6 +51,32 @@ ssize_t get_attribute(const Spot& spot, const char* name, char* value, std::size
   if (spot.directory >= 0 && can_get_beside()) return get_beside(spot, name, value, size);
   return (spot.follow ? ::getxattr : ::lgetxattr)(spot.path.c_str(), name, value, size);
 }
+
+// An ordinary user's directory that is closed to its owner, opened for as long as this lives: the
+// attributes of one that cannot be read, or written, cannot be either. With opening_mutex held, so
+// that none takes another's mode for the directory's own.
+Mutex<Rank::queue> opening_mutex;
+
+class DirectoryOpened {
+ public:
+  explicit DirectoryOpened(const Spot& spot) : path_(spot.path) {
+    struct stat found{};
+    const auto look = spot.follow ? ::stat : ::lstat;
+    if (look(path_.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return;
+    mode_ = found.st_mode & 07777;
+    is_open_ = ::chmod(path_.c_str(), mode_ | S_IRWXU) == 0;
+  }
+  ~DirectoryOpened() {
+    if (is_open_) ::chmod(path_.c_str(), mode_);
+  }
+  DirectoryOpened(const DirectoryOpened&) = delete;
+  DirectoryOpened& operator=(const DirectoryOpened&) = delete;
+
+ private:
+  const std::string path_;
+  mode_t mode_ = 0;
+  bool is_open_ = false;
+};
 
 }  // namespace
 
@@ -146,9 +174,16 @@ bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
 }
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {
-  const auto value = get(directory, kHollow);
-  if (!value && (errno == ENODATA || errno == ENOTSUP)) return std::nullopt;
-  if (!value) return fail_errno("the mark of a hollow directory");
+  auto value = get(directory, kHollow);
+  int code = value ? 0 : errno;
+  if (code == EACCES && rows_ != nullptr) {
+    const Lock lock(opening_mutex);
+    const DirectoryOpened open(directory);
+    value = get(directory, kHollow);
+    code = value ? 0 : errno;
+  }
+  if (code == ENODATA || code == ENOTSUP) return std::nullopt;
+  if (!value) return fail_errno(code, "the mark of a hollow directory");
   const auto words = text::words(*value);
   if (words.size() == 5) {
     const auto line = text::number<std::uint32_t>(words[0]);
@@ -169,11 +204,17 @@ Status Marks::set_hollow(const Spot& directory, const Source& source) const {
 
 Status Marks::remove_hollow(const Spot& directory) const {
   const std::string full = prefix_ + kHollow;
-  const auto call = directory.follow ? ::removexattr : ::lremovexattr;
-  if (call(directory.path.c_str(), full.c_str()) != 0 && errno != ENODATA) {
-    return fail_errno("the mark of a hollow directory");
+  const auto remove = [&] {
+    const auto call = directory.follow ? ::removexattr : ::lremovexattr;
+    return call(directory.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
+  };
+  int code = remove();
+  if (code == EACCES && rows_ != nullptr) {
+    const Lock lock(opening_mutex);
+    const DirectoryOpened open(directory);
+    code = remove();
   }
-  return ok();
+  return code == 0 ? ok() : fail_errno(code, "the mark of a hollow directory");
 }
 
 // A tree that forked from nothing is shown by the disk's numbers, a fork by that of its line.
