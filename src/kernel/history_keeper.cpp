@@ -25,6 +25,11 @@ std::uint64_t share_of(const struct statvfs& disk, double share) {
   return static_cast<std::uint64_t>(total * share);
 }
 
+uid_t uid_of(const Kernel& kernel, const Caller& caller) {
+  const ProcessRef process = kernel.find_process(caller.process);
+  return process != nullptr ? process->uid : caller.host.uid;
+}
+
 // Of the inodes; as many as there are where the disk does not count them.
 std::uint64_t share_of_files(const struct statvfs& disk, double share) {
   if (disk.f_files == 0) return ~0ULL;
@@ -88,16 +93,16 @@ Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) con
   struct stat attributes{};
   const std::string host = kernel_.parts().state + "/trees" + root;
   if (::stat(host.c_str(), &attributes) != 0) return fail_errno(root);
-  const ProcessRef process = kernel_.find_process(caller.process);
-  const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
+  const uid_t uid = uid_of(kernel_, caller);
   if (uid == 0 || uid == attributes.st_uid || uid == kernel_.parts().owner) return ok();
   return fail(EACCES, "{}: the history of {} is for its owner (uid {}), not for uid {}",
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
 bool HistoryKeeper::may_read(const Caller& caller, const struct stat& file) const {
+  const uid_t uid = uid_of(kernel_, caller);
+  if (uid == 0 || uid == file.st_uid || uid == kernel_.parts().owner) return true;
   const ExecUser who = kernel_.exec_user(caller);
-  if (who.uid == 0 || who.uid == file.st_uid || who.uid == kernel_.parts().owner) return true;
   const bool is_in_group =
       who.gid == file.st_gid || std::ranges::find(who.groups, file.st_gid) != who.groups.end();
   return (file.st_mode & (is_in_group ? S_IRGRP : S_IROTH)) != 0;

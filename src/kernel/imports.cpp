@@ -43,7 +43,9 @@ Forest& Imports::forest() const { return *kernel_.parts().forests.at(kTop); }
 ImportStore& Imports::store() const { return *kernel_.parts().imports; }
 
 std::optional<Imports::Import> Imports::find(const std::string& root) const {
-  if (kernel_.parts().imports == nullptr || !paths::is_in(root, kTop)) return std::nullopt;
+  const ImportStore* const imports = kernel_.parts().imports;
+  const bool can_be = imports != nullptr && paths::is_in(root, kTop) && !imports->all().empty();
+  if (!can_be) return std::nullopt;
   const std::vector<TreeInfo> all = forest().family();
   const auto own = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
   if (own == all.end() || !own->base) return std::nullopt;
