@@ -558,8 +558,8 @@ def names_do_not_lead_from_one_tree_to_another():
 
 def held_by(tree):
     """Bytes of the disk that the trees take, without what a tree itself has."""
-    def du(*paths):
-        return int(run(["du", "-scB1", *paths]).splitlines()[-1].split()[0])
+    def du(*paths):  # what goes meanwhile is told by its exit
+        return int(run(["du", "-scB1", *paths], code=None).splitlines()[-1].split()[0])
     trees = M.state / "trees"
     return du(trees) - du(trees / "workspaces" / tree)
 

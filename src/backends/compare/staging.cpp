@@ -15,6 +15,8 @@ namespace {
 using Action = MergeAction::Kind;
 using Step = MergeStep::Kind;
 
+constexpr mode_t kSetId = S_ISUID | S_ISGID;
+
 std::unexpected<Error> moved(const std::string& path, std::string_view side) {
   return fail(ESTALE, "{}: changed in {} since the merge was planned; merge again",
               text::shown(path), side);
@@ -158,7 +160,7 @@ Status Stager::stage_move(const MergeAction& action) {
   if (!action.theirs_path.empty() && action.theirs.is_regular()) {
     const Leaf theirs = TRY(theirs_.leaf(action.theirs_path));
     const Leaf ours = TRY(ours_.leaf(action.ours_path));
-    const mode_t had = action.ours.mode & (S_ISUID | S_ISGID);
+    const mode_t had = action.ours.mode & kSetId;
     allowed.mode = action.ours.type() | permissions_of(action, theirs, ours.entry.attributes) |
                    (action.mode & had);
   }
@@ -278,7 +280,7 @@ mode_t Stager::permissions_of(const MergeAction& action, const Leaf& theirs,
   const struct stat& was = theirs.entry.attributes;
   const bool is_same_owner =
       theirs.store == nullptr || (was.st_uid == ours.st_uid && was.st_gid == ours.st_gid);
-  return is_same_owner || S_ISDIR(action.mode) ? mode : mode & ~(S_ISUID | S_ISGID);
+  return is_same_owner || S_ISDIR(action.mode) ? mode : mode & ~kSetId;
 }
 
 // A file that is replaced leaves its owner and attributes to the new one; what is new has theirs'.
