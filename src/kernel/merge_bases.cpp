@@ -63,13 +63,9 @@ Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
   return found;
 }
 
-Status remove(const std::string& file) {
-  return ::unlink(file.c_str()) == 0 || errno == ENOENT ? ok() : fail_errno(file);
-}
-
 Status forget(const std::string& directory, std::uint32_t tree) {
   for (const auto& [file, trees] : TRY(records(directory))) {
-    if (trees.first == tree || trees.second == tree) TRY(remove(file));
+    if (trees.first == tree || trees.second == tree) TRY(file::remove(file));
   }
   return ok();
 }
@@ -140,11 +136,11 @@ Status MergeBases::forget_with(const std::string& root, const std::string& undo,
   const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
   TRY(file::replace(order, undo));
   if (Status changed = change(); !changed) {
-    TRY(remove(order));
+    TRY(file::remove(order));
     return changed;
   }
   TRY(forget(place, info->number));
-  return remove(order);
+  return file::remove(order);
 }
 
 Status MergeBases::forget_gone() {
@@ -154,7 +150,7 @@ Status MergeBases::forget_gone() {
       if (!tree.name.empty()) there.insert(tree.number);
     }
     for (const auto& [file, trees] : TRY(records(directory(top)))) {
-      if (!there.contains(trees.first) || !there.contains(trees.second)) TRY(remove(file));
+      if (!there.contains(trees.first) || !there.contains(trees.second)) TRY(file::remove(file));
     }
   }
   return ok();
@@ -170,7 +166,7 @@ Status MergeBases::settle() {
       const auto& states = tree.snapshots;
       const bool is_back = std::ranges::find(states, undo, &SnapshotInfo::label) != states.end();
       if (is_back) TRY(forget(place, tree.number));
-      TRY(remove(order));
+      TRY(file::remove(order));
     }
   }
   return forget_gone();

@@ -124,8 +124,8 @@ Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef&
   if (conflicts != nullptr && conflicts->is_stored && !conflicts->left.empty()) {
     TRY(file::make_directories(directory_of(kernel_), 0700));
     TRY(file::replace(file, stored(*conflicts)));
-  } else if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
-    return fail_errno(file);
+  } else {
+    TRY(file::remove(file));
   }
   kernel_.conflicts().set(key, conflicts);
   return ok();

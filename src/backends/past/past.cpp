@@ -212,11 +212,7 @@ Result<struct stat> PastFiles::attributes(const PastName& name) const {
   return attributes;
 }
 
-Status PastFiles::drop(const PastName& name) {
-  const std::string path = path_of(name);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(path);
-  return ok();
-}
+Status PastFiles::drop(const PastName& name) { return file::remove(path_of(name)); }
 
 Result<std::vector<PastName>> PastFiles::list() const {
   std::vector<PastName> names;

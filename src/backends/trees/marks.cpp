@@ -78,6 +78,17 @@ class DirectoryOpened {
   bool is_open_ = false;
 };
 
+// What the call says, an errno or 0; made again with the directory opened where it is closed, and
+// ours to open.
+template <class Call>
+int reach(const Spot& directory, bool may_open, const Call& call) {
+  const int code = call();
+  if (code != EACCES || !may_open) return code;
+  const Lock lock(opening_mutex);
+  const DirectoryOpened open(directory);
+  return call();
+}
+
 }  // namespace
 
 std::string to_text(const DirectoryKey& key) {
@@ -174,14 +185,11 @@ bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
 }
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {
-  auto value = get(directory, kHollow);
-  int code = value ? 0 : errno;
-  if (code == EACCES && rows_ != nullptr) {
-    const Lock lock(opening_mutex);
-    const DirectoryOpened open(directory);
+  std::optional<std::string> value;
+  const int code = reach(directory, rows_ != nullptr, [&] {
     value = get(directory, kHollow);
-    code = value ? 0 : errno;
-  }
+    return value ? 0 : errno;
+  });
   if (code == ENODATA || code == ENOTSUP) return std::nullopt;
   if (!value) return fail_errno(code, "the mark of a hollow directory");
   const auto words = text::words(*value);
@@ -204,16 +212,10 @@ Status Marks::set_hollow(const Spot& directory, const Source& source) const {
 
 Status Marks::remove_hollow(const Spot& directory) const {
   const std::string full = prefix_ + kHollow;
-  const auto remove = [&] {
+  const int code = reach(directory, rows_ != nullptr, [&] {
     const auto call = directory.follow ? ::removexattr : ::lremovexattr;
     return call(directory.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
-  };
-  int code = remove();
-  if (code == EACCES && rows_ != nullptr) {
-    const Lock lock(opening_mutex);
-    const DirectoryOpened open(directory);
-    code = remove();
-  }
+  });
   return code == 0 ? ok() : fail_errno(code, "the mark of a hollow directory");
 }
 
