@@ -73,6 +73,8 @@ class Namespace {
   // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
   // all of it, for some seconds at most. Blocks on the disk.
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }
+  // Until what it holds has been counted, so that its limits hold; for some seconds at most.
+  virtual void await_count(const std::string& /*subject*/) {}
   // Could the tree, and the user that it is of, hold so much more now? EDQUOT.
   virtual Status check_room(const std::string& /*path*/, const Holding& /*more*/) { return ok(); }
   // A tree was changed otherwise than through the mount or this interface; `anew`: it is another

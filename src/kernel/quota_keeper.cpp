@@ -200,6 +200,7 @@ Status QuotaKeeper::set(const Caller& caller, const std::string& subject, std::s
   }
   data.set("bytes", after.bytes).set("inodes", after.inodes);
   TRY(kernel_.commit(caller, std::string(kind::kQuotaSet), std::move(data)));
+  kernel_.paths().await_count(subject);
   return ok();
 }
 

@@ -333,6 +333,22 @@ def users_have_limits_too():
     os.chown(two / "g", USER, USER)
 
 
+def a_limit_holds_when_its_write_returns():
+    """However much there is to be counted first, in a tree and of a user who never had one."""
+    space = make("many")
+    for number in range(3000):
+        (space / f"f{number}").touch()
+    limit("many", "inodes=3001")
+    expect_errno("EDQUOT", (space / "more").touch)
+    limit("many", "unlimited")
+    if os.getuid() != 0:
+        return
+    os.chown(space / "f0", USER + 1, USER + 1)
+    tell(M / f"sys/users/{USER + 1}/limits", "inodes=1\n")
+    expect_errno("EDQUOT", os.chown, space / "f1", USER + 1, USER + 1)
+    tell(M / f"sys/users/{USER + 1}/limits", "unlimited\n")
+
+
 def what_forks_and_merges_change_counts_for_the_user():
     if os.getuid() != 0:
         return
@@ -418,5 +434,6 @@ main(mount_it, limits_are_text, dd_stops_at_the_limit, inodes_are_counted, names
      a_mapping_is_refused_when_it_is_written_back, a_rename_is_paid_for_where_it_arrives,
      forks_inherit, a_rollback_counts_anew, a_killed_daemon_forgets_nothing, two_writers_at_once,
      a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
+     a_limit_holds_when_its_write_returns,
      what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
      a_restore_that_does_not_fit_brings_nothing, the_journal_tells_it)

@@ -61,6 +61,7 @@ class FileSystem final : public Namespace {
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status replace_tree(const std::string& path, const Exchange& act) override;
   Result<Holding> holding(const std::string& subject) override;
+  void await_count(const std::string& subject) override;
   Status check_room(const std::string& path, const Holding& more) override;
   void recount(const std::string& path, bool anew) override;
   void refresh(const std::vector<TreeEvent>& changes) override;

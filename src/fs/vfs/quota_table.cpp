@@ -12,7 +12,7 @@
 namespace agentfs::vfs {
 namespace {
 
-constexpr std::chrono::seconds kPatience(5);  // of who reads `usage`
+constexpr std::chrono::seconds kPatience(5);  // of who reads `usage` or sets a limit
 constexpr std::uint64_t kBlock = 512;         // bytes of st_blocks
 
 std::uint64_t bytes_of(const struct stat& status) {
@@ -242,6 +242,10 @@ Result<Holding> QuotaTable::holding(const std::string& subject) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   if (const auto state = ledger_.await(subject, deadline)) return state->held;
   return look_at_all(subject);
+}
+
+void QuotaTable::await(const std::string& subject) const {
+  (void)ledger_.await(subject, std::chrono::steady_clock::now() + kPatience);
 }
 
 Holding QuotaTable::look_at_all(const std::string& subject) {

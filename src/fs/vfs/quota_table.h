@@ -48,6 +48,8 @@ class QuotaTable {
   bool covers(const DataNode& node);
   // What is held: as counted, else by looking at all of it for some seconds.
   Result<Holding> holding(const std::string& subject);
+  // Until it has been counted, where it is limited; for some seconds at most.
+  void await(const std::string& subject) const;
   Status check_room(const std::string& path, const Holding& more);
 
   // --- one look at a file, after it may have changed

@@ -155,6 +155,8 @@ Result<Holding> FileSystem::holding(const std::string& subject) {
   return parts_->quotas->holding(subject);
 }
 
+void FileSystem::await_count(const std::string& subject) { parts_->quotas->await(subject); }
+
 Status FileSystem::check_room(const std::string& path, const Holding& more) {
   TRY(parts_->quotas->check_room(path, more));
   const auto root = parts_->context->data_roots.find(parent_path(path));
