@@ -149,6 +149,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(check_new(root, name));
   const std::string path = sibling(root, name);
   TRY(kernel_.may_change(caller, path));
+  if (paths::top_of(root) == "/home") TRY(kernel_.may_name_home(caller, name));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);

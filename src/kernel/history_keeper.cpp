@@ -89,10 +89,15 @@ std::optional<std::string> HistoryKeeper::text_of(const FileVersion& version) co
   return bytes ? std::optional(*std::move(bytes)) : std::nullopt;
 }
 
-Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) const {
+Result<struct stat> HistoryKeeper::root_attributes(const std::string& root) const {
   struct stat attributes{};
   const std::string host = kernel_.parts().state + "/trees" + root;
-  if (::stat(host.c_str(), &attributes) != 0) return fail_errno(root);
+  if (::lstat(host.c_str(), &attributes) != 0) return fail_errno(root);
+  return attributes;
+}
+
+Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) const {
+  const struct stat attributes = TRY(root_attributes(root));
   const uid_t uid = uid_of(kernel_, caller);
   if (uid == 0 || uid == attributes.st_uid || uid == kernel_.parts().owner) return ok();
   return fail(EACCES, "{}: the history of {} is for its owner (uid {}), not for uid {}",

@@ -2,6 +2,8 @@
 // What the kernel does with old contents of the data trees (kernel/history.h).
 #pragma once
 
+#include <sys/stat.h>
+
 #include <functional>
 #include <optional>
 #include <span>
@@ -26,6 +28,8 @@ class HistoryKeeper {
   bool is_on() const;
   // Why a content of this size is not kept, by one more name or by copy; "" where it is.
   std::string why_not_kept(std::uint64_t size, bool by_copy) const;
+  // Of the directory that is a workspace or home: whose it is.
+  Result<struct stat> root_attributes(const std::string& root) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.
   Status may_see(const Caller& caller, const std::string& root) const;
   // Whether the caller could read a file of this owner and these permissions: who has the workspace

@@ -124,10 +124,33 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   return identify(host);
 }
 
+// A home of this name would be there before its user first comes.
+Status Kernel::may_name_home(const Caller& caller, const std::string& name) const {
+  const ProcessRef process = find_process(caller.process);
+  const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
+  if (uid == 0 || uid == parts().owner) return ok();
+  std::array<char, 16'384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  const bool is_user =
+      ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 &&
+      found != nullptr;
+  constexpr std::string_view kUnnamed = "user";
+  const bool is_unnamed =
+      name.starts_with(kUnnamed) && text::number<uid_t>(name.substr(kUnnamed.size()));
+  if (!is_user && !is_unnamed) return ok();
+  return fail(EPERM, "/home/{}: is the name of a user's home; one such as {}-2 would do",
+              text::shown(name), text::shown(name));
+}
+
 Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string homes = parts().state + "/trees/home";
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));
-  if (file::exists(home)) return ok();
+  if (struct stat there{}; ::lstat(home.c_str(), &there) == 0) {
+    if (there.st_uid == uid || ::geteuid() != 0) return ok();
+    return fail(EEXIST, "belongs to uid {}; another name of that one's would make room",
+                there.st_uid);
+  }
   TRY(file::make_directories(homes));
   TRY(file::make_directories(home, 0700));
   if (::geteuid() == 0 && ::chown(home.c_str(), uid, gid) != 0) return fail_errno(home);

@@ -16,6 +16,7 @@ from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_has,  # noqa: E
                        main, need, read, run, skip, tell)
 
 OTHER, GROUP = 51500, 51600
+HOME = f"user{OTHER}"
 AS_OTHER = ["setpriv", "--reuid", OTHER, "--regid", OTHER, "--groups", GROUP, "--inh-caps=-all"]
 
 
@@ -158,6 +159,44 @@ def history_gives_nobody_more_to_read():
     expect("again" not in as_other("cat workspaces/theirs/.agentfs/diff"), "a diff")
 
 
+def who_owns_a_directory_has_its_ctl():
+    """All that it does with the directory; what the host's own directories are asked is not theirs."""
+    top = "workspaces/mine"
+    os.mkdir(MOUNT / top)
+    os.chown(MOUNT / top, OTHER, OTHER)
+    for place in (top, f"{top}/sub", f"home/{HOME}"):
+        as_other(f"mkdir -p {place} && echo one >{place}/file && stat {place}/.agentfs/ctl", code=0)
+        control = as_other(f"stat -Lc '%u %g %a' {place}/.agentfs/ctl", code=0)
+        expect_eq(control, f"{OTHER} {OTHER} 644\n", f"{place}: whose its ctl is")
+    for line in ("echo checkpoint was", "echo two >{}/file; rm {}/sub/file; echo rollback was",
+                 "rm {}/sub/file; echo restore sub/file", "echo fork try-mine",
+                 "echo three >workspaces/try-mine/file; echo merge try-mine", "echo discard try-mine",
+                 "echo drop sub/file"):
+        as_other(f"{line.replace('{}', top)} >{top}/.agentfs/ctl", code=0)
+    expect_eq(read(MOUNT / top / "file"), "three\n", "what was merged")
+    expect_eq(read(MOUNT / top / "sub/file"), "one\n", "what was restored")
+    rows = read(MOUNT / top / ".agentfs/events.jsonl").splitlines()
+    merge = next(row for row in rows if '"op":"merge"' in row)
+    expect_has(merge, f'"user":"user{OTHER}"', "whose merge it was")
+    for place in ("workspaces/public", "workspaces/team"):
+        said = as_other(f"echo checkpoint theirs >{place}/.agentfs/ctl")
+        expect_has(said, "Permission denied", f"the ctl of root's {place}")
+    for name in ("daemon", "user4711"):
+        said = as_other(f"echo fork {name} >home/{HOME}/.agentfs/ctl; tail -n 1 proc/self/errors")
+        expect_has(said, f"/home/{name}: is the name of a user's home", "a fork of a home")
+    as_other(f"echo fork {HOME}-2 >home/{HOME}/.agentfs/ctl && cat home/{HOME}-2/file", code=0)
+    host = PLACE / "host"
+    host.mkdir()
+    (host / "file").write_text("the host's\n")
+    os.chown(host, OTHER, OTHER)
+    tell(MOUNT / "sys/workspaces/ctl", f"import {host} as brought\n")
+    expect_eq(os.stat(MOUNT / "workspaces/brought").st_uid, OTHER, "the owner of what was imported")
+    said = as_other("echo x >workspaces/brought/file2; echo commit >workspaces/brought/.agentfs/ctl;"
+                    "tail -n 1 proc/self/errors")
+    expect_has(said, "who mounted it may", "a commit by who has the workspace")
+    expect(not (host / "file2").exists(), "a commit into the host by another user")
+
+
 def replies_are_their_own():
     """Also those that another user of one login session has asked for."""
     reply = MOUNT / "dev/local/exec"
@@ -191,4 +230,5 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
-     history_gives_nobody_more_to_read, replies_are_their_own, what_processes_say_is_their_owners)
+     history_gives_nobody_more_to_read, who_owns_a_directory_has_its_ctl, replies_are_their_own,
+     what_processes_say_is_their_owners)

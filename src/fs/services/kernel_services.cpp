@@ -8,6 +8,7 @@
 #include "kernel/kinds.h"
 #include "kernel/leftovers.h"
 #include "kernel/metrics.h"
+#include "kernel/paths.h"
 #include "kernel/refused_writes.h"
 #include "kernel/stale_writes.h"
 
@@ -30,8 +31,16 @@ Status KernelServices::record_control(const Caller& caller, const std::string& p
   return ok();
 }
 
-// A process is its owner's, with all that is below it, and so is what it was not let write.
+// A process is its owner's, with all that is below it, and so is what it was not let write; what a
+// workspace or home has of its past is that of who has the directory.
 std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
+  constexpr std::string_view kHistories = "/.agentfs";
+  const bool is_history = path.starts_with(kHistories);
+  const std::string root(text::first_parts(path.substr(is_history ? kHistories.size() : 0), 2));
+  if (!root.empty() && kernel_.parts().forests.contains(paths::top_of(root))) {
+    const auto its = kernel_.history().root_attributes(root);
+    return its ? std::optional(vfs::FileOwner{its->st_uid, its->st_gid}) : std::nullopt;
+  }
   constexpr std::string_view kProcesses = "/proc/";
   constexpr std::string_view kConflicts = "/sys/conflicts/";
   const bool is_conflict = path.starts_with(kConflicts);
