@@ -4,6 +4,7 @@
 """Root's mount with -o allow_other: another user works in it with their own rights alone."""
 import os
 import pathlib
+import re
 import shutil
 import sys
 
@@ -22,7 +23,7 @@ AS_OTHER = ["setpriv", "--reuid", OTHER, "--regid", OTHER, "--groups", GROUP, "-
 
 def enter():
     """A mount namespace with a place that other users may enter."""
-    need("unshare", "setpriv", "bwrap")
+    need("unshare", "setpriv", "bwrap", "setfacl")
     if os.geteuid() != 0:
         skip("not root, who alone can be another user")
     if "OTHERS_INSIDE" not in os.environ:
@@ -197,6 +198,32 @@ def who_owns_a_directory_has_its_ctl():
     expect(not (host / "file2").exists(), "a commit into the host by another user")
 
 
+def acls_hold_as_on_a_disk():
+    """Entries that allow, entries that refuse, masks, and what directories give on."""
+    said = {}
+    for name, place in {"the mount": MOUNT / "workspaces/public/acl", "a disk": PLACE / "acl"}.items():
+        place.mkdir(mode=0o755)
+        for part, mode in (("closed", 0o700), ("open", 0o755)):
+            (place / part).mkdir(mode=mode)
+            (place / part / "file").write_text("what is told\n")
+            (place / part / "file").chmod(mode & 0o666)
+        told = []
+        for line in (f"setfacl -m u:{OTHER}:rx closed; setfacl -m u:{OTHER}:r closed/file",
+                     f"setfacl -m u:{OTHER}:--- open/file",
+                     f"setfacl -m g:{GROUP}:rwx -m u:{OTHER}:rwx -m m:rx open",
+                     "setfacl -m m:rwx open", f"setfacl -d -m g:{GROUP}:rwx -m u::rwx -m o:- open",
+                     "setfacl -b closed", "chmod 700 open"):
+            run(["sh", "-c", line], cwd=place)
+            told.append(f"# {line}\n" + run([*AS_OTHER, "sh", "-c", f"cd {place}; umask 077; "
+                        "cat closed/file; cat open/file; echo x >>open/file; : >open/new$$ && "
+                        "rm open/new$$; umask 022; rm -rf open/made; mkdir open/made && "
+                        "touch open/made/file && stat -c %a open/made open/made/file; "
+                        "getfacl -cpR . | cat"], code=None).replace(str(place), "."))
+        said[name] = re.sub(r"new\d+", "new", "".join(told))
+    expect_eq(said["the mount"], said["a disk"], "what another user may where there are ACLs")
+    expect_has(said["a disk"], "what is told", "what an ACL lets read")
+
+
 def replies_are_their_own():
     """Also those that another user of one login session has asked for."""
     reply = MOUNT / "dev/local/exec"
@@ -230,5 +257,5 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
-     history_gives_nobody_more_to_read, who_owns_a_directory_has_its_ctl, replies_are_their_own,
-     what_processes_say_is_their_owners)
+     history_gives_nobody_more_to_read, who_owns_a_directory_has_its_ctl, acls_hold_as_on_a_disk,
+     replies_are_their_own, what_processes_say_is_their_owners)

@@ -41,6 +41,12 @@ void do_init(void* user, fuse_conn_info* connection) {
         FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
     want_not(*connection, static_cast<std::uint64_t>(feature));
   }
+  // A directory's default ACL takes the place of the umask, and is the disk's to see. Where there
+  // is one user alone nobody is kept out by ACLs, and asking for them would cost root a request for
+  // each file of others.
+  want(*connection, FUSE_CAP_DONT_MASK);
+  const bool holds_acls = context.options.allow_other && want(*connection, FUSE_CAP_POSIX_ACL);
+  context.services.feature("posix_acl", holds_acls);
   // Nodes have locks of their own: one slow lookup does not hold up its directory.
   want(*connection, FUSE_CAP_PARALLEL_DIROPS);
   offer_passthrough(context, *connection);

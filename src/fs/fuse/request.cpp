@@ -21,9 +21,11 @@ const Caller& FuseRequest::caller() const {
 
 Result<Caller> FuseRequest::writer() const { return services_.ensure_caller(host()); }
 
-// The kernel has taken the umask off the mode already.
 TreeCaller FuseRequest::tree() const {
-  return {.uid = context_.uid, .gid = context_.gid, .pid = context_.pid, .umask = 0};
+  return {.uid = context_.uid,
+          .gid = context_.gid,
+          .pid = context_.pid,
+          .umask = context_.umask & 0777U};
 }
 
 bool FuseRequest::may_block() const { return (way_.open_flags & O_NONBLOCK) == 0; }

@@ -170,13 +170,6 @@ Status DataNode::access(Request& request, int mask) {
   return tree_->store().access(*file_, mask, request.tree());
 }
 
-Result<std::string> DataNode::get_xattr(Request& request, const std::string& name) {
-  if (is_told_attribute(name)) return told_attribute(request, *this, name);
-  return tree_->store().get_xattr(*file_, name);
-}
-
-Result<std::string> DataNode::list_xattr(Request&) { return tree_->store().list_xattr(*file_); }
-
 // --- opening
 
 Kept DataNode::keep_truncated(const TreeNode& file, const std::string& path, int flags) {

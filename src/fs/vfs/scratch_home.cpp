@@ -92,8 +92,9 @@ Result<CreatedNode> ScratchHome::create(Request& request, const std::string& nam
 Result<CreatedNode> ScratchHome::create_scratch(Request& request, const std::string& name,
                                                 int flags, mode_t mode) {
   const auto place = place_of(request, name);
+  const mode_t allowed = mode & 07777U & ~request.tree().umask;
   const auto node =
-      std::make_shared<ScratchNode>(context_, place, S_IFREG | (mode & 07777U), std::string());
+      std::make_shared<ScratchNode>(context_, place, S_IFREG | allowed, std::string());
   TRY(context_->scratch.add(place, node));
   ScratchNode::arm(node);
   Opened opened = TRY(node->open(request, flags));
