@@ -66,6 +66,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   void schedule_store(std::size_t dirty);
   void post_store();
   void post_store_after(std::chrono::nanoseconds delay);
+  // `dirty`: how many objects had changed a moment ago.
+  void store_when_quiet(std::size_t dirty, unsigned delays);
   Status store_dirty();
 
   // --- waiting (kernel_waiting.cpp)

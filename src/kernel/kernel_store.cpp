@@ -7,13 +7,15 @@ namespace agentfs {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t kGroup = 1'000;  // objects that are written without waiting longer
-constexpr auto kDelay = 200ms;
+constexpr std::size_t kGroup = 5'000;  // objects that are written without waiting longer
+constexpr auto kDelay = 200ms;         // without a change; the journal has them all meanwhile
+constexpr unsigned kMostDelays = 10;
 constexpr auto kRetry = 1s;
 
 }  // namespace
 
-// At once where many objects have changed, else a little later.
+// At once where many objects have changed, else when nothing changes for a moment: what is done one
+// by one, such as removing a directory with all that is in it, is not held up by it.
 void Kernel::State::schedule_store(std::size_t dirty) {
   const bool is_much = dirty >= kGroup;
   {
@@ -24,8 +26,22 @@ void Kernel::State::schedule_store(std::size_t dirty) {
   if (is_much) {
     post_store();
   } else {
-    post_store_after(kDelay);
+    store_when_quiet(dirty, 0);
   }
+}
+
+void Kernel::State::store_when_quiet(std::size_t dirty, unsigned delays) {
+  parts.loop->after(kDelay, [weak = weak_from_this(), dirty, delays] {
+    Work work{weak};
+    if (!work) return;
+    std::size_t now = 0;
+    {
+      Lock lock(work->mutex);
+      now = work->fold.dirty().size();
+    }
+    if (now == dirty || delays + 1 == kMostDelays) return work->post_store();
+    work->store_when_quiet(now, delays + 1);
+  });
 }
 
 void Kernel::State::post_store_after(std::chrono::nanoseconds delay) {
@@ -80,7 +96,7 @@ Status Kernel::State::store_dirty() {
                written.error().message);
     return written;
   }
-  if (is_dirty) post_store_after(kDelay);
+  if (is_dirty) store_when_quiet(0, 0);
   return ok();
 }
 
