@@ -98,8 +98,10 @@ class PastFiles final : public PastStore {
   std::string path_of(const PastName& name) const {
     return fmt::format("{}/{}", folder_of(name.number), file_name(name));
   }
-  // Puts something at its place by `put`, which is called again when the folder has been made.
-  Status place(const PastName& name, const std::function<int(const char*)>& put) const;
+  // The directory that a content of this number is put into, made where there is none.
+  Result<std::shared_ptr<const UniqueFd>> ensure_folder(std::uint64_t number);
+  // Puts something at its place by `put`, which gets that directory and a name.
+  Status place(const PastName& name, const std::function<int(int, const char*)>& put);
 
   bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
 
@@ -113,6 +115,8 @@ class PastFiles final : public PastStore {
   mutable Mutex<Rank::store> mutex_;
   mutable struct statvfs room_ GUARDED_BY(mutex_) {};
   mutable std::chrono::steady_clock::time_point looked_ GUARDED_BY(mutex_){};
+  std::uint64_t folder_number_ GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<const UniqueFd> folder_ GUARDED_BY(mutex_);  // of that number, the last one used
 };
 
 Status PastFiles::open() {
@@ -135,21 +139,51 @@ void PastFiles::reserve(std::uint64_t last) {
   }
 }
 
-Status PastFiles::place(const PastName& name, const std::function<int(const char*)>& put) const {
-  const std::string path = path_of(name);
-  if (put(path.c_str()) == 0) return ok();
+Result<std::shared_ptr<const UniqueFd>> PastFiles::ensure_folder(std::uint64_t number) {
+  const std::uint64_t folder = number / kFolder;
+  {
+    const Lock lock(mutex_);
+    if (folder_ != nullptr && folder_number_ == folder) return folder_;
+  }
+  const std::string path = folder_of(number);
+  TRY(file::make_directories(path, 0700));
+  auto opened = std::make_shared<const UniqueFd>(
+      ::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!*opened) return fail_errno(path);
+  const Lock lock(mutex_);
+  folder_number_ = folder;
+  folder_ = opened;
+  return opened;
+}
+
+Status PastFiles::place(const PastName& name, const std::function<int(int, const char*)>& put) {
+  const std::string last = file_name(name);
+  auto folder = TRY(ensure_folder(name.number));
+  if (put(folder->get(), last.c_str()) == 0) return ok();
   const int code = errno;
-  if (code != ENOENT || file::exists(folder_of(name.number))) return fail_errno(code, path);
-  TRY(file::make_directories(folder_of(name.number), 0700));
-  return put(path.c_str()) == 0 ? ok() : fail_errno(path);
+  if (code != ENOENT || file::exists(folder_of(name.number))) {
+    return fail_errno(code, path_of(name));
+  }
+  {
+    const Lock lock(mutex_);
+    if (folder_ == folder) folder_.reset();
+  }
+  folder = TRY(ensure_folder(name.number));
+  return put(folder->get(), last.c_str()) == 0 ? ok() : fail_errno(path_of(name));
+}
+
+// By the descriptor itself; an ordinary user may need to go by its path.
+int link_to(int file, int folder, const char* name) {
+  if (::linkat(file, "", folder, name, AT_EMPTY_PATH) == 0) return 0;
+  if (errno != ENOENT && errno != EPERM) return -1;
+  const std::string source = fmt::format("/proc/self/fd/{}", file);
+  return ::linkat(AT_FDCWD, source.c_str(), folder, name, AT_SYMLINK_FOLLOW);
 }
 
 Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
   const PastName name{next(), path};
-  const std::string source = fmt::format("/proc/self/fd/{}", file);
-  const Status linked = place(name, [&](const char* target) {
-    return ::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target, AT_SYMLINK_FOLLOW);
-  });
+  const Status linked =
+      place(name, [&](int folder, const char* target) { return link_to(file, folder, target); });
   if (linked) return name.number;
   if (!cannot_link(linked.error().code)) return std::unexpected(linked.error());
   return keep_copy(file, path);
@@ -179,7 +213,9 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
   if (kept && is_mixed) kept = fail(EBUSY, "{}: changed while it was copied", path);
   if (kept) {
     copy_attributes(from.get(), to.get(), attributes);
-    kept = place(name, [&](const char* target) { return ::rename(temporary.c_str(), target); });
+    kept = place(name, [&](int folder, const char* target) {
+      return ::renameat(AT_FDCWD, temporary.c_str(), folder, target);
+    });
   }
   if (kept) return name.number;
   ::unlink(temporary.c_str());

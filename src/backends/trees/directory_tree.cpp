@@ -188,6 +188,7 @@ Result<TreeStore::Created> DirectoryTree::create(const TreeNode& parent, const s
     if (code == 0) {
       Created created;
       created.entry = TRY(table_->entry_of_open(fd.get()));
+      static_cast<DiskNode&>(*created.entry.node).has_no_capabilities = true;
       created.file = std::make_unique<OpenFile>(std::move(fd));
       return created;
     }

@@ -37,6 +37,10 @@ class DirectoryTree final : public TreeStore {
   Status unlink(const TreeNode& parent, const std::string& name, const TreeCaller&) override;
   Status remove_directory(const TreeNode& parent, const std::string& name,
                           const TreeCaller&) override;
+  // Either, by the flags of unlinkat(2); `known`: what has the name, as far as the caller knows, or
+  // null. It spares opening it.
+  Status remove(const TreeNode& parent, const std::string& name, int flags, const TreeCaller&,
+                const TreeNode* known);
   Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
                 const std::string& new_name, unsigned flags, const TreeCaller&) override;
   Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
@@ -60,7 +64,6 @@ class DirectoryTree final : public TreeStore {
   Result<TreeEntry> parent_of(const TreeNode& node);
   Result<TreeEntry> entry_of(const TreeNode& node);
   Result<TreeEntry> entry_at(const Borrowed& directory, const std::string& name);
-  Status remove(const TreeNode& parent, const std::string& name, int flags, const TreeCaller&);
   // Of a file about to lose a name, where its node may have nothing else to reach it by.
   UniqueFd open_victim(const Borrowed& directory, const std::string& name);
   Result<Created> open_existing(const Borrowed& directory, const std::string& name, int flags,

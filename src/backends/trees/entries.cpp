@@ -68,14 +68,22 @@ Result<TreeEntry> DirectoryTree::link(const TreeNode& node, const TreeNode& pare
 }
 
 Status DirectoryTree::remove(const TreeNode& parent, const std::string& name, int flags,
-                             const TreeCaller& caller) {
+                             const TreeCaller& caller, const TreeNode* known) {
   TRY(check_name(name));
   const Borrowed directory = TRY(table_->borrow(parent));
-  UniqueFd victim = open_victim(directory, name);
+  Borrowed held;
+  if (known != nullptr && table_->at(directory, name, *known)) {
+    if (auto descriptor = table_->borrow(*known)) held = *std::move(descriptor);
+  }
+  UniqueFd victim = held ? UniqueFd() : open_victim(directory, name);
   const int code =
       as_caller(daemon_, caller, [&] { return ::unlinkat(directory.get(), name.c_str(), flags); });
   if (code != 0) return fail_errno(code, text::shown(name));
-  table_->keep_removed(std::move(victim));
+  if (held) {
+    table_->keep_removed(*known, held);
+  } else {
+    table_->keep_removed(std::move(victim));
+  }
   return ok();
 }
 
@@ -87,12 +95,12 @@ UniqueFd DirectoryTree::open_victim(const Borrowed& directory, const std::string
 
 Status DirectoryTree::unlink(const TreeNode& parent, const std::string& name,
                              const TreeCaller& caller) {
-  return remove(parent, name, 0, caller);
+  return remove(parent, name, 0, caller, nullptr);
 }
 
 Status DirectoryTree::remove_directory(const TreeNode& parent, const std::string& name,
                                        const TreeCaller& caller) {
-  return remove(parent, name, AT_REMOVEDIR, caller);
+  return remove(parent, name, AT_REMOVEDIR, caller, nullptr);
 }
 
 Status DirectoryTree::rename(const TreeNode& from, const std::string& name, const TreeNode& to,

@@ -169,8 +169,9 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
   const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
     ++renames_;
-    Status done = directory ? f_->disk().remove_directory(*parent->disk, name, caller)
-                            : f_->disk().unlink(*parent->disk, name, caller);
+    const auto known = f_->book().find(*parent, name);
+    Status done = f_->disk().remove(*parent->disk, name, directory ? AT_REMOVEDIR : 0, caller,
+                                    known ? known->disk.get() : nullptr);
     if (done) removed(victim, last);
     if (done) f_->book().remove_name(*parent, name);
     ++renames_;

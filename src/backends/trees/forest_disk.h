@@ -70,6 +70,9 @@ class ForestDisk {
   Result<Source> source_of(const Content& content, int directory, const std::string& name);
   Status check_readable(const ForestNode& parent, const std::string& name) const;
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  // Null where nothing is known to have the name, or something else has it.
+  Result<ForestNodeRef> find_known(ForestNode& parent, const std::string& name,
+                                   struct stat& attributes);
   // The disk's attributes of a node, and those shown in its tree.
   Result<struct stat> raw_attributes(ForestNode& node);
   Result<struct stat> attributes(ForestNode& node);

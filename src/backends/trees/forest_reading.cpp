@@ -196,8 +196,23 @@ Status ForestDisk::check_readable(const ForestNode& parent, const std::string& n
   return fail(EBADMSG, "{}: {}; agentfs fsck says more", text::shown(name), unreadable.at(name));
 }
 
+// What is known to have the name needs no descriptor to be found by.
+Result<ForestNodeRef> ForestDisk::find_known(ForestNode& parent, const std::string& name,
+                                             struct stat& attributes) {
+  auto known = parent.solid() ? book().find(parent, name) : nullptr;
+  if (!known || !known->disk || !known->solid()) return nullptr;
+  const Borrowed directory = TRY(table().borrow(*parent.disk));
+  const auto now = table().at(directory, name, *known->disk);
+  if (!now) return nullptr;
+  attributes = TRY(shown(*known, *now));
+  return known;
+}
+
 Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) {
   TRY(check_readable(parent, name));
+  TreeEntry quick;
+  quick.node = TRY(find_known(parent, name, quick.attributes));
+  if (quick.node) return quick;
   const Content content = TRY(this->content(parent));
   const TreeEntry entry = TRY(disk().lookup(*content.directory, name));
   auto node = book().ensure(TRY(place(parent, name, entry, content)));

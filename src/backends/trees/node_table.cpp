@@ -197,6 +197,21 @@ void NodeTable::keep_removed(UniqueFd path) {
   if (node) hold(*node, Borrowed(std::move(path)));
 }
 
+void NodeTable::keep_removed(const TreeNode& node, const Borrowed& descriptor) {
+  struct stat attributes{};
+  if (!handles_ || ::fstat(descriptor.get(), &attributes) != 0) return;
+  const bool is_gone = attributes.st_nlink == 0 || S_ISDIR(attributes.st_mode);
+  if (is_gone) hold(static_cast<const DiskNode&>(node), descriptor);
+}
+
+std::optional<struct stat> NodeTable::at(const Borrowed& directory, const std::string& name,
+                                         const TreeNode& node) const {
+  struct stat now{};
+  if (::fstatat(directory.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  const bool is_it = now.st_dev == node.device() && now.st_ino == node.inode();
+  return is_it ? std::optional(now) : std::nullopt;
+}
+
 UniqueFd NodeTable::open_with_relief(const std::function<int()>& open) {
   UniqueFd fd(open());
   if (!fd && errno == EMFILE && shed()) fd = UniqueFd(open());

@@ -2,9 +2,11 @@
 // Which files of the disk are known, and how each is reached again without holding it open.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 
@@ -52,6 +54,9 @@ class DiskNode final : public TreeNode, public std::enable_shared_from_this<Disk
   std::uint64_t device() const override { return identity_.device; }
   std::uint64_t inode() const override { return identity_.inode; }
   mode_t type() const override { return type_; }
+  // Made by this store and given no file capabilities since: the host's kernel asks for them before
+  // the first write to each file.
+  mutable std::atomic<bool> has_no_capabilities = false;
 
  private:
   friend class NodeTable;
@@ -93,6 +98,12 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   // To be told of a file whose name was just removed: without a name left, its handle would end
   // with its last descriptor, so its node, if anybody holds one, keeps this.
   void keep_removed(UniqueFd path);
+  // The same of a node that is known, with a descriptor of it.
+  void keep_removed(const TreeNode& node, const Borrowed& descriptor);
+  // The attributes of what has the name, where it is this node still. As long as a node is known
+  // no other file has its number: what has no name left is held.
+  std::optional<struct stat> at(const Borrowed& directory, const std::string& name,
+                                const TreeNode& node) const;
   // Calls `open` (a descriptor, or -1 with errno), again when descriptors had run out and some
   // could be closed.
   UniqueFd open_with_relief(const std::function<int()>& open);

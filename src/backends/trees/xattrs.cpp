@@ -9,6 +9,8 @@
 namespace agentfs::trees {
 namespace {
 
+constexpr std::string_view kCapabilities = "security.capability";
+
 // Calls twice: for the length, then for the value; again if it grew in between.
 template <class Call>
 Result<std::string> sized(const Call& call, const std::string& object) {
@@ -31,6 +33,7 @@ Status DirectoryTree::set_xattr(const TreeNode& node, const std::string& name,
                                 std::string_view value, int flags, const TreeCaller& caller) {
   const Borrowed fd = TRY(table_->borrow(node));
   const std::string path = fd.path();
+  if (name == kCapabilities) static_cast<const DiskNode&>(node).has_no_capabilities = false;
   const int code = as_caller(daemon_, caller, [&] {
     return ::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags);
   });
@@ -39,6 +42,9 @@ Status DirectoryTree::set_xattr(const TreeNode& node, const std::string& name,
 }
 
 Result<std::string> DirectoryTree::get_xattr(const TreeNode& node, const std::string& name) {
+  if (name == kCapabilities && static_cast<const DiskNode&>(node).has_no_capabilities) {
+    return fail_errno(ENODATA, name);
+  }
   const Borrowed fd = TRY(table_->borrow(node));
   const std::string path = fd.path();
   return sized(

@@ -327,6 +327,20 @@ TEST_CASE("extended attributes answer as the disk does", "[trees]") {
   }
 }
 
+TEST_CASE("file capabilities of a file made here are told once it has some", "[trees]") {
+  if (::geteuid() != 0) return;  // nobody else may give any
+  TemporaryDirectory directory;
+  const auto store = open_store(directory.path());
+  const auto made = must(store->create(*store->root(), "a", O_RDWR, 0700, kMyself));
+  constexpr const char* kKey = "security.capability";
+  CHECK(code_of(store->get_xattr(*made.entry.node, kKey)) == ENODATA);
+  const std::string value("\x01\0\0\x02\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  must(store->set_xattr(*made.entry.node, kKey, value, 0, kMyself));
+  CHECK(must(store->get_xattr(*made.entry.node, kKey)) == value);
+  must(store->remove_xattr(*made.entry.node, kKey, kMyself));
+  CHECK(code_of(store->get_xattr(*made.entry.node, kKey)) == ENODATA);
+}
+
 TEST_CASE("statistics, access and fsync are the disk's", "[trees]") {
   TemporaryDirectory directory;
   const auto store = open_store(directory.path());
