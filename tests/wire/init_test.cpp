@@ -33,7 +33,8 @@ TEST_CASE("wire: INIT takes what helps and leaves what would lie") {
   CHECK(has(FUSE_HANDLE_KILLPRIV_V2) == fuse::tells_set_id());
   CHECK_FALSE(has(FUSE_POSIX_LOCKS));
   CHECK_FALSE(has(FUSE_FLOCK_LOCKS));
-  CHECK_FALSE(has(FUSE_DONT_MASK));
+  CHECK(has(FUSE_DONT_MASK));
+  CHECK_FALSE(has(FUSE_POSIX_ACL));  // there is one user
   CHECK_FALSE(has(FUSE_SPLICE_READ));
   CHECK_FALSE(has(FUSE_SPLICE_WRITE));
 }
