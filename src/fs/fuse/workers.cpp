@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/waiting.h"
+
 namespace agentfs::fuse {
 namespace {
 
@@ -86,7 +88,12 @@ void Workers::stop() {
 void Workers::serve(Worker& self) {
   ::pthread_setname_np(::pthread_self(), "fuse_worker");
   fuse_buf buffer{};
+  set_about_to_wait([this, &self] {
+    const std::uint64_t step = self.step;
+    if (has_begun_ && is_odd(step)) take_watch(self, step);
+  });
   while (follow(self)) lead(self, buffer);
+  set_about_to_wait({});
   std::free(buffer.mem);
 }
 

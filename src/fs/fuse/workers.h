@@ -20,9 +20,10 @@ struct WorkersOptions {
 
 // Leaders and followers (Schmidt and others, 2000): one thread watches the channel, and answers
 // what it has read itself, so that no other is woken for a client who asks one thing after the
-// other. It leaves its watch to another before an answer that takes its time, and loses it when it
-// has been at one for a tick of the supervisor, which is the thread in run(): whatever that answer
-// waits for can come by the channel. Where requests are waiting at tick after tick, more watch.
+// other. It leaves its watch to another before an answer that takes its time and before it waits
+// (base/waiting.h), and loses it when it has been at one for a tick of the supervisor, which is the
+// thread in run(): whatever that answer waits for can come by the channel. Where requests are
+// waiting at tick after tick, more watch.
 class Workers {
  public:
   // The session is mounted, and outlives this.

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/waiting.h"
 #include "fs/vfs/data_tree.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/history_node.h"
@@ -201,6 +202,7 @@ void FileSystem::Parts::announce_made(const std::string& path) {
   std::vector<TreeEvent> changes;
   changes.push_back(std::move(made));
   announce(std::move(changes));
+  about_to_wait();  // what is shown is asked for through the mount
   over.wait_for(kShow);
 }
 
@@ -226,6 +228,7 @@ void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
     send_all();
     sent.set_value();
   });
+  about_to_wait();
   if (patience.count() == 0) return done.wait();
   static_cast<void>(done.wait_for(patience));
 }
