@@ -16,6 +16,8 @@
 namespace agentfs::proc {
 namespace {
 
+const std::string kStandardProfile = "default";
+
 // The process and the agents above it, up to the one that a person made.
 std::vector<ProcessId> agents_above(const Kernel& kernel, const Process& process) {
   std::vector<ProcessId> line{process.pid};
@@ -142,8 +144,11 @@ Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
     TRY(check_use(kernel, caller, workspace, *parent));
   }
   if (args.name) TRY(values::check_name(*args.name));
-  const std::string profile = args.profile.value_or("default");
-  const ProfileSettings settings = TRY(kernel.configuration().profile(profile));
+  const ProcessRef agent = values::acting_agent(kernel, caller);
+  const bool is_limited =
+      agent != nullptr && !values::profile(kernel, agent.get(), kStandardProfile);
+  const std::string profile = args.profile.value_or(is_limited ? agent->profile : kStandardProfile);
+  const ProfileSettings settings = TRY(values::profile(kernel, agent.get(), profile));
   const std::string model = args.model.value_or(settings.model);
   TRY(kernel.configuration().model(model));
   const Limits limits = TRY(limits_of(args, settings, *parent));

@@ -31,7 +31,7 @@ Result<json::Value> parse_name(const Change& change) {
 }
 
 Result<json::Value> parse_profile(const Change& change) {
-  TRY(change.kernel.configuration().profile(change.word));
+  TRY(values::profile(change.kernel, change.agent, change.word));
   return change.word;
 }
 

@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/text.h"
 #include "kernel/paths.h"
@@ -85,6 +87,24 @@ Result<std::string> directory(const Kernel& kernel, std::string_view path, std::
 ProcessRef acting_agent(const Kernel& kernel, const Caller& caller) {
   ProcessRef process = kernel.find_process(caller.process);
   return process != nullptr && !process->is_init ? process : nullptr;
+}
+
+Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
+                                const std::string& name) {
+  ProfileSettings given = TRY(kernel.configuration().profile(name));
+  if (agent == nullptr) return given;
+  const auto own = kernel.configuration().profile(agent->profile);
+  if (!own || !own->tools) return given;
+  std::vector<std::string> more;
+  for (const std::string& tool : given.tools.value_or(std::vector<std::string>())) {
+    if (std::ranges::find(*own->tools, tool) == own->tools->end()) more.push_back(tool);
+  }
+  if (given.tools && more.empty()) return given;
+  return fail(EPERM,
+              "profile: {} has {}, which {}, the profile of process {}, has not; a profile with no "
+              "more tools would do",
+              text::shown(name), more.empty() ? "all tools" : text::join(more, ", "),
+              agent->profile, agent->pid.value);
 }
 
 std::string sender(const Kernel& kernel, const Caller& caller) {

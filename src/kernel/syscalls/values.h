@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernel/configuration.h"
 #include "kernel/kernel.h"
 
 namespace agentfs::values {
@@ -24,5 +25,9 @@ std::string cwd(const Kernel& kernel, const Caller& caller);
 bool is_seen_by(const Process& agent, const std::string& path);
 // Null for a person: the agent process that acts.
 ProcessRef acting_agent(const Kernel& kernel, const Caller& caller);
+// A profile that somebody gives to a process: an agent gives no tools that its own has not (EPERM);
+// null for a person.
+Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
+                                const std::string& name);
 
 }  // namespace agentfs::values

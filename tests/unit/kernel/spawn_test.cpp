@@ -119,6 +119,30 @@ TEST_CASE("a profile's tools and limits are checked when it is saved") {
   CHECK(documents.check("profiles/p/profile.toml", "tools = []\nlimits = \"none\"\n"));
 }
 
+TEST_CASE("an agent gives neither itself nor a child tools that its profile has not") {
+  TestKernel t;
+  Configuration& documents = t.kernel().configuration();
+  REQUIRE(documents.save("profiles/few/profile.toml", "tools = [\"list\", \"read\"]\n"));
+  REQUIRE(documents.save("profiles/fewer/profile.toml", "tools = [\"list\"]\n"));
+  REQUIRE(documents.save("profiles/more/profile.toml", "tools = [\"list\", \"exec\"]\n"));
+  const ProcessId pid = t.spawn({.profile = "few"});
+  const Caller agent = t.kernel().agent(pid);
+  const auto set = [&](const std::string& profile) {
+    return agent.call(proc::Set{.process = pid, .key = "profile", .value = profile});
+  };
+  CHECK(set("default").error().code == EPERM);
+  const Status refused = set("more");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EPERM);
+  CHECK_THAT(refused.error().message, has("more has exec, which few"));
+  CHECK(agent.call(proc::Spawn{.profile = "default"}).error().code == EPERM);
+  CHECK(t.process(*agent.call(proc::Spawn{}))->profile == "few");
+  CHECK(t.process(*agent.call(proc::Spawn{.profile = "fewer"}))->profile == "fewer");
+  REQUIRE(set("fewer"));
+  CHECK(set("few").error().code == EPERM);
+  CHECK(t.person().call(proc::Set{.process = pid, .key = "profile", .value = "default"}));
+}
+
 TEST_CASE("a child of an agent works in its parent's workspace, or in none") {
   TestKernel t;
   REQUIRE(file::make_directories(t.state() + "/trees/workspaces/other"));
