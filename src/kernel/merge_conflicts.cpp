@@ -89,6 +89,8 @@ Status check_takes_theirs(const MergeConflict& conflict, const std::string& path
     differs = "is no regular file";
   } else if (conflict.reason == MergeConflict::Reason::renamed) {
     differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
+  } else if (conflict.ours.exists() && !conflict.ours.is_regular()) {
+    differs = "is a regular file, which ours is not";
   } else if (conflict.ours.exists() && conflict.ours.mode != conflict.theirs.mode) {
     differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
   }

@@ -389,6 +389,12 @@ def theirs_is_taken_as_it_is_or_not():
     ctl("modes", "merge modes-1 partial")
     ctl("modes", "resolve 1 merged")
     expect_eq((ours / "lines").read_text(), "<<<<<<< no marker of ours\n")
+    (ours / "both").unlink()
+    (ours / "both").symlink_to("lines")
+    (theirs / "both").write_text("changed there\n")
+    ctl("modes", "merge modes-1 partial")
+    expect_has(refused("ENOTSUP", "modes", "resolve 1 theirs"), "a regular file, which ours is not")
+    ctl("modes", "resolve 1 ours")
 
 
 def what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged():
