@@ -128,7 +128,7 @@ class Result:
     def show_line(self, line):
         compared = [] if line.limit else self.compared(line, "agentfs", "disk")
         asked = self.asked(line)
-        columns = [f"≤ {line.target:g}{' ' + line.limit if line.limit else ''}",
+        columns = [line.goal(),
                    self.amount(line, "disk"), self.amount(line, "agentfs"),
                    f"{statistics.median(compared):.2f}" if compared else "",
                    spread(compared) if compared else self.spread_of_amounts(line),
@@ -188,5 +188,4 @@ def beside(results):
             compared = [] if line.limit else result.compared(line, "agentfs", "disk")
             columns.append(f"{statistics.median(compared):.2f}" if compared else
                            result.amount(line, "agentfs"))
-        target = f"≤ {line.target:g}{' ' + line.limit if line.limit else ''}"
-        print(f"{line.title:44} {target:>8} " + " ".join(f"{text:>12}" for text in columns))
+        print(f"{line.title:44} {line.goal():>8} " + " ".join(f"{text:>12}" for text in columns))

@@ -26,18 +26,21 @@ MODEL = "bench"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One line of the table. `target` is a ratio to the disk, or with `limit` an amount."""
+    """One line of the table. `target` is a ratio to the disk, or with `limit` an amount; 0: none."""
     name: str
     title: str
     target: float = 0.0
     limit: str = ""     # ms or MiB: an amount that is not compared with the disk's
 
+    def goal(self):
+        return f"≤ {self.target:g} {self.limit}".rstrip() if self.target else ""
+
 
 SMALL = (
     Line("create", "create, write 4 KiB, close", 5.5),
+    Line("stat-first", "stat, the first since it was written"),
     Line("read", "open, read 4 KiB, close, the second time", 6),
     Line("stat", "stat after reading", 1.4),
-    Line("stat-again", "stat, the second time", 1.4),
     Line("list", "repeated readdir and stat, an entry", 1.5),
     Line("rename", "rename", 5),
     Line("unlink", "unlink", 4),
@@ -164,7 +167,7 @@ class Run:
         for line in (*SMALL, *DATA):
             for name, place in self.turns(number):
                 count = counts[line.name]
-                words = (self.operations, line.name.removesuffix("-again"), folders[name], count)
+                words = (self.operations, line.name.removesuffix("-first"), folders[name], count)
                 if line.name == "read":
                     place.run(*words)
                 self.measure(line, name, place, lambda: map(float, place.run(*words).split()),
