@@ -39,6 +39,8 @@ class PastStore {
   // disk can, holes stay holes.
   virtual Result<std::uint64_t> keep_copy(int file, const std::string& path) = 0;
   virtual Result<UniqueFd> open(const PastName& name) const = 0;  // for reading
+  // A copy survives a power cut when it returns; one that has been dropped needs nothing.
+  virtual Status sync(const PastName& name) const = 0;
   virtual Result<struct stat> attributes(const PastName& name) const = 0;
   // What is not there is dropped already.
   virtual Status drop(const PastName& name) = 0;

@@ -15,6 +15,7 @@ import random
 import struct
 import subprocess
 import time
+import types
 
 from mount_lib import (AGENTFS, TESTDIR, Mount, expect, in_own_mounts, main, need, run, skip,
                        wait_until)
@@ -208,9 +209,47 @@ class Round:
             self.mount.umount()
 
 
-def rounds():
+def what_an_fsync_replaces_is_kept_by_it():
+    """Of a file that is written in place, the version before: nobody can fsync that."""
     need("mkfs.ext4", "losetup")
     DISK.mkdir()
+    disk, image = LoggedDisk("kept"), TESTDIR / "cut"
+    mount = Mount(DISK / "mnt", DISK / "state")
+    mount.mnt.mkdir()
+    mount.state.mkdir(mode=0o700)
+    mount.mount()
+    (mount / "workspaces/w").mkdir()
+    for place in ("workspaces/w", "workspaces"):
+        sync_one(mount / place)
+    before, after, positions = os.urandom(300_000), os.urandom(300_000), []
+    for by_another in (False, True):
+        file = mount / f"workspaces/w/file-{by_another}"
+        file.write_bytes(before)
+        sync_one(file)
+        with open(file, "r+b", buffering=0) as opened:
+            opened.write(after)
+            if not by_another:
+                os.fsync(opened)
+        if by_another:
+            sync_one(file)
+        positions.append(disk.position())
+    mount.umount()
+    disk.end()
+    for by_another, position in zip((False, True), positions):
+        nothing_more = types.SimpleNamespace(choice=lambda _: 0, random=lambda: 1)
+        disk.cut(position, nothing_more, image)
+        run(["mount", "-o", "loop", image, DISK])
+        mount.mount()
+        top = mount / "workspaces/w"
+        name = f"file-{by_another}"
+        versions = sorted((top / ".agentfs/versions" / name).iterdir())
+        expect((top / name).read_bytes() == after, f"{name}: what was synced is lost")
+        expect(versions and versions[-1].read_bytes() == before, f"{name}: the version is lost")
+        mount.umount()
+        unmount(DISK)
+
+
+def rounds():
     begun = time.monotonic()
     for number in range(1, ROUNDS + 1):
         one = Round(number)
@@ -220,4 +259,4 @@ def rounds():
           f"{time.monotonic() - begun:.0f} s")
 
 
-main(rounds)
+main(what_an_fsync_replaces_is_kept_by_it, rounds)

@@ -86,6 +86,7 @@ class PastFiles final : public PastStore {
   Result<std::uint64_t> keep_link(int file, const std::string& path) override;
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
   Result<UniqueFd> open(const PastName& name) const override;
+  Status sync(const PastName& name) const override;
   Result<struct stat> attributes(const PastName& name) const override;
   Status drop(const PastName& name) override;
   Result<std::vector<PastName>> list() const override;
@@ -239,6 +240,13 @@ Result<UniqueFd> PastFiles::open(const PastName& name) const {
   if (!fd) return fail_errno(path);
   if (lends(fd.get())) return std::move(TRY(lender_->open(fd.get())).file);
   return fd;
+}
+
+Status PastFiles::sync(const PastName& name) const {
+  const auto fd = open(name);
+  if (!fd && fd.error().code == ENOENT) return ok();
+  if (!fd) return std::unexpected(fd.error());
+  return ::fdatasync(fd->get()) == 0 ? ok() : fail_errno(path_of(name));
 }
 
 Result<struct stat> PastFiles::attributes(const PastName& name) const {

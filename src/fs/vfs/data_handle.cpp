@@ -96,8 +96,10 @@ Result<long> DataHandle::change(Request& request, const char* name, Call&& call)
 
 void DataHandle::before_write(off_t offset) {
   if (!writable_ || node_->region() != Region::plain) return;
-  keeper_.before_write(
-      node_->tree().keeper(), descriptor(), [this] { return node_->named_path(); }, offset);
+  PastKeeper& past = node_->tree().keeper();
+  const auto copy =
+      keeper_.before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);
+  if (copy) past.note_copy(node_->file().inode(), *copy);
 }
 
 bool DataHandle::would_lose() const {
@@ -225,6 +227,7 @@ void DataHandle::abandon() {
 
 Status DataHandle::fsync(Request&, bool data_only) {
   // What the disk then has, the journal has, too: of names, and of what others wrote.
+  TRY(node_->tree().keeper().sync_copies(node_->file().inode()));
   TRY(node_->tree().store().fsync(*file_, data_only));
   if (writable_) TRY(account());
   return node_->tree().services().sync();

@@ -99,18 +99,51 @@ void PastKeeper::take_back(const Kept& kept) {
   }
 }
 
+void PastKeeper::note_copy(std::uint64_t inode, const PastName& copy) {
+  constexpr std::size_t kMost = 4'096;
+  Copies all;
+  {
+    const Lock lock(mutex_);
+    unsynced_[inode].push_back(copy);
+    if (unsynced_.size() > kMost) all.swap(unsynced_);
+  }
+  // The disk has written most of them by itself meanwhile.
+  if (const Status synced = sync(all); !synced) log::warning("{}", synced.error().message);
+}
+
+Status PastKeeper::sync_copies(std::uint64_t inode) {
+  Copies::node_type copies;
+  {
+    const Lock lock(mutex_);
+    copies = unsynced_.extract(inode);
+  }
+  if (!copies) return ok();
+  Copies one;
+  one.insert(std::move(copies));
+  return sync(one);
+}
+
+Status PastKeeper::sync(const Copies& copies) const {
+  for (const auto& [inode, names] : copies) {
+    for (const PastName& name : names) TRY(past_->sync(name));
+  }
+  return ok();
+}
+
 void WriteKeeper::settle() { settled_.store(true); }
 
-void WriteKeeper::before_write(PastKeeper& keeper, int file,
-                               const std::function<std::string()>& path, off_t offset) {
-  if (settled_.load()) return;
+std::optional<PastName> WriteKeeper::before_write(PastKeeper& keeper, int file,
+                                                  const std::function<std::string()>& path,
+                                                  off_t offset) {
+  if (settled_.load()) return std::nullopt;
   Lock lock(mutex_);
   struct stat attributes{};
-  if (settled_.load() || ::fstat(file, &attributes) != 0) return;
-  if (offset >= attributes.st_size) return;
+  if (settled_.load() || ::fstat(file, &attributes) != 0) return std::nullopt;
+  if (offset >= attributes.st_size) return std::nullopt;
   const std::string name = path();
   if (!name.empty()) kept_ = keeper.keep_bytes(file, name);
   settled_.store(true);
+  return kept_.stored ? std::optional(PastName{kept_.number, kept_.path}) : std::nullopt;
 }
 
 Kept WriteKeeper::take() {

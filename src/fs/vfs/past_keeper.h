@@ -7,7 +7,10 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "backends/past_store.h"
 #include "backends/tree_store.h"
@@ -41,13 +44,20 @@ class PastKeeper {
   Kept keep_bytes(int file, const std::string& path);
   Kept keep_bytes(const TreeNode& node, const std::string& path);
   void take_back(const Kept& kept);  // the change has not been made
+  // A copy was kept of what the file held; and what was is as durable as what the file holds now.
+  void note_copy(std::uint64_t inode, const PastName& copy) EXCLUDES(mutex_);
+  Status sync_copies(std::uint64_t inode) EXCLUDES(mutex_);
 
  private:
+  using Copies = std::unordered_map<std::uint64_t, std::vector<PastName>>;
   Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
+  Status sync(const Copies& copies) const;
 
   Services& services_;
   TreeStore& store_;
   PastStore* const past_;
+  Mutex<Rank::store> mutex_;
+  Copies unsynced_ GUARDED_BY(mutex_);  // by the file's inode
 };
 
 // What one open that may write has kept, and whether it has to keep anything yet. Threads: all.
@@ -56,10 +66,12 @@ class WriteKeeper {
   // The file has nothing to lose by this open: it was made by it, or emptied.
   void settle();
   bool is_settled() const { return settled_.load(); }
-  // Before bytes from `offset` on change. An append loses nothing and keeps nothing; nor does a
-  // file whose `path` is empty: it has been removed, and was kept then.
-  void before_write(PastKeeper& keeper, int file, const std::function<std::string()>& path,
-                    off_t offset) EXCLUDES(mutex_);
+  // Before bytes from `offset` on change: the copy that was made now, if any. An append loses
+  // nothing and keeps nothing; nor does a file whose `path` is empty: it has been removed, and was
+  // kept then.
+  std::optional<PastName> before_write(PastKeeper& keeper, int file,
+                                       const std::function<std::string()>& path, off_t offset)
+      EXCLUDES(mutex_);
   // What was kept and is not told yet; put_back() where it could not be told.
   Kept take() EXCLUDES(mutex_);
   void put_back(Kept kept) EXCLUDES(mutex_);
