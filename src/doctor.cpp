@@ -2,7 +2,6 @@
 #include "doctor.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "fs/fuse/session.h"
 #include "kernel/configuration.h"
 #include "serving.h"
@@ -70,9 +70,9 @@ Finding check_fusermount() {
 // fusermount3 mounts for users with a name only.
 Finding check_user() {
   const uid_t uid = ::geteuid();
-  const passwd* const entry = ::getpwuid(uid);
-  if (entry != nullptr)
-    return {Verdict::ok, "user", fmt::format("{} ({})", entry->pw_name, uid), ""};
+  if (const auto user = find_user(uid)) {
+    return {Verdict::ok, "user", fmt::format("{} ({})", user->name, uid), ""};
+  }
   return {uid == 0 ? Verdict::note : Verdict::fail, "user",
           fmt::format("uid {} has no entry in passwd; fusermount3 mounts for no such user", uid),
           "give it one (useradd, or a line of /etc/passwd), or mount as root"};

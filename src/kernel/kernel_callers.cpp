@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Who is who: host processes, persons, agents and their sandboxes.
-#include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
-
-#include <array>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "kernel/kernel_state.h"
 #include "kernel/no_namespace.h"
 #include "kernel/paths.h"
@@ -34,11 +31,8 @@ std::string as_name(std::string_view raw) {
 
 std::string find_user_name(uid_t uid) {
   if (uid == 0) return "root";
-  std::array<char, 16'384> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) {
-    const std::string name = as_name(found->pw_name);
+  if (const auto user = find_user(uid)) {
+    const std::string name = as_name(user->name);
     if (!name.empty() && name != "root") return name;
   }
   return fmt::format("user{}", uid);
@@ -48,33 +42,9 @@ constexpr gid_t kNobodysGroup = 65'534;
 
 // The group, where it is not known, and the supplementary ones, as a login gives them.
 void fill_groups(ExecUser& user) {
-  std::array<char, 16'384> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  const bool known =
-      ::getpwuid_r(user.uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
-  if (user.gid == kNoGroup) user.gid = known ? found->pw_gid : kNobodysGroup;
-  if (!known) return;
-  int count = 64;
-  user.groups.resize(static_cast<std::size_t>(count));
-  if (::getgrouplist(found->pw_name, user.gid, user.groups.data(), &count) < 0) {
-    user.groups.resize(static_cast<std::size_t>(count));
-    if (::getgrouplist(found->pw_name, user.gid, user.groups.data(), &count) < 0) count = 0;
-  }
-  user.groups.resize(static_cast<std::size_t>(count));
-}
-
-// Of a process of the host that may have ended: then none.
-std::vector<gid_t> groups_of(pid_t pid) {
-  std::vector<gid_t> groups;
-  const std::string status = file::read(fmt::format("/proc/{}/status", pid)).value_or("");
-  for (const std::string_view line : text::lines(status)) {
-    if (!line.starts_with("Groups:")) continue;
-    for (const std::string_view word : text::words(line.substr(7))) {
-      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
-    }
-  }
-  return groups;
+  const auto known = find_user(user.uid);
+  if (user.gid == kNoGroup) user.gid = known ? known->gid : kNobodysGroup;
+  if (known) user.groups = login_groups(*known, user.gid);
 }
 
 }  // namespace
@@ -126,19 +96,12 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
 
 // A home of this name would be there before its user first comes.
 Status Kernel::may_name_home(const Caller& caller, const std::string& name) const {
-  const ProcessRef process = find_process(caller.process);
-  const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
+  const uid_t uid = exec_user(caller).uid;
   if (uid == 0 || uid == parts().owner) return ok();
-  std::array<char, 16'384> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  const bool is_user =
-      ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 &&
-      found != nullptr;
   constexpr std::string_view kUnnamed = "user";
   const bool is_unnamed =
       name.starts_with(kUnnamed) && text::number<uid_t>(name.substr(kUnnamed.size()));
-  if (!is_user && !is_unnamed) return ok();
+  if (!is_unnamed && !find_user(name)) return ok();
   return fail(EPERM, "/home/{}: is the name of a user's home; one such as {}-2 would do",
               text::shown(name), text::shown(name));
 }
@@ -178,7 +141,7 @@ ExecUser Kernel::exec_user(const Caller& caller) const {
   if (process != nullptr && !process->is_init) return state_->user_of(*process);
   // Not those of the user database: a person may have given some up.
   const HostCaller& host = caller.host;
-  return {host.uid, host.gid, host.pid != 0 ? groups_of(host.pid) : host.groups};
+  return {host.uid, host.gid, host.pid != 0 ? groups_of_process(host.pid) : host.groups};
 }
 
 // An ordinary user's daemon does everything with its own rights.

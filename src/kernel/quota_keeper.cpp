@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/quota_keeper.h"
 
-#include <pwd.h>
-
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <set>
 
 #include "backends/merge.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
@@ -153,11 +151,7 @@ std::vector<uid_t> QuotaKeeper::users() const {
 Result<uid_t> QuotaKeeper::find_user(const std::string& name) const {
   const auto uid = text::number<uid_t>(name);
   if (uid && std::to_string(*uid) == name) return *uid;  // each has one name, not 007
-  std::array<char, 16'384> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  const int code = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
-  if (code == 0 && found != nullptr) return entry.pw_uid;
+  if (const auto known = agentfs::find_user(name)) return known->uid;
   for (const uid_t known : users()) {
     if (kernel_.user_name(known) == name) return known;
   }

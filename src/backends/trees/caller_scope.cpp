@@ -6,25 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/text.h"
+#include "base/users.h"
 
 namespace agentfs::trees {
 namespace {
 
-// Of a process or thread that may have ended: then none.
 std::vector<gid_t> groups_of(const TreeCaller& caller) {
-  if (caller.pid <= 0) return caller.groups;
-  std::vector<gid_t> groups;
-  const auto status = file::read(fmt::format("/proc/{}/status", caller.pid));
-  if (!status) return groups;
-  for (const std::string_view line : text::lines(*status)) {
-    if (!line.starts_with("Groups:")) continue;
-    for (const std::string_view word : text::words(line.substr(7))) {
-      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
-    }
-    break;
-  }
-  return groups;
+  return caller.pid > 0 ? groups_of_process(caller.pid) : caller.groups;
 }
 
 bool thread_has_own_umask() {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -20,6 +19,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/succession.h"
@@ -157,7 +157,7 @@ std::string why_not_mounted(int code, std::string_view said) {
   const std::string_view reason = text::trim(said);
   if (!reason.empty()) why += fmt::format(": {}", reason.substr(0, reason.find('\n')));
   const uid_t uid = ::geteuid();
-  if (uid != 0 && ::getpwuid(uid) == nullptr) {
+  if (uid != 0 && !find_user(uid)) {
     why += fmt::format("; uid {} has no entry in passwd, and fusermount3 mounts for no such user",
                        uid);
   }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "base/users.h"
+
+#include <grp.h>
+#include <pwd.h>
+
+#include <array>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+template <class Key>
+std::optional<HostUser> find_by(int (*look_up)(Key, passwd*, char*, std::size_t, passwd**),
+                                Key key) {
+  std::array<char, 16'384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (look_up(key, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return std::nullopt;
+  }
+  return HostUser{found->pw_name, found->pw_uid, found->pw_gid};
+}
+
+}  // namespace
+
+std::optional<HostUser> find_user(uid_t uid) { return find_by(::getpwuid_r, uid); }
+
+std::optional<HostUser> find_user(const std::string& name) {
+  return find_by(::getpwnam_r, name.c_str());
+}
+
+std::vector<gid_t> login_groups(const HostUser& user, gid_t gid) {
+  int count = 64;
+  std::vector<gid_t> groups(static_cast<std::size_t>(count));
+  if (::getgrouplist(user.name.c_str(), gid, groups.data(), &count) < 0) {
+    groups.resize(static_cast<std::size_t>(count));
+    if (::getgrouplist(user.name.c_str(), gid, groups.data(), &count) < 0) count = 0;
+  }
+  groups.resize(static_cast<std::size_t>(count));
+  return groups;
+}
+
+std::vector<gid_t> groups_of_process(pid_t pid) {
+  std::vector<gid_t> groups;
+  const auto status = file::read(fmt::format("/proc/{}/status", pid));
+  if (!status) return groups;
+  for (const std::string_view line : text::lines(*status)) {
+    if (!line.starts_with("Groups:")) continue;
+    for (const std::string_view word : text::words(line.substr(7))) {
+      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
+    }
+    break;
+  }
+  return groups;
+}
+
+}  // namespace agentfs

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Users and groups, as the host knows them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace agentfs {
+
+// An entry of the user database. A value.
+struct HostUser {
+  std::string name;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+// These read the user database, which may be files or a service: not under a lock. Threads: all.
+std::optional<HostUser> find_user(uid_t uid);
+std::optional<HostUser> find_user(const std::string& name);
+// The supplementary groups that a login gives, `gid` among them.
+std::vector<gid_t> login_groups(const HostUser& user, gid_t gid);
+// Those of a process or thread of the host; none where it has ended.
+std::vector<gid_t> groups_of_process(pid_t pid);
+
+}  // namespace agentfs
