@@ -33,7 +33,7 @@ class PastStore {
   // Numbers up to this one have been given, even where nothing of them is left.
   virtual void reserve(std::uint64_t last) = 0;
   // Keeps the inode itself by one more name; where the disk cannot (EXDEV, EMLINK, EPERM), a copy.
-  // `file` is a descriptor of it, O_PATH is enough.
+  // `file` is a descriptor of it, O_PATH is enough. EBUSY: its bytes are lent and have changed.
   virtual Result<std::uint64_t> keep_link(int file, const std::string& path) = 0;
   // Keeps a copy with mode, times, extended attributes and, as root, owner: shared blocks where the
   // disk can, holes stay holes.

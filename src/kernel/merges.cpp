@@ -253,11 +253,13 @@ Status Merges::keep(const Caller& caller, const std::string& path, const TreeSid
                        kernel_.history().why_not_kept(size, is_open).empty();
   if (!is_kept) return ok();
   std::uint64_t number = 0;
-  TRY(ours.store->use_descriptor(*old.node, [&](int file) -> Status {
+  const Status linked = ours.store->use_descriptor(*old.node, [&](int file) -> Status {
     // Through a link what is open would go on being written.
     number = is_open ? TRY(past->keep_copy(file, path)) : TRY(past->keep_link(file, path));
     return ok();
-  }));
+  });
+  if (!linked && linked.error().code == EBUSY) return ok();  // the host's, who has it no more
+  TRY(linked);
   json::Value kept = kept_row(number, "file", was);
   const std::string_view below =
       std::string_view(path).substr(text::first_parts(path, 2).size() + 1);

@@ -467,6 +467,23 @@ def pinned_it_needs_the_directory_no_more():
     refused("ENOENT", "pinned", "commit")
 
 
+def what_the_host_has_no_more_is_no_version():
+    """A version that nobody can read is not listed; what is lost later is said to be."""
+    top = make("versions")
+    command(M / "sys/workspaces/ctl", f"import {top} as versions")
+    space = SPACES / "versions"
+    (top / "main.c").write_text("changed there\n")
+    command(space / ".agentfs/ctl", "rebase")
+    versions = space / ".agentfs/versions"
+    expect("main.c" not in os.listdir(versions), "a version of what only the host had")
+    (space / "lines").unlink()
+    (top / "lines").write_text("changed there\n")
+    (version,) = (versions / "lines").iterdir()
+    expect_errno("EBUSY", version.read_bytes)
+    expect_has(M.last_error(), "`pin` in .agentfs/ctl would have copied them before")
+    expect(not [path for path in versions.rglob("main.c/*")], "unreadable")
+
+
 def a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
     """What was taken over since is not seen any more, and rebase takes it over again."""
     top = make("past")
@@ -910,7 +927,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
       a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
-      a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
+      what_the_host_has_no_more_is_no_version,
+     a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,

@@ -182,6 +182,9 @@ int link_to(int file, int folder, const char* name) {
 }
 
 Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
+  struct stat now{};
+  const bool is_hole = ::fstat(file, &now) == 0 && now.st_blocks == 0 && now.st_size != 0;
+  if (is_hole && lends(file)) (void)TRY(lender_->open(file));  // are its bytes still to be had?
   const PastName name{next(), path};
   const Status linked =
       place(name, [&](int folder, const char* target) { return link_to(file, folder, target); });

@@ -46,8 +46,16 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller
     return fail(EACCES, "{}: a version of mode {:04o} of uid {}, and not this caller's to read",
                 text::shown(version->path), attributes.st_mode & 07777, attributes.st_uid);
   }
+  const auto open = [past, name]() -> Result<UniqueFd> {
+    auto file = past->open(name);
+    if (file || file.error().code != EBUSY) return file;
+    return fail(EBUSY,
+                "{}: the bytes of this version were read from the imported directory, and have "
+                "changed there; `pin` in .agentfs/ctl would have copied them before",
+                text::shown(name.path));
+  };
   return std::make_shared<const vfs::Content>(
-      [past, name] { return past->open(name); }, static_cast<std::uint64_t>(attributes.st_size),
+      open, static_cast<std::uint64_t>(attributes.st_size),
       attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec, version->number);
 }
 

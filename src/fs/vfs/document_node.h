@@ -49,6 +49,7 @@ class DocumentDirectory final : public ScratchHome {
   Result<Attributes> attributes(Request& request) override;
   void receive(Request& request, const std::string& name, std::string text,
                Completion<Nothing> done) override;
+  bool takes_texts() const override { return !place_.is_read_only(); }
 
  protected:
   Result<Found> find_entry(Request& request, const std::string& name) override;

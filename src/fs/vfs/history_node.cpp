@@ -74,6 +74,13 @@ Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name
     return fail(EACCES, "{}/{}: is generated; another name would do", path(), name);
   }
   if (NodeRef directory = real()) return directory;
+  std::vector<std::string> names;
+  for (const RowInfo& row : rows().rows()) names.emplace_back(row.name);
+  if (const std::string meant = text::did_you_mean(name, names); !meant.empty()) {
+    Error error{EACCES, fmt::format("{}/{}: no such file{}", path(), name, meant)};
+    parent_->tree().services().note_error(request.caller(), path(), error);
+    return std::unexpected(std::move(error));
+  }
   return TRY(parent_->make_directory(request, std::string(kHistoryName), 0755)).node;
 }
 

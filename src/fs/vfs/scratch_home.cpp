@@ -91,6 +91,7 @@ Result<CreatedNode> ScratchHome::create(Request& request, const std::string& nam
 
 Result<CreatedNode> ScratchHome::create_scratch(Request& request, const std::string& name,
                                                 int flags, mode_t mode) {
+  if (!takes_texts()) return std::unexpected(refused("making a file", name));
   const auto place = place_of(request, name);
   const mode_t allowed = mode & 07777U & ~request.tree().umask;
   const auto node =

@@ -37,6 +37,9 @@ class ScratchHome : public Node {
                 const std::string& new_name, unsigned flags) final;
   void start_rename(Request& request, const std::string& name, Node& new_parent,
                     const std::string& new_name, unsigned flags, Completion<Nothing> done) final;
+  // Whether there is a file here that can be written to, so that editors need names beside it.
+  // Elsewhere a new name would be lost with what was moved there.
+  virtual bool takes_texts() const { return false; }
   // A whole text written to `name` as if by one descriptor.
   virtual void receive(Request& request, const std::string& name, std::string text,
                        Completion<Nothing> done) = 0;

@@ -62,6 +62,7 @@ void ScratchHome::receive_scratch(Request& request, const ScratchRef& node, Scra
 
 Status ScratchHome::rename_scratch(Request& request, const ScratchRef& node, ScratchHome& target,
                                    const std::string& new_name) {
+  if (!target.takes_texts()) return std::unexpected(target.refused("making a file", new_name));
   const auto place = target.place_of(request, new_name);
   context_->scratch.take(place);
   context_->scratch.expire(node->place(), node.get());

@@ -225,6 +225,12 @@ Result<Attributes> SyntheticDirectory::attributes(Request& request) {
   return answer;
 }
 
+bool SyntheticDirectory::takes_texts() const {
+  return has_rows() && std::ranges::any_of(type_.rows(), [](const RowInfo& row) {
+           return type_of(row.kind) == S_IFREG && (row.mode & 0222U) != 0;
+         });
+}
+
 void SyntheticDirectory::receive(Request& request, const std::string& name, std::string text,
                                  Completion<Nothing> done) {
   const auto tagged = find_tagged(name);

@@ -27,6 +27,7 @@ class SyntheticDirectory final : public ScratchHome {
   Result<Attributes> attributes(Request& request) override;
   void receive(Request& request, const std::string& name, std::string text,
                Completion<Nothing> done) override;
+  bool takes_texts() const override;
 
  protected:
   Result<Found> find_entry(Request& request, const std::string& name) override;

@@ -128,12 +128,17 @@ Result<Opened> VersionNode::open(Request& request, int flags) {
   const auto self = std::static_pointer_cast<VersionNode>(shared_from_this());
   if (!wants_write(flags)) {
     context.versions.unpin(request.host().pid, file_->path());
-    ContentRef content = content_->is_lazy() ? TRY(content_->opened()) : content_;
-    return Opened{std::make_shared<VersionHandle>(file_, self, std::move(content)),
+    auto content = content_->is_lazy() ? content_->opened() : content_;
+    if (!content) {
+      context.services.note_error(request.caller(), path(), content.error());
+      return std::unexpected(std::move(content).error());
+    }
+    return Opened{std::make_shared<VersionHandle>(file_, self, *std::move(content)),
                   {.keep_cache = true, .no_flush = true}};
   }
   if (!file_->is_writable()) {
-    return fail(EACCES, "{}: cannot be written (mode {:04o})", path(), file_->mode());
+    Error error{EACCES, fmt::format("{}: cannot be written (mode {:04o})", path(), file_->mode())};
+    return std::unexpected(noted(context, request, path(), std::move(error)));
   }
   const VersionRef node = TRY(own(request));
   context.versions.unpin(request.host().pid, file_->path());

@@ -37,16 +37,20 @@ TEST_CASE("scratch names are bounded, and go after a minute") {
   TestTree tree;
   TestRequest tool(10);
   for (int i = 0; i < 64; ++i) {
-    CHECK(tree.create(tool, fmt::format("/boxes/x{}", i), "") == 0);
+    CHECK(tree.create(tool, fmt::format("/boxes/7/x{}", i), "") == 0);
   }
-  CHECK(tree.create(tool, "/boxes/one-more", "") == EDQUOT);
-  const Found boxes = tree.get(tool, "/boxes");
+  CHECK(tree.create(tool, "/boxes/7/one-more", "") == EDQUOT);
+  const Found boxes = tree.get(tool, "/boxes/7");
   CHECK(boxes.node->unlink(tool, "x0"));
-  CHECK(tree.create(tool, "/boxes/large", std::string((1U << 20U) + 1, 'x')) == EMSGSIZE);
+  CHECK(tree.create(tool, "/boxes/7/large", std::string((1U << 20U) + 1, 'x')) == EMSGSIZE);
   CHECK(code(boxes.node->create(tool, "x1", O_EXCL | O_WRONLY, 0644)) == EEXIST);
-  CHECK(code(boxes.node->create(tool, "self", O_EXCL | O_WRONLY, 0644)) == EEXIST);
+  CHECK(code(boxes.node->create(tool, "level", O_EXCL | O_WRONLY, 0644)) == EEXIST);
   tree.services.clock_.advance(61'000'000'000);
-  CHECK(code(tree.find(tool, "/boxes/x1")) == ENOENT);
+  CHECK(code(tree.find(tool, "/boxes/7/x1")) == ENOENT);
+  // Where nothing is ever written, what is moved would be lost.
+  CHECK(tree.create(tool, "/boxes/precious", "text") == EPERM);
+  CHECK(tree.create(tool, "/boxes/7/precious", "text") == 0);
+  CHECK(tree.rename(tool, "/boxes/7/precious", "/boxes/precious") == EPERM);
 }
 
 TEST_CASE("vim's and emacs' ways of saving work beside control files and in documents") {

@@ -167,7 +167,7 @@ TEST_CASE("changes of the tables are refused with a sentence") {
   CHECK(code(box.node->link(shell, *box.node, "l")) == EPERM);
   CHECK(code(box.node->set_xattr(shell, "user.a", "b", 0)) == ENOTSUP);
   CHECK(code(tree.get(shell, "/boxes/7/state").node->open(shell, O_WRONLY)) == EACCES);
-  CHECK(tree.services.errors.size() == 4);
+  CHECK(tree.services.errors.size() == 5);
 }
 
 TEST_CASE("the dump names every row once") {
