@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -116,6 +117,25 @@ class Probe {
   std::int64_t started_ = 0;
 };
 
+// A thread of it that waits in the host's kernel for a client, who waits for it, does not even end
+// when it is killed: what clients wait for must fail first. That the mount is busy is no matter.
+// The way to the trees' own mounts may lead through what hangs, so a child goes it.
+void cut_off(const std::string& mountpoint) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const std::string_view tree : kTreePaths) {
+      ::umount2(fmt::format("{}{}", mountpoint, tree).c_str(), MNT_FORCE);
+    }
+    ::_exit(0);
+  }
+  constexpr int kPatience = 10;  // times a tenth of a second
+  for (int i = 0; i < kPatience && child > 0 && ::waitpid(child, nullptr, WNOHANG) == 0; ++i) {
+    ::poll(nullptr, 0, 100);
+  }
+  ::umount2(mountpoint.c_str(), MNT_FORCE);
+  if (child > 0) ::waitpid(child, nullptr, 0);
+}
+
 // Waits for the daemon's end; ends it itself when neither its event thread nor its mount answers.
 int watch(const Child& child, const std::string& mountpoint, std::int64_t hang) {
   const SystemClock clock;
@@ -139,6 +159,7 @@ int watch(const Child& child, const std::string& mountpoint, std::int64_t hang) 
     if (silent || !probe.check(now, hang)) {
       log::error("the daemon (pid {}) hangs: ended", child.pid);
       ::kill(child.pid, SIGKILL);
+      cut_off(mountpoint);
       ::waitpid(child.pid, &status, 0);
       break;
     }

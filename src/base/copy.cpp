@@ -85,6 +85,7 @@ Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes
 }
 
 void copy_xattrs(int from, int to) {
+  for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
   const ssize_t length = ::flistxattr(from, nullptr, 0);
   std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
   const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
@@ -95,6 +96,21 @@ void copy_xattrs(int from, int to) {
     const ssize_t size = ::fgetxattr(from, name, value, sizeof value);
     if (size >= 0) static_cast<void>(::fsetxattr(to, name, value, static_cast<size_t>(size), 0));
   }
+}
+
+namespace {
+
+constexpr const char* kCapabilities = "security.capability";
+
+}  // namespace
+
+FileCapabilities::FileCapabilities(int file) {
+  const ssize_t size = ::fgetxattr(file, kCapabilities, bytes_.data(), bytes_.size());
+  if (size > 0) size_ = static_cast<std::size_t>(size);
+}
+
+void FileCapabilities::give(int file) const {
+  if (size_ != 0) static_cast<void>(::fsetxattr(file, kCapabilities, bytes_.data(), size_, 0));
 }
 
 // The owner before the mode: a change of owner takes set-ID bits away.

@@ -4,23 +4,39 @@
 
 #include <sys/stat.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/error.h"
 
 namespace agentfs {
 
+// What is made in a directory with a default ACL has these from there; a copy has its origin's
+// alone.
+inline constexpr std::array kAclNames = {"system.posix_acl_access", "system.posix_acl_default"};
+
 // The bytes of `from` into the empty file `to`, or into a hole of the same size: small ones through
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
-// As far as this process may set them.
+// As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
 void set_attributes(int file, const struct stat& attributes);  // owner, mode and times
 inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
+// The attribute security.capability, if a file has it.
+class FileCapabilities {
+ public:
+  explicit FileCapabilities(int file);
+  void give(int file) const;  // as far as this process may; nothing where there were none
+
+ private:
+  std::array<char, 64> bytes_{};
+  std::size_t size_ = 0;
+};
 // Whether nobody has changed a file between two looks at it, by its identity, size and times.
 bool is_as_it_was(const struct stat& before, const struct stat& now);
 // Whether two files, open for reading, hold the same from beginning to end.

@@ -9,6 +9,18 @@
 #include "kernel/tree_path.h"
 
 namespace agentfs {
+namespace {
+
+// What a rollback keeps is for undoing it: somebody's own checkpoint goes before it.
+std::optional<SnapshotId> newest_of(const std::vector<SnapshotInfo>& checkpoints) {
+  if (checkpoints.empty()) return std::nullopt;
+  const auto own =
+      std::ranges::find_if(checkpoints.rbegin(), checkpoints.rend(),
+                           [](const SnapshotInfo& one) { return !is_undo(one.label); });
+  return own == checkpoints.rend() ? checkpoints.back().id : own->id;
+}
+
+}  // namespace
 
 Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
   TRY(kernel_.history().may_see(caller, root));
@@ -22,9 +34,7 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
     return result;
   }
   std::optional<SnapshotId> base = base_of(root);
-  if (!base) {
-    if (const auto all = checkpoints(root); !all.empty()) base = all.back().id;
-  }
+  if (!base) base = newest_of(checkpoints(root));
   if (!base) return result;
   result.before = {&forest, TRY(forest.snapshot_root(*base))};
   result.after = {&forest, TRY(forest.lookup(*forest.root(), paths::name_of(root))).node};

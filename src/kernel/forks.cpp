@@ -29,12 +29,19 @@ std::vector<std::string> labels(const std::vector<SnapshotInfo>& all) {
   return names;
 }
 
+constexpr std::string_view kUndo = "undo-";
+
 // "undo-3" where there are undo-1 and undo-2.
 std::string free_label(const std::vector<SnapshotInfo>& all) {
   for (std::size_t number = 1;; ++number) {
-    const std::string label = fmt::format("undo-{}", number);
+    const std::string label = fmt::format("{}{}", kUndo, number);
     if (std::ranges::find(all, label, &SnapshotInfo::label) == all.end()) return label;
   }
+}
+
+std::string note_of_ended(const Names& conflicts) {
+  if (conflicts.empty()) return {};
+  return fmt::format("with it end conflicts that were left: {}\n", text::shown_some(conflicts));
 }
 
 std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
@@ -69,6 +76,10 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
 }
 
 }  // namespace
+
+bool is_undo(std::string_view label) {
+  return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
+}
 
 Status Forks::check_name(const std::string& name) {
   const bool is_one = !name.empty() && name != "." && name != ".." &&
@@ -142,6 +153,17 @@ Status Forks::check_new(const std::string& root, const std::string& name) const 
 
 // --- what is done
 
+// Who may make no directory there has no name of his choice either: another's home, perhaps.
+Status Forks::check_beside(const Caller& caller, const std::string& root,
+                           const std::string& name) const {
+  const uid_t uid = kernel_.exec_user(caller).uid;
+  const std::string own = paths::name_of(root) + "-";
+  if (uid == 0 || uid == kernel_.parts().owner || name.starts_with(own)) return ok();
+  return fail(EPERM,
+              "{}/{}: forks of uid {} are named after what they are of; one such as {}{} would do",
+              paths::top_of(root), text::shown(name), uid, own, "2");
+}
+
 Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
                                 const std::string& name,
                                 const std::optional<std::string>& checkpoint) {
@@ -149,7 +171,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   TRY(check_new(root, name));
   const std::string path = sibling(root, name);
   TRY(kernel_.may_change(caller, path));
-  if (paths::top_of(root) == "/home") TRY(kernel_.may_name_home(caller, name));
+  TRY(check_beside(caller, root, name));
   TRY(kernel_.paths().may_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
@@ -237,7 +259,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     return kernel_.between_commits(root,
                                    [&] { return kernel_.paths().replace_tree(root, replace); });
   }));
-  TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
+  const Names ended = TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
   for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
   std::ranges::sort(tops);
   const auto twice = std::ranges::unique(tops);
@@ -249,7 +271,22 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   row.details.emplace_back("tops", std::move(changed));
   TRY(kernel_.record_change(caller, row));
   announce(kernel_, root, before);
-  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n", root, name, undo);
+  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
+                     note_of_ended(ended));
+}
+
+// Where there is neither a fork nor a checkpoint to discard.
+std::unexpected<Error> Forks::no_such(const std::string& root, const TreeInfo& own,
+                                      const std::string& name) const {
+  std::vector<std::string> names = labels(checkpoints(root));
+  const auto forest = forest_of(root);
+  for (const TreeInfo& one : forest ? (*forest)->family() : std::vector<TreeInfo>()) {
+    if (one.base && one.base->tree == own.number && !one.name.empty()) names.push_back(one.name);
+  }
+  std::erase_if(names, [](const std::string& one) { return one.starts_with(kHiddenTree); });
+  return fail(ENOENT, "{}: {} has no fork or checkpoint of this name{}; {}", text::shown(name),
+              root, text::did_you_mean(name, names),
+              names.empty() ? "it has none" : "there are " + text::join(names, ", "));
 }
 
 Result<std::string> Forks::discard(const Caller& caller, const std::string& root,
@@ -260,7 +297,9 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
   if (base && base->tree == own->number) return discard_fork(caller, path);
   TRY(may_change(caller, root));
-  const SnapshotInfo one = TRY(find(root, name));
+  const auto found = find(root, name);
+  if (!found) return own ? no_such(root, *own, name) : std::unexpected(found.error());
+  const SnapshotInfo& one = *found;
   TreeChange row{.operation = "discard", .path = root};
   row.details = {{"name", name}, {"state", shown(one.id)}};
   TRY(kernel_.record_change(caller, row));
@@ -286,9 +325,10 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
-  if (info) TRY(kernel_.merges().forget_conflicts(path, info->number));
+  Names ended;
+  if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number));
   TRY(MergeBases(kernel_).forget_gone());
-  return fmt::format("{} is gone\n", path);
+  return fmt::format("{} is gone\n{}", path, note_of_ended(ended));
 }
 
 void collect_forests(const Kernel& kernel) {

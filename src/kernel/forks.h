@@ -14,6 +14,9 @@
 
 namespace agentfs {
 
+// Of a checkpoint that a rollback made of what it replaced: "undo-2".
+bool is_undo(std::string_view label);
+
 class Kernel;
 
 // A part of its kernel, without a state of its own: the forests know their trees. `root` is the
@@ -75,6 +78,9 @@ class Forks {
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
   Result<std::string> discard_fork(const Caller& caller, const std::string& path);
+  Status check_beside(const Caller& caller, const std::string& root, const std::string& name) const;
+  std::unexpected<Error> no_such(const std::string& root, const TreeInfo& own,
+                                 const std::string& name) const;
   std::vector<std::string> names_in(Forest& store, const std::string& root) const;
 
   Kernel& kernel_;

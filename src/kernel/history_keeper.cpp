@@ -106,11 +106,21 @@ Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) con
 
 bool HistoryKeeper::may_read(const Caller& caller, const struct stat& file) const {
   const uid_t uid = uid_of(kernel_, caller);
-  if (uid == 0 || uid == file.st_uid || uid == kernel_.parts().owner) return true;
-  const ExecUser who = kernel_.exec_user(caller);
-  const bool is_in_group =
-      who.gid == file.st_gid || std::ranges::find(who.groups, file.st_gid) != who.groups.end();
-  return (file.st_mode & (is_in_group ? S_IRGRP : S_IROTH)) != 0;
+  return uid == 0 || uid == file.st_uid || uid == kernel_.parts().owner;
+}
+
+Status HistoryKeeper::check_own(const Caller& caller,
+                                const std::vector<FileVersionRef>& versions) const {
+  for (const FileVersionRef& one : versions) {
+    struct stat file{};
+    file.st_uid = one->uid;
+    const bool is_own = may_read(caller, file);
+    const std::string host = kernel_.parts().state + "/trees" + one->path;
+    if (is_own && (::lstat(host.c_str(), &file) != 0 || may_read(caller, file))) continue;
+    return fail(EACCES, "{}: is uid {}'s, and not for uid {} to take back or forget",
+                text::shown(one->path), file.st_uid, uid_of(kernel_, caller));
+  }
+  return ok();
 }
 
 Status HistoryKeeper::may_destroy(const Caller& caller, const std::string& path) const {

@@ -32,11 +32,14 @@ class HistoryKeeper {
   Result<struct stat> root_attributes(const std::string& root) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.
   Status may_see(const Caller& caller, const std::string& root) const;
-  // Whether the caller could read a file of this owner and these permissions: who has the workspace
-  // may not read all that is in it.
+  // Whether the caller may read what a file held: who has the workspace may not read all that is in
+  // it. Beyond one's own that depends on ACLs and on the directories that it lay in, of then; the
+  // snapshots have those.
   bool may_read(const Caller& caller, const struct stat& file) const;
   // What cannot be undone is a person's to do: EPERM for an agent.
   Status may_destroy(const Caller& caller, const std::string& path) const;
+  // Of other users' files only root and the mount's owner take back or forget versions: EACCES.
+  Status check_own(const Caller& caller, const std::vector<FileVersionRef>& versions) const;
   // What was kept of a path after the old content of this number, oldest first.
   std::vector<FileVersionRef> kept_since(const std::string& path, std::uint64_t number) const;
   // Nothing where it is no file, or its bytes are not to be had.

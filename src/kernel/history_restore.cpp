@@ -144,6 +144,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   kernel_.look_at_history(
       [&](const History& history) { looked_up = to_restore(history, whole, version); });
   const Versions found = TRY(std::move(looked_up));
+  TRY(check_own(caller, found));
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
   TRY(kernel_.paths().check_room(root, growth_of(found)));
@@ -163,6 +164,7 @@ Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::strin
   kernel_.look_at_history(
       [&](const History& history) { looked_up = to_forget(history, whole, version); });
   const Versions found = TRY(std::move(looked_up));
+  TRY(check_own(caller, found));
   TRY(drop(caller, found, "asked"));
   return fmt::format("forgot {} versions\n", found.size());
 }

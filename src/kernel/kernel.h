@@ -105,8 +105,6 @@ class Kernel {
   Result<Caller> ensure_caller(const HostCaller& host);
   // A person's directory below /home, where there is none yet; closed to others.
   Status make_home(uid_t uid, gid_t gid);
-  // May the caller give this name to a directory below /home? EPERM where a user would find it.
-  Status may_name_home(const Caller& caller, const std::string& name) const;
   // The agent's own hand, with its owner's rights.
   Caller agent(ProcessId pid, std::string via = {}) const;
   // Whose rights a command of the caller has: a person's own, an agent's owner's.

@@ -94,18 +94,6 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   return identify(host);
 }
 
-// A home of this name would be there before its user first comes.
-Status Kernel::may_name_home(const Caller& caller, const std::string& name) const {
-  const uid_t uid = exec_user(caller).uid;
-  if (uid == 0 || uid == parts().owner) return ok();
-  constexpr std::string_view kUnnamed = "user";
-  const bool is_unnamed =
-      name.starts_with(kUnnamed) && text::number<uid_t>(name.substr(kUnnamed.size()));
-  if (!is_unnamed && !find_user(name)) return ok();
-  return fail(EPERM, "/home/{}: is the name of a user's home; one such as {}-2 would do",
-              text::shown(name), text::shown(name));
-}
-
 Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string homes = parts().state + "/trees/home";
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));

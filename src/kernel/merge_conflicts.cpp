@@ -82,7 +82,7 @@ std::string stored(const MergeConflicts& conflicts) {
 
 // Only bytes are taken.
 Status check_takes_theirs(const MergeConflict& conflict, const std::string& path,
-                          std::uint64_t number) {
+                          std::uint64_t number, mode_t mode) {
   if (conflict.theirs_path.empty()) return ok();
   std::string differs;
   if (!conflict.theirs.is_regular()) {
@@ -91,7 +91,7 @@ Status check_takes_theirs(const MergeConflict& conflict, const std::string& path
     differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
   } else if (conflict.ours.exists() && !conflict.ours.is_regular()) {
     differs = "is a regular file, which ours is not";
-  } else if (conflict.ours.exists() && conflict.ours.mode != conflict.theirs.mode) {
+  } else if (conflict.ours.exists() && mode != conflict.theirs.mode) {
     differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
   }
   if (differs.empty()) return ok();
@@ -135,9 +135,11 @@ Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef&
 
 // An import stays in conflict with its directory: what a rebase took over is the base of the next
 // commit, whatever the workspace is now.
-Status Merges::forget_conflicts(const std::string& root, std::uint32_t tree) {
+Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& root,
+                                                          std::uint32_t tree) {
   const std::string top = paths::top_of(root);
   const std::string own = key_of(top, tree);
+  std::vector<std::string> ended;
   for (const auto& [key, conflicts] : kernel_.conflicts().all()) {
     if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
     if (key != own && conflicts->from != tree) continue;
@@ -149,8 +151,10 @@ Status Merges::forget_conflicts(const std::string& root, std::uint32_t tree) {
       next = kept;
     }
     TRY(set_conflicts_of(key, next));
+    if (next != nullptr || !conflicts->is_stored) continue;
+    for (const auto& [number, one] : conflicts->left) ended.push_back(one.path);
   }
-  return ok();
+  return ended;
 }
 
 Status Merges::load_conflicts(const std::string& file) {
@@ -288,6 +292,22 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
               conflict.path, side, text.error().message, number);
 }
 
+Status Merges::may_read(const Caller& caller, const std::string& root, std::uint64_t number,
+                        const std::string& side) const {
+  const MergeConflict conflict = TRY(find(root, number));
+  const MergeConflictsRef all = conflicts(root);
+  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  const std::vector<std::string> sides =
+      side == "merged" ? std::vector<std::string>{"base", "ours", "theirs"} : std::vector{side};
+  for (const std::string& one : sides) {
+    const auto from = side_of(*all, conflict, one);
+    if (!from || kernel_.history().may_read(caller, from->entry.attributes)) continue;
+    return fail(EACCES, "{}: {} is uid {}'s, and not this caller's to read",
+                text::shown(conflict.path), one, from->entry.attributes.st_uid);
+  }
+  return ok();
+}
+
 bool Merges::has_text(const std::string& root, std::uint64_t number,
                       const std::string& side) const {
   const MergeConflictsRef all = conflicts(root);
@@ -337,8 +357,13 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   const MergePause pause(kernel_.conflicts(), root);
   const MergeConflict conflict = TRY(find(root, number));
   const std::string path = fmt::format("{}/{}", root, conflict.path);
-  if (side == "theirs") TRY(check_takes_theirs(conflict, path, number));
+  if (side == "theirs") {
+    const auto now = kernel_.paths().attributes(caller, path);
+    const mode_t mode = now ? now->st_mode : conflict.ours.mode;
+    TRY(check_takes_theirs(conflict, path, number, mode));
+  }
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
+  if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
   if (removes) {
     TRY(kernel_.paths().remove(caller, path));
   } else if (side != "ours") {

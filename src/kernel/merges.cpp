@@ -162,6 +162,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
+  TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
@@ -188,6 +189,21 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
                                    plan.actions.size(), plan.conflicts.size());
   for (const std::string& note : plan.notes) answer += fmt::format("{}\n", note);
   return answer;
+}
+
+// What is made so has the owner of what it replaces, who has not made it.
+Status Merges::check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const {
+  for (const MergeAction& action : plan.actions) {
+    if (action.ours_path.empty()) continue;
+    const auto entry = find_in_tree(*ours.store, ours.root, action.ours_path);
+    if (!entry || kernel_.history().may_read(caller, entry->attributes)) continue;
+    return fail(
+        EPERM,
+        "{}: is uid {}'s, and would be changed by this merge; root or the mount's owner may "
+        "merge it",
+        text::shown(action.ours_path), entry->attributes.st_uid);
+  }
+  return ok();
 }
 
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {

@@ -91,6 +91,9 @@ class Merges {
   // One of base, ours, theirs, merged; ENOENT where that side has nothing.
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
+  // EACCES where the side, or one of those that are merged, is another user's.
+  Status may_read(const Caller& caller, const std::string& root, std::uint64_t number,
+                  const std::string& side) const;
   // Whether it can be read now: an import may not have its base any more.
   bool has_text(const std::string& root, std::uint64_t number, const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
@@ -99,8 +102,8 @@ class Merges {
   // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
   Status check_resolved(const std::string& root, const std::string& from) const;
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
-  // what was in conflict with it.
-  Status forget_conflicts(const std::string& root, std::uint32_t tree);
+  // what was in conflict with it. The paths that were still to be resolved and cannot be any more.
+  Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
               const TreeEntry& old, bool is_open = false);
@@ -144,6 +147,7 @@ class Merges {
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, const Order& order);
+  Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
   Status settle_one(const std::string& file);
   Status discard_staged(const std::string& top, Forest& forest);
   std::string file_of(const std::string& root) const;

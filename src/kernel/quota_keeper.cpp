@@ -166,19 +166,23 @@ Status QuotaKeeper::may_set(const Caller& caller, std::string_view what) const {
               process->pid.value);
 }
 
+// Whom they bind does not lift them.
+Status QuotaKeeper::check_ruler(const Caller& caller, std::string_view what) const {
+  const uid_t own = caller.host.uid;
+  if (own == 0 || own == kernel_.parts().owner) return ok();
+  return fail(EACCES, "{}: its limits are for root or the mount's owner to set, not uid {}", what,
+              own);
+}
+
 Status QuotaKeeper::set_tree(const Caller& caller, const std::string& root, std::string_view text) {
   TRY(may_set(caller, root));
-  TRY(kernel_.history().may_see(caller, root));  // its owner, the mount's, root
+  TRY(check_ruler(caller, root));
   return set(caller, root, text);
 }
 
 Status QuotaKeeper::set_user(const Caller& caller, uid_t uid, std::string_view text) {
   TRY(may_set(caller, fmt::format("user {}", uid)));
-  const uid_t own = caller.host.uid;
-  if (own != 0 && own != kernel_.parts().owner) {
-    return fail(EACCES, "user {}: its limits are for root or the mount's owner to set, not uid {}",
-                uid, own);
-  }
+  TRY(check_ruler(caller, fmt::format("user {}", uid)));
   return set(caller, user_subject(uid), text);
 }
 

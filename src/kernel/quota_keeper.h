@@ -42,6 +42,7 @@ class QuotaKeeper {
 
  private:
   Status may_set(const Caller& caller, std::string_view what) const;
+  Status check_ruler(const Caller& caller, std::string_view what) const;
   Status set(const Caller& caller, const std::string& subject, std::string_view text);
 
   Kernel& kernel_;

@@ -484,6 +484,22 @@ def what_the_host_has_no_more_is_no_version():
     expect(not [path for path in versions.rglob("main.c/*")], "unreadable")
 
 
+def a_file_that_is_opened_to_be_written_keeps_its_capabilities():
+    """And is cut to nothing now, not when the other trees' was last written."""
+    top = make("capable")
+    command(M / "sys/workspaces/ctl", f"import {top} as capable")
+    space, value = SPACES / "capable", b"\x01\0\0\x02\x20" + bytes(15)
+    if os.geteuid() == 0:
+        os.setxattr(space / "main.c", "security.capability", value)
+    command(space / ".agentfs/ctl", "checkpoint before")
+    os.close(os.open(space / "main.c", os.O_RDWR))
+    if os.geteuid() == 0:
+        for place in (space, space / ".agentfs/snapshots/before"):
+            expect_eq(os.getxattr(place / "main.c", "security.capability"), value, str(place))
+    os.truncate(space / "lines", 0)
+    expect(os.stat(space / "lines").st_mtime > time.time() - 600, "an mtime of before the change")
+
+
 def a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
     """What was taken over since is not seen any more, and rebase takes it over again."""
     top = make("past")
@@ -928,6 +944,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
       a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
+     a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,

@@ -142,22 +142,77 @@ def agents_have_their_owners_rights():
 
 
 def history_gives_nobody_more_to_read():
-    """Who has a workspace may remove what others closed in it, and not read it in the trash either."""
+    """Who has a workspace may remove what others have in it, and not read it in the trash either."""
     top = MOUNT / "workspaces/theirs"
     tell(top / ".agentfs/ctl", "checkpoint before\n")
     for name in ("secret", "changed", "open"):
         (top / name).write_text("rootsecret\n")
         (top / name).chmod(0o644 if name == "open" else 0o600)
     (top / "changed").write_text("rootsecret again\n")
-    expect_has(as_other("cat workspaces/theirs/.agentfs/diff"), "+rootsecret\n", "what is open to all")
-    expect_has(as_other("cat workspaces/theirs/.agentfs/diff"), "# secret: not", "a diff")
+    for name in ("secret", "changed", "open"):
+        expect_has(as_other("cat workspaces/theirs/.agentfs/diff"), f"# {name}: not", "a diff")
     as_other("rm -f workspaces/theirs/secret workspaces/theirs/open")
     for _ in range(2):  # the second time root has read it just before
-        for path in ("trash/secret", "versions/secret/*", "versions/changed/*"):
+        for path in ("trash/secret", "versions/secret/*", "versions/changed/*", "trash/open"):
             expect("rootsecret" not in as_other(f"cat workspaces/theirs/.agentfs/{path}"), path)
-        expect_eq(as_other("cat workspaces/theirs/.agentfs/trash/open"), "rootsecret\n")
         expect_has(run(["sh", "-c", "cat trash/secret versions/*/0*"], cwd=top / ".agentfs"), "rootsecret")
     expect("again" not in as_other("cat workspaces/theirs/.agentfs/diff"), "a diff")
+    for line in ("restore secret", "drop secret"):
+        said = as_other(f"echo {line} >workspaces/theirs/.agentfs/ctl; tail -n 1 proc/self/errors")
+        expect_has(said, "is uid 0's, and not for uid", line)
+
+
+def merges_give_nobody_more_either():
+    """Neither to read, in conflicts, nor to write, into the files of others."""
+    top = MOUNT / "workspaces/merged"
+    top.mkdir()
+    os.chown(top, OTHER, OTHER)
+    top.chmod(0o777)
+    for name in ("key", "taken"):
+        (top / name).write_text("ROOTSECRET\n")
+        (top / name).chmod(0o600)
+    as_other("cd workspaces/merged && echo fork merged-1 >.agentfs/ctl && cd ../merged-1 && "
+             "rm -f key taken && echo mine >key && echo mine >taken && chmod 644 taken", code=0)
+    (top / "key").write_text("ROOTSECRET again\n")
+    for line in ("merge merged-1", "merge merged-1 partial"):
+        as_other(f"echo {line} >workspaces/merged/.agentfs/ctl")
+        said = as_other("cat workspaces/merged/.agentfs/conflicts/*/*; cat workspaces/merged/taken")
+        expect("ROOTSECRET" not in said, f"what a conflict shows: {said}")
+    tell(top / ".agentfs/ctl", "merge merged-1 partial\n")
+    said = as_other("cat workspaces/merged/.agentfs/conflicts/*/*")
+    expect("ROOTSECRET" not in said, f"what a conflict shows: {said}")
+    expect_has(said, "key", "what is in conflict")
+    as_other("echo merge merged-1 >workspaces/merged/.agentfs/ctl; "
+             "echo resolve 1 ours >workspaces/merged/.agentfs/ctl")
+
+
+def copies_have_the_acls_of_their_origin_alone():
+    """Not those that their directory gives to what is made in it."""
+    top = MOUNT / "workspaces/acls"
+    (top / "above/below").mkdir(parents=True)
+    (top / "above/below/file").write_text("text\n")
+    (top / "above/below").chmod(0o750)
+    (top / "above/below/file").chmod(0o600)
+    run(["setfacl", "-d", "-m", f"u:{OTHER}:rwx", top / "above"])
+    before = run(["sh", "-c", "getfacl -cpR above/below"], cwd=top)
+    tell(top / ".agentfs/ctl", "fork acls-1\n")
+    tell(top / ".agentfs/ctl", "checkpoint one\n")
+    for place in (top, MOUNT / "workspaces/acls-1"):
+        (place / "above/below/new").touch()
+        (place / "above/below/new").unlink()
+        expect_eq(run(["sh", "-c", "getfacl -cpR above/below"], cwd=place), before, f"in {place}")
+    shutil.rmtree(top / "above/below")
+    tell(top / ".agentfs/ctl", "restore above/below\n")
+    (top / "above/below/new").unlink()
+    expect_eq(run(["sh", "-c", "getfacl -cpR above/below"], cwd=top), before, "what was restored")
+
+
+def what_binds_a_workspace_is_not_its_owners_to_lift():
+    limits = MOUNT / "workspaces/theirs/.agentfs/limits"
+    tell(limits, "bytes=1M\n")
+    said = as_other(f"echo unlimited >{limits.relative_to(MOUNT.mnt)}; tail -n 1 proc/self/errors")
+    expect_has(said, "for root or the mount's owner to set", "a limit of root's")
+    tell(limits, "unlimited\n")
 
 
 def who_owns_a_directory_has_its_ctl():
@@ -170,8 +225,8 @@ def who_owns_a_directory_has_its_ctl():
         control = as_other(f"stat -Lc '%u %g %a' {place}/.agentfs/ctl", code=0)
         expect_eq(control, f"{OTHER} {OTHER} 644\n", f"{place}: whose its ctl is")
     for line in ("echo checkpoint was", "echo two >{}/file; rm {}/sub/file; echo rollback was",
-                 "rm {}/sub/file; echo restore sub/file", "echo fork try-mine",
-                 "echo three >workspaces/try-mine/file; echo merge try-mine", "echo discard try-mine",
+                 "rm {}/sub/file; echo restore sub/file", "echo fork mine-1",
+                 "echo three >workspaces/mine-1/file; echo merge mine-1", "echo discard mine-1",
                  "echo drop sub/file"):
         as_other(f"{line.replace('{}', top)} >{top}/.agentfs/ctl", code=0)
     expect_eq(read(MOUNT / top / "file"), "three\n", "what was merged")
@@ -184,7 +239,7 @@ def who_owns_a_directory_has_its_ctl():
         expect_has(said, "Permission denied", f"the ctl of root's {place}")
     for name in ("daemon", "user4711"):
         said = as_other(f"echo fork {name} >home/{HOME}/.agentfs/ctl; tail -n 1 proc/self/errors")
-        expect_has(said, f"/home/{name}: is the name of a user's home", "a fork of a home")
+        expect_has(said, f"one such as {HOME}-2 would do", "a fork of a home")
     as_other(f"echo fork {HOME}-2 >home/{HOME}/.agentfs/ctl && cat home/{HOME}-2/file", code=0)
     host = PLACE / "host"
     host.mkdir()
@@ -257,5 +312,7 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
-     history_gives_nobody_more_to_read, who_owns_a_directory_has_its_ctl, acls_hold_as_on_a_disk,
+     history_gives_nobody_more_to_read, merges_give_nobody_more_either,
+     copies_have_the_acls_of_their_origin_alone, what_binds_a_workspace_is_not_its_owners_to_lift,
+     who_owns_a_directory_has_its_ctl, acls_hold_as_on_a_disk,
      replies_are_their_own, what_processes_say_is_their_owners)

@@ -33,6 +33,9 @@ auto identity_of(const MergeAction& action) {
 Status copy_attributes(const Leaf& from, const Leaf& to) {
   const auto names = from.store->list_xattr(*from.entry.node);
   if (!names) return ok();  // a disk without
+  for (const char* const name : kAclNames) {
+    (void)to.store->remove_xattr(*to.entry.node, name, TreeCaller{});
+  }
   for (const std::string_view name : text::split(*names, '\0')) {
     if (name.empty() || name.starts_with("user.agentfs.")) continue;
     const auto value = from.store->get_xattr(*from.entry.node, std::string(name));

@@ -200,7 +200,9 @@ Status Imports::fill(int file) const {
   struct stat ours{};
   if (::fstat(file, &ours) != 0) return fail_errno("a lent file");
   const UniqueFd to = TRY(open_to_fill(file, ours));
+  const FileCapabilities had(to.get());  // which the host's kernel takes from what is written
   TRY(copy_whole(from, to.get(), "a file of an imported directory"));
+  had.give(to.get());
   const timespec times[2] = {ours.st_atim, ours.st_mtim};
   if (::futimens(to.get(), times) != 0 || ::fdatasync(to.get()) != 0) {
     return fail_errno("a lent file");

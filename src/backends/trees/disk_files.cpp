@@ -30,6 +30,8 @@ Status copy_xattrs(const Marks& marks, const Spot& from, const Spot& to) {
   const ssize_t length = list(from.path.c_str(), names.data(), names.size());
   if (length < 0 && errno == ENOTSUP) return ok();
   if (length < 0) return fail_errno("attributes");
+  const auto drop = to.follow ? ::removexattr : ::lremovexattr;
+  for (const char* const name : kAclNames) drop(to.path.c_str(), name);
   names.resize(static_cast<std::size_t>(length));
   std::string value;
   for (const std::string_view part : text::split(names, '\0')) {
@@ -150,6 +152,11 @@ Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
       TRY(make_special(from, attributes, to));
     }
     TRY(copy_attributes(marks, Spot::of(from), attributes, to));
+    // Cutting off nothing is no change to some disks.
+    if (options.empty && attributes.st_size != 0) {
+      const timespec now[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+      ::utimensat(AT_FDCWD, to.path.c_str(), now, link_flags(to));
+    }
     return copied;
   };
   auto made = make();

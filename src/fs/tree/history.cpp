@@ -198,7 +198,9 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
     const json::Value change = TRY(json::parse(event));
     std::string path = name_in(root, change["path"].text());
     if (const auto other = change["other"].text(); !other.empty()) {
-      path += " -> " + name_in(root, other);
+      // A fork and a merge come from the other one.
+      const bool comes = change["op"].text() == "fork" || change["op"].text() == "merge";
+      path = comes ? name_in(root, other) + " -> " + path : path + " -> " + name_in(root, other);
     }
     if (const auto why = change["unfinished"].text(); !why.empty()) {
       path += fmt::format(": unfinished: {}", why);

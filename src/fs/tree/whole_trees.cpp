@@ -75,9 +75,16 @@ Result<std::string> read_conflict(const void* object, const Caller& caller,
     return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such file", root.path, text::shown(path));
   }
   if (side == "about") {
-    return fmt::format("{}\t{}\n{}\n", text::shown(conflict.path), word_of(conflict.reason),
-                       conflict.sentence);
+    std::string about = fmt::format("{}\t{}\n{}\n", text::shown(conflict.path),
+                                    word_of(conflict.reason), conflict.sentence);
+    const bool has_both = conflict.ours.is_regular() && conflict.theirs.is_regular();
+    if (has_both && conflict.ours.mode != conflict.theirs.mode) {
+      about += fmt::format("mode\tours {:04o}, theirs {:04o}\n", conflict.ours.mode & 07777,
+                           conflict.theirs.mode & 07777);
+    }
+    return about;
   }
+  TRY(root.kernel->merges().may_read(caller, root.path, number, side));
   return root.kernel->merges().text(root.path, number, side);
 }
 

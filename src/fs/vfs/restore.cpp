@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/copy.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/path_walk.h"
@@ -60,6 +61,15 @@ void copy_xattrs(Request& request, int from, Node& to) {
   }
 }
 
+// What was made just now has them from its directory; what it is made of, an open file or -1, may
+// have had others, or none.
+void drop_inherited_acls(Request& request, int from, Node& to) {
+  for (const char* const name : kAclNames) {
+    const bool is_own = from >= 0 && ::fgetxattr(from, name, nullptr, 0) >= 0;
+    if (!is_own && to.get_xattr(request, name)) static_cast<void>(to.remove_xattr(request, name));
+  }
+}
+
 SetAttributes attributes_of(const RestoreStep& step) {
   SetAttributes wanted{.which = SetAttributes::mode | SetAttributes::mtime};
   wanted.values.st_mode = step.mode & 07777U;
@@ -103,6 +113,7 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const auto there = parent->lookup(request_, name_of(step.path));
   if (there && there->node->type() == S_IFDIR) return ok();
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
+  drop_inherited_acls(request_, -1, *made.node);
   note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
   finishing_.emplace_back(made.node, attributes_of(step));
   return ok();
@@ -134,6 +145,7 @@ Status DataChanges::restore_file(Node& directory, const std::string& name, const
       TRY(copy_bytes(request_, from.get(), handle, kept.st_size));
       copy_xattrs(request_, from.get(), *created.found.node);
     }
+    drop_inherited_acls(request_, from ? from.get() : -1, *created.found.node);
     TRY(handle.flush(request_));
     SetAttributes wanted = attributes_of(step);
     if (from) {
