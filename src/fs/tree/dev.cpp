@@ -44,7 +44,8 @@ Result<std::string> show_online(const Kernel&, const Caller&) { return line("onl
 constexpr auto kLocalFiles = files<Kernel>({
     {.name = "exec",
      .mode = 0666,
-     .doc = "Runs a command line in a sandbox, in the caller's directory; read its output.",
+     .doc = "Runs a command line in a sandbox, in the caller's directory if that is in a workspace "
+            "or home, else at home; read its output.",
      .reply = execute,
      .usage = "COMMAND LINE, for sh -c; each line is a command of its own"},
     {.name = "implements",
