@@ -38,6 +38,9 @@ class PastStore {
   // Keeps a copy with mode, times, extended attributes and, as root, owner: shared blocks where the
   // disk can, holes stay holes.
   virtual Result<std::uint64_t> keep_copy(int file, const std::string& path) = 0;
+  // What was kept by a link becomes a copy: the inode is about to change under somebody's hand.
+  // What has been dropped needs nothing.
+  virtual Status separate(const PastName& name) = 0;
   virtual Result<UniqueFd> open(const PastName& name) const = 0;  // for reading
   // A copy survives a power cut when it returns; one that has been dropped needs nothing.
   virtual Status sync(const PastName& name) const = 0;

@@ -239,6 +239,21 @@ def what_is_kept_is_not_written_any_more():
         expect_eq(read(path), "old\n", "what is restored")
 
 
+def what_is_removed_and_opened_again_is_another_file():
+    """By a descriptor a file can be written that has no name any more: not what is kept of it."""
+    for number, flags in enumerate((os.O_WRONLY | os.O_TRUNC, os.O_RDWR)):
+        path = SITE / f"again-{number}"
+        path.write_text("as it was\n")
+        with open(path, "rb") as held:
+            path.unlink()
+            again = os.open(f"/proc/self/fd/{held.fileno()}", flags)
+            os.write(again, b"NEW")
+            os.close(again)
+            expect_eq(os.fstat(held.fileno()).st_nlink, 0, "its names")
+            expect_eq(held.read(3), b"NEW", "what is written")
+        expect_eq(read(OURS / "trash" / path.name), "as it was\n", path.name)
+
+
 def what_is_not_kept():
     shell("git init -q repo && cd repo && git config user.email a@b && git config user.name a && "
           "echo 1 > t && git add t && git commit -qm 1 && echo 2 > t && git commit -qam 2 && "
@@ -330,7 +345,8 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
      names_come_back_as_status_writes_them, restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
-     unlinked_while_open, what_is_kept_is_not_written_any_more, what_is_not_kept, programs_read_it,
+     unlinked_while_open, what_is_kept_is_not_written_any_more,
+     what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
      forgetting,
      killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
      a_restart_changes_nothing)

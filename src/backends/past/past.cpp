@@ -85,6 +85,7 @@ class PastFiles final : public PastStore {
   void reserve(std::uint64_t last) override;
   Result<std::uint64_t> keep_link(int file, const std::string& path) override;
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
+  Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
   Status sync(const PastName& name) const override;
   Result<struct stat> attributes(const PastName& name) const override;
@@ -106,6 +107,11 @@ class PastFiles final : public PastStore {
 
   bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
 
+  std::string temporary_of(const PastName& name) const {
+    return fmt::format("{}/new/{}", directory_, name.number);
+  }
+  // A copy of the file there, whole, or nothing.
+  Status copy_aside(int file, const PastName& name) const;
   // Of a file whose mode forbids its owner to, too.
   Result<UniqueFd> open_closed(const std::string& path) const;
 
@@ -193,13 +199,12 @@ Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
   return keep_copy(file, path);
 }
 
-Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
-  const PastName name{next(), path};
+Status PastFiles::copy_aside(int file, const PastName& name) const {
   const std::string source = fmt::format("/proc/self/fd/{}", file);
   UniqueFd from(::open(source.c_str(), O_RDONLY | O_NOATIME | O_CLOEXEC));
   if (!from) from = UniqueFd(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat attributes{};
-  if (!from || ::fstat(from.get(), &attributes) != 0) return fail_errno(path);
+  if (!from || ::fstat(from.get(), &attributes) != 0) return fail_errno(name.path);
   std::optional<struct stat> lent;
   if (lends(from.get())) {
     Lender::Lent found = TRY(lender_->open(from.get()));
@@ -207,23 +212,45 @@ Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
     lent = found.attributes;
     attributes.st_blocks = lent->st_blocks;
   }
-  const std::string temporary = fmt::format("{}/new/{}", directory_, name.number);
+  const std::string temporary = temporary_of(name);
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
   const auto copied = copy_bytes(from.get(), to.get(), attributes);
-  Status kept = copied ? ok() : std::unexpected(copied.error());
+  Status made = copied ? ok() : std::unexpected(copied.error());
   struct stat now{};
   const bool is_mixed = lent && (::fstat(from.get(), &now) != 0 || !is_as_it_was(*lent, now));
-  if (kept && is_mixed) kept = fail(EBUSY, "{}: changed while it was copied", path);
-  if (kept) {
+  if (made && is_mixed) made = fail(EBUSY, "{}: changed while it was copied", name.path);
+  if (made) {
     copy_attributes(from.get(), to.get(), attributes);
-    kept = place(name, [&](int folder, const char* target) {
-      return ::renameat(AT_FDCWD, temporary.c_str(), folder, target);
-    });
+  } else {
+    ::unlink(temporary.c_str());
   }
+  return made;
+}
+
+Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
+  const PastName name{next(), path};
+  TRY(copy_aside(file, name));
+  const std::string temporary = temporary_of(name);
+  const Status kept = place(name, [&](int folder, const char* target) {
+    return ::renameat(AT_FDCWD, temporary.c_str(), folder, target);
+  });
   if (kept) return name.number;
   ::unlink(temporary.c_str());
-  return std::unexpected(std::move(kept).error());
+  return std::unexpected(kept.error());
+}
+
+Status PastFiles::separate(const PastName& name) {
+  const std::string path = path_of(name);
+  const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file && errno == ENOENT) return ok();
+  if (!file) return fail_errno(path);
+  TRY(copy_aside(file.get(), name));
+  const std::string temporary = temporary_of(name);
+  if (::rename(temporary.c_str(), path.c_str()) == 0) return ok();
+  const int code = errno;
+  ::unlink(temporary.c_str());
+  return fail_errno(code, path);
 }
 
 Result<UniqueFd> PastFiles::open_closed(const std::string& path) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attributes of files in data trees, changed, and what the journal tells of them.
+#include "base/log.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
@@ -38,6 +39,22 @@ Status DataNode::check_room(Request& request, bool makes_room) {
   return room;
 }
 
+void DataNode::keep_as(PastName name) {
+  const std::unique_ptr<const PastName> kept(
+      kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));
+}
+
+void DataNode::part_from_past() {
+  if (kept_as_.load(std::memory_order_relaxed) == nullptr) return;
+  const std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
+  if (name == nullptr) return;
+  if (const Status parted = tree_->keeper().separate(*name); !parted) {
+    return log::error("past: {}: changed by who has it open: {}", name->path,
+                      parted.error().message);
+  }
+  hide_links(-1);
+}
+
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
   TRY(check_room(request, false));
@@ -55,6 +72,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   Undertaking setting(*tree_, TRY(request.writer()),
                       {.operation = truncates ? "truncate" : "attributes", .path = path()});
   Kept kept;
+  if (truncates) part_from_past();
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     // An open that has kept what it found keeps nothing more.
     if (handle != nullptr) {

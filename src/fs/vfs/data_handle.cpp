@@ -96,6 +96,7 @@ Result<long> DataHandle::change(Request& request, const char* name, Call&& call)
 
 void DataHandle::before_write(off_t offset) {
   if (!writable_ || node_->region() != Region::plain) return;
+  node_->part_from_past();
   PastKeeper& past = node_->tree().keeper();
   const auto copy =
       keeper_.before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);

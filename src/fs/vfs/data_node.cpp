@@ -197,6 +197,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   if ((flags & O_TRUNC) != 0 && writable) {
     cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
   }
+  if (cut) part_from_past();
   const Kept kept = keep_truncated(*file_, path(), flags);
   auto file = tree_->store().open(*file_, flags, request.tree());
   if (!file) {

@@ -104,7 +104,10 @@ class DataNode final : public Node {
  public:
   DataNode(std::shared_ptr<DataTree> tree, TreeNodeRef file, Region region)
       : tree_(std::move(tree)), file_(std::move(file)), region_(region) {}
-  ~DataNode() override { tree_->forget(file_.get()); }
+  ~DataNode() override {
+    delete kept_as_.load();
+    tree_->forget(file_.get());
+  }
 
   const TreeNode& file() const { return *file_; }
   DataTree& tree() const { return *tree_; }
@@ -112,6 +115,10 @@ class DataNode final : public Node {
   std::string named_path() const;  // "" where it has no name any more
   // How many names of the file are ours, in the past store, and are not shown as links.
   void hide_links(int change) { hidden_links_.fetch_add(change); }
+  // Its last name is gone, and the past has the inode by this one.
+  void keep_as(PastName name);
+  // Before what it holds changes all the same, by a descriptor.
+  void part_from_past();
   // One more, or one less, descriptor by which it is written past the daemon: while there is one,
   // the host's kernel asks for the attributes each time, since a mapping changes them unseen.
   void written_past(bool begins) { writers_past_ += begins ? 1 : -1; }
@@ -176,6 +183,7 @@ class DataNode final : public Node {
   TreeNodeRef file_;
   Region region_;
   std::atomic<int> hidden_links_ = 0;
+  std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;
   std::atomic<int> opens_ = 0;
   std::atomic<bool> told_ = false;  // its attributes, and not used since

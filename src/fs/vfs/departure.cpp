@@ -26,6 +26,7 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
 }
 
 Status Departure::after(Status done) {
+  if (done && kept_.linked && node_ != nullptr) node_->keep_as({kept_.number, kept_.path});
   if (done) return done;
   tree_.keeper().take_back(kept_);
   if (node_ != nullptr) node_->hide_links(-1);

@@ -44,6 +44,8 @@ class PastKeeper {
   Kept keep_bytes(int file, const std::string& path);
   Kept keep_bytes(const TreeNode& node, const std::string& path);
   void take_back(const Kept& kept);  // the change has not been made
+  // What was kept by a link: its inode is about to change.
+  Status separate(const PastName& name) const { return past_->separate(name); }
   // A copy was kept of what the file held; and what was is as durable as what the file holds now.
   void note_copy(std::uint64_t inode, const PastName& copy) EXCLUDES(mutex_);
   Status sync_copies(std::uint64_t inode) EXCLUDES(mutex_);
