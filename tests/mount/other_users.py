@@ -277,6 +277,12 @@ def acls_hold_as_on_a_disk():
         said[name] = re.sub(r"new\d+", "new", "".join(told))
     expect_eq(said["the mount"], said["a disk"], "what another user may where there are ACLs")
     expect_has(said["a disk"], "what is told", "what an ACL lets read")
+    file = MOUNT / "workspaces/public/acl/open/new-file"
+    file.touch()
+    os.setxattr(file, "trusted.a", b"1")
+    os.setxattr(file, "user.b", b"1")
+    listed = as_other(f"{sys.executable} -c 'import os; print(os.listxattr(\"{file}\"))'")
+    expect("trusted.a" in os.listxattr(file) and "trusted" not in listed, f"listed: {listed}")
 
 
 def replies_are_their_own():

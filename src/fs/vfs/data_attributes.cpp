@@ -122,7 +122,16 @@ Result<std::string> DataNode::get_xattr(Request& request, const std::string& nam
   return value;
 }
 
-Result<std::string> DataNode::list_xattr(Request&) { return tree_->store().list_xattr(*file_); }
+// As the disk itself does: what only a privileged caller may read is not named to another.
+Result<std::string> DataNode::list_xattr(Request& request) {
+  std::string all = TRY(tree_->store().list_xattr(*file_));
+  if (request.tree().uid == 0 || !all.contains("trusted.")) return all;
+  std::string names;
+  for (const std::string_view name : text::split(all, '\0')) {
+    if (!name.empty() && !name.starts_with("trusted.")) names.append(name).push_back('\0');
+  }
+  return names;
+}
 
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
