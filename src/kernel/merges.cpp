@@ -185,7 +185,9 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
   TRY(carry_out(caller, sides.ours, order));
-  std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", other, root,
+  const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
+  const std::string from = is_host ? "what the imported directory has" : other;
+  std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", from, root,
                                    plan.actions.size(), plan.conflicts.size());
   for (const std::string& note : plan.notes) answer += fmt::format("{}\n", note);
   return answer;
