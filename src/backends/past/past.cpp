@@ -112,6 +112,8 @@ class PastFiles final : public PastStore {
   }
   // A copy of the file there, whole, or nothing.
   Status copy_aside(int file, const PastName& name) const;
+  // Puts a copy at the place of the name, over what is there.
+  Status put_copy(int file, const PastName& name);
   // Of a file whose mode forbids its owner to, too.
   Result<UniqueFd> open_closed(const std::string& path) const;
 
@@ -228,16 +230,20 @@ Status PastFiles::copy_aside(int file, const PastName& name) const {
   return made;
 }
 
-Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
-  const PastName name{next(), path};
+Status PastFiles::put_copy(int file, const PastName& name) {
   TRY(copy_aside(file, name));
   const std::string temporary = temporary_of(name);
-  const Status kept = place(name, [&](int folder, const char* target) {
+  Status put = place(name, [&](int folder, const char* target) {
     return ::renameat(AT_FDCWD, temporary.c_str(), folder, target);
   });
-  if (kept) return name.number;
-  ::unlink(temporary.c_str());
-  return std::unexpected(kept.error());
+  if (!put) ::unlink(temporary.c_str());
+  return put;
+}
+
+Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
+  const PastName name{next(), path};
+  TRY(put_copy(file, name));
+  return name.number;
 }
 
 Status PastFiles::separate(const PastName& name) {
@@ -245,12 +251,7 @@ Status PastFiles::separate(const PastName& name) {
   const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file && errno == ENOENT) return ok();
   if (!file) return fail_errno(path);
-  TRY(copy_aside(file.get(), name));
-  const std::string temporary = temporary_of(name);
-  if (::rename(temporary.c_str(), path.c_str()) == 0) return ok();
-  const int code = errno;
-  ::unlink(temporary.c_str());
-  return fail_errno(code, path);
+  return put_copy(file.get(), name);
 }
 
 Result<UniqueFd> PastFiles::open_closed(const std::string& path) const {
