@@ -156,9 +156,9 @@ Status Forks::check_new(const std::string& root, const std::string& name) const 
 // Who may make no directory there has no name of his choice either: another's home, perhaps.
 Status Forks::check_beside(const Caller& caller, const std::string& root,
                            const std::string& name) const {
-  const uid_t uid = kernel_.exec_user(caller).uid;
+  const uid_t uid = kernel_.user_of(caller);
   const std::string own = paths::name_of(root) + "-";
-  if (uid == 0 || uid == kernel_.parts().owner || name.starts_with(own)) return ok();
+  if (kernel_.is_ruler(uid) || name.starts_with(own)) return ok();
   return fail(EPERM,
               "{}/{}: forks of uid {} are named after what they are of; one such as {}{} would do",
               paths::top_of(root), text::shown(name), uid, own, "2");

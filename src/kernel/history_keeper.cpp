@@ -25,11 +25,6 @@ std::uint64_t share_of(const struct statvfs& disk, double share) {
   return static_cast<std::uint64_t>(total * share);
 }
 
-uid_t uid_of(const Kernel& kernel, const Caller& caller) {
-  const ProcessRef process = kernel.find_process(caller.process);
-  return process != nullptr ? process->uid : caller.host.uid;
-}
-
 // Of the inodes; as many as there are where the disk does not count them.
 std::uint64_t share_of_files(const struct statvfs& disk, double share) {
   if (disk.f_files == 0) return ~0ULL;
@@ -98,15 +93,15 @@ Result<struct stat> HistoryKeeper::root_attributes(const std::string& root) cons
 
 Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) const {
   const struct stat attributes = TRY(root_attributes(root));
-  const uid_t uid = uid_of(kernel_, caller);
-  if (uid == 0 || uid == attributes.st_uid || uid == kernel_.parts().owner) return ok();
+  const uid_t uid = kernel_.user_of(caller);
+  if (uid == attributes.st_uid || kernel_.is_ruler(uid)) return ok();
   return fail(EACCES, "{}: the history of {} is for its owner (uid {}), not for uid {}",
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
 bool HistoryKeeper::may_read(const Caller& caller, const struct stat& file) const {
-  const uid_t uid = uid_of(kernel_, caller);
-  return uid == 0 || uid == file.st_uid || uid == kernel_.parts().owner;
+  const uid_t uid = kernel_.user_of(caller);
+  return uid == file.st_uid || kernel_.is_ruler(uid);
 }
 
 Status HistoryKeeper::check_own(const Caller& caller,
@@ -118,7 +113,7 @@ Status HistoryKeeper::check_own(const Caller& caller,
     const std::string host = kernel_.parts().state + "/trees" + one->path;
     if (is_own && (::lstat(host.c_str(), &file) != 0 || may_read(caller, file))) continue;
     return fail(EACCES, "{}: is uid {}'s, and not for uid {} to take back or forget",
-                text::shown(one->path), file.st_uid, uid_of(kernel_, caller));
+                text::shown(one->path), file.st_uid, kernel_.user_of(caller));
   }
   return ok();
 }

@@ -63,8 +63,8 @@ Status Imports::may_import(const Caller& caller, const std::string& what) const 
                 "(pid {})",
                 text::shown(what), process->pid.value);
   }
-  const uid_t uid = process != nullptr ? process->uid : caller.host.uid;
-  if (uid == 0 || uid == kernel_.parts().owner) return ok();
+  const uid_t uid = kernel_.user_of(caller);
+  if (kernel_.is_ruler(uid)) return ok();
   return fail(EPERM,
               "{}: uid {} may not read the host through this mount; who mounted it may "
               "(uid {})",

@@ -109,6 +109,9 @@ class Kernel {
   Caller agent(ProcessId pid, std::string via = {}) const;
   // Whose rights a command of the caller has: a person's own, an agent's owner's.
   ExecUser exec_user(const Caller& caller) const;
+  uid_t user_of(const Caller& caller) const;
+  // Root, and who mounted: nothing of other users' is closed to these.
+  bool is_ruler(uid_t uid) const;
   Author author(const Caller& caller) const;
   void add_sandbox(const SandboxIdentity& identity);
   void remove_sandbox(std::uint64_t pid_namespace);

@@ -132,6 +132,13 @@ ExecUser Kernel::exec_user(const Caller& caller) const {
   return {host.uid, host.gid, host.pid != 0 ? groups_of_process(host.pid) : host.groups};
 }
 
+uid_t Kernel::user_of(const Caller& caller) const {
+  const ProcessRef process = find_process(caller.process);
+  return process != nullptr ? process->uid : caller.host.uid;
+}
+
+bool Kernel::is_ruler(uid_t uid) const { return uid == 0 || uid == parts().owner; }
+
 // An ordinary user's daemon does everything with its own rights.
 ExecUser Kernel::State::user_of(const Process& process) const {
   ExecUser user{process.uid, process.gid, {}};

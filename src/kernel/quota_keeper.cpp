@@ -8,7 +8,6 @@
 #include "backends/merge.h"
 #include "base/text.h"
 #include "base/users.h"
-#include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
 #include "kernel/quota_subject.h"
@@ -168,8 +167,8 @@ Status QuotaKeeper::may_set(const Caller& caller, std::string_view what) const {
 
 // Whom they bind does not lift them.
 Status QuotaKeeper::check_ruler(const Caller& caller, std::string_view what) const {
-  const uid_t own = caller.host.uid;
-  if (own == 0 || own == kernel_.parts().owner) return ok();
+  const uid_t own = kernel_.user_of(caller);
+  if (kernel_.is_ruler(own)) return ok();
   return fail(EACCES, "{}: its limits are for root or the mount's owner to set, not uid {}", what,
               own);
 }
