@@ -72,4 +72,14 @@ Status Forks::diff(const Caller& caller, const std::string& root,
   return comparer.diff({sides.before, sides.after, &changes, sides.how}, sink);
 }
 
+CompareOptions Forks::options(Forest& forest) {
+  CompareOptions options;
+  options.same = [&forest](const TreeEntry& before, const TreeEntry& after) {
+    return before.node->type() == S_IFDIR && after.node->type() == S_IFDIR &&
+           forest.is_same(*before.node, *after.node);
+  };
+  options.lasting_inodes = true;
+  return options;
+}
+
 }  // namespace agentfs

@@ -2,6 +2,7 @@
 #include "kernel/forks.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -73,6 +74,16 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
     });
     paths->refresh(events);
   });
+}
+
+// The tree each has come from, by number: a fork's is greater than its parent's, and comes later.
+std::map<std::uint32_t, std::uint32_t> eldest_of(const std::vector<TreeInfo>& all) {
+  std::map<std::uint32_t, std::uint32_t> eldest;
+  for (const TreeInfo& one : all) {
+    const std::uint32_t above = one.base ? one.base->tree : one.number;
+    eldest[one.number] = eldest.try_emplace(above, above).first->second;
+  }
+  return eldest;
 }
 
 }  // namespace
@@ -367,9 +378,12 @@ std::string Forks::family(const std::string& root) const {
   const auto forest = forest_of(root);
   if (!forest) return {};
   const std::vector<TreeInfo> all = (*forest)->family();
+  const auto own = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
+  auto eldest = eldest_of(all);
   std::string out = "# tree\tfork of\tcheckpoints\n";
   for (const TreeInfo& info : all) {
     if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
+    if (own == all.end() || eldest[info.number] != eldest[own->number]) continue;
     std::string parent = "-";
     if (info.base) {
       const auto of = std::ranges::find(all, info.base->tree, &TreeInfo::number);
@@ -381,16 +395,6 @@ std::string Forks::family(const std::string& root) const {
                        names.empty() ? "-" : text::join(names, " "));
   }
   return out;
-}
-
-CompareOptions Forks::options(Forest& forest) {
-  CompareOptions options;
-  options.same = [&forest](const TreeEntry& before, const TreeEntry& after) {
-    return before.node->type() == S_IFDIR && after.node->type() == S_IFDIR &&
-           forest.is_same(*before.node, *after.node);
-  };
-  options.lasting_inodes = true;
-  return options;
 }
 
 }  // namespace agentfs
