@@ -121,23 +121,18 @@ void DataHandle::bypass() {
     Lock lock(mutex_);
     writer = writer_;
   }
-  if (::fstat(descriptor(), &found_) == 0) {
-    node_->tree().bypassed().begin(node_.get(), writer, node_->path(), found_);
+  struct stat found{};
+  if (::fstat(descriptor(), &found) == 0) {
+    node_->tree().bypassed().begin(node_.get(), writer, node_->path(), found);
   }
 }
 
-// What was kept at the open is not needed where nothing has changed, and is told with the last
-// change, if it is one that another's close has told of.
+// What was kept is not needed where nothing has changed: nothing was written past the daemon, or
+// the disk refused it. It is told with the last change, if it is one that another's close has told
+// of.
 void DataHandle::judge_kept() {
-  Kept kept = keeper_.take();
-  if (kept.row.is_null()) return;
-  struct stat now{};
-  if (::fstat(descriptor(), &now) == 0 && now.st_size == found_.st_size &&
-      now.st_mtim.tv_sec == found_.st_mtim.tv_sec &&
-      now.st_mtim.tv_nsec == found_.st_mtim.tv_nsec) {
-    return node_->tree().keeper().take_back(kept);
-  }
-  keeper_.put_back(std::move(kept));
+  node_->tree().keeper().take_back(keeper_.take_unneeded(descriptor()));
+  if (!keeper_.has_kept()) return;
   Lock lock(mutex_);
   changed_ = true;
 }
@@ -210,7 +205,7 @@ Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 void DataHandle::release() {
   if (bypassed_) node_->tree().count_bypassed(counted_, -1);
   if (!writable_) return;
-  if (bypassed_) judge_kept();
+  if (bypassed_ || keeper_.has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
   if (!bypassed_) return;

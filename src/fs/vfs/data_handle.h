@@ -50,7 +50,7 @@ class DataHandle final : public Handle {
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
   void changed_past();  // what was written past the daemon since it was looked at
-  void judge_kept();    // of one that was kept for that, at the end
+  void judge_kept();    // at the end
 
   std::shared_ptr<DataNode> node_;
   const OpenCount open_;  // ends when the descriptor has
@@ -61,7 +61,6 @@ class DataHandle final : public Handle {
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   WriteKeeper keeper_;
   std::atomic<bool> bypassed_ = false;
-  struct stat found_{};  // what it was then; fixed from then on
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);

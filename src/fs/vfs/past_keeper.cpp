@@ -142,8 +142,24 @@ std::optional<PastName> WriteKeeper::before_write(PastKeeper& keeper, int file,
   if (offset >= attributes.st_size) return std::nullopt;
   const std::string name = path();
   if (!name.empty()) kept_ = keeper.keep_bytes(file, name);
+  found_ = attributes;
   settled_.store(true);
   return kept_.stored ? std::optional(PastName{kept_.number, kept_.path}) : std::nullopt;
+}
+
+Kept WriteKeeper::take_unneeded(int file) {
+  Lock lock(mutex_);
+  struct stat now{};
+  if (kept_.row.is_null() || ::fstat(file, &now) != 0) return {};
+  const bool is_as_found = now.st_size == found_.st_size &&
+                           now.st_mtim.tv_sec == found_.st_mtim.tv_sec &&
+                           now.st_mtim.tv_nsec == found_.st_mtim.tv_nsec;
+  return is_as_found ? std::exchange(kept_, Kept{}) : Kept{};
+}
+
+bool WriteKeeper::has_kept() const {
+  Lock lock(mutex_);
+  return !kept_.row.is_null();
 }
 
 Kept WriteKeeper::take() {

@@ -74,6 +74,9 @@ class WriteKeeper {
   std::optional<PastName> before_write(PastKeeper& keeper, int file,
                                        const std::function<std::string()>& path, off_t offset)
       EXCLUDES(mutex_);
+  // What was kept of a file that is as it was then: nothing has come of the change.
+  Kept take_unneeded(int file) EXCLUDES(mutex_);
+  bool has_kept() const EXCLUDES(mutex_);  // something that is not told yet
   // What was kept and is not told yet; put_back() where it could not be told.
   Kept take() EXCLUDES(mutex_);
   void put_back(Kept kept) EXCLUDES(mutex_);
@@ -81,8 +84,9 @@ class WriteKeeper {
  private:
   std::atomic<bool> settled_ = false;
   // Held over the copy on purpose: no other writer of this open may come first.
-  Mutex<Rank::handle> mutex_;
+  mutable Mutex<Rank::handle> mutex_;
   Kept kept_ GUARDED_BY(mutex_);
+  struct stat found_ GUARDED_BY(mutex_) {};  // what the file was when that was kept
 };
 
 }  // namespace agentfs::vfs
