@@ -9,6 +9,7 @@
 
 #include "backends/trees/directory_reader.h"
 #include "base/directory.h"
+#include "base/file.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -48,9 +49,16 @@ bool is_below(int directory, const TreeNode& root) {
 
 }  // namespace
 
+// Each file that a client has open is open here, and all clients together have more than one may.
 void raise_open_files_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const auto most = file::read("/proc/sys/fs/nr_open");
+  if (const auto number = text::number<rlim_t>(text::trim(most.value_or("")))) {
+    const rlimit all{*number, *number};
+    if (limit.rlim_max < *number && ::setrlimit(RLIMIT_NOFILE, &all) == 0) return;
+  }
+  if (limit.rlim_cur >= limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -17,8 +17,8 @@ struct TreeOptions {
   bool file_handles = true;
 };
 
-// A store over `directory`, which must exist. Raises this process's soft limit of open files to
-// the hard one. What the store promises beyond its interface:
+// A store over `directory`, which must exist. Raises this process's limit of open files as far
+// as it may: root's to the kernel's. What the store promises beyond its interface:
 //
 // Nodes. With the privilege to open by file handle (root in the first user namespace) a node costs
 // no descriptor; without it, or on a disk without handles, each node holds one and the hard limit
