@@ -139,6 +139,9 @@ class TreeStore {
   };
   virtual Result<Created> create(const TreeNode& parent, const std::string& name, int flags,
                                  mode_t mode, const TreeCaller&) = 0;
+  // A file without a name (O_TMPFILE), which link() gives one; gone with its last descriptor.
+  virtual Result<Created> create_nameless(const TreeNode& directory, int flags, mode_t mode,
+                                          const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;

@@ -23,7 +23,7 @@ W = mount / "workspaces/w"
 
 
 def is_on():
-    return 'feature="io_uring"\ton' in read(mount / "sys/fs/stats")
+    return mount.has("io_uring")
 
 
 def begin():

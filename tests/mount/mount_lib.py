@@ -81,6 +81,9 @@ class Mount:
     def fsck(self, **more):
         return run([AGENTFS, "fsck", "--state", self.state], **more)
 
+    def has(self, feature):
+        return f'feature="{feature}"\ton' in read(self / "sys/fs/stats")
+
     def __truediv__(self, path):
         return self.mnt / path
 

@@ -84,7 +84,7 @@ def setup():
 def changing_a_file_clears_set_id_bits_as_on_a_disk():
     # Without that the host's kernel clears what it clears for any FUSE; a set-group-id bit that
     # nobody may execute with is not among it.
-    is_told = 'feature="handle_killpriv_v2"\ton' in read(MOUNT / "sys/fs/stats")
+    is_told = MOUNT.has("handle_killpriv_v2")
     places = {"the mount": MOUNT / "workspaces/public/set-id", "a disk": PLACE / "set-id"}
     for place in places.values():
         place.mkdir(mode=0o755)

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 
-from mount_lib import (Mount, expect, expect_eq, expect_has, is_alive, kill, main, read, skip,
-                       wait_until)
+from mount_lib import (Mount, expect, expect_eq, expect_errno, expect_has, is_alive, kill, main,
+                       read, run, skip, tell, wait_until)
 
 SOON = 20  # seconds
 mount = Mount.of("past")
@@ -17,7 +17,7 @@ W = mount / "workspaces/w"
 
 def begin():
     mount.mount("-o", "passthrough")
-    if 'feature="passthrough"\ton' not in read(mount / "sys/fs/stats"):
+    if not mount.has("passthrough"):
         mount.umount()
         skip("passthrough is not to be had here")
     W.mkdir()
@@ -45,6 +45,22 @@ def bytes_pass():
     # What is asked of /sys/fs/stats itself is read through the daemon.
     expect(operations("read") + operations("write") - before < 20, "bytes came through the daemon")
     expect_eq([row.get("bytes") for row in rows("file")], [1000], "rows of the writer")
+
+
+def a_file_without_a_name_is_counted_where_it_was_made():
+    """No checkpoint is taken under what is written past the daemon, whatever its name was then."""
+    space = mount / "workspaces/n"
+    space.mkdir()
+    made = os.open(space, os.O_TMPFILE | os.O_RDWR, 0o644)
+    os.write(made, b"one")
+    for linked in (False, True):
+        if linked:
+            run(["ln", "-L", f"/proc/{os.getpid()}/fd/{made}", space / "linked"])
+            expect_eq((space / "linked").read_bytes(), b"one")
+        expect_errno("EBUSY", tell, space / ".agentfs/ctl", "checkpoint under-it\n")
+    os.close(made)
+    tell(space / ".agentfs/ctl", "checkpoint after-it\n")
+    expect_eq((space / "linked").read_bytes(), b"one")
 
 
 def attributes_follow():
@@ -212,5 +228,5 @@ def switched_off():
     mount.umount()
 
 
-main(begin, bytes_pass, attributes_follow, opens_share, readers_come_first, rows_tell,
-     nothing_is_lost, crash, switched_off)
+main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made, attributes_follow,
+     opens_share, readers_come_first, rows_tell, nothing_is_lost, crash, switched_off)

@@ -36,6 +36,7 @@ class Case:
 
     def __init__(self, top):
         self.top = top
+        self.is_plain = not top.startswith(MNT)
         self.seen = []
 
     def path(self, name):
@@ -245,6 +246,47 @@ def unlinked(c):
     c.see("names", os.listdir(c.top))
 
 
+def nameless(c):
+    """Where the host's libfuse does not pass it on, the error is that of a disk without it."""
+    if 'feature="tmpfile"\ton' not in open(MNT + "/sys/fs/stats").read():
+        c.attempt("none", os.open, "/proc" if c.is_plain else c.top, os.O_TMPFILE | os.O_RDWR)
+        return
+    give_name = lambda fd, name: LIBC.linkat(-100, f"/proc/self/fd/{fd}".encode(), -100,
+                                             os.fsencode(c.path(name)), 0x400)
+    fd = os.open(c.top, os.O_TMPFILE | os.O_RDWR, 0o640)
+    c.see("names", os.listdir(c.top))
+    c.see("write", os.write(fd, b"without a name"))
+    status = os.fstat(fd)
+    c.see("status", (oct(status.st_mode), status.st_nlink, status.st_size, status.st_uid))
+    c.see("given a name", give_name(fd, "a"))
+    c.see("and another", give_name(fd, "b"))
+    c.see("over one that is there", (give_name(fd, "a"), ctypes.get_errno()))
+    c.see("links", os.fstat(fd).st_nlink)
+    c.see("one file", os.path.samefile(c.path("a"), c.path("b")))
+    c.see("more is written", os.write(fd, b" before"))
+    c.see("read", c.get("b"))
+    os.close(fd)
+    c.see("names then", sorted(os.listdir(c.top)))
+    fd = os.open(c.top, os.O_TMPFILE | os.O_WRONLY | os.O_EXCL, 0o600)
+    c.see("never to be named", (give_name(fd, "c"), ctypes.get_errno()))
+    c.attempt("truncate", os.ftruncate, fd, 1 << 20)
+    os.close(fd)
+    c.attempt("read only", os.open, c.top, os.O_TMPFILE | os.O_RDONLY)
+    c.attempt("in a file", os.open, c.path("a"), os.O_TMPFILE | os.O_RDWR)
+    os.mkdir(c.path("sgid"), 0o2755)
+    os.chown(c.path("sgid"), -1, 4321)
+    os.chmod(c.path("sgid"), 0o2755)
+    old = os.umask(0o027)
+    fd = os.open(c.path("sgid"), os.O_TMPFILE | os.O_RDWR, 0o666)
+    os.umask(old)
+    c.see("its group and mode", (os.fstat(fd).st_gid, oct(os.fstat(fd).st_mode)))
+    os.ftruncate(fd, 4096)
+    with mmap.mmap(fd, 4096) as mapped_bytes:
+        mapped_bytes[:5] = b"bytes"
+    c.see("by a mapping", os.pread(fd, 5, 0))
+    os.close(fd)
+
+
 def names(c):
     c.put("n" * 255, "long")
     c.attempt("256 bytes", os.stat, c.path("n" * 256))
@@ -317,7 +359,7 @@ def special(c):
 
 
 CASES = (rename_flags, links, attributes, extended_attributes, sparse, mapped, locks, appends,
-         unlinked, names, directories, database, special)
+         unlinked, nameless, names, directories, database, special)
 
 
 def compare(case, top):

@@ -65,13 +65,17 @@ def room(space, blocks):
     return usage(space)
 
 
+def write_all(descriptor, offset, count):
+    """The host's kernel hands a large write over in pieces, the first of which may fit."""
+    while count > 0:
+        put = os.pwrite(descriptor, b"x" * count, offset)
+        count, offset = count - put, offset + put
+
+
 def write_at(path, offset, count, flags=os.O_WRONLY | os.O_CREAT):
-    """All of it: the host's kernel hands a large write over in pieces, the first of which may fit."""
     descriptor = os.open(path, flags, 0o644)
     try:
-        while count > 0:
-            put = os.pwrite(descriptor, b"x" * count, offset)
-            count, offset = count - put, offset + put
+        write_all(descriptor, offset, count)
     finally:
         os.close(descriptor)
 
@@ -168,6 +172,34 @@ def names_and_holes_are_free():
     (top / "c").unlink()
     write_at(top / "c", 0, 12 * BLOCK)
     expect_exact("links")
+
+
+def what_has_no_name_counts_where_it_was():
+    top = make("nameless")
+    room("nameless", 16)
+    held = usage("nameless")["bytes"]
+    gone = os.open(top / "gone", os.O_RDWR | os.O_CREAT)
+    (top / "gone").unlink()
+    write_all(gone, 0, 8 * BLOCK)
+    expect_errno("EDQUOT", write_all, gone, 8 * BLOCK, 12 * BLOCK)
+    os.ftruncate(gone, 0)
+    os.close(gone)
+    wait_until(10, lambda: usage("nameless")["bytes"] == held, "the room of what is gone")
+    if not M.has("tmpfile"):
+        return
+    made = os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600)
+    write_all(made, 0, 8 * BLOCK)
+    expect_eq(usage("nameless")["bytes"], held + 8 * BLOCK)
+    expect_errno("EDQUOT", write_all, made, 8 * BLOCK, 12 * BLOCK)
+    os.ftruncate(made, 6 * BLOCK)
+    run(["ln", "-L", f"/proc/{os.getpid()}/fd/{made}", top / "named"])
+    expect_exact("nameless")
+    os.close(made)
+    expect_exact("nameless")
+    never = os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600)
+    write_all(never, 0, 4 * BLOCK)
+    os.close(never)
+    expect_exact("nameless")
 
 
 def a_mapping_is_refused_when_it_is_written_back():
@@ -431,9 +463,9 @@ def the_journal_tells_it():
 
 
 main(mount_it, limits_are_text, dd_stops_at_the_limit, inodes_are_counted, names_and_holes_are_free,
-     a_mapping_is_refused_when_it_is_written_back, a_rename_is_paid_for_where_it_arrives,
-     forks_inherit, a_rollback_counts_anew, a_killed_daemon_forgets_nothing, two_writers_at_once,
-     a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
+     what_has_no_name_counts_where_it_was, a_mapping_is_refused_when_it_is_written_back,
+     a_rename_is_paid_for_where_it_arrives, forks_inherit, a_rollback_counts_anew,
+     a_killed_daemon_forgets_nothing, two_writers_at_once, a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
      a_limit_holds_when_its_write_returns,
      what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
      a_restore_that_does_not_fit_brings_nothing, the_journal_tells_it)

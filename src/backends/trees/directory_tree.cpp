@@ -175,35 +175,58 @@ Result<TreeStore::Created> DirectoryTree::open_existing(const Borrowed& director
   return created;
 }
 
+// With O_TMPFILE its name is that of the directory.
+Result<UniqueFd> DirectoryTree::open_new(const Borrowed& directory, const NewFile& made,
+                                         const TreeCaller& caller) {
+  const auto groups =
+      (made.mode & S_ISGID) != 0 ? CallerScope::Groups::all : CallerScope::Groups::none;
+  const int flags = made.flags | O_CLOEXEC | O_NOCTTY;
+  UniqueFd fd;
+  const auto create_file = [&] {
+    const UmaskScope umask(caller.umask);
+    const mode_t mode = umask.masked(made.mode) & 07777;
+    fd = table_->open_with_relief(
+        [&] { return ::openat(directory.get(), made.name.c_str(), flags, mode); });
+    return fd.get();
+  };
+  const int code = as_caller(daemon_, caller, create_file, groups);
+  if (code != 0) return fail_errno(code, text::shown(made.name));
+  return fd;
+}
+
+Result<TreeStore::Created> DirectoryTree::created(UniqueFd fd) {
+  Created created;
+  created.entry = TRY(table_->entry_of_open(fd.get()));
+  static_cast<DiskNode&>(*created.entry.node).has_no_capabilities = true;
+  created.file = std::make_unique<OpenFile>(std::move(fd));
+  return created;
+}
+
 // Creating is always exclusive, so that it cannot open a fifo or follow a link that came in
 // between; a file that exists is then opened as what it is.
 Result<TreeStore::Created> DirectoryTree::create(const TreeNode& parent, const std::string& name,
                                                  int flags, mode_t mode, const TreeCaller& caller) {
   TRY(check_name(name));
   const Borrowed directory = TRY(table_->borrow(parent));
-  const int kept = (flags & ~(kStripped | O_DIRECTORY)) | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
-  const auto groups = (mode & S_ISGID) != 0 ? CallerScope::Groups::all : CallerScope::Groups::none;
+  const int kept = (flags & ~(kStripped | O_DIRECTORY)) | O_CREAT | O_EXCL;
   for (;;) {
-    UniqueFd fd;
-    const auto create_file = [&] {
-      const UmaskScope umask(caller.umask);
-      fd = table_->open_with_relief([&] {
-        return ::openat(directory.get(), name.c_str(), kept, umask.masked(mode) & 07777);
-      });
-      return fd.get();
-    };
-    const int code = as_caller(daemon_, caller, create_file, groups);
-    if (code == 0) {
-      Created created;
-      created.entry = TRY(table_->entry_of_open(fd.get()));
-      static_cast<DiskNode&>(*created.entry.node).has_no_capabilities = true;
-      created.file = std::make_unique<OpenFile>(std::move(fd));
-      return created;
-    }
-    if ((flags & O_EXCL) != 0 || code != EEXIST) return fail_errno(code, text::shown(name));
+    auto fd = open_new(directory, {name, kept, mode}, caller);
+    if (fd) return created(std::move(*fd));
+    if ((flags & O_EXCL) != 0 || fd.error().code != EEXIST) return std::unexpected(fd.error());
     auto existing = open_existing(directory, name, flags, caller);
     if (existing || existing.error().code != ENOENT) return existing;
   }
+}
+
+Result<TreeStore::Created> DirectoryTree::create_nameless(const TreeNode& parent, int flags,
+                                                          mode_t mode, const TreeCaller& caller) {
+  const Borrowed directory = TRY(table_->borrow(parent));
+  const int kept = (flags & ~kStripped) | (flags & O_EXCL) | O_TMPFILE;
+  auto fd = open_new(directory, {".", kept, mode}, caller);
+  if (!fd) return fail_errno(fd.error().code, host_path(parent));
+  Created made = TRY(created(std::move(*fd)));
+  table_->keep_removed(*made.entry.node, TRY(table_->borrow(*made.entry.node)));
+  return made;
 }
 
 Status DirectoryTree::read_directory(const TreeFile& directory, off_t offset,

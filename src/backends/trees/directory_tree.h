@@ -45,6 +45,8 @@ class DirectoryTree final : public TreeStore {
                 const std::string& new_name, unsigned flags, const TreeCaller&) override;
   Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
                          const TreeCaller&) override;
+  Result<Created> create_nameless(const TreeNode& directory, int flags, mode_t mode,
+                                  const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
@@ -66,6 +68,13 @@ class DirectoryTree final : public TreeStore {
   Result<TreeEntry> entry_at(const Borrowed& directory, const std::string& name);
   // Of a file about to lose a name, where its node may have nothing else to reach it by.
   UniqueFd open_victim(const Borrowed& directory, const std::string& name);
+  struct NewFile {
+    const std::string& name;
+    int flags;
+    mode_t mode;
+  };
+  Result<UniqueFd> open_new(const Borrowed& directory, const NewFile& made, const TreeCaller&);
+  Result<Created> created(UniqueFd fd);
   Result<Created> open_existing(const Borrowed& directory, const std::string& name, int flags,
                                 const TreeCaller&);
   int change_owner(const Borrowed& node, const SetAttributes& wanted, const TreeCaller&) const;

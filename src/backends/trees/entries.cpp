@@ -62,9 +62,11 @@ Result<TreeEntry> DirectoryTree::link(const TreeNode& node, const TreeNode& pare
   TRY(check_name(name));
   const Borrowed fd = TRY(table_->borrow(node));
   const std::string path = fd.path();
-  return make(parent, name, 0, caller, [&](int directory, mode_t) {
+  auto made = TRY(make(parent, name, 0, caller, [&](int directory, mode_t) {
     return ::linkat(AT_FDCWD, path.c_str(), directory, name.c_str(), AT_SYMLINK_FOLLOW);
-  });
+  }));
+  table_->keep_named(node);
+  return made;
 }
 
 Status DirectoryTree::remove(const TreeNode& parent, const std::string& name, int flags,

@@ -16,21 +16,27 @@ Status ForestStore::check_new(const ForestNode& parent, const std::string& name)
               kHiddenTree);
 }
 
+// An inode of the disk that is new may have a number by which another file is shown.
+Status ForestStore::number_new(const ForestNode& parent, const TreeEntry& entry) {
+  const ino_t inode = entry.attributes.st_ino;
+  if (parent.tree->epoch == 0) {
+    f_->ids().forget(inode);
+    return ok();
+  }
+  if (const ino_t id = f_->ids().number_for_new(inode); id != 0) {
+    const Borrowed fd = TRY(f_->table().borrow(*entry.node));
+    f_->marks().set_file(Spot::of(fd.get()), {.id = id});
+  }
+  if (S_ISDIR(entry.attributes.st_mode)) parent.tree->line->made(inode);
+  return ok();
+}
+
 // A new file has no other tree to be shared with: it is prepared.
 Result<TreeEntry> ForestStore::made(ForestNode& parent, const std::string& name,
                                     const TreeEntry& entry) {
   const bool directory = S_ISDIR(entry.attributes.st_mode);
   if (directory && f_->is_top(parent)) f_->set_tree(*entry.node, std::make_shared<Tree>());
-  const ino_t inode = entry.attributes.st_ino;
-  if (parent.tree->epoch == 0) {
-    f_->ids().forget(inode);
-  } else {
-    if (const ino_t id = f_->ids().number_for_new(inode); id != 0) {
-      const Borrowed fd = TRY(f_->table().borrow(*entry.node));
-      f_->marks().set_file(Spot::of(fd.get()), {.id = id});
-    }
-    if (directory) parent.tree->line->made(inode);
-  }
+  TRY(number_new(parent, entry));
   auto place = TRY(f_->place(parent, name, entry, TRY(f_->content(parent))));
   place.epoch = place.tree->epoch;
   auto node = f_->book().ensure(std::move(place));
@@ -105,6 +111,23 @@ Result<TreeStore::Created> ForestStore::create(const TreeNode& any, const std::s
     auto created = change(*parent, [&] { return f_->prepare_directory(*parent); }, make);
     if (created || (flags & O_EXCL) != 0 || created.error().code != EEXIST) return created;
   }
+}
+
+Result<TreeStore::Created> ForestStore::create_nameless(const TreeNode& any, int flags, mode_t mode,
+                                                        const TreeCaller& caller) {
+  const auto parent = TRY(own(any));
+  const auto make = [&]() -> Result<Created> {
+    auto created = TRY(f_->disk().create_nameless(*parent->disk, flags, mode, caller));
+    TRY(number_new(*parent, created.entry));
+    auto place = TRY(f_->place_nameless(*parent, created.entry));
+    auto node = f_->book().ensure(std::move(place));
+    created.entry.attributes = TRY(f_->shown(*node, created.entry.attributes));
+    created.file = std::make_unique<ForestFile>(
+        f_->book_ref(), node, HeldFile{std::move(created.file), flags & kKeptFlags});
+    created.entry.node = std::move(node);
+    return created;
+  };
+  return change(*parent, [&] { return f_->prepare_directory(*parent); }, make);
 }
 
 // A further name changes what the file's other trees would show of it.

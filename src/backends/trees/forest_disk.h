@@ -66,6 +66,8 @@ class ForestDisk {
   // The place of an entry of a directory's content, for the book.
   Result<NodeBook::Place> place(ForestNode& parent, const std::string& name, const TreeEntry& entry,
                                 const Content& content);
+  // Of a new file without a name, in the tree of the directory it was made in.
+  Result<NodeBook::Place> place_nameless(const ForestNode& directory, const TreeEntry& entry);
   // What a directory of a hollow one's content reads itself; `inode` is the entry's own.
   Result<Source> source_of(const Content& content, int directory, const std::string& name);
   Status check_readable(const ForestNode& parent, const std::string& name) const;
@@ -120,6 +122,7 @@ class ForestDisk {
     TreeNodeRef directory;
     bool saved = false;
   };
+  void know_mark(NodeBook::Place& place, const FileMark& mark);
   void add_lent_blocks(const TreeNode& file, struct stat& attributes);
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);

@@ -180,15 +180,32 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   if (!directory && !parent.solid()) {
     // What a hollow directory reads does not change while anybody holds the store's lock.
     const Borrowed above = TRY(table().borrow(*content.directory));
-    place.mark = KnownMark{marks_.file(Spot::in(above.get(), name)), moves_};
-    place.number = shown_number(*place.tree, id_of(place.mark->mark, place.type, place.number));
+    know_mark(place, marks_.file(Spot::in(above.get(), name)));
     return place;
   }
   const Borrowed fd = TRY(table().borrow(*bearer));
-  place.mark = KnownMark{marks_.file(Spot::of(fd.get())), moves_};
-  place.number = shown_number(*place.tree, id_of(place.mark->mark, place.type, place.number));
+  know_mark(place, marks_.file(Spot::of(fd.get())));
   if (directory && place.disk) place.source = TRY(marks_.hollow(Spot::of(fd.get())));
   return place;
+}
+
+Result<NodeBook::Place> ForestDisk::place_nameless(const ForestNode& directory,
+                                                   const TreeEntry& entry) {
+  NodeBook::Place place;
+  place.tree = directory.tree;
+  place.disk = entry.node;
+  place.type = entry.attributes.st_mode & S_IFMT;
+  place.number = entry.attributes.st_ino;
+  place.epoch = place.tree->epoch;
+  if (place.epoch == 0) return place;
+  const Borrowed fd = TRY(table().borrow(*entry.node));
+  know_mark(place, marks_.file(Spot::of(fd.get())));
+  return place;
+}
+
+void ForestDisk::know_mark(NodeBook::Place& place, const FileMark& mark) {
+  place.mark = KnownMark{mark, moves_};
+  place.number = shown_number(*place.tree, id_of(mark, place.type, place.number));
 }
 
 Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {

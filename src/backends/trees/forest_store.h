@@ -53,6 +53,8 @@ class ForestStore final : public Forest {
                const std::string& new_name) override;
   Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
                          const TreeCaller&) override;
+  Result<Created> create_nameless(const TreeNode& directory, int flags, mode_t mode,
+                                  const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
@@ -111,6 +113,7 @@ class ForestStore final : public Forest {
   }
   Result<TreeNodeRef> bearer(ForestNode& node);
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  Status number_new(const ForestNode& parent, const TreeEntry& entry);
   Result<TreeEntry> make(const TreeNode& parent,
                          const std::function<Result<TreeEntry>(const TreeNode&)>& call,
                          const std::string& name);

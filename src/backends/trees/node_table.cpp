@@ -204,6 +204,17 @@ void NodeTable::keep_removed(const TreeNode& node, const Borrowed& descriptor) {
   if (is_gone) hold(static_cast<const DiskNode&>(node), descriptor);
 }
 
+void NodeTable::keep_named(const TreeNode& any_node) {
+  const auto& node = static_cast<const DiskNode&>(any_node);
+  Borrowed descriptor;
+  {
+    const Lock lock(mutex_);
+    if (node.identity_.handle.bytes.empty()) return;
+    std::swap(descriptor, node.held_);
+  }
+  if (descriptor) keep_recent(node, std::move(descriptor));
+}
+
 std::optional<struct stat> NodeTable::at(const Borrowed& directory, const std::string& name,
                                          const TreeNode& node) const {
   struct stat now{};

@@ -100,6 +100,8 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   void keep_removed(UniqueFd path);
   // The same of a node that is known, with a descriptor of it.
   void keep_removed(const TreeNode& node, const Borrowed& descriptor);
+  // To be told of a node without a name that has got one.
+  void keep_named(const TreeNode& node);
   // The attributes of what has the name, where it is this node still. As long as a node is known
   // no other file has its number: what has no name left is held.
   std::optional<struct stat> at(const Borrowed& directory, const std::string& name,

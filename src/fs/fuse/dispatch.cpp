@@ -25,6 +25,7 @@ void do_init(void* user, fuse_conn_info* connection) {
   auto& context = *static_cast<Context*>(user);
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
+  context.services.feature("tmpfile", passes_tmpfile());
   if (context.options.beside == nullptr) {
     context.services.feature("busy_poll", context.options.busy_poll);
   }

@@ -17,12 +17,8 @@ void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
       info);
 }
 
-void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
-               fuse_file_info* info) {
-  Scope scope(request, "create", info->flags);
-  const auto created = on_node(scope, parent, [&](vfs::Node& node) {
-    return node.create(scope.asked, name, info->flags, mode);
-  });
+void answer_created(Scope& scope, const Result<vfs::CreatedNode>& created, fuse_file_info* info) {
+  const fuse_req_t request = scope.request;
   if (!created) return reply_error(request, created.error());
   const std::uint64_t id = scope.context.channel->remember(created->found.node);
   fuse_entry_param entry = entry_of(created->found, id);
@@ -35,6 +31,26 @@ void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
     scope.release(id, info);
     scope.context.channel->forget(id, 1);
   }
+}
+
+void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* info) {
+  Scope scope(request, "create", info->flags);
+  answer_created(
+      scope,
+      on_node(scope, parent,
+              [&](vfs::Node& node) { return node.create(scope.asked, name, info->flags, mode); }),
+      info);
+}
+
+void do_tmpfile(fuse_req_t request, fuse_ino_t directory, mode_t mode, fuse_file_info* info) {
+  Scope scope(request, "tmpfile", info->flags);
+  answer_created(scope,
+                 on_node(scope, directory,
+                         [&](vfs::Node& node) {
+                           return node.create_nameless(scope.asked, info->flags, mode);
+                         }),
+                 info);
 }
 
 void do_read(fuse_req_t request, fuse_ino_t, std::size_t count, off_t offset,
@@ -140,6 +156,7 @@ void do_poll(fuse_req_t request, fuse_ino_t, fuse_file_info* info, fuse_pollhand
 void add_file_operations(fuse_lowlevel_ops& table) {
   table.open = do_open;
   table.create = do_create;
+  set_tmpfile(table, do_tmpfile);
   table.read = do_read;
   table.write = do_write;
   table.flush = do_flush;

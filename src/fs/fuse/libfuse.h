@@ -114,6 +114,17 @@ void expire_entry(Session* session, std::uint64_t parent, const std::string& nam
   }
 }
 
+// O_TMPFILE, which libfuse passes on from 3.17 on.
+template <class Operations = fuse_lowlevel_ops>
+constexpr bool passes_tmpfile() {
+  return requires(Operations table) { table.tmpfile; };
+}
+
+template <class Operations, class Function>
+void set_tmpfile(Operations& table, Function function) {
+  if constexpr (passes_tmpfile<Operations>()) table.tmpfile = function;
+}
+
 // All names, in one message: what was looked up before is asked for again when it is next used.
 // False: a kernel that does not know it (before 6.16).
 inline bool expire_all_entries(fuse_session* session) {

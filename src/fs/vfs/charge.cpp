@@ -211,6 +211,13 @@ void Charge::made(std::shared_ptr<DataNode> node) {
   if (covers(*node)) watched_.push_back({std::move(node), QuotaTable::Why::made});
 }
 
+// As if it had had a name, and lost it.
+void Charge::made_nameless(const DataNode& directory, std::shared_ptr<DataNode> node) {
+  if (!covers(directory)) return;
+  table_.count_new(*node, node->place());
+  watched_.push_back({std::move(node), QuotaTable::Why::removed});
+}
+
 void Charge::remove(DataNode& directory, const std::string& name) {
   if (!covers(directory)) return;
   watch(directory, QuotaTable::Why::changed);

@@ -46,6 +46,7 @@ class Charge {
   // --- what is looked at in the end
   void touch(DataNode& node);
   void made(std::shared_ptr<DataNode> node);
+  void made_nameless(const DataNode& directory, std::shared_ptr<DataNode> node);
   void remove(DataNode& directory, const std::string& name);  // before it is
 
  private:

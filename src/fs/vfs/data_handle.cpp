@@ -111,7 +111,7 @@ bool DataHandle::would_lose() const {
 
 void DataHandle::bypass() {
   bypassed_ = true;
-  counted_ = text::first_parts(node_->path(), 2);
+  counted_ = node_->place();
   node_->tree().count_bypassed(counted_, 1);
   if (!writable_) return;
   before_write(0);

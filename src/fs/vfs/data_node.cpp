@@ -328,12 +328,15 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
   other->told_ = false;
-  Undertaking making(*tree_, TRY(request.writer()),
-                     {.operation = "link", .path = child(name), .other = other->path()});
+  // The first name of a file is the file's making.
+  TreeChange row{.operation = "create", .path = child(name)};
+  if (!other->nameless_) row = {.operation = "link", .path = child(name), .other = other->path()};
+  Undertaking making(*tree_, TRY(request.writer()), std::move(row));
   Charge charge(*tree_, &request);
   charge.touch(*this);
-  return made(request, tree_->store().link(*other->file_, *file_, name, request.tree()), name,
-              {making, charge});
+  const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());
+  if (linked) other->nameless_ = false;
+  return made(request, linked, name, {making, charge});
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {

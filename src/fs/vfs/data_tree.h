@@ -113,6 +113,8 @@ class DataNode final : public Node {
   DataTree& tree() const { return *tree_; }
   Region region() const { return region_; }
   std::string named_path() const;  // "" where it has no name any more
+  // The workspace or home it lies in; where it has no name yet, the one it was made in.
+  std::string place() const;
   // How many names of the file are ours, in the past store, and are not shown as links.
   void hide_links(int change) { hidden_links_.fetch_add(change); }
   // Its last name is gone, and the past has the inode by this one.
@@ -141,6 +143,7 @@ class DataNode final : public Node {
   Result<Found> lookup(Request&, const std::string& name) override;
   Result<Opened> open_directory(Request&) override;
   Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
+  Result<CreatedNode> create_nameless(Request&, int flags, mode_t mode) override;
   Result<Found> make_node(Request&, const std::string& name, mode_t mode, dev_t device) override;
   Result<Found> make_directory(Request&, const std::string& name, mode_t mode) override;
   Result<Found> make_link(Request&, const std::string& name, const std::string& target) override;
@@ -186,7 +189,9 @@ class DataNode final : public Node {
   std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;
   std::atomic<int> opens_ = 0;
-  std::atomic<bool> told_ = false;  // its attributes, and not used since
+  std::atomic<bool> nameless_ = false;  // made without a name, and has none yet
+  std::string made_in_;                 // of such a file: as place(); fixed before it is known
+  std::atomic<bool> told_ = false;      // its attributes, and not used since
 };
 
 }  // namespace agentfs::vfs

@@ -43,6 +43,11 @@ Result<CreatedNode> Node::create(Request&, const std::string& name, int, mode_t)
   return refuse_change(*this, "making " + name);
 }
 
+Result<CreatedNode> Node::create_nameless(Request&, int, mode_t) {
+  return fail(EOPNOTSUPP, "{}: no files without a name are made here; in a data tree they are",
+              path());
+}
+
 Result<Found> Node::make_node(Request&, const std::string& name, mode_t, dev_t) {
   return refuse_change(*this, "making " + name);
 }

@@ -113,6 +113,8 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual Result<Found> lookup(Request&, const std::string& name);
   virtual Result<Opened> open_directory(Request&);
   virtual Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode);
+  // O_TMPFILE: what link() can give a name. EOPNOTSUPP where nothing is kept.
+  virtual Result<CreatedNode> create_nameless(Request&, int flags, mode_t mode);
   virtual Result<Found> make_node(Request&, const std::string& name, mode_t mode, dev_t device);
   virtual Result<Found> make_directory(Request&, const std::string& name, mode_t mode);
   virtual Result<Found> make_link(Request&, const std::string& name, const std::string& target);

@@ -92,8 +92,10 @@ void QuotaTable::request(const std::string& subject, bool anew) {
 bool QuotaTable::covers(const DataNode& node) {
   if (!is_active()) return false;
   if (ledger_.has_users()) return true;
-  return ledger_.has_trees_below(node.tree().path()) &&
-         ledger_.state(std::string(text::first_parts(node.path(), 2))).has_value();
+  if (!ledger_.has_trees_below(node.tree().path())) return false;
+  const std::string path = node.path();
+  if (!is_below(node.tree(), path)) return ledger_.find(key_of(node)).has_value();
+  return ledger_.state(std::string(text::first_parts(path, 2))).has_value();
 }
 
 // --- looking
@@ -110,6 +112,13 @@ void QuotaTable::look(DataNode& node, Why why) {
   if (!is_below(node.tree(), path)) return ledger_.end_look(look);
   seen.tree = text::first_parts(path, 2);
   ledger_.end_look(look, seen, why == Why::made);
+}
+
+void QuotaTable::count_new(DataNode& node, std::string tree) {
+  const QuotaLedger::Look look = ledger_.begin_look(key_of(node));
+  const auto status = node.status();
+  if (!status) return ledger_.end_look(look);
+  ledger_.end_look(look, {bytes_of(*status), status->st_uid, std::move(tree)}, true);
 }
 
 void QuotaTable::look(DataNode& node, int file) {

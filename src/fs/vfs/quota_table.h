@@ -55,6 +55,7 @@ class QuotaTable {
   // --- one look at a file, after it may have changed
   enum class Why { changed, made, removed };
   void look(DataNode& node, Why why);
+  void count_new(DataNode& node, std::string tree);  // which has no name, but was made in the tree
   // The same through a descriptor, of one whose names and owner have not changed.
   void look(DataNode& node, int file);
   void closed(DataNode& node, bool written);

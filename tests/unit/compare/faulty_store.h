@@ -73,6 +73,11 @@ class FaultyStore final : public TreeStore {
     TRY(pass());
     return store_.create(parent, name, flags, mode, by);
   }
+  Result<Created> create_nameless(const TreeNode& directory, int flags, mode_t mode,
+                                  const TreeCaller& by) override {
+    TRY(pass());
+    return store_.create_nameless(directory, flags, mode, by);
+  }
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                          const TreeCaller& by) override {
     return store_.open(node, flags, by);
