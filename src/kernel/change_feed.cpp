@@ -13,14 +13,31 @@ std::string root_of(std::string_view path) {
   return std::string(text::first_parts(path, 2));
 }
 
-// An open that may write changes nothing yet.
-bool is_change(std::string_view kind) { return kind.starts_with("tree.") && kind != "tree.open"; }
+// An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
+bool is_change(const Record& record) {
+  if (!record.kind.starts_with("tree.") || record.kind == "tree.open") return false;
+  return record.kind == "tree.rename" || !record.data["temporary"].truth();
+}
 
 // A name, and the bytes of one that is not UTF-8.
 void write_name(json::ObjectWriter& line, const json::Value& from, std::string_view member,
                 std::string_view member_hex) {
   line.text_if_any(member, from[member].text());
   line.text_if_any(member_hex, from[member_hex].text());
+}
+
+// The operation and its paths. What lay ready is told by the rename to its place alone.
+void write_operation(json::ObjectWriter& line, const Record& record) {
+  const json::Value& data = record.data;
+  if (data["temporary"].truth()) {
+    line.text("op", data["kept"].is_null() ? "create" : "write");
+    line.text_if_any("path", data["other"].text());
+    line.text_if_any("path_hex", data["other_hex"].text());
+    return;
+  }
+  line.text("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
+  write_name(line, data, "path", "path_hex");
+  write_name(line, data, "other", "other_hex");
 }
 
 void write_number_if_any(json::ObjectWriter& line, std::string_view name, std::int64_t number) {
@@ -31,16 +48,14 @@ void write_number_if_any(json::ObjectWriter& line, std::string_view name, std::i
 
 std::string change_line(const Record& record) {
   const json::Value& data = record.data;
-  if (!is_change(record.kind)) return {};
+  if (!is_change(record)) return {};
   if (root_of(data["path"].text()).empty() && root_of(data["other"].text()).empty()) return {};
   std::string text;
   text.reserve(320);
   json::ObjectWriter line(text);
   line.number("seq", static_cast<std::int64_t>(record.sequence.value));
   write_time(line, record.time, 3);
-  line.text("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
-  write_name(line, data, "path", "path_hex");
-  write_name(line, data, "other", "other_hex");
+  write_operation(line, record);
   if (data["exchange"].truth()) line.member("exchange") += "true";
   write_name(line, data, "name", "name_hex");
   write_number_if_any(line, "bytes", data["bytes"].number());
@@ -56,8 +71,8 @@ std::string change_line(const Record& record) {
 }
 
 bool is_change_of(const Record& record, std::string_view root) {
-  return is_change(record.kind) && (root.empty() || root_of(record.data["path"].text()) == root ||
-                                    root_of(record.data["other"].text()) == root);
+  return is_change(record) && (root.empty() || root_of(record.data["path"].text()) == root ||
+                               root_of(record.data["other"].text()) == root);
 }
 
 Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root) {
@@ -81,14 +96,26 @@ void ChangeFeed::add(const Record& record) {
   Line line{.root = root_of(record.data["path"].text()),
             .other_root = root_of(record.data["other"].text()),
             .text = std::move(text)};
+  if (line.other_root == line.root) line.other_root.clear();
   Lock lock(mutex_);
   line.number = ++last_;
   bytes_ += line.text.size();
   lines_.push_back(std::move(line));
-  while (bytes_ > kMostBytes) {
-    bytes_ -= lines_.front().text.size();
-    lines_.pop_front();
-  }
+  while (bytes_ > kMostBytes) retire_oldest();
+}
+
+void ChangeFeed::retire_oldest() {
+  const Line line = std::move(lines_.front());
+  lines_.pop_front();
+  bytes_ -= line.text.size();
+  const auto keep_for = [&](const std::string& root) {
+    if (root.empty()) return;
+    std::deque<Line>& older = older_[root];
+    older.push_back(line);
+    if (older.size() > kFloor) older.pop_front();
+  };
+  keep_for(line.root);
+  keep_for(line.other_root);
 }
 
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
@@ -130,10 +157,14 @@ std::string ChangeFeed::text(const std::string& root) const {
 std::string ChangeFeed::lines_of(std::string_view root, std::uint64_t after,
                                  std::size_t most) const {
   std::vector<const Line*> wanted;
-  for (auto line = lines_.rbegin(); line != lines_.rend() && wanted.size() < most; ++line) {
-    if (line->number <= after) break;
-    if (line->is_of(root)) wanted.push_back(&*line);
-  }
+  const auto take = [&](const std::deque<Line>& lines) {
+    for (auto line = lines.rbegin(); line != lines.rend() && wanted.size() < most; ++line) {
+      if (line->number <= after) break;
+      if (line->is_of(root)) wanted.push_back(&*line);
+    }
+  };
+  take(lines_);
+  if (const auto older = older_.find(root); older != older_.end()) take(older->second);
   std::string out;
   for (auto line = wanted.rbegin(); line != wanted.rend(); ++line) out += (*line)->text;
   return out;

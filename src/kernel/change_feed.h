@@ -16,16 +16,19 @@
 
 namespace agentfs {
 
-// Threads: all. Keeps the newest lines in memory, at most 32 MiB of all; the journal has them all.
-// A line is the record's, shorter:
+// Threads: all. Keeps the newest lines in memory, at most 32 MiB of all and beyond those 200 of
+// each workspace and home, whatever happens elsewhere; the journal has them all. A line is the
+// record's, shorter:
 //   {"seq":812,"time":"2026-…Z","op":"write","path":"/workspaces/site/a.c","bytes":120,
 //    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
-// `other` is a rename's new path, or the old name of a new hard link; `version` what the content
-// before is kept as; `unfinished` why a commit could not be ended; path_hex and other_hex stand
-// beside names that are not UTF-8.
+// What lay ready under a name of the daemon's own is told by the rename to its place, as what comes
+// of it there. `other` is a rename's new path, or the old name of a new hard link; `version` what
+// the content before is kept as; `unfinished` why a commit could not be ended; path_hex and
+// other_hex stand beside names that are not UTF-8.
 class ChangeFeed {
  public:
   static constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+  static constexpr std::size_t kFloor = 200;         // lines of a root
   static constexpr std::size_t kMostLines = 10'000;  // that one reading gives
   using Receiver = std::function<void(std::string_view lines, bool end)>;
 
@@ -57,6 +60,7 @@ class ChangeFeed {
   };
   using Parcel = std::pair<Receiver, std::string>;
   std::vector<Parcel> untold() REQUIRES(mutex_);
+  void retire_oldest() REQUIRES(mutex_);
   // The lines of a root after line `after`, the newest `most` of them.
   std::string lines_of(std::string_view root, std::uint64_t after, std::size_t most) const
       REQUIRES(mutex_);
@@ -64,6 +68,7 @@ class ChangeFeed {
   mutable Mutex<Rank::queue> mutex_;
   std::deque<Line> lines_ GUARDED_BY(mutex_);
   std::size_t bytes_ GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::deque<Line>, std::less<>> older_ GUARDED_BY(mutex_);  // by root
   std::uint64_t last_ GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, Follower> followers_ GUARDED_BY(mutex_);
   std::uint64_t next_subscription_ GUARDED_BY(mutex_) = 1;

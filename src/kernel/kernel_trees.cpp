@@ -97,6 +97,7 @@ Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   if (!change.other.empty()) json::set_bytes(data, "other", change.other);
   if (change.bytes != 0) data.set("bytes", change.bytes);
   for (const auto& [name, value] : change.details) data.set(name, value);
+  if (temporaries().lies_ready(change.path)) data.set("temporary", true);
   TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));
   return ok();
 }

@@ -26,7 +26,7 @@ Status remove(Kernel& kernel, const std::string& path) {
   const auto directory = TRY(find_in_tree(store, store.root(), text::parent_part(below))).node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() != S_IFREG) return ok();
-  TreeChange row{.operation = "remove", .path = path};
+  TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
   if (PastStore* const past = kernel.parts().past;
       past != nullptr && entry.attributes.st_size > 0) {
     TRY(store.use_descriptor(*entry.node, [&](int file) -> Status {
@@ -49,13 +49,20 @@ Status Temporaries::begin(const std::string& path) {
     if (!fd_) return fail_errno(file_);
   }
   TRY(file::write_all(fd_.get(), std::string_view(path.c_str(), path.size() + 1)));
-  ++under_way_;
+  under_way_.insert(path);
   return ok();
 }
 
-void Temporaries::end() {
+bool Temporaries::lies_ready(const std::string& path) const {
+  if (!is_temporary_name(text::last_part(path))) return false;
   const Lock lock(mutex_);
-  if (--under_way_ == 0 && ::ftruncate(fd_.get(), 0) != 0) {
+  return under_way_.contains(path);
+}
+
+void Temporaries::end(const std::string& path) {
+  const Lock lock(mutex_);
+  under_way_.erase(path);
+  if (under_way_.empty() && ::ftruncate(fd_.get(), 0) != 0) {
     log::warning("{}: not emptied: {}", file_, std::strerror(errno));
   }
 }

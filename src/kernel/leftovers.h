@@ -2,7 +2,7 @@
 // What a crash left of files that lay ready to be renamed over others (base/temporary_name.h).
 #pragma once
 
-#include <cstddef>
+#include <set>
 #include <string>
 
 #include "base/file.h"
@@ -19,16 +19,18 @@ class Temporaries {
   explicit Temporaries(std::string file) : file_(std::move(file)) {}
   // From begin() on `path` of the mount may be there; after end() it is not, or has another name.
   Status begin(const std::string& path);
-  void end();
+  void end(const std::string& path);
+  // Whether it is one of those: what happens to it is told as what comes of it.
+  bool lies_ready(const std::string& path) const;
   // At a start, with nobody at work: those that are there are removed, into the trash where history
   // is kept. Never fails: what cannot be removed is told in the log.
   void settle(Kernel& kernel);
 
  private:
   const std::string file_;
-  Mutex<Rank::store> mutex_;
+  mutable Mutex<Rank::store> mutex_;
   UniqueFd fd_ GUARDED_BY(mutex_);
-  std::size_t under_way_ GUARDED_BY(mutex_) = 0;
+  std::set<std::string> under_way_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs

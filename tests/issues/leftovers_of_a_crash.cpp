@@ -61,11 +61,15 @@ TEST_CASE("What a kill left of replacing a file of the state is gone with the ne
 TEST_CASE("When nothing is under way, nothing is remembered") {
   TestKernel t;
   Temporaries& temporaries = t.kernel().temporaries();
-  REQUIRE(temporaries.begin("/workspaces/site/.agentfs-0123456789ab"));
-  REQUIRE(temporaries.begin("/workspaces/site/.agentfs-0123456789ac"));
-  temporaries.end();
+  const std::string one = "/workspaces/site/.agentfs-0123456789ab";
+  const std::string other = "/workspaces/site/.agentfs-0123456789ac";
+  REQUIRE(temporaries.begin(one));
+  REQUIRE(temporaries.begin(other));
+  temporaries.end(one);
   CHECK(fs::file_size(t.state() + "/temporaries") != 0);
-  temporaries.end();
+  CHECK(temporaries.lies_ready(other));
+  CHECK_FALSE(temporaries.lies_ready(one));
+  temporaries.end(other);
   CHECK(fs::file_size(t.state() + "/temporaries") == 0);
 }
 

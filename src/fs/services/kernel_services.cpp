@@ -81,6 +81,6 @@ Status KernelServices::begin_temporary(const std::string& path) {
   return kernel_.temporaries().begin(path);
 }
 
-void KernelServices::end_temporary() { kernel_.temporaries().end(); }
+void KernelServices::end_temporary(const std::string& path) { kernel_.temporaries().end(path); }
 
 }  // namespace agentfs

@@ -31,7 +31,7 @@ class KernelServices final : public vfs::Services {
   Quotas quotas() override { return kernel_.quotas(); }
   WriteGuard* guard() override;
   Status begin_temporary(const std::string& path) override;
-  void end_temporary() override;
+  void end_temporary(const std::string& path) override;
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view session, std::string_view operation) override;
   void feature(std::string_view name, bool on) override;

@@ -103,8 +103,9 @@ Status DataChanges::write_new(Node& directory, const std::string& name, mode_t m
 Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
                                                              const Node& directory) {
   std::string name = temporary_name();
-  TRY(services.begin_temporary(child_path(directory.path(), name)));
-  return Temporary(services, std::move(name));
+  std::string path = child_path(directory.path(), name);
+  TRY(services.begin_temporary(path));
+  return Temporary(services, std::move(name), std::move(path));
 }
 
 Status DataChanges::write(const std::string& path, std::string_view text) {

@@ -37,16 +37,19 @@ class DataChanges {
    public:
     static Result<Temporary> begin(Services& services, const Node& directory);
     Temporary(Temporary&& other) noexcept
-        : name(std::move(other.name)), services_(std::exchange(other.services_, nullptr)) {}
+        : name(std::move(other.name)),
+          path_(std::move(other.path_)),
+          services_(std::exchange(other.services_, nullptr)) {}
     Temporary& operator=(Temporary&&) = delete;
     ~Temporary() {
-      if (services_ != nullptr) services_->end_temporary();
+      if (services_ != nullptr) services_->end_temporary(path_);
     }
     const std::string name;
 
    private:
-    Temporary(Services& services, std::string given)
-        : name(std::move(given)), services_(&services) {}
+    Temporary(Services& services, std::string given, std::string path)
+        : name(std::move(given)), path_(std::move(path)), services_(&services) {}
+    const std::string path_;
     Services* services_;
   };
 

@@ -66,7 +66,7 @@ class Services {
   // Around the life of a file that lies ready to be renamed over another: what a crash leaves of it
   // is found by its path.
   virtual Status begin_temporary(const std::string& /*path*/) { return ok(); }
-  virtual void end_temporary() {}
+  virtual void end_temporary(const std::string& /*path*/) {}
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   // An operation of a session of the host's kernel ("tree", "data"), for /sys/fs/stats; and
   // whether something that makes the mount faster is on, as of now.

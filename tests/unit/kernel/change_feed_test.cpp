@@ -113,5 +113,43 @@ TEST_CASE("The feed keeps the newest lines where there are too many for its memo
   CHECK(numbers_of(text).size() > 1'000);
 }
 
+TEST_CASE("What lay ready is told as what comes of it") {
+  const std::string ready = "/workspaces/site/.agentfs-0123456789ab";
+  const auto line = [&](std::string kind, json::Object data) {
+    return change_line({.sequence = {7}, .kind = std::move(kind), .data = std::move(data)});
+  };
+  CHECK(line("tree.create", {{"path", ready}, {"temporary", true}}).empty());
+  CHECK_FALSE(line("tree.create", {{"path", ready}}).empty());  // somebody's own of that name
+  const std::string put = line(
+      "tree.rename", {{"path", ready}, {"other", "/workspaces/site/new"}, {"temporary", true}});
+  CHECK(put.find(R"("op":"create","path":"/workspaces/site/new",)") != std::string::npos);
+  CHECK(put.find(".agentfs-") == std::string::npos);
+  const std::string replaced = line("tree.rename", {{"path", ready},
+                                                    {"other", "/workspaces/site/old"},
+                                                    {"temporary", true},
+                                                    {"kept", json::Object{{"number", 41}}}});
+  CHECK(replaced.find(R"("op":"write","path":"/workspaces/site/old","version":41)") !=
+        std::string::npos);
+}
+
+TEST_CASE("The feed keeps lines of a quiet workspace, whatever happens elsewhere") {
+  ChangeFeed feed;
+  std::uint64_t number = 0;
+  const auto change = [&](const std::string& path, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+      feed.add(
+          {.sequence = {++number}, .kind = "tree.write", .data = json::Object{{"path", path}}});
+    }
+  };
+  change("/workspaces/quiet/a", 2 * ChangeFeed::kFloor);
+  change("/workspaces/busy/" + std::string(4'000, 'x'), 9'000);
+  const auto kept = numbers_of(feed.text("/workspaces/quiet"));
+  REQUIRE(kept.size() == ChangeFeed::kFloor);
+  CHECK(kept.front() == ChangeFeed::kFloor + 1);
+  CHECK(kept.back() == 2 * ChangeFeed::kFloor);
+  change("/workspaces/quiet/b", 1);
+  CHECK(numbers_of(feed.text("/workspaces/quiet")).size() == ChangeFeed::kFloor + 1);
+}
+
 }  // namespace
 }  // namespace agentfs::test
