@@ -191,6 +191,17 @@ Result<Retention> HistoryKeeper::limits() const {
                    .ignored_bytes = share_of(disk, settings.ignored_share)};
 }
 
+bool HistoryKeeper::overflows() const {
+  if (kernel_.parts().past == nullptr) return false;
+  const auto limits = this->limits();
+  if (!limits) return false;
+  bool does = false;
+  kernel_.look_at_history([&](const History& history) {
+    does = history.bytes() / 5 > limits->bytes / 4 || history.all().size() / 5 > limits->files / 4;
+  });
+  return does;
+}
+
 bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
   bool is_due = false;
   kernel_.look_at_history([&](const History& history) {
@@ -206,8 +217,21 @@ bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
 
 Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
   if (kernel_.parts().past == nullptr) return 0;
+  const Lock alone(emptying_);
   const Retention limits = TRY(this->limits());
   if (!is_due(limits, by_rules)) return 0;
+  return empty_to(limits, by_rules);
+}
+
+Result<std::size_t> HistoryKeeper::give_way() {
+  if (kernel_.parts().past == nullptr) return 0;
+  const Lock alone(emptying_);
+  Retention half{.ignored_bytes = ~0ULL};
+  kernel_.look_at_history([&](const History& history) { half.bytes = history.bytes() / 2; });
+  return empty_to(half, false);
+}
+
+Result<std::size_t> HistoryKeeper::empty_to(const Retention& limits, bool by_rules) {
   std::vector<FileVersionRef> all;
   kernel_.look_at_history([&](const History& history) {
     by_rules = by_rules || history.bytes() > limits.bytes;  // what is ignored goes first

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/past_store.h"
+#include "base/mutex.h"
 #include "kernel/caller.h"
 #include "kernel/history.h"
 #include "kernel/retention.h"
@@ -53,6 +54,10 @@ class HistoryKeeper {
   // Drops what is older or more than /etc/history.toml allows; how many. `by_rules`: also what
   // .gitignore names, with which all there is has to be matched. Blocks on the disk.
   Result<std::size_t> empty(bool by_rules = true);
+  // The older half goes, for removals on a full disk: their rows need room. Blocks on the disk.
+  Result<std::size_t> give_way();
+  // Whether it holds a quarter more than its share of the disk, or of the disk's inodes.
+  bool overflows() const;
   // At a start: what the rows say and what is on the disk may differ by what a crash cut short.
   Status settle();
 
@@ -66,8 +71,10 @@ class HistoryKeeper {
 
   Result<Retention> limits() const;
   bool is_due(const Retention& limits, bool by_rules) const;
+  Result<std::size_t> empty_to(const Retention& limits, bool by_rules) REQUIRES(emptying_);
 
   Kernel& kernel_;
+  Mutex<Rank::document> emptying_;  // by one at a time
 };
 
 }  // namespace agentfs

@@ -151,24 +151,30 @@ void Kernel::State::schedule_sync() {
   });
 }
 
-void Kernel::State::schedule_history(unsigned round) {
+// Once a minute, and at once where there is much more than may be: a disk can be filled within one.
+void Kernel::State::schedule_history(unsigned second) {
   if (parts.past == nullptr && parts.forests.empty()) return;
-  constexpr std::chrono::minutes kInterval(1);
-  constexpr unsigned kRounds = 10;  // after which files of rules are looked at
-  parts.loop->after(kInterval, [weak = weak_from_this(), round] {
+  constexpr std::chrono::seconds kInterval(1);
+  constexpr unsigned kSeconds = 60;
+  constexpr unsigned kRules = 10 * kSeconds;  // after which files of rules are looked at
+  parts.loop->after(kInterval, [weak = weak_from_this(), second] {
     Work timer{weak};
     if (!timer) return;
-    timer->parts.pool->post([weak, round] {
+    const bool is_time = second % kSeconds == 0;
+    if (!is_time && !timer->kernel.history().overflows()) {
+      return timer->schedule_history(second + 1);
+    }
+    timer->parts.pool->post([weak, second] {
       Work work{weak};
       if (!work) return;
-      if (const auto emptied = work->kernel.history().empty(round % kRounds == 0); !emptied) {
+      if (const auto emptied = work->kernel.history().empty(second % kRules == 0); !emptied) {
         log::error("history: not emptied: {}", emptied.error().message);
       }
       if (const auto emptied = work->kernel.refused_writes().empty(); !emptied) {
         log::error("conflicts: not emptied: {}", emptied.error().message);
       }
       collect_forests(work->kernel);
-      work->schedule_history(round + 1);
+      work->schedule_history(second + 1);
     });
   });
 }

@@ -36,12 +36,18 @@ void Reserve::fill() {
   }
   size_ = found.st_size;
   if (size_ >= kFull) return;
-  if (::fallocate(file.get(), 0, 0, kFull) == 0) {
-    size_ = kFull;
-  } else {
-    is_possible_ = is_full(errno);
-    // What was allocated before the failure is not ours to hold.
-    resize(size_);
+  // At once where there is room for all of it, else piece by piece: on a full disk what becomes
+  // free does so in small portions, and others wait for it as well.
+  for (const std::int64_t step : {kFull - size_, kPiece}) {
+    while (size_ < kFull) {
+      const std::int64_t more = std::min(step, kFull - size_);
+      if (::fallocate(file.get(), 0, size_, more) != 0) {
+        is_possible_ = is_full(errno);
+        resize(size_);  // what was allocated before the failure is not ours to hold
+        break;
+      }
+      size_ += more;
+    }
   }
 }
 

@@ -17,7 +17,7 @@ class Reserve {
   explicit Reserve(std::string path);
   static bool is_full(int code);  // an errno: of the disk, or of the daemon's share of it
 
-  // Allocates what is missing, if there is room for all of it.
+  // Allocates what is missing, as far as there is room.
   void fill();
   // Frees a piece that has room for so many bytes; false where nothing was left.
   bool release(std::size_t bytes);

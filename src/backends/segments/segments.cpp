@@ -93,10 +93,12 @@ Status SegmentLog::append(std::string_view lines) {
 Status SegmentLog::append_urgent(std::string_view lines) {
   const Lock lock(mutex_);
   auto done = put(lines);
-  while (!done && segments::Reserve::is_full(done.error().code) && reserve_.release(lines.size())) {
+  while (!done && segments::Reserve::is_full(done.error().code)) {
+    has_room_ = false;  // before others could take what is given up for this line
+    if (!reserve_.release(lines.size())) break;
     done = put(lines);
   }
-  has_room_ = reserve_.is_ample();
+  if (!has_room_) fill_reserve();
   return done;
 }
 

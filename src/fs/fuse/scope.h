@@ -6,6 +6,7 @@
 
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/request.h"
+#include "fs/vfs/with_room.h"
 
 namespace agentfs::fuse {
 
@@ -68,7 +69,7 @@ template <class Work>
 auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
     -> decltype(work(std::declval<vfs::Node&>())) {
   const vfs::NodeRef node = TRY(scope.node(id));
-  return work(*node);
+  return vfs::with_room(scope.context.services, [&] { return work(*node); });
 }
 
 template <class Work>

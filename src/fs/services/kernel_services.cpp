@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/services/kernel_services.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/error_log.h"
@@ -61,6 +62,22 @@ bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
 
 std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
   return kernel_.history().why_not_kept(size, by_copy);
+}
+
+// History is given up before a removal is refused.
+Status KernelServices::check_room(bool makes_room) {
+  Status room = kernel_.journal().check_room(makes_room);
+  while (!room && makes_room) {
+    const auto gone = kernel_.history().give_way();
+    if (!gone || *gone == 0) break;
+    room = kernel_.journal().check_room(makes_room);
+  }
+  return room;
+}
+
+void KernelServices::make_room() {
+  const auto gone = kernel_.history().empty(false);
+  if (!gone) log::error("history: not emptied: {}", gone.error().message);
 }
 
 void KernelServices::count(std::string_view session, std::string_view operation) {

@@ -19,7 +19,7 @@ class KernelServices final : public vfs::Services {
   Status record_change(const Caller& caller, const TreeChange& change) override {
     return kernel_.record_change(caller, change);
   }
-  Status check_room(bool makes_room) override { return kernel_.journal().check_room(makes_room); }
+  Status check_room(bool makes_room) override;
   Status record_control(const Caller& caller, const std::string& path,
                         std::string_view text) override;
   Status may_change(const Caller& caller, const std::string& path) override {
@@ -30,6 +30,7 @@ class KernelServices final : public vfs::Services {
   std::string why_not_kept(std::uint64_t size, bool by_copy) override;
   Quotas quotas() override { return kernel_.quotas(); }
   WriteGuard* guard() override;
+  void make_room() override;
   Status begin_temporary(const std::string& path) override;
   void end_temporary(const std::string& path) override;
   Status sync() override { return kernel_.sync(); }

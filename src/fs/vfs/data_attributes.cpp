@@ -57,12 +57,12 @@ void DataNode::part_from_past() {
 
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
-  TRY(check_room(request, false));
+  const struct stat before = TRY(tree_->store().attributes(*file_));
+  const bool truncates = (wanted.which & SetAttributes::size) != 0;
+  TRY(check_room(request, truncates && wanted.values.st_size < before.st_size));
   auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
-  const struct stat before = TRY(tree_->store().attributes(*file_));
   TRY(tell_written_past(before));
-  const bool truncates = (wanted.which & SetAttributes::size) != 0;
   Charge charge(*tree_, &request);
   if (truncates) charge.touch(*this);
   if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));

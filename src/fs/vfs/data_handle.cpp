@@ -9,6 +9,7 @@
 #include "base/read_at.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
+#include "fs/vfs/with_room.h"
 
 namespace agentfs::vfs {
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
@@ -71,10 +72,18 @@ Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_
   return static_cast<std::size_t>(put);
 }
 
+template <class Call>
+Result<long> DataHandle::change(Request& request, const char* name, Call&& call) {
+  return with_room(node_->tree().services(), [&] { return change_once(request, name, call); });
+}
+
+// What becomes free on a full disk is first of all the journal's, which has to tell of it.
+//
 // Of a file with set-user-id or set-group-id, which goes with the first byte that others than root
 // write, the disk's kernel judges as for who asks.
 template <class Call>
-Result<long> DataHandle::change(Request& request, const char* name, Call&& call) {
+Result<long> DataHandle::change_once(Request& request, const char* name, Call&& call) {
+  TRY(node_->tree().services().check_room(false));
   TreeStore& store = node_->tree().store();
   struct stat before{};
   const bool is_judged = request.drops_set_id() && ::fstat(descriptor(), &before) == 0 &&

@@ -46,6 +46,8 @@ class DataHandle final : public Handle {
   // Changes bytes by a system call, `name`; gives what it gives.
   template <class Call>
   Result<long> change(Request& request, const char* name, Call&& call);
+  template <class Call>
+  Result<long> change_once(Request& request, const char* name, Call&& call);
   void changed(std::uint64_t bytes);
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);

@@ -183,7 +183,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   Caller writer;
   if (writable) {
     writer = TRY(request.writer());
-    TRY(check_room(request, false));
+    TRY(check_room(request, (flags & O_TRUNC) != 0));
   }
   DataGuard guard(request, *tree_, region_);
   TRY(guard.open([this] { return path(); }, flags));
@@ -244,7 +244,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
-  TRY(check_room(request, false));
+  TRY(check_room(request, (flags & O_TRUNC) != 0));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.open([&] { return child(name); }, flags));

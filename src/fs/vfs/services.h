@@ -59,6 +59,8 @@ class Services {
   // Whether old contents are kept at all, and why one of this size is not ("" where it is).
   virtual bool keeps_history() { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
+  // On a full disk: history gives back what it holds beyond its share.
+  virtual void make_room() {}
   // What trees and users may hold (kernel/quota.h).
   virtual Quotas quotas() { return {}; }
   // Keeps agents and programs from replacing what they have not seen; null: nothing does.
