@@ -299,8 +299,8 @@ def forks_of_forks():
             expect_eq(texts, wanted, f"g{number}")
         expect_eq(os.listdir(SPACES / "g3/d"), [])
         restart(hard)
-    family = read(M / "sys/workspaces/family") if (M / "sys/workspaces/family").exists() else ""
-    expect(not family or "g7\tg6\t" in family, f"the family: {family}")
+    family = [line.split("\t")[:2] for line in read(SPACES / "g3/.agentfs/forks").splitlines()[1:]]
+    expect_eq(family, [[f"g{each}", f"g{each - 1}" if each else "-"] for each in range(8)])
 
 
 def checkpoints_are_directories():
@@ -316,6 +316,9 @@ def checkpoints_are_directories():
     expect_errno("EROFS", overwrite, view / "run", b"")
     expect_errno("EROFS", os.unlink, view / "src/f1.c")
     expect_errno("EROFS", os.mkdir, view / "d")
+    expect_has(M.last_error(), "a snapshot, which nobody can change")
+    expect_errno("EPERM", os.chmod, space / ".agentfs/log", 0o600)
+    expect_has(M.last_error(), "/log: its attributes are fixed")
     expect_errno("EROFS", os.rename, view / "run", view / "walk")
     ctl("kept", "fork from-before before-refactor")
     expect_same_tree(contents(SPACES / "from-before"), before, "a fork of a checkpoint")
@@ -637,11 +640,50 @@ def the_journal_tells_it():
     expect(STATE != M.state, "a state of its own")
 
 
+def what_has_no_name_is_in_no_fork():
+    """O_TMPFILE: of its own tree alone, which it may get a name in; after a rollback it may not."""
+    if not M.has("tmpfile"):
+        return
+    top = SPACES / "nameless"
+    top.mkdir()
+    (top / "there").write_bytes(OLD)
+    ctl("nameless", "checkpoint before")
+    early = os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(early, OLD)
+    ctl("nameless", "fork nameless-fork")
+    os.pwrite(early, NEW, 0)
+    link = ["ln", "-L", f"/proc/{os.getpid()}/fd/{early}"]
+    expect(subprocess.run([*link, SPACES / "nameless-fork/named"], stderr=subprocess.DEVNULL,
+                          check=False).returncode != 0, "it got a name in another tree")
+    run([*link, top / "named"])
+    expect_eq(bytes_of(top / "named"), NEW)
+    os.pwrite(early, b"w", 0)
+    expect_eq(bytes_of(top / "named"), b"w" + NEW[1:])
+    expect_eq(sorted(os.listdir(SPACES / "nameless-fork")), ["there"])
+    ctl("nameless", "fork nameless-late")
+    os.pwrite(early, b"x", 0)
+    expect_eq(bytes_of(SPACES / "nameless-late/named"), b"w" + NEW[1:])
+    expect_eq(bytes_of(top / "named"), b"x" + NEW[1:])
+    os.close(early)
+    rows = [row for row in M.journal() if row["kind"] == "tree.create"
+            and row["data"]["path"] == "/workspaces/nameless/named"]
+    expect_eq(len(rows), 1, "rows of its making")
+    late = os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600)
+    ctl("nameless", "rollback before")
+    expect_errno("ESTALE", os.pwrite, late, OLD, 0)
+    expect(subprocess.run(["ln", "-L", f"/proc/{os.getpid()}/fd/{late}", top / "late"],
+                          stderr=subprocess.DEVNULL, check=False).returncode != 0,
+           "what was made before a rollback got a name after it")
+    os.close(late)
+    expect_eq(sorted(os.listdir(top)), ["there"])
+
+
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
-     handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept, forks_of_forks, checkpoints_are_directories,
-     rollback_and_back, a_shell_may_stay_where_it_is,
-     many_names_at_the_top_are_all_asked_for_again, dropping_leaves_the_others_whole,
-     where_a_process_works_stays, mistakes_are_told, the_diff_is_a_patch, git_reads_nothing_again,
-     who_goes_into_a_new_fork_stays_there,
+     handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
+     what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
+     a_shell_may_stay_where_it_is, many_names_at_the_top_are_all_asked_for_again,
+     dropping_leaves_the_others_whole, where_a_process_works_stays, mistakes_are_told,
+     the_diff_is_a_patch, git_reads_nothing_again, who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
-     names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked, killed_in_the_middle, the_journal_tells_it)
+     names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
+     killed_in_the_middle, the_journal_tells_it)

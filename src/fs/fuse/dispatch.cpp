@@ -103,7 +103,9 @@ void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_s
     if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && values->st_size < 0) {  // no kernel sends it
       return fail(EINVAL, "{}: a size of {} bytes", node.path(), values->st_size);
     }
-    return node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
+    auto set = node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
+    if (!set && set.error().code == EPERM) scope.note(node, set.error());
+    return set;
   }));
 }
 

@@ -35,11 +35,10 @@ void do_symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const
 
 void do_link(fuse_req_t request, fuse_ino_t id, fuse_ino_t parent, const char* name) {
   Scope scope(request, "link");
-  scope.entry([&]() -> Result<vfs::Found> {
+  scope.entry(on_node(scope, parent, [&](vfs::Node& directory) -> Result<vfs::Found> {
     const vfs::NodeRef existing = TRY(scope.node(id));
-    const vfs::NodeRef directory = TRY(scope.node(parent));
-    return directory->link(scope.asked, *existing, name);
-  }());
+    return directory.link(scope.asked, *existing, name);
+  }));
 }
 
 void do_unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {

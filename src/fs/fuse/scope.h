@@ -31,6 +31,10 @@ struct Scope {
     if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);
   }
+  // For `errors` of who asks: why, where the errno alone does not tell.
+  void note(const vfs::Node& node, const Error& error) const {
+    context.services.note_error(asked.caller(), node.path(), error);
+  }
   void reply(const Status& status) { reply_status(request, status); }
   void entry(const Result<vfs::Found>& found) {
     if (!found) return reply_error(request, found.error());
@@ -69,7 +73,9 @@ template <class Work>
 auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
     -> decltype(work(std::declval<vfs::Node&>())) {
   const vfs::NodeRef node = TRY(scope.node(id));
-  return vfs::with_room(scope.context.services, [&] { return work(*node); });
+  auto done = vfs::with_room(scope.context.services, [&] { return work(*node); });
+  if (!done && done.error().code == EROFS) scope.note(*node, done.error());
+  return done;
 }
 
 template <class Work>
