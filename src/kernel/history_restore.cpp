@@ -4,6 +4,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
@@ -110,6 +112,22 @@ Result<FileVersionRef> one_version(const History& history, const std::string& pa
               versions.size() > kNamed ? "among others " : "", numbers_of(versions));
 }
 
+// Of what is in the trash as a file, what a directory of that name had before: the two cannot come
+// back together. The file is the newer one; the rest comes back by its own path.
+void drop_below_files(Versions& versions, std::size_t top) {
+  std::set<std::string, std::less<>> files;
+  for (const FileVersionRef& one : versions) {
+    if (one->type != FileVersion::Type::directory) files.insert(one->path);
+  }
+  std::erase_if(versions, [&](const FileVersionRef& one) {
+    const std::string_view path = one->path;
+    for (auto slash = path.find('/', top); slash != path.npos; slash = path.find('/', slash + 1)) {
+      if (files.contains(path.substr(0, slash))) return true;
+    }
+    return false;
+  });
+}
+
 Result<Versions> to_restore(const History& history, const std::string& path,
                             std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
@@ -118,6 +136,7 @@ Result<Versions> to_restore(const History& history, const std::string& path,
   std::erase_if(versions, [&](const FileVersionRef& one) {
     return one->path != path && is_temporary_name(text::last_part(one->path));
   });
+  drop_below_files(versions, path.size());
   if (!versions.empty()) return versions;
   versions = history.versions(path);
   if (versions.empty()) return nothing_of(history, path);

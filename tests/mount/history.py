@@ -163,6 +163,24 @@ def names_come_back_as_status_writes_them():
     expect_errno("EINVAL", told, 'restore "f\\000"')
 
 
+def a_file_that_came_after_a_directory():
+    """Either comes back, and what cannot come back says why and has changed nothing."""
+    top = SITE / "after"
+    (top / "dir").mkdir(parents=True)
+    (top / "dir/a").write_text("A\n")
+    shutil.rmtree(top / "dir")
+    (top / "dir").write_text("file\n")
+    expect_errno("ENOTDIR", ctl, "restore after/dir/a")
+    expect_has(M.last_error(), "no directory has this name now")
+    (top / "dir").unlink()
+    ctl("restore after/dir")
+    expect_eq(read(top / "dir"), "file\n")
+    (top / "dir").unlink()
+    ctl("restore after/dir/a")
+    expect_eq(read(top / "dir/a"), "A\n")
+    shutil.rmtree(top)
+
+
 def restore_makes_versions():
     path = SITE / "r"
     path.write_text("old\n")
@@ -344,9 +362,9 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
-     names_come_back_as_status_writes_them, restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
+     names_come_back_as_status_writes_them, a_file_that_came_after_a_directory,
+     restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
-     forgetting,
-     killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
+     forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
      a_restart_changes_nothing)
