@@ -11,12 +11,17 @@
 namespace agentfs {
 namespace {
 
-constexpr std::array<std::string_view, 4> kTypes = {"file", "empty", "link", "directory"};
+constexpr std::array<std::string_view, 7> kTypes = {"file", "empty", "link",  "directory",
+                                                    "name", "fifo",  "socket"};
 
 FileVersion::Type type_named(std::string_view word) {
   const auto found = std::ranges::find(kTypes, word);
   return found == kTypes.end() ? FileVersion::Type::file
                                : static_cast<FileVersion::Type>(found - kTypes.begin());
+}
+
+bool is_content(const FileVersion& version) {
+  return version.type == FileVersion::Type::file || version.type == FileVersion::Type::empty;
 }
 
 std::uint64_t held_bytes(const FileVersion& version) {
@@ -73,6 +78,7 @@ json::Value to_json(const FileVersion& v) {
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
   value.set("author", v.author);
+  if (v.inode != 0) value.set("inode", v.inode);
   if (!v.target.empty()) json::set_bytes(value, "target", v.target);
   if (v.in_trash) value.set("in_trash", true);
   return value;
@@ -88,6 +94,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
+  v.inode = static_cast<std::uint64_t>(value["inode"].number());
   v.target = json::bytes_of(value, "target");
   v.time = value["time"].number();
   v.cause = value["cause"].text();
@@ -118,6 +125,7 @@ void History::add(const FileVersionRef& version) {
     const auto trash = trash_.insert_or_assign(version->path, version).first;
     trashed_names_.insert(trash->first);
   }
+  share(*version);
   bytes_ += held_bytes(*version);
   last_ = std::max(last_, version->number);
 }
@@ -127,6 +135,7 @@ void History::erase(std::uint64_t number) {
   if (found == by_number_.end()) return;
   const FileVersionRef version = found->second;
   by_number_.erase(found);
+  unshare(*version);
   bytes_ -= held_bytes(*version);
   const auto path = by_path_.find(version->path);
   path->second.erase(number);
@@ -149,6 +158,34 @@ std::uint64_t History::appear(const std::string& path) {
 FileVersionRef History::find(std::uint64_t number) const {
   const auto found = by_number_.find(number);
   return found == by_number_.end() ? nullptr : found->second;
+}
+
+// A file's names come before what it held when it had none left.
+void History::share(const FileVersion& version) {
+  if (version.inode == 0) return;
+  if (version.type == FileVersion::Type::name) ++shared_[version.inode].names;
+  const auto found = shared_.find(version.inode);
+  if (found != shared_.end() && is_content(version)) found->second.contents.insert(version.number);
+}
+
+void History::unshare(const FileVersion& version) {
+  const auto found = shared_.find(version.inode);
+  if (found == shared_.end()) return;
+  Shared& shared = found->second;
+  if (version.type == FileVersion::Type::name) --shared.names;
+  shared.contents.erase(version.number);
+  if (shared.names == 0 && shared.contents.empty()) shared_.erase(found);
+}
+
+FileVersionRef History::whole(const FileVersionRef& version) const {
+  if (version == nullptr || version->type != FileVersion::Type::name) return version;
+  const auto found = shared_.find(version->inode);
+  if (found == shared_.end()) return nullptr;
+  const auto content = found->second.contents.upper_bound(version->number);
+  if (content == found->second.contents.end()) return nullptr;
+  FileVersionRef whole = find(*content);
+  const bool is_of_tree = text::first_parts(whole->path, 2) == text::first_parts(version->path, 2);
+  return is_of_tree ? whole : nullptr;
 }
 
 std::vector<FileVersionRef> History::versions(const std::string& path) const {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -21,10 +22,12 @@ namespace agentfs {
 
 // Something of a data tree as it was before a change. Immutable.
 struct FileVersion {
-  enum class Type { file, empty, link, directory };  // only a `file` has bytes in the past store
+  // Only a `file` has bytes in the past store; a `name` was one of several of its file.
+  enum class Type { file, empty, link, directory, name, fifo, socket };
 
   std::uint64_t number = 0;  // never given twice in one state
   std::string path{};        // of the mount: "/workspaces/site/main.c"
+  std::uint64_t inode = 0;   // of a file whose name went; 0: not told
   Type type = Type::file;
   std::uint64_t size = 0;
   mode_t mode = 0;  // permission bits
@@ -68,6 +71,9 @@ class History {
 
   const ByNumber& all() const { return by_number_; }
   FileVersionRef find(std::uint64_t number) const;
+  // The version itself; of a `name` what its file held when the last of its names went. Null while
+  // it has one, and where nothing was kept.
+  FileVersionRef whole(const FileVersionRef& version) const;
   std::vector<FileVersionRef> versions(const std::string& path) const;  // oldest first
   std::vector<FileVersionRef> versions_below(const std::string& directory) const;
   FileVersionRef trashed(const std::string& path) const;
@@ -88,6 +94,14 @@ class History {
   std::map<std::string, FileVersionRef, std::less<>> trash_;
   std::unordered_set<std::string_view> trashed_names_;  // keys of it: most names are not there
   ByNumber by_number_;
+  // Of a file that had several names: the versions that are names, and those that are contents.
+  struct Shared {
+    std::size_t names = 0;
+    std::set<std::uint64_t> contents;
+  };
+  void share(const FileVersion& version);
+  void unshare(const FileVersion& version);
+  std::map<std::uint64_t, Shared> shared_;  // by inode
   std::uint64_t bytes_ = 0;
   std::uint64_t last_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <map>
 #include <set>
 
 #include "base/temporary_name.h"
@@ -21,39 +22,75 @@ using Versions = std::vector<FileVersionRef>;
 constexpr std::size_t kNamed = 5;  // versions that a sentence names
 
 mode_t type_of(FileVersion::Type type) {
-  if (type == FileVersion::Type::link) return S_IFLNK;
-  return type == FileVersion::Type::directory ? S_IFDIR : S_IFREG;
+  switch (type) {
+    case FileVersion::Type::link:
+      return S_IFLNK;
+    case FileVersion::Type::directory:
+      return S_IFDIR;
+    case FileVersion::Type::fifo:
+      return S_IFIFO;
+    case FileVersion::Type::socket:
+      return S_IFSOCK;
+    default:
+      return S_IFREG;
+  }
 }
 
-RestoreStep step_of(const FileVersion& v) {
-  RestoreStep step{.path = v.path, .mode = type_of(v.type) | v.mode, .uid = v.uid, .gid = v.gid};
+// What comes back, and as what: of a file that had several names the same for each of them.
+struct Return {
+  FileVersionRef version;
+  FileVersionRef whole;
+  std::string other{};  // the path at which the whole comes back before
+
+  bool has_bytes() const { return other.empty() && whole->type == FileVersion::Type::file; }
+};
+using Returns = std::vector<Return>;
+
+// In their order; a name whose file has others still cannot come back from here.
+Returns returns_of(const History& history, const Versions& versions) {
+  Returns all;
+  std::map<std::uint64_t, std::string> paths;  // by the whole's number
+  for (const FileVersionRef& version : versions) {
+    const FileVersionRef whole = history.whole(version);
+    if (whole == nullptr) continue;
+    const auto [first, is_first] = paths.try_emplace(whole->number, version->path);
+    all.push_back({version, whole, is_first ? std::string() : first->second});
+  }
+  return all;
+}
+
+RestoreStep step_of(const Return& one) {
+  const FileVersion& v = *one.whole;
+  RestoreStep step{.path = one.version->path, .mode = type_of(v.type) | v.mode};
+  step.uid = v.uid;
+  step.gid = v.gid;
   step.modified = v.modified;
   step.target = v.target;
-  if (v.type == FileVersion::Type::file) step.content = {v.number, v.path};
+  step.other = one.other;
+  if (one.has_bytes()) step.content = {v.number, v.path};
   return step;
 }
 
 // What a restore may take: without this a limit would be met half-way.
-Holding growth_of(const Versions& versions) {
+Holding growth_of(const Returns& returns) {
   constexpr std::uint64_t kBlock = 4096;
-  Holding more{.bytes = 0, .inodes = versions.size()};
-  for (const FileVersionRef& one : versions) {
-    const bool is_directory = one->type == FileVersion::Type::directory;
-    if (one->type == FileVersion::Type::file)
-      more.bytes += (one->size + kBlock - 1) / kBlock * kBlock;
-    if (is_directory) more.bytes += kBlock;
+  Holding more;
+  for (const Return& one : returns) {
+    if (one.has_bytes()) more.bytes += (one.whole->size + kBlock - 1) / kBlock * kBlock;
+    if (one.whole->type == FileVersion::Type::directory) more.bytes += kBlock;
+    if (one.other.empty()) ++more.inodes;
   }
   return more;
 }
 
 // What the disk has no room for is refused before it begins: half of a directory is no use.
-Status check_disk(const KernelParts& parts, const Versions& versions) {
+Status check_disk(const KernelParts& parts, const Returns& returns) {
   constexpr std::uint64_t kSector = 512;
   constexpr std::uint64_t kPerName = 1024;  // of the journal and the file's own directory
-  std::uint64_t needed = versions.size() * kPerName;
-  for (const FileVersionRef& one : versions) {
-    if (one->type != FileVersion::Type::file) continue;
-    const auto kept = parts.past->attributes({one->number, one->path});
+  std::uint64_t needed = returns.size() * kPerName;
+  for (const Return& one : returns) {
+    if (!one.has_bytes()) continue;
+    const auto kept = parts.past->attributes({one.whole->number, one.whole->path});
     if (kept) needed += static_cast<std::uint64_t>(kept->st_blocks) * kSector;
   }
   struct statvfs disk{};
@@ -160,16 +197,31 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  kernel_.look_at_history(
-      [&](const History& history) { looked_up = to_restore(history, whole, version); });
-  const Versions found = TRY(std::move(looked_up));
-  TRY(check_own(caller, found));
+  Returns returns;
+  kernel_.look_at_history([&](const History& history) {
+    looked_up = to_restore(history, whole, version);
+    if (looked_up) returns = returns_of(history, *looked_up);
+  });
+  Versions found = TRY(std::move(looked_up));
+  if (returns.empty()) {
+    return fail(
+        ENOENT,
+        "{}: was one of several names of a file that has others still; `ln` of one of these "
+        "makes it again",
+        whole);
+  }
   std::vector<RestoreStep> steps;
-  for (const FileVersionRef& one : found) steps.push_back(step_of(*one));
-  TRY(kernel_.paths().check_room(root, growth_of(found)));
-  TRY(check_disk(kernel_.parts(), found));
+  for (const Return& one : returns) {
+    steps.push_back(step_of(one));
+    if (one.whole != one.version) found.push_back(one.whole);
+  }
+  TRY(check_own(caller, found));
+  TRY(kernel_.paths().check_room(root, growth_of(returns)));
+  TRY(check_disk(kernel_.parts(), returns));
   TRY(kernel_.paths().restore(caller, steps));
-  if (steps.size() == 1) return fmt::format("restored {} from {:06}\n", whole, found[0]->number);
+  if (steps.size() == 1) {
+    return fmt::format("restored {} from {:06}\n", whole, returns[0].whole->number);
+  }
   return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);
 }
 

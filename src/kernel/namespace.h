@@ -34,7 +34,8 @@ struct RestoreStep {
   uid_t uid = 0;
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, nanoseconds
-  std::string target{};       // of a link
+  std::string target{};       // of a symbolic link
+  std::string other{};        // a step before it, of whose file this is one more name
   PastName content{};         // number 0: an empty file
 };
 

@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 
@@ -178,6 +179,48 @@ def a_file_that_came_after_a_directory():
     (top / "dir").unlink()
     ctl("restore after/dir/a")
     expect_eq(read(top / "dir/a"), "A\n")
+    shutil.rmtree(top)
+
+
+def names_of_one_file_come_back_as_such():
+    """Hard links, FIFOs, sockets and links of a directory that was removed are there as before."""
+    top = SITE / "several"
+    (top / "sub").mkdir(parents=True)
+    (top / "a").write_text("shared\n")
+    os.link(top / "a", top / "sub/b")
+    os.link(top / "a", top / "z")
+    os.link(top / "a", SITE / "outside")
+    os.symlink("a", top / "link")
+    os.utime(top / "link", ns=(10**18, 10**18 + 1), follow_symlinks=False)
+    os.mkfifo(top / "fifo", 0o640)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(top / "socket"))
+    (top / "alone").write_text("alone\n")
+    look = lambda: {str(path.relative_to(top)): (oct(path.lstat().st_mode), path.lstat().st_mtime_ns)
+                    for path in sorted(top.rglob("*")) if path.is_symlink() or not path.is_dir()}
+    before = look()
+    shutil.rmtree(top)
+    trash = OURS / "trash/several"
+    expect_eq(sorted(os.listdir(trash)), ["alone", "fifo", "link", "socket", "sub"], "the trash")
+    expect_errno("ENOENT", ctl, "restore several/z")
+    expect_has(M.last_error(), "has others still")
+    (SITE / "outside").unlink()
+    expect_eq(read(trash / "z"), "shared\n")
+    expect_eq(len(os.listdir(OURS / "versions/several/sub/b")), 1, "versions of what is whole now")
+    ctl("restore several")
+    expect_eq(look(), before, "what came back")
+    numbers = {(top / name).stat().st_ino for name in ("a", "sub/b", "z")}
+    expect_eq((len(numbers), (top / "z").stat().st_nlink), (1, 3), "files, and names of it")
+    with open(top / "z", "a", encoding="utf-8") as file:
+        file.write("more\n")
+    expect_eq(read(top / "sub/b"), "shared\nmore\n")
+    (top / "z").unlink()
+    M.umount()
+    M.mount()
+    (top / "a").unlink()
+    (top / "sub/b").unlink()
+    ctl("restore several/z")
+    expect_eq(read(top / "z"), "shared\nmore\n", "one of the names alone")
     shutil.rmtree(top)
 
 
@@ -362,7 +405,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
-     names_come_back_as_status_writes_them, a_file_that_came_after_a_directory,
+     names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,

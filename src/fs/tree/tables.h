@@ -30,6 +30,8 @@ extern const vfs::Directory<Kernel> kDevDirectory;
 extern const vfs::Directory<Kernel> kSrcDirectory;
 extern const vfs::DocumentOperations kMessages;        // of a Process
 extern const vfs::DocumentOperations kProcessContext;  // of a Process
+extern const vfs::DocumentOperations kVersions;        // of a HistoryRoot: PATH/NUMBER
+extern const vfs::DocumentOperations kTrash;           // of one: the paths things had
 extern const vfs::DocumentOperations kEtc;             // of a Kernel
 
 // The object of tables that belong to the machine as a whole.

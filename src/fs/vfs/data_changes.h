@@ -61,6 +61,9 @@ class DataChanges {
   Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);
   Status restore_directory(const RestoreStep& step);
+  // What a step is of, under that name.
+  Status make_again(Node& directory, const std::string& name, const RestoreStep& step,
+                    const PastStore& past);
   Status restore_file(Node& directory, const std::string& name, const RestoreStep& step,
                       const PastStore& past);
   Result<std::vector<std::string>> names(Node& directory);

@@ -25,8 +25,15 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   if (!is_on()) return {};
   switch (entry.node->type()) {
-    case S_IFREG:
-      return keep_file(entry, path, is_open_for_writing);
+    case S_IFREG: {
+      Kept kept = keep_file(entry, path, is_open_for_writing);
+      if (kept.number != 0) kept.row.set("inode", entry.attributes.st_ino);
+      return kept;
+    }
+    case S_IFIFO:
+      return described(past_->next(), "fifo", entry.attributes);
+    case S_IFSOCK:
+      return described(past_->next(), "socket", entry.attributes);
     case S_IFDIR:
       return described(past_->next(), "directory", entry.attributes);
     case S_IFLNK: {
@@ -44,7 +51,7 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   const struct stat& attributes = entry.attributes;
-  if (attributes.st_nlink > 1) return {};  // it has another name
+  if (attributes.st_nlink > 1) return described(past_->next(), "name", attributes);
   if (attributes.st_size == 0) return described(past_->next(), "empty", attributes);
   const auto size = static_cast<std::uint64_t>(attributes.st_size);
   if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {

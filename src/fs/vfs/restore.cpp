@@ -96,15 +96,32 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
     return fail(EISDIR, "{}: a directory has this name now; moved away, the file can come back",
                 step.path);
   }
-  Status made = S_ISLNK(step.mode) ? [&]() -> Status {
-    TRY(directory->make_link(request_, temporary, step.target));
-    return ok();
-  }()
-      : restore_file(*directory, temporary, step, past);
+  Status made = make_again(*directory, temporary, step, past);
   if (made) made = directory->rename(request_, temporary, *directory, name, 0);
   if (!made) static_cast<void>(directory->unlink(request_, temporary));
   note_put(directory, name, old, step.mode & S_IFMT);
   return made;
+}
+
+Status DataChanges::make_again(Node& directory, const std::string& name, const RestoreStep& step,
+                               const PastStore& past) {
+  if (!step.other.empty()) {
+    const Walked other = TRY(walk(request_, context_, root_, step.other));
+    TRY(directory.link(request_, *other.node, name));
+    return ok();
+  }
+  if (S_ISREG(step.mode)) return restore_file(directory, name, step, past);
+  const bool is_link = S_ISLNK(step.mode);
+  const Found made = is_link ? TRY(directory.make_link(request_, name, step.target))
+                             : TRY(directory.make_node(request_, name, step.mode, 0));
+  SetAttributes wanted = attributes_of(step);
+  if (is_link) {
+    wanted.which &= ~static_cast<unsigned>(SetAttributes::mode);
+  } else {
+    drop_inherited_acls(request_, -1, *made.node);
+  }
+  TRY(made.node->set_attributes(request_, nullptr, wanted));
+  return ok();
 }
 
 Status DataChanges::restore_directory(const RestoreStep& step) {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// versions/ and trash/ of `.agentfs`.
+#include "fs/tree/tables.h"
+#include "kernel/history.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kernel.h"
+
+namespace agentfs::tree {
+namespace {
+
+using vfs::DocumentEntry;
+
+const HistoryRoot& root_of(const void* object) { return *static_cast<const HistoryRoot*>(object); }
+
+// "" is the root itself.
+std::string path_in(const HistoryRoot& root, const std::string& relative) {
+  return relative.empty() ? root.path : fmt::format("{}/{}", root.path, relative);
+}
+
+Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller,
+                                   const FileVersionRef& version) {
+  if (version->type != FileVersion::Type::file) {
+    return vfs::text_content(version->target, version->modified);
+  }
+  const PastStore* const past = root.kernel->parts().past;
+  if (past == nullptr) return fail(ENOENT, "{}: nothing is kept by this kernel", version->path);
+  const PastName name{version->number, version->path};
+  const struct stat attributes = TRY(past->attributes(name));
+  if (!root.kernel->history().may_read(caller, attributes)) {
+    return fail(EACCES, "{}: a version of mode {:04o} of uid {}, and not this caller's to read",
+                text::shown(version->path), attributes.st_mode & 07777, attributes.st_uid);
+  }
+  const auto open = [past, name]() -> Result<UniqueFd> {
+    auto file = past->open(name);
+    if (file || file.error().code != EBUSY) return file;
+    return fail(EBUSY,
+                "{}: the bytes of this version were read from the imported directory, and have "
+                "changed there; `pin` in .agentfs/ctl would have copied them before",
+                text::shown(name.path));
+  };
+  return std::make_shared<const vfs::Content>(
+      open, static_cast<std::uint64_t>(attributes.st_size),
+      attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec, version->number);
+}
+
+// What a FIFO or a directory was is no version of a text, nor is one of several names of a file
+// that has others.
+bool has_text(const History& history, const FileVersionRef& version) {
+  using Type = FileVersion::Type;
+  const FileVersionRef whole = history.whole(version);
+  return whole != nullptr &&
+         (whole->type == Type::file || whole->type == Type::empty || whole->type == Type::link);
+}
+
+std::string number_name(const FileVersion& version) { return fmt::format("{:06}", version.number); }
+
+void add_children(std::vector<DocumentEntry>& entries, std::vector<History::Child> children) {
+  for (History::Child& child : children) entries.push_back({std::move(child.name), true});
+}
+
+// --- versions
+
+Result<std::vector<DocumentEntry>> list_versions(const void* object, const Caller& caller,
+                                                 const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  std::vector<DocumentEntry> entries;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    add_children(entries, history.children(path));
+    for (const FileVersionRef& version : history.versions(path)) {
+      if (!has_text(history, version)) continue;
+      entries.push_back({number_name(*version), false});
+    }
+  });
+  return entries;
+}
+
+Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
+                                     const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  const auto slash = relative.rfind('/');
+  const auto number = text::number<std::uint64_t>(
+      std::string_view(relative).substr(slash == std::string::npos ? 0 : slash + 1));
+  FileVersionRef version;
+  if (number && slash != std::string::npos) {
+    root.kernel->look_at_history([&](const History& h) {
+      const FileVersionRef found = h.find(*number);
+      const bool is_it = found != nullptr && has_text(h, found) &&
+                         found->path == path_in(root, relative.substr(0, slash)) &&
+                         relative.substr(slash + 1) == number_name(*found);
+      if (is_it) version = h.whole(found);
+    });
+  }
+  if (version == nullptr) return fail(ENOENT, "{}: no such version", text::shown(relative));
+  return content_of(root, caller, version);
+}
+
+bool has_versions(const void* object, const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  bool result = false;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    result = !history.versions(path).empty() || history.has_below(path);
+  });
+  return result;
+}
+
+// --- trash
+
+bool is_trash_directory(const void* object, const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  bool result = false;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    const FileVersionRef own = history.trashed(path);
+    result = history.has_trash_below(path) ||
+             (own != nullptr && own->type == FileVersion::Type::directory);
+  });
+  return result;
+}
+
+Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& caller,
+                                              const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  std::vector<DocumentEntry> entries;
+  root.kernel->look_at_history([&](const History& history) {
+    const std::string path = path_in(root, relative);
+    for (History::Child& child : history.trash_children(path)) {
+      const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
+      const bool is_directory =
+          child.has_children || (own != nullptr && own->type == FileVersion::Type::directory);
+      if (!is_directory && history.whole(own) == nullptr) continue;
+      entries.push_back({std::move(child.name), is_directory});
+    }
+  });
+  return entries;
+}
+
+Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
+                                   const std::string& relative) {
+  const HistoryRoot& root = root_of(object);
+  TRY(root.kernel->history().may_see(caller, root.path));
+  FileVersionRef version;
+  if (!is_trash_directory(object, relative)) {
+    root.kernel->look_at_history(
+        [&](const History& h) { version = h.whole(h.trashed(path_in(root, relative))); });
+  }
+  if (version == nullptr) return fail(ENOENT, "{}: not in the trash", text::shown(relative));
+  return content_of(root, caller, version);
+}
+
+}  // namespace
+
+constinit const vfs::DocumentOperations kVersions{.list = list_versions,
+                                                  .content = open_version,
+                                                  .is_directory = has_versions,
+                                                  .names_are_users = true};
+
+constinit const vfs::DocumentOperations kTrash{.list = list_trash,
+                                               .content = open_trash,
+                                               .is_directory = is_trash_directory,
+                                               .names_are_users = true};
+
+}  // namespace agentfs::tree
