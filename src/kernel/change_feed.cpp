@@ -108,14 +108,12 @@ void ChangeFeed::retire_oldest() {
   const Line line = std::move(lines_.front());
   lines_.pop_front();
   bytes_ -= line.text.size();
-  const auto keep_for = [&](const std::string& root) {
-    if (root.empty()) return;
-    std::deque<Line>& older = older_[root];
+  for (const std::string* const root : {&line.root, &line.other_root}) {
+    if (root->empty()) continue;
+    std::deque<Line>& older = older_[*root];
     older.push_back(line);
     if (older.size() > kFloor) older.pop_front();
-  };
-  keep_for(line.root);
-  keep_for(line.other_root);
+  }
 }
 
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
@@ -157,14 +155,14 @@ std::string ChangeFeed::text(const std::string& root) const {
 std::string ChangeFeed::lines_of(std::string_view root, std::uint64_t after,
                                  std::size_t most) const {
   std::vector<const Line*> wanted;
-  const auto take = [&](const std::deque<Line>& lines) {
-    for (auto line = lines.rbegin(); line != lines.rend() && wanted.size() < most; ++line) {
+  std::vector<const std::deque<Line>*> held = {&lines_};
+  if (const auto older = older_.find(root); older != older_.end()) held.push_back(&older->second);
+  for (const std::deque<Line>* const lines : held) {
+    for (auto line = lines->rbegin(); line != lines->rend() && wanted.size() < most; ++line) {
       if (line->number <= after) break;
       if (line->is_of(root)) wanted.push_back(&*line);
     }
-  };
-  take(lines_);
-  if (const auto older = older_.find(root); older != older_.end()) take(older->second);
+  }
   std::string out;
   for (auto line = wanted.rbegin(); line != wanted.rend(); ++line) out += (*line)->text;
   return out;

@@ -271,7 +271,6 @@ def changes_of(top, number):
         "truncate": lambda: os.truncate(path("g"), 1),
         "link": lambda: os.link(path("f"), path("linked")),
         "mkfifo": lambda: os.mkfifo(path("fifo")),
-        "rollback": lambda: command(top / ".agentfs/ctl", "rollback early"),
     }
 
 
@@ -314,23 +313,29 @@ def what_is_refused_has_not_happened():
     fill_by_host(mount)
     until_refused(lambda n: os.utime(top / "later", (n, n)))
     refused = set()
+
+    def attempt(name, change):
+        before = seen(disk)
+        try:
+            change()
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, f"errno of {name} on a full disk")
+            expect_eq(seen(disk), before, f"the disk after {name}, which was refused")
+            expect_eq({path: what[0] for path, what in seen(top).items()},
+                      {path: what[0] for path, what in before.items()},
+                      f"the mount after {name}, which was refused")
+            refused.add(name)
+
     for number in range(40):
         for name, change in changes_of(top, number).items():
-            before = seen(disk)
-            try:
-                change()
-            except OSError as error:
-                expect_eq(error.errno, errno.ENOSPC, f"errno of {name} on a full disk")
-                expect_eq(seen(disk), before, f"the disk after {name}, which was refused")
-                expect_eq({path: what[0] for path, what in seen(top).items()},
-                          {path: what[0] for path, what in before.items()},
-                          f"the mount after {name}, which was refused")
-                refused.add(name)
-    # What empties a file makes room, in which the row of a name made after it may fit.
-    makes_room, may_fit = {"O_TRUNC", "O_CREAT | O_TRUNC"}, {"link", "mkfifo"}
+            attempt(name, change)
+    # What empties a file makes room, in which the row of what is done after it may fit.
+    makes_room, may_fit = {"O_TRUNC", "O_CREAT | O_TRUNC"}, {"truncate", "link", "mkfifo"}
     expect_eq(refused - may_fit, set(changes_of(top, 0)) - makes_room - may_fit,
               "what a full disk refuses in the end")
     expect_has(mount.last_error(), "makes room", "what would help")
+    until_refused(lambda n: os.utime(top / "later", (n, n)))
+    attempt("rollback", lambda: command(top / ".agentfs/ctl", "rollback early"))
     os.unlink(top / "a-0")
     expect_has(read(top / ".agentfs/events.jsonl"), '"op":"remove","path":"/workspaces/w/a-0"',
                "the row of a removal on a full disk")
