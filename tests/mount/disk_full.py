@@ -335,6 +335,9 @@ def what_is_refused_has_not_happened():
               "what a full disk refuses in the end")
     expect_has(mount.last_error(), "makes room", "what would help")
     until_refused(lambda n: os.utime(top / "later", (n, n)))
+    expect_errno("ENOSPC", os.utime, top / "c-39", (1, 1))
+    told = [line for line in read(mount / "proc/self/errors").splitlines() if "c-39" in line]
+    expect_eq(len(told), 1, f"sentences about one refusal: {told}")
     attempt("rollback", lambda: command(top / ".agentfs/ctl", "rollback early"))
     os.unlink(top / "a-0")
     expect_has(read(top / ".agentfs/events.jsonl"), '"op":"remove","path":"/workspaces/w/a-0"',

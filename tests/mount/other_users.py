@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 PLACE = pathlib.Path("/mnt")
@@ -13,8 +14,8 @@ if "OTHERS_INSIDE" not in os.environ:
     os.environ["OTHERS_FROM"] = os.path.dirname(os.environ.get("AGENTFS", "/"))
     os.environ.update(AGENTFS=str(PLACE / "bin/agentfs"), TESTDIR=str(PLACE / "test"))
 
-from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_has,  # noqa: E402
-                       main, need, read, run, skip, tell)
+from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq,  # noqa: E402
+                       expect_has, main, need, read, run, skip, tell)
 
 OTHER, GROUP = 51500, 51600
 HOME = f"user{OTHER}"
@@ -79,6 +80,48 @@ def setup():
         (MOUNT / "workspaces" / name).mkdir()
         os.chown(MOUNT / "workspaces" / name, owner, group)
         os.chmod(MOUNT / "workspaces" / name, mode)
+
+
+# Opens files without end, half of them without a name, and says how many and why no more.
+HOARD = """
+import errno, os, sys
+held = []
+try:
+    while len(held) < 2000:
+        path = f"{sys.argv[1]}/hoard-{len(held)}"
+        held.append(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if len(held) % 2:
+            os.unlink(path)
+except OSError as error:
+    print(len(held), errno.errorcode[error.errno], flush=True)
+sys.stdin.read()
+"""
+
+
+def nobody_takes_all_open_files():
+    """Half of the daemon's limit stays its own, and a quarter is all that one user gets."""
+    small = Mount.of("small")
+    limited = ["prlimit", "--nofile=800:800", "setpriv", "--bounding-set=-sys_resource",
+               "--inh-caps=-sys_resource", AGENTFS]
+    run([*limited, "mount", "--state", small.state, "-o", "allow_other", small.mnt])
+    shared = small / "workspaces/shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    hoard = [sys.executable, "-c", HOARD, shared]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*map(str, AS_OTHER), *hoard], **pipes) as other:
+        expect_eq(other.stdout.readline().split(), ["200", "ENFILE"], "of one user")
+        with subprocess.Popen(hoard, **pipes) as own:
+            count, code = own.stdout.readline().split()
+            expect_eq(code, "ENFILE")
+            expect(150 <= int(count) <= 200, f"root could open {count} files beside the 200")
+            expect_has(command(small / "dev/local/exec", "echo of a command"), "of a command\n")
+            (shared / "hoard-1").unlink()
+            own.stdin.close()
+        (shared / "after").write_text("after\n")
+        other.stdin.close()
+    expect_has(run([*AS_OTHER, "cat", small / "proc/self/errors"]), "as many as one user may")
+    small.umount()
 
 
 def changing_a_file_clears_set_id_bits_as_on_a_disk():
@@ -316,7 +359,7 @@ def what_processes_say_is_their_owners():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, changing_a_file_clears_set_id_bits_as_on_a_disk,
+main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
      history_gives_nobody_more_to_read, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, what_binds_a_workspace_is_not_its_owners_to_lift,

@@ -13,7 +13,7 @@ bool must_drop_set_id(fuse_req_t request) {
 void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "open", info->flags);
   scope.opened(
-      id, on_node(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
+      id, opening(scope, id, [&](vfs::Node& node) { return node.open(scope.asked, info->flags); }),
       info);
 }
 
@@ -26,7 +26,7 @@ void answer_created(Scope& scope, const Result<vfs::CreatedNode>& created, fuse_
   set_open_flags(created->opened.flags, *info);
   scope.context.backings.open(request, id, handle, *info);
   if (handle.bypassed()) entry.attr_timeout = 0;  // a mapping changes them unseen
-  info->fh = scope.context.channel->keep(created->opened.handle);
+  info->fh = scope.context.channel->keep(created->opened.handle, scope.uid());
   if (::fuse_reply_create(request, &entry, info) != 0) {
     scope.release(id, info);
     scope.context.channel->forget(id, 1);
@@ -38,7 +38,7 @@ void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
   Scope scope(request, "create", info->flags);
   answer_created(
       scope,
-      on_node(scope, parent,
+      opening(scope, parent,
               [&](vfs::Node& node) { return node.create(scope.asked, name, info->flags, mode); }),
       info);
 }
@@ -46,7 +46,7 @@ void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
 void do_tmpfile(fuse_req_t request, fuse_ino_t directory, mode_t mode, fuse_file_info* info) {
   Scope scope(request, "tmpfile", info->flags);
   answer_created(scope,
-                 on_node(scope, directory,
+                 opening(scope, directory,
                          [&](vfs::Node& node) {
                            return node.create_nameless(scope.asked, info->flags, mode);
                          }),

@@ -76,7 +76,7 @@ void do_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino
 void do_opendir(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   Scope scope(request, "opendir", info->flags);
   scope.opened(
-      id, on_node(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); }),
+      id, opening(scope, id, [&](vfs::Node& node) { return node.open_directory(scope.asked); }),
       info);
 }
 

@@ -31,6 +31,7 @@ struct Scope {
     if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);
   }
+  uid_t uid() const { return ::fuse_req_ctx(request)->uid; }
   // For `errors` of who asks: why, where the errno alone does not tell.
   void note(const vfs::Node& node, const Error& error) const {
     context.services.note_error(asked.caller(), node.path(), error);
@@ -47,7 +48,7 @@ struct Scope {
     if (!found) return reply_error(request, found.error());
     set_open_flags(found->flags, *info);
     context.backings.open(request, id, *found->handle, *info);
-    info->fh = context.channel->keep(found->handle);
+    info->fh = context.channel->keep(found->handle, uid());
     // Interrupted before it was told: the kernel will never release what it does not know.
     if (::fuse_reply_open(request, info) != 0) release(id, info);
   }
@@ -74,8 +75,18 @@ auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
     -> decltype(work(std::declval<vfs::Node&>())) {
   const vfs::NodeRef node = TRY(scope.node(id));
   auto done = vfs::with_room(scope.context.services, [&] { return work(*node); });
-  if (!done && done.error().code == EROFS) scope.note(*node, done.error());
+  const int code = done ? 0 : done.error().code;
+  if (code == EROFS || code == ENFILE || code == ENOSPC) scope.note(*node, done.error());
   return done;
+}
+
+// The same of work that opens a file.
+template <class Work>
+auto opening(Scope& scope, fuse_ino_t id, Work&& work) {
+  return on_node(scope, id, [&](vfs::Node& node) -> decltype(work(node)) {
+    if (node.takes_descriptor()) TRY(scope.context.channel->may_open(scope.uid()));
+    return work(node);
+  });
 }
 
 template <class Work>

@@ -28,7 +28,10 @@ Result<std::shared_ptr<const HistoryRoot>> find_history(const Caller& caller, co
 
 std::vector<FileVersionRef> versions_of(const HistoryRoot& root) {
   std::vector<FileVersionRef> versions;
-  root.kernel->look_at_history([&](const History& h) { versions = h.versions_below(root.path); });
+  root.kernel->look_at_history([&](const History& h) {
+    versions = h.versions_below(root.path);
+    std::erase_if(versions, [&](const FileVersionRef& one) { return h.whole(one) == nullptr; });
+  });
   return versions;
 }
 

@@ -18,7 +18,7 @@ class Channel {
  public:
   static constexpr std::uint64_t kRoot = 1;
 
-  explicit Channel(NodeRef root) : nodes_(std::move(root)) {}
+  explicit Channel(NodeRef root);
   ~Channel() { close(); }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -29,7 +29,11 @@ class Channel {
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
   std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
 
-  std::uint64_t keep(std::shared_ptr<Handle> handle);  // a handle's number for fi->fh
+  // A handle's number for fi->fh.
+  std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);
+  // ENFILE where who asks has as many files open as one user may, or all have as many as may be:
+  // half of the descriptors that the daemon can have stay for its own work.
+  Status may_open(uid_t uid);
   std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }
   std::shared_ptr<Handle> drop(std::uint64_t number) { return handles_.drop(number); }
 
@@ -45,6 +49,7 @@ class Channel {
  private:
   NodeTable nodes_;
   HandleTable handles_;
+  const std::size_t most_open_;  // of the process's limit when the session began
   std::atomic<Part> part_ = Part::whole;
   Mutex<Rank::node_table> mutex_;
   Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;

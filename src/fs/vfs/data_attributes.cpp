@@ -33,12 +33,6 @@ json::Object before_and_after(const struct stat& before, const struct stat& afte
   return {{"before", told(before, which)}, {"after", told(after, which)}};
 }
 
-Status DataNode::check_room(Request& request, bool makes_room) {
-  Status room = tree_->services().check_room(makes_room);
-  if (!room) tree_->services().note_error(request.caller(), path(), room.error());
-  return room;
-}
-
 void DataNode::keep_as(PastName name) {
   const std::unique_ptr<const PastName> kept(
       kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));
@@ -59,7 +53,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
   const struct stat before = TRY(tree_->store().attributes(*file_));
   const bool truncates = (wanted.which & SetAttributes::size) != 0;
-  TRY(check_room(request, truncates && wanted.values.st_size < before.st_size));
+  TRY(tree_->services().check_room(truncates && wanted.values.st_size < before.st_size));
   auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
   TRY(tell_written_past(before));
@@ -136,7 +130,7 @@ Result<std::string> DataNode::list_xattr(Request& request) {
 Status DataNode::set_xattr(Request& request, const std::string& name, std::string_view value,
                            int flags) {
   if (is_told_attribute(name)) return set_told_attribute(request, *this, name, value);
-  TRY(check_room(request, false));
+  TRY(tree_->services().check_room(false));
   told_ = false;
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
@@ -152,7 +146,7 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
     return fail(EPERM, "{}: {} is told by agentfs and cannot be removed", path(),
                 text::shown(name));
   }
-  TRY(check_room(request, false));
+  TRY(tree_->services().check_room(false));
   told_ = false;
   Charge charge(*tree_, &request);
   charge.touch(*this);

@@ -183,7 +183,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   Caller writer;
   if (writable) {
     writer = TRY(request.writer());
-    TRY(check_room(request, (flags & O_TRUNC) != 0));
+    TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
   }
   DataGuard guard(request, *tree_, region_);
   TRY(guard.open([this] { return path(); }, flags));
@@ -244,7 +244,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
-  TRY(check_room(request, (flags & O_TRUNC) != 0));
+  TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.open([&] { return child(name); }, flags));
@@ -340,7 +340,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
-  TRY(check_room(request, true));
+  TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
@@ -354,7 +354,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
-  TRY(check_room(request, true));
+  TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
@@ -375,7 +375,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (target == nullptr || target->tree_ != tree_) {
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
-  TRY(check_room(request, false));
+  TRY(tree_->services().check_room(false));
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));

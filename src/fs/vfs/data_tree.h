@@ -134,6 +134,7 @@ class DataNode final : public Node {
 
   mode_t type() const override { return file_->type(); }
   std::string path() const override { return tree_->path_of(*file_); }
+  bool takes_descriptor() const override { return true; }
   bool lists_attributes() const override { return true; }
   Result<Attributes> attributes(Request&) override;
   Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
@@ -165,7 +166,6 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   // Before what is not undone where its row does not fit.
-  Status check_room(Request&, bool makes_room);
   struct stat shown(struct stat attributes) const;
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);

@@ -99,6 +99,7 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual ~Node() = default;
   virtual mode_t type() const = 0;       // S_IFREG, S_IFDIR, S_IFLNK, …
   virtual std::string path() const = 0;  // of the mount, for messages and the journal
+  virtual bool takes_descriptor() const { return false; }  // of the daemon, where it is open
   virtual Result<Attributes> attributes(Request&) = 0;
   virtual Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted);
   virtual Result<std::string> read_link(Request&);

@@ -96,7 +96,7 @@ HandleTable::Slot* HandleTable::find_slot(std::uint64_t number) {
   return slot.handle && slot.generation == generation_of(number) ? &slot : nullptr;
 }
 
-std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle) {
+std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle, uid_t uid) {
   Lock lock(mutex_);
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(slots_.size()));
@@ -105,6 +105,8 @@ std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle) {
   const std::uint32_t at = free_.back();
   free_.pop_back();
   slots_[at].handle = std::move(handle);
+  slots_[at].uid = uid;
+  ++by_user_[uid];
   return number_of(at, slots_[at].generation);
 }
 
@@ -119,6 +121,8 @@ std::shared_ptr<Handle> HandleTable::drop(std::uint64_t number) {
   Slot* const slot = find_slot(number);
   if (slot == nullptr) return nullptr;
   std::shared_ptr<Handle> handle = std::exchange(slot->handle, nullptr);
+  const auto user = by_user_.find(slot->uid);
+  if (--user->second == 0) by_user_.erase(user);
   ++slot->generation;
   free_.push_back(static_cast<std::uint32_t>(slot_of(number)));
   return handle;
@@ -132,7 +136,19 @@ std::vector<std::shared_ptr<Handle>> HandleTable::clear() {
   }
   slots_.clear();
   free_.clear();
+  by_user_.clear();
   return handles;
+}
+
+std::size_t HandleTable::size() {
+  Lock lock(mutex_);
+  return slots_.size() - free_.size();
+}
+
+std::size_t HandleTable::size(uid_t uid) {
+  Lock lock(mutex_);
+  const auto user = by_user_.find(uid);
+  return user == by_user_.end() ? 0 : user->second;
 }
 
 }  // namespace agentfs::vfs

@@ -42,14 +42,17 @@ class NodeTable {
 // Open descriptors by number. Threads: all.
 class HandleTable {
  public:
-  std::uint64_t keep(std::shared_ptr<Handle> handle);
+  std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);  // for whom it is open
   std::shared_ptr<Handle> find(std::uint64_t number);
   std::shared_ptr<Handle> drop(std::uint64_t number);
   std::vector<std::shared_ptr<Handle>> clear();
+  std::size_t size();
+  std::size_t size(uid_t uid);
 
  private:
   struct Slot {
     std::shared_ptr<Handle> handle;
+    uid_t uid = 0;
     std::uint32_t generation = 0;
   };
   Slot* find_slot(std::uint64_t number) REQUIRES(mutex_);
@@ -57,6 +60,7 @@ class HandleTable {
   Mutex<Rank::node_table> mutex_;
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
+  std::unordered_map<uid_t, std::size_t> by_user_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::vfs
