@@ -112,7 +112,8 @@ class DataNode final : public Node {
   const TreeNode& file() const { return *file_; }
   DataTree& tree() const { return *tree_; }
   Region region() const { return region_; }
-  std::string named_path() const;  // "" where it has no name any more
+  std::string named_path() const;                 // "" where it has no name any more
+  bool is_nameless() const { return nameless_; }  // made so, and not given a name yet
   // The workspace or home it lies in; where it has no name yet, the one it was made in.
   std::string place() const;
   // How many names of the file are ours, in the past store, and are not shown as links.

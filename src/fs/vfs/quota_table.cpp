@@ -193,6 +193,7 @@ void QuotaTable::count(const std::string& subject) {
   for (Directories next = roots_of(subject); !next.empty(); next = take_moved()) {
     walk(std::move(next));
   }
+  look_at_nameless(subject);
   walking_ = 0;
   if (!stopped()) ledger_.end_count(subject, number);
 }
@@ -227,6 +228,21 @@ void QuotaTable::walk(Directories directories) {
     directories.pop_back();
     look(*directory, Why::changed);
     if (directory->type() == S_IFDIR) walk_one(*directory, directories);
+  }
+}
+
+// What was made without a name is found by who has it open.
+void QuotaTable::look_at_nameless(const std::string& subject) {
+  for (const auto& known : trees_) {
+    const auto tree = known.lock();
+    if (tree == nullptr) continue;
+    for (const auto& node : tree->writers()) {
+      if (!node->is_nameless()) continue;
+      std::string place = node->place();
+      if (!subject_user(subject) && place != subject) continue;
+      count_new(*node, std::move(place));
+      look(*node, Why::removed);
+    }
   }
 }
 

@@ -78,6 +78,7 @@ class QuotaTable {
   void drain();
   Directories roots_of(const std::string& subject);
   void walk(Directories directories);
+  void look_at_nameless(const std::string& subject);
   void walk_one(DataNode& directory, Directories& below);
   std::optional<std::string> next_job() EXCLUDES(mutex_);
   // Those moved meanwhile; where there are none, the walk is over.
