@@ -80,6 +80,7 @@ json::Value to_json(const FileVersion& v) {
   value.set("author", v.author);
   if (v.inode != 0) value.set("inode", v.inode);
   if (!v.target.empty()) json::set_bytes(value, "target", v.target);
+  set_xattrs(value, v.xattrs);
   if (v.in_trash) value.set("in_trash", true);
   return value;
 }
@@ -96,6 +97,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.modified = value["modified"].number();
   v.inode = static_cast<std::uint64_t>(value["inode"].number());
   v.target = json::bytes_of(value, "target");
+  v.xattrs = xattrs_of(value);
   v.time = value["time"].number();
   v.cause = value["cause"].text();
   v.author = value["author"].text();

@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "kernel/record.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs {
 
@@ -35,6 +36,7 @@ struct FileVersion {
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
   std::string target{};       // of a link
+  Xattrs xattrs{};            // of a directory, FIFO or socket
   std::int64_t time = 0;      // of the change that replaced it
   std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
   std::string author{};       // its lineage: "7<1<root (bash)"

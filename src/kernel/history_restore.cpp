@@ -66,6 +66,7 @@ RestoreStep step_of(const Return& one) {
   step.gid = v.gid;
   step.modified = v.modified;
   step.target = v.target;
+  step.xattrs = v.xattrs;
   step.other = one.other;
   if (one.has_bytes()) step.content = {v.number, v.path};
   return step;

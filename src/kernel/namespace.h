@@ -35,6 +35,7 @@ struct RestoreStep {
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, nanoseconds
   std::string target{};       // of a symbolic link
+  Xattrs xattrs{};            // of what has no content
   std::string other{};        // a step before it, of whose file this is one more name
   PastName content{};         // number 0: an empty file
 };

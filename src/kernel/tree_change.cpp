@@ -13,4 +13,26 @@ json::Value kept_row(std::uint64_t number, std::string_view type, const struct s
   return row;
 }
 
+void set_xattrs(json::Value& row, const Xattrs& xattrs) {
+  if (xattrs.empty()) return;
+  json::Array all;
+  for (const auto& [name, value] : xattrs) {
+    json::Value one;
+    json::set_bytes(one, "name", name);
+    json::set_bytes(one, "value", value);
+    all.push_back(std::move(one));
+  }
+  row.set("xattrs", std::move(all));
+}
+
+Xattrs xattrs_of(const json::Value& row) {
+  Xattrs xattrs;
+  const json::Array* const all = row["xattrs"].array();
+  if (all == nullptr) return xattrs;
+  for (const json::Value& one : *all) {
+    xattrs.emplace_back(json::bytes_of(one, "name"), json::bytes_of(one, "value"));
+  }
+  return xattrs;
+}
+
 }  // namespace agentfs

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 
@@ -34,5 +36,10 @@ struct TreeEvent {
 // The member `kept` of a change's row: what was there before, kept under this number. `type` is a
 // name of FileVersion::Type.
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes);
+
+// Extended attributes: names and values, any bytes.
+using Xattrs = std::vector<std::pair<std::string, std::string>>;
+void set_xattrs(json::Value& row, const Xattrs& xattrs);  // nothing where there are none
+Xattrs xattrs_of(const json::Value& row);
 
 }  // namespace agentfs

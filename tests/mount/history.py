@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 
 from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
@@ -193,9 +194,19 @@ def names_of_one_file_come_back_as_such():
     os.symlink("a", top / "link")
     os.utime(top / "link", ns=(10**18, 10**18 + 1), follow_symlinks=False)
     os.mkfifo(top / "fifo", 0o640)
+    acl = struct.pack("<I" + 5 * "HHI", 2, 1, 7, 2**32 - 1, 2, 5, 4711, 4, 5, 2**32 - 1,
+                      16, 5, 2**32 - 1, 32, 0, 2**32 - 1)
+    for name, value in (("user.note", b"\xff\0kept"), ("system.posix_acl_access", acl),
+                        ("system.posix_acl_default", acl)):
+        os.setxattr(top / "sub", name, value)
+    os.setxattr(top / "fifo", "system.posix_acl_access", acl)
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(os.path.relpath(top / "socket"))
     (top / "alone").write_text("alone\n")
+    xattrs = lambda: {f"{path.name}: {name}": os.getxattr(path, name)
+                      for path in (top / "sub", top / "fifo", top / "sub/b")
+                      for name in os.listxattr(path) if not name.startswith("user.agentfs")}
+    attributes = xattrs()
     look = lambda: {str(path.relative_to(top)): (oct(path.lstat().st_mode), path.lstat().st_mtime_ns)
                     for path in sorted(top.rglob("*")) if path.is_symlink() or not path.is_dir()}
     before = look()
@@ -209,6 +220,7 @@ def names_of_one_file_come_back_as_such():
     expect_eq(len(os.listdir(OURS / "versions/several/sub/b")), 1, "versions of what is whole now")
     ctl("restore several")
     expect_eq(look(), before, "what came back")
+    expect_eq(xattrs(), attributes, "its extended attributes and ACLs")
     numbers = {(top / name).stat().st_ino for name in ("a", "sub/b", "z")}
     expect_eq((len(numbers), (top / "z").stat().st_nlink), (1, 3), "files, and names of it")
     with open(top / "z", "a", encoding="utf-8") as file:

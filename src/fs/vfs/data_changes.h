@@ -79,7 +79,7 @@ class DataChanges {
 
   std::vector<Staleness> made_;
   std::vector<TreeEvent> seen_;
-  std::vector<std::pair<NodeRef, SetAttributes>> finishing_;
+  std::vector<std::pair<NodeRef, RestoreStep>> finishing_;
 };
 
 }  // namespace agentfs::vfs

@@ -2,6 +2,7 @@
 #include "fs/vfs/past_keeper.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs::vfs {
@@ -31,11 +32,11 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
       return kept;
     }
     case S_IFIFO:
-      return described(past_->next(), "fifo", entry.attributes);
+      return keep_nodes_own(entry, "fifo");
     case S_IFSOCK:
-      return described(past_->next(), "socket", entry.attributes);
+      return keep_nodes_own(entry, "socket");
     case S_IFDIR:
-      return described(past_->next(), "directory", entry.attributes);
+      return keep_nodes_own(entry, "directory");
     case S_IFLNK: {
       const auto target = store_.read_link(*entry.node);
       if (!target) return not_kept(target.error().message);
@@ -46,6 +47,23 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
     default:
       return {};
   }
+}
+
+// Of what has no bytes; attributes that would not fit into a row are left out.
+Kept PastKeeper::keep_nodes_own(const TreeEntry& entry, std::string_view type) {
+  constexpr std::size_t kMost = 16'384;
+  Kept kept = described(past_->next(), type, entry.attributes);
+  Xattrs xattrs;
+  std::size_t bytes = 0;
+  const std::string names = store_.list_xattr(*entry.node).value_or("");
+  for (const std::string_view part : text::split(names, '\0')) {
+    if (part.empty()) continue;
+    auto value = store_.get_xattr(*entry.node, std::string(part));
+    if (!value || (bytes += part.size() + value->size()) > kMost) continue;
+    xattrs.emplace_back(part, *std::move(value));
+  }
+  set_xattrs(kept.row, xattrs);
+  return kept;
 }
 
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,

@@ -70,6 +70,12 @@ void drop_inherited_acls(Request& request, int from, Node& to) {
   }
 }
 
+void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
+  for (const auto& [name, value] : xattrs) {
+    static_cast<void>(to.set_xattr(request, name, value, 0));
+  }
+}
+
 SetAttributes attributes_of(const RestoreStep& step) {
   SetAttributes wanted{.which = SetAttributes::mode | SetAttributes::mtime};
   wanted.values.st_mode = step.mode & 07777U;
@@ -119,6 +125,7 @@ Status DataChanges::make_again(Node& directory, const std::string& name, const R
     wanted.which &= ~static_cast<unsigned>(SetAttributes::mode);
   } else {
     drop_inherited_acls(request_, -1, *made.node);
+    set_xattrs(request_, step.xattrs, *made.node);
   }
   TRY(made.node->set_attributes(request_, nullptr, wanted));
   return ok();
@@ -132,14 +139,15 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
   drop_inherited_acls(request_, -1, *made.node);
   note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
-  finishing_.emplace_back(made.node, attributes_of(step));
+  finishing_.emplace_back(made.node, step);
   return ok();
 }
 
-// What is put into a directory needs the right to, and moves its time.
+// What is put into a directory needs the right to, has its default ACL, and moves its time.
 Status DataChanges::finish_restore() {
   for (auto at = finishing_.rbegin(); at != finishing_.rend(); ++at) {
-    TRY(at->first->set_attributes(request_, nullptr, at->second));
+    set_xattrs(request_, at->second.xattrs, *at->first);
+    TRY(at->first->set_attributes(request_, nullptr, attributes_of(at->second)));
   }
   finishing_.clear();
   return ok();
