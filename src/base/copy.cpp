@@ -8,17 +8,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string>
 
 #include "base/read_at.h"
+#include "base/text.h"
 
 namespace agentfs {
 namespace {
 
 constexpr std::size_t kPiece = 64U << 10U;
 constexpr off_t kSmall = 64 << 10;
-constexpr std::size_t kCompared = 256U << 10U;  // bytes at a time
+constexpr std::size_t kLongestXattr = 64U << 10U;  // the kernel's own bound
+constexpr std::size_t kCompared = 256U << 10U;     // bytes at a time
 
 // What says that the kernel cannot copy between these two, not that the copy failed.
 bool is_no_kernel_copy(int code) {
@@ -84,18 +85,25 @@ Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes
   return copied;
 }
 
+void each_xattr(int file, const std::function<void(const std::string&, std::string_view)>& use) {
+  const ssize_t length = ::flistxattr(file, nullptr, 0);
+  std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
+  const ssize_t listed = names.empty() ? 0 : ::flistxattr(file, names.data(), names.size());
+  names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
+  std::string value(names.empty() ? 0 : kLongestXattr, '\0');
+  for (const std::string_view part : text::split(names, '\0')) {
+    if (part.empty()) continue;
+    const std::string name(part);
+    const ssize_t size = ::fgetxattr(file, name.c_str(), value.data(), value.size());
+    if (size >= 0) use(name, std::string_view(value).substr(0, static_cast<std::size_t>(size)));
+  }
+}
+
 void copy_xattrs(int from, int to) {
   for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
-  const ssize_t length = ::flistxattr(from, nullptr, 0);
-  std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
-  const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
-  names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
-  for (std::size_t at = 0; at < names.size(); at += ::strlen(names.c_str() + at) + 1) {
-    const char* name = names.c_str() + at;
-    char value[65'536];
-    const ssize_t size = ::fgetxattr(from, name, value, sizeof value);
-    if (size >= 0) static_cast<void>(::fsetxattr(to, name, value, static_cast<size_t>(size), 0));
-  }
+  each_xattr(from, [&](const std::string& name, std::string_view value) {
+    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
+  });
 }
 
 namespace {

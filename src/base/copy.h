@@ -7,6 +7,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -20,6 +23,9 @@ inline constexpr std::array kAclNames = {"system.posix_acl_access", "system.posi
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
+// Those of an open file that this process may read.
+void each_xattr(int file,
+                const std::function<void(const std::string& name, std::string_view)>& use);
 // As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
 void set_attributes(int file, const struct stat& attributes);  // owner, mode and times

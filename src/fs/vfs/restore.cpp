@@ -46,19 +46,9 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
 
 // Those that this process may not set are left out, as cp(1) does.
 void copy_xattrs(Request& request, int from, Node& to) {
-  const ssize_t length = ::flistxattr(from, nullptr, 0);
-  std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
-  const ssize_t listed = names.empty() ? 0 : ::flistxattr(from, names.data(), names.size());
-  names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
-  std::string value(65'536, '\0');
-  for (const std::string_view name : text::split(names, '\0')) {
-    if (name.empty()) continue;
-    const std::string word(name);
-    const ssize_t size = ::fgetxattr(from, word.c_str(), value.data(), value.size());
-    if (size < 0) continue;
-    static_cast<void>(to.set_xattr(
-        request, word, std::string_view(value).substr(0, static_cast<std::size_t>(size)), 0));
-  }
+  each_xattr(from, [&](const std::string& name, std::string_view value) {
+    static_cast<void>(to.set_xattr(request, name, value, 0));
+  });
 }
 
 // What was made just now has them from its directory; what it is made of, an open file or -1, may
