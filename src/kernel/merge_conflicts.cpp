@@ -252,11 +252,16 @@ MergeConflictsRef Merges::conflicts(const std::string& root) const {
 
 Status Merges::check_resolved(const std::string& root, const std::string& from) const {
   const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr || !all->is_stored || all->left.empty()) return ok();
   const auto tree = kernel_.forks().info_of(from);
-  if (!tree || tree->number != all->from) return ok();
-  return fail(EBUSY, "{}: {} conflicts are not resolved; .agentfs/conflicts has them", root,
-              all->left.size());
+  return all && tree && tree->number == all->from ? check_resolved(root, *all) : ok();
+}
+
+Status Merges::check_resolved(const std::string& root, const MergeConflicts& all) const {
+  if (!all.is_stored || all.left.empty()) return ok();
+  return fail(EBUSY,
+              "{}: a merge left {} in conflict: {}/.agentfs/conflicts has them, and `resolve {} "
+              "ours` (or theirs, or merged) ends one",
+              root, all.left.size(), root, all.left.begin()->first);
 }
 
 Result<MergeConflict> Merges::find(const std::string& root, std::uint64_t number) const {

@@ -159,6 +159,8 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
     return fail(EBUSY, "{}: a merge into it is half done; the next start of the daemon ends it",
                 root);
   }
+  const MergeConflictsRef before = conflicts(root);
+  if (before != nullptr && before->from != order.state.tree) TRY(check_resolved(root, *before));
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
@@ -166,7 +168,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
-  leave_out_settled(conflicts(root), plan, *left);
+  leave_out_settled(before, plan, *left);
   for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
   show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {

@@ -104,6 +104,7 @@ class Merges {
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
   // what was in conflict with it. The paths that were still to be resolved and cannot be any more.
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
+  Status check_resolved(const std::string& root, const MergeConflicts& all) const;
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
               const TreeEntry& old, bool is_open = false);
