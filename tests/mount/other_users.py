@@ -99,7 +99,7 @@ sys.stdin.read()
 
 
 def nobody_takes_all_open_files():
-    """Half of the daemon's limit stays its own, and a quarter is all that one user gets."""
+    """Some of the daemon's limit stays its own, and half of the rest is all that one user gets."""
     small = Mount.of("small")
     limited = ["prlimit", "--nofile=800:800", "setpriv", "--bounding-set=-sys_resource",
                "--inh-caps=-sys_resource", AGENTFS]
@@ -110,11 +110,11 @@ def nobody_takes_all_open_files():
     hoard = [sys.executable, "-c", HOARD, shared]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([*map(str, AS_OTHER), *hoard], **pipes) as other:
-        expect_eq(other.stdout.readline().split(), ["200", "ENFILE"], "of one user")
+        expect_eq(other.stdout.readline().split(), ["143", "ENFILE"], "of one user")
         with subprocess.Popen(hoard, **pipes) as own:
             count, code = own.stdout.readline().split()
             expect_eq(code, "ENFILE")
-            expect(150 <= int(count) <= 200, f"root could open {count} files beside the 200")
+            expect(100 <= int(count) <= 143, f"root could open {count} files beside the 143")
             expect_has(command(small / "dev/local/exec", "echo of a command"), "of a command\n")
             (shared / "hoard-1").unlink()
             own.stdin.close()

@@ -32,7 +32,7 @@ class Channel {
   // A handle's number for fi->fh.
   std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);
   // ENFILE where who asks has as many files open as one user may, or all have as many as may be:
-  // half of the descriptors that the daemon can have stay for its own work.
+  // some of the descriptors that the daemon can have stay for its own work.
   Status may_open(uid_t uid);
   std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }
   std::shared_ptr<Handle> drop(std::uint64_t number) { return handles_.drop(number); }
