@@ -70,6 +70,7 @@ class ForestDisk {
   Result<NodeBook::Place> place_nameless(const ForestNode& directory, const TreeEntry& entry);
   // What a directory of a hollow one's content reads itself; `inode` is the entry's own.
   Result<Source> source_of(const Content& content, int directory, const std::string& name);
+  Status refuse(const ForestNode& node) const;  // where nothing of its tree may change
   Status check_readable(const ForestNode& parent, const std::string& name) const;
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
   // Null where nothing is known to have the name, or something else has it.
@@ -127,7 +128,6 @@ class ForestDisk {
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
-  Status refuse(const ForestNode& node) const;
   Status keep(ForestNode& directory);  // solid, and saved for the newest snapshot
   Status save(ForestNode& directory);
   Status build_saved(ForestNode& directory, const std::string& name);

@@ -182,9 +182,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int fla
     if (may_change) TRY(fetch(*node, caller));
     const auto act = [&]() -> Result<std::unique_ptr<TreeFile>> {
       const std::shared_lock together(mutex_);
-      if (may_change && node->tree->refusal != 0) {
-        return fail_errno(node->tree->refusal, host_path(any));
-      }
+      if (may_change) TRY(f_->refuse(*node));
       return opened(node, flags, caller);
     };
     auto file = act();
