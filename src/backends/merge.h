@@ -131,8 +131,8 @@ class TreeMerger {
   // rest is put back, and EBUSY names it; what it replaced is then still in kMergeDirectory.
   virtual Status undo(const TreeSide& ours, const std::string& record) const = 0;
 
-  // Told, before it is deleted, of each file that the merge removed or replaced and the path it
-  // had.
+  // Told, before it is deleted, of each file and directory that the merge removed or replaced and
+  // the path it had.
   using Kept = std::function<Status(const std::string& path, const TreeEntry& old)>;
   // Removes kMergeDirectory; files in it that the record does not know (EBUSY) stay.
   virtual Status finish(const TreeSide& ours, const std::string& record,

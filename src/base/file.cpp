@@ -7,6 +7,8 @@
 
 #include <filesystem>
 
+#include "base/hash.h"
+
 namespace agentfs {
 
 void UniqueFd::reset(int fd) {
@@ -90,6 +92,17 @@ Status make_directories(const std::string& path, mode_t mode) {
 bool exists(const std::string& path) {
   struct stat attributes{};
   return ::lstat(path.c_str(), &attributes) == 0;
+}
+
+std::uint64_t identity(int fd) {
+  constexpr std::uint64_t kPositive = ~std::uint64_t{0} >> 1U;  // a number of JSON
+  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
+  auto* const handle = reinterpret_cast<file_handle*>(bytes);
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount = 0;
+  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return 0;
+  const std::string_view own(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
+  return fnv1a(own) & kPositive;
 }
 
 }  // namespace file

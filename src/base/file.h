@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,9 @@ bool is_unfinished(std::string_view name);
 Status remove(const std::string& path);  // no directory; where there is nothing: nothing
 Status make_directories(const std::string& path, mode_t mode = 0755);
 bool exists(const std::string& path);
+// Of an open file, O_PATH or not: never another's on the same disk, also when the inode number has
+// been given again (its handle, name_to_handle_at(2), hashed). 0 where the disk has no handles.
+std::uint64_t identity(int fd);
 
 }  // namespace file
 }  // namespace agentfs

@@ -222,12 +222,13 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
 Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t told) {
   const KernelParts& parts = kernel_.parts();
   const TreeSide ours = TRY(side_of(run));
+  RemovedFiles removed;
   TRY(parts.merger->finish(ours, run.record,
                            [&](const std::string& path, const TreeEntry& old) -> Status {
                              const std::string whole = fmt::format("{}/{}", run.root, path);
                              if (paths::is_in_repository(whole))
                                return ok();  // its own objects are its history
-                             return kernel_.merges().keep(caller, whole, ours, old);
+                             return kernel_.merges().keep(caller, whole, {ours, old}, removed);
                            }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
   TRY(tell(caller, run, told));

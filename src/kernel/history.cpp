@@ -78,7 +78,7 @@ json::Value to_json(const FileVersion& v) {
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
   value.set("author", v.author);
-  if (v.inode != 0) value.set("inode", v.inode);
+  if (v.file != 0) value.set("file", v.file);
   if (!v.target.empty()) json::set_bytes(value, "target", v.target);
   set_xattrs(value, v.xattrs);
   if (v.in_trash) value.set("in_trash", true);
@@ -95,7 +95,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
-  v.inode = static_cast<std::uint64_t>(value["inode"].number());
+  v.file = static_cast<std::uint64_t>(value["file"].number());
   v.target = json::bytes_of(value, "target");
   v.xattrs = xattrs_of(value);
   v.time = value["time"].number();
@@ -164,14 +164,14 @@ FileVersionRef History::find(std::uint64_t number) const {
 
 // A file's names come before what it held when it had none left.
 void History::share(const FileVersion& version) {
-  if (version.inode == 0) return;
-  if (version.type == FileVersion::Type::name) ++shared_[version.inode].names;
-  const auto found = shared_.find(version.inode);
+  if (version.file == 0) return;
+  if (version.type == FileVersion::Type::name) ++shared_[version.file].names;
+  const auto found = shared_.find(version.file);
   if (found != shared_.end() && is_content(version)) found->second.contents.insert(version.number);
 }
 
 void History::unshare(const FileVersion& version) {
-  const auto found = shared_.find(version.inode);
+  const auto found = shared_.find(version.file);
   if (found == shared_.end()) return;
   Shared& shared = found->second;
   if (version.type == FileVersion::Type::name) --shared.names;
@@ -181,7 +181,7 @@ void History::unshare(const FileVersion& version) {
 
 FileVersionRef History::whole(const FileVersionRef& version) const {
   if (version == nullptr || version->type != FileVersion::Type::name) return version;
-  const auto found = shared_.find(version->inode);
+  const auto found = shared_.find(version->file);
   if (found == shared_.end()) return nullptr;
   const auto content = found->second.contents.upper_bound(version->number);
   if (content == found->second.contents.end()) return nullptr;

@@ -28,7 +28,7 @@ struct FileVersion {
 
   std::uint64_t number = 0;  // never given twice in one state
   std::string path{};        // of the mount: "/workspaces/site/main.c"
-  std::uint64_t inode = 0;   // of a file whose name went; 0: not told
+  std::uint64_t file = 0;    // of one whose name went: file::identity(), or 0
   Type type = Type::file;
   std::uint64_t size = 0;
   mode_t mode = 0;  // permission bits
@@ -103,7 +103,7 @@ class History {
   };
   void share(const FileVersion& version);
   void unshare(const FileVersion& version);
-  std::map<std::uint64_t, Shared> shared_;  // by inode
+  std::map<std::uint64_t, Shared> shared_;  // by identity
   std::uint64_t bytes_ = 0;
   std::uint64_t last_ = 0;
 };

@@ -198,17 +198,21 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  Returns returns;
-  kernel_.look_at_history([&](const History& history) {
-    looked_up = to_restore(history, whole, version);
-    if (looked_up) returns = returns_of(history, *looked_up);
-  });
+  kernel_.look_at_history(
+      [&](const History& history) { looked_up = to_restore(history, whole, version); });
   Versions found = TRY(std::move(looked_up));
+  // A rollback, or a rename of a directory, may have brought something there.
+  std::erase_if(found, [&](const FileVersionRef& one) {
+    return one->path != whole && kernel_.paths().attributes(caller, one->path);
+  });
+  if (found.empty()) return fail(ENOENT, "{}: what was removed there is there again", whole);
+  Returns returns;
+  kernel_.look_at_history([&](const History& h) { returns = returns_of(h, found); });
   if (returns.empty()) {
     return fail(
         ENOENT,
-        "{}: was one of several names of a file that has others still; `ln` of one of these "
-        "makes it again",
+        "{}: was one of several names of a file. That has others still, of which `ln` makes it "
+        "again, or what it held is not kept",
         whole);
   }
   std::vector<RestoreStep> steps;

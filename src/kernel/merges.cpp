@@ -14,6 +14,7 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/imports.h"
+#include "kernel/kept_entry.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merge_rows.h"
@@ -240,12 +241,13 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
     TRY(MergeBases(kernel_).set(order.root, order.from, order.state));
   }
   if (order.done) TRY(tell(caller, order));
+  RemovedFiles removed;
   TRY(kernel_.parts().merger->finish(
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
         if (!order.done) return ok();
         const std::string whole = fmt::format("{}/{}", order.root, path);
         const bool is_open = std::ranges::find(order.open, whole) != order.open.end();
-        return keep(caller, whole, ours, old, is_open);
+        return keep(caller, whole, {ours, old, is_open}, removed);
       }));
   return file::remove(file_of(order.root));
 }
@@ -263,30 +265,45 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 }
 
 // A version of what the merge replaced or removed.
-Status Merges::keep(const Caller& caller, const std::string& path, const TreeSide& ours,
-                    const TreeEntry& old, bool is_open) {
+Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
+                    RemovedFiles& removed) {
   PastStore* const past = kernel_.parts().past;
-  const struct stat& was = old.attributes;
-  const auto size = static_cast<std::uint64_t>(was.st_size);
-  // A file that has another name goes on changing under that.
-  const bool is_kept = past != nullptr && S_ISREG(was.st_mode) && size != 0 && was.st_nlink < 2 &&
-                       kernel_.history().why_not_kept(size, is_open).empty();
-  if (!is_kept) return ok();
-  std::uint64_t number = 0;
-  const Status linked = ours.store->use_descriptor(*old.node, [&](int file) -> Status {
-    // Through a link what is open would go on being written.
-    number = is_open ? TRY(past->keep_copy(file, path)) : TRY(past->keep_link(file, path));
-    return ok();
-  });
-  if (!linked && linked.error().code == EBUSY) return ok();  // the host's, who has it no more
-  TRY(linked);
-  json::Value kept = kept_row(number, "file", was);
+  if (past == nullptr || !kernel_.history().is_on()) return ok();
+  const auto [ours, old, is_open] = what;
+  auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
+  if (!kept) kept = TRY(keep_bytes(path, what));
+  if (kept->is_null()) return ok();
+  if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
+    kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
+  }
   const std::string_view below =
       std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
-  if (!find_in_tree(*ours.store, ours.root, below)) kept.set("removed", true);
+  if (!find_in_tree(*ours.store, ours.root, below)) kept->set("removed", true);
   TreeChange row{.operation = "replaced", .path = path};
-  row.details.emplace_back("kept", std::move(kept));
+  row.details.emplace_back("kept", *std::move(kept));
   return kernel_.record_change(caller, row);
+}
+
+// Null where nothing is kept.
+Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& what) const {
+  PastStore& past = *kernel_.parts().past;
+  const struct stat& was = what.old.attributes;
+  const auto size = static_cast<std::uint64_t>(was.st_size);
+  const bool is_kept =
+      S_ISREG(was.st_mode) && kernel_.history().why_not_kept(size, what.is_open).empty();
+  if (!is_kept) return json::Value();
+  std::uint64_t number = 0;
+  const Status linked = what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
+    // Through a link what is open would go on being written.
+    number = what.is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
+    return ok();
+  });
+  // The host's, who has it no more.
+  if (!linked && linked.error().code == EBUSY) return json::Value();
+  TRY(linked);
+  json::Value kept = kept_row(number, "file", was);
+  set_identity(kept, *what.ours.store, *what.old.node);
+  return kept;
 }
 
 // --- after a crash

@@ -14,6 +14,7 @@
 
 #include "backends/forest.h"
 #include "backends/merge.h"
+#include "base/json.h"
 #include "base/mutex.h"
 #include "kernel/caller.h"
 
@@ -38,6 +39,15 @@ struct MergeConflicts {
   // Of a merge that took what was clean: what the next one begins from once none is left.
   SnapshotId state{};
 };
+// What a merge or a fold is about to delete. Of one file with several names, which is another one
+// on the disk each time that a name goes, all have what the first had in common with the others.
+using RemovedFiles = std::map<ino_t, std::uint64_t>;  // file::identity() by the inode that is shown
+struct Replaced {
+  const TreeSide& ours;
+  const TreeEntry& old;
+  bool is_open = false;  // for writing, just before
+};
+
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 
 // Threads: all.
@@ -106,8 +116,8 @@ class Merges {
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
   Status check_resolved(const std::string& root, const MergeConflicts& all) const;
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
-  Status keep(const Caller& caller, const std::string& path, const TreeSide& ours,
-              const TreeEntry& old, bool is_open = false);
+  Status keep(const Caller& caller, const std::string& path, const Replaced& what,
+              RemovedFiles& removed);
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();
@@ -149,6 +159,7 @@ class Merges {
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, const Order& order);
   Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
+  Result<json::Value> keep_bytes(const std::string& path, const Replaced& what) const;
   Status settle_one(const std::string& file);
   Status discard_staged(const std::string& top, Forest& forest);
   std::string file_of(const std::string& root) const;

@@ -18,8 +18,8 @@ import subprocess
 import threading
 import time
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill, main,
-                       skip, tell, wait_until, within)
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill,
+                       kinds_of, main, make_of_each_kind, skip, tell, wait_until, within)
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -700,6 +700,16 @@ def every_command_ends():
     expect_eq([lines_of(begin, b'"begin":%d') for begin in begins], [1] * len(begins), "ends")
 
 
+def what_a_command_removes_comes_back():
+    space = SPACES / "kinds"
+    make_of_each_kind(space / "kinds")
+    before = kinds_of(space / "kinds")
+    run_in("kinds", "rm -r kinds")
+    expect(not (space / "kinds").exists(), "it is still there")
+    tell(space / ".agentfs/ctl", "restore kinds\n")
+    expect_eq(kinds_of(space / "kinds"), before)
+
+
 def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
@@ -707,4 +717,4 @@ def without_times(seen):
 main(setup, random_operations, other_names, versions, conflicts,
      links_that_others_change, directories_that_others_move, side_by_side, forks_meanwhile,
      rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, rows_are_told_once,
-     every_command_ends, kills)
+     every_command_ends, what_a_command_removes_comes_back, kills)

@@ -214,7 +214,7 @@ def names_of_one_file_come_back_as_such():
     trash = OURS / "trash/several"
     expect_eq(sorted(os.listdir(trash)), ["alone", "fifo", "link", "socket", "sub"], "the trash")
     expect_errno("ENOENT", ctl, "restore several/z")
-    expect_has(M.last_error(), "has others still")
+    expect_has(M.last_error(), "That has others still")
     (SITE / "outside").unlink()
     expect_eq(read(trash / "z"), "shared\n")
     expect_eq(len(os.listdir(OURS / "versions/several/sub/b")), 1, "versions of what is whole now")
@@ -233,6 +233,62 @@ def names_of_one_file_come_back_as_such():
     (top / "sub/b").unlink()
     ctl("restore several/z")
     expect_eq(read(top / "z"), "shared\nmore\n", "one of the names alone")
+    shutil.rmtree(top)
+
+
+def what_a_rollback_brought_back_is_not_in_the_trash():
+    """Nor is it replaced where the rest of its directory comes back."""
+    M.mount()
+    top = M / "workspaces/rolled"
+    (top / "dir").mkdir(parents=True)
+    (top / "dir/x").write_text("1\n")
+    told = lambda line: command(top / ".agentfs/ctl", line)
+    (top / "dir/one").write_text("one\n")
+    os.link(top / "dir/one", top / "dir/two")
+    told("checkpoint before")
+    (top / "dir/later").write_text("later\n")
+    shutil.rmtree(top / "dir")
+    told("rollback before")
+    expect_eq(os.listdir(top / ".agentfs/trash/dir"), ["later"], "the trash")
+    with open(top / "dir/x", "a", encoding="utf-8") as file:
+        file.write("2\n")
+    told("restore dir")
+    expect_eq((read(top / "dir/x"), read(top / "dir/later")), ("1\n2\n", "later\n"))
+    expect_errno("ENOENT", told, "restore dir/none")
+    (top / "dir/one").unlink()
+    with open(top / "dir/two", "a", encoding="utf-8") as file:
+        file.write("two\n")
+    (top / "dir/two").unlink()
+    told("restore dir")
+    expect_eq(read(top / "dir/one"), "one\ntwo\n", "a name of a file that a checkpoint has, too")
+    expect((top / "dir/one").samefile(top / "dir/two"), "they are two files")
+    M.verify()
+    M.umount()
+    M.fsck()
+
+
+def no_name_takes_the_bytes_of_another_file():
+    """Of a file whose last name is not kept, or was forgotten, nothing comes back as its other."""
+    top = M / "workspaces/reused"
+    (top / ".git").mkdir(parents=True)
+    told = lambda line: command(top / ".agentfs/ctl", line)
+    for number in range(20):
+        (top / f"a{number}").write_text("one\n")
+        os.link(top / f"a{number}", top / f".git/b{number}")
+        os.unlink(top / f"a{number}")
+        os.unlink(top / f".git/b{number}")
+        (top / f"c{number}").write_text("one\n")
+        os.link(top / f"c{number}", top / f"d{number}")
+        os.unlink(top / f"c{number}")
+        os.unlink(top / f"d{number}")
+        told(f"drop d{number}")
+    for number in range(60):
+        (top / f"z{number}").write_text("unrelated\n")
+        os.unlink(top / f"z{number}")
+    trash = top / ".agentfs/trash"
+    expect_eq({name[0] for name in os.listdir(trash) if name != "README"}, {"z"}, "the trash")
+    expect_errno("ENOENT", told, "restore a0")
+    expect_errno("ENOENT", told, "restore c0")
     shutil.rmtree(top)
 
 
@@ -417,9 +473,10 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
-     names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such, a_file_that_came_after_a_directory,
+     names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
+     no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
      forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
-     a_restart_changes_nothing)
+     a_restart_changes_nothing, what_a_rollback_brought_back_is_not_in_the_trash)

@@ -6,10 +6,11 @@
 import json
 import os
 import signal
+import shutil
 import subprocess
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
-                       main, read, run, skip, tell, wait_until)
+                       kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until)
 
 M = Mount.of("merges")
 SPACES = M / "workspaces"
@@ -348,6 +349,38 @@ def a_rollback_ends_the_conflicts_of_what_it_takes_back():
     expect_eq((ours / "both").read_text(), "ours\n", "a refused resolve")
 
 
+def conflicts_stay_while_another_is_merged():
+    """A merge that left paths comes first: what `resolve` takes is never another's."""
+    ours = make("stays")
+    for each in ("stays-1", "stays-2"):
+        ctl("stays", f"fork {each}")
+        (SPACES / each / "both").write_text(f"{each}\n")
+    (SPACES / "stays-2/clean").write_text("clean\n")
+    (ours / "both").write_text("ours\n")
+    ctl("stays", "merge stays-1 partial")
+    for line in ("merge stays-2", "merge stays-2 partial"):
+        expect_has(refused("EBUSY", "stays", line), "`resolve 1 ours`")
+        expect_eq(read(ours / ".agentfs/conflicts/1/theirs"), "stays-1\n")
+    ctl("stays", "resolve 1 theirs")
+    expect_eq((ours / "both").read_text(), "stays-1\n")
+    refused("EBUSY", "stays", "merge stays-2")
+    expect_eq(read(ours / ".agentfs/conflicts/1/theirs"), "stays-2\n")
+    ctl("stays", "merge stays-2 partial")
+    expect_eq((ours / "clean").read_text(), "clean\n")
+
+
+def what_a_merge_removes_comes_back():
+    ours = make("removed")
+    make_of_each_kind(ours / "kinds")
+    before = kinds_of(ours / "kinds")
+    ctl("removed", "fork removed-1")
+    shutil.rmtree(SPACES / "removed-1/kinds")
+    ctl("removed", "merge removed-1")
+    expect(not (ours / "kinds").exists(), "it is still there")
+    ctl("removed", "restore kinds")
+    expect_eq(kinds_of(ours / "kinds"), before)
+
+
 def conflicts_are_of_a_tree_and_not_of_a_name():
     ours, theirs = make("named"), SPACES / "named-1"
     ctl("named", "fork named-1")
@@ -525,6 +558,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_home_and_a_workspace_of_one_number_are_two,
      a_merge_and_what_takes_the_whole_tree_do_not_mix,
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
+     conflicts_stay_while_another_is_merged, what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, theirs_is_taken_as_it_is_or_not,
      what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,

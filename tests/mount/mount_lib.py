@@ -58,6 +58,26 @@ def within(seconds, act, what):
     return box["result"]
 
 
+def make_of_each_kind(top):
+    """A directory with one of each that a tree holds, most of which have no bytes to be kept."""
+    (top / "void").mkdir(parents=True)
+    (top / "data").write_text("data\n", encoding="utf-8")
+    (top / "empty").touch()
+    (top / "link").symlink_to("data")
+    os.mkfifo(top / "fifo")
+    (top / "name").write_text("of two names\n", encoding="utf-8")
+    os.link(top / "name", top / "void/other")
+    os.utime(top / "name", (1, 1))
+
+
+def kinds_of(top):
+    """Of each path below: mode, number of names, and what it leads to."""
+    return {str(path.relative_to(top)): (oct(path.lstat().st_mode),
+                                         0 if path.is_dir() else path.lstat().st_nlink,
+                                         os.readlink(path) if path.is_symlink() else "")
+            for path in sorted(top.rglob("*"))}
+
+
 class Mount:
     """One mount: paths, and what its files say. `of()` makes one below TESTDIR."""
 

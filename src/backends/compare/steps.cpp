@@ -255,7 +255,7 @@ Status clear_staging(const TreeSide& ours, const MergeRecord& record,
   for (const MergeStep& step : record.steps) {
     if (step.kind == Kind::mode) continue;
     const auto found = ours.store->lookup(*staging, step.name);
-    if (found && kept && !step.before.is_directory() && is_file(state_of(*found), step.before)) {
+    if (found && kept && is_file(state_of(*found), step.before)) {
       TRY(kept(step.path, *found));
     }
     auto removed = remove_entry(*ours.store, *staging, step.name);

@@ -126,8 +126,8 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
   const HistoryRoot& root = root_of(object);
   TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<DocumentEntry> entries;
+  const std::string path = path_in(root, relative);
   root.kernel->look_at_history([&](const History& history) {
-    const std::string path = path_in(root, relative);
     for (History::Child& child : history.trash_children(path)) {
       const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
       const bool is_directory =
@@ -135,6 +135,11 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
       if (!is_directory && history.whole(own) == nullptr) continue;
       entries.push_back({std::move(child.name), is_directory});
     }
+  });
+  // A rollback, or a rename of a directory, may have brought something there.
+  std::erase_if(entries, [&](const DocumentEntry& entry) {
+    const std::string own = fmt::format("{}/{}", path, entry.name);
+    return !entry.is_directory && root.kernel->paths().attributes(caller, own);
   });
   return entries;
 }

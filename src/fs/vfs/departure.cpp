@@ -3,6 +3,7 @@
 
 #include "base/temporary_name.h"
 #include "fs/vfs/local_request.h"
+#include "kernel/kept_entry.h"
 
 namespace agentfs::vfs {
 
@@ -19,6 +20,7 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   node_->hide_links(1);
   const std::string path = fmt::format("{}/{}", directory.path(), name);
   kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
+  if (entry->node->type() == S_IFREG && entry->attributes.st_nlink > 1) remaining_ = entry->node;
   if (!kept_.linked) {
     node_->hide_links(-1);
     node_.reset();
@@ -26,6 +28,10 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
 }
 
 Status Departure::after(Status done) {
+  // A tree that shares the file with another has one of its own from its first change on.
+  if (done && remaining_ != nullptr && kept_.number != 0) {
+    set_identity(kept_.row, tree_.store(), *remaining_);
+  }
   if (done && kept_.linked && node_ != nullptr) node_->keep_as({kept_.number, kept_.path});
   if (done) return done;
   tree_.keeper().take_back(kept_);

@@ -23,6 +23,7 @@ class Departure {
  private:
   DataTree& tree_;
   Kept kept_;
+  TreeNodeRef remaining_;           // a file that has other names
   std::shared_ptr<DataNode> node_;  // shows one name less than the disk counts
 };
 

@@ -2,15 +2,15 @@
 #include "fs/vfs/past_keeper.h"
 
 #include "base/log.h"
-#include "base/text.h"
+#include "kernel/kept_entry.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs::vfs {
 namespace {
 
-Kept described(std::uint64_t number, std::string_view type, const struct stat& attributes) {
+Kept described(std::uint64_t number, const struct stat& attributes) {
   Kept kept{.number = number};
-  kept.row = kept_row(number, type, attributes);
+  kept.row = kept_row(number, "file", attributes);
   return kept;
 }
 
@@ -25,52 +25,20 @@ Kept not_kept(const std::string& reason) {
 Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   if (!is_on()) return {};
-  switch (entry.node->type()) {
-    case S_IFREG: {
-      Kept kept = keep_file(entry, path, is_open_for_writing);
-      if (kept.number != 0) kept.row.set("inode", entry.attributes.st_ino);
-      return kept;
-    }
-    case S_IFIFO:
-      return keep_nodes_own(entry, "fifo");
-    case S_IFSOCK:
-      return keep_nodes_own(entry, "socket");
-    case S_IFDIR:
-      return keep_nodes_own(entry, "directory");
-    case S_IFLNK: {
-      const auto target = store_.read_link(*entry.node);
-      if (!target) return not_kept(target.error().message);
-      Kept kept = described(past_->next(), "link", entry.attributes);
-      json::set_bytes(kept.row, "target", *target);
-      return kept;
-    }
-    default:
-      return {};
+  if (auto row = kept_without_bytes(store_, entry, [this] { return past_->next(); })) {
+    Kept kept{.number = static_cast<std::uint64_t>((*row)["number"].number())};
+    kept.row = *std::move(row);
+    return kept;
   }
-}
-
-// Of what has no bytes; attributes that would not fit into a row are left out.
-Kept PastKeeper::keep_nodes_own(const TreeEntry& entry, std::string_view type) {
-  constexpr std::size_t kMost = 16'384;
-  Kept kept = described(past_->next(), type, entry.attributes);
-  Xattrs xattrs;
-  std::size_t bytes = 0;
-  const std::string names = store_.list_xattr(*entry.node).value_or("");
-  for (const std::string_view part : text::split(names, '\0')) {
-    if (part.empty()) continue;
-    auto value = store_.get_xattr(*entry.node, std::string(part));
-    if (!value || (bytes += part.size() + value->size()) > kMost) continue;
-    xattrs.emplace_back(part, *std::move(value));
-  }
-  set_xattrs(kept.row, xattrs);
+  if (entry.node->type() != S_IFREG) return {};
+  Kept kept = keep_file(entry, path, is_open_for_writing);
+  if (kept.number != 0) set_identity(kept.row, store_, *entry.node);
   return kept;
 }
 
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   const struct stat& attributes = entry.attributes;
-  if (attributes.st_nlink > 1) return described(past_->next(), "name", attributes);
-  if (attributes.st_size == 0) return described(past_->next(), "empty", attributes);
   const auto size = static_cast<std::uint64_t>(attributes.st_size);
   if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {
     return not_kept(why);
@@ -85,7 +53,7 @@ Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
     return ::fstat(file, &now) == 0 ? ok() : fail_errno(path);
   });
   if (!done) return not_kept(done.error().message);
-  Kept kept = described(number, "file", attributes);
+  Kept kept = described(number, attributes);
   kept.path = path;
   kept.stored = true;
   kept.linked = now.st_nlink > attributes.st_nlink;  // not where the store had to copy
@@ -110,7 +78,7 @@ Kept PastKeeper::keep_bytes(int file, const std::string& path) {
   }
   const auto number = past_->keep_copy(file, path);
   if (!number) return not_kept(number.error().message);
-  Kept kept = described(*number, "file", attributes);
+  Kept kept = described(*number, attributes);
   kept.path = path;
   kept.stored = true;
   json::set_bytes(kept.row, "path", path);

@@ -52,7 +52,6 @@ class PastKeeper {
 
  private:
   using Copies = std::unordered_map<std::uint64_t, std::vector<PastName>>;
-  Kept keep_nodes_own(const TreeEntry& entry, std::string_view type);
   Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
   Status sync(const Copies& copies) const;
 

@@ -83,7 +83,7 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
   const auto add = [&](std::uint64_t number, std::string path, FileVersion::Type type) {
     FileVersion v = *make_version(number, std::move(path), true);
     v.type = type;
-    v.inode = 7;
+    v.file = 7;
     h.add(std::make_shared<const FileVersion>(std::move(v)));
   };
   add(1, "/workspaces/site/a", FileVersion::Type::name);
@@ -91,7 +91,7 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
   add(2, "/workspaces/site/b", FileVersion::Type::file);
   CHECK(h.whole(h.find(1)) == h.find(2));
   CHECK(h.whole(h.find(2)) == h.find(2));
-  add(3, "/workspaces/site/later", FileVersion::Type::file);  // the number is another file's now
+  add(3, "/workspaces/site/b", FileVersion::Type::file);  // of a name that it got later
   CHECK(h.whole(h.find(1)) == h.find(2));
   REQUIRE(h.appear("/workspaces/site/a") == 1);
   CHECK(h.whole(h.find(1)) == h.find(2));
@@ -101,7 +101,7 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
   h.erase(2);
   h.erase(3);
   CHECK(h.whole(h.find(1)) == nullptr);
-  CHECK(version_from_json(to_json(*h.find(4))).inode == 7);
+  CHECK(version_from_json(to_json(*h.find(4))).file == 7);
 }
 
 TEST_CASE("What is removed is in the trash until something has its name") {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/kept_entry.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "kernel/tree_change.h"
+
+namespace agentfs {
+namespace {
+
+// Those that would not fit into a row are left out.
+Xattrs xattrs_of(TreeStore& store, const TreeNode& node) {
+  constexpr std::size_t kMost = 16'384;
+  Xattrs xattrs;
+  std::size_t bytes = 0;
+  const std::string names = store.list_xattr(node).value_or("");
+  for (const std::string_view part : text::split(names, '\0')) {
+    if (part.empty()) continue;
+    auto value = store.get_xattr(node, std::string(part));
+    if (!value || (bytes += part.size() + value->size()) > kMost) continue;
+    xattrs.emplace_back(part, *std::move(value));
+  }
+  return xattrs;
+}
+
+std::string_view type_of(const TreeEntry& entry) {
+  switch (entry.node->type()) {
+    case S_IFREG:
+      if (entry.attributes.st_nlink > 1) return "name";
+      return entry.attributes.st_size == 0 ? "empty" : "";
+    case S_IFLNK:
+      return "link";
+    case S_IFDIR:
+      return "directory";
+    case S_IFIFO:
+      return "fifo";
+    case S_IFSOCK:
+      return "socket";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry& entry,
+                                              const std::function<std::uint64_t()>& next) {
+  const std::string_view type = type_of(entry);
+  if (type.empty()) return std::nullopt;
+  std::string target;
+  if (type == "link") {
+    auto read = store.read_link(*entry.node);
+    if (!read) return json::Value(json::Object{{"reason", read.error().message}});
+    target = *std::move(read);
+  }
+  json::Value kept = kept_row(next(), type, entry.attributes);
+  if (type == "link") {
+    json::set_bytes(kept, "target", target);
+  } else if (entry.node->type() == S_IFREG) {
+    set_identity(kept, store, *entry.node);
+  } else {
+    set_xattrs(kept, xattrs_of(store, *entry.node));
+  }
+  return kept;
+}
+
+void set_identity(json::Value& kept, TreeStore& store, const TreeNode& node) {
+  std::uint64_t identity = 0;
+  const Status known = store.use_descriptor(node, [&](int file) {
+    identity = file::identity(file);
+    return ok();
+  });
+  if (known && identity != 0) kept.set("file", identity);
+}
+
+}  // namespace agentfs
