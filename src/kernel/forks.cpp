@@ -156,8 +156,8 @@ Status Forks::may_change(const Caller& caller, const std::string& root) const {
 
 Status Forks::check_new(const std::string& root, const std::string& name) const {
   TRY(check_name(name));
-  const std::vector<SnapshotInfo> all = checkpoints(root);
-  if (std::ranges::find(all, name, &SnapshotInfo::label) == all.end()) return ok();
+  TRY(kernel_.journal().check_room(false));
+  if (!find(root, name)) return ok();
   return fail(EEXIST, "{}: {} has a checkpoint of this name; `discard {}` would make room",
               text::shown(name), root, text::shown(name));
 }

@@ -207,6 +207,38 @@ def what_is_removed_makes_room_for_its_rows_first():
     mount.fsck()
 
 
+def what_checkpoints_hold_can_be_given_up():
+    """Where removing files makes no room, the room for the rows of `discard` is there still."""
+    mount = mount_on("held", "24m")
+    top = mount / "workspaces/w"
+    top.mkdir()
+    refused = 0
+    ctl = lambda line: command(top / ".agentfs/ctl", line)
+    for number in range(3000):
+        path, of_ten = top / f"{number}", number % 10 == 0
+        acts = [lambda: path.write_bytes(b"x" * 20_000), lambda: os.link(path, f"{path}-linked"),
+                path.unlink]
+        if of_ten:
+            acts += [lambda: ctl(f"checkpoint c{number}"), lambda: ctl("rollback c0")]
+        for act in acts:
+            try:
+                act()
+            except OSError as error:
+                expect(error.errno in (errno.ENOSPC, errno.ENOENT), f"{path}: {error}")
+                refused += 1
+    made = [name for name in os.listdir(top / ".agentfs/snapshots") if name != "README"]
+    expect(refused > 100, f"only {refused} were refused")
+    for name in made:
+        ctl(f"discard {name}")
+    wait_until(20, lambda: free_bytes(mount.state) > 4 << 20, "the room of what was discarded")
+    for path in top.iterdir():
+        path.unlink()
+    (top / "after").write_text("after\n")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
 def history_gives_way():
     """What is removed is kept, and many times the disk is written: it holds its share, not all."""
     mount = mount_on("gives_way", "64m")
@@ -302,7 +334,7 @@ def what_is_refused_has_not_happened():
     mount = mount_on("refused", "24m")
     top, disk = mount / "workspaces/w", mount.state / "trees/workspaces/w"
     top.mkdir()
-    for number in range(40):
+    for number in range(42):  # two are left alone
         for name in "abcfg":
             (top / f"{name}-{number}").write_text(f"{name} {number}\n")
         (top / f"d-{number}").mkdir()
@@ -339,13 +371,13 @@ def what_is_refused_has_not_happened():
     told = [line for line in read(mount / "proc/self/errors").splitlines() if "c-39" in line]
     expect_eq(len(told), 1, f"sentences about one refusal: {told}")
     attempt("rollback", lambda: command(top / ".agentfs/ctl", "rollback early"))
-    os.unlink(top / "a-0")
-    expect_has(read(top / ".agentfs/events.jsonl"), '"op":"remove","path":"/workspaces/w/a-0"',
+    os.unlink(top / "a-40")
+    expect_has(read(top / ".agentfs/events.jsonl"), '"op":"remove","path":"/workspaces/w/a-40"',
                "the row of a removal on a full disk")
     (mount.state / "ballast").unlink()
-    os.rename(top / "a-1", top / "new-1")
+    os.rename(top / "a-41", top / "new-41")
     command(top / ".agentfs/ctl", "rollback early")
-    expect_eq(read(top / "a-0"), "a 0\n", "a file after the rollback")
+    expect_eq(read(top / "a-40"), "a 40\n", "a file after the rollback")
     mount.verify()
     mount.umount()
     mount.fsck()
@@ -476,6 +508,7 @@ def import_on_full_disk():
 
 
 main(full, freed_from_inside, removing_gives_inodes_back,
-     what_is_removed_makes_room_for_its_rows_first, history_gives_way,
+     what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
+     history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened, restore_on_full_disk,
      run_on_full_disk, rebase_on_full_disk, import_on_full_disk)

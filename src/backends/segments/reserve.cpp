@@ -10,12 +10,6 @@
 #include "base/file.h"
 
 namespace agentfs::segments {
-namespace {
-
-constexpr std::int64_t kPiece = std::int64_t{64} << 10;
-
-}  // namespace
-
 bool Reserve::is_full(int code) { return code == ENOSPC || code == EDQUOT; }
 
 Reserve::Reserve(std::string path) : path_(std::move(path)) {}

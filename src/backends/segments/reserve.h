@@ -9,10 +9,12 @@ namespace agentfs::segments {
 
 // A file of allocated blocks that is given up piece by piece. Where the file system cannot allocate
 // there is no reserve, and that is no error. One half is for what has begun and for what makes
-// room. Threads: the owner's lock.
+// room, and of that the last quarter for what makes room whatever else holds the bytes: removing a
+// file does not where a checkpoint has it. Threads: the owner's lock.
 class Reserve {
  public:
   static constexpr std::int64_t kFull = std::int64_t{1} << 20;
+  static constexpr std::int64_t kPiece = std::int64_t{64} << 10;
 
   explicit Reserve(std::string path);
   static bool is_full(int code);  // an errno: of the disk, or of the daemon's share of it
@@ -22,6 +24,7 @@ class Reserve {
   // Frees a piece that has room for so many bytes; false where nothing was left.
   bool release(std::size_t bytes);
   std::int64_t size() const { return size_; }
+  bool is_low() const { return size_ <= kFull / 8; }
   bool is_ample() const { return !is_possible_ || size_ >= kFull / 2; }
 
  private:

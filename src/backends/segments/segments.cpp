@@ -47,6 +47,8 @@ class SegmentLog final : public LogStore {
   Status put(std::string_view lines) REQUIRES(mutex_);
   Status cut() REQUIRES(mutex_);
   void fill_reserve() REQUIRES(mutex_);
+  // Blocks behind the last line that nobody else can take; whether there was room.
+  bool hold(off_t bytes) REQUIRES(mutex_);
   Status flush(const Pending& pending) const;
   Pending pending() const REQUIRES(mutex_);
   Status finish(const Pending& pending, Status result) REQUIRES(mutex_);
@@ -96,6 +98,7 @@ Status SegmentLog::append_urgent(std::string_view lines) {
   while (!done && segments::Reserve::is_full(done.error().code)) {
     has_room_ = false;  // before others could take what is given up for this line
     if (!reserve_.release(lines.size())) break;
+    hold(segments::Reserve::kPiece);
     done = put(lines);
   }
   if (!has_room_) fill_reserve();
@@ -107,21 +110,25 @@ void SegmentLog::fill_reserve() {
   has_room_ = reserve_.is_ample();
 }
 
+bool SegmentLog::hold(off_t bytes) {
+  const auto end = static_cast<off_t>(segments_.empty() ? 0 : segments_.back().size);
+  return file_ && ::fallocate(file_->get(), FALLOC_FL_KEEP_SIZE, end, bytes) == 0;
+}
+
 Status SegmentLog::check_room(bool makes_room) {
   if (has_room_) return ok();
   const Lock lock(mutex_);
   fill_reserve();
-  if (has_room_ || (makes_room && reserve_.size() > 0)) return ok();
+  if (has_room_ || (makes_room && !reserve_.is_low())) return ok();
   // Where nothing was ever kept back, a line may fit all the same.
   constexpr off_t kLine = 4096;
-  const auto end = static_cast<off_t>(segments_.empty() ? 0 : segments_.back().size);
-  if (makes_room && file_ && ::fallocate(file_->get(), FALLOC_FL_KEEP_SIZE, end, kLine) == 0) {
-    return ok();
-  }
-  return fail(ENOSPC,
-              "{}: the disk is full, and what is kept back for the journal is for what makes room: "
-              "removing files, `drop` and `discard`",
-              directory_);
+  if (makes_room && hold(kLine)) return ok();
+  return fail(
+      ENOSPC,
+      "{}: the disk is full, and what is kept back for the journal is for what makes room: {}",
+      directory_,
+      makes_room ? "`discard` of checkpoints and forks, which may hold what was removed"
+                 : "removing files, `drop` and `discard`");
 }
 
 Status SegmentLog::put(std::string_view lines) {
