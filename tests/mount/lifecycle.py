@@ -191,7 +191,7 @@ def open_files():
     """umount says that files are open; --lazy unmounts in spite of them."""
     mount = Mount.of("open")
     mount.mount()
-    daemon = mount.daemon()
+    daemon, watcher = mount.daemon(), mount.watcher()
     (mount / "workspaces/w").mkdir()
     with open(mount / "workspaces/w/file", "w", encoding="utf-8") as file:
         said = mount.umount(code=1)
@@ -204,7 +204,8 @@ def open_files():
         expect(not os.path.ismount(mount.mnt), "still mounted after umount --lazy")
         expect_has(mount.mount(code=1), f"kill {daemon}", "a mount of a state in use")
         file.write("written after the lazy umount\n")
-    wait_until(SOON, lambda: not is_alive(daemon), "the daemon's end when the file is closed")
+    wait_until(SOON, lambda: not is_alive(daemon) and not is_alive(watcher),
+               "the end of both when the file is closed")
     mount.mount()
     expect_eq(read(mount / "workspaces/w/file"), "written after the lazy umount\n", "the file")
     mount.umount()
