@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "base/file_handle.h"
 #include "base/hash.h"
 
 namespace agentfs {
@@ -96,13 +97,9 @@ bool exists(const std::string& path) {
 
 std::uint64_t identity(int fd) {
   constexpr std::uint64_t kPositive = ~std::uint64_t{0} >> 1U;  // a number of JSON
-  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
-  auto* const handle = reinterpret_cast<file_handle*>(bytes);
-  handle->handle_bytes = MAX_HANDLE_SZ;
   int mount = 0;
-  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return 0;
-  const std::string_view own(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
-  return fnv1a(own) & kPositive;
+  const FileHandle handle = read_handle(fd, mount);
+  return handle.bytes.empty() ? 0 : fnv1a(handle.bytes) & kPositive;
 }
 
 }  // namespace file

@@ -157,7 +157,7 @@ Status Forks::may_change(const Caller& caller, const std::string& root) const {
 Status Forks::check_new(const std::string& root, const std::string& name) const {
   TRY(check_name(name));
   TRY(kernel_.journal().check_room(false));
-  if (!find(root, name)) return ok();
+  if (std::ranges::count(checkpoints(root), name, &SnapshotInfo::label) == 0) return ok();
   return fail(EEXIST, "{}: {} has a checkpoint of this name; `discard {}` would make room",
               text::shown(name), root, text::shown(name));
 }

@@ -56,9 +56,7 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
   json::Value kept = kept_row(next(), type, entry.attributes);
   if (type == "link") {
     json::set_bytes(kept, "target", target);
-  } else if (entry.node->type() == S_IFREG) {
-    set_identity(kept, store, *entry.node);
-  } else {
+  } else if (entry.node->type() != S_IFREG) {
     set_xattrs(kept, xattrs_of(store, *entry.node));
   }
   return kept;

@@ -13,7 +13,7 @@ namespace agentfs {
 
 // The member `kept` for what has no bytes to be kept: an empty file, one of several names of a
 // file, a directory, a symbolic link, a FIFO, a socket. Nothing for other files and for devices.
-// `next` gives it its number.
+// `next` gives it its number; what a regular file's names have in common is the caller's to set.
 std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry& entry,
                                               const std::function<std::uint64_t()>& next);
 // Of a regular file: what its names have in common (file::identity()), if the disk tells it.

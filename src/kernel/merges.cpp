@@ -273,6 +273,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
   if (!kept) kept = TRY(keep_bytes(path, what));
   if (kept->is_null()) return ok();
+  if (old.node->type() == S_IFREG) set_identity(*kept, *ours.store, *old.node);
   if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
     kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
   }
@@ -301,9 +302,7 @@ Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& 
   // The host's, who has it no more.
   if (!linked && linked.error().code == EBUSY) return json::Value();
   TRY(linked);
-  json::Value kept = kept_row(number, "file", was);
-  set_identity(kept, *what.ours.store, *what.old.node);
-  return kept;
+  return kept_row(number, "file", was);
 }
 
 // --- after a crash

@@ -6,25 +6,6 @@
 #include <cstring>
 
 namespace agentfs::trees {
-namespace {
-
-// The kernel's file_handle with room for the longest.
-struct HandleBuffer {
-  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
-  file_handle* get() { return reinterpret_cast<file_handle*>(bytes); }
-};
-
-// No bytes where the disk has no handles.
-FileHandle read_handle(int fd, int& mount) {
-  HandleBuffer buffer;
-  buffer.get()->handle_bytes = MAX_HANDLE_SZ;
-  if (::name_to_handle_at(fd, "", buffer.get(), &mount, AT_EMPTY_PATH) != 0) return {};
-  const file_handle& handle = *buffer.get();
-  return {handle.handle_type,
-          std::string(reinterpret_cast<const char*>(handle.f_handle), handle.handle_bytes)};
-}
-
-}  // namespace
 
 DiskNode::~DiskNode() { table_->forget(*this); }
 

@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "backends/trees/trees.h"
+#include "base/file_handle.h"
 #include "base/mutex.h"
 
 namespace agentfs::trees {
@@ -27,13 +28,6 @@ class Borrowed {
 
  private:
   std::shared_ptr<const UniqueFd> fd_;
-};
-
-// What the kernel gives to open a file by, inode generation included; no bytes: there is none.
-struct FileHandle {
-  int type = 0;
-  std::string bytes;
-  friend bool operator==(const FileHandle&, const FileHandle&) = default;
 };
 
 struct Identity {

@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "base/read_at.h"
-#include "base/text.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/with_room.h"
 

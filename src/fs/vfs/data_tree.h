@@ -166,7 +166,6 @@ class DataNode final : public Node {
  private:
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
-  // Before what is not undone where its row does not fit.
   struct stat shown(struct stat attributes) const;
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);

@@ -25,14 +25,15 @@ Kept not_kept(const std::string& reason) {
 Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   if (!is_on()) return {};
+  Kept kept;
+  const bool is_file = entry.node->type() == S_IFREG;
   if (auto row = kept_without_bytes(store_, entry, [this] { return past_->next(); })) {
-    Kept kept{.number = static_cast<std::uint64_t>((*row)["number"].number())};
+    kept.number = static_cast<std::uint64_t>((*row)["number"].number());
     kept.row = *std::move(row);
-    return kept;
+  } else if (is_file) {
+    kept = keep_file(entry, path, is_open_for_writing);
   }
-  if (entry.node->type() != S_IFREG) return {};
-  Kept kept = keep_file(entry, path, is_open_for_writing);
-  if (kept.number != 0) set_identity(kept.row, store_, *entry.node);
+  if (is_file && kept.number != 0) set_identity(kept.row, store_, *entry.node);
   return kept;
 }
 
