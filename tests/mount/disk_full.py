@@ -158,6 +158,13 @@ def free_bytes(path):
     return found.f_bavail * found.f_frsize
 
 
+def ends_whole(mount):
+    """Its journal is whole, and its state when it is unmounted."""
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
 def freed_from_inside():
     """With the disk full to the last byte, removing a file through the mount frees it."""
     mount = mount_on("inside", "16m")
@@ -168,9 +175,7 @@ def freed_from_inside():
     # The host's kernel forgets the file in its own time; its space is free from then on.
     wait_until(10, lambda: free_bytes(mount.state) > 4 << 20, "the space of the removed file")
     (mount / "workspaces/w/small").write_text("small\n")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def what_is_removed_makes_room_for_its_rows_first():
@@ -202,9 +207,7 @@ def what_is_removed_makes_room_for_its_rows_first():
     (top / "big").unlink()
     wait_until(10, lambda: free_bytes(mount.state) > 1 << 20, "the space of what was removed")
     (top / "after").write_text("after\n")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def what_checkpoints_hold_can_be_given_up():
@@ -234,9 +237,7 @@ def what_checkpoints_hold_can_be_given_up():
     for path in top.iterdir():
         path.unlink()
     (top / "after").write_text("after\n")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def history_gives_way():
@@ -252,9 +253,7 @@ def history_gives_way():
         path.unlink()
         path.parent.rmdir()
     expect(len(os.listdir(top / ".agentfs/trash")) > 1, "nothing is in the trash")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def what_is_refused_keeps_nothing():
@@ -378,9 +377,7 @@ def what_is_refused_has_not_happened():
     os.rename(top / "a-41", top / "new-41")
     command(top / ".agentfs/ctl", "rollback early")
     expect_eq(read(top / "a-40"), "a 40\n", "a file after the rollback")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def restore_on_full_disk():
@@ -477,9 +474,7 @@ def rebase_on_full_disk():
     expect_eq(read(host / "f1"), "1\nours\n")
     expect_eq(read(host / "f2"), "theirs\n")
     expect_eq(read(status), "")
-    mount.verify()
-    mount.umount()
-    mount.fsck()
+    ends_whole(mount)
 
 
 def import_on_full_disk():
