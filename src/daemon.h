@@ -18,10 +18,12 @@ struct DaemonOptions {
   bool io_uring = false;     // for the data trees, the same
   bool busy_poll = true;     // threads stay awake between requests that follow each other closely
   bool probe_models = true;  // look for a model server on this host at start
+  bool succeeds = false;     // takes the place of a dead mount, and ends where that was taken away
 };
 
 // Runs in the calling thread until unmounted or told to end by SIGTERM, SIGINT or SIGHUP. `ready`
-// is called once the mount is there, `beat` every second from the event thread.
+// is called once the mount is there, `beat` every second from the event thread. ECANCELED: it was to
+// succeed a dead mount that somebody has unmounted.
 Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
                   const std::function<void()>& ready, std::function<void()> beat);
 

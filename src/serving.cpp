@@ -40,7 +40,11 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   session.passthrough = options.passthrough && ::geteuid() == 0;
   session.busy_poll = options.busy_poll && std::thread::hardware_concurrency() > 1;
   session.stacked_disk = is_stacked(state.file("trees"));
-  session.over_dead = mount_state(options.mountpoint) == MountState::stale;
+  const MountState found = mount_state(options.mountpoint);
+  if (options.succeeds && found == MountState::none) {
+    return fail(ECANCELED, "{}: was unmounted after the last daemon's end", options.mountpoint);
+  }
+  session.over_dead = found == MountState::stale;
   if (session.over_dead && ::geteuid() != 0) {
     TRY(unmount(options.mountpoint, true));
     session.over_dead = false;

@@ -49,6 +49,10 @@ constexpr char kBeat = '.';
     [[maybe_unused]] const auto told = ::write(beat_to, &kBeat, 1);
   });
   if (served) ::_exit(0);
+  if (served.error().code == ECANCELED) {
+    log::info("{}", served.error().message);
+    ::_exit(0);
+  }
   log::error("{}", served.error().message);
   if (report) {
     [[maybe_unused]] const auto told = file::write_all(report.get(), served.error().message);
@@ -136,13 +140,18 @@ void cut_off(const std::string& mountpoint) {
   if (child > 0) ::waitpid(child, nullptr, 0);
 }
 
+struct End {
+  int status = 0;
+  bool was_cut_off = false;  // its mount may be gone by us
+};
+
 // Waits for the daemon's end; ends it itself when neither its event thread nor its mount answers.
-int watch(const Child& child, const std::string& mountpoint, std::int64_t hang) {
+End watch(const Child& child, const std::string& mountpoint, std::int64_t hang) {
   const SystemClock clock;
   Probe probe(mountpoint);
   std::int64_t last_beat = clock.steady();
-  int status = 0;
-  while (::waitpid(child.pid, &status, WNOHANG) == 0) {
+  End end;
+  while (::waitpid(child.pid, &end.status, WNOHANG) == 0) {
     pollfd beats{.fd = child.beats.get(), .events = POLLIN, .revents = 0};
     const int step = static_cast<int>(std::min<std::int64_t>(hang / 4'000'000 + 1, 2'000));
     if (::poll(&beats, 1, step) == 1) {
@@ -160,26 +169,30 @@ int watch(const Child& child, const std::string& mountpoint, std::int64_t hang) 
       log::error("the daemon (pid {}) hangs: ended", child.pid);
       ::kill(child.pid, SIGKILL);
       cut_off(mountpoint);
-      ::waitpid(child.pid, &status, 0);
+      end.was_cut_off = true;
+      ::waitpid(child.pid, &end.status, 0);
       break;
     }
   }
   probe.collect();
-  return status;
+  return end;
 }
 
 bool ended_well(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == 0; }
 
-// Starts the daemon again as long as it dies of something else than its own will.
-void watch_for_ever(const StateDirectory& state, const DaemonOptions& options,
+// Starts the daemon again as long as it dies of something else than its own will, and nobody takes
+// away what the dead one left at the mountpoint.
+void watch_for_ever(const StateDirectory& state, DaemonOptions options,
                     const WatcherOptions& watcher, Child child) {
   const SystemClock clock;
   std::deque<std::int64_t> starts;
   for (;;) {
     const std::int64_t hang = std::chrono::nanoseconds(watcher.hang).count();
-    const int status = watch(child, options.mountpoint, hang);
-    if (ended_well(status)) return;
-    log::error("the daemon (pid {}) ended with status {:#x}; starting it again", child.pid, status);
+    const End end = watch(child, options.mountpoint, hang);
+    if (ended_well(end.status)) return;
+    log::error("the daemon (pid {}) ended with status {:#x}; starting it again", child.pid,
+               end.status);
+    options.succeeds = !end.was_cut_off;
     const std::int64_t now = clock.steady();
     starts.push_back(now);
     while (now - starts.front() > 60'000'000'000) starts.pop_front();

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, expect, expect_eq, expect_has, fail,
                        is_alive, kill, main, name_of, read, run, skip, wait_until)
@@ -119,6 +120,20 @@ def watcher_starts_it_again():
     mount.umount()
     gone(mount)
     wait_until(SOON, lambda: not is_alive(watcher), "the watcher's end")
+
+
+def umount_beside_a_restart():
+    """What is unmounted after its daemon was killed stays so, at whatever moment of the restart."""
+    mount = Mount.of("raced")
+    for delay in [0, 5, 10, 15, 20, 30, 50, 100, 200]:
+        mount.mount()
+        watcher = mount.watcher()
+        kill(mount.daemon())
+        # The moments are what is tested: nothing is expected of where the restart is at each.
+        threading.Event().wait(delay / 1000)
+        mount.umount()
+        wait_until(SOON, lambda ended=watcher: not is_alive(ended), "the watcher's end")
+        expect(not os.path.ismount(mount.mnt), f"it is mounted again, unmounted after {delay} ms")
 
 
 def hanging_daemon():
@@ -291,6 +306,7 @@ def wrong_words():
     mount.umount()
 
 
-main(begins_and_ends, one_daemon_a_state, state_of_the_dead, watcher_starts_it_again,
+main(begins_and_ends, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
+     watcher_starts_it_again,
      hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files, waits_end_with_the_mount,
      foreground, other_users, wrong_words)
