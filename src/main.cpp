@@ -259,6 +259,21 @@ int finish(std::string_view command, const Status& done) {
   return done ? 0 : complain(command, done.error());
 }
 
+int refuse_words(const CLI::App& app, const CLI::ParseError& error, std::string_view word) {
+  const bool is_command = !word.empty() && !word.starts_with('-');
+  const bool is_extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+  if (!is_extra || !is_command || !app.get_subcommands().empty()) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  std::vector<std::string> commands;
+  for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(each->get_name());
+  }
+  fmt::print(stderr, "agentfs: {} is no command, as {} are{}\n", text::shown(word),
+             text::join(commands, ", "), text::did_you_mean(word, commands));
+  return 2;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("agentfs: an operating system for LLM agents, mounted as files");
   app.set_version_flag("--version", "agentfs " AGENTFS_VERSION);
@@ -277,7 +292,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return refuse_words(app, error, argc > 1 ? argv[1] : "");
   }
   if (!format.empty()) return dump_tree(format);
   if (*mounting) return finish("mount", mount(to_mount));

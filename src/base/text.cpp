@@ -181,6 +181,7 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
                                  std::size_t limit) {
   std::vector<std::pair<std::size_t, std::string>> scored;
   for (const std::string& candidate : candidates) {
+    if (candidate == word) continue;
     const bool contains = !word.empty() && candidate.find(word) != std::string::npos;
     const std::size_t distance = contains ? 1 : edit_distance(word, candidate);
     if (distance <= std::max(word.size() / 2, 1uz)) scored.emplace_back(distance, candidate);

@@ -317,6 +317,7 @@ def checkpoints_are_directories():
     expect_errno("EROFS", os.unlink, view / "src/f1.c")
     expect_errno("EROFS", os.mkdir, view / "d")
     expect_has(M.last_error(), "a snapshot, which nobody can change")
+    expect_has(M.last_error(), "snapshot before-refactor, inode", "which one it is")
     expect_errno("EPERM", os.chmod, space / ".agentfs/log", 0o600)
     expect_has(M.last_error(), "/log: its attributes are fixed")
     expect_errno("EROFS", os.rename, view / "run", view / "walk")

@@ -167,6 +167,11 @@ def conditions():
     expect_errno("ESTALE", os.setxattr, path, "user.agentfs.if-gen", b"1")
     expect_errno("EINVAL", os.setxattr, path, "user.agentfs.if-gen", b"0")
     expect_errno("EINVAL", os.setxattr, path, "user.agentfs.if-gen", b"x")
+    expect_has(M.last_error(), "cond: not a generation (x)", "why there is no such condition")
+    expect_errno("EPERM", os.setxattr, path, "user.agentfs.gen", b"7")
+    expect_has(M.last_error(), "user.agentfs.gen is told by agentfs and not set", "why it is not")
+    expect_errno("EPERM", os.removexattr, path, "user.agentfs.hash")
+    expect_has(M.last_error(), "user.agentfs.hash is told by agentfs and cannot be removed")
     os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
     path.write_text("1\n")
     path.write_text("2\n")  # used once

@@ -299,6 +299,8 @@ def wrong_words():
                          ((*state, "-o", "nosuchoption", mount.mnt), "nosuchoption")):
         expect_has(run([AGENTFS, "mount", *words], code=1), piece, f"mount {words}")
         expect(not os.path.ismount(mount.mnt), f"mounted by {words}")
+    expect_has(run([AGENTFS, "moutn", mount.mnt], code=2), "moutn is no command, as mount, umount",
+               "a misspelt command")
     (mount.state / "format").write_text("999\n")
     expect_has(mount.mount(code=1), "format", "a state of another format")
     (mount.state / "format").unlink()

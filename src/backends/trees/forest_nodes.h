@@ -27,6 +27,7 @@ struct Tree {
   std::shared_ptr<Line> line{};  // null while the epoch is 0
   std::uint32_t shown = 0;       // above the inode numbers; 0: they are the disk's
   int refusal = 0;               // what changing is answered: EROFS of a snapshot, ESTALE
+  std::string label{};           // of a snapshot, as sentences name it; never changed
 };
 using TreeRef = std::shared_ptr<Tree>;
 

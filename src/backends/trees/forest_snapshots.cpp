@@ -243,6 +243,7 @@ Result<TreeNodeRef> ForestStore::snapshot_root(SnapshotId state) {
   tree->shown = snapshot.shown;
   tree->epoch = 1;
   tree->refusal = EROFS;
+  tree->label = snapshot.info.label;
   const Source source{state.tree, state.sequence, snapshot.root};
   const Content content = TRY(f_->resolve(source));
   const Borrowed fd = TRY(f_->table().borrow(*content.shelf));

@@ -29,7 +29,9 @@ std::string ForestStore::host_path(const TreeNode& any) const {
   while (!f_->is_top(*node)) {
     auto names = f_->book().names(*node);
     if (names.empty() || node->removed) {
-      return fmt::format("{}: inode {}{}", path_, node->inode(), path);
+      const std::string& label = node->tree->label;
+      const std::string snapshot = label.empty() ? "" : "snapshot " + text::shown(label) + ", ";
+      return fmt::format("{}: {}inode {}{}", path_, snapshot, node->inode(), path);
     }
     path.insert(0, fmt::format("/{}", names.front().name));
     held = std::move(names.front().parent);

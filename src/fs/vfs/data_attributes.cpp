@@ -142,10 +142,7 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
 }
 
 Status DataNode::remove_xattr(Request& request, const std::string& name) {
-  if (is_told_attribute(name)) {
-    return fail(EPERM, "{}: {} is told by agentfs and cannot be removed", path(),
-                text::shown(name));
-  }
+  if (is_told_attribute(name)) return remove_told_attribute(request, *this, name);
   TRY(tree_->services().check_room(false));
   told_ = false;
   Charge charge(*tree_, &request);

@@ -22,19 +22,50 @@ std::unexpected<Error> no_such(const DataNode& node, const std::string& name) {
 
 // A generation is of a name: of a file that has lost it, or whose name is another by now, there is
 // none to tell.
-std::unexpected<Error> without_name(Request& request, const DataNode& node) {
-  auto error = fail(ESTALE,
-                    "{}: the file that is open has lost this name, and with it the generation; "
-                    "open it by its name again",
-                    node.path());
-  node.tree().services().note_error(request.caller(), node.path(), error.error());
-  return error;
+std::unexpected<Error> without_name(const DataNode& node) {
+  return fail(
+      ESTALE,
+      "{}: the file that is open has lost this name, and with it the generation; open it by "
+      "its name again",
+      node.path());
+}
+
+std::unexpected<Error> noted(Request& request, const DataNode& node, Error error) {
+  node.tree().services().note_error(request.caller(), node.path(), error);
+  return std::unexpected(std::move(error));
 }
 
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
   return tree.hashes().of(file->descriptor(), TRY(tree.store().attributes(node.file())));
+}
+
+Status set_attribute(Request& request, DataNode& node, const std::string& name,
+                     std::string_view value) {
+  WriteGuard* const guard = node.tree().services().guard();
+  if (word_of(name) != kCondition || guard == nullptr) {
+    return fail(EPERM,
+                "{}: {} is told by agentfs and not set; user.agentfs.if-gen sets a condition",
+                node.path(), text::shown(name));
+  }
+  TRY(node.tree().store().access(node.file(), W_OK, request.tree()));
+  const auto wanted = text::number<std::uint64_t>(text::trim(value));
+  if (!wanted || *wanted == 0) {
+    return fail(EINVAL,
+                "{}: not a generation ({}); user.agentfs.gen is one, and for a name that must not "
+                "be there O_EXCL and RENAME_NOREPLACE do",
+                node.path(), text::shown(value));
+  }
+  if (node.is_written_past()) {
+    return fail(EBUSY,
+                "{}: is open past the daemon (-o passthrough), which sees no write; set before it "
+                "is opened for writing the condition holds",
+                node.path());
+  }
+  const std::string path = node.named_path();
+  if (path.empty()) return without_name(node);
+  return guard->set_condition(request.caller(), path, *wanted);
 }
 
 }  // namespace
@@ -67,7 +98,9 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
   if (guard == nullptr || (word != "gen" && word != "writer")) return no_such(node, name);
   const std::string path = node.named_path();
   const auto generation = guard->generation(path);
-  if (node.named_path() != path || path.empty()) return without_name(request, node);
+  if (node.named_path() != path || path.empty()) {
+    return noted(request, node, without_name(node).error());
+  }
   if (!generation) return no_such(node, name);
   if (word == "gen") return std::to_string(generation->number);
   if (word == "writer" && !generation->writer.empty()) return generation->writer;
@@ -76,29 +109,14 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
 
 Status set_told_attribute(Request& request, DataNode& node, const std::string& name,
                           std::string_view value) {
-  WriteGuard* const guard = node.tree().services().guard();
-  if (word_of(name) != kCondition || guard == nullptr) {
-    return fail(EPERM,
-                "{}: {} is told by agentfs and not set; user.agentfs.if-gen sets a condition",
-                node.path(), text::shown(name));
-  }
-  TRY(node.tree().store().access(node.file(), W_OK, request.tree()));
-  const auto wanted = text::number<std::uint64_t>(text::trim(value));
-  if (!wanted || *wanted == 0) {
-    return fail(EINVAL,
-                "{}: not a generation ({}); user.agentfs.gen is one, and for a name that must not "
-                "be there O_EXCL and RENAME_NOREPLACE do",
-                node.path(), text::shown(value));
-  }
-  if (node.is_written_past()) {
-    return fail(EBUSY,
-                "{}: is open past the daemon (-o passthrough), which sees no write; set before it "
-                "is opened for writing the condition holds",
-                node.path());
-  }
-  const std::string path = node.named_path();
-  if (path.empty()) return without_name(request, node);
-  return guard->set_condition(request.caller(), path, *wanted);
+  Status set = set_attribute(request, node, name, value);
+  return set ? set : noted(request, node, std::move(set.error()));
+}
+
+Status remove_told_attribute(Request& request, DataNode& node, const std::string& name) {
+  return noted(request, node,
+               Error{EPERM, fmt::format("{}: {} is told by agentfs and cannot be removed",
+                                        node.path(), text::shown(name))});
 }
 
 }  // namespace agentfs::vfs
