@@ -17,11 +17,24 @@ bool makes_a_name(std::string_view kind) {
 
 void apply_recovered(Fold& fold, const Record& record) { note_history(fold, record); }
 
+std::vector<std::uint64_t> numbers_of(const json::Value& list) {
+  std::vector<std::uint64_t> numbers;
+  if (const json::Array* all = list.array()) {
+    for (const json::Value& each : *all)
+      numbers.push_back(static_cast<std::uint64_t>(each.number()));
+  }
+  return numbers;
+}
+
 void apply_drop(Fold& fold, const Record& record) {
-  const json::Array* versions = record.data["versions"].array();
-  if (versions == nullptr) return;
-  for (const json::Value& number : *versions) {
-    fold.erase_version(static_cast<std::uint64_t>(number.number()));
+  for (const std::uint64_t each : numbers_of(record.data["versions"])) fold.erase_version(each);
+  for (const std::uint64_t each : numbers_of(record.data["for_others"])) {
+    const FileVersionRef version = fold.history().find(each);
+    if (version == nullptr) continue;
+    FileVersion forgotten = *version;
+    forgotten.in_trash = false;
+    forgotten.forgotten = true;
+    fold.add_version(std::make_shared<const FileVersion>(std::move(forgotten)));
   }
 }
 

@@ -82,6 +82,7 @@ json::Value to_json(const FileVersion& v) {
   if (!v.target.empty()) json::set_bytes(value, "target", v.target);
   set_xattrs(value, v.xattrs);
   if (v.in_trash) value.set("in_trash", true);
+  if (v.forgotten) value.set("forgotten", true);
   return value;
 }
 
@@ -102,6 +103,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.cause = value["cause"].text();
   v.author = value["author"].text();
   v.in_trash = value["in_trash"].truth();
+  v.forgotten = value["forgotten"].truth();
   return v;
 }
 
@@ -122,7 +124,7 @@ FileVersionRef version_of(const Record& record) {
 void History::add(const FileVersionRef& version) {
   erase(version->number);
   by_number_[version->number] = version;
-  by_path_[version->path][version->number] = version;
+  if (!version->forgotten) by_path_[version->path][version->number] = version;
   if (version->in_trash) {
     const auto trash = trash_.insert_or_assign(version->path, version).first;
     trashed_names_.insert(trash->first);
@@ -139,6 +141,7 @@ void History::erase(std::uint64_t number) {
   by_number_.erase(found);
   unshare(*version);
   bytes_ -= held_bytes(*version);
+  if (version->forgotten) return;
   const auto path = by_path_.find(version->path);
   path->second.erase(number);
   if (path->second.empty()) by_path_.erase(path);
@@ -165,7 +168,9 @@ FileVersionRef History::find(std::uint64_t number) const {
 // A file's names come before what it held when it had none left.
 void History::share(const FileVersion& version) {
   if (version.file == 0) return;
-  if (version.type == FileVersion::Type::name) ++shared_[version.file].names;
+  if (version.type == FileVersion::Type::name) {
+    shared_[version.file].names.insert(version.number);
+  }
   const auto found = shared_.find(version.file);
   if (found != shared_.end() && is_content(version)) found->second.contents.insert(version.number);
 }
@@ -174,9 +179,9 @@ void History::unshare(const FileVersion& version) {
   const auto found = shared_.find(version.file);
   if (found == shared_.end()) return;
   Shared& shared = found->second;
-  if (version.type == FileVersion::Type::name) --shared.names;
+  shared.names.erase(version.number);
   shared.contents.erase(version.number);
-  if (shared.names == 0 && shared.contents.empty()) shared_.erase(found);
+  if (shared.names.empty() && shared.contents.empty()) shared_.erase(found);
 }
 
 FileVersionRef History::whole(const FileVersionRef& version) const {
@@ -188,6 +193,18 @@ FileVersionRef History::whole(const FileVersionRef& version) const {
   FileVersionRef whole = find(*content);
   const bool is_of_tree = text::first_parts(whole->path, 2) == text::first_parts(version->path, 2);
   return is_of_tree ? whole : nullptr;
+}
+
+std::vector<FileVersionRef> History::names_of(const FileVersion& content) const {
+  std::vector<FileVersionRef> names;
+  const auto found = shared_.find(content.file);
+  if (found == shared_.end()) return names;
+  for (const std::uint64_t number : found->second.names) {
+    FileVersionRef name = find(number);
+    const FileVersionRef whole = this->whole(name);
+    if (whole != nullptr && whole->number == content.number) names.push_back(std::move(name));
+  }
+  return names;
 }
 
 std::vector<FileVersionRef> History::versions(const std::string& path) const {

@@ -41,6 +41,7 @@ struct FileVersion {
   std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
   std::string author{};       // its lineage: "7<1<root (bash)"
   bool in_trash = false;      // was removed, and nothing has its name since
+  bool forgotten = false;  // by its path, which shows it no more; kept for its file's other names
 };
 using FileVersionRef = std::shared_ptr<const FileVersion>;
 
@@ -76,6 +77,8 @@ class History {
   // The version itself; of a `name` what its file held when the last of its names went. Null while
   // it has one, and where nothing was kept.
   FileVersionRef whole(const FileVersionRef& version) const;
+  // The other way round: the names that come back as this content, but for itself.
+  std::vector<FileVersionRef> names_of(const FileVersion& content) const;
   std::vector<FileVersionRef> versions(const std::string& path) const;  // oldest first
   std::vector<FileVersionRef> versions_below(const std::string& directory) const;
   FileVersionRef trashed(const std::string& path) const;
@@ -98,7 +101,7 @@ class History {
   ByNumber by_number_;
   // Of a file that had several names: the versions that are names, and those that are contents.
   struct Shared {
-    std::size_t names = 0;
+    std::set<std::uint64_t> names;
     std::set<std::uint64_t> contents;
   };
   void share(const FileVersion& version);

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -144,7 +147,8 @@ Status HistoryKeeper::settle() {
       }
     }
   });
-  if (!missing.empty()) TRY(drop(Caller::daemon(kernel_), missing, "missing"));
+  if (!missing.empty())
+    TRY(drop(Caller::daemon(kernel_), {.gone = missing, .for_others = {}}, "missing"));
   for (const PastName& name : unknown) TRY(adopt(name));
   return ok();
 }
@@ -163,11 +167,10 @@ Status HistoryKeeper::adopt(const PastName& name) {
   return ok();
 }
 
-Status HistoryKeeper::drop(const Caller& caller, std::span<const FileVersionRef> versions,
-                           std::string_view reason) {
+Status HistoryKeeper::drop(const Caller& caller, const Forgetting& which, std::string_view reason) {
   json::Array numbers;
   std::uint64_t bytes = 0;
-  for (const FileVersionRef& version : versions) {
+  for (const FileVersionRef& version : which.gone) {
     if (version->type == FileVersion::Type::file) {
       TRY(kernel_.parts().past->drop({version->number, version->path}));
       bytes += version->size;
@@ -176,6 +179,9 @@ Status HistoryKeeper::drop(const Caller& caller, std::span<const FileVersionRef>
   }
   json::Value data;
   data.set("versions", std::move(numbers)).set("reason", reason).set("bytes", bytes);
+  json::Array for_others;
+  for (const FileVersionRef& version : which.for_others) for_others.emplace_back(version->number);
+  if (!for_others.empty()) data.set("for_others", std::move(for_others));
   TRY(kernel_.commit(caller, std::string(kind::kHistoryDrop), std::move(data)));
   return ok();
 }
@@ -233,22 +239,33 @@ Result<std::size_t> HistoryKeeper::give_way() {
 
 Result<std::size_t> HistoryKeeper::empty_to(const Retention& limits, bool by_rules) {
   std::vector<FileVersionRef> all;
+  std::map<std::uint64_t, std::vector<FileVersionRef>> others;  // names of those with several
   kernel_.look_at_history([&](const History& history) {
     by_rules = by_rules || history.bytes() > limits.bytes;  // what is ignored goes first
     all.reserve(history.all().size());
-    for (const auto& [number, version] : history.all()) all.push_back(version);
+    for (const auto& [number, version] : history.all()) {
+      all.push_back(version);
+      auto names = history.names_of(*version);
+      if (!names.empty()) others.emplace(number, std::move(names));
+    }
   });
   IgnoredPaths ignored(kernel_);
-  const std::vector<Outlived> gone = outlived(all, limits, [&](const FileVersion& one) {
-    return by_rules && ignored.was_ignored(one.path, one.time);
-  });
+  // What has a name that is not ignored stays for that.
+  const auto is_ignored = [&](const FileVersion& one) {
+    if (!by_rules || !ignored.was_ignored(one.path, one.time)) return false;
+    const auto names = others.find(one.number);
+    return names == others.end() || std::ranges::all_of(names->second, [&](const auto& name) {
+             return ignored.was_ignored(name->path, name->time);
+           });
+  };
+  const std::vector<Outlived> gone = outlived(all, limits, is_ignored);
   std::vector<FileVersionRef> batch;
   for (std::size_t at = 0; at < gone.size(); ++at) {
     batch.push_back(gone[at].version);
     const bool is_last = at + 1 == gone.size() || gone[at + 1].reason != gone[at].reason;
     if (!is_last && batch.size() < kBatch) continue;
-    TRY(drop(Caller::daemon(kernel_), batch, gone[at].reason));
-    batch.clear();
+    TRY(drop(Caller::daemon(kernel_), {.gone = std::exchange(batch, {}), .for_others = {}},
+             gone[at].reason));
   }
   return gone.size();
 }

@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,11 @@
 namespace agentfs {
 
 class Kernel;
+
+struct Forgetting {
+  std::vector<FileVersionRef> gone;
+  std::vector<FileVersionRef> for_others;  // only their own paths forget these
+};
 
 // A part of its kernel, without a state of its own: what is known is the fold's, what is kept the
 // past store's. Threads: all.
@@ -66,8 +70,7 @@ class HistoryKeeper {
   Status adopt(const PastName& name);
   // The contents first: a crash before the row leaves versions without one, which the next start
   // forgets.
-  Status drop(const Caller& caller, std::span<const FileVersionRef> versions,
-              std::string_view reason);
+  Status drop(const Caller& caller, const Forgetting& which, std::string_view reason);
 
   Result<Retention> limits() const;
   bool is_due(const Retention& limits, bool by_rules) const;

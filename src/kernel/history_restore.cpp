@@ -190,6 +190,25 @@ Result<Versions> to_forget(const History& history, const std::string& path,
   return versions;
 }
 
+// What a file of several names held stays until the last of them is forgotten.
+Forgetting forgetting_of(const History& history, const Versions& versions) {
+  std::set<std::uint64_t> numbers;
+  for (const FileVersionRef& one : versions) numbers.insert(one->number);
+  const auto is_for_others = [&](const FileVersion& content) {
+    return std::ranges::any_of(history.names_of(content), [&](const FileVersionRef& name) {
+      return !numbers.contains(name->number);
+    });
+  };
+  Forgetting which;
+  for (const FileVersionRef& one : versions) {
+    (is_for_others(*one) ? which.for_others : which.gone).push_back(one);
+    FileVersionRef whole = history.whole(one);
+    if (whole == nullptr || !whole->forgotten || is_for_others(*whole)) continue;
+    if (numbers.insert(whole->number).second) which.gone.push_back(std::move(whole));
+  }
+  return which;
+}
+
 }  // namespace
 
 Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::string& root,
@@ -237,12 +256,19 @@ Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::strin
   TRY(may_destroy(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  kernel_.look_at_history(
-      [&](const History& history) { looked_up = to_forget(history, whole, version); });
+  Forgetting which;
+  kernel_.look_at_history([&](const History& history) {
+    looked_up = to_forget(history, whole, version);
+    if (looked_up) which = forgetting_of(history, *looked_up);
+  });
   const Versions found = TRY(std::move(looked_up));
   TRY(check_own(caller, found));
-  TRY(drop(caller, found, "asked"));
-  return fmt::format("forgot {} versions\n", found.size());
+  TRY(check_own(caller, which.gone));
+  TRY(drop(caller, which, "asked"));
+  if (which.for_others.empty()) return fmt::format("forgot {} versions\n", found.size());
+  return fmt::format(
+      "forgot {} versions; of {} the bytes stay, for other names of the file that are kept\n",
+      found.size(), which.for_others.size());
 }
 
 }  // namespace agentfs

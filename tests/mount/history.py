@@ -267,6 +267,32 @@ def what_a_rollback_brought_back_is_not_in_the_trash():
     M.fsck()
 
 
+def what_is_forgotten_under_one_name():
+    """drop of one of a removed file's names leaves its bytes to the others, until they go."""
+    top = M / "workspaces/several"
+    top.mkdir()
+    told = lambda line: command(top / ".agentfs/ctl", line)
+    held = lambda: sum(1 for _, _, files in os.walk(M.state / "past") for _ in files)
+    before = held()
+    (top / "a").write_text("one file\n")
+    os.link(top / "a", top / "b")
+    os.link(top / "a", top / "c")
+    for name in "abc":
+        (top / name).unlink()
+    expect_has(told("drop c"), "for other names of the file")
+    expect_eq(sorted(os.listdir(top / ".agentfs/trash")), ["README", "a", "b"])
+    expect_errno("ENOENT", told, "restore c")
+    M.umount()
+    M.mount()
+    told("restore a")
+    expect_eq(read(top / "a"), "one file\n", "what has another name that was forgotten")
+    expect_eq(held(), before + 1, "contents that are kept")
+    told("drop a")
+    told("drop b")
+    expect_eq(held(), before, "contents kept that nothing has a name of")
+    shutil.rmtree(top)
+
+
 def no_name_takes_the_bytes_of_another_file():
     """Of a file whose last name is not kept, or was forgotten, nothing comes back as its other."""
     top = M / "workspaces/reused"
@@ -281,6 +307,7 @@ def no_name_takes_the_bytes_of_another_file():
         os.link(top / f"c{number}", top / f"d{number}")
         os.unlink(top / f"c{number}")
         os.unlink(top / f"d{number}")
+        told(f"drop c{number}")
         told(f"drop d{number}")
     for number in range(60):
         (top / f"z{number}").write_text("unrelated\n")
@@ -474,6 +501,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
+     what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,

@@ -63,7 +63,8 @@ bool awaits_condition(DataTree& tree);
 // --- user.agentfs.*: what is told of a file beside the disk's own attributes, and listed nowhere
 bool is_told_attribute(const std::string& name);
 Result<std::string> told_attribute(Request& request, DataNode& node, const std::string& name);
-// `user.agentfs.if-gen` sets a condition; the others are refused. Both note a refusal for the caller.
+// `user.agentfs.if-gen` sets a condition; the others are refused. Both note a refusal for the
+// caller.
 Status set_told_attribute(Request& request, DataNode& node, const std::string& name,
                           std::string_view value);
 Status remove_told_attribute(Request& request, DataNode& node, const std::string& name);

@@ -98,6 +98,14 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
   add(4, "/workspaces/site/c", FileVersion::Type::name);
   add(5, "/workspaces/other/d", FileVersion::Type::file);  // a fork shows the same number
   CHECK(h.whole(h.find(4)) == nullptr);
+  CHECK(h.names_of(*h.find(2)) == std::vector{h.find(1)});
+  CHECK(h.names_of(*h.find(3)).empty());
+  FileVersion forgotten = *h.find(2);
+  forgotten.in_trash = false;
+  forgotten.forgotten = true;
+  h.add(std::make_shared<const FileVersion>(version_from_json(to_json(forgotten))));
+  CHECK(h.whole(h.find(1)) == h.find(2));
+  CHECK(h.versions("/workspaces/site/b") == std::vector{h.find(3)});
   h.erase(2);
   h.erase(3);
   CHECK(h.whole(h.find(1)) == nullptr);
