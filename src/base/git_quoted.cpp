@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace agentfs {
 namespace {
 
@@ -36,6 +38,12 @@ std::string git_quoted(std::string_view name) {
     }
   }
   return out += '"';
+}
+
+std::string quoted_for_people(std::string_view name) {
+  const auto is_shown = [](char c) { return is_plain(c) || static_cast<unsigned char>(c) >= 0x80; };
+  if (!text::is_utf8(name) || !std::ranges::all_of(name, is_shown)) return git_quoted(name);
+  return name.contains(' ') ? fmt::format("\"{}\"", name) : std::string(name);
 }
 
 char git_unescaped(std::string_view text, std::size_t& at) {

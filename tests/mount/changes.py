@@ -73,6 +73,12 @@ def each_writer_is_told_with_its_name():
         expect(all(e["by"] and e["user"] for e in mine), f"without an author: {mine}")
     log = read(OURS / "log")
     expect_has(log, "\trename\tmain -> renamed\t")
+    deep = "/".join(["a-rather-long-name"] * 12)
+    for name in (os.fsencode(deep), b"not-\xe9-utf8", "grün".encode(), b"two words\n"):
+        os.makedirs(os.fsencode(SITE) + b"/named/" + name)
+    named = [line.split("\t")[3] for line in read(OURS / "log").splitlines() if "\tmkdir\t" in line]
+    for shown in (f"named/{deep}", r'"named/not-\351-utf8"', "named/grün", r'"named/two words\n"'):
+        expect_has(named, shown, "names that the log tells")
     removed = [line for line in log.splitlines() if "\tremove\tmain.c\t" in line][-1]
     version = removed.split("\t")[-1]
     expect_eq(read(OURS / "versions/main.c" / version), "int main(void) { return 0; }\n")

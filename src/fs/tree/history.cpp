@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/git_quoted.h"
 #include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
 #include "fs/tree/whole_trees.h"
@@ -44,10 +45,10 @@ std::string author_of(const json::Value& change) {
   return command.empty() ? out : fmt::format("{} ({})", out, command);
 }
 
-// Below the root as it is named there, elsewhere whole.
-std::string name_in(const HistoryRoot& root, std::string_view path) {
-  if (path.starts_with(root.path + "/")) path.remove_prefix(root.path.size() + 1);
-  return text::shown(path);
+// Below the root as it is named there, elsewhere whole. As the verbs take it.
+std::string name_in(const HistoryRoot& root, std::string path) {
+  if (path.starts_with(root.path + "/")) path.erase(0, root.path.size() + 1);
+  return quoted_for_people(path);
 }
 
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
@@ -57,8 +58,8 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
   for (const std::string_view event : text::split(events, '\n')) {
     if (event.empty()) continue;
     const json::Value change = TRY(json::parse(event));
-    std::string path = name_in(root, change["path"].text());
-    if (const auto other = change["other"].text(); !other.empty()) {
+    std::string path = name_in(root, json::bytes_of(change, "path"));
+    if (const auto other = json::bytes_of(change, "other"); !other.empty()) {
       // A fork and a merge come from the other one.
       const bool comes = change["op"].text() == "fork" || change["op"].text() == "merge";
       path = comes ? name_in(root, other) + " -> " + path : path + " -> " + name_in(root, other);
