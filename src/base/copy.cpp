@@ -106,19 +106,13 @@ void copy_xattrs(int from, int to) {
   });
 }
 
-namespace {
-
-constexpr const char* kCapabilities = "security.capability";
-
-}  // namespace
-
 FileCapabilities::FileCapabilities(int file) {
-  const ssize_t size = ::fgetxattr(file, kCapabilities, bytes_.data(), bytes_.size());
+  const ssize_t size = ::fgetxattr(file, kCapabilityName, bytes_.data(), bytes_.size());
   if (size > 0) size_ = static_cast<std::size_t>(size);
 }
 
 void FileCapabilities::give(int file) const {
-  if (size_ != 0) static_cast<void>(::fsetxattr(file, kCapabilities, bytes_.data(), size_, 0));
+  if (size_ != 0) static_cast<void>(::fsetxattr(file, kCapabilityName, bytes_.data(), size_, 0));
 }
 
 // The owner before the mode: a change of owner takes set-ID bits away.

@@ -33,7 +33,9 @@ inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
-// The attribute security.capability, if a file has it.
+// What a program may do beyond its caller. A write, or a change of the owner, takes it away.
+inline constexpr const char* kCapabilityName = "security.capability";
+// That attribute, if a file has it.
 class FileCapabilities {
  public:
   explicit FileCapabilities(int file);

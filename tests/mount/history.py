@@ -203,8 +203,10 @@ def names_of_one_file_come_back_as_such():
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(os.path.relpath(top / "socket"))
     (top / "alone").write_text("alone\n")
+    if os.geteuid() == 0:
+        os.setxattr(top / "alone", "security.capability", b"\x01\0\0\x02\x20" + bytes(15))
     xattrs = lambda: {f"{path.name}: {name}": os.getxattr(path, name)
-                      for path in (top / "sub", top / "fifo", top / "sub/b")
+                      for path in (top / "sub", top / "fifo", top / "sub/b", top / "alone")
                       for name in os.listxattr(path) if not name.startswith("user.agentfs")}
     attributes = xattrs()
     look = lambda: {str(path.relative_to(top)): (oct(path.lstat().st_mode), path.lstat().st_mtime_ns)

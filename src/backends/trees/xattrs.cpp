@@ -4,12 +4,12 @@
 #include <sys/xattr.h>
 
 #include "backends/trees/directory_tree.h"
+#include "base/copy.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
 namespace {
 
-constexpr std::string_view kCapabilities = "security.capability";
 
 // Calls twice: for the length, then for the value; again if it grew in between.
 template <class Call>
@@ -33,7 +33,7 @@ Status DirectoryTree::set_xattr(const TreeNode& node, const std::string& name,
                                 std::string_view value, int flags, const TreeCaller& caller) {
   const Borrowed fd = TRY(table_->borrow(node));
   const std::string path = fd.path();
-  if (name == kCapabilities) static_cast<const DiskNode&>(node).has_no_capabilities = false;
+  if (name == kCapabilityName) static_cast<const DiskNode&>(node).has_no_capabilities = false;
   const int code = as_caller(daemon_, caller, [&] {
     return ::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags);
   });
@@ -42,7 +42,7 @@ Status DirectoryTree::set_xattr(const TreeNode& node, const std::string& name,
 }
 
 Result<std::string> DirectoryTree::get_xattr(const TreeNode& node, const std::string& name) {
-  if (name == kCapabilities && static_cast<const DiskNode&>(node).has_no_capabilities) {
+  if (name == kCapabilityName && static_cast<const DiskNode&>(node).has_no_capabilities) {
     return fail_errno(ENODATA, name);
   }
   const Borrowed fd = TRY(table_->borrow(node));

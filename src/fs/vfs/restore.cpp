@@ -51,6 +51,13 @@ void copy_xattrs(Request& request, int from, Node& to) {
   });
 }
 
+// Another owner takes them away, so they come after that.
+void give_capabilities(Request& request, int from, Node& to) {
+  each_xattr(from, [&](const std::string& name, std::string_view value) {
+    if (name == kCapabilityName) static_cast<void>(to.set_xattr(request, name, value, 0));
+  });
+}
+
 // What was made just now has them from its directory; what it is made of, an open file or -1, may
 // have had others, or none.
 void drop_inherited_acls(Request& request, int from, Node& to) {
@@ -168,6 +175,7 @@ Status DataChanges::restore_file(Node& directory, const std::string& name, const
       wanted.values.st_size = kept.st_size;
     }
     TRY(created.found.node->set_attributes(request_, &handle, wanted));
+    if (from) give_capabilities(request_, from.get(), *created.found.node);
     return ok();
   }();
   handle.release();
