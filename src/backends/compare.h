@@ -12,6 +12,7 @@
 
 #include "backends/tree_store.h"
 #include "base/error.h"
+#include "base/temporary_name.h"
 
 namespace agentfs {
 
@@ -115,8 +116,5 @@ class TreeComparer {
   using Sink = std::function<Status(std::string_view piece)>;
   virtual Status diff(const Patch& patch, const Sink& sink) const = 0;
 };
-
-// Where a merge keeps its files, in the root of the tree that it changes.
-inline constexpr const char* kMergeDirectory = ".agentfs-merge";
 
 }  // namespace agentfs

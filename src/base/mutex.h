@@ -24,6 +24,7 @@ enum class Rank : int {
   document = 5,  // one document is compared and saved at a time
   node_table = 10,
   handle = 20,
+  bytes = 25,  // of a file: they change by many, and are linked into the past by one
   kernel = 30,
   object = 40,
   journal = 50,

@@ -9,5 +9,7 @@ namespace agentfs {
 
 std::string temporary_name();  // ".agentfs-1d9992d1d267", another each time
 bool is_temporary_name(std::string_view name);
+// Where a merge has its files, in the root of the tree that it changes.
+inline constexpr const char* kMergeDirectory = ".agentfs-merge";
 
 }  // namespace agentfs

@@ -22,7 +22,7 @@
 namespace agentfs {
 namespace {
 
-constexpr int kAttempts = 5;  // at a fold that others come in the way of
+constexpr int kAttempts = 20;  // at a fold that others come in the way of
 
 // The overlay's root has the attributes of its upper directory.
 Status make_upper(const std::string& upper, const std::string& lower) {
@@ -193,7 +193,12 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     }
     TRY(take_back(run, ours));
     const bool again = applied.error().code == ESTALE && attempt < kAttempts;
-    if (!again) return std::unexpected(applied.error());
+    if (again) continue;
+    if (applied.error().code != ESTALE) return std::unexpected(applied.error());
+    return fail(ESTALE,
+                "others changed the same files at each of {} attempts to take over what the "
+                "command wrote ({})",
+                kAttempts, text::split(applied.error().message, ';').front());
   }
 }
 
@@ -222,6 +227,7 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
 Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t told) {
   const KernelParts& parts = kernel_.parts();
   const TreeSide ours = TRY(side_of(run));
+  show(run);
   RemovedFiles removed;
   TRY(parts.merger->finish(ours, run.record,
                            [&](const std::string& path, const TreeEntry& old) -> Status {
@@ -231,6 +237,7 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t to
                              return kernel_.merges().keep(caller, whole, {ours, old}, removed);
                            }));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
+  show_dressed(run);
   TRY(tell(caller, run, told));
   kernel_.paths().recount(run.root, false);
   return ok();

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -163,12 +164,34 @@ std::string FastPath::shown(const FoldPlan& plan) {
 }
 
 // What the mount shows comes before what is told of it, which may fail.
-Status FastPath::tell(const Caller& caller, const FastRun& run, std::size_t told) {
+// Who opens a file that was replaced gets the new one from here on.
+void FastPath::show(const FastRun& run) {
   std::vector<TreeEvent> events;
   for (const FoldChange& change : run.changes) {
     if (!change.is_inner) add_events(run.root, change, events);
   }
   kernel_.paths().refresh(events);
+}
+
+// The attributes of directories have their values only now.
+void FastPath::show_dressed(const FastRun& run) {
+  std::set<std::string> dressed;
+  const auto at = [&](std::string_view path) {
+    return path.empty() ? run.root : fmt::format("{}/{}", run.root, path);
+  };
+  for (const FoldChange& change : run.changes) {
+    dressed.insert(at(text::parent_part(change.path)));
+    if (!change.other.empty()) dressed.insert(at(text::parent_part(change.other)));
+    if (change.is_directory && change.operation != "remove") dressed.insert(at(change.path));
+  }
+  std::vector<TreeEvent> events;
+  for (const std::string& path : dressed) {
+    events.push_back({TreeEvent::Kind::attributes, path, S_IFDIR});
+  }
+  kernel_.paths().refresh(events);
+}
+
+Status FastPath::tell(const Caller& caller, const FastRun& run, std::size_t told) {
   for (const FoldChange& change : run.changes) {
     if (change.is_silent) continue;
     if (told > 0) {

@@ -39,8 +39,7 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
 struct Merges::Order {
   std::string root;
   std::string from;
-  SnapshotId base{};                // not stored, as the next
-  std::vector<std::string> open{};  // what somebody had open for writing just before
+  SnapshotId base{};  // not stored
   bool done = false;
   std::string record;
   // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
@@ -218,7 +217,6 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.discard(ours));
     return stored;
   }
-  order.open = kernel_.paths().open_for_writing(order.root);
   Status applied = set_conflicts(order.root, conflicts(order.root));
   if (applied) applied = merger.apply(ours, order.record);
   order.done = applied.has_value();
@@ -246,8 +244,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& o
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
         if (!order.done) return ok();
         const std::string whole = fmt::format("{}/{}", order.root, path);
-        const bool is_open = std::ranges::find(order.open, whole) != order.open.end();
-        return keep(caller, whole, {ours, old, is_open}, removed);
+        return keep(caller, whole, {ours, old}, removed);
       }));
   return file::remove(file_of(order.root));
 }
@@ -269,7 +266,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
                     RemovedFiles& removed) {
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr || !kernel_.history().is_on()) return ok();
-  const auto [ours, old, is_open] = what;
+  const auto [ours, old] = what;
   auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
   if (!kept) kept = TRY(keep_bytes(path, what));
   if (kept->is_null()) return ok();
@@ -290,19 +287,28 @@ Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& 
   PastStore& past = *kernel_.parts().past;
   const struct stat& was = what.old.attributes;
   const auto size = static_cast<std::uint64_t>(was.st_size);
-  const bool is_kept =
-      S_ISREG(was.st_mode) && kernel_.history().why_not_kept(size, what.is_open).empty();
-  if (!is_kept) return json::Value();
-  std::uint64_t number = 0;
-  const Status linked = what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
-    // Through a link what is open would go on being written.
-    number = what.is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
-    return ok();
-  });
+  if (!S_ISREG(was.st_mode)) return json::Value();
+  PastName name{.path = path};
+  bool is_linked = false;
+  const auto keep = [&](bool is_open) -> Result<std::optional<PastName>> {
+    if (!kernel_.history().why_not_kept(size, is_open).empty()) return std::nullopt;
+    TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
+      struct stat before{};
+      struct stat now{};
+      const bool known = ::fstat(file, &before) == 0;
+      // Through a link what is open would go on being written.
+      name.number = is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
+      is_linked = known && ::fstat(file, &now) == 0 && now.st_nlink > before.st_nlink;
+      return ok();
+    }));
+    return is_linked ? std::optional(name) : std::nullopt;
+  };
+  const std::string root(text::first_parts(path, 2));
+  const Status kept = kernel_.paths().keep_bytes(root, *what.old.node, keep);
   // The host's, who has it no more.
-  if (!linked && linked.error().code == EBUSY) return json::Value();
-  TRY(linked);
-  return kept_row(number, "file", was);
+  if (!kept && kept.error().code == EBUSY) return json::Value();
+  TRY(kept);
+  return name.number == 0 ? json::Value() : kept_row(name.number, "file", was);
 }
 
 // --- after a crash

@@ -45,7 +45,6 @@ using RemovedFiles = std::map<ino_t, std::uint64_t>;  // file::identity() by the
 struct Replaced {
   const TreeSide& ours;
   const TreeEntry& old;
-  bool is_open = false;  // for writing, just before
 };
 
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;

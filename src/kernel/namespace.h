@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backends/past_store.h"
+#include "backends/tree_store.h"
 #include "base/completion.h"
 #include "base/error.h"
 #include "kernel/caller.h"
@@ -67,6 +68,15 @@ class Namespace {
   virtual Status may_snapshot(const std::string& path) = 0;
   // The files of a tree that somebody has open for writing now, by path.
   virtual std::vector<std::string> open_for_writing(const std::string& /*root*/) { return {}; }
+  // Runs `keep` while nobody changes the bytes of this file, which lies below the root of a
+  // workspace or home; `is_open`: somebody can write to it. What it has linked into the past, if
+  // anything, it returns: that is a copy before the file changes all the same.
+  using Keep = std::function<Result<std::optional<PastName>>(bool is_open)>;
+  virtual Status keep_bytes(const std::string& /*root*/, const TreeNode& /*file*/,
+                            const Keep& keep) {
+    const auto kept = keep(false);
+    return kept ? ok() : Status(std::unexpected(kept.error()));
+  }
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows. Of a directory that
   // keeps its place `act` fills in the names that were in it, as of its last moment.

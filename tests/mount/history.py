@@ -3,6 +3,7 @@
 # timeout: 300
 # mount: none
 """Nothing is lost: what programs remove and overwrite is in .agentfs, and comes back by restore."""
+import errno
 import mmap
 import os
 import shutil
@@ -11,6 +12,7 @@ import socket
 import stat
 import struct
 import subprocess
+import threading
 
 from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
                        read, run, tell, wait_until)
@@ -410,6 +412,50 @@ def what_is_removed_and_opened_again_is_another_file():
             expect_eq(os.fstat(held.fileno()).st_nlink, 0, "its names")
             expect_eq(held.read(3), b"NEW", "what is written")
         expect_eq(read(OURS / "trash" / path.name), "as it was\n", path.name)
+
+
+def what_a_restore_replaces_is_not_written_any_more():
+    """Who has it open is told; acknowledged, such a write would be nowhere."""
+    path = SITE / "replaced"
+    path.write_text("one\n")
+    path.write_text("two\n")
+    with open(path, "r+b", buffering=0) as held:
+        ctl("restore replaced")
+        expect_errno("ESTALE", held.write, b"nowhere")
+        expect_errno("ESTALE", held.truncate, 1)
+        expect_has(M.last_error(), "open it again")
+    expect_eq((read(path), previous("replaced")), ("one\n", "two\n"), "the file and its version")
+    with open(path, "r+b", buffering=0) as held:
+        held.write(b"THREE\n")
+    expect_eq(read(path), "THREE\n")
+
+
+def a_restore_beside_a_writer_loses_nothing():
+    """What was closed before both is there or a version, whichever comes first."""
+    path, versions = SITE / "raced", OURS / "versions/raced"
+    path.write_text("first\n")
+    path.write_text("second\n")
+    first = min(name for name in os.listdir(versions) if name.isdigit())
+    told = []
+
+    def overwrite():
+        try:
+            with open(path, "r+b", buffering=0) as file:
+                file.write(b"X" * 24)
+        except OSError as error:
+            told.append(error.errno)
+
+    for number in range(120):
+        content = f"content {number:04}\n"
+        path.write_text(content)
+        writer = threading.Thread(target=overwrite)
+        writer.start()
+        ctl(f"restore raced {first}")
+        writer.join()
+        kept = [name for name in os.listdir(versions) if name.isdigit()]
+        texts = [read(versions / name) for name in sorted(kept)[-4:]] + [read(path)]
+        expect_has(texts, content, f"round {number}")
+    expect_eq(set(told) - {errno.ESTALE}, set(), "errors of the writer")
 
 
 def what_is_not_kept():

@@ -10,7 +10,6 @@
 namespace agentfs::trees {
 namespace {
 
-
 // Calls twice: for the length, then for the value; again if it grew in between.
 template <class Call>
 Result<std::string> sized(const Call& call, const std::string& object) {

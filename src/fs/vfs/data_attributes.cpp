@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attributes of files in data trees, changed, and what the journal tells of them.
 #include "base/log.h"
+#include "base/temporary_name.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
@@ -38,8 +39,32 @@ void DataNode::keep_as(PastName name) {
       kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));
 }
 
+bool DataNode::stop_keeping() {
+  const std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
+  return name != nullptr;
+}
+
+Status DataNode::check_in_place() const {
+  const bool is_aside =
+      is_retired_ || text::last_part(text::first_parts(path(), 3)) == kMergeDirectory;
+  if (!is_aside) return ok();
+  return fail(ESTALE, "{}: has been replaced by a merge, a restore or a command; open it again",
+              path());
+}
+
+Result<Changing> DataNode::begin_change() {
+  ByteLock& bytes = tree_->bytes().of(*file_);
+  for (;;) {
+    Changing together(bytes);
+    if (is_retired_) TRY(check_in_place());
+    if (kept_as_.load(std::memory_order_relaxed) == nullptr) return together;
+    together.unlock();
+    const std::unique_lock alone(bytes);
+    part_from_past();
+  }
+}
+
 void DataNode::part_from_past() {
-  if (kept_as_.load(std::memory_order_relaxed) == nullptr) return;
   const std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
   if (name == nullptr) return;
   if (const Status parted = tree_->keeper().separate(*name); !parted) {
@@ -56,6 +81,11 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   TRY(tree_->services().check_room(truncates && wanted.values.st_size < before.st_size));
   auto* const handle = dynamic_cast<DataHandle*>(open);
   const TreeFile* file = handle != nullptr ? &handle->file() : nullptr;
+  if (const Status there = truncates ? check_in_place() : Status(ok()); !there) {
+    // Of a path the host's kernel finds out itself what has it now.
+    if (handle != nullptr) tree_->services().note_error(request.caller(), path(), there.error());
+    return std::unexpected(there.error());
+  }
   TRY(tell_written_past(before));
   Charge charge(*tree_, &request);
   if (truncates) charge.touch(*this);
@@ -66,17 +96,19 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   Undertaking setting(*tree_, TRY(request.writer()),
                       {.operation = truncates ? "truncate" : "attributes", .path = path()});
   Kept kept;
-  if (truncates) part_from_past();
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     // An open that has kept what it found keeps nothing more.
     if (handle != nullptr) {
-      handle->before_write(wanted.values.st_size);
+      TRY(handle->before_write(wanted.values.st_size));
       kept = handle->keeper().take();
     } else {
       kept = tree_->keeper().keep_bytes(*file_, path());
     }
   }
-  auto now = tree_->store().set_attributes(*file_, file, wanted, request.tree());
+  auto changing = truncates ? begin_change() : Changing();
+  auto now = changing ? tree_->store().set_attributes(*file_, file, wanted, request.tree())
+                      : Result<struct stat>(std::unexpected(changing.error()));
+  changing = Changing();
   if (!now) {
     if (handle != nullptr) {
       handle->keeper().put_back(std::move(kept));

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 #include "kernel/write_guard.h"
 
 namespace agentfs::vfs {

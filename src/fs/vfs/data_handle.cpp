@@ -46,6 +46,9 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
   const auto count = put(request, offset, bytes);
+  if (!count && count.error().code == ESTALE) {
+    node_->tree().services().note_error(request.caller(), node_->path(), count.error());
+  }
   if (!count) return done.complete(std::unexpected(count.error()));
   changed(*count);
   done.complete(*count);
@@ -55,7 +58,7 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
 Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_view bytes) {
   Charge charge(node_->tree(), &request);
   TRY(charge.write(*node_, descriptor(), offset, bytes.size()));
-  before_write(offset);
+  TRY(before_write(offset));
   const long put = TRY(change(request, "write", [&]() -> long {
     std::size_t done = 0;
     while (done < bytes.size()) {
@@ -89,6 +92,7 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
                          (before.st_mode & (S_ISUID | S_ISGID)) != 0;
   long outcome = -1;
   {
+    const Changing changing = TRY(node_->begin_change());
     const Writing writing = TRY(store.begin_write(*file_));
     if (!is_judged) {
       outcome = call();
@@ -102,13 +106,14 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
   return outcome;
 }
 
-void DataHandle::before_write(off_t offset) {
-  if (!writable_ || node_->region() != Region::plain) return;
-  node_->part_from_past();
+Status DataHandle::before_write(off_t offset) {
+  if (!writable_ || node_->region() != Region::plain) return ok();
+  if (!keeper_.is_settled()) TRY(node_->check_in_place());
   PastKeeper& past = node_->tree().keeper();
   const auto copy =
       keeper_.before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);
   if (copy) past.note_copy(node_->file().inode(), *copy);
+  return ok();
 }
 
 bool DataHandle::would_lose() const {
@@ -122,7 +127,9 @@ void DataHandle::bypass() {
   counted_ = node_->place();
   node_->tree().count_bypassed(counted_, 1);
   if (!writable_) return;
-  before_write(0);
+  static_cast<void>(before_write(0));
+  // What is linked into the past from here on is a copy, since this is open for writing.
+  static_cast<void>(node_->begin_change());
   node_->written_past(true);
   Caller writer;
   {
@@ -243,7 +250,7 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
   const bool may_grow = (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE)) == 0;
   TRY(charge.write(*node_, descriptor(), offset,
                    may_grow ? static_cast<std::uint64_t>(length) : 0));
-  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) before_write(0);
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) TRY(before_write(0));
   (void)TRY(change(request, "fallocate",
                    [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
   changed(0);
@@ -263,7 +270,7 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   TRY(other->attribute(request));
   Charge charge(other->node_->tree(), &request);
   TRY(charge.write(*other->node_, other->descriptor(), to, count));
-  other->before_write(to);
+  TRY(other->before_write(to));
   const long copied = TRY(other->change(request, "copy_file_range", [&]() -> long {
     return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   }));

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "fs/vfs/charge.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 
@@ -35,7 +35,7 @@ class DataHandle final : public Handle {
   Status read_directory(Request&, off_t offset, const EmitItem& each) override;
 
   // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
-  void before_write(off_t offset);
+  Status before_write(off_t offset);
   WriteKeeper& keeper() { return keeper_; }
 
  private:

@@ -2,7 +2,7 @@
 // Files that are made without a name.
 #include "base/text.h"
 #include "fs/vfs/charge.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 

@@ -23,14 +23,6 @@ constexpr double kTrusted = 3600;
 constexpr std::uint64_t kDirectoryRoom = 1;
 constexpr std::size_t kInline = 60;
 
-bool opens_for_writing(int flags) {
-  return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
-}
-
-OpenFlags file_flags(bool writable, Region region) {
-  return {.keep_cache = region != Region::own, .no_flush = !writable, .parallel_writes = false};
-}
-
 }  // namespace
 
 Region region_of(Region parent, const std::string& name) {
@@ -170,116 +162,6 @@ Status DataNode::access(Request& request, int mask) {
   return tree_->store().access(*file_, mask, request.tree());
 }
 
-// --- opening
-
-Kept DataNode::keep_truncated(const TreeNode& file, const std::string& path, int flags) {
-  const bool is_kept = (flags & O_TRUNC) != 0 && region_ == Region::plain;
-  return is_kept ? tree_->keeper().keep_bytes(file, path) : Kept{};
-}
-
-Result<Opened> DataNode::open(Request& request, int flags) {
-  told_ = false;
-  const bool writable = opens_for_writing(flags);
-  Caller writer;
-  if (writable) {
-    writer = TRY(request.writer());
-    TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
-  }
-  DataGuard guard(request, *tree_, region_);
-  TRY(guard.open([this] { return path(); }, flags));
-  struct stat before{};
-  Charge charge(*tree_, &request);
-  if ((flags & O_TRUNC) != 0) {
-    before = TRY(tree_->store().attributes(*file_));
-    charge.touch(*this);
-  }
-  std::optional<Undertaking> cut;
-  if ((flags & O_TRUNC) != 0 && writable) {
-    cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
-  }
-  if (cut) part_from_past();
-  const Kept kept = keep_truncated(*file_, path(), flags);
-  auto file = tree_->store().open(*file_, flags, request.tree());
-  if (!file) {
-    tree_->keeper().take_back(kept);
-    // The disk's own errors speak for themselves; that a lent file's bytes are gone does not.
-    if (file.error().code == EBUSY) {
-      tree_->services().note_error(request.caller(), path(), file.error());
-    }
-    return std::unexpected(std::move(file).error());
-  }
-  if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));
-  guard.done();
-  auto self = std::static_pointer_cast<DataNode>(shared_from_this());
-  const auto handle =
-      std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
-  if ((flags & O_TRUNC) != 0) handle->keeper().settle();
-  return Opened{handle, file_flags(writable, region_)};
-}
-
-Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
-                                     mode_t mode) {
-  Caller writer = TRY(request.writer());
-  Charge charge(*tree_, &request);
-  DataGuard guard(request, *tree_, region_of(region_, name));
-  TRY(guard.create(*this, name));
-  // Only a file that this call made may be taken away again, so one that is there is just opened.
-  if (Status room = charge.make(*this, 0); !room) {
-    const bool may_be_there = (flags & O_EXCL) == 0;
-    auto there = tree_->store().lookup(*file_, name);
-    if (!there || !may_be_there) return std::unexpected(std::move(room).error());
-    return open_existing(request, name, flags & ~O_CREAT, mode);
-  }
-  Undertaking making(*tree_, writer, {.operation = "create", .path = child(name)});
-  auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
-  if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
-    return open_existing(request, name, flags, mode);
-  }
-  auto created = TRY(std::move(made_new));
-  Found entry = TRY(made(request, created.entry, name, {making, charge}));
-  guard.done();
-  return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
-}
-
-Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
-                                            mode_t mode) {
-  Caller writer = TRY(request.writer());
-  TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
-  Charge charge(*tree_, &request);
-  DataGuard guard(request, *tree_, region_of(region_, name));
-  TRY(guard.open([&] { return child(name); }, flags));
-  struct stat before{};
-  Kept kept;
-  Undertaking opening(*tree_, writer, {.operation = "open", .path = child(name)});
-  if ((flags & O_TRUNC) != 0) {
-    const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
-    before = there.attributes;
-    kept = keep_truncated(*there.node, child(name), flags);
-    charge.touch(*tree_->ensure(there.node, region_of(region_, name)));
-  }
-  auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
-  if (!created) {
-    tree_->keeper().take_back(kept);
-    return std::unexpected(std::move(created).error());
-  }
-  charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
-  TRY(tree_->record_open(writer, child(name), before, flags, kept));
-  guard.done();
-  return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
-                false);
-}
-
-CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                             bool is_new) {
-  auto node = std::static_pointer_cast<DataNode>(entry.node);
-  node->told_ = false;
-  const Region region = node->region();
-  auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
-                                             opens_for_writing(flags));
-  if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
-  return {std::move(entry), {std::move(handle), file_flags(true, region)}};
-}
-
 // --- changing names
 
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
@@ -383,7 +265,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
   std::optional<Departure> replaced;
-  if (flags == 0) replaced.emplace(request, *target, new_name);
+  if (flags == 0) replaced.emplace(request, *target, new_name, true);
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);

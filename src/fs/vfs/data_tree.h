@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "fs/vfs/bypassed_files.h"
+#include "fs/vfs/byte_locks.h"
 #include "fs/vfs/content_hashes.h"
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
@@ -21,7 +22,6 @@ namespace agentfs::vfs {
 
 struct Context;
 class DirectoryType;
-
 class Charge;
 class DataNode;
 
@@ -64,6 +64,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void count_writer(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
+  ByteLocks& bytes() { return bytes_; }
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -90,108 +91,11 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::shared_ptr<BypassedFiles> bypassed_;
   std::shared_ptr<UnderWay> under_way_;
   std::shared_ptr<QuotaTable> quotas_;
+  ByteLocks bytes_;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
   std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
   std::unordered_map<std::shared_ptr<DataNode>, int> writers_ GUARDED_BY(mutex_);
-};
-
-// What of `which` (SetAttributes::Which) was and is, as the journal tells it.
-json::Object before_and_after(const struct stat& before, const struct stat& after, unsigned which);
-
-// Threads: all.
-class DataNode final : public Node {
- public:
-  DataNode(std::shared_ptr<DataTree> tree, TreeNodeRef file, Region region)
-      : tree_(std::move(tree)), file_(std::move(file)), region_(region) {}
-  ~DataNode() override {
-    delete kept_as_.load();
-    tree_->forget(file_.get());
-  }
-
-  const TreeNode& file() const { return *file_; }
-  DataTree& tree() const { return *tree_; }
-  Region region() const { return region_; }
-  std::string named_path() const;                 // "" where it has no name any more
-  bool is_nameless() const { return nameless_; }  // made so, and not given a name yet
-  // The workspace or home it lies in; where it has no name yet, the one it was made in.
-  std::string place() const;
-  // How many names of the file are ours, in the past store, and are not shown as links.
-  void hide_links(int change) { hidden_links_.fetch_add(change); }
-  // Its last name is gone, and the past has the inode by this one.
-  void keep_as(PastName name);
-  // Before what it holds changes all the same, by a descriptor.
-  void part_from_past();
-  // One more, or one less, descriptor by which it is written past the daemon: while there is one,
-  // the host's kernel asks for the attributes each time, since a mapping changes them unseen.
-  void written_past(bool begins) { writers_past_ += begins ? 1 : -1; }
-  void count_open(int change) { opens_.fetch_add(change); }
-  const std::atomic<int>& opens() const { return opens_; }  // its descriptors
-  // As it is shown, now.
-  Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
-  bool is_written_past() const { return writers_past_ > 0; }
-  // The row of what was so written until now: what happens next would hide it.
-  Status tell_written_past(const struct stat& now);
-
-  mode_t type() const override { return file_->type(); }
-  std::string path() const override { return tree_->path_of(*file_); }
-  bool takes_descriptor() const override { return true; }
-  bool lists_attributes() const override { return true; }
-  Result<Attributes> attributes(Request&) override;
-  Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
-  Result<std::string> read_link(Request&) override;
-  Result<Opened> open(Request&, int flags) override;
-  NodeRef told_entry(const std::string& name) override;
-  Result<Found> lookup(Request&, const std::string& name) override;
-  Result<Opened> open_directory(Request&) override;
-  Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
-  Result<CreatedNode> create_nameless(Request&, int flags, mode_t mode) override;
-  Result<Found> make_node(Request&, const std::string& name, mode_t mode, dev_t device) override;
-  Result<Found> make_directory(Request&, const std::string& name, mode_t mode) override;
-  Result<Found> make_link(Request&, const std::string& name, const std::string& target) override;
-  Result<Found> link(Request&, Node& existing, const std::string& name) override;
-  Status unlink(Request&, const std::string& name) override;
-  Status remove_directory(Request&, const std::string& name) override;
-  Status rename(Request&, const std::string& name, Node& new_parent, const std::string& new_name,
-                unsigned flags) override;
-  Result<struct statvfs> statistics(Request&) override;
-  Status access(Request&, int mask) override;
-  Status set_xattr(Request&, const std::string& name, std::string_view value, int flags) override;
-  Result<std::string> get_xattr(Request&, const std::string& name) override;
-  Result<std::string> list_xattr(Request&) override;
-  Status remove_xattr(Request&, const std::string& name) override;
-  // Tells of the mode that writing has changed, if it has.
-  Status tell_mode(Request&, const struct stat& before);
-
- private:
-  std::string child(const std::string& name) const { return path() + "/" + name; }
-  Validity validity(const struct stat& attributes) const;
-  struct stat shown(struct stat attributes) const;
-  // Before O_TRUNC takes its bytes; nothing for another open.
-  Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
-  Found found(const TreeEntry& entry, const std::string& name);
-  Result<CreatedNode> open_existing(Request&, const std::string& name, int flags, mode_t mode);
-  static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                            bool is_new);
-  // What the journal says of a name that was made: `other` is what a hard link is a name of.
-  struct Making {
-    Undertaking& making;
-    Charge& charge;
-  };
-  // The rows of a made name: told to the journal, or taken back when that cannot be written.
-  Result<Found> made(Request&, const Result<TreeEntry>& entry, const std::string& name,
-                     const Making& how);
-
-  std::shared_ptr<DataTree> tree_;
-  TreeNodeRef file_;
-  Region region_;
-  std::atomic<int> hidden_links_ = 0;
-  std::atomic<const PastName*> kept_as_ = nullptr;  // owned
-  std::atomic<int> writers_past_ = 0;
-  std::atomic<int> opens_ = 0;
-  std::atomic<bool> nameless_ = false;  // made without a name, and has none yet
-  std::string made_in_;                 // of such a file: as place(); fixed before it is known
-  std::atomic<bool> told_ = false;      // its attributes, and not used since
 };
 
 }  // namespace agentfs::vfs

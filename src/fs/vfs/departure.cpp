@@ -7,7 +7,8 @@
 
 namespace agentfs::vfs {
 
-Departure::Departure(const Request& request, const DataNode& directory, const std::string& name)
+Departure::Departure(const Request& request, const DataNode& directory, const std::string& name,
+                     bool by_another)
     : tree_(directory.tree()) {
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
@@ -19,7 +20,10 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   node_ = tree_.ensure(entry->node, region);
   node_->hide_links(1);
   const std::string path = fmt::format("{}/{}", directory.path(), name);
+  alone_ = std::unique_lock(tree_.bytes().of(*entry->node));
   kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
+  if (kept_.linked) node_->keep_as({kept_.number, kept_.path});
+  if (is_inner && by_another && entry->attributes.st_nlink == 1) replaced_ = node_;
   if (entry->node->type() == S_IFREG && entry->attributes.st_nlink > 1) remaining_ = entry->node;
   if (!kept_.linked) {
     node_->hide_links(-1);
@@ -32,10 +36,11 @@ Status Departure::after(Status done) {
   if (done && remaining_ != nullptr && kept_.number != 0) {
     set_identity(kept_.row, tree_.store(), *remaining_);
   }
-  if (done && kept_.linked && node_ != nullptr) node_->keep_as({kept_.number, kept_.path});
+  if (done && replaced_ != nullptr) replaced_->retire();
+  if (alone_.owns_lock()) alone_.unlock();
   if (done) return done;
+  if (node_ != nullptr && node_->stop_keeping()) node_->hide_links(-1);
   tree_.keeper().take_back(kept_);
-  if (node_ != nullptr) node_->hide_links(-1);
   kept_ = {};
   return done;
 }

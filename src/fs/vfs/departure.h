@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 
@@ -14,7 +14,9 @@ namespace agentfs::vfs {
 // threads.
 class Departure {
  public:
-  Departure(const Request& request, const DataNode& directory, const std::string& name);
+  // `by_another`: another file takes its place.
+  Departure(const Request& request, const DataNode& directory, const std::string& name,
+            bool by_another = false);
   // What came of the operation: what was kept is taken back where it failed.
   Status after(Status done);
   // Adds what was kept to the operation's row.
@@ -23,8 +25,10 @@ class Departure {
  private:
   DataTree& tree_;
   Kept kept_;
-  TreeNodeRef remaining_;           // a file that has other names
-  std::shared_ptr<DataNode> node_;  // shows one name less than the disk counts
+  TreeNodeRef remaining_;               // a file that has other names
+  std::shared_ptr<DataNode> node_;      // shows one name less than the disk counts
+  std::shared_ptr<DataNode> replaced_;  // by agentfs itself: nobody is to write to it any more
+  std::unique_lock<ByteLock> alone_;    // until the name has gone: nobody writes meanwhile
 };
 
 }  // namespace agentfs::vfs

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/waiting.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/history_node.h"
 #include "fs/vfs/synthetic_directory.h"

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "fs/vfs/context.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 #include "kernel/quota_subject.h"
 
 namespace agentfs::vfs {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 #include "fs/vfs/file_system_parts.h"
 
 namespace agentfs::vfs {
@@ -82,6 +82,24 @@ std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
     if (path.starts_with(root + "/")) all.push_back(std::move(path));
   }
   return all;
+}
+
+Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) {
+  const auto found = parts_->context->data_roots.find(parent_path(root));
+  if (found == parts_->context->data_roots.end()) return Namespace::keep_bytes(root, file, keep);
+  DataTree& tree = dynamic_cast<DataNode&>(*found->second).tree();
+  const auto node = tree.find(file);
+  if (node == nullptr) return Namespace::keep_bytes(root, file, keep);
+  const std::unique_lock alone(tree.bytes().of(file));
+  node->hide_links(1);  // before the link, so that nobody ever sees it counted
+  auto kept = keep(tree.is_open_for_writing(node));
+  const bool is_linked = kept && kept->has_value();
+  if (is_linked) {
+    node->keep_as(**std::move(kept));
+  } else {
+    node->hide_links(-1);
+  }
+  return kept ? ok() : Status(std::unexpected(kept.error()));
 }
 
 void DataTree::count_writer(const std::shared_ptr<DataNode>& node, int change) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/trees_directory.h"
 
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 

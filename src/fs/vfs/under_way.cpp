@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
-#include "fs/vfs/data_tree.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 
