@@ -27,6 +27,7 @@
 #include "fs/services/quota_feed.h"
 #include "fs/tree/tree.h"
 #include "kernel/configuration.h"
+#include "kernel/restore_order.h"
 #include "mount_watch.h"
 #include "serving.h"
 
@@ -223,6 +224,7 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   KernelServices services(*kernel);
   vfs::FileSystem files(backends->file_system_parts(services, state, options));
   kernel->set_namespace(&files);
+  resume_restores(*kernel);
   auto agents = std::make_unique<agents::Agents>(*kernel);
   kernel->set_userland(agents.get());
   const auto subscription = kernel->subscribe(

@@ -19,6 +19,7 @@ namespace agentfs {
 //   etc/                       documents                  log/agentfs.log        that are no
 //   repositories lock, daemon.pid           who uses it                format version of all this
 //   past/                      old contents of files      merges/            merges under way
+//   restores/                  restores under way
 //   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
 class StateDirectory {
  public:

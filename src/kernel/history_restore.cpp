@@ -13,6 +13,7 @@
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
 #include "kernel/quota.h"
+#include "kernel/restore_order.h"
 
 namespace agentfs {
 namespace {
@@ -242,6 +243,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(check_own(caller, found));
   TRY(kernel_.paths().check_room(root, growth_of(returns)));
   TRY(check_disk(kernel_.parts(), returns));
+  const StoredRestore stored = TRY(StoredRestore::begin(kernel_, caller, steps));
   TRY(kernel_.paths().restore(caller, steps));
   if (steps.size() == 1) {
     return fmt::format("restored {} from {:06}\n", whole, returns[0].whole->number);

@@ -25,10 +25,10 @@ Status remove(Kernel& kernel, const std::string& path) {
   const std::string name(text::last_part(path));
   const auto directory = TRY(find_in_tree(store, store.root(), text::parent_part(below))).node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
-  if (entry.node->type() != S_IFREG) return ok();
+  if (entry.node->type() == S_IFDIR) return ok();
   TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
   if (PastStore* const past = kernel.parts().past;
-      past != nullptr && entry.attributes.st_size > 0) {
+      past != nullptr && entry.node->type() == S_IFREG && entry.attributes.st_size > 0) {
     TRY(store.use_descriptor(*entry.node, [&](int file) -> Status {
       const auto number = TRY(past->keep_link(file, path));
       row.details.emplace_back("kept", kept_row(number, "file", entry.attributes));

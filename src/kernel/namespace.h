@@ -39,6 +39,7 @@ struct RestoreStep {
   Xattrs xattrs{};            // of what has no content
   std::string other{};        // a step before it, of whose file this is one more name
   PastName content{};         // number 0: an empty file
+  bool is_again = false;      // a directory that is there already is of a try before
 };
 
 // Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are

@@ -522,6 +522,38 @@ def killed_in_the_middle_of_rm():
     M.verify()
 
 
+def a_restore_that_is_killed_is_ended():
+    """The next daemon brings back the rest, with the modes of directories, and leaves nothing over."""
+    M.umount()
+    M.mount()  # its watcher gives up after five starts within a minute
+    for number in range(4):
+        top = SITE / f"cut{number}"
+        (top / "closed").mkdir(parents=True)
+        for each in range(60):
+            (top / f"f{each}").write_text(f"{each}\n")
+            (top / f"closed/f{each}").write_text(f"closed {each}\n")
+            os.symlink(f"f{each}", top / f"link{each}")
+        os.link(top / "f7", top / "closed/seven")
+        (top / "closed").chmod(0o711)
+        look = lambda top=top: {str(path.relative_to(top)): (oct(path.lstat().st_mode),
+                                                             path.lstat().st_nlink)
+                                for path in sorted(top.rglob("*"))}
+        before = look()
+        shutil.rmtree(top)
+        teller = subprocess.Popen(["sh", "-c", f"echo 'restore {top.name}' > .agentfs/ctl"], cwd=SITE,
+                                  stderr=subprocess.DEVNULL)
+        wait_until(20, lambda top=top, last=f"f{15 * number}": (top / last).exists()
+                   or (top / f"closed/{last}").exists(), "the restore has begun")
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        teller.wait()
+        wait_until(30, lambda daemon=daemon: M.answers() not in (0, daemon), "a mount that answers")
+        expect_eq(look(), before, f"round {number}")
+        expect_eq(os.listdir(M.state / "restores"), [], "orders that are left")
+        shutil.rmtree(top)
+    M.verify()
+
+
 def a_restart_changes_nothing():
     seen = tree(OURS / "versions")
     M.umount()
@@ -554,5 +586,6 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
+     what_a_restore_replaces_is_not_written_any_more, a_restore_beside_a_writer_loses_nothing,
      forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
-     a_restart_changes_nothing, what_a_rollback_brought_back_is_not_in_the_trash)
+     a_restore_that_is_killed_is_ended, a_restart_changes_nothing, what_a_rollback_brought_back_is_not_in_the_trash)

@@ -132,7 +132,10 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const NodeRef parent = TRY(ensure_directory(parent_path(step.path)));
   TRY(may_change(*parent, name_of(step.path)));
   const auto there = parent->lookup(request_, name_of(step.path));
-  if (there && there->node->type() == S_IFDIR) return ok();
+  if (there && there->node->type() == S_IFDIR) {
+    if (step.is_again) finishing_.emplace_back(there->node, step);
+    return ok();
+  }
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
   drop_inherited_acls(request_, -1, *made.node);
   note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/restore_order.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/temporary_name.h"
+#include "kernel/kernel.h"
+
+namespace agentfs {
+namespace {
+
+std::string directory_of(const std::string& state) { return state + "/restores"; }
+
+json::Value value_of(const RestoreStep& step) {
+  json::Value value;
+  json::set_bytes(value, "path", step.path);
+  value.set("mode", step.mode).set("uid", step.uid).set("gid", step.gid);
+  value.set("modified", step.modified).set("is_again", step.is_again);
+  json::set_bytes(value, "target", step.target);
+  json::set_bytes(value, "other", step.other);
+  set_xattrs(value, step.xattrs);
+  value.set("number", step.content.number);
+  json::set_bytes(value, "content", step.content.path);
+  return value;
+}
+
+RestoreStep step_of(const json::Value& value) {
+  RestoreStep step{.path = json::bytes_of(value, "path"),
+                   .mode = static_cast<mode_t>(value["mode"].number())};
+  step.uid = static_cast<uid_t>(value["uid"].number());
+  step.gid = static_cast<gid_t>(value["gid"].number());
+  step.modified = value["modified"].number();
+  step.is_again = value["is_again"].truth();
+  step.target = json::bytes_of(value, "target");
+  step.other = json::bytes_of(value, "other");
+  step.xattrs = xattrs_of(value);
+  step.content = {static_cast<std::uint64_t>(value["number"].number()),
+                  json::bytes_of(value, "content")};
+  return step;
+}
+
+std::int64_t modified(const struct stat& attributes) {
+  return std::int64_t{attributes.st_mtim.tv_sec} * 1'000'000'000 + attributes.st_mtim.tv_nsec;
+}
+
+// A file comes to its name with all that it has; only directories are finished later.
+bool is_done(Namespace& paths, const Caller& caller, const RestoreStep& step) {
+  const auto there = paths.attributes(caller, step.path);
+  if (!there || !S_ISREG(step.mode)) return false;
+  if (step.other.empty()) {
+    return S_ISREG(there->st_mode) && modified(*there) == step.modified &&
+           (there->st_mode & 07777U) == (step.mode & 07777U);
+  }
+  const auto other = paths.attributes(caller, step.other);
+  return other && other->st_ino == there->st_ino;
+}
+
+Status resume(Kernel& kernel, const std::string& file) {
+  RestoreOrder order = TRY(RestoreOrder::parse(TRY(file::read(file))));
+  const Caller caller = order.by.caller(kernel);
+  std::erase_if(order.steps,
+                [&](const RestoreStep& step) { return is_done(kernel.paths(), caller, step); });
+  return kernel.paths().restore(caller, order.steps);
+}
+
+}  // namespace
+
+std::string RestoreOrder::text() const {
+  json::Array all;
+  for (const RestoreStep& step : steps) all.push_back(value_of(step));
+  json::Value value;
+  value.set("steps", std::move(all));
+  by.write(value);
+  return json::dump(value);
+}
+
+Result<RestoreOrder> RestoreOrder::parse(std::string_view text) {
+  const json::Value value = TRY(json::parse(text));
+  const json::Array* const steps = value["steps"].array();
+  if (steps == nullptr) return fail(EBADMSG, "a restore without steps");
+  RestoreOrder order{.by = StoredCaller::read(value)};
+  for (const json::Value& step : *steps) order.steps.push_back(step_of(step));
+  return order;
+}
+
+Result<StoredRestore> StoredRestore::begin(const Kernel& kernel, const Caller& caller,
+                                           const std::vector<RestoreStep>& steps) {
+  if (steps.size() == 1 && !S_ISDIR(steps[0].mode)) return StoredRestore("");
+  RestoreOrder order{.steps = steps, .by = StoredCaller::of(caller)};
+  for (RestoreStep& step : order.steps) {
+    step.is_again = S_ISDIR(step.mode) && !kernel.paths().attributes(caller, step.path);
+  }
+  const std::string& state = kernel.parts().state;
+  TRY(file::make_directories(directory_of(state), 0700));
+  std::string file = fmt::format("{}/{}", directory_of(state), temporary_name());
+  TRY(file::replace(file, order.text(), 0600));
+  return StoredRestore(std::move(file));
+}
+
+StoredRestore::~StoredRestore() {
+  if (file_.empty() || ::unlink(file_.c_str()) == 0) return;
+  log::error("{}: {}; the next start restores again", file_, std::strerror(errno));
+}
+
+void resume_restores(Kernel& kernel) {
+  std::error_code error;
+  std::vector<std::string> files;
+  const std::string directory = directory_of(kernel.parts().state);
+  for (std::filesystem::directory_iterator entry(directory, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    files.push_back(entry->path().native());
+  }
+  for (const std::string& file : files) {
+    const Status resumed = file::is_unfinished(file) ? ok() : resume(kernel, file);
+    if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
+    ::unlink(file.c_str());
+  }
+}
+
+}  // namespace agentfs
