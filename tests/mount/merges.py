@@ -199,6 +199,25 @@ def one_file_under_two_names_stays_one():
     expect_eq([(ours / name).read_text() for name in ("both", "src/both")], ["as it was\nand on\n"] * 2)
 
 
+def capabilities_are_of_the_bytes_that_have_them():
+    """A write takes them away, and so does what is merged in its stead."""
+    if os.geteuid() != 0:
+        return
+    space, value = make("capable"), b"\x01\0\0\x02\x20" + bytes(15)
+    for name in ("written", "given"):
+        (space / name).write_text("one\n")
+    os.setxattr(space / "written", "security.capability", value)
+    ctl("capable", "fork capable-2")
+    fork = space.parent / "capable-2"
+    (fork / "written").write_text("two\n")
+    (fork / "given").write_text("two\n")
+    os.setxattr(fork / "given", "security.capability", value)
+    ctl("capable", "merge capable-2")
+    expect_eq("security.capability" in os.listxattr(space / "written"), False, "of new bytes")
+    expect_eq(os.getxattr(space / "given", "security.capability"), value, "of theirs")
+    ctl("capable", "discard capable-2")
+
+
 def what_was_resolved_is_not_asked_for_again():
     ours, theirs = make("parted"), SPACES / "parted-1"
     ctl("parted", "fork parted-1")
@@ -551,7 +570,7 @@ def git_apply_says_the_same():
 main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
-     what_was_resolved_is_not_asked_for_again,
+     what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

@@ -29,8 +29,9 @@ auto identity_of(const MergeAction& action) {
                     action.merged);
 }
 
-// What belongs to a file beside its bytes. Names of the mount's own are answered by it alone.
-Status copy_attributes(const Leaf& from, const Leaf& to) {
+// What belongs to a file beside its bytes, for which it has its capabilities. Names of the mount's
+// own are answered by it alone.
+Status copy_attributes(const Leaf& from, const Leaf& to, bool same_bytes) {
   const auto names = from.store->list_xattr(*from.entry.node);
   if (!names) return ok();  // a disk without
   for (const char* const name : kAclNames) {
@@ -38,6 +39,7 @@ Status copy_attributes(const Leaf& from, const Leaf& to) {
   }
   for (const std::string_view name : text::split(*names, '\0')) {
     if (name.empty() || name.starts_with("user.agentfs.")) continue;
+    if (name == kCapabilityName && !same_bytes) continue;
     const auto value = from.store->get_xattr(*from.entry.node, std::string(name));
     if (!value) continue;
     const auto set =
@@ -47,6 +49,13 @@ Status copy_attributes(const Leaf& from, const Leaf& to) {
     if (!set && !is_refused) return set;
   }
   return ok();
+}
+
+Status copy_capabilities(const Leaf& from, const Leaf& to) {
+  const auto value = from.store->get_xattr(*from.entry.node, kCapabilityName);
+  if (!value) return ok();
+  const auto set = to.store->set_xattr(*to.entry.node, kCapabilityName, *value, 0, TreeCaller{});
+  return set || is_unreadable(set.error()) || set.error().code == ENOTSUP ? ok() : set;
 }
 
 class Stager {
@@ -296,7 +305,11 @@ Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEn
   wanted.values.st_gid = has_model ? model.entry.attributes.st_gid : staging_.options.caller.gid;
   const auto owned = store().set_attributes(*made.node, nullptr, wanted, TreeCaller{});
   if (!owned && owned.error().code != EPERM) return std::unexpected(owned.error());
-  if (has_model) TRY(copy_attributes(model, {&store(), made}));
+  const bool has_its_bytes = has_ours ? action.kind != Action::write : !action.merged;
+  if (has_model) TRY(copy_attributes(model, {&store(), made}, has_its_bytes));
+  if (has_ours && action.kind == Action::write && !action.merged) {
+    TRY(copy_capabilities(theirs, {&store(), made}));
+  }
   if (made.node->type() == S_IFLNK) return ok();
   wanted.which = SetAttributes::mode;
   const struct stat now = TRY(store().attributes(*made.node));
