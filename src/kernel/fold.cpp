@@ -195,6 +195,12 @@ void Fold::add_version(const FileVersionRef& version) {
   dirty_.emplace("version", fmt::format("{:012}", version->number));
 }
 
+void Fold::move_versions(const std::string& from, const std::string& to, bool exchange) {
+  for (const std::uint64_t number : history_.move(from, to, exchange)) {
+    dirty_.emplace("version", fmt::format("{:012}", number));
+  }
+}
+
 void Fold::erase_version(std::uint64_t number) {
   history_.erase(number);
   dirty_.emplace("version", fmt::format("{:012}", number));

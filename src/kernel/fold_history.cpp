@@ -57,6 +57,10 @@ constexpr std::array kRows = {
 
 void note_history(Fold& fold, const Record& record) {
   const bool renames = record.kind == "tree.rename";
+  if (renames && record.data["directory"].truth()) {
+    fold.move_versions(json::bytes_of(record.data, "path"), json::bytes_of(record.data, "other"),
+                       record.data["exchange"].truth());
+  }
   if (renames || makes_a_name(record.kind)) {
     fold.name_appears(json::bytes_of(record.data, renames ? "other" : "path"));
   }

@@ -79,6 +79,7 @@ json::Value to_json(const FileVersion& v) {
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
   value.set("author", v.author);
   if (v.file != 0) value.set("file", v.file);
+  if (!v.kept_as.empty()) json::set_bytes(value, "kept_as", v.kept_as);
   if (!v.target.empty()) json::set_bytes(value, "target", v.target);
   set_xattrs(value, v.xattrs);
   if (v.in_trash) value.set("in_trash", true);
@@ -97,6 +98,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
   v.file = static_cast<std::uint64_t>(value["file"].number());
+  v.kept_as = json::bytes_of(value, "kept_as");
   v.target = json::bytes_of(value, "target");
   v.xattrs = xattrs_of(value);
   v.time = value["time"].number();
@@ -158,6 +160,35 @@ std::uint64_t History::appear(const std::string& path) {
   out_of_trash.in_trash = false;
   add(std::make_shared<const FileVersion>(std::move(out_of_trash)));
   return version->number;
+}
+
+// Those below `from`, out of here and with their names below `to`.
+std::vector<FileVersion> History::take_below(const std::string& from, const std::string& to) {
+  std::vector<FileVersion> taken;
+  for (const FileVersionRef& version : versions_below(from)) {
+    FileVersion moved = *version;
+    moved.kept_as = version->stored().path;
+    moved.path = to + version->path.substr(from.size());
+    if (moved.kept_as == moved.path) moved.kept_as.clear();
+    erase(version->number);
+    taken.push_back(std::move(moved));
+  }
+  return taken;
+}
+
+std::vector<std::uint64_t> History::move(const std::string& from, const std::string& to,
+                                         bool exchange) {
+  std::vector<FileVersion> moved = take_below(from, to);
+  if (exchange) std::ranges::move(take_below(to, from), std::back_inserter(moved));
+  std::vector<std::uint64_t> changed;
+  for (FileVersion& version : moved) {
+    // One removed twice is in the trash once.
+    const std::uint64_t out = version.in_trash ? appear(version.path) : 0;
+    if (out != 0) changed.push_back(out);
+    changed.push_back(version.number);
+    add(std::make_shared<const FileVersion>(std::move(version)));
+  }
+  return changed;
 }
 
 FileVersionRef History::find(std::uint64_t number) const {

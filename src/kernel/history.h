@@ -15,6 +15,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "backends/past_store.h"
 #include "base/json.h"
 #include "kernel/record.h"
 #include "kernel/tree_change.h"
@@ -28,6 +29,7 @@ struct FileVersion {
 
   std::uint64_t number = 0;  // never given twice in one state
   std::string path{};        // of the mount: "/workspaces/site/main.c"
+  std::string kept_as{};     // the one it had in the past store, where a directory was moved since
   std::uint64_t file = 0;    // of one whose name went: file::identity(), or 0
   Type type = Type::file;
   std::uint64_t size = 0;
@@ -42,6 +44,8 @@ struct FileVersion {
   std::string author{};       // its lineage: "7<1<root (bash)"
   bool in_trash = false;      // was removed, and nothing has its name since
   bool forgotten = false;  // by its path, which shows it no more; kept for its file's other names
+
+  PastName stored() const { return {number, kept_as.empty() ? path : kept_as}; }
 };
 using FileVersionRef = std::shared_ptr<const FileVersion>;
 
@@ -71,6 +75,9 @@ class History {
   void erase(std::uint64_t number);
   // Something has this name now: the number of the version that leaves the trash, or 0.
   std::uint64_t appear(const std::string& path);
+  // A directory was renamed, and what is known of what lies below it goes along: the numbers of
+  // those that have changed. `exchange`: the two have changed places.
+  std::vector<std::uint64_t> move(const std::string& from, const std::string& to, bool exchange);
 
   const ByNumber& all() const { return by_number_; }
   FileVersionRef find(std::uint64_t number) const;
@@ -104,6 +111,7 @@ class History {
     std::set<std::uint64_t> names;
     std::set<std::uint64_t> contents;
   };
+  std::vector<FileVersion> take_below(const std::string& from, const std::string& to);
   void share(const FileVersion& version);
   void unshare(const FileVersion& version);
   std::map<std::uint64_t, Shared> shared_;  // by identity

@@ -81,7 +81,7 @@ std::optional<std::string> HistoryKeeper::text_of(const FileVersion& version) co
   if (version.type == FileVersion::Type::empty) return std::string();
   const PastStore* const past = kernel_.parts().past;
   if (past == nullptr || version.type != FileVersion::Type::file) return std::nullopt;
-  const auto file = past->open({version.number, version.path});
+  const auto file = past->open(version.stored());
   if (!file) return std::nullopt;
   auto bytes = file::read(file->get());
   return bytes ? std::optional(*std::move(bytes)) : std::nullopt;
@@ -172,7 +172,7 @@ Status HistoryKeeper::drop(const Caller& caller, const Forgetting& which, std::s
   std::uint64_t bytes = 0;
   for (const FileVersionRef& version : which.gone) {
     if (version->type == FileVersion::Type::file) {
-      TRY(kernel_.parts().past->drop({version->number, version->path}));
+      TRY(kernel_.parts().past->drop(version->stored()));
       bytes += version->size;
     }
     numbers.emplace_back(version->number);

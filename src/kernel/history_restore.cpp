@@ -69,7 +69,7 @@ RestoreStep step_of(const Return& one) {
   step.target = v.target;
   step.xattrs = v.xattrs;
   step.other = one.other;
-  if (one.has_bytes()) step.content = {v.number, v.path};
+  if (one.has_bytes()) step.content = v.stored();
   return step;
 }
 
@@ -92,7 +92,7 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
   std::uint64_t needed = returns.size() * kPerName;
   for (const Return& one : returns) {
     if (!one.has_bytes()) continue;
-    const auto kept = parts.past->attributes({one.whole->number, one.whole->path});
+    const auto kept = parts.past->attributes(one.whole->stored());
     if (kept) needed += static_cast<std::uint64_t>(kept->st_blocks) * kSector;
   }
   struct statvfs disk{};

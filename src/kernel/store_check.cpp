@@ -130,7 +130,7 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
   for (const auto& [number, version] : history.all()) {
     if (version->type != FileVersion::Type::file) continue;
     ++contents;
-    const auto attributes = past.attributes({number, version->path});
+    const auto attributes = past.attributes(version->stored());
     if (!attributes && attributes.error().code != ENOENT)
       return std::unexpected(attributes.error());
     if (!attributes) {

@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 import threading
 
 from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
@@ -458,6 +459,44 @@ def a_restore_beside_a_writer_loses_nothing():
     expect_eq(set(told) - {errno.ESTALE}, set(), "errors of the writer")
 
 
+def the_past_goes_along_with_a_directory():
+    """Of a workspace, too; what is made under the old name has none of it."""
+    old, new = M / "workspaces/old", M / "workspaces/new"
+    told = lambda line: command(new / ".agentfs/ctl", line)
+    (old / "src/deep").mkdir(parents=True)
+    for path in (old / "main.c", old / "src/deep/x.c"):
+        path.write_text("one\n")
+        path.write_text("two\n")
+    (old / "src/gone").write_text("gone\n")
+    (old / "src/gone").unlink()
+    old.rename(new)
+    (new / "src").rename(new / "lib")
+    old.mkdir()
+    for name in ("versions", "trash"):
+        expect_eq(os.listdir(old / ".agentfs" / name), ["README"], f"{name} of the new one")
+    for restarted in (False, True):
+        if restarted:
+            M.umount()
+            M.mount()
+        ours = new / ".agentfs"
+        for path in ("main.c", "lib/deep/x.c"):
+            numbers = [name for name in os.listdir(ours / "versions" / path) if name.isdigit()]
+            expect_eq([read(ours / "versions" / path / each) for each in numbers], ["one\n"], path)
+        expect_eq(read(ours / "trash/lib/gone"), "gone\n")
+    told("restore lib/gone")
+    expect_eq(read(new / "lib/gone"), "gone\n")
+    (new / "src").mkdir()
+    (new / "src/x").write_text("x\n")
+    (new / "src/x").unlink()
+    run([sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).renameat2("
+         "-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2))", new / "src", new / "lib"])
+    expect_eq(read(new / ".agentfs/trash/lib/x"), "x\n", "after an exchange")
+    told("drop src")
+    shutil.rmtree(new)
+    old.rmdir()
+    M.verify()
+
+
 def what_is_not_kept():
     shell("git init -q repo && cd repo && git config user.email a@b && git config user.name a && "
           "echo 1 > t && git add t && git commit -qm 1 && echo 2 > t && git commit -qam 2 && "
@@ -586,6 +625,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
+     the_past_goes_along_with_a_directory,
      what_a_restore_replaces_is_not_written_any_more, a_restore_beside_a_writer_loses_nothing,
      forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
      a_restore_that_is_killed_is_ended, a_restart_changes_nothing, what_a_rollback_brought_back_is_not_in_the_trash)

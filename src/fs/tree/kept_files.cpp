@@ -24,7 +24,7 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller
   }
   const PastStore* const past = root.kernel->parts().past;
   if (past == nullptr) return fail(ENOENT, "{}: nothing is kept by this kernel", version->path);
-  const PastName name{version->number, version->path};
+  const PastName name = version->stored();
   const struct stat attributes = TRY(past->attributes(name));
   if (!root.kernel->history().may_read(caller, attributes)) {
     return fail(EACCES, "{}: a version of mode {:04o} of uid {}, and not this caller's to read",

@@ -87,6 +87,7 @@ class DataNode final : public Node {
 
  private:
   void part_from_past();
+  bool has_directory(const std::string& name) const;
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;

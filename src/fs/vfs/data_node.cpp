@@ -246,6 +246,13 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   return removal.tell();
 }
 
+bool DataNode::has_directory(const std::string& name) const {
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  if (file != nullptr) return file->type() == S_IFDIR;
+  const auto entry = tree_->store().lookup(*file_, name);
+  return entry && entry->node->type() == S_IFDIR;
+}
+
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags) {
   // Into a `.agentfs`: into the real directory behind it.
@@ -262,6 +269,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
   TRY(guard.rename(*this, name, *target, new_name, flags));
+  const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
+  const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
   std::optional<Departure> replaced;
@@ -269,7 +278,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
-  if ((flags & RENAME_EXCHANGE) != 0) moving.row().details = {{"exchange", true}};
+  if (is_exchange) moving.row().details = {{"exchange", true}};
+  if (is_directory) moving.row().details.emplace_back("directory", true);
   if (replaced) replaced->tell(moving.row());
   TRY(moving.tell());
   guard.done();
