@@ -64,6 +64,8 @@ void note_history(Fold& fold, const Record& record) {
   if (renames || makes_a_name(record.kind)) {
     fold.name_appears(json::bytes_of(record.data, renames ? "other" : "path"));
   }
+  // Before what the backup replaces, whose number is greater.
+  if (const FileVersionRef former = former_of(record)) fold.add_version(former);
   const FileVersionRef version = version_of(record);
   if (version == nullptr) return;
   if (version->in_trash) fold.name_appears(version->path);  // one removed twice is there once

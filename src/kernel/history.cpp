@@ -123,6 +123,17 @@ FileVersionRef version_of(const Record& record) {
   return std::make_shared<const FileVersion>(std::move(v));
 }
 
+FileVersionRef former_of(const Record& record) {
+  const json::Value& former = record.data["former"];
+  if (former["number"].number() <= 0) return nullptr;
+  FileVersion v = version_from_json(former);
+  v.path = json::bytes_of(record.data, "path");
+  v.cause = "rename";
+  v.time = record.time;
+  v.author = lineage(record.author);
+  return std::make_shared<const FileVersion>(std::move(v));
+}
+
 void History::add(const FileVersionRef& version) {
   erase(version->number);
   by_number_[version->number] = version;

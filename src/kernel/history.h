@@ -56,6 +56,8 @@ json::Value to_json(const FileVersion& version);
 FileVersion version_from_json(const json::Value& value);
 // Of a record whose data has a member `kept` with a number; null for others.
 FileVersionRef version_of(const Record& record);
+// The same of a member `former`: the old name of a file that became a backup of what has it next.
+FileVersionRef former_of(const Record& record);
 
 // A value that belongs to the fold. Paths are ordered as bytes, so what lies below a directory is
 // one range: a look at one costs the same however much there is elsewhere.

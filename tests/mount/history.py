@@ -124,9 +124,28 @@ def vim():
     (SITE / "v").write_text("before\n")
     shell("vim -es -u NONE -c 's/before/after/' -c wq v </dev/null", code=None)
     expect_eq(read(SITE / "v"), "after\n")
-    names = [name for name in os.listdir(OURS / "versions") if name.startswith("v")]
-    texts = [previous(name) for name in names]
-    expect("before\n" in texts, f"vim's save kept {texts}")
+    expect_eq(previous("v"), "before\n", "what vim's save kept under the file's own name")
+
+
+def what_a_backup_was_made_of():
+    """The file's own name has it, too, once the backup goes; and it stays, whatever is ignored."""
+    path, backup = SITE / "edited", SITE / "edited~"
+    contents = lambda: [read(OURS / "versions/edited" / name)
+                        for name in sorted(os.listdir(OURS / "versions/edited")) if name.isdigit()]
+    path.write_text("one\n")
+    for text in ("two\n", "three\n"):
+        path.rename(backup)
+        path.write_text(text)
+    expect_eq(contents(), ["one\n"], "of which the backup was replaced")
+    backup.unlink()
+    expect_eq(contents(), ["one\n", "two\n"], "when it has gone")
+    ctl("drop edited~")
+    ctl("restore edited")
+    expect_eq(read(path), "two\n")
+    path.rename(SITE / "another")
+    (SITE / "another").unlink()
+    expect_eq(len(contents()), 3, "of one that was only renamed nothing more")
+    expect_errno("ENOENT", lambda: read(OURS / "trash/edited"))
 
 
 def rm_and_restore():
@@ -619,6 +638,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
+     what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,

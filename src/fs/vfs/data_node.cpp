@@ -23,6 +23,11 @@ constexpr double kTrusted = 3600;
 constexpr std::uint64_t kDirectoryRoom = 1;
 constexpr std::size_t kInline = 60;
 
+// As editors and patch(1) name what they are about to write anew: main.c~, main.c.orig.
+bool is_backup_of(std::string_view name, std::string_view other) {
+  return other.size() > name.size() && other.starts_with(name);
+}
+
 }  // namespace
 
 Region region_of(Region parent, const std::string& name) {
@@ -273,6 +278,11 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
+  json::Value former;
+  if (target == this && is_backup_of(name, new_name) && region_of(region_, name) == Region::plain) {
+    const auto entry = tree_->store().lookup(*file_, name);
+    if (entry) former = tree_->keeper().keep_former(*entry);
+  }
   std::optional<Departure> replaced;
   if (flags == 0) replaced.emplace(request, *target, new_name, true);
   Status renamed =
@@ -281,6 +291,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
   if (replaced) replaced->tell(moving.row());
+  if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   TRY(moving.tell());
   guard.done();
   return ok();

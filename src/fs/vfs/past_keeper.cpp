@@ -37,6 +37,13 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
   return kept;
 }
 
+json::Value PastKeeper::keep_former(const TreeEntry& entry) {
+  if (!is_on() || entry.node->type() != S_IFREG || entry.attributes.st_size == 0) return {};
+  json::Value row = kept_row(past_->next(), "name", entry.attributes);
+  set_identity(row, store_, *entry.node);
+  return row;
+}
+
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   const struct stat& attributes = entry.attributes;

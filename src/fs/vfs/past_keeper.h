@@ -43,6 +43,9 @@ class PastKeeper {
   // Before the bytes of an open or known file change in place: `file` is any descriptor of it.
   Kept keep_bytes(int file, const std::string& path);
   Kept keep_bytes(const TreeNode& node, const std::string& path);
+  // Of a file that is renamed to be a backup beside what comes under its own name: a version of
+  // that name, which has its bytes once the backup has gone. Null where nothing is kept.
+  json::Value keep_former(const TreeEntry& entry);
   void take_back(const Kept& kept);  // the change has not been made
   // What was kept by a link: its inode is about to change.
   Status separate(const PastName& name) const { return past_->separate(name); }
