@@ -52,12 +52,13 @@ struct PathChange {
     retyped = 'T',   // a file became a link, or the like
   };
   Kind kind = Kind::modified;
-  bool content = false;  // more than the permissions differ
-  bool empty = false;    // a directory that holds nothing to tell of
-  bool whole = false;    // stands for everything below it: a .git directory
-  int similarity = 100;  // percent; of what was renamed
-  std::string path{};    // where it is now; of what was deleted, where it was
-  std::string from{};    // where it was; the same path unless renamed
+  bool content = false;     // more than the permissions differ
+  bool empty = false;       // a directory that holds nothing to tell of
+  bool whole = false;       // stands for everything below it: a .git directory
+  bool attributes = false;  // owner, group or extended attributes differ
+  int similarity = 100;     // percent; of what was renamed
+  std::string path{};       // where it is now; of what was deleted, where it was
+  std::string from{};       // where it was; the same path unless renamed
   FileState before{};
   FileState after{};
 };
@@ -70,6 +71,7 @@ struct CompareOptions {
   // A directory named .git: told as one line, compared like any other, or left out.
   enum class GitDirectories { line, inside, hidden };
   GitDirectories git = GitDirectories::line;
+  bool attributes = false;  // owners and extended attributes of regular files, too
   bool renames = true;
   // The low 32 bits of an inode number are never given to another file: the same ones under
   // another name are a rename, however much the bytes differ.
@@ -83,7 +85,8 @@ struct CompareOptions {
 // Threads: all; it has no state. Depth and breadth of the trees cost no stack, and memory only for
 // the names of the directories that are open and for what differs. What vanishes while it is looked
 // at counts as absent. Names never looked at: ".agentfs" anywhere, kMergeDirectory in a root.
-// Not compared: owners, times, extended attributes, which names are hard links of each other.
+// Not compared: times, owners and extended attributes of what is no regular file, which names are
+// hard links of each other.
 // Errors: EINTR where `cancelled` says so, the disk's own.
 class TreeComparer {
  public:
@@ -96,9 +99,10 @@ class TreeComparer {
                                                   const CompareOptions& options) const = 0;
 
   // One path a line, as `git diff --name-status`: letter, tab, path; a rename has the old path
-  // before the new one and its similarity behind the letter. Where permissions differ, a last
-  // column "mode 644 755". Names are quoted as git does by default. A directory ends in "/" and is
-  // told only when it is empty or its permissions changed.
+  // before the new one and its similarity behind the letter. Where permissions differ, one more
+  // column "mode 644 755", where owners or extended attributes do, "attributes". Names are quoted
+  // as git does by default. A directory ends in "/" and is told only when it is empty or its
+  // permissions changed.
   virtual std::string status(const std::vector<PathChange>& changes) const = 0;
 
   // A patch that `git apply --binary` takes, handed on in pieces; an error of `sink` ends it. What

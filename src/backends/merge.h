@@ -31,8 +31,10 @@ struct MergeAction {
     remove_directory,  // all in it is removed or moved by other actions
   };
   Kind kind = Kind::write;
-  bool merged = false;  // the bytes are base, ours and theirs merged; else they are theirs'
-  mode_t mode = 0;      // type and permissions that the result has
+  bool merged = false;      // the bytes are base, ours and theirs merged; else they are theirs'
+  bool equal = false;       // ours' bytes, which it keeps, are theirs'
+  bool attributes = false;  // it takes over some that theirs has changed
+  mode_t mode = 0;          // type and permissions that the result has
   std::string path{};
   std::string base_path{};
   std::string ours_path{};

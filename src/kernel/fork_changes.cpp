@@ -31,6 +31,7 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
     result.after = {&forest, TRY(forest.tree(paths::name_of(root))).node};
     result.how = options(forest);
     result.how.git = CompareOptions::GitDirectories::hidden;
+    result.how.attributes = false;  // the host's are not shown
     return result;
   }
   std::optional<SnapshotId> base = base_of(root);
@@ -79,6 +80,7 @@ CompareOptions Forks::options(Forest& forest) {
            forest.is_same(*before.node, *after.node);
   };
   options.lasting_inodes = true;
+  options.attributes = true;
   return options;
 }
 

@@ -52,6 +52,7 @@ bool is_hit(const PathChange& wanted, const States& since) {
 Result<std::vector<PathChange>> Imports::difference(SnapshotId before, SnapshotId after) const {
   CompareOptions how = Forks::options(forest());
   how.renames = false;
+  how.attributes = false;
   how.git = CompareOptions::GitDirectories::hidden;
   return kernel_.parts().comparer->changes({&forest(), TRY(forest().snapshot_root(before))},
                                            {&forest(), TRY(forest().snapshot_root(after))}, how);

@@ -163,7 +163,10 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   if (before != nullptr && before->from != order.state.tree) TRY(check_resolved(root, *before));
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
-  MergePlan plan = TRY(merger.plan(sides, Forks::options(*TRY(kernel_.forks().forest_of(root)))));
+  const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
+  CompareOptions how = Forks::options(*TRY(kernel_.forks().forest_of(root)));
+  how.attributes = !is_host;
+  MergePlan plan = TRY(merger.plan(sides, how));
   TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
@@ -187,7 +190,6 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
   TRY(carry_out(caller, sides.ours, order));
-  const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
   const std::string from = is_host ? "what the imported directory has" : other;
   std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", from, root,
                                    plan.actions.size(), plan.conflicts.size());

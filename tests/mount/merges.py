@@ -199,6 +199,56 @@ def one_file_under_two_names_stays_one():
     expect_eq([(ours / name).read_text() for name in ("both", "src/both")], ["as it was\nand on\n"] * 2)
 
 
+def owners_and_attributes_are_merged_each_by_itself():
+    space = make("dressed")
+    for name in ("own", "both", "bytes", "moved", "clash"):
+        (space / name).write_text("one\n")
+        os.setxattr(space / name, "user.k", b"a")
+    ctl("dressed", "fork dressed-2")
+    fork = space.parent / "dressed-2"
+    expect_eq(read(fork / ".agentfs/status"), "")
+    os.setxattr(fork / "own", "user.k", b"b")
+    os.removexattr(fork / "both", "user.k")
+    os.setxattr(space / "both", "user.other", b"ours")
+    (space / "both").write_text("ours\n")
+    os.setxattr(fork / "bytes", "user.k", b"b")
+    (fork / "bytes").write_text("theirs\n")
+    (fork / "moved").rename(fork / "away")
+    os.setxattr(fork / "away", "user.k", b"b")
+    if os.geteuid() == 0:
+        os.chown(fork / "own", 34, 34)
+        os.chown(fork / "bytes", 33, 33)
+        (fork / "bytes").chmod(0o4711)
+        os.chown(fork / "both", 0, 34)
+        (fork / "both").chmod(0o2755)
+    status = read(fork / ".agentfs/status")
+    expect_has(status, "M\town\tattributes\n")
+    expect_has(status, "R100\tmoved\taway\tattributes\n")
+    expect_has(read(fork / ".agentfs/diff"), "# own: its owner or extended attributes changed\n")
+    ctl("dressed", "merge dressed-2")
+    told = {name: {key: os.getxattr(space / name, key) for key in os.listxattr(space / name)
+                   if key.startswith("user.") and not key.startswith("user.agentfs")}
+            for name in ("own", "both", "bytes", "away")}
+    expect_eq(told, {"own": {"user.k": b"b"}, "both": {"user.other": b"ours"},
+                     "bytes": {"user.k": b"b"}, "away": {"user.k": b"b"}}, "attributes")
+    expect_eq([read(space / name) for name in ("own", "both", "bytes")],
+              ["one\n", "ours\n", "theirs\n"], "bytes")
+    if os.geteuid() == 0:
+        expect_eq((space / "own").stat().st_uid, 34, "the owner")
+        bytes_of = (space / "bytes").stat()
+        expect_eq((bytes_of.st_uid, oct(bytes_of.st_mode)), (33, "0o104711"), "of theirs' bytes")
+        both = (space / "both").stat()
+        expect_eq((both.st_gid, oct(both.st_mode)), (34, "0o100755"), "set-ID of others' bytes")
+    os.setxattr(space / "clash", "user.k", b"ours")
+    os.setxattr(fork / "clash", "user.k", b"theirs")
+    refused("EBUSY", "dressed", "merge dressed-2")
+    about = [read(path) for path in (space / ".agentfs/conflicts").glob("*/about")]
+    expect_has(about[0], "both sides changed its user.k")
+    os.setxattr(space / "clash", "user.k", b"theirs")
+    ctl("dressed", "merge dressed-2")
+    ctl("dressed", "discard dressed-2")
+
+
 def capabilities_are_of_the_bytes_that_have_them():
     """A write takes them away, and so does what is merged in its stead."""
     if os.geteuid() != 0:
@@ -536,7 +586,7 @@ def a_kill_leaves_all_or_nothing():
 
 
 def what_is_new_has_the_owner_that_made_it():
-    """And what is another user's gets no set-user-id that its owner has not set."""
+    """And no set-user-id that is of other bytes."""
     if os.geteuid() != 0:
         skip("not root, who alone gives files away")
     ours = make("owned")
@@ -553,7 +603,15 @@ def what_is_new_has_the_owner_that_made_it():
     ctl("owned", "merge owned-fork")
     found = {name: (os.stat(ours / name).st_uid, os.stat(ours / name).st_mode & 0o7777)
              for name in ("new", "tool", "kept")}
-    expect_eq(found, {"new": (65534, 0o6755), "tool": (0, 0o755), "kept": (0, 0o755)})
+    expect_eq(found, dict.fromkeys(found, (65534, 0o6755)), "owners and modes")
+    for name in ("tool", "kept"):
+        (ours / name).write_text("ours\n")
+        os.chown(theirs / name, 0, 0)
+        (theirs / name).chmod(0o6755)
+    ctl("owned", "merge owned-fork")
+    found = {name: (os.stat(ours / name).st_uid, os.stat(ours / name).st_mode & 0o7777)
+             for name in ("tool", "kept")}
+    expect_eq(found, dict.fromkeys(found, (0, 0o755)), "of bytes that theirs' owner never saw")
 
 
 def git_apply_says_the_same():
@@ -571,6 +629,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
+     owners_and_attributes_are_merged_each_by_itself,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/decide.h"
 
+#include "backends/compare/attributes.h"
 #include "backends/compare/line_merge.h"
 #include "base/text.h"
 
@@ -192,16 +193,37 @@ bool Decider::is_one_retyped_and_one_mode(const Versions& versions) {
   return ours_retyped && modes_differ(theirs.before, theirs.after);
 }
 
+Result<Decision> Decider::attributes(const Versions& versions, bool& takes) {
+  const PathChange& theirs = versions.theirs;
+  takes = false;
+  if (!theirs.attributes || !theirs.after.is_regular() || !versions.ours.is_regular()) {
+    return Decision{};
+  }
+  const FileAttributes ours = attributes_of(TRY(ours_.leaf(versions.ours_path)));
+  const auto merged = merge_attributes(attributes_of(TRY(base_.leaf(theirs.from))), ours,
+                                       attributes_of(TRY(theirs_.leaf(theirs.path))));
+  takes = merged.merged != ours;
+  if (merged.clash.empty()) return Decision{};
+  return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::mode,
+                 fmt::format("both sides changed its {}", merged.clash));
+}
+
 Result<Decision> Decider::combined(const Versions& versions) {
   const PathChange& theirs = versions.theirs;
+  bool takes_attributes = false;
+  Decision clash = TRY(attributes(versions, takes_attributes));
+  if (clash.conflict) return clash;
   auto action = action_of(MergeAction::Kind::write, theirs);
   action.ours_path = versions.ours_path;
   action.ours = versions.ours;
   if (theirs.path == theirs.from) action.path = versions.ours_path;
+  action.attributes = takes_attributes;
+  action.equal = !theirs.content && !versions.ours_content;
   if (theirs.content && versions.ours_content) {
     if (!TRY(is_same(theirs, versions.ours_path))) {
       return both_changed(versions, std::move(action));
     }
+    action.equal = true;
   } else if (is_one_retyped_and_one_mode(versions)) {
     return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::type,
                    "one side changed its permissions, the other made it a file of another type");
@@ -222,8 +244,8 @@ Result<Decision> Decider::combined(const Versions& versions) {
   if (theirs.content && !versions.ours_content) return Decision{.action = std::move(action)};
   action.kind = MergeAction::Kind::move;
   if (action.path == versions.ours_path) action.kind = MergeAction::Kind::set_mode;
-  const bool is_done =
-      action.path == versions.ours_path && (type == S_IFLNK || action.mode == versions.ours.mode);
+  const bool is_done = action.path == versions.ours_path && !takes_attributes &&
+                       (type == S_IFLNK || action.mode == versions.ours.mode);
   return is_done ? Decision{} : Decision{.action = std::move(action)};
 }
 
@@ -263,7 +285,7 @@ Result<Decision> Decider::both_changed(const Versions& versions, MergeAction act
                     theirs.after.mode & kPermissions));
   }
   const bool is_there = merged->is_ours && action.path == versions.ours_path &&
-                        *permissions == (versions.ours.mode & kPermissions);
+                        !action.attributes && *permissions == (versions.ours.mode & kPermissions);
   if (is_there) return Decision{};
   action.mode = S_IFREG | *permissions;
   action.merged = true;

@@ -49,6 +49,8 @@ class Decider {
   static bool is_one_retyped_and_one_mode(const Versions& versions);
   Result<Decision> combined(const Versions& versions);
   Result<Decision> both_changed(const Versions& versions, MergeAction action);
+  // Whether ours is to have some of theirs; a conflict where both have changed the same one.
+  Result<Decision> attributes(const Versions& versions, bool& takes);
   Result<bool> is_same(const PathChange& theirs, std::string_view ours_path);
 
   PathFinder base_;

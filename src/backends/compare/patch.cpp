@@ -131,6 +131,7 @@ void PatchWriter::note(const PathChange& change) {
     out_.line("# {}: {} bytes, too large for a patch (limit {})", path,
               std::max(change.before.size, change.after.size), patch_.options.largest);
   }
+  if (change.attributes) out_.line("# {}: its owner or extended attributes changed", path);
   if (loses_permissions(change)) {
     out_.line("# {}: mode {:o} became {:o}", path, change.before.mode & kPermissions,
               change.after.mode & kPermissions);
@@ -245,6 +246,7 @@ std::string status_text(const std::vector<PathChange>& changes) {
       text += fmt::format("\tmode {:o} {:o}", change.before.mode & kPermissions,
                           change.after.mode & kPermissions);
     }
+    if (change.attributes) text += "\tattributes";
     text += '\n';
   }
   return text;

@@ -7,6 +7,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "backends/compare/attributes.h"
 #include "backends/git/library.h"
 #include "base/text.h"
 
@@ -217,6 +218,10 @@ Status Pairing::join(const Candidate& found) {
     const auto same = same_content(before, TRY(after_.leaf(target.path)));
     target.content = !same || !*same;
     target.similarity = target.content ? 50 : 100;
+  }
+  if (options_.attributes && target.after.is_regular()) {
+    target.attributes = attributes_of(TRY(before_.leaf(source.path))) !=
+                        attributes_of(TRY(after_.leaf(target.path)));
   }
   taken_[found.from] = taken_[found.to] = true;
   return ok();

@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 
+#include "backends/compare/attributes.h"
 #include "backends/compare/decide.h"
 #include "base/copy.h"
 #include "base/text.h"
@@ -29,35 +30,6 @@ auto identity_of(const MergeAction& action) {
                     action.merged);
 }
 
-// What belongs to a file beside its bytes, for which it has its capabilities. Names of the mount's
-// own are answered by it alone.
-Status copy_attributes(const Leaf& from, const Leaf& to, bool same_bytes) {
-  const auto names = from.store->list_xattr(*from.entry.node);
-  if (!names) return ok();  // a disk without
-  for (const char* const name : kAclNames) {
-    (void)to.store->remove_xattr(*to.entry.node, name, TreeCaller{});
-  }
-  for (const std::string_view name : text::split(*names, '\0')) {
-    if (name.empty() || name.starts_with("user.agentfs.")) continue;
-    if (name == kCapabilityName && !same_bytes) continue;
-    const auto value = from.store->get_xattr(*from.entry.node, std::string(name));
-    if (!value) continue;
-    const auto set =
-        to.store->set_xattr(*to.entry.node, std::string(name), *value, 0, TreeCaller{});
-    // What only a privileged daemon may set, or another disk does not know.
-    const bool is_refused = !set && (is_unreadable(set.error()) || set.error().code == ENOTSUP);
-    if (!set && !is_refused) return set;
-  }
-  return ok();
-}
-
-Status copy_capabilities(const Leaf& from, const Leaf& to) {
-  const auto value = from.store->get_xattr(*from.entry.node, kCapabilityName);
-  if (!value) return ok();
-  const auto set = to.store->set_xattr(*to.entry.node, kCapabilityName, *value, 0, TreeCaller{});
-  return set || is_unreadable(set.error()) || set.error().code == ENOTSUP ? ok() : set;
-}
-
 class Stager {
  public:
   Stager(const Staging& staging)
@@ -80,6 +52,7 @@ class Stager {
   Result<TreeEntry> make_file(const Leaf& theirs, const MergeAction& action,
                               const std::string& name);
   Status fill(const Leaf& theirs, const MergeAction& action, int to);
+  Result<FileAttributes> attributes_for(const MergeAction& action, const Leaf& theirs);
   Status dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made);
   static mode_t permissions_of(const MergeAction& action, const Leaf& theirs,
                                const struct stat& ours);
@@ -159,7 +132,7 @@ Status Stager::check_ours(const MergeAction& action) {
 
 // The file as it is, under another name or with other permissions.
 Status Stager::stage_move(const MergeAction& action) {
-  if (TRY(is_parted(action))) return stage_write(action);
+  if (action.attributes || TRY(is_parted(action))) return stage_write(action);
   if (action.path != action.ours_path) {
     takes_.push_back({.kind = Step::take,
                       .path = action.ours_path,
@@ -295,26 +268,40 @@ mode_t Stager::permissions_of(const MergeAction& action, const Leaf& theirs,
   return is_same_owner || S_ISDIR(action.mode) ? mode : mode & ~kSetId;
 }
 
-// A file that is replaced leaves its owner and attributes to the new one; what is new has theirs'.
-Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made) {
-  const bool has_ours = !action.ours_path.empty();
-  const Leaf model = has_ours ? TRY(ours_.leaf(action.ours_path)) : theirs;
-  SetAttributes wanted{.which = SetAttributes::uid | SetAttributes::gid};
-  const bool has_model = model.store != nullptr;
-  wanted.values.st_uid = has_model ? model.entry.attributes.st_uid : staging_.options.caller.uid;
-  wanted.values.st_gid = has_model ? model.entry.attributes.st_gid : staging_.options.caller.gid;
-  const auto owned = store().set_attributes(*made.node, nullptr, wanted, TreeCaller{});
-  if (!owned && owned.error().code != EPERM) return std::unexpected(owned.error());
-  const bool has_its_bytes = has_ours ? action.kind != Action::write : !action.merged;
-  if (has_model) TRY(copy_attributes(model, {&store(), made}, has_its_bytes));
-  if (has_ours && action.kind == Action::write && !action.merged) {
-    TRY(copy_capabilities(theirs, {&store(), made}));
+// What is new has theirs'; what a file has that is replaced, and theirs has not changed, it leaves
+// to the new one. What its bytes may do beyond their caller is of the side that they are of.
+Result<FileAttributes> Stager::attributes_for(const MergeAction& action, const Leaf& theirs) {
+  if (theirs.store == nullptr) {
+    return FileAttributes{.uid = staging_.options.caller.uid, .gid = staging_.options.caller.gid};
   }
+  const FileAttributes their = attributes_of(theirs);
+  if (action.ours_path.empty()) return their;
+  const FileAttributes ours = attributes_of(TRY(ours_.leaf(action.ours_path)));
+  FileAttributes wanted = ours;
+  if (action.attributes) {
+    const Leaf base = TRY(base_.leaf(action.base_path));
+    wanted = merge_attributes(attributes_of(base), ours, their).merged;
+  }
+  const bool keeps_ours = action.kind != Action::write;
+  if (keeps_ours && action.equal) return wanted;
+  wanted.xattrs.erase(kCapabilityName);
+  const auto& side = keeps_ours ? ours.xattrs : their.xattrs;
+  const auto capabilities = side.find(kCapabilityName);
+  if (!action.merged && capabilities != side.end()) wanted.xattrs.insert(*capabilities);
+  return wanted;
+}
+
+Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made) {
+  const FileAttributes wanted = TRY(attributes_for(action, theirs));
+  TRY(set_attributes({&store(), made}, wanted));
   if (made.node->type() == S_IFLNK) return ok();
-  wanted.which = SetAttributes::mode;
+  MergeAction allowed = action;
+  const bool has_their_bytes = action.kind == Action::write ? !action.merged : action.equal;
+  if (action.attributes && !has_their_bytes) allowed.mode &= ~kSetId;
+  SetAttributes mode{.which = SetAttributes::mode};
   const struct stat now = TRY(store().attributes(*made.node));
-  wanted.values.st_mode = permissions_of(action, theirs, now);
-  TRY(store().set_attributes(*made.node, nullptr, wanted, TreeCaller{}));
+  mode.values.st_mode = permissions_of(allowed, theirs, now);
+  TRY(store().set_attributes(*made.node, nullptr, mode, TreeCaller{}));
   return ok();
 }
 

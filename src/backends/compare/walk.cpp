@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "backends/compare/attributes.h"
 #include "backends/compare/content.h"
 #include "base/text.h"
 
@@ -195,8 +196,14 @@ Status Walker::leaves(const TreeEntry& before, const TreeEntry& after) {
     return std::unexpected(same.error());
   }
   const bool content = !same || !*same;
-  if (!content && !modes_differ(state_of(before), state_of(after))) return ok();
-  changes_[tell(Kind::modified, &before, &after)].content = content;
+  const bool attributes =
+      options_.attributes && after.node->type() == S_IFREG &&
+      attributes_of({walk_.before.store, before}) != attributes_of({walk_.after.store, after});
+  const bool modes = modes_differ(state_of(before), state_of(after));
+  if (!content && !attributes && !modes) return ok();
+  PathChange& change = changes_[tell(Kind::modified, &before, &after)];
+  change.content = content;
+  change.attributes = attributes;
   return ok();
 }
 

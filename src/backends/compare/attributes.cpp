@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/attributes.h"
+
+#include <optional>
+#include <set>
+
+#include "base/copy.h"
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+bool is_users(std::string_view name) {
+  if (name.starts_with("user.agentfs.")) return false;
+  return !name.starts_with("security.") || name == kCapabilityName;
+}
+
+// What only a privileged daemon may set, or another disk does not know.
+bool is_refused(const Status& set) {
+  return !set && (is_unreadable(set.error()) || set.error().code == ENOTSUP);
+}
+
+using Value = std::optional<std::string>;
+
+Value value_in(const FileAttributes& attributes, const std::string& name) {
+  const auto found = attributes.xattrs.find(name);
+  return found == attributes.xattrs.end() ? Value() : Value(found->second);
+}
+
+// Nothing where both have changed it, and not to the same.
+template <class T>
+std::optional<T> merged(const T& base, const T& ours, const T& theirs) {
+  if (theirs == base || theirs == ours) return ours;
+  if (ours == base) return theirs;
+  return std::nullopt;
+}
+
+}  // namespace
+
+FileAttributes attributes_of(const Leaf& leaf) {
+  const struct stat& attributes = leaf.entry.attributes;
+  FileAttributes found{.uid = attributes.st_uid, .gid = attributes.st_gid};
+  const auto names = leaf.store->list_xattr(*leaf.entry.node);
+  if (!names) return found;  // a disk without
+  for (const std::string_view name : text::split(*names, '\0')) {
+    if (name.empty() || !is_users(name)) continue;
+    auto value = leaf.store->get_xattr(*leaf.entry.node, std::string(name));
+    if (value) found.xattrs.emplace(name, *std::move(value));
+  }
+  return found;
+}
+
+MergedAttributes merge_attributes(const FileAttributes& base, const FileAttributes& ours,
+                                  const FileAttributes& theirs) {
+  MergedAttributes result{.merged = {.uid = ours.uid, .gid = ours.gid}};
+  const auto uid = merged(base.uid, ours.uid, theirs.uid);
+  const auto gid = merged(base.gid, ours.gid, theirs.gid);
+  if (!uid || !gid) result.clash = "owner";
+  result.merged.uid = uid.value_or(ours.uid);
+  result.merged.gid = gid.value_or(ours.gid);
+  std::set<std::string> names;
+  for (const auto* const side : {&base, &ours, &theirs}) {
+    for (const auto& [name, value] : side->xattrs) names.insert(name);
+  }
+  for (const std::string& name : names) {
+    const Value own = value_in(ours, name);
+    const auto value = merged(value_in(base, name), own, value_in(theirs, name));
+    if (!value) result.clash = name;
+    const Value& taken = value ? *value : own;
+    if (taken) result.merged.xattrs.emplace(name, *taken);
+  }
+  return result;
+}
+
+Status set_attributes(const Leaf& to, const FileAttributes& wanted) {
+  SetAttributes owner{.which = SetAttributes::uid | SetAttributes::gid};
+  owner.values.st_uid = wanted.uid;
+  owner.values.st_gid = wanted.gid;
+  const auto owned = to.store->set_attributes(*to.entry.node, nullptr, owner, TreeCaller{});
+  if (!owned && owned.error().code != EPERM) return std::unexpected(owned.error());
+  for (const auto& [name, value] : attributes_of(to).xattrs) {
+    if (wanted.xattrs.contains(name)) continue;
+    static_cast<void>(to.store->remove_xattr(*to.entry.node, name, TreeCaller{}));
+  }
+  for (const auto& [name, value] : wanted.xattrs) {
+    const Status set = to.store->set_xattr(*to.entry.node, name, value, 0, TreeCaller{});
+    if (!set && !is_refused(set)) return set;
+  }
+  return ok();
+}
+
+}  // namespace agentfs::compare

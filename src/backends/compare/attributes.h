@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// What belongs to a regular file beside its bytes, mode and times: its owner and its extended
+// attributes, ACLs among them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+
+#include "backends/compare/content.h"
+
+namespace agentfs::compare {
+
+struct FileAttributes {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::map<std::string, std::string> xattrs{};
+
+  friend bool operator==(const FileAttributes&, const FileAttributes&) = default;
+};
+
+// Those that are the user's: not what agentfs tells, nor what the host labels files with.
+FileAttributes attributes_of(const Leaf& leaf);
+
+// Each by itself: what one side has changed is as there.
+struct MergedAttributes {
+  FileAttributes merged{};
+  std::string clash{};  // one that both have changed, differently; "" where there is none
+};
+MergedAttributes merge_attributes(const FileAttributes& base, const FileAttributes& ours,
+                                  const FileAttributes& theirs);
+
+// Gives a file these, and no others, as far as this process and the disk may.
+Status set_attributes(const Leaf& to, const FileAttributes& wanted);
+
+}  // namespace agentfs::compare
