@@ -93,8 +93,11 @@ ProcessId RefusedWrites::process_of(std::uint64_t number) const {
 
 Result<std::string> RefusedWrites::ours(const std::string& path) const {
   auto text = kernel_.paths().read(Caller::daemon(kernel_), path, 0, 0);
-  if (!text && text.error().code == ENOENT) return std::string();
-  return text;
+  if (text) return text;
+  // Nothing, or nothing that has a text, is in its place by now.
+  const int code = text.error().code;
+  const bool has_none = code == ENOENT || code == ENOTDIR || code == EISDIR || code == ENOTSUP;
+  return has_none ? Result<std::string>("") : text;
 }
 
 Result<std::string> RefusedWrites::base(const Refusal& refusal) const {

@@ -244,6 +244,12 @@ def an_unread_file_is_refused():
     number = conflicts()[-1]
     expect_eq(read(CONFLICTS / f"{number}/theirs"), "the agent's\n")
     expect_eq(read(CONFLICTS / f"{number}/ours"), "again\n")
+    path.unlink()
+    path.mkdir()
+    expect_eq(read(CONFLICTS / f"{number}/ours"), "", "what a directory has for a text")
+    expect_eq((CONFLICTS / f"{number}/ours").stat().st_size, 0)
+    path.rmdir()
+    path.write_text("again\n")
     tell(CONFLICTS / f"{number}/ctl", "take ours\n")
     expect_eq(read(path), "again\n")
     expect(number not in conflicts(), "an ended conflict is there")
