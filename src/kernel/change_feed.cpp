@@ -60,6 +60,7 @@ std::string change_line(const Record& record) {
   write_name(line, data, "name", "name_hex");
   write_number_if_any(line, "bytes", data["bytes"].number());
   write_number_if_any(line, "version", data["kept"]["number"].number());
+  line.text_if_any("not_kept", data["kept"]["reason"].text());
   line.text_if_any("unfinished", data["unfinished"].text());
   write_lineage(line, record.author);
   line.text("user", record.author.user);

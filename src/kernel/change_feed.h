@@ -23,8 +23,8 @@ namespace agentfs {
 //    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
 // What lay ready under a name of the daemon's own is told by the rename to its place, as what comes
 // of it there. `other` is a rename's new path, or the old name of a new hard link; `version` what
-// the content before is kept as; `unfinished` why a commit could not be ended; path_hex and
-// other_hex stand beside names that are not UTF-8.
+// the content before is kept as, `not_kept` why it is not; `unfinished` why a commit could not be
+// ended; path_hex and other_hex stand beside names that are not UTF-8.
 class ChangeFeed {
  public:
   static constexpr std::size_t kMostBytes = std::size_t{32} << 20;

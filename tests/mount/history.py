@@ -537,6 +537,8 @@ def what_is_not_kept():
     (SITE / "big").unlink()
     row = [r for r in M.journal() if r["data"].get("path") == "/workspaces/site/big"][-1]
     expect_has(row["data"]["kept"]["reason"], "more than 10")
+    told = [line for line in read(OURS / "log").splitlines() if "\tremove\tbig\t" in line][-1]
+    expect_has(told, "- (20 bytes are more than 10)", "what the log says of it")
     (M / "etc/history.toml").unlink()
 
 

@@ -68,9 +68,11 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
       path += fmt::format(": unfinished: {}", why);
     }
     const std::int64_t version = change["version"].number();
-    out += fmt::format("{}\t{}\t{}\t{}\t{}\n", change["time"].text(), author_of(change),
-                       change["op"].text(), path,
-                       version > 0 ? fmt::format("{:06}", version) : std::string("-"));
+    const auto not_kept = change["not_kept"].text();
+    const std::string none = not_kept.empty() ? "-" : fmt::format("- ({})", not_kept);
+    out +=
+        fmt::format("{}\t{}\t{}\t{}\t{}\n", change["time"].text(), author_of(change),
+                    change["op"].text(), path, version > 0 ? fmt::format("{:06}", version) : none);
   }
   return out;
 }
