@@ -71,7 +71,7 @@ struct CompareOptions {
   // A directory named .git: told as one line, compared like any other, or left out.
   enum class GitDirectories { line, inside, hidden };
   GitDirectories git = GitDirectories::line;
-  bool attributes = false;  // owners and extended attributes of regular files, too
+  bool attributes = false;  // owners and extended attributes of files and directories, too
   bool renames = true;
   // The low 32 bits of an inode number are never given to another file: the same ones under
   // another name are a rename, however much the bytes differ.
@@ -85,7 +85,7 @@ struct CompareOptions {
 // Threads: all; it has no state. Depth and breadth of the trees cost no stack, and memory only for
 // the names of the directories that are open and for what differs. What vanishes while it is looked
 // at counts as absent. Names never looked at: ".agentfs" anywhere, kMergeDirectory in a root.
-// Not compared: times, owners and extended attributes of what is no regular file, which names are
+// Not compared: times, owners and extended attributes of links and special files, which names are
 // hard links of each other.
 // Errors: EINTR where `cancelled` says so, the disk's own.
 class TreeComparer {
@@ -102,7 +102,7 @@ class TreeComparer {
   // before the new one and its similarity behind the letter. Where permissions differ, one more
   // column "mode 644 755", where owners or extended attributes do, "attributes". Names are quoted
   // as git does by default. A directory ends in "/" and is told only when it is empty or its
-  // permissions changed.
+  // permissions or attributes changed.
   virtual std::string status(const std::vector<PathChange>& changes) const = 0;
 
   // A patch that `git apply --binary` takes, handed on in pieces; an error of `sink` ends it. What

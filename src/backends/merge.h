@@ -54,6 +54,7 @@ struct MergeConflict {
     renamed,  // renamed to two names, or onto a name that is taken
     type,     // file, link, directory or special file: the sides differ
     mode,
+    attributes,  // its owner, or one extended attribute
   };
   Reason reason = Reason::content;
   std::string sentence{};  // what happened on which side, without the path
@@ -75,7 +76,7 @@ struct MergePlan {
 
 constexpr std::string_view word_of(MergeConflict::Reason reason) {
   constexpr std::string_view kWords[] = {"content", "binary", "both-added", "deleted",
-                                         "renamed", "type",   "mode"};
+                                         "renamed", "type",   "mode",       "attributes"};
   return kWords[static_cast<std::size_t>(reason)];
 }
 

@@ -91,6 +91,8 @@ Status check_takes_theirs(const MergeConflict& conflict, const std::string& path
     differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
   } else if (conflict.ours.exists() && !conflict.ours.is_regular()) {
     differs = "is a regular file, which ours is not";
+  } else if (conflict.reason == MergeConflict::Reason::attributes) {
+    differs = "has another owner or extended attribute";
   } else if (conflict.ours.exists() && mode != conflict.theirs.mode) {
     differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
   }
@@ -264,9 +266,9 @@ Status Merges::check_resolved(const std::string& root, const MergeConflicts& all
               root, all.left.size(), root, all.left.begin()->first);
 }
 
-Result<MergeConflict> Merges::find(const std::string& root, std::uint64_t number) const {
+Result<Merges::Found> Merges::find(const std::string& root, std::uint64_t number) const {
   const MergeConflictsRef all = conflicts(root);
-  if (all != nullptr && all->left.contains(number)) return all->left.at(number);
+  if (all != nullptr && all->left.contains(number)) return Found{all, all->left.at(number)};
   return fail(ENOENT, "{}: no conflict {}; .agentfs/conflicts lists those there are", root, number);
 }
 
@@ -284,9 +286,7 @@ Result<Merges::Side> Merges::side_of(const MergeConflicts& all, const MergeConfl
 
 Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
                                  const std::string& side) const {
-  const MergeConflict conflict = TRY(find(root, number));
-  const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  const auto [all, conflict] = TRY(find(root, number));
   if (side == "merged") return kernel_.parts().merger->merged(all->sides, conflict);
   const Side from = TRY(side_of(*all, conflict, side));
   auto text = read_file(from.store, *from.entry.node);
@@ -299,9 +299,7 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
 
 Status Merges::may_read(const Caller& caller, const std::string& root, std::uint64_t number,
                         const std::string& side) const {
-  const MergeConflict conflict = TRY(find(root, number));
-  const MergeConflictsRef all = conflicts(root);
-  if (all == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  const auto [all, conflict] = TRY(find(root, number));
   const std::vector<std::string> sides =
       side == "merged" ? std::vector<std::string>{"base", "ours", "theirs"} : std::vector{side};
   for (const std::string& one : sides) {
@@ -330,7 +328,7 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
 
 // Without markers, or EBUSY.
 Result<std::string> Merges::merged(const std::string& root, std::uint64_t number) const {
-  const MergeConflict conflict = TRY(find(root, number));
+  const MergeConflict conflict = TRY(find(root, number)).conflict;
   if (conflict.ours_path.empty() || conflict.theirs_path.empty()) {
     return fail(ENOENT,
                 "{}/{}: one side has nothing there, and there is nothing to merge; ours or "
@@ -360,7 +358,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
                 text::shown(side));
   }
   const MergePause pause(kernel_.conflicts(), root);
-  const MergeConflict conflict = TRY(find(root, number));
+  const MergeConflict conflict = TRY(find(root, number)).conflict;
   const std::string path = fmt::format("{}/{}", root, conflict.path);
   if (side == "theirs") {
     const auto now = kernel_.paths().attributes(caller, path);

@@ -145,7 +145,11 @@ class Merges {
   Status set_conflicts_of(const std::string& tree, const MergeConflictsRef& conflicts);
   Status load_conflicts(const std::string& file);
   void load_conflicts();
-  Result<MergeConflict> find(const std::string& root, std::uint64_t number) const;
+  struct Found {
+    MergeConflictsRef all;
+    MergeConflict conflict;
+  };
+  Result<Found> find(const std::string& root, std::uint64_t number) const;
   Result<std::string> merged(const std::string& root, std::uint64_t number) const;
   struct Side {
     TreeStore& store;

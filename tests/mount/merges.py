@@ -244,9 +244,53 @@ def owners_and_attributes_are_merged_each_by_itself():
     refused("EBUSY", "dressed", "merge dressed-2")
     about = [read(path) for path in (space / ".agentfs/conflicts").glob("*/about")]
     expect_has(about[0], "both sides changed its user.k")
+    ctl("dressed", "merge dressed-2 partial")
+    expect_has(refused("ENOTSUP", "dressed", "resolve 1 theirs"), "has another owner or extended attribute")
     os.setxattr(space / "clash", "user.k", b"theirs")
-    ctl("dressed", "merge dressed-2")
+    ctl("dressed", "resolve 1 ours")
     ctl("dressed", "discard dressed-2")
+
+
+def owners_and_attributes_of_directories_are_merged_too():
+    space = make("drawers")
+    for name in ("own", "shared", "clash"):
+        (space / name).mkdir()
+        (space / name / "f").write_text("one\n")
+        os.setxattr(space / name, "user.k", b"a")
+    ctl("drawers", "fork drawers-2")
+    fork = space.parent / "drawers-2"
+    os.setxattr(fork / "own", "user.k", b"b")
+    os.removexattr(fork / "shared", "user.k")
+    (fork / "shared").chmod(0o2775)
+    os.setxattr(space / "shared", "user.other", b"ours")
+    if os.geteuid() == 0:
+        os.chown(fork / "own", 34, 34)
+    expect_eq(read(fork / ".agentfs/status"),
+              "M\town/\tattributes\nM\tshared/\tmode 755 2775\tattributes\n")
+    inode = (space / "own").stat().st_ino
+    ctl("drawers", "merge drawers-2")
+    told = {name: {key: os.getxattr(space / name, key) for key in os.listxattr(space / name)
+                   if key.startswith("user.") and not key.startswith("user.agentfs")}
+            for name in ("own", "shared")}
+    expect_eq(told, {"own": {"user.k": b"b"}, "shared": {"user.other": b"ours"}}, "attributes")
+    expect_eq(oct((space / "shared").stat().st_mode), "0o42775")
+    expect_eq(((space / "own").stat().st_ino, read(space / "own/f")), (inode, "one\n"))
+    if os.geteuid() == 0:
+        expect_eq((space / "own").stat().st_uid, 34, "the owner")
+    os.setxattr(space / "clash", "user.k", b"ours")
+    os.setxattr(fork / "clash", "user.k", b"theirs")
+    os.setxattr(fork / "own", "user.k", b"c")
+    refused("EBUSY", "drawers", "merge drawers-2")
+    expect_eq(os.getxattr(space / "own", "user.k"), b"b", "a refused merge changes nothing")
+    about = [read(path) for path in (space / ".agentfs/conflicts").glob("*/about")]
+    expect_has(about[0], "both sides changed its user.k")
+    ctl("drawers", "merge drawers-2 partial")
+    expect_eq(os.getxattr(space / "own", "user.k"), b"c", "partial")
+    refused("ENOTSUP", "drawers", "resolve 1 theirs")
+    os.setxattr(space / "clash", "user.k", b"theirs")
+    ctl("drawers", "resolve 1 ours")
+    ctl("drawers", "merge drawers-2")
+    ctl("drawers", "discard drawers-2")
 
 
 def capabilities_are_of_the_bytes_that_have_them():
@@ -630,6 +674,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
+     owners_and_attributes_of_directories_are_merged_too,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What belongs to a regular file beside its bytes, mode and times: its owner and its extended
-// attributes, ACLs among them.
+// What belongs to a regular file or a directory beside what is in it, its mode and times: its owner
+// and its extended attributes, ACLs among them.
 #pragma once
 
 #include <sys/types.h>

@@ -196,7 +196,8 @@ bool Decider::is_one_retyped_and_one_mode(const Versions& versions) {
 Result<Decision> Decider::attributes(const Versions& versions, bool& takes) {
   const PathChange& theirs = versions.theirs;
   takes = false;
-  if (!theirs.attributes || !theirs.after.is_regular() || !versions.ours.is_regular()) {
+  const bool has_any = theirs.after.is_regular() || theirs.after.is_directory();
+  if (!theirs.attributes || !has_any || versions.ours.type() != theirs.after.type()) {
     return Decision{};
   }
   const FileAttributes ours = attributes_of(TRY(ours_.leaf(versions.ours_path)));
@@ -204,7 +205,7 @@ Result<Decision> Decider::attributes(const Versions& versions, bool& takes) {
                                        attributes_of(TRY(theirs_.leaf(theirs.path))));
   takes = merged.merged != ours;
   if (merged.clash.empty()) return Decision{};
-  return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::mode,
+  return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::attributes,
                  fmt::format("both sides changed its {}", merged.clash));
 }
 
@@ -292,17 +293,22 @@ Result<Decision> Decider::both_changed(const Versions& versions, MergeAction act
   return Decision{.action = std::move(action)};
 }
 
-Result<Decision> Decider::directory_mode(const PathChange& theirs) {
+Result<Decision> Decider::directory(const PathChange& theirs) {
   const FileState ours = TRY(ours_.state(theirs.path));
   if (!ours.is_directory()) return Decision{};
+  bool takes_attributes = false;
+  Decision clash =
+      TRY(attributes({.theirs = theirs, .ours_path = theirs.path, .ours = ours}, takes_attributes));
+  if (clash.conflict) return clash;
   const auto permissions = merged_permissions(theirs.before.mode, ours.mode, theirs.after.mode);
   if (!permissions) {
     return because(conflict_of(theirs, theirs.path, ours), Reason::mode,
                    fmt::format("mode {:o} in ours, {:o} in theirs", ours.mode & kPermissions,
                                theirs.after.mode & kPermissions));
   }
-  if (*permissions == (ours.mode & kPermissions)) return Decision{};
+  if (!takes_attributes && *permissions == (ours.mode & kPermissions)) return Decision{};
   auto action = action_of(MergeAction::Kind::set_mode, theirs);
+  action.attributes = takes_attributes;
   action.mode = S_IFDIR | *permissions;
   action.ours_path = theirs.path;
   action.ours = ours;

@@ -28,7 +28,7 @@ class Decider {
 
   // Of a change from base to theirs.
   Result<Decision> leaf(const PathChange& theirs);
-  Result<Decision> directory_mode(const PathChange& theirs);
+  Result<Decision> directory(const PathChange& theirs);  // its permissions and attributes
   // Nothing where ours left the file of that path in base alone.
   const PathChange* ours_change_of(std::string_view base_path) const;
   PathFinder& ours() { return ours_; }

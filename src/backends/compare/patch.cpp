@@ -236,7 +236,10 @@ std::string status_text(const std::vector<PathChange>& changes) {
   for (const PathChange& change : changes) {
     const bool has_modes = change.before.exists() && change.after.exists() &&
                            modes_differ(change.before, change.after);
-    if (latest(change).is_directory() && !change.whole && !change.empty && !has_modes) continue;
+    if (latest(change).is_directory() && !change.whole && !change.empty && !has_modes &&
+        !change.attributes) {
+      continue;
+    }
     text += static_cast<char>(change.kind);
     if (change.kind == Kind::renamed) {
       text += fmt::format("{:03}\t{}", change.similarity, git_quoted(change.from));

@@ -135,7 +135,7 @@ Status Planner::decide(const PathChange& change) {
                                   .theirs_path = change.path,
                                   .theirs = change.after};
   } else {
-    decision = TRY(decider_->directory_mode(change));
+    decision = TRY(decider_->directory(change));
   }
   if (decision.conflict) plan_.conflicts.push_back(std::move(*decision.conflict));
   if (decision.action) items_.push_back({&change, std::move(*decision.action)});

@@ -51,6 +51,44 @@ std::optional<std::string> path_from(const json::Value& value) {
   return text::unhex(value["hex"].text());
 }
 
+json::Value xattrs_value(const std::map<std::string, std::string>& xattrs) {
+  json::Array told;
+  for (const auto& [name, value] : xattrs) {
+    told.emplace_back(json::Array{text::hex(name), text::hex(value)});
+  }
+  return told;
+}
+
+std::optional<std::map<std::string, std::string>> xattrs_from(const json::Value& value) {
+  if (value.array() == nullptr) return std::nullopt;
+  std::map<std::string, std::string> xattrs;
+  for (const json::Value& pair : *value.array()) {
+    if (pair.array() == nullptr || pair.array()->size() != 2) return std::nullopt;
+    const auto name = text::unhex(pair.array()->front().text());
+    const auto bytes = text::unhex(pair.array()->back().text());
+    if (!name || !bytes) return std::nullopt;
+    xattrs.emplace(*name, *bytes);
+  }
+  return xattrs;
+}
+
+json::Value to_value(const FileAttributes& attributes) {
+  return json::Object{{"uid", std::int64_t{attributes.uid}},
+                      {"gid", std::int64_t{attributes.gid}},
+                      {"xattrs", xattrs_value(attributes.xattrs)}};
+}
+
+// Absent in most steps. False where it is damaged.
+bool read_attributes(const json::Value& value, std::optional<FileAttributes>& attributes) {
+  if (value.is_null()) return true;
+  auto xattrs = xattrs_from(value["xattrs"]);
+  if (!xattrs) return false;
+  attributes = FileAttributes{.uid = static_cast<uid_t>(value["uid"].number()),
+                              .gid = static_cast<gid_t>(value["gid"].number()),
+                              .xattrs = *std::move(xattrs)};
+  return true;
+}
+
 std::optional<MergeStep> step_from(const json::Value& value) {
   const std::string_view kind = value["do"].text();
   auto path = path_from(value["path"]);
@@ -60,12 +98,16 @@ std::optional<MergeStep> step_from(const json::Value& value) {
     return std::nullopt;
   }
   if (!path || path->empty() || !before || !after) return std::nullopt;
-  return MergeStep{.kind = static_cast<MergeStep::Kind>(kind[0]),
-                   .path = std::move(*path),
-                   .name = std::string(value["name"].text()),
-                   .before = *before,
-                   .after = *after,
-                   .whole = value["whole"].truth()};
+  MergeStep step{.kind = static_cast<MergeStep::Kind>(kind[0]),
+                 .path = std::move(*path),
+                 .name = std::string(value["name"].text()),
+                 .before = *before,
+                 .after = *after,
+                 .whole = value["whole"].truth()};
+  const bool is_whole = read_attributes(value["had"], step.had) &&
+                        read_attributes(value["gets"], step.gets) &&
+                        step.had.has_value() == step.gets.has_value();
+  return is_whole ? std::optional(std::move(step)) : std::nullopt;
 }
 
 json::Value to_value(const FoldPiece& piece) {
@@ -86,13 +128,9 @@ std::optional<FoldPiece> piece_from(const json::Value& value) {
 }
 
 json::Value to_value(const FoldDress& dress) {
-  json::Array xattrs;
-  for (const auto& [name, value] : dress.xattrs) {
-    xattrs.emplace_back(json::Array{text::hex(name), text::hex(value)});
-  }
   json::Object told{{"path", path_value(dress.path)},
                     {"modified", dress.modified},
-                    {"xattrs", std::move(xattrs)}};
+                    {"xattrs", xattrs_value(dress.xattrs)}};
   if (dress.mode) told.emplace_back("permissions", std::int64_t{*dress.mode});
   return told;
 }
@@ -108,18 +146,12 @@ std::optional<mode_t> permissions_from(const json::Value& value) {
 
 std::optional<FoldDress> dress_from(const json::Value& value) {
   auto path = path_from(value["path"]);
-  if (!path || value["xattrs"].array() == nullptr) return std::nullopt;
-  FoldDress dress{.path = std::move(*path),
-                  .mode = permissions_from(value),
-                  .modified = value["modified"].number()};
-  for (const json::Value& pair : *value["xattrs"].array()) {
-    if (pair.array() == nullptr || pair.array()->size() != 2) return std::nullopt;
-    const auto name = text::unhex(pair.array()->front().text());
-    const auto bytes = text::unhex(pair.array()->back().text());
-    if (!name || !bytes) return std::nullopt;
-    dress.xattrs.emplace(*name, *bytes);
-  }
-  return dress;
+  auto xattrs = xattrs_from(value["xattrs"]);
+  if (!path || !xattrs) return std::nullopt;
+  return FoldDress{.path = std::move(*path),
+                   .mode = permissions_from(value),
+                   .modified = value["modified"].number(),
+                   .xattrs = *std::move(xattrs)};
 }
 
 // Absent in the record of a merge.
@@ -146,6 +178,8 @@ std::string to_text(const MergeRecord& record) {
                       {"before", state_value(step.before)},
                       {"after", state_value(step.after)}};
     if (step.whole) told.emplace_back("whole", true);
+    if (step.had) told.emplace_back("had", to_value(*step.had));
+    if (step.gets) told.emplace_back("gets", to_value(*step.gets));
     steps.emplace_back(std::move(told));
   }
   json::Object told{{"format", kFormat}, {"durable", record.durable}, {"steps", std::move(steps)}};
@@ -200,7 +234,7 @@ std::string to_text(const MergeConflict& conflict) {
 Result<MergeConflict> conflict_of(std::string_view text) {
   using enum MergeConflict::Reason;
   constexpr MergeConflict::Reason kReasons[] = {content, binary, both_added, deleted,
-                                                renamed, type,   mode};
+                                                renamed, type,   mode,       attributes};
   const json::Value value = TRY(json::parse(text));
   MergeConflict conflict{.sentence = std::string(value["sentence"].text()),
                          .has_merged = value["has_merged"].truth()};

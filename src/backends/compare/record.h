@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/compare.h"
+#include "backends/compare/attributes.h"
 
 namespace agentfs::compare {
 
@@ -26,6 +27,9 @@ struct MergeStep {
   FileState before{};  // what ours has at `path` before it; of put: nothing
   FileState after{};   // what it has there after it; of take: nothing
   bool whole = false;  // a directory, with all in it
+  // Of `mode`, of a directory: its owner and extended attributes change, too.
+  std::optional<FileAttributes> had{};
+  std::optional<FileAttributes> gets{};
 };
 
 // Of a fold: what comes from an overlay's upper directory. In the order in which it comes.

@@ -45,6 +45,7 @@ class Stager {
   Status stage_move(const MergeAction& action);
   Status stage_write(const MergeAction& action);
   Status stage_directory(const MergeAction& action);
+  Status stage_dress(const MergeAction& action);
   Status check_ours(const MergeAction& action);
   Result<bool> is_parted(const MergeAction& action);
   Result<TreeEntry> make_or_link(const MergeAction& action, const std::string& name);
@@ -132,6 +133,7 @@ Status Stager::check_ours(const MergeAction& action) {
 
 // The file as it is, under another name or with other permissions.
 Status Stager::stage_move(const MergeAction& action) {
+  if (action.attributes && action.ours.is_directory()) return stage_dress(action);
   if (action.attributes || TRY(is_parted(action))) return stage_write(action);
   if (action.path != action.ours_path) {
     takes_.push_back({.kind = Step::take,
@@ -194,6 +196,19 @@ Status Stager::stage_directory(const MergeAction& action) {
   step.after = state_of({made.node, TRY(store().attributes(*made.node))});
   then_mode(action, step.after);
   puts_.push_back(std::move(step));
+  return ok();
+}
+
+// Owner and extended attributes of a directory that is there, beside its permissions.
+Status Stager::stage_dress(const MergeAction& action) {
+  MergeStep step{
+      .kind = Step::mode, .path = action.path, .before = action.ours, .after = action.ours};
+  step.after.mode = S_IFDIR | (action.mode & kPermissions);
+  step.had = attributes_of(TRY(ours_.leaf(action.ours_path)));
+  step.gets = merge_attributes(attributes_of(TRY(base_.leaf(action.base_path))), *step.had,
+                               attributes_of(TRY(theirs_.leaf(action.theirs_path))))
+                  .merged;
+  modes_.push_back(std::move(step));
   return ok();
 }
 

@@ -5,6 +5,7 @@
 #include <ranges>
 #include <unordered_set>
 
+#include "backends/compare/attributes.h"
 #include "backends/compare/staging.h"
 #include "base/text.h"
 
@@ -42,6 +43,8 @@ class Steps {
   Status put(const MergeStep& step);
   Status swap(const MergeStep& step);
   Status set_mode(const MergeStep& step, bool forward);
+  Status dress(const MergeStep& step, bool forward);
+  Status set_permissions(const TreeEntry& entry, mode_t mode);
   Status undo_take(const MergeStep& step);
   Status undo_put(const MergeStep& step);
   Status undo_swap(const MergeStep& step);
@@ -139,7 +142,34 @@ Status Steps::swap(const MergeStep& step) {
   return moved(step.path);
 }
 
+Status Steps::set_permissions(const TreeEntry& entry, mode_t mode) {
+  SetAttributes wanted{.which = SetAttributes::mode};
+  wanted.values.st_mode = mode & kPermissions;
+  TRY(ours_.store().set_attributes(*entry.node, nullptr, wanted, TreeCaller{}));
+  return ok();
+}
+
+// Each attribute by itself: what others have changed since stays when the rest is undone. An ACL
+// has a say in the mode, which comes last.
+Status Steps::dress(const MergeStep& step, bool forward) {
+  const auto found = TRY(ours_.find(step.path));
+  if (!found || !is_file(state_of(*found), step.before)) {
+    return forward ? Status(moved(step.path)) : ok();
+  }
+  const Leaf directory{&ours_.store(), *found};
+  const FileAttributes now = attributes_of(directory);
+  const mode_t mode = state_of(*found).mode;
+  const auto merged = forward ? merge_attributes(*step.had, now, *step.gets)
+                              : merge_attributes(*step.gets, now, *step.had);
+  if (forward && (!merged.clash.empty() || mode != step.before.mode)) return moved(step.path);
+  TRY(set_attributes(directory, merged.merged));
+  if (forward) return set_permissions(*found, step.after.mode);
+  const bool was_made = mode == step.after.mode || now == *step.gets;
+  return was_made ? set_permissions(*found, step.before.mode) : ok();
+}
+
 Status Steps::set_mode(const MergeStep& step, bool forward) {
+  if (step.gets) return dress(step, forward);
   const FileState& from = forward ? step.before : step.after;
   const FileState& to = forward ? step.after : step.before;
   const auto found = TRY(ours_.find(step.path));
@@ -150,10 +180,7 @@ Status Steps::set_mode(const MergeStep& step, bool forward) {
     // What was never done, or was changed by others since, there is nothing to undo of.
     return forward ? Status(moved(step.path)) : ok();
   }
-  SetAttributes wanted{.which = SetAttributes::mode};
-  wanted.values.st_mode = to.mode & kPermissions;
-  TRY(ours_.store().set_attributes(*found->node, nullptr, wanted, TreeCaller{}));
-  return ok();
+  return set_permissions(*found, to.mode);
 }
 
 Status Steps::undo_take(const MergeStep& step) {

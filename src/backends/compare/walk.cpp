@@ -48,6 +48,7 @@ class Walker {
   Result<bool> git_differs(const Found& before, const Found& after) const;
   bool is_hidden(const std::string& name) const;
   bool is_known_same(const TreeEntry& before, const TreeEntry& after) const;
+  bool attributes_differ(const TreeEntry& before, const TreeEntry& after) const;
   std::size_t tell(Kind kind, const TreeEntry* before, const TreeEntry* after);
 
   const Walk& walk_;
@@ -172,7 +173,10 @@ Status Walker::pair(const TreeEntry& before, const TreeEntry& after) {
                         before.node->inode() == after.node->inode();
     if (is_one) return ok();
     if (options_.same && options_.same(before, after)) return ok();
-    if (modes_differ(state_of(before), state_of(after))) tell(Kind::modified, &before, &after);
+    const bool attributes = attributes_differ(before, after);
+    if (attributes || modes_differ(state_of(before), state_of(after))) {
+      changes_[tell(Kind::modified, &before, &after)].attributes = attributes;
+    }
     return enter(before.node, after.node, std::nullopt);
   }
   if (is_directory) tell(Kind::deleted, &before, nullptr);
@@ -183,6 +187,11 @@ Status Walker::pair(const TreeEntry& before, const TreeEntry& after) {
 bool Walker::is_known_same(const TreeEntry& before, const TreeEntry& after) const {
   return is_same_file(state_of(before), state_of(after)) ||
          (options_.same && options_.same(before, after));
+}
+
+bool Walker::attributes_differ(const TreeEntry& before, const TreeEntry& after) const {
+  return options_.attributes &&
+         attributes_of({walk_.before.store, before}) != attributes_of({walk_.after.store, after});
 }
 
 Status Walker::leaves(const TreeEntry& before, const TreeEntry& after) {
@@ -196,9 +205,7 @@ Status Walker::leaves(const TreeEntry& before, const TreeEntry& after) {
     return std::unexpected(same.error());
   }
   const bool content = !same || !*same;
-  const bool attributes =
-      options_.attributes && after.node->type() == S_IFREG &&
-      attributes_of({walk_.before.store, before}) != attributes_of({walk_.after.store, after});
+  const bool attributes = after.node->type() == S_IFREG && attributes_differ(before, after);
   const bool modes = modes_differ(state_of(before), state_of(after));
   if (!content && !attributes && !modes) return ok();
   PathChange& change = changes_[tell(Kind::modified, &before, &after)];
