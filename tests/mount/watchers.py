@@ -127,6 +127,16 @@ def a_restore_and_a_rollback_are_seen():
     watch.expect(("back", "modify", "changed"), ("back", "delete", "added"),
                  ("back", "create", "same"))
     watch.close()
+    if tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 16):
+        below = top / "src"
+        watch = Watch(below)
+        (below / "more").write_text("more\n")
+        ctl("back", "rollback before")
+        watch.expect(("src", "delete", "more"))
+        (below / "after").write_text("after\n")
+        watch.expect(("src", "close-write", "after"))
+        watch.close()
+        (below / "after").unlink()
     expect_eq((top / "changed").read_text(), "changed\n" * 20)
     expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "old", "same", "src"])
 

@@ -2,6 +2,7 @@
 // Making, linking and removing entries, and changing attributes.
 #include <unistd.h>
 
+#include "backends/trees/forest_file.h"
 #include "backends/trees/forest_store.h"
 #include "base/log.h"
 #include "base/text.h"

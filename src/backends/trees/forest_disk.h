@@ -73,6 +73,9 @@ class ForestDisk {
   Status refuse(const ForestNode& node) const;  // where nothing of its tree may change
   Status check_readable(const ForestNode& parent, const std::string& name) const;
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  // What had the name before a rollback becomes what has it now; a directory and all above it do.
+  void follow(ForestNode& parent, const std::string& name);
+  void catch_up(ForestNode& directory);
   // Null where nothing is known to have the name, or something else has it.
   Result<ForestNodeRef> find_known(ForestNode& parent, const std::string& name,
                                    struct stat& attributes);

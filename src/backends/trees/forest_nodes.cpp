@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/forest_nodes.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-
-#include "base/copy.h"
 
 namespace agentfs::trees {
 
@@ -113,13 +109,100 @@ void NodeBook::remove_name(const ForestNode& parent, const std::string& name) {
   if (node) kept = drop_name(*node, parent, name);
 }
 
-void NodeBook::remove_names_in(const ForestNode& parent) {
-  std::vector<ForestNodeRef> dropped;  // ended after the lock
-  const Lock lock(mutex_);
+// What drops out is ended by the caller, after the lock.
+void NodeBook::drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef>& dropped) {
   for (const auto& [name, node] : std::exchange(parent.entries_, {})) {
     dropped.push_back(node->weak_from_this().lock());
-    if (dropped.back()) dropped.push_back(drop_name(*node, parent, name));
+    if (!dropped.back()) continue;
+    ForestNodeRef above = drop_name(*node, parent, name);
+    if (!node->is_directory() || !above) {
+      dropped.push_back(std::move(above));
+      continue;
+    }
+    dropped.push_back(drop_former(*node));
+    if (const auto before = parent.formers_.find(name); before != parent.formers_.end()) {
+      dropped.push_back(drop_former(*before->second));
+    }
+    parent.formers_[name] = node;
+    node->former_ = ForestNode::Name{std::move(above), name};
   }
+}
+
+void NodeBook::retire_names_in(const ForestNode& parent) {
+  std::vector<ForestNodeRef> dropped;
+  const Lock lock(mutex_);
+  drop_names_in(parent, dropped);
+}
+
+ForestNodeRef NodeBook::drop_former(ForestNode& node) {
+  if (!node.former_) return nullptr;
+  const auto known = node.former_->parent->formers_.find(node.former_->name);
+  if (known != node.former_->parent->formers_.end() && known->second == &node) {
+    node.former_->parent->formers_.erase(known);
+  }
+  ForestNodeRef above = std::move(node.former_->parent);
+  node.former_.reset();
+  return above;
+}
+
+ForestNodeRef NodeBook::former(const ForestNode& parent, const std::string& name) const {
+  const Lock lock(mutex_);
+  const auto found = parent.formers_.find(name);
+  return found == parent.formers_.end() ? nullptr : found->second->weak_from_this().lock();
+}
+
+void NodeBook::forget_former(ForestNode& node) {
+  ForestNodeRef dropped;
+  const Lock lock(mutex_);
+  dropped = drop_former(node);
+}
+
+std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const {
+  const Lock lock(mutex_);
+  if (node.former_) return node.former_;
+  return node.names_.empty() ? std::nullopt : std::optional(node.names_.front());
+}
+
+std::vector<ForestNodeRef> NodeBook::formers_below(const ForestNode& root) const {
+  std::vector<ForestNodeRef> found;
+  const Lock lock(mutex_);
+  const auto add = [&](const ForestNode& above) {
+    for (const auto* const known : {&above.formers_, &above.entries_}) {
+      if (&above == &root && known == &above.entries_) continue;
+      for (const auto& [name, node] : *known) {
+        auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
+        if (alive) found.push_back(std::move(alive));
+      }
+    }
+  };
+  add(root);
+  for (std::size_t i = 0; i < found.size(); ++i) add(*found[i]);
+  return found;
+}
+
+void NodeBook::succeed(ForestNode& former, ForestNode& now) {
+  std::vector<ForestNodeRef> dropped;
+  TreeNodeRef before;
+  TreeRef over;
+  std::optional<Content> content;
+  const Lock lock(mutex_);
+  if (former.disk) by_file_.erase({former.tree.get(), former.disk.get()});
+  if (now.disk) {
+    by_file_.erase({now.tree.get(), now.disk.get()});
+    by_file_[{now.tree.get(), now.disk.get()}] = &former;
+  }
+  before = std::exchange(former.disk, std::move(now.disk));
+  over = std::exchange(former.tree, now.tree);
+  former.source = std::move(now.source);
+  former.epoch = now.epoch.load();
+  former.removed = false;
+  content = std::exchange(former.content_, std::move(now.content_));
+  former.mark_ = now.mark_;
+  dropped.push_back(drop_former(former));
+  for (ForestNode::Name& name : former.names_) dropped.push_back(std::move(name.parent));
+  former.names_ = std::exchange(now.names_, {});
+  for (const ForestNode::Name& name : former.names_) name.parent->entries_[name.name] = &former;
+  drop_names_in(former, dropped);
 }
 
 void NodeBook::rename(const Entry& from, const Entry& to, bool exchange) {
@@ -204,34 +287,15 @@ void NodeBook::set_mark(ForestNode& node, const KnownMark& mark) {
 }
 
 void NodeBook::forget(ForestNode& node) {
+  ForestNodeRef above;  // ended after the lock
   const Lock lock(mutex_);
   for (const ForestNode::Name& name : node.names_) {
     if (named(*name.parent, name.name) == &node) name.parent->entries_.erase(name.name);
   }
+  if (node.former_) above = drop_former(node);
   if (!node.disk) return;
   const auto found = by_file_.find({node.tree.get(), node.disk.get()});
   if (found != by_file_.end() && found->second == &node) by_file_.erase(found);
-}
-
-ForestFile::ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, HeldFile file,
-                       std::optional<struct stat> lent)
-    : book_(std::move(book)), node_(std::move(node)), file_(file.file), lent_(lent) {
-  book_->add(*node_, std::move(file));
-}
-
-ForestFile::~ForestFile() { book_->remove(*node_, *file_); }
-
-// Once the file has bytes of its own, the descriptor leads there: they were looked at when they
-// were copied, and so was what was read before.
-Status ForestFile::check_read() const {
-  struct stat now{};
-  if (!lent_) return ok();
-  if (::fstat(descriptor(), &now) != 0) return fail_errno("a lent file");
-  const bool is_own = now.st_dev != lent_->st_dev || now.st_ino != lent_->st_ino;
-  if (is_own || is_as_it_was(*lent_, now)) return ok();
-  return fail(EBUSY,
-              "a file of an imported directory has changed there since it was opened, and what was "
-              "read may be a mixture; `rebase` in .agentfs/ctl takes what it is now");
 }
 
 }  // namespace agentfs::trees

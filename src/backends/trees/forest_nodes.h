@@ -77,6 +77,8 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   std::optional<Source> source;  // of a hollow directory
   std::atomic<std::uint64_t> epoch = 0;
   bool removed = false;  // without a name in its tree any more
+  // A directory of a state that is over, and becomes the one in its place when it is next used.
+  std::atomic<bool> follows = false;
 
  private:
   friend class NodeBook;
@@ -90,6 +92,8 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   std::vector<HeldFile> files_;
   std::optional<Content> content_;
   std::optional<KnownMark> mark_;
+  std::optional<Name> former_;  // of a directory: what it had in the state that is over
+  mutable std::unordered_map<std::string, ForestNode*> formers_;  // those in this one
 };
 
 // Which nodes are known, by name and by file. Threads: all.
@@ -131,7 +135,16 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   std::vector<ForestNodeRef> all_of(const Tree& tree) const;
   // Gives nodes to another tree.
   void give(const std::vector<ForestNodeRef>& nodes, const TreeRef& tree);
-  void remove_names_in(const ForestNode& parent);
+  // After a rollback, names lead elsewhere: the directories that had one can still be told by it.
+  void retire_names_in(const ForestNode& parent);
+  ForestNodeRef former(const ForestNode& parent, const std::string& name) const;
+  void forget_former(ForestNode& node);
+  // The name that a directory has, or had in a state that is over.
+  std::optional<ForestNode::Name> place_of(const ForestNode& node) const;
+  // Directories of states that are over, at any depth below the root of the tree.
+  std::vector<ForestNodeRef> formers_below(const ForestNode& root) const;
+  // The former becomes what the other one is, which nobody else holds.
+  void succeed(ForestNode& former, ForestNode& now);
 
   void add(ForestNode& node, HeldFile file);
   void remove(ForestNode& node, const TreeFile& file);
@@ -161,32 +174,13 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
                                  const std::string& name);
   static void put_name(ForestNode& node, const Entry& entry);
   void forget(ForestNode& node);
+  static ForestNodeRef drop_former(ForestNode& node);
+  void drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef>& dropped)
+      REQUIRES(mutex_);
 
   const dev_t device_;
   mutable Mutex<Rank::forest_nodes> mutex_;
   std::unordered_map<FileKey, ForestNode*, Hash> by_file_ GUARDED_BY(mutex_);
-};
-
-// Of the flags a file was opened with, those that matter when its descriptor is replaced.
-constexpr int kKeptFlags = O_ACCMODE | O_SYNC | O_DSYNC;
-
-// An open file. Its descriptor keeps its number for life; what it refers to may be replaced.
-class ForestFile final : public TreeFile {
- public:
-  // `lent`: of the file whose bytes are lent, as it was when it was found unchanged.
-  ForestFile(std::shared_ptr<NodeBook> book, ForestNodeRef node, HeldFile file,
-             std::optional<struct stat> lent = {});
-  ~ForestFile() override;
-  int descriptor() const override { return file_->descriptor(); }
-  bool is_lent() const override { return lent_.has_value(); }
-  Status check_read() const override;
-  const ForestNodeRef& node() const { return node_; }
-
- private:
-  const std::shared_ptr<NodeBook> book_;
-  const ForestNodeRef node_;
-  const std::shared_ptr<TreeFile> file_;
-  const std::optional<struct stat> lent_;
 };
 
 }  // namespace agentfs::trees

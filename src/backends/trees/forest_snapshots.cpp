@@ -174,7 +174,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   now->epoch = tree->epoch.load();
   f_->book().give({root}, now);
   freeze(*tree);
-  f_->book().remove_names_in(*root);
+  f_->book().retire_names_in(*root);
   f_->book().move(*root, planted.node);
   root->source = source;
   root->epoch = 0;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_directory.h"
+#include "backends/trees/forest_file.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -14,10 +15,14 @@ ForestStore::ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, U
 
 ForestStore::~ForestStore() = default;
 
-Result<ForestNodeRef> ForestStore::own(const TreeNode& node) const {
-  const auto* mine = dynamic_cast<const ForestNode*>(&node);
-  if (mine == nullptr) return fail(EXDEV, "inode {}: a file of another store", node.inode());
-  return std::const_pointer_cast<ForestNode>(mine->shared_from_this());
+Result<ForestNodeRef> ForestStore::own(const TreeNode& node) {
+  const auto* known = dynamic_cast<const ForestNode*>(&node);
+  if (known == nullptr) return fail(EXDEV, "inode {}: a file of another store", node.inode());
+  auto mine = std::const_pointer_cast<ForestNode>(known->shared_from_this());
+  if (!mine->follows) return mine;
+  const std::unique_lock alone(mutex_);
+  f_->catch_up(*mine);
+  return mine;
 }
 
 // By names and not by the disk: where a hollow directory reads is not where it is.
@@ -73,6 +78,11 @@ Result<TreeEntry> ForestStore::find(ForestNode& parent, const std::string& name)
 
 Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& name) {
   const auto parent = TRY(own(any));
+  const auto former = f_->book().former(*parent, name);
+  if (former && former->follows) {
+    const std::unique_lock alone(mutex_);
+    f_->follow(*parent, name);
+  }
   const std::shared_lock together(mutex_);
   if (name == ".") return TreeEntry{parent, TRY(f_->attributes(*parent))};
   if (name != "..") {

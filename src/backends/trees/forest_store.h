@@ -30,6 +30,8 @@ class ForestStore final : public Forest {
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
+  std::vector<TreeNodeRef> left_behind(const TreeNode& root) override;
+  void follow(const std::vector<TreeNodeRef>& directories) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
                                      const SetAttributes& wanted, const TreeCaller&) override;
@@ -99,8 +101,8 @@ class ForestStore final : public Forest {
     std::string path;
   };
 
-  // The forest's own nodes are never constant.
-  Result<ForestNodeRef> own(const TreeNode& node) const;
+  // The forest's own nodes are never constant. With no lock held.
+  Result<ForestNodeRef> own(const TreeNode& node);
   template <class Prepare, class Act>
   auto change(const ForestNode& node, const Prepare& prepare, const Act& act) -> decltype(act()) {
     {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/file_system.h"
 
+#include <algorithm>
+#include <atomic>
 #include <future>
 
 #include "base/log.h"
@@ -154,7 +156,7 @@ struct News {
     if (to == nullptr) return;
     if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
     if (directory != 0 && !name.empty() && !is_tree) to->entry(directory, name);
-    if (directory != 0 && (trees.size() < kManyNames || !to->expire_all())) {
+    if (directory != 0) {
       for (const std::string& each : trees) to->expire(directory, each);
     }
     const bool is_last =
@@ -206,31 +208,72 @@ void FileSystem::Parts::announce_made(const std::string& path) {
   over.wait_for(kShow);
 }
 
-void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
-                                   std::chrono::nanoseconds patience) {
-  std::vector<News> news;
-  for (const auto& channel : serving()) {
+namespace {
+
+using AllNews = std::vector<News>;
+
+AllNews news_of(const std::vector<std::shared_ptr<Channel>>& channels,
+                const std::vector<Staleness>& changes) {
+  AllNews news;
+  for (const auto& channel : channels) {
     if (channel->invalidator() == nullptr) continue;
     for (const Staleness& change : changes) add_news(channel, change, news);
   }
-  if (news.empty()) return;
-  const auto send_all = [news = std::move(news)] {
-    for (std::size_t i = 0; i < news.size(); ++i) {
-      news[i].send(i + 1 < news.size() ? &news[i + 1] : nullptr);
-    }
-  };
-  EventLoop& loop = context->services.loop();
-  if (loop.on_thread()) return send_all();
-  // A loop that is stopping drops its tasks, and the promise with it: the wait ends all the same.
-  std::promise<void> sent;
-  const std::future<void> done = sent.get_future();
-  loop.post([send_all, sent = std::move(sent)]() mutable {
-    send_all();
-    sent.set_value();
+  return news;
+}
+
+void send_all(const AllNews& news) {
+  for (std::size_t i = 0; i < news.size(); ++i) {
+    news[i].send(i + 1 < news.size() ? &news[i + 1] : nullptr);
+  }
+}
+
+// On the event thread; waits for it, or as long as `patience` where that is not 0. A loop that is
+// stopping drops its tasks, and the promise with it: the wait ends all the same.
+void tell(EventLoop& loop, std::function<void()> say, std::chrono::nanoseconds patience) {
+  if (loop.on_thread()) return say();
+  std::promise<void> said;
+  const std::future<void> done = said.get_future();
+  loop.post([say = std::move(say), said = std::move(said)]() mutable {
+    say();
+    said.set_value();
   });
   about_to_wait();
   if (patience.count() == 0) return done.wait();
   static_cast<void>(done.wait_for(patience));
+}
+
+}  // namespace
+
+void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
+                                   std::chrono::nanoseconds patience) {
+  AllNews news = news_of(serving(), changes);
+  if (news.empty()) return;
+  tell(context->services.loop(), [news = std::move(news)] { send_all(news); }, patience);
+}
+
+void FileSystem::Parts::invalidate_later(const std::vector<Staleness>& changes) {
+  AllNews news = news_of(serving(), changes);
+  if (news.empty()) return;
+  context->services.loop().post([news = std::move(news)] { send_all(news); });
+}
+
+bool FileSystem::Parts::expire_all(const Node& node) {
+  std::vector<std::shared_ptr<Channel>> knowing;
+  for (auto& channel : serving()) {
+    const bool knows = channel->invalidator() != nullptr && channel->known(&node) != 0;
+    if (knows) knowing.push_back(std::move(channel));
+  }
+  if (knowing.empty()) return true;
+  const auto said = std::make_shared<std::atomic<bool>>(false);
+  const auto say = [knowing = std::move(knowing), said] {
+    *said = std::ranges::all_of(knowing, [](const std::shared_ptr<Channel>& channel) {
+      Invalidator* const to = channel->invalidator();
+      return to == nullptr || to->expire_all();
+    });
+  };
+  tell(context->services.loop(), say, kPatience);
+  return *said;
 }
 
 }  // namespace agentfs::vfs

@@ -42,6 +42,14 @@ struct FileSystem::Parts {
   // Tells the host's caches, from the event thread, and waits until they were told, or as long as
   // `patience` where that is not 0.
   void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
+  void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
+  // Every name that the host's kernel knows is to be asked for again when it is next used, where it
+  // knows this node at all. False: one that cannot be told so.
+  bool expire_all(const Node& node);
+
+  // After a rollback below `root`, which had so many names: whether all names are asked for again,
+  // and which directories have other attributes and entries then.
+  bool let_follow(DataNode& root, std::size_t names, std::vector<Staleness>& followers);
 
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.

@@ -130,6 +130,20 @@ int DataTree::open_past_daemon(const std::string& root) {
   return found == past_daemon_.end() ? 0 : found->second;
 }
 
+// Who works in a directory of the state that is over shall be in the one that has its place now.
+// That can only be where all names are asked for again: those below it lead elsewhere.
+bool FileSystem::Parts::let_follow(DataNode& root, std::size_t names,
+                                   std::vector<Staleness>& followers) {
+  DataTree& tree = root.tree();
+  const std::vector<TreeNodeRef> left = tree.store().left_behind(root.file());
+  if ((left.empty() && names < kManyNames) || !expire_all(root)) return false;
+  tree.store().follow(left);
+  for (const TreeNodeRef& directory : left) {
+    if (auto node = tree.find(*directory)) followers.push_back({.node = std::move(node)});
+  }
+  return true;
+}
+
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
 // in it lead elsewhere.
 Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
@@ -147,12 +161,15 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
+  std::vector<Staleness> followers;
   if (before != nullptr && before == after) {
     std::set<std::string> names = names_in(*after);
     names.insert(gone.begin(), gone.end());
+    if (parts_->let_follow(*after, names.size(), followers)) names.clear();
     stale.push_back({.directory = after, .trees = std::move(names)});
   }
   parts_->invalidate(stale, kPatience);
+  parts_->invalidate_later(followers);
   recount(path, true);
   if (before != nullptr && after == nullptr) {
     parts_->announce({{.kind = TreeEvent::Kind::removed, .path = path, .type = S_IFDIR}});

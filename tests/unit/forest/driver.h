@@ -34,6 +34,7 @@ class Driver {
   Status change_file(const Operation& operation);
   Status change_open(const Operation& operation);
   Status change_tree(const Operation& operation);
+  Status follow(const std::string& tree);
   std::string compare_tree(const TreeNodeRef& node, ModelFile& file, const std::string& path);
   std::string compare_file(const TreeNodeRef& node, ModelFile& file);
   std::string compare_times(const struct stat& attributes, ModelFile& file);
@@ -44,7 +45,7 @@ class Driver {
   std::unique_ptr<Forest> forest_;
   std::map<std::size_t, SnapshotId> states_;
   std::map<std::size_t, std::unique_ptr<TreeFile>> open_;
-  std::map<std::string, TreeNodeRef> held_;  // nodes as they were seen before
+  std::map<Path, TreeNodeRef> held_;  // directories that somebody works in
   // Of the comparison under way.
   bool times_ = true;
   std::uint64_t above_ = 0;

@@ -146,6 +146,47 @@ TEST_CASE("A rollback can be undone, and what was open before can be read on") {
           "read me");
 }
 
+TEST_CASE("Who works in a directory is in the one that has its place after a rollback") {
+  TestForest forest;
+  plant(forest);
+  const auto first = must(forest->snapshot("p", "one"));
+  forest.write("p/src/deep/util.c", "UTIL");
+  forest.file("p/src/new.c", "new");
+  forest.directory("p/src/later");
+  REQUIRE(forest->unlink(*forest.at("p/src"), "main.c", kMyself));
+  const auto source = forest.at("p/src");
+  const auto deep = forest.at("p/src/deep");
+  const auto later = forest.at("p/src/later");
+  const auto file = must(forest->open(*forest.at("p/src/deep/util.c"), O_RDWR, kMyself));
+  const auto undo = must(forest->rollback("p", first));
+  const auto left = forest->left_behind(*forest.at("p"));
+  REQUIRE(std::set(left.begin(), left.end()) == std::set<TreeNodeRef>{source, deep, later});
+  REQUIRE(code_of(forest->lookup(*source, "new.c")) == 0);
+  forest->follow(left);
+  SECTION("when it is used itself") {
+    REQUIRE(code_of(forest->lookup(*deep, "..")) == 0);
+    REQUIRE(must(forest->lookup(*deep, "..")).node == source);
+    REQUIRE(read_file(*forest, *forest.in(deep, "util.c")) == "util");
+  }
+  SECTION("when somebody comes by its path") {
+    REQUIRE(forest.at("p/src") == source);
+    REQUIRE(forest.at("p/src/deep") == deep);
+  }
+  REQUIRE(code_of(forest->lookup(*source, "new.c")) == ENOENT);
+  REQUIRE(read_file(*forest, *forest.in(source, "main.c")) == "main");
+  REQUIRE(code_of(forest->create(*later, "x", O_RDWR, 0644, kMyself)) == ESTALE);
+  REQUIRE(forest.write(*file, "nowhere") == ESTALE);
+  REQUIRE(make_file(*forest, *deep, "more.c", "more"));
+  REQUIRE(forest.read("p/src/deep/more.c") == "more");
+  must(forest->rollback("p", undo));
+  forest->follow(forest->left_behind(*forest.at("p")));
+  REQUIRE(read_file(*forest, *forest.in(deep, "util.c")) == "UTIL");
+  REQUIRE(forest.at("p/src/deep") == deep);
+  REQUIRE(code_of(forest->lookup(*source, "main.c")) == ENOENT);
+  forest.open();
+  REQUIRE(forest.read("p/src/new.c") == "new");
+}
+
 TEST_CASE("What a dropped tree's forks read stays until they are gone") {
   TestForest forest;
   plant(forest);

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Directories that somebody works in while their tree is rolled back: they become those that have
+// their place in the state that is, when they are next used.
+#include "backends/trees/forest_store.h"
+
+namespace agentfs::trees {
+
+// Only where it is the same directory, and nobody has been given another node for it meanwhile.
+void ForestDisk::follow(ForestNode& parent, const std::string& name) {
+  const ForestNodeRef former = book().former(parent, name);
+  if (!former || !former->follows.exchange(false)) return;
+  const bool may_be = parent.tree->refusal == 0 && !book().find(parent, name);
+  const auto now = may_be ? find(parent, name) : Result<TreeEntry>(fail_errno(ESTALE, name));
+  if (now && now->node->type() == S_IFDIR && now->node->inode() == former->inode()) {
+    book().succeed(*former, static_cast<ForestNode&>(*now->node));
+  } else {
+    book().forget_former(*former);
+  }
+}
+
+void ForestDisk::catch_up(ForestNode& directory) {
+  std::vector<ForestNode::Name> way;
+  ForestNodeRef at = directory.shared_from_this();
+  while (at->follows) {
+    auto place = book().place_of(*at);
+    if (!place) break;
+    at = place->parent;
+    way.push_back(*std::move(place));
+  }
+  for (auto step = way.rbegin(); step != way.rend(); ++step) follow(*step->parent, step->name);
+  directory.follows = false;  // what did not find its place stays what it was
+}
+
+std::vector<TreeNodeRef> ForestStore::left_behind(const TreeNode& root) {
+  const std::shared_lock together(mutex_);
+  const auto* const known = dynamic_cast<const ForestNode*>(&root);
+  if (known == nullptr) return {};
+  const auto found = f_->book().formers_below(*known);
+  return {found.begin(), found.end()};
+}
+
+void ForestStore::follow(const std::vector<TreeNodeRef>& directories) {
+  for (const TreeNodeRef& directory : directories) {
+    static_cast<ForestNode&>(*directory).follows = true;
+  }
+}
+
+}  // namespace agentfs::trees
