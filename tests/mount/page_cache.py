@@ -6,8 +6,9 @@
 import mmap
 import os
 import re
+import sys
 
-from mount_lib import Mount, command, expect, expect_eq, main, read
+from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run
 
 M = Mount.of("page-cache")
 SPACE = M / "workspaces/site"
@@ -63,4 +64,38 @@ def what_others_changed_is_not():
     M.umount()
 
 
-main(begin, what_was_written_is_known, what_others_changed_is_not)
+MANY = """
+import os, sys
+ends = []
+for _ in range(100):
+    end, other = os.pipe()
+    if os.fork() == 0:
+        wrong = 0
+        for _ in range(100):
+            try:
+                os.close(os.open(sys.argv[1], os.O_RDONLY))
+            except OSError:
+                wrong += 1
+        os.write(other, b"%d" % wrong)
+        os._exit(0)
+    os.close(other)
+    ends.append(end)
+print(sum(int(os.read(end, 10)) for end in ends))
+"""
+
+
+def files_that_were_closed_count_no_more():
+    """Of that the daemon hears later, of all that are asked for at once as soon as of those."""
+    small = Mount.of("closing")
+    privileges = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    run(["prlimit", "--nofile=800:800", *(privileges if os.geteuid() == 0 else []),
+         AGENTFS, "mount", "--state", small.state, small.mnt])
+    space = small / "workspaces/w"
+    space.mkdir()
+    (space / "f").write_text("one\n")
+    expect_eq(run([sys.executable, "-c", MANY, space / "f"]).strip(), "0", "opens that were refused")
+    small.umount()
+
+
+main(begin, what_was_written_is_known, what_others_changed_is_not,
+     files_that_were_closed_count_no_more)

@@ -21,8 +21,14 @@ void offer_passthrough(Context& context, fuse_conn_info& connection) {
 #endif
 }
 
+// What nobody waits for, releases of files that were closed above all, the kernel hands out so many
+// at a time; the default, 12, lets hundreds of programs open files faster than those that they have
+// closed are heard of.
+constexpr unsigned kMostInBackground = 4096;
+
 void do_init(void* user, fuse_conn_info* connection) {
   auto& context = *static_cast<Context*>(user);
+  connection->max_background = kMostInBackground;
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
   context.services.feature("tmpfile", passes_tmpfile());
