@@ -210,6 +210,28 @@ def what_is_removed_makes_room_for_its_rows_first():
     ends_whole(mount)
 
 
+def a_mount_begins_on_a_full_disk():
+    """What there is can be read and removed: that is how a disk gets room again."""
+    mount = mount_on("begins", "24m")
+    space = mount / "workspaces/w"
+    space.mkdir()
+    for name in ("kept", "removed"):
+        (space / name).write_text(f"{name}\n")
+    mount.umount()
+    fill_by_host(mount)
+    mount.fsck()
+    mount.mount()
+    expect_eq(read(space / "kept"), "kept\n")
+    (space / "removed").unlink()
+    (mount.state / "ballast").unlink()
+    (space / "later").write_text("later\n")
+    mount.umount()
+    mount.fsck()
+    mount.mount()
+    expect_eq(sorted(os.listdir(space)), ["kept", "later"])
+    mount.umount()
+
+
 def what_checkpoints_hold_can_be_given_up():
     """Where removing files makes no room, the room for the rows of `discard` is there still."""
     mount = mount_on("held", "24m")
@@ -502,7 +524,7 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, removing_gives_inodes_back,
+main(full, freed_from_inside, removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened, restore_on_full_disk,

@@ -34,6 +34,7 @@ int errno_of(int result, int system_error) {
     case SQLITE_CANTOPEN:
       return system_error != 0 ? system_error : EIO;
     case SQLITE_IOERR:
+      if (result == SQLITE_IOERR_SHMSIZE) return ENOSPC;
       return system_error == ENOSPC || system_error == EDQUOT ? system_error : EIO;
     default:
       return EIO;
@@ -46,7 +47,7 @@ std::unexpected<Error> failure_of(sqlite3* database) {
   const char* const path = ::sqlite3_db_filename(database, "main");
   const int code = errno_of(::sqlite3_extended_errcode(database), ::sqlite3_system_errno(database));
   return fail(code, "{}: {}", path != nullptr && *path != '\0' ? path : "sqlite",
-              ::sqlite3_errmsg(database));
+              code == ENOSPC ? "the disk is full" : ::sqlite3_errmsg(database));
 }
 
 std::unexpected<Error> Statement::failure() const {

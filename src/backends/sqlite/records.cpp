@@ -64,9 +64,18 @@ class SqliteRecords final : public RecordStore {
   Statement remove_;
 };
 
+// A full disk has no room for the index that is shared with others who look; then nobody else can.
 Status SqliteRecords::open() {
   connection_ = TRY(Connection::open(path_));
-  TRY(sqlite::prepare_schema(connection_, path_));
+  auto prepared = sqlite::prepare_schema(connection_, path_);
+  if (!prepared && prepared.error().code == ENOSPC) {
+    log::warning("{}; no other program can look into it until the next start",
+                 prepared.error().message);
+    connection_ = TRY(Connection::open(path_));
+    TRY(connection_.run("PRAGMA locking_mode = EXCLUSIVE"));
+    prepared = sqlite::prepare_schema(connection_, path_);
+  }
+  TRY(std::move(prepared));
   get_reached_ = TRY(connection_.prepare("SELECT value FROM meta WHERE name = 'reached'"));
   set_reached_ = TRY(connection_.prepare("UPDATE meta SET value = ? WHERE name = 'reached'"));
   put_ = TRY(connection_.prepare(
