@@ -3,10 +3,14 @@
 # timeout: 60
 # mount: none
 """What was written is read from the host's cache, and never an older content of it."""
+import ctypes
 import mmap
 import os
+import platform
 import re
+import struct
 import sys
+import threading
 
 from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run
 
@@ -64,6 +68,60 @@ def what_others_changed_is_not():
     M.umount()
 
 
+class Direct:
+    """io_submit(2): one direct write of a whole file at a time, told as done by io_getevents(2)."""
+    SETUP, GETEVENTS, SUBMIT, PWRITE = 206, 208, 209, 1
+
+    def __init__(self, path, size):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.context = ctypes.c_ulong()
+        self.must(self.SETUP, 1, ctypes.byref(self.context))
+        self.bytes = mmap.mmap(-1, size)
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT, 0o600)
+
+    def must(self, call, *words):
+        result = self.libc.syscall(ctypes.c_long(call), *words)
+        expect(result >= 0, f"system call {call}: {os.strerror(ctypes.get_errno())}")
+        return result
+
+    def write(self, byte):
+        self.bytes[:] = byte * len(self.bytes)
+        place = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
+        order = ctypes.create_string_buffer(struct.pack(
+            "QIIHhIQQqQII", 0, 0, 0, self.PWRITE, 0, self.file, place, len(self.bytes), 0, 0, 0, 0))
+        orders = (ctypes.c_void_p * 1)(ctypes.addressof(order))
+        expect_eq(self.must(self.SUBMIT, self.context, ctypes.c_long(1), orders), 1)
+        done = ctypes.create_string_buffer(32)
+        self.must(self.GETEVENTS, self.context, ctypes.c_long(1), ctypes.c_long(1), done, None)
+        expect_eq(struct.unpack("QQqq", done.raw)[2], len(self.bytes), "written")
+
+
+def what_is_written_directly_is_read():
+    """While others read it by the cache, from where no older page comes afterwards."""
+    if platform.machine() != "x86_64":
+        return  # the numbers of the system calls are of this one
+    path, size = SPACE / "direct", 160 * PAGE
+    direct = Direct(path, size)
+    direct.write(b"0")
+    over = threading.Event()
+
+    def read_on():
+        while not over.is_set():
+            path.read_bytes()
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        for number in range(150):
+            wanted = b"ab"[number % 2:][:1]
+            direct.write(wanted)
+            expect(path.read_bytes() == wanted * size, f"round {number}: older bytes")
+    finally:
+        over.set()
+        reader.join()
+        os.close(direct.file)
+
+
 MANY = """
 import os, sys
 ends = []
@@ -97,5 +155,5 @@ def files_that_were_closed_count_no_more():
     small.umount()
 
 
-main(begin, what_was_written_is_known, what_others_changed_is_not,
-     files_that_were_closed_count_no_more)
+main(begin, what_was_written_is_known, what_is_written_directly_is_read,
+     what_others_changed_is_not, files_that_were_closed_count_no_more)

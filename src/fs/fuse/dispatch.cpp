@@ -43,9 +43,11 @@ void do_init(void* user, fuse_conn_info* connection) {
   // No writeback cache: what write(2) acknowledged must have reached us. Pages are not dropped for
   // a later mtime: it is later because of writes that they have. (Constants of another type in
   // older libfuse.)
+  // Nor direct writes that are told as done later: the kernel forgets to drop the pages that it
+  // has.
   for (const auto feature :
        {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_WRITEBACK_CACHE,
-        FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
+        FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE, FUSE_CAP_ASYNC_DIO}) {
     want_not(*connection, static_cast<std::uint64_t>(feature));
   }
   // A directory's default ACL takes the place of the umask, and is the disk's to see. Where there
