@@ -45,6 +45,47 @@ def begins_and_ends():
     expect_has(mount.umount(code=1), "not mounted", "umount of what is not mounted")
 
 
+class FileHandle(ctypes.Structure):
+    """Of name_to_handle_at(2)."""
+    _fields_ = [("length", ctypes.c_uint), ("type", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128)]
+
+
+def a_file_handle_is_of_one_mount():
+    """In the next one its number is perhaps another file's, which it must not lead to."""
+    if os.geteuid() != 0:
+        return  # root alone opens by handle
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def handle_of(path):
+        handle, place = FileHandle(length=128), ctypes.c_int()
+        found = libc.name_to_handle_at(-100, bytes(path), ctypes.byref(handle), ctypes.byref(place), 0)
+        expect_eq(found, 0, f"name_to_handle_at: {os.strerror(ctypes.get_errno())}")
+        return handle
+
+    def open_by(handle):
+        directory = os.open(mount / "workspaces", os.O_RDONLY)
+        opened = libc.open_by_handle_at(directory, ctypes.byref(handle), os.O_RDONLY)
+        os.close(directory)
+        return opened if opened >= 0 else -ctypes.get_errno()
+
+    mount = Mount.of("handles")
+    mount.mount()
+    for name in ("one", "other"):
+        (mount / "workspaces" / name).mkdir()
+        (mount / "workspaces" / name / "f").write_text(f"{name}\n")
+    mount.umount()
+    mount.mount()
+    handle = handle_of(mount / "workspaces/one/f")
+    opened = open_by(handle)
+    expect_eq(os.read(opened, 10), b"one\n", "in the same mount")
+    os.close(opened)
+    mount.umount()
+    mount.mount()
+    handle_of(mount / "workspaces/other/f")
+    expect_eq(open_by(handle), -errno.ESTALE, "in the next one")
+    mount.umount()
+
+
 def one_daemon_a_state():
     """A second daemon on the same state is refused with the pid of the first."""
     mount = Mount.of("one")
@@ -308,7 +349,7 @@ def wrong_words():
     mount.umount()
 
 
-main(begins_and_ends, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
+main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
      hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files, waits_end_with_the_mount,
      foreground, other_users, wrong_words)

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/hash.h"
 #include "fs/fuse/dispatch.h"
 
 namespace agentfs::fuse {
@@ -51,9 +53,26 @@ void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes) {
   }
 }
 
+namespace {
+
+// Numbers begin anew with each daemon; a file handle that somebody has of an earlier one (see
+// open_by_handle_at(2)) is stale, and not another file's.
+std::uint64_t session_generation() {
+  static const std::uint64_t generation = [] {
+    std::uint32_t number = 0;
+    const std::string bytes = random_bytes(sizeof number);
+    std::memcpy(&number, bytes.data(), sizeof number);
+    return number | 1u;
+  }();
+  return generation;
+}
+
+}  // namespace
+
 fuse_entry_param entry_of(const vfs::Found& found, std::uint64_t id) {
   fuse_entry_param entry{};
   entry.ino = id;
+  entry.generation = session_generation();
   entry.attr = found.attributes;
   entry.attr_timeout = found.validity.attributes;
   entry.entry_timeout = found.validity.entry;
