@@ -4,25 +4,24 @@
 namespace agentfs::trees {
 
 // The root of a snapshot has nothing above it that could be told.
-std::uint64_t ForestDirectory::shown(ForestDisk& forest, const std::string& name,
-                                     ino_t inode) const {
+std::uint64_t ForestDirectory::shown(ForestDisk& forest, const std::string& name, ino_t inode,
+                                     std::uint64_t above) const {
   if (name == ".") return node_->inode();
   if (name == "..") {
     const auto names = forest.book().names(*node_);
     return names.empty() ? node_->inode() : names.front().parent->inode();
   }
   const ino_t id = forest.ids().id_of(inode);
-  const std::uint64_t above = node_->tree->shown;
   return above == 0 ? id : (above << 32) | (id & 0xFFFFFFFFu);
 }
 
-Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest,
-                                                       const Content& content) const {
+Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest, const Content& content,
+                                                       std::uint64_t above) const {
   const Borrowed fd = TRY(forest.table().borrow(*content.directory));
   Listing listing;
   const auto add = [&](const std::string& name, ino_t inode, mode_t type) {
     const auto next = static_cast<off_t>(listing.size() + 1);
-    listing.push_back({name, shown(forest, name, inode), type, next});
+    listing.push_back({name, shown(forest, name, inode, above), type, next});
   };
   add(".", 0, S_IFDIR);
   add("..", 0, S_IFDIR);
@@ -37,12 +36,12 @@ Result<ForestDirectory::State> ForestDirectory::state(ForestDisk& forest, off_t 
     const Lock lock(mutex_);
     if (offset != 0 && (state_.listing || state_.solid)) return state_;
   }
-  State state;
+  State state{.above = node_->tree->shown};
   const Content content = TRY(forest.content(*node_));
   if (node_->solid()) {
     state.solid = TRY(forest.disk().open_directory(*content.directory));
   } else {
-    state.listing = std::make_shared<const Listing>(TRY(list(forest, content)));
+    state.listing = std::make_shared<const Listing>(TRY(list(forest, content, state.above)));
   }
   State before;  // ended after the lock
   const Lock lock(mutex_);
@@ -56,7 +55,7 @@ Status ForestDirectory::read(
   if (state.solid) {
     return forest.disk().read_directory(*state.solid, offset, [&](const auto& entry) {
       TreeStore::DirectoryEntry seen = entry;
-      seen.inode = shown(forest, entry.name, entry.inode);
+      seen.inode = shown(forest, entry.name, entry.inode, state.above);
       return each(seen);
     });
   }

@@ -79,6 +79,11 @@ std::vector<ForestNode::Name> NodeBook::names(const ForestNode& node) const {
   return node.names_;
 }
 
+std::string NodeBook::label(const ForestNode& node) const {
+  const Lock lock(mutex_);
+  return node.tree->label;
+}
+
 ForestNodeRef NodeBook::drop_name(ForestNode& node, const ForestNode& parent,
                                   const std::string& name) {
   const auto place = std::ranges::find_if(node.names_, [&](const ForestNode::Name& known) {

@@ -122,6 +122,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   ForestNodeRef find(const Tree& tree, const TreeNode& disk) const;
 
   std::vector<ForestNode::Name> names(const ForestNode& node) const;
+  std::string label(const ForestNode& node) const;  // its tree's, for who does not hold the lock
   // The name leads nowhere from now on.
   void remove_name(const ForestNode& parent, const std::string& name);
   struct Entry {

@@ -34,7 +34,7 @@ std::string ForestStore::host_path(const TreeNode& any) const {
   while (!f_->is_top(*node)) {
     auto names = f_->book().names(*node);
     if (names.empty() || node->removed) {
-      const std::string& label = node->tree->label;
+      const std::string label = f_->book().label(*node);
       const std::string snapshot = label.empty() ? "" : "snapshot " + text::shown(label) + ", ";
       return fmt::format("{}: {}inode {}{}", path_, snapshot, node->inode(), path);
     }

@@ -92,5 +92,51 @@ TEST_CASE("A file gets an inode of its own while others open and close it") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("Who works in a directory is never in another one while its tree is rolled back") {
+  constexpr int kRounds = 300;
+  TestForest forest;
+  for (const char* path : {"p", "p/d", "p/d/e"}) forest.directory(path);
+  forest.file("p/d/e/f", "one");
+  const SnapshotId one = must(forest->snapshot("p", "one"));
+  forest.write("p/d/e/f", "two");
+  const SnapshotId two = must(forest->snapshot("p", "two"));
+  const TreeNodeRef root = forest.at("p");
+  const TreeNodeRef held = forest.at("p/d/e");
+  const std::uint64_t number = held->inode();
+  std::atomic<bool> done = false;
+  std::atomic<int> wrong = 0;
+  const auto work_there = [&] {
+    while (!done) {
+      const auto entry = forest->lookup(*held, "f");
+      const auto listing = names_in(*forest, *held);
+      const std::string place = forest->host_path(*held);
+      const bool is_there = entry && entry->attributes.st_size == 3 && listing &&
+                            *listing == std::vector<std::string>{"f"} && !place.empty();
+      if (!is_there) ++wrong;
+    }
+  };
+  const auto come_by = [&] {
+    while (!done) {
+      Result<TreeEntry> entry = forest->lookup(*root, "d");
+      if (entry) entry = forest->lookup(*entry->node, "e");
+      if (!entry || entry->node->inode() != number) ++wrong;
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (const bool is_inside : {true, true, false}) {
+      is_inside ? threads.emplace_back(work_there) : threads.emplace_back(come_by);
+    }
+    for (int round = 0; round < kRounds; ++round) {
+      const auto undo = forest->rollback("p", round % 2 == 0 ? one : two);
+      forest->follow(forest->left_behind(*root));
+      if (!undo || !forest->drop(*undo)) ++wrong;
+    }
+    done = true;
+  }
+  CHECK(wrong == 0);
+  CHECK(forest.read("p/d/e/f") == "two");
+}
+
 }  // namespace
 }  // namespace agentfs::test
