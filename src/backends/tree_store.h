@@ -105,6 +105,8 @@ class TreeStore {
   virtual std::vector<TreeNodeRef> left_behind(const TreeNode& /*root*/) { return {}; }
   virtual void follow(const std::vector<TreeNodeRef>&) {}
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
+  // When it was made. ENOTSUP: the disk does not tell.
+  virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }
   // `open` may be null: the handle the caller held, if any.
   virtual Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
                                              const SetAttributes& wanted, const TreeCaller&) = 0;

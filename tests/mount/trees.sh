@@ -114,6 +114,17 @@ for top in "$MNT/workspaces" "$home"; do
   expect_eq "$(cd "$top" && echo site*)" "site*" "what rm -rf leaves"
 done
 
+if grep -q '^feature="statx".on$' "$MNT/sys/fs/stats" && [ "$(stat -c %W "$TESTDIR")" != 0 ]; then
+  step "when a file was made"
+  echo made >"$home/made"
+  born=$(stat -c %W "$home/made")
+  [ "$born" -gt 0 ] && [ "$born" -le "$(date +%s)" ] || fail "made at $born"
+  touch -d 2001-01-01 "$home/made"
+  echo more >>"$home/made"
+  expect_eq "$(stat -c %W "$home/made")" "$born" "made at, of a file that was changed"
+  rm "$home/made"
+fi
+
 step "between /home and /workspaces, and out of the mount"
 mkdir "$MNT/workspaces/from" && echo text >"$MNT/workspaces/from/file"
 expect_ok mv "$MNT/workspaces/from/file" "$home/file"

@@ -127,6 +127,17 @@ Result<struct stat> DirectoryTree::attributes(const TreeNode& node) {
   return attributes;
 }
 
+Result<timespec> DirectoryTree::birth(const TreeNode& node) {
+  const Borrowed fd = TRY(table_->borrow(node));
+  struct statx found{};
+  if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_BTIME, &found) != 0) {
+    return fail_errno(host_path(node));
+  }
+  if ((found.stx_mask & STATX_BTIME) == 0) return fail_errno(ENOTSUP, host_path(node));
+  return timespec{.tv_sec = found.stx_btime.tv_sec,
+                  .tv_nsec = static_cast<long>(found.stx_btime.tv_nsec)};
+}
+
 Result<std::string> DirectoryTree::read_link(const TreeNode& node) {
   if (node.type() != S_IFLNK) return fail(EINVAL, "{}: not a symbolic link", host_path(node));
   const Borrowed fd = TRY(table_->borrow(node));

@@ -23,6 +23,7 @@ class DirectoryTree final : public TreeStore {
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   Result<struct stat> attributes(const TreeNode& node) override;
+  Result<timespec> birth(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
                                      const SetAttributes& wanted, const TreeCaller&) override;
   Result<std::string> read_link(const TreeNode& node) override;

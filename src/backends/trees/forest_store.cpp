@@ -111,6 +111,12 @@ Result<struct stat> ForestStore::attributes(const TreeNode& any) {
   return f_->attributes(*node);
 }
 
+Result<timespec> ForestStore::birth(const TreeNode& any) {
+  const auto node = TRY(own(any));
+  const std::shared_lock together(mutex_);
+  return f_->disk().birth(*TRY(bearer(*node)));
+}
+
 Result<std::string> ForestStore::read_link(const TreeNode& any) {
   const auto node = TRY(own(any));
   const std::shared_lock together(mutex_);

@@ -33,6 +33,7 @@ class ForestStore final : public Forest {
   std::vector<TreeNodeRef> left_behind(const TreeNode& root) override;
   void follow(const std::vector<TreeNodeRef>& directories) override;
   Result<struct stat> attributes(const TreeNode& node) override;
+  Result<timespec> birth(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
                                      const SetAttributes& wanted, const TreeCaller&) override;
   Result<std::string> read_link(const TreeNode& node) override;

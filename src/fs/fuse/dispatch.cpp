@@ -32,6 +32,7 @@ void do_init(void* user, fuse_conn_info* connection) {
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
   context.services.feature("tmpfile", passes_tmpfile());
+  context.services.feature("statx", passes_statx());
   if (context.options.beside == nullptr) {
     context.services.feature("busy_poll", context.options.busy_poll);
   }
@@ -77,6 +78,19 @@ void do_getattr(fuse_req_t request, fuse_ino_t id, fuse_file_info*) {
   Scope scope(request, "getattr");
   scope.attributes(
       on_node(scope, id, [&](vfs::Node& node) { return node.attributes(scope.asked); }));
+}
+
+// Asked for where somebody wants to know when a file was made.
+void do_statx(fuse_req_t request, fuse_ino_t id, int, int, fuse_file_info*) {
+  Scope scope(request, "statx");
+  std::optional<timespec> birth;
+  const auto found = on_node(scope, id, [&](vfs::Node& node) {
+    birth = node.birth();
+    return node.attributes(scope.asked);
+  });
+  if (!found) return reply_error(request, found.error());
+  struct statx all = extended(found->attributes, birth);
+  reply_statx(request, all, found->validity);
 }
 
 SetAttributes wanted_attributes(const struct stat& values, int to_set) {
@@ -186,6 +200,7 @@ fuse_lowlevel_ops make_operations() {
   table.forget = do_forget;
   table.forget_multi = do_forget_multi;
   table.getattr = do_getattr;
+  set_statx(table, do_statx);
   table.setattr = do_setattr;
   table.readlink = do_readlink;
   table.statfs = do_statfs;

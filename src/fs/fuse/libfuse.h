@@ -6,6 +6,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -123,6 +124,22 @@ constexpr bool passes_tmpfile() {
 template <class Operations, class Function>
 void set_tmpfile(Operations& table, Function function) {
   if constexpr (passes_tmpfile<Operations>()) table.tmpfile = function;
+}
+
+// statx(2), which libfuse passes on from 3.18 on.
+template <class Operations = fuse_lowlevel_ops>
+constexpr bool passes_statx() {
+  return requires(Operations table) { table.statx; };
+}
+
+template <class Operations, class Function>
+void set_statx(Operations& table, Function function) {
+  if constexpr (passes_statx<Operations>()) table.statx = function;
+}
+
+template <class Request>
+void reply_statx(Request request, struct statx& found, double validity) {
+  if constexpr (passes_statx()) fuse_reply_statx(request, 0, &found, validity);
 }
 
 // All names, in one message: what was looked up before is asked for again when it is next used.

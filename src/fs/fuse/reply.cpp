@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/reply.h"
 
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,32 @@ fuse_entry_param entry_of(const vfs::Found& found, std::uint64_t id) {
   entry.attr_timeout = found.validity.attributes;
   entry.entry_timeout = found.validity.entry;
   return entry;
+}
+
+struct statx extended(const struct stat& attributes, const std::optional<timespec>& birth) {
+  const auto moment = [](const timespec& time) {
+    struct statx_timestamp stamp{};
+    stamp.tv_sec = time.tv_sec;
+    stamp.tv_nsec = static_cast<std::uint32_t>(time.tv_nsec);
+    return stamp;
+  };
+  struct statx found{};
+  found.stx_mask = STATX_BASIC_STATS | (birth ? STATX_BTIME : 0U);
+  found.stx_blksize = static_cast<std::uint32_t>(attributes.st_blksize);
+  found.stx_nlink = static_cast<std::uint32_t>(attributes.st_nlink);
+  found.stx_uid = attributes.st_uid;
+  found.stx_gid = attributes.st_gid;
+  found.stx_mode = static_cast<std::uint16_t>(attributes.st_mode);
+  found.stx_ino = attributes.st_ino;
+  found.stx_size = static_cast<std::uint64_t>(attributes.st_size);
+  found.stx_blocks = static_cast<std::uint64_t>(attributes.st_blocks);
+  found.stx_atime = moment(attributes.st_atim);
+  found.stx_mtime = moment(attributes.st_mtim);
+  found.stx_ctime = moment(attributes.st_ctim);
+  if (birth) found.stx_btime = moment(*birth);
+  found.stx_rdev_major = major(attributes.st_rdev);
+  found.stx_rdev_minor = minor(attributes.st_rdev);
+  return found;
 }
 
 void set_open_flags(const vfs::OpenFlags& flags, fuse_file_info& info) {

@@ -24,6 +24,8 @@ Error session_ended();
 void reply_status(fuse_req_t request, const Status& status);
 void reply_bytes(fuse_req_t request, const vfs::Bytes& bytes);
 fuse_entry_param entry_of(const vfs::Found& found, std::uint64_t id);
+// All that stat(2) tells, and when the file was made where that is known.
+struct statx extended(const struct stat& attributes, const std::optional<timespec>& birth);
 void set_open_flags(const vfs::OpenFlags& flags, fuse_file_info& info);
 
 // The way to the host's kernel for what is said after a handler has returned: answers of parked

@@ -34,6 +34,11 @@ json::Object before_and_after(const struct stat& before, const struct stat& afte
   return {{"before", told(before, which)}, {"after", told(after, which)}};
 }
 
+std::optional<timespec> DataNode::birth() {
+  const auto found = tree_->store().birth(*file_);
+  return found ? std::optional(*found) : std::nullopt;
+}
+
 void DataNode::keep_as(PastName name) {
   const std::unique_ptr<const PastName> kept(
       kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));

@@ -60,6 +60,7 @@ class DataNode final : public Node {
   bool takes_descriptor() const override { return true; }
   bool lists_attributes() const override { return true; }
   Result<Attributes> attributes(Request&) override;
+  std::optional<timespec> birth() override;
   Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted) override;
   Result<std::string> read_link(Request&) override;
   Result<Opened> open(Request&, int flags) override;

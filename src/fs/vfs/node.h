@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,6 +102,7 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual std::string path() const = 0;  // of the mount, for messages and the journal
   virtual bool takes_descriptor() const { return false; }  // of the daemon, where it is open
   virtual Result<Attributes> attributes(Request&) = 0;
+  virtual std::optional<timespec> birth() { return std::nullopt; }  // when it was made
   virtual Result<Attributes> set_attributes(Request&, Handle* open, const SetAttributes& wanted);
   virtual Result<std::string> read_link(Request&);
   virtual Result<Opened> open(Request&, int flags);
