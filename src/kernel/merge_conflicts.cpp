@@ -80,29 +80,6 @@ std::string stored(const MergeConflicts& conflicts) {
   return out;
 }
 
-// Only bytes are taken.
-Status check_takes_theirs(const MergeConflict& conflict, const std::string& path,
-                          std::uint64_t number, mode_t mode) {
-  if (conflict.theirs_path.empty()) return ok();
-  std::string differs;
-  if (!conflict.theirs.is_regular()) {
-    differs = "is no regular file";
-  } else if (conflict.reason == MergeConflict::Reason::renamed) {
-    differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
-  } else if (conflict.ours.exists() && !conflict.ours.is_regular()) {
-    differs = "is a regular file, which ours is not";
-  } else if (conflict.reason == MergeConflict::Reason::attributes) {
-    differs = "has another owner or extended attribute";
-  } else if (conflict.ours.exists() && mode != conflict.theirs.mode) {
-    differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
-  }
-  if (differs.empty()) return ok();
-  return fail(ENOTSUP,
-              "{}: theirs {}, and only bytes are taken; made so by hand, `resolve {} ours` "
-              "would do",
-              path, differs, number);
-}
-
 }  // namespace
 
 void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
@@ -164,7 +141,7 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto dot = key.rfind('.');
   const auto number = text::number<std::uint32_t>(std::string_view(key).substr(dot + 1));
   if (dot == std::string::npos || !number) return fail(EBADMSG, "{}: names no tree", file);
-  const std::string top = "/" + key.substr(0, dot);
+  const std::string top = fmt::format("/{}", std::string_view(key).substr(0, dot));
   const std::string text = TRY(file::read(file));
   const auto lines = text::split(std::string_view(text), '\n');
   const json::Value head = TRY(json::parse(lines.front()));
@@ -324,59 +301,6 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
   };
   if (side == "merged") return conflict.has_merged && is_there("ours") && is_there("theirs");
   return is_there(side.c_str());
-}
-
-// Without markers, or EBUSY.
-Result<std::string> Merges::merged(const std::string& root, std::uint64_t number) const {
-  const MergeConflict conflict = TRY(find(root, number)).conflict;
-  if (conflict.ours_path.empty() || conflict.theirs_path.empty()) {
-    return fail(ENOENT,
-                "{}/{}: one side has nothing there, and there is nothing to merge; ours or "
-                "theirs would do",
-                root, conflict.path);
-  }
-  const auto side = [&](const std::string& path, const char* name) -> Result<std::string> {
-    return path.empty() ? std::string() : text(root, number, name);
-  };
-  const std::string base = TRY(side(conflict.base_path, "base"));
-  const std::string ours = TRY(side(conflict.ours_path, "ours"));
-  const std::string theirs = TRY(side(conflict.theirs_path, "theirs"));
-  TreeMerger::TextMerge merge =
-      TRY(kernel_.parts().merger->merge_texts({.base = base, .ours = ours, .theirs = theirs}));
-  if (merge.is_clean) return std::move(merge.text);
-  return fail(EBUSY,
-              "{}/{}: both changed the same lines, and markers are not written; a text of yours in "
-              "its place and `resolve {} ours` would do",
-              root, conflict.path, number);
-}
-
-Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
-                                    std::uint64_t number, const std::string& side) {
-  TRY(kernel_.history().may_see(caller, root));
-  if (side != "ours" && side != "theirs" && side != "merged") {
-    return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
-                text::shown(side));
-  }
-  const MergePause pause(kernel_.conflicts(), root);
-  const MergeConflict conflict = TRY(find(root, number)).conflict;
-  const std::string path = fmt::format("{}/{}", root, conflict.path);
-  if (side == "theirs") {
-    const auto now = kernel_.paths().attributes(caller, path);
-    const mode_t mode = now ? now->st_mode : conflict.ours.mode;
-    TRY(check_takes_theirs(conflict, path, number, mode));
-  }
-  const bool removes = side == "theirs" && conflict.theirs_path.empty();
-  if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
-  if (removes) {
-    TRY(kernel_.paths().remove(caller, path));
-  } else if (side != "ours") {
-    const std::string bytes =
-        TRY(side == "merged" ? merged(root, number) : text(root, number, side));
-    Caller named = caller;
-    named.path = root + "/.agentfs/ctl";
-    TRY(kernel_.paths().write(named, path, bytes));
-  }
-  return end_conflict(root, number, removes ? "removed, as theirs" : side, path);
 }
 
 // The last one of a merge that took what was clean: the next merge begins here.

@@ -151,6 +151,9 @@ class Merges {
   };
   Result<Found> find(const std::string& root, std::uint64_t number) const;
   Result<std::string> merged(const std::string& root, std::uint64_t number) const;
+  // Whether theirs has no more than its bytes where ours has nothing. ENOTSUP.
+  Status check_taken_whole(const Caller& caller, const std::string& root, std::uint64_t number,
+                           bool is_there) const;
   struct Side {
     TreeStore& store;
     TreeEntry entry;

@@ -293,6 +293,35 @@ def owners_and_attributes_of_directories_are_merged_too():
     ctl("drawers", "discard drawers-2")
 
 
+def what_ours_has_no_more_is_not_taken_by_halves():
+    """Only bytes are taken: a file of other permissions, or with attributes, is the user's to copy."""
+    space = make("halves")
+    (space / "mode").write_text("one\n")
+    (space / "mode").chmod(0o600)
+    (space / "marked").write_text("one\n")
+    os.setxattr(space / "marked", "user.k", b"a")
+    (space / "plain").write_text("one\n")
+    (space / "plain").chmod(0o644)
+    ctl("halves", "fork halves-2")
+    fork = space.parent / "halves-2"
+    for name in ("mode", "marked", "plain"):
+        (space / name).unlink()
+        (fork / name).write_text("two\n")
+    ctl("halves", "merge halves-2 partial")
+    about = {read(path / "about").split()[0].rsplit("/", 1)[-1].rstrip(":"): path.name
+             for path in (space / ".agentfs/conflicts").iterdir() if path.name != "README"}
+    expect_eq(sorted(about), ["marked", "mode", "plain"])
+    for name in ("mode", "marked"):
+        expect_has(refused("ENOTSUP", "halves", f"resolve {about[name]} theirs"), "only bytes are taken")
+        expect(not (space / name).exists(), f"{name} was made")
+    ctl("halves", f"resolve {about['plain']} theirs")
+    expect_eq(read(space / "plain"), "two\n")
+    shutil.copy2(fork / "mode", space / "mode")
+    for name in ("mode", "marked"):
+        ctl("halves", f"resolve {about[name]} ours")
+    ctl("halves", "discard halves-2")
+
+
 def capabilities_are_of_the_bytes_that_have_them():
     """A write takes them away, and so does what is merged in its stead."""
     if os.geteuid() != 0:
@@ -674,7 +703,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
-     owners_and_attributes_of_directories_are_merged_too,
+     owners_and_attributes_of_directories_are_merged_too, what_ours_has_no_more_is_not_taken_by_halves,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,
