@@ -100,10 +100,10 @@ class TreeStore {
   // The node that the name was last found to lead to, as long as anybody holds it, without asking
   // the disk: it may lead elsewhere by now. Null where that is not remembered.
   virtual TreeNodeRef remembered(const TreeNode&, const std::string&) { return nullptr; }
-  // Directories below a root that was rolled back, of the state that is over and held by somebody;
-  // and from follow() on they become those in their place now, when they are next used.
-  virtual std::vector<TreeNodeRef> left_behind(const TreeNode& /*root*/) { return {}; }
-  virtual void follow(const std::vector<TreeNodeRef>&) {}
+  // From now on directories that somebody holds while their tree is rolled back become those in
+  // their place then, when they are next used; those that are to, below a root.
+  virtual void follow_rollbacks() {}
+  virtual std::vector<TreeNodeRef> followers(const TreeNode& /*root*/) { return {}; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // When it was made. ENOTSUP: the disk does not tell.
   virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }

@@ -7,6 +7,7 @@ import itertools
 import json
 import mmap
 import os
+import pathlib
 import shutil
 import signal
 import stat
@@ -384,6 +385,32 @@ f"
     expect_eq(read(SPACES / "cwd/sub/f"), "again\n")
 
 
+def who_works_there_sees_at_once_what_a_rollback_brought_back():
+    if not ALL_NAMES_EXPIRE:
+        return
+    space = SPACES / "at-once"
+    for number in range(40):
+        (space / "a").mkdir(parents=True)
+        os.chdir(space / "a")
+        pathlib.Path("x").write_text("old\n")
+        os.utime(".", (1e9, 1e9))
+        ctl("at-once", "checkpoint c")
+        pathlib.Path("x").write_text("new\n")
+        pathlib.Path("f").write_text("later\n")
+        os.utime(".", (1e9, 1e9))
+        held = os.open(".", os.O_RDONLY)
+        ctl("at-once", "rollback c")
+        if number % 2:
+            (space / "a").stat()
+        expect_eq((pathlib.Path("x").read_text(), os.listdir("."), os.getcwd()),
+                  ("old\n", ["x"], str(space / "a")), f"round {number}")
+        pathlib.Path("g").write_text("here\n")
+        expect_eq((read(space / "a/g"), sorted(os.listdir(held))), ("here\n", ["g", "x"]))
+        os.close(held)
+        os.chdir("/")
+        shutil.rmtree(space)
+
+
 def many_names_at_the_top_are_all_asked_for_again():
     space = SPACES / "wide"
     space.mkdir()
@@ -700,7 +727,8 @@ def what_has_no_name_is_in_no_fork():
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
      what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
-     a_shell_may_stay_where_it_is, many_names_at_the_top_are_all_asked_for_again,
+     a_shell_may_stay_where_it_is, who_works_there_sees_at_once_what_a_rollback_brought_back,
+     many_names_at_the_top_are_all_asked_for_again,
      dropping_leaves_the_others_whole, where_a_process_works_stays, mistakes_are_told,
      the_diff_is_a_patch, git_reads_nothing_again, who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,

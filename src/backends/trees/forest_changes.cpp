@@ -163,7 +163,7 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
 // What is about to lose its place: a directory must be seen by the disk to have entries, and kept
 // for snapshots; of a file with more names, the others change with it.
 Result<ForestNodeRef> ForestStore::prepare_victim(ForestNode& parent, const std::string& name) {
-  const auto entry = f_->find(parent, name);
+  const auto entry = f_->find_alone(parent, name);
   if (!entry && entry.error().code == ENOENT) return nullptr;
   if (!entry) return std::unexpected(entry.error());
   auto node = std::static_pointer_cast<ForestNode>(entry->node);

@@ -202,7 +202,7 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
     const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, f_->rights()));
     for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
       if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
-      const auto found = f_->find(*directory, entry.name);
+      const auto found = f_->find_alone(*directory, entry.name);
       if (!found) continue;
       auto below = std::static_pointer_cast<ForestNode>(found->node);
       if (entry.type == S_IFREG) {

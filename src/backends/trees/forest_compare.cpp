@@ -47,7 +47,6 @@ Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
     std::vector<Difference> found;
     std::vector<Pair> below;
     for (const std::string& name : TRY(names_that_differ(pair))) {
-      const std::shared_lock together(mutex_);
       TRY(compare_entry({pair.before, pair.after, name}, found, below));
     }
     for (Pair& deeper : below) {
@@ -83,11 +82,11 @@ Result<std::vector<std::string>> ForestStore::names_that_differ(const Pair& pair
   return names;
 }
 
-// `pair` has the two directories and the entry's name.
+// `pair` has the two directories and the entry's name. With no lock held.
 Status ForestStore::compare_entry(const Pair& pair, std::vector<Difference>& found,
                                   std::vector<Pair>& below) {
   const auto take = [&](ForestNode& parent) -> Result<TreeEntry> {
-    auto entry = find(parent, pair.path);
+    auto entry = look(parent, pair.path);
     if (!entry && entry.error().code == ENOENT) return TreeEntry{};
     return entry;
   };

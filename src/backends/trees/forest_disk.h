@@ -75,6 +75,8 @@ class ForestDisk {
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
   // What had the name before a rollback becomes what has it now; a directory and all above it do.
   void follow(ForestNode& parent, const std::string& name);
+  bool is_followed(const ForestNode& parent, const std::string& name);
+  Result<TreeEntry> find_alone(ForestNode& parent, const std::string& name);
   void catch_up(ForestNode& directory);
   // Null where nothing is known to have the name, or something else has it.
   Result<ForestNodeRef> find_known(ForestNode& parent, const std::string& name,

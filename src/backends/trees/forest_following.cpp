@@ -31,17 +31,35 @@ void ForestDisk::catch_up(ForestNode& directory) {
   directory.follows = false;  // what did not find its place stays what it was
 }
 
-std::vector<TreeNodeRef> ForestStore::left_behind(const TreeNode& root) {
+bool ForestDisk::is_followed(const ForestNode& parent, const std::string& name) {
+  const ForestNodeRef former = book().former(parent, name);
+  return former && former->follows;
+}
+
+Result<TreeEntry> ForestDisk::find_alone(ForestNode& parent, const std::string& name) {
+  follow(parent, name);
+  return find(parent, name);
+}
+
+std::vector<TreeNodeRef> ForestStore::followers(const TreeNode& root) {
   const std::shared_lock together(mutex_);
   const auto* const known = dynamic_cast<const ForestNode*>(&root);
   if (known == nullptr) return {};
-  const auto found = f_->book().formers_below(*known);
+  auto found = f_->book().formers_below(*known);
+  std::erase_if(found, [](const ForestNodeRef& node) { return !node->follows; });
   return {found.begin(), found.end()};
 }
 
-void ForestStore::follow(const std::vector<TreeNodeRef>& directories) {
-  for (const TreeNodeRef& directory : directories) {
-    static_cast<ForestNode&>(*directory).follows = true;
+// What has the name, with the lock held together with others; alone for as long as a directory
+// becomes another.
+Result<TreeEntry> ForestStore::look(ForestNode& parent, const std::string& name) {
+  for (;;) {
+    {
+      const std::shared_lock together(mutex_);
+      if (!f_->is_followed(parent, name)) return find(parent, name);
+    }
+    const std::unique_lock alone(mutex_);
+    f_->follow(parent, name);
   }
 }
 

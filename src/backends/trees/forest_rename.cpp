@@ -103,14 +103,14 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   TRY(check_trees(names));
   TRY(f_->prepare_directory(*from));
   TRY(f_->prepare_directory(*to));
-  const auto entry = f_->find(*from, name);
+  const auto entry = f_->find_alone(*from, name);
   const auto moved =
       entry ? std::static_pointer_cast<ForestNode>(entry->node) : ForestNodeRef(nullptr);
   ForestNodeRef other;
   bool last = false;
   const bool replaces = flags == 0 && moved;
   if (moved && (replaces || names.exchanges())) {
-    const auto found = f_->find(*to, new_name);
+    const auto found = f_->find_alone(*to, new_name);
     if (found) other = std::static_pointer_cast<ForestNode>(found->node);
   }
   const bool same = moved && moved == other;

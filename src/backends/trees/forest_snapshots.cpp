@@ -175,6 +175,10 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   f_->book().give({root}, now);
   freeze(*tree);
   f_->book().retire_names_in(*root);
+  if (follows_) {
+    for (const ForestNodeRef& directory : f_->book().formers_below(*root))
+      directory->follows = true;
+  }
   f_->book().move(*root, planted.node);
   root->source = source;
   root->epoch = 0;

@@ -78,18 +78,13 @@ Result<TreeEntry> ForestStore::find(ForestNode& parent, const std::string& name)
 
 Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& name) {
   const auto parent = TRY(own(any));
-  const auto former = f_->book().former(*parent, name);
-  if (former && former->follows) {
-    const std::unique_lock alone(mutex_);
-    f_->follow(*parent, name);
+  if (name != "." && name != "..") {
+    TRY(check_name(name));
+    if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
+    return look(*parent, name);
   }
   const std::shared_lock together(mutex_);
   if (name == ".") return TreeEntry{parent, TRY(f_->attributes(*parent))};
-  if (name != "..") {
-    TRY(check_name(name));
-    if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
-    return find(*parent, name);
-  }
   if (f_->is_top(*parent)) return TreeEntry{parent, TRY(f_->attributes(*parent))};
   const auto names = f_->book().names(*parent);
   const bool root = parent->tree->refusal == EROFS && names.empty();

@@ -30,8 +30,8 @@ class ForestStore final : public Forest {
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
-  std::vector<TreeNodeRef> left_behind(const TreeNode& root) override;
-  void follow(const std::vector<TreeNodeRef>& directories) override;
+  void follow_rollbacks() override { follows_ = true; }
+  std::vector<TreeNodeRef> followers(const TreeNode& root) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<timespec> birth(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
@@ -101,7 +101,6 @@ class ForestStore final : public Forest {
     ForestNodeRef after;
     std::string path;
   };
-
   // The forest's own nodes are never constant. With no lock held.
   Result<ForestNodeRef> own(const TreeNode& node);
   template <class Prepare, class Act>
@@ -116,6 +115,7 @@ class ForestStore final : public Forest {
   }
   Result<TreeNodeRef> bearer(ForestNode& node);
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
+  Result<TreeEntry> look(ForestNode& parent, const std::string& name);
   Status number_new(const ForestNode& parent, const TreeEntry& entry);
   Result<TreeEntry> make(const TreeNode& parent,
                          const std::function<Result<TreeEntry>(const TreeNode&)>& call,
@@ -142,7 +142,6 @@ class ForestStore final : public Forest {
   }
   Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
-
   bool is_whole(const ForestNode& node) const;
   // Without the lock; a file can come to another tree meanwhile.
   bool is_forked(const ForestNode& node) const {
@@ -190,6 +189,7 @@ class ForestStore final : public Forest {
   const std::unique_ptr<ForestDisk> f_;
   const UniqueFd trash_;
   mutable SharedMutex<Rank::forest> mutex_;
+  std::atomic<bool> follows_ = false;       // directories follow a rollback of their tree
   std::atomic<bool> loose_ = true;          // something may depend on nothing any more
   std::atomic<std::uint64_t> renames_ = 0;  // moves before and after each change of names
   std::uint32_t next_number_ = 1;

@@ -118,6 +118,7 @@ class DataNode final : public Node {
   std::atomic<bool> nameless_ = false;    // made without a name, and has none yet
   std::string made_in_;                   // of such a file: as place(); fixed before it is known
   std::atomic<bool> told_ = false;        // its attributes, and not used since
+  std::atomic<std::uint64_t> listed_after_ = 0;  // of the tree's rollbacks, when it was opened last
 };
 
 }  // namespace agentfs::vfs

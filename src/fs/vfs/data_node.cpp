@@ -153,8 +153,11 @@ Result<Opened> DataNode::open_directory(Request&) {
   auto self = std::static_pointer_cast<DataNode>(shared_from_this());
   // Inside a repository the daemon itself makes entries, which no invalidation tells.
   const bool cached = region_ == Region::plain;
+  // A listing of the state before a rollback may have the times of the one that is.
+  const std::uint64_t rollbacks = tree_->rollbacks();
+  const bool is_current = listed_after_.exchange(rollbacks) == rollbacks;
   return Opened{std::make_shared<DataHandle>(std::move(self), std::move(file), Caller(), false),
-                {.keep_cache = cached, .cache_directory = cached}};
+                {.keep_cache = cached && is_current, .cache_directory = cached}};
 }
 
 Result<struct statvfs> DataNode::statistics(Request&) {

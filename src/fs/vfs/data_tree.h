@@ -65,6 +65,14 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   ByteLocks& bytes() { return bytes_; }
+  std::uint64_t rollbacks() const { return rollbacks_; }
+  void count_rollback() { ++rollbacks_; }
+  // Whether directories follow a rollback, which takes a kernel that asks for all names again.
+  bool follows() const { return follows_; }
+  void follow_rollbacks() {
+    follows_ = true;
+    store_.follow_rollbacks();
+  }
   const HistoryTable& history() const { return history_; }
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
@@ -92,6 +100,8 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::shared_ptr<UnderWay> under_way_;
   std::shared_ptr<QuotaTable> quotas_;
   ByteLocks bytes_;
+  std::atomic<bool> follows_ = false;
+  std::atomic<std::uint64_t> rollbacks_ = 0;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
   std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);

@@ -48,7 +48,7 @@ struct FileSystem::Parts {
   bool expire_all(const Node& node);
 
   // After a rollback below `root`, which had so many names: whether all names are asked for again,
-  // and which directories have other attributes and entries then.
+  // and which directories have other attributes and entries now.
   bool let_follow(DataNode& root, std::size_t names, std::vector<Staleness>& followers);
 
   // What has been written below the root of a tree through mappings is in the host's kernel alone

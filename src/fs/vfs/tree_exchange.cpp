@@ -135,13 +135,11 @@ int DataTree::open_past_daemon(const std::string& root) {
 bool FileSystem::Parts::let_follow(DataNode& root, std::size_t names,
                                    std::vector<Staleness>& followers) {
   DataTree& tree = root.tree();
-  const std::vector<TreeNodeRef> left = tree.store().left_behind(root.file());
-  if ((left.empty() && names < kManyNames) || !expire_all(root)) return false;
-  tree.store().follow(left);
-  for (const TreeNodeRef& directory : left) {
+  for (const TreeNodeRef& directory : tree.store().followers(root.file())) {
     if (auto node = tree.find(*directory)) followers.push_back({.node = std::move(node)});
   }
-  return true;
+  if (followers.empty() && names < kManyNames) return false;
+  return expire_all(root);
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
@@ -156,8 +154,12 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
     return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
   };
   const std::shared_ptr<DataNode> before = find();
+  if (before != nullptr && !top->tree().follows() && parts_->expire_all(*before)) {
+    top->tree().follow_rollbacks();
+  }
   std::vector<std::string> gone;
   TRY(act(gone));
+  top->tree().count_rollback();
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});

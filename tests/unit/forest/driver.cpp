@@ -41,6 +41,7 @@ void Driver::open() {
     std::abort();
   }
   forest_ = std::move(*opened);
+  forest_->follow_rollbacks();
   for (const TreeInfo& tree : forest_->family()) {
     for (const SnapshotInfo& state : tree.snapshots) {
       if (!state.hidden && !state.label.empty() && state.label[0] >= '0' && state.label[0] <= '9') {
@@ -197,8 +198,7 @@ Status Driver::change_tree(const Operation& o) {
 
 // Each second one is used before anybody comes by its path.
 Status Driver::follow(const std::string& tree) {
-  const auto left = forest_->left_behind(*TRY(find({tree})));
-  forest_->follow(left);
+  const auto left = forest_->followers(*TRY(find({tree})));
   const auto held = held_;
   bool is_used_first = false;
   for (const auto& [path, before] : held) {
