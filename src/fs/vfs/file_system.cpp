@@ -258,13 +258,13 @@ void FileSystem::Parts::invalidate_later(const std::vector<Staleness>& changes) 
   context->services.loop().post([news = std::move(news)] { send_all(news); });
 }
 
-bool FileSystem::Parts::expire_all(const Node& node) {
+std::optional<bool> FileSystem::Parts::expire_all(const Node& node) {
   std::vector<std::shared_ptr<Channel>> knowing;
   for (auto& channel : serving()) {
     const bool knows = channel->invalidator() != nullptr && channel->known(&node) != 0;
     if (knows) knowing.push_back(std::move(channel));
   }
-  if (knowing.empty()) return true;
+  if (knowing.empty()) return std::nullopt;
   const auto said = std::make_shared<std::atomic<bool>>(false);
   const auto say = [knowing = std::move(knowing), said] {
     *said = std::ranges::all_of(knowing, [](const std::shared_ptr<Channel>& channel) {

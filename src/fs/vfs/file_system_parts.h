@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -43,9 +44,9 @@ struct FileSystem::Parts {
   // `patience` where that is not 0.
   void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
   void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
-  // Every name that the host's kernel knows is to be asked for again when it is next used, where it
-  // knows this node at all. False: one that cannot be told so.
-  bool expire_all(const Node& node);
+  // Every name that the host's kernel knows is to be asked for again when it is next used. False:
+  // one that cannot be told so; nothing where none knows the node.
+  std::optional<bool> expire_all(const Node& node);
 
   // After a rollback below `root`, which had so many names: whether all names are asked for again,
   // and which directories have other attributes and entries now.

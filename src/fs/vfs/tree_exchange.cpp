@@ -139,7 +139,7 @@ bool FileSystem::Parts::let_follow(DataNode& root, std::size_t names,
     if (auto node = tree.find(*directory)) followers.push_back({.node = std::move(node)});
   }
   if (followers.empty() && names < kManyNames) return false;
-  return expire_all(root);
+  return expire_all(root).value_or(true);
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
@@ -154,7 +154,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
     return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
   };
   const std::shared_ptr<DataNode> before = find();
-  if (before != nullptr && !top->tree().follows() && parts_->expire_all(*before)) {
+  if (before != nullptr && !top->tree().follows() && parts_->expire_all(*before).value_or(false)) {
     top->tree().follow_rollbacks();
   }
   std::vector<std::string> gone;
