@@ -3,10 +3,12 @@
 # timeout: 180
 # mount: none
 """Merging forks: all or nothing, conflicts as files, told, kept and visible at once."""
+import errno
 import json
 import os
 import signal
 import shutil
+import struct
 import subprocess
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
@@ -291,6 +293,45 @@ def owners_and_attributes_of_directories_are_merged_too():
     ctl("drawers", "resolve 1 ours")
     ctl("drawers", "merge drawers-2")
     ctl("drawers", "discard drawers-2")
+
+
+def acl(*entries):
+    """Of (tag, permissions, id): linux/posix_acl_xattr.h."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def a_mode_and_an_acl_are_both_taken_once():
+    """A merge that is asked for again finds nothing new in what it has put together itself."""
+    space = make("both-kinds")
+    for name in ("a", "b"):
+        (space / name).mkdir()
+        (space / name).chmod(0o755)
+    (space / "f0").write_text("one\n")
+    ctl("both-kinds", "fork both-kinds-2")
+    fork = space.parent / "both-kinds-2"
+    nobody = 0xFFFFFFFF
+    listed = acl((1, 7, nobody), (4, 5, nobody), (8, 4, 4), (0x10, 5, nobody), (0x20, 5, nobody))
+    try:
+        os.setxattr(fork / "a", "system.posix_acl_access", listed)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return  # a disk without ACLs
+        raise
+    (space / "a").chmod(0o700)
+    (fork / "b").chmod(0o711)
+    (space / "f0").write_text("ours\n")
+    (fork / "f0").unlink()
+    expect_has(read(fork / ".agentfs/status"), "M\ta/\tattributes\n")
+    ctl("both-kinds", "merge both-kinds-2 partial")
+    found = os.getxattr(space / "a", "system.posix_acl_access")
+    wanted = acl((1, 7, nobody), (4, 5, nobody), (8, 4, 4), (0x10, 0, nobody), (0x20, 0, nobody))
+    expect_eq((found, oct((space / "a").stat().st_mode), oct((space / "b").stat().st_mode)),
+              (wanted, "0o40700", "0o40711"))
+    refused("EBUSY", "both-kinds", "merge both-kinds-2")
+    expect_has(read(space / ".agentfs/conflicts/1/about"), "f0")
+    expect(not (space / ".agentfs/conflicts/2").exists(), "a conflict of what was merged")
+    ctl("both-kinds", "resolve 1 ours")
+    ctl("both-kinds", "discard both-kinds-2")
 
 
 def what_ours_has_no_more_is_not_taken_by_halves():
@@ -703,7 +744,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
-     owners_and_attributes_of_directories_are_merged_too, what_ours_has_no_more_is_not_taken_by_halves,
+     owners_and_attributes_of_directories_are_merged_too, a_mode_and_an_acl_are_both_taken_once,
+     what_ours_has_no_more_is_not_taken_by_halves,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/attributes.h"
 
+#include <endian.h>
+
+#include <cstring>
 #include <optional>
 #include <set>
 
@@ -13,6 +16,32 @@ namespace {
 bool is_users(std::string_view name) {
   if (name.starts_with("user.agentfs.")) return false;
   return !name.starts_with("security.") || name == kCapabilityName;
+}
+
+constexpr std::string_view kAccessList = "system.posix_acl_access";
+
+// What the owner, the others and at most anybody else may do is in the mode, too, which is compared
+// and merged for itself; in the list it is left out, and put in again. Its form is that of
+// linux/posix_acl_xattr.h: a version, and a tag, permissions and an id for each entry.
+void set_mode_in(std::string& list, mode_t mode) {
+  struct Entry {
+    std::uint16_t tag;
+    std::uint16_t permissions;
+    std::uint32_t id;
+  };
+  constexpr std::size_t kHeader = 4;
+  constexpr std::uint16_t kOwner = 0x01;
+  constexpr std::uint16_t kMask = 0x10;
+  constexpr std::uint16_t kOther = 0x20;
+  for (std::size_t at = kHeader; at + sizeof(Entry) <= list.size(); at += sizeof(Entry)) {
+    Entry entry{};
+    std::memcpy(&entry, list.data() + at, sizeof entry);
+    const std::uint16_t tag = le16toh(entry.tag);
+    if (tag != kOwner && tag != kMask && tag != kOther) continue;
+    const unsigned shift = tag == kOwner ? 6 : tag == kMask ? 3 : 0;
+    entry.permissions = htole16(static_cast<std::uint16_t>((mode >> shift) & 7U));
+    std::memcpy(list.data() + at, &entry, sizeof entry);
+  }
 }
 
 // What only a privileged daemon may set, or another disk does not know.
@@ -45,7 +74,9 @@ FileAttributes attributes_of(const Leaf& leaf) {
   for (const std::string_view name : text::split(*names, '\0')) {
     if (name.empty() || !is_users(name)) continue;
     auto value = leaf.store->get_xattr(*leaf.entry.node, std::string(name));
-    if (value) found.xattrs.emplace(name, *std::move(value));
+    if (!value) continue;
+    if (name == kAccessList) set_mode_in(*value, 0);
+    found.xattrs.emplace(name, *std::move(value));
   }
   return found;
 }
@@ -72,7 +103,7 @@ MergedAttributes merge_attributes(const FileAttributes& base, const FileAttribut
   return result;
 }
 
-Status set_attributes(const Leaf& to, const FileAttributes& wanted) {
+Status set_attributes(const Leaf& to, const FileAttributes& wanted, mode_t mode) {
   SetAttributes owner{.which = SetAttributes::uid | SetAttributes::gid};
   owner.values.st_uid = wanted.uid;
   owner.values.st_gid = wanted.gid;
@@ -82,7 +113,8 @@ Status set_attributes(const Leaf& to, const FileAttributes& wanted) {
     if (wanted.xattrs.contains(name)) continue;
     static_cast<void>(to.store->remove_xattr(*to.entry.node, name, TreeCaller{}));
   }
-  for (const auto& [name, value] : wanted.xattrs) {
+  for (auto [name, value] : wanted.xattrs) {
+    if (name == kAccessList) set_mode_in(value, mode);
     const Status set = to.store->set_xattr(*to.entry.node, name, value, 0, TreeCaller{});
     if (!set && !is_refused(set)) return set;
   }

@@ -20,7 +20,8 @@ struct FileAttributes {
   friend bool operator==(const FileAttributes&, const FileAttributes&) = default;
 };
 
-// Those that are the user's: not what agentfs tells, nor what the host labels files with.
+// Those that are the user's: not what agentfs tells, nor what the host labels files with; of an ACL
+// what is not in the mode.
 FileAttributes attributes_of(const Leaf& leaf);
 
 // Each by itself: what one side has changed is as there.
@@ -31,7 +32,8 @@ struct MergedAttributes {
 MergedAttributes merge_attributes(const FileAttributes& base, const FileAttributes& ours,
                                   const FileAttributes& theirs);
 
-// Gives a file these, and no others, as far as this process and the disk may.
-Status set_attributes(const Leaf& to, const FileAttributes& wanted);
+// Gives a file these, and no others, as far as this process and the disk may. An ACL needs the mode
+// that the file is to have.
+Status set_attributes(const Leaf& to, const FileAttributes& wanted, mode_t mode);
 
 }  // namespace agentfs::compare

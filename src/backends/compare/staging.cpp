@@ -308,7 +308,7 @@ Result<FileAttributes> Stager::attributes_for(const MergeAction& action, const L
 
 Status Stager::dress(const MergeAction& action, const Leaf& theirs, const TreeEntry& made) {
   const FileAttributes wanted = TRY(attributes_for(action, theirs));
-  TRY(set_attributes({&store(), made}, wanted));
+  TRY(set_attributes({&store(), made}, wanted, action.mode));
   if (made.node->type() == S_IFLNK) return ok();
   MergeAction allowed = action;
   const bool has_their_bytes = action.kind == Action::write ? !action.merged : action.equal;

@@ -162,10 +162,10 @@ Status Steps::dress(const MergeStep& step, bool forward) {
   const auto merged = forward ? merge_attributes(*step.had, now, *step.gets)
                               : merge_attributes(*step.gets, now, *step.had);
   if (forward && (!merged.clash.empty() || mode != step.before.mode)) return moved(step.path);
-  TRY(set_attributes(directory, merged.merged));
-  if (forward) return set_permissions(*found, step.after.mode);
-  const bool was_made = mode == step.after.mode || now == *step.gets;
-  return was_made ? set_permissions(*found, step.before.mode) : ok();
+  const bool was_made = forward || mode == step.after.mode || now == *step.gets;
+  const mode_t wanted = forward ? step.after.mode : was_made ? step.before.mode : mode;
+  TRY(set_attributes(directory, merged.merged, wanted));
+  return set_permissions(*found, wanted);
 }
 
 Status Steps::set_mode(const MergeStep& step, bool forward) {
