@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -101,9 +102,9 @@ class TreeStore {
   // the disk: it may lead elsewhere by now. Null where that is not remembered.
   virtual TreeNodeRef remembered(const TreeNode&, const std::string&) { return nullptr; }
   // From now on directories that somebody holds while their tree is rolled back become those in
-  // their place then, when they are next used; those that are to, below a root.
+  // their place then, when they are next used; those that are to, by their paths below a root.
   virtual void follow_rollbacks() {}
-  virtual std::vector<TreeNodeRef> followers(const TreeNode& /*root*/) { return {}; }
+  virtual std::map<std::string, TreeNodeRef> followers(const TreeNode& /*root*/) { return {}; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // When it was made. ENOTSUP: the disk does not tell.
   virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }

@@ -26,7 +26,8 @@ struct TreeChange {
 
 // What has become of a path of a data tree by a change that did not come through the mount.
 struct TreeEvent {
-  enum class Kind { made, written, attributes, removed };
+  // `walked`: nothing; the host's kernel is to ask for the names of its path.
+  enum class Kind { made, written, attributes, removed, walked };
   Kind kind = Kind::written;
   std::string path{};
   mode_t type = 0;  // S_IFREG, S_IFDIR, … of what is there or was removed; 0: to be looked at

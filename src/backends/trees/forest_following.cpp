@@ -41,13 +41,15 @@ Result<TreeEntry> ForestDisk::find_alone(ForestNode& parent, const std::string& 
   return find(parent, name);
 }
 
-std::vector<TreeNodeRef> ForestStore::followers(const TreeNode& root) {
+std::map<std::string, TreeNodeRef> ForestStore::followers(const TreeNode& root) {
   const std::shared_lock together(mutex_);
   const auto* const known = dynamic_cast<const ForestNode*>(&root);
   if (known == nullptr) return {};
-  auto found = f_->book().formers_below(*known);
-  std::erase_if(found, [](const ForestNodeRef& node) { return !node->follows; });
-  return {found.begin(), found.end()};
+  std::map<std::string, TreeNodeRef> found;
+  for (auto& former : f_->book().formers_below(*known)) {
+    if (former.node->follows) found.try_emplace(std::move(former.path), std::move(former.node));
+  }
+  return found;
 }
 
 // What has the name, with the lock held together with others; alone for as long as a directory

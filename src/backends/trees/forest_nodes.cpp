@@ -168,20 +168,23 @@ std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const
   return node.names_.empty() ? std::nullopt : std::optional(node.names_.front());
 }
 
-std::vector<ForestNodeRef> NodeBook::formers_below(const ForestNode& root) const {
-  std::vector<ForestNodeRef> found;
+std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) const {
+  std::vector<Former> found;
   const Lock lock(mutex_);
-  const auto add = [&](const ForestNode& above) {
+  const auto add = [&](const ForestNode& above, const std::string& way) {
     for (const auto* const known : {&above.formers_, &above.entries_}) {
       if (&above == &root && known == &above.entries_) continue;
       for (const auto& [name, node] : *known) {
         auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
-        if (alive) found.push_back(std::move(alive));
+        if (alive) found.push_back({std::move(alive), way + name});
       }
     }
   };
-  add(root);
-  for (std::size_t i = 0; i < found.size(); ++i) add(*found[i]);
+  add(root, "");
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const Former above = found[i];
+    add(*above.node, above.path + "/");
+  }
   return found;
 }
 

@@ -142,8 +142,12 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   void forget_former(ForestNode& node);
   // The name that a directory has, or had in a state that is over.
   std::optional<ForestNode::Name> place_of(const ForestNode& node) const;
+  struct Former {
+    ForestNodeRef node;
+    std::string path;  // below that root
+  };
   // Directories of states that are over, at any depth below the root of the tree.
-  std::vector<ForestNodeRef> formers_below(const ForestNode& root) const;
+  std::vector<Former> formers_below(const ForestNode& root) const;
   // The former becomes what the other one is, which nobody else holds.
   void succeed(ForestNode& former, ForestNode& now);
 

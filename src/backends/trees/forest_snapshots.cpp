@@ -176,8 +176,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   freeze(*tree);
   f_->book().retire_names_in(*root);
   if (follows_) {
-    for (const ForestNodeRef& directory : f_->book().formers_below(*root))
-      directory->follows = true;
+    for (const auto& former : f_->book().formers_below(*root)) former.node->follows = true;
   }
   f_->book().move(*root, planted.node);
   root->source = source;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -13,6 +14,11 @@
 #include "fs/fuse/inside/announcement.h"
 
 namespace agentfs::fuse {
+namespace {
+
+bool is_news(const TreeEvent& change) { return change.kind != TreeEvent::Kind::walked; }
+
+}  // namespace
 
 Announcer::Announcer(EventLoop& loop, std::string mountpoint)
     : loop_(loop), mountpoint_(std::move(mountpoint)) {}
@@ -26,7 +32,9 @@ void Announcer::announce(const std::vector<TreeEvent>& changes) {
     if (ended_ || mountpoint_.starts_with("/dev/fd/")) return;
     for (const TreeEvent& change : changes) {
       if (waiting_.size() == kMost) break;
-      waiting_.push_back(change);
+      // Somebody waits for a walk.
+      const auto place = is_news(change) ? waiting_.end() : std::ranges::find_if(waiting_, is_news);
+      waiting_.insert(place, change);
     }
     if (!socket_) {
       if (const Status started = start(); !started) {

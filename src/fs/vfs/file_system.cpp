@@ -196,13 +196,10 @@ void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
   });
 }
 
-void FileSystem::Parts::announce_made(const std::string& path) {
+void FileSystem::Parts::announce_and_wait(std::vector<TreeEvent> changes) {
   auto told = std::make_shared<std::promise<void>>();
   const std::future<void> over = told->get_future();
-  TreeEvent made{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR};
-  made.held = std::move(told);
-  std::vector<TreeEvent> changes;
-  changes.push_back(std::move(made));
+  changes.back().held = std::move(told);
   announce(std::move(changes));
   about_to_wait();  // what is shown is asked for through the mount
   over.wait_for(kShow);

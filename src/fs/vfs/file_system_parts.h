@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -25,6 +26,9 @@ inline constexpr std::chrono::milliseconds kShow(100);
 // From so many names on all that the host's kernel knows are to be asked for again, where it can be
 // told so: each name costs some 7 us to tell, and some 40 us to be asked for.
 inline constexpr std::size_t kManyNames = 128;
+
+// So many directories are asked for again before a rollback ends, each in some 100 us.
+inline constexpr std::size_t kMostWalked = 16;
 
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {
@@ -48,9 +52,10 @@ struct FileSystem::Parts {
   // one that cannot be told so; nothing where none knows the node.
   std::optional<bool> expire_all(const Node& node);
 
-  // After a rollback below `root`, which had so many names: whether all names are asked for again,
-  // and which directories have other attributes and entries now.
-  bool let_follow(DataNode& root, std::size_t names, std::vector<Staleness>& followers);
+  // After a rollback at `root`, when all names are asked for again: those directories in it have
+  // other attributes and entries, and are found before somebody asks where they are.
+  void let_follow(DataNode& root, const std::string& path,
+                  const std::map<std::string, TreeNodeRef>& followed);
 
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.
@@ -58,9 +63,9 @@ struct FileSystem::Parts {
 
   // Tells who watches directories, after the caches, and does not wait for it.
   void announce(std::vector<TreeEvent> changes);
-  // The same of a directory, done for who watches before it returns (or soon after): to be made for
-  // show it is gone for an instant, and with it the current directory of who went there already.
-  void announce_made(const std::string& path);
+  // The same, done before it returns (or soon after): a directory that is made for show, or asked
+  // for again, is gone for an instant, and with it the current directory of who is there.
+  void announce_and_wait(std::vector<TreeEvent> changes);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
 
   ContextRef context;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Data trees that are made, taken away or put in the place of another as a whole.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -45,6 +46,21 @@ void keep_name(Staleness& stale) {
   const auto entry = directory.tree().store().lookup(directory.file(), stale.name);
   if (!entry || entry->node->type() != S_IFDIR) return;
   stale = {.node = directory.tree().ensure(entry->node, region_of(directory.region(), stale.name))};
+}
+
+using Directories = std::map<std::string, TreeNodeRef>;
+
+// What leads to the tree and to those directories in it, for the host's kernel to ask for.
+std::vector<TreeEvent> ways_to(const std::string& root, const Directories& in_it) {
+  std::vector<TreeEvent> ways;
+  for (auto at = in_it.begin(); at != in_it.end() && ways.size() < kMostWalked; ++at) {
+    const auto next = std::next(at);
+    if (next != in_it.end() && next->first.starts_with(at->first + "/")) continue;  // by its way
+    std::string path = fmt::format("{}/{}", root, at->first);
+    ways.push_back({TreeEvent::Kind::walked, std::move(path), S_IFDIR});
+  }
+  if (ways.empty()) ways.push_back({TreeEvent::Kind::walked, root, S_IFDIR});
+  return ways;
 }
 
 }  // namespace
@@ -130,16 +146,14 @@ int DataTree::open_past_daemon(const std::string& root) {
   return found == past_daemon_.end() ? 0 : found->second;
 }
 
-// Who works in a directory of the state that is over shall be in the one that has its place now.
-// That can only be where all names are asked for again: those below it lead elsewhere.
-bool FileSystem::Parts::let_follow(DataNode& root, std::size_t names,
-                                   std::vector<Staleness>& followers) {
-  DataTree& tree = root.tree();
-  for (const TreeNodeRef& directory : tree.store().followers(root.file())) {
-    if (auto node = tree.find(*directory)) followers.push_back({.node = std::move(node)});
+void FileSystem::Parts::let_follow(DataNode& root, const std::string& path,
+                                   const std::map<std::string, TreeNodeRef>& followed) {
+  std::vector<Staleness> stale;
+  for (const auto& [name, directory] : followed) {
+    if (auto node = root.tree().find(*directory)) stale.push_back({.node = std::move(node)});
   }
-  if (followers.empty() && names < kManyNames) return false;
-  return expire_all(root).value_or(true);
+  invalidate_later(stale);
+  announce_and_wait(ways_to(path, followed));
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
@@ -163,20 +177,27 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
-  std::vector<Staleness> followers;
+  // Who works in a directory of the state that is over shall be in the one that has its place now.
+  // That can only be where all names are asked for again: those below it lead elsewhere.
+  Directories followed;
+  std::optional<bool> all_expired = false;
   if (before != nullptr && before == after) {
+    followed = after->tree().store().followers(after->file());
     std::set<std::string> names = names_in(*after);
     names.insert(gone.begin(), gone.end());
-    if (parts_->let_follow(*after, names.size(), followers)) names.clear();
+    if (!followed.empty() || names.size() >= kManyNames) all_expired = parts_->expire_all(*after);
+    if (all_expired.value_or(true)) names.clear();
     stale.push_back({.directory = after, .trees = std::move(names)});
   }
   parts_->invalidate(stale, kPatience);
-  parts_->invalidate_later(followers);
+  if (all_expired.value_or(false)) parts_->let_follow(*after, path, followed);
   recount(path, true);
   if (before != nullptr && after == nullptr) {
     parts_->announce({{.kind = TreeEvent::Kind::removed, .path = path, .type = S_IFDIR}});
   }
-  if (before == nullptr && after != nullptr) parts_->announce_made(path);
+  if (before == nullptr && after != nullptr) {
+    parts_->announce_and_wait({{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR}});
+  }
   return ok();
 }
 

@@ -202,7 +202,8 @@ Status Driver::follow(const std::string& tree) {
   const auto held = held_;
   bool is_used_first = false;
   for (const auto& [path, before] : held) {
-    if (path.front() != tree || std::ranges::find(left, before) == left.end()) continue;
+    const auto known = left.find(fmt::to_string(fmt::join(path.begin() + 1, path.end(), "/")));
+    if (path.front() != tree || known == left.end() || known->second != before) continue;
     is_used_first = !is_used_first;
     if (is_used_first) static_cast<void>(forest_->lookup(*before, "any"));
     const auto now = find(path);

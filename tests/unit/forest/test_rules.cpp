@@ -161,7 +161,8 @@ TEST_CASE("Who works in a directory is in the one that has its place after a rol
   const auto file = must(forest->open(*forest.at("p/src/deep/util.c"), O_RDWR, kMyself));
   const auto undo = must(forest->rollback("p", first));
   const auto left = forest->followers(*forest.at("p"));
-  REQUIRE(std::set(left.begin(), left.end()) == std::set<TreeNodeRef>{source, deep, later});
+  REQUIRE(left == std::map<std::string, TreeNodeRef>{
+                      {"src", source}, {"src/deep", deep}, {"src/later", later}});
   REQUIRE(differences(forest, *must(forest->snapshot_root(undo)), *forest.at("p")).size() == 4);
   SECTION("when it is used itself") {
     REQUIRE(code_of(forest->lookup(*deep, "..")) == 0);

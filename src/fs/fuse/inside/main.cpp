@@ -18,7 +18,7 @@ namespace {
 
 using agentfs::fuse::Announcement;
 
-enum class Kind : char { made, written, attributes, removed };  // as TreeEvent::Kind
+enum class Kind : char { made, written, attributes, removed, walked };  // as TreeEvent::Kind
 
 class Descriptor {
  public:
@@ -96,6 +96,9 @@ void tell(const char* mountpoint, const Announcement& change) {
     case Kind::removed:
       static_cast<void>(
           ::unlinkat(directory.get(), name, S_ISDIR(change.type) ? AT_REMOVEDIR : 0) == 0);
+      return;
+    case Kind::walked:
+      const Descriptor asked_for(open_below(directory.get(), name, O_PATH | O_NOFOLLOW));
   }
 }
 
