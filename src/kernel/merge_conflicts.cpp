@@ -70,6 +70,7 @@ std::string stored(const MergeConflicts& conflicts) {
   json::Value head;
   head.set("from", std::uint64_t{conflicts.from});
   head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
+  head.set("last", conflicts.last);
   std::string out = json::dump(head) + "\n";
   for (const auto& [number, one] : conflicts.left) {
     out += fmt::format("{} {}\n", number, to_text(one));
@@ -165,6 +166,8 @@ Status Merges::load_conflicts(const std::string& file) {
       all->left.emplace(*at, std::move(one));
     }
   }
+  all->last = static_cast<std::uint64_t>(head["last"].number());  // not told before: 0
+  if (!all->left.empty()) all->last = std::max(all->last, all->left.rbegin()->first);
   kernel_.conflicts().set(key, all);
   return ok();
 }

@@ -136,6 +136,19 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
   });
 }
 
+// A path keeps its number for as long as it is in conflict with that tree.
+void Merges::number(const MergeConflictsRef& before, const MergePlan& plan, MergeConflicts& left) {
+  std::map<std::string_view, std::uint64_t> known;
+  if (before != nullptr && before->from == left.from && !before->left.empty()) {
+    left.last = before->last;
+    for (const auto& [number, one] : before->left) known.try_emplace(one.path, number);
+  }
+  for (const MergeConflict& conflict : plan.conflicts) {
+    const auto same = known.extract(conflict.path);
+    left.left.emplace(same ? same.mapped() : ++left.last, conflict);
+  }
+}
+
 // Whether the state is the next merge's base, or will be when the conflicts are resolved.
 bool Merges::keep_for_later(const std::string& root, SnapshotId state, const Order& order) {
   if (order.state == state) return true;
@@ -172,7 +185,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(before, plan, *left);
-  for (const MergeConflict& conflict : plan.conflicts) left->left[left->left.size() + 1] = conflict;
+  number(before, plan, *left);
   show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,

@@ -33,6 +33,7 @@ struct MergeConflicts {
   MergeSides sides{};
   bool is_stored = false;
   std::map<std::uint64_t, MergeConflict> left{};
+  std::uint64_t last = 0;  // number that was given
   // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
   // ask again.
   std::vector<MergeConflict> settled{};
@@ -133,6 +134,7 @@ class Merges {
                                   bool partial);
   static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
                                 MergeConflicts& left);
+  static void number(const MergeConflictsRef& before, const MergePlan& plan, MergeConflicts& left);
   bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);

@@ -427,7 +427,7 @@ def what_is_resolved_before_anything_is_merged_is_not_asked_for_either():
     ctl("early", "resolve 1 ours")
     (ours / "gone").write_text("by hand\n")
     refused("EBUSY", "early", "merge early-fork")
-    ctl("early", "resolve 1 ours")
+    ctl("early", "resolve 2 ours")
     ctl("early", "merge early-fork")
     expect_eq([(ours / name).read_text() for name in ("both", "gone", "new")],
               ["ours\n", "by hand\n", "new\n"])
@@ -550,6 +550,38 @@ def conflicts_stay_while_another_is_merged():
     expect_eq(read(ours / ".agentfs/conflicts/1/theirs"), "stays-2\n")
     ctl("stays", "merge stays-2 partial")
     expect_eq((ours / "clean").read_text(), "clean\n")
+
+
+def a_path_keeps_its_number_while_it_is_in_conflict():
+    ours, theirs = make("numbers"), SPACES / "numbers-1"
+    ctl("numbers", "fork numbers-1")
+    for top in (ours, theirs):
+        for name in ("both", "gone", "lines"):
+            (top / name).write_text(f"{top.name}'s {name}\n")
+    conflicts = ours / ".agentfs/conflicts"
+
+    def there():
+        return {name: read(conflicts / name / "about").split("\t")[0]
+                for name in os.listdir(conflicts) if name.isdigit()}
+
+    refused("EBUSY", "numbers", "merge numbers-1")
+    expect_eq(there(), {"1": "both", "2": "gone", "3": "lines"})
+    ctl("numbers", "resolve 2 ours")
+    (theirs / "also").write_text("theirs\n")
+    (ours / "also").write_text("ours\n")
+    refused("EBUSY", "numbers", "merge numbers-1")
+    expect_eq(there(), {"1": "both", "3": "lines", "4": "also"})
+    ctl("numbers", "merge numbers-1 partial")
+    ctl("numbers", "resolve 4 ours")
+    M.umount()
+    M.mount()
+    refused("EBUSY", "numbers", "merge numbers-1")
+    expect_eq(there(), {"1": "both", "3": "lines"}, "after a restart")
+    (ours / "gone").write_text("numbers-1's gone\n")
+    (theirs / "src/old.c").write_text("theirs\n")
+    (ours / "src/old.c").write_text("ours\n")
+    refused("EBUSY", "numbers", "merge numbers-1")
+    expect_eq(there(), {"1": "both", "3": "lines", "5": "src/old.c"})
 
 
 def what_a_merge_removes_comes_back():
@@ -752,7 +784,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_home_and_a_workspace_of_one_number_are_two,
      a_merge_and_what_takes_the_whole_tree_do_not_mix,
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
-     conflicts_stay_while_another_is_merged, what_a_merge_removes_comes_back,
+     conflicts_stay_while_another_is_merged,
+     a_path_keeps_its_number_while_it_is_in_conflict, what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, theirs_is_taken_as_it_is_or_not,
      what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,
