@@ -172,6 +172,19 @@ def nothing_is_lost():
     expect_eq(operations("write") - before, 1, "writes over what is to be kept")
     path.write_bytes(b"three")
     expect_eq(versions("kept"), [b"one", b"two"], "versions")
+    before = operations("write")
+    for flags, words in ((os.O_WRONLY, b"t"), (os.O_WRONLY, b"T"), (os.O_WRONLY, b"")):
+        file = os.open(path, flags)
+        os.write(file, words)
+        os.close(file)
+    expect_eq(operations("write") - before, 0, "writes of who has come to write")
+    wait_until(SOON, lambda: versions("kept") == [b"one", b"two", b"three", b"three"],
+               "a version for each that has written, and none for who has not")
+    expect_eq(path.read_bytes(), b"Three")
+    before = operations("write")
+    with open(path, "ab", buffering=0) as file:
+        file.write(b"four")
+    expect_eq(operations("write") - before, 1, "writes of who adds")
     first = b"x" * (1 << 20)
     large.write_bytes(first)
     before = operations("write")

@@ -22,7 +22,7 @@ bool worth_it(const vfs::Handle& handle, int flags) {
   struct stat found{};
   if (::fstat(handle.backing(), &found) != 0) return false;
   if (!writes(flags)) return found.st_size >= kLarge;
-  return (found.st_mode & (S_ISUID | S_ISGID)) == 0 && !handle.would_lose();
+  return (found.st_mode & (S_ISUID | S_ISGID)) == 0 && !handle.would_lose(flags);
 }
 
 }  // namespace
@@ -46,13 +46,14 @@ int Backings::share(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle
   return 0;
 }
 
-void Backings::open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info) {
+void Backings::open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info,
+                    bool is_known) {
   if (session_ == nullptr || handle.backing() < 0) return;
   info.backing_id = share(request, id, handle, info.flags);
   if (info.backing_id == 0) return;
   info.keep_cache = 0;  // what was cached before is dropped; past us the kernel caches nothing here
   handle.bypass();
-  if (!writes(info.flags)) return;
+  if (!is_known || !writes(info.flags)) return;
   // A mapping changes size and times unseen: what was cached until now may not be believed. Only
   // attributes: no lock is waited for that this request could hold.
   ::fuse_lowlevel_notify_inval_inode(session_, id, -1, 0);
@@ -70,7 +71,7 @@ void Backings::close(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handl
 #else
 
 void Backings::enable(fuse_session*) {}
-void Backings::open(fuse_req_t, fuse_ino_t, vfs::Handle&, fuse_file_info&) {}
+void Backings::open(fuse_req_t, fuse_ino_t, vfs::Handle&, fuse_file_info&, bool) {}
 void Backings::close(fuse_req_t, fuse_ino_t, const vfs::Handle&) {}
 
 #endif

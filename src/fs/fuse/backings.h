@@ -24,8 +24,10 @@ class Backings {
   // Once the kernel has said that it can. `session` is told of attributes that may change unseen.
   void enable(fuse_session* session);
 
-  // Before an open is answered: `info` and the handle get to know where it goes past.
-  void open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info);
+  // Before an open is answered: `info` and the handle get to know where it goes past. `is_known`:
+  // the kernel has attributes of the file already.
+  void open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info,
+            bool is_known = true);
   // When it is released.
   void close(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle);
 

@@ -5,6 +5,10 @@
 namespace agentfs::fuse {
 namespace {
 
+// The kernel asks for the attributes of what it has created where they are not valid as long as it
+// takes to open it. It counts in ticks: 1 to 4 ms.
+constexpr double kOneOpen = 0.001;
+
 // Of what comes without a word of the caller's capabilities.
 bool must_drop_set_id(fuse_req_t request) {
   return context_of(request).clears_set_id && ::fuse_req_ctx(request)->uid != 0;
@@ -20,16 +24,18 @@ void do_open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
 void answer_created(Scope& scope, const Result<vfs::CreatedNode>& created, fuse_file_info* info) {
   const fuse_req_t request = scope.request;
   if (!created) return reply_error(request, created.error());
-  const std::uint64_t id = scope.context.channel->remember(created->found.node);
+  vfs::Channel& channel = *scope.context.channel;
+  const bool is_known = channel.known(created->found.node.get()) != 0;
+  const std::uint64_t id = channel.remember(created->found.node);
   fuse_entry_param entry = entry_of(created->found, id);
   vfs::Handle& handle = *created->opened.handle;
   set_open_flags(created->opened.flags, *info);
-  scope.context.backings.open(request, id, handle, *info);
-  if (handle.bypassed()) entry.attr_timeout = 0;  // a mapping changes them unseen
-  info->fh = scope.context.channel->keep(created->opened.handle, scope.uid());
+  scope.context.backings.open(request, id, handle, *info, is_known);
+  if (handle.bypassed()) entry.attr_timeout = kOneOpen;  // a mapping changes them unseen
+  info->fh = channel.keep(created->opened.handle, scope.uid());
   if (::fuse_reply_create(request, &entry, info) != 0) {
     scope.release(id, info);
-    scope.context.channel->forget(id, 1);
+    channel.forget(id, 1);
   }
 }
 

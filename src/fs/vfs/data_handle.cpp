@@ -116,10 +116,14 @@ Status DataHandle::before_write(off_t offset) {
   return ok();
 }
 
-bool DataHandle::would_lose() const {
+// Who cannot read it has come to write, and more than an end to it. A database is opened for
+// writing by those, too, who only read.
+bool DataHandle::would_lose(int flags) const {
+  const bool will_write = (flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) == 0;
+  if (will_write || !writable_ || node_->region() != Region::plain) return false;
   struct stat now{};
-  return writable_ && node_->region() == Region::plain && !keeper_.is_settled() &&
-         node_->tree().keeper().is_on() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0;
+  return !keeper_.is_settled() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0 &&
+         node_->tree().keeper().would_copy(static_cast<std::uint64_t>(now.st_size));
 }
 
 void DataHandle::bypass() {

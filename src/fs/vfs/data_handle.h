@@ -21,7 +21,7 @@ class DataHandle final : public Handle {
   int backing() const override { return may_bypass_ ? descriptor() : -1; }
   void bypass() override;
   bool bypassed() const override { return bypassed_; }
-  bool would_lose() const override;
+  bool would_lose(int flags) const override;
   void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
   void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done) override;
   Status flush(Request&) override;

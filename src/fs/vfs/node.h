@@ -160,9 +160,9 @@ class Handle {
   virtual int backing() const { return -1; }
   virtual void bypass() {}
   virtual bool bypassed() const { return false; }
-  // Whether what there is has to be kept when the first byte of it is overwritten, which only who
-  // sees the writes can tell. bypass() keeps it beforehand, perhaps for nothing.
-  virtual bool would_lose() const { return false; }
+  // Whether what there is has to be kept when the first byte of it is overwritten, and that is
+  // better left to who sees the writes. bypass() keeps it beforehand, perhaps for nothing.
+  virtual bool would_lose(int /*flags*/) const { return false; }
   // write(2) of bytes still in the channel's buffer, when descriptor() allows it: a fast path.
   virtual int descriptor() const { return -1; }
   virtual void wrote(Request&, off_t offset, std::size_t count);  // after such a write

@@ -37,6 +37,9 @@ class PastKeeper {
       : services_(services), store_(store), past_(past) {}
 
   bool is_on() const { return past_ != nullptr && services_.keeps_history(); }
+  bool would_copy(std::uint64_t size) const {  // before the bytes of a file change in place
+    return is_on() && services_.why_not_kept(size, true).empty();
+  }
   // Before the last name of what stands there goes. A file that somebody has open for writing goes
   // on changing without it, so that a copy is kept where its size allows one.
   Kept keep_name(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
