@@ -26,7 +26,8 @@ struct TreeChange {
 
 // What has become of a path of a data tree by a change that did not come through the mount.
 struct TreeEvent {
-  // `walked`: nothing; the host's kernel is to ask for the names of its path.
+  // `walked`: nothing; the host's kernel is to ask for the names of its path, or of several, each
+  // ended by a NUL.
   enum class Kind { made, written, attributes, removed, walked };
   Kind kind = Kind::written;
   std::string path{};

@@ -27,8 +27,10 @@ inline constexpr std::chrono::milliseconds kShow(100);
 // told so: each name costs some 7 us to tell, and some 40 us to be asked for.
 inline constexpr std::size_t kManyNames = 128;
 
-// So many directories are asked for again before a rollback ends, each in some 100 us.
+// So many directories, of so many bytes of paths, are asked for again before a rollback ends, each
+// in some 40 us.
 inline constexpr std::size_t kMostWalked = 16;
+inline constexpr std::size_t kLongestWays = 4000;
 
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {

@@ -51,16 +51,18 @@ void keep_name(Staleness& stale) {
 using Directories = std::map<std::string, TreeNodeRef>;
 
 // What leads to the tree and to those directories in it, for the host's kernel to ask for.
-std::vector<TreeEvent> ways_to(const std::string& root, const Directories& in_it) {
-  std::vector<TreeEvent> ways;
-  for (auto at = in_it.begin(); at != in_it.end() && ways.size() < kMostWalked; ++at) {
+TreeEvent ways_to(const std::string& root, const Directories& in_it) {
+  std::string ways;
+  std::size_t count = 0;
+  for (auto at = in_it.begin(); at != in_it.end() && count < kMostWalked; ++at) {
     const auto next = std::next(at);
     if (next != in_it.end() && next->first.starts_with(at->first + "/")) continue;  // by its way
-    std::string path = fmt::format("{}/{}", root, at->first);
-    ways.push_back({TreeEvent::Kind::walked, std::move(path), S_IFDIR});
+    const std::string path = fmt::format("{}/{}", root, at->first);
+    if (ways.size() + path.size() + 1 > kLongestWays) continue;
+    ways += path + '\0';
+    ++count;
   }
-  if (ways.empty()) ways.push_back({TreeEvent::Kind::walked, root, S_IFDIR});
-  return ways;
+  return {TreeEvent::Kind::walked, ways.empty() ? root : ways, S_IFDIR};
 }
 
 }  // namespace
@@ -153,7 +155,7 @@ void FileSystem::Parts::let_follow(DataNode& root, const std::string& path,
     if (auto node = root.tree().find(*directory)) stale.push_back({.node = std::move(node)});
   }
   invalidate_later(stale);
-  announce_and_wait(ways_to(path, followed));
+  announce_and_wait({ways_to(path, followed)});
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names

@@ -15,7 +15,10 @@ struct Announcement {
   static constexpr std::size_t kLongest = 4095;  // of a path
   char kind = 0;                                 // TreeEvent::Kind
   mode_t type = 0;
-  char path[kLongest + 1] = {};  // below the mountpoint: "workspaces/site/a"; ended by NUL
+  // Below the mountpoint: "workspaces/site/a"; ended by NUL. To walk there may be more of them,
+  // each with its slash.
+  char path[kLongest + 1] = {};
+  std::size_t length = 0;  // is not sent
 
   // False for a path that no system call would take. `name` begins with a slash.
   bool fill(char change, mode_t file_type, std::string_view name) {
@@ -23,10 +26,17 @@ struct Announcement {
     kind = change;
     type = file_type;
     std::memcpy(path, name.data() + 1, name.size() - 1);
-    path[name.size() - 1] = '\0';
+    length = name.size() - 1;
+    path[length] = '\0';
     return true;
   }
-  std::size_t size() const { return offsetof(Announcement, path) + std::strlen(path) + 1; }
+  std::size_t size() const { return offsetof(Announcement, path) + length + 1; }
+  // What was received: how many bytes.
+  void set_size(std::size_t bytes) {
+    const std::size_t head = offsetof(Announcement, path);
+    length = bytes > head && bytes - head <= kLongest + 1 ? bytes - head - 1 : 0;
+    path[length] = '\0';
+  }
 };
 
 }  // namespace agentfs::fuse

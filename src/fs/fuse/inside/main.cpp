@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "fs/fuse/inside/announcement.h"
@@ -76,9 +77,17 @@ void tell_made(int directory, const char* name, mode_t type) {
   }
 }
 
+void walk(int mount, const Announcement& ways) {
+  for (std::size_t at = 0; at < ways.length; at += std::strlen(ways.path + at) + 1) {
+    const char* const path = ways.path + at;
+    const Descriptor asked_for(open_below(mount, path + (*path == '/' ? 1 : 0), O_PATH));
+  }
+}
+
 void tell(const char* mountpoint, const Announcement& change) {
   const Descriptor mount(::open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (mount.get() < 0) return;
+  if (static_cast<Kind>(change.kind) == Kind::walked) return walk(mount.get(), change);
   std::string path = change.path;
   const auto slash = path.rfind('/');
   if (slash == std::string::npos) return;
@@ -98,7 +107,7 @@ void tell(const char* mountpoint, const Announcement& change) {
           ::unlinkat(directory.get(), name, S_ISDIR(change.type) ? AT_REMOVEDIR : 0) == 0);
       return;
     case Kind::walked:
-      const Descriptor asked_for(open_below(directory.get(), name, O_PATH | O_NOFOLLOW));
+      return;  // above
   }
 }
 
@@ -110,7 +119,7 @@ int main(int count, char** arguments) {
     Announcement change;
     const ssize_t got = ::recv(STDIN_FILENO, &change, sizeof change, 0);
     if (got <= 0) return 0;
-    change.path[Announcement::kLongest] = '\0';
+    change.set_size(static_cast<std::size_t>(got));
     tell(arguments[1], change);
     if (::send(STDIN_FILENO, "", 1, MSG_NOSIGNAL) != 1) return 0;
   }
