@@ -181,10 +181,14 @@ def nothing_is_lost():
     wait_until(SOON, lambda: versions("kept") == [b"one", b"two", b"three", b"three"],
                "a version for each that has written, and none for who has not")
     expect_eq(path.read_bytes(), b"Three")
+    run(["touch", path])
+    with open(os.open(path, os.O_WRONLY), "wb", buffering=0) as file:
+        os.utime(file.fileno(), (1e9, 1e9))
     before = operations("write")
     with open(path, "ab", buffering=0) as file:
         file.write(b"four")
     expect_eq(operations("write") - before, 1, "writes of who adds")
+    expect_eq(len(versions("kept")), 4, "versions after touch and futimens")
     first = b"x" * (1 << 20)
     large.write_bytes(first)
     before = operations("write")

@@ -117,9 +117,9 @@ Status DataHandle::before_write(off_t offset) {
 }
 
 // Who cannot read it has come to write, and more than an end to it. A database is opened for
-// writing by those, too, who only read.
+// writing by those, too, who only read; and any file by touch(1), which waits for no FIFO.
 bool DataHandle::would_lose(int flags) const {
-  const bool will_write = (flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) == 0;
+  const bool will_write = (flags & O_ACCMODE) == O_WRONLY && (flags & (O_APPEND | O_NONBLOCK)) == 0;
   if (will_write || !writable_ || node_->region() != Region::plain) return false;
   struct stat now{};
   return !keeper_.is_settled() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0 &&
@@ -143,6 +143,7 @@ void DataHandle::bypass() {
   struct stat found{};
   if (::fstat(descriptor(), &found) == 0) {
     node_->tree().bypassed().begin(node_.get(), writer, node_->path(), found);
+    changes_ = node_->tree().bypassed().changes(node_.get());
   }
 }
 
@@ -150,7 +151,10 @@ void DataHandle::bypass() {
 // the disk refused it. It is told with the last change, if it is one that another's close has told
 // of.
 void DataHandle::judge_kept() {
-  node_->tree().keeper().take_back(keeper_.take_unneeded(descriptor()));
+  changed_past();
+  const bool is_same = bypassed_ && node_->tree().bypassed().changes(node_.get()) == changes_;
+  PastKeeper& past = node_->tree().keeper();
+  past.take_back(is_same ? keeper_.take() : keeper_.take_unneeded(descriptor()));
   if (!keeper_.has_kept()) return;
   Lock lock(mutex_);
   changed_ = true;

@@ -63,6 +63,7 @@ class DataHandle final : public Handle {
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   WriteKeeper keeper_;
   std::atomic<bool> bypassed_ = false;
+  std::uint64_t changes_ = 0;  // of those past the daemon that came before it
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);
