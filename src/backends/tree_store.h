@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/writing.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -64,27 +65,12 @@ class TreeFile {
   virtual Status check_read() const { return ok(); }
 };
 
-// Held over a change made through an open file's descriptor; while it is, no fork is taken.
-// Moving is allowed, keeping it beyond the one call that changes is not.
-class Writing {
- public:
-  using Release = void (*)(void* owner);
-  Writing() = default;
-  Writing(void* owner, Release release) : owner_(owner), release_(release) {}
-  Writing(Writing&& other) noexcept
-      : owner_(std::exchange(other.owner_, nullptr)), release_(other.release_) {}
-  Writing& operator=(Writing&& other) noexcept {
-    std::swap(owner_, other.owner_);
-    std::swap(release_, other.release_);
-    return *this;
-  }
-  ~Writing() {
-    if (owner_ != nullptr) release_(owner_);
-  }
-
- private:
-  void* owner_ = nullptr;
-  Release release_ = nullptr;
+// Directories that somebody holds of a state that is over, by their paths below its root, and the
+// names in them that were looked up.
+struct Followers {
+  std::map<std::string, TreeNodeRef> directories{};
+  std::vector<std::pair<TreeNodeRef, std::string>> names{};
+  bool more_names = false;  // than were asked for: they are not told then
 };
 
 // Threads: all. Errors are the disk's own errno; names are single components as the kernel sends
@@ -102,9 +88,9 @@ class TreeStore {
   // the disk: it may lead elsewhere by now. Null where that is not remembered.
   virtual TreeNodeRef remembered(const TreeNode&, const std::string&) { return nullptr; }
   // From now on directories that somebody holds while their tree is rolled back become those in
-  // their place then, when they are next used; those that are to, by their paths below a root.
+  // their place then, when they are next used; those that are to, with `most` names at the most.
   virtual void follow_rollbacks() {}
-  virtual std::map<std::string, TreeNodeRef> followers(const TreeNode& /*root*/) { return {}; }
+  virtual Followers followers(const TreeNode& /*root*/, std::size_t /*most*/) { return {}; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // When it was made. ENOTSUP: the disk does not tell.
   virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }

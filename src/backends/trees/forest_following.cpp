@@ -41,14 +41,22 @@ Result<TreeEntry> ForestDisk::find_alone(ForestNode& parent, const std::string& 
   return find(parent, name);
 }
 
-std::map<std::string, TreeNodeRef> ForestStore::followers(const TreeNode& root) {
+Followers ForestStore::followers(const TreeNode& root, std::size_t most) {
   const std::shared_lock together(mutex_);
   const auto* const known = dynamic_cast<const ForestNode*>(&root);
-  if (known == nullptr) return {};
-  std::map<std::string, TreeNodeRef> found;
+  Followers found;
+  if (known == nullptr) return found;
   for (auto& former : f_->book().formers_below(*known)) {
-    if (former.node->follows) found.try_emplace(std::move(former.path), std::move(former.node));
+    if (!former.node->follows) continue;
+    if (!found.more_names) {
+      for (const std::string& name : f_->book().names_in(*former.node)) {
+        found.names.emplace_back(former.node, name);
+      }
+      found.more_names = found.names.size() > most;
+    }
+    found.directories.try_emplace(std::move(former.path), std::move(former.node));
   }
+  if (found.more_names) found.names.clear();
   return found;
 }
 

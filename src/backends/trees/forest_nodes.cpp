@@ -188,6 +188,15 @@ std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) co
   return found;
 }
 
+std::set<std::string> NodeBook::names_in(const ForestNode& directory) const {
+  std::set<std::string> names;
+  const Lock lock(mutex_);
+  for (const auto* const known : {&directory.formers_, &directory.entries_}) {
+    for (const auto& [name, node] : *known) names.insert(name);
+  }
+  return names;
+}
+
 void NodeBook::succeed(ForestNode& former, ForestNode& now) {
   std::vector<ForestNodeRef> dropped;
   TreeNodeRef before;

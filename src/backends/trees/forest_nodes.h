@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -146,6 +147,8 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     ForestNodeRef node;
     std::string path;  // below that root
   };
+  // Those that lead, or led in a state that is over, to a node that is known.
+  std::set<std::string> names_in(const ForestNode& directory) const;
   // Directories of states that are over, at any depth below the root of the tree.
   std::vector<Former> formers_below(const ForestNode& root) const;
   // The former becomes what the other one is, which nobody else holds.

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -54,10 +53,9 @@ struct FileSystem::Parts {
   // one that cannot be told so; nothing where none knows the node.
   std::optional<bool> expire_all(const Node& node);
 
-  // After a rollback at `root`, when all names are asked for again: those directories in it have
-  // other attributes and entries, and are found before somebody asks where they are.
-  void let_follow(DataNode& root, const std::string& path,
-                  const std::map<std::string, TreeNodeRef>& followed);
+  // After a rollback at `root`, which had these names in the state that is over.
+  void let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
+                  const std::vector<std::string>& gone);
 
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.

@@ -48,10 +48,8 @@ void keep_name(Staleness& stale) {
   stale = {.node = directory.tree().ensure(entry->node, region_of(directory.region(), stale.name))};
 }
 
-using Directories = std::map<std::string, TreeNodeRef>;
-
 // What leads to the tree and to those directories in it, for the host's kernel to ask for.
-TreeEvent ways_to(const std::string& root, const Directories& in_it) {
+TreeEvent ways_to(const std::string& root, const std::map<std::string, TreeNodeRef>& in_it) {
   std::string ways;
   std::size_t count = 0;
   for (auto at = in_it.begin(); at != in_it.end() && count < kMostWalked; ++at) {
@@ -148,14 +146,32 @@ int DataTree::open_past_daemon(const std::string& root) {
   return found == past_daemon_.end() ? 0 : found->second;
 }
 
-void FileSystem::Parts::let_follow(DataNode& root, const std::string& path,
-                                   const std::map<std::string, TreeNodeRef>& followed) {
-  std::vector<Staleness> stale;
-  for (const auto& [name, directory] : followed) {
-    if (auto node = root.tree().find(*directory)) stale.push_back({.node = std::move(node)});
+// Who works in a directory of the state that is over shall be in the one that has its place now.
+// The names in it lead elsewhere: they are asked for again, or, where they are many, all of the
+// mount.
+void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
+                                   const std::vector<std::string>& gone) {
+  const Followers followed = root->tree().store().followers(root->file(), kManyNames);
+  std::set<std::string> at_top = names_in(*root);
+  at_top.insert(gone.begin(), gone.end());
+  const bool is_many = followed.more_names || at_top.size() + followed.names.size() >= kManyNames;
+  const std::optional<bool> all_expired = is_many ? expire_all(*root) : false;
+  const bool is_each = !all_expired.value_or(true);
+  if (!is_each) at_top.clear();
+  std::vector<Staleness> stale{{.directory = root, .trees = std::move(at_top)}};
+  if (!is_each) invalidate(stale, kPatience);
+  if (all_expired.value_or(false)) announce_and_wait({ways_to(path, followed.directories)});
+  std::map<TreeNodeRef, std::set<std::string>> names;
+  if (is_each) {
+    for (const auto& [directory, name] : followed.names) names[directory].insert(name);
   }
-  invalidate_later(stale);
-  announce_and_wait({ways_to(path, followed)});
+  for (const auto& [way, directory] : followed.directories) {
+    auto node = root->tree().find(*directory);
+    if (!node) continue;
+    stale.push_back({.directory = std::move(node), .trees = std::move(names[directory])});
+  }
+  if (is_each) return invalidate(stale, kPatience);
+  invalidate_later(stale);  // there may be many, each a call to the kernel
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
@@ -179,20 +195,8 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
-  // Who works in a directory of the state that is over shall be in the one that has its place now.
-  // That can only be where all names are asked for again: those below it lead elsewhere.
-  Directories followed;
-  std::optional<bool> all_expired = false;
-  if (before != nullptr && before == after) {
-    followed = after->tree().store().followers(after->file());
-    std::set<std::string> names = names_in(*after);
-    names.insert(gone.begin(), gone.end());
-    if (!followed.empty() || names.size() >= kManyNames) all_expired = parts_->expire_all(*after);
-    if (all_expired.value_or(true)) names.clear();
-    stale.push_back({.directory = after, .trees = std::move(names)});
-  }
   parts_->invalidate(stale, kPatience);
-  if (all_expired.value_or(false)) parts_->let_follow(*after, path, followed);
+  if (before != nullptr && before == after) parts_->let_follow(after, path, gone);
   recount(path, true);
   if (before != nullptr && after == nullptr) {
     parts_->announce({{.kind = TreeEvent::Kind::removed, .path = path, .type = S_IFDIR}});

@@ -198,7 +198,7 @@ Status Driver::change_tree(const Operation& o) {
 
 // Each second one is used before anybody comes by its path.
 Status Driver::follow(const std::string& tree) {
-  const auto left = forest_->followers(*TRY(find({tree})));
+  const auto left = forest_->followers(*TRY(find({tree})), 0).directories;
   const auto held = held_;
   bool is_used_first = false;
   for (const auto& [path, before] : held) {
