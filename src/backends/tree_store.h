@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -65,12 +64,15 @@ class TreeFile {
   virtual Status check_read() const { return ok(); }
 };
 
-// Directories that somebody holds of a state that is over, by their paths below its root, and the
-// names in them that were looked up.
+// Directories that somebody holds of a state that is over. To ask again for a name costs the host's
+// kernel some 7 us to be told, and some 40 us to ask.
 struct Followers {
-  std::map<std::string, TreeNodeRef> directories{};
-  std::vector<std::pair<TreeNodeRef, std::string>> names{};
-  bool more_names = false;  // than were asked for: they are not told then
+  static constexpr std::size_t kMostPaths = 16;
+  static constexpr std::size_t kMostNames = 128;
+  std::vector<TreeNodeRef> directories{};
+  std::vector<std::string> paths{};  // below its root, of the first that have no other in them
+  std::vector<std::pair<TreeNodeRef, std::string>> names{};  // in them, that were looked up
+  bool more_names = false;                                   // they are not told then
 };
 
 // Threads: all. Errors are the disk's own errno; names are single components as the kernel sends
@@ -88,9 +90,9 @@ class TreeStore {
   // the disk: it may lead elsewhere by now. Null where that is not remembered.
   virtual TreeNodeRef remembered(const TreeNode&, const std::string&) { return nullptr; }
   // From now on directories that somebody holds while their tree is rolled back become those in
-  // their place then, when they are next used; those that are to, with `most` names at the most.
+  // their place then, when they are next used; those that are to, below a root.
   virtual void follow_rollbacks() {}
-  virtual Followers followers(const TreeNode& /*root*/, std::size_t /*most*/) { return {}; }
+  virtual Followers followers(const TreeNode& /*root*/) { return {}; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // When it was made. ENOTSUP: the disk does not tell.
   virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }

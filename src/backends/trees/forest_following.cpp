@@ -41,20 +41,23 @@ Result<TreeEntry> ForestDisk::find_alone(ForestNode& parent, const std::string& 
   return find(parent, name);
 }
 
-Followers ForestStore::followers(const TreeNode& root, std::size_t most) {
+Followers ForestStore::followers(const TreeNode& root) {
   const std::shared_lock together(mutex_);
   const auto* const known = dynamic_cast<const ForestNode*>(&root);
   Followers found;
   if (known == nullptr) return found;
-  for (auto& former : f_->book().formers_below(*known)) {
+  const std::vector<NodeBook::Former> formers = f_->book().formers_below(*known);
+  for (const NodeBook::Former& former : formers) {
     if (!former.node->follows) continue;
-    if (!found.more_names) {
-      for (const std::string& name : f_->book().names_in(*former.node)) {
-        found.names.emplace_back(former.node, name);
-      }
-      found.more_names = found.names.size() > most;
+    found.directories.push_back(former.node);
+    if (!former.has_others && found.paths.size() < Followers::kMostPaths) {
+      found.paths.push_back(NodeBook::path_of(formers, former));
     }
-    found.directories.try_emplace(std::move(former.path), std::move(former.node));
+    if (found.more_names) continue;
+    for (const std::string& name : f_->book().names_in(*former.node)) {
+      found.names.emplace_back(former.node, name);
+    }
+    found.more_names = found.names.size() > Followers::kMostNames;
   }
   if (found.more_names) found.names.clear();
   return found;

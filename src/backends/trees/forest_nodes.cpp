@@ -171,21 +171,29 @@ std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const
 std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) const {
   std::vector<Former> found;
   const Lock lock(mutex_);
-  const auto add = [&](const ForestNode& above, const std::string& way) {
+  const auto add = [&](const ForestNode& above, std::size_t place) {
+    const std::size_t before = found.size();
     for (const auto* const known : {&above.formers_, &above.entries_}) {
       if (&above == &root && known == &above.entries_) continue;
       for (const auto& [name, node] : *known) {
         auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
-        if (alive) found.push_back({std::move(alive), way + name});
+        if (alive) found.push_back({.node = std::move(alive), .name = name, .above = place});
       }
     }
+    return found.size() > before;
   };
-  add(root, "");
+  add(root, Former::kTop);
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const Former above = found[i];
-    add(*above.node, above.path + "/");
+    const ForestNodeRef above = found[i].node;
+    const bool has_others = add(*above, i);
+    found[i].has_others = has_others;
   }
   return found;
+}
+
+std::string NodeBook::path_of(const std::vector<Former>& formers, const Former& one) {
+  if (one.above == Former::kTop) return one.name;
+  return path_of(formers, formers[one.above]) + "/" + one.name;
 }
 
 std::set<std::string> NodeBook::names_in(const ForestNode& directory) const {

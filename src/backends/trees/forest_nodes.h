@@ -145,8 +145,12 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   std::optional<ForestNode::Name> place_of(const ForestNode& node) const;
   struct Former {
     ForestNodeRef node;
-    std::string path;  // below that root
+    std::string name;
+    std::size_t above = kTop;  // which of them it is in
+    bool has_others = false;   // in it
+    static constexpr std::size_t kTop = SIZE_MAX;
   };
+  static std::string path_of(const std::vector<Former>& formers, const Former& one);
   // Those that lead, or led in a state that is over, to a node that is known.
   std::set<std::string> names_in(const ForestNode& directory) const;
   // Directories of states that are over, at any depth below the root of the tree.

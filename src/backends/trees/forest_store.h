@@ -31,7 +31,7 @@ class ForestStore final : public Forest {
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
   void follow_rollbacks() override { follows_ = true; }
-  Followers followers(const TreeNode& root, std::size_t most) override;
+  Followers followers(const TreeNode& root) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<timespec> birth(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,

@@ -28,6 +28,7 @@ class Channel {
   std::uint64_t remember(const NodeRef& node) { return nodes_.remember(node); }
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
   std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
+  std::size_t known() { return nodes_.size(); }
 
   // A handle's number for fi->fh.
   std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);

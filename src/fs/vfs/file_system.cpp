@@ -196,13 +196,14 @@ void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
   });
 }
 
-void FileSystem::Parts::announce_and_wait(std::vector<TreeEvent> changes) {
+void FileSystem::Parts::announce_and_wait(std::vector<TreeEvent> changes,
+                                          std::chrono::milliseconds patience) {
   auto told = std::make_shared<std::promise<void>>();
   const std::future<void> over = told->get_future();
   changes.back().held = std::move(told);
   announce(std::move(changes));
   about_to_wait();  // what is shown is asked for through the mount
-  over.wait_for(kShow);
+  over.wait_for(patience);
 }
 
 namespace {

@@ -22,14 +22,12 @@ inline constexpr std::chrono::seconds kPatience(2);
 // How long who makes a tree waits for it to be shown to watchers.
 inline constexpr std::chrono::milliseconds kShow(100);
 
-// From so many names on all that the host's kernel knows are to be asked for again, where it can be
-// told so: each name costs some 7 us to tell, and some 40 us to be asked for.
-inline constexpr std::size_t kManyNames = 128;
-
-// So many directories, of so many bytes of paths, are asked for again before a rollback ends, each
-// in some 40 us.
-inline constexpr std::size_t kMostWalked = 16;
+// So many bytes of paths are asked for again before a rollback ends, each path in some 40 us.
 inline constexpr std::size_t kLongestWays = 4000;
+// The first to ask waits until the host's kernel has put away all that it knew, 4 us for each node:
+// so much is waited for, and no longer than a glance where it knows more.
+inline constexpr std::size_t kSoonPutAway = 1000;
+inline constexpr std::chrono::milliseconds kGlance(1);
 
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {
@@ -65,7 +63,8 @@ struct FileSystem::Parts {
   void announce(std::vector<TreeEvent> changes);
   // The same, done before it returns (or soon after): a directory that is made for show, or asked
   // for again, is gone for an instant, and with it the current directory of who is there.
-  void announce_and_wait(std::vector<TreeEvent> changes);
+  void announce_and_wait(std::vector<TreeEvent> changes,
+                         std::chrono::milliseconds patience = kShow);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
 
   ContextRef context;

@@ -49,16 +49,11 @@ void keep_name(Staleness& stale) {
 }
 
 // What leads to the tree and to those directories in it, for the host's kernel to ask for.
-TreeEvent ways_to(const std::string& root, const std::map<std::string, TreeNodeRef>& in_it) {
+TreeEvent ways_to(const std::string& root, const std::vector<std::string>& in_it) {
   std::string ways;
-  std::size_t count = 0;
-  for (auto at = in_it.begin(); at != in_it.end() && count < kMostWalked; ++at) {
-    const auto next = std::next(at);
-    if (next != in_it.end() && next->first.starts_with(at->first + "/")) continue;  // by its way
-    const std::string path = fmt::format("{}/{}", root, at->first);
-    if (ways.size() + path.size() + 1 > kLongestWays) continue;
-    ways += path + '\0';
-    ++count;
+  for (const std::string& one : in_it) {
+    const std::string path = fmt::format("{}/{}", root, one);
+    if (ways.size() + path.size() < kLongestWays) ways += path + '\0';
   }
   return {TreeEvent::Kind::walked, ways.empty() ? root : ways, S_IFDIR};
 }
@@ -151,24 +146,27 @@ int DataTree::open_past_daemon(const std::string& root) {
 // mount.
 void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
                                    const std::vector<std::string>& gone) {
-  const Followers followed = root->tree().store().followers(root->file(), kManyNames);
+  const Followers followed = root->tree().store().followers(root->file());
   std::set<std::string> at_top = names_in(*root);
   at_top.insert(gone.begin(), gone.end());
-  const bool is_many = followed.more_names || at_top.size() + followed.names.size() >= kManyNames;
+  const bool is_many =
+      followed.more_names || at_top.size() + followed.names.size() >= Followers::kMostNames;
   const std::optional<bool> all_expired = is_many ? expire_all(*root) : false;
   const bool is_each = !all_expired.value_or(true);
   if (!is_each) at_top.clear();
   std::vector<Staleness> stale{{.directory = root, .trees = std::move(at_top)}};
   if (!is_each) invalidate(stale, kPatience);
-  if (all_expired.value_or(false)) announce_and_wait({ways_to(path, followed.directories)});
-  std::map<TreeNodeRef, std::set<std::string>> names;
-  if (is_each) {
-    for (const auto& [directory, name] : followed.names) names[directory].insert(name);
+  if (all_expired.value_or(false)) {
+    std::size_t known = 0;
+    for (const auto& channel : serving()) known += channel->known();
+    announce_and_wait({ways_to(path, followed.paths)}, known < kSoonPutAway ? kShow : kGlance);
   }
-  for (const auto& [way, directory] : followed.directories) {
-    auto node = root->tree().find(*directory);
-    if (!node) continue;
-    stale.push_back({.directory = std::move(node), .trees = std::move(names[directory])});
+  std::map<TreeNodeRef, std::set<std::string>> names;
+  for (const auto& [directory, name] : followed.names) names[directory].insert(name);
+  for (const TreeNodeRef& directory : followed.directories) {
+    Staleness& one = stale.emplace_back();
+    one.directory = root->tree().find(*directory);
+    if (is_each) one.trees = std::move(names[directory]);
   }
   if (is_each) return invalidate(stale, kPatience);
   invalidate_later(stale);  // there may be many, each a call to the kernel
