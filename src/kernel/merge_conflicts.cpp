@@ -87,6 +87,19 @@ void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& co
   if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
 }
 
+// A path keeps its number for as long as it is in conflict with that tree.
+void Merges::number(const MergeConflictsRef& before, const MergePlan& plan, MergeConflicts& left) {
+  std::map<std::string_view, std::uint64_t> known;
+  if (before != nullptr && before->from == left.from && !before->left.empty()) {
+    left.last = before->last;
+    for (const auto& [number, one] : before->left) known.try_emplace(one.path, number);
+  }
+  for (const MergeConflict& conflict : plan.conflicts) {
+    const auto same = known.extract(conflict.path);
+    left.left.emplace(same ? same.mapped() : ++left.last, conflict);
+  }
+}
+
 Status Merges::set_theirs(const std::string& root, SnapshotId state) {
   const MergeConflictsRef shown = conflicts(root);
   if (shown == nullptr || shown->from != state.tree) return ok();

@@ -106,6 +106,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   const SnapshotId base = TRY(base_of(root, name));
   const MergeSides sides = TRY(sides_at(root, other, base));
   TRY(kernel_.history().may_see(caller, other));
+  TRY(kernel_.paths().may_snapshot(root));
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
   }
@@ -134,19 +135,6 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
              one.theirs == conflict.theirs;
     });
   });
-}
-
-// A path keeps its number for as long as it is in conflict with that tree.
-void Merges::number(const MergeConflictsRef& before, const MergePlan& plan, MergeConflicts& left) {
-  std::map<std::string_view, std::uint64_t> known;
-  if (before != nullptr && before->from == left.from && !before->left.empty()) {
-    left.last = before->last;
-    for (const auto& [number, one] : before->left) known.try_emplace(one.path, number);
-  }
-  for (const MergeConflict& conflict : plan.conflicts) {
-    const auto same = known.extract(conflict.path);
-    left.left.emplace(same ? same.mapped() : ++left.last, conflict);
-  }
 }
 
 // Whether the state is the next merge's base, or will be when the conflicts are resolved.
@@ -186,6 +174,11 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(before, plan, *left);
   number(before, plan, *left);
+  const bool is_again = before != nullptr && before->from == left->from;
+  if (is_again && before->is_stored && !before->left.empty() && !partial) {
+    left->is_stored = true;  // a refusal leaves what is to be resolved as it is
+    left->state = before->state;
+  }
   show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
@@ -279,9 +272,15 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 // A version of what the merge replaced or removed.
 Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
                     RemovedFiles& removed) {
+  const auto [ours, old] = what;
+  const std::string_view below =
+      std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
+  const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
+  if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
+    kernel_.paths().retire(std::string(text::first_parts(path, 2)), *old.node);
+  }
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr || !kernel_.history().is_on()) return ok();
-  const auto [ours, old] = what;
   auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
   if (!kept) kept = TRY(keep_bytes(path, what));
   if (kept->is_null()) return ok();
@@ -289,9 +288,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
     kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
   }
-  const std::string_view below =
-      std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
-  if (!find_in_tree(*ours.store, ours.root, below)) kept->set("removed", true);
+  if (!is_there) kept->set("removed", true);
   TreeChange row{.operation = "replaced", .path = path};
   row.details.emplace_back("kept", *std::move(kept));
   return kernel_.record_change(caller, row);

@@ -78,6 +78,9 @@ class Namespace {
     const auto kept = keep(false);
     return kept ? ok() : Status(std::unexpected(kept.error()));
   }
+  // A file below the root of a workspace or home has been replaced: who has it open writes to it no
+  // more (ESTALE).
+  virtual void retire(const std::string& /*root*/, const TreeNode& /*file*/) {}
   // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
   // in its place: a fork, a discard, a rollback. What the mount shows follows. Of a directory that
   // keeps its place `act` fills in the names that were in it, as of its last moment.

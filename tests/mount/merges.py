@@ -552,6 +552,39 @@ def conflicts_stay_while_another_is_merged():
     expect_eq((ours / "clean").read_text(), "clean\n")
 
 
+def who_has_open_what_a_merge_replaced_is_refused():
+    ours, theirs = make("replaced"), SPACES / "replaced-1"
+    ctl("replaced", "fork replaced-1")
+    for name in ("both", "lines"):
+        (theirs / name).write_text("theirs\n")
+    files = [os.open(ours / "both", os.O_WRONLY | os.O_APPEND), os.open(ours / "lines", os.O_RDWR)]
+    os.pwrite(files[1], b"1\n", 0)  # what is there already
+    ctl("replaced", "merge replaced-1")
+    for file in files:
+        expect_errno("ESTALE", os.write, file, b"nowhere\n")
+        os.close(file)
+    expect_eq([(ours / name).read_text() for name in ("both", "lines")], ["theirs\n"] * 2)
+
+
+def a_refused_merge_leaves_what_is_to_be_resolved():
+    ours = make("left")
+    for each in ("left-1", "left-2"):
+        ctl("left", f"fork {each}")
+    (SPACES / "left-1/both").write_text("left-1\n")
+    (SPACES / "left-2/gone").write_text("left-2\n")
+    for name in ("both", "gone"):
+        (ours / name).write_text("ours\n")
+    ctl("left", "merge left-1 partial")
+    refused("EBUSY", "left", "merge left-1")
+    refused("EBUSY", "left", "merge left-2 partial")
+    M.umount()
+    M.mount()
+    refused("EBUSY", "left", "merge left-2 partial")
+    ctl("left", "resolve 1 theirs")
+    expect_eq((ours / "both").read_text(), "left-1\n")
+    ctl("left", "merge left-2 partial")
+
+
 def a_path_keeps_its_number_while_it_is_in_conflict():
     ours, theirs = make("numbers"), SPACES / "numbers-1"
     ctl("numbers", "fork numbers-1")
@@ -656,7 +689,7 @@ def what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged():
         version = max((ours / ".agentfs/versions/lines").iterdir())
         kept = read(version)
         expect(kept.endswith("early\n"), kept)
-        file.write("late\n")
+        expect_errno("ESTALE", os.write, file.fileno(), b"late\n")
     expect_eq(read(version), kept, "a version that goes on changing")
 
 
@@ -785,7 +818,9 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_merge_and_what_takes_the_whole_tree_do_not_mix,
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
      conflicts_stay_while_another_is_merged,
-     a_path_keeps_its_number_while_it_is_in_conflict, what_a_merge_removes_comes_back,
+     a_path_keeps_its_number_while_it_is_in_conflict,
+     who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
+     what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, theirs_is_taken_as_it_is_or_not,
      what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,

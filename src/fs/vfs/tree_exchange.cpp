@@ -80,7 +80,7 @@ Status FileSystem::may_snapshot(const std::string& path) {
   }
   return fail(EBUSY,
               "{}: {} files are open past the daemon (-o passthrough); when they are closed, "
-              "or mounted without it, it can be forked",
+              "or mounted without it, it can be forked, or merged into",
               path, open);
 }
 
@@ -111,6 +111,16 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
     node->hide_links(-1);
   }
   return kept ? ok() : Status(std::unexpected(kept.error()));
+}
+
+void FileSystem::retire(const std::string& root, const TreeNode& file) {
+  const auto found = parts_->context->data_roots.find(parent_path(root));
+  if (found == parts_->context->data_roots.end()) return;
+  DataTree& tree = dynamic_cast<DataNode&>(*found->second).tree();
+  const auto node = tree.find(file);
+  if (node == nullptr) return;
+  const std::unique_lock alone(tree.bytes().of(file));
+  node->retire();
 }
 
 void DataTree::count_writer(const std::shared_ptr<DataNode>& node, int change) {
