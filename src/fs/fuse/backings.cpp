@@ -20,7 +20,7 @@ bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 // What is written past us clears no set-user-id bits.
 bool worth_it(const vfs::Handle& handle, int flags) {
   struct stat found{};
-  if (::fstat(handle.backing(), &found) != 0) return false;
+  if (!handle.may_bypass() || ::fstat(handle.backing(), &found) != 0) return false;
   if (!writes(flags)) return found.st_size >= kLarge;
   return (found.st_mode & (S_ISUID | S_ISGID)) == 0 && !handle.would_lose(flags);
 }

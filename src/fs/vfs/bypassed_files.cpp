@@ -126,16 +126,9 @@ std::optional<BypassedFiles::Change> BypassedFiles::look(const void* file, const
   if (found == open_.end()) return {};
   const auto change = change_of(found->second.file, now);
   if (!change) return {};
-  ++found->second.changes;
   take_over(found->second.file, now);
   write(changed_line(found->second.number, found->second.file));
   return change;
-}
-
-std::uint64_t BypassedFiles::changes(const void* file) const {
-  Lock lock(mutex_);
-  const auto found = open_.find(file);
-  return found == open_.end() ? 0 : found->second.changes;
 }
 
 void BypassedFiles::settle(const void* file, const struct stat& now) {

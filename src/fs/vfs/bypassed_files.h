@@ -48,8 +48,6 @@ class BypassedFiles {
       const void* file);  // is not known any more, yet open: the next daemon's to account for
   // What has changed since this was asked last; told once.
   std::optional<Change> look(const void* file, const struct stat& now);
-  // How often look() has found a change since begin(); other times given to it are none.
-  std::uint64_t changes(const void* file) const;
   // What a file has become by a change that is told by other means.
   void settle(const void* file, const struct stat& now);
 
@@ -61,14 +59,13 @@ class BypassedFiles {
  private:
   struct Open {
     std::uint64_t number = 0;
-    std::uint64_t changes = 0;
-    File file{};
+    File file;
   };
   void write(std::string_view line) REQUIRES(mutex_);
   void begin_log() REQUIRES(mutex_);
 
   const std::string path_;
-  mutable Mutex<Rank::store> mutex_;
+  Mutex<Rank::store> mutex_;
   UniqueFd log_ GUARDED_BY(mutex_);
   std::size_t written_ GUARDED_BY(mutex_) = 0;  // bytes since the log was begun
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;

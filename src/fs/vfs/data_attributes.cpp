@@ -106,6 +106,8 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     if (handle != nullptr) {
       TRY(handle->before_write(wanted.values.st_size));
       kept = handle->keeper().take();
+    } else if (const auto past = keeper_past(); past && past->has_kept()) {
+      kept = past->take();
     } else {
       kept = tree_->keeper().keep_bytes(*file_, path());
     }
@@ -141,7 +143,44 @@ Status DataNode::tell_mode(Request& request, const struct stat& before) {
 Status DataNode::tell_written_past(const struct stat& now) {
   const auto change = writers_past_ > 0 ? tree_->bypassed().look(this, now) : std::nullopt;
   if (!change) return ok();
-  return tree_->services().record_change(change->author, change->row(path()));
+  const std::shared_ptr<WriteKeeper> keeper = keeper_past();
+  Kept kept = keeper ? keeper->take() : Kept{};
+  TreeChange row = change->row(path());
+  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
+  Status told = tree_->services().record_change(change->author, row);
+  if (keeper && told) renew_past(*keeper);
+  if (keeper && !told) keeper->put_back(std::move(kept));
+  return told;
+}
+
+std::shared_ptr<WriteKeeper> DataNode::begin_past(const std::shared_ptr<WriteKeeper>& own) {
+  Lock lock(past_mutex_);
+  ++writers_past_;
+  if (past_keeper_ == nullptr) past_keeper_ = own;
+  return past_keeper_;
+}
+
+std::shared_ptr<WriteKeeper> DataNode::keeper_past() {
+  Lock lock(past_mutex_);
+  return past_keeper_;
+}
+
+bool DataNode::end_past() {
+  Lock lock(past_mutex_);
+  if (--writers_past_ > 0) return false;
+  past_keeper_.reset();
+  return true;
+}
+
+void DataNode::renew_past(WriteKeeper& keeper) {
+  if (!keeper.has_ever_kept() || writers_past_ < 2) return;
+  keeper.renew();
+  static_cast<void>(tree_->store().use_descriptor(*file_, [&](int file) {
+    const auto copy =
+        keeper.before_write(tree_->keeper(), file, [this] { return named_path(); }, 0);
+    if (copy) tree_->keeper().note_copy(file_->inode(), *copy);
+    return ok();
+  }));
 }
 
 Result<std::string> DataNode::get_xattr(Request& request, const std::string& name) {

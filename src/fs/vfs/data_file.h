@@ -44,9 +44,14 @@ class DataNode final : public Node {
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
   void retire() { is_retired_ = true; }
-  // One more, or one less, descriptor by which it is written past the daemon: while there is one,
-  // the host's kernel asks for the attributes each time, since a mapping changes them unseen.
-  void written_past(bool begins) { writers_past_ += begins ? 1 : -1; }
+  // One more descriptor by which it is written past the daemon: while there is one, the host's
+  // kernel asks for the attributes each time, since a mapping changes them unseen. They keep what
+  // it held once for all of them: by what this gives, `own` for the first.
+  std::shared_ptr<WriteKeeper> begin_past(const std::shared_ptr<WriteKeeper>& own);
+  bool end_past();                             // whether it was the last one
+  std::shared_ptr<WriteKeeper> keeper_past();  // null: there is none
+  // What was kept has been told with a change: for the others' next one it keeps what there is now.
+  void renew_past(WriteKeeper& keeper);
   void count_open(int change) { opens_.fetch_add(change); }
   const std::atomic<int>& opens() const { return opens_; }  // its descriptors
   // As it is shown, now.
@@ -113,6 +118,8 @@ class DataNode final : public Node {
   std::atomic<int> hidden_links_ = 0;
   std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;
+  Mutex<Rank::handle> past_mutex_;
+  std::shared_ptr<WriteKeeper> past_keeper_ GUARDED_BY(past_mutex_);  // while there are some
   std::atomic<int> opens_ = 0;
   std::atomic<bool> is_retired_ = false;  // replaced by a restore or the like
   std::atomic<bool> nameless_ = false;    // made without a name, and has none yet

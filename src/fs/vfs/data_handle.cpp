@@ -108,10 +108,10 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
 
 Status DataHandle::before_write(off_t offset) {
   if (!writable_ || node_->region() != Region::plain) return ok();
-  if (!keeper_.is_settled()) TRY(node_->check_in_place());
+  if (!keeper_->is_settled()) TRY(node_->check_in_place());
   PastKeeper& past = node_->tree().keeper();
   const auto copy =
-      keeper_.before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);
+      keeper_->before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);
   if (copy) past.note_copy(node_->file().inode(), *copy);
   return ok();
 }
@@ -122,7 +122,7 @@ bool DataHandle::would_lose(int flags) const {
   const bool will_write = (flags & O_ACCMODE) == O_WRONLY && (flags & (O_APPEND | O_NONBLOCK)) == 0;
   if (will_write || !writable_ || node_->region() != Region::plain) return false;
   struct stat now{};
-  return !keeper_.is_settled() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0 &&
+  return !keeper_->is_settled() && ::fstat(descriptor(), &now) == 0 && now.st_size > 0 &&
          node_->tree().keeper().would_copy(static_cast<std::uint64_t>(now.st_size));
 }
 
@@ -131,10 +131,15 @@ void DataHandle::bypass() {
   counted_ = node_->place();
   node_->tree().count_bypassed(counted_, 1);
   if (!writable_) return;
+  // What it had when this open emptied it has been told by that.
+  const bool is_emptied = keeper_->is_settled();
+  const std::shared_ptr<WriteKeeper> shared = node_->begin_past(keeper_);
+  if (is_emptied && shared != keeper_) node_->tree().keeper().take_back(shared->take());
+  if (!is_emptied && !shared->has_kept()) shared->renew();
+  keeper_ = shared;
   static_cast<void>(before_write(0));
   // What is linked into the past from here on is a copy, since this is open for writing.
   static_cast<void>(node_->begin_change());
-  node_->written_past(true);
   Caller writer;
   {
     Lock lock(mutex_);
@@ -143,19 +148,13 @@ void DataHandle::bypass() {
   struct stat found{};
   if (::fstat(descriptor(), &found) == 0) {
     node_->tree().bypassed().begin(node_.get(), writer, node_->path(), found);
-    changes_ = node_->tree().bypassed().changes(node_.get());
   }
 }
 
-// What was kept is not needed where nothing has changed: nothing was written past the daemon, or
-// the disk refused it. It is told with the last change, if it is one that another's close has told
-// of.
+// What was kept is not needed where the disk refused the change.
 void DataHandle::judge_kept() {
-  changed_past();
-  const bool is_same = bypassed_ && node_->tree().bypassed().changes(node_.get()) == changes_;
-  PastKeeper& past = node_->tree().keeper();
-  past.take_back(is_same ? keeper_.take() : keeper_.take_unneeded(descriptor()));
-  if (!keeper_.has_kept()) return;
+  node_->tree().keeper().take_back(keeper_->take_unneeded(descriptor()));
+  if (!keeper_->has_kept()) return;
   Lock lock(mutex_);
   changed_ = true;
 }
@@ -210,12 +209,13 @@ Status DataHandle::account() {
     change.writers = std::exchange(writers_, 1);
     changed_ = false;
   }
-  Kept kept = keeper_.take();
+  Kept kept = keeper_->take();
   TreeChange row = change.row(node_->path());
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   Status told = node_->tree().services().record_change(writer, row);
+  if (told && bypassed_) node_->renew_past(*keeper_);
   if (told) return told;
-  keeper_.put_back(std::move(kept));
+  keeper_->put_back(std::move(kept));
   Lock lock(mutex_);
   bytes_ += change.bytes;  // the next close tries again
   writers_ = std::max(writers_, change.writers);
@@ -228,13 +228,14 @@ Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 void DataHandle::release() {
   if (bypassed_) node_->tree().count_bypassed(counted_, -1);
   if (!writable_) return;
-  if (bypassed_ || keeper_.has_kept()) judge_kept();
+  if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
   if (!bypassed_) return;
   // From here on nothing is written past us; what the log holds of it is told.
   node_->tree().bypassed().end(node_.get());
-  node_->written_past(false);
+  // Nobody has written since that was kept.
+  if (node_->end_past()) node_->tree().keeper().take_back(keeper_->take());
 }
 
 // Who has it open goes on writing past a daemon that has gone: the next one finds what.

@@ -18,7 +18,8 @@ class DataHandle final : public Handle {
              bool writable);
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
-  int backing() const override { return may_bypass_ ? descriptor() : -1; }
+  int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
+  bool may_bypass() const override { return may_bypass_; }
   void bypass() override;
   bool bypassed() const override { return bypassed_; }
   bool would_lose(int flags) const override;
@@ -36,7 +37,7 @@ class DataHandle final : public Handle {
 
   // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
   Status before_write(off_t offset);
-  WriteKeeper& keeper() { return keeper_; }
+  WriteKeeper& keeper() { return *keeper_; }
 
  private:
   Result<Bytes> read_lent(off_t offset, std::size_t count);
@@ -52,7 +53,7 @@ class DataHandle final : public Handle {
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
   void changed_past();  // what was written past the daemon since it was looked at
-  void judge_kept();    // at the end
+  void judge_kept();    // at the end of one that was not past the daemon
 
   std::shared_ptr<DataNode> node_;
   const OpenCount open_;  // ends when the descriptor has
@@ -61,9 +62,9 @@ class DataHandle final : public Handle {
   const bool may_bypass_;
   std::string counted_{};      // the workspace or home that counts it among those past the daemon
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
-  WriteKeeper keeper_;
+  // With all others that write the file past the daemon where this one does.
+  std::shared_ptr<WriteKeeper> keeper_ = std::make_shared<WriteKeeper>();
   std::atomic<bool> bypassed_ = false;
-  std::uint64_t changes_ = 0;  // of those past the daemon that came before it
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);

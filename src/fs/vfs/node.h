@@ -155,9 +155,11 @@ class Handle {
   virtual void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done);
   // The count that `done` gets is the whole size of `bytes`, always.
   virtual void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done);
-  // A file of the disk that the host's kernel may read and write by itself: its descriptor, or -1
-  // where all bytes come through here. bypass() says that it will, before the open is answered.
+  // A file of the disk that the host's kernel can read and write by itself: its descriptor, or -1
+  // where all bytes come through here. bypass() says that it will, before the open is answered:
+  // where it may, or does already for another open of the file.
   virtual int backing() const { return -1; }
+  virtual bool may_bypass() const { return true; }
   virtual void bypass() {}
   virtual bool bypassed() const { return false; }
   // Whether what there is has to be kept when the first byte of it is overwritten, and that is

@@ -144,6 +144,7 @@ std::optional<PastName> WriteKeeper::before_write(PastKeeper& keeper, int file,
   const std::string name = path();
   if (!name.empty()) kept_ = keeper.keep_bytes(file, name);
   found_ = attributes;
+  if (!kept_.row.is_null()) has_ever_kept_.store(true);
   settled_.store(true);
   return kept_.stored ? std::optional(PastName{kept_.number, kept_.path}) : std::nullopt;
 }

@@ -74,6 +74,9 @@ class WriteKeeper {
   // The file has nothing to lose by this open: it was made by it, or emptied.
   void settle();
   bool is_settled() const { return settled_.load(); }
+  // What it had kept has been told, and what the file holds now is kept before the next change.
+  void renew() { settled_.store(false); }
+  bool has_ever_kept() const { return has_ever_kept_.load(); }
   // Before bytes from `offset` on change: the copy that was made now, if any. An append loses
   // nothing and keeps nothing; nor does a file whose `path` is empty: it has been removed, and was
   // kept then.
@@ -89,6 +92,7 @@ class WriteKeeper {
 
  private:
   std::atomic<bool> settled_ = false;
+  std::atomic<bool> has_ever_kept_ = false;
   // Held over the copy on purpose: no other writer of this open may come first.
   mutable Mutex<Rank::handle> mutex_;
   Kept kept_ GUARDED_BY(mutex_);
