@@ -79,6 +79,16 @@ void DataNode::part_from_past() {
   hide_links(-1);
 }
 
+// Before the file is shortened. An open that has kept what it found keeps nothing more.
+Result<Kept> DataNode::keep_cut_off(DataHandle* handle, off_t size) {
+  if (handle != nullptr) {
+    TRY(handle->before_write(size));
+    return handle->keeper().take();
+  }
+  const auto past = keeper_past();
+  return past && past->has_kept() ? past->take() : tree_->keeper().keep_bytes(*file_, path());
+}
+
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                                             const SetAttributes& wanted) {
   const struct stat before = TRY(tree_->store().attributes(*file_));
@@ -102,15 +112,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                       {.operation = truncates ? "truncate" : "attributes", .path = path()});
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
-    // An open that has kept what it found keeps nothing more.
-    if (handle != nullptr) {
-      TRY(handle->before_write(wanted.values.st_size));
-      kept = handle->keeper().take();
-    } else if (const auto past = keeper_past(); past && past->has_kept()) {
-      kept = past->take();
-    } else {
-      kept = tree_->keeper().keep_bytes(*file_, path());
-    }
+    kept = TRY(keep_cut_off(handle, wanted.values.st_size));
   }
   auto changing = truncates ? begin_change() : Changing();
   auto now = changing ? tree_->store().set_attributes(*file_, file, wanted, request.tree())

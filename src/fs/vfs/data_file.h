@@ -10,6 +10,8 @@
 
 namespace agentfs::vfs {
 
+class DataHandle;
+
 class Charge;
 
 // What of `which` was and is, as the journal tells it.
@@ -97,6 +99,7 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;
+  Result<Kept> keep_cut_off(DataHandle* handle, off_t size);
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);
