@@ -64,15 +64,11 @@ class TreeFile {
   virtual Status check_read() const { return ok(); }
 };
 
-// Directories that somebody holds of a state that is over. To ask again for a name costs the host's
-// kernel some 7 us to be told, and some 40 us to ask.
+// Directories that somebody holds of a state that is over.
 struct Followers {
   static constexpr std::size_t kMostPaths = 16;
-  static constexpr std::size_t kMostNames = 128;
   std::vector<TreeNodeRef> directories{};
   std::vector<std::string> paths{};  // below its root, of the first that have no other in them
-  std::vector<std::pair<TreeNodeRef, std::string>> names{};  // in them, that were looked up
-  bool more_names = false;                                   // they are not told then
 };
 
 // Threads: all. Errors are the disk's own errno; names are single components as the kernel sends

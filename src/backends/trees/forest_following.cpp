@@ -5,8 +5,10 @@
 
 namespace agentfs::trees {
 
-// Only where it is the same directory, and nobody has been given another node for it meanwhile.
+// Only where it is the same directory, and nobody has been given another node for it meanwhile. The
+// parent has caught up before, but another rollback may have come since.
 void ForestDisk::follow(ForestNode& parent, const std::string& name) {
+  if (parent.follows) catch_up(parent);
   const ForestNodeRef former = book().former(parent, name);
   if (!former || !former->follows.exchange(false)) return;
   const bool may_be = parent.tree->refusal == 0 && !book().find(parent, name);
@@ -53,13 +55,7 @@ Followers ForestStore::followers(const TreeNode& root) {
     if (!former.has_others && found.paths.size() < Followers::kMostPaths) {
       found.paths.push_back(NodeBook::path_of(formers, former));
     }
-    if (found.more_names) continue;
-    for (const std::string& name : f_->book().names_in(*former.node)) {
-      found.names.emplace_back(former.node, name);
-    }
-    found.more_names = found.names.size() > Followers::kMostNames;
   }
-  if (found.more_names) found.names.clear();
   return found;
 }
 
@@ -69,7 +65,7 @@ Result<TreeEntry> ForestStore::look(ForestNode& parent, const std::string& name)
   for (;;) {
     {
       const std::shared_lock together(mutex_);
-      if (!f_->is_followed(parent, name)) return find(parent, name);
+      if (!parent.follows && !f_->is_followed(parent, name)) return find(parent, name);
     }
     const std::unique_lock alone(mutex_);
     f_->follow(parent, name);

@@ -196,15 +196,6 @@ std::string NodeBook::path_of(const std::vector<Former>& formers, const Former& 
   return path_of(formers, formers[one.above]) + "/" + one.name;
 }
 
-std::set<std::string> NodeBook::names_in(const ForestNode& directory) const {
-  std::set<std::string> names;
-  const Lock lock(mutex_);
-  for (const auto* const known : {&directory.formers_, &directory.entries_}) {
-    for (const auto& [name, node] : *known) names.insert(name);
-  }
-  return names;
-}
-
 void NodeBook::succeed(ForestNode& former, ForestNode& now) {
   std::vector<ForestNodeRef> dropped;
   TreeNodeRef before;

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -151,8 +150,6 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     static constexpr std::size_t kTop = SIZE_MAX;
   };
   static std::string path_of(const std::vector<Former>& formers, const Former& one);
-  // Those that lead, or led in a state that is over, to a node that is known.
-  std::set<std::string> names_in(const ForestNode& directory) const;
   // Directories of states that are over, at any depth below the root of the tree.
   std::vector<Former> formers_below(const ForestNode& root) const;
   // The former becomes what the other one is, which nobody else holds.

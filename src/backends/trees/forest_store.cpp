@@ -97,7 +97,7 @@ Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& na
 
 TreeNodeRef ForestStore::remembered(const TreeNode& any, const std::string& name) {
   const auto* parent = dynamic_cast<const ForestNode*>(&any);
-  return parent == nullptr ? nullptr : f_->book().find(*parent, name);
+  return parent == nullptr || parent->follows ? nullptr : f_->book().find(*parent, name);
 }
 
 Result<struct stat> ForestStore::attributes(const TreeNode& any) {

@@ -152,34 +152,28 @@ int DataTree::open_past_daemon(const std::string& root) {
 }
 
 // Who works in a directory of the state that is over shall be in the one that has its place now.
-// The names in it lead elsewhere: they are asked for again, or, where they are many, all of the
-// mount.
+// The names in it lead elsewhere: all are asked for again. To mark each by itself, as where the
+// kernel has no such message, would miss an answer of before that is on its way to who has asked.
 void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
                                    const std::vector<std::string>& gone) {
   const Followers followed = root->tree().store().followers(root->file());
-  std::set<std::string> at_top = names_in(*root);
-  at_top.insert(gone.begin(), gone.end());
-  const bool is_many =
-      followed.more_names || at_top.size() + followed.names.size() >= Followers::kMostNames;
-  const std::optional<bool> all_expired = is_many ? expire_all(*root) : false;
-  const bool is_each = !all_expired.value_or(true);
-  if (!is_each) at_top.clear();
-  std::vector<Staleness> stale{{.directory = root, .trees = std::move(at_top)}};
-  if (!is_each) invalidate(stale, kPatience);
+  const std::optional<bool> all_expired = expire_all(*root);
+  std::set<std::string> at_top;
+  if (!all_expired.value_or(true)) {
+    at_top = names_in(*root);
+    at_top.insert(gone.begin(), gone.end());
+  }
+  invalidate({{.directory = root, .trees = std::move(at_top)}}, kPatience);
   if (all_expired.value_or(false)) {
     std::size_t known = 0;
     for (const auto& channel : serving()) known += channel->known();
     announce_and_wait({ways_to(path, followed.paths)}, known < kSoonPutAway ? kShow : kGlance);
   }
-  std::map<TreeNodeRef, std::set<std::string>> names;
-  for (const auto& [directory, name] : followed.names) names[directory].insert(name);
+  std::vector<Staleness> stale;  // there may be many, each a call to the kernel
   for (const TreeNodeRef& directory : followed.directories) {
-    Staleness& one = stale.emplace_back();
-    one.directory = root->tree().find(*directory);
-    if (is_each) one.trees = std::move(names[directory]);
+    stale.push_back({.directory = root->tree().find(*directory)});
   }
-  if (is_each) return invalidate(stale, kPatience);
-  invalidate_later(stale);  // there may be many, each a call to the kernel
+  invalidate_later(stale);
 }
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
