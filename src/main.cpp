@@ -159,8 +159,7 @@ bool ends_before(const UniqueFd& process, std::chrono::steady_clock::time_point 
 
 // Unmounts, then waits until the daemon has written everything and gone, and its watcher, which has
 // the state for as long as it lives.
-Status umount(const std::string& given, bool lazy) {
-  const std::string path = TRY(absolute_path(given));
+Status umount_found(const std::string& path, bool lazy) {
   const MountState found = mount_state(path);
   if (found == MountState::none) return fail(EINVAL, "{}: agentfs is not mounted there", path);
   const bool answers = found == MountState::alive;
@@ -189,6 +188,13 @@ Status umount(const std::string& given, bool lazy) {
   if (lazy || (ended && ends_before(watcher, until))) return ok();
   return fail(EBUSY, "{}: unmounted, but the daemon (pid {}){} has not ended yet", path, daemon,
               ended ? " has ended and its watcher" : "");
+}
+
+Status umount(const std::string& given, bool lazy) {
+  const std::string path = TRY(absolute_path(given));
+  Status unmounted = umount_found(path, lazy);
+  if (unmounted || unmounted.error().code != EINVAL || !is_mounted(path)) return unmounted;
+  return umount_found(path, lazy);  // what was found had just given way to its successor
 }
 
 int dump_tree(const std::string& format) {

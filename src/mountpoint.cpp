@@ -183,10 +183,14 @@ bool is_device_mounted(const std::string& device) {
   return table.empty() || std::ranges::find(table, device, &MountPoint::device) != table.end();
 }
 
+// Once a mount is taken away the directory below it answers: what is mounted is looked at again.
 MountState mount_state(const std::string& path) {
-  if (!is_mounted(path)) return MountState::none;
-  return answer_of(path, std::chrono::seconds(1)).value_or(0) == 0 ? MountState::alive
-                                                                   : MountState::stale;
+  for (;;) {
+    const std::string device = mounted_device(path);
+    if (device.empty()) return MountState::none;
+    const bool answers = answer_of(path, std::chrono::seconds(1)).value_or(0) == 0;
+    if (mounted_device(path) == device) return answers ? MountState::alive : MountState::stale;
+  }
 }
 
 bool answers_within(const std::string& path, std::chrono::milliseconds patience) {

@@ -41,7 +41,9 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   session.busy_poll = options.busy_poll && std::thread::hardware_concurrency() > 1;
   session.stacked_disk = is_stacked(state.file("trees"));
   const MountState found = mount_state(options.mountpoint);
-  if (options.succeeds && found == MountState::none) {
+  const bool is_anothers = options.succeeds && found == MountState::alive &&
+                           serving_daemon(options.mountpoint, std::chrono::seconds(1)).has_value();
+  if ((options.succeeds && found == MountState::none) || is_anothers) {
     return fail(ECANCELED, "{}: was unmounted after the last daemon's end", options.mountpoint);
   }
   session.over_dead = found == MountState::stale;

@@ -28,7 +28,12 @@ bool put_beneath(const std::string& aside, const std::string& mountpoint) {
 
 Status succeed(const std::string& aside, const std::string& mountpoint, bool over_dead) {
   const bool beneath = over_dead && put_beneath(aside, mountpoint);
-  if (over_dead && ::umount2(mountpoint.c_str(), MNT_DETACH) != 0) return fail_errno(mountpoint);
+  if (over_dead && ::umount2(mountpoint.c_str(), MNT_DETACH) != 0) {
+    if (errno != EINVAL) return fail_errno(mountpoint);
+    // Who took the dead one away in this moment wants nothing to be mounted.
+    if (beneath) ::umount2(mountpoint.c_str(), MNT_DETACH);
+    return fail(ECANCELED, "{}: was unmounted while its next daemon began", mountpoint);
+  }
   if (!beneath &&
       ::mount(aside.c_str(), mountpoint.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0) {
     return fail_errno(mountpoint);
