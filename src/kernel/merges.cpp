@@ -173,12 +173,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
   leave_out_settled(before, plan, *left);
-  number(before, plan, *left);
-  const bool is_again = before != nullptr && before->from == left->from;
-  if (is_again && before->is_stored && !before->left.empty() && !partial) {
-    left->is_stored = true;  // a refusal leaves what is to be resolved as it is
-    left->state = before->state;
-  }
+  take_over(before, plan, *left);
   show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
@@ -273,11 +268,11 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
                     RemovedFiles& removed) {
   const auto [ours, old] = what;
-  const std::string_view below =
-      std::string_view(path).substr(text::first_parts(path, 2).size() + 1);
+  const std::string root(text::first_parts(path, 2));
+  const std::string_view below = std::string_view(path).substr(root.size() + 1);
   const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
   if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
-    kernel_.paths().retire(std::string(text::first_parts(path, 2)), *old.node);
+    kernel_.paths().retire(root, *old.node);
   }
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr || !kernel_.history().is_on()) return ok();

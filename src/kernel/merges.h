@@ -134,7 +134,8 @@ class Merges {
                                   bool partial);
   static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
                                 MergeConflicts& left);
-  static void number(const MergeConflictsRef& before, const MergePlan& plan, MergeConflicts& left);
+  static void take_over(const MergeConflictsRef& before, const MergePlan& plan,
+                        MergeConflicts& left);
   bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);

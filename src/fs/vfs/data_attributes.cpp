@@ -145,14 +145,28 @@ Status DataNode::tell_mode(Request& request, const struct stat& before) {
 Status DataNode::tell_written_past(const struct stat& now) {
   const auto change = writers_past_ > 0 ? tree_->bypassed().look(this, now) : std::nullopt;
   if (!change) return ok();
-  const std::shared_ptr<WriteKeeper> keeper = keeper_past();
-  Kept kept = keeper ? keeper->take() : Kept{};
-  TreeChange row = change->row(path());
+  if (const auto keeper = keeper_past()) return tell_write(change->author, *change, *keeper);
+  return tree_->services().record_change(change->author, change->row(path()));
+}
+
+Status DataNode::tell_write(const Caller& writer, const BypassedFiles::Change& change,
+                            WriteKeeper& keeper) {
+  Kept kept = keeper.take();
+  TreeChange row = change.row(path());
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
-  Status told = tree_->services().record_change(change->author, row);
-  if (keeper && told) renew_past(*keeper);
-  if (keeper && !told) keeper->put_back(std::move(kept));
+  Status told = tree_->services().record_change(writer, row);
+  if (told) {
+    renew_past(keeper);
+  } else {
+    keeper.put_back(std::move(kept));
+  }
   return told;
+}
+
+void DataNode::keep_before(WriteKeeper& keeper, int file, off_t offset) {
+  PastKeeper& past = tree_->keeper();
+  const auto copy = keeper.before_write(past, file, [this] { return named_path(); }, offset);
+  if (copy) past.note_copy(file_->inode(), *copy);
 }
 
 std::shared_ptr<WriteKeeper> DataNode::begin_past(const std::shared_ptr<WriteKeeper>& own) {
@@ -175,12 +189,10 @@ bool DataNode::end_past() {
 }
 
 void DataNode::renew_past(WriteKeeper& keeper) {
-  if (!keeper.has_ever_kept() || writers_past_ < 2) return;
+  if (!keeper.has_ever_kept() || writers_past_ < 2 || keeper_past().get() != &keeper) return;
   keeper.renew();
   static_cast<void>(tree_->store().use_descriptor(*file_, [&](int file) {
-    const auto copy =
-        keeper.before_write(tree_->keeper(), file, [this] { return named_path(); }, 0);
-    if (copy) tree_->keeper().note_copy(file_->inode(), *copy);
+    keep_before(keeper, file, 0);
     return ok();
   }));
 }

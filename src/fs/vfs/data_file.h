@@ -10,9 +10,8 @@
 
 namespace agentfs::vfs {
 
-class DataHandle;
-
 class Charge;
+class DataHandle;
 
 // What of `which` was and is, as the journal tells it.
 json::Object before_and_after(const struct stat& before, const struct stat& after, unsigned which);
@@ -52,8 +51,10 @@ class DataNode final : public Node {
   std::shared_ptr<WriteKeeper> begin_past(const std::shared_ptr<WriteKeeper>& own);
   bool end_past();                             // whether it was the last one
   std::shared_ptr<WriteKeeper> keeper_past();  // null: there is none
-  // What was kept has been told with a change: for the others' next one it keeps what there is now.
-  void renew_past(WriteKeeper& keeper);
+  // The row of what was written, with what was kept for it.
+  Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
+  // Before bytes from `offset` on change: `file` is a descriptor of it.
+  void keep_before(WriteKeeper& keeper, int file, off_t offset);
   void count_open(int change) { opens_.fetch_add(change); }
   const std::atomic<int>& opens() const { return opens_; }  // its descriptors
   // As it is shown, now.
@@ -95,6 +96,8 @@ class DataNode final : public Node {
 
  private:
   void part_from_past();
+  // What was kept has been told with a change: for the others' next one it keeps what there is now.
+  void renew_past(WriteKeeper& keeper);
   bool has_directory(const std::string& name) const;
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;

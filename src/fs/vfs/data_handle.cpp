@@ -109,10 +109,7 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
 Status DataHandle::before_write(off_t offset) {
   if (!writable_ || node_->region() != Region::plain) return ok();
   if (!keeper_->is_settled()) TRY(node_->check_in_place());
-  PastKeeper& past = node_->tree().keeper();
-  const auto copy =
-      keeper_->before_write(past, descriptor(), [this] { return node_->named_path(); }, offset);
-  if (copy) past.note_copy(node_->file().inode(), *copy);
+  node_->keep_before(*keeper_, descriptor(), offset);
   return ok();
 }
 
@@ -209,13 +206,8 @@ Status DataHandle::account() {
     change.writers = std::exchange(writers_, 1);
     changed_ = false;
   }
-  Kept kept = keeper_->take();
-  TreeChange row = change.row(node_->path());
-  if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
-  Status told = node_->tree().services().record_change(writer, row);
-  if (told && bypassed_) node_->renew_past(*keeper_);
+  Status told = node_->tell_write(writer, change, *keeper_);
   if (told) return told;
-  keeper_->put_back(std::move(kept));
   Lock lock(mutex_);
   bytes_ += change.bytes;  // the next close tries again
   writers_ = std::max(writers_, change.writers);

@@ -51,6 +51,8 @@ struct FileSystem::Parts {
   // one that cannot be told so; nothing where none knows the node.
   std::optional<bool> expire_all(const Node& node);
 
+  // The top of the data tree that has this workspace or home; null for what is none.
+  std::shared_ptr<DataNode> top_of(const std::string& root) const;
   // After a rollback at `root`, which had these names in the state that is over.
   void let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
                   const std::vector<std::string>& gone);

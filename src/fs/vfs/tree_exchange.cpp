@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Data trees that are made, taken away or put in the place of another as a whole.
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -60,10 +59,15 @@ TreeEvent ways_to(const std::string& root, const std::vector<std::string>& in_it
 
 }  // namespace
 
+std::shared_ptr<DataNode> FileSystem::Parts::top_of(const std::string& root) const {
+  const auto found = context->data_roots.find(parent_path(root));
+  if (found == context->data_roots.end()) return nullptr;
+  return std::static_pointer_cast<DataNode>(found->second);
+}
+
 void FileSystem::Parts::write_back(const std::string& root) {
-  const auto tree = context->data_roots.find(parent_path(root));
   std::vector<Staleness> stale;
-  for (auto& node : dynamic_cast<DataNode&>(*tree->second).tree().writers()) {
+  for (auto& node : top_of(root)->tree().writers()) {
     if (node->named_path().starts_with(root + "/")) stale.push_back({.node = std::move(node)});
   }
   if (!stale.empty()) invalidate(stale, kPatience);
@@ -71,9 +75,9 @@ void FileSystem::Parts::write_back(const std::string& root) {
 
 // What the host's kernel writes on its own would reach the other tree, too.
 Status FileSystem::may_snapshot(const std::string& path) {
-  const auto root = parts_->context->data_roots.find(parent_path(path));
-  if (root == parts_->context->data_roots.end()) return ok();
-  const int open = dynamic_cast<DataNode&>(*root->second).tree().open_past_daemon(path);
+  const auto top = parts_->top_of(path);
+  if (top == nullptr) return ok();
+  const int open = top->tree().open_past_daemon(path);
   if (open == 0) {
     parts_->write_back(path);
     return ok();
@@ -85,10 +89,10 @@ Status FileSystem::may_snapshot(const std::string& path) {
 }
 
 std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
-  const auto tree = parts_->context->data_roots.find(parent_path(root));
-  if (tree == parts_->context->data_roots.end()) return {};
+  const auto top = parts_->top_of(root);
+  if (top == nullptr) return {};
   std::vector<std::string> all;
-  for (const auto& node : dynamic_cast<DataNode&>(*tree->second).tree().writers()) {
+  for (const auto& node : top->tree().writers()) {
     std::string path = node->named_path();
     if (path.starts_with(root + "/")) all.push_back(std::move(path));
   }
@@ -96,9 +100,9 @@ std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
 }
 
 Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) {
-  const auto found = parts_->context->data_roots.find(parent_path(root));
-  if (found == parts_->context->data_roots.end()) return Namespace::keep_bytes(root, file, keep);
-  DataTree& tree = dynamic_cast<DataNode&>(*found->second).tree();
+  const auto top = parts_->top_of(root);
+  if (top == nullptr) return Namespace::keep_bytes(root, file, keep);
+  DataTree& tree = top->tree();
   const auto node = tree.find(file);
   if (node == nullptr) return Namespace::keep_bytes(root, file, keep);
   const std::unique_lock alone(tree.bytes().of(file));
@@ -114,12 +118,10 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
 }
 
 void FileSystem::retire(const std::string& root, const TreeNode& file) {
-  const auto found = parts_->context->data_roots.find(parent_path(root));
-  if (found == parts_->context->data_roots.end()) return;
-  DataTree& tree = dynamic_cast<DataNode&>(*found->second).tree();
-  const auto node = tree.find(file);
+  const auto top = parts_->top_of(root);
+  const auto node = top == nullptr ? nullptr : top->tree().find(file);
   if (node == nullptr) return;
-  const std::unique_lock alone(tree.bytes().of(file));
+  const std::unique_lock alone(top->tree().bytes().of(file));
   node->retire();
 }
 
@@ -179,9 +181,8 @@ void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
 // in it lead elsewhere.
 Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
-  const auto root = parts_->context->data_roots.find(parent_path(path));
-  if (root == parts_->context->data_roots.end()) return fail(EINVAL, "{}: not a whole tree", path);
-  const auto top = std::static_pointer_cast<DataNode>(root->second);
+  const auto top = parts_->top_of(path);
+  if (top == nullptr) return fail(EINVAL, "{}: not a whole tree", path);
   const std::string name(text::last_part(path));
   const auto find = [&]() -> std::shared_ptr<DataNode> {
     const auto entry = top->tree().store().lookup(top->file(), name);
@@ -225,9 +226,8 @@ void FileSystem::await_count(const std::string& subject) { parts_->quotas->await
 
 Status FileSystem::check_room(const std::string& path, const Holding& more) {
   TRY(parts_->quotas->check_room(path, more));
-  const auto root = parts_->context->data_roots.find(parent_path(path));
-  if (root == parts_->context->data_roots.end()) return ok();
-  const auto top = std::static_pointer_cast<DataNode>(root->second);
+  const auto top = parts_->top_of(path);
+  if (top == nullptr) return ok();
   const auto entry = top->tree().store().lookup(top->file(), std::string(text::last_part(path)));
   if (!entry) return ok();
   return parts_->quotas->check_room(user_subject(entry->attributes.st_uid), more);
