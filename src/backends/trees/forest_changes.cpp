@@ -137,19 +137,21 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
   const auto node = TRY(own(any));
   const auto parent = TRY(own(any_parent));
   const auto check = [&]() -> Status {
-    if (node->tree == parent->tree) return ok();
+    if (node->tree->refusal == ESTALE) return f_->refuse(*node);
+    if (node->tree == parent->tree || parent->follows) return ok();
     return fail(EXDEV, "{}: a hard link between two trees; a copy would do", text::shown(name));
   };
   const auto act = [&]() -> Result<TreeEntry> {
     const auto entry = TRY(f_->disk().link(*node->disk, *parent->disk, name, caller));
     return find(*parent, name);
   };
-  if (is_plain(*parent)) {
+  {
     const std::shared_lock together(mutex_);
     TRY(check());
-    if (parent->prepared()) return act();
+    if (is_plain(*parent) && parent->prepared()) return act();
   }
   const std::unique_lock alone(mutex_);
+  if (parent->follows) f_->catch_up(*parent);
   TRY(check());
   if (node->removed) return fail_errno(ENOENT, text::shown(name));
   TRY(f_->prepare_directory(*parent));
@@ -201,9 +203,9 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
     ++renames_;
     return done;
   };
-  if (is_plain(*parent)) {
+  {
     const std::shared_lock together(mutex_);
-    if (parent->prepared()) return act(nullptr, false);
+    if (is_plain(*parent) && parent->prepared()) return act(nullptr, false);
   }
   const std::unique_lock alone(mutex_);
   TRY(f_->prepare_directory(*parent));

@@ -15,7 +15,9 @@ Status ForestDisk::refuse(const ForestNode& node) const {
   return ok();
 }
 
+// A rollback may have come since the lock was waited for.
 Status ForestDisk::prepare_directory(ForestNode& directory) {
+  if (directory.follows) catch_up(directory);
   if (directory.prepared()) return ok();
   TRY(refuse(directory));
   TRY(keep(directory));

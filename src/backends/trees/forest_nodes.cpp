@@ -103,12 +103,13 @@ void NodeBook::put_name(ForestNode& node, const Entry& entry) {
   if (!has) node.names_.push_back({entry.parent, entry.name});
 }
 
-void NodeBook::remove_name(const ForestNode& parent, const std::string& name) {
+void NodeBook::remove_name(const ForestNode& parent, const std::string& name,
+                           const TreeNode* only) {
   ForestNodeRef node;
   ForestNodeRef kept;
   const Lock lock(mutex_);
   const auto found = parent.entries_.find(name);
-  if (found == parent.entries_.end()) return;
+  if (found == parent.entries_.end() || (only != nullptr && found->second != only)) return;
   node = found->second->weak_from_this().lock();
   parent.entries_.erase(found);
   if (node) kept = drop_name(*node, parent, name);

@@ -123,8 +123,9 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
 
   std::vector<ForestNode::Name> names(const ForestNode& node) const;
   std::string label(const ForestNode& node) const;  // its tree's, for who does not hold the lock
-  // The name leads nowhere from now on.
-  void remove_name(const ForestNode& parent, const std::string& name);
+  // The name leads nowhere from now on; with `only` where it leads to that node.
+  void remove_name(const ForestNode& parent, const std::string& name,
+                   const TreeNode* only = nullptr);
   struct Entry {
     ForestNodeRef parent;
     std::string name;

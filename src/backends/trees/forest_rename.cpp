@@ -25,10 +25,12 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   TRY(check_new(*names.to, new_name));
   TRY(f_->check_readable(*names.from, name));
   TRY(f_->check_readable(*names.to, new_name));
-  if (is_plain(*names.from) && names.from->tree == names.to->tree) {
+  {
     const std::shared_lock together(mutex_);
     const bool prepared = names.from->prepared() && names.to->prepared();
-    const bool is_plain_one = prepared && !moves_directory(names) && !needs_rights(caller);
+    const bool in_one = is_plain(*names.from) && names.from->tree == names.to->tree;
+    const bool is_plain_one =
+        in_one && prepared && !moves_directory(names) && !needs_rights(caller);
     if (is_plain_one) return rename_plain(names, caller);
   }
   const std::unique_lock alone(mutex_);
@@ -67,7 +69,7 @@ Status ForestStore::rename_plain(const Renaming& names, const TreeCaller& caller
 Status ForestStore::check_trees(const Renaming& names) {
   if (names.from->tree == names.to->tree) return ok();
   const auto may_leave = [&](ForestNode& parent, const std::string& name) {
-    const auto entry = f_->find(parent, name);
+    const auto entry = f_->find_alone(parent, name);
     if (!entry) return true;  // the disk says what is missing
     const auto& node = static_cast<const ForestNode&>(*entry->node);
     return parent.tree->epoch == 0 && node.tree->epoch == 0 && !node.is_directory() &&
@@ -100,6 +102,10 @@ Status ForestStore::move_on_disk(const Renaming& names, const ForestNodeRef& mov
 
 Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller) {
   const auto& [from, name, to, new_name, flags] = names;
+  for (const ForestNodeRef& one : {from, to}) {
+    if (one->follows) f_->catch_up(*one);
+    if (one->tree->refusal == ESTALE) return f_->refuse(*one);
+  }
   TRY(check_trees(names));
   TRY(f_->prepare_directory(*from));
   TRY(f_->prepare_directory(*to));

@@ -66,13 +66,18 @@ Result<TreeNodeRef> ForestStore::bearer(ForestNode& node) {
 }
 
 // A name may have been taken away or given to another file between the disk's answer and the
-// book's entry: then it is asked for again.
+// book's entry: then it is asked for again. What still has it stays the node that it was: who works
+// in a directory is known by it.
 Result<TreeEntry> ForestStore::find(ForestNode& parent, const std::string& name) {
+  TreeNodeRef doubtful;
   for (;;) {
     const std::uint64_t before = renames_;
     auto entry = f_->find(parent, name);
-    if (renames_ == before) return entry;
-    f_->book().remove_name(parent, name);
+    if (renames_ == before) {
+      if (!entry && doubtful) f_->book().remove_name(parent, name, doubtful.get());
+      return entry;
+    }
+    if (entry) doubtful = entry->node;
   }
 }
 

@@ -99,7 +99,7 @@ Status ForestDisk::find_names(ForestNode& directory, ino_t inode,
   const Borrowed fd = TRY(table().borrow(*content.directory));
   for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     if (entry.type == S_IFDIR) {
-      const TreeEntry below = TRY(find(directory, entry.name));
+      const TreeEntry below = TRY(find_alone(directory, entry.name));
       TRY(find_names(static_cast<ForestNode&>(*below.node), inode, names));
     } else if (entry.inode == inode) {
       names.push_back({directory.shared_from_this(), entry.name});

@@ -35,6 +35,33 @@ TEST_CASE("A directory of a fork is found whole while others let go of it") {
   CHECK(missed == 0);
 }
 
+// Who works in it, and a rollback that is to take it along, know it by its node.
+TEST_CASE("A directory of a fork stays the same one while names are removed elsewhere") {
+  constexpr int kRounds = 3'000;
+  TestForest forest;
+  for (const char* path : {"p", "p/d", "p/d/e", "other"}) forest.directory(path);
+  REQUIRE(forest->fork("p", "q"));
+  const TreeNodeRef held = forest.at("q/d");
+  const TreeNodeRef above = forest.at("q");
+  const TreeNodeRef other = forest.at("other");
+  std::atomic<bool> done = false;
+  std::atomic<int> wrong = 0;
+  {
+    const std::jthread remover([&] {
+      while (!done) {
+        if (!forest->create(*other, "f", O_WRONLY, 0600, kMyself)) ++wrong;
+        if (!forest->unlink(*other, "f", kMyself)) ++wrong;
+      }
+    });
+    for (int round = 0; round < kRounds; ++round) {
+      const auto found = forest->lookup(*above, "d");
+      if (!found || found->node != held) ++wrong;
+    }
+    done = true;
+  }
+  CHECK(wrong == 0);
+}
+
 // ext4 gives the number of a directory that was removed to the next one at once.
 TEST_CASE("A directory that gets the number of one made since the snapshot is kept for it") {
   TestForest forest;
@@ -125,9 +152,8 @@ TEST_CASE("Who works in a directory is never in another one while its tree is ro
   };
   {
     std::vector<std::jthread> threads;
-    for (const bool is_inside : {true, true, false}) {
-      is_inside ? threads.emplace_back(work_there) : threads.emplace_back(come_by);
-    }
+    for (int i = 0; i < 2; ++i) threads.emplace_back(work_there);
+    threads.emplace_back(come_by);
     for (int round = 0; round < kRounds; ++round) {
       const auto undo = forest->rollback("p", round % 2 == 0 ? one : two);
       if (undo) {
@@ -140,6 +166,34 @@ TEST_CASE("Who works in a directory is never in another one while its tree is ro
   }
   CHECK(wrong == 0);
   CHECK(forest.read("p/d/e/f") == "two");
+}
+
+// A rollback may come between any two changes: what was made is of the state that is over then.
+TEST_CASE("Who changes a directory while its tree is rolled back changes the state that is") {
+  constexpr int kRounds = 300;
+  TestForest forest;
+  forest->follow_rollbacks();
+  for (const char* path : {"p", "p/d"}) forest.directory(path);
+  const SnapshotId state = must(forest->snapshot("p", "s"));
+  const TreeNodeRef held = forest.at("p/d");
+  std::atomic<bool> done = false;
+  std::atomic<int> wrong = 0;
+  {
+    const std::jthread worker([&] {
+      const auto is_wrong = [](const Status& made) { return !made && made.error().code != ENOENT; };
+      while (!done) {
+        if (!forest->create(*held, "new", O_WRONLY, 0600, kMyself)) ++wrong;
+        if (is_wrong(forest->rename(*held, "new", *held, "newer", 0, kMyself))) ++wrong;
+        if (is_wrong(forest->unlink(*held, "newer", kMyself))) ++wrong;
+      }
+    });
+    for (int round = 0; round < kRounds; ++round) {
+      const auto undo = forest->rollback("p", state);
+      if (!undo || !forest->drop(*undo)) ++wrong;
+    }
+    done = true;
+  }
+  CHECK(wrong == 0);
 }
 
 }  // namespace
