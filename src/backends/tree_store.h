@@ -89,6 +89,8 @@ class TreeStore {
   // their place then, when they are next used; those that are to, below a root.
   virtual void follow_rollbacks() {}
   virtual Followers followers(const TreeNode& /*root*/) { return {}; }
+  // Whether it is of a state that is over: it has the path still that it had there.
+  virtual bool is_over(const TreeNode&) const { return false; }
   virtual Result<struct stat> attributes(const TreeNode& node) = 0;
   // When it was made. ENOTSUP: the disk does not tell.
   virtual Result<timespec> birth(const TreeNode&) { return fail_errno(ENOTSUP, "birth"); }

@@ -22,6 +22,8 @@ struct TreeChange {
   std::string other{};      // the new name of a rename, the first name of a hard link
   std::uint64_t bytes = 0;  // 0: not told
   json::Object details{};   // further members of the record
+  // Of what is kept: a rename replaces what has the new name.
+  const std::string& kept_path() const { return operation == "rename" ? other : path; }
 };
 
 // What has become of a path of a data tree by a change that did not come through the mount.

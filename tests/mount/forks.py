@@ -236,6 +236,28 @@ def no_byte_crosses():
         expect_eq(bytes_of(SPACES / reader / str(number)), NEW, f"{case}: back")
 
 
+def what_was_written_before_a_rollback_is_told_at_its_path():
+    """Though the file is of a state that is over when it is closed."""
+    space = SPACES / "closed-late"
+    (space / "d").mkdir(parents=True)
+    for name in ("f", "d/f"):
+        overwrite(space / name, OLD)
+    ctl("closed-late", "checkpoint s")
+    handles = [os.open(space / name, os.O_WRONLY) for name in ("f", "d/f")]
+    for handle in handles:
+        os.write(handle, NEW)
+    ctl("closed-late", "rollback s")
+    for handle in handles:
+        expect_errno("ESTALE", os.write, handle, b"too late")
+        os.close(handle)
+    for name in ("f", "d/f"):
+        expect_eq(bytes_of(space / name), OLD)
+        told = f"\twrite\t{name}\t0"  # and a version's number
+        wait_until(10, lambda row=told: row in read(space / ".agentfs/log"), f"the row of {name}")
+        versions = space / ".agentfs/versions" / name
+        expect_eq([bytes_of(versions / one) for one in os.listdir(versions)], [OLD])
+
+
 def handles_that_were_open_stay_the_parents():
     (SPACES / "held").mkdir()
     plain = os.open(SPACES / "held/plain", os.O_RDWR | os.O_CREAT)
@@ -727,6 +749,7 @@ def what_has_no_name_is_in_no_fork():
 
 
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
+     what_was_written_before_a_rollback_is_told_at_its_path,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
      what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
      a_shell_may_stay_where_it_is, who_works_there_sees_at_once_what_a_rollback_brought_back,

@@ -121,15 +121,9 @@ void NodeBook::drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef
     dropped.push_back(node->weak_from_this().lock());
     if (!dropped.back()) continue;
     ForestNodeRef above = drop_name(*node, parent, name);
-    if (!node->is_directory() || !above) {
-      dropped.push_back(std::move(above));
-      continue;
-    }
+    if (!above) continue;
     dropped.push_back(drop_former(*node));
-    if (const auto before = parent.formers_.find(name); before != parent.formers_.end()) {
-      dropped.push_back(drop_former(*before->second));
-    }
-    parent.formers_[name] = node;
+    if (node->is_directory()) parent.formers_[name] = node;
     node->former_ = ForestNode::Name{std::move(above), name};
   }
 }
@@ -140,12 +134,16 @@ void NodeBook::retire_names_in(const ForestNode& parent) {
   drop_names_in(parent, dropped);
 }
 
-ForestNodeRef NodeBook::drop_former(ForestNode& node) {
-  if (!node.former_) return nullptr;
+void NodeBook::leave_formers(ForestNode& node) {
   const auto known = node.former_->parent->formers_.find(node.former_->name);
   if (known != node.former_->parent->formers_.end() && known->second == &node) {
     node.former_->parent->formers_.erase(known);
   }
+}
+
+ForestNodeRef NodeBook::drop_former(ForestNode& node) {
+  if (!node.former_) return nullptr;
+  leave_formers(node);
   ForestNodeRef above = std::move(node.former_->parent);
   node.former_.reset();
   return above;
@@ -158,15 +156,13 @@ ForestNodeRef NodeBook::former(const ForestNode& parent, const std::string& name
 }
 
 void NodeBook::forget_former(ForestNode& node) {
-  ForestNodeRef dropped;
   const Lock lock(mutex_);
-  dropped = drop_former(node);
+  if (node.former_) leave_formers(node);
 }
 
 std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const {
   const Lock lock(mutex_);
-  if (node.former_) return node.former_;
-  return node.names_.empty() ? std::nullopt : std::optional(node.names_.front());
+  return node.names_.empty() ? node.former_ : std::optional(node.names_.front());
 }
 
 std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) const {

@@ -76,7 +76,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   TreeNodeRef disk;  // null: a directory that is nowhere on the disk, below a hollow one
   std::optional<Source> source;  // of a hollow directory
   std::atomic<std::uint64_t> epoch = 0;
-  bool removed = false;  // without a name in its tree any more
+  std::atomic<bool> removed = false;  // without a name in its tree any more
   // A directory of a state that is over, and becomes the one in its place when it is next used.
   std::atomic<bool> follows = false;
 
@@ -92,8 +92,8 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   std::vector<HeldFile> files_;
   std::optional<Content> content_;
   std::optional<KnownMark> mark_;
-  std::optional<Name> former_;  // of a directory: what it had in the state that is over
-  mutable std::unordered_map<std::string, ForestNode*> formers_;  // those in this one
+  std::optional<Name> former_;  // what it had in the state that is over
+  mutable std::unordered_map<std::string, ForestNode*> formers_;  // of directories in this one
 };
 
 // Which nodes are known, by name and by file. Threads: all.
@@ -141,7 +141,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   void retire_names_in(const ForestNode& parent);
   ForestNodeRef former(const ForestNode& parent, const std::string& name) const;
   void forget_former(ForestNode& node);
-  // The name that a directory has, or had in a state that is over.
+  // A name that it has, or had in a state that is over.
   std::optional<ForestNode::Name> place_of(const ForestNode& node) const;
   struct Former {
     ForestNodeRef node;
@@ -184,6 +184,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
                                  const std::string& name);
   static void put_name(ForestNode& node, const Entry& entry);
   void forget(ForestNode& node);
+  static void leave_formers(ForestNode& node);  // its name is kept
   static ForestNodeRef drop_former(ForestNode& node);
   void drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef>& dropped)
       REQUIRES(mutex_);

@@ -25,6 +25,10 @@ Result<ForestNodeRef> ForestStore::own(const TreeNode& node) {
   return mine;
 }
 
+bool ForestStore::is_plain(const ForestNode& directory) const {
+  return directory.tree->epoch == 0 && !f_->is_top(directory);
+}
+
 // By names and not by the disk: where a hollow directory reads is not where it is.
 std::string ForestStore::host_path(const TreeNode& any) const {
   std::string path;
@@ -32,14 +36,14 @@ std::string ForestStore::host_path(const TreeNode& any) const {
   if (node == nullptr) return fmt::format("{}: inode {}", path_, any.inode());
   ForestNodeRef held;
   while (!f_->is_top(*node)) {
-    auto names = f_->book().names(*node);
-    if (names.empty() || node->removed) {
+    auto place = f_->book().place_of(*node);
+    if (!place || node->removed) {
       const std::string label = f_->book().label(*node);
       const std::string snapshot = label.empty() ? "" : "snapshot " + text::shown(label) + ", ";
       return fmt::format("{}: {}inode {}{}", path_, snapshot, node->inode(), path);
     }
-    path.insert(0, fmt::format("/{}", names.front().name));
-    held = std::move(names.front().parent);
+    path.insert(0, fmt::format("/{}", place->name));
+    held = std::move(place->parent);
     node = held.get();
   }
   return path_ + path;
@@ -98,6 +102,12 @@ Result<TreeEntry> ForestStore::lookup(const TreeNode& any, const std::string& na
   }
   const auto above = root ? parent : names.front().parent;
   return TreeEntry{above, TRY(f_->attributes(*above))};
+}
+
+bool ForestStore::is_over(const TreeNode& any) const {
+  const auto* const node = dynamic_cast<const ForestNode*>(&any);
+  const std::shared_lock together(mutex_);
+  return node != nullptr && node->tree->refusal == ESTALE && !node->follows;
 }
 
 TreeNodeRef ForestStore::remembered(const TreeNode& any, const std::string& name) {

@@ -32,6 +32,7 @@ class ForestStore final : public Forest {
   TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
   void follow_rollbacks() override { follows_ = true; }
   Followers followers(const TreeNode& root) override;
+  bool is_over(const TreeNode& node) const override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<timespec> birth(const TreeNode& node) override;
   Result<struct stat> set_attributes(const TreeNode& node, const TreeFile* open,
@@ -148,9 +149,7 @@ class ForestStore final : public Forest {
     const std::shared_lock together(mutex_);
     return node.tree->line != nullptr && node.tree->refusal == 0;
   }
-  bool is_plain(const ForestNode& directory) const {
-    return directory.tree->epoch == 0 && !f_->is_top(directory);
-  }
+  bool is_plain(const ForestNode& directory) const;  // of a tree that shares nothing
   Status remove(const TreeNode& parent, const std::string& name, bool directory, const TreeCaller&);
   Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);
   void removed(const ForestNodeRef& victim, bool last);

@@ -118,7 +118,8 @@ Result<Attributes> DataNode::attributes(Request&) {
 
 std::string DataNode::named_path() const {
   const auto attributes = tree_->store().attributes(*file_);
-  return attributes && shown(*attributes).st_nlink != 0 ? path() : std::string();
+  const bool has_name = attributes && shown(*attributes).st_nlink != 0;
+  return has_name && !tree_->store().is_over(*file_) ? path() : std::string();
 }
 
 struct stat DataNode::shown(struct stat attributes) const {

@@ -45,8 +45,12 @@ Status Departure::after(Status done) {
   return done;
 }
 
+// A directory on the way may have been renamed since the bytes were given their name.
 void Departure::tell(TreeChange& row) const {
-  if (!kept_.row.is_null()) row.details.emplace_back("kept", kept_.row);
+  if (kept_.row.is_null()) return;
+  json::Value kept = kept_.row;
+  if (kept_.stored && kept_.path != row.kept_path()) json::set_bytes(kept, "path", kept_.path);
+  row.details.emplace_back("kept", std::move(kept));
 }
 
 }  // namespace agentfs::vfs

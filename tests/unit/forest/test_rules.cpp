@@ -158,8 +158,11 @@ TEST_CASE("Who works in a directory is in the one that has its place after a rol
   const auto source = forest.at("p/src");
   const auto deep = forest.at("p/src/deep");
   const auto later = forest.at("p/src/later");
-  const auto file = must(forest->open(*forest.at("p/src/deep/util.c"), O_RDWR, kMyself));
+  const auto util = forest.at("p/src/deep/util.c");
+  const auto file = must(forest->open(*util, O_RDWR, kMyself));
   const auto undo = must(forest->rollback("p", first));
+  REQUIRE(forest->is_over(*util));
+  REQUIRE(forest->host_path(*util) == forest.path("p/src/deep/util.c"));
   const auto left = forest->followers(*forest.at("p"));
   const std::set directories(left.directories.begin(), left.directories.end());
   REQUIRE(directories == std::set<TreeNodeRef>{source, deep, later});
