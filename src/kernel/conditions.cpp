@@ -63,6 +63,11 @@ std::string Conditions::why_not(const std::string& path, const Condition& condit
                      condition.generation);
 }
 
+bool Conditions::awaits(const HostCaller& host, const std::string& path) const {
+  Lock lock(mutex_);
+  return all_.contains({host.pid, path});
+}
+
 Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
                               const Publishing& how, const Look& look) {
   Lock lock(mutex_);

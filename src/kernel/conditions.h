@@ -24,6 +24,7 @@ class Conditions {
   using Look = std::function<std::uint64_t()>;  // the generation that the path has now
 
   bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
+  bool awaits(const HostCaller& host, const std::string& path) const EXCLUDES(mutex_);
   // ESTALE, and EAGAIN where processes that live have kMost already.
   Status set(const HostCaller& host, const std::string& path, std::uint64_t wanted,
              const Look& look) EXCLUDES(mutex_);
@@ -55,7 +56,7 @@ class Conditions {
                       const Look& look) const REQUIRES(mutex_);
   void drop_dead() REQUIRES(mutex_);
 
-  Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
+  mutable Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
   std::map<std::pair<pid_t, std::string>, Condition> all_ GUARDED_BY(mutex_);
   std::map<std::string, Claim> claims_ GUARDED_BY(mutex_);
   std::size_t until_look_ GUARDED_BY(mutex_) = 256;  // at who has ended

@@ -27,6 +27,9 @@ class StaleWrites final : public WriteGuard {
   void saw(const Caller& caller, const std::string& path, const Sight& sight) override;
   Status may_replace(const Caller& caller, Replacement& attempt) override;
   bool has_conditions() const override { return conditions_.any(); }
+  bool has_condition(const Caller& caller, const std::string& path) const override {
+    return conditions_.awaits(caller.host, path);
+  }
   Status set_condition(const Caller& caller, const std::string& path,
                        std::uint64_t generation) override;
   Result<bool> meet_condition(const Caller& caller, const std::string& path,

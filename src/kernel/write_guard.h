@@ -59,6 +59,8 @@ class WriteGuard {
 
   // --- conditions: user.agentfs.if-gen
   virtual bool has_conditions() const = 0;
+  // Whether this process has one that is not met yet.
+  virtual bool has_condition(const Caller& caller, const std::string& path) const = 0;
   // The next publishing of the path by this process of the host is to find this generation. ESTALE
   // where it does not hold now, EAGAIN where there are too many.
   virtual Status set_condition(const Caller& caller, const std::string& path,

@@ -187,6 +187,61 @@ def conditions():
     expect(not path.exists(), "what was refused was made")
 
 
+# Opens a file, and writes each line that it is given over the beginning of it, synced or not.
+HOLDER = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY)
+for line in sys.stdin:
+    os.pwrite(fd, line.encode()[:1], 0)
+    if line.endswith("s\\n"):
+        os.fsync(fd)
+    print("written", flush=True)
+"""
+
+
+def what_another_is_writing_counts():
+    """Also before that one closes the file, or after its fsync."""
+    path = SITE / "held"
+    for way in ("write", "replace", "truncate", "unlink", "ask"):
+        path.write_text("0\n")
+        seen = str(gen(path)).encode()
+        other = subprocess.Popen([sys.executable, "-c", HOLDER, path], text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def write(line, to=other):
+            to.stdin.write(line)
+            to.stdin.flush()
+            expect_eq(to.stdout.readline(), "written\n")
+        write("1s\n")
+        if way == "ask":
+            write("1\n")
+            expect_errno("ESTALE", os.setxattr, path, "user.agentfs.if-gen", seen)
+            expect(gen(path) > int(seen), "the generation of what was not told yet")
+        else:
+            os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+            write("2\n")
+        if way == "write":
+            expect_errno("ESTALE", lambda: path.open("r+b", buffering=0).write(b"3"))
+        elif way == "replace":
+            (SITE / "held.new").write_text("3")
+            expect_errno("ESTALE", (SITE / "held.new").rename, path)
+        elif way == "truncate":
+            expect_errno("ESTALE", path.write_text, "3")
+        elif way == "unlink":
+            expect_errno("ESTALE", path.unlink)
+        other.stdin.close()
+        expect_eq(other.wait(), 0, "who had it open")
+        expect_eq(read(path), "1\n" if way == "ask" else "2\n", f"what the other wrote ({way})")
+    path.write_text("own\n")
+    with path.open("r+b", buffering=0) as file:
+        os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+        file.write(b"O")
+        file.write(b"W")
+        os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+        file.write(b"N")
+    expect_eq(read(path), "OWN\n", "what the one writer wrote")
+
+
 def a_file_without_its_name_is_stale():
     path, other = SITE / "taken", SITE / "other"
     for take_name in (lambda: other.rename(path), path.unlink):
@@ -402,5 +457,5 @@ def policies():
 
 need("b2sum")
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
-     a_file_without_its_name_is_stale, of_two_one_publishes, an_unread_file_is_refused, a_kill_keeps_all, both_go_together,
-     commands_of_agents, what_is_ignored_is_not_checked, policies)
+     what_another_is_writing_counts, a_file_without_its_name_is_stale, of_two_one_publishes,
+     an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies)

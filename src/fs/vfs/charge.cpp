@@ -254,16 +254,16 @@ Status Charge::rename(const Name& from, const Name& to, unsigned flags) {
   return tell(reserve({.tree = is_back ? source : target, .user = {}}, growth), to.directory);
 }
 
-OpenCount::OpenCount(std::shared_ptr<DataNode> node, bool writable)
-    : node_(std::move(node)), writable_(writable) {
+OpenCount::OpenCount(std::shared_ptr<DataNode> node, DataHandle* writer)
+    : node_(std::move(node)), writer_(writer) {
   node_->count_open(1);
-  if (writable_) node_->tree().count_writer(node_, 1);
+  if (writer_ != nullptr) node_->tree().add_writer(node_, *writer_);
 }
 
 OpenCount::~OpenCount() {
   node_->count_open(-1);
-  if (writable_) node_->tree().count_writer(node_, -1);
-  node_->tree().quotas().closed(*node_, writable_);
+  if (writer_ != nullptr) node_->tree().remove_writer(node_, *writer_);
+  node_->tree().quotas().closed(*node_, writer_ != nullptr);
 }
 
 void show_limits(QuotaTable& table, const std::string& path, struct statvfs& statistics) {

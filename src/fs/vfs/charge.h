@@ -15,6 +15,7 @@
 
 namespace agentfs::vfs {
 
+class DataHandle;
 class DataNode;
 class DataTree;
 class Request;
@@ -76,14 +77,14 @@ class Charge {
 // A descriptor of a node: its room is given back by the last one, where it has no name any more.
 class OpenCount {
  public:
-  OpenCount(std::shared_ptr<DataNode> node, bool writable);
+  OpenCount(std::shared_ptr<DataNode> node, DataHandle* writer);  // null: it only reads
   ~OpenCount();
   OpenCount(const OpenCount&) = delete;
   OpenCount& operator=(const OpenCount&) = delete;
 
  private:
   const std::shared_ptr<DataNode> node_;
-  const bool writable_;
+  DataHandle* const writer_;
 };
 
 // How much of the limits of the tree at a path is left: statfs(2) tells the lesser of disk and

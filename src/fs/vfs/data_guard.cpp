@@ -43,7 +43,9 @@ DataGuard::~DataGuard() {
 }
 
 Status DataGuard::meet(const std::string& path, const Publishing& how) {
-  if (!guard_->has_conditions()) return ok();
+  if (!guard_->has_conditions() || !guard_->has_condition(request_.caller(), path)) return ok();
+  // Who has it open may have written since the generation that is hoped for.
+  if (how.exists) TRY(tree_.tell_writes(path));
   const auto met = guard_->meet_condition(request_.caller(), path, how);
   if (!met) {
     tree_.services().note_error(request_.caller(), path, met.error());

@@ -14,7 +14,7 @@ namespace agentfs::vfs {
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
                        Caller writer, bool writable)
     : node_(std::move(node)),
-      open_(node_, writable),
+      open_(node_, writable ? this : nullptr),
       file_(std::move(file)),
       writable_(writable),
       may_bypass_(node_->type() == S_IFREG && !(writable && awaits_condition(node_->tree())) &&

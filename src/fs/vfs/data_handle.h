@@ -12,7 +12,7 @@
 namespace agentfs::vfs {
 
 // An open file of a data tree. Threads: all.
-class DataHandle final : public Handle {
+class DataHandle final : public Handle, public std::enable_shared_from_this<DataHandle> {
  public:
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
@@ -38,11 +38,11 @@ class DataHandle final : public Handle {
   // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
   Status before_write(off_t offset);
   WriteKeeper& keeper() { return *keeper_; }
+  // The journal row of the bytes written since the last one.
+  Status account();
 
  private:
   Result<Bytes> read_lent(off_t offset, std::size_t count);
-  // The journal row of the bytes written since the last one.
-  Status account();
   Result<std::size_t> put(Request& request, off_t offset, std::string_view bytes);
   // Changes bytes by a system call, `name`; gives what it gives.
   template <class Call>

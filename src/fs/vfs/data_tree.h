@@ -5,6 +5,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,7 @@ namespace agentfs::vfs {
 struct Context;
 class DirectoryType;
 class Charge;
+class DataHandle;
 class DataNode;
 
 // The table of the `.agentfs` directories of a tree; null where it has none.
@@ -60,8 +62,13 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   // How many files of a workspace or home are open past the daemon, for reading or writing.
   void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
-  // The files that are open for writing: one descriptor more or less.
-  void count_writer(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
+  // The files that are open for writing, each with its descriptors.
+  void add_writer(const std::shared_ptr<DataNode>& node, DataHandle& writer) EXCLUDES(mutex_);
+  void remove_writer(const std::shared_ptr<DataNode>& node, DataHandle& writer) EXCLUDES(mutex_);
+  // What has been written to a file until now is told in the journal, whoever has it open: of the
+  // path, or of the node.
+  Status tell_writes(const std::string& path) EXCLUDES(mutex_);
+  Status tell_writes(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   ByteLocks& bytes() { return bytes_; }
@@ -105,7 +112,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
   std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
-  std::unordered_map<std::shared_ptr<DataNode>, int> writers_ GUARDED_BY(mutex_);
+  std::unordered_map<std::shared_ptr<DataNode>, std::set<DataHandle*>> writers_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::vfs

@@ -125,23 +125,6 @@ void FileSystem::retire(const std::string& root, const TreeNode& file) {
   node->retire();
 }
 
-void DataTree::count_writer(const std::shared_ptr<DataNode>& node, int change) {
-  Lock lock(mutex_);
-  if ((writers_[node] += change) <= 0) writers_.erase(node);
-}
-
-std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
-  Lock lock(mutex_);
-  std::vector<std::shared_ptr<DataNode>> open;
-  for (const auto& [node, count] : writers_) open.push_back(node);
-  return open;
-}
-
-bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
-  Lock lock(mutex_);
-  return writers_.contains(node);
-}
-
 void DataTree::count_bypassed(const std::string& root, int change) {
   Lock lock(mutex_);
   if ((past_daemon_[root] += change) <= 0) past_daemon_.erase(root);
