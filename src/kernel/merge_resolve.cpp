@@ -107,7 +107,8 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
   if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
   if (removes) {
-    TRY(kernel_.paths().remove(caller, path));
+    const Status removed = kernel_.paths().remove(caller, path);
+    if (!removed && removed.error().code != ENOENT) return std::unexpected(removed.error());
   } else if (side != "ours") {
     const std::string bytes =
         TRY(side == "merged" ? merged(root, number) : text(root, number, side));

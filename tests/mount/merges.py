@@ -650,6 +650,18 @@ def conflicts_are_of_a_tree_and_not_of_a_name():
     expect_eq((SPACES / "renamed/both").read_text(), "theirs again\n")
 
 
+def what_both_have_removed_by_now_is_resolved():
+    ours, theirs = make("neither"), SPACES / "neither-1"
+    ctl("neither", "fork neither-1")
+    (ours / "gone").write_text("changed\n")
+    (theirs / "gone").unlink()
+    refused("EBUSY", "neither", "merge neither-1")
+    (ours / "gone").unlink()
+    ctl("neither", "resolve 1 theirs")
+    expect_eq(os.listdir(ours / ".agentfs/conflicts"), ["README"], "conflicts")
+    ctl("neither", "merge neither-1")
+
+
 def theirs_is_taken_as_it_is_or_not():
     ours, theirs = make("modes"), SPACES / "modes-1"
     ctl("modes", "fork modes-1")
@@ -821,8 +833,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_path_keeps_its_number_while_it_is_in_conflict,
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
-     conflicts_are_of_a_tree_and_not_of_a_name, theirs_is_taken_as_it_is_or_not,
-     what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
+     conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
+     theirs_is_taken_as_it_is_or_not, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
