@@ -137,7 +137,7 @@ class TreeMerger {
   // Told, before it is deleted, of each file and directory that the merge removed or replaced and
   // the path it had.
   using Kept = std::function<Status(const std::string& path, const TreeEntry& old)>;
-  // Removes kMergeDirectory; files in it that the record does not know (EBUSY) stay.
+  // Removes kMergeDirectory; files in it that the record does not know (ENOTEMPTY) stay.
   virtual Status finish(const TreeSide& ours, const std::string& record,
                         const Kept& kept) const = 0;
 

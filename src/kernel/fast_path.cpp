@@ -229,13 +229,14 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t to
   const TreeSide ours = TRY(side_of(run));
   show(run);
   RemovedFiles removed;
-  TRY(parts.merger->finish(ours, run.record,
-                           [&](const std::string& path, const TreeEntry& old) -> Status {
-                             const std::string whole = fmt::format("{}/{}", run.root, path);
-                             if (paths::is_in_repository(whole))
-                               return ok();  // its own objects are its history
-                             return kernel_.merges().keep(caller, whole, {ours, old}, removed);
-                           }));
+  const Status cleared = parts.merger->finish(
+      ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+        const std::string whole = fmt::format("{}/{}", run.root, path);
+        if (paths::is_in_repository(whole)) return ok();  // its own objects are its history
+        return kernel_.merges().keep(caller, whole, {ours, old}, removed);
+      });
+  // Somebody's files in it are no part of the command's changes.
+  if (!cleared && cleared.error().code != ENOTEMPTY) return cleared;
   TRY(parts.folder->dress(ours, left_of(run), run.record));
   show_dressed(run);
   TRY(tell(caller, run, told));

@@ -230,6 +230,11 @@ void ConflictTable::end(const std::string& root) {
   ended_.notify_all();
 }
 
+bool ConflictTable::is_busy(const std::string& root) const {
+  Lock lock(mutex_);
+  return busy_.contains(root);
+}
+
 MergeConflictsRef ConflictTable::find(const std::string& tree) const {
   Lock lock(mutex_);
   const auto found = all_.find(tree);

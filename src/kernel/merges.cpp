@@ -14,7 +14,6 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/imports.h"
-#include "kernel/kept_entry.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merge_rows.h"
@@ -46,6 +45,7 @@ struct Merges::Order {
   SnapshotId state{};
   json::Array actions{};
   StoredCaller by{};
+  std::string note{};  // not stored
 
   std::string text() const {
     json::Value value;
@@ -156,10 +156,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
                                         bool partial) {
   const std::string& root = order.root;
   const std::string& other = order.from;
-  if (is_half_done(root)) {
-    return fail(EBUSY, "{}: a merge into it is half done; the next start of the daemon ends it",
-                root);
-  }
+  if (is_half_done(root)) TRY(settle_one(file_of(root)));
   const MergeConflictsRef before = conflicts(root);
   if (before != nullptr && before->from != order.state.tree) TRY(check_resolved(root, *before));
   const TreeMerger& merger = *kernel_.parts().merger;
@@ -195,6 +192,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", from, root,
                                    plan.actions.size(), plan.conflicts.size());
   for (const std::string& note : plan.notes) answer += fmt::format("{}\n", note);
+  if (!order.note.empty()) answer += fmt::format("{}\n", order.note);
   return answer;
 }
 
@@ -228,27 +226,43 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.undo(ours, order.record));
     order.done = false;
   }
-  // Who looked meanwhile has seen names that are gone again.
-  if (!order.done) kernel_.paths().refresh(events_of_undone(order.actions));
+  if (!order.done) {
+    // Who looked meanwhile has seen names that are gone again.
+    kernel_.paths().refresh(events_of_undone(order.actions));
+    // What cannot be put back stays aside, and with it the order.
+    TRY(merger.undo(ours, order.record));
+  }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
   return applied ? finished : applied;
 }
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
-Status Merges::finish(const Caller& caller, const TreeSide& ours, const Order& order) {
-  if (order.done) TRY(kernel_.imports().merged(order.from));
-  if (order.done && order.state.tree != 0) {
+Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) {
+  // Of what has been discarded since there is no next merge.
+  const bool is_there = kernel_.forks().info_of(order.from).has_value();
+  if (order.done && is_there) TRY(kernel_.imports().merged(order.from));
+  if (order.done && is_there && order.state.tree != 0) {
     TRY(MergeBases(kernel_).set(order.root, order.from, order.state));
   }
   if (order.done) TRY(tell(caller, order));
   RemovedFiles removed;
-  TRY(kernel_.parts().merger->finish(
+  Status cleared = kernel_.parts().merger->finish(
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
         if (!order.done) return ok();
         const std::string whole = fmt::format("{}/{}", order.root, path);
         return keep(caller, whole, {ours, old}, removed);
-      }));
+      });
+  // Somebody's files in it are no part of the merge.
+  if (!cleared && cleared.error().code == ENOTEMPTY) {
+    order.note = cleared.error().message;
+  } else {
+    TRY(cleared);
+  }
+  // Who has looked knows it as it was.
+  kernel_.paths().refresh({{.kind = TreeEvent::Kind::walked,
+                            .path = fmt::format("{}/{}", order.root, kMergeDirectory),
+                            .type = S_IFDIR}});
   return file::remove(file_of(order.root));
 }
 
@@ -262,60 +276,6 @@ Status Merges::tell(const Caller& caller, const Order& order) {
   kernel_.paths().refresh(events_of(order.actions));
   for (const TreeChange& row : rows) TRY(kernel_.record_change(caller, row));
   return ok();
-}
-
-// A version of what the merge replaced or removed.
-Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
-                    RemovedFiles& removed) {
-  const auto [ours, old] = what;
-  const std::string root(text::first_parts(path, 2));
-  const std::string_view below = std::string_view(path).substr(root.size() + 1);
-  const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
-  if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
-    kernel_.paths().retire(root, *old.node);
-  }
-  PastStore* const past = kernel_.parts().past;
-  if (past == nullptr || !kernel_.history().is_on()) return ok();
-  auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
-  if (!kept) kept = TRY(keep_bytes(path, what));
-  if (kept->is_null()) return ok();
-  if (old.node->type() == S_IFREG) set_identity(*kept, *ours.store, *old.node);
-  if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
-    kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
-  }
-  if (!is_there) kept->set("removed", true);
-  TreeChange row{.operation = "replaced", .path = path};
-  row.details.emplace_back("kept", *std::move(kept));
-  return kernel_.record_change(caller, row);
-}
-
-// Null where nothing is kept.
-Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& what) const {
-  PastStore& past = *kernel_.parts().past;
-  const struct stat& was = what.old.attributes;
-  const auto size = static_cast<std::uint64_t>(was.st_size);
-  if (!S_ISREG(was.st_mode)) return json::Value();
-  PastName name{.path = path};
-  bool is_linked = false;
-  const auto keep = [&](bool is_open) -> Result<std::optional<PastName>> {
-    if (!kernel_.history().why_not_kept(size, is_open).empty()) return std::nullopt;
-    TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
-      struct stat before{};
-      struct stat now{};
-      const bool known = ::fstat(file, &before) == 0;
-      // Through a link what is open would go on being written.
-      name.number = is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
-      is_linked = known && ::fstat(file, &now) == 0 && now.st_nlink > before.st_nlink;
-      return ok();
-    }));
-    return is_linked ? std::optional(name) : std::nullopt;
-  };
-  const std::string root(text::first_parts(path, 2));
-  const Status kept = kernel_.paths().keep_bytes(root, *what.old.node, keep);
-  // The host's, who has it no more.
-  if (!kept && kept.error().code == EBUSY) return json::Value();
-  TRY(kept);
-  return name.number == 0 ? json::Value() : kept_row(name.number, "file", was);
 }
 
 // --- after a crash

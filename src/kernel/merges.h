@@ -59,6 +59,7 @@ class ConflictTable {
   bool begin(const std::string& root);
   void wait_and_begin(const std::string& root);  // for those others
   void end(const std::string& root);
+  bool is_busy(const std::string& root) const;
   MergeConflictsRef find(const std::string& tree) const;  // null: none
   void set(const std::string& tree, MergeConflictsRef conflicts);
   All all() const;
@@ -166,7 +167,7 @@ class Merges {
                               const std::string& side);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
-  Status finish(const Caller& caller, const TreeSide& ours, const Order& order);
+  Status finish(const Caller& caller, const TreeSide& ours, Order& order);
   Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
   Result<json::Value> keep_bytes(const std::string& path, const Replaced& what) const;
   Status settle_one(const std::string& file);

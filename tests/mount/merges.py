@@ -10,6 +10,7 @@ import signal
 import shutil
 import struct
 import subprocess
+import threading
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
                        kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until)
@@ -713,6 +714,39 @@ def the_same_again_changes_nothing():
     expect(M.head() != head, "the merge itself is told")
 
 
+def what_a_merge_makes_ready_is_nobodys_to_see():
+    ours, aside = make("aside"), SPACES / "aside/.agentfs-merge"
+    expect_errno("EPERM", aside.mkdir)
+    expect_has(M.last_error(), "another one would do", "why it is not made")
+    expect_errno("EPERM", (ours / "src").rename, aside)
+    seen = []
+
+    def look():
+        while not over.is_set():
+            seen.extend(set(os.listdir(ours)) & {aside.name})
+            for act in (lambda: os.listdir(aside), (aside / "mine").touch, aside.rmdir,
+                        lambda: aside.rename(ours / "mine")):
+                try:
+                    act()
+                    seen.append(act)
+                except OSError as error:
+                    if error.errno != errno.ENOENT:
+                        seen.append(error)
+    over = threading.Event()
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(5):
+        theirs = SPACES / f"aside-{number}"
+        ctl("aside", f"fork {theirs.name}")
+        for file in range(100):
+            (theirs / f"n{file}").write_text(f"{number}\n")
+        ctl("aside", f"merge {theirs.name}")
+        expect_eq((ours / "n99").read_text(), f"{number}\n")
+    over.set()
+    looking.join()
+    expect_eq(seen, [])
+
+
 def conflicts_are_files():
     ours, theirs = make("two"), SPACES / "two-fork"
     ctl("two", "fork two-fork")
@@ -835,6 +869,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
      theirs_is_taken_as_it_is_or_not, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
-     the_same_again_changes_nothing, conflicts_are_files,
+     the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
+     conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

@@ -245,7 +245,7 @@ Status remove_staging(const TreeSide& ours) {
   auto removed = ours.store->remove_directory(*ours.root, kMergeDirectory, TreeCaller{});
   if (removed || removed.error().code == ENOENT) return ok();
   if (removed.error().code != ENOTEMPTY) return removed;
-  return fail(EBUSY, "{}: holds files that no merge put there; move them elsewhere",
+  return fail(ENOTEMPTY, "{}: holds files that no merge put there; move them elsewhere",
               kMergeDirectory);
 }
 

@@ -8,6 +8,7 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kinds.h"
 #include "kernel/leftovers.h"
+#include "kernel/merges.h"
 #include "kernel/metrics.h"
 #include "kernel/paths.h"
 #include "kernel/refused_writes.h"
@@ -65,6 +66,10 @@ std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
 }
 
 // History is given up before a removal is refused.
+bool KernelServices::is_tree_busy(const std::string& root) {
+  return kernel_.conflicts().is_busy(root);
+}
+
 Status KernelServices::check_room(bool makes_room) {
   Status room = kernel_.journal().check_room(makes_room);
   while (!room && makes_room) {

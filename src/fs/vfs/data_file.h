@@ -60,6 +60,8 @@ class DataNode final : public Node {
   // As it is shown, now.
   Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
   bool is_written_past() const { return writers_past_ > 0; }
+  // What a merge makes ready in the top directory of a tree is nobody's to see until it has ended.
+  bool hides(const std::string& name) const;
   // The row of what was so written until now: what happens next would hide it.
   Status tell_written_past(const struct stat& now);
 
@@ -99,6 +101,7 @@ class DataNode final : public Node {
   // What was kept has been told with a change: for the others' next one it keeps what there is now.
   void renew_past(WriteKeeper& keeper);
   bool has_directory(const std::string& name) const;
+  Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;

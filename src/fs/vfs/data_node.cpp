@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/temporary_name.h"
+#include "base/text.h"
 #include "fs/vfs/charge.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
@@ -136,7 +138,24 @@ NodeRef DataNode::told_entry(const std::string& name) {
   return node != nullptr && node->told_ ? node : nullptr;
 }
 
+bool DataNode::hides(const std::string& name) const {
+  if (name != kMergeDirectory) return false;
+  const std::string root = path();
+  return text::first_parts(root, 2) == root && tree_->services().is_tree_busy(root);
+}
+
+Status DataNode::may_make(Request& request, const std::string& name) const {
+  if (name != kMergeDirectory || text::first_parts(path(), 2) != path()) return ok();
+  const Error why{EPERM,
+                  fmt::format("{}: merges make ready under this name what they bring; another one "
+                              "would do",
+                              child(name))};
+  tree_->services().note_error(request.caller(), child(name), why);
+  return std::unexpected(why);
+}
+
 Result<Found> DataNode::lookup(Request& request, const std::string& name) {
+  if (hides(name)) return fail_errno(ENOENT, child(name));
   auto entry = tree_->store().lookup(*file_, name);
   const bool is_taken = entry && entry->node->type() != S_IFDIR;
   if (name == kHistoryName && !is_taken) {
@@ -189,6 +208,7 @@ Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
 
 Result<Found> DataNode::make_node(Request& request, const std::string& name, mode_t mode,
                                   dev_t device) {
+  TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, 0));
   Undertaking making(*tree_, TRY(request.writer()), {.operation = "mknod", .path = child(name)});
@@ -197,6 +217,7 @@ Result<Found> DataNode::make_node(Request& request, const std::string& name, mod
 }
 
 Result<Found> DataNode::make_directory(Request& request, const std::string& name, mode_t mode) {
+  TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, kDirectoryRoom));
   Undertaking making(*tree_, TRY(request.writer()), {.operation = "mkdir", .path = child(name)});
@@ -206,6 +227,7 @@ Result<Found> DataNode::make_directory(Request& request, const std::string& name
 
 Result<Found> DataNode::make_link(Request& request, const std::string& name,
                                   const std::string& target) {
+  TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, target.size() < kInline ? 0 : target.size()));
   Undertaking making(*tree_, TRY(request.writer()), {.operation = "symlink", .path = child(name)});
@@ -218,6 +240,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   if (other == nullptr || other->tree_ != tree_) {
     return fail(EXDEV, "{}: a hard link cannot lead to another tree", child(name));
   }
+  TRY(may_make(request, name));
   other->told_ = false;
   // The first name of a file is the file's making.
   TreeChange row{.operation = "create", .path = child(name)};
@@ -231,6 +254,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {
+  if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
@@ -245,6 +269,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {
+  if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
@@ -273,6 +298,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (target == nullptr || target->tree_ != tree_) {
     return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
   }
+  if (hides(name)) return fail_errno(ENOENT, child(name));
+  TRY(target->may_make(request, new_name));
   TRY(tree_->services().check_room(false));
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));

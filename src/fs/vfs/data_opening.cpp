@@ -68,6 +68,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
 
 Result<CreatedNode> DataNode::create(Request& request, const std::string& name, int flags,
                                      mode_t mode) {
+  TRY(may_make(request, name));
   Caller writer = TRY(request.writer());
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));

@@ -50,6 +50,8 @@ class Services {
   virtual Status record_change(const Caller& caller, const TreeChange& change) = 0;
   // Before a change that cannot be undone where its row does not fit any more: ENOSPC.
   virtual Status check_room(bool makes_room) = 0;
+  // Whether a merge into the tree is under way, or what excludes one.
+  virtual bool is_tree_busy(const std::string& /*root*/) { return false; }
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
   // May this process change a path of a data tree, which is free of links? EPERM.

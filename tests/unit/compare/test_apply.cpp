@@ -177,7 +177,7 @@ TEST_CASE("One merge at a time is staged in a tree, and one never stored can be 
   spit(trees.path("ours", fmt::format("{}/mine", kMergeDirectory)), "mine");
   const auto held = trees.merger->discard(trees.three.ours);
   REQUIRE(!held);
-  CHECK(held.error().code == EBUSY);
+  CHECK(held.error().code == ENOTEMPTY);
   CHECK(slurp(trees.path("ours", fmt::format("{}/mine", kMergeDirectory))) == "mine");
 }
 

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Versions of what merges, and the ends of commands on overlays, replace or remove.
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "kernel/history_keeper.h"
+#include "kernel/kept_entry.h"
+#include "kernel/kernel.h"
+#include "kernel/merges.h"
+#include "kernel/tree_path.h"
+
+namespace agentfs {
+
+// A version of what the merge replaced or removed.
+Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
+                    RemovedFiles& removed) {
+  const auto [ours, old] = what;
+  const std::string root(text::first_parts(path, 2));
+  const std::string_view below = std::string_view(path).substr(root.size() + 1);
+  const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
+  if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
+    kernel_.paths().retire(root, *old.node);
+  }
+  PastStore* const past = kernel_.parts().past;
+  if (past == nullptr || !kernel_.history().is_on()) return ok();
+  auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
+  if (!kept) kept = TRY(keep_bytes(path, what));
+  if (kept->is_null()) return ok();
+  if (old.node->type() == S_IFREG) set_identity(*kept, *ours.store, *old.node);
+  if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
+    kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
+  }
+  if (!is_there) kept->set("removed", true);
+  TreeChange row{.operation = "replaced", .path = path};
+  row.details.emplace_back("kept", *std::move(kept));
+  return kernel_.record_change(caller, row);
+}
+
+// Null where nothing is kept.
+Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& what) const {
+  PastStore& past = *kernel_.parts().past;
+  const struct stat& was = what.old.attributes;
+  const auto size = static_cast<std::uint64_t>(was.st_size);
+  if (!S_ISREG(was.st_mode)) return json::Value();
+  PastName name{.path = path};
+  bool is_linked = false;
+  const auto keep = [&](bool is_open) -> Result<std::optional<PastName>> {
+    if (!kernel_.history().why_not_kept(size, is_open).empty()) return std::nullopt;
+    TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
+      struct stat before{};
+      struct stat now{};
+      const bool known = ::fstat(file, &before) == 0;
+      // Through a link what is open would go on being written.
+      name.number = is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
+      is_linked = known && ::fstat(file, &now) == 0 && now.st_nlink > before.st_nlink;
+      return ok();
+    }));
+    return is_linked ? std::optional(name) : std::nullopt;
+  };
+  const std::string root(text::first_parts(path, 2));
+  const Status kept = kernel_.paths().keep_bytes(root, *what.old.node, keep);
+  // The host's, who has it no more.
+  if (!kept && kept.error().code == EBUSY) return json::Value();
+  TRY(kept);
+  return name.number == 0 ? json::Value() : kept_row(name.number, "file", was);
+}
+
+}  // namespace agentfs
