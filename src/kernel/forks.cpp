@@ -20,9 +20,6 @@ namespace {
 using Names = std::vector<std::string>;
 
 constexpr std::size_t kLongestName = 255;
-constexpr std::size_t kMostEvents = 10'000;
-
-std::string shown(SnapshotId id) { return fmt::format("{}.{}", id.tree, id.sequence); }
 
 std::vector<std::string> labels(const std::vector<SnapshotInfo>& all) {
   std::vector<std::string> names;
@@ -30,50 +27,11 @@ std::vector<std::string> labels(const std::vector<SnapshotInfo>& all) {
   return names;
 }
 
-constexpr std::string_view kUndo = "undo-";
-
-// "undo-3" where there are undo-1 and undo-2.
-std::string free_label(const std::vector<SnapshotInfo>& all) {
-  for (std::size_t number = 1;; ++number) {
-    const std::string label = fmt::format("{}{}", kUndo, number);
-    if (std::ranges::find(all, label, &SnapshotInfo::label) == all.end()) return label;
-  }
-}
-
-std::string note_of_ended(const Names& conflicts) {
-  if (conflicts.empty()) return {};
-  return fmt::format("with it end conflicts that were left: {}\n", text::shown_some(conflicts));
-}
-
 std::vector<SnapshotInfo> checkpoints_in(TreeInfo info) {
   std::erase_if(info.snapshots, [](const SnapshotInfo& one) {
     return one.hidden || MergeBases::is_label(one.label);
   });
   return std::move(info.snapshots);
-}
-
-// What differs now from a state before, for who watches its directories. Looking for it takes as
-// long as there are changes, so others do it.
-void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
-  const KernelParts& parts = kernel.parts();
-  Forest* const forest = parts.forests.at(paths::top_of(root));
-  if (parts.pool == nullptr) return;
-  parts.pool->post([forest, root, before, paths = &kernel.paths()] {
-    const auto was = forest->snapshot_root(before);
-    const auto now = forest->lookup(*forest->root(), paths::name_of(root));
-    if (!was || !now) return;
-    std::vector<TreeEvent> events;
-    (void)forest->compare(**was, *now->node, [&](const Difference& difference) {
-      const TreeNodeRef& node = difference.after ? difference.after : difference.before;
-      const auto kind = difference.kind == Difference::Kind::added     ? TreeEvent::Kind::made
-                        : difference.kind == Difference::Kind::removed ? TreeEvent::Kind::removed
-                        : node->type() == S_IFDIR                      ? TreeEvent::Kind::attributes
-                                                                       : TreeEvent::Kind::written;
-      events.push_back({kind, fmt::format("{}/{}", root, difference.path), node->type()});
-      return events.size() < kMostEvents;
-    });
-    paths->refresh(events);
-  });
 }
 
 // The tree each has come from, by number: a fork's is greater than its parent's, and comes later.
@@ -88,8 +46,11 @@ std::map<std::uint32_t, std::uint32_t> eldest_of(const std::vector<TreeInfo>& al
 
 }  // namespace
 
-bool is_undo(std::string_view label) {
-  return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
+std::string shown(SnapshotId state) { return fmt::format("{}.{}", state.tree, state.sequence); }
+
+std::string note_of_ended(const std::vector<std::string>& conflicts) {
+  if (conflicts.empty()) return {};
+  return fmt::format("with it end conflicts that were left: {}\n", text::shown_some(conflicts));
 }
 
 Status Forks::check_name(const std::string& name) {
@@ -189,11 +150,12 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
-  const Status made = kernel_.paths().replace_tree(path, [&](Names&) -> Status {
-    if (checkpoint) return forest.fork(state, name);
-    state = TRY(forest.fork(paths::name_of(root), name));
-    return ok();
-  });
+  const Status made =
+      kernel_.paths().replace_tree(path, {[&](Names&) -> Status {
+                                     if (checkpoint) return forest.fork(state, name);
+                                     state = TRY(forest.fork(paths::name_of(root), name));
+                                     return ok();
+                                   }});
   if (!made && made.error().code == EEXIST) {
     return fail(EEXIST, "{}: is there already; another name would do", path);
   }
@@ -203,7 +165,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
   if (Status told = kernel_.record_change(caller, row); !told) {
     // Nothing happens that the journal does not tell of.
-    TRY(kernel_.paths().replace_tree(path, drop));
+    TRY(kernel_.paths().replace_tree(path, {drop}));
     return std::unexpected(std::move(told).error());
   }
   return fmt::format("{} is a fork of {}\n", path, root);
@@ -236,54 +198,6 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   }
   if (reached) kernel_.commit_checkpoints(paths::name_of(root));
   return fmt::format("{} is kept as {}\n", root, name);
-}
-
-std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
-  const auto entry = store.lookup(*store.root(), paths::name_of(root));
-  if (!entry) return {};
-  return agentfs::names_in(store, *entry->node).value_or(std::vector<std::string>());
-}
-
-Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
-                                    const std::string& name) {
-  TRY(may_change(caller, root));
-  TRY(kernel_.journal().check_room(false));
-  TRY(kernel_.paths().may_snapshot(root));
-  Forest& forest = *TRY(forest_of(root));
-  const MergePause of_import(kernel_.conflicts(), import_key(root));
-  kernel_.imports().end_half_done(root);
-  const MergePause pause(kernel_.conflicts(), root);
-  const SnapshotInfo target = TRY(find(root, name));
-  const std::string undo = free_label(checkpoints(root));
-  TRY(kernel_.imports().keep_base(root, undo));
-  TRY(kernel_.imports().go_back_to(root, name));
-  Names tops;
-  SnapshotId before;
-  // What the state before had is listed when it is over, since until then names may be made.
-  const auto replace = [&](Names& gone) -> Status {
-    before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
-    const auto state = forest.snapshot_root(before);
-    if (state) gone = tops = agentfs::names_in(forest, **state).value_or(Names());
-    return ok();
-  };
-  TRY(MergeBases(kernel_).forget_with(root, undo, [&] {
-    return kernel_.between_commits(root,
-                                   [&] { return kernel_.paths().replace_tree(root, replace); });
-  }));
-  const Names ended = TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
-  for (std::string& top : names_in(forest, root)) tops.push_back(std::move(top));
-  std::ranges::sort(tops);
-  const auto twice = std::ranges::unique(tops);
-  tops.erase(twice.begin(), twice.end());
-  json::Array changed;
-  for (const std::string& top : tops) changed.emplace_back(top);
-  TreeChange row{.operation = "rollback", .path = root};
-  row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
-  row.details.emplace_back("tops", std::move(changed));
-  TRY(kernel_.record_change(caller, row));
-  announce(kernel_, root, before);
-  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
-                     note_of_ended(ended));
 }
 
 // Where there is neither a fork nor a checkpoint to discard.
@@ -335,7 +249,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   const auto info = info_of(path);
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
-  TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, drop); }));
+  TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));
   Names ended;
   if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number));
   TRY(MergeBases(kernel_).forget_gone());

@@ -16,6 +16,9 @@ namespace agentfs {
 
 // Of a checkpoint that a rollback made of what it replaced: "undo-2".
 bool is_undo(std::string_view label);
+std::string shown(SnapshotId state);  // "12.3", as rows tell it
+// What answers say of conflicts that have ended with something; "" where there were none.
+std::string note_of_ended(const std::vector<std::string>& conflicts);
 
 class Kernel;
 

@@ -139,17 +139,18 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   ImportMirror mirror(forest(), store(), import.id, tree);
   TRY(mirror.apply(seen));
   TRY(mirror.set_root());
-  TRY(kernel_.paths().replace_tree(import.root, [&](auto&) -> Status {
+  const auto fork = [&](auto&) -> Status {
     TRY(forest().fork(import.tree, name));
     return ok();
-  }));
+  };
+  TRY(kernel_.paths().replace_tree(import.root, {fork}));
   TreeChange row{.operation = "import", .path = import.root};
   json::Value told;
   json::set_bytes(told, "source", import.source);
   row.details = std::move(*told.object());
   row.details.emplace_back("paths", seen.size());
   if (Status recorded = kernel_.record_change(caller, row); !recorded) {
-    TRY(kernel_.paths().replace_tree(import.root, [&](auto&) { return forest().drop(name); }));
+    TRY(kernel_.paths().replace_tree(import.root, {[&](auto&) { return forest().drop(name); }}));
     return recorded;
   }
   return ok();

@@ -81,11 +81,15 @@ class Namespace {
   // A file below the root of a workspace or home has been replaced: who has it open writes to it no
   // more (ESTALE).
   virtual void retire(const std::string& /*root*/, const TreeNode& /*file*/) {}
-  // Calls `act`, which makes a directory at the top of a data tree, takes it away or puts another
-  // in its place: a fork, a discard, a rollback. What the mount shows follows. Of a directory that
-  // keeps its place `act` fills in the names that were in it, as of its last moment.
-  using Exchange = std::function<Status(std::vector<std::string>& gone)>;
-  virtual Status replace_tree(const std::string& path, const Exchange& act) = 0;
+  // What makes a directory at the top of a data tree, takes it away or puts another in its place: a
+  // fork, a discard, a rollback. Of a directory that keeps its place `act` fills in the names that
+  // were in it, as of its last moment; `tell`, if any, writes the row, which comes before those of
+  // what is changed there from then on. What the mount shows follows.
+  struct Exchange {
+    std::function<Status(std::vector<std::string>& gone)> act;
+    std::function<Status()> tell{};
+  };
+  virtual Status replace_tree(const std::string& path, const Exchange& exchange) = 0;
   // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
   // all of it, for some seconds at most. Blocks on the disk.
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }

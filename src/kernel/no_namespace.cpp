@@ -29,9 +29,10 @@ class NoNamespace final : public Namespace {
     return nothing_at(steps.front().path);
   }
   Status may_snapshot(const std::string&) override { return ok(); }
-  Status replace_tree(const std::string&, const Exchange& act) override {
+  Status replace_tree(const std::string&, const Exchange& exchange) override {
     std::vector<std::string> gone;
-    return act(gone);
+    TRY(exchange.act(gone));
+    return exchange.tell ? exchange.tell() : ok();
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string,

@@ -258,6 +258,39 @@ def what_was_written_before_a_rollback_is_told_at_its_path():
         expect_eq([bytes_of(versions / one) for one in os.listdir(versions)], [OLD])
 
 
+RENAMER = """
+import os
+while True:
+    for names in (("e", "x"), ("x", "e")):
+        try:
+            os.rename(*names)
+        except FileNotFoundError:
+            pass
+"""
+
+
+def a_rollback_is_told_where_it_happened():
+    """Between what was changed before it, and after it in the state that it brought back."""
+    space = SPACES / "ordered"
+    (space / "d/e").mkdir(parents=True)
+    ctl("ordered", "checkpoint s")
+    renamer = subprocess.Popen(["python3", "-c", RENAMER], cwd=space / "d")
+    for _ in range(30):
+        ctl("ordered", "rollback s")
+    renamer.kill()
+    renamer.wait()
+    name, after = "e", 0
+    while text := read(space / f".agentfs/events/{after}"):
+        for row in map(json.loads, text.splitlines()):
+            after = row["seq"]
+            if row["op"] == "rollback":
+                name = "e"
+            if row["op"] == "rename":
+                expect_eq(row["path"][-1], name, f"what was renamed, as row {row['seq']} has it")
+                name = row["other"][-1]
+    expect_eq(os.listdir(space / "d"), [name], "what the log comes to")
+
+
 def handles_that_were_open_stay_the_parents():
     (SPACES / "held").mkdir()
     plain = os.open(SPACES / "held/plain", os.O_RDWR | os.O_CREAT)
@@ -749,7 +782,7 @@ def what_has_no_name_is_in_no_fork():
 
 
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
-     what_was_written_before_a_rollback_is_told_at_its_path,
+     what_was_written_before_a_rollback_is_told_at_its_path, a_rollback_is_told_where_it_happened,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
      what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
      a_shell_may_stay_where_it_is, who_works_there_sees_at_once_what_a_rollback_brought_back,

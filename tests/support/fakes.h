@@ -104,9 +104,10 @@ class FakeNamespace final : public Namespace {
   Status access(const Caller&, const std::string&, int) override { return ok(); }
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
   Status may_snapshot(const std::string&) override { return ok(); }
-  Status replace_tree(const std::string&, const Exchange& act) override {
+  Status replace_tree(const std::string&, const Exchange& exchange) override {
     std::vector<std::string> gone;
-    return act(gone);
+    TRY(exchange.act(gone));
+    return exchange.tell ? exchange.tell() : ok();
   }
   void refresh(const std::vector<TreeEvent>&) override {}
   void command(const Caller&, const std::string& path, std::string line,

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/byte_locks.h"
+#include "fs/vfs/change_order.h"
 #include "fs/vfs/content_hashes.h"
 #include "fs/vfs/data_node.h"
 #include "fs/vfs/past_keeper.h"
@@ -72,6 +73,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   ByteLocks& bytes() { return bytes_; }
+  ChangeOrder& order() { return order_; }
   std::uint64_t rollbacks() const { return rollbacks_; }
   void count_rollback() { ++rollbacks_; }
   // Whether directories follow a rollback, which takes a kernel that asks for all names again.
@@ -107,6 +109,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::shared_ptr<UnderWay> under_way_;
   std::shared_ptr<QuotaTable> quotas_;
   ByteLocks bytes_;
+  ChangeOrder order_;
   std::atomic<bool> follows_ = false;
   std::atomic<std::uint64_t> rollbacks_ = 0;
   Mutex<Rank::object> mutex_;

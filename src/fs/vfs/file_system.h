@@ -61,7 +61,7 @@ class FileSystem final : public Namespace {
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) override;
   void retire(const std::string& root, const TreeNode& file) override;
-  Status replace_tree(const std::string& path, const Exchange& act) override;
+  Status replace_tree(const std::string& path, const Exchange& exchange) override;
   Result<Holding> holding(const std::string& subject) override;
   void await_count(const std::string& subject) override;
   Status check_room(const std::string& path, const Holding& more) override;

@@ -163,7 +163,7 @@ void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const 
 
 // The directory itself keeps its node where it is replaced, for those who work in it; the names
 // in it lead elsewhere.
-Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
+Status FileSystem::replace_tree(const std::string& path, const Exchange& exchange) {
   const auto top = parts_->top_of(path);
   if (top == nullptr) return fail(EINVAL, "{}: not a whole tree", path);
   const std::string name(text::last_part(path));
@@ -176,8 +176,15 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
     top->tree().follow_rollbacks();
   }
   std::vector<std::string> gone;
-  TRY(act(gone));
-  top->tree().count_rollback();
+  Status told = ok();
+  {
+    const ChangeOrder::Exchange alone(top->tree().order());
+    TRY(exchange.act(gone));
+    top->tree().count_rollback();
+    // Who hears of it is to see it.
+    if (exchange.tell && before != nullptr) static_cast<void>(parts_->expire_all(*before));
+    if (exchange.tell) told = exchange.tell();
+  }
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
@@ -190,7 +197,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& act) {
   if (before == nullptr && after != nullptr) {
     parts_->announce_and_wait({{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR}});
   }
-  return ok();
+  return told;
 }
 
 void FileSystem::quotas_changed(const std::string& subject, const std::string& like) {

@@ -103,6 +103,7 @@ void UnderWay::end(int slot) {
 
 Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
     : tree_(tree),
+      change_(tree.order()),
       author_(std::move(author)),
       row_(std::move(row)),
       slot_(is_temporary_name(text::last_part(row_.path)) && row_.other.empty()

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/vfs/change_order.h"
 #include "kernel/caller.h"
 #include "kernel/tree_change.h"
 
@@ -57,6 +58,7 @@ class Undertaking {
 
  private:
   DataTree& tree_;
+  const ChangeOrder::Change change_;
   const Caller author_;
   TreeChange row_;
   const int slot_;

@@ -129,10 +129,11 @@ TEST_CASE("a fork begins with what its parent holds") {
   file->release();
   disk.limit("/work/a", kLarge);
   const Holding parent = disk.held("/work/a");
-  REQUIRE(disk.files->replace_tree("/work/c", [&](auto&) -> Status {
+  const auto fork = [&](auto&) -> Status {
     TRY(disk.forest->fork("a", "c"));
     return ok();
-  }));
+  };
+  REQUIRE(disk.files->replace_tree("/work/c", {fork}));
   disk.services.set("/work/c", {.bytes = parent.bytes + kBlock, .inodes = 0});
   disk.files->quotas_changed("/work/c", "/work/a");
   const auto more = disk.create("c", "g");

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Going back to a state of a tree.
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+#include "kernel/forks.h"
+#include "kernel/import_turn.h"
+#include "kernel/imports.h"
+#include "kernel/kernel.h"
+#include "kernel/merge_bases.h"
+#include "kernel/merges.h"
+#include "kernel/paths.h"
+
+namespace agentfs {
+namespace {
+
+using Names = std::vector<std::string>;
+
+constexpr std::size_t kMostEvents = 10'000;
+constexpr std::string_view kUndo = "undo-";
+
+// "undo-3" where there are undo-1 and undo-2.
+std::string free_label(const std::vector<SnapshotInfo>& all) {
+  for (std::size_t number = 1;; ++number) {
+    const std::string label = fmt::format("{}{}", kUndo, number);
+    if (std::ranges::find(all, label, &SnapshotInfo::label) == all.end()) return label;
+  }
+}
+
+// What differs now from a state before, for who watches its directories. Looking for it takes as
+// long as there are changes, so others do it.
+void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
+  const KernelParts& parts = kernel.parts();
+  Forest* const forest = parts.forests.at(paths::top_of(root));
+  if (parts.pool == nullptr) return;
+  parts.pool->post([forest, root, before, paths = &kernel.paths()] {
+    const auto was = forest->snapshot_root(before);
+    const auto now = forest->lookup(*forest->root(), paths::name_of(root));
+    if (!was || !now) return;
+    std::vector<TreeEvent> events;
+    (void)forest->compare(**was, *now->node, [&](const Difference& difference) {
+      const TreeNodeRef& node = difference.after ? difference.after : difference.before;
+      const auto kind = difference.kind == Difference::Kind::added     ? TreeEvent::Kind::made
+                        : difference.kind == Difference::Kind::removed ? TreeEvent::Kind::removed
+                        : node->type() == S_IFDIR                      ? TreeEvent::Kind::attributes
+                                                                       : TreeEvent::Kind::written;
+      events.push_back({kind, fmt::format("{}/{}", root, difference.path), node->type()});
+      return events.size() < kMostEvents;
+    });
+    paths->refresh(events);
+  });
+}
+
+}  // namespace
+
+bool is_undo(std::string_view label) {
+  return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
+}
+
+std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
+  const auto entry = store.lookup(*store.root(), paths::name_of(root));
+  if (!entry) return {};
+  return agentfs::names_in(store, *entry->node).value_or(std::vector<std::string>());
+}
+
+Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
+                                    const std::string& name) {
+  TRY(may_change(caller, root));
+  TRY(kernel_.journal().check_room(false));
+  TRY(kernel_.paths().may_snapshot(root));
+  Forest& forest = *TRY(forest_of(root));
+  const MergePause of_import(kernel_.conflicts(), import_key(root));
+  kernel_.imports().end_half_done(root);
+  const MergePause pause(kernel_.conflicts(), root);
+  const SnapshotInfo target = TRY(find(root, name));
+  const std::string undo = free_label(checkpoints(root));
+  TRY(kernel_.imports().keep_base(root, undo));
+  TRY(kernel_.imports().go_back_to(root, name));
+  std::set<std::string> tops;
+  SnapshotId before;
+  Status told = ok();
+  // What the state before had is listed when it is over, since until then names may be made.
+  const auto replace = [&](Names& gone) -> Status {
+    before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
+    const auto state = forest.snapshot_root(before);
+    if (state) gone = agentfs::names_in(forest, **state).value_or(Names());
+    tops.insert(gone.begin(), gone.end());
+    for (std::string& top : names_in(forest, root)) tops.insert(std::move(top));
+    return ok();
+  };
+  const auto tell = [&]() -> Status {
+    TreeChange row{.operation = "rollback", .path = root};
+    row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
+    row.details.emplace_back("tops", json::Array(tops.begin(), tops.end()));
+    told = kernel_.record_change(caller, row);
+    return ok();
+  };
+  TRY(MergeBases(kernel_).forget_with(root, undo, [&] {
+    return kernel_.between_commits(
+        root, [&] { return kernel_.paths().replace_tree(root, {replace, tell}); });
+  }));
+  const Names ended = TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
+  TRY(told);
+  announce(kernel_, root, before);
+  return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
+                     note_of_ended(ended));
+}
+
+}  // namespace agentfs
