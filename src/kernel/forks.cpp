@@ -246,6 +246,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   }
   Forest& forest = *TRY(forest_of(path));
   const MergePause pause(kernel_.conflicts(), path);
+  if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
   const auto info = info_of(path);
   TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };

@@ -81,6 +81,9 @@ class Forks {
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
   Result<std::string> discard_fork(const Caller& caller, const std::string& path);
+  // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
+  Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
+                   std::string_view what) const;
   Status check_beside(const Caller& caller, const std::string& root, const std::string& name) const;
   std::unexpected<Error> no_such(const std::string& root, const TreeInfo& own,
                                  const std::string& name) const;

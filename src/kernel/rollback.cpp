@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "kernel/forks.h"
+#include "kernel/history_keeper.h"
 #include "kernel/import_turn.h"
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
@@ -52,10 +53,47 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
   });
 }
 
+// The first of others' files in it, or "".
+std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, const TreeNode& node,
+                        const std::string& path) {
+  const auto attributes = forest.attributes(node);
+  if (attributes && !kernel.history().may_read(caller, *attributes)) return path;
+  if (node.type() != S_IFDIR) return {};
+  for (const std::string& name : agentfs::names_in(forest, node).value_or(Names())) {
+    const auto entry = forest.lookup(node, name);
+    const std::string below = path + "/" + name;
+    std::string found = entry ? anothers_in(kernel, caller, forest, *entry->node, below) : "";
+    if (!found.empty()) return found;
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_undo(std::string_view label) {
   return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
+}
+
+// Neither looks at the modes of files, and what a rollback takes back can be discarded: of what is
+// others' nothing may differ.
+Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotId from,
+                        std::string_view what) const {
+  if (kernel_.is_ruler(kernel_.user_of(caller))) return ok();
+  Forest& forest = *TRY(forest_of(root));
+  const auto state = TRY(forest.snapshot_root(from));
+  const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
+  std::string found;
+  TRY(forest.compare(*state, *now.node, [&](const Difference& difference) {
+    for (const TreeNodeRef& node : {difference.before, difference.after}) {
+      if (!node || !found.empty()) continue;
+      found = anothers_in(kernel_, caller, forest, *node, difference.path);
+    }
+    return found.empty();
+  }));
+  if (found.empty()) return ok();
+  return fail(EPERM,
+              "{}: {} is another user's, and would be {}; root or the mount's owner may do it",
+              root, text::shown(found), what);
 }
 
 std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
@@ -74,6 +112,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   kernel_.imports().end_half_done(root);
   const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
+  TRY(check_own(caller, root, target.id, "changed by this rollback"));
   const std::string undo = free_label(checkpoints(root));
   TRY(kernel_.imports().keep_base(root, undo));
   TRY(kernel_.imports().go_back_to(root, name));

@@ -205,6 +205,34 @@ def history_gives_nobody_more_to_read():
         expect_has(said, "is uid 0's, and not for uid", line)
 
 
+def rollbacks_leave_others_files_as_they_are():
+    """Though the workspace is the other's: its undo can be discarded."""
+    space = MOUNT / "workspaces/theirs-to-roll"
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    own = f"cd {space} && "
+    as_other(own + "mkdir d && echo one > d/own && echo 'checkpoint a' > .agentfs/ctl", code=0)
+    as_other(own + "echo two > d/own && mkdir new && echo 'rollback a' > .agentfs/ctl", code=0)
+    expect_eq(read(space / "d/own"), "one\n")
+    as_other(own + "mkdir new", code=0)
+    for place in ("new/private", "private"):
+        (space / place).mkdir(0o700)
+        (space / place / "doc").write_text("the only copy\n")
+        said = as_other(own + "echo 'rollback a' > .agentfs/ctl; "
+                        f"tail -n 1 {MOUNT.mnt}/proc/self/errors")
+        expect_has(said, f"{place} is another user's", "a rollback by the workspace's owner")
+        expect_eq(read(space / place / "doc"), "the only copy\n")
+        shutil.rmtree(space / place)
+    as_other(own + "echo 'rollback a' > .agentfs/ctl", code=0)
+    fork = f"{space.name}-fork"
+    as_other(own + f"echo 'fork {fork}' > .agentfs/ctl", code=0)
+    (MOUNT / "workspaces" / fork / "doc").write_text("the only copy\n")
+    as_other(own + f"echo 'discard {fork}' > .agentfs/ctl")
+    expect_eq(read(MOUNT / "workspaces" / fork / "doc"), "the only copy\n")
+    (MOUNT / "workspaces" / fork / "doc").unlink()
+    as_other(own + f"echo 'discard {fork}' > .agentfs/ctl", code=0)
+
+
 def merges_give_nobody_more_either():
     """Neither to read, in conflicts, nor to write, into the files of others."""
     top = MOUNT / "workspaces/merged"
@@ -361,7 +389,7 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
-     history_gives_nobody_more_to_read, merges_give_nobody_more_either,
+     history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, what_binds_a_workspace_is_not_its_owners_to_lift,
      who_owns_a_directory_has_its_ctl, acls_hold_as_on_a_disk,
      replies_are_their_own, what_processes_say_is_their_owners)
