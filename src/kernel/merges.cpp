@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/merges.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"

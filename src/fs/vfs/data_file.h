@@ -101,6 +101,7 @@ class DataNode final : public Node {
   // What was kept has been told with a change: for the others' next one it keeps what there is now.
   void renew_past(WriteKeeper& keeper);
   bool has_directory(const std::string& name) const;
+  bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;

@@ -138,14 +138,18 @@ NodeRef DataNode::told_entry(const std::string& name) {
   return node != nullptr && node->told_ ? node : nullptr;
 }
 
-bool DataNode::hides(const std::string& name) const {
+bool DataNode::is_of_merges(const std::string& name) const {
   if (name != kMergeDirectory) return false;
   const std::string root = path();
-  return text::first_parts(root, 2) == root && tree_->services().is_tree_busy(root);
+  return text::first_parts(root, 2) == root;
+}
+
+bool DataNode::hides(const std::string& name) const {
+  return is_of_merges(name) && tree_->services().is_tree_busy(path());
 }
 
 Status DataNode::may_make(Request& request, const std::string& name) const {
-  if (name != kMergeDirectory || text::first_parts(path(), 2) != path()) return ok();
+  if (!is_of_merges(name)) return ok();
   const Error why{EPERM,
                   fmt::format("{}: merges make ready under this name what they bring; another one "
                               "would do",
