@@ -118,7 +118,7 @@ Status ForestDisk::settle_children(ForestNode& directory, const std::vector<Host
     const auto node = book().find(directory, entry.name);
     if (!node || node->disk) continue;
     auto found = TRY(open_entry(fd.get(), entry.name));
-    node->source = TRY(marks_.hollow(Spot::in(fd.get(), entry.name)));
+    node->set_source(TRY(marks_.hollow(Spot::in(fd.get(), entry.name))));
     book().move(*node, std::move(found.node));
   }
   return ok();

@@ -10,7 +10,12 @@ ForestNode::ForestNode(std::shared_ptr<NodeBook> book, TreeRef owner, mode_t typ
       book_(std::move(book)),
       device_(book_->device()),
       type_(type),
-      number_(number) {}
+      number_(number),
+      inside_(type == S_IFDIR ? std::make_unique<Inside>() : nullptr) {}
+
+void ForestNode::set_source(std::optional<Source> wanted) {
+  source = wanted ? std::make_unique<Source>(*std::move(wanted)) : nullptr;
+}
 
 ForestNode::~ForestNode() { book_->forget(*this); }
 
@@ -39,7 +44,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
   if (!node) node = place.known;
   if (!node) {
     node = std::make_shared<ForestNode>(shared_from_this(), place.tree, place.type, place.number);
-    node->source = std::move(place.source);
+    node->set_source(std::move(place.source));
     node->epoch = place.epoch;
     node->mark_ = place.mark;
     if (place.disk) by_file_[{place.tree.get(), place.disk.get()}] = node.get();
@@ -58,8 +63,9 @@ ForestNodeRef NodeBook::ensure(Place place) {
 }
 
 ForestNode* NodeBook::named(const ForestNode& parent, const std::string& name) {
-  const auto found = parent.entries_.find(name);
-  return found == parent.entries_.end() ? nullptr : found->second;
+  if (parent.inside_ == nullptr) return nullptr;
+  const auto found = parent.inside_->entries.find(name);
+  return found == parent.inside_->entries.end() ? nullptr : found->second;
 }
 
 ForestNodeRef NodeBook::find(const ForestNode& parent, const std::string& name) const {
@@ -96,7 +102,7 @@ ForestNodeRef NodeBook::drop_name(ForestNode& node, const ForestNode& parent,
 }
 
 void NodeBook::put_name(ForestNode& node, const Entry& entry) {
-  entry.parent->entries_[entry.name] = &node;
+  entry.parent->inside_->entries[entry.name] = &node;
   const bool has = std::ranges::any_of(node.names_, [&](const ForestNode::Name& name) {
     return name.parent == entry.parent && name.name == entry.name;
   });
@@ -108,23 +114,23 @@ void NodeBook::remove_name(const ForestNode& parent, const std::string& name,
   ForestNodeRef node;
   ForestNodeRef kept;
   const Lock lock(mutex_);
-  const auto found = parent.entries_.find(name);
-  if (found == parent.entries_.end() || (only != nullptr && found->second != only)) return;
-  node = found->second->weak_from_this().lock();
-  parent.entries_.erase(found);
+  ForestNode* const known = named(parent, name);
+  if (known == nullptr || (only != nullptr && known != only)) return;
+  node = known->weak_from_this().lock();
+  parent.inside_->entries.erase(name);
   if (node) kept = drop_name(*node, parent, name);
 }
 
 // What drops out is ended by the caller, after the lock.
 void NodeBook::drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef>& dropped) {
-  for (const auto& [name, node] : std::exchange(parent.entries_, {})) {
+  for (const auto& [name, node] : std::exchange(parent.inside_->entries, {})) {
     dropped.push_back(node->weak_from_this().lock());
     if (!dropped.back()) continue;
     ForestNodeRef above = drop_name(*node, parent, name);
     if (!above) continue;
     dropped.push_back(drop_former(*node));
-    if (node->is_directory()) parent.formers_[name] = node;
-    node->former_ = ForestNode::Name{std::move(above), name};
+    if (node->is_directory()) parent.inside_->formers[name] = node;
+    node->former_ = std::make_unique<ForestNode::Name>(std::move(above), name);
   }
 }
 
@@ -135,10 +141,9 @@ void NodeBook::retire_names_in(const ForestNode& parent) {
 }
 
 void NodeBook::leave_formers(ForestNode& node) {
-  const auto known = node.former_->parent->formers_.find(node.former_->name);
-  if (known != node.former_->parent->formers_.end() && known->second == &node) {
-    node.former_->parent->formers_.erase(known);
-  }
+  auto& formers = node.former_->parent->inside_->formers;
+  const auto known = formers.find(node.former_->name);
+  if (known != formers.end() && known->second == &node) formers.erase(known);
 }
 
 ForestNodeRef NodeBook::drop_former(ForestNode& node) {
@@ -151,8 +156,9 @@ ForestNodeRef NodeBook::drop_former(ForestNode& node) {
 
 ForestNodeRef NodeBook::former(const ForestNode& parent, const std::string& name) const {
   const Lock lock(mutex_);
-  const auto found = parent.formers_.find(name);
-  return found == parent.formers_.end() ? nullptr : found->second->weak_from_this().lock();
+  if (parent.inside_ == nullptr) return nullptr;
+  const auto found = parent.inside_->formers.find(name);
+  return found == parent.inside_->formers.end() ? nullptr : found->second->weak_from_this().lock();
 }
 
 void NodeBook::forget_former(ForestNode& node) {
@@ -162,7 +168,8 @@ void NodeBook::forget_former(ForestNode& node) {
 
 std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const {
   const Lock lock(mutex_);
-  return node.names_.empty() ? node.former_ : std::optional(node.names_.front());
+  if (!node.names_.empty()) return node.names_.front();
+  return node.former_ == nullptr ? std::nullopt : std::optional(*node.former_);
 }
 
 std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) const {
@@ -170,8 +177,8 @@ std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) co
   const Lock lock(mutex_);
   const auto add = [&](const ForestNode& above, std::size_t place) {
     const std::size_t before = found.size();
-    for (const auto* const known : {&above.formers_, &above.entries_}) {
-      if (&above == &root && known == &above.entries_) continue;
+    for (const auto* const known : {&above.inside_->formers, &above.inside_->entries}) {
+      if (&above == &root && known == &above.inside_->entries) continue;
       for (const auto& [name, node] : *known) {
         auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
         if (alive) found.push_back({.node = std::move(alive), .name = name, .above = place});
@@ -209,12 +216,14 @@ void NodeBook::succeed(ForestNode& former, ForestNode& now) {
   former.source = std::move(now.source);
   former.epoch = now.epoch.load();
   former.removed = false;
-  content = std::exchange(former.content_, std::move(now.content_));
+  content = std::exchange(former.inside_->content, std::move(now.inside_->content));
   former.mark_ = now.mark_;
   dropped.push_back(drop_former(former));
   for (ForestNode::Name& name : former.names_) dropped.push_back(std::move(name.parent));
   former.names_ = std::exchange(now.names_, {});
-  for (const ForestNode::Name& name : former.names_) name.parent->entries_[name.name] = &former;
+  for (const ForestNode::Name& name : former.names_) {
+    name.parent->inside_->entries[name.name] = &former;
+  }
   drop_names_in(former, dropped);
 }
 
@@ -245,7 +254,8 @@ std::vector<ForestNodeRef> NodeBook::all_of(const Tree& tree) const {
     if (key.tree == &tree) add(node);
   }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    for (const auto& [name, node] : nodes[i]->entries_) {
+    if (!nodes[i]->is_directory()) continue;
+    for (const auto& [name, node] : nodes[i]->inside_->entries) {
       if (!node->disk && node->tree.get() == &tree) add(node);
     }
   }
@@ -280,13 +290,13 @@ std::vector<HeldFile> NodeBook::files(const ForestNode& node) const {
 
 std::optional<Content> NodeBook::content(const ForestNode& node) const {
   const Lock lock(mutex_);
-  return node.content_;
+  return node.inside_ == nullptr ? std::nullopt : node.inside_->content;
 }
 
 void NodeBook::set_content(ForestNode& node, Content content) {
   std::optional<Content> dropped;
   const Lock lock(mutex_);
-  dropped = std::exchange(node.content_, std::move(content));
+  dropped = std::exchange(node.inside_->content, std::move(content));
 }
 
 std::optional<KnownMark> NodeBook::mark(const ForestNode& node) const {
@@ -303,7 +313,7 @@ void NodeBook::forget(ForestNode& node) {
   ForestNodeRef above;  // ended after the lock
   const Lock lock(mutex_);
   for (const ForestNode::Name& name : node.names_) {
-    if (named(*name.parent, name.name) == &node) name.parent->entries_.erase(name.name);
+    if (named(*name.parent, name.name) == &node) name.parent->inside_->entries.erase(name.name);
   }
   if (node.former_) above = drop_former(node);
   if (!node.disk) return;

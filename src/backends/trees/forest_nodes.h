@@ -69,12 +69,13 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   mode_t type() const override { return type_; }
 
   bool is_directory() const { return type_ == S_IFDIR; }
-  bool solid() const { return !source; }
+  bool solid() const { return source == nullptr; }
+  void set_source(std::optional<Source> wanted);
   bool prepared() const { return epoch == tree->epoch && tree->refusal == 0; }
 
   TreeRef tree;
   TreeNodeRef disk;  // null: a directory that is nowhere on the disk, below a hollow one
-  std::optional<Source> source;  // of a hollow directory
+  std::unique_ptr<Source> source;  // of a hollow directory
   std::atomic<std::uint64_t> epoch = 0;
   std::atomic<bool> removed = false;  // without a name in its tree any more
   // A directory of a state that is over, and becomes the one in its place when it is next used.
@@ -82,18 +83,22 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
 
  private:
   friend class NodeBook;
+  // What only directories have: there are many more files, as many as the host's kernel knows.
+  struct Inside {
+    std::unordered_map<std::string, ForestNode*> entries{};  // known by a name in it
+    std::unordered_map<std::string, ForestNode*> formers{};  // directories that were in it
+    std::optional<Content> content{};
+  };
   const std::shared_ptr<NodeBook> book_;
   const dev_t device_;
   const mode_t type_;
   const ino_t number_;
   // Under the book's mutex.
+  const std::unique_ptr<Inside> inside_;  // of a directory
   std::vector<Name> names_;
-  mutable std::unordered_map<std::string, ForestNode*> entries_;  // known by a name in it
   std::vector<HeldFile> files_;
-  std::optional<Content> content_;
   std::optional<KnownMark> mark_;
-  std::optional<Name> former_;  // what it had in the state that is over
-  mutable std::unordered_map<std::string, ForestNode*> formers_;  // of directories in this one
+  std::unique_ptr<Name> former_;  // what it had in the state that is over
 };
 
 // Which nodes are known, by name and by file. Threads: all.
@@ -126,10 +131,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   // The name leads nowhere from now on; with `only` where it leads to that node.
   void remove_name(const ForestNode& parent, const std::string& name,
                    const TreeNode* only = nullptr);
-  struct Entry {
-    ForestNodeRef parent;
-    std::string name;
-  };
+  using Entry = ForestNode::Name;
   // What `from` led to is led to by `to`, and with `exchange` the other way too.
   void rename(const Entry& from, const Entry& to, bool exchange);
   // The file has another inode.

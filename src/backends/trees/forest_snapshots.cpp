@@ -179,7 +179,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
     for (const auto& former : f_->book().formers_below(*root)) former.node->follows = true;
   }
   f_->book().move(*root, planted.node);
-  root->source = source;
+  root->set_source(source);
   root->epoch = 0;
   f_->set_tree(*planted.node, now);
   f_->moved();
