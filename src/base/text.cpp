@@ -167,6 +167,10 @@ std::string shown(std::string_view value) {
   return quoted ? "\"" + result + "\"" : result;
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string shown_some(const std::vector<std::string>& values) {
   constexpr std::size_t kMost = 5;
   std::string out;

@@ -28,6 +28,8 @@ std::string_view suffix(std::string_view s, std::size_t limit);
 std::string shown(std::string_view value);
 // The first five of these, shown, and how many more there are: "a, b".
 std::string shown_some(const std::vector<std::string>& values);
+// "1 change", "2 changes".
+std::string counted(std::uint64_t count, std::string_view noun);
 // Of `candidates` at most `limit` that are nearest to `word` by edit distance, nearest first;
 // those farther than half of the word are left out.
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,

@@ -201,8 +201,8 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
     return std::unexpected(std::move(begun).error());
   }
   const Outcome done = TRY(carry_out(caller, import, order));
-  return fmt::format("{} changes made in {}{}\n{}", done.changes, import.source,
-                     done.changes == 0 ? "" : "; `uncommit` takes them back", done.note);
+  return fmt::format("{} made in {}{}\n{}", text::counted(done.changes, "change"), import.source,
+                     done.changes == 0 ? "" : "; `uncommit` takes back what it made", done.note);
 }
 
 Result<std::string> Imports::uncommit(const Caller& caller, const std::string& root) {
@@ -225,8 +225,8 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
     return std::unexpected(std::move(begun).error());
   }
   const Outcome done = TRY(carry_out(caller, import, order));
-  return fmt::format("{} changes taken back in {}; {} is as it was\n{}", done.changes,
-                     import.source, root, done.note);
+  return fmt::format("{} taken back in {}; {} is as it was\n{}",
+                     text::counted(done.changes, "change"), import.source, root, done.note);
 }
 
 // Again from where it began: what it has made is found so. Where the directory is something else

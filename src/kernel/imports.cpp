@@ -247,7 +247,8 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
   TreeChange row{.operation = "rebase", .path = root};
   row.details.emplace_back("paths", drifts.size());
   TRY(kernel_.record_change(caller, row));
-  return fmt::format("{} changes of {} taken over: {}", drifts.size(), import.source, *merged);
+  return fmt::format("{} of {} taken over: {}", text::counted(drifts.size(), "change"),
+                     import.source, *merged);
 }
 
 Result<std::string> Imports::pin(const Caller& caller, const std::string& root) {

@@ -187,8 +187,9 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   order.actions = merge_rows(root, plan);
   TRY(carry_out(caller, sides.ours, order));
   const std::string from = is_host ? "what the imported directory has" : other;
-  std::string answer = fmt::format("merged {} into {}: {} changes, {} conflicts\n", from, root,
-                                   plan.actions.size(), plan.conflicts.size());
+  std::string answer = fmt::format("merged {} into {}: {}, {}\n", from, root,
+                                   text::counted(plan.actions.size(), "change"),
+                                   text::counted(plan.conflicts.size(), "conflict"));
   for (const std::string& note : plan.notes) answer += fmt::format("{}\n", note);
   if (!order.note.empty()) answer += fmt::format("{}\n", order.note);
   return answer;
