@@ -94,7 +94,8 @@ Result<std::string> changes_since(const Journal& journal, Sequence after, std::s
 void ChangeFeed::add(const Record& record) {
   std::string text = change_line(record);
   if (text.empty()) return;
-  Line line{.root = root_of(record.data["path"].text()),
+  Line line{.record = record.sequence,
+            .root = root_of(record.data["path"].text()),
             .other_root = root_of(record.data["other"].text()),
             .text = std::move(text)};
   if (line.other_root == line.root) line.other_root.clear();
@@ -120,7 +121,8 @@ void ChangeFeed::retire_oldest() {
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
   std::vector<Parcel> parcels;
   for (auto& [id, follower] : followers_) {
-    std::string text = lines_of(follower.root, follower.told, lines_.size());
+    const auto is_told = [&](const Line& line) { return line.number <= follower.told; };
+    std::string text = lines_of(follower.root, is_told, lines_.size());
     follower.told = last_;
     if (!text.empty()) parcels.emplace_back(follower.receiver, std::move(text));
   }
@@ -148,19 +150,20 @@ void ChangeFeed::tell() {
   }
 }
 
-std::string ChangeFeed::text(const std::string& root) const {
+std::string ChangeFeed::text(const std::string& root, Sequence after) const {
   Lock lock(mutex_);
-  return lines_of(root, 0, kMostLines);
+  return lines_of(root, [&](const Line& line) { return line.record <= after; }, kMostLines);
 }
 
-std::string ChangeFeed::lines_of(std::string_view root, std::uint64_t after,
+template <class Known>
+std::string ChangeFeed::lines_of(std::string_view root, const Known& known,
                                  std::size_t most) const {
   std::vector<const Line*> wanted;
   std::vector<const std::deque<Line>*> held = {&lines_};
   if (const auto older = older_.find(root); older != older_.end()) held.push_back(&older->second);
   for (const std::deque<Line>* const lines : held) {
     for (auto line = lines->rbegin(); line != lines->rend() && wanted.size() < most; ++line) {
-      if (line->number <= after) break;
+      if (known(*line)) break;
       if (line->is_of(root)) wanted.push_back(&*line);
     }
   }

@@ -37,8 +37,9 @@ class ChangeFeed {
   // Hands what has been added to who follows, in order, on this thread or on that of another who
   // is telling at the moment. With no lock held; receivers must not block.
   void tell();
-  // The newest lines of a workspace or home, "/workspaces/site"; of all where `root` is empty.
-  std::string text(const std::string& root) const;
+  // The newest lines of a workspace or home, "/workspaces/site", after a record of the journal; of
+  // all where `root` is empty.
+  std::string text(const std::string& root, Sequence after = {}) const;
   // What is added from now on.
   std::uint64_t subscribe(const std::string& root, Receiver receiver);
   void unsubscribe(std::uint64_t subscription);
@@ -46,6 +47,7 @@ class ChangeFeed {
  private:
   struct Line {
     std::uint64_t number = 0;
+    Sequence record{};
     std::string root;        // "/workspaces/site"
     std::string other_root;  // of a rename between two; empty otherwise
     std::string text;
@@ -61,8 +63,9 @@ class ChangeFeed {
   using Parcel = std::pair<Receiver, std::string>;
   std::vector<Parcel> untold() REQUIRES(mutex_);
   void retire_oldest() REQUIRES(mutex_);
-  // The lines of a root after line `after`, the newest `most` of them.
-  std::string lines_of(std::string_view root, std::uint64_t after, std::size_t most) const
+  // The newest lines of a root, back to where one is `known`, at most `most`.
+  template <class Known>
+  std::string lines_of(std::string_view root, const Known& known, std::size_t most) const
       REQUIRES(mutex_);
 
   mutable Mutex<Rank::queue> mutex_;

@@ -232,6 +232,13 @@ void Fold::erase_refusal(std::uint64_t number) {
   dirty_.emplace("conflict", fmt::format("{:012}", number));
 }
 
+void Fold::end_tree(const std::string& path, Sequence record) {
+  ended_trees_[path] = {.record = record,
+                        .version = history_.last(),
+                        .refusal = refusals_.empty() ? 0 : refusals_.rbegin()->first};
+  dirty_.emplace("ended", path);
+}
+
 void Fold::charge(ProcessId pid, const Usage& usage) {
   if (find(pid)) add(edit(pid).usage, usage);
   // A reaped ancestor ends the chain: nobody is left to be charged.
@@ -272,6 +279,9 @@ json::Value Fold::to_json() const {
   for (const auto& [number, version] : history_.all())
     versions.push_back(agentfs::to_json(*version));
   if (!versions.empty()) all.set("versions", std::move(versions));
+  for (const auto& [path, ended] : ended_trees_) {
+    all.set("ended " + path, json::Array{ended.record.value, ended.version, ended.refusal});
+  }
   for (const auto& [subject, quota] : quotas_) {
     all.set("quota " + subject, json::Array{quota.bytes, quota.inodes});
   }

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "kernel/changed_paths.h"
 #include "kernel/checkpoint_record.h"
+#include "kernel/ended_trees.h"
 #include "kernel/generations.h"
 #include "kernel/history.h"
 #include "kernel/process.h"
@@ -36,7 +37,7 @@ struct StoredObject {
   std::string key;
   // None: removed.
   std::variant<std::monostate, ProcessRef, MessageRef, CallRef, PathEdit, Sequence,
-               CheckpointCommits, FileVersionRef, Quota, Generations::Entry, RefusalRef>
+               CheckpointCommits, FileVersionRef, Quota, Generations::Entry, RefusalRef, EndedTree>
       object;
   std::optional<std::string> json() const;
 };
@@ -64,6 +65,7 @@ class Fold {
   const Quotas& quotas() const { return quotas_; }  // those that are set
   const Generations& generations() const { return generations_; }
   const Refusals& refusals() const { return refusals_; }
+  const EndedTrees& ended_trees() const { return ended_trees_; }
   ProcessId next_pid() const { return next_pid_; }
   Sequence applied() const { return applied_; }
 
@@ -103,6 +105,7 @@ class Fold {
   Generations& edit_generations() { return generations_; }
   void add_refusal(const RefusalRef& refusal);
   void erase_refusal(std::uint64_t number);
+  void end_tree(const std::string& path, Sequence record);
   // Adds to the process's usage, and to the subtree of it and of its ancestors.
   void charge(ProcessId pid, const Usage& usage);
 
@@ -119,6 +122,7 @@ class Fold {
   Generations generations_;
   Sequence generations_reached_;
   Refusals refusals_;
+  EndedTrees ended_trees_;
   ProcessId next_pid_{1};
   Sequence applied_;
   std::set<Key> dirty_;

@@ -2,7 +2,6 @@
 // quota.set, and what becomes of limits when trees are forked, renamed or removed.
 #include <array>
 
-#include "base/text.h"
 #include "kernel/fold_rows.h"
 
 namespace agentfs::fold {
@@ -16,10 +15,6 @@ std::string subject_of(const json::Value& data) {
 Quota quota_of(const Fold& fold, const std::string& subject) {
   const auto found = fold.quotas().find(subject);
   return found == fold.quotas().end() ? Quota{} : found->second;
-}
-
-bool is_whole_tree(const std::string& path) {
-  return !path.empty() && text::first_parts(path, 2) == path;
 }
 
 void apply_set(Fold& fold, const Record& record) {

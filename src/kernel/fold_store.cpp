@@ -71,6 +71,9 @@ std::optional<std::string> StoredObject::json() const {
   if (const auto* quota = std::get_if<Quota>(&object)) {
     return fmt::format("[{},{}]", quota->bytes, quota->inodes);
   }
+  if (const auto* ended = std::get_if<EndedTree>(&object)) {
+    return fmt::format("[{},{},{}]", ended->record.value, ended->version, ended->refusal);
+  }
   if (const auto* entry = std::get_if<Generations::Entry>(&object)) {
     return json::dump(entry->to_json());
   }
@@ -105,6 +108,9 @@ StoredObject Fold::stored(const Key& place) const {
   } else if (collection == "quota") {
     const auto found = quotas_.find(key);
     if (found != quotas_.end()) result.object = found->second;
+  } else if (collection == "ended") {
+    const auto found = ended_trees_.find(key);
+    if (found != ended_trees_.end()) result.object = found->second;
   } else if (collection == "conflict") {
     const auto found = refusals_.find(text::number<std::uint64_t>(key).value_or(0));
     if (found != refusals_.end()) result.object = found->second;
@@ -153,8 +159,9 @@ void Fold::replay_generations(const Record& record) {
 void Fold::put_back(std::span<const StoredObject> objects) {
   for (const StoredObject& object : objects) {
     if (object.collection == "generation") generations_.touch(generation_id(object.key));
-    for (const std::string_view collection : {"process", "message", "call", "change", "turn",
-                                              "checkpoints", "version", "quota", "conflict"}) {
+    for (const std::string_view collection :
+         {"process", "message", "call", "change", "turn", "checkpoints", "version", "quota",
+          "conflict", "ended"}) {
       if (object.collection == collection) dirty_.emplace(collection, object.key);
     }
   }
@@ -182,6 +189,13 @@ Status Fold::load(std::string_view collection, std::string_view key, std::string
       quotas_[std::string(key)] = {static_cast<std::uint64_t>(pair->front().number()),
                                    static_cast<std::uint64_t>(pair->back().number())};
     }
+  } else if (collection == "ended") {
+    const json::Array* const last = value.array();
+    if (last == nullptr || last->size() != 3) return ok();
+    const auto number = [&](std::size_t i) {
+      return static_cast<std::uint64_t>((*last)[i].number());
+    };
+    ended_trees_[std::string(key)] = {{number(0)}, number(1), number(2)};
   } else if (collection == "generation") {
     generations_.load(generation_id(key), value);
   } else if (collection == "conflict") {

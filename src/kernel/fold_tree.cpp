@@ -70,10 +70,23 @@ void follow_rename(Fold& fold, const std::string& from, const std::string& to, b
   }
 }
 
+// What comes after it under its path is another's to see, but for what was theirs.
+void note_end(Fold& fold, const Record& record) {
+  const std::string path = json::bytes_of(record.data, "path");
+  const std::string other = json::bytes_of(record.data, "other");
+  const bool replaces = !record.data["kept"].is_null() || record.data["exchange"].truth();
+  const auto is_ended = [](const std::string& one) {
+    return is_whole_tree(one) && (one.starts_with("/workspaces/") || one.starts_with("/home/"));
+  };
+  if (is_ended(path)) fold.end_tree(path, record.sequence);
+  if (replaces && is_ended(other)) fold.end_tree(other, record.sequence);
+}
+
 // A workspace that is gone, or has another name, takes what was known of its paths with it.
 void apply_removal(Fold& fold, const Record& record) {
   apply_change(fold, record);
   note_quotas(fold, record);
+  note_end(fold, record);
   const auto place = split_path(json::bytes_of(record.data, "path"));
   if (place && place->path.empty()) fold.erase_workspace(place->workspace);
 }

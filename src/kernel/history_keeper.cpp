@@ -102,6 +102,24 @@ Status HistoryKeeper::may_see(const Caller& caller, const std::string& root) con
               root + "/.agentfs", root, attributes.st_uid, uid);
 }
 
+Result<Horizon> HistoryKeeper::horizon(const Caller& caller, const std::string& root) const {
+  TRY(may_see(caller, root));
+  Horizon horizon{.uid = kernel_.user_of(caller)};
+  if (kernel_.is_ruler(horizon.uid)) return horizon;
+  kernel_.look_at_fold([&](const Fold& fold) {
+    const auto ended = fold.ended_trees().find(root);
+    if (ended != fold.ended_trees().end()) horizon.ended = ended->second;
+  });
+  return horizon;
+}
+
+Status HistoryKeeper::look(const Caller& caller, const std::string& root,
+                           const std::function<void(const SeenHistory&)>& look) const {
+  const Horizon its = TRY(horizon(caller, root));
+  kernel_.look_at_history([&](const History& history) { look({history, its}); });
+  return ok();
+}
+
 bool HistoryKeeper::may_read(const Caller& caller, const struct stat& file) const {
   const uid_t uid = kernel_.user_of(caller);
   return uid == file.st_uid || kernel_.is_ruler(uid);

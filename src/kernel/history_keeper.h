@@ -14,6 +14,7 @@
 #include "kernel/caller.h"
 #include "kernel/history.h"
 #include "kernel/retention.h"
+#include "kernel/seen_history.h"
 
 namespace agentfs {
 
@@ -37,6 +38,10 @@ class HistoryKeeper {
   Result<struct stat> root_attributes(const std::string& root) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.
   Status may_see(const Caller& caller, const std::string& root) const;
+  // The same, and what of it: EACCES.
+  Result<Horizon> horizon(const Caller& caller, const std::string& root) const;
+  Status look(const Caller& caller, const std::string& root,
+              const std::function<void(const SeenHistory&)>& look) const;
   // Whether the caller may read what a file held: who has the workspace may not read all that is in
   // it. Beyond one's own that depends on ACLs and on the directories that it lay in, of then; the
   // snapshots have those.

@@ -131,7 +131,7 @@ std::string numbers_of(const Versions& versions) {
 }
 
 // Where nothing is known of a path: the nearest names beside it.
-std::unexpected<Error> nothing_of(const History& history, const std::string& path) {
+std::unexpected<Error> nothing_of(const SeenHistory& history, const std::string& path) {
   const auto slash = path.rfind('/');
   std::vector<std::string> names;
   for (const History::Child& child : history.children(path.substr(0, slash))) {
@@ -141,7 +141,7 @@ std::unexpected<Error> nothing_of(const History& history, const std::string& pat
               text::did_you_mean(path.substr(slash + 1), names));
 }
 
-Result<FileVersionRef> one_version(const History& history, const std::string& path,
+Result<FileVersionRef> one_version(const SeenHistory& history, const std::string& path,
                                    std::uint64_t number) {
   const FileVersionRef version = history.find(number);
   if (version != nullptr && version->path == path) return version;
@@ -167,7 +167,7 @@ void drop_below_files(Versions& versions, std::size_t top) {
   });
 }
 
-Result<Versions> to_restore(const History& history, const std::string& path,
+Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
                             std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
   Versions versions = history.trashed_at_or_below(path);
@@ -182,7 +182,7 @@ Result<Versions> to_restore(const History& history, const std::string& path,
   return Versions{versions.back()};
 }
 
-Result<Versions> to_forget(const History& history, const std::string& path,
+Result<Versions> to_forget(const SeenHistory& history, const std::string& path,
                            std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
   Versions versions = history.versions(path);
@@ -218,8 +218,8 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  kernel_.look_at_history(
-      [&](const History& history) { looked_up = to_restore(history, whole, version); });
+  TRY(look(caller, root,
+           [&](const SeenHistory& history) { looked_up = to_restore(history, whole, version); }));
   Versions found = TRY(std::move(looked_up));
   // A rollback, or a rename of a directory, may have brought something there.
   std::erase_if(found, [&](const FileVersionRef& one) {
@@ -259,18 +259,18 @@ Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::strin
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
   Forgetting which;
-  kernel_.look_at_history([&](const History& history) {
+  TRY(look(caller, root, [&](const SeenHistory& history) {
     looked_up = to_forget(history, whole, version);
-    if (looked_up) which = forgetting_of(history, *looked_up);
-  });
+    if (looked_up) which = forgetting_of(history.all(), *looked_up);
+  }));
   const Versions found = TRY(std::move(looked_up));
   TRY(check_own(caller, found));
   TRY(check_own(caller, which.gone));
   TRY(drop(caller, which, "asked"));
-  if (which.for_others.empty()) return fmt::format("forgot {} versions\n", found.size());
-  return fmt::format(
-      "forgot {} versions; of {} the bytes stay, for other names of the file that are kept\n",
-      found.size(), which.for_others.size());
+  if (which.for_others.empty())
+    return fmt::format("forgot {}\n", text::counted(found.size(), "version"));
+  return fmt::format("forgot {}; of {} the bytes stay, for other names of the file that are kept\n",
+                     text::counted(found.size(), "version"), which.for_others.size());
 }
 
 }  // namespace agentfs

@@ -61,11 +61,17 @@ Result<std::uint64_t> RefusedWrites::keep(const Caller& caller, const Attempt& a
   return number;
 }
 
+Result<bool> RefusedWrites::sees(const Caller& caller, const Refusal& one) const {
+  const std::string root(text::first_parts(one.path, 2));
+  const Horizon horizon = TRY(kernel_.history().horizon(caller, root));
+  if (one.number > horizon.ended.refusal) return true;
+  const ProcessRef refused = kernel_.find_process(one.process);
+  return refused != nullptr && refused->uid == horizon.uid;
+}
+
 std::vector<RefusalRef> RefusedWrites::all(const Caller& caller) const {
   std::vector<RefusalRef> seen = rows();
-  std::erase_if(seen, [&](const RefusalRef& one) {
-    return !kernel_.history().may_see(caller, std::string(text::first_parts(one->path, 2)));
-  });
+  std::erase_if(seen, [&](const RefusalRef& one) { return !sees(caller, *one).value_or(false); });
   return seen;
 }
 
@@ -75,9 +81,8 @@ Result<RefusalRef> RefusedWrites::get(const Caller& caller, std::uint64_t number
     const auto at = fold.refusals().find(number);
     if (at != fold.refusals().end()) found = at->second;
   });
-  if (found == nullptr) return fail(ENOENT, "/sys/conflicts/{}: no such conflict", number);
-  TRY(kernel_.history().may_see(caller, std::string(text::first_parts(found->path, 2))));
-  return found;
+  if (found != nullptr && TRY(sees(caller, *found))) return found;
+  return fail(ENOENT, "/sys/conflicts/{}: no such conflict", number);
 }
 
 ProcessId RefusedWrites::process_of(std::uint64_t number) const {

@@ -56,6 +56,7 @@ class RefusedWrites {
   std::string directory_of(std::uint64_t number) const;
   Status end(const Caller& caller, std::uint64_t number, std::string_view how);
   std::vector<RefusalRef> rows() const;
+  Result<bool> sees(const Caller& caller, const Refusal& one) const;  // EACCES
 
   Kernel& kernel_;
   std::atomic<std::uint64_t> last_ = 0;  // number given

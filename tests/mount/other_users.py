@@ -3,39 +3,18 @@
 # mount: none
 """Root's mount with -o allow_other: another user works in it with their own rights alone."""
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 import sys
 
-PLACE = pathlib.Path("/mnt")
-if "OTHERS_INSIDE" not in os.environ:
-    os.environ["OTHERS_FROM"] = os.path.dirname(os.environ.get("AGENTFS", "/"))
-    os.environ.update(AGENTFS=str(PLACE / "bin/agentfs"), TESTDIR=str(PLACE / "test"))
+from others_lib import GROUP, PLACE, as_user, enter  # before mount_lib, whose paths it sets
+from mount_lib import (AGENTFS, Mount, command, expect, expect_eq, expect_has, main, read, run,
+                       tell)
 
-from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq,  # noqa: E402
-                       expect_has, main, need, read, run, skip, tell)
-
-OTHER, GROUP = 51500, 51600
+OTHER = 51500
 HOME = f"user{OTHER}"
-AS_OTHER = ["setpriv", "--reuid", OTHER, "--regid", OTHER, "--groups", GROUP, "--inh-caps=-all"]
-
-
-def enter():
-    """A mount namespace with a place that other users may enter."""
-    need("unshare", "setpriv", "bwrap", "setfacl")
-    if os.geteuid() != 0:
-        skip("not root, who alone can be another user")
-    if "OTHERS_INSIDE" not in os.environ:
-        os.environ["OTHERS_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable,
-                              *sys.argv])
-    run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", PLACE])
-    os.mkdir(PLACE / "bin")
-    TESTDIR.mkdir()
-    for name in ("agentfs", "agentfs-sandbox", "agentfs-commit"):
-        shutil.copy(pathlib.Path(os.environ["OTHERS_FROM"]) / name, PLACE / "bin" / name)
+AS_OTHER = as_user(OTHER)
 
 
 def as_other(line, **more):

@@ -67,13 +67,13 @@ Result<vfs::Unsubscribe> follow_changes(const Kernel& kernel, const std::string&
 }
 
 Result<std::string> events_since(const Kernel& kernel, const std::string& root,
-                                 const std::string& sequence) {
+                                 const std::string& sequence, Sequence horizon) {
   const auto after = text::number<std::uint64_t>(sequence);
   if (!after) {
     return fail(ENOENT, "events/{}: not the number of a record; the `seq` of an event is one",
                 text::shown(sequence));
   }
-  return changes_since(kernel.journal(), {*after}, root);
+  return changes_since(kernel.journal(), std::max(Sequence{*after}, horizon), root);
 }
 
 Result<std::vector<vfs::DocumentEntry>> list_nothing(const void*, const Caller&,

@@ -9,9 +9,10 @@ namespace agentfs::tree {
 
 Result<vfs::Unsubscribe> follow_changes(const Kernel& kernel, const std::string& root,
                                         vfs::Sink sink);
-// `sequence` is a name as it was looked up. ENOENT for what is no number.
+// `sequence` is a name as it was looked up; nothing before `horizon` is told. ENOENT for what is no
+// number.
 Result<std::string> events_since(const Kernel& kernel, const std::string& root,
-                                 const std::string& sequence);
+                                 const std::string& sequence, Sequence horizon = {});
 // What is found by name only.
 Result<std::vector<vfs::DocumentEntry>> list_nothing(const void*, const Caller&,
                                                      const std::string&);

@@ -52,9 +52,9 @@ std::string name_in(const HistoryRoot& root, std::string path) {
 }
 
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
-  TRY(root.kernel->history().may_see(caller, root.path));
+  const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
   std::string out = "# time\tauthor\toperation\tpath\tversion before\n";
-  const std::string events = root.kernel->changes().text(root.path);
+  const std::string events = root.kernel->changes().text(root.path, horizon.ended.record);
   for (const std::string_view event : text::split(events, '\n')) {
     if (event.empty()) continue;
     const json::Value change = TRY(json::parse(event));
@@ -78,8 +78,8 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
 }
 
 Result<std::string> show_events(const HistoryRoot& root, const Caller& caller) {
-  TRY(root.kernel->history().may_see(caller, root.path));
-  return root.kernel->changes().text(root.path);
+  const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
+  return root.kernel->changes().text(root.path, horizon.ended.record);
 }
 
 Result<vfs::Unsubscribe> follow_events(const HistoryRoot& root, const Caller& caller,
@@ -91,8 +91,8 @@ Result<vfs::Unsubscribe> follow_events(const HistoryRoot& root, const Caller& ca
 Result<std::string> show_events_since(const void* object, const Caller& caller,
                                       const std::string& sequence) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->history().may_see(caller, root.path));
-  return events_since(*root.kernel, root.path, sequence);
+  const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
+  return events_since(*root.kernel, root.path, sequence, horizon.ended.record);
 }
 
 constinit const vfs::DocumentOperations kSince{.list = list_nothing, .text = show_events_since};
@@ -212,7 +212,7 @@ constexpr auto kFiles = files<HistoryRoot>({
      .view = view_snapshot},
     {.name = "status",
      .mode = 0444,
-     .doc = "What differs since the fork, or the newest checkpoint but undo-N: a path a line.",
+     .doc = "What differs since the fork, or the newest checkpoint, undo-N last: a path a line.",
      .read = show_status},
     {.name = "trash",
      .mode = 0555,

@@ -45,9 +45,9 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller
 
 // What a FIFO or a directory was is no version of a text, nor is one of several names of a file
 // that has others.
-bool has_text(const History& history, const FileVersionRef& version) {
+bool has_text(const SeenHistory& history, const FileVersionRef& version) {
   using Type = FileVersion::Type;
-  const FileVersionRef whole = history.whole(version);
+  const FileVersionRef whole = history.all().whole(version);
   return whole != nullptr &&
          (whole->type == Type::file || whole->type == Type::empty || whole->type == Type::link);
 }
@@ -63,79 +63,76 @@ void add_children(std::vector<DocumentEntry>& entries, std::vector<History::Chil
 Result<std::vector<DocumentEntry>> list_versions(const void* object, const Caller& caller,
                                                  const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<DocumentEntry> entries;
-  root.kernel->look_at_history([&](const History& history) {
+  const auto add = [&](const SeenHistory& history) {
     const std::string path = path_in(root, relative);
     add_children(entries, history.children(path));
     for (const FileVersionRef& version : history.versions(path)) {
       if (!has_text(history, version)) continue;
       entries.push_back({number_name(*version), false});
     }
-  });
+  };
+  TRY(root.kernel->history().look(caller, root.path, add));
   return entries;
 }
 
 Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
                                      const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->history().may_see(caller, root.path));
   const auto slash = relative.rfind('/');
   const auto number = text::number<std::uint64_t>(
       std::string_view(relative).substr(slash == std::string::npos ? 0 : slash + 1));
   FileVersionRef version;
-  if (number && slash != std::string::npos) {
-    root.kernel->look_at_history([&](const History& h) {
-      const FileVersionRef found = h.find(*number);
-      const bool is_it = found != nullptr && has_text(h, found) &&
-                         found->path == path_in(root, relative.substr(0, slash)) &&
-                         relative.substr(slash + 1) == number_name(*found);
-      if (is_it) version = h.whole(found);
-    });
-  }
+  TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& h) {
+    if (!number || slash == std::string::npos) return;
+    const FileVersionRef found = h.find(*number);
+    const bool is_it = found != nullptr && has_text(h, found) &&
+                       found->path == path_in(root, relative.substr(0, slash)) &&
+                       relative.substr(slash + 1) == number_name(*found);
+    if (is_it) version = h.all().whole(found);
+  }));
   if (version == nullptr) return fail(ENOENT, "{}: no such version", text::shown(relative));
   return content_of(root, caller, version);
 }
 
-bool has_versions(const void* object, const std::string& relative) {
+bool has_versions(const void* object, const Caller& caller, const std::string& relative) {
   const HistoryRoot& root = root_of(object);
   bool result = false;
-  root.kernel->look_at_history([&](const History& history) {
+  const auto look = [&](const SeenHistory& history) {
     const std::string path = path_in(root, relative);
     result = !history.versions(path).empty() || history.has_below(path);
-  });
-  return result;
+  };
+  return root.kernel->history().look(caller, root.path, look) && result;
 }
 
 // --- trash
 
-bool is_trash_directory(const void* object, const std::string& relative) {
+bool is_trash_directory(const void* object, const Caller& caller, const std::string& relative) {
   const HistoryRoot& root = root_of(object);
   bool result = false;
-  root.kernel->look_at_history([&](const History& history) {
+  const auto look = [&](const SeenHistory& history) {
     const std::string path = path_in(root, relative);
     const FileVersionRef own = history.trashed(path);
     result = history.has_trash_below(path) ||
              (own != nullptr && own->type == FileVersion::Type::directory);
-  });
-  return result;
+  };
+  return root.kernel->history().look(caller, root.path, look) && result;
 }
 
 Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& caller,
                                               const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->history().may_see(caller, root.path));
   std::vector<DocumentEntry> entries;
   const std::string path = path_in(root, relative);
-  root.kernel->look_at_history([&](const History& history) {
+  TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& history) {
     for (History::Child& child : history.trash_children(path)) {
       const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
       const bool is_directory =
           child.has_children || (own != nullptr && own->type == FileVersion::Type::directory);
-      if (!is_directory && history.whole(own) == nullptr) continue;
+      if (!is_directory && history.all().whole(own) == nullptr) continue;
       entries.push_back({std::move(child.name), is_directory});
     }
-  });
+  }));
   // A rollback, or a rename of a directory, may have brought something there.
   std::erase_if(entries, [&](const DocumentEntry& entry) {
     const std::string own = fmt::format("{}/{}", path, entry.name);
@@ -147,12 +144,11 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
 Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
                                    const std::string& relative) {
   const HistoryRoot& root = root_of(object);
-  TRY(root.kernel->history().may_see(caller, root.path));
   FileVersionRef version;
-  if (!is_trash_directory(object, relative)) {
-    root.kernel->look_at_history(
-        [&](const History& h) { version = h.whole(h.trashed(path_in(root, relative))); });
-  }
+  const bool is_directory = is_trash_directory(object, caller, relative);
+  TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& h) {
+    if (!is_directory) version = h.all().whole(h.trashed(path_in(root, relative)));
+  }));
   if (version == nullptr) return fail(ENOENT, "{}: not in the trash", text::shown(relative));
   return content_of(root, caller, version);
 }

@@ -60,7 +60,7 @@ Result<std::vector<vfs::DocumentEntry>> list_conflicts(const void* object, const
   return entries;
 }
 
-bool is_conflict(const void* object, const std::string& path) {
+bool is_conflict(const void* object, const Caller& /*caller*/, const std::string& path) {
   return path.find('/') == std::string::npos && find_conflict(root_of(object), path).has_value();
 }
 

@@ -175,8 +175,9 @@ Result<std::optional<bool>> DocumentDirectory::find_directory(Request& request,
                                                               const std::string& name) const {
   const DocumentOperations& operations = place_.operations();
   if (operations.is_directory != nullptr) {
-    const ObjectRef object = TRY(place_.row.find(request.caller()));
-    if (operations.is_directory(object.get(), place_.child(name).relative)) return true;
+    const Caller& caller = request.caller();
+    const ObjectRef object = TRY(place_.row.find(caller));
+    if (operations.is_directory(object.get(), caller, place_.child(name).relative)) return true;
     return std::nullopt;
   }
   const auto entries = TRY(list(request));

@@ -87,7 +87,7 @@ struct DocumentOperations {
   Status (*make_directory)(const void* object, const Caller&, const std::string& path) = nullptr;
   Status (*remove_directory)(const void* object, const Caller&, const std::string& path) = nullptr;
   // Is there a directory of this name? Instead of list(), where that would be long.
-  bool (*is_directory)(const void* object, const std::string& path) = nullptr;
+  bool (*is_directory)(const void* object, const Caller&, const std::string& path) = nullptr;
   // Below the top are names of users' own, among which no README is put.
   bool names_are_users = false;
   // What the README of a directory tells of the documents in it, whole lines.

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""What a workspace's name was another user's for is not told to who has it next."""
+import os
+import shutil
+
+from others_lib import as_user, enter  # before mount_lib, whose paths it sets
+from mount_lib import Mount, expect, expect_eq, expect_has, main, read, run
+
+ANNA, BERT = 51500, 51501
+SECRETS = ("secret", "plan")
+TOLD = ("log", "events.jsonl", "events/0", "versions", "trash", "usage")
+
+
+def shell(uid, line, **more):
+    """What a shell line of a user says."""
+    return run([*as_user(uid), "sh", "-c", line], cwd=MOUNT.mnt, **{"code": None, **more})
+
+
+def make(uid, name="site"):
+    """A private workspace."""
+    top = MOUNT / "workspaces" / name
+    top.mkdir()
+    top.chmod(0o700)
+    os.chown(top, uid, uid)
+    return top
+
+
+def all_told(uid, *more, name="site"):
+    """Everything that the history tells a user, or refuses to."""
+    out = ""
+    for one in TOLD:
+        path = f"workspaces/{name}/.agentfs/{one}"
+        out += shell(uid, f"cat {path} || ls -R {path}; :")
+    for line in ("restore secrat", "drop plan", *more):
+        out += shell(uid, f"echo '{line}' >workspaces/{name}/.agentfs/ctl").replace(line, "")
+    return out
+
+
+def setup():
+    MOUNT.mount("-o", "allow_other")
+
+
+def who_has_the_name_next_is_told_nothing_of_it():
+    top = make(ANNA)
+    shell(ANNA, "cd workspaces/site && mkdir plans && echo 1 >secret && echo 2 >secret && "
+          "echo 3 >plans/plan && rm -r secret plans", code=0)
+    for secret in SECRETS:
+        expect_has(all_told(ANNA), secret, "what its owner is told")
+    shutil.rmtree(top)
+    make(BERT)
+    shell(BERT, "echo bert >workspaces/site/own && rm workspaces/site/own", code=0)
+    expect_not_told()
+    for path in ("versions/secret", "versions/plans", "trash/secret", "trash/plans"):
+        said = shell(BERT, f"stat workspaces/site/.agentfs/{path}")
+        expect("No such file" in said, f"{path}: {said}")
+    for secret in SECRETS:
+        expect_has(read(MOUNT / "workspaces/site/.agentfs/log"), secret, "root's log")
+    expect_has(os.listdir(MOUNT / "workspaces/site/.agentfs/trash"), "secret", "root's trash")
+
+
+def expect_not_told():
+    told = all_told(BERT, "restore secret", "drop secret", "restore plans", "drop plans/plan")
+    expect_has(told, "own")
+    for secret in SECRETS:
+        expect(secret not in told, f"{secret} is told to another user:\n{told}")
+
+
+def after_a_restart_neither():
+    MOUNT.umount()
+    setup()
+    expect_not_told()
+
+
+def who_had_it_gets_back_what_is_theirs():
+    shutil.rmtree(MOUNT / "workspaces/site")
+    make(ANNA)
+    shell(ANNA, "echo 'restore secret' >workspaces/site/.agentfs/ctl", code=0)
+    expect_eq(shell(ANNA, "cat workspaces/site/secret"), "2\n")
+    expect("own" not in shell(ANNA, "ls -R workspaces/site/.agentfs/trash"), "Bert's file is told")
+
+
+def a_workspace_takes_its_past_to_another_name():
+    os.rename(MOUNT / "workspaces/site", MOUNT / "workspaces/moved")
+    expect_has(shell(ANNA, "ls workspaces/moved/.agentfs/versions"), "secret")
+    make(BERT)
+    shell(BERT, "echo bert >workspaces/site/own && rm workspaces/site/own", code=0)
+    expect_not_told()
+    MOUNT.verify()
+    MOUNT.umount()
+
+
+enter()
+MOUNT = Mount.of("others")
+main(setup, who_has_the_name_next_is_told_nothing_of_it, after_a_restart_neither,
+     who_had_it_gets_back_what_is_theirs, a_workspace_takes_its_past_to_another_name)
