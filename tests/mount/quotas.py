@@ -133,6 +133,13 @@ def dd_stops_at_the_limit():
     expect_exact("small")
 
 
+def the_top_of_the_mount_has_the_room_of_the_disk():
+    told, disk = os.statvfs(M.mnt), os.statvfs(M.state)
+    expect(disk.f_blocks > 0, "the disk of the state has no size")
+    expect_eq((told.f_blocks * told.f_frsize, told.f_files),
+              (disk.f_blocks * disk.f_frsize, disk.f_files))
+
+
 def inodes_are_counted():
     top = make("few", "inodes=4")
     (top / "d").mkdir()
@@ -470,7 +477,8 @@ def the_journal_tells_it():
     expect(STATE != M.state, "a state of its own")
 
 
-main(mount_it, limits_are_text, dd_stops_at_the_limit, inodes_are_counted, names_and_holes_are_free,
+main(mount_it, limits_are_text, dd_stops_at_the_limit,
+     the_top_of_the_mount_has_the_room_of_the_disk, inodes_are_counted, names_and_holes_are_free,
      what_has_no_name_counts_where_it_was, a_mapping_is_refused_when_it_is_written_back,
      a_rename_is_paid_for_where_it_arrives, forks_inherit, a_rollback_counts_anew,
      a_killed_daemon_forgets_nothing, two_writers_at_once, a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,

@@ -210,6 +210,15 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
   return items;
 }
 
+// What holds the data trees has the room of their disk; all else holds nothing.
+Result<struct statvfs> SyntheticDirectory::statistics(Request& request) {
+  for (const RowInfo& row : type_.rows()) {
+    if (row.kind != Kind::data || !is_shown(row)) continue;
+    return context().data_roots.at(child_path(path(), row.name))->statistics(request);
+  }
+  return ScratchHome::statistics(request);
+}
+
 Result<Attributes> SyntheticDirectory::attributes(Request& request) {
   const ObjectRef object = TRY(find_object(type_, request.caller(), key_));
   Attributes answer{make_stat(context(), path(), mode_, context().started), kForever};

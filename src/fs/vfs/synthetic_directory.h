@@ -25,6 +25,7 @@ class SyntheticDirectory final : public ScratchHome {
                      std::size_t row);
 
   Result<Attributes> attributes(Request& request) override;
+  Result<struct statvfs> statistics(Request& request) override;
   void receive(Request& request, const std::string& name, std::string text,
                Completion<Nothing> done) override;
   bool takes_texts() const override;
