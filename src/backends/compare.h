@@ -76,9 +76,11 @@ struct CompareOptions {
   // The low 32 bits of an inode number are never given to another file: the same ones under
   // another name are a rename, however much the bytes differ.
   bool lasting_inodes = false;
-  int similarity = 50;                // percent from which two files are one renamed
-  std::size_t inexact_files = 500;    // with more candidates on a side, only equal files are paired
-  std::int64_t largest = 32 << 20;    // bytes of a file that is read whole into memory
+  int similarity = 50;              // percent from which two files are one renamed
+  std::size_t inexact_files = 500;  // with more candidates on a side, only equal files are paired
+  std::int64_t largest = 32 << 20;  // bytes of a file that is read whole into memory
+  // Told of each directory that may not be looked into, and that nothing is told of; none: EACCES.
+  std::function<void(const std::string& path)> closed{};
   std::function<bool()> cancelled{};  // asked now and then; true ends the call with EINTR
 };
 

@@ -77,6 +77,8 @@ class TreeStore {
  public:
   virtual ~TreeStore() = default;
   virtual TreeNodeRef root() = 0;
+  // As many nodes as may be known at a time, where each takes a descriptor; 0: any number.
+  virtual std::size_t most_nodes() const { return 0; }
   virtual std::string host_path(const TreeNode& node) const = 0;  // for messages and bind mounts
   // Calls `use` with an O_PATH descriptor of the node, open as long as the call lasts.
   virtual Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) = 0;
@@ -138,7 +140,8 @@ class TreeStore {
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
-  // Whether two files are known to have the same bytes without these being read.
+  // Whether two files are known to have the same bytes without these being read; of directories,
+  // whether one reads what is in the other, which nobody has changed since it does.
   virtual bool has_same_bytes(const TreeNode&, const TreeNode&) { return false; }
   // Whether the host's kernel may read and write the file on its own: not where trees share files.
   virtual bool may_bypass(const TreeNode&) const { return true; }

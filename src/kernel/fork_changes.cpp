@@ -20,6 +20,11 @@ std::optional<SnapshotId> newest_of(const std::vector<SnapshotInfo>& checkpoints
   return own == checkpoints.rend() ? checkpoints.back().id : own->id;
 }
 
+// What is in it is not known to have changed, nor not to have.
+std::string closed_line(const std::string& path) {
+  return fmt::format("# {}/: may not be looked into, even by its owner\n", git_quoted(path));
+}
+
 }  // namespace
 
 Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
@@ -44,26 +49,29 @@ Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::str
 }
 
 Result<std::string> Forks::status(const Caller& caller, const std::string& root) const {
-  const Comparison sides = TRY(comparison(caller, root));
+  Comparison sides = TRY(comparison(caller, root));
   if (sides.before.root == nullptr) {
     return std::string("# nothing to compare with: no fork, and no checkpoint yet\n");
   }
   const TreeComparer& comparer = *kernel_.parts().comparer;
+  std::string closed;
+  sides.how.closed = [&](const std::string& path) { closed += closed_line(path); };
   const auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
-  return comparer.status(changes) + TRY(kernel_.imports().drift(root));
+  return comparer.status(changes) + closed + TRY(kernel_.imports().drift(root));
 }
 
 Status Forks::diff(const Caller& caller, const std::string& root,
                    const TreeComparer::Sink& sink) const {
-  const Comparison sides = TRY(comparison(caller, root));
+  Comparison sides = TRY(comparison(caller, root));
   if (sides.before.root == nullptr) return ok();
   const TreeComparer& comparer = *kernel_.parts().comparer;
+  std::string others;
+  sides.how.closed = [&](const std::string& path) { others += closed_line(path); };
   auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
   const auto may_read = [&](const TreeSide& side, const std::string& path) {
     const auto entry = find_in_tree(*side.store, side.root, path);
     return !entry || kernel_.history().may_read(caller, entry->attributes);
   };
-  std::string others;
   std::erase_if(changes, [&](const PathChange& change) {
     if (may_read(sides.before, change.from) && may_read(sides.after, change.path)) return false;
     others += fmt::format("# {}: not this caller's to read\n", git_quoted(change.path));

@@ -4,6 +4,7 @@
 """An ordinary user mounts, works and unmounts, through fusermount3."""
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -295,6 +296,62 @@ def closed_directories():
     mount.umount()
 
 
+def merges_of_what_cannot_be_seen():
+    """What a fork did in a directory that its owner closed is not left behind for nothing."""
+    mount, space = space_of("unseen")
+    ctl = lambda line: command(space / ".agentfs/ctl", line)
+    (space / "kept").mkdir()
+    (space / "kept/f").write_text("kept\n")
+    (space / "kept").chmod(0)
+    (space / "one").write_text("a\n")
+    os.link(space / "one", space / "two")
+    ctl("fork z")
+    fork = mount / "workspaces/z"
+    (fork / "two").unlink()
+    with open(fork / "one", "a", encoding="utf-8") as file:
+        file.write("more\n")
+    ctl("merge z")
+    expect_eq((space / "one").read_text(), "a\nmore\n", "merged beside a closed directory")
+    expect_eq(sorted(os.listdir(space)), ["kept", "one"])
+    (fork / "shut").mkdir()
+    (fork / "shut/f").write_text("precious\n")
+    (fork / "shut").chmod(0)
+    expect_has(read(fork / ".agentfs/status"), "# shut/: may not be looked into")
+    mount_lib.expect_errno("EACCES", ctl, "merge z")
+    expect_has(mount.last_error(), "shut: may not be looked into")
+    expect_eq(sorted(os.listdir(space)), ["kept", "one"])
+    (fork / "shut").chmod(0o755)
+    ctl("merge z")
+    expect_eq((space / "shut/f").read_text(), "precious\n", "merged when it was opened")
+    for top in (space, fork):
+        (top / "kept").chmod(0o755)
+        expect_eq((top / "kept/f").read_text(), "kept\n", "what nobody changed")
+    mount.umount()
+    mount.fsck()
+
+
+def more_directories_than_descriptors():
+    """Without file handles each known node takes a descriptor, of which there are not so many."""
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 18):
+        return  # nothing makes such a kernel forget
+    mount = Mount.of("many")
+    run(["prlimit", "--nofile=800:800", mount_lib.AGENTFS, "mount", "--state", mount.state, mount.mnt])
+    top = mount / "workspaces/w"
+    top.mkdir()
+    for number in range(2000):
+        (top / f"d{number}").mkdir()
+        (top / f"d{number}/f").write_text("text\n")
+    for _ in range(2):
+        seen = sum(len(files) for _, _, files in os.walk(top))
+        expect_eq(seen, 2000, "files that a walk sees")
+        for number in range(0, 2000, 100):
+            expect_eq((top / f"d{number}/f").read_text(), "text\n", f"d{number}/f")
+    shutil.rmtree(top)
+    mount.verify()
+    mount.umount()
+
+
 enter()
 main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
-     merge_in_closed_directory, closed_directories)
+     merge_in_closed_directory, closed_directories, merges_of_what_cannot_be_seen,
+     more_directories_than_descriptors)

@@ -85,7 +85,7 @@ Result<std::vector<PathChange>> Walker::run() {
 }
 
 // A directory that its owner, and so the daemon of an ordinary user, may not look into is looked
-// into on neither side.
+// into on neither side: nobody has changed it, or somebody is told that.
 Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::size_t> told) {
   Frame frame{.before = std::move(before), .after = std::move(after)};
   const auto list = [](const TreeSide& side, const TreeNodeRef& node) {
@@ -95,7 +95,15 @@ Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::s
   auto names_after = list(walk_.after, frame.after);
   const bool is_closed = (!names && names.error().code == EACCES) ||
                          (!names_after && names_after.error().code == EACCES);
-  if (!is_closed) {
+  const bool is_untouched = is_closed && frame.before && frame.after &&
+                            walk_.before.store == walk_.after.store &&
+                            walk_.before.store->has_same_bytes(*frame.before, *frame.after);
+  if (is_closed && !is_untouched) {
+    if (!options_.closed) {
+      return fail(EACCES, "may not be looked into, even by its owner; `chmod u+rwx` would do");
+    }
+    options_.closed(path_);
+  } else if (!is_closed) {
     frame.before_names = TRY(std::move(names));
     frame.after_names = TRY(std::move(names_after));
   }

@@ -18,6 +18,7 @@ class DirectoryTree final : public TreeStore {
   DirectoryTree(std::string path, std::shared_ptr<NodeTable> table, TreeNodeRef root)
       : path_(std::move(path)), table_(std::move(table)), root_(std::move(root)) {}
 
+  std::size_t most_nodes() const override { return table_->most_nodes(); }
   TreeNodeRef root() override { return root_; }
   std::string host_path(const TreeNode& node) const override;
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;

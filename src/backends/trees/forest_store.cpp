@@ -234,6 +234,15 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open_directory(const TreeNode& an
 }
 
 bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
+  if (one.type() == S_IFDIR || other.type() == S_IFDIR) {
+    const auto first = own(one);
+    const auto second = own(other);
+    if (!first || !second || one.type() != other.type()) return false;
+    const std::shared_lock together(mutex_);
+    const auto here = f_->content(**first);
+    const auto there = f_->content(**second);
+    return here && there && here->directory != nullptr && here->directory == there->directory;
+  }
   if (f_->marks().lender() == nullptr) return false;
   const auto open = [&](const TreeNode& any) -> Result<Borrowed> {
     const auto node = TRY(own(any));
@@ -244,6 +253,8 @@ bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
   const auto second = open(other);
   return first && second && f_->marks().lends_one(first->get(), second->get());
 }
+
+std::size_t ForestStore::most_nodes() const { return f_->table().most_nodes(); }
 
 bool ForestStore::may_bypass(const TreeNode& any) const {
   const std::shared_lock together(mutex_);

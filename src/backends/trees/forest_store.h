@@ -62,6 +62,7 @@ class ForestStore final : public Forest {
   Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
+  std::size_t most_nodes() const override;
   bool has_same_bytes(const TreeNode& one, const TreeNode& other) override;
   bool may_bypass(const TreeNode& node) const override;
   Result<Writing> begin_write(const TreeFile& file) override;

@@ -97,6 +97,7 @@ Status ForestDisk::find_names(ForestNode& directory, ino_t inode,
                               std::vector<ForestNode::Name>& names) {
   const Content content = TRY(this->content(directory));
   const Borrowed fd = TRY(table().borrow(*content.directory));
+  const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, rights()));
   for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     if (entry.type == S_IFDIR) {
       const TreeEntry below = TRY(find_alone(directory, entry.name));

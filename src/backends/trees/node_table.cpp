@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/node_table.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace agentfs::trees {
@@ -27,6 +29,12 @@ Result<std::shared_ptr<NodeTable>> NodeTable::open(const std::string& directory,
 void NodeTable::probe_file_handles() {
   const FileHandle handle = read_handle(directory_.get(), mount_);
   handles_ = !handle.bytes.empty() && open_handle(handle);
+}
+
+std::size_t NodeTable::most_nodes() const {
+  rlimit limit{};
+  if (handles_ || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return std::max<std::size_t>(limit.rlim_cur / 4, 1);
 }
 
 UniqueFd NodeTable::open_handle(const FileHandle& handle) {

@@ -104,6 +104,8 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   // could be closed.
   UniqueFd open_with_relief(const std::function<int()>& open);
   bool has_file_handles() const { return handles_; }
+  // Without them each node holds a descriptor: a quarter of those that the process may have.
+  std::size_t most_nodes() const;
 
  private:
   friend class DiskNode;

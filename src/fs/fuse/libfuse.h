@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace agentfs::fuse {
 
@@ -150,6 +151,26 @@ inline bool expire_all_entries(fuse_session* session) {
   message.len = sizeof message;
   message.error = kNewEpoch;
   return ::write(fuse_session_fd(session), &message, sizeof message) == sizeof message;
+}
+
+// Nodes are forgotten of which nobody has anything open. False: a kernel that does not know it
+// (before 6.18).
+inline bool prune_nodes(fuse_session* session, const std::vector<std::uint64_t>& ids) {
+  constexpr std::int32_t kPrune = 9;  // FUSE_NOTIFY_PRUNE
+  struct Message {
+    fuse_out_header header{};
+    std::uint32_t count = 0;
+    std::uint32_t padding = 0;
+    std::uint64_t spare = 0;
+  } message;
+  message.count = static_cast<std::uint32_t>(ids.size());
+  const std::size_t bytes = ids.size() * sizeof(std::uint64_t);
+  message.header.len = static_cast<std::uint32_t>(sizeof message + bytes);
+  message.header.error = kPrune;
+  std::string text(reinterpret_cast<const char*>(&message), sizeof message);
+  text.append(reinterpret_cast<const char*>(ids.data()), bytes);
+  return ::write(fuse_session_fd(session), text.data(), text.size()) ==
+         static_cast<ssize_t>(text.size());
 }
 
 }  // namespace agentfs::fuse

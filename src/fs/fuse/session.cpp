@@ -81,6 +81,11 @@ class Notifier final : public vfs::Invalidator {
     way_->say([&] { said = expire_all_entries(session_); });
     return said;
   }
+  bool prune(const std::vector<std::uint64_t>& ids) override {
+    bool said = false;
+    way_->say([&] { said = prune_nodes(session_, ids); });
+    return said;
+  }
   void announce(const std::vector<TreeEvent>& changes) override {
     if (announcer_ != nullptr) announcer_->announce(changes);
   }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace agentfs::vfs {
 namespace {
@@ -22,6 +23,29 @@ std::size_t most_open_files() {
 }  // namespace
 
 Channel::Channel(NodeRef root) : nodes_(std::move(root)), most_open_(most_open_files()) {}
+
+std::uint64_t Channel::remember(const NodeRef& node) {
+  constexpr std::int64_t kPause = 20'000'000;  // what is in use is not forgotten: not at every look
+  const std::uint64_t id = nodes_.remember(node);
+  if (most_nodes_ == 0 || nodes_.size() <= most_nodes_) return id;
+  const std::int64_t now = std::chrono::steady_clock::now().time_since_epoch().count();
+  std::int64_t last = pruned_;
+  if (now - last >= kPause && pruned_.compare_exchange_strong(last, now)) when_crowded_();
+  return id;
+}
+
+void Channel::limit_nodes(std::size_t most, std::function<void()> when_crowded) {
+  when_crowded_ = std::move(when_crowded);
+  most_nodes_ = most;
+}
+
+// Those that were first known come first, so that what is below a directory goes in the next round.
+void Channel::prune() {
+  Invalidator* const to = invalidator();
+  if (to == nullptr || nodes_.size() <= most_nodes_) return;
+  const std::size_t count = nodes_.size() - most_nodes_ / 2;
+  to->prune(nodes_.next(count));
+}
 
 std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, uid_t uid) {
   return handles_.keep(std::move(handle), uid);

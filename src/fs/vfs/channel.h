@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "fs/vfs/node_table.h"
@@ -25,7 +26,11 @@ class Channel {
 
   Result<NodeRef> node(std::uint64_t id) { return nodes_.get(id); }  // ESTALE: not in use
   // Counts one lookup of the node; the same node gets the same id as long as it is known.
-  std::uint64_t remember(const NodeRef& node) { return nodes_.remember(node); }
+  std::uint64_t remember(const NodeRef& node);
+  // Of more nodes than this the host's kernel is asked to forget some; `when_crowded` has prune()
+  // called on the event thread. Before the session's first request.
+  void limit_nodes(std::size_t most, std::function<void()> when_crowded);
+  void prune();
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
   std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
   std::size_t known() { return nodes_.size(); }
@@ -52,6 +57,9 @@ class Channel {
   HandleTable handles_;
   const std::size_t most_open_;  // of the process's limit when the session began
   std::atomic<Part> part_ = Part::whole;
+  std::size_t most_nodes_ = 0;  // 0: any number
+  std::function<void()> when_crowded_{};
+  std::atomic<std::int64_t> pruned_ = 0;  // when that was last asked for, monotonic, nanoseconds
   Mutex<Rank::node_table> mutex_;
   Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
 };

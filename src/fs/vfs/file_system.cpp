@@ -88,6 +88,9 @@ FileSystem::FileSystem(FileSystemParts parts) {
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);
   parts_ = std::make_unique<Parts>(std::move(context), std::move(root));
   parts_->past = parts.past;
+  for (const auto& [path, store] : parts.trees) {
+    if (parts_->most_nodes == 0) parts_->most_nodes = store->most_nodes();
+  }
   parts_->quotas = quotas;
   quotas->reload();
 }
@@ -104,6 +107,14 @@ NodeRef FileSystem::root() const { return parts_->root; }
 
 std::shared_ptr<Channel> FileSystem::open_channel() {
   auto channel = std::make_shared<Channel>(parts_->root);
+  if (parts_->most_nodes != 0) {
+    EventLoop& loop = parts_->context->services.loop();
+    channel->limit_nodes(parts_->most_nodes, [weak = std::weak_ptr(channel), &loop] {
+      loop.post([weak] {
+        if (const auto crowded = weak.lock()) crowded->prune();
+      });
+    });
+  }
   Lock lock(parts_->mutex);
   std::erase_if(parts_->channels, [](const auto& known) { return known.expired(); });
   parts_->channels.push_back(channel);

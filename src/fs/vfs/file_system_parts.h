@@ -72,6 +72,7 @@ struct FileSystem::Parts {
   ContextRef context;
   NodeRef root;
   PastStore* past = nullptr;
+  std::size_t most_nodes = 0;  // that a channel may know at a time; 0: any number
   std::shared_ptr<QuotaTable> quotas;
   Mutex<Rank::node_table> mutex;
   std::vector<std::weak_ptr<Channel>> channels GUARDED_BY(mutex);

@@ -81,6 +81,17 @@ std::size_t NodeTable::size() {
   return ids_.size();
 }
 
+std::vector<std::uint64_t> NodeTable::next(std::size_t count) {
+  std::vector<std::uint64_t> ids;
+  Lock lock(mutex_);
+  for (std::size_t seen = 0; seen < slots_.size() && ids.size() < count; ++seen) {
+    round_ = (round_ + 1) % slots_.size();
+    const Slot& slot = slots_[round_];
+    if (slot.node && round_ != 0) ids.push_back(number_of(round_, slot.generation));
+  }
+  return ids;
+}
+
 void NodeTable::clear() {
   std::vector<Slot> gone;
   Lock lock(mutex_);

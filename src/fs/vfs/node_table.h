@@ -23,6 +23,8 @@ class NodeTable {
   void forget(std::uint64_t id, std::uint64_t lookups);
   std::uint64_t find(const Node* node);  // 0 where the host's kernel does not know it
   std::size_t size();
+  // The next ones, at most so many, in a round of all but the root.
+  std::vector<std::uint64_t> next(std::size_t count);
   void clear();
 
  private:
@@ -37,6 +39,7 @@ class NodeTable {
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
   std::unordered_map<const Node*, std::uint64_t> ids_ GUARDED_BY(mutex_);
+  std::size_t round_ GUARDED_BY(mutex_) = 0;  // the slot that next() has come to
 };
 
 // Open descriptors by number. Threads: all.

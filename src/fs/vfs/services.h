@@ -29,6 +29,8 @@ class Invalidator {
   virtual void expire(std::uint64_t parent_id, const std::string& name) = 0;
   // The same for all names there are, in one message; false: not by this kernel (before 6.16).
   virtual bool expire_all() { return false; }
+  // Nodes are forgotten of which nobody has anything open; false: not by this kernel (before 6.18).
+  virtual bool prune(const std::vector<std::uint64_t>& /*node_ids*/) { return false; }
   // For who watches directories. Does not wait.
   virtual void announce(const std::vector<TreeEvent>& changes) = 0;
 };
