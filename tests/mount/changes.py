@@ -3,6 +3,7 @@
 # timeout: 120
 # mount: none
 """The feed of changes: each changed path once, in order, with its author, over restarts too."""
+import contextlib
 import json
 import os
 import select
@@ -144,6 +145,32 @@ def nothing_is_lost_by_a_kill():
     M.verify()
 
 
+def what_is_written_and_not_closed_is_told_after_a_kill():
+    """By the next daemon, once: of who wrote it, where it is or was."""
+    for name in ("in-place", "renamed-later", "closed"):
+        (SITE / name).write_text("0" * 20, encoding="utf-8")
+    (SITE / "log").write_text("", encoding="utf-8")
+    before = events(read(OURS / "events.jsonl"))[-1]["seq"]
+    held = [os.open(SITE / name, os.O_WRONLY) for name in ("in-place", "renamed-later", "closed")]
+    held.append(os.open(SITE / "log", os.O_WRONLY | os.O_APPEND))
+    for fd in held:
+        os.write(fd, b"XXXX")
+    os.close(held.pop(2))
+    os.rename(SITE / "renamed-later", SITE / "renamed-now")
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(20, lambda: M.answers() not in (0, daemon), "another daemon")
+    seen = [e for e in events(read(OURS / f"events/{before}")) if e["op"] == "write"]
+    told = sorted(os.path.basename(e["path"]) for e in seen)
+    expect_eq(told, ["closed", "in-place", "log", "renamed-later"])
+    expect_eq({e["command"] for e in seen}, {"python3"}, "who wrote")
+    expect_eq(read(SITE / "renamed-now")[:5], "XXXX0", "what was written")
+    for fd in held:
+        with contextlib.suppress(OSError):  # of the daemon that is gone
+            os.close(fd)
+    M.verify()
+
+
 main(mount_it, each_writer_is_told_with_its_name, the_old_content_is_named,
      reading_goes_on_from_a_number, who_follows_is_woken, all_workspaces_have_one_feed,
-     nothing_is_lost_by_a_kill)
+     nothing_is_lost_by_a_kill, what_is_written_and_not_closed_is_told_after_a_kill)

@@ -16,7 +16,8 @@ import signal
 import subprocess
 import time
 
-from mount_lib import TESTDIR, Mount, command, expect, fail, kill, main, wait_until
+from mount_lib import (TESTDIR, Mount, command, expect, fail, is_alive, kill, main,
+                       wait_until)
 from tree_model import PATHS, World, compare, difference, do, reason
 
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
@@ -123,7 +124,7 @@ class Rounds:
             kill(watcher)
         kill(daemon, signal.SIGKILL)
         if both:
-            wait_until(10, lambda: not os.path.exists(f"/proc/{daemon}"), "the daemon's end")
+            wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
             self.mount.mount(timeout=BACK_WITHIN)
         wait_until(BACK_WITHIN, lambda: self.mount.answers() not in (0, daemon),
                    "a mount that answers")

@@ -2,6 +2,7 @@
 #include "fs/vfs/bypassed_files.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -18,10 +19,10 @@ std::int64_t nanoseconds(const timespec& time) {
 // The lines of the log: a file that is open (its newest line holds), what it has become, its end.
 std::string opened_line(std::uint64_t number, const BypassedFiles::File& file) {
   const HostCaller& host = file.author.host;
-  return fmt::format("{} open {} {} {} {} {} {} {} {} {} s{} c{}\n", number, file.size,
-                     file.changed, text::hex(file.path), file.inode, file.writers,
-                     file.author.process.value, host.pid, host.uid, host.gid, host.session,
-                     text::hex(host.command));
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} s{} c{}\n", number,
+                     file.is_written ? "written" : "open", file.size, file.changed,
+                     text::hex(file.path), file.inode, file.writers, file.author.process.value,
+                     host.pid, host.uid, host.gid, host.session, text::hex(host.command));
 }
 std::string changed_line(std::uint64_t number, const BypassedFiles::File& file) {
   return fmt::format("{} is {} {}\n", number, file.size, file.changed);
@@ -59,7 +60,11 @@ void apply(std::string_view line, std::map<std::uint64_t, BypassedFiles::File>& 
     return;
   }
   if (words.size() < 4) return;
-  if (words[1] == "open" && words.size() == kOpened) files[number] = file_of(words);
+  const bool is_written = words[1] == "written";
+  if ((words[1] == "open" || is_written) && words.size() == kOpened) {
+    files[number] = file_of(words);
+    files[number].is_written = is_written;
+  }
   const auto found = files.find(number);
   if (found == files.end()) return;
   found->second.size = as<std::int64_t>(words[2]);
@@ -75,7 +80,8 @@ void take_over(BypassedFiles::File& file, const struct stat& now) {
 
 std::optional<BypassedFiles::Change> BypassedFiles::change_of(const File& before,
                                                               const struct stat& now) {
-  if (now.st_size == before.size && nanoseconds(now.st_mtim) == before.changed) return {};
+  const bool is_same = now.st_size == before.size && nanoseconds(now.st_mtim) == before.changed;
+  if (is_same && !before.is_written) return {};
   const std::int64_t grown = now.st_size - before.size;
   return Change{grown > 0 ? static_cast<std::uint64_t>(grown) : 0, before.writers, before.author};
 }
@@ -88,10 +94,21 @@ TreeChange BypassedFiles::Change::row(std::string path) const {
 
 void BypassedFiles::begin(const void* file, const Caller& author, std::string path,
                           const struct stat& now) {
+  add(file, author, std::move(path), now, false);
+}
+
+void BypassedFiles::begin_written(const void* open, const Caller& author, std::string path,
+                                  const struct stat& now) {
+  add(open, author, std::move(path), now, true);
+}
+
+void BypassedFiles::add(const void* key, const Caller& author, std::string path,
+                        const struct stat& now, bool is_written) {
   Lock lock(mutex_);
-  Open& open = open_[file];
+  Open& open = open_[key];
   if (open.number == 0) {
     open.number = next_++;
+    open.file.is_written = is_written;
     take_over(open.file, now);
   }
   open.file.path = std::move(path);
@@ -109,7 +126,12 @@ void BypassedFiles::end(const void* file) {
   if (--open.file.writers > 0) return write(opened_line(open.number, open.file));
   write(closed_line(open.number));
   open_.erase(found);
-  if (written_ > (open_.empty() ? kLongest : 16 * kLongest)) begin_log();
+  if (written_ <= kLongest) return;
+  if (open_.empty() && left_.empty() && log_ && ::ftruncate(log_.get(), 0) == 0) {
+    written_ = 0;
+  } else if (written_ > 16 * kLongest) {
+    begin_log();
+  }
 }
 
 void BypassedFiles::leave(const void* file) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files that the host's kernel writes past the daemon.
+// Files whose writes are still to be told.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,9 +17,10 @@
 
 namespace agentfs::vfs {
 
-// What was written to them is found by size and time of change, when a descriptor is closed. A log
-// says which are open, so that the start after the daemon's death can tell what those were that
-// nobody closed; it is written before the kernel is let go ahead, and is the page cache's to keep.
+// What the host's kernel writes past the daemon is found by size and time of change, when a
+// descriptor is closed; what comes through the daemon is known, and told then, too. A log says
+// which there are, so that the start after the daemon's death can tell what those were that nobody
+// closed; it is written before anything changes, and is the page cache's to keep.
 // Threads: all. A log that cannot be written is told once and done without.
 class BypassedFiles {
  public:
@@ -31,6 +32,7 @@ class BypassedFiles {
     std::int64_t size = 0;
     std::int64_t changed = 0;  // mtime in nanoseconds
     unsigned writers = 0;
+    bool is_written = false;  // through the daemon, which need not look
   };
   struct Change {
     std::uint64_t bytes = 0;  // by which it grew; 0: not known
@@ -44,6 +46,10 @@ class BypassedFiles {
   // `file` names it for as long as one descriptor is open.
   void begin(const void* file, const Caller& author, std::string path, const struct stat& now);
   void end(const void* file);
+  // The same of what is about to be written through the daemon, until end(): `open` names the
+  // descriptor.
+  void begin_written(const void* open, const Caller& author, std::string path,
+                     const struct stat& now);
   void leave(
       const void* file);  // is not known any more, yet open: the next daemon's to account for
   // What has changed since this was asked last; told once.
@@ -61,6 +67,8 @@ class BypassedFiles {
     std::uint64_t number = 0;
     File file;
   };
+  void add(const void* key, const Caller& author, std::string path, const struct stat& now,
+           bool is_written) EXCLUDES(mutex_);
   void write(std::string_view line) REQUIRES(mutex_);
   void begin_log() REQUIRES(mutex_);
 

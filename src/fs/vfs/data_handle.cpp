@@ -94,6 +94,7 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
   {
     const Changing changing = TRY(node_->begin_change());
     const Writing writing = TRY(store.begin_write(*file_));
+    note_untold();
     if (!is_judged) {
       outcome = call();
       if (outcome < 0) return fail_errno(name);
@@ -174,6 +175,18 @@ void DataHandle::changed(std::uint64_t bytes) {
   changed_ = true;
 }
 
+void DataHandle::note_untold() {
+  struct stat now{};
+  if (bypassed_ || noted_.exchange(true) || ::fstat(descriptor(), &now) != 0) return;
+  now.st_ino = node_->file().inode();
+  Caller writer;
+  {
+    Lock lock(mutex_);
+    writer = writer_;
+  }
+  node_->tree().bypassed().begin_written(this, writer, node_->path(), now);
+}
+
 // What the kernel writes back by itself (pid 0) is of who wrote last.
 Status DataHandle::attribute(Request& request) {
   const pid_t thread = request.tree().pid;
@@ -194,7 +207,16 @@ Status DataHandle::attribute(Request& request) {
   return ok();
 }
 
+// What is written meanwhile is noted anew.
 Status DataHandle::account() {
+  const bool was_noted = noted_.exchange(false);
+  Status told = tell_changed();
+  if (was_noted && told) node_->tree().bypassed().end(this);
+  if (was_noted && !told) noted_ = true;
+  return told;
+}
+
+Status DataHandle::tell_changed() {
   changed_past();
   BypassedFiles::Change change;
   Caller writer;
@@ -223,6 +245,7 @@ void DataHandle::release() {
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
+  if (noted_.exchange(false)) node_->tree().bypassed().leave(this);
   if (!bypassed_) return;
   // From here on nothing is written past us; what the log holds of it is told.
   node_->tree().bypassed().end(node_.get());

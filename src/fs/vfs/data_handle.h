@@ -50,8 +50,11 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   template <class Call>
   Result<long> change_once(Request& request, const char* name, Call&& call);
   void changed(std::uint64_t bytes);
+  // Until it is told: what a daemon that dies has not told, the next one does.
+  void note_untold();
   // A descriptor may have been passed on: what comes is told of who writes now.
   Status attribute(Request& request);
+  Status tell_changed();
   void changed_past();  // what was written past the daemon since it was looked at
   void judge_kept();    // at the end of one that was not past the daemon
 
@@ -70,6 +73,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Caller writer_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
   bool changed_ GUARDED_BY(mutex_) = false;
+  std::atomic<bool> noted_ = false;
   unsigned writers_ GUARDED_BY(mutex_) = 1;  // that may have written those bytes
 };
 

@@ -43,8 +43,11 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
   for (const BypassedFiles::File& file : files.left_behind()) {
     const auto found = walk_to(request, context, file.path);
     // Removed since, or renamed: that has rows of its own.
-    if (!found || found->st_ino != file.inode) continue;
-    const auto change = BypassedFiles::change_of(file, *found);
+    const bool is_there = found && found->st_ino == file.inode;
+    if (!is_there && !file.is_written) continue;
+    struct stat now{};
+    if (is_there) now = *found;
+    const auto change = BypassedFiles::change_of(file, now);
     if (!change) continue;
     TreeChange row = change->row(file.path);
     row.details.emplace_back("found_at_start", true);
