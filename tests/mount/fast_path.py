@@ -512,6 +512,19 @@ def versions():
     expect_eq((top / "b").read_text(), "second\n", "what was removed")
 
 
+def times_of_directories():
+    """A directory's time that is set is told; one that goes with what is made in it is not."""
+    top = space_of("times")
+    for name in ("d", "e"):
+        (top / name).mkdir()
+        os.utime(top / name, (LONG_AGO, LONG_AGO))
+    after = M.journal()[-1]["seq"]
+    run_in("times", "touch -d 2003-03-03 d; touch e/b")
+    told = {(row["kind"], row["data"]["path"].rpartition("/")[2]) for row in tree_rows(after)}
+    expect_eq(told, {("tree.attributes", "d"), ("tree.create", "b")})
+    expect(os.stat(top / "d").st_mtime > LONG_AGO, "the time")
+
+
 def quotas():
     """What would not fit changes nothing, and stays where it is told."""
     top = space_of("small", a="a\n")
@@ -714,7 +727,7 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, other_names, versions, conflicts,
+main(setup, random_operations, other_names, versions, times_of_directories, conflicts,
      links_that_others_change, directories_that_others_move, side_by_side, forks_meanwhile,
      rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, rows_are_told_once,
      every_command_ends, what_a_command_removes_comes_back, kills)

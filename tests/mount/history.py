@@ -551,6 +551,18 @@ def programs_read_it():
     expect_has(read(OURS / "usage"), "history_bytes\t")
 
 
+def a_real_directory_is_listed():
+    """Also where the host's kernel keeps the listing of before it was made, and by making in it."""
+    top = M / "workspaces/listed"
+    top.mkdir()
+    (top / "a").touch()
+    for _ in range(3):
+        expect_eq(os.listdir(top), ["a"])
+    (top / ".agentfs/context.d").mkdir()
+    expect_eq(sorted(os.listdir(top)), [".agentfs", "a"])
+    shutil.rmtree(top)
+
+
 def forgetting():
     (SITE / "secret").write_text("password\n")
     (SITE / "secret").unlink()
@@ -645,6 +657,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
+     a_real_directory_is_listed,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
      the_past_goes_along_with_a_directory,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/fold_plan.h"
 
+#include <set>
+
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -30,7 +32,22 @@ Result<FoldPlan> FoldPlanner::run() {
   TRY(visit(tree_.root, "", false));
   TRY(link_others());
   plan_.record = order();
+  tell_lone_times();
   return std::move(plan_);
+}
+
+// A directory's time goes with what is changed in it; where nothing is, somebody has set it.
+void FoldPlanner::tell_lone_times() {
+  std::set<std::string, std::less<>> changed;
+  for (const FoldChange& change : plan_.changes) {
+    if (change.operation == "attributes") continue;
+    changed.emplace(text::parent_part(change.path));
+    if (!change.other.empty()) changed.emplace(text::parent_part(change.other));
+  }
+  for (FoldChange& change : plan_.changes) {
+    const bool is_time = change.operation == "attributes" && change.is_silent;
+    if (is_time && !changed.contains(change.path)) change.is_silent = false;
+  }
 }
 
 // --- directories that lie over one of ours
@@ -294,7 +311,6 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) dress.mode = mode;
   const bool is_told = dress.mode || dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
   const bool differs = is_told || dress.modified != state_of(*now).modified;
-  // Its time alone goes with what is changed in it.
   if (differs) tell("attributes", path);
   if (differs) plan_.changes.back().is_silent = !is_told;
   dresses_differ_ = dresses_differ_ || differs;

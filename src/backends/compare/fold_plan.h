@@ -53,6 +53,7 @@ class FoldPlanner {
   void take(const std::string& old, const FileState& state);
   void refuse(const Node& node, const std::string& path);
   Status dress(const Node& node, const std::string& path);
+  void tell_lone_times();
   void go_aside(const std::string& path);
   Status read_linked();
   Result<Linked*> find_linked(const std::string& old);

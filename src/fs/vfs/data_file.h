@@ -60,6 +60,9 @@ class DataNode final : public Node {
   // As it is shown, now.
   Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
   bool is_written_past() const { return writers_past_ > 0; }
+  // It has an entry that the host's kernel did not make: the listing that it keeps is not used
+  // again.
+  void distrust_listing() { listed_after_ = ~std::uint64_t{0}; }
   // What a merge makes ready in the top directory of a tree is nobody's to see until it has ended.
   bool hides(const std::string& name) const;
   // The row of what was so written until now: what happens next would hide it.

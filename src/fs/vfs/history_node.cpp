@@ -81,7 +81,9 @@ Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name
     parent_->tree().services().note_error(request.caller(), path(), error);
     return std::unexpected(std::move(error));
   }
-  return TRY(parent_->make_directory(request, std::string(kHistoryName), 0755)).node;
+  NodeRef made = TRY(parent_->make_directory(request, std::string(kHistoryName), 0755)).node;
+  parent_->distrust_listing();
+  return made;
 }
 
 Result<NodeRef> HistoryNode::holding(const std::string& name) const {
