@@ -25,7 +25,7 @@ bool is_content(const FileVersion& version) {
 }
 
 std::uint64_t held_bytes(const FileVersion& version) {
-  return version.type == FileVersion::Type::file ? version.size : 0;
+  return version.type == FileVersion::Type::file ? version.held : 0;
 }
 
 // Everything below a directory begins with its path and a slash.
@@ -75,6 +75,7 @@ json::Value to_json(const FileVersion& v) {
   value.set("number", v.number);
   json::set_bytes(value, "path", v.path);
   value.set("type", name(v.type)).set("size", v.size).set("mode", v.mode);
+  if (v.held != whole_blocks(v.size)) value.set("held", v.held);
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
   value.set("author", v.author);
@@ -93,6 +94,8 @@ FileVersion version_from_json(const json::Value& value) {
   v.path = json::bytes_of(value, "path");
   v.type = type_named(value["type"].text());
   v.size = static_cast<std::uint64_t>(value["size"].number());
+  const json::Value& held = value["held"];
+  v.held = held.is_null() ? whole_blocks(v.size) : static_cast<std::uint64_t>(held.number());
   v.mode = static_cast<mode_t>(value["mode"].number());
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());

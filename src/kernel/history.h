@@ -33,7 +33,8 @@ struct FileVersion {
   std::uint64_t file = 0;    // of one whose name went: file::identity(), or 0
   Type type = Type::file;
   std::uint64_t size = 0;
-  mode_t mode = 0;  // permission bits
+  std::uint64_t held = 0;  // bytes of the disk: without holes, in whole blocks
+  mode_t mode = 0;         // permission bits
   uid_t uid = 0;
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
@@ -99,7 +100,7 @@ class History {
   bool has_below(const std::string& directory) const;
   bool has_trash_below(const std::string& directory) const;
 
-  std::uint64_t bytes() const { return bytes_; }  // that the past store holds
+  std::uint64_t bytes() const { return bytes_; }  // of the disk that the past store holds
   std::uint64_t last() const { return last_; }    // the greatest number ever seen
   void set_last(std::uint64_t last) { last_ = std::max(last_, last); }
 

@@ -61,6 +61,9 @@ std::string HistoryKeeper::why_not_kept(std::uint64_t size, bool by_copy) const 
   }
   const auto disk = kernel_.parts().past->statistics();
   if (!disk) return disk.error().message;
+  if (const std::uint64_t all = share_of(*disk, settings.share); size > all) {
+    return fmt::format("{} bytes are more than the {} that all of history may hold", size, all);
+  }
   const std::uint64_t left = static_cast<std::uint64_t>(disk->f_bavail) * disk->f_frsize;
   const std::uint64_t needed = share_of(*disk, settings.reserve) + (by_copy ? size : 0);
   if (left < needed) return "the disk is nearly full";
@@ -175,11 +178,16 @@ Status HistoryKeeper::adopt(const PastName& name) {
   PastStore& past = *kernel_.parts().past;
   const auto attributes = past.attributes(name);
   if (!attributes) return ok();
-  // Linked, but the name it had was never taken away.
-  if (attributes->st_nlink > 1) return past.drop(name);
   struct stat now{};
   const std::string host = kernel_.parts().state + "/trees" + name.path;
   const bool is_gone = !name.whole || ::lstat(host.c_str(), &now) != 0;
+  const bool is_linked = attributes->st_nlink > 1;
+  const bool is_it =
+      !is_gone && now.st_ino == attributes->st_ino && now.st_dev == attributes->st_dev;
+  // The name that it had was never taken away.
+  if (is_linked && is_it) return past.drop(name);
+  // Others have the file still, a fork or a checkpoint perhaps, and may write it.
+  if (is_linked) TRY(past.separate(name));
   TRY(kernel_.commit(Caller::daemon(kernel_), std::string(kind::kHistoryRecovered),
                      recovered(name, *attributes, is_gone)));
   return ok();
@@ -191,7 +199,7 @@ Status HistoryKeeper::drop(const Caller& caller, const Forgetting& which, std::s
   for (const FileVersionRef& version : which.gone) {
     if (version->type == FileVersion::Type::file) {
       TRY(kernel_.parts().past->drop(version->stored()));
-      bytes += version->size;
+      bytes += version->held;
     }
     numbers.emplace_back(version->number);
   }

@@ -32,7 +32,8 @@ class HistoryKeeper {
   explicit HistoryKeeper(Kernel& kernel) : kernel_(kernel) {}
 
   bool is_on() const;
-  // Why a content of this size is not kept, by one more name or by copy; "" where it is.
+  // Why a content of this size, without holes, is not kept, by one more name or by copy; "" where
+  // it is.
   std::string why_not_kept(std::uint64_t size, bool by_copy) const;
   // Of the directory that is a workspace or home: whose it is.
   Result<struct stat> root_attributes(const std::string& root) const;

@@ -95,8 +95,9 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 //     of each path, host, what was made so in the directory; of the workspace, unfinished: why one
 //     that a crash cut short could not be ended
 // remove, rename (of what had the new name), truncate and write may have `kept`: what was there
-//   before, {number type size mode modified [target]}, with type "file" (in STATE/past), "empty",
-//   "link" or "directory"; or {reason} why it was not kept. It becomes a version of the path.
+//   before, {number type size [held] mode modified [target]}, with type "file" (in STATE/past),
+//   "empty", "link" or "directory"; or {reason} why it was not kept. It becomes a version of the
+//   path.
 inline constexpr std::string_view kTreePrefix = "tree.";
 // path kept: found in STATE/past after a crash, without a row of its own.
 inline constexpr std::string_view kHistoryRecovered = "history.recovered";

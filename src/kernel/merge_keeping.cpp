@@ -40,7 +40,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
 Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& what) const {
   PastStore& past = *kernel_.parts().past;
   const struct stat& was = what.old.attributes;
-  const auto size = static_cast<std::uint64_t>(was.st_size);
+  const std::uint64_t size = solid_bytes(was);
   if (!S_ISREG(was.st_mode)) return json::Value();
   PastName name{.path = path};
   bool is_linked = false;

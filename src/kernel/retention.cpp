@@ -13,7 +13,7 @@ struct Rest {
   void add(const FileVersionRef& version) {
     versions.push_back(version);
     if (version->type != FileVersion::Type::file) return;
-    bytes += version->size;
+    bytes += version->held;
     ++files;
   }
 };
@@ -28,6 +28,11 @@ struct Most {
   }
 };
 
+// What is more by itself would have all others go in vain.
+bool is_too_large(const FileVersion& version, std::uint64_t most) {
+  return version.type == FileVersion::Type::file && version.held > most;
+}
+
 // Oldest first, until what stays is no more than `most`.
 void shrink(Rest& rest, const Most& most, std::string_view reason, std::vector<Outlived>& gone) {
   std::size_t count = 0;
@@ -36,7 +41,7 @@ void shrink(Rest& rest, const Most& most, std::string_view reason, std::vector<O
     const FileVersionRef& version = rest.versions[count];
     gone.push_back({version, reason});
     if (version->type != FileVersion::Type::file) continue;
-    rest.bytes -= version->size;
+    rest.bytes -= version->held;
     --rest.files;
   }
   rest.versions.erase(rest.versions.begin(),
@@ -53,9 +58,12 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
   for (const FileVersionRef& version : all) {
     if (version->time <= limits.before) {
       gone.push_back({version, "age"});
+    } else if (is_too_large(*version, limits.bytes)) {
+      gone.push_back({version, "space"});
     } else if (!is_ignored(*version)) {
       plain.add(version);
-    } else if (version->time <= limits.ignored_before) {
+    } else if (version->time <= limits.ignored_before ||
+               is_too_large(*version, limits.ignored_bytes)) {
       gone.push_back({version, "ignored"});
     } else {
       ignored.add(version);

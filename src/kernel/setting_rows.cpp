@@ -145,7 +145,8 @@ constexpr std::array kHistoryRows = {
                "Days that removed and overwritten files are kept; 0 keeps nothing."},
     SettingRow{"history", "share", "number", "0.1", "Share of the disk that they may hold."},
     SettingRow{"history", "ignored_days", "integer", "1",
-               "The same for files that a .gitignore names: build output, caches."},
+               "The same for files that a .gitignore names: build output, caches. Looked at every "
+               "ten minutes, and when there is not the room for all."},
     SettingRow{"history", "ignored_share", "number", "0.02",
                "Share of the disk that those may hold; they are the first to go."},
     SettingRow{"history", "reserve", "number", "0.05",

@@ -125,7 +125,7 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
   Findings found;
   std::vector<std::string> missing;
   std::size_t contents = 0;
-  std::size_t resized = 0;
+  std::vector<std::string> resized;
   std::size_t unknown = 0;
   for (const auto& [number, version] : history.all()) {
     if (version->type != FileVersion::Type::file) continue;
@@ -138,7 +138,7 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
           "version {} of {} ({} bytes) is not there; the next mount takes it out of the history",
           number, text::shown(version->path), version->size));
     } else if (static_cast<std::uint64_t>(attributes->st_size) != version->size) {
-      ++resized;
+      resized.push_back(fmt::format("version {} of {}", number, version->path));
     }
   }
   for (const PastName& name : TRY(past.list())) {
@@ -146,9 +146,10 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
   }
   tell(found, std::move(missing), "contents are missing");
   // Who had a removed file open may have written on.
-  if (resized != 0) {
-    found.notes.push_back(
-        fmt::format("{} contents have another size than when they were kept", resized));
+  if (!resized.empty()) {
+    found.notes.push_back(fmt::format("{} have another size than when they were kept: {}",
+                                      text::counted(resized.size(), "content"),
+                                      text::shown_some(resized)));
   }
   if (unknown != 0) {
     found.notes.push_back(

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/tree_change.h"
 
+#include <algorithm>
+
 namespace agentfs {
+
+std::uint64_t solid_bytes(const struct stat& file) {
+  const auto held = static_cast<std::uint64_t>(file.st_blocks) * 512;
+  return std::min(held, static_cast<std::uint64_t>(file.st_size));
+}
 
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes) {
   json::Value row;
   row.set("number", number).set("type", type);
   row.set("size", S_ISREG(attributes.st_mode) ? attributes.st_size : 0);
+  const auto held = static_cast<std::uint64_t>(attributes.st_blocks) * 512;
+  const bool is_usual = held == whole_blocks(static_cast<std::uint64_t>(attributes.st_size));
+  if (S_ISREG(attributes.st_mode) && !is_usual) row.set("held", held);
   row.set("mode", attributes.st_mode & 07777U);
   row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
   row.set("modified", attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);

@@ -106,7 +106,7 @@ Result<std::string> show_usage(const HistoryRoot& root, const Caller& caller) {
   for (const FileVersionRef& version : versions) {
     if (version->in_trash) ++in_trash;
     if (version->type != FileVersion::Type::file) continue;
-    bytes += version->size;
+    bytes += version->held;
     ++contents;
   }
   const std::string held = TRY(QuotaKeeper(*root.kernel).usage(root.path));

@@ -47,7 +47,7 @@ json::Value PastKeeper::keep_former(const TreeEntry& entry) {
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
                            bool is_open_for_writing) {
   const struct stat& attributes = entry.attributes;
-  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  const std::uint64_t size = solid_bytes(attributes);
   if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {
     return not_kept(why);
   }
@@ -80,7 +80,7 @@ Kept PastKeeper::keep_bytes(const TreeNode& node, const std::string& path) {
 Kept PastKeeper::keep_bytes(int file, const std::string& path) {
   struct stat attributes{};
   if (!is_on() || ::fstat(file, &attributes) != 0 || attributes.st_size == 0) return {};
-  const auto size = static_cast<std::uint64_t>(attributes.st_size);
+  const std::uint64_t size = solid_bytes(attributes);
   if (const std::string why = services_.why_not_kept(size, true); !why.empty()) {
     return not_kept(why);
   }

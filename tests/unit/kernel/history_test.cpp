@@ -22,6 +22,7 @@ FileVersionRef make_version(std::uint64_t number, std::string path, bool in_tras
   v.number = number;
   v.path = std::move(path);
   v.size = 10;
+  v.held = 4096;
   v.in_trash = in_trash;
   return std::make_shared<const FileVersion>(std::move(v));
 }
@@ -70,11 +71,11 @@ TEST_CASE("Versions are found by path, and directories list the names in them on
   CHECK(names(h.children("/w/s/a")) == std::vector<std::string>{"b", "c/"});
   CHECK(h.versions("/w/s/a.c").size() == 2);
   CHECK(h.versions_below("/w/s").size() == 5);
-  CHECK(h.bytes() == 60);
+  CHECK(h.bytes() == std::uint64_t{6} * 4096);
   h.erase(5);
   h.erase(5);
   CHECK(h.versions("/w/s/a.c").size() == 1);
-  CHECK(h.bytes() == 50);
+  CHECK(h.bytes() == std::uint64_t{5} * 4096);
   CHECK(h.last() == 6);
 }
 
@@ -223,6 +224,7 @@ std::vector<FileVersionRef> some_versions(std::uint64_t count) {
   for (std::uint64_t number = 1; number <= count; ++number) {
     FileVersion v = *make_version(number, number % 2 == 1 ? "/w/s/out/f" : "/w/s/f");
     v.time = static_cast<std::int64_t>(number);
+    v.held = 10;
     all.push_back(std::make_shared<const FileVersion>(std::move(v)));
   }
   return all;
@@ -235,6 +237,14 @@ std::string gone(const std::vector<FileVersionRef>& all, const Retention& limits
     out += fmt::format("{}{} ", one.version->number, one.reason[0]);
   }
   return out;
+}
+
+TEST_CASE("What there is no room for by itself goes alone") {
+  auto all = some_versions(8);
+  FileVersion large = *all[5];
+  large.held = 81;
+  all[5] = std::make_shared<const FileVersion>(std::move(large));
+  CHECK(gone(all, {.bytes = 80, .ignored_bytes = 40}) == "6s ");
 }
 
 TEST_CASE("What is ignored has its own days and room, and is the first to go") {
