@@ -30,7 +30,15 @@ constexpr std::string_view kNoJournal =
 
 Result<Findings> check_key(Look& look) {
   const std::string path = look.state.file("keys/journal.ed25519");
-  if (!file::exists(path)) return Findings{.sum = "none yet; the next mount makes one"};
+  if (!file::exists(path)) {
+    Findings none{.sum = "none yet; the next mount makes one"};
+    if (!names_in(look.state.file("journal/segments")).empty()) {
+      none.problems.push_back(fmt::format(
+          "{} is gone, which the journal is signed with; the next mount makes another and tells it",
+          path));
+    }
+    return none;
+  }
   const SigningKey key = TRY(SigningKey::ensure(path));
   return Findings{.sum = fmt::format("signs as {}", key.public_key())};
 }

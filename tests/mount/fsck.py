@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import sqlite3
 
 from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_has, main, need,
                        read, run, tell)
@@ -66,6 +67,7 @@ def fsck_and_damage():
     expect(not (TESTDIR / "none").exists(), "fsck made a state")
     damaged_journal(whole)
     torn_journal(whole, pid, seen)
+    lost_key(whole)
     damaged_blob(whole)
     damaged_store(whole, pid, seen)
     damaged_document(whole)
@@ -108,6 +110,12 @@ def torn_journal(whole, pid, seen):
     mount.verify()
     mount.umount()
     mount.fsck()
+
+
+def lost_key(whole):
+    mount = copy_of(whole, "key")
+    (mount.state / "keys/journal.ed25519").unlink()
+    expect_has(mount.fsck(code=1), "FAIL key")
 
 
 def damaged_blob(whole):
@@ -193,6 +201,33 @@ def rehash(whole):
     expect(count and int(count[1]) > 100_000, f"fsck --rehash: {said}")
 
 
+def contents_without_a_row():
+    """What was removed is had again where its row is lost, also of a file that a checkpoint has."""
+    mount = Mount.of("rowless")
+    mount.mount()
+    top = mount / "workspaces/w"
+    top.mkdir()
+    for name in ("shared", "own"):
+        (top / name).write_text(f"{name}\n")
+        if name == "shared":
+            command(top / ".agentfs/ctl", "checkpoint c")
+    for name in ("shared", "own"):
+        (top / name).unlink()
+    mount.umount()
+    with sqlite3.connect(mount.state / "agentfs.sqlite") as store:
+        gone = store.execute("delete from object where collection = 'version'").rowcount
+    store.close()
+    expect(gone >= 2, f"{gone} rows of versions")
+    expect_has(mount.fsck(code=None), "the next mount adopts them")
+    mount.mount()
+    for name in ("shared", "own"):
+        expect_eq(read(top / ".agentfs/trash" / name), f"{name}\n")
+        command(top / ".agentfs/ctl", f"restore {name}")
+        expect_eq((top / name).read_text(), f"{name}\n")
+    expect_eq(read(top / ".agentfs/snapshots/c/shared"), "shared\n")
+    mount.umount()
+
+
 def links_between_trees():
     """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
     mount = Mount.of("format-1")
@@ -224,4 +259,4 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, links_between_trees)
+main(fsck_and_damage, contents_without_a_row, links_between_trees)
