@@ -134,6 +134,14 @@ void BypassedFiles::end(const void* file) {
   }
 }
 
+void BypassedFiles::rename(const void* file, std::string path) {
+  Lock lock(mutex_);
+  const auto found = open_.find(file);
+  if (found == open_.end() || found->second.file.path == path) return;
+  found->second.file.path = std::move(path);
+  write(opened_line(found->second.number, found->second.file));
+}
+
 void BypassedFiles::leave(const void* file) {
   Lock lock(mutex_);
   const auto found = open_.find(file);

@@ -46,6 +46,7 @@ class BypassedFiles {
   // `file` names it for as long as one descriptor is open.
   void begin(const void* file, const Caller& author, std::string path, const struct stat& now);
   void end(const void* file);
+  void rename(const void* file, std::string path);  // perhaps: it has this path now
   // The same of what is about to be written through the daemon, until end(): `open` names the
   // descriptor.
   void begin_written(const void* open, const Caller& author, std::string path,

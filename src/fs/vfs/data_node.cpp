@@ -323,6 +323,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
+  tree_->follow_renamed();
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
   if (replaced) replaced->tell(moving.row());

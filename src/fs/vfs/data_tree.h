@@ -71,6 +71,8 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Status tell_writes(const std::string& path) EXCLUDES(mutex_);
   Status tell_writes(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
+  // What is written past the daemon is looked for by its path after a crash.
+  void follow_renamed() EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   ByteLocks& bytes() { return bytes_; }
   ChangeOrder& order() { return order_; }

@@ -23,6 +23,12 @@ std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
   return open;
 }
 
+void DataTree::follow_renamed() {
+  for (const auto& node : writers()) {
+    if (node->is_written_past()) bypassed_->rename(node.get(), node->path());
+  }
+}
+
 bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
   Lock lock(mutex_);
   return writers_.contains(node);
