@@ -228,6 +228,24 @@ def contents_without_a_row():
     mount.umount()
 
 
+def a_copy_without_marks():
+    """What was a fork is not to be seen in it, and that is told."""
+    mount, copy = Mount.of("marked"), Mount.of("unmarked")
+    mount.mount()
+    (mount / "workspaces/a/lib").mkdir(parents=True)
+    (mount / "workspaces/a/lib/f").write_text("text\n")
+    command(mount / "workspaces/a/.agentfs/ctl", "fork b")
+    (mount / "workspaces/b/own").write_text("own\n")
+    mount.umount()
+    run(["cp", "-dR", "--preserve=mode,ownership,timestamps", f"{mount.state}/.", copy.state])
+    said = run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    expect_has(said, "this copy has no extended attributes")
+    expect_has(said, "is so of a, b")
+    copy.mount()
+    expect_eq((copy / "workspaces/a/lib/f").read_text(), "text\n")
+    copy.umount()
+
+
 def links_between_trees():
     """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
     mount = Mount.of("format-1")
@@ -259,4 +277,5 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, contents_without_a_row, links_between_trees)
+main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
+     links_between_trees)

@@ -179,13 +179,36 @@ Status adopt_tree(const ForestRoom& room, const std::string& name, const std::st
   return remove_marks(marks, fd.get());
 }
 
+// Records tell of trees that were forked, and not one of the trees has a mark: which they were is
+// not known, nor what they read elsewhere.
+Result<bool> has_lost_marks(const ForestRoom& room, const std::vector<std::string>& trees) {
+  const UniqueFd lines = open_path(room.hidden.get(), "lines");
+  if (!lines || TRY(list_directory(lines.get())).empty()) return false;
+  return std::ranges::none_of(trees, [&](const std::string& name) {
+    const UniqueFd fd = open_path(room.disk->top(), name);
+    if (!fd) return true;
+    const auto mark = room.disk->marks().tree(Spot::of(fd.get()));
+    return !mark || mark->has_value();
+  });
+}
+
 // The records go last: until then the forest is refused, and this is done again.
 Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string& aside,
                                        const ForestOptions& options) {
   std::vector<std::string> told;
+  std::vector<std::string> trees;
   for (const HostEntry& entry : TRY(list_directory(room.disk->top()))) {
-    if (entry.type == S_IFDIR) TRY(adopt_tree(room, entry.name, aside, told));
+    if (entry.type == S_IFDIR) trees.push_back(entry.name);
   }
+  std::ranges::sort(trees);
+  if (TRY(has_lost_marks(room, trees))) {
+    told.push_back(fmt::format(
+        "{}: this copy has no extended attributes, which say what was a fork; unless it was made "
+        "after fsck --solidify, what nobody had changed in one is missing, and only where it was "
+        "copied from: see whether that is so of {}",
+        room.path, text::shown_some(trees)));
+  }
+  for (const std::string& name : trees) TRY(adopt_tree(room, name, aside, told));
   const std::string scratch = fmt::format("{}/cut", aside);
   const auto shared = TRY(find_shared_files({room.path}, options));
   for (const SharedFile& one : shared) TRY(cut_shared_file(one, scratch, options));
