@@ -89,7 +89,7 @@ struct Backends {
     b->exec = std::make_unique<SandboxDriver>(b->loop, TRY(find_sandbox_program()));
     b->http = std::make_unique<HttpModelDriver>(b->clock);
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
-    b->imports = TRY(open_imports(state.file("imports"), true));
+    b->imports = TRY(open_imports(state.file("imports"), state.file("trees/workspaces"), true));
     b->past = TRY(open_past(state.file("past"), b->imports.get()));
     b->home = TRY(open_forest(state.file("trees/home"), state.file("trees/.home")));
     b->workspaces = TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces"),

@@ -59,7 +59,7 @@ Result<std::string> solidify(const std::string& trees, const std::string& hidden
 }
 
 bool solidify(const StateDirectory& state) {
-  const auto imports = open_imports(state.file("imports"), true);
+  const auto imports = open_imports(state.file("imports"), state.file("trees/workspaces"), true);
   if (!imports) {
     print("FAIL", "solidify", imports.error().message);
     return false;

@@ -267,7 +267,9 @@ Result<Findings> check_commands(Look& look) {
   return found;
 }
 
-Result<Findings> check_the_imports(Look& look) { return check_imports(look.state.file("imports")); }
+Result<Findings> check_the_imports(Look& look) {
+  return check_imports(look.state.file("imports"), look.state.file("trees/workspaces"));
+}
 
 // What earlier damage left: only a person knows when it is of no use any more.
 Result<Findings> check_kept(Look& look) {

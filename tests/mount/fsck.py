@@ -8,8 +8,8 @@ import re
 import shutil
 import sqlite3
 
-from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_has, main, need,
-                       read, run, tell)
+from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_errno,
+                       expect_has, main, need, read, run, tell)
 
 ANSWER = "[script] There are many lines."
 SCENARIO = {"name": "many", "tasks": [{"match": "*", "after": "There are many lines.", "steps": [
@@ -246,6 +246,25 @@ def a_copy_without_marks():
     copy.umount()
 
 
+def records_of_an_import_that_are_gone():
+    """What was lent is refused, and neither read as zeros nor as what another import lends."""
+    mount, host = Mount.of("unrecorded"), TESTDIR / "unrecorded-host"
+    mount.mount()
+    for name in ("first", "second"):
+        (host / name).mkdir(parents=True)
+        (host / name / "f").write_text(f"{name}\n")
+    command(mount / "sys/workspaces/ctl", f"import {host}/first as first")
+    mount.umount()
+    shutil.rmtree(mount.state / "imports")
+    expect_has(mount.fsck(code=1), "import 1: ")
+    mount.mount()
+    expect_errno("EBUSY", (mount / "workspaces/first/f").read_text)
+    command(mount / "sys/workspaces/ctl", f"import {host}/second as second")
+    expect_eq((mount / "workspaces/second/f").read_text(), "second\n")
+    expect_errno("EBUSY", (mount / "workspaces/first/f").read_text)
+    mount.umount()
+
+
 def links_between_trees():
     """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
     mount = Mount.of("format-1")
@@ -278,4 +297,4 @@ def links_between_trees():
 
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
-     links_between_trees)
+     records_of_an_import_that_are_gone, links_between_trees)

@@ -1,15 +1,35 @@
 // SPDX-License-Identifier: MIT
 // What fsck asks about imports.
+#include <algorithm>
 #include <filesystem>
 
+#include "backends/forest.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/imports.h"
 #include "base/text.h"
 
 namespace agentfs {
 
-Result<Findings> check_imports(const std::string& directory) {
+std::vector<std::uint32_t> imports_with_trees(const std::string& trees) {
+  std::vector<std::uint32_t> ids;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(trees, error)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kHiddenTree)) continue;
+    const auto id = text::number<std::uint32_t>(std::string_view(name).substr(kHiddenTree.size()));
+    if (id) ids.push_back(*id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+Result<Findings> check_imports(const std::string& directory, const std::string& trees) {
   Findings found{.sum = "none"};
+  for (const std::uint32_t id : imports_with_trees(trees)) {
+    if (file::exists(fmt::format("{}/{}", directory, id))) continue;
+    found.problems.push_back(fmt::format(
+        "import {}: {}/{} is gone; what is lent of it cannot be read", id, directory, id));
+  }
   if (!file::exists(directory)) return found;
   std::size_t count = 0;
   std::error_code error;

@@ -53,7 +53,7 @@ class Imports final : public ImportStore {
   Imports(std::string directory, bool trusted)
       : directory_(std::move(directory)),
         mark_(trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent") {}
-  Status load();
+  Status load(const std::string& trees);
 
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
   bool lends_one(int file, int other) const override {
@@ -110,10 +110,10 @@ class Imports final : public ImportStore {
   std::atomic<bool> has_any_ = false;
 };
 
-Status Imports::load() {
-  if (!file::exists(directory_)) return ok();
+Status Imports::load(const std::string& trees) {
   std::map<std::uint32_t, RecordsRef> found;
-  std::uint32_t last = 0;
+  const std::vector<std::uint32_t> needed = imports_with_trees(trees);
+  std::uint32_t last = needed.empty() ? 0 : needed.back();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
     const auto id = text::number<std::uint32_t>(entry.path().filename().native());
@@ -127,7 +127,7 @@ Status Imports::load() {
     }
     found[*id] = std::move(*records);
   }
-  if (error) return fail_errno(error.value(), directory_);
+  if (error && error.value() != ENOENT) return fail_errno(error.value(), directory_);
   has_any_ = last != 0;
   const Lock lock(mutex_);
   next_ = last + 1;
@@ -390,9 +390,10 @@ Status Imports::settle() {
 }  // namespace
 }  // namespace imports
 
-Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory, bool trusted) {
+Result<std::unique_ptr<ImportStore>> open_imports(const std::string& directory,
+                                                  const std::string& trees, bool trusted) {
   auto store = std::make_unique<imports::Imports>(directory, trusted && ::geteuid() == 0);
-  TRY(store->load());
+  TRY(store->load(trees));
   return store;
 }
 

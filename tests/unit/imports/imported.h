@@ -40,7 +40,9 @@ class Imported {
     id = must(store->add(fs::canonical(host).native()));
     must(store->record(id, must(store->drift(id, true))));
   }
-  void open() { store = must(open_imports(directory.path() + "/imports", true)); }
+  void open() {
+    store = must(open_imports(directory.path() + "/imports", directory.path() + "/trees", true));
+  }
 
   std::vector<std::string> drifted() const {
     std::vector<std::string> paths;

@@ -61,7 +61,8 @@ TEST_CASE("A damaged mark is told, and the import served by nobody") {
       R"({"entries": 99, "note": ""})");
   it.open();
   CHECK(it.store->open(ours.get()).error().code == EBUSY);
-  const Findings found = must(check_imports(it.directory.path() + "/imports"));
+  const Findings found =
+      must(check_imports(it.directory.path() + "/imports", it.directory.path() + "/trees"));
   REQUIRE(found.problems.size() == 1);
   CHECK(found.problems.front().contains("mark"));
 }
@@ -191,7 +192,7 @@ TEST_CASE("An import that a crash cut short before anything was recorded goes at
   put(imports + "/8/entries", "");
   put(imports + "/9/entries", text_of(imports + "/" + std::to_string(it.id) + "/entries"));
   put(imports + "/10/kept/0", "the only copy\n");
-  const Findings found = must(check_imports(imports));
+  const Findings found = must(check_imports(imports, imports + "/trees"));
   CHECK(found.problems.size() == 2);
   CHECK(found.notes.size() == 2);
   it.open();
@@ -217,7 +218,8 @@ TEST_CASE("A record that a crash cut short is none; a damaged one is told and se
   put(entries, "no record\n" + before);
   it.open();
   CHECK(it.store->open(ours.get()).error().code == EBUSY);
-  const Findings found = must(check_imports(it.directory.path() + "/imports"));
+  const Findings found =
+      must(check_imports(it.directory.path() + "/imports", it.directory.path() + "/trees"));
   REQUIRE(found.problems.size() == 1);
   CHECK(found.problems.front().contains("line 1"));
 }
