@@ -73,7 +73,8 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
   return nullptr;
 }
 
-// Without file handles a directory is looked for in the whole tree: roots first that left it last.
+// Without file handles a directory that nobody holds is looked for in the whole tree: roots first
+// that left it last. What was live then and has gone since was saved before, and is not asked for.
 Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
   if (!source.key.handle.bytes.empty() && table().has_file_handles()) {
     auto found = TRY(table().find(source.key.handle));
@@ -81,6 +82,7 @@ Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
     return fail(EBADMSG, "directory {} of tree {}: what is found by its handle is inode {}",
                 source.key.inode, source.line, found.attributes.st_ino);
   }
+  if (auto known = table().known(book().device(), source.key.inode)) return known;
   const Line& line = *lines.at(source.line);
   if (const auto name = live.find(source.line); name != live.end()) {
     if (auto found = TRY(search(top(), name->second, source.key.inode))) return found;
@@ -171,6 +173,7 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   if (virtual_one) {
     const Borrowed above = TRY(table().borrow(*content.directory));
     place.source = TRY(source_of(content, above.get(), name));
+    const TreeEntry held = content.saved ? TreeEntry() : TRY(open_entry(above.get(), name));
     bearer = TRY(resolve(*place.source)).shelf;
     place.number = bearer->inode();
   } else {

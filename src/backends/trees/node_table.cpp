@@ -68,6 +68,13 @@ Result<TreeEntry> NodeTable::find(const FileHandle& handle) {
   return entry(std::move(fd));
 }
 
+TreeNodeRef NodeTable::known(dev_t device, ino_t inode) const {
+  if (handles_) return nullptr;
+  const Lock lock(mutex_);
+  const auto found = nodes_.find(Identity{device, inode, {}});
+  return found == nodes_.end() ? nullptr : (*found)->weak_from_this().lock();
+}
+
 Result<TreeEntry> NodeTable::root() {
   UniqueFd fd(::open(fmt::format("/proc/self/fd/{}", directory_.get()).c_str(),
                      O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -89,6 +89,8 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   FileHandle handle_of(int fd) const;
   // ESTALE where no file has it any more.
   Result<TreeEntry> find(const FileHandle& handle);
+  // Without handles: the node of that number, where somebody holds it; else null.
+  TreeNodeRef known(dev_t device, ino_t inode) const;
   // To be told of a file whose name was just removed: without a name left, its handle would end
   // with its last descriptor, so its node, if anybody holds one, keeps this.
   void keep_removed(UniqueFd path);
