@@ -33,7 +33,7 @@ Result<Findings> check_key(Look& look) {
   if (!file::exists(path)) {
     Findings none{.sum = "none yet; the next mount makes one"};
     if (!names_in(look.state.file("journal/segments")).empty()) {
-      none.problems.push_back(fmt::format(
+      none.notes.push_back(fmt::format(
           "{} is gone, which the journal is signed with; the next mount makes another and tells it",
           path));
     }
