@@ -91,10 +91,10 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
   const bool is_judged = request.drops_set_id() && ::fstat(descriptor(), &before) == 0 &&
                          (before.st_mode & (S_ISUID | S_ISGID)) != 0;
   long outcome = -1;
+  note_untold();
   {
     const Changing changing = TRY(node_->begin_change());
     const Writing writing = TRY(store.begin_write(*file_));
-    note_untold();
     if (!is_judged) {
       outcome = call();
       if (outcome < 0) return fail_errno(name);
