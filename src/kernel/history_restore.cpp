@@ -75,11 +75,10 @@ RestoreStep step_of(const Return& one) {
 
 // What a restore may take: without this a limit would be met half-way.
 Holding growth_of(const Returns& returns) {
-  constexpr std::uint64_t kBlock = 4096;
   Holding more;
   for (const Return& one : returns) {
-    if (one.has_bytes()) more.bytes += (one.whole->size + kBlock - 1) / kBlock * kBlock;
-    if (one.whole->type == FileVersion::Type::directory) more.bytes += kBlock;
+    if (one.has_bytes()) more.bytes += whole_blocks(one.whole->size);
+    if (one.whole->type == FileVersion::Type::directory) more.bytes += whole_blocks(1);
     if (one.other.empty()) ++more.inodes;
   }
   return more;

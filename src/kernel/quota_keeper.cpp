@@ -11,6 +11,7 @@
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
 #include "kernel/quota_subject.h"
+#include "kernel/tree_change.h"
 
 namespace agentfs {
 namespace {
@@ -107,10 +108,10 @@ Result<Quota> parse_quota(std::string_view text, const Quota& others) {
 }
 
 Holding growth_of(const MergePlan& plan) {
-  constexpr std::int64_t kBlock = 4096;
   const auto bytes_of = [](const FileState& state) {
     const bool is_held = state.is_regular() || state.is_directory();
-    return is_held ? (state.size + kBlock - 1) / kBlock * kBlock : 0;
+    const std::uint64_t size = is_held ? static_cast<std::uint64_t>(state.size) : 0;
+    return static_cast<std::int64_t>(whole_blocks(size));
   };
   std::int64_t bytes = 0;
   std::int64_t inodes = 0;

@@ -4,17 +4,23 @@
 #include <algorithm>
 
 namespace agentfs {
+namespace {
+
+std::uint64_t held_bytes(const struct stat& file) {
+  return static_cast<std::uint64_t>(file.st_blocks) * 512;
+}
+
+}  // namespace
 
 std::uint64_t solid_bytes(const struct stat& file) {
-  const auto held = static_cast<std::uint64_t>(file.st_blocks) * 512;
-  return std::min(held, static_cast<std::uint64_t>(file.st_size));
+  return std::min(held_bytes(file), static_cast<std::uint64_t>(file.st_size));
 }
 
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes) {
   json::Value row;
   row.set("number", number).set("type", type);
   row.set("size", S_ISREG(attributes.st_mode) ? attributes.st_size : 0);
-  const auto held = static_cast<std::uint64_t>(attributes.st_blocks) * 512;
+  const std::uint64_t held = held_bytes(attributes);
   const bool is_usual = held == whole_blocks(static_cast<std::uint64_t>(attributes.st_size));
   if (S_ISREG(attributes.st_mode) && !is_usual) row.set("held", held);
   row.set("mode", attributes.st_mode & 07777U);
