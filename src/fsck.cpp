@@ -5,6 +5,7 @@
 #include "backends/imports/imports.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "dead_daemons.h"
 #include "fsck_rows.h"
 #include "migrations.h"
 
@@ -81,6 +82,7 @@ int run_fsck(const FsckOptions& options) {
     fmt::print(stderr, "agentfs fsck: {}: there is no state here; --state names one\n", path);
     return 2;
   }
+  end_dying(read_daemon_pid(path), "");
   auto state = StateDirectory::acquire(path);
   if (!state) {
     fmt::print(stderr, "agentfs fsck: {}\n", state.error().message);

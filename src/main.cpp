@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "base/text.h"
+#include "dead_daemons.h"
 #include "doctor.h"
 #include "fs/tree/tree.h"
 #include "fsck.h"
@@ -104,6 +105,7 @@ Status mount(MountArguments& given) {
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
   TRY(check_apart(daemon.mountpoint, state_path));
+  end_dying(read_daemon_pid(state_path), daemon.mountpoint);
   // The state first: it says who has it, whatever is mounted where.
   auto prepared = prepare_mountpoint(daemon.mountpoint, given.nonempty);
   StateDirectory state = TRY(StateDirectory::acquire(state_path));
@@ -138,11 +140,8 @@ UniqueFd process_handle(int pid) {
 
 // The watcher of a daemon that runs; nothing of one that nobody watches.
 UniqueFd watcher_of(int daemon) {
-  const auto stat = file::read(fmt::format("/proc/{}/stat", daemon));
-  const auto after_name = stat ? stat->rfind(')') : std::string::npos;
-  if (after_name == std::string::npos) return {};
-  const auto words = text::words(std::string_view(*stat).substr(after_name + 1));
-  const auto parent = words.size() > 1 ? text::number<int>(words[1]) : std::nullopt;
+  const auto fields = stat_fields(daemon);
+  const auto parent = fields.size() > 1 ? text::number<int>(fields[1]) : std::nullopt;
   if (!parent) return {};
   UniqueFd handle = process_handle(*parent);
   const auto name = file::read(fmt::format("/proc/{}/comm", *parent));
@@ -192,6 +191,7 @@ Status umount_found(const std::string& path, bool lazy) {
 
 Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
+  end_dying_servers(path);
   Status unmounted = umount_found(path, lazy);
   if (unmounted || unmounted.error().code != EINVAL || !is_mounted(path)) return unmounted;
   return umount_found(path, lazy);  // what was found had just given way to its successor

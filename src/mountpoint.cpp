@@ -165,17 +165,19 @@ Status unmount_once(const std::string& path, bool lazy) {
 
 }  // namespace
 
-bool is_mounted(const std::string& path) {
-  return std::ranges::any_of(
-      mount_table(), [&](const MountPoint& each) { return each.is_ours && each.path == path; });
+bool is_mounted(const std::string& path) { return !mounted_devices(path).empty(); }
+
+std::vector<std::string> mounted_devices(const std::string& path) {
+  std::vector<std::string> devices;
+  for (const MountPoint& each : mount_table()) {
+    if (each.is_ours && each.path == path) devices.push_back(each.device);
+  }
+  return devices;
 }
 
 std::string mounted_device(const std::string& path) {
-  std::string device;
-  for (const MountPoint& each : mount_table()) {
-    if (each.is_ours && each.path == path) device = each.device;  // the last one covers the others
-  }
-  return device;
+  const auto devices = mounted_devices(path);
+  return devices.empty() ? "" : devices.back();  // which covers the others
 }
 
 bool is_device_mounted(const std::string& device) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -21,6 +22,7 @@ bool is_mounted(const std::string& path);  // alive or not; asks no daemon
 // The file system mounted there, as the host's kernel numbers it ("0:45"); "" where none of ours
 // is. It is mounted for as long as it is somewhere in this process's table of mounts.
 std::string mounted_device(const std::string& path);
+std::vector<std::string> mounted_devices(const std::string& path);  // and what it covers
 bool is_device_mounted(const std::string& device);
 // Takes the mount down. EBUSY when files are open on it, unless `lazy`.
 Status unmount(const std::string& path, bool lazy);

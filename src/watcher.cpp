@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -15,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "mountpoint.h"
+#include "dead_daemons.h"
 #include "tree_mounts.h"
 
 namespace agentfs {
@@ -121,28 +120,9 @@ class Probe {
   std::int64_t started_ = 0;
 };
 
-// A thread of it that waits in the host's kernel for a client, who waits for it, does not even end
-// when it is killed: what clients wait for must fail first. That the mount is busy is no matter.
-// The way to the trees' own mounts may lead through what hangs, so a child goes it.
-void cut_off(const std::string& mountpoint) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    for (const std::string_view tree : kTreePaths) {
-      ::umount2(fmt::format("{}{}", mountpoint, tree).c_str(), MNT_FORCE);
-    }
-    ::_exit(0);
-  }
-  constexpr int kPatience = 10;  // times a tenth of a second
-  for (int i = 0; i < kPatience && child > 0 && ::waitpid(child, nullptr, WNOHANG) == 0; ++i) {
-    ::poll(nullptr, 0, 100);
-  }
-  ::umount2(mountpoint.c_str(), MNT_FORCE);
-  if (child > 0) ::waitpid(child, nullptr, 0);
-}
-
 struct End {
   int status = 0;
-  bool was_cut_off = false;  // its mount may be gone by us
+  bool may_be_gone = false;  // its mount, by us
 };
 
 // Waits for the daemon's end; ends it itself when neither its event thread nor its mount answers.
@@ -165,11 +145,12 @@ End watch(const Child& child, const std::string& mountpoint, std::int64_t hang) 
     }
     const std::int64_t now = clock.steady();
     const bool silent = now - last_beat > hang;
-    if (silent || !probe.check(now, hang)) {
+    if (is_dying(child.pid)) {
+      end_dying(child.pid, mountpoint);
+    } else if (silent || !probe.check(now, hang)) {
       log::error("the daemon (pid {}) hangs: ended", child.pid);
       ::kill(child.pid, SIGKILL);
-      cut_off(mountpoint);
-      end.was_cut_off = true;
+      end.may_be_gone = !cut_off(mountpoint);
       ::waitpid(child.pid, &end.status, 0);
       break;
     }
@@ -192,7 +173,7 @@ void watch_for_ever(const StateDirectory& state, DaemonOptions options,
     if (ended_well(end.status)) return;
     log::error("the daemon (pid {}) ended with status {:#x}; starting it again", child.pid,
                end.status);
-    options.succeeds = !end.was_cut_off;
+    options.succeeds = !end.may_be_gone;
     const std::int64_t now = clock.steady();
     starts.push_back(now);
     while (now - starts.front() > 60'000'000'000) starts.pop_front();

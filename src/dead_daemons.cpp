@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include "dead_daemons.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "mountpoint.h"
+#include "tree_mounts.h"
+
+namespace agentfs {
+namespace {
+
+constexpr char kControl[] = "/sys/fs/fuse/connections";  // where a fusectl is mounted
+constexpr std::string_view kDaemonName = "agentfs";      // as comm has it
+
+// A connection is numbered as the device of its mount is, whose first number is 0.
+using Connections = std::vector<std::string>;
+
+Connections connections_of(const std::string& mountpoint) {
+  Connections found;
+  const auto add = [&](const std::string& place) {
+    for (const std::string& device : mounted_devices(place)) {
+      found.push_back(device.substr(device.find(':') + 1));
+    }
+  };
+  add(mountpoint);
+  for (const std::string_view tree : kTreePaths) add(fmt::format("{}{}", mountpoint, tree));
+  return found;
+}
+
+std::vector<std::filesystem::path> entries(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    found.push_back(entry->path());
+  }
+  return found;
+}
+
+struct Served {
+  Connections connections;
+  bool is_known = true;  // the host's kernel says so, or it has no /dev/fuse open
+};
+
+// The main thread of a dying process has let go of its files; those that are left have not.
+Served served_by(pid_t daemon) {
+  Served served;
+  for (const auto& thread : entries(fmt::format("/proc/{}/task", daemon))) {
+    for (const auto& open : entries(thread / "fd")) {
+      std::error_code error;
+      if (std::filesystem::read_symlink(open, error) != "/dev/fuse") continue;
+      const auto info = file::read((thread / "fdinfo" / open.filename()).string());
+      bool is_said = false;
+      for (const std::string_view line : text::lines(info.value_or(""))) {
+        const auto words = text::words(line);
+        if (words.size() != 2 || words[0] != "fuse_connection:") continue;
+        served.connections.emplace_back(words[1]);
+        is_said = true;
+      }
+      served.is_known = served.is_known && is_said;
+    }
+  }
+  return served;
+}
+
+// In a child of its own: root looks at a fusectl that only the child sees, where the host has none.
+[[noreturn]] void abort_in_child(const Connections& connections) {
+  if (::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) {
+    ::mount("none", kControl, "fusectl", 0, nullptr);
+  }
+  int failed = 0;
+  for (const std::string& each : connections) {
+    const UniqueFd abort(::open(fmt::format("{}/{}/abort", kControl, each).c_str(), O_WRONLY));
+    if (!abort || ::write(abort.get(), "1", 1) != 1) failed = 1;
+  }
+  ::_exit(failed);
+}
+
+bool abort(const Connections& connections) {
+  const pid_t child = ::fork();
+  if (child == 0) abort_in_child(connections);
+  int status = -1;
+  return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
+}
+
+// Takes away what nobody uses. The way to the trees' own mounts may lead through what hangs, so a
+// child goes it.
+void force(const std::string& mountpoint) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const std::string_view tree : kTreePaths) {
+      ::umount2(fmt::format("{}{}", mountpoint, tree).c_str(), MNT_FORCE);
+    }
+    ::_exit(0);
+  }
+  constexpr int kPatience = 10;  // times a tenth of a second
+  for (int i = 0; i < kPatience && child > 0 && ::waitpid(child, nullptr, WNOHANG) == 0; ++i) {
+    ::poll(nullptr, 0, 100);
+  }
+  ::umount2(mountpoint.c_str(), MNT_FORCE);
+  if (child > 0) ::waitpid(child, nullptr, 0);
+}
+
+bool comes_apart(pid_t daemon, int tries) {
+  for (int i = 0; i < tries && is_dying(daemon); ++i) ::poll(nullptr, 0, 10);
+  return !is_dying(daemon);
+}
+
+}  // namespace
+
+std::vector<std::string> stat_fields(pid_t process) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", process));
+  const auto after_name = stat ? stat->rfind(')') : std::string::npos;
+  if (after_name == std::string::npos) return {};
+  const auto words = text::words(std::string_view(*stat).substr(after_name + 1));
+  return {words.begin(), words.end()};
+}
+
+bool is_dying(pid_t daemon) {
+  constexpr std::size_t kThreads = 17;
+  const auto fields = stat_fields(daemon);
+  return fields.size() > kThreads && fields[0] == "Z" && fields[kThreads] != "1";
+}
+
+bool cut_off(const std::string& mountpoint) {
+  const Connections connections = connections_of(mountpoint);
+  if (!connections.empty() && abort(connections)) return true;
+  force(mountpoint);
+  return false;
+}
+
+void end_dying(pid_t daemon, const std::string& mountpoint) {
+  constexpr int kMoment = 50;  // times 10 ms
+  constexpr int kPatience = 500;
+  if (comes_apart(daemon, kMoment)) return;
+  log::warning("the daemon (pid {}) is dead and cannot go: its mount is cut off", daemon);
+  const Served served = served_by(daemon);
+  const bool is_done = served.is_known && abort(served.connections);
+  if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
+  comes_apart(daemon, kPatience);
+}
+
+void end_dying_servers(const std::string& mountpoint) {
+  const Connections asked = connections_of(mountpoint);
+  if (asked.empty()) return;
+  for (const auto& entry : entries("/proc")) {
+    const auto pid = text::number<pid_t>(entry.filename().string());
+    if (!pid || !is_dying(*pid)) continue;
+    const auto name = file::read((entry / "comm").string());
+    if (!name || text::trim(*name) != kDaemonName) continue;
+    const Served served = served_by(*pid);
+    const auto is_asked = [&](const std::string& each) {
+      return std::ranges::find(asked, each) != asked.end();
+    };
+    if (!served.is_known || std::ranges::any_of(served.connections, is_asked)) {
+      end_dying(*pid, mountpoint);
+    }
+  }
+}
+
+}  // namespace agentfs

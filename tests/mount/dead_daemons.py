@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""A killed daemon that cannot go does not keep its mount and its state.
+
+A client holds the lock of a directory until the daemon answers it; a thread of the daemon waits for
+this lock, to say that a name there is over. When the daemon is killed then, neither ends by itself.
+"""
+import errno
+import os
+import signal
+
+from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, command, expect, expect_eq, expect_has,
+                       is_alive, kill, main, read, skip, wait_until)
+
+if "io_uring" in OPTIONS:
+    skip("answers on io_uring cannot be held back")
+
+SOON = 20  # seconds
+HELD = TESTDIR / "held"
+os.environ["HELD_REPLIES"] = str(HELD)
+PRELOADED = {"LD_PRELOAD": os.path.join(os.path.dirname(AGENTFS), "tests/libheld_replies.so"),
+             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
+class Client:
+    """A process that does one thing with a file of the mount, when told, and holds nothing else."""
+
+    def __init__(self, path, flags, act):
+        go, self.going = os.pipe()
+        opened, is_open = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                file = os.open(path, flags)
+                os.write(is_open, b".")
+                os.read(go, 1)
+                act(file)
+            except OSError as error:
+                os._exit(error.errno)
+            os._exit(0)
+        os.read(opened, 1)
+        for each in (go, opened, is_open):
+            os.close(each)
+
+    def go(self):
+        os.write(self.going, b".")
+        os.close(self.going)
+
+    def end(self, what):
+        """It has ended, and by an error that tells of the daemon's death."""
+        seen = []
+        wait_until(SOON, lambda: seen.append(os.waitpid(self.pid, os.WNOHANG)) or seen[-1][0],
+                   f"{what}: the end of its call after the daemon's death")
+        number = os.waitstatus_to_exitcode(seen[-1][1])
+        expect(number in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO),
+               f"{what}: saw errno {number}")
+
+
+def waiting_in(process, place):
+    """The threads that wait in this function of the host's kernel."""
+    try:
+        threads = os.listdir(f"/proc/{process}/task")
+        return [each for each in threads if place in read(f"/proc/{process}/task/{each}/wchan")]
+    except OSError:
+        return []
+
+
+class Stuck:
+    """A mount whose daemon has been killed at that instant; the watcher, too, where `both`."""
+
+    def __init__(self, name, both):
+        self.mount = Mount.of(name)
+        os.environ.update(PRELOADED)
+        self.mount.mount("--hang-seconds", "600")
+        for variable in PRELOADED:
+            del os.environ[variable]
+        self.daemon, watcher = self.mount.daemon(), self.mount.watcher()
+        space = self.mount / "workspaces/w"
+        (space / "d").mkdir(parents=True)
+        (space / "d/kept").write_text("kept\n", encoding="utf-8")
+        command(space / ".agentfs/ctl", "checkpoint a")
+        (space / "d/later").write_text("later\n", encoding="utf-8")
+        self.making = Client(space / "d", os.O_RDONLY,
+                             lambda directory: os.mkdir("new", dir_fd=directory))
+        self.rolling = Client(space / ".agentfs/ctl", os.O_WRONLY,
+                              lambda control: os.write(control, b"rollback a\n"))
+        HELD.touch()
+        self.making.go()
+        wait_until(SOON, lambda: waiting_in(self.making.pid, "request_wait_answer"),
+                   "the client's wait for an answer")
+        self.rolling.go()
+        wait_until(SOON, self.threads, "a thread of the daemon that waits for the lock")
+        if both:
+            kill(watcher)
+        os.kill(self.daemon, signal.SIGKILL)
+        wait_until(SOON, lambda: not is_alive(self.daemon), "the daemon's death")
+        HELD.unlink()
+        expect(self.threads(), "the dead daemon has gone, by itself: nothing is tested here")
+
+    def threads(self):
+        return waiting_in(self.daemon, "fuse_reverse_inval_entry")
+
+    def expect_free(self):
+        self.making.end("the client that held the lock")
+        self.rolling.end("who asked for the rollback")
+        expect(not self.threads(), "a thread of the dead daemon is left")
+
+    def expect_served(self):
+        expect_eq(read(self.mount / "workspaces/w/d/kept"), "kept\n", "what was acknowledged")
+        self.mount.verify()
+        self.mount.umount()
+        expect_has(self.mount.fsck(), "ok", "fsck")
+
+
+def mount_takes_the_place_of_a_daemon_that_cannot_go():
+    stuck = Stuck("mounted", both=True)
+    stuck.mount.mount()
+    stuck.expect_free()
+    stuck.expect_served()
+
+
+def umount_ends_a_daemon_that_cannot_go():
+    stuck = Stuck("unmounted", both=True)
+    stuck.mount.umount()
+    stuck.expect_free()
+    expect(not os.path.ismount(stuck.mount.mnt), "still mounted")
+    stuck.mount.mount()
+    stuck.expect_served()
+
+
+def fsck_reads_the_state_of_a_daemon_that_cannot_go():
+    stuck = Stuck("checked", both=True)
+    expect("FAIL" not in stuck.mount.fsck(), "fsck of what was killed")
+    stuck.expect_free()
+    stuck.mount.mount()
+    stuck.expect_served()
+
+
+def the_watcher_does_not_wait_until_it_counts_as_hung():
+    stuck = Stuck("watched", both=False)
+    wait_until(SOON, lambda: stuck.mount.daemon() not in (0, stuck.daemon), "the next daemon")
+    wait_until(SOON, lambda: os.path.exists(stuck.mount / "sys/kernel/pid"), "its mount")
+    stuck.expect_free()
+    stuck.expect_served()
+
+
+main(mount_takes_the_place_of_a_daemon_that_cannot_go, umount_ends_a_daemon_that_cannot_go,
+     fsck_reads_the_state_of_a_daemon_that_cannot_go,
+     the_watcher_does_not_wait_until_it_counts_as_hung)
