@@ -169,8 +169,8 @@ inline bool prune_nodes(fuse_session* session, const std::vector<std::uint64_t>&
   message.header.error = kPrune;
   std::string text(reinterpret_cast<const char*>(&message), sizeof message);
   text.append(reinterpret_cast<const char*>(ids.data()), bytes);
-  return ::write(fuse_session_fd(session), text.data(), text.size()) ==
-         static_cast<ssize_t>(text.size());
+  const auto said = ::write(fuse_session_fd(session), text.data(), text.size());
+  return said >= 0 || errno != EINVAL;
 }
 
 }  // namespace agentfs::fuse

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/waiting.h"
+
 namespace agentfs::vfs {
 namespace {
 
@@ -25,13 +27,32 @@ std::size_t most_open_files() {
 Channel::Channel(NodeRef root) : nodes_(std::move(root)), most_open_(most_open_files()) {}
 
 std::uint64_t Channel::remember(const NodeRef& node) {
-  constexpr std::int64_t kPause = 20'000'000;  // what is in use is not forgotten: not at every look
   const std::uint64_t id = nodes_.remember(node);
-  if (most_nodes_ == 0 || nodes_.size() <= most_nodes_) return id;
-  const std::int64_t now = std::chrono::steady_clock::now().time_since_epoch().count();
-  std::int64_t last = pruned_;
-  if (now - last >= kPause && pruned_.compare_exchange_strong(last, now)) when_crowded_();
+  if (most_nodes_ != 0 && nodes_.size() > most_nodes_) make_room();
   return id;
+}
+
+// What is in use is not forgotten: it is not asked for at every look, and who has waited in vain
+// has nobody wait for a second.
+void Channel::make_room() {
+  constexpr std::chrono::milliseconds kPause(20);
+  constexpr int kMostPauses = 5;
+  const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
+  const auto ask = [&] {
+    const std::int64_t begun = now();
+    std::int64_t last = pruned_;
+    const bool is_due = begun - last >= std::chrono::nanoseconds(kPause).count();
+    if (is_due && pruned_.compare_exchange_strong(last, begun)) when_crowded_();
+  };
+  ask();
+  const std::size_t most = most_nodes_ * 2;
+  if (most == 0 || nodes_.size() <= most || now() < waits_from_) return;
+  about_to_wait();
+  for (int i = 0; i < kMostPauses; ++i) {
+    if (nodes_.wait_for_fewer(most, kPause)) return;
+    ask();
+  }
+  waits_from_ = now() + std::chrono::nanoseconds(std::chrono::seconds(1)).count();
 }
 
 void Channel::limit_nodes(std::size_t most, std::function<void()> when_crowded) {
@@ -44,7 +65,7 @@ void Channel::prune() {
   Invalidator* const to = invalidator();
   if (to == nullptr || nodes_.size() <= most_nodes_) return;
   const std::size_t count = nodes_.size() - most_nodes_ / 2;
-  to->prune(nodes_.next(count));
+  if (!to->prune(nodes_.next(count))) most_nodes_ = 0;
 }
 
 std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, uid_t uid) {

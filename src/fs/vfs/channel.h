@@ -28,7 +28,8 @@ class Channel {
   // Counts one lookup of the node; the same node gets the same id as long as it is known.
   std::uint64_t remember(const NodeRef& node);
   // Of more nodes than this the host's kernel is asked to forget some; `when_crowded` has prune()
-  // called on the event thread. Before the session's first request.
+  // called on the event thread. Twice as many are waited for, where that helps. Before the
+  // session's first request.
   void limit_nodes(std::size_t most, std::function<void()> when_crowded);
   void prune();
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
@@ -55,11 +56,14 @@ class Channel {
  private:
   NodeTable nodes_;
   HandleTable handles_;
+  void make_room();
+
   const std::size_t most_open_;  // of the process's limit when the session began
   std::atomic<Part> part_ = Part::whole;
-  std::size_t most_nodes_ = 0;  // 0: any number
+  std::atomic<std::size_t> most_nodes_ = 0;  // 0: any number
   std::function<void()> when_crowded_{};
   std::atomic<std::int64_t> pruned_ = 0;  // when that was last asked for, monotonic, nanoseconds
+  std::atomic<std::int64_t> waits_from_ = 0;  // after a wait that did not help
   Mutex<Rank::node_table> mutex_;
   Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
 };

@@ -68,6 +68,7 @@ void NodeTable::forget(std::uint64_t id, std::uint64_t lookups) {
   slot->node = nullptr;
   ++slot->generation;
   free_.push_back(static_cast<std::uint32_t>(slot_of(id)));
+  forgotten_.notify_all();
 }
 
 std::uint64_t NodeTable::find(const Node* node) {
@@ -79,6 +80,15 @@ std::uint64_t NodeTable::find(const Node* node) {
 std::size_t NodeTable::size() {
   Lock lock(mutex_);
   return ids_.size();
+}
+
+bool NodeTable::wait_for_fewer(std::size_t most, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  Lock lock(mutex_);
+  while (ids_.size() > most) {
+    if (forgotten_.wait_until(lock, until) == std::cv_status::timeout) return ids_.size() <= most;
+  }
+  return true;
 }
 
 std::vector<std::uint64_t> NodeTable::next(std::size_t count) {

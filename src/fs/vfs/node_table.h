@@ -2,6 +2,8 @@
 // The numbers that the host's kernel knows nodes and descriptors by.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
@@ -23,6 +25,8 @@ class NodeTable {
   void forget(std::uint64_t id, std::uint64_t lookups);
   std::uint64_t find(const Node* node);  // 0 where the host's kernel does not know it
   std::size_t size();
+  // Returns when no more than `most` are known; false after `patience`.
+  bool wait_for_fewer(std::size_t most, std::chrono::milliseconds patience);
   // The next ones, at most so many, in a round of all but the root.
   std::vector<std::uint64_t> next(std::size_t count);
   void clear();
@@ -39,6 +43,7 @@ class NodeTable {
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
   std::unordered_map<const Node*, std::uint64_t> ids_ GUARDED_BY(mutex_);
+  std::condition_variable_any forgotten_;
   std::size_t round_ GUARDED_BY(mutex_) = 0;  // the slot that next() has come to
 };
 

@@ -25,6 +25,72 @@ TEST_CASE("a node has its number until as many lookups are forgotten as were giv
   CHECK(tree.channel->node(Channel::kRoot));
 }
 
+namespace {
+
+struct Bare : Node {
+  mode_t type() const override { return S_IFREG; }
+  std::string path() const override { return "/bare"; }
+  Result<Attributes> attributes(Request& /*request*/) override { return Attributes{}; }
+};
+
+// The host's kernel, which forgets what it is asked to, or knows no such thing.
+struct Forgetful : Invalidator {
+  void inode(std::uint64_t /*node_id*/) override {}
+  void entry(std::uint64_t /*parent_id*/, const std::string& /*name*/) override {}
+  void expire(std::uint64_t /*parent_id*/, const std::string& /*name*/) override {}
+  void announce(const std::vector<TreeEvent>& /*changes*/) override {}
+  bool prune(const std::vector<std::uint64_t>& ids) override {
+    for (const std::uint64_t id : ids) {
+      if (knows) channel->forget(id, 1);
+    }
+    ++asked;
+    return knows;
+  }
+  Channel* channel = nullptr;
+  bool knows = true;
+  int asked = 0;
+};
+
+std::size_t most_known(TestTree& tree, int looks) {
+  std::size_t most = 0;
+  for (int i = 0; i < looks; ++i) {
+    tree.channel->remember(std::make_shared<Bare>());
+    most = std::max(most, tree.channel->known());
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("a look waits for the host's kernel to forget, however late that is asked for") {
+  TestTree tree;
+  Forgetful kernel;
+  kernel.channel = tree.channel.get();
+  tree.channel->set_invalidator(&kernel);
+  std::jthread asking;
+  tree.channel->limit_nodes(10, [&] {
+    asking = std::jthread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      tree.channel->prune();
+    });
+  });
+  CHECK(most_known(tree, 100) <= 21);
+  asking = {};
+  tree.channel->set_invalidator(nullptr);
+}
+
+TEST_CASE("a kernel that cannot be asked to forget is asked once, and nobody waits for it") {
+  TestTree tree;
+  Forgetful kernel;
+  kernel.channel = tree.channel.get();
+  kernel.knows = false;
+  tree.channel->set_invalidator(&kernel);
+  tree.channel->limit_nodes(10, [&] { tree.channel->prune(); });
+  CHECK(most_known(tree, 100) == 101);
+  CHECK(kernel.asked == 1);
+  tree.channel->set_invalidator(nullptr);
+}
+
 TEST_CASE("a version is freed when the host forgets it") {
   TestTree tree;
   TestRequest cat(10);
