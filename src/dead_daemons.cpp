@@ -53,24 +53,25 @@ struct Served {
   bool is_known = true;  // the host's kernel says so, or it has no /dev/fuse open
 };
 
-// The main thread of a dying process has let go of its files; those that are left have not.
+// Its threads share what is open. The main thread of a dying process has let go of it; those that
+// are left have not.
 Served served_by(pid_t daemon) {
   Served served;
   for (const auto& thread : entries(fmt::format("/proc/{}/task", daemon))) {
     for (const auto& open : entries(thread / "fd")) {
       std::error_code error;
       if (std::filesystem::read_symlink(open, error) != "/dev/fuse") continue;
-      const auto info = file::read((thread / "fdinfo" / open.filename()).string());
-      bool is_said = false;
-      for (const std::string_view line : text::lines(info.value_or(""))) {
+      served.is_known = false;
+      const std::string info =
+          file::read((thread / "fdinfo" / open.filename()).string()).value_or("");
+      for (const std::string_view line : text::lines(info)) {
         const auto words = text::words(line);
-        if (words.size() != 2 || words[0] != "fuse_connection:") continue;
-        served.connections.emplace_back(words[1]);
-        is_said = true;
+        const bool is_said = words.size() == 2 && words[0] == "fuse_connection:";
+        if (is_said) served.connections.emplace_back(words[1]);
       }
-      served.is_known = served.is_known && is_said;
     }
   }
+  served.is_known = served.is_known || !served.connections.empty();
   return served;
 }
 
@@ -141,17 +142,19 @@ bool cut_off(const std::string& mountpoint) {
   return false;
 }
 
+// A thread of it may have been on its way into what it waits for: once is not always enough.
 void end_dying(pid_t daemon, const std::string& mountpoint) {
   constexpr int kMoment = 50;  // times 10 ms
-  constexpr int kPatience = 500;
-  if (comes_apart(daemon, kMoment)) return;
-  log::warning("the daemon (pid {}) is dead and cannot go: its mount is cut off", daemon);
-  const Served served = served_by(daemon);
-  const bool is_done = served.is_known && abort(served.connections);
-  if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
-  comes_apart(daemon, kPatience);
+  constexpr int kTries = 10;
+  for (int i = 0; i < kTries && !comes_apart(daemon, kMoment); ++i) {
+    if (i == 0) log::warning("the daemon (pid {}) is dead and cannot go: cut off", daemon);
+    const Served served = served_by(daemon);
+    const bool is_done = served.is_known && abort(served.connections);
+    if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
+  }
 }
 
+// Where the host's kernel does not say whose the mount is, it may be that of a daemon that lives.
 void end_dying_servers(const std::string& mountpoint) {
   const Connections asked = connections_of(mountpoint);
   if (asked.empty()) return;
@@ -164,9 +167,9 @@ void end_dying_servers(const std::string& mountpoint) {
     const auto is_asked = [&](const std::string& each) {
       return std::ranges::find(asked, each) != asked.end();
     };
-    if (!served.is_known || std::ranges::any_of(served.connections, is_asked)) {
-      end_dying(*pid, mountpoint);
-    }
+    const bool is_its = std::ranges::any_of(served.connections, is_asked) ||
+                        (!served.is_known && !answers_within(mountpoint, std::chrono::seconds(1)));
+    if (is_its) end_dying(*pid, mountpoint);
   }
 }
 

@@ -8,6 +8,7 @@ this lock, to say that a name there is over. When the daemon is killed then, nei
 """
 import errno
 import os
+import pathlib
 import signal
 
 from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, command, expect, expect_eq, expect_has,
@@ -57,13 +58,17 @@ class Client:
                f"{what}: saw errno {number}")
 
 
-def waiting_in(process, place):
-    """The threads that wait in this function of the host's kernel."""
+def place_of(thread):
+    """The function of the host's kernel that it waits in; "" of one that is over."""
     try:
-        threads = os.listdir(f"/proc/{process}/task")
-        return [each for each in threads if place in read(f"/proc/{process}/task/{each}/wchan")]
+        return read(thread / "wchan")
     except OSError:
-        return []
+        return ""
+
+
+def waiting_in(process, place):
+    return [thread for thread in pathlib.Path("/proc").glob(f"{process}/task/*")
+            if place_of(thread) == place]
 
 
 class Stuck:

@@ -220,6 +220,15 @@ def is_alive(pid):
 
 
 def kill(pid, number=signal.SIGKILL):
-    """Only ever a process of ours: the daemon and watcher of this test."""
+    """Only ever a process of ours: the daemon and watcher of this test. It has stopped, where told."""
     expect(pid > 1 and name_of(pid).startswith("agentfs"), f"{pid} ({name_of(pid)}): not ours")
     os.kill(pid, number)
+    if number == signal.SIGSTOP:
+        wait_until(10, lambda: threads_run(pid) == 0, f"process {pid}: all its threads stopped")
+
+
+def threads_run(pid):
+    """How many of its threads are not stopped."""
+    threads = os.listdir(f"/proc/{pid}/task")
+    return sum(not status_of(f"{pid}/task/{each}").get("State", "T").startswith("T")
+               for each in threads)
