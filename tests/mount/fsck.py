@@ -246,6 +246,45 @@ def a_copy_without_marks():
     copy.umount()
 
 
+def forked_state(name):
+    """A workspace with a fork and a checkpoint; unmounted."""
+    mount = Mount.of(name)
+    mount.mount()
+    (mount / "workspaces/a/lib").mkdir(parents=True)
+    (mount / "workspaces/a/lib/f").write_text("text\n")
+    command(mount / "workspaces/a/.agentfs/ctl", "fork b")
+    command(mount / "workspaces/a/.agentfs/ctl", "checkpoint c")
+    mount.umount()
+    expect("FAIL" not in mount.fsck() and "note trees" not in mount.fsck(), "fsck of a whole state")
+    return mount
+
+
+def records_of_the_forest_that_are_gone():
+    """All of them at once are missed as one is."""
+    mount = forked_state("forgotten")
+    shutil.rmtree(mount.state / "trees/.workspaces")
+    said = mount.fsck(code=1)
+    for name in "ab":
+        expect_has(said, f"FAIL trees: workspaces: {name}: was forked or kept, and all records")
+
+
+def a_tree_that_lost_its_mark():
+    """What its snapshots name is told, and mended; what is nowhere is told."""
+    mount = forked_state("bare")
+    top = mount.state / "trees/workspaces/a"
+    for attribute in os.listxattr(top):
+        if "agentfs" in attribute:
+            os.removexattr(top, attribute)
+    expect_has(mount.fsck(code=1), "FAIL trees: workspaces: a: has lost its mark")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "a: bears the mark of line 1 again")
+    mount.mount()
+    expect_eq(read(mount / "workspaces/a/.agentfs/snapshots/c/lib/f"), "text\n", "a checkpoint")
+    expect_eq(read(mount / "workspaces/b/lib/f"), "text\n", "the fork")
+    mount.umount()
+    shutil.rmtree(top)
+    expect_has(mount.fsck(code=None), "line 1: has 2 snapshots, the newest named c, and no tree")
+
+
 def records_of_an_import_that_are_gone():
     """What was lent is refused, and neither read as zeros nor as what another import lends."""
     mount, host = Mount.of("unrecorded"), TESTDIR / "unrecorded-host"
@@ -297,4 +336,5 @@ def links_between_trees():
 
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
-     records_of_an_import_that_are_gone, links_between_trees)
+     records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
+     a_tree_that_lost_its_mark, links_between_trees)

@@ -28,12 +28,15 @@ class ForestCheck {
   void walk(int above, const std::string& name, const std::string& where);
   void check_source(const Source& source, const std::string& where);
   void find_lost_forks();
+  void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
 
   ForestDisk& disk() { return *room_.disk; }
 
   ForestRoom room_;
   Findings found_;
+  // Of those at the top without a mark: which they are.
+  std::vector<std::pair<std::string, DirectoryKey>> unmarked_;
   std::vector<std::string> empty_;  // directories at the top without a mark and without entries
   std::size_t directories_ = 0;
   std::size_t hollow_ = 0;
@@ -50,6 +53,7 @@ Result<Findings> ForestCheck::run() {
   check_roots();
   for (const auto& [number, line] : disk().lines) check_saved(*line);
   find_lost_forks();
+  find_lost_trees();
   found_.sum = fmt::format("{} trees with {} directories, {} hollow, {} saved", disk().live.size(),
                            directories_, hollow_, saved_);
   return found_;
@@ -87,6 +91,7 @@ Status ForestCheck::check_trees() {
       if (!fd) return fail_errno(text::shown(entry.name));
       const auto below = list_directory(fd.get());
       if (below && below->empty()) empty_.push_back(entry.name);
+      unmarked_.emplace_back(entry.name, disk().key_of(fd.get()));
     }
   }
   return ok();
@@ -222,13 +227,54 @@ void ForestCheck::find_lost_forks() {
   }
 }
 
+// A tree whose snapshots name a directory that bears no mark, or one that is nowhere.
+void ForestCheck::find_lost_trees() {
+  for (const auto& [number, line] : disk().lines) {
+    const auto& retired = line->retired();
+    const bool is_over =
+        line->was_dropped() || (!retired.empty() && *retired.rbegin() == line->newest());
+    if (is_over || line->snapshots().empty() || disk().live.contains(number)) continue;
+    const auto root = std::ranges::find_if(
+        unmarked_, [&](const auto& each) { return names_root(*line, each.second); });
+    if (root != unmarked_.end()) {
+      problem(
+          fmt::format("{}: has lost its mark, and with it its checkpoints and merges; snapshots "
+                      "of line {} name it, so `agentfs fsck --repair` writes the mark anew",
+                      text::shown(root->first), number));
+    } else {
+      found_.notes.push_back(fmt::format(
+          "line {}: has {} snapshots, the newest named {}, and no tree: that was removed, or lost "
+          "its mark, past the daemon",
+          number, line->snapshots().size(),
+          text::shown(line->snapshots().rbegin()->second.info.label)));
+    }
+  }
+}
+
+// Marks tell of what was forked or kept without the records that they name.
+Result<Findings> check_without_records(const std::string& directory) {
+  Findings found{.sum = "never forked"};
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return found;
+  const Marks marks(::geteuid() == 0);
+  for (const HostEntry& entry : TRY(list_directory(top.get()))) {
+    if (entry.type != S_IFDIR) continue;
+    const auto mark = marks.tree(Spot::in(top.get(), entry.name));
+    if (mark && !*mark) continue;
+    found.problems.push_back(
+        fmt::format("{}: was forked or kept, and all records of that are gone; what it had not "
+                    "changed since cannot be read, and it is not served",
+                    text::shown(entry.name)));
+  }
+  return found;
+}
+
 }  // namespace
 }  // namespace trees
 
 Result<Findings> check_forest(const std::string& directory, const std::string& hidden,
                               const ForestOptions& options) {
-  Findings none{.sum = "never forked"};
-  if (!file::exists(hidden)) return none;
+  if (!file::exists(hidden)) return trees::check_without_records(directory);
   return trees::ForestCheck(TRY(trees::open_room(directory, hidden, options))).run();
 }
 

@@ -31,7 +31,7 @@ class MarkMender {
   ForestRoom room_;
   bool is_certain_ = true;  // every line can be read, and no two trees claim one
   std::map<std::uint32_t, std::string> owners_;  // the directory that a line's snapshots name
-  std::map<std::string, std::uint32_t> marked_;  // what its mark says; 0: it cannot be read
+  std::map<std::string, std::uint32_t> marked_;  // what its mark says; 0: unreadable or gone
   std::vector<std::string> told_;
 };
 
@@ -63,13 +63,14 @@ Status MarkMender::look_at(const std::string& name) {
   if (!fd) return fail_errno(text::shown(name));
   const auto mark = disk().marks().tree(Spot::of(fd.get()));
   if (!mark && mark.error().code != EBADMSG) return std::unexpected(mark.error());
-  if (mark && !*mark) return ok();
   const DirectoryKey key = disk().key_of(fd.get());
+  const bool is_marked = !mark || *mark;
   for (const auto& [number, line] : disk().lines) {
-    const auto is_root = [&](const auto& state) { return state.second.root == key; };
-    if (std::ranges::any_of(line->snapshots(), is_root)) owners_[number] = name;
+    if (names_root(*line, key) && (is_marked || !line->was_dropped())) owners_[number] = name;
   }
-  marked_[name] = mark ? (*mark)->line : 0;
+  const bool is_owner =
+      std::ranges::any_of(owners_, [&](const auto& owner) { return owner.second == name; });
+  if (is_marked || is_owner) marked_[name] = mark && *mark ? (*mark)->line : 0;
   return ok();
 }
 

@@ -107,6 +107,11 @@ Status check_place(const ForestRoom& room, bool look_only) {
   return look_only ? ok() : set_place(room);
 }
 
+bool names_root(const Line& line, const DirectoryKey& directory) {
+  return std::ranges::any_of(line.snapshots(),
+                             [&](const auto& each) { return each.second.root == directory; });
+}
+
 Result<Content> forked_at(ForestDisk& disk, const Line& line) {
   const auto base = line.base();
   const auto parent = base ? disk.lines.find(base->tree) : disk.lines.end();

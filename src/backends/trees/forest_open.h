@@ -31,6 +31,8 @@ Status set_place(const ForestRoom& room);
 // What the root of a fork reads as long as it is hollow; ENOENT where no record says that, as after
 // a rollback.
 Result<Content> forked_at(ForestDisk& disk, const Line& line);
+// Whether the directory was the root of the line's tree at one of its snapshots.
+bool names_root(const Line& line, const DirectoryKey& directory);
 // Is that directory solid, or does its mark lead to what is known?
 bool reads(ForestDisk& disk, const Spot& directory, const Content& known);
 
