@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "backends/git/dot_git.h"
 #include "backends/git/library.h"
 #include "backends/git/objects.h"
@@ -66,6 +69,29 @@ Status check_settings(git_repository* repository) {
   return check(git_config_get_bool(&is_bare, config, "core.bare"), "config");
 }
 
+// The files below refs/ that hold no ref, which libgit2's iterator passes by.
+void check_loose_refs(git_repository* repository, RepositoryReport& report) {
+  namespace fs = std::filesystem;
+  const fs::path top = git_repository_path(repository);
+  std::error_code error;
+  fs::recursive_directory_iterator file(top / "refs", error);
+  for (; !error && file != fs::recursive_directory_iterator(); file.increment(error)) {
+    std::error_code unknown;
+    if (!file->is_regular_file(unknown)) continue;
+    const std::string name = file->path().lexically_relative(top).string();
+    int is_valid = 0;
+    if (git_reference_name_is_valid(&is_valid, name.c_str()) != 0 || is_valid == 0) continue;
+    git_reference* ref = nullptr;
+    const int found = git_reference_lookup(&ref, repository, name.c_str());
+    const ReferenceHandle held(ref);
+    if (found >= 0) continue;
+    const std::string problem = failure(found, name).error().message;
+    auto& problems = report.found.problems;
+    if (std::ranges::find(problems, problem) == problems.end()) problems.push_back(problem);
+  }
+  if (error) report.found.problems.push_back(fmt::format("refs: {}", error.message()));
+}
+
 Status check_refs(git_repository* repository, RepositoryReport& report) {
   git_reference_iterator* raw = nullptr;
   TRY(check(git_reference_iterator_new(&raw, repository), "refs"));
@@ -86,6 +112,7 @@ Status check_refs(git_repository* repository, RepositoryReport& report) {
       report.lost_refs.emplace_back(git_reference_name(ref));
     }
   }
+  check_loose_refs(repository, report);
   report.found.sum = fmt::format("{} refs", count);
   return ok();
 }

@@ -62,6 +62,18 @@ TEST_CASE("an object that is not its hash is found where every one is read") {
   CHECK_THAT(report->found.problems.front(), Catch::Matchers::has(blob));
 }
 
+TEST_CASE("a ref that holds no name of an object is told") {
+  const GitWorkspace workspace;
+  workspace.write("a", "one");
+  workspace.commit({"a"});
+  const std::string content = GENERATE("nonsense\n", "", std::string(40, '\0'), "12345\n");
+  spit(workspace.own + "/refs/agentfs/turns/7", content);
+  const auto report = check_repository(workspace.own, false);
+  REQUIRE(report);
+  REQUIRE(report->found.problems.size() == 1);
+  CHECK_THAT(report->found.problems.front(), Catch::Matchers::has("refs/agentfs/turns/7"));
+}
+
 TEST_CASE("damaged settings are told and made anew") {
   const GitWorkspace workspace;
   workspace.write("a", "one");
