@@ -96,9 +96,10 @@ bool abort(const Connections& connections) {
   return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
 }
 
-// Takes away what nobody uses. The way to the trees' own mounts may lead through what hangs, so a
-// child goes it.
+// Takes away what nobody uses; for root. The way to the trees' own mounts may lead through what
+// hangs, so a child goes it.
 void force(const std::string& mountpoint) {
+  if (::geteuid() != 0) return;
   const pid_t child = ::fork();
   if (child == 0) {
     for (const std::string_view tree : kTreePaths) {
@@ -143,21 +144,26 @@ bool cut_off(const std::string& mountpoint) {
 }
 
 // A thread of it may have been on its way into what it waits for: once is not always enough.
-void end_dying(pid_t daemon, const std::string& mountpoint) {
+Status end_dying(pid_t daemon, const std::string& mountpoint) {
   constexpr int kMoment = 50;  // times 10 ms
   constexpr int kTries = 10;
   for (int i = 0; i < kTries && !comes_apart(daemon, kMoment); ++i) {
-    if (i == 0) log::warning("the daemon (pid {}) is dead and cannot go: cut off", daemon);
+    if (i == 0) log::warning("the daemon (pid {}) is dead and cannot go by itself", daemon);
     const Served served = served_by(daemon);
     const bool is_done = served.is_known && abort(served.connections);
     if (!is_done && !mountpoint.empty()) cut_off(mountpoint);
   }
+  if (!is_dying(daemon)) return ok();
+  return fail(EBUSY,
+              "the daemon (pid {}) was killed and cannot go, as a program that waits for it holds "
+              "what it waits for; `umount -f` of its mount, as root, ends both",
+              daemon);
 }
 
 // Where the host's kernel does not say whose the mount is, it may be that of a daemon that lives.
-void end_dying_servers(const std::string& mountpoint) {
+Status end_dying_servers(const std::string& mountpoint) {
   const Connections asked = connections_of(mountpoint);
-  if (asked.empty()) return;
+  if (asked.empty()) return ok();
   for (const auto& entry : entries("/proc")) {
     const auto pid = text::number<pid_t>(entry.filename().string());
     if (!pid || !is_dying(*pid)) continue;
@@ -169,8 +175,9 @@ void end_dying_servers(const std::string& mountpoint) {
     };
     const bool is_its = std::ranges::any_of(served.connections, is_asked) ||
                         (!served.is_known && !answers_within(mountpoint, std::chrono::seconds(1)));
-    if (is_its) end_dying(*pid, mountpoint);
+    if (is_its) TRY(end_dying(*pid, mountpoint));
   }
+  return ok();
 }
 
 }  // namespace agentfs

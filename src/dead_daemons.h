@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+
 namespace agentfs {
 
 // The fields of /proc/PID/stat from the third, the state, on; none for what is no process.
@@ -26,9 +28,10 @@ bool cut_off(const std::string& mountpoint);
 
 // Gives a dying daemon a moment; then cuts off the mounts that it serves, or the one at
 // `mountpoint` where the host's kernel does not say which these are (before Linux 6.18). Returns
-// when it has gone, or after some seconds. Nothing is done for a process that is not dying.
-void end_dying(pid_t daemon, const std::string& mountpoint);
+// when it has gone; EBUSY where it has not after some seconds, as when an ordinary user may not cut
+// it off. Nothing is done for a process that is not dying.
+Status end_dying(pid_t daemon, const std::string& mountpoint);
 // The same for all that are dying and serve, or may serve, the mount.
-void end_dying_servers(const std::string& mountpoint);
+Status end_dying_servers(const std::string& mountpoint);
 
 }  // namespace agentfs

@@ -82,7 +82,10 @@ int run_fsck(const FsckOptions& options) {
     fmt::print(stderr, "agentfs fsck: {}: there is no state here; --state names one\n", path);
     return 2;
   }
-  end_dying(read_daemon_pid(path), "");
+  if (const Status ended = end_dying(read_daemon_pid(path), ""); !ended) {
+    fmt::print(stderr, "agentfs fsck: {}: {}\n", path, ended.error().message);
+    return 2;
+  }
   auto state = StateDirectory::acquire(path);
   if (!state) {
     fmt::print(stderr, "agentfs fsck: {}\n", state.error().message);

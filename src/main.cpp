@@ -105,7 +105,7 @@ Status mount(MountArguments& given) {
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
   TRY(check_apart(daemon.mountpoint, state_path));
-  end_dying(read_daemon_pid(state_path), daemon.mountpoint);
+  TRY(end_dying(read_daemon_pid(state_path), daemon.mountpoint));
   // The state first: it says who has it, whatever is mounted where.
   auto prepared = prepare_mountpoint(daemon.mountpoint, given.nonempty);
   StateDirectory state = TRY(StateDirectory::acquire(state_path));
@@ -191,7 +191,8 @@ Status umount_found(const std::string& path, bool lazy) {
 
 Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
-  end_dying_servers(path);
+  const Status ended = end_dying_servers(path);
+  if (!ended && !lazy) return ended;
   Status unmounted = umount_found(path, lazy);
   if (unmounted || unmounted.error().code != EINVAL || !is_mounted(path)) return unmounted;
   return umount_found(path, lazy);  // what was found had just given way to its successor

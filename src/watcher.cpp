@@ -146,7 +146,9 @@ End watch(const Child& child, const std::string& mountpoint, std::int64_t hang) 
     const std::int64_t now = clock.steady();
     const bool silent = now - last_beat > hang;
     if (is_dying(child.pid)) {
-      end_dying(child.pid, mountpoint);
+      if (const Status ended = end_dying(child.pid, mountpoint); !ended) {
+        log::error("{}", ended.error().message);
+      }
     } else if (silent || !probe.check(now, hang)) {
       log::error("the daemon (pid {}) hangs: ended", child.pid);
       ::kill(child.pid, SIGKILL);
