@@ -133,7 +133,9 @@ std::vector<std::string> stat_fields(pid_t process) {
 bool is_dying(pid_t daemon) {
   constexpr std::size_t kThreads = 17;
   const auto fields = stat_fields(daemon);
-  return fields.size() > kThreads && fields[0] == "Z" && fields[kThreads] != "1";
+  if (fields.size() <= kThreads || fields[0] != "Z" || fields[kThreads] == "1") return false;
+  const auto name = file::read(fmt::format("/proc/{}/comm", daemon));
+  return name && text::trim(*name) == kDaemonName;
 }
 
 bool cut_off(const std::string& mountpoint) {
@@ -167,8 +169,6 @@ Status end_dying_servers(const std::string& mountpoint) {
   for (const auto& entry : entries("/proc")) {
     const auto pid = text::number<pid_t>(entry.filename().string());
     if (!pid || !is_dying(*pid)) continue;
-    const auto name = file::read((entry / "comm").string());
-    if (!name || text::trim(*name) != kDaemonName) continue;
     const Served served = served_by(*pid);
     const auto is_asked = [&](const std::string& each) {
       return std::ranges::find(asked, each) != asked.end();

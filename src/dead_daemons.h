@@ -17,8 +17,8 @@ namespace agentfs {
 // The fields of /proc/PID/stat from the third, the state, on; none for what is no process.
 std::vector<std::string> stat_fields(pid_t process);
 
-// Whether it was killed, or has ended, and threads of it are left. It is so for moments only, as a
-// rule.
+// Whether it is a daemon of ours that was killed, or has ended, and threads of it are left. It is
+// so for moments only, as a rule. Another program that has a dead daemon's pid by now is none.
 bool is_dying(pid_t daemon);
 
 // Fails what clients wait for in the mount and in those of its trees, now and for good: as a daemon

@@ -10,6 +10,8 @@ import errno
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 
 from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, command, expect, expect_eq, expect_has,
                        is_alive, kill, main, read, skip, wait_until)
@@ -150,6 +152,26 @@ def the_watcher_does_not_wait_until_it_counts_as_hung():
     stuck.expect_served()
 
 
+LEADERLESS = """
+import ctypes, os, threading
+threading.Thread(target=threading.Event().wait).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)  # of one thread
+"""
+
+
+def another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone():
+    """Its main thread has ended, and it goes on, as one may."""
+    mount = Mount.of("reused")
+    with subprocess.Popen([sys.executable, "-c", LEADERLESS]) as program:
+        wait_until(SOON, lambda: not is_alive(program.pid), "the end of its main thread")
+        (mount.state / "daemon.pid").write_text(f"{program.pid}\n", encoding="ascii")
+        mount.mount()
+        mount.umount()
+        expect_eq(program.poll(), None, "the end of a program that is none of ours")
+        program.kill()
+
+
 main(mount_takes_the_place_of_a_daemon_that_cannot_go, umount_ends_a_daemon_that_cannot_go,
      fsck_reads_the_state_of_a_daemon_that_cannot_go,
-     the_watcher_does_not_wait_until_it_counts_as_hung)
+     the_watcher_does_not_wait_until_it_counts_as_hung,
+     another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone)
