@@ -66,7 +66,7 @@ TEST_CASE("a ref that holds no name of an object is told") {
   const GitWorkspace workspace;
   workspace.write("a", "one");
   workspace.commit({"a"});
-  const std::string content = GENERATE("nonsense\n", "", std::string(40, '\0'), "12345\n");
+  const std::string content = GENERATE(as<std::string>(), "nonsense\n", "", "\x01\x02", "12345\n");
   spit(workspace.own + "/refs/agentfs/turns/7", content);
   const auto report = check_repository(workspace.own, false);
   REQUIRE(report);
