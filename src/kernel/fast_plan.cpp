@@ -182,7 +182,9 @@ void FastPath::show_dressed(const FastRun& run) {
   for (const FoldChange& change : run.changes) {
     dressed.insert(at(text::parent_part(change.path)));
     if (!change.other.empty()) dressed.insert(at(text::parent_part(change.other)));
-    if (change.is_directory && change.operation != "remove") dressed.insert(at(change.path));
+    const bool is_dressed = change.operation == "attributes";
+    const bool is_there = change.is_directory && change.operation != "remove";
+    if (is_dressed || is_there) dressed.insert(at(change.path));
   }
   std::vector<TreeEvent> events;
   for (const std::string& path : dressed) {

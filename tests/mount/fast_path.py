@@ -525,6 +525,48 @@ def times_of_directories():
     expect(os.stat(top / "d").st_mtime > LONG_AGO, "the time")
 
 
+def times_beside_a_reader():
+    """Who looks at a directory while its command ends is shown what it has in the end."""
+    top = space_of("looked")
+    (top / "d").mkdir()
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            os.stat(top / "d")
+
+    reader = threading.Thread(target=look, daemon=True)
+    reader.start()
+    try:
+        for year in range(2001, 2021):
+            run_in("looked", f"touch -d {year}-03-03T00:00:00Z d")
+            expect_eq(time.gmtime(os.stat(top / "d").st_mtime).tm_year, year, "the time of d")
+    finally:
+        ended.set()
+        reader.join()
+
+
+def rows_of_directories():
+    """Renames are told such that each finds what those before it have left."""
+    for name, line in (("into", "mv a/b t; mkdir c; mv a c/a; mkdir a; mv t a/c; echo >a/c/f"),
+                       ("nest", "mv a t; mkdir a; mv t/b a/b; mv t a/t; echo >a/b/f")):
+        top = space_of(name)
+        (top / "a/b").mkdir(parents=True)
+        before, start = tree(top), M.head()
+        run_in(name, line)
+        rows = tree_rows(start)
+        names = {path for path in tree(top) if path != "."}
+        told = [[row["kind"], row["data"]["path"], row["data"].get("other")] for row in rows]
+        expect_eq(sorted(replay(before, rows, name) ^ names), [], f"{name}: names by {told}")
+    top = space_of("returned")
+    (top / "d").mkdir()
+    start = M.head()
+    run_in("returned", "mv d t; mv t d; echo >d/g")
+    told = [(row["kind"], row["data"]["path"]) for row in tree_rows(start)]
+    expect_eq(told, [("tree.attributes", "/workspaces/returned"),
+                     ("tree.create", "/workspaces/returned/d/g")], "of what came back")
+
+
 def quotas():
     """What would not fit changes nothing, and stays where it is told."""
     top = space_of("small", a="a\n")
@@ -727,7 +769,7 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, other_names, versions, times_of_directories, conflicts,
-     links_that_others_change, directories_that_others_move, side_by_side, forks_meanwhile,
-     rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes, rows_are_told_once,
-     every_command_ends, what_a_command_removes_comes_back, kills)
+main(setup, random_operations, other_names, versions, times_of_directories, times_beside_a_reader,
+     rows_of_directories, conflicts, links_that_others_change, directories_that_others_move,
+     side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
+     rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)

@@ -53,10 +53,11 @@ bool is_at_or_below(std::string_view path, std::string_view directory) {
 bool is_rename(const FoldChange& one) { return !one.other.empty(); }
 
 // Whether `one`, a rename or the removal of a directory, can only be told after `first`: that takes
-// away what is in its way or goes with it, or brings the directory that it goes to.
+// away what is in its way or goes with it, or brings the directory that it goes to. What `first`
+// takes away with all in it is not the directory that `one` goes to, but had its name.
 bool comes_after(const FoldChange& one, const FoldChange& first) {
   if (!is_rename(one)) return is_below(first.path, one.path);
-  if (!is_rename(first) && is_below(one.other, first.path)) return true;
+  if (is_below(one.other, first.path)) return true;
   const bool is_in_the_way =
       is_at_or_below(first.path, one.other) && !is_below(first.path, one.path);
   return is_in_the_way || (is_rename(first) && is_below(one.other, first.other));

@@ -63,7 +63,8 @@ Status Reader::find_lower(UpperNode& node, const UpperNode& parent) {
   }
   const auto found = TRY(ours_.find(lower));
   if (found && found->node->type() == S_IFDIR) {
-    node.is_moved = !redirect.empty();
+    // Of what was moved away and came back the kernel still says where it was.
+    node.is_moved = !parent.lower || lower != joined(*parent.lower, node.name);
     if (node.is_moved) moved_.insert(lower);
     node.lower = std::move(lower);
   } else {
