@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/document.h"
 
@@ -46,13 +47,12 @@ std::string name_in(std::string_view path) {
 std::int64_t change_time(const std::string& host) {
   struct stat attributes{};
   if (::stat(host.c_str(), &attributes) != 0) return 0;
-  return attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec;
+  return nanoseconds_of(attributes.st_mtim);
 }
 
 // The clock that the disk reads ticks slowly: two texts in a row would be of one moment.
 void set_change_time(const std::string& host) {
-  const std::int64_t now = SystemClock().wall();
-  const timespec times[2] = {{0, UTIME_OMIT}, {now / 1'000'000'000, now % 1'000'000'000}};
+  const timespec times[2] = {{0, UTIME_OMIT}, time_of(SystemClock().wall())};
   if (::utimensat(AT_FDCWD, host.c_str(), times, 0) != 0) {
     log::warning("{}", fail_errno(host).error().message);
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/kernel.h"
 
@@ -39,7 +40,7 @@ std::int64_t IgnoredPaths::change_of(const std::string& file) const {
   struct stat its{};
   const std::string host = kernel_.parts().state + "/trees" + file;
   if (::lstat(host.c_str(), &its) != 0) return std::numeric_limits<std::int64_t>::max();
-  return std::int64_t{its.st_ctim.tv_sec} * 1'000'000'000 + its.st_ctim.tv_nsec;
+  return nanoseconds_of(its.st_ctim);
 }
 
 const IgnoredPaths::Scope& IgnoredPaths::scope(const std::string& root,

@@ -8,6 +8,7 @@
 #include <ranges>
 
 #include "base/copy.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/tree_path.h"
 
@@ -57,8 +58,7 @@ Status ImportMirror::set(const TreeNode& node, const std::string& path) {
 
 Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
   SetAttributes wanted{.which = SetAttributes::mtime};
-  wanted.values.st_mtim = {written.to.modified / 1'000'000'000,
-                           written.to.modified % 1'000'000'000};
+  wanted.values.st_mtim = time_of(written.to.modified);
   wanted.values.st_mode = written.to.mode;
   if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
   const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});

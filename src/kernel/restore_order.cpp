@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/temporary_name.h"
 #include "kernel/kernel.h"
 
@@ -45,16 +46,12 @@ RestoreStep step_of(const json::Value& value) {
   return step;
 }
 
-std::int64_t modified(const struct stat& attributes) {
-  return std::int64_t{attributes.st_mtim.tv_sec} * 1'000'000'000 + attributes.st_mtim.tv_nsec;
-}
-
 // A file comes to its name with all that it has; only directories are finished later.
 bool is_done(Namespace& paths, const Caller& caller, const RestoreStep& step) {
   const auto there = paths.attributes(caller, step.path);
   if (!there || !S_ISREG(step.mode)) return false;
   if (step.other.empty()) {
-    return S_ISREG(there->st_mode) && modified(*there) == step.modified &&
+    return S_ISREG(there->st_mode) && nanoseconds_of(there->st_mtim) == step.modified &&
            (there->st_mode & 07777U) == (step.mode & 07777U);
   }
   const auto other = paths.attributes(caller, step.other);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/nanoseconds.h"
+
 namespace agentfs {
 namespace {
 
@@ -25,7 +27,7 @@ json::Value kept_row(std::uint64_t number, std::string_view type, const struct s
   if (S_ISREG(attributes.st_mode) && !is_usual) row.set("held", held);
   row.set("mode", attributes.st_mode & 07777U);
   row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
-  row.set("modified", attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);
+  row.set("modified", nanoseconds_of(attributes.st_mtim));
   return row;
 }
 

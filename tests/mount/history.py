@@ -164,6 +164,24 @@ def rm_and_restore():
     expect_eq(tree(SITE / "src"), before, "one file restored")
 
 
+def odd_times_come_back():
+    """Before 1970, and beyond what 64 bits of nanoseconds hold, of which the nearest is told."""
+    odd = SITE / "odd"
+    odd.mkdir()
+    most = 2**63 - 1
+    times = {"half": (-500_000_000, -500_000_000), "old": (-(10**18) - 1, -(10**18) - 1),
+             "far": (10_413_792_000 * 10**9, most), "now": (1_500_000_000 * 10**9,) * 2}
+    for name, (time, _) in times.items():
+        (odd / name).write_text(name, encoding="utf-8")
+        os.utime(odd / name, ns=(time, time))
+    shutil.rmtree(odd)
+    tell(OURS / "ctl", "restore odd\n")
+    for name, (_, time) in times.items():
+        expect_eq(read(odd / name), name)
+        expect_eq(os.stat(odd / name).st_mtime_ns, time, f"the time of {name}")
+    shutil.rmtree(odd)
+
+
 def names_come_back_as_status_writes_them():
     """Names that are no UTF-8, or have blanks and quotes, in the quotes that git gives them."""
     names = {b"n\xff\xfe": '"n\\377\\376"', b'a "b" ': '"a \\"b\\" "', b"two\nlines": '"two\\nlines"'}
@@ -651,7 +669,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
     expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\n")
 
 
-main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore,
+main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      what_is_forgotten_under_one_name,

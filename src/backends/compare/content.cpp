@@ -7,16 +7,10 @@
 
 #include "base/copy.h"
 #include "base/hash.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs {
-namespace {
-
-std::int64_t nanoseconds(const timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-}  // namespace
 
 FileState state_of(const TreeEntry& entry) {
   const struct stat& from = entry.attributes;
@@ -26,8 +20,8 @@ FileState state_of(const TreeEntry& entry) {
           .inode = entry.node ? entry.node->inode() : from.st_ino,
           .special = is_device ? from.st_rdev : 0,
           .size = from.st_size,
-          .modified = nanoseconds(from.st_mtim),
-          .changed = nanoseconds(from.st_ctim)};
+          .modified = nanoseconds_of(from.st_mtim),
+          .changed = nanoseconds_of(from.st_ctim)};
 }
 
 namespace compare {

@@ -12,6 +12,7 @@
 #include "backends/compare/comparing.h"
 #include "backends/compare/fold_plan.h"
 #include "backends/compare/staging.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -184,7 +185,7 @@ class LineFolder final : public OverlayFolder {
   // Directories whose entries went and came back are to be read by another plan as by this one.
   static void restore_times(const OverlayLeft& left, const MergeRecord& record) {
     for (const FoldDress& one : record.dresses) {
-      const struct timespec times[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, time_of(one)};
+      const struct timespec times[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, time_of(one.modified)};
       const std::string path = fmt::format("{}/{}", left.upper, one.path);
       ::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW);
     }
@@ -200,10 +201,6 @@ class LineFolder final : public OverlayFolder {
       if (found && found->node->type() == S_IFDIR) TRY(dress_one(ours, *found->node, one));
     }
     return ok();
-  }
-
-  static struct timespec time_of(const FoldDress& dress) {
-    return {.tv_sec = dress.modified / 1'000'000'000, .tv_nsec = dress.modified % 1'000'000'000};
   }
 
   // All of it lies where the step has put it, or somebody has moved it since: then it is his.
@@ -240,7 +237,7 @@ class LineFolder final : public OverlayFolder {
       TRY(ours.store->set_xattr(node, name, value, 0, TreeCaller{}));
     }
     SetAttributes set{.which = SetAttributes::mtime};
-    set.values.st_mtim = time_of(wanted);
+    set.values.st_mtim = time_of(wanted.modified);
     if (wanted.mode) {
       set.which |= SetAttributes::mode;
       set.values.st_mode = *wanted.mode;

@@ -11,6 +11,7 @@
 
 #include "base/copy.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 
@@ -23,10 +24,6 @@ constexpr mode_t kNewFile = 0600;
 
 std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
 std::string steps_of(const ImportRecords& records) { return records.directory() + "/applying"; }
-
-timespec time_of(std::int64_t nanoseconds) {
-  return {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
-}
 
 bool is_renamed_into_place(const HostChange& change) {
   return (change.to.is_regular() && change.content) || S_ISLNK(change.to.mode);

@@ -8,16 +8,13 @@
 #include <ranges>
 
 #include "base/json.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
 
 constexpr mode_t kPermissions = 07777;
-
-std::int64_t nanoseconds(const timespec& time) {
-  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
-}
 
 std::string line_of(const Entry& entry) {
   json::Value value;
@@ -63,8 +60,8 @@ FileState state_from(const struct stat& attributes) {
   state.device = attributes.st_dev;
   state.inode = attributes.st_ino;
   state.size = attributes.st_size;
-  state.modified = nanoseconds(attributes.st_mtim);
-  state.changed = nanoseconds(attributes.st_ctim);
+  state.modified = nanoseconds_of(attributes.st_mtim);
+  state.changed = nanoseconds_of(attributes.st_ctim);
   return state;
 }
 

@@ -15,6 +15,7 @@
 #include "backends/imports/import_records.h"
 #include "base/copy.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -296,7 +297,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   if (::fstat(there.get(), &attributes) != 0) return fail_errno(host.shown(path));
   const FileState state = records->state(path);
   attributes.st_size = state.size;
-  attributes.st_mtim = {state.modified / 1'000'000'000, state.modified % 1'000'000'000};
+  attributes.st_mtim = time_of(state.modified);
   if (is_in_git(path) && !is_git_object(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
@@ -381,8 +382,7 @@ Status Imports::settle() {
   for (const std::uint32_t id : all()) TRY(remove_leftovers(*TRY(get(id))));
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
-    const std::string path = entry.path();
-    if (ImportRecords::is_unmade(path)) std::filesystem::remove_all(path, ignored);
+    if (ImportRecords::is_unmade(entry.path())) std::filesystem::remove_all(entry.path(), ignored);
   }
   return ok();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // versions/ and trash/ of `.agentfs`.
+#include "base/nanoseconds.h"
 #include "fs/tree/tables.h"
 #include "kernel/history.h"
 #include "kernel/history_keeper.h"
@@ -38,9 +39,8 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller
                 "changed there; `pin` in .agentfs/ctl would have copied them before",
                 text::shown(name.path));
   };
-  return std::make_shared<const vfs::Content>(
-      open, static_cast<std::uint64_t>(attributes.st_size),
-      attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec, version->number);
+  return std::make_shared<const vfs::Content>(open, static_cast<std::uint64_t>(attributes.st_size),
+                                              nanoseconds_of(attributes.st_mtim), version->number);
 }
 
 // What a FIFO or a directory was is no version of a text, nor is one of several names of a file

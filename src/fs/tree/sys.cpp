@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/nanoseconds.h"
 #include "fs/tree/changes.h"
 #include "fs/tree/generations.h"
 #include "fs/tree/render.h"
@@ -102,9 +103,8 @@ Result<vfs::ContentRef> open_segment(const void* object, const Caller&, const st
     if (!fd) return fail_errno(segment.host_path);
     struct stat attributes{};
     if (::fstat(fd.get(), &attributes) != 0) return fail_errno(segment.host_path);
-    const timespec& changed = attributes.st_mtim;
     return std::make_shared<const vfs::Content>(std::move(fd), segment.size,
-                                                changed.tv_sec * 1'000'000'000 + changed.tv_nsec);
+                                                nanoseconds_of(attributes.st_mtim));
   }
   return fail(ENOENT, "/sys/journal/segments/{}: no such segment", text::shown(path));
 }

@@ -5,16 +5,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs::vfs {
 namespace {
 
 constexpr std::size_t kLongest = 1U << 20U;  // bytes of the log before it is begun anew
-
-std::int64_t nanoseconds(const timespec& time) {
-  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
-}
 
 // The lines of the log: a file that is open (its newest line holds), what it has become, its end.
 std::string opened_line(std::uint64_t number, const BypassedFiles::File& file) {
@@ -73,14 +70,14 @@ void apply(std::string_view line, std::map<std::uint64_t, BypassedFiles::File>& 
 
 void take_over(BypassedFiles::File& file, const struct stat& now) {
   file.size = now.st_size;
-  file.changed = nanoseconds(now.st_mtim);
+  file.changed = nanoseconds_of(now.st_mtim);
 }
 
 }  // namespace
 
 std::optional<BypassedFiles::Change> BypassedFiles::change_of(const File& before,
                                                               const struct stat& now) {
-  const bool is_same = now.st_size == before.size && nanoseconds(now.st_mtim) == before.changed;
+  const bool is_same = now.st_size == before.size && nanoseconds_of(now.st_mtim) == before.changed;
   if (is_same && !before.is_written) return {};
   const std::int64_t grown = now.st_size - before.size;
   return Change{grown > 0 ? static_cast<std::uint64_t>(grown) : 0, before.writers, before.author};

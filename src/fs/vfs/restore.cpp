@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/copy.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/path_walk.h"
@@ -76,7 +77,7 @@ void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
 SetAttributes attributes_of(const RestoreStep& step) {
   SetAttributes wanted{.which = SetAttributes::mode | SetAttributes::mtime};
   wanted.values.st_mode = step.mode & 07777U;
-  wanted.values.st_mtim = {step.modified / 1'000'000'000, step.modified % 1'000'000'000};
+  wanted.values.st_mtim = time_of(step.modified);
   if (::geteuid() == 0) {
     wanted.which |= SetAttributes::uid | SetAttributes::gid;
     wanted.values.st_uid = step.uid;
