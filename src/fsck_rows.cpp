@@ -238,6 +238,15 @@ Result<Findings> check_merges(Look& look) {
           fmt::format("merges/{}: into {}, which is not there", name, text::shown(*root)));
     }
   }
+  for (const std::string& name : names_in(look.state.file("merge-conflicts"))) {
+    const auto text = file::read(look.state.file("merge-conflicts/" + name));
+    const auto left = text ? Merges::count_conflicts(*text) : std::unexpected(text.error());
+    if (left || file::is_unfinished(name)) continue;
+    found.problems.push_back(
+        fmt::format("merge-conflicts/{}: {}; what a merge left to be resolved is not told any "
+                    "more, and another merge of the two finds it anew",
+                    name, left.error().message));
+  }
   found.sum = fmt::format("{} half done; the next mount ends them", names.size());
   if (names.empty()) found.sum = "none half done";
   return found;

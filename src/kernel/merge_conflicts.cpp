@@ -81,6 +81,31 @@ std::string stored(const MergeConflicts& conflicts) {
   return out;
 }
 
+// The reverse, but for the sides.
+Result<MergeConflicts> parse(std::string_view text) {
+  if (!text.ends_with('\n')) return fail(EBADMSG, "cut off, or empty");
+  const auto lines = text::split(text, '\n');
+  const json::Value head = TRY(json::parse(lines.front()));
+  MergeConflicts all{.from = static_cast<std::uint32_t>(head["from"].number()),
+                     .base = snapshot_of(head["base"]),
+                     .is_stored = true};
+  all.state = snapshot_of(head["state"]);
+  for (const std::string_view line : lines | std::views::drop(1)) {
+    if (line.empty()) continue;
+    const auto blank = line.find(' ');
+    const std::string_view number = line.substr(0, blank);
+    MergeConflict one = TRY(conflict_of(line.substr(std::min(blank, line.size() - 1) + 1)));
+    if (number == kSettled) {
+      all.settled.push_back(std::move(one));
+    } else if (const auto at = text::number<std::uint64_t>(number)) {
+      all.left.emplace(*at, std::move(one));
+    }
+  }
+  all.last = static_cast<std::uint64_t>(head["last"].number());  // not told before: 0
+  if (!all.left.empty()) all.last = std::max(all.last, all.left.rbegin()->first);
+  return all;
+}
+
 }  // namespace
 
 void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
@@ -162,33 +187,17 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto number = text::number<std::uint32_t>(std::string_view(key).substr(dot + 1));
   if (dot == std::string::npos || !number) return fail(EBADMSG, "{}: names no tree", file);
   const std::string top = fmt::format("/{}", std::string_view(key).substr(0, dot));
-  const std::string text = TRY(file::read(file));
-  const auto lines = text::split(std::string_view(text), '\n');
-  const json::Value head = TRY(json::parse(lines.front()));
-  const auto all = std::make_shared<MergeConflicts>(
-      MergeConflicts{.from = static_cast<std::uint32_t>(head["from"].number()),
-                     .base = snapshot_of(head["base"]),
-                     .is_stored = true});
-  all->state = snapshot_of(head["state"]);
+  const auto all = std::make_shared<MergeConflicts>(TRY(parse(TRY(file::read(file)))));
   const TreeInfo into = TRY(find_tree(kernel_, top, *number));
   const TreeInfo from = TRY(find_tree(kernel_, top, all->from));
   all->sides = TRY(sides_at(fmt::format("{}/{}", top, into.name),
                             fmt::format("{}/{}", top, from.name), all->base));
-  for (const std::string_view line : lines | std::views::drop(1)) {
-    if (line.empty()) continue;
-    const auto blank = line.find(' ');
-    const std::string_view number = line.substr(0, blank);
-    MergeConflict one = TRY(conflict_of(line.substr(std::min(blank, line.size() - 1) + 1)));
-    if (number == kSettled) {
-      all->settled.push_back(std::move(one));
-    } else if (const auto at = text::number<std::uint64_t>(number)) {
-      all->left.emplace(*at, std::move(one));
-    }
-  }
-  all->last = static_cast<std::uint64_t>(head["last"].number());  // not told before: 0
-  if (!all->left.empty()) all->last = std::max(all->last, all->left.rbegin()->first);
   kernel_.conflicts().set(key, all);
   return ok();
+}
+
+Result<std::size_t> Merges::count_conflicts(std::string_view text) {
+  return TRY(parse(text)).left.size();
 }
 
 // Those of a tree that is gone are nobody's; what cannot be read stays, and is told.

@@ -23,6 +23,9 @@
 namespace agentfs {
 namespace {
 
+// Of merges into or from a tree that others write to all the time.
+constexpr int kAttempts = 3;
+
 Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
 }
@@ -108,18 +111,46 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
   }
-  auto state = MergeBases(kernel_).begin(root, other);
-  if (!state) {
-    kernel_.conflicts().end(root);
-    return std::unexpected(std::move(state).error());
+  Result<std::string> answer;
+  for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+    Order order{.root = root, .from = other, .base = base, .record = {}};
+    order.by = StoredCaller::of(caller);
+    answer = merge_once(caller, sides, order, partial);
+    if (answer || answer.error().code != ESTALE || is_half_done(root)) break;
   }
-  Order order{.root = root, .from = other, .base = base, .record = {}, .state = *state};
-  order.by = StoredCaller::of(caller);
-  Result<std::string> answer = merge_alone(caller, sides, order, partial);
-  const bool is_kept = order.done && keep_for_later(root, *state, order);
-  if (!is_kept && !is_half_done(root)) MergeBases(kernel_).drop(other, *state);
   kernel_.conflicts().end(root);
   return answer;
+}
+
+Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& sides, Order& order,
+                                       bool partial) {
+  const SnapshotId state = TRY(MergeBases(kernel_).begin(order.root, order.from));
+  order.state = state;
+  Result<std::string> answer = merge_alone(caller, sides, order, partial);
+  const bool is_kept = order.done && keep_for_later(order.root, state, order);
+  if (!is_kept && !is_half_done(order.root)) MergeBases(kernel_).drop(order.from, state);
+  return answer;
+}
+
+// The next merge begins from the state that was kept as this one began: what is taken is to be of
+// it, and no later.
+Status Merges::check_state(const Order& order, const MergePlan& plan) const {
+  Forest& forest = *TRY(kernel_.forks().forest_of(order.from));
+  const TreeNodeRef root = TRY(forest.snapshot_root(order.state));
+  const auto check = [&](const std::string& path, const FileState& taken) -> Status {
+    if (path.empty()) return ok();
+    const auto entry = find_in_tree(forest, root, path);
+    const FileState kept = entry ? state_of(*entry) : FileState{};
+    const bool is_same =
+        taken.is_directory()
+            ? kept.mode == taken.mode
+            : kept.mode == taken.mode && kept.size == taken.size && kept.modified == taken.modified;
+    if (is_same) return ok();
+    return fail(ESTALE, "{}: changed in theirs as the merge began; merge again", text::shown(path));
+  };
+  for (const MergeAction& one : plan.actions) TRY(check(one.theirs_path, one.theirs));
+  for (const MergeConflict& one : plan.conflicts) TRY(check(one.theirs_path, one.theirs));
+  return ok();
 }
 
 // Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
@@ -163,6 +194,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   CompareOptions how = Forks::options(*TRY(kernel_.forks().forest_of(root)));
   how.attributes = !is_host;
   MergePlan plan = TRY(merger.plan(sides, how));
+  TRY(check_state(order, plan));
   TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{

@@ -128,9 +128,14 @@ class Merges {
   Status end_half_done(const std::string& root);
   // Is this a stored order, and of a merge into which root? EBADMSG for what is none.
   static Result<std::string> root_of_order(std::string_view text);
+  // How many conflicts are stored in this? EBADMSG for what is not whole.
+  static Result<std::size_t> count_conflicts(std::string_view text);
 
  private:
   struct Order;  // a merge under way, as it is stored
+  // ESTALE where a path that is taken from theirs was changed while it was looked at.
+  Result<std::string> merge_once(const Caller& caller, const MergeSides& sides, Order& order,
+                                 bool partial);
   Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
                                   bool partial);
   static void leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
@@ -168,6 +173,7 @@ class Merges {
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);
+  Status check_state(const Order& order, const MergePlan& plan) const;
   Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
   Result<json::Value> keep_bytes(const std::string& path, const Replaced& what) const;
   Status settle_one(const std::string& file);

@@ -147,7 +147,7 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
   tell(found, std::move(missing), "contents are missing");
   // Who had a removed file open may have written on.
   if (!resized.empty()) {
-    found.notes.push_back(fmt::format("{} have another size than when they were kept: {}",
+    found.notes.push_back(fmt::format("{} of another size than when it was kept: {}",
                                       text::counted(resized.size(), "content"),
                                       text::shown_some(resized)));
   }

@@ -268,6 +268,27 @@ def records_of_the_forest_that_are_gone():
         expect_has(said, f"FAIL trees: workspaces: {name}: was forked or kept, and all records")
 
 
+def conflicts_that_were_cut_off():
+    """What a merge left to be resolved is missed where its record is not whole."""
+    mount = Mount.of("conflicts")
+    mount.mount()
+    (mount / "workspaces/a").mkdir()
+    (mount / "workspaces/a/f").write_text("text\n")
+    command(mount / "workspaces/a/.agentfs/ctl", "fork b")
+    for name in "ab":
+        (mount / "workspaces" / name / "f").write_text(f"{name}\n")
+    command(mount / "workspaces/a/.agentfs/ctl", "merge b partial")
+    mount.umount()
+    mount.fsck()
+    [record] = (mount.state / "merge-conflicts").iterdir()
+    whole = record.read_bytes()
+    for damaged in (b"", whole[:len(whole) // 2], whole[:-2]):
+        record.write_bytes(damaged)
+        expect_has(mount.fsck(code=1), f"FAIL merges: merge-conflicts/{record.name}: ")
+    record.write_bytes(whole)
+    mount.fsck()
+
+
 def a_tree_that_lost_its_mark():
     """What its snapshots name is told, and mended; what is nowhere is told."""
     mount = forked_state("bare")
@@ -337,4 +358,4 @@ def links_between_trees():
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     a_tree_that_lost_its_mark, links_between_trees)
+     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, links_between_trees)

@@ -40,6 +40,46 @@ bool eventually(const std::function<bool()>& condition) {
   return true;
 }
 
+namespace {
+
+// The real one; the test is called before it looks.
+class WatchedMerger final : public TreeMerger {
+ public:
+  explicit WatchedMerger(const std::function<void()>& before_plan) : before_plan_(before_plan) {}
+
+  Result<MergePlan> plan(const MergeSides& sides, const CompareOptions& options) const override {
+    if (before_plan_) before_plan_();
+    return real_->plan(sides, options);
+  }
+  Result<std::string> merged(const MergeSides& sides,
+                             const MergeConflict& conflict) const override {
+    return real_->merged(sides, conflict);
+  }
+  Result<TextMerge> merge_texts(const Texts& texts) const override {
+    return real_->merge_texts(texts);
+  }
+  Result<std::string> stage(const MergeSides& sides, const MergePlan& plan,
+                            const StageOptions& options) const override {
+    return real_->stage(sides, plan, options);
+  }
+  Status apply(const TreeSide& ours, const std::string& record) const override {
+    return real_->apply(ours, record);
+  }
+  Status undo(const TreeSide& ours, const std::string& record) const override {
+    return real_->undo(ours, record);
+  }
+  Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
+    return real_->finish(ours, record, kept);
+  }
+  Status discard(const TreeSide& ours) const override { return real_->discard(ours); }
+
+ private:
+  const std::function<void()>& before_plan_;
+  const std::unique_ptr<TreeMerger> real_ = open_merger();
+};
+
+}  // namespace
+
 TestKernel::TestKernel(Options options)
     : log(make_memory_log()),
       store(make_memory_records()),
@@ -48,7 +88,7 @@ TestKernel::TestKernel(Options options)
       faulty_store_(store, record_faults),
       blobs_(make_memory_blobs()),
       comparer_(open_comparer()),
-      merger_(open_merger()),
+      merger_(std::make_unique<WatchedMerger>(before_plan)),
       folder_(open_folder()) {
   const std::string etc = state() + "/etc";
   must(file::make_directories(etc + "/models"));

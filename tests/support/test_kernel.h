@@ -108,6 +108,7 @@ class TestKernel {
   FakeUserland userland;
   std::shared_ptr<LogFaults> log_faults = std::make_shared<LogFaults>();
   std::shared_ptr<RecordFaults> record_faults = std::make_shared<RecordFaults>();
+  std::function<void()> before_plan;  // of a merge, once its base is fixed
   std::shared_ptr<LogStore> log;
   std::shared_ptr<RecordStore> store;
 

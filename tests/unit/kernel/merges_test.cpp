@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// What the next merge of two trees begins from.
+#include "kernel/merges.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "catch.h"
+#include "kernel/forks.h"
+#include "kernel/tree_path.h"
+#include "support/must.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+const std::string kSite = "/workspaces/site";
+const std::string kTry = "/workspaces/try-1";
+
+class Merging {
+ public:
+  Merging() {
+    must(file::replace(kernel.state() + "/trees/workspaces/site/log", "1\n"));
+    must(kernel.kernel().forks().fork(kernel.person(), kSite, "try-1", std::nullopt));
+  }
+  Result<std::string> merge(const std::string& into, const std::string& name) {
+    return kernel.kernel().merges().merge(kernel.person(), into, name, false);
+  }
+  void append(const std::string& root, std::string_view text) {
+    Forest& forest = *must(kernel.kernel().forks().forest_of(root));
+    const auto file = must(forest.open(*entry(root, "log").node, O_WRONLY, {}));
+    const Writing writing = must(forest.begin_write(*file));
+    REQUIRE(::lseek(file->descriptor(), 0, SEEK_END) > 0);
+    must(file::write_all(file->descriptor(), text));
+  }
+  std::string text(const std::string& root) {
+    Forest& forest = *must(kernel.kernel().forks().forest_of(root));
+    return must(
+        file::read(must(forest.open(*entry(root, "log").node, O_RDONLY, {}))->descriptor()));
+  }
+
+  TestKernel kernel;
+
+ private:
+  TreeEntry entry(const std::string& root, std::string_view path) {
+    Forest& forest = *must(kernel.kernel().forks().forest_of(root));
+    const auto tree = must(forest.tree(std::string(text::last_part(root))));
+    return must(find_in_tree(forest, tree.node, path));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what is written as a merge begins is taken by this one or by the next, and once") {
+  Merging m;
+  m.append(kSite, "2\n");
+  int writes = 0;
+  m.kernel.before_plan = [&] {
+    if (++writes == 1) m.append(kSite, "3\n");
+  };
+  must(m.merge(kTry, "site"));
+  CHECK(m.text(kTry) == "1\n2\n3\n");
+  m.append(kSite, "4\n");
+  must(m.merge(kTry, "site"));
+  CHECK(m.text(kTry) == "1\n2\n3\n4\n");
+}
+
+TEST_CASE("a merge from a tree that never rests is refused and changes nothing") {
+  Merging m;
+  m.append(kSite, "2\n");
+  m.kernel.before_plan = [&] { m.append(kSite, "more\n"); };
+  const auto refused = m.merge(kTry, "site");
+  REQUIRE(!refused);
+  CHECK(refused.error().code == ESTALE);
+  CHECK(m.text(kTry) == "1\n");
+  m.kernel.before_plan = nullptr;
+  must(m.merge(kTry, "site"));
+  CHECK(m.text(kTry) == m.text(kSite));
+}
+
+}  // namespace agentfs::test
