@@ -63,6 +63,81 @@ def a_file_without_a_name_is_counted_where_it_was_made():
     expect_eq((space / "linked").read_bytes(), b"one")
 
 
+def where_it_lies_now_counts():
+    """A file that is open past the daemon lies where it, or its workspace, has been renamed to."""
+    spaces = mount / "workspaces"
+    for name in ("here", "there", "first"):
+        (spaces / name).mkdir()
+    with open(spaces / "here/f", "wb", buffering=0) as moved:
+        with open(spaces / "first/f", "wb", buffering=0) as stays:
+            moved.write(b"one")
+            stays.write(b"one")
+            os.rename(spaces / "here/f", spaces / "there/f")
+            os.rename(spaces / "first", spaces / "second")
+            for name in ("there", "second"):
+                for order in ("checkpoint now", f"fork {name}-1"):
+                    expect_errno("EBUSY", tell, spaces / name / ".agentfs/ctl", order + "\n")
+            tell(spaces / "here/.agentfs/ctl", "checkpoint now\n")
+    for name in ("there", "second"):
+        wait_until(SOON, lambda space=spaces / name: is_taken(space), f"a checkpoint of {name}")
+        (spaces / name / "f").write_bytes(b"two")
+        expect_eq((spaces / name / ".agentfs/snapshots/now/f").read_bytes(), b"one", name)
+
+
+def is_taken(space):
+    try:
+        tell(space / ".agentfs/ctl", "checkpoint now\n")
+    except OSError:
+        return False
+    return True
+
+
+def versions_follow():
+    """What was kept before a directory got another name is found below that."""
+    spaces = mount / "workspaces"
+    (spaces / "old").mkdir()
+    (spaces / "old/f").write_bytes(b"original")
+    file = os.open(spaces / "old/f", os.O_WRONLY)
+    os.rename(spaces / "old", spaces / "new")
+    os.pwrite(file, b"CHANGED!", 0)
+    os.rename(spaces / "new/f", spaces / "new/g")
+    os.pwrite(file, b"again", 0)
+    os.close(file)
+    kept = spaces / "new/.agentfs/versions"
+    wait_until(SOON, lambda: (kept / "f").exists(), "a version of new/f")
+    [number] = os.listdir(kept / "f")
+    expect_eq((kept / "f" / number).read_bytes(), b"original")
+    log = [line.split("\t") for line in (spaces / "new/.agentfs/log").read_text().splitlines()]
+    told = [(words[2], words[3]) for words in log if len(words) > 3]
+    (spaces / "old").mkdir()
+    expect(not (spaces / "old/.agentfs/versions/f").exists(), f"a stranger's history; log {told}")
+
+
+def nothing_is_replaced_under_a_writer():
+    """What agentfs would put in the place of a file that is written past it waits."""
+    path = W / "replaced"
+    path.write_bytes(b"one")
+    path.write_bytes(b"two")
+    [number] = os.listdir(W / ".agentfs/versions/replaced")
+    file = os.open(path, os.O_WRONLY)
+    expect_errno("EBUSY", tell, W / ".agentfs/ctl", f"restore replaced {number}\n")
+    os.pwrite(file, b"six", 0)
+    os.close(file)
+    expect_eq(path.read_bytes(), b"six")
+    expect_eq([one for one in os.listdir(W) if one.startswith(".agentfs-")], [], "left behind")
+    wait_until(SOON, lambda: is_restored(number), "a restore")
+    expect_eq(path.read_bytes(), b"one")
+    expect_eq(versions("replaced")[1:], [b"two", b"six"], "versions")
+
+
+def is_restored(number):
+    try:
+        tell(W / ".agentfs/ctl", f"restore replaced {number}\n")
+    except OSError:
+        return False
+    return True
+
+
 def attributes_follow():
     """Size and times are those of the disk, whoever wrote and however."""
     path, disk = W / "map", mount.state / "trees/workspaces/w/map"
@@ -259,16 +334,15 @@ def crash():
     writer.stdout.readline()
     daemon = mount.daemon()
     os.rename(W / "d0", W / "d1")  # it is found by the path that it has then
-    os.rename(W / "d1/crash", W / "crash")
-    expect_eq([row for row in rows("crash") if "bytes" in row], [], "before anything is closed")
+    expect_eq([row for row in rows("d1/crash") if "bytes" in row], [], "before anything is closed")
     kill(daemon)
     wait_until(SOON, lambda: not is_alive(daemon) and mount.answers() != daemon, "another daemon")
-    found = rows("crash")
+    found = rows("d1/crash")
     expect_eq([(row.get("bytes"), row.get("found_at_start")) for row in found], [(6, True)],
               "the row of the crash")
     print("go", file=writer.stdin, flush=True)
     writer.stdout.readline()
-    expect_eq((W / "crash").read_bytes(), b"before after", "what the descriptor went on to write")
+    expect_eq((W / "d1/crash").read_bytes(), b"before after", "what the descriptor went on to write")
     writer.communicate()
     mount.verify()
 
@@ -287,7 +361,8 @@ def switched_off():
     mount.umount()
 
 
-main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made, attributes_follow,
+main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
+     where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
      opens_share, readers_come_first, rows_tell, nothing_is_lost,
      each_content_is_kept_once_while_another_has_it_open, a_limit_shuts_nobody_out, crash,
      switched_off)

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
+#include "fs/vfs/local_request.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -55,6 +56,18 @@ Status DataNode::check_in_place() const {
   if (!is_aside) return ok();
   return fail(ESTALE, "{}: has been replaced by a merge, a restore or a command; open it again",
               path());
+}
+
+// Others who have it open are refused their next write; of these no write is seen.
+Status DataNode::may_replace(const Request& request, const std::string& name) const {
+  if (dynamic_cast<const LocalRequest*>(&request) == nullptr) return ok();
+  const auto entry = tree_->store().lookup(*file_, name);
+  const auto node = entry ? tree_->find(*entry->node) : nullptr;
+  if (node == nullptr || !node->is_written_past() || entry->attributes.st_nlink > 1) return ok();
+  return fail(EBUSY,
+              "{}: is open for writing past the daemon (-o passthrough), and what is written there "
+              "would be lost; when it is closed, or mounted without it, it can be replaced",
+              child(name));
 }
 
 Result<Changing> DataNode::begin_change() {

@@ -106,6 +106,8 @@ class DataNode final : public Node {
   bool has_directory(const std::string& name) const;
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
+  // EBUSY: agentfs itself would replace what is written past the daemon.
+  Status may_replace(const Request&, const std::string& name) const;
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;

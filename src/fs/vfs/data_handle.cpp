@@ -126,8 +126,7 @@ bool DataHandle::would_lose(int flags) const {
 
 void DataHandle::bypass() {
   bypassed_ = true;
-  counted_ = node_->place();
-  node_->tree().count_bypassed(counted_, 1);
+  node_->tree().count_bypassed(node_, 1);
   if (!writable_) return;
   // What it had when this open emptied it has been told by that.
   const bool is_emptied = keeper_->is_settled();
@@ -240,7 +239,7 @@ Status DataHandle::tell_changed() {
 Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 
 void DataHandle::release() {
-  if (bypassed_) node_->tree().count_bypassed(counted_, -1);
+  if (bypassed_) node_->tree().count_bypassed(node_, -1);
   if (!writable_) return;
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.

@@ -63,7 +63,6 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   const bool may_bypass_;
-  std::string counted_{};      // the workspace or home that counts it among those past the daemon
   std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
   // With all others that write the file past the daemon where this one does.
   std::shared_ptr<WriteKeeper> keeper_ = std::make_shared<WriteKeeper>();

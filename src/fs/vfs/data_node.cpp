@@ -311,6 +311,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(guard.rename(*this, name, *target, new_name, flags));
   const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
   const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
+  if (flags == 0) TRY(target->may_replace(request, new_name));
+  TRY(tree_->tell_writes_past(child(name)));
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
   json::Value former;
@@ -323,7 +325,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
-  tree_->follow_renamed();
+  tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
   if (replaced) replaced->tell(moving.row());

@@ -60,8 +60,9 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   UnderWay& under_way() { return *under_way_; }
   QuotaTable& quotas() { return *quotas_; }
   ContentHashes& hashes() { return hashes_; }
-  // How many files of a workspace or home are open past the daemon, for reading or writing.
-  void count_bypassed(const std::string& root, int change) EXCLUDES(mutex_);
+  // One more, or less, descriptor of the file that is open past the daemon, for reading or writing;
+  // and how many there are of the files that lie in a workspace or home now.
+  void count_bypassed(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
   int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
   // The files that are open for writing, each with its descriptors.
   void add_writer(const std::shared_ptr<DataNode>& node, DataHandle& writer) EXCLUDES(mutex_);
@@ -71,8 +72,17 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Status tell_writes(const std::string& path) EXCLUDES(mutex_);
   Status tell_writes(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
-  // What is written past the daemon is looked for by its path after a crash.
-  void follow_renamed() EXCLUDES(mutex_);
+  // Of files that are written past the daemon: the same, before their name becomes another one.
+  Status tell_writes_past(const std::string& path) EXCLUDES(mutex_);
+  // A name has become another one. What is written past the daemon is looked for by its path after
+  // a crash; what is kept and not told yet goes where the directory has gone that it was kept in.
+  struct Renamed {
+    std::string from{};
+    std::string to{};
+    bool is_directory = false;
+    bool is_exchange = false;
+  };
+  void follow_renamed(const Renamed& renamed) EXCLUDES(mutex_);
   bool is_open_for_writing(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   ByteLocks& bytes() { return bytes_; }
   ChangeOrder& order() { return order_; }
@@ -101,6 +111,10 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
                      int flags, const Kept& kept);
 
  private:
+  // The descriptors by which it is open for writing.
+  std::vector<std::shared_ptr<DataHandle>> handles(const std::shared_ptr<DataNode>& node)
+      EXCLUDES(mutex_);
+
   Services& services_;
   TreeStore& store_;
   std::string path_;
@@ -116,7 +130,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::atomic<std::uint64_t> rollbacks_ = 0;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
-  std::map<std::string, int> past_daemon_ GUARDED_BY(mutex_);
+  std::unordered_map<std::shared_ptr<DataNode>, int> past_daemon_ GUARDED_BY(mutex_);
   std::unordered_map<std::shared_ptr<DataNode>, std::set<DataHandle*>> writers_ GUARDED_BY(mutex_);
 };
 

@@ -23,10 +23,40 @@ std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
   return open;
 }
 
-void DataTree::follow_renamed() {
+void DataTree::count_bypassed(const std::shared_ptr<DataNode>& node, int change) {
+  Lock lock(mutex_);
+  if ((past_daemon_[node] += change) <= 0) past_daemon_.erase(node);
+}
+
+// A file or its workspace may have another name by now than when it was opened.
+int DataTree::open_past_daemon(const std::string& root) {
+  std::vector<std::pair<std::shared_ptr<DataNode>, int>> open;
+  {
+    Lock lock(mutex_);
+    open.assign(past_daemon_.begin(), past_daemon_.end());
+  }
+  int count = 0;
+  for (const auto& [node, descriptors] : open) {
+    if (node->place() == root) count += descriptors;
+  }
+  return count;
+}
+
+void DataTree::follow_renamed(const Renamed& renamed) {
   for (const auto& node : writers()) {
     if (node->is_written_past()) bypassed_->rename(node.get(), node->path());
+    if (!renamed.is_directory) continue;
+    for (const auto& handle : handles(node)) {
+      handle->keeper().follow(renamed.from, renamed.to, renamed.is_exchange);
+    }
   }
+}
+
+Status DataTree::tell_writes_past(const std::string& path) {
+  for (const auto& node : writers()) {
+    if (node->is_written_past() && node->named_path() == path) TRY(tell_writes(node));
+  }
+  return ok();
 }
 
 bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
@@ -41,17 +71,19 @@ Status DataTree::tell_writes(const std::string& path) {
   return ok();
 }
 
-Status DataTree::tell_writes(const std::shared_ptr<DataNode>& node) {
+std::vector<std::shared_ptr<DataHandle>> DataTree::handles(const std::shared_ptr<DataNode>& node) {
   std::vector<std::shared_ptr<DataHandle>> open;
-  {
-    Lock lock(mutex_);
-    const auto found = writers_.find(node);
-    if (found == writers_.end()) return ok();
-    for (DataHandle* const writer : found->second) {
-      if (auto alive = writer->weak_from_this().lock()) open.push_back(std::move(alive));
-    }
+  Lock lock(mutex_);
+  const auto found = writers_.find(node);
+  if (found == writers_.end()) return open;
+  for (DataHandle* const writer : found->second) {
+    if (auto alive = writer->weak_from_this().lock()) open.push_back(std::move(alive));
   }
-  for (const auto& writer : open) TRY(writer->account());
+  return open;
+}
+
+Status DataTree::tell_writes(const std::shared_ptr<DataNode>& node) {
+  for (const auto& writer : handles(node)) TRY(writer->account());
   return ok();
 }
 

@@ -169,6 +169,18 @@ Kept WriteKeeper::take() {
   return std::exchange(kept_, Kept{});
 }
 
+void WriteKeeper::follow(std::string_view from, std::string_view to, bool is_exchange) {
+  Lock lock(mutex_);
+  if (!kept_.stored) return;
+  const std::string path = json::bytes_of(kept_.row, "path");
+  const bool is_here = path.starts_with(fmt::format("{}/", from));
+  if (!is_here && !(is_exchange && path.starts_with(fmt::format("{}/", to)))) return;
+  const std::string_view old = is_here ? from : to;
+  const std::string now = fmt::format("{}{}", is_here ? to : from, path.substr(old.size()));
+  json::set_bytes(kept_.row, "path", now);
+  if (now != kept_.path) json::set_bytes(kept_.row, "kept_as", kept_.path);
+}
+
 void WriteKeeper::put_back(Kept kept) {
   Lock lock(mutex_);
   if (kept_.row.is_null()) kept_ = std::move(kept);

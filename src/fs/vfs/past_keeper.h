@@ -89,6 +89,8 @@ class WriteKeeper {
   // What was kept and is not told yet; put_back() where it could not be told.
   Kept take() EXCLUDES(mutex_);
   void put_back(Kept kept) EXCLUDES(mutex_);
+  // A directory that what was kept had its name in has another name.
+  void follow(std::string_view from, std::string_view to, bool is_exchange) EXCLUDES(mutex_);
 
  private:
   std::atomic<bool> settled_ = false;

@@ -125,17 +125,6 @@ void FileSystem::retire(const std::string& root, const TreeNode& file) {
   node->retire();
 }
 
-void DataTree::count_bypassed(const std::string& root, int change) {
-  Lock lock(mutex_);
-  if ((past_daemon_[root] += change) <= 0) past_daemon_.erase(root);
-}
-
-int DataTree::open_past_daemon(const std::string& root) {
-  Lock lock(mutex_);
-  const auto found = past_daemon_.find(root);
-  return found == past_daemon_.end() ? 0 : found->second;
-}
-
 // Who works in a directory of the state that is over shall be in the one that has its place now.
 // The names in it lead elsewhere: all are asked for again. To mark each by itself, as where the
 // kernel has no such message, would miss an answer of before that is on its way to who has asked.
