@@ -3,9 +3,12 @@
 
 #include <fcntl.h>
 
+#include <ranges>
+
 #include "base/hash.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
+#include "fs/vfs/history_node.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
 #include "kernel/write_guard.h"
@@ -81,7 +84,16 @@ Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
   TRY(may_change(*parent, name_of(path)));
   const Found made = TRY(parent->make_directory(request_, name_of(path), 0755));
   note({parent, name_of(path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
+  ensured_.emplace_back(parent, name_of(path));
   return made.node;
+}
+
+void DataChanges::take_back_directories() {
+  for (const auto& [parent, name] : ensured_ | std::views::reverse) {
+    if (!parent->remove_directory(request_, name)) break;  // somebody uses it already
+    note({parent, name, nullptr}, TreeEvent::Kind::removed, S_IFDIR);
+  }
+  ensured_.clear();
 }
 
 Status DataChanges::write_new(Node& directory, const std::string& name, mode_t mode,
@@ -115,9 +127,19 @@ Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
 }
 
 Status DataChanges::write(const std::string& path, std::string_view text) {
-  const NodeRef directory = TRY(ensure_directory(parent_path(path)));
+  Status written = write_in_place(path, text);
+  if (!written) take_back_directories();
+  return written;
+}
+
+Status DataChanges::write_in_place(const std::string& path, std::string_view text) {
+  NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
   TRY(may_change(*directory, name));
+  // Of the names that agentfs itself has in it none is to be written.
+  if (auto* const history = dynamic_cast<HistoryNode*>(directory.get())) {
+    directory = TRY(history->receiving(request_, name));
+  }
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;

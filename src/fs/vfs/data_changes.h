@@ -58,6 +58,8 @@ class DataChanges {
   // May an agent's tool put something else there? What was asked for by name is not a tool's own.
   WriteGuard* guard() const;
   Result<NodeRef> ensure_directory(const std::string& path);
+  void take_back_directories();  // those that were made so, where nothing came into them
+  Status write_in_place(const std::string& path, std::string_view text);
   Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);
   Status restore_directory(const RestoreStep& step);
@@ -77,6 +79,7 @@ class DataChanges {
   void note_put(const NodeRef& directory, const std::string& name, const Result<Found>& old,
                 mode_t type);
 
+  std::vector<std::pair<NodeRef, std::string>> ensured_;  // directories made on the way
   std::vector<Staleness> made_;
   std::vector<TreeEvent> seen_;
   std::vector<std::pair<NodeRef, RestoreStep>> finishing_;

@@ -88,6 +88,16 @@ TEST_CASE("an agent writes, reads, lists and removes plain files") {
   CHECK(code(files.remove(agent.caller, "/work")) == EPERM);
 }
 
+TEST_CASE("a write that is refused leaves no directories behind") {
+  Agent agent;
+  FileSystem& files = agent.tree.files;
+  REQUIRE(files.write(agent.caller, "/work/there/a", "text"));
+  const std::string too_long = "/work/there/b/c/" + std::string(256, 'n');
+  CHECK(code(files.write(agent.caller, too_long, "text")) == ENAMETOOLONG);
+  CHECK_FALSE(file::exists(agent.directory.path + "/there/b"));
+  CHECK(file::exists(agent.directory.path + "/there/a"));
+}
+
 TEST_CASE("what has no text is neither read nor replaced, and is told of by its path here") {
   Agent agent;
   const std::string fifo = agent.directory.path + "/pipe";
