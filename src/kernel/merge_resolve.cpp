@@ -50,6 +50,17 @@ Status check_plain(TreeStore& store, const TreeEntry& theirs, uid_t writer,
   return is_plain && !has_any ? ok() : Status(fail(ENOTSUP, "{}", sentence));
 }
 
+// A directory of ours where a file is to be, or a file on the way to it, is nothing to write over.
+Status told_by_hand(Status written, const std::string& path, std::uint64_t number) {
+  const bool is_in_the_way =
+      !written && (written.error().code == EISDIR || written.error().code == ENOTDIR);
+  if (!is_in_the_way) return written;
+  return fail(ENOTSUP,
+              "{}: ours has something else in its way ({}); with that moved elsewhere this would "
+              "do, and made so by hand, `resolve {} ours`",
+              path, written.error().message, number);
+}
+
 }  // namespace
 
 // Without markers, or EBUSY.
@@ -114,7 +125,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
         TRY(side == "merged" ? merged(root, number) : text(root, number, side));
     Caller named = caller;
     named.path = root + "/.agentfs/ctl";
-    TRY(kernel_.paths().write(named, path, bytes));
+    TRY(told_by_hand(kernel_.paths().write(named, path, bytes), path, number));
   }
   return end_conflict(root, number, removes ? "removed, as theirs" : side, path);
 }

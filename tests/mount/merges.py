@@ -383,6 +383,29 @@ def capabilities_are_of_the_bytes_that_have_them():
     ctl("capable", "discard capable-2")
 
 
+def what_is_in_the_way_of_theirs_is_told():
+    """A directory of ours where theirs has a file, and a file on the way to it."""
+    top = SPACES / "ways"
+    (top / "d").mkdir(parents=True)
+    (top / "d/x").write_text("base\n")
+    (top / "f").write_text("base\n")
+    ctl("ways", "fork ways-1")
+    shutil.rmtree(top / "d")
+    (top / "f").unlink()
+    (top / "d").write_text("ours\n")
+    (top / "f").mkdir()
+    for path in ("d/x", "f"):
+        (SPACES / "ways-1" / path).write_text("theirs\n")
+    ctl("ways", "merge ways-1 partial")
+    for number in (1, 2):
+        expect_has(refused("ENOTSUP", "ways", f"resolve {number} theirs"), "in its way")
+    (top / "d").unlink()
+    (top / "f").rmdir()
+    for number, path in ((1, "d/x"), (2, "f")):
+        ctl("ways", f"resolve {number} theirs")
+        expect_eq((top / path).read_text(), "theirs\n")
+
+
 def what_was_resolved_is_not_asked_for_again():
     ours, theirs = make("parted"), SPACES / "parted-1"
     ctl("parted", "fork parted-1")
@@ -853,7 +876,8 @@ def git_apply_says_the_same():
 main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
-     what_was_resolved_is_not_asked_for_again, capabilities_are_of_the_bytes_that_have_them,
+     what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
+     capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
      owners_and_attributes_of_directories_are_merged_too, a_mode_and_an_acl_are_both_taken_once,
      what_ours_has_no_more_is_not_taken_by_halves,
