@@ -35,7 +35,7 @@ std::uint64_t share_of_files(const struct statvfs& disk, double share) {
 }
 
 // A content that no row tells of: kept, but the daemon died before the row.
-json::Value recovered(const PastName& name, const struct stat& attributes, bool is_gone) {
+json::Value adopted(const PastName& name, const struct stat& attributes, bool is_gone) {
   std::string path = name.path;
   if (!name.whole) path = fmt::format("{}/orphan-{}", text::first_parts(path, 2), name.number);
   json::Value data;
@@ -46,6 +46,22 @@ json::Value recovered(const PastName& name, const struct stat& attributes, bool 
 }
 
 }  // namespace
+
+json::Value HistoryKeeper::recovered(const std::string& path) const {
+  FileVersionRef found;
+  kernel_.look_at_fold([&](const Fold& fold) {
+    const auto versions = fold.history().versions(path);
+    if (!versions.empty() && versions.back()->cause == "recovered") found = versions.back();
+  });
+  if (found == nullptr || found->in_trash) return {};
+  const json::Value all = to_json(*found);
+  json::Value kept;
+  for (const char* const member :
+       {"number", "path", "type", "size", "held", "mode", "uid", "gid", "modified", "kept_as"}) {
+    if (!all[member].is_null()) kept.set(member, all[member]);
+  }
+  return kept;
+}
 
 bool HistoryKeeper::is_on() const {
   return kernel_.parts().past != nullptr && kernel_.configuration().history().days != 0;
@@ -189,7 +205,7 @@ Status HistoryKeeper::adopt(const PastName& name) {
   // Others have the file still, a fork or a checkpoint perhaps, and may write it.
   if (is_linked) TRY(past.separate(name));
   TRY(kernel_.commit(Caller::daemon(kernel_), std::string(kind::kHistoryRecovered),
-                     recovered(name, *attributes, is_gone)));
+                     adopted(name, *attributes, is_gone)));
   return ok();
 }
 

@@ -35,6 +35,8 @@ class HistoryKeeper {
   // Why a content of this size, without holes, is not kept, by one more name or by copy; "" where
   // it is.
   std::string why_not_kept(std::uint64_t size, bool by_copy) const;
+  // Of the path, what was found at a start and is told by no row of a change: its member `kept`.
+  json::Value recovered(const std::string& path) const;
   // Of the directory that is a workspace or home: whose it is.
   Result<struct stat> root_attributes(const std::string& root) const;
   // May this caller see and restore old contents below the root of a workspace or home? EACCES.

@@ -3,6 +3,7 @@
 # timeout: 300
 # mount: none
 """Nothing is lost: what programs remove and overwrite is in .agentfs, and comes back by restore."""
+import contextlib
 import errno
 import mmap
 import os
@@ -644,6 +645,25 @@ def a_restore_that_is_killed_is_ended():
     M.verify()
 
 
+def what_a_dead_daemon_kept_is_told_with_its_change():
+    """The row that the next daemon writes names the version, as that of the dead one would have."""
+    name = "untold"
+    (SITE / name).write_text("first\n", encoding="utf-8")
+    file = os.open(SITE / name, os.O_WRONLY)
+    os.pwrite(file, b"FIRST", 0)
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    with contextlib.suppress(OSError):
+        os.close(file)
+    [number] = os.listdir(OURS / "versions" / name)
+    expect_eq(read(OURS / "versions" / name / number), "first\n")
+    rows = [row["data"] for row in M.journal() if row["data"].get("path") == f"/workspaces/site/{name}"]
+    expect_eq((rows[-1].get("found_at_start"), rows[-1]["kept"]["number"]), (True, int(number)))
+    last = read(OURS / "log").splitlines()[-1].split("\t")
+    expect(number in last, f"the last line of log, {last}")
+
+
 def a_restart_changes_nothing():
     seen = tree(OURS / "versions")
     M.umount()
@@ -681,4 +701,6 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      the_past_goes_along_with_a_directory,
      what_a_restore_replaces_is_not_written_any_more, a_restore_beside_a_writer_loses_nothing,
      forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
-     a_restore_that_is_killed_is_ended, a_restart_changes_nothing, what_a_rollback_brought_back_is_not_in_the_trash)
+     a_restore_that_is_killed_is_ended,
+     what_a_dead_daemon_kept_is_told_with_its_change, a_restart_changes_nothing,
+     what_a_rollback_brought_back_is_not_in_the_trash)

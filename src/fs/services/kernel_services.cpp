@@ -65,6 +65,10 @@ std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
   return kernel_.history().why_not_kept(size, by_copy);
 }
 
+json::Value KernelServices::recovered(const std::string& path) {
+  return kernel_.history().recovered(path);
+}
+
 // History is given up before a removal is refused.
 bool KernelServices::is_tree_busy(const std::string& root) {
   return kernel_.conflicts().is_busy(root);

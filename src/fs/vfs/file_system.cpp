@@ -51,6 +51,8 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
     if (!change) continue;
     TreeChange row = change->row(file.path);
     row.details.emplace_back("found_at_start", true);
+    json::Value kept = context->services.recovered(file.path);
+    if (!kept.is_null()) row.details.emplace_back("kept", std::move(kept));
     const Status told = context->services.record_change(file.author, row);
     if (!told) log::error("{}", told.error().message);
   }

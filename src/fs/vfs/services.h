@@ -63,6 +63,9 @@ class Services {
   // Whether old contents are kept at all, and why one of this size is not ("" where it is).
   virtual bool keeps_history() { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
+  // The member `kept` for a change that a dead daemon did not come to tell: what this start has
+  // found that it kept of the path. Null: nothing.
+  virtual json::Value recovered(const std::string& /*path*/) { return {}; }
   // On a full disk: history gives back what it holds beyond its share.
   virtual void make_room() {}
   // What trees and users may hold (kernel/quota.h).
