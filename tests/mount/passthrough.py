@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Bytes that the host's kernel reads and writes past the daemon: attributes, rows, and crashes."""
+import ctypes
 import mmap
 import os
 import subprocess
@@ -107,10 +108,28 @@ def versions_follow():
     wait_until(SOON, lambda: (kept / "f").exists(), "a version of new/f")
     [number] = os.listdir(kept / "f")
     expect_eq((kept / "f" / number).read_bytes(), b"original")
+    for name in ("one", "two"):
+        (spaces / name).mkdir()
+        (spaces / name / "f").write_bytes(name.encode())
+    files = [os.open(spaces / "one/f", os.O_WRONLY) for _ in range(2)]
+    exchange(spaces / "one", spaces / "two")
+    for file in files:
+        os.pwrite(file, b"ONE", 0)
+        os.close(file)
+    kept = spaces / "two/.agentfs/versions/f"
+    wait_until(SOON, kept.exists, "a version of two/f")
+    expect_eq({(kept / number).read_bytes() for number in os.listdir(kept)} - {b"ONE"}, {b"one"})
     log = [line.split("\t") for line in (spaces / "new/.agentfs/log").read_text().splitlines()]
     told = [(words[2], words[3]) for words in log if len(words) > 3]
     (spaces / "old").mkdir()
     expect(not (spaces / "old/.agentfs/versions/f").exists(), f"a stranger's history; log {told}")
+
+
+def exchange(one, other):
+    here, rename_exchange = -100, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), rename_exchange) != 0:
+        raise OSError(ctypes.get_errno(), f"{one} and {other}")
 
 
 def nothing_is_replaced_under_a_writer():

@@ -46,7 +46,9 @@ void DataTree::follow_renamed(const Renamed& renamed) {
   for (const auto& node : writers()) {
     if (node->is_written_past()) bypassed_->rename(node.get(), node->path());
     if (!renamed.is_directory) continue;
+    std::set<WriteKeeper*> done;  // descriptors past the daemon share one
     for (const auto& handle : handles(node)) {
+      if (!done.insert(&handle->keeper()).second) continue;
       handle->keeper().follow(renamed.from, renamed.to, renamed.is_exchange);
     }
   }
