@@ -127,6 +127,7 @@ bool DataHandle::would_lose(int flags) const {
 void DataHandle::bypass() {
   bypassed_ = true;
   node_->tree().count_bypassed(node_, 1);
+  is_counted_ = true;
   if (!writable_) return;
   // What it had when this open emptied it has been told by that.
   const bool is_emptied = keeper_->is_settled();
@@ -239,7 +240,7 @@ Status DataHandle::tell_changed() {
 Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
 
 void DataHandle::release() {
-  if (bypassed_) node_->tree().count_bypassed(node_, -1);
+  uncount();
   if (!writable_) return;
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
@@ -250,6 +251,10 @@ void DataHandle::release() {
   node_->tree().bypassed().end(node_.get());
   // Nobody has written since that was kept.
   if (node_->end_past()) node_->tree().keeper().take_back(keeper_->take());
+}
+
+void DataHandle::uncount() {
+  if (is_counted_.exchange(false)) node_->tree().count_bypassed(node_, -1);
 }
 
 // Who has it open goes on writing past a daemon that has gone: the next one finds what.

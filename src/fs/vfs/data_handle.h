@@ -16,6 +16,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
  public:
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
+  ~DataHandle() override { uncount(); }
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
   int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
@@ -56,6 +57,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Status attribute(Request& request);
   Status tell_changed();
   void changed_past();  // what was written past the daemon since it was looked at
+  void uncount();       // among the descriptors past the daemon
   void judge_kept();    // at the end of one that was not past the daemon
 
   std::shared_ptr<DataNode> node_;
@@ -67,6 +69,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   // With all others that write the file past the daemon where this one does.
   std::shared_ptr<WriteKeeper> keeper_ = std::make_shared<WriteKeeper>();
   std::atomic<bool> bypassed_ = false;
+  std::atomic<bool> is_counted_ = false;
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);
