@@ -29,7 +29,9 @@ struct Forgetting {
 // past store's. Threads: all.
 class HistoryKeeper {
  public:
-  explicit HistoryKeeper(Kernel& kernel) : kernel_(kernel) {}
+  // `emptying` is the kernel's: of all its keepers one at a time forgets.
+  HistoryKeeper(Kernel& kernel, Mutex<Rank::document>& emptying)
+      : kernel_(kernel), emptying_(emptying) {}
 
   bool is_on() const;
   // Why a content of this size, without holes, is not kept, by one more name or by copy; "" where
@@ -85,7 +87,7 @@ class HistoryKeeper {
   Result<std::size_t> empty_to(const Retention& limits, bool by_rules) REQUIRES(emptying_);
 
   Kernel& kernel_;
-  Mutex<Rank::document> emptying_;  // by one at a time
+  Mutex<Rank::document>& emptying_;
 };
 
 }  // namespace agentfs
