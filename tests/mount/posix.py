@@ -123,7 +123,10 @@ def attributes(c):
         c.attempt("chmod setuid", os.chmod, a, 0o4755)
         c.attempt("chown drops setuid", os.chown, a, 1, 1)
         c.see("mode", oct(os.stat(a).st_mode))
-    c.attempt("chown to itself", os.chown, a, -1, -1)
+    for mode in (0o4755, 0o6755, 0o2745, 0o755):
+        c.attempt("chmod before a chown to itself", os.chmod, a, mode)
+        c.attempt("chown to itself", os.chown, a, -1, -1)
+        c.see("mode after a chown to itself", oct(os.stat(a).st_mode))
     os.mkdir(c.path("d"), 0o700)
     c.see("mode of a directory", oct(os.stat(c.path("d")).st_mode))
     c.see("nlink of a directory", os.stat(c.path("d")).st_nlink >= 1)

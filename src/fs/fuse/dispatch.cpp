@@ -116,6 +116,17 @@ SetAttributes wanted_attributes(const struct stat& values, int to_set) {
   return wanted;
 }
 
+// chown(2) to nobody else: nothing is to be set, and set-user-id and set-group-id go.
+Status chown_to_same(Scope& scope, vfs::Node& node, SetAttributes& wanted) {
+  if (!node.takes_descriptor() || node.type() != S_IFREG) return ok();
+  const auto now = TRY(node.attributes(scope.asked));
+  if ((now.attributes.st_mode & (S_ISUID | S_ISGID)) == 0) return ok();
+  wanted.which = SetAttributes::uid | SetAttributes::gid;
+  wanted.values.st_uid = now.attributes.st_uid;
+  wanted.values.st_gid = now.attributes.st_gid;
+  return ok();
+}
+
 void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_set,
                 fuse_file_info* info) {
   Scope scope(request, "setattr");
@@ -125,7 +136,9 @@ void do_setattr(fuse_req_t request, fuse_ino_t id, struct stat* values, int to_s
     if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && values->st_size < 0) {  // no kernel sends it
       return fail(EINVAL, "{}: a size of {} bytes", node.path(), values->st_size);
     }
-    auto set = node.set_attributes(scope.asked, open.get(), wanted_attributes(*values, to_set));
+    SetAttributes wanted = wanted_attributes(*values, to_set);
+    if (wanted.which == 0) TRY(chown_to_same(scope, node, wanted));
+    auto set = node.set_attributes(scope.asked, open.get(), wanted);
     if (!set && set.error().code == EPERM) scope.note(node, set.error());
     return set;
   }));
