@@ -3,6 +3,7 @@
 
 #include <endian.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -13,9 +14,13 @@
 namespace agentfs::compare {
 namespace {
 
+// Labels and seals that the host's kernel gives each file by its own rules.
+constexpr std::string_view kLabels[] = {"security.selinux", "security.SMACK64", "security.apparmor",
+                                        "security.ima", "security.evm"};
+
 bool is_users(std::string_view name) {
-  if (name.starts_with("user.agentfs.")) return false;
-  return !name.starts_with("security.") || name == kCapabilityName;
+  return !name.starts_with("user.agentfs.") &&
+         std::ranges::none_of(kLabels, [&](std::string_view one) { return name.starts_with(one); });
 }
 
 constexpr std::string_view kAccessList = "system.posix_acl_access";
