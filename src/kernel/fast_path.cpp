@@ -25,6 +25,12 @@ namespace {
 constexpr int kAttempts = 20;  // at a fold that others come in the way of
 
 // The overlay's root has the attributes of its upper directory.
+// The names that the host's kernel keeps of files with several are links of them, too.
+bool has_index(const OverlayLeft& left) {
+  std::error_code error;
+  return !std::filesystem::is_empty(left.work + "/index", error) && !error;
+}
+
 Status make_upper(const std::string& upper, const std::string& lower) {
   TRY(file::make_directories(upper, 0700));
   const UniqueFd from(::open(lower.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -237,8 +243,10 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t to
       });
   // Somebody's files in it are no part of the command's changes.
   if (!cleared && cleared.error().code != ENOTEMPTY) return cleared;
+  kernel_.paths().links_changed(run.root, removed.linked);
+  const bool has_links = has_index(left_of(run));
   TRY(parts.folder->dress(ours, left_of(run), run.record));
-  show_dressed(run);
+  show_dressed(run, has_links);
   TRY(tell(caller, run, told));
   kernel_.paths().recount(run.root, false);
   return ok();

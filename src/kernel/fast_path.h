@@ -90,7 +90,7 @@ class FastPath {
   Status apply(FastRun& run, const TreeSide& ours);
   Status finish(const Caller& caller, const FastRun& run, std::size_t told = 0);
   void show(const FastRun& run);
-  void show_dressed(const FastRun& run);
+  void show_dressed(const FastRun& run, bool has_links);
   Status tell(const Caller& caller, const FastRun& run, std::size_t told);
   // What the journal tells of the command after its beginning.
   struct Told {

@@ -174,7 +174,7 @@ void FastPath::show(const FastRun& run) {
 }
 
 // The attributes of directories have their values only now.
-void FastPath::show_dressed(const FastRun& run) {
+void FastPath::show_dressed(const FastRun& run, bool has_links) {
   std::set<std::string> dressed;
   const auto at = [&](std::string_view path) {
     return path.empty() ? run.root : fmt::format("{}/{}", run.root, path);
@@ -189,6 +189,10 @@ void FastPath::show_dressed(const FastRun& run) {
   std::vector<TreeEvent> events;
   for (const std::string& path : dressed) {
     events.push_back({TreeEvent::Kind::attributes, path, S_IFDIR});
+  }
+  for (const FoldChange& change : run.changes) {
+    const bool is_file = change.operation == "write" || change.operation == "create";
+    if (has_links && is_file) events.push_back({TreeEvent::Kind::attributes, at(change.path), 0});
   }
   kernel_.paths().refresh(events);
 }

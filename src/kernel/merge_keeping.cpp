@@ -21,6 +21,8 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
     kernel_.paths().retire(root, *old.node);
   }
+  const bool has_others = old.node->type() != S_IFDIR && old.attributes.st_nlink > 1;
+  if (has_others) removed.linked.push_back(old.node);
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr || !kernel_.history().is_on()) return ok();
   auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });
@@ -28,7 +30,7 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   if (kept->is_null()) return ok();
   if (old.node->type() == S_IFREG) set_identity(*kept, *ours.store, *old.node);
   if (const auto own = static_cast<std::uint64_t>((*kept)["file"].number()); own != 0) {
-    kept->set("file", removed.try_emplace(old.attributes.st_ino, own).first->second);
+    kept->set("file", removed.identities.try_emplace(old.attributes.st_ino, own).first->second);
   }
   if (!is_there) kept->set("removed", true);
   TreeChange row{.operation = "replaced", .path = path};

@@ -284,6 +284,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
         const std::string whole = fmt::format("{}/{}", order.root, path);
         return keep(caller, whole, {ours, old}, removed);
       });
+  kernel_.paths().links_changed(order.root, removed.linked);
   // Somebody's files in it are no part of the merge.
   if (!cleared && cleared.error().code == ENOTEMPTY) {
     order.note = cleared.error().message;

@@ -42,7 +42,10 @@ struct MergeConflicts {
 };
 // What a merge or a fold is about to delete. Of one file with several names, which is another one
 // on the disk each time that a name goes, all have what the first had in common with the others.
-using RemovedFiles = std::map<ino_t, std::uint64_t>;  // file::identity() by the inode that is shown
+struct RemovedFiles {
+  std::map<ino_t, std::uint64_t> identities{};  // file::identity() by the inode that is shown
+  std::vector<TreeNodeRef> linked{};            // those that had other names, too
+};
 struct Replaced {
   const TreeSide& ours;
   const TreeEntry& old;

@@ -81,6 +81,8 @@ class Namespace {
   // A file below the root of a workspace or home has been replaced: who has it open writes to it no
   // more (ESTALE).
   virtual void retire(const std::string& /*root*/, const TreeNode& /*file*/) {}
+  // Files below it have more or fewer names than before: how many is asked for again.
+  virtual void links_changed(const std::string& /*root*/, const std::vector<TreeNodeRef>&) {}
   // What makes a directory at the top of a data tree, takes it away or puts another in its place: a
   // fork, a discard, a rollback. Of a directory that keeps its place `act` fills in the names that
   // were in it, as of its last moment; `tell`, if any, writes the row, which comes before those of

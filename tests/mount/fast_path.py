@@ -497,6 +497,12 @@ def other_names():
     expect_eq([one.read_text() for one in versions.glob("*")] if versions.exists() else [], [],
               "what is kept of l1")
     expect_eq(os.lstat(top / "l2").st_nlink, 1)
+    for round in range(5):
+        linked = space_of(f"linked{round}", f="a")
+        os.link(linked / "f", linked / "g")
+        run_in(linked.name, "printf b >>f; chmod 600 g; ln f h")
+        links = [os.lstat(linked / name).st_nlink for name in "fgh"]
+        expect_eq(links, [3, 3, 3], "names of a file that was changed under two")
 
 
 def versions():

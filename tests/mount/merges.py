@@ -406,6 +406,36 @@ def what_is_in_the_way_of_theirs_is_told():
         expect_eq((top / path).read_text(), "theirs\n")
 
 
+def links_are_counted_after_a_merge():
+    """Of a file whose other name was replaced the host's kernel is told how many are left."""
+    top = SPACES / "counted"
+    (top / "d").mkdir(parents=True)
+    (top / "f").write_text("one\n")
+    ctl("counted", "fork counted-1")
+    os.link(top / "f", top / "d/l")
+    expect_eq((os.stat(top / "f").st_nlink, os.stat(top / "d/l").st_nlink), (2, 2))
+    (SPACES / "counted-1/f").write_text("two\n")
+    ctl("counted", "merge counted-1")
+    expect_eq((os.stat(top / "f").st_nlink, os.stat(top / "d/l").st_nlink), (1, 1))
+
+
+def attributes_of_the_system_stay():
+    """Those that nobody has changed, and those that theirs has, whatever their space of names."""
+    if os.geteuid() != 0:
+        return
+    top, theirs = SPACES / "marked-so", SPACES / "marked-so-1"
+    top.mkdir()
+    (top / "f").write_text("one\n")
+    os.setxattr(top / "f", "security.test", b"old")
+    ctl("marked-so", "fork marked-so-1")
+    (theirs / "f").write_text("two\n")
+    (theirs / "new").mkdir()
+    os.setxattr(theirs / "new", "security.test", b"new")
+    ctl("marked-so", "merge marked-so-1")
+    expect_eq(os.getxattr(top / "f", "security.test"), b"old")
+    expect_eq(os.getxattr(top / "new", "security.test"), b"new")
+
+
 def what_was_resolved_is_not_asked_for_again():
     ours, theirs = make("parted"), SPACES / "parted-1"
     ctl("parted", "fork parted-1")
@@ -876,6 +906,7 @@ def git_apply_says_the_same():
 main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
+     links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,

@@ -178,6 +178,9 @@ class LineFolder final : public OverlayFolder {
       const auto found = TRY(finder.find(one.path));
       if (found && found->node->type() == S_IFDIR) TRY(dress_one(ours, *found->node, one));
     }
+    // What is in it yet are further names of files that have come already.
+    std::error_code ignored;
+    std::filesystem::remove_all(left.work + "/index", ignored);
     return ok();
   }
 

@@ -61,6 +61,7 @@ class FileSystem final : public Namespace {
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) override;
   void retire(const std::string& root, const TreeNode& file) override;
+  void links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) override;
   Status replace_tree(const std::string& path, const Exchange& exchange) override;
   Result<Holding> holding(const std::string& subject) override;
   void await_count(const std::string& subject) override;

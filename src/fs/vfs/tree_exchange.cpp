@@ -125,6 +125,16 @@ void FileSystem::retire(const std::string& root, const TreeNode& file) {
   node->retire();
 }
 
+void FileSystem::links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) {
+  const auto top = parts_->top_of(root);
+  if (top == nullptr) return;
+  std::vector<Staleness> stale;
+  for (const TreeNodeRef& file : files) {
+    if (auto node = top->tree().find(*file)) stale.push_back({.node = std::move(node)});
+  }
+  if (!stale.empty()) parts_->invalidate(stale, kPatience);
+}
+
 // Who works in a directory of the state that is over shall be in the one that has its place now.
 // The names in it lead elsewhere: all are asked for again. To mark each by itself, as where the
 // kernel has no such message, would miss an answer of before that is on its way to who has asked.
