@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,6 +40,9 @@ struct HostChange {
   FileState to{};  // type, permissions and time of change of content; nothing: it is removed
   std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
   std::string target{};                         // of a link
+  // Of a file or directory that is there, what it shall have beside that: its ACLs, and what goes
+  // along with a file (base/copy.h). Attributes alone are no change.
+  std::map<std::string, std::string> xattrs{};
   // Owner of what was not there, or of another type, where the daemon may give files away.
   uid_t uid = 0;
   gid_t gid = 0;
@@ -96,6 +100,8 @@ class ImportStore : public Lender {
   virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;
   // Of a path of the directory as it is now; "" is the directory itself.
   virtual Result<struct stat> attributes(std::uint32_t id, const std::string& path) const = 0;
+  virtual Result<std::map<std::string, std::string>> access_lists(
+      std::uint32_t id, const std::string& path) const = 0;  // its ACLs, by their names
   virtual Result<std::string> read_link(std::uint32_t id, const std::string& path) const = 0;
 
   // Copies the bytes of these paths, as recorded, to where the source can change without their

@@ -18,8 +18,7 @@ namespace {
 
 constexpr std::size_t kPiece = 64U << 10U;
 constexpr off_t kSmall = 64 << 10;
-constexpr std::size_t kLongestXattr = 64U << 10U;  // the kernel's own bound
-constexpr std::size_t kCompared = 256U << 10U;     // bytes at a time
+constexpr std::size_t kCompared = 256U << 10U;  // bytes at a time
 
 // What says that the kernel cannot copy between these two, not that the copy failed.
 bool is_no_kernel_copy(int code) {
@@ -102,6 +101,18 @@ void each_xattr(int file, const std::function<void(const std::string&, std::stri
 void copy_xattrs(int from, int to) {
   for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
   each_xattr(from, [&](const std::string& name, std::string_view value) {
+    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
+  });
+}
+
+bool goes_along(std::string_view name) {
+  const bool is_users = name.starts_with("user.") && !name.starts_with("user.agentfs.");
+  return is_users || name == kCapabilityName;
+}
+
+void copy_along(int from, int to) {
+  each_xattr(from, [&](const std::string& name, std::string_view value) {
+    if (!goes_along(name)) return;
     static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
   });
 }

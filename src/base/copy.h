@@ -23,6 +23,7 @@ inline constexpr std::array kAclNames = {"system.posix_acl_access", "system.posi
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
+inline constexpr std::size_t kLongestXattr = 64U << 10U;  // bytes; the kernel's own bound
 // Those of an open file that this process may read.
 void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
@@ -33,6 +34,10 @@ inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
+// What goes along with a file that is moved or brought back by copies: what users have set, and
+// capabilities; ACLs are beside that.
+bool goes_along(std::string_view name);
+void copy_along(int from, int to);  // as far as this process may set them
 // What a program may do beyond its caller. A write, or a change of the owner, takes it away.
 inline constexpr const char* kCapabilityName = "security.capability";
 // That attribute, if a file has it.

@@ -44,7 +44,21 @@ Status ImportMirror::remove(const HostDrift& drift) {
   return done || done.error().code == ENOENT ? ok() : done;
 }
 
-// Directories and links as they are now; of files, what is lent has all.
+// They are rights, as the mode is; what was made here may have others, from its directory.
+Status ImportMirror::set_lists(const TreeNode& node,
+                               const std::map<std::string, std::string>& lists) {
+  for (const char* const name : kAclNames) {
+    const auto wanted = lists.find(name);
+    const bool is_wanted = wanted != lists.end();
+    if (!is_wanted && !forest_.get_xattr(node, name)) continue;
+    const Status set = is_wanted ? forest_.set_xattr(node, name, wanted->second, 0, TreeCaller{})
+                                 : forest_.remove_xattr(node, name, TreeCaller{});
+    if (!set && set.error().code != ENOTSUP && set.error().code != ENODATA) return set;
+  }
+  return ok();
+}
+
+// Directories and links as they are now; of files, what is lent has all but ACLs.
 Status ImportMirror::set(const TreeNode& node, const std::string& path) {
   if (const HostChange* const written = held(path)) return set_held(node, *written);
   const auto there = store_.attributes(id_, path);
@@ -53,7 +67,9 @@ Status ImportMirror::set(const TreeNode& node, const std::string& path) {
   if (::geteuid() == 0) wanted.which |= SetAttributes::uid | SetAttributes::gid;
   if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
   const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
-  return done ? ok() : std::unexpected(done.error());
+  if (!done) return std::unexpected(done.error());
+  if (node.type() == S_IFLNK) return ok();
+  return set_lists(node, TRY(store_.access_lists(id_, path)));
 }
 
 Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
@@ -62,7 +78,16 @@ Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
   wanted.values.st_mode = written.to.mode;
   if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
   const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
-  return done ? ok() : std::unexpected(done.error());
+  if (!done) return std::unexpected(done.error());
+  return node.type() == S_IFLNK ? ok() : set_lists(node, written.xattrs);
+}
+
+Status ImportMirror::copy_content(const HostChange& written, int to) {
+  const UniqueFd content = TRY(written.content());
+  struct stat attributes{};
+  if (::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(written.path));
+  (void)TRY(copy_bytes(content.get(), to, attributes));
+  return ok();
 }
 
 // Lent by the directory, or a copy of what was written to it.
@@ -71,14 +96,14 @@ Status ImportMirror::add_file(const HostDrift& drift) {
   const std::string name(text::last_part(drift.path));
   const auto made =
       TRY(forest_.create(*above, name, O_RDWR | O_CREAT | O_EXCL, S_IFREG | 0600, TreeCaller{}));
-  const Writing writing = TRY(forest_.begin_write(*made.file));
   const HostChange* const written = held(drift.path);
-  if (written == nullptr) return store_.lend(id_, drift.path, made.file->descriptor());
-  const UniqueFd content = TRY(written->content());
-  struct stat attributes{};
-  if (::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(drift.path));
-  (void)TRY(copy_bytes(content.get(), made.file->descriptor(), attributes));
-  return set_held(*made.entry.node, *written);
+  {
+    const Writing writing = TRY(forest_.begin_write(*made.file));
+    TRY(written == nullptr ? store_.lend(id_, drift.path, made.file->descriptor())
+                           : copy_content(*written, made.file->descriptor()));
+  }
+  if (written != nullptr) return set_held(*made.entry.node, *written);
+  return set_lists(*made.entry.node, TRY(store_.access_lists(id_, drift.path)));
 }
 
 Status ImportMirror::add(const HostDrift& drift) {

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, is_alive, kill,
+from mount_lib import (TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive, kill,
                        main, read, run, skip, tell, wait_until)
 
 M = Mount.of("imports")
@@ -425,6 +425,55 @@ def commits_keep_owners_and_bring_no_set_id():
     expect_eq(owner("sid"), (65534, 65534, 0o4755))
     expect_eq(owner("shared"), (65534, 65534, 0o2770))
     expect_eq(owner("to-sid")[:2], (65534, 65534))
+
+
+def rights_and_attributes_go_along():
+    """An ACL lets in whom it lets in there; what is moved, new or taken back has what it had."""
+    nobody, access, default = 2**32 - 1, "system.posix_acl_access", "system.posix_acl_default"
+    listed = acl((1, 6, nobody), (2, 6, 1000), (4, 0, nobody), (16, 6, nobody), (32, 0, nobody))
+    opened = acl((1, 7, nobody), (2, 7, 1000), (4, 0, nobody), (16, 7, nobody), (32, 0, nobody))
+    top = HOST / "listed"
+    shutil.rmtree(top, ignore_errors=True)
+    (top / "closed").mkdir(parents=True)
+    for name in ("stays", "goes", "moves", "closed/in"):
+        (top / name).write_text(f"{name}\n")
+        os.setxattr(top / name, "user.k", name.encode())
+    try:
+        os.setxattr(top / "stays", access, listed)
+    except OSError:
+        return  # a disk without
+    os.setxattr(top / "moves", access, listed)
+    os.setxattr(top / "closed", access, opened)
+    os.setxattr(top / "closed", default, opened)
+    run(["sh", "-c", f"echo 'import {top} as listed' > {SPACES.parent}/sys/workspaces/ctl"])
+    space = SPACES / "listed"
+    for name, value in (("stays", listed), ("moves", listed), ("closed", opened)):
+        expect_eq(os.getxattr(space / name, access), value, f"the ACL of {name}, imported")
+    expect(access not in os.listxattr(space / "closed/in"), "an ACL that is nowhere there")
+    (space / "moves").rename(space / "closed/moved")
+    (space / "goes").unlink()
+    (space / "new").mkdir()
+    (space / "new/file").write_text("new\n")
+    os.setxattr(space / "new", default, opened)
+    os.setxattr(space / "new/file", access, listed)
+    os.setxattr(space / "new/file", "user.k", b"new")
+    os.setxattr(space / "closed/moved", "user.own", b"mine")
+    with open(space / "stays", "a") as file:
+        file.write("more\n")
+    ctl = space / ".agentfs/ctl"
+    tell(ctl, "commit\n")
+    expect_eq(read(space / ".agentfs/status"), "")
+    for name, value in (("stays", listed), ("closed/moved", listed), ("new/file", listed)):
+        expect_eq(os.getxattr(top / name, access), value, f"the ACL of {name}, there")
+        expect_eq(os.stat(top / name).st_mode & 0o777, 0o660)
+    expect_eq(os.getxattr(top / "new", default), opened)
+    marks = {name: os.getxattr(top / name, "user.k") for name in ("stays", "closed/moved", "new/file")}
+    expect_eq(marks, {"stays": b"stays", "closed/moved": b"moves", "new/file": b"new"})
+    expect_eq(os.getxattr(top / "closed/moved", "user.own"), b"mine")
+    tell(ctl, "uncommit\n")
+    for name in ("stays", "goes", "moves"):
+        expect_eq(os.getxattr(top / name, "user.k"), name.encode(), f"of {name}, taken back")
+    expect_eq(os.getxattr(top / "moves", access), listed)
 
 
 def what_a_conflict_lists_can_be_read():
@@ -947,7 +996,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
+      a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id,
+     rights_and_attributes_go_along, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,

@@ -8,11 +8,10 @@ import json
 import os
 import signal
 import shutil
-import struct
 import subprocess
 import threading
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, kill,
+from mount_lib import (TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, kill,
                        kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until)
 
 M = Mount.of("merges")
@@ -294,11 +293,6 @@ def owners_and_attributes_of_directories_are_merged_too():
     ctl("drawers", "resolve 1 ours")
     ctl("drawers", "merge drawers-2")
     ctl("drawers", "discard drawers-2")
-
-
-def acl(*entries):
-    """Of (tag, permissions, id): linux/posix_acl_xattr.h."""
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def a_mode_and_an_acl_are_both_taken_once():

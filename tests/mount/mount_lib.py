@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +22,11 @@ TESTDIR = pathlib.Path(lib.TESTDIR)
 MNT = pathlib.Path(lib.MNT)
 STATE = pathlib.Path(lib.STATE)
 OPTIONS = os.environ.get("MOUNT_OPTIONS", "")  # of run-mount-tests; those of a test come after them
+
+
+def acl(*entries):
+    """An ACL's attribute of (tag, permissions, id): linux/posix_acl_xattr.h."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def tell(path, text):

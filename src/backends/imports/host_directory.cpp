@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <climits>
 #include <filesystem>
 
 #include "backends/imports/import_records.h"
+#include "base/copy.h"
 #include "base/directory.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -101,6 +103,18 @@ Result<std::string> HostDirectory::read_link(const std::string& path) const {
   auto target = link_target(fd.get(), "");
   if (!target) return fail_errno(shown(path));
   return std::move(*target);
+}
+
+Result<Xattrs> HostDirectory::access_lists(const std::string& path) const {
+  const UniqueFd fd = TRY(open(path, O_PATH));
+  const std::string file = fmt::format("/proc/self/fd/{}", fd.get());
+  Xattrs lists;
+  for (const char* const name : kAclNames) {
+    std::string value(kLongestXattr, '\0');
+    const ssize_t size = ::getxattr(file.c_str(), name, value.data(), value.size());
+    if (size >= 0) lists.emplace(name, value.substr(0, static_cast<std::size_t>(size)));
+  }
+  return lists;
 }
 
 Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const {

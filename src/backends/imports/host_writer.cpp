@@ -2,6 +2,7 @@
 #include "backends/imports/host_writer.h"
 
 #include <fcntl.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,9 +22,6 @@ namespace {
 constexpr mode_t kPermissions = 07777;
 constexpr mode_t kNewDirectory = 0700;
 constexpr mode_t kNewFile = 0600;
-
-std::string intent_of(const ImportRecords& records) { return records.directory() + "/writing"; }
-std::string steps_of(const ImportRecords& records) { return records.directory() + "/applying"; }
 
 bool is_renamed_into_place(const HostChange& change) {
   return (change.to.is_regular() && change.content) || S_ISLNK(change.to.mode);
@@ -194,6 +192,8 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   attributes.st_mode = change.to.mode;
   attributes.st_mtim = time_of(change.to.modified);
   set_attributes(file, attributes);
+  if (!now.is_regular()) copy_along(content.get(), file);
+  dress(change, file);
   if (::fsync(file) != 0) return fail_errno(host_.shown(change.path));
   return ok();
 }
@@ -272,6 +272,16 @@ Status HostWriter::put(Item& item) {
   return closes(change) ? ok() : set_mode(change);
 }
 
+// The group's rights are those of the ACL's mask where there is one: without it, nobody's.
+void HostWriter::dress(const HostChange& change, int file) {
+  mode_t mode = change.to.mode & kPermissions;
+  for (const auto& [name, value] : change.xattrs) {
+    const bool is_set = ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
+    if (!is_set && name == kAclNames.front()) mode &= ~static_cast<mode_t>(S_IRWXG);
+  }
+  if (!change.xattrs.empty()) (void)(::fchmod(file, mode) == 0);
+}
+
 // What an ordinary user's daemon may not give away stays its.
 void HostWriter::give(const HostChange& change, const HostDirectory::Place& place) {
   (void)(::fchownat(place.directory.get(), place.name.c_str(), change.uid, change.gid,
@@ -281,6 +291,13 @@ void HostWriter::give(const HostChange& change, const HostDirectory::Place& plac
 Status HostWriter::set_mode(const HostChange& change) const {
   const HostDirectory::Place place = TRY(host_.place(change.path));
   const mode_t mode = change.to.mode & kPermissions;
+  if (change.to.is_directory() && !change.xattrs.empty()) {
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    const UniqueFd file(::openat(place.directory.get(), place.name.c_str(), flags));
+    if (!file) return fail_errno(host_.shown(change.path));
+    dress(change, file.get());
+    return ok();
+  }
   if (::fchmodat(place.directory.get(), place.name.c_str(), mode, 0) == 0) return ok();
   return fail_errno(host_.shown(change.path));
 }
@@ -336,62 +353,6 @@ Status HostWriter::apply() {
     if (closes(*item.change)) TRY(said(set_mode(*item.change)));
   }
   return ok();
-}
-
-// --- after a crash
-
-namespace {
-
-struct Step {
-  std::string path{};
-  std::string temporary{};
-};
-
-// Earlier versions told of the temporary files alone.
-std::vector<Step> steps_from(std::string_view text) {
-  std::vector<Step> steps;
-  for (const std::string_view word : text::split(text, '\0')) {
-    const bool is_temporary = is_temporary_name(text::last_part(word));
-    if (!is_temporary && !word.empty()) steps.push_back({std::string(word), {}});
-    if (!is_temporary) continue;
-    if (steps.empty() || !steps.back().temporary.empty()) steps.emplace_back();
-    steps.back().temporary = word;
-  }
-  return steps;
-}
-
-// Its file is gone from a directory that is there.
-bool is_in_place(const HostDirectory& host, const Step& step) {
-  if (step.temporary.empty()) return false;
-  const auto file = host.look(step.temporary);
-  const auto above = host.look(std::string(text::parent_part(step.temporary)));
-  return file && !file->exists() && above && above->is_directory();
-}
-
-// They are made one after the other, so all before one whose file has gone to its place.
-std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirectory& host) {
-  const auto last = std::ranges::find_if(steps | std::views::reverse,
-                                         [&](const Step& step) { return is_in_place(host, step); });
-  std::vector<std::string> made;
-  for (auto step = steps.begin(); step != last.base(); ++step) made.push_back(step->path);
-  return made;
-}
-
-}  // namespace
-
-Status remove_leftovers(const ImportRecords& records) {
-  const bool has_begun = file::exists(steps_of(records));
-  const std::string intent = has_begun ? steps_of(records) : intent_of(records);
-  if (!file::exists(intent)) return ok();
-  const std::vector<Step> steps = steps_from(TRY(file::read(intent)));
-  const auto host = HostDirectory::open(records.source());
-  if (host && has_begun) TRY(records.add_written(made_of(steps, *host)));
-  for (const Step& step : steps) {
-    if (step.temporary.empty() || !host) continue;
-    const auto place = host->place(step.temporary);
-    if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
-  }
-  return file::remove(intent);
 }
 
 }  // namespace agentfs::imports

@@ -46,6 +46,7 @@ class HostWriter {
   Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
   static void give(const HostChange& change, const HostDirectory::Place& place);
+  static void dress(const HostChange& change, int file);
   Status set_mode(const HostChange& change) const;
   static bool closes(const HostChange& change);
   Status check_again(const Item& item) const;
@@ -65,6 +66,13 @@ class HostWriter {
 // Whether a path that is `now` is what the change makes of it.
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
+// Files that tell what a write() is about to do, and then, that it does it (ImportRecords).
+inline std::string intent_of(const ImportRecords& records) {
+  return records.directory() + "/writing";
+}
+inline std::string steps_of(const ImportRecords& records) {
+  return records.directory() + "/applying";
+}
 // The temporary files of a write() that a crash cut short.
 Status remove_leftovers(const ImportRecords& records);
 

@@ -160,6 +160,14 @@ std::map<std::string, FileState> ImportRecords::current() const {
   return all;
 }
 
+std::vector<std::string> ImportRecords::files() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, state] : current()) {
+    if (state.is_regular()) paths.push_back(path);
+  }
+  return paths;
+}
+
 std::set<std::string> ImportRecords::with_links(const std::vector<std::string>& paths) const {
   std::set<std::string> all(paths.begin(), paths.end());
   std::set<std::uint64_t> inodes;

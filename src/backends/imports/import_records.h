@@ -57,6 +57,7 @@ class ImportRecords {
   std::optional<std::size_t> find(const std::string& path) const;
   FileState state(const std::string& path) const;  // one that does not exist where there is none
   std::map<std::string, FileState> current() const;
+  std::vector<std::string> files() const;  // the paths of the regular ones
   // These and other names of the same files: they change with each other.
   std::set<std::string> with_links(const std::vector<std::string>& paths) const;
   Status append(const std::vector<Entry>& entries);

@@ -86,6 +86,7 @@ class Imports final : public ImportStore {
   Status unmark(std::uint32_t id) override { return TRY(get(id))->unmark(); }
   Status lend(std::uint32_t id, const std::string& path, int file) const override;
   Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
+  Result<Xattrs> access_lists(std::uint32_t id, const std::string& path) const override;
   Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
   Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
   std::vector<std::string> recorded(std::uint32_t id) const override;
@@ -319,6 +320,10 @@ Result<struct stat> Imports::attributes(std::uint32_t id, const std::string& pat
   return attributes;
 }
 
+Result<Xattrs> Imports::access_lists(std::uint32_t id, const std::string& path) const {
+  return TRY(HostDirectory::open(TRY(get(id))->source())).access_lists(path);
+}
+
 Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path) const {
   return TRY(HostDirectory::open(TRY(get(id))->source())).read_link(path);
 }
@@ -332,10 +337,10 @@ Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
   const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
-  if (Status copied = copy_whole(from, to.get(), shown); !copied) {
-    ::unlink(temporary.c_str());
-    return std::unexpected(std::move(copied).error());
-  }
+  const Status copied = copy_whole(from, to.get(), shown);
+  if (!copied) ::unlink(temporary.c_str());
+  TRY(copied);
+  copy_along(from.file.get(), to.get());
   if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
     return fail_errno(name);
   }
@@ -353,12 +358,7 @@ Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::str
 
 std::vector<std::string> Imports::recorded(std::uint32_t id) const {
   const auto records = get(id);
-  std::vector<std::string> paths;
-  if (!records) return paths;
-  for (const auto& [path, state] : (*records)->current()) {
-    if (state.is_regular()) paths.push_back(path);
-  }
-  return paths;
+  return records ? (*records)->files() : std::vector<std::string>();
 }
 
 Result<std::vector<std::string>> Imports::write(std::uint32_t id,

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What a write to the directory of an import leaves when a crash cuts it short.
+#include <unistd.h>
+
+#include <algorithm>
+#include <ranges>
+
+#include "backends/imports/host_writer.h"
+#include "base/temporary_name.h"
+#include "base/text.h"
+
+namespace agentfs::imports {
+
+namespace {
+
+struct Step {
+  std::string path{};
+  std::string temporary{};
+};
+
+// Earlier versions told of the temporary files alone.
+std::vector<Step> steps_from(std::string_view text) {
+  std::vector<Step> steps;
+  for (const std::string_view word : text::split(text, '\0')) {
+    const bool is_temporary = is_temporary_name(text::last_part(word));
+    if (!is_temporary && !word.empty()) steps.push_back({std::string(word), {}});
+    if (!is_temporary) continue;
+    if (steps.empty() || !steps.back().temporary.empty()) steps.emplace_back();
+    steps.back().temporary = word;
+  }
+  return steps;
+}
+
+// Its file is gone from a directory that is there.
+bool is_in_place(const HostDirectory& host, const Step& step) {
+  if (step.temporary.empty()) return false;
+  const auto file = host.look(step.temporary);
+  const auto above = host.look(std::string(text::parent_part(step.temporary)));
+  return file && !file->exists() && above && above->is_directory();
+}
+
+// They are made one after the other, so all before one whose file has gone to its place.
+std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirectory& host) {
+  const auto last = std::ranges::find_if(steps | std::views::reverse,
+                                         [&](const Step& step) { return is_in_place(host, step); });
+  std::vector<std::string> made;
+  for (auto step = steps.begin(); step != last.base(); ++step) made.push_back(step->path);
+  return made;
+}
+
+}  // namespace
+
+Status remove_leftovers(const ImportRecords& records) {
+  const bool has_begun = file::exists(steps_of(records));
+  const std::string intent = has_begun ? steps_of(records) : intent_of(records);
+  if (!file::exists(intent)) return ok();
+  const std::vector<Step> steps = steps_from(TRY(file::read(intent)));
+  const auto host = HostDirectory::open(records.source());
+  if (host && has_begun) TRY(records.add_written(made_of(steps, *host)));
+  for (const Step& step : steps) {
+    if (step.temporary.empty() || !host) continue;
+    const auto place = host->place(step.temporary);
+    if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
+  }
+  return file::remove(intent);
+}
+
+}  // namespace agentfs::imports
