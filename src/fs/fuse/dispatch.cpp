@@ -116,11 +116,14 @@ SetAttributes wanted_attributes(const struct stat& values, int to_set) {
   return wanted;
 }
 
-// chown(2) to nobody else: nothing is to be set, and set-user-id and set-group-id go.
+// chown(2) to nobody else: nothing is to be set, and set-user-id and set-group-id go. The same
+// comes before a write of who may not change the owner; there they go with that.
 Status chown_to_same(Scope& scope, vfs::Node& node, SetAttributes& wanted) {
   if (!node.takes_descriptor() || node.type() != S_IFREG) return ok();
   const auto now = TRY(node.attributes(scope.asked));
-  if ((now.attributes.st_mode & (S_ISUID | S_ISGID)) == 0) return ok();
+  const uid_t caller = scope.asked.tree().uid;
+  const bool may_give = caller == 0 || caller == now.attributes.st_uid;
+  if (!may_give || (now.attributes.st_mode & (S_ISUID | S_ISGID)) == 0) return ok();
   wanted.which = SetAttributes::uid | SetAttributes::gid;
   wanted.values.st_uid = now.attributes.st_uid;
   wanted.values.st_gid = now.attributes.st_gid;
