@@ -134,7 +134,10 @@ void DataHandle::bypass() {
   const std::shared_ptr<WriteKeeper> shared = node_->begin_past(keeper_);
   if (is_emptied && shared != keeper_) node_->tree().keeper().take_back(shared->take());
   if (!is_emptied && !shared->has_kept()) shared->renew();
-  keeper_ = shared;
+  {
+    Lock lock(mutex_);
+    keeper_ = shared;
+  }
   static_cast<void>(before_write(0));
   // What is linked into the past from here on is a copy, since this is open for writing.
   static_cast<void>(node_->begin_change());

@@ -17,6 +17,9 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
   ~DataHandle() override { uncount(); }
+  // Known to the tree while it was made, it can be had from there once it is whole.
+  void begin() { has_begun_ = true; }
+  std::shared_ptr<DataHandle> alive() { return has_begun_ ? weak_from_this().lock() : nullptr; }
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
   int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
@@ -39,6 +42,10 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
   Status before_write(off_t offset);
   WriteKeeper& keeper() { return *keeper_; }
+  std::shared_ptr<WriteKeeper> shared_keeper() EXCLUDES(mutex_) {  // for who has not opened it
+    Lock lock(mutex_);
+    return keeper_;
+  }
   // The journal row of the bytes written since the last one.
   Status account();
 
@@ -61,7 +68,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   void judge_kept();    // at the end of one that was not past the daemon
 
   std::shared_ptr<DataNode> node_;
-  const OpenCount open_;  // ends when the descriptor has
+  std::atomic<bool> has_begun_ = false;  // before what makes it known
+  const OpenCount open_;                 // ends when the descriptor has
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   const bool may_bypass_;

@@ -63,6 +63,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   const auto handle =
       std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
   if ((flags & O_TRUNC) != 0) handle->keeper().settle();
+  handle->begin();
   return Opened{handle, file_flags(writable, region_)};
 }
 
@@ -131,6 +132,7 @@ CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
   if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
+  handle->begin();
   return {std::move(entry), {std::move(handle), file_flags(true, region)}};
 }
 

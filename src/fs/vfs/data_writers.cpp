@@ -46,10 +46,10 @@ void DataTree::follow_renamed(const Renamed& renamed) {
   for (const auto& node : writers()) {
     if (node->is_written_past()) bypassed_->rename(node.get(), node->path());
     if (!renamed.is_directory) continue;
-    std::set<WriteKeeper*> done;  // descriptors past the daemon share one
-    for (const auto& handle : handles(node)) {
-      if (!done.insert(&handle->keeper()).second) continue;
-      handle->keeper().follow(renamed.from, renamed.to, renamed.is_exchange);
+    std::set<std::shared_ptr<WriteKeeper>> keepers;  // descriptors past the daemon share one
+    for (const auto& handle : handles(node)) keepers.insert(handle->shared_keeper());
+    for (const auto& keeper : keepers) {
+      keeper->follow(renamed.from, renamed.to, renamed.is_exchange);
     }
   }
 }
@@ -79,7 +79,7 @@ std::vector<std::shared_ptr<DataHandle>> DataTree::handles(const std::shared_ptr
   const auto found = writers_.find(node);
   if (found == writers_.end()) return open;
   for (DataHandle* const writer : found->second) {
-    if (auto alive = writer->weak_from_this().lock()) open.push_back(std::move(alive));
+    if (auto alive = writer->alive()) open.push_back(std::move(alive));
   }
   return open;
 }
