@@ -70,6 +70,7 @@ def full():
     reads_go_on(mount, pid, daemon)
     (mount.state / "ballast").unlink()
     os.unlink(mount / "workspaces/w/big")
+    wait_until(10, lambda: free_bytes(mount.state) > 4 << 20, "the space of the removed file")
     work_goes_on(mount, pid, daemon, acknowledged)
 
 
