@@ -305,9 +305,10 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
   auto text = read_file(from.store, *from.entry.node);
   if (text || text.error().code != EBUSY) return text;
   return fail(EBUSY,
-              "{}: what {} was is not there any more ({}); `resolve {} ours` ends this conflict, "
+              "{}: what {} was is not there any more ({}); `resolve {} {}` ends this conflict, "
               "and the next merge of the two takes what there is then",
-              conflict.path, side, text.error().message, number);
+              conflict.path, side, text.error().message, number,
+              side == "ours" ? "theirs" : "ours");
 }
 
 Status Merges::may_read(const Caller& caller, const std::string& root, std::uint64_t number,

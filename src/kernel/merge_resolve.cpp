@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What ends a conflict of a merge.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -99,6 +100,18 @@ Status Merges::check_taken_whole(const Caller& caller, const std::string& root,
                   root, conflict.path, number));
 }
 
+// A file of an import can have lost its bytes to what its directory did. Gone, it is what ours is.
+Status Merges::check_ours_is_whole(const std::string& root, std::uint64_t number) const {
+  const auto [all, conflict] = TRY(find(root, number));
+  const auto ours = side_of(*all, conflict, "ours");
+  if (!ours || !S_ISREG(ours->entry.attributes.st_mode)) return ok();
+  const auto file = ours->store.open(*ours->entry.node, O_RDONLY, TreeCaller{});
+  const Status whole = file ? (*file)->check_read() : std::unexpected(file.error());
+  if (whole || whole.error().code != EBUSY) return ok();
+  return fail(EBUSY, "{}/{}: ours has no bytes any more ({}); `resolve {} theirs` would do", root,
+              conflict.path, whole.error().message, number);
+}
+
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
                                     std::uint64_t number, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
@@ -115,6 +128,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
     TRY(check_takes_theirs(conflict, path, number, mode));
     TRY(check_taken_whole(caller, root, number, now.has_value()));
   }
+  if (side == "ours") TRY(check_ours_is_whole(root, number));
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
   if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
   if (removes) {

@@ -166,6 +166,7 @@ class Merges {
   // Whether theirs has no more than its bytes where ours has nothing. ENOTSUP.
   Status check_taken_whole(const Caller& caller, const std::string& root, std::uint64_t number,
                            bool is_there) const;
+  Status check_ours_is_whole(const std::string& root, std::uint64_t number) const;  // EBUSY
   struct Side {
     TreeStore& store;
     TreeEntry entry;

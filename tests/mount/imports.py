@@ -80,6 +80,10 @@ def status(name):
     return read(SPACES / name / ".agentfs/status").splitlines()
 
 
+def conflicts_of(name):
+    return sorted(number for number in os.listdir(SPACES / name / ".agentfs/conflicts") if number != "README")
+
+
 def mount_it():
     HOST.mkdir(exist_ok=True)
     M.mount()
@@ -394,6 +398,77 @@ def a_mode_set_here_and_bytes_changed_there_are_both_taken():
     ctl("both-modes", "commit")
     expect_eq(os.stat(top / "main.c").st_mode & 0o777, 0o755)
     expect_eq(status("both-modes"), [])
+
+
+def another_name_made_here_stays_readable_whatever_happens_there():
+    """Also in a fork; a name has the bytes it was given, as in any other workspace."""
+    top = make("second-name")
+    space = take(top, "second-name")
+    text = (top / "lines").read_text()
+    os.link(space / "lines", space / "again")
+    expect_eq(os.stat(space / "lines").st_mtime_ns, os.stat(top / "lines").st_mtime_ns, "the time of what was linked")
+    ctl("second-name", "fork second-fork")
+    os.link(SPACES / "second-fork/main.c", SPACES / "second-fork/main-2")
+    os.utime(top / "lines")
+    (top / "main.c").write_text("changed there\n")
+    expect_eq((SPACES / "second-fork/main-2").read_text(), "int main(void) { return 0; }\n")
+    expect_eq((space / "again").read_text(), text)
+    ctl("second-name", "rebase")
+    expect_eq([(space / name).read_text() for name in ("lines", "again")], [text, text])
+    ctl("second-name", "commit")
+    expect_eq((top / "again").read_text(), text)
+    (top / "lines").write_text("more of it\n")
+    ctl("second-name", "rebase")
+    expect_eq([(space / name).read_text() for name in ("lines", "again")], ["more of it\n", text])
+    ctl("second-name", "commit")
+    expect_eq(status("second-name"), [])
+
+
+def what_was_recorded_anew_is_read_under_each_name_it_had():
+    """What changes a file's mode, names or owner leaves its bytes what they are."""
+    top = make("same-bytes")
+    space = take(top, "same-bytes")
+    ctl("same-bytes", "checkpoint before")
+    (space / "main.c").rename(space / "moved.c")
+    (space / "lines").chmod(0o600)
+    text = {name: (top / name).read_text() for name in ("main.c", "lines")}
+    (top / "main.c").chmod(0o640)
+    (top / "lines").chmod(0o640)
+    os.link(top / "src/tool.sh", top / "tool-2")
+    expect_errno("EBUSY", (space / "moved.c").read_text)
+    refused("EBUSY", "same-bytes", "rebase")
+    ctl("same-bytes", "rebase partial")
+    expect_eq((space / "src/tool.sh").read_text(), "#!/bin/sh\necho tool\n")
+    for number in conflicts_of("same-bytes"):
+        ctl("same-bytes", f"resolve {number} ours")
+    expect_eq((space / "moved.c").read_text(), text["main.c"])
+    expect_eq((space / "lines").read_text(), text["lines"])
+    for name in ("main.c", "lines", "src/tool.sh"):
+        expect((space / ".agentfs/snapshots/before" / name).read_bytes(), f"{name} of the checkpoint")
+    ctl("same-bytes", "commit")
+    expect_eq(status("same-bytes"), [])
+    expect_eq(os.stat(top / "lines").st_mode & 0o777, 0o600)
+
+
+def ours_is_not_taken_where_nobody_has_its_bytes():
+    top = make("no-bytes")
+    space = take(top, "no-bytes")
+    for name in ("main.c", "lines"):
+        (space / name).chmod(0o600)
+        (top / name).unlink()
+    refused("EBUSY", "no-bytes", "rebase")
+    ctl("no-bytes", "rebase partial")
+    expect_eq(conflicts_of("no-bytes"), ["1", "2"])
+    expect_has(refused("EBUSY", "no-bytes", "resolve 1 ours"), "`resolve 1 theirs`")
+    ctl("no-bytes", "resolve 1 theirs")
+    left = next(name for name in ("main.c", "lines") if (space / name).exists())
+    expect_errno("EBUSY", (space / left).read_bytes)
+    expect_has(M.last_error(), "nobody has what it was")
+    (space / left).write_text("by hand\n")
+    ctl("no-bytes", "resolve 2 ours")
+    ctl("no-bytes", "commit")
+    expect_eq((top / left).read_text(), "by hand\n")
+    expect_eq(status("no-bytes"), [])
 
 
 def commits_keep_owners_and_bring_no_set_id():
@@ -996,7 +1071,10 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_directory_that_drifted_is_told_and_not_overwritten,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      a_mode_set_here_and_bytes_changed_there_are_both_taken, commits_keep_owners_and_bring_no_set_id,
+      a_mode_set_here_and_bytes_changed_there_are_both_taken,
+      another_name_made_here_stays_readable_whatever_happens_there,
+      what_was_recorded_anew_is_read_under_each_name_it_had, ours_is_not_taken_where_nobody_has_its_bytes,
+      commits_keep_owners_and_bring_no_set_id,
      rights_and_attributes_go_along, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,

@@ -146,6 +146,22 @@ std::optional<std::size_t> ImportRecords::find(const std::string& path) const {
   return found == newest_.end() ? std::nullopt : std::optional(found->second);
 }
 
+bool ImportRecords::is_newest(std::size_t number) const {
+  const Lock lock(mutex_);
+  if (number >= entries_.size()) return false;
+  const auto found = newest_.find(entries_[number].path);
+  return found != newest_.end() && found->second == number;
+}
+
+std::vector<std::size_t> ImportRecords::with_same_bytes(std::size_t number) const {
+  const Lock lock(mutex_);
+  std::vector<std::size_t> found;
+  for (std::size_t other = entries_.size(); other-- > 0;) {
+    if (has_same_bytes(entries_.at(number).state, entries_[other].state)) found.push_back(other);
+  }
+  return found;
+}
+
 FileState ImportRecords::state(const std::string& path) const {
   const Lock lock(mutex_);
   const auto found = newest_.find(path);

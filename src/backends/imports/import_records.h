@@ -55,6 +55,9 @@ class ImportRecords {
   std::optional<Entry> entry(std::size_t number) const;
   // The newest of a path.
   std::optional<std::size_t> find(const std::string& path) const;
+  bool is_newest(std::size_t number) const;  // of its path
+  // All that are known to hold the same bytes, the last ones first.
+  std::vector<std::size_t> with_same_bytes(std::size_t number) const;
   FileState state(const std::string& path) const;  // one that does not exist where there is none
   std::map<std::string, FileState> current() const;
   std::vector<std::string> files() const;  // the paths of the regular ones

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <set>
 
+#include "backends/imports/entry_bytes.h"
 #include "backends/imports/host_directory.h"
 #include "backends/imports/host_drift.h"
 #include "backends/imports/host_writer.h"
@@ -100,9 +101,6 @@ class Imports final : public ImportStore {
   Result<RecordsRef> get(std::uint32_t id) const;
   std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
   std::optional<LentMark> lent(int file) const;
-  static Result<Lent> open_entry(const ImportRecords& records, std::size_t number);
-  static Status copy_whole(const Lent& from, int to, const std::string& shown);
-  static Result<std::uint64_t> keep_one(const ImportRecords& records, std::size_t number);
 
   const std::string directory_;
   const char* const mark_;
@@ -155,36 +153,6 @@ std::optional<LentMark> Imports::lent(int file) const {
   const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
   // A damaged mark must not pass for a file of its own, which would read as a hole.
   return LentMark{import.value_or(0), entry.value_or(0)};
-}
-
-Result<Lender::Lent> Imports::open_entry(const ImportRecords& records, std::size_t number) {
-  const auto entry = records.entry(number);
-  if (!entry) return fail(EBUSY, "{}: no record {} of it", records.source(), number);
-  Lent found{UniqueFd(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC))};
-  if (found.file && ::fstat(found.file.get(), &found.attributes) == 0) return found;
-  const auto host = HostDirectory::open(records.source());
-  const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
-  if (!host) return fail(EBUSY, "{}: {} is not there any more", shown, records.source());
-  auto file = host->open(entry->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file) return fail(EBUSY, "{}: cannot be read any more: {}", shown, file.error().message);
-  found.file = std::move(*file);
-  if (::fstat(found.file.get(), &found.attributes) != 0) return fail_errno(shown);
-  if (is_unchanged(entry->state, state_from(found.attributes))) return found;
-  return fail(EBUSY,
-              "{}: has changed since it was imported; `rebase` in .agentfs/ctl takes what it "
-              "is now",
-              shown);
-}
-
-// All of it, in one state.
-Status Imports::copy_whole(const Lent& from, int to, const std::string& shown) {
-  (void)TRY(copy_bytes(from.file.get(), to, from.attributes));
-  struct stat now{};
-  if (::fstat(from.file.get(), &now) != 0) return fail_errno(shown);
-  if (is_as_it_was(from.attributes, now)) return ok();
-  return fail(EBUSY,
-              "{}: changed while it was copied; `rebase` in .agentfs/ctl takes what it is now",
-              shown);
 }
 
 Result<Lender::Lent> Imports::open(int file) const {
@@ -328,30 +296,11 @@ Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path
   return TRY(HostDirectory::open(TRY(get(id))->source())).read_link(path);
 }
 
-Result<std::uint64_t> Imports::keep_one(const ImportRecords& records, std::size_t number) {
-  const std::string name = records.kept_name(number);
-  const auto entry = records.entry(number);
-  if (!entry || !entry->state.is_regular() || file::exists(name)) return std::uint64_t{0};
-  const Lent from = TRY(open_entry(records, number));
-  const std::string temporary = name + ".new";
-  const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!to) return fail_errno(temporary);
-  const std::string shown = text::shown(fmt::format("{}/{}", records.source(), entry->path));
-  const Status copied = copy_whole(from, to.get(), shown);
-  if (!copied) ::unlink(temporary.c_str());
-  TRY(copied);
-  copy_along(from.file.get(), to.get());
-  if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
-    return fail_errno(name);
-  }
-  return static_cast<std::uint64_t>(entry->state.size);
-}
-
 Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
   const RecordsRef records = TRY(get(id));
   std::uint64_t bytes = 0;
   for (const std::string& path : records->with_links(paths)) {
-    if (const auto number = records->find(path)) bytes += TRY(keep_one(*records, *number));
+    if (const auto number = records->find(path)) bytes += TRY(keep_entry(*records, *number));
   }
   return bytes;
 }

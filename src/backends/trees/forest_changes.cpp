@@ -156,6 +156,7 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
   if (node->removed) return fail_errno(ENOENT, text::shown(name));
   TRY(f_->prepare_directory(*parent));
   if (node->is_directory()) return fail_errno(EPERM, text::shown(name));
+  TRY(f_->fetch(*node));  // what is lent to the one name would be out of the other's reach
   TRY(f_->prepare_file(*node, false));
   return act();
 }

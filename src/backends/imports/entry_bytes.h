@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// What the recorded files of an import hold: copies that were kept of them, or the directory's own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "backends/imports/import_records.h"
+#include "backends/lender.h"
+#include "base/error.h"
+
+namespace agentfs::imports {
+
+// Threads: all. An entry whose file was recorded anew since, its bytes the same (has_same_bytes()),
+// is read as any of these can be. EBUSY where the bytes are not to be had any more.
+Result<Lender::Lent> open_entry(const ImportRecords& records, std::size_t number);
+// All of it, in one state, or EBUSY; `shown` is for the error.
+Status copy_whole(const Lender::Lent& from, int to, const std::string& shown);
+// Makes the copy that open_entry() prefers; how many bytes. One thread for an entry.
+Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number);
+
+}  // namespace agentfs::imports
