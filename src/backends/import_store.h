@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,6 +13,7 @@
 #include "backends/compare.h"
 #include "backends/lender.h"
 #include "base/text.h"
+#include "base/xattrs.h"
 
 namespace agentfs {
 
@@ -41,8 +41,8 @@ struct HostChange {
   std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
   std::string target{};                         // of a link
   // Of a file or directory that is there, what it shall have beside that: its ACLs, and what goes
-  // along with a file (base/copy.h). Attributes alone are no change.
-  std::map<std::string, std::string> xattrs{};
+  // along with a file (base/xattrs.h). Attributes alone are no change.
+  Xattrs xattrs{};
   // Owner of what was not there, or of another type, where the daemon may give files away.
   uid_t uid = 0;
   gid_t gid = 0;
@@ -100,8 +100,7 @@ class ImportStore : public Lender {
   virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;
   // Of a path of the directory as it is now; "" is the directory itself.
   virtual Result<struct stat> attributes(std::uint32_t id, const std::string& path) const = 0;
-  virtual Result<std::map<std::string, std::string>> access_lists(
-      std::uint32_t id, const std::string& path) const = 0;  // its ACLs, by their names
+  virtual Result<Xattrs> access_lists(std::uint32_t id, const std::string& path) const = 0;
   virtual Result<std::string> read_link(std::uint32_t id, const std::string& path) const = 0;
 
   // Copies the bytes of these paths, as recorded, to where the source can change without their

@@ -105,11 +105,6 @@ void copy_xattrs(int from, int to) {
   });
 }
 
-bool goes_along(std::string_view name) {
-  const bool is_users = name.starts_with("user.") && !name.starts_with("user.agentfs.");
-  return is_users || name == kCapabilityName;
-}
-
 void copy_along(int from, int to) {
   each_xattr(from, [&](const std::string& name, std::string_view value) {
     if (!goes_along(name)) return;

@@ -12,18 +12,14 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/xattrs.h"
 
 namespace agentfs {
-
-// What is made in a directory with a default ACL has these from there; a copy has its origin's
-// alone.
-inline constexpr std::array kAclNames = {"system.posix_acl_access", "system.posix_acl_default"};
 
 // The bytes of `from` into the empty file `to`, or into a hole of the same size: small ones through
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
-inline constexpr std::size_t kLongestXattr = 64U << 10U;  // bytes; the kernel's own bound
 // Those of an open file that this process may read.
 void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
@@ -34,13 +30,9 @@ inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
-// What goes along with a file that is moved or brought back by copies: what users have set, and
-// capabilities; ACLs are beside that.
-bool goes_along(std::string_view name);
-void copy_along(int from, int to);  // as far as this process may set them
-// What a program may do beyond its caller. A write, or a change of the owner, takes it away.
-inline constexpr const char* kCapabilityName = "security.capability";
-// That attribute, if a file has it.
+// What goes along with a file (goes_along()), as far as this process may set it.
+void copy_along(int from, int to);
+// What a program may do beyond its caller, if a file has that.
 class FileCapabilities {
  public:
   explicit FileCapabilities(int file);

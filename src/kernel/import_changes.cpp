@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/copy.h"
+#include "backends/tree_xattrs.h"
 #include "base/text.h"
 #include "kernel/tree_path.h"
 
@@ -19,20 +19,6 @@ Result<UniqueFd> open_file(const TreeSide& tree, const std::string& path) {
   UniqueFd fd(::fcntl(file->descriptor(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return fail_errno(text::shown(path));
   return fd;
-}
-
-// Its ACLs, and what goes along with a file.
-std::map<std::string, std::string> xattrs_of(TreeStore& store, const TreeNode& node) {
-  std::map<std::string, std::string> all;
-  const auto names = store.list_xattr(node);
-  if (!names) return all;  // a disk without
-  for (const std::string_view part : text::split(*names, '\0')) {
-    const bool is_list = std::ranges::find(kAclNames, part) != kAclNames.end();
-    if (!is_list && !goes_along(part)) continue;
-    const std::string name(part);
-    if (auto value = store.get_xattr(node, name)) all.emplace(name, *std::move(value));
-  }
-  return all;
 }
 
 constexpr mode_t kSetId = S_ISUID | S_ISGID;
@@ -57,8 +43,9 @@ Result<std::vector<HostChange>> host_changes(const TreeSide& to,
       const TreeEntry entry = TRY(find_in_tree(*to.store, to.root, change.path));
       one.uid = entry.attributes.st_uid;
       one.gid = entry.attributes.st_gid;
-      const bool has_some = after.is_regular() || after.is_directory();
-      if (has_some) one.xattrs = xattrs_of(*to.store, *entry.node);
+      if (after.is_regular() || after.is_directory()) {
+        one.xattrs = xattrs_of(*to.store, *entry.node, is_brought);
+      }
       if (S_ISLNK(after.mode)) one.target = TRY(to.store->read_link(*entry.node));
     }
     if (after.is_regular() && !with_set_id) {

@@ -45,8 +45,7 @@ Status ImportMirror::remove(const HostDrift& drift) {
 }
 
 // They are rights, as the mode is; what was made here may have others, from its directory.
-Status ImportMirror::set_lists(const TreeNode& node,
-                               const std::map<std::string, std::string>& lists) {
+Status ImportMirror::set_lists(const TreeNode& node, const Xattrs& lists) {
   for (const char* const name : kAclNames) {
     const auto wanted = lists.find(name);
     const bool is_wanted = wanted != lists.end();

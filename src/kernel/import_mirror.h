@@ -30,7 +30,7 @@ class ImportMirror {
   Status add(const HostDrift& drift);
   Status add_file(const HostDrift& drift);
   static Status copy_content(const HostChange& written, int to);
-  Status set_lists(const TreeNode& node, const std::map<std::string, std::string>& lists);
+  Status set_lists(const TreeNode& node, const Xattrs& lists);
   Status set_held(const TreeNode& node, const HostChange& written);
   Status set(const TreeNode& node, const std::string& path);
 

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/kept_entry.h"
 
+#include "backends/tree_xattrs.h"
 #include "base/file.h"
-#include "base/text.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs {
 namespace {
 
 // Those that would not fit into a row are left out.
-Xattrs xattrs_of(TreeStore& store, const TreeNode& node) {
+Xattrs xattrs_that_fit(TreeStore& store, const TreeNode& node) {
   constexpr std::size_t kMost = 16'384;
-  Xattrs xattrs;
+  Xattrs xattrs = xattrs_of(store, node, [](std::string_view) { return true; });
   std::size_t bytes = 0;
-  const std::string names = store.list_xattr(node).value_or("");
-  for (const std::string_view part : text::split(names, '\0')) {
-    if (part.empty()) continue;
-    auto value = store.get_xattr(node, std::string(part));
-    if (!value || (bytes += part.size() + value->size()) > kMost) continue;
-    xattrs.emplace_back(part, *std::move(value));
-  }
+  std::erase_if(xattrs, [&](const auto& one) {
+    return (bytes += one.first.size() + one.second.size()) > kMost;
+  });
   return xattrs;
 }
 
@@ -57,7 +53,7 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
   if (type == "link") {
     json::set_bytes(kept, "target", target);
   } else if (entry.node->type() != S_IFREG) {
-    set_xattrs(kept, xattrs_of(store, *entry.node));
+    set_xattrs(kept, xattrs_that_fit(store, *entry.node));
   }
   return kept;
 }

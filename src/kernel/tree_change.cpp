@@ -48,7 +48,7 @@ Xattrs xattrs_of(const json::Value& row) {
   const json::Array* const all = row["xattrs"].array();
   if (all == nullptr) return xattrs;
   for (const json::Value& one : *all) {
-    xattrs.emplace_back(json::bytes_of(one, "name"), json::bytes_of(one, "value"));
+    xattrs.emplace(json::bytes_of(one, "name"), json::bytes_of(one, "value"));
   }
   return xattrs;
 }

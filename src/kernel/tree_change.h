@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/xattrs.h"
 
 namespace agentfs {
 
@@ -46,7 +47,6 @@ std::uint64_t solid_bytes(const struct stat& file);
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes);
 
 // Extended attributes: names and values, any bytes.
-using Xattrs = std::vector<std::pair<std::string, std::string>>;
 void set_xattrs(json::Value& row, const Xattrs& xattrs);  // nothing where there are none
 Xattrs xattrs_of(const json::Value& row);
 

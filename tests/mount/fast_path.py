@@ -19,7 +19,7 @@ import threading
 import time
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill,
-                       kinds_of, main, make_of_each_kind, skip, tell, wait_until, within)
+                       kinds_of, main, make_of_each_kind, run, skip, tell, wait_until, within)
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -518,6 +518,26 @@ def versions():
     expect_eq((top / "b").read_text(), "second\n", "what was removed")
 
 
+def access_lists():
+    """Those that a command sets or takes away, also where it changes nothing else."""
+    seen = {}
+    for fs in ("fast", "coherent"):
+        top = space_of(f"lists-{fs}", f="file\n", g="file\n")
+        for name in ("set", "default", "taken"):
+            (top / name).mkdir()
+        for name in ("taken", "g"):
+            run(["setfacl", "-m", "u:0:rwx", top / name])
+        run_in(top.name, "setfacl -m u:0:rwx set; setfacl -m u:0:r f; setfacl -d -m g::rwx default; "
+                         "setfacl -b taken g; echo n >default/n", fs)
+        seen[fs] = {name: {key: os.getxattr(top / name, key) for key in os.listxattr(top / name)
+                           if key.startswith("system.posix_acl")}
+                    for name in ("set", "default", "taken", "f", "g", "default/n")}
+    expect_eq(seen["fast"], seen["coherent"])
+    expect_eq({name: [*lists] for name, lists in seen["fast"].items() if lists},
+              {"set": ["system.posix_acl_access"], "default": ["system.posix_acl_default"],
+               "f": ["system.posix_acl_access"]})
+
+
 def times_of_directories():
     """A directory's time that is set is told; one that goes with what is made in it is not."""
     top = space_of("times")
@@ -775,7 +795,7 @@ def without_times(seen):
     return {path: what[:3] + what[4:] for path, what in seen.items()}
 
 
-main(setup, random_operations, other_names, versions, times_of_directories, times_beside_a_reader,
+main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
      rows_of_directories, conflicts, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
      rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)

@@ -8,22 +8,12 @@
 #include <optional>
 #include <set>
 
-#include "base/copy.h"
-#include "base/text.h"
+#include "backends/tree_xattrs.h"
 
 namespace agentfs::compare {
 namespace {
 
-// Labels and seals that the host's kernel gives each file by its own rules.
-constexpr std::string_view kLabels[] = {"security.selinux", "security.SMACK64", "security.apparmor",
-                                        "security.ima", "security.evm"};
-
-bool is_users(std::string_view name) {
-  return !name.starts_with("user.agentfs.") &&
-         std::ranges::none_of(kLabels, [&](std::string_view one) { return name.starts_with(one); });
-}
-
-constexpr std::string_view kAccessList = "system.posix_acl_access";
+constexpr const char* kAccessList = kAclNames.front();
 
 // What the owner, the others and at most anybody else may do is in the mode, too, which is compared
 // and merged for itself; in the list it is left out, and put in again. Its form is that of
@@ -73,16 +63,11 @@ std::optional<T> merged(const T& base, const T& ours, const T& theirs) {
 
 FileAttributes attributes_of(const Leaf& leaf) {
   const struct stat& attributes = leaf.entry.attributes;
-  FileAttributes found{.uid = attributes.st_uid, .gid = attributes.st_gid};
-  const auto names = leaf.store->list_xattr(*leaf.entry.node);
-  if (!names) return found;  // a disk without
-  for (const std::string_view name : text::split(*names, '\0')) {
-    if (name.empty() || !is_users(name)) continue;
-    auto value = leaf.store->get_xattr(*leaf.entry.node, std::string(name));
-    if (!value) continue;
-    if (name == kAccessList) set_mode_in(*value, 0);
-    found.xattrs.emplace(name, *std::move(value));
-  }
+  FileAttributes found{.uid = attributes.st_uid,
+                       .gid = attributes.st_gid,
+                       .xattrs = xattrs_of(*leaf.store, *leaf.entry.node, is_of_file)};
+  const auto list = found.xattrs.find(kAccessList);
+  if (list != found.xattrs.end()) set_mode_in(list->second, 0);
   return found;
 }
 

@@ -5,17 +5,17 @@
 
 #include <sys/types.h>
 
-#include <map>
 #include <string>
 
 #include "backends/compare/content.h"
+#include "base/xattrs.h"
 
 namespace agentfs::compare {
 
 struct FileAttributes {
   uid_t uid = 0;
   gid_t gid = 0;
-  std::map<std::string, std::string> xattrs{};
+  Xattrs xattrs{};
 
   friend bool operator==(const FileAttributes&, const FileAttributes&) = default;
 };

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "backends/tree_xattrs.h"
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -220,7 +221,7 @@ Status FoldPlanner::tell_new(const Node& node, const std::string& path, bool is_
   if (has_lost_some) {
     dresses_.push_back({.path = path,
                         .modified = state_of_stat(state).modified,
-                        .xattrs = TRY(user_xattrs(upper_->host_path(path)))});
+                        .xattrs = TRY(brought_xattrs(upper_->host_path(path)))});
   }
   return ok();
 }
@@ -306,10 +307,11 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   if (!now) return fail(ESTALE, "{}: is gone", text::shown(*node.lower));
   const struct stat& wanted = node.entry.state;
   FoldDress dress{.path = path, .modified = state_of_stat(wanted).modified};
-  dress.xattrs = TRY(user_xattrs(upper_->host_path(path)));
+  dress.xattrs = TRY(brought_xattrs(upper_->host_path(path)));
   const mode_t mode = wanted.st_mode & kPermissions;
   if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) dress.mode = mode;
-  const bool is_told = dress.mode || dress.xattrs != TRY(xattrs_of(ours_.store(), *now->node));
+  const bool is_told =
+      dress.mode || dress.xattrs != xattrs_of(ours_.store(), *now->node, is_brought);
   const bool differs = is_told || dress.modified != state_of(*now).modified;
   if (differs) tell("attributes", path);
   if (differs) plan_.changes.back().is_silent = !is_told;

@@ -96,9 +96,6 @@ class FoldPlanner {
   std::map<ino_t, std::string> linked_{};                 // pieces that more names are links of
 };
 
-// Those that programs set.
-Result<std::map<std::string, std::string>> xattrs_of(TreeStore& store, const TreeNode& node);
-
 // The file's state as a step knows it.
 FileState state_of_stat(const struct stat& state);
 

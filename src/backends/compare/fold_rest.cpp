@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "backends/compare/fold_plan.h"
+#include "backends/tree_xattrs.h"
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/text.h"
@@ -132,19 +133,6 @@ std::vector<FoldChange> take_related(std::vector<FoldChange>& removals,
 
 }  // namespace
 
-Result<std::map<std::string, std::string>> xattrs_of(TreeStore& store, const TreeNode& node) {
-  std::map<std::string, std::string> all;
-  const auto names = store.list_xattr(node);
-  if (!names) return all;  // a disk without
-  for (const std::string_view name : text::split(*names, '\0')) {
-    if (!name.starts_with("user.") || name.starts_with("user.agentfs.")) continue;
-    if (auto value = store.get_xattr(node, std::string(name))) {
-      all.emplace(name, *std::move(value));
-    }
-  }
-  return all;
-}
-
 Result<bool> FoldPlanner::is_same(const std::string& host_path, const struct stat& state,
                                   const TreeEntry& now) {
   const FileState one = state_of_stat(state);
@@ -154,7 +142,9 @@ Result<bool> FoldPlanner::is_same(const std::string& host_path, const struct sta
       state.st_gid != now.attributes.st_gid) {
     return false;
   }
-  if (TRY(user_xattrs(host_path)) != TRY(xattrs_of(ours_.store(), *now.node))) return false;
+  if (TRY(brought_xattrs(host_path)) != xattrs_of(ours_.store(), *now.node, is_brought)) {
+    return false;
+  }
   return is_same_content(ours_.store(), now, host_path);
 }
 
@@ -275,7 +265,7 @@ Status FoldPlanner::keep_time(const std::string& old) {
   if (!now || std::ranges::find(dresses_, path, &FoldDress::path) != dresses_.end()) return ok();
   dresses_.push_back({.path = path,
                       .modified = state_of(*now).modified,
-                      .xattrs = TRY(xattrs_of(ours_.store(), *now->node))});
+                      .xattrs = xattrs_of(ours_.store(), *now->node, is_brought)});
   return ok();
 }
 

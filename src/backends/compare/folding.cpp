@@ -231,8 +231,7 @@ class LineFolder final : public OverlayFolder {
   static Status dress_one(const TreeSide& ours, const TreeNode& node, const FoldDress& wanted) {
     const std::string names = ours.store->list_xattr(node).value_or(std::string());
     for (const std::string_view name : text::split(names, '\0')) {
-      const bool is_users = name.starts_with("user.") && !name.starts_with("user.agentfs.");
-      if (!is_users || wanted.xattrs.contains(std::string(name))) continue;
+      if (!is_brought(name) || wanted.xattrs.contains(std::string(name))) continue;
       TRY(ours.store->remove_xattr(node, std::string(name), TreeCaller{}));
     }
     for (const auto& [name, value] : wanted.xattrs) {

@@ -51,7 +51,7 @@ std::optional<std::string> path_from(const json::Value& value) {
   return text::unhex(value["hex"].text());
 }
 
-json::Value xattrs_value(const std::map<std::string, std::string>& xattrs) {
+json::Value xattrs_value(const Xattrs& xattrs) {
   json::Array told;
   for (const auto& [name, value] : xattrs) {
     told.emplace_back(json::Array{text::hex(name), text::hex(value)});
@@ -59,9 +59,9 @@ json::Value xattrs_value(const std::map<std::string, std::string>& xattrs) {
   return told;
 }
 
-std::optional<std::map<std::string, std::string>> xattrs_from(const json::Value& value) {
+std::optional<Xattrs> xattrs_from(const json::Value& value) {
   if (value.array() == nullptr) return std::nullopt;
-  std::map<std::string, std::string> xattrs;
+  Xattrs xattrs;
   for (const json::Value& pair : *value.array()) {
     if (pair.array() == nullptr || pair.array()->size() != 2) return std::nullopt;
     const auto name = text::unhex(pair.array()->front().text());

@@ -50,7 +50,7 @@ struct FoldDress {
   std::string path{};
   std::optional<mode_t> mode{};  // permissions; nothing: as they are
   std::int64_t modified = 0;
-  std::map<std::string, std::string> xattrs{};
+  Xattrs xattrs{};
 };
 
 struct MergeRecord {

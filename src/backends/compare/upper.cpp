@@ -137,10 +137,10 @@ Result<std::map<ino_t, std::string>> read_index(const std::string& work, const s
   return all;
 }
 
-Result<std::map<std::string, std::string>> user_xattrs(const std::string& host_path) {
-  std::map<std::string, std::string> all;
+Result<Xattrs> brought_xattrs(const std::string& host_path) {
+  Xattrs all;
   for (const std::string& name : TRY(xattr_names(host_path))) {
-    if (!name.starts_with("user.") || name.starts_with("user.agentfs.")) continue;
+    if (!is_brought(name)) continue;
     ssize_t size = ::lgetxattr(host_path.c_str(), name.c_str(), nullptr, 0);
     if (size < 0) continue;
     std::string value(static_cast<std::size_t>(size), '\0');

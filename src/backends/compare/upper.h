@@ -13,6 +13,7 @@
 #include "base/directory.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/xattrs.h"
 
 namespace agentfs::compare {
 
@@ -46,8 +47,8 @@ class UpperDirectory {
 // under any of a file's names. The value is the name in the index.
 Result<std::map<ino_t, std::string>> read_index(const std::string& work, const std::string& lower);
 
-// Attributes that programs set, without the overlay's, the daemon's and the system's own.
-Result<std::map<std::string, std::string>> user_xattrs(const std::string& host_path);
+// Those that are brought along (base/xattrs.h).
+Result<Xattrs> brought_xattrs(const std::string& host_path);
 // Takes trusted.overlay.* off a file, without following a link.
 void strip_overlay(const std::string& host_path);
 

@@ -110,9 +110,10 @@ Result<Xattrs> HostDirectory::access_lists(const std::string& path) const {
   const std::string file = fmt::format("/proc/self/fd/{}", fd.get());
   Xattrs lists;
   for (const char* const name : kAclNames) {
+    if (::getxattr(file.c_str(), name, nullptr, 0) <= 0) continue;
     std::string value(kLongestXattr, '\0');
     const ssize_t size = ::getxattr(file.c_str(), name, value.data(), value.size());
-    if (size >= 0) lists.emplace(name, value.substr(0, static_cast<std::size_t>(size)));
+    if (size > 0) lists.emplace(name, value.substr(0, static_cast<std::size_t>(size)));
   }
   return lists;
 }

@@ -11,10 +11,9 @@
 #include "backends/compare.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/xattrs.h"
 
 namespace agentfs::imports {
-
-using Xattrs = std::map<std::string, std::string>;  // names and values, any bytes
 
 // Threads: all. Paths are relative; "" is the directory itself. No link is followed, in no part of
 // a path: a directory that was replaced by a link is not what was recorded (ELOOP).
@@ -28,7 +27,7 @@ class HostDirectory {
   // A state that does not exist where there is nothing, or nothing an import records.
   Result<FileState> look(const std::string& path) const;
   Result<std::string> read_link(const std::string& path) const;
-  Result<Xattrs> access_lists(const std::string& path) const;
+  Result<Xattrs> access_lists(const std::string& path) const;  // ACLs
   // The directory above, O_PATH, and the last name.
   struct Place {
     UniqueFd directory{};
