@@ -227,10 +227,20 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   const SnapshotInfo& one = *found;
   TreeChange row{.operation = "discard", .path = root};
   row.details = {{"name", name}, {"state", shown(one.id)}};
-  TRY(kernel_.record_change(caller, row));
+  TRY(tell_discard(caller, row));
   TRY(TRY(forest_of(root))->drop(one.id));
   kernel_.imports().drop_base(root, name);
   return fmt::format("the checkpoint {} of {} is gone\n", name, root);
+}
+
+// On a full disk what was discarded before gives the row of this its room, also where somebody else
+// has taken what the journal had given up for it.
+Status Forks::tell_discard(const Caller& caller, const TreeChange& row) {
+  if (!kernel_.journal().check_room(true)) kernel_.collect_forests();
+  const Status told = kernel_.record_change(caller, row);
+  if (told || told.error().code != ENOSPC) return told;
+  kernel_.collect_forests();
+  return kernel_.record_change(caller, row);
 }
 
 Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& path) {
@@ -248,20 +258,13 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   const MergePause pause(kernel_.conflicts(), path);
   if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
   const auto info = info_of(path);
-  TRY(kernel_.record_change(caller, {.operation = "discard", .path = path}));
+  TRY(tell_discard(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));
   Names ended;
   if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number));
   TRY(MergeBases(kernel_).forget_gone());
   return fmt::format("{} is gone\n{}", path, note_of_ended(ended));
-}
-
-void collect_forests(const Kernel& kernel) {
-  for (const auto& [root, forest] : kernel.parts().forests) {
-    const auto freed = forest->collect();
-    if (!freed) log::error("{}: room not given back: {}", root, freed.error().message);
-  }
 }
 
 bool are_forests_loose(const Kernel& kernel) {

@@ -21,6 +21,7 @@ std::string shown(SnapshotId state);  // "12.3", as rows tell it
 std::string note_of_ended(const std::vector<std::string>& conflicts);
 
 class Kernel;
+struct TreeChange;
 
 // A part of its kernel, without a state of its own: the forests know their trees. `root` is the
 // path of a workspace or home in the mount, "/workspaces/site". Threads: all. Whoever may see the
@@ -80,6 +81,7 @@ class Forks {
   Result<SnapshotInfo> find(const std::string& root, const std::string& name) const;
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
+  Status tell_discard(const Caller& caller, const TreeChange& row);
   Result<std::string> discard_fork(const Caller& caller, const std::string& path);
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
@@ -92,9 +94,7 @@ class Forks {
   Kernel& kernel_;
 };
 
-// Gives back the disk's room of what nothing depends on any more. Blocks.
-void collect_forests(const Kernel& kernel);
-// Whether a forest may have something that is due for that.
+// Whether a forest may have something that is due for Kernel::collect_forests().
 bool are_forests_loose(const Kernel& kernel);
 
 }  // namespace agentfs

@@ -145,6 +145,8 @@ class Kernel {
   // Calls `act` while no commit writes into the workspace's repository; waits for one under way.
   Status between_commits(const std::string& root, const std::function<Status()>& act) const;
   std::vector<std::string> workspaces() const;  // sorted
+  // Gives back the disk's room of what no tree depends on any more. Blocks.
+  void collect_forests();
   // Host path of the plain directory behind a path of the data trees; ENOENT for others.
   Result<std::string> host_path(const std::string& path) const;
 

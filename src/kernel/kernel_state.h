@@ -53,7 +53,8 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   std::atomic<Userland*> userland = nullptr;
   std::atomic<Namespace*> paths = nullptr;
 
-  Mutex<Rank::document> emptying;  // of the past
+  Mutex<Rank::document> emptying;    // of the past
+  Mutex<Rank::document> collecting;  // in the forests
   Mutex<Rank::kernel> commit_mutex;
   mutable Mutex<Rank::object> mutex;
   Fold fold GUARDED_BY(mutex);

@@ -173,7 +173,7 @@ void Kernel::State::schedule_history(unsigned second) {
       if (const auto emptied = work->kernel.refused_writes().empty(); !emptied) {
         log::error("conflicts: not emptied: {}", emptied.error().message);
       }
-      collect_forests(work->kernel);
+      work->kernel.collect_forests();
       work->schedule_history(second + 1);
     });
   });
@@ -192,7 +192,7 @@ void Kernel::State::schedule_collecting() {
     timer->parts.pool->post([weak] {
       Work work{weak};
       if (!work) return;
-      collect_forests(work->kernel);
+      work->kernel.collect_forests();
       work->schedule_collecting();
     });
   });

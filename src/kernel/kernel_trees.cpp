@@ -168,4 +168,12 @@ Result<std::string> Kernel::host_path(const std::string& path) const {
   return parts().state + "/trees" + plain;
 }
 
+void Kernel::collect_forests() {
+  const Lock alone(state_->collecting);
+  for (const auto& [root, forest] : state_->parts.forests) {
+    const auto freed = forest->collect();
+    if (!freed) log::error("{}: room not given back: {}", root, freed.error().message);
+  }
+}
+
 }  // namespace agentfs
