@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backends/tree_xattrs.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
@@ -14,41 +15,20 @@
 namespace agentfs {
 namespace {
 
-// Only bytes are taken.
+// What is not taken as it is.
 Status check_takes_theirs(const MergeConflict& conflict, const std::string& path,
                           std::uint64_t number, mode_t mode) {
-  if (conflict.theirs_path.empty()) return ok();
   std::string differs;
-  if (!conflict.theirs.is_regular()) {
-    differs = "is no regular file";
-  } else if (conflict.reason == MergeConflict::Reason::renamed) {
+  if (conflict.reason == MergeConflict::Reason::renamed) {
     differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
-  } else if (conflict.ours.exists() && !conflict.ours.is_regular()) {
-    differs = "is a regular file, which ours is not";
-  } else if (conflict.reason == MergeConflict::Reason::attributes) {
-    differs = "has another owner or extended attribute";
-  } else if (conflict.ours.exists() && mode != conflict.theirs.mode) {
-    differs = fmt::format("has mode {:04o}", conflict.theirs.mode & 07777);
+  } else if (S_ISDIR(mode)) {
+    differs = "is a directory";
+  } else if (!S_ISREG(mode) && !S_ISLNK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
+    differs = "is a device";
   }
   if (differs.empty()) return ok();
-  return fail(ENOTSUP,
-              "{}: theirs {}, and only bytes are taken; made so by hand, `resolve {} ours` "
-              "would do",
-              path, differs, number);
-}
-
-// Where ours has nothing, what writing makes has neither another mode, owner nor attributes.
-Status check_plain(TreeStore& store, const TreeEntry& theirs, uid_t writer,
-                   const std::string& sentence) {
-  constexpr mode_t kWritten = 0644;
-  const auto names = store.list_xattr(*theirs.node);
-  const auto all = names ? text::split(*names, '\0') : std::vector<std::string_view>();
-  const bool has_any = std::ranges::any_of(all, [](std::string_view name) {
-    return !name.empty() && !name.starts_with("user.agentfs.") && !name.starts_with("security.");
-  });
-  const struct stat& attributes = theirs.attributes;
-  const bool is_plain = (attributes.st_mode & 07777) == kWritten && attributes.st_uid == writer;
-  return is_plain && !has_any ? ok() : Status(fail(ENOTSUP, "{}", sentence));
+  return fail(ENOTSUP, "{}: theirs {}; made so by hand, `resolve {} ours` would do", path, differs,
+              number);
 }
 
 // A directory of ours where a file is to be, or a file on the way to it, is nothing to write over.
@@ -88,16 +68,33 @@ Result<std::string> Merges::merged(const std::string& root, std::uint64_t number
               root, conflict.path, number);
 }
 
-Status Merges::check_taken_whole(const Caller& caller, const std::string& root,
-                                 std::uint64_t number, bool is_there) const {
+// Whole, and changed now.
+Status Merges::take_theirs(const Caller& caller, const std::string& root, std::uint64_t number,
+                           const std::string& path) {
   const auto [all, conflict] = TRY(find(root, number));
-  if (is_there || conflict.theirs_path.empty()) return ok();
-  const Side theirs = TRY(side_of(*all, conflict, "theirs"));
-  return check_plain(
-      theirs.store, theirs.entry, kernel_.user_of(caller),
-      fmt::format("{}/{}: theirs has a mode, an owner or attributes of its own, and "
-                  "only bytes are taken; `cp -a` of it and `resolve {} ours` would do",
-                  root, conflict.path, number));
+  const auto [store, entry] = TRY(side_of(*all, conflict, "theirs"));
+  const struct stat& theirs = entry.attributes;
+  TRY(check_takes_theirs(conflict, path, number, theirs.st_mode));
+  RestoreStep step{.path = path, .mode = theirs.st_mode};
+  step.uid = theirs.st_uid;
+  step.gid = theirs.st_gid;
+  step.modified = kernel_.clock().wall();
+  if (S_ISLNK(theirs.st_mode)) {
+    step.target = TRY(store.read_link(*entry.node));
+  } else {
+    step.xattrs = xattrs_of(store, *entry.node, is_of_file);
+  }
+  if (S_ISREG(theirs.st_mode)) {
+    step.bytes = [&from = store, node = entry.node] {
+      return from.open(*node, O_RDONLY, TreeCaller{});
+    };
+  }
+  Caller named = caller;
+  named.path = root + "/.agentfs/ctl";
+  const Status restored = kernel_.paths().restore(named, {step});
+  const bool is_lost = !restored && restored.error().code == EBUSY;
+  return is_lost ? refuse_lost({path, number}, "theirs", restored.error())
+                 : told_by_hand(restored, path, number);
 }
 
 // A file of an import can have lost its bytes to what its directory did. Gone, it is what ours is.
@@ -108,8 +105,7 @@ Status Merges::check_ours_is_whole(const std::string& root, std::uint64_t number
   const auto file = ours->store.open(*ours->entry.node, O_RDONLY, TreeCaller{});
   const Status whole = file ? (*file)->check_read() : std::unexpected(file.error());
   if (whole || whole.error().code != EBUSY) return ok();
-  return fail(EBUSY, "{}/{}: ours has no bytes any more ({}); `resolve {} theirs` would do", root,
-              conflict.path, whole.error().message, number);
+  return refuse_lost({conflict.path, number}, "ours", whole.error());
 }
 
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
@@ -122,24 +118,18 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   const MergePause pause(kernel_.conflicts(), root);
   const MergeConflict conflict = TRY(find(root, number)).conflict;
   const std::string path = fmt::format("{}/{}", root, conflict.path);
-  if (side == "theirs") {
-    const auto now = kernel_.paths().attributes(caller, path);
-    const mode_t mode = now ? now->st_mode : conflict.ours.mode;
-    TRY(check_takes_theirs(conflict, path, number, mode));
-    TRY(check_taken_whole(caller, root, number, now.has_value()));
-  }
   if (side == "ours") TRY(check_ours_is_whole(root, number));
   const bool removes = side == "theirs" && conflict.theirs_path.empty();
   if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
   if (removes) {
     const Status removed = kernel_.paths().remove(caller, path);
     if (!removed && removed.error().code != ENOENT) return std::unexpected(removed.error());
-  } else if (side != "ours") {
-    const std::string bytes =
-        TRY(side == "merged" ? merged(root, number) : text(root, number, side));
+  } else if (side == "theirs") {
+    TRY(take_theirs(caller, root, number, path));
+  } else if (side == "merged") {
     Caller named = caller;
     named.path = root + "/.agentfs/ctl";
-    TRY(told_by_hand(kernel_.paths().write(named, path, bytes), path, number));
+    TRY(told_by_hand(kernel_.paths().write(named, path, TRY(merged(root, number))), path, number));
   }
   return end_conflict(root, number, removes ? "removed, as theirs" : side, path);
 }

@@ -163,9 +163,14 @@ class Merges {
   };
   Result<Found> find(const std::string& root, std::uint64_t number) const;
   Result<std::string> merged(const std::string& root, std::uint64_t number) const;
-  // Whether theirs has no more than its bytes where ours has nothing. ENOTSUP.
-  Status check_taken_whole(const Caller& caller, const std::string& root, std::uint64_t number,
-                           bool is_there) const;
+  struct Numbered {
+    const std::string& path;
+    std::uint64_t number;
+  };
+  static std::unexpected<Error> refuse_lost(const Numbered& conflict, const std::string& side,
+                                            const Error& why);
+  Status take_theirs(const Caller& caller, const std::string& root, std::uint64_t number,
+                     const std::string& path);
   Status check_ours_is_whole(const std::string& root, std::uint64_t number) const;  // EBUSY
   struct Side {
     TreeStore& store;

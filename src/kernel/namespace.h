@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,10 +37,11 @@ struct RestoreStep {
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, nanoseconds
   std::string target{};       // of a symbolic link
-  Xattrs xattrs{};            // of what has no content
+  Xattrs xattrs{};            // of what has no content in the past
   std::string other{};        // a step before it, of whose file this is one more name
-  PastName content{};         // number 0: an empty file
-  bool is_again = false;      // a directory that is there already is of a try before
+  PastName content{};         // number 0: an empty file, or one whose bytes are elsewhere:
+  std::function<Result<std::unique_ptr<TreeFile>>()> bytes{};
+  bool is_again = false;  // a directory that is there already is of a try before
 };
 
 // Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are

@@ -247,9 +247,8 @@ def owners_and_attributes_are_merged_each_by_itself():
     about = [read(path) for path in (space / ".agentfs/conflicts").glob("*/about")]
     expect_has(about[0], "both sides changed its user.k")
     ctl("dressed", "merge dressed-2 partial")
-    expect_has(refused("ENOTSUP", "dressed", "resolve 1 theirs"), "has another owner or extended attribute")
-    os.setxattr(space / "clash", "user.k", b"theirs")
-    ctl("dressed", "resolve 1 ours")
+    ctl("dressed", "resolve 1 theirs")
+    expect_eq(os.getxattr(space / "clash", "user.k"), b"theirs")
     ctl("dressed", "discard dressed-2")
 
 
@@ -288,7 +287,7 @@ def owners_and_attributes_of_directories_are_merged_too():
     expect_has(about[0], "both sides changed its user.k")
     ctl("drawers", "merge drawers-2 partial")
     expect_eq(os.getxattr(space / "own", "user.k"), b"c", "partial")
-    refused("ENOTSUP", "drawers", "resolve 1 theirs")
+    expect_has(refused("ENOTSUP", "drawers", "resolve 1 theirs"), "is a directory")
     os.setxattr(space / "clash", "user.k", b"theirs")
     ctl("drawers", "resolve 1 ours")
     ctl("drawers", "merge drawers-2")
@@ -329,8 +328,8 @@ def a_mode_and_an_acl_are_both_taken_once():
     ctl("both-kinds", "discard both-kinds-2")
 
 
-def what_ours_has_no_more_is_not_taken_by_halves():
-    """Only bytes are taken: a file of other permissions, or with attributes, is the user's to copy."""
+def what_ours_has_no_more_is_taken_as_it_is():
+    """With its permissions and attributes."""
     space = make("halves")
     (space / "mode").write_text("one\n")
     (space / "mode").chmod(0o600)
@@ -347,14 +346,11 @@ def what_ours_has_no_more_is_not_taken_by_halves():
     about = {read(path / "about").split()[0].rsplit("/", 1)[-1].rstrip(":"): path.name
              for path in (space / ".agentfs/conflicts").iterdir() if path.name != "README"}
     expect_eq(sorted(about), ["marked", "mode", "plain"])
-    for name in ("mode", "marked"):
-        expect_has(refused("ENOTSUP", "halves", f"resolve {about[name]} theirs"), "only bytes are taken")
-        expect(not (space / name).exists(), f"{name} was made")
-    ctl("halves", f"resolve {about['plain']} theirs")
-    expect_eq(read(space / "plain"), "two\n")
-    shutil.copy2(fork / "mode", space / "mode")
-    for name in ("mode", "marked"):
-        ctl("halves", f"resolve {about[name]} ours")
+    for name, number in about.items():
+        ctl("halves", f"resolve {number} theirs")
+        expect_eq(read(space / name), "two\n")
+        expect_eq(os.stat(space / name).st_mode, os.stat(fork / name).st_mode, name)
+    expect_eq(os.getxattr(space / "marked", "user.k"), b"a")
     ctl("halves", "discard halves-2")
 
 
@@ -710,7 +706,7 @@ def what_both_have_removed_by_now_is_resolved():
     ctl("neither", "merge neither-1")
 
 
-def theirs_is_taken_as_it_is_or_not():
+def theirs_is_taken_whole():
     ours, theirs = make("modes"), SPACES / "modes-1"
     ctl("modes", "fork modes-1")
     (ours / "both").chmod(0o755)
@@ -720,10 +716,12 @@ def theirs_is_taken_as_it_is_or_not():
     ctl("modes", "merge modes-1 partial")
     conflicts = ours / ".agentfs/conflicts"
     for number in "1", "2":
-        expect_has(refused("ENOTSUP", "modes", f"resolve {number} theirs"),
-                   "0600" if read(conflicts / number / "about").startswith("both") else "gone-there")
+        if read(conflicts / number / "about").startswith("both"):
+            ctl("modes", f"resolve {number} theirs")
+            continue
+        expect_has(refused("ENOTSUP", "modes", f"resolve {number} theirs"), "gone-there")
         ctl("modes", f"resolve {number} ours")
-    expect_eq(os.stat(ours / "both").st_mode & 0o777, 0o755)
+    expect_eq(os.stat(ours / "both").st_mode & 0o777, 0o600)
     for top, mode in (ours, 0o700), (theirs, 0o640):
         (top / "lines").chmod(mode)
     (theirs / "lines").write_text("<<<<<<< no marker of ours\n")
@@ -734,8 +732,17 @@ def theirs_is_taken_as_it_is_or_not():
     (ours / "both").symlink_to("lines")
     (theirs / "both").write_text("changed there\n")
     ctl("modes", "merge modes-1 partial")
-    expect_has(refused("ENOTSUP", "modes", "resolve 1 theirs"), "a regular file, which ours is not")
-    ctl("modes", "resolve 1 ours")
+    ctl("modes", "resolve 1 theirs")
+    expect_eq(((ours / "both").is_symlink(), read(ours / "both")), (False, "changed there\n"))
+    ctl("modes", "merge modes-1")
+    for top in ours, theirs:
+        (top / "both").unlink()
+    (ours / "both").write_text("a file\n")
+    (theirs / "both").symlink_to("lines")
+    ctl("modes", "merge modes-1 partial")
+    ctl("modes", "resolve 1 theirs")
+    expect_eq(os.readlink(ours / "both"), "lines")
+    ctl("modes", "merge modes-1")
 
 
 def what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged():
@@ -905,7 +912,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
      owners_and_attributes_of_directories_are_merged_too, a_mode_and_an_acl_are_both_taken_once,
-     what_ours_has_no_more_is_not_taken_by_halves,
+     what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,
@@ -917,7 +924,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
-     theirs_is_taken_as_it_is_or_not, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
+     theirs_is_taken_whole, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
      conflicts_are_files,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,

@@ -86,6 +86,47 @@ SetAttributes attributes_of(const RestoreStep& step) {
   return wanted;
 }
 
+// What a file is filled with.
+struct FileSource {
+  UniqueFd past{};  // with its attributes
+  std::unique_ptr<TreeFile> elsewhere{};
+  struct stat attributes{};
+
+  int file() const { return elsewhere != nullptr ? elsewhere->descriptor() : past.get(); }
+  bool is_empty() const { return file() < 0; }
+};
+
+Result<FileSource> source_of(const RestoreStep& step, const PastStore& past) {
+  FileSource source;
+  if (step.bytes) {
+    source.elsewhere = TRY(step.bytes());
+  } else if (step.content.number != 0) {
+    source.past = TRY(past.open(step.content));
+  }
+  if (source.is_empty() || ::fstat(source.file(), &source.attributes) == 0) return source;
+  return fail_errno(step.path);
+}
+
+Status fill(Request& request, const FileSource& from, const CreatedNode& to,
+            const RestoreStep& step) {
+  Handle& handle = *to.opened.handle;
+  Node& node = *to.found.node;
+  if (!from.is_empty()) TRY(copy_bytes(request, from.file(), handle, from.attributes.st_size));
+  if (from.elsewhere != nullptr) TRY(from.elsewhere->check_read());
+  if (from.past) copy_xattrs(request, from.past.get(), node);
+  drop_inherited_acls(request, from.past.get(), node);
+  TRY(handle.flush(request));
+  SetAttributes wanted = attributes_of(step);
+  if (!from.is_empty()) {
+    wanted.which |= SetAttributes::size;  // a hole at the end
+    wanted.values.st_size = from.attributes.st_size;
+  }
+  TRY(node.set_attributes(request, &handle, wanted));
+  if (from.past) give_capabilities(request, from.past.get(), node);
+  set_xattrs(request, step.xattrs, node);
+  return ok();
+}
+
 }  // namespace
 
 Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
@@ -157,32 +198,11 @@ Status DataChanges::finish_restore() {
 // The temporary file is nobody's history: only what it replaces is kept.
 Status DataChanges::restore_file(Node& directory, const std::string& name, const RestoreStep& step,
                                  const PastStore& past) {
-  UniqueFd from;
-  struct stat kept{};
-  if (step.content.number != 0) {
-    from = TRY(past.open(step.content));
-    if (::fstat(from.get(), &kept) != 0) return fail_errno(step.path);
-  }
+  const FileSource source = TRY(source_of(step, past));
   const CreatedNode created =
       TRY(directory.create(request_, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  Handle& handle = *created.opened.handle;
-  const auto filled = [&]() -> Status {
-    if (from) {
-      TRY(copy_bytes(request_, from.get(), handle, kept.st_size));
-      copy_xattrs(request_, from.get(), *created.found.node);
-    }
-    drop_inherited_acls(request_, from ? from.get() : -1, *created.found.node);
-    TRY(handle.flush(request_));
-    SetAttributes wanted = attributes_of(step);
-    if (from) {
-      wanted.which |= SetAttributes::size;  // a hole at the end
-      wanted.values.st_size = kept.st_size;
-    }
-    TRY(created.found.node->set_attributes(request_, &handle, wanted));
-    if (from) give_capabilities(request_, from.get(), *created.found.node);
-    return ok();
-  }();
-  handle.release();
+  const Status filled = fill(request_, source, created, step);
+  created.opened.handle->release();
   return filled;
 }
 
