@@ -55,6 +55,8 @@ struct HostWritten {
   // a state that the source never has.
   std::vector<HostDrift> drifts{};
   std::set<std::string> overtaken{};  // paths of the latter
+  // Other names of the same files, which have other links, or another mode, now.
+  std::vector<HostDrift> links{};
 };
 
 // The source is read and, by write() alone, written; no file of it is linked or locked. Recorded
@@ -118,7 +120,7 @@ class ImportStore : public Lender {
   virtual Result<std::vector<std::string>> write(std::uint32_t id,
                                                  const std::vector<HostChange>& changes) = 0;
   // The drift of those of the changes, ordered by path, that write() has made since mark(), also
-  // one that was cut short; and of other names of the same files, which have other links now.
+  // one that was cut short; and what it did to others.
   virtual Result<HostWritten> written(std::uint32_t id,
                                       const std::vector<HostChange>& changes) const = 0;
   // At a start: removes what a write() that a crash cut short left beside the files, and what is

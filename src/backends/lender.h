@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/file.h"
 
@@ -20,8 +22,9 @@ class Lender {
  public:
   virtual ~Lender() = default;
   virtual bool lends(int file) const = 0;
-  // Whether both stand for the same bytes, be they to be had or not.
-  virtual bool lends_one(int file, int other) const = 0;
+  // Whether both stand for the same bytes, be they to be had or not. False, too, where they are
+  // recorded apart and would be read from one place all the same; nothing: their bytes tell.
+  virtual std::optional<bool> lends_one(int file, int other) const = 0;
   // The bytes, for reading, and how their file was when it was found to be as recorded: what is
   // read of it is, as long as it stays so (is_as_it_was()).
   struct Lent {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -140,9 +141,9 @@ class TreeStore {
   virtual Result<std::unique_ptr<TreeFile>> open(const TreeNode& node, int flags,
                                                  const TreeCaller&) = 0;
   virtual Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) = 0;
-  // Whether two files are known to have the same bytes without these being read; of directories,
-  // whether one reads what is in the other, which nobody has changed since it does.
-  virtual bool has_same_bytes(const TreeNode&, const TreeNode&) { return false; }
+  // Whether two files have the same bytes, where that is known without these being read, or cannot
+  // be by that; of directories, whether one reads what is in the other, unchanged since it does.
+  virtual std::optional<bool> has_same_bytes(const TreeNode&, const TreeNode&) { return {}; }
   // Whether the host's kernel may read and write the file on its own: not where trees share files.
   virtual bool may_bypass(const TreeNode&) const { return true; }
   // To be asked before each change through a descriptor (pwrite, fallocate, ftruncate, a copy into

@@ -14,6 +14,7 @@
 #include "kernel/journal.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/paths.h"
 #include "kernel/refused_writes.h"
 
 namespace agentfs {
@@ -48,14 +49,24 @@ void add_events(const std::string& root, const FoldChange& change, std::vector<T
   events.push_back({kind, at(change.path), 0});
 }
 
+// The row of the last change, of attributes as well; 0 where none is known.
+std::uint64_t last_change(const Fold& fold, const std::string& root, const std::string& path) {
+  const WorkspaceChanges* const known = fold.find_workspace(paths::name_of(root));
+  if (known == nullptr) return 0;
+  const auto found = known->changed.all().find(path);
+  return found == known->changed.all().end() ? 0 : found->second.sequence.value;
+}
+
 }  // namespace
 
-// What was removed has no generation any more, but what it held is kept since.
+// What was removed has no generation any more, but what it held is kept since; attributes have
+// none, but a row.
 bool FastPath::is_changed(const FastRun& run, const std::string& path) const {
   bool changed = false;
   const std::string whole = path.empty() ? run.root : fmt::format("{}/{}", run.root, path);
   kernel_.look_at_fold([&](const Fold& fold) {
-    changed = fold.generations().of(whole).number.value > run.number;
+    changed = fold.generations().of(whole).number.value > run.number ||
+              last_change(fold, run.root, path) > run.number;
     if (changed || fold.history().last() == run.version) return;
     const auto versions = fold.history().versions(whole);
     changed = !versions.empty() && versions.back()->number > run.version;

@@ -124,12 +124,10 @@ Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& 
   const auto left = store().write(import.id, changes);
   const HostWritten made = TRY(store().written(import.id, changes));
   std::vector<std::string> paths;
-  for (const HostDrift& one : made.drifts) {
-    if (std::ranges::binary_search(changes, one.path, {}, &HostChange::path)) {
-      paths.push_back(one.path);
-    }
-  }
+  for (const HostDrift& one : made.drifts) paths.push_back(one.path);
   std::erase_if(changes, [&](const auto& one) { return !made.overtaken.contains(one.path); });
+  // The hidden tree has their names' own modes still, as the workspace does.
+  TRY(store().record(import.id, made.links));
   TRY(refresh(import, made.drifts, std::move(changes)));
   TRY(tell(caller, import, order, paths));
   TRY(end(import, order, order.is_commit() ? !paths.empty() : !left));

@@ -191,8 +191,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
-  CompareOptions how = Forks::options(*TRY(kernel_.forks().forest_of(root)));
-  how.attributes = !is_host;
+  const CompareOptions how = Forks::options(*TRY(kernel_.forks().forest_of(root)));
   MergePlan plan = TRY(merger.plan(sides, how));
   TRY(check_state(order, plan));
   TRY(check_own(caller, sides.ours, plan));

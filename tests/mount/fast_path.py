@@ -538,6 +538,21 @@ def access_lists():
                "f": ["system.posix_acl_access"]})
 
 
+def attributes_that_others_set():
+    """What they closed meanwhile is not opened by a command that touches it."""
+    top = space_of("closed", key="key\n", f="file\n")
+    (top / "d").mkdir()
+    held = Held("closed", "echo n >d/new; touch -d 2001-01-01 key; echo more >>f")
+    for name in ("d", "key"):
+        (top / name).chmod(0o700)
+        os.setxattr(top / name, "user.k", b"others")
+    reply = held.end()
+    for name in ("d", "key"):
+        expect_eq((oct(os.stat(top / name).st_mode)[-3:], os.getxattr(top / name, "user.k")), ("700", b"others"), reply)
+    expect_eq(((top / "d/new").read_text(), (top / "f").read_text()), ("n\n", "file\nmore\n"))
+    expect("conflicts=1" in reply, reply)
+
+
 def times_of_directories():
     """A directory's time that is set is told; one that goes with what is made in it is not."""
     top = space_of("times")
@@ -796,6 +811,6 @@ def without_times(seen):
 
 
 main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
-     rows_of_directories, conflicts, links_that_others_change, directories_that_others_move,
+     rows_of_directories, conflicts, attributes_that_others_set, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
      rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)

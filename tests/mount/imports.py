@@ -450,6 +450,57 @@ def what_was_recorded_anew_is_read_under_each_name_it_had():
     expect_eq(os.stat(top / "lines").st_mode & 0o777, 0o600)
 
 
+def what_was_changed_there_in_place_is_read_though_its_time_stayed():
+    """Also where it was read here before: nobody's commit overwrites it."""
+    top = make("same-time")
+    space = take(top, "same-time")
+    expect_eq((space / "main.c").read_text()[:3], "int")
+    with open(top / "main.c", "r+") as file:
+        file.write("INT")
+    os.utime(top / "main.c", (1_600_000_000, 1_600_000_000))
+    ctl("same-time", "rebase")
+    expect_eq((space / "main.c").read_text()[:3], "INT")
+
+
+def lists_of_rights_go_along_with_a_mode():
+    """A mode whose middle is an ACL's mask never comes without the ACL."""
+    top = make("masks")
+    for name in ("lines", "main.c"):
+        (top / name).chmod(0o600)
+    for name in ("src", "src/deep"):
+        (top / name).chmod(0o700)
+    space = take(top, "masks")
+    nobody = 0xFFFFFFFF
+    for path, here in ((space / "lines", 6), (space / "src", 7), (top / "main.c", 6), (top / "src/deep", 7)):
+        value = acl((1, here, nobody), (2, 4, 33), (4, 0, nobody), (0x10, 4, nobody), (0x20, 0, nobody))
+        os.setxattr(path, "system.posix_acl_access", value)
+    ctl("masks", "rebase")
+    ctl("masks", "commit")
+    for name in ("lines", "src", "main.c", "src/deep"):
+        both = [(os.getxattr(at / name, "system.posix_acl_access"), oct(os.stat(at / name).st_mode))
+                for at in (top, space)]
+        expect_eq(both[0], both[1], name)
+    expect_eq(status("masks"), [])
+
+
+def a_mode_is_of_all_names_there_and_set_once():
+    top = make("one-mode")
+    os.link(top / "main.c", top / "name-2")
+    for number in "12":
+        os.symlink("nowhere", top / f"link-{number}") if number == "1" else os.link(
+            top / "link-1", top / "link-2", follow_symlinks=False)
+    space = take(top, "one-mode")
+    (space / "main.c").chmod(0o600)
+    for _ in range(3):
+        ctl("one-mode", "commit")
+        expect_eq((status("one-mode"), oct(os.stat(top / "name-2").st_mode)), ([], "0o100600"))
+    (space / "link-1").rename(space / "moved")
+    (space / "link-2").unlink()
+    os.symlink("elsewhere", space / "link-2")
+    ctl("one-mode", "commit")
+    expect_eq([os.readlink(top / name) for name in ("moved", "link-2")], ["nowhere", "elsewhere"])
+
+
 def ours_is_not_taken_where_nobody_has_its_bytes():
     top = make("no-bytes")
     space = take(top, "no-bytes")
@@ -1073,7 +1124,9 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
       a_mode_set_here_and_bytes_changed_there_are_both_taken,
       another_name_made_here_stays_readable_whatever_happens_there,
-      what_was_recorded_anew_is_read_under_each_name_it_had, ours_is_not_taken_where_nobody_has_its_bytes,
+      what_was_recorded_anew_is_read_under_each_name_it_had,
+      what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
+      a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,
      rights_and_attributes_go_along, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,

@@ -49,8 +49,10 @@ Result<std::unique_ptr<TreeFile>> open(const Leaf& leaf) {
 Result<bool> same_bytes(const Leaf& one, const Leaf& other) {
   if (one.entry.attributes.st_size != other.entry.attributes.st_size) return false;
   if (one.entry.attributes.st_size == 0) return true;
-  const bool of_one_store = one.store == other.store;
-  if (of_one_store && one.store->has_same_bytes(*one.entry.node, *other.entry.node)) return true;
+  if (one.store == other.store) {
+    const auto known = one.store->has_same_bytes(*one.entry.node, *other.entry.node);
+    if (known) return *known;
+  }
   const auto first = TRY(open(one));
   const auto second = TRY(open(other));
   const bool same = TRY(agentfs::same_bytes(first->descriptor(), second->descriptor()));

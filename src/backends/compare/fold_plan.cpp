@@ -307,11 +307,12 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   if (!now) return fail(ESTALE, "{}: is gone", text::shown(*node.lower));
   const struct stat& wanted = node.entry.state;
   FoldDress dress{.path = path, .modified = state_of_stat(wanted).modified};
-  dress.xattrs = TRY(brought_xattrs(upper_->host_path(path)));
   const mode_t mode = wanted.st_mode & kPermissions;
-  if (mode != (now->attributes.st_mode & kPermissions) && !changed_(*node.lower)) dress.mode = mode;
-  const bool is_told =
-      dress.mode || dress.xattrs != xattrs_of(ours_.store(), *now->node, is_brought);
+  const Xattrs has = xattrs_of(ours_.store(), *now->node, is_brought);
+  const bool stays = changed_(*node.lower);
+  dress.xattrs = stays ? has : TRY(brought_xattrs(upper_->host_path(path)));
+  if (mode != (now->attributes.st_mode & kPermissions) && !stays) dress.mode = mode;
+  const bool is_told = dress.mode || dress.xattrs != has;
   const bool differs = is_told || dress.modified != state_of(*now).modified;
   if (differs) tell("attributes", path);
   if (differs) plan_.changes.back().is_silent = !is_told;

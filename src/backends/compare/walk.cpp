@@ -95,9 +95,9 @@ Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::s
   auto names_after = list(walk_.after, frame.after);
   const bool is_closed = (!names && names.error().code == EACCES) ||
                          (!names_after && names_after.error().code == EACCES);
-  const bool is_untouched = is_closed && frame.before && frame.after &&
-                            walk_.before.store == walk_.after.store &&
-                            walk_.before.store->has_same_bytes(*frame.before, *frame.after);
+  const bool is_untouched =
+      is_closed && frame.before && frame.after && walk_.before.store == walk_.after.store &&
+      walk_.before.store->has_same_bytes(*frame.before, *frame.after).value_or(false);
   if (is_closed && !is_untouched) {
     if (!options_.closed) {
       return fail(EACCES, "may not be looked into, even by its owner; `chmod u+rwx` would do");

@@ -64,6 +64,16 @@ Result<Lender::Lent> open_entry(const ImportRecords& records, std::size_t number
               shown_of(records, *entry));
 }
 
+bool are_read_from_one_place(const ImportRecords& records, std::size_t one, std::size_t other) {
+  const auto first = records.entry(one);
+  const auto second = records.entry(other);
+  const auto is_read_by_itself = [&](std::size_t number) {
+    return records.is_newest(number) || file::exists(records.kept_name(number));
+  };
+  return first && second && has_same_bytes(first->state, second->state) &&
+         !(is_read_by_itself(one) && is_read_by_itself(other));
+}
+
 Status copy_whole(const Lender::Lent& from, int to, const std::string& shown) {
   (void)TRY(copy_bytes(from.file.get(), to, from.attributes));
   struct stat now{};

@@ -15,6 +15,8 @@ namespace agentfs::imports {
 // Threads: all. An entry whose file was recorded anew since, its bytes the same (has_same_bytes()),
 // is read as any of these can be. EBUSY where the bytes are not to be had any more.
 Result<Lender::Lent> open_entry(const ImportRecords& records, std::size_t number);
+// Whether open_entry() would read one for the other, so that comparing what it reads says nothing.
+bool are_read_from_one_place(const ImportRecords& records, std::size_t one, std::size_t other);
 // All of it, in one state, or EBUSY; `shown` is for the error.
 Status copy_whole(const Lender::Lent& from, int to, const std::string& shown);
 // Makes the copy that open_entry() prefers; how many bytes. One thread for an entry.

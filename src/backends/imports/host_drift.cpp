@@ -77,7 +77,8 @@ Result<HostWritten> drift_of_written(const ImportRecords& records, const HostDir
     }
   }
   for (const HostDrift& link : TRY(drift_of(records, host, paths))) {
-    if (has_same_bytes(link.recorded, link.now)) found.emplace(link.path, link);
+    const bool is_other = !found.contains(link.path);
+    if (is_other && has_same_bytes(link.recorded, link.now)) done.links.push_back(link);
   }
   for (auto& [path, drift] : found) done.drifts.push_back(std::move(drift));
   return done;

@@ -10,7 +10,6 @@
 #include "base/text.h"
 
 namespace agentfs::imports {
-
 namespace {
 
 struct Step {
@@ -56,9 +55,10 @@ Status remove_leftovers(const ImportRecords& records) {
   if (!file::exists(intent)) return ok();
   const std::vector<Step> steps = steps_from(TRY(file::read(intent)));
   const auto host = HostDirectory::open(records.source());
-  if (host && has_begun) TRY(records.add_written(made_of(steps, *host)));
+  if (!host) return ok();
+  if (has_begun) TRY(records.add_written(made_of(steps, *host)));
   for (const Step& step : steps) {
-    if (step.temporary.empty() || !host) continue;
+    if (step.temporary.empty()) continue;
     const auto place = host->place(step.temporary);
     if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
   }

@@ -291,8 +291,8 @@ void HostWriter::give(const HostChange& change, const HostDirectory::Place& plac
 Status HostWriter::set_mode(const HostChange& change) const {
   const HostDirectory::Place place = TRY(host_.place(change.path));
   const mode_t mode = change.to.mode & kPermissions;
-  if (change.to.is_directory() && !change.xattrs.empty()) {
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  if (!change.xattrs.empty()) {
+    const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
     const UniqueFd file(::openat(place.directory.get(), place.name.c_str(), flags));
     if (!file) return fail_errno(host_.shown(change.path));
     dress(change, file.get());

@@ -50,8 +50,8 @@ bool is_unchanged(const FileState& one, const FileState& other) {
 }
 
 bool has_same_bytes(const FileState& one, const FileState& other) {
-  return one.is_regular() && other.is_regular() && one.inode == other.inode &&
-         one.size == other.size && one.modified == other.modified;
+  return one.exists() && !one.is_directory() && one.type() == other.type() &&
+         one.inode == other.inode && one.size == other.size && one.modified == other.modified;
 }
 
 FileState state_from(const struct stat& attributes) {
@@ -188,10 +188,11 @@ std::set<std::string> ImportRecords::with_links(const std::vector<std::string>& 
   std::set<std::string> all(paths.begin(), paths.end());
   std::set<std::uint64_t> inodes;
   for (const std::string& path : paths) {
-    if (const FileState known = state(path); known.is_regular()) inodes.insert(known.inode);
+    const FileState known = state(path);
+    if (known.exists() && !known.is_directory()) inodes.insert(known.inode);
   }
   for (const auto& [path, known] : current()) {
-    if (known.is_regular() && inodes.contains(known.inode)) all.insert(path);
+    if (!known.is_directory() && inodes.contains(known.inode)) all.insert(path);
   }
   return all;
 }

@@ -25,7 +25,7 @@ struct Entry {
 // count, as their entries are recorded one by one.
 bool is_unchanged(const FileState& one, const FileState& other);
 
-// Regular files, and one: its permissions and names may be others, its bytes are not.
+// One file, link or fifo: its permissions and names may be others, what it holds is not.
 bool has_same_bytes(const FileState& one, const FileState& other);
 
 FileState state_from(const struct stat& attributes);

@@ -58,11 +58,7 @@ class Imports final : public ImportStore {
   Status load(const std::string& trees);
 
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
-  bool lends_one(int file, int other) const override {
-    const auto one = has_any_ ? lent(file) : std::nullopt;
-    const auto two = one ? lent(other) : std::nullopt;
-    return two && one->import != 0 && one->import == two->import && one->entry == two->entry;
-  }
+  std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
   Status fill(int file) const override;
   void release(int file) const override;
@@ -153,6 +149,17 @@ std::optional<LentMark> Imports::lent(int file) const {
   const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
   // A damaged mark must not pass for a file of its own, which would read as a hole.
   return LentMark{import.value_or(0), entry.value_or(0)};
+}
+
+std::optional<bool> Imports::lends_one(int file, int other) const {
+  const auto one = has_any_ ? lent(file) : std::nullopt;
+  const auto two = one ? lent(other) : std::nullopt;
+  if (!two || one->import == 0 || one->import != two->import) return std::nullopt;
+  if (one->entry == two->entry) return true;
+  const auto records = get(one->import);
+  return records && are_read_from_one_place(**records, one->entry, two->entry)
+             ? std::optional(false)
+             : std::nullopt;
 }
 
 Result<Lender::Lent> Imports::open(int file) const {
@@ -314,6 +321,7 @@ Result<std::vector<std::string>> Imports::write(std::uint32_t id,
                                                 const std::vector<HostChange>& changes) {
   const RecordsRef records = TRY(get(id));
   const auto host = TRY(HostDirectory::open(records->source()));
+  TRY(remove_leftovers(*records));
   HostWriter writer(*records, host, changes);
   TRY(writer.check());
   TRY(writer.stage());

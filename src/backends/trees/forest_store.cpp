@@ -233,7 +233,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open_directory(const TreeNode& an
   return opened(node, O_RDONLY | O_DIRECTORY, TreeCaller{});
 }
 
-bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
+std::optional<bool> ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
   if (one.type() == S_IFDIR || other.type() == S_IFDIR) {
     const auto first = own(one);
     const auto second = own(other);
@@ -243,7 +243,7 @@ bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
     const auto there = f_->content(**second);
     return here && there && here->directory != nullptr && here->directory == there->directory;
   }
-  if (f_->marks().lender() == nullptr) return false;
+  if (f_->marks().lender() == nullptr) return std::nullopt;
   const auto open = [&](const TreeNode& any) -> Result<Borrowed> {
     const auto node = TRY(own(any));
     const std::shared_lock together(mutex_);
@@ -251,7 +251,8 @@ bool ForestStore::has_same_bytes(const TreeNode& one, const TreeNode& other) {
   };
   const auto first = open(one);
   const auto second = open(other);
-  return first && second && f_->marks().lends_one(first->get(), second->get());
+  if (!first || !second) return std::nullopt;
+  return f_->marks().lends_one(first->get(), second->get());
 }
 
 std::size_t ForestStore::most_nodes() const { return f_->table().most_nodes(); }

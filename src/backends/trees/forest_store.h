@@ -63,7 +63,7 @@ class ForestStore final : public Forest {
                                          const TreeCaller&) override;
   Result<std::unique_ptr<TreeFile>> open_directory(const TreeNode& node) override;
   std::size_t most_nodes() const override;
-  bool has_same_bytes(const TreeNode& one, const TreeNode& other) override;
+  std::optional<bool> has_same_bytes(const TreeNode& one, const TreeNode& other) override;
   bool may_bypass(const TreeNode& node) const override;
   Result<Writing> begin_write(const TreeFile& file) override;
   int as(const TreeCaller& caller, const std::function<long()>& call) override;

@@ -89,8 +89,8 @@ class Marks {
   void remove_all(const Spot& spot) const;
 
   bool lends(int file) const { return lender_ != nullptr && lender_->lends(file); }
-  bool lends_one(int file, int other) const {
-    return lender_ != nullptr && lender_->lends_one(file, other);
+  std::optional<bool> lends_one(int file, int other) const {
+    return lender_ != nullptr ? lender_->lends_one(file, other) : std::nullopt;
   }
   const Lender* lender() const { return lender_; }
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }

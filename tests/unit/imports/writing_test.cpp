@@ -77,7 +77,7 @@ TEST_CASE("Of changes those that the directory has by now are told, and no other
   fs::permissions(it.host + "/a", fs::perms(0640));
   put(it.host + "/src/b", "somebody's\n");
   fs::remove(it.host + "/src/deep/c");
-  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  const auto [drifts, overtaken, links] = must(it.store->written(it.id, changes));
   REQUIRE(drifts.size() == 2);
   CHECK(drifts.front().path == "a");
   CHECK(drifts.back().path == "src/deep/c");
@@ -90,7 +90,7 @@ TEST_CASE("What others change right after it was written is told as written, and
   must(it.store->mark(it.id, "an order"));
   must(it.store->write(it.id, changes));
   put(it.host + "/a", "somebody's\n");
-  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  const auto [drifts, overtaken, links] = must(it.store->written(it.id, changes));
   CHECK(overtaken == std::set<std::string>{"a"});
   REQUIRE(drifts.size() == 2);
   CHECK(drifts.front().now.size == changes.front().to.size);
@@ -115,7 +115,7 @@ TEST_CASE("Of a write that a crash cut short all is known to be made before the 
   it.open();
   must(it.store->settle());
   CHECK_FALSE(fs::exists(it.host + "/src/" + left));
-  const auto [drifts, overtaken] = must(it.store->written(it.id, changes));
+  const auto [drifts, overtaken, links] = must(it.store->written(it.id, changes));
   CHECK(overtaken == std::set<std::string>{"a", "src/deep/c"});
   CHECK(drifts.size() == 2);
 }
