@@ -361,8 +361,20 @@ def special(c):
     c.see("after dup", os.pread(d, 3, 0))
 
 
-CASES = (rename_flags, links, attributes, extended_attributes, sparse, mapped, locks, appends,
-         unlinked, nameless, names, directories, database, special)
+def access_lists(c):
+    """A list is a mode, too, also for who asks for the mode alone."""
+    a = c.put("a")
+    os.chmod(a, 0o600)
+    mode = lambda: subprocess.run(["stat", "-c", "%a", a], capture_output=True, text=True, check=True).stdout
+    c.see("the mode before", mode())
+    c.attempt("setfacl", subprocess.check_call, ["setfacl", "-m", "u:33:rw", a])
+    c.see("the mode with a list", mode())
+    c.attempt("setfacl -b", subprocess.check_call, ["setfacl", "-b", a])
+    c.see("the mode without", mode())
+
+
+CASES = (rename_flags, links, attributes, extended_attributes, access_lists, sparse, mapped, locks,
+         appends, unlinked, nameless, names, directories, database, special)
 
 
 def compare(case, top):

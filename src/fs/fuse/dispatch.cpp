@@ -182,12 +182,22 @@ void reply_xattr(fuse_req_t request, const Result<std::string>& value, std::size
   }
 }
 
+// An ACL is a mode, too, of which the host's kernel has no notion where it does not hold ACLs
+// itself.
+void forget_mode(const Scope& scope, fuse_ino_t id, const char* name) {
+  if (!is_acl(name)) return;
+  scope.context.parked->say(
+      [&] { ::fuse_lowlevel_notify_inval_inode(scope.context.session, id, -1, 0); });
+}
+
 void do_setxattr(fuse_req_t request, fuse_ino_t id, const char* name, const char* value,
                  std::size_t size, int flags) {
   Scope scope(request, "setxattr");
-  scope.reply(on_node(scope, id, [&](vfs::Node& node) {
+  const Status set = on_node(scope, id, [&](vfs::Node& node) {
     return node.set_xattr(scope.asked, name, {value, size}, flags);
-  }));
+  });
+  forget_mode(scope, id, name);
+  scope.reply(set);
 }
 
 void do_getxattr(fuse_req_t request, fuse_ino_t id, const char* name, std::size_t room) {
@@ -206,8 +216,10 @@ void do_listxattr(fuse_req_t request, fuse_ino_t id, std::size_t room) {
 
 void do_removexattr(fuse_req_t request, fuse_ino_t id, const char* name) {
   Scope scope(request, "removexattr");
-  scope.reply(
-      on_node(scope, id, [&](vfs::Node& node) { return node.remove_xattr(scope.asked, name); }));
+  const Status removed =
+      on_node(scope, id, [&](vfs::Node& node) { return node.remove_xattr(scope.asked, name); });
+  forget_mode(scope, id, name);
+  scope.reply(removed);
 }
 
 fuse_lowlevel_ops make_operations() {
