@@ -182,6 +182,7 @@ class Kernel {
   std::int64_t uptime() const;  // nanoseconds since start()
 
  private:
+  void tell_home(const std::string& user);
   struct State;
   class Work;
   Status end_descendants(const Caller& caller, ProcessId pid, const std::string& reason,

@@ -94,6 +94,18 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   return identify(host);
 }
 
+// Whoever asked may hold what is told here until it is answered.
+void Kernel::tell_home(const std::string& user) {
+  if (state_->paths == nullptr) return;  // the mount begins with it
+  pool().post([weak = state_->weak_from_this(), home = "/home/" + user] {
+    Work work{weak};
+    Namespace* const paths = work ? work->paths.load() : nullptr;
+    if (paths == nullptr) return;
+    paths->recount(home, true);
+    paths->refresh({{TreeEvent::Kind::made, home, S_IFDIR}});
+  });
+}
+
 Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string homes = parts().state + "/trees/home";
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));
@@ -105,6 +117,7 @@ Status Kernel::make_home(uid_t uid, gid_t gid) {
   TRY(file::make_directories(homes));
   TRY(file::make_directories(home, 0700));
   if (::geteuid() == 0 && ::chown(home.c_str(), uid, gid) != 0) return fail_errno(home);
+  tell_home(user_name(uid));
   return ok();
 }
 

@@ -10,7 +10,7 @@ import sys
 
 from others_lib import GROUP, PLACE, as_user, enter  # before mount_lib, whose paths it sets
 from mount_lib import (AGENTFS, Mount, command, expect, expect_eq, expect_has, main, read, run,
-                       tell)
+                       tell, wait_until)
 
 OTHER = 51500
 HOME = f"user{OTHER}"
@@ -303,6 +303,17 @@ def who_owns_a_directory_has_its_ctl():
     expect(not (host / "file2").exists(), "a commit into the host by another user")
 
 
+def homes_that_come_are_listed_and_counted():
+    """Whoever lists /home before knows of one that is made at its user's first step."""
+    newcomer = OTHER + 7
+    tell(MOUNT / f"sys/users/{newcomer}/limits", "inodes=100\n")
+    before = set(os.listdir(MOUNT / "home"))
+    run([*as_user(newcomer), "touch", "tmp/by-newcomer"], cwd=MOUNT.mnt)
+    wait_until(10, lambda: len(set(os.listdir(MOUNT / "home")) - before) == 1, "the home in a listing")
+    usage = MOUNT / f"sys/users/{newcomer}/usage"
+    wait_until(10, lambda: "inodes\t2\n" in read(usage), "the home and the file in usage")
+
+
 def acls_hold_as_on_a_disk():
     """Entries that allow, entries that refuse, masks, and what directories give on."""
     said = {}
@@ -370,5 +381,5 @@ main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_o
      commands_have_their_users_rights, agents_have_their_owners_rights,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, what_binds_a_workspace_is_not_its_owners_to_lift,
-     who_owns_a_directory_has_its_ctl, acls_hold_as_on_a_disk,
+     who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
      replies_are_their_own, what_processes_say_is_their_owners)
