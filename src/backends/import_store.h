@@ -107,9 +107,14 @@ class ImportStore : public Lender {
 
   // Copies the bytes of these paths, as recorded, to where the source can change without their
   // being lost; paths that are no regular files are passed over, other names of the same files are
-  // taken along. How many bytes.
-  virtual Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
-  virtual std::vector<std::string> recorded(std::uint32_t id) const = 0;  // paths of regular files
+  // taken along.
+  struct Kept {
+    std::uint64_t bytes = 0;
+    std::vector<std::string>
+        lost{};  // those that are not as recorded any more; the others are kept
+  };
+  virtual Result<Kept> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
+  virtual std::vector<std::string> lent(std::uint32_t id) const = 0;  // paths of files, by records
 
   // Makes the changes, ordered by path, in the source; the answer is what stays there in
   // directories that were to be removed: what no import records, and .git. All are checked first:

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 
 #include "base/read_at.h"
@@ -57,6 +58,16 @@ Status copy_range(int from, int to, off_t begin, off_t end) {
     if (count == 0) return ok();  // cut short meanwhile
   }
   return ok();
+}
+
+// Where neither has data until the next place that one has; else where it is.
+std::uint64_t past_holes(int one, int other, std::uint64_t at) {
+  const auto next = [&](int file) {
+    const off_t data = ::lseek(file, static_cast<off_t>(at), SEEK_DATA);
+    if (data >= 0) return static_cast<std::uint64_t>(data);
+    return errno == ENXIO ? std::numeric_limits<std::uint64_t>::max() : at;
+  };
+  return std::min(next(one), next(other));
 }
 
 }  // namespace
@@ -143,12 +154,18 @@ bool is_as_it_was(const struct stat& before, const struct stat& now) {
 }
 
 Result<bool> same_bytes(int one, int other) {
-  for (std::uint64_t at = 0;;) {
+  struct stat first{};
+  struct stat second{};
+  if (::fstat(one, &first) != 0 || ::fstat(other, &second) != 0) return fail_errno("a file");
+  if (first.st_size != second.st_size) return false;
+  const auto size = static_cast<std::uint64_t>(first.st_size);
+  for (std::uint64_t at = past_holes(one, other, 0); at < size; at = past_holes(one, other, at)) {
     const std::string bytes = TRY(read_at(one, at, kCompared));
     if (bytes != TRY(read_at(other, at, kCompared))) return false;
     if (bytes.size() < kCompared) return true;
     at += bytes.size();
   }
+  return true;
 }
 
 }  // namespace agentfs

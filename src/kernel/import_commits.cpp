@@ -95,7 +95,8 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
 Status Imports::begin(const Import& import, const ImportOrder& order) {
   const auto paths = paths_of(TRY(changes_of(order)));
   TRY(check_not_drifted(import, paths));
-  (void)TRY(store().keep(import.id, paths));
+  const auto kept = TRY(store().keep(import.id, paths));
+  if (!kept.lost.empty()) return refuse_drift(import.source, kept.lost);
   return store().mark(import.id, order.note());
 }
 

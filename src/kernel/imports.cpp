@@ -169,13 +169,8 @@ Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drif
   mirror.hold(std::move(written));
   TRY(mirror.apply(drifts));
   // The workspace has bytes of its own of these, so nothing else would have what a merge of two
-  // later changes begins from.
-  auto kept = store().keep(import.id, paths);
-  if (kept || kept.error().code != EBUSY) return kept ? ok() : std::unexpected(kept.error());
-  for (const std::string& path : paths) {  // but what has changed there meanwhile
-    kept = store().keep(import.id, {path});
-    if (!kept && kept.error().code != EBUSY) return std::unexpected(kept.error());
-  }
+  // later changes begins from; but for what has changed there meanwhile.
+  (void)TRY(store().keep(import.id, paths));
   return ok();
 }
 
@@ -256,10 +251,25 @@ Result<std::string> Imports::pin(const Caller& caller, const std::string& root) 
   const ImportTurn turn(kernel_.conflicts(), root);
   TRY(turn.check());
   TRY(end_half_done(import));
-  const std::uint64_t bytes = TRY(store().keep(import.id, store().recorded(import.id)));
+  auto [bytes, lost] = TRY(store().keep(import.id, store().lent(import.id)));
   TreeChange row{.operation = "pin", .path = root, .other = {}, .bytes = bytes};
   TRY(kernel_.record_change(caller, row));
-  return fmt::format("{} bytes of {} copied; it may change now\n", bytes, import.source);
+  const auto is_git = [](const std::string& path) { return paths::is_in_repository("/" + path); };
+  const auto objects = static_cast<std::size_t>(std::ranges::count_if(lost, is_git));
+  std::erase_if(lost, is_git);
+  if (!lost.empty()) {
+    return fail(EBUSY,
+                "{}: changed there since it was last looked at: {}; {} bytes of the rest were "
+                "copied, `rebase` takes these changes over, and `pin` after it copies them",
+                import.source, text::shown_some(lost), bytes);
+  }
+  std::string answer =
+      fmt::format("{} bytes of {} copied; it may change now\n", bytes, import.source);
+  if (objects == 0) return answer;
+  return answer + fmt::format(
+                      "{} of its repository {} gone there, as after a `gc`; `git fsck` here "
+                      "names what is missing\n",
+                      text::counted(objects, "file"), objects == 1 ? "is" : "are");
 }
 
 // --- what is told

@@ -631,6 +631,27 @@ def what_a_conflict_lists_can_be_read():
     expect_eq(status("lost"), [])
 
 
+def a_repository_that_goes_on_there_does_not_stop_a_pin():
+    """What git changed there is not read from there; objects that a gc packed are told."""
+    top = make("pin-git")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*", "-C", top]
+    for line in (["init", "-q"], ["add", "lines"], ["commit", "-qm", "one"]):
+        run([*git, *line])
+    take(top, "pin-git")
+    run([*git, "commit", "-q", "--allow-empty", "-m", "two"])
+    expect_has(ctl("pin-git", "pin"), "bytes of")
+    take(top, "pin-gc")
+    run([*git, "gc", "-q"])
+    expect_has(ctl("pin-gc", "pin"), "of its repository are gone there")
+    (top / "main.c").write_text("changed there\n")
+    space = take(top, "pin-changed")
+    (top / "main.c").write_text("changed there again\n")
+    expect_has(refused("EBUSY", "pin-changed", "pin"), "main.c")
+    ctl("pin-changed", "rebase")
+    ctl("pin-changed", "pin")
+    expect_eq((space / "main.c").read_text(), "changed there again\n")
+
+
 def pinned_it_needs_the_directory_no_more():
     top = make("pinned")
     space = take(top, "pinned")
@@ -1128,7 +1149,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,
-     rights_and_attributes_go_along, what_a_conflict_lists_can_be_read, pinned_it_needs_the_directory_no_more,
+     rights_and_attributes_go_along, what_a_conflict_lists_can_be_read,
+      a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,

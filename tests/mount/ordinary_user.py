@@ -135,7 +135,24 @@ def imports():
     expect_eq(read(top / "open"), "open\n", "the directory")
     command(space / ".agentfs/ctl", "commit")
     expect_eq(read(top / "open"), "open\nmore\n", "the directory after commit")
+    (top / "again").write_text("again\n")
+    (top / "again").chmod(0o444)
+    command(space / ".agentfs/ctl", "rebase")
+    os.link(space / "again", space / "again-2")
+    expect_eq(((space / "again-2").stat().st_nlink, read(space / "again-2")), (2, "again\n"))
+    (top / "last").write_text("last\n")
+    (top / "last").chmod(0o444)
+    command(space / ".agentfs/ctl", "rebase")
+    (space / "d").mkdir()
+    (space / "d/f").write_text("f\n")
+    command(space / ".agentfs/ctl", "checkpoint c")
+    (space / "d/f").unlink()
+    command(space / ".agentfs/ctl", "restore d/f")
+    expect_eq(read(mount / "proc/self/errors"), "", "what failed")
     mount.umount()
+    expect_has(run([mount_lib.AGENTFS, "fsck", "--state", mount.state, "--solidify"]), "ok   solidify")
+    plain = mount.state / "trees/workspaces/w/last"
+    expect_eq((read(plain), oct(plain.stat().st_mode)), ("last\n", "0o100444"), "the file by itself")
 
 
 def space_of(name):

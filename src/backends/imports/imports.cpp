@@ -26,6 +26,9 @@ namespace {
 using RecordsRef = std::shared_ptr<ImportRecords>;
 constexpr mode_t kPermissions = 07777;
 
+// What git changes in place, and by itself, is ours from the start.
+bool is_copied(const std::string& path) { return is_in_git(path) && !is_git_object(path); }
+
 // Which entry of which import a file of ours stands for.
 struct LentMark {
   std::uint32_t import = 0;
@@ -34,21 +37,41 @@ struct LentMark {
 
 std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
-// A file of ours whose mode may forbid its owner to write it, opened all the same.
-Result<UniqueFd> open_to_fill(int file, const struct stat& attributes) {
-  const std::string path = path_of(file);
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (fd || errno != EACCES)
-    return fd ? Result<UniqueFd>(std::move(fd)) : fail_errno("a lent file");
-  if (::chmod(path.c_str(), (attributes.st_mode & kPermissions) | S_IWUSR) != 0) {
-    return fail_errno("a lent file");
+// A file of ours whose mode may forbid its owner to write it, open all the same; it has its mode
+// again when this ends, for until then its attributes could not be set either.
+class FileToFill {
+ public:
+  static Result<FileToFill> open(int file, const struct stat& attributes) {
+    const std::string path = path_of(file);
+    const mode_t mode = attributes.st_mode & kPermissions;
+    FileToFill made;
+    made.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (made.fd_) return made;
+    if (errno != EACCES || ::chmod(path.c_str(), mode | S_IRUSR | S_IWUSR) != 0) {
+      return fail_errno("a lent file");
+    }
+    made.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    const int code = errno;
+    if (made.fd_) {
+      made.mode_ = mode;
+      return made;
+    }
+    ::chmod(path.c_str(), mode);
+    return fail_errno(code, "a lent file");
   }
-  fd = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  const int code = errno;
-  ::chmod(path.c_str(), attributes.st_mode & kPermissions);
-  if (!fd) return fail_errno(code, "a lent file");
-  return fd;
-}
+  FileToFill(FileToFill&& other) noexcept
+      : fd_(std::move(other.fd_)), mode_(std::exchange(other.mode_, std::nullopt)) {}
+  FileToFill& operator=(FileToFill&&) = delete;
+  ~FileToFill() {
+    if (mode_) static_cast<void>(::fchmod(fd_.get(), *mode_));
+  }
+  int get() const { return fd_.get(); }
+
+ private:
+  FileToFill() = default;
+  UniqueFd fd_{};
+  std::optional<mode_t> mode_{};
+};
 
 class Imports final : public ImportStore {
  public:
@@ -85,8 +108,8 @@ class Imports final : public ImportStore {
   Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
   Result<Xattrs> access_lists(std::uint32_t id, const std::string& path) const override;
   Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
-  Result<std::uint64_t> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
-  std::vector<std::string> recorded(std::uint32_t id) const override;
+  Result<Kept> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
+  std::vector<std::string> lent(std::uint32_t id) const override;
   Result<std::vector<std::string>> write(std::uint32_t id,
                                          const std::vector<HostChange>& changes) override;
   Result<HostWritten> written(std::uint32_t id,
@@ -176,7 +199,7 @@ Status Imports::fill(int file) const {
   const Lent from = TRY(open(file));
   struct stat ours{};
   if (::fstat(file, &ours) != 0) return fail_errno("a lent file");
-  const UniqueFd to = TRY(open_to_fill(file, ours));
+  const FileToFill to = TRY(FileToFill::open(file, ours));
   const FileCapabilities had(to.get());  // which the host's kernel takes from what is written
   TRY(copy_whole(from, to.get(), "a file of an imported directory"));
   had.give(to.get());
@@ -274,7 +297,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   const FileState state = records->state(path);
   attributes.st_size = state.size;
   attributes.st_mtim = time_of(state.modified);
-  if (is_in_git(path) && !is_git_object(path)) {
+  if (is_copied(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
     const std::string mark = fmt::format("{} {}", id, *number);
@@ -303,18 +326,25 @@ Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path
   return TRY(HostDirectory::open(TRY(get(id))->source())).read_link(path);
 }
 
-Result<std::uint64_t> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
+Result<ImportStore::Kept> Imports::keep(std::uint32_t id, const std::vector<std::string>& paths) {
   const RecordsRef records = TRY(get(id));
-  std::uint64_t bytes = 0;
+  Kept all;
   for (const std::string& path : records->with_links(paths)) {
-    if (const auto number = records->find(path)) bytes += TRY(keep_entry(*records, *number));
+    const auto number = records->find(path);
+    if (!number) continue;
+    const auto kept = keep_entry(*records, *number);
+    if (!kept && kept.error().code != EBUSY) return std::unexpected(kept.error());
+    if (!kept) all.lost.push_back(path);
+    all.bytes += kept.value_or(0);
   }
-  return bytes;
+  return all;
 }
 
-std::vector<std::string> Imports::recorded(std::uint32_t id) const {
+std::vector<std::string> Imports::lent(std::uint32_t id) const {
   const auto records = get(id);
-  return records ? (*records)->files() : std::vector<std::string>();
+  std::vector<std::string> paths = records ? (*records)->files() : std::vector<std::string>();
+  std::erase_if(paths, is_copied);
+  return paths;
 }
 
 Result<std::vector<std::string>> Imports::write(std::uint32_t id,

@@ -48,6 +48,7 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
 // Those that this process may not set are left out, as cp(1) does.
 void copy_xattrs(Request& request, int from, Node& to) {
   each_xattr(from, [&](const std::string& name, std::string_view value) {
+    if (name.starts_with("user.agentfs.")) return;
     static_cast<void>(to.set_xattr(request, name, value, 0));
   });
 }

@@ -88,9 +88,10 @@ TEST_CASE("Bytes that have changed are refused with a sentence, and kept ones ar
   Imported it;
   const UniqueFd a = it.lent("a");
   const UniqueFd b = it.lent("src/b");
-  CHECK(must(it.store->keep(it.id, {"a", "link", "none"})) == 14);
+  CHECK(must(it.store->keep(it.id, {"a", "link", "none"})).bytes == 14);
   put(it.host + "/a", "changed\n");
   put(it.host + "/src/b", "changed\n");
+  CHECK(must(it.store->keep(it.id, {"a", "src/b", "src/deep/c"})).lost == Paths{"src/b"});
   CHECK(must(file::read(must(it.store->open(a.get())).file.get())) == "the text of a\n");
   const auto refused = it.store->open(b.get());
   REQUIRE_FALSE(refused);
