@@ -110,8 +110,7 @@ class ImportStore : public Lender {
   // taken along.
   struct Kept {
     std::uint64_t bytes = 0;
-    std::vector<std::string>
-        lost{};  // those that are not as recorded any more; the others are kept
+    std::vector<std::string> lost{};  // not as recorded any more; the others are kept
   };
   virtual Result<Kept> keep(std::uint32_t id, const std::vector<std::string>& paths) = 0;
   virtual std::vector<std::string> lent(std::uint32_t id) const = 0;  // paths of files, by records

@@ -193,7 +193,7 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   attributes.st_mtim = time_of(change.to.modified);
   set_attributes(file, attributes);
   if (!now.is_regular()) copy_along(content.get(), file);
-  dress(change, file);
+  if (!change.xattrs.empty()) (void)(::fchmod(file, dress(change, file)) == 0);
   if (::fsync(file) != 0) return fail_errno(host_.shown(change.path));
   return ok();
 }
@@ -272,14 +272,15 @@ Status HostWriter::put(Item& item) {
   return closes(change) ? ok() : set_mode(change);
 }
 
-// The group's rights are those of the ACL's mask where there is one: without it, nobody's.
-void HostWriter::dress(const HostChange& change, int file) {
+// The group's rights are those of the ACL's mask where there is one: without it, nobody's. -1: no
+// file that could be opened.
+mode_t HostWriter::dress(const HostChange& change, int file) {
   mode_t mode = change.to.mode & kPermissions;
   for (const auto& [name, value] : change.xattrs) {
     const bool is_set = ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
     if (!is_set && name == kAclNames.front()) mode &= ~static_cast<mode_t>(S_IRWXG);
   }
-  if (!change.xattrs.empty()) (void)(::fchmod(file, mode) == 0);
+  return mode;
 }
 
 // What an ordinary user's daemon may not give away stays its.
@@ -290,15 +291,15 @@ void HostWriter::give(const HostChange& change, const HostDirectory::Place& plac
 
 Status HostWriter::set_mode(const HostChange& change) const {
   const HostDirectory::Place place = TRY(host_.place(change.path));
-  const mode_t mode = change.to.mode & kPermissions;
+  const char* const name = place.name.c_str();
+  mode_t mode = change.to.mode & kPermissions;
   if (!change.xattrs.empty()) {
     const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
-    const UniqueFd file(::openat(place.directory.get(), place.name.c_str(), flags));
-    if (!file) return fail_errno(host_.shown(change.path));
-    dress(change, file.get());
-    return ok();
+    const UniqueFd file(::openat(place.directory.get(), name, flags));
+    if (!file && errno != EACCES) return fail_errno(host_.shown(change.path));
+    mode = dress(change, file.get());
   }
-  if (::fchmodat(place.directory.get(), place.name.c_str(), mode, 0) == 0) return ok();
+  if (::fchmodat(place.directory.get(), name, mode, 0) == 0) return ok();
   return fail_errno(host_.shown(change.path));
 }
 

@@ -46,7 +46,7 @@ class HostWriter {
   Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
   static void give(const HostChange& change, const HostDirectory::Place& place);
-  static void dress(const HostChange& change, int file);
+  static mode_t dress(const HostChange& change, int file);  // the mode that it is to have then
   Status set_mode(const HostChange& change) const;
   static bool closes(const HostChange& change);
   Status check_again(const Item& item) const;
