@@ -297,13 +297,12 @@ Result<Merges::Side> Merges::side_of(const MergeConflicts& all, const MergeConfl
   return Side{*from.store, TRY(find_in_tree(*from.store, from.root, path))};
 }
 
-std::unexpected<Error> Merges::refuse_lost(const Numbered& conflict, const std::string& side,
-                                           const Error& why) {
+std::unexpected<Error> Merges::refuse_lost(const std::string& path, std::uint64_t number,
+                                           const std::string& side, const Error& why) {
   return fail(EBUSY,
               "{}: what {} was is not there any more ({}); `resolve {} {}` ends this conflict, "
               "and the next merge of the two takes what there is then",
-              conflict.path, side, why.message, conflict.number,
-              side == "ours" ? "theirs" : "ours");
+              path, side, why.message, number, side == "ours" ? "theirs" : "ours");
 }
 
 Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
@@ -313,7 +312,7 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
   const Side from = TRY(side_of(*all, conflict, side));
   auto text = read_file(from.store, *from.entry.node);
   if (text || text.error().code != EBUSY) return text;
-  return refuse_lost({conflict.path, number}, side, text.error());
+  return refuse_lost(conflict.path, number, side, text.error());
 }
 
 Status Merges::may_read(const Caller& caller, const std::string& root, std::uint64_t number,

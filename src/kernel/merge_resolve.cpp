@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "backends/tree_xattrs.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
@@ -69,12 +67,11 @@ Result<std::string> Merges::merged(const std::string& root, std::uint64_t number
 }
 
 // Whole, and changed now.
-Status Merges::take_theirs(const Caller& caller, const std::string& root, std::uint64_t number,
+Status Merges::take_theirs(const Caller& caller, const Found& found, std::uint64_t number,
                            const std::string& path) {
-  const auto [all, conflict] = TRY(find(root, number));
-  const auto [store, entry] = TRY(side_of(*all, conflict, "theirs"));
+  const auto [store, entry] = TRY(side_of(*found.all, found.conflict, "theirs"));
   const struct stat& theirs = entry.attributes;
-  TRY(check_takes_theirs(conflict, path, number, theirs.st_mode));
+  TRY(check_takes_theirs(found.conflict, path, number, theirs.st_mode));
   RestoreStep step{.path = path, .mode = theirs.st_mode};
   step.uid = theirs.st_uid;
   step.gid = theirs.st_gid;
@@ -89,23 +86,20 @@ Status Merges::take_theirs(const Caller& caller, const std::string& root, std::u
       return from.open(*node, O_RDONLY, TreeCaller{});
     };
   }
-  Caller named = caller;
-  named.path = root + "/.agentfs/ctl";
-  const Status restored = kernel_.paths().restore(named, {step});
+  const Status restored = kernel_.paths().restore(caller, {step});
   const bool is_lost = !restored && restored.error().code == EBUSY;
-  return is_lost ? refuse_lost({path, number}, "theirs", restored.error())
+  return is_lost ? refuse_lost(path, number, "theirs", restored.error())
                  : told_by_hand(restored, path, number);
 }
 
 // A file of an import can have lost its bytes to what its directory did. Gone, it is what ours is.
-Status Merges::check_ours_is_whole(const std::string& root, std::uint64_t number) const {
-  const auto [all, conflict] = TRY(find(root, number));
-  const auto ours = side_of(*all, conflict, "ours");
+Status Merges::check_ours_is_whole(const Found& found, std::uint64_t number) {
+  const auto ours = side_of(*found.all, found.conflict, "ours");
   if (!ours || !S_ISREG(ours->entry.attributes.st_mode)) return ok();
   const auto file = ours->store.open(*ours->entry.node, O_RDONLY, TreeCaller{});
   const Status whole = file ? (*file)->check_read() : std::unexpected(file.error());
   if (whole || whole.error().code != EBUSY) return ok();
-  return refuse_lost({conflict.path, number}, "ours", whole.error());
+  return refuse_lost(found.conflict.path, number, "ours", whole.error());
 }
 
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
@@ -116,19 +110,19 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
                 text::shown(side));
   }
   const MergePause pause(kernel_.conflicts(), root);
-  const MergeConflict conflict = TRY(find(root, number)).conflict;
-  const std::string path = fmt::format("{}/{}", root, conflict.path);
-  if (side == "ours") TRY(check_ours_is_whole(root, number));
-  const bool removes = side == "theirs" && conflict.theirs_path.empty();
+  const Found found = TRY(find(root, number));
+  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
+  if (side == "ours") TRY(check_ours_is_whole(found, number));
+  const bool removes = side == "theirs" && found.conflict.theirs_path.empty();
   if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
+  Caller named = caller;
+  named.path = root + "/.agentfs/ctl";
   if (removes) {
     const Status removed = kernel_.paths().remove(caller, path);
     if (!removed && removed.error().code != ENOENT) return std::unexpected(removed.error());
   } else if (side == "theirs") {
-    TRY(take_theirs(caller, root, number, path));
+    TRY(take_theirs(named, found, number, path));
   } else if (side == "merged") {
-    Caller named = caller;
-    named.path = root + "/.agentfs/ctl";
     TRY(told_by_hand(kernel_.paths().write(named, path, TRY(merged(root, number))), path, number));
   }
   return end_conflict(root, number, removes ? "removed, as theirs" : side, path);

@@ -163,15 +163,11 @@ class Merges {
   };
   Result<Found> find(const std::string& root, std::uint64_t number) const;
   Result<std::string> merged(const std::string& root, std::uint64_t number) const;
-  struct Numbered {
-    const std::string& path;
-    std::uint64_t number;
-  };
-  static std::unexpected<Error> refuse_lost(const Numbered& conflict, const std::string& side,
-                                            const Error& why);
-  Status take_theirs(const Caller& caller, const std::string& root, std::uint64_t number,
+  static std::unexpected<Error> refuse_lost(const std::string& path, std::uint64_t number,
+                                            const std::string& side, const Error& why);
+  Status take_theirs(const Caller& caller, const Found& found, std::uint64_t number,
                      const std::string& path);
-  Status check_ours_is_whole(const std::string& root, std::uint64_t number) const;  // EBUSY
+  static Status check_ours_is_whole(const Found& found, std::uint64_t number);  // EBUSY
   struct Side {
     TreeStore& store;
     TreeEntry entry;
