@@ -11,12 +11,11 @@ import shutil
 import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import threading
 
-from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has, kill, main,
+from mount_lib import (Mount, acl, command, expect, expect_eq, expect_errno, expect_has, kill, main,
                        read, run, tell, wait_until)
 
 M = Mount.of("history")
@@ -235,12 +234,12 @@ def names_of_one_file_come_back_as_such():
     os.symlink("a", top / "link")
     os.utime(top / "link", ns=(10**18, 10**18 + 1), follow_symlinks=False)
     os.mkfifo(top / "fifo", 0o640)
-    acl = struct.pack("<I" + 5 * "HHI", 2, 1, 7, 2**32 - 1, 2, 5, 4711, 4, 5, 2**32 - 1,
-                      16, 5, 2**32 - 1, 32, 0, 2**32 - 1)
-    for name, value in (("user.note", b"\xff\0kept"), ("system.posix_acl_access", acl),
-                        ("system.posix_acl_default", acl)):
+    nobody = 2**32 - 1
+    listed = acl((1, 7, nobody), (2, 5, 4711), (4, 5, nobody), (16, 5, nobody), (32, 0, nobody))
+    for name, value in (("user.note", b"\xff\0kept"), ("system.posix_acl_access", listed),
+                        ("system.posix_acl_default", listed)):
         os.setxattr(top / "sub", name, value)
-    os.setxattr(top / "fifo", "system.posix_acl_access", acl)
+    os.setxattr(top / "fifo", "system.posix_acl_access", listed)
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(os.path.relpath(top / "socket"))
     (top / "alone").write_text("alone\n")

@@ -193,38 +193,41 @@ TEST_CASE("A version whose content is gone from the disk is forgotten at the sta
   CHECK(history_of(t).all().empty());
 }
 
-TEST_CASE("What is older than the days that /etc/history.toml gives is dropped in batches") {
-  TestKernel t;
+// More than two batches of what is forgotten.
+void remove_many(TestKernel& t) {
   for (std::uint64_t number = 1; number <= 2'500; ++number) {
     REQUIRE(
         t.commit("tree.remove", json::Object{{"path", fmt::format("/workspaces/site/{}", number)},
                                              {"kept", kept(number, "empty")}}));
   }
+}
+
+std::size_t drops(const TestKernel& t) {
+  const auto lines = t.lines();
+  return static_cast<std::size_t>(std::ranges::count_if(
+      lines, [](const std::string& line) { return line.contains("history.drop"); }));
+}
+
+TEST_CASE("What is older than the days that /etc/history.toml gives is dropped in batches") {
+  TestKernel t;
+  remove_many(t);
   CHECK(t.kernel().history().empty() == 0);
   t.clock.advance(std::int64_t{31} * 86'400 * 1'000'000'000);
   removed(t, "/workspaces/site/young", 3'000);
   REQUIRE(t.kernel().history().empty());  // the kernel itself may have been the first to do it
   CHECK(history_of(t).all().size() == 1);
-  std::size_t rows = 0;
-  for (const std::string& line : t.lines()) rows += line.contains("history.drop") ? 1 : 0;
-  CHECK(rows == 3);
+  CHECK(drops(t) == 3);
 }
 
 TEST_CASE("Two who make room at once forget each version once") {
   TestKernel t;
-  for (std::uint64_t number = 1; number <= 2'500; ++number) {
-    REQUIRE(
-        t.commit("tree.remove", json::Object{{"path", fmt::format("/workspaces/site/{}", number)},
-                                             {"kept", kept(number, "empty")}}));
-  }
+  remove_many(t);
   t.clock.advance(std::int64_t{31} * 86'400 * 1'000'000'000);
   {
     std::vector<std::jthread> all;
     for (int i = 0; i < 4; ++i) all.emplace_back([&] { must(t.kernel().history().empty()); });
   }
-  std::size_t rows = 0;
-  for (const std::string& line : t.lines()) rows += line.contains("history.drop") ? 1 : 0;
-  CHECK(rows == 3);
+  CHECK(drops(t) == 3);
   CHECK(history_of(t).all().empty());
 }
 
