@@ -97,8 +97,8 @@ class ImportStore : public Lender {
                          const std::set<std::string>& paths) = 0;
   virtual Status unmark(std::uint32_t id) = 0;  // where there is none: nothing
 
-  // An empty file, open for writing, gets what the recorded path has: size, owner, mode, times, and
-  // its bytes lent; those that a directory .git changes in place are copied.
+  // An empty file, open for writing, gets what the recorded path has: size, owner, mode, ACLs,
+  // times, and its bytes lent; those that a directory .git changes in place are copied.
   virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;
   // Of a path of the directory as it is now; "" is the directory itself.
   virtual Result<struct stat> attributes(std::uint32_t id, const std::string& path) const = 0;

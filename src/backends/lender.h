@@ -32,8 +32,9 @@ class Lender {
     struct stat attributes{};
   };
   virtual Result<Lent> open(int file) const = 0;
-  // Copies the bytes into the file, which is nobody's but ours from then on. One at a time for a
-  // file; may be repeated after a crash. EBUSY, too, where they changed meanwhile.
+  // Copies the bytes into the file, which is nobody's but ours from then on; its mode must let its
+  // owner read and write. One at a time for a file; may be repeated after a crash. EBUSY, too,
+  // where they changed meanwhile.
   virtual Status fill(int file) const = 0;
   // The file is about to lose all it holds.
   virtual void release(int file) const = 0;

@@ -57,28 +57,30 @@ Status ImportMirror::set_lists(const TreeNode& node, const Xattrs& lists) {
   return ok();
 }
 
-// Directories and links as they are now; of files, what is lent has all but ACLs.
+Status ImportMirror::dress(const TreeNode& node, SetAttributes wanted, const Xattrs& lists) {
+  const bool is_link = node.type() == S_IFLNK;
+  if (!is_link) wanted.which |= SetAttributes::mode;
+  const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
+  if (!done) return std::unexpected(done.error());
+  return is_link ? ok() : set_lists(node, lists);
+}
+
+// Directories and links as they are now; of files, what is lent has all.
 Status ImportMirror::set(const TreeNode& node, const std::string& path) {
   if (const HostChange* const written = held(path)) return set_held(node, *written);
   const auto there = store_.attributes(id_, path);
   if (!there) return there.error().code == ENOENT ? ok() : std::unexpected(there.error());
   SetAttributes wanted{.which = SetAttributes::mtime, .values = *there};
   if (::geteuid() == 0) wanted.which |= SetAttributes::uid | SetAttributes::gid;
-  if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
-  const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
-  if (!done) return std::unexpected(done.error());
-  if (node.type() == S_IFLNK) return ok();
-  return set_lists(node, TRY(store_.access_lists(id_, path)));
+  return dress(node, wanted,
+               node.type() == S_IFLNK ? Xattrs() : TRY(store_.access_lists(id_, path)));
 }
 
 Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
   SetAttributes wanted{.which = SetAttributes::mtime};
   wanted.values.st_mtim = time_of(written.to.modified);
   wanted.values.st_mode = written.to.mode;
-  if (node.type() != S_IFLNK) wanted.which |= SetAttributes::mode;
-  const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
-  if (!done) return std::unexpected(done.error());
-  return node.type() == S_IFLNK ? ok() : set_lists(node, written.xattrs);
+  return dress(node, wanted, written.xattrs);
 }
 
 Status ImportMirror::copy_content(const HostChange& written, int to) {
@@ -101,8 +103,7 @@ Status ImportMirror::add_file(const HostDrift& drift) {
     TRY(written == nullptr ? store_.lend(id_, drift.path, made.file->descriptor())
                            : copy_content(*written, made.file->descriptor()));
   }
-  if (written != nullptr) return set_held(*made.entry.node, *written);
-  return set_lists(*made.entry.node, TRY(store_.access_lists(id_, drift.path)));
+  return written != nullptr ? set_held(*made.entry.node, *written) : ok();
 }
 
 Status ImportMirror::add(const HostDrift& drift) {

@@ -31,6 +31,8 @@ class ImportMirror {
   Status add_file(const HostDrift& drift);
   static Status copy_content(const HostChange& written, int to);
   Status set_lists(const TreeNode& node, const Xattrs& lists);
+  // The mode and the lists, its other face, of what has one; and what is `wanted` beside.
+  Status dress(const TreeNode& node, SetAttributes wanted, const Xattrs& lists);
   Status set_held(const TreeNode& node, const HostChange& written);
   Status set(const TreeNode& node, const std::string& path);
 

@@ -11,7 +11,6 @@
 #include <filesystem>
 
 #include "backends/imports/import_records.h"
-#include "base/copy.h"
 #include "base/directory.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -106,13 +105,16 @@ Result<std::string> HostDirectory::read_link(const std::string& path) const {
 }
 
 Result<Xattrs> HostDirectory::access_lists(const std::string& path) const {
-  const UniqueFd fd = TRY(open(path, O_PATH));
-  const std::string file = fmt::format("/proc/self/fd/{}", fd.get());
+  return access_lists(TRY(open(path, O_PATH)).get());
+}
+
+Xattrs HostDirectory::access_lists(int file) {
+  const std::string path = fmt::format("/proc/self/fd/{}", file);
   Xattrs lists;
   for (const char* const name : kAclNames) {
-    if (::getxattr(file.c_str(), name, nullptr, 0) <= 0) continue;
+    if (::getxattr(path.c_str(), name, nullptr, 0) <= 0) continue;
     std::string value(kLongestXattr, '\0');
-    const ssize_t size = ::getxattr(file.c_str(), name, value.data(), value.size());
+    const ssize_t size = ::getxattr(path.c_str(), name, value.data(), value.size());
     if (size > 0) lists.emplace(name, value.substr(0, static_cast<std::size_t>(size)));
   }
   return lists;

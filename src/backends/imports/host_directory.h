@@ -28,6 +28,7 @@ class HostDirectory {
   Result<FileState> look(const std::string& path) const;
   Result<std::string> read_link(const std::string& path) const;
   Result<Xattrs> access_lists(const std::string& path) const;  // ACLs
+  static Xattrs access_lists(int file);                        // O_PATH is enough
   // The directory above, O_PATH, and the last name.
   struct Place {
     UniqueFd directory{};

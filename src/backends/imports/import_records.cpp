@@ -155,9 +155,10 @@ bool ImportRecords::is_newest(std::size_t number) const {
 
 std::vector<std::size_t> ImportRecords::with_same_bytes(std::size_t number) const {
   const Lock lock(mutex_);
+  const FileState& state = entries_.at(number).state;
   std::vector<std::size_t> found;
   for (std::size_t other = entries_.size(); other-- > 0;) {
-    if (has_same_bytes(entries_.at(number).state, entries_[other].state)) found.push_back(other);
+    if (has_same_bytes(state, entries_[other].state)) found.push_back(other);
   }
   return found;
 }

@@ -37,41 +37,18 @@ struct LentMark {
 
 std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
-// A file of ours whose mode may forbid its owner to write it, open all the same; it has its mode
-// again when this ends, for until then its attributes could not be set either.
-class FileToFill {
- public:
-  static Result<FileToFill> open(int file, const struct stat& attributes) {
-    const std::string path = path_of(file);
-    const mode_t mode = attributes.st_mode & kPermissions;
-    FileToFill made;
-    made.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-    if (made.fd_) return made;
-    if (errno != EACCES || ::chmod(path.c_str(), mode | S_IRUSR | S_IWUSR) != 0) {
-      return fail_errno("a lent file");
-    }
-    made.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-    const int code = errno;
-    if (made.fd_) {
-      made.mode_ = mode;
-      return made;
-    }
-    ::chmod(path.c_str(), mode);
-    return fail_errno(code, "a lent file");
+// They are rights, as the mode is; what was made just now may have others, from its directory.
+Status give_lists(int file, const Xattrs& lists) {
+  for (const char* const name : kAclNames) {
+    const auto found = lists.find(name);
+    const bool is_there = found != lists.end();
+    const int set = is_there
+                        ? ::fsetxattr(file, name, found->second.data(), found->second.size(), 0)
+                        : ::fremovexattr(file, name);
+    if (set != 0 && errno != ENOTSUP && errno != ENODATA) return fail_errno("a lent file");
   }
-  FileToFill(FileToFill&& other) noexcept
-      : fd_(std::move(other.fd_)), mode_(std::exchange(other.mode_, std::nullopt)) {}
-  FileToFill& operator=(FileToFill&&) = delete;
-  ~FileToFill() {
-    if (mode_) static_cast<void>(::fchmod(fd_.get(), *mode_));
-  }
-  int get() const { return fd_.get(); }
-
- private:
-  FileToFill() = default;
-  UniqueFd fd_{};
-  std::optional<mode_t> mode_{};
-};
+  return ok();
+}
 
 class Imports final : public ImportStore {
  public:
@@ -199,7 +176,8 @@ Status Imports::fill(int file) const {
   const Lent from = TRY(open(file));
   struct stat ours{};
   if (::fstat(file, &ours) != 0) return fail_errno("a lent file");
-  const FileToFill to = TRY(FileToFill::open(file, ours));
+  const UniqueFd to(::open(path_of(file).c_str(), O_RDWR | O_CLOEXEC));
+  if (!to) return fail_errno("a lent file");
   const FileCapabilities had(to.get());  // which the host's kernel takes from what is written
   TRY(copy_whole(from, to.get(), "a file of an imported directory"));
   had.give(to.get());
@@ -306,6 +284,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
       return fail_errno(host.shown(path));
     }
   }
+  TRY(give_lists(file, HostDirectory::access_lists(there.get())));
   set_attributes(file, attributes);
   return ok();
 }

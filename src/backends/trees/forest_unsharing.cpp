@@ -38,6 +38,7 @@ Status ForestDisk::fetch(ForestNode& file) {
   if (file.type() != S_IFREG) return ok();
   const Borrowed fd = TRY(borrow(file));
   if (!marks_.lends(fd.get())) return ok();
+  const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRUSR | S_IWUSR, rights()));
   TRY(marks_.lender()->fill(fd.get()));
   for (const HeldFile& open : book().files(file)) {
     const UniqueFd again(::open(fd.path().c_str(), open.flags | O_CLOEXEC));
