@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "base/log.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/import_turn.h"

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <map>
 
 #include "backends/tree_xattrs.h"

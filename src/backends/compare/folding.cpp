@@ -12,6 +12,7 @@
 #include "backends/compare/comparing.h"
 #include "backends/compare/fold_plan.h"
 #include "backends/compare/staging.h"
+#include "backends/tree_xattrs.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
 
@@ -229,13 +230,12 @@ class LineFolder final : public OverlayFolder {
   }
 
   static Status dress_one(const TreeSide& ours, const TreeNode& node, const FoldDress& wanted) {
-    const std::string names = ours.store->list_xattr(node).value_or(std::string());
-    for (const std::string_view name : text::split(names, '\0')) {
-      if (!is_brought(name) || wanted.xattrs.contains(std::string(name))) continue;
-      TRY(ours.store->remove_xattr(node, std::string(name), TreeCaller{}));
+    const Xattrs had = xattrs_of(*ours.store, node, is_brought);
+    for (const auto& [name, value] : had) {
+      if (!wanted.xattrs.contains(name)) TRY(ours.store->remove_xattr(node, name, TreeCaller{}));
     }
     for (const auto& [name, value] : wanted.xattrs) {
-      if (const auto has = ours.store->get_xattr(node, name); has && *has == value) continue;
+      if (const auto has = had.find(name); has != had.end() && has->second == value) continue;
       TRY(ours.store->set_xattr(node, name, value, 0, TreeCaller{}));
     }
     SetAttributes set{.which = SetAttributes::mtime};

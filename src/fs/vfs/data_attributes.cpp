@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
+#include "base/xattrs.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/data_handle.h"
 #include "fs/vfs/local_request.h"
@@ -214,8 +215,7 @@ Result<std::string> DataNode::get_xattr(Request& request, const std::string& nam
   if (is_told_attribute(name)) return told_attribute(request, *this, name);
   auto value = tree_->store().get_xattr(*file_, name);
   // The host's kernel takes any other error for a reason to let nobody in.
-  const bool is_acl = name.starts_with("system.posix_acl_");
-  if (!value && is_acl && value.error().code == EOPNOTSUPP) value.error().code = ENODATA;
+  if (!value && is_acl(name) && value.error().code == EOPNOTSUPP) value.error().code = ENODATA;
   return value;
 }
 
