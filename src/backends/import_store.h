@@ -41,8 +41,10 @@ struct HostChange {
   std::function<Result<UniqueFd>()> content{};  // of a regular file; null: it stays
   std::string target{};                         // of a link
   // Of a file or directory that is there, what it shall have beside that: its ACLs, and what goes
-  // along with a file (base/xattrs.h). Attributes alone are no change.
+  // along with a file (base/xattrs.h); and what it had of these. Only what differs is made, and
+  // attributes alone are no change.
   Xattrs xattrs{};
+  Xattrs had_xattrs{};
   // Owner of what was not there, or of another type, where the daemon may give files away.
   uid_t uid = 0;
   gid_t gid = 0;
@@ -97,12 +99,12 @@ class ImportStore : public Lender {
                          const std::set<std::string>& paths) = 0;
   virtual Status unmark(std::uint32_t id) = 0;  // where there is none: nothing
 
-  // An empty file, open for writing, gets what the recorded path has: size, owner, mode, ACLs,
-  // times, and its bytes lent; those that a directory .git changes in place are copied.
+  // An empty file, open for writing, gets what the recorded path has: size, owner, mode,
+  // times, attributes, and its bytes lent; those that a directory .git changes in place are copied.
   virtual Status lend(std::uint32_t id, const std::string& path, int file) const = 0;
   // Of a path of the directory as it is now; "" is the directory itself.
   virtual Result<struct stat> attributes(std::uint32_t id, const std::string& path) const = 0;
-  virtual Result<Xattrs> access_lists(std::uint32_t id, const std::string& path) const = 0;
+  virtual Result<Xattrs> xattrs(std::uint32_t id, const std::string& path) const = 0;
   virtual Result<std::string> read_link(std::uint32_t id, const std::string& path) const = 0;
 
   // Copies the bytes of these paths, as recorded, to where the source can change without their

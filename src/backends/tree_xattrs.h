@@ -29,4 +29,23 @@ Xattrs xattrs_of(TreeStore& store, const TreeNode& node, const Wanted& is_wanted
   return all;
 }
 
+// All of `had` goes that is not wanted, and what is wanted comes; `tolerates` tells which refusals
+// are none (name, code).
+template <std::predicate<std::string_view, int> Tolerates>
+Status replace_xattrs(TreeStore& store, const TreeNode& node, const Xattrs& had,
+                      const Xattrs& wanted, const Tolerates& tolerates) {
+  const auto checked = [&](std::string_view name, Status set) -> Status {
+    return set || tolerates(name, set.error().code) ? ok() : std::move(set);
+  };
+  for (const auto& [name, value] : had) {
+    if (wanted.contains(name)) continue;
+    TRY(checked(name, store.remove_xattr(node, name, TreeCaller{})));
+  }
+  for (const auto& [name, value] : wanted) {
+    if (const auto has = had.find(name); has != had.end() && has->second == value) continue;
+    TRY(checked(name, store.set_xattr(node, name, value, 0, TreeCaller{})));
+  }
+  return ok();
+}
+
 }  // namespace agentfs

@@ -96,15 +96,16 @@ Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes
 }
 
 void each_xattr(int file, const std::function<void(const std::string&, std::string_view)>& use) {
-  const ssize_t length = ::flistxattr(file, nullptr, 0);
+  const std::string path = fmt::format("/proc/self/fd/{}", file);
+  const ssize_t length = ::listxattr(path.c_str(), nullptr, 0);
   std::string names(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
-  const ssize_t listed = names.empty() ? 0 : ::flistxattr(file, names.data(), names.size());
+  const ssize_t listed = names.empty() ? 0 : ::listxattr(path.c_str(), names.data(), names.size());
   names.resize(listed > 0 ? static_cast<std::size_t>(listed) : 0);
   std::string value(names.empty() ? 0 : kLongestXattr, '\0');
   for (const std::string_view part : text::split(names, '\0')) {
     if (part.empty()) continue;
     const std::string name(part);
-    const ssize_t size = ::fgetxattr(file, name.c_str(), value.data(), value.size());
+    const ssize_t size = ::getxattr(path.c_str(), name.c_str(), value.data(), value.size());
     if (size >= 0) use(name, std::string_view(value).substr(0, static_cast<std::size_t>(size)));
   }
 }
@@ -112,13 +113,6 @@ void each_xattr(int file, const std::function<void(const std::string&, std::stri
 void copy_xattrs(int from, int to) {
   for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
   each_xattr(from, [&](const std::string& name, std::string_view value) {
-    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
-  });
-}
-
-void copy_along(int from, int to) {
-  each_xattr(from, [&](const std::string& name, std::string_view value) {
-    if (!goes_along(name)) return;
     static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
   });
 }

@@ -20,7 +20,7 @@ namespace agentfs {
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
-// Those of an open file that this process may read.
+// Those of an open file, be it O_PATH, that this process may read.
 void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
 // As far as this process may set them; ACLs that `from` has not are taken away.
@@ -30,8 +30,6 @@ inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);
   set_attributes(to, attributes);
 }
-// What goes along with a file (goes_along()), as far as this process may set it.
-void copy_along(int from, int to);
 // What a program may do beyond its caller, if a file has that.
 class FileCapabilities {
  public:

@@ -29,7 +29,7 @@ bool can_be_made(const FileState& state) {
 
 }  // namespace
 
-Result<std::vector<HostChange>> host_changes(const TreeSide& to,
+Result<std::vector<HostChange>> host_changes(const TreeSide& from, const TreeSide& to,
                                              const std::vector<PathChange>& changes,
                                              bool with_set_id) {
   std::map<std::string, HostChange> all;
@@ -44,6 +44,10 @@ Result<std::vector<HostChange>> host_changes(const TreeSide& to,
       one.gid = entry.attributes.st_gid;
       if (after.is_regular() || after.is_directory()) {
         one.xattrs = xattrs_of(*to.store, *entry.node, is_brought);
+        if (change.before.type() == after.type()) {
+          const TreeEntry was = TRY(find_in_tree(*from.store, from.root, change.path));
+          one.had_xattrs = xattrs_of(*from.store, *was.node, is_brought);
+        }
       }
       if (S_ISLNK(after.mode)) one.target = TRY(to.store->read_link(*entry.node));
     }

@@ -8,11 +8,11 @@
 
 namespace agentfs {
 
-// What leads the directory to what `to` holds, ordered by path; contents are opened when they are
-// asked for, and the store outlives them. Sockets and devices stay where they are.
-// No file gets set-user-id or set-group-id that it does not have, unless `with_set_id`: who may
-// make such a file here is not always who may make one there.
-Result<std::vector<HostChange>> host_changes(const TreeSide& to,
+// What leads the directory from what `from` holds to what `to` does, ordered by path; contents are
+// opened when they are asked for, and the store outlives them. Sockets and devices stay where they
+// are. No file gets set-user-id or set-group-id that it does not have, unless `with_set_id`: who
+// may make such a file here is not always who may make one there.
+Result<std::vector<HostChange>> host_changes(const TreeSide& from, const TreeSide& to,
                                              const std::vector<PathChange>& changes,
                                              bool with_set_id);
 

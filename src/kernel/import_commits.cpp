@@ -116,8 +116,9 @@ Status Imports::tell(const Caller& caller, const Import& import, const ImportOrd
 // The hidden tree and the journal get what has come to be in the directory, be it all or a part.
 Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& import,
                                             const ImportOrder& order) {
+  const TreeSide from{&forest(), TRY(forest().snapshot_root(order.start))};
   const TreeSide to{&forest(), TRY(forest().snapshot_root(order.to))};
-  auto changes = TRY(host_changes(to, TRY(changes_of(order)), !order.is_commit()));
+  auto changes = TRY(host_changes(from, to, TRY(changes_of(order)), !order.is_commit()));
   std::vector<std::string> lost_set_id;
   for (const HostChange& one : changes) {
     if (one.lost_set_id) lost_set_id.push_back(one.path);

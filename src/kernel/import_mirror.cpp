@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ranges>
 
+#include "backends/tree_xattrs.h"
 #include "base/copy.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -44,25 +45,21 @@ Status ImportMirror::remove(const HostDrift& drift) {
   return done || done.error().code == ENOENT ? ok() : done;
 }
 
-// They are rights, as the mode is; what was made here may have others, from its directory.
-Status ImportMirror::set_lists(const TreeNode& node, const Xattrs& lists) {
-  for (const char* const name : kAclNames) {
-    const auto wanted = lists.find(name);
-    const bool is_wanted = wanted != lists.end();
-    if (!is_wanted && !forest_.get_xattr(node, name)) continue;
-    const Status set = is_wanted ? forest_.set_xattr(node, name, wanted->second, 0, TreeCaller{})
-                                 : forest_.remove_xattr(node, name, TreeCaller{});
-    if (!set && set.error().code != ENOTSUP && set.error().code != ENODATA) return set;
-  }
-  return ok();
+// ACLs are rights, as the mode is; what was made here may have others, from its directory. The
+// others as far as the disk below takes them.
+Status ImportMirror::set_xattrs(const TreeNode& node, const Xattrs& wanted) {
+  return replace_xattrs(forest_, node, xattrs_of(forest_, node, is_brought), wanted,
+                        [](std::string_view name, int code) {
+                          return !is_acl(name) || code == ENOTSUP || code == ENODATA;
+                        });
 }
 
-Status ImportMirror::dress(const TreeNode& node, SetAttributes wanted, const Xattrs& lists) {
+Status ImportMirror::dress(const TreeNode& node, SetAttributes wanted, const Xattrs& xattrs) {
   const bool is_link = node.type() == S_IFLNK;
   if (!is_link) wanted.which |= SetAttributes::mode;
   const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
   if (!done) return std::unexpected(done.error());
-  return is_link ? ok() : set_lists(node, lists);
+  return is_link ? ok() : set_xattrs(node, xattrs);
 }
 
 // Directories and links as they are now; of files, what is lent has all.
@@ -72,8 +69,7 @@ Status ImportMirror::set(const TreeNode& node, const std::string& path) {
   if (!there) return there.error().code == ENOENT ? ok() : std::unexpected(there.error());
   SetAttributes wanted{.which = SetAttributes::mtime, .values = *there};
   if (::geteuid() == 0) wanted.which |= SetAttributes::uid | SetAttributes::gid;
-  return dress(node, wanted,
-               node.type() == S_IFLNK ? Xattrs() : TRY(store_.access_lists(id_, path)));
+  return dress(node, wanted, node.type() == S_IFLNK ? Xattrs() : TRY(store_.xattrs(id_, path)));
 }
 
 Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {

@@ -30,9 +30,9 @@ class ImportMirror {
   Status add(const HostDrift& drift);
   Status add_file(const HostDrift& drift);
   static Status copy_content(const HostChange& written, int to);
-  Status set_lists(const TreeNode& node, const Xattrs& lists);
-  // The mode and the lists, its other face, of what has one; and what is `wanted` beside.
-  Status dress(const TreeNode& node, SetAttributes wanted, const Xattrs& lists);
+  Status set_xattrs(const TreeNode& node, const Xattrs& wanted);
+  // The mode and the attributes of what has them; and what is `wanted` beside.
+  Status dress(const TreeNode& node, SetAttributes wanted, const Xattrs& xattrs);
   Status set_held(const TreeNode& node, const HostChange& written);
   Status set(const TreeNode& node, const std::string& path);
 

@@ -602,6 +602,41 @@ def rights_and_attributes_go_along():
     expect_eq(os.getxattr(top / "moves", access), listed)
 
 
+def what_users_have_set_is_there_as_it_is_here():
+    """What is set or taken away here comes there with the change; what others set there stays."""
+    top = HOST / "marked"
+    shutil.rmtree(top, ignore_errors=True)
+    for directory in ("moves", "changes", "goes"):
+        (top / directory).mkdir(parents=True)
+        os.setxattr(top / directory, "user.k", directory.encode())
+    for name in ("stays", "moves/in"):
+        (top / name).write_text(f"{name}\n")
+        for mark in ("user.k", "user.gone"):
+            os.setxattr(top / name, mark, name.encode())
+    space = take(top, "marked")
+    marks = lambda at: {name: os.getxattr(at, name) for name in os.listxattr(at) if name.startswith("user.")}
+    expect_eq(marks(space / "moves"), {"user.k": b"moves"})
+    expect_eq(marks(space / "stays"), {"user.k": b"stays", "user.gone": b"stays"})
+    (space / "moves").rename(space / "moved")
+    (space / "goes").rmdir()
+    for name in ("stays", "moved/in"):
+        os.removexattr(space / name, "user.gone")
+        os.setxattr(space / name, "user.new", b"new")
+    (space / "stays").write_text("changed\n")
+    (space / "changes").chmod(0o750)
+    os.setxattr(top / "changes", "user.k", b"theirs")
+    ctl("marked", "commit")
+    for name, had in (("stays", b"stays"), ("moved/in", b"moves/in")):
+        expect_eq(marks(top / name), {"user.k": had, "user.new": b"new"}, name)
+    expect_eq(marks(top / "moved"), {"user.k": b"moves"})
+    expect_eq(marks(top / "changes"), {"user.k": b"theirs"})
+    ctl("marked", "uncommit")
+    for name in ("moves", "goes"):
+        expect_eq(marks(top / name), {"user.k": name.encode()}, f"{name}, taken back")
+    for name in ("stays", "moves/in"):
+        expect_eq(marks(top / name), {"user.k": name.encode(), "user.gone": name.encode()}, f"{name}, taken back")
+
+
 def what_a_conflict_lists_can_be_read():
     """Also where the directory changed again, so that nobody has what it held before."""
     top = make("lost")
@@ -1149,7 +1184,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,
-     rights_and_attributes_go_along, what_a_conflict_lists_can_be_read,
+     rights_and_attributes_go_along, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,

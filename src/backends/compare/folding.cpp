@@ -230,14 +230,8 @@ class LineFolder final : public OverlayFolder {
   }
 
   static Status dress_one(const TreeSide& ours, const TreeNode& node, const FoldDress& wanted) {
-    const Xattrs had = xattrs_of(*ours.store, node, is_brought);
-    for (const auto& [name, value] : had) {
-      if (!wanted.xattrs.contains(name)) TRY(ours.store->remove_xattr(node, name, TreeCaller{}));
-    }
-    for (const auto& [name, value] : wanted.xattrs) {
-      if (const auto has = had.find(name); has != had.end() && has->second == value) continue;
-      TRY(ours.store->set_xattr(node, name, value, 0, TreeCaller{}));
-    }
+    TRY(replace_xattrs(*ours.store, node, xattrs_of(*ours.store, node, is_brought), wanted.xattrs,
+                       [](std::string_view, int) { return false; }));
     SetAttributes set{.which = SetAttributes::mtime};
     set.values.st_mtim = time_of(wanted.modified);
     if (wanted.mode) {

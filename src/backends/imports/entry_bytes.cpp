@@ -95,7 +95,6 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
   const Status copied = copy_whole(from, to.get(), shown_of(records, *entry));
   if (!copied) ::unlink(temporary.c_str());
   TRY(copied);
-  copy_along(from.file.get(), to.get());
   if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
     return fail_errno(name);
   }

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "backends/imports/import_records.h"
+#include "base/copy.h"
 #include "base/directory.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -104,20 +105,16 @@ Result<std::string> HostDirectory::read_link(const std::string& path) const {
   return std::move(*target);
 }
 
-Result<Xattrs> HostDirectory::access_lists(const std::string& path) const {
-  return access_lists(TRY(open(path, O_PATH)).get());
+Result<Xattrs> HostDirectory::xattrs(const std::string& path) const {
+  return xattrs(TRY(open(path, O_PATH)).get());
 }
 
-Xattrs HostDirectory::access_lists(int file) {
-  const std::string path = fmt::format("/proc/self/fd/{}", file);
-  Xattrs lists;
-  for (const char* const name : kAclNames) {
-    if (::getxattr(path.c_str(), name, nullptr, 0) <= 0) continue;
-    std::string value(kLongestXattr, '\0');
-    const ssize_t size = ::getxattr(path.c_str(), name, value.data(), value.size());
-    if (size > 0) lists.emplace(name, value.substr(0, static_cast<std::size_t>(size)));
-  }
-  return lists;
+Xattrs HostDirectory::xattrs(int file) {
+  Xattrs all;
+  each_xattr(file, [&](const std::string& name, std::string_view value) {
+    if (is_brought(name)) all.emplace(name, value);
+  });
+  return all;
 }
 
 Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const {

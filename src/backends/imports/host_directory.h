@@ -27,8 +27,8 @@ class HostDirectory {
   // A state that does not exist where there is nothing, or nothing an import records.
   Result<FileState> look(const std::string& path) const;
   Result<std::string> read_link(const std::string& path) const;
-  Result<Xattrs> access_lists(const std::string& path) const;  // ACLs
-  static Xattrs access_lists(int file);                        // O_PATH is enough
+  Result<Xattrs> xattrs(const std::string& path) const;  // those that are brought
+  static Xattrs xattrs(int file);                        // O_PATH is enough
   // The directory above, O_PATH, and the last name.
   struct Place {
     UniqueFd directory{};

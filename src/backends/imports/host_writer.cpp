@@ -192,8 +192,7 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   attributes.st_mode = change.to.mode;
   attributes.st_mtim = time_of(change.to.modified);
   set_attributes(file, attributes);
-  if (!now.is_regular()) copy_along(content.get(), file);
-  if (!change.xattrs.empty()) (void)(::fchmod(file, dress(change, file)) == 0);
+  if (change.xattrs != change.had_xattrs) (void)(::fchmod(file, dress(change, file)) == 0);
   if (::fsync(file) != 0) return fail_errno(host_.shown(change.path));
   return ok();
 }
@@ -276,7 +275,12 @@ Status HostWriter::put(Item& item) {
 // file that could be opened.
 mode_t HostWriter::dress(const HostChange& change, int file) {
   mode_t mode = change.to.mode & kPermissions;
+  for (const auto& [name, value] : change.had_xattrs) {
+    if (!change.xattrs.contains(name)) (void)::fremovexattr(file, name.c_str());
+  }
   for (const auto& [name, value] : change.xattrs) {
+    const auto had = change.had_xattrs.find(name);
+    if (had != change.had_xattrs.end() && had->second == value) continue;
     const bool is_set = ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
     if (!is_set && name == kAclNames.front()) mode &= ~static_cast<mode_t>(S_IRWXG);
   }
@@ -293,7 +297,7 @@ Status HostWriter::set_mode(const HostChange& change) const {
   const HostDirectory::Place place = TRY(host_.place(change.path));
   const char* const name = place.name.c_str();
   mode_t mode = change.to.mode & kPermissions;
-  if (!change.xattrs.empty()) {
+  if (change.xattrs != change.had_xattrs) {
     const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
     const UniqueFd file(::openat(place.directory.get(), name, flags));
     if (!file && errno != EACCES) return fail_errno(host_.shown(change.path));

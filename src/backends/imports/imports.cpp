@@ -37,15 +37,16 @@ struct LentMark {
 
 std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
-// They are rights, as the mode is; what was made just now may have others, from its directory.
-Status give_lists(int file, const Xattrs& lists) {
+// ACLs are rights, as the mode is; what was made just now may have others, from its directory. The
+// others as far as the disk below takes them.
+Status give_xattrs(int file, const Xattrs& xattrs) {
   for (const char* const name : kAclNames) {
-    const auto found = lists.find(name);
-    const bool is_there = found != lists.end();
-    const int set = is_there
-                        ? ::fsetxattr(file, name, found->second.data(), found->second.size(), 0)
-                        : ::fremovexattr(file, name);
-    if (set != 0 && errno != ENOTSUP && errno != ENODATA) return fail_errno("a lent file");
+    if (xattrs.contains(name) || ::fremovexattr(file, name) == 0) continue;
+    if (errno != ENOTSUP && errno != ENODATA) return fail_errno("a lent file");
+  }
+  for (const auto& [name, value] : xattrs) {
+    if (::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0) continue;
+    if (is_acl(name) && errno != ENOTSUP) return fail_errno("a lent file");
   }
   return ok();
 }
@@ -83,7 +84,7 @@ class Imports final : public ImportStore {
   Status unmark(std::uint32_t id) override { return TRY(get(id))->unmark(); }
   Status lend(std::uint32_t id, const std::string& path, int file) const override;
   Result<struct stat> attributes(std::uint32_t id, const std::string& path) const override;
-  Result<Xattrs> access_lists(std::uint32_t id, const std::string& path) const override;
+  Result<Xattrs> xattrs(std::uint32_t id, const std::string& path) const override;
   Result<std::string> read_link(std::uint32_t id, const std::string& path) const override;
   Result<Kept> keep(std::uint32_t id, const std::vector<std::string>& paths) override;
   std::vector<std::string> lent(std::uint32_t id) const override;
@@ -284,8 +285,13 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
       return fail_errno(host.shown(path));
     }
   }
-  TRY(give_lists(file, HostDirectory::access_lists(there.get())));
+  const Xattrs xattrs = HostDirectory::xattrs(there.get());
+  TRY(give_xattrs(file, xattrs));
   set_attributes(file, attributes);
+  if (const auto found = xattrs.find(kCapabilityName); found != xattrs.end()) {
+    // A change of the owner took them away.
+    (void)::fsetxattr(file, kCapabilityName, found->second.data(), found->second.size(), 0);
+  }
   return ok();
 }
 
@@ -297,8 +303,8 @@ Result<struct stat> Imports::attributes(std::uint32_t id, const std::string& pat
   return attributes;
 }
 
-Result<Xattrs> Imports::access_lists(std::uint32_t id, const std::string& path) const {
-  return TRY(HostDirectory::open(TRY(get(id))->source())).access_lists(path);
+Result<Xattrs> Imports::xattrs(std::uint32_t id, const std::string& path) const {
+  return TRY(HostDirectory::open(TRY(get(id))->source())).xattrs(path);
 }
 
 Result<std::string> Imports::read_link(std::uint32_t id, const std::string& path) const {
