@@ -32,10 +32,13 @@ class Lender {
     struct stat attributes{};
   };
   virtual Result<Lent> open(int file) const = 0;
-  // Copies the bytes into the file, which is nobody's but ours from then on; its mode must let its
-  // owner read and write. One at a time for a file; may be repeated after a crash. EBUSY, too,
-  // where they changed meanwhile.
+  // Copies the bytes into the file, open for reading and writing, and to the disk; it stays lent.
+  // Takes as long as it takes, so with no lock that others need; one at a time for a file; may be
+  // repeated after a crash. EBUSY, too, where they changed meanwhile. The times are left to the
+  // caller.
   virtual Status fill(int file) const = 0;
+  // A file that was filled is nobody's but ours from now on; its mode must let its owner write.
+  virtual Status own(int file) const = 0;
   // The file is about to lose all it holds.
   virtual void release(int file) const = 0;
   // `to`, empty and open for writing, becomes lent as `from` is.

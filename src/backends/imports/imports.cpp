@@ -62,6 +62,7 @@ class Imports final : public ImportStore {
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
   Status fill(int file) const override;
+  Status own(int file) const override;
   void release(int file) const override;
   Status copy(int from, int to) const override;
 
@@ -171,22 +172,19 @@ Result<Lender::Lent> Imports::open(int file) const {
   return open_entry(**records, which->entry);
 }
 
-// The bytes are on the disk before the mark goes: until then they are looked for elsewhere.
 Status Imports::fill(int file) const {
   if (!lends(file)) return ok();
   const Lent from = TRY(open(file));
-  struct stat ours{};
-  if (::fstat(file, &ours) != 0) return fail_errno("a lent file");
-  const UniqueFd to(::open(path_of(file).c_str(), O_RDWR | O_CLOEXEC));
-  if (!to) return fail_errno("a lent file");
-  const FileCapabilities had(to.get());  // which the host's kernel takes from what is written
-  TRY(copy_whole(from, to.get(), "a file of an imported directory"));
-  had.give(to.get());
-  const timespec times[2] = {ours.st_atim, ours.st_mtim};
-  if (::futimens(to.get(), times) != 0 || ::fdatasync(to.get()) != 0) {
-    return fail_errno("a lent file");
-  }
-  return ::fremovexattr(to.get(), mark_) == 0 ? ok() : fail_errno("a lent file");
+  const FileCapabilities had(file);  // which the host's kernel takes from what is written
+  TRY(copy_whole(from, file, "a file of an imported directory"));
+  had.give(file);
+  return ::fdatasync(file) == 0 ? ok() : fail_errno("a lent file");
+}
+
+// The bytes are on the disk before the mark goes: until then they are looked for elsewhere.
+Status Imports::own(int file) const {
+  if (!lends(file)) return ok();
+  return ::fremovexattr(file, mark_) == 0 ? ok() : fail_errno("a lent file");
 }
 
 void Imports::release(int file) const {

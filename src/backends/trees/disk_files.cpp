@@ -62,15 +62,6 @@ Status settle(int fd) {
   return ok();
 }
 
-Result<std::uint64_t> copy_content(int from, int to, const struct stat& attributes) {
-  if (attributes.st_size == 0) return std::uint64_t{0};
-  const UniqueFd source(::open(Spot::of(from).path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!source) return fail_errno("a file to be copied");
-  const std::uint64_t copied = TRY(copy_bytes(source.get(), to, attributes));
-  TRY(settle(to));
-  return copied;
-}
-
 struct Original {
   int file = -1;  // O_PATH
   struct stat attributes{};
@@ -79,6 +70,14 @@ struct Original {
 // A lent file's copy is lent.
 Result<std::uint64_t> copy_regular(const Marks& marks, const Original& from, const Spot& to,
                                    const CopyOptions& options) {
+  if (options.made >= 0) {
+    const std::string made = Spot::of(options.made).path;
+    if (::linkat(AT_FDCWD, made.c_str(), AT_FDCWD, to.path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return fail_errno(to.path);
+    }
+    if (options.meanwhile) TRY(options.meanwhile(options.made));
+    return std::uint64_t{0};
+  }
   const UniqueFd made(
       ::open(to.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!made) return fail_errno(to.path);
@@ -104,6 +103,15 @@ Status make_special(int from, const struct stat& attributes, const Spot& to) {
 }
 
 }  // namespace
+
+Result<std::uint64_t> copy_content(int from, int to, const struct stat& attributes) {
+  if (attributes.st_size == 0) return std::uint64_t{0};
+  const UniqueFd source(::open(Spot::of(from).path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!source) return fail_errno("a file to be copied");
+  const std::uint64_t copied = TRY(copy_bytes(source.get(), to, attributes));
+  TRY(settle(to));
+  return copied;
+}
 
 Status copy_attributes(const Marks& marks, const Spot& from, const struct stat& attributes,
                        const Spot& to) {

@@ -34,11 +34,16 @@ class OpenedMode {
 // its mode may forbid opening it. On errors nothing is left. Answers the bytes copied.
 struct CopyOptions {
   bool empty = false;
+  int made = -1;  // a nameless file of the same disk that has the content already
   std::function<Status(int descriptor)> meanwhile{};
   int rights = -1;  // the room of OwnerRights, where the daemon may have to lend itself some
 };
 Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
                                  const std::string& name, const CopyOptions& options = {});
+
+// The bytes of a regular file, by an O_PATH descriptor of it, into one that is new; how many were
+// copied.
+Result<std::uint64_t> copy_content(int from, int to, const struct stat& attributes);
 
 // Removes a file, or a directory with all below it; what is gone already is no error.
 Status remove_whole(int directory, const std::string& name);

@@ -8,6 +8,13 @@
 
 namespace agentfs::trees {
 
+// An inode that comes into a tree below another one.
+struct ForestStore::Newcomer {
+  std::string path;
+  ino_t inode = 0;
+  bool directory = false;
+};
+
 // What lies at the path and below it, without marks of a tree that it was copied from: the kernel
 // copies these with a file.
 Status ForestStore::inspect(int directory, const std::string& path,

@@ -150,15 +150,22 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
     TRY(check());
     if (is_plain(*parent) && parent->prepared()) return act();
   }
-  const std::unique_lock alone(mutex_);
-  if (parent->follows) f_->catch_up(*parent);
-  TRY(check());
-  if (node->removed) return fail_errno(ENOENT, text::shown(name));
-  TRY(f_->prepare_directory(*parent));
-  if (node->is_directory()) return fail_errno(EPERM, text::shown(name));
-  TRY(f_->fetch(*node));  // what is lent to the one name would be out of the other's reach
-  TRY(f_->prepare_file(*node, false));
-  return act();
+  for (bool is_fetched = false;; is_fetched = true) {
+    {
+      const std::unique_lock alone(mutex_);
+      if (parent->follows) f_->catch_up(*parent);
+      TRY(check());
+      if (node->removed) return fail_errno(ENOENT, text::shown(name));
+      TRY(f_->prepare_directory(*parent));
+      if (node->is_directory()) return fail_errno(EPERM, text::shown(name));
+      // What is lent to the one name would be out of the other's reach.
+      if (is_fetched || !f_->lends(*node)) {
+        TRY(f_->prepare_file(*node, false));
+        return act();
+      }
+    }
+    TRY(fetch(*node));
+  }
 }
 
 // --- removing
@@ -231,24 +238,24 @@ Result<struct stat> ForestStore::set_attributes(const TreeNode& any, const TreeF
                                                 const SetAttributes& wanted,
                                                 const TreeCaller& caller) {
   const auto node = TRY(own(any));
-  const auto prepare = [&]() -> Status {
-    const bool empty = (wanted.which & SetAttributes::size) != 0 && wanted.values.st_size == 0 &&
-                       node->type() == S_IFREG;
-    if (empty && open == nullptr) TRY(may_write(*node, caller));
-    return f_->prepare(*node, empty);
-  };
   const bool cuts = (wanted.which & SetAttributes::size) != 0 && node->type() == S_IFREG;
   const bool empties = cuts && wanted.values.st_size == 0;
+  const auto prepare = [&]() -> Status {
+    if (empties && open == nullptr) TRY(may_write(*node, caller));
+    return f_->prepare(*node, empties);
+  };
   if (cuts && open == nullptr) {
     TRY(empties ? fetch_before_loss(*node, caller) : fetch(*node, caller));
   }
-  return change(*node, prepare, [&]() -> Result<struct stat> {
+  const auto act = [&]() -> Result<struct stat> {
     const struct stat set = TRY(f_->disk().set_attributes(*node->disk, open, wanted, caller));
+    if ((wanted.which & SetAttributes::mtime) != 0) f_->ahead().set_times(set.st_ino, set);
     if (empties && f_->marks().lender() != nullptr) {
       f_->marks().lender()->release(TRY(f_->borrow(*node)).get());
     }
     return f_->shown(*node, set);
-  });
+  };
+  return change(*node, prepare, act, empties);
 }
 
 Status ForestStore::check_xattr(const std::string& name) const {

@@ -184,33 +184,32 @@ bool ForestStore::is_whole(const ForestNode& node) const {
 // One directory at a time, so that others go on in between.
 Status ForestStore::solidify(const TreeNode& any, bool whole) {
   const auto top = TRY(own(any));
-  if (top->type() == S_IFREG && top->tree->line != nullptr) {
-    const std::unique_lock alone(mutex_);
-    return f_->fetch(*top);
-  }
-  if (top->type() == S_IFREG) return ok();
+  if (top->type() == S_IFREG) return fetch(*top);
   if (!top->is_directory()) return fail_errno(ENOTDIR, host_path(any));
   if (is_whole(*top)) return ok();
   std::vector<ForestNodeRef> left{top};
   while (!left.empty()) {
     const auto directory = std::move(left.back());
     left.pop_back();
-    const std::unique_lock alone(mutex_);
-    TRY(f_->solidify(*directory));
-    if (!whole) break;
-    const Borrowed fd = TRY(f_->borrow(*directory));
-    const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, f_->rights()));
-    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
-      if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
-      const auto found = f_->find_alone(*directory, entry.name);
-      if (!found) continue;
-      auto below = std::static_pointer_cast<ForestNode>(found->node);
-      if (entry.type == S_IFREG) {
-        TRY(f_->fetch(*below));
-      } else {
-        left.push_back(std::move(below));
+    std::vector<ForestNodeRef> lent;
+    {
+      const std::unique_lock alone(mutex_);
+      TRY(f_->solidify(*directory));
+      if (!whole) break;
+      const Borrowed fd = TRY(f_->borrow(*directory));
+      const OwnerRights rights = TRY(OwnerRights::lend(fd.get(), S_IRWXU, f_->rights()));
+      for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
+        if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
+        const auto found = f_->find_alone(*directory, entry.name);
+        if (!found) continue;
+        auto below = std::static_pointer_cast<ForestNode>(found->node);
+        if (entry.type == S_IFDIR)
+          left.push_back(std::move(below));
+        else if (f_->lends(*below))
+          lent.push_back(std::move(below));
       }
     }
+    for (const ForestNodeRef& file : lent) TRY(fetch(*file));
   }
   const auto names = f_->book().names(*top);
   const bool tree = !names.empty() && f_->is_top(*names.front().parent);

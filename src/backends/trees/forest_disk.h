@@ -11,6 +11,7 @@
 #include "backends/trees/directory_tree.h"
 #include "backends/trees/disk_files.h"
 #include "backends/trees/file_ids.h"
+#include "backends/trees/forest_ahead.h"
 #include "backends/trees/forest_nodes.h"
 #include "backends/trees/mark_rows.h"
 #include "base/owner_rights.h"
@@ -45,6 +46,7 @@ class ForestDisk {
   int top() const { return parts_.top.get(); }
   int hidden() const { return parts_.hidden.get(); }
   int rights() const { return parts_.rights.get(); }
+  AheadCopies& ahead() { return ahead_; }  // at any time
   // Bits of the owner's for the daemon; alone.
   Result<OwnerRights> lend(const ForestNode& node, mode_t bits);
 
@@ -96,9 +98,11 @@ class ForestDisk {
   Status prepare_directory(ForestNode& directory);
   // `empty`: its content is about to be cut off, so none need be copied.
   Status prepare_file(ForestNode& file, bool empty);
-  // A lent file gets its bytes, and all who have it open read them there.
-  Status fetch(ForestNode& file);
-  void fetch_before_loss(ForestNode& file);  // as far as it can be
+  bool lends(const ForestNode& file);
+  // A lent file gets its bytes between the two, with no lock, and after them all who have it open
+  // read these there. No descriptor where the turn is not for what it is by now.
+  Result<UniqueFd> begin_fetch(ForestNode& file, const AheadCopies::Turn& turn);
+  Status end_fetch(ForestNode& file, int filled, bool is_whole);
   Status prepare(ForestNode& node, bool empty) {
     return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
   }
@@ -129,7 +133,7 @@ class ForestDisk {
     bool saved = false;
   };
   void know_mark(NodeBook::Place& place, const FileMark& mark);
-  void add_lent_blocks(const TreeNode& file, struct stat& attributes);
+  void show_lent(const TreeNode& file, struct stat& attributes);
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
@@ -150,6 +154,7 @@ class ForestDisk {
 
   Parts parts_;
   const Marks marks_;
+  AheadCopies ahead_;
   std::atomic<std::uint64_t> moves_ = 1;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory

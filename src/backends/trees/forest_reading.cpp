@@ -242,11 +242,16 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
   return TreeEntry{std::move(node), attributes};
 }
 
-// A lent file has no blocks; who takes that for a file without data would be wrong.
-void ForestDisk::add_lent_blocks(const TreeNode& file, struct stat& attributes) {
-  const bool is_hole = marks_.lender() != nullptr && S_ISREG(attributes.st_mode) &&
-                       attributes.st_blocks == 0 && attributes.st_size != 0;
-  if (!is_hole) return;
+// A lent file has no blocks; who takes that for a file without data would be wrong. Filled, it is
+// what it was.
+void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
+  if (marks_.lender() == nullptr || !S_ISREG(attributes.st_mode) || attributes.st_size == 0) return;
+  const auto was = ahead_.shown(attributes.st_ino);
+  if (was) {
+    attributes.st_mtim = was->st_mtim;
+    attributes.st_ctim = was->st_ctim;
+  }
+  if (!was && attributes.st_blocks != 0) return;
   const auto fd = table().borrow(file);
   if (fd && marks_.lends(fd->get())) attributes.st_blocks = (attributes.st_size + 511) / 512;
 }
@@ -275,7 +280,7 @@ Result<FileMark> ForestDisk::mark_of(ForestNode& node) {
 }
 
 Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) {
-  if (node.disk) add_lent_blocks(*node.disk, attributes);
+  if (node.disk) show_lent(*node.disk, attributes);
   if (node.tree->epoch == 0) return attributes;
   attributes.st_ino = node.inode();
   const FileMark mark = TRY(mark_of(node));

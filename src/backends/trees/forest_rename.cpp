@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "backends/trees/forest_store.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -33,8 +34,19 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
         in_one && prepared && !moves_directory(names) && !needs_rights(caller);
     if (is_plain_one) return rename_plain(names, caller);
   }
+  ForestNodeRef lent;
+  {
+    const std::unique_lock alone(mutex_);
+    const Status done = rename_alone(names, caller, &lent);
+    if (!lent) return done;
+  }
+  // Whoever else has the inode reads it after this change, too: a merge, a version. Where the bytes
+  // are not there any more, nobody has them.
+  if (const Status fetched = fetch(*lent); !fetched) {
+    log::info("a lent file is replaced without its bytes: {}", fetched.error().message);
+  }
   const std::unique_lock alone(mutex_);
-  return rename_alone(names, caller);
+  return rename_alone(names, caller, nullptr);
 }
 
 // Two directories that change places in the tree at once would be told to the book in another order
@@ -100,7 +112,10 @@ Status ForestStore::move_on_disk(const Renaming& names, const ForestNodeRef& mov
   return f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller);
 }
 
-Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller) {
+// What is in the way and lent is told in `lent`, and nothing is renamed; null: it may lose its
+// bytes.
+Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller,
+                                 ForestNodeRef* lent) {
   const auto& [from, name, to, new_name, flags] = names;
   for (const ForestNodeRef& one : {from, to}) {
     if (one->follows) f_->catch_up(*one);
@@ -121,7 +136,10 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   }
   const bool same = moved && moved == other;
   if (replaces && other && !same) {
-    f_->fetch_before_loss(*other);
+    if (lent != nullptr && f_->lends(*other)) {
+      *lent = other;
+      return ok();
+    }
     TRY(prepare_victim(*to, new_name));
     last = other->is_directory() || TRY(f_->attributes(*other)).st_nlink <= 1;
   }

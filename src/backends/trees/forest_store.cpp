@@ -181,11 +181,33 @@ Status ForestStore::fetch(ForestNode& node, const TreeCaller& caller) {
   if (f_->marks().lender() == nullptr || !is_forked(node)) return ok();
   {
     const std::shared_lock together(mutex_);
-    if (!f_->marks().lends(TRY(f_->borrow(node)).get())) return ok();
+    if (!f_->lends(node)) return ok();
     TRY(may_write(node, caller));
   }
-  const std::unique_lock alone(mutex_);
-  return f_->fetch(node);
+  return fetch(node);
+}
+
+// Everybody else goes on while the bytes are copied, also with this file, which is lent until then.
+Status ForestStore::fetch(ForestNode& node) {
+  for (;;) {
+    AheadCopies::Key key;
+    {
+      const std::shared_lock together(mutex_);
+      if (!f_->lends(node)) return ok();
+      key.inode = node.disk->inode();
+    }
+    const auto turn = f_->ahead().begin(key);
+    UniqueFd file;
+    {
+      const std::unique_lock alone(mutex_);
+      file = TRY(f_->begin_fetch(node, turn));
+    }
+    if (!file) continue;
+    const Status filled = f_->marks().lender()->fill(file.get());
+    const std::unique_lock alone(mutex_);
+    TRY(f_->end_fetch(node, file.get(), filled.has_value()));
+    TRY(filled);
+  }
 }
 
 // Of a file that is going to be replaced whole, nothing is left to give back to one who may not.
@@ -223,7 +245,7 @@ Result<std::unique_ptr<TreeFile>> ForestStore::open(const TreeNode& any, int fla
     if (node->tree->refusal == 0) TRY(may_write(*node, caller));
     return f_->prepare_file(*node, true);
   };
-  return change(*node, prepare, [&] { return opened(node, flags, caller); });
+  return change(*node, prepare, [&] { return opened(node, flags, caller); }, true);
 }
 
 Result<std::unique_ptr<TreeFile>> ForestStore::open_directory(const TreeNode& any) {
@@ -276,6 +298,7 @@ Result<Writing> ForestStore::begin_write(const TreeFile& file) {
     {
       const Writing ended = std::move(writing);
     }
+    const auto ahead = copy_ahead(*open->node());
     const std::unique_lock alone(mutex_);
     TRY(f_->prepare_file(*open->node(), false));
   }

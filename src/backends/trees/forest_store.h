@@ -106,15 +106,18 @@ class ForestStore final : public Forest {
   // The forest's own nodes are never constant. With no lock held.
   Result<ForestNodeRef> own(const TreeNode& node);
   template <class Prepare, class Act>
-  auto change(const ForestNode& node, const Prepare& prepare, const Act& act) -> decltype(act()) {
+  auto change(const ForestNode& node, const Prepare& prepare, const Act& act, bool empties = false)
+      -> decltype(act()) {
     {
       const std::shared_lock together(mutex_);
       if (node.prepared()) return act();
     }
+    const auto ahead = empties ? AheadCopies::Turn() : copy_ahead(node);
     const std::unique_lock alone(mutex_);
     TRY(prepare());
     return act();
   }
+  AheadCopies::Turn copy_ahead(const ForestNode& node);  // with no lock held
   Result<TreeNodeRef> bearer(ForestNode& node);
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
   Result<TreeEntry> look(ForestNode& parent, const std::string& name);
@@ -122,11 +125,7 @@ class ForestStore final : public Forest {
   Result<TreeEntry> make(const TreeNode& parent,
                          const std::function<Result<TreeEntry>(const TreeNode&)>& call,
                          const std::string& name);
-  struct Newcomer {  // an inode that comes into a tree below another one
-    std::string path;
-    ino_t inode = 0;
-    bool directory = false;
-  };
+  struct Newcomer;
   Status inspect(int directory, const std::string& path, std::vector<Newcomer>& all) const;
   void settle_newcomer(const ForestNode& parent, int root, const Newcomer& one);
   Result<TreeEntry> made(ForestNode& parent, const std::string& name, const TreeEntry& entry);
@@ -138,6 +137,7 @@ class ForestStore final : public Forest {
   static bool needs_rights(const TreeCaller& caller) { return caller.uid == 0 && ::geteuid() != 0; }
   Status may_write(ForestNode& node, const TreeCaller&);
   Status fetch(ForestNode& node, const TreeCaller&);
+  Status fetch(ForestNode& node);  // by whom nothing is asked; with no lock held
   Status fetch_before_loss(ForestNode& node, const TreeCaller&);
   bool is_hidden(const ForestNode& parent, const std::string& name) const {
     return f_->is_top(parent) && name.starts_with(kHiddenTree);
@@ -157,7 +157,7 @@ class ForestStore final : public Forest {
   struct Renaming;
   bool moves_directory(const Renaming& names) const;
   Status rename_plain(const Renaming& names, const TreeCaller&);
-  Status rename_alone(const Renaming& names, const TreeCaller&);
+  Status rename_alone(const Renaming& names, const TreeCaller&, ForestNodeRef* lent);
   Status check_trees(const Renaming& names);
   Status move_on_disk(const Renaming& names, const ForestNodeRef& moved, const ForestNodeRef& other,
                       const TreeCaller&);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Giving a file that trees share an inode of its own in the tree that is about to change it.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
-#include "base/log.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -33,28 +33,39 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   return ok();
 }
 
+bool ForestDisk::lends(const ForestNode& file) {
+  if (marks_.lender() == nullptr || file.type() != S_IFREG) return false;
+  const auto fd = borrow(file);
+  return fd && marks_.lends(fd->get());
+}
+
 // The inode stays the same, shared or not: whoever has it is to read these bytes.
-Status ForestDisk::fetch(ForestNode& file) {
-  if (file.type() != S_IFREG) return ok();
+Result<UniqueFd> ForestDisk::begin_fetch(ForestNode& file, const AheadCopies::Turn& turn) {
+  if (file.disk->inode() != turn.key().inode || !lends(file)) return UniqueFd();
   const Borrowed fd = TRY(borrow(file));
-  if (!marks_.lends(fd.get())) return ok();
+  struct stat was{};
+  if (::fstat(fd.get(), &was) != 0) return fail_errno("a lent file");
   const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRUSR | S_IWUSR, rights()));
-  TRY(marks_.lender()->fill(fd.get()));
+  UniqueFd opened(::open(fd.path().c_str(), O_RDWR | O_CLOEXEC));
+  if (!opened) return fail_errno("a lent file");
+  ahead_.put(turn, {.was = was});
+  return opened;
+}
+
+Status ForestDisk::end_fetch(ForestNode& file, int filled, bool is_whole) {
+  struct stat now{};
+  if (::fstat(filled, &now) != 0) return fail_errno("a lent file");
+  const OwnerRights lent = TRY(OwnerRights::lend(filled, S_IRUSR | S_IWUSR, rights()));
+  if (const auto was = ahead_.shown(now.st_ino)) restore_times(Spot::of(filled), *was);
+  if (!is_whole) return ok();
+  TRY(marks_.lender()->own(filled));
+  if (file.disk->inode() != now.st_ino) return ok();
   for (const HeldFile& open : book().files(file)) {
-    const UniqueFd again(::open(fd.path().c_str(), open.flags | O_CLOEXEC));
+    const UniqueFd again(::open(Spot::of(filled).path.c_str(), open.flags | O_CLOEXEC));
     if (!again) return fail_errno("a file opened again");
     ::dup3(again.get(), open.file->descriptor(), O_CLOEXEC);
   }
   return ok();
-}
-
-// Whoever else has the inode reads it after this change, too: a merge, a version. Where the bytes
-// are not there any more, nobody has them.
-void ForestDisk::fetch_before_loss(ForestNode& file) {
-  if (marks_.lender() == nullptr) return;
-  if (const Status fetched = fetch(file); !fetched) {
-    log::info("a lent file is replaced without its bytes: {}", fetched.error().message);
-  }
 }
 
 Status ForestDisk::keep_parents(ForestNode& file) {
@@ -129,8 +140,13 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
     return ok();
   };
   const std::string fresh = line.fresh_name();
-  counts.copied += TRY(copy_inode(marks_, old.get(), line.directory(), fresh,
-                                  {.empty = empty, .meanwhile = open_again, .rights = rights()}));
+  const auto ahead = empty ? AheadCopies::Copy() : ahead_.take(AheadCopies::key_of(file));
+  const CopyOptions how{
+      .empty = empty, .made = ahead.file.get(), .meanwhile = open_again, .rights = rights()};
+  counts.copied += ahead.bytes + TRY(copy_inode(marks_, old.get(), line.directory(), fresh, how));
+  if (const auto was = ahead_.shown(old_inode)) {
+    restore_times(Spot::in(line.directory(), fresh), *was);
+  }
   if (file.type() != S_IFREG) marks_.set_file(Spot::in(line.directory(), fresh), mark);
   const TreeEntry made = TRY(open_entry(line.directory(), fresh));
   ids().lend(made.attributes.st_ino, *mark.id);
