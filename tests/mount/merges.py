@@ -294,6 +294,36 @@ def owners_and_attributes_of_directories_are_merged_too():
     ctl("drawers", "discard drawers-2")
 
 
+def what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it():
+    """Nor on a file that is a link there; `resolve` ends it, and the next merge has nothing to do."""
+    space = make("moved-drawers")
+    for name in ("turned", "emptied"):
+        (space / name).mkdir()
+        (space / name / "f").write_text(f"{name}\n")
+    (space / "relinked").write_text("one\n")
+    ctl("moved-drawers", "fork moved-drawers-2")
+    fork = space.parent / "moved-drawers-2"
+    (space / "turned").chmod(0o700)
+    os.setxattr(space / "emptied", "user.k", b"v")
+    os.setxattr(space / "relinked", "user.k", b"v")
+    (fork / "turned").rename(fork / "away")
+    shutil.rmtree(fork / "emptied")
+    (fork / "relinked").unlink()
+    (fork / "relinked").symlink_to("away")
+    refused("EBUSY", "moved-drawers", "merge moved-drawers-2")
+    ctl("moved-drawers", "merge moved-drawers-2 partial")
+    about = "".join(read(path) for path in (space / ".agentfs/conflicts").glob("*/about"))
+    expect_eq(about.count("changed in ours, removed or renamed in theirs"), 2, about)
+    expect_has(about, "the other made it a file of another type")
+    expect_eq(oct((space / "turned").stat().st_mode), "0o40700")
+    expect_eq(os.getxattr(space / "emptied", "user.k"), b"v")
+    for path in list((space / ".agentfs/conflicts").glob("*/about")):
+        ctl("moved-drawers", f"resolve {path.parent.name} ours")
+    expect_eq(os.getxattr(space / "relinked", "user.k"), b"v")
+    ctl("moved-drawers", "merge moved-drawers-2")
+    ctl("moved-drawers", "discard moved-drawers-2")
+
+
 def a_mode_and_an_acl_are_both_taken_once():
     """A merge that is asked for again finds nothing new in what it has put together itself."""
     space = make("both-kinds")
@@ -911,7 +941,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      capabilities_are_of_the_bytes_that_have_them,
      owners_and_attributes_are_merged_each_by_itself,
-     owners_and_attributes_of_directories_are_merged_too, a_mode_and_an_acl_are_both_taken_once,
+     owners_and_attributes_of_directories_are_merged_too,
+     what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,

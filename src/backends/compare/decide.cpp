@@ -72,6 +72,8 @@ Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
   for (const PathChange& change : ours) {
     const bool is_leaf = change.before.exists() && !change.before.is_directory();
     if (is_leaf || change.whole) ours_changes_.emplace(change.from, &change);
+    const bool stays = change.before.is_directory() && change.after.is_directory();
+    if (stays && !change.whole) ours_directories_.emplace(change.from, &change);
   }
 }
 
@@ -183,14 +185,18 @@ Result<Decision> Decider::changed(const PathChange& theirs) {
   return combined({.theirs = theirs,
                    .ours_path = change->path,
                    .ours = change->after,
-                   .ours_content = change->content});
+                   .ours_content = change->content,
+                   .ours_attributes = change->attributes});
 }
 
-bool Decider::is_one_retyped_and_one_mode(const Versions& versions) {
+bool Decider::is_one_retyped_and_one_dressed(const Versions& versions) {
   const PathChange& theirs = versions.theirs;
   const bool ours_retyped = versions.ours.type() != theirs.before.type();
-  if (theirs.kind == Kind::retyped) return modes_differ(theirs.before, versions.ours);
-  return ours_retyped && modes_differ(theirs.before, theirs.after);
+  if (theirs.kind == Kind::retyped) {
+    return !ours_retyped &&
+           (versions.ours_attributes || modes_differ(theirs.before, versions.ours));
+  }
+  return ours_retyped && (theirs.attributes || modes_differ(theirs.before, theirs.after));
 }
 
 Result<Decision> Decider::attributes(const Versions& versions, bool& takes) {
@@ -225,9 +231,10 @@ Result<Decision> Decider::combined(const Versions& versions) {
       return both_changed(versions, std::move(action));
     }
     action.equal = true;
-  } else if (is_one_retyped_and_one_mode(versions)) {
+  } else if (is_one_retyped_and_one_dressed(versions)) {
     return because(conflict_of(theirs, versions.ours_path, versions.ours), Reason::type,
-                   "one side changed its permissions, the other made it a file of another type");
+                   "one side changed its permissions or attributes, the other made it a file of "
+                   "another type");
   } else if (theirs.content && theirs.kind == Kind::retyped) {
     return Decision{.action = std::move(action)};
   }
@@ -293,9 +300,19 @@ Result<Decision> Decider::both_changed(const Versions& versions, MergeAction act
   return Decision{.action = std::move(action)};
 }
 
+Decision Decider::deleted_directory(const PathChange& theirs) const {
+  const auto found = ours_directories_.find(theirs.from);
+  if (found == ours_directories_.end()) return {};
+  return because(conflict_of(theirs, theirs.from, found->second->after), Reason::deleted,
+                 "its permissions or attributes changed in ours, removed or renamed in theirs");
+}
+
 Result<Decision> Decider::directory(const PathChange& theirs) {
   const FileState ours = TRY(ours_.state(theirs.path));
-  if (!ours.is_directory()) return Decision{};
+  if (!ours.is_directory()) {
+    return because(conflict_of(theirs, "", {}), Reason::deleted,
+                   "removed or renamed in ours, its permissions or attributes changed in theirs");
+  }
   bool takes_attributes = false;
   Decision clash =
       TRY(attributes({.theirs = theirs, .ours_path = theirs.path, .ours = ours}, takes_attributes));

@@ -29,6 +29,8 @@ class Decider {
   // Of a change from base to theirs.
   Result<Decision> leaf(const PathChange& theirs);
   Result<Decision> directory(const PathChange& theirs);  // its permissions and attributes
+  // Of a directory that theirs has removed or renamed; neither: it may go.
+  Decision deleted_directory(const PathChange& theirs) const;
   // Nothing where ours left the file of that path in base alone.
   const PathChange* ours_change_of(std::string_view base_path) const;
   PathFinder& ours() { return ours_; }
@@ -41,12 +43,13 @@ class Decider {
     std::string ours_path;
     FileState ours;
     bool ours_content = false;
+    bool ours_attributes = false;
   };
 
   Result<Decision> added(const PathChange& theirs);
   Result<Decision> deleted(const PathChange& theirs);
   Result<Decision> changed(const PathChange& theirs);
-  static bool is_one_retyped_and_one_mode(const Versions& versions);
+  static bool is_one_retyped_and_one_dressed(const Versions& versions);
   Result<Decision> combined(const Versions& versions);
   Result<Decision> both_changed(const Versions& versions, MergeAction action);
   // Whether ours is to have some of theirs; a conflict where both have changed the same one.
@@ -56,7 +59,9 @@ class Decider {
   PathFinder base_;
   PathFinder ours_;
   PathFinder theirs_;
-  std::unordered_map<std::string_view, const PathChange*> ours_changes_;  // by path in base
+  using Changes = std::unordered_map<std::string_view, const PathChange*>;  // by path in base
+  Changes ours_changes_;
+  Changes ours_directories_;  // what is one in both
   const CompareOptions& options_;
 };
 

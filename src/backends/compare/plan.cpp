@@ -127,7 +127,8 @@ Status Planner::decide(const PathChange& change) {
   if (!is_directory) {
     decision = TRY(decider_->leaf(change));
   } else if (change.kind == Kind::deleted) {
-    deleted_directories_.push_back(&change);
+    decision = decider_->deleted_directory(change);
+    if (!decision.conflict) deleted_directories_.push_back(&change);
   } else if (change.kind == Kind::added) {
     decision.action = MergeAction{.kind = Action::make_directory,
                                   .mode = change.after.mode,

@@ -107,7 +107,7 @@ void ThreeTrees::check_patch() {
 
 Status ThreeTrees::merge(bool partial) {
   const MergeSides three = sides();
-  const MergePlan planned = TRY(merger->plan(three, {}));
+  const MergePlan planned = TRY(merger->plan(three, how));
   const std::string record =
       TRY(merger->stage(three, planned, {.partial = partial, .durable = false}));
   if (const auto applied = merger->apply(three.ours, record); !applied) {

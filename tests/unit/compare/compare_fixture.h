@@ -81,11 +81,12 @@ class ThreeTrees {
   // Stages, applies and finishes.
   Status merge(bool partial = false);
   // "reason path" of each conflict, a line each.
-  std::string conflicts() { return conflicts(plan()); }
+  std::string conflicts() { return conflicts(plan(how)); }
   static std::string conflicts(const MergePlan& plan);
   // The diff applied by git to a copy of base makes theirs.
   void check_patch();
 
+  CompareOptions how{};      // of merge() and conflicts()
   bool file_handles = true;  // as of TreeOptions, of stores opened from now on
   const std::unique_ptr<TreeComparer> comparer = open_comparer();
   const std::unique_ptr<TreeMerger> merger = open_merger();
