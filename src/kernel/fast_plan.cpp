@@ -49,6 +49,15 @@ void add_events(const std::string& root, const FoldChange& change, std::vector<T
   events.push_back({kind, at(change.path), 0});
 }
 
+// A row of what may have changed the bytes of a path, or what it leads to.
+bool is_change_of(const Record& record, const std::string& path) {
+  const std::string_view kind = record.kind;
+  if (!kind.starts_with(kind::kTreePrefix)) return false;
+  if (kind == "tree.open" || kind == "tree.attributes" || kind == "tree.xattr") return false;
+  return json::bytes_of(record.data, "path") == path ||
+         json::bytes_of(record.data, "other") == path;
+}
+
 // The row of the last change, of attributes as well; 0 where none is known.
 std::uint64_t last_change(const Fold& fold, const std::string& root, const std::string& path) {
   const WorkspaceChanges* const known = fold.find_workspace(paths::name_of(root));
@@ -96,13 +105,31 @@ Result<FoldPlan> FastPath::plan(const Caller& caller, const FastRun& run, const 
   return plan;
 }
 
-// The first content that was replaced after the command began is what the command saw.
+// The first content that was replaced after the command began is what the command saw, where
+// nothing had changed it by then: an append, of which no content is kept, is a row, and has a time.
 std::optional<std::string> FastPath::base_of(const FastRun& run, const std::string& path) const {
   const auto kept = kernel_.history().kept_since(path, run.version);
   if (kept.empty() || kept.front()->size > static_cast<std::uint64_t>(kLargest)) {
     return std::nullopt;
   }
-  return kernel_.history().text_of(*kept.front());
+  const FileVersion& first = *kept.front();
+  std::optional<bool> is_first;  // whether the first of such rows is the one that replaced it
+  std::int64_t began = 0;
+  const auto look = [&](const Record& record, std::string_view) -> Status {
+    if (record.sequence.value == run.number) began = record.time;
+    if (is_first || record.sequence.value <= run.number) return ok();
+    if (!is_change_of(record, path)) return ok();
+    const FileVersionRef replaced = version_of(record);
+    is_first = replaced != nullptr && replaced->number == first.number;
+    return ok();
+  };
+  std::vector<std::string> damaged;
+  const Sequence after{run.number - 1};
+  if (!kernel_.journal().replay_readable(after, look, damaged) || !damaged.empty()) {
+    return std::nullopt;
+  }
+  const bool is_as_seen = is_first.value_or(false) && first.modified <= began;
+  return is_as_seen ? kernel_.history().text_of(first) : std::nullopt;
 }
 
 // True: the command's side is now both changes in one.

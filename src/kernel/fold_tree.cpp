@@ -130,7 +130,7 @@ Status check_path(const Fold&, json::Value& data) {
   return ok();
 }
 
-// Directories and extended attributes are not in commits; what is in them is.
+// Directories are not in commits; what is in them is.
 constexpr std::array kRows = {
     Row{"tree.create", check_path, apply_change},
     Row{"tree.write", check_path, apply_change},
@@ -141,7 +141,7 @@ constexpr std::array kRows = {
     Row{"tree.symlink", check_path, apply_change},
     Row{"tree.mknod", check_path, apply_change},
     Row{"tree.attributes", check_path, apply_change},
-    Row{"tree.xattr", check_path, nullptr},
+    Row{"tree.xattr", check_path, apply_change},
     Row{"tree.open", check_path, apply_change},
     Row{"tree.truncate", check_path, apply_change},
     Row{"tree.fork", check_path, apply_fork},

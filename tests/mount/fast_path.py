@@ -344,6 +344,27 @@ def space_of(name, **files):
     return SPACES / name
 
 
+def what_others_append_or_set_meanwhile_stays():
+    """An append keeps no old content, so what is kept next is not what the command saw."""
+    lines = "".join(f"line {number}\n" for number in range(20))
+    top = space_of("appended", added=lines, marked="one\n")
+    for name in ("dressed", "gone"):
+        (top / name).mkdir()
+    held = Held("appended", "echo mine >> added; echo mine >> marked; chmod 711 dressed; rm -r gone")
+    with open(top / "added", "a", encoding="utf-8") as file:
+        file.write("theirs\n")
+    (top / "added").write_text("first\n" + (top / "added").read_text(), encoding="utf-8")
+    for name in ("marked", "dressed", "gone"):
+        os.setxattr(top / name, "user.theirs", b"v")
+    reply = held.end()
+    expect_eq((top / "added").read_text(), "first\n" + lines + "theirs\n")
+    expect_eq((top / "marked").read_text(), "one\n")
+    for name in ("marked", "dressed", "gone"):
+        expect_eq(os.getxattr(top / name, "user.theirs"), b"v", name)
+    expect_eq(reply.count("# conflict: "), 3, reply)
+    expect_has(reply, "dressed: others set attributes of it")
+
+
 def conflicts():
     """What others change meanwhile: merged, or kept aside; nothing is lost."""
     lines = "".join(f"line {number}\n" for number in range(20))
@@ -811,6 +832,7 @@ def without_times(seen):
 
 
 main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
-     rows_of_directories, conflicts, attributes_that_others_set, links_that_others_change, directories_that_others_move,
+     rows_of_directories, conflicts,
+     what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
      rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)

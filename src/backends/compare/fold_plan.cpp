@@ -260,10 +260,8 @@ Result<FoldPlanner::Doomed> FoldPlanner::doomed(const std::string& old) {
     const auto found = TRY(ours_.find(path));
     if (!found) continue;
     all.entries.emplace_back(path, state_of(*found));
-    if (found->node->type() != S_IFDIR) {
-      if (TRY(is_changed(path))) all.changed.push_back(path);
-      continue;
-    }
+    if (TRY(is_changed(path))) all.changed.push_back(path);
+    if (found->node->type() != S_IFDIR) continue;
     for (const std::string& name : TRY(names_of(ours_.store(), *found->node))) {
       open.push_back(joined(path, name));
     }
@@ -311,7 +309,14 @@ Status FoldPlanner::dress(const Node& node, const std::string& path) {
   const Xattrs has = xattrs_of(ours_.store(), *now->node, is_brought);
   const bool stays = changed_(*node.lower);
   dress.xattrs = stays ? has : TRY(brought_xattrs(upper_->host_path(path)));
-  if (mode != (now->attributes.st_mode & kPermissions) && !stays) dress.mode = mode;
+  const bool has_mode = mode == (now->attributes.st_mode & kPermissions);
+  if (!has_mode && !stays) dress.mode = mode;
+  if (stays && (!has_mode || TRY(brought_xattrs(upper_->host_path(path))) != has)) {
+    plan_.notes.push_back(
+        fmt::format("{}: others set attributes of it while the command ran; these stay, and what "
+                    "the command set, if anything, is left out",
+                    path.empty() ? "." : text::shown(path)));
+  }
   const bool is_told = dress.mode || dress.xattrs != has;
   const bool differs = is_told || dress.modified != state_of(*now).modified;
   if (differs) tell("attributes", path);
