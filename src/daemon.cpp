@@ -91,9 +91,10 @@ struct Backends {
     b->script = std::make_unique<ScriptModelDriver>(b->loop, state.file("trees"));
     b->imports = TRY(open_imports(state.file("imports"), state.file("trees/workspaces"), true));
     b->past = TRY(open_past(state.file("past"), b->imports.get()));
-    b->home = TRY(open_forest(state.file("trees/home"), state.file("trees/.home")));
+    b->home =
+        TRY(open_forest(state.file("trees/home"), state.file("trees/.home"), {.keeps_room = true}));
     b->workspaces = TRY(open_forest(state.file("trees/workspaces"), state.file("trees/.workspaces"),
-                                    {.lender = b->imports.get()}));
+                                    {.lender = b->imports.get(), .keeps_room = true}));
     b->repos = TRY(open_tree_store(state.file("trees/src/repos")));
     b->tmp = TRY(open_tree_store(state.file("trees/tmp")));
     return b;

@@ -63,6 +63,7 @@ struct ForestOptions {
   bool file_handles = true;
   bool trusted = true;             // false: keep marks in user.*, as a daemon that is not root does
   const Lender* lender = nullptr;  // of files whose bytes lie elsewhere; outlives the forest
+  bool keeps_room = false;         // a part of the disk, for removals once it is full
 };
 
 // A store over a directory whose directories at the top are the trees. What open_tree_store()

@@ -4,6 +4,7 @@
 """A full disk: ENOSPC with a sentence, the daemon goes on, nothing acknowledged is lost."""
 import errno
 import os
+import shutil
 import subprocess
 import threading
 
@@ -264,6 +265,39 @@ def what_checkpoints_hold_can_be_given_up():
         path.unlink()
     (top / "after").write_text("after\n")
     ends_whole(mount)
+
+
+def what_checkpoints_read_can_be_removed():
+    """On a disk where a directory takes room, too: what is removed must be kept for them first."""
+    if not os.path.exists("/dev/loop-control") or not shutil.which("mkfs.ext4"):
+        return
+    mount = Mount.of("on-ext4")
+    image = mount.state.parent / "ext4-image"
+    with open(image, "wb") as file:
+        file.truncate(48 << 20)
+    run(["mkfs.ext4", "-q", "-F", image])
+    run(["mount", "-o", "loop", image, mount.state])
+    mount.mount()
+    top = mount / "workspaces/w"
+    for name in ("a", "b", "c", "d"):
+        (top / name).mkdir(parents=True)
+        (top / name / "large").write_bytes(os.urandom(1 << 20))
+    ctl = lambda line: command(top / ".agentfs/ctl", line)
+    ctl("checkpoint one")
+    ctl("fork w-fork")
+    fill_by_host(mount)
+    (top / "a/large").unlink()
+    os.truncate(top / "b/large", 0)
+    open(top / "c/large", "wb").close()
+    (mount / "workspaces/w-fork/d/large").unlink()
+    ctl("discard one")
+    (top / "d/large").unlink()
+    (top / "d").rmdir()
+    expect_eq(sorted(os.listdir(top)), ["a", "b", "c"])
+    expect_eq([(top / name / "large").stat().st_size for name in ("b", "c")], [0, 0])
+    (mount.state / "ballast").unlink()
+    ends_whole(mount)
+    image.unlink()
 
 
 def history_gives_way():
@@ -530,6 +564,6 @@ def import_on_full_disk():
 
 main(full, freed_from_inside, removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
-     history_gives_way,
+     what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened, restore_on_full_disk,
      run_on_full_disk, rebase_on_full_disk, import_on_full_disk)

@@ -9,10 +9,10 @@
 #include <atomic>
 #include <optional>
 
-#include "backends/segments/reserve.h"
 #include "backends/segments/segment_files.h"
 #include "base/file.h"
 #include "base/mutex.h"
+#include "base/reserve.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -65,7 +65,7 @@ class SegmentLog final : public LogStore {
   std::uint64_t made_ GUARDED_BY(mutex_) = 1;         // segments made
   std::uint64_t made_synced_ GUARDED_BY(mutex_) = 0;  // those whose names a sync has covered
   std::optional<Error> lost_ GUARDED_BY(mutex_);      // of the first sync that failed
-  segments::Reserve reserve_ GUARDED_BY(mutex_);
+  Reserve reserve_ GUARDED_BY(mutex_);
   std::atomic<bool> has_room_ = true;  // as the reserve was last seen
 };
 
@@ -95,10 +95,10 @@ Status SegmentLog::append(std::string_view lines) {
 Status SegmentLog::append_urgent(std::string_view lines) {
   const Lock lock(mutex_);
   auto done = put(lines);
-  while (!done && segments::Reserve::is_full(done.error().code)) {
+  while (!done && Reserve::is_full(done.error().code)) {
     has_room_ = false;  // before others could take what is given up for this line
     if (!reserve_.release(lines.size())) break;
-    hold(segments::Reserve::kPiece);
+    hold(Reserve::kPiece);
     done = put(lines);
   }
   if (!has_room_) fill_reserve();

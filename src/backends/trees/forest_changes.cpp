@@ -215,11 +215,13 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
     const std::shared_lock together(mutex_);
     if (is_plain(*parent) && parent->prepared()) return act(nullptr, false);
   }
-  const std::unique_lock alone(mutex_);
-  TRY(f_->prepare_directory(*parent));
-  const auto victim = TRY(prepare_victim(*parent, name));
-  const bool last = victim && (directory || TRY(f_->attributes(*victim)).st_nlink <= 1);
-  return act(victim, last);
+  return reserve_.use([&]() -> Status {
+    const std::unique_lock alone(mutex_);
+    TRY(f_->prepare_directory(*parent));
+    const auto victim = TRY(prepare_victim(*parent, name));
+    const bool last = victim && (directory || TRY(f_->attributes(*victim)).st_nlink <= 1);
+    return act(victim, last);
+  });
 }
 
 Status ForestStore::unlink(const TreeNode& parent, const std::string& name,

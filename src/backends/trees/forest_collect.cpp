@@ -168,6 +168,7 @@ Result<std::size_t> ForestStore::collect() {
   for (const HostEntry& entry : TRY(list_directory(trash_.get()))) {
     TRY(remove_whole(trash_.get(), entry.name));
   }
+  reserve_.fill();
   return freed;
 }
 

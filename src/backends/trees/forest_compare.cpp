@@ -3,6 +3,12 @@
 #include "backends/trees/forest_store.h"
 
 namespace agentfs::trees {
+
+struct ForestStore::Pair {
+  ForestNodeRef before;
+  ForestNodeRef after;
+  std::string path;
+};
 namespace {
 
 using Entries = std::map<std::string, HostEntry>;

@@ -243,8 +243,9 @@ Result<std::unique_ptr<Forest>> open_forest(const std::string& directory, const 
   trees::ForestRoom room = TRY(trees::open_room(directory, hidden, options));
   TRY(trees::check_place(room, false));
   TRY(mend_rights(room.disk->rights()));
-  auto store =
-      std::make_unique<trees::ForestStore>(room.path, std::move(room.disk), std::move(room.trash));
+  const std::string reserve = options.keeps_room ? hidden + "/reserve" : std::string();
+  auto store = std::make_unique<trees::ForestStore>(room.path, reserve, std::move(room.disk),
+                                                    std::move(room.trash));
   TRY(store->load());
   return store;
 }

@@ -227,11 +227,13 @@ Status ForestStore::drop(const std::string& name) {
 }
 
 Status ForestStore::drop(SnapshotId state) {
-  const std::unique_lock alone(mutex_);
-  (void)TRY(get(state));
-  TRY(f_->lines.at(state.tree)->hide(state.sequence));
-  loose_ = true;
-  return ok();
+  return reserve_.use([&]() -> Status {
+    const std::unique_lock alone(mutex_);
+    (void)TRY(get(state));
+    TRY(f_->lines.at(state.tree)->hide(state.sequence));
+    loose_ = true;
+    return ok();
+  });
 }
 
 // --- looking

@@ -10,8 +10,14 @@
 
 namespace agentfs::trees {
 
-ForestStore::ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash)
-    : path_(std::move(path)), f_(std::move(forest)), trash_(std::move(trash)) {}
+ForestStore::ForestStore(std::string path, std::string reserve, std::unique_ptr<ForestDisk> forest,
+                         UniqueFd trash)
+    : path_(std::move(path)),
+      f_(std::move(forest)),
+      trash_(std::move(trash)),
+      reserve_(std::move(reserve)) {
+  reserve_.fill();
+}
 
 ForestStore::~ForestStore() = default;
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backends/trees/forest_disk.h"
+#include "base/reserve.h"
 
 namespace agentfs::trees {
 
@@ -20,7 +21,7 @@ namespace agentfs::trees {
 // works on whole trees, holds it alone. Each takes it once and calls nobody who would.
 class ForestStore final : public Forest {
  public:
-  ForestStore(std::string path, std::unique_ptr<ForestDisk> forest, UniqueFd trash);
+  ForestStore(std::string path, std::string reserve, std::unique_ptr<ForestDisk>, UniqueFd trash);
   ~ForestStore() override;
   // What cannot be known of a tree or line makes that tree unreadable, and is told in the log.
   Status load();
@@ -98,11 +99,7 @@ class ForestStore final : public Forest {
 
  private:
   using Wanted = std::map<std::uint32_t, std::set<std::uint64_t>>;
-  struct Pair {
-    ForestNodeRef before;
-    ForestNodeRef after;
-    std::string path;
-  };
+  struct Pair;
   // The forest's own nodes are never constant. With no lock held.
   Result<ForestNodeRef> own(const TreeNode& node);
   template <class Prepare, class Act>
@@ -113,9 +110,12 @@ class ForestStore final : public Forest {
       if (node.prepared()) return act();
     }
     const auto ahead = empties ? AheadCopies::Turn() : copy_ahead(node);
-    const std::unique_lock alone(mutex_);
-    TRY(prepare());
-    return act();
+    const auto change_alone = [&]() -> decltype(act()) {
+      const std::unique_lock alone(mutex_);
+      TRY(prepare());
+      return act();
+    };
+    return empties ? reserve_.use(change_alone) : change_alone();
   }
   AheadCopies::Turn copy_ahead(const ForestNode& node);  // with no lock held
   Result<TreeNodeRef> bearer(ForestNode& node);
@@ -145,8 +145,7 @@ class ForestStore final : public Forest {
   Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
   bool is_whole(const ForestNode& node) const;
-  // Without the lock; a file can come to another tree meanwhile.
-  bool is_forked(const ForestNode& node) const {
+  bool is_forked(const ForestNode& node) const {  // without the lock; it may change meanwhile
     const std::shared_lock together(mutex_);
     return node.tree->line != nullptr && node.tree->refusal == 0;
   }
@@ -188,6 +187,7 @@ class ForestStore final : public Forest {
   const std::string path_;
   const std::unique_ptr<ForestDisk> f_;
   const UniqueFd trash_;
+  SharedReserve reserve_;
   mutable SharedMutex<Rank::forest> mutex_;
   std::atomic<bool> follows_ = false;       // directories follow a rollback of their tree
   std::atomic<bool> loose_ = true;          // something may depend on nothing any more

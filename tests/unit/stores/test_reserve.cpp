@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <sys/stat.h>
 
-#include "backends/segments/reserve.h"
+#include "base/reserve.h"
 #include "catch.h"
 #include "temporary.h"
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Space kept back for what must still be told when the disk is full.
+// Space kept back for what must still be told, and for what makes room, when the disk is full.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
-namespace agentfs::segments {
+#include "base/mutex.h"
+
+namespace agentfs {
 
 // A file of allocated blocks that is given up piece by piece. Where the file system cannot allocate
 // there is no reserve, and that is no error. One half is for what has begun and for what makes
@@ -35,4 +38,30 @@ class Reserve {
   bool is_possible_ = true;
 };
 
-}  // namespace agentfs::segments
+// One for changes that make room, such as a removal, and may need some before that. Threads: all.
+class SharedReserve {
+ public:
+  // "": none.
+  explicit SharedReserve(std::string path) : exists_(!path.empty()), reserve_(std::move(path)) {}
+  void fill();
+  // What change() gives, a Result; as long as it finds the disk full, again with a piece more of
+  // what is kept back. What fails has not happened.
+  template <class Change>
+  auto use(const Change& change) -> decltype(change()) {
+    auto done = change();
+    const auto is_full = [&] { return !done && Reserve::is_full(done.error().code); };
+    if (!is_full()) return done;
+    while (is_full() && release()) done = change();
+    fill();
+    return done;
+  }
+
+ private:
+  bool release();
+
+  const bool exists_;
+  Mutex<Rank::store> mutex_;
+  Reserve reserve_ GUARDED_BY(mutex_);
+};
+
+}  // namespace agentfs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "backends/segments/reserve.h"
+#include "base/reserve.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 
-namespace agentfs::segments {
+namespace agentfs {
 bool Reserve::is_full(int code) { return code == ENOSPC || code == EDQUOT; }
 
 Reserve::Reserve(std::string path) : path_(std::move(path)) {}
@@ -51,4 +51,16 @@ bool Reserve::release(std::size_t bytes) {
   return resize(std::max<std::int64_t>(size_ - wanted, 0));
 }
 
-}  // namespace agentfs::segments
+void SharedReserve::fill() {
+  if (!exists_) return;
+  const Lock lock(mutex_);
+  reserve_.fill();
+}
+
+bool SharedReserve::release() {
+  if (!exists_) return false;
+  const Lock lock(mutex_);
+  return reserve_.release(0);
+}
+
+}  // namespace agentfs
