@@ -342,6 +342,19 @@ def a_limit_shuts_nobody_out():
     expect_eq(path.read_bytes(), b"ORiginal")
 
 
+def what_is_written_past_the_daemon_does_not_come_under_a_limit():
+    """The limit could not see it: whoever moves it copies it, or closes it first."""
+    limited = mount / "workspaces/limited"
+    limited.mkdir()
+    tell(limited / ".agentfs/limits", "bytes=1M\n")
+    holder = os.open(W / "moves", os.O_WRONLY | os.O_CREAT)
+    expect_errno("EXDEV", os.rename, W / "moves", limited / "moves")
+    expect_has(read(mount / "proc/self/errors"), "past the daemon")
+    os.close(holder)
+    os.rename(W / "moves", limited / "moves")
+    expect_errno("EDQUOT", (limited / "moves").write_bytes, bytes(2 << 20))
+
+
 def crash():
     """What was written and never closed is accounted for by the daemon that comes after a crash."""
     code = ("import os, sys\nf = open(sys.argv[1], 'ab', buffering=0)\nf.write(b'before')\n"
@@ -383,5 +396,6 @@ def switched_off():
 main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
      where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
      opens_share, readers_come_first, rows_tell, nothing_is_lost,
-     each_content_is_kept_once_while_another_has_it_open, a_limit_shuts_nobody_out, crash,
+     each_content_is_kept_once_while_another_has_it_open, a_limit_shuts_nobody_out,
+     what_is_written_past_the_daemon_does_not_come_under_a_limit, crash,
      switched_off)

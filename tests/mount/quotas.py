@@ -3,6 +3,7 @@
 # timeout: 300
 # mount: none
 """Limits of workspaces and users: nothing is written that would be more, and what is told is so."""
+import errno
 import mmap
 import os
 import shutil
@@ -179,6 +180,28 @@ def names_and_holes_are_free():
     (top / "c").unlink()
     write_at(top / "c", 0, 12 * BLOCK)
     expect_exact("links")
+
+
+def names_end_where_their_directory_has_passed_the_limit():
+    """A directory grows with them: by a block it may pass it, and then takes no more."""
+    top = make("named")
+    (top / "f").write_text("")
+    room("named", 8)
+    for act in (lambda name: os.link(top / "f", top / name),
+                lambda name: os.close(os.open(top / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)),
+                lambda name: os.symlink("f", top / name)):
+        made = 0
+        try:
+            for made in range(20_000):
+                act(f"{made:0200}")
+        except OSError as error:
+            expect_eq(error.errno, errno.EDQUOT, str(error))
+            expect_has(M.last_error(), "named")
+        expect(made < 19_999, "names without end")
+        expect_exact("named")
+        for path in top.iterdir():
+            if path.name != "f":
+                path.unlink()
 
 
 def what_has_no_name_counts_where_it_was():
@@ -479,6 +502,7 @@ def the_journal_tells_it():
 
 main(mount_it, limits_are_text, dd_stops_at_the_limit,
      the_top_of_the_mount_has_the_room_of_the_disk, inodes_are_counted, names_and_holes_are_free,
+     names_end_where_their_directory_has_passed_the_limit,
      what_has_no_name_counts_where_it_was, a_mapping_is_refused_when_it_is_written_back,
      a_rename_is_paid_for_where_it_arrives, forks_inherit, a_rollback_counts_anew,
      a_killed_daemon_forgets_nothing, two_writers_at_once, a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,

@@ -221,7 +221,10 @@ Status ForestDisk::save(ForestNode& directory) {
   const std::string name = line.fresh_name();
   if (Status built = build_saved(directory, name); !built) {
     (void)remove_whole(line.directory(), name);
-    return built;
+    if (built.error().code != ENOSPC) return built;
+    return fail(ENOSPC,
+                "the disk has no room to keep the directory for the checkpoints and forks that "
+                "read it; removing files, and `discard` of some of these, makes room");
   }
   TRY(line.keep(inode, name));
   ++counts.saved;

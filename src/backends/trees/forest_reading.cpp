@@ -242,7 +242,8 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
   return TreeEntry{std::move(node), attributes};
 }
 
-// A lent file has no blocks; who takes that for a file without data would be wrong. Filled, it is
+// A lent file has no blocks; who takes that for a file without data would be wrong, and it is going
+// to have some. Filled, it is
 // what it was.
 void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (marks_.lender() == nullptr || !S_ISREG(attributes.st_mode) || attributes.st_size == 0) return;
@@ -253,7 +254,9 @@ void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   }
   if (!was && attributes.st_blocks != 0) return;
   const auto fd = table().borrow(file);
-  if (fd && marks_.lends(fd->get())) attributes.st_blocks = (attributes.st_size + 511) / 512;
+  if (!fd || !marks_.lends(fd->get())) return;
+  const auto block = std::max<off_t>(attributes.st_blksize, 512);
+  attributes.st_blocks = (attributes.st_size + block - 1) / block * (block / 512);
 }
 
 Result<struct stat> ForestDisk::raw_attributes(ForestNode& node) {

@@ -146,11 +146,17 @@ void Charge::watch(DataNode& node, QuotaTable::Why why) {
 }
 
 Status Charge::make(DataNode& directory, std::uint64_t bytes) {
+  return add(directory, {.bytes = up(bytes), .inodes = 1, .is_name = true});
+}
+
+Status Charge::link(DataNode& directory) { return add(directory, {.is_name = true}); }
+
+Status Charge::add(DataNode& directory, QuotaLedger::Growth growth) {
   if (!covers(directory)) return ok();
   watch(directory, QuotaTable::Why::changed);
   const bool as_caller = ::geteuid() == 0 && request_ != nullptr;
   const uid_t uid = as_caller ? request_->tree().uid : ::geteuid();
-  return tell(reserve({std::string(text::first_parts(directory.path(), 2)), uid}, {up(bytes), 1}),
+  return tell(reserve({std::string(text::first_parts(directory.path(), 2)), uid}, growth),
               directory);
 }
 
@@ -245,6 +251,13 @@ Status Charge::rename(const Name& from, const Name& to, unsigned flags) {
   const std::string target(text::first_parts(to.directory.path(), 2));
   const auto status = node->status();
   if (source == target || !status) return ok();
+  if (node->is_written_past() && covers(to.directory)) {
+    return tell(fail(EXDEV,
+                     "{}: is open for writing past the daemon, which a limit would not see; a copy "
+                     "would do, or closing it first",
+                     text::shown(node->path())),
+                to.directory);
+  }
   const std::uint64_t more = bytes_of(*status);
   const auto there = other != nullptr ? other->status() : fail(ENOENT, "nothing");
   const std::uint64_t less = there && (exchanges || there->st_nlink <= 1) ? bytes_of(*there) : 0;

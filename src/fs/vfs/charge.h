@@ -34,6 +34,7 @@ class Charge {
   // --- room
   // For a new name in the directory; the bytes are those beside an inode.
   Status make(DataNode& directory, std::uint64_t bytes);
+  Status link(DataNode& directory);  // one more name in it
   // For bytes of a range that the disk has not given yet.
   Status write(DataNode& node, int file, off_t offset, std::uint64_t length);
   Status attribute(DataNode& node, std::uint64_t bytes);  // of so many bytes, with its name
@@ -61,6 +62,7 @@ class Charge {
   void know(DataNode& node);
   void watch(DataNode& node, QuotaTable::Why why);
   Status tell(Status room, const DataNode& node);
+  Status add(DataNode& directory, QuotaLedger::Growth growth);
   Status reserve(const QuotaLedger::Payers& payers, QuotaLedger::Growth growth);
 
   DataTree& tree_;

@@ -76,7 +76,12 @@ Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_
 
 template <class Call>
 Result<long> DataHandle::change(Request& request, const char* name, Call&& call) {
-  return with_room(node_->tree().services(), [&] { return change_once(request, name, call); });
+  Services& services = node_->tree().services();
+  auto done = with_room(services, [&] { return change_once(request, name, call); });
+  if (!done && done.error().code == ENOSPC) {
+    services.note_error(request.caller(), node_->path(), done.error());
+  }
+  return done;
 }
 
 // What becomes free on a full disk is first of all the journal's, which has to tell of it.

@@ -251,7 +251,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   if (!other->nameless_) row = {.operation = "link", .path = child(name), .other = other->path()};
   Undertaking making(*tree_, TRY(request.writer()), std::move(row));
   Charge charge(*tree_, &request);
-  charge.touch(*this);
+  TRY(charge.link(*this));
   const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());
   if (linked) other->nameless_ = false;
   return made(request, linked, name, {making, charge});

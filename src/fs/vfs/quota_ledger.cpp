@@ -367,7 +367,8 @@ QuotaLedger::Room QuotaLedger::reserve(const Accounts& payers, Growth growth, Re
       return has + more <= limit;
     };
     const Quota& limit = payer->limit;
-    if (!judge(true, growth.bytes, limit.bytes, held.bytes, payer->reserved.bytes) ||
+    const std::uint64_t more = growth.bytes + (growth.is_name && held.bytes > limit.bytes ? 1 : 0);
+    if (!judge(true, more, limit.bytes, held.bytes, payer->reserved.bytes) ||
         !judge(false, growth.inodes, limit.inodes, held.inodes, payer->reserved.inodes)) {
       return Room::refused;
     }

@@ -100,6 +100,7 @@ class QuotaLedger {
   struct Growth {
     std::uint64_t bytes = 0;
     std::uint64_t inodes = 0;
+    bool is_name = false;  // a directory takes room for names: none once that has passed the limit
   };
   struct Account;
   // Room that nobody else gets until it is given back, when the change has been looked at.
