@@ -25,10 +25,8 @@ std::optional<AheadJob> job_of(ForestDisk& disk, const ForestNode& node) {
   const auto file = disk.borrow(node);
   AheadJob job;
   if (!file || ::fstat(file->get(), &job.attributes) != 0) return std::nullopt;
-  const bool is_shared = job.attributes.st_nlink > disk.book().names(node).size();
-  if (!is_shared || job.attributes.st_size < kLarge || disk.marks().lends(file->get())) {
-    return std::nullopt;
-  }
+  const bool is_large = job.attributes.st_size >= kLarge && !disk.marks().lends(file->get());
+  if (!is_large || !disk.is_to_be_unshared(node, job.attributes.st_nlink)) return std::nullopt;
   job.key = AheadCopies::key_of(node);
   job.from = UniqueFd(::fcntl(file->get(), F_DUPFD_CLOEXEC, 0));
   const std::string room = Spot::of(line->directory()).path;

@@ -151,6 +151,7 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
     if (is_plain(*parent) && parent->prepared()) return act();
   }
   for (bool is_fetched = false;; is_fetched = true) {
+    const auto ahead = copy_ahead(*node);
     {
       const std::unique_lock alone(mutex_);
       if (parent->follows) f_->catch_up(*parent);

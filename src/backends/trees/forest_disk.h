@@ -103,6 +103,8 @@ class ForestDisk {
   // read these there. No descriptor where the turn is not for what it is by now.
   Result<UniqueFd> begin_fetch(ForestNode& file, const AheadCopies::Turn& turn);
   Status end_fetch(ForestNode& file, int filled, bool is_whole);
+  // Whether it gives the file another inode, as far as can be told without looking for names.
+  bool is_to_be_unshared(const ForestNode& file, nlink_t links);
   Status prepare(ForestNode& node, bool empty) {
     return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
   }
@@ -138,6 +140,7 @@ class ForestDisk {
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
   Status keep(ForestNode& directory);  // solid, and saved for the newest snapshot
+  static bool is_to_be_saved(const ForestNode& directory);
   Status save(ForestNode& directory);
   Status build_saved(ForestNode& directory, const std::string& name);
   Status fill(ForestNode& directory);

@@ -213,11 +213,17 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
 // --- snapshots
 
 // A directory made since the newest snapshot is in none.
+bool ForestDisk::is_to_be_saved(const ForestNode& directory) {
+  const Line& line = *directory.tree->line;
+  const ino_t inode = directory.disk->inode();
+  return line.newest() != 0 && !directory.removed && !line.was_made(inode) &&
+         !line.was_saved_for(inode, line.newest());
+}
+
 Status ForestDisk::save(ForestNode& directory) {
+  if (!is_to_be_saved(directory)) return ok();
   Line& line = *directory.tree->line;
   const ino_t inode = directory.disk->inode();
-  if (line.newest() == 0 || directory.removed || line.was_made(inode)) return ok();
-  if (line.was_saved_for(inode, line.newest())) return ok();
   const std::string name = line.fresh_name();
   if (Status built = build_saved(directory, name); !built) {
     (void)remove_whole(line.directory(), name);

@@ -243,8 +243,7 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
 }
 
 // A lent file has no blocks; who takes that for a file without data would be wrong, and it is going
-// to have some. Filled, it is
-// what it was.
+// to have some. While it is filled, it is what it was.
 void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (marks_.lender() == nullptr || !S_ISREG(attributes.st_mode) || attributes.st_size == 0) return;
   const auto was = ahead_.shown(attributes.st_ino);

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "backends/trees/forest_disk.h"
 #include "base/text.h"
 
@@ -31,6 +33,15 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   file.tree->line->touched = true;
   file.epoch = file.tree->epoch.load();
   return ok();
+}
+
+// Where a directory with a name of it is kept first, that has one, too, then.
+bool ForestDisk::is_to_be_unshared(const ForestNode& file, nlink_t links) {
+  const auto names = book().names(file);
+  return links > names.size() || std::ranges::any_of(names, [](const ForestNode::Name& name) {
+           const ForestNode& parent = *name.parent;
+           return !parent.solid() || is_to_be_saved(parent);
+         });
 }
 
 bool ForestDisk::lends(const ForestNode& file) {
@@ -158,6 +169,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
     ::dup3(replacement.get(), open->descriptor(), O_CLOEXEC);
   }
   ++counts.unshared;
+  if (ahead.file) ++counts.ahead;
   moved();
   return ok();
 }

@@ -93,11 +93,31 @@ TEST_CASE("A large file of which there is a state is copied once, whoever writes
   }
   CHECK(forest->counts().unshared == 1);
   CHECK(forest->counts().copied <= kLarge);  // less where the disk shares blocks
+  CHECK(forest->counts().ahead == 1);
   std::string written(kLarge, 'f');
   written.replace(0, 4, "xxxx");
   CHECK(forest.read("p/f") == written);
   const auto kept = must(forest->lookup(*must(forest->snapshot_root(state)), "f")).node;
   CHECK(read_file(*forest, *kept) == std::string(kLarge, 'f'));
+}
+
+TEST_CASE("A large file is copied before the forest is locked, whatever shares it") {
+  TestForest forest;
+  for (const char* path : {"p", "p/d"}) forest.directory(path);
+  forest.file("p/d/f", std::string(kLarge, 'f'));
+  forest.file("p/d/g", std::string(kLarge, 'g'));
+  REQUIRE(forest->fork("p", "q"));
+  forest.write("q/d/f", "of a fork that has nothing of its own");
+  forest.write("p/d/g", "of its parent");
+  SetAttributes mode{.which = SetAttributes::mode};
+  mode.values.st_mode = 0600;
+  REQUIRE(forest->set_attributes(*forest.at("q/d/g"), nullptr, mode, kMyself));
+  CHECK(forest->counts().unshared == 3);
+  CHECK(forest->counts().ahead == 3);
+  forest.write("q/d/f", "once more");
+  REQUIRE(forest->link(*forest.at("q/d/f"), *forest.at("q"), "name", kMyself));
+  CHECK(forest->counts().unshared == 3);
+  CHECK(forest.read("p/d/f") == std::string(kLarge, 'f'));
 }
 
 // Gives one file's bytes to all that are marked so, when it is allowed to.
