@@ -24,6 +24,7 @@ constexpr std::int64_t kLargest = 32 << 20;  // bytes of a file that is merged o
 
 Result<std::string> read_side(const std::string& path) {
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file && errno == ELOOP) return fail(EINVAL, "a symbolic link");
   struct stat attributes{};
   if (!file || ::fstat(file.get(), &attributes) != 0) return fail_errno(text::shown(path));
   if (!S_ISREG(attributes.st_mode)) return fail(EINVAL, "no file with bytes");

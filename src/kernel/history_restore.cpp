@@ -230,8 +230,8 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   if (returns.empty()) {
     return fail(
         ENOENT,
-        "{}: was one of several names of a file. That has others still, of which `ln` makes it "
-        "again, or what it held is not kept",
+        "{}: the file that had this name has another, since it was renamed or had several; `mv` or "
+        "`ln` gives it the name again. Or what it held is not kept",
         whole);
   }
   std::vector<RestoreStep> steps;

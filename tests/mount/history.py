@@ -256,7 +256,7 @@ def names_of_one_file_come_back_as_such():
     trash = OURS / "trash/several"
     expect_eq(sorted(os.listdir(trash)), ["alone", "fifo", "link", "socket", "sub"], "the trash")
     expect_errno("ENOENT", ctl, "restore several/z")
-    expect_has(M.last_error(), "That has others still")
+    expect_has(M.last_error(), "has another, since")
     (SITE / "outside").unlink()
     expect_eq(read(trash / "z"), "shared\n")
     expect_eq(len(os.listdir(OURS / "versions/several/sub/b")), 1, "versions of what is whole now")
