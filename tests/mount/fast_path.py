@@ -271,7 +271,7 @@ def one_round(number):
     expect_eq(sorted(replay(before, told_quick, "quick") ^ names), [],
               f"names by the fold's rows; of {sorted(before)} became {sorted(names)} by {told}")
     authors = {json.dumps([row["by"], row["user"], row.get("via", "")]) for row in rows}
-    expect_eq(len(authors), 1, f"authors {authors}")
+    expect_eq(len(authors), min(1, len(rows)), f"authors {authors}")  # a round may change nothing
     check_contents(before, seen, told_quick)
 
 

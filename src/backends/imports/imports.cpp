@@ -24,7 +24,6 @@ namespace imports {
 namespace {
 
 using RecordsRef = std::shared_ptr<ImportRecords>;
-constexpr mode_t kPermissions = 07777;
 
 // What git changes in place, and by itself, is ours from the start.
 bool is_copied(const std::string& path) { return is_in_git(path) && !is_git_object(path); }
