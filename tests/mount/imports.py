@@ -3,6 +3,7 @@
 # timeout: 180
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
+import ctypes
 import errno
 import os
 import shutil
@@ -435,7 +436,7 @@ def what_was_recorded_anew_is_read_under_each_name_it_had():
     (top / "main.c").chmod(0o640)
     (top / "lines").chmod(0o640)
     os.link(top / "src/tool.sh", top / "tool-2")
-    expect_errno("EBUSY", (space / "moved.c").read_text)
+    expect_errno("EBUSY", (space / "lines").read_text)
     refused("EBUSY", "same-bytes", "rebase")
     ctl("same-bytes", "rebase partial")
     expect_eq((space / "src/tool.sh").read_text(), "#!/bin/sh\necho tool\n")
@@ -448,6 +449,36 @@ def what_was_recorded_anew_is_read_under_each_name_it_had():
     ctl("same-bytes", "commit")
     expect_eq(status("same-bytes"), [])
     expect_eq(os.stat(top / "lines").st_mode & 0o777, 0o600)
+
+
+def exchange(one, other):
+    code = ctypes.CDLL(None).renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2)
+    expect_eq(code, 0, "renameat2")
+
+
+def what_was_moved_is_read_whatever_comes_in_its_place():
+    top = make("moved")
+    space = take(top, "moved")
+    text = {name: (top / name).read_text() for name in ("main.c", "lines", "src/tool.sh")}
+    (space / "main.c").rename(space / "main.c~")
+    (space / "main.c").write_text("ours\n")
+    exchange(space / "lines", space / "src/tool.sh")
+    for name in text:
+        (top / name).write_text("theirs\n")
+    moved = {"main.c~": "main.c", "src/tool.sh": "lines", "lines": "src/tool.sh"}
+    for what in ("a change there", "a rebase", "a restart"):
+        expect_eq([(space / name).read_text() for name in moved], [text[was] for was in moved.values()], what)
+        if what == "a change there":
+            ctl("moved", "rebase partial")
+        M.umount()
+        M.mount()
+    for number in conflicts_of("moved"):
+        expect_eq(read(space / f".agentfs/conflicts/{number}/theirs"), "theirs\n")
+        ctl("moved", f"resolve {number} ours")
+    ctl("moved", "commit")
+    expect_eq([(top / name).read_text() for name in moved], [text[was] for was in moved.values()])
+    expect_eq((top / "main.c").read_text(), "ours\n")
+    expect_eq(status("moved"), [])
 
 
 def what_was_changed_there_in_place_is_read_though_its_time_stayed():
@@ -1181,6 +1212,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_mode_set_here_and_bytes_changed_there_are_both_taken,
       another_name_made_here_stays_readable_whatever_happens_there,
       what_was_recorded_anew_is_read_under_each_name_it_had,
+      what_was_moved_is_read_whatever_comes_in_its_place,
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <latch>
 #include <stdexcept>
 #include <thread>
 
@@ -137,6 +138,14 @@ Status TestKernel::start() {
   if (options_.fake_userland) kernel_->set_userland(&userland);
   kernel_->set_namespace(&paths);
   return ok();
+}
+
+void TestKernel::finish_work() {
+  const auto all = std::make_shared<std::latch>(kWorkers + 1);
+  for (std::size_t worker = 0; worker < kWorkers; ++worker) {
+    pool_.post([all] { all->arrive_and_wait(); });
+  }
+  all->arrive_and_wait();
 }
 
 Status TestKernel::stop_and_start() {

@@ -95,6 +95,7 @@ class TestKernel {
   Status stop_and_start();  // a clean end, a new start over the same stores
   Status start();
   void stop() { kernel_.reset(); }
+  void finish_work();  // what was posted to the pool until now is over when this returns
   ProcessRef process(ProcessId pid) { return kernel_->find_process(pid); }
   Result<Record> commit(std::string_view kind, json::Value data);
   std::string state() const { return directory_.path(); }
@@ -124,7 +125,8 @@ class TestKernel {
   const std::unique_ptr<OverlayFolder> folder_;
   std::map<std::string, std::unique_ptr<Forest>> forests_;
   EventLoop loop_;
-  WorkerPool pool_{2};
+  static constexpr std::size_t kWorkers = 2;
+  WorkerPool pool_{kWorkers};
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Kernel> kernel_;
 };

@@ -75,6 +75,7 @@ void TreeWorld::make_tree(std::string times) {
 void TreeWorld::restart() {
   std::string times = files_->times();
   kernel().set_namespace(nullptr);
+  base_.finish_work();
   request_ = LocalCaller();
   files_.reset();
   services_.reset();
@@ -84,6 +85,7 @@ void TreeWorld::restart() {
 
 TreeWorld::~TreeWorld() {
   kernel().set_namespace(nullptr);
+  base_.finish_work();
   files_.reset();
 }
 

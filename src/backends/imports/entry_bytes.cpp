@@ -89,15 +89,14 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
   const auto entry = records.entry(number);
   if (!entry || !entry->state.is_regular() || file::exists(name)) return std::uint64_t{0};
   const Lender::Lent from = TRY(open_entry(records, number));
-  const std::string temporary = name + ".new";
-  const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!to) return fail_errno(temporary);
-  const Status copied = copy_whole(from, to.get(), shown_of(records, *entry));
-  if (!copied) ::unlink(temporary.c_str());
-  TRY(copied);
-  if (::fdatasync(to.get()) != 0 || ::rename(temporary.c_str(), name.c_str()) != 0) {
-    return fail_errno(name);
-  }
+  const std::string directory = records.directory() + "/kept";
+  const UniqueFd to(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600));
+  if (!to) return fail_errno(directory);
+  TRY(copy_whole(from, to.get(), shown_of(records, *entry)));
+  if (::fdatasync(to.get()) != 0) return fail_errno(name);
+  const std::string copy = fmt::format("/proc/self/fd/{}", to.get());
+  const int code = ::linkat(AT_FDCWD, copy.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
+  if (code != 0 && errno != EEXIST) return fail_errno(name);
   return static_cast<std::uint64_t>(entry->state.size);
 }
 

@@ -60,6 +60,7 @@ class Imports final : public ImportStore {
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
+  Status keep(int file) const override;
   Status fill(int file) const override;
   Status own(int file) const override;
   void release(int file) const override;
@@ -169,6 +170,12 @@ Result<Lender::Lent> Imports::open(int file) const {
   auto records = get(which->import);
   if (!records) return fail(EBUSY, "{}", records.error().message);
   return open_entry(**records, which->entry);
+}
+
+Status Imports::keep(int file) const {
+  const auto which = has_any_ ? lent(file) : std::nullopt;
+  if (which) (void)TRY(keep_entry(*TRY(get(which->import)), which->entry));
+  return ok();
 }
 
 Status Imports::fill(int file) const {
