@@ -358,6 +358,23 @@ def a_mode_and_an_acl_are_both_taken_once():
     ctl("both-kinds", "discard both-kinds-2")
 
 
+def what_takes_the_place_of_a_link_has_its_own_attributes():
+    space = make("retyped")
+    (space / "e").symlink_to("nowhere")
+    ctl("retyped", "fork retyped-fork")
+    fork = SPACES / "retyped-fork"
+    (fork / "e").unlink()
+    (fork / "e").write_text("new\n")
+    os.setxattr(fork / "e", "user.k", b"v")
+    nobody = 0xFFFFFFFF
+    listed = acl((1, 6, nobody), (2, 6, 1000), (4, 4, nobody), (0x10, 6, nobody), (0x20, 4, nobody))
+    os.setxattr(fork / "e", "system.posix_acl_access", listed)
+    for source, to in (("retyped-fork", "retyped"), ("retyped", "retyped-fork")):
+        ctl(to, f"merge {source}")
+        expect_eq(os.getxattr(SPACES / to / "e", "user.k"), b"v", to)
+        expect_eq(os.getxattr(SPACES / to / "e", "system.posix_acl_access"), listed, to)
+
+
 def what_ours_has_no_more_is_taken_as_it_is():
     """With its permissions and attributes."""
     space = make("halves")
@@ -943,6 +960,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      owners_and_attributes_are_merged_each_by_itself,
      owners_and_attributes_of_directories_are_merged_too,
      what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,
+     what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
      what_a_rollback_took_back_can_be_merged_again,

@@ -283,14 +283,15 @@ mode_t Stager::permissions_of(const MergeAction& action, const Leaf& theirs,
   return is_same_owner || S_ISDIR(action.mode) ? mode : mode & ~kSetId;
 }
 
-// What is new has theirs'; what a file has that is replaced, and theirs has not changed, it leaves
-// to the new one. What its bytes may do beyond their caller is of the side that they are of.
+// What is new, or of another type, has theirs'; what a file has that is replaced, and theirs has
+// not changed, it leaves to the new one. What its bytes may do beyond their caller is of the side
+// that they are of.
 Result<FileAttributes> Stager::attributes_for(const MergeAction& action, const Leaf& theirs) {
   if (theirs.store == nullptr) {
     return FileAttributes{.uid = staging_.options.caller.uid, .gid = staging_.options.caller.gid};
   }
   const FileAttributes their = attributes_of(theirs);
-  if (action.ours_path.empty()) return their;
+  if (action.ours_path.empty() || action.ours.type() != action.theirs.type()) return their;
   const FileAttributes ours = attributes_of(TRY(ours_.leaf(action.ours_path)));
   FileAttributes wanted = ours;
   if (action.attributes) {
