@@ -285,6 +285,22 @@ def a_directory_that_drifted_is_told_and_not_overwritten():
     expect_eq(state_of(top), before, "a refused commit")
 
 
+def nothing_is_written_where_a_directory_above_has_become_something_else():
+    for number, become in enumerate((lambda path: None, lambda path: path.write_text("F"),
+                                     lambda path: path.symlink_to("c"))):
+        top = make(f"above-{number}")
+        for name in ("a", "b", "c"):
+            (top / name).mkdir()
+        space = take(top, f"above-{number}")
+        (space / "b").rmdir()
+        (space / "a/x").write_text("1\n")
+        (top / "a").rmdir()
+        become(top / "a")
+        told = refused("EBUSY", f"above-{number}", "commit")
+        expect_has(told, "last looked at: a; nothing was written")
+        expect((top / "b").is_dir(), "what was to be removed")
+
+
 def what_is_read_while_it_changes_is_refused_and_never_a_mixture():
     """Opened before, and changed in place there: what was read before stands, the rest is an error."""
     top = make("torn")
@@ -1207,6 +1223,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
       uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
       a_directory_that_drifted_is_told_and_not_overwritten,
+      nothing_is_written_where_a_directory_above_has_become_something_else,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
       a_mode_set_here_and_bytes_changed_there_are_both_taken,

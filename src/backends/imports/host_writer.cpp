@@ -117,6 +117,16 @@ Status HostWriter::check_removals() {
   return ok();
 }
 
+// To be made in, unless it is made itself.
+bool HostWriter::has_directory(const std::string& path) const {
+  const std::string above(text::parent_part(path));
+  if (above.empty() || std::ranges::binary_search(changes_, above, {}, &HostChange::path)) {
+    return true;
+  }
+  const auto state = host_.look(above);
+  return state && state->is_directory();
+}
+
 Status HostWriter::check() {
   for (const HostChange& change : changes_) {
     const FileState now = TRY(host_.look(change.path));
@@ -126,11 +136,15 @@ Status HostWriter::check() {
       relinked_.insert(was.inode);
     }
   }
-  std::vector<std::string> moved;
+  std::set<std::string> changed;
   for (const auto& [change, now, temporary] : items_) {
+    if (change->to.exists() && !has_directory(change->path)) {
+      changed.emplace(text::parent_part(change->path));
+    }
     if (is_untouched(records_.state(change->path), now) || is_half_made(*change, now)) continue;
-    moved.push_back(change->path);
+    changed.insert(change->path);
   }
+  const std::vector<std::string> moved(changed.begin(), changed.end());
   if (moved.empty()) return check_removals();
   return refuse_drift(host_.path(), moved, relinked_.empty() ? "nothing" : "nothing more");
 }

@@ -51,6 +51,7 @@ class HostWriter {
   static bool closes(const HostChange& change);
   Status check_again(const Item& item) const;
   Status sync() const;
+  bool has_directory(const std::string& path) const;
   std::string nearest_directory(const std::string& path) const;
 
   const ImportRecords& records_;
