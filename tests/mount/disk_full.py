@@ -393,6 +393,41 @@ def removing_gives_inodes_back():
     run(["umount", mount.state])
 
 
+def a_refused_rollback_leaves_no_state_of_it():
+    mount = mount_on("rollback", "64m,nr_inodes=1000")
+    top = mount / "workspaces/w"
+    top.mkdir()
+    (top / "file").write_text("one\n")
+    command(top / ".agentfs/ctl", "checkpoint one")
+    (top / "file").write_text("two\n")
+    ballast = mount.state / "ballast"
+    ballast.mkdir()
+    try:
+        for number in range(1000):
+            (ballast / f"{number}").touch()
+    except OSError as error:
+        expect_eq(error.errno, errno.ENOSPC, "errno of a file too many")
+    states = lambda: (read(top / ".agentfs/forks"), os.listdir(top / ".agentfs/snapshots"))
+    before, refused = states(), 0
+    for left in sorted(ballast.iterdir()):
+        try:
+            command(top / ".agentfs/ctl", "rollback one")
+            break
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, "errno of a rollback on a full disk")
+        refused += 1
+        expect_eq(states(), before, f"the states after {refused} refused rollbacks")
+        expect_eq(read(top / "file"), "two\n")
+        left.unlink()
+    expect(refused > 1, f"{refused} refused rollbacks")
+    expect_eq(read(top / "file"), "one\n", "after the rollback")
+    command(top / ".agentfs/ctl", "rollback undo-1")
+    expect_eq(read(top / "file"), "two\n", "after the undo")
+    mount.umount()
+    mount.fsck()
+    run(["umount", mount.state])
+
+
 def what_is_refused_has_not_happened():
     """Also where the bytes are there and only the journal has no room for the row."""
     mount = mount_on("refused", "24m")
@@ -570,5 +605,5 @@ def import_on_full_disk():
 main(full, freed_from_inside, removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      what_checkpoints_read_can_be_removed, history_gives_way,
-     what_is_refused_keeps_nothing, what_is_refused_has_not_happened, restore_on_full_disk,
-     run_on_full_disk, rebase_on_full_disk, import_on_full_disk)
+     what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
+     a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk, rebase_on_full_disk, import_on_full_disk)

@@ -157,13 +157,22 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   Line& line = *tree->line;
   TRY(line.add_source(state));
   const auto undo = TRY(take(*root, {.id = {}, .label = label}));
-  TRY(f_->keep_time(*root));
   const std::string retired = Line::retired_name(undo.sequence);
-  const auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
-  const std::optional<Source> source = TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
-  if (::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE)) {
-    return fail_errno(text::shown(name));
+  const auto replace = [&]() -> Result<TreeEntry> {
+    TRY(f_->keep_time(*root));
+    auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
+    const int code =
+        ::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE);
+    if (code != 0) return fail_errno(text::shown(name));
+    return planted;
+  };
+  const auto planted = replace();
+  if (!planted) {
+    (void)remove_whole(line.directory(), retired);
+    if (line.hide(undo.sequence)) loose_ = true;
+    return std::unexpected(planted.error());
   }
+  const std::optional<Source> source = TRY(f_->marks().hollow(Spot::in(f_->top(), name)));
   line.retire(undo.sequence);
   line.touched = true;
   ++line.shifts;
@@ -178,10 +187,10 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   if (follows_) {
     for (const auto& former : f_->book().formers_below(*root)) former.node->follows = true;
   }
-  f_->book().move(*root, planted.node);
+  f_->book().move(*root, planted->node);
   root->set_source(source);
   root->epoch = 0;
-  f_->set_tree(*planted.node, now);
+  f_->set_tree(*planted->node, now);
   f_->moved();
   return undo;
 }
