@@ -27,6 +27,9 @@ Status check_ours(const std::string& path) {
        "merges", "mount",       "open-files", "past",       "quarantine",  "times",
        "trees",  "trees.mount", "under-way"});
   if (file::exists(path + "/format")) return ok();
+  if (file::exists(path + "/journal/segments") && file::exists(path + "/agentfs.sqlite")) {
+    return ok();  // which migrate() takes for one of the oldest
+  }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const std::string name = entry.path().filename();

@@ -325,6 +325,95 @@ def records_of_an_import_that_are_gone():
     mount.umount()
 
 
+def bear(path, attribute, value=None):
+    """Gives a file of the state another mark, or none."""
+    name = next(name for name in os.listxattr(path) if name.endswith(attribute))
+    os.removexattr(path, name)
+    if value is not None:
+        os.setxattr(path, name, value)
+
+
+def a_fork_that_lost_its_mark():
+    mount = forked_state("bare-fork")
+    mount.mount()
+    (mount / "workspaces/b/new").write_text("makes it more than empty\n")
+    mount.umount()
+    bear(mount.state / "trees/workspaces/b", ".tree")
+    expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b: reads from other trees, without a mark")
+
+
+def two_trees_of_one_mark():
+    """Served is at most the one that a checkpoint names, until the other bears its own again."""
+    mount = forked_state("double")
+    mount.mount()
+    for name in ("third", "fourth", "fifth"):
+        command(mount / "workspaces/a/.agentfs/ctl", f"fork {name}")
+    command(mount / "workspaces/b/.agentfs/ctl", "checkpoint own")
+    mount.umount()
+    trees = mount.state / "trees/workspaces"
+
+    def mark(name):
+        (value,) = (os.getxattr(trees / name, each) for each in os.listxattr(trees / name) if each.endswith(".tree"))
+        return value
+
+    its_own = mark("fourth")
+    bear(trees / "third", ".tree", mark("b"))
+    bear(trees / "fourth", ".tree", mark("fifth"))
+    mount.fsck(code=1)
+    mount.mount()
+    for name in ("third", "fourth", "fifth"):
+        expect_errno("EBADMSG", os.listdir, mount / f"workspaces/{name}")
+    for name in "ab":
+        expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n", name)
+    mount.umount()
+    bear(trees / "fourth", ".tree", its_own)
+    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.mount()
+    for name in ("a", "b", "third", "fourth", "fifth"):
+        expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n", name)
+    mount.umount()
+
+
+def marks_of_an_import_that_are_gone():
+    """What reads as zeros, or as what another path has, is told; so is a kept copy that was cut."""
+    mount, host = Mount.of("unlent"), TESTDIR / "unlent-host"
+    mount.mount()
+    host.mkdir()
+    for name in ("one", "two", "kept", "hole"):
+        (host / name).write_text(f"{name}\n")
+    os.truncate(host / "hole", 0)
+    os.truncate(host / "hole", 1 << 20)
+    command(mount / "sys/workspaces/ctl", f"import {host} as lent")
+    (mount / "workspaces/lent/kept").write_text("changed\n")
+    command(mount / "workspaces/lent/.agentfs/ctl", "commit")
+    mount.umount()
+    mount.fsck()
+    (tree,) = (path for path in (mount.state / "trees/workspaces").iterdir() if path.name != "lent" and (path / "one").exists())
+    bear(tree / "one", ".lent")
+    bear(tree / "two", ".lent", b"1 99")
+    (kept,) = (path for path in mount.state.glob("imports/1/kept/*") if path.read_text() == "kept\n")
+    os.truncate(kept, 2)
+    said = mount.fsck(code=1)
+    for sentence in ("import 1: one: reads as zeros", "import 1: two: no record", f"import 1: kept/{kept.name}: 2 bytes"):
+        expect_has(said, sentence)
+    expect("hole:" not in said, said)
+    mount.mount()
+    command(mount / "workspaces/lent/.agentfs/ctl", "uncommit")
+    expect_eq((host / "kept").read_text(), "kept\n", "whole, since a version of it is")
+    mount.umount()
+
+
+def a_state_without_its_format():
+    mount = forked_state("unformatted")
+    (mount.state / "imports").mkdir(exist_ok=True)
+    (mount.state / "format").unlink()
+    mount.mount()
+    for name in "ab":
+        expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n")
+    mount.umount()
+    mount.fsck()
+
+
 def links_between_trees():
     """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
     mount = Mount.of("format-1")
@@ -358,4 +447,5 @@ def links_between_trees():
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, links_between_trees)
+     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark, two_trees_of_one_mark,
+     marks_of_an_import_that_are_gone, a_state_without_its_format, links_between_trees)

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "backends/forest.h"
+#include "backends/imports/check_lent.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/imports.h"
 #include "base/text.h"
@@ -47,6 +48,9 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
       continue;
     }
     ++count;
+    const auto id = text::number<std::uint32_t>(name).value_or(0);
+    imports::check_lent(**records, id, fmt::format("{}/{}{}", trees, kHiddenTree, id), found);
+    imports::check_kept(**records, id, found);
     const std::string& source = (*records)->source();
     if (!file::exists(source)) {
       found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));

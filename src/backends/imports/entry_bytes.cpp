@@ -19,10 +19,13 @@ std::string shown_of(const ImportRecords& records, const Entry& entry) {
   return text::shown(fmt::format("{}/{}", records.source(), entry.path));
 }
 
-// No file where there is no copy.
+// No file where there is no copy, or one of another size, which is damage.
 Lender::Lent open_kept(const ImportRecords& records, std::size_t number) {
   Lender::Lent found{UniqueFd(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC))};
-  if (found.file && ::fstat(found.file.get(), &found.attributes) != 0) found.file.reset();
+  const auto entry = records.entry(number);
+  const bool is_whole = found.file && entry && ::fstat(found.file.get(), &found.attributes) == 0 &&
+                        found.attributes.st_size == entry->state.size;
+  if (!is_whole) found.file.reset();
   return found;
 }
 

@@ -14,6 +14,7 @@
 #include "backends/imports/host_drift.h"
 #include "backends/imports/host_writer.h"
 #include "backends/imports/import_records.h"
+#include "backends/imports/lent_mark.h"
 #include "base/copy.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
@@ -27,12 +28,6 @@ using RecordsRef = std::shared_ptr<ImportRecords>;
 
 // What git changes in place, and by itself, is ours from the start.
 bool is_copied(const std::string& path) { return is_in_git(path) && !is_git_object(path); }
-
-// Which entry of which import a file of ours stands for.
-struct LentMark {
-  std::uint32_t import = 0;
-  std::size_t entry = 0;
-};
 
 std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
@@ -53,8 +48,7 @@ Status give_xattrs(int file, const Xattrs& xattrs) {
 class Imports final : public ImportStore {
  public:
   Imports(std::string directory, bool trusted)
-      : directory_(std::move(directory)),
-        mark_(trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent") {}
+      : directory_(std::move(directory)), mark_(lent_mark_name(trusted)) {}
   Status load(const std::string& trees);
 
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
@@ -98,7 +92,7 @@ class Imports final : public ImportStore {
  private:
   Result<RecordsRef> get(std::uint32_t id) const;
   std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
-  std::optional<LentMark> lent(int file) const;
+  std::optional<LentMark> lent(int file) const { return lent_mark(file, mark_); }
 
   const std::string directory_;
   const char* const mark_;
@@ -141,17 +135,6 @@ Result<RecordsRef> Imports::get(std::uint32_t id) const {
 }
 
 // --- lent files
-
-std::optional<LentMark> Imports::lent(int file) const {
-  char value[64];
-  const ssize_t size = ::getxattr(path_of(file).c_str(), mark_, value, sizeof value);
-  if (size <= 0) return std::nullopt;
-  const auto words = text::words({value, static_cast<std::size_t>(size)});
-  const auto import = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
-  const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
-  // A damaged mark must not pass for a file of its own, which would read as a hole.
-  return LentMark{import.value_or(0), entry.value_or(0)};
-}
 
 std::optional<bool> Imports::lends_one(int file, int other) const {
   const auto one = has_any_ ? lent(file) : std::nullopt;
@@ -201,7 +184,7 @@ Status Imports::copy(int from, int to) const {
   const auto which = lent(from);
   struct stat attributes{};
   if (!which || ::fstat(from, &attributes) != 0) return fail_errno("a lent file");
-  const std::string mark = fmt::format("{} {}", which->import, which->entry);
+  const std::string mark = to_text(*which);
   if (::ftruncate(to, attributes.st_size) == 0 &&
       ::fsetxattr(to, mark_, mark.data(), mark.size(), 0) == 0) {
     return ok();
@@ -283,7 +266,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   if (is_copied(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
-    const std::string mark = fmt::format("{} {}", id, *number);
+    const std::string mark = to_text(LentMark{id, *number});
     if (::ftruncate(file, state.size) != 0 ||
         ::fsetxattr(file, mark_, mark.data(), mark.size(), 0) != 0) {
       return fail_errno(host.shown(path));

@@ -28,6 +28,7 @@ class ForestCheck {
   void walk(int above, const std::string& name, const std::string& where);
   void check_source(const Source& source, const std::string& where);
   void find_lost_forks();
+  bool reads_elsewhere(int above, const std::string& name);
   void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
 
@@ -215,16 +216,30 @@ void ForestCheck::find_lost_forks() {
     lost.push_back(state != nullptr ? state->info.label : "");
   }
   if (lost.empty()) return;
-  for (const std::string& name : empty_) {
-    if (!disk().live.empty() && std::ranges::find(lost, name) == lost.end()) continue;
+  for (const auto& [name, key] : unmarked_) {
+    const bool is_empty = std::ranges::find(empty_, name) != empty_.end();
+    const bool has_its_name = std::ranges::find(lost, name) != lost.end();
+    const bool is_lost =
+        (is_empty && (disk().live.empty() || has_its_name)) || reads_elsewhere(disk().top(), name);
+    if (!is_lost) continue;
     problem(
-        fmt::format("{}: empty, without a mark, and {} recorded {} no tree: a fork, as it seems, "
-                    "of a state that "
-                    "was copied without extended attributes; before such a copy `agentfs fsck "
-                    "--solidify` makes "
-                    "every fork complete",
-                    text::shown(name), lost.size(), lost.size() == 1 ? "fork has" : "forks have"));
+        fmt::format("{}: {}, without a mark, and {} recorded {} no tree: a fork, as it seems, "
+                    "of a state that was copied without extended attributes; before such a copy "
+                    "`agentfs fsck --solidify` makes every fork complete",
+                    text::shown(name), is_empty ? "empty" : "reads from other trees", lost.size(),
+                    lost.size() == 1 ? "fork has" : "forks have"));
   }
+}
+
+// A tree that was never forked or kept does not.
+bool ForestCheck::reads_elsewhere(int above, const std::string& name) {
+  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
+  if (!entries) return false;
+  const auto source = disk().marks().hollow(Spot::of(fd.get()));
+  return !source || *source || std::ranges::any_of(*entries, [&](const HostEntry& entry) {
+    return entry.type == S_IFDIR && reads_elsewhere(fd.get(), entry.name);
+  });
 }
 
 // A tree whose snapshots name a directory that bears no mark, or one that is nowhere.

@@ -140,6 +140,35 @@ Result<std::vector<EntryKey>> entries_of(ForestDisk& disk, const TreeNode& direc
   return entries;
 }
 
+bool is_root_of(ForestDisk& disk, const std::string& name, std::uint32_t number) {
+  const UniqueFd fd(::openat(disk.top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto line = disk.lines.find(number);
+  return fd && line != disk.lines.end() && names_root(*line->second, disk.key_of(fd.get()));
+}
+
+// Of those that bear one mark only that is served which a snapshot names: which of the others are
+// damaged is not known here. Their names, each with the sentence.
+std::map<std::string, std::string> find_doubles(ForestDisk& disk,
+                                                const std::vector<HostEntry>& trees) {
+  std::map<std::uint32_t, std::vector<std::string>> claims;
+  for (const HostEntry& entry : trees) {
+    const auto mark = disk.marks().tree(Spot::in(disk.top(), entry.name));
+    if (mark && *mark) claims[(*mark)->line].push_back(entry.name);
+  }
+  std::map<std::string, std::string> doubles;
+  for (const auto& [number, names] : claims) {
+    if (names.size() == 1) continue;
+    for (const std::string& name : names) {
+      if (is_root_of(disk, name, number)) continue;
+      doubles[name] = fmt::format(
+          "{} bear one mark, of which one at most is true; `agentfs fsck --repair` writes the "
+          "others anew where the records say what they are",
+          text::shown_some(names));
+    }
+  }
+  return doubles;
+}
+
 }  // namespace
 
 // By another way where the parent was taken back before: what the fork reads through it may since
@@ -187,10 +216,6 @@ Status ForestStore::load_tree(const std::string& name,
   if (line == f_->lines.end()) {
     return fail(EBADMSG, "its mark names line {} of the forest, which is not there", mark->line);
   }
-  if (const auto other = f_->live.find(mark->line); other != f_->live.end()) {
-    return fail(EBADMSG, "its mark is that of {}, and one of the two is damaged",
-                text::shown(other->second));
-  }
   auto tree = std::make_shared<Tree>();
   tree->line = line->second;
   tree->shown = mark->shown;
@@ -209,6 +234,7 @@ Status ForestStore::settle(Line& line, const std::string& name) {
 Status ForestStore::load() {
   std::map<std::uint32_t, std::string> damaged;
   TRY(load_lines(damaged));
+  std::vector<HostEntry> trees = TRY(list_directory(f_->top()));
   const auto set_aside = [&](const std::string& name, const Status& done) -> Status {
     if (done) return ok();
     if (done.error().code != EBADMSG && done.error().code != ESTALE) return done;
@@ -216,8 +242,13 @@ Status ForestStore::load() {
     f_->unreadable[name] = done.error().message;
     return ok();
   };
-  for (const HostEntry& entry : TRY(list_directory(f_->top()))) {
-    if (entry.type == S_IFDIR) TRY(set_aside(entry.name, load_tree(entry.name, damaged)));
+  std::erase_if(trees, [](const HostEntry& entry) { return entry.type != S_IFDIR; });
+  const auto doubles = find_doubles(*f_, trees);
+  for (const HostEntry& entry : trees) {
+    const auto found = doubles.find(entry.name);
+    const bool is_double = found != doubles.end();
+    TRY(set_aside(entry.name,
+                  is_double ? fail(EBADMSG, "{}", found->second) : load_tree(entry.name, damaged)));
   }
   for (const auto& [number, name] : f_->live) {
     TRY(set_aside(name, settle(*f_->lines.at(number), name)));

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/check_lent.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "backends/imports/entry_bytes.h"
+#include "backends/imports/lent_mark.h"
+#include "base/directory.h"
+#include "base/text.h"
+
+namespace agentfs::imports {
+namespace {
+
+bool is_one_hole(int file) { return ::lseek(file, 0, SEEK_DATA) < 0 && errno == ENXIO; }
+
+class LentCheck {
+ public:
+  LentCheck(const ImportRecords& records, std::uint32_t import, Findings& found)
+      : records_(records), import_(import), found_(found) {}
+
+  void walk(const UniqueFd& directory, const std::string& inside);
+
+ private:
+  void look(const UniqueFd& file, const std::string& path);
+  bool has_lost_its_mark(const UniqueFd& file, const std::string& path) const;
+
+  const ImportRecords& records_;
+  const std::uint32_t import_;
+  const char* const mark_ = lent_mark_name(::geteuid() == 0);
+  Findings& found_;
+};
+
+void LentCheck::walk(const UniqueFd& directory, const std::string& inside) {
+  const auto entries = list_directory(directory.get());
+  if (!entries) return;  // the forest's check tells
+  for (const HostEntry& entry : *entries) {
+    if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
+    const UniqueFd fd(
+        ::openat(directory.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) continue;
+    const std::string path = inside + entry.name;
+    entry.type == S_IFDIR ? walk(fd, path + "/") : look(fd, path);
+  }
+}
+
+void LentCheck::look(const UniqueFd& file, const std::string& path) {
+  const auto mark = lent_mark(file.get(), mark_);
+  const std::string source = text::shown(fmt::format("{}/{}", records_.source(), path));
+  if (mark) {
+    const auto entry = mark->import == import_ ? records_.entry(mark->entry) : std::nullopt;
+    if (entry && entry->path == path) return;
+    found_.problems.push_back(
+        fmt::format("import {}: {}: no record says where its bytes lie; where nobody has changed "
+                    "it, a copy of {} in its place would do",
+                    import_, text::shown(path), source));
+  } else if (has_lost_its_mark(file, path)) {
+    found_.problems.push_back(
+        fmt::format("import {}: {}: reads as zeros, since it has lost the mark that says where its "
+                    "bytes lie; a copy of {} in its place would do",
+                    import_, text::shown(path), source));
+  }
+}
+
+// A hole of the recorded size and time, which the source is not.
+bool LentCheck::has_lost_its_mark(const UniqueFd& file, const std::string& path) const {
+  const auto number = records_.find(path);
+  struct stat attributes{};
+  if (!number || ::fstat(file.get(), &attributes) != 0) return false;
+  const FileState there = state_from(attributes);
+  const FileState recorded = records_.state(path);
+  const bool looks_lent = recorded.is_regular() && recorded.size != 0 &&
+                          there.size == recorded.size && there.modified == recorded.modified &&
+                          attributes.st_blocks == 0;
+  if (!looks_lent) return false;
+  const UniqueFd opened(
+      ::open(fmt::format("/proc/self/fd/{}", file.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened || !is_one_hole(opened.get())) return false;
+  const auto lent = open_entry(records_, *number);
+  return !lent || !is_one_hole(lent->file.get());
+}
+
+}  // namespace
+
+void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
+                Findings& found) {
+  const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (top) LentCheck(records, import, found).walk(top, "");
+}
+
+void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {
+  std::error_code error;
+  for (const auto& kept :
+       std::filesystem::directory_iterator(records.directory() + "/kept", error)) {
+    const auto number = text::number<std::size_t>(kept.path().filename().native());
+    const auto entry = number ? records.entry(*number) : std::nullopt;
+    const auto size = static_cast<std::int64_t>(kept.file_size(error));
+    if (!entry || error || size == entry->state.size) continue;
+    found.problems.push_back(
+        fmt::format("import {}: kept/{}: {} bytes of {}, which had {}, so nobody reads it", import,
+                    *number, size, text::shown(entry->path), entry->state.size));
+  }
+}
+
+}  // namespace agentfs::imports

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// What fsck asks about the files that an import lends, and about what was kept for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "backends/imports/import_records.h"
+#include "base/findings.h"
+
+namespace agentfs::imports {
+
+// `tree` is the import's own, which holds each file where the source has it.
+void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
+                Findings& found);
+
+// Of what was kept, each has the size that it was recorded with.
+void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found);
+
+}  // namespace agentfs::imports

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "backends/imports/lent_mark.h"
+
+#include <sys/xattr.h>
+
+#include "base/text.h"
+
+namespace agentfs::imports {
+
+const char* lent_mark_name(bool trusted) {
+  return trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent";
+}
+
+std::string to_text(const LentMark& mark) { return fmt::format("{} {}", mark.import, mark.entry); }
+
+std::optional<LentMark> lent_mark(int file, const char* name) {
+  char value[64];
+  const std::string path = fmt::format("/proc/self/fd/{}", file);
+  const ssize_t size = ::getxattr(path.c_str(), name, value, sizeof value);
+  if (size <= 0) return std::nullopt;
+  const auto words = text::words({value, static_cast<std::size_t>(size)});
+  const auto import = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
+  const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
+  // A damaged mark must not pass for a file of its own, which would read as a hole.
+  return LentMark{import.value_or(0), entry.value_or(0)};
+}
+
+}  // namespace agentfs::imports

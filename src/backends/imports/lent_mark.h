@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// The mark in the inode of a lent file: which entry of which import it stands for.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace agentfs::imports {
+
+struct LentMark {
+  std::uint32_t import = 0;  // 0: a damaged mark
+  std::size_t entry = 0;
+};
+
+// The name of the attribute. `trusted`: only root sees it.
+const char* lent_mark_name(bool trusted);
+std::string to_text(const LentMark& mark);
+// `file` is a descriptor, O_PATH is enough; nothing for a file that is not lent.
+std::optional<LentMark> lent_mark(int file, const char* name);
+
+}  // namespace agentfs::imports
