@@ -19,7 +19,7 @@ import threading
 import time
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill,
-                       kinds_of, main, make_of_each_kind, run, skip, tell, wait_until, within)
+                       kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until, within)
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -144,6 +144,7 @@ print(" ".join(log))
 
 def device(fs):
     (M / "etc/devices/local.toml").write_text(f'fs = "{fs}"\n', encoding="utf-8")
+    expect_has(read(M / "dev/local/info"), f'"fs": "{fs}"')
 
 
 def run_in(space, line, fs="fast"):

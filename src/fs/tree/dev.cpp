@@ -31,6 +31,7 @@ Result<std::string> show_local(const Kernel& k, const Caller&) {
       {"implements", json::Array{"shell.exec"}},
       {"sandbox", settings.sandbox ? "bwrap" : "none"},
       {"network", settings.network},
+      {"fs", settings.fs},
       {"timeout_ms", settings.limits.timeout_ms},
       {"memory_bytes", settings.limits.memory_bytes},
       {"processes", settings.limits.processes},
