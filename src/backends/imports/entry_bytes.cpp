@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <vector>
 
 #include "backends/imports/host_directory.h"
 #include "base/copy.h"
 #include "base/file.h"
+#include "base/temporary_name.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
@@ -17,6 +19,10 @@ namespace {
 
 std::string shown_of(const ImportRecords& records, const Entry& entry) {
   return text::shown(fmt::format("{}/{}", records.source(), entry.path));
+}
+
+std::string kept_directory(const ImportRecords& records) {
+  return std::string(text::parent_part(records.kept_name(0)));
 }
 
 // No file where there is no copy, or one of another size, which is damage.
@@ -90,17 +96,30 @@ Status copy_whole(const Lender::Lent& from, int to, const std::string& shown) {
 Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number) {
   const std::string name = records.kept_name(number);
   const auto entry = records.entry(number);
-  if (!entry || !entry->state.is_regular() || file::exists(name)) return std::uint64_t{0};
+  if (!entry || !entry->state.is_regular() || open_kept(records, number).file) {
+    return std::uint64_t{0};
+  }
   const Lender::Lent from = TRY(open_entry(records, number));
-  const std::string directory = records.directory() + "/kept";
-  const UniqueFd to(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600));
-  if (!to) return fail_errno(directory);
-  TRY(copy_whole(from, to.get(), shown_of(records, *entry)));
-  if (::fdatasync(to.get()) != 0) return fail_errno(name);
-  const std::string copy = fmt::format("/proc/self/fd/{}", to.get());
-  const int code = ::linkat(AT_FDCWD, copy.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
-  if (code != 0 && errno != EEXIST) return fail_errno(name);
+  const std::string temporary = fmt::format("{}/{}", kept_directory(records), temporary_name());
+  const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!to) return fail_errno(temporary);
+  const auto publish = [&]() -> Status {
+    TRY(copy_whole(from, to.get(), shown_of(records, *entry)));
+    const bool is_kept =
+        ::fdatasync(to.get()) == 0 && ::rename(temporary.c_str(), name.c_str()) == 0;
+    return is_kept ? ok() : fail_errno(name);
+  };
+  const Status kept = publish();
+  if (!kept) ::unlink(temporary.c_str());
+  TRY(kept);
   return static_cast<std::uint64_t>(entry->state.size);
+}
+
+void drop_unfinished(const ImportRecords& records) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(kept_directory(records), ignored)) {
+    if (is_temporary_name(entry.path().filename().native())) ::unlink(entry.path().c_str());
+  }
 }
 
 }  // namespace agentfs::imports

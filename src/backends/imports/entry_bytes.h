@@ -19,7 +19,10 @@ Result<Lender::Lent> open_entry(const ImportRecords& records, std::size_t number
 bool are_read_from_one_place(const ImportRecords& records, std::size_t one, std::size_t other);
 // All of it, in one state, or EBUSY; `shown` is for the error.
 Status copy_whole(const Lender::Lent& from, int to, const std::string& shown);
-// Makes the copy that open_entry() prefers; how many bytes. One thread for an entry.
+// Makes the copy that open_entry() prefers; how many bytes.
 Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number);
+
+// What a crash left of keep_entry().
+void drop_unfinished(const ImportRecords& records);
 
 }  // namespace agentfs::imports

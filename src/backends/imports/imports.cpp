@@ -54,7 +54,7 @@ class Imports final : public ImportStore {
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
-  Status keep(int file) const override;
+  Status preserve(int file) const override;
   Status fill(int file) const override;
   Status own(int file) const override;
   void release(int file) const override;
@@ -155,7 +155,7 @@ Result<Lender::Lent> Imports::open(int file) const {
   return open_entry(**records, which->entry);
 }
 
-Status Imports::keep(int file) const {
+Status Imports::preserve(int file) const {
   const auto which = has_any_ ? lent(file) : std::nullopt;
   if (which) (void)TRY(keep_entry(*TRY(get(which->import)), which->entry));
   return ok();
@@ -338,7 +338,11 @@ Result<HostWritten> Imports::written(std::uint32_t id,
 }
 
 Status Imports::settle() {
-  for (const std::uint32_t id : all()) TRY(remove_leftovers(*TRY(get(id))));
+  for (const std::uint32_t id : all()) {
+    const RecordsRef records = TRY(get(id));
+    drop_unfinished(*records);
+    TRY(remove_leftovers(*records));
+  }
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
     if (ImportRecords::is_unmade(entry.path())) std::filesystem::remove_all(entry.path(), ignored);

@@ -30,8 +30,8 @@ UniqueFd lent_file(ForestDisk& disk, const ForestNode& parent, const std::string
 }
 
 // Where the bytes are not there any more, nobody has them.
-void keep_bytes(const Lender& lender, const UniqueFd& lent) {
-  const Status kept = lent ? lender.keep(lent.get()) : ok();
+void preserve_bytes(const Lender& lender, const UniqueFd& lent) {
+  const Status kept = lent ? lender.preserve(lent.get()) : ok();
   if (!kept) log::info("a lent file is moved without its bytes: {}", kept.error().message);
 }
 
@@ -54,8 +54,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
       moved = lent_file(*f_, *names.from, name);
       if (names.exchanges()) other = lent_file(*f_, *names.to, new_name);
     }
-    keep_bytes(*lender, moved);
-    keep_bytes(*lender, other);
+    preserve_bytes(*lender, moved);
+    preserve_bytes(*lender, other);
   }
   {
     const std::shared_lock together(mutex_);

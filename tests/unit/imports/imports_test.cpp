@@ -177,6 +177,25 @@ TEST_CASE("A directory that was replaced by a link is not followed") {
   CHECK(text_of(it.directory.path() + "/elsewhere/deep/c") == "c\n");
 }
 
+TEST_CASE("What is kept of a file is read whatever becomes of its place, unless it was cut") {
+  Imported it;
+  const std::string kept = it.directory.path() + "/imports/" + std::to_string(it.id) + "/kept/";
+  const UniqueFd a = it.lent("a");
+  const UniqueFd b = it.lent("src/b");
+  must(it.store->preserve(a.get()));
+  must(it.store->preserve(a.get()));
+  put(it.host + "/a", "something else\n");
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  CHECK(must(file::read(must(it.store->open(a.get())).file.get())) == "the text of a\n");
+  for (const auto& entry : fs::directory_iterator(kept)) fs::resize_file(entry.path(), 3);
+  CHECK(it.store->open(a.get()).error().code == EBUSY);
+  CHECK(it.store->preserve(a.get()).error().code == EBUSY);
+  put(kept + ".agentfs-0123456789ab", "half\n");
+  must(it.store->settle());
+  must(it.store->preserve(b.get()));
+  CHECK(std::distance(fs::directory_iterator(kept), {}) == 2);
+}
+
 TEST_CASE("Temporary files of a crash are removed at the next start, and nothing else") {
   Imported it;
   put(it.host + "/src/.agentfs-0123456789ab", "half\n");
