@@ -301,6 +301,42 @@ def nothing_is_written_where_a_directory_above_has_become_something_else():
         expect((top / "b").is_dir(), "what was to be removed")
 
 
+def what_a_commit_removed_before_it_was_stopped_is_known():
+    """Of a file that becomes a directory: it goes back, or becomes one, at the next command."""
+    top = make("stopped")
+    (top / "a").mkdir()
+    for name in ("a/stuck", "e"):
+        (top / name).write_text(f"{name}\n")
+    before = state_of(top)
+    space = take(top, "stopped")
+    for name in ("a/stuck", "e"):
+        (space / name).unlink()
+        (space / name).mkdir()
+        (space / name / "in").write_text("in\n")
+    (space / "src/deep/data").unlink()
+    (space / "src/deep").rmdir()
+    (space / "src/deep").symlink_to("..")
+
+    def stop(line):
+        run(["mount", "--bind", top / "a/stuck", top / "a/stuck"])
+        told = refused("EBUSY", "stopped", line)
+        run(["umount", top / "a/stuck"])
+        expect_eq([one for one in status("stopped") if one.startswith("!")], [], "what others are said to have done")
+        return told
+
+    expect_has(stop("commit"), "and 2 begun with a removal")
+    expect(not (top / "e").exists(), "nothing was removed before it was stopped")
+    ctl("stopped", "uncommit")
+    expect_eq(state_of(top), before, "after the uncommit")
+    ctl("stopped", "commit")
+    expect_eq((read(top / "a/stuck/in"), read(top / "e/in"), os.readlink(top / "src/deep")), ("in\n", "in\n", ".."))
+    expect_eq(status("stopped"), [])
+    stop("uncommit")
+    expect(not (top / "e").exists(), "nothing was removed before it was stopped")
+    ctl("stopped", "uncommit")
+    expect_eq(state_of(top), before, "after the second uncommit")
+
+
 def what_is_read_while_it_changes_is_refused_and_never_a_mixture():
     """Opened before, and changed in place there: what was read before stands, the rest is an error."""
     top = make("torn")
@@ -1223,6 +1259,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
       uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
       a_directory_that_drifted_is_told_and_not_overwritten,
+      what_a_commit_removed_before_it_was_stopped_is_known,
       nothing_is_written_where_a_directory_above_has_become_something_else,
       what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
       what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,

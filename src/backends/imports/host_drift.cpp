@@ -68,7 +68,8 @@ Result<HostWritten> drift_of_written(const ImportRecords& records, const HostDir
   for (const HostChange& change : changes) {
     const FileState recorded = records.state(change.path);
     const FileState now = TRY(host.look(change.path));
-    if (TRY(has_just(host, change, recorded, now))) {
+    const bool is_on_the_way = !now.exists() && must_go(recorded, change);
+    if (is_on_the_way || TRY(has_just(host, change, recorded, now))) {
       found[change.path] = {change.path, recorded, now};
       paths.push_back(change.path);
     } else if (written.contains(change.path) && !TRY(is_made(host, change, now))) {

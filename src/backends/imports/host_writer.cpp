@@ -27,14 +27,13 @@ bool is_renamed_into_place(const HostChange& change) {
   return (change.to.is_regular() && change.content) || S_ISLNK(change.to.mode);
 }
 
-// A path that is there but neither stays nor is replaced by a rename must go first.
+}  // namespace
+
 bool must_go(const FileState& now, const HostChange& change) {
   if (!now.exists()) return false;
   if (!change.to.exists() || now.is_directory() != change.to.is_directory()) return true;
   return !is_renamed_into_place(change) && now.type() != change.to.type();
 }
-
-}  // namespace
 
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now) {
   if (now.type() != change.to.type()) return false;
@@ -141,12 +140,17 @@ Status HostWriter::check() {
     if (change->to.exists() && !has_directory(change->path)) {
       changed.emplace(text::parent_part(change->path));
     }
-    if (is_untouched(records_.state(change->path), now) || is_half_made(*change, now)) continue;
-    changed.insert(change->path);
+    if (is_untouched(records_.state(change->path), now)) continue;
+    if (is_half_made(*change, now)) {
+      has_begun_ = true;
+    } else {
+      changed.insert(change->path);
+    }
   }
   const std::vector<std::string> moved(changed.begin(), changed.end());
   if (moved.empty()) return check_removals();
-  return refuse_drift(host_.path(), moved, relinked_.empty() ? "nothing" : "nothing more");
+  const bool is_first = relinked_.empty() && !has_begun_;
+  return refuse_drift(host_.path(), moved, is_first ? "nothing" : "nothing more");
 }
 
 // --- staging
@@ -331,8 +335,9 @@ Status HostWriter::sync() const {
   for (const Item& item : items_) directories.emplace(text::parent_part(item.change->path));
   for (const std::string& path : directories) {
     const auto fd = host_.open(path, O_RDONLY | O_DIRECTORY);
-    // Removed with what was in it, and perhaps a file now.
-    if (!fd && (fd.error().code == ENOENT || fd.error().code == ENOTDIR)) continue;
+    // Removed with what was in it, and perhaps a file or a link now.
+    const int code = fd ? 0 : fd.error().code;
+    if (code == ENOENT || code == ENOTDIR || code == ELOOP) continue;
     if (!fd) return std::unexpected(fd.error());
     if (::fsync(fd->get()) != 0) return fail_errno(host_.shown(path));
   }
@@ -346,10 +351,12 @@ Status HostWriter::apply() {
     return fail_errno(steps_of(records_));
   }
   std::size_t done = 0;
+  std::size_t begun = 0;  // gone, for what is of another type
   const auto said = [&](const Status& status) -> Status {
     if (status) return ok();
-    return fail(status.error().code, "{}; {} of {} changes were made in {} before",
-                status.error().message, done, items_.size(), host_.path());
+    return fail(status.error().code, "{}; {} of {} changes were made in {} before{}",
+                status.error().message, done, items_.size(), host_.path(),
+                begun == 0 ? "" : fmt::format(", and {} begun with a removal", begun));
   };
   for (const Item& item : items_) {
     const bool stays = item.now.is_directory() && item.change->to.is_directory();
@@ -359,13 +366,14 @@ Status HostWriter::apply() {
     if (!must_go(item.now, *item.change)) continue;
     TRY(said(remove(item)));
     made_.push_back(item.change->path);
-    if (!item.change->to.exists()) ++done;
+    ++(item.change->to.exists() ? begun : done);
   }
   for (Item& item : items_) {
     if (!item.change->to.exists()) continue;
     TRY(said(put(item)));
     made_.push_back(item.change->path);
     ++done;
+    if (must_go(item.now, *item.change)) --begun;
   }
   TRY(said(sync()));
   for (const Item& item : items_ | std::views::reverse) {

@@ -61,9 +61,12 @@ class HostWriter {
   std::set<std::uint64_t> relinked_;  // inodes that have lost a name by this, or got permissions
   std::vector<std::string> left_;
   std::vector<std::string> made_;  // paths, by apply()
+  bool has_begun_ = false;         // another write() of the same changes, which was cut short
   bool intent_ = false;
 };
 
+// A path that is there but neither stays nor is replaced by a rename must go first.
+bool must_go(const FileState& now, const HostChange& change);
 // Whether a path that is `now` is what the change makes of it.
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
