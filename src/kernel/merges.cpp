@@ -104,22 +104,35 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   TRY(kernel_.history().may_see(caller, root));
   TRY(kernel_.may_change(caller, root));
   const std::string other = Forks::sibling(root, name);
-  const SnapshotId base = TRY(base_of(root, name));
-  const MergeSides sides = TRY(sides_at(root, other, base));
+  (void)TRY(base_of(root, name));
   TRY(kernel_.history().may_see(caller, other));
   TRY(kernel_.paths().may_snapshot(root));
+  // What theirs takes from ours meanwhile, or took and left in conflict, has no base yet, and would
+  // pass for theirs. The lesser name first: a merge may be asked for on both sides at once.
+  std::optional<MergePause> of_theirs;
+  if (other < root) of_theirs.emplace(kernel_.conflicts(), other);
   if (!kernel_.conflicts().begin(root)) {
     return fail(EBUSY, "{}: another merge into it is under way", root);
   }
-  Result<std::string> answer;
-  for (int attempt = 1; attempt <= kAttempts; ++attempt) {
-    Order order{.root = root, .from = other, .base = base, .record = {}};
-    order.by = StoredCaller::of(caller);
-    answer = merge_once(caller, sides, order, partial);
-    if (answer || answer.error().code != ESTALE || is_half_done(root)) break;
-  }
+  if (root < other) of_theirs.emplace(kernel_.conflicts(), other);
+  const Result<std::string> answer = merge_in_turn(caller, root, name, partial);
   kernel_.conflicts().end(root);
   return answer;
+}
+
+Result<std::string> Merges::merge_in_turn(const Caller& caller, const std::string& root,
+                                          const std::string& name, bool partial) {
+  const std::string other = Forks::sibling(root, name);
+  TRY(check_resolved(other, root));
+  const SnapshotId base = TRY(base_of(root, name));
+  const MergeSides sides = TRY(sides_at(root, other, base));
+  for (int attempt = 1;; ++attempt) {
+    Order order{.root = root, .from = other, .base = base, .record = {}};
+    order.by = StoredCaller::of(caller);
+    auto answer = merge_once(caller, sides, order, partial);
+    const bool is_stale = !answer && answer.error().code == ESTALE && !is_half_done(root);
+    if (!is_stale || attempt == kAttempts) return answer;
+  }
 }
 
 Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& sides, Order& order,

@@ -623,6 +623,27 @@ def a_rollback_ends_the_conflicts_of_what_it_takes_back():
     expect_eq((ours / "both").read_text(), "ours\n", "a refused resolve")
 
 
+def what_is_in_conflict_there_is_not_taken_back_here():
+    """What a fork has taken and not ended yet is ours from before, and no change of the fork's."""
+    space = make("both-ways")
+    for name in ("c", "x"):
+        (space / name).write_text("1\n")
+    ctl("both-ways", "fork both-ways-f")
+    fork = SPACES / "both-ways-f"
+    (space / "c").write_text("ours\n")
+    (fork / "c").write_text("theirs\n")
+    (space / "x").write_text("bad\n")
+    (space / "l").write_text("l\n")
+    ctl("both-ways-f", "merge both-ways partial")
+    expect_eq((read(fork / "x"), read(fork / "l")), ("bad\n", "l\n"))
+    (space / "x").write_text("1\n")
+    (space / "l").unlink()
+    expect_has(refused("EBUSY", "both-ways", "merge both-ways-f"), "both-ways-f: a merge left 1 in conflict")
+    ctl("both-ways-f", "resolve 1 ours")
+    ctl("both-ways", "merge both-ways-f")
+    expect_eq((read(space / "x"), read(space / "c"), (space / "l").exists()), ("1\n", "theirs\n", False))
+
+
 def conflicts_stay_while_another_is_merged():
     """A merge that left paths comes first: what `resolve` takes is never another's."""
     ours = make("stays")
@@ -968,7 +989,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_home_and_a_workspace_of_one_number_are_two,
      a_merge_and_what_takes_the_whole_tree_do_not_mix,
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
-     conflicts_stay_while_another_is_merged,
+     what_is_in_conflict_there_is_not_taken_back_here, conflicts_stay_while_another_is_merged,
      a_path_keeps_its_number_while_it_is_in_conflict,
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
