@@ -194,6 +194,7 @@ std::vector<std::uint64_t> History::move(const std::string& from, const std::str
                                          bool exchange) {
   std::vector<FileVersion> moved = take_below(from, to);
   if (exchange) std::ranges::move(take_below(to, from), std::back_inserter(moved));
+  std::ranges::sort(moved, {}, &FileVersion::number);  // a file's names come before its content
   std::vector<std::uint64_t> changed;
   for (FileVersion& version : moved) {
     // One removed twice is in the trash once.

@@ -39,7 +39,7 @@ struct FileVersion {
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
   std::string target{};       // of a link
-  Xattrs xattrs{};            // of a directory, FIFO or socket
+  Xattrs xattrs{};            // of what has no bytes in the past store
   std::int64_t time = 0;      // of the change that replaced it
   std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
   std::string author{};       // its lineage: "7<1<root (bash)"

@@ -52,7 +52,7 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
   json::Value kept = kept_row(next(), type, entry.attributes);
   if (type == "link") {
     json::set_bytes(kept, "target", target);
-  } else if (entry.node->type() != S_IFREG) {
+  } else if (type != "name") {
     set_xattrs(kept, xattrs_that_fit(store, *entry.node));
   }
   return kept;

@@ -278,6 +278,39 @@ def names_of_one_file_come_back_as_such():
     shutil.rmtree(top)
 
 
+def an_empty_file_comes_back_with_its_attributes():
+    top = SITE / "hollow"
+    top.mkdir()
+    nobody = 2**32 - 1
+    listed = acl((1, 6, nobody), (2, 6, 4711), (4, 4, nobody), (16, 6, nobody), (32, 4, nobody))
+    for name in ("made", "emptied"):
+        (top / name).write_text("" if name == "made" else "text\n")
+        os.setxattr(top / name, "user.note", b"kept")
+        os.setxattr(top / name, "system.posix_acl_access", listed)
+        os.truncate(top / name, 0)
+    (top / "made").unlink()
+    ctl("restore hollow/made")
+    shutil.rmtree(top)
+    ctl("restore hollow")
+    for name in ("made", "emptied"):
+        expect_eq((os.getxattr(top / name, "user.note"), os.getxattr(top / name, "system.posix_acl_access")),
+                  (b"kept", listed), name)
+    shutil.rmtree(top)
+
+
+def a_file_named_as_ours_is_the_users():
+    """Also for who has looked at what explains the directory before."""
+    for place in ("versions", "trash"):
+        expect_has(read(OURS / place / "README"), OURS.parent.name)
+        run(["ls", "-l", OURS / place])
+    for text in ("one\n", "two\n"):
+        (SITE / "README").write_text(text)
+    (SITE / "README").unlink()
+    expect_eq(read(OURS / "trash/README"), "two\n")
+    expect_eq(len(os.listdir(OURS / "versions/README")), 2, "versions of README")
+    ctl("drop README")
+
+
 def what_a_rollback_brought_back_is_not_in_the_trash():
     """Nor is it replaced where the rest of its directory comes back."""
     M.mount()
@@ -691,6 +724,7 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
+     an_empty_file_comes_back_with_its_attributes, a_file_named_as_ours_is_the_users,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,

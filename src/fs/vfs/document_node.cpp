@@ -201,10 +201,13 @@ Result<Found> DocumentDirectory::find_entry(Request& request, const std::string&
   }
   if (name != kReadme || !has_readme())
     return fail(ENOENT, "{}: no such document", child_path(path(), name));
-  return find_version(request, std::make_shared<FixedFile>(
-                                   context_ref(), child_path(path(), name),
-                                   describe_documents(path(), place_.row.info(),
-                                                      place_.operations(), place_.relative)));
+  Found readme = TRY(find_version(
+      request,
+      std::make_shared<FixedFile>(
+          context_ref(), child_path(path(), name),
+          describe_documents(path(), place_.row.info(), place_.operations(), place_.relative))));
+  if (place_.operations().names_are_users) readme.validity.entry = 0;  // one of theirs may come
+  return readme;
 }
 
 Status DocumentDirectory::check_name(const std::string& name) const {

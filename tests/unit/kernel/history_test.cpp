@@ -115,6 +115,21 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
   CHECK(version_from_json(to_json(*h.find(4))).file == 7);
 }
 
+TEST_CASE("The names of a file stay its when their directory gets another name") {
+  History h;
+  const auto add = [&](std::uint64_t number, std::string path, FileVersion::Type type) {
+    FileVersion v = *make_version(number, std::move(path), true);
+    v.type = type;
+    v.file = 7;
+    h.add(std::make_shared<const FileVersion>(std::move(v)));
+  };
+  add(1, "/workspaces/site/x/b", FileVersion::Type::name);
+  add(2, "/workspaces/site/x/a", FileVersion::Type::file);  // before b in the order of paths
+  REQUIRE(h.move("/workspaces/site/x", "/workspaces/site/y", false).size() == 2);
+  CHECK(h.whole(h.find(1)) == h.find(2));
+  CHECK(h.trashed("/workspaces/site/y/b") == h.find(1));
+}
+
 TEST_CASE("What is removed is in the trash until something has its name") {
   TestKernel t;
   removed(t, "/workspaces/site/src/a", 1);
