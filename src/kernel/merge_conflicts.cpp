@@ -344,7 +344,7 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
   return is_there(side.c_str());
 }
 
-// The last one of a merge that took what was clean: the next merge begins here.
+// The last one of a merge that took what was clean: the next merge begins here, if there is one.
 Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t number,
                                          const std::string& how, const std::string& path) {
   const MergeConflictsRef before = conflicts(root);
@@ -353,8 +353,9 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   if (auto ended = now->left.extract(number)) now->settled.push_back(std::move(ended.mapped()));
   if (now->left.empty() && now->state.tree != 0) {
     const std::string top = paths::top_of(root);
-    const TreeInfo from = TRY(find_tree(kernel_, top, now->from));
-    TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from.name), now->state));
+    const auto from = find_tree(kernel_, top, now->from);
+    if (from) TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));
+    if (!from && from.error().code != ENOENT) return std::unexpected(from.error());
   }
   TRY(set_conflicts(root, now));
   return fmt::format("{}: {}\n", text::shown(path), how);

@@ -644,6 +644,24 @@ def what_is_in_conflict_there_is_not_taken_back_here():
     expect_eq((read(space / "x"), read(space / "c"), (space / "l").exists()), ("1\n", "theirs\n", False))
 
 
+def conflicts_with_what_is_gone_can_be_ended():
+    space = make("left-alone")
+    ctl("left-alone", "fork left-alone-f")
+    fork = SPACES / "left-alone-f"
+    for name in ("c", "d"):
+        (space / name).write_text("ours\n")
+        (fork / name).write_text("theirs\n")
+    ctl("left-alone", "merge left-alone-f partial")
+    shutil.rmtree(fork)
+    for number in (1, 2):
+        ctl("left-alone", f"resolve {number} ours")
+    expect_eq([read(space / name) for name in ("c", "d")], ["ours\n"] * 2)
+    ctl("left-alone", "fork left-alone-g")
+    (SPACES / "left-alone-g/c").write_text("another\n")
+    ctl("left-alone", "merge left-alone-g")
+    expect_eq(read(space / "c"), "another\n")
+
+
 def conflicts_stay_while_another_is_merged():
     """A merge that left paths comes first: what `resolve` takes is never another's."""
     ours = make("stays")
@@ -989,7 +1007,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_home_and_a_workspace_of_one_number_are_two,
      a_merge_and_what_takes_the_whole_tree_do_not_mix,
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
-     what_is_in_conflict_there_is_not_taken_back_here, conflicts_stay_while_another_is_merged,
+     what_is_in_conflict_there_is_not_taken_back_here, conflicts_with_what_is_gone_can_be_ended,
+     conflicts_stay_while_another_is_merged,
      a_path_keeps_its_number_while_it_is_in_conflict,
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
