@@ -46,7 +46,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   TRY(check_new(*names.to, new_name));
   TRY(f_->check_readable(*names.from, name));
   TRY(f_->check_readable(*names.to, new_name));
-  if (const Lender* const lender = f_->marks().lender()) {
+  const Lender* const lender = f_->marks().lender();
+  if (lender != nullptr && (is_forked(*names.from) || is_forked(*names.to))) {
     // It is read from its old place, where something else may come to lie now.
     UniqueFd moved, other;
     {

@@ -18,6 +18,14 @@ std::int64_t now() {
       .count();
 }
 
+TreeRef successor_of(const Tree& tree) {
+  auto now = std::make_shared<Tree>();
+  now->line = tree.line;
+  now->shown = tree.shown;
+  now->epoch = tree.epoch.load();
+  return now;
+}
+
 }  // namespace
 
 Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
@@ -158,12 +166,14 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   TRY(line.add_source(state));
   const auto undo = TRY(take(*root, {.id = {}, .label = label}));
   const std::string retired = Line::retired_name(undo.sequence);
+  std::optional<Source> source;
   const auto replace = [&]() -> Result<TreeEntry> {
     TRY(f_->keep_time(*root));
     auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
-    const int code =
-        ::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE);
-    if (code != 0) return fail_errno(text::shown(name));
+    source = TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
+    if (::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE)) {
+      return fail_errno(text::shown(name));
+    }
     return planted;
   };
   const auto planted = replace();
@@ -172,15 +182,11 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
     if (line.hide(undo.sequence)) loose_ = true;
     return std::unexpected(planted.error());
   }
-  const std::optional<Source> source = TRY(f_->marks().hollow(Spot::in(f_->top(), name)));
   line.retire(undo.sequence);
   line.touched = true;
   ++line.shifts;
   // The nodes of the state that is over keep their tree; the root alone gets another.
-  const auto now = std::make_shared<Tree>();
-  now->line = tree->line;
-  now->shown = tree->shown;
-  now->epoch = tree->epoch.load();
+  const TreeRef now = successor_of(*tree);
   f_->book().give({root}, now);
   freeze(*tree);
   f_->book().retire_names_in(*root);

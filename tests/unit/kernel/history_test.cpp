@@ -81,25 +81,27 @@ TEST_CASE("Versions are found by path, and directories list the names in them on
   CHECK(h.last() == 6);
 }
 
+// What is kept of one file, whose names were removed one after the other.
+void add_name(History& h, std::uint64_t number, std::string path, FileVersion::Type type) {
+  FileVersion v = *make_version(number, std::move(path), true);
+  v.type = type;
+  v.file = 7;
+  h.add(std::make_shared<const FileVersion>(std::move(v)));
+}
+
 TEST_CASE("A name of a file that had several is whole when the last of them went") {
   History h;
-  const auto add = [&](std::uint64_t number, std::string path, FileVersion::Type type) {
-    FileVersion v = *make_version(number, std::move(path), true);
-    v.type = type;
-    v.file = 7;
-    h.add(std::make_shared<const FileVersion>(std::move(v)));
-  };
-  add(1, "/workspaces/site/a", FileVersion::Type::name);
+  add_name(h, 1, "/workspaces/site/a", FileVersion::Type::name);
   CHECK(h.whole(h.find(1)) == nullptr);
-  add(2, "/workspaces/site/b", FileVersion::Type::file);
+  add_name(h, 2, "/workspaces/site/b", FileVersion::Type::file);
   CHECK(h.whole(h.find(1)) == h.find(2));
   CHECK(h.whole(h.find(2)) == h.find(2));
-  add(3, "/workspaces/site/b", FileVersion::Type::file);  // of a name that it got later
+  add_name(h, 3, "/workspaces/site/b", FileVersion::Type::file);  // of a name that it got later
   CHECK(h.whole(h.find(1)) == h.find(2));
   REQUIRE(h.appear("/workspaces/site/a") == 1);
   CHECK(h.whole(h.find(1)) == h.find(2));
-  add(4, "/workspaces/site/c", FileVersion::Type::name);
-  add(5, "/workspaces/other/d", FileVersion::Type::file);  // a fork shows the same number
+  add_name(h, 4, "/workspaces/site/c", FileVersion::Type::name);
+  add_name(h, 5, "/workspaces/other/d", FileVersion::Type::file);  // a fork shows the same number
   CHECK(h.whole(h.find(4)) == nullptr);
   CHECK(h.names_of(*h.find(2)) == std::vector{h.find(1)});
   CHECK(h.names_of(*h.find(3)).empty());
@@ -117,14 +119,9 @@ TEST_CASE("A name of a file that had several is whole when the last of them went
 
 TEST_CASE("The names of a file stay its when their directory gets another name") {
   History h;
-  const auto add = [&](std::uint64_t number, std::string path, FileVersion::Type type) {
-    FileVersion v = *make_version(number, std::move(path), true);
-    v.type = type;
-    v.file = 7;
-    h.add(std::make_shared<const FileVersion>(std::move(v)));
-  };
-  add(1, "/workspaces/site/x/b", FileVersion::Type::name);
-  add(2, "/workspaces/site/x/a", FileVersion::Type::file);  // before b in the order of paths
+  add_name(h, 1, "/workspaces/site/x/b", FileVersion::Type::name);
+  add_name(h, 2, "/workspaces/site/x/a",
+           FileVersion::Type::file);  // before b in the order of paths
   REQUIRE(h.move("/workspaces/site/x", "/workspaces/site/y", false).size() == 2);
   CHECK(h.whole(h.find(1)) == h.find(2));
   CHECK(h.trashed("/workspaces/site/y/b") == h.find(1));
