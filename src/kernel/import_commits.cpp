@@ -31,19 +31,6 @@ std::vector<std::string> paths_of(const std::vector<PathChange>& changes) {
   return {paths.begin(), paths.end()};
 }
 
-// Such a path is told as two changes.
-std::set<std::string> retyped_in(const std::vector<PathChange>& changes) {
-  std::set<std::string> once;
-  std::set<std::string> retyped;
-  for (const PathChange& change : changes) {
-    const bool is_new = once.insert(change.path).second;
-    const bool is_other = change.before.exists() && change.after.exists() &&
-                          change.before.type() != change.after.type();
-    if (!is_new || is_other) retyped.insert(change.path);
-  }
-  return retyped;
-}
-
 // Nothing can be made at or below a path that is no directory, nor one be removed that holds
 // something.
 bool is_hit(const PathChange& wanted, const States& since) {
@@ -82,16 +69,21 @@ Result<std::vector<PathChange>> Imports::changes_of(const ImportOrder& order) co
 }
 
 Status Imports::check_still_there(const Import& import, const ImportOrder& order) const {
-  const std::set<std::string> retyped = retyped_in(TRY(difference(order.from, order.to)));
+  std::vector<PathChange> hit = TRY(changes_of(order));
+  States wanted;
+  for (const PathChange& change : hit) {
+    if (change.after.exists()) wanted[change.path] = change.after;
+  }
   States since;
   for (const PathChange& change : TRY(difference(order.from, order.start))) {
+    const auto back = wanted.find(change.path);
     // Gone, as it is on the way back to what it was: an uncommit that was cut short.
-    if (!change.after.exists() && retyped.contains(change.path)) continue;
-    since[change.path] = change.after;
+    const bool is_on_the_way = !change.after.exists() && back != wanted.end() &&
+                               back->second.type() != change.before.type();
+    if (!is_on_the_way) since[change.path] = change.after;
   }
   for (const HostDrift& drift : TRY(store().drift(import.id, false))) since[drift.path] = drift.now;
-  std::vector<PathChange> hit = TRY(changes_of(order));
-  std::erase_if(hit, [&](const PathChange& wanted) { return !is_hit(wanted, since); });
+  std::erase_if(hit, [&](const PathChange& change) { return !is_hit(change, since); });
   if (hit.empty()) return ok();
   return fail(EBUSY,
               "{}: changed there since the commit: {}; nothing was written. Once these are again "

@@ -353,9 +353,11 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   if (auto ended = now->left.extract(number)) now->settled.push_back(std::move(ended.mapped()));
   if (now->left.empty() && now->state.tree != 0) {
     const std::string top = paths::top_of(root);
-    const auto from = find_tree(kernel_, top, now->from);
-    if (from) TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));
-    if (!from && from.error().code != ENOENT) return std::unexpected(from.error());
+    if (const auto from = find_tree(kernel_, top, now->from)) {
+      TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));
+    } else if (from.error().code != ENOENT) {
+      return std::unexpected(from.error());
+    }
   }
   TRY(set_conflicts(root, now));
   return fmt::format("{}: {}\n", text::shown(path), how);

@@ -104,7 +104,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   TRY(kernel_.history().may_see(caller, root));
   TRY(kernel_.may_change(caller, root));
   const std::string other = Forks::sibling(root, name);
-  (void)TRY(base_of(root, name));
+  (void)TRY(base_of(root, name));  // what is no kin is EINVAL, whoever may see it
   TRY(kernel_.history().may_see(caller, other));
   TRY(kernel_.paths().may_snapshot(root));
   // What theirs takes from ours meanwhile, or took and left in conflict, has no base yet, and would

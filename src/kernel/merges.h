@@ -136,9 +136,9 @@ class Merges {
 
  private:
   struct Order;  // a merge under way, as it is stored
-  // ESTALE where a path that is taken from theirs was changed while it was looked at.
   Result<std::string> merge_in_turn(const Caller& caller, const std::string& root,
                                     const std::string& name, bool partial);
+  // ESTALE where a path that is taken from theirs was changed while it was looked at.
   Result<std::string> merge_once(const Caller& caller, const MergeSides& sides, Order& order,
                                  bool partial);
   Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,

@@ -325,9 +325,14 @@ def records_of_an_import_that_are_gone():
     mount.umount()
 
 
-def bear(path, attribute, value=None):
+def mark_name(path, ending):
+    """The attribute's whole name, which is another of an ordinary user's state."""
+    return next(name for name in os.listxattr(path) if name.endswith(ending))
+
+
+def bear(path, ending, value=None):
     """Gives a file of the state another mark, or none."""
-    name = next(name for name in os.listxattr(path) if name.endswith(attribute))
+    name = mark_name(path, ending)
     os.removexattr(path, name)
     if value is not None:
         os.setxattr(path, name, value)
@@ -353,8 +358,7 @@ def two_trees_of_one_mark():
     trees = mount.state / "trees/workspaces"
 
     def mark(name):
-        (value,) = (os.getxattr(trees / name, each) for each in os.listxattr(trees / name) if each.endswith(".tree"))
-        return value
+        return os.getxattr(trees / name, mark_name(trees / name, ".tree"))
 
     its_own = mark("fourth")
     bear(trees / "third", ".tree", mark("b"))

@@ -12,11 +12,10 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 
-from mount_lib import (Mount, acl, command, expect, expect_eq, expect_errno, expect_has, kill, main,
-                       read, run, tell, wait_until)
+from mount_lib import (EXCHANGE, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, kill, main,
+                       read, renameat2, run, tell, wait_until)
 
 M = Mount.of("history")
 SITE = M / "workspaces/site"
@@ -558,8 +557,7 @@ def the_past_goes_along_with_a_directory():
     (new / "src").mkdir()
     (new / "src/x").write_text("x\n")
     (new / "src/x").unlink()
-    run([sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).renameat2("
-         "-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2))", new / "src", new / "lib"])
+    renameat2(new / "src", new / "lib", EXCHANGE)
     expect_eq(read(new / ".agentfs/trash/lib/x"), "x\n", "after an exchange")
     told("drop src")
     shutil.rmtree(new)

@@ -3,7 +3,6 @@
 # timeout: 180
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
-import ctypes
 import errno
 import os
 import shutil
@@ -12,8 +11,8 @@ import socket
 import subprocess
 import time
 
-from mount_lib import (TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive, kill,
-                       main, read, run, skip, tell, wait_until)
+from mount_lib import (EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
+                       kill, main, read, renameat2, run, skip, tell, wait_until)
 
 M = Mount.of("imports")
 SPACES = M / "workspaces"
@@ -489,6 +488,7 @@ def what_was_recorded_anew_is_read_under_each_name_it_had():
     (top / "lines").chmod(0o640)
     os.link(top / "src/tool.sh", top / "tool-2")
     expect_errno("EBUSY", (space / "lines").read_text)
+    expect_eq((space / "moved.c").read_text(), text["main.c"], "before the rebase")
     refused("EBUSY", "same-bytes", "rebase")
     ctl("same-bytes", "rebase partial")
     expect_eq((space / "src/tool.sh").read_text(), "#!/bin/sh\necho tool\n")
@@ -503,18 +503,13 @@ def what_was_recorded_anew_is_read_under_each_name_it_had():
     expect_eq(os.stat(top / "lines").st_mode & 0o777, 0o600)
 
 
-def exchange(one, other):
-    code = ctypes.CDLL(None).renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2)
-    expect_eq(code, 0, "renameat2")
-
-
 def what_was_moved_is_read_whatever_comes_in_its_place():
     top = make("moved")
     space = take(top, "moved")
     text = {name: (top / name).read_text() for name in ("main.c", "lines", "src/tool.sh")}
     (space / "main.c").rename(space / "main.c~")
     (space / "main.c").write_text("ours\n")
-    exchange(space / "lines", space / "src/tool.sh")
+    renameat2(space / "lines", space / "src/tool.sh", EXCHANGE)
     for name in text:
         (top / name).write_text("theirs\n")
     moved = {"main.c~": "main.c", "src/tool.sh": "lines", "lines": "src/tool.sh"}

@@ -4,6 +4,7 @@
 A script is a list of functions, run in order by main(). The first check that does not hold ends
 it; the failure tells the function, what was seen and what was wanted.
 """
+import ctypes
 import errno
 import json
 import os
@@ -21,10 +22,17 @@ STATE = os.environ["STATE"]
 AGENTFS = os.environ["AGENTFS"]
 TESTDIR = os.environ["TESTDIR"]
 SKIP = 77
+LIBC = ctypes.CDLL(None, use_errno=True)
+NOREPLACE, EXCHANGE = 1, 2  # of renameat2(2)
 
 
 class Wrong(AssertionError):
     """A check that does not hold."""
+
+
+def renameat2(old, new, flags):
+    if LIBC.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), flags) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), f"{old} to {new}")
 
 
 def mnt(*parts):

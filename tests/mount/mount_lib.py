@@ -15,8 +15,8 @@ import threading
 
 sys.dont_write_bytecode = True
 import lib  # noqa: E402
-from lib import (AGENTFS, command, expect, expect_eq, expect_errno,  # noqa: E402, F401
-                 expect_has, fail, main, need, read, run, skip, wait_until)
+from lib import (AGENTFS, EXCHANGE, command, expect, expect_eq, expect_errno,  # noqa: E402, F401
+                 expect_has, fail, main, need, read, renameat2, run, skip, wait_until)
 
 TESTDIR = pathlib.Path(lib.TESTDIR)
 MNT = pathlib.Path(lib.MNT)

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Bytes that the host's kernel reads and writes past the daemon: attributes, rows, and crashes."""
-import ctypes
 import mmap
 import os
 import subprocess
 import sys
 
-from mount_lib import (Mount, expect, expect_eq, expect_errno, expect_has, is_alive, kill, main,
-                       read, run, skip, tell, wait_until)
+from mount_lib import (EXCHANGE, Mount, expect, expect_eq, expect_errno, expect_has, is_alive, kill, main,
+                       read, renameat2, run, skip, tell, wait_until)
 
 SOON = 20  # seconds
 mount = Mount.of("past")
@@ -112,7 +111,7 @@ def versions_follow():
         (spaces / name).mkdir()
         (spaces / name / "f").write_bytes(name.encode())
     files = [os.open(spaces / "one/f", os.O_WRONLY) for _ in range(2)]
-    exchange(spaces / "one", spaces / "two")
+    renameat2(spaces / "one", spaces / "two", EXCHANGE)
     for file in files:
         os.pwrite(file, b"ONE", 0)
         os.close(file)
@@ -123,13 +122,6 @@ def versions_follow():
     told = [(words[2], words[3]) for words in log if len(words) > 3]
     (spaces / "old").mkdir()
     expect(not (spaces / "old/.agentfs/versions/f").exists(), f"a stranger's history; log {told}")
-
-
-def exchange(one, other):
-    here, rename_exchange = -100, 2
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), rename_exchange) != 0:
-        raise OSError(ctypes.get_errno(), f"{one} and {other}")
 
 
 def nothing_is_replaced_under_a_writer():

@@ -12,16 +12,9 @@ import stat
 import subprocess
 import sys
 
-from lib import MNT, TESTDIR, Wrong, expect, expect_eq, main
+from lib import EXCHANGE, LIBC, MNT, NOREPLACE, TESTDIR, Wrong, expect, expect_eq, main, renameat2
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-NOREPLACE, EXCHANGE = 1, 2
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
-
-
-def renameat2(old, new, flags):
-    if LIBC.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), flags) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def fallocate(descriptor, mode, offset, size):

@@ -92,8 +92,7 @@ void check_lent(const ImportRecords& records, std::uint32_t import, const std::s
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {
   std::error_code error;
-  for (const auto& kept :
-       std::filesystem::directory_iterator(records.directory() + "/kept", error)) {
+  for (const auto& kept : std::filesystem::directory_iterator(records.kept_directory(), error)) {
     const auto number = text::number<std::size_t>(kept.path().filename().native());
     const auto entry = number ? records.entry(*number) : std::nullopt;
     const auto size = static_cast<std::int64_t>(kept.file_size(error));

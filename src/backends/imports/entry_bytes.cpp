@@ -21,10 +21,6 @@ std::string shown_of(const ImportRecords& records, const Entry& entry) {
   return text::shown(fmt::format("{}/{}", records.source(), entry.path));
 }
 
-std::string kept_directory(const ImportRecords& records) {
-  return std::string(text::parent_part(records.kept_name(0)));
-}
-
 // No file where there is no copy, or one of another size, which is damage.
 Lender::Lent open_kept(const ImportRecords& records, std::size_t number) {
   Lender::Lent found{UniqueFd(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC))};
@@ -100,7 +96,7 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
     return std::uint64_t{0};
   }
   const Lender::Lent from = TRY(open_entry(records, number));
-  const std::string temporary = fmt::format("{}/{}", kept_directory(records), temporary_name());
+  const std::string temporary = fmt::format("{}/{}", records.directory(), temporary_name());
   const UniqueFd to(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!to) return fail_errno(temporary);
   const auto publish = [&]() -> Status {
@@ -117,7 +113,7 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
 
 void drop_unfinished(const ImportRecords& records) {
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(kept_directory(records), ignored)) {
+  for (const auto& entry : std::filesystem::directory_iterator(records.directory(), ignored)) {
     if (is_temporary_name(entry.path().filename().native())) ::unlink(entry.path().c_str());
   }
 }

@@ -135,6 +135,7 @@ Status HostWriter::check() {
       relinked_.insert(was.inode);
     }
   }
+  bool has_begun = !relinked_.empty();  // another write() of the same changes, which was cut short
   std::set<std::string> changed;
   for (const auto& [change, now, temporary] : items_) {
     if (change->to.exists() && !has_directory(change->path)) {
@@ -142,15 +143,14 @@ Status HostWriter::check() {
     }
     if (is_untouched(records_.state(change->path), now)) continue;
     if (is_half_made(*change, now)) {
-      has_begun_ = true;
+      has_begun = true;
     } else {
       changed.insert(change->path);
     }
   }
   const std::vector<std::string> moved(changed.begin(), changed.end());
   if (moved.empty()) return check_removals();
-  const bool is_first = relinked_.empty() && !has_begun_;
-  return refuse_drift(host_.path(), moved, is_first ? "nothing" : "nothing more");
+  return refuse_drift(host_.path(), moved, has_begun ? "nothing more" : "nothing");
 }
 
 // --- staging

@@ -61,7 +61,6 @@ class HostWriter {
   std::set<std::uint64_t> relinked_;  // inodes that have lost a name by this, or got permissions
   std::vector<std::string> left_;
   std::vector<std::string> made_;  // paths, by apply()
-  bool has_begun_ = false;         // another write() of the same changes, which was cut short
   bool intent_ = false;
 };
 

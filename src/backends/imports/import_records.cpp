@@ -123,7 +123,7 @@ Status ImportRecords::load_mark() {
 }
 
 std::string ImportRecords::kept_name(std::size_t number) const {
-  return fmt::format("{}/kept/{}", directory_, number);
+  return fmt::format("{}/{}", kept_directory(), number);
 }
 
 void ImportRecords::put(Entry entry) {

@@ -50,6 +50,7 @@ class ImportRecords {
 
   const std::string& source() const { return source_; }
   const std::string& directory() const { return directory_; }
+  std::string kept_directory() const { return directory_ + "/kept"; }
   std::string kept_name(std::size_t number) const;
 
   std::optional<Entry> entry(std::size_t number) const;

@@ -184,12 +184,8 @@ Status Imports::copy(int from, int to) const {
   const auto which = lent(from);
   struct stat attributes{};
   if (!which || ::fstat(from, &attributes) != 0) return fail_errno("a lent file");
-  const std::string mark = to_text(*which);
-  if (::ftruncate(to, attributes.st_size) == 0 &&
-      ::fsetxattr(to, mark_, mark.data(), mark.size(), 0) == 0) {
-    return ok();
-  }
-  return fail_errno("a copy of a lent file");
+  const bool is_lent = imports::lend(to, attributes.st_size, mark_, *which);
+  return is_lent ? ok() : fail_errno("a copy of a lent file");
 }
 
 // --- imports
@@ -266,11 +262,8 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   if (is_copied(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
-    const std::string mark = to_text(LentMark{id, *number});
-    if (::ftruncate(file, state.size) != 0 ||
-        ::fsetxattr(file, mark_, mark.data(), mark.size(), 0) != 0) {
-      return fail_errno(host.shown(path));
-    }
+    const bool is_lent = imports::lend(file, state.size, mark_, {id, *number});
+    if (!is_lent) return fail_errno(host.shown(path));
   }
   const Xattrs xattrs = HostDirectory::xattrs(there.get());
   TRY(give_xattrs(file, xattrs));

@@ -2,6 +2,7 @@
 #include "backends/imports/lent_mark.h"
 
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -11,7 +12,11 @@ const char* lent_mark_name(bool trusted) {
   return trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent";
 }
 
-std::string to_text(const LentMark& mark) { return fmt::format("{} {}", mark.import, mark.entry); }
+bool lend(int file, off_t size, const char* name, const LentMark& mark) {
+  const std::string value = fmt::format("{} {}", mark.import, mark.entry);
+  return ::ftruncate(file, size) == 0 &&
+         ::fsetxattr(file, name, value.data(), value.size(), 0) == 0;
+}
 
 std::optional<LentMark> lent_mark(int file, const char* name) {
   char value[64];

@@ -2,6 +2,8 @@
 // The mark in the inode of a lent file: which entry of which import it stands for.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,7 +17,8 @@ struct LentMark {
 
 // The name of the attribute. `trusted`: only root sees it.
 const char* lent_mark_name(bool trusted);
-std::string to_text(const LentMark& mark);
+// Makes an empty file one that is lent: a hole of `size` bytes with the mark; false: errno tells.
+bool lend(int file, off_t size, const char* name, const LentMark& mark);
 // `file` is a descriptor, O_PATH is enough; nothing for a file that is not lent.
 std::optional<LentMark> lent_mark(int file, const char* name);
 

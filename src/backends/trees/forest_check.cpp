@@ -19,6 +19,11 @@ class ForestCheck {
   Result<Findings> run();
 
  private:
+  struct Unmarked {
+    std::string name{};
+    DirectoryKey key{};
+    bool is_empty = false;
+  };
   Status check_lines();
   Status check_trees();
   void check_mark(const std::string& name, const TreeMark& mark);
@@ -36,9 +41,7 @@ class ForestCheck {
 
   ForestRoom room_;
   Findings found_;
-  // Of those at the top without a mark: which they are.
-  std::vector<std::pair<std::string, DirectoryKey>> unmarked_;
-  std::vector<std::string> empty_;  // directories at the top without a mark and without entries
+  std::vector<Unmarked> unmarked_;  // at the top
   std::size_t directories_ = 0;
   std::size_t hollow_ = 0;
   std::size_t saved_ = 0;
@@ -91,8 +94,7 @@ Status ForestCheck::check_trees() {
           ::openat(disk().top(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       if (!fd) return fail_errno(text::shown(entry.name));
       const auto below = list_directory(fd.get());
-      if (below && below->empty()) empty_.push_back(entry.name);
-      unmarked_.emplace_back(entry.name, disk().key_of(fd.get()));
+      unmarked_.push_back({entry.name, disk().key_of(fd.get()), below && below->empty()});
     }
   }
   return ok();
@@ -216,8 +218,7 @@ void ForestCheck::find_lost_forks() {
     lost.push_back(state != nullptr ? state->info.label : "");
   }
   if (lost.empty()) return;
-  for (const auto& [name, key] : unmarked_) {
-    const bool is_empty = std::ranges::find(empty_, name) != empty_.end();
+  for (const auto& [name, key, is_empty] : unmarked_) {
     const bool has_its_name = std::ranges::find(lost, name) != lost.end();
     const bool is_lost =
         (is_empty && (disk().live.empty() || has_its_name)) || reads_elsewhere(disk().top(), name);
@@ -250,12 +251,12 @@ void ForestCheck::find_lost_trees() {
         line->was_dropped() || (!retired.empty() && *retired.rbegin() == line->newest());
     if (is_over || line->snapshots().empty() || disk().live.contains(number)) continue;
     const auto root = std::ranges::find_if(
-        unmarked_, [&](const auto& each) { return names_root(*line, each.second); });
+        unmarked_, [&](const Unmarked& each) { return names_root(*line, each.key); });
     if (root != unmarked_.end()) {
       problem(
           fmt::format("{}: has lost its mark, and with it its checkpoints and merges; snapshots "
                       "of line {} name it, so `agentfs fsck --repair` writes the mark anew",
-                      text::shown(root->first), number));
+                      text::shown(root->name), number));
     } else {
       found_.notes.push_back(fmt::format(
           "line {}: has {} snapshots, the newest named {}, and no tree: that was removed, or lost "

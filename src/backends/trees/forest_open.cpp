@@ -234,7 +234,6 @@ Status ForestStore::settle(Line& line, const std::string& name) {
 Status ForestStore::load() {
   std::map<std::uint32_t, std::string> damaged;
   TRY(load_lines(damaged));
-  std::vector<HostEntry> trees = TRY(list_directory(f_->top()));
   const auto set_aside = [&](const std::string& name, const Status& done) -> Status {
     if (done) return ok();
     if (done.error().code != EBADMSG && done.error().code != ESTALE) return done;
@@ -242,6 +241,7 @@ Status ForestStore::load() {
     f_->unreadable[name] = done.error().message;
     return ok();
   };
+  std::vector<HostEntry> trees = TRY(list_directory(f_->top()));
   std::erase_if(trees, [](const HostEntry& entry) { return entry.type != S_IFDIR; });
   const auto doubles = find_doubles(*f_, trees);
   for (const HostEntry& entry : trees) {

@@ -179,7 +179,8 @@ TEST_CASE("A directory that was replaced by a link is not followed") {
 
 TEST_CASE("What is kept of a file is read whatever becomes of its place, unless it was cut") {
   Imported it;
-  const std::string kept = it.directory.path() + "/imports/" + std::to_string(it.id) + "/kept/";
+  const std::string own = it.directory.path() + "/imports/" + std::to_string(it.id);
+  const std::string kept = own + "/kept";
   const UniqueFd a = it.lent("a");
   const UniqueFd b = it.lent("src/b");
   must(it.store->preserve(a.get()));
@@ -190,8 +191,9 @@ TEST_CASE("What is kept of a file is read whatever becomes of its place, unless 
   for (const auto& entry : fs::directory_iterator(kept)) fs::resize_file(entry.path(), 3);
   CHECK(it.store->open(a.get()).error().code == EBUSY);
   CHECK(it.store->preserve(a.get()).error().code == EBUSY);
-  put(kept + ".agentfs-0123456789ab", "half\n");
+  put(own + "/.agentfs-0123456789ab", "half\n");
   must(it.store->settle());
+  CHECK_FALSE(fs::exists(own + "/.agentfs-0123456789ab"));
   must(it.store->preserve(b.get()));
   CHECK(std::distance(fs::directory_iterator(kept), {}) == 2);
 }
