@@ -347,6 +347,29 @@ def a_fork_that_lost_its_mark():
     expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b: reads from other trees, without a mark")
 
 
+def a_directory_of_a_fork_that_lost_its_mark():
+    """It is empty on the disk: told and mended, and what was emptied here is neither."""
+    mount = Mount.of("bare-directory")
+    mount.mount()
+    a, b = mount / "workspaces/a", mount / "workspaces/b"
+    for name in ("lib/deep", "emptied"):
+        (a / name).mkdir(parents=True)
+        (a / name / "f").write_text("text\n")
+    command(a / ".agentfs/ctl", "fork b")
+    (b / "lib/new").write_text("so that lib is on the disk\n")
+    (b / "emptied/f").unlink()
+    (a / "lib/deep/f").write_text("the parent goes on\n")
+    mount.umount()
+    mount.fsck()
+    bear(mount.state / "trees/workspaces/b/lib/deep", ".hollow")
+    expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b/lib/deep: empty, and has lost the mark")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "b/lib/deep: reads again what it was forked at")
+    mount.mount()
+    expect_eq(read(b / "lib/deep/f"), "text\n", "the fork")
+    expect_eq(os.listdir(b / "emptied"), [], "what was emptied")
+    mount.umount()
+
+
 def two_trees_of_one_mark():
     """Served is at most the one that a checkpoint names, until the other bears its own again."""
     mount = forked_state("double")
@@ -451,5 +474,6 @@ def links_between_trees():
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark, two_trees_of_one_mark,
+     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
+     a_directory_of_a_fork_that_lost_its_mark, two_trees_of_one_mark,
      marks_of_an_import_that_are_gone, a_state_without_its_format, links_between_trees)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_open.h"
 #include "base/text.h"
 
@@ -131,6 +132,12 @@ void ForestCheck::check_roots() {
     if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
       problem(
           fmt::format("{}: its mark does not lead to what it was forked at", text::shown(name)));
+    }
+    for (const LostHollow& lost : find_lost_hollows(disk(), *disk().lines.at(number), name)) {
+      problem(
+          fmt::format("{}: empty, and has lost the mark that says what it reads, state {}.{}; "
+                      "`agentfs fsck --repair` writes the mark anew",
+                      text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
     }
   }
   for (const auto& [number, line] : disk().lines) {

@@ -16,8 +16,8 @@ Result<Findings> check_forest(const std::string& directory, const std::string& h
                               const ForestOptions& options = {});
 
 // Writes anew the marks of roots that cannot be read and of which records leave one possible value:
-// which tree a directory is, and what a fork that is hollow yet was forked at. Sentences about what
-// was done.
+// which tree a directory is, and what a fork, or a directory of it, that is hollow yet was forked
+// at. Sentences about what was done.
 Result<std::vector<std::string>> mend_forest_marks(const std::string& directory,
                                                    const std::string& hidden,
                                                    const ForestOptions& options = {});

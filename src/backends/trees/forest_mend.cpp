@@ -6,6 +6,7 @@
 #include <map>
 
 #include "backends/trees/forest_check.h"
+#include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_open.h"
 #include "base/text.h"
 
@@ -25,6 +26,7 @@ class MarkMender {
   Status mend_trees();
   Status mend_hollow(const Line& line, const std::string& name);
   Status set_tree(const std::string& name, const Line& line, std::string_view why);
+  void tell_read(const std::string& path, const Source& source);
 
   ForestDisk& disk() { return *room_.disk; }
 
@@ -113,11 +115,21 @@ Status MarkMender::set_tree(const std::string& name, const Line& line, std::stri
 Status MarkMender::mend_hollow(const Line& line, const std::string& name) {
   const Spot spot = Spot::in(disk().top(), name);
   const auto known = forked_at(disk(), line);
-  if (!known || reads(disk(), spot, *known)) return ok();
-  TRY(disk().marks().set_hollow(spot, known->source));
-  told_.push_back(fmt::format("{}: reads again what it was forked at, state {}.{}",
-                              text::shown(name), line.base()->tree, line.base()->sequence));
+  if (!known) return ok();
+  if (!reads(disk(), spot, *known)) {
+    TRY(disk().marks().set_hollow(spot, known->source));
+    tell_read(name, known->source);
+  }
+  for (const LostHollow& lost : find_lost_hollows(disk(), line, name)) {
+    TRY(disk().marks().set_hollow(Spot::in(disk().top(), lost.path_in(name)), lost.source));
+    tell_read(lost.path_in(name), lost.source);
+  }
   return ok();
+}
+
+void MarkMender::tell_read(const std::string& path, const Source& source) {
+  told_.push_back(fmt::format("{}: reads again what it was forked at, state {}.{}",
+                              text::shown(path), source.line, source.sequence));
 }
 
 }  // namespace

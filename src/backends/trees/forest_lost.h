@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Directories of a fork that were to be read from elsewhere and have lost the mark that says so.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/trees/forest_disk.h"
+
+namespace agentfs::trees {
+
+struct LostHollow {
+  std::string path{};  // in the tree; "" is its root
+  Source source{};     // what the mark said
+  std::string path_in(const std::string& tree) const {
+    return path.empty() ? tree : tree + "/" + path;
+  }
+};
+
+// Of the tree of `line` that is `name` at the top, what has not been moved since the fork: an empty
+// directory without a mark and with the very time of one at its place there that is not empty. Who
+// empties a directory gives it another time. The lines are to be loaded. Costs a look at each solid
+// directory of the fork and at its counterpart.
+std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
+                                          const std::string& name);
+
+}  // namespace agentfs::trees
