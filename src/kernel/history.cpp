@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/blocks.h"
 #include "base/text.h"
 
 namespace agentfs {

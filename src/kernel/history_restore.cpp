@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "base/blocks.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"

@@ -145,26 +145,16 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
   return answer;
 }
 
-// The next merge begins from the state that was kept as this one began: what is taken is to be of
-// it, and no later.
-Status Merges::check_state(const Order& order, const MergePlan& plan) const {
-  Forest& forest = *TRY(kernel_.forks().forest_of(order.from));
-  const TreeNodeRef root = TRY(forest.snapshot_root(order.state));
-  const auto check = [&](const std::string& path, const FileState& taken) -> Status {
-    if (path.empty()) return ok();
-    const auto entry = find_in_tree(forest, root, path);
-    const FileState kept = entry ? state_of(*entry) : FileState{};
-    const bool is_same =
-        taken.is_directory()
-            ? kept.mode == taken.mode
-            : kept.mode == taken.mode && kept.size == taken.size && kept.modified == taken.modified;
-    if (is_same) return ok();
-    return fail(ESTALE, "{}: changed in theirs as the merge began; merge again", text::shown(path));
-  };
-  for (const MergeAction& one : plan.actions) TRY(check(one.theirs_path, one.theirs));
-  for (const MergeConflict& one : plan.conflicts) TRY(check(one.theirs_path, one.theirs));
-  return ok();
+namespace {
+
+// By which number a file is known, each state of a tree says for itself.
+bool is_as_it_was(FileState known, const FileState& now) {
+  known.device = now.device;
+  known.inode = now.inode;
+  return known == now;
 }
+
+}  // namespace
 
 // Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
 void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
@@ -174,7 +164,7 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
   std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
     return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
       return one.path == conflict.path && one.base == conflict.base &&
-             one.theirs == conflict.theirs;
+             is_as_it_was(one.theirs, conflict.theirs);
     });
   });
 }
@@ -204,9 +194,12 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
-  const CompareOptions how = Forks::options(*TRY(kernel_.forks().forest_of(root)));
-  MergePlan plan = TRY(merger.plan(sides, how));
-  TRY(check_state(order, plan));
+  Forest& forest = *TRY(kernel_.forks().forest_of(root));
+  // Theirs of one moment, which the next merge begins from. Who reads a conflict's theirs reads
+  // what it is by then.
+  MergeSides now = sides;
+  now.theirs.root = TRY(forest.snapshot_root(order.state));
+  MergePlan plan = TRY(merger.plan(now, Forks::options(forest)));
   TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
@@ -227,7 +220,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   maker.uid = owner.st_uid;
   maker.gid = owner.st_gid;
   TRY(kernel_.paths().check_room(root, growth_of(plan)));
-  order.record = TRY(merger.stage(sides, plan, {.partial = partial, .caller = maker}));
+  order.record = TRY(merger.stage(now, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
   TRY(carry_out(caller, sides.ours, order));
   const std::string from = is_host ? "what the imported directory has" : other;

@@ -138,7 +138,7 @@ class Merges {
   struct Order;  // a merge under way, as it is stored
   Result<std::string> merge_in_turn(const Caller& caller, const std::string& root,
                                     const std::string& name, bool partial);
-  // ESTALE where a path that is taken from theirs was changed while it was looked at.
+  // ESTALE where a path of ours that it changes was changed meanwhile.
   Result<std::string> merge_once(const Caller& caller, const MergeSides& sides, Order& order,
                                  bool partial);
   Result<std::string> merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
@@ -180,7 +180,6 @@ class Merges {
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);
-  Status check_state(const Order& order, const MergePlan& plan) const;
   Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
   Result<json::Value> keep_bytes(const std::string& path, const Replaced& what) const;
   Status settle_one(const std::string& file);

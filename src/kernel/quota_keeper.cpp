@@ -6,6 +6,7 @@
 #include <set>
 
 #include "backends/merge.h"
+#include "base/blocks.h"
 #include "base/text.h"
 #include "base/users.h"
 #include "kernel/kernel.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/blocks.h"
 #include "base/nanoseconds.h"
 
 namespace agentfs {

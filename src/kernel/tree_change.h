@@ -38,8 +38,6 @@ struct TreeEvent {
   std::shared_ptr<void> held{};  // let go when watchers were told, or will not be
 };
 
-// As many bytes as blocks of 4 KiB that so many take have.
-constexpr std::uint64_t whole_blocks(std::uint64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 // What of a file is no hole.
 std::uint64_t solid_bytes(const struct stat& file);
 // The member `kept` of a change's row: what was there before, kept under this number. `type` is a

@@ -528,6 +528,55 @@ def what_was_moved_is_read_whatever_comes_in_its_place():
     expect_eq(status("moved"), [])
 
 
+def what_is_removed_here_is_kept_whatever_becomes_of_it_there():
+    """Also for who merges: a file that is removed and made anew has a base."""
+    top = make("removed")
+    lines = read(top / "lines")
+    for name in ("d/one", "d/two", "cut", "merged"):
+        (top / name).parent.mkdir(exist_ok=True)
+        (top / name).write_text(f"{name}\n")
+    space = take(top, "removed")
+    ctl("removed", "fork try")
+    (SPACES / "try/merged").unlink()
+    ctl("removed", "merge try")
+    for name in ("d/one", "d/two", "lines"):
+        (space / name).unlink()
+    (space / "d").rmdir()
+    (space / "lines").write_text("first\n" + lines)
+    (space / "cut").write_text("ours\n")
+    for name in ("d/one", "cut", "merged"):
+        (top / name).write_text("theirs\n")
+    (top / "d/two").unlink()
+    with open(top / "lines", "a") as file:
+        file.write("last\n")
+    M.umount()
+    M.mount()
+    trash, versions = space / ".agentfs/trash", space / ".agentfs/versions"
+    expect_eq([read(trash / name) for name in ("d/one", "d/two", "merged")], ["d/one\n", "d/two\n", "merged\n"])
+    expect_eq(read(versions / "cut" / sorted(os.listdir(versions / "cut"))[0]), "cut\n")
+    ctl("removed", "restore d")
+    expect_eq([read(space / name) for name in ("d/one", "d/two")], ["d/one\n", "d/two\n"])
+    expect_has(read(space / ".agentfs/diff"), "-cut\n+ours\n")
+    expect_has(refused("EBUSY", "removed", "rebase"), "conflicts")
+    ctl("removed", "rebase partial")
+    expect_eq(read(space / "lines"), "first\n" + lines + "last\n", "a merge")
+
+
+def what_the_host_renamed_is_no_change_of_ours():
+    top = make("their-names")
+    (top / "src/deep/more").write_text("more\n")
+    space = take(top, "their-names")
+    (top / "src").rename(top / "source")
+    (top / "lines").rename(top / "numbers")
+    ctl("their-names", "rebase")
+    expect_eq(status("their-names"), [])
+    expect_eq(read(space / ".agentfs/diff"), "")
+    (top / "source/deep/more").unlink()
+    (top / "numbers").unlink()
+    ctl("their-names", "rebase")
+    expect(not (space / "source/deep/more").exists() and not (space / "numbers").exists(), "what they removed")
+
+
 def what_was_changed_there_in_place_is_read_though_its_time_stayed():
     """Also where it was read here before: nobody's commit overwrites it."""
     top = make("same-time")
@@ -786,9 +835,14 @@ def what_the_host_has_no_more_is_no_version():
     command(space / ".agentfs/ctl", "rebase")
     versions = space / ".agentfs/versions"
     expect("main.c" not in os.listdir(versions), "a version of what only the host had")
+    lines = (space / "lines").read_text()
     (space / "lines").unlink()
     (top / "lines").write_text("changed there\n")
     (version,) = (versions / "lines").iterdir()
+    expect_eq(version.read_text(), lines, "what was removed here")
+    newest = max((M.state / "imports").iterdir(), key=lambda path: int(path.name))
+    for kept in (newest / "kept").iterdir():
+        kept.unlink()
     expect_errno("EBUSY", version.read_bytes)
     expect_has(M.last_error(), "`pin` in .agentfs/ctl would have copied them before")
     expect(not [path for path in versions.rglob("main.c/*")], "unreadable")
@@ -1262,6 +1316,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       another_name_made_here_stays_readable_whatever_happens_there,
       what_was_recorded_anew_is_read_under_each_name_it_had,
       what_was_moved_is_read_whatever_comes_in_its_place,
+      what_is_removed_here_is_kept_whatever_becomes_of_it_there, what_the_host_renamed_is_no_change_of_ours,
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,

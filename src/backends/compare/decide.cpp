@@ -153,8 +153,20 @@ Result<Decision> Decider::deleted(const PathChange& theirs) {
       is_moved ? "renamed in ours, deleted in theirs" : "changed in ours, deleted in theirs");
 }
 
-Result<Decision> Decider::changed(const PathChange& theirs) {
-  const PathChange* const change = ours_change_of(theirs.from);
+// As renames see them, which read both from one place where they are recorded apart: what ours has
+// not changed is theirs then, or it would pass for changed as long as it is read from there.
+Result<bool> Decider::is_recorded_apart(const PathChange& theirs) {
+  if (theirs.kind != Kind::renamed || theirs.content) return false;
+  const Leaf before = TRY(base_.leaf(theirs.from));
+  const Leaf after = TRY(theirs_.leaf(theirs.path));
+  return before.store == after.store &&
+         !before.store->has_same_bytes(*before.entry.node, *after.entry.node).value_or(true);
+}
+
+Result<Decision> Decider::changed(const PathChange& seen) {
+  const PathChange* const change = ours_change_of(seen.from);
+  PathChange theirs = seen;
+  if (change == nullptr || !change->content) theirs.content |= TRY(is_recorded_apart(seen));
   if (change == nullptr) {
     const FileState ours = TRY(ours_.state(theirs.from));
     if (!ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");

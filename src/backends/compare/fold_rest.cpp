@@ -8,6 +8,7 @@
 
 #include "backends/compare/fold_plan.h"
 #include "backends/tree_xattrs.h"
+#include "base/blocks.h"
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/text.h"
@@ -299,9 +300,9 @@ void FoldPlanner::tell(std::string operation, const std::string& path, std::uint
 }
 
 void FoldPlanner::grow(const FileState& state, int sign) {
-  constexpr std::int64_t kBlock = 4096;
   const bool is_held = state.is_regular() || state.is_directory();
-  if (is_held) plan_.bytes += sign * ((state.size + kBlock - 1) / kBlock * kBlock);
+  const auto room = static_cast<std::int64_t>(whole_blocks(static_cast<std::uint64_t>(state.size)));
+  if (is_held) plan_.bytes += sign * room;
   plan_.inodes += sign;
 }
 

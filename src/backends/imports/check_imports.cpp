@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "backends/forest.h"
+#include "backends/import_names.h"
 #include "backends/imports/check_lent.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/imports.h"
@@ -15,10 +15,7 @@ std::vector<std::uint32_t> imports_with_trees(const std::string& trees) {
   std::vector<std::uint32_t> ids;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(trees, error)) {
-    const std::string name = entry.path().filename();
-    if (!name.starts_with(kHiddenTree)) continue;
-    const auto id = text::number<std::uint32_t>(std::string_view(name).substr(kHiddenTree.size()));
-    if (id) ids.push_back(*id);
+    if (const auto id = import_names::id_of(entry.path().filename().native())) ids.push_back(*id);
   }
   std::ranges::sort(ids);
   return ids;

@@ -69,6 +69,13 @@ Result<Lender::Lent> open_entry(const ImportRecords& records, std::size_t number
               shown_of(records, *entry));
 }
 
+bool are_one_state(const ImportRecords& records, std::size_t one, std::size_t other) {
+  const auto first = records.entry(one);
+  const auto second = records.entry(other);
+  return first && second && has_same_bytes(first->state, second->state) &&
+         first->state.changed == second->state.changed;
+}
+
 bool are_read_from_one_place(const ImportRecords& records, std::size_t one, std::size_t other) {
   const auto first = records.entry(one);
   const auto second = records.entry(other);

@@ -187,13 +187,15 @@ std::vector<std::string> ImportRecords::files() const {
 
 std::set<std::string> ImportRecords::with_links(const std::vector<std::string>& paths) const {
   std::set<std::string> all(paths.begin(), paths.end());
-  std::set<std::uint64_t> inodes;
+  std::map<std::uint64_t, FileState> files;
   for (const std::string& path : paths) {
     const FileState known = state(path);
-    if (known.exists() && !known.is_directory()) inodes.insert(known.inode);
+    if (known.exists() && !known.is_directory()) files.emplace(known.inode, known);
   }
   for (const auto& [path, known] : current()) {
-    if (!known.is_directory() && inodes.contains(known.inode)) all.insert(path);
+    const auto file = files.find(known.inode);
+    // The disk gives the number of a file that has gone to the next that is made.
+    if (file != files.end() && has_same_bytes(file->second, known)) all.insert(path);
   }
   return all;
 }

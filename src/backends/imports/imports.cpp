@@ -142,9 +142,10 @@ std::optional<bool> Imports::lends_one(int file, int other) const {
   if (!two || one->import == 0 || one->import != two->import) return std::nullopt;
   if (one->entry == two->entry) return true;
   const auto records = get(one->import);
-  return records && are_read_from_one_place(**records, one->entry, two->entry)
-             ? std::optional(false)
-             : std::nullopt;
+  if (!records) return std::nullopt;
+  if (are_one_state(**records, one->entry, two->entry)) return true;
+  const bool is_apart = are_read_from_one_place(**records, one->entry, two->entry);
+  return is_apart ? std::optional(false) : std::nullopt;
 }
 
 Result<Lender::Lent> Imports::open(int file) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Making, linking and removing entries, and changing attributes.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "backends/trees/forest_file.h"
@@ -197,11 +198,37 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
   f_->set_tree(*victim->disk, std::make_shared<Tree>());  // its inode may come back as another
 }
 
+// Versions, checkpoints and merges go on to read a lent file that is about to leave its place, and
+// read it from where it was taken, where something else may come to lie now. Where the bytes are
+// not there any more, nobody has them. What leaves the tree that follows the host's directory has
+// left that.
+void ForestStore::preserve(ForestNode& parent, const std::string& name) {
+  const Lender* const lender = f_->marks().lender();
+  const auto is_asked = [&] {
+    const std::shared_lock together(mutex_);
+    return parent.tree->line && parent.tree->refusal == 0 && !f_->is_of_host(*parent.tree->line);
+  };
+  if (lender == nullptr || !is_asked()) return;
+  const auto found = look(parent, name);
+  if (!found) return;
+  UniqueFd lent;
+  {
+    const std::shared_lock together(mutex_);
+    const auto& node = static_cast<const ForestNode&>(*found->node);
+    const auto fd = f_->lends(node) ? f_->borrow(node) : fail_errno(ENOENT, name);
+    if (fd) lent = UniqueFd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
+  }
+  const Status kept = lent ? lender->preserve(lent.get()) : ok();
+  if (!kept)
+    log::debug("{}: leaves without its bytes: {}", text::shown(name), kept.error().message);
+}
+
 Status ForestStore::remove(const TreeNode& any, const std::string& name, bool directory,
                            const TreeCaller& caller) {
   const auto parent = TRY(own(any));
   TRY(check_name(name));
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
+  if (!directory) preserve(*parent, name);
   const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
     ++renames_;
     const auto known = f_->book().find(*parent, name);

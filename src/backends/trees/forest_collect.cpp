@@ -178,8 +178,7 @@ bool ForestStore::is_whole(const ForestNode& node) const {
   const std::shared_lock together(mutex_);
   const Line* const line = node.tree->line.get();
   if (line == nullptr || node.tree->refusal != 0 || !line->sources().empty()) return false;
-  const auto live = f_->live.find(line->number());
-  return live != f_->live.end() && !live->second.starts_with(kHiddenTree);
+  return f_->live.contains(line->number()) && !f_->is_of_host(*line);
 }
 
 // One directory at a time, so that others go on in between.

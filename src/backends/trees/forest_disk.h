@@ -57,7 +57,12 @@ class ForestDisk {
   bool is_top(const ForestNode& node) const { return &node == top_node.get(); }
   ForestNodeRef top_node;
   std::map<std::uint32_t, std::shared_ptr<Line>> lines;
-  std::map<std::uint32_t, std::string> live;      // the name at the top of each line's tree
+  std::map<std::uint32_t, std::string> live;  // the name at the top of each line's tree
+  // Whether its tree is what the directory of an import was when last looked at.
+  bool is_of_host(const Line& line) const {
+    const auto found = live.find(line.number());
+    return found != live.end() && found->second.starts_with(kHiddenTree);
+  }
   std::map<std::string, std::string> unreadable;  // names at the top, and why: EBADMSG
   ForestCounts counts;
 

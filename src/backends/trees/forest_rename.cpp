@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Renaming: in one tree, of whole trees, and between trees that were never forked.
-#include <fcntl.h>
-
 #include <cstdio>
 
 #include "backends/trees/forest_store.h"
@@ -19,24 +17,6 @@ struct ForestStore::Renaming {
   bool exchanges() const { return (flags & RENAME_EXCHANGE) != 0; }
 };
 
-namespace {
-
-// No descriptor where it is no lent file.
-UniqueFd lent_file(ForestDisk& disk, const ForestNode& parent, const std::string& name) {
-  const auto node = disk.book().find(parent, name);
-  if (!node || !disk.lends(*node)) return {};
-  const auto fd = disk.borrow(*node);
-  return fd ? UniqueFd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0)) : UniqueFd();
-}
-
-// Where the bytes are not there any more, nobody has them.
-void preserve_bytes(const Lender& lender, const UniqueFd& lent) {
-  const Status kept = lent ? lender.preserve(lent.get()) : ok();
-  if (!kept) log::info("a lent file is moved without its bytes: {}", kept.error().message);
-}
-
-}  // namespace
-
 Status ForestStore::rename(const TreeNode& from, const std::string& name, const TreeNode& to,
                            const std::string& new_name, unsigned flags, const TreeCaller& caller) {
   const Renaming names{TRY(own(from)), name, TRY(own(to)), new_name, flags};
@@ -46,18 +26,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   TRY(check_new(*names.to, new_name));
   TRY(f_->check_readable(*names.from, name));
   TRY(f_->check_readable(*names.to, new_name));
-  const Lender* const lender = f_->marks().lender();
-  if (lender != nullptr && (is_forked(*names.from) || is_forked(*names.to))) {
-    // It is read from its old place, where something else may come to lie now.
-    UniqueFd moved, other;
-    {
-      const std::shared_lock together(mutex_);
-      moved = lent_file(*f_, *names.from, name);
-      if (names.exchanges()) other = lent_file(*f_, *names.to, new_name);
-    }
-    preserve_bytes(*lender, moved);
-    preserve_bytes(*lender, other);
-  }
+  preserve(*names.from, name);
+  if (names.exchanges()) preserve(*names.to, new_name);
   {
     const std::shared_lock together(mutex_);
     const bool prepared = names.from->prepared() && names.to->prepared();

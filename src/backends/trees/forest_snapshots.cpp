@@ -18,6 +18,11 @@ std::int64_t now() {
       .count();
 }
 
+void freeze(Tree& tree) {
+  ++tree.epoch;
+  tree.refusal = ESTALE;
+}
+
 TreeRef successor_of(const Tree& tree) {
   auto now = std::make_shared<Tree>();
   now->line = tree.line;
@@ -202,11 +207,6 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
 }
 
 // Those who hold nodes of a state that is over may go on reading.
-void ForestStore::freeze(Tree& tree) {
-  ++tree.epoch;
-  tree.refusal = ESTALE;
-}
-
 Status ForestStore::drop(const std::string& name) {
   const std::unique_lock alone(mutex_);
   const auto root = TRY(tree_root(name));

@@ -153,6 +153,7 @@ class ForestStore final : public Forest {
   Status remove(const TreeNode& parent, const std::string& name, bool directory, const TreeCaller&);
   Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);
   void removed(const ForestNodeRef& victim, bool last);
+  void preserve(ForestNode& parent, const std::string& name);  // with no lock held
   struct Renaming;
   bool moves_directory(const Renaming& names) const;
   Status rename_plain(const Renaming& names, const TreeCaller&);
@@ -175,7 +176,6 @@ class ForestStore final : public Forest {
   Status fork_alone(const Line::Snapshot& state, const std::string& name);
   Result<TreeEntry> plant(Line& line, const Line::Snapshot& state, const std::string& name,
                           const TreeMark& mark);
-  static void freeze(Tree& tree);
   Status to_trash(int directory, const std::string& name);
   Wanted wanted() const;
   bool reads_given_up(const Line& line) const;

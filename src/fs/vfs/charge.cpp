@@ -10,16 +10,14 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/blocks.h"
 #include "base/text.h"
 #include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 namespace {
 
-constexpr std::uint64_t kBlock = 4096;  // in which a disk gives room
-
 std::uint64_t down(std::uint64_t offset) { return offset / kBlock * kBlock; }
-std::uint64_t up(std::uint64_t offset) { return down(offset + kBlock - 1); }
 
 struct Range {
   std::uint64_t begin = 0;
@@ -64,7 +62,7 @@ std::uint64_t written(int file, const Range& range) {
     const off_t hole = ::lseek(file, data, SEEK_HOLE);
     if (hole < 0) break;
     total += range.shared_with(down(static_cast<std::uint64_t>(data)),
-                               up(static_cast<std::uint64_t>(hole)));
+                               whole_blocks(static_cast<std::uint64_t>(hole)));
     at = hole;
   }
   return total;
@@ -82,7 +80,8 @@ std::uint64_t growth_of(int file, const Range& range) {
   struct stat status{};
   if (::fstat(file, &status) != 0) return holes;
   // Beyond what it would have without any hole it does not grow.
-  const std::uint64_t whole = std::max(up(static_cast<std::uint64_t>(status.st_size)), range.end);
+  const std::uint64_t whole =
+      std::max(whole_blocks(static_cast<std::uint64_t>(status.st_size)), range.end);
   return std::min(holes, whole - std::min(whole, bytes_of(status)));
 }
 
@@ -146,7 +145,7 @@ void Charge::watch(DataNode& node, QuotaTable::Why why) {
 }
 
 Status Charge::make(DataNode& directory, std::uint64_t bytes) {
-  return add(directory, {.bytes = up(bytes), .inodes = 1, .is_name = true});
+  return add(directory, {.bytes = whole_blocks(bytes), .inodes = 1, .is_name = true});
 }
 
 Status Charge::link(DataNode& directory) { return add(directory, {.is_name = true}); }
@@ -167,7 +166,7 @@ Status Charge::write(DataNode& node, int file, off_t offset, std::uint64_t lengt
                       QuotaTable::Why::changed, file});
   if (length == 0) return ok();
   const auto begin = static_cast<std::uint64_t>(offset);
-  const Range range{down(begin), up(begin + length)};
+  const Range range{down(begin), whole_blocks(begin + length)};
   const FileKey key{&tree_, node.file().inode()};
   // At first all of it; the file is asked where that does not fit.
   for (std::uint64_t growth = range.end - range.begin;; growth = growth_of(file, range)) {
@@ -190,7 +189,7 @@ Status Charge::attribute(DataNode& node, std::uint64_t bytes) {
   QuotaLedger::Refusal refusal;
   const FileKey key{&tree_, node.file().inode()};
   for (;;) {
-    const auto room = table_.ledger().reserve(key, {up(bytes), 0}, reservation_, refusal);
+    const auto room = table_.ledger().reserve(key, {whole_blocks(bytes), 0}, reservation_, refusal);
     if (room == QuotaLedger::Room::reserved) return ok();
     if (room == QuotaLedger::Room::refused) return tell(no_room(refusal), node);
   }

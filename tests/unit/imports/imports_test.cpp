@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "backends/imports/import_records.h"
 #include "catch.h"
 #include "imported.h"
 
@@ -196,6 +197,16 @@ TEST_CASE("What is kept of a file is read whatever becomes of its place, unless 
   CHECK_FALSE(fs::exists(own + "/.agentfs-0123456789ab"));
   must(it.store->preserve(b.get()));
   CHECK(std::distance(fs::directory_iterator(kept), {}) == 2);
+}
+
+TEST_CASE("What has the number of a file that has gone is no other name of it") {
+  const TemporaryDirectory directory;
+  const auto records = must(imports::ImportRecords::create(directory.path() + "/1", "/there"));
+  const FileState gone{.mode = 0100644, .inode = 7, .size = 5, .modified = 1, .changed = 1};
+  const FileState made{.mode = 0100644, .inode = 7, .size = 9, .modified = 2, .changed = 2};
+  must(records->append({{"gone", gone}, {"made", made}, {"other", made}}));
+  CHECK(records->with_links({"made"}) == std::set<std::string>{"made", "other"});
+  CHECK(records->with_links({"gone"}) == std::set<std::string>{"gone"});
 }
 
 TEST_CASE("Temporary files of a crash are removed at the next start, and nothing else") {
