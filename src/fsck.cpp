@@ -55,7 +55,7 @@ Result<std::string> solidify(const std::string& trees, const std::string& hidden
     TRY(forest->solidify(*TRY(forest->tree(info.name)).node, true));
     ++count;
   }
-  return fmt::format("{}: {} trees are plain directories, {} of which had to be filled for that",
+  return fmt::format("{}: {} trees are plain directories; directories filled for that: {}",
                      text::last_part(trees), count, forest->counts().filled);
 }
 

@@ -85,7 +85,21 @@ Holding growth_of(const Returns& returns) {
   return more;
 }
 
-// What the disk has no room for is refused before it begins: half of a directory is no use.
+// What is lent may be gone where it was lent from. Half of a directory is no use.
+Status check_readable(const PastStore& past, const Returns& returns) {
+  for (const Return& one : returns) {
+    if (!one.has_bytes()) continue;
+    if (const auto opened = past.open(one.whole->stored()); !opened) {
+      return fail(opened.error().code,
+                  "{}: {}; nothing was restored, and what is beside it can be by "
+                  "its own path",
+                  text::shown(one.version->path), opened.error().message);
+    }
+  }
+  return ok();
+}
+
+// What the disk has no room for is refused before it begins, too.
 Status check_disk(const KernelParts& parts, const Returns& returns) {
   constexpr std::uint64_t kSector = 512;
   constexpr std::uint64_t kPerName = 1024;  // of the journal and the file's own directory
@@ -182,6 +196,19 @@ Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
   return Versions{versions.back()};
 }
 
+// Those that are in the trash, from the top down: without them a file would come back into ones
+// with nobody's mode and owner.
+Versions directories_above(const SeenHistory& history, const std::string& root,
+                           const std::string& path) {
+  Versions above;
+  for (auto slash = path.find('/', root.size() + 1); slash != path.npos;
+       slash = path.find('/', slash + 1)) {
+    FileVersionRef found = history.trashed(path.substr(0, slash));
+    if (found && found->type == FileVersion::Type::directory) above.push_back(std::move(found));
+  }
+  return above;
+}
+
 Result<Versions> to_forget(const SeenHistory& history, const std::string& path,
                            std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
@@ -218,13 +245,17 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
-  TRY(look(caller, root,
-           [&](const SeenHistory& history) { looked_up = to_restore(history, whole, version); }));
+  Versions above;
+  TRY(look(caller, root, [&](const SeenHistory& history) {
+    looked_up = to_restore(history, whole, version);
+    above = directories_above(history, root, whole);
+  }));
   Versions found = TRY(std::move(looked_up));
   // A rollback, or a rename of a directory, may have brought something there.
-  std::erase_if(found, [&](const FileVersionRef& one) {
+  const auto is_there = [&](const FileVersionRef& one) {
     return one->path != whole && kernel_.paths().attributes(caller, one->path);
-  });
+  };
+  std::erase_if(found, is_there);
   if (found.empty()) return fail(ENOENT, "{}: what was removed there is there again", whole);
   Returns returns;
   kernel_.look_at_history([&](const History& h) { returns = returns_of(h, found); });
@@ -235,20 +266,27 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
         "`ln` gives it the name again. Or what it held is not kept",
         whole);
   }
+  std::erase_if(above, is_there);
+  if (!check_own(caller, above)) above.clear();  // who does not own them makes plain ones
   std::vector<RestoreStep> steps;
+  for (const FileVersionRef& one : above) steps.push_back(step_of({one, one}));
   for (const Return& one : returns) {
     steps.push_back(step_of(one));
+    // By its own name a directory gets its mode, owner and attributes again, also if it is there.
+    steps.back().is_again = S_ISDIR(steps.back().mode) && one.version->path == whole;
     if (one.whole != one.version) found.push_back(one.whole);
   }
   TRY(check_own(caller, found));
   TRY(kernel_.paths().check_room(root, growth_of(returns)));
+  TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
   const StoredRestore stored = TRY(StoredRestore::begin(kernel_, caller, steps));
   TRY(kernel_.paths().restore(caller, steps));
-  if (steps.size() == 1) {
-    return fmt::format("restored {} from {:06}\n", whole, returns[0].whole->number);
+  const std::string_view with = above.empty() ? "" : ", and the directories it was in";
+  if (returns.size() == 1) {
+    return fmt::format("restored {} from {:06}{}\n", whole, returns[0].whole->number, with);
   }
-  return fmt::format("restored {} paths at and below {}\n", steps.size(), whole);
+  return fmt::format("restored {} paths at and below {}{}\n", returns.size(), whole, with);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

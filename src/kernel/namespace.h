@@ -41,7 +41,7 @@ struct RestoreStep {
   std::string other{};        // a step before it, of whose file this is one more name
   PastName content{};         // number 0: an empty file, or one whose bytes are elsewhere:
   std::function<Result<std::unique_ptr<TreeFile>>()> bytes{};
-  bool is_again = false;  // a directory that is there already is of a try before
+  bool is_again = false;  // a directory that is there gets these attributes, too
 };
 
 // Threads: all. Paths are absolute paths of the mount ("/workspaces/site/main.c"); symlinks are

@@ -91,7 +91,8 @@ Result<StoredRestore> StoredRestore::begin(const Kernel& kernel, const Caller& c
   if (steps.size() == 1 && !S_ISDIR(steps[0].mode)) return StoredRestore("");
   RestoreOrder order{.steps = steps, .by = StoredCaller::of(caller)};
   for (RestoreStep& step : order.steps) {
-    step.is_again = S_ISDIR(step.mode) && !kernel.paths().attributes(caller, step.path);
+    const bool is_new = S_ISDIR(step.mode) && !kernel.paths().attributes(caller, step.path);
+    step.is_again = step.is_again || is_new;
   }
   const std::string& state = kernel.parts().state;
   TRY(file::make_directories(directory_of(state), 0700));

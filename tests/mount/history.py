@@ -297,6 +297,40 @@ def an_empty_file_comes_back_with_its_attributes():
     shutil.rmtree(top)
 
 
+def a_directory_comes_back_as_it_was_with_the_first_file_in_it():
+    """Also where it is there again, by its own name."""
+    private, lists = SITE / "private", acl((1, 7, 0xFFFFFFFF), (2, 5, 33), (4, 0, 0xFFFFFFFF), (0x10, 5, 0xFFFFFFFF),
+                                           (0x20, 0, 0xFFFFFFFF))
+    (private / "inner").mkdir(parents=True)
+    os.setxattr(private / "inner", "system.posix_acl_default", lists)
+    os.chown(private, 65534, 65534)
+    for path, mode in ((private / "inner", 0o2770), (private, 0o700)):
+        path.chmod(mode)
+    for name in ("secret", "other"):
+        (private / "inner" / name).write_text("secret\n")
+
+    def dress():
+        return [(os.stat(path).st_mode & 0o7777, os.stat(path).st_uid) for path in (private, private / "inner")]
+
+    was = dress()
+    shutil.rmtree(private)
+    ctl("restore private/inner/secret")
+    expect_eq(dress(), was)
+    expect_eq(os.getxattr(private / "inner", "system.posix_acl_default"), lists)
+    expect_eq(os.listdir(private / "inner"), ["secret"])
+    [number] = [words[4] for words in (line.split("\t") for line in read(OURS / "log").splitlines())
+                if words[2:4] == ["remove", "private"]]
+    os.chown(private, 0, 0)
+    private.chmod(0o755)
+    ctl(f"restore private {number}")
+    expect_eq(dress(), was, "restored by its own name")
+    private.chmod(0o755)
+    ctl("restore private/inner/other")
+    ctl("restore private")
+    expect_eq(dress(), was, "restored without a number")
+    shutil.rmtree(private)
+
+
 def a_file_named_as_ours_is_the_users():
     """Also for who has looked at what explains the directory before."""
     for place in ("versions", "trash"):
@@ -722,7 +756,8 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
-     an_empty_file_comes_back_with_its_attributes, a_file_named_as_ours_is_the_users,
+     an_empty_file_comes_back_with_its_attributes,
+     a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,

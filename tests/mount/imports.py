@@ -562,6 +562,23 @@ def what_is_removed_here_is_kept_whatever_becomes_of_it_there():
     expect_eq(read(space / "lines"), "first\n" + lines + "last\n", "a merge")
 
 
+def a_restore_of_what_cannot_all_be_read_changes_nothing():
+    top = make("unread")
+    space = take(top, "unread")
+    for name in ("src/tool.sh", "src/deep/data"):
+        (space / name).unlink()
+    (space / "src/deep").rmdir()
+    newest = max((M.state / "imports").iterdir(), key=lambda path: int(path.name))
+    for kept in (newest / "kept").iterdir():
+        if kept.stat().st_size < 1000:
+            kept.unlink()
+    (top / "src/tool.sh").unlink()
+    expect_has(refused("EBUSY", "unread", "restore src"), "nothing was restored")
+    expect_eq(os.listdir(space / "src"), [])
+    ctl("unread", "restore src/deep")
+    expect_eq((space / "src/deep/data").read_bytes(), (top / "src/deep/data").read_bytes())
+
+
 def what_the_host_renamed_is_no_change_of_ours():
     top = make("their-names")
     (top / "src/deep/more").write_text("more\n")
@@ -1316,7 +1333,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       another_name_made_here_stays_readable_whatever_happens_there,
       what_was_recorded_anew_is_read_under_each_name_it_had,
       what_was_moved_is_read_whatever_comes_in_its_place,
-      what_is_removed_here_is_kept_whatever_becomes_of_it_there, what_the_host_renamed_is_no_change_of_ours,
+      what_is_removed_here_is_kept_whatever_becomes_of_it_there, a_restore_of_what_cannot_all_be_read_changes_nothing,
+      what_the_host_renamed_is_no_change_of_ours,
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,

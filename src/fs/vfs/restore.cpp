@@ -176,7 +176,11 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   TRY(may_change(*parent, name_of(step.path)));
   const auto there = parent->lookup(request_, name_of(step.path));
   if (there && there->node->type() == S_IFDIR) {
-    if (step.is_again) finishing_.emplace_back(there->node, step);
+    if (!step.is_again) return ok();
+    drop_inherited_acls(request_, -1, *there->node);
+    seen_.push_back({TreeEvent::Kind::attributes, step.path, S_IFDIR});
+    made_.push_back({.node = there->node});  // who works in it keeps its name
+    finishing_.emplace_back(there->node, step);
     return ok();
   }
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
