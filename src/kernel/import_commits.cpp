@@ -5,6 +5,7 @@
 #include <ranges>
 #include <set>
 
+#include "base/blocks.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
@@ -98,6 +99,22 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
   return refuse_drift(import.source, drifted);
 }
 
+// Once it is made there it must be told here, and the hidden tree have it.
+Status Imports::check_room_for(const Import& import, const std::vector<PathChange>& changes) const {
+  constexpr std::uint64_t kRest = std::uint64_t{256} << 10;  // of the journal, the store, the tree
+  std::uint64_t needed = kRest;
+  for (const PathChange& change : changes) {
+    needed += kRoomOfName;
+    if (change.content && change.after.is_regular()) {
+      needed += whole_blocks(static_cast<std::uint64_t>(change.after.size));
+    }
+  }
+  const Status room = check_disk_room(kernel_.parts().state, needed);
+  if (room) return ok();
+  return fail(room.error().code, "{}: {}; nothing was written there", import.source,
+              room.error().message);
+}
+
 // What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
 // read it.
 Status Imports::begin(const Import& import, const ImportOrder& order) {
@@ -105,6 +122,7 @@ Status Imports::begin(const Import& import, const ImportOrder& order) {
   TRY(check_not_drifted(import, paths));
   const auto kept = TRY(store().keep(import.id, paths));
   if (!kept.lost.empty()) return refuse_drift(import.source, kept.lost);
+  TRY(check_room_for(import, TRY(changes_of(order))));
   return store().mark(import.id, order.note());
 }
 

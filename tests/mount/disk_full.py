@@ -577,6 +577,31 @@ def rebase_on_full_disk():
     ends_whole(mount)
 
 
+def commits_on_full_disk():
+    """What is refused for want of room has written nothing; what was written is told."""
+    mount, host = imported("commits")
+    space = mount / "workspaces/w"
+    log = space / ".agentfs/log"
+    (space / "f0").write_bytes(os.urandom(50000))
+    (space / "f1").unlink()
+    (space / "new").write_text("new\n")
+    was = {name: (host / name).read_bytes() for name in os.listdir(host)}
+    for verb in ("commit", "uncommit"):
+        before = {name: (host / name).read_bytes() for name in os.listdir(host)}
+        refused = 0
+        for room in range(0, 1 << 20, 24 << 10):
+            rows = len([line for line in read(log).splitlines() if f"\t{verb}\t" in line])
+            if not with_room(mount, room, lambda: command(space / ".agentfs/ctl", verb)):
+                break
+            refused += 1
+            expect_eq({name: (host / name).read_bytes() for name in os.listdir(host)}, before, f"{verb}: {room} bytes")
+            expect_eq(len([line for line in read(log).splitlines() if f"\t{verb}\t" in line]), rows)
+        expect(refused > 2, f"only {refused} were refused")
+        expect_has(read(log), f"\t{verb}\t")
+    expect_eq({name: (host / name).read_bytes() for name in os.listdir(host)}, was, "taken back")
+    ends_whole(mount)
+
+
 def import_on_full_disk():
     """An import that was refused leaves nothing that fsck finds or that is in the next one's way."""
     mount, host = imported("import")
@@ -606,4 +631,5 @@ main(full, freed_from_inside, removing_gives_inodes_back, a_mount_begins_on_a_fu
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
-     a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk, rebase_on_full_disk, import_on_full_disk)
+     a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
+     rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)
