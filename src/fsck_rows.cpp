@@ -15,10 +15,12 @@
 #include "backends/trees/forest_check.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/drop_order.h"
 #include "kernel/fast_path.h"
 #include "kernel/keeper.h"
 #include "kernel/merges.h"
 #include "kernel/store_check.h"
+#include "kernel/stored_order.h"
 
 namespace agentfs::fsck {
 namespace {
@@ -152,7 +154,13 @@ Result<Findings> check_the_past(Look& look) {
   learn_fold(look);
   if (!look.fold) return fail(EBADMSG, "{}", kNoJournal);
   const auto past = TRY(open_past(look.state.file("past")));
-  return check_past(look.fold->history(), *past);
+  std::set<std::uint64_t> forgotten;
+  each_order(DropOrder::directory(look.state.path()),
+             [&](const std::string&, const Result<std::string>& text) {
+               const auto order = text ? DropOrder::parse(*text) : std::unexpected(text.error());
+               if (order) forgotten.insert(order->gone.begin(), order->gone.end());
+             });
+  return check_past(look.fold->history(), *past, forgotten);
 }
 
 Result<Findings> check_trees(Look& look) {

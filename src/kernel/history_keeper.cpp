@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -10,12 +11,15 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/drop_order.h"
 #include "kernel/fold.h"
 #include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/stored_order.h"
 
 namespace agentfs {
 namespace {
@@ -168,6 +172,7 @@ Status HistoryKeeper::may_destroy(const Caller& caller, const std::string& path)
 Status HistoryKeeper::settle() {
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr) return ok();
+  resume_drops();
   const std::vector<PastName> names = TRY(past->list());
   std::vector<FileVersionRef> missing;
   std::vector<PastName> unknown;
@@ -210,6 +215,49 @@ Status HistoryKeeper::adopt(const PastName& name) {
 }
 
 Status HistoryKeeper::drop(const Caller& caller, const Forgetting& which, std::string_view reason) {
+  const auto numbers_of = [](const std::vector<FileVersionRef>& versions) {
+    std::vector<std::uint64_t> numbers;
+    for (const FileVersionRef& one : versions) numbers.push_back(one->number);
+    return numbers;
+  };
+  const DropOrder order{.gone = numbers_of(which.gone),
+                        .for_others = numbers_of(which.for_others),
+                        .reason = std::string(reason),
+                        .by = StoredCaller::of(caller)};
+  const auto stored = StoredOrder::begin(DropOrder::directory(kernel_.parts().state), order.text());
+  // What makes room is not refused for want of it.
+  if (!stored && stored.error().code != ENOSPC && stored.error().code != EDQUOT) {
+    return std::unexpected(stored.error());
+  }
+  return drop_now(caller, which, reason);
+}
+
+void HistoryKeeper::resume_drops() {
+  const auto resume = [&](const Result<std::string>& text) -> Status {
+    const DropOrder order = TRY(DropOrder::parse(TRY(text)));
+    Forgetting which;
+    kernel_.look_at_history([&](const History& history) {
+      const auto find = [&](const std::vector<std::uint64_t>& numbers) {
+        std::vector<FileVersionRef> versions;
+        for (const std::uint64_t number : numbers) {
+          if (FileVersionRef version = history.find(number)) versions.push_back(std::move(version));
+        }
+        return versions;
+      };
+      which = {.gone = find(order.gone), .for_others = find(order.for_others)};
+    });
+    return which.gone.empty() ? ok() : drop_now(order.by.caller(kernel_), which, order.reason);
+  };
+  each_order(DropOrder::directory(kernel_.parts().state),
+             [&](const std::string& file, const Result<std::string>& text) {
+               const Status resumed = resume(text);
+               if (!resumed) log::error("history: half forgotten: {}", resumed.error().message);
+               ::unlink(file.c_str());
+             });
+}
+
+Status HistoryKeeper::drop_now(const Caller& caller, const Forgetting& which,
+                               std::string_view reason) {
   json::Array numbers;
   std::uint64_t bytes = 0;
   for (const FileVersionRef& version : which.gone) {

@@ -78,9 +78,10 @@ class HistoryKeeper {
  private:
   // A content that no row tells of: kept, but the daemon died before the row.
   Status adopt(const PastName& name);
-  // The contents first: a crash before the row leaves versions without one, which the next start
-  // forgets.
+  // The contents first, then the row; what a crash cuts short the next start ends.
   Status drop(const Caller& caller, const Forgetting& which, std::string_view reason);
+  Status drop_now(const Caller& caller, const Forgetting& which, std::string_view reason);
+  void resume_drops();
 
   Result<Retention> limits() const;
   bool is_due(const Retention& limits, bool by_rules) const;

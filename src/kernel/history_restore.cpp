@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Bringing back what was removed or overwritten, and forgetting it for good.
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <map>
@@ -102,21 +101,15 @@ Status check_readable(const PastStore& past, const Returns& returns) {
 // What the disk has no room for is refused before it begins, too.
 Status check_disk(const KernelParts& parts, const Returns& returns) {
   constexpr std::uint64_t kSector = 512;
-  constexpr std::uint64_t kPerName = 1024;  // of the journal and the file's own directory
-  std::uint64_t needed = returns.size() * kPerName;
+  std::uint64_t needed = returns.size() * kRoomOfName;
   for (const Return& one : returns) {
     if (!one.has_bytes()) continue;
     const auto kept = parts.past->attributes(one.whole->stored());
     if (kept) needed += static_cast<std::uint64_t>(kept->st_blocks) * kSector;
   }
-  struct statvfs disk{};
-  const std::string trees = parts.state + "/trees";
-  if (::statvfs(trees.c_str(), &disk) != 0) return fail_errno(trees);
-  const std::uint64_t blocks = ::geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
-  const std::uint64_t left = blocks * disk.f_frsize;
-  if (needed <= left) return ok();
-  return fail(ENOSPC, "restore: {} bytes are needed and the disk has {}; nothing was changed",
-              needed, left);
+  const Status room = check_disk_room(parts.state + "/trees", needed);
+  if (room) return ok();
+  return fail(room.error().code, "restore: {}; nothing was changed", room.error().message);
 }
 
 // The path of the mount; what climbs out of the root is refused, however it is written.
@@ -280,7 +273,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(kernel_.paths().check_room(root, growth_of(returns)));
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
-  const StoredRestore stored = TRY(StoredRestore::begin(kernel_, caller, steps));
+  const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
   TRY(kernel_.paths().restore(caller, steps));
   const std::string_view with = above.empty() ? "" : ", and the directories it was in";
   if (returns.size() == 1) {

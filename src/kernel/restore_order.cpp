@@ -3,14 +3,9 @@
 
 #include <unistd.h>
 
-#include <cstring>
-#include <filesystem>
-
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
-#include "base/temporary_name.h"
 #include "kernel/kernel.h"
 
 namespace agentfs {
@@ -58,8 +53,8 @@ bool is_done(Namespace& paths, const Caller& caller, const RestoreStep& step) {
   return other && other->st_ino == there->st_ino;
 }
 
-Status resume(Kernel& kernel, const std::string& file) {
-  RestoreOrder order = TRY(RestoreOrder::parse(TRY(file::read(file))));
+Status resume(Kernel& kernel, std::string_view text) {
+  RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
   std::erase_if(order.steps,
                 [&](const RestoreStep& step) { return is_done(kernel.paths(), caller, step); });
@@ -86,39 +81,24 @@ Result<RestoreOrder> RestoreOrder::parse(std::string_view text) {
   return order;
 }
 
-Result<StoredRestore> StoredRestore::begin(const Kernel& kernel, const Caller& caller,
-                                           const std::vector<RestoreStep>& steps) {
-  if (steps.size() == 1 && !S_ISDIR(steps[0].mode)) return StoredRestore("");
+Result<StoredOrder> store_restore(const Kernel& kernel, const Caller& caller,
+                                  const std::vector<RestoreStep>& steps) {
+  if (steps.size() == 1 && !S_ISDIR(steps[0].mode)) return StoredOrder();
   RestoreOrder order{.steps = steps, .by = StoredCaller::of(caller)};
   for (RestoreStep& step : order.steps) {
     const bool is_new = S_ISDIR(step.mode) && !kernel.paths().attributes(caller, step.path);
     step.is_again = step.is_again || is_new;
   }
-  const std::string& state = kernel.parts().state;
-  TRY(file::make_directories(directory_of(state), 0700));
-  std::string file = fmt::format("{}/{}", directory_of(state), temporary_name());
-  TRY(file::replace(file, order.text(), 0600));
-  return StoredRestore(std::move(file));
-}
-
-StoredRestore::~StoredRestore() {
-  if (file_.empty() || ::unlink(file_.c_str()) == 0) return;
-  log::error("{}: {}; the next start restores again", file_, std::strerror(errno));
+  return StoredOrder::begin(directory_of(kernel.parts().state), order.text());
 }
 
 void resume_restores(Kernel& kernel) {
-  std::error_code error;
-  std::vector<std::string> files;
-  const std::string directory = directory_of(kernel.parts().state);
-  for (std::filesystem::directory_iterator entry(directory, error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    files.push_back(entry->path().native());
-  }
-  for (const std::string& file : files) {
-    const Status resumed = file::is_unfinished(file) ? ok() : resume(kernel, file);
-    if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
-    ::unlink(file.c_str());
-  }
+  each_order(directory_of(kernel.parts().state),
+             [&](const std::string& file, const Result<std::string>& text) {
+               const Status resumed = text ? resume(kernel, *text) : std::unexpected(text.error());
+               if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
+               ::unlink(file.c_str());
+             });
 }
 
 }  // namespace agentfs

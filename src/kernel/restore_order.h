@@ -8,6 +8,7 @@
 
 #include "kernel/namespace.h"
 #include "kernel/stored_caller.h"
+#include "kernel/stored_order.h"
 
 namespace agentfs {
 
@@ -22,20 +23,9 @@ struct RestoreOrder {
   static Result<RestoreOrder> parse(std::string_view text);  // EBADMSG
 };
 
-// There as long as this lives: a restore that fails is told to who asked, and not tried again.
-class StoredRestore {
- public:
-  // What takes one step is there or not, and needs no order.
-  static Result<StoredRestore> begin(const Kernel& kernel, const Caller& caller,
-                                     const std::vector<RestoreStep>& steps);
-  StoredRestore(StoredRestore&& other) noexcept : file_(std::exchange(other.file_, {})) {}
-  StoredRestore& operator=(StoredRestore&&) = delete;
-  ~StoredRestore();
-
- private:
-  explicit StoredRestore(std::string file) : file_(std::move(file)) {}
-  std::string file_;
-};
+// What takes one step is there or not, and needs no order.
+Result<StoredOrder> store_restore(const Kernel& kernel, const Caller& caller,
+                                  const std::vector<RestoreStep>& steps);
 
 // Those that a crash left, before the first request.
 void resume_restores(Kernel& kernel);

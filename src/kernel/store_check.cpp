@@ -121,14 +121,15 @@ Result<Findings> check_store(RecordStore& store, const Journal& journal, bool jo
   return found;
 }
 
-Result<Findings> check_past(const History& history, const PastStore& past) {
+Result<Findings> check_past(const History& history, const PastStore& past,
+                            const std::set<std::uint64_t>& forgotten) {
   Findings found;
   std::vector<std::string> missing;
   std::size_t contents = 0;
   std::vector<std::string> resized;
   std::size_t unknown = 0;
   for (const auto& [number, version] : history.all()) {
-    if (version->type != FileVersion::Type::file) continue;
+    if (version->type != FileVersion::Type::file || forgotten.contains(number)) continue;
     ++contents;
     const auto attributes = past.attributes(version->stored());
     if (!attributes && attributes.error().code != ENOENT)
@@ -150,6 +151,11 @@ Result<Findings> check_past(const History& history, const PastStore& past) {
     found.notes.push_back(fmt::format("{} of another size than when it was kept: {}",
                                       text::counted(resized.size(), "content"),
                                       text::shown_some(resized)));
+  }
+  if (!forgotten.empty()) {
+    found.notes.push_back(
+        fmt::format("{} being forgotten when the daemon ended; the next mount ends it",
+                    text::counted(forgotten.size(), "version")));
   }
   if (unknown != 0) {
     found.notes.push_back(

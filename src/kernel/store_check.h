@@ -2,6 +2,9 @@
 // What fsck wants to know of the fold: is the store what the journal says, is the past there?
 #pragma once
 
+#include <cstdint>
+#include <set>
+
 #include "backends/past_store.h"
 #include "backends/record_store.h"
 #include "base/findings.h"
@@ -15,6 +18,8 @@ namespace agentfs {
 Result<Findings> check_store(RecordStore& store, const Journal& journal, bool journal_is_whole);
 
 // Each content that the history tells of. One that no row tells of is no damage: a start adopts it.
-Result<Findings> check_past(const History& history, const PastStore& past);
+// `forgotten`: those whose contents may be gone already, which the next start ends.
+Result<Findings> check_past(const History& history, const PastStore& past,
+                            const std::set<std::uint64_t>& forgotten);
 
 }  // namespace agentfs

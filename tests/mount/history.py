@@ -655,6 +655,28 @@ def forgetting():
     expect_eq(held, "", "files of the store that hold it")
 
 
+def what_a_kill_finds_half_forgotten_is_forgotten():
+    """By who asked for it; fsck finds nothing amiss in between."""
+    own = Mount.of("half-forgotten")
+    own.mount()
+    space = own / "workspaces/w"
+    space.mkdir()
+    for number in range(1500):
+        (space / f"f{number % 30}").write_text(f"{number}\n")
+    drops, daemon = own.state / "drops", own.daemon()
+    asked = subprocess.Popen(["sh", "-c", "echo drop . > .agentfs/ctl"], cwd=space, stderr=subprocess.DEVNULL)
+    wait_until(20, lambda: drops.exists() and os.listdir(drops), "an order")
+    kill(daemon, signal.SIGKILL)
+    asked.wait()
+    wait_until(30, lambda: own.answers() not in (0, daemon), "a mount that answers")
+    expect_eq(os.listdir(drops), [])
+    expect_eq([name for name in os.listdir(space / ".agentfs/versions") if name != "README"], [])
+    rows = [row for row in own.journal() if row["kind"] == "history.drop"]
+    expect_eq({row["data"]["reason"] for row in rows}, {"asked"})
+    own.umount()
+    own.fsck()
+
+
 def killed_in_the_middle_of_rm():
     for number in range(4):
         top = SITE / f"kill{number}"
@@ -766,7 +788,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
      the_past_goes_along_with_a_directory,
      what_a_restore_replaces_is_not_written_any_more, a_restore_beside_a_writer_loses_nothing,
-     forgetting, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
+     forgetting, what_a_kill_finds_half_forgotten_is_forgotten, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
      a_restore_that_is_killed_is_ended,
      what_a_dead_daemon_kept_is_told_with_its_change, a_restart_changes_nothing,
      what_a_rollback_brought_back_is_not_in_the_trash)

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/stored_order.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/temporary_name.h"
+
+namespace agentfs {
+
+Result<StoredOrder> StoredOrder::begin(const std::string& directory, std::string_view text) {
+  TRY(file::make_directories(directory, 0700));
+  std::string file = fmt::format("{}/{}", directory, temporary_name());
+  TRY(file::replace(file, text, 0600));
+  return StoredOrder(std::move(file));
+}
+
+StoredOrder::~StoredOrder() {
+  if (file_.empty() || ::unlink(file_.c_str()) == 0) return;
+  log::error("{}: {}; the next start ends what is done already", file_, std::strerror(errno));
+}
+
+void each_order(const std::string& directory, const EachOrder& each) {
+  std::error_code error;
+  std::vector<std::string> files;
+  for (std::filesystem::directory_iterator entry(directory, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (!file::is_unfinished(entry->path().native())) files.push_back(entry->path().native());
+  }
+  for (const std::string& file : files) each(file, file::read(file));
+}
+
+}  // namespace agentfs

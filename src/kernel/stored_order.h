@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// What somebody has ordered, on the disk while it is under way.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+
+namespace agentfs {
+
+// A file of its own below `directory`, which is made; there as long as this lives, so that what
+// fails is told to who asked, and not tried again. What a crash leaves the next start ends.
+class StoredOrder {
+ public:
+  StoredOrder() = default;  // of what needs none
+  static Result<StoredOrder> begin(const std::string& directory, std::string_view text);
+  StoredOrder(StoredOrder&& other) noexcept : file_(std::exchange(other.file_, {})) {}
+  StoredOrder& operator=(StoredOrder&&) = delete;
+  ~StoredOrder();
+
+ private:
+  explicit StoredOrder(std::string file) : file_(std::move(file)) {}
+  std::string file_{};
+};
+
+// Those that a crash left, each a file.
+using EachOrder = std::function<void(const std::string& file, const Result<std::string>& text)>;
+void each_order(const std::string& directory, const EachOrder& each);
+
+}  // namespace agentfs
