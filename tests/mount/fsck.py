@@ -306,6 +306,31 @@ def a_tree_that_lost_its_mark():
     expect_has(mount.fsck(code=None), "line 1: has 2 snapshots, the newest named c, and no tree")
 
 
+def a_tree_that_is_gone_or_lost_its_mark_after_a_rollback():
+    mount = Mount.of("rolled-back")
+    mount.mount()
+    for name in ("lost", "gone"):
+        (mount / f"workspaces/{name}/lib").mkdir(parents=True)
+        (mount / f"workspaces/{name}/lib/f").write_text("text\n")
+        command(mount / f"workspaces/{name}/.agentfs/ctl", "checkpoint c")
+        (mount / f"workspaces/{name}/lib/f").write_text("later\n")
+        command(mount / f"workspaces/{name}/.agentfs/ctl", "rollback c")
+        (mount / f"workspaces/{name}/new").write_text("new\n")
+    mount.umount()
+    said = mount.fsck()
+    expect("note trees" not in said, said)
+    top = mount.state / "trees/workspaces"
+    bear(top / "lost", ".tree")
+    shutil.rmtree(top / "gone")
+    said = mount.fsck(code=1)
+    expect_has(said, "FAIL trees: workspaces: lost: has lost its mark")
+    expect_has(said, "and no tree: that was removed")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "lost: bears the mark of line")
+    mount.mount()
+    expect_eq(read(mount / "workspaces/lost/.agentfs/snapshots/c/lib/f"), "text\n")
+    mount.umount()
+
+
 def records_of_an_import_that_are_gone():
     """What was lent is refused, and neither read as zeros nor as what another import lends."""
     mount, host = Mount.of("unrecorded"), TESTDIR / "unrecorded-host"
@@ -406,7 +431,7 @@ def marks_of_an_import_that_are_gone():
     mount, host = Mount.of("unlent"), TESTDIR / "unlent-host"
     mount.mount()
     host.mkdir()
-    for name in ("one", "two", "kept", "hole"):
+    for name in ("one", "two", "three", "kept", "hole"):
         (host / name).write_text(f"{name}\n")
     os.truncate(host / "hole", 0)
     os.truncate(host / "hole", 1 << 20)
@@ -418,10 +443,12 @@ def marks_of_an_import_that_are_gone():
     (tree,) = (path for path in (mount.state / "trees/workspaces").iterdir() if path.name != "lent" and (path / "one").exists())
     bear(tree / "one", ".lent")
     bear(tree / "two", ".lent", b"1 99")
+    run(["cp", "--sparse=always", tree / "three", tree / "copy"])
+    os.rename(tree / "copy", tree / "three")
     (kept,) = (path for path in mount.state.glob("imports/1/kept/*") if path.read_text() == "kept\n")
     os.truncate(kept, 2)
     said = mount.fsck(code=1)
-    for sentence in ("import 1: one: reads as zeros", "import 1: two: no record", f"import 1: kept/{kept.name}: 2 bytes"):
+    for sentence in ("import 1: one: reads as zeros", "import 1: two: no record", "import 1: three: reads as zeros, perhaps", f"import 1: kept/{kept.name}: 2 bytes"):
         expect_has(said, sentence)
     expect("hole:" not in said, said)
     mount.mount()
@@ -475,5 +502,6 @@ def links_between_trees():
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
-     a_directory_of_a_fork_that_lost_its_mark, two_trees_of_one_mark,
+     a_directory_of_a_fork_that_lost_its_mark,
+     a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,
      marks_of_an_import_that_are_gone, a_state_without_its_format, links_between_trees)

@@ -25,7 +25,7 @@ class LentCheck {
 
  private:
   void look(const UniqueFd& file, const std::string& path);
-  bool has_lost_its_mark(const UniqueFd& file, const std::string& path) const;
+  bool reads_as_zeros(const UniqueFd& file, const std::string& path) const;
 
   const ImportRecords& records_;
   const std::uint32_t import_;
@@ -56,24 +56,28 @@ void LentCheck::look(const UniqueFd& file, const std::string& path) {
         fmt::format("import {}: {}: no record says where its bytes lie; where nobody has changed "
                     "it, a copy of {} in its place would do",
                     import_, text::shown(path), source));
-  } else if (has_lost_its_mark(file, path)) {
-    found_.problems.push_back(
-        fmt::format("import {}: {}: reads as zeros, since it has lost the mark that says where its "
+  } else if (reads_as_zeros(file, path)) {
+    struct stat attributes{};
+    const bool has_its_time = ::fstat(file.get(), &attributes) == 0 &&
+                              state_from(attributes).modified == records_.state(path).modified;
+    auto& told = has_its_time ? found_.problems : found_.notes;
+    told.push_back(
+        fmt::format("import {}: {}: reads as zeros, {} it has lost the mark that says where its "
                     "bytes lie; a copy of {} in its place would do",
-                    import_, text::shown(path), source));
+                    import_, text::shown(path), has_its_time ? "since" : "perhaps since", source));
   }
 }
 
-// A hole of the recorded size and time, which the source is not.
-bool LentCheck::has_lost_its_mark(const UniqueFd& file, const std::string& path) const {
+// A hole of the recorded size, which the source is not. Who makes such a file here, of another
+// time, may have meant to.
+bool LentCheck::reads_as_zeros(const UniqueFd& file, const std::string& path) const {
   const auto number = records_.find(path);
   struct stat attributes{};
   if (!number || ::fstat(file.get(), &attributes) != 0) return false;
   const FileState there = state_from(attributes);
   const FileState recorded = records_.state(path);
   const bool looks_lent = recorded.is_regular() && recorded.size != 0 &&
-                          there.size == recorded.size && there.modified == recorded.modified &&
-                          attributes.st_blocks == 0;
+                          there.size == recorded.size && attributes.st_blocks == 0;
   if (!looks_lent) return false;
   const UniqueFd opened(
       ::open(fmt::format("/proc/self/fd/{}", file.get()).c_str(), O_RDONLY | O_CLOEXEC));

@@ -34,7 +34,6 @@ class ForestCheck {
   void walk(int above, const std::string& name, const std::string& where);
   void check_source(const Source& source, const std::string& where);
   void find_lost_forks();
-  bool reads_elsewhere(int above, const std::string& name);
   void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
 
@@ -227,8 +226,8 @@ void ForestCheck::find_lost_forks() {
   if (lost.empty()) return;
   for (const auto& [name, key, is_empty] : unmarked_) {
     const bool has_its_name = std::ranges::find(lost, name) != lost.end();
-    const bool is_lost =
-        (is_empty && (disk().live.empty() || has_its_name)) || reads_elsewhere(disk().top(), name);
+    const bool is_lost = (is_empty && (disk().live.empty() || has_its_name)) ||
+                         reads_from(disk(), disk().top(), name);
     if (!is_lost) continue;
     problem(
         fmt::format("{}: {}, without a mark, and {} recorded {} no tree: a fork, as it seems, "
@@ -239,26 +238,16 @@ void ForestCheck::find_lost_forks() {
   }
 }
 
-// A tree that was never forked or kept does not.
-bool ForestCheck::reads_elsewhere(int above, const std::string& name) {
-  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
-  if (!entries) return false;
-  const auto source = disk().marks().hollow(Spot::of(fd.get()));
-  return !source || *source || std::ranges::any_of(*entries, [&](const HostEntry& entry) {
-    return entry.type == S_IFDIR && reads_elsewhere(fd.get(), entry.name);
-  });
-}
-
-// A tree whose snapshots name a directory that bears no mark, or one that is nowhere.
+// A tree whose snapshots name a directory that bears no mark, or one that is nowhere. Since its
+// last rollback a tree is another directory, which reads from what it was.
 void ForestCheck::find_lost_trees() {
   for (const auto& [number, line] : disk().lines) {
-    const auto& retired = line->retired();
-    const bool is_over =
-        line->was_dropped() || (!retired.empty() && *retired.rbegin() == line->newest());
-    if (is_over || line->snapshots().empty() || disk().live.contains(number)) continue;
-    const auto root = std::ranges::find_if(
-        unmarked_, [&](const Unmarked& each) { return names_root(*line, each.key); });
+    const bool is_over = line->was_dropped() || line->snapshots().empty();
+    if (is_over || disk().live.contains(number)) continue;
+    const auto root = std::ranges::find_if(unmarked_, [&](const Unmarked& each) {
+      return names_root(*line, each.key) ||
+             reads_from(disk(), disk().top(), each.name, line->number());
+    });
     if (root != unmarked_.end()) {
       problem(
           fmt::format("{}: has lost its mark, and with it its checkpoints and merges; snapshots "

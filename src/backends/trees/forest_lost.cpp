@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "backends/trees/forest_open.h"
 #include "base/directory.h"
 #include "base/nanoseconds.h"
@@ -64,6 +66,18 @@ std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
   const UniqueFd root(::openat(disk.top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (was && root) LostHollows(disk, found).walk(root, "", *was);
   return found;
+}
+
+bool reads_from(ForestDisk& disk, int above, const std::string& name,
+                std::optional<std::uint32_t> line) {
+  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
+  if (!entries) return false;
+  const auto source = disk.marks().hollow(Spot::of(fd.get()));
+  if (!source || *source) return !line || (source && (*source)->line == *line);
+  return std::ranges::any_of(*entries, [&](const HostEntry& entry) {
+    return entry.type == S_IFDIR && reads_from(disk, fd.get(), entry.name, line);
+  });
 }
 
 }  // namespace agentfs::trees

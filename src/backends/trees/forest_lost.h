@@ -2,6 +2,8 @@
 // Directories of a fork that were to be read from elsewhere and have lost the mark that says so.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,5 +25,11 @@ struct LostHollow {
 // directory of the fork and at its counterpart.
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
                                           const std::string& name);
+
+// Whether a directory of that one is read from elsewhere, from states of that line where one is
+// named. Of a tree that was never forked or kept none is; since its last rollback a tree is another
+// directory, which reads from its own line.
+bool reads_from(ForestDisk& disk, int above, const std::string& name,
+                std::optional<std::uint32_t> line = {});
 
 }  // namespace agentfs::trees

@@ -24,6 +24,8 @@ class MarkMender {
   Status look();
   Status look_at(const std::string& name);
   Status mend_trees();
+  bool is_lost(const Line& line);
+  Status mend_rolled_back();
   Status mend_hollow(const Line& line, const std::string& name);
   Status set_tree(const std::string& name, const Line& line, std::string_view why);
   void tell_read(const std::string& path, const Source& source);
@@ -34,6 +36,7 @@ class MarkMender {
   bool is_certain_ = true;  // every line can be read, and no two trees claim one
   std::map<std::uint32_t, std::string> owners_;  // the directory that a line's snapshots name
   std::map<std::string, std::uint32_t> marked_;  // what its mark says; 0: unreadable or gone
+  std::vector<std::string> unmarked_;            // of no snapshot that names its root
   std::vector<std::string> told_;
 };
 
@@ -41,6 +44,7 @@ Result<std::vector<std::string>> MarkMender::run() {
   if (!check_place(room_, true)) return told_;
   TRY(look());
   TRY(mend_trees());
+  TRY(mend_rolled_back());
   const auto live = disk().live;
   for (const auto& [number, name] : live) TRY(mend_hollow(*disk().lines.at(number), name));
   return told_;
@@ -73,6 +77,7 @@ Status MarkMender::look_at(const std::string& name) {
   const bool is_owner =
       std::ranges::any_of(owners_, [&](const auto& owner) { return owner.second == name; });
   if (is_marked || is_owner) marked_[name] = mark && *mark ? (*mark)->line : 0;
+  if (!is_marked && !is_owner) unmarked_.push_back(name);
   return ok();
 }
 
@@ -101,6 +106,26 @@ Status MarkMender::mend_trees() {
   }
   return set_tree(left.front(), *std::ranges::find_if(disk().lines, is_free)->second,
                   "no other line is without its tree");
+}
+
+bool MarkMender::is_lost(const Line& line) {
+  return !disk().live.contains(line.number()) && !line.was_dropped();
+}
+
+// Forks read from there, too: where one is lost as well, nobody knows which is which.
+Status MarkMender::mend_rolled_back() {
+  for (const auto& [number, line] : disk().lines) {
+    const bool has_lost_forks = std::ranges::any_of(disk().lines, [&](const auto& other) {
+      return other.second->base() && other.second->base()->tree == number && is_lost(*other.second);
+    });
+    if (!is_lost(*line) || has_lost_forks) continue;
+    std::vector<std::string> found;
+    std::ranges::copy_if(unmarked_, std::back_inserter(found), [&](const std::string& name) {
+      return reads_from(disk(), disk().top(), name, number);
+    });
+    if (found.size() == 1) TRY(set_tree(found.front(), *line, "it reads from states of this line"));
+  }
+  return ok();
 }
 
 Status MarkMender::set_tree(const std::string& name, const Line& line, std::string_view why) {
