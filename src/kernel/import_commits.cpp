@@ -105,7 +105,8 @@ Status Imports::check_room_for(const Import& import, const std::vector<PathChang
   std::uint64_t needed = kRest;
   for (const PathChange& change : changes) {
     needed += kRoomOfName;
-    if (change.content && change.after.is_regular()) {
+    const bool has_bytes = change.content || !change.before.exists();
+    if (has_bytes && change.after.is_regular()) {
       needed += whole_blocks(static_cast<std::uint64_t>(change.after.size));
     }
   }

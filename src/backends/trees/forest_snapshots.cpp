@@ -18,6 +18,7 @@ std::int64_t now() {
       .count();
 }
 
+// Those who hold nodes of a state that is over may go on reading.
 void freeze(Tree& tree) {
   ++tree.epoch;
   tree.refusal = ESTALE;
@@ -206,7 +207,6 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   return undo;
 }
 
-// Those who hold nodes of a state that is over may go on reading.
 Status ForestStore::drop(const std::string& name) {
   const std::unique_lock alone(mutex_);
   const auto root = TRY(tree_root(name));
