@@ -31,18 +31,46 @@ Result<TreeInfo> get_info(const Kernel& kernel, const std::string& root) {
   return fail(ENOENT, "{}: is no tree that was forked, and no fork", root);
 }
 
+// The state that was merged, by its sequence number, and the newest of the tree that got it as the
+// merge ended; earlier builds did not say the second.
+struct MergeRecordFile {
+  std::uint64_t state = 0;
+  std::optional<std::uint64_t> into{};
+
+  std::string text() const { return fmt::format("{} {}\n", state, into.value_or(0)); }
+  static std::optional<MergeRecordFile> read(const std::string& file) {
+    const auto text = file::read(file);
+    const auto words = text ? text::words(*text) : std::vector<std::string_view>();
+    const auto state = words.empty() ? std::nullopt : text::number<std::uint64_t>(words[0]);
+    if (!state) return std::nullopt;
+    return MergeRecordFile{*state,
+                           words.size() < 2 ? std::nullopt : text::number<std::uint64_t>(words[1])};
+  }
+};
+
 // The state that a record names, if it is one of the tree's still.
 const SnapshotInfo* recorded(const std::string& file, const TreeInfo& from) {
-  const auto text = file::read(file);
-  const auto sequence = text ? text::number<std::uint64_t>(text::trim(*text)) : std::nullopt;
-  if (!sequence) return nullptr;
-  const SnapshotId id{from.number, *sequence};
+  const auto record = MergeRecordFile::read(file);
+  if (!record) return nullptr;
+  const SnapshotId id{from.number, record->state};
   const auto found = std::ranges::find(from.snapshots, id, &SnapshotInfo::id);
   return found == from.snapshots.end() ? nullptr : &*found;
 }
 
 // What is to be forgotten of a tree that is going back; in it the name of the state before.
 constexpr std::string_view kOrder = ".rollback";
+
+// Without a state, of earlier builds: all of it is forgotten.
+MergeBases::Rollback rollback_of(std::string_view text) {
+  const auto lines = text::split(text, '\n');
+  MergeBases::Rollback rollback{.undo = std::string(lines[0])};
+  const auto words = lines.size() < 2 ? std::vector<std::string_view>() : text::words(lines[1]);
+  if (words.size() == 2) {
+    rollback.to = {text::number<std::uint32_t>(words[0]).value_or(0),
+                   text::number<std::uint64_t>(words[1]).value_or(0)};
+  }
+  return rollback;
+}
 
 // The files of the records, with the two trees of each.
 Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
@@ -63,9 +91,20 @@ Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
   return found;
 }
 
-Status forget(const std::string& directory, std::uint32_t tree) {
+// A state of the tree that was taken after a merge has in it what was merged.
+bool has_it(const SnapshotId& state, const std::string& file,
+            const std::pair<std::uint32_t, std::uint32_t>& trees) {
+  const auto record = MergeRecordFile::read(file);
+  if (!record) return false;
+  if (state.tree == trees.second) return record->state <= state.sequence;
+  return state.tree == trees.first && record->into && *record->into < state.sequence;
+}
+
+// What the tree has no more when it is what it was at that state.
+Status forget(const std::string& directory, std::uint32_t tree, const SnapshotId& state) {
   for (const auto& [file, trees] : TRY(records(directory))) {
-    if (trees.first == tree || trees.second == tree) TRY(file::remove(file));
+    const bool is_of_it = trees.first == tree || trees.second == tree;
+    if (is_of_it && (state.tree != tree || !has_it(state, file, trees))) TRY(file::remove(file));
   }
   return ok();
 }
@@ -106,8 +145,11 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   const TreeInfo other = TRY(get_info(kernel_, from));
   const std::string place = directory(root);
   TRY(file::make_directories(place, 0700));
-  TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)),
-                    fmt::format("{}\n", state.sequence)));
+  MergeRecordFile record{.state = state.sequence, .into = 0};
+  for (const SnapshotInfo& one : into.snapshots) {
+    record.into = std::max(*record.into, one.id.sequence);
+  }
+  TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)), record.text()));
   for (const SnapshotInfo& one : other.snapshots) {
     if (one.label == label_of(into) && one.id != state && !one.hidden) drop(from, one.id);
   }
@@ -128,18 +170,19 @@ std::optional<SnapshotId> MergeBases::find(const std::string& root, const std::s
   return there->time < back->time ? back->id : there->id;
 }
 
-Status MergeBases::forget_with(const std::string& root, const std::string& undo,
+Status MergeBases::forget_with(const std::string& root, const Rollback& rollback,
                                const std::function<Status()>& change) {
   const auto info = kernel_.forks().info_of(root);
   const std::string place = directory(root);
   if (!info || !file::exists(place)) return change();
   const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
-  TRY(file::replace(order, undo));
+  TRY(file::replace(
+      order, fmt::format("{}\n{} {}\n", rollback.undo, rollback.to.tree, rollback.to.sequence)));
   if (Status changed = change(); !changed) {
     TRY(file::remove(order));
     return changed;
   }
-  TRY(forget(place, info->number));
+  TRY(forget(place, info->number, rollback.to));
   return file::remove(order);
 }
 
@@ -162,10 +205,11 @@ Status MergeBases::settle() {
     for (const TreeInfo& tree : forest->family()) {
       const std::string order = fmt::format("{}/{}{}", place, tree.number, kOrder);
       if (!file::exists(order)) continue;
-      const std::string undo = TRY(file::read(order));
+      const Rollback rollback = rollback_of(TRY(file::read(order)));
       const auto& states = tree.snapshots;
-      const bool is_back = std::ranges::find(states, undo, &SnapshotInfo::label) != states.end();
-      if (is_back) TRY(forget(place, tree.number));
+      const bool is_back =
+          std::ranges::find(states, rollback.undo, &SnapshotInfo::label) != states.end();
+      if (is_back) TRY(forget(place, tree.number, rollback.to));
       TRY(file::remove(order));
     }
   }

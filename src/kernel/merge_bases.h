@@ -24,7 +24,8 @@ SnapshotId snapshot_of(const json::Value& value);
 // A part of its kernel. A merge begins with a hidden state of the tree that is merged; when it has
 // been made whole, that state is what the next merge of the two, either way, begins from. Recorded
 // as STATE/merge-bases/<forest>/<into>.<from>, the trees by their numbers, which each forest counts
-// itself. Threads: all, one merge of two trees at a time.
+// itself: the state's sequence number and that of the newest one of <into> as the merge ended.
+// Threads: all, one merge of two trees at a time.
 class MergeBases {
  public:
   explicit MergeBases(Kernel& kernel) : kernel_(kernel) {}
@@ -38,10 +39,14 @@ class MergeBases {
   Status set(const std::string& root, const std::string& from, SnapshotId state);
   // Of the last merge, whichever way; null: there was none since they parted.
   std::optional<SnapshotId> find(const std::string& root, const std::string& from) const;
-  // Of a tree that goes back to an earlier state, from which what was merged may be gone: `change`
-  // is made and what is recorded of it forgotten, or neither, a crash between or not. The state
+  // Of a tree that goes back to an earlier state: `change` is made, and of the merges that the
+  // state has not seen what is recorded forgotten, or neither, a crash between or not. What it was
   // before is a checkpoint of the tree then, by the name `undo`.
-  Status forget_with(const std::string& root, const std::string& undo,
+  struct Rollback {
+    std::string undo{};
+    SnapshotId to{};
+  };
+  Status forget_with(const std::string& root, const Rollback& rollback,
                      const std::function<Status()>& change);
   // Of trees that are there no more.
   Status forget_gone();

@@ -135,7 +135,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     told = kernel_.record_change(caller, row);
     return ok();
   };
-  TRY(MergeBases(kernel_).forget_with(root, undo, [&] {
+  TRY(MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
     return kernel_.between_commits(
         root, [&] { return kernel_.paths().replace_tree(root, {replace, tell}); });
   }));

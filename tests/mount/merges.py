@@ -538,6 +538,33 @@ def what_a_rollback_took_back_can_be_merged_again():
     expect_eq((ours / "made").read_text(), "made\n")
 
 
+def what_was_undone_since_a_merge_stays_so_after_a_rollback():
+    """To a state that has the merge in it, of either side."""
+    for side in ("into", "from"):
+        top = f"kept-{side}"
+        ours, theirs = make(top), SPACES / f"{top}-1"
+        ctl(top, f"fork {top}-1")
+        for name in ("removed", "renamed"):
+            (theirs / name).write_text(f"{name}\n")
+        (theirs / "src/old.c").write_text("theirs\n")
+        ctl(top, f"merge {top}-1")
+        rolled = top if side == "into" else f"{top}-1"
+        (ours / "removed").unlink()
+        (ours / "renamed").rename(ours / "named")
+        (ours / "src/old.c").write_text("ours again\n")
+        ctl(rolled, "checkpoint after")
+        ctl(rolled, "rollback after")
+        M.umount()
+        M.mount()
+        ctl(top, f"merge {top}-1")
+        expect_eq([(ours / name).exists() for name in ("removed", "renamed", "named")], [False, False, True], side)
+        expect_eq(read(ours / "src/old.c"), "ours again\n")
+        (theirs / "later").write_text("later\n")
+        ctl(f"{top}-1", f"merge {top}")
+        expect_eq(read(theirs / "src/old.c"), "ours again\n")
+        expect(not (theirs / "removed").exists(), "merged back")
+
+
 def a_rollback_cut_short_forgets_with_the_change_only():
     ours, theirs = make("lasting"), SPACES / "lasting-1"
     ctl("lasting", "checkpoint before")
@@ -1015,6 +1042,6 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
      theirs_is_taken_whole, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
-     conflicts_are_files,
+     conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
