@@ -41,7 +41,9 @@ class PastStore {
   // What was kept by a link becomes a copy: the inode is about to change under somebody's hand.
   // What has been dropped needs nothing.
   virtual Status separate(const PastName& name) = 0;
-  virtual Result<UniqueFd> open(const PastName& name) const = 0;  // for reading
+  // For reading; of a lent file, where its bytes lie: attributes are those of what was kept itself.
+  virtual Result<UniqueFd> open(const PastName& name) const = 0;
+  virtual Result<UniqueFd> open_itself(const PastName& name) const = 0;
   // A copy survives a power cut when it returns; one that has been dropped needs nothing.
   virtual Status sync(const PastName& name) const = 0;
   virtual Result<struct stat> attributes(const PastName& name) const = 0;

@@ -562,6 +562,25 @@ def what_is_removed_here_is_kept_whatever_becomes_of_it_there():
     expect_eq(read(space / "lines"), "first\n" + lines + "last\n", "a merge")
 
 
+def what_is_restored_has_its_attributes_again():
+    top = make("dressed")
+    lists = acl((1, 6, 0xFFFFFFFF), (2, 6, 1234), (4, 4, 0xFFFFFFFF), (0x10, 6, 0xFFFFFFFF), (0x20, 4, 0xFFFFFFFF))
+    for name in ("main.c", "src/tool.sh"):
+        os.setxattr(top / name, "user.k", b"1")
+        os.setxattr(top / name, "system.posix_acl_access", lists)
+    space = take(top, "dressed")
+    (space / "main.c").unlink()
+    shutil.rmtree(space / "src")
+    ctl("dressed", "restore main.c")
+    ctl("dressed", "restore .")
+    for place in (space, top):
+        for name in ("main.c", "src/tool.sh"):
+            expect_eq([os.getxattr(place / name, one) for one in ("user.k", "system.posix_acl_access")], [b"1", lists])
+        with open(space / "main.c", "a") as file:
+            file.write("more\n")
+        ctl("dressed", "commit")
+
+
 def a_restore_of_what_cannot_all_be_read_changes_nothing():
     top = make("unread")
     space = take(top, "unread")
@@ -1333,7 +1352,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       another_name_made_here_stays_readable_whatever_happens_there,
       what_was_recorded_anew_is_read_under_each_name_it_had,
       what_was_moved_is_read_whatever_comes_in_its_place,
-      what_is_removed_here_is_kept_whatever_becomes_of_it_there, a_restore_of_what_cannot_all_be_read_changes_nothing,
+      what_is_removed_here_is_kept_whatever_becomes_of_it_there, what_is_restored_has_its_attributes_again,
+      a_restore_of_what_cannot_all_be_read_changes_nothing,
       what_the_host_renamed_is_no_change_of_ours,
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,

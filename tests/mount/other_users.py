@@ -257,6 +257,15 @@ def copies_have_the_acls_of_their_origin_alone():
     expect_eq(run(["sh", "-c", "getfacl -cpR above/below"], cwd=top), before, "what was restored")
 
 
+def attributes_come_back_to_who_may_not_write_the_file():
+    as_other("cd workspaces/theirs && mkdir d && setfacl -d -m u:1000:rwx d && echo hi > d/i && "
+             "setfattr -n user.k -v 1 d/i && setfattr -n user.k -v 2 d && setfacl -m u:1001:r d/i && chmod 400 d/i && "
+             "chmod 500 d && chmod 700 d && rm -rf d && echo restore d > .agentfs/ctl", code=0)
+    expect_eq([os.getxattr(MOUNT / "workspaces/theirs" / name, "user.k") for name in ("d/i", "d")], [b"1", b"2"])
+    expect_eq(os.stat(MOUNT / "workspaces/theirs/d/i").st_mode & 0o700, 0o400)
+    as_other("rm -rf workspaces/theirs/d", code=0)
+
+
 def what_binds_a_workspace_is_not_its_owners_to_lift():
     limits = MOUNT / "workspaces/theirs/.agentfs/limits"
     tell(limits, "bytes=1M\n")
@@ -380,6 +389,7 @@ MOUNT = Mount.of("others")
 main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
-     copies_have_the_acls_of_their_origin_alone, what_binds_a_workspace_is_not_its_owners_to_lift,
+     copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
+     what_binds_a_workspace_is_not_its_owners_to_lift,
      who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
      replies_are_their_own, what_processes_say_is_their_owners)

@@ -96,7 +96,7 @@ Status copy_whole(const Lender::Lent& from, int to, const std::string& shown) {
               shown);
 }
 
-Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number) {
+Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number, bool durable) {
   const std::string name = records.kept_name(number);
   const auto entry = records.entry(number);
   if (!entry || !entry->state.is_regular() || open_kept(records, number).file) {
@@ -108,8 +108,8 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
   if (!to) return fail_errno(temporary);
   const auto publish = [&]() -> Status {
     TRY(copy_whole(from, to.get(), shown_of(records, *entry)));
-    const bool is_kept =
-        ::fdatasync(to.get()) == 0 && ::rename(temporary.c_str(), name.c_str()) == 0;
+    const bool is_synced = !durable || ::fdatasync(to.get()) == 0;
+    const bool is_kept = is_synced && ::rename(temporary.c_str(), name.c_str()) == 0;
     return is_kept ? ok() : fail_errno(name);
   };
   const Status kept = publish();

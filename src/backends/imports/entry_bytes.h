@@ -22,8 +22,9 @@ bool are_one_state(const ImportRecords& records, std::size_t one, std::size_t ot
 bool are_read_from_one_place(const ImportRecords& records, std::size_t one, std::size_t other);
 // All of it, in one state, or EBUSY; `shown` is for the error.
 Status copy_whole(const Lender::Lent& from, int to, const std::string& shown);
-// Makes the copy that open_entry() prefers; how many bytes.
-Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number);
+// Makes the copy that open_entry() prefers; how many bytes. One that is not `durable` may be found
+// missing after a power cut.
+Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t number, bool durable);
 
 // What a crash left of keep_entry().
 void drop_unfinished(const ImportRecords& records);

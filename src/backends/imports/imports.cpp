@@ -24,6 +24,9 @@ namespace agentfs {
 namespace imports {
 namespace {
 
+constexpr std::int64_t kLargestRemoved = std::int64_t{4}
+                                         << 20;  // bytes that are copied for the past alone
+
 using RecordsRef = std::shared_ptr<ImportRecords>;
 
 // What git changes in place, and by itself, is ours from the start.
@@ -54,7 +57,7 @@ class Imports final : public ImportStore {
   bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
-  Status preserve(int file) const override;
+  Status preserve(int file, bool is_removed) const override;
   Status fill(int file) const override;
   Status own(int file) const override;
   void release(int file) const override;
@@ -156,9 +159,13 @@ Result<Lender::Lent> Imports::open(int file) const {
   return open_entry(**records, which->entry);
 }
 
-Status Imports::preserve(int file) const {
+Status Imports::preserve(int file, bool is_removed) const {
   const auto which = has_any_ ? lent(file) : std::nullopt;
-  if (which) (void)TRY(keep_entry(*TRY(get(which->import)), which->entry));
+  if (!which) return ok();
+  const RecordsRef records = TRY(get(which->import));
+  const auto entry = records->entry(which->entry);
+  if (is_removed && entry && entry->state.size > kLargestRemoved) return ok();
+  (void)TRY(keep_entry(*records, which->entry, !is_removed));
   return ok();
 }
 
@@ -298,7 +305,7 @@ Result<ImportStore::Kept> Imports::keep(std::uint32_t id, const std::vector<std:
   for (const std::string& path : records->with_links(paths)) {
     const auto number = records->find(path);
     if (!number) continue;
-    const auto kept = keep_entry(*records, *number);
+    const auto kept = keep_entry(*records, *number, true);
     if (!kept && kept.error().code != EBUSY) return std::unexpected(kept.error());
     if (!kept) all.lost.push_back(path);
     all.bytes += kept.value_or(0);

@@ -87,6 +87,7 @@ class PastFiles final : public PastStore {
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
   Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
+  Result<UniqueFd> open_itself(const PastName& name) const override;
   Status sync(const PastName& name) const override;
   Result<struct stat> attributes(const PastName& name) const override;
   Status drop(const PastName& name) override;
@@ -264,11 +265,16 @@ Result<UniqueFd> PastFiles::open_closed(const std::string& path) const {
   return fd;
 }
 
-Result<UniqueFd> PastFiles::open(const PastName& name) const {
+Result<UniqueFd> PastFiles::open_itself(const PastName& name) const {
   const std::string path = path_of(name);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && errno == EACCES) fd = TRY(open_closed(path));
   if (!fd) return fail_errno(path);
+  return fd;
+}
+
+Result<UniqueFd> PastFiles::open(const PastName& name) const {
+  UniqueFd fd = TRY(open_itself(name));
   if (lends(fd.get())) return std::move(TRY(lender_->open(fd.get())).file);
   return fd;
 }

@@ -202,7 +202,7 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
 // read it from where it was taken, where something else may come to lie now. Where the bytes are
 // not there any more, nobody has them. What leaves the tree that follows the host's directory has
 // left that.
-void ForestStore::preserve(ForestNode& parent, const std::string& name) {
+void ForestStore::preserve(ForestNode& parent, const std::string& name, bool is_removed) {
   const Lender* const lender = f_->marks().lender();
   const auto is_asked = [&] {
     const std::shared_lock together(mutex_);
@@ -218,7 +218,7 @@ void ForestStore::preserve(ForestNode& parent, const std::string& name) {
     const auto fd = f_->lends(node) ? f_->borrow(node) : fail_errno(ENOENT, name);
     if (fd) lent = UniqueFd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
   }
-  const Status kept = lent ? lender->preserve(lent.get()) : ok();
+  const Status kept = lent ? lender->preserve(lent.get(), is_removed) : ok();
   if (!kept)
     log::debug("{}: leaves without its bytes: {}", text::shown(name), kept.error().message);
 }
@@ -228,7 +228,7 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
   const auto parent = TRY(own(any));
   TRY(check_name(name));
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
-  if (!directory) preserve(*parent, name);
+  if (!directory) preserve(*parent, name, true);
   const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
     ++renames_;
     const auto known = f_->book().find(*parent, name);

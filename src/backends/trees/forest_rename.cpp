@@ -26,8 +26,8 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   TRY(check_new(*names.to, new_name));
   TRY(f_->check_readable(*names.from, name));
   TRY(f_->check_readable(*names.to, new_name));
-  preserve(*names.from, name);
-  if (names.exchanges()) preserve(*names.to, new_name);
+  preserve(*names.from, name, false);
+  if (names.exchanges()) preserve(*names.to, new_name, false);
   {
     const std::shared_lock together(mutex_);
     const bool prepared = names.from->prepared() && names.to->prepared();

@@ -153,7 +153,7 @@ class ForestStore final : public Forest {
   Status remove(const TreeNode& parent, const std::string& name, bool directory, const TreeCaller&);
   Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);
   void removed(const ForestNodeRef& victim, bool last);
-  void preserve(ForestNode& parent, const std::string& name);  // with no lock held
+  void preserve(ForestNode& parent, const std::string& name, bool is_removed);  // no lock held
   struct Renaming;
   bool moves_directory(const Renaming& names) const;
   Status rename_plain(const Renaming& names, const TreeCaller&);

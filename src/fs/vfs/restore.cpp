@@ -45,12 +45,15 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
   return ok();
 }
 
-// Those that this process may not set are left out, as cp(1) does.
+// Those that this process may not set are left out, as cp(1) does. ACLs come last: they may forbid
+// their owner to set the others.
 void copy_xattrs(Request& request, int from, Node& to) {
-  each_xattr(from, [&](const std::string& name, std::string_view value) {
-    if (name.starts_with("user.agentfs.")) return;
-    static_cast<void>(to.set_xattr(request, name, value, 0));
-  });
+  for (const bool is_last : {false, true}) {
+    each_xattr(from, [&](const std::string& name, std::string_view value) {
+      if (name.starts_with("user.agentfs.") || is_acl(name) != is_last) return;
+      static_cast<void>(to.set_xattr(request, name, value, 0));
+    });
+  }
 }
 
 // Another owner takes them away, so they come after that.
@@ -70,8 +73,10 @@ void drop_inherited_acls(Request& request, int from, Node& to) {
 }
 
 void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
-  for (const auto& [name, value] : xattrs) {
-    static_cast<void>(to.set_xattr(request, name, value, 0));
+  for (const bool is_last : {false, true}) {
+    for (const auto& [name, value] : xattrs) {
+      if (is_acl(name) == is_last) static_cast<void>(to.set_xattr(request, name, value, 0));
+    }
   }
 }
 
@@ -89,7 +94,8 @@ SetAttributes attributes_of(const RestoreStep& step) {
 
 // What a file is filled with.
 struct FileSource {
-  UniqueFd past{};  // with its attributes
+  UniqueFd past{};
+  UniqueFd dress{};  // what has the attributes; none where it is filled from elsewhere
   std::unique_ptr<TreeFile> elsewhere{};
   struct stat attributes{};
 
@@ -103,6 +109,7 @@ Result<FileSource> source_of(const RestoreStep& step, const PastStore& past) {
     source.elsewhere = TRY(step.bytes());
   } else if (step.content.number != 0) {
     source.past = TRY(past.open(step.content));
+    source.dress = TRY(past.open_itself(step.content));
   }
   if (source.is_empty() || ::fstat(source.file(), &source.attributes) == 0) return source;
   return fail_errno(step.path);
@@ -114,8 +121,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   Node& node = *to.found.node;
   if (!from.is_empty()) TRY(copy_bytes(request, from.file(), handle, from.attributes.st_size));
   if (from.elsewhere != nullptr) TRY(from.elsewhere->check_read());
-  if (from.past) copy_xattrs(request, from.past.get(), node);
-  drop_inherited_acls(request, from.past.get(), node);
+  if (from.dress) copy_xattrs(request, from.dress.get(), node);
+  drop_inherited_acls(request, from.dress.get(), node);
   TRY(handle.flush(request));
   SetAttributes wanted = attributes_of(step);
   if (!from.is_empty()) {
@@ -123,7 +130,7 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
     wanted.values.st_size = from.attributes.st_size;
   }
   TRY(node.set_attributes(request, &handle, wanted));
-  if (from.past) give_capabilities(request, from.past.get(), node);
+  if (from.dress) give_capabilities(request, from.dress.get(), node);
   set_xattrs(request, step.xattrs, node);
   return ok();
 }

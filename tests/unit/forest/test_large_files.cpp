@@ -139,7 +139,7 @@ class SlowLender final : public Lender {
     REQUIRE(::fstat(lent.file.get(), &lent.attributes) == 0);
     return lent;
   }
-  Status preserve(int) const override { return ok(); }
+  Status preserve(int, bool) const override { return ok(); }
   Status fill(int file) const override {
     if (++fills == 1) asked_.set_value();
     wait(may_go_);
