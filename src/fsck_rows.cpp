@@ -155,11 +155,10 @@ Result<Findings> check_the_past(Look& look) {
   if (!look.fold) return fail(EBADMSG, "{}", kNoJournal);
   const auto past = TRY(open_past(look.state.file("past")));
   std::set<std::uint64_t> forgotten;
-  each_order(DropOrder::directory(look.state.path()),
-             [&](const std::string&, const Result<std::string>& text) {
-               const auto order = text ? DropOrder::parse(*text) : std::unexpected(text.error());
-               if (order) forgotten.insert(order->gone.begin(), order->gone.end());
-             });
+  each_order(DropOrder::directory(look.state.path()), [&](const Result<std::string>& text) {
+    const auto order = text ? DropOrder::parse(*text) : std::unexpected(text.error());
+    if (order) forgotten.insert(order->gone.begin(), order->gone.end());
+  });
   return check_past(look.fold->history(), *past, forgotten);
 }
 

@@ -3,7 +3,6 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -248,12 +247,10 @@ void HistoryKeeper::resume_drops() {
     });
     return which.gone.empty() ? ok() : drop_now(order.by.caller(kernel_), which, order.reason);
   };
-  each_order(DropOrder::directory(kernel_.parts().state),
-             [&](const std::string& file, const Result<std::string>& text) {
-               const Status resumed = resume(text);
-               if (!resumed) log::error("history: half forgotten: {}", resumed.error().message);
-               ::unlink(file.c_str());
-             });
+  end_orders(DropOrder::directory(kernel_.parts().state), [&](const Result<std::string>& text) {
+    const Status resumed = resume(text);
+    if (!resumed) log::error("history: half forgotten: {}", resumed.error().message);
+  });
 }
 
 Status HistoryKeeper::drop_now(const Caller& caller, const Forgetting& which,

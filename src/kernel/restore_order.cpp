@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/restore_order.h"
 
-#include <unistd.h>
-
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
@@ -93,12 +91,10 @@ Result<StoredOrder> store_restore(const Kernel& kernel, const Caller& caller,
 }
 
 void resume_restores(Kernel& kernel) {
-  each_order(directory_of(kernel.parts().state),
-             [&](const std::string& file, const Result<std::string>& text) {
-               const Status resumed = text ? resume(kernel, *text) : std::unexpected(text.error());
-               if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
-               ::unlink(file.c_str());
-             });
+  end_orders(directory_of(kernel.parts().state), [&](const Result<std::string>& text) {
+    const Status resumed = text ? resume(kernel, *text) : std::unexpected(text.error());
+    if (!resumed) log::error("restore: left half done: {}", resumed.error().message);
+  });
 }
 
 }  // namespace agentfs

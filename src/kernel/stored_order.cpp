@@ -12,6 +12,19 @@
 #include "base/temporary_name.h"
 
 namespace agentfs {
+namespace {
+
+std::vector<std::string> files_in(const std::string& directory) {
+  std::error_code error;
+  std::vector<std::string> files;
+  for (std::filesystem::directory_iterator entry(directory, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    files.push_back(entry->path().native());
+  }
+  return files;
+}
+
+}  // namespace
 
 Result<StoredOrder> StoredOrder::begin(const std::string& directory, std::string_view text) {
   TRY(file::make_directories(directory, 0700));
@@ -26,13 +39,16 @@ StoredOrder::~StoredOrder() {
 }
 
 void each_order(const std::string& directory, const EachOrder& each) {
-  std::error_code error;
-  std::vector<std::string> files;
-  for (std::filesystem::directory_iterator entry(directory, error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    if (!file::is_unfinished(entry->path().native())) files.push_back(entry->path().native());
+  for (const std::string& file : files_in(directory)) {
+    if (!file::is_unfinished(file)) each(file::read(file));
   }
-  for (const std::string& file : files) each(file, file::read(file));
+}
+
+void end_orders(const std::string& directory, const EachOrder& end) {
+  for (const std::string& file : files_in(directory)) {
+    if (!file::is_unfinished(file)) end(file::read(file));
+    ::unlink(file.c_str());
+  }
 }
 
 }  // namespace agentfs

@@ -26,8 +26,10 @@ class StoredOrder {
   std::string file_{};
 };
 
-// Those that a crash left, each a file.
-using EachOrder = std::function<void(const std::string& file, const Result<std::string>& text)>;
+// Those that a crash left.
+using EachOrder = std::function<void(const Result<std::string>& text)>;
 void each_order(const std::string& directory, const EachOrder& each);
+// The same at a start: each is gone when its call has returned.
+void end_orders(const std::string& directory, const EachOrder& end);
 
 }  // namespace agentfs

@@ -665,7 +665,7 @@ def what_a_kill_finds_half_forgotten_is_forgotten():
         (space / f"f{number % 30}").write_text(f"{number}\n")
     drops, daemon = own.state / "drops", own.daemon()
     asked = subprocess.Popen(["sh", "-c", "echo drop . > .agentfs/ctl"], cwd=space, stderr=subprocess.DEVNULL)
-    wait_until(20, lambda: drops.exists() and os.listdir(drops), "an order")
+    wait_until(20, lambda: drops.exists() and [name for name in os.listdir(drops) if not name.endswith("-new")], "an order")
     kill(daemon, signal.SIGKILL)
     asked.wait()
     wait_until(30, lambda: own.answers() not in (0, daemon), "a mount that answers")
