@@ -69,6 +69,7 @@ Status Forks::diff(const Caller& caller, const std::string& root,
   sides.how.closed = [&](const std::string& path) { others += closed_line(path); };
   auto changes = TRY(comparer.changes(sides.before, sides.after, sides.how));
   const auto may_read = [&](const TreeSide& side, const std::string& path) {
+    if (path.empty()) return true;  // that side has nothing
     const auto entry = find_in_tree(*side.store, side.root, path);
     return !entry || kernel_.history().may_read(caller, entry->attributes);
   };
