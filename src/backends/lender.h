@@ -34,8 +34,8 @@ class Lender {
   virtual Result<Lent> open(int file) const = 0;
   // Sees to it that the bytes stay to be had, whatever becomes of where they lie. The file stays
   // lent. As long as fill() takes, and with no lock either; may be called by many at once.
-  // `is_removed`: nothing but the past reads it from now on, which is not worth waiting for the disk,
-  // nor a copy of what is large.
+  // `is_removed`: nothing but the past reads it from now on, which is not worth waiting for the
+  // disk, nor a copy of what is large.
   virtual Status preserve(int file, bool is_removed) const = 0;
   // Copies the bytes into the file, open for reading and writing, and to the disk; it stays lent.
   // Takes as long as it takes, so with no lock that others need; one at a time for a file; may be

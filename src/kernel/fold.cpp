@@ -195,8 +195,9 @@ void Fold::add_version(const FileVersionRef& version) {
   dirty_.emplace("version", fmt::format("{:012}", version->number));
 }
 
-void Fold::move_versions(const std::string& from, const std::string& to, bool exchange) {
-  for (const std::uint64_t number : history_.move(from, to, exchange)) {
+void Fold::move_versions(const std::string& from, const std::string& to, bool exchange,
+                         const History::Goes& goes) {
+  for (const std::uint64_t number : history_.move(from, to, exchange, goes)) {
     dirty_.emplace("version", fmt::format("{:012}", number));
   }
 }

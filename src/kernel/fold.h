@@ -99,7 +99,8 @@ class Fold {
   void mark_checkpoints(const std::string& workspace);
   void add_version(const FileVersionRef& version);
   void erase_version(std::uint64_t number);
-  void move_versions(const std::string& from, const std::string& to, bool exchange);
+  void move_versions(const std::string& from, const std::string& to, bool exchange,
+                     const History::Goes& goes);
   void set_quota(const std::string& subject, const Quota& quota);
   void name_appears(const std::string& path);  // what is in the trash under it leaves it
   Generations& edit_generations() { return generations_; }

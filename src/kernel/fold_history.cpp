@@ -55,11 +55,29 @@ constexpr std::array kRows = {
 
 }  // namespace
 
+namespace {
+
+// What was another's of that path before stays with the path, for whoever it was of to have again.
+History::Goes goes_along(const json::Value& data) {
+  const json::Value& own = data["own"];
+  if (own.is_null()) return {};
+  const std::string from = json::bytes_of(data, "path") + "/";
+  const auto uid = static_cast<uid_t>(own["uid"].number());
+  const auto since = static_cast<std::uint64_t>(own["since"].number());
+  const auto other_since = static_cast<std::uint64_t>(own["other_since"].number());
+  return [=](const FileVersion& version) {
+    const bool is_from = version.path.starts_with(from);
+    return version.uid == uid || version.number > (is_from ? since : other_since);
+  };
+}
+
+}  // namespace
+
 void note_history(Fold& fold, const Record& record) {
   const bool renames = record.kind == "tree.rename";
   if (renames && record.data["directory"].truth()) {
     fold.move_versions(json::bytes_of(record.data, "path"), json::bytes_of(record.data, "other"),
-                       record.data["exchange"].truth());
+                       record.data["exchange"].truth(), goes_along(record.data));
   }
   if (renames || makes_a_name(record.kind)) {
     fold.name_appears(json::bytes_of(record.data, renames ? "other" : "path"));

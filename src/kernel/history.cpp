@@ -178,9 +178,11 @@ std::uint64_t History::appear(const std::string& path) {
 }
 
 // Those below `from`, out of here and with their names below `to`.
-std::vector<FileVersion> History::take_below(const std::string& from, const std::string& to) {
+std::vector<FileVersion> History::take_below(const std::string& from, const std::string& to,
+                                             const Goes& goes) {
   std::vector<FileVersion> taken;
   for (const FileVersionRef& version : versions_below(from)) {
+    if (goes && !goes(*version)) continue;
     FileVersion moved = *version;
     moved.kept_as = version->stored().path;
     moved.path = to + version->path.substr(from.size());
@@ -192,9 +194,9 @@ std::vector<FileVersion> History::take_below(const std::string& from, const std:
 }
 
 std::vector<std::uint64_t> History::move(const std::string& from, const std::string& to,
-                                         bool exchange) {
-  std::vector<FileVersion> moved = take_below(from, to);
-  if (exchange) std::ranges::move(take_below(to, from), std::back_inserter(moved));
+                                         bool exchange, const Goes& goes) {
+  std::vector<FileVersion> moved = take_below(from, to, goes);
+  if (exchange) std::ranges::move(take_below(to, from, goes), std::back_inserter(moved));
   std::ranges::sort(moved, {}, &FileVersion::number);  // a file's names come before its content
   std::vector<std::uint64_t> changed;
   for (FileVersion& version : moved) {

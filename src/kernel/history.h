@@ -80,7 +80,10 @@ class History {
   std::uint64_t appear(const std::string& path);
   // A directory was renamed, and what is known of what lies below it goes along: the numbers of
   // those that have changed. `exchange`: the two have changed places.
-  std::vector<std::uint64_t> move(const std::string& from, const std::string& to, bool exchange);
+  // `goes`: whether one does, by its path before; none: all.
+  using Goes = std::function<bool(const FileVersion&)>;
+  std::vector<std::uint64_t> move(const std::string& from, const std::string& to, bool exchange,
+                                  const Goes& goes = {});
 
   const ByNumber& all() const { return by_number_; }
   FileVersionRef find(std::uint64_t number) const;
@@ -114,7 +117,8 @@ class History {
     std::set<std::uint64_t> names;
     std::set<std::uint64_t> contents;
   };
-  std::vector<FileVersion> take_below(const std::string& from, const std::string& to);
+  std::vector<FileVersion> take_below(const std::string& from, const std::string& to,
+                                      const Goes& goes);
   void share(const FileVersion& version);
   void unshare(const FileVersion& version);
   std::map<std::uint64_t, Shared> shared_;  // by identity

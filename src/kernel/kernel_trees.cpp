@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/fold_rows.h"
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
@@ -91,12 +92,38 @@ std::string author_name(const Fold& fold, ProcessId pid) {
   return fmt::format("{} (pid {})", process->is_init ? process->user : process->name, pid.value);
 }
 
+namespace {
+
+// Of the past of a path that was another's workspace before, whoever renames it sees what is their
+// own, and takes that along; root and the mount's owner see and take all.
+json::Value own_past(const Kernel& kernel, const Caller& caller, const TreeChange& change) {
+  json::Value own;
+  const uid_t uid = kernel.user_of(caller);
+  const bool is_of_tree = change.operation == "rename" && fold::is_whole_tree(change.path);
+  if (!is_of_tree || kernel.is_ruler(uid)) return own;
+  kernel.look_at_fold([&](const Fold& fold) {
+    const auto version_of = [&](const std::string& path) {
+      const auto ended = fold.ended_trees().find(path);
+      return ended == fold.ended_trees().end() ? 0 : ended->second.version;
+    };
+    const std::uint64_t since = version_of(change.path);
+    const std::uint64_t other_since = version_of(change.other);
+    if (since == 0 && other_since == 0) return;
+    own.set("uid", uid).set("since", since).set("other_since", other_since);
+  });
+  return own;
+}
+
+}  // namespace
+
 Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   json::Value data;
   json::set_bytes(data, "path", change.path);
   if (!change.other.empty()) json::set_bytes(data, "other", change.other);
   if (change.bytes != 0) data.set("bytes", change.bytes);
   for (const auto& [name, value] : change.details) data.set(name, value);
+  if (json::Value own = own_past(*this, caller, change); !own.is_null())
+    data.set("own", std::move(own));
   if (temporaries().lies_ready(change.path)) data.set("temporary", true);
   TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));
   return ok();

@@ -73,7 +73,9 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 // --- what else is told: the author's process is the subject
 // tree.<operation>: path [bytes], told of every change below a data tree. Operations:
 //   create mkdir symlink mknod remove; link: other, the name that there was
-//   rename: other, the new name [exchange: the two have changed places]
+//   rename: other, the new name [exchange: the two have changed places; own, of a whole workspace
+//     that had its path, or the other's, after another one: the uid that alone takes along what was
+//     kept up to version `since`, of the other `other_since`]
 //   open: may write from now on; write: the bytes since the last row, or, where they went past the
 //     daemon, those by which the file grew [writers: so many had it open; found_at_start: what was
 //     never closed before the daemon died]

@@ -38,6 +38,20 @@ def all_told(uid, *more, name="site"):
     return out
 
 
+def a_rename_takes_nobody_elses_past_along():
+    """It stays with the path, for who had it to have it again."""
+    os.chmod(MOUNT / "workspaces", 0o1777)
+    shell(ANNA, "cd workspaces && mkdir moves && echo 1 >moves/secret && mkdir -m 700 moves/p && echo 1 >moves/p/plan && rm -r moves",
+          code=0)
+    shell(BERT, "cd workspaces && mkdir moves && echo bert >moves/own && rm moves/own && mv moves moved && mkdir other", code=0)
+    for name in ("moves", "moved"):
+        expect("secret" not in all_told(BERT, name=name) and "plan" not in all_told(BERT, name=name), name)
+    expect_eq(sorted(os.listdir(MOUNT / "workspaces/moved/.agentfs/trash")), ["README", "own"])
+    shell(ANNA, "cd workspaces && mkdir moves && echo restore . >moves/.agentfs/ctl", code=0)
+    expect_eq(sorted(os.listdir(MOUNT / "workspaces/moves")), ["p", "secret"])
+    shutil.rmtree(MOUNT / "workspaces/moves")
+
+
 def setup():
     MOUNT.mount("-o", "allow_other")
 
@@ -93,5 +107,5 @@ def a_workspace_takes_its_past_to_another_name():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, who_has_the_name_next_is_told_nothing_of_it, after_a_restart_neither,
+main(setup, who_has_the_name_next_is_told_nothing_of_it, a_rename_takes_nobody_elses_past_along, after_a_restart_neither,
      who_had_it_gets_back_what_is_theirs, a_workspace_takes_its_past_to_another_name)

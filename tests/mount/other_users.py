@@ -3,6 +3,7 @@
 # mount: none
 """Root's mount with -o allow_other: another user works in it with their own rights alone."""
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -257,6 +258,17 @@ def copies_have_the_acls_of_their_origin_alone():
     expect_eq(run(["sh", "-c", "getfacl -cpR above/below"], cwd=top), before, "what was restored")
 
 
+def what_is_new_in_ones_own_import_is_in_its_diff():
+    host = pathlib.Path(MOUNT.state).parent / "diff-host"
+    host.mkdir()
+    (host / "h").write_text("h\n")
+    tell(MOUNT / "sys/workspaces/ctl", f"import {host} as taken\n")
+    os.chown(MOUNT / "workspaces/taken", OTHER, OTHER)
+    as_other("echo mine > workspaces/taken/mine", code=0)
+    expect_has(as_other("cat workspaces/taken/.agentfs/diff", code=0), "+mine")
+    shutil.rmtree(MOUNT / "workspaces/taken")
+
+
 def attributes_come_back_to_who_may_not_write_the_file():
     as_other("cd workspaces/theirs && mkdir d && setfacl -d -m u:1000:rwx d && echo hi > d/i && "
              "setfattr -n user.k -v 1 d/i && setfattr -n user.k -v 2 d && setfacl -m u:1001:r d/i && chmod 400 d/i && "
@@ -390,6 +402,7 @@ main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_o
      commands_have_their_users_rights, agents_have_their_owners_rights,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
+     what_is_new_in_ones_own_import_is_in_its_diff,
      what_binds_a_workspace_is_not_its_owners_to_lift,
      who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
      replies_are_their_own, what_processes_say_is_their_owners)
