@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
-#include <map>
 #include <set>
-#include <utility>
+#include <vector>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -72,18 +72,37 @@ MergeBases::Rollback rollback_of(std::string_view text) {
   return rollback;
 }
 
-// The files of the records, with the two trees of each.
-Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
-    const std::string& directory) {
-  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> found;
+// The file of a record. Since a rollback has taken the merge back it is set aside, by the state
+// that undoes the rollback, as <into>.<from>.<tree>.<sequence>.
+struct RecordFile {
+  std::string path{};
+  std::uint32_t into = 0;
+  std::uint32_t from = 0;
+  std::optional<SnapshotId> aside{};
+
+  bool is_of(std::uint32_t tree) const { return into == tree || from == tree; }
+};
+
+std::optional<RecordFile> record_file(const std::filesystem::path& path) {
+  const std::string name = path.filename();
+  std::vector<std::uint64_t> parts;
+  for (const std::string_view word : text::split(name, '.')) {
+    const auto number = text::number<std::uint64_t>(word);
+    if (!number) return std::nullopt;
+    parts.push_back(*number);
+  }
+  if (parts.size() != 2 && parts.size() != 4) return std::nullopt;
+  const auto tree_at = [&](std::size_t at) { return static_cast<std::uint32_t>(parts[at]); };
+  RecordFile file{.path = path, .into = tree_at(0), .from = tree_at(1)};
+  if (parts.size() == 4) file.aside = SnapshotId{tree_at(2), parts[3]};
+  return file;
+}
+
+Result<std::vector<RecordFile>> records(const std::string& directory) {
+  std::vector<RecordFile> found;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
-    const auto trees = text::split(name, '.');
-    if (trees.size() != 2) continue;
-    const auto into = text::number<std::uint32_t>(trees[0]);
-    const auto from = text::number<std::uint32_t>(trees[1]);
-    if (into && from) found[entry.path()] = {*into, *from};
+    if (auto file = record_file(entry.path())) found.push_back(std::move(*file));
   }
   if (error && error != std::errc::no_such_file_or_directory) {
     return fail_errno(error.value(), directory);
@@ -92,21 +111,40 @@ Result<std::map<std::string, std::pair<std::uint32_t, std::uint32_t>>> records(
 }
 
 // A state of the tree that was taken after a merge has in it what was merged.
-bool has_it(const SnapshotId& state, const std::string& file,
-            const std::pair<std::uint32_t, std::uint32_t>& trees) {
-  const auto record = MergeRecordFile::read(file);
+bool has_it(const SnapshotId& state, const RecordFile& file) {
+  const auto record = MergeRecordFile::read(file.path);
   if (!record) return false;
-  if (state.tree == trees.second) return record->state <= state.sequence;
-  return state.tree == trees.first && record->into && *record->into < state.sequence;
+  if (state.tree == file.from) return record->state <= state.sequence;
+  return state.tree == file.into && record->into && *record->into < state.sequence;
 }
 
-// What the tree has no more when it is what it was at that state.
-Status forget(const std::string& directory, std::uint32_t tree, const SnapshotId& state) {
-  for (const auto& [file, trees] : TRY(records(directory))) {
-    const bool is_of_it = trees.first == tree || trees.second == tree;
-    if (is_of_it && (state.tree != tree || !has_it(state, file, trees))) TRY(file::remove(file));
+Status rename_record(const std::string& from, const std::string& to) {
+  return ::rename(from.c_str(), to.c_str()) == 0 ? ok() : fail_errno(from);
+}
+
+// The tree is what it was at `to`: the merges that this has not seen are over, until `undo`, the
+// state before, is what it is again. Done twice it is as done once.
+Status follow(const std::string& directory, const SnapshotId& to, const SnapshotId& undo) {
+  const std::vector<RecordFile> all = TRY(records(directory));
+  for (const RecordFile& file : all) {
+    if (!file.is_of(undo.tree) || (to.tree == undo.tree && has_it(to, file))) continue;
+    if (file.aside && file.aside->tree == undo.tree) continue;
+    if (file.aside || to.tree == 0) {
+      TRY(file::remove(file.path));
+    } else {
+      TRY(rename_record(file.path, fmt::format("{}.{}.{}", file.path, undo.tree, undo.sequence)));
+    }
+  }
+  for (const RecordFile& file : all) {
+    if (file.aside != to) continue;
+    TRY(rename_record(file.path, fmt::format("{}/{}.{}", directory, file.into, file.from)));
   }
   return ok();
+}
+
+std::optional<SnapshotId> state_called(const TreeInfo& tree, const std::string& label) {
+  const auto found = std::ranges::find(tree.snapshots, label, &SnapshotInfo::label);
+  return found == tree.snapshots.end() ? std::nullopt : std::optional(found->id);
 }
 
 }  // namespace
@@ -150,8 +188,14 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
     record.into = std::max(*record.into, one.id.sequence);
   }
   TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)), record.text()));
+  std::set<std::uint64_t> needed{state.sequence};
+  for (const RecordFile& file : TRY(records(place))) {
+    const auto known = MergeRecordFile::read(file.path);
+    if (known && file.into == into.number && file.from == other.number) needed.insert(known->state);
+  }
   for (const SnapshotInfo& one : other.snapshots) {
-    if (one.label == label_of(into) && one.id != state && !one.hidden) drop(from, one.id);
+    const bool is_needed = one.label != label_of(into) || needed.contains(one.id.sequence);
+    if (!is_needed && !one.hidden) drop(from, one.id);
   }
   return ok();
 }
@@ -182,18 +226,27 @@ Status MergeBases::forget_with(const std::string& root, const Rollback& rollback
     TRY(file::remove(order));
     return changed;
   }
-  TRY(forget(place, info->number, rollback.to));
+  const TreeInfo now = TRY(get_info(kernel_, root));
+  if (const auto before = state_called(now, rollback.undo)) {
+    TRY(follow(place, rollback.to, *before));
+  }
   return file::remove(order);
 }
 
 Status MergeBases::forget_gone() {
   for (const auto& [top, forest] : kernel_.parts().forests) {
     std::set<std::uint32_t> there;
+    std::set<SnapshotId> states;
     for (const TreeInfo& tree : forest->family()) {
       if (!tree.name.empty()) there.insert(tree.number);
+      for (const SnapshotInfo& one : tree.snapshots) {
+        if (!one.hidden) states.insert(one.id);
+      }
     }
-    for (const auto& [file, trees] : TRY(records(directory(top)))) {
-      if (!there.contains(trees.first) || !there.contains(trees.second)) TRY(file::remove(file));
+    for (const RecordFile& file : TRY(records(directory(top)))) {
+      const bool is_needed = there.contains(file.into) && there.contains(file.from) &&
+                             (!file.aside || states.contains(*file.aside));
+      if (!is_needed) TRY(file::remove(file.path));
     }
   }
   return ok();
@@ -206,10 +259,9 @@ Status MergeBases::settle() {
       const std::string order = fmt::format("{}/{}{}", place, tree.number, kOrder);
       if (!file::exists(order)) continue;
       const Rollback rollback = rollback_of(TRY(file::read(order)));
-      const auto& states = tree.snapshots;
-      const bool is_back =
-          std::ranges::find(states, rollback.undo, &SnapshotInfo::label) != states.end();
-      if (is_back) TRY(forget(place, tree.number, rollback.to));
+      if (const auto before = state_called(tree, rollback.undo)) {
+        TRY(follow(place, rollback.to, *before));
+      }
       TRY(file::remove(order));
     }
   }

@@ -39,9 +39,10 @@ class MergeBases {
   Status set(const std::string& root, const std::string& from, SnapshotId state);
   // Of the last merge, whichever way; null: there was none since they parted.
   std::optional<SnapshotId> find(const std::string& root, const std::string& from) const;
-  // Of a tree that goes back to an earlier state: `change` is made, and of the merges that the
-  // state has not seen what is recorded forgotten, or neither, a crash between or not. What it was
-  // before is a checkpoint of the tree then, by the name `undo`.
+  // Of a tree that goes back to an earlier state: `change` is made, and what is recorded of merges
+  // that the state has not seen set aside, or neither, a crash between or not. What it was before
+  // is a checkpoint of the tree then, by the name `undo`; going back to that brings the records
+  // back.
   struct Rollback {
     std::string undo{};
     SnapshotId to{};

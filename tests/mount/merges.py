@@ -565,6 +565,34 @@ def what_was_undone_since_a_merge_stays_so_after_a_rollback():
         expect(not (theirs / "removed").exists(), "merged back")
 
 
+def a_rollback_that_was_undone_has_taken_no_merge_back():
+    """Be there another merge in between or not; with the state that undoes it goes what is known."""
+    for between in (False, True):
+        top = f"undone-{between}"
+        ours, theirs = make(top), SPACES / f"{top}-1"
+        ctl(top, f"fork {top}-1")
+        ctl(top, "checkpoint before")
+        (theirs / "removed").write_text("removed\n")
+        ctl(top, f"merge {top}-1")
+        (ours / "removed").unlink()
+        (ours / "src/old.c").write_text("ours\n")
+        states = set(os.listdir(ours / ".agentfs/snapshots"))
+        ctl(top, "rollback before")
+        (undo,) = set(os.listdir(ours / ".agentfs/snapshots")) - states
+        if between:
+            ctl(top, f"merge {top}-1")
+            expect_eq(read(ours / "removed"), "removed\n", "as if it had not been merged")
+        M.umount()
+        M.mount()
+        ctl(top, f"rollback {undo}")
+        (theirs / "later").write_text("later\n")
+        ctl(top, f"merge {top}-1")
+        expect_eq([(ours / name).exists() for name in ("removed", "later")], [False, True], "a merge after it")
+        ctl(f"{top}-1", f"merge {top}")
+        expect(not (theirs / "removed").exists(), "merged back")
+        expect_eq(read(theirs / "src/old.c"), "ours\n")
+
+
 def a_rollback_cut_short_forgets_with_the_change_only():
     ours, theirs = make("lasting"), SPACES / "lasting-1"
     ctl("lasting", "checkpoint before")
@@ -1043,5 +1071,6 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      theirs_is_taken_whole, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
+     a_rollback_that_was_undone_has_taken_no_merge_back,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
