@@ -53,10 +53,6 @@ constexpr std::array kRows = {
     Row{kind::kHistoryRecovered, check_recovered, apply_recovered},
 };
 
-}  // namespace
-
-namespace {
-
 // What was another's of that path before stays with the path, for whoever it was of to have again.
 History::Goes goes_along(const json::Value& data) {
   const json::Value& own = data["own"];

@@ -119,11 +119,12 @@ Status Imports::check_room_for(const Import& import, const std::vector<PathChang
 // What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
 // read it.
 Status Imports::begin(const Import& import, const ImportOrder& order) {
-  const auto paths = paths_of(TRY(changes_of(order)));
+  const auto changes = TRY(changes_of(order));
+  const auto paths = paths_of(changes);
   TRY(check_not_drifted(import, paths));
   const auto kept = TRY(store().keep(import.id, paths));
   if (!kept.lost.empty()) return refuse_drift(import.source, kept.lost);
-  TRY(check_room_for(import, TRY(changes_of(order))));
+  TRY(check_room_for(import, changes));
   return store().mark(import.id, order.note());
 }
 

@@ -98,9 +98,9 @@ namespace {
 // own, and takes that along; root and the mount's owner see and take all.
 json::Value own_past(const Kernel& kernel, const Caller& caller, const TreeChange& change) {
   json::Value own;
+  if (change.operation != "rename" || !fold::is_whole_tree(change.path)) return own;
   const uid_t uid = kernel.user_of(caller);
-  const bool is_of_tree = change.operation == "rename" && fold::is_whole_tree(change.path);
-  if (!is_of_tree || kernel.is_ruler(uid)) return own;
+  if (kernel.is_ruler(uid)) return own;
   kernel.look_at_fold([&](const Fold& fold) {
     const auto version_of = [&](const std::string& path) {
       const auto ended = fold.ended_trees().find(path);

@@ -33,24 +33,24 @@ Result<TreeInfo> get_info(const Kernel& kernel, const std::string& root) {
 
 // The state that was merged, by its sequence number, and the newest of the tree that got it as the
 // merge ended; earlier builds did not say the second.
-struct MergeRecordFile {
+struct BaseRecord {
   std::uint64_t state = 0;
   std::optional<std::uint64_t> into{};
 
   std::string text() const { return fmt::format("{} {}\n", state, into.value_or(0)); }
-  static std::optional<MergeRecordFile> read(const std::string& file) {
+  static std::optional<BaseRecord> read(const std::string& file) {
     const auto text = file::read(file);
     const auto words = text ? text::words(*text) : std::vector<std::string_view>();
     const auto state = words.empty() ? std::nullopt : text::number<std::uint64_t>(words[0]);
     if (!state) return std::nullopt;
-    return MergeRecordFile{*state,
-                           words.size() < 2 ? std::nullopt : text::number<std::uint64_t>(words[1])};
+    return BaseRecord{*state,
+                      words.size() < 2 ? std::nullopt : text::number<std::uint64_t>(words[1])};
   }
 };
 
 // The state that a record names, if it is one of the tree's still.
 const SnapshotInfo* recorded(const std::string& file, const TreeInfo& from) {
-  const auto record = MergeRecordFile::read(file);
+  const auto record = BaseRecord::read(file);
   if (!record) return nullptr;
   const SnapshotId id{from.number, record->state};
   const auto found = std::ranges::find(from.snapshots, id, &SnapshotInfo::id);
@@ -112,7 +112,7 @@ Result<std::vector<RecordFile>> records(const std::string& directory) {
 
 // A state of the tree that was taken after a merge has in it what was merged.
 bool has_it(const SnapshotId& state, const RecordFile& file) {
-  const auto record = MergeRecordFile::read(file.path);
+  const auto record = BaseRecord::read(file.path);
   if (!record) return false;
   if (state.tree == file.from) return record->state <= state.sequence;
   return state.tree == file.into && record->into && *record->into < state.sequence;
@@ -183,14 +183,14 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   const TreeInfo other = TRY(get_info(kernel_, from));
   const std::string place = directory(root);
   TRY(file::make_directories(place, 0700));
-  MergeRecordFile record{.state = state.sequence, .into = 0};
+  BaseRecord record{.state = state.sequence, .into = 0};
   for (const SnapshotInfo& one : into.snapshots) {
     record.into = std::max(*record.into, one.id.sequence);
   }
   TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)), record.text()));
   std::set<std::uint64_t> needed{state.sequence};
   for (const RecordFile& file : TRY(records(place))) {
-    const auto known = MergeRecordFile::read(file.path);
+    const auto known = BaseRecord::read(file.path);
     if (known && file.into == into.number && file.from == other.number) needed.insert(known->state);
   }
   for (const SnapshotInfo& one : other.snapshots) {

@@ -30,6 +30,13 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
 }
 
+// By which number a file is known, each state of a tree says for itself.
+bool is_same_but_number(FileState known, const FileState& now) {
+  known.device = now.device;
+  known.inode = now.inode;
+  return known == now;
+}
+
 }  // namespace
 
 // --- merging
@@ -145,17 +152,6 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
   return answer;
 }
 
-namespace {
-
-// By which number a file is known, each state of a tree says for itself.
-bool is_as_it_was(FileState known, const FileState& now) {
-  known.device = now.device;
-  known.inode = now.inode;
-  return known == now;
-}
-
-}  // namespace
-
 // Of conflicts that were ended by hand since the last merge of the two was asked for, ours counts.
 void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
                                MergeConflicts& left) {
@@ -164,7 +160,7 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
   std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
     return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
       return one.path == conflict.path && one.base == conflict.base &&
-             is_as_it_was(one.theirs, conflict.theirs);
+             is_same_but_number(one.theirs, conflict.theirs);
     });
   });
 }

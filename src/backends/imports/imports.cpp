@@ -24,8 +24,8 @@ namespace agentfs {
 namespace imports {
 namespace {
 
-constexpr std::int64_t kLargestRemoved = std::int64_t{4}
-                                         << 20;  // bytes that are copied for the past alone
+// Bytes of a file that are copied for the past alone.
+constexpr std::int64_t kLargestRemoved = std::int64_t{4} << 20;
 
 using RecordsRef = std::shared_ptr<ImportRecords>;
 

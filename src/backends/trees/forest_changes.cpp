@@ -209,13 +209,17 @@ void ForestStore::preserve(ForestNode& parent, const std::string& name, bool is_
     return parent.tree->line && parent.tree->refusal == 0 && !f_->is_of_host(*parent.tree->line);
   };
   if (lender == nullptr || !is_asked()) return;
-  const auto found = look(parent, name);
-  if (!found) return;
+  TreeNodeRef node = remembered(parent, name);
+  if (!node) {
+    const auto found = look(parent, name);
+    if (!found) return;
+    node = found->node;
+  }
   UniqueFd lent;
   {
     const std::shared_lock together(mutex_);
-    const auto& node = static_cast<const ForestNode&>(*found->node);
-    const auto fd = f_->lends(node) ? f_->borrow(node) : fail_errno(ENOENT, name);
+    const auto& file = static_cast<const ForestNode&>(*node);
+    const auto fd = f_->lends(file) ? f_->borrow(file) : fail_errno(ENOENT, name);
     if (fd) lent = UniqueFd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
   }
   const Status kept = lent ? lender->preserve(lent.get(), is_removed) : ok();
