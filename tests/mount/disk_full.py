@@ -419,8 +419,11 @@ def a_refused_rollback_leaves_no_state_of_it():
         expect_eq(states(), before, f"the states after {refused} refused rollbacks")
         expect_eq(read(top / "file"), "two\n")
         left.unlink()
-    expect(refused > 1, f"{refused} refused rollbacks")
+    # What a refused one began goes with it, so those that follow have the room of what is removed.
+    expect(1 < refused < 50, f"{refused} refused rollbacks")
     expect_eq(read(top / "file"), "one\n", "after the rollback")
+    for left in sorted(ballast.iterdir())[:20]:
+        left.unlink()
     command(top / ".agentfs/ctl", "rollback undo-1")
     expect_eq(read(top / "file"), "two\n", "after the undo")
     mount.umount()

@@ -32,6 +32,19 @@ TreeRef successor_of(const Tree& tree) {
   return now;
 }
 
+// What was made at `fresh` becomes the root, and the one there is kept for the state before.
+Status change_places(const Spot& fresh, SnapshotId before, const Spot& root) {
+  const std::string retired = Line::retired_name(before.sequence);
+  const int room = fresh.directory;
+  if (::renameat(room, fresh.name.c_str(), room, retired.c_str()) != 0) return fail_errno(retired);
+  if (::renameat2(room, retired.c_str(), root.directory, root.name.c_str(), RENAME_EXCHANGE) == 0) {
+    return ok();
+  }
+  const int code = errno;
+  (void)remove_whole(room, retired);
+  return fail_errno(code, text::shown(root.name));
+}
+
 }  // namespace
 
 Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
@@ -170,25 +183,26 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   const Line::Snapshot target = *TRY(get(state));
   Line& line = *tree->line;
   TRY(line.add_source(state));
-  const auto undo = TRY(take(*root, {.id = {}, .label = label}));
-  const std::string retired = Line::retired_name(undo.sequence);
+  const Spot fresh = Spot::in(line.directory(), line.fresh_name());
+  TreeEntry planted;
   std::optional<Source> source;
-  const auto replace = [&]() -> Result<TreeEntry> {
+  // The new root comes first: where there is no room for it, no state that undoes this is kept.
+  const auto replace = [&]() -> Result<SnapshotId> {
     TRY(f_->keep_time(*root));
-    auto planted = TRY(plant(line, target, retired, {line.number(), tree->shown}));
-    source = TRY(f_->marks().hollow(Spot::in(line.directory(), retired)));
-    if (::renameat2(line.directory(), retired.c_str(), f_->top(), name.c_str(), RENAME_EXCHANGE)) {
-      return fail_errno(text::shown(name));
-    }
-    return planted;
+    planted = TRY(plant(line, target, fresh.name, {line.number(), tree->shown}));
+    source = TRY(f_->marks().hollow(fresh));
+    const auto undo = TRY(take(*root, {.id = {}, .label = label}));
+    const Status replaced = change_places(fresh, undo, Spot::in(f_->top(), name));
+    if (!replaced && line.hide(undo.sequence)) loose_ = true;
+    TRY(replaced);
+    return undo;
   };
-  const auto planted = replace();
-  if (!planted) {
-    (void)remove_whole(line.directory(), retired);
-    if (line.hide(undo.sequence)) loose_ = true;
-    return std::unexpected(planted.error());
+  const auto undo = replace();
+  if (!undo) {
+    (void)remove_whole(line.directory(), fresh.name);
+    return undo;
   }
-  line.retire(undo.sequence);
+  line.retire(undo->sequence);
   line.touched = true;
   ++line.shifts;
   // The nodes of the state that is over keep their tree; the root alone gets another.
@@ -199,10 +213,10 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   if (follows_) {
     for (const auto& former : f_->book().formers_below(*root)) former.node->follows = true;
   }
-  f_->book().move(*root, planted->node);
+  f_->book().move(*root, planted.node);
   root->set_source(source);
   root->epoch = 0;
-  f_->set_tree(*planted->node, now);
+  f_->set_tree(*planted.node, now);
   f_->moved();
   return undo;
 }
