@@ -68,6 +68,10 @@ struct CompareOptions {
   // directories, all below them too. Entries of one file (device, low 32 bits of the inode, size
   // and times) are the same in any case.
   std::function<bool(const TreeEntry& before, const TreeEntry& after)> same{};
+  // Of two directories the names, in order, that may differ in more than the times: under each
+  // other both have one file. An error, or none to ask: any may.
+  std::function<Result<std::vector<std::string>>(const TreeNode& before, const TreeNode& after)>
+      differing{};
   // A directory named .git: told as one line, compared like any other, or left out.
   enum class GitDirectories { line, inside, hidden };
   GitDirectories git = GitDirectories::line;

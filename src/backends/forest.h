@@ -120,6 +120,9 @@ class Forest : public TreeStore {
   // Whether all of two directories is known to be the same, without looking: both are read from
   // one place.
   virtual bool is_same(const TreeNode& before, const TreeNode& after) = 0;
+  // Of two directories the names, in order, under which not both have one file of the disk.
+  virtual Result<std::vector<std::string>> names_that_differ(const TreeNode& before,
+                                                             const TreeNode& after) = 0;
   // What differs from `before` to `after`, until `each` says false. Subtrees that both read from
   // one place, and files of one inode, are not looked into.
   virtual Status compare(const TreeNode& before, const TreeNode& after,

@@ -66,6 +66,11 @@ struct MergeConflict {
   FileState ours{};
   FileState theirs{};
   bool has_merged = false;  // merged() has a text with markers
+  // Theirs renamed it, and what is written to `path` would leave that out.
+  bool is_renamed_by_theirs() const {
+    return !base_path.empty() && !theirs_path.empty() && theirs_path != base_path &&
+           theirs_path != path;
+  }
 };
 
 struct MergePlan {

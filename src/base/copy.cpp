@@ -117,6 +117,13 @@ void copy_xattrs(int from, int to) {
   });
 }
 
+void copy_unseen_xattrs(int from, int to) {
+  each_xattr(from, [&](const std::string& name, std::string_view value) {
+    if (!goes_unseen(name)) return;
+    static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
+  });
+}
+
 FileCapabilities::FileCapabilities(int file) {
   const ssize_t size = ::fgetxattr(file, kCapabilityName, bytes_.data(), bytes_.size());
   if (size > 0) size_ = static_cast<std::size_t>(size);

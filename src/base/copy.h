@@ -25,6 +25,8 @@ void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
 // As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
+// Those that goes_unseen() names (base/xattrs.h), beside what `to` has.
+void copy_unseen_xattrs(int from, int to);
 void set_attributes(int file, const struct stat& attributes);  // owner, mode and times
 inline void copy_attributes(int from, int to, const struct stat& attributes) {
   copy_xattrs(from, to);

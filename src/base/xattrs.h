@@ -44,4 +44,9 @@ inline bool is_of_file(std::string_view name) {
   return std::ranges::none_of(kOthers, [&](std::string_view one) { return name.starts_with(one); });
 }
 
+// What an import does not show of a file of the host: a file that moves, or comes back, keeps it.
+inline bool goes_unseen(std::string_view name) {
+  return is_of_file(name) && !is_brought(name) && !name.starts_with("trusted.agentfs.");
+}
+
 }  // namespace agentfs

@@ -29,6 +29,8 @@ std::string closed_line(const std::string& path) {
 
 Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
   TRY(kernel_.history().may_see(caller, root));
+  // What is in mappings is to be seen, where it can be.
+  (void)kernel_.paths().may_snapshot(root);
   Forest& forest = *TRY(forest_of(root));
   Comparison result;
   if (TreeNodeRef directory = kernel_.imports().base(root)) {
@@ -87,6 +89,9 @@ CompareOptions Forks::options(Forest& forest) {
   options.same = [&forest](const TreeEntry& before, const TreeEntry& after) {
     return before.node->type() == S_IFDIR && after.node->type() == S_IFDIR &&
            forest.is_same(*before.node, *after.node);
+  };
+  options.differing = [&forest](const TreeNode& before, const TreeNode& after) {
+    return forest.names_that_differ(before, after);
   };
   options.lasting_inodes = true;
   options.attributes = true;

@@ -13,6 +13,7 @@
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
+#include "kernel/merges.h"
 
 namespace agentfs {
 
@@ -98,6 +99,7 @@ void Imports::drop_base(const std::string& root, const std::string& checkpoint) 
     const auto beside = parse(one.label);
     if (beside && beside->checkpoint == checkpoint) drop(one.id);
   }
+  drop_uncommitted(*import);
 }
 
 // Those of checkpoints that are gone.
@@ -109,9 +111,32 @@ void Imports::drop_bases(const Import& import) {
                                                      &SnapshotInfo::label) == checkpoints.end();
     if (is_gone) drop(one.id);
   }
+  drop_uncommitted(import);
 }
 
-// All that has changed in the hidden tree since but what commits have made of it.
+// A commit and its uncommit are nothing together, but for a checkpoint of in between.
+void Imports::drop_uncommitted(const Import& import) {
+  const auto states = states_of(import);
+  for (const SnapshotInfo& one : states) {
+    const auto uncommit = uncommit_of(one);
+    if (!uncommit) continue;
+    const bool is_needed = std::ranges::any_of(states, [&](const SnapshotInfo& state) {
+      const bool is_between =
+          state.id < uncommit->start && (!uncommit->commit || *uncommit->commit < state.id);
+      return is_between && parse(state.label);
+    });
+    if (is_needed) continue;
+    drop(uncommit->after);
+    drop(uncommit->start);
+    const auto commit =
+        std::ranges::find(states, uncommit->commit.value_or(SnapshotId{}), &SnapshotInfo::id);
+    if (commit == states.end()) continue;
+    drop(commit->id);
+    if (const auto start = order_start(*commit)) drop(*start);
+  }
+}
+
+// All that has changed in the hidden tree since but what orders have made of it.
 Result<std::set<std::string>> Imports::taken_over(const Import& import, SnapshotId since,
                                                   SnapshotId now) const {
   std::set<std::string> paths;
@@ -121,7 +146,7 @@ Result<std::set<std::string>> Imports::taken_over(const Import& import, Snapshot
   };
   SnapshotId from = since;
   for (const SnapshotInfo& one : states_of(import)) {
-    const auto start = commit_start(one);
+    const auto start = order_start(one);
     if (!start || *start < since || one.id < from) continue;
     TRY(add(from, *start));
     from = one.id;
@@ -130,11 +155,14 @@ Result<std::set<std::string>> Imports::taken_over(const Import& import, Snapshot
   return paths;
 }
 
-// The hidden tree is `base` but for these changes, which the directory still has.
+// The hidden tree is `base` but for these changes, which the directory still has. What it was is
+// what conflicts that are left read.
 Status Imports::go_back_but_for(const Import& import, const Base& base,
                                 const std::vector<HostDrift>& changes,
                                 const std::set<std::string>& forgotten) {
-  drop(TRY(forest().rollback(import.tree, base.state, kUndone)));
+  const SnapshotId was = TRY(forest().rollback(import.tree, base.state, kRefused));
+  TRY(kernel_.merges().set_theirs(import.root, was));
+  drop_refused(import);
   TRY(store().go_back(import.id, base.records, forgotten));
   const TreeNodeRef tree = TRY(forest().tree(import.tree)).node;
   return ImportMirror(forest(), store(), import.id, tree).apply(changes);

@@ -185,24 +185,24 @@ Result<Imports::Outcome> Imports::carry_out(const Caller& caller, const Import& 
 
 // The mark goes before the states that are not needed without it.
 Status Imports::end(const Import& import, const ImportOrder& order, bool leaves_something) {
-  if (order.is_commit() && leaves_something) {
-    const std::string label = committed_label(order.start);
+  const bool is_commit = order.is_commit();
+  const std::string label =
+      is_commit ? committed_label(order.start)
+                : uncommitted_label(order.start,
+                                    leaves_something ? std::nullopt : std::optional(order.from));
+  if (!is_commit || leaves_something) {
     const SnapshotId after = TRY(forest().snapshot(import.tree, label));
-    const auto info = kernel_.forks().info_of(path_of(import.tree));
-    for (const SnapshotInfo& one : info ? info->snapshots : std::vector<SnapshotInfo>()) {
+    for (const SnapshotInfo& one : states_of(import)) {
       if (one.label == label && one.id != after) drop(one.id);  // of an end that was cut short
     }
   }
   TRY(store().unmark(import.id));
-  if (order.is_commit()) {
-    drop(order.to);
-    if (!leaves_something) drop(order.start);
+  if (!is_commit) {
+    drop_uncommitted(import);
     return ok();
   }
-  drop(order.start);
-  if (leaves_something) return ok();
-  drop(order.from);
   drop(order.to);
+  if (!leaves_something) drop(order.start);
   return ok();
 }
 
@@ -277,8 +277,8 @@ Status Imports::end_order(const Import& import, const ImportOrder& order) {
 void Imports::drop_leftovers(const Import& import) {
   const std::vector<SnapshotInfo> of_tree = states_of(import);
   for (const SnapshotInfo& one : of_tree) {
-    const std::string label = committed_label(one.id);
-    const bool is_needed = std::ranges::find(of_tree, label, &SnapshotInfo::label) != of_tree.end();
+    const bool is_needed =
+        std::ranges::find(of_tree, std::optional(one.id), order_start) != of_tree.end();
     if (one.label == kOrderStart && !is_needed) drop(one.id);
   }
   const auto info = kernel_.forks().info_of(import.root);

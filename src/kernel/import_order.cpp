@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <ranges>
+#include <set>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -11,7 +12,13 @@
 namespace agentfs {
 namespace {
 
-constexpr std::string_view kCommitted = "committed/";
+constexpr std::string_view kCommitted = "committed/";      // and the start's number
+constexpr std::string_view kUncommitted = "uncommitted/";  // and that, "/", the commit's or 0
+
+std::optional<std::string_view> after(const SnapshotInfo& state, std::string_view prefix) {
+  if (state.hidden || !state.label.starts_with(prefix)) return std::nullopt;
+  return std::string_view(state.label).substr(prefix.size());
+}
 
 }  // namespace
 
@@ -40,16 +47,43 @@ std::string committed_label(SnapshotId start) {
 
 std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
 
-std::optional<SnapshotId> commit_start(const SnapshotInfo& state) {
-  if (state.hidden || !state.label.starts_with(kCommitted)) return std::nullopt;
-  const auto start =
-      text::number<std::uint64_t>(std::string_view(state.label).substr(kCommitted.size()));
-  return start ? std::optional(SnapshotId{state.id.tree, *start}) : std::nullopt;
+std::string uncommitted_label(SnapshotId start, std::optional<SnapshotId> commit) {
+  return fmt::format("{}{}/{}", kUncommitted, start.sequence, commit ? commit->sequence : 0);
+}
+
+std::optional<ImportCommit> commit_of(const SnapshotInfo& state) {
+  const auto label = after(state, kCommitted);
+  const auto start = label ? text::number<std::uint64_t>(*label) : std::nullopt;
+  if (!start) return std::nullopt;
+  return ImportCommit{.before = {state.id.tree, *start}, .after = state.id};
+}
+
+std::optional<ImportUncommit> uncommit_of(const SnapshotInfo& state) {
+  const auto label = after(state, kUncommitted);
+  const auto parts = text::split(label.value_or(""), '/');
+  if (parts.size() != 2) return std::nullopt;
+  const auto start = text::number<std::uint64_t>(parts[0]);
+  const auto commit = text::number<std::uint64_t>(parts[1]);
+  if (!start || !commit) return std::nullopt;
+  ImportUncommit all{.start = {state.id.tree, *start}, .after = state.id};
+  if (*commit != 0) all.commit = SnapshotId{state.id.tree, *commit};
+  return all;
+}
+
+std::optional<SnapshotId> order_start(const SnapshotInfo& state) {
+  if (const auto commit = commit_of(state)) return commit->before;
+  if (const auto uncommit = uncommit_of(state)) return uncommit->start;
+  return std::nullopt;
 }
 
 std::optional<ImportCommit> last_commit(const TreeInfo& hidden_tree) {
+  std::set<SnapshotId> taken_back;
   for (const SnapshotInfo& one : hidden_tree.snapshots | std::views::reverse) {
-    if (const auto start = commit_start(one)) return ImportCommit{*start, one.id};
+    if (const auto uncommit = uncommit_of(one); uncommit && uncommit->commit) {
+      taken_back.insert(*uncommit->commit);
+    }
+    const auto commit = commit_of(one);
+    if (commit && !taken_back.contains(commit->after)) return commit;
   }
   return std::nullopt;
 }

@@ -30,6 +30,8 @@ struct ImportOrder {
 inline constexpr char kOrderStart[] = "order/start";    // of the hidden tree
 inline constexpr char kOrderWanted[] = "order/wanted";  // of the workspace
 inline constexpr char kUndone[] = "order/undone";       // what came of one, dropped at once
+// Of the hidden tree as it is not any more, for conflicts whose theirs is in it.
+inline constexpr char kRefused[] = "rebase/refused";
 // The mark of a rebase says what the hidden tree was.
 std::string note_of(SnapshotId state);
 
@@ -39,8 +41,18 @@ struct ImportCommit {
   SnapshotId before{};
   SnapshotId after{};
 };
-// Where the commit began that left this state; nothing of others.
-std::optional<SnapshotId> commit_start(const SnapshotInfo& state);
+// As an uncommit that began at `start` left it. `commit`: the state that it took back, all of it.
+std::string uncommitted_label(SnapshotId start, std::optional<SnapshotId> commit);
+// Where the commit or uncommit began that left this state; nothing of others.
+std::optional<SnapshotId> order_start(const SnapshotInfo& state);
+// What was committed and is not any more, where a checkpoint of in between may be gone back to.
+struct ImportUncommit {
+  SnapshotId start{};
+  SnapshotId after{};
+  std::optional<SnapshotId> commit{};  // the state that it took back, all of it
+};
+std::optional<ImportUncommit> uncommit_of(const SnapshotInfo& state);
+std::optional<ImportCommit> commit_of(const SnapshotInfo& state);
 // The newest that was not taken back.
 std::optional<ImportCommit> last_commit(const TreeInfo& hidden_tree);
 

@@ -27,8 +27,6 @@ using import_names::tree_of;
 
 namespace {
 
-constexpr char kRefused[] = "rebase/refused";  // a state of the hidden tree
-
 Result<SnapshotId> state_of(std::string_view note) {
   const auto words = text::words(note);
   const auto tree = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
@@ -189,14 +187,15 @@ Status Imports::put_back(const Import& import) {
   const SnapshotId before = TRY(state_of(*note));
   TRY(store().go_back(import.id));
   const SnapshotId refused = TRY(forest().rollback(import.tree, before, kRefused));
-  drop_refused(import, refused);
   TRY(kernel_.merges().set_theirs(import.root, refused));
+  drop_refused(import);
   return store().unmark(import.id);
 }
 
-void Imports::drop_refused(const Import& import, SnapshotId except) {
+void Imports::drop_refused(const Import& import) {
+  const MergeConflictsRef left = kernel_.merges().conflicts(import.root);
   for (const SnapshotInfo& one : states_of(import)) {
-    if (one.label == kRefused && one.id != except) drop(one.id);
+    if (one.label == kRefused && (left == nullptr || left->theirs != one.id)) drop(one.id);
   }
 }
 

@@ -85,7 +85,7 @@ class Imports {
   Status end_half_done(const Import& import);
   Status settle_one(const Import& import);
   Status put_back(const Import& import);
-  void drop_refused(const Import& import, SnapshotId except = {});
+  void drop_refused(const Import& import);
 
   // Of checkpoints: kernel/import_bases.cpp.
   struct Base {
@@ -100,6 +100,7 @@ class Imports {
                          const std::set<std::string>& forgotten);
   Status forget_since(const Import& import, const Base& base, SnapshotId now);
   void drop_bases(const Import& import);
+  void drop_uncommitted(const Import& import);
 
   // Of orders: kernel/import_commits.cpp.
   Result<std::vector<PathChange>> difference(SnapshotId before, SnapshotId after) const;

@@ -70,6 +70,7 @@ std::string stored(const MergeConflicts& conflicts) {
   json::Value head;
   head.set("from", std::uint64_t{conflicts.from});
   head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
+  if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
   head.set("last", conflicts.last);
   std::string out = json::dump(head) + "\n";
   for (const auto& [number, one] : conflicts.left) {
@@ -90,6 +91,7 @@ Result<MergeConflicts> parse(std::string_view text) {
                      .base = snapshot_of(head["base"]),
                      .is_stored = true};
   all.state = snapshot_of(head["state"]);
+  all.theirs = snapshot_of(head["theirs"]);
   for (const std::string_view line : lines | std::views::drop(1)) {
     if (line.empty()) continue;
     const auto blank = line.find(' ');
@@ -133,9 +135,12 @@ void Merges::take_over(const MergeConflictsRef& before, const MergePlan& plan,
 
 Status Merges::set_theirs(const std::string& root, SnapshotId state) {
   const MergeConflictsRef shown = conflicts(root);
-  if (shown == nullptr || shown->from != state.tree) return ok();
+  const bool is_set = shown != nullptr && shown->theirs != SnapshotId{};
+  if (shown == nullptr || shown->from != state.tree || is_set) return ok();
   auto next = std::make_shared<MergeConflicts>(*shown);
   next->sides.theirs.root = TRY((*TRY(kernel_.forks().forest_of(root))).snapshot_root(state));
+  next->theirs = state;
+  if (next->is_stored) return set_conflicts(root, next);
   show_conflicts(root, next);
   return ok();
 }
@@ -192,6 +197,10 @@ Status Merges::load_conflicts(const std::string& file) {
   const TreeInfo from = TRY(find_tree(kernel_, top, all->from));
   all->sides = TRY(sides_at(fmt::format("{}/{}", top, into.name),
                             fmt::format("{}/{}", top, from.name), all->base));
+  if (all->theirs != SnapshotId{}) {
+    Forest& forest = *TRY(kernel_.forks().forest_of(top + "/" + into.name));
+    all->sides.theirs.root = TRY(forest.snapshot_root(all->theirs));
+  }
   kernel_.conflicts().set(key, all);
   return ok();
 }

@@ -13,20 +13,26 @@
 namespace agentfs {
 namespace {
 
+std::unexpected<Error> refuse_as_it_is(const std::string& path, const std::string& differs,
+                                       std::uint64_t number) {
+  return fail(ENOTSUP, "{}: theirs {}; made so by hand, `resolve {} ours` would do", path, differs,
+              number);
+}
+
+// The bytes alone under the name of ours would take the other name back in theirs, at its merge.
+Status check_name(const MergeConflict& conflict, const std::string& path, std::uint64_t number) {
+  if (!conflict.is_renamed_by_theirs()) return ok();
+  return refuse_as_it_is(path, fmt::format("is named {}", text::shown(conflict.theirs_path)),
+                         number);
+}
+
 // What is not taken as it is.
 Status check_takes_theirs(const MergeConflict& conflict, const std::string& path,
                           std::uint64_t number, mode_t mode) {
-  std::string differs;
-  if (conflict.reason == MergeConflict::Reason::renamed) {
-    differs = fmt::format("is named {}", text::shown(conflict.theirs_path));
-  } else if (S_ISDIR(mode)) {
-    differs = "is a directory";
-  } else if (!S_ISREG(mode) && !S_ISLNK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
-    differs = "is a device";
-  }
-  if (differs.empty()) return ok();
-  return fail(ENOTSUP, "{}: theirs {}; made so by hand, `resolve {} ours` would do", path, differs,
-              number);
+  TRY(check_name(conflict, path, number));
+  if (S_ISDIR(mode)) return refuse_as_it_is(path, "is a directory", number);
+  if (S_ISREG(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode)) return ok();
+  return refuse_as_it_is(path, "is a device", number);
 }
 
 // A directory of ours where a file is to be, or a file on the way to it, is nothing to write over.
@@ -123,6 +129,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   } else if (side == "theirs") {
     TRY(take_theirs(named, found, number, path));
   } else if (side == "merged") {
+    TRY(check_name(found.conflict, path, number));
     TRY(told_by_hand(kernel_.paths().write(named, path, TRY(merged(root, number))), path, number));
   }
   return end_conflict(root, number, removes ? "removed, as theirs" : side, path);

@@ -114,6 +114,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   (void)TRY(base_of(root, name));  // what is no kin is EINVAL, whoever may see it
   TRY(kernel_.history().may_see(caller, other));
   TRY(kernel_.paths().may_snapshot(root));
+  TRY(kernel_.paths().may_snapshot(other));
   // What theirs takes from ours meanwhile, or took and left in conflict, has no base yet, and would
   // pass for theirs. The lesser name first: a merge may be asked for on both sides at once.
   std::optional<MergePause> of_theirs;

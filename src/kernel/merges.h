@@ -39,6 +39,7 @@ struct MergeConflicts {
   std::vector<MergeConflict> settled{};
   // Of a merge that took what was clean: what the next one begins from once none is left.
   SnapshotId state{};
+  SnapshotId theirs{};  // what theirs is read from; none: from the tree, as it is now
 };
 // What a merge or a fold is about to delete. Of one file with several names, which is another one
 // on the disk each time that a name goes, all have what the first had in common with the others.

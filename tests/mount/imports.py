@@ -1279,6 +1279,73 @@ def a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole():
     M.verify()
 
 
+def a_rollback_past_an_uncommit_leaves_it_taken_back():
+    top = make("taken-back")
+    space = take(top, "taken-back")
+    ctl("taken-back", "checkpoint start")
+    before = state_of(top)
+    (space / "lines").write_text("work\n")
+    (space / "new").write_text("work\n")
+    ctl("taken-back", "commit")
+    ctl("taken-back", "checkpoint committed")
+    (space / "later").write_text("later\n")
+    ctl("taken-back", "commit")
+    ctl("taken-back", "uncommit")
+    ctl("taken-back", "uncommit")
+    without = lambda found: {path: one[2] for path, one in found.items()}
+    expect_eq(without(state_of(top)), without(before), "the directory after both were taken back")
+    expect_has(refused("ENOENT", "taken-back", "uncommit"), "nothing was committed")
+    M.umount()
+    M.mount()
+    ctl("taken-back", "rollback committed")
+    expect_eq(status("taken-back"), ["M\tlines", "A\tnew"])
+    ctl("taken-back", "rebase")
+    expect_eq((space / "lines").read_text(), "work\n", "after a rebase")
+    ctl("taken-back", "commit")
+    expect_eq(((top / "lines").read_text(), (top / "new").read_text()), ("work\n", "work\n"))
+    ctl("taken-back", "rollback start")
+    expect_eq(status("taken-back"), ["M\tlines", "D\tnew"])
+    ctl("taken-back", "uncommit")
+    expect_eq(without(state_of(top)), without(before))
+    ctl("taken-back", "discard committed")
+    expect_eq(status("taken-back"), [])
+
+
+def theirs_of_a_conflict_is_what_it_was_after_a_rollback():
+    top = make("kept-theirs")
+    space = take(top, "kept-theirs")
+    ctl("kept-theirs", "checkpoint start")
+    (space / "main.c").write_text("ours\n")
+    (top / "main.c").write_text("theirs\n")
+    ctl("kept-theirs", "rebase partial")
+    ctl("kept-theirs", "rollback start")
+    expect_eq(read(space / ".agentfs/conflicts/1/theirs"), "theirs\n")
+    M.umount()
+    M.mount()
+    expect_eq(read(space / ".agentfs/conflicts/1/theirs"), "theirs\n", "after a restart")
+    ctl("kept-theirs", "resolve 1 theirs")
+    expect_eq((space / "main.c").read_text(), "theirs\n")
+    ctl("kept-theirs", "rebase")
+    expect_eq(status("kept-theirs"), [])
+
+
+def what_is_not_shown_of_a_file_moves_with_it():
+    top = make("unseen")
+    for name in ("main.c", "lines", "src/tool.sh"):
+        os.setxattr(top / name, "trusted.unseen", b"as it was")
+    space = take(top, "unseen")
+    (space / "main.c").rename(space / "moved.c")
+    (space / "lines").unlink()
+    with open(space / "src/tool.sh", "a") as file:
+        file.write("# more\n")
+    ctl("unseen", "commit")
+    for name in ("moved.c", "src/tool.sh"):
+        expect_eq(os.getxattr(top / name, "trusted.unseen"), b"as it was", name)
+    ctl("unseen", "uncommit")
+    for name in ("main.c", "lines", "src/tool.sh"):
+        expect_eq(os.getxattr(top / name, "trusted.unseen"), b"as it was", name)
+
+
 def a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
     """Wherever it is cut short: what the directory's owner has made stays, and comes back by rebase."""
     files = [f"f{n}" for n in range(300)]
@@ -1369,6 +1436,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
      bad_imports_are_refused, all_of_it_survives_a_crash,
      a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,
      what_was_changed_there_after_a_kill_is_nobodys_commit,
+     a_rollback_past_an_uncommit_leaves_it_taken_back, theirs_of_a_conflict_is_what_it_was_after_a_rollback,
+     what_is_not_shown_of_a_file_moves_with_it,
      a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole,
      a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
      a_kill_in_an_import_leaves_nothing_that_fsck_finds)

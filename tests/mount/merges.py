@@ -5,6 +5,7 @@
 """Merging forks: all or nothing, conflicts as files, told, kept and visible at once."""
 import errno
 import json
+import mmap
 import os
 import signal
 import shutil
@@ -1034,6 +1035,78 @@ def what_is_new_has_the_owner_that_made_it():
     expect_eq(found, dict.fromkeys(found, (0, 0o755)), "of bytes that theirs' owner never saw")
 
 
+def what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict():
+    ours, theirs = make("onto"), SPACES / "onto-fork"
+    ctl("onto", "fork onto-fork")
+    (theirs / "gone").rename(theirs / "taken")
+    (theirs / "src").rename(theirs / "lib")
+    (ours / "gone").unlink()
+    shutil.rmtree(ours / "src")
+    (ours / "taken").write_text("unrelated\n")
+    (ours / "lib").mkdir()
+    os.symlink("elsewhere", ours / "lib/old.c")
+    for into, other in (("onto", "onto-fork"), ("onto-fork", "onto")):
+        refused("EBUSY", into, f"merge {other}")
+        conflicts = SPACES / into / ".agentfs/conflicts"
+        listed = "".join(read(conflicts / str(number) / "about") for number in (1, 2))
+        for name in ("taken", "lib/old.c"):
+            expect_has(listed, name, f"conflicts of {into}")
+    (ours / "taken").write_text("to be removed\n")
+    (ours / "lib/old.c").unlink()
+    (ours / "lib/old.c").write_text("int main(void) { return 0; }\n")
+    ctl("onto", "merge onto-fork")
+
+
+def what_a_mapping_has_written_is_merged_and_told():
+    ours, theirs = make("mapped"), SPACES / "mapped-fork"
+    ctl("mapped", "fork mapped-fork")
+    with open(theirs / "both", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        mapping[0:2] = b"AS"
+        expect_eq(read(theirs / ".agentfs/status"), "M\tboth\n")
+        mapping[3:5] = b"IT"
+        expect_has(read(theirs / ".agentfs/diff"), "+AS IT was", "diff")
+        mapping[6:9] = b"WAS"
+        ctl("mapped", "merge mapped-fork")
+        expect_eq(read(ours / "both"), "AS IT WAS\n")
+
+
+def a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back():
+    ours, theirs = make("named"), SPACES / "named-fork"
+    ctl("named", "fork named-fork")
+    (theirs / "lines").rename(theirs / "numbers")
+    for top, word in ((ours, "ours"), (theirs, "theirs")):
+        path = top / ("lines" if top == ours else "numbers")
+        path.write_text(read(path).replace("3\n", f"{word}\n", 1))
+    ctl("named", "merge named-fork partial")
+    expect_has(read(ours / ".agentfs/conflicts/1/about"), "theirs has it as numbers", "about")
+    for side in ("theirs", "merged"):
+        expect_has(refused("ENOTSUP", "named", f"resolve 1 {side}"), "named numbers", side)
+    (ours / "lines").rename(ours / "numbers")
+    (ours / "numbers").write_text(read(theirs / "numbers"))
+    ctl("named", "resolve 1 ours")
+    ctl("named", "merge named-fork")
+    ctl("named-fork", "merge named")
+    for top in (ours, theirs):
+        expect(not (top / "lines").exists(), f"the old name in {top}")
+        expect_has(read(top / "numbers"), "theirs\n", f"{top}")
+
+
+def a_name_that_ours_gave_a_file_goes_on_being_that_file():
+    ours, theirs = make("linked"), SPACES / "linked-fork"
+    os.link(ours / "both", ours / "twin")
+    ctl("linked", "fork linked-fork")
+    with open(theirs / "both", "a") as file:
+        file.write("more\n")
+    os.link(ours / "both", ours / "src/third")
+    os.unlink(ours / "gone")
+    os.link(ours / "both", ours / "gone")
+    ctl("linked", "merge linked-fork")
+    names = [ours / name for name in ("both", "twin", "src/third", "gone")]
+    expect_eq({read(name) for name in names}, {"as it was\nmore\n"})
+    expect_eq({os.stat(name).st_ino for name in names}, {os.stat(names[0]).st_ino})
+    expect_eq({os.stat(name).st_nlink for name in names}, {4})
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -1073,4 +1146,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      a_rollback_that_was_undone_has_taken_no_merge_back,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
+     what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
+     what_a_mapping_has_written_is_merged_and_told,
+     a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
+     a_name_that_ours_gave_a_file_goes_on_being_that_file,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

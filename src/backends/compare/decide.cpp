@@ -174,9 +174,12 @@ Result<Decision> Decider::changed(const PathChange& seen) {
   }
   const bool is_moved = theirs.path != theirs.from;
   if (!change->after.exists()) {
-    // Ours may have renamed it too, and changed so much that it counted as deleted and added.
+    // Ours may have renamed it too, and changed so much that it counted as deleted and added; or
+    // what it has there is another file. Only what theirs changed in it would tell.
     const FileState ours = is_moved ? TRY(ours_.state(theirs.path)) : FileState{};
-    if (ours.exists() && !ours.is_directory()) {
+    const bool is_taken = ours.exists() && !ours.is_directory();
+    if (is_taken && !theirs.content) return added(theirs);
+    if (is_taken) {
       return combined(
           {.theirs = theirs, .ours_path = theirs.path, .ours = ours, .ours_content = true});
     }
@@ -227,7 +230,17 @@ Result<Decision> Decider::attributes(const Versions& versions, bool& takes) {
                  fmt::format("both sides changed its {}", merged.clash));
 }
 
+// Of a file in conflict the other name of theirs is not taken either.
 Result<Decision> Decider::combined(const Versions& versions) {
+  const PathChange& theirs = versions.theirs;
+  Decision decision = TRY(both(versions));
+  if (decision.conflict && decision.conflict->is_renamed_by_theirs()) {
+    decision.conflict->sentence += fmt::format("; theirs has it as {}", text::shown(theirs.path));
+  }
+  return decision;
+}
+
+Result<Decision> Decider::both(const Versions& versions) {
   const PathChange& theirs = versions.theirs;
   bool takes_attributes = false;
   Decision clash = TRY(attributes(versions, takes_attributes));

@@ -52,6 +52,7 @@ class Decider {
   Result<Decision> changed(const PathChange& seen);
   static bool is_one_retyped_and_one_dressed(const Versions& versions);
   Result<Decision> combined(const Versions& versions);
+  Result<Decision> both(const Versions& versions);
   Result<Decision> both_changed(const Versions& versions, MergeAction action);
   // Whether ours is to have some of theirs; a conflict where both have changed the same one.
   Result<Decision> attributes(const Versions& versions, bool& takes);

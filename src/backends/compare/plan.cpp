@@ -2,6 +2,7 @@
 #include "backends/compare/plan.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "backends/compare/decide.h"
@@ -44,6 +45,7 @@ class Planner {
   Result<std::optional<std::string>> ready_parents(const std::string& path);
   Result<std::optional<std::string>> ready(const std::string& directory);
   void block(Item& item, const std::string& obstacle, const FileState& found);
+  void take_along();
   Status finish();
   Status add_directories();
 
@@ -253,7 +255,36 @@ void Planner::block(Item& item, const std::string& obstacle, const FileState& fo
   plan_.conflicts.push_back(std::move(conflict));
 }
 
+// A name that ours alone gave to a file goes on being that file's when theirs is written to it.
+void Planner::take_along() {
+  std::unordered_set<std::string_view> told;
+  for (const PathChange& change : theirs_changes_) told.insert(change.path);
+  std::unordered_map<std::uint64_t, std::vector<const PathChange*>> names;
+  for (const PathChange& change : ours_changes_) {
+    const bool is_name = change.after.is_regular() && !change.whole && !told.contains(change.path);
+    if (is_name) names[change.after.inode].push_back(&change);
+  }
+  const std::size_t count = items_.size();
+  for (std::size_t at = 0; at < count; ++at) {
+    const Item item = items_[at];
+    const bool is_written =
+        item.action.kind == Action::write && !item.is_blocked && !item.action.ours_path.empty();
+    const auto found = is_written ? names.find(item.action.ours.inode) : names.end();
+    if (found == names.end()) continue;
+    for (const PathChange* const name : found->second) {
+      // What was this file in base is what theirs has made of it there.
+      const bool was_it = name->before.exists() && name->before.inode == item.action.base.inode;
+      if (was_it || name->path == item.action.ours_path) continue;
+      Item other = item;
+      other.action.path = other.action.ours_path = name->path;
+      items_.push_back(std::move(other));
+    }
+    names.erase(found);
+  }
+}
+
 Status Planner::finish() {
+  take_along();
   TRY(add_directories());
   for (Item& item : items_) {
     if (item.is_blocked || item.action.kind == Action::make_directory) continue;

@@ -37,6 +37,7 @@ class Walker {
   using Found = std::optional<TreeEntry>;
 
   Status enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::size_t> told);
+  Status list(Frame& frame);
   void leave();
   std::optional<std::string> next_name(Frame& frame);
   Status visit(const Frame& frame, const std::string& name);
@@ -86,8 +87,13 @@ Result<std::vector<PathChange>> Walker::run() {
 
 // A directory that its owner, and so the daemon of an ordinary user, may not look into is looked
 // into on neither side: nobody has changed it, or somebody is told that.
-Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::size_t> told) {
-  Frame frame{.before = std::move(before), .after = std::move(after)};
+Status Walker::list(Frame& frame) {
+  if (frame.before && frame.after && options_.differing) {
+    if (const auto differing = options_.differing(*frame.before, *frame.after)) {
+      frame.before_names = frame.after_names = *differing;
+      return ok();
+    }
+  }
   const auto list = [](const TreeSide& side, const TreeNodeRef& node) {
     return node ? names_of(*side.store, *node) : Result<std::vector<std::string>>();
   };
@@ -107,6 +113,12 @@ Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::s
     frame.before_names = TRY(std::move(names));
     frame.after_names = TRY(std::move(names_after));
   }
+  return ok();
+}
+
+Status Walker::enter(TreeNodeRef before, TreeNodeRef after, std::optional<std::size_t> told) {
+  Frame frame{.before = std::move(before), .after = std::move(after)};
+  TRY(list(frame));
   frame.told = told;
   frame.path_length = path_.size();
   frames_.push_back(std::move(frame));

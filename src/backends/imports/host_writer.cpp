@@ -206,6 +206,8 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
     attributes.st_uid = replaced.st_uid;
     attributes.st_gid = replaced.st_gid;
     copy_xattrs(old.get(), file);
+  } else {
+    copy_unseen_xattrs(content.get(), file);
   }
   attributes.st_mode = change.to.mode;
   attributes.st_mtim = time_of(change.to.modified);

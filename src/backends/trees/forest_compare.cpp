@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What differs between two directories, without looking where it cannot.
+#include <algorithm>
+
 #include "backends/trees/forest_store.h"
 
 namespace agentfs::trees {
@@ -52,7 +54,7 @@ Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
     left.pop_back();
     std::vector<Difference> found;
     std::vector<Pair> below;
-    for (const std::string& name : TRY(names_that_differ(pair))) {
+    for (const std::string& name : TRY(names_that_differ(*pair.before, *pair.after))) {
       TRY(compare_entry({pair.before, pair.after, name}, found, below));
     }
     for (Pair& deeper : below) {
@@ -67,12 +69,15 @@ Status ForestStore::compare(const TreeNode& before, const TreeNode& after,
   return ok();
 }
 
-Result<std::vector<std::string>> ForestStore::names_that_differ(const Pair& pair) {
+Result<std::vector<std::string>> ForestStore::names_that_differ(const TreeNode& one,
+                                                                const TreeNode& other) {
+  const auto from = TRY(own(one));
+  const auto to = TRY(own(other));
   const std::shared_lock together(mutex_);
   std::vector<std::string> names;
-  const Content before = TRY(f_->content(*pair.before));
-  const Content after = TRY(f_->content(*pair.after));
-  const bool hollow = !pair.before->solid() && !pair.after->solid();
+  const Content before = TRY(f_->content(*from));
+  const Content after = TRY(f_->content(*to));
+  const bool hollow = !from->solid() && !to->solid();
   if (hollow && before.source == after.source) return names;
   const Entries old = TRY(entries_of(*f_, before));
   const Entries now = TRY(entries_of(*f_, after));
@@ -85,6 +90,7 @@ Result<std::vector<std::string>> ForestStore::names_that_differ(const Pair& pair
   for (const auto& [name, entry] : now) {
     if (!old.contains(name)) names.push_back(name);
   }
+  std::ranges::sort(names);
   return names;
 }
 

@@ -93,6 +93,7 @@ class ForestStore final : public Forest {
   std::vector<TreeInfo> family() const override;
   Status solidify(const TreeNode& directory, bool whole) override;
   bool is_same(const TreeNode& before, const TreeNode& after) override;
+  Result<std::vector<std::string>> names_that_differ(const TreeNode&, const TreeNode&) override;
   Status compare(const TreeNode& before, const TreeNode& after,
                  const std::function<bool(const Difference&)>& each) override;
   ForestCounts counts() const override;
@@ -181,7 +182,6 @@ class ForestStore final : public Forest {
   bool reads_given_up(const Line& line) const;
   Status forget_sources();
   Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);
-  Result<std::vector<std::string>> names_that_differ(const Pair& pair);
   Status compare_entry(const Pair& pair, std::vector<Difference>& found, std::vector<Pair>& below);
 
   const std::string path_;
