@@ -449,11 +449,13 @@ def links_are_counted_after_a_merge():
     top = SPACES / "counted"
     (top / "d").mkdir(parents=True)
     (top / "f").write_text("one\n")
-    ctl("counted", "fork counted-1")
     os.link(top / "f", top / "d/l")
+    ctl("counted", "fork counted-1")
     expect_eq((os.stat(top / "f").st_nlink, os.stat(top / "d/l").st_nlink), (2, 2))
-    (SPACES / "counted-1/f").write_text("two\n")
+    (SPACES / "counted-1/new").write_text("two\n")
+    (SPACES / "counted-1/new").rename(SPACES / "counted-1/f")
     ctl("counted", "merge counted-1")
+    expect_eq(((top / "f").read_text(), (top / "d/l").read_text()), ("two\n", "one\n"))
     expect_eq((os.stat(top / "f").st_nlink, os.stat(top / "d/l").st_nlink), (1, 1))
 
 
@@ -1071,36 +1073,36 @@ def what_a_mapping_has_written_is_merged_and_told():
 
 
 def a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back():
-    ours, theirs = make("named"), SPACES / "named-fork"
-    ctl("named", "fork named-fork")
+    ours, theirs = make("other-name"), SPACES / "other-name-fork"
+    ctl("other-name", "fork other-name-fork")
     (theirs / "lines").rename(theirs / "numbers")
     for top, word in ((ours, "ours"), (theirs, "theirs")):
         path = top / ("lines" if top == ours else "numbers")
         path.write_text(read(path).replace("3\n", f"{word}\n", 1))
-    ctl("named", "merge named-fork partial")
+    ctl("other-name", "merge other-name-fork partial")
     expect_has(read(ours / ".agentfs/conflicts/1/about"), "theirs has it as numbers", "about")
     for side in ("theirs", "merged"):
-        expect_has(refused("ENOTSUP", "named", f"resolve 1 {side}"), "named numbers", side)
+        expect_has(refused("ENOTSUP", "other-name", f"resolve 1 {side}"), "named numbers", side)
     (ours / "lines").rename(ours / "numbers")
     (ours / "numbers").write_text(read(theirs / "numbers"))
-    ctl("named", "resolve 1 ours")
-    ctl("named", "merge named-fork")
-    ctl("named-fork", "merge named")
+    ctl("other-name", "resolve 1 ours")
+    ctl("other-name", "merge other-name-fork")
+    ctl("other-name-fork", "merge other-name")
     for top in (ours, theirs):
         expect(not (top / "lines").exists(), f"the old name in {top}")
         expect_has(read(top / "numbers"), "theirs\n", f"{top}")
 
 
 def a_name_that_ours_gave_a_file_goes_on_being_that_file():
-    ours, theirs = make("linked"), SPACES / "linked-fork"
+    ours, theirs = make("further-name"), SPACES / "further-name-fork"
     os.link(ours / "both", ours / "twin")
-    ctl("linked", "fork linked-fork")
+    ctl("further-name", "fork further-name-fork")
     with open(theirs / "both", "a") as file:
         file.write("more\n")
     os.link(ours / "both", ours / "src/third")
     os.unlink(ours / "gone")
     os.link(ours / "both", ours / "gone")
-    ctl("linked", "merge linked-fork")
+    ctl("further-name", "merge further-name-fork")
     names = [ours / name for name in ("both", "twin", "src/third", "gone")]
     expect_eq({read(name) for name in names}, {"as it was\nmore\n"})
     expect_eq({os.stat(name).st_ino for name in names}, {os.stat(names[0]).st_ino})
