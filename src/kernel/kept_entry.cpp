@@ -41,6 +41,10 @@ std::string_view type_of(const TreeEntry& entry) {
 
 std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry& entry,
                                               const std::function<std::uint64_t()>& next) {
+  const mode_t kind = entry.node->type();
+  if (S_ISCHR(kind) || S_ISBLK(kind)) {
+    return json::Value(json::Object{{"reason", "a device, which is not kept"}});
+  }
   const std::string_view type = type_of(entry);
   if (type.empty()) return std::nullopt;
   std::string target;

@@ -222,6 +222,50 @@ def a_file_that_came_after_a_directory():
     shutil.rmtree(top)
 
 
+def a_restore_of_what_cannot_all_come_back_changes_nothing():
+    top = SITE / "ways"
+    for name in ("a", "y/s/q", "z"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(name)
+    elsewhere = M / "workspaces/ways-elsewhere"
+    elsewhere.mkdir()
+    for way in ("file", "link"):
+        for name in ("a", "z"):
+            (top / name).unlink()
+        shutil.rmtree(top / "y")
+        if way == "file":
+            (top / "y").write_text("in the way\n")
+        else:
+            os.symlink("../../ways-elsewhere", top / "y")
+        for path in ("ways", "ways/y/s", "ways/y/s/q"):
+            expect_errno("ENOTDIR", ctl, f"restore {path}")
+            expect_has(M.last_error(), "ways/y: no directory has this name now")
+        expect_eq((os.listdir(top), os.listdir(elsewhere)), (["y"], []))
+        (top / "y").rename(SITE / "aside")
+        ctl("restore ways")
+        (SITE / "aside").unlink()
+        expect_eq([read(top / name) for name in ("a", "y/s/q", "z")], ["a", "y/s/q", "z"])
+    elsewhere.rmdir()
+    shutil.rmtree(top)
+
+
+def a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it():
+    top = SITE / "closed"
+    top.mkdir(mode=0o700)
+    top.chmod(0o700)
+    os.setxattr(top / ".", "user.z", b"z")
+    (top / "secret").write_text("secret\n")
+    shutil.rmtree(top)
+    top.mkdir(mode=0o755)
+    ctl("restore closed")
+    expect_eq((os.stat(top).st_mode & 0o777, os.getxattr(top, "user.z"), os.listdir(top)), (0o700, b"z", ["secret"]))
+    top.chmod(0o750)
+    (top / "secret").unlink()
+    ctl("restore closed")
+    expect_eq((os.stat(top).st_mode & 0o777, os.listdir(top)), (0o750, ["secret"]), "of one that stayed")
+    shutil.rmtree(top)
+
+
 def names_of_one_file_come_back_as_such():
     """Hard links, FIFOs, sockets and links of a directory that was removed are there as before."""
     top = SITE / "several"
@@ -782,6 +826,8 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_res
      a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
+     a_restore_of_what_cannot_all_come_back_changes_nothing,
+     a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      a_real_directory_is_listed,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
