@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "backends/git/library.h"
 
+#include "backends/git/inflate.h"
+
 namespace agentfs::git {
 namespace {
 
@@ -39,6 +41,7 @@ int errno_of(int result, int category, int seen) {
 }  // namespace
 
 Library::Library() {
+  end_starved_streams();
   if (git_libgit2_init() < 0) return;
   ready_ = true;
   // Workspaces belong to whoever's they are; what an owner may do here the kernel has decided.

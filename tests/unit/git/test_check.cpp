@@ -105,6 +105,23 @@ TEST_CASE("a repository that users fill is checked with all that refs can name")
   CHECK(damaged->lost_refs == std::vector<std::string>{"refs/tags/v2"});
 }
 
+TEST_CASE("an object that was cut off is told, and not read for ever") {
+  const GitWorkspace workspace;
+  workspace.make_user_repository();
+  const std::string path = workspace.worktree + "/.git";
+  const char* const which = GENERATE("HEAD", "HEAD^{tree}", "HEAD:top");
+  const std::string object =
+      object_file(path, workspace.sh(fmt::format("git rev-parse {}", which)).substr(0, 40));
+  fs::permissions(object, fs::perms::owner_write, fs::perm_options::add);
+  const auto size = fs::file_size(object);
+  for (const auto left : {size / 2, size - 1, std::uintmax_t{2}}) {
+    fs::resize_file(object, left);
+    const auto damaged = check_users_repository(path, true);
+    REQUIRE(damaged);
+    CHECK_FALSE(damaged->found.problems.empty());
+  }
+}
+
 TEST_CASE("a repository that leads elsewhere is not opened") {
   const GitWorkspace workspace;
   workspace.make_user_repository();
