@@ -206,7 +206,10 @@ Result<Findings> check_shared_repositories(Look& look) {
   const std::string top = look.state.file("trees/src/repos");
   for (const std::string& name : names_in(top)) {
     const std::string path = fmt::format("{}/{}", top, name);
-    if (!file::exists(path + "/HEAD") || !file::exists(path + "/objects")) continue;
+    const auto has = [&](const char* part) {
+      return file::exists(fmt::format("{}/{}", path, part));
+    };
+    if (!has("HEAD") && !has("objects") && !has("refs")) continue;
     const auto report = check_users_repository(path, look.every_byte);
     if (!report && (report.error().code == EINVAL || report.error().code == EXDEV)) {
       all.notes.push_back(

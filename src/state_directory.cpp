@@ -90,6 +90,9 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));
   TRY(take_lock(state.lock_.get(), path));
+  state.place_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!state.place_) return fail_errno(path);
+  TRY(take_lock(state.place_.get(), path));
   TRY(migrate(path));
   return state;
 }

@@ -30,14 +30,16 @@ class StateDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
-  int lock_descriptor() const { return lock_.get(); }
   void write_pid(pid_t daemon) const;  // daemon.pid, after a restart anew
   void remove_pid() const;
 
  private:
   StateDirectory() = default;
   std::string path_;
-  UniqueFd lock_;  // shared with forked children: held as long as one of them lives
+  // Shared with forked children: held as long as one of them lives. The directory itself is locked,
+  // too: the lock on a file that was removed keeps nobody out.
+  UniqueFd lock_;
+  UniqueFd place_;
 };
 
 // The daemon that daemon.pid names; 0 without one.

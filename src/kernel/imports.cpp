@@ -231,11 +231,10 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
     }
     const MergeConflictsRef left = kernel_.merges().conflicts(root);
     if (merged.error().code != EBUSY || left == nullptr || left->left.empty()) return merged;
-    return fail(
-        EBUSY,
-        "rebase: {} conflicts with {}, nothing was changed; {}/.agentfs/conflicts has them, "
-        "and `rebase partial` takes what is clean and leaves them to `resolve`",
-        left->left.size(), import.source, root);
+    return fail(EBUSY,
+                "rebase: {} with {}, nothing was changed; {}/.agentfs/conflicts has them, "
+                "and `rebase partial` takes what is clean and leaves them to `resolve`",
+                text::counted(left->left.size(), "conflict"), import.source, root);
   }
   drop_refused(import);
   TreeChange row{.operation = "rebase", .path = root};

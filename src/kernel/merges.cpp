@@ -206,9 +206,9 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   show_conflicts(root, left->left.empty() ? nullptr : left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
-                "merge {}: {} conflicts, nothing was changed; {}/.agentfs/conflicts has "
-                "them, and `merge {} partial` takes what is clean and leaves them to `resolve`",
-                name, left->left.size(), root, name);
+                "merge {}: {}, nothing was changed; {}/.agentfs/conflicts has them, and `merge {} "
+                "partial` takes what is clean and leaves them to `resolve`",
+                name, text::counted(left->left.size(), "conflict"), root, name);
   }
   if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));

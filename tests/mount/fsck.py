@@ -395,6 +395,37 @@ def a_directory_of_a_fork_that_lost_its_mark():
     mount.umount()
 
 
+def a_kept_directory_that_leads_elsewhere():
+    """What a fork reads is looked at to the end, by whichever ways."""
+    mount = Mount.of("kept-mark")
+    mount.mount()
+    a = mount / "workspaces/a"
+    (a / "d").mkdir(parents=True)
+    (a / "d/f").write_text("text\n")
+    command(a / ".agentfs/ctl", "fork b")
+    (a / "new").write_text("so that the root is kept\n")
+    mount.umount()
+    mount.fsck()
+    kept = next(mount.state.glob("trees/.workspaces/lines/*/past.*/d"))
+    mark = os.getxattr(kept, mark_name(kept, ".hollow")).split()
+    mark[2] = b"%d" % (int(mark[2]) + 1)
+    bear(kept, ".hollow", b" ".join(mark))
+    expect_has(mount.fsck(code=1), "workspaces: b/d: reads from what is not there", "fsck")
+
+
+def a_shared_repository_that_lost_a_part():
+    mount = Mount.of("shared-part")
+    mount.mount()
+    run(["git", "init", "-q", "--bare", mount / "src/repos/r.git"])
+    mount.umount()
+    for part in ("HEAD", "objects", "refs"):
+        there = mount.state / "trees/src/repos/r.git" / part
+        there.rename(mount.state / "aside")
+        expect_has(mount.fsck(code=1), "FAIL shared: r.git", f"without {part}")
+        (mount.state / "aside").rename(there)
+    mount.fsck()
+
+
 def two_trees_of_one_mark():
     """Served is at most the one that a checkpoint names, until the other bears its own again."""
     mount = forked_state("double")
@@ -502,6 +533,7 @@ def links_between_trees():
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
-     a_directory_of_a_fork_that_lost_its_mark,
+     a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
+     a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,
      marks_of_an_import_that_are_gone, a_state_without_its_format, links_between_trees)

@@ -97,6 +97,9 @@ def one_daemon_a_state():
         expect_has(said, f"pid {mount.daemon()}", f"a second daemon {more}")
     said = mount.fsck(code=2)
     expect_has(said, f"pid {mount.daemon()}", "fsck of a state in use")
+    (mount.state / "lock").unlink()
+    said = run([AGENTFS, "mount", "--state", mount.state, other], code=1)
+    expect_has(said, f"pid {mount.daemon()}", "a second daemon where the lock was removed")
     mount.answers()
     mount.umount()
     inside = mount.state / "inside"

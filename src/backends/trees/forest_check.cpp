@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
+#include <vector>
 
 #include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_open.h"
@@ -31,8 +34,14 @@ class ForestCheck {
   void check_roots();
   void check_saved(Line& line);
   // A directory and all below it; `where` is for the sentence.
-  void walk(int above, const std::string& name, const std::string& where);
-  void check_source(const Source& source, const std::string& where);
+  void walk(int above, const std::string& name, const std::string& where, bool is_live);
+  // What a hollow directory reads, with all below it where `is_live`: nobody may read it otherwise.
+  void check_source(const Source& source, const std::string& where, bool is_live);
+  struct Read {
+    Source source{};
+    std::string where{};
+  };
+  Status check_read(const Read& one, std::vector<Read>* below);
   void find_lost_forks();
   void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
@@ -41,7 +50,8 @@ class ForestCheck {
 
   ForestRoom room_;
   Findings found_;
-  std::vector<Unmarked> unmarked_;  // at the top
+  std::vector<Unmarked> unmarked_;                                  // at the top
+  std::set<std::tuple<std::uint32_t, std::uint64_t, ino_t>> read_;  // by live trees, looked at
   std::size_t directories_ = 0;
   std::size_t hollow_ = 0;
   std::size_t saved_ = 0;
@@ -126,7 +136,7 @@ void ForestCheck::check_mark(const std::string& name, const TreeMark& mark) {
 
 void ForestCheck::check_roots() {
   for (const auto& [number, name] : disk().live) {
-    walk(disk().top(), name, text::shown(name));
+    walk(disk().top(), name, text::shown(name), true);
     const auto known = forked_at(disk(), *disk().lines.at(number));
     if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
       problem(
@@ -142,12 +152,12 @@ void ForestCheck::check_roots() {
   for (const auto& [number, line] : disk().lines) {
     for (const std::uint64_t sequence : line->retired()) {
       const std::string name = Line::retired_name(sequence);
-      walk(line->directory(), name, fmt::format("line {}: {}", number, name));
+      walk(line->directory(), name, fmt::format("line {}: {}", number, name), false);
     }
   }
 }
 
-void ForestCheck::walk(int above, const std::string& name, const std::string& where) {
+void ForestCheck::walk(int above, const std::string& name, const std::string& where, bool is_live) {
   const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   const auto entries = fd ? list_directory(fd.get()) : fail_errno(where);
   if (!entries && entries.error().code == EACCES) {
@@ -164,25 +174,46 @@ void ForestCheck::walk(int above, const std::string& name, const std::string& wh
     problem(fmt::format("{}: its mark is damaged; what it reads is not known any more", where));
   } else if (*source) {
     ++hollow_;
-    check_source(**source, where);
+    check_source(**source, where, is_live);
     return;  // what a crash left in it is put over when it is filled
   }
   for (const HostEntry& entry : *entries) {
     if (entry.type != S_IFDIR) continue;
-    walk(fd.get(), entry.name, fmt::format("{}/{}", where, text::shown(entry.name)));
+    walk(fd.get(), entry.name, fmt::format("{}/{}", where, text::shown(entry.name)), is_live);
   }
 }
 
-void ForestCheck::check_source(const Source& source, const std::string& where) {
-  const auto content = disk().resolve(source);
-  if (!content) {
-    problem(fmt::format("{}: reads from what is not there: {}", where, content.error().message));
-    return;
+void ForestCheck::check_source(const Source& source, const std::string& where, bool is_live) {
+  std::vector<Read> left{{source, where}};
+  while (!left.empty()) {
+    const Read one = std::move(left.back());
+    left.pop_back();
+    const auto& [line, sequence, key] = one.source;
+    if (is_live && !read_.emplace(line, sequence, key.inode).second) continue;
+    if (const Status read = check_read(one, is_live ? &left : nullptr); !read) {
+      problem(fmt::format("{}: {}", one.where, read.error().message));
+    }
   }
-  const auto fd = disk().table().borrow(*content->directory);
-  const OpenedMode opened(fd && ::geteuid() != 0, fd ? fd->get() : -1);
-  const auto entries = fd ? list_directory(fd->get()) : std::unexpected(fd.error());
-  if (!entries) problem(fmt::format("{}: {}", where, entries.error().message));
+}
+
+// As one who looks there would find it.
+Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
+  const auto content = disk().resolve(one.source);
+  if (!content) {
+    return fail(EBADMSG, "reads from what is not there: {}", content.error().message);
+  }
+  const Borrowed fd = TRY(disk().table().borrow(*content->directory));
+  const OpenedMode opened(::geteuid() != 0, fd.get());
+  for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
+    if (below == nullptr || entry.type != S_IFDIR) continue;
+    std::string where = fmt::format("{}/{}", one.where, text::shown(entry.name));
+    if (auto source = disk().source_of(*content, fd.get(), entry.name)) {
+      below->push_back({std::move(*source), std::move(where)});
+    } else {
+      problem(fmt::format("{}: {}", where, source.error().message));
+    }
+  }
+  return ok();
 }
 
 void ForestCheck::check_saved(Line& line) {
