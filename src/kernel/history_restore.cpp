@@ -170,8 +170,11 @@ std::string numbers_of(const Versions& versions) {
 std::unexpected<Error> nothing_of(const SeenHistory& history, const std::string& path) {
   const auto slash = path.rfind('/');
   std::vector<std::string> names;
-  for (const History::Child& child : history.children(path.substr(0, slash))) {
-    names.push_back(child.name);
+  const bool is_top = path.find('/', 1) == slash;  // beside it are others, which are no paths in it
+  if (!is_top) {
+    for (const History::Child& child : history.children(path.substr(0, slash))) {
+      names.push_back(child.name);
+    }
   }
   return fail(ENOENT, "{}: there is no version of it, and it is not in the trash{}", path,
               text::did_you_mean(path.substr(slash + 1), names));
