@@ -9,13 +9,11 @@
 #include "base/blocks.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
-#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
 #include "kernel/quota.h"
 #include "kernel/restore_order.h"
-#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -112,33 +110,6 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
   const Status room = check_disk_room(parts.state + "/trees", needed);
   if (room) return ok();
   return fail(room.error().code, "restore: {}; nothing was changed", room.error().message);
-}
-
-// Where a directory was there is perhaps something else: nothing is restored into or over it, least
-// of all by way of a link. Known before the first change.
-Status check_ways(const Kernel& kernel, const std::string& root,
-                  const std::vector<RestoreStep>& steps) {
-  Forest& forest = *TRY(kernel.forks().forest_of(root));
-  const auto top = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
-  std::set<std::string_view> directories;
-  for (const RestoreStep& step : steps) {
-    const std::string_view path = step.path;
-    for (auto slash = path.find('/', root.size() + 1); slash != path.npos;
-         slash = path.find('/', slash + 1)) {
-      directories.insert(path.substr(0, slash));
-    }
-    if (S_ISDIR(step.mode)) directories.insert(path);
-  }
-  for (const std::string_view path : directories) {
-    if (path.size() <= root.size()) continue;
-    const auto there = find_in_tree(forest, top.node, path.substr(root.size() + 1));
-    if (!there || there->node->type() == S_IFDIR) continue;
-    return fail(ENOTDIR,
-                "{}: no directory has this name now; with that moved away, what lay below can come "
-                "back. Nothing was restored",
-                text::shown(path));
-  }
-  return ok();
 }
 
 // The path of the mount; what climbs out of the root is refused, however it is written.
@@ -312,7 +283,6 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
     if (one.whole != one.version) found.push_back(one.whole);
   }
   TRY(check_own(caller, found));
-  TRY(check_ways(kernel_, root, steps));
   TRY(kernel_.paths().check_room(root, growth_of(returns)));
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));

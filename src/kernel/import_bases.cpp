@@ -95,11 +95,14 @@ Status Imports::keep_base(const std::string& root, const std::string& checkpoint
 void Imports::drop_base(const std::string& root, const std::string& checkpoint) {
   const auto import = find(root);
   if (!import) return;
+  bool was_there = false;
   for (const SnapshotInfo& one : states_of(*import)) {
     const auto beside = parse(one.label);
-    if (beside && beside->checkpoint == checkpoint) drop(one.id);
+    if (!beside || beside->checkpoint != checkpoint) continue;
+    drop(one.id);
+    was_there = true;
   }
-  drop_uncommitted(*import);
+  if (was_there) drop_uncommitted(*import);
 }
 
 // Those of checkpoints that are gone.

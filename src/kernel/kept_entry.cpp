@@ -41,12 +41,9 @@ std::string_view type_of(const TreeEntry& entry) {
 
 std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry& entry,
                                               const std::function<std::uint64_t()>& next) {
-  const mode_t kind = entry.node->type();
-  if (S_ISCHR(kind) || S_ISBLK(kind)) {
-    return json::Value(json::Object{{"reason", "a device, which is not kept"}});
-  }
   const std::string_view type = type_of(entry);
-  if (type.empty()) return std::nullopt;
+  if (type.empty() && entry.node->type() == S_IFREG) return std::nullopt;
+  if (type.empty()) return json::Value(json::Object{{"reason", "a device, which is not kept"}});
   std::string target;
   if (type == "link") {
     auto read = store.read_link(*entry.node);

@@ -135,8 +135,7 @@ void Merges::take_over(const MergeConflictsRef& before, const MergePlan& plan,
 
 Status Merges::set_theirs(const std::string& root, SnapshotId state) {
   const MergeConflictsRef shown = conflicts(root);
-  const bool is_set = shown != nullptr && shown->theirs != SnapshotId{};
-  if (shown == nullptr || shown->from != state.tree || is_set) return ok();
+  if (shown == nullptr || shown->from != state.tree || shown->theirs != SnapshotId{}) return ok();
   auto next = std::make_shared<MergeConflicts>(*shown);
   next->sides.theirs.root = TRY((*TRY(kernel_.forks().forest_of(root))).snapshot_root(state));
   next->theirs = state;

@@ -112,7 +112,8 @@ class Merges {
   // Whether it can be read now: an import may not have its base any more.
   bool has_text(const std::string& root, std::uint64_t number, const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
-  // Of conflicts with the tree that this is a state of: theirs is read there from now on.
+  // Of conflicts with the tree that this is a state of: theirs is read there from now on, unless it
+  // is read from an earlier one already.
   Status set_theirs(const std::string& root, SnapshotId state);
   // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
   Status check_resolved(const std::string& root, const std::string& from) const;

@@ -64,7 +64,8 @@ class Namespace {
   // Whether the caller may do this (R_OK, W_OK, X_OK), as access(2). EACCES.
   virtual Status access(const Caller&, const std::string& path, int mask) = 0;
   // In this order, each a change by the caller that keeps what it replaces; directories that are
-  // missing are made, those that are there stay. Contents are copied, never shared.
+  // missing are made, those that are there stay. Contents are copied, never shared. No link is
+  // followed: where one, or a file, is in the place of a directory nothing is changed (ENOTDIR).
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
   // Can all of a workspace or home be kept as it is? EBUSY while files are written past the daemon.
   // What programs have written through mappings is part of it from then on.

@@ -1093,6 +1093,22 @@ def a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back():
         expect_has(read(top / "numbers"), "theirs\n", f"{top}")
 
 
+def theirs_is_not_taken_by_way_of_a_link():
+    ours, theirs = make("by-link"), SPACES / "by-link-fork"
+    ctl("by-link", "fork by-link-fork")
+    (theirs / "src/old.c").write_text("theirs\n")
+    shutil.rmtree(ours / "src")
+    elsewhere = SPACES / "by-link-elsewhere"
+    elsewhere.mkdir()
+    os.symlink("../by-link-elsewhere", ours / "src")
+    ctl("by-link", "merge by-link-fork partial")
+    refused("ENOTSUP", "by-link", "resolve 1 theirs")
+    expect_eq(os.listdir(elsewhere), [])
+    (ours / "src").unlink()
+    ctl("by-link", "resolve 1 theirs")
+    expect_eq(read(ours / "src/old.c"), "theirs\n")
+
+
 def a_name_that_ours_gave_a_file_goes_on_being_that_file():
     ours, theirs = make("further-name"), SPACES / "further-name-fork"
     os.link(ours / "both", ours / "twin")
@@ -1151,5 +1167,5 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
      what_a_mapping_has_written_is_merged_and_told,
      a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
-     a_name_that_ours_gave_a_file_goes_on_being_that_file,
+     theirs_is_not_taken_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

@@ -266,11 +266,12 @@ void Planner::take_along() {
   }
   const std::size_t count = items_.size();
   for (std::size_t at = 0; at < count; ++at) {
-    const Item item = items_[at];
+    const MergeAction& action = items_[at].action;
     const bool is_written =
-        item.action.kind == Action::write && !item.is_blocked && !item.action.ours_path.empty();
-    const auto found = is_written ? names.find(item.action.ours.inode) : names.end();
+        action.kind == Action::write && !items_[at].is_blocked && !action.ours_path.empty();
+    const auto found = is_written ? names.find(action.ours.inode) : names.end();
     if (found == names.end()) continue;
+    const Item item = items_[at];  // which more of them move
     for (const PathChange* const name : found->second) {
       // What was this file in base is what theirs has made of it there.
       const bool was_it = name->before.exists() && name->before.inode == item.action.base.inode;

@@ -89,8 +89,8 @@ Result<std::vector<PathChange>> Walker::run() {
 // into on neither side: nobody has changed it, or somebody is told that.
 Status Walker::list(Frame& frame) {
   if (frame.before && frame.after && options_.differing) {
-    if (const auto differing = options_.differing(*frame.before, *frame.after)) {
-      frame.before_names = frame.after_names = *differing;
+    if (auto differing = options_.differing(*frame.before, *frame.after)) {
+      frame.before_names = std::move(*differing);  // visit() looks for each on both sides
       return ok();
     }
   }

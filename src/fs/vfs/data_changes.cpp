@@ -70,15 +70,17 @@ WriteGuard* DataChanges::guard() const {
   return request_.caller().path.empty() ? context_->services.guard() : nullptr;
 }
 
+std::unexpected<Error> DataChanges::refuse_no_directory(std::string_view path) {
+  return fail(ENOTDIR,
+              "{}: no directory has this name now; with that moved away, what lay below can come "
+              "back",
+              text::shown(path));
+}
+
 Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
   auto there = walk(request_, context_, root_, path);
   if (there && there->node->type() == S_IFDIR) return there->node;
-  if (there) {
-    return fail(ENOTDIR,
-                "{}: no directory has this name now; with that moved away, what lay below "
-                "can come back",
-                path);
-  }
+  if (there) return refuse_no_directory(path);
   if (there.error().code != ENOENT || !is_data(path)) return std::unexpected(there.error());
   const NodeRef parent = TRY(ensure_directory(parent_path(path)));
   TRY(may_change(*parent, name_of(path)));

@@ -25,6 +25,9 @@ class DataChanges {
   bool is_data(const std::string& path) const;  // below a data root
   // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
   Status write(const std::string& path, std::string_view text);
+  // Before the first step of a restore: whether there is a directory, or nothing, wherever one is
+  // to be. No link is followed, which would lead to what is not restored. ENOTDIR.
+  Status check_ways(const std::vector<RestoreStep>& steps) const;
   // One step of a restore, by temporary file and rename.
   Status restore(const RestoreStep& step, const PastStore& past);
   Status finish_restore();  // after the last step: modes and times of the directories made
@@ -57,6 +60,7 @@ class DataChanges {
   Status may_change(const Node& directory, const std::string& name);
   // May an agent's tool put something else there? What was asked for by name is not a tool's own.
   WriteGuard* guard() const;
+  static std::unexpected<Error> refuse_no_directory(std::string_view path);
   Result<NodeRef> ensure_directory(const std::string& path);
   void take_back_directories();  // those that were made so, where nothing came into them
   Status write_in_place(const std::string& path, std::string_view text);

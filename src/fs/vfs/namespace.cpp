@@ -170,6 +170,7 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   if (parts_->past == nullptr) return fail(ENOTSUP, "history: nothing is kept here");
   LocalRequest request(caller);
   DataChanges changes(request, parts_->context, parts_->root);
+  TRY(changes.check_ways(steps));
   Status done = ok();
   for (const RestoreStep& step : steps) {
     done = changes.restore(step, *parts_->past);

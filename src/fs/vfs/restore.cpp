@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/copy.h"
 #include "base/nanoseconds.h"
@@ -136,6 +137,30 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
 }
 
 }  // namespace
+
+Status DataChanges::check_ways(const std::vector<RestoreStep>& steps) const {
+  std::set<std::string_view> directories;
+  for (const RestoreStep& step : steps) {
+    const std::string_view path = step.path;
+    for (auto slash = path.find('/', 1); slash != path.npos; slash = path.find('/', slash + 1)) {
+      directories.insert(path.substr(0, slash));
+    }
+    if (S_ISDIR(step.mode)) directories.insert(path);
+  }
+  // A path comes after those above it.
+  const auto is_in_the_way = [&](std::string_view path) {
+    NodeRef at = root_;
+    for (const std::string_view name : text::split(path.substr(1), '/')) {
+      const auto found = at->lookup(request_, std::string(name));
+      if (!found) return false;
+      if (found->node->type() != S_IFDIR) return true;
+      at = found->node;
+    }
+    return false;
+  };
+  const auto found = std::ranges::find_if(directories, is_in_the_way);
+  return found == directories.end() ? ok() : refuse_no_directory(*found);
+}
 
 Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
   if (S_ISDIR(step.mode)) return restore_directory(step);
