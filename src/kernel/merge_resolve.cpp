@@ -5,10 +5,12 @@
 
 #include "backends/tree_xattrs.h"
 #include "base/text.h"
+#include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -44,6 +46,16 @@ Status told_by_hand(Status written, const std::string& path, std::uint64_t numbe
               "{}: ours has something else in its way ({}); with that moved elsewhere this would "
               "do, and made so by hand, `resolve {} ours`",
               path, written.error().message, number);
+}
+
+// What there is under a path of the live tree, and no link on the way to it. Nothing: none.
+Result<std::optional<TreeEntry>> find_live(Kernel& kernel, const std::string& root,
+                                           const std::string& below) {
+  Forest& forest = *TRY(kernel.forks().forest_of(root));
+  auto found = find_in_tree(forest, TRY(forest.tree(paths::name_of(root))).node, below);
+  if (found) return std::optional(*std::move(found));
+  if (found.error().code == ENOENT) return std::nullopt;
+  return std::unexpected(std::move(found).error());
 }
 
 }  // namespace
@@ -108,6 +120,30 @@ Status Merges::check_ours_is_whole(const Found& found, std::uint64_t number) {
   return refuse_lost(found.conflict.path, number, "ours", whole.error());
 }
 
+// Over a file of ours or where there is nothing, and never what a link leads to.
+Status Merges::take_merged(const Caller& caller, const Found& found, std::uint64_t number,
+                           const std::string& root) {
+  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
+  TRY(check_name(found.conflict, path, number));
+  const auto ours = find_live(kernel_, root, found.conflict.path);
+  if (!ours) return told_by_hand(std::unexpected(ours.error()), path, number);
+  if (*ours && !S_ISREG((*ours)->attributes.st_mode)) {
+    return told_by_hand(fail(ENOTDIR, "{}: no regular file", path), path, number);
+  }
+  TRY(may_read(caller, root, number, "merged"));
+  return told_by_hand(kernel_.paths().write(caller, path, TRY(merged(root, number))), path, number);
+}
+
+// What is there no more, or lies behind a link that took the place of a directory, is not ours.
+Status Merges::take_removal(const Caller& caller, const Found& found, const std::string& root) {
+  const auto ours = find_live(kernel_, root, found.conflict.path);
+  if (!ours && ours.error().code != ENOTDIR) return std::unexpected(ours.error());
+  if (!ours || !*ours) return ok();
+  const Status removed =
+      kernel_.paths().remove(caller, fmt::format("{}/{}", root, found.conflict.path));
+  return removed || removed.error().code == ENOENT ? ok() : removed;
+}
+
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
                                     std::uint64_t number, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
@@ -120,17 +156,15 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   const std::string path = fmt::format("{}/{}", root, found.conflict.path);
   if (side == "ours") TRY(check_ours_is_whole(found, number));
   const bool removes = side == "theirs" && found.conflict.theirs_path.empty();
-  if (side != "ours" && !removes) TRY(may_read(caller, root, number, side));
   Caller named = caller;
   named.path = root + "/.agentfs/ctl";
   if (removes) {
-    const Status removed = kernel_.paths().remove(caller, path);
-    if (!removed && removed.error().code != ENOENT) return std::unexpected(removed.error());
+    TRY(take_removal(caller, found, root));
   } else if (side == "theirs") {
+    TRY(may_read(caller, root, number, side));
     TRY(take_theirs(named, found, number, path));
   } else if (side == "merged") {
-    TRY(check_name(found.conflict, path, number));
-    TRY(told_by_hand(kernel_.paths().write(named, path, TRY(merged(root, number))), path, number));
+    TRY(take_merged(named, found, number, root));
   }
   return end_conflict(root, number, removes ? "removed, as theirs" : side, path);
 }

@@ -1109,6 +1109,45 @@ def theirs_is_not_taken_by_way_of_a_link():
     expect_eq(read(ours / "src/old.c"), "theirs\n")
 
 
+def what_is_merged_or_removed_by_resolve_is_not_reached_by_way_of_a_link():
+    ours, theirs = make("way-of-link"), SPACES / "way-of-link-fork"
+    elsewhere = SPACES / "way-of-link-elsewhere"
+    elsewhere.mkdir()
+    text = "".join(f"{n}\n" for n in range(1, 21))
+    for name in ("src/text", "src/goes", "text"):
+        (ours / name).write_text(text)
+        (elsewhere / os.path.basename(name)).write_text(f"of another workspace: {name}\n")
+    before = {name: read(elsewhere / name) for name in os.listdir(elsewhere)}
+    ctl("way-of-link", "fork way-of-link-fork")
+    for name in ("src/text", "text"):
+        (ours / name).write_text(text.replace("2\n", "two\n", 1))
+        (ours / name).chmod(0o600)
+        (theirs / name).write_text(text.replace("20\n", "twenty\n"))
+        (theirs / name).chmod(0o640)
+    (ours / "src/goes").write_text("changed\n")
+    (theirs / "src/goes").unlink()
+    ctl("way-of-link", "merge way-of-link-fork partial")
+    conflicts = {read(about).split("\t")[0]: about.parent.name
+                 for about in (ours / ".agentfs/conflicts").glob("*/about")}
+    expect_eq(sorted(conflicts), ["src/goes", "src/text", "text"])
+    shutil.rmtree(ours / "src")
+    os.symlink("../way-of-link-elsewhere", ours / "src")
+    (ours / "text").unlink()
+    os.symlink("../way-of-link-elsewhere/text", ours / "text")
+    for name in ("src/text", "text"):
+        expect_has(refused("ENOTSUP", "way-of-link", f"resolve {conflicts[name]} merged"), name)
+    ctl("way-of-link", f"resolve {conflicts['src/goes']} theirs")
+    expect_eq({name: read(elsewhere / name) for name in os.listdir(elsewhere)}, before)
+    (ours / "src").unlink()
+    (ours / "src").mkdir()
+    (ours / "text").unlink()
+    for name in ("src/text", "text"):
+        (ours / name).write_text(text.replace("2\n", "two\n", 1))
+        ctl("way-of-link", f"resolve {conflicts[name]} merged")
+        expect_has(read(ours / name), "\ntwo\n")
+        expect_has(read(ours / name), "\ntwenty\n")
+
+
 def a_name_that_ours_gave_a_file_goes_on_being_that_file():
     ours, theirs = make("further-name"), SPACES / "further-name-fork"
     os.link(ours / "both", ours / "twin")
@@ -1167,5 +1206,6 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
      what_a_mapping_has_written_is_merged_and_told,
      a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
-     theirs_is_not_taken_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
+     theirs_is_not_taken_by_way_of_a_link,
+    what_is_merged_or_removed_by_resolve_is_not_reached_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
