@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/trees/forest_lost.h"
+#include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_open.h"
 #include "base/text.h"
 
@@ -65,7 +66,10 @@ Result<Findings> ForestCheck::run() {
   TRY(check_lines());
   TRY(check_trees());
   check_roots();
-  for (const auto& [number, line] : disk().lines) check_saved(*line);
+  for (const auto& [number, line] : disk().lines) {
+    check_saved(*line);
+    if (auto missing = tell_missing(disk(), *line)) problem(*std::move(missing));
+  }
   find_lost_forks();
   find_lost_trees();
   found_.sum = fmt::format("{} trees with {} directories, {} hollow, {} saved", disk().live.size(),
@@ -81,7 +85,7 @@ Status ForestCheck::check_lines() {
           fmt::format("{} among the lines of the forest is none of its", text::shown(entry.name)));
       continue;
     }
-    if (auto line = Line::load(disk().hidden(), *number, true)) {
+    if (auto line = Line::load(disk().hidden(), *number, disk().marks(), true)) {
       disk().lines[*number] = std::move(*line);
     } else {
       problem(line.error().message);
@@ -229,6 +233,12 @@ void ForestCheck::check_saved(Line& line) {
         continue;
       }
       ++saved_;
+      if (is_amiss(disk().marks(), fd.get(), *entries)) {
+        problem(
+            fmt::format("{}: has not the entries that it was kept with: some are gone, or others "
+                        "came, and so in the checkpoints that read it",
+                        where));
+      }
       for (const HostEntry& entry : *entries) {
         if (entry.type != S_IFDIR) continue;
         const auto mark = disk().marks().hollow(Spot::in(fd.get(), entry.name));

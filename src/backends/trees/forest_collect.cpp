@@ -81,8 +81,7 @@ ForestStore::Wanted ForestStore::wanted() const {
 Result<std::size_t> ForestStore::discard(Line& line, const std::set<std::uint64_t>& states) {
   std::size_t freed = 0;
   for (const std::string& entry : line.unread(states)) {
-    TRY(to_trash(line.directory(), entry));
-    line.forget(entry);
+    TRY(line.forget(entry, [&] { return to_trash(line.directory(), entry); }));
     ++freed;
   }
   if (freed != 0) ++line.shifts;

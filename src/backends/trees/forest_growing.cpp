@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
+#include "backends/trees/forest_missing.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -247,7 +248,9 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
   if (::mkdirat(line.directory(), name.c_str(), 0700) != 0) return fail_errno(name);
   const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!to) return fail_errno(name);
-  for (const HostEntry& entry : TRY(list_directory(from.get()))) {
+  const std::vector<HostEntry> entries = TRY(list_directory(from.get()));
+  TRY(marks_.set_roll(Spot::of(to.get()), {sum_of(entries), 0}));
+  for (const HostEntry& entry : entries) {
     if (entry.type != S_IFDIR) {
       TRY(link_file(from.get(), entry.name, to.get()));
       continue;

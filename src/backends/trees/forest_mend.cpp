@@ -7,6 +7,7 @@
 
 #include "backends/trees/forest_check.h"
 #include "backends/trees/forest_lost.h"
+#include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_open.h"
 #include "base/text.h"
 
@@ -27,6 +28,7 @@ class MarkMender {
   bool is_lost(const Line& line);
   Status mend_rolled_back();
   Status mend_hollow(const Line& line, const std::string& name);
+  Status mend_rolls(Line& line);
   Status set_tree(const std::string& name, const Line& line, std::string_view why);
   void tell_read(const std::string& path, const Source& source);
 
@@ -47,6 +49,7 @@ Result<std::vector<std::string>> MarkMender::run() {
   TRY(mend_rolled_back());
   const auto live = disk().live;
   for (const auto& [number, name] : live) TRY(mend_hollow(*disk().lines.at(number), name));
+  for (const auto& [number, line] : disk().lines) TRY(mend_rolls(*line));
   return told_;
 }
 
@@ -54,7 +57,7 @@ Status MarkMender::look() {
   for (const HostEntry& entry : TRY(list_directory(disk().hidden()))) {
     const auto number = text::number<std::uint32_t>(entry.name);
     if (!number) continue;
-    auto line = Line::load(disk().hidden(), *number, true);
+    auto line = Line::load(disk().hidden(), *number, disk().marks(), true);
     if (line) disk().lines[*number] = std::move(*line);
     is_certain_ = is_certain_ && disk().lines.contains(*number);
   }
@@ -148,6 +151,27 @@ Status MarkMender::mend_hollow(const Line& line, const std::string& name) {
   for (const LostHollow& lost : find_lost_hollows(disk(), line, name)) {
     TRY(disk().marks().set_hollow(Spot::in(disk().top(), lost.path_in(name)), lost.source));
     tell_read(lost.path_in(name), lost.source);
+  }
+  return ok();
+}
+
+// What is gone does not come back: what there is, is all there is from now on.
+Status MarkMender::mend_rolls(Line& line) {
+  if (auto missing = tell_missing(disk(), line)) {
+    TRY(line.roll().accept());
+    told_.push_back(fmt::format("{}; without it from now on", *missing));
+  }
+  for (const auto& [inode, versions] : line.saved()) {
+    for (const std::uint64_t version : versions) {
+      const std::string name = Line::saved_name(inode, version);
+      const UniqueFd fd(::openat(line.directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      const OpenedMode opened(fd && ::geteuid() != 0, fd.get());
+      const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
+      if (!entries || !is_amiss(disk().marks(), fd.get(), *entries)) continue;
+      TRY(disk().marks().set_roll(Spot::of(fd.get()), {sum_of(*entries), 0}));
+      told_.push_back(
+          fmt::format("line {}: {} is kept with the entries that it has", line.number(), name));
+    }
   }
   return ok();
 }

@@ -190,7 +190,7 @@ Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
     const auto number = text::number<std::uint32_t>(entry.name);
     if (!number) continue;
     next_number_ = std::max(next_number_, *number + 1);
-    auto line = Line::load(f_->hidden(), *number);
+    auto line = Line::load(f_->hidden(), *number, f_->marks());
     if (!line && line.error().code != EBADMSG) return std::unexpected(line.error());
     if (!line) {
       log::error("{}: {}", path_, line.error().message);

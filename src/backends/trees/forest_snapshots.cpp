@@ -64,7 +64,7 @@ Result<ForestNodeRef> ForestStore::forkable(const std::string& name) {
   Tree& tree = *root->tree;
   if (tree.line) return root;
   const std::uint32_t number = next_number_++;
-  auto line = TRY(Line::ensure(f_->hidden(), number));
+  auto line = TRY(Line::ensure(f_->hidden(), number, f_->marks()));
   const Spot spot = Spot::of(TRY(f_->borrow(*root)).get());
   const struct stat attributes = TRY(f_->raw_attributes(*root));
   f_->marks().set_file(spot, {.id = {}, .changed = attributes.st_ctim, .names = 1});
@@ -128,7 +128,7 @@ Status ForestStore::fork(SnapshotId state, const std::string& name) {
 
 Status ForestStore::fork_alone(const Line::Snapshot& state, const std::string& name) {
   const std::uint32_t number = next_number_++;
-  const auto line = TRY(Line::ensure(f_->hidden(), number));
+  const auto line = TRY(Line::ensure(f_->hidden(), number, f_->marks()));
   const auto make = [&]() -> Status {
     TRY(line->add_source(state.info.id));
     TRY(line->set_base(state.info.id));
@@ -192,7 +192,8 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
     planted = TRY(plant(line, target, fresh.name, {line.number(), tree->shown}));
     source = TRY(f_->marks().hollow(fresh));
     const auto undo = TRY(take(*root, {.id = {}, .label = label}));
-    const Status replaced = change_places(fresh, undo, Spot::in(f_->top(), name));
+    const Status replaced = line.retire(
+        undo.sequence, [&] { return change_places(fresh, undo, Spot::in(f_->top(), name)); });
     if (!replaced && line.hide(undo.sequence)) loose_ = true;
     TRY(replaced);
     return undo;
@@ -202,7 +203,6 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
     (void)remove_whole(line.directory(), fresh.name);
     return undo;
   }
-  line.retire(undo->sequence);
   line.touched = true;
   ++line.shifts;
   // The nodes of the state that is over keep their tree; the root alone gets another.
@@ -235,11 +235,13 @@ Status ForestStore::drop(const std::string& name) {
                        (line->retired().empty() || *line->retired().rbegin() < line->newest());
   if (is_read) {
     TRY(f_->keep_time(*root));
-    const std::string retired = Line::retired_name(line->newest());
-    if (::renameat(f_->top(), name.c_str(), line->directory(), retired.c_str()) != 0) {
-      return fail_errno(text::shown(name));
-    }
-    line->retire(line->newest());
+    TRY(line->retire(line->newest(), [&]() -> Status {
+      const std::string retired = Line::retired_name(line->newest());
+      const int room = line->directory();
+      return ::renameat(f_->top(), name.c_str(), room, retired.c_str()) == 0
+                 ? ok()
+                 : fail_errno(text::shown(name));
+    }));
   } else {
     TRY(to_trash(f_->top(), name));
   }

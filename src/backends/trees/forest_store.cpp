@@ -19,7 +19,9 @@ ForestStore::ForestStore(std::string path, std::string reserve, std::unique_ptr<
   reserve_.fill();
 }
 
-ForestStore::~ForestStore() = default;
+ForestStore::~ForestStore() {
+  for (const auto& [number, line] : f_->lines) line->roll().settle();
+}
 
 Result<ForestNodeRef> ForestStore::own(const TreeNode& node) {
   const auto* known = dynamic_cast<const ForestNode*>(&node);

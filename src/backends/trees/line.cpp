@@ -19,6 +19,10 @@ std::string snapshot_name(std::uint64_t sequence, bool hidden) {
 // Labels may be any text that fits a link beside the rest.
 constexpr std::size_t kLongestLabel = 1024;
 
+bool comes_and_goes(std::string_view name) {
+  return name.starts_with("new.") || name.starts_with("moving.");
+}
+
 Status bad_entry(std::uint32_t line, const std::string& name) {
   return fail(EBADMSG, "line {} of the forest: {}: not a record this version knows", line,
               text::shown(name));
@@ -26,28 +30,54 @@ Status bad_entry(std::uint32_t line, const std::string& name) {
 
 }  // namespace
 
-Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number, bool look_only) {
+Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number, const Marks& marks,
+                                         bool look_only) {
   const std::string name = fmt::format("{}", number);
   UniqueFd directory(::openat(lines, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return fail_errno(fmt::format("line {} of the forest", number));
-  auto line = std::make_shared<Line>(number, std::move(directory));
+  auto line = std::make_shared<Line>(number, std::move(directory), marks);
   TRY(line->read(look_only));
   return line;
 }
 
-Result<std::shared_ptr<Line>> Line::ensure(int lines, std::uint32_t number) {
+Result<std::shared_ptr<Line>> Line::ensure(int lines, std::uint32_t number, const Marks& marks) {
   const std::string name = fmt::format("{}", number);
   if (::mkdirat(lines, name.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail_errno(fmt::format("line {} of the forest", number));
   }
-  return load(lines, number);
+  return load(lines, number, marks);
 }
 
 Status Line::read(bool look_only) {
+  std::uint64_t there = 0;
   for (const HostEntry& entry : TRY(list_directory(directory_.get()))) {
     TRY(read_entry(entry.name, look_only));
+    if (!comes_and_goes(entry.name)) there ^= count_of(entry.name);
   }
+  roll_.read(directory_.get(), there);
+  if (!look_only) roll_.settle();
   return ok();
+}
+
+Status Line::change(std::uint64_t names, const std::function<Status()>& make) {
+  TRY(roll_.begin(names));
+  TRY(make());
+  roll_.end();
+  return ok();
+}
+
+Status Line::make_record(const std::string& name, const std::string& target) {
+  return change(count_of(name), [&]() -> Status {
+    if (::symlinkat(target.c_str(), directory_.get(), name.c_str()) == 0) return ok();
+    return fail_errno(name);
+  });
+}
+
+Status Line::remove_record(const std::string& name) {
+  return change(count_of(name), [&]() -> Status {
+    if (::unlinkat(directory_.get(), name.c_str(), 0) == 0) return ok();
+    return fail_errno(name);
+  });
 }
 
 Status Line::read_entry(const std::string& name, bool look_only) {
@@ -113,7 +143,7 @@ Result<SnapshotId> Line::add(Snapshot snapshot) {
   const std::string target =
       fmt::format("{} {} {} {}", snapshot.shown, info.time, to_text(snapshot.root), info.label);
   const std::string name = snapshot_name(sequence, info.hidden);
-  if (::symlinkat(target.c_str(), directory_.get(), name.c_str()) != 0) return fail_errno(name);
+  TRY(make_record(name, target));
   touched = false;
   {
     const Lock lock(mutex_);
@@ -127,9 +157,10 @@ Status Line::hide(std::uint64_t sequence) {
   if (found == snapshots_.end() || found->second.info.hidden) return ok();
   const std::string name = snapshot_name(sequence, false);
   const std::string hidden = snapshot_name(sequence, true);
-  if (::renameat(directory_.get(), name.c_str(), directory_.get(), hidden.c_str()) != 0) {
-    return fail_errno(name);
-  }
+  TRY(change(count_of(name) ^ count_of(hidden), [&]() -> Status {
+    const int room = directory_.get();
+    return ::renameat(room, name.c_str(), room, hidden.c_str()) == 0 ? ok() : fail_errno(name);
+  }));
   found->second.info.hidden = true;
   return ok();
 }
@@ -137,7 +168,7 @@ Status Line::hide(std::uint64_t sequence) {
 Status Line::remove(std::uint64_t sequence) {
   const std::string name = snapshot_name(sequence, true);
   if (sequence == newest()) return ok();
-  if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return fail_errno(name);
+  TRY(remove_record(name));
   snapshots_.erase(sequence);
   return ok();
 }
@@ -145,29 +176,33 @@ Status Line::remove(std::uint64_t sequence) {
 Status Line::add_source(SnapshotId source) {
   if (!sources_.insert(source).second) return ok();
   const std::string name = fmt::format("source.{}.{}", source.tree, source.sequence);
-  if (::symlinkat("-", directory_.get(), name.c_str()) == 0 || errno == EEXIST) return ok();
-  const int code = errno;
-  sources_.erase(source);
-  return fail_errno(code, name);
+  const Status made = make_record(name);
+  if (!made) sources_.erase(source);
+  return made;
 }
 
 Status Line::set_base(SnapshotId base) {
   const std::string name = fmt::format("base.{}.{}", base.tree, base.sequence);
-  if (::symlinkat("-", directory_.get(), name.c_str()) != 0) return fail_errno(name);
+  TRY(make_record(name));
   base_ = base;
   return ok();
 }
 
 Status Line::note_dropped() {
-  const char* const name = "dropped.0";
-  if (::symlinkat("-", directory_.get(), name) != 0 && errno != EEXIST) return fail_errno(name);
+  if (dropped_) return ok();
+  TRY(make_record("dropped.0"));
   dropped_ = true;
   return ok();
 }
 
 Status Line::remove_retired(std::uint64_t sequence) {
-  TRY(remove_whole(directory_.get(), retired_name(sequence)));
-  retired_.erase(sequence);
+  const std::string name = retired_name(sequence);
+  return forget(name, [&] { return remove_whole(directory_.get(), name); });
+}
+
+Status Line::retire(std::uint64_t sequence, const std::function<Status()>& move) {
+  TRY(change(count_of(retired_name(sequence)), move));
+  retired_.insert(sequence);
   return ok();
 }
 
@@ -180,7 +215,7 @@ Status Line::remove_sources_but(const std::set<SnapshotId>& kept) {
       continue;
     }
     const std::string name = fmt::format("source.{}.{}", source->tree, source->sequence);
-    if (::unlinkat(directory_.get(), name.c_str(), 0) != 0) return fail_errno(name);
+    TRY(remove_record(name));
     source = sources_.erase(source);
   }
   return ok();
@@ -222,9 +257,10 @@ std::string Line::retired_name(std::uint64_t sequence) {
 
 Status Line::keep(ino_t directory, const std::string& fresh) {
   const std::string name = saved_name(directory, newest());
-  if (::renameat(directory_.get(), fresh.c_str(), directory_.get(), name.c_str()) != 0) {
-    return fail_errno(name);
-  }
+  TRY(change(count_of(name), [&]() -> Status {
+    const int room = directory_.get();
+    return ::renameat(room, fresh.c_str(), room, name.c_str()) == 0 ? ok() : fail_errno(name);
+  }));
   past_[directory].insert(newest());
   return ok();
 }
@@ -251,21 +287,23 @@ std::vector<std::string> Line::unread(const std::set<std::uint64_t>& wanted) con
   return names;
 }
 
-void Line::forget(const std::string& entry) {
+Status Line::forget(const std::string& entry, const std::function<Status()>& remove) {
+  TRY(change(count_of(entry), remove));
   const auto parts = text::split(entry, '.');
   const auto first = text::number<std::uint64_t>(parts[1]).value_or(0);
   if (parts[0] == "retired") {
     retired_.erase(first);
-    return;
+    return ok();
   }
   const auto versions = past_.find(first);
-  if (versions == past_.end()) return;
+  if (versions == past_.end()) return ok();
   const auto version = text::number<std::uint64_t>(parts[2]).value_or(0);
   versions->second.erase(version);
   // Nobody read it, so nobody would read another one until there is a newer state. Files of the
   // directory may have been found free to change meanwhile: they must not be linked again.
   if (version == newest()) made(first);
   if (versions->second.empty()) past_.erase(versions);
+  return ok();
 }
 
 }  // namespace agentfs::trees

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 
 #include "backends/forest.h"
 #include "backends/trees/marks.h"
+#include "backends/trees/roll.h"
 #include "base/mutex.h"
 
 namespace agentfs::trees {
@@ -28,6 +30,8 @@ namespace agentfs::trees {
 //   moving.<inode>                       the new inode of a hard-linked file whose names are moving
 //   new.<n>                              under construction; removed at a start
 //
+// Which there are is told by the roll beside them, but for those that come and go by themselves.
+//
 // Owned by the store; all under its lock, alone where something changes.
 class Line {
  public:
@@ -38,12 +42,12 @@ class Line {
   };
 
   // `lines` is the directory of all lines. ensure() makes the line's where there is none.
-  // `look_only`: what was under construction stays.
-  static Result<std::shared_ptr<Line>> load(int lines, std::uint32_t number,
+  // `look_only`: what was under construction stays. The marks outlive it.
+  static Result<std::shared_ptr<Line>> load(int lines, std::uint32_t number, const Marks& marks,
                                             bool look_only = false);
-  static Result<std::shared_ptr<Line>> ensure(int lines, std::uint32_t number);
-  Line(std::uint32_t number, UniqueFd directory)
-      : number_(number), directory_(std::move(directory)) {}
+  static Result<std::shared_ptr<Line>> ensure(int lines, std::uint32_t number, const Marks& marks);
+  Line(std::uint32_t number, UniqueFd directory, const Marks& marks)
+      : number_(number), directory_(std::move(directory)), roll_(marks) {}
 
   std::uint32_t number() const { return number_; }
   int directory() const { return directory_.get(); }
@@ -81,11 +85,13 @@ class Line {
   Status keep(ino_t directory, const std::string& fresh);
   // Of saved directories and retired roots, those that none of the states in `wanted` reads.
   std::vector<std::string> unread(const std::set<std::uint64_t>& wanted) const;
-  void forget(const std::string& entry);  // one of unread(), removed
+  // One of unread() is removed by `remove`.
+  Status forget(const std::string& entry, const std::function<Status()>& remove);
 
   const std::set<std::uint64_t>& retired() const { return retired_; }
   static std::string retired_name(std::uint64_t sequence);
-  void retire(std::uint64_t sequence) { retired_.insert(sequence); }
+  // `move` makes a root that record.
+  Status retire(std::uint64_t sequence, const std::function<Status()>& move);
   // A root that was made for a rollback which a crash kept from happening.
   Status remove_retired(std::uint64_t sequence);
   const std::vector<ino_t>& moving() const { return moving_; }  // as found at the start
@@ -97,6 +103,9 @@ class Line {
   // The number is another directory's by now, of which states read.
   void not_made(ino_t directory);
 
+  Roll& roll() { return roll_; }
+  const Roll& roll() const { return roll_; }
+
   bool touched = true;  // something may have changed since the newest snapshot
   // Moves when a hollow directory is made here, or one moves that may have such in it; and its
   // value when all were last looked at for what they read.
@@ -104,12 +113,17 @@ class Line {
   std::uint64_t looked_at = 0;
 
  private:
+  // What changes names of records that count so much.
+  Status change(std::uint64_t names, const std::function<Status()>& make);
+  Status make_record(const std::string& name, const std::string& target = "-");
+  Status remove_record(const std::string& name);
   Status read(bool look_only);
   Status read_entry(const std::string& name, bool look_only);
   Status read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden);
 
   const std::uint32_t number_;
   const UniqueFd directory_;  // O_PATH
+  Roll roll_;
   std::uint64_t next_new_ = 1;
   std::map<std::uint64_t, Snapshot> snapshots_;
   std::set<SnapshotId> sources_;

@@ -17,6 +17,7 @@ namespace {
 constexpr char kFile[] = "file";
 constexpr char kHollow[] = "hollow";
 constexpr char kTree[] = "tree";
+constexpr char kRoll[] = "roll";
 constexpr std::size_t kLongest = 512;
 
 std::string to_text(const FileMark& mark) {
@@ -239,8 +240,25 @@ Status Marks::set_tree(const Spot& directory, const TreeMark& mark) const {
   return ok();
 }
 
+// Of one length always, so that a new value needs no more room than the one before.
+std::optional<RollMark> Marks::roll(const Spot& directory) const {
+  const auto value = get(directory, kRoll);
+  const auto words = text::words(value ? std::string_view(*value) : std::string_view());
+  if (words.size() != 2) return std::nullopt;
+  const auto sum = text::number<std::uint64_t>(words[0]);
+  const auto under_way = text::number<std::uint64_t>(words[1]);
+  if (!sum || !under_way) return std::nullopt;
+  return RollMark{*sum, *under_way};
+}
+
+Status Marks::set_roll(const Spot& directory, const RollMark& mark) const {
+  const int code = set(directory, kRoll, fmt::format("{:020} {:020}", mark.sum, mark.under_way));
+  if (code != 0) return fail_errno(code, "the roll of a directory");
+  return ok();
+}
+
 void Marks::remove_all(const Spot& spot) const {
-  for (const char* name : {kFile, kHollow, kTree}) {
+  for (const char* name : {kFile, kHollow, kTree, kRoll}) {
     const std::string full = prefix_ + name;
     (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
   }

@@ -50,6 +50,12 @@ struct FileMark {
   bool elsewhere = false;
 };
 
+// What a directory has: the sum of its names, and what a change that is under way adds to that.
+struct RollMark {
+  std::uint64_t sum = 0;
+  std::uint64_t under_way = 0;
+};
+
 // The tree that a directory at the top is: its line, and the number its inodes are shown under.
 struct TreeMark {
   std::uint32_t line = 0;
@@ -84,6 +90,10 @@ class Marks {
   // Nothing: a plain directory. EBADMSG as for hollow().
   Result<std::optional<TreeMark>> tree(const Spot& directory) const;
   Status set_tree(const Spot& directory, const TreeMark& mark) const;
+
+  // Nothing: none, or none that can be read.
+  std::optional<RollMark> roll(const Spot& directory) const;
+  Status set_roll(const Spot& directory, const RollMark& mark) const;
 
   // Takes every mark off what is no part of a forest any more.
   void remove_all(const Spot& spot) const;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// Records of a forest that are removed past the daemon are missed.
+#include <sys/xattr.h>
+
+#include "backends/trees/forest_check.h"
+#include "forest_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Kept {
+  TemporaryDirectory base;
+  std::string trees() const { return base.path("trees"); }
+  std::string hidden() const { return base.path("hidden"); }
+  std::unique_ptr<Forest> open() { return must(open_forest(trees(), hidden())); }
+  Findings check() { return must(check_forest(trees(), hidden())); }
+
+  // Checkpoints, what changed since, a rollback, and a fork.
+  Kept() {
+    fs::create_directory(trees());
+    auto forest = open();
+    const auto main = make_directory(*forest, *forest->root(), "main");
+    const auto a = make_directory(*forest, *main, "a");
+    make_file(*forest, *a, "file", "one");
+    make_file(*forest, *a, "other", "one");
+    const SnapshotId first = must(forest->snapshot("main", "first"));
+    make_file(*forest, *a, "second", "two");
+    must(forest->snapshot("main", "second"));
+    make_file(*forest, *a, "third", "three");
+    must(forest->rollback("main", first));
+    must(forest->fork("main", "try"));
+    make_file(*forest, *must(forest->lookup(*forest->root(), "main")).node, "later", "later");
+  }
+
+  // Paths below the room, of those whose name begins so.
+  std::vector<std::string> records(const std::string& kind) const {
+    std::vector<std::string> found;
+    for (const auto& line : fs::directory_iterator(hidden() + "/lines")) {
+      if (!line.is_directory()) continue;
+      for (const auto& record : fs::directory_iterator(line)) {
+        const std::string name = record.path().filename();
+        if (name.starts_with(kind + ".")) found.push_back(record.path());
+      }
+    }
+    return found;
+  }
+};
+
+bool tells(const Findings& found, const std::string& words) {
+  return std::ranges::any_of(found.problems,
+                             [&](const std::string& one) { return one.contains(words); });
+}
+
+TEST_CASE("each record of a forest that is removed is missed, by its name", "[forest]") {
+  const std::string kind = GENERATE("snap", "hidden", "past", "source", "base", "retired");
+  Kept kept;
+  REQUIRE(kept.check().whole());
+  const std::vector<std::string> records = kept.records(kind);
+  INFO(kind);
+  REQUIRE(!records.empty());
+  for (const std::string& record : records) {
+    const fs::path aside = kept.base.path("aside");
+    fs::rename(record, aside);
+    INFO(fmt::format("{} {}", record, fmt::join(kept.check().problems, "; ")));
+    CHECK(tells(kept.check(), fs::path(record).filename().string() + " is gone"));
+    fs::rename(aside, record);
+  }
+  CHECK(kept.check().whole());
+}
+
+TEST_CASE("a record that is gone is missed by those who go on, until fsck goes on without it",
+          "[forest]") {
+  Kept kept;
+  const std::string record = kept.records("past").front();
+  fs::remove_all(record);
+  {
+    auto forest = kept.open();
+    must(forest->snapshot("main", "more"));
+    make_file(*forest, *must(forest->lookup(*forest->root(), "main")).node, "more", "more");
+  }
+  CHECK(tells(kept.check(), fs::path(record).filename().string() + " is gone"));
+  CHECK(!must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
+  CHECK(!tells(kept.check(), "is gone"));
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
+}
+
+TEST_CASE("several records that are gone are missed", "[forest]") {
+  Kept kept;
+  for (const std::string& record : kept.records("snap")) fs::remove(record);
+  CHECK(tells(kept.check(), "some of its records are gone"));
+}
+
+TEST_CASE("a name that is gone from a kept directory is missed", "[forest]") {
+  Kept kept;
+  std::size_t removed = 0;
+  for (const std::string& record : kept.records("past")) {
+    for (const auto& entry : fs::directory_iterator(record)) {
+      const fs::path aside = kept.base.path("aside");
+      fs::rename(entry, aside);
+      CHECK(tells(kept.check(), "has not the entries that it was kept with"));
+      fs::rename(aside, entry);
+      ++removed;
+    }
+  }
+  CHECK(removed > 2);
+  CHECK(kept.check().whole());
+  fs::remove_all(*fs::directory_iterator(kept.records("past").front()));
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 1);
+  CHECK(kept.check().whole());
+}
+
+TEST_CASE("records may go when no state reads them any more", "[forest]") {
+  Kept kept;
+  {
+    auto forest = kept.open();
+    for (const TreeInfo& tree : forest->family()) {
+      for (const SnapshotInfo& state : tree.snapshots) {
+        if (!state.hidden) must(forest->drop(state.id));
+      }
+    }
+    must(forest->drop("try"));
+    (void)must(forest->collect());
+  }
+  const Findings found = kept.check();
+  INFO(fmt::format("{}", found.problems.empty() ? "" : found.problems.front()));
+  CHECK(found.whole());
+}
+
+TEST_CASE("a line of an earlier build begins its roll with its next change", "[forest]") {
+  Kept kept;
+  for (const auto& line : fs::directory_iterator(kept.hidden() + "/lines")) {
+    const char* const name = ::geteuid() == 0 ? "trusted.agentfs.roll" : "user.agentfs.forest.roll";
+    if (line.is_directory()) ::removexattr(line.path().c_str(), name);
+  }
+  CHECK(kept.check().whole());
+  {
+    auto forest = kept.open();
+    must(forest->snapshot("main", "more"));
+  }
+  CHECK(kept.check().whole());
+  fs::remove(kept.records("snap").front());
+  CHECK(tells(kept.check(), " is gone"));
+}
+
+}  // namespace
+}  // namespace agentfs::test
