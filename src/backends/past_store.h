@@ -51,7 +51,7 @@ class PastStore {
   virtual Status drop(const PastName& name) = 0;
   virtual Result<std::vector<PastName>> list() const = 0;  // in no order
   // Of the disk; up to a second old.
-  virtual Result<struct statvfs> statistics() const = 0;
+  virtual Result<struct statvfs> statistics(bool afresh = false) const = 0;
 };
 
 }  // namespace agentfs

@@ -48,6 +48,20 @@ json::Value adopted(const PastName& name, const struct stat& attributes, bool is
   return data.set("kept", std::move(kept));
 }
 
+// Why a content finds no room on the disk of the past; "": it does.
+std::string no_room(const struct statvfs& disk, const HistorySettings& settings, std::uint64_t size,
+                    bool by_copy) {
+  if (const std::uint64_t all = share_of(disk, settings.share); size > all) {
+    return fmt::format("{} bytes are more than the {} that all of history may hold", size, all);
+  }
+  const std::uint64_t left = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+  const std::uint64_t needed = share_of(disk, settings.reserve) + (by_copy ? size : 0);
+  if (left < needed) return "the disk is nearly full";
+  const bool has_inodes =
+      disk.f_files == 0 || disk.f_favail >= share_of_files(disk, settings.reserve);
+  return has_inodes ? std::string() : std::string("the disk has hardly any inodes left");
+}
+
 }  // namespace
 
 json::Value HistoryKeeper::recovered(const std::string& path) const {
@@ -78,17 +92,12 @@ std::string HistoryKeeper::why_not_kept(std::uint64_t size, bool by_copy) const 
   if (size > static_cast<std::uint64_t>(most)) {
     return fmt::format("{} bytes are more than {}", size, most);
   }
-  const auto disk = kernel_.parts().past->statistics();
-  if (!disk) return disk.error().message;
-  if (const std::uint64_t all = share_of(*disk, settings.share); size > all) {
-    return fmt::format("{} bytes are more than the {} that all of history may hold", size, all);
-  }
-  const std::uint64_t left = static_cast<std::uint64_t>(disk->f_bavail) * disk->f_frsize;
-  const std::uint64_t needed = share_of(*disk, settings.reserve) + (by_copy ? size : 0);
-  if (left < needed) return "the disk is nearly full";
-  const bool has_inodes =
-      disk->f_files == 0 || disk->f_favail >= share_of_files(*disk, settings.reserve);
-  return has_inodes ? std::string() : std::string("the disk has hardly any inodes left");
+  const auto at = [&](bool afresh) -> std::string {
+    const auto disk = kernel_.parts().past->statistics(afresh);
+    return disk ? no_room(*disk, settings, size, by_copy) : disk.error().message;
+  };
+  // Room may have come since the last look.
+  return at(false).empty() ? std::string() : at(true);
 }
 
 std::vector<FileVersionRef> HistoryKeeper::kept_since(const std::string& path,

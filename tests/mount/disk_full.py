@@ -431,6 +431,21 @@ def a_refused_rollback_leaves_no_state_of_it():
     run(["umount", mount.state])
 
 
+def what_is_removed_is_kept_again_as_soon_as_there_is_room():
+    mount = mount_on("room_again", "24m")
+    space = mount / "workspaces/w"
+    space.mkdir()
+    for name in ("first", "second"):
+        (space / name).write_text(f"{name}\n")
+    fill_by_host(mount)
+    (space / "first").unlink()
+    (mount.state / "ballast").unlink()
+    (space / "second").unlink()
+    command(space / ".agentfs/ctl", "restore second")
+    expect_eq(read(space / "second"), "second\n")
+    ends_whole(mount)
+
+
 def what_is_refused_has_not_happened():
     """Also where the bytes are there and only the journal has no room for the row."""
     mount = mount_on("refused", "24m")
@@ -630,7 +645,8 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
+main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
+     removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,

@@ -92,7 +92,7 @@ class PastFiles final : public PastStore {
   Result<struct stat> attributes(const PastName& name) const override;
   Status drop(const PastName& name) override;
   Result<std::vector<PastName>> list() const override;
-  Result<struct statvfs> statistics() const override;
+  Result<struct statvfs> statistics(bool afresh) const override;
 
  private:
   std::string folder_of(std::uint64_t number) const {
@@ -314,10 +314,10 @@ Result<std::vector<PastName>> PastFiles::list() const {
 }
 
 // Asked before each change that keeps something, and on some disks dear.
-Result<struct statvfs> PastFiles::statistics() const {
+Result<struct statvfs> PastFiles::statistics(bool afresh) const {
   const auto now = std::chrono::steady_clock::now();
   Lock lock(mutex_);
-  if (now - looked_ < std::chrono::seconds(1)) return room_;
+  if (!afresh && now - looked_ < std::chrono::seconds(1)) return room_;
   if (::statvfs(directory_.c_str(), &room_) != 0) return fail_errno(directory_);
   looked_ = now;
   return room_;
