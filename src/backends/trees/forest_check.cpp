@@ -153,9 +153,13 @@ void ForestCheck::check_roots() {
                       text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
     }
   }
+  ForestDisk::Wanted wanted = disk().wanted();
   for (const auto& [number, line] : disk().lines) {
+    const std::vector<std::string> unread = line->unread(wanted[number]);
     for (const std::uint64_t sequence : line->retired()) {
       const std::string name = Line::retired_name(sequence);
+      // Given up; what it reads may have gone first.
+      if (std::ranges::find(unread, name) != unread.end()) continue;
       walk(line->directory(), name, fmt::format("line {}: {}", number, name), false);
     }
   }

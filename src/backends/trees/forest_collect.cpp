@@ -53,21 +53,19 @@ Status ForestStore::to_trash(int directory, const std::string& name) {
   }
 }
 
-// The snapshots of trees that are there, and every state that a tree reads which is itself there or
-// read by one.
-ForestStore::Wanted ForestStore::wanted() const {
+ForestDisk::Wanted ForestDisk::wanted() const {
   Wanted wanted;
-  for (const auto& [number, name] : f_->live) {
+  for (const auto& [number, name] : live) {
     auto& states = wanted[number];
-    for (const auto& [sequence, state] : f_->lines.at(number)->snapshots()) {
+    for (const auto& [sequence, state] : lines.at(number)->snapshots()) {
       if (!state.info.hidden) states.insert(sequence);
     }
   }
   for (bool grows = true; grows;) {
     grows = false;
-    for (const auto& [number, line] : f_->lines) {
-      if (!f_->live.contains(number) && wanted[number].empty()) continue;
-      if (const auto& base = line->base(); base && f_->live.contains(number)) {
+    for (const auto& [number, line] : lines) {
+      if (!live.contains(number) && wanted[number].empty()) continue;
+      if (const auto& base = line->base(); base && live.contains(number)) {
         grows |= wanted[base->tree].insert(base->sequence).second;
       }
       for (const SnapshotId source : line->sources()) {
@@ -149,7 +147,7 @@ Result<std::size_t> ForestStore::collect() {
   {
     const std::unique_lock alone(mutex_);
     if (!f_->unreadable.empty()) return 0;  // nobody knows what these depend on
-    Wanted wanted = this->wanted();
+    ForestDisk::Wanted wanted = f_->wanted();
     for (auto line = f_->lines.begin(); line != f_->lines.end();) {
       const auto& states = wanted[line->first];
       if (f_->live.contains(line->first) || !states.empty()) {

@@ -58,6 +58,10 @@ class ForestDisk {
   ForestNodeRef top_node;
   std::map<std::uint32_t, std::shared_ptr<Line>> lines;
   std::map<std::uint32_t, std::string> live;  // the name at the top of each line's tree
+  // By line, the snapshots of trees that are there, and every state that a tree reads which is
+  // itself there or read by one.
+  using Wanted = std::map<std::uint32_t, std::set<std::uint64_t>>;
+  Wanted wanted() const;
   // Whether its tree is what the directory of an import was when last looked at.
   bool is_of_host(const Line& line) const {
     const auto found = live.find(line.number());

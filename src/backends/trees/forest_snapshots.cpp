@@ -81,7 +81,7 @@ Result<const Line::Snapshot*> ForestStore::get(SnapshotId state) const {
   const auto* found = line == f_->lines.end() ? nullptr : line->second->find(state.sequence);
   // Of one that nothing depends on any more, parts may be gone.
   const auto kept = [&] {
-    const Wanted wanted = this->wanted();
+    const ForestDisk::Wanted wanted = f_->wanted();
     const auto states = wanted.find(state.tree);
     return states != wanted.end() && states->second.contains(state.sequence);
   };

@@ -99,7 +99,6 @@ class ForestStore final : public Forest {
   ForestCounts counts() const override;
 
  private:
-  using Wanted = std::map<std::uint32_t, std::set<std::uint64_t>>;
   struct Pair;
   // The forest's own nodes are never constant. With no lock held.
   Result<ForestNodeRef> own(const TreeNode& node);
@@ -178,7 +177,6 @@ class ForestStore final : public Forest {
   Result<TreeEntry> plant(Line& line, const Line::Snapshot& state, const std::string& name,
                           const TreeMark& mark);
   Status to_trash(int directory, const std::string& name);
-  Wanted wanted() const;
   bool reads_given_up(const Line& line) const;
   Status forget_sources();
   Result<std::size_t> discard(Line& line, const std::set<std::uint64_t>& states);

@@ -128,6 +128,21 @@ TEST_CASE("records may go when no state reads them any more", "[forest]") {
   CHECK(found.whole());
 }
 
+// As a kill leaves it while one line after the other is relieved of what nobody reads.
+TEST_CASE("what a root reads that nobody reads any more may go before it", "[forest]") {
+  Kept kept;
+  const char* const name =
+      ::geteuid() == 0 ? "trusted.agentfs.hollow" : "user.agentfs.forest.hollow";
+  const std::string_view lost = "1 1 99999999 1 0102";
+  const fs::path root = fs::path(kept.records("base").front()).parent_path() / "retired.77";
+  fs::create_directories(root / "gone");
+  REQUIRE(::setxattr((root / "gone").c_str(), name, lost.data(), lost.size(), 0) == 0);
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 1);
+  const Findings found = kept.check();
+  INFO(fmt::format("{}", fmt::join(found.problems, "; ")));
+  CHECK(found.whole());
+}
+
 TEST_CASE("a line of an earlier build begins its roll with its next change", "[forest]") {
   Kept kept;
   for (const auto& line : fs::directory_iterator(kept.hidden() + "/lines")) {
