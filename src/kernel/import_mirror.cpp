@@ -79,14 +79,6 @@ Status ImportMirror::set_held(const TreeNode& node, const HostChange& written) {
   return dress(node, wanted, written.xattrs);
 }
 
-Status ImportMirror::copy_content(const HostChange& written, int to) {
-  const UniqueFd content = TRY(written.content());
-  struct stat attributes{};
-  if (::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(written.path));
-  (void)TRY(copy_bytes(content.get(), to, attributes));
-  return ok();
-}
-
 // Lent by the directory, or a copy of what was written to it.
 Status ImportMirror::add_file(const HostDrift& drift) {
   const TreeNodeRef above = TRY(directory(std::string(text::parent_part(drift.path))));
@@ -94,10 +86,18 @@ Status ImportMirror::add_file(const HostDrift& drift) {
   const auto made =
       TRY(forest_.create(*above, name, O_RDWR | O_CREAT | O_EXCL, S_IFREG | 0600, TreeCaller{}));
   const HostChange* const written = held(drift.path);
+  // Opened before the store is held for writing: what is opened is a file of this forest.
+  const UniqueFd content = written != nullptr ? TRY(written->content()) : UniqueFd();
+  struct stat attributes{};
+  if (content && ::fstat(content.get(), &attributes) != 0) return fail_errno(text::shown(name));
   {
     const Writing writing = TRY(forest_.begin_write(*made.file));
-    TRY(written == nullptr ? store_.lend(id_, drift.path, made.file->descriptor())
-                           : copy_content(*written, made.file->descriptor()));
+    const int file = made.file->descriptor();
+    if (content) {
+      (void)TRY(copy_bytes(content.get(), file, attributes));
+    } else {
+      TRY(store_.lend(id_, drift.path, file));
+    }
   }
   return written != nullptr ? set_held(*made.entry.node, *written) : ok();
 }
@@ -125,8 +125,40 @@ Status ImportMirror::add(const HostDrift& drift) {
   return add_file(drift);
 }
 
-// What vanishes between the look and this is found to be so by the next look.
-Status ImportMirror::apply(const std::vector<HostDrift>& drifts) {
+// Directories that are closed to their owner there are so here, and an ordinary user's daemon has
+// no other rights.
+Status ImportMirror::open_above(const std::string& path) {
+  const bool is_open = !opened_.empty() && opened_.back().first == path;
+  if (::geteuid() == 0 || is_open) return ok();
+  const auto node = directory(path);
+  if (!node) return ok();  // not there yet
+  const struct stat attributes = TRY(forest_.attributes(**node));
+  if ((attributes.st_mode & S_IRWXU) == S_IRWXU) return ok();
+  opened_.emplace_back(path, attributes.st_mode);
+  return set_mode(**node, attributes.st_mode | S_IRWXU);
+}
+
+Status ImportMirror::set_mode(const TreeNode& node, mode_t mode) {
+  SetAttributes wanted{.which = SetAttributes::mode};
+  wanted.values.st_mode = mode;
+  const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
+  return done ? ok() : Status(std::unexpected(done.error()));
+}
+
+Status ImportMirror::close_again() {
+  Status closed = ok();
+  for (const auto& [path, mode] : opened_ | std::views::reverse) {
+    const auto node = directory(path);
+    const bool is_there = node && (*node)->type() == S_IFDIR;
+    const Status done = is_there ? set_mode(**node, mode) : ok();
+    if (closed) closed = done;
+  }
+  opened_.clear();
+  return closed;
+}
+
+Status ImportMirror::change_names(const std::vector<HostDrift>& drifts) {
+  for (const HostDrift& drift : drifts) TRY(open_above(std::string(text::parent_part(drift.path))));
   for (const HostDrift& drift : drifts | std::views::reverse) {
     if (drift.recorded.exists() && !stays(drift)) TRY(remove(drift));
   }
@@ -135,6 +167,15 @@ Status ImportMirror::apply(const std::vector<HostDrift>& drifts) {
     const Status added = add(drift);
     if (!added && added.error().code != ENOENT) return added;
   }
+  return ok();
+}
+
+// What vanishes between the look and this is found to be so by the next look.
+Status ImportMirror::apply(const std::vector<HostDrift>& drifts) {
+  const Status changed = change_names(drifts);
+  const Status closed = close_again();
+  TRY(changed);
+  TRY(closed);
   for (const HostDrift& drift : drifts | std::views::reverse) {
     if (drift.now.is_directory()) TRY(set(*TRY(directory(drift.path)), drift.path));
   }

@@ -29,7 +29,10 @@ class ImportMirror {
   const HostChange* held(const std::string& path) const;  // null: it is as the directory has it
   Status add(const HostDrift& drift);
   Status add_file(const HostDrift& drift);
-  static Status copy_content(const HostChange& written, int to);
+  Status open_above(const std::string& path);
+  Status set_mode(const TreeNode& node, mode_t mode);
+  Status close_again();
+  Status change_names(const std::vector<HostDrift>& drifts);
   Status set_xattrs(const TreeNode& node, const Xattrs& wanted);
   // The mode and the attributes of what has them; and what is `wanted` beside.
   Status dress(const TreeNode& node, SetAttributes wanted, const Xattrs& xattrs);
@@ -43,6 +46,7 @@ class ImportMirror {
   std::vector<HostChange> held_{};
   std::string known_path_{};
   TreeNodeRef known_{};  // the directory found last
+  std::vector<std::pair<std::string, mode_t>> opened_{};
 };
 
 }  // namespace agentfs

@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import mount_lib
-from mount_lib import (Mount, command, expect, expect_eq, expect_has, in_own_mounts, main, need,
-                       read, run, tell)
+from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has,
+                       in_own_mounts, main, need, read, run, tell)
 
 NOBODY = 65534
 UNNAMED = 54321  # without an entry in passwd
@@ -153,6 +153,85 @@ def imports():
     expect_has(run([mount_lib.AGENTFS, "fsck", "--state", mount.state, "--solidify"]), "ok   solidify")
     plain = mount.state / "trees/workspaces/w/last"
     expect_eq((read(plain), oct(plain.stat().st_mode)), ("last\n", "0o100444"), "the file by itself")
+
+
+def closed_imports():
+    """What could not be read there any more is refused before anything is written; closed
+    directories of theirs are opened for as long as it takes, and closed again."""
+    mount = Mount.of("closed_imports")
+    mount.mount()
+    top = mount.mnt.parent / "host"
+    (top / "ro/s").mkdir(parents=True)
+    (top / "ro/s/g").write_text("g\n")
+    (top / "ro/stays").write_text("stays\n")
+    for name in ("t", "z", "k"):
+        (top / name).write_text(f"{name}\n")
+    for name in ("ro/s", "ro"):
+        (top / name).chmod(0o555)
+    command(mount / "sys/workspaces/ctl", f"import {top} as w")
+    space, ctl = mount / "workspaces/w", mount / "workspaces/w/.agentfs/ctl"
+
+    def there():
+        found = {}
+        for path in sorted(top.rglob("*")):
+            bytes_of = path.read_bytes() if path.is_file() else None
+            found[str(path.relative_to(top))] = (oct(path.stat().st_mode), bytes_of)
+        return found
+
+    before = there()
+    (space / "z").unlink()
+    for name, mode, word in (("t", 0o000, "chmod u+r"), ("t", 0o200, "chmod u+r"),
+                             ("new", 0o200, "chmod u+r"), ("d", 0o300, "chmod u+rwx")):
+        if name == "d":
+            (space / name).mkdir(exist_ok=True)
+        else:
+            with open(space / name, "a", encoding="utf-8") as file:
+                file.write("more\n")
+        (space / name).chmod(mode)
+        expect_errno("EACCES", tell, ctl, "commit\n")
+        expect_has(mount.last_error(), word)
+        expect_eq(there(), before, "a commit that is refused")
+        (space / name).chmod(0o700 if name == "d" else 0o600)
+    command(ctl, "commit")
+    expect_eq(read(top / "t"), "t\nmore\nmore\n")
+    command(ctl, "uncommit")
+    expect_eq(there(), before, "what was taken back")
+
+    for name in ("new", "d/sub/f", "d/g"):
+        (space / name).parent.mkdir(parents=True, exist_ok=True)
+        (space / name).write_text("new\n")
+    for name in ("d/sub", "d"):
+        (space / name).chmod(0o500)
+    for name in ("ro", "ro/s"):
+        (space / name).chmod(0o755)
+    shutil.rmtree(space / "ro/s")
+    (space / "ro/stays").write_text("changed\n")
+    (space / "ro").chmod(0o555)
+    command(ctl, "commit")
+    after = there()
+    expect_eq((after["d"][0], after["ro"][0], after["ro/stays"][1], "ro/s" in after),
+              ("0o40500", "0o40555", b"changed\n", False))
+    command(ctl, "uncommit")
+    expect_eq(there(), before, "what was taken back of closed directories")
+
+    command(ctl, "checkpoint last")
+    (space / "ro").chmod(0o755)
+    (space / "ro/stays").write_text("stays\n")
+    (space / "ro").chmod(0o555)
+    (top / "ro").chmod(0o755)
+    (top / "ro/more").write_text("more\n")
+    (top / "ro").chmod(0o555)
+    command(ctl, "rebase")
+    expect_eq((read(space / "ro/more"), oct((space / "ro").stat().st_mode)), ("more\n", "0o40555"))
+    before = there()
+
+    # As a kill leaves it: open, and a note of what it was.
+    mount.umount()
+    (top / "ro").chmod(0o755)
+    (mount.state / "imports/1/opened").write_bytes(b"365 ro\0")
+    mount.mount()
+    expect_eq(there(), before, "what a kill had left open")
+    mount.umount()
 
 
 def space_of(name):
@@ -369,6 +448,6 @@ def more_directories_than_descriptors():
 
 
 enter()
-main(tour, killed, imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
+main(tour, killed, imports, closed_imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
      merge_in_closed_directory, closed_directories, merges_of_what_cannot_be_seen,
      more_directories_than_descriptors)

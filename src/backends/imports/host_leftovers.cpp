@@ -47,9 +47,7 @@ std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirec
   return made;
 }
 
-}  // namespace
-
-Status remove_leftovers(const ImportRecords& records) {
+Status remove_temporaries(const ImportRecords& records) {
   const bool has_begun = file::exists(steps_of(records));
   const std::string intent = has_begun ? steps_of(records) : intent_of(records);
   if (!file::exists(intent)) return ok();
@@ -63,6 +61,14 @@ Status remove_leftovers(const ImportRecords& records) {
     if (place) ::unlinkat(place->directory.get(), place->name.c_str(), 0);
   }
   return file::remove(intent);
+}
+
+}  // namespace
+
+// Their directories are open until these are gone.
+Status remove_leftovers(const ImportRecords& records) {
+  TRY(remove_temporaries(records));
+  return HostRights::mend(records);
 }
 
 }  // namespace agentfs::imports

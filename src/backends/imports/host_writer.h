@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/imports/host_directory.h"
+#include "backends/imports/host_rights.h"
 #include "backends/imports/import_records.h"
 
 namespace agentfs::imports {
@@ -17,13 +18,13 @@ class HostWriter {
  public:
   HostWriter(const ImportRecords& records, const HostDirectory& host,
              const std::vector<HostChange>& changes)
-      : records_(records), host_(host), changes_(changes) {}
+      : records_(records), host_(host), changes_(changes), rights_(records, host) {}
   ~HostWriter();
   HostWriter(const HostWriter&) = delete;
   HostWriter& operator=(const HostWriter&) = delete;
 
   Status check();  // nothing is written
-  Status stage();  // temporary files only
+  Status stage();  // temporary files only, in directories that are open from now on
   Status apply();
   // What stays in directories that were to be removed, which stay with it.
   const std::vector<std::string>& left() const { return left_; }
@@ -39,6 +40,7 @@ class HostWriter {
   bool is_untouched(const FileState& was, const FileState& now) const;
   Result<bool> holds_what_stays(const std::string& directory, const std::set<std::string>& staying);
   Status check_removals();
+  Status check_rights();
   Status choose_temporaries();
   Status stage_one(Item& item);
   Status fill(const HostChange& change, const FileState& now, int file) const;
@@ -62,8 +64,14 @@ class HostWriter {
   std::vector<std::string> left_;
   std::vector<std::string> made_;  // paths, by apply()
   bool intent_ = false;
+  HostRights rights_;
 };
 
+inline constexpr mode_t kPermissions = 07777;
+inline constexpr mode_t kNewDirectory = 0700;
+inline constexpr mode_t kNewFile = 0600;
+
+bool is_renamed_into_place(const HostChange& change);
 // A path that is there but neither stays nor is replaced by a rename must go first.
 bool must_go(const FileState& now, const HostChange& change);
 // Whether a path that is `now` is what the change makes of it.
