@@ -110,7 +110,11 @@ class ForestDisk {
   bool lends(const ForestNode& file);
   // A lent file gets its bytes between the two, with no lock, and after them all who have it open
   // read these there. No descriptor where the turn is not for what it is by now.
-  Result<UniqueFd> begin_fetch(ForestNode& file, const AheadCopies::Turn& turn);
+  struct Fetch {
+    UniqueFd file{};
+    Lender::Lent from{};
+  };
+  Result<Fetch> begin_fetch(ForestNode& file, const AheadCopies::Turn& turn);
   Status end_fetch(ForestNode& file, int filled, bool is_whole);
   // Whether it gives the file another inode, as far as can be told without looking for names.
   bool is_to_be_unshared(const ForestNode& file, nlink_t links);

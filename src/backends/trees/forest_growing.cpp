@@ -249,7 +249,6 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
   const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!to) return fail_errno(name);
   const std::vector<HostEntry> entries = TRY(list_directory(from.get()));
-  TRY(marks_.set_roll(Spot::of(to.get()), {sum_of(entries), 0}));
   for (const HostEntry& entry : entries) {
     if (entry.type != S_IFDIR) {
       TRY(link_file(from.get(), entry.name, to.get()));
@@ -269,7 +268,8 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
   const FileMark known = marks_.file(Spot::of(from.get()));
   marks_.set_file(spot, {.id = known.id.value_or(attributes.st_ino),
                          .changed = known.changed.value_or(attributes.st_ctim),
-                         .names = 1});
+                         .names = 1,
+                         .roll = sum_of(entries)});
   return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
 }
 

@@ -168,7 +168,9 @@ Status MarkMender::mend_rolls(Line& line) {
       const OpenedMode opened(fd && ::geteuid() != 0, fd.get());
       const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
       if (!entries || !is_amiss(disk().marks(), fd.get(), *entries)) continue;
-      TRY(disk().marks().set_roll(Spot::of(fd.get()), {sum_of(*entries), 0}));
+      FileMark mark = disk().marks().file(Spot::of(fd.get()));
+      mark.roll = sum_of(*entries);
+      disk().marks().set_file(Spot::of(fd.get()), mark);
       told_.push_back(
           fmt::format("line {}: {} is kept with the entries that it has", line.number(), name));
     }

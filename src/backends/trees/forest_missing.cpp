@@ -127,8 +127,8 @@ std::uint64_t sum_of(const std::vector<HostEntry>& entries) {
 }
 
 bool is_amiss(const Marks& marks, int directory, const std::vector<HostEntry>& entries) {
-  const auto told = marks.roll(Spot::of(directory));
-  return told && told->sum != sum_of(entries);
+  const FileMark told = marks.file(Spot::of(directory));
+  return told.roll && *told.roll != sum_of(entries);
 }
 
 }  // namespace agentfs::trees

@@ -205,15 +205,15 @@ Status ForestStore::fetch(ForestNode& node) {
       key.inode = node.disk->inode();
     }
     const auto turn = f_->ahead().begin(key);
-    UniqueFd file;
+    ForestDisk::Fetch fetch;
     {
       const std::unique_lock alone(mutex_);
-      file = TRY(f_->begin_fetch(node, turn));
+      fetch = TRY(f_->begin_fetch(node, turn));
     }
-    if (!file) continue;
-    const Status filled = f_->marks().lender()->fill(file.get());
+    if (!fetch.file) continue;
+    const Status filled = f_->marks().lender()->fill(fetch.from, fetch.file.get());
     const std::unique_lock alone(mutex_);
-    TRY(f_->end_fetch(node, file.get(), filled.has_value()));
+    TRY(f_->end_fetch(node, fetch.file.get(), filled.has_value()));
     TRY(filled);
   }
 }

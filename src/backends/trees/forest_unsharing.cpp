@@ -51,14 +51,15 @@ bool ForestDisk::lends(const ForestNode& file) {
 }
 
 // The inode stays the same, shared or not: whoever has it is to read these bytes.
-Result<UniqueFd> ForestDisk::begin_fetch(ForestNode& file, const AheadCopies::Turn& turn) {
-  if (file.disk->inode() != turn.key().inode || !lends(file)) return UniqueFd();
+Result<ForestDisk::Fetch> ForestDisk::begin_fetch(ForestNode& file, const AheadCopies::Turn& turn) {
+  if (file.disk->inode() != turn.key().inode || !lends(file)) return Fetch();
   const Borrowed fd = TRY(borrow(file));
   struct stat was{};
   if (::fstat(fd.get(), &was) != 0) return fail_errno("a lent file");
   const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRUSR | S_IWUSR, rights()));
-  UniqueFd opened(::open(fd.path().c_str(), O_RDWR | O_CLOEXEC));
-  if (!opened) return fail_errno("a lent file");
+  Fetch opened{.file = UniqueFd(::open(fd.path().c_str(), O_RDWR | O_CLOEXEC)), .from = {}};
+  if (!opened.file) return fail_errno("a lent file");
+  opened.from = TRY(marks_.lender()->open(opened.file.get()));
   ahead_.put(turn, {.was = was});
   return opened;
 }

@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <charconv>
+
 #include "backends/trees/mark_rows.h"
 #include "base/mutex.h"
 #include "base/text.h"
@@ -22,8 +24,16 @@ constexpr std::size_t kLongest = 512;
 
 std::string to_text(const FileMark& mark) {
   const timespec changed = mark.changed.value_or(timespec{});
-  return fmt::format("{} {} {} {}", mark.id.value_or(0), mark.changed ? mark.names : 0,
-                     changed.tv_sec, changed.tv_nsec);
+  return fmt::format("{} {} {} {}{}", mark.id.value_or(0), mark.changed ? mark.names : 0,
+                     changed.tv_sec, changed.tv_nsec,
+                     mark.roll ? fmt::format(" {:x}", *mark.roll) : "");
+}
+
+std::optional<std::uint64_t> roll_from(std::string_view word) {
+  std::uint64_t roll = 0;
+  const char* const end = word.data() + word.size();
+  const auto [last, error] = std::from_chars(word.data(), end, roll, 16);
+  return error == std::errc() && last == end ? std::optional(roll) : std::nullopt;
 }
 
 // getxattrat(2), of Linux 6.13, by the number that it has everywhere: a third of the time of the
@@ -130,7 +140,7 @@ FileMark Marks::borne(const Spot& spot) const {
     return mark;
   }
   const auto words = text::words(*value);
-  if (words.size() != 4) return mark;
+  if (words.size() != 4 && words.size() != 5) return mark;
   if (const auto id = text::number<ino_t>(words[0]); id && *id != 0) mark.id = id;
   const auto names = text::number<nlink_t>(words[1]);
   const auto seconds = text::number<time_t>(words[2]);
@@ -139,6 +149,7 @@ FileMark Marks::borne(const Spot& spot) const {
     mark.names = *names;
     mark.changed = timespec{*seconds, *nanoseconds};
   }
+  if (words.size() == 5) mark.roll = roll_from(words[4]);
   return mark;
 }
 

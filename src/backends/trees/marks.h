@@ -46,6 +46,9 @@ struct FileMark {
   std::optional<ino_t> id{};
   std::optional<timespec> changed{};
   nlink_t names = 0;
+  // Of a kept directory: the sum of the names that it was kept with. Beside the rest, since a mark
+  // of its own would cost a block on ext4.
+  std::optional<std::uint64_t> roll{};
   // The file itself cannot be asked: its number is the one that FileIds has.
   bool elsewhere = false;
 };
