@@ -21,7 +21,7 @@ namespace agentfs {
 class Lender {
  public:
   virtual ~Lender() = default;
-  virtual bool lends(int file) const = 0;
+  virtual bool lends(int file) const = 0;  // also of what its mode closes to its owner
   // Whether both stand for the same bytes, be they to be had or not. False, too, where they are
   // recorded apart and would be read from one place all the same; nothing: their bytes tell.
   virtual std::optional<bool> lends_one(int file, int other) const = 0;
@@ -31,17 +31,19 @@ class Lender {
     UniqueFd file{};
     struct stat attributes{};
   };
+  // EACCES: an ordinary user's file that its mode closes; with its owner's bits it can be told.
   virtual Result<Lent> open(int file) const = 0;
   // Sees to it that the bytes stay to be had, whatever becomes of where they lie. The file stays
   // lent. As long as fill() takes, and with no lock either; may be called by many at once.
   // `is_removed`: nothing but the past reads it from now on, which is not worth waiting for the
   // disk, nor a copy of what is large.
   virtual Status preserve(int file, bool is_removed) const = 0;
-  // Copies the bytes into the file, open for reading and writing, and to the disk; it stays lent.
+  // Copies the bytes, as open() gave them, into the file, which is open for reading and writing,
+  // and to the disk; it stays lent.
   // Takes as long as it takes, so with no lock that others need; one at a time for a file; may be
   // repeated after a crash. EBUSY, too, where they changed meanwhile. The times are left to the
   // caller.
-  virtual Status fill(int file) const = 0;
+  virtual Status fill(const Lent& from, int file) const = 0;
   // A file that was filled is nobody's but ours from now on; its mode must let its owner write.
   virtual Status own(int file) const = 0;
   // The file is about to lose all it holds.

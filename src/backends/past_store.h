@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/xattrs.h"
 
 namespace agentfs {
 
@@ -41,9 +42,9 @@ class PastStore {
   // What was kept by a link becomes a copy: the inode is about to change under somebody's hand.
   // What has been dropped needs nothing.
   virtual Status separate(const PastName& name) = 0;
-  // For reading; of a lent file, where its bytes lie: attributes are those of what was kept itself.
+  // For reading, also what its mode closes to its owner; of a lent file, where its bytes lie.
   virtual Result<UniqueFd> open(const PastName& name) const = 0;
-  virtual Result<UniqueFd> open_itself(const PastName& name) const = 0;
+  virtual Result<Xattrs> xattrs(const PastName& name) const = 0;  // of what was kept itself
   // A copy survives a power cut when it returns; one that has been dropped needs nothing.
   virtual Status sync(const PastName& name) const = 0;
   virtual Result<struct stat> attributes(const PastName& name) const = 0;

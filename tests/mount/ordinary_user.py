@@ -124,9 +124,23 @@ def imports():
     (top / "closed/fixed").write_text("fixed\n")
     (top / "closed/fixed").chmod(0o444)
     (top / "open").write_text("open\n")
+    for name in ("write-only", "removed"):
+        (top / name).write_text("there\n")
     command(mount / "sys/workspaces/ctl", f"import {top} as w")
     space = mount / "workspaces/w"
     expect_eq(read(space / "closed/fixed"), "fixed\n", "a file that is lent")
+    os.setxattr(space / "write-only", "user.k", b"v")
+    (space / "write-only").chmod(0o200)
+    with open(space / "write-only", "a", encoding="utf-8") as file:
+        file.write("added\n")
+    for name in ("write-only", "removed"):
+        (space / name).chmod(0o200)
+        (space / name).unlink()
+        command(space / ".agentfs/ctl", f"restore {name}")
+        (space / name).chmod(0o600)
+    expect_eq((read(space / "write-only"), read(space / "removed")), ("there\nadded\n", "there\n"),
+              "lent files that were closed to their owner")
+    expect_eq(os.getxattr(space / "write-only", "user.k"), b"v", "what was restored closed")
     (space / "closed/fixed").chmod(0o644)
     (space / "closed/fixed").write_text("written\n")
     with open(space / "open", "a", encoding="utf-8") as file:

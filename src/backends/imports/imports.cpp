@@ -54,11 +54,11 @@ class Imports final : public ImportStore {
       : directory_(std::move(directory)), mark_(lent_mark_name(trusted)) {}
   Status load(const std::string& trees);
 
-  bool lends(int file) const override { return has_any_ && lent(file).has_value(); }
+  bool lends(int file) const override { return has_any_ && has_lent_mark(file, mark_); }
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
   Status preserve(int file, bool is_removed) const override;
-  Status fill(int file) const override;
+  Status fill(const Lent& from, int file) const override;
   Status own(int file) const override;
   void release(int file) const override;
   Status copy(int from, int to) const override;
@@ -153,6 +153,7 @@ std::optional<bool> Imports::lends_one(int file, int other) const {
 
 Result<Lender::Lent> Imports::open(int file) const {
   const auto which = lent(file);
+  if (!which && lends(file)) return fail_errno(EACCES, "a lent file");
   if (!which) return fail(EINVAL, "a file that is not lent");
   auto records = get(which->import);
   if (!records) return fail(EBUSY, "{}", records.error().message);
@@ -169,9 +170,7 @@ Status Imports::preserve(int file, bool is_removed) const {
   return ok();
 }
 
-Status Imports::fill(int file) const {
-  if (!lends(file)) return ok();
-  const Lent from = TRY(open(file));
+Status Imports::fill(const Lent& from, int file) const {
   const FileCapabilities had(file);  // which the host's kernel takes from what is written
   TRY(copy_whole(from, file, "a file of an imported directory"));
   had.give(file);

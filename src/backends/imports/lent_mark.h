@@ -21,5 +21,7 @@ const char* lent_mark_name(bool trusted);
 bool lend(int file, off_t size, const char* name, const LentMark& mark);
 // `file` is a descriptor, O_PATH is enough; nothing for a file that is not lent.
 std::optional<LentMark> lent_mark(int file, const char* name);
+// The same, without the mark: of what an ordinary user's daemon may not read, names are told.
+bool has_lent_mark(int file, const char* name);
 
 }  // namespace agentfs::imports

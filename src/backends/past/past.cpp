@@ -87,7 +87,7 @@ class PastFiles final : public PastStore {
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
   Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
-  Result<UniqueFd> open_itself(const PastName& name) const override;
+  Result<Xattrs> xattrs(const PastName& name) const override;
   Status sync(const PastName& name) const override;
   Result<struct stat> attributes(const PastName& name) const override;
   Status drop(const PastName& name) override;
@@ -115,13 +115,15 @@ class PastFiles final : public PastStore {
   Status copy_aside(int file, const PastName& name) const;
   // Puts a copy at the place of the name, over what is there.
   Status put_copy(int file, const PastName& name);
-  // Of a file whose mode forbids its owner to, too.
-  Result<UniqueFd> open_closed(const std::string& path) const;
+  // Gives it to `use`, open for reading. An ordinary user's daemon reads no attributes of what its
+  // mode closes to it, not even by an open file: it is open to its owner for as long as this lasts.
+  Status use_open(const PastName& name, const std::function<Status(UniqueFd)>& use) const;
 
   const std::string directory_;
   const Lender* const lender_;
   UniqueFd rights_;  // the room of OwnerRights
   std::atomic<std::uint64_t> last_ = 0;
+  mutable Mutex<Rank::forest_nodes> opening_;  // a closed content
   mutable Mutex<Rank::store> mutex_;
   mutable struct statvfs room_ GUARDED_BY(mutex_) {};
   mutable std::chrono::steady_clock::time_point looked_ GUARDED_BY(mutex_){};
@@ -193,7 +195,10 @@ int link_to(int file, int folder, const char* name) {
 Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
   struct stat now{};
   const bool is_hole = ::fstat(file, &now) == 0 && now.st_blocks == 0 && now.st_size != 0;
-  if (is_hole && lends(file)) (void)TRY(lender_->open(file));  // are its bytes still to be had?
+  if (is_hole && lends(file)) {  // are its bytes still to be had?
+    const auto bytes = lender_->open(file);
+    if (!bytes && bytes.error().code != EACCES) return std::unexpected(bytes.error());
+  }
   const PastName name{next(), path};
   const Status linked =
       place(name, [&](int folder, const char* target) { return link_to(file, folder, target); });
@@ -255,28 +260,37 @@ Status PastFiles::separate(const PastName& name) {
   return put_copy(file.get(), name);
 }
 
-Result<UniqueFd> PastFiles::open_closed(const std::string& path) const {
-  const Lock lock(mutex_);
+Status PastFiles::use_open(const PastName& name, const std::function<Status(UniqueFd)>& use) const {
+  const std::string path = path_of(name);
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd) return use(std::move(fd));
+  if (errno != EACCES) return fail_errno(path);
+  const Lock alone(opening_);
   const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno(path);
   const OwnerRights lent = TRY(OwnerRights::lend(file.get(), S_IRUSR, rights_.get()));
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(path);
-  return fd;
-}
-
-Result<UniqueFd> PastFiles::open_itself(const PastName& name) const {
-  const std::string path = path_of(name);
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd && errno == EACCES) fd = TRY(open_closed(path));
-  if (!fd) return fail_errno(path);
-  return fd;
+  return use(std::move(fd));
 }
 
 Result<UniqueFd> PastFiles::open(const PastName& name) const {
-  UniqueFd fd = TRY(open_itself(name));
-  if (lends(fd.get())) return std::move(TRY(lender_->open(fd.get())).file);
-  return fd;
+  UniqueFd found;
+  TRY(use_open(name, [&](UniqueFd fd) -> Status {
+    found = lends(fd.get()) ? std::move(TRY(lender_->open(fd.get())).file) : std::move(fd);
+    return ok();
+  }));
+  return found;
+}
+
+Result<Xattrs> PastFiles::xattrs(const PastName& name) const {
+  Xattrs all;
+  TRY(use_open(name, [&](const UniqueFd& fd) -> Status {
+    each_xattr(fd.get(),
+               [&](const std::string& one, std::string_view value) { all.emplace(one, value); });
+    return ok();
+  }));
+  return all;
 }
 
 Status PastFiles::sync(const PastName& name) const {

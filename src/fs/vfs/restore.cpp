@@ -48,36 +48,27 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
 
 // Those that this process may not set are left out, as cp(1) does. ACLs come last: they may forbid
 // their owner to set the others.
-void copy_xattrs(Request& request, int from, Node& to) {
+void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
   for (const bool is_last : {false, true}) {
-    each_xattr(from, [&](const std::string& name, std::string_view value) {
-      if (name.starts_with("user.agentfs.") || is_acl(name) != is_last) return;
+    for (const auto& [name, value] : xattrs) {
+      if (name.starts_with("user.agentfs.") || is_acl(name) != is_last) continue;
       static_cast<void>(to.set_xattr(request, name, value, 0));
-    });
+    }
   }
 }
 
 // Another owner takes them away, so they come after that.
-void give_capabilities(Request& request, int from, Node& to) {
-  each_xattr(from, [&](const std::string& name, std::string_view value) {
-    if (name == kCapabilityName) static_cast<void>(to.set_xattr(request, name, value, 0));
-  });
+void give_capabilities(Request& request, const Xattrs& from, Node& to) {
+  const auto found = from.find(kCapabilityName);
+  if (found != from.end()) static_cast<void>(to.set_xattr(request, found->first, found->second, 0));
 }
 
-// What was made just now has them from its directory; what it is made of, an open file or -1, may
-// have had others, or none.
-void drop_inherited_acls(Request& request, int from, Node& to) {
+// What was made just now has them from its directory; what it is made of may have had others, or
+// none.
+void drop_inherited_acls(Request& request, const Xattrs& from, Node& to) {
   for (const char* const name : kAclNames) {
-    const bool is_own = from >= 0 && ::fgetxattr(from, name, nullptr, 0) >= 0;
+    const bool is_own = from.contains(name);
     if (!is_own && to.get_xattr(request, name)) static_cast<void>(to.remove_xattr(request, name));
-  }
-}
-
-void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
-  for (const bool is_last : {false, true}) {
-    for (const auto& [name, value] : xattrs) {
-      if (is_acl(name) == is_last) static_cast<void>(to.set_xattr(request, name, value, 0));
-    }
   }
 }
 
@@ -96,7 +87,7 @@ SetAttributes attributes_of(const RestoreStep& step) {
 // What a file is filled with.
 struct FileSource {
   UniqueFd past{};
-  UniqueFd dress{};  // what has the attributes; none where it is filled from elsewhere
+  Xattrs xattrs{};  // none where it is filled from elsewhere
   std::unique_ptr<TreeFile> elsewhere{};
   struct stat attributes{};
 
@@ -110,7 +101,7 @@ Result<FileSource> source_of(const RestoreStep& step, const PastStore& past) {
     source.elsewhere = TRY(step.bytes());
   } else if (step.content.number != 0) {
     source.past = TRY(past.open(step.content));
-    source.dress = TRY(past.open_itself(step.content));
+    source.xattrs = TRY(past.xattrs(step.content));
   }
   if (source.is_empty() || ::fstat(source.file(), &source.attributes) == 0) return source;
   return fail_errno(step.path);
@@ -122,8 +113,8 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   Node& node = *to.found.node;
   if (!from.is_empty()) TRY(copy_bytes(request, from.file(), handle, from.attributes.st_size));
   if (from.elsewhere != nullptr) TRY(from.elsewhere->check_read());
-  if (from.dress) copy_xattrs(request, from.dress.get(), node);
-  drop_inherited_acls(request, from.dress.get(), node);
+  set_xattrs(request, from.xattrs, node);
+  drop_inherited_acls(request, from.xattrs, node);
   TRY(handle.flush(request));
   SetAttributes wanted = attributes_of(step);
   if (!from.is_empty()) {
@@ -131,7 +122,7 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
     wanted.values.st_size = from.attributes.st_size;
   }
   TRY(node.set_attributes(request, &handle, wanted));
-  if (from.dress) give_capabilities(request, from.dress.get(), node);
+  give_capabilities(request, from.xattrs, node);
   set_xattrs(request, step.xattrs, node);
   return ok();
 }
@@ -196,7 +187,7 @@ Status DataChanges::make_again(Node& directory, const std::string& name, const R
   if (is_link) {
     wanted.which &= ~static_cast<unsigned>(SetAttributes::mode);
   } else {
-    drop_inherited_acls(request_, -1, *made.node);
+    drop_inherited_acls(request_, {}, *made.node);
     set_xattrs(request_, step.xattrs, *made.node);
   }
   TRY(made.node->set_attributes(request_, nullptr, wanted));
@@ -209,14 +200,14 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const auto there = parent->lookup(request_, name_of(step.path));
   if (there && there->node->type() == S_IFDIR) {
     if (!step.is_again) return ok();
-    drop_inherited_acls(request_, -1, *there->node);
+    drop_inherited_acls(request_, {}, *there->node);
     seen_.push_back({TreeEvent::Kind::attributes, step.path, S_IFDIR});
     made_.push_back({.node = there->node});  // who works in it keeps its name
     finishing_.emplace_back(there->node, step);
     return ok();
   }
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
-  drop_inherited_acls(request_, -1, *made.node);
+  drop_inherited_acls(request_, {}, *made.node);
   note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
   finishing_.emplace_back(made.node, step);
   return ok();

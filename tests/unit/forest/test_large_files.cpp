@@ -140,10 +140,10 @@ class SlowLender final : public Lender {
     return lent;
   }
   Status preserve(int, bool) const override { return ok(); }
-  Status fill(int file) const override {
+  Status fill(const Lent& from, int file) const override {
     if (++fills == 1) asked_.set_value();
     wait(may_go_);
-    const std::string bytes = must(file::read(must(open(file)).file.get()));
+    const std::string bytes = must(file::read(from.file.get()));
     REQUIRE(::pwrite(file, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
     return ok();
   }
