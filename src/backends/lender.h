@@ -33,11 +33,17 @@ class Lender {
   };
   // EACCES: an ordinary user's file that its mode closes; with its owner's bits it can be told.
   virtual Result<Lent> open(int file) const = 0;
+  // Where the bytes lie; nothing for what open() is EACCES for, or is not lent.
+  struct Place {
+    std::uint32_t import = 0;
+    std::size_t entry = 0;
+  };
+  virtual std::optional<Place> place(int file) const = 0;
   // Sees to it that the bytes stay to be had, whatever becomes of where they lie. The file stays
   // lent. As long as fill() takes, and with no lock either; may be called by many at once.
   // `is_removed`: nothing but the past reads it from now on, which is not worth waiting for the
   // disk, nor a copy of what is large.
-  virtual Status preserve(int file, bool is_removed) const = 0;
+  virtual Status preserve(const Place& place, bool is_removed) const = 0;
   // Copies the bytes, as open() gave them, into the file, which is open for reading and writing,
   // and to the disk; it stays lent.
   // Takes as long as it takes, so with no lock that others need; one at a time for a file; may be

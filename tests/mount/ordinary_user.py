@@ -124,7 +124,7 @@ def imports():
     (top / "closed/fixed").write_text("fixed\n")
     (top / "closed/fixed").chmod(0o444)
     (top / "open").write_text("open\n")
-    for name in ("write-only", "removed"):
+    for name in ("write-only", "removed", "changed-there"):
         (top / name).write_text("there\n")
     command(mount / "sys/workspaces/ctl", f"import {top} as w")
     space = mount / "workspaces/w"
@@ -141,6 +141,15 @@ def imports():
     expect_eq((read(space / "write-only"), read(space / "removed")), ("there\nadded\n", "there\n"),
               "lent files that were closed to their owner")
     expect_eq(os.getxattr(space / "write-only", "user.k"), b"v", "what was restored closed")
+    (space / "changed-there").chmod(0o200)
+    (space / "changed-there").unlink()
+    (top / "changed-there").write_text("changed\n")
+    command(space / ".agentfs/ctl", "restore changed-there")
+    (space / "changed-there").chmod(0o600)
+    expect_eq(read(space / "changed-there"), "there\n", "a copy of what was closed when it went")
+    (top / "changed-there").unlink()
+    (space / "changed-there").unlink()
+    command(space / ".agentfs/ctl", "rebase")
     (space / "closed/fixed").chmod(0o644)
     (space / "closed/fixed").write_text("written\n")
     with open(space / "open", "a", encoding="utf-8") as file:

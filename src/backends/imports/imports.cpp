@@ -57,7 +57,8 @@ class Imports final : public ImportStore {
   bool lends(int file) const override { return has_any_ && has_lent_mark(file, mark_); }
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
-  Status preserve(int file, bool is_removed) const override;
+  std::optional<Place> place(int file) const override;
+  Status preserve(const Place& place, bool is_removed) const override;
   Status fill(const Lent& from, int file) const override;
   Status own(int file) const override;
   void release(int file) const override;
@@ -160,13 +161,17 @@ Result<Lender::Lent> Imports::open(int file) const {
   return open_entry(**records, which->entry);
 }
 
-Status Imports::preserve(int file, bool is_removed) const {
+std::optional<Lender::Place> Imports::place(int file) const {
   const auto which = has_any_ ? lent(file) : std::nullopt;
-  if (!which) return ok();
-  const RecordsRef records = TRY(get(which->import));
-  const auto entry = records->entry(which->entry);
+  if (!which) return std::nullopt;
+  return Place{which->import, which->entry};
+}
+
+Status Imports::preserve(const Place& place, bool is_removed) const {
+  const RecordsRef records = TRY(get(place.import));
+  const auto entry = records->entry(place.entry);
   if (is_removed && entry && entry->state.size > kLargestRemoved) return ok();
-  (void)TRY(keep_entry(*records, which->entry, !is_removed));
+  (void)TRY(keep_entry(*records, place.entry, !is_removed));
   return ok();
 }
 

@@ -215,14 +215,22 @@ void ForestStore::preserve(ForestNode& parent, const std::string& name, bool is_
     if (!found) return;
     node = found->node;
   }
-  UniqueFd lent;
+  const auto& file = static_cast<const ForestNode&>(*node);
+  std::optional<Lender::Place> place;
+  bool is_closed = false;
   {
     const std::shared_lock together(mutex_);
-    const auto& file = static_cast<const ForestNode&>(*node);
     const auto fd = f_->lends(file) ? f_->borrow(file) : fail_errno(ENOENT, name);
-    if (fd) lent = UniqueFd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
+    if (fd) place = lender->place(fd->get());
+    is_closed = fd && !place;
   }
-  const Status kept = lent ? lender->preserve(lent.get(), is_removed) : ok();
+  if (is_closed) {
+    const std::unique_lock alone(mutex_);
+    const auto fd = f_->borrow(file);
+    const auto bits = f_->lend(file, S_IRUSR);
+    if (fd && bits) place = lender->place(fd->get());
+  }
+  const Status kept = place ? lender->preserve(*place, is_removed) : ok();
   if (!kept)
     log::debug("{}: leaves without its bytes: {}", text::shown(name), kept.error().message);
 }

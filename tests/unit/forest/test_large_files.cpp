@@ -139,7 +139,8 @@ class SlowLender final : public Lender {
     REQUIRE(::fstat(lent.file.get(), &lent.attributes) == 0);
     return lent;
   }
-  Status preserve(int, bool) const override { return ok(); }
+  std::optional<Place> place(int) const override { return std::nullopt; }
+  Status preserve(const Place&, bool) const override { return ok(); }
   Status fill(const Lent& from, int file) const override {
     if (++fills == 1) asked_.set_value();
     wait(may_go_);

@@ -185,18 +185,18 @@ TEST_CASE("What is kept of a file is read whatever becomes of its place, unless 
   const std::string kept = own + "/kept";
   const UniqueFd a = it.lent("a");
   const UniqueFd b = it.lent("src/b");
-  must(it.store->preserve(a.get(), false));
-  must(it.store->preserve(a.get(), false));
+  must(it.store->preserve(it.store->place(a.get()).value(), false));
+  must(it.store->preserve(it.store->place(a.get()).value(), false));
   put(it.host + "/a", "something else\n");
   must(it.store->record(it.id, must(it.store->drift(it.id, false))));
   CHECK(must(file::read(must(it.store->open(a.get())).file.get())) == "the text of a\n");
   for (const auto& entry : fs::directory_iterator(kept)) fs::resize_file(entry.path(), 3);
   CHECK(it.store->open(a.get()).error().code == EBUSY);
-  CHECK(it.store->preserve(a.get(), false).error().code == EBUSY);
+  CHECK(it.store->preserve(it.store->place(a.get()).value(), false).error().code == EBUSY);
   put(own + "/.agentfs-0123456789ab", "half\n");
   must(it.store->settle());
   CHECK_FALSE(fs::exists(own + "/.agentfs-0123456789ab"));
-  must(it.store->preserve(b.get(), false));
+  must(it.store->preserve(it.store->place(b.get()).value(), false));
   CHECK(std::distance(fs::directory_iterator(kept), {}) == 2);
 }
 
