@@ -53,6 +53,9 @@ def enter():
     for name in ("user", "user/home", "user/data", "user/run"):
         (PLACE / name).mkdir(mode=0o700)
         os.chown(PLACE / name, NOBODY, NOBODY)
+    (PLACE / "shared").mkdir()
+    (PLACE / "shared").chmod(0o1777)
+    (PLACE / "shared/others").write_text("others\n")
     given = {"AGENTFS": PLACE / "bin/agentfs", "TESTDIR": PLACE / "user",
              "HOME": PLACE / "user/home", "XDG_DATA_HOME": PLACE / "user/data",
              "XDG_RUNTIME_DIR": PLACE / "user/run"}
@@ -254,6 +257,27 @@ def closed_imports():
     (mount.state / "imports/1/opened").write_bytes(b"365 ro\0")
     mount.mount()
     expect_eq(there(), before, "what a kill had left open")
+    mount.umount()
+
+
+def others_files_are_refused_before_anything_is_written():
+    if not (PLACE / "shared").exists():
+        return  # begun by an ordinary user, who cannot make what is somebody else's
+    mount = Mount.of("shared_imports")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {PLACE}/shared as s")
+    space, ctl = mount / "workspaces/s", mount / "workspaces/s/.agentfs/ctl"
+    (space / "mine").write_text("mine\n")
+    (space / "others").unlink()
+    expect_errno("EPERM", tell, ctl, "commit\n")
+    command(ctl, "restore others")
+    (space / "others").chmod(0o600)
+    expect_errno("EPERM", tell, ctl, "commit\n")
+    expect_has(mount.last_error(), "others: is uid 0's there")
+    expect_eq(os.listdir(PLACE / "shared"), ["others"])
+    (space / "others").chmod(0o644)
+    command(ctl, "commit")
+    expect_eq(read(PLACE / "shared/mine"), "mine\n")
     mount.umount()
 
 
@@ -471,6 +495,7 @@ def more_directories_than_descriptors():
 
 
 enter()
-main(tour, killed, imports, closed_imports, merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
+main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
+     merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
      merge_in_closed_directory, closed_directories, merges_of_what_cannot_be_seen,
      more_directories_than_descriptors)

@@ -109,6 +109,7 @@ Status HostWriter::check_rights() {
     if (change.to.exists()) TRY(check_readable(host_, change.path, change.to.mode));
     const bool is_named =
         !item.now.exists() || must_go(item.now, change) || is_renamed_into_place(change);
+    TRY(check_ours(host_, change.path, is_named));
     if (is_named) directories.emplace(text::parent_part(change.path));
   }
   return rights_.need(directories);

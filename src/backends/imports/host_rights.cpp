@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <optional>
 #include <ranges>
 
 #include "base/text.h"
@@ -94,6 +95,23 @@ Status HostRights::mend(const ImportRecords& records) {
     give_back(*host, {std::string(line.substr(space + 1)), *mode});
   }
   return file::remove(note);
+}
+
+Status check_ours(const HostDirectory& host, const std::string& path, bool is_named) {
+  const auto look = [&](const std::string& one) {
+    struct stat found{};
+    const auto fd = host.open(one, O_PATH);
+    return fd && ::fstat(fd->get(), &found) == 0 ? std::optional(found) : std::nullopt;
+  };
+  const uid_t self = ::geteuid();
+  const auto file = self == 0 ? std::nullopt : look(path);
+  if (!file || file->st_uid == self) return ok();
+  const auto above = is_named ? look(std::string(text::parent_part(path))) : std::nullopt;
+  const bool is_kept = above && (above->st_mode & S_ISVTX) != 0 && above->st_uid != self;
+  if (is_named && !is_kept) return ok();
+  return fail(EPERM, "{}: is uid {}'s there, and uid {} may not {}; nothing was written",
+              host.shown(path), file->st_uid, self,
+              is_named ? "remove or replace it (t)" : "change its mode");
 }
 
 Status check_readable(const HostDirectory& host, const std::string& path, mode_t mode) {

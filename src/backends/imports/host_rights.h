@@ -53,4 +53,8 @@ class HostRights {
 // EACCES for what an ordinary user's daemon could not read there any more once it has that mode.
 Status check_readable(const HostDirectory& host, const std::string& path, mode_t mode);
 
+// EPERM for what is somebody else's there, of which an ordinary user's daemon may not change the
+// mode, nor, in a directory where each may remove their own alone, the name (`is_named`).
+Status check_ours(const HostDirectory& host, const std::string& path, bool is_named);
+
 }  // namespace agentfs::imports
