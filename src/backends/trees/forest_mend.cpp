@@ -169,7 +169,7 @@ Status MarkMender::mend_rolls(Line& line) {
       const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
       if (!entries || !is_amiss(disk().marks(), fd.get(), *entries)) continue;
       FileMark mark = disk().marks().file(Spot::of(fd.get()));
-      mark.roll = sum_of(*entries);
+      mark.roll.reset();
       disk().marks().set_file(Spot::of(fd.get()), mark);
       told_.push_back(
           fmt::format("line {}: {} is kept with the entries that it has", line.number(), name));

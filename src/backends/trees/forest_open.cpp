@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_store.h"
 #include "base/directory.h"
 #include "base/log.h"
@@ -140,6 +141,15 @@ Result<std::vector<EntryKey>> entries_of(ForestDisk& disk, const TreeNode& direc
   return entries;
 }
 
+// A kept directory that lost names, or of which nobody knows: then who reads more is not wrong.
+bool may_lack_names(ForestDisk& disk, const Content& known) {
+  const auto fd = known.saved ? disk.table().borrow(*known.directory) : Result<Borrowed>();
+  const auto entries = fd && *fd ? list_directory(fd->get()) : fail_errno(ENOENT, "");
+  if (!entries) return false;
+  return !disk.marks().file(Spot::of(fd->get())).roll ||
+         is_amiss(disk.marks(), fd->get(), *entries);
+}
+
 bool is_root_of(ForestDisk& disk, const std::string& name, std::uint32_t number) {
   const UniqueFd fd(::openat(disk.top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   const auto line = disk.lines.find(number);
@@ -182,7 +192,8 @@ bool reads(ForestDisk& disk, const Spot& directory, const Content& known) {
   if (content->directory == known.directory) return true;
   const auto its = entries_of(disk, *content->directory);
   const auto wanted = entries_of(disk, *known.directory);
-  return its && wanted && *its == *wanted;
+  if (!its || !wanted) return false;
+  return *its == *wanted || (may_lack_names(disk, known) && std::ranges::includes(*its, *wanted));
 }
 
 Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
