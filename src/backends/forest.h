@@ -33,8 +33,8 @@ struct SnapshotInfo {
 struct TreeInfo {
   std::string name{};
   std::uint32_t number = 0;
-  std::optional<SnapshotId> base{};   // what it was forked at
-  std::vector<SnapshotId> sources{};  // what it may still read through
+  std::optional<SnapshotId> base{};  // what it was forked at
+  bool has_sources = false;          // states that it may still read through
   std::vector<SnapshotInfo> snapshots{};
 };
 
@@ -114,6 +114,9 @@ class Forest : public TreeStore {
   // and no entry there can get such a name (EPERM). `make`: an empty one, where there is none.
   virtual Result<TreeEntry> tree(const std::string& name, bool make = false) = 0;
   virtual std::vector<TreeInfo> family() const = 0;
+  // Of one that is there now; nothing, too, of one of which there never was a state.
+  virtual std::optional<TreeInfo> info(const std::string& name) const = 0;
+  virtual std::optional<TreeInfo> info(std::uint32_t number) const = 0;
   // Makes a directory a plain one on disk, for tools that look there; `whole`: all below it too,
   // lent files included. Of a lent file: it gets its bytes.
   virtual Status solidify(const TreeNode& directory, bool whole) = 0;

@@ -81,7 +81,7 @@ std::string FastPath::why_not(const ExecRequest& request) const {
   const auto forest = kernel_.forks().forest_of(root);
   if (!forest || !root.starts_with("/workspaces/")) return "the command has no workspace";
   const auto info = kernel_.forks().info_of(root);
-  if (info && (info->base || !info->sources.empty())) {
+  if (info && (info->base || info->has_sources)) {
     return fmt::format("{} is a fork, or was rolled back: not all of it is on the disk", root);
   }
   return "";
@@ -125,7 +125,7 @@ Result<TreeSide> FastPath::side_of(const FastRun& run) const {
   Forest& forest = *TRY(kernel_.forks().forest_of(run.root));
   const auto tree = forest.tree(paths::name_of(run.root));
   const auto info = kernel_.forks().info_of(run.root);
-  const bool is_other = !tree || (info && (info->base || !info->sources.empty())) ||
+  const bool is_other = !tree || (info && (info->base || info->has_sources)) ||
                         inode_of(left_of(run).lower) != run.lower;
   if (!is_other) return TreeSide{&forest, tree->node};
   return fail(

@@ -79,9 +79,7 @@ Result<Forest*> Forks::forest_of(const std::string& root) const {
 std::optional<TreeInfo> Forks::info_of(const std::string& root) const {
   const auto forest = forest_of(root);
   if (!forest) return std::nullopt;
-  std::vector<TreeInfo> all = (*forest)->family();
-  const auto found = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
-  return found == all.end() ? std::nullopt : std::optional(std::move(*found));
+  return (*forest)->info(paths::name_of(root));
 }
 
 std::optional<SnapshotId> Forks::base_of(const std::string& root) const {

@@ -44,11 +44,10 @@ std::optional<Imports::Import> Imports::find(const std::string& root) const {
   const ImportStore* const imports = kernel_.parts().imports;
   const bool can_be = imports != nullptr && paths::is_in(root, kTop) && !imports->all().empty();
   if (!can_be) return std::nullopt;
-  const std::vector<TreeInfo> all = forest().family();
-  const auto own = std::ranges::find(all, paths::name_of(root), &TreeInfo::name);
-  if (own == all.end() || !own->base) return std::nullopt;
-  const auto of = std::ranges::find(all, own->base->tree, &TreeInfo::number);
-  const auto id = of == all.end() ? std::nullopt : id_of(of->name);
+  const auto own = forest().info(paths::name_of(root));
+  if (!own || !own->base) return std::nullopt;
+  const auto of = forest().info(own->base->tree);
+  const auto id = of ? id_of(of->name) : std::nullopt;
   if (!id) return std::nullopt;
   return Import{*id, of->name, store().source(*id).value_or("?"), root};
 }

@@ -57,9 +57,7 @@ std::optional<std::string> key_of(const Kernel& kernel, const std::string& root)
 Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::uint32_t tree) {
   const auto forest = kernel.parts().forests.find(top);
   if (forest == kernel.parts().forests.end()) return fail(ENOENT, "{}: no forest", top);
-  for (TreeInfo& info : forest->second->family()) {
-    if (info.number == tree && !info.name.empty()) return std::move(info);
-  }
+  if (auto info = forest->second->info(tree)) return std::move(*info);
   return fail(ENOENT, "{}: a tree that was merged is gone", top);
 }
 

@@ -234,14 +234,14 @@ def the_format():
     mount = Mount.of("format")
     mount.mount()
     mount.umount()
-    (mount.state / "format").write_text("3\n", encoding="ascii")
+    (mount.state / "format").write_text("9\n", encoding="ascii")
     for said in (run([AGENTFS, "fsck", "--repair", "--state", mount.state], code=2),
                  mount.mount(code=1)):
-        expect_has(said, "has format 3", "a damaged format")
+        expect_has(said, "has format 9", "a damaged format")
     (mount.state / "format").write_text("1\n", encoding="ascii")
     mount.mount()
     mount.umount()
-    expect_eq(read(mount.state / "format"), "2\n", "the format after a migration")
+    expect_eq(read(mount.state / "format"), "3\n", "the format after a migration")
 
 
 def forked_state(name):

@@ -106,7 +106,7 @@ Status ForestDisk::fill_directory(const Content& content, int from, const Forest
                                   const std::string& name) {
   const Content below = TRY(resolve(TRY(source_of(content, from, name))));
   Line& line = *above.tree->line;
-  TRY(line.add_source({below.source.line, below.source.sequence}));
+  TRY(line.add_sources({{below.source.line, below.source.sequence}}));
   ++line.shifts;
   return make_hollow(TRY(borrow(above)).get(), name, below.source, *below.shelf);
 }

@@ -65,7 +65,7 @@ void RecordSearch::add_root(int above, const std::string& name) {
 
 std::string RecordSearch::find() {
   const std::uint64_t last = line_.newest() + kFurther;
-  for (const char* kind : {"snap", "hidden", "retired", "dropped"}) {
+  for (const char* kind : {"snap", "hidden", "retired", "dropped", "sources"}) {
     if (std::string found = with_number(kind, last); !found.empty()) return found;
   }
   for (const auto& [number, other] : disk_.lines) {

@@ -18,6 +18,15 @@ std::int64_t now() {
       .count();
 }
 
+TreeInfo info_of(const Line& line, std::string name) {
+  TreeInfo info{.name = std::move(name),
+                .number = line.number(),
+                .base = line.base(),
+                .has_sources = !line.sources().empty()};
+  for (const auto& [sequence, state] : line.snapshots()) info.snapshots.push_back(state.info);
+  return info;
+}
+
 // Those who hold nodes of a state that is over may go on reading.
 void freeze(Tree& tree) {
   ++tree.epoch;
@@ -130,11 +139,10 @@ Status ForestStore::fork_alone(const Line::Snapshot& state, const std::string& n
   const std::uint32_t number = next_number_++;
   const auto line = TRY(Line::ensure(f_->hidden(), number, f_->marks()));
   const auto make = [&]() -> Status {
-    TRY(line->add_source(state.info.id));
+    std::set<SnapshotId> sources = f_->lines.at(state.info.id.tree)->sources();
+    sources.insert(state.info.id);
+    TRY(line->add_sources(sources));
     TRY(line->set_base(state.info.id));
-    for (const SnapshotId source : f_->lines.at(state.info.id.tree)->sources()) {
-      TRY(line->add_source(source));
-    }
     const std::string fresh = line->fresh_name();
     const auto root = TRY(plant(*line, state, fresh, {number, number}));
     if (::renameat2(line->directory(), fresh.c_str(), f_->top(), name.c_str(), RENAME_NOREPLACE)) {
@@ -162,7 +170,7 @@ Result<TreeEntry> ForestStore::plant(Line& line, const Line::Snapshot& state,
                                      const std::string& name, const TreeMark& mark) {
   const SnapshotId id = state.info.id;
   const Content content = TRY(f_->resolve({id.tree, id.sequence, state.root}));
-  TRY(line.add_source({content.source.line, content.source.sequence}));
+  TRY(line.add_sources({{content.source.line, content.source.sequence}}));
   ++line.shifts;
   TRY(f_->make_fresh_directory(line, line.directory(), name));
   TRY(f_->make_hollow(line.directory(), name, content.source, *content.shelf));
@@ -182,7 +190,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   }
   const Line::Snapshot target = *TRY(get(state));
   Line& line = *tree->line;
-  TRY(line.add_source(state));
+  TRY(line.add_sources({state}));
   const Spot fresh = Spot::in(line.directory(), line.fresh_name());
   TreeEntry planted;
   std::optional<Source> source;
@@ -312,14 +320,25 @@ std::vector<TreeInfo> ForestStore::family() const {
   const std::shared_lock together(mutex_);
   std::vector<TreeInfo> trees;
   for (const auto& [number, line] : f_->lines) {
-    TreeInfo info{.name = "", .number = number};
-    if (const auto live = f_->live.find(number); live != f_->live.end()) info.name = live->second;
-    info.base = line->base();
-    info.sources.assign(line->sources().begin(), line->sources().end());
-    for (const auto& [sequence, state] : line->snapshots()) info.snapshots.push_back(state.info);
-    trees.push_back(std::move(info));
+    const auto live = f_->live.find(number);
+    trees.push_back(info_of(*line, live == f_->live.end() ? "" : live->second));
   }
   return trees;
+}
+
+std::optional<TreeInfo> ForestStore::info(const std::string& name) const {
+  const std::shared_lock together(mutex_);
+  for (const auto& [number, live] : f_->live) {
+    if (live == name) return info_of(*f_->lines.at(number), name);
+  }
+  return std::nullopt;
+}
+
+std::optional<TreeInfo> ForestStore::info(std::uint32_t number) const {
+  const std::shared_lock together(mutex_);
+  const auto live = f_->live.find(number);
+  if (live == f_->live.end()) return std::nullopt;
+  return info_of(*f_->lines.at(number), live->second);
 }
 
 }  // namespace agentfs::trees

@@ -91,6 +91,8 @@ class ForestStore final : public Forest {
   Result<TreeNodeRef> snapshot_root(SnapshotId state) override;
   Result<TreeEntry> tree(const std::string& name, bool make) override;
   std::vector<TreeInfo> family() const override;
+  std::optional<TreeInfo> info(const std::string& name) const override;
+  std::optional<TreeInfo> info(std::uint32_t number) const override;
   Status solidify(const TreeNode& directory, bool whole) override;
   bool is_same(const TreeNode& before, const TreeNode& after) override;
   Result<std::vector<std::string>> names_that_differ(const TreeNode&, const TreeNode&) override;

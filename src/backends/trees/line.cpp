@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "backends/trees/disk_files.h"
 #include "base/directory.h"
@@ -18,6 +20,29 @@ std::string snapshot_name(std::uint64_t sequence, bool hidden) {
 
 // Labels may be any text that fits a link beside the rest.
 constexpr std::size_t kLongestLabel = 1024;
+
+// A link may lead so far, and few lines have more to tell.
+constexpr std::size_t kMostSources = 100;
+
+std::string to_text(const std::set<SnapshotId>& sources) {
+  std::string text;
+  for (const SnapshotId source : sources) {
+    text += fmt::format("{}{}.{}", text.empty() ? "" : " ", source.tree, source.sequence);
+  }
+  return text;
+}
+
+std::optional<std::set<SnapshotId>> sources_in(std::string_view text) {
+  std::set<SnapshotId> sources;
+  for (const std::string_view word : text::split(text, ' ')) {
+    const auto parts = text::split(word, '.');
+    const auto tree = text::number<std::uint32_t>(parts[0]);
+    const auto sequence = parts.size() == 2 ? text::number<std::uint64_t>(parts[1]) : std::nullopt;
+    if (!tree || !sequence) return std::nullopt;
+    sources.insert({*tree, *sequence});
+  }
+  return sources;
+}
 
 bool comes_and_goes(std::string_view name) {
   return name.starts_with("new.") || name.starts_with("moving.");
@@ -98,7 +123,15 @@ Status Line::read_entry(const std::string& name, bool look_only) {
   } else if (parts[0] == "past" && second) {
     past_[*first].insert(*second);
   } else if (parts[0] == "source" && second) {
-    sources_.insert({static_cast<std::uint32_t>(*first), *second});
+    source_records_[name] = {{static_cast<std::uint32_t>(*first), *second}};
+    sources_.merge(std::set(source_records_[name]));
+  } else if (parts[0] == "sources") {
+    const auto target = link_target(directory_.get(), name);
+    if (!target) return fail_errno(text::shown(name));
+    auto told = sources_in(*target);
+    if (!told) return bad_entry(number_, name);
+    source_records_[name] = *told;
+    sources_.merge(*told);
   } else if (parts[0] == "base" && second) {
     base_ = SnapshotId{static_cast<std::uint32_t>(*first), *second};
   } else {
@@ -173,12 +206,36 @@ Status Line::remove(std::uint64_t sequence) {
   return ok();
 }
 
-Status Line::add_source(SnapshotId source) {
-  if (!sources_.insert(source).second) return ok();
-  const std::string name = fmt::format("source.{}.{}", source.tree, source.sequence);
-  const Status made = make_record(name);
-  if (!made) sources_.erase(source);
-  return made;
+std::string Line::name_for(const std::set<SnapshotId>& told) const {
+  if (told.size() == 1) {
+    return fmt::format("source.{}.{}", told.begin()->tree, told.begin()->sequence);
+  }
+  std::size_t number = 1;
+  while (source_records_.contains(fmt::format("sources.{}", number))) ++number;
+  return fmt::format("sources.{}", number);
+}
+
+Status Line::add_sources(const std::set<SnapshotId>& added) {
+  std::set<SnapshotId> left;
+  std::ranges::set_difference(added, sources_, std::inserter(left, left.end()));
+  while (!left.empty()) {
+    std::set<SnapshotId> told;
+    while (!left.empty() && told.size() < kMostSources) told.insert(left.extract(left.begin()));
+    const std::string name = name_for(told);
+    TRY(make_record(name, told.size() == 1 ? "-" : to_text(told)));
+    source_records_[name] = told;
+    sources_.merge(told);
+  }
+  return ok();
+}
+
+// The name stays, and with it the roll.
+Status Line::change_sources(const std::string& name, const std::set<SnapshotId>& told) {
+  const std::string fresh = fresh_name();
+  const int room = directory_.get();
+  if (::symlinkat(to_text(told).c_str(), room, fresh.c_str()) != 0) return fail_errno(name);
+  if (::renameat(room, fresh.c_str(), room, name.c_str()) != 0) return fail_errno(name);
+  return ok();
 }
 
 Status Line::set_base(SnapshotId base) {
@@ -209,14 +266,20 @@ Status Line::retire(std::uint64_t sequence, const std::function<Status()>& move)
 Status Line::remove_sources() { return remove_sources_but({}); }
 
 Status Line::remove_sources_but(const std::set<SnapshotId>& kept) {
-  for (auto source = sources_.begin(); source != sources_.end();) {
-    if (kept.contains(*source)) {
-      ++source;
-      continue;
+  for (auto record = source_records_.begin(); record != source_records_.end();) {
+    auto& [name, told] = *record;
+    std::set<SnapshotId> left;
+    std::ranges::set_intersection(told, kept, std::inserter(left, left.end()));
+    if (left.empty()) {
+      TRY(remove_record(name));
+    } else if (left.size() != told.size()) {
+      TRY(change_sources(name, left));
     }
-    const std::string name = fmt::format("source.{}.{}", source->tree, source->sequence);
-    TRY(remove_record(name));
-    source = sources_.erase(source);
+    for (const SnapshotId source : told) {
+      if (!left.contains(source)) sources_.erase(source);
+    }
+    told = std::move(left);
+    record = told.empty() ? source_records_.erase(record) : std::next(record);
   }
   return ok();
 }

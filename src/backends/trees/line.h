@@ -25,6 +25,7 @@ namespace agentfs::trees {
 //   snap.<sequence>, hidden.<sequence>   links to "<shown> <time> <key of the root> <label>"
 //   past.<inode>.<sequence>              what directory <inode> was up to that snapshot
 //   source.<line>.<sequence>             a state of some line that this tree may read
+//   sources.<n>                          several: a link to "<line>.<sequence> <line>.…"
 //   retired.<sequence>                   a root that was live until that snapshot
 //   dropped.0                            its tree was taken away on purpose
 //   moving.<inode>                       the new inode of a hard-linked file whose names are moving
@@ -64,7 +65,8 @@ class Line {
   Status remove(std::uint64_t sequence);
 
   const std::set<SnapshotId>& sources() const { return sources_; }
-  Status add_source(SnapshotId source);
+  // Those that are new; few records, each made at once.
+  Status add_sources(const std::set<SnapshotId>& added);
   Status remove_sources();
   Status remove_sources_but(const std::set<SnapshotId>& kept);
   // Its tree was taken away, or was about to be where that is there still.
@@ -117,6 +119,9 @@ class Line {
   Status change(std::uint64_t names, const std::function<Status()>& make);
   Status make_record(const std::string& name, const std::string& target = "-");
   Status remove_record(const std::string& name);
+  std::string name_for(const std::set<SnapshotId>& told) const;  // a record of these sources
+  // The record is there, and tells those instead.
+  Status change_sources(const std::string& name, const std::set<SnapshotId>& told);
   Status read(bool look_only);
   Status read_entry(const std::string& name, bool look_only);
   Status read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden);
@@ -127,6 +132,7 @@ class Line {
   std::uint64_t next_new_ = 1;
   std::map<std::uint64_t, Snapshot> snapshots_;
   std::set<SnapshotId> sources_;
+  std::map<std::string, std::set<SnapshotId>> source_records_;  // which of them each tells
   std::optional<SnapshotId> base_;
   bool dropped_ = false;
   std::unordered_map<ino_t, std::set<std::uint64_t>> past_;

@@ -23,6 +23,10 @@ class TestForest {
   Forest& operator*() { return *forest_; }
   Forest* operator->() { return forest_.get(); }
   std::string path(const std::string& below) const { return base_.path("trees/" + below); }
+  // The room of a tree's records.
+  std::string line(std::uint32_t number) const {
+    return base_.path(fmt::format("hidden/lines/{}", number));
+  }
 
   // By a path that begins with the tree.
   TreeNodeRef at(const std::string& path) {

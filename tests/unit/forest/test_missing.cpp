@@ -54,7 +54,8 @@ bool tells(const Findings& found, const std::string& words) {
 }
 
 TEST_CASE("each record of a forest that is removed is missed, by its name", "[forest]") {
-  const std::string kind = GENERATE("snap", "hidden", "past", "source", "base", "retired");
+  const std::string kind =
+      GENERATE("snap", "hidden", "past", "source", "sources", "base", "retired");
   Kept kept;
   REQUIRE(kept.check().whole());
   const std::vector<std::string> records = kept.records(kind);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What a fork reads through is told by few records, however often its parent was rolled back.
+#include "forest_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+constexpr int kRounds = 120;  // more than one record can tell
+
+std::string round_of(int round) { return fmt::format("round {}\n", round); }
+
+// Each round has a directory of its own, which all states after it read by way of another.
+std::vector<SnapshotId> roll_back_often(TestForest& forest) {
+  std::vector<SnapshotId> states;
+  forest.directory("main");
+  for (int round = 0; round < kRounds; ++round) {
+    const std::string place = fmt::format("main/d{}", round);
+    forest.directory(place);
+    forest.file(place + "/file", round_of(round));
+    states.push_back(must(forest->snapshot("main", fmt::format("s{}", round))));
+    forest.file("main/over", "over");
+    must(forest->rollback("main", states.back()));
+  }
+  return states;
+}
+
+int records_in(const std::string& line) {
+  int found = 0;
+  for (const auto& record : std::filesystem::directory_iterator(line)) {
+    found += record.path().filename().string().starts_with("source");
+  }
+  return found;
+}
+
+void check_rounds(TestForest& forest, const std::string& tree) {
+  for (int round = 0; round < kRounds; ++round) {
+    CHECK(forest.read(fmt::format("{}/d{}/file", tree, round)) == round_of(round));
+  }
+}
+
+TEST_CASE("a fork of what was rolled back often takes few records, and reads all of it",
+          "[forest]") {
+  TestForest forest;
+  roll_back_often(forest);
+  must(forest->fork("main", "try"));
+  const auto told = forest->info("try");
+  REQUIRE(told);
+  CHECK(told->has_sources);
+  CHECK(records_in(forest.line(told->number)) <= 4);
+  forest.open();
+  check_rounds(forest, "try");
+}
+
+TEST_CASE("what a fork does not read any more is forgotten, one source of many", "[forest]") {
+  TestForest forest;
+  const std::vector<SnapshotId> states = roll_back_often(forest);
+  must(forest->fork("main", "try"));
+  for (std::size_t which = 0; which < states.size(); which += 2) {
+    must(forest->drop(states[which]));
+  }
+  must(forest->drop("main"));
+  must(forest->collect());
+  forest.open();
+  check_rounds(forest, "try");
+  for (std::size_t which = 1; which < states.size(); which += 2) {
+    must(forest->drop(states[which]));
+  }
+  must(forest->collect());
+  must(forest->solidify(*forest.at("try"), true));
+  must(forest->collect());
+  forest.open();
+  check_rounds(forest, "try");
+  CHECK(must(forest->collect()) == 0);
+}
+
+}  // namespace
+}  // namespace agentfs::test
