@@ -116,6 +116,11 @@ std::optional<std::string> tell_missing(ForestDisk& disk, const Line& line) {
         "checkpoints of it may show what is there now",
         line.number(), whose);
   }
+  struct stat found{};
+  if (::fstatat(line.directory(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
+    return fmt::format("line {}, of {}: nobody here made its record {}: what it says was not so",
+                       line.number(), whose, name);
+  }
   return fmt::format("line {}, of {}: record {} is gone: {}", line.number(), whose, name,
                      loss_of(name));
 }

@@ -71,6 +71,17 @@ TEST_CASE("each record of a forest that is removed is missed, by its name", "[fo
   CHECK(kept.check().whole());
 }
 
+TEST_CASE("a record that came from elsewhere is told as such", "[forest]") {
+  Kept kept;
+  const std::string from = kept.records("source").front();
+  const fs::path line = fs::path(from).parent_path();
+  const std::string foreign = fmt::format("source.{}.3", line.filename().string());
+  REQUIRE(!fs::exists(fs::symlink_status(line / foreign)));
+  fs::create_symlink("-", line / foreign);
+  INFO(fmt::format("{}", fmt::join(kept.check().problems, "; ")));
+  CHECK(tells(kept.check(), "nobody here made its record " + foreign));
+}
+
 TEST_CASE("a record that is gone is missed by those who go on, until fsck goes on without it",
           "[forest]") {
   Kept kept;
