@@ -13,11 +13,13 @@
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
 #include "backends/trees/forest_check.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
 #include "kernel/drop_order.h"
 #include "kernel/fast_path.h"
 #include "kernel/keeper.h"
+#include "kernel/kinds.h"
 #include "kernel/merges.h"
 #include "kernel/store_check.h"
 #include "kernel/stored_order.h"
@@ -45,6 +47,24 @@ Result<Findings> check_key(Look& look) {
   return Findings{.sum = fmt::format("signs as {}", key.public_key())};
 }
 
+// What earlier starts found, which the chain does not show: it was whole when they went on.
+std::vector<std::string> told_by_starts(const Journal& journal) {
+  constexpr std::size_t kMost = 10;  // the last ones
+  std::vector<std::string> told;
+  std::vector<std::string> damaged;
+  const auto look = [&](const Record& record, std::string_view) {
+    if (record.kind != kind::kStateProblem) return ok();
+    if (told.size() == kMost) told.erase(told.begin());
+    told.push_back(fmt::format("record {}: the start of {} found: {}", record.sequence.value,
+                               timestamp(record.time), record.data["text"].text()));
+    return ok();
+  };
+  if (const Status read = journal.replay_readable({}, look, damaged); !read) {
+    told.push_back(read.error().message);
+  }
+  return told;
+}
+
 Result<Findings> check_journal(Look& look) {
   TRY(open_journal(look));
   Findings found{
@@ -63,6 +83,7 @@ Result<Findings> check_journal(Look& look) {
                     segment.name, size - segment.size));
   }
   look.bytes += read;
+  std::ranges::move(told_by_starts(*look.journal), std::back_inserter(found.notes));
   if (verified) return found;
   found.problems.push_back(verified.error().message);
   found.problems.push_back(

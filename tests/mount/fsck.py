@@ -67,6 +67,7 @@ def fsck_and_damage():
     expect(not (TESTDIR / "none").exists(), "fsck made a state")
     damaged_journal(whole)
     torn_journal(whole, pid, seen)
+    cut_journal(whole)
     lost_key(whole)
     damaged_blob(whole)
     damaged_store(whole, pid, seen)
@@ -110,6 +111,21 @@ def torn_journal(whole, pid, seen):
     mount.verify()
     mount.umount()
     mount.fsck()
+
+
+def cut_journal(whole):
+    """Whole lines that are gone from the end leave a chain that is whole, before the next start and
+    after it."""
+    mount = copy_of(whole, "cut")
+    segment = sorted((mount.state / "journal/segments").glob("*.jsonl"))[-1]
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:-3]))
+    expect_has(mount.fsck(code=1), "the journal ends at", "fsck of a cut journal")
+    mount.mount()
+    mount.umount()
+    found = [line for line in mount.fsck().splitlines() if line.startswith("note journal: ")]
+    expect(any("records were lost or taken away" in line for line in found),
+           f"fsck after a start that found the journal cut says nothing of it: {found}")
 
 
 def lost_key(whole):
