@@ -112,16 +112,11 @@ void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& co
   if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
 }
 
-// A path keeps its number for as long as it is in conflict with that tree, and a refused merge
-// leaves what is to be resolved as it is.
+// A path keeps its number for as long as it is in conflict with that tree.
 void Merges::take_over(const MergeConflictsRef& before, const MergePlan& plan,
                        MergeConflicts& left) {
   std::map<std::string_view, std::uint64_t> known;
   if (before != nullptr && before->from == left.from && !before->left.empty()) {
-    if (before->is_stored && !left.is_stored) {
-      left.is_stored = true;
-      left.state = before->state;
-    }
     left.last = before->last;
     for (const auto& [number, one] : before->left) known.try_emplace(one.path, number);
   }

@@ -187,7 +187,8 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const std::string& other = order.from;
   if (is_half_done(root)) TRY(settle_one(file_of(root)));
   const MergeConflictsRef before = conflicts(root);
-  if (before != nullptr && before->from != order.state.tree) TRY(check_resolved(root, *before));
+  // From the same fork, too: what the last merge took passes for ours, renames of theirs among it.
+  if (before != nullptr) TRY(check_resolved(root, *before));
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
   const bool is_host = paths::name_of(other).starts_with(kHiddenTree);

@@ -773,6 +773,24 @@ def a_refused_merge_leaves_what_is_to_be_resolved():
     ctl("left", "merge left-2 partial")
 
 
+def a_merge_waits_until_the_conflicts_of_the_last_one_are_ended():
+    """What it took passes for ours by then: a name that theirs gave a file would be ours."""
+    ours, theirs = make("waits"), SPACES / "waits-1"
+    (ours / "a").write_text("base\n")
+    ctl("waits", "fork waits-1")
+    (ours / "a").unlink()
+    (theirs / "a").rename(theirs / "b")
+    (theirs / "a").write_text("new\n")
+    ctl("waits", "merge waits-1 partial")
+    for line in ("merge waits-1", "merge waits-1 partial"):
+        expect_has(refused("EBUSY", "waits", line), "`resolve 1 ours`")
+        expect_eq((read(ours / "b"), (ours / "a").exists()), ("base\n", False), line)
+        expect_eq(read(ours / ".agentfs/conflicts/1/theirs"), "new\n", line)
+    ctl("waits", "resolve 1 theirs")
+    ctl("waits", "merge waits-1")
+    expect_eq((read(ours / "a"), read(ours / "b")), ("new\n", "base\n"))
+
+
 def a_path_keeps_its_number_while_it_is_in_conflict():
     ours, theirs = make("numbers"), SPACES / "numbers-1"
     ctl("numbers", "fork numbers-1")
@@ -802,7 +820,11 @@ def a_path_keeps_its_number_while_it_is_in_conflict():
     (theirs / "src/old.c").write_text("theirs\n")
     (ours / "src/old.c").write_text("ours\n")
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(there(), {"1": "both", "3": "lines", "5": "src/old.c"})
+    expect_eq(there(), {"1": "both", "3": "lines"}, "what came since waits")
+    for number in "1", "3":
+        ctl("numbers", f"resolve {number} ours")
+    refused("EBUSY", "numbers", "merge numbers-1")
+    expect_eq(list(there().values()), ["src/old.c"])
 
 
 def what_a_merge_removes_comes_back():
@@ -1194,6 +1216,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_rollback_ends_the_conflicts_of_what_it_takes_back,
      what_is_in_conflict_there_is_not_taken_back_here, conflicts_with_what_is_gone_can_be_ended,
      conflicts_stay_while_another_is_merged,
+     a_merge_waits_until_the_conflicts_of_the_last_one_are_ended,
      a_path_keeps_its_number_while_it_is_in_conflict,
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
