@@ -117,6 +117,42 @@ def ways_to_overwrite():
     expect_eq(read(path), "mmap\n")
 
 
+def what_another_closed_meanwhile_is_kept():
+    """A program that holds its log open writes over what others have put there since."""
+    for name, start in (("made", None), ("emptied", "old\n"), ("changed", "first state\n")):
+        path, place = SITE / f"held-{name}", OURS / f"versions/held-{name}"
+        if start is not None:
+            path.write_text(start)
+        flags = os.O_RDWR | os.O_CREAT | (os.O_TRUNC if name == "emptied" else 0)
+        held = os.open(path, flags)
+        os.pwrite(held, b"mine", 0)
+        shell(f"echo precious >> held-{name}")
+        theirs = read(path)
+        expect_has(theirs, "precious\n", name)
+        os.pwrite(held, b"XX", 0)
+        os.pwrite(held, b"XX", 1)
+        os.ftruncate(held, 3)
+        os.close(held)
+        kept = [read(place / each) for each in sorted(os.listdir(place), key=int)]
+        expect_eq(kept, ([start] if start else []) + [theirs], name)
+        rows = [row["data"] for row in M.journal() if row["data"].get("path") == f"/workspaces/site/held-{name}"]
+        expect_eq(sum("kept" in row for row in rows), len(kept), f"rows of {name}")
+
+
+def what_is_closed_and_not_written_over_is_not_kept():
+    path, place = SITE / "appended", OURS / "versions/appended"
+    held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in range(3):
+        shell("echo theirs >> appended")
+        os.write(held, f"{number}\n".encode())
+    copy = os.dup(held)
+    os.close(copy)  # no other open
+    os.ftruncate(held, 4)
+    os.close(held)
+    texts = [read(place / each) for each in os.listdir(place)]
+    expect_eq(texts, ["theirs\n0\ntheirs\n1\ntheirs\n2\n"])
+
+
 def vim():
     if not shutil.which("vim"):
         return
@@ -819,7 +855,8 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
     expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\n")
 
 
-main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite, vim, rm_and_restore, odd_times_come_back,
+main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
+     what_another_closed_meanwhile_is_kept, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      an_empty_file_comes_back_with_its_attributes,

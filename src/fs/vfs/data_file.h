@@ -55,6 +55,17 @@ class DataNode final : public Node {
   Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
   // Before bytes from `offset` on change: `file` is a descriptor of it.
   void keep_before(WriteKeeper& keeper, int file, off_t offset);
+  // A handle that had written was closed: what the file holds then is a state that nobody has kept.
+  void note_closed(const DataHandle* by) {
+    const void* found = nullptr;
+    if (!closed_by_.compare_exchange_strong(found, by) && found != by) closed_by_ = this;
+  }
+  bool was_closed_by_another(const DataHandle* than) const {
+    const void* const by = closed_by_;
+    return by != nullptr && by != than;
+  }
+  // For the first to write over it.
+  bool take_closed() { return closed_by_.exchange(nullptr) != nullptr; }
   void count_open(int change) { opens_.fetch_add(change); }
   const std::atomic<int>& opens() const { return opens_; }  // its descriptors
   // As it is shown, now.
@@ -133,6 +144,8 @@ class DataNode final : public Node {
   std::atomic<int> hidden_links_ = 0;
   std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;
+  // Whose state nobody has kept, to be told from others alone; several's: this.
+  std::atomic<const void*> closed_by_ = nullptr;
   Mutex<Rank::handle> past_mutex_;
   std::shared_ptr<WriteKeeper> past_keeper_ GUARDED_BY(past_mutex_);  // while there are some
   std::atomic<int> opens_ = 0;

@@ -114,8 +114,20 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
 
 Status DataHandle::before_write(off_t offset) {
   if (!writable_ || node_->region() != Region::plain) return ok();
+  if (!bypassed_ && node_->was_closed_by_another(this)) TRY(end_state(offset));
   if (!keeper_->is_settled()) TRY(node_->check_in_place());
   node_->keep_before(*keeper_, descriptor(), offset);
+  return ok();
+}
+
+// What this open has kept and written until now is told, and it keeps once more.
+Status DataHandle::end_state(off_t offset) {
+  struct stat now{};
+  const bool is_lost = ::fstat(descriptor(), &now) == 0 && offset < now.st_size;
+  if (!is_lost || !node_->take_closed() || !keeper_->is_settled()) return ok();
+  if (keeper_->has_kept()) judge_kept();
+  TRY(account());
+  keeper_->renew();
   return ok();
 }
 
@@ -245,7 +257,16 @@ Status DataHandle::tell_changed() {
   return told;
 }
 
-Status DataHandle::flush(Request&) { return writable_ ? account() : ok(); }
+Status DataHandle::flush(Request&) {
+  if (!writable_) return ok();
+  bool has_written = false;
+  {
+    Lock lock(mutex_);
+    has_written = changed_;
+  }
+  if (has_written) node_->note_closed(this);
+  return account();
+}
 
 void DataHandle::release() {
   uncount();

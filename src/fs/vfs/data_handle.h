@@ -65,7 +65,9 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Status tell_changed();
   void changed_past();  // what was written past the daemon since it was looked at
   void uncount();       // among the descriptors past the daemon
-  void judge_kept();    // at the end of one that was not past the daemon
+  // Before bytes from `offset` on go that another open of the file has written and closed.
+  Status end_state(off_t offset);
+  void judge_kept();  // at the end of one that was not past the daemon
 
   std::shared_ptr<DataNode> node_;
   std::atomic<bool> has_begun_ = false;  // before what makes it known
