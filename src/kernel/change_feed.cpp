@@ -58,6 +58,8 @@ std::string change_line(const Record& record) {
   write_operation(line, record);
   if (data["exchange"].truth()) line.member("exchange") += "true";
   write_name(line, data, "name", "name_hex");
+  line.text_if_any("undo", data["undo"].text());
+  write_name(line, data, "checkpoint", "checkpoint_hex");
   write_number_if_any(line, "bytes", data["bytes"].number());
   write_number_if_any(line, "version", data["kept"]["number"].number());
   line.text_if_any("not_kept", data["kept"]["reason"].text());

@@ -51,6 +51,21 @@ std::string name_in(const HistoryRoot& root, std::string path) {
   return quoted_for_people(path);
 }
 
+// Of a checkpoint, or of an attribute, its name.
+std::string details_of(const json::Value& change) {
+  std::string out;
+  if (const auto name = json::bytes_of(change, "name"); !name.empty()) {
+    out += fmt::format(": {}", quoted_for_people(name));
+  }
+  if (const auto at = json::bytes_of(change, "checkpoint"); !at.empty()) {
+    out += fmt::format(": at {}", quoted_for_people(at));
+  }
+  if (const auto undo = change["undo"].text(); !undo.empty()) {
+    out += fmt::format(" ({} undoes it)", undo);
+  }
+  return out;
+}
+
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
   const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
   std::string out = "# time\tauthor\toperation\tpath\tversion before\n";
@@ -64,6 +79,7 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
       const bool comes = change["op"].text() == "fork" || change["op"].text() == "merge";
       path = comes ? name_in(root, other) + " -> " + path : path + " -> " + name_in(root, other);
     }
+    path += details_of(change);
     if (const auto why = change["unfinished"].text(); !why.empty()) {
       path += fmt::format(": unfinished: {}", why);
     }
