@@ -12,6 +12,7 @@
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tree_order.h"
 
 namespace agentfs {
 namespace {
@@ -147,6 +148,10 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
   if (checkpoint) state = TRY(find(root, *checkpoint)).id;
+  TreeChange row{.operation = "fork", .path = path, .other = root};
+  if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
+  const StoredOrder order =
+      forest.tree(name) ? StoredOrder() : begin_tree_order(kernel_, caller, row);
   const Status made =
       kernel_.paths().replace_tree(path, {[&](Names&) -> Status {
                                      if (checkpoint) return forest.fork(state, name);
@@ -157,9 +162,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
     return fail(EEXIST, "{}: is there already; another name would do", path);
   }
   TRY(made);
-  TreeChange row{.operation = "fork", .path = path, .other = root};
-  row.details = {{"state", shown(state)}};
-  if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
+  row.details.emplace_back("state", shown(state));
   if (Status told = kernel_.record_change(caller, row); !told) {
     // Nothing happens that the journal does not tell of.
     TRY(kernel_.paths().replace_tree(path, {drop}));
@@ -184,10 +187,12 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   const MergePause pause(kernel_.conflicts(), root);
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   TRY(kernel_.imports().keep_base(root, name));
-  const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
   TreeChange row{.operation = "checkpoint", .path = root};
-  row.details = {{"name", name}, {"state", shown(state)}};
+  row.details = {{"name", name}};
   if (reached) row.details.emplace_back("reached", reached->value);
+  const StoredOrder order = begin_tree_order(kernel_, caller, row);
+  const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
+  row.details.emplace_back("state", shown(state));
   if (Status told = kernel_.record_change(caller, row); !told) {
     kernel_.imports().drop_base(root, name);
     TRY(forest.drop(state));

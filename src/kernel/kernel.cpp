@@ -17,6 +17,7 @@
 #include "kernel/leftovers.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/tree_order.h"
 
 namespace agentfs {
 namespace {
@@ -131,6 +132,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   }
   for (const ProcessId pid : kernel->processes()) state.arm(pid);
   TRY(FastPath(*kernel).settle());
+  end_tree_orders(*kernel);
   TRY(MergeBases(*kernel).settle());
   TRY(kernel->merges().settle());
   TRY(kernel->imports().settle());

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "kernel/journal.h"
 
 namespace agentfs {
 namespace {
@@ -145,6 +146,22 @@ TreeChange change_of(const json::Value& row) {
   return {.operation = std::string(row["op"].text()),
           .path = text::unhex(row["path_hex"].text()).value_or(std::string()),
           .other = text::unhex(row["other_hex"].text()).value_or(std::string())};
+}
+
+Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::string_view root,
+                                    std::string_view from) {
+  if (!head) return 0;  // of an earlier build
+  std::size_t told = 0;
+  std::vector<std::string> damaged;
+  const auto look = [&](const Record& record, std::string_view) {
+    const bool is_first = record.kind == "tree.merge" &&
+                          json::bytes_of(record.data, "path") == root &&
+                          json::bytes_of(record.data, "other") == from;
+    told += is_first || json::bytes_of(record.data, "merge") == from;
+    return ok();
+  };
+  TRY(journal.replay_readable(head, look, damaged));
+  return told;
 }
 
 std::vector<TreeEvent> events_of(const json::Array& rows) {

@@ -3,13 +3,17 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/merge.h"
 #include "base/json.h"
+#include "kernel/record.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs {
+
+class Journal;
 
 // The rows of a plan below `root`, as an order keeps them: each could be made after those before
 // it, so that no name is taken that is not free yet. A file that moves is a rename and, where its
@@ -17,6 +21,9 @@ namespace agentfs {
 // removed and created.
 json::Array merge_rows(const std::string& root, const MergePlan& plan);
 TreeChange change_of(const json::Value& row);
+// How many rows of one merge the journal has after `head`, of the merge itself the first.
+Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::string_view root,
+                                    std::string_view from);
 
 // Every name that a row takes away, makes or changes.
 std::vector<TreeEvent> events_of(const json::Array& rows);

@@ -53,12 +53,14 @@ struct Merges::Order {
   SnapshotId state{};
   json::Array actions{};
   StoredCaller by{};
-  std::string note{};  // not stored
+  Sequence head{};       // the journal's, before it was told
+  bool is_left = false;  // by a crash
+  std::string note{};    // not stored
 
   std::string text() const {
     json::Value value;
     value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
-    value.set("state", value_of(state)).set("actions", actions);
+    value.set("state", value_of(state)).set("actions", actions).set("head", head.value);
     by.write(value);
     return json::dump(value);
   }
@@ -69,6 +71,8 @@ struct Merges::Order {
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
     order.state = snapshot_of(value["state"]);
+    order.head.value = static_cast<std::uint64_t>(value["head"].number());
+    order.is_left = true;
     order.by = StoredCaller::read(value);
     if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
     if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
@@ -220,6 +224,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   TRY(kernel_.paths().check_room(root, growth_of(plan)));
   order.record = TRY(merger.stage(now, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
+  order.head = kernel_.journal().head().sequence;
   TRY(carry_out(caller, sides.ours, order));
   const std::string from = is_host ? "what the imported directory has" : other;
   std::string answer = fmt::format("merged {} into {}: {}, {}\n", from, root,
@@ -309,7 +314,10 @@ Status Merges::tell(const Caller& caller, const Order& order) {
     rows.back().details = {{"merge", order.from}};
   }
   kernel_.paths().refresh(events_of(order.actions));
-  for (const TreeChange& row : rows) TRY(kernel_.record_change(caller, row));
+  const std::size_t told =
+      order.is_left ? TRY(merge_rows_told(kernel_.journal(), order.head, order.root, order.from))
+                    : 0;
+  for (std::size_t i = told; i < rows.size(); ++i) TRY(kernel_.record_change(caller, rows[i]));
   return ok();
 }
 

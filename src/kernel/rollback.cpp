@@ -12,6 +12,7 @@
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tree_order.h"
 
 namespace agentfs {
 namespace {
@@ -114,6 +115,9 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const SnapshotInfo target = TRY(find(root, name));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   const std::string undo = free_label(checkpoints(root));
+  TreeChange row{.operation = "rollback", .path = root};
+  row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
+  const StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(kernel_.imports().keep_base(root, undo));
   TRY(kernel_.imports().go_back_to(root, name));
   std::set<std::string> tops;
@@ -129,8 +133,6 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     return ok();
   };
   const auto tell = [&]() -> Status {
-    TreeChange row{.operation = "rollback", .path = root};
-    row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
     row.details.emplace_back("tops", json::Array(tops.begin(), tops.end()));
     told = kernel_.record_change(caller, row);
     return ok();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/stored_order.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -31,6 +32,16 @@ Result<StoredOrder> StoredOrder::begin(const std::string& directory, std::string
   std::string file = fmt::format("{}/{}", directory, temporary_name());
   TRY(file::replace(file, text, 0600));
   return StoredOrder(std::move(file));
+}
+
+Result<StoredOrder> StoredOrder::note(const std::string& directory, std::string_view text) {
+  TRY(file::make_directories(directory, 0700));
+  std::string file = fmt::format("{}/{}", directory, temporary_name());
+  const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!made) return fail_errno(file);
+  StoredOrder order(std::move(file));
+  TRY(file::write_all(made.get(), text));
+  return order;
 }
 
 StoredOrder::~StoredOrder() {

@@ -17,6 +17,8 @@ class StoredOrder {
  public:
   StoredOrder() = default;  // of what needs none
   static Result<StoredOrder> begin(const std::string& directory, std::string_view text);
+  // Quick: it outlives a kill, not a power cut.
+  static Result<StoredOrder> note(const std::string& directory, std::string_view text);
   StoredOrder(StoredOrder&& other) noexcept : file_(std::exchange(other.file_, {})) {}
   StoredOrder& operator=(StoredOrder&&) = delete;
   ~StoredOrder();

@@ -731,6 +731,56 @@ done"""
     M.verify()
 
 
+def what_a_kill_kept_from_being_told_is_told_by_the_start():
+    """An order lies in the state while a tree is forked, kept or rolled back, until its row."""
+    space = SPACES / "untold"
+    space.mkdir()
+    (space / "f").write_text("1\n")
+    ctl("untold", "checkpoint kept")
+    ctl("untold", "fork untold-2 kept")
+    (space / "later").write_text("2\n")
+    ctl("untold", "rollback kept")
+    mine = [row for row in M.journal() if row["data"].get("path", "").startswith("/workspaces/untold")
+            and row["kind"] in ("tree.fork", "tree.checkpoint", "tree.rollback")]
+    expect_eq([row["kind"] for row in mine], ["tree.checkpoint", "tree.fork", "tree.rollback"])
+    events = [json.loads(line) for line in read(space / ".agentfs/events.jsonl").splitlines()]
+    [forked] = [event for event in events if event["op"] == "fork"]
+    expect_eq(forked["checkpoint"], "kept")
+    log = read(space / ".agentfs/log")
+    for piece in ("\t/workspaces/untold: kept\t", "untold-2: at kept\t", "untold: kept (undo-1 undoes it)\t"):
+        expect_has(log, piece)
+    last = max(row["seq"] for row in M.journal())
+    orders = M.state / "tree-orders"
+    expect_eq(list(orders.iterdir()), [])
+
+    def leave(row, head, **changed):
+        data = row["data"] | changed
+        details = {key: data[key] for key in ("name", "undo", "checkpoint") if key in data}
+        order = {"operation": row["kind"].partition(".")[2], "head": head, "path": data["path"],
+                 "other": data.get("other", ""), "details": details, "host_pid": 1,
+                 "host_command_hex": b"killed".hex(), "process": 1, "via": "", "file": ""}
+        (orders / f"{row['kind']}-{head}{len(changed)}").write_text(json.dumps(order))
+
+    M.umount()
+    for row in mine:
+        leave(row, row["seq"] - 1)                     # told already
+        leave(row, last)                               # not told
+        leave(row, last, path="/workspaces/untold-none")  # not done
+    (orders / "cut").write_text('{"operation": "fo')
+    M.mount()
+    again = [row for row in M.journal() if row["seq"] > last and row["kind"] in
+             ("tree.fork", "tree.checkpoint", "tree.rollback")]
+    expect_eq(sorted(row["kind"] for row in again), ["tree.checkpoint", "tree.fork", "tree.rollback"])
+    for row in again:
+        [first] = [one for one in mine if one["kind"] == row["kind"]]
+        expect_eq(sorted(row["data"]["tops"]) if "tops" in row["data"] else None,
+                  ["f", "later"] if "tops" in row["data"] else None)
+        if row["kind"] != "tree.rollback":
+            expect_eq(row["data"]["state"], first["data"]["state"])
+        expect_eq(row["command"], "killed")
+    expect_eq(list(orders.iterdir()), [])
+
+
 def the_journal_tells_it():
     rows = [row["data"] for row in M.journal()
             if row["kind"] in ("tree.fork", "tree.checkpoint", "tree.rollback", "tree.discard")]
@@ -791,4 +841,4 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      the_diff_is_a_patch, git_reads_nothing_again, who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
-     killed_in_the_middle, the_journal_tells_it)
+     killed_in_the_middle, what_a_kill_kept_from_being_told_is_told_by_the_start, the_journal_tells_it)

@@ -9,6 +9,7 @@ each kill and remount all trees together must be what a model of them was before
 operation that was under way. ROUNDS (6) and SEED (1) are taken from the environment.
 """
 import errno
+import json
 import os
 import random
 import re
@@ -81,6 +82,7 @@ class Rounds:
         self.done = {}
         self.after = 0
         self.back = []
+        self.read = {}  # of each segment of the journal, so many bytes
 
     def start_space(self, number):
         space = f"s{number}"
@@ -103,16 +105,18 @@ class Rounds:
         killed_at = time.monotonic_ns()
         self.kill(number % 2 == 0)
         undone = worker.end(killed_at)
-        world, rng, undo = self.world, random.Random(f"{SEED}-{number}"), {}
+        world, rng, undo, done = self.world, random.Random(f"{SEED}-{number}"), {}, []
         for name in undone:
             operation = world.choose(rng)
             self.done[operation[0]] = self.done.get(operation[0], 0) + 1
+            done.append(operation[0])
             if name:
                 undo[name] = dict(world.trees[world.space])
             world = world.after(operation)
         under_way = world.choose(rng)
-        self.world = self.find([world, world.after(under_way), *world.halfway(under_way)],
-                               under_way)
+        worlds = [world, world.after(under_way), *world.halfway(under_way)]
+        self.world, may_be = self.find(worlds, under_way)
+        self.check_rows(done, under_way[0], may_be)
         self.check_undone(undo)
         self.mount.verify()
 
@@ -142,7 +146,25 @@ class Rounds:
         if under_way[0] == "rollback" and not wrong[1]:
             found = 1
         self.after += found == 1
-        return worlds[found]
+        return worlds[found], {index for index, text in enumerate(wrong) if not text}
+
+    def check_rows(self, done, under_way, may_be):
+        """What was done with a whole tree has one row, whether its call returned or not. `may_be`: of
+        the one under way, as which worlds the mount can be seen: 0 without it, 1 with it."""
+        told = [row["kind"] for row in self.new_rows()]
+        for verb in ("fork", "checkpoint", "rollback", "merge"):
+            wanted = {done.count(verb) + (verb == under_way and each) for each in may_be & {0, 1}}
+            seen = told.count(f"tree.{verb}")
+            expect(seen in wanted or not wanted,
+                   f"{seen} rows of {verb}, wanted {wanted}; under way: {under_way}")
+
+    def new_rows(self):
+        for segment in sorted((self.mount.state / "journal/segments").glob("*.jsonl")):
+            with open(segment, "rb") as file:
+                file.seek(self.read.get(segment.name, 0))
+                lines = file.read()
+                self.read[segment.name] = file.tell()
+            yield from map(json.loads, lines.splitlines())
 
     def check_undone(self, undo):
         """What each rollback took away is kept under the name that it told."""
