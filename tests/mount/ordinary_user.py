@@ -439,6 +439,33 @@ def closed_directories():
     mount.umount()
 
 
+def status_of_what_cannot_be_searched():
+    """A directory whose names can be read and nothing else is told, and the rest is compared."""
+    mount, space = space_of("listed")
+    for mode in (0o400, 0o444):
+        (space / f"d{mode:o}").mkdir()
+        (space / f"d{mode:o}/f").write_text("text\n")
+    (space / "zz").write_text("before\n")
+    command(space / ".agentfs/ctl", "checkpoint k")
+    (space / "zz").write_text("after\n")
+    for mode in (0o400, 0o444):
+        (space / f"d{mode:o}").chmod(mode)
+    status = read(space / ".agentfs/status").splitlines()
+    for name in ("d400", "d444"):
+        expect(any(line.startswith("#") and f" {name}/: may not be looked into" in line for line in status),
+               f"status of {name}: {status}")
+    expect(any(line.endswith("\tzz") for line in status), f"status: {status}")
+    expect_has(read(space / ".agentfs/diff"), "+after\n")
+    command(space / ".agentfs/ctl", "fork listed-2")
+    (mount / "workspaces/listed-2/d444").chmod(0o755)
+    (mount / "workspaces/listed-2/d444/more").write_text("more\n")
+    mount_lib.expect_errno("EACCES", command, space / ".agentfs/ctl", "merge listed-2")
+    expect_has(mount.last_error(), "d444: may not be looked into")
+    for name in ("d400", "d444"):
+        (space / name).chmod(0o755)
+    mount.umount()
+
+
 def merges_of_what_cannot_be_seen():
     """What a fork did in a directory that its owner closed is not left behind for nothing."""
     mount, space = space_of("unseen")
@@ -497,5 +524,6 @@ def more_directories_than_descriptors():
 enter()
 main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
-     merge_in_closed_directory, closed_directories, merges_of_what_cannot_be_seen,
+     merge_in_closed_directory, closed_directories, status_of_what_cannot_be_searched,
+     merges_of_what_cannot_be_seen,
      more_directories_than_descriptors)

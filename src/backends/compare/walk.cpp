@@ -40,7 +40,8 @@ class Walker {
   Status list(Frame& frame);
   void leave();
   std::optional<std::string> next_name(Frame& frame);
-  Status visit(const Frame& frame, const std::string& name);
+  Status visit(Frame& frame, const std::string& name);
+  Status tell_closed(const Frame& frame);
   Status compare(const Found& before, const Found& after);
   Status one_side(const TreeEntry& entry, bool is_after);
   Status pair(const TreeEntry& before, const TreeEntry& after);
@@ -101,18 +102,21 @@ Status Walker::list(Frame& frame) {
   auto names_after = list(walk_.after, frame.after);
   const bool is_closed = (!names && names.error().code == EACCES) ||
                          (!names_after && names_after.error().code == EACCES);
+  if (is_closed) return tell_closed(frame);
+  frame.before_names = TRY(std::move(names));
+  frame.after_names = TRY(std::move(names_after));
+  return ok();
+}
+
+Status Walker::tell_closed(const Frame& frame) {
   const bool is_untouched =
-      is_closed && frame.before && frame.after && walk_.before.store == walk_.after.store &&
+      frame.before && frame.after && walk_.before.store == walk_.after.store &&
       walk_.before.store->has_same_bytes(*frame.before, *frame.after).value_or(false);
-  if (is_closed && !is_untouched) {
-    if (!options_.closed) {
-      return fail(EACCES, "may not be looked into, even by its owner; `chmod u+rwx` would do");
-    }
-    options_.closed(path_);
-  } else if (!is_closed) {
-    frame.before_names = TRY(std::move(names));
-    frame.after_names = TRY(std::move(names_after));
+  if (is_untouched) return ok();
+  if (!options_.closed) {
+    return fail(EACCES, "may not be looked into, even by its owner; `chmod u+rwx` would do");
   }
+  options_.closed(path_);
   return ok();
 }
 
@@ -152,16 +156,25 @@ bool Walker::is_hidden(const std::string& name) const {
 }
 
 // The path is that of the entry while it is compared, and longer for as long as it is walked.
-Status Walker::visit(const Frame& frame, const std::string& name) {
+Status Walker::visit(Frame& frame, const std::string& name) {
   const std::size_t depth = frames_.size();
   const std::size_t length = path_.size();
-  const auto before = TRY(look_up(walk_.before, frame.before, name));
-  const auto after = TRY(look_up(walk_.after, frame.after, name));
+  const auto before = look_up(walk_.before, frame.before, name);
+  const auto after = look_up(walk_.after, frame.after, name);
+  for (const auto* found : {&before, &after}) {
+    if (*found) continue;
+    if (found->error().code != EACCES) return std::unexpected(found->error());
+    // Its names can be read, and nothing of them.
+    frame.before_at = frame.before_names.size();
+    frame.after_at = frame.after_names.size();
+    const Status told = tell_closed(frame);
+    return told ? ok() : fail(EACCES, "{}: {}", text::shown(path_), told.error().message);
+  }
   if (!path_.empty()) path_ += '/';
   path_ += name;
   auto compared = name == ".git" && options_.git == CompareOptions::GitDirectories::line
-                      ? git_directory(before, after)
-                      : compare(before, after);
+                      ? git_directory(*before, *after)
+                      : compare(*before, *after);
   if (!compared) {
     Error& error = compared.error();
     return fail(error.code, "{}: {}", text::shown(path_), error.message);
