@@ -191,8 +191,8 @@ Status umount_found(const std::string& path, bool lazy) {
 
 Status umount(const std::string& given, bool lazy) {
   const std::string path = TRY(absolute_path(given));
-  const Status ended = end_dying_servers(path);
-  if (!ended && !lazy) return ended;
+  // Lazily, too: without a name in the tree nobody but fusectl could cut off who waits for it.
+  TRY(end_dying_servers(path));
   Status unmounted = umount_found(path, lazy);
   if (unmounted || unmounted.error().code != EINVAL || !is_mounted(path)) return unmounted;
   return umount_found(path, lazy);  // what was found had just given way to its successor
