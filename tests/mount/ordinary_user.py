@@ -439,6 +439,31 @@ def closed_directories():
     mount.umount()
 
 
+def removed_while_open_and_closed_to_reading():
+    """What cannot be copied is kept by its name, with what is written to its end."""
+    mount, space = space_of("written")
+    for mode in (0o200, 0):
+        for over in (False, True):
+            name = f"f{mode:o}-{over}"
+            file = os.open(space / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+            os.write(file, b"first\n")
+            if over:
+                (space / "new").write_text("new\n")
+                (space / "new").rename(space / name)
+            else:
+                (space / name).unlink()
+            kept = [row["data"]["kept"] for row in mount.journal() if "kept" in row["data"]][-1]
+            expect("number" in kept, f"{name}: {kept}")
+            os.write(file, b"last\n")
+            expect_eq(os.fstat(file).st_nlink, 0, name)
+            os.close(file)
+            command(space / ".agentfs/ctl", f"restore {name} {kept['number']}")
+            (space / name).chmod(0o600)
+            expect_eq((space / name).read_text(), "first\nlast\n", name)
+    mount.umount()
+    mount.fsck()
+
+
 def status_of_what_cannot_be_searched():
     """A directory whose names can be read and nothing else is told, and the rest is compared."""
     mount, space = space_of("listed")
@@ -524,6 +549,7 @@ def more_directories_than_descriptors():
 enter()
 main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
-     merge_in_closed_directory, closed_directories, status_of_what_cannot_be_searched,
+     merge_in_closed_directory, closed_directories, removed_while_open_and_closed_to_reading,
+     status_of_what_cannot_be_searched,
      merges_of_what_cannot_be_seen,
      more_directories_than_descriptors)

@@ -52,7 +52,9 @@ Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
     return not_kept(why);
   }
   if (is_open_for_writing && services_.why_not_kept(size, true).empty()) {
-    return keep_bytes(*entry.node, path);
+    Kept copy = keep_bytes(*entry.node, path);
+    if (copy.stored || copy.row.is_null()) return copy;
+    // By a link, then: who has it open may change it yet, and that is better than nothing.
   }
   std::uint64_t number = 0;
   struct stat now = attributes;
