@@ -439,6 +439,20 @@ def closed_directories():
     mount.umount()
 
 
+def a_restore_into_a_closed_directory_is_refused_by_its_path():
+    mount, space = space_of("into")
+    (space / "p").mkdir()
+    (space / "p/f").write_text("text\n")
+    (space / "p/f").unlink()
+    (space / "p").chmod(0o500)
+    mount_lib.expect_errno("EACCES", command, space / ".agentfs/ctl", "restore p/f")
+    expect_has(mount.last_error(), "/workspaces/p/p/f: ")
+    (space / "p").chmod(0o700)
+    command(space / ".agentfs/ctl", "restore p/f")
+    expect_eq((space / "p/f").read_text(), "text\n")
+    mount.umount()
+
+
 def removed_while_open_and_closed_to_reading():
     """What cannot be copied is kept by its name, with what is written to its end."""
     mount, space = space_of("written")
@@ -550,6 +564,7 @@ enter()
 main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
      merge_in_closed_directory, closed_directories, removed_while_open_and_closed_to_reading,
+     a_restore_into_a_closed_directory_is_refused_by_its_path,
      status_of_what_cannot_be_searched,
      merges_of_what_cannot_be_seen,
      more_directories_than_descriptors)

@@ -128,6 +128,14 @@ Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
   return Temporary(services, std::move(name), std::move(path));
 }
 
+Status DataChanges::Temporary::as_of(std::string_view path, Status done) const {
+  const auto at = done ? std::string::npos : done.error().message.find(name);
+  if (at == std::string::npos) return done;
+  std::string& message = done.error().message;
+  message = fmt::format("{}{}", path, message.substr(at + name.size()));
+  return done;
+}
+
 Status DataChanges::write(const std::string& path, std::string_view text) {
   Status written = write_in_place(path, text);
   if (!written) take_back_directories();
@@ -162,7 +170,7 @@ Status DataChanges::write_in_place(const std::string& path, std::string_view tex
     sight.digest = fnv1a(text);
     guard()->saw(request_.caller(), attempt.path, sight);
   }
-  return written;
+  return lies_ready.as_of(path, std::move(written));
 }
 
 Result<std::vector<std::string>> DataChanges::names(Node& directory) {

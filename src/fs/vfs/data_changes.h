@@ -47,6 +47,8 @@ class DataChanges {
     ~Temporary() {
       if (services_ != nullptr) services_->end_temporary(path_);
     }
+    // An error is of the path that was asked for, and not of what lies ready.
+    Status as_of(std::string_view path, Status done) const;
     const std::string name;
 
    private:

@@ -169,7 +169,7 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
   if (made) made = directory->rename(request_, temporary, *directory, name, 0);
   if (!made) static_cast<void>(directory->unlink(request_, temporary));
   note_put(directory, name, old, step.mode & S_IFMT);
-  return made;
+  return lies_ready.as_of(step.path, std::move(made));
 }
 
 Status DataChanges::make_again(Node& directory, const std::string& name, const RestoreStep& step,
