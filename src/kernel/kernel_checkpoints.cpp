@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints as git commits: made after the checkpoint, from the state that it keeps.
 #include <cctype>
+#include <chrono>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -195,9 +196,15 @@ void Kernel::commit_checkpoints(const std::string& workspace) {
     Lock lock(state_->mutex);
     if (!state_->checkpointing.insert(workspace).second) return;
   }
-  pool().post([weak = state_->weak_from_this(), workspace] {
-    Work work{weak};
-    if (work) work->run_checkpoints(workspace);
+  // Who asked is answered first: where there are few CPUs the commit would be in their way.
+  constexpr auto kAnswer = std::chrono::milliseconds(3);
+  parts().loop->after(kAnswer, [weak = state_->weak_from_this(), workspace] {
+    Work timer{weak};
+    if (!timer) return;
+    timer->parts.pool->post([weak, workspace] {
+      Work work{weak};
+      if (work) work->run_checkpoints(workspace);
+    });
   });
 }
 
