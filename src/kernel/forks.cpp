@@ -229,6 +229,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   const SnapshotInfo& one = *found;
   TreeChange row{.operation = "discard", .path = root};
   row.details = {{"name", name}, {"state", shown(one.id)}};
+  const StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(tell_discard(caller, row));
   TRY(TRY(forest_of(root))->drop(one.id));
   kernel_.imports().drop_base(root, name);
@@ -260,6 +261,9 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   const MergePause pause(kernel_.conflicts(), path);
   if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
   const auto info = info_of(path);
+  TreeChange ordered{.operation = "discard", .path = path};
+  if (info) ordered.details.emplace_back("tree", info->number);
+  const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
   TRY(tell_discard(caller, {.operation = "discard", .path = path}));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));

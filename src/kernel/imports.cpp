@@ -17,6 +17,7 @@
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tree_order.h"
 
 namespace agentfs {
 
@@ -136,16 +137,17 @@ Status Imports::make(const Caller& caller, const Import& import, const std::stri
   ImportMirror mirror(forest(), store(), import.id, tree);
   TRY(mirror.apply(seen));
   TRY(mirror.set_root());
-  const auto fork = [&](auto&) -> Status {
-    TRY(forest().fork(import.tree, name));
-    return ok();
-  };
-  TRY(kernel_.paths().replace_tree(import.root, {fork}));
   TreeChange row{.operation = "import", .path = import.root};
   json::Value told;
   json::set_bytes(told, "source", import.source);
   row.details = std::move(*told.object());
   row.details.emplace_back("paths", seen.size());
+  const StoredOrder order = begin_tree_order(kernel_, caller, row);
+  const auto fork = [&](auto&) -> Status {
+    TRY(forest().fork(import.tree, name));
+    return ok();
+  };
+  TRY(kernel_.paths().replace_tree(import.root, {fork}));
   if (Status recorded = kernel_.record_change(caller, row); !recorded) {
     TRY(kernel_.paths().replace_tree(import.root, {[&](auto&) { return forest().drop(name); }}));
     return recorded;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "kernel/forks.h"
+#include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
 #include "kernel/paths.h"
@@ -52,9 +53,9 @@ std::vector<std::string> names_below(Forest& forest, const Result<TreeNodeRef>& 
 Result<bool> was_done(const Kernel& kernel, TreeChange& row) {
   const Forks forks = kernel.forks();
   Forest& forest = *TRY(forks.forest_of(row.path));
-  if (row.operation == "fork") {
+  if (row.operation == "fork" || row.operation == "import") {
     const auto base = forks.base_of(row.path);
-    if (base) row.details.emplace_back("state", shown(*base));
+    if (base && row.operation == "fork") row.details.emplace_back("state", shown(*base));
     return base.has_value();
   }
   const std::vector<SnapshotInfo> all = forks.checkpoints(row.path);
@@ -74,6 +75,22 @@ Result<bool> was_done(const Kernel& kernel, TreeChange& row) {
   return true;
 }
 
+// Of a tree that has the number, or of a checkpoint that has the name.
+Status discard(const Kernel& kernel, const TreeChange& row, std::int64_t number) {
+  Forest& forest = *TRY(kernel.forks().forest_of(row.path));
+  const std::string_view name = mark_of(row);
+  if (name.empty()) {
+    const auto info = forest.info(paths::name_of(row.path));
+    return info && info->number == number ? forest.drop(info->name) : ok();
+  }
+  const std::vector<SnapshotInfo> all = kernel.forks().checkpoints(row.path);
+  const auto found = std::ranges::find(all, name, &SnapshotInfo::label);
+  if (found == all.end()) return ok();
+  TRY(forest.drop(found->id));
+  kernel.imports().drop_base(row.path, std::string(name));
+  return ok();
+}
+
 Status end_order(Kernel& kernel, std::string_view text) {
   const json::Value value = TRY(json::parse(text));
   TreeChange row{.operation = std::string(value["operation"].text()),
@@ -81,7 +98,11 @@ Status end_order(Kernel& kernel, std::string_view text) {
                  .other = json::bytes_of(value, "other")};
   if (const json::Object* const details = value["details"].object()) row.details = *details;
   const Sequence head{static_cast<std::uint64_t>(value["head"].number())};
-  if (!TRY(was_done(kernel, row)) || TRY(was_told(kernel, head, row))) return ok();
+  const bool is_told = TRY(was_told(kernel, head, row));
+  if (row.operation == "discard") {
+    return is_told ? discard(kernel, row, value["details"]["tree"].number()) : ok();
+  }
+  if (is_told || !TRY(was_done(kernel, row))) return ok();
   return kernel.record_change(StoredCaller::read(value).caller(kernel), row);
 }
 

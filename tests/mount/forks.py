@@ -781,6 +781,38 @@ def what_a_kill_kept_from_being_told_is_told_by_the_start():
     expect_eq(list(orders.iterdir()), [])
 
 
+def a_discard_that_was_told_is_done_by_the_start():
+    """Its row comes first, since nothing could take it back."""
+    space = SPACES / "undone"
+    space.mkdir()
+    (space / "f").write_text("1\n")
+    for name in ("undone-2", "undone-3"):
+        ctl("undone", f"fork {name}")
+    for line in ("discard undone-2", "fork undone-2", "checkpoint kept", "discard kept", "checkpoint kept"):
+        ctl("undone", line)
+    rows = [row for row in M.journal() if row["kind"] in ("tree.discard", "tree.fork")]
+    first = next(row["seq"] for row in rows if row["data"]["path"] == "/workspaces/undone-2") - 1
+    [forked] = [row["data"]["state"] for row in rows if row["seq"] > first and row["kind"] == "tree.fork"
+                and row["data"]["path"] == "/workspaces/undone-3"]
+    last = max(row["seq"] for row in M.journal())
+    M.umount()
+    lines = max(int(each.name) for each in M.state.glob("trees/.workspaces/lines/*"))
+
+    def leave(name, **order):
+        order = {"operation": "discard", "other": "", "host_pid": 1, "host_command_hex": "",
+                 "process": 1, "via": "", "file": ""} | order
+        (M.state / "tree-orders" / name).write_text(json.dumps(order))
+
+    leave("told", head=first, path="/workspaces/undone-2", details={"tree": lines})
+    leave("another", head=first, path="/workspaces/undone-2", details={"tree": lines + 1})
+    leave("untold", head=last, path="/workspaces/undone-3", details={"tree": lines - 1})
+    leave("checkpoint", head=first, path="/workspaces/undone", details={"name": "kept", "state": forked})
+    M.mount()
+    expect_eq(sorted(name for name in os.listdir(SPACES) if name.startswith("undone")), ["undone", "undone-3"])
+    expect("kept" not in os.listdir(space / ".agentfs/snapshots"), "a discarded checkpoint is there")
+    expect_eq(max(row["seq"] for row in M.journal() if row["kind"] == "tree.discard") <= last, True)
+
+
 def the_journal_tells_it():
     rows = [row["data"] for row in M.journal()
             if row["kind"] in ("tree.fork", "tree.checkpoint", "tree.rollback", "tree.discard")]
@@ -841,4 +873,5 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      the_diff_is_a_patch, git_reads_nothing_again, who_goes_into_a_new_fork_stays_there,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
-     killed_in_the_middle, what_a_kill_kept_from_being_told_is_told_by_the_start, the_journal_tells_it)
+     killed_in_the_middle, what_a_kill_kept_from_being_told_is_told_by_the_start,
+     a_discard_that_was_told_is_done_by_the_start, the_journal_tells_it)
