@@ -139,6 +139,61 @@ def what_another_closed_meanwhile_is_kept():
         expect_eq(sum("kept" in row for row in rows), len(kept), f"rows of {name}")
 
 
+def whatever_way_another_changed_it():
+    """The state at its close is kept, also where it was synced, cut or stored through a mapping."""
+    def synced(_path, other):
+        os.pwrite(other, b"B", 3)
+        os.fsync(other)
+
+    def cut(_path, other):
+        os.ftruncate(other, 5)
+
+    def cut_by_path(path, _other):
+        os.truncate(path, 5)
+
+    def mapped(_path, other):
+        with mmap.mmap(other, 10) as memory:
+            memory[1:5] = b"BBBB"
+            memory.flush()
+
+    for way in (synced, cut, cut_by_path, mapped):
+        path, place = SITE / f"way-{way.__name__}", OURS / f"versions/way-{way.__name__}"
+        path.write_text("0123456789")
+        held = os.open(path, os.O_RDWR)
+        os.pwrite(held, b"A", 0)
+        other = os.open(path, os.O_RDWR)
+        way(path, other)
+        os.close(other)
+        theirs = read(path)
+        os.pwrite(held, b"Z" * 10, 0)
+        os.close(held)
+        kept = [read(place / each) for each in sorted(os.listdir(place), key=int)]
+        expect(theirs in kept and kept[0] == "0123456789", f"{way.__name__}: {theirs} is not in {kept}")
+
+
+def what_was_written_is_told_before_its_name_goes():
+    for way in ("gone", "over", "moved", "emptied"):
+        path = SITE / f"told-{way}"
+        path.write_text("first\n")
+        count = len(M.journal())
+        file = os.open(path, os.O_RDWR)
+        os.pwrite(file, b"FIRST", 0)
+        if way == "gone":
+            path.unlink()
+        elif way == "over":
+            (SITE / "told-new").write_text("new\n")
+            (SITE / "told-new").rename(path)
+        elif way == "moved":
+            path.rename(SITE / "told-else")
+        else:
+            os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))
+        rows = [row for row in M.journal()[count:] if row["data"].get("path") == f"/workspaces/site/{path.name}"
+                and row["kind"] == "tree.write"]
+        expect_eq(len(rows), 1, f"rows of what was written, {way}")
+        expect_eq((rows[0]["data"]["bytes"], "number" in rows[0]["data"]["kept"]), (5, True), way)
+        os.close(file)
+
+
 def what_is_closed_and_not_written_over_is_not_kept():
     path, place = SITE / "appended", OURS / "versions/appended"
     held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -856,7 +911,8 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
-     what_another_closed_meanwhile_is_kept, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
+     what_another_closed_meanwhile_is_kept, whatever_way_another_changed_it,
+     what_was_written_is_told_before_its_name_goes, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      an_empty_file_comes_back_with_its_attributes,

@@ -116,6 +116,9 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     return std::unexpected(there.error());
   }
   TRY(tell_written_past(before));
+  if (truncates && handle == nullptr) {
+    TRY(tree_->tell_writes(std::static_pointer_cast<DataNode>(shared_from_this())));
+  }
   Charge charge(*tree_, &request);
   if (truncates) charge.touch(*this);
   if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));
@@ -141,6 +144,8 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     return std::unexpected(std::move(now).error());
   }
   if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
+  if (truncates && handle != nullptr) handle->note_changed();
+  if (truncates && handle == nullptr) note_closed(this);
   setting.row().details = before_and_after(before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
   TRY(setting.tell());

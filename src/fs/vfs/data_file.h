@@ -55,8 +55,9 @@ class DataNode final : public Node {
   Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
   // Before bytes from `offset` on change: `file` is a descriptor of it.
   void keep_before(WriteKeeper& keeper, int file, off_t offset);
+  Status tell_writes_to(const std::string& name) const;
   // A handle that had written was closed: what the file holds then is a state that nobody has kept.
-  void note_closed(const DataHandle* by) {
+  void note_closed(const void* by) {
     const void* found = nullptr;
     if (!closed_by_.compare_exchange_strong(found, by) && found != by) closed_by_ = this;
   }
@@ -64,6 +65,10 @@ class DataNode final : public Node {
     const void* const by = closed_by_;
     return by != nullptr && by != than;
   }
+  // The host's kernel has written pages of a mapping, by whatever descriptor; the next that is
+  // closed may be the mapping's.
+  void note_mapped() { is_mapped_ = true; }
+  bool take_mapped() { return is_mapped_.exchange(false); }
   // For the first to write over it.
   bool take_closed() { return closed_by_.exchange(nullptr) != nullptr; }
   void count_open(int change) { opens_.fetch_add(change); }
@@ -146,6 +151,7 @@ class DataNode final : public Node {
   std::atomic<int> writers_past_ = 0;
   // Whose state nobody has kept, to be told from others alone; several's: this.
   std::atomic<const void*> closed_by_ = nullptr;
+  std::atomic<bool> is_mapped_ = false;
   Mutex<Rank::handle> past_mutex_;
   std::shared_ptr<WriteKeeper> past_keeper_ GUARDED_BY(past_mutex_);  // while there are some
   std::atomic<int> opens_ = 0;

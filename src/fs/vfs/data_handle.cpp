@@ -45,6 +45,7 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
   if (Status known = attribute(request); !known)
     return done.complete(std::unexpected(known.error()));
+  if (request.tree().pid == 0) node_->note_mapped();
   const auto count = put(request, offset, bytes);
   if (!count && count.error().code == ESTALE) {
     node_->tree().services().note_error(request.caller(), node_->path(), count.error());
@@ -189,6 +190,7 @@ void DataHandle::changed_past() {
 }
 
 void DataHandle::changed(std::uint64_t bytes) {
+  unclosed_ = true;
   if (bypassed_) return;  // is measured like the rest
   Lock lock(mutex_);
   bytes_ += bytes;
@@ -259,12 +261,8 @@ Status DataHandle::tell_changed() {
 
 Status DataHandle::flush(Request&) {
   if (!writable_) return ok();
-  bool has_written = false;
-  {
-    Lock lock(mutex_);
-    has_written = changed_;
-  }
-  if (has_written) node_->note_closed(this);
+  const bool may_be_mapped = node_->take_mapped();
+  if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   return account();
 }
 

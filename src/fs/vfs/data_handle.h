@@ -39,6 +39,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
                                  std::size_t count) override;
   Status read_directory(Request&, off_t offset, const EmitItem& each) override;
 
+  // By a way that is told by itself, such as ftruncate(2).
+  void note_changed() { unclosed_ = true; }
   // Before bytes from `offset` on are overwritten, cut off or punched out, by whatever way.
   Status before_write(off_t offset);
   WriteKeeper& keeper() { return *keeper_; }
@@ -85,6 +87,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Caller writer_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
   bool changed_ GUARDED_BY(mutex_) = false;
+  std::atomic<bool> unclosed_ = false;  // changed the file since a descriptor of it was closed
   std::atomic<bool> noted_ = false;
   unsigned writers_ GUARDED_BY(mutex_) = 1;  // that may have written those bytes
 };

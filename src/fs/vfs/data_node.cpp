@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/log.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "fs/vfs/charge.h"
@@ -257,6 +258,13 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   return made(request, linked, name, {making, charge});
 }
 
+// Before the name goes: what was written under it is told of it.
+Status DataNode::tell_writes_to(const std::string& name) const {
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  const auto node = file ? tree_->find(*file) : nullptr;
+  return node ? tree_->tell_writes(node) : ok();
+}
+
 Status DataNode::unlink(Request& request, const std::string& name) {
   if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(tree_->services().check_room(true));
@@ -264,6 +272,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.remove([&] { return child(name); }));
+  if (const Status told = tell_writes_to(name); !told) log::error("{}", told.error().message);
   Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
   Departure departure(request, *this, name);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
@@ -312,7 +321,8 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
   const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
   if (flags == 0) TRY(target->may_replace(request, new_name));
-  TRY(tree_->tell_writes_past(child(name)));
+  TRY(tell_writes_to(name));
+  TRY(target->tell_writes_to(new_name));
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
   json::Value former;

@@ -43,6 +43,8 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   if ((flags & O_TRUNC) != 0) {
     before = TRY(tree_->store().attributes(*file_));
     charge.touch(*this);
+    // What others have kept and written is of the file as it was until now.
+    TRY(tree_->tell_writes(std::static_pointer_cast<DataNode>(shared_from_this())));
     cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
   }
   Changing changing = cut ? TRY(begin_change()) : Changing();

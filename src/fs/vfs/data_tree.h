@@ -72,8 +72,6 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Status tell_writes(const std::string& path) EXCLUDES(mutex_);
   Status tell_writes(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
-  // Of files that are written past the daemon: the same, before their name becomes another one.
-  Status tell_writes_past(const std::string& path) EXCLUDES(mutex_);
   // A name has become another one. What is written past the daemon is looked for by its path after
   // a crash; what is kept and not told yet goes where the directory has gone that it was kept in.
   struct Renamed {

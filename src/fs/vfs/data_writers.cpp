@@ -54,13 +54,6 @@ void DataTree::follow_renamed(const Renamed& renamed) {
   }
 }
 
-Status DataTree::tell_writes_past(const std::string& path) {
-  for (const auto& node : writers()) {
-    if (node->is_written_past() && node->named_path() == path) TRY(tell_writes(node));
-  }
-  return ok();
-}
-
 bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
   Lock lock(mutex_);
   return writers_.contains(node);
