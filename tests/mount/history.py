@@ -903,11 +903,18 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
     left.write_text("half of a text\n")
     (left.parent / ".agentfs-note").write_text("a name of somebody's own\n")
     (M.state / "temporaries").write_bytes(b"/workspaces/site/deep/er/.agentfs-0123456789ab\0")
+    held = os.open(left, os.O_WRONLY | os.O_APPEND)
+    os.write(held, b"and more\n")
+    count = len(M.journal())
     daemon = M.daemon()
     kill(daemon, signal.SIGKILL)
     wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
     expect_eq(os.listdir(left.parent), [".agentfs-note"])
-    expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\n")
+    with contextlib.suppress(OSError):
+        os.close(held)
+    expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\nand more\n")
+    written = [row for row in M.journal()[count:] if row["kind"] == "tree.write"]
+    expect_eq([row["data"]["path"] for row in written if row["data"]["path"].endswith(left.name)], [])
 
 
 main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
