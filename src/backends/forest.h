@@ -24,8 +24,9 @@ struct SnapshotId {
 struct SnapshotInfo {
   SnapshotId id{};
   std::string label{};
-  std::int64_t time = 0;  // nanoseconds since 1970
-  bool hidden = false;    // the point that a fork was made at, or dropped and still depended on
+  std::int64_t time = 0;      // nanoseconds since 1970
+  bool hidden = false;        // the point that a fork was made at, or dropped and still depended on
+  bool was_replaced = false;  // by a rollback, which it undoes
 };
 
 // A tree that was forked or is a fork. `name` is empty for one that was dropped or removed and that

@@ -65,6 +65,12 @@ Result<bool> was_done(const Kernel& kernel, TreeChange& row) {
     row.details.emplace_back("state", shown(made->id));
     return true;
   }
+  if (!made->was_replaced) {
+    // Killed before the roots changed places: what is there is what it would have undone.
+    TRY(forest.drop(made->id));
+    kernel.imports().drop_base(row.path, made->label);
+    return false;
+  }
   std::set<std::string> tops;
   const auto live = forest.lookup(*forest.root(), paths::name_of(row.path));
   const auto now = live ? Result<TreeNodeRef>(live->node) : std::unexpected(live.error());

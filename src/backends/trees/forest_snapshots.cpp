@@ -23,7 +23,10 @@ TreeInfo info_of(const Line& line, std::string name) {
                 .number = line.number(),
                 .base = line.base(),
                 .has_sources = !line.sources().empty()};
-  for (const auto& [sequence, state] : line.snapshots()) info.snapshots.push_back(state.info);
+  for (const auto& [sequence, state] : line.snapshots()) {
+    info.snapshots.push_back(state.info);
+    info.snapshots.back().was_replaced = line.retired().contains(sequence);
+  }
   return info;
 }
 
