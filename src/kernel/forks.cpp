@@ -108,6 +108,12 @@ Result<TreeNodeRef> Forks::checkpoint_root(const std::string& root, const std::s
   return TRY(forest_of(root))->snapshot_root(info.id);
 }
 
+Status Forks::drop_checkpoint(const std::string& root, const SnapshotInfo& checkpoint) const {
+  TRY(TRY(forest_of(root))->drop(checkpoint.id));
+  kernel_.imports().drop_base(root, checkpoint.label);
+  return ok();
+}
+
 Status Forks::may_change(const Caller& caller, const std::string& root) const {
   TRY(kernel_.history().may_see(caller, root));
   return kernel_.may_change(caller, root);
@@ -231,8 +237,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   row.details = {{"name", name}, {"state", shown(one.id)}};
   const StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(tell_discard(caller, row));
-  TRY(TRY(forest_of(root))->drop(one.id));
-  kernel_.imports().drop_base(root, name);
+  TRY(drop_checkpoint(root, one));
   return fmt::format("the checkpoint {} of {} is gone\n", name, root);
 }
 
@@ -261,10 +266,11 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   const MergePause pause(kernel_.conflicts(), path);
   if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
   const auto info = info_of(path);
-  TreeChange ordered{.operation = "discard", .path = path};
+  const TreeChange row{.operation = "discard", .path = path};
+  TreeChange ordered = row;
   if (info) ordered.details.emplace_back("tree", info->number);
   const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
-  TRY(tell_discard(caller, {.operation = "discard", .path = path}));
+  TRY(tell_discard(caller, row));
   const auto drop = [&](Names&) { return forest.drop(name); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));
   Names ended;

@@ -10,6 +10,7 @@
 
 #include "backends/compare.h"
 #include "backends/forest.h"
+#include "base/json.h"
 #include "kernel/caller.h"
 
 namespace agentfs {
@@ -46,7 +47,13 @@ class Forks {
                                const std::string& name);
 
   std::vector<SnapshotInfo> checkpoints(const std::string& root) const;  // oldest first
+  Result<SnapshotInfo> find(const std::string& root, const std::string& name) const;
   Result<TreeNodeRef> checkpoint_root(const std::string& root, const std::string& name) const;
+  // Of the root, with what belongs to it; nothing is asked and told.
+  Status drop_checkpoint(const std::string& root, const SnapshotInfo& checkpoint) const;
+  // What a rollback tells: the names in the root before, of those `before` it, and now, each once.
+  json::Array tops_of(const std::string& root, const std::vector<std::string>& before) const;
+  std::vector<std::string> names_of(const std::string& root, SnapshotId state) const;
   // The family tree of the root, a line each: "  try-1\tfork of site\n".
   std::string family(const std::string& root) const;
 
@@ -78,7 +85,6 @@ class Forks {
     CompareOptions how{};
   };
   Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
-  Result<SnapshotInfo> find(const std::string& root, const std::string& name) const;
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
   Status tell_discard(const Caller& caller, const TreeChange& row);
@@ -89,7 +95,6 @@ class Forks {
   Status check_beside(const Caller& caller, const std::string& root, const std::string& name) const;
   std::unexpected<Error> no_such(const std::string& root, const TreeInfo& own,
                                  const std::string& name) const;
-  std::vector<std::string> names_in(Forest& store, const std::string& root) const;
 
   Kernel& kernel_;
 };

@@ -306,6 +306,18 @@ Status Journal::replay_readable(Sequence after, const LineVisitor& visitor,
   });
 }
 
+Result<std::size_t> Journal::count(Sequence after,
+                                   const std::function<bool(const Record&)>& counts) const {
+  std::size_t number = 0;
+  std::vector<std::string> damaged;
+  const auto look = [&](const Record& record, std::string_view) {
+    number += counts(record);
+    return ok();
+  };
+  TRY(replay_readable(after, look, damaged));
+  return number;
+}
+
 Result<std::string> Journal::hash_at(Sequence sequence) const {
   if (!sequence) return empty_head().hash;
   const JournalHead now = head();

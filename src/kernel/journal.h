@@ -66,6 +66,8 @@ class Journal {
   // The same where the rest counts: what is damaged is left out and told in `damaged`.
   Status replay_readable(Sequence after, const LineVisitor& visitor,
                          std::vector<std::string>& damaged) const;
+  // How many it can read of those that `counts` holds of.
+  Result<std::size_t> count(Sequence after, const std::function<bool(const Record&)>& counts) const;
   // The hash of one record; 64 zeros for 0. ENOENT where the journal does not reach so far, EBADMSG
   // where damage hides it.
   Result<std::string> hash_at(Sequence sequence) const;

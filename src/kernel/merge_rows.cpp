@@ -151,17 +151,12 @@ TreeChange change_of(const json::Value& row) {
 Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::string_view root,
                                     std::string_view from) {
   if (!head) return 0;  // of an earlier build
-  std::size_t told = 0;
-  std::vector<std::string> damaged;
-  const auto look = [&](const Record& record, std::string_view) {
+  return journal.count(head, [&](const Record& record) {
     const bool is_first = record.kind == "tree.merge" &&
                           json::bytes_of(record.data, "path") == root &&
                           json::bytes_of(record.data, "other") == from;
-    told += is_first || json::bytes_of(record.data, "merge") == from;
-    return ok();
-  };
-  TRY(journal.replay_readable(head, look, damaged));
-  return told;
+    return is_first || json::bytes_of(record.data, "merge") == from;
+  });
 }
 
 std::vector<TreeEvent> events_of(const json::Array& rows) {

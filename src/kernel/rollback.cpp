@@ -60,7 +60,7 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
   const auto attributes = forest.attributes(node);
   if (attributes && !kernel.history().may_read(caller, *attributes)) return path;
   if (node.type() != S_IFDIR) return {};
-  for (const std::string& name : agentfs::names_in(forest, node).value_or(Names())) {
+  for (const std::string& name : names_in(forest, node).value_or(Names())) {
     const auto entry = forest.lookup(node, name);
     const std::string below = path + "/" + name;
     std::string found = entry ? anothers_in(kernel, caller, forest, *entry->node, below) : "";
@@ -97,10 +97,21 @@ Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotI
               root, text::shown(found), what);
 }
 
-std::vector<std::string> Forks::names_in(Forest& store, const std::string& root) const {
-  const auto entry = store.lookup(*store.root(), paths::name_of(root));
-  if (!entry) return {};
-  return agentfs::names_in(store, *entry->node).value_or(std::vector<std::string>());
+std::vector<std::string> Forks::names_of(const std::string& root, SnapshotId state) const {
+  const auto forest = forest_of(root);
+  if (!forest) return {};
+  const auto top = (*forest)->snapshot_root(state);
+  return top ? names_in(**forest, **top).value_or(Names()) : Names();
+}
+
+json::Array Forks::tops_of(const std::string& root, const std::vector<std::string>& before) const {
+  std::set<std::string> tops(before.begin(), before.end());
+  if (const auto forest = forest_of(root)) {
+    const auto now = (*forest)->lookup(*(*forest)->root(), paths::name_of(root));
+    const Names names = now ? names_in(**forest, *now->node).value_or(Names()) : Names();
+    tops.insert(names.begin(), names.end());
+  }
+  return json::Array(tops.begin(), tops.end());
 }
 
 Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,
@@ -120,20 +131,16 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(kernel_.imports().keep_base(root, undo));
   TRY(kernel_.imports().go_back_to(root, name));
-  std::set<std::string> tops;
   SnapshotId before;
   Status told = ok();
   // What the state before had is listed when it is over, since until then names may be made.
   const auto replace = [&](Names& gone) -> Status {
     before = TRY(forest.rollback(paths::name_of(root), target.id, undo));
-    const auto state = forest.snapshot_root(before);
-    if (state) gone = agentfs::names_in(forest, **state).value_or(Names());
-    tops.insert(gone.begin(), gone.end());
-    for (std::string& top : names_in(forest, root)) tops.insert(std::move(top));
+    gone = names_of(root, before);
+    row.details.emplace_back("tops", tops_of(root, gone));
     return ok();
   };
   const auto tell = [&]() -> Status {
-    row.details.emplace_back("tops", json::Array(tops.begin(), tops.end()));
     told = kernel_.record_change(caller, row);
     return ok();
   };

@@ -25,18 +25,21 @@ std::vector<std::string> files_in(const std::string& directory) {
   return files;
 }
 
+Result<std::string> place_in(const std::string& directory) {
+  TRY(file::make_directories(directory, 0700));
+  return fmt::format("{}/{}", directory, temporary_name());
+}
+
 }  // namespace
 
 Result<StoredOrder> StoredOrder::begin(const std::string& directory, std::string_view text) {
-  TRY(file::make_directories(directory, 0700));
-  std::string file = fmt::format("{}/{}", directory, temporary_name());
+  std::string file = TRY(place_in(directory));
   TRY(file::replace(file, text, 0600));
   return StoredOrder(std::move(file));
 }
 
 Result<StoredOrder> StoredOrder::note(const std::string& directory, std::string_view text) {
-  TRY(file::make_directories(directory, 0700));
-  std::string file = fmt::format("{}/{}", directory, temporary_name());
+  std::string file = TRY(place_in(directory));
   const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!made) return fail_errno(file);
   StoredOrder order(std::move(file));

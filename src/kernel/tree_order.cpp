@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/tree_order.h"
 
-#include <set>
-
 #include "base/log.h"
 #include "kernel/forks.h"
 #include "kernel/imports.h"
@@ -17,99 +15,85 @@ namespace {
 
 std::string directory_of(const Kernel& kernel) { return kernel.parts().state + "/tree-orders"; }
 
-std::string_view detail(const TreeChange& row, std::string_view name) {
-  for (const auto& [key, value] : row.details) {
-    if (key == name) return value.text();
-  }
-  return {};
+// What a start finds of one.
+struct LeftOrder {
+  TreeChange row{};
+  Sequence head{};       // the last record before it
+  std::string mark{};    // the checkpoint that it makes or discards; "" of a fork
+  std::uint32_t tree{};  // the number of the fork that it discards
+};
+
+std::string_view mark_of(const std::string& operation, const json::Value& details) {
+  return details[operation == "rollback" ? "undo" : "name"].text();
 }
 
-// The name of the checkpoint that is there if it was done; "" for a fork.
-std::string_view mark_of(const TreeChange& row) {
-  return detail(row, row.operation == "rollback" ? "undo" : "name");
+LeftOrder order_of(const json::Value& value) {
+  LeftOrder order;
+  order.row = {.operation = std::string(value["operation"].text()),
+               .path = json::bytes_of(value, "path"),
+               .other = json::bytes_of(value, "other")};
+  const json::Value& details = value["details"];
+  if (const json::Object* const members = details.object()) order.row.details = *members;
+  order.head = {static_cast<std::uint64_t>(value["head"].number())};
+  order.mark = mark_of(order.row.operation, details);
+  order.tree = static_cast<std::uint32_t>(details["tree"].number());
+  return order;
 }
 
-// After record `head`.
-Result<bool> was_told(const Kernel& kernel, Sequence head, const TreeChange& row) {
-  bool told = false;
-  std::vector<std::string> damaged;
-  const auto look = [&](const Record& record, std::string_view) {
-    TreeChange one{.operation = row.operation, .path = json::bytes_of(record.data, "path")};
-    if (const json::Object* const members = record.data.object()) one.details = *members;
-    told = told || (record.kind == fmt::format("tree.{}", row.operation) && one.path == row.path &&
-                    mark_of(one) == mark_of(row));
-    return ok();
-  };
-  TRY(kernel.journal().replay_readable(head, look, damaged));
-  return told;
-}
-
-std::vector<std::string> names_below(Forest& forest, const Result<TreeNodeRef>& root) {
-  return root ? names_in(forest, **root).value_or(std::vector<std::string>())
-              : std::vector<std::string>();
+Result<bool> was_told(const Kernel& kernel, const LeftOrder& order) {
+  const std::string kind = "tree." + order.row.operation;
+  const std::size_t rows = TRY(kernel.journal().count(order.head, [&](const Record& record) {
+    return record.kind == kind && json::bytes_of(record.data, "path") == order.row.path &&
+           mark_of(order.row.operation, record.data) == order.mark;
+  }));
+  return rows > 0;
 }
 
 // Whether it was done; the row is whole then.
-Result<bool> was_done(const Kernel& kernel, TreeChange& row) {
+Result<bool> was_done(const Kernel& kernel, LeftOrder& order) {
   const Forks forks = kernel.forks();
-  Forest& forest = *TRY(forks.forest_of(row.path));
+  TreeChange& row = order.row;
+  TRY(forks.forest_of(row.path));
   if (row.operation == "fork" || row.operation == "import") {
     const auto base = forks.base_of(row.path);
     if (base && row.operation == "fork") row.details.emplace_back("state", shown(*base));
     return base.has_value();
   }
-  const std::vector<SnapshotInfo> all = forks.checkpoints(row.path);
-  const auto made = std::ranges::find(all, mark_of(row), &SnapshotInfo::label);
-  if (made == all.end()) return false;
+  const auto made = forks.find(row.path, order.mark);
+  if (!made) return false;
   if (row.operation == "checkpoint") {
     row.details.emplace_back("state", shown(made->id));
     return true;
   }
-  if (!made->was_replaced) {
-    // Killed before the roots changed places: what is there is what it would have undone.
-    TRY(forest.drop(made->id));
-    kernel.imports().drop_base(row.path, made->label);
-    return false;
-  }
-  std::set<std::string> tops;
-  const auto live = forest.lookup(*forest.root(), paths::name_of(row.path));
-  const auto now = live ? Result<TreeNodeRef>(live->node) : std::unexpected(live.error());
-  for (const auto& root : {forest.snapshot_root(made->id), now}) {
-    for (std::string& top : names_below(forest, root)) tops.insert(std::move(top));
-  }
-  row.details.emplace_back("tops", json::Array(tops.begin(), tops.end()));
+  if (!made->was_replaced) return false;
+  row.details.emplace_back("tops", forks.tops_of(row.path, forks.names_of(row.path, made->id)));
   return true;
 }
 
-// Of a tree that has the number, or of a checkpoint that has the name.
-Status discard(const Kernel& kernel, const TreeChange& row, std::int64_t number) {
-  Forest& forest = *TRY(kernel.forks().forest_of(row.path));
-  const std::string_view name = mark_of(row);
-  if (name.empty()) {
-    const auto info = forest.info(paths::name_of(row.path));
-    return info && info->number == number ? forest.drop(info->name) : ok();
-  }
-  const std::vector<SnapshotInfo> all = kernel.forks().checkpoints(row.path);
-  const auto found = std::ranges::find(all, name, &SnapshotInfo::label);
-  if (found == all.end()) return ok();
-  TRY(forest.drop(found->id));
-  kernel.imports().drop_base(row.path, std::string(name));
-  return ok();
+Status drop_checkpoint(const Kernel& kernel, const LeftOrder& order) {
+  const Forks forks = kernel.forks();
+  const auto found = forks.find(order.row.path, order.mark);
+  return found ? forks.drop_checkpoint(order.row.path, *found) : ok();
+}
+
+Status discard(const Kernel& kernel, const LeftOrder& order) {
+  if (!order.mark.empty()) return drop_checkpoint(kernel, order);
+  Forest& forest = *TRY(kernel.forks().forest_of(order.row.path));
+  const auto info = forest.info(paths::name_of(order.row.path));
+  return info && info->number == order.tree ? forest.drop(info->name) : ok();
 }
 
 Status end_order(Kernel& kernel, std::string_view text) {
   const json::Value value = TRY(json::parse(text));
-  TreeChange row{.operation = std::string(value["operation"].text()),
-                 .path = json::bytes_of(value, "path"),
-                 .other = json::bytes_of(value, "other")};
-  if (const json::Object* const details = value["details"].object()) row.details = *details;
-  const Sequence head{static_cast<std::uint64_t>(value["head"].number())};
-  const bool is_told = TRY(was_told(kernel, head, row));
-  if (row.operation == "discard") {
-    return is_told ? discard(kernel, row, value["details"]["tree"].number()) : ok();
+  LeftOrder order = order_of(value);
+  const bool is_told = TRY(was_told(kernel, order));
+  if (order.row.operation == "discard") return is_told ? discard(kernel, order) : ok();
+  if (is_told) return ok();
+  if (TRY(was_done(kernel, order))) {
+    return kernel.record_change(StoredCaller::read(value).caller(kernel), order.row);
   }
-  if (is_told || !TRY(was_done(kernel, row))) return ok();
-  return kernel.record_change(StoredCaller::read(value).caller(kernel), row);
+  // Killed before the roots changed places: what is there is what it would have undone.
+  return order.row.operation == "rollback" ? drop_checkpoint(kernel, order) : ok();
 }
 
 }  // namespace
