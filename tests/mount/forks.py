@@ -731,6 +731,13 @@ done"""
     M.verify()
 
 
+def leave_order(name, **order):
+    """An order that a killed daemon's program had given, at the next start."""
+    order = {"other": "", "host_pid": 1, "host_command_hex": b"killed".hex(), "process": 1, "via": "",
+             "file": ""} | order
+    (M.state / "tree-orders" / name).write_text(json.dumps(order))
+
+
 def what_a_kill_kept_from_being_told_is_told_by_the_start():
     """An order lies in the state while a tree is forked, kept or rolled back, until its row."""
     space = SPACES / "untold"
@@ -756,10 +763,8 @@ def what_a_kill_kept_from_being_told_is_told_by_the_start():
     def leave(row, head, **changed):
         data = row["data"] | changed
         details = {key: data[key] for key in ("name", "undo", "checkpoint") if key in data}
-        order = {"operation": row["kind"].partition(".")[2], "head": head, "path": data["path"],
-                 "other": data.get("other", ""), "details": details, "host_pid": 1,
-                 "host_command_hex": b"killed".hex(), "process": 1, "via": "", "file": ""}
-        (orders / f"{row['kind']}-{head}{len(changed)}").write_text(json.dumps(order))
+        leave_order(f"{row['kind']}-{head}{len(changed)}", operation=row["kind"].partition(".")[2],
+                    head=head, path=data["path"], other=data.get("other", ""), details=details)
 
     M.umount()
     for row in mine:
@@ -798,15 +803,13 @@ def a_discard_that_was_told_is_done_by_the_start():
     M.umount()
     lines = max(int(each.name) for each in M.state.glob("trees/.workspaces/lines/*"))
 
-    def leave(name, **order):
-        order = {"operation": "discard", "other": "", "host_pid": 1, "host_command_hex": "",
-                 "process": 1, "via": "", "file": ""} | order
-        (M.state / "tree-orders" / name).write_text(json.dumps(order))
-
-    leave("told", head=first, path="/workspaces/undone-2", details={"tree": lines})
-    leave("another", head=first, path="/workspaces/undone-2", details={"tree": lines + 1})
-    leave("untold", head=last, path="/workspaces/undone-3", details={"tree": lines - 1})
-    leave("checkpoint", head=first, path="/workspaces/undone", details={"name": "kept", "state": forked})
+    for name, head, path, details in (
+            ("told", first, "undone-2", {"tree": lines}),
+            ("another", first, "undone-2", {"tree": lines + 1}),
+            ("untold", last, "undone-3", {"tree": lines - 1}),
+            ("checkpoint", first, "undone", {"name": "kept", "state": forked})):
+        leave_order(name, operation="discard", head=head, path=f"/workspaces/{path}",
+                    details=details)
     M.mount()
     expect_eq(sorted(name for name in os.listdir(SPACES) if name.startswith("undone")), ["undone", "undone-3"])
     expect("kept" not in os.listdir(space / ".agentfs/snapshots"), "a discarded checkpoint is there")
