@@ -141,7 +141,7 @@ bool Charge::covers(const DataNode& node) { return is_on_ && table_.covers(node)
 
 void Charge::watch(DataNode& node, QuotaTable::Why why) {
   know(node);
-  watched_.push_back({std::static_pointer_cast<DataNode>(node.shared_from_this()), why});
+  watched_.push_back({node.self(), why});
 }
 
 Status Charge::make(DataNode& directory, std::uint64_t bytes) {
@@ -162,8 +162,7 @@ Status Charge::add(DataNode& directory, QuotaLedger::Growth growth) {
 Status Charge::write(DataNode& node, int file, off_t offset, std::uint64_t length) {
   if (!covers(node)) return ok();
   know(node);
-  watched_.push_back({std::static_pointer_cast<DataNode>(node.shared_from_this()),
-                      QuotaTable::Why::changed, file});
+  watched_.push_back({node.self(), QuotaTable::Why::changed, file});
   if (length == 0) return ok();
   const auto begin = static_cast<std::uint64_t>(offset);
   const Range range{down(begin), whole_blocks(begin + length)};

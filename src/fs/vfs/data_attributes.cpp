@@ -116,9 +116,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     return std::unexpected(there.error());
   }
   TRY(tell_written_past(before));
-  if (truncates && handle == nullptr) {
-    TRY(tree_->tell_writes(std::static_pointer_cast<DataNode>(shared_from_this())));
-  }
+  if (truncates && handle == nullptr) TRY(tell_writes());
   Charge charge(*tree_, &request);
   if (truncates) charge.touch(*this);
   if ((wanted.which & SetAttributes::uid) != 0) TRY(charge.give(*this, wanted.values.st_uid));

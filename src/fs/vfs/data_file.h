@@ -55,7 +55,12 @@ class DataNode final : public Node {
   Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
   // Before bytes from `offset` on change: `file` is a descriptor of it.
   void keep_before(WriteKeeper& keeper, int file, off_t offset);
+  // Of whoever has it open: what was written and not told yet.
+  Status tell_writes() { return tree_->tell_writes(self()); }
   Status tell_writes_to(const std::string& name) const;
+  std::shared_ptr<DataNode> self() {
+    return std::static_pointer_cast<DataNode>(shared_from_this());
+  }
   // A handle that had written was closed: what the file holds then is a state that nobody has kept.
   void note_closed(const void* by) {
     const void* found = nullptr;

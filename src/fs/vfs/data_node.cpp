@@ -164,8 +164,7 @@ Result<Found> DataNode::lookup(Request& request, const std::string& name) {
   auto entry = tree_->store().lookup(*file_, name);
   const bool is_taken = entry && entry->node->type() != S_IFDIR;
   if (name == kHistoryName && !is_taken) {
-    auto self = std::static_pointer_cast<DataNode>(shared_from_this());
-    if (const NodeRef history = HistoryNode::find(self)) {
+    if (const NodeRef history = HistoryNode::find(self())) {
       const Attributes attributes = TRY(history->attributes(request));
       return Found{history, attributes.attributes, {0, attributes.validity}};
     }
@@ -175,13 +174,12 @@ Result<Found> DataNode::lookup(Request& request, const std::string& name) {
 
 Result<Opened> DataNode::open_directory(Request&) {
   auto file = TRY(tree_->store().open_directory(*file_));
-  auto self = std::static_pointer_cast<DataNode>(shared_from_this());
   // Inside a repository the daemon itself makes entries, which no invalidation tells.
   const bool cached = region_ == Region::plain;
   // A listing of the state before a rollback may have the times of the one that is.
   const std::uint64_t rollbacks = tree_->rollbacks();
   const bool is_current = listed_after_.exchange(rollbacks) == rollbacks;
-  return Opened{std::make_shared<DataHandle>(std::move(self), std::move(file), Caller(), false),
+  return Opened{std::make_shared<DataHandle>(self(), std::move(file), Caller(), false),
                 {.keep_cache = cached && is_current, .cache_directory = cached}};
 }
 
@@ -262,7 +260,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 Status DataNode::tell_writes_to(const std::string& name) const {
   const TreeNodeRef file = tree_->store().remembered(*file_, name);
   const auto node = file ? tree_->find(*file) : nullptr;
-  return node ? tree_->tell_writes(node) : ok();
+  return node ? node->tell_writes() : ok();
 }
 
 Status DataNode::unlink(Request& request, const std::string& name) {

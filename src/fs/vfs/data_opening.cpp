@@ -44,7 +44,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     before = TRY(tree_->store().attributes(*file_));
     charge.touch(*this);
     // What others have kept and written is of the file as it was until now.
-    TRY(tree_->tell_writes(std::static_pointer_cast<DataNode>(shared_from_this())));
+    TRY(tell_writes());
     cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
   }
   Changing changing = cut ? TRY(begin_change()) : Changing();
@@ -61,9 +61,8 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   }
   if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));
   guard.done();
-  auto self = std::static_pointer_cast<DataNode>(shared_from_this());
   const auto handle =
-      std::make_shared<DataHandle>(std::move(self), std::move(*file), std::move(writer), writable);
+      std::make_shared<DataHandle>(self(), std::move(*file), std::move(writer), writable);
   if ((flags & O_TRUNC) != 0) handle->keeper().settle();
   handle->begin();
   return Opened{handle, file_flags(writable, region_)};

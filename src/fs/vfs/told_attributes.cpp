@@ -35,11 +35,6 @@ std::unexpected<Error> noted(Request& request, const DataNode& node, Error error
   return std::unexpected(std::move(error));
 }
 
-// What is written and not told yet belongs to the generation that is asked for.
-Status tell_writes(DataNode& node) {
-  return node.tree().tell_writes(std::static_pointer_cast<DataNode>(node.shared_from_this()));
-}
-
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
@@ -68,7 +63,7 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
                 "is opened for writing the condition holds",
                 node.path());
   }
-  TRY(tell_writes(node));
+  TRY(node.tell_writes());
   const std::string path = node.named_path();
   if (path.empty()) return without_name(node);
   return guard->set_condition(request.caller(), path, *wanted);
@@ -102,7 +97,7 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
   if (word == "hash" && node.type() == S_IFREG) return hash_of(request, node);
   WriteGuard* const guard = node.tree().services().guard();
   if (guard == nullptr || (word != "gen" && word != "writer")) return no_such(node, name);
-  TRY(tell_writes(node));
+  TRY(node.tell_writes());  // they belong to the generation that is asked for
   const std::string path = node.named_path();
   const auto generation = guard->generation(path);
   if (node.named_path() != path || path.empty()) {
