@@ -109,6 +109,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     before = there.attributes;
     const auto node = tree_->ensure(there.node, region_of(region_, name));
     charge.touch(*node);
+    TRY(node->tell_writes());
     changing = TRY(node->begin_change());
     kept = keep_truncated(*there.node, child(name), flags);
   }

@@ -136,6 +136,25 @@ TEST_CASE("every change of a name or of attributes is under way until its row is
   CHECK(services.rows.size() >= 11);
 }
 
+TEST_CASE("what was written is told before a create that finds its name there cuts it off") {
+  const UnderWayPlace place;
+  const UnderWayPlace disk;
+  KilledServices services;
+  TestRequest writer{10};
+  TestRequest other{11};
+  const auto store = *open_tree_store(disk.name);
+  const auto files = mount(services, *store, place.file());
+  const NodeRef work = files->root()->lookup(writer, "work")->node;
+  const auto made = work->create(writer, "a", O_CREAT | O_RDWR, 0644);
+  REQUIRE(made);
+  CHECK(TestTree::write(writer, *made->opened.handle, 0, "mine") == 0);
+  const auto cut = work->create(other, "a", O_CREAT | O_WRONLY | O_TRUNC, 0644);
+  REQUIRE(cut);
+  const auto written = std::ranges::find(services.rows, "1 write /work/a ");
+  CHECK(written != services.rows.end());
+  for (const auto& one : {*made, *cut}) one.opened.handle->release();
+}
+
 TEST_CASE("a start tells of what was under way, with its author") {
   const UnderWayPlace place;
   const UnderWayPlace disk;
