@@ -53,7 +53,7 @@ Result<bool> was_told(const Kernel& kernel, const LeftOrder& order) {
 Result<bool> was_done(const Kernel& kernel, LeftOrder& order) {
   const Forks forks = kernel.forks();
   TreeChange& row = order.row;
-  TRY(forks.forest_of(row.path));
+  (void)TRY(forks.forest_of(row.path));  // whose forest cannot be had: nobody knows
   if (row.operation == "fork" || row.operation == "import") {
     const auto base = forks.base_of(row.path);
     if (base && row.operation == "fork") row.details.emplace_back("state", shown(*base));
