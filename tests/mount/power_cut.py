@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 # timeout: 1500
 # mount: none
-"""The power goes, at any instant, while a workspace is changed, forked, merged and taken back.
+"""The power goes, at any instant, while a workspace is changed, forked, merged and taken back, or
+while commands on an overlay change it (fs=fast).
 
 The state lies on ext4 on a disk that remembers in which order it was written. Each operation, or
 of every second disk each third one, is followed by fsync of what it made. Then the disk is put
 together as it was at random instants, of what was not flushed by then only some, and mounted: all
 that was synced before is there, what came after it has happened up to one or another, and the
-journal is whole and knows of all that was synced. ROUNDS (2) disks, CUTS instants of each; SEED (1).
+journal is whole and knows of all that was synced. ROUNDS (2) disks of each kind, CUTS instants of
+each; SEED (1).
 """
 import os
 import random
@@ -17,8 +19,8 @@ import subprocess
 import time
 import types
 
-from mount_lib import (AGENTFS, TESTDIR, Mount, expect, in_own_mounts, main, need, run, skip,
-                       wait_until)
+from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_has, in_own_mounts, main,
+                       need, run, skip, wait_until, within)
 from tree_model import PATHS, World, compare, do
 
 if os.geteuid() != 0:
@@ -31,6 +33,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "2"))
 CUTS = 5
 SEED = int(os.environ.get("SEED", "1"))
 OPERATIONS = 60     # of a disk
+COMMANDS = 30       # of one that commands on an overlay change
 MIB = 96            # its size
 HEAD = struct.Struct("=QQ")
 FLUSH = (1 << 64) - 1
@@ -102,6 +105,8 @@ def make_image(image):
 def touched(world, operation):
     """The files that an operation writes, as (tree, path)."""
     verb, *words = operation
+    if verb == "command":
+        return [file for one in words for file in touched(world, one)]
     if verb == "write":
         return [(words[0], words[1])]
     if verb in ("remove", "restore", "rename"):
@@ -130,10 +135,11 @@ def sync_one(path):
 
 class Round:
     """One disk: what was done on it, and until when each was synced."""
+    kind, most, world = "disk", OPERATIONS, World
 
     def __init__(self, number):
         self.number, self.rng = number, random.Random(f"{SEED}-{number}")
-        self.disk = LoggedDisk(number)
+        self.disk = LoggedDisk(f"{self.kind}-{number}")
         self.mount = Mount(DISK / "mnt", DISK / "state")
         self.mount.mnt.mkdir()
         self.mount.state.mkdir(mode=0o700)
@@ -143,16 +149,16 @@ class Round:
 
     def work(self):
         self.mount.mount()
-        world = World("s")
+        world = self.world("s")
         for path in PATHS:
             (self.mount / "workspaces/s" / path).parent.mkdir(parents=True, exist_ok=True)
             sync_one((self.mount / "workspaces/s" / path).parent)
         for directory in ("workspaces/s/d0", "workspaces/s/d1", "workspaces/s", "workspaces"):
             sync_one(self.mount / directory)
         self.note(world)
-        for _ in range(OPERATIONS):
+        for _ in range(self.most):
             operation = world.choose(self.rng)
-            do(self.mount, world, operation)
+            self.do(world, operation)
             self.operations.append(operation)
             world = world.after(operation)
             if self.rng.random() < self.share:
@@ -161,9 +167,12 @@ class Round:
             else:
                 self.worlds.append(world)
         self.sync()
-        self.synced.append((OPERATIONS, self.disk.position(), self.mount.head()))
+        self.synced.append((self.most, self.disk.position(), self.mount.head()))
         self.mount.umount()
         self.disk.end()
+
+    def do(self, world, operation):
+        do(self.mount, world, operation)
 
     def note(self, world):
         self.worlds.append(world)
@@ -183,8 +192,8 @@ class Round:
             position = self.rng.randrange(self.synced[0][1], self.synced[-1][1])
             self.disk.cut(position, self.rng, image)
             begin = max(one for one in self.synced if one[1] <= position)
-            end = min((one[0] for one in self.synced if one[1] > position), default=OPERATIONS)
-            what = f"disk {self.number}, cut {cut} at {position}, SEED={SEED}: {begin[0]} operations, " \
+            end = min((one[0] for one in self.synced if one[1] > position), default=self.most)
+            what = f"{self.kind} {self.number}, cut {cut} at {position}, SEED={SEED}: {begin[0]} operations, " \
                    f"then perhaps {self.operations[begin[0]:end]}"
             run(["mount", "-o", "loop", image, DISK])
             try:
@@ -207,6 +216,48 @@ class Round:
             self.mount.verify()
         finally:
             self.mount.umount()
+
+
+class Commands(World):
+    """What commands of one to four steps make of a workspace that is not forked."""
+
+    def choose(self, rng):
+        world, steps = self, []
+        for _ in range(rng.randrange(1, 5)):
+            kind = rng.choice(("choose_write", "choose_remove", "choose_rename"))
+            steps.append(getattr(world, kind)(rng, []))
+            world = world.after(steps[-1])
+        return ("command", *steps)
+
+    def do_command(self, *steps):
+        for verb, *words in steps:
+            getattr(self, "do_" + verb)(*words)
+
+
+def line_of(step):
+    """A step of a command as the shell does it."""
+    verb, *words = step
+    if verb == "write":
+        return f"printf '{words[2]}' > {words[1]}".replace("\n", "\\n")
+    return " ".join({"remove": ["rm", *words], "rename": ["mv", *words]}[verb])
+
+
+class OverlayRound(Round):
+    """A disk that commands on an overlay change, each folded in as it ends."""
+    kind, most, world = "overlay", COMMANDS, Commands
+
+    def do(self, world, operation):
+        device = self.mount / "etc/devices/local.toml"
+        if not device.exists() or "fast" not in device.read_text(encoding="utf-8"):
+            device.write_text('fs = "fast"\n', encoding="utf-8")
+        line = " && ".join(map(line_of, operation[1:]))
+        os.chdir(self.mount / "workspaces" / world.space)
+        try:
+            reply = within(60, lambda: command(self.mount / "dev/local/exec", line), line)
+        finally:
+            os.chdir("/")
+        expect_has(reply, "# fs=fast ")
+        expect_has(reply, "# exit=0")
 
 
 def what_an_fsync_replaces_is_kept_by_it():
@@ -249,14 +300,22 @@ def what_an_fsync_replaces_is_kept_by_it():
         unmount(DISK)
 
 
-def rounds():
+def rounds_of(kind):
     begun = time.monotonic()
     for number in range(1, ROUNDS + 1):
-        one = Round(number)
+        one = kind(number)
         one.work()
         one.look()
-    print(f"{ROUNDS} disks of {OPERATIONS} operations, {ROUNDS * CUTS} cuts, "
+    print(f"{kind.kind}: {ROUNDS} of {kind.most} operations, {ROUNDS * CUTS} cuts, "
           f"{time.monotonic() - begun:.0f} s")
 
 
-main(what_an_fsync_replaces_is_kept_by_it, rounds)
+def rounds():
+    rounds_of(Round)
+
+
+def rounds_of_commands_on_an_overlay():
+    rounds_of(OverlayRound)
+
+
+main(what_an_fsync_replaces_is_kept_by_it, rounds, rounds_of_commands_on_an_overlay)
