@@ -21,7 +21,8 @@ namespace agentfs {
 struct PastName {
   std::uint64_t number = 0;
   std::string path{};
-  bool whole = true;  // false: the path was too long to be carried; `path` is its beginning
+  bool whole = true;  // false: too long to be carried, and not known; `path` is its beginning
+  std::string now{};  // of list(): the path that it belongs to by now, where that is another
 };
 
 // Threads: all. A content is there whole or not at all, whenever the daemon is killed. Errors: the
@@ -48,6 +49,10 @@ class PastStore {
   // A copy survives a power cut when it returns; one that has been dropped needs nothing.
   virtual Status sync(const PastName& name) const = 0;
   virtual Result<struct stat> attributes(const PastName& name) const = 0;
+  // A directory on its way was renamed, and no row tells of it yet: for list() alone.
+  virtual Status note_moved(const PastName& name, const std::string& path) = 0;
+  // By another path from now on, which is short enough for a name; the number stays.
+  virtual Status rename(const PastName& name, const std::string& path) = 0;
   // What is not there is dropped already.
   virtual Status drop(const PastName& name) = 0;
   virtual Result<std::vector<PastName>> list() const = 0;  // in no order

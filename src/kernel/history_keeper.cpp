@@ -37,13 +37,14 @@ std::uint64_t share_of_files(const struct statvfs& disk, double share) {
   return static_cast<std::uint64_t>(static_cast<double>(disk.f_files) * share);
 }
 
+const std::string& path_of(const PastName& name) { return name.now.empty() ? name.path : name.now; }
+
 // A content that no row tells of: kept, but the daemon died before the row.
 json::Value adopted(const PastName& name, const struct stat& attributes, bool is_gone) {
-  std::string path = name.path;
-  if (!name.whole) path = fmt::format("{}/orphan-{}", text::first_parts(path, 2), name.number);
   json::Value data;
-  json::set_bytes(data, "path", path);
+  json::set_bytes(data, "path", path_of(name));
   json::Value kept = kept_row(name.number, "file", attributes);
+  if (!name.now.empty()) json::set_bytes(kept, "kept_as", name.path);
   if (is_gone) kept.set("removed", true);
   return data.set("kept", std::move(kept));
 }
@@ -73,8 +74,8 @@ json::Value HistoryKeeper::recovered(const std::string& path) const {
   if (found == nullptr || found->in_trash) return {};
   const json::Value all = to_json(*found);
   json::Value kept;
-  for (const char* const member :
-       {"number", "path", "type", "size", "held", "mode", "uid", "gid", "modified", "kept_as"}) {
+  for (const char* const member : {"number", "path", "path_hex", "type", "size", "held", "mode",
+                                   "uid", "gid", "modified", "kept_as", "kept_as_hex"}) {
     if (!all[member].is_null()) kept.set(member, all[member]);
   }
   return kept;
@@ -184,12 +185,18 @@ Status HistoryKeeper::settle() {
   const std::vector<PastName> names = TRY(past->list());
   std::vector<FileVersionRef> missing;
   std::vector<PastName> unknown;
+  std::vector<std::pair<PastName, std::string>> misnamed;
   kernel_.look_at_history([&](const History& history) {
     std::set<std::uint64_t> there;
     past->reserve(history.last());
     for (const PastName& name : names) {
       there.insert(name.number);
-      if (history.find(name.number) == nullptr) unknown.push_back(name);
+      const FileVersionRef version = history.find(name.number);
+      if (version == nullptr) {
+        unknown.push_back(name);
+      } else if (std::string path = version->stored().path; !path.starts_with(name.path)) {
+        misnamed.emplace_back(name, std::move(path));  // as builds before this one adopted it
+      }
     }
     for (const auto& [number, version] : history.all()) {
       if (version->type == FileVersion::Type::file && !there.contains(number)) {
@@ -199,17 +206,27 @@ Status HistoryKeeper::settle() {
   });
   if (!missing.empty())
     TRY(drop(Caller::daemon(kernel_), {.gone = missing, .for_others = {}}, "missing"));
+  for (const auto& [name, path] : misnamed) {
+    const Status named = past->rename(name, path);
+    if (!named) log::warning("history: {}", named.error().message);
+  }
   for (const PastName& name : unknown) TRY(adopt(name));
   return ok();
 }
 
-Status HistoryKeeper::adopt(const PastName& name) {
+Status HistoryKeeper::adopt(PastName name) {
   PastStore& past = *kernel_.parts().past;
+  if (!name.whole) {  // its path is lost: it gets one that can be found
+    PastName orphan{name.number,
+                    fmt::format("{}/orphan-{}", text::first_parts(name.path, 2), name.number)};
+    TRY(past.rename(name, orphan.path));
+    name = std::move(orphan);
+  }
   const auto attributes = past.attributes(name);
   if (!attributes) return ok();
   struct stat now{};
-  const std::string host = kernel_.parts().state + "/trees" + name.path;
-  const bool is_gone = !name.whole || ::lstat(host.c_str(), &now) != 0;
+  const std::string host = kernel_.parts().state + "/trees" + path_of(name);
+  const bool is_gone = ::lstat(host.c_str(), &now) != 0;
   const bool is_linked = attributes->st_nlink > 1;
   const bool is_it =
       !is_gone && now.st_ino == attributes->st_ino && now.st_dev == attributes->st_dev;

@@ -77,7 +77,7 @@ class HistoryKeeper {
 
  private:
   // A content that no row tells of: kept, but the daemon died before the row.
-  Status adopt(const PastName& name);
+  Status adopt(PastName name);
   // The contents first, then the row; what a crash cuts short the next start ends.
   Status drop(const Caller& caller, const Forgetting& which, std::string_view reason);
   Status drop_now(const Caller& caller, const Forgetting& which, std::string_view reason);

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import mmap
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -834,6 +835,56 @@ def killed_in_the_middle_of_rm():
     M.verify()
 
 
+def a_kill_finds_what_was_kept_of_open_files():
+    """By paths longer than the names of the store, as below node_modules; by names that are no
+    UTF-8; and where a directory on the way, or the workspace, has another name by then."""
+    own = Mount.of("open-files")
+    own.mount()
+    space = own / "workspaces/w"
+    below = pathlib.Path(*[f"some-directory-of-a-dependency-{number}" for number in range(9)])
+    names = [below / "written", pathlib.Path("caf\udce9"), pathlib.Path("build/f")]
+    for name in [*names, below / "removed"]:
+        (space / name).parent.mkdir(parents=True, exist_ok=True)
+        (space / name).write_text(f"old of {name.name}\n", errors="surrogateescape")
+    (own / "workspaces/named").mkdir()
+    (own / "workspaces/named/f").write_text("old of named\n")
+    daemon = own.daemon()
+    opened = [os.open(file, os.O_RDWR)
+              for file in [*(space / name for name in names), own / "workspaces/named/f"]]
+    for file in opened:
+        os.pwrite(file, b"OLD", 0)
+    (space / "build").rename(space / "build.old")
+    (space / "build").mkdir()
+    (space / "build/f").write_text("another\n")
+    (own / "workspaces/named").rename(own / "workspaces/renamed")
+    kill(daemon, signal.SIGKILL)
+    for file in opened:
+        with contextlib.suppress(OSError):  # nobody is there to answer
+            os.close(file)
+    wait_until(30, lambda: own.answers() not in (0, daemon), "a mount that answers")
+    (space / below / "removed").unlink()
+    for _ in range(2):
+        versions = space / ".agentfs/versions"
+        expect_eq(sorted(set(os.listdir(versions)) - {"README"}),
+                  ["build.old", "caf\udce9", below.parts[0]])
+        for name in [below / "written", pathlib.Path("caf\udce9"), pathlib.Path("build.old/f")]:
+            kept = [each.read_text(errors="surrogateescape")
+                    for each in sorted((versions / name).iterdir())]
+            expect_eq(kept, [f"old of {name.name}\n"])
+        other = own / "workspaces/renamed/.agentfs/versions/f"
+        expect_eq([read(each) for each in sorted(other.iterdir())], ["old of named\n"])
+        expect_eq(read(space / ".agentfs/trash" / below / "removed"), "old of removed\n")
+        expect_eq(set(os.listdir(space / ".agentfs/trash")) - {"README"}, {below.parts[0]})
+        own.umount()
+        own.fsck()
+        own.mount()
+    written = {row["data"]["path"] for row in own.journal()
+               if row["kind"] == "tree.write" and "found_at_start" in row["data"]}
+    expect_eq(written, {f"/workspaces/w/{below}/written", "/workspaces/w/caf\ufffd",
+                        "/workspaces/w/build.old/f", "/workspaces/renamed/f"})
+    own.umount()
+
+
 def a_restore_that_is_killed_is_ended():
     """The next daemon brings back the rest, with the modes of directories, and leaves nothing over."""
     M.umount()
@@ -935,6 +986,6 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      the_past_goes_along_with_a_directory,
      what_a_restore_replaces_is_not_written_any_more, a_restore_beside_a_writer_loses_nothing,
      forgetting, what_a_kill_finds_half_forgotten_is_forgotten, killed_in_the_middle_of_rm, what_a_crash_left_of_a_restore_goes_to_the_trash,
-     a_restore_that_is_killed_is_ended,
+     a_restore_that_is_killed_is_ended, a_kill_finds_what_was_kept_of_open_files,
      what_a_dead_daemon_kept_is_told_with_its_change, a_restart_changes_nothing,
      what_a_rollback_brought_back_is_not_in_the_trash)

@@ -9,8 +9,11 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 
+#include "backends/past/path_notes.h"
 #include "base/copy.h"
 #include "base/mutex.h"
 #include "base/owner_rights.h"
@@ -23,6 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFolder = 1'000;  // numbers in one
 constexpr std::size_t kLongest = 220;     // bytes of an encoded path: names have 255
+constexpr std::uint64_t kUnderWay = 10'000;
 
 std::string encoded(std::string_view path) {
   std::string name;
@@ -48,6 +52,8 @@ std::string decoded(std::string_view name) {
   }
   return path;
 }
+
+bool fits_a_name(const std::string& path) { return encoded(path).size() <= kLongest; }
 
 std::string file_name(const PastName& name) {
   std::string path = encoded(name.path);
@@ -78,7 +84,7 @@ bool cannot_link(int code) {
 class PastFiles final : public PastStore {
  public:
   PastFiles(std::string directory, const Lender* lender)
-      : directory_(std::move(directory)), lender_(lender) {}
+      : directory_(std::move(directory)), lender_(lender), notes_(directory_ + "/paths.jsonl") {}
 
   Status open();
   std::uint64_t next() override { return last_.fetch_add(1) + 1; }
@@ -90,6 +96,8 @@ class PastFiles final : public PastStore {
   Result<Xattrs> xattrs(const PastName& name) const override;
   Status sync(const PastName& name) const override;
   Result<struct stat> attributes(const PastName& name) const override;
+  Status note_moved(const PastName& name, const std::string& path) override;
+  Status rename(const PastName& name, const std::string& path) override;
   Status drop(const PastName& name) override;
   Result<std::vector<PastName>> list() const override;
   Result<struct statvfs> statistics(bool afresh) const override;
@@ -111,6 +119,11 @@ class PastFiles final : public PastStore {
   std::string temporary_of(const PastName& name) const {
     return fmt::format("{}/new/{}", directory_, name.number);
   }
+  // The name of what is about to be kept. One that cannot carry its path is kept all the same
+  // where there is no room to note that.
+  PastName next_name(const std::string& path);
+  // What has a number from `under_way` on may not be there yet.
+  Status open_notes(std::uint64_t under_way);
   // A copy of the file there, whole, or nothing.
   Status copy_aside(int file, const PastName& name) const;
   // Puts a copy at the place of the name, over what is there.
@@ -121,6 +134,7 @@ class PastFiles final : public PastStore {
 
   const std::string directory_;
   const Lender* const lender_;
+  PathNotes notes_;
   UniqueFd rights_;  // the room of OwnerRights
   std::atomic<std::uint64_t> last_ = 0;
   mutable Mutex<Rank::forest_nodes> opening_;  // a closed content
@@ -141,8 +155,25 @@ Status PastFiles::open() {
   std::error_code ignored;
   fs::remove_all(directory_ + "/new", ignored);
   TRY(file::make_directories(directory_ + "/new", 0700));
-  for (const PastName& name : TRY(list())) reserve(name.number);
+  return open_notes(~std::uint64_t{0});
+}
+
+Status PastFiles::open_notes(std::uint64_t under_way) {
+  std::set<std::uint64_t> numbers;
+  for (const PastName& name : TRY(list())) {
+    reserve(name.number);
+    numbers.insert(name.number);
+  }
+  notes_.open([&](std::uint64_t one) { return one >= under_way || numbers.contains(one); });
   return ok();
+}
+
+PastName PastFiles::next_name(const std::string& path) {
+  PastName name{next(), path};
+  if (fits_a_name(path)) return name;
+  const Status noted = notes_.add(name.number, {.path = path});
+  if (noted && notes_.is_large()) (void)open_notes(name.number - std::min(name.number, kUnderWay));
+  return name;
 }
 
 void PastFiles::reserve(std::uint64_t last) {
@@ -199,7 +230,7 @@ Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
     const auto bytes = lender_->open(file);
     if (!bytes && bytes.error().code != EACCES) return std::unexpected(bytes.error());
   }
-  const PastName name{next(), path};
+  const PastName name = next_name(path);
   const Status linked =
       place(name, [&](int folder, const char* target) { return link_to(file, folder, target); });
   if (linked) return name.number;
@@ -247,7 +278,7 @@ Status PastFiles::put_copy(int file, const PastName& name) {
 }
 
 Result<std::uint64_t> PastFiles::keep_copy(int file, const std::string& path) {
-  const PastName name{next(), path};
+  const PastName name = next_name(path);
   TRY(put_copy(file, name));
   return name.number;
 }
@@ -297,7 +328,8 @@ Status PastFiles::sync(const PastName& name) const {
   const auto fd = open(name);
   if (!fd && fd.error().code == ENOENT) return ok();
   if (!fd) return std::unexpected(fd.error());
-  return ::fdatasync(fd->get()) == 0 ? ok() : fail_errno(path_of(name));
+  if (::fdatasync(fd->get()) != 0) return fail_errno(path_of(name));
+  return fits_a_name(name.path) ? ok() : notes_.sync();
 }
 
 Result<struct stat> PastFiles::attributes(const PastName& name) const {
@@ -307,9 +339,27 @@ Result<struct stat> PastFiles::attributes(const PastName& name) const {
   return attributes;
 }
 
+Status PastFiles::note_moved(const PastName& name, const std::string& path) {
+  return notes_.add(name.number, {.now = path});
+}
+
+Status PastFiles::rename(const PastName& name, const std::string& path) {
+  const std::string from = path_of(name);
+  const std::string to = path_of({name.number, path});
+  return ::rename(from.c_str(), to.c_str()) == 0 ? ok() : fail_errno(from);
+}
+
 Status PastFiles::drop(const PastName& name) { return file::remove(path_of(name)); }
 
 Result<std::vector<PastName>> PastFiles::list() const {
+  const auto notes = notes_.read();
+  const auto complete = [&](PastName& name, const std::string& file) {
+    const auto note = notes.find(name.number);
+    if (note == notes.end()) return;
+    const PastName whole{name.number, note->second.path};
+    if (!name.whole && file_name(whole) == file) name = whole;
+    if (note->second.now != name.path) name.now = note->second.now;
+  };
   std::vector<PastName> names;
   std::error_code error;
   for (const fs::directory_entry& folder : fs::directory_iterator(directory_, error)) {
@@ -317,7 +367,9 @@ Result<std::vector<PastName>> PastFiles::list() const {
     if (!text::number<std::uint64_t>(name)) continue;
     std::error_code inner;
     for (const fs::directory_entry& file : fs::directory_iterator(folder.path(), inner)) {
-      if (auto parsed = parse_name(file.path().filename().native())) {
+      const std::string each = file.path().filename();
+      if (auto parsed = parse_name(each)) {
+        complete(*parsed, each);
         names.push_back(std::move(*parsed));
       }
     }

@@ -44,12 +44,15 @@ int DataTree::open_past_daemon(const std::string& root) {
 
 void DataTree::follow_renamed(const Renamed& renamed) {
   for (const auto& node : writers()) {
-    if (node->is_written_past()) bypassed_->rename(node.get(), node->path());
-    if (!renamed.is_directory) continue;
+    const std::string path = node->path();
+    if (node->is_written_past()) bypassed_->rename(node.get(), path);
     std::set<std::shared_ptr<WriteKeeper>> keepers;  // descriptors past the daemon share one
-    for (const auto& handle : handles(node)) keepers.insert(handle->shared_keeper());
+    for (const auto& handle : handles(node)) {
+      bypassed_->rename(handle.get(), path);
+      if (renamed.is_directory) keepers.insert(handle->shared_keeper());
+    }
     for (const auto& keeper : keepers) {
-      keeper->follow(renamed.from, renamed.to, renamed.is_exchange);
+      keeper->follow(keeper_, renamed.from, renamed.to, renamed.is_exchange);
     }
   }
 }

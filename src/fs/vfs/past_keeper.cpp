@@ -2,6 +2,7 @@
 #include "fs/vfs/past_keeper.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "kernel/kept_entry.h"
 #include "kernel/tree_change.h"
 
@@ -102,6 +103,13 @@ void PastKeeper::take_back(const Kept& kept) {
   }
 }
 
+void PastKeeper::note_moved(const PastName& name, const std::string& path) {
+  if (const Status noted = past_->note_moved(name, path); !noted) {
+    log::warning("past: {}: is now {}, which a kill would not find: {}", name.number,
+                 text::shown(path), noted.error().message);
+  }
+}
+
 void PastKeeper::note_copy(std::uint64_t inode, const PastName& copy) {
   constexpr std::size_t kMost = 4'096;
   Copies all;
@@ -171,7 +179,8 @@ Kept WriteKeeper::take() {
   return std::exchange(kept_, Kept{});
 }
 
-void WriteKeeper::follow(std::string_view from, std::string_view to, bool is_exchange) {
+void WriteKeeper::follow(PastKeeper& keeper, std::string_view from, std::string_view to,
+                         bool is_exchange) {
   Lock lock(mutex_);
   if (!kept_.stored) return;
   const std::string path = json::bytes_of(kept_.row, "path");
@@ -181,6 +190,7 @@ void WriteKeeper::follow(std::string_view from, std::string_view to, bool is_exc
   const std::string now = fmt::format("{}{}", is_here ? to : from, path.substr(old.size()));
   json::set_bytes(kept_.row, "path", now);
   if (now != kept_.path) json::set_bytes(kept_.row, "kept_as", kept_.path);
+  keeper.note_moved({kept_.number, kept_.path}, now);
 }
 
 void WriteKeeper::put_back(Kept kept) {

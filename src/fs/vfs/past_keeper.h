@@ -50,6 +50,8 @@ class PastKeeper {
   // that name, which has its bytes once the backup has gone. Null where nothing is kept.
   json::Value keep_former(const TreeEntry& entry);
   void take_back(const Kept& kept);  // the change has not been made
+  // Where it belongs by now, should the row not come.
+  void note_moved(const PastName& name, const std::string& path);
   // What was kept by a link: its inode is about to change.
   Status separate(const PastName& name) const { return past_->separate(name); }
   // A copy was kept of what the file held; and what was is as durable as what the file holds now.
@@ -89,8 +91,9 @@ class WriteKeeper {
   // What was kept and is not told yet; put_back() where it could not be told.
   Kept take() EXCLUDES(mutex_);
   void put_back(Kept kept) EXCLUDES(mutex_);
-  // A directory that what was kept had its name in has another name.
-  void follow(std::string_view from, std::string_view to, bool is_exchange) EXCLUDES(mutex_);
+  // A directory that what was kept had its name in has another name: what is not told of it yet.
+  void follow(PastKeeper& keeper, std::string_view from, std::string_view to, bool is_exchange)
+      EXCLUDES(mutex_);
 
  private:
   std::atomic<bool> settled_ = false;

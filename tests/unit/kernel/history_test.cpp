@@ -186,16 +186,26 @@ TEST_CASE("A content without a row is found again under its path") {
   CHECK(history_of(t).all().size() == 1);
 }
 
-TEST_CASE("An orphan whose path was too long is in the trash of its workspace") {
+TEST_CASE(
+    "A content without a row is found by a path that is too long for a name, if that is noted") {
   TestKernel t;
   const std::string host = t.state() + "/bytes";
   std::ofstream(host) << "bytes";
   const UniqueFd fd(::open(host.c_str(), O_PATH));
-  const auto number = t.kernel().parts().past->keep_copy(
-      fd.get(), "/workspaces/site/" + std::string(250, 'x') + "/" + std::string(250, 'y'));
+  const std::string path =
+      "/workspaces/site/" + std::string(250, 'x') + "/" + std::string(250, 'y');
+  const bool is_noted = GENERATE(true, false);
+  const auto number = t.kernel().parts().past->keep_copy(fd.get(), path);
   REQUIRE(number);
-  REQUIRE(t.stop_and_start());
-  CHECK(history_of(t).trashed(fmt::format("/workspaces/site/orphan-{}", *number)) != nullptr);
+  if (!is_noted) std::filesystem::remove(t.state() + "/past/paths.jsonl");
+  const std::string found = is_noted ? path : fmt::format("/workspaces/site/orphan-{}", *number);
+  for (int start = 0; start < 2; ++start) {
+    REQUIRE(t.stop_and_start());
+    const History h = history_of(t);
+    REQUIRE(h.trashed(found) != nullptr);
+    CHECK(h.all().size() == 1);
+    CHECK(t.kernel().history().text_of(*h.trashed(found)) == "bytes");
+  }
 }
 
 TEST_CASE("A version whose content is gone from the disk is forgotten at the start") {

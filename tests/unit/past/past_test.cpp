@@ -133,14 +133,50 @@ TEST_CASE("A path that is too long for a name is cut, and found by number and pa
   const std::string long_path = "/w/s/" + std::string(250, 'd') + "/" + std::string(250, 'e');
   const auto number = must(place.store->keep_copy(path_descriptor(path).get(), long_path));
   CHECK(place.text({number, long_path}) == "x");
-  const auto names = must(place.store->list());
-  REQUIRE(names.size() == 1);
-  CHECK_FALSE(names[0].whole);
-  CHECK(long_path.starts_with(names[0].path));
-  CHECK(place.text(names[0]) == "x");
-  CHECK(place.store->drop(names[0]));
+  for (int opened = 0; opened < 2; ++opened, place.reopen()) {
+    const auto names = must(place.store->list());
+    REQUIRE(names.size() == 1);
+    CHECK(names[0].whole);
+    CHECK(names[0].path == long_path);
+    CHECK(place.text(names[0]) == "x");
+  }
+  const auto name = must(place.store->list())[0];
+  CHECK(place.store->sync(name));
+  CHECK(place.store->drop(name));
   CHECK(must(place.store->list()).empty());
-  CHECK(place.store->drop(names[0]));
+  CHECK(place.store->drop(name));
+  place.reopen();
+  CHECK(must(file::read(place.directory.path() + "/past/paths.jsonl")).empty());
+}
+
+TEST_CASE("A path that is too long for a name, and was noted in part, is cut and no other's") {
+  Place place;
+  const std::string path = place.file("a", "x");
+  const std::string top = "/w/s/" + std::string(250, 'd') + "/";
+  std::vector<std::uint64_t> numbers;
+  for (const char* const last : {"one", "two"}) {
+    numbers.push_back(must(place.store->keep_copy(path_descriptor(path).get(), top + last)));
+  }
+  const std::string notes = place.directory.path() + "/past/paths.jsonl";
+  const std::string whole = must(file::read(notes));
+  const std::string of_another = R"({"number":1,"path":"/w/s/another"})";
+  for (const std::string& left : {of_another + "\n", whole.substr(0, 100), std::string()}) {
+    place.file("past/paths.jsonl", left);
+    place.reopen();
+    for (const PastName& name : must(place.store->list())) {
+      CHECK_FALSE(name.whole);
+      CHECK(top.starts_with(name.path));
+      CHECK(place.text(name) == "x");
+    }
+    const auto next = must(place.store->keep_copy(path_descriptor(path).get(), top + "three"));
+    std::vector<PastName> names = must(place.store->list());
+    const auto found = std::ranges::find(names, next, &PastName::number);
+    CHECK(found->path == top + "three");
+    CHECK(place.store->drop(*found));
+  }
+  const PastName cut = must(place.store->list())[0];
+  CHECK(place.store->rename(cut, "/w/s/orphan"));
+  CHECK(place.text({cut.number, "/w/s/orphan"}) == "x");
 }
 
 TEST_CASE("Thousands of contents lie in folders of a thousand") {
