@@ -335,8 +335,10 @@ Result<Findings> check_kept(Look& look) {
 }
 
 constexpr auto kRows = std::to_array<Row>({
+    {"layout", check_layout, repair_layout},
     {"key", check_key, repair_key},
     {"journal", check_journal, repair_journal},
+    {"tops", check_tops},
     {"store", check_the_store, repair_store},
     {"blobs", check_blobs, repair_blobs},
     {"documents", check_documents},

@@ -49,6 +49,11 @@ struct ForestPaths {
 };
 std::vector<ForestPaths> forests(const StateDirectory& state);
 
+// --- of the directories themselves (fsck_layout.cpp)
+Result<Findings> check_layout(Look& look);
+Result<Findings> check_tops(Look& look);
+Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& quarantine);
+
 // --- the repairs
 Result<Sentences> repair_key(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_journal(const StateDirectory& state, const Quarantine& quarantine);

@@ -284,6 +284,38 @@ def records_of_the_forest_that_are_gone():
         expect_has(said, f"FAIL trees: workspaces: {name}: was forked or kept, and all records")
 
 
+def directories_that_are_gone_or_are_none():
+    """Told; --repair sets aside what is in their place, and a line that is none is its tree's."""
+    whole = forked_state("layout")
+    whole.mount()
+    (whole / "workspaces/plain").mkdir()
+    (whole / "workspaces/plain/file").write_text("precious\n")
+    (whole / "workspaces/gone").mkdir()
+    (whole / "workspaces/gone").rmdir()
+    whole.umount()
+    expect("is not there" not in whole.fsck(), "of a whole state")
+    shutil.rmtree(whole.state / "trees/workspaces/plain")
+    expect_has(whole.fsck(), "/workspaces/plain is not there")
+    for name in ("merges", "trees/src/repos", "past/rights", "trees/.workspaces/trash", "imports"):
+        place = whole.state / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.touch()
+        expect_has(whole.fsck(code=1), f"{name}: is no directory")
+        said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"])
+        expect_has(said, f"{name}: is no directory; it is in")
+        whole.mount()
+        whole.umount()
+    line = next((whole.state / "trees/.workspaces/lines").iterdir())
+    shutil.rmtree(line)
+    line.touch()
+    whole.mount()
+    (whole / "workspaces/fresh").mkdir()
+    whole.umount()
+    expect_has(whole.fsck(code=1), f"lines/{line.name}: is no directory")
+    shutil.rmtree(whole.state / "trees")
+    expect_has(whole.fsck(), "/workspaces/fresh is not there")
+
+
 def conflicts_that_were_cut_off():
     """What a merge left to be resolved is missed where its record is not whole."""
     mount = Mount.of("conflicts")
@@ -548,7 +580,7 @@ def links_between_trees():
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     conflicts_that_were_cut_off, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
+     conflicts_that_were_cut_off, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,

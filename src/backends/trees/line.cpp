@@ -59,6 +59,9 @@ Result<std::shared_ptr<Line>> Line::load(int lines, std::uint32_t number, const 
                                          bool look_only) {
   const std::string name = fmt::format("{}", number);
   UniqueFd directory(::openat(lines, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory && errno == ENOTDIR) {
+    return fail(EBADMSG, "line {} of the forest: is no directory", number);
+  }
   if (!directory) return fail_errno(fmt::format("line {} of the forest", number));
   auto line = std::make_shared<Line>(number, std::move(directory), marks);
   TRY(line->read(look_only));

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// What fsck says of the directories of a state, and of workspaces that are gone from them.
+#include <sys/stat.h>
+
+#include <array>
+#include <map>
+#include <string_view>
+
+#include "base/text.h"
+#include "fsck_rows.h"
+
+namespace agentfs::fsck {
+namespace {
+
+constexpr auto kDirectories = std::to_array<std::string_view>({"blobs",
+                                                               "conflicts",
+                                                               "drops",
+                                                               "etc",
+                                                               "fast",
+                                                               "git",
+                                                               "imports",
+                                                               "journal",
+                                                               "journal/segments",
+                                                               "keys",
+                                                               "log",
+                                                               "merge-bases",
+                                                               "merge-conflicts",
+                                                               "merges",
+                                                               "past",
+                                                               "past/new",
+                                                               "past/rights",
+                                                               "restores",
+                                                               "staged",
+                                                               "tree-orders",
+                                                               "trees",
+                                                               "trees/src",
+                                                               "trees/src/repos",
+                                                               "trees/tmp"});
+// Of a forest, below its hidden room.
+constexpr auto kRooms = std::to_array<std::string_view>({"", "/lines", "/rights", "/trash"});
+
+mode_t type_of(const std::string& path) {
+  struct stat found{};
+  return ::lstat(path.c_str(), &found) == 0 ? found.st_mode & S_IFMT : 0;
+}
+
+// Those below STATE that are there, and are no directories though they have to be.
+std::vector<std::string> misplaced(const StateDirectory& state) {
+  std::vector<std::string> directories(kDirectories.begin(), kDirectories.end());
+  for (const ForestPaths& forest : forests(state)) {
+    const std::string name(text::last_part(forest.trees));
+    directories.push_back("trees/" + name);
+    for (const std::string_view room : kRooms) {
+      directories.push_back(fmt::format("trees/.{}{}", name, room));
+    }
+    for (const std::string& line : names_in(forest.hidden + "/lines")) {
+      directories.push_back(fmt::format("trees/.{}/lines/{}", name, line));
+    }
+  }
+  std::vector<std::string> found;
+  for (const std::string& name : directories) {
+    const mode_t type = type_of(state.file(name));
+    if (type != 0 && type != S_IFDIR && type != S_IFLNK) found.push_back(name);
+  }
+  return found;
+}
+
+// "/workspaces/site", "/home/ann": a tree as a whole.
+bool is_top(std::string_view path) {
+  const bool is_below = path.starts_with("/workspaces/") || path.starts_with("/home/");
+  return is_below && text::first_parts(path, 2) == path;
+}
+
+// By the journal: what stands in /workspaces and /home, and the record that tells of its making.
+class Tops {
+ public:
+  void apply(const Record& record) {
+    if (!record.kind.starts_with("tree.")) return;
+    const std::string_view operation = std::string_view(record.kind).substr(5);
+    const std::string path = json::bytes_of(record.data, "path");
+    const std::string other = json::bytes_of(record.data, "other");
+    if (makes(operation)) return add(path, record);
+    const bool is_of_checkpoint = !record.data["name"].text().empty();
+    if (operation == "remove" || (operation == "discard" && !is_of_checkpoint)) made_.erase(path);
+    if (operation == "rename") {
+      if (!record.data["exchange"].truth()) made_.erase(path);
+      add(other, record);
+    }
+    if (operation == "interrupted") {  // it may have been done, or not
+      made_.erase(path);
+      made_.erase(other);
+    }
+  }
+  const std::map<std::string, Sequence>& made() const { return made_; }
+
+ private:
+  static bool makes(std::string_view operation) {
+    constexpr auto kMaking = std::to_array<std::string_view>(
+        {"create", "mkdir", "symlink", "mknod", "link", "fork", "import"});
+    return std::ranges::find(kMaking, operation) != kMaking.end();
+  }
+  void add(const std::string& path, const Record& record) {
+    if (is_top(path)) made_.insert_or_assign(path, record.sequence);
+  }
+
+  std::map<std::string, Sequence> made_;
+};
+
+}  // namespace
+
+Result<Findings> check_layout(Look& look) {
+  Findings found{.sum = "every directory of it is one"};
+  for (const std::string& name : misplaced(look.state)) {
+    found.problems.push_back(fmt::format(
+        "{}: is no directory; --repair sets it aside, and a directory from a backup can be put in "
+        "its place",
+        text::shown(name)));
+  }
+  return found;
+}
+
+// What was in the place of a directory says nothing; what the directory held only a backup has.
+Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& quarantine) {
+  Sentences done;
+  for (const std::string& name : misplaced(state)) {
+    const std::string kept = TRY(quarantine.take(name));
+    done.push_back(fmt::format("{}: is no directory; it is in {} now", text::shown(name), kept));
+  }
+  return done;
+}
+
+// A power cut may take what was made just before and synced by nobody: told, and no damage.
+Result<Findings> check_tops(Look& look) {
+  if (!look.journal) return Findings{.sum = "what the journal says is not known"};
+  Tops tops;
+  std::vector<std::string> damaged;
+  const auto apply = [&](const Record& record, std::string_view) {
+    tops.apply(record);
+    return ok();
+  };
+  TRY(look.journal->replay_readable({}, apply, damaged));
+  Findings found{
+      .sum = fmt::format("{} in /workspaces and /home that the journal knows", tops.made().size())};
+  for (const auto& [path, record] : tops.made()) {
+    if (type_of(look.state.file("trees" + path)) != 0) continue;
+    found.notes.push_back(
+        fmt::format("{} is not there; record {} tells of its making, and none of its removal; a "
+                    "backup may have it, and mkdir and `restore .` bring back what is kept of it",
+                    text::shown(path), record.value));
+  }
+  return found;
+}
+
+}  // namespace agentfs::fsck
