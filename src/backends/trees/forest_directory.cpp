@@ -4,30 +4,27 @@
 namespace agentfs::trees {
 
 // The root of a snapshot has nothing above it that could be told.
-std::uint64_t ForestDirectory::shown(ForestDisk& forest, const std::string& name, ino_t inode,
-                                     std::uint64_t above) const {
-  if (name == ".") return node_->inode();
-  if (name == "..") {
+std::uint64_t ForestDirectory::shown(ForestDisk& forest, const HostEntry& entry,
+                                     const Tree& tree) const {
+  if (entry.name == ".") return node_->inode();
+  if (entry.name == "..") {
     const auto names = forest.book().names(*node_);
     return names.empty() ? node_->inode() : names.front().parent->inode();
   }
-  const ino_t id = forest.ids().id_of(inode);
-  return above == 0 ? id : (above << 32) | (id & 0xFFFFFFFFu);
+  return tree.number_of(entry.type, forest.ids().id_of(entry.inode));
 }
 
 Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest, const Content& content,
-                                                       std::uint64_t above) const {
+                                                       const Tree& tree) const {
   const Borrowed fd = TRY(forest.table().borrow(*content.directory));
   Listing listing;
-  const auto add = [&](const std::string& name, ino_t inode, mode_t type) {
+  const auto add = [&](const HostEntry& entry) {
     const auto next = static_cast<off_t>(listing.size() + 1);
-    listing.push_back({name, shown(forest, name, inode, above), type, next});
+    listing.push_back({entry.name, shown(forest, entry, tree), entry.type, next});
   };
-  add(".", 0, S_IFDIR);
-  add("..", 0, S_IFDIR);
-  for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
-    add(entry.name, entry.inode, entry.type);
-  }
+  add({.name = ".", .type = S_IFDIR});
+  add({.name = "..", .type = S_IFDIR});
+  for (const HostEntry& entry : TRY(list_directory(fd.get()))) add(entry);
   return listing;
 }
 
@@ -36,12 +33,12 @@ Result<ForestDirectory::State> ForestDirectory::state(ForestDisk& forest, off_t 
     const Lock lock(mutex_);
     if (offset != 0 && (state_.listing || state_.solid)) return state_;
   }
-  State state{.above = node_->tree->shown};
+  State state{.tree = node_->tree};
   const Content content = TRY(forest.content(*node_));
   if (node_->solid()) {
     state.solid = TRY(forest.disk().open_directory(*content.directory));
   } else {
-    state.listing = std::make_shared<const Listing>(TRY(list(forest, content, state.above)));
+    state.listing = std::make_shared<const Listing>(TRY(list(forest, content, *state.tree)));
   }
   State before;  // ended after the lock
   const Lock lock(mutex_);
@@ -55,7 +52,8 @@ Status ForestDirectory::read(
   if (state.solid) {
     return forest.disk().read_directory(*state.solid, offset, [&](const auto& entry) {
       TreeStore::DirectoryEntry seen = entry;
-      seen.inode = shown(forest, entry.name, entry.inode, state.above);
+      seen.inode = shown(forest, {.name = entry.name, .inode = entry.inode, .type = entry.type},
+                         *state.tree);
       return each(seen);
     });
   }

@@ -24,7 +24,7 @@ class ForestDirectory final : public TreeFile {
   struct State {
     std::shared_ptr<const Listing> listing{};  // of a hollow one
     std::shared_ptr<TreeFile> solid{};
-    std::uint64_t above = 0;  // the inode numbers in it; 0: they are the disk's
+    TreeRef tree{};  // which the numbers in it are of
   };
   Result<State> state(ForestDisk& forest, off_t offset) const;
   // With no lock held.
@@ -32,9 +32,8 @@ class ForestDirectory final : public TreeFile {
               const std::function<bool(const TreeStore::DirectoryEntry&)>& each) const;
 
  private:
-  Result<Listing> list(ForestDisk& forest, const Content& content, std::uint64_t above) const;
-  std::uint64_t shown(ForestDisk& forest, const std::string& name, ino_t inode,
-                      std::uint64_t above) const;
+  Result<Listing> list(ForestDisk& forest, const Content& content, const Tree& tree) const;
+  std::uint64_t shown(ForestDisk& forest, const HostEntry& entry, const Tree& tree) const;
 
   const ForestNodeRef node_;
   const std::unique_ptr<TreeFile> open_;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backends/trees/forest_tree.h"
 #include "backends/trees/line.h"
 #include "base/mutex.h"
 
@@ -17,19 +18,6 @@ namespace agentfs::trees {
 class ForestNode;
 class NodeBook;
 using ForestNodeRef = std::shared_ptr<ForestNode>;
-
-// A tree as nodes know it; the directory of all trees is one too. Changed under the store's lock,
-// alone.
-struct Tree {
-  // 0: never forked and no fork. Moves when a snapshot is taken; a node that has not been prepared
-  // since must be, before it changes.
-  std::atomic<std::uint64_t> epoch = 0;
-  std::shared_ptr<Line> line{};  // null while the epoch is 0
-  std::uint32_t shown = 0;       // above the inode numbers; 0: they are the disk's
-  int refusal = 0;               // what changing is answered: EROFS of a snapshot, ESTALE
-  std::string label{};           // of a snapshot, as sentences name it; never changed
-};
-using TreeRef = std::shared_ptr<Tree>;
 
 // Where a hollow directory reads, found out when the forest's count of moves was `moves`.
 struct Content {

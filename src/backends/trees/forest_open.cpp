@@ -230,6 +230,8 @@ Status ForestStore::load_tree(const std::string& name,
   auto tree = std::make_shared<Tree>();
   tree->line = line->second;
   tree->shown = mark->shown;
+  tree->turned = mark->turned;
+  next_number_ = std::max(next_number_, mark->turned + 1);
   tree->epoch = 1;
   f_->set_tree(*TRY(f_->open_entry(f_->top(), name)).node, std::move(tree));
   f_->live[mark->line] = name;

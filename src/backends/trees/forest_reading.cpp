@@ -11,11 +11,6 @@ namespace {
 // From a hollow directory to what it reads; each step leads to an older state.
 constexpr std::size_t kLongestWay = 10'000;
 
-ino_t shown_number(const Tree& tree, ino_t id) {
-  if (tree.shown == 0) return id;
-  return (static_cast<ino_t>(tree.shown) << 32) | (id & 0xFFFFFFFFu);
-}
-
 }  // namespace
 
 Result<Borrowed> ForestDisk::borrow(const ForestNode& node) {
@@ -208,7 +203,7 @@ Result<NodeBook::Place> ForestDisk::place_nameless(const ForestNode& directory,
 
 void ForestDisk::know_mark(NodeBook::Place& place, const FileMark& mark) {
   place.mark = KnownMark{mark, moves_};
-  place.number = shown_number(*place.tree, id_of(mark, place.type, place.number));
+  place.number = place.tree->number_of(place.type, id_of(mark, place.type, place.number));
 }
 
 Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {
@@ -288,7 +283,8 @@ Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) 
   const FileMark mark = TRY(mark_of(node));
   if (mark.changed) attributes.st_ctim = *mark.changed;
   if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
-  if (node.removed) attributes.st_nlink = 0;
+  const bool is_over = node.tree->refusal == ESTALE && !node.is_directory();
+  if (node.removed || is_over) attributes.st_nlink = 0;
   return attributes;
 }
 

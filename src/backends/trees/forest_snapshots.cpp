@@ -36,10 +36,11 @@ void freeze(Tree& tree) {
   tree.refusal = ESTALE;
 }
 
-TreeRef successor_of(const Tree& tree) {
+TreeRef successor_of(const Tree& tree, std::uint32_t turned) {
   auto now = std::make_shared<Tree>();
   now->line = tree.line;
   now->shown = tree.shown;
+  now->turned = turned;
   now->epoch = tree.epoch.load();
   return now;
 }
@@ -197,10 +198,11 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   const Spot fresh = Spot::in(line.directory(), line.fresh_name());
   TreeEntry planted;
   std::optional<Source> source;
+  const std::uint32_t turned = next_number_++;
   // The new root comes first: where there is no room for it, no state that undoes this is kept.
   const auto replace = [&]() -> Result<SnapshotId> {
     TRY(f_->keep_time(*root));
-    planted = TRY(plant(line, target, fresh.name, {line.number(), tree->shown}));
+    planted = TRY(plant(line, target, fresh.name, {line.number(), tree->shown, turned}));
     source = TRY(f_->marks().hollow(fresh));
     const auto undo = TRY(take(*root, {.id = {}, .label = label}));
     const Status replaced = line.retire(
@@ -217,7 +219,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   line.touched = true;
   ++line.shifts;
   // The nodes of the state that is over keep their tree; the root alone gets another.
-  const TreeRef now = successor_of(*tree);
+  const TreeRef now = successor_of(*tree, turned);
   f_->book().give({root}, now);
   freeze(*tree);
   f_->book().retire_names_in(*root);

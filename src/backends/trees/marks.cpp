@@ -237,16 +237,20 @@ Result<std::optional<TreeMark>> Marks::tree(const Spot& directory) const {
   if (!value && (errno == ENODATA || errno == ENOTSUP)) return std::nullopt;
   if (!value) return fail_errno("the mark of a tree");
   const auto words = text::words(*value);
-  if (words.size() == 2) {
+  if (words.size() == 2 || words.size() == 3) {
     const auto line = text::number<std::uint32_t>(words[0]);
     const auto shown = text::number<std::uint32_t>(words[1]);
-    if (line && shown && (*shown == 0 || *shown == *line)) return TreeMark{*line, *shown};
+    const auto turned = text::number<std::uint32_t>(words.size() == 3 ? words[2] : "0");
+    const bool fits = line && shown && turned && (*shown == 0 || *shown == *line);
+    if (fits) return TreeMark{*line, *shown, *turned};
   }
   return fail(EBADMSG, "the mark of a tree, damaged ({})", text::shown(*value));
 }
 
 Status Marks::set_tree(const Spot& directory, const TreeMark& mark) const {
-  const int code = set(directory, kTree, fmt::format("{} {}", mark.line, mark.shown));
+  std::string value = fmt::format("{} {}", mark.line, mark.shown);
+  if (mark.turned != 0) value += fmt::format(" {}", mark.turned);
+  const int code = set(directory, kTree, value);
   if (code != 0) return fail_errno(code, "the mark of a tree");
   return ok();
 }

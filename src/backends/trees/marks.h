@@ -63,6 +63,7 @@ struct RollMark {
 struct TreeMark {
   std::uint32_t line = 0;
   std::uint32_t shown = 0;
+  std::uint32_t turned = 0;  // all but directories since a rollback; 0: there was none
 };
 
 class MarkRows;

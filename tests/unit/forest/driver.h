@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ class Driver {
   // Of the comparison under way.
   bool times_ = true;
   std::uint64_t above_ = 0;
+  std::optional<std::uint64_t> files_above_{};
   std::map<const ModelFile*, nlink_t> names_;
   std::map<const ModelFile*, ino_t> inodes_;
 };
