@@ -494,6 +494,13 @@ def what_a_rollback_brought_back_is_not_in_the_trash():
     shutil.rmtree(top / "dir")
     told("rollback before")
     expect_eq(os.listdir(top / ".agentfs/trash/dir"), ["later"], "the trash")
+    (top / "whole/of/it").mkdir(parents=True)
+    (top / "whole/of/x").write_text("x\n")
+    told("checkpoint again")
+    shutil.rmtree(top / "whole")
+    expect("whole" in os.listdir(top / ".agentfs/trash"), "what was removed")
+    told("rollback again")
+    expect("whole" not in os.listdir(top / ".agentfs/trash"), "all of it is there again")
     with open(top / "dir/x", "a", encoding="utf-8") as file:
         file.write("2\n")
     told("restore dir")

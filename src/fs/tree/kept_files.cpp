@@ -133,10 +133,16 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
       entries.push_back({std::move(child.name), is_directory});
     }
   }));
-  // A rollback, or a rename of a directory, may have brought something there.
+  // A rollback, or a rename of a directory, may have brought something there, and all of a
+  // directory.
   std::erase_if(entries, [&](const DocumentEntry& entry) {
-    const std::string own = fmt::format("{}/{}", path, entry.name);
-    return !entry.is_directory && root.kernel->paths().attributes(caller, own);
+    if (!root.kernel->paths().attributes(caller, fmt::format("{}/{}", path, entry.name)))
+      return false;
+    if (!entry.is_directory) return true;
+    const std::string_view above = relative.empty() ? "" : "/";
+    const auto below =
+        list_trash(object, caller, fmt::format("{}{}{}", relative, above, entry.name));
+    return below && below->empty();
   });
   return entries;
 }
