@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 
+#include "backends/past/past_names.h"
 #include "backends/past/path_notes.h"
 #include "base/copy.h"
 #include "base/mutex.h"
@@ -25,56 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFolder = 1'000;  // numbers in one
-constexpr std::size_t kLongest = 220;     // bytes of an encoded path: names have 255
 constexpr std::uint64_t kUnderWay = 10'000;
-
-std::string encoded(std::string_view path) {
-  std::string name;
-  for (const char c : path) {
-    if (c == '/') {
-      name += "%2F";
-    } else if (c == '%') {
-      name += "%25";
-    } else {
-      name += c;
-    }
-  }
-  return name;
-}
-
-std::string decoded(std::string_view name) {
-  std::string path;
-  while (!name.empty()) {
-    const bool is_slash = name.starts_with("%2F");
-    const bool is_percent = name.starts_with("%25");
-    path += is_slash ? '/' : is_percent ? '%' : name[0];
-    name.remove_prefix(is_slash || is_percent ? 3 : 1);
-  }
-  return path;
-}
-
-bool fits_a_name(const std::string& path) { return encoded(path).size() <= kLongest; }
-
-std::string file_name(const PastName& name) {
-  std::string path = encoded(name.path);
-  const bool fits = path.size() <= kLongest;
-  if (!fits) {
-    path.resize(kLongest);
-    // No half of an escape at the end.
-    if (const auto last = path.rfind('%'); last != std::string::npos && last + 3 > path.size()) {
-      path.resize(last);
-    }
-  }
-  return fmt::format("{:06}{}{}", name.number, fits && name.whole ? '.' : '~', path);
-}
-
-std::optional<PastName> parse_name(std::string_view name) {
-  const auto end = name.find_first_of(".~");
-  if (end == std::string_view::npos) return std::nullopt;
-  const auto number = text::number<std::uint64_t>(name.substr(0, end));
-  if (!number) return std::nullopt;
-  return PastName{*number, decoded(name.substr(end + 1)), name[end] == '.'};
-}
 
 // What says that the inode cannot have one more name here.
 bool cannot_link(int code) {
