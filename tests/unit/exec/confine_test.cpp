@@ -205,7 +205,7 @@ TEST_CASE("all of it holds for an ordinary user's daemon") {
   ExecRequest request = harness.request(fmt::format("{} {} '[ordinary]' 2>&1", kBecome, self));
   request.sandbox = false;
   request.cwd = "/";
-  request.limits.timeout_ms = 50'000;
+  request.limits.timeout_ms = 250'000;
   request.limits.processes = 1000;
   request.limits.memory_bytes = std::int64_t{8} << 30;
   const ExecReply reply = harness.reply(request);

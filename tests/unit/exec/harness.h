@@ -66,7 +66,7 @@ class Harness {
     request.command = std::move(command);
     request.cwd = "/workspaces/site";
     request.binds = {{directory, "/workspaces/site"}};
-    request.limits.timeout_ms = 20'000;
+    request.limits.timeout_ms = 60'000;
     request.limits.memory_bytes = 512 << 20;
     request.limits.processes = 64;
     return request;
@@ -76,7 +76,7 @@ class Harness {
     std::future<Result<ExecReply>> reply;
     Completion<ExecReply> completion;
     Result<ExecReply> get() {
-      REQUIRE(reply.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+      REQUIRE(reply.wait_for(std::chrono::seconds(300)) == std::future_status::ready);
       return reply.get();
     }
   };
@@ -107,10 +107,10 @@ class Harness {
   std::unique_ptr<SandboxDriver> driver;
 };
 
-// Waits for something that happens elsewhere; false after ten seconds.
+// Waits for something that happens elsewhere; false after a minute.
 template <class Condition>
 bool eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::yield();
