@@ -20,21 +20,9 @@
 #include "kernel/syscalls/gate.h"
 #include "kernel/syscalls/proc.h"
 #include "support/fakes.h"
+#include "support/temporary.h"
 
 namespace agentfs::test {
-
-// A directory of its own under /tmp, removed with all in it.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // Waits until the condition holds; false after twenty seconds.
 bool eventually(const std::function<bool()>& condition);

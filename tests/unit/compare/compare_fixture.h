@@ -15,7 +15,7 @@
 #include "backends/trees/trees.h"
 #include "catch.h"
 #include "support/must.h"
-#include "unit/stores/temporary.h"
+#include "support/temporary.h"
 
 namespace agentfs::test {
 

@@ -11,7 +11,7 @@
 
 #include "backends/git/git.h"
 #include "catch.h"
-#include "unit/stores/temporary.h"
+#include "support/temporary.h"
 
 namespace agentfs::test {
 

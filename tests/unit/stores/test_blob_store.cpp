@@ -7,8 +7,8 @@
 #include "backends/memory/memory.h"
 #include "base/hash.h"
 #include "catch.h"
+#include "support/temporary.h"
 #include "unit/stores/killed.h"
-#include "unit/stores/temporary.h"
 
 namespace agentfs {
 namespace {

@@ -3,7 +3,7 @@
 #include "backends/memory/memory.h"
 #include "backends/segments/segments.h"
 #include "catch.h"
-#include "unit/stores/temporary.h"
+#include "support/temporary.h"
 
 namespace agentfs {
 namespace {

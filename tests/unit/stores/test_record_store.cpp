@@ -4,7 +4,7 @@
 #include "backends/memory/memory.h"
 #include "backends/sqlite/sqlite.h"
 #include "catch.h"
-#include "unit/stores/temporary.h"
+#include "support/temporary.h"
 
 namespace agentfs {
 namespace {

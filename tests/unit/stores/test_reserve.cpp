@@ -3,7 +3,7 @@
 
 #include "base/reserve.h"
 #include "catch.h"
-#include "temporary.h"
+#include "support/temporary.h"
 
 namespace agentfs::segments {
 namespace {

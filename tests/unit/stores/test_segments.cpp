@@ -7,8 +7,8 @@
 #include "backends/segments/segments.h"
 #include "base/text.h"
 #include "catch.h"
+#include "support/temporary.h"
 #include "unit/stores/killed.h"
-#include "unit/stores/temporary.h"
 
 namespace agentfs {
 namespace {

@@ -5,8 +5,8 @@
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/sqlite.h"
 #include "catch.h"
+#include "support/temporary.h"
 #include "unit/stores/killed.h"
-#include "unit/stores/temporary.h"
 
 namespace agentfs {
 namespace {

@@ -88,12 +88,12 @@ std::string shown(const std::string& path) {
 // The same directories on both sides: everybody's, the team's with and without set-group-ID, one
 // with a default ACL, one of another user, a sticky one with a file of another user.
 struct Sides {
-  TemporaryDirectory tree;
-  TemporaryDirectory plain;
+  SharedDirectory tree;
+  SharedDirectory plain;
   std::unique_ptr<TreeStore> store;
 
   Sides() {
-    for (const TemporaryDirectory* side : {&tree, &plain}) {
+    for (const SharedDirectory* side : {&tree, &plain}) {
       directory(side->path("all"), 0, 0, 0777);
       directory(side->path("team"), 0, kTeam, 0770);
       directory(side->path("setgid"), 0, kTeam, 02777);

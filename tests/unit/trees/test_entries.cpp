@@ -36,7 +36,7 @@ std::multiset<std::string> names_of(const std::vector<TreeStore::DirectoryEntry>
 }  // namespace
 
 TEST_CASE("any bytes are a name but those that POSIX forbids", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   const std::string longest(255, 'n');
@@ -71,7 +71,7 @@ TEST_CASE("any bytes are a name but those that POSIX forbids", "[trees]") {
 }
 
 TEST_CASE("opening a store says what is wrong with its directory", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   REQUIRE(::symlink(directory.path().c_str(), directory.path("link").c_str()) == 0);
   const auto missing = open_tree_store(directory.path("missing"));
   CHECK(code_of(missing) == ENOENT);
@@ -83,7 +83,7 @@ TEST_CASE("opening a store says what is wrong with its directory", "[trees]") {
 }
 
 TEST_CASE("links are never followed", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   const std::string target(4095, 't');
@@ -113,7 +113,7 @@ TEST_CASE("links are never followed", "[trees]") {
 }
 
 TEST_CASE("create honours its flags", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   auto made = must(store->create(*root, "a", O_WRONLY | O_EXCL, 0444, kMyself));
@@ -137,7 +137,7 @@ TEST_CASE("create honours its flags", "[trees]") {
 }
 
 TEST_CASE("written pages land at their offset whatever handle carries them", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const auto node = make_file(*store, *store->root(), "log", "0123456789");
   const auto opened = must(store->open(*node, O_WRONLY | O_APPEND, kMyself));
@@ -147,7 +147,7 @@ TEST_CASE("written pages land at their offset whatever handle carries them", "[t
 }
 
 TEST_CASE("a handle truncates a file that has become read-only", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const auto made = must(store->create(*store->root(), "a", O_RDWR, 0444, kMyself));
   SetAttributes wanted;
@@ -162,7 +162,7 @@ TEST_CASE("a handle truncates a file that has become read-only", "[trees]") {
 }
 
 TEST_CASE("times are set to the nanosecond, to now, or not at all", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const auto node = make_file(*store, *store->root(), "a");
   SetAttributes wanted;
@@ -183,7 +183,7 @@ TEST_CASE("times are set to the nanosecond, to now, or not at all", "[trees]") {
 // A directory of several of the kernel's buffers, and a handle on it.
 struct LongDirectory {
   static constexpr int kFiles = 3000;
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   std::unique_ptr<TreeStore> store = open_store(directory.path());
   TreeNodeRef root = store->root();
   TreeNodeRef below = make_directory(*store, *root, "below");
@@ -273,7 +273,7 @@ TEST_CASE_METHOD(LongDirectory, "a listing: threads may list one handle", "[tree
 }
 
 TEST_CASE("a listing tells types and numbers, and nothing of what is above", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   const auto sub = make_directory(*store, *root, "d");
@@ -295,7 +295,7 @@ TEST_CASE("a listing tells types and numbers, and nothing of what is above", "[t
 }
 
 TEST_CASE("extended attributes answer as the disk does", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
   make_file(*store, *root, "file");
@@ -329,7 +329,7 @@ TEST_CASE("extended attributes answer as the disk does", "[trees]") {
 
 TEST_CASE("file capabilities of a file made here are told once it has some", "[trees]") {
   if (::geteuid() != 0) return;  // nobody else may give any
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const auto made = must(store->create(*store->root(), "a", O_RDWR, 0700, kMyself));
   constexpr const char* kKey = "security.capability";
@@ -342,7 +342,7 @@ TEST_CASE("file capabilities of a file made here are told once it has some", "[t
 }
 
 TEST_CASE("statistics, access and fsync are the disk's", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   const auto made = must(store->create(*store->root(), "a", O_RDWR, 0600, kMyself));
   struct statvfs expected{};

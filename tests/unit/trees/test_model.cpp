@@ -107,8 +107,8 @@ class Twins {
   void use_opened();
 
   std::mt19937 random_;
-  TemporaryDirectory tree_;
-  TemporaryDirectory plain_;
+  SharedDirectory tree_;
+  SharedDirectory plain_;
   std::unique_ptr<TreeStore> store_;
   std::vector<Held> held_;
   std::vector<Opened> opened_;

@@ -52,7 +52,7 @@ TreeOptions options_of_kind(bool handles) { return {.descriptors = 2, .file_hand
 
 TEST_CASE("a file reached by two ways is one node", "[trees]") {
   const bool handles = GENERATE(true, false);
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
 
@@ -71,7 +71,7 @@ TEST_CASE("a file reached by two ways is one node", "[trees]") {
 
 TEST_CASE("a number that the disk uses again is another node", "[trees]") {
   const bool handles = GENERATE(true, false);
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
   std::vector<TreeNodeRef> removed;
@@ -92,7 +92,7 @@ TEST_CASE("a number that the disk uses again is another node", "[trees]") {
 }
 
 TEST_CASE("nodes keep at most the descriptors they are given", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   if (!has_handles(directory.path())) return;
   const auto store = open_store(directory.path(), {.descriptors = 8});
   const TreeNodeRef root = store->root();
@@ -112,7 +112,7 @@ TEST_CASE("nodes keep at most the descriptors they are given", "[trees]") {
 
 TEST_CASE("a store raises the limit of open files", "[trees]") {
   const OpenFilesLimit limit(100);
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path());
   rlimit now{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &now) == 0);
@@ -121,7 +121,7 @@ TEST_CASE("a store raises the limit of open files", "[trees]") {
 
 TEST_CASE("20,000 nodes are held under a low limit of open files", "[trees]") {
   constexpr int kFiles = 20'000;
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const bool handles = has_handles(directory.path());
   const auto store = open_store(directory.path());
   const TreeNodeRef root = store->root();
@@ -146,7 +146,7 @@ TEST_CASE("20,000 nodes are held under a low limit of open files", "[trees]") {
 
 TEST_CASE("a file without a name lives as long as its node", "[trees]") {
   const bool handles = GENERATE(true, false);
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
   const auto unlinked = make_file(*store, *root, "unlinked", "one");
@@ -178,7 +178,7 @@ TEST_CASE("a file without a name lives as long as its node", "[trees]") {
 
 TEST_CASE("nodes below a renamed directory stay good", "[trees]") {
   const bool handles = GENERATE(true, false);
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
   const auto top = make_directory(*store, *root, "top");
@@ -196,7 +196,7 @@ TEST_CASE("nodes below a renamed directory stay good", "[trees]") {
 }
 
 TEST_CASE("a directory that has left the tree leads nowhere up", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const std::string inside = directory.path("tree");
   REQUIRE(::mkdir(inside.c_str(), 0755) == 0);
   const auto store = open_store(inside);
@@ -208,7 +208,7 @@ TEST_CASE("a directory that has left the tree leads nowhere up", "[trees]") {
 TEST_CASE("directories are followed deeper than a path can be long", "[trees]") {
   constexpr int kDepth = 200;
   const std::string name(60, 'd');
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), {.descriptors = 4});
   std::vector<TreeNodeRef> chain{store->root()};
   for (int i = 0; i < kDepth; ++i) chain.push_back(make_directory(*store, *chain.back(), name));
@@ -226,8 +226,8 @@ TEST_CASE("directories are followed deeper than a path can be long", "[trees]") 
 }
 
 TEST_CASE("nodes of another store are on another device", "[trees]") {
-  TemporaryDirectory one;
-  TemporaryDirectory two;
+  SharedDirectory one;
+  SharedDirectory two;
   const auto first = open_store(one.path());
   const auto second = open_store(two.path());
   const auto node = make_file(*first, *first->root(), "a");
@@ -238,7 +238,7 @@ TEST_CASE("nodes of another store are on another device", "[trees]") {
 }
 
 TEST_CASE("nodes may outlive their store", "[trees]") {
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   auto store = open_store(directory.path());
   const auto node = make_file(*store, *store->root(), "a");
   store.reset();
@@ -249,7 +249,7 @@ TEST_CASE("threads that look up, make and drop the same names agree", "[trees]")
   const bool handles = GENERATE(true, false);
   constexpr int kThreads = 4;
   constexpr int kRounds = 400;
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
   for (int i = 0; i < 8; ++i) make_file(*store, *root, std::to_string(i), std::to_string(i));
@@ -279,7 +279,7 @@ TEST_CASE("the last holder may leave while others look the file up", "[trees]") 
   const bool handles = GENERATE(true, false);
   constexpr int kThreads = 4;
   constexpr int kRounds = 20'000;
-  TemporaryDirectory directory;
+  SharedDirectory directory;
   const auto store = open_store(directory.path(), options_of_kind(handles));
   const TreeNodeRef root = store->root();
   make_file(*store, *root, "one");

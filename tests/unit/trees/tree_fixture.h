@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the tests of the data trees share: directories that remove themselves, a store over one,
+// What the tests of the data trees share: a directory for several users, a store over one,
 // and the system calls of a plain directory answered as errno.
 #pragma once
 
@@ -14,29 +14,14 @@
 #include "backends/trees/trees.h"
 #include "catch.h"
 #include "support/must.h"
+#include "support/temporary.h"
 
 namespace agentfs::test {
 
-class TemporaryDirectory {
+// One that other users reach, too.
+class SharedDirectory : public TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "agentfs-trees-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    REQUIRE(::chmod(name.c_str(), 0777) == 0);
-    path_ = std::filesystem::canonical(name);
-  }
-  ~TemporaryDirectory() {
-    // By descriptors, since the paths below may be longer than PATH_MAX.
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-  std::string path(const std::string& below) const { return path_ + "/" + below; }
-
- private:
-  std::string path_;
+  SharedDirectory() { REQUIRE(::chmod(path().c_str(), 0777) == 0); }
 };
 
 inline std::unique_ptr<TreeStore> open_store(const std::string& path, TreeOptions options = {}) {

@@ -19,11 +19,12 @@ namespace agentfs::test {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = std::filesystem::temp_directory_path() / "agentfs-test-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp: " + pattern);
-    path_ = pattern;
+    std::string name = std::filesystem::temp_directory_path() / "agentfs-test-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp: " + name);
+    path_ = std::filesystem::canonical(name);
   }
   ~TemporaryDirectory() {
+    // By descriptors, since the paths below may be longer than PATH_MAX.
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -31,7 +32,8 @@ class TemporaryDirectory {
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
 
   const std::string& path() const { return path_; }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
+  std::string path(std::string_view below) const { return path_ + "/" + std::string(below); }
+  std::string operator/(std::string_view below) const { return path(below); }
 
  private:
   std::string path_;
