@@ -11,8 +11,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(agentfs_options INTERFACE -Wthread-safety -Wthread-safety-beta)
 endif()
 if(AGENTFS_SANITIZE)
+  # Reports need lines and no variables.
   target_compile_options(agentfs_options INTERFACE
-    -fsanitize=${AGENTFS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -fsanitize=${AGENTFS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    -g1)
   target_link_options(agentfs_options INTERFACE -fsanitize=${AGENTFS_SANITIZE})
 endif()
 target_link_libraries(agentfs_options INTERFACE Threads::Threads)
@@ -35,6 +37,11 @@ if(AGENTFS_CCACHE)
   endif()
 endif()
 
+# What most sources include: the tests precompile it once more, with Catch2.
+set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <cstdint> <expected> <filesystem>
+  <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view> <unordered_map>
+  <utility> <vector> <fmt/format.h>)
+
 # agentfs_room(FOLDER [ROOMS folders it may link] [USES third-party targets])
 function(agentfs_room folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ROOMS;USES")
@@ -51,9 +58,7 @@ function(agentfs_room folder)
     add_library(agentfs_${name} STATIC ${sources})
     set(scope PUBLIC)
     if(folder STREQUAL "base")
-      target_precompile_headers(agentfs_${name} PRIVATE <algorithm> <array> <atomic> <chrono>
-        <cstdint> <expected> <filesystem> <functional> <map> <memory> <mutex> <optional> <span>
-        <string> <string_view> <unordered_map> <utility> <vector> <fmt/format.h>)
+      target_precompile_headers(agentfs_${name} PRIVATE ${AGENTFS_PRECOMPILED})
     else()
       target_precompile_headers(agentfs_${name} REUSE_FROM agentfs_base)
     endif()
