@@ -216,11 +216,13 @@ Status HistoryKeeper::settle() {
 
 Status HistoryKeeper::adopt(PastName name) {
   PastStore& past = *kernel_.parts().past;
-  if (!name.whole) {  // its path is lost: it gets one that can be found
-    PastName orphan{name.number,
-                    fmt::format("{}/orphan-{}", text::first_parts(name.path, 2), name.number)};
-    TRY(past.rename(name, orphan.path));
-    name = std::move(orphan);
+  if (!name.whole) {  // the path that it had is lost: it gets one that can be found
+    PastName found{name.number,
+                   name.now.empty()
+                       ? fmt::format("{}/orphan-{}", text::first_parts(name.path, 2), name.number)
+                       : name.now};
+    TRY(past.rename(name, found.path));
+    name = std::move(found);
   }
   const auto attributes = past.attributes(name);
   if (!attributes) return ok();
