@@ -79,6 +79,7 @@ json::Value to_json(const FileVersion& v) {
   if (v.held != whole_blocks(v.size)) value.set("held", v.held);
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
+  if (v.host_pid != 0) value.set("host_pid", v.host_pid);
   value.set("author", v.author);
   if (v.file != 0) value.set("file", v.file);
   if (!v.kept_as.empty()) json::set_bytes(value, "kept_as", v.kept_as);
@@ -108,6 +109,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.time = value["time"].number();
   v.cause = value["cause"].text();
   v.author = value["author"].text();
+  v.host_pid = value["host_pid"].number();
   v.in_trash = value["in_trash"].truth();
   v.forgotten = value["forgotten"].truth();
   return v;
@@ -123,6 +125,7 @@ FileVersionRef version_of(const Record& record) {
   if (v.path.empty()) v.path = json::bytes_of(record.data, v.cause == "rename" ? "other" : "path");
   v.time = record.time;
   v.author = lineage(record.author);
+  v.host_pid = record.author.host_pid;
   v.in_trash = v.cause == "remove" || kept["removed"].truth();
   return std::make_shared<const FileVersion>(std::move(v));
 }
@@ -135,6 +138,7 @@ FileVersionRef former_of(const Record& record) {
   v.cause = "rename";
   v.time = record.time;
   v.author = lineage(record.author);
+  v.host_pid = record.author.host_pid;
   return std::make_shared<const FileVersion>(std::move(v));
 }
 

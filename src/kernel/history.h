@@ -43,6 +43,7 @@ struct FileVersion {
   std::int64_t time = 0;      // of the change that replaced it
   std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
   std::string author{};       // its lineage: "7<1<root (bash)"
+  std::int64_t host_pid = 0;  // of who did it; 0: not known
   bool in_trash = false;      // was removed, and nothing has its name since
   bool forgotten = false;  // by its path, which shows it no more; kept for its file's other names
 

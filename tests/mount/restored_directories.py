@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 120
+# mount: none
+"""A directory comes back as it was when its removal began."""
+import os
+import threading
+
+from mount_lib import Mount, command, expect, expect_eq, main, run, tell
+
+M = Mount.of("restored-directories")
+SITE = M / "workspaces/site"
+OURS = SITE / ".agentfs"
+
+
+def names(top):
+    return sorted(os.path.relpath(os.path.join(directory, name), top)
+                  for directory, below, files in os.walk(top) for name in below + files)
+
+
+def make(name, files=("a.c", "deep/b.c", "deep/er/c.c")):
+    top = SITE / name
+    for file in files:
+        (top / file).parent.mkdir(parents=True, exist_ok=True)
+        (top / file).write_text(f"{file}\n", encoding="utf-8")
+    return top
+
+
+def mount_it():
+    M.mount()
+    SITE.mkdir()
+
+
+def what_was_gone_before_stays_in_the_trash():
+    top = make("project", ("old.c", "deep/old.c", "gone/old.c", "a.c", "deep/b.c"))
+    run(["rm", "-r", top / "old.c", top / "deep/old.c", top / "gone"])
+    (top / "a.c").write_text("a.c, later\n", encoding="utf-8")
+    before = names(top)
+    run(["rm", "-rf", top])
+    command(OURS / "ctl", "restore project")
+    expect_eq(names(top), before, "what came back")
+    expect_eq(names(OURS / "trash/project"), ["deep", "deep/old.c", "gone", "gone/old.c", "old.c"])
+    command(OURS / "ctl", "restore project/old.c")
+    command(OURS / "ctl", "restore project/gone")
+    expect_eq(names(top), sorted([*before, "old.c", "gone", "gone/old.c"]), "by their own paths")
+
+
+def a_file_that_is_new_tells_it_as_well():
+    top = make("saved", ("main.c", ".main.c.swp"))
+    run(["rm", top / ".main.c.swp"])
+    (top / "new.c").write_text("new\n", encoding="utf-8")
+    run(["rm", "-rf", top])
+    command(OURS / "ctl", "restore saved")
+    expect_eq(names(top), ["main.c", "new.c"])
+
+
+def it_may_be_there_again():
+    top = make("again", ("old.c", "a.c"))
+    run(["rm", top / "old.c"])
+    (top / "a.c").write_text("later\n", encoding="utf-8")
+    run(["rm", "-rf", top])
+    top.mkdir()
+    command(OURS / "ctl", "restore again")
+    expect_eq(names(top), ["a.c"])
+
+
+def what_went_by_several_processes_comes_back_whole():
+    for name, line in {
+            "emptied": "rm -r emptied/* && rmdir emptied",
+            "found": r"find found -depth -type f -exec rm {} \; -o -depth -exec rmdir {} \;",
+            "half": "rm -r half/deep && rm -rf half", "cleaned": "rm cleaned/a.c; rm -rf cleaned",
+    }.items():
+        top = make(name)
+        before = names(top)
+        run(["sh", "-c", line], cwd=SITE)
+        expect(not top.exists(), f"{name} is still there")
+        command(OURS / "ctl", f"restore {name}")
+        expect_eq(names(top), before, line)
+
+
+def what_others_write_meanwhile_takes_nothing_from_it():
+    top = make("busy", [f"d{number % 20}/f{number}" for number in range(2000)])
+    before = set(names(top))
+    written = top / "d19/f1999"
+
+    def write():
+        """Until it is gone."""
+        try:
+            while True:
+                with open(written, "r+", encoding="utf-8") as file:
+                    file.write("line\n")
+        except FileNotFoundError:
+            return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    run(["rm", "-rf", top])
+    writer.join()
+    command(OURS / "ctl", "restore busy")
+    expect_eq(before - set(names(top)), set(), "what did not come back")
+
+
+def times_that_are_to_come_hide_nothing():
+    top = make("ahead")
+    os.utime(top / "deep/b.c", (4_000_000_000, 4_000_000_000))
+    before = names(top)
+    run(["sh", "-c", "rm -r ahead/deep; rm -r ahead"], cwd=SITE)
+    command(OURS / "ctl", "restore ahead")
+    expect_eq(names(top), before)
+
+
+def a_start_changes_nothing_of_it():
+    top = make("kept", ("old.c", "a.c"))
+    run(["rm", top / "old.c"])
+    (top / "a.c").write_text("later\n", encoding="utf-8")
+    run(["rm", "-rf", top])
+    M.umount()
+    M.mount()
+    tell(OURS / "ctl", "restore kept\n")
+    expect_eq(names(top), ["a.c"])
+    M.verify()
+    M.umount()
+
+
+main(mount_it, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
+     it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
+     what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
+     a_start_changes_nothing_of_it)
