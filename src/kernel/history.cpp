@@ -60,6 +60,13 @@ std::vector<History::Child> children_in(const Map& map, const std::string& direc
   return children;
 }
 
+FileVersionRef made_by(const Record& record, FileVersion&& version) {
+  version.time = record.time;
+  version.author = lineage(record.author);
+  version.host_pid = record.author.host_pid;
+  return std::make_shared<const FileVersion>(std::move(version));
+}
+
 }  // namespace
 
 std::string lineage(const Author& author) {
@@ -123,11 +130,8 @@ FileVersionRef version_of(const Record& record) {
   // A file may have been renamed between its first write and the row; a rename keeps what had the
   // new name.
   if (v.path.empty()) v.path = json::bytes_of(record.data, v.cause == "rename" ? "other" : "path");
-  v.time = record.time;
-  v.author = lineage(record.author);
-  v.host_pid = record.author.host_pid;
   v.in_trash = v.cause == "remove" || kept["removed"].truth();
-  return std::make_shared<const FileVersion>(std::move(v));
+  return made_by(record, std::move(v));
 }
 
 FileVersionRef former_of(const Record& record) {
@@ -136,10 +140,7 @@ FileVersionRef former_of(const Record& record) {
   FileVersion v = version_from_json(former);
   v.path = json::bytes_of(record.data, "path");
   v.cause = "rename";
-  v.time = record.time;
-  v.author = lineage(record.author);
-  v.host_pid = record.author.host_pid;
-  return std::make_shared<const FileVersion>(std::move(v));
+  return made_by(record, std::move(v));
 }
 
 void History::add(const FileVersionRef& version) {

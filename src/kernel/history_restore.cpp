@@ -177,6 +177,18 @@ void drop_below_files(Versions& versions, std::size_t top) {
   });
 }
 
+// When something below a directory was changed for the last time that a version knows of, its
+// removal left out; 0: it knows of none.
+std::int64_t changed_at(const FileVersion& version) {
+  const bool was_taken =
+      version.in_trash || version.cause == "remove" || version.cause == "recovered";
+  if (!was_taken) return version.time;
+  // The mtime of a directory is that of the removals in it, and any may have been set ahead.
+  const bool is_known =
+      version.type != FileVersion::Type::directory && version.modified <= version.time;
+  return is_known ? version.modified : 0;
+}
+
 // Of what is in the trash below a directory that went, what was gone before: it comes back as it
 // was when its removal began. That is after the last change below it that was none, and what the
 // same process took is of it, however others wrote meanwhile.
@@ -184,12 +196,8 @@ void drop_gone_before(const SeenHistory& history, const FileVersion& directory,
                       Versions& versions) {
   std::int64_t changed = 0;
   for (const FileVersionRef& one : history.versions_below(directory.path)) {
-    // The mtime of a directory is that of the removals in it, and any may have been set ahead.
-    const bool was_removed = one->in_trash || one->cause == "remove" || one->cause == "recovered";
-    const bool tells =
-        !was_removed || (one->type != FileVersion::Type::directory && one->modified <= one->time);
-    const std::int64_t time = was_removed ? one->modified : one->time;
-    if (tells && time < directory.time) changed = std::max(changed, time);
+    const std::int64_t time = changed_at(*one);
+    if (time < directory.time) changed = std::max(changed, time);
   }
   std::erase_if(versions, [&](const FileVersionRef& one) {
     const bool is_by_the_same =
@@ -220,9 +228,9 @@ Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
                              versions.front()->path != path &&
                              std::ranges::any_of(versions, went_later);
   if (is_made_again) versions.insert(versions.begin(), own.back());
-  const FileVersionRef& top = versions.front();
+  const FileVersionRef top = versions.front();
   if (top->path == path && top->type == FileVersion::Type::directory) {
-    drop_gone_before(history, FileVersion(*top), versions);
+    drop_gone_before(history, *top, versions);
   }
   return versions;
 }

@@ -71,13 +71,13 @@ bool is_told_by_top(const Tops& tops, const Objects::value_type& wanted) {
   return top != tops.end() && top->second >= sequence_of(wanted.second);
 }
 
-// Versions that were stored before there was this member have none.
-bool lacks_host_pid(std::string_view collection, std::string_view stored, std::string wanted) {
-  constexpr std::string_view kMember = R"("host_pid":)";
-  const auto at = wanted.find(kMember);
-  if (collection != "version" || at == wanted.npos || stored.contains(kMember)) return false;
-  wanted.erase(at, wanted.find(',', at) + 1 - at);
-  return wanted == stored;
+// An earlier agentfs stored versions without the process that made them.
+bool lacks_host_pid(std::string_view stored, const Objects::value_type& wanted) {
+  const auto value = json::parse(wanted.second);
+  if (wanted.first.first != "version" || !value) return false;
+  FileVersion version = version_from_json(*value);
+  version.host_pid = 0;
+  return json::dump(to_json(version)) == stored;
 }
 
 Status compare(RecordStore& store, Objects wanted, Findings& found) {
@@ -95,7 +95,7 @@ Status compare(RecordStore& store, Objects wanted, Findings& found) {
           return ok();
         }
         if (object->second != json && !is_told_by_top(tops, *object) &&
-            !lacks_host_pid(collection, json, object->second)) {
+            !lacks_host_pid(json, *object)) {
           other.push_back(fmt::format("{}: the store says other than the journal", where));
         }
         wanted.erase(object);

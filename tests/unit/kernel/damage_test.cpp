@@ -125,6 +125,43 @@ TEST_CASE("a directory may stand for changed paths in a store, but for none that
   CHECK(found->problems.size() == problems);
 }
 
+TEST_CASE("a store may have a version without its process, as an earlier one has, but no other") {
+  TestKernel kernel;
+  REQUIRE(kernel.commit(
+      "tree.remove",
+      json::Object{{"path", "/workspaces/site/a"},
+                   {"kept", json::Value{}.set("number", 7).set("type", "empty").set("size", 0)}}));
+  kernel.stop();
+  RecordStore& store = *kernel.store;
+  constexpr std::string_view kMember = R"("host_pid":4242,)";
+  std::string_view other;
+  std::size_t problems = 0;
+  SECTION("none") {}
+  SECTION("another") {
+    other = R"("host_pid":4243,)";
+    problems = 1;
+  }
+  SECTION("none, and another member besides") {
+    other = R"("uid":7,)";
+    problems = 1;
+  }
+  std::vector<ObjectChange> changes;
+  REQUIRE(store.load([&](std::string_view collection, std::string_view key, std::string_view json) {
+    if (collection != "version") return ok();
+    std::string text(json);
+    REQUIRE(text.contains(kMember));
+    text.replace(text.find(kMember), kMember.size(), other);
+    changes.push_back({std::string(collection), std::string(key), std::move(text)});
+    return ok();
+  }));
+  REQUIRE(changes.size() == 1);
+  REQUIRE(store.apply(*store.reached(), changes));
+  const auto journal = *Journal::open(*kernel.log, make_key(), kernel.clock);
+  const auto found = check_store(store, *journal, true);
+  REQUIRE(found);
+  CHECK(found->problems.size() == problems);
+}
+
 TEST_CASE("whichever record is damaged, a store that reflects it gives the same state") {
   const Past past;
   for (std::size_t line = 0; line < past.lines.size(); ++line) {
