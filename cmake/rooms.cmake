@@ -13,8 +13,7 @@ endif()
 if(AGENTFS_SANITIZE)
   # Reports need lines and no variables.
   target_compile_options(agentfs_options INTERFACE
-    -fsanitize=${AGENTFS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-    -g1)
+    -fsanitize=${AGENTFS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   target_link_options(agentfs_options INTERFACE -fsanitize=${AGENTFS_SANITIZE})
 endif()
 target_link_libraries(agentfs_options INTERFACE Threads::Threads)

@@ -6,7 +6,7 @@
 import os
 import threading
 
-from mount_lib import Mount, command, expect, expect_eq, main, run, tell
+from mount_lib import Mount, command, expect, expect_eq, main, run
 
 M = Mount.of("restored-directories")
 SITE = M / "workspaces/site"
@@ -23,6 +23,15 @@ def make(name, files=("a.c", "deep/b.c", "deep/er/c.c")):
     for file in files:
         (top / file).parent.mkdir(parents=True, exist_ok=True)
         (top / file).write_text(f"{file}\n", encoding="utf-8")
+    return top
+
+
+def remove_with_old(name):
+    """A directory of which old.c goes, then a.c is written, then all goes."""
+    top = make(name, ("old.c", "a.c"))
+    run(["rm", top / "old.c"])
+    (top / "a.c").write_text("later\n", encoding="utf-8")
+    run(["rm", "-rf", top])
     return top
 
 
@@ -55,10 +64,7 @@ def a_file_that_is_new_tells_it_as_well():
 
 
 def it_may_be_there_again():
-    top = make("again", ("old.c", "a.c"))
-    run(["rm", top / "old.c"])
-    (top / "a.c").write_text("later\n", encoding="utf-8")
-    run(["rm", "-rf", top])
+    top = remove_with_old("again")
     top.mkdir()
     command(OURS / "ctl", "restore again")
     expect_eq(names(top), ["a.c"])
@@ -110,13 +116,10 @@ def times_that_are_to_come_hide_nothing():
 
 
 def a_start_changes_nothing_of_it():
-    top = make("kept", ("old.c", "a.c"))
-    run(["rm", top / "old.c"])
-    (top / "a.c").write_text("later\n", encoding="utf-8")
-    run(["rm", "-rf", top])
+    top = remove_with_old("kept")
     M.umount()
     M.mount()
-    tell(OURS / "ctl", "restore kept\n")
+    command(OURS / "ctl", "restore kept")
     expect_eq(names(top), ["a.c"])
     M.verify()
     M.umount()

@@ -33,7 +33,6 @@ class TemporaryDirectory {
 
   const std::string& path() const { return path_; }
   std::string path(std::string_view below) const { return path_ + "/" + std::string(below); }
-  std::string operator/(std::string_view below) const { return path(below); }
 
  private:
   std::string path_;

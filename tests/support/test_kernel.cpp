@@ -19,19 +19,6 @@ namespace {
 
 constexpr std::string_view kModel = "driver = \"script\"\nscenario = \"/dev/null\"\n";
 
-}  // namespace
-
-bool eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-  }
-  return true;
-}
-
-namespace {
-
 // The real one; the test is called before it looks.
 class WatchedMerger final : public TreeMerger {
  public:

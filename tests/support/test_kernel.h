@@ -19,13 +19,11 @@
 #include "kernel/syscalls/fs.h"
 #include "kernel/syscalls/gate.h"
 #include "kernel/syscalls/proc.h"
+#include "support/eventually.h"
 #include "support/fakes.h"
 #include "support/temporary.h"
 
 namespace agentfs::test {
-
-// Waits until the condition holds; false after twenty seconds.
-bool eventually(const std::function<bool()>& condition);
 
 // The answer of a completion, once it is there (twenty seconds at most: then ETIMEDOUT).
 template <class T>

@@ -9,23 +9,14 @@
 #include <thread>
 
 #include "catch.h"
+#include "support/eventually.h"
 
 namespace agentfs::agents {
 namespace {
 
 using namespace std::chrono_literals;
+using test::eventually;
 constexpr auto kDeadline = 20s;
-
-// Waits for a condition without guessing how long it takes.
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + kDeadline;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 Call call_of(std::uint64_t number) {
   Call call;

@@ -57,7 +57,7 @@ class ThreeTrees {
   ThreeTrees();
 
   std::string path(const std::string& tree, const std::string& below = "") const {
-    return directory_ / tree + (below.empty() ? "" : "/" + below);
+    return directory_.path(tree) + (below.empty() ? "" : "/" + below);
   }
   const TemporaryDirectory& directory() const { return directory_; }
   std::string sh(const std::string& command) const;  // beside the three

@@ -18,7 +18,7 @@ class Overlaid {
     sh("mkdir -p trees/site lines upper work aside seen && cd trees/site && mkdir -p d/sub gone && "
        "echo a >a && ln a a2 && echo x >d/x && echo y >d/sub/y && echo 1 >gone/1 && ln -s a link "
        "&& mkdir old && ln a old/a && touch -d @1000000000 d/x old && setfattr -n user.old -v 1 a");
-    forest = must(open_forest(directory / "trees", directory / "lines"));
+    forest = must(open_forest(directory.path("trees"), directory.path("lines")));
   }
   std::string sh(const std::string& command) const {
     const Ran ran = run_in(directory.path(), command);
@@ -34,7 +34,7 @@ class Overlaid {
        command + "'");
     sh("cd plain && " + command);
   }
-  std::string path(const std::string& below) const { return directory / below; }
+  std::string path(const std::string& below) const { return directory.path(below); }
   TreeSide ours() { return {forest.get(), must(forest->tree("site")).node}; }
   OverlayLeft left() const {
     return {.upper = path("upper"),

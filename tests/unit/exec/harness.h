@@ -15,8 +15,11 @@
 #include "backends/exec/sandbox_report.h"
 #include "base/event_loop.h"
 #include "catch.h"
+#include "support/eventually.h"
 
 namespace agentfs {
+
+using test::eventually;
 
 inline const std::string kProgram = std::string(AGENTFS_BUILD_DIR) + "/agentfs-sandbox";
 
@@ -106,16 +109,5 @@ class Harness {
   EventLoop loop;
   std::unique_ptr<SandboxDriver> driver;
 };
-
-// Waits for something that happens elsewhere; false after a minute.
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 }  // namespace agentfs

@@ -19,8 +19,8 @@ class GitWorkspace {
   TemporaryDirectory directory_;  // before what is named after it
 
  public:
-  const std::string worktree = directory_ / "work";
-  const std::string own = directory_ / "git/7.git";
+  const std::string worktree = directory_.path("work");
+  const std::string own = directory_.path("git/7.git");
 
   GitWorkspace() {
     std::filesystem::create_directories(worktree);
@@ -28,7 +28,7 @@ class GitWorkspace {
     ::setenv("HOME", directory_.path().c_str(), 1);
     ::setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
     ::unsetenv("XDG_CONFIG_HOME");
-    spit(directory_ / ".gitconfig",
+    spit(directory_.path(".gitconfig"),
          "[user]\n name = User\n email = user@example.org\n[init]\n defaultBranch = main\n[core]\n "
          "fsync = none\n"
          "[protocol \"file\"]\n allow = always\n[advice]\n addEmbeddedRepo = false\n");
@@ -92,9 +92,9 @@ class GitWorkspace {
   }
   // The tree that `git add -A` would make on top of `base` in an index of its own.
   std::string tree_by_git(const std::string& base = "HEAD") const {
-    const std::string index = "GIT_INDEX_FILE='" + (directory_ / "index") + "' ";
-    return sh("rm -f '" + (directory_ / "index") + "'; " + index + "git read-tree " + base + "; " +
-              index + "git add -A . 2>/dev/null; " + index + "git write-tree");
+    const std::string index = "GIT_INDEX_FILE='" + directory_.path("index") + "' ";
+    return sh("rm -f '" + directory_.path("index") + "'; " + index + "git read-tree " + base +
+              "; " + index + "git add -A . 2>/dev/null; " + index + "git write-tree");
   }
   std::string tree_of_turn() const { return sh("git rev-parse 'refs/agentfs/turns/7^{tree}'"); }
   std::string listing() const { return sh("git ls-tree -r --name-only refs/agentfs/turns/7"); }

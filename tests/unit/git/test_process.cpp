@@ -25,12 +25,12 @@ class Driver {
 
  public:
   FakeClock clock;
-  const std::string own = directory_ / "git/7.git";
+  const std::string own = directory_.path("git/7.git");
   const std::string place = directory_.path();
 
   // Nothing waits for the next order unless `limits` say so: a script counts its runs.
   explicit Driver(const std::string& script, CommitLimits limits = {.in_advance = false}) {
-    const std::string program = directory_ / "program";
+    const std::string program = directory_.path("program");
     test::spit(program, "#!/bin/sh\ncd " + place + "\n" + script + "\n");
     REQUIRE(::chmod(program.c_str(), 0755) == 0);
     process_ = std::make_unique<CommitProcess>(clock, program, limits);
@@ -131,7 +131,7 @@ TEST_CASE("a program that is not there is told by name", "[commit]") {
   const SystemClock clock;
   CommitProcess process(clock, "/nowhere/agentfs-commit");
   const auto made = process.commit({.worktree = "/w",
-                                    .git_directory = directory / "g",
+                                    .git_directory = directory.path("g"),
                                     .ref = "refs/agentfs/turns/7",
                                     .changed = {},
                                     .message = "",
@@ -227,7 +227,7 @@ TEST_CASE("an order larger than a socket holds arrives, and one that nobody read
   const std::string order = git::encode(large);
   const UniqueFd never(::eventfd(0, EFD_CLOEXEC));
   const TemporaryDirectory directory;
-  const std::string program = directory / "program";
+  const std::string program = directory.path("program");
   const bool reads = GENERATE(true, false);
   test::spit(program, "#!/bin/sh\n" + std::string(reads ? "wc -c\n" : "exec sleep 100\n"));
   REQUIRE(::chmod(program.c_str(), 0755) == 0);

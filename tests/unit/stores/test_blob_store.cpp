@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 struct Files {
   test::TemporaryDirectory directory;
-  std::string place = directory / "blobs";
+  std::string place = directory.path("blobs");
   std::unique_ptr<BlobStore> blobs = open_blobs(place).value();
   std::string path_of(const std::string& hash) const {
     return place + "/" + hash.substr(0, 2) + "/" + hash;

@@ -78,7 +78,7 @@ TEST_CASE("a failed sync saves nothing", "[faults]") {
 
 TEST_CASE("faults wrap a log of files too", "[faults]") {
   const test::TemporaryDirectory directory;
-  const std::string segments = directory / "segments";
+  const std::string segments = directory.path("segments");
   REQUIRE(open_segments(segments).value()->append("before\n"));
   FaultLogStore log(open_segments(segments).value(), std::make_shared<LogFaults>());
   REQUIRE(log.append("after\n"));

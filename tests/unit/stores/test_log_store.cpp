@@ -14,7 +14,7 @@ namespace {
 
 struct Files {
   test::TemporaryDirectory directory;
-  std::unique_ptr<LogStore> log = open_segments(directory / "journal/segments").value();
+  std::unique_ptr<LogStore> log = open_segments(directory.path("journal/segments")).value();
 };
 
 struct Memory {

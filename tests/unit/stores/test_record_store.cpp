@@ -11,7 +11,7 @@ namespace {
 
 struct Sqlite {
   test::TemporaryDirectory directory;
-  std::unique_ptr<RecordStore> records = open_sqlite(directory / "agentfs.sqlite").value();
+  std::unique_ptr<RecordStore> records = open_sqlite(directory.path("agentfs.sqlite")).value();
 };
 
 struct Memory {

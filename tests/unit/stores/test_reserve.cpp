@@ -15,7 +15,7 @@ std::int64_t blocks_of(const std::string& path) {
 
 TEST_CASE("a reserve holds its space and gives it up piece by piece") {
   const test::TemporaryDirectory directory;
-  const std::string path = directory / "reserve";
+  const std::string path = directory.path("reserve");
   Reserve reserve(path);
   CHECK(reserve.size() == 0);
   CHECK_FALSE(reserve.release(1));
@@ -41,7 +41,7 @@ TEST_CASE("a reserve holds its space and gives it up piece by piece") {
 
 TEST_CASE("a reserve goes on with what an earlier daemon left of it") {
   const test::TemporaryDirectory directory;
-  const std::string path = directory / "reserve";
+  const std::string path = directory.path("reserve");
   {
     Reserve earlier(path);
     earlier.fill();

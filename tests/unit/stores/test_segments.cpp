@@ -17,11 +17,11 @@ namespace fs = std::filesystem;
 
 struct Journal {
   test::TemporaryDirectory directory;
-  std::string segments = directory / "journal/segments";
+  std::string segments = directory.path("journal/segments");
   std::string first = segments + "/000000000001.jsonl";
   std::unique_ptr<LogStore> open() const { return open_segments(segments).value(); }
   std::string torn(std::string_view name) const {
-    return test::slurp(directory / "journal/" + std::string(name));
+    return test::slurp(directory.path("journal/") + std::string(name));
   }
 };
 
@@ -153,7 +153,7 @@ TEST_CASE("one descriptor is open however many segments there are", "[segments]"
 
 TEST_CASE("a directory that cannot be made or used is an error", "[segments]") {
   const Journal journal;
-  test::spit(journal.directory / "journal", "a file");
+  test::spit(journal.directory.path("journal"), "a file");
   const auto log = open_segments(journal.segments);
   REQUIRE_FALSE(log);
   CHECK(log.error().code == ENOTDIR);

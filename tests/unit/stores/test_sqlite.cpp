@@ -15,7 +15,7 @@ using sqlite::Connection;
 
 struct Store {
   test::TemporaryDirectory directory;
-  std::string path = directory / "agentfs.sqlite";
+  std::string path = directory.path("agentfs.sqlite");
   std::unique_ptr<RecordStore> open() const { return open_sqlite(path).value(); }
 };
 
@@ -178,7 +178,7 @@ TEST_CASE("SQLite's failures have our names", "[sqlite]") {
     CHECK(connection->run("DELETE FROM object").error().code == EBUSY);
   }
   SECTION("no such directory") {
-    CHECK(open_sqlite(store.directory / "none/agentfs.sqlite").error().code == ENOENT);
+    CHECK(open_sqlite(store.directory.path("none/agentfs.sqlite")).error().code == ENOENT);
   }
 }
 
