@@ -825,6 +825,9 @@ def killed_in_the_middle_of_rm():
         top = SITE / f"kill{number}"
         top.mkdir()
         fill(top, 300)
+        for each in range(150):
+            (top / f"src/bare{each}").mkdir(mode=0o700)
+            (top / f"src/link{each}").symlink_to(f"f{each}.c")
         before = tree(top)
         remover = subprocess.Popen(["rm", "-rf", str(top)], stderr=subprocess.DEVNULL)
         wait_until(20, lambda: not (top / f"src/f{number * 60}.c").exists(), "rm has begun")

@@ -272,10 +272,10 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   TRY(guard.remove([&] { return child(name); }));
   if (const Status told = tell_writes_to(name); !told) log::error("{}", told.error().message);
   Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
-  Departure departure(request, *this, name);
+  Departure departure(request, *this, name, removal);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
   guard.done();
-  departure.tell(removal.row());
+  departure.tell();
   return removal.tell();
 }
 
@@ -285,9 +285,9 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
   Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
-  Departure departure(request, *this, name);
+  Departure departure(request, *this, name, removal);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
-  departure.tell(removal.row());
+  departure.tell();
   return removal.tell();
 }
 
@@ -329,14 +329,14 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
     if (entry) former = tree_->keeper().keep_former(*entry);
   }
   std::optional<Departure> replaced;
-  if (flags == 0) replaced.emplace(request, *target, new_name, true);
+  if (flags == 0) replaced.emplace(request, *target, new_name, moving, true);
   Status renamed =
       tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
-  if (replaced) replaced->tell(moving.row());
+  if (replaced) replaced->tell();
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   TRY(moving.tell());
   guard.done();

@@ -8,8 +8,8 @@
 namespace agentfs::vfs {
 
 Departure::Departure(const Request& request, const DataNode& directory, const std::string& name,
-                     bool by_another)
-    : tree_(directory.tree()) {
+                     Undertaking& change, bool by_another)
+    : tree_(directory.tree()), change_(change) {
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
   const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
@@ -29,6 +29,7 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
     node_->hide_links(-1);
     node_.reset();
   }
+  if (!kept_.stored && kept_.number != 0) change_.note_kept(kept_.row);
 }
 
 Status Departure::after(Status done) {
@@ -46,8 +47,9 @@ Status Departure::after(Status done) {
 }
 
 // A directory on the way may have been renamed since the bytes were given their name.
-void Departure::tell(TreeChange& row) const {
+void Departure::tell() {
   if (kept_.row.is_null()) return;
+  TreeChange& row = change_.row();
   json::Value kept = kept_.row;
   if (kept_.stored && kept_.path != row.kept_path()) json::set_bytes(kept, "path", kept_.path);
   row.details.emplace_back("kept", std::move(kept));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fs/vfs/data_file.h"
+#include "fs/vfs/under_way.h"
 
 namespace agentfs::vfs {
 
@@ -14,16 +15,17 @@ namespace agentfs::vfs {
 // threads.
 class Departure {
  public:
-  // `by_another`: another file takes its place.
+  // `change` is what takes it away. `by_another`: another file takes its place.
   Departure(const Request& request, const DataNode& directory, const std::string& name,
-            bool by_another = false);
+            Undertaking& change, bool by_another = false);
   // What came of the operation: what was kept is taken back where it failed.
   Status after(Status done);
-  // Adds what was kept to the operation's row.
-  void tell(TreeChange& row) const;
+  // Adds what was kept to the change's row.
+  void tell();
 
  private:
   DataTree& tree_;
+  Undertaking& change_;
   Kept kept_;
   TreeNodeRef remaining_;               // a file that has other names
   std::shared_ptr<DataNode> node_;      // shows one name less than the disk counts

@@ -34,13 +34,17 @@ Result<struct stat> walk_to(Request& request, const ContextRef& context, const s
   return fail(ENOENT, "{}: in no data tree", path);
 }
 
+Caller owner_of(const Context& context) {
+  Caller owner;
+  owner.host.uid = context.owner;
+  owner.host.gid = context.group;
+  return owner;
+}
+
 // The rows of what was written to files that a dead daemon left open, by those who had them open.
 // Looked at with the daemon's own rights: a directory may have been closed to its author since.
 void account_for(const ContextRef& context, const BypassedFiles& files) {
-  Caller owner;
-  owner.host.uid = context->owner;
-  owner.host.gid = context->group;
-  LocalRequest request(owner);
+  LocalRequest request(owner_of(*context));
   for (const BypassedFiles::File& file : files.left_behind()) {
     // What lay ready is told by the rename to its place, which has a note of its own.
     if (is_temporary_name(text::last_part(file.path))) continue;
@@ -62,11 +66,20 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
 }
 
 // A change whose row a dead daemon did not come to: whether it was made is not known.
-void account_for(Services& services, const UnderWay& changes) {
+// What it took away is gone with the name that it took away, or moved.
+void account_for(const ContextRef& context, const UnderWay& changes) {
+  LocalRequest request(owner_of(*context));
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
+    const auto there = walk_to(request, context, row.path);
+    if (!left.kept.is_null() && !there && there.error().code == ENOENT) {
+      json::Value kept = left.kept;
+      if (row.kept_path() != row.path) json::set_bytes(kept, "path", row.kept_path());
+      if (row.operation == "remove") kept.set("removed", true);
+      row.details.emplace_back("kept", std::move(kept));
+    }
     row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
-    const Status told = services.record_change(left.author, row);
+    const Status told = context->services.record_change(left.author, row);
     if (!told) log::error("{}", told.error().message);
   }
 }
@@ -90,7 +103,7 @@ FileSystem::FileSystem(FileSystemParts parts) {
                                                 .quotas = quotas});
     set_history(*context->data_roots[path], {context, history});
   }
-  account_for(*parts.services, *under_way);
+  account_for(context, *under_way);
   account_for(context, *bypassed);
   bypassed->start();
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);

@@ -47,6 +47,9 @@ std::optional<UnderWay::Left> parse(std::string_view text) {
   left.author.host.uid = as<uid_t>(words[5]);
   left.author.host.gid = as<gid_t>(words[6]);
   left.author.host.command = words[7];
+  if (words.size() > kWords && !words[kWords].empty()) {
+    if (auto kept = json::parse(words[kWords])) left.kept = *std::move(kept);
+  }
   return left;
 }
 
@@ -95,6 +98,16 @@ int UnderWay::begin(const Caller& author, const TreeChange& change) {
   return free;
 }
 
+void UnderWay::note_kept(int slot, const json::Value& kept) {
+  if (slot < 0) return;
+  Slot& noted = slots_[slot];
+  const std::uint32_t length = noted.length.load(std::memory_order_relaxed);
+  const std::string text = json::dump(kept) + '\0';
+  if (text.size() > sizeof noted.text - length) return;
+  std::memcpy(noted.text + length, text.data(), text.size());
+  noted.length.store(length + static_cast<std::uint32_t>(text.size()), std::memory_order_release);
+}
+
 void UnderWay::end(int slot) {
   if (slot < 0) return;
   slots_[slot].length.store(0, std::memory_order_release);
@@ -111,6 +124,8 @@ Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
                 : tree.under_way().begin(author_, row_)) {}
 
 Undertaking::~Undertaking() { tree_.under_way().end(slot_); }
+
+void Undertaking::note_kept(const json::Value& kept) { tree_.under_way().note_kept(slot_, kept); }
 
 Status Undertaking::tell() const { return tree_.services().record_change(author_, row_); }
 

@@ -18,8 +18,8 @@ class DataTree;
 
 // The row of a change comes after the change, and a kill may come between. So each is noted here
 // before it is made, in memory that the host's kernel keeps for the next daemon: a slot of the
-// mapped file, empty or the author and the paths, each with a NUL. Changes for which there is no
-// slot, and all where the file cannot be had, are not noted. Threads: all.
+// mapped file, empty or the author, the paths and what was kept before it, each with a NUL. Changes
+// for which there is no slot, and all where the file cannot be had, are not noted. Threads: all.
 class UnderWay {
  public:
   // Takes what a dead daemon has left there, then begins anew. An empty path: notes nothing.
@@ -31,10 +31,13 @@ class UnderWay {
   struct Left {
     Caller author{};
     TreeChange change{};  // operation and paths
+    json::Value kept{};   // of what it took away, which has no bytes in the past store; may be null
   };
   const std::vector<Left>& left_behind() const { return left_; }
 
   int begin(const Caller& author, const TreeChange& change);  // a slot; -1: it is not noted
+  // Before the change: what it is about to take away. What finds no room in the slot is left out.
+  void note_kept(int slot, const json::Value& kept);
   void end(int slot);
 
  private:
@@ -54,7 +57,8 @@ class Undertaking {
   Undertaking(const Undertaking&) = delete;
   Undertaking& operator=(const Undertaking&) = delete;
   TreeChange& row() { return row_; }
-  Status tell() const;  // it has been made
+  void note_kept(const json::Value& kept);  // before the change takes it away
+  Status tell() const;                      // it has been made
 
  private:
   DataTree& tree_;

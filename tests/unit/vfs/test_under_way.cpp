@@ -8,8 +8,11 @@
 #include <filesystem>
 #include <set>
 
+#include "backends/past/past.h"
 #include "backends/trees/trees.h"
+#include "fs/tree/tree.h"
 #include "fs/vfs/under_way.h"
+#include "support/temporary.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
@@ -33,20 +36,34 @@ std::string line_of(const Caller& author, const TreeChange& change) {
 struct KilledServices final : FakeServices {
   Status record_change(const Caller& author, const TreeChange& change) override {
     rows.push_back(line_of(author, change));
+    last = change;
     if (!file.empty()) {
       const std::string copy = file + ".copy";
-      std::filesystem::copy_file(file, copy, std::filesystem::copy_options::overwrite_existing);
+      image = test::slurp(file);
+      test::spit(copy, image);
       const UnderWay next(copy);
       for (const auto& one : next.left_behind()) {
         left.push_back(line_of(one.author, one.change));
+        kept = one.kept;
       }
     }
     return ok();
   }
+  bool keeps_history() override { return is_keeping; }
+  std::string why_not_kept(std::uint64_t, bool) override { return {}; }
+  bool is_keeping = false;
   std::string file;
   Lines rows;
   Lines left;
+  TreeChange last;
+  std::string image;  // of the file then
+  json::Value kept;   // of what was under way then
 };
+
+json::Value kept_of(const TreeChange& row) {
+  const auto found = std::ranges::find(row.details, "kept", &json::Object::value_type::first);
+  return found == row.details.end() ? json::Value() : found->second;
+}
 
 std::unique_ptr<FileSystem> mount(KilledServices& services, TreeStore& store,
                                   const std::string& file) {
@@ -72,8 +89,9 @@ TEST_CASE("what is under way when its daemon dies is known to the next one, once
   first.end(ended);
   const UnderWay second(place.file());
   REQUIRE(second.left_behind().size() == 1);
-  const auto& [who, change] = second.left_behind().front();
+  const auto& [who, change, kept] = second.left_behind().front();
   CHECK(line_of(who, change) == line_of(author, move));
+  CHECK(kept.is_null());
   CHECK(who.host.command == "a command");
   CHECK(who.host.uid == 1000);
   CHECK(UnderWay(place.file()).left_behind().empty());
@@ -166,6 +184,85 @@ TEST_CASE("a start tells of what was under way, with its author") {
   const auto store = *open_tree_store(disk.name);
   const auto files = mount(services, *store, place.file());
   CHECK(services.rows == Lines{"7 interrupted /work/a "});
+}
+
+// A workspace with a history, and a directory and two links in it.
+struct KeptPlace {
+  KeptPlace() {
+    services.is_keeping = true;
+    REQUIRE(work->make_directory(request, "d", 0750));
+    REQUIRE(work->make_link(request, "l", "where it leads"));
+    REQUIRE(work->make_link(request, "m", "another"));
+  }
+  std::unique_ptr<FileSystem> start() {
+    FileSystemParts parts;
+    parts.services = &services;
+    parts.root = &tree::root();
+    parts.trees = {{"/workspaces", store.get()}};
+    parts.past = past.get();
+    parts.under_way = place.file();
+    return std::make_unique<FileSystem>(std::move(parts));
+  }
+  Status change(std::string_view what) {
+    if (what == "rmdir d") return work->remove_directory(request, "d");
+    if (what == "unlink l") return work->unlink(request, "l");
+    return work->rename(request, "l", *work, "m", 0);
+  }
+  // Changes it; and another daemon begins, as if that one had died before it wrote the row.
+  json::Value change_and_die(std::string_view what) {
+    services.file = place.file();
+    REQUIRE(change(what));
+    services.file.clear();
+    test::spit(place.file(), services.image);
+    return kept_of(services.last);
+  }
+
+  UnderWayPlace place;
+  UnderWayPlace disk;
+  UnderWayPlace kept_at;
+  KilledServices services;
+  TestRequest request{10};
+  std::unique_ptr<TreeStore> store = *open_tree_store(disk.name);
+  std::unique_ptr<PastStore> past = *open_past(kept_at.name);
+  std::unique_ptr<FileSystem> files = start();
+  NodeRef top = files->root()->lookup(request, "workspaces")->node;
+  NodeRef work = top->make_directory(request, "w", 0755)->node;
+};
+
+TEST_CASE("what has no bytes and went in a change that a kill cut off is told by the next start") {
+  KeptPlace at;
+  const std::string what = GENERATE("rmdir d", "unlink l", "rename l m");
+  const json::Value row = at.change_and_die(what);
+  CHECK(row["type"].text() == (what == "rmdir d" ? "directory" : "link"));
+  CHECK(at.services.kept == row);
+  const auto next = at.start();
+  CHECK(at.services.last.operation == "interrupted");
+  const json::Value told = kept_of(at.services.last);
+  CHECK(told["number"].number() == row["number"].number());
+  CHECK(told["target"].text() == row["target"].text());
+  const bool is_replaced = what == "rename l m";
+  CHECK(told["removed"].truth() == !is_replaced);
+  if (is_replaced) CHECK(told["path"].text() == "/workspaces/w/m");
+}
+
+TEST_CASE("what is there still, or again, was not taken away by a change that a kill cut off") {
+  KeptPlace at;
+  (void)at.change_and_die("rmdir d");
+  REQUIRE(::mkdir((at.disk.name + "/w/d").c_str(), 0750) == 0);
+  const auto next = at.start();
+  CHECK(at.services.last.operation == "interrupted");
+  CHECK(kept_of(at.services.last).is_null());
+}
+
+TEST_CASE("a kept entry that finds no room in its slot leaves the change told") {
+  const UnderWayPlace place;
+  UnderWay first(place.file());
+  const int slot = first.begin({}, {.operation = "remove", .path = "/work/d"});
+  first.note_kept(slot, json::Value(json::Object{{"long", std::string(20'000, 'x')}}));
+  const UnderWay second(place.file());
+  REQUIRE(second.left_behind().size() == 1);
+  CHECK(second.left_behind().front().change.path == "/work/d");
+  CHECK(second.left_behind().front().kept.is_null());
 }
 
 }  // namespace agentfs::vfs
