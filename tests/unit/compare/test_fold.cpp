@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What a command changed on a kernel overlay of a tree, read and folded into the tree.
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
 
 #include "backends/compare/record.h"
 #include "backends/compare/upper_tree.h"
 #include "backends/forest.h"
+#include "base/text.h"
 #include "compare_fixture.h"
 
 namespace agentfs::test {
@@ -54,20 +59,51 @@ class Overlaid {
     must(folder->dress(ours(), left(), record));
     sh("rm -r upper work aside");
   }
-  // Names, types, modes, bytes, links and old times.
+  // Names, types, modes, bytes, attributes, links and old times, a line each.
   std::string seen(const std::string& below) const {
-    return sh("cd " + below + " && find . -printf '%p %y %m " + links +
-              " %l ' \\( -newermt 2002-01-01 -printf '\\n' -o "
-              "-printf '%T@\\n' \\) | sort && find . -type f | sort | xargs -r md5sum && "
-              "getfattr -Rhd -m user . | sort; getfattr -Rhd -m trusted.overlay .");
+    const std::string top = path(below);
+    std::vector<std::string> lines{described(top, true)};
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) {
+      const std::string name = entry.path().lexically_relative(top);
+      lines.push_back(fmt::format("{} {}", name, described(entry.path(), false)));
+    }
+    std::ranges::sort(lines);
+    return fmt::format("{}", fmt::join(lines, "\n"));
   }
 
   TemporaryDirectory directory;
-  std::string links = "%n";  // "": the disk counts those of snapshots, too
+  bool with_links = true;  // false: the disk counts those of snapshots, too
   std::unique_ptr<Forest> forest;
   const std::unique_ptr<OverlayFolder> folder = open_folder();
   const std::unique_ptr<TreeMerger> merger = open_merger();
   std::vector<std::string> by_others;
+
+ private:
+  // Of the top what the overlay says of it, too.
+  std::string described(const std::string& file, bool is_top) const {
+    constexpr time_t kYear2002 = 1'009'843'200;
+    struct stat now{};
+    REQUIRE(::lstat(file.c_str(), &now) == 0);
+    std::string line = fmt::format("{:o} {}", now.st_mode, with_links ? now.st_nlink : 0);
+    if (now.st_mtim.tv_sec < kYear2002) line += fmt::format(" {}", now.st_mtim.tv_sec);
+    if (S_ISLNK(now.st_mode)) line += " -> " + std::filesystem::read_symlink(file).string();
+    if (S_ISREG(now.st_mode)) line += " " + text::shown(slurp(file));
+    std::array<char, 4096> names{};
+    const ssize_t length = ::llistxattr(file.c_str(), names.data(), names.size());
+    REQUIRE(length >= 0);
+    const std::string_view all(names.data(), static_cast<std::size_t>(length));
+    for (const std::string_view each : text::split(all, '\0')) {
+      const std::string name(each);
+      const bool is_of_overlay = is_top && name.starts_with("trusted.overlay.");
+      if (!name.starts_with("user.") && !is_of_overlay) continue;
+      std::array<char, 4096> value{};
+      const ssize_t size = ::lgetxattr(file.c_str(), name.c_str(), value.data(), value.size());
+      REQUIRE(size >= 0);
+      const std::string_view text(value.data(), static_cast<std::size_t>(size));
+      line += fmt::format(" {}={}", name, text::shown(text));
+    }
+    return line;
+  }
 };
 
 #define NEEDS_ROOT()                                  \
@@ -104,7 +140,7 @@ TEST_CASE("a fold makes of a tree what the command made of it", "[ordinary]") {
     for (const bool kept : {false, true}) {
       INFO(command << (kept ? " (of a tree with a snapshot)" : ""));
       Overlaid one;
-      if (kept) one.links.clear();
+      if (kept) one.with_links = false;
       if (kept) must(one.forest->snapshot("site", "before"));
       const std::string before = one.seen("trees/site");
       one.work(command);
