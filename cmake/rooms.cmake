@@ -37,9 +37,21 @@ if(AGENTFS_CCACHE)
 endif()
 
 # What most sources include: the tests precompile it once more, with Catch2.
-set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <cstdint> <expected> <filesystem>
-  <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view> <unordered_map>
-  <utility> <vector> <fmt/format.h>)
+set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <condition_variable> <cstdint> <deque>
+  <expected> <filesystem> <functional> <map> <memory> <mutex> <optional> <set> <shared_mutex> <span>
+  <stop_token> <string> <string_view> <thread> <unordered_map> <utility> <variant> <vector>
+  <fmt/format.h>)
+set(AGENTFS_PRECOMPILED_FOR_TESTS ${CMAKE_SOURCE_DIR}/tests/catch.h)
+# Such builds are made whole, and release finds who includes too little.
+if(AGENTFS_SANITIZE)
+  foreach(header kernel/kernel fs/vfs/file_system fs/vfs/data_guard fs/vfs/data_tree)
+    list(APPEND AGENTFS_PRECOMPILED ${CMAKE_SOURCE_DIR}/src/${header}.h)
+  endforeach()
+  list(APPEND AGENTFS_PRECOMPILED_FOR_TESTS ${CMAKE_SOURCE_DIR}/tests/support/tree_world.h)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(agentfs_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-instantiate-templates>)
+  endif()
+endif()
 
 # agentfs_room(FOLDER [ROOMS folders it may link] [USES third-party targets])
 function(agentfs_room folder)
