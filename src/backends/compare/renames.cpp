@@ -79,7 +79,8 @@ void Pairing::collect() {
 }
 
 // A renamed file keeps its inode, size and time of modification; where inodes may be given away
-// again, all of them must agree.
+// again, all of them must agree. Even then it may have been written to, and the time set back: a
+// rename moves the time of change, which tells of that elsewhere.
 Status Pairing::by_inode() {
   std::unordered_map<std::uint32_t, std::size_t> by_number;
   for (const std::size_t at : sources_) {
@@ -93,7 +94,7 @@ Status Pairing::by_inode() {
     if (before.type() != after.type() || before.device != after.device) continue;
     const bool untouched = before.size == after.size && before.modified == after.modified;
     if (!untouched && !options_.lasting_inodes) continue;
-    TRY(join({.score = untouched ? 100 : -1, .from = found->second, .to = at}));
+    TRY(join({.score = -1, .from = found->second, .to = at}));
   }
   return ok();
 }
