@@ -172,17 +172,41 @@ Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
   return made;
 }
 
-Status remove_whole(int directory, const std::string& name) {
+namespace {
+
+constexpr unsigned kDeepest = 100;
+
+// `top` is the directory that all of it lies in; -1: this is it. What lies deeper than
+// descriptors and the stack are to go is moved up there.
+Status remove_at(int directory, const std::string& name, int top, unsigned depth) {
   if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return ok();
   const int refused = errno;
   UniqueFd below(::openat(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!below) return fail_errno(refused, text::shown(name));
   ::fchmodat(AT_FDCWD, Spot::of(below.get()).path.c_str(), 0700, 0);
-  for (const HostEntry& entry : TRY(list_directory(below.get()))) {
-    TRY(remove_whole(below.get(), entry.name));
+  if (depth > kDeepest) {
+    struct stat found{};
+    if (::fstat(below.get(), &found) != 0) return fail_errno(text::shown(name));
+    const std::string up = fmt::format(".agentfs-deep-{}", found.st_ino);
+    if (::renameat(directory, name.c_str(), top, up.c_str()) == 0) return ok();
+    return fail_errno(text::shown(name));
+  }
+  auto entries = TRY(list_directory(below.get()));
+  while (!entries.empty()) {
+    for (const HostEntry& entry : entries) {
+      TRY(remove_at(below.get(), entry.name, top < 0 ? below.get() : top, depth + 1));
+    }
+    if (top >= 0) break;
+    entries = TRY(list_directory(below.get()));
   }
   if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return ok();
   return fail_errno(text::shown(name));
+}
+
+}  // namespace
+
+Status remove_whole(int directory, const std::string& name) {
+  return remove_at(directory, name, -1, 0);
 }
 
 }  // namespace agentfs::trees

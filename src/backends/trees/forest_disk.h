@@ -161,7 +161,7 @@ class ForestDisk {
                         const std::string& name);
   Status settle_children(ForestNode& directory, const std::vector<HostEntry>& entries);
   Status link_file(int from, const std::string& name, int to);
-  Status find_names(ForestNode& directory, ino_t inode, std::vector<ForestNode::Name>& names);
+  Status find_names(ForestNode& top, ino_t inode, std::vector<ForestNode::Name>& names);
   Result<bool> leads_to(const ForestNode::Name& name, ino_t inode);
   Status unshare(ForestNode& file, const std::vector<ForestNode::Name>& names, bool empty);
   Status move_names(Line& line, ino_t old, const std::string& fresh,

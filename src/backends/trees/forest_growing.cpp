@@ -60,15 +60,22 @@ Status ForestDisk::keep(ForestNode& directory) {
 
 // --- hollow directories
 
+// From the first one above it that is on the disk: there may be more of them than a stack has room
+// for.
 Status ForestDisk::solidify(ForestNode& directory) {
-  if (directory.solid()) return ok();
-  if (!directory.disk) {
-    const auto names = book().names(directory);
-    if (names.empty()) return fail(ESTALE, "inode {}: not in this tree", directory.inode());
-    TRY(solidify(*names.front().parent));
-    if (!directory.disk) return fail(ESTALE, "inode {}: not in this tree", directory.inode());
+  std::vector<ForestNodeRef> above{directory.shared_from_this()};
+  while (!above.back()->solid() && !above.back()->disk) {
+    const auto names = book().names(*above.back());
+    if (names.empty()) return fail(ESTALE, "inode {}: not in this tree", above.back()->inode());
+    above.push_back(names.front().parent);
   }
-  return fill(directory);
+  for (; !above.empty(); above.pop_back()) {
+    ForestNode& next = *above.back();
+    if (next.solid()) continue;
+    if (!next.disk) return fail(ESTALE, "inode {}: not in this tree", next.inode());
+    TRY(fill(next));
+  }
+  return ok();
 }
 
 // The mark goes last: until then, and after a crash, the directory is read where it was, and this

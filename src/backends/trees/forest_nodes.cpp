@@ -2,6 +2,7 @@
 #include "backends/trees/forest_nodes.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace agentfs::trees {
 
@@ -17,7 +18,33 @@ void ForestNode::set_source(std::optional<Source> wanted) {
   source = wanted ? std::make_unique<Source>(*std::move(wanted)) : nullptr;
 }
 
-ForestNode::~ForestNode() { book_->forget(*this); }
+namespace {
+
+thread_local std::vector<ForestNodeRef>* ending = nullptr;
+
+// A node holds the one above: where it was the last to do so, that ends as well, and so on. One
+// after the other and not one within the other: a tree may be deeper than a stack has room for.
+void end(std::vector<ForestNodeRef> nodes) {
+  if (ending != nullptr) {
+    std::ranges::move(nodes, std::back_inserter(*ending));
+    return;
+  }
+  ending = &nodes;
+  while (!nodes.empty()) {
+    const ForestNodeRef next = std::move(nodes.back());
+    nodes.pop_back();
+  }
+  ending = nullptr;
+}
+
+}  // namespace
+
+ForestNode::~ForestNode() {
+  book_->forget(*this);
+  std::vector<ForestNodeRef> above;
+  for (Name& name : names_) above.push_back(std::move(name.parent));
+  end(std::move(above));
+}
 
 std::size_t NodeBook::Hash::operator()(const FileKey& key) const {
   return (reinterpret_cast<std::uintptr_t>(key.disk) * 0x9E3779B97F4A7C15ull) ^

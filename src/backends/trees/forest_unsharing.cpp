@@ -117,17 +117,22 @@ Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
   return names;
 }
 
-Status ForestDisk::find_names(ForestNode& directory, ino_t inode,
-                              std::vector<ForestNode::Name>& names) {
-  const Content content = TRY(this->content(directory));
-  const Borrowed fd = TRY(table().borrow(*content.directory));
-  const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, rights()));
-  for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
-    if (entry.type == S_IFDIR) {
-      const TreeEntry below = TRY(find_alone(directory, entry.name));
-      TRY(find_names(static_cast<ForestNode&>(*below.node), inode, names));
-    } else if (entry.inode == inode) {
-      names.push_back({directory.shared_from_this(), entry.name});
+// Not by recursion: a tree may be deeper than a stack has room for.
+Status ForestDisk::find_names(ForestNode& top, ino_t inode, std::vector<ForestNode::Name>& names) {
+  std::vector<ForestNodeRef> left{top.shared_from_this()};
+  while (!left.empty()) {
+    const ForestNodeRef directory = std::move(left.back());
+    left.pop_back();
+    const Content content = TRY(this->content(*directory));
+    const Borrowed fd = TRY(table().borrow(*content.directory));
+    const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, rights()));
+    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
+      if (entry.type == S_IFDIR) {
+        const TreeEntry below = TRY(find_alone(*directory, entry.name));
+        left.push_back(std::static_pointer_cast<ForestNode>(below.node));
+      } else if (entry.inode == inode) {
+        names.push_back({directory, entry.name});
+      }
     }
   }
   return ok();

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Directories deeper than a stack has room for.
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "backends/trees/disk_files.h"
+#include "base/file.h"
+#include "forest_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+constexpr int kDeep = 4'000;
+
+// On a stack that has no room for a frame a level.
+void on_a_small_stack(const std::function<void()>& work) {
+  constexpr std::size_t kStack = 512 << 10;
+  pthread_attr_t small{};
+  pthread_t thread{};
+  REQUIRE(::pthread_attr_init(&small) == 0);
+  REQUIRE(::pthread_attr_setstacksize(&small, kStack) == 0);
+  const auto run = [](void* given) -> void* {
+    (*static_cast<const std::function<void()>*>(given))();
+    return nullptr;
+  };
+  void* const given = const_cast<std::function<void()>*>(&work);
+  REQUIRE(::pthread_create(&thread, &small, run, given) == 0);
+  REQUIRE(::pthread_join(thread, nullptr) == 0);
+  ::pthread_attr_destroy(&small);
+}
+
+// `d` in `d` in … below `top`; the last of them.
+UniqueFd make_deep(const std::string& top, int levels) {
+  UniqueFd at(::open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int level = 0; level < levels; ++level) {
+    if (::mkdirat(at.get(), "d", 0755) != 0) FAIL("mkdirat: " << errno_name(errno));
+    at = UniqueFd(::openat(at.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  return at;
+}
+
+void remove_deep(const std::string& directory, const std::string& name) {
+  const UniqueFd at(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  must(trees::remove_whole(at.get(), name));
+}
+
+}  // namespace
+
+TEST_CASE("what is deeper than descriptors and the stack go is removed") {
+  const TemporaryDirectory place;
+  const std::string top = place.path("top");
+  REQUIRE(::mkdir(top.c_str(), 0755) == 0);
+  const UniqueFd last = make_deep(top, kDeep);
+  REQUIRE(::close(::openat(last.get(), "file", O_CREAT | O_WRONLY, 0644)) == 0);
+  on_a_small_stack([&] { remove_deep(place.path(), "top"); });
+  CHECK(std::filesystem::is_empty(place.path()));
+}
+
+TEST_CASE("a fork of a tree that deep is written to at its bottom, and every name is found") {
+  TestForest forest;
+  forest.directory("p");
+  const UniqueFd last = make_deep(forest.path("p"), kDeep);
+  const UniqueFd file(::openat(last.get(), "one", O_CREAT | O_RDWR, 0644));
+  REQUIRE(::write(file.get(), "old", 3) == 3);
+  REQUIRE(::linkat(last.get(), "one", AT_FDCWD, forest.path("p/other").c_str(), 0) == 0);
+  must(forest->fork("p", "f"));
+  // By the name at the top: the one at the bottom is looked for.
+  on_a_small_stack([&] { forest.write("p/other", "new"); });
+  TreeNodeRef at = forest.at("f");
+  for (int level = 0; level < kDeep; ++level) at = forest.in(at, "d");
+  on_a_small_stack([&] { make_file(*forest, *at, "made", "bytes"); });
+  CHECK(read_file(*forest, *forest.in(at, "one")) == "old");
+  TreeNodeRef own = forest.at("p");
+  for (int level = 0; level < kDeep; ++level) own = forest.in(own, "d");
+  CHECK(read_file(*forest, *forest.in(own, "one")) == "new");
+  for (const char* const tree : {"p", "f"}) remove_deep(forest.path("."), tree);
+}
+
+}  // namespace agentfs::test
