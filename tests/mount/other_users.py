@@ -396,6 +396,25 @@ def what_processes_say_is_their_owners():
     MOUNT.umount()
 
 
+def an_acl_of_a_member_leaves_the_set_group_id_bit():
+    """Who is in the file's group by a supplementary one alone sets an ACL, as on the disk."""
+    team = MOUNT / "workspaces/team"
+    seen = []
+    for place in (team, PLACE / "test/acl"):
+        place.mkdir(exist_ok=True)
+        for name, mode in (("shared", 0o2770), ("file", 0o2775)):
+            path = place / name
+            path.mkdir() if name == "shared" else path.write_text("")
+            os.chown(path, OTHER, GROUP)
+            path.chmod(mode)
+        place.chmod(0o2775)
+        told = [run([*AS_OTHER, "setfacl", "-m", "u:51501:rwx", str(place / name)], code=None)
+                for name in ("shared", "file")]
+        seen.append([f"{os.stat(place / name).st_mode & 0o7777:04o}" for name in ("shared", "file")] + told)
+    expect_eq(seen[0][:2], seen[1][:2], f"modes: {seen}")
+    expect_eq(seen[0][:2], ["2770", "2775"])
+
+
 enter()
 MOUNT = Mount.of("others")
 main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
@@ -405,4 +424,4 @@ main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_o
      what_is_new_in_ones_own_import_is_in_its_diff,
      what_binds_a_workspace_is_not_its_owners_to_lift,
      who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
-     replies_are_their_own, what_processes_say_is_their_owners)
+     replies_are_their_own, an_acl_of_a_member_leaves_the_set_group_id_bit, what_processes_say_is_their_owners)
