@@ -130,14 +130,20 @@ class TreeMerger {
   virtual Result<std::string> stage(const MergeSides& sides, const MergePlan& plan,
                                     const StageOptions& options) const = 0;
 
+  // Runs a step by which a file of ours loses its place to another, or not `forth` gets it again,
+  // so that nobody writes to it in between; null: runs it.
+  using Exchange =
+      std::function<Status(const TreeNode& file, bool forth, const std::function<Status()>& step)>;
   // Checks every path of ours against the plan, then makes the changes by renames alone: a file
   // that is replaced is so in one step. Where one fails, or finds what the plan did not see, all
   // are undone before the error is returned; what is undone has the same inode as before.
-  virtual Status apply(const TreeSide& ours, const std::string& record) const = 0;
+  virtual Status apply(const TreeSide& ours, const std::string& record,
+                       const Exchange& exchange = {}) const = 0;
 
   // Puts back what apply() did, as far as it came. What somebody changed after apply() stays, the
   // rest is put back, and EBUSY names it; what it replaced is then still in kMergeDirectory.
-  virtual Status undo(const TreeSide& ours, const std::string& record) const = 0;
+  virtual Status undo(const TreeSide& ours, const std::string& record,
+                      const Exchange& exchange = {}) const = 0;
 
   // Told, before it is deleted, of each file and directory that the merge removed or replaced and
   // the path it had.

@@ -210,7 +210,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
 
 // All is as before, and what was staged goes back: then it is as if the fold never began.
 Status FastPath::take_back(FastRun& run, const TreeSide& ours) {
-  TRY(kernel_.parts().merger->undo(ours, run.record));
+  TRY(kernel_.parts().merger->undo(ours, run.record, kernel_.merges().exchange_in(run.root)));
   TRY(kernel_.parts().folder->unstage(ours, left_of(run), run.record));
   run.phase = FastRun::Phase::running;
   return store(run);
@@ -221,11 +221,11 @@ Status FastPath::apply(FastRun& run, const TreeSide& ours) {
   const KernelParts& parts = kernel_.parts();
   run.record = TRY(parts.folder->stage(ours, left_of(run), run.record));
   TRY(store(run));
-  TRY(parts.merger->apply(ours, run.record));
+  TRY(parts.merger->apply(ours, run.record, kernel_.merges().exchange_in(run.root)));
   run.phase = FastRun::Phase::folded;
   const Status stored = store(run);
   if (stored) return ok();
-  TRY(parts.merger->undo(ours, run.record));
+  TRY(parts.merger->undo(ours, run.record, kernel_.merges().exchange_in(run.root)));
   run.phase = FastRun::Phase::folding;
   return stored;
 }

@@ -30,7 +30,7 @@ std::string closed_line(const std::string& path) {
 Result<Forks::Comparison> Forks::comparison(const Caller& caller, const std::string& root) const {
   TRY(kernel_.history().may_see(caller, root));
   // What is in mappings is to be seen, where it can be.
-  (void)kernel_.paths().may_snapshot(root);
+  (void)kernel_.paths().begin_snapshot(root);
   Forest& forest = *TRY(forest_of(root));
   Comparison result;
   if (TreeNodeRef directory = kernel_.imports().base(root)) {

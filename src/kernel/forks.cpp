@@ -148,7 +148,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const std::string path = sibling(root, name);
   TRY(kernel_.may_change(caller, path));
   TRY(check_beside(caller, root, name));
-  TRY(kernel_.paths().may_snapshot(root));
+  const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
   const auto drop = [&](Names&) { return forest.drop(name); };
@@ -187,7 +187,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
     return fail(EEXIST, "{}: is the name of a fork of {}; another one would do", text::shown(name),
                 root);
   }
-  TRY(kernel_.paths().may_snapshot(root));
+  const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause of_import(kernel_.conflicts(), import_key(root));
   const MergePause pause(kernel_.conflicts(), root);

@@ -218,7 +218,7 @@ Result<std::string> Imports::commit(const Caller& caller, const std::string& roo
   TRY(turn.check());
   TRY(end_half_done(import));
   TRY(kernel_.merges().check_resolved(root, path_of(import.tree)));
-  TRY(kernel_.paths().may_snapshot(root));
+  const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   ImportOrder order{.operation = "commit", .by = StoredCaller::of(caller)};
   order.start = TRY(forest().snapshot(import.tree, kOrderStart));
   order.from = order.start;

@@ -11,6 +11,12 @@
 
 namespace agentfs {
 
+TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
+  return [this, root](const TreeNode& file, bool forth, const std::function<Status()>& step) {
+    return kernel_.paths().exchange(root, file, forth, step);
+  };
+}
+
 // A version of what the merge replaced or removed.
 Status Merges::keep(const Caller& caller, const std::string& path, const Replaced& what,
                     RemovedFiles& removed) {
@@ -18,9 +24,6 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   const std::string root(text::first_parts(path, 2));
   const std::string_view below = std::string_view(path).substr(root.size() + 1);
   const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
-  if (is_there && old.node->type() == S_IFREG && old.attributes.st_nlink == 1) {
-    kernel_.paths().retire(root, *old.node);
-  }
   const bool has_others = old.node->type() != S_IFDIR && old.attributes.st_nlink > 1;
   if (has_others) removed.linked.push_back(old.node);
   PastStore* const past = kernel_.parts().past;

@@ -117,8 +117,8 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   const std::string other = Forks::sibling(root, name);
   (void)TRY(base_of(root, name));  // what is no kin is EINVAL, whoever may see it
   TRY(kernel_.history().may_see(caller, other));
-  TRY(kernel_.paths().may_snapshot(root));
-  TRY(kernel_.paths().may_snapshot(other));
+  const Hold held = TRY(kernel_.paths().begin_snapshot(root));
+  const Hold held_other = TRY(kernel_.paths().begin_snapshot(other));
   // What theirs takes from ours meanwhile, or took and left in conflict, has no base yet, and would
   // pass for theirs. The lesser name first: a merge may be asked for on both sides at once.
   std::optional<MergePause> of_theirs;
@@ -258,18 +258,18 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     return stored;
   }
   Status applied = set_conflicts(order.root, conflicts(order.root));
-  if (applied) applied = merger.apply(ours, order.record);
+  if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
   order.done = applied.has_value();
   if (applied) applied = file::replace(file, order.text());
   if (order.done && !applied) {
-    TRY(merger.undo(ours, order.record));
+    TRY(merger.undo(ours, order.record, exchange_in(order.root)));
     order.done = false;
   }
   if (!order.done) {
     // Who looked meanwhile has seen names that are gone again.
     kernel_.paths().refresh(events_of_undone(order.actions));
     // What cannot be put back stays aside, and with it the order.
-    TRY(merger.undo(ours, order.record));
+    TRY(merger.undo(ours, order.record, exchange_in(order.root)));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
@@ -363,6 +363,16 @@ Status Merges::discard_staged(const std::string& top, Forest& forest) {
     }
   }
   return ok();
+}
+
+Result<Hold> Merges::hold(const std::string& root) const {
+  if (is_half_done(root) || !kernel_.conflicts().try_to_begin(root)) {
+    return fail(EBUSY,
+                "{}: a merge, a fork or the like is under way; when it has ended it can be "
+                "renamed",
+                root);
+  }
+  return Hold(nullptr, [&table = kernel_.conflicts(), root](const void*) { table.end(root); });
 }
 
 bool Merges::is_half_done(const std::string& root) const { return file::exists(file_of(root)); }

@@ -2,7 +2,6 @@
 // Merging one tree of a family into another, and what could not be merged.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,9 +13,11 @@
 
 #include "backends/forest.h"
 #include "backends/merge.h"
+#include "base/hold.h"
 #include "base/json.h"
 #include "base/mutex.h"
 #include "kernel/caller.h"
+#include "kernel/conflict_table.h"
 
 namespace agentfs {
 
@@ -52,44 +53,6 @@ struct Replaced {
   const TreeEntry& old;
 };
 
-using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
-
-// Threads: all.
-class ConflictTable {
- public:
-  using All = std::map<std::string, MergeConflictsRef>;  // by forest and tree: "workspaces.12"
-  // From begin() to end() a merge into the root is under way; false where one is already. What
-  // others have to do with the whole tree is waited for.
-  bool begin(const std::string& root);
-  void wait_and_begin(const std::string& root);  // for those others
-  void end(const std::string& root);
-  bool is_busy(const std::string& root) const;
-  MergeConflictsRef find(const std::string& tree) const;  // null: none
-  void set(const std::string& tree, MergeConflictsRef conflicts);
-  All all() const;
-
- private:
-  mutable Mutex<Rank::object> mutex_;
-  std::condition_variable_any ended_;
-  All all_ GUARDED_BY(mutex_);
-  std::map<std::string, bool> busy_ GUARDED_BY(mutex_);  // by root: is it a merge?
-};
-
-// While it lives no merge into the root is under way: what copies or replaces a whole tree waits.
-class MergePause {
- public:
-  MergePause(ConflictTable& table, std::string root) : table_(table), root_(std::move(root)) {
-    table_.wait_and_begin(root_);
-  }
-  ~MergePause() { table_.end(root_); }
-  MergePause(const MergePause&) = delete;
-  MergePause& operator=(const MergePause&) = delete;
-
- private:
-  ConflictTable& table_;
-  const std::string root_;
-};
-
 // A part of its kernel. Threads: all; one merge into a tree at a time (EBUSY). What the caller may
 // not change is EPERM or EACCES before anything is done.
 class Merges {
@@ -121,12 +84,18 @@ class Merges {
   // what was in conflict with it. The paths that were still to be resolved and cannot be any more.
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
   Status check_resolved(const std::string& root, const MergeConflicts& all) const;
+  // Of a merge or a fold into the root: who has a file open writes to it no more when another has
+  // its place.
+  TreeMerger::Exchange exchange_in(const std::string& root) const;
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const Replaced& what,
               RemovedFiles& removed);
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();
+  // While it lives no merge of the root is under way. EBUSY while one is, or half done, or what
+  // others have to do with the whole tree: who holds up the host's kernel cannot wait for them.
+  Result<Hold> hold(const std::string& root) const;
   // Whether a merge into the root is under way, or was cut short and is to be ended; ending it as
   // settle() does.
   bool is_half_done(const std::string& root) const;

@@ -17,6 +17,7 @@
 #include "backends/tree_store.h"
 #include "base/completion.h"
 #include "base/error.h"
+#include "base/hold.h"
 #include "kernel/caller.h"
 #include "kernel/quota.h"
 #include "kernel/tree_change.h"
@@ -67,9 +68,10 @@ class Namespace {
   // missing are made, those that are there stay. Contents are copied, never shared. No link is
   // followed: where one, or a file, is in the place of a directory nothing is changed (ENOTDIR).
   virtual Status restore(const Caller&, const std::vector<RestoreStep>& steps) = 0;
-  // Can all of a workspace or home be kept as it is? EBUSY while files are written past the daemon.
-  // What programs have written through mappings is part of it from then on.
-  virtual Status may_snapshot(const std::string& path) = 0;
+  // All of a workspace or home is about to be kept as it is, or replaced: while what is returned
+  // lives, nothing in it is opened past the daemon. EBUSY where something is. What programs have
+  // written through mappings is part of it from then on.
+  virtual Result<Hold> begin_snapshot(const std::string& path) = 0;
   // The files of a tree that somebody has open for writing now, by path.
   virtual std::vector<std::string> open_for_writing(const std::string& /*root*/) { return {}; }
   // Runs `keep` while nobody changes the bytes of this file, which lies below the root of a
@@ -81,9 +83,13 @@ class Namespace {
     const auto kept = keep(false);
     return kept ? ok() : Status(std::unexpected(kept.error()));
   }
-  // A file below the root of a workspace or home has been replaced: who has it open writes to it no
-  // more (ESTALE).
-  virtual void retire(const std::string& /*root*/, const TreeNode& /*file*/) {}
+  // Runs `step`, by which another file takes the place of this one below the root of a workspace or
+  // home, while nobody changes its bytes: who has it open writes to it no more then (ESTALE). Not
+  // `forth`: it gets its place again, and takes writes. One with other names goes on under these.
+  virtual Status exchange(const std::string& /*root*/, const TreeNode& /*file*/, bool /*forth*/,
+                          const std::function<Status()>& step) {
+    return step();
+  }
   // Files below it have more or fewer names than before: how many is asked for again.
   virtual void links_changed(const std::string& /*root*/, const std::vector<TreeNodeRef>&) {}
   // What makes a directory at the top of a data tree, takes it away or puts another in its place: a

@@ -28,7 +28,7 @@ class NoNamespace final : public Namespace {
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override {
     return nothing_at(steps.front().path);
   }
-  Status may_snapshot(const std::string&) override { return ok(); }
+  Result<Hold> begin_snapshot(const std::string&) override { return Hold(); }
   Status replace_tree(const std::string&, const Exchange& exchange) override {
     std::vector<std::string> gone;
     TRY(exchange.act(gone));

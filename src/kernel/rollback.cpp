@@ -118,7 +118,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
                                     const std::string& name) {
   TRY(may_change(caller, root));
   TRY(kernel_.journal().check_room(false));
-  TRY(kernel_.paths().may_snapshot(root));
+  const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause of_import(kernel_.conflicts(), import_key(root));
   kernel_.imports().end_half_done(root);

@@ -1406,6 +1406,23 @@ def a_kill_in_an_import_leaves_nothing_that_fsck_finds():
     M.mount()
 
 
+def what_changes_there_is_no_copy_of_two_states():
+    """copy_file_range(2) from an open file of the directory that is written there is refused as
+    read(2) is: it is no mixture that nobody is told of."""
+    host = HOST / "mixed"
+    host.mkdir(parents=True)
+    (host / "f").write_bytes(b"A" * 65536)
+    tell(M / "sys/workspaces/ctl", f"import {host} as mixed\n")
+    source = os.open(M / "workspaces/mixed/f", os.O_RDONLY)
+    with open(host / "f", "r+b") as file:
+        file.write(b"B" * 10000)
+    target = os.open(M / "workspaces/mixed/copy", os.O_RDWR | os.O_CREAT)
+    expect_errno("EBUSY", os.copy_file_range, source, target, 65536, 0, 0)
+    expect_errno("EBUSY", os.pread, source, 65536, 0)
+    os.close(source)
+    os.close(target)
+
+
 main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
@@ -1433,7 +1450,7 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
-     bad_imports_are_refused, all_of_it_survives_a_crash,
+     bad_imports_are_refused, what_changes_there_is_no_copy_of_two_states, all_of_it_survives_a_crash,
      a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,
      what_was_changed_there_after_a_kill_is_nobodys_commit,
      a_rollback_past_an_uncommit_leaves_it_taken_back, theirs_of_a_conflict_is_what_it_was_after_a_rollback,

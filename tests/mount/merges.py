@@ -105,6 +105,33 @@ def what_was_moved_and_changed_is_told_as_both():
     expect_has(feed, "src/both.c")
 
 
+def what_is_renamed_and_rewritten_with_its_old_time_is_changed():
+    """The size and the time of modification are those of the other name, and the bytes are not."""
+    ours, theirs = make("disguised"), SPACES / "disguised-try"
+    (ours / "d").mkdir()
+    (ours / "d/below").write_text("one\n")
+    (ours / "plain").write_text("same\n")
+    ctl("disguised", "fork disguised-try")
+    (theirs / "d").rename(theirs / "e")
+    (theirs / "both").rename(theirs / "moved")
+    (theirs / "plain").rename(theirs / "simple")
+    for name, text in (("e/below", "two\n"), ("moved", "as it is!\n")):
+        was = os.stat(theirs / name)
+        with open(theirs / name, "r+b") as file:
+            file.write(text.encode())
+        os.utime(theirs / name, ns=(was.st_atime_ns, was.st_mtime_ns))
+        expect_eq(os.stat(theirs / name).st_size, was.st_size, f"size of {name}")
+    status = read(theirs / ".agentfs/status").splitlines()
+    expect("R100\tplain\tsimple" in status or any(line.startswith("R100") and "simple" in line
+                                                 for line in status), f"status: {status}")
+    for name in ("e/below", "moved"):
+        expect(not any(line.startswith("R100") and name in line for line in status), f"{name}: {status}")
+    expect_has(read(theirs / ".agentfs/diff"), "+two\n")
+    ctl("disguised", "merge disguised-try")
+    expect_eq((ours / "e/below").read_text(), "two\n")
+    expect_eq((ours / "moved").read_text(), "as it is!\n")
+
+
 def what_changes_places_with_a_directory_is_there():
     ours, theirs = make("places"), SPACES / "places-1"
     (ours / "down").mkdir()
@@ -754,6 +781,66 @@ def who_has_open_what_a_merge_replaced_is_refused():
     expect_eq([(ours / name).read_text() for name in ("both", "lines")], ["theirs\n"] * 2)
 
 
+def who_writes_beside_a_merge_loses_nothing():
+    """What write(2) took is in the file, or the merge found it and made it a conflict; or ESTALE."""
+    ours = make("beside")
+    (ours / "log").write_text("-" * 4096)
+    for number in range(12):
+        (ours / f"more{number}").write_text(f"{number}\n")
+    for turn in range(12):
+        theirs = SPACES / f"beside-{turn}"
+        ctl("beside", f"fork beside-{turn}")
+        (theirs / "log").write_text(f"{turn:04}" + "-" * 4092)
+        for number in range(12):
+            (theirs / f"more{number}").write_text(f"{number} {turn}\n")
+        file = os.open(ours / "log", os.O_RDWR)
+        os.pwrite(file, b"<", 4000 + turn)  # it has written before
+        merged = threading.Thread(target=lambda: os.system(
+            f"echo 'merge beside-{turn}' 2>/dev/null > '{ours}/.agentfs/ctl'"))
+        merged.start()
+        taken = 0
+        with open(os.devnull, "w", encoding="ascii"):
+            while merged.is_alive():
+                try:
+                    taken += os.pwrite(file, b"#", 100 + taken % 3000)
+                except OSError as error:
+                    expect_eq(error.errno, errno.ESTALE)
+                    break
+        merged.join()
+        os.close(file)
+        wanted = min(taken, 3000)
+        text = (ours / "log").read_bytes()
+        expect_eq(text[100:100 + wanted].count(b"#"), wanted, f"round {turn}: of {taken} writes, those in the file")
+        ctl("beside", f"discard beside-{turn}")
+
+
+def a_workspace_is_not_renamed_beside_its_merge():
+    """All or nothing of it has both its old and its new name: the rename or the merge is refused."""
+    for turn in range(8):
+        ours = make(f"named{turn}")
+        for number in range(40):
+            (ours / f"f{number}").write_text(f"old {number}\n")
+        ctl(ours.name, f"fork named{turn}-try")
+        for number in range(40):
+            (SPACES / f"named{turn}-try/f{number}").write_text(f"new {number}\n")
+        merging = subprocess.Popen(["sh", "-c", f"echo 'merge named{turn}-try' > '{ours}/.agentfs/ctl'"],
+                                   stderr=subprocess.DEVNULL)
+        other = SPACES / f"renamed{turn}"
+        while merging.poll() is None:
+            try:
+                ours.rename(other)
+                break
+            except OSError as error:
+                expect_eq(error.errno, errno.EBUSY)
+        merging.wait()
+        at = other if other.exists() else ours
+        words = {(at / f"f{number}").read_text().split()[0] for number in range(40)}
+        expect_eq(len(words), 1, f"round {turn}: {words}")
+        disk = {(M.state / "trees/workspaces" / at.name / f"f{number}").read_text().split()[0] for number in range(40)}
+        expect_eq(disk, words, f"round {turn}, on the disk")
+    expect_eq(os.listdir(M.state / "merges"), [], "orders of merges")
+
+
 def a_refused_merge_leaves_what_is_to_be_resolved():
     ours = make("left")
     for each in ("left-1", "left-2"):
@@ -1218,6 +1305,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_stay_while_another_is_merged,
      a_merge_waits_until_the_conflicts_of_the_last_one_are_ended,
      a_path_keeps_its_number_while_it_is_in_conflict,
+     what_is_renamed_and_rewritten_with_its_old_time_is_changed, who_writes_beside_a_merge_loses_nothing,
+     a_workspace_is_not_renamed_beside_its_merge,
      who_has_open_what_a_merge_replaced_is_refused, a_refused_merge_leaves_what_is_to_be_resolved,
      what_a_merge_removes_comes_back,
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,

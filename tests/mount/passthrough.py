@@ -385,9 +385,19 @@ def switched_off():
     mount.umount()
 
 
+def who_opens_what_has_set_id_bits_goes_through_the_daemon():
+    """A reader, too: a writer that comes after it would go its way, and nobody clear the bits."""
+    (W / "runs").write_bytes(b"x" * (2 << 20))
+    (W / "runs").chmod(0o6777)
+    before = operations("read")
+    (W / "runs").read_bytes()
+    expect(operations("read") > before, "read past the daemon")
+    (W / "runs").unlink()
+
+
 main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
      where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
-     opens_share, readers_come_first, rows_tell, nothing_is_lost,
+     opens_share, readers_come_first, who_opens_what_has_set_id_bits_goes_through_the_daemon, rows_tell, nothing_is_lost,
      each_content_is_kept_once_while_another_has_it_open, a_limit_shuts_nobody_out,
      what_is_written_past_the_daemon_does_not_come_under_a_limit, crash,
      switched_off)

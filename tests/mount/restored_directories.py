@@ -125,7 +125,23 @@ def a_start_changes_nothing_of_it():
     M.umount()
 
 
+def what_is_set_on_a_removed_file_is_not_in_its_past():
+    """By a descriptor that was open: the past has the same inode by a link until then."""
+    file = SITE / "tagged"
+    file.write_text("text\n", encoding="utf-8")
+    os.setxattr(file, "user.k", b"before")
+    opened = os.open(file, os.O_RDONLY)
+    file.unlink()
+    os.setxattr(opened, "user.k", b"after")
+    os.setxattr(opened, "user.new", b"1")
+    expect_eq(os.getxattr(opened, "user.k"), b"after")
+    os.close(opened)
+    command(OURS / "ctl", "restore tagged")
+    expect_eq(os.getxattr(file, "user.k"), b"before")
+    expect("user.new" not in os.listxattr(file), f"{os.listxattr(file)}")
+
+
 main(mount_it, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
-     a_start_changes_nothing_of_it)
+     what_is_set_on_a_removed_file_is_not_in_its_past, a_start_changes_nothing_of_it)

@@ -103,7 +103,7 @@ class FakeNamespace final : public Namespace {
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string&, int) override { return ok(); }
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
-  Status may_snapshot(const std::string&) override { return ok(); }
+  Result<Hold> begin_snapshot(const std::string&) override { return Hold(); }
   Status replace_tree(const std::string&, const Exchange& exchange) override {
     std::vector<std::string> gone;
     TRY(exchange.act(gone));

@@ -39,11 +39,13 @@ class WatchedMerger final : public TreeMerger {
                             const StageOptions& options) const override {
     return real_->stage(sides, plan, options);
   }
-  Status apply(const TreeSide& ours, const std::string& record) const override {
-    return real_->apply(ours, record);
+  Status apply(const TreeSide& ours, const std::string& record,
+               const Exchange& exchange) const override {
+    return real_->apply(ours, record, exchange);
   }
-  Status undo(const TreeSide& ours, const std::string& record) const override {
-    return real_->undo(ours, record);
+  Status undo(const TreeSide& ours, const std::string& record,
+              const Exchange& exchange) const override {
+    return real_->undo(ours, record, exchange);
   }
   Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
     return real_->finish(ours, record, kept);

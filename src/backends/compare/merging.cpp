@@ -64,11 +64,13 @@ class LineMerger final : public TreeMerger {
     return std::unexpected(error);
   }
 
-  Status apply(const TreeSide& ours, const std::string& record) const override {
-    return apply_steps(ours, TRY(record_of(record)));
+  Status apply(const TreeSide& ours, const std::string& record,
+               const Exchange& exchange) const override {
+    return apply_steps(ours, TRY(record_of(record)), exchange);
   }
-  Status undo(const TreeSide& ours, const std::string& record) const override {
-    return undo_steps(ours, TRY(record_of(record)));
+  Status undo(const TreeSide& ours, const std::string& record,
+              const Exchange& exchange) const override {
+    return undo_steps(ours, TRY(record_of(record)), exchange);
   }
   Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
     return clear_staging(ours, TRY(record_of(record)), kept);

@@ -32,7 +32,8 @@ bool is_untouched(const FileState& now, const FileState& known) {
 
 class Steps {
  public:
-  Steps(const TreeSide& ours, TreeNodeRef staging) : ours_(ours), staging_(std::move(staging)) {}
+  Steps(const TreeSide& ours, TreeNodeRef staging, const TreeMerger::Exchange& exchange)
+      : ours_(ours), staging_(std::move(staging)), exchange_(exchange) {}
 
   Status check(const MergeStep& step);
   Status make(const MergeStep& step);
@@ -42,12 +43,17 @@ class Steps {
   Status take(const MergeStep& step);
   Status put(const MergeStep& step);
   Status swap(const MergeStep& step);
+  Status swap_now(const MergeStep& step);
   Status set_mode(const MergeStep& step, bool forward);
   Status dress(const MergeStep& step, bool forward);
   Status set_permissions(const TreeEntry& entry, mode_t mode);
   Status undo_take(const MergeStep& step);
   Status undo_put(const MergeStep& step);
   Status undo_swap(const MergeStep& step);
+  // The file that is about to lose its place or, not `forth`, to get it again.
+  Status exchange(const TreeNode& file, bool forth, const std::function<Status()>& step) {
+    return exchange_ ? exchange_(file, forth, step) : step();
+  }
   // `path` to the name in the staging directory, or the other way round.
   Status move(const MergeStep& step, bool in, unsigned flags);
   Result<FileState> staged(const std::string& name);
@@ -57,6 +63,7 @@ class Steps {
 
   PathFinder ours_;
   TreeNodeRef staging_;
+  const TreeMerger::Exchange& exchange_;
 };
 
 Status Steps::check(const MergeStep& step) {
@@ -135,6 +142,12 @@ Status Steps::put(const MergeStep& step) {
 }
 
 Status Steps::swap(const MergeStep& step) {
+  const auto found = TRY(ours_.find(step.path));
+  if (!found) return moved(step.path);
+  return exchange(*found->node, true, [&] { return swap_now(step); });
+}
+
+Status Steps::swap_now(const MergeStep& step) {
   if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
   TRY(move(step, false, RENAME_EXCHANGE));
   if (is_untouched(TRY(staged(step.name)), step.before)) return ok();
@@ -209,7 +222,8 @@ Status Steps::undo_swap(const MergeStep& step) {
     return fail(EBUSY, "{}: changed since the merge; what it was before is {}/{}",
                 text::shown(step.path), kMergeDirectory, step.name);
   }
-  return move(step, false, RENAME_EXCHANGE);
+  const auto old = TRY(ours_.store().lookup(*staging_, step.name));
+  return exchange(*old.node, false, [&] { return move(step, false, RENAME_EXCHANGE); });
 }
 
 // What only comes to its path by a step before is looked at then.
@@ -251,10 +265,11 @@ Status remove_staging(const TreeSide& ours) {
 
 }  // namespace
 
-Status apply_steps(const TreeSide& ours, const MergeRecord& record) {
+Status apply_steps(const TreeSide& ours, const MergeRecord& record,
+                   const TreeMerger::Exchange& exchange) {
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return fail(ESTALE, "{}: is gone; merge again", kMergeDirectory);
-  Steps steps(ours, staging);
+  Steps steps(ours, staging, exchange);
   TRY(check_all(steps, record));
   for (std::size_t at = 0; at < record.steps.size(); ++at) {
     auto made = steps.make(record.steps[at]);
@@ -267,10 +282,11 @@ Status apply_steps(const TreeSide& ours, const MergeRecord& record) {
   return record.durable ? sync_disk(*ours.store, *staging) : ok();
 }
 
-Status undo_steps(const TreeSide& ours, const MergeRecord& record) {
+Status undo_steps(const TreeSide& ours, const MergeRecord& record,
+                  const TreeMerger::Exchange& exchange) {
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return ok();
-  Steps steps(ours, staging);
+  Steps steps(ours, staging, exchange);
   TRY(undo_from(steps, record, record.steps.size()));
   return record.durable ? sync_disk(*ours.store, *staging) : ok();
 }

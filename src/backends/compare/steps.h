@@ -9,8 +9,10 @@
 namespace agentfs::compare {
 
 // As the functions of TreeMerger.
-Status apply_steps(const TreeSide& ours, const MergeRecord& record);
-Status undo_steps(const TreeSide& ours, const MergeRecord& record);
+Status apply_steps(const TreeSide& ours, const MergeRecord& record,
+                   const TreeMerger::Exchange& exchange);
+Status undo_steps(const TreeSide& ours, const MergeRecord& record,
+                  const TreeMerger::Exchange& exchange);
 Status clear_staging(const TreeSide& ours, const MergeRecord& record, const TreeMerger::Kept& kept);
 Status discard_staging(const TreeSide& ours);
 

@@ -25,9 +25,10 @@ class Backings {
   void enable(fuse_session* session);
 
   // Before an open is answered: `info` and the handle get to know where it goes past. `is_known`:
-  // the kernel has attributes of the file already.
-  void open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info,
-            bool is_known = true);
+  // the kernel has attributes of the file already. ESTALE, upon which the kernel looks the name up
+  // and opens once more, where others have it open past the daemon and it is being replaced.
+  Status open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fuse_file_info& info,
+              bool is_known = true);
   // When it is released.
   void close(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle);
 
@@ -37,7 +38,7 @@ class Backings {
     unsigned opens = 0;
   };
   // The backing id, or 0; one more open is counted.
-  int share(fuse_req_t request, fuse_ino_t id, const vfs::Handle& handle, int flags);
+  Result<int> share(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, int flags);
 
   vfs::Services& services_;
   fuse_session* session_ = nullptr;

@@ -30,7 +30,11 @@ void answer_created(Scope& scope, const Result<vfs::CreatedNode>& created, fuse_
   fuse_entry_param entry = entry_of(created->found, id);
   vfs::Handle& handle = *created->opened.handle;
   set_open_flags(created->opened.flags, *info);
-  scope.context.backings.open(request, id, handle, *info, is_known);
+  if (Status open = scope.context.backings.open(request, id, handle, *info, is_known); !open) {
+    handle.release();
+    channel.forget(id, 1);
+    return reply_error(request, open.error());
+  }
   if (handle.bypassed()) entry.attr_timeout = kOneOpen;  // a mapping changes them unseen
   info->fh = channel.keep(created->opened.handle, scope.uid());
   if (::fuse_reply_create(request, &entry, info) != 0) {

@@ -47,7 +47,10 @@ struct Scope {
   void opened(fuse_ino_t id, const Result<vfs::Opened>& found, fuse_file_info* info) {
     if (!found) return reply_error(request, found.error());
     set_open_flags(found->flags, *info);
-    context.backings.open(request, id, *found->handle, *info);
+    if (Status open = context.backings.open(request, id, *found->handle, *info); !open) {
+      found->handle->release();
+      return reply_error(request, open.error());
+    }
     info->fh = context.channel->keep(found->handle, uid());
     // Interrupted before it was told: the kernel will never release what it does not know.
     if (::fuse_reply_open(request, info) != 0) release(id, info);

@@ -74,6 +74,10 @@ bool KernelServices::is_tree_busy(const std::string& root) {
   return kernel_.conflicts().is_busy(root);
 }
 
+Result<Hold> KernelServices::hold_tree(const std::string& root) {
+  return kernel_.merges().hold(root);
+}
+
 Status KernelServices::check_room(bool makes_room) {
   Status room = kernel_.journal().check_room(makes_room);
   while (!room && makes_room) {

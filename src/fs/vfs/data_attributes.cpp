@@ -59,23 +59,18 @@ Status DataNode::check_in_place() const {
               path());
 }
 
-// Others who have it open are refused their next write; of these no write is seen.
-Status DataNode::may_replace(const Request& request, const std::string& name) const {
-  if (dynamic_cast<const LocalRequest*>(&request) == nullptr) return ok();
+Result<Hold> DataNode::hold_replaced(const Request& request, const std::string& name) const {
+  if (dynamic_cast<const LocalRequest*>(&request) == nullptr) return Hold();
   const auto entry = tree_->store().lookup(*file_, name);
-  const auto node = entry ? tree_->find(*entry->node) : nullptr;
-  if (node == nullptr || !node->is_written_past() || entry->attributes.st_nlink > 1) return ok();
-  return fail(EBUSY,
-              "{}: is open for writing past the daemon (-o passthrough), and what is written there "
-              "would be lost; when it is closed, or mounted without it, it can be replaced",
-              child(name));
+  if (!entry || entry->attributes.st_nlink > 1) return Hold();
+  return tree_->hold_back(tree_->ensure(entry->node, region_of(region_, name)));
 }
 
-Result<Changing> DataNode::begin_change() {
+Result<Changing> DataNode::begin_change(bool of_bytes) {
   ByteLock& bytes = tree_->bytes().of(*file_);
   for (;;) {
     Changing together(bytes);
-    if (is_retired_) TRY(check_in_place());
+    if (is_retired_ && of_bytes) TRY(check_in_place());
     if (kept_as_.load(std::memory_order_relaxed) == nullptr) return together;
     together.unlock();
     const std::unique_lock alone(bytes);
@@ -243,7 +238,10 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
   Undertaking setting(
       *tree_, TRY(request.writer()),
       {.operation = "xattr", .path = path(), .bytes = value.size(), .details = {{"name", name}}});
-  TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
+  {
+    const Changing changing = TRY(begin_change(false));
+    TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
+  }
   return setting.tell();
 }
 
@@ -256,7 +254,10 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
   Undertaking removal(
       *tree_, TRY(request.writer()),
       {.operation = "xattr", .path = path(), .details = {{"name", name}, {"removed", true}}});
-  TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
+  {
+    const Changing changing = TRY(begin_change(false));
+    TRY(tree_->store().remove_xattr(*file_, name, request.tree()));
+  }
   return removal.tell();
 }
 

@@ -38,13 +38,14 @@ class DataNode final : public Node {
   // Its last name is about to go, and the past has the inode by this one. Under its lock, alone.
   void keep_as(PastName name);
   bool stop_keeping();  // false: it has parted from the past already
-  // What it holds changes while this is held: the past has a copy by then of what it had by a link.
-  // ESTALE as of check_in_place().
-  Result<Changing> begin_change();
+  // What it holds, or only its attributes, changes while this is held: the past has a copy by then
+  // of what it had by a link. Of bytes ESTALE as of check_in_place().
+  Result<Changing> begin_change(bool of_bytes = true);
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
-  void retire() { is_retired_ = true; }
+  void retire(bool is_over = true) { is_retired_ = is_over; }
+  bool is_retired() const { return is_retired_; }
   // One more descriptor by which it is written past the daemon: while there is one, the host's
   // kernel asks for the attributes each time, since a mapping changes them unseen. They keep what
   // it held once for all of them: by what this gives, `own` for the first.
@@ -128,7 +129,9 @@ class DataNode final : public Node {
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
   // EBUSY: agentfs itself would replace what is written past the daemon.
-  Status may_replace(const Request&, const std::string& name) const;
+  // Of a name that is, or is to be, a workspace or home, whose name is about to change.
+  Result<Hold> hold_root(const std::string& name) const;
+  Result<Hold> hold_replaced(const Request&, const std::string& name) const;
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;

@@ -142,10 +142,17 @@ bool DataHandle::would_lose(int flags) const {
          node_->tree().keeper().would_copy(static_cast<std::uint64_t>(now.st_size));
 }
 
+bool DataHandle::enter_past() {
+  is_counted_ = node_->tree().enter_past(node_, writable_);
+  return is_counted_;
+}
+
+void DataHandle::leave_past() {
+  if (is_counted_.exchange(false)) node_->tree().leave_past(node_, writable_);
+}
+
 void DataHandle::bypass() {
   bypassed_ = true;
-  node_->tree().count_bypassed(node_, 1);
-  is_counted_ = true;
   if (!writable_) return;
   // What it had when this open emptied it has been told by that.
   const bool is_emptied = keeper_->is_settled();
@@ -267,7 +274,7 @@ Status DataHandle::flush(Request&) {
 }
 
 void DataHandle::release() {
-  uncount();
+  leave_past();
   if (!writable_) return;
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
@@ -278,10 +285,6 @@ void DataHandle::release() {
   node_->tree().bypassed().end(node_.get());
   // Nobody has written since that was kept.
   if (node_->end_past()) node_->tree().keeper().take_back(keeper_->take());
-}
-
-void DataHandle::uncount() {
-  if (is_counted_.exchange(false)) node_->tree().count_bypassed(node_, -1);
 }
 
 // Who has it open goes on writing past a daemon that has gone: the next one finds what.
@@ -330,6 +333,7 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
     return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   }));
   other->changed(static_cast<std::uint64_t>(copied));
+  TRY(file_->check_read());
   return static_cast<std::size_t>(copied);
 }
 

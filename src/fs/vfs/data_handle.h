@@ -16,7 +16,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
  public:
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
-  ~DataHandle() override { uncount(); }
+  ~DataHandle() override { DataHandle::leave_past(); }
   // Known to the tree while it was made, it can be had from there once it is whole.
   void begin() { has_begun_ = true; }
   std::shared_ptr<DataHandle> alive() { return has_begun_ ? weak_from_this().lock() : nullptr; }
@@ -24,6 +24,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   int descriptor() const override { return file_->descriptor(); }
   int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }
   bool may_bypass() const override { return may_bypass_; }
+  bool enter_past() override;
+  void leave_past() override;  // is not counted any more
   void bypass() override;
   bool bypassed() const override { return bypassed_; }
   bool would_lose(int flags) const override;
@@ -66,7 +68,6 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Status attribute(Request& request);
   Status tell_changed();
   void changed_past();  // what was written past the daemon since it was looked at
-  void uncount();       // among the descriptors past the daemon
   // Before bytes from `offset` on go that another open of the file has written and closed.
   Status end_state(off_t offset);
   void judge_kept();  // at the end of one that was not past the daemon

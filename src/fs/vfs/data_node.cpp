@@ -298,6 +298,10 @@ bool DataNode::has_directory(const std::string& name) const {
   return entry && entry->node->type() == S_IFDIR;
 }
 
+Result<Hold> DataNode::hold_root(const std::string& name) const {
+  return path() == tree_->path() ? tree_->services().hold_tree(child(name)) : Hold();
+}
+
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags) {
   // Into a `.agentfs`: into the real directory behind it.
@@ -312,13 +316,16 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(target->may_make(request, new_name));
   TRY(tree_->services().check_room(false));
+  const Hold root = TRY(hold_root(name));
+  const bool is_taken = target != this || new_name != name;
+  const Hold other_root = is_taken ? TRY(target->hold_root(new_name)) : Hold();
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
   TRY(guard.rename(*this, name, *target, new_name, flags));
   const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
   const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
-  if (flags == 0) TRY(target->may_replace(request, new_name));
+  const Hold held = flags == 0 ? TRY(target->hold_replaced(request, new_name)) : Hold();
   TRY(tell_writes_to(name));
   TRY(target->tell_writes_to(new_name));
   Undertaking moving(*tree_, TRY(request.writer()),

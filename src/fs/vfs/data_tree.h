@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/hold.h"
 #include "base/mutex.h"
 #include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/byte_locks.h"
@@ -60,10 +61,15 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   UnderWay& under_way() { return *under_way_; }
   QuotaTable& quotas() { return *quotas_; }
   ContentHashes& hashes() { return hashes_; }
-  // One more, or less, descriptor of the file that is open past the daemon, for reading or writing;
-  // and how many there are of the files that lie in a workspace or home now.
-  void count_bypassed(const std::shared_ptr<DataNode>& node, int change) EXCLUDES(mutex_);
-  int open_past_daemon(const std::string& root) EXCLUDES(mutex_);
+  // One more descriptor of the file, for reading or writing, is to be open past the daemon. False
+  // where that may not be: it is held back, or has been replaced, or its bytes are others', too.
+  bool enter_past(const std::shared_ptr<DataNode>& node, bool writes) EXCLUDES(mutex_);
+  void leave_past(const std::shared_ptr<DataNode>& node, bool writes) EXCLUDES(mutex_);
+  // For as long as what is returned lives, none is: of the files that lie in this workspace or home
+  // then; or of this file, which is about to be replaced. EBUSY where some are open so, for writing
+  // where it is one file: others go on reading what it was.
+  Result<Hold> hold_back(const std::string& root) EXCLUDES(mutex_);
+  Result<Hold> hold_back(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   // The files that are open for writing, each with its descriptors.
   void add_writer(const std::shared_ptr<DataNode>& node, DataHandle& writer) EXCLUDES(mutex_);
   void remove_writer(const std::shared_ptr<DataNode>& node, DataHandle& writer) EXCLUDES(mutex_);
@@ -128,7 +134,13 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::atomic<std::uint64_t> rollbacks_ = 0;
   Mutex<Rank::object> mutex_;
   std::unordered_map<const TreeNode*, std::weak_ptr<DataNode>> nodes_ GUARDED_BY(mutex_);
-  std::unordered_map<std::shared_ptr<DataNode>, int> past_daemon_ GUARDED_BY(mutex_);
+  struct OpenPast {
+    int all = 0;
+    int writers = 0;
+  };
+  std::unordered_map<std::shared_ptr<DataNode>, OpenPast> past_daemon_ GUARDED_BY(mutex_);
+  std::multiset<std::string> held_roots_ GUARDED_BY(mutex_);
+  std::multiset<std::shared_ptr<DataNode>> held_files_ GUARDED_BY(mutex_);
   std::unordered_map<std::shared_ptr<DataNode>, std::set<DataHandle*>> writers_ GUARDED_BY(mutex_);
 };
 

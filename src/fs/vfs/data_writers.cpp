@@ -23,23 +23,59 @@ std::vector<std::shared_ptr<DataNode>> DataTree::writers() {
   return open;
 }
 
-void DataTree::count_bypassed(const std::shared_ptr<DataNode>& node, int change) {
+bool DataTree::enter_past(const std::shared_ptr<DataNode>& node, bool writes) {
   Lock lock(mutex_);
-  if ((past_daemon_[node] += change) <= 0) past_daemon_.erase(node);
+  // What is known of it from before may not be so any more: a copy of the tree has come between.
+  const bool is_held = held_files_.contains(node) || held_roots_.contains(node->place());
+  if (is_held || node->is_retired() || !store_.may_bypass(node->file())) return false;
+  OpenPast& open = past_daemon_[node];
+  ++open.all;
+  if (writes) ++open.writers;
+  return true;
+}
+
+void DataTree::leave_past(const std::shared_ptr<DataNode>& node, bool writes) {
+  Lock lock(mutex_);
+  const auto found = past_daemon_.find(node);
+  if (writes) --found->second.writers;
+  if (--found->second.all == 0) past_daemon_.erase(found);
 }
 
 // A file or its workspace may have another name by now than when it was opened.
-int DataTree::open_past_daemon(const std::string& root) {
-  std::vector<std::pair<std::shared_ptr<DataNode>, int>> open;
-  {
-    Lock lock(mutex_);
-    open.assign(past_daemon_.begin(), past_daemon_.end());
-  }
+Result<Hold> DataTree::hold_back(const std::string& root) {
+  Lock lock(mutex_);
   int count = 0;
-  for (const auto& [node, descriptors] : open) {
-    if (node->place() == root) count += descriptors;
+  for (const auto& [node, open] : past_daemon_) {
+    if (node->place() == root) count += open.all;
   }
-  return count;
+  if (count > 0) {
+    return fail(EBUSY,
+                "{}: {} files are open past the daemon (-o passthrough); when they are closed, "
+                "or mounted without it, it can be forked, or merged into",
+                root, count);
+  }
+  held_roots_.insert(root);
+  return Hold(nullptr, [tree = shared_from_this(), root](const void*) {
+    Lock again(tree->mutex_);
+    tree->held_roots_.erase(tree->held_roots_.find(root));
+  });
+}
+
+// Others who have it open are refused their next write; of these no write is seen.
+Result<Hold> DataTree::hold_back(const std::shared_ptr<DataNode>& node) {
+  Lock lock(mutex_);
+  const auto found = past_daemon_.find(node);
+  if (found != past_daemon_.end() && found->second.writers > 0) {
+    return fail(EBUSY,
+                "{}: is open for writing past the daemon (-o passthrough), and what is written "
+                "there would be lost; when it is closed, or mounted without it, it can be replaced",
+                node->path());
+  }
+  held_files_.insert(node);
+  return Hold(nullptr, [tree = shared_from_this(), node](const void*) {
+    Lock again(tree->mutex_);
+    tree->held_files_.erase(tree->held_files_.find(node));
+  });
 }
 
 void DataTree::follow_renamed(const Renamed& renamed) {

@@ -57,10 +57,11 @@ class FileSystem final : public Namespace {
   Status remove(const Caller&, const std::string& path) override;
   Status access(const Caller&, const std::string& path, int mask) override;
   Status restore(const Caller&, const std::vector<RestoreStep>& steps) override;
-  Status may_snapshot(const std::string& path) override;
+  Result<Hold> begin_snapshot(const std::string& path) override;
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) override;
-  void retire(const std::string& root, const TreeNode& file) override;
+  Status exchange(const std::string& root, const TreeNode& file, bool forth,
+                  const std::function<Status()>& step) override;
   void links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) override;
   Status replace_tree(const std::string& path, const Exchange& exchange) override;
   Result<Holding> holding(const std::string& subject) override;

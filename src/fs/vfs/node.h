@@ -157,9 +157,12 @@ class Handle {
   virtual void write(Request&, off_t offset, std::string_view bytes, Completion<std::size_t> done);
   // A file of the disk that the host's kernel can read and write by itself: its descriptor, or -1
   // where all bytes come through here. bypass() says that it will, before the open is answered:
-  // where it may, or does already for another open of the file.
+  // where it may, or does already for another open of the file, and enter_past() let it. That does
+  // not where the file is being replaced, or its tree copied.
   virtual int backing() const { return -1; }
   virtual bool may_bypass() const { return true; }
+  virtual bool enter_past() { return true; }
+  virtual void leave_past() {}  // it does not after all
   virtual void bypass() {}
   virtual bool bypassed() const { return false; }
   // Whether what there is has to be kept when the first byte of it is overwritten, and that is

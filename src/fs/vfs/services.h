@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/event_loop.h"
+#include "base/hold.h"
 #include "kernel/caller.h"
 #include "kernel/quota.h"
 #include "kernel/tree_change.h"
@@ -54,6 +55,10 @@ class Services {
   virtual Status check_room(bool makes_room) = 0;
   // Whether a merge into the tree is under way, or what excludes one.
   virtual bool is_tree_busy(const std::string& /*root*/) { return false; }
+  // The root is about to get another name, or another root its own: while what is returned lives,
+  // nobody begins a merge into it or from it, a fork or the like. EBUSY while one is under way, or
+  // half done.
+  virtual Result<Hold> hold_tree(const std::string& /*root*/) { return Hold(); }
   virtual Status record_control(const Caller& caller, const std::string& path,
                                 std::string_view text) = 0;
   // May this process change a path of a data tree, which is free of links? EPERM.

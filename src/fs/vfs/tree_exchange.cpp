@@ -74,18 +74,12 @@ void FileSystem::Parts::write_back(const std::string& root) {
 }
 
 // What the host's kernel writes on its own would reach the other tree, too.
-Status FileSystem::may_snapshot(const std::string& path) {
+Result<Hold> FileSystem::begin_snapshot(const std::string& path) {
   const auto top = parts_->top_of(path);
-  if (top == nullptr) return ok();
-  const int open = top->tree().open_past_daemon(path);
-  if (open == 0) {
-    parts_->write_back(path);
-    return ok();
-  }
-  return fail(EBUSY,
-              "{}: {} files are open past the daemon (-o passthrough); when they are closed, "
-              "or mounted without it, it can be forked, or merged into",
-              path, open);
+  if (top == nullptr) return Hold();
+  Hold held = TRY(top->tree().hold_back(path));
+  parts_->write_back(path);
+  return held;
 }
 
 std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
@@ -117,12 +111,17 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
   return kept ? ok() : Status(std::unexpected(kept.error()));
 }
 
-void FileSystem::retire(const std::string& root, const TreeNode& file) {
+Status FileSystem::exchange(const std::string& root, const TreeNode& file, bool forth,
+                            const std::function<Status()>& step) {
   const auto top = parts_->top_of(root);
-  const auto node = top == nullptr ? nullptr : top->tree().find(file);
-  if (node == nullptr) return;
-  const std::unique_lock alone(top->tree().bytes().of(file));
-  node->retire();
+  if (top == nullptr) return step();
+  DataTree& tree = top->tree();
+  const std::unique_lock alone(tree.bytes().of(file));
+  TRY(step());
+  const auto now = tree.store().attributes(file);
+  const auto node = tree.find(file);
+  if (node != nullptr && (!forth || (now && now->st_nlink == 1))) node->retire(forth);
+  return ok();
 }
 
 void FileSystem::links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) {

@@ -10,6 +10,7 @@
 #include "backends/trees/trees.h"
 #include "base/file.h"
 #include "fs/vfs/bypassed_files.h"
+#include "fs/vfs/data_handle.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
@@ -232,6 +233,72 @@ TEST_CASE("what is open when a session ends is told, and left to the next daemon
   disk.write("a", "late");
   disk.mount(place.log());
   CHECK(disk.services.rows == Lines{"1 write /work/a 5", "1 write /work/a 4"});
+}
+
+TEST_CASE("while a tree is kept as it is, nothing in it is opened past the daemon") {
+  Disk disk("");
+  const auto work = disk.files->root()->lookup(disk.request, "work")->node;
+  const auto w = work->make_directory(disk.request, "w", 0755)->node;
+  const auto made = w->create(disk.request, "a", O_RDWR, 0644);
+  REQUIRE(made);
+  const auto& handle = made->opened.handle;
+  {
+    const auto held = disk.files->begin_snapshot("/work/w");
+    REQUIRE(held);
+    CHECK_FALSE(handle->enter_past());
+    CHECK(disk.open("beside", O_CREAT | O_RDWR)->enter_past());
+  }
+  CHECK(handle->enter_past());
+  const auto refused = disk.files->begin_snapshot("/work/w");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EBUSY);
+  handle->release();
+  CHECK(disk.files->begin_snapshot("/work/w"));
+}
+
+TEST_CASE("of a file that is being replaced none is opened past the daemon for writing") {
+  Disk disk("");
+  const auto writer = disk.open("a", O_CREAT | O_RDWR);
+  const auto reader = disk.open("a", O_RDONLY);
+  const auto node = std::static_pointer_cast<DataNode>(
+      disk.files->root()->lookup(disk.request, "work")->node->lookup(disk.request, "a")->node);
+  CHECK(reader->enter_past());
+  {
+    const auto held = node->tree().hold_back(node);
+    REQUIRE(held);
+    CHECK_FALSE(writer->enter_past());
+  }
+  CHECK(writer->enter_past());
+  CHECK(node->tree().hold_back(node).error().code == EBUSY);
+  writer->release();
+  CHECK(node->tree().hold_back(node));
+  const auto late = disk.open("a", O_RDWR);
+  node->retire();
+  CHECK_FALSE(late->enter_past());
+  for (const auto& one : {late, reader}) one->release();
+}
+
+TEST_CASE("who has a file open writes to it until another has its place, and if it has it again") {
+  Disk disk("");
+  const auto work = disk.files->root()->lookup(disk.request, "work")->node;
+  const auto w = work->make_directory(disk.request, "w", 0755)->node;
+  const auto made = w->create(disk.request, "a", O_RDWR, 0644);
+  REQUIRE(made);
+  Handle& handle = *made->opened.handle;
+  const auto& file = static_cast<DataNode&>(*made->found.node).file();
+  CHECK(TestTree::write(disk.request, handle, 0, "before") == 0);
+  const auto exchange = [&](bool forth, bool goes) {
+    return disk.files->exchange("/work/w", file, forth, [&]() -> Status {
+      return goes ? ok() : fail_errno(EIO, "the step");
+    });
+  };
+  CHECK_FALSE(exchange(true, false));
+  CHECK(TestTree::write(disk.request, handle, 0, "still") == 0);
+  CHECK(exchange(true, true));
+  CHECK(TestTree::write(disk.request, handle, 0, "lost") == ESTALE);
+  CHECK(exchange(false, true));
+  CHECK(TestTree::write(disk.request, handle, 0, "again") == 0);
+  handle.release();
 }
 
 }  // namespace agentfs::vfs
