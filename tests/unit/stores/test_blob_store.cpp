@@ -13,8 +13,6 @@
 namespace agentfs {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct Files {
   test::TemporaryDirectory directory;
   std::string place = directory.path("blobs");
@@ -30,7 +28,7 @@ struct Memory {
 
 std::size_t files_below(const std::string& directory) {
   std::size_t count = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
     if (entry.is_regular_file()) ++count;
   }
   return count;
@@ -90,13 +88,13 @@ TEST_CASE("a blob is one file that a person can find", "[blobs]") {
 TEST_CASE("a damaged blob is told, and mended by its bytes", "[blobs]") {
   const Files store;
   const std::string hash = store.blobs->put("hello\n").value();
-  fs::permissions(store.path_of(hash), fs::perms::owner_all);
+  std::filesystem::permissions(store.path_of(hash), std::filesystem::perms::owner_all);
   for (const std::string damage : {"", "hellO\n", "hello\nmore"}) {
     test::spit(store.path_of(hash), damage);
     CHECK(store.blobs->get(hash).error().code == EBADMSG);
     REQUIRE(store.blobs->put("hello\n"));
     CHECK(store.blobs->get(hash).value() == "hello\n");
-    fs::permissions(store.path_of(hash), fs::perms::owner_all);
+    std::filesystem::permissions(store.path_of(hash), std::filesystem::perms::owner_all);
   }
 }
 

@@ -13,9 +13,7 @@
 namespace agentfs {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Journal {
+struct SegmentJournal {
   test::TemporaryDirectory directory;
   std::string segments = directory.path("journal/segments");
   std::string first = segments + "/000000000001.jsonl";
@@ -45,9 +43,9 @@ class SizeLimit {
 
 int open_descriptors(const std::string& below) {
   int count = 0;
-  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code error;
-    const std::string target = fs::read_symlink(entry.path(), error);
+    const std::string target = std::filesystem::read_symlink(entry.path(), error);
     if (!error && target.starts_with(below)) ++count;
   }
   return count;
@@ -56,7 +54,7 @@ int open_descriptors(const std::string& below) {
 }  // namespace
 
 TEST_CASE("a log of files goes on where it ended", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   {
     const auto log = journal.open();
     REQUIRE(log->append("one\n"));
@@ -72,7 +70,7 @@ TEST_CASE("a log of files goes on where it ended", "[segments]") {
 }
 
 TEST_CASE("a torn line is cut off and kept", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   test::spit(journal.first, "one\ntwo\n{\"half");
   {
     const auto log = journal.open();
@@ -89,7 +87,7 @@ TEST_CASE("a torn line is cut off and kept", "[segments]") {
 }
 
 TEST_CASE("a long torn line, and nothing but one", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   const std::string long_line(200'000, 'x');
   test::spit(journal.first, "one\n" + long_line);
   CHECK(journal.open()->segments()[0].size == 4);
@@ -100,7 +98,7 @@ TEST_CASE("a long torn line, and nothing but one", "[segments]") {
 }
 
 TEST_CASE("damage in an earlier segment stays as evidence", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   test::spit(journal.first, "one\nhal");
   test::spit(journal.segments + "/000000000003.jsonl", "three\n");
   const auto log = journal.open();
@@ -110,7 +108,7 @@ TEST_CASE("damage in an earlier segment stays as evidence", "[segments]") {
 }
 
 TEST_CASE("segments are ordered by number and strangers left alone", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   test::spit(journal.segments + "/1000000000000.jsonl", "later\n");
   test::spit(journal.segments + "/999999999999.jsonl", "sooner\n");
   test::spit(journal.segments + "/notes.jsonl", "mine");
@@ -123,7 +121,7 @@ TEST_CASE("segments are ordered by number and strangers left alone", "[segments]
 }
 
 TEST_CASE("an append that fails half way leaves the log as it was", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   const auto log = journal.open();
   REQUIRE(log->append("kept\n"));
   {
@@ -141,7 +139,7 @@ TEST_CASE("an append that fails half way leaves the log as it was", "[segments]"
 }
 
 TEST_CASE("one descriptor is open however many segments there are", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   const auto log = journal.open();
   for (std::uint64_t i = 1; i <= 20; ++i) {
     REQUIRE(log->roll(i));
@@ -152,7 +150,7 @@ TEST_CASE("one descriptor is open however many segments there are", "[segments]"
 }
 
 TEST_CASE("a directory that cannot be made or used is an error", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   test::spit(journal.directory.path("journal"), "a file");
   const auto log = open_segments(journal.segments);
   REQUIRE_FALSE(log);
@@ -160,15 +158,15 @@ TEST_CASE("a directory that cannot be made or used is an error", "[segments]") {
 }
 
 TEST_CASE("a segment that shrank under the log is damage", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   const auto log = journal.open();
   REQUIRE(log->append("one\ntwo\n"));
-  fs::resize_file(journal.first, 4);
+  std::filesystem::resize_file(journal.first, 4);
   CHECK(log->read("000000000001.jsonl").error().code == EBADMSG);
 }
 
 TEST_CASE("what was appended survives kill -9", "[segments]") {
-  const Journal journal;
+  const SegmentJournal journal;
   std::unique_ptr<LogStore> killed;  // opened by the child
   const auto acknowledged = test::run_and_kill(300, [&](std::uint64_t n) {
     if (!killed) killed = journal.open();
