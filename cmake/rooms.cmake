@@ -37,10 +37,9 @@ if(AGENTFS_CCACHE)
 endif()
 
 # What most sources include: the tests precompile it once more, with Catch2.
-set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <condition_variable> <cstdint> <deque>
-  <expected> <filesystem> <functional> <map> <memory> <mutex> <optional> <set> <shared_mutex> <span>
-  <stop_token> <string> <string_view> <thread> <unordered_map> <utility> <variant> <vector>
-  <fmt/format.h>)
+set(AGENTFS_PRECOMPILED <algorithm> <array> <atomic> <chrono> <cstdint> <expected> <filesystem>
+  <functional> <map> <memory> <mutex> <optional> <span> <string> <string_view> <unordered_map>
+  <utility> <vector> <fmt/format.h>)
 set(AGENTFS_PRECOMPILED_FOR_TESTS ${CMAKE_SOURCE_DIR}/tests/catch.h)
 # Such builds are made whole, and release finds who includes too little.
 if(AGENTFS_SANITIZE)
