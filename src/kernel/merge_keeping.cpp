@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Versions of what merges, and the ends of commands on overlays, replace or remove.
+// What merges, and the ends of commands on overlays, keep others from meanwhile, and the versions
+// of what they replace or remove.
 #include <sys/stat.h>
 
 #include "base/text.h"
@@ -15,6 +16,16 @@ TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
   return [this, root](const TreeNode& file, bool forth, const std::function<Status()>& step) {
     return kernel_.paths().exchange(root, file, forth, step);
   };
+}
+
+Result<Hold> Merges::hold(const std::string& root) const {
+  if (is_half_done(root) || !kernel_.conflicts().try_to_begin(root)) {
+    return fail(EBUSY,
+                "{}: a merge, a fork or the like is under way; when it has ended it can be "
+                "renamed",
+                root);
+  }
+  return hold_until([&table = kernel_.conflicts(), root] { table.end(root); });
 }
 
 // A version of what the merge replaced or removed.

@@ -252,24 +252,25 @@ Status Merges::check_own(const Caller& caller, const TreeSide& ours, const Merge
 
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
+  const TreeMerger::Exchange exchange = exchange_in(order.root);
   const std::string file = file_of(order.root);
   if (Status stored = file::replace(file, order.text()); !stored) {
     TRY(merger.discard(ours));
     return stored;
   }
   Status applied = set_conflicts(order.root, conflicts(order.root));
-  if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
+  if (applied) applied = merger.apply(ours, order.record, exchange);
   order.done = applied.has_value();
   if (applied) applied = file::replace(file, order.text());
   if (order.done && !applied) {
-    TRY(merger.undo(ours, order.record, exchange_in(order.root)));
+    TRY(merger.undo(ours, order.record, exchange));
     order.done = false;
   }
   if (!order.done) {
     // Who looked meanwhile has seen names that are gone again.
     kernel_.paths().refresh(events_of_undone(order.actions));
     // What cannot be put back stays aside, and with it the order.
-    TRY(merger.undo(ours, order.record, exchange_in(order.root)));
+    TRY(merger.undo(ours, order.record, exchange));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
@@ -363,16 +364,6 @@ Status Merges::discard_staged(const std::string& top, Forest& forest) {
     }
   }
   return ok();
-}
-
-Result<Hold> Merges::hold(const std::string& root) const {
-  if (is_half_done(root) || !kernel_.conflicts().try_to_begin(root)) {
-    return fail(EBUSY,
-                "{}: a merge, a fork or the like is under way; when it has ended it can be "
-                "renamed",
-                root);
-  }
-  return Hold(nullptr, [&table = kernel_.conflicts(), root](const void*) { table.end(root); });
 }
 
 bool Merges::is_half_done(const std::string& root) const { return file::exists(file_of(root)); }

@@ -15,7 +15,6 @@
 #include "backends/merge.h"
 #include "base/hold.h"
 #include "base/json.h"
-#include "base/mutex.h"
 #include "kernel/caller.h"
 #include "kernel/conflict_table.h"
 

@@ -122,8 +122,7 @@ def what_is_renamed_and_rewritten_with_its_old_time_is_changed():
         os.utime(theirs / name, ns=(was.st_atime_ns, was.st_mtime_ns))
         expect_eq(os.stat(theirs / name).st_size, was.st_size, f"size of {name}")
     status = read(theirs / ".agentfs/status").splitlines()
-    expect("R100\tplain\tsimple" in status or any(line.startswith("R100") and "simple" in line
-                                                 for line in status), f"status: {status}")
+    expect(any(line.startswith("R100") and "simple" in line for line in status), f"status: {status}")
     for name in ("e/below", "moved"):
         expect(not any(line.startswith("R100") and name in line for line in status), f"{name}: {status}")
     expect_has(read(theirs / ".agentfs/diff"), "+two\n")
@@ -799,13 +798,12 @@ def who_writes_beside_a_merge_loses_nothing():
             f"echo 'merge beside-{turn}' 2>/dev/null > '{ours}/.agentfs/ctl'"))
         merged.start()
         taken = 0
-        with open(os.devnull, "w", encoding="ascii"):
-            while merged.is_alive():
-                try:
-                    taken += os.pwrite(file, b"#", 100 + taken % 3000)
-                except OSError as error:
-                    expect_eq(error.errno, errno.ESTALE)
-                    break
+        while merged.is_alive():
+            try:
+                taken += os.pwrite(file, b"#", 100 + taken % 3000)
+            except OSError as error:
+                expect_eq(error.errno, errno.ESTALE)
+                break
         merged.join()
         os.close(file)
         wanted = min(taken, 3000)

@@ -2,7 +2,6 @@
 #include "backends/trees/forest_nodes.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace agentfs::trees {
 
@@ -24,15 +23,13 @@ thread_local std::vector<ForestNodeRef>* ending = nullptr;
 
 // A node holds the one above: where it was the last to do so, that ends as well, and so on. One
 // after the other and not one within the other: a tree may be deeper than a stack has room for.
-void end(std::vector<ForestNodeRef> nodes) {
-  if (ending != nullptr) {
-    std::ranges::move(nodes, std::back_inserter(*ending));
-    return;
-  }
-  ending = &nodes;
-  while (!nodes.empty()) {
-    const ForestNodeRef next = std::move(nodes.back());
-    nodes.pop_back();
+void let_go(ForestNodeRef node) {
+  if (ending != nullptr) return ending->push_back(std::move(node));
+  std::vector<ForestNodeRef> left;
+  ending = &left;
+  for (node.reset(); !left.empty(); node.reset()) {
+    node = std::move(left.back());
+    left.pop_back();
   }
   ending = nullptr;
 }
@@ -41,9 +38,7 @@ void end(std::vector<ForestNodeRef> nodes) {
 
 ForestNode::~ForestNode() {
   book_->forget(*this);
-  std::vector<ForestNodeRef> above;
-  for (Name& name : names_) above.push_back(std::move(name.parent));
-  end(std::move(above));
+  for (Name& name : names_) let_go(std::move(name.parent));
 }
 
 std::size_t NodeBook::Hash::operator()(const FileKey& key) const {

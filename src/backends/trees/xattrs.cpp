@@ -34,8 +34,7 @@ Status DirectoryTree::set_xattr(const TreeNode& node, const std::string& name,
   const std::string path = fd.path();
   if (name == kCapabilityName) static_cast<const DiskNode&>(node).has_no_capabilities = false;
   // An ACL changes the mode, and who is not in the group takes the set-group-id bit with it.
-  const auto groups =
-      name.starts_with("system.posix_acl_") ? CallerScope::Groups::all : CallerScope::Groups::none;
+  const auto groups = is_acl(name) ? CallerScope::Groups::all : CallerScope::Groups::none;
   const int code = as_caller(
       daemon_, caller,
       [&] { return ::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags); },

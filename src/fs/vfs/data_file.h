@@ -128,9 +128,9 @@ class DataNode final : public Node {
   bool has_directory(const std::string& name) const;
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
-  // EBUSY: agentfs itself would replace what is written past the daemon.
-  // Of a name that is, or is to be, a workspace or home, whose name is about to change.
+  // Of a name that is, or is to be, a workspace or home, and is about to change.
   Result<Hold> hold_root(const std::string& name) const;
+  // EBUSY: agentfs itself would replace what is written past the daemon.
   Result<Hold> hold_replaced(const Request&, const std::string& name) const;
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;

@@ -299,7 +299,7 @@ bool DataNode::has_directory(const std::string& name) const {
 }
 
 Result<Hold> DataNode::hold_root(const std::string& name) const {
-  return path() == tree_->path() ? tree_->services().hold_tree(child(name)) : Hold();
+  return file_ == tree_->store().root() ? tree_->services().hold_tree(child(name)) : Hold();
 }
 
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,

@@ -54,10 +54,10 @@ Result<Hold> DataTree::hold_back(const std::string& root) {
                 "or mounted without it, it can be forked, or merged into",
                 root, count);
   }
-  held_roots_.insert(root);
-  return Hold(nullptr, [tree = shared_from_this(), root](const void*) {
+  const auto held = held_roots_.insert(root);
+  return hold_until([tree = shared_from_this(), held] {
     Lock again(tree->mutex_);
-    tree->held_roots_.erase(tree->held_roots_.find(root));
+    tree->held_roots_.erase(held);
   });
 }
 
@@ -71,10 +71,10 @@ Result<Hold> DataTree::hold_back(const std::shared_ptr<DataNode>& node) {
                 "there would be lost; when it is closed, or mounted without it, it can be replaced",
                 node->path());
   }
-  held_files_.insert(node);
-  return Hold(nullptr, [tree = shared_from_this(), node](const void*) {
+  const auto held = held_files_.insert(node);
+  return hold_until([tree = shared_from_this(), held] {
     Lock again(tree->mutex_);
-    tree->held_files_.erase(tree->held_files_.find(node));
+    tree->held_files_.erase(held);
   });
 }
 

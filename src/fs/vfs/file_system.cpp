@@ -71,8 +71,11 @@ void account_for(const ContextRef& context, const UnderWay& changes) {
   LocalRequest request(owner_of(*context));
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
-    const auto there = walk_to(request, context, row.path);
-    if (!left.kept.is_null() && !there && there.error().code == ENOENT) {
+    const auto is_gone = [&] {
+      const auto there = walk_to(request, context, row.path);
+      return !there && there.error().code == ENOENT;
+    };
+    if (!left.kept.is_null() && is_gone()) {
       json::Value kept = left.kept;
       if (row.kept_path() != row.path) json::set_bytes(kept, "path", row.kept_path());
       if (row.operation == "remove") kept.set("removed", true);

@@ -78,6 +78,14 @@ struct Disk {
     }
     return work.node->lookup(request, name)->node->open(request, flags)->handle;
   }
+  // In a new directory.
+  CreatedNode create_below(const std::string& directory, const std::string& name) {
+    const NodeRef work = files->root()->lookup(request, "work")->node;
+    const NodeRef below = work->make_directory(request, directory, 0755)->node;
+    const auto made = below->create(request, name, O_RDWR, 0644);
+    REQUIRE(made);
+    return *made;
+  }
   void write(const std::string& name, std::string_view text) const {
     std::ofstream(directory.name + "/" + name, std::ios::app) << text;
   }
@@ -237,11 +245,8 @@ TEST_CASE("what is open when a session ends is told, and left to the next daemon
 
 TEST_CASE("while a tree is kept as it is, nothing in it is opened past the daemon") {
   Disk disk("");
-  const auto work = disk.files->root()->lookup(disk.request, "work")->node;
-  const auto w = work->make_directory(disk.request, "w", 0755)->node;
-  const auto made = w->create(disk.request, "a", O_RDWR, 0644);
-  REQUIRE(made);
-  const auto& handle = made->opened.handle;
+  const CreatedNode made = disk.create_below("w", "a");
+  const auto& handle = made.opened.handle;
   {
     const auto held = disk.files->begin_snapshot("/work/w");
     REQUIRE(held);
@@ -280,12 +285,9 @@ TEST_CASE("of a file that is being replaced none is opened past the daemon for w
 
 TEST_CASE("who has a file open writes to it until another has its place, and if it has it again") {
   Disk disk("");
-  const auto work = disk.files->root()->lookup(disk.request, "work")->node;
-  const auto w = work->make_directory(disk.request, "w", 0755)->node;
-  const auto made = w->create(disk.request, "a", O_RDWR, 0644);
-  REQUIRE(made);
-  Handle& handle = *made->opened.handle;
-  const auto& file = static_cast<DataNode&>(*made->found.node).file();
+  const CreatedNode made = disk.create_below("w", "a");
+  Handle& handle = *made.opened.handle;
+  const auto& file = static_cast<DataNode&>(*made.found.node).file();
   CHECK(TestTree::write(disk.request, handle, 0, "before") == 0);
   const auto exchange = [&](bool forth, bool goes) {
     return disk.files->exchange("/work/w", file, forth, [&]() -> Status {
