@@ -383,7 +383,10 @@ Status Merges::settle_one(const std::string& file) {
   Order order = TRY(Order::parse(TRY(file::read(file))));
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
   const TreeSide ours = TRY(live(forest, order.root));
-  if (!order.done) TRY(kernel_.parts().merger->undo(ours, order.record));
+  // One that could not be put back when it failed has writers, who have their files again.
+  if (!order.done) {
+    TRY(kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root)));
+  }
   if (!order.done) TRY(set_conflicts(order.root, nullptr));
   return finish(order.by.caller(kernel_), ours, order);
 }
