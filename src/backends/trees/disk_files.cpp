@@ -41,9 +41,13 @@ Status copy_xattrs(const Marks& marks, const Spot& from, const Spot& to) {
     const auto get = from.follow ? ::getxattr : ::lgetxattr;
     const ssize_t size = get(from.path.c_str(), name.c_str(), value.data(), value.size());
     if (size < 0) continue;  // one that shows only to others
-    const auto set = to.follow ? ::setxattr : ::lsetxattr;
-    const auto bytes = static_cast<std::size_t>(size);
-    const int code = set(to.path.c_str(), name.c_str(), value.data(), bytes, 0) == 0 ? 0 : errno;
+    const auto put = [&] {
+      const auto set = to.follow ? ::setxattr : ::lsetxattr;
+      const auto bytes = static_cast<std::size_t>(size);
+      return set(to.path.c_str(), name.c_str(), value.data(), bytes, 0) == 0 ? 0 : errno;
+    };
+    int code = put();
+    if (code == ENOSPC && marks.make_room(to)) code = put();
     if (code != 0 && !may_be_lost(name)) return fail_errno(code, text::shown(name));
   }
   return ok();

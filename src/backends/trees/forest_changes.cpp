@@ -309,9 +309,15 @@ Status ForestStore::set_xattr(const TreeNode& any, const std::string& name, std:
                               int flags, const TreeCaller& caller) {
   const auto node = TRY(own(any));
   TRY(check_xattr(name));
+  const auto set = [&] { return f_->disk().set_xattr(*node->disk, name, value, flags, caller); };
   return change(
       *node, [&] { return f_->prepare(*node, false); },
-      [&] { return f_->disk().set_xattr(*node->disk, name, value, flags, caller); });
+      [&]() -> Status {
+        Status done = set();
+        if (done || done.error().code != ENOSPC) return done;
+        const Borrowed fd = TRY(f_->borrow(*node));
+        return f_->marks().make_room(Spot::of(fd.get())) ? set() : done;
+      });
 }
 
 Status ForestStore::remove_xattr(const TreeNode& any, const std::string& name,

@@ -208,6 +208,13 @@ Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string
         "copied from: see whether that is so of {}",
         room.path, text::shown_some(trees)));
   }
+  if (const std::size_t count = room.disk->stand_ins().count(); count != 0) {
+    told.push_back(fmt::format(
+        "{}: {} files and directories had no room for marks, and what stood in for them names "
+        "them as they were where this was copied from; one of these directories that is empty "
+        "here may have been hollow",
+        room.path, count));
+  }
   for (const std::string& name : trees) TRY(adopt_tree(room, name, aside, told));
   const std::string scratch = fmt::format("{}/cut", aside);
   const auto shared = TRY(find_shared_files({room.path}, options));
@@ -219,6 +226,7 @@ Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string
   }
   TRY(move_aside(room.hidden.get(), "ids", aside));
   TRY(move_aside(room.hidden.get(), "marks", aside));
+  TRY(move_aside(room.hidden.get(), kStandIns, aside));
   TRY(move_aside(room.hidden.get(), "lines", aside));
   told.push_back(
       fmt::format("{}: the records of forks and checkpoints, which name directories that "

@@ -14,6 +14,7 @@
 #include "backends/trees/forest_ahead.h"
 #include "backends/trees/forest_nodes.h"
 #include "backends/trees/mark_rows.h"
+#include "backends/trees/stand_ins.h"
 #include "base/owner_rights.h"
 
 namespace agentfs::trees {
@@ -27,6 +28,7 @@ class ForestDisk {
     std::shared_ptr<NodeBook> book;
     std::unique_ptr<FileIds> ids;
     std::unique_ptr<MarkRows> rows;
+    std::unique_ptr<StandIns> stand_ins;
     UniqueFd top;     // O_PATH: the directory of the trees
     UniqueFd hidden;  // O_PATH: the directory of the lines
     UniqueFd rights;  // O_PATH: the room of OwnerRights
@@ -35,7 +37,9 @@ class ForestDisk {
   };
   explicit ForestDisk(Parts parts)
       : parts_(std::move(parts)),
-        marks_(parts_.trusted, parts_.lender, parts_.trusted ? nullptr : parts_.rows.get()) {}
+        marks_(parts_.trusted, {.lender = parts_.lender,
+                                .rows = parts_.trusted ? nullptr : parts_.rows.get(),
+                                .stand_ins = parts_.stand_ins.get()}) {}
 
   DirectoryTree& disk() { return *parts_.disk; }
   NodeTable& table() { return *parts_.table; }
@@ -43,6 +47,7 @@ class ForestDisk {
   const std::shared_ptr<NodeBook>& book_ref() { return parts_.book; }
   FileIds& ids() { return *parts_.ids; }
   const Marks& marks() const { return marks_; }
+  const StandIns& stand_ins() const { return *parts_.stand_ins; }
   int top() const { return parts_.top.get(); }
   int hidden() const { return parts_.hidden.get(); }
   int rights() const { return parts_.rights.get(); }

@@ -70,6 +70,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.rights = TRY(ensure_directory(room.hidden.get(), "rights"));
   parts.ids = TRY(FileIds::open(room.hidden.get()));
   parts.rows = TRY(MarkRows::open(room.hidden.get()));
+  parts.stand_ins = TRY(StandIns::open(TRY(ensure_directory(room.hidden.get(), kStandIns))));
   parts.table = table;
   parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);

@@ -30,7 +30,7 @@ Status MarkRows::load(int directory) {
   for (std::size_t at = 0; at + sizeof(Row) <= bytes.size(); at += sizeof(Row)) {
     Row row;
     std::memcpy(&row, bytes.data() + at, sizeof(Row));
-    rows_[row.inode] = row;
+    rows_[row.key.inode] = row;
   }
   std::erase_if(rows_, [](const auto& row) { return row.second.is_there == 0; });
   count_ = rows_.size();
@@ -52,27 +52,14 @@ Status MarkRows::rewrite(int directory) {
   return ok();
 }
 
-std::optional<MarkRows::Row> MarkRows::key_of(const Spot& spot) {
-  struct statx its{};
-  const int flags = spot.follow ? 0 : AT_SYMLINK_NOFOLLOW;
-  if (::statx(AT_FDCWD, spot.path.c_str(), flags, STATX_INO | STATX_BTIME, &its) != 0) {
-    return std::nullopt;
-  }
-  return Row{.inode = its.stx_ino,
-             .made_seconds = its.stx_btime.tv_sec,
-             .made_nanoseconds = its.stx_btime.tv_nsec};
-}
-
 std::optional<FileMark> MarkRows::find(const Spot& spot) const {
-  const auto key = key_of(spot);
+  const auto key = InodeKey::of(spot);
   if (!key) return std::nullopt;
   const Lock lock(mutex_);
   const auto found = rows_.find(key->inode);
   if (found == rows_.end()) return std::nullopt;
   const Row& row = found->second;
-  const bool is_same =
-      row.made_seconds == key->made_seconds && row.made_nanoseconds == key->made_nanoseconds;
-  if (!is_same) return std::nullopt;
+  if (row.key != *key) return std::nullopt;
   FileMark mark{.elsewhere = true};
   if (row.id != 0) mark.id = row.id;
   if (row.names != 0) {
@@ -83,27 +70,26 @@ std::optional<FileMark> MarkRows::find(const Spot& spot) const {
 }
 
 void MarkRows::put(const Spot& spot, const FileMark& mark) {
-  auto row = key_of(spot);
-  if (!row) return;
-  row->is_there = 1;
-  row->id = mark.id.value_or(0);
+  const auto key = InodeKey::of(spot);
+  if (!key) return;
+  Row row{.key = *key, .is_there = 1, .id = mark.id.value_or(0)};
   if (mark.changed) {
-    row->names = mark.names;
-    row->seconds = mark.changed->tv_sec;
-    row->nanoseconds = mark.changed->tv_nsec;
+    row.names = mark.names;
+    row.seconds = mark.changed->tv_sec;
+    row.nanoseconds = mark.changed->tv_nsec;
   }
-  write(*row);
+  write(row);
 }
 
 void MarkRows::forget(const Spot& spot) {
-  if (const auto row = key_of(spot)) write(*row);
+  if (const auto key = InodeKey::of(spot)) write({.key = *key});
 }
 
 void MarkRows::write(const Row& row) {
   const Lock lock(mutex_);
   if (row.is_there != 0) {
-    rows_[row.inode] = row;
-  } else if (rows_.erase(row.inode) == 0) {
+    rows_[row.key.inode] = row;
+  } else if (rows_.erase(row.key.inode) == 0) {
     return;
   }
   count_ = rows_.size();

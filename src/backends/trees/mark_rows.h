@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Marks of files that cannot bear them.
+// Marks of files that may not be given any.
 #pragma once
 
 #include <atomic>
@@ -28,16 +28,13 @@ class MarkRows {
 
  private:
   struct Row {
-    std::uint64_t inode = 0;
-    std::int64_t made_seconds = 0;
-    std::int64_t made_nanoseconds = 0;
+    InodeKey key{};
     std::uint64_t is_there = 0;
     std::uint64_t id = 0;     // 0: none
     std::uint64_t names = 0;  // 0: no time of change
     std::int64_t seconds = 0;
     std::int64_t nanoseconds = 0;
   };
-  static std::optional<Row> key_of(const Spot& spot);
   Status load(int directory);
   Status rewrite(int directory) REQUIRES(mutex_);
   void write(const Row& row);

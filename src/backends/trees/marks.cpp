@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "backends/trees/mark_rows.h"
+#include "backends/trees/stand_ins.h"
 #include "base/mutex.h"
 #include "base/text.h"
 
@@ -102,6 +103,15 @@ int reach(const Spot& directory, bool may_open, const Call& call) {
 
 }  // namespace
 
+std::optional<InodeKey> InodeKey::of(const Spot& spot) {
+  struct statx its{};
+  const int flags = spot.follow ? 0 : AT_SYMLINK_NOFOLLOW;
+  if (::statx(AT_FDCWD, spot.path.c_str(), flags, STATX_INO | STATX_BTIME, &its) != 0) {
+    return std::nullopt;
+  }
+  return InodeKey{its.stx_ino, its.stx_btime.tv_sec, its.stx_btime.tv_nsec};
+}
+
 std::string to_text(const DirectoryKey& key) {
   const std::string handle = key.handle.bytes.empty() ? "-" : text::hex(key.handle.bytes);
   return fmt::format("{} {} {}", key.inode, key.handle.type, handle);
@@ -118,7 +128,9 @@ std::optional<DirectoryKey> key_from(std::string_view inode, std::string_view ty
   return DirectoryKey{*number, {*kind, std::move(*bytes)}};
 }
 
-std::optional<std::string> Marks::get(const Spot& spot, const char* name) const {
+// --- by the file itself
+
+std::optional<std::string> Marks::get_own(const Spot& spot, const char* name) const {
   char value[kLongest];
   const std::string full = prefix_ + name;
   const ssize_t length = get_attribute(spot, full.c_str(), value, sizeof(value));
@@ -126,10 +138,71 @@ std::optional<std::string> Marks::get(const Spot& spot, const char* name) const 
   return std::string(value, static_cast<std::size_t>(length));
 }
 
-int Marks::set(const Spot& spot, const char* name, const std::string& value, int flags) const {
+int Marks::set_own(const Spot& spot, const char* name, const std::string& value, int flags) const {
   const std::string full = prefix_ + name;
   const auto call = spot.follow ? ::setxattr : ::lsetxattr;
   return call(spot.path.c_str(), full.c_str(), value.data(), value.size(), flags) == 0 ? 0 : errno;
+}
+
+int Marks::remove_own(const Spot& spot, const char* name) const {
+  const std::string full = prefix_ + name;
+  const auto call = spot.follow ? ::removexattr : ::lremovexattr;
+  return call(spot.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
+}
+
+// --- by a stand-in
+
+std::optional<std::string> Marks::get_apart(const Spot& spot, const char* name) const {
+  const bool may_be = stand_ins_ != nullptr && stand_ins_->count() != 0;
+  const auto stand_in = may_be ? stand_ins_->find(spot) : std::nullopt;
+  auto value = stand_in ? get_own(*stand_in, name) : std::nullopt;
+  if (!value && (!stand_in || errno == ENOENT)) errno = ENODATA;
+  return value;
+}
+
+int Marks::set_apart(const Spot& spot, const char* name, const std::string& value) const {
+  const auto stand_in = stand_ins_ != nullptr ? stand_ins_->ensure(spot) : std::nullopt;
+  if (!stand_in) return ENOSPC;
+  return set_own(*stand_in, name, value);
+}
+
+void Marks::remove_apart(const Spot& spot, const char* name) const {
+  if (!get_apart(spot, name)) return;
+  const auto stand_in = stand_ins_->find(spot);
+  if (!stand_in || remove_own(*stand_in, name) != 0) return;
+  stand_ins_->let_go(*stand_in);
+}
+
+bool Marks::make_room(const Spot& spot) const {
+  bool has_moved = false;
+  for (const char* const name : {kFile, kHollow, kRoll}) {
+    const auto value = get_own(spot, name);
+    if (!value || set_apart(spot, name, *value) != 0) continue;
+    has_moved |= remove_own(spot, name) == 0;
+  }
+  return has_moved;
+}
+
+// --- by either
+
+std::optional<std::string> Marks::get(const Spot& spot, const char* name) const {
+  auto value = get_own(spot, name);
+  if (!value && errno == ENODATA) value = get_apart(spot, name);
+  return value;
+}
+
+// What the file has itself goes before what its stand-in has, and so is made to go last.
+int Marks::set(const Spot& spot, const char* name, const std::string& value, int flags) const {
+  if (flags == XATTR_CREATE && get_apart(spot, name)) return EEXIST;
+  const int code = set_own(spot, name, value, flags);
+  if (code == 0) remove_apart(spot, name);
+  if (code != ENOSPC || set_apart(spot, name, value) != 0) return code;
+  return remove_own(spot, name);
+}
+
+int Marks::remove(const Spot& spot, const char* name) const {
+  remove_apart(spot, name);
+  return remove_own(spot, name);
 }
 
 FileMark Marks::borne(const Spot& spot) const {
@@ -158,9 +231,7 @@ int Marks::bear(const Spot& spot, const FileMark& mark, int flags) const {
   if (mark.id || mark.changed) {
     code = set(spot, kFile, to_text(mark), flags);
   } else {
-    const std::string full = prefix_ + kFile;
-    const auto call = spot.follow ? ::removexattr : ::lremovexattr;
-    code = call(spot.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
+    code = remove(spot, kFile);
     if (code != 0 && !get(spot, kFile) && errno == ENODATA) code = 0;  // there was none
   }
   if (code != 0 || rows_ == nullptr) return code;
@@ -198,10 +269,14 @@ bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
 
 Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {
   std::optional<std::string> value;
-  const int code = reach(directory, rows_ != nullptr, [&] {
-    value = get(directory, kHollow);
+  int code = reach(directory, rows_ != nullptr, [&] {
+    value = get_own(directory, kHollow);
     return value ? 0 : errno;
   });
+  if (code == ENODATA) {
+    value = get_apart(directory, kHollow);
+    code = value ? 0 : errno;
+  }
   if (code == ENODATA || code == ENOTSUP) return std::nullopt;
   if (!value) return fail_errno(code, "the mark of a hollow directory");
   const auto words = text::words(*value);
@@ -223,17 +298,15 @@ Status Marks::set_hollow(const Spot& directory, const Source& source) const {
 }
 
 Status Marks::remove_hollow(const Spot& directory) const {
-  const std::string full = prefix_ + kHollow;
-  const int code = reach(directory, rows_ != nullptr, [&] {
-    const auto call = directory.follow ? ::removexattr : ::lremovexattr;
-    return call(directory.path.c_str(), full.c_str()) == 0 || errno == ENODATA ? 0 : errno;
-  });
+  remove_apart(directory, kHollow);
+  const int code =
+      reach(directory, rows_ != nullptr, [&] { return remove_own(directory, kHollow); });
   return code == 0 ? ok() : fail_errno(code, "the mark of a hollow directory");
 }
 
 // A tree that forked from nothing is shown by the disk's numbers, a fork by that of its line.
 Result<std::optional<TreeMark>> Marks::tree(const Spot& directory) const {
-  const auto value = get(directory, kTree);
+  const auto value = get_own(directory, kTree);
   if (!value && (errno == ENODATA || errno == ENOTSUP)) return std::nullopt;
   if (!value) return fail_errno("the mark of a tree");
   const auto words = text::words(*value);
@@ -250,7 +323,13 @@ Result<std::optional<TreeMark>> Marks::tree(const Spot& directory) const {
 Status Marks::set_tree(const Spot& directory, const TreeMark& mark) const {
   std::string value = fmt::format("{} {}", mark.line, mark.shown);
   if (mark.turned != 0) value += fmt::format(" {}", mark.turned);
-  const int code = set(directory, kTree, value);
+  int code = set_own(directory, kTree, value);
+  if (code == ENOSPC && make_room(directory)) code = set_own(directory, kTree, value);
+  if (code == ENOSPC) {
+    return fail(ENOSPC,
+                "the disk is full, or the extended attributes of this workspace's top directory "
+                "leave no room for the mark of a tree, of some 40 bytes; removing one would do");
+  }
   if (code != 0) return fail_errno(code, "the mark of a tree");
   return ok();
 }
@@ -273,10 +352,7 @@ Status Marks::set_roll(const Spot& directory, const RollMark& mark) const {
 }
 
 void Marks::remove_all(const Spot& spot) const {
-  for (const char* name : {kFile, kHollow, kTree, kRoll}) {
-    const std::string full = prefix_ + name;
-    (spot.follow ? ::removexattr : ::lremovexattr)(spot.path.c_str(), full.c_str());
-  }
+  for (const char* const name : {kFile, kHollow, kTree, kRoll}) remove(spot, name);
 }
 
 }  // namespace agentfs::trees

@@ -25,6 +25,15 @@ struct Spot {
   }
 };
 
+// Which inode of the disk, which gives numbers again.
+struct InodeKey {
+  std::uint64_t inode = 0;
+  std::int64_t made_seconds = 0;
+  std::int64_t made_nanoseconds = 0;
+  static std::optional<InodeKey> of(const Spot& spot);
+  friend bool operator==(const InodeKey&, const InodeKey&) = default;
+};
+
 // Which directory of the disk; its number alone where there are no handles.
 struct DirectoryKey {
   ino_t inode = 0;
@@ -67,17 +76,24 @@ struct TreeMark {
 };
 
 class MarkRows;
+class StandIns;
 
-// Threads: all.
+// Each may be null.
+struct BesideMarks {
+  const Lender* lender = nullptr;  // keeps a mark of its own among these
+  MarkRows* rows = nullptr;        // have the marks of files that may not be given any
+  StandIns* stand_ins = nullptr;   // bear those for which a file has no room
+};
+
+// Threads: all that look; one that changes.
 class Marks {
  public:
   // `trusted`: attributes only root sees, which every kind of file can bear.
-  // `lender`, which may be null, keeps a mark of its own among these. `rows`, which may be null,
-  // have the marks of files that cannot bear them.
-  explicit Marks(bool trusted, const Lender* lender = nullptr, MarkRows* rows = nullptr)
+  explicit Marks(bool trusted, const BesideMarks& beside = {})
       : prefix_(trusted ? "trusted.agentfs." : "user.agentfs.forest."),
-        lender_(lender),
-        rows_(rows) {}
+        lender_(beside.lender),
+        rows_(beside.rows),
+        stand_ins_(beside.stand_ins) {}
 
   // Of what has no mark: an empty mark.
   FileMark file(const Spot& spot) const;
@@ -99,6 +115,10 @@ class Marks {
   std::optional<RollMark> roll(const Spot& directory) const;
   Status set_roll(const Spot& directory, const RollMark& mark) const;
 
+  // Moves what it bears itself to a stand-in, so that somebody else's attributes have the room;
+  // false: there was nothing to move, or nowhere to. The mark of a tree stays.
+  bool make_room(const Spot& spot) const;
+
   // Takes every mark off what is no part of a forest any more.
   void remove_all(const Spot& spot) const;
 
@@ -110,15 +130,26 @@ class Marks {
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
 
  private:
+  // By the file itself or its stand-in; the calls answer an errno or 0.
   std::optional<std::string> get(const Spot& spot, const char* name) const;
   int set(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
-  FileMark borne(const Spot& spot) const;  // by the file itself
-  // The error for which it cannot be told by the file itself from now on.
+  int remove(const Spot& spot, const char* name) const;
+  // By the file itself.
+  std::optional<std::string> get_own(const Spot& spot, const char* name) const;
+  int set_own(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
+  int remove_own(const Spot& spot, const char* name) const;
+  // By its stand-in.
+  std::optional<std::string> get_apart(const Spot& spot, const char* name) const;
+  int set_apart(const Spot& spot, const char* name, const std::string& value) const;
+  void remove_apart(const Spot& spot, const char* name) const;
+  FileMark borne(const Spot& spot) const;  // by no row
+  // The error for which it can only be told by a row from now on.
   int bear(const Spot& spot, const FileMark& mark, int flags = 0) const;
 
   const std::string prefix_;
   const Lender* const lender_;
   MarkRows* const rows_;
+  StandIns* const stand_ins_;
 };
 
 std::string to_text(const DirectoryKey& key);
