@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "backends/tree_store.h"
 #include "base/error.h"
 #include "base/mutex.h"
 
@@ -17,8 +18,8 @@ namespace agentfs::vfs {
 class ContentHashes {
  public:
   static constexpr std::size_t kMost = 16'384;
-  // Of an open file that is in this state.
-  Result<std::string> of(int file, const struct stat& now) EXCLUDES(mutex_);
+  // Of an open file that is in this state. EBUSY as for what is read of it.
+  Result<std::string> of(const TreeFile& file, const struct stat& now) EXCLUDES(mutex_);
 
  private:
   struct Known {

@@ -38,7 +38,7 @@ std::unexpected<Error> noted(Request& request, const DataNode& node, Error error
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
-  return tree.hashes().of(file->descriptor(), TRY(tree.store().attributes(node.file())));
+  return tree.hashes().of(*file, TRY(tree.store().attributes(node.file())));
 }
 
 Status set_attribute(Request& request, DataNode& node, const std::string& name,
@@ -71,7 +71,7 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
 
 }  // namespace
 
-Result<std::string> ContentHashes::of(int file, const struct stat& now) {
+Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& now) {
   const Known state{now.st_size, now.st_mtim, now.st_ctim, {}};
   {
     Lock lock(mutex_);
@@ -79,10 +79,11 @@ Result<std::string> ContentHashes::of(int file, const struct stat& now) {
     if (found != all_.end() && found->second.is_of(state)) return found->second.hash;
   }
   Known next = state;
-  next.hash = TRY(file::blake2b(file));
+  next.hash = TRY(file::blake2b(file.descriptor()));
+  TRY(file.check_read());
   // What changed meanwhile is of no state that anybody will ask for.
   struct stat after{};
-  if (::fstat(file, &after) != 0) return fail_errno("stat");
+  if (::fstat(file.descriptor(), &after) != 0) return fail_errno("stat");
   if (after.st_size != now.st_size) return next.hash;
   Lock lock(mutex_);
   if (all_.size() >= kMost) all_.clear();

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "catch.h"
+#include "fs/vfs/content_hashes.h"
+#include "support/must.h"
+#include "support/temporary.h"
+
+namespace agentfs::test {
+namespace {
+
+// A file that changes where it is lent from while it is read.
+class LentFile final : public TreeFile {
+ public:
+  LentFile(const std::string& path, bool has_changed)
+      : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), has_changed_(has_changed) {}
+  int descriptor() const override { return file_.get(); }
+  bool is_lent() const override { return true; }
+  Status check_read() const override {
+    return has_changed_ ? Status(fail(EBUSY, "a mixture")) : ok();
+  }
+
+ private:
+  const UniqueFd file_;
+  const bool has_changed_;
+};
+
+}  // namespace
+
+TEST_CASE("the hash of what changed while it was read is told to nobody, then or later") {
+  const TemporaryDirectory place;
+  must(file::replace(place.path("f"), "a mixture"));
+  struct stat now{};
+  REQUIRE(::stat(place.path("f").c_str(), &now) == 0);
+  vfs::ContentHashes hashes;
+  const auto refused = hashes.of(LentFile(place.path("f"), true), now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EBUSY);
+  must(file::replace(place.path("f"), "its bytes"));
+  vfs::ContentHashes others;
+  CHECK(must(hashes.of(LentFile(place.path("f"), false), now)) ==
+        must(others.of(LentFile(place.path("f"), false), now)));
+}
+
+}  // namespace agentfs::test
