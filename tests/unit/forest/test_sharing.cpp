@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Files that trees share: no byte crosses, whoever opens and writes in which order.
+#include <fcntl.h>
+
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <thread>
@@ -160,6 +163,28 @@ TEST_CASE("Writers do not reach into a fork that was taken while they write") {
     REQUIRE(forest.read(name + "/a") == a);
     REQUIRE(forest.read(name + "/b") == b);
     REQUIRE((std::stoi(a) == std::stoi(b) || std::stoi(a) == std::stoi(b) + 1));
+  }
+}
+
+TEST_CASE("opening a shared file to cut it, where descriptors run out, leaves it as it was") {
+  for (std::size_t free = 0; free < 16; ++free) {
+    CAPTURE(free);
+    TestForest forest;
+    forest.directory("p");
+    forest.file("p/f", "bytes");
+    REQUIRE(forest->fork("p", "q"));
+    const auto node = forest.at("q/f");
+    bool is_open = false;
+    {
+      std::vector<UniqueFd> taken;
+      while (UniqueFd one{::open("/dev/null", O_RDONLY | O_CLOEXEC)}) {
+        taken.push_back(std::move(one));
+      }
+      taken.resize(taken.size() - std::min(free, taken.size()));
+      is_open = forest->open(*node, O_WRONLY | O_TRUNC, kMyself).has_value();
+    }
+    CHECK(forest.read("q/f") == (is_open ? "" : "bytes"));
+    CHECK(forest.read("p/f") == "bytes");
   }
 }
 
