@@ -172,12 +172,33 @@ Status HostWriter::remove(const Item& item) {
   return ok();
 }
 
+namespace {
+
+// Never over what came meanwhile, where nothing was; filesystems that cannot tell are asked before.
+int rename_into(const HostDirectory::Place& from, const HostDirectory::Place& to, bool is_new) {
+  const int source = from.directory.get();
+  const int target = to.directory.get();
+  const char* const name = to.name.c_str();
+  const unsigned flags = is_new ? RENAME_NOREPLACE : 0;
+  const int done = ::renameat2(source, from.name.c_str(), target, name, flags);
+  if (done == 0 || errno != EINVAL || !is_new) return done;
+  if (::faccessat(target, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  return ::renameat(source, from.name.c_str(), target, name);
+}
+
+}  // namespace
+
 Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
-  if (!must_go(item.now, *item.change)) TRY(check_again(item));
+  const bool is_new = !item.now.exists() || must_go(item.now, *item.change);
+  if (!is_new) TRY(check_again(item));
   const HostDirectory::Place from = TRY(host_.place(item.temporary));
-  if (::renameat(from.directory.get(), from.name.c_str(), place.directory.get(),
-                 place.name.c_str()) != 0) {
-    return fail_errno(host_.shown(item.change->path));
+  if (rename_into(from, place, is_new) != 0) {
+    if (errno != EEXIST) return fail_errno(host_.shown(item.change->path));
+    return fail(EBUSY, "{}: was made while this was written; `rebase` takes that over",
+                host_.shown(item.change->path));
   }
   item.temporary.clear();
   relinked_.insert(item.now.inode);
