@@ -18,8 +18,9 @@ namespace agentfs::test {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "agentfs-test-XXXXXX";
+  explicit TemporaryDirectory(
+      const std::filesystem::path& above = std::filesystem::temp_directory_path()) {
+    std::string name = above / "agentfs-test-XXXXXX";
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp: " + name);
     path_ = std::filesystem::canonical(name);
   }

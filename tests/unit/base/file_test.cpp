@@ -9,37 +9,28 @@
 
 #include "base/hash.h"
 #include "catch.h"
+#include "support/temporary.h"
 
 namespace agentfs {
 namespace {
 
 using Catch::Matchers::has;
 
-class Folder {
- public:
-  Folder() { REQUIRE(::mkdtemp(path_.data()) != nullptr); }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_ = std::filesystem::temp_directory_path() / "agentfs-base-XXXXXX";
-};
-
 TEST_CASE("a file is replaced whole, with its mode, and leaves nothing beside it") {
-  const Folder folder;
-  REQUIRE(file::make_directories(folder / "a/b"));
-  const std::string path = folder / "a/b/text";
+  const test::TemporaryDirectory folder;
+  REQUIRE(file::make_directories(folder.path("a/b")));
+  const std::string path = folder.path("a/b/text");
   REQUIRE(file::replace(path, "one", 0600));
   REQUIRE(file::replace(path, std::string(200'000, 'x'), 0600));
   CHECK(file::read(path).value().size() == 200'000);
   struct stat found{};
   REQUIRE(::stat(path.c_str(), &found) == 0);
   CHECK((found.st_mode & 07777) == 0600);
-  CHECK(std::ranges::distance(std::filesystem::directory_iterator(folder / "a/b")) == 1);
-  REQUIRE(file::replace(path, "by another way", 0600, folder / "aside"));
+  CHECK(std::ranges::distance(std::filesystem::directory_iterator(folder.path("a/b"))) == 1);
+  REQUIRE(file::replace(path, "by another way", 0600, folder.path("aside")));
   CHECK(file::read(path).value() == "by another way");
-  CHECK_FALSE(file::exists(folder / "aside"));
-  const auto missing = file::read(folder / "none");
+  CHECK_FALSE(file::exists(folder.path("aside")));
+  const auto missing = file::read(folder.path("none"));
   REQUIRE_FALSE(missing);
   CHECK(missing.error().code == ENOENT);
   CHECK_THAT(missing.error().message, has("none"));
@@ -55,18 +46,18 @@ TEST_CASE("BLAKE2b-256 of the empty text is what RFC 7693's function gives") {
 }
 
 TEST_CASE("a key is made once, signs, and is told from a file that holds none") {
-  const Folder folder;
-  const auto key = SigningKey::ensure(folder / "key");
+  const test::TemporaryDirectory folder;
+  const auto key = SigningKey::ensure(folder.path("key"));
   REQUIRE(key);
-  const auto again = SigningKey::ensure(folder / "key");
+  const auto again = SigningKey::ensure(folder.path("key"));
   REQUIRE(again);
   CHECK(key->public_key() == again->public_key());
   const std::string signature = key->sign("head");
   CHECK(signature_is_good(key->public_key(), "head", signature));
   CHECK_FALSE(signature_is_good(key->public_key(), "heap", signature));
   CHECK_FALSE(signature_is_good(key->public_key(), "head", "00"));
-  REQUIRE(file::replace(folder / "bad", "no key"));
-  CHECK(SigningKey::ensure(folder / "bad").error().code == EBADMSG);
+  REQUIRE(file::replace(folder.path("bad"), "no key"));
+  CHECK(SigningKey::ensure(folder.path("bad")).error().code == EBADMSG);
 }
 
 }  // namespace

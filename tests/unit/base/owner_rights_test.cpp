@@ -13,6 +13,7 @@
 #include <functional>
 
 #include "catch.h"
+#include "support/temporary.h"
 
 namespace agentfs {
 namespace {
@@ -25,7 +26,6 @@ constexpr uid_t kNobody = 65534;
 class Place {
  public:
   Place() {
-    REQUIRE(::mkdtemp(path_.data()) != nullptr);
     fs::create_directories(path("room"));
     fs::create_directories(path("directory"));
     std::ofstream(path("file")) << "text";
@@ -36,8 +36,7 @@ class Place {
     REQUIRE(::chmod(path("directory").c_str(), 0555) == 0);
     room = UniqueFd(::open(path("room").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   }
-  ~Place() { fs::remove_all(path_); }
-  std::string path(const std::string& name) const { return path_ + "/" + name; }
+  std::string path(const std::string& name) const { return place_.path(name); }
   UniqueFd open(const std::string& name) const {
     return UniqueFd(::open(path(name).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   }
@@ -51,7 +50,7 @@ class Place {
   UniqueFd room;
 
  private:
-  std::string path_ = fs::temp_directory_path() / "agentfs-rights-XXXXXX";
+  const test::TemporaryDirectory place_;
 };
 
 // Whether it holds in a process of an ordinary user, which then ends without a destructor.

@@ -16,6 +16,7 @@
 #include "base/event_loop.h"
 #include "catch.h"
 #include "support/eventually.h"
+#include "support/temporary.h"
 
 namespace agentfs {
 
@@ -49,20 +50,7 @@ inline bool limits_by_cgroup() {
 
 class Harness {
  public:
-  Harness() {
-    std::string name =
-        std::filesystem::temp_directory_path() / fmt::format("exec-{}-XXXXXX", ::getpid());
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    directory = name;
-    driver = std::make_unique<SandboxDriver>(loop, kProgram);
-  }
-  ~Harness() {
-    driver.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(directory, ignored);
-  }
-  Harness(const Harness&) = delete;
-  Harness& operator=(const Harness&) = delete;
+  Harness() : driver(std::make_unique<SandboxDriver>(loop, kProgram)) {}
 
   ExecRequest request(std::string command) const {
     ExecRequest request;
@@ -105,7 +93,8 @@ class Harness {
   ExecReply reply(std::string command) { return reply(request(std::move(command))); }
   std::string output(std::string command) { return reply(std::move(command)).output; }
 
-  std::string directory;
+  const test::TemporaryDirectory place;
+  const std::string directory = place.path();
   EventLoop loop;
   std::unique_ptr<SandboxDriver> driver;
 };

@@ -8,6 +8,7 @@
 #include "backends/http/secret.h"
 #include "base/file.h"
 #include "catch.h"
+#include "support/temporary.h"
 
 using namespace agentfs;
 using agentfs::http::endpoint;
@@ -76,9 +77,8 @@ TEST_CASE("secret: from the environment, from a file, or none") {
   CHECK(unset.error().code == EINVAL);
   CHECK_THAT(unset.error().message, has("AGENTFS_TEST_KEY"));
 
-  std::string directory = (std::filesystem::temp_directory_path() / "agentfs-XXXXXX").string();
-  REQUIRE(::mkdtemp(directory.data()) != nullptr);
-  settings.secret_file = directory + "/key";
+  const test::TemporaryDirectory directory;
+  settings.secret_file = directory.path("key");
   REQUIRE(file::replace(settings.secret_file, "sk-file\n", 0600));
   CHECK(Secret::read(settings)->key() == "sk-file");
   REQUIRE(file::replace(settings.secret_file, "two\nlines\n", 0600));
@@ -86,7 +86,7 @@ TEST_CASE("secret: from the environment, from a file, or none") {
   REQUIRE_FALSE(lines);
   CHECK(lines.error().code == EINVAL);
   CHECK_THAT(lines.error().message, !has("two"));
-  std::filesystem::remove_all(directory);
+  REQUIRE(file::remove(settings.secret_file));
   CHECK(Secret::read(settings).error().code == EINVAL);
 }
 

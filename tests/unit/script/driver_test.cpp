@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "catch.h"
 #include "support/chat_call.h"
+#include "support/temporary.h"
 
 using namespace agentfs;
 using namespace agentfs::testing;
@@ -17,12 +18,6 @@ namespace {
 
 // A directory for scenarios, and a driver.
 struct Stage {
-  Stage() {
-    directory = (std::filesystem::temp_directory_path() / "agentfs-XXXXXX").string();
-    if (::mkdtemp(directory.data()) == nullptr) FAIL("no temporary directory");
-  }
-  ~Stage() { std::filesystem::remove_all(directory); }
-
   ChatRequest request(std::string_view scenario) {
     ChatRequest request;
     request.settings.name = "demo";
@@ -35,7 +30,8 @@ struct Stage {
     return ChatCall(*driver, std::move(request)).wait();
   }
 
-  std::string directory;
+  const test::TemporaryDirectory place;
+  const std::string directory = place.path();
   EventLoop loop;
   std::unique_ptr<ScriptModelDriver> driver = std::make_unique<ScriptModelDriver>(loop);
 };

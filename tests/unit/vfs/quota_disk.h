@@ -12,24 +12,13 @@
 
 #include "backends/forest.h"
 #include "base/text.h"
+#include "support/temporary.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
 
 inline constexpr std::uint64_t kBlock = 4096;
 inline constexpr Quota kLarge{.bytes = std::uint64_t{1} << 40U, .inodes = 1'000'000};
-
-struct QuotaPlace {
-  explicit QuotaPlace(const std::string& where) : name(where + "/agentfs-unit-XXXXXX") {
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-  }
-  ~QuotaPlace() { std::filesystem::remove_all(name); }
-  std::string made(const std::string& below) const {
-    std::filesystem::create_directories(name + "/" + below);
-    return name + "/" + below;
-  }
-  std::string name;
-};
 
 struct LimitedServices final : FakeServices {
   Quotas quotas() override {
@@ -66,6 +55,10 @@ struct QuotaDisk {
   }
   Holding held(const std::string& subject) const { return *files->holding(subject); }
 
+  std::string made(const std::string& below) const {
+    std::filesystem::create_directories(directory.path(below));
+    return directory.path(below);
+  }
   NodeRef at(const std::string& path) {
     NodeRef node = (*files->root()->lookup(request, "work")).node;
     for (const std::string_view part : text::split(path, '/')) {
@@ -94,16 +87,16 @@ struct QuotaDisk {
       sum.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
       ++sum.inodes;
     };
-    const std::string top = directory.name + "/trees/" + name;
+    const std::string top = directory.path("trees/" + name);
     see(top);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) see(entry.path());
     return sum;
   }
 
-  QuotaPlace directory;
+  test::TemporaryDirectory directory;
   LimitedServices services;
   TestRequest request{10};
-  std::unique_ptr<Forest> forest = *open_forest(directory.made("trees"), directory.made("hidden"));
+  std::unique_ptr<Forest> forest = *open_forest(made("trees"), made("hidden"));
   std::unique_ptr<FileSystem> files;
 };
 

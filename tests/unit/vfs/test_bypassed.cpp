@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "fs/vfs/bypassed_files.h"
 #include "fs/vfs/data_handle.h"
+#include "support/temporary.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
@@ -18,11 +19,8 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-struct Place {
-  Place() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
-  ~Place() { std::filesystem::remove_all(name); }
-  std::string log() const { return name + "/open-files"; }
-  std::string name = "/tmp/agentfs-unit-XXXXXX";
+struct Place : test::TemporaryDirectory {
+  std::string log() const { return path("open-files"); }
 };
 
 struct stat with(off_t size, std::int64_t changed, ino_t inode = 7) {
@@ -87,13 +85,13 @@ struct Disk {
     return *made;
   }
   void write(const std::string& name, std::string_view text) const {
-    std::ofstream(directory.name + "/" + name, std::ios::app) << text;
+    std::ofstream(directory.path(name), std::ios::app) << text;
   }
 
   Place directory;
   Rows services;
   TestRequest request{10};
-  std::unique_ptr<TreeStore> store = *open_tree_store(directory.name);
+  std::unique_ptr<TreeStore> store = *open_tree_store(directory.path());
   std::unique_ptr<FileSystem> files;
 };
 
@@ -220,7 +218,7 @@ TEST_CASE("what was never closed is accounted for at the next start") {
   }
   std::filesystem::copy(place.log(), place.log() + ".dead");
   disk.write("written", "hello");
-  std::filesystem::remove(disk.directory.name + "/removed");
+  std::filesystem::remove(disk.directory.path() + "/removed");
   disk.services.rows.clear();
   disk.mount(place.log() + ".dead");
   CHECK(disk.services.rows == Lines{"1 write /work/written 5"});

@@ -11,16 +11,11 @@
 
 #include "backends/trees/trees.h"
 #include "base/file.h"
+#include "support/temporary.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
 namespace {
-
-struct Place {
-  Place() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~Place() { std::filesystem::remove_all(path); }
-  std::string path = std::filesystem::temp_directory_path() / "vfs-XXXXXX";
-};
 
 struct Told final : Invalidator {
   explicit Told(EventLoop& l) : loop(l) {}
@@ -41,7 +36,7 @@ struct Told final : Invalidator {
 };
 
 struct Agent {
-  Agent() : store(*open_tree_store(directory.path)), tree({{"/work", store.get()}}) {
+  Agent() : store(*open_tree_store(directory.path())), tree({{"/work", store.get()}}) {
     caller.process = {5};
     caller.via = "call:1";
   }
@@ -56,7 +51,7 @@ struct Agent {
     return *text;
   }
 
-  Place directory;
+  test::TemporaryDirectory directory;
   std::unique_ptr<TreeStore> store;
   TestTree tree;
   Caller caller;
@@ -68,9 +63,9 @@ TEST_CASE("an agent writes, reads, lists and removes plain files") {
   Agent agent;
   FileSystem& files = agent.tree.files;
   REQUIRE(files.write(agent.caller, "/work/site/src/main.c", "int main;\n"));
-  CHECK(*file::read(agent.directory.path + "/site/src/main.c") == "int main;\n");
+  CHECK(*file::read(agent.directory.path("site/src/main.c")) == "int main;\n");
   CHECK(agent.read("/work/site/../site//src/./main.c", 4, 4) == "main");
-  const std::string host = agent.directory.path + "/site/src/main.c";
+  const std::string host = agent.directory.path("site/src/main.c");
   REQUIRE(::chmod(host.c_str(), 0755) == 0);
   REQUIRE(files.write(agent.caller, "/work/site/src/main.c", "longer text\n"));
   CHECK((files.attributes(agent.caller, "/work/site/src/main.c")->st_mode & 0777U) == 0755);
@@ -84,7 +79,7 @@ TEST_CASE("an agent writes, reads, lists and removes plain files") {
   CHECK(code(files.read(agent.caller, "/work/none", 0, 0)) == ENOENT);
   CHECK(code(files.read(agent.caller, "work", 0, 0)) == EINVAL);
   CHECK(files.remove(agent.caller, "/work/site"));
-  CHECK_FALSE(file::exists(agent.directory.path + "/site"));
+  CHECK_FALSE(file::exists(agent.directory.path("site")));
   CHECK(code(files.remove(agent.caller, "/work")) == EPERM);
 }
 
@@ -94,18 +89,18 @@ TEST_CASE("a write that is refused leaves no directories behind") {
   REQUIRE(files.write(agent.caller, "/work/there/a", "text"));
   const std::string too_long = "/work/there/b/c/" + std::string(256, 'n');
   CHECK(code(files.write(agent.caller, too_long, "text")) == ENAMETOOLONG);
-  CHECK_FALSE(file::exists(agent.directory.path + "/there/b"));
-  CHECK(file::exists(agent.directory.path + "/there/a"));
+  CHECK_FALSE(file::exists(agent.directory.path("there/b")));
+  CHECK(file::exists(agent.directory.path("there/a")));
 }
 
 TEST_CASE("what has no text is neither read nor replaced, and is told of by its path here") {
   Agent agent;
-  const std::string fifo = agent.directory.path + "/pipe";
+  const std::string fifo = agent.directory.path("pipe");
   REQUIRE(::mkfifo(fifo.c_str(), 0644) == 0);
   const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string socket = agent.directory.path + "/socket";
+  const std::string socket = agent.directory.path("socket");
   REQUIRE(socket.copy(address.sun_path, sizeof(address.sun_path) - 1) == socket.size());
   REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
   ::close(listener);
@@ -118,7 +113,7 @@ TEST_CASE("what has no text is neither read nor replaced, and is told of by its 
     for (const Error& error : {text.error(), written.error()}) {
       CHECK(error.code == ENOTSUP);
       CHECK_THAT(error.message, Catch::Matchers::has(path) && Catch::Matchers::has(kind) &&
-                                    !Catch::Matchers::has(agent.directory.path));
+                                    !Catch::Matchers::has(agent.directory.path()));
     }
     CHECK(files.attributes(agent.caller, path)->st_mode == before->st_mode);
   }
@@ -131,11 +126,11 @@ TEST_CASE("what has no text is neither read nor replaced, and is told of by its 
 TEST_CASE("links inside a data tree are followed, and written through") {
   Agent agent;
   REQUIRE(agent.tree.files.write(agent.caller, "/work/a.txt", "one"));
-  REQUIRE(::symlink("a.txt", (agent.directory.path + "/l").c_str()) == 0);
+  REQUIRE(::symlink("a.txt", (agent.directory.path("l")).c_str()) == 0);
   CHECK(agent.read("/work/l") == "one");
   CHECK(agent.tree.files.write(agent.caller, "/work/l", "two"));
-  CHECK(*file::read(agent.directory.path + "/a.txt") == "two");
-  CHECK(std::filesystem::is_symlink(agent.directory.path + "/l"));
+  CHECK(*file::read(agent.directory.path("a.txt")) == "two");
+  CHECK(std::filesystem::is_symlink(agent.directory.path("l")));
 }
 
 TEST_CASE("whether an agent may change a file is asked of where links lead") {
@@ -143,11 +138,11 @@ TEST_CASE("whether an agent may change a file is asked of where links lead") {
   FileSystem& files = agent.tree.files;
   agent.tree.services.closed = "/work/victim";
   for (const char* name : {"own", "victim", "victim/deep"}) {
-    REQUIRE(file::make_directories(agent.directory.path + "/" + name));
+    REQUIRE(file::make_directories(agent.directory.path("") + name));
   }
-  REQUIRE(file::replace(agent.directory.path + "/victim/file", "kept\n"));
+  REQUIRE(file::replace(agent.directory.path("victim/file"), "kept\n"));
   const auto link = [&](const char* target, const std::string& name) {
-    REQUIRE(::symlink(target, (agent.directory.path + "/own/" + name).c_str()) == 0);
+    REQUIRE(::symlink(target, (agent.directory.path("own/") + name).c_str()) == 0);
   };
   link("../victim", "directory");
   link("../victim/file", "file");
@@ -165,19 +160,19 @@ TEST_CASE("whether an agent may change a file is asked of where links lead") {
     INFO(path);
     CHECK(code(files.remove(caller, path)) == EPERM);
   }
-  CHECK(*file::read(agent.directory.path + "/victim/file") == "kept\n");
-  CHECK(file::exists(agent.directory.path + "/victim/deep"));
-  CHECK_FALSE(file::exists(agent.directory.path + "/victim/new"));
+  CHECK(*file::read(agent.directory.path("victim/file")) == "kept\n");
+  CHECK(file::exists(agent.directory.path("victim/deep")));
+  CHECK_FALSE(file::exists(agent.directory.path("victim/new")));
   // A link is the agent's own name: it is replaced and removed, not followed.
   CHECK(files.write(caller, "/work/own/dangling", "own\n"));
-  CHECK_FALSE(file::exists(agent.directory.path + "/victim/new"));
+  CHECK_FALSE(file::exists(agent.directory.path("victim/new")));
   CHECK(files.remove(caller, "/work/own/directory"));
-  CHECK(file::exists(agent.directory.path + "/victim/file"));
+  CHECK(file::exists(agent.directory.path("victim/file")));
 }
 
 TEST_CASE("an agent of another user enters, reads and writes what that user may") {
-  Place directory;
-  const std::unique_ptr<TreeStore> store = *open_tree_store(directory.path);
+  test::TemporaryDirectory directory;
+  const std::unique_ptr<TreeStore> store = *open_tree_store(directory.path());
   TestTree tree({{"/work", store.get()}}, true);
   constexpr uid_t kOther = 1500;
   tree.services.owners["/boxes/7"] = kOther;
@@ -198,9 +193,9 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
   CHECK(box.attributes.st_uid == kOther);
   CHECK(tree.get(request, "/boxes/7/chat").attributes.st_uid == kOther);
   if (::geteuid() != 0) return;  // the disk is asked with the rights of somebody else
-  REQUIRE(file::make_directories(directory.path + "/closed", 0700));
-  REQUIRE(file::replace(directory.path + "/closed/file", "secret\n"));
-  REQUIRE(::chmod(directory.path.c_str(), 0755) == 0);
+  REQUIRE(file::make_directories(directory.path("closed"), 0700));
+  REQUIRE(file::replace(directory.path("closed/file"), "secret\n"));
+  REQUIRE(::chmod(directory.path().c_str(), 0755) == 0);
   CHECK(code(tree.files.read(caller, "/work/closed/file", 0, 0)) == EACCES);
   CHECK(code(tree.files.list(caller, "/work/closed")) == EACCES);
   CHECK(code(tree.files.write(caller, "/work/mine", "x")) == EACCES);

@@ -11,7 +11,7 @@ TEST_CASE("a write that would pass the limit is refused before any byte of it") 
   const auto file = disk.create("a", "f");
   CHECK(disk.write(*file, 0, 3 * kBlock) == 0);
   CHECK(disk.write(*file, 3 * kBlock, kBlock + 1) == EDQUOT);
-  CHECK(std::filesystem::file_size(disk.directory.name + "/trees/a/f") == 3 * kBlock);
+  CHECK(std::filesystem::file_size(disk.directory.path("trees/a/f")) == 3 * kBlock);
   CHECK(disk.write(*file, 3 * kBlock, kBlock) == 0);
   CHECK(disk.write(*file, 0, 4 * kBlock) == 0);  // in place: nothing more is needed
   CHECK(disk.write(*file, 4 * kBlock, 1) == EDQUOT);

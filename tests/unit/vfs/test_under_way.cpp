@@ -20,11 +20,8 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-struct UnderWayPlace {
-  UnderWayPlace() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
-  ~UnderWayPlace() { std::filesystem::remove_all(name); }
-  std::string file() const { return name + "/under-way"; }
-  std::string name = "/tmp/agentfs-unit-XXXXXX";
+struct UnderWayPlace : test::TemporaryDirectory {
+  std::string file() const { return path("under-way"); }
 };
 
 std::string line_of(const Caller& author, const TreeChange& change) {
@@ -109,7 +106,7 @@ TEST_CASE("more changes at once than there are slots, and a file that cannot be 
   for (const int slot : taken) slots.end(slot);
   slots.end(-1);
   CHECK(UnderWay(place.file()).left_behind().empty());
-  UnderWay none(place.name + "/not/there");
+  UnderWay none(place.path("not/there"));
   CHECK(none.begin({}, {.operation = "mkdir", .path = "/work/x"}) == -1);
 }
 
@@ -118,7 +115,7 @@ TEST_CASE("every change of a name or of attributes is under way until its row is
   const UnderWayPlace disk;
   KilledServices services;
   TestRequest request{10};
-  const auto store = *open_tree_store(disk.name);
+  const auto store = *open_tree_store(disk.path());
   const auto files = mount(services, *store, place.file());
   services.file = place.file();
   const NodeRef work = files->root()->lookup(request, "work")->node;
@@ -160,7 +157,7 @@ TEST_CASE("what was written is told before a create that finds its name there cu
   KilledServices services;
   TestRequest writer{10};
   TestRequest other{11};
-  const auto store = *open_tree_store(disk.name);
+  const auto store = *open_tree_store(disk.path());
   const auto files = mount(services, *store, place.file());
   const NodeRef work = files->root()->lookup(writer, "work")->node;
   const auto made = work->create(writer, "a", O_CREAT | O_RDWR, 0644);
@@ -181,7 +178,7 @@ TEST_CASE("a start tells of what was under way, with its author") {
   UnderWay dead(place.file());
   CHECK(dead.begin(author, {.operation = "remove", .path = "/work/a"}) >= 0);
   KilledServices services;
-  const auto store = *open_tree_store(disk.name);
+  const auto store = *open_tree_store(disk.path());
   const auto files = mount(services, *store, place.file());
   CHECK(services.rows == Lines{"7 interrupted /work/a "});
 }
@@ -222,8 +219,8 @@ struct KeptPlace {
   UnderWayPlace kept_at;
   KilledServices services;
   TestRequest request{10};
-  std::unique_ptr<TreeStore> store = *open_tree_store(disk.name);
-  std::unique_ptr<PastStore> past = *open_past(kept_at.name);
+  std::unique_ptr<TreeStore> store = *open_tree_store(disk.path());
+  std::unique_ptr<PastStore> past = *open_past(kept_at.path());
   std::unique_ptr<FileSystem> files = start();
   NodeRef top = files->root()->lookup(request, "workspaces")->node;
   NodeRef work = top->make_directory(request, "w", 0755)->node;
@@ -248,7 +245,7 @@ TEST_CASE("what has no bytes and went in a change that a kill cut off is told by
 TEST_CASE("what is there still, or again, was not taken away by a change that a kill cut off") {
   KeptPlace at;
   (void)at.change_and_die("rmdir d");
-  REQUIRE(::mkdir((at.disk.name + "/w/d").c_str(), 0750) == 0);
+  REQUIRE(::mkdir(at.disk.path("w/d").c_str(), 0750) == 0);
   const auto next = at.start();
   CHECK(at.services.last.operation == "interrupted");
   CHECK(kept_of(at.services.last).is_null());

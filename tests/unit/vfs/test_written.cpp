@@ -5,19 +5,13 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "support/temporary.h"
 #include "test_tree.h"
 
 namespace agentfs::vfs {
 namespace {
 
 using Lines = std::vector<std::string>;
-
-// Removed with all that is in it.
-struct TestDirectory {
-  TestDirectory() { REQUIRE(::mkdtemp(name.data()) != nullptr); }
-  ~TestDirectory() { std::filesystem::remove_all(name); }
-  std::string name = "/tmp/agentfs-unit-XXXXXX";
-};
 
 }  // namespace
 
@@ -64,10 +58,10 @@ TEST_CASE("a failing command stops its write, leaves nothing and is told") {
 TEST_CASE("an opener that keeps a copy of its descriptor has not closed it") {
   TestTree tree;
   TestRequest shell(::getpid());
-  const TestDirectory mount;
-  REQUIRE(std::filesystem::create_directories(mount.name + "/boxes/7"));
+  const test::TemporaryDirectory mount;
+  REQUIRE(std::filesystem::create_directories(mount.path("boxes/7")));
   const auto keep = [&](const char* name) {
-    const std::string path = mount.name + "/boxes/7/" + name;
+    const std::string path = mount.path("boxes/7/") + name;
     return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   };
   UniqueFd kept = keep("ctl");
