@@ -96,19 +96,16 @@ TEST_CASE("a daemon with two running commands", "[.daemon]") {
 
 TEST_CASE("the death of the daemon kills every descendant", "[ordinary]") {
   NEEDS_SANDBOX();
-  const auto daemon = spawn({std::filesystem::read_symlink("/proc/self/exe"), "[.daemon]"}, {});
+  const test::TemporaryDirectory place;  // what the daemon makes is ours to remove
+  const auto daemon = spawn({"/usr/bin/env", "TMPDIR=" + place.path(),
+                             std::filesystem::read_symlink("/proc/self/exe"), "[.daemon]"},
+                            {});
   REQUIRE(daemon);
   const std::string seconds = rare_number(6, daemon->pid);
   CHECK(eventually([&seconds] { return sleepers(seconds) == 2 * kFamily; }));
   send_signal(daemon->process, SIGKILL);
   REQUIRE(::waitpid(daemon->pid, nullptr, 0) == daemon->pid);
   CHECK(eventually([&seconds] { return processes_with(seconds) == 0; }));
-  const std::string left = fmt::format("exec-{}-", daemon->pid);
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::temp_directory_path())) {
-    if (!entry.path().filename().native().starts_with(left)) continue;
-    std::filesystem::remove_all(entry.path());
-  }
 }
 
 TEST_CASE("a cancel before the beginning is EINTR, and nothing runs", "[ordinary]") {
