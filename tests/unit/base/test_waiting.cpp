@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch.hpp>
 #include <thread>
 
 #include "base/waiting.h"
+#include "catch.h"
 
 namespace agentfs::test {
 
