@@ -130,10 +130,11 @@ class TreeMerger {
   virtual Result<std::string> stage(const MergeSides& sides, const MergePlan& plan,
                                     const StageOptions& options) const = 0;
 
-  // Runs a step by which a file of ours loses its place to another, or not `forth` gets it again,
-  // so that nobody writes to it in between; null: runs it.
-  using Exchange =
-      std::function<Status(const TreeNode& file, bool forth, const std::function<Status()>& step)>;
+  // Runs a step by which a file of ours loses a place to another, so that nobody writes to it in
+  // between; null: runs it. `lost`: how many it has lost then, of all its names; 0: it gets one
+  // again.
+  using Exchange = std::function<Status(const TreeNode& file, nlink_t lost,
+                                        const std::function<Status()>& step)>;
   // Checks every path of ours against the plan, then makes the changes by renames alone: a file
   // that is replaced is so in one step. Where one fails, or finds what the plan did not see, all
   // are undone before the error is returned; what is undone has the same inode as before.

@@ -13,8 +13,8 @@
 namespace agentfs {
 
 TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
-  return [this, root](const TreeNode& file, bool forth, const std::function<Status()>& step) {
-    return kernel_.paths().exchange(root, file, forth, step);
+  return [this, root](const TreeNode& file, nlink_t lost, const std::function<Status()>& step) {
+    return kernel_.paths().exchange(root, file, lost, step);
   };
 }
 

@@ -84,9 +84,9 @@ class Namespace {
     return kept ? ok() : Status(std::unexpected(kept.error()));
   }
   // Runs `step`, by which another file takes the place of this one below the root of a workspace or
-  // home, while nobody changes its bytes: who has it open writes to it no more then (ESTALE). Not
-  // `forth`: it gets its place again, and takes writes. One with other names goes on under these.
-  virtual Status exchange(const std::string& /*root*/, const TreeNode& /*file*/, bool /*forth*/,
+  // home, while nobody changes its bytes. When it has `lost` all of its names so, who has it open
+  // writes to it no more (ESTALE). 0: it gets its place again, and takes writes.
+  virtual Status exchange(const std::string& /*root*/, const TreeNode& /*file*/, nlink_t /*lost*/,
                           const std::function<Status()>& step) {
     return step();
   }

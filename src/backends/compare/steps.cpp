@@ -2,6 +2,7 @@
 #include "backends/compare/steps.h"
 
 #include <cstdio>
+#include <map>
 #include <ranges>
 #include <unordered_set>
 
@@ -30,6 +31,14 @@ bool is_untouched(const FileState& now, const FileState& known) {
   return known.is_directory() || (now.size == known.size && now.modified == known.modified);
 }
 
+// Nor set its mode, owner or attributes: all of these move its time of change, as renaming it does,
+// and what was done to another of its names.
+bool is_as_planned(const TreeEntry& now, const FileState& known) {
+  const FileState state = state_of(now);
+  const bool has_own_time = !known.is_directory() && now.attributes.st_nlink == 1;
+  return has_own_time ? state == known : is_untouched(state, known) && state.mode == known.mode;
+}
+
 class Steps {
  public:
   Steps(const TreeSide& ours, TreeNodeRef staging, const TreeMerger::Exchange& exchange)
@@ -50,9 +59,9 @@ class Steps {
   Status undo_take(const MergeStep& step);
   Status undo_put(const MergeStep& step);
   Status undo_swap(const MergeStep& step);
-  // The file that is about to lose its place or, not `forth`, to get it again.
-  Status exchange(const TreeNode& file, bool forth, const std::function<Status()>& step) {
-    return exchange_ ? exchange_(file, forth, step) : step();
+  // The file that is about to lose places or, 0, to get one again.
+  Status exchange(const TreeNode& file, nlink_t lost, const std::function<Status()>& step) {
+    return exchange_ ? exchange_(file, lost, step) : step();
   }
   // `path` to the name in the staging directory, or the other way round.
   Status move(const MergeStep& step, bool in, unsigned flags);
@@ -64,6 +73,7 @@ class Steps {
   PathFinder ours_;
   TreeNodeRef staging_;
   const TreeMerger::Exchange& exchange_;
+  std::map<std::uint64_t, nlink_t> lost_;  // by inode: names that were swapped away
 };
 
 Status Steps::check(const MergeStep& step) {
@@ -124,7 +134,8 @@ Result<FileState> Steps::staged(const std::string& name) {
 // What was taken may be another file than the one that was looked at just before; then it goes
 // back.
 Status Steps::take(const MergeStep& step) {
-  if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
+  const auto now = TRY(ours_.find(step.path));
+  if (!now || !is_as_planned(*now, step.before)) return moved(step.path);
   TRY(move(step, false, RENAME_NOREPLACE));
   bool is_right = is_untouched(TRY(staged(step.name)), step.before);
   if (is_right && step.before.is_directory() && !step.whole) {
@@ -144,11 +155,15 @@ Status Steps::put(const MergeStep& step) {
 Status Steps::swap(const MergeStep& step) {
   const auto found = TRY(ours_.find(step.path));
   if (!found) return moved(step.path);
-  return exchange(*found->node, true, [&] { return swap_now(step); });
+  nlink_t& lost = lost_[step.before.inode];
+  const Status made = exchange(*found->node, lost + 1, [&] { return swap_now(step); });
+  if (made) ++lost;
+  return made;
 }
 
 Status Steps::swap_now(const MergeStep& step) {
-  if (!is_untouched(TRY(ours_.state(step.path)), step.before)) return moved(step.path);
+  const auto now = TRY(ours_.find(step.path));
+  if (!now || !is_as_planned(*now, step.before)) return moved(step.path);
   TRY(move(step, false, RENAME_EXCHANGE));
   if (is_untouched(TRY(staged(step.name)), step.before)) return ok();
   TRY(move(step, false, RENAME_EXCHANGE));
@@ -223,7 +238,7 @@ Status Steps::undo_swap(const MergeStep& step) {
                 text::shown(step.path), kMergeDirectory, step.name);
   }
   const auto old = TRY(ours_.store().lookup(*staging_, step.name));
-  return exchange(*old.node, false, [&] { return move(step, false, RENAME_EXCHANGE); });
+  return exchange(*old.node, 0, [&] { return move(step, false, RENAME_EXCHANGE); });
 }
 
 // What only comes to its path by a step before is looked at then.

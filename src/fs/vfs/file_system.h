@@ -60,7 +60,7 @@ class FileSystem final : public Namespace {
   Result<Hold> begin_snapshot(const std::string& path) override;
   std::vector<std::string> open_for_writing(const std::string& root) override;
   Status keep_bytes(const std::string& root, const TreeNode& file, const Keep& keep) override;
-  Status exchange(const std::string& root, const TreeNode& file, bool forth,
+  Status exchange(const std::string& root, const TreeNode& file, nlink_t lost,
                   const std::function<Status()>& step) override;
   void links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) override;
   Status replace_tree(const std::string& path, const Exchange& exchange) override;

@@ -111,7 +111,7 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
   return kept ? ok() : Status(std::unexpected(kept.error()));
 }
 
-Status FileSystem::exchange(const std::string& root, const TreeNode& file, bool forth,
+Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink_t lost,
                             const std::function<Status()>& step) {
   const auto top = parts_->top_of(root);
   if (top == nullptr) return step();
@@ -120,7 +120,8 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, bool 
   TRY(step());
   const auto now = tree.store().attributes(file);
   const auto node = tree.find(file);
-  if (node != nullptr && (!forth || (now && now->st_nlink == 1))) node->retire(forth);
+  const bool has_none = now && now->st_nlink <= lost;
+  if (node != nullptr && (lost == 0 || has_none)) node->retire(lost != 0);
   return ok();
 }
 

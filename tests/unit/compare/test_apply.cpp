@@ -318,4 +318,40 @@ TEST_CASE("A record of another format or cut short is refused") {
   trees.check_untouched();
 }
 
+TEST_CASE("Rights and attributes that are set while the steps are made are not lost") {
+  for (const char* const change : {"chmod 600", "chown 7", "setfattr -n user.note -v 1"}) {
+    INFO(change);
+    Staged trees;
+    int exchanges = 0;
+    const auto set_one = [&](const TreeNode&, nlink_t, const std::function<Status()>& step) {
+      const std::string next = ++exchanges == 1 ? "both" : "swap";
+      trees.sh(
+          fmt::format("cd ours && if grep -q theirs {0}; then :; else {1} {0}; fi", next, change));
+      return step();
+    };
+    const auto applied = trees.merger->apply(trees.three.ours, trees.record, set_one);
+    REQUIRE(!applied);
+    CHECK(applied.error().code == ESTALE);
+    const auto now = without(describe(trees.path("ours"), kExactly), kMergeDirectory);
+    CHECK(slurp(trees.path("ours", "both")).starts_with("ours\n"));
+    CHECK(slurp(trees.path("ours", "swap")) == slurp(trees.path("base", "swap")));
+  }
+}
+
+TEST_CASE("Who has a file with several names is told when the last of them is taken") {
+  Linked trees("echo two > f");
+  const MergeSides three = trees.sides();
+  const std::string record =
+      must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
+  std::vector<nlink_t> told;
+  const auto note = [&](const TreeNode&, nlink_t lost, const std::function<Status()>& step) {
+    told.push_back(lost);
+    return step();
+  };
+  must(trees.merger->apply(three.ours, record, note));
+  CHECK(told == std::vector<nlink_t>{1, 2, 3});
+  must(trees.merger->undo(three.ours, record, note));
+  CHECK(told == std::vector<nlink_t>{1, 2, 3, 0, 0, 0});
+}
+
 }  // namespace agentfs::test
