@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/fold_plan.h"
 
+#include <algorithm>
 #include <set>
 
 #include "backends/tree_xattrs.h"
@@ -95,6 +96,8 @@ Status FoldPlanner::visit_directory(const Node& child, const std::string& path,
     if (is_union) {  // what others made or changed there stays, beside what the command made
       Node both = child;
       both.lower = old;
+      TRY(remove_beside(both, *now));
+      TRY(dress(both, path));
       return visit(both, path, displaced);
     }
     if (!all.changed.empty()) {
@@ -104,6 +107,16 @@ Status FoldPlanner::visit_directory(const Node& child, const std::string& path,
     TRY(remove(old));
   }
   return child.is_moved ? move(child, path) : bring_new(child, path);
+}
+
+// The command removed the directory, and made another.
+Status FoldPlanner::remove_beside(const Node& made, const TreeEntry& now) {
+  for (const std::string& name : TRY(names_of(ours_.store(), *now.node))) {
+    const std::string below = joined(*made.lower, name);
+    const bool is_made = std::ranges::find(made.children, name, &Node::name) != made.children.end();
+    if (!is_made && !is_reserved(below) && !tree_.moved.contains(below)) TRY(remove(below));
+  }
+  return ok();
 }
 
 Status FoldPlanner::move(const Node& node, const std::string& path) {

@@ -50,6 +50,7 @@ class FoldPlanner {
   Status move(const Node& node, const std::string& path);
   Result<Doomed> doomed(const std::string& old);
   Status remove(const std::string& old);
+  Status remove_beside(const Node& made, const TreeEntry& now);
   void take(const std::string& old, const FileState& state);
   void refuse(const Node& node, const std::string& path);
   Status dress(const Node& node, const std::string& path);

@@ -204,6 +204,19 @@ std::string told(const FoldPlan& plan) {
   return lines;
 }
 
+TEST_CASE("what a command removed goes, too, where it made the directory anew", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("rm -r d; mkdir -m 700 d; echo new >d/new");
+  one.sh("echo theirs >trees/site/d/sub/y");
+  one.by_others = {"d/sub/y"};
+  const FoldPlan plan = one.plan();
+  CHECK(told(plan) == "d/sub/y \n");
+  one.fold(plan);
+  CHECK(one.sh("cd trees/site/d && find . | sort && cat sub/y && stat -c %a .") ==
+        ".\n./new\n./sub\n./sub/y\ntheirs\n700\n");
+}
+
 TEST_CASE("a file that others changed under another name stays under all", "[ordinary]") {
   NEEDS_ROOT();
   struct Work {
