@@ -10,6 +10,7 @@
 #include "base/copy.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/fold.h"
 #include "kernel/forks.h"
@@ -50,6 +51,11 @@ std::size_t told_in(const std::vector<FoldChange>& changes) {
 std::uint64_t inode_of(const std::string& directory) {
   struct stat attributes{};
   return ::stat(directory.c_str(), &attributes) == 0 ? attributes.st_ino : 0;
+}
+
+std::int64_t changed_at(const std::string& directory) {
+  struct stat attributes{};
+  return ::stat(directory.c_str(), &attributes) == 0 ? nanoseconds_of(attributes.st_ctim) : 0;
 }
 
 }  // namespace
@@ -98,6 +104,7 @@ Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request)
   TRY(file::make_directories(directory_of(run.number), 0700));
   for (const std::string& path : {left.work, left.aside}) TRY(file::make_directories(path, 0700));
   TRY(make_upper(left.upper, left.lower));
+  run.began = changed_at(left.upper);
   TRY(store(run));
   request.overlay = {
       .inside = run.root, .lower = left.lower, .upper = left.upper, .work = left.work};

@@ -2,6 +2,8 @@
 // Commands that work on a kernel overlay of their workspace, and what they changed folded in.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -12,6 +14,7 @@
 #include "backends/exec_driver.h"
 #include "backends/forest.h"
 #include "backends/overlay_fold.h"
+#include "base/file.h"
 #include "kernel/caller.h"
 #include "kernel/stored_caller.h"
 
@@ -28,6 +31,7 @@ struct FastRun {
   std::uint64_t number = 0;   // of the record that tells of the command's beginning
   std::uint64_t version = 0;  // the last number given to an old content then
   std::uint64_t lower = 0;    // the inode of the workspace's directory
+  std::int64_t began = 0;     // by the disk's clock, nanoseconds; 0: not known
   std::string root{};         // "/workspaces/site"
   std::string command{};
   bool drop_failed = false;
@@ -58,6 +62,13 @@ class FastPath {
  public:
   explicit FastPath(Kernel& kernel) : kernel_(kernel) {}
 
+  // A regular file, open for reading.
+  struct Side {
+    UniqueFd file{};
+    struct stat state{};
+    std::string text{};
+  };
+
   // A sentence why this command cannot work on an overlay; "" where it can.
   std::string why_not(const ExecRequest& request) const;
   // Makes what the overlay needs and has the request use it. `run` has number, drop_failed and
@@ -82,7 +93,12 @@ class FastPath {
   Result<FoldPlan> plan(const Caller& caller, const FastRun& run, const TreeSide& ours,
                         FastEnd& end);
   bool is_changed(const FastRun& run, const std::string& path) const;
-  Result<bool> merge(const FastRun& run, const FoldConflict& conflict) const;
+  static Result<Side> read_side(const std::string& path);
+  std::string first_made(const FastRun& run, const FoldConflict& conflict) const;
+  // The command's own, whatever was merged with it since.
+  Result<Side> made_by(const FastRun& run, const FoldConflict& conflict) const;
+  // What ours was when it was merged; nothing: it cannot be.
+  Result<std::optional<struct stat>> merge(const FastRun& run, const FoldConflict& conflict) const;
   void refuse(const Caller& caller, const FastRun& run, const FoldConflict& conflict,
               FastEnd& end) const;
   std::optional<std::string> base_of(const FastRun& run, const std::string& path) const;

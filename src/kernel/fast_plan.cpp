@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What a fold does where others have changed the same paths, and how it is told.
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
-#include "base/file.h"
+#include "base/copy.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/fast_path.h"
 #include "kernel/fold.h"
@@ -20,17 +21,7 @@
 namespace agentfs {
 namespace {
 
-constexpr std::int64_t kLargest = 32 << 20;  // bytes of a file that is merged or kept aside
-
-Result<std::string> read_side(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file && errno == ELOOP) return fail(EINVAL, "a symbolic link");
-  struct stat attributes{};
-  if (!file || ::fstat(file.get(), &attributes) != 0) return fail_errno(text::shown(path));
-  if (!S_ISREG(attributes.st_mode)) return fail(EINVAL, "no file with bytes");
-  if (attributes.st_size > kLargest) return fail(EFBIG, "more than {} bytes", kLargest);
-  return file::read(file.get());
-}
+constexpr int kMostMerges = 5;  // of one text, while others go on changing it
 
 // What the host's caches and watchers are told of a change.
 void add_events(const std::string& root, const FoldChange& change, std::vector<TreeEvent>& events) {
@@ -50,13 +41,16 @@ void add_events(const std::string& root, const FoldChange& change, std::vector<T
   events.push_back({kind, at(change.path), 0});
 }
 
-// A row of what may have changed the bytes of a path, or what it leads to.
-bool is_change_of(const Record& record, const std::string& path) {
-  const std::string_view kind = record.kind;
-  if (!kind.starts_with(kind::kTreePrefix)) return false;
-  if (kind == "tree.open" || kind == "tree.attributes" || kind == "tree.xattr") return false;
-  return json::bytes_of(record.data, "path") == path ||
-         json::bytes_of(record.data, "other") == path;
+// What agentfs-commit writes below any `.git`.
+bool is_of_commits(const std::string& path) {
+  const std::string below = "/" + path;
+  return below.contains("/.git/objects/") || below.contains("/.git/refs/agentfs/");
+}
+
+bool is_younger(const std::string& host_path, const FastRun& run) {
+  struct stat now{};
+  const bool is_file = ::lstat(host_path.c_str(), &now) == 0 && !S_ISDIR(now.st_mode);
+  return is_file && run.began != 0 && nanoseconds_of(now.st_ctim) >= run.began;
 }
 
 // The row of the last change, of attributes as well; 0 where none is known.
@@ -70,7 +64,7 @@ std::uint64_t last_change(const Fold& fold, const std::string& root, const std::
 }  // namespace
 
 // What was removed has no generation any more, but what it held is kept since; attributes have
-// none, but a row.
+// none, but a row. The daemon's own commits have neither.
 bool FastPath::is_changed(const FastRun& run, const std::string& path) const {
   bool changed = false;
   const std::string whole = path.empty() ? run.root : fmt::format("{}/{}", run.root, path);
@@ -81,75 +75,41 @@ bool FastPath::is_changed(const FastRun& run, const std::string& path) const {
     const auto versions = fold.history().versions(whole);
     changed = !versions.empty() && versions.back()->number > run.version;
   });
-  return changed;
+  return changed || (is_of_commits(path) && is_younger(left_of(run).lower + "/" + path, run));
 }
 
-// Plans, merges what can be, keeps aside what cannot, and plans again with what was merged.
+// Plans, merges what can be, and plans again with what was merged, which others may have changed
+// meanwhile; keeps aside what is left.
 Result<FoldPlan> FastPath::plan(const Caller& caller, const FastRun& run, const TreeSide& ours,
                                 FastEnd& end) {
   const auto writing = kernel_.paths().open_for_writing(run.root);
-  std::vector<std::string> merged;
+  std::map<std::string, struct stat> merged;  // ours, as it was when it was read for that
   const auto changed = [&](const std::string& path) {
-    if (std::ranges::find(merged, path) != merged.end()) return false;
-    return is_changed(run, path) ||
-           std::ranges::find(writing, fmt::format("{}/{}", run.root, path)) != writing.end();
+    const std::string whole = fmt::format("{}/{}", run.root, path);
+    const auto known = merged.find(path);
+    if (known == merged.end()) {
+      return is_changed(run, path) || std::ranges::find(writing, whole) != writing.end();
+    }
+    struct stat now{};
+    const std::string lower = fmt::format("{}/{}", left_of(run).lower, path);
+    return ::lstat(lower.c_str(), &now) != 0 || !is_as_it_was(known->second, now);
   };
   const OverlayFolder& folder = *kernel_.parts().folder;
   FoldPlan plan = TRY(folder.plan(ours, left_of(run), changed));
-  if (run.dry_run || plan.conflicts.empty()) return plan;
-  for (const FoldConflict& conflict : plan.conflicts) {
-    if (conflict.is_text && TRY(merge(run, conflict))) merged.push_back(conflict.path);
+  if (run.dry_run) return plan;
+  for (int round = 1; round <= kMostMerges; ++round) {
+    bool has_merged = false;
+    for (const FoldConflict& conflict : plan.conflicts) {
+      const auto read = conflict.is_text ? TRY(merge(run, conflict)) : std::nullopt;
+      if (read) merged.insert_or_assign(conflict.path, *read);
+      has_merged |= read.has_value();
+    }
+    if (!has_merged) break;
+    plan = TRY(folder.plan(ours, left_of(run), changed));
   }
-  if (!merged.empty()) plan = TRY(folder.plan(ours, left_of(run), changed));
   for (const FoldConflict& conflict : plan.conflicts) refuse(caller, run, conflict, end);
   end.conflicts = plan.conflicts.size();
   return plan;
-}
-
-// The first content that was replaced after the command began is what the command saw, where
-// nothing had changed it by then: an append, of which no content is kept, is a row, and has a time.
-std::optional<std::string> FastPath::base_of(const FastRun& run, const std::string& path) const {
-  const auto kept = kernel_.history().kept_since(path, run.version);
-  if (kept.empty() || kept.front()->size > static_cast<std::uint64_t>(kLargest)) {
-    return std::nullopt;
-  }
-  const FileVersion& first = *kept.front();
-  std::optional<bool> is_first;  // whether the first of such rows is the one that replaced it
-  std::int64_t began = 0;
-  const auto look = [&](const Record& record, std::string_view) -> Status {
-    if (record.sequence.value == run.number) began = record.time;
-    if (is_first || record.sequence.value <= run.number) return ok();
-    if (!is_change_of(record, path)) return ok();
-    const FileVersionRef replaced = version_of(record);
-    is_first = replaced != nullptr && replaced->number == first.number;
-    return ok();
-  };
-  std::vector<std::string> damaged;
-  const Sequence after{run.number - 1};
-  if (!kernel_.journal().replay_readable(after, look, damaged) || !damaged.empty()) {
-    return std::nullopt;
-  }
-  const bool is_as_seen = is_first.value_or(false) && first.modified <= began;
-  return is_as_seen ? kernel_.history().text_of(first) : std::nullopt;
-}
-
-// True: the command's side is now both changes in one.
-Result<bool> FastPath::merge(const FastRun& run, const FoldConflict& conflict) const {
-  const std::string path = fmt::format("{}/{}", run.root, conflict.path);
-  const std::string upper = fmt::format("{}/{}", left_of(run).upper, conflict.upper);
-  const auto base = base_of(run, path);
-  const auto ours = read_side(fmt::format("{}/{}", left_of(run).lower, conflict.path));
-  const auto theirs = read_side(upper);
-  if (!base || !ours || !theirs) return false;
-  const auto both = kernel_.parts().merger->merge_texts({*base, *ours, *theirs});
-  if (!both || !both->is_clean) return false;
-  struct stat attributes{};
-  if (::stat(upper.c_str(), &attributes) != 0) return fail_errno(upper);
-  // By rename: the file may have other names, which were not merged.
-  TRY(file::replace(upper, both->text, attributes.st_mode & 07777,
-                    directory_of(run.number) + "/merged"));
-  if (::chown(upper.c_str(), attributes.st_uid, attributes.st_gid) != 0) return fail_errno(upper);
-  return true;
 }
 
 void FastPath::refuse(const Caller& caller, const FastRun& run, const FoldConflict& conflict,
@@ -165,10 +125,11 @@ void FastPath::refuse(const Caller& caller, const FastRun& run, const FoldConfli
   }
   const std::string reason = fmt::format(
       "{}: was changed by others while the command ran; it stays as they have it", shown);
-  auto theirs = read_side(fmt::format("{}/{}", left_of(run).upper, conflict.upper));
+  auto theirs = made_by(run, conflict);
   if (theirs) {
     const auto kept = kernel_.refused_writes().keep(
-        caller, {.path = path, .reason = reason, .theirs = *theirs, .base = base_of(run, path)});
+        caller,
+        {.path = path, .reason = reason, .theirs = theirs->text, .base = base_of(run, path)});
     if (kept) {
       end.lines += fmt::format(
           "# conflict: {} (what the command wrote is kept as /sys/conflicts/{}/theirs)\n", reason,

@@ -9,6 +9,7 @@ trees, with the same errors on the way, and both journals tell of the same tree 
 What others change meanwhile is merged or kept aside; forks do not see it; a kill in the middle of a
 fold is followed by all of it. ROUNDS (12) of operations and of kills, SEED (1) from the environment.
 """
+import errno
 import json
 import os
 import random
@@ -19,7 +20,7 @@ import threading
 import time
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_has, fail, kill,
-                       kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until, within)
+                       is_alive, kinds_of, main, make_of_each_kind, read, run, skip, tell, wait_until, within)
 
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -401,6 +402,59 @@ def conflicts():
     expect_eq(reply.count("# conflict: "), 5, f"conflicts told in {reply}")
 
 
+def commits_meanwhile():
+    """The daemon's own commits have no row; a gc in the command knows nothing of them."""
+    top = space_of("collected", a="one\n")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=u", "-c", "user.email=u@u",
+                                                  "commit", "-q", "-m", "one"]):
+        run(["git", "-C", top, *words])
+    (top / "a").write_text("two\n", encoding="utf-8")
+    tell(top / ".agentfs/ctl", "checkpoint early")
+    early = top / ".git/refs/agentfs/checkpoints/early"
+    wait_until(20, early.exists, "the first checkpoint's commit")
+    held = Held("collected", "git pack-refs --all --prune; git gc -q --prune=now; git log >log")
+    (top / "a").write_text("three\n", encoding="utf-8")
+    tell(top / ".agentfs/ctl", "checkpoint late")
+    wait_until(20, (top / ".git/refs/agentfs/checkpoints/late").exists, "the checkpoint's commit")
+    expect_has(held.end(), "# fs=fast folded", "reply")
+    run(["git", "-C", top, "fsck", "--strict"])
+    for name, text in (("early", "two\n"), ("late", "three\n")):
+        expect_eq(run(["git", "-C", top, "show", f"refs/agentfs/checkpoints/{name}:a"]), text, name)
+    expect(not list((top / ".git/refs/heads").iterdir()), "what the command packed is loose")
+
+
+def texts_that_others_go_on_changing():
+    """What they write after it was merged is neither lost nor told of as if it had been there."""
+    lines = "".join(f"line {number}\n" for number in range(3_000))
+    names = [f"f{number}" for number in range(24)]
+    top = space_of("changing", **{name: lines for name in names})
+    held = Held("changing", "for f in f*; do sed -i 's/^line 5$/mine/' $f; done")
+    for name in names:
+        (top / name).write_text(lines.replace("line 900\n", "theirs\n"), encoding="utf-8")
+    number = max(os.listdir(M.state / "fast"), key=int)
+    held.go.touch()
+    written = []
+    merged = set()
+    while held.thread.is_alive():
+        made = {path.name for path in (M.state / "fast").glob(f"{number}/made.*")}
+        for _ in made - merged:
+            name = names[len(written) % len(names)]
+            try:
+                with open(top / name, "r+", encoding="utf-8") as file:
+                    file.seek(len(lines) - 10)
+                    file.write("late")
+                written.append(name)
+            except OSError as error:
+                expect_eq(error.errno, errno.ESTALE, name)
+        merged |= made
+    reply = held.end()
+    expect(written, "nothing was written while texts were merged")
+    for name in written:
+        expect_has((top / name).read_text(encoding="utf-8"), "late", f"{name} after {reply}")
+    mine = "".join((top / name).read_text(encoding="utf-8") for name in names) + "".join(kept_aside())
+    expect(mine.count("mine\n") >= len(names), "what the command wrote is neither there nor aside")
+
+
 def kept_aside():
     """What the conflicts have of those who were refused."""
     return [(M / "sys/conflicts" / number / "theirs").read_text()
@@ -737,7 +791,7 @@ def kills():
             kill(watcher)
         kill(daemon)
         if number % 2 == 0:
-            wait_until(10, lambda: not os.path.exists(f"/proc/{daemon}"), "the daemon's end")
+            wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
             M.mount(timeout=30)
         wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
         wait_until(5, lambda: M.daemon() == M.answers(), "daemon.pid")
@@ -765,7 +819,7 @@ def start_again():
     daemon = M.daemon()
     kill(M.watcher())
     kill(daemon)
-    wait_until(10, lambda: not os.path.exists(f"/proc/{daemon}"), "the daemon's end")
+    wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
     M.mount(timeout=30)
 
 
@@ -833,7 +887,7 @@ def without_times(seen):
 
 
 main(setup, random_operations, other_names, versions, access_lists, times_of_directories, times_beside_a_reader,
-     rows_of_directories, conflicts,
+     rows_of_directories, conflicts, commits_meanwhile, texts_that_others_go_on_changing,
      what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
      rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)
