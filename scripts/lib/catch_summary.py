@@ -6,7 +6,7 @@ ALL_PASSED = re.compile(r"^All tests passed \(.*?(\d+) test cases?\)", re.M)
 TEST_CASES = re.compile(r"^test cases:(.*)$", re.M)
 # Catch2 3 with skipped cases only among passed ones prints the table, too.
 COUNT = re.compile(r"(\d+)\s+(passed|failed as expected|failed|skipped)")
-SKIPPED = re.compile(r"^SKIP: .*$", re.M)
+SKIPPED = re.compile(r"^ *SKIPPED: .*$", re.M)  # told by WARN, which Catch2 indents
 
 
 def count(output, code):
@@ -26,4 +26,4 @@ def count(output, code):
 
 
 def skip_lines(output):
-    return SKIPPED.findall(output)
+    return [line.strip() for line in SKIPPED.findall(output)]

@@ -28,7 +28,7 @@ class CatchSummary(unittest.TestCase):
         self.assertEqual(catch_summary.count(EXPECTED, 1), (3, 1, 0))
 
     def test_a_told_skip_is_no_pass(self):
-        self.assertEqual(catch_summary.count("SKIP: no namespaces\n" + PASSED, 0), (11, 0, 1))
+        self.assertEqual(catch_summary.count("a.cpp:7: warning:\n  SKIPPED: no namespaces\n" + PASSED, 0), (11, 0, 1))
 
     def test_a_crash_or_silence_is_a_failure(self):
         self.assertEqual(catch_summary.count("", 0), (0, 1, 0))
