@@ -6,10 +6,11 @@
 import ctypes
 import os
 import select
+import stat
 import struct
 import time
 
-from mount_lib import Mount, command, expect, expect_eq, main, read, tell
+from mount_lib import TESTDIR, Mount, command, expect, expect_eq, main, read, run, tell
 
 M = Mount.of("watchers")
 SPACES = M / "workspaces"
@@ -166,6 +167,40 @@ def what_an_agent_writes_by_its_tools_is_seen():
     expect_eq(read(top / "by-agent"), "hello\n")
 
 
+def what_others_mount_in_a_workspace_is_left_alone():
+    """A volume over one of its directories: a merge changes what lies below."""
+    top, other = make("volume"), SPACES / "volume-1"
+    (top / "data").mkdir()
+    for name in ("changed", "gone", "mode"):
+        (top / "data" / name).write_text("below\n", encoding="utf-8")
+    ctl("volume", "fork volume-1")
+    (other / "data/changed").write_text("otherwise\n", encoding="utf-8")
+    (other / "data/gone").unlink()
+    (other / "data/mode").chmod(0o600)
+    (other / "data/new").mkdir()
+    outside = TESTDIR / "outside"
+    outside.mkdir()
+    for name in ("changed", "gone", "mode"):
+        (outside / name).write_text("precious\n", encoding="utf-8")
+        (outside / name).chmod(0o640)
+    run(["mount", "--bind", outside, top / "data"])
+    try:
+        watch = Watch(top, top / "src")
+        (other / "src/changed").write_text("the last to be told\n", encoding="utf-8")
+        ctl("volume", "merge volume-1")
+        watch.expect(("src", "modify", "changed"))
+        (other / "last").write_text("told when the one before has been\n", encoding="utf-8")
+        ctl("volume", "merge volume-1")
+        watch.expect(("volume", "create", "last"))
+        expect_eq(sorted(os.listdir(outside)), ["changed", "gone", "mode"], "names on the volume")
+        for name in ("changed", "gone", "mode"):
+            expect_eq((outside / name).read_text(encoding="utf-8"), "precious\n", name)
+            expect_eq(stat.S_IMODE((outside / name).stat().st_mode), 0o640, name)
+    finally:
+        run(["umount", top / "data"])
+    expect_eq((top / "data/changed").read_text(encoding="utf-8"), "otherwise\n", "what lies below")
+
+
 def the_mount_can_be_taken_down_at_once():
     top = make("busy")
     ctl("busy", "fork busy-1")
@@ -178,4 +213,5 @@ def the_mount_can_be_taken_down_at_once():
 
 main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there,
      a_restore_and_a_rollback_are_seen, forks_appear_and_go,
-     what_an_agent_writes_by_its_tools_is_seen, the_mount_can_be_taken_down_at_once)
+     what_an_agent_writes_by_its_tools_is_seen, what_others_mount_in_a_workspace_is_left_alone,
+     the_mount_can_be_taken_down_at_once)

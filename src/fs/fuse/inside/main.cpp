@@ -3,14 +3,17 @@
 // The daemon answers its calls and changes nothing (fs/fuse/announcer.h). Standard input is the
 // socket of the daemon; its end is this program's.
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <string>
 
 #include "fs/fuse/inside/announcement.h"
@@ -35,12 +38,53 @@ class Descriptor {
   int fd_;
 };
 
-// Nothing that others put in the way leads elsewhere.
-long open_below(int directory, const char* path, std::uint64_t flags) {
+constexpr std::uint64_t kStay = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+
+// Nothing that others put in the way leads elsewhere, nor what they mount there.
+long open_below(int directory, const char* path, std::uint64_t flags,
+                std::uint64_t resolve = kStay) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  how.resolve = resolve;
   return ::syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+
+// Whether what is open is of a session: nothing is done to what has its place when that has gone.
+// The kernel knows the number without asking, and tells of each filesystem once what it is.
+bool is_ours(int directory) {
+  static std::set<std::uint64_t> known;
+  struct statx found{};
+  const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+  if (::statx(directory, "", flags, 0, &found) != 0) return false;
+  const std::uint64_t device = std::uint64_t{found.stx_dev_major} << 32U | found.stx_dev_minor;
+  if (known.contains(device)) return true;
+  struct statfs of{};
+  const bool is_fuse = ::fstatfs(directory, &of) == 0 && of.f_type == FUSE_SUPER_MAGIC;
+  if (is_fuse) known.insert(device);
+  return is_fuse;
+}
+
+// Data trees may have a session of their own, mounted at the top.
+class Top {
+ public:
+  Top(const char* mountpoint, const std::string& path)
+      : mount_(::open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC)),
+        top_(mount_.get() >= 0 && is_ours(mount_.get())
+                 ? open_below(mount_.get(), path.substr(0, path.find('/')).c_str(),
+                              O_PATH | O_DIRECTORY, kStay & ~std::uint64_t{RESOLVE_NO_XDEV})
+                 : -1) {}
+  // -1: it is not there, or not ours.
+  int get() const { return top_.get() >= 0 && is_ours(top_.get()) ? top_.get() : -1; }
+
+ private:
+  const Descriptor mount_;
+  const Descriptor top_;
+};
+
+// What of a path is below its top; "." for that itself.
+const char* below_top(const std::string& path) {
+  const auto slash = path.find('/');
+  return slash == std::string::npos ? "." : path.c_str() + slash + 1;
 }
 
 // One byte, which the daemon does not take: without a write there is no event of one. An empty file
@@ -77,24 +121,26 @@ void tell_made(int directory, const char* name, mode_t type) {
   }
 }
 
-void walk(int mount, const Announcement& ways) {
+void walk(const char* mountpoint, const Announcement& ways) {
   for (std::size_t at = 0; at < ways.length; at += std::strlen(ways.path + at) + 1) {
-    const char* const path = ways.path + at;
-    const Descriptor asked_for(open_below(mount, path + (*path == '/' ? 1 : 0), O_PATH));
+    const char* const whole = ways.path + at;
+    const std::string path(whole + (*whole == '/' ? 1 : 0));
+    const Top top(mountpoint, path);
+    if (top.get() >= 0) const Descriptor asked_for(open_below(top.get(), below_top(path), O_PATH));
   }
 }
 
 void tell(const char* mountpoint, const Announcement& change) {
-  const Descriptor mount(::open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (mount.get() < 0) return;
-  if (static_cast<Kind>(change.kind) == Kind::walked) return walk(mount.get(), change);
-  std::string path = change.path;
-  const auto slash = path.rfind('/');
+  if (static_cast<Kind>(change.kind) == Kind::walked) return walk(mountpoint, change);
+  const std::string whole = change.path;
+  const auto slash = whole.rfind('/');
   if (slash == std::string::npos) return;
-  path[slash] = '\0';
-  const Descriptor directory(open_below(mount.get(), path.c_str(), O_PATH | O_DIRECTORY));
+  const std::string path = whole.substr(0, slash);
+  const Top top(mountpoint, path);
+  if (top.get() < 0) return;
+  const Descriptor directory(open_below(top.get(), below_top(path), O_PATH | O_DIRECTORY));
   if (directory.get() < 0) return;
-  const char* const name = path.c_str() + slash + 1;
+  const char* const name = whole.c_str() + slash + 1;
   switch (static_cast<Kind>(change.kind)) {
     case Kind::made:
       return tell_made(directory.get(), name, change.type);
