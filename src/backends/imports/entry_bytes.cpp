@@ -36,7 +36,7 @@ Result<Lender::Lent> open_there(const ImportRecords& records, const Entry& entry
   const std::string shown = shown_of(records, entry);
   const auto host = HostDirectory::open(records.source());
   if (!host) return fail(EBUSY, "{}: {} is not there any more", shown, records.source());
-  auto file = host->open(entry.path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  auto file = host->open(entry.path, O_RDONLY);
   if (!file) return fail(EBUSY, "{}: cannot be read any more: {}", shown, file.error().message);
   Lender::Lent found{.file = std::move(*file)};
   if (::fstat(found.file.get(), &found.attributes) != 0) return fail_errno(shown);

@@ -75,14 +75,14 @@ Status HostWriter::check() {
   for (const HostChange& change : changes_) {
     const FileState now = TRY(host_.look(change.path));
     if (!TRY(is_made(host_, change, now))) {
-      items_.push_back({&change, now, {}});
+      items_.push_back({.change = &change, .now = now});
     } else if (const FileState was = records_.state(change.path); !is_unchanged(was, now)) {
       relinked_.insert(was.inode);
     }
   }
   bool has_begun = !relinked_.empty();  // another write() of the same changes, which was cut short
   std::set<std::string> changed;
-  for (const auto& [change, now, temporary] : items_) {
+  for (const auto& [change, now, temporary, made] : items_) {
     if (change->to.exists() && !has_directory(change->path)) {
       changed.emplace(text::parent_part(change->path));
     }

@@ -79,12 +79,19 @@ std::string HostDirectory::shown(const std::string& path) const {
   return text::shown(path.empty() ? path_ : fmt::format("{}/{}", path_, path));
 }
 
+// A FIFO may have taken the place of a file: nobody waits for its other end.
 Result<UniqueFd> HostDirectory::open(const std::string& path, int flags) const {
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  const bool is_read = (flags & (O_PATH | O_DIRECTORY)) == 0;
+  if (is_read) how.flags |= O_NONBLOCK | O_NOCTTY;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const char* const name = path.empty() ? "." : path.c_str();
   UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), name, &how, sizeof how)));
+  struct stat found{};
+  const bool is_other =
+      fd ? ::fstat(fd.get(), &found) != 0 || !S_ISREG(found.st_mode) : errno == ELOOP;
+  if (is_read && is_other) return fail(EBUSY, "{}: is no regular file any more", shown(path));
   if (!fd) return fail_errno(shown(path));
   return fd;
 }

@@ -31,13 +31,11 @@ HostRights::~HostRights() {
 
 // Only where it is as it was opened: its own change may have come after.
 void HostRights::give_back(const HostDirectory& host, const Closed& one) {
-  const auto now = host.look(one.path);
-  const auto place = host.place(one.path);
-  const bool is_as_opened =
-      now && place && now->is_directory() && (now->mode & kModes) == opened_mode(one.mode);
-  if (is_as_opened) {
-    (void)(::fchmodat(place->directory.get(), place->name.c_str(), one.mode, 0) == 0);
-  }
+  const auto its = host.open(one.path, O_PATH | O_DIRECTORY);
+  struct stat now{};
+  if (!its || ::fstat(its->get(), &now) != 0) return;
+  const bool is_as_opened = (now.st_mode & kModes) == opened_mode(one.mode);
+  if (is_as_opened) (void)(::chmod(itself(*its).c_str(), one.mode) == 0);
 }
 
 Status HostRights::need(const std::set<std::string>& directories) {

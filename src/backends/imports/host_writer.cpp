@@ -2,11 +2,13 @@
 #include "backends/imports/host_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <ranges>
 #include <set>
 
@@ -17,6 +19,22 @@
 #include "base/text.h"
 
 namespace agentfs::imports {
+namespace {
+
+std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::string& path) {
+  return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
+              host.shown(path));
+}
+
+// By the clock that the times of files are of.
+timespec now_by_tick() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now;
+}
+
+}  // namespace
+
 bool is_renamed_into_place(const HostChange& change) {
   return (change.to.is_regular() && change.content) || S_ISLNK(change.to.mode);
 }
@@ -106,6 +124,7 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
     const UniqueFd old = TRY(host_.open(change.path, O_RDONLY));
     struct stat replaced{};
     if (::fstat(old.get(), &replaced) != 0) return fail_errno(host_.shown(change.path));
+    if (replaced.st_ino != now.inode) return changed_meanwhile(host_, change.path);
     attributes.st_uid = replaced.st_uid;
     attributes.st_gid = replaced.st_gid;
     copy_xattrs(old.get(), file);
@@ -124,13 +143,13 @@ Status HostWriter::stage_one(Item& item) {
   const HostDirectory::Place place = TRY(host_.place(item.temporary));
   const int directory = place.directory.get();
   if (S_ISLNK(item.change->to.mode)) {
-    const char* const name = place.name.c_str();
     const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};
-    if (::symlinkat(item.change->target.c_str(), directory, name) != 0) {
+    const timespec since = now_by_tick();
+    if (::symlinkat(item.change->target.c_str(), directory, place.name.c_str()) != 0) {
       return fail_errno(host_.shown(item.change->path));
     }
-    give(*item.change, place);
-    if (::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) == 0) return ok();
+    const UniqueFd made = TRY(take_new(item, place, since));
+    if (::utimensat(made.get(), "", times, AT_EMPTY_PATH) == 0) return ok();
     return fail_errno(host_.shown(item.change->path));
   }
   const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -157,8 +176,7 @@ Status HostWriter::stage() {
 
 Status HostWriter::check_again(const Item& item) const {
   if (is_untouched(item.now, TRY(host_.look(item.change->path)))) return ok();
-  return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
-              host_.shown(item.change->path));
+  return changed_meanwhile(host_, item.change->path);
 }
 
 Status HostWriter::remove(const Item& item) {
@@ -211,14 +229,18 @@ Status HostWriter::put(Item& item) {
   if (is_renamed_into_place(change)) return put_in_place(item, place);
   const int directory = place.directory.get();
   if (!item.now.exists() || must_go(item.now, change)) {
+    const timespec since = now_by_tick();
     const int made = change.to.is_directory()
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
-    if (made != 0 && errno != EEXIST) return fail_errno(host_.shown(change.path));
-    give(change, place);
+    if (made != 0 && errno == EEXIST) return changed_meanwhile(host_, change.path);
+    if (made != 0) return fail_errno(host_.shown(change.path));
+    (void)TRY(take_new(item, place, since));
+  } else if (!item.now.is_directory()) {
+    TRY(check_again(item));
   }
   relinked_.insert(item.now.inode);
-  return closes(change) ? ok() : set_mode(change);
+  return closes(change) ? ok() : set_mode(item);
 }
 
 // The group's rights are those of the ACL's mask where there is one: without it, nobody's. -1: no
@@ -238,22 +260,43 @@ mode_t HostWriter::dress(const HostChange& change, int file) {
 }
 
 // What an ordinary user's daemon may not give away stays its.
-void HostWriter::give(const HostChange& change, const HostDirectory::Place& place) {
-  (void)(::fchownat(place.directory.get(), place.name.c_str(), change.uid, change.gid,
-                    AT_SYMLINK_NOFOLLOW) == 0);
+Result<UniqueFd> HostWriter::take_new(Item& item, const HostDirectory::Place& place,
+                                      const timespec& since) const {
+  const HostChange& change = *item.change;
+  const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  UniqueFd made(::openat(place.directory.get(), place.name.c_str(), flags));
+  struct statx found{};
+  constexpr unsigned kAsked = STATX_TYPE | STATX_UID | STATX_INO | STATX_BTIME;
+  if (!made || ::statx(made.get(), "", AT_EMPTY_PATH, kAsked, &found) != 0) {
+    return fail_errno(host_.shown(change.path));
+  }
+  const bool has_time = (found.stx_mask & STATX_BTIME) != 0;
+  const timespec began{found.stx_btime.tv_sec, found.stx_btime.tv_nsec};
+  const bool is_old = has_time && nanoseconds_of(began) < nanoseconds_of(since);
+  if ((found.stx_mode & S_IFMT) != change.to.type() || found.stx_uid != ::geteuid() || is_old) {
+    return changed_meanwhile(host_, change.path);
+  }
+  (void)(::fchownat(made.get(), "", change.uid, change.gid, AT_EMPTY_PATH) == 0);
+  item.made = found.stx_ino;
+  return made;
 }
 
-Status HostWriter::set_mode(const HostChange& change) const {
-  const HostDirectory::Place place = TRY(host_.place(change.path));
-  const char* const name = place.name.c_str();
+Status HostWriter::set_mode(const Item& item) const {
+  const HostChange& change = *item.change;
+  const UniqueFd its = TRY(host_.open(change.path, O_PATH));
+  struct stat found{};
+  if (::fstat(its.get(), &found) != 0) return fail_errno(host_.shown(change.path));
+  const bool is_right = found.st_ino == item.made.value_or(item.now.inode) &&
+                        (found.st_mode & S_IFMT) == change.to.type();
+  if (!is_right) return changed_meanwhile(host_, change.path);
+  const std::string itself = fmt::format("/proc/self/fd/{}", its.get());
   mode_t mode = change.to.mode & kPermissions;
   if (change.xattrs != change.had_xattrs) {
-    const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
-    const UniqueFd file(::openat(place.directory.get(), name, flags));
+    const UniqueFd file(::open(itself.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!file && errno != EACCES) return fail_errno(host_.shown(change.path));
     mode = dress(change, file.get());
   }
-  if (::fchmodat(place.directory.get(), name, mode, 0) == 0) return ok();
+  if (::chmod(itself.c_str(), mode) == 0) return ok();
   return fail_errno(host_.shown(change.path));
 }
 
@@ -293,7 +336,7 @@ Status HostWriter::apply() {
   for (const Item& item : items_) {
     const bool stays = item.now.is_directory() && item.change->to.is_directory();
     if (!stays || closes(*item.change)) continue;
-    TRY(said(set_mode(*item.change)));
+    TRY(said(set_mode(item)));
     rights_.keep_open(item.change->path);
   }
   for (const Item& item : items_ | std::views::reverse) {
@@ -311,7 +354,7 @@ Status HostWriter::apply() {
   }
   TRY(said(sync()));
   for (const Item& item : items_ | std::views::reverse) {
-    if (closes(*item.change)) TRY(said(set_mode(*item.change)));
+    if (closes(*item.change)) TRY(said(set_mode(item)));
   }
   return ok();
 }

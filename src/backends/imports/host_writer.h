@@ -33,7 +33,8 @@ class HostWriter {
   struct Item {
     const HostChange* change = nullptr;
     FileState now{};
-    std::string temporary{};  // of new content; "" once it is in its place
+    std::string temporary{};              // of new content; "" once it is in its place
+    std::optional<std::uint64_t> made{};  // the inode of what is new
   };
 
   bool is_half_made(const HostChange& change, const FileState& now) const;
@@ -47,9 +48,12 @@ class HostWriter {
   Status remove(const Item& item);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
-  static void give(const HostChange& change, const HostDirectory::Place& place);
+  // What was made just now at that place since then, O_PATH, and given to its owner: others who may
+  // write there may put something else in its place at any time.
+  Result<UniqueFd> take_new(Item& item, const HostDirectory::Place& place,
+                            const timespec& since) const;
   static mode_t dress(const HostChange& change, int file);  // the mode that it is to have then
-  Status set_mode(const HostChange& change) const;
+  Status set_mode(const Item& item) const;
   static bool closes(const HostChange& change);
   Status check_again(const Item& item) const;
   Status sync() const;

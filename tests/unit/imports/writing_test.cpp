@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "catch.h"
 #include "imported.h"
@@ -146,6 +147,41 @@ TEST_CASE("A content that cannot be read leaves the directory as it was") {
   CHECK_FALSE(it.store->write(it.id, {it.file("a", "ours\n"), broken}));
   CHECK(text_of(it.host + "/a") == "the text of a\n");
   CHECK(it.names().size() == 6);
+}
+
+TEST_CASE("What takes a file's place while others are copied is neither followed nor waited for") {
+  using Take = std::function<void(const std::string& place)>;
+  const std::string others = "others'\n";
+  for (const bool mode_alone : {true, false}) {
+    for (int way = 0; way < 3; ++way) {
+      CAPTURE(mode_alone, way);
+      Imported it;
+      const std::string outside = it.directory.path("outside");
+      put(outside, others);
+      REQUIRE(::chmod(outside.c_str(), 0600) == 0);
+      const Take ways[] = {
+          [&](const std::string& place) { fs::create_symlink(outside, place); },
+          [&](const std::string& place) { REQUIRE(::mkfifo(place.c_str(), 0600) == 0); },
+          [&](const std::string& place) { REQUIRE(::link(outside.c_str(), place.c_str()) == 0); }};
+      HostChange first = it.file("a", "new\n");
+      first.content = [&, copy = first.content] {
+        fs::remove(it.host + "/src/b");
+        ways[way](it.host + "/src/b");
+        return copy();
+      };
+      HostChange second = it.file("src/b", "ours\n");
+      if (mode_alone) second.content = {};
+      second.to.mode = S_IFREG | 0666;
+      if (mode_alone) second.to.size = 2;
+      const auto refused = it.store->write(it.id, {first, second});
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == EBUSY);
+      struct stat found{};
+      REQUIRE(::stat(outside.c_str(), &found) == 0);
+      CHECK((found.st_mode & 07777) == 0600);
+      CHECK(text_of(outside) == others);
+    }
+  }
 }
 
 }  // namespace
