@@ -37,6 +37,15 @@ Status make_directory(const std::string& path) {
   return fail_errno(path);
 }
 
+// By whom what it is a copy of may be read is what git's program asks. A daemon that is not root
+// reads with its own rights alone, and may close nothing that it is still to write in.
+Status dress(const std::string& path, const struct stat& attributes) {
+  if (::geteuid() != 0) return ok();
+  if (::lchown(path.c_str(), attributes.st_uid, attributes.st_gid) != 0) return fail_errno(path);
+  if (S_ISLNK(attributes.st_mode)) return ok();
+  return ::chmod(path.c_str(), attributes.st_mode & 0777) == 0 ? ok() : fail_errno(path);
+}
+
 }  // namespace
 
 Result<CheckpointStage> CheckpointStage::make(TreeStore& store, std::string directory) {
@@ -92,7 +101,10 @@ Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
 
 Status CheckpointStage::enter(const Place& directory) {
   if (!entered_.insert(directory.path).second) return ok();
-  if (!directory.path.empty()) TRY(make_directory(host(directory.path)));
+  if (!directory.path.empty()) {
+    TRY(make_directory(host(directory.path)));
+    TRY(dress(host(directory.path), directory.entry.attributes));
+  }
   for (const char* name : kRules) TRY(copy_rules(directory, name));
   if (directory.path.empty()) return ok();
   const auto git = TRY(find(*directory.entry.node, ".git"));
@@ -129,6 +141,7 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
     TRY(enter(place));
   } else {
     TRY(make_directory(host(place.path)));
+    TRY(dress(host(place.path), place.entry.attributes));
   }
   for (const std::string& name : TRY(names_in(*store_, *place.entry.node))) {
     if (honours_rules && name == ".git") continue;
@@ -161,6 +174,7 @@ Status CheckpointStage::copy_file(const Place& place) {
                            0600 | (attributes.st_mode & S_IXUSR)));
   if (!to && errno == EEXIST) return ok();
   if (!to) return fail_errno(path);
+  TRY(dress(path, attributes));
   if (attributes.st_size > kLargestFile) {
     return ::ftruncate(to.get(), attributes.st_size) == 0 ? ok() : fail_errno(path);
   }

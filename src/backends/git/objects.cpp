@@ -38,7 +38,11 @@ Status write_out(int folder, const std::vector<git_oid>& ids, unsigned flags) {
 
 }  // namespace
 
-Status sync_ref(git_repository* repository, const std::string& ref) {
+Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner) {
+  for (auto slash = ref.find('/'); slash != ref.npos; slash = ref.find('/', slash + 1)) {
+    owner.give(ref.substr(0, slash), false);
+  }
+  owner.give(ref, false);
   const std::string path = git_repository_commondir(repository) + ref;
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && errno == ENOENT) return ok();  // packed meanwhile, which git syncs
@@ -107,8 +111,16 @@ Result<git_oid> ObjectWriter::tree(git_treebuilder* builder) {
   return id;
 }
 
-Status ObjectWriter::sync() const {
+Status ObjectWriter::sync(const Owner& owner) const {
   if (written_.empty()) return ok();
+  for (const auto* const ids : {&closed_, &written_}) {
+    for (const git_oid& id : *ids) {
+      const std::string hash = to_hex(id);
+      const std::string folder_of_it = fmt::format("objects/{}", hash.substr(0, 2));
+      owner.give(fmt::format("{}/{}", folder_of_it, hash.substr(2)), ids == &closed_);
+      owner.give(folder_of_it, false);
+    }
+  }
   const std::string objects = std::string(git_repository_commondir(repository_)) + "objects";
   const UniqueFd folder(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return fail_errno(objects);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backends/git/library.h"
+#include "backends/git/owner.h"
 #include "backends/git/worktree.h"
 
 namespace agentfs::git {
@@ -22,8 +23,11 @@ class ObjectWriter {
   Result<git_oid> tree(git_treebuilder* builder);
   void note(const git_oid& id) { written_.push_back(id); }
 
-  // Everything written survives the loss of power.
-  Status sync() const;
+  // What is read from where others may not read is not theirs to read here either.
+  void close(const git_oid& id) { closed_.push_back(id); }
+
+  // All of it is the repository's owner's, and survives the loss of power.
+  Status sync(const Owner& owner) const;
 
  private:
   Result<git_oid> filtered(git_filter_list* filters, std::string_view bytes);
@@ -31,10 +35,11 @@ class ObjectWriter {
 
   git_repository* repository_;
   std::vector<git_oid> written_;
+  std::vector<git_oid> closed_;
 };
 
-// Makes the ref, as it is now, survive the loss of power.
-Status sync_ref(git_repository* repository, const std::string& ref);
+// The same of the ref, as it is now.
+Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner);
 
 std::string to_hex(const git_oid& id);
 

@@ -270,7 +270,8 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const Base base = TRY(find_base(repository.get(), commit));
   const git::TreeHandle base_tree = TRY(tree_of(base));
   git::ObjectWriter objects(repository.get());
-  git::TreeUpdate update(repository.get(), objects);
+  const git::Owner owner = TRY(git::Owner::of(git_repository_commondir(repository.get())));
+  git::TreeUpdate update(repository.get(), objects, owner);
   const auto updated = TRY(update.run(files_of(commit), base_tree.get(), changes));
   if (!updated && !base_tree && !commit.always) return std::string();
   const git_oid tree = updated ? *updated : TRY(empty_tree(repository.get(), objects));
@@ -278,9 +279,9 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   if (is_same && !commit.always) return std::string();
   const git_oid id = TRY(write_commit(repository.get(), commit, tree, base.commit.get()));
   objects.note(id);
-  TRY(objects.sync());
+  TRY(objects.sync(owner));
   TRY(move_ref(repository.get(), commit, base, id, locks_from_));
-  TRY(git::sync_ref(repository.get(), commit.ref));
+  TRY(git::sync_ref(repository.get(), commit.ref, owner));
   return git::to_hex(id);
 }
 

@@ -46,6 +46,8 @@ Result<UniqueFd> open_small_file(int directory, const std::string& name) {
 
 const Change kWhole{.whole = true};
 
+Error not_theirs() { return {EACCES, "the repository's owner may not read it"}; }
+
 }  // namespace
 
 Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, const git_tree* base,
@@ -55,23 +57,24 @@ Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, cons
   worktree_ = worktree;
   top_ = top.get();
   TRY(check_rules(top_, top_, ""));
-  return directory(top.get(), "", base, changes);
+  return directory({.fd = top.get(), .path = ""}, base, changes);
 }
 
-Result<std::optional<git_oid>> TreeUpdate::directory(int fd, const std::string& path,
-                                                     const git_tree* base, const Change& changes) {
+Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const git_tree* base,
+                                                     const Change& changes) {
   git_treebuilder* raw = nullptr;
   TRY(check(git_treebuilder_new(&raw, repository_, base), "tree"));
   const BuilderHandle builder(raw);
-  const Directory here{.fd = fd, .path = path, .builder = raw};
+  Directory here = in;
+  here.builder = raw;
   const auto update = [&](const std::string& name, const Change& change) -> Status {
     if (change.left && change.below.empty()) return ok();
-    const auto kind = kind_of(fd, name);
+    const auto kind = kind_of(in.fd, name);
     if (!kind) return leave(here, name, kind.error());
     return entry(here, {name, *kind, git_treebuilder_get(raw, name.c_str())}, change);
   };
   if (changes.whole) {
-    for (const std::string& name : TRY(all_names(fd, base))) {
+    for (const std::string& name : TRY(all_names(in.fd, base))) {
       const auto known = changes.below.find(name);
       TRY(update(name, known == changes.below.end() ? kWhole : known->second));
     }
@@ -79,7 +82,9 @@ Result<std::optional<git_oid>> TreeUpdate::directory(int fd, const std::string& 
     for (const auto& [name, change] : changes.below) TRY(update(name, change));
   }
   if (git_treebuilder_entrycount(raw) == 0) return std::nullopt;
-  return TRY(objects_.tree(raw));
+  const git_oid id = TRY(objects_.tree(raw));
+  if (in.is_closed) objects_.close(id);
+  return id;
 }
 
 Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& change) {
@@ -132,7 +137,11 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   }
   const auto file = open_small_file(in.fd, entry.name);
   if (!file) return leave(in, entry.name, file.error());
+  struct stat attributes{};
+  if (::fstat(file->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
+  if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
   const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name));
+  if (in.is_closed || (attributes.st_mode & S_IROTH) == 0) objects_.close(id);
   return insert(in, entry.name, id,
                 entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);
 }
@@ -148,6 +157,9 @@ Status TreeUpdate::subdirectory(const Directory& in, const Entry& entry, const C
 Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change& change) {
   const auto fd = open_directory(in.fd, entry.name);
   if (!fd) return leave(in, entry.name, fd.error());
+  struct stat attributes{};
+  if (::fstat(fd->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
+  if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
   const std::string path = in.path + entry.name + "/";
   if (const auto rules = check_rules(top_, fd->get(), path); !rules) {
     return leave(in, entry.name, rules.error());
@@ -159,7 +171,9 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   const TreeHandle base = TRY(tree_of(repository_, entry.base));
   // In place of something else, all that is there is new.
   const bool replaces = entry.base != nullptr && !base;
-  const auto id = TRY(directory(fd->get(), path, base.get(), replaces ? kWhole : change));
+  const bool is_closed = in.is_closed || (attributes.st_mode & S_IXOTH) == 0;
+  const auto id = TRY(directory({.fd = fd->get(), .path = path, .is_closed = is_closed}, base.get(),
+                                replaces ? kWhole : change));
   return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry);
 }
 

@@ -14,9 +14,9 @@ namespace agentfs::git {
 // One use, one thread. Only directories with changes in them are read and written.
 class TreeUpdate {
  public:
-  // Both are borrowed. The repository's work directory must be set to `worktree`.
-  TreeUpdate(git_repository* repository, ObjectWriter& objects)
-      : repository_(repository), objects_(objects) {}
+  // All are borrowed. The repository's work directory must be set to `worktree`.
+  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner)
+      : repository_(repository), objects_(objects), owner_(owner) {}
 
   // Id of the new tree; nothing where it is empty. `base` may be null.
   Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
@@ -27,6 +27,7 @@ class TreeUpdate {
     int fd = -1;
     std::string path;  // below the worktree: "" or "a/b/"
     git_treebuilder* builder = nullptr;
+    bool is_closed = false;  // to others, below the worktree
   };
   struct Entry {
     std::string name;
@@ -34,7 +35,7 @@ class TreeUpdate {
     const git_tree_entry* base = nullptr;  // what the base tree has; borrowed from its builder
   };
 
-  Result<std::optional<git_oid>> directory(int fd, const std::string& path, const git_tree* base,
+  Result<std::optional<git_oid>> directory(const Directory& in, const git_tree* base,
                                            const Change& changes);
   Status entry(const Directory& in, const Entry& entry, const Change& change);
   Status leaf(const Directory& in, const Entry& entry);
@@ -51,6 +52,7 @@ class TreeUpdate {
 
   git_repository* repository_;
   ObjectWriter& objects_;
+  const Owner& owner_;
   std::string worktree_;
   int top_ = -1;
 };

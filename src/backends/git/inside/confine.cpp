@@ -42,7 +42,8 @@ Status drop_capabilities() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, 2> sets{};
   if (::syscall(SYS_capget, &header, sets.data()) != 0) return fail_errno("capget");
-  constexpr std::uint32_t kept = (1u << CAP_DAC_OVERRIDE) | (1u << CAP_FOWNER);
+  // What is made in somebody's repository is given to them.
+  constexpr std::uint32_t kept = (1u << CAP_DAC_OVERRIDE) | (1u << CAP_FOWNER) | (1u << CAP_CHOWN);
   for (auto& set : sets) set.inheritable = 0;
   sets[0].effective = sets[0].permitted = sets[0].permitted & kept;
   sets[1].effective = sets[1].permitted = 0;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "backends/git/owner.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/nanoseconds.h"
+#include "base/text.h"
+
+namespace agentfs::git {
+
+Result<Owner> Owner::of(const std::string& directory) {
+  Owner owner;
+  // By the clock that the times of files are of.
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &owner.since_);
+  struct stat found{};
+  if (::stat((directory + "/objects").c_str(), &found) != 0) return fail_errno(directory);
+  owner.uid_ = found.st_uid;
+  owner.gid_ = found.st_gid;
+  owner.directory_ = UniqueFd(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!owner.directory_) return fail_errno(directory);
+  return owner;
+}
+
+bool Owner::may_read(const struct stat& what) const {
+  const mode_t needed = S_ISDIR(what.st_mode) ? S_IROTH | S_IXOTH : S_IROTH;
+  const unsigned shift = what.st_uid == uid_ ? 6 : what.st_gid == gid_ ? 3 : 0;
+  return uid_ == 0 || ((what.st_mode >> shift) & needed) == needed;
+}
+
+// Others may write there, and give the name to another file at any time: what was made before is
+// none of ours.
+void Owner::give(const std::string& below, bool closed) const {
+  const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  const UniqueFd file(::openat(directory_.get(), below.c_str(), flags));
+  struct statx found{};
+  constexpr unsigned kAsked = STATX_BASIC_STATS | STATX_BTIME;
+  if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, kAsked, &found) != 0) return;
+  const timespec made{found.stx_btime.tv_sec, found.stx_btime.tv_nsec};
+  const bool is_new = (found.stx_mask & STATX_BTIME) != 0 && found.stx_uid == ::geteuid() &&
+                      nanoseconds_of(made) >= nanoseconds_of(since_);
+  const bool is_one = S_ISDIR(found.stx_mode) || (S_ISREG(found.stx_mode) && found.stx_nlink == 1);
+  if (!is_new || !is_one) return;
+  const std::string itself = fmt::format("/proc/self/fd/{}", file.get());
+  if (closed) (void)(::chmod(itself.c_str(), found.stx_mode & ~mode_t{S_IRWXG | S_IRWXO}) == 0);
+  if (::geteuid() == 0) {
+    (void)(::fchownat(file.get(), "", uid_, gid_, AT_EMPTY_PATH) == 0);
+  }
+}
+
+}  // namespace agentfs::git
