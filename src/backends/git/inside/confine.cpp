@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,14 +37,22 @@ Status limit(int resource, rlim_t most, const char* name) {
   return ok();
 }
 
-// Workspaces belong to whoever's they are, so root's rights over files stay.
-Status drop_capabilities() {
+bool is_anothers(const std::string& path) {
+  struct stat found{};
+  return ::lstat(path.c_str(), &found) == 0 && found.st_uid != 0;
+}
+
+// Workspaces belong to whoever's they are, so root's rights over files stay. What is made in
+// somebody's repository is given to them.
+Status drop_capabilities(const TurnCommit& commit) {
   if (::geteuid() != 0) return ok();
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, 2> sets{};
   if (::syscall(SYS_capget, &header, sets.data()) != 0) return fail_errno("capget");
-  // What is made in somebody's repository is given to them.
-  constexpr std::uint32_t kept = (1u << CAP_DAC_OVERRIDE) | (1u << CAP_FOWNER) | (1u << CAP_CHOWN);
+  std::uint32_t kept = (1u << CAP_DAC_OVERRIDE) | (1u << CAP_FOWNER);
+  if (is_anothers(commit.worktree) || is_anothers(commit.worktree + "/.git")) {
+    kept |= 1u << CAP_CHOWN;
+  }
   for (auto& set : sets) set.inheritable = 0;
   sets[0].effective = sets[0].permitted = sets[0].permitted & kept;
   sets[1].effective = sets[1].permitted = 0;
@@ -66,7 +75,7 @@ Status limit_resources() {
 
 Status confine(const TurnCommit& commit) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("PR_SET_NO_NEW_PRIVS");
-  if (landlock::version() == 0) return drop_capabilities();
+  if (landlock::version() == 0) return drop_capabilities(commit);
   landlock::Rules rules;
   constexpr std::uint64_t files = landlock::kReads | landlock::kTreeWrites;
   if (const int code = rules.make(
@@ -79,7 +88,7 @@ Status confine(const TurnCommit& commit) {
     if (const int code = rules.allow(path->c_str(), files, true)) return fail_errno(code, *path);
   }
   if (const int code = rules.enforce()) return fail_errno(code, "Landlock");
-  return drop_capabilities();
+  return drop_capabilities(commit);
 }
 
 }  // namespace agentfs::git
