@@ -85,6 +85,8 @@ UmaskScope::~UmaskScope() {
 
 int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
               const std::function<long()>& call, CallerScope::Groups first) {
+  // A group may be denied what all others may; of a request the mount has asked that before.
+  if (caller.pid == 0) first = CallerScope::Groups::all;
   const auto attempt = [&](CallerScope::Groups groups) {
     const CallerScope scope(daemon, caller, groups);
     if (!scope.taken()) return EPERM;
@@ -94,7 +96,6 @@ int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
   const bool refused = code == EACCES || code == EPERM;
   if (!refused || first == CallerScope::Groups::all) return code;
   if (!daemon.root || caller.uid == 0) return code;
-  if (caller.pid == 0 && caller.groups.empty()) return code;
   return attempt(CallerScope::Groups::all);
 }
 

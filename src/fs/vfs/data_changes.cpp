@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
+#include "fs/vfs/dressing.h"
 #include "fs/vfs/history_node.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
@@ -98,8 +99,9 @@ void DataChanges::take_back_directories() {
   ensured_.clear();
 }
 
-Status DataChanges::write_new(Node& directory, const std::string& name, mode_t mode,
+Status DataChanges::write_new(Node& directory, const std::string& name, const Found* old,
                               std::string_view text) {
+  const mode_t mode = old != nullptr ? old->attributes.st_mode & 0777U : 0644;
   const CreatedNode created =
       TRY(directory.create(request_, name, O_WRONLY | O_CREAT | O_EXCL, mode));
   Handle& handle = *created.opened.handle;
@@ -111,9 +113,14 @@ Status DataChanges::write_new(Node& directory, const std::string& name, mode_t m
       });
       if (!count) return std::unexpected(count.error());
     }
-    SetAttributes wanted{.which = SetAttributes::mode};
-    wanted.values.st_mode = mode;
-    TRY(created.found.node->set_attributes(request_, &handle, wanted));
+    Node& made = *created.found.node;
+    if (old != nullptr) {
+      TRY(dress_like(request_, *old, made, handle));
+    } else {
+      SetAttributes wanted{.which = SetAttributes::mode};
+      wanted.values.st_mode = mode;
+      TRY(made.set_attributes(request_, &handle, wanted));
+    }
     return handle.flush(request_);
   }();
   handle.release();
@@ -153,14 +160,13 @@ Status DataChanges::write_in_place(const std::string& path, std::string_view tex
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
-  const mode_t mode = is_file ? old->attributes.st_mode & 07777U : 0644;
   Replacement attempt{.path = child_path(directory->path(), name),
                       .text = [text]() -> Result<std::string> { return std::string(text); }};
   if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
   const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : text;
   const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
   const std::string& temporary = lies_ready.name;
-  Status written = write_new(*directory, temporary, mode, whole);
+  Status written = write_new(*directory, temporary, is_file ? &*old : nullptr, whole);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
   note_put(directory, name, old, S_IFREG);

@@ -66,7 +66,9 @@ class DataChanges {
   Result<NodeRef> ensure_directory(const std::string& path);
   void take_back_directories();  // those that were made so, where nothing came into them
   Status write_in_place(const std::string& path, std::string_view text);
-  Status write_new(Node& directory, const std::string& name, mode_t mode, std::string_view text);
+  // In the place of `old`, if that is not null.
+  Status write_new(Node& directory, const std::string& name, const Found* old,
+                   std::string_view text);
   Status remove_name(const NodeRef& directory, const std::string& name);
   Status restore_directory(const RestoreStep& step);
   // What a step is of, under that name.

@@ -11,6 +11,7 @@
 #include "base/nanoseconds.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
+#include "fs/vfs/dressing.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
 
@@ -46,30 +47,10 @@ Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
   return ok();
 }
 
-// Those that this process may not set are left out, as cp(1) does. ACLs come last: they may forbid
-// their owner to set the others.
-void set_xattrs(Request& request, const Xattrs& xattrs, Node& to) {
-  for (const bool is_last : {false, true}) {
-    for (const auto& [name, value] : xattrs) {
-      if (name.starts_with("user.agentfs.") || is_acl(name) != is_last) continue;
-      static_cast<void>(to.set_xattr(request, name, value, 0));
-    }
-  }
-}
-
 // Another owner takes them away, so they come after that.
 void give_capabilities(Request& request, const Xattrs& from, Node& to) {
   const auto found = from.find(kCapabilityName);
   if (found != from.end()) static_cast<void>(to.set_xattr(request, found->first, found->second, 0));
-}
-
-// What was made just now has them from its directory; what it is made of may have had others, or
-// none.
-void drop_inherited_acls(Request& request, const Xattrs& from, Node& to) {
-  for (const char* const name : kAclNames) {
-    const bool is_own = from.contains(name);
-    if (!is_own && to.get_xattr(request, name)) static_cast<void>(to.remove_xattr(request, name));
-  }
 }
 
 SetAttributes attributes_of(const RestoreStep& step) {

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -58,6 +59,43 @@ struct Agent {
 };
 
 }  // namespace
+
+TEST_CASE("what an agent writes keeps its owner, rights and attributes") {
+  Agent agent;
+  REQUIRE(file::replace(agent.directory.path("f"), "old\n"));
+  const std::string host = agent.directory.path("f");
+  const bool is_root = ::geteuid() == 0;
+  if (is_root) REQUIRE(::chown(host.c_str(), 1234, 99) == 0);
+  REQUIRE(::chmod(host.c_str(), 0640) == 0);
+  REQUIRE(::setxattr(host.c_str(), "user.note", "1", 1, 0) == 0);
+  REQUIRE(agent.tree.files.write(agent.caller, "/work/f", "new\n"));
+  struct stat now{};
+  REQUIRE(::stat(host.c_str(), &now) == 0);
+  CHECK((now.st_mode & 07777) == 0640);
+  if (is_root) CHECK(now.st_uid == 1234);
+  if (is_root) CHECK(now.st_gid == 99);
+  char value = 0;
+  CHECK(::getxattr(host.c_str(), "user.note", &value, 1) == 1);
+  CHECK(*file::read(host) == "new\n");
+}
+
+TEST_CASE("an agent's tools read nothing that its groups may not, whatever others may") {
+  if (::geteuid() != 0) {
+    WARN("SKIPPED: only root's daemon has the rights of others");
+    return;
+  }
+  Agent agent;
+  agent.caller.host.uid = agent.caller.host.gid = 54'321;
+  agent.caller.host.groups = {54'322};
+  REQUIRE(::chmod(agent.directory.path().c_str(), 0755) == 0);
+  REQUIRE(file::replace(agent.directory.path("f"), "closed to a group\n"));
+  const std::string host = agent.directory.path("f");
+  REQUIRE(::chown(host.c_str(), 0, 54'322) == 0);
+  REQUIRE(::chmod(host.c_str(), 0604) == 0);
+  CHECK(code(agent.tree.files.read(agent.caller, "/work/f", 0, 0)) == EACCES);
+  agent.caller.host.groups.clear();
+  CHECK(agent.read("/work/f") == "closed to a group\n");
+}
 
 TEST_CASE("an agent writes, reads, lists and removes plain files") {
   Agent agent;
