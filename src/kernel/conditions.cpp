@@ -93,10 +93,15 @@ Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
   return true;
 }
 
+// It waits for the next publishing again, unless another has been set meanwhile.
 void Conditions::release(const HostCaller& host, const std::string& path) {
   Lock lock(mutex_);
   const auto claim = claims_.find(path);
-  if (claim != claims_.end() && claim->second.owner.pid == host.pid) claims_.erase(claim);
+  if (claim == claims_.end() || claim->second.owner.pid != host.pid) return;
+  const auto [owner, generation] = claim->second;
+  claims_.erase(claim);
+  all_.try_emplace({host.pid, path}, Condition{owner.started, generation});
+  count_ = all_.size();
 }
 
 }  // namespace agentfs

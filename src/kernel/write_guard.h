@@ -69,7 +69,7 @@ class WriteGuard {
   // or another process, too, is about to publish on the same one. Whether there was one.
   virtual Result<bool> meet_condition(const Caller& caller, const std::string& path,
                                       const Publishing& how) = 0;
-  // What was to be published was not.
+  // What was to be published was not: the condition waits for the next time.
   virtual void release_condition(const Caller& caller, const std::string& path) = 0;
 
   virtual std::optional<PathGeneration> generation(const std::string& path) const = 0;

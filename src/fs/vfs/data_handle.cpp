@@ -43,7 +43,8 @@ Result<Bytes> DataHandle::read_lent(off_t offset, std::size_t count) {
 
 void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
                        Completion<std::size_t> done) {
-  if (Status known = attribute(request); !known)
+  DataGuard guard(request, node_->tree(), node_->region());
+  if (Status known = attribute(request, guard); !known)
     return done.complete(std::unexpected(known.error()));
   if (request.tree().pid == 0) node_->note_mapped();
   const auto count = put(request, offset, bytes);
@@ -51,6 +52,7 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
     node_->tree().services().note_error(request.caller(), node_->path(), count.error());
   }
   if (!count) return done.complete(std::unexpected(count.error()));
+  guard.done();
   changed(*count);
   done.complete(*count);
 }
@@ -217,11 +219,9 @@ void DataHandle::note_untold() {
 }
 
 // What the kernel writes back by itself (pid 0) is of who wrote last.
-Status DataHandle::attribute(Request& request) {
+Status DataHandle::attribute(Request& request, DataGuard& guard) {
   const pid_t thread = request.tree().pid;
-  DataGuard guard(request, node_->tree(), node_->region());
   TRY(guard.write(*node_));
-  guard.done();
   if (thread == 0 || thread_ == thread) return ok();
   Caller now = TRY(request.writer());
   bool is_other = false;
@@ -303,7 +303,8 @@ Status DataHandle::fsync(Request&, bool data_only) {
 }
 
 Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t length) {
-  TRY(attribute(request));
+  DataGuard guard(request, node_->tree(), node_->region());
+  TRY(attribute(request, guard));
   Charge charge(node_->tree(), &request);
   const bool may_grow = (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE)) == 0;
   TRY(charge.write(*node_, descriptor(), offset,
@@ -311,6 +312,7 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) TRY(before_write(0));
   (void)TRY(change(request, "fallocate",
                    [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
+  guard.done();
   changed(0);
   return ok();
 }
@@ -325,13 +327,15 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
                                            std::size_t count) {
   auto* other = dynamic_cast<DataHandle*>(&target);
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
-  TRY(other->attribute(request));
+  DataGuard guard(request, other->node_->tree(), other->node_->region());
+  TRY(other->attribute(request, guard));
   Charge charge(other->node_->tree(), &request);
   TRY(charge.write(*other->node_, other->descriptor(), to, count));
   TRY(other->before_write(to));
   const long copied = TRY(other->change(request, "copy_file_range", [&]() -> long {
     return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   }));
+  guard.done();
   other->changed(static_cast<std::uint64_t>(copied));
   TRY(file_->check_read());
   return static_cast<std::size_t>(copied);

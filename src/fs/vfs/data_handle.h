@@ -11,6 +11,8 @@
 
 namespace agentfs::vfs {
 
+class DataGuard;
+
 // An open file of a data tree. Threads: all.
 class DataHandle final : public Handle, public std::enable_shared_from_this<DataHandle> {
  public:
@@ -65,7 +67,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   // Until it is told: what a daemon that dies has not told, the next one does.
   void note_untold();
   // A descriptor may have been passed on: what comes is told of who writes now.
-  Status attribute(Request& request);
+  // The guard is done() once something was written.
+  Status attribute(Request& request, DataGuard& guard);
   Status tell_changed();
   void changed_past();  // what was written past the daemon since it was looked at
   // Before bytes from `offset` on go that another open of the file has written and closed.

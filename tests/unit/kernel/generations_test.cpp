@@ -296,7 +296,9 @@ TEST_CASE("of two with the same condition one publishes, and its end or failure 
   CHECK(*conditions.meet(process(one.pid()), path, {}, look));
   CHECK(code_of(conditions.meet(own, path, {.is_asked_again = false}, look)) == ESTALE);
   CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
+  CHECK_FALSE(conditions.awaits(process(one.pid()), path));
   conditions.release(process(one.pid()), path);
+  CHECK(conditions.awaits(process(one.pid()), path));  // nothing has been published
   CHECK(*conditions.meet(process(two.pid()), path, {}, look));
   CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
   two.end();
