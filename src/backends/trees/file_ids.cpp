@@ -60,28 +60,43 @@ ino_t FileIds::id_of(ino_t inode) const {
   return found == ids_.end() ? inode : found->second;
 }
 
-void FileIds::lend(ino_t inode, ino_t id) {
-  const Row row{inode, id};
-  const Lock lock(mutex_);
+void FileIds::keep(const Row& row) {
   put(row);
   (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
 }
 
-void FileIds::forget(ino_t inode) {
-  const Row row{inode, 0};
+void FileIds::lend(ino_t inode, ino_t id) {
   const Lock lock(mutex_);
-  if (!ids_.contains(inode)) return;
-  put(row);
-  (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
+  keep({inode, id});
+}
+
+void FileIds::show_as_itself(ino_t inode) {
+  const Lock lock(mutex_);
+  const auto known = ids_.find(inode);
+  const bool is_itself = known != ids_.end() && known->second == inode;
+  const auto used = in_use_.find(inode);
+  const std::size_t others = used == in_use_.end() ? 0 : used->second - (is_itself ? 1 : 0);
+  if (others != 0 && is_itself) return;
+  if (others != 0) return keep({inode, inode});
+  if (known != ids_.end()) keep({inode, 0});
+}
+
+ino_t FileIds::number_beside(ino_t id) {
+  const Lock lock(mutex_);
+  if (const auto other = ids_.find(id | kBeside); other != ids_.end()) return other->second;
+  const auto itself = ids_.find(id);
+  if (itself == ids_.end() || itself->second != id) return id;
+  const ino_t fresh = next_;
+  keep({id | kBeside, fresh});
+  return fresh;
 }
 
 ino_t FileIds::number_for_new(ino_t inode) {
   const Lock lock(mutex_);
   if (!ids_.contains(inode) && !in_use_.contains(inode)) return 0;
-  const Row row{inode, in_use_.contains(inode) ? next_ : 0};
-  put(row);
-  (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
-  return row.id;
+  const ino_t id = in_use_.contains(inode) ? next_ : 0;
+  keep({inode, id});
+  return id;
 }
 
 }  // namespace agentfs::trees

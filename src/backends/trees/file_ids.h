@@ -23,16 +23,21 @@ class FileIds {
   void lend(ino_t inode, ino_t id);
   // For an inode that was just made: 0, or the number to show it by, since its own is in use.
   ino_t number_for_new(ino_t inode);
-  // The same where each inode is shown by its own number.
-  void forget(ino_t inode);
+  // The same where each inode is shown by its own number, whoever else has that.
+  void show_as_itself(ino_t inode);
+  // Of what is shown by that number beside such inodes, and is not the one itself: another, which
+  // stays the same, once one of these has it.
+  ino_t number_beside(ino_t id);
 
  private:
   struct Row {
     std::uint64_t inode = 0;
     std::uint64_t id = 0;
   };
+  static constexpr std::uint64_t kBeside = std::uint64_t{1} << 63U;  // of a number, no inode
   Status read();
   void put(const Row& row) REQUIRES(mutex_);
+  void keep(const Row& row) REQUIRES(mutex_);  // on the disk, too
 
   const UniqueFd file_;
   mutable Mutex<Rank::forest_nodes> mutex_;

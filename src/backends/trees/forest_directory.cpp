@@ -11,7 +11,7 @@ std::uint64_t ForestDirectory::shown(ForestDisk& forest, const HostEntry& entry,
     const auto names = forest.book().names(*node_);
     return names.empty() ? node_->inode() : names.front().parent->inode();
   }
-  return tree.number_of(entry.type, forest.ids().id_of(entry.inode));
+  return forest.shown_number(tree, entry.type, forest.ids().id_of(entry.inode), entry.inode);
 }
 
 Result<ForestDirectory::Listing> ForestDirectory::list(ForestDisk& forest, const Content& content,

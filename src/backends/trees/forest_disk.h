@@ -106,6 +106,8 @@ class ForestDisk {
   DirectoryKey key_of(int fd);
   // The number a file is known by in all trees that share it.
   ino_t id_of(const FileMark& mark, mode_t type, ino_t inode);
+  // The number that it has in that tree.
+  ino_t shown_number(const Tree& tree, mode_t type, ino_t id, ino_t inode);
   Result<TreeEntry> open_entry(int directory, const std::string& name);
 
   // --- before something changes

@@ -203,7 +203,14 @@ Result<NodeBook::Place> ForestDisk::place_nameless(const ForestNode& directory,
 
 void ForestDisk::know_mark(NodeBook::Place& place, const FileMark& mark) {
   place.mark = KnownMark{mark, moves_};
-  place.number = place.tree->number_of(place.type, id_of(mark, place.type, place.number));
+  const ino_t id = id_of(mark, place.type, place.number);
+  place.number = shown_number(*place.tree, place.type, id, place.number);
+}
+
+// Where that is the disk's, an inode of another tree may have it by now.
+ino_t ForestDisk::shown_number(const Tree& tree, mode_t type, ino_t id, ino_t inode) {
+  const ino_t number = tree.number_of(type, id);
+  return number == id && id != inode ? ids().number_beside(id) : number;
 }
 
 Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {

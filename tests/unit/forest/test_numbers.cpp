@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Numbers that the disk gives again.
+#include "forest_fixture.h"
+
+namespace agentfs::test {
+namespace {
+
+ino_t inode_of(TestForest& forest, const std::string& path) { return forest.stat(path).st_ino; }
+
+// Makes things in `q` until one has that inode of the disk; "": the disk does not give it again.
+std::string reuse(TestForest& forest, ino_t inode, bool directories) {
+  constexpr int kMost = 2'000;
+  for (int i = 0; i < kMost; ++i) {
+    const std::string path = fmt::format("q/{}", i);
+    directories ? forest.directory(path) : forest.file(path, "new");
+    if (inode_of(forest, path) == inode) return path;
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE(
+    "no two things have one number, though the disk gives that of a removed directory again") {
+  int given_again = 0;
+  for (const bool directories : {true, false}) {
+    for (const bool rolled_back_first : {true, false}) {
+      CAPTURE(directories, rolled_back_first);
+      TestForest forest;
+      for (const char* const tree : {"p", "q", "p/d"}) forest.directory(tree);
+      const ino_t inode = inode_of(forest, "p/d");
+      const SnapshotId state = must(forest->snapshot("p", "s"));
+      REQUIRE(forest->remove_directory(*forest.at("p"), "d", kMyself));
+      if (rolled_back_first) must(forest->rollback("p", state, "undo"));
+      const std::string other = reuse(forest, inode, directories);
+      if (other.empty()) continue;
+      ++given_again;
+      if (!rolled_back_first) must(forest->rollback("p", state, "undo"));
+      const auto check = [&] {
+        CHECK(inode_of(forest, other) == inode);
+        if (!rolled_back_first) CHECK(inode_of(forest, "p/d") != inode);
+      };
+      check();
+      const ino_t shown = inode_of(forest, "p/d");
+      forest.file("p/d/f", "makes it solid");
+      if (!rolled_back_first) CHECK(inode_of(forest, "p/d") == shown);
+      forest.open();
+      check();
+      CHECK(inode_of(forest, "p/d") != inode);
+    }
+  }
+  if (given_again == 0) WARN("SKIPPED: this disk does not give the number again");
+}
+
+}  // namespace agentfs::test
