@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "kernel/configuration.h"
+#include "kernel/conflict_table.h"
 #include "kernel/fold.h"
 #include "kernel/history_keeper.h"
 #include "kernel/ignored_paths.h"
@@ -154,8 +155,17 @@ Status StaleWrites::set_condition(const Caller& caller, const std::string& path,
   return conditions_.set(caller.host, path, generation, [&] { return number_of(path); });
 }
 
+// What a merge or the end of a command has replaced has its rows, and with them its generation,
+// when all is in its place.
 Result<bool> StaleWrites::meet_condition(const Caller& caller, const std::string& path,
                                          const Publishing& how) {
+  const std::string root(text::first_parts(path, 2));
+  if (kernel_.conflicts().is_busy(root)) {
+    return fail(ESTALE,
+                "{}: a merge, or the end of a command on an overlay, is under way in {}; nothing "
+                "has been published, and when it has ended the condition can be tried again",
+                path, root);
+  }
   return conditions_.meet(caller.host, path, how, [&] { return number_of(path); });
 }
 

@@ -51,10 +51,12 @@ bool DataNode::stop_keeping() {
   return name != nullptr;
 }
 
+bool DataNode::is_aside() const {
+  return is_retired_ || text::last_part(text::first_parts(path(), 3)) == kMergeDirectory;
+}
+
 Status DataNode::check_in_place() const {
-  const bool is_aside =
-      is_retired_ || text::last_part(text::first_parts(path(), 3)) == kMergeDirectory;
-  if (!is_aside) return ok();
+  if (!is_aside()) return ok();
   return fail(ESTALE, "{}: has been replaced by a merge, a restore or a command; open it again",
               path());
 }

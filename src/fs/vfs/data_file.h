@@ -44,6 +44,7 @@ class DataNode final : public Node {
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
+  bool is_aside() const;  // by a merge or the like, which has put another in its place
   void retire(bool is_over = true) { is_retired_ = is_over; }
   bool is_retired() const { return is_retired_; }
   // One more descriptor by which it is written past the daemon: while there is one, the host's

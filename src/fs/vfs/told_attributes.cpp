@@ -65,7 +65,7 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
   }
   TRY(node.tell_writes());
   const std::string path = node.named_path();
-  if (path.empty()) return without_name(node);
+  if (path.empty() || node.is_aside()) return without_name(node);
   return guard->set_condition(request.caller(), path, *wanted);
 }
 
@@ -101,7 +101,7 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
   TRY(node.tell_writes());  // they belong to the generation that is asked for
   const std::string path = node.named_path();
   const auto generation = guard->generation(path);
-  if (node.named_path() != path || path.empty()) {
+  if (node.named_path() != path || path.empty() || node.is_aside()) {
     return noted(request, node, without_name(node).error());
   }
   if (!generation) return no_such(node, name);

@@ -2,11 +2,14 @@
 // Who may replace what: agents what they have seen, persons anything; and what is kept of the rest.
 #include "kernel/stale_writes.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "catch.h"
+#include "kernel/conflict_table.h"
 #include "kernel/kinds.h"
 #include "kernel/refused_writes.h"
 #include "support/test_kernel.h"
@@ -142,6 +145,22 @@ TEST_CASE("a row whose bytes are gone ends, and no number is given twice") {
   CHECK(w.refused().all(w.t.person()).empty());
   CHECK_FALSE(w.replace(Way::text, kPath, "3\n"));
   CHECK(w.refused().all(w.t.person()).front()->number > all[1]->number);
+}
+
+TEST_CASE("no condition is met while a merge changes the tree, whose rows come at its end") {
+  World w;
+  w.write(w.t.person(), kPath, "text");
+  const std::string path(kPath);
+  Caller shell = w.t.person();
+  shell.host.pid = ::getpid();
+  const std::uint64_t now = w.guard().generation(path)->number;
+  REQUIRE(w.guard().set_condition(shell, path, now));
+  REQUIRE(w.t.kernel().conflicts().begin("/workspaces/site"));
+  const auto refused = w.guard().meet_condition(shell, path, {});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ESTALE);
+  w.t.kernel().conflicts().end("/workspaces/site");
+  CHECK(*w.guard().meet_condition(shell, path, {}));
 }
 
 }  // namespace
