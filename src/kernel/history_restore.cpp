@@ -77,7 +77,7 @@ RestoreStep step_of(const Return& one) {
 Holding growth_of(const Returns& returns) {
   Holding more;
   for (const Return& one : returns) {
-    if (one.has_bytes()) more.bytes += whole_blocks(one.whole->size);
+    if (one.has_bytes()) more.bytes += one.whole->held;
     if (one.whole->type == FileVersion::Type::directory) more.bytes += whole_blocks(1);
     if (one.other.empty()) ++more.inodes;
   }

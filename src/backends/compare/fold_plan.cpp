@@ -188,8 +188,8 @@ Status FoldPlanner::replace_leaf(const Node& leaf, const std::string& path, cons
     step.before = before;
   }
   puts_.push_back(std::move(step));
-  grow(before, -1);
-  grow(state_of_stat(state), 1);
+  hold_less(now.attributes);
+  hold_more(state);
   if (before.type() != (state.st_mode & S_IFMT)) {
     tell("remove", path);
     tell(std::string(made_by(state.st_mode)), path, bytes_of(state));
@@ -211,7 +211,7 @@ void FoldPlanner::bring(const Node& node, const std::string& path) {
   if (S_ISDIR(state.st_mode)) return;
   brought_.insert(state.st_ino);
   tell(std::string(made_by(state.st_mode)), path, bytes_of(state));
-  grow(state_of_stat(state), 1);
+  hold_more(state);
 }
 
 Status FoldPlanner::bring_new(const Node& node, const std::string& path) {
@@ -225,7 +225,7 @@ Status FoldPlanner::tell_new(const Node& node, const std::string& path, bool is_
                            .path = path,
                            .is_inner = is_inner,
                            .bytes = bytes_of(state)});
-  grow(state_of_stat(state), 1);
+  hold_more(state);
   brought_.insert(state.st_ino);
   bool has_lost_some = false;
   for (const Node& child : node.children) {
@@ -272,7 +272,7 @@ Result<FoldPlanner::Doomed> FoldPlanner::doomed(const std::string& old) {
     if (tree_.moved.contains(path)) continue;
     const auto found = TRY(ours_.find(path));
     if (!found) continue;
-    all.entries.emplace_back(path, state_of(*found));
+    all.entries.emplace_back(path, *found);
     if (TRY(is_changed(path))) all.changed.push_back(path);
     if (found->node->type() != S_IFDIR) continue;
     for (const std::string& name : TRY(names_of(ours_.store(), *found->node))) {
@@ -290,17 +290,18 @@ Status FoldPlanner::remove(const std::string& old) {
     keep_ours({.path = path}, path);
     for (std::string_view at = path; !at.empty(); at = text::parent_part(at)) staying.emplace(at);
   }
-  for (const auto& [path, state] : all.entries) {
-    if (!staying.contains(path)) take(path, state);
+  for (const auto& [path, now] : all.entries) {
+    if (!staying.contains(path)) take(path, now);
   }
   return ok();
 }
 
-void FoldPlanner::take(const std::string& old, const FileState& state) {
+void FoldPlanner::take(const std::string& old, const TreeEntry& now) {
+  const FileState state = state_of(now);
   MergeStep step{.kind = Step::take, .path = old, .name = next_name(kGoing), .before = state};
   (state.is_directory() ? directory_takes_ : takes_).push_back(std::move(step));
   touched_.insert(old);
-  grow(state, -1);
+  hold_less(now.attributes);
   removals_.push_back({.operation = "remove", .path = old, .is_directory = state.is_directory()});
 }
 

@@ -24,7 +24,7 @@ class FoldPlanner {
 
  private:
   struct Doomed {
-    std::vector<std::pair<std::string, FileState>> entries{};  // directories before what is in them
+    std::vector<std::pair<std::string, TreeEntry>> entries{};  // directories before what is in them
     std::vector<std::string> changed{};                        // of these, by others
   };
   // A file with several names: what others change under one of them, they change under all.
@@ -51,7 +51,7 @@ class FoldPlanner {
   Result<Doomed> doomed(const std::string& old);
   Status remove(const std::string& old);
   Status remove_beside(const Node& made, const TreeEntry& now);
-  void take(const std::string& old, const FileState& state);
+  void take(const std::string& old, const TreeEntry& now);
   void refuse(const Node& node, const std::string& path);
   Status dress(const Node& node, const std::string& path);
   void tell_lone_times();
@@ -70,7 +70,8 @@ class FoldPlanner {
   std::string now_at(const std::string& old) const;
   void tell(std::string operation, const std::string& path, std::uint64_t bytes = 0);
   std::vector<FoldChange> where_it_was(const std::vector<FoldChange>& gone) const;
-  void grow(const FileState& state, int sign);
+  void hold_more(const struct stat& state);  // by an inode of the upper directory
+  void hold_less(const struct stat& state);  // by a name of one of ours, which goes
   std::string next_name(char letter) { return fmt::format("{}{}", letter, ++count_); }
   std::string order();
 
@@ -92,6 +93,8 @@ class FoldPlanner {
   std::vector<FoldDress> dresses_{};
   std::set<std::string, std::less<>> touched_{};           // old paths that are taken or swapped
   std::map<std::string, std::string, std::less<>> moves_;  // old path of a directory, and the new
+  std::set<ino_t> held_{};                                 // of these, those that are counted
+  std::map<ino_t, nlink_t> gone_{};                        // inodes of ours: names that go
   std::set<ino_t> brought_{};                             // inodes of the upper directory that come
   std::optional<std::map<ino_t, Linked>> lower_files_{};  // of the tree, by the disk's numbers
   std::map<ino_t, std::string> linked_{};                 // pieces that more names are links of

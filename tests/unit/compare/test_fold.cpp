@@ -217,6 +217,28 @@ TEST_CASE("what a command removed goes, too, where it made the directory anew", 
         ".\n./new\n./sub\n./sub/y\ntheirs\n700\n");
 }
 
+TEST_CASE("a fold takes what its inodes hold: no holes, and each file once", "[ordinary]") {
+  NEEDS_ROOT();
+  Overlaid one;
+  one.work("truncate -s 100M hole; head -c 100000 /dev/zero | tr 0 x >big; ln big big2; ln big b3");
+  const FoldPlan plan = one.plan();
+  CHECK(plan.inodes == 2);
+  CHECK(plan.bytes < 200'000);
+  CHECK(plan.bytes >= 100'000);
+}
+
+TEST_CASE("a name that goes gives room with the last of its file", "[ordinary]") {
+  NEEDS_ROOT();
+  for (const bool all : {false, true}) {
+    Overlaid one;
+    one.work(all ? "rm a a2 old/a" : "rm a a2");
+    const FoldPlan plan = one.plan();
+    CHECK(plan.inodes == (all ? -1 : 0));
+    CHECK(plan.bytes <= 0);
+    CHECK((plan.bytes < 0) == all);
+  }
+}
+
 TEST_CASE("a file that others changed under another name stays under all", "[ordinary]") {
   NEEDS_ROOT();
   struct Work {
