@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <memory>
@@ -41,6 +42,42 @@ Result<std::vector<HostEntry>> list_directory(int directory, std::string_view to
   }
   if (errno != 0) return fail_errno(std::string(told_as));
   return entries;
+}
+
+// A level whose descriptor was given up is found again from below.
+void walk_directories(int top, const VisitDirectory& visit) {
+  constexpr std::size_t kOpen = 64;
+  constexpr int kFlags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  struct Level {
+    UniqueFd directory;
+    std::vector<std::string> left;  // the next one last
+    std::size_t length = 0;         // of its path
+  };
+  std::vector<Level> levels;
+  std::string path;
+  const auto enter = [&](UniqueFd directory) {
+    auto names = visit(directory.get(), path, levels.size());
+    if (!directory || names.empty()) return;
+    std::ranges::reverse(names);
+    levels.push_back({std::move(directory), std::move(names), path.size()});
+    if (levels.size() > kOpen) levels[levels.size() - 1 - kOpen].directory.reset();
+  };
+  enter(UniqueFd(::openat(top, ".", kFlags)));
+  while (!levels.empty()) {
+    Level& here = levels.back();
+    path.resize(here.length);
+    if (here.left.empty()) {
+      const UniqueFd last = std::move(here.directory);
+      levels.pop_back();
+      if (levels.empty() || levels.back().directory) continue;
+      levels.back().directory = UniqueFd(::openat(last.get(), "..", kFlags));
+      continue;
+    }
+    const std::string name = std::move(here.left.back());
+    here.left.pop_back();
+    path.append(path.empty() ? "" : "/").append(name);
+    enter(UniqueFd(::openat(here.directory.get(), name.c_str(), kFlags)));
+  }
 }
 
 std::optional<std::string> link_target(int directory, const std::string& name) {

@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +25,14 @@ struct HostEntry {
 // its position stays. An error names the directory as `told_as`.
 Result<std::vector<HostEntry>> list_directory(int directory,
                                               std::string_view told_as = "a directory");
+
+// A directory and all below it, each before what is in it, however deep: with neither a frame of
+// the stack nor a descriptor for each level. `visit` has it open (O_PATH), or -1 where that failed,
+// for which errno says why; its path below the first, "" for that one itself; and how deep it lies.
+// It answers the names of those in it to be visited.
+using VisitDirectory = std::function<std::vector<std::string>(
+    int directory, const std::string& path, std::size_t depth)>;
+void walk_directories(int top, const VisitDirectory& visit);
 
 // Where the link leads to that `name` in `directory` is, or, for "", `directory` itself, opened
 // with O_PATH. Nothing where it is none; errno tells why.

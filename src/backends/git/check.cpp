@@ -145,6 +145,21 @@ Status check_objects(git_repository* repository, RepositoryReport& report) {
   return check(git_odb_foreach(odb, read_one, &reading), "objects");
 }
 
+// libgit2 would wait for the other end of a FIFO.
+Status check_kinds(const std::string& objects) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(objects, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code unknown;
+    const fs::file_status its = entry->status(unknown);  // of what a link leads to
+    if (!fs::exists(its) || fs::is_regular_file(its) || fs::is_directory(its)) continue;
+    return fail(EINVAL, "git: {} is neither a file nor a directory; git makes no such thing there",
+                text::shown(entry->path().native()));
+  }
+  return error ? Status(fail_errno(error.value(), objects)) : ok();
+}
+
 }  // namespace
 }  // namespace git
 
@@ -164,6 +179,7 @@ Result<RepositoryReport> check_repository(const std::string& path, bool every_ob
 
 Result<RepositoryReport> check_users_repository(const std::string& path, bool every_object) {
   TRY(git::check_bare(path));
+  TRY(git::check_kinds(path + "/objects"));
   return check_repository(path, every_object);
 }
 

@@ -21,7 +21,7 @@ class LentCheck {
   LentCheck(const ImportRecords& records, std::uint32_t import, Findings& found)
       : records_(records), import_(import), found_(found) {}
 
-  void walk(const UniqueFd& directory, const std::string& inside);
+  void walk(int top);
 
  private:
   void look(const UniqueFd& file, const std::string& path);
@@ -33,17 +33,19 @@ class LentCheck {
   Findings& found_;
 };
 
-void LentCheck::walk(const UniqueFd& directory, const std::string& inside) {
-  const auto entries = list_directory(directory.get());
-  if (!entries) return;  // the forest's check tells
-  for (const HostEntry& entry : *entries) {
-    if (entry.type != S_IFDIR && entry.type != S_IFREG) continue;
-    const UniqueFd fd(
-        ::openat(directory.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) continue;
-    const std::string path = inside + entry.name;
-    entry.type == S_IFDIR ? walk(fd, path + "/") : look(fd, path);
-  }
+void LentCheck::walk(int top) {
+  walk_directories(top, [this](int directory, const std::string& inside, std::size_t) {
+    std::vector<std::string> below;
+    const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
+    if (!entries) return below;  // the forest's check tells
+    for (const HostEntry& entry : *entries) {
+      if (entry.type == S_IFDIR) below.push_back(entry.name);
+      if (entry.type != S_IFREG) continue;
+      const UniqueFd fd(::openat(directory, entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (fd) look(fd, inside.empty() ? entry.name : inside + "/" + entry.name);
+    }
+    return below;
+  });
 }
 
 void LentCheck::look(const UniqueFd& file, const std::string& path) {
@@ -91,7 +93,7 @@ bool LentCheck::reads_as_zeros(const UniqueFd& file, const std::string& path) co
 void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
                 Findings& found) {
   const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (top) LentCheck(records, import, found).walk(top, "");
+  if (top) LentCheck(records, import, found).walk(top.get());
 }
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/forest_check.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_open.h"
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -36,6 +38,8 @@ class ForestCheck {
   void check_saved(Line& line);
   // A directory and all below it; `where` is for the sentence.
   void walk(int above, const std::string& name, const std::string& where, bool is_live);
+  // The names of those below that are to be looked at.
+  std::vector<std::string> look(int directory, const std::string& where, bool is_live);
   // What a hollow directory reads, with all below it where `is_live`: nobody may read it otherwise.
   void check_source(const Source& source, const std::string& where, bool is_live);
   struct Read {
@@ -166,29 +170,37 @@ void ForestCheck::check_roots() {
 }
 
 void ForestCheck::walk(int above, const std::string& name, const std::string& where, bool is_live) {
-  const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  const auto entries = fd ? list_directory(fd.get()) : fail_errno(where);
+  const UniqueFd top(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return problem(fail_errno(where).error().message);
+  walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t) {
+    return look(directory, path.empty() ? where : where + "/" + text::shown(path), is_live);
+  });
+}
+
+std::vector<std::string> ForestCheck::look(int directory, const std::string& where, bool is_live) {
+  std::vector<std::string> below;
+  const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(where);
   if (!entries && entries.error().code == EACCES) {
     found_.notes.push_back(fmt::format("{}: may not be looked into", where));
-    return;
+    return below;
   }
   if (!entries) {
     problem(fmt::format("{}: {}", where, entries.error().message));
-    return;
+    return below;
   }
   ++directories_;
-  const auto source = disk().marks().hollow(Spot::of(fd.get()));
+  const auto source = disk().marks().hollow(Spot::of(directory));
   if (!source) {
     problem(fmt::format("{}: its mark is damaged; what it reads is not known any more", where));
   } else if (*source) {
     ++hollow_;
     check_source(**source, where, is_live);
-    return;  // what a crash left in it is put over when it is filled
+    return below;  // what a crash left in it is put over when it is filled
   }
   for (const HostEntry& entry : *entries) {
-    if (entry.type != S_IFDIR) continue;
-    walk(fd.get(), entry.name, fmt::format("{}/{}", where, text::shown(entry.name)), is_live);
+    if (entry.type == S_IFDIR) below.push_back(entry.name);
   }
+  return below;
 }
 
 void ForestCheck::check_source(const Source& source, const std::string& where, bool is_live) {

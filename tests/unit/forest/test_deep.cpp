@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <functional>
 
 #include "backends/trees/disk_files.h"
+#include "backends/trees/forest_check.h"
 #include "base/file.h"
 #include "forest_fixture.h"
 
@@ -77,6 +79,34 @@ TEST_CASE("a fork of a tree that deep is written to at its bottom, and every nam
   TreeNodeRef own = forest.at("p");
   for (int level = 0; level < kDeep; ++level) own = forest.in(own, "d");
   CHECK(read_file(*forest, *forest.in(own, "one")) == "new");
+  for (const char* const tree : {"p", "f"}) remove_deep(forest.path("."), tree);
+}
+
+TEST_CASE("a tree that deep is checked, and the marks that it has lost are found") {
+  TestForest forest;
+  forest.directory("p");
+  const UniqueFd last = make_deep(forest.path("p"), kDeep);
+  REQUIRE(::mkdirat(last.get(), "hollow", 0755) == 0);
+  const UniqueFd inner(::openat(last.get(), "hollow", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  REQUIRE(::close(::openat(inner.get(), "file", O_CREAT | O_WRONLY, 0644)) == 0);
+  must(forest->fork("p", "f"));
+  TreeNodeRef at = forest.at("f");
+  for (int level = 0; level < kDeep; ++level) at = forest.in(at, "d");
+  make_file(*forest, *at, "made", "bytes");
+  const std::string hidden = std::filesystem::path(forest.line(1)).parent_path().parent_path();
+  Findings found;
+  on_a_small_stack([&] { found = must(check_forest(forest.path("."), hidden)); });
+  CHECK(found.problems.empty());
+  UniqueFd bottom(::open(forest.path("f").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int level = 0; level < kDeep; ++level) {
+    bottom = UniqueFd(::openat(bottom.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  const UniqueFd lost(::openat(bottom.get(), "hollow", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const char* const mark = is_root() ? "trusted.agentfs.hollow" : "user.agentfs.forest.hollow";
+  REQUIRE(::fremovexattr(lost.get(), mark) == 0);
+  on_a_small_stack([&] { found = must(check_forest(forest.path("."), hidden)); });
+  REQUIRE(found.problems.size() == 1);
+  CHECK(found.problems.front().contains("has lost the mark"));
   for (const char* const tree : {"p", "f"}) remove_deep(forest.path("."), tree);
 }
 

@@ -147,6 +147,22 @@ TEST_CASE("a repository that leads elsewhere is not opened") {
   }
 }
 
+TEST_CASE("what git makes no such thing of is told, and not waited for") {
+  for (const char* const name : {"objects/0a/ffffffffffffffffffffffffffffffffffffff",
+                                 "objects/pack/pack-1.idx", "objects/pack/multi-pack-index"}) {
+    CAPTURE(name);
+    const GitWorkspace work;
+    const std::string path = work.worktree + "/r.git";
+    work.sh("git init -q --bare r.git");
+    const std::string fifo = fmt::format("{}/{}", path, name);
+    std::filesystem::create_directories(std::filesystem::path(fifo).parent_path());
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const auto refused = check_users_repository(path, true);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.contains("neither a file nor a directory"));
+  }
+}
+
 TEST_CASE("what is no repository is an error") {
   CHECK_FALSE(check_repository("/proc/self/fd", false));
 }
