@@ -78,6 +78,13 @@ Result<std::optional<TreeEntry>> CheckpointStage::find(const TreeNode& directory
   return std::unexpected(std::move(found).error());
 }
 
+Status CheckpointStage::leave(const std::string& path) {
+  log::warning("{}: is left out of the commit: {} bytes of a path are too many", text::shown(path),
+               host(path).size());
+  left_.insert(path);
+  return ok();
+}
+
 Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
   Place place{.entry = {root, TRY(store_->attributes(*root))}};
   bool is_ignored = false;
@@ -87,6 +94,7 @@ Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
     auto next = TRY(find(*place.entry.node, std::string(part)));
     if (!next) return ok();
     place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
+    if (!fits(place.path)) return leave(place.path);
     // The path leads on from it at other times.
     if (!S_ISDIR(place.entry.attributes.st_mode)) {
       left_.erase(place.path);
@@ -117,6 +125,7 @@ Status CheckpointStage::copy_rules(const Place& directory, const std::string& na
   const auto found = TRY(find(*directory.entry.node, name));
   if (!found) return ok();
   const std::string path = join(directory.path, name);
+  if (!fits(path)) return ok();
   TRY(copy_leaf({*found, path}));
   const bool is_plain = S_ISREG(found->attributes.st_mode);
   if (name != kRules[0] || !is_plain || found->attributes.st_size > kLargestRules) return ok();
@@ -126,6 +135,7 @@ Status CheckpointStage::copy_rules(const Place& directory, const std::string& na
 
 // Enough of it to know its commit.
 Status CheckpointStage::copy_repository(const Place& git) {
+  if (!fits(git.path + "/packed-refs")) return leave(git.path);
   TRY(make_directory(host(git.path)));
   TRY(make_directory(host(git.path + "/objects")));
   for (const char* name : {"HEAD", "config", "packed-refs", "refs"}) {
@@ -136,6 +146,7 @@ Status CheckpointStage::copy_repository(const Place& git) {
 }
 
 Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
+  if (!fits(place.path)) return leave(place.path);
   if (!S_ISDIR(place.entry.attributes.st_mode)) return copy_leaf(place);
   if (honours_rules) {
     TRY(enter(place));

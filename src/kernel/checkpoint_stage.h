@@ -2,6 +2,7 @@
 // The files that the commit of a checkpoint reads: some paths of a state, as plain files.
 #pragma once
 
+#include <climits>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -41,6 +42,9 @@ class CheckpointStage {
       : store_(&store), directory_(std::move(directory)), room_(room) {}
 
   std::string host(const std::string& path) const { return directory_ + "/" + path; }
+  // A path of the tree may be as long as paths can be, and the copy lies deeper.
+  bool fits(const std::string& path) const { return host(path).size() < PATH_MAX; }
+  Status leave(const std::string& path);
   Result<std::optional<TreeEntry>> find(const TreeNode& directory, const std::string& name);
   // A directory on the way, once: itself, its rules and its .git.
   Status enter(const Place& directory);

@@ -4,6 +4,7 @@
 # mount: none
 """Checkpoints become git commits: as they were, of everybody's changes, beside the user's own."""
 import os
+import pathlib
 import random
 import signal
 import threading
@@ -163,6 +164,24 @@ def ignored_directories():
     expect_eq(git("built-2", "show", f"{made['commit']}:build/tracked"), "1\n", "as it was at one")
 
 
+def paths_as_long_as_can_be():
+    """Such a path is left out, and all else committed."""
+    (SPACES / "long").mkdir()
+    git("long", "init", "-q", "-b", "main")
+    (SPACES / "long/a").write_text("a\n", encoding="utf-8")
+    os.chdir(SPACES / "long")
+    for _ in range(16):
+        os.mkdir("d" * 254)
+        os.chdir("d" * 254)
+    pathlib.Path("leaf").write_text("deep\n", encoding="utf-8")
+    os.chdir("/")
+    made = checkpoint("long", "one")
+    expect_eq(git("long", "show", f"{made['commit']}:a"), "a\n", "what is beside it")
+    (SPACES / "long/a").write_text("changed\n", encoding="utf-8")
+    made = checkpoint("long", "two")
+    expect_eq(git("long", "show", f"{made['commit']}:a"), "changed\n", "the next one")
+
+
 def in_a_fork():
     (SPACES / "site/new").write_text("n\n", encoding="utf-8")
     ctl("site", "fork try-1")
@@ -249,6 +268,6 @@ def whole():
     M.fsck()
 
 
-main(setup, beside_the_users_own, only_what_changed, after_a_rollback, a_rollback_waits, ignored_directories, in_a_fork, dropped,
+main(setup, beside_the_users_own, only_what_changed, after_a_rollback, a_rollback_waits, ignored_directories, paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
      killed_at_any_instant, whole)
