@@ -140,6 +140,26 @@ def memory_map():
               {((me,), os.getpid(), "python3")}, "authors")
 
 
+def a_process_that_changes_its_user():
+    """What it writes by one descriptor is of who it is when it writes."""
+    if os.geteuid() != 0:
+        return
+    after = journal_end()
+    fd = os.open(os.path.join(W, "handed"), os.O_RDWR | os.O_CREAT, 0o666)
+    child = os.fork()
+    if child == 0:
+        os.write(fd, b"of root")
+        os.setgroups([])
+        os.setresuid(65534, 65534, 65534)
+        os.write(fd, b", and of nobody")
+        os._exit(0)
+    expect_eq(os.waitpid(child, 0)[1], 0, "the child")
+    os.close(fd)
+    rows = [row for row in changes(after, "/workspaces/w/handed") if row["kind"] == "tree.write"]
+    expect_eq([(row["user"], row["data"]["bytes"]) for row in rows],
+              [("root", 7), ("nobody", 15)], "rows of the writes")
+
+
 def many_names():
     """One row a change."""
     after = journal_end()
@@ -248,5 +268,5 @@ def chain():
     expect_eq(seqs, list(range(1, len(seqs) + 1)), "numbers of the records")
 
 
-main(setup, shells, attributes, tools, compiler, git_checkout, memory_map, many_names,
+main(setup, shells, attributes, tools, compiler, git_checkout, memory_map, a_process_that_changes_its_user, many_names,
      reads_leave_nothing, control_writes, agent, person_in_the_sandbox, chain)

@@ -11,6 +11,14 @@
 #include "fs/vfs/with_room.h"
 
 namespace agentfs::vfs {
+namespace {
+
+std::uint64_t as_one(pid_t thread, uid_t user) {
+  return static_cast<std::uint64_t>(thread) << 32U | user;
+}
+
+}  // namespace
+
 DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file,
                        Caller writer, bool writable)
     : node_(std::move(node)),
@@ -20,7 +28,7 @@ DataHandle::DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile>
       may_bypass_(node_->type() == S_IFREG && !(writable && awaits_condition(node_->tree())) &&
                   node_->tree().store().may_bypass(node_->file()) &&
                   !node_->tree().quotas().covers(*node_)),
-      thread_(writer.host.pid),
+      wrote_last_(as_one(writer.host.pid, writer.host.uid)),
       writer_(std::move(writer)) {}
 
 void DataHandle::read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) {
@@ -222,17 +230,18 @@ void DataHandle::note_untold() {
 Status DataHandle::attribute(Request& request, DataGuard& guard) {
   const pid_t thread = request.tree().pid;
   TRY(guard.write(*node_));
-  if (thread == 0 || thread_ == thread) return ok();
+  const std::uint64_t writes_now = as_one(thread, request.tree().uid);
+  if (thread == 0 || wrote_last_ == writes_now) return ok();
   Caller now = TRY(request.writer());
   bool is_other = false;
   {
     Lock lock(mutex_);
-    is_other = writer_.process != now.process;
+    is_other = writer_.process != now.process || writer_.host.uid != now.host.uid;
   }
   if (is_other) TRY(account());
   Lock lock(mutex_);
   if (is_other) writer_ = std::move(now);
-  thread_ = thread;
+  wrote_last_ = writes_now;
   return ok();
 }
 

@@ -81,7 +81,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   std::unique_ptr<TreeFile> file_;
   bool writable_;
   const bool may_bypass_;
-  std::atomic<pid_t> thread_;  // of the host: the last that wrote, as far as is known
+  // Thread of the host and user, which it may change: of the last that wrote, as far as is known.
+  std::atomic<std::uint64_t> wrote_last_;
   // With all others that write the file past the daemon where this one does.
   std::shared_ptr<WriteKeeper> keeper_ = std::make_shared<WriteKeeper>();
   std::atomic<bool> bypassed_ = false;
