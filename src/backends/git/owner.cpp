@@ -4,15 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/nanoseconds.h"
+#include "base/file_clock.h"
 #include "base/text.h"
 
 namespace agentfs::git {
 
 Result<Owner> Owner::of(const std::string& directory) {
   Owner owner;
-  // By the clock that the times of files are of.
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &owner.since_);
+  owner.since_ = file_clock();
   struct stat found{};
   if (::stat((directory + "/objects").c_str(), &found) != 0) return fail_errno(directory);
   owner.uid_ = found.st_uid;
@@ -36,9 +35,7 @@ void Owner::give(const std::string& below, bool closed) const {
   struct statx found{};
   constexpr unsigned kAsked = STATX_BASIC_STATS | STATX_BTIME;
   if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, kAsked, &found) != 0) return;
-  const timespec made{found.stx_btime.tv_sec, found.stx_btime.tv_nsec};
-  const bool is_new = (found.stx_mask & STATX_BTIME) != 0 && found.stx_uid == ::geteuid() &&
-                      nanoseconds_of(made) >= nanoseconds_of(since_);
+  const bool is_new = was_made_since(found, since_).value_or(false) && found.stx_uid == ::geteuid();
   const bool is_one = S_ISDIR(found.stx_mode) || (S_ISREG(found.stx_mode) && found.stx_nlink == 1);
   if (!is_new || !is_one) return;
   const std::string itself = fmt::format("/proc/self/fd/{}", file.get());

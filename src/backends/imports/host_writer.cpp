@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <ranges>
 #include <set>
 
 #include "base/copy.h"
+#include "base/file_clock.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/temporary_name.h"
@@ -24,13 +24,6 @@ namespace {
 std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::string& path) {
   return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
               host.shown(path));
-}
-
-// By the clock that the times of files are of.
-timespec now_by_tick() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return now;
 }
 
 }  // namespace
@@ -144,7 +137,7 @@ Status HostWriter::stage_one(Item& item) {
   const int directory = place.directory.get();
   if (S_ISLNK(item.change->to.mode)) {
     const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};
-    const timespec since = now_by_tick();
+    const timespec since = file_clock();
     if (::symlinkat(item.change->target.c_str(), directory, place.name.c_str()) != 0) {
       return fail_errno(host_.shown(item.change->path));
     }
@@ -229,7 +222,7 @@ Status HostWriter::put(Item& item) {
   if (is_renamed_into_place(change)) return put_in_place(item, place);
   const int directory = place.directory.get();
   if (!item.now.exists() || must_go(item.now, change)) {
-    const timespec since = now_by_tick();
+    const timespec since = file_clock();
     const int made = change.to.is_directory()
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
@@ -270,9 +263,7 @@ Result<UniqueFd> HostWriter::take_new(Item& item, const HostDirectory::Place& pl
   if (!made || ::statx(made.get(), "", AT_EMPTY_PATH, kAsked, &found) != 0) {
     return fail_errno(host_.shown(change.path));
   }
-  const bool has_time = (found.stx_mask & STATX_BTIME) != 0;
-  const timespec began{found.stx_btime.tv_sec, found.stx_btime.tv_nsec};
-  const bool is_old = has_time && nanoseconds_of(began) < nanoseconds_of(since);
+  const bool is_old = !was_made_since(found, since).value_or(true);
   if ((found.stx_mode & S_IFMT) != change.to.type() || found.stx_uid != ::geteuid() || is_old) {
     return changed_meanwhile(host_, change.path);
   }
