@@ -2,6 +2,8 @@
 // The pieces in which disks give room to files.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 
@@ -14,6 +16,12 @@ inline constexpr std::uint64_t kBlock = 4096;  // bytes
 // As many bytes as the blocks have that so many bytes take.
 constexpr std::uint64_t whole_blocks(std::uint64_t bytes) {
   return (bytes + kBlock - 1) / kBlock * kBlock;
+}
+
+// What an inode takes of the disk, without its holes.
+inline std::int64_t held_by(const struct stat& inode) {
+  constexpr std::int64_t kUnit = 512;  // of st_blocks, whatever the disk's blocks are
+  return std::int64_t{inode.st_blocks} * kUnit;
 }
 
 // What a name and a row of the journal that tells of it take at most, as a rule.

@@ -2,6 +2,7 @@
 #include "kernel/quota_keeper.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -13,6 +14,7 @@
 #include "kernel/kinds.h"
 #include "kernel/quota_subject.h"
 #include "kernel/tree_change.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -108,24 +110,33 @@ Result<Quota> parse_quota(std::string_view text, const Quota& others) {
   return quota;
 }
 
-Holding growth_of(const MergePlan& plan) {
-  const auto bytes_of = [](const FileState& state) {
-    const bool is_held = state.is_regular() || state.is_directory();
-    const std::uint64_t size = is_held ? static_cast<std::uint64_t>(state.size) : 0;
-    return static_cast<std::int64_t>(whole_blocks(size));
-  };
+Holding growth_of(const MergePlan& plan, const MergeSides& sides) {
   std::int64_t bytes = 0;
   std::int64_t inodes = 0;
+  std::map<ino_t, nlink_t> gone;  // of ours: names
+  const struct stat nothing{};
+  const auto look = [&](const TreeSide& side, const std::string& path) {
+    const auto entry = find_in_tree(*side.store, side.root, path);
+    return entry ? entry->attributes : nothing;
+  };
   for (const MergeAction& action : plan.actions) {
     const bool makes =
         action.kind == MergeAction::Kind::write || action.kind == MergeAction::Kind::make_directory;
     const bool removes = action.kind == MergeAction::Kind::remove ||
                          action.kind == MergeAction::Kind::remove_directory;
-    const FileState& more = action.merged ? action.ours : action.theirs;
-    if (makes) bytes += bytes_of(more);
-    if (makes || removes) bytes -= bytes_of(action.ours);
-    if (makes && !action.ours.exists()) ++inodes;
-    if (removes) --inodes;
+    if (makes) ++inodes;
+    // A merged text has not been made yet: about what ours has.
+    if (makes && action.merged) {
+      bytes +=
+          static_cast<std::int64_t>(whole_blocks(static_cast<std::uint64_t>(action.ours.size)));
+    } else if (makes) {
+      bytes += held_by(look(sides.theirs, action.theirs_path));
+    }
+    if ((!makes && !removes) || !action.ours.exists()) continue;
+    const struct stat ours = look(sides.ours, action.ours_path);
+    if (!S_ISDIR(ours.st_mode) && ++gone[ours.st_ino] < ours.st_nlink) continue;
+    bytes -= held_by(ours);
+    --inodes;
   }
   return {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)),
           .inodes = static_cast<std::uint64_t>(std::max<std::int64_t>(inodes, 0))};

@@ -13,6 +13,7 @@ namespace agentfs {
 
 class Kernel;
 struct MergePlan;
+struct MergeSides;
 
 // "bytes 10737418240\ninodes unlimited\n".
 std::string show(const Quota& quota);
@@ -20,8 +21,9 @@ std::string show(const Quota& quota);
 // and alone takes both away. What is left out is as in `others`. EINVAL with what would do.
 Result<Quota> parse_quota(std::string_view text, const Quota& others);
 
-// What a tree would hold more after a merge, what it loses given back first; in blocks of 4 KiB.
-Holding growth_of(const MergePlan& plan);
+// What ours would hold more after a merge, what it loses given back first. Holes are free, and
+// what goes under some of its names alone goes on being held.
+Holding growth_of(const MergePlan& plan, const MergeSides& sides);
 
 // A part of its kernel, without a state of its own. Threads: all.
 class QuotaKeeper {

@@ -491,6 +491,28 @@ def a_restore_that_does_not_fit_brings_nothing():
     expect_eq(len(os.listdir(top / "src")), 20)
 
 
+def a_merge_counts_what_is_held():
+    """No holes, and nothing is given back for one of several names."""
+    top = make("merged", "bytes=4M")
+    write_at(top / "big", 0, 3 << 20)
+    os.link(top / "big", top / "second")
+    ctl("merged", "fork merged-1")
+    other = SPACES / "merged-1"
+    limit("merged-1", "bytes=unlimited")
+    (other / "hole").touch()
+    os.truncate(other / "hole", 1 << 30)
+    ctl("merged", "merge merged-1")
+    expect_eq((top / "hole").stat().st_size, 1 << 30, "the file of one hole")
+    (other / "second").unlink()
+    write_at(other / "more", 0, 2 << 20)
+    expect_errno("EDQUOT", ctl, "merged", "merge merged-1")
+    expect(not (top / "more").exists(), "it passed the limit")
+    (other / "big").unlink()
+    ctl("merged", "merge merged-1")
+    expect_eq(sorted(os.listdir(top)), ["hole", "more"], "with room for it")
+    expect_exact("merged")
+
+
 def the_journal_tells_it():
     rows = [row["data"] for row in M.journal() if row["kind"] == "quota.set"]
     expect_eq((rows[0]["path"], rows[0]["bytes"], rows[0]["inodes"]),
@@ -508,4 +530,4 @@ main(mount_it, limits_are_text, dd_stops_at_the_limit,
      a_killed_daemon_forgets_nothing, two_writers_at_once, a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
      a_limit_holds_when_its_write_returns,
      what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
-     a_restore_that_does_not_fit_brings_nothing, the_journal_tells_it)
+     a_restore_that_does_not_fit_brings_nothing, a_merge_counts_what_is_held, the_journal_tells_it)

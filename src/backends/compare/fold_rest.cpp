@@ -8,6 +8,7 @@
 
 #include "backends/compare/fold_plan.h"
 #include "backends/tree_xattrs.h"
+#include "base/blocks.h"
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/text.h"
@@ -30,11 +31,6 @@ Result<bool> is_same_content(TreeStore& store, const TreeEntry& now, const std::
   if (!upper) return fail_errno(text::shown(host));
   const auto ours = TRY(store.open(*now.node, O_RDONLY, TreeCaller{}));
   return same_bytes(upper.get(), ours->descriptor());
-}
-
-std::int64_t room_of(const struct stat& state) {
-  constexpr std::int64_t kUnit = 512;  // of st_blocks, whatever the disk's blocks are
-  return std::int64_t{state.st_blocks} * kUnit;
 }
 
 bool is_below(std::string_view path, std::string_view directory) {
@@ -306,14 +302,14 @@ void FoldPlanner::tell(std::string operation, const std::string& path, std::uint
 // Holes are free, and so is a second name.
 void FoldPlanner::hold_more(const struct stat& state) {
   if (!S_ISDIR(state.st_mode) && !held_.insert(state.st_ino).second) return;
-  plan_.bytes += room_of(state);
+  plan_.bytes += held_by(state);
   ++plan_.inodes;
 }
 
 // Other names keep what it holds.
 void FoldPlanner::hold_less(const struct stat& state) {
   if (!S_ISDIR(state.st_mode) && ++gone_[state.st_ino] < state.st_nlink) return;
-  plan_.bytes -= room_of(state);
+  plan_.bytes -= held_by(state);
   --plan_.inodes;
 }
 
