@@ -37,13 +37,13 @@ Status make_directory(const std::string& path) {
   return fail_errno(path);
 }
 
-// By whom what it is a copy of may be read is what git's program asks. A daemon that is not root
-// reads with its own rights alone, and may close nothing that it is still to write in.
+// By whom what it is a copy of may be read is what git's program asks. The owner, who could have
+// these at any time, gets the bits that it takes to fill and to read it here.
 Status dress(const std::string& path, const struct stat& attributes) {
-  if (::geteuid() != 0) return ok();
-  if (::lchown(path.c_str(), attributes.st_uid, attributes.st_gid) != 0) return fail_errno(path);
-  if (S_ISLNK(attributes.st_mode)) return ok();
-  return ::chmod(path.c_str(), attributes.st_mode & 0777) == 0 ? ok() : fail_errno(path);
+  const mode_t own = S_ISDIR(attributes.st_mode) ? S_IRWXU : S_IRUSR;
+  const bool is_given = ::lchown(path.c_str(), attributes.st_uid, attributes.st_gid) == 0;
+  if (!is_given && ::geteuid() == 0) return fail_errno(path);
+  return ::chmod(path.c_str(), (attributes.st_mode & 0777) | own) == 0 ? ok() : fail_errno(path);
 }
 
 }  // namespace

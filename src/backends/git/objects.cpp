@@ -40,9 +40,9 @@ Status write_out(int folder, const std::vector<git_oid>& ids, unsigned flags) {
 
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner) {
   for (auto slash = ref.find('/'); slash != ref.npos; slash = ref.find('/', slash + 1)) {
-    owner.give(ref.substr(0, slash), false);
+    owner.give(ref.substr(0, slash));
   }
-  owner.give(ref, false);
+  owner.give(ref);
   const std::string path = git_repository_commondir(repository) + ref;
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && errno == ENOENT) return ok();  // packed meanwhile, which git syncs
@@ -113,13 +113,18 @@ Result<git_oid> ObjectWriter::tree(git_treebuilder* builder) {
 
 Status ObjectWriter::sync(const Owner& owner) const {
   if (written_.empty()) return ok();
-  for (const auto* const ids : {&closed_, &written_}) {
-    for (const git_oid& id : *ids) {
-      const std::string hash = to_hex(id);
-      const std::string folder_of_it = fmt::format("objects/{}", hash.substr(0, 2));
-      owner.give(fmt::format("{}/{}", folder_of_it, hash.substr(2)), ids == &closed_);
-      owner.give(folder_of_it, false);
-    }
+  const auto place_of = [](const git_oid& id) {
+    const std::string hash = to_hex(id);
+    return std::pair{fmt::format("objects/{}", hash.substr(0, 2)), hash.substr(2)};
+  };
+  for (const auto& [id, readers] : closed_) {
+    const auto [folder, name] = place_of(id);
+    owner.give(fmt::format("{}/{}", folder, name), readers);
+  }
+  for (const git_oid& id : written_) {
+    const auto [folder, name] = place_of(id);
+    owner.give(fmt::format("{}/{}", folder, name));
+    owner.give(folder);
   }
   const std::string objects = std::string(git_repository_commondir(repository_)) + "objects";
   const UniqueFd folder(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -23,8 +23,10 @@ class ObjectWriter {
   Result<git_oid> tree(git_treebuilder* builder);
   void note(const git_oid& id) { written_.push_back(id); }
 
-  // What is read from where others may not read is not theirs to read here either.
-  void close(const git_oid& id) { closed_.push_back(id); }
+  // Who may not read what it is made of is not to read it here (Owner::readers_of).
+  void keep_from(const git_oid& id, mode_t readers) {
+    if (readers != Owner::kAllReaders) closed_.emplace_back(id, readers);
+  }
 
   // All of it is the repository's owner's, and survives the loss of power.
   Status sync(const Owner& owner) const;
@@ -35,7 +37,7 @@ class ObjectWriter {
 
   git_repository* repository_;
   std::vector<git_oid> written_;
-  std::vector<git_oid> closed_;
+  std::vector<std::pair<git_oid, mode_t>> closed_;
 };
 
 // The same of the ref, as it is now.

@@ -29,9 +29,16 @@ bool Owner::may_read(const struct stat& what) const {
   return ((what.st_mode >> shift) & needed) == needed;
 }
 
+mode_t Owner::readers_of(const struct stat& what) const {
+  const mode_t needed = S_ISDIR(what.st_mode) ? S_IXOTH : S_IROTH;
+  const bool has_others = (what.st_mode & needed) != 0;
+  const bool has_group = what.st_gid == gid_ ? ((what.st_mode >> 3U) & needed) != 0 : has_others;
+  return (has_group ? S_IRGRP : 0U) | (has_others ? S_IROTH : 0U);
+}
+
 // Others may write there, and give the name to another file at any time: what was made before is
 // none of ours.
-void Owner::give(const std::string& below, bool closed) const {
+void Owner::give(const std::string& below, mode_t readers) const {
   const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
   const UniqueFd file(::openat(directory_.get(), below.c_str(), flags));
   struct statx found{};
@@ -41,7 +48,8 @@ void Owner::give(const std::string& below, bool closed) const {
   const bool is_one = S_ISDIR(found.stx_mode) || (S_ISREG(found.stx_mode) && found.stx_nlink == 1);
   if (!is_new || !is_one) return;
   const std::string itself = fmt::format("/proc/self/fd/{}", file.get());
-  if (closed) (void)(::chmod(itself.c_str(), found.stx_mode & ~mode_t{S_IRWXG | S_IRWXO}) == 0);
+  const mode_t mode = found.stx_mode & ~(kAllReaders & ~readers) & 07777U;
+  if (readers != kAllReaders) (void)(::chmod(itself.c_str(), mode) == 0);
   if (::geteuid() == 0) {
     (void)(::fchownat(file.get(), "", uid_, gid_, AT_EMPTY_PATH) == 0);
   }

@@ -21,10 +21,14 @@ class Owner {
 
   // By owner, group and mode: the groups that somebody else is in are not known here.
   bool may_read(const struct stat& what) const;
-  // A file or directory that this process made since then below the repository's directory, for
-  // which the daemon must be root. `closed`: others may not read it. What is not ours to give, or
-  // has another thing's name by now, is left alone.
-  void give(const std::string& below, bool closed) const;
+  // Of the bits S_IRGRP and S_IROTH those that who is not the owner has of it, as an object of the
+  // repository: its group is that of the objects.
+  mode_t readers_of(const struct stat& what) const;
+  // A file or directory that this process made since then below the repository's directory becomes
+  // the owner's, if the daemon is root, and loses the bits of reading that are not in `readers`.
+  // What is not ours to give, or has another thing's name by now, is left alone.
+  void give(const std::string& below, mode_t readers = kAllReaders) const;
+  static constexpr mode_t kAllReaders = S_IRGRP | S_IROTH;
 
  private:
   UniqueFd directory_{};  // O_PATH

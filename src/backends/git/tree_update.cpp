@@ -83,7 +83,7 @@ Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const 
   }
   if (git_treebuilder_entrycount(raw) == 0) return std::nullopt;
   const git_oid id = TRY(objects_.tree(raw));
-  if (in.is_closed) objects_.close(id);
+  objects_.keep_from(id, in.readers);
   return id;
 }
 
@@ -133,7 +133,9 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   if (entry.kind == Kind::link) {
     const auto target = read_link(in.fd, entry.name);
     if (!target) return leave(in, entry.name, target.error());
-    return insert(in, entry.name, TRY(objects_.bytes(*target)), GIT_FILEMODE_LINK);
+    const git_oid id = TRY(objects_.bytes(*target));
+    objects_.keep_from(id, in.readers);
+    return insert(in, entry.name, id, GIT_FILEMODE_LINK);
   }
   const auto file = open_small_file(in.fd, entry.name);
   if (!file) return leave(in, entry.name, file.error());
@@ -141,7 +143,7 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   if (::fstat(file->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
   if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
   const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name));
-  if (in.is_closed || (attributes.st_mode & S_IROTH) == 0) objects_.close(id);
+  objects_.keep_from(id, in.readers & owner_.readers_of(attributes));
   return insert(in, entry.name, id,
                 entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);
 }
@@ -171,8 +173,8 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   const TreeHandle base = TRY(tree_of(repository_, entry.base));
   // In place of something else, all that is there is new.
   const bool replaces = entry.base != nullptr && !base;
-  const bool is_closed = in.is_closed || (attributes.st_mode & S_IXOTH) == 0;
-  const auto id = TRY(directory({.fd = fd->get(), .path = path, .is_closed = is_closed}, base.get(),
+  const mode_t readers = in.readers & owner_.readers_of(attributes);
+  const auto id = TRY(directory({.fd = fd->get(), .path = path, .readers = readers}, base.get(),
                                 replaces ? kWhole : change));
   return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry);
 }

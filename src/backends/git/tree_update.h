@@ -27,7 +27,7 @@ class TreeUpdate {
     int fd = -1;
     std::string path;  // below the worktree: "" or "a/b/"
     git_treebuilder* builder = nullptr;
-    bool is_closed = false;  // to others, below the worktree
+    mode_t readers = Owner::kAllReaders;  // who gets there from the worktree
   };
   struct Entry {
     std::string name;

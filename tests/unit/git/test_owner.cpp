@@ -10,15 +10,20 @@ TEST_CASE("what others may not read is not theirs to read as an object", "[commi
   work.write("closed", "closed bytes");
   work.write("open", "open bytes");
   work.write("private/below", "bytes below");
-  work.sh("chmod 600 closed && chmod 644 open private/below && chmod 700 private");
-  work.commit({"closed", "open", "private"});
+  work.write("of_group", "bytes of the group");
+  work.sh(
+      "chmod 600 closed && chmod 640 of_group && chmod 644 open private/below && "
+      "chmod 700 private && ln -s /a/secret/target private/link");
+  work.commit({"closed", "of_group", "open", "private"});
   const auto mode_of = [&](const std::string& path) {
     const std::string id = work.sh(fmt::format("git rev-parse refs/agentfs/turns/7:{}", path));
     return work.sh(fmt::format("stat -c %a .git/objects/{}/{}", id.substr(0, 2), id.substr(2)));
   };
   CHECK(mode_of("closed") == "400\n");
   CHECK(mode_of("open") == "444\n");
+  CHECK(mode_of("of_group") == "440\n");
   CHECK(mode_of("private/below") == "400\n");
+  CHECK(mode_of("private/link") == "400\n");
   CHECK(mode_of("private") == "400\n");
   work.check_fsck();
 }
