@@ -73,7 +73,7 @@ class Steps {
   PathFinder ours_;
   TreeNodeRef staging_;
   const TreeMerger::Exchange& exchange_;
-  std::map<std::uint64_t, nlink_t> lost_;  // by inode: names that were swapped away
+  std::map<std::uint64_t, nlink_t> lost_;  // by inode: names that were taken or swapped away
 };
 
 Status Steps::check(const MergeStep& step) {
@@ -141,6 +141,7 @@ Status Steps::take(const MergeStep& step) {
   if (is_right && step.before.is_directory() && !step.whole) {
     is_right = TRY(is_empty(*TRY(ours_.store().lookup(*staging_, step.name)).node));
   }
+  if (is_right && !step.before.is_directory()) ++lost_[step.before.inode];
   if (is_right) return ok();
   TRY(move(step, true, RENAME_NOREPLACE));
   return moved(step.path);

@@ -354,4 +354,18 @@ TEST_CASE("Who has a file with several names is told when the last of them is ta
   CHECK(told == std::vector<nlink_t>{1, 2, 3, 0, 0, 0});
 }
 
+TEST_CASE("A name that a merge removes is one that its file has lost") {
+  Linked trees("rm a d/b && echo two > new && mv new f");
+  const MergeSides three = trees.sides();
+  const std::string record =
+      must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
+  std::vector<nlink_t> told;
+  const auto note = [&](const TreeNode&, nlink_t lost, const std::function<Status()>& step) {
+    told.push_back(lost);
+    return step();
+  };
+  must(trees.merger->apply(three.ours, record, note));
+  CHECK(told == std::vector<nlink_t>{3});
+}
+
 }  // namespace agentfs::test
