@@ -31,6 +31,7 @@ struct InodeKey {
   std::int64_t made_seconds = 0;
   std::int64_t made_nanoseconds = 0;
   static std::optional<InodeKey> of(const Spot& spot);
+  bool has_time() const { return made_seconds != 0 || made_nanoseconds != 0; }
   friend bool operator==(const InodeKey&, const InodeKey&) = default;
 };
 

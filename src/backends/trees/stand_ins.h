@@ -14,9 +14,11 @@ namespace agentfs::trees {
 
 constexpr char kStandIns[] = "apart";
 
-// One empty file for each, in a directory of the same filesystem, so that its marks lie in the same
-// journal as all others. It is named by number and time of making, since the disk gives numbers
-// again. Threads: all that look; one that changes.
+// One file for each, in a directory of the same filesystem, so that its marks, which are attributes
+// of that file, lie in the same journal as all others. It is named by number and time of making,
+// since the disk gives numbers again, and holds the inode's handle, by which a start knows that it
+// has gone. Where the disk tells no such time there are none. Threads: all that look; one that
+// changes.
 class StandIns {
  public:
   // `directory`: O_PATH.
