@@ -43,9 +43,13 @@ Status dress_like(Request& request, const Found& old, Node& made, Handle& handle
   owner.values.st_uid = old.attributes.st_uid;
   owner.values.st_gid = old.attributes.st_gid;
   const bool is_given = made.set_attributes(request, &handle, owner).has_value();
+  owner.which = SetAttributes::gid;
+  const bool has_group = is_given || made.set_attributes(request, &handle, owner).has_value();
   SetAttributes mode{.which = SetAttributes::mode};
   mode.values.st_mode = old.attributes.st_mode & 07777U;
   if (!is_given || request.tree().uid != 0) mode.values.st_mode &= ~mode_t{S_ISUID | S_ISGID};
+  // Another group gets no more than all others have.
+  if (!has_group) mode.values.st_mode &= ~mode_t{S_IRWXG} | ((mode.values.st_mode & S_IRWXO) << 3U);
   TRY(made.set_attributes(request, &handle, mode));
   return ok();
 }
