@@ -21,6 +21,13 @@
 namespace agentfs::imports {
 namespace {
 
+// By the clock of the filesystem itself, which may be another machine's. What is made there comes
+// after: of what others made before, and move there, it tells by the time at which it was made.
+timespec changed_at(int directory) {
+  struct stat found{};
+  return ::fstat(directory, &found) == 0 ? found.st_ctim : timespec{};
+}
+
 std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::string& path) {
   return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
               host.shown(path));
@@ -137,7 +144,7 @@ Status HostWriter::stage_one(Item& item) {
   const int directory = place.directory.get();
   if (S_ISLNK(item.change->to.mode)) {
     const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};
-    const timespec since = file_clock();
+    const timespec since = changed_at(directory);
     if (::symlinkat(item.change->target.c_str(), directory, place.name.c_str()) != 0) {
       return fail_errno(host_.shown(item.change->path));
     }
@@ -222,7 +229,7 @@ Status HostWriter::put(Item& item) {
   if (is_renamed_into_place(change)) return put_in_place(item, place);
   const int directory = place.directory.get();
   if (!item.now.exists() || must_go(item.now, change)) {
-    const timespec since = file_clock();
+    const timespec since = changed_at(directory);
     const int made = change.to.is_directory()
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
@@ -264,10 +271,13 @@ Result<UniqueFd> HostWriter::take_new(Item& item, const HostDirectory::Place& pl
     return fail_errno(host_.shown(change.path));
   }
   const bool is_old = !was_made_since(found, since).value_or(true);
-  if ((found.stx_mode & S_IFMT) != change.to.type() || found.stx_uid != ::geteuid() || is_old) {
+  if ((found.stx_mode & S_IFMT) != change.to.type() || is_old) {
     return changed_meanwhile(host_, change.path);
   }
-  (void)(::fchownat(made.get(), "", change.uid, change.gid, AT_EMPTY_PATH) == 0);
+  // Where the filesystem tells another owner than the one who made it, it is nobody's to give.
+  if (found.stx_uid == ::geteuid()) {
+    (void)(::fchownat(made.get(), "", change.uid, change.gid, AT_EMPTY_PATH) == 0);
+  }
   item.made = found.stx_ino;
   return made;
 }
