@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "base/file_handle.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+
 namespace agentfs {
+namespace {
+
+// The kernel's file_handle with room for the longest.
+struct HandleBuffer {
+  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
+  file_handle* get() { return reinterpret_cast<file_handle*>(bytes); }
+};
+
+}  // namespace
 
 FileHandle read_handle(int fd, int& mount) {
   HandleBuffer buffer;
@@ -10,6 +24,18 @@ FileHandle read_handle(int fd, int& mount) {
   const file_handle& handle = *buffer.get();
   return {handle.handle_type,
           std::string(reinterpret_cast<const char*>(handle.f_handle), handle.handle_bytes)};
+}
+
+UniqueFd open_handle(int mount, const FileHandle& handle, int flags) {
+  HandleBuffer buffer;
+  if (handle.bytes.size() > MAX_HANDLE_SZ) {
+    errno = EINVAL;
+    return {};
+  }
+  buffer.get()->handle_type = handle.type;
+  buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
+  std::memcpy(buffer.get()->f_handle, handle.bytes.data(), handle.bytes.size());
+  return UniqueFd(::open_by_handle_at(mount, buffer.get(), flags));
 }
 
 }  // namespace agentfs

@@ -3,17 +3,11 @@
 // number has been given again.
 #pragma once
 
-#include <fcntl.h>
-
 #include <string>
 
-namespace agentfs {
+#include "base/file.h"
 
-// The kernel's file_handle with room for the longest.
-struct HandleBuffer {
-  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
-  file_handle* get() { return reinterpret_cast<file_handle*>(bytes); }
-};
+namespace agentfs {
 
 // What the kernel gives to open a file by, inode generation included; no bytes: there is none.
 struct FileHandle {
@@ -25,5 +19,9 @@ struct FileHandle {
 // Of an open file, O_PATH or not, and the number of the mount it was opened on. No bytes where the
 // disk has no handles.
 FileHandle read_handle(int fd, int& mount);
+
+// Opens (open_by_handle_at(2)) what `mount`, an open file of the same disk, has it for. Invalid
+// where it cannot be had; errno says why: ESTALE where the file has gone, EINVAL for no handle.
+UniqueFd open_handle(int mount, const FileHandle& handle, int flags);
 
 }  // namespace agentfs

@@ -38,12 +38,9 @@ std::size_t NodeTable::most_nodes() const {
 }
 
 UniqueFd NodeTable::open_handle(const FileHandle& handle) {
-  HandleBuffer buffer;
-  buffer.get()->handle_type = handle.type;
-  buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
-  std::memcpy(buffer.get()->f_handle, handle.bytes.data(), handle.bytes.size());
   return open_with_relief([&] {
-    return ::open_by_handle_at(directory_.get(), buffer.get(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return agentfs::open_handle(directory_.get(), handle, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+        .release();
   });
 }
 

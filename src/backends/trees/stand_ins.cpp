@@ -5,38 +5,21 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <cstring>
-
 #include "base/directory.h"
 #include "base/file_handle.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
-
 namespace {
 
-// What it stands for, by the handle that its file holds; nothing where it holds none.
-std::optional<FileHandle> stood_for(int directory, const std::string& name) {
+// By the handle that its file holds, which has the inode's generation in it; only root is told.
+bool is_of_nothing(int directory, const UniqueFd& top, const std::string& name) {
   const UniqueFd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   const auto text = file ? file::read(file.get()) : fail_errno(name);
   const auto words = text::words(text ? std::string_view(*text) : std::string_view());
-  if (words.size() != 2) return std::nullopt;
-  const auto type = text::number<int>(words[0]);
-  auto bytes = text::unhex(words[1]);
-  if (!type || !bytes) return std::nullopt;
-  return FileHandle{*type, std::move(*bytes)};
-}
-
-// Only root is told; a handle has the inode's generation in it.
-bool is_gone(int directory, const FileHandle& handle) {
-  const UniqueFd top(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  HandleBuffer buffer;
-  buffer.get()->handle_type = handle.type;
-  if (handle.bytes.size() > MAX_HANDLE_SZ) return false;
-  buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
-  std::memcpy(buffer.get()->f_handle, handle.bytes.data(), handle.bytes.size());
-  const UniqueFd found(::open_by_handle_at(top.get(), buffer.get(), O_PATH | O_CLOEXEC));
-  return !found && errno == ESTALE;
+  const auto key = words.size() == 3 ? key_from(words[0], words[1], words[2]) : std::nullopt;
+  if (!key || key->handle.bytes.empty()) return false;
+  return !open_handle(top.get(), key->handle, O_PATH | O_CLOEXEC) && errno == ESTALE;
 }
 
 }  // namespace
@@ -44,9 +27,9 @@ bool is_gone(int directory, const FileHandle& handle) {
 // Those of inodes that have gone go at a start.
 Result<std::unique_ptr<StandIns>> StandIns::open(UniqueFd directory) {
   std::size_t count = 0;
+  const UniqueFd top(::openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   for (const HostEntry& entry : TRY(list_directory(directory.get()))) {
-    const auto handle = stood_for(directory.get(), entry.name);
-    const bool goes = handle && is_gone(directory.get(), *handle) &&
+    const bool goes = is_of_nothing(directory.get(), top, entry.name) &&
                       ::unlinkat(directory.get(), entry.name.c_str(), 0) == 0;
     count += goes ? 0 : 1;
   }
@@ -73,9 +56,9 @@ std::optional<Spot> StandIns::ensure(const Spot& spot) {
   const int flags = O_PATH | O_CLOEXEC | (spot.follow ? 0 : O_NOFOLLOW);
   const UniqueFd its(::open(spot.path.c_str(), flags));
   int mount = 0;
-  const FileHandle handle = its ? read_handle(its.get(), mount) : FileHandle();
-  if (!handle.bytes.empty()) {
-    (void)file::write_all(made.get(), fmt::format("{} {}", handle.type, text::hex(handle.bytes)));
+  const auto key = InodeKey::of(spot);
+  if (its && key) {
+    (void)file::write_all(made.get(), to_text({key->inode, read_handle(its.get(), mount)}));
   }
   return stand_in;
 }
