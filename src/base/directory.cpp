@@ -44,6 +44,14 @@ Result<std::vector<HostEntry>> list_directory(int directory, std::string_view to
   return entries;
 }
 
+std::vector<std::string> directories_in(const std::vector<HostEntry>& entries) {
+  std::vector<std::string> names;
+  for (const HostEntry& entry : entries) {
+    if (S_ISDIR(entry.type)) names.push_back(entry.name);
+  }
+  return names;
+}
+
 // A level whose descriptor was given up is found again from below.
 void walk_directories(int top, const VisitDirectory& visit) {
   constexpr std::size_t kOpen = 64;

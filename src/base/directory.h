@@ -26,6 +26,9 @@ struct HostEntry {
 Result<std::vector<HostEntry>> list_directory(int directory,
                                               std::string_view told_as = "a directory");
 
+// The names of those that are directories.
+std::vector<std::string> directories_in(const std::vector<HostEntry>& entries);
+
 // A directory and all below it, each before what is in it, however deep: with neither a frame of
 // the stack nor a descriptor for each level. `visit` has it open (O_PATH), or -1 where that failed,
 // for which errno says why; its path below the first, "" for that one itself; and how deep it lies.

@@ -35,16 +35,14 @@ class LentCheck {
 
 void LentCheck::walk(int top) {
   walk_directories(top, [this](int directory, const std::string& inside, std::size_t) {
-    std::vector<std::string> below;
     const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
-    if (!entries) return below;  // the forest's check tells
+    if (!entries) return std::vector<std::string>();  // the forest's check tells
     for (const HostEntry& entry : *entries) {
-      if (entry.type == S_IFDIR) below.push_back(entry.name);
       if (entry.type != S_IFREG) continue;
       const UniqueFd fd(::openat(directory, entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       if (fd) look(fd, inside.empty() ? entry.name : inside + "/" + entry.name);
     }
-    return below;
+    return directories_in(*entries);
   });
 }
 

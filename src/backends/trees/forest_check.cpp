@@ -178,15 +178,14 @@ void ForestCheck::walk(int above, const std::string& name, const std::string& wh
 }
 
 std::vector<std::string> ForestCheck::look(int directory, const std::string& where, bool is_live) {
-  std::vector<std::string> below;
   const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(where);
   if (!entries && entries.error().code == EACCES) {
     found_.notes.push_back(fmt::format("{}: may not be looked into", where));
-    return below;
+    return {};
   }
   if (!entries) {
     problem(fmt::format("{}: {}", where, entries.error().message));
-    return below;
+    return {};
   }
   ++directories_;
   const auto source = disk().marks().hollow(Spot::of(directory));
@@ -195,12 +194,9 @@ std::vector<std::string> ForestCheck::look(int directory, const std::string& whe
   } else if (*source) {
     ++hollow_;
     check_source(**source, where, is_live);
-    return below;  // what a crash left in it is put over when it is filled
+    return {};  // what a crash left in it is put over when it is filled
   }
-  for (const HostEntry& entry : *entries) {
-    if (entry.type == S_IFDIR) below.push_back(entry.name);
-  }
-  return below;
+  return directories_in(*entries);
 }
 
 void ForestCheck::check_source(const Source& source, const std::string& where, bool is_live) {

@@ -196,10 +196,7 @@ Result<bool> has_lost_marks(const ForestRoom& room, const std::vector<std::strin
 Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string& aside,
                                        const ForestOptions& options) {
   std::vector<std::string> told;
-  std::vector<std::string> trees;
-  for (const HostEntry& entry : TRY(list_directory(room.disk->top()))) {
-    if (entry.type == S_IFDIR) trees.push_back(entry.name);
-  }
+  std::vector<std::string> trees = directories_in(TRY(list_directory(room.disk->top())));
   std::ranges::sort(trees);
   if (TRY(has_lost_marks(room, trees))) {
     told.push_back(fmt::format(

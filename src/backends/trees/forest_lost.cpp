@@ -15,14 +15,6 @@
 namespace agentfs::trees {
 namespace {
 
-std::vector<std::string> directories_in(const std::vector<HostEntry>& entries) {
-  std::vector<std::string> names;
-  for (const HostEntry& entry : entries) {
-    if (entry.type == S_IFDIR) names.push_back(entry.name);
-  }
-  return names;
-}
-
 class LostHollows {
  public:
   LostHollows(ForestDisk& disk, std::vector<LostHollow>& found) : disk_(disk), found_(found) {}
