@@ -110,6 +110,14 @@ void each_xattr(int file, const std::function<void(const std::string&, std::stri
   }
 }
 
+Xattrs brought_xattrs(int file) {
+  Xattrs all;
+  each_xattr(file, [&](const std::string& name, std::string_view value) {
+    if (is_brought(name)) all.emplace(name, value);
+  });
+  return all;
+}
+
 void copy_xattrs(int from, int to) {
   for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
   each_xattr(from, [&](const std::string& name, std::string_view value) {

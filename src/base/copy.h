@@ -23,6 +23,8 @@ Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes
 // Those of an open file, be it O_PATH, that this process may read.
 void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
+// Those of them that go with a file into a copy that is to be the file: is_brought().
+Xattrs brought_xattrs(int file);
 // As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
 // Those that goes_unseen() names (base/xattrs.h), beside what `to` has.

@@ -33,22 +33,13 @@ bool is_change_of(const Record& record, const std::string& path) {
          json::bytes_of(record.data, "other") == path;
 }
 
-// What users and programs have set, ACLs among it.
-Xattrs xattrs_of(int file) {
-  Xattrs all;
-  each_xattr(file, [&](const std::string& name, std::string_view value) {
-    if (is_brought(name)) all.emplace(name, value);
-  });
-  return all;
-}
-
 // Rights, owner and attributes are not merged: what the command found is not known.
 bool are_dressed_alike(const FastPath::Side& ours, const FastPath::Side& theirs) {
   const auto rights_of = [](const FastPath::Side& side) {
     return std::tuple(side.state.st_mode, side.state.st_uid, side.state.st_gid);
   };
   return rights_of(ours) == rights_of(theirs) &&
-         xattrs_of(ours.file.get()) == xattrs_of(theirs.file.get());
+         brought_xattrs(ours.file.get()) == brought_xattrs(theirs.file.get());
 }
 
 }  // namespace
@@ -109,10 +100,11 @@ Result<std::optional<struct stat>> FastPath::merge(const FastRun& run,
                                                    const FoldConflict& conflict) const {
   const std::string path = fmt::format("{}/{}", run.root, conflict.path);
   const std::string upper = fmt::format("{}/{}", left_of(run).upper, conflict.upper);
-  const auto base = base_of(run, path);
   const auto ours = read_side(fmt::format("{}/{}", left_of(run).lower, conflict.path));
   const auto theirs = made_by(run, conflict);
-  if (!base || !ours || !theirs || !are_dressed_alike(*ours, *theirs)) return std::nullopt;
+  if (!ours || !theirs || !are_dressed_alike(*ours, *theirs)) return std::nullopt;
+  const auto base = base_of(run, path);  // last, since it reads the journal
+  if (!base) return std::nullopt;
   const auto both = kernel_.parts().merger->merge_texts({*base, ours->text, theirs->text});
   if (!both || !both->is_clean) return std::nullopt;
   const std::string first = first_made(run, conflict);

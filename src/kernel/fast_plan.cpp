@@ -97,11 +97,14 @@ Result<FoldPlan> FastPath::plan(const Caller& caller, const FastRun& run, const 
   const OverlayFolder& folder = *kernel_.parts().folder;
   FoldPlan plan = TRY(folder.plan(ours, left_of(run), changed));
   if (run.dry_run) return plan;
+  std::set<std::string> given_up;  // those that cannot be merged
   for (int round = 1; round <= kMostMerges; ++round) {
     bool has_merged = false;
     for (const FoldConflict& conflict : plan.conflicts) {
-      const auto read = conflict.is_text ? TRY(merge(run, conflict)) : std::nullopt;
+      if (!conflict.is_text || given_up.contains(conflict.path)) continue;
+      const auto read = TRY(merge(run, conflict));
       if (read) merged.insert_or_assign(conflict.path, *read);
+      if (!read) given_up.insert(conflict.path);
       has_merged |= read.has_value();
     }
     if (!has_merged) break;

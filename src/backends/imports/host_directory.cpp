@@ -113,15 +113,7 @@ Result<std::string> HostDirectory::read_link(const std::string& path) const {
 }
 
 Result<Xattrs> HostDirectory::xattrs(const std::string& path) const {
-  return xattrs(TRY(open(path, O_PATH)).get());
-}
-
-Xattrs HostDirectory::xattrs(int file) {
-  Xattrs all;
-  each_xattr(file, [&](const std::string& name, std::string_view value) {
-    if (is_brought(name)) all.emplace(name, value);
-  });
-  return all;
+  return brought_xattrs(TRY(open(path, O_PATH)).get());
 }
 
 Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const {

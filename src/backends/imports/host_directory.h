@@ -28,7 +28,6 @@ class HostDirectory {
   Result<FileState> look(const std::string& path) const;
   Result<std::string> read_link(const std::string& path) const;
   Result<Xattrs> xattrs(const std::string& path) const;  // those that are brought
-  static Xattrs xattrs(int file);                        // O_PATH is enough
   // The directory above, O_PATH, and the last name.
   struct Place {
     UniqueFd directory{};

@@ -277,7 +277,7 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
     const bool is_lent = imports::lend(file, state.size, mark_, {id, *number});
     if (!is_lent) return fail_errno(host.shown(path));
   }
-  const Xattrs xattrs = HostDirectory::xattrs(there.get());
+  const Xattrs xattrs = brought_xattrs(there.get());
   TRY(give_xattrs(file, xattrs));
   set_attributes(file, attributes);
   if (const auto found = xattrs.find(kCapabilityName); found != xattrs.end()) {
