@@ -33,6 +33,21 @@ std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::s
               host.shown(path));
 }
 
+// Never over what came meanwhile, where nothing was; filesystems that cannot tell are asked before.
+int rename_into(const HostDirectory::Place& from, const HostDirectory::Place& to, bool is_new) {
+  const int source = from.directory.get();
+  const int target = to.directory.get();
+  const char* const name = to.name.c_str();
+  const unsigned flags = is_new ? RENAME_NOREPLACE : 0;
+  const int done = ::renameat2(source, from.name.c_str(), target, name, flags);
+  if (done == 0 || errno != EINVAL || !is_new) return done;
+  if (::faccessat(target, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  return ::renameat(source, from.name.c_str(), target, name);
+}
+
 }  // namespace
 
 bool is_renamed_into_place(const HostChange& change) {
@@ -190,30 +205,10 @@ Status HostWriter::remove(const Item& item) {
   return ok();
 }
 
-namespace {
-
-// Never over what came meanwhile, where nothing was; filesystems that cannot tell are asked before.
-int rename_into(const HostDirectory::Place& from, const HostDirectory::Place& to, bool is_new) {
-  const int source = from.directory.get();
-  const int target = to.directory.get();
-  const char* const name = to.name.c_str();
-  const unsigned flags = is_new ? RENAME_NOREPLACE : 0;
-  const int done = ::renameat2(source, from.name.c_str(), target, name, flags);
-  if (done == 0 || errno != EINVAL || !is_new) return done;
-  if (::faccessat(target, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    errno = EEXIST;
-    return -1;
-  }
-  return ::renameat(source, from.name.c_str(), target, name);
-}
-
-}  // namespace
-
 Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
-  const bool is_new = !item.now.exists() || must_go(item.now, *item.change);
-  if (!is_new) TRY(check_again(item));
+  if (!is_new(item)) TRY(check_again(item));
   const HostDirectory::Place from = TRY(host_.place(item.temporary));
-  if (rename_into(from, place, is_new) != 0) {
+  if (rename_into(from, place, is_new(item)) != 0) {
     if (errno != EEXIST) return fail_errno(host_.shown(item.change->path));
     return fail(EBUSY, "{}: was made while this was written; `rebase` takes that over",
                 host_.shown(item.change->path));
@@ -228,7 +223,7 @@ Status HostWriter::put(Item& item) {
   const HostDirectory::Place place = TRY(host_.place(change.path));
   if (is_renamed_into_place(change)) return put_in_place(item, place);
   const int directory = place.directory.get();
-  if (!item.now.exists() || must_go(item.now, change)) {
+  if (is_new(item)) {
     const timespec since = changed_at(directory);
     const int made = change.to.is_directory()
                          ? ::mkdirat(directory, place.name.c_str(), kNewDirectory)
@@ -299,6 +294,10 @@ Status HostWriter::set_mode(const Item& item) const {
   }
   if (::chmod(itself.c_str(), mode) == 0) return ok();
   return fail_errno(host_.shown(change.path));
+}
+
+bool HostWriter::is_new(const Item& item) {
+  return !item.now.exists() || must_go(item.now, *item.change);
 }
 
 // A directory in which nothing can be made or removed any more by who is not root.

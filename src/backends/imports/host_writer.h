@@ -55,6 +55,7 @@ class HostWriter {
   static mode_t dress(const HostChange& change, int file);  // the mode that it is to have then
   Status set_mode(const Item& item) const;
   static bool closes(const HostChange& change);
+  static bool is_new(const Item& item);  // has nothing of its own in its place by then
   Status check_again(const Item& item) const;
   Status sync() const;
   bool has_directory(const std::string& path) const;
