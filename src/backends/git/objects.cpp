@@ -7,6 +7,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "base/text.h"
 
 namespace agentfs::git {
@@ -121,11 +123,13 @@ Status ObjectWriter::sync(const Owner& owner) const {
     const auto [folder, name] = place_of(id);
     owner.give(fmt::format("{}/{}", folder, name), readers);
   }
+  std::set<std::string> folders;
   for (const git_oid& id : written_) {
-    const auto [folder, name] = place_of(id);
+    auto [folder, name] = place_of(id);
     owner.give(fmt::format("{}/{}", folder, name));
-    owner.give(folder);
+    folders.insert(std::move(folder));
   }
+  for (const std::string& folder : folders) owner.give(folder);
   const std::string objects = std::string(git_repository_commondir(repository_)) + "objects";
   const UniqueFd folder(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return fail_errno(objects);

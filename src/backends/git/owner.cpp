@@ -16,6 +16,7 @@ Result<Owner> Owner::of(const std::string& directory) {
   if (::stat((directory + "/objects").c_str(), &found) != 0) return fail_errno(directory);
   owner.uid_ = found.st_uid;
   owner.gid_ = found.st_gid;
+  owner.gives_ = ::geteuid() == 0 && (owner.uid_ != 0 || owner.gid_ != ::getegid());
   owner.directory_ = UniqueFd(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!owner.directory_) return fail_errno(directory);
   return owner;
@@ -39,6 +40,7 @@ mode_t Owner::readers_of(const struct stat& what) const {
 // Others may write there, and give the name to another file at any time: what was made before is
 // none of ours.
 void Owner::give(const std::string& below, mode_t readers) const {
+  if (!gives_ && readers == kAllReaders) return;
   const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
   const UniqueFd file(::openat(directory_.get(), below.c_str(), flags));
   struct statx found{};
@@ -50,9 +52,7 @@ void Owner::give(const std::string& below, mode_t readers) const {
   const std::string itself = fmt::format("/proc/self/fd/{}", file.get());
   const mode_t mode = found.stx_mode & ~(kAllReaders & ~readers) & 07777U;
   if (readers != kAllReaders) (void)(::chmod(itself.c_str(), mode) == 0);
-  if (::geteuid() == 0) {
-    (void)(::fchownat(file.get(), "", uid_, gid_, AT_EMPTY_PATH) == 0);
-  }
+  if (gives_) (void)(::fchownat(file.get(), "", uid_, gid_, AT_EMPTY_PATH) == 0);
 }
 
 }  // namespace agentfs::git

@@ -34,6 +34,7 @@ class Owner {
   UniqueFd directory_{};  // O_PATH
   uid_t uid_ = 0;
   gid_t gid_ = 0;
+  bool gives_ = false;  // what is made is not theirs by itself
   timespec since_{};
 };
 
