@@ -10,6 +10,7 @@ What others change meanwhile is merged or kept aside; forks do not see it; a kil
 fold is followed by all of it. ROUNDS (12) of operations and of kills, SEED (1) from the environment.
 """
 import errno
+import glob
 import json
 import os
 import random
@@ -436,7 +437,7 @@ def texts_that_others_go_on_changing():
     written = []
     merged = set()
     while held.thread.is_alive():
-        made = {path.name for path in (M.state / "fast").glob(f"{number}/made.*")}
+        made = set(glob.glob(f"{M.state}/fast/{number}/made.*"))  # none where that has gone
         for _ in made - merged:
             name = names[len(written) % len(names)]
             try:

@@ -10,6 +10,10 @@ namespace fs = std::filesystem;
 
 constexpr Described kExactly{.for_git = false, .inodes = true};
 
+std::string staged(const ThreeTrees& trees, const MergeSides& three) {
+  return must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
+}
+
 // A merge with a step of each kind, staged.
 class Staged : public ThreeTrees {
  public:
@@ -27,9 +31,7 @@ class Staged : public ThreeTrees {
     three = sides();
     record = stage();
   }
-  std::string stage() {
-    return must(merger->stage(three, must(merger->plan(three, {})), {.durable = false}));
-  }
+  std::string stage() { return staged(*this, three); }
   // As before the merge; what it staged apart.
   void check_untouched() {
     CHECK(without(describe(path("ours"), kExactly), kMergeDirectory) == before);
@@ -332,22 +334,25 @@ TEST_CASE("Rights and attributes that are set while the steps are made are not l
     const auto applied = trees.merger->apply(trees.three.ours, trees.record, set_one);
     REQUIRE(!applied);
     CHECK(applied.error().code == ESTALE);
-    const auto now = without(describe(trees.path("ours"), kExactly), kMergeDirectory);
     CHECK(slurp(trees.path("ours", "both")).starts_with("ours\n"));
     CHECK(slurp(trees.path("ours", "swap")) == slurp(trees.path("base", "swap")));
   }
 }
 
-TEST_CASE("Who has a file with several names is told when the last of them is taken") {
-  Linked trees("echo two > f");
-  const MergeSides three = trees.sides();
-  const std::string record =
-      must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
-  std::vector<nlink_t> told;
-  const auto note = [&](const TreeNode&, nlink_t lost, const std::function<Status()>& step) {
+// Of each exchange, how many of its names the file has lost.
+TreeMerger::Exchange noting(std::vector<nlink_t>& told) {
+  return [&told](const TreeNode&, nlink_t lost, const std::function<Status()>& step) {
     told.push_back(lost);
     return step();
   };
+}
+
+TEST_CASE("Who has a file with several names is told when the last of them is taken") {
+  Linked trees("echo two > f");
+  const MergeSides three = trees.sides();
+  const std::string record = staged(trees, three);
+  std::vector<nlink_t> told;
+  const auto note = noting(told);
   must(trees.merger->apply(three.ours, record, note));
   CHECK(told == std::vector<nlink_t>{1, 2, 3});
   must(trees.merger->undo(three.ours, record, note));
@@ -357,13 +362,9 @@ TEST_CASE("Who has a file with several names is told when the last of them is ta
 TEST_CASE("A name that a merge removes is one that its file has lost") {
   Linked trees("rm a d/b && echo two > new && mv new f");
   const MergeSides three = trees.sides();
-  const std::string record =
-      must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
+  const std::string record = staged(trees, three);
   std::vector<nlink_t> told;
-  const auto note = [&](const TreeNode&, nlink_t lost, const std::function<Status()>& step) {
-    told.push_back(lost);
-    return step();
-  };
+  const auto note = noting(told);
   must(trees.merger->apply(three.ours, record, note));
   CHECK(told == std::vector<nlink_t>{3});
 }
