@@ -70,6 +70,7 @@ struct Followers {
   static constexpr std::size_t kMostPaths = 16;
   std::vector<TreeNodeRef> directories{};
   std::vector<std::string> paths{};  // below its root, of the first that have no other in them
+  std::size_t names = 0;             // known in all of them, of files too
 };
 
 // Threads: all. Errors are the disk's own errno; names are single components as the kernel sends

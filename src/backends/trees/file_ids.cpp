@@ -42,16 +42,22 @@ Status FileIds::read() {
 }
 
 void FileIds::put(const Row& row) {
-  const auto known = ids_.find(row.inode);
-  if (known != ids_.end()) {
-    const auto used = in_use_.find(known->second);
-    if (used != in_use_.end() && --used->second == 0) in_use_.erase(used);
+  next_ = std::max(next_, row.id + 1);
+  if ((row.inode & kBeside) != 0) {
+    beside_[row.inode & ~kBeside] = row.id;
+    return;
+  }
+  beside_.erase(row.inode);
+  if (const auto known = ids_.find(row.inode); known != ids_.end()) {
+    const auto [first, last] = holders_.equal_range(known->second);
+    const auto held =
+        std::find(first, last, std::pair<const ino_t, ino_t>(known->second, row.inode));
+    if (held != last) holders_.erase(held);
     ids_.erase(known);
   }
   if (row.id == 0) return;
   ids_[row.inode] = row.id;
-  ++in_use_[row.id];
-  next_ = std::max(next_, row.id + 1);
+  holders_.emplace(row.id, row.inode);
 }
 
 ino_t FileIds::id_of(ino_t inode) const {
@@ -65,36 +71,34 @@ void FileIds::keep(const Row& row) {
   (void)file::write_all(file_.get(), {reinterpret_cast<const char*>(&row), sizeof(row)});
 }
 
-void FileIds::lend(ino_t inode, ino_t id) {
+void FileIds::lend(ino_t inode, ino_t id, ino_t from) {
   const Lock lock(mutex_);
+  const auto known = beside_.find(from);
+  const ino_t beside = from == id || known == beside_.end() ? 0 : known->second;
   keep({inode, id});
+  if (beside != 0) keep({inode | kBeside, beside});
 }
 
 void FileIds::show_as_itself(ino_t inode) {
   const Lock lock(mutex_);
-  const auto known = ids_.find(inode);
-  const bool is_itself = known != ids_.end() && known->second == inode;
-  const auto used = in_use_.find(inode);
-  const std::size_t others = used == in_use_.end() ? 0 : used->second - (is_itself ? 1 : 0);
-  if (others != 0 && is_itself) return;
-  if (others != 0) return keep({inode, inode});
-  if (known != ids_.end()) keep({inode, 0});
+  if (ids_.contains(inode)) keep({inode, 0});
+  const ino_t fresh = next_;  // for all of them, which are of one file
+  const auto [first, last] = holders_.equal_range(inode);
+  for (auto holder = first; holder != last; ++holder) {
+    if (!beside_.contains(holder->second)) keep({holder->second | kBeside, fresh});
+  }
 }
 
-ino_t FileIds::number_beside(ino_t id) {
+ino_t FileIds::number_beside(ino_t inode, ino_t id) const {
   const Lock lock(mutex_);
-  if (const auto other = ids_.find(id | kBeside); other != ids_.end()) return other->second;
-  const auto itself = ids_.find(id);
-  if (itself == ids_.end() || itself->second != id) return id;
-  const ino_t fresh = next_;
-  keep({id | kBeside, fresh});
-  return fresh;
+  const auto found = beside_.find(inode);
+  return found == beside_.end() ? id : found->second;
 }
 
 ino_t FileIds::number_for_new(ino_t inode) {
   const Lock lock(mutex_);
-  if (!ids_.contains(inode) && !in_use_.contains(inode)) return 0;
-  const ino_t id = in_use_.contains(inode) ? next_ : 0;
+  if (!ids_.contains(inode) && !holders_.contains(inode)) return 0;
+  const ino_t id = holders_.contains(inode) ? next_ : 0;
   keep({inode, id});
   return id;
 }

@@ -19,22 +19,22 @@ class FileIds {
   explicit FileIds(UniqueFd file) : file_(std::move(file)) {}
 
   ino_t id_of(ino_t inode) const;
-  // `inode` is shown as `id` from now on.
-  void lend(ino_t inode, ino_t id);
+  // `inode`, which was made of `from`, is shown as `id` from now on, or by what `from` is beside.
+  void lend(ino_t inode, ino_t id, ino_t from);
   // For an inode that was just made: 0, or the number to show it by, since its own is in use.
   ino_t number_for_new(ino_t inode);
-  // The same where each inode is shown by its own number, whoever else has that.
+  // The same where each inode is shown by its own number: who has had that till now is older, and
+  // shown by another beside it.
   void show_as_itself(ino_t inode);
-  // Of what is shown by that number beside such inodes, and is not the one itself: another, which
-  // stays the same, once one of these has it.
-  ino_t number_beside(ino_t id);
+  // By what an inode of that number is shown beside such inodes.
+  ino_t number_beside(ino_t inode, ino_t id) const;
 
  private:
   struct Row {
     std::uint64_t inode = 0;
     std::uint64_t id = 0;
   };
-  static constexpr std::uint64_t kBeside = std::uint64_t{1} << 63U;  // of a number, no inode
+  static constexpr std::uint64_t kBeside = std::uint64_t{1} << 63U;  // in a row: beside its id
   Status read();
   void put(const Row& row) REQUIRES(mutex_);
   void keep(const Row& row) REQUIRES(mutex_);  // on the disk, too
@@ -42,7 +42,8 @@ class FileIds {
   const UniqueFd file_;
   mutable Mutex<Rank::forest_nodes> mutex_;
   std::unordered_map<ino_t, ino_t> ids_ GUARDED_BY(mutex_);
-  std::unordered_map<ino_t, std::size_t> in_use_ GUARDED_BY(mutex_);  // ids, how often
+  std::unordered_multimap<ino_t, ino_t> holders_ GUARDED_BY(mutex_);  // of an id: inodes
+  std::unordered_map<ino_t, ino_t> beside_ GUARDED_BY(mutex_);        // by inode
   ino_t next_ GUARDED_BY(mutex_) = 0;
 };
 

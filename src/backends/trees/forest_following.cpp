@@ -48,12 +48,13 @@ Followers ForestStore::followers(const TreeNode& root) {
   const auto* const known = dynamic_cast<const ForestNode*>(&root);
   Followers found;
   if (known == nullptr) return found;
-  const std::vector<NodeBook::Former> formers = f_->book().formers_below(*known);
-  for (const NodeBook::Former& former : formers) {
+  const NodeBook::Formers formers = f_->book().formers_below(*known);
+  found.names = formers.names;
+  for (const NodeBook::Former& former : formers.directories) {
     if (!former.node->follows) continue;
     found.directories.push_back(former.node);
     if (!former.has_others && found.paths.size() < Followers::kMostPaths) {
-      found.paths.push_back(NodeBook::path_of(formers, former));
+      found.paths.push_back(NodeBook::path_of(formers.directories, former));
     }
   }
   return found;

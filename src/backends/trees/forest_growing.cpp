@@ -184,7 +184,7 @@ Status ForestDisk::make_hollow(int directory, const std::string& name, const Sou
   marks_.set_file(spot,
                   {.id = id, .changed = known.changed.value_or(attributes.st_ctim), .names = 1});
   TRY(marks_.set_hollow(spot, source));
-  ids().lend(its.st_ino, id);
+  ids().lend(its.st_ino, id, attributes.st_ino);
   return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
 }
 
@@ -214,7 +214,7 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
   marks_.set_file(Spot::in(to, name), mark);
   struct stat copy{};
   if (::fstatat(to, name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) == 0)
-    ids().lend(copy.st_ino, *mark.id);
+    ids().lend(copy.st_ino, *mark.id, attributes.st_ino);
   return ok();
 }
 
@@ -269,11 +269,16 @@ Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
     if (!stub || ::fstat(stub.get(), &its) != 0) return fail_errno(text::shown(entry.name));
     TRY(marks_.set_hollow(Spot::of(stub.get()),
                           {line.number(), line.newest(), key_of(below.get())}));
-    ids().lend(its.st_ino, id_of(marks_.file(Spot::of(below.get())), S_IFDIR, entry.inode));
+    const ino_t id = id_of(marks_.file(Spot::of(below.get())), S_IFDIR, entry.inode);
+    ids().lend(its.st_ino, id, entry.inode);
   }
   const Spot spot = Spot::of(to.get());
   const FileMark known = marks_.file(Spot::of(from.get()));
-  marks_.set_file(spot, {.id = known.id.value_or(attributes.st_ino),
+  const ino_t id = known.id.value_or(attributes.st_ino);
+  struct stat its{};
+  if (::fstat(to.get(), &its) != 0) return fail_errno(name);
+  ids().lend(its.st_ino, id, attributes.st_ino);
+  marks_.set_file(spot, {.id = id,
                          .changed = known.changed.value_or(attributes.st_ctim),
                          .names = 1,
                          .roll = sum_of(entries)});

@@ -194,13 +194,15 @@ std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const
   return node.former_ == nullptr ? std::nullopt : std::optional(*node.former_);
 }
 
-std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) const {
-  std::vector<Former> found;
+NodeBook::Formers NodeBook::formers_below(const ForestNode& root) const {
+  Formers below;
+  std::vector<Former>& found = below.directories;
   const Lock lock(mutex_);
   const auto add = [&](const ForestNode& above, std::size_t place) {
     const std::size_t before = found.size();
     for (const auto* const known : {&above.inside_->formers, &above.inside_->entries}) {
       if (&above == &root && known == &above.inside_->entries) continue;
+      below.names += known->size();
       for (const auto& [name, node] : *known) {
         auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
         if (alive) found.push_back({.node = std::move(alive), .name = name, .above = place});
@@ -214,7 +216,7 @@ std::vector<NodeBook::Former> NodeBook::formers_below(const ForestNode& root) co
     const bool has_others = add(*above, i);
     found[i].has_others = has_others;
   }
-  return found;
+  return below;
 }
 
 std::string NodeBook::path_of(const std::vector<Former>& formers, const Former& one) {

@@ -141,8 +141,12 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     static constexpr std::size_t kTop = SIZE_MAX;
   };
   static std::string path_of(const std::vector<Former>& formers, const Former& one);
+  struct Formers {
+    std::vector<Former> directories{};
+    std::size_t names = 0;  // known in them, of files too
+  };
   // Directories of states that are over, at any depth below the root of the tree.
-  std::vector<Former> formers_below(const ForestNode& root) const;
+  Formers formers_below(const ForestNode& root) const;
   // The former becomes what the other one is, which nobody else holds.
   void succeed(ForestNode& former, ForestNode& now);
 

@@ -210,7 +210,7 @@ void ForestDisk::know_mark(NodeBook::Place& place, const FileMark& mark) {
 // Where that is the disk's, an inode of another tree may have it by now.
 ino_t ForestDisk::shown_number(const Tree& tree, mode_t type, ino_t id, ino_t inode) {
   const ino_t number = tree.number_of(type, id);
-  return number == id && id != inode ? ids().number_beside(id) : number;
+  return number == id && id != inode ? ids().number_beside(inode, id) : number;
 }
 
 Status ForestDisk::check_readable(const ForestNode& parent, const std::string& name) const {

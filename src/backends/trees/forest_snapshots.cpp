@@ -224,7 +224,7 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   freeze(*tree);
   f_->book().retire_names_in(*root);
   if (follows_) {
-    for (const auto& former : f_->book().formers_below(*root)) former.node->follows = true;
+    for (const auto& one : f_->book().formers_below(*root).directories) one.node->follows = true;
   }
   f_->book().move(*root, planted.node);
   root->set_source(source);

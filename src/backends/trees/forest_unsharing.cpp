@@ -166,7 +166,7 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   }
   if (file.type() != S_IFREG) marks_.set_file(Spot::in(line.directory(), fresh), mark);
   const TreeEntry made = TRY(open_entry(line.directory(), fresh));
-  ids().lend(made.attributes.st_ino, *mark.id);
+  ids().lend(made.attributes.st_ino, *mark.id, old_inode);
   const Borrowed held = TRY(table().borrow(*made.node));
   TRY(move_names(line, old_inode, fresh, names));
   if (names.empty()) table().keep_removed(UniqueFd(::dup(held.get())));

@@ -24,10 +24,9 @@ inline constexpr std::chrono::milliseconds kShow(100);
 
 // So many bytes of paths are asked for again before a rollback ends, each path in some 40 us.
 inline constexpr std::size_t kLongestWays = 4000;
-// The first to ask waits until the host's kernel has put away all that it knew, 4 us for each node:
-// so much is waited for, and no longer than a glance where it knows more.
+// The first to ask waits until the host's kernel has put away what it knew of the tree, 4 us for
+// each name. Where it may know more, nobody asks on another's behalf.
 inline constexpr std::size_t kSoonPutAway = 1000;
-inline constexpr std::chrono::milliseconds kGlance(1);
 
 // A change that was made inside the daemon, for the host's caches.
 struct Staleness {

@@ -148,10 +148,9 @@ void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const 
     at_top.insert(gone.begin(), gone.end());
   }
   invalidate({{.directory = root, .trees = std::move(at_top)}}, kPatience);
-  if (all_expired.value_or(false)) {
-    std::size_t known = 0;
-    for (const auto& channel : serving()) known += channel->known();
-    announce_and_wait({ways_to(path, followed.paths)}, known < kSoonPutAway ? kShow : kGlance);
+  // Done when this returns: on the way a name leads nowhere for an instant.
+  if (all_expired.value_or(false) && gone.size() + followed.names < kSoonPutAway) {
+    announce_and_wait({ways_to(path, followed.paths)});
   }
   std::vector<Staleness> stale;  // there may be many, each a call to the kernel
   for (const TreeNodeRef& directory : followed.directories) {

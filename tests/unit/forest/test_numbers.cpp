@@ -52,4 +52,27 @@ TEST_CASE(
   if (given_again == 0) WARN("SKIPPED: this disk does not give the number again");
 }
 
+TEST_CASE("what a rollback brings back has its number, though something older had that, too") {
+  TestForest forest;
+  for (const char* const tree : {"p", "q", "p/d"}) forest.directory(tree);
+  const ino_t inode = inode_of(forest, "p/d");
+  must(forest->snapshot("p", "s"));
+  REQUIRE(forest->remove_directory(*forest.at("p"), "d", kMyself));
+  const std::string other = reuse(forest, inode, true);
+  if (other.empty()) {
+    WARN("SKIPPED: this disk does not give the number again");
+    return;
+  }
+  forest.file(other + "/f", "kept");
+  const SnapshotId state = must(forest->snapshot("q", "s"));
+  for (int again = 0; again < 2; ++again) {
+    must(forest->rollback("q", state, fmt::format("undo-{}", again)));
+    CHECK(inode_of(forest, other) == inode);
+    forest.file(other + "/g", "makes it solid");
+    CHECK(inode_of(forest, other) == inode);
+    forest.open();
+    CHECK(inode_of(forest, other) == inode);
+  }
+}
+
 }  // namespace agentfs::test
