@@ -7,9 +7,8 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <thread>
+#include <system_error>
 #include <utility>
-#include <vector>
 
 #include "base/waiting.h"
 
@@ -22,6 +21,8 @@ constexpr std::chrono::milliseconds kTick(1);
 constexpr int kTicksToDoze = 5;
 constexpr int kTicksToWiden = 3;
 constexpr int kTicksToNarrow = 20;
+constexpr int kTicksToGrow = 2;
+constexpr std::size_t kMostWorkers = 64;  // each has a buffer of a megabyte
 // What a program does between two calls, mostly.
 constexpr std::chrono::microseconds kMoment(10);
 
@@ -68,15 +69,16 @@ int Workers::run() {
   struct sigaction action{};
   action.sa_handler = [](int) {};  // without SA_RESTART: its arrival ends a wait for requests
   ::sigaction(SIGUSR1, &action, nullptr);
-  std::vector<std::thread> threads;
-  {
-    const SignalsHeldBack held;
-    for (Worker& worker : workers_) threads.emplace_back([this, &worker] { serve(worker); });
-  }
+  for (Worker& worker : workers_) start(worker);
   supervise();
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads_) thread.join();
   const Lock lock(mutex_);
   return error_;
+}
+
+void Workers::start(Worker& worker) {
+  const SignalsHeldBack held;
+  threads_.emplace_back([this, &worker] { serve(worker); });
 }
 
 void Workers::stop() {
@@ -196,6 +198,7 @@ bool Workers::look_round() {
     if (is_to_end) ::pthread_kill(worker.thread, SIGUSR1);
   }
   count_seats(is_busy && is_waiting(session_));
+  grow();
   return has_moved;
 }
 
@@ -211,6 +214,22 @@ void Workers::count_seats(bool waiting) {
   } else if (calm_ticks_ >= kTicksToNarrow && seats_ > 1) {
     seats_ = 1;
     is_crowded_ = watching_ > 1;
+  }
+}
+
+// Before the supervisor dozes: what is asked when nobody watches would wake nobody.
+void Workers::grow() {
+  {
+    const Lock lock(mutex_);
+    const bool is_starved = has_begun_ && watching_ == 0 && !over_ && !stopping_;
+    starved_ticks_ = is_starved ? starved_ticks_ + 1 : 0;
+  }
+  if (starved_ticks_ < kTicksToGrow || workers_.size() >= kMostWorkers) return;
+  starved_ticks_ = 0;
+  try {
+    start(workers_.emplace_back());
+  } catch (const std::system_error&) {  // no more threads: as many answer as do
+    workers_.pop_back();
   }
 }
 

@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <thread>
+#include <vector>
 
 #include "base/mutex.h"
 #include "fs/fuse/libfuse.h"
@@ -23,7 +25,8 @@ struct WorkersOptions {
 // other. It leaves its watch to another before an answer that takes its time and before it waits
 // (base/waiting.h), and loses it when it has been at one for a tick of the supervisor, which is the
 // thread in run(): whatever that answer waits for can come by the channel. Where requests are
-// waiting at tick after tick, more watch.
+// waiting at tick after tick, more watch. Where nobody is left to watch, since all are at answers
+// that wait for what comes by the channel, it starts another thread.
 class Workers {
  public:
   // The session is mounted, and outlives this.
@@ -56,16 +59,20 @@ class Workers {
   void supervise();
   bool look_round();  // false where nothing has happened since the last time
   void count_seats(bool waiting);
+  void start(Worker& worker);
+  void grow();
   void end(Worker& self, int error);
 
   fuse_session& session_;
   const WorkersOptions options_;
   std::deque<Worker> workers_;
+  std::vector<std::thread> threads_;      // of run()'s thread, as the number of workers is
   std::atomic<bool> has_begun_ = false;   // INIT has been answered
   std::atomic<bool> dozes_ = true;        // the supervisor, until something is asked
   std::atomic<bool> is_crowded_ = false;  // more watch than there are seats
   int crowded_ticks_ = 0;                 // of the supervisor: with requests waiting, one by one
   int calm_ticks_ = 0;                    // and without
+  int starved_ticks_ = 0;                 // with nobody to watch
 
   Mutex<Rank::queue> mutex_;
   std::condition_variable_any followers_;

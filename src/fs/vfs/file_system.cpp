@@ -263,8 +263,11 @@ void send_all(const AllNews& news) {
 
 // On the event thread; waits for it, or as long as `patience` where that is not 0. A loop that is
 // stopping drops its tasks, and the promise with it: the wait ends all the same.
-void tell(EventLoop& loop, std::function<void()> say, std::chrono::nanoseconds patience) {
-  if (loop.on_thread()) return say();
+bool tell(EventLoop& loop, std::function<void()> say, std::chrono::nanoseconds patience) {
+  if (loop.on_thread()) {
+    say();
+    return true;
+  }
   std::promise<void> said;
   const std::future<void> done = said.get_future();
   loop.post([say = std::move(say), said = std::move(said)]() mutable {
@@ -272,17 +275,18 @@ void tell(EventLoop& loop, std::function<void()> say, std::chrono::nanoseconds p
     said.set_value();
   });
   about_to_wait();
-  if (patience.count() == 0) return done.wait();
-  static_cast<void>(done.wait_for(patience));
+  if (patience.count() != 0) return done.wait_for(patience) == std::future_status::ready;
+  done.wait();
+  return true;
 }
 
 }  // namespace
 
-void FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
+bool FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
                                    std::chrono::nanoseconds patience) {
   AllNews news = news_of(serving(), changes);
-  if (news.empty()) return;
-  tell(context->services.loop(), [news = std::move(news)] { send_all(news); }, patience);
+  if (news.empty()) return true;
+  return tell(context->services.loop(), [news = std::move(news)] { send_all(news); }, patience);
 }
 
 void FileSystem::Parts::invalidate_later(const std::vector<Staleness>& changes) {

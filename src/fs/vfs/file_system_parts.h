@@ -43,8 +43,8 @@ struct FileSystem::Parts {
   Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)) {}
 
   // Tells the host's caches, from the event thread, and waits until they were told, or as long as
-  // `patience` where that is not 0.
-  void invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
+  // `patience` where that is not 0. False: they have not been told yet.
+  bool invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
   void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
   // Every name that the host's kernel knows is to be asked for again when it is next used. False:
   // one that cannot be told so; nothing where none knows the node.
@@ -58,7 +58,7 @@ struct FileSystem::Parts {
 
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.
-  void write_back(const std::string& root);
+  Status write_back(const std::string& root);
 
   // Tells who watches directories, after the caches, and does not wait for it.
   void announce(std::vector<TreeEvent> changes);

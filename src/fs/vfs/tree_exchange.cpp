@@ -65,12 +65,16 @@ std::shared_ptr<DataNode> FileSystem::Parts::top_of(const std::string& root) con
   return std::static_pointer_cast<DataNode>(found->second);
 }
 
-void FileSystem::Parts::write_back(const std::string& root) {
+Status FileSystem::Parts::write_back(const std::string& root) {
   std::vector<Staleness> stale;
   for (auto& node : top_of(root)->tree().writers()) {
     if (node->named_path().starts_with(root + "/")) stale.push_back({.node = std::move(node)});
   }
-  if (!stale.empty()) invalidate(stale, kPatience);
+  if (stale.empty() || invalidate(stale, kPatience)) return ok();
+  return fail(EBUSY,
+              "{}: what programs have stored in files through mappings is still being written, and "
+              "would be missing from a state that is kept now; try again",
+              text::shown(root));
 }
 
 // What the host's kernel writes on its own would reach the other tree, too.
@@ -78,7 +82,7 @@ Result<Hold> FileSystem::begin_snapshot(const std::string& path) {
   const auto top = parts_->top_of(path);
   if (top == nullptr) return Hold();
   Hold held = TRY(top->tree().hold_back(path));
-  parts_->write_back(path);
+  TRY(parts_->write_back(path));
   return held;
 }
 
