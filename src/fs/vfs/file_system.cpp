@@ -231,14 +231,13 @@ void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
   });
 }
 
-void FileSystem::Parts::announce_and_wait(std::vector<TreeEvent> changes,
-                                          std::chrono::milliseconds patience) {
+void FileSystem::Parts::announce_and_wait(std::vector<TreeEvent> changes) {
   auto told = std::make_shared<std::promise<void>>();
   const std::future<void> over = told->get_future();
   changes.back().held = std::move(told);
   announce(std::move(changes));
   about_to_wait();  // what is shown is asked for through the mount
-  over.wait_for(patience);
+  over.wait_for(kShow);
 }
 
 namespace {

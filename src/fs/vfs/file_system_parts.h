@@ -19,7 +19,7 @@ namespace agentfs::vfs {
 // How long a command waits for an invalidation: it runs on a thread of the channel, which the
 // host's kernel may want for what holds the invalidation up, so not for ever.
 inline constexpr std::chrono::seconds kPatience(2);
-// How long who makes a tree waits for it to be shown to watchers.
+// How long who makes a tree waits for it to be shown to watchers, or asked for again.
 inline constexpr std::chrono::milliseconds kShow(100);
 
 // So many bytes of paths are asked for again before a rollback ends, each path in some 40 us.
@@ -64,8 +64,7 @@ struct FileSystem::Parts {
   void announce(std::vector<TreeEvent> changes);
   // The same, done before it returns (or soon after): a directory that is made for show, or asked
   // for again, is gone for an instant, and with it the current directory of who is there.
-  void announce_and_wait(std::vector<TreeEvent> changes,
-                         std::chrono::milliseconds patience = kShow);
+  void announce_and_wait(std::vector<TreeEvent> changes);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
 
   ContextRef context;
