@@ -3,6 +3,7 @@
 # timeout: 240
 # mount: none
 """Forks, checkpoints and rollbacks of whole workspaces: at once, and no byte crosses."""
+import errno
 import itertools
 import json
 import mmap
@@ -13,6 +14,7 @@ import sqlite3
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
@@ -887,6 +889,34 @@ def the_journal_tells_it():
     expect(STATE != M.state, "a state of its own")
 
 
+def rollbacks_at_once_keep_what_was_written_through_mappings():
+    """More of them than there are threads, each waiting for pages that come by the channel."""
+    spaces = [f"together-{number}" for number in range(8)]
+    held = []
+    for space in spaces:
+        (SPACES / space).mkdir()
+        with open(SPACES / space / "f", "wb+") as file:
+            file.truncate(len(NEW) + 300_000)
+            ctl(space, "checkpoint one")
+            held.append(mmap.mmap(file.fileno(), 0))
+        held[-1][:len(NEW)] = NEW
+        held[-1][300_000:] = NEW
+    threads = [threading.Thread(target=ctl, args=(space, "rollback one")) for space in spaces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for space in spaces:
+        undo = bytes_of(SPACES / space / ".agentfs/snapshots/undo-1/f")
+        expect_eq((undo[:len(NEW)], undo[300_000:]), (NEW, NEW), space)
+        expect_eq(bytes_of(SPACES / space / "f").strip(b"\0"), b"", space)
+    for mapping in held:
+        try:
+            mapping.close()
+        except OSError as error:
+            expect_eq(error.errno, errno.ESTALE)
+
+
 def what_has_no_name_is_in_no_fork():
     """O_TMPFILE: of its own tree alone, which it may get a name in; after a rollback it may not."""
     if not M.has("tmpfile"):
@@ -928,6 +958,7 @@ def what_has_no_name_is_in_no_fork():
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      what_was_written_before_a_rollback_is_told_at_its_path, a_rollback_is_told_where_it_happened,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
+     rollbacks_at_once_keep_what_was_written_through_mappings,
      what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
      who_has_a_file_open_over_a_rollback_sees_that_it_is_another,
      a_database_that_is_open_over_a_rollback_is_left_whole, a_shell_may_stay_where_it_is,
