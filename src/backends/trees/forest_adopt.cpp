@@ -46,7 +46,9 @@ void ForestStore::settle_newcomer(const ForestNode& parent, int root, const Newc
   if (const ino_t id = f_->ids().number_for_new(one.inode); id != 0) {
     f_->marks().set_file(Spot::in(root, one.path), {.id = id});
   }
-  if (one.directory) parent.tree->line->made(one.inode);
+  if (!one.directory) return;
+  const UniqueFd fd(::openat(root, one.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (fd) parent.tree->line->made(ForestDisk::key_of(fd.get()));
 }
 
 Result<TreeEntry> ForestStore::adopt(int directory, const std::string& name, const TreeNode& any,

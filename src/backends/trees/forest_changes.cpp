@@ -29,7 +29,7 @@ Status ForestStore::number_new(const ForestNode& parent, const TreeEntry& entry)
     const Borrowed fd = TRY(f_->table().borrow(*entry.node));
     f_->marks().set_file(Spot::of(fd.get()), {.id = id});
   }
-  if (S_ISDIR(entry.attributes.st_mode)) parent.tree->line->made(inode);
+  if (S_ISDIR(entry.attributes.st_mode)) parent.tree->line->made(TRY(f_->key_of(*entry.node)));
   return ok();
 }
 

@@ -55,8 +55,9 @@ class ForestCheck {
 
   ForestRoom room_;
   Findings found_;
-  std::vector<Unmarked> unmarked_;                                  // at the top
-  std::set<std::tuple<std::uint32_t, std::uint64_t, ino_t>> read_;  // by live trees, looked at
+  std::vector<Unmarked> unmarked_;  // at the top
+  // By live trees, looked at.
+  std::set<std::tuple<std::uint32_t, std::uint64_t, SavedDirectory>> read_;
   std::size_t directories_ = 0;
   std::size_t hollow_ = 0;
   std::size_t saved_ = 0;
@@ -205,7 +206,7 @@ void ForestCheck::check_source(const Source& source, const std::string& where, b
     const Read one = std::move(left.back());
     left.pop_back();
     const auto& [line, sequence, key] = one.source;
-    if (is_live && !read_.emplace(line, sequence, key.inode).second) continue;
+    if (is_live && !read_.emplace(line, sequence, SavedDirectory::of(key)).second) continue;
     if (const Status read = check_read(one, is_live ? &left : nullptr); !read) {
       problem(fmt::format("{}: {}", one.where, read.error().message));
     }
@@ -233,9 +234,9 @@ Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
 }
 
 void ForestCheck::check_saved(Line& line) {
-  for (const auto& [inode, versions] : line.saved()) {
+  for (const auto& [directory, versions] : line.saved().all()) {
     for (const std::uint64_t version : versions) {
-      const std::string name = Line::saved_name(inode, version);
+      const std::string name = SavedState{directory, version}.name();
       const std::string where = fmt::format("line {}: {}", line.number(), name);
       const UniqueFd fd(::openat(line.directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       const OpenedMode opened(fd && ::geteuid() != 0, fd.get());

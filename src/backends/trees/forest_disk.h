@@ -103,7 +103,8 @@ class ForestDisk {
   Result<struct stat> shown(ForestNode& node, struct stat attributes);
   Result<FileMark> mark_of(ForestNode& node);
   Result<Borrowed> borrow(const ForestNode& node);
-  DirectoryKey key_of(int fd);
+  static DirectoryKey key_of(int fd);
+  Result<DirectoryKey> key_of(const TreeNode& directory);
   // The number a file is known by in all trees that share it.
   ino_t id_of(const FileMark& mark, mode_t type, ino_t inode);
   // The number that it has in that tree.
@@ -160,7 +161,7 @@ class ForestDisk {
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
   Status keep(ForestNode& directory);  // solid, and saved for the newest snapshot
-  static bool is_to_be_saved(const ForestNode& directory);
+  bool is_to_be_saved(const ForestNode& directory);
   Status save(ForestNode& directory);
   Status build_saved(ForestNode& directory, const std::string& name);
   Status fill(ForestNode& directory);

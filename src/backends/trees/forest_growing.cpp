@@ -146,7 +146,7 @@ Status ForestDisk::make_fresh_directory(Line& line, int directory, const std::st
       if (::fstatat(directory, name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
         return fail_errno(text::shown(name));
       }
-      if (!line.was_ever_saved(made.st_ino)) {
+      if (!line.saved().has_number(made.st_ino)) {
         line.not_made(made.st_ino);
         return ok();
       }
@@ -223,15 +223,15 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
 // A directory made since the newest snapshot is in none.
 bool ForestDisk::is_to_be_saved(const ForestNode& directory) {
   const Line& line = *directory.tree->line;
-  const ino_t inode = directory.disk->inode();
-  return line.newest() != 0 && !directory.removed && !line.was_made(inode) &&
-         !line.was_saved_for(inode, line.newest());
+  if (line.newest() == 0 || directory.removed) return false;
+  const auto key = key_of(*directory.disk);
+  return !key || !(line.was_made(*key) || line.saved().has(*key, line.newest()));
 }
 
 Status ForestDisk::save(ForestNode& directory) {
   if (!is_to_be_saved(directory)) return ok();
   Line& line = *directory.tree->line;
-  const ino_t inode = directory.disk->inode();
+  const DirectoryKey key = TRY(key_of(*directory.disk));
   const std::string name = line.fresh_name();
   if (Status built = build_saved(directory, name); !built) {
     (void)remove_whole(line.directory(), name);
@@ -240,7 +240,7 @@ Status ForestDisk::save(ForestNode& directory) {
                 "the disk has no room to keep the directory for the checkpoints and forks that "
                 "read it; removing files, and `discard` of some of these, makes room");
   }
-  TRY(line.keep(inode, name));
+  TRY(line.keep(key, name));
   ++counts.saved;
   moved();
   return ok();

@@ -161,9 +161,9 @@ Status MarkMender::mend_rolls(Line& line) {
     TRY(line.roll().accept());
     told_.push_back(fmt::format("{}; without it from now on", *missing));
   }
-  for (const auto& [inode, versions] : line.saved()) {
+  for (const auto& [directory, versions] : line.saved().all()) {
     for (const std::uint64_t version : versions) {
-      const std::string name = Line::saved_name(inode, version);
+      const std::string name = SavedState{directory, version}.name();
       const UniqueFd fd(::openat(line.directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       const OpenedMode opened(fd && ::geteuid() != 0, fd.get());
       const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);

@@ -29,13 +29,14 @@ class RecordSearch {
   }
   // The name with one of the numbers behind it, or nothing.
   std::string with_number(const std::string& name, std::uint64_t until) const;
-  void add_directories(int above, const std::string& name);  // those below it
-  void add_root(int above, const std::string& name);
+  std::string saved(const SavedDirectory& directory, std::uint64_t until) const;
+  void add(int directory);
+  void add_directories(int above, const std::string& name);  // it and those below it
 
   ForestDisk& disk_;
   const Line& line_;
   const std::array<std::uint64_t, 2> amiss_;
-  std::set<ino_t> directories_;
+  std::set<SavedDirectory> directories_;
 };
 
 std::string RecordSearch::with_number(const std::string& name, std::uint64_t until) const {
@@ -45,22 +46,27 @@ std::string RecordSearch::with_number(const std::string& name, std::uint64_t unt
   return {};
 }
 
+std::string RecordSearch::saved(const SavedDirectory& directory, std::uint64_t until) const {
+  for (std::uint64_t number = 0; number <= until; ++number) {
+    if (std::string all = SavedState{directory, number}.name(); is_it(all)) return all;
+  }
+  return {};
+}
+
+void RecordSearch::add(int directory) {
+  const SavedDirectory one = SavedDirectory::of(ForestDisk::key_of(directory));
+  directories_.insert(one);
+  directories_.insert({one.inode, 0});  // as earlier builds named it
+}
+
 void RecordSearch::add_directories(int above, const std::string& name) {
   const UniqueFd fd(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   const auto entries = fd ? list_directory(fd.get()) : fail_errno(name);
   if (!entries) return;
+  add(fd.get());
   for (const HostEntry& entry : *entries) {
-    if (entry.type != S_IFDIR) continue;
-    directories_.insert(entry.inode);
-    add_directories(fd.get(), entry.name);
+    if (entry.type == S_IFDIR) add_directories(fd.get(), entry.name);
   }
-}
-
-void RecordSearch::add_root(int above, const std::string& name) {
-  struct stat found{};
-  if (::fstatat(above, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) return;
-  directories_.insert(found.st_ino);
-  add_directories(above, name);
 }
 
 std::string RecordSearch::find() {
@@ -75,17 +81,19 @@ std::string RecordSearch::find() {
       if (!found.empty()) return found;
     }
   }
-  for (const auto& [inode, versions] : line_.saved()) directories_.insert(inode);
-  for (const auto& [sequence, state] : line_.snapshots()) directories_.insert(state.root.inode);
+  for (const auto& [directory, versions] : line_.saved().all()) directories_.insert(directory);
+  for (const auto& [sequence, state] : line_.snapshots()) {
+    directories_.insert(SavedDirectory::of(state.root));
+  }
   if (const auto live = disk_.live.find(line_.number()); live != disk_.live.end()) {
-    add_root(disk_.top(), live->second);
+    add_directories(disk_.top(), live->second);
   }
   for (const std::uint64_t sequence : line_.retired()) {
-    add_root(line_.directory(), Line::retired_name(sequence));
+    add_directories(line_.directory(), Line::retired_name(sequence));
   }
   if (directories_.size() * last > kMostNames) return {};
-  for (const ino_t inode : directories_) {
-    std::string found = with_number(fmt::format("past.{}", inode), last);
+  for (const SavedDirectory& directory : directories_) {
+    std::string found = saved(directory, last);
     if (!found.empty()) return found;
   }
   return {};

@@ -35,12 +35,6 @@ Result<UniqueFd> open_hidden(const std::string& hidden, const struct stat& top) 
   return fail(EXDEV, "{}: not on the filesystem of the trees; a directory beside them is", hidden);
 }
 
-// Handles are compared where both sides have one: a daemon without privileges has none.
-bool is_same_place(const DirectoryKey& a, const DirectoryKey& b) {
-  const bool both = !a.handle.bytes.empty() && !b.handle.bytes.empty();
-  return a.inode == b.inode && (!both || a.handle == b.handle);
-}
-
 Result<std::optional<DirectoryKey>> place_of(const ForestRoom& room) {
   const auto target = link_target(room.hidden.get(), kPlace);
   if (!target && errno == ENOENT) return std::nullopt;
@@ -97,7 +91,7 @@ Status set_place(const ForestRoom& room) {
 
 Status check_place(const ForestRoom& room, bool look_only) {
   const auto kept = TRY(place_of(room));
-  if (kept && is_same_place(*kept, room.disk->key_of(room.disk->hidden()))) return ok();
+  if (kept && is_same(*kept, room.disk->key_of(room.disk->hidden()))) return ok();
   if (kept && !TRY(list_directory(room.disk->hidden())).empty()) {
     return fail(
         ESTALE,
@@ -110,8 +104,8 @@ Status check_place(const ForestRoom& room, bool look_only) {
 }
 
 bool names_root(const Line& line, const DirectoryKey& directory) {
-  return std::ranges::any_of(line.snapshots(),
-                             [&](const auto& each) { return each.second.root == directory; });
+  return std::ranges::any_of(
+      line.snapshots(), [&](const auto& each) { return is_same(each.second.root, directory); });
 }
 
 Result<Content> forked_at(ForestDisk& disk, const Line& line) {

@@ -18,10 +18,18 @@ Result<Borrowed> ForestDisk::borrow(const ForestNode& node) {
   return table().borrow(*node.disk);
 }
 
+// A handle tells which one it is also where none can be opened.
 DirectoryKey ForestDisk::key_of(int fd) {
   struct stat attributes{};
   ::fstat(fd, &attributes);
-  return {attributes.st_ino, table().handle_of(fd)};
+  int mount = 0;
+  return {attributes.st_ino, read_handle(fd, mount)};
+}
+
+Result<DirectoryKey> ForestDisk::key_of(const TreeNode& directory) {
+  const FileHandle& known = table().handle_of(directory);
+  if (!known.bytes.empty()) return DirectoryKey{directory.inode(), known};
+  return key_of(TRY(table().borrow(directory)).get());
 }
 
 Result<OwnerRights> ForestDisk::lend(const ForestNode& node, mode_t bits) {
@@ -97,10 +105,9 @@ Result<ForestDisk::Shelf> ForestDisk::shelf_of(const Source& source) {
     return fail(ESTALE, "tree {}: its states are gone from the disk; fsck tells what is left",
                 source.line);
   }
-  const auto version = line->second->saved_for(source.key.inode, source.sequence);
-  if (version == 0) return Shelf{TRY(live_directory(source)), false};
-  const std::string name = Line::saved_name(source.key.inode, version);
-  return Shelf{TRY(open_entry(line->second->directory(), name)).node, true};
+  const auto saved = line->second->saved().find(source.key, source.sequence);
+  if (!saved) return Shelf{TRY(live_directory(source)), false};
+  return Shelf{TRY(open_entry(line->second->directory(), saved->name())).node, true};
 }
 
 Result<Content> ForestDisk::resolve(Source source) {

@@ -38,7 +38,7 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
 // Where a directory with a name of it is kept first, that has one, too, then.
 bool ForestDisk::is_to_be_unshared(const ForestNode& file, nlink_t links) {
   const auto names = book().names(file);
-  return links > names.size() || std::ranges::any_of(names, [](const ForestNode::Name& name) {
+  return links > names.size() || std::ranges::any_of(names, [this](const ForestNode::Name& name) {
            const ForestNode& parent = *name.parent;
            return !parent.solid() || is_to_be_saved(parent);
          });

@@ -109,9 +109,13 @@ Status Line::remove_record(const std::string& name) {
 }
 
 Status Line::read_entry(const std::string& name, bool look_only) {
+  if (const auto state = SavedState::parse(name)) {
+    saved_.add(*state);
+    return ok();
+  }
   const auto parts = text::split(name, '.');
-  const auto first = parts.size() > 1 ? text::number<std::uint64_t>(parts[1]) : std::nullopt;
-  const auto second = parts.size() > 2 ? text::number<std::uint64_t>(parts[2]) : std::nullopt;
+  const auto first = text::number<std::uint64_t>(parts.size() > 1 ? parts[1] : "");
+  const auto second = text::number<std::uint64_t>(parts.size() > 2 ? parts[2] : "");
   if (!first) return bad_entry(number_, name);
   if (parts[0] == "new") return look_only ? ok() : remove_whole(directory_.get(), name);
   if (parts[0] == "snap" || parts[0] == "hidden") {
@@ -123,8 +127,6 @@ Status Line::read_entry(const std::string& name, bool look_only) {
     dropped_ = true;
   } else if (parts[0] == "moving") {
     moving_.push_back(*first);
-  } else if (parts[0] == "past" && second) {
-    past_[*first].insert(*second);
   } else if (parts[0] == "source" && second) {
     source_records_[name] = {{static_cast<std::uint32_t>(*first), *second}};
     sources_.merge(std::set(source_records_[name]));
@@ -287,47 +289,33 @@ Status Line::remove_sources_but(const std::set<SnapshotId>& kept) {
   return ok();
 }
 
-bool Line::was_made(ino_t directory) const {
+bool Line::was_made(const DirectoryKey& directory) const {
   const Lock lock(mutex_);
-  return made_.contains(directory);
+  return made_.contains(SavedDirectory::of(directory)) || made_.contains({directory.inode, 0});
 }
 
-void Line::made(ino_t directory) {
+void Line::made(const SavedDirectory& directory) {
   const Lock lock(mutex_);
   made_.insert(directory);
 }
 
 void Line::not_made(ino_t directory) {
   const Lock lock(mutex_);
-  made_.erase(directory);
-}
-
-std::uint64_t Line::saved_for(ino_t directory, std::uint64_t sequence) const {
-  const auto versions = past_.find(directory);
-  if (versions == past_.end()) return 0;
-  const auto found = versions->second.lower_bound(sequence);
-  return found == versions->second.end() ? 0 : *found;
-}
-
-bool Line::was_saved_for(ino_t directory, std::uint64_t sequence) const {
-  return saved_for(directory, sequence) == sequence;
-}
-
-std::string Line::saved_name(ino_t directory, std::uint64_t sequence) {
-  return fmt::format("past.{}.{}", directory, sequence);
+  made_.erase(made_.lower_bound({directory, 0}), made_.lower_bound({directory + 1, 0}));
 }
 
 std::string Line::retired_name(std::uint64_t sequence) {
   return fmt::format("retired.{}", sequence);
 }
 
-Status Line::keep(ino_t directory, const std::string& fresh) {
-  const std::string name = saved_name(directory, newest());
+Status Line::keep(const DirectoryKey& directory, const std::string& fresh) {
+  const SavedState state{SavedDirectory::of(directory), newest()};
+  const std::string name = state.name();
   TRY(change(count_of(name), [&]() -> Status {
     const int room = directory_.get();
     return ::renameat(room, fresh.c_str(), room, name.c_str()) == 0 ? ok() : fail_errno(name);
   }));
-  past_[directory].insert(newest());
+  saved_.add(state);
   return ok();
 }
 
@@ -338,10 +326,10 @@ std::vector<std::string> Line::unread(const std::set<std::uint64_t>& wanted) con
     return first != wanted.end() && *first <= until;
   };
   std::vector<std::string> names;
-  for (const auto& [directory, versions] : past_) {
+  for (const auto& [directory, versions] : saved_.all()) {
     std::uint64_t previous = 0;
     for (const std::uint64_t version : versions) {
-      if (!reads(previous, version)) names.push_back(saved_name(directory, version));
+      if (!reads(previous, version)) names.push_back(SavedState{directory, version}.name());
       previous = version;
     }
   }
@@ -355,20 +343,15 @@ std::vector<std::string> Line::unread(const std::set<std::uint64_t>& wanted) con
 
 Status Line::forget(const std::string& entry, const std::function<Status()>& remove) {
   TRY(change(count_of(entry), remove));
-  const auto parts = text::split(entry, '.');
-  const auto first = text::number<std::uint64_t>(parts[1]).value_or(0);
-  if (parts[0] == "retired") {
-    retired_.erase(first);
+  if (const auto state = SavedState::parse(entry)) {
+    saved_.remove(*state);
+    // Nobody read it, so nobody would read another one until there is a newer state. Files of the
+    // directory may have been found free to change meanwhile: they must not be linked again.
+    if (state->sequence == newest()) made(state->directory);
     return ok();
   }
-  const auto versions = past_.find(first);
-  if (versions == past_.end()) return ok();
-  const auto version = text::number<std::uint64_t>(parts[2]).value_or(0);
-  versions->second.erase(version);
-  // Nobody read it, so nobody would read another one until there is a newer state. Files of the
-  // directory may have been found free to change meanwhile: they must not be linked again.
-  if (version == newest()) made(first);
-  if (versions->second.empty()) past_.erase(versions);
+  const auto parts = text::split(entry, '.');
+  retired_.erase(text::number<std::uint64_t>(parts[1]).value_or(0));
   return ok();
 }
 

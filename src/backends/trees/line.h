@@ -9,13 +9,12 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "backends/forest.h"
 #include "backends/trees/marks.h"
 #include "backends/trees/roll.h"
+#include "backends/trees/saved_directories.h"
 #include "base/mutex.h"
 
 namespace agentfs::trees {
@@ -23,7 +22,7 @@ namespace agentfs::trees {
 // A directory of the hidden room, flat, whose entries are the records. Each is made by one call of
 // the disk, so none can be half there:
 //   snap.<sequence>, hidden.<sequence>   links to "<shown> <time> <key of the root> <label>"
-//   past.<inode>.<sequence>              what directory <inode> was up to that snapshot
+//   past.<inode>.<sequence>.<handle>     what that directory was up to that snapshot
 //   source.<line>.<sequence>             a state of some line that this tree may read
 //   sources.<n>                          several: a link to "<line>.<sequence> <line>.…"
 //   retired.<sequence>                   a root that was live until that snapshot
@@ -76,15 +75,9 @@ class Line {
   const std::optional<SnapshotId>& base() const { return base_; }
   Status set_base(SnapshotId base);  // once
 
-  // The number of the first state at or after `sequence` that the directory was saved for; 0: none,
-  // the live directory has not changed.
-  std::uint64_t saved_for(ino_t directory, std::uint64_t sequence) const;
-  bool was_saved_for(ino_t directory, std::uint64_t sequence) const;
-  const std::unordered_map<ino_t, std::set<std::uint64_t>>& saved() const { return past_; }
-  bool was_ever_saved(ino_t directory) const { return past_.contains(directory); }
-  static std::string saved_name(ino_t directory, std::uint64_t sequence);
+  const SavedDirectories& saved() const { return saved_; }
   // Renames what was built under `fresh` to be what the directory was up to the newest snapshot.
-  Status keep(ino_t directory, const std::string& fresh);
+  Status keep(const DirectoryKey& directory, const std::string& fresh);
   // Of saved directories and retired roots, those that none of the states in `wanted` reads.
   std::vector<std::string> unread(const std::set<std::uint64_t>& wanted) const;
   // One of unread() is removed by `remove`.
@@ -100,8 +93,8 @@ class Line {
 
   // Directories that no state is going to read: made since the newest, as far as this process
   // knows.
-  bool was_made(ino_t directory) const;
-  void made(ino_t directory);
+  bool was_made(const DirectoryKey& directory) const;
+  void made(const DirectoryKey& directory) { made(SavedDirectory::of(directory)); }
   // The number is another directory's by now, of which states read.
   void not_made(ino_t directory);
 
@@ -115,6 +108,7 @@ class Line {
   std::uint64_t looked_at = 0;
 
  private:
+  void made(const SavedDirectory& directory);
   // What changes names of records that count so much.
   Status change(std::uint64_t names, const std::function<Status()>& make);
   Status make_record(const std::string& name, const std::string& target = "-");
@@ -135,11 +129,11 @@ class Line {
   std::map<std::string, std::set<SnapshotId>> source_records_;  // which of them each tells
   std::optional<SnapshotId> base_;
   bool dropped_ = false;
-  std::unordered_map<ino_t, std::set<std::uint64_t>> past_;
+  SavedDirectories saved_;
   std::set<std::uint64_t> retired_;
   std::vector<ino_t> moving_;
   mutable Mutex<Rank::forest_nodes> mutex_;
-  std::unordered_set<ino_t> made_ GUARDED_BY(mutex_);
+  std::set<SavedDirectory> made_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::trees

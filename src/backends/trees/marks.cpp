@@ -112,6 +112,11 @@ std::optional<InodeKey> InodeKey::of(const Spot& spot) {
   return InodeKey{its.stx_ino, its.stx_btime.tv_sec, its.stx_btime.tv_nsec};
 }
 
+bool is_same(const DirectoryKey& a, const DirectoryKey& b) {
+  const bool both = !a.handle.bytes.empty() && !b.handle.bytes.empty();
+  return a.inode == b.inode && (!both || a.handle == b.handle);
+}
+
 std::string to_text(const DirectoryKey& key) {
   const std::string handle = key.handle.bytes.empty() ? "-" : text::hex(key.handle.bytes);
   return fmt::format("{} {} {}", key.inode, key.handle.type, handle);

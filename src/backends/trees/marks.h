@@ -41,6 +41,8 @@ struct DirectoryKey {
   FileHandle handle{};
   friend bool operator==(const DirectoryKey&, const DirectoryKey&) = default;
 };
+// By their handles where both have one.
+bool is_same(const DirectoryKey& a, const DirectoryKey& b);
 
 // "My entries are those that directory `key` of that line of trees had at that snapshot."
 struct Source {

@@ -54,9 +54,8 @@ Identity NodeTable::identify(int fd, const struct stat& attributes) const {
   return identity;
 }
 
-FileHandle NodeTable::handle_of(int fd) const {
-  struct stat attributes{};
-  return identify(fd, attributes).handle;
+const FileHandle& NodeTable::handle_of(const TreeNode& node) const {
+  return static_cast<const DiskNode&>(node).identity_.handle;
 }
 
 Result<TreeEntry> NodeTable::find(const FileHandle& handle) {

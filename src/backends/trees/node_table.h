@@ -86,7 +86,7 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   Result<Borrowed> borrow(const TreeNode& node);
   bool owns(const TreeNode& node) const;
   // What a file can be found by after a restart; no bytes where the disk or the rights have none.
-  FileHandle handle_of(int fd) const;
+  const FileHandle& handle_of(const TreeNode& node) const;
   // ESTALE where no file has it any more.
   Result<TreeEntry> find(const FileHandle& handle);
   // Without handles: the node of that number, where somebody holds it; else null.

@@ -185,5 +185,23 @@ TEST_CASE("a line of an earlier build begins its roll with its next change", "[f
   CHECK(tells(kept.check(), " is gone"));
 }
 
+TEST_CASE("what an earlier build kept by number alone is read", "[forest]") {
+  Kept kept;
+  for (const std::string& record : kept.records("past")) {
+    const std::size_t handle = record.rfind('.');
+    REQUIRE(std::ranges::count(fs::path(record).filename().string(), '.') == 3);
+    fs::rename(record, record.substr(0, handle));
+  }
+  must(mend_forest_marks(kept.trees(), kept.hidden()));  // the roll
+  CHECK(kept.check().whole());
+  auto forest = kept.open();
+  REQUIRE(forest->fork(SnapshotId{1, 2}, "state"));
+  const auto state = must(forest->lookup(*forest->root(), "state")).node;
+  const auto a = must(forest->lookup(*state, "a")).node;
+  CHECK(read_file(*forest, *must(forest->lookup(*a, "second")).node) == "two");
+  CHECK(!forest->lookup(*a, "third"));
+  CHECK(forest->lookup(*must(forest->lookup(*forest->root(), "main")).node, "later"));
+}
+
 }  // namespace
 }  // namespace agentfs::test
