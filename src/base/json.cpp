@@ -256,6 +256,16 @@ void set_bytes(Value& object, std::string_view name, std::string_view bytes) {
   if (!text::is_utf8(bytes)) object.set(fmt::format("{}_hex", name), text::hex(bytes));
 }
 
+Value element_of(std::string_view bytes) {
+  if (text::is_utf8(bytes)) return bytes;
+  return Object{{"hex", text::hex(bytes)}};
+}
+
+std::string bytes_of(const Value& element) {
+  if (const std::string* const text = element.string()) return *text;
+  return text::unhex(element["hex"].text()).value_or("");
+}
+
 std::string bytes_of(const Value& object, std::string_view name) {
   const auto exact = text::unhex(object[fmt::format("{}_hex", name)].text());
   return exact && !exact->empty() ? *exact : std::string(object[name].text());

@@ -70,6 +70,9 @@ std::string dump_pretty(const Value& value);        // two spaces a level, with 
 // Bytes that need not be UTF-8: as they are and, where they are not, as hex in NAME_hex beside it.
 void set_bytes(Value& object, std::string_view name, std::string_view bytes);
 std::string bytes_of(const Value& object, std::string_view name);
+// The same of an element of an array: a text, or an object with its hex alone.
+Value element_of(std::string_view bytes);
+std::string bytes_of(const Value& element);
 void append_quoted(std::string& out, std::string_view text);
 void append_number(std::string& out, std::int64_t number);
 

@@ -13,6 +13,11 @@ std::string root_of(std::string_view path) {
   return std::string(text::first_parts(path, 2));
 }
 
+// Of `path` or `other`.
+std::string root_in(const Record& record, std::string_view member) {
+  return root_of(json::bytes_of(record.data, member));
+}
+
 // An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
 bool is_change(const Record& record) {
   if (!record.kind.starts_with("tree.") || record.kind == "tree.open") return false;
@@ -49,7 +54,7 @@ void write_number_if_any(json::ObjectWriter& line, std::string_view name, std::i
 std::string change_line(const Record& record) {
   const json::Value& data = record.data;
   if (!is_change(record)) return {};
-  if (root_of(data["path"].text()).empty() && root_of(data["other"].text()).empty()) return {};
+  if (root_in(record, "path").empty() && root_in(record, "other").empty()) return {};
   std::string text;
   text.reserve(320);
   json::ObjectWriter line(text);
@@ -74,8 +79,8 @@ std::string change_line(const Record& record) {
 }
 
 bool is_change_of(const Record& record, std::string_view root) {
-  return is_change(record) && (root.empty() || root_of(record.data["path"].text()) == root ||
-                               root_of(record.data["other"].text()) == root);
+  return is_change(record) &&
+         (root.empty() || root_in(record, "path") == root || root_in(record, "other") == root);
 }
 
 Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root) {
@@ -97,8 +102,8 @@ void ChangeFeed::add(const Record& record) {
   std::string text = change_line(record);
   if (text.empty()) return;
   Line line{.record = record.sequence,
-            .root = root_of(record.data["path"].text()),
-            .other_root = root_of(record.data["other"].text()),
+            .root = root_in(record, "path"),
+            .other_root = root_in(record, "other"),
             .text = std::move(text)};
   if (line.other_root == line.root) line.other_root.clear();
   Lock lock(mutex_);

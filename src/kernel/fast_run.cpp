@@ -37,7 +37,8 @@ FoldChange change_from(const json::Value& value) {
 
 std::string FastRun::text() const {
   json::Value value;
-  value.set("number", number).set("version", version).set("lower", lower).set("root", root);
+  value.set("number", number).set("version", version).set("lower", lower);
+  json::set_bytes(value, "root", root);
   value.set("began", began);
   value.set("command_hex", text::hex(command)).set("drop_failed", drop_failed);
   value.set("dry_run", dry_run).set("phase", kPhases[static_cast<std::size_t>(phase)]);
@@ -60,7 +61,7 @@ Result<FastRun> FastRun::parse(std::string_view text) {
   run.version = static_cast<std::uint64_t>(value["version"].number());
   run.lower = static_cast<std::uint64_t>(value["lower"].number());
   run.began = value["began"].number();
-  run.root = value["root"].text();
+  run.root = json::bytes_of(value, "root");
   run.command = bytes("command_hex");
   run.drop_failed = value["drop_failed"].truth();
   run.dry_run = value["dry_run"].truth();

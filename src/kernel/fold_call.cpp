@@ -175,7 +175,7 @@ Status check_commit(const Fold& fold, json::Value& data) {
 }
 
 void apply_commit(Fold& fold, const Record& record) {
-  const std::string workspace(record.data["workspace"].text());
+  const std::string workspace = json::bytes_of(record.data, "workspace");
   const ProcessId pid = pid_of(record.data);
   fold.edit_workspace(workspace).committed[pid] = {
       static_cast<std::uint64_t>(record.data["reached"].number())};

@@ -36,8 +36,8 @@ void apply_spawn(Fold& fold, const Record& record) {
   process.is_init = data["init"].truth();
   process.profile = data["profile"].text(process.profile);
   process.model = data["model"].text(process.model);
-  process.workspace = data["workspace"].text();
-  process.cwd = data["cwd"].text();
+  process.workspace = json::bytes_of(data, "workspace");
+  process.cwd = json::bytes_of(data, "cwd");
   process.priority = static_cast<int>(data["priority"].number());
   process.deadline = data["deadline"].number();
   process.limits = limits_from_json(data["limits"]);
@@ -101,7 +101,7 @@ void apply_set(Fold& fold, const Record& record) {
   if (key == "name") process.name = value.text(process.name);
   if (key == "profile") process.profile = value.text(process.profile);
   if (key == "model") process.model = value.text(process.model);
-  if (key == "cwd") process.cwd = value.text(process.cwd);
+  if (key == "cwd") process.cwd = json::bytes_of(record.data, "value");
   if (key == "priority") process.priority = static_cast<int>(value.number(process.priority));
   if (key == "deadline") process.deadline = value.number(process.deadline);
   if (key == "limits") process.limits = limits_from_json(value);

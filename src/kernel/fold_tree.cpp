@@ -107,7 +107,7 @@ void apply_rollback(Fold& fold, const Record& record) {
   if (tops == nullptr) return;
   const std::string root = json::bytes_of(record.data, "path");
   for (const json::Value& top : *tops) {
-    note_change(fold, fmt::format("{}/{}", root, top.text()), record);
+    note_change(fold, fmt::format("{}/{}", root, json::bytes_of(top)), record);
   }
 }
 

@@ -121,7 +121,7 @@ Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
   json::set_bytes(data, "path", change.path);
   if (!change.other.empty()) json::set_bytes(data, "other", change.other);
   if (change.bytes != 0) data.set("bytes", change.bytes);
-  for (const auto& [name, value] : change.details) data.set(name, value);
+  put_details(data, change);
   if (json::Value own = own_past(*this, caller, change); !own.is_null())
     data.set("own", std::move(own));
   if (temporaries().lies_ready(change.path)) data.set("temporary", true);
@@ -162,7 +162,8 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   state.changed.notify_all();
   if (!made) return made;
   json::Value data;
-  data.set("pid", pid.value).set("workspace", workspace).set("turn", turn).set("commit", *made);
+  data.set("pid", pid.value).set("turn", turn).set("commit", *made);
+  json::set_bytes(data, "workspace", workspace);
   data.set("ref", next.ref).set("paths", changes.own.size()).set("reached", changes.reached.value);
   TRY(commit(agent(pid), std::string(kind::kTurnCommit), std::move(data)));
   return made;

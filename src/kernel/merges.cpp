@@ -59,15 +59,17 @@ struct Merges::Order {
 
   std::string text() const {
     json::Value value;
-    value.set("root", root).set("from", from).set("done", done).set("record", text::hex(record));
+    json::set_bytes(value, "root", root);
+    json::set_bytes(value, "from", from);
+    value.set("done", done).set("record", text::hex(record));
     value.set("state", value_of(state)).set("actions", actions).set("head", head.value);
     by.write(value);
     return json::dump(value);
   }
   static Result<Order> parse(std::string_view text) {
     const json::Value value = TRY(json::parse(text));
-    Order order{.root = std::string(value["root"].text()),
-                .from = std::string(value["from"].text()),
+    Order order{.root = json::bytes_of(value, "root"),
+                .from = json::bytes_of(value, "from"),
                 .done = value["done"].truth(),
                 .record = text::unhex(value["record"].text()).value_or(std::string())};
     order.state = snapshot_of(value["state"]);

@@ -14,6 +14,11 @@ constexpr std::array kCallStates = {Call::State::pending,     Call::State::runni
                                     Call::State::done,        Call::State::failed,
                                     Call::State::interrupted, Call::State::cancelled};
 
+// A member that is the name of a file: any bytes.
+struct NameBytes {
+  std::string& bytes;
+};
+
 // One list of members serves both directions: `Visit` gets each member's name and the member.
 template <class Visit>
 void members(Usage& u, Visit&& visit) {
@@ -94,8 +99,8 @@ void members(Process& p, Visit&& visit) {
   visit("exit_reason", p.exit_reason);
   visit("profile", p.profile);
   visit("model", p.model);
-  visit("workspace", p.workspace);
-  visit("cwd", p.cwd);
+  visit("workspace", NameBytes{p.workspace});
+  visit("cwd", NameBytes{p.cwd});
   visit("priority", p.priority);
   visit("deadline", p.deadline);
   visit("started", p.started);
@@ -147,9 +152,13 @@ json::Value write(const std::map<std::string, std::string>& v) {
 template <class T>
   requires std::is_class_v<T>
 json::Value write(const T& object) {
-  json::Object result;
-  members(const_cast<T&>(object), [&](std::string_view name, auto& member) {
-    result.emplace_back(std::string(name), write(std::as_const(member)));
+  json::Value result{json::Object()};
+  members(const_cast<T&>(object), [&](std::string_view name, auto&& member) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, NameBytes>) {
+      json::set_bytes(result, name, member.bytes);
+    } else {
+      result.object()->emplace_back(std::string(name), write(std::as_const(member)));
+    }
   });
   return result;
 }
@@ -198,7 +207,13 @@ void read(const json::Value& v, T& out) {
 template <class T>
 T parse(const json::Value& value) {
   T object;
-  members(object, [&](std::string_view name, auto& member) { read(value[name], member); });
+  members(object, [&](std::string_view name, auto&& member) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, NameBytes>) {
+      member.bytes = json::bytes_of(value, name);
+    } else {
+      read(value[name], member);
+    }
+  });
   return object;
 }
 

@@ -111,7 +111,9 @@ json::Array Forks::tops_of(const std::string& root, const std::vector<std::strin
     const Names names = now ? names_in(**forest, *now->node).value_or(Names()) : Names();
     tops.insert(names.begin(), names.end());
   }
-  return json::Array(tops.begin(), tops.end());
+  json::Array all;
+  for (const std::string& top : tops) all.push_back(json::element_of(top));
+  return all;
 }
 
 Result<std::string> Forks::rollback(const Caller& caller, const std::string& root,

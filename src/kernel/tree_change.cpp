@@ -19,6 +19,16 @@ std::uint64_t solid_bytes(const struct stat& file) {
   return std::min(held_bytes(file), static_cast<std::uint64_t>(file.st_size));
 }
 
+void put_details(json::Value& row, const TreeChange& change) {
+  for (const auto& [name, value] : change.details) {
+    if (const std::string* const text = value.string()) {
+      json::set_bytes(row, name, *text);
+    } else {
+      row.set(name, value);
+    }
+  }
+}
+
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes) {
   json::Value row;
   row.set("number", number).set("type", type);

@@ -38,6 +38,9 @@ struct TreeEvent {
   std::shared_ptr<void> held{};  // let go when watchers were told, or will not be
 };
 
+// As members of a row or an order; texts are any bytes.
+void put_details(json::Value& row, const TreeChange& change);
+
 // What of a file is no hole.
 std::uint64_t solid_bytes(const struct stat& file);
 // The member `kept` of a change's row: what was there before, kept under this number. `type` is a

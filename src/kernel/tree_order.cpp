@@ -23,8 +23,8 @@ struct LeftOrder {
   std::uint32_t tree{};  // the number of the fork that it discards
 };
 
-std::string_view mark_of(const std::string& operation, const json::Value& details) {
-  return details[operation == "rollback" ? "undo" : "name"].text();
+std::string mark_of(const std::string& operation, const json::Value& details) {
+  return json::bytes_of(details, operation == "rollback" ? "undo" : "name");
 }
 
 LeftOrder order_of(const json::Value& value) {
@@ -103,7 +103,9 @@ StoredOrder begin_tree_order(const Kernel& kernel, const Caller& caller, const T
   value.set("operation", row.operation).set("head", kernel.journal().head().sequence.value);
   json::set_bytes(value, "path", row.path);
   json::set_bytes(value, "other", row.other);
-  value.set("details", row.details);
+  json::Value details;
+  put_details(details, row);
+  value.set("details", std::move(details));
   StoredCaller::of(caller).write(value);
   auto order = StoredOrder::note(directory_of(kernel), json::dump(value));
   if (order) return std::move(*order);

@@ -117,6 +117,21 @@ def after_a_rollback():
     expect(made["commit"] != seven["commit"], "the two are one commit")
 
 
+def after_a_rollback_whatever_the_names():
+    space = SPACES / os.fsdecode(b"odd\xff")
+    odd = space / os.fsdecode(b"d\xff")
+    odd.mkdir(parents=True)
+    git(space.name, "init", "-q")
+    commits = []
+    for text in "one", "two", None:
+        if text is None:
+            ctl(space.name, "rollback one")
+        else:
+            (odd / "a").write_text(text, encoding="utf-8")
+        commits.append(checkpoint(space.name, text or "three")["commit"])
+    expect_eq([git(space.name, "show", f"{commit}:{odd.name}/a") for commit in commits], ["one", "two", "one"])
+
+
 def a_rollback_waits():
     """The lock of the ref holds the commit up: it is whole in one .git, or in the other."""
     (SPACES / "site/a").write_text("nine\n", encoding="utf-8")
@@ -268,6 +283,7 @@ def whole():
     M.fsck()
 
 
-main(setup, beside_the_users_own, only_what_changed, after_a_rollback, a_rollback_waits, ignored_directories, paths_as_long_as_can_be, in_a_fork, dropped,
+main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
+     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories, paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
      killed_at_any_instant, whole)

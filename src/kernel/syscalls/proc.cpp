@@ -120,7 +120,10 @@ Result<json::Value> place(const Kernel& kernel, const Spawn& args, const Process
   } else {
     cwd = "/home/" + parent.user;
   }
-  return json::Value(json::Object{{"workspace", workspace}, {"cwd", cwd}});
+  json::Value both;
+  json::set_bytes(both, "workspace", workspace);
+  json::set_bytes(both, "cwd", cwd);
+  return both;
 }
 
 // The profile's, but for those that are given. A child has no more than is left of its parent's:
@@ -140,7 +143,7 @@ Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   const ProcessRef parent = TRY(kernel.get_process(caller.process));
   TRY(check_family(kernel, *parent));
   json::Value data = TRY(place(kernel, args, *parent));
-  if (const std::string workspace(data["workspace"].text()); !workspace.empty()) {
+  if (const std::string workspace = json::bytes_of(data, "workspace"); !workspace.empty()) {
     TRY(check_use(kernel, caller, workspace, *parent));
   }
   if (args.name) TRY(values::check_name(*args.name));
