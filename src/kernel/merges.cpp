@@ -154,7 +154,9 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
   const SnapshotId state = TRY(MergeBases(kernel_).begin(order.root, order.from));
   order.state = state;
   Result<std::string> answer = merge_alone(caller, sides, order, partial);
-  const bool is_kept = order.done && keep_for_later(order.root, state, order);
+  const MergeConflictsRef left = conflicts(order.root);
+  const bool is_later_base = left != nullptr && left->state == state;
+  const bool is_kept = order.done && (order.state == state || is_later_base);
   if (!is_kept && !is_half_done(order.root)) MergeBases(kernel_).drop(order.from, state);
   return answer;
 }
@@ -170,21 +172,6 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
              is_same_but_number(one.theirs, conflict.theirs);
     });
   });
-}
-
-// Whether the state is the next merge's base, or will be when the conflicts are resolved.
-bool Merges::keep_for_later(const std::string& root, SnapshotId state, const Order& order) {
-  if (order.state == state) return true;
-  const MergeConflictsRef left = conflicts(root);
-  if (left == nullptr) return false;
-  auto next = std::make_shared<MergeConflicts>(*left);
-  next->state = state;
-  if (const Status stored = set_conflicts(root, next); !stored) {
-    log::warning("{}: the next merge of the two begins where this one began: {}", root,
-                 stored.error().message);
-    return false;
-  }
-  return true;
 }
 
 Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& sides, Order& order,
@@ -208,6 +195,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   const std::string name = text::shown(paths::name_of(other));
   auto left = std::make_shared<MergeConflicts>(MergeConflicts{
       .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
+  if (partial) left->state = order.state;
   leave_out_settled(before, plan, *left);
   take_over(before, plan, *left);
   show_conflicts(root, left->left.empty() ? nullptr : left);
@@ -252,6 +240,15 @@ Status Merges::check_own(const Caller& caller, const TreeSide& ours, const Merge
   return ok();
 }
 
+// Its conflicts stay; nothing was taken that the next merge could begin from.
+Status Merges::note_undone(const std::string& root) {
+  const MergeConflictsRef before = conflicts(root);
+  if (before == nullptr || before->state == SnapshotId{}) return ok();
+  auto now = std::make_shared<MergeConflicts>(*before);
+  now->state = {};
+  return set_conflicts(root, now);
+}
+
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
   const TreeMerger::Exchange exchange = exchange_in(order.root);
@@ -273,6 +270,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     kernel_.paths().refresh(events_of_undone(order.actions));
     // What cannot be put back stays aside, and with it the order.
     TRY(merger.undo(ours, order.record, exchange));
+    TRY(note_undone(order.root));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);

@@ -117,7 +117,6 @@ class Merges {
                                 MergeConflicts& left);
   static void take_over(const MergeConflictsRef& before, const MergePlan& plan,
                         MergeConflicts& left);
-  bool keep_for_later(const std::string& root, SnapshotId state, const Order& order);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);
   Result<SnapshotId> base_of(const std::string& root, const std::string& name) const;
@@ -150,6 +149,7 @@ class Merges {
   // ENOENT where it has nothing.
   static Result<Side> side_of(const MergeConflicts& all, const MergeConflict& conflict,
                               const std::string& side);
+  Status note_undone(const std::string& root);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);

@@ -3,6 +3,7 @@
 # timeout: 180
 # mount: none
 """Merging forks: all or nothing, conflicts as files, told, kept and visible at once."""
+import contextlib
 import errno
 import json
 import mmap
@@ -1115,6 +1116,42 @@ def a_kill_leaves_all_or_nothing():
     M.verify()
 
 
+def a_merge_of_what_is_clean_is_begun_from_after_a_kill():
+    """In a workspace of any name; what was taken back by hand since stays so."""
+    M.umount()  # who starts daemons again gives up after six within a minute
+    M.mount()
+    for number in range(4):
+        name = os.fsdecode(b"half\xff%d" % number)
+        ours, theirs = make(name), SPACES / f"half{number}-fork"
+        files = [f"f{n}" for n in range(300)]
+        for file in files:
+            (ours / file).write_text("before\n")
+        ctl(name, f"fork {theirs.name}")
+        for file in [*files, "both"]:
+            (theirs / file).write_text("theirs\n")
+        (ours / "both").write_text("ours\n")
+        order = M.state / "merges" / os.fsencode(f"/workspaces/{name}").hex()
+        ctl_file = os.open(ours / ".agentfs/ctl", os.O_WRONLY)
+        merging = subprocess.Popen(["sh", "-c", f"echo merge {theirs.name} partial >&{ctl_file}"],
+                                   pass_fds=[ctl_file], stderr=subprocess.DEVNULL)
+        os.close(ctl_file)
+        while merging.poll() is None:  # no pause: the order is soon gone
+            with contextlib.suppress(OSError):
+                if b'"done":true' in order.read_bytes():
+                    break
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        merging.wait()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        expect_eq({(ours / file).read_text() for file in files}, {"theirs\n"})
+        ctl(name, "resolve 1 ours")
+        (ours / "f0").write_text("before\n")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq((ours / "f0").read_text(), "before\n", f"round {number}")
+        expect_eq((ours / "both").read_text(), "ours\n")
+    M.verify()
+
+
 def what_is_new_has_the_owner_that_made_it():
     """And no set-user-id that is of other bytes."""
     if os.geteuid() != 0:
@@ -1313,6 +1350,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      a_rollback_that_was_undone_has_taken_no_merge_back,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
+     a_merge_of_what_is_clean_is_begun_from_after_a_kill,
      what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
      what_a_mapping_has_written_is_merged_and_told,
      a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
