@@ -171,8 +171,9 @@ Status Imports::go_back_but_for(const Import& import, const Base& base,
   return ImportMirror(forest(), store(), import.id, tree).apply(changes);
 }
 
-// With the mark of a rebase: until all is done, what was before is what counts.
-Status Imports::forget_since(const Import& import, const Base& base, SnapshotId now) {
+// With the mark, which stays: until all is done, what was before is what counts.
+Status Imports::forget_since(const Import& import, const Base& base, const ImportMark& mark) {
+  const SnapshotId now = mark.before;
   const auto changes = by_path(TRY(difference(base.state, now)));
   if (changes.empty()) return ok();
   const std::set<std::string> taken = TRY(taken_over(import, base.state, now));
@@ -186,27 +187,37 @@ Status Imports::forget_since(const Import& import, const Base& base, SnapshotId 
     }
   }
   if (forgotten.empty()) return ok();
-  TRY(store().mark(import.id, note_of(now)));
+  TRY(store().mark(import.id, mark.note()));
   Status gone_back = go_back_but_for(import, base, stays, forgotten);
   if (!gone_back) {
     // Without the directory nothing of it can be taken for known.
     TRY(put_back(import));
     for (const HostDrift& change : stays) forgotten.insert(change.path);
-    TRY(store().mark(import.id, note_of(now)));
+    TRY(store().mark(import.id, mark.note()));
     gone_back = go_back_but_for(import, base, {}, forgotten);
   }
-  return gone_back ? store().unmark(import.id) : put_back(import);
+  if (!gone_back) TRY(put_back(import));
+  return gone_back;
 }
 
-Status Imports::go_back_to(const std::string& root, const std::string& checkpoint) {
+// The workspace has gone back, and its base with it, or neither.
+Status Imports::end_going_back(const Import& import, const ImportMark& mark) {
+  const auto undo = kernel_.forks().find(import.root, mark.undo);
+  TRY(undo && undo->was_replaced ? store().unmark(import.id) : put_back(import));
+  drop(mark.before);
+  return ok();
+}
+
+Status Imports::go_back_to(const std::string& root, const std::string& checkpoint,
+                           const std::string& undo) {
   const auto import = find(root);
   if (!import || store().marked(import->id)) return ok();
   for (const SnapshotInfo& one : states_of(*import)) {
     const auto beside = parse(one.label);
     if (!beside || beside->checkpoint != checkpoint) continue;
     const SnapshotId now = TRY(forest().snapshot(import->tree, kOrderStart));
-    Status done = forget_since(*import, {one.id, beside->records}, now);
-    drop(now);
+    Status done = forget_since(*import, {one.id, beside->records}, {now, undo});
+    if (!store().marked(import->id)) drop(now);
     return done;
   }
   return ok();  // a checkpoint of an earlier version

@@ -45,7 +45,19 @@ std::string committed_label(SnapshotId start) {
   return fmt::format("{}{}", kCommitted, start.sequence);
 }
 
-std::string note_of(SnapshotId state) { return fmt::format("{} {}", state.tree, state.sequence); }
+std::string ImportMark::note() const {
+  const std::string state = fmt::format("{} {}", before.tree, before.sequence);
+  return undo.empty() ? state : fmt::format("{} {}", state, undo);
+}
+
+Result<ImportMark> ImportMark::parse(std::string_view note) {
+  const auto words = text::words(note);
+  const bool is_one = words.size() == 2 || words.size() == 3;
+  const auto tree = is_one ? text::number<std::uint32_t>(words[0]) : std::nullopt;
+  const auto state = is_one ? text::number<std::uint64_t>(words[1]) : std::nullopt;
+  if (!tree || !state) return fail(EBADMSG, "{}: no state of a hidden tree", text::shown(note));
+  return ImportMark{{*tree, *state}, words.size() == 3 ? std::string(words[2]) : ""};
+}
 
 std::string uncommitted_label(SnapshotId start, std::optional<SnapshotId> commit) {
   return fmt::format("{}{}/{}", kUncommitted, start.sequence, commit ? commit->sequence : 0);

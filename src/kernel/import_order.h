@@ -23,7 +23,7 @@ struct ImportOrder {
 
   bool is_commit() const { return operation == "commit"; }
   std::string note() const;
-  static std::optional<ImportOrder> parse(std::string_view note);  // null: the mark of a rebase
+  static std::optional<ImportOrder> parse(std::string_view note);  // null: an ImportMark
 };
 
 // Labels of states that orders need; no name of a checkpoint has a slash.
@@ -32,8 +32,13 @@ inline constexpr char kOrderWanted[] = "order/wanted";  // of the workspace
 inline constexpr char kUndone[] = "order/undone";       // what came of one, dropped at once
 // Of the hidden tree as it is not any more, for conflicts whose theirs is in it.
 inline constexpr char kRefused[] = "rebase/refused";
-// The mark of a rebase says what the hidden tree was.
-std::string note_of(SnapshotId state);
+// The mark of a rebase, and that of a rollback of the workspace.
+struct ImportMark {
+  SnapshotId before{};  // what the hidden tree was
+  std::string undo{};   // of a rollback: the checkpoint that undoes it once it is made
+  std::string note() const;
+  static Result<ImportMark> parse(std::string_view note);
+};
 
 // Of the hidden tree as a commit that began at `start` left it.
 std::string committed_label(SnapshotId start);

@@ -26,17 +26,7 @@ using import_names::kTop;
 using import_names::path_of;
 using import_names::tree_of;
 
-namespace {
-
-Result<SnapshotId> state_of(std::string_view note) {
-  const auto words = text::words(note);
-  const auto tree = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
-  const auto state = words.size() == 2 ? text::number<std::uint64_t>(words[1]) : std::nullopt;
-  if (!tree || !state) return fail(EBADMSG, "{}: no state of a hidden tree", text::shown(note));
-  return SnapshotId{*tree, *state};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Forest& Imports::forest() const { return *kernel_.parts().forests.at(kTop); }
 ImportStore& Imports::store() const { return *kernel_.parts().imports; }
@@ -185,10 +175,10 @@ Status Imports::merged(const std::string& tree) {
 Status Imports::put_back(const Import& import) {
   const auto note = store().marked(import.id);
   if (!note) return ok();
-  const SnapshotId before = TRY(state_of(*note));
+  const ImportMark mark = TRY(ImportMark::parse(*note));
   TRY(store().go_back(import.id));
-  const SnapshotId refused = TRY(forest().rollback(import.tree, before, kRefused));
-  TRY(kernel_.merges().set_theirs(import.root, refused));
+  const SnapshotId refused = TRY(forest().rollback(import.tree, mark.before, kRefused));
+  if (mark.undo.empty()) TRY(kernel_.merges().set_theirs(import.root, refused));
   drop_refused(import);
   return store().unmark(import.id);
 }
@@ -205,6 +195,8 @@ Status Imports::end_half_done(const Import& import) {
   const auto note = store().marked(import.id);
   if (!note) return ok();
   if (const auto order = ImportOrder::parse(*note)) return end_order(import, *order);
+  const ImportMark mark = TRY(ImportMark::parse(*note));
+  if (!mark.undo.empty()) return end_going_back(import, mark);
   TRY(kernel_.merges().end_half_done(import.root));
   return put_back(import);
 }
@@ -221,7 +213,7 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
   MergeBases bases(kernel_);
   const SnapshotId before = TRY(bases.begin(root, tree));
   TRY(bases.set(root, tree, before));
-  TRY(store().mark(import.id, note_of(before)));
+  TRY(store().mark(import.id, ImportMark{before}.note()));
   const auto merged = [&]() -> Result<std::string> {
     TRY(refresh(import, drifts));
     return kernel_.merges().merge(caller, root, import.tree, partial);
@@ -278,8 +270,8 @@ TreeNodeRef Imports::base(const std::string& root) const {
   if (!import) return nullptr;
   if (const auto note = store().marked(import->id)) {
     const auto order = ImportOrder::parse(*note);
-    const auto before = order ? order->start : state_of(*note);
-    auto was = before ? forest().snapshot_root(*before) : std::unexpected(before.error());
+    const auto mark = order ? ImportMark{order->start} : ImportMark::parse(*note);
+    auto was = mark ? forest().snapshot_root(mark->before) : std::unexpected(mark.error());
     return was ? std::move(*was) : nullptr;
   }
   auto tree = forest().tree(import->tree);

@@ -15,6 +15,7 @@
 namespace agentfs {
 
 class Kernel;
+struct ImportMark;
 struct ImportOrder;
 
 // A part of its kernel, without a state of its own. A hidden tree beside the workspaces is what the
@@ -55,7 +56,9 @@ class Imports {
   void drop_base(const std::string& root, const std::string& checkpoint);
   // Before the workspace becomes what that checkpoint kept: what rebases have taken over since is
   // not in it any more, so it counts as not seen yet; what commits have written stays known.
-  Status go_back_to(const std::string& root, const std::string& checkpoint);
+  // Undone by end_half_done() where `undo` is then no state that the workspace was before.
+  Status go_back_to(const std::string& root, const std::string& checkpoint,
+                    const std::string& undo);
 
   // What the directory held when it was last looked at; null for a workspace that is no import.
   TreeNodeRef base(const std::string& root) const;
@@ -98,7 +101,8 @@ class Imports {
   Status go_back_but_for(const Import& import, const Base& base,
                          const std::vector<HostDrift>& changes,
                          const std::set<std::string>& forgotten);
-  Status forget_since(const Import& import, const Base& base, SnapshotId now);
+  Status forget_since(const Import& import, const Base& base, const ImportMark& mark);
+  Status end_going_back(const Import& import, const ImportMark& mark);
   void drop_bases(const Import& import);
   void drop_uncommitted(const Import& import);
 

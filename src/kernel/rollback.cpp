@@ -132,7 +132,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};
   const StoredOrder order = begin_tree_order(kernel_, caller, row);
   TRY(kernel_.imports().keep_base(root, undo));
-  TRY(kernel_.imports().go_back_to(root, name));
+  TRY(kernel_.imports().go_back_to(root, name, undo));
   SnapshotId before;
   Status told = ok();
   // What the state before had is listed when it is over, since until then names may be made.
@@ -146,10 +146,12 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     told = kernel_.record_change(caller, row);
     return ok();
   };
-  TRY(MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
+  Status replaced = MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
     return kernel_.between_commits(
         root, [&] { return kernel_.paths().replace_tree(root, {replace, tell}); });
-  }));
+  });
+  kernel_.imports().end_half_done(root);
+  TRY(std::move(replaced));
   const Names ended = TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
   TRY(told);
   announce(kernel_, root, before);

@@ -944,6 +944,34 @@ def a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
     M.verify()
 
 
+def a_rollback_that_fails_leaves_what_was_taken_over():
+    top = make("unmoved")
+    space = take(top, "unmoved")
+    ctl("unmoved", "checkpoint first")
+    (top / "theirs").write_text("theirs\n")
+    (top / "theirs too").write_text("theirs\n")
+    ctl("unmoved", "rebase")
+    (space / "theirs").unlink()
+    records = M.state / "merge-bases/workspaces"
+    aside = records.with_name("aside")
+    records.rename(aside)
+    records.write_text("")  # as a disk that takes nothing more
+    expect_errno("ENOTDIR", tell, space / ".agentfs/ctl", "rollback first\n")
+    records.unlink()
+    aside.rename(records)
+    for again in False, True:
+        if again:
+            M.umount()
+            M.mount()
+        expect_eq(status("unmoved"), ["D\ttheirs"])
+        ctl("unmoved", "rebase")
+        expect_eq(sorted(name for name in os.listdir(space) if "theirs" in name), ["theirs too"])
+    ctl("unmoved", "rollback first")
+    ctl("unmoved", "rebase")
+    expect_eq(sorted(name for name in os.listdir(space) if "theirs" in name), ["theirs", "theirs too"])
+    M.verify()
+
+
 def forks_and_checkpoints_read_the_directory_too():
     top = make("family")
     space = take(top, "family")
@@ -1446,7 +1474,8 @@ main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, 
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
       what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
-     a_rollback_past_a_rebase_does_not_undo_what_was_done_there, forks_and_checkpoints_read_the_directory_too,
+     a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
+     a_rollback_that_fails_leaves_what_was_taken_over, forks_and_checkpoints_read_the_directory_too,
       another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
       a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
       a_worktrees_repository_is_left_alone,
