@@ -228,7 +228,8 @@ void Charge::remove(DataNode& directory, const std::string& name) {
   if (const auto node = find(directory, name)) watch(*node, QuotaTable::Why::removed);
 }
 
-// Between two trees the one that gets more pays for it; what it replaces is given back first.
+// Between two trees the one that gets more pays for it; what it replaces is given back first, but
+// for what is open still or has other names.
 Status Charge::rename(const Name& from, const Name& to, unsigned flags) {
   if (!covers(from.directory) && !covers(to.directory)) return ok();
   const auto node = find(from.directory, from.name);
@@ -258,10 +259,11 @@ Status Charge::rename(const Name& from, const Name& to, unsigned flags) {
   }
   const std::uint64_t more = bytes_of(*status);
   const auto there = other != nullptr ? other->status() : fail(ENOENT, "nothing");
-  const std::uint64_t less = there && (exchanges || there->st_nlink <= 1) ? bytes_of(*there) : 0;
+  const bool gives_back = there && (exchanges || (there->st_nlink <= 1 && other->opens() == 0));
+  const std::uint64_t less = gives_back ? bytes_of(*there) : 0;
   const bool is_back = exchanges && less > more;
   const QuotaLedger::Growth growth{is_back ? less - more : more - std::min(more, less),
-                                   there ? 0U : 1U};
+                                   gives_back ? 0U : 1U};
   return tell(reserve({.tree = is_back ? source : target, .user = {}}, growth), to.directory);
 }
 

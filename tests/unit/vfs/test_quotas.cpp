@@ -83,6 +83,29 @@ TEST_CASE("a file moved between trees is paid for where it arrives") {
   file->release();
 }
 
+TEST_CASE("what a rename replaces is paid for as long as it is open or has another name") {
+  QuotaDisk disk;
+  for (const char* const name : {"b/1", "b/2", "b/3"}) disk.create("b", name + 2)->release();
+  auto open = disk.create("a", "open");
+  REQUIRE(disk.write(*open, 0, 4 * kBlock) == 0);
+  disk.create("a", "twice")->release();
+  REQUIRE(disk.at("a")->link(disk.request, *disk.at("a/twice"), "second"));
+  const Holding before = disk.walk("a");
+  disk.limit("/work/a", {.bytes = 0, .inodes = before.inodes});
+  (void)disk.held("/work/a");
+  const auto rename_over = [&](const char* name, const char* over) {
+    return code(disk.at("b")->rename(disk.request, name, *disk.at("a"), over, 0));
+  };
+  CHECK(rename_over("1", "open") == EDQUOT);
+  CHECK(rename_over("2", "second") == EDQUOT);
+  open->release();
+  open.reset();
+  CHECK(rename_over("1", "open") == 0);
+  REQUIRE(disk.at("a")->unlink(disk.request, "twice"));
+  CHECK(rename_over("2", "second") == 0);
+  CHECK(disk.held("/work/a").inodes == before.inodes);
+}
+
 TEST_CASE("a user's files are counted in all trees together") {
   if (::geteuid() != 0) return;  // only root gives files to others
   QuotaDisk disk;
