@@ -456,6 +456,18 @@ def policies():
 
 
 need("b2sum")
+def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
+    names = ["plain", ".env", "4913", "a.lock", "a~"]
+    for name in names:
+        (SITE / name).write_text("precious\n")
+    pid = agent("deleter", *(("delete", {"path": name}) for name in names))
+    wait_until(30, lambda: state(pid, len(names)) == "done", "the last call")
+    for name in names:
+        expect(not (SITE / name).exists(), f"{name}: is still there")
+        expect_eq(read(SITE / ".agentfs/trash" / name), "precious\n", name)
+
+
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
      what_another_is_writing_counts, a_file_without_its_name_is_stale, of_two_one_publishes,
-     an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies)
+     an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     what_a_tool_deletes_is_in_the_trash_whatever_its_name)

@@ -228,7 +228,7 @@ bool DocumentDirectory::looks_temporary(const std::string& name) const {
 }
 
 Result<bool> DocumentDirectory::is_new_entry(const std::string& name) const {
-  if (place_.is_read_only() || is_temporary_name(name)) return false;
+  if (place_.is_read_only() || is_scratch_name(name)) return false;
   const Status named = check_name(name);
   if (named) return true;
   if (looks_temporary(name)) return false;

@@ -11,7 +11,7 @@
 namespace agentfs::vfs {
 
 // ".f.swp", "f~", "#f#", vim's probe "4913", "f.tmp.123.ab", "sedA1b2C3", git's "f.lock".
-bool is_temporary_name(std::string_view name) {
+bool is_scratch_name(std::string_view name) {
   if (name.empty()) return false;
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   if (name.front() == '.' || name.back() == '~') return true;
@@ -131,7 +131,7 @@ Result<Found> ScratchHome::make_directory(Request& request, const std::string& n
 Result<Found> ScratchHome::make_link(Request& request, const std::string& name,
                                      const std::string& target) {
   if (lookup(request, name)) return fail(EEXIST, "{}: exists", child_path(path_, name));
-  if (!is_temporary_name(name)) {
+  if (!is_scratch_name(name)) {
     return std::unexpected(note(request, name, refused("making a link", name)));
   }
   const auto place = place_of(request, name);

@@ -11,7 +11,7 @@
 namespace agentfs::vfs {
 
 // Is it the name of an editor's or a tool's backup, lock or temporary file?
-bool is_temporary_name(std::string_view name);
+bool is_scratch_name(std::string_view name);
 
 // A directory of rows, objects or documents. Threads: all.
 class ScratchHome : public Node {

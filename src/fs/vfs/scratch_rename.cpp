@@ -74,7 +74,7 @@ Status ScratchHome::rename_scratch(Request& request, const ScratchRef& node, Scr
 Status ScratchHome::rename_entry(Request& request, const std::string& name, ScratchHome& target,
                                  const std::string& new_name) {
   const Found entry = TRY(find_entry(request, name));
-  if (!is_temporary_name(new_name) || target.find_entry(request, new_name) ||
+  if (!is_scratch_name(new_name) || target.find_entry(request, new_name) ||
       entry.node->type() != S_IFREG || entry.attributes.st_size == 0) {
     return move_entry(request, name, target, new_name);
   }
