@@ -147,11 +147,11 @@ def nothing_is_lost_by_a_kill():
 
 def what_is_written_and_not_closed_is_told_after_a_kill():
     """By the next daemon, once: of who wrote it, where it is or was."""
-    for name in ("in-place", "renamed-later", "closed"):
+    for name in ("in-place", "renamed-later", "closed", ".env", "4913"):
         (SITE / name).write_text("0" * 20, encoding="utf-8")
     (SITE / "log").write_text("", encoding="utf-8")
     before = events(read(OURS / "events.jsonl"))[-1]["seq"]
-    held = [os.open(SITE / name, os.O_WRONLY) for name in ("in-place", "renamed-later", "closed")]
+    held = [os.open(SITE / name, os.O_WRONLY) for name in ("in-place", "renamed-later", "closed", ".env", "4913")]
     held.append(os.open(SITE / "log", os.O_WRONLY | os.O_APPEND))
     for fd in held:
         os.write(fd, b"XXXX")
@@ -163,8 +163,8 @@ def what_is_written_and_not_closed_is_told_after_a_kill():
     seen = [e for e in events(read(OURS / f"events/{before}")) if e["op"] == "write"]
     told = {os.path.basename(e["path"]) for e in seen}
     now = "renamed-now" in told  # what is written past the daemon is looked for
-    expect_eq(told, {"closed", "in-place", "log", "renamed-now" if now else "renamed-later"})
-    expect_eq(len(seen), 4, "rows")
+    expect_eq(told, {"closed", "in-place", "log", ".env", "4913", "renamed-now" if now else "renamed-later"})
+    expect_eq(len(seen), 6, "rows")
     expect_eq({e["command"] for e in seen}, {"python3"}, "who wrote")
     expect_eq(read(SITE / "renamed-now")[:5], "XXXX0", "what was written")
     for fd in held:
@@ -173,6 +173,35 @@ def what_is_written_and_not_closed_is_told_after_a_kill():
     M.verify()
 
 
+def what_is_written_is_told_whoever_asks_meanwhile():
+    """Also of a write that is under way when the generation is read, which tells what was before."""
+    top = SITE / "asked"
+    top.mkdir()
+    count = 200
+    asking = subprocess.Popen(
+        ["python3", "-c", "import os\n"
+         f"for n in range({count}):\n"
+         "    while not os.path.exists(f'{n}'): pass\n"
+         "    for pause in range(n % 50 * 20): pass\n"
+         "    os.getxattr(f'{n}', 'user.agentfs.gen')\n"], cwd=top)
+    held = []
+    for n in range(count):
+        held.append(os.open(top / f"{n}", os.O_WRONLY | os.O_CREAT, 0o644))
+        os.write(held[-1], bytes(1 << 18))
+    expect_eq(asking.wait(60), 0)
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(20, lambda: M.answers() not in (0, daemon), "another daemon")
+    told = {e["path"] for e in events(read(OURS / "events.jsonl")) if e["op"] == "write"}
+    untold = [n for n in range(count) if f"/workspaces/site/asked/{n}" not in told]
+    expect_eq(untold, [], "files without a row of what was written")
+    for fd in held:
+        with contextlib.suppress(OSError):  # of the daemon that is gone
+            os.close(fd)
+    M.verify()
+
+
 main(mount_it, each_writer_is_told_with_its_name, the_old_content_is_named,
      reading_goes_on_from_a_number, who_follows_is_woken, all_workspaces_have_one_feed,
-     nothing_is_lost_by_a_kill, what_is_written_and_not_closed_is_told_after_a_kill)
+     nothing_is_lost_by_a_kill, what_is_written_and_not_closed_is_told_after_a_kill,
+     what_is_written_is_told_whoever_asks_meanwhile)

@@ -61,7 +61,6 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   }
   if (!count) return done.complete(std::unexpected(count.error()));
   guard.done();
-  changed(*count);
   done.complete(*count);
 }
 
@@ -107,19 +106,17 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
   const bool is_judged = request.drops_set_id() && ::fstat(descriptor(), &before) == 0 &&
                          (before.st_mode & (S_ISUID | S_ISGID)) != 0;
   long outcome = -1;
-  note_untold();
+  const Untold untold(*this);
   {
     const Changing changing = TRY(node_->begin_change());
     const Writing writing = TRY(store.begin_write(*file_));
-    if (!is_judged) {
-      outcome = call();
-      if (outcome < 0) return fail_errno(name);
-      return outcome;
-    }
-    const int code = store.as(request.tree(), [&] { return outcome = call(); });
+    const int code = is_judged ? store.as(request.tree(), [&] { return outcome = call(); })
+                     : (outcome = call()) < 0 ? errno
+                                              : 0;
     if (code != 0) return fail_errno(code, name);
+    changed(static_cast<std::uint64_t>(outcome));
   }
-  TRY(node_->tell_mode(request, before));
+  if (is_judged) TRY(node_->tell_mode(request, before));
   return outcome;
 }
 
@@ -216,14 +213,13 @@ void DataHandle::changed(std::uint64_t bytes) {
 
 void DataHandle::note_untold() {
   struct stat now{};
-  if (bypassed_ || noted_.exchange(true) || ::fstat(descriptor(), &now) != 0) return;
+  if (bypassed_ || noted_ || ::fstat(descriptor(), &now) != 0) return;
   now.st_ino = node_->file().inode();
-  Caller writer;
-  {
-    Lock lock(mutex_);
-    writer = writer_;
-  }
-  node_->tree().bypassed().begin_written(this, writer, node_->path(), now);
+  const std::string path = node_->path();
+  Lock lock(mutex_);
+  if (noted_) return;
+  node_->tree().bypassed().begin_written(this, writer_, path, now);
+  noted_ = true;
 }
 
 // What the kernel writes back by itself (pid 0) is of who wrote last.
@@ -245,13 +241,19 @@ Status DataHandle::attribute(Request& request, DataGuard& guard) {
   return ok();
 }
 
-// What is written meanwhile is noted anew.
+// The note stays as long as anybody writes. Who begins to either finds it gone, and waits for the
+// lock to make another one, or is seen here.
 Status DataHandle::account() {
-  const bool was_noted = noted_.exchange(false);
-  Status told = tell_changed();
-  if (was_noted && told) node_->tree().bypassed().end(this);
-  if (was_noted && !told) noted_ = true;
-  return told;
+  TRY(tell_changed());
+  if (!noted_) return ok();
+  Lock lock(mutex_);
+  noted_ = false;
+  if (untold_ == 0 && !changed_) {
+    node_->tree().bypassed().end(this);
+  } else {
+    noted_ = true;
+  }
+  return ok();
 }
 
 Status DataHandle::tell_changed() {
@@ -322,7 +324,6 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
   (void)TRY(change(request, "fallocate",
                    [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
   guard.done();
-  changed(0);
   return ok();
 }
 
@@ -345,7 +346,6 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
     return ::copy_file_range(descriptor(), &from, other->descriptor(), &to, count, 0);
   }));
   guard.done();
-  other->changed(static_cast<std::uint64_t>(copied));
   TRY(file_->check_read());
   return static_cast<std::size_t>(copied);
 }

@@ -66,6 +66,20 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   void changed(std::uint64_t bytes);
   // Until it is told: what a daemon that dies has not told, the next one does.
   void note_untold();
+  // While it lives bytes may have changed that changed() does not tell of yet.
+  class Untold {
+   public:
+    explicit Untold(DataHandle& handle) : handle_(handle) {
+      ++handle_.untold_;
+      handle_.note_untold();
+    }
+    ~Untold() { --handle_.untold_; }
+    Untold(const Untold&) = delete;
+    Untold& operator=(const Untold&) = delete;
+
+   private:
+    DataHandle& handle_;
+  };
   // A descriptor may have been passed on: what comes is told of who writes now.
   // The guard is done() once something was written.
   Status attribute(Request& request, DataGuard& guard);
@@ -94,6 +108,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   bool changed_ GUARDED_BY(mutex_) = false;
   std::atomic<bool> unclosed_ = false;  // changed the file since a descriptor of it was closed
   std::atomic<bool> noted_ = false;
+  std::atomic<unsigned> untold_ = 0;
   unsigned writers_ GUARDED_BY(mutex_) = 1;  // that may have written those bytes
 };
 
