@@ -67,7 +67,7 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
 
 // A change whose row a dead daemon did not come to: whether it was made is not known.
 // What it took away is gone with the name that it took away, or moved.
-void account_for(const ContextRef& context, const UnderWay& changes) {
+void account_for(const ContextRef& context, UnderWay& changes) {
   LocalRequest request(owner_of(*context));
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
@@ -82,8 +82,11 @@ void account_for(const ContextRef& context, const UnderWay& changes) {
       row.details.emplace_back("kept", std::move(kept));
     }
     row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
-    const Status told = context->services.record_change(left.author, row);
-    if (!told) log::error("{}", told.error().message);
+    if (const Status told = context->services.record_change(left.author, row)) {
+      changes.end(left.slot);
+    } else {
+      log::error("{}", told.error().message);
+    }
   }
 }
 

@@ -73,8 +73,13 @@ UnderWay::UnderWay(const std::string& path) {
   for (unsigned i = 0; i < kSlots; ++i) {
     Slot& slot = slots_[i];
     const std::size_t length = std::min<std::size_t>(slot.length, sizeof slot.text);
-    if (auto left = parse({slot.text, length})) left_.push_back(std::move(*left));
-    slot.length = 0;
+    if (auto left = parse({slot.text, length})) {
+      left->slot = static_cast<int>(i);
+      left_.push_back(std::move(*left));
+      taken_ |= std::uint64_t{1} << i;
+    } else {
+      slot.length = 0;
+    }
   }
 }
 

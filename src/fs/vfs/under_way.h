@@ -22,13 +22,14 @@ class DataTree;
 // for which there is no slot, and all where the file cannot be had, are not noted. Threads: all.
 class UnderWay {
  public:
-  // Takes what a dead daemon has left there, then begins anew. An empty path: notes nothing.
+  // What a dead daemon has left there stays until it is ended. An empty path: notes nothing.
   explicit UnderWay(const std::string& path);
   ~UnderWay();
   UnderWay(const UnderWay&) = delete;
   UnderWay& operator=(const UnderWay&) = delete;
 
   struct Left {
+    int slot = -1;
     Caller author{};
     TreeChange change{};  // operation and paths
     json::Value kept{};   // of what it took away, which has no bytes in the past store; may be null

@@ -74,7 +74,7 @@ std::unique_ptr<FileSystem> mount(KilledServices& services, TreeStore& store,
 
 }  // namespace
 
-TEST_CASE("what is under way when its daemon dies is known to the next one, once") {
+TEST_CASE("what is under way when its daemon dies is known to the next ones until one ends it") {
   const UnderWayPlace place;
   Caller author;
   author.process = {7};
@@ -84,14 +84,19 @@ TEST_CASE("what is under way when its daemon dies is known to the next one, once
   const TreeChange move{.operation = "rename", .path = "/work/b\n\377", .other = "/work/c d"};
   CHECK(first.begin(author, move) != ended);
   first.end(ended);
-  const UnderWay second(place.file());
+  REQUIRE(UnderWay(place.file()).left_behind().size() == 1);  // killed before it has told of it
+  UnderWay second(place.file());
   REQUIRE(second.left_behind().size() == 1);
-  const auto& [who, change, kept] = second.left_behind().front();
+  const auto& [slot, who, change, kept] = second.left_behind().front();
   CHECK(line_of(who, change) == line_of(author, move));
   CHECK(kept.is_null());
   CHECK(who.host.command == "a command");
   CHECK(who.host.uid == 1000);
-  CHECK(UnderWay(place.file()).left_behind().empty());
+  CHECK(second.begin(author, {.operation = "create", .path = "/work/a"}) != slot);
+  second.end(slot);
+  const UnderWay third(place.file());
+  REQUIRE(third.left_behind().size() == 1);
+  CHECK(third.left_behind().front().change.operation == "create");
 }
 
 TEST_CASE("more changes at once than there are slots, and a file that cannot be had") {
@@ -181,6 +186,7 @@ TEST_CASE("a start tells of what was under way, with its author") {
   const auto store = *open_tree_store(disk.path());
   const auto files = mount(services, *store, place.file());
   CHECK(services.rows == Lines{"7 interrupted /work/a "});
+  CHECK(UnderWay(place.file()).left_behind().empty());
 }
 
 // A workspace with a history, and a directory and two links in it.
