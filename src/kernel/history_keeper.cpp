@@ -323,15 +323,17 @@ bool HistoryKeeper::overflows() const {
   return does;
 }
 
+// The first is not always the oldest: a clock may have been ahead.
 bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
+  const std::int64_t before =
+      by_rules ? std::max(limits.before, limits.ignored_before) : limits.before;
+  const std::uint64_t bytes =
+      by_rules ? std::min(limits.bytes, limits.ignored_bytes) : limits.bytes;
   bool is_due = false;
   kernel_.look_at_history([&](const History& history) {
-    if (history.all().empty()) return;
-    const std::int64_t oldest = history.all().begin()->second->time;
-    is_due = oldest <= limits.before || history.bytes() > limits.bytes ||
-             history.all().size() > limits.files;
-    if (!by_rules) return;
-    is_due |= oldest <= limits.ignored_before || history.bytes() > limits.ignored_bytes;
+    is_due = history.bytes() > bytes || history.all().size() > limits.files ||
+             std::ranges::any_of(history.all(),
+                                 [&](const auto& one) { return one.second->time <= before; });
   });
   return is_due;
 }
