@@ -18,6 +18,14 @@ std::string root_in(const Record& record, std::string_view member) {
   return root_of(json::bytes_of(record.data, member));
 }
 
+// Whether nothing has the name `path`, a workspace or a home, any more.
+bool ends_root(const Record& record) {
+  const std::string path = json::bytes_of(record.data, "path");
+  if (path != root_of(path) || record.data["exchange"].truth()) return false;
+  const bool is_discard = record.kind == "tree.discard" && record.data["name"].text().empty();
+  return is_discard || record.kind == "tree.remove" || record.kind == "tree.rename";
+}
+
 // An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
 bool is_change(const Record& record) {
   if (!record.kind.starts_with("tree.") || record.kind == "tree.open") return false;
@@ -88,8 +96,10 @@ Result<std::string> changes_since(const Journal& journal, Sequence after, std::s
   std::size_t lines = 0;
   const auto add = [&](const Record& record, std::string_view) -> Status {
     if (!is_change_of(record, root)) return ok();
+    const std::string line = change_line(record);
+    if (line.empty()) return ok();  // of /tmp
     if (lines++ == ChangeFeed::kMostLines) return fail(ECANCELED, "enough");
-    out += change_line(record);
+    out += line;
     return ok();
   };
   std::vector<std::string> damaged;  // told by /sys/journal/verify
@@ -104,6 +114,7 @@ void ChangeFeed::add(const Record& record) {
   Line line{.record = record.sequence,
             .root = root_in(record, "path"),
             .other_root = root_in(record, "other"),
+            .ends_root = ends_root(record),
             .text = std::move(text)};
   if (line.other_root == line.root) line.other_root.clear();
   Lock lock(mutex_);
@@ -123,6 +134,8 @@ void ChangeFeed::retire_oldest() {
     older.push_back(line);
     if (older.size() > kFloor) older.pop_front();
   }
+  // What is gone, or has another name, has no lines to keep.
+  if (line.ends_root) older_.erase(line.root);
 }
 
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {

@@ -50,6 +50,7 @@ class ChangeFeed {
     Sequence record{};
     std::string root;        // "/workspaces/site"
     std::string other_root;  // of a rename between two; empty otherwise
+    bool ends_root = false;  // nothing of the first's name is there any more
     std::string text;
     bool is_of(std::string_view wanted) const {
       return wanted.empty() || wanted == root || wanted == other_root;

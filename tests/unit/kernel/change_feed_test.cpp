@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "catch.h"
+#include "support/must.h"
 #include "support/test_kernel.h"
 
 namespace agentfs::test {
@@ -131,6 +132,42 @@ TEST_CASE("What lay ready is told as what comes of it") {
                                                     {"kept", json::Object{{"number", 41}}}});
   CHECK(replaced.find(R"("op":"write","path":"/workspaces/site/old","version":41)") !=
         std::string::npos);
+}
+
+TEST_CASE("Events after a number are told whatever happens in /tmp") {
+  TestKernel t;
+  for (std::size_t i = 0; i <= ChangeFeed::kMostLines; ++i) change(t, "tree.write", "/tmp/a");
+  change(t, "tree.write", "/workspaces/site/a");
+  CHECK(numbers_of(must(changes_since(t.kernel().journal(), {}, ""))).size() == 1);
+}
+
+TEST_CASE("The feed keeps nothing of workspaces that are gone") {
+  ChangeFeed feed;
+  std::uint64_t number = 0;
+  const auto change = [&](std::string_view kind, const std::string& path, std::string other = {}) {
+    json::Object data{{"path", path}};
+    if (!other.empty()) data.emplace_back("other", std::move(other));
+    feed.add({.sequence = {++number}, .kind = std::string(kind), .data = std::move(data)});
+  };
+  for (const char* const name : {"removed", "renamed", "stays", "again"}) {
+    change("tree.write", fmt::format("/workspaces/{}/a", name));
+  }
+  change("tree.remove", "/workspaces/removed");
+  change("tree.remove", "/workspaces/again");
+  change("tree.rename", "/workspaces/renamed", "/workspaces/now");
+  change("tree.remove", "/workspaces/stays/a");
+  change("tree.mkdir", "/workspaces/again");
+  for (int i = 0; i < 9'000; ++i) {
+    change("tree.write", "/workspaces/busy/" + std::string(4'000, 'x'));
+  }
+  const auto kept = [&](const std::string& name) {
+    return numbers_of(feed.text("/workspaces/" + name)).size();
+  };
+  CHECK(kept("removed") == 0);
+  CHECK(kept("renamed") == 0);
+  CHECK(kept("again") == 1);
+  CHECK(kept("now") == 1);
+  CHECK(kept("stays") == 2);
 }
 
 TEST_CASE("The feed keeps lines of a quiet workspace, whatever happens elsewhere") {
