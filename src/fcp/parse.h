@@ -70,8 +70,7 @@ struct Parser<T> {
   static Result<T> parse(const Argument& a) {
     if (const auto value = text::number<T>(a.word)) return *value;
     const bool follows_path = a.syntax.find("PATH ") != std::string_view::npos;
-    return fail(EINVAL, "{}: {} is no whole number from {} to {}{}", a.syntax, text::shown(a.word),
-                std::numeric_limits<T>::min(), std::numeric_limits<T>::max(),
+    return fail(EINVAL, "{}: {} is no whole number, as 7 is{}", a.syntax, text::shown(a.word),
                 follows_path ? "; a path with blanks is one word in quotes" : "");
   }
 };

@@ -97,12 +97,16 @@ Result<std::string> Imports::import(const Caller& caller, const std::string& dir
   TRY(may_import(caller, directory));
   TRY(Forks::check_name(name));
   if (!directory.starts_with('/')) {
-    return fail(EINVAL, "{}: not an absolute path, which an import needs", text::shown(directory));
+    return fail(EINVAL, "{}: not an absolute path; one such as /srv/site would do",
+                text::shown(directory));
   }
   TRY(check_source(std::filesystem::path(directory).lexically_normal().native()));
   std::error_code error;
   const std::string source = std::filesystem::canonical(directory, error).native();
-  if (error) return fail_errno(error.value(), text::shown(directory));
+  if (error) {
+    return fail(error.value(), "{}: {}; a directory of the host that is there would do",
+                text::shown(directory), error.message());
+  }
   TRY(check_source(source));
   const std::string root = path_of(name);
   TRY(kernel_.may_change(caller, root));

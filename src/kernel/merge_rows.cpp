@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "kernel/journal.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 namespace {
@@ -152,10 +153,11 @@ Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::
                                     std::string_view from) {
   if (!head) return 0;  // of an earlier build
   return journal.count(head, [&](const Record& record) {
-    const bool is_first = record.kind == "tree.merge" &&
-                          json::bytes_of(record.data, "path") == root &&
-                          json::bytes_of(record.data, "other") == from;
-    return is_first || json::bytes_of(record.data, "merge") == from;
+    const std::string path = json::bytes_of(record.data, "path");
+    if (record.kind == "tree.merge") {
+      return path == root && json::bytes_of(record.data, "other") == from;
+    }
+    return json::bytes_of(record.data, "merge") == from && paths::is_in(path, root);
   });
 }
 

@@ -3,6 +3,8 @@
 #include "kernel/merge_rows.h"
 
 #include "catch.h"
+#include "support/must.h"
+#include "support/test_kernel.h"
 
 namespace agentfs::test {
 namespace {
@@ -75,6 +77,21 @@ TEST_CASE("of a merge that was undone every name is to be looked at again") {
     CHECK(event.kind == TreeEvent::Kind::attributes);
   }
   CHECK(events_of_undone(merge_rows("/w", plan)).size() == 3);
+}
+
+TEST_CASE("rows of another merge from the same tree are not those of this one") {
+  TestKernel t;
+  const Sequence head = t.kernel().journal().head().sequence;
+  const auto tell = [&](const char* kind, const char* path, const char* member) {
+    must(t.commit(kind, json::Object{{"path", path}, {member, "/workspaces/fork"}}));
+  };
+  tell("tree.merge", "/workspaces/other", "other");
+  tell("tree.write", "/workspaces/other/a", "merge");
+  tell("tree.merge", "/workspaces/site", "other");
+  tell("tree.write", "/workspaces/site/a", "merge");
+  tell("tree.write", "/workspaces/site-2/a", "merge");
+  CHECK(must(merge_rows_told(t.kernel().journal(), head, "/workspaces/site", "/workspaces/fork")) ==
+        2);
 }
 
 }  // namespace agentfs::test
