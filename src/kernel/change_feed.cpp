@@ -19,11 +19,20 @@ std::string root_in(const Record& record, std::string_view member) {
 }
 
 // Whether nothing has the name `path`, a workspace or a home, any more.
-bool ends_root(const Record& record) {
+bool is_end_of_root(const Record& record) {
   const std::string path = json::bytes_of(record.data, "path");
   if (path != root_of(path) || record.data["exchange"].truth()) return false;
   const bool is_discard = record.kind == "tree.discard" && record.data["name"].text().empty();
   return is_discard || record.kind == "tree.remove" || record.kind == "tree.rename";
+}
+
+// The workspace or home that begins with it, "" where none does.
+std::string root_made_by(const Record& record) {
+  const bool is_rename = record.kind == "tree.rename";
+  const bool makes = is_rename || record.kind == "tree.mkdir" || record.kind == "tree.fork" ||
+                     record.kind == "tree.import";
+  const std::string path = json::bytes_of(record.data, is_rename ? "other" : "path");
+  return makes && path == root_of(path) ? path : "";
 }
 
 // An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
@@ -108,20 +117,74 @@ Result<std::string> changes_since(const Journal& journal, Sequence after, std::s
   return out;
 }
 
-void ChangeFeed::add(const Record& record) {
+std::optional<ChangeFeed::Line> ChangeFeed::Line::of(const Record& record) {
   std::string text = change_line(record);
-  if (text.empty()) return;
+  if (text.empty()) return std::nullopt;
   Line line{.record = record.sequence,
             .root = root_in(record, "path"),
             .other_root = root_in(record, "other"),
-            .ends_root = ends_root(record),
+            .ends_root = is_end_of_root(record),
             .text = std::move(text)};
   if (line.other_root == line.root) line.other_root.clear();
+  return line;
+}
+
+void ChangeFeed::add(const Record& record) {
+  auto line = Line::of(record);
+  if (!line) return;
+  std::string made = root_made_by(record);
   Lock lock(mutex_);
-  line.number = ++last_;
-  bytes_ += line.text.size();
-  lines_.push_back(std::move(line));
+  if (line->ends_root) whole_.erase(line->root);
+  if (!made.empty()) whole_.insert(std::move(made));
+  line->number = ++last_;
+  bytes_ += line->text.size();
+  lines_.push_back(*std::move(line));
   while (bytes_ > kMostBytes) retire_oldest();
+}
+
+void ChangeFeed::begin_after(Sequence record) {
+  Lock lock(mutex_);
+  begun_after_ = record;
+}
+
+std::optional<Sequence> ChangeFeed::missing(const std::string& root, Sequence after) const {
+  Lock lock(mutex_);
+  if (after >= begun_after_ || root.empty() || whole_.contains(root)) return std::nullopt;
+  std::size_t known = 0;
+  if (const auto older = older_.find(root); older != older_.end()) known = older->second.size();
+  for (auto line = lines_.rbegin(); line != lines_.rend() && known < kFloor; ++line) {
+    if (line->is_of(root)) ++known;
+  }
+  return known < kFloor ? std::optional(begun_after_) : std::nullopt;
+}
+
+void ChangeFeed::add_missing(const std::string& root, const std::vector<Record>& records) {
+  Lock lock(mutex_);
+  if (!whole_.insert(root).second) return;  // another reader was first
+  std::deque<Line>& older = older_[root];
+  for (auto record = records.rbegin(); record != records.rend() && older.size() < kFloor;
+       ++record) {
+    if (auto line = Line::of(*record)) older.push_front(*std::move(line));
+  }
+}
+
+Result<std::string> newest_changes(const Journal& journal, ChangeFeed& feed,
+                                   const std::string& root, Sequence after) {
+  if (const auto last = feed.missing(root, after)) {
+    std::deque<Record> found;
+    const auto add = [&](const Record& record, std::string_view) -> Status {
+      if (record.sequence > *last) return fail(ECANCELED, "enough");
+      if (!is_change_of(record, root) || change_line(record).empty()) return ok();
+      found.push_back(record);
+      if (found.size() > ChangeFeed::kFloor) found.pop_front();
+      return ok();
+    };
+    std::vector<std::string> damaged;  // told by /sys/journal/verify
+    const Status read = journal.replay_readable(after, add, damaged);
+    if (!read && read.error().code != ECANCELED) return std::unexpected(read.error());
+    feed.add_missing(root, {found.begin(), found.end()});
+  }
+  return feed.text(root, after);
 }
 
 void ChangeFeed::retire_oldest() {

@@ -7,6 +7,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +19,8 @@
 namespace agentfs {
 
 // Threads: all. Keeps the newest lines in memory, at most 32 MiB of all and beyond those 200 of
-// each workspace and home, whatever happens elsewhere; the journal has them all. A line is the
+// each workspace and home, whatever happens elsewhere, for as long as it has that name; the journal
+// has them all. A line is the
 // record's, shorter:
 //   {"seq":812,"time":"2026-…Z","op":"write","path":"/workspaces/site/a.c","bytes":120,
 //    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
@@ -40,6 +43,13 @@ class ChangeFeed {
   // The newest lines of a workspace or home, "/workspaces/site", after a record of the journal; of
   // all where `root` is empty.
   std::string text(const std::string& root, Sequence after = {}) const;
+  // Records up to this one have not been added: they were made before a start, which reads the
+  // newest alone.
+  void begin_after(Sequence record);
+  // Of a root whose newest lines after a record may be among those: the last of them; else nothing.
+  std::optional<Sequence> missing(const std::string& root, Sequence after) const;
+  // Those of them that are of the root, in order; more than kFloor are not kept.
+  void add_missing(const std::string& root, const std::vector<Record>& records);
   // What is added from now on.
   std::uint64_t subscribe(const std::string& root, Receiver receiver);
   void unsubscribe(std::uint64_t subscription);
@@ -52,6 +62,7 @@ class ChangeFeed {
     std::string other_root;  // of a rename between two; empty otherwise
     bool ends_root = false;  // nothing of the first's name is there any more
     std::string text;
+    static std::optional<Line> of(const Record& record);  // nothing: it is no change
     bool is_of(std::string_view wanted) const {
       return wanted.empty() || wanted == root || wanted == other_root;
     }
@@ -74,6 +85,8 @@ class ChangeFeed {
   std::size_t bytes_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::deque<Line>, std::less<>> older_ GUARDED_BY(mutex_);  // by root
   std::uint64_t last_ GUARDED_BY(mutex_) = 0;
+  Sequence begun_after_ GUARDED_BY(mutex_){};
+  std::set<std::string, std::less<>> whole_ GUARDED_BY(mutex_);  // roots that miss nothing
   std::map<std::uint64_t, Follower> followers_ GUARDED_BY(mutex_);
   std::uint64_t next_subscription_ GUARDED_BY(mutex_) = 1;
   bool telling_ GUARDED_BY(mutex_) = false;
@@ -84,6 +97,9 @@ class ChangeFeed {
 std::string change_line(const Record& record);
 // Whether the record is about a path at or below `root`; always where `root` is empty.
 bool is_change_of(const Record& record, std::string_view root);
+// What the feed has of a workspace or home, and what it misses. May read the disk, once a root.
+Result<std::string> newest_changes(const Journal& journal, ChangeFeed& feed,
+                                   const std::string& root, Sequence after);
 // The first 10,000 lines after a record of the journal, however old. Reads the disk.
 Result<std::string> changes_since(const Journal& journal, Sequence after, std::string_view root);
 

@@ -70,7 +70,9 @@ Status load_events(const Journal& journal, EventLines& events, ChangeFeed& chang
     return ok();
   };
   std::vector<std::string> damaged;
-  TRY(journal.replay_readable(events_from(journal.log()), add, damaged));
+  const Sequence before = events_from(journal.log());
+  changes.begin_after(before);
+  TRY(journal.replay_readable(before, add, damaged));
   for (const std::string& sentence : damaged) {
     log::error("journal: {}; what it told of is missing in the events", sentence);
   }

@@ -69,7 +69,8 @@ std::string details_of(const json::Value& change) {
 Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
   const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
   std::string out = "# time\tauthor\toperation\tpath\tversion before\n";
-  const std::string events = root.kernel->changes().text(root.path, horizon.ended.record);
+  const std::string events = TRY(newest_changes(root.kernel->journal(), root.kernel->changes(),
+                                                root.path, horizon.ended.record));
   for (const std::string_view event : text::split(events, '\n')) {
     if (event.empty()) continue;
     const json::Value change = TRY(json::parse(event));
@@ -95,7 +96,8 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
 
 Result<std::string> show_events(const HistoryRoot& root, const Caller& caller) {
   const Horizon horizon = TRY(root.kernel->history().horizon(caller, root.path));
-  return root.kernel->changes().text(root.path, horizon.ended.record);
+  return newest_changes(root.kernel->journal(), root.kernel->changes(), root.path,
+                        horizon.ended.record);
 }
 
 Result<vfs::Unsubscribe> follow_events(const HistoryRoot& root, const Caller& caller,

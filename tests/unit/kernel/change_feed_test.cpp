@@ -170,6 +170,37 @@ TEST_CASE("The feed keeps nothing of workspaces that are gone") {
   CHECK(kept("stays") == 2);
 }
 
+TEST_CASE("What a start has not read of a quiet workspace is read when it is asked for") {
+  TestKernel t;
+  change(t, "tree.write", "/workspaces/again/a");
+  change(t, "tree.remove", "/workspaces/again");
+  const Sequence ended = t.kernel().journal().head().sequence;
+  for (std::size_t i = 0; i < ChangeFeed::kFloor; ++i)
+    change(t, "tree.write", "/workspaces/site/a");
+  change(t, "tree.write", "/workspaces/again/b");
+  const Sequence before = t.kernel().journal().head().sequence;
+  ChangeFeed feed;
+  feed.begin_after(before);
+  const auto add = [&](const Record& record, std::string_view) {
+    feed.add(record);
+    return ok();
+  };
+  change(t, "tree.write", "/workspaces/site/b");
+  change(t, "tree.write", "/workspaces/again/c");
+  std::vector<std::string> damaged;
+  must(t.kernel().journal().replay_readable(before, add, damaged));
+  const auto count = [&](const std::string& root, Sequence after) {
+    return numbers_of(must(newest_changes(t.kernel().journal(), feed, root, after))).size();
+  };
+  CHECK(numbers_of(feed.text("/workspaces/site")).size() == 1);
+  for (int again = 0; again < 2; ++again) {
+    CHECK(count("/workspaces/site", {}) == ChangeFeed::kFloor + 1);
+    CHECK(count("/workspaces/again", ended) == 2);
+    CHECK(count("/workspaces/other", {}) == 0);
+  }
+  CHECK(!feed.missing("/workspaces/site", {}));
+}
+
 TEST_CASE("The feed keeps lines of a quiet workspace, whatever happens elsewhere") {
   ChangeFeed feed;
   std::uint64_t number = 0;
