@@ -114,8 +114,8 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
                      : (outcome = call()) < 0 ? errno
                                               : 0;
     if (code != 0) return fail_errno(code, name);
-    changed(static_cast<std::uint64_t>(outcome));
   }
+  changed(static_cast<std::uint64_t>(outcome));
   if (is_judged) TRY(node_->tell_mode(request, before));
   return outcome;
 }
