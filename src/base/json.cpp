@@ -261,9 +261,9 @@ Value element_of(std::string_view bytes) {
   return Object{{"hex", text::hex(bytes)}};
 }
 
-std::string bytes_of(const Value& element) {
+std::optional<std::string> bytes_of(const Value& element) {
   if (const std::string* const text = element.string()) return *text;
-  return text::unhex(element["hex"].text()).value_or("");
+  return text::unhex(element["hex"].text());
 }
 
 std::string bytes_of(const Value& object, std::string_view name) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,7 +73,7 @@ void set_bytes(Value& object, std::string_view name, std::string_view bytes);
 std::string bytes_of(const Value& object, std::string_view name);
 // The same of an element of an array: a text, or an object with its hex alone.
 Value element_of(std::string_view bytes);
-std::string bytes_of(const Value& element);
+std::optional<std::string> bytes_of(const Value& element);  // nothing: it is neither
 void append_quoted(std::string& out, std::string_view text);
 void append_number(std::string& out, std::int64_t number);
 

@@ -72,14 +72,7 @@ void follow_rename(Fold& fold, const std::string& from, const std::string& to, b
 
 // What comes after it under its path is another's to see, but for what was theirs.
 void note_end(Fold& fold, const Record& record) {
-  const std::string path = json::bytes_of(record.data, "path");
-  const std::string other = json::bytes_of(record.data, "other");
-  const bool replaces = !record.data["kept"].is_null() || record.data["exchange"].truth();
-  const auto is_ended = [](const std::string& one) {
-    return is_whole_tree(one) && (one.starts_with("/workspaces/") || one.starts_with("/home/"));
-  };
-  if (is_ended(path)) fold.end_tree(path, record.sequence);
-  if (replaces && is_ended(other)) fold.end_tree(other, record.sequence);
+  for (const std::string& path : trees_ended_by(record)) fold.end_tree(path, record.sequence);
 }
 
 // A workspace that is gone, or has another name, takes what was known of its paths with it.
@@ -107,7 +100,7 @@ void apply_rollback(Fold& fold, const Record& record) {
   if (tops == nullptr) return;
   const std::string root = json::bytes_of(record.data, "path");
   for (const json::Value& top : *tops) {
-    note_change(fold, fmt::format("{}/{}", root, json::bytes_of(top)), record);
+    note_change(fold, fmt::format("{}/{}", root, json::bytes_of(top).value_or("")), record);
   }
 }
 

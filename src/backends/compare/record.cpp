@@ -40,17 +40,6 @@ std::optional<FileState> state_from(const json::Value& value) {
                    .changed = part(6)};
 }
 
-// A name of the disk may be any bytes; JSON takes text only.
-json::Value path_value(const std::string& path) {
-  if (text::is_utf8(path)) return path;
-  return json::Object{{"hex", text::hex(path)}};
-}
-
-std::optional<std::string> path_from(const json::Value& value) {
-  if (const std::string* const path = value.string()) return *path;
-  return text::unhex(value["hex"].text());
-}
-
 json::Value xattrs_value(const Xattrs& xattrs) {
   json::Array told;
   for (const auto& [name, value] : xattrs) {
@@ -91,7 +80,7 @@ bool read_attributes(const json::Value& value, std::optional<FileAttributes>& at
 
 std::optional<MergeStep> step_from(const json::Value& value) {
   const std::string_view kind = value["do"].text();
-  auto path = path_from(value["path"]);
+  auto path = json::bytes_of(value["path"]);
   const auto before = state_from(value["before"]);
   const auto after = state_from(value["after"]);
   if (kind.size() != 1 || std::string_view("tpsm").find(kind) == std::string_view::npos) {
@@ -112,13 +101,13 @@ std::optional<MergeStep> step_from(const json::Value& value) {
 
 json::Value to_value(const FoldPiece& piece) {
   return json::Object{{"do", std::string(1, static_cast<char>(piece.kind))},
-                      {"from", path_value(piece.from)},
+                      {"from", json::element_of(piece.from)},
                       {"name", piece.name}};
 }
 
 std::optional<FoldPiece> piece_from(const json::Value& value) {
   const std::string_view kind = value["do"].text();
-  auto from = path_from(value["from"]);
+  auto from = json::bytes_of(value["from"]);
   if (kind.size() != 1 || std::string_view("ailx").find(kind) == std::string_view::npos || !from) {
     return std::nullopt;
   }
@@ -128,7 +117,7 @@ std::optional<FoldPiece> piece_from(const json::Value& value) {
 }
 
 json::Value to_value(const FoldDress& dress) {
-  json::Object told{{"path", path_value(dress.path)},
+  json::Object told{{"path", json::element_of(dress.path)},
                     {"modified", dress.modified},
                     {"xattrs", xattrs_value(dress.xattrs)}};
   if (dress.mode) told.emplace_back("permissions", std::int64_t{*dress.mode});
@@ -145,7 +134,7 @@ std::optional<mode_t> permissions_from(const json::Value& value) {
 }
 
 std::optional<FoldDress> dress_from(const json::Value& value) {
-  auto path = path_from(value["path"]);
+  auto path = json::bytes_of(value["path"]);
   auto xattrs = xattrs_from(value["xattrs"]);
   if (!path || !xattrs) return std::nullopt;
   return FoldDress{.path = std::move(*path),
@@ -173,7 +162,7 @@ std::string to_text(const MergeRecord& record) {
   json::Array steps;
   for (const MergeStep& step : record.steps) {
     json::Object told{{"do", std::string(1, static_cast<char>(step.kind))},
-                      {"path", path_value(step.path)},
+                      {"path", json::element_of(step.path)},
                       {"name", step.name},
                       {"before", state_value(step.before)},
                       {"after", state_value(step.after)}};
@@ -220,10 +209,10 @@ namespace agentfs {
 std::string to_text(const MergeConflict& conflict) {
   json::Value value;
   value.set("reason", std::string(word_of(conflict.reason))).set("sentence", conflict.sentence);
-  value.set("path", compare::path_value(conflict.path));
-  value.set("base_path", compare::path_value(conflict.base_path));
-  value.set("ours_path", compare::path_value(conflict.ours_path));
-  value.set("theirs_path", compare::path_value(conflict.theirs_path));
+  value.set("path", json::element_of(conflict.path));
+  value.set("base_path", json::element_of(conflict.base_path));
+  value.set("ours_path", json::element_of(conflict.ours_path));
+  value.set("theirs_path", json::element_of(conflict.theirs_path));
   value.set("base", compare::state_value(conflict.base));
   value.set("ours", compare::state_value(conflict.ours));
   value.set("theirs", compare::state_value(conflict.theirs));
@@ -253,7 +242,7 @@ Result<MergeConflict> conflict_of(std::string_view text) {
                                    {"base_path", &conflict.base_path},
                                    {"ours_path", &conflict.ours_path},
                                    {"theirs_path", &conflict.theirs_path}}) {
-    *path = compare::path_from(value[name]).value_or(std::string());
+    *path = json::bytes_of(value[name]).value_or(std::string());
   }
   if (conflict.path.empty()) return fail(EBADMSG, "a conflict of a merge without a path");
   return conflict;
