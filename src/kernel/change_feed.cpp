@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/change_feed.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "base/text.h"
+#include "kernel/ended_trees.h"
 #include "kernel/kinds.h"
 
 namespace agentfs {
 namespace {
+
+// The number of the last line for who has been told of the end.
+constexpr auto kNothingMore = std::numeric_limits<std::uint64_t>::max();
 
 // "/workspaces/site/a/b" -> "/workspaces/site"; "" for what lies in no workspace and no home.
 std::string root_of(std::string_view path) {
@@ -18,17 +25,10 @@ std::string root_in(const Record& record, std::string_view member) {
   return root_of(json::bytes_of(record.data, member));
 }
 
-// Whether nothing has the name `path`, a workspace or a home, any more.
-bool is_end_of_root(const Record& record) {
-  const std::string path = json::bytes_of(record.data, "path");
-  if (path != root_of(path) || record.data["exchange"].truth()) return false;
-  const bool is_discard = record.kind == "tree.discard" && record.data["name"].text().empty();
-  return is_discard || record.kind == "tree.remove" || record.kind == "tree.rename";
-}
-
 // The workspace or home that begins with it, "" where none does.
 std::string root_made_by(const Record& record) {
   const bool is_rename = record.kind == "tree.rename";
+  if (record.data["exchange"].truth()) return {};
   const bool makes = is_rename || record.kind == "tree.mkdir" || record.kind == "tree.fork" ||
                      record.kind == "tree.import";
   const std::string path = json::bytes_of(record.data, is_rename ? "other" : "path");
@@ -123,7 +123,8 @@ std::optional<ChangeFeed::Line> ChangeFeed::Line::of(const Record& record) {
   Line line{.record = record.sequence,
             .root = root_in(record, "path"),
             .other_root = root_in(record, "other"),
-            .ends_root = is_end_of_root(record),
+            .ended = trees_ended_by(record),
+            .exchanges = record.data["exchange"].truth(),
             .text = std::move(text)};
   if (line.other_root == line.root) line.other_root.clear();
   return line;
@@ -134,7 +135,9 @@ void ChangeFeed::add(const Record& record) {
   if (!line) return;
   std::string made = root_made_by(record);
   Lock lock(mutex_);
-  if (line->ends_root) whole_.erase(line->root);
+  for (const std::string& root : line->ended) {
+    if (!line->exchanges) whole_.erase(root);
+  }
   if (!made.empty()) whole_.insert(std::move(made));
   line->number = ++last_;
   bytes_ += line->text.size();
@@ -198,16 +201,24 @@ void ChangeFeed::retire_oldest() {
     if (older.size() > kFloor) older.pop_front();
   }
   // What is gone, or has another name, has no lines to keep.
-  if (line.ends_root) older_.erase(line.root);
+  for (const std::string& root : line.ended) {
+    if (!line.exchanges) older_.erase(root);
+  }
 }
 
+// Who follows what is gone, or has another name, is not told of what has its path then.
 std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
   std::vector<Parcel> parcels;
   for (auto& [id, follower] : followers_) {
-    const auto is_told = [&](const Line& line) { return line.number <= follower.told; };
-    std::string text = lines_of(follower.root, is_told, lines_.size());
-    follower.told = last_;
-    if (!text.empty()) parcels.emplace_back(follower.receiver, std::move(text));
+    if (follower.told == kNothingMore) continue;
+    Parcel parcel{.receiver = follower.receiver};
+    auto line = std::ranges::upper_bound(lines_, follower.told, {}, &Line::number);
+    for (; line != lines_.end() && !parcel.is_last; ++line) {
+      if (line->is_of(follower.root)) parcel.text += line->text;
+      parcel.is_last = std::ranges::find(line->ended, follower.root) != line->ended.end();
+    }
+    follower.told = parcel.is_last ? kNothingMore : last_;
+    if (!parcel.text.empty() || parcel.is_last) parcels.push_back(std::move(parcel));
   }
   return parcels;
 }
@@ -229,7 +240,7 @@ void ChangeFeed::tell() {
         return;
       }
     }
-    for (const auto& [receiver, text] : parcels) receiver(text, false);
+    for (const Parcel& one : parcels) one.receiver(one.text, one.is_last);
   }
 }
 

@@ -38,7 +38,8 @@ class ChangeFeed {
   // In the journal's order, by whoever appends to it. What is no change is not taken.
   void add(const Record& record);
   // Hands what has been added to who follows, in order, on this thread or on that of another who
-  // is telling at the moment. With no lock held; receivers must not block.
+  // is telling at the moment: the last of a root when that is gone or has another name. With no
+  // lock held; receivers must not block.
   void tell();
   // The newest lines of a workspace or home, "/workspaces/site", after a record of the journal; of
   // all where `root` is empty.
@@ -58,9 +59,10 @@ class ChangeFeed {
   struct Line {
     std::uint64_t number = 0;
     Sequence record{};
-    std::string root;        // "/workspaces/site"
-    std::string other_root;  // of a rename between two; empty otherwise
-    bool ends_root = false;  // nothing of the first's name is there any more
+    std::string root;                  // "/workspaces/site"
+    std::string other_root;            // of a rename between two; empty otherwise
+    std::vector<std::string> ended{};  // roots that are gone since, or have another name
+    bool exchanges = false;            // those have each other's
     std::string text;
     static std::optional<Line> of(const Record& record);  // nothing: it is no change
     bool is_of(std::string_view wanted) const {
@@ -72,7 +74,11 @@ class ChangeFeed {
     Receiver receiver;
     std::uint64_t told = 0;  // the number of the last line
   };
-  using Parcel = std::pair<Receiver, std::string>;
+  struct Parcel {
+    Receiver receiver{};
+    std::string text{};
+    bool is_last = false;
+  };
   std::vector<Parcel> untold() REQUIRES(mutex_);
   void retire_oldest() REQUIRES(mutex_);
   // The newest lines of a root, back to where one is `known`, at most `most`.

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/ids.h"
+#include "kernel/record.h"
 
 namespace agentfs {
 
@@ -17,5 +19,9 @@ struct EndedTree {
   std::uint64_t refusal = 0;
 };
 using EndedTrees = std::map<std::string, EndedTree>;  // by "/workspaces/site"
+
+// Those that have not had their paths any more since this record, of a remove, a discard or a
+// rename.
+std::vector<std::string> trees_ended_by(const Record& record);
 
 }  // namespace agentfs

@@ -170,6 +170,66 @@ TEST_CASE("The feed keeps nothing of workspaces that are gone") {
   CHECK(kept("stays") == 2);
 }
 
+TEST_CASE("Who follows a workspace is told nothing of what has its name later") {
+  struct End {
+    const char* kind;
+    const char* path;
+    const char* other;
+    bool exchange;
+  };
+  for (const End& end : {End{"tree.remove", "/workspaces/site", "", false},
+                         End{"tree.discard", "/workspaces/site", "", false},
+                         End{"tree.rename", "/workspaces/site", "/workspaces/now", false},
+                         End{"tree.rename", "/workspaces/site", "/workspaces/other", true},
+                         End{"tree.rename", "/workspaces/other", "/workspaces/site", true}}) {
+    CAPTURE(end.kind, end.path, end.exchange);
+    ChangeFeed feed;
+    std::string seen;
+    int ends = 0;
+    feed.subscribe("/workspaces/site", [&](std::string_view lines, bool is_last) {
+      seen += lines;
+      ends += is_last ? 1 : 0;
+    });
+    std::uint64_t number = 0;
+    const auto tell = [&](std::string_view kind, const std::string& path, json::Value more) {
+      more.set("path", path);
+      feed.add({.sequence = {++number}, .kind = std::string(kind), .data = std::move(more)});
+      feed.tell();
+    };
+    tell("tree.write", "/workspaces/site/a", {});
+    tell("tree.remove", "/workspaces/site/b", {});
+    CHECK(ends == 0);
+    tell(end.kind, end.path, json::Object{{"other", end.other}, {"exchange", end.exchange}});
+    tell("tree.mkdir", "/workspaces/site", {});
+    tell("tree.write", "/workspaces/site/secret", {});
+    CHECK(numbers_of(seen) == std::vector<std::int64_t>{1, 2, 3});
+    CHECK(ends == 1);
+  }
+}
+
+TEST_CASE("Workspaces that are exchanged keep their lines") {
+  TestKernel t;
+  for (int i = 0; i < 3; ++i) {
+    change(t, "tree.write", "/workspaces/site/a");
+    change(t, "tree.write", "/workspaces/other/a");
+  }
+  ChangeFeed feed;
+  const Sequence before = t.kernel().journal().head().sequence;
+  feed.begin_after(before);
+  must(t.commit("tree.rename", json::Object{{"path", "/workspaces/site"},
+                                            {"other", "/workspaces/other"},
+                                            {"exchange", true}}));
+  std::vector<std::string> damaged;
+  const auto add = [&](const Record& record, std::string_view) {
+    feed.add(record);
+    return ok();
+  };
+  must(t.kernel().journal().replay_readable(before, add, damaged));
+  for (const char* const root : {"/workspaces/site", "/workspaces/other"}) {
+    CHECK(numbers_of(must(newest_changes(t.kernel().journal(), feed, root, {}))).size() == 4);
+  }
+}
+
 TEST_CASE("What a start has not read of a quiet workspace is read when it is asked for") {
   TestKernel t;
   change(t, "tree.write", "/workspaces/again/a");
