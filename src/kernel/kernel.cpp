@@ -137,6 +137,7 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   end_tree_orders(*kernel);
   TRY(MergeBases(*kernel).settle());
   TRY(kernel->merges().settle());
+  TRY(MergeBases(*kernel).settle_conflicts());
   TRY(kernel->imports().settle());
   TRY(kernel->history().settle());
   state.temporaries.settle(*kernel);

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
+#include "kernel/merges.h"
 
 namespace agentfs {
 namespace {
@@ -214,23 +215,39 @@ std::optional<SnapshotId> MergeBases::find(const std::string& root, const std::s
   return there->time < back->time ? back->id : there->id;
 }
 
-Status MergeBases::forget_with(const std::string& root, const Rollback& rollback,
-                               const std::function<Status()>& change) {
+Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root,
+                                                         const Rollback& rollback,
+                                                         const std::function<Status()>& change) {
   const auto info = kernel_.forks().info_of(root);
   const std::string place = directory(root);
-  if (!info || !file::exists(place)) return change();
+  const bool has_any = file::exists(place) || !kernel_.conflicts().all().empty();
+  if (!info || !has_any) {
+    TRY(change());
+    return std::vector<std::string>();
+  }
+  TRY(file::make_directories(place, 0700));
   const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
   TRY(file::replace(
       order, fmt::format("{}\n{} {}\n", rollback.undo, rollback.to.tree, rollback.to.sequence)));
   if (Status changed = change(); !changed) {
     TRY(file::remove(order));
-    return changed;
+    return std::unexpected(std::move(changed).error());
   }
   const TreeInfo now = TRY(get_info(kernel_, root));
   if (const auto before = state_called(now, rollback.undo)) {
     TRY(follow(place, rollback.to, *before));
   }
-  return file::remove(order);
+  auto ended = TRY(kernel_.merges().forget_conflicts(root, info->number));
+  TRY(file::remove(order));
+  return ended;
+}
+
+// The conflicts of what was taken back say what the next merge begins from: they go with it.
+Status MergeBases::settle_conflicts() {
+  return for_each_order([&](const Order& order) -> Status {
+    if (order.before) TRY(kernel_.merges().forget_conflicts(order.root, order.before->tree));
+    return file::remove(order.file);
+  });
 }
 
 Status MergeBases::forget_gone() {
@@ -252,19 +269,25 @@ Status MergeBases::forget_gone() {
   return ok();
 }
 
-Status MergeBases::settle() {
+Status MergeBases::for_each_order(const std::function<Status(const Order&)>& act) {
   for (const auto& [top, forest] : kernel_.parts().forests) {
     const std::string place = directory(top);
     for (const TreeInfo& tree : forest->family()) {
-      const std::string order = fmt::format("{}/{}{}", place, tree.number, kOrder);
-      if (!file::exists(order)) continue;
-      const Rollback rollback = rollback_of(TRY(file::read(order)));
-      if (const auto before = state_called(tree, rollback.undo)) {
-        TRY(follow(place, rollback.to, *before));
-      }
-      TRY(file::remove(order));
+      const std::string file = fmt::format("{}/{}{}", place, tree.number, kOrder);
+      if (!file::exists(file)) continue;
+      Rollback rollback = rollback_of(TRY(file::read(file)));
+      const auto before = state_called(tree, rollback.undo);
+      TRY(act({file, fmt::format("{}/{}", top, tree.name), std::move(rollback), before}));
     }
   }
+  return ok();
+}
+
+Status MergeBases::settle() {
+  TRY(for_each_order([&](const Order& order) {
+    if (!order.before) return ok();
+    return follow(directory(order.root), order.rollback.to, *order.before);
+  }));
   return forget_gone();
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/forest.h"
 
@@ -40,21 +41,29 @@ class MergeBases {
   // Of the last merge, whichever way; null: there was none since they parted.
   std::optional<SnapshotId> find(const std::string& root, const std::string& from) const;
   // Of a tree that goes back to an earlier state: `change` is made, and what is recorded of merges
-  // that the state has not seen set aside, or neither, a crash between or not. What it was before
-  // is a checkpoint of the tree then, by the name `undo`; going back to that brings the records
-  // back.
+  // that the state has not seen set aside, or neither, a crash between or not; so are its conflicts
+  // ended: the answer is their paths. What it was before is a checkpoint of the tree then, by the
+  // name `undo`; going back to that brings the records back.
   struct Rollback {
     std::string undo{};
     SnapshotId to{};
   };
-  Status forget_with(const std::string& root, const Rollback& rollback,
-                     const std::function<Status()>& change);
+  Result<std::vector<std::string>> forget_with(const std::string& root, const Rollback& rollback,
+                                               const std::function<Status()>& change);
   // Of trees that are there no more.
   Status forget_gone();
-  // At a start: ends what a crash cut short.
+  // At a start: ends what a crash cut short; the conflicts when they have been read.
   Status settle();
+  Status settle_conflicts();
 
  private:
+  struct Order {
+    std::string file{};
+    std::string root{};
+    Rollback rollback{};
+    std::optional<SnapshotId> before{};  // nothing: the rollback was not made
+  };
+  Status for_each_order(const std::function<Status(const Order&)>& act);
   std::string directory(std::string_view root) const;
   Kernel& kernel_;
 };

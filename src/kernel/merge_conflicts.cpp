@@ -171,7 +171,10 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
       kept->state = {};
       next = kept;
     }
-    TRY(set_conflicts_of(key, next));
+    if (Status stored = set_conflicts_of(key, next); !stored) {
+      kernel_.conflicts().set(key, next);  // what the file says still ends at the next start
+      return std::unexpected(std::move(stored).error());
+    }
     if (next != nullptr || !conflicts->is_stored) continue;
     for (const auto& [number, one] : conflicts->left) ended.push_back(one.path);
   }

@@ -146,17 +146,16 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
     told = kernel_.record_change(caller, row);
     return ok();
   };
-  Status replaced = MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
+  auto ended = MergeBases(kernel_).forget_with(root, {undo, target.id}, [&] {
     return kernel_.between_commits(
         root, [&] { return kernel_.paths().replace_tree(root, {replace, tell}); });
   });
   kernel_.imports().end_half_done(root);
-  TRY(std::move(replaced));
-  const Names ended = TRY(kernel_.merges().forget_conflicts(root, target.id.tree));
+  if (!ended) return std::unexpected(std::move(ended).error());
   TRY(told);
   announce(kernel_, root, before);
   return fmt::format("{} is as it was at {}; `rollback {}` undoes this\n{}", root, name, undo,
-                     note_of_ended(ended));
+                     note_of_ended(*ended));
 }
 
 }  // namespace agentfs

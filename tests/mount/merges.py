@@ -1152,6 +1152,36 @@ def a_merge_of_what_is_clean_is_begun_from_after_a_kill():
     M.verify()
 
 
+def a_rollback_that_cannot_end_the_conflicts_takes_the_merge_back_nevertheless():
+    for name, restarts in ("unended", False), ("unended-too", True):
+        ours, theirs = make(name), SPACES / f"{name}-fork"
+        ctl(name, f"fork {theirs.name}")
+        ctl(name, "checkpoint before")
+        (ours / "both").write_text("ours\n")
+        (theirs / "both").write_text("theirs\n")
+        (theirs / "new").write_text("theirs\n")
+        ctl(name, f"merge {theirs.name} partial")
+        records = M.state / "merge-conflicts"
+        aside = records.with_name("aside")
+        records.rename(aside)
+        records.write_text("")  # as a disk that fails
+        expect_errno("ENOTDIR", tell, ours / ".agentfs/ctl", "rollback before\n")
+        records.unlink()
+        aside.rename(records)
+        if restarts:
+            M.umount()
+            M.mount()
+        expect_eq((ours / "both").read_text(), "as it was\n")
+        expect_eq([one for one in os.listdir(ours / ".agentfs/conflicts") if one.isdigit()], [])
+        ctl(name, f"merge {theirs.name}")
+        expect_eq((ours / "both").read_text(), "theirs\n")
+        expect_eq((ours / "new").read_text(), "theirs\n")
+    M.umount()
+    M.mount()
+    expect_eq((ours / "both").read_text(), "theirs\n")
+    M.verify()
+
+
 def what_is_new_has_the_owner_that_made_it():
     """And no set-user-id that is of other bytes."""
     if os.geteuid() != 0:
@@ -1351,6 +1381,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_rollback_that_was_undone_has_taken_no_merge_back,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
      a_merge_of_what_is_clean_is_begun_from_after_a_kill,
+     a_rollback_that_cannot_end_the_conflicts_takes_the_merge_back_nevertheless,
      what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
      what_a_mapping_has_written_is_merged_and_told,
      a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
