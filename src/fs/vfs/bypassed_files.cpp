@@ -181,13 +181,20 @@ void BypassedFiles::start() {
 }
 
 void BypassedFiles::write(std::string_view line) {
+  if (!has_begun_) return;
+  if (!log_) begin_log();  // there may be room again
   if (!log_) return;
   written_ += line.size();
   if (const Status told = file::write_all(log_.get(), line); !told) {
-    log::error("{}: {}; what is open when the daemon dies is not accounted for from here on", path_,
-               told.error().message);
+    tell_amiss(told.error());
     log_.reset();
   }
+}
+
+void BypassedFiles::tell_amiss(const Error& error) {
+  if (std::exchange(is_amiss_, true)) return;
+  log::error("{}: {}; what is open is not accounted for if the daemon dies before there is room",
+             path_, error.message);
 }
 
 void BypassedFiles::begin_log() {
@@ -195,10 +202,14 @@ void BypassedFiles::begin_log() {
   std::string text;
   for (const Open& open : left_) text += opened_line(open.number, open.file);
   for (const auto& [file, open] : open_) text += opened_line(open.number, open.file);
-  const Status replaced = file::replace(path_, text, 0600);
-  log_ = UniqueFd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  has_begun_ = true;
   written_ = 0;
-  if (!replaced || !log_) log::error("{}: cannot be begun anew", path_);
+  log_.reset();
+  if (const Status replaced = file::replace(path_, text, 0600); !replaced) {
+    return tell_amiss(replaced.error());
+  }
+  log_ = UniqueFd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  is_amiss_ = is_amiss_ && !log_;
 }
 
 }  // namespace agentfs::vfs

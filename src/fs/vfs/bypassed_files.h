@@ -72,10 +72,13 @@ class BypassedFiles {
            bool is_written) EXCLUDES(mutex_);
   void write(std::string_view line) REQUIRES(mutex_);
   void begin_log() REQUIRES(mutex_);
+  void tell_amiss(const Error& error) REQUIRES(mutex_);  // once
 
   const std::string path_;
   Mutex<Rank::store> mutex_;
-  UniqueFd log_ GUARDED_BY(mutex_);
+  UniqueFd log_ GUARDED_BY(mutex_);  // none: it is begun anew with the next line
+  bool has_begun_ GUARDED_BY(mutex_) = false;
+  bool is_amiss_ GUARDED_BY(mutex_) = false;
   std::size_t written_ GUARDED_BY(mutex_) = 0;  // bytes since the log was begun
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;
   std::map<const void*, Open> open_ GUARDED_BY(mutex_);

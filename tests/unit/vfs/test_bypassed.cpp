@@ -2,8 +2,10 @@
 // What is written past the daemon, found by size and time of change, also after its death.
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -96,6 +98,29 @@ struct Disk {
 };
 
 }  // namespace
+
+TEST_CASE("what is open is accounted for again when there is room for the log") {
+  const Place place;
+  BypassedFiles files(place.log());
+  files.start();
+  const int opens[3] = {};
+  files.begin_written(&opens[0], author(1), "/work/0", with(0, 1));
+  struct rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  {
+    const auto was = ::signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+    files.begin_written(&opens[1], author(1), "/work/1", with(0, 1));
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    ::signal(SIGXFSZ, was);
+  }
+  files.begin_written(&opens[2], author(1), "/work/2", with(0, 1));
+  files.end(&opens[0]);
+  Lines paths;
+  for (const auto& file : BypassedFiles(place.log()).left_behind()) paths.push_back(file.path);
+  CHECK(paths == Lines{"/work/1", "/work/2"});
+}
 
 TEST_CASE("a change is told once, with by how much a file grew") {
   BypassedFiles files("");
