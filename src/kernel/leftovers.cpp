@@ -56,7 +56,7 @@ Status Temporaries::begin(const std::string& path) {
 bool Temporaries::lies_ready(const std::string& path) const {
   if (!is_temporary_name(text::last_part(path))) return false;
   const Lock lock(mutex_);
-  return under_way_.contains(path);
+  return under_way_.contains(path) || left_.contains(path);
 }
 
 void Temporaries::end(const std::string& path) {
@@ -74,6 +74,10 @@ void Temporaries::settle(Kernel& kernel) {
   const std::string paths = read.value_or("");
   for (const std::string_view path : text::split(paths, '\0')) {
     if (!is_temporary_name(text::last_part(path))) continue;
+    {
+      const Lock lock(mutex_);
+      left_.emplace(path);
+    }
     const Status removed = remove(kernel, std::string(path));
     if (removed || removed.error().code == ENOENT) continue;
     log::warning("{}: left by a crash: {}", path, removed.error().message);

@@ -20,7 +20,8 @@ class Temporaries {
   // From begin() on `path` of the mount may be there; after end() it is not, or has another name.
   Status begin(const std::string& path);
   void end(const std::string& path);
-  // Whether it is one of those: what happens to it is told as what comes of it.
+  // Whether it is one of those, or was at the start: what happens to it is told as what comes of
+  // it.
   bool lies_ready(const std::string& path) const;
   // At a start, with nobody at work: those that are there are removed, into the trash where history
   // is kept. Never fails: what cannot be removed is told in the log.
@@ -31,6 +32,7 @@ class Temporaries {
   mutable Mutex<Rank::store> mutex_;
   UniqueFd fd_ GUARDED_BY(mutex_);
   std::set<std::string> under_way_ GUARDED_BY(mutex_);
+  std::set<std::string> left_ GUARDED_BY(mutex_);  // by a crash
 };
 
 }  // namespace agentfs

@@ -457,7 +457,7 @@ def policies():
 
 need("b2sum")
 def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
-    names = ["plain", ".env", "4913", "a.lock", "a~"]
+    names = ["plain", ".env", "4913", "a.lock", "a~", ".agentfs-0123456789ab"]
     for name in names:
         (SITE / name).write_text("precious\n")
     pid = agent("deleter", *(("delete", {"path": name}) for name in names))

@@ -60,6 +60,9 @@ std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
 WriteGuard* KernelServices::guard() { return &kernel_.stale_writes(); }
 
 bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
+bool KernelServices::lies_ready(const std::string& path) {
+  return kernel_.temporaries().lies_ready(path);
+}
 
 std::string KernelServices::why_not_kept(std::uint64_t size, bool by_copy) {
   return kernel_.history().why_not_kept(size, by_copy);

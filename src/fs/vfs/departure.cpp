@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/departure.h"
 
-#include "base/temporary_name.h"
 #include "fs/vfs/local_request.h"
 #include "kernel/kept_entry.h"
 
@@ -13,13 +12,13 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
   const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
-  if (is_inner && is_temporary_name(name)) return;
+  const std::string path = fmt::format("{}/{}", directory.path(), name);
+  if (is_inner && tree_.services().lies_ready(path)) return;
   const auto entry = tree_.store().lookup(directory.file(), name);
   if (!entry) return;
   // Before the link, so that nobody ever sees it counted.
   node_ = tree_.ensure(entry->node, region);
   node_->hide_links(1);
-  const std::string path = fmt::format("{}/{}", directory.path(), name);
   alone_ = std::unique_lock(tree_.bytes().of(*entry->node));
   kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
   if (kept_.linked) node_->keep_as({kept_.number, kept_.path});

@@ -6,7 +6,6 @@
 #include <future>
 
 #include "base/log.h"
-#include "base/temporary_name.h"
 #include "base/text.h"
 #include "base/waiting.h"
 #include "fs/vfs/data_file.h"
@@ -47,7 +46,7 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
   LocalRequest request(owner_of(*context));
   for (const BypassedFiles::File& file : files.left_behind()) {
     // What lay ready is told by the rename to its place, which has a note of its own.
-    if (is_temporary_name(text::last_part(file.path))) continue;
+    if (context->services.lies_ready(file.path)) continue;
     const auto found = walk_to(request, context, file.path);
     // Removed since, or renamed: that has rows of its own.
     const bool is_there = found && found->st_ino == file.inode;

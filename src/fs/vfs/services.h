@@ -67,6 +67,9 @@ class Services {
   virtual std::optional<FileOwner> owner_of(std::string_view path) = 0;
   // Whether old contents are kept at all, and why one of this size is not ("" where it is).
   virtual bool keeps_history() { return false; }
+  // Whether a path is one of the daemon's own that lies ready to be renamed to its place, or did
+  // when the last daemon died.
+  virtual bool lies_ready(const std::string& /*path*/) { return false; }
   virtual std::string why_not_kept(std::uint64_t, bool /*by_copy*/) { return "history is off"; }
   // The member `kept` for a change that a dead daemon did not come to tell: what this start has
   // found that it kept of the path. Null: nothing.

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/temporary_name.h"
 #include "base/text.h"
 #include "fs/vfs/data_file.h"
 
@@ -124,7 +123,7 @@ Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
       change_(tree.order()),
       author_(std::move(author)),
       row_(std::move(row)),
-      slot_(is_temporary_name(text::last_part(row_.path)) && row_.other.empty()
+      slot_(row_.other.empty() && tree.services().lies_ready(row_.path)
                 ? -1
                 : tree.under_way().begin(author_, row_)) {}
 
