@@ -256,6 +256,14 @@ void set_bytes(Value& object, std::string_view name, std::string_view bytes) {
   if (!text::is_utf8(bytes)) object.set(fmt::format("{}_hex", name), text::hex(bytes));
 }
 
+void set_any(Value& object, std::string_view name, const Value& value) {
+  if (const std::string* const text = value.string()) {
+    set_bytes(object, name, *text);
+  } else {
+    object.set(name, value);
+  }
+}
+
 Value element_of(std::string_view bytes) {
   if (text::is_utf8(bytes)) return bytes;
   return Object{{"hex", text::hex(bytes)}};

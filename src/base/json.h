@@ -71,6 +71,7 @@ std::string dump_pretty(const Value& value);        // two spaces a level, with 
 // Bytes that need not be UTF-8: as they are and, where they are not, as hex in NAME_hex beside it.
 void set_bytes(Value& object, std::string_view name, std::string_view bytes);
 std::string bytes_of(const Value& object, std::string_view name);
+void set_any(Value& object, std::string_view name, const Value& value);  // the same, if it is text
 // The same of an element of an array: a text, or an object with its hex alone.
 Value element_of(std::string_view bytes);
 std::optional<std::string> bytes_of(const Value& element);  // nothing: it is neither

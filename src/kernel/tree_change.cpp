@@ -20,13 +20,7 @@ std::uint64_t solid_bytes(const struct stat& file) {
 }
 
 void put_details(json::Value& row, const TreeChange& change) {
-  for (const auto& [name, value] : change.details) {
-    if (const std::string* const text = value.string()) {
-      json::set_bytes(row, name, *text);
-    } else {
-      row.set(name, value);
-    }
-  }
+  for (const auto& [name, value] : change.details) json::set_any(row, name, value);
 }
 
 json::Value kept_row(std::uint64_t number, std::string_view type, const struct stat& attributes) {

@@ -125,12 +125,7 @@ Status run(Kernel& kernel, const Caller& caller, const Set& args) {
     }
     const ProcessRef agent = values::acting_agent(kernel, caller);
     const std::string word(text::trim(args.value));
-    const json::Value value = TRY(row->parse({kernel, *process, agent.get(), word}));
-    if (const std::string* const text = value.string()) {
-      json::set_bytes(data, "value", *text);
-    } else {
-      data.set("value", value);
-    }
+    json::set_any(data, "value", TRY(row->parse({kernel, *process, agent.get(), word})));
   }
   TRY(kernel.commit(caller, std::string(kind::kProcessSet), std::move(data)));
   return ok();
