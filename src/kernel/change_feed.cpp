@@ -14,15 +14,9 @@ namespace {
 // The number of the last line for who has been told of the end.
 constexpr auto kNothingMore = std::numeric_limits<std::uint64_t>::max();
 
-// "/workspaces/site/a/b" -> "/workspaces/site"; "" for what lies in no workspace and no home.
-std::string root_of(std::string_view path) {
-  if (!path.starts_with("/workspaces/") && !path.starts_with("/home/")) return {};
-  return std::string(text::first_parts(path, 2));
-}
-
 // Of `path` or `other`.
 std::string root_in(const Record& record, std::string_view member) {
-  return root_of(json::bytes_of(record.data, member));
+  return std::string(tree_of(json::bytes_of(record.data, member)));
 }
 
 // The workspace or home that begins with it, "" where none does.
@@ -31,8 +25,9 @@ std::string root_made_by(const Record& record) {
   if (record.data["exchange"].truth()) return {};
   const bool makes = is_rename || record.kind == "tree.mkdir" || record.kind == "tree.fork" ||
                      record.kind == "tree.import";
-  const std::string path = json::bytes_of(record.data, is_rename ? "other" : "path");
-  return makes && path == root_of(path) ? path : "";
+  if (!makes) return {};
+  std::string path = json::bytes_of(record.data, is_rename ? "other" : "path");
+  return path == tree_of(path) ? path : "";
 }
 
 // An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
@@ -66,12 +61,9 @@ void write_number_if_any(json::ObjectWriter& line, std::string_view name, std::i
   if (number > 0) line.number(name, number);
 }
 
-}  // namespace
-
-std::string change_line(const Record& record) {
+// Of a change in a workspace or home.
+std::string text_of(const Record& record) {
   const json::Value& data = record.data;
-  if (!is_change(record)) return {};
-  if (root_in(record, "path").empty() && root_in(record, "other").empty()) return {};
   std::string text;
   text.reserve(320);
   json::ObjectWriter line(text);
@@ -93,6 +85,14 @@ std::string change_line(const Record& record) {
   line.end();
   text += '\n';
   return text;
+}
+
+}  // namespace
+
+std::string change_line(const Record& record) {
+  if (!is_change(record)) return {};
+  if (root_in(record, "path").empty() && root_in(record, "other").empty()) return {};
+  return text_of(record);
 }
 
 bool is_change_of(const Record& record, std::string_view root) {
@@ -118,15 +118,15 @@ Result<std::string> changes_since(const Journal& journal, Sequence after, std::s
 }
 
 std::optional<ChangeFeed::Line> ChangeFeed::Line::of(const Record& record) {
-  std::string text = change_line(record);
-  if (text.empty()) return std::nullopt;
+  if (!is_change(record)) return std::nullopt;
   Line line{.record = record.sequence,
             .root = root_in(record, "path"),
-            .other_root = root_in(record, "other"),
-            .ended = trees_ended_by(record),
-            .exchanges = record.data["exchange"].truth(),
-            .text = std::move(text)};
+            .other_root = root_in(record, "other")};
+  if (line.root.empty() && line.other_root.empty()) return std::nullopt;
   if (line.other_root == line.root) line.other_root.clear();
+  line.ended = trees_ended_by(record);
+  line.exchanges = record.data["exchange"].truth();
+  line.text = text_of(record);
   return line;
 }
 
@@ -177,7 +177,7 @@ Result<std::string> newest_changes(const Journal& journal, ChangeFeed& feed,
     std::deque<Record> found;
     const auto add = [&](const Record& record, std::string_view) -> Status {
       if (record.sequence > *last) return fail(ECANCELED, "enough");
-      if (!is_change_of(record, root) || change_line(record).empty()) return ok();
+      if (!is_change_of(record, root)) return ok();
       found.push_back(record);
       if (found.size() > ChangeFeed::kFloor) found.pop_front();
       return ok();

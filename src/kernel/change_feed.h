@@ -20,8 +20,7 @@ namespace agentfs {
 
 // Threads: all. Keeps the newest lines in memory, at most 32 MiB of all and beyond those 200 of
 // each workspace and home, whatever happens elsewhere, for as long as it has that name; the journal
-// has them all. A line is the
-// record's, shorter:
+// has them all. A line is the record's, shorter:
 //   {"seq":812,"time":"2026-…Z","op":"write","path":"/workspaces/site/a.c","bytes":120,
 //    "version":41,"by":[7,1],"user":"root","command":"sed","via":"call:3"}
 // What lay ready under a name of the daemon's own is told by the rename to its place, as what comes
@@ -63,7 +62,7 @@ class ChangeFeed {
     std::string other_root;            // of a rename between two; empty otherwise
     std::vector<std::string> ended{};  // roots that are gone since, or have another name
     bool exchanges = false;            // those have each other's
-    std::string text;
+    std::string text{};
     static std::optional<Line> of(const Record& record);  // nothing: it is no change
     bool is_of(std::string_view wanted) const {
       return wanted.empty() || wanted == root || wanted == other_root;

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/ended_trees.h"
 
-#include <algorithm>
-#include <array>
-
 #include "base/text.h"
 
 namespace agentfs {
-namespace {
 
-bool is_tree(std::string_view path) {
-  return (path.starts_with("/workspaces/") || path.starts_with("/home/")) &&
-         text::first_parts(path, 2) == path;
+std::string_view tree_of(std::string_view path) {
+  if (!path.starts_with("/workspaces/") && !path.starts_with("/home/")) return {};
+  return text::first_parts(path, 2);
 }
-
-}  // namespace
 
 std::vector<std::string> trees_ended_by(const Record& record) {
   const json::Value& data = record.data;
@@ -25,7 +19,7 @@ std::vector<std::string> trees_ended_by(const Record& record) {
   if (!data["kept"].is_null() || data["exchange"].truth()) {
     ended.push_back(json::bytes_of(data, "other"));
   }
-  std::erase_if(ended, [](const std::string& path) { return !is_tree(path); });
+  std::erase_if(ended, [](const auto& path) { return path.empty() || path != tree_of(path); });
   return ended;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -20,6 +21,8 @@ struct EndedTree {
 };
 using EndedTrees = std::map<std::string, EndedTree>;  // by "/workspaces/site"
 
+// "/workspaces/site/a/b" -> "/workspaces/site"; "" for what lies in no workspace and no home.
+std::string_view tree_of(std::string_view path);
 // Those that have not had their paths any more since this record, of a remove, a discard or a
 // rename.
 std::vector<std::string> trees_ended_by(const Record& record);
