@@ -16,8 +16,7 @@ namespace agentfs::trees {
 // Which directory it is: the disk gives its number again, never its handle.
 struct SavedDirectory {
   ino_t inode = 0;
-  std::uint32_t handle =
-      0;  // a sum of it; 0: not known, of an earlier build or where there is none
+  std::uint32_t handle = 0;  // a sum of it; 0: there is none, or an earlier build saved it
   static SavedDirectory of(const DirectoryKey& key);
   friend auto operator<=>(const SavedDirectory&, const SavedDirectory&) = default;
 };

@@ -60,6 +60,7 @@ std::optional<vfs::FileOwner> KernelServices::owner_of(std::string_view path) {
 WriteGuard* KernelServices::guard() { return &kernel_.stale_writes(); }
 
 bool KernelServices::keeps_history() { return kernel_.history().is_on(); }
+
 bool KernelServices::lies_ready(const std::string& path) {
   return kernel_.temporaries().lies_ready(path);
 }

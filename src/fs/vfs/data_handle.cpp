@@ -110,10 +110,11 @@ Result<long> DataHandle::change_once(Request& request, const char* name, Call&& 
   {
     const Changing changing = TRY(node_->begin_change());
     const Writing writing = TRY(store.begin_write(*file_));
-    const int code = is_judged ? store.as(request.tree(), [&] { return outcome = call(); })
-                     : (outcome = call()) < 0 ? errno
-                                              : 0;
-    if (code != 0) return fail_errno(code, name);
+    const auto act = [&] { return outcome = call(); };
+    if (!is_judged && act() < 0) return fail_errno(name);
+    if (const int code = is_judged ? store.as(request.tree(), act) : 0; code != 0) {
+      return fail_errno(code, name);
+    }
   }
   changed(static_cast<std::uint64_t>(outcome));
   if (is_judged) TRY(node_->tell_mode(request, before));
