@@ -513,6 +513,36 @@ def a_merge_counts_what_is_held():
     expect_exact("merged")
 
 
+def what_keeping_takes_beside_a_file_counts():
+    """Where the disk needs a block more for what a snapshot notes beside a file: as ext4 does."""
+    top = make("marked", "bytes=1G")
+    (top / "below").mkdir()
+    for number in range(120):
+        path = top / f"below/{number}"
+        path.write_text("bytes")
+        os.setxattr(path, "user.note", b"x" * number)
+    expect_exact("marked")
+    ctl("marked", "fork marked-1")
+    expect_exact("marked-1")
+    (top / "below/new").touch()
+    expect_exact("marked")
+    expect_exact("marked-1")
+    (SPACES / "marked-1/below/new").touch()
+    expect_exact("marked-1")
+    for number in range(0, 120, 2):  # each has an inode of its own from now on
+        write_at(SPACES / f"marked-1/below/{number}", 0, 1, os.O_WRONLY)
+    expect_exact("marked-1")
+    ctl("marked", "checkpoint one")
+    (top / "below/newer").touch()
+    for space in ("marked", "marked-1"):
+        expect_exact(space)
+    told = [usage(space) for space in ("marked", "marked-1")]
+    restart()
+    expect_eq([usage(space) for space in ("marked", "marked-1")], told)
+    for space in ("marked", "marked-1"):
+        expect_exact(space)
+
+
 def the_journal_tells_it():
     rows = [row["data"] for row in M.journal() if row["kind"] == "quota.set"]
     expect_eq((rows[0]["path"], rows[0]["bytes"], rows[0]["inodes"]),
@@ -530,4 +560,5 @@ main(mount_it, limits_are_text, dd_stops_at_the_limit,
      a_killed_daemon_forgets_nothing, two_writers_at_once, a_clone_fails_cleanly, agents_cannot_lift_it, users_have_limits_too,
      a_limit_holds_when_its_write_returns,
      what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
-     a_restore_that_does_not_fit_brings_nothing, a_merge_counts_what_is_held, the_journal_tells_it)
+     a_restore_that_does_not_fit_brings_nothing, a_merge_counts_what_is_held,
+     what_keeping_takes_beside_a_file_counts, the_journal_tells_it)

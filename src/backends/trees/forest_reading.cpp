@@ -11,6 +11,18 @@ namespace {
 // From a hollow directory to what it reads; each step leads to an older state.
 constexpr std::size_t kLongestWay = 10'000;
 
+// What its bytes take where it has no holes, in blocks of 512 bytes.
+blkcnt_t blocks_of_bytes(const struct stat& file) {
+  const auto block = std::max<off_t>(file.st_blksize, 512);
+  return (file.st_size + block - 1) / block * (block / 512);
+}
+
+// A directory's attributes are most often ours, and where they need a block of their own, on ext4,
+// they do so at times that nobody is told of: what counts is its names.
+void show_names_alone(struct stat& directory) {
+  directory.st_blocks = std::min<blkcnt_t>(directory.st_blocks, blocks_of_bytes(directory));
+}
+
 }  // namespace
 
 Result<Borrowed> ForestDisk::borrow(const ForestNode& node) {
@@ -263,8 +275,7 @@ void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (!was && attributes.st_blocks != 0) return;
   const auto fd = table().borrow(file);
   if (!fd || !marks_.lends(fd->get())) return;
-  const auto block = std::max<off_t>(attributes.st_blksize, 512);
-  attributes.st_blocks = (attributes.st_size + block - 1) / block * (block / 512);
+  attributes.st_blocks = blocks_of_bytes(attributes);
 }
 
 Result<struct stat> ForestDisk::raw_attributes(ForestNode& node) {
@@ -291,10 +302,12 @@ Result<FileMark> ForestDisk::mark_of(ForestNode& node) {
 }
 
 Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) {
+  if (node.is_directory()) show_names_alone(attributes);
   if (node.disk) show_lent(*node.disk, attributes);
   if (node.tree->epoch == 0) return attributes;
   attributes.st_ino = node.inode();
   const FileMark mark = TRY(mark_of(node));
+  attributes.st_blocks -= std::min(mark.blocks, attributes.st_blocks);
   if (mark.changed) attributes.st_ctim = *mark.changed;
   if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
   const bool is_over = node.tree->refusal == ESTALE && !node.is_directory();

@@ -61,6 +61,8 @@ struct FileMark {
   // Of a kept directory: the sum of the names that it was kept with. Beside the rest, since a mark
   // of its own would cost a block on ext4.
   std::optional<std::uint64_t> roll{};
+  // The blocks of 512 bytes that the disk gave for the mark itself: they are no part of the file.
+  blkcnt_t blocks = 0;
   // The file itself cannot be asked: its number is the one that FileIds has.
   bool elsewhere = false;
 };
@@ -148,6 +150,7 @@ class Marks {
   FileMark borne(const Spot& spot) const;  // by no row
   // The error for which it can only be told by a row from now on.
   int bear(const Spot& spot, const FileMark& mark, int flags = 0) const;
+  int set_measured(const Spot& spot, FileMark mark, int flags) const;
 
   const std::string prefix_;
   const Lender* const lender_;

@@ -97,8 +97,8 @@ Charge::Charge(DataTree& tree, Request* request)
 
 Charge::~Charge() {
   for (const Watched& watched : watched_) {
-    if (watched.file >= 0) {
-      table_.look(*watched.node, watched.file);
+    if (watched.is_written) {
+      table_.look_at_bytes(*watched.node);
     } else {
       table_.look(*watched.node, watched.why);
     }
@@ -162,7 +162,7 @@ Status Charge::add(DataNode& directory, QuotaLedger::Growth growth) {
 Status Charge::write(DataNode& node, int file, off_t offset, std::uint64_t length) {
   if (!covers(node)) return ok();
   know(node);
-  watched_.push_back({node.self(), QuotaTable::Why::changed, file});
+  watched_.push_back({node.self(), QuotaTable::Why::changed, true});
   if (length == 0) return ok();
   const auto begin = static_cast<std::uint64_t>(offset);
   const Range range{down(begin), whole_blocks(begin + length)};

@@ -55,7 +55,7 @@ class Charge {
   struct Watched {
     std::shared_ptr<DataNode> node;
     QuotaTable::Why why;
-    int file = -1;
+    bool is_written = false;  // its bytes alone
   };
   std::shared_ptr<DataNode> find(DataNode& directory, const std::string& name);
   bool covers(const DataNode& node);

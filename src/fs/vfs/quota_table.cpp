@@ -121,11 +121,11 @@ void QuotaTable::count_new(DataNode& node, std::string tree) {
   ledger_.end_look(look, {bytes_of(*status), status->st_uid, std::move(tree)}, true);
 }
 
-void QuotaTable::look(DataNode& node, int file) {
+void QuotaTable::look_at_bytes(DataNode& node) {
   const QuotaLedger::Look look = ledger_.begin_look(key_of(node));
-  struct stat status{};
-  if (::fstat(file, &status) != 0) return ledger_.end_look(look);
-  if (!ledger_.end_look(look, bytes_of(status))) this->look(node, Why::changed);
+  const auto status = node.status();
+  if (!status) return ledger_.end_look(look);
+  if (!ledger_.end_look(look, bytes_of(*status))) this->look(node, Why::changed);
 }
 
 void QuotaTable::closed(DataNode& node, bool written) {

@@ -56,8 +56,7 @@ class QuotaTable {
   enum class Why { changed, made, removed };
   void look(DataNode& node, Why why);
   void count_new(DataNode& node, std::string tree);  // which has no name, but was made in the tree
-  // The same through a descriptor, of one whose names and owner have not changed.
-  void look(DataNode& node, int file);
+  void look_at_bytes(DataNode& node);  // of one whose names and owner have not changed
   void closed(DataNode& node, bool written);
 
   // --- changes under way. A count begins when all those that may not know of it have ended.
