@@ -9,6 +9,7 @@
 
 #include "backends/compare.h"
 #include "base/error.h"
+#include "base/growth.h"
 
 namespace agentfs {
 
@@ -47,8 +48,7 @@ struct FoldPlan {
   std::vector<FoldConflict> conflicts{};
   std::vector<std::string> notes{};  // sentences: what was left out
   std::string record{};              // for stage() and the calls of a TreeMerger
-  std::int64_t bytes = 0;            // what the tree grows by
-  std::int64_t inodes = 0;
+  Growth growth{};
   bool is_empty = true;  // nothing is to be done
 };
 

@@ -192,9 +192,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     run.keeps = end.how == "kept";
     run.conflicts = end.conflicts;
     if (plan.is_empty) return end;
-    TRY(kernel_.paths().check_room(
-        run.root, {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.bytes, 0)),
-                   .inodes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.inodes, 0))}));
+    TRY(kernel_.paths().check_room(run.root, plan.growth));
     run.phase = FastRun::Phase::folding;
     run.record = plan.record;
     run.changes = plan.changes;

@@ -74,14 +74,15 @@ RestoreStep step_of(const Return& one) {
 }
 
 // What a restore may take: without this a limit would be met half-way.
-Holding growth_of(const Returns& returns) {
-  Holding more;
+Growth growth_of(const Returns& returns) {
+  Growth growth;
   for (const Return& one : returns) {
-    if (one.has_bytes()) more.bytes += one.whole->held;
+    Growth::Amount more{.bytes = 0, .inodes = one.other.empty() ? 1 : 0};
+    if (one.has_bytes()) more.bytes += static_cast<std::int64_t>(one.whole->held);
     if (one.whole->type == FileVersion::Type::directory) more.bytes += whole_blocks(1);
-    if (one.other.empty()) ++more.inodes;
+    growth.add(one.whole->uid, more);
   }
-  return more;
+  return growth;
 }
 
 // What is lent may be gone where it was lent from. Half of a directory is no use.

@@ -17,6 +17,7 @@
 #include "backends/tree_store.h"
 #include "base/completion.h"
 #include "base/error.h"
+#include "base/growth.h"
 #include "base/hold.h"
 #include "kernel/caller.h"
 #include "kernel/quota.h"
@@ -106,8 +107,8 @@ class Namespace {
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }
   // Until what it holds has been counted, so that its limits hold; for some seconds at most.
   virtual void await_count(const std::string& /*subject*/) {}
-  // Could the tree, and the user that it is of, hold so much more now? EDQUOT.
-  virtual Status check_room(const std::string& /*path*/, const Holding& /*more*/) { return ok(); }
+  // Could the tree, and each user of what it gets, hold so much more now? EDQUOT.
+  virtual Status check_room(const std::string& /*path*/, const Growth& /*more*/) { return ok(); }
   // A tree was changed otherwise than through the mount or this interface; `anew`: it is another
   // state now, of which nothing is known.
   virtual void recount(const std::string& /*path*/, bool /*anew*/) {}

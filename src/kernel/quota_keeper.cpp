@@ -110,13 +110,25 @@ Result<Quota> parse_quota(std::string_view text, const Quota& others) {
   return quota;
 }
 
-Holding growth_of(const MergePlan& plan, const MergeSides& sides) {
-  std::int64_t bytes = 0;
-  std::int64_t inodes = 0;
+namespace {
+
+// As attributes are merged: what is new is theirs', what was there stays its owner's, unless theirs
+// has given it away.
+uid_t owner_after(const MergeAction& action, const struct stat& base, const struct stat& ours,
+                  const struct stat& theirs) {
+  if (!action.ours.exists() || action.ours.type() != action.theirs.type()) return theirs.st_uid;
+  return action.attributes && base.st_uid == ours.st_uid ? theirs.st_uid : ours.st_uid;
+}
+
+}  // namespace
+
+Growth growth_of(const MergePlan& plan, const MergeSides& sides) {
+  Growth growth;
   std::map<ino_t, nlink_t> gone;  // of ours: names
   const struct stat nothing{};
   const auto look = [&](const TreeSide& side, const std::string& path) {
-    const auto entry = find_in_tree(*side.store, side.root, path);
+    const auto entry =
+        path.empty() ? fail(ENOENT, "nothing") : find_in_tree(*side.store, side.root, path);
     return entry ? entry->attributes : nothing;
   };
   for (const MergeAction& action : plan.actions) {
@@ -124,22 +136,22 @@ Holding growth_of(const MergePlan& plan, const MergeSides& sides) {
         action.kind == MergeAction::Kind::write || action.kind == MergeAction::Kind::make_directory;
     const bool removes = action.kind == MergeAction::Kind::remove ||
                          action.kind == MergeAction::Kind::remove_directory;
-    if (makes) ++inodes;
-    // A merged text has not been made yet: about what ours has.
-    if (makes && action.merged) {
-      bytes +=
-          static_cast<std::int64_t>(whole_blocks(static_cast<std::uint64_t>(action.ours.size)));
-    } else if (makes) {
-      bytes += held_by(look(sides.theirs, action.theirs_path));
-    }
-    if ((!makes && !removes) || !action.ours.exists()) continue;
+    const bool gives = !makes && !removes && action.attributes;
+    if (!makes && !removes && !gives) continue;
     const struct stat ours = look(sides.ours, action.ours_path);
+    if (!removes) {
+      const struct stat theirs = look(sides.theirs, action.theirs_path);
+      struct stat after = gives || (makes && action.merged) ? ours : theirs;
+      after.st_uid = owner_after(action, look(sides.base, action.base_path), ours, theirs);
+      if (gives && after.st_uid == ours.st_uid) continue;
+      // A merged text has not been made yet: about what ours has.
+      growth.add(after);
+    }
+    if (!action.ours.exists()) continue;
     if (!S_ISDIR(ours.st_mode) && ++gone[ours.st_ino] < ours.st_nlink) continue;
-    bytes -= held_by(ours);
-    --inodes;
+    growth.subtract(ours);
   }
-  return {.bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)),
-          .inodes = static_cast<std::uint64_t>(std::max<std::int64_t>(inodes, 0))};
+  return growth;
 }
 
 Quota QuotaKeeper::of(const std::string& subject) const {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/growth.h"
 #include "kernel/caller.h"
 #include "kernel/quota.h"
 
@@ -23,7 +24,7 @@ Result<Quota> parse_quota(std::string_view text, const Quota& others);
 
 // What ours would hold more after a merge, what it loses given back first. Holes are free, and
 // what goes under some of its names alone goes on being held.
-Holding growth_of(const MergePlan& plan, const MergeSides& sides);
+Growth growth_of(const MergePlan& plan, const MergeSides& sides);
 
 // A part of its kernel, without a state of its own. Threads: all.
 class QuotaKeeper {

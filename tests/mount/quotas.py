@@ -513,6 +513,37 @@ def a_merge_counts_what_is_held():
     expect_exact("merged")
 
 
+def a_merge_is_judged_by_who_will_own_its_files():
+    if os.getuid() != 0:
+        return
+    top = make("judged")
+    os.chown(top, USER + 2, USER + 2)
+    limits = M / f"sys/users/{USER + 2}/limits"
+    tell(limits, f"bytes={64 * BLOCK}\n")
+    ctl("judged", "fork judged-1")
+    fork = SPACES / "judged-1"
+    write_at(fork / "roots", 0, 100 * BLOCK)
+    ctl("judged", "merge judged-1")
+    expect_eq((top / "roots").stat().st_uid, 0)
+    os.chown(top, 0, 0)
+    write_at(fork / "theirs", 0, 40 * BLOCK)
+    os.chown(fork / "theirs", USER + 2, USER + 2)
+    expect_errno("EDQUOT", ctl, "judged", "merge judged-1")
+    expect_has(M.last_error(), f"/sys/users/{USER + 2}/limits")
+    expect(not (top / "theirs").exists(), "it passed the limit")
+    write_at(top / "shared", 0, 40 * BLOCK)
+    tell(limits, "unlimited\n")
+    ctl("judged", "merge judged-1")
+    ctl("judged", "fork judged-2")
+    tell(limits, f"bytes={table(M / f'sys/users/{USER + 2}/usage')['bytes'] + 60 * BLOCK}\n")
+    os.chown(SPACES / "judged-2/shared", USER + 2, USER + 2)
+    expect_errno("EDQUOT", ctl, "judged", "merge judged-2")
+    expect_eq((top / "shared").stat().st_uid, 0)
+    tell(limits, "unlimited\n")
+    ctl("judged", "merge judged-2")
+    expect_eq((top / "shared").stat().st_uid, USER + 2)
+
+
 def what_keeping_takes_beside_a_file_counts():
     """Where the disk needs a block more for what a snapshot notes beside a file: as ext4 does."""
     top = make("marked", "bytes=1G")
@@ -561,4 +592,5 @@ main(mount_it, limits_are_text, dd_stops_at_the_limit,
      a_limit_holds_when_its_write_returns,
      what_forks_and_merges_change_counts_for_the_user, discarded_forks_give_a_user_room_again,
      a_restore_that_does_not_fit_brings_nothing, a_merge_counts_what_is_held,
-     what_keeping_takes_beside_a_file_counts, the_journal_tells_it)
+     a_merge_is_judged_by_who_will_own_its_files, what_keeping_takes_beside_a_file_counts,
+     the_journal_tells_it)

@@ -302,15 +302,13 @@ void FoldPlanner::tell(std::string operation, const std::string& path, std::uint
 // Holes are free, and so is a second name.
 void FoldPlanner::hold_more(const struct stat& state) {
   if (!S_ISDIR(state.st_mode) && !held_.insert(state.st_ino).second) return;
-  plan_.bytes += held_by(state);
-  ++plan_.inodes;
+  plan_.growth.add(state);
 }
 
 // Other names keep what it holds.
 void FoldPlanner::hold_less(const struct stat& state) {
   if (!S_ISDIR(state.st_mode) && ++gone_[state.st_ino] < state.st_nlink) return;
-  plan_.bytes -= held_by(state);
-  --plan_.inodes;
+  plan_.growth.subtract(state);
 }
 
 // As those of a merge: names become free first, from files up to directories, and are then taken

@@ -306,21 +306,21 @@ Holding QuotaTable::look_at_all(const std::string& subject) {
   return held;
 }
 
-Status QuotaTable::check_room(const std::string& path, const Holding& more) {
-  auto state = is_active() ? ledger_.state(path) : std::nullopt;
+Status QuotaTable::check_room(const std::string& subject, const Growth::Amount& more) {
+  auto state = is_active() ? ledger_.state(subject) : std::nullopt;
   if (state && !state->is_judged) {  // a limit that is new: what is held is counted just now
-    state = ledger_.await(path, std::chrono::steady_clock::now() + kPatience);
+    state = ledger_.await(subject, std::chrono::steady_clock::now() + kPatience);
   }
   if (!state || !state->is_judged) return ok();
-  const auto fits = [](std::uint64_t limit, std::uint64_t held, std::uint64_t grown) {
-    return limit == 0 || grown == 0 || held + grown <= limit;
+  const auto fits = [](std::uint64_t limit, std::uint64_t held, std::int64_t grown) {
+    return limit == 0 || grown <= 0 || held + static_cast<std::uint64_t>(grown) <= limit;
   };
   const Holding& held = state->held;
   if (!fits(state->limit.bytes, held.bytes, more.bytes)) {
-    return no_room({path, true, state->limit.bytes, held.bytes});
+    return no_room({subject, true, state->limit.bytes, held.bytes});
   }
   if (!fits(state->limit.inodes, held.inodes, more.inodes)) {
-    return no_room({path, false, state->limit.inodes, held.inodes});
+    return no_room({subject, false, state->limit.inodes, held.inodes});
   }
   return ok();
 }

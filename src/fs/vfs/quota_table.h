@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/growth.h"
 #include "fs/vfs/quota_ledger.h"
 #include "fs/vfs/services.h"
 
@@ -50,7 +51,7 @@ class QuotaTable {
   Result<Holding> holding(const std::string& subject);
   // Until it has been counted, where it is limited; for some seconds at most.
   void await(const std::string& subject) const;
-  Status check_room(const std::string& path, const Holding& more);
+  Status check_room(const std::string& subject, const Growth::Amount& more);
 
   // --- one look at a file, after it may have changed
   enum class Why { changed, made, removed };

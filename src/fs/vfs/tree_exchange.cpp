@@ -216,13 +216,12 @@ Result<Holding> FileSystem::holding(const std::string& subject) {
 
 void FileSystem::await_count(const std::string& subject) { parts_->quotas->await(subject); }
 
-Status FileSystem::check_room(const std::string& path, const Holding& more) {
-  TRY(parts_->quotas->check_room(path, more));
-  const auto top = parts_->top_of(path);
-  if (top == nullptr) return ok();
-  const auto entry = top->tree().store().lookup(top->file(), std::string(text::last_part(path)));
-  if (!entry) return ok();
-  return parts_->quotas->check_room(user_subject(entry->attributes.st_uid), more);
+Status FileSystem::check_room(const std::string& path, const Growth& more) {
+  TRY(parts_->quotas->check_room(path, more.whole()));
+  for (const auto& [user, its] : more.users()) {
+    TRY(parts_->quotas->check_room(user_subject(user), its));
+  }
+  return ok();
 }
 
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
