@@ -131,6 +131,7 @@ FileVersionRef version_of(const Record& record) {
   // new name.
   if (v.path.empty()) v.path = json::bytes_of(record.data, v.cause == "rename" ? "other" : "path");
   v.in_trash = v.cause == "remove" || kept["removed"].truth();
+  if (record.data["temporary"].truth()) v.cause = FileVersion::kLeftover;
   return made_by(record, std::move(v));
 }
 

@@ -41,7 +41,10 @@ struct FileVersion {
   std::string target{};       // of a link
   Xattrs xattrs{};            // of what has no bytes in the past store
   std::int64_t time = 0;      // of the change that replaced it
-  std::string cause{};        // that change: "remove", "rename", "truncate", "write", "recovered"
+  // That change: "remove", "rename", "truncate", "write", "recovered"; of what the daemon had lying
+  // ready for an operation that ended half-way, and is nobody's file:
+  static constexpr std::string_view kLeftover = "leftover";
+  std::string cause{};
   std::string author{};       // its lineage: "7<1<root (bash)"
   std::int64_t host_pid = 0;  // of who did it; 0: not known
   bool in_trash = false;      // was removed, and nothing has its name since

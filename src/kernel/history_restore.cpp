@@ -7,7 +7,6 @@
 #include <set>
 
 #include "base/blocks.h"
-#include "base/temporary_name.h"
 #include "base/text.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
@@ -181,8 +180,8 @@ void drop_below_files(Versions& versions, std::size_t top) {
 // When something below a directory was changed for the last time that a version knows of, its
 // removal left out; 0: it knows of none.
 std::int64_t changed_at(const FileVersion& version) {
-  const bool was_taken =
-      version.in_trash || version.cause == "remove" || version.cause == "recovered";
+  const bool was_taken = version.in_trash || version.cause == "remove" ||
+                         version.cause == "recovered" || version.cause == FileVersion::kLeftover;
   if (!was_taken) return version.time;
   // The mtime of a directory is that of the removals in it, and any may have been set ahead.
   const bool is_known =
@@ -211,9 +210,8 @@ Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
                             std::optional<std::uint64_t> number) {
   if (number) return Versions{TRY(one_version(history, path, *number))};
   Versions versions = history.trashed_at_or_below(path);
-  // What an operation that ended half-way had lying ready is nobody's file.
   std::erase_if(versions, [&](const FileVersionRef& one) {
-    return one->path != path && is_temporary_name(text::last_part(one->path));
+    return one->path != path && one->cause == FileVersion::kLeftover;
   });
   drop_below_files(versions, path.size());
   Versions own = history.versions(path);

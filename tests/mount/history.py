@@ -957,6 +957,15 @@ def a_restart_changes_nothing():
             expect_eq(os.lstat(os.path.join(directory, name)).st_nlink, 1, name)
 
 
+def a_file_called_like_a_temporary_one_comes_back_with_its_directory():
+    own = SITE / "named/.agentfs-0123456789ab"
+    own.parent.mkdir()
+    own.write_text("somebody's\n")
+    shutil.rmtree(own.parent)
+    tell(OURS / "ctl", "restore named\n")
+    expect_eq(read(own), "somebody's\n")
+
+
 def what_a_crash_left_of_a_restore_goes_to_the_trash():
     """The daemon puts a text beside the file, under such a name, before it renames it over."""
     left = SITE / "deep/er/.agentfs-0123456789ab"
@@ -974,6 +983,9 @@ def what_a_crash_left_of_a_restore_goes_to_the_trash():
     with contextlib.suppress(OSError):
         os.close(held)
     expect_eq(read(OURS / "trash/deep/er" / left.name), "half of a text\nand more\n")
+    shutil.rmtree(SITE / "deep")
+    tell(OURS / "ctl", "restore deep\n")
+    expect_eq(os.listdir(left.parent), [".agentfs-note"])
     written = [row for row in M.journal()[count:] if row["kind"] == "tree.write"]
     expect_eq([row["data"]["path"] for row in written if row["data"]["path"].endswith(left.name)], [])
 
@@ -982,6 +994,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      what_another_closed_meanwhile_is_kept, whatever_way_another_changed_it,
      what_was_written_is_told_before_its_name_goes, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
+     a_file_called_like_a_temporary_one_comes_back_with_its_directory,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      an_empty_file_comes_back_with_its_attributes,
      a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,

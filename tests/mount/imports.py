@@ -433,6 +433,22 @@ def rebase_merges_what_happened_there():
     expect_eq(status("rebase"), [])
 
 
+def a_file_called_like_one_of_the_daemons_own_is_a_file():
+    top = make("called")
+    (top / ".agentfs-00112233445e").write_text("there\n")
+    space = take(top, "called")
+    expect_eq((space / ".agentfs-00112233445e").read_text(), "there\n")
+    (space / ".agentfs-00112233445f").write_text("ours\n")
+    (space / ".agentfs-00112233445e").write_text("there, and here\n")
+    ctl("called", "commit")
+    expect_eq(status("called"), [])
+    (top / "more").write_text("more\n")
+    ctl("called", "rebase")
+    expect_eq((space / ".agentfs-00112233445f").read_text(), "ours\n")
+    expect_eq((top / ".agentfs-00112233445e").read_text(), "there, and here\n")
+    expect_eq(state_of(top).keys(), state_of(space).keys())
+
+
 def a_mode_set_here_and_bytes_changed_there_are_both_taken():
     """What is lent here is what it was there: nothing of it has to be read."""
     top = make("both-modes")
@@ -1451,7 +1467,8 @@ def what_changes_there_is_no_copy_of_two_states():
     os.close(target)
 
 
-main(mount_it, is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
+main(mount_it, a_file_called_like_one_of_the_daemons_own_is_a_file,
+      is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
       uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,

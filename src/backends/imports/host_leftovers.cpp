@@ -17,8 +17,17 @@ struct Step {
   std::string temporary{};
 };
 
-// Earlier versions told of the temporary files alone.
+std::vector<Step> steps_from_pairs(std::string_view text) {
+  std::vector<Step> steps;
+  const auto words = text::split(text, '\0');
+  for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
+    steps.push_back({std::string(words[i]), std::string(words[i + 1])});
+  }
+  return steps;
+}
+
 std::vector<Step> steps_from(std::string_view text) {
+  if (text.starts_with(kPairs)) return steps_from_pairs(text.substr(1));
   std::vector<Step> steps;
   for (const std::string_view word : text::split(text, '\0')) {
     const bool is_temporary = is_temporary_name(text::last_part(word));

@@ -15,7 +15,6 @@
 #include "base/file_clock.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
-#include "base/temporary_name.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
@@ -103,7 +102,7 @@ std::string HostWriter::nearest_directory(const std::string& path) const {
 }
 
 Status HostWriter::choose_temporaries() {
-  std::string intent;
+  std::string intent(1, kPairs);
   const auto add = [&](const std::string& path, const std::string& temporary) {
     intent.append(path).push_back('\0');
     intent.append(temporary).push_back('\0');
@@ -115,7 +114,7 @@ Status HostWriter::choose_temporaries() {
     if (!item.change->to.exists()) continue;
     if (is_renamed_into_place(*item.change)) {
       const std::string directory = nearest_directory(item.change->path);
-      item.temporary = (directory.empty() ? "" : directory + "/") + temporary_name();
+      item.temporary = (directory.empty() ? "" : directory + "/") + ready_.emplace_back().text();
     }
     add(item.change->path, item.temporary);
   }

@@ -10,6 +10,7 @@
 #include "backends/imports/host_directory.h"
 #include "backends/imports/host_rights.h"
 #include "backends/imports/import_records.h"
+#include "backends/imports/ready_names.h"
 
 namespace agentfs::imports {
 
@@ -70,6 +71,7 @@ class HostWriter {
   std::vector<std::string> made_;  // paths, by apply()
   bool intent_ = false;
   HostRights rights_;
+  std::vector<ReadyName> ready_;
 };
 
 inline constexpr mode_t kPermissions = 07777;
@@ -82,7 +84,10 @@ bool must_go(const FileState& now, const HostChange& change);
 // Whether a path that is `now` is what the change makes of it.
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
-// Files that tell what a write() is about to do, and then, that it does it (ImportRecords).
+// Files that tell what a write() is about to do, and then, that it does it (ImportRecords). After
+// kPairs they have pairs of a path and its temporary file, or "", each ended by NUL; those of
+// earlier versions began with no such byte, and told temporary files by the form of their names.
+inline constexpr char kPairs = '\0';
 inline std::string intent_of(const ImportRecords& records) {
   return records.directory() + "/writing";
 }

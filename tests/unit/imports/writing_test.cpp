@@ -121,6 +121,22 @@ TEST_CASE("Of a write that a crash cut short all is known to be made before the 
   CHECK(drifts.size() == 2);
 }
 
+TEST_CASE("A file that is called like a temporary one is written, seen, and outlives a crash") {
+  Imported it;
+  const std::string name(".agentfs-0123456789ab");
+  put(it.host + "/src/" + name, "somebody's\n");
+  CHECK(it.drifted() == Paths{"src/" + name});
+  must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+  must(it.store->write(it.id, {it.file(name, "ours\n"), it.file("a", "ours\n")}));
+  CHECK(text_of(it.host + "/" + name) == "ours\n");
+  put(fmt::format("{}/imports/{}/applying", it.directory.path(), it.id),
+      fmt::format("{0}a{0}.agentfs-ba9876543210{0}{1}{0}{0}src/{1}{0}{0}", '\0', name));
+  it.open();
+  must(it.store->settle());
+  CHECK(text_of(it.host + "/" + name) == "ours\n");
+  CHECK(text_of(it.host + "/src/" + name) == "somebody's\n");
+}
+
 TEST_CASE("Names of one file that a write which was cut short has removed do not stop it") {
   Imported it;
   fs::create_hard_link(it.host + "/a", it.host + "/z");
