@@ -126,6 +126,7 @@ std::optional<ChangeFeed::Line> ChangeFeed::Line::of(const Record& record) {
   if (line.other_root == line.root) line.other_root.clear();
   line.ended = trees_ended_by(record);
   line.exchanges = record.data["exchange"].truth();
+  line.is_of_top = json::bytes_of(record.data, "path") == line.root;
   line.text = text_of(record);
   return line;
 }
@@ -211,13 +212,17 @@ std::vector<ChangeFeed::Parcel> ChangeFeed::untold() {
   std::vector<Parcel> parcels;
   for (auto& [id, follower] : followers_) {
     if (follower.told == kNothingMore) continue;
-    Parcel parcel{.receiver = follower.receiver};
+    Parcel parcel{.subscription = id, .receiver = follower.receiver};
     auto line = std::ranges::upper_bound(lines_, follower.told, {}, &Line::number);
-    for (; line != lines_.end() && !parcel.is_last; ++line) {
+    follower.told = last_;
+    for (; line != lines_.end() && !parcel.is_last && !parcel.may_go_on; ++line) {
       if (line->is_of(follower.root)) parcel.text += line->text;
       parcel.is_last = std::ranges::find(line->ended, follower.root) != line->ended.end();
+      if (!line->is_of_top || line->root != follower.root) continue;
+      parcel.may_go_on = follower.may_go_on;
+      follower.told = line->number;  // the rest is told, if at all, when that is known
     }
-    follower.told = parcel.is_last ? kNothingMore : last_;
+    if (parcel.is_last) follower.told = kNothingMore;
     if (!parcel.text.empty() || parcel.is_last) parcels.push_back(std::move(parcel));
   }
   return parcels;
@@ -240,8 +245,18 @@ void ChangeFeed::tell() {
         return;
       }
     }
-    for (const Parcel& one : parcels) one.receiver(one.text, one.is_last);
+    for (const Parcel& one : parcels) {
+      const bool is_last = one.is_last || (one.may_go_on && !one.may_go_on());
+      if (is_last) end(one.subscription);
+      one.receiver(one.text, is_last);
+    }
   }
+}
+
+void ChangeFeed::end(std::uint64_t subscription) {
+  Lock lock(mutex_);
+  const auto found = followers_.find(subscription);
+  if (found != followers_.end()) found->second.told = kNothingMore;
 }
 
 std::string ChangeFeed::text(const std::string& root, Sequence after) const {
@@ -266,9 +281,10 @@ std::string ChangeFeed::lines_of(std::string_view root, const Known& known,
   return out;
 }
 
-std::uint64_t ChangeFeed::subscribe(const std::string& root, Receiver receiver) {
+std::uint64_t ChangeFeed::subscribe(const std::string& root, Receiver receiver, MayGoOn may_go_on) {
   Lock lock(mutex_);
-  followers_.emplace(next_subscription_, Follower{root, std::move(receiver), last_});
+  followers_.emplace(next_subscription_,
+                     Follower{root, std::move(receiver), std::move(may_go_on), last_});
   followed_ = true;
   return next_subscription_++;
 }

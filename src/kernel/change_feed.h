@@ -50,8 +50,10 @@ class ChangeFeed {
   std::optional<Sequence> missing(const std::string& root, Sequence after) const;
   // Those of them that are of the root, in order; more than kFloor are not kept.
   void add_missing(const std::string& root, const std::vector<Record>& records);
+  // Whether who follows may still be told; asked when the root may be another's since a line.
+  using MayGoOn = std::function<bool()>;
   // What is added from now on.
-  std::uint64_t subscribe(const std::string& root, Receiver receiver);
+  std::uint64_t subscribe(const std::string& root, Receiver receiver, MayGoOn may_go_on);
   void unsubscribe(std::uint64_t subscription);
 
  private:
@@ -62,6 +64,7 @@ class ChangeFeed {
     std::string other_root;            // of a rename between two; empty otherwise
     std::vector<std::string> ended{};  // roots that are gone since, or have another name
     bool exchanges = false;            // those have each other's
+    bool is_of_top = false;            // the root itself may be another's since
     std::string text{};
     static std::optional<Line> of(const Record& record);  // nothing: it is no change
     bool is_of(std::string_view wanted) const {
@@ -71,14 +74,18 @@ class ChangeFeed {
   struct Follower {
     std::string root;
     Receiver receiver;
+    MayGoOn may_go_on;
     std::uint64_t told = 0;  // the number of the last line
   };
   struct Parcel {
+    std::uint64_t subscription = 0;
     Receiver receiver{};
+    MayGoOn may_go_on{};  // to be asked, if any
     std::string text{};
     bool is_last = false;
   };
   std::vector<Parcel> untold() REQUIRES(mutex_);
+  void end(std::uint64_t subscription) EXCLUDES(mutex_);
   void retire_oldest() REQUIRES(mutex_);
   // The newest lines of a root, back to where one is `known`, at most `most`.
   template <class Known>

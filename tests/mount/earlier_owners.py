@@ -3,10 +3,12 @@
 # mount: none
 """What a workspace's name was another user's for is not told to who has it next."""
 import os
+import select
 import shutil
+import subprocess
 
 from others_lib import as_user, enter  # before mount_lib, whose paths it sets
-from mount_lib import Mount, expect, expect_eq, expect_has, main, read, run
+from mount_lib import Mount, expect, expect_eq, expect_has, main, read, run, wait_until
 
 ANNA, BERT = 51500, 51501
 SECRETS = ("secret", "plan")
@@ -50,6 +52,21 @@ def a_rename_takes_nobody_elses_past_along():
     shell(ANNA, "cd workspaces && mkdir moves && echo restore . >moves/.agentfs/ctl", code=0)
     expect_eq(sorted(os.listdir(MOUNT / "workspaces/moves")), ["p", "secret"])
     shutil.rmtree(MOUNT / "workspaces/moves")
+
+
+def who_follows_is_told_until_the_workspace_is_anothers():
+    top = make(ANNA, "given")
+    follow = subprocess.Popen([*map(str, as_user(ANNA)), "cat", top / ".agentfs/follow"], stdout=subprocess.PIPE)
+    wait_until(30, lambda: (top / "probe").write_text("probe\n") and
+               select.select([follow.stdout], [], [], 0.05)[0], "the first line")
+    os.utime(top)
+    shell(ANNA, "echo 1 >workspaces/given/still-hers", code=0)
+    os.chown(top, BERT, BERT)
+    shell(BERT, "echo 1 >workspaces/given/secret", code=0)
+    told = follow.communicate(timeout=30)[0].decode()  # ends by itself
+    expect_has(told, "still-hers")
+    expect("secret" not in told, told)
+    shutil.rmtree(top)
 
 
 def setup():
@@ -107,5 +124,6 @@ def a_workspace_takes_its_past_to_another_name():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, who_has_the_name_next_is_told_nothing_of_it, a_rename_takes_nobody_elses_past_along, after_a_restart_neither,
+main(setup, who_follows_is_told_until_the_workspace_is_anothers,
+     who_has_the_name_next_is_told_nothing_of_it, a_rename_takes_nobody_elses_past_along, after_a_restart_neither,
      who_had_it_gets_back_what_is_theirs, a_workspace_takes_its_past_to_another_name)

@@ -60,9 +60,9 @@ constexpr auto kFiles = files<Kernel>({
 }  // namespace
 
 Result<vfs::Unsubscribe> follow_changes(const Kernel& kernel, const std::string& root,
-                                        vfs::Sink sink) {
+                                        vfs::Sink sink, ChangeFeed::MayGoOn may_go_on) {
   ChangeFeed& feed = kernel.changes();
-  const std::uint64_t subscription = feed.subscribe(root, std::move(sink));
+  const auto subscription = feed.subscribe(root, std::move(sink), std::move(may_go_on));
   return vfs::Unsubscribe([&feed, subscription] { feed.unsubscribe(subscription); });
 }
 

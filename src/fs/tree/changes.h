@@ -3,12 +3,13 @@
 #pragma once
 
 #include "fs/vfs/directory.h"
+#include "kernel/change_feed.h"
 #include "kernel/kernel.h"
 
 namespace agentfs::tree {
 
 Result<vfs::Unsubscribe> follow_changes(const Kernel& kernel, const std::string& root,
-                                        vfs::Sink sink);
+                                        vfs::Sink sink, ChangeFeed::MayGoOn may_go_on = {});
 // `sequence` is a name as it was looked up; nothing before `horizon` is told. ENOENT for what is no
 // number.
 Result<std::string> events_since(const Kernel& kernel, const std::string& root,

@@ -102,8 +102,12 @@ Result<std::string> show_events(const HistoryRoot& root, const Caller& caller) {
 
 Result<vfs::Unsubscribe> follow_events(const HistoryRoot& root, const Caller& caller,
                                        vfs::Sink sink) {
-  TRY(root.kernel->history().may_see(caller, root.path));
-  return follow_changes(*root.kernel, root.path, std::move(sink));
+  const auto may_see = [caller, kernel = root.kernel, path = root.path] {
+    return kernel->history().may_see(caller, path);
+  };
+  TRY(may_see());
+  return follow_changes(*root.kernel, root.path, std::move(sink),
+                        [may_see] { return may_see().has_value(); });
 }
 
 Result<std::string> show_events_since(const void* object, const Caller& caller,
@@ -208,7 +212,8 @@ constexpr auto kFiles = files<HistoryRoot>({
      .read = show_events},
     {.name = "follow",
      .mode = 0444,
-     .doc = "Changes as they come, as in events.jsonl, until it is gone or has another name.",
+     .doc = "Changes as they come, as in events.jsonl, until it is gone, or has another name or "
+            "owner.",
      .follow = follow_events,
      .listed = false},
     {.name = "forks",

@@ -80,7 +80,7 @@ TEST_CASE("Who follows is told each change once and in order, whoever makes them
   ChangeFeed& feed = t.kernel().changes();
   std::string told;  // one thread tells at a time
   const auto subscription =
-      feed.subscribe("/workspaces/site", [&](std::string_view lines, bool) { told += lines; });
+      feed.subscribe("/workspaces/site", [&](std::string_view lines, bool) { told += lines; }, {});
   std::atomic<int> refused = 0;
   std::vector<std::thread> writers;
   for (int w = 0; w < 4; ++w) {
@@ -186,10 +186,12 @@ TEST_CASE("Who follows a workspace is told nothing of what has its name later") 
     ChangeFeed feed;
     std::string seen;
     int ends = 0;
-    feed.subscribe("/workspaces/site", [&](std::string_view lines, bool is_last) {
-      seen += lines;
-      ends += is_last ? 1 : 0;
-    });
+    feed.subscribe("/workspaces/site",
+                   [&](std::string_view lines, bool is_last) {
+                     seen += lines;
+                     ends += is_last ? 1 : 0;
+                   },
+                   {});
     std::uint64_t number = 0;
     const auto tell = [&](std::string_view kind, const std::string& path, json::Value more) {
       more.set("path", path);
@@ -278,6 +280,41 @@ TEST_CASE("The feed keeps lines of a quiet workspace, whatever happens elsewhere
   CHECK(kept.back() == 2 * ChangeFeed::kFloor);
   change("/workspaces/quiet/b", 1);
   CHECK(numbers_of(feed.text("/workspaces/quiet")).size() == ChangeFeed::kFloor + 1);
+}
+
+TEST_CASE("Who may not see a tree any more is told up to the change that made it so") {
+  ChangeFeed feed;
+  bool may = true;
+  std::string seen;
+  int ends = 0;
+  const auto receive = [&](std::string_view lines, bool is_last) {
+    seen += lines;
+    ends += is_last ? 1 : 0;
+  };
+  feed.subscribe("/workspaces/site", receive, [&] { return may; });
+  std::uint64_t number = 0;
+  const auto add = [&](std::string_view kind, const std::string& path) {
+    json::Value data;
+    data.set("path", path);
+    feed.add({.sequence = {++number}, .kind = std::string(kind), .data = std::move(data)});
+  };
+  add("tree.attributes", "/workspaces/site");
+  add("tree.write", "/workspaces/site/a");
+  feed.tell();
+  CHECK(numbers_of(seen).size() == 2);
+  may = false;
+  add("tree.write", "/workspaces/site/b");
+  feed.tell();
+  CHECK(ends == 0);
+  add("tree.attributes", "/workspaces/site");
+  add("tree.write", "/workspaces/site/secret");
+  feed.tell();
+  CHECK(numbers_of(seen).size() == 4);
+  CHECK(ends == 1);
+  add("tree.write", "/workspaces/site/secret");
+  feed.tell();
+  CHECK(numbers_of(seen).size() == 4);
+  CHECK(ends == 1);
 }
 
 }  // namespace
