@@ -26,8 +26,11 @@ Result<std::string> take_word(std::string_view s, std::size_t& at) {
     }
   }
   if (quoted) {
-    return fail(EINVAL, "command: the quote that opens at byte {} is not closed ({})", begin + 1,
-                text::shown(s));
+    return fail(
+        EINVAL,
+        "command: the quote that opens at byte {} is not closed ({}); one more at the end, or "
+        "\\\" for one in a word, would do",
+        begin + 1, text::shown(s));
   }
   if (word.contains('\0')) {
     return fail(EINVAL, "command: a byte 0 in a word ({}); no name has one", text::shown(s));

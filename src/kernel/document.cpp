@@ -44,6 +44,12 @@ bool has_type(const json::Value& value, std::string_view type) {
          });
 }
 
+// JSON has no words for what is no number or has no end.
+std::string shown(const json::Value& value) {
+  const double number = value.real(0);
+  return std::isfinite(number) ? text::shown(json::dump(value)) : fmt::format("{}", number);
+}
+
 std::string_view type_words(std::string_view type) {
   if (type == "string") return "a text in quotes";
   if (type == "integer") return "a whole number";
@@ -88,15 +94,16 @@ Status check_setting(const Place& place, const json::Value& value) {
                 text::shown(place.key), text::did_you_mean(place.key, keys),
                 text::join(keys, ", "));
   }
-  if (!has_type(value, row->type)) {
-    return fail(EBADMSG, "{}: {} is not {} ({}); {}", place.where, place.key, type_words(row->type),
-                text::shown(json::dump(value)), row->doc);
-  }
   const SettingRule* rule = find_rule(place.document, place.key);
+  if (!has_type(value, row->type)) {
+    return fail(EBADMSG, "{}: {} is not {} ({}); {}{}", place.where, place.key,
+                type_words(row->type), shown(value),
+                rule != nullptr ? fmt::format("{} would do: ", rule->wants) : "", row->doc);
+  }
   if (rule == nullptr || rule->fits(value)) return ok();
   if (rule->fault != nullptr) return fail(EBADMSG, "{}: {}", place.where, rule->fault(value));
-  return fail(EBADMSG, "{}: {} cannot be {}; {} would do", place.where, place.key,
-              text::shown(json::dump(value)), rule->wants);
+  return fail(EBADMSG, "{}: {} cannot be {}; {} would do", place.where, place.key, shown(value),
+              rule->wants);
 }
 
 Status check_whole(std::string_view path, std::string_view document, const json::Value& values) {

@@ -181,6 +181,12 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
                                       const std::string& name) {
   TRY(may_change(caller, root));
   TRY(check_new(root, name));
+  if (is_undo(name)) {
+    return fail(
+        EINVAL,
+        "{}: a rollback calls what it replaces so; another name, such as before-{}, would do",
+        text::shown(name), text::shown(name));
+  }
   const auto own = info_of(root);
   const auto base = base_of(sibling(root, name));
   if (own && base && base->tree == own->number) {

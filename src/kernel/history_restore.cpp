@@ -147,8 +147,11 @@ std::unexpected<Error> nothing_of(const SeenHistory& history, const std::string&
       names.push_back(child.name);
     }
   }
-  return fail(ENOENT, "{}: there is no version of it, and it is not in the trash{}", path,
-              text::did_you_mean(path.substr(slash + 1), names));
+  return fail(
+      ENOENT,
+      "{}: there is no version of it, and it is not in the trash{}; what can be restored is "
+      "listed in .agentfs/versions and .agentfs/trash",
+      path, text::did_you_mean(path.substr(slash + 1), names));
 }
 
 Result<FileVersionRef> one_version(const SeenHistory& history, const std::string& path,

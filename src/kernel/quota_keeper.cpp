@@ -76,6 +76,11 @@ Status parse_pair(std::string_view name, std::string_view value, Quota& quota) {
   return ok();
 }
 
+std::string shown_subject(const std::string& subject) {
+  const auto uid = subject_user(subject);
+  return uid ? fmt::format("user {}", *uid) : text::shown(subject);
+}
+
 }  // namespace
 
 std::string show(const Quota& quota) {
@@ -84,27 +89,20 @@ std::string show(const Quota& quota) {
 
 Result<Quota> parse_quota(std::string_view text, const Quota& others) {
   Quota quota = others;
-  std::set<std::string_view> named;
-  const auto set = [&](std::string_view name, std::string_view value) -> Status {
-    TRY(parse_pair(name, value, quota));
-    if (named.insert(name).second) return ok();
-    return fail(EINVAL, "limits: {} is there twice; one of them would do", name);
-  };
-  for (std::string_view line : text::lines(text)) {
-    line = line.substr(0, line.find('#'));
+  std::set<std::string> named;
+  for (const std::string_view commented : text::lines(text)) {
+    std::string line(commented.substr(0, commented.find('#')));
+    std::ranges::replace(line, '=', ' ');
     const auto words = text::words(line);
     if (words.size() == 1 && words[0] == kUnlimited) {
       quota = {};
       continue;
     }
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      const auto equals = words[i].find('=');
-      if (equals != std::string_view::npos) {
-        TRY(set(words[i].substr(0, equals), words[i].substr(equals + 1)));
-        continue;
-      }
-      TRY(set(words[i], i + 1 < words.size() ? words[i + 1] : std::string_view()));
-      ++i;
+    for (std::size_t i = 0; i < words.size(); i += 2) {
+      const std::string name(words[i]);
+      TRY(parse_pair(name, i + 1 < words.size() ? words[i + 1] : std::string_view(), quota));
+      if (named.insert(name).second) continue;
+      return fail(EINVAL, "limits: {} is there twice; one of them would do", name);
     }
   }
   return quota;
@@ -212,7 +210,10 @@ Status QuotaKeeper::set_user(const Caller& caller, uid_t uid, std::string_view t
 
 Status QuotaKeeper::set(const Caller& caller, const std::string& subject, std::string_view text) {
   const Quota before = of(subject);
-  const Quota after = TRY(parse_quota(text, before));
+  const auto parsed = parse_quota(text, before);
+  if (!parsed)
+    return fail(parsed.error().code, "{}: {}", shown_subject(subject), parsed.error().message);
+  const Quota& after = *parsed;
   if (after == before) return ok();
   json::Value data;
   if (const auto uid = subject_user(subject)) {

@@ -18,8 +18,8 @@ struct MergeSides;
 
 // "bytes 10737418240\ninodes unlimited\n".
 std::string show(const Quota& quota);
-// Pairs such as bytes=10G inodes=100000, or as show() writes them; "unlimited" or 0 is no limit,
-// and alone takes both away. What is left out is as in `others`. EINVAL with what would do.
+// Pairs such as bytes=10G inodes = 100000, or as show() writes them; "unlimited" is no limit, and
+// alone takes both away. What is left out is as in `others`. EINVAL with what would do.
 Result<Quota> parse_quota(std::string_view text, const Quota& others);
 
 // What ours would hold more after a merge, what it loses given back first. Holes are free, and

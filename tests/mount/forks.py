@@ -368,6 +368,8 @@ def checkpoints_are_directories():
     fill(space)
     before = contents(space)
     expect_has(ctl("kept", "checkpoint before-refactor"), "is kept as before-refactor")
+    expect_errno("EINVAL", ctl, "kept", "checkpoint undo-1")
+    expect_has(M.last_error(), "before-undo-1, would do", "a name that rollbacks give")
     shutil.rmtree(space / "src")
     (space / "run").write_text("#!/bin/false\n")
     view = space / ".agentfs/snapshots/before-refactor"

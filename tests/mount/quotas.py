@@ -106,6 +106,9 @@ def limits_are_text():
     expect_eq(read(path), "bytes 10737418240\ninodes 7\n")
     for wrong in ("bytes=0", "inodes=0", "0", "bytes=1G bytes=2G"):
         expect_errno("EINVAL", limit, "text", wrong)
+    expect_has(M.last_error(), "/workspaces/text: limits: bytes is there twice")
+    limit("text", "bytes = 2G\ninodes= 9")
+    expect_eq(read(path), "bytes 2147483648\ninodes 9\n")
     limit("text", "bytes=unlimited inodes=unlimited")
     expect_eq(read(path), "bytes unlimited\ninodes unlimited\n")
     told = usage("text")

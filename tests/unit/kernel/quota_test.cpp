@@ -25,6 +25,7 @@ TEST_CASE("Limits are read as they are written") {
   }
   CHECK(parse_quota("bytes=10G inodes=100000", {}).value() ==
         Quota{.bytes = std::uint64_t{10} << 30U, .inodes = 100'000});
+  CHECK(parse_quota("bytes = 4KiB\ninodes =3", {}).value() == Quota{.bytes = 4096, .inodes = 3});
   CHECK(parse_quota("bytes 4KiB", kSome).value() == Quota{.bytes = 4096, .inodes = 20});
   CHECK(parse_quota("# inodes=1\n", kSome).value() == kSome);
   CHECK(parse_quota("unlimited", kSome).value() == Quota{});
