@@ -22,6 +22,7 @@ class Growth {
       inodes += more.inodes;
       return *this;
     }
+    friend bool operator==(const Amount&, const Amount&) = default;
   };
 
   void add(uid_t owner, const Amount& more) {

@@ -192,7 +192,7 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
     run.keeps = end.how == "kept";
     run.conflicts = end.conflicts;
     if (plan.is_empty) return end;
-    TRY(kernel_.paths().check_room(run.root, plan.growth));
+    const Hold room = TRY(kernel_.paths().hold_room(run.root, plan.growth));
     run.phase = FastRun::Phase::folding;
     run.record = plan.record;
     run.changes = plan.changes;

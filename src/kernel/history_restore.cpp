@@ -318,7 +318,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
     if (one.whole != one.version) found.push_back(one.whole);
   }
   TRY(check_own(caller, found));
-  TRY(kernel_.paths().check_room(root, growth_of(returns)));
+  const Hold room = TRY(kernel_.paths().hold_room(root, growth_of(returns)));
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
   const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));

@@ -23,6 +23,15 @@
 namespace agentfs {
 namespace {
 
+// Of what is new, and theirs has no owner for.
+Result<TreeCaller> owner_of(const TreeSide& tree) {
+  const struct stat top = TRY(tree.store->attributes(*tree.root));
+  TreeCaller owner;
+  owner.uid = top.st_uid;
+  owner.gid = top.st_gid;
+  return owner;
+}
+
 // Of merges into or from a tree that others write to all the time.
 constexpr int kAttempts = 3;
 
@@ -207,11 +216,10 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   }
   if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
-  const struct stat owner = TRY(sides.ours.store->attributes(*sides.ours.root));
-  TreeCaller maker;
-  maker.uid = owner.st_uid;
-  maker.gid = owner.st_gid;
-  if (!kernel_.quotas().empty()) TRY(kernel_.paths().check_room(root, growth_of(plan, now)));
+  const TreeCaller maker = TRY(owner_of(sides.ours));
+  const bool is_limited = !kernel_.quotas().empty();
+  const Hold room =
+      is_limited ? TRY(kernel_.paths().hold_room(root, growth_of(plan, now))) : Hold();
   order.record = TRY(merger.stage(now, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
   order.head = kernel_.journal().head().sequence;
@@ -238,15 +246,6 @@ Status Merges::check_own(const Caller& caller, const TreeSide& ours, const Merge
         text::shown(action.ours_path), entry->attributes.st_uid);
   }
   return ok();
-}
-
-// Its conflicts stay; nothing was taken that the next merge could begin from.
-Status Merges::note_undone(const std::string& root) {
-  const MergeConflictsRef before = conflicts(root);
-  if (before == nullptr || before->state == SnapshotId{}) return ok();
-  auto now = std::make_shared<MergeConflicts>(*before);
-  now->state = {};
-  return set_conflicts(root, now);
 }
 
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {

@@ -107,8 +107,9 @@ class Namespace {
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }
   // Until what it holds has been counted, so that its limits hold; for some seconds at most.
   virtual void await_count(const std::string& /*subject*/) {}
-  // Could the tree, and each user of what it gets, hold so much more now? EDQUOT.
-  virtual Status check_room(const std::string& /*path*/, const Growth& /*more*/) { return ok(); }
+  // EDQUOT unless the tree, and each user of what it gets, could hold so much more now. Others who
+  // ask get none of it while the hold lasts; plain writes, which cannot wait for it, may.
+  virtual Result<Hold> hold_room(const std::string& /*path*/, const Growth&) { return Hold(); }
   // A tree was changed otherwise than through the mount or this interface; `anew`: it is another
   // state now, of which nothing is known.
   virtual void recount(const std::string& /*path*/, bool /*anew*/) {}

@@ -66,7 +66,7 @@ class FileSystem final : public Namespace {
   Status replace_tree(const std::string& path, const Exchange& exchange) override;
   Result<Holding> holding(const std::string& subject) override;
   void await_count(const std::string& subject) override;
-  Status check_room(const std::string& path, const Growth& more) override;
+  Result<Hold> hold_room(const std::string& path, const Growth& more) override;
   void recount(const std::string& path, bool anew) override;
   void refresh(const std::vector<TreeEvent>& changes) override;
   std::optional<std::string> history_apart(const std::string& root) override;

@@ -306,23 +306,38 @@ Holding QuotaTable::look_at_all(const std::string& subject) {
   return held;
 }
 
-Status QuotaTable::check_room(const std::string& subject, const Growth::Amount& more) {
+Result<Hold> QuotaTable::hold_room(const std::string& subject, const Growth::Amount& more) {
   auto state = is_active() ? ledger_.state(subject) : std::nullopt;
   if (state && !state->is_judged) {  // a limit that is new: what is held is counted just now
     state = ledger_.await(subject, std::chrono::steady_clock::now() + kPatience);
   }
-  if (!state || !state->is_judged) return ok();
-  const auto fits = [](std::uint64_t limit, std::uint64_t held, std::int64_t grown) {
-    return limit == 0 || grown <= 0 || held + static_cast<std::uint64_t>(grown) <= limit;
+  if (!state || !state->is_judged) return Hold();
+  // What shrinks gives no room before it has.
+  const Growth::Amount own{std::max<std::int64_t>(more.bytes, 0),
+                           std::max<std::int64_t>(more.inodes, 0)};
+  Growth::Amount all;
+  {
+    const Lock lock(mutex_);
+    all = promised_[subject] += own;
+  }
+  Hold hold = hold_until([this, subject, own] {
+    const Lock lock(mutex_);
+    const auto its = promised_.find(subject);
+    its->second += {-own.bytes, -own.inodes};
+    if (its->second == Growth::Amount{}) promised_.erase(its);
+  });
+  const auto fits = [](std::uint64_t limit, std::uint64_t held, std::int64_t its,
+                       std::int64_t promised) {
+    return limit == 0 || its == 0 || held + static_cast<std::uint64_t>(promised) <= limit;
   };
   const Holding& held = state->held;
-  if (!fits(state->limit.bytes, held.bytes, more.bytes)) {
+  if (!fits(state->limit.bytes, held.bytes, own.bytes, all.bytes)) {
     return no_room({subject, true, state->limit.bytes, held.bytes});
   }
-  if (!fits(state->limit.inodes, held.inodes, more.inodes)) {
+  if (!fits(state->limit.inodes, held.inodes, own.inodes, all.inodes)) {
     return no_room({subject, false, state->limit.inodes, held.inodes});
   }
-  return ok();
+  return hold;
 }
 
 }  // namespace agentfs::vfs

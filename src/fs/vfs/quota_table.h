@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/growth.h"
+#include "base/hold.h"
 #include "fs/vfs/quota_ledger.h"
 #include "fs/vfs/services.h"
 
@@ -51,7 +53,8 @@ class QuotaTable {
   Result<Holding> holding(const std::string& subject);
   // Until it has been counted, where it is limited; for some seconds at most.
   void await(const std::string& subject) const;
-  Status check_room(const std::string& subject, const Growth::Amount& more);
+  // EDQUOT unless it could hold so much more, beside what else is held so.
+  Result<Hold> hold_room(const std::string& subject, const Growth::Amount& more) EXCLUDES(mutex_);
 
   // --- one look at a file, after it may have changed
   enum class Why { changed, made, removed };
@@ -100,6 +103,7 @@ class QuotaTable {
   std::condition_variable_any changed_;  // jobs_, stopping_
   std::deque<std::string> jobs_ GUARDED_BY(mutex_);
   Directories moved_ GUARDED_BY(mutex_);
+  std::map<std::string, Growth::Amount> promised_ GUARDED_BY(mutex_);
   std::thread thread_ GUARDED_BY(mutex_);
 };
 

@@ -216,12 +216,13 @@ Result<Holding> FileSystem::holding(const std::string& subject) {
 
 void FileSystem::await_count(const std::string& subject) { parts_->quotas->await(subject); }
 
-Status FileSystem::check_room(const std::string& path, const Growth& more) {
-  TRY(parts_->quotas->check_room(path, more.whole()));
+Result<Hold> FileSystem::hold_room(const std::string& path, const Growth& more) {
+  if (!parts_->quotas->is_active()) return Hold();
+  std::vector<Hold> holds{TRY(parts_->quotas->hold_room(path, more.whole()))};
   for (const auto& [user, its] : more.users()) {
-    TRY(parts_->quotas->check_room(user_subject(user), its));
+    holds.push_back(TRY(parts_->quotas->hold_room(user_subject(user), its)));
   }
-  return ok();
+  return std::make_shared<const std::vector<Hold>>(std::move(holds));
 }
 
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {

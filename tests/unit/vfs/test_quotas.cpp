@@ -132,6 +132,30 @@ TEST_CASE("a user's files are counted in all trees together") {
   for (const auto& file : {one, two}) file->release();
 }
 
+TEST_CASE("two who ask for room at once do not get the same room") {
+  QuotaDisk disk;
+  const std::string user = user_subject(12'345);
+  const std::uint64_t held = disk.walk("a").bytes;
+  disk.limit("/work/a", {.bytes = held + 4 * kBlock, .inodes = 10});
+  disk.limit(user, {.bytes = 0, .inodes = 2});
+  (void)disk.held("/work/a");
+  (void)disk.held(user);
+  const auto ask = [&](std::int64_t blocks, std::int64_t inodes) {
+    Growth growth;
+    growth.add(12'345, {blocks * static_cast<std::int64_t>(kBlock), inodes});
+    return disk.files->hold_room("/work/a", growth);
+  };
+  auto first = ask(3, 1);
+  REQUIRE(first);
+  CHECK(ask(2, 0).error().code == EDQUOT);
+  CHECK(ask(1, 2).error().code == EDQUOT);
+  CHECK(ask(1, 1));   // and is given back at once
+  CHECK(ask(-8, 0));  // what shrinks
+  CHECK(ask(2, 0).error().code == EDQUOT);
+  first = Hold();
+  CHECK(ask(4, 2));
+}
+
 TEST_CASE("statfs tells the limit, and df what is left of it") {
   QuotaDisk disk;
   disk.limit("/work/a", {.bytes = 256 * kBlock, .inodes = 10});
