@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,9 @@ class PastStore {
   // For reading, also what its mode closes to its owner; of a lent file, where its bytes lie.
   virtual Result<UniqueFd> open(const PastName& name) const = 0;
   virtual Result<Xattrs> xattrs(const PastName& name) const = 0;  // of what was kept itself
-  // A copy survives a power cut when it returns; one that has been dropped needs nothing.
-  virtual Status sync(const PastName& name) const = 0;
+  // Copies survive a power cut when it returns; those that have been dropped need nothing.
+  virtual Status sync(std::span<const PastName> names) const = 0;
+  virtual Status sync_all() const = 0;
   virtual Result<struct stat> attributes(const PastName& name) const = 0;
   // A directory on its way was renamed, and no row tells of it yet: for list() alone.
   virtual Status note_moved(const PastName& name, const std::string& path) = 0;

@@ -46,7 +46,8 @@ class PastFiles final : public PastStore {
   Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
   Result<Xattrs> xattrs(const PastName& name) const override;
-  Status sync(const PastName& name) const override;
+  Status sync(std::span<const PastName> names) const override;
+  Status sync_all() const override;
   Result<struct stat> attributes(const PastName& name) const override;
   Status note_moved(const PastName& name, const std::string& path) override;
   Status rename(const PastName& name, const std::string& path) override;
@@ -276,12 +277,23 @@ Result<Xattrs> PastFiles::xattrs(const PastName& name) const {
   return all;
 }
 
-Status PastFiles::sync(const PastName& name) const {
-  const auto fd = open(name);
-  if (!fd && fd.error().code == ENOENT) return ok();
-  if (!fd) return std::unexpected(fd.error());
-  if (::fdatasync(fd->get()) != 0) return fail_errno(path_of(name));
-  return fits_a_name(name.path) ? ok() : notes_.sync();
+Status PastFiles::sync(std::span<const PastName> names) const {
+  constexpr std::size_t kFew = 32;  // 0.3 ms each on ext4
+  if (names.size() > kFew) return sync_all();
+  for (const PastName& name : names) {
+    const auto fd = open(name);
+    if (!fd && fd.error().code == ENOENT) continue;
+    if (!fd) return std::unexpected(fd.error());
+    if (::fdatasync(fd->get()) != 0) return fail_errno(path_of(name));
+    if (!fits_a_name(name.path)) TRY(notes_.sync());
+  }
+  return ok();
+}
+
+// With all that others have on the same disk, notes among it.
+Status PastFiles::sync_all() const {
+  const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return directory && ::syncfs(directory.get()) == 0 ? ok() : fail_errno(directory_);
 }
 
 Result<struct stat> PastFiles::attributes(const PastName& name) const {

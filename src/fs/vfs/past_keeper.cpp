@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/past_keeper.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/kept_entry.h"
@@ -112,32 +114,30 @@ void PastKeeper::note_moved(const PastName& name, const std::string& path) {
 
 void PastKeeper::note_copy(std::uint64_t inode, const PastName& copy) {
   constexpr std::size_t kMost = 4'096;
-  Copies all;
-  {
-    const Lock lock(mutex_);
-    unsynced_[inode].push_back(copy);
-    if (unsynced_.size() > kMost) all.swap(unsynced_);
-  }
-  // The disk has written most of them by itself meanwhile.
-  if (const Status synced = sync(all); !synced) log::warning("{}", synced.error().message);
+  std::unordered_map<std::uint64_t, std::vector<PastName>> forgotten;  // ends after the lock
+  const Lock lock(mutex_);
+  unsynced_[inode].push_back(copy);
+  if (++unsynced_count_ <= kMost) return;
+  forgotten.swap(unsynced_);
+  unsynced_count_ = 0;
+  ++times_forgotten_;
 }
 
 Status PastKeeper::sync_copies(std::uint64_t inode) {
-  Copies::node_type copies;
+  std::vector<PastName> names;
+  std::uint64_t forgotten = 0;
   {
     const Lock lock(mutex_);
-    copies = unsynced_.extract(inode);
+    if (auto copies = unsynced_.extract(inode)) {
+      names = std::move(copies.mapped());
+      unsynced_count_ -= names.size();
+    }
+    if (times_forgotten_ > times_all_synced_) forgotten = times_forgotten_;
   }
-  if (!copies) return ok();
-  Copies one;
-  one.insert(std::move(copies));
-  return sync(one);
-}
-
-Status PastKeeper::sync(const Copies& copies) const {
-  for (const auto& [inode, names] : copies) {
-    for (const PastName& name : names) TRY(past_->sync(name));
-  }
+  if (forgotten == 0) return names.empty() ? ok() : past_->sync(names);
+  TRY(past_->sync_all());
+  const Lock lock(mutex_);
+  times_all_synced_ = std::max(times_all_synced_, forgotten);
   return ok();
 }
 

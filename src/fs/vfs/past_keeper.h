@@ -59,15 +59,17 @@ class PastKeeper {
   Status sync_copies(std::uint64_t inode) EXCLUDES(mutex_);
 
  private:
-  using Copies = std::unordered_map<std::uint64_t, std::vector<PastName>>;
   Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
-  Status sync(const Copies& copies) const;
 
   Services& services_;
   TreeStore& store_;
   PastStore* const past_;
   Mutex<Rank::store> mutex_;
-  Copies unsynced_ GUARDED_BY(mutex_);  // by the file's inode
+  // By the file's inode. Those that are too many are forgotten: then all are synced.
+  std::unordered_map<std::uint64_t, std::vector<PastName>> unsynced_ GUARDED_BY(mutex_);
+  std::size_t unsynced_count_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t times_forgotten_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t times_all_synced_ GUARDED_BY(mutex_) = 0;
 };
 
 // What one open that may write has kept, and whether it has to keep anything yet. Threads: all.

@@ -141,8 +141,10 @@ TEST_CASE("A path that is too long for a name is cut, and found by number and pa
     CHECK(place.text(names[0]) == "x");
   }
   const auto name = must(place.store->list())[0];
-  CHECK(place.store->sync(name));
+  CHECK(place.store->sync({&name, 1}));
   CHECK(place.store->drop(name));
+  CHECK(place.store->sync({&name, 1}));
+  CHECK(place.store->sync(std::vector(100, name)));
   CHECK(must(place.store->list()).empty());
   CHECK(place.store->drop(name));
   place.reopen();
