@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernel/fold_rows.h"
+#include "kernel/paths.h"
 
 namespace agentfs::fold {
 namespace {
@@ -25,7 +26,7 @@ void apply_set(Fold& fold, const Record& record) {
 
 Status check_set(const Fold&, json::Value& data) {
   const bool is_user = !data["uid"].is_null() && data["uid"].number() >= 0;
-  if (!is_user && !is_whole_tree(json::bytes_of(data, "path"))) {
+  if (!is_user && !paths::is_whole_tree(json::bytes_of(data, "path"))) {
     return fail(EINVAL, "quota.set: neither the path of a workspace or home nor a uid");
   }
   if (data["bytes"].number() >= 0 && data["inodes"].number() >= 0) return ok();
@@ -44,9 +45,9 @@ void note_quotas(Fold& fold, const Record& record) {
     fold.set_quota(path, quota_of(fold, other));
     return;
   }
-  if (!is_whole_tree(path)) return;
+  if (!paths::is_whole_tree(path)) return;
   const Quota own = quota_of(fold, path);
-  const bool is_renamed = record.kind == "tree.rename" && is_whole_tree(other);
+  const bool is_renamed = record.kind == "tree.rename" && paths::is_whole_tree(other);
   fold.set_quota(path,
                  is_renamed && record.data["exchange"].truth() ? quota_of(fold, other) : Quota{});
   if (is_renamed) fold.set_quota(other, own);

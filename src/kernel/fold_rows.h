@@ -5,7 +5,6 @@
 #include <span>
 #include <string_view>
 
-#include "base/text.h"
 #include "kernel/fold.h"
 #include "kernel/kinds.h"
 
@@ -46,11 +45,6 @@ MovedCheckpoints take_checkpoints(const Fold& fold, const Record& record);
 void put_checkpoints(Fold& fold, const Record& record, MovedCheckpoints moved);
 // What a record of a tree changes in the generations of its paths.
 void note_generations(Fold& fold, const Record& record);
-
-// "/workspaces/site", "/home/anna".
-inline bool is_whole_tree(const std::string& path) {
-  return !path.empty() && text::first_parts(path, 2) == path;
-}
 
 inline ProcessId pid_of(const json::Value& data) {
   return {static_cast<std::uint64_t>(data["pid"].number())};

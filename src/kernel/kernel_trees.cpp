@@ -98,7 +98,7 @@ namespace {
 // own, and takes that along; root and the mount's owner see and take all.
 json::Value own_past(const Kernel& kernel, const Caller& caller, const TreeChange& change) {
   json::Value own;
-  if (change.operation != "rename" || !fold::is_whole_tree(change.path)) return own;
+  if (change.operation != "rename" || !paths::is_whole_tree(change.path)) return own;
   const uid_t uid = kernel.user_of(caller);
   if (kernel.is_ruler(uid)) return own;
   kernel.look_at_fold([&](const Fold& fold) {

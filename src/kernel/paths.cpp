@@ -38,6 +38,10 @@ std::optional<std::string> workspace_of(std::string_view path) {
   return std::string(path.substr(0, path.find('/')));
 }
 
+bool is_whole_tree(std::string_view path) {
+  return !path.empty() && text::first_parts(path, 2) == path;
+}
+
 std::string name_of(std::string_view root) { return std::string(text::last_part(root)); }
 
 std::string top_of(std::string_view root) { return std::string(text::parent_part(root)); }

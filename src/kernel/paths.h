@@ -14,6 +14,8 @@ std::string normalise(std::string_view path, std::string_view cwd = "/");
 bool is_in(std::string_view path, std::string_view tree);
 // "/workspaces/site/a/b" -> "site"; nothing for other paths, "/workspaces" included.
 std::optional<std::string> workspace_of(std::string_view path);
+// "/workspaces/site", "/home/anna".
+bool is_whole_tree(std::string_view path);
 // Of a whole tree: "site" of "/workspaces/site", and where it lies, "/workspaces".
 std::string name_of(std::string_view root);
 std::string top_of(std::string_view root);

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "fs/services/quota_feed.h"
 
-#include "base/text.h"
 #include "kernel/kinds.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
-namespace {
-
-bool is_whole_tree(const std::string& path) { return text::first_parts(path, 2) == path; }
-
-}  // namespace
 
 void tell_quotas(vfs::FileSystem& files, const Record& record) {
   if (record.kind == kind::kQuotaSet) return files.quotas_changed();
@@ -22,11 +17,11 @@ void tell_quotas(vfs::FileSystem& files, const Record& record) {
   const std::string_view what = std::string_view(record.kind).substr(kind::kTreePrefix.size());
   if (what != "fork" && what != "discard" && what != "rename" && what != "remove") return;
   const std::string path = json::bytes_of(record.data, "path");
-  if (!is_whole_tree(path)) return;
+  if (!paths::is_whole_tree(path)) return;
   const std::string other = json::bytes_of(record.data, "other");
   if (what == "fork") return files.quotas_changed(path, other);
   files.quotas_changed(other, path);
-  if (what != "rename" || !is_whole_tree(other)) return;
+  if (what != "rename" || !paths::is_whole_tree(other)) return;
   files.recount(other, false);
   files.recount(path, false);
 }
