@@ -313,6 +313,22 @@ def each_content_is_kept_once_while_another_has_it_open():
     expect_eq(len(rows("held")) - lines, 1, "rows")
 
 
+def what_is_synced_again_and_again_is_kept_once():
+    """As those who write one database do: it is a close that ends a content."""
+    path = W / "synced"
+    path.write_bytes(b"original")
+    one, two = (os.open(path, os.O_WRONLY) for _ in range(2))
+    for number in range(5):
+        os.pwrite(one, b"sync-%03d" % number, 0)
+        os.fsync(one)
+    expect_eq(versions("synced"), [b"original"], "while nobody closes it")
+    os.close(one)
+    os.pwrite(two, b"The End!", 0)
+    os.close(two)
+    expect_eq(versions("synced"), [b"original", b"sync-004"], "what it was at each close")
+    expect_eq(path.read_bytes(), b"The End!")
+
+
 def tell_in_place(path, text):
     file = os.open(path, os.O_WRONLY)
     os.write(file, text)
@@ -398,6 +414,7 @@ def who_opens_what_has_set_id_bits_goes_through_the_daemon():
 main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
      where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
      opens_share, readers_come_first, who_opens_what_has_set_id_bits_goes_through_the_daemon, rows_tell, nothing_is_lost,
-     each_content_is_kept_once_while_another_has_it_open, a_limit_shuts_nobody_out,
+     each_content_is_kept_once_while_another_has_it_open,
+     what_is_synced_again_and_again_is_kept_once, a_limit_shuts_nobody_out,
      what_is_written_past_the_daemon_does_not_come_under_a_limit, crash,
      switched_off)

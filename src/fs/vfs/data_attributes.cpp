@@ -169,11 +169,7 @@ Status DataNode::tell_write(const Caller& writer, const BypassedFiles::Change& c
   TreeChange row = change.row(path());
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   Status told = tree_->services().record_change(writer, row);
-  if (told) {
-    renew_past(keeper);
-  } else {
-    keeper.put_back(std::move(kept));
-  }
+  if (!told) keeper.put_back(std::move(kept));
   return told;
 }
 
@@ -203,7 +199,8 @@ bool DataNode::end_past() {
 }
 
 void DataNode::renew_past(WriteKeeper& keeper) {
-  if (!keeper.has_ever_kept() || writers_past_ < 2 || keeper_past().get() != &keeper) return;
+  const bool is_due = keeper.has_ever_kept() && !keeper.has_kept();
+  if (!is_due || writers_past_ < 2 || keeper_past().get() != &keeper) return;
   keeper.renew();
   static_cast<void>(tree_->store().use_descriptor(*file_, [&](int file) {
     keep_before(keeper, file, 0);

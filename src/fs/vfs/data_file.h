@@ -90,6 +90,9 @@ class DataNode final : public Node {
   bool hides(const std::string& name) const;
   // The row of what was so written until now: what happens next would hide it.
   Status tell_written_past(const struct stat& now);
+  // One of several is being closed: where what was kept has been told with a change, what there is
+  // now is kept for the others' next one.
+  void renew_past(WriteKeeper& keeper);
 
   mode_t type() const override { return file_->type(); }
   std::string path() const override { return tree_->path_of(*file_); }
@@ -124,8 +127,6 @@ class DataNode final : public Node {
 
  private:
   void part_from_past();
-  // What was kept has been told with a change: for the others' next one it keeps what there is now.
-  void renew_past(WriteKeeper& keeper);
   bool has_directory(const std::string& name) const;
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'

@@ -282,7 +282,9 @@ Status DataHandle::flush(Request&) {
   if (!writable_) return ok();
   const bool may_be_mapped = node_->take_mapped();
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
-  return account();
+  TRY(account());
+  if (bypassed_) node_->renew_past(*keeper_);
+  return ok();
 }
 
 void DataHandle::release() {
@@ -293,6 +295,7 @@ void DataHandle::release() {
   if (const Status told = account(); !told) log::error("{}", told.error().message);
   if (noted_.exchange(false)) node_->tree().bypassed().leave(this);
   if (!bypassed_) return;
+  node_->renew_past(*keeper_);  // a mapping may have written since the close
   // From here on nothing is written past us; what the log holds of it is told.
   node_->tree().bypassed().end(node_.get());
   // Nobody has written since that was kept.
