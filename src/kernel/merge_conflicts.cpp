@@ -23,22 +23,6 @@
 namespace agentfs {
 namespace {
 
-constexpr off_t kLargestText = off_t{64} << 20;
-
-Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
-  if (node.type() == S_IFLNK) return store.read_link(node);
-  const auto file = TRY(store.open(node, O_RDONLY, TreeCaller{}));
-  struct stat attributes{};
-  if (::fstat(file->descriptor(), &attributes) != 0) return fail_errno("a side of a merge");
-  if (attributes.st_size > kLargestText) {
-    return fail(EFBIG, "a side of a merge: {} bytes; at most {} are read", attributes.st_size,
-                kLargestText);
-  }
-  std::string text = TRY(file::read(file->descriptor()));
-  TRY(file->check_read());
-  return text;
-}
-
 std::string directory_of(const Kernel& kernel) {
   return fmt::format("{}/merge-conflicts", kernel.parts().state);
 }

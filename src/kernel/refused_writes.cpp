@@ -13,6 +13,7 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -62,11 +63,11 @@ Result<std::uint64_t> RefusedWrites::keep(const Caller& caller, const Attempt& a
 }
 
 Result<bool> RefusedWrites::sees(const Caller& caller, const Refusal& one) const {
+  const ProcessRef refused = kernel_.find_process(one.process);
+  if (refused != nullptr && refused->uid == kernel_.user_of(caller)) return true;  // wrote it
   const std::string root(text::first_parts(one.path, 2));
   const Horizon horizon = TRY(kernel_.history().horizon(caller, root));
-  if (one.number > horizon.ended.refusal) return true;
-  const ProcessRef refused = kernel_.find_process(one.process);
-  return refused != nullptr && refused->uid == horizon.uid;
+  return one.number > horizon.ended.refusal;
 }
 
 std::vector<RefusalRef> RefusedWrites::all(const Caller& caller) const {
@@ -96,13 +97,31 @@ ProcessId RefusedWrites::process_of(std::uint64_t number) const {
 
 // --- the sides
 
-Result<std::string> RefusedWrites::ours(const std::string& path) const {
+Result<std::string> RefusedWrites::there(const std::string& path) const {
   auto text = kernel_.paths().read(Caller::daemon(kernel_), path, 0, 0);
   if (text) return text;
   // Nothing, or nothing that has a text, is in its place by now.
   const int code = text.error().code;
   const bool has_none = code == ENOENT || code == ENOTDIR || code == EISDIR || code == ENOTSUP;
   return has_none ? Result<std::string>("") : text;
+}
+
+// What was looked at is what is read, whatever is put in its place meanwhile, and a link leads
+// nowhere.
+Result<std::string> RefusedWrites::ours(const Caller& caller, const Refusal& refusal) const {
+  const std::string& path = refusal.path;
+  const std::string_view top = text::first_parts(path, 1);
+  const auto forest = kernel_.parts().forests.find(std::string(top));
+  if (forest == kernel_.parts().forests.end()) return std::string();
+  TreeStore& store = *forest->second;
+  const auto entry =
+      find_in_tree(store, store.root(), std::string_view(path).substr(top.size() + 1));
+  if (!entry && (entry.error().code == ENOENT || entry.error().code == ENOTDIR)) return "";
+  if (!entry) return std::unexpected(entry.error());
+  if (entry->node->type() != S_IFREG) return "";
+  if (kernel_.history().may_read(caller, entry->attributes)) return read_file(store, *entry->node);
+  return fail(EACCES, "{}: is uid {}'s by now, and not this caller's to read", text::shown(path),
+              entry->attributes.st_uid);
 }
 
 Result<std::string> RefusedWrites::base(const Refusal& refusal) const {
@@ -114,14 +133,15 @@ Result<std::string> RefusedWrites::theirs(const Refusal& refusal) const {
   return file::read(directory_of(refusal.number) + "/theirs");
 }
 
-Result<TreeMerger::TextMerge> RefusedWrites::merged(const Refusal& refusal) const {
+Result<TreeMerger::TextMerge> RefusedWrites::merged(const Caller& caller,
+                                                    const Refusal& refusal) const {
   if (!refusal.has_base || kernel_.parts().merger == nullptr) {
     return fail(ENOENT,
                 "{}: what the process had seen is not kept, so there is nothing to merge by",
                 refusal.path);
   }
   const std::string before = TRY(base(refusal));
-  const std::string there = TRY(ours(refusal.path));
+  const std::string there = TRY(ours(caller, refusal));
   const std::string refused = TRY(theirs(refusal));
   return kernel_.parts().merger->merge_texts({before, there, refused});
 }
@@ -141,7 +161,7 @@ Result<std::string> RefusedWrites::take(const Caller& caller, const Refusal& ref
   if (side == "theirs") {
     text = TRY(theirs(refusal));
   } else if (side == "merged") {
-    TreeMerger::TextMerge both = TRY(merged(refusal));
+    TreeMerger::TextMerge both = TRY(merged(caller, refusal));
     if (!both.is_clean) {
       return fail(EBUSY,
                   "{}: both changed the same lines, and markers are never written; a text made of "

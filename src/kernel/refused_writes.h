@@ -40,11 +40,14 @@ class RefusedWrites {
   ProcessId process_of(std::uint64_t number) const;  // that was refused; 0 where there is none
 
   // --- the sides; "" where there is none
-  Result<std::string> ours(const std::string& path) const;  // what is there now
+  // What is there now, where the caller may read it: by now it may be anybody's. EACCES.
+  Result<std::string> ours(const Caller& caller, const Refusal& refusal) const;
+  // The same for the daemon's own judgement, which tells nobody.
+  Result<std::string> there(const std::string& path) const;
   Result<std::string> base(const Refusal& refusal) const;
   Result<std::string> theirs(const Refusal& refusal) const;
   // Both changes in one text, with markers where they touch the same lines. ENOENT without a base.
-  Result<TreeMerger::TextMerge> merged(const Refusal& refusal) const;
+  Result<TreeMerger::TextMerge> merged(const Caller& caller, const Refusal& refusal) const;
 
   // Ends it: `side` is ours, theirs or merged. EBUSY: merged has markers.
   Result<std::string> take(const Caller& caller, const Refusal& refusal, const std::string& side);

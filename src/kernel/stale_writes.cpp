@@ -84,7 +84,7 @@ Status StaleWrites::may_replace(const Caller& caller, Replacement& attempt) {
 
 Status StaleWrites::judge(const Caller& caller, Replacement& attempt,
                           const std::optional<Sight>& seen, const Found& found) {
-  const auto ours = kernel_.refused_writes().ours(attempt.path);
+  const auto ours = kernel_.refused_writes().there(attempt.path);
   // Of what is empty, or again what the process saw, nothing would be lost.
   if (ours && (ours->empty() || (seen && fnv1a(*ours) == seen->digest))) return ok();
   const std::optional<std::string> base = seen ? base_of(attempt.path, *seen) : std::nullopt;
@@ -118,7 +118,7 @@ Status StaleWrites::refuse(const Caller& caller, const Replacement& attempt, std
   if (attempt.text == nullptr) return fail(ESTALE, "{}", sentence);
   RefusedWrites& refused = kernel_.refused_writes();
   const auto theirs = attempt.text();
-  const auto ours = refused.ours(attempt.path);
+  const auto ours = refused.there(attempt.path);
   if (theirs && ours && *theirs == *ours) return ok();
   const auto kept =
       theirs

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/tree_path.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
 #include "base/text.h"
 
 namespace agentfs {
+namespace {
+
+constexpr off_t kLargestText = off_t{64} << 20;
+
+}  // namespace
 
 Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::string_view path) {
   TreeEntry entry{.node = root};
@@ -12,6 +21,20 @@ Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::s
   }
   if (entry.node == root) entry.attributes = TRY(store.attributes(*root));
   return entry;
+}
+
+Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
+  if (node.type() == S_IFLNK) return store.read_link(node);
+  const auto file = TRY(store.open(node, O_RDONLY, TreeCaller{}));
+  struct stat attributes{};
+  if (::fstat(file->descriptor(), &attributes) != 0) return fail_errno("a file of a tree");
+  if (attributes.st_size > kLargestText) {
+    return fail(EFBIG, "{} bytes; at most {} are read of one side", attributes.st_size,
+                kLargestText);
+  }
+  std::string text = TRY(file::read(file->descriptor()));
+  TRY(file->check_read());
+  return text;
 }
 
 }  // namespace agentfs

@@ -2,6 +2,7 @@
 // Down a path of a tree.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "backends/tree_store.h"
@@ -11,5 +12,8 @@ namespace agentfs {
 // What `path`, relative to `root`, leads to; links are not followed. Threads: all. Errors: ENOENT,
 // ENOTDIR, the store's own.
 Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::string_view path);
+// The text of a file, by the daemon's right, or where a link leads. EFBIG beyond 64 MiB; EBUSY
+// where it is another's who changed it meanwhile.
+Result<std::string> read_file(TreeStore& store, const TreeNode& node);
 
 }  // namespace agentfs

@@ -164,6 +164,32 @@ def agents_have_their_owners_rights():
     expect_has(results[3], "another user", "a tool that asks root's model")
 
 
+def what_was_refused_shows_nobody_what_has_its_place_by_now():
+    """Neither another's file that was renamed to it, nor what a link there leads to."""
+    top = MOUNT / "workspaces/theirs"
+    as_other("echo mine >workspaces/theirs/asked", code=0)
+    steps = [{"text": "Next.", "calls": [{"name": "write", "arguments": {"path": "asked", "text": "agent\n"}}]}]
+    MOUNT.script_model("refused", {"tasks": [{"match": "*", "steps": steps}], "after": "Done."})
+    pid = as_other("exec 9<>proc/clone; echo model=refused workspace=theirs >&9; cat <&9").strip()
+    as_other(f"echo go >proc/{pid}/chat; cat proc/{pid}/wait", code=0)
+    number = as_other("ls sys/conflicts | grep -v README | tail -n 1").strip()
+    sides = f"cat sys/conflicts/{number}/ours sys/conflicts/{number}/merged sys/conflicts/{number}/about"
+    expect_has(as_other(sides), "mine\n")
+    (top / "roots").write_text("rootsecret\n")
+    (top / "roots").chmod(0o600)
+    as_other("cd workspaces/theirs && mv asked kept && mv roots asked", code=0)
+    said = as_other(sides)
+    expect("rootsecret" not in said, said)
+    expect_has(said, "Permission denied")
+    expect_has(run(["sh", "-c", sides], cwd=MOUNT.mnt), "rootsecret", "what root is shown")
+    for secret in ("/workspaces/public/closed/secret", MOUNT / "workspaces/public/closed/secret"):
+        as_other(f"cd workspaces/theirs && rm -f asked && ln -s {secret} asked", code=0)
+        said = as_other(sides) + run(["sh", "-c", sides], cwd=MOUNT.mnt)
+        expect("rootsecret" not in said, said)
+    as_other(f"cd workspaces/theirs && rm -f asked && mv kept asked && echo take ours >{MOUNT.mnt}/sys/conflicts/{number}/ctl",
+             code=0)
+
+
 def history_gives_nobody_more_to_read():
     """Who has a workspace may remove what others have in it, and not read it in the trash either."""
     top = MOUNT / "workspaces/theirs"
@@ -419,6 +445,7 @@ enter()
 MOUNT = Mount.of("others")
 main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
+     what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
      what_is_new_in_ones_own_import_is_in_its_diff,

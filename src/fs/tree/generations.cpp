@@ -61,7 +61,7 @@ Result<RefusalRef> find_conflict(const Caller& caller, const vfs::Key& key) {
 }
 
 Result<std::string> show_about(const Refusal& refusal, const Caller& caller) {
-  const auto merged = caller.kernel->refused_writes().merged(refusal);
+  const auto merged = caller.kernel->refused_writes().merged(caller, refusal);
   return fmt::format("path\t{}\nauthor\t{}\ntime\t{}\nmerged\t{}\n{}\n", text::shown(refusal.path),
                      refusal.author, when(refusal.time),
                      merged && merged->is_clean ? "clean" : (merged ? "markers" : "none"),
@@ -71,11 +71,11 @@ Result<std::string> show_base(const Refusal& refusal, const Caller& caller) {
   return caller.kernel->refused_writes().base(refusal);
 }
 Result<std::string> show_merged(const Refusal& refusal, const Caller& caller) {
-  auto merged = caller.kernel->refused_writes().merged(refusal);
+  auto merged = caller.kernel->refused_writes().merged(caller, refusal);
   return merged ? std::move(merged->text) : std::string();
 }
 Result<std::string> show_ours(const Refusal& refusal, const Caller& caller) {
-  return caller.kernel->refused_writes().ours(refusal.path);
+  return caller.kernel->refused_writes().ours(caller, refusal);
 }
 Result<std::string> show_theirs(const Refusal& refusal, const Caller& caller) {
   return caller.kernel->refused_writes().theirs(refusal);
