@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 
 from others_lib import as_user, enter  # before mount_lib, whose paths it sets
 from mount_lib import Mount, expect, expect_eq, expect_has, main, read, run, wait_until
@@ -69,6 +70,32 @@ def who_follows_is_told_until_the_workspace_is_anothers():
     shutil.rmtree(top)
 
 
+def who_acts_for_several_shows_each_their_own():
+    """As a file server does: what it has looked at for one is not what another is given."""
+    make(ANNA, "served").chmod(0o755)
+    shell(ANNA, "echo 1 >workspaces/served/secret", code=0)
+    said = run([sys.executable, "-c", SERVER, str(ANNA), str(BERT),
+                *(MOUNT / f"workspaces/served/.agentfs/{name}" for name in ("log", "events.jsonl", "usage"))])
+    expect_eq(said, "EACCES\n" * 3)
+    shutil.rmtree(MOUNT / "workspaces/served")
+
+
+SERVER = """
+import errno, os, sys
+anna, bert = map(int, sys.argv[1:3])
+for path in sys.argv[3:]:
+    os.seteuid(anna)
+    os.stat(path)
+    os.seteuid(0)
+    os.seteuid(bert)
+    try:
+        print(open(path).read())
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+    os.seteuid(0)
+"""
+
+
 def setup():
     MOUNT.mount("-o", "allow_other")
 
@@ -124,6 +151,6 @@ def a_workspace_takes_its_past_to_another_name():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, who_follows_is_told_until_the_workspace_is_anothers,
+main(setup, who_acts_for_several_shows_each_their_own, who_follows_is_told_until_the_workspace_is_anothers,
      who_has_the_name_next_is_told_nothing_of_it, a_rename_takes_nobody_elses_past_along, after_a_restart_neither,
      who_had_it_gets_back_what_is_theirs, a_workspace_takes_its_past_to_another_name)

@@ -64,7 +64,7 @@ Result<Found> find_version(Request& request, const FileRef& file) {
   const pid_t group = request.host().pid;
   const std::int64_t now = context.services.clock().steady();
   NodeRef node;
-  if (group != 0) node = context.versions.pinned(group, file->path(), now);
+  if (group != 0) node = context.versions.pinned(group, request.host().uid, file->path(), now);
   if (!node) {
     const ContentRef content = TRY(file->render(request));
     const std::string identity = file->identity(request);
@@ -76,7 +76,7 @@ Result<Found> find_version(Request& request, const FileRef& file) {
     const std::int64_t wall = context.services.clock().wall();
     node = context.versions.version(identity, content, wall, nodes);
     if (file->is_private()) context.versions.retire(identity, node.get());
-    if (group != 0) context.versions.pin(group, file->path(), node, now);
+    if (group != 0) context.versions.pin(group, request.host().uid, file->path(), node, now);
   }
   const Attributes attributes = TRY(node->attributes(request));
   return Found{node, attributes.attributes, {file->entry_validity(), attributes.validity}};
@@ -116,9 +116,9 @@ Result<VersionRef> VersionNode::own(Request& request) {
   if (group == 0) return other;
   // A name like /proc/self/fd/3 leads here again, whatever was offered: then this one has to do.
   const std::int64_t now = context.services.clock().steady();
-  const NodeRef offered = context.versions.pinned(group, path(), now);
+  const NodeRef offered = context.versions.pinned(group, request.host().uid, path(), now);
   if (offered && offered != self) return self;
-  context.versions.pin(group, path(), other, now);
+  context.versions.pin(group, request.host().uid, path(), other, now);
   return fail(ESTALE, "{}: others are reading this version; looked up again, it can be written",
               path());
 }

@@ -114,22 +114,26 @@ void VersionTable::drop_expired(std::int64_t steady, std::vector<NodeRef>& dropp
   }
 }
 
-void VersionTable::pin(pid_t group, const std::string& path, NodeRef node, std::int64_t steady) {
+void VersionTable::pin(pid_t group, uid_t user, const std::string& path, NodeRef node,
+                       std::int64_t steady) {
   std::vector<NodeRef> dropped;  // nodes are never freed under the lock
   Lock lock(mutex_);
   drop_expired(steady, dropped);
   const PinKey key{group, path};
   Pin& pin = pins_[key];
   dropped.push_back(std::exchange(pin.node, std::move(node)));
+  pin.user = user;
   pin.until = steady + kPinned;
   expiry_.emplace_back(pin.until, key);
 }
 
-NodeRef VersionTable::pinned(pid_t group, const std::string& path, std::int64_t steady) {
+NodeRef VersionTable::pinned(pid_t group, uid_t user, const std::string& path,
+                             std::int64_t steady) {
   Lock lock(mutex_);
   const auto found = pins_.find({group, path});
-  if (found == pins_.end() || found->second.until <= steady) return nullptr;
-  return found->second.node;
+  if (found == pins_.end()) return nullptr;
+  const Pin& pin = found->second;
+  return pin.user == user && pin.until > steady ? pin.node : nullptr;
 }
 
 void VersionTable::unpin(pid_t group, const std::string& path) {

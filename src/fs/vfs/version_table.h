@@ -45,8 +45,9 @@ class VersionTable {
   // The node is changed through its descriptors: no later lookup gets it.
   void retire(const std::string& file, const Node* node);
 
-  void pin(pid_t group, const std::string& path, NodeRef node, std::int64_t steady);
-  NodeRef pinned(pid_t group, const std::string& path, std::int64_t steady);
+  // For that user alone: a thread group may act for others, too, who may see another text.
+  void pin(pid_t group, uid_t user, const std::string& path, NodeRef node, std::int64_t steady);
+  NodeRef pinned(pid_t group, uid_t user, const std::string& path, std::int64_t steady);
   void unpin(pid_t group, const std::string& path);
   // A thread group that has changed something sees the change at its next lookup.
   void unpin_all(pid_t group);
@@ -72,6 +73,7 @@ class VersionTable {
   using Order = std::list<Record>;
   struct Pin {
     NodeRef node;
+    uid_t user = 0;
     std::int64_t until = 0;
   };
   using PinKey = std::pair<pid_t, std::string>;
