@@ -10,7 +10,7 @@ import stat
 import struct
 import time
 
-from mount_lib import TESTDIR, Mount, command, expect, expect_eq, main, read, run, tell
+from mount_lib import AGENTFS, TESTDIR, Mount, command, expect, expect_eq, main, read, run, tell
 
 M = Mount.of("watchers")
 SPACES = M / "workspaces"
@@ -211,7 +211,40 @@ def the_mount_can_be_taken_down_at_once():
     M.umount()
 
 
+def what_is_mounted_there_by_then_is_left_alone():
+    """A mount that was taken down lazily goes on for who is in it, and its changes are its own."""
+    M.mount()
+    top = SPACES / "lazy"
+    (top / "d").mkdir(parents=True)
+    for name in ("f", "g"):
+        (top / name).write_text("before\n")
+    ctl("lazy", "fork lazy-1")
+    fork = SPACES / "lazy-1"
+    (fork / "f").write_text("theirs\n")
+    (fork / "g").unlink()
+    (fork / "d").rmdir()
+    (fork / "made").write_text("made\n")
+    if (top / ".agentfs/ctl").is_symlink():  # which leads nowhere from a mount that was taken down
+        return M.umount()
+    os.chdir(top)
+    M.umount("--lazy")
+    run([AGENTFS, "mount", "--state", M.state.parent / "next", M.mnt])
+    top.mkdir()
+    for name in ("f", "g"):
+        (top / name).write_text("precious\n")
+    (top / "d").mkdir()
+    for line in ("merge lazy-1", "fork lazy-2"):  # which is told of after the merge, and waits for that
+        with open(".agentfs/ctl", "w", encoding="utf-8") as control:
+            control.write(line + "\n")
+    with open("f", encoding="utf-8") as old:
+        expect_eq(old.read(), "theirs\n", "the old one")
+    expect_eq(sorted(os.listdir(top)), ["d", "f", "g"])
+    expect_eq([read(top / name) for name in ("f", "g")], ["precious\n"] * 2)
+    os.chdir(TESTDIR)
+    M.umount()
+
+
 main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there,
      a_restore_and_a_rollback_are_seen, forks_appear_and_go,
      what_an_agent_writes_by_its_tools_is_seen, what_others_mount_in_a_workspace_is_left_alone,
-     the_mount_can_be_taken_down_at_once)
+     the_mount_can_be_taken_down_at_once, what_is_mounted_there_by_then_is_left_alone)

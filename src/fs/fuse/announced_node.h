@@ -2,6 +2,7 @@
 // A node as agentfs-announce sees it while one change is announced. Inside fs/fuse only.
 #pragma once
 
+#include "fs/fuse/inside/announcement.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 
@@ -13,8 +14,8 @@ namespace agentfs::fuse {
 // so.
 class AnnouncedNode final : public vfs::Node {
  public:
-  AnnouncedNode(vfs::NodeRef node, TreeEvent change)
-      : node_(std::move(node)), change_(std::move(change)) {}
+  AnnouncedNode(vfs::NodeRef node, TreeEvent change, const AnnouncementSecret& secret)
+      : node_(std::move(node)), change_(std::move(change)), secret_(secret) {}
 
   mode_t type() const override { return node_->type(); }
   std::string path() const override { return node_->path(); }
@@ -34,6 +35,7 @@ class AnnouncedNode final : public vfs::Node {
   Status unlink(vfs::Request&, const std::string& name) override;
   Status remove_directory(vfs::Request&, const std::string& name) override;
   Result<std::string> get_xattr(vfs::Request& request, const std::string& name) override {
+    if (name == kSecretName) return std::string(secret_.data(), secret_.size());
     return node_->get_xattr(request, name);
   }
 
@@ -44,6 +46,7 @@ class AnnouncedNode final : public vfs::Node {
 
   vfs::NodeRef node_;
   TreeEvent change_;
+  const AnnouncementSecret secret_;
 };
 
 }  // namespace agentfs::fuse

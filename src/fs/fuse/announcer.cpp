@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "fs/fuse/announced_node.h"
 #include "fs/fuse/inside/announcement.h"
@@ -56,6 +57,7 @@ Status Announcer::start() {
   const UniqueFd theirs = TRY(out_of_the_way(UniqueFd(ends[1])));
   process_ = TRY(spawn({program, mountpoint_}, {{theirs.get(), STDIN_FILENO}}));
   socket_ = std::move(ours);
+  std::ranges::copy(random_bytes(secret_.size()), secret_.begin());
   helper_ = process_.pid;
   loop_.watch(socket_.get(), EPOLLIN, [weak = weak_from_this()](std::uint32_t events) {
     if (const auto self = weak.lock()) self->answered(events);
@@ -68,7 +70,7 @@ void Announcer::send_next() {
   while (!current_ && !waiting_.empty() && socket_) {
     current_ = std::move(waiting_.front());
     waiting_.pop_front();
-    Announcement packet{};
+    Announcement packet{.secret = secret_};
     if (!packet.fill(static_cast<char>(current_->kind), current_->type, current_->path)) {
       current_.reset();
       continue;
@@ -120,7 +122,7 @@ void Announcer::end() {
 
 vfs::NodeRef Announcer::shown(vfs::NodeRef node) {
   Lock lock(mutex_);
-  return std::make_shared<AnnouncedNode>(std::move(node), current_.value_or(TreeEvent{}));
+  return std::make_shared<AnnouncedNode>(std::move(node), current_.value_or(TreeEvent{}), secret_);
 }
 
 }  // namespace agentfs::fuse

@@ -15,6 +15,7 @@
 #include "base/event_loop.h"
 #include "base/mutex.h"
 #include "base/spawn.h"
+#include "fs/fuse/inside/announcement.h"
 #include "fs/vfs/node.h"
 #include "fs/vfs/services.h"
 
@@ -57,6 +58,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   bool ended_ GUARDED_BY(mutex_) = false;
   Spawned process_ GUARDED_BY(mutex_);
   UniqueFd socket_ GUARDED_BY(mutex_);
+  AnnouncementSecret secret_ GUARDED_BY(mutex_){};  // of this helper
   std::deque<TreeEvent> waiting_ GUARDED_BY(mutex_);
   std::optional<TreeEvent> current_ GUARDED_BY(mutex_);
 };

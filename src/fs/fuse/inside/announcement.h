@@ -5,15 +5,22 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
 
 namespace agentfs::fuse {
 
+// An extended attribute that only the daemon of the mount has, for its helper alone: the secret
+// that it tells with each change. What has the mount's place by then has it not.
+inline constexpr const char* kSecretName = "user.agentfs.announced";
+using AnnouncementSecret = std::array<char, 16>;
+
 struct Announcement {
   static constexpr std::size_t kLongest = 4095;  // of a path
-  char kind = 0;                                 // TreeEvent::Kind
+  AnnouncementSecret secret{};
+  char kind = 0;  // TreeEvent::Kind
   mode_t type = 0;
   // Below the mountpoint: "workspaces/site/a"; ended by NUL. To walk there may be more of them,
   // each with its slash.

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <set>
@@ -62,6 +65,15 @@ bool is_ours(int directory) {
   const bool is_fuse = ::fstatfs(directory, &of) == 0 && of.f_type == FUSE_SUPER_MAGIC;
   if (is_fuse) known.insert(device);
   return is_fuse;
+}
+
+// Whether the daemon that told of the change is asked by what is done in the directory.
+bool is_asked(int directory, const Announcement& change) {
+  const std::string link = "/proc/self/fd/" + std::to_string(directory);
+  agentfs::fuse::AnnouncementSecret found{};
+  const ssize_t length =
+      ::getxattr(link.c_str(), agentfs::fuse::kSecretName, found.data(), found.size());
+  return length == static_cast<ssize_t>(found.size()) && found == change.secret;
 }
 
 // Data trees may have a session of their own, mounted at the top.
@@ -139,7 +151,7 @@ void tell(const char* mountpoint, const Announcement& change) {
   const Top top(mountpoint, path);
   if (top.get() < 0) return;
   const Descriptor directory(open_below(top.get(), below_top(path), O_PATH | O_DIRECTORY));
-  if (directory.get() < 0) return;
+  if (directory.get() < 0 || !is_asked(directory.get(), change)) return;
   const char* const name = whole.c_str() + slash + 1;
   switch (static_cast<Kind>(change.kind)) {
     case Kind::made:
@@ -161,6 +173,8 @@ void tell(const char* mountpoint, const Announcement& change) {
 
 int main(int count, char** arguments) {
   if (count != 2) return 2;
+  // Whoever goes on with the mount knows nothing of this process, and would do what it asks for.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return 1;
   for (;;) {
     Announcement change;
     const ssize_t got = ::recv(STDIN_FILENO, &change, sizeof change, 0);
