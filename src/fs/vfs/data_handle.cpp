@@ -16,6 +16,7 @@ namespace {
 std::uint64_t as_one(pid_t thread, uid_t user) {
   return static_cast<std::uint64_t>(thread) << 32U | user;
 }
+constexpr std::uint64_t kNobody = 0;
 
 }  // namespace
 
@@ -280,6 +281,7 @@ Status DataHandle::tell_changed() {
 
 Status DataHandle::flush(Request&) {
   if (!writable_) return ok();
+  wrote_last_ = kNobody;  // one that has ended may have left its number to another
   const bool may_be_mapped = node_->take_mapped();
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   TRY(account());
