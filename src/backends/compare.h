@@ -90,7 +90,7 @@ struct CompareOptions {
 
 // Threads: all; it has no state. Depth and breadth of the trees cost no stack, and memory only for
 // the names of the directories that are open and for what differs. What vanishes while it is looked
-// at counts as absent. Names never looked at: ".agentfs" anywhere, kMergeDirectory in a root.
+// at counts as absent. A name never looked at: kMergeDirectory in a root.
 // Not compared: times, owners and extended attributes of links and special files, which names are
 // hard links of each other.
 // Errors: EINTR where `cancelled` says so, the disk's own.

@@ -62,9 +62,9 @@ struct HostWritten {
 };
 
 // The source is read and, by write() alone, written; no file of it is linked or locked. Recorded
-// are its directories, regular files, links and fifos; sockets, devices, names that agentfs uses
-// itself (".agentfs", temporary ones) are passed over, and a file or link .git that leads out of
-// the directory, as a git worktree has.
+// are its directories, regular files, links and fifos; sockets, devices and what lies ready for a
+// write are passed over, and a file or link .git that leads out of the directory, as a git worktree
+// has.
 //
 // Records are appended to STATE/imports/<id>/entries and never changed, since lent files name them;
 // the last one of a path counts.

@@ -13,6 +13,7 @@
 #include "kernel/paths.h"
 #include "kernel/quota.h"
 #include "kernel/restore_order.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -278,6 +279,18 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
   return which;
 }
 
+// Of a directory .agentfs, which is always found, whether it is a user's own.
+bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path) {
+  if (text::last_part(path) != ".agentfs")
+    return kernel.paths().attributes(caller, path).has_value();
+  const std::string_view top = text::first_parts(path, 1);
+  const auto forest = kernel.parts().forests.find(std::string(top));
+  if (forest == kernel.parts().forests.end()) return false;
+  TreeStore& store = *forest->second;
+  return find_in_tree(store, store.root(), std::string_view(path).substr(top.size() + 1))
+      .has_value();
+}
+
 }  // namespace
 
 Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::string& root,
@@ -294,7 +307,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   Versions found = TRY(std::move(looked_up));
   // A rollback, or a rename of a directory, may have brought something there.
   const auto is_there = [&](const FileVersionRef& one) {
-    return one->path != whole && kernel_.paths().attributes(caller, one->path);
+    return one->path != whole && agentfs::is_there(kernel_, caller, one->path);
   };
   std::erase_if(found, is_there);
   if (found.empty()) return fail(ENOENT, "{}: what was removed there is there again", whole);

@@ -957,6 +957,23 @@ def a_restart_changes_nothing():
             expect_eq(os.lstat(os.path.join(directory, name)).st_nlink, 1, name)
 
 
+def a_directory_of_somebodys_own_called_agentfs_comes_back():
+    top = SITE / "owned"
+    top.mkdir()
+    (top / ".agentfs/foo").write_text("own\n")
+    (top / ".agentfs").chmod(0o700)
+    (top / ".agentfs/d").mkdir()  # which is close to `diff`
+    (top / ".agentfs/d/z").write_text("deep\n")
+    (top / "keep").write_text("keep\n")
+    before = {path: path.lstat().st_mode for path in (top / ".agentfs", *top.rglob("*"))}
+    shutil.rmtree(top / ".agentfs/d")
+    run(["rm", "-r", top])
+    tell(OURS / "ctl", "restore owned\n")
+    tell(OURS / "ctl", "restore owned/.agentfs/d\n")
+    expect_eq({path: path.lstat().st_mode for path in before}, before)
+    expect_eq([(top / one).read_text() for one in (".agentfs/foo", ".agentfs/d/z", "keep")], ["own\n", "deep\n", "keep\n"])
+
+
 def a_file_called_like_a_temporary_one_comes_back_with_its_directory():
     own = SITE / "named/.agentfs-0123456789ab"
     own.parent.mkdir()
@@ -995,6 +1012,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      what_was_written_is_told_before_its_name_goes, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,
      a_file_called_like_a_temporary_one_comes_back_with_its_directory,
+     a_directory_of_somebodys_own_called_agentfs_comes_back,
      names_come_back_as_status_writes_them, names_of_one_file_come_back_as_such,
      an_empty_file_comes_back_with_its_attributes,
      a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,

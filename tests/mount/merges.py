@@ -229,6 +229,21 @@ def one_file_under_two_names_stays_one():
     expect_eq([(ours / name).read_text() for name in ("both", "src/both")], ["as it was\nand on\n"] * 2)
 
 
+def a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other():
+    space = make("called")
+    (space / "sub").mkdir()
+    (space / ".agentfs/notes").write_text("base\n")
+    ctl("called", "fork called-2")
+    fork = space.parent / "called-2"
+    (fork / ".agentfs/notes").write_text("the work of a day\n")
+    (fork / "sub/.agentfs/plan").write_text("a plan\n")
+    expect_eq(read(fork / ".agentfs/status"), "M\t.agentfs/notes\nA\tsub/.agentfs/plan\n")
+    ctl("called", "merge called-2")
+    ctl("called", "discard called-2")
+    expect_eq((space / ".agentfs/notes").read_text(), "the work of a day\n")
+    expect_eq((space / "sub/.agentfs/plan").read_text(), "a plan\n")
+
+
 def owners_and_attributes_are_merged_each_by_itself():
     space = make("dressed")
     for name in ("own", "both", "bytes", "moved", "clash"):
@@ -1355,6 +1370,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      capabilities_are_of_the_bytes_that_have_them,
+     a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other,
      owners_and_attributes_are_merged_each_by_itself,
      owners_and_attributes_of_directories_are_merged_too,
      what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,

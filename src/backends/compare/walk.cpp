@@ -150,7 +150,6 @@ std::optional<std::string> Walker::next_name(Frame& frame) {
 }
 
 bool Walker::is_hidden(const std::string& name) const {
-  if (name == ".agentfs") return true;
   if (name == ".git") return options_.git == CompareOptions::GitDirectories::hidden;
   return path_.empty() && name == kMergeDirectory;
 }

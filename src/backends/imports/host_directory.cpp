@@ -19,10 +19,6 @@
 namespace agentfs::imports {
 namespace {
 
-bool is_passed_over(const std::string& name) {
-  return name == ".agentfs" || ReadyName::is_one(name);
-}
-
 bool is_recorded(mode_t mode) {
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode);
 }
@@ -130,11 +126,11 @@ Status HostDirectory::for_each(const std::string& directory, const Each& each) c
   const int number = fd->get();
   for (const auto& [name, inode, type] : TRY(list_directory(number, shown(directory)))) {
     struct stat attributes{};
-    const bool is_passed = is_passed_over(name);  // before it is looked at: it may go meanwhile
+    const bool is_ready = ReadyName::is_one(name);  // before it is looked at: it may go meanwhile
     if (::fstatat(number, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const mode_t mode = attributes.st_mode;
     const bool is_left_out =
-        is_passed || !is_recorded(mode) ||
+        is_ready || !is_recorded(mode) ||
         (name == ".git" && !S_ISDIR(mode) && leads_out(directory, repository_of(number, mode)));
     TRY(each({number, name, joined(directory, name), attributes, is_left_out}));
   }

@@ -27,6 +27,13 @@ class LinksHandle final : public Handle {
   const std::shared_ptr<Handle> listed_;
 };
 
+// The host's kernel knows the real directory by this node: what is changed in the real one past it
+// would be told of a node that it does not know.
+Result<Found> unremembered(Result<Found> found) {
+  if (found) found->validity.entry = 0;
+  return found;
+}
+
 }  // namespace
 
 std::string history_place(std::string_view root) {
@@ -108,7 +115,7 @@ Result<Attributes> HistoryNode::set_attributes(Request& request, Handle* open,
 
 Result<Found> HistoryNode::lookup(Request& request, const std::string& name) {
   const NodeRef directory = is_ours(name) ? nullptr : real();
-  if (directory != nullptr) return directory->lookup(request, name);
+  if (directory != nullptr) return unremembered(directory->lookup(request, name));
   if (!is_ours(name)) return fail(ENOENT, "{}/{}: no such file", path(), name);
   if (request.part() == Part::trees && name != kReadme) return led_away(request, name);
   return ours_->lookup(request, name);
@@ -137,25 +144,27 @@ Result<Opened> HistoryNode::open_directory(Request& request) {
 
 Result<CreatedNode> HistoryNode::create(Request& request, const std::string& name, int flags,
                                         mode_t mode) {
-  return TRY(receiving(request, name))->create(request, name, flags, mode);
+  CreatedNode made = TRY(TRY(receiving(request, name))->create(request, name, flags, mode));
+  made.found.validity.entry = 0;
+  return made;
 }
 
 Result<Found> HistoryNode::make_node(Request& request, const std::string& name, mode_t mode,
                                      dev_t device) {
-  return TRY(receiving(request, name))->make_node(request, name, mode, device);
+  return unremembered(TRY(receiving(request, name))->make_node(request, name, mode, device));
 }
 
 Result<Found> HistoryNode::make_directory(Request& request, const std::string& name, mode_t mode) {
-  return TRY(receiving(request, name))->make_directory(request, name, mode);
+  return unremembered(TRY(receiving(request, name))->make_directory(request, name, mode));
 }
 
 Result<Found> HistoryNode::make_link(Request& request, const std::string& name,
                                      const std::string& target) {
-  return TRY(receiving(request, name))->make_link(request, name, target);
+  return unremembered(TRY(receiving(request, name))->make_link(request, name, target));
 }
 
 Result<Found> HistoryNode::link(Request& request, Node& existing, const std::string& name) {
-  return TRY(receiving(request, name))->link(request, existing, name);
+  return unremembered(TRY(receiving(request, name))->link(request, existing, name));
 }
 
 Status HistoryNode::unlink(Request& request, const std::string& name) {

@@ -56,10 +56,10 @@ class HistoryNode final : public Node {
                 unsigned flags) override;
   Result<struct statvfs> statistics(Request&) override;
   Status access(Request&, int mask) override;
+  NodeRef real() const;  // the directory of that name that a user has made; null: none has
 
  private:
   bool is_ours(const std::string& name) const;
-  NodeRef real() const;  // null where there is none
   const DirectoryType& rows() const { return *parent_->tree().history().type; }
   Result<Found> led_away(Request&, const std::string& name) const;
   Result<NodeRef> holding(const std::string& name) const;  // for a name to be taken away

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/dressing.h"
+#include "fs/vfs/history_node.h"
 #include "fs/vfs/path_walk.h"
 #include "fs/vfs/wait_for.h"
 
@@ -179,7 +180,9 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const NodeRef parent = TRY(ensure_directory(parent_path(step.path)));
   TRY(may_change(*parent, name_of(step.path)));
   const auto there = parent->lookup(request_, name_of(step.path));
-  if (there && there->node->type() == S_IFDIR) {
+  const auto* const ours = there ? dynamic_cast<const HistoryNode*>(there->node.get()) : nullptr;
+  const bool is_there = there && there->node->type() == S_IFDIR;
+  if (is_there && (ours == nullptr || ours->real() != nullptr)) {
     if (!step.is_again) return ok();
     drop_inherited_acls(request_, {}, *there->node);
     seen_.push_back({TreeEvent::Kind::attributes, step.path, S_IFDIR});

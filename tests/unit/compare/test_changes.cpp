@@ -92,14 +92,14 @@ TEST_CASE("A .git directory is one line, its files, or nothing") {
   CHECK(trees.status(options) == "A\tnew/\n");
 }
 
-TEST_CASE("The mount's own names are never looked at") {
+TEST_CASE("What a merge has made ready is never looked at, and all that is somebody's own is") {
   ThreeTrees trees;
-  trees.write("theirs", ".agentfs/ctl", "x");
-  trees.write("theirs", "sub/.agentfs/ctl", "x");
+  trees.write("theirs", ".agentfs/notes", "x");
+  trees.write("theirs", "sub/.agentfs/plan", "x");
   trees.write("theirs", "sub/file", "x");
   trees.write("theirs", std::string(kMergeDirectory) + "/n1", "x");
   trees.write("theirs", ".agentfsrc", "x");
-  CHECK(trees.status() == "A\t.agentfsrc\nA\tsub/file\n");
+  CHECK(trees.status() == "A\t.agentfs/notes\nA\t.agentfsrc\nA\tsub/.agentfs/plan\nA\tsub/file\n");
 }
 
 TEST_CASE("What is known to be the same is neither read nor walked") {
