@@ -62,10 +62,12 @@ class NullServices final : public vfs::Services {
   void count(std::string_view, std::string_view) override {}
   const Clock& clock() override { return clock_; }
   EventLoop& loop() override { return loop_; }
+  WorkerPool& notices() override { return notices_; }
 
  private:
   SystemClock clock_;
   EventLoop loop_;
+  WorkerPool notices_{1};
 };
 
 // One session for all inputs: what one leaves open, the next finds.

@@ -90,6 +90,7 @@ class FakeServices final : public vfs::Services {
   void count(std::string_view session, std::string_view operation) override;
   const Clock& clock() override { return fake_clock; }
   EventLoop& loop() override { return loop_; }
+  WorkerPool& notices() override { return notices_; }
 
   std::vector<ChangeRow> take_changes();  // since the last call
   std::vector<pid_t> authors() const;     // of the changes
@@ -108,6 +109,7 @@ class FakeServices final : public vfs::Services {
   bool refusing_ GUARDED_BY(mutex_) = false;
   std::map<pid_t, ProcessId> agents_ GUARDED_BY(mutex_);
   EventLoop loop_;
+  WorkerPool notices_{1};
 };
 
 }  // namespace agentfs::test

@@ -55,8 +55,8 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   return {"agentfs", "-o", text::join(mount, ",")};
 }
 
-// Tells the kernel what to forget; only ever from the event thread, for which it may outlive the
-// session.
+// Tells the kernel what to forget; only ever from the thread of notices, for which it may outlive
+// the session.
 class Notifier final : public vfs::Invalidator {
  public:
   Notifier(const Context& context, std::shared_ptr<Announcer> announcer)
@@ -217,8 +217,8 @@ void Session::Parts::detach() {
   context.channel->close();
   if (!mounted.exchange(false)) return;
   if (appeared && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
-  // The event thread may hold the notifier just now: it is kept until that thread has gone on.
-  context.services.loop().post([kept = std::exchange(notifier, nullptr)] {});
+  // Their thread may hold the notifier just now: it is kept until that has gone on.
+  context.services.notices().post([kept = std::exchange(notifier, nullptr)] {});
   ::fuse_session_unmount(session.get());
 }
 
@@ -316,12 +316,12 @@ Status Session::run() {
   return fail_errno(-outcome, parts_->options.mountpoint);
 }
 
-// By the event thread: so it is not telling the kernel of a change, which may wait for an answer
-// of workers that are about to end.
+// By the thread of notices: so it is not telling the kernel of a change, which may wait for an
+// answer of workers that are about to end.
 void Session::stop() {
   parts_->stopping = true;
   parts_->context.channel->set_invalidator(nullptr);
-  parts_->context.services.loop().post(
+  parts_->context.services.notices().post(
       [session = std::weak_ptr(parts_->session), waker = parts_->waker, workers = parts_->workers] {
         const auto held = session.lock();
         if (!held) return;

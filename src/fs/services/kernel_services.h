@@ -42,9 +42,11 @@ class KernelServices final : public vfs::Services {
   void feature(std::string_view name, bool on) override;
   const Clock& clock() override { return kernel_.clock(); }
   EventLoop& loop() override { return kernel_.loop(); }
+  WorkerPool& notices() override { return notices_; }
 
  private:
   Kernel& kernel_;
+  WorkerPool notices_{1};
 };
 
 }  // namespace agentfs

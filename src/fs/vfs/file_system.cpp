@@ -155,7 +155,7 @@ void FileSystem::trees_moved() {
         {.directory = directory == "/" ? parts_->root : parts_->context->interned.find(directory),
          .name = std::string(text::last_part(path))});
   }
-  parts_->invalidate(names, kPatience);
+  parts_->invalidate(names);
 }
 
 std::optional<std::string> FileSystem::history_apart(const std::string& root) {
@@ -188,7 +188,7 @@ struct News {
   std::set<std::string> trees;
 
   // A directory with many changed names is told of once, after the last of them.
-  void send(const News* next) const {  // on the event thread
+  void send(const News* next) const {  // on the thread of notices
     Invalidator* const to = channel->invalidator();
     if (to == nullptr) return;
     if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
@@ -262,38 +262,31 @@ void send_all(const AllNews& news) {
   }
 }
 
-// On the event thread; waits for it, or as long as `patience` where that is not 0. A loop that is
-// stopping drops its tasks, and the promise with it: the wait ends all the same.
-bool tell(EventLoop& loop, std::function<void()> say, std::chrono::nanoseconds patience) {
-  if (loop.on_thread()) {
-    say();
-    return true;
-  }
+// On the thread of notices; waits for it, but no longer than `patience`. Threads that are stopping
+// drop their tasks, and the promise with them: the wait ends all the same.
+bool tell(WorkerPool& notices, std::function<void()> say, std::chrono::nanoseconds patience) {
   std::promise<void> said;
   const std::future<void> done = said.get_future();
-  loop.post([say = std::move(say), said = std::move(said)]() mutable {
+  notices.post([say = std::move(say), said = std::move(said)]() mutable {
     say();
     said.set_value();
   });
   about_to_wait();
-  if (patience.count() != 0) return done.wait_for(patience) == std::future_status::ready;
-  done.wait();
-  return true;
+  return done.wait_for(patience) == std::future_status::ready;
 }
 
 }  // namespace
 
-bool FileSystem::Parts::invalidate(const std::vector<Staleness>& changes,
-                                   std::chrono::nanoseconds patience) {
+bool FileSystem::Parts::invalidate(const std::vector<Staleness>& changes) {
   AllNews news = news_of(serving(), changes);
   if (news.empty()) return true;
-  return tell(context->services.loop(), [news = std::move(news)] { send_all(news); }, patience);
+  return tell(context->services.notices(), [news = std::move(news)] { send_all(news); }, kPatience);
 }
 
 void FileSystem::Parts::invalidate_later(const std::vector<Staleness>& changes) {
   AllNews news = news_of(serving(), changes);
   if (news.empty()) return;
-  context->services.loop().post([news = std::move(news)] { send_all(news); });
+  context->services.notices().post([news = std::move(news)] { send_all(news); });
 }
 
 std::optional<bool> FileSystem::Parts::expire_all(const Node& node) {
@@ -310,7 +303,7 @@ std::optional<bool> FileSystem::Parts::expire_all(const Node& node) {
       return to == nullptr || to->expire_all();
     });
   };
-  tell(context->services.loop(), say, kPatience);
+  tell(context->services.notices(), say, kPatience);
   return *said;
 }
 

@@ -42,9 +42,9 @@ struct Staleness {
 struct FileSystem::Parts {
   Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)) {}
 
-  // Tells the host's caches, from the event thread, and waits until they were told, or as long as
-  // `patience` where that is not 0. False: they have not been told yet.
-  bool invalidate(const std::vector<Staleness>& changes, std::chrono::nanoseconds patience = {});
+  // Tells the host's caches, and waits until they were told, but no longer than kPatience. False:
+  // they have not been told yet.
+  bool invalidate(const std::vector<Staleness>& changes);
   void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
   // Every name that the host's kernel knows is to be asked for again when it is next used. False:
   // one that cannot be told so; nothing where none knows the node.

@@ -178,7 +178,7 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   }
   const Status finished = changes.finish_restore();
   if (done) done = finished;
-  parts_->invalidate(changes.made(), kPatience);
+  parts_->invalidate(changes.made());
   parts_->announce(changes.seen());
   return done;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/hold.h"
+#include "base/worker_pool.h"
 #include "kernel/caller.h"
 #include "kernel/quota.h"
 #include "kernel/tree_change.h"
@@ -20,7 +21,8 @@ class WriteGuard;  // kernel/write_guard.h
 
 namespace agentfs::vfs {
 
-// A change the host's kernel must forget what it cached of. Sent from the event thread.
+// A change the host's kernel must forget what it cached of. Sent from the thread of notices: it may
+// wait there for a directory's lock, which anybody who lists it can hold.
 class Invalidator {
  public:
   virtual ~Invalidator() = default;
@@ -91,6 +93,7 @@ class Services {
   virtual void feature(std::string_view, bool) {}
   virtual const Clock& clock() = 0;
   virtual EventLoop& loop() = 0;
+  virtual WorkerPool& notices() = 0;  // one thread, on which Invalidators are called
 };
 
 }  // namespace agentfs::vfs

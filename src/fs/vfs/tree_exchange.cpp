@@ -70,7 +70,7 @@ Status FileSystem::Parts::write_back(const std::string& root) {
   for (auto& node : top_of(root)->tree().writers()) {
     if (node->named_path().starts_with(root + "/")) stale.push_back({.node = std::move(node)});
   }
-  if (stale.empty() || invalidate(stale, kPatience)) return ok();
+  if (stale.empty() || invalidate(stale)) return ok();
   return fail(EBUSY,
               "{}: what programs have stored in files through mappings is still being written, and "
               "would be missing from a state that is kept now; try again",
@@ -136,7 +136,7 @@ void FileSystem::links_changed(const std::string& root, const std::vector<TreeNo
   for (const TreeNodeRef& file : files) {
     if (auto node = top->tree().find(*file)) stale.push_back({.node = std::move(node)});
   }
-  if (!stale.empty()) parts_->invalidate(stale, kPatience);
+  if (!stale.empty()) parts_->invalidate(stale);
 }
 
 // Who works in a directory of the state that is over shall be in the one that has its place now.
@@ -151,7 +151,7 @@ void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const 
     at_top = names_in(*root);
     at_top.insert(gone.begin(), gone.end());
   }
-  invalidate({{.directory = root, .trees = std::move(at_top)}}, kPatience);
+  invalidate({{.directory = root, .trees = std::move(at_top)}});
   // Done when this returns: on the way a name leads nowhere for an instant.
   if (all_expired.value_or(false) && gone.size() + followed.names < kSoonPutAway) {
     announce_and_wait({ways_to(path, followed.paths)});
@@ -190,7 +190,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
   const std::shared_ptr<DataNode> after = find();
   std::vector<Staleness> stale;
   if (before == nullptr || before != after) stale.push_back({top, name, nullptr, true});
-  parts_->invalidate(stale, kPatience);
+  parts_->invalidate(stale);
   if (before != nullptr && before == after) parts_->let_follow(after, path, gone);
   recount(path, true);
   if (before != nullptr && after == nullptr) {
@@ -239,7 +239,7 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
     if (change.kind == TreeEvent::Kind::attributes) keep_name(stale.back());
     seen.push_back(std::move(change));
   }
-  parts_->invalidate(stale, kPatience);
+  parts_->invalidate(stale);
   parts_->announce(std::move(seen));
 }
 

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <set>
+#include <thread>
 
 #include "backends/trees/trees.h"
 #include "base/file.h"
@@ -20,10 +22,12 @@ namespace {
 
 struct Told final : Invalidator {
   explicit Told(EventLoop& l) : loop(l) {}
-  void inode(std::uint64_t) override { on_thread = on_thread && loop.on_thread(); }
+  void inode(std::uint64_t) override { tellers.insert(std::this_thread::get_id()); }
   void entry(std::uint64_t, const std::string& name) override {
-    on_thread = on_thread && loop.on_thread();
+    tellers.insert(std::this_thread::get_id());
+    on_thread = on_thread && !loop.on_thread();
     names.push_back(name);
+    if (held.valid()) held.wait();
   }
   void expire(std::uint64_t parent, const std::string& name) override { entry(parent, name); }
   void announce(const std::vector<TreeEvent>& changes) override {
@@ -32,6 +36,8 @@ struct Told final : Invalidator {
   }
   EventLoop& loop;
   bool on_thread = true;
+  std::set<std::thread::id> tellers;
+  std::shared_future<void> held;  // as by who holds the directory's lock
   std::vector<std::string> names;
   std::vector<std::string> announced;
 };
@@ -241,7 +247,8 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
   CHECK(tree.files.access(caller, "/work", R_OK | X_OK));
 }
 
-TEST_CASE("the host's caches are told of an agent's change, from the event thread") {
+TEST_CASE(
+    "the host's caches are told of an agent's change by one thread, which nobody else needs") {
   Agent agent;
   Told told(agent.tree.services.loop());
   agent.tree.channel->set_invalidator(&told);
@@ -260,6 +267,18 @@ TEST_CASE("the host's caches are told of an agent's change, from the event threa
   CHECK(told.announced ==
         std::vector<std::string>{"/work/unseen", "/work/unseen/x", "/work/seen", "/work/seen"});
   CHECK(told.on_thread);
+  CHECK(told.tellers.size() == 1);
+  CHECK_FALSE(told.tellers.contains(std::this_thread::get_id()));
+  std::promise<void> let_go;
+  told.held = let_go.get_future().share();
+  CHECK(agent.tree.files.write(agent.caller, "/work/held", "1"));  // after a while
+  std::promise<void> goes_on;
+  agent.tree.services.loop().post([&] { goes_on.set_value(); });
+  goes_on.get_future().wait();
+  let_go.set_value();
+  std::promise<void> all_told;
+  agent.tree.services.notices().post([&] { all_told.set_value(); });
+  all_told.get_future().wait();
   agent.tree.channel->set_invalidator(nullptr);
   agent.tree.channel->forget(id, 1);
 }

@@ -66,9 +66,11 @@ class FakeServices : public Services {
   void count(std::string_view, std::string_view) override {}
   const Clock& clock() override { return clock_; }
   EventLoop& loop() override { return loop_; }
+  WorkerPool& notices() override { return notices_; }
 
   FakeClock clock_;
   EventLoop loop_;
+  WorkerPool notices_{1};
   std::mutex mutex;
   std::vector<std::string> errors;
   std::vector<std::string> records;
