@@ -45,18 +45,30 @@ bool repair(const StateDirectory& state) {
   return done;
 }
 
-// Trees that no forest knows are plain already.
-Result<std::string> solidify(const std::string& trees, const std::string& hidden,
-                             const Lender& lender) {
+// Trees that no forest knows are plain already. One of which not all can be had, since a file there
+// has changed since it was imported, stops no other.
+Result<bool> solidify(const std::string& trees, const std::string& hidden, const Lender& lender) {
   const auto forest = TRY(open_forest(trees, hidden, {.lender = &lender}));
+  const std::string_view kind = text::last_part(trees);
   std::size_t count = 0;
+  bool done = true;
   for (const TreeInfo& info : forest->family()) {
     if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
-    TRY(forest->solidify(*TRY(forest->tree(info.name)).node, true));
-    ++count;
+    const Status filled = forest->solidify(*TRY(forest->tree(info.name)).node, true);
+    if (filled) {
+      ++count;
+      continue;
+    }
+    done = false;
+    print("FAIL", "solidify",
+          fmt::format("{}/{}: {}. All else is there; what its source has no more is given up by "
+                      "removing the file, or the workspace, in the mount",
+                      kind, text::shown(info.name), filled.error().message));
   }
-  return fmt::format("{}: {} trees are plain directories; directories filled for that: {}",
-                     text::last_part(trees), count, forest->counts().filled);
+  print("ok", "solidify",
+        fmt::format("{}: {} trees are plain directories; directories filled for that: {}", kind,
+                    count, forest->counts().filled));
+  return done;
 }
 
 bool solidify(const StateDirectory& state) {
@@ -68,8 +80,8 @@ bool solidify(const StateDirectory& state) {
   bool done = true;
   for (const fsck::ForestPaths& forest : fsck::forests(state)) {
     const auto filled = solidify(forest.trees, forest.hidden, **imports);
-    print(filled ? "ok" : "FAIL", "solidify", filled ? *filled : filled.error().message);
-    done = done && filled;
+    if (!filled) print("FAIL", "solidify", filled.error().message);
+    done = done && filled.value_or(false);
   }
   return done;
 }

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from mount_lib import (EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
+from mount_lib import (AGENTFS, EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
                        kill, main, read, renameat2, run, skip, tell, wait_until)
 
 M = Mount.of("imports")
@@ -1010,6 +1010,23 @@ def forks_and_checkpoints_read_the_directory_too():
     expect_eq((top / "lines").read_text()[:4], "1\n2\n")
 
 
+def what_one_import_cannot_give_is_missed_by_no_other_tree():
+    """fsck --solidify, which comes before a copy of the state: forks that come later are filled, too."""
+    mount = Mount.of("stale")
+    top = make("stale")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {top} as a-stale")
+    (mount / "workspaces/work/d").mkdir(parents=True)
+    (mount / "workspaces/work/d/f").write_text("work\n")
+    command(mount / "workspaces/work/.agentfs/ctl", "fork work-1")
+    mount.umount()
+    (top / "lines").write_text("changed there\n")
+    said = run([AGENTFS, "fsck", "--solidify", "--state", mount.state], code=1)
+    expect_has(said, "FAIL solidify: workspaces/a-stale: ")
+    for path in ("work-1/d/f", "a-stale/src/deep/data", "a-stale/main.c"):
+        expect((mount.state / "trees/workspaces" / path).stat().st_blocks > 0, f"{path} is not there")
+
+
 def another_name_of_a_committed_file_stays_readable():
     top = make("links")
     (top / "a").write_text("hard\n")
@@ -1467,7 +1484,8 @@ def what_changes_there_is_no_copy_of_two_states():
     os.close(target)
 
 
-main(mount_it, a_file_called_like_one_of_the_daemons_own_is_a_file,
+main(mount_it, what_one_import_cannot_give_is_missed_by_no_other_tree,
+     a_file_called_like_one_of_the_daemons_own_is_a_file,
       is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
       uncommit_takes_back_what_the_commit_wrote_and_nothing_else,

@@ -184,6 +184,7 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
   if (top->type() == S_IFREG) return fetch(*top);
   if (!top->is_directory()) return fail_errno(ENOTDIR, host_path(any));
   if (is_whole(*top)) return ok();
+  Status fetched = ok();  // what one file cannot give is no reason to leave out the others
   std::vector<ForestNodeRef> left{top};
   while (!left.empty()) {
     const auto directory = std::move(left.back());
@@ -206,8 +207,11 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
           lent.push_back(std::move(below));
       }
     }
-    for (const ForestNodeRef& file : lent) TRY(fetch(*file));
+    for (const ForestNodeRef& file : lent) {
+      if (Status one = fetch(*file); !one && fetched) fetched = std::move(one);
+    }
   }
+  TRY(fetched);
   const auto names = f_->book().names(*top);
   const bool tree = !names.empty() && f_->is_top(*names.front().parent);
   const std::unique_lock alone(mutex_);

@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
@@ -35,7 +36,7 @@ struct Told final : Invalidator {
     for (const TreeEvent& change : changes) announced.push_back(change.path);
   }
   EventLoop& loop;
-  bool on_thread = true;
+  std::atomic<bool> on_thread = true;
   std::set<std::thread::id> tellers;
   std::shared_future<void> held;  // as by who holds the directory's lock
   std::vector<std::string> names;
