@@ -64,7 +64,8 @@ Result<Imports::Import> Imports::get(const Caller& caller, const std::string& ro
   if (!import) {
     return fail(EINVAL,
                 "{}: is not imported; `import DIRECTORY as NAME` in /sys/workspaces/ctl "
-                "makes a workspace that is",
+                "makes a workspace that is, and what a fork of one has is committed there, after "
+                "`merge`",
                 root);
   }
   TRY(may_import(caller, root));

@@ -135,7 +135,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   std::optional<MergePause> of_theirs;
   if (other < root) of_theirs.emplace(kernel_.conflicts(), other);
   if (!kernel_.conflicts().begin(root)) {
-    return fail(EBUSY, "{}: another merge into it is under way", root);
+    return fail(EBUSY, "{}: another merge into it is under way; again, when it has ended", root);
   }
   if (root < other) of_theirs.emplace(kernel_.conflicts(), other);
   const Result<std::string> answer = merge_in_turn(caller, root, name, partial);
@@ -370,7 +370,7 @@ bool Merges::is_half_done(const std::string& root) const { return file::exists(f
 Status Merges::end_half_done(const std::string& root) {
   if (!is_half_done(root)) return ok();
   if (!kernel_.conflicts().begin(root)) {
-    return fail(EBUSY, "{}: another merge into it is under way", root);
+    return fail(EBUSY, "{}: another merge into it is under way; again, when it has ended", root);
   }
   Status ended = settle_one(file_of(root));
   kernel_.conflicts().end(root);
