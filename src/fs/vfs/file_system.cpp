@@ -262,9 +262,9 @@ void send_all(const AllNews& news) {
   }
 }
 
-// On the thread of notices; waits for it, but no longer than `patience`. Threads that are stopping
+// On the thread of notices; waits for it, but no longer than kPatience. Threads that are stopping
 // drop their tasks, and the promise with them: the wait ends all the same.
-bool tell(WorkerPool& notices, std::function<void()> say, std::chrono::nanoseconds patience) {
+bool tell(WorkerPool& notices, std::function<void()> say) {
   std::promise<void> said;
   const std::future<void> done = said.get_future();
   notices.post([say = std::move(say), said = std::move(said)]() mutable {
@@ -272,7 +272,7 @@ bool tell(WorkerPool& notices, std::function<void()> say, std::chrono::nanosecon
     said.set_value();
   });
   about_to_wait();
-  return done.wait_for(patience) == std::future_status::ready;
+  return done.wait_for(kPatience) == std::future_status::ready;
 }
 
 }  // namespace
@@ -280,7 +280,7 @@ bool tell(WorkerPool& notices, std::function<void()> say, std::chrono::nanosecon
 bool FileSystem::Parts::invalidate(const std::vector<Staleness>& changes) {
   AllNews news = news_of(serving(), changes);
   if (news.empty()) return true;
-  return tell(context->services.notices(), [news = std::move(news)] { send_all(news); }, kPatience);
+  return tell(context->services.notices(), [news = std::move(news)] { send_all(news); });
 }
 
 void FileSystem::Parts::invalidate_later(const std::vector<Staleness>& changes) {
@@ -303,7 +303,7 @@ std::optional<bool> FileSystem::Parts::expire_all(const Node& node) {
       return to == nullptr || to->expire_all();
     });
   };
-  tell(context->services.notices(), say, kPatience);
+  tell(context->services.notices(), say);
   return *said;
 }
 
