@@ -281,14 +281,8 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
 
 // Of a directory .agentfs, which is always found, whether it is a user's own.
 bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path) {
-  if (text::last_part(path) != ".agentfs")
-    return kernel.paths().attributes(caller, path).has_value();
-  const std::string_view top = text::first_parts(path, 1);
-  const auto forest = kernel.parts().forests.find(std::string(top));
-  if (forest == kernel.parts().forests.end()) return false;
-  TreeStore& store = *forest->second;
-  return find_in_tree(store, store.root(), std::string_view(path).substr(top.size() + 1))
-      .has_value();
+  if (text::last_part(path) == ".agentfs") return find_in_mount(kernel, path).has_value();
+  return kernel.paths().attributes(caller, path).has_value();
 }
 
 }  // namespace

@@ -17,13 +17,10 @@ namespace agentfs {
 namespace {
 
 Status remove(Kernel& kernel, const std::string& path) {
-  const auto slash = path.find('/', 1);
-  const auto forest = kernel.parts().forests.find(path.substr(0, slash));
-  if (forest == kernel.parts().forests.end()) return ok();
-  TreeStore& store = *forest->second;
-  const std::string_view below = std::string_view(path).substr(slash + 1);
   const std::string name(text::last_part(path));
-  const auto directory = TRY(find_in_tree(store, store.root(), text::parent_part(below))).node;
+  const PlacedEntry above = TRY(find_in_mount(kernel, text::parent_part(path)));
+  TreeStore& store = *above.store;
+  const TreeNodeRef& directory = above.entry.node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() == S_IFDIR) return ok();
   TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};

@@ -109,19 +109,16 @@ Result<std::string> RefusedWrites::there(const std::string& path) const {
 // What was looked at is what is read, whatever is put in its place meanwhile, and a link leads
 // nowhere.
 Result<std::string> RefusedWrites::ours(const Caller& caller, const Refusal& refusal) const {
-  const std::string& path = refusal.path;
-  const std::string_view top = text::first_parts(path, 1);
-  const auto forest = kernel_.parts().forests.find(std::string(top));
-  if (forest == kernel_.parts().forests.end()) return std::string();
-  TreeStore& store = *forest->second;
-  const auto entry =
-      find_in_tree(store, store.root(), std::string_view(path).substr(top.size() + 1));
-  if (!entry && (entry.error().code == ENOENT || entry.error().code == ENOTDIR)) return "";
-  if (!entry) return std::unexpected(entry.error());
-  if (entry->node->type() != S_IFREG) return "";
-  if (kernel_.history().may_read(caller, entry->attributes)) return read_file(store, *entry->node);
-  return fail(EACCES, "{}: is uid {}'s by now, and not this caller's to read", text::shown(path),
-              entry->attributes.st_uid);
+  const auto found = find_in_mount(kernel_, refusal.path);
+  if (!found && (found.error().code == ENOENT || found.error().code == ENOTDIR)) return "";
+  if (!found) return std::unexpected(found.error());
+  const TreeEntry& entry = found->entry;
+  if (entry.node->type() != S_IFREG) return "";
+  if (kernel_.history().may_read(caller, entry.attributes)) {
+    return read_file(*found->store, *entry.node);
+  }
+  return fail(EACCES, "{}: is uid {}'s by now, and not this caller's to read",
+              text::shown(refusal.path), entry.attributes.st_uid);
 }
 
 Result<std::string> RefusedWrites::base(const Refusal& refusal) const {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "kernel/kernel.h"
 
 namespace agentfs {
 namespace {
@@ -21,6 +22,16 @@ Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::s
   }
   if (entry.node == root) entry.attributes = TRY(store.attributes(*root));
   return entry;
+}
+
+Result<PlacedEntry> find_in_mount(const Kernel& kernel, std::string_view path) {
+  const std::string_view top = text::first_parts(path, 1);
+  const auto forest = kernel.parts().forests.find(std::string(top));
+  if (forest == kernel.parts().forests.end()) {
+    return fail(ENOENT, "{}: in no forest", text::shown(path));
+  }
+  TreeStore& store = *forest->second;
+  return PlacedEntry{&store, TRY(find_in_tree(store, store.root(), path.substr(top.size())))};
 }
 
 Result<std::string> read_file(TreeStore& store, const TreeNode& node) {

@@ -9,9 +9,17 @@
 
 namespace agentfs {
 
+class Kernel;
+
 // What `path`, relative to `root`, leads to; links are not followed. Threads: all. Errors: ENOENT,
 // ENOTDIR, the store's own.
 Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::string_view path);
+// The same by a path of the mount, in the forest that has it; ENOENT also where none has.
+struct PlacedEntry {
+  TreeStore* store = nullptr;
+  TreeEntry entry{};
+};
+Result<PlacedEntry> find_in_mount(const Kernel& kernel, std::string_view path);
 // The text of a file, by the daemon's right, or where a link leads. EFBIG beyond 64 MiB; EBUSY
 // where it is another's who changed it meanwhile.
 Result<std::string> read_file(TreeStore& store, const TreeNode& node);
