@@ -41,6 +41,7 @@ SMALL = (
     Line("stat-first", "stat, the first since it was written"),
     Line("read", "open, read 4 KiB, close, the second time", 6),
     Line("stat", "stat after reading", 1.4),
+    Line("missing", "stat of what is not there, the second time"),
     Line("list", "repeated readdir and stat, an entry", 1.5),
     Line("rename", "rename", 5),
     Line("unlink", "unlink", 4),
@@ -168,7 +169,7 @@ class Run:
             for name, place in self.turns(number):
                 count = counts[line.name]
                 words = (self.operations, line.name.removesuffix("-first"), folders[name], count)
-                if line.name == "read":
+                if line.name in ("read", "missing"):
                     place.run(*words)
                 self.measure(line, name, place, lambda: map(float, place.run(*words).split()),
                              count)

@@ -278,6 +278,8 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
 Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) {
+  // What the mount shows comes before what is told of it, which may fail.
+  if (order.done) kernel_.paths().refresh(events_of(order.actions));
   // Of what has been discarded since there is no next merge.
   const bool is_there = kernel_.forks().info_of(order.from).has_value();
   if (order.done && is_there) TRY(kernel_.imports().merged(order.from));
@@ -306,14 +308,12 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
   return file::remove(file_of(order.root));
 }
 
-// What the mount shows comes before what is told of it, which may fail.
 Status Merges::tell(const Caller& caller, const Order& order) {
   std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
   for (const json::Value& action : order.actions) {
     rows.push_back(change_of(action));
     rows.back().details = {{"merge", order.from}};
   }
-  kernel_.paths().refresh(events_of(order.actions));
   const std::size_t told =
       order.is_left ? TRY(merge_rows_told(kernel_.journal(), order.head, order.root, order.from))
                     : 0;

@@ -94,6 +94,15 @@ void stat_files(const Work& work) {
   });
 }
 
+void stat_missing(const Work& work) {
+  struct stat status{};
+  tell_each(work.count, [&](int i) {
+    if (::stat(work.path("none", i).c_str(), &status) == 0 || errno != ENOENT) {
+      die(work.path("none", i));
+    }
+  });
+}
+
 // Opens, lists and closes the directory and asks for each entry's attributes.
 int list_once(const Work& work) {
   DIR* const directory = ::opendir(work.directory.c_str());
@@ -184,6 +193,7 @@ constexpr struct {
     {"create", create},
     {"read", read_files},
     {"stat", stat_files},
+    {"missing", stat_missing},
     {"list", list},
     {"rename", rename_files},
     {"unlink", unlink_files},

@@ -8,6 +8,7 @@ import os
 import select
 import stat
 import struct
+import threading
 import time
 
 from mount_lib import AGENTFS, TESTDIR, Mount, command, expect, expect_eq, main, read, run, tell
@@ -167,6 +168,32 @@ def what_an_agent_writes_by_its_tools_is_seen():
     expect_eq(read(top / "by-agent"), "hello\n")
 
 
+def what_is_gone_is_told_of_though_others_have_missed_it():
+    """Somebody asks for it the whole time, so that the host's kernel knows that it is not there."""
+    top, other = make("missed"), SPACES / "missed-1"
+    ctl("missed", "fork missed-1")
+    for name in ("changed", "gone", "mode", "src/deep"):
+        (other / name).unlink()
+    (other / "src").rmdir()
+    ended = threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            for name in ("changed", "gone", "mode", "src", "src/deep"):
+                os.path.lexists(top / name)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    watch = Watch(top)
+    asking.start()
+    try:
+        ctl("missed", "merge missed-1")
+        watch.expect(*[("missed", "delete", name) for name in ("changed", "gone", "mode", "src")])
+    finally:
+        ended.set()
+        asking.join()
+        watch.close()
+
+
 def what_others_mount_in_a_workspace_is_left_alone():
     """A volume over one of its directories: a merge changes what lies below."""
     top, other = make("volume"), SPACES / "volume-1"
@@ -246,5 +273,5 @@ def what_is_mounted_there_by_then_is_left_alone():
 
 main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there,
      a_restore_and_a_rollback_are_seen, forks_appear_and_go,
-     what_an_agent_writes_by_its_tools_is_seen, what_others_mount_in_a_workspace_is_left_alone,
+     what_an_agent_writes_by_its_tools_is_seen, what_is_gone_is_told_of_though_others_have_missed_it, what_others_mount_in_a_workspace_is_left_alone,
      the_mount_can_be_taken_down_at_once, what_is_mounted_there_by_then_is_left_alone)

@@ -73,6 +73,8 @@ class WireKernel {
   // --- requests by name
   Result<fuse_init_out> init(std::uint32_t flags = ~0U);
   Result<fuse_entry_out> lookup(std::uint64_t parent, std::string_view name);
+  // As it comes: node 0 is a name that is not there, to be believed for as long as it says.
+  Result<fuse_entry_out> answer_to_lookup(std::uint64_t parent, std::string_view name);
   Result<fuse_entry_out> walk(std::string_view path);  // from the root
   void forget(std::uint64_t node, std::uint64_t lookups);
   Result<fuse_attr_out> attributes(std::uint64_t node);

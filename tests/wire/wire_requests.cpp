@@ -58,6 +58,12 @@ Result<fuse_init_out> WireKernel::init(std::uint32_t flags) {
 }
 
 Result<fuse_entry_out> WireKernel::lookup(std::uint64_t parent, std::string_view name) {
+  const auto entry = TRY(answer_to_lookup(parent, name));
+  if (entry.nodeid == 0) return fail(ENOENT, "{}: is not there", name);
+  return entry;
+}
+
+Result<fuse_entry_out> WireKernel::answer_to_lookup(std::uint64_t parent, std::string_view name) {
   return wire_struct<fuse_entry_out>(call(FUSE_LOOKUP, parent, named(name)));
 }
 

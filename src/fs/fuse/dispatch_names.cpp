@@ -9,8 +9,16 @@ namespace {
 
 void do_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Scope scope(request, "lookup");
-  scope.entry(
-      on_node(scope, parent, [&](vfs::Node& node) { return node.lookup(scope.asked, name); }));
+  double absence = 0;
+  const auto found = on_node(scope, parent, [&](vfs::Node& node) {
+    auto entry = node.lookup(scope.asked, name);
+    if (!entry && entry.error().code == ENOENT) absence = node.absence_validity(name);
+    return entry;
+  });
+  if (!found && absence > 0 && !scope.context.announcer->is_removing()) {
+    return scope.absent(absence);
+  }
+  scope.entry(found);
 }
 
 void do_mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {

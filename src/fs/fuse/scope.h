@@ -44,6 +44,13 @@ struct Scope {
     // An answer that the kernel did not take has counted no lookup.
     if (::fuse_reply_entry(request, &param) != 0) context.channel->forget(id, 1);
   }
+  // ENOENT, which is believed for so long. Who waits for the answer has the directory's lock until
+  // it is believed, and what makes it untrue takes that lock: no answer of before comes after.
+  void absent(double validity) {
+    fuse_entry_param none{};
+    none.entry_timeout = validity;
+    ::fuse_reply_entry(request, &none);
+  }
   void opened(fuse_ino_t id, const Result<vfs::Opened>& found, fuse_file_info* info) {
     if (!found) return reply_error(request, found.error());
     set_open_flags(found->flags, *info);

@@ -105,6 +105,7 @@ class DataNode final : public Node {
   Result<Opened> open(Request&, int flags) override;
   NodeRef told_entry(const std::string& name) override;
   Result<Found> lookup(Request&, const std::string& name) override;
+  double absence_validity(const std::string& name) const override;
   Result<Opened> open_directory(Request&) override;
   Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode) override;
   Result<CreatedNode> create_nameless(Request&, int flags, mode_t mode) override;

@@ -34,8 +34,9 @@ bool is_backup_of(std::string_view name, std::string_view other) {
 }  // namespace
 
 Region region_of(Region parent, const std::string& name) {
-  if (parent == Region::own) return Region::own;
+  if (parent == Region::own || parent == Region::objects) return parent;
   if (parent == Region::plain) return name == ".git" ? Region::git : Region::plain;
+  if (parent == Region::git && name == "objects") return Region::objects;
   if (parent == Region::git) return name == "refs" ? Region::refs : Region::git;
   return name == "agentfs" ? Region::own : Region::git;
 }
@@ -170,6 +171,17 @@ Result<Found> DataNode::lookup(Request& request, const std::string& name) {
     }
   }
   return found(TRY(std::move(entry)), name);
+}
+
+// Not what comes and goes without an invalidation: what is the mount's own, and what a commit of
+// the daemon makes in a repository.
+double DataNode::absence_validity(const std::string& name) const {
+  const auto is_of_commits = [](Region region) {
+    return region == Region::own || region == Region::objects;
+  };
+  if (is_of_commits(region_) || is_of_commits(region_of(region_, name))) return 0;
+  const bool has_some = region_ == Region::git && (name == "refs" || name == "logs");
+  return has_some || name == kHistoryName || name == kMergeDirectory ? 0 : kTrusted;
 }
 
 Result<Opened> DataNode::open_directory(Request&) {

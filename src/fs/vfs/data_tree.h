@@ -36,8 +36,9 @@ struct HistoryTable {
 };
 
 // Where in the tree a node lies, as far as the host's caches care: what the daemon itself writes
-// (its own refs in a workspace's repository) must be asked for each time.
-enum class Region { plain, git, refs, own };
+// (its own refs in a workspace's repository) must be asked for each time, and what it adds to
+// (objects) for what is not there.
+enum class Region { plain, git, refs, own, objects };
 Region region_of(Region parent, const std::string& name);
 
 // Owned by its nodes. Threads: all.

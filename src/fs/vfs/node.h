@@ -114,6 +114,9 @@ class Node : public std::enable_shared_from_this<Node> {
   // with since that would make it ask again; null: it is to be looked up.
   virtual NodeRef told_entry(const std::string&) { return nullptr; }
   virtual Result<Found> lookup(Request&, const std::string& name);
+  // How long the host's kernel may believe that a name which lookup() did not find is not there, in
+  // seconds. Who makes it other than by the mount has to have it forgotten (Invalidator::entry).
+  virtual double absence_validity(const std::string&) const { return 0; }
   virtual Result<Opened> open_directory(Request&);
   virtual Result<CreatedNode> create(Request&, const std::string& name, int flags, mode_t mode);
   // O_TMPFILE: what link() can give a name. EOPNOTSUPP where nothing is kept.

@@ -16,17 +16,35 @@ std::set<std::string> names_in(DataNode& directory) {
   return {names->begin(), names->end()};
 }
 
-// The name itself, or the first one on the way to it that leads to no directory.
-Staleness stale_at(std::shared_ptr<DataNode> directory, std::string_view path) {
+// Null: the name leads to no directory.
+std::shared_ptr<DataNode> directory_in(const DataNode& parent, const std::string& name) {
+  const auto entry = parent.tree().store().lookup(parent.file(), name);
+  if (!entry || entry->node->type() != S_IFDIR) return nullptr;
+  return parent.tree().ensure(entry->node, region_of(parent.region(), name));
+}
+
+struct Way {
+  Staleness end{};  // the name itself, or the first one on the way to it that leads to no directory
+  // The first on the way to it that leads to one which nobody has looked up: somebody may have
+  // looked for it when it was not there.
+  std::optional<Staleness> unknown{};
+};
+
+Way way_to(std::shared_ptr<DataNode> directory, std::string_view path,
+           const std::function<bool(const Node&)>& is_known) {
+  Way way;
   for (;;) {
     const auto slash = path.find('/');
     std::string name(path.substr(0, slash));
-    if (slash == std::string_view::npos) return {std::move(directory), std::move(name), nullptr};
-    const auto entry = directory->tree().store().lookup(directory->file(), name);
-    if (!entry || entry->node->type() != S_IFDIR) {
-      return {std::move(directory), std::move(name), nullptr};
+    auto next = slash == std::string_view::npos ? nullptr : directory_in(*directory, name);
+    if (next == nullptr) {
+      way.end = {.directory = std::move(directory), .name = std::move(name)};
+      return way;
     }
-    directory = directory->tree().ensure(entry->node, region_of(directory->region(), name));
+    if (!way.unknown && !is_known(*next)) {
+      way.unknown = {.directory = std::move(directory), .name = std::move(name)};
+    }
+    directory = std::move(next);
     path.remove_prefix(slash + 1);
   }
 }
@@ -41,10 +59,8 @@ mode_t type_of(const Staleness& stale) {
 // A directory keeps its name for those who work in it, though its attributes are to be asked for
 // again.
 void keep_name(Staleness& stale) {
-  auto& directory = dynamic_cast<DataNode&>(*stale.directory);
-  const auto entry = directory.tree().store().lookup(directory.file(), stale.name);
-  if (!entry || entry->node->type() != S_IFDIR) return;
-  stale = {.node = directory.tree().ensure(entry->node, region_of(directory.region(), stale.name))};
+  auto itself = directory_in(dynamic_cast<DataNode&>(*stale.directory), stale.name);
+  if (itself != nullptr) stale = {.node = std::move(itself)};
 }
 
 // What leads to the tree and to those directories in it, for the host's kernel to ask for.
@@ -226,15 +242,24 @@ Result<Hold> FileSystem::hold_room(const std::string& path, const Growth& more) 
 }
 
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
+  const auto channels = parts_->serving();
+  const auto is_known = [&](const Node& node) {
+    return std::ranges::any_of(channels, [&](const auto& one) { return one->known(&node) != 0; });
+  };
   std::vector<Staleness> stale;
+  std::set<std::pair<NodeRef, std::string>> unknown;
   std::vector<TreeEvent> seen;
   for (TreeEvent change : changes) {
     const auto root = std::ranges::find_if(parts_->context->data_roots, [&](const auto& one) {
       return change.path.starts_with(one.first + "/");
     });
     if (root == parts_->context->data_roots.end()) continue;
-    stale.push_back(stale_at(std::static_pointer_cast<DataNode>(root->second),
-                             std::string_view(change.path).substr(root->first.size() + 1)));
+    Way way = way_to(std::static_pointer_cast<DataNode>(root->second),
+                     std::string_view(change.path).substr(root->first.size() + 1), is_known);
+    if (way.unknown && unknown.emplace(way.unknown->directory, way.unknown->name).second) {
+      stale.push_back(*std::move(way.unknown));
+    }
+    stale.push_back(std::move(way.end));
     if (change.type == 0) change.type = type_of(stale.back());
     if (change.kind == TreeEvent::Kind::attributes) keep_name(stale.back());
     seen.push_back(std::move(change));

@@ -133,6 +133,13 @@ void tell_made(int directory, const char* name, mode_t type) {
   }
 }
 
+// The kernel may know by now that the name is gone, and would refuse without asking. Of a directory
+// to be made it asks whatever it knows, and hears that there is something.
+void tell_removed(int directory, const char* name, mode_t type) {
+  static_cast<void>(::mkdirat(directory, name, 0700) == 0);
+  static_cast<void>(::unlinkat(directory, name, S_ISDIR(type) ? AT_REMOVEDIR : 0) == 0);
+}
+
 void walk(const char* mountpoint, const Announcement& ways) {
   for (std::size_t at = 0; at < ways.length; at += std::strlen(ways.path + at) + 1) {
     const char* const whole = ways.path + at;
@@ -161,9 +168,7 @@ void tell(const char* mountpoint, const Announcement& change) {
     case Kind::attributes:
       return tell_attributes(directory.get(), name);
     case Kind::removed:
-      static_cast<void>(
-          ::unlinkat(directory.get(), name, S_ISDIR(change.type) ? AT_REMOVEDIR : 0) == 0);
-      return;
+      return tell_removed(directory.get(), name, change.type);
     case Kind::walked:
       return;  // above
   }

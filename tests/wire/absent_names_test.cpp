@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// What a session lets the host's kernel believe of names that are not there.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "catch.h"
+#include "wire/served.h"
+
+namespace agentfs::test {
+
+TEST_CASE("wire: that a name is not there is believed until something makes it") {
+  Served tree;
+  const auto data = tree.wire().lookup(FUSE_ROOT_ID, "data");
+  REQUIRE(data);
+  const std::uint64_t root = data->nodeid;
+  const auto validity_of = [&](std::uint64_t directory, std::string_view name) {
+    const auto answer = tree.wire().answer_to_lookup(directory, name);
+    return answer && answer->nodeid == 0 ? answer->entry_valid : 0;
+  };
+  CHECK(validity_of(root, "none") == 3600);
+  REQUIRE(tree.files->write(Caller(), "/data/none", "by a tool"));
+  REQUIRE(tree.wire().await_notification(FUSE_NOTIFY_INVAL_ENTRY));
+  std::vector<std::string> told;
+  for (const WireNotification& one : tree.wire().notifications()) {
+    if (one.code != FUSE_NOTIFY_INVAL_ENTRY) continue;
+    const auto name = wire_struct<fuse_notify_inval_entry_out>(one.body);
+    REQUIRE(name);
+    CHECK(name->parent == root);
+    told.push_back(one.body.substr(sizeof(fuse_notify_inval_entry_out), name->namelen));
+  }
+  CHECK(told == std::vector<std::string>{"none"});
+  CHECK(tree.wire().lookup(root, "none"));
+
+  // What the daemon makes without a word of it is asked for each time.
+  CHECK(validity_of(FUSE_ROOT_ID, "none") == 0);
+  CHECK(validity_of(root, ".agentfs") == 0);
+  CHECK(validity_of(root, ".agentfs-merge") == 0);
+  std::map<std::string, std::uint64_t> at;
+  for (const std::string path : {".git", ".git/objects", ".git/objects/pack", ".git/refs",
+                                 ".git/refs/heads", ".git/modules"}) {
+    const auto [above, name] = std::pair(text::parent_part(path), text::last_part(path));
+    const std::uint64_t parent = above.empty() ? root : at.at(std::string(above));
+    const auto made = tree.wire().make_directory(parent, name, 0755);
+    REQUIRE(made);
+    at[path] = made->nodeid;
+  }
+  CHECK(validity_of(at.at(".git"), "index.lock") == 3600);
+  CHECK(validity_of(at.at(".git"), "logs") == 0);
+  CHECK(validity_of(at.at(".git/objects"), "ab") == 0);
+  CHECK(validity_of(at.at(".git/objects/pack"), "pack-1.idx") == 0);
+  CHECK(validity_of(at.at(".git/refs"), "agentfs") == 0);
+  CHECK(validity_of(at.at(".git/refs/heads"), "main") == 3600);
+  CHECK(validity_of(at.at(".git/modules"), "objects") == 0);
+}
+
+}  // namespace agentfs::test
