@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstring>
@@ -17,6 +18,14 @@ namespace agentfs::vfs {
 struct UnderWay::Slot {
   std::atomic<std::uint32_t> length;  // of the text; 0: nothing is under way
   char text[12'284];                  // two paths of PATH_MAX, and who it is
+
+  static constexpr std::uint32_t kElsewhere = UINT32_MAX;  // the text has a file of its own
+  bool is_long() const { return length.load(std::memory_order_relaxed) == kElsewhere; }
+  // What builds without such files then find here is no change.
+  void lead_elsewhere() {
+    length.store(kElsewhere, std::memory_order_release);
+    text[0] = '\0';
+  }
 };
 
 namespace {
@@ -54,7 +63,7 @@ std::optional<UnderWay::Left> parse(std::string_view text) {
 
 }  // namespace
 
-UnderWay::UnderWay(const std::string& path) {
+UnderWay::UnderWay(const std::string& path) : path_(path) {
   if (path.empty()) return;
   constexpr std::size_t kSize = kSlots * sizeof(Slot);
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -70,16 +79,30 @@ UnderWay::UnderWay(const std::string& path) {
   }
   slots_ = static_cast<Slot*>(mapped);
   for (unsigned i = 0; i < kSlots; ++i) {
-    Slot& slot = slots_[i];
-    const std::size_t length = std::min<std::size_t>(slot.length, sizeof slot.text);
-    if (auto left = parse({slot.text, length})) {
-      left->slot = static_cast<int>(i);
+    const int slot = static_cast<int>(i);
+    if (auto left = parse(text_in(slot))) {
+      left->slot = slot;
       left_.push_back(std::move(*left));
       taken_ |= std::uint64_t{1} << i;
     } else {
-      slot.length = 0;
+      slots_[i].length = 0;
     }
+    if (!slots_[i].is_long()) ::unlink(long_file(slot).c_str());
   }
+}
+
+std::string UnderWay::long_file(int slot) const { return fmt::format("{}.{}", path_, slot); }
+
+bool UnderWay::put_long(int slot, std::string_view text, int flags) const {
+  const UniqueFd file(
+      ::open(long_file(slot).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600));
+  return file && file::write_all(file.get(), text);
+}
+
+std::string UnderWay::text_in(int slot) const {
+  const Slot& noted = slots_[slot];
+  if (noted.is_long()) return file::read(long_file(slot)).value_or("");
+  return {noted.text, std::min<std::size_t>(noted.length, sizeof noted.text)};
 }
 
 UnderWay::~UnderWay() {
@@ -96,25 +119,41 @@ int UnderWay::begin(const Caller& author, const TreeChange& change) {
   } while (!taken_.compare_exchange_weak(taken, taken | (std::uint64_t{1} << free)));
   Slot& slot = slots_[free];
   const std::string text = text_of(author, change);
-  const std::size_t length = std::min(text.size(), sizeof slot.text);
-  std::memcpy(slot.text, text.data(), length);
-  slot.length.store(static_cast<std::uint32_t>(length), std::memory_order_release);
-  return free;
+  if (text.size() <= sizeof slot.text) {
+    std::memcpy(slot.text, text.data(), text.size());
+    slot.length.store(static_cast<std::uint32_t>(text.size()), std::memory_order_release);
+    return free;
+  }
+  if (put_long(free, text, O_TRUNC)) {
+    slot.lead_elsewhere();
+    return free;
+  }
+  end(free);
+  return -1;
 }
 
 void UnderWay::note_kept(int slot, const json::Value& kept) {
   if (slot < 0) return;
   Slot& noted = slots_[slot];
-  const std::uint32_t length = noted.length.load(std::memory_order_relaxed);
   const std::string text = json::dump(kept) + '\0';
-  if (text.size() > sizeof noted.text - length) return;
+  if (noted.is_long()) {
+    static_cast<void>(put_long(slot, text, O_APPEND));
+    return;
+  }
+  const std::uint32_t length = noted.length.load(std::memory_order_relaxed);
+  if (text.size() > sizeof noted.text - length) {
+    if (put_long(slot, text_in(slot) + text, O_TRUNC)) noted.lead_elsewhere();
+    return;
+  }
   std::memcpy(noted.text + length, text.data(), text.size());
   noted.length.store(length + static_cast<std::uint32_t>(text.size()), std::memory_order_release);
 }
 
 void UnderWay::end(int slot) {
   if (slot < 0) return;
+  const bool was_long = slots_[slot].is_long();
   slots_[slot].length.store(0, std::memory_order_release);
+  if (was_long) ::unlink(long_file(slot).c_str());
   taken_.fetch_and(~(std::uint64_t{1} << slot));
 }
 

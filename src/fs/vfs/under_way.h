@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/vfs/change_order.h"
@@ -18,8 +19,9 @@ class DataTree;
 
 // The row of a change comes after the change, and a kill may come between. So each is noted here
 // before it is made, in memory that the host's kernel keeps for the next daemon: a slot of the
-// mapped file, empty or the author, the paths and what was kept before it, each with a NUL. Changes
-// for which there is no slot, and all where the file cannot be had, are not noted. Threads: all.
+// mapped file, empty or the author, the paths and what was kept before it, each with a NUL; a text
+// that is too long for it has a file of its own, `<path>.<slot>`. Changes for which there is no
+// slot, and all where the file cannot be had, are not noted. Threads: all.
 class UnderWay {
  public:
   // What a dead daemon has left there stays until it is ended. An empty path: notes nothing.
@@ -37,7 +39,7 @@ class UnderWay {
   const std::vector<Left>& left_behind() const { return left_; }
 
   int begin(const Caller& author, const TreeChange& change);  // a slot; -1: it is not noted
-  // Before the change: what it is about to take away. What finds no room in the slot is left out.
+  // Before the change: what it is about to take away.
   void note_kept(int slot, const json::Value& kept);
   void end(int slot);
 
@@ -45,6 +47,11 @@ class UnderWay {
   struct Slot;
   static constexpr unsigned kSlots = 64;
 
+  std::string long_file(int slot) const;
+  bool put_long(int slot, std::string_view text, int flags) const;
+  std::string text_in(int slot) const;
+
+  const std::string path_;
   Slot* slots_ = nullptr;
   std::atomic<std::uint64_t> taken_ = 0;  // a bit each
   std::vector<Left> left_;

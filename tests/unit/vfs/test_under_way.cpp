@@ -257,9 +257,41 @@ TEST_CASE("what is there still, or again, was not taken away by a change that a 
   CHECK(kept_of(at.services.last).is_null());
 }
 
-TEST_CASE("a kept entry that finds no room in its slot leaves the change told") {
+TEST_CASE("what finds no room in its slot lies in a file of its own until the change ends") {
   const UnderWayPlace place;
   UnderWay first(place.file());
+  const json::Value kept(json::Object{{"long", std::string(20'000, 'x')}});
+  const int slot = first.begin({}, {.operation = "remove", .path = "/work/d"});
+  first.note_kept(slot, kept);
+  const std::string from = "/work/" + std::string(9'000, 'a');
+  const std::string to = "/work/" + std::string(9'000, 'b');
+  const int moved = first.begin({}, {.operation = "rename", .path = from, .other = to});
+  first.note_kept(moved, kept);
+  {
+    const UnderWay second(place.file());
+    REQUIRE(second.left_behind().size() == 2);
+    const auto& removal = second.left_behind().front();
+    CHECK(removal.change.path == "/work/d");
+    CHECK(json::dump(removal.kept) == json::dump(kept));
+    const auto& renaming = second.left_behind().back();
+    CHECK(renaming.change.path == from);
+    CHECK(renaming.change.other == to);
+    CHECK(json::dump(renaming.kept) == json::dump(kept));
+  }
+  first.end(slot);
+  first.end(moved);
+  CHECK(UnderWay(place.file()).left_behind().empty());
+  using Files = std::filesystem::directory_iterator;
+  CHECK(std::distance(Files(place.path("")), Files()) == 1);
+  CHECK(first.begin({}, {.operation = "mkdir", .path = "/work/e"}) == slot);
+}
+
+TEST_CASE("a long change that cannot be noted takes no slot, and leaves what is noted") {
+  const UnderWayPlace place;
+  UnderWay first(place.file());
+  const TreeChange change{.operation = "remove", .path = "/work/" + std::string(20'000, 'a')};
+  std::filesystem::create_directory(place.file() + ".0");  // in the way of a file
+  CHECK(first.begin({}, change) == -1);
   const int slot = first.begin({}, {.operation = "remove", .path = "/work/d"});
   first.note_kept(slot, json::Value(json::Object{{"long", std::string(20'000, 'x')}}));
   const UnderWay second(place.file());
