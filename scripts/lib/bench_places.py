@@ -51,6 +51,15 @@ class Host:
     def run(self, *words, **more):
         return run(words, self.environment, **more)
 
+    def settle(self, repository):
+        """Its index is of a later second than its files, and their attributes are known. Git reads files
+        of the index's second again at each status, which writes no other index here."""
+        made = (repository / ".git/index").stat().st_mtime
+        while time.time() < int(made) + 1:
+            time.sleep(0.01)
+        self.run("git", "-C", repository, "update-index", "-q", "--refresh")
+        self.run("git", "-C", repository, "status", "--porcelain")
+
     def requests(self):
         """What the host's kernel has asked so far: operation -> number."""
         return {}

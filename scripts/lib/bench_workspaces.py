@@ -197,7 +197,7 @@ class Run:
                 }
                 try:
                     if line.name == "status":
-                        place.run(*commands["status"])
+                        place.settle(folder / "clone")
                     self.measure(line, name, place,
                                  lambda: self.timed(place, *commands[line.name]), self.sizes.files)
                 except RuntimeError as error:  # the example's own, which is no news of ours
@@ -221,6 +221,7 @@ class Run:
         def change():
             (parent / "changed").write_text(f"{number}\n", encoding="utf-8")
 
+        self.own.settle(parent)
         for line, prepare, control in (
                 (FORKING[0], change, f"fork {fork}"),
                 (FORKING[1], change, f"checkpoint kept-{number}"),
