@@ -14,7 +14,7 @@ import threading
 import time
 
 from mount_lib import (MNT, STATE, TESTDIR, Mount, expect, expect_eq, expect_errno, expect_has,
-                       is_alive, main, need, read, tell, wait_until)
+                       is_alive, main, need, read, run, tell, wait_until)
 
 mount = Mount()
 SECRET = "a-secret-of-the-host-4c1f"
@@ -192,6 +192,12 @@ def is_bounded():
     in_workspace("echo fine", code=0)
 
 
+def child_of(pid):
+    """The state of a process's first child."""
+    child = read(f"/proc/{pid}/task/{pid}/children").split()
+    return read(f"/proc/{child[0]}/status") if child else ""
+
+
 def ends_with_its_writer():
     """Ctrl-C during write(2) ends the command, and so does the death of who wrote."""
     for number, word in ((signal.SIGINT, "3181"), (signal.SIGKILL, "3182")):
@@ -202,6 +208,30 @@ def ends_with_its_writer():
             writer.send_signal(number)
             writer.wait(20)
         wait_until(10, lambda word=word: not with_argument(word), "the command's end")
+
+
+def goes_on_beside_background_jobs():
+    """The end of another of its children interrupts a shell, which wants its command all the same."""
+    line = "sleep 0.2 & sleep 0.4 & echo 'sleep 1; echo whole; sleep 1' >exec && cat exec; wait"
+    seen = run(["bash", "-c", line], cwd=mount / "dev/local")
+    expect_has(seen, "whole", "the reply")
+    expect_has(seen, "# exit=0 signal= ", "the reply")
+    # An interrupt that comes after such news ends it as ever.
+    line = """
+import os, signal, subprocess
+signal.signal(signal.SIGCHLD, lambda *_: None)
+subprocess.Popen(["true"])
+f = os.open("exec", os.O_RDWR)
+os.write(f, b"sleep 3184\\n")
+"""
+    with subprocess.Popen(["python3", "-c", line], cwd=mount / "dev/local",
+                          stderr=subprocess.DEVNULL) as writer:
+        wait_until(20, lambda: with_argument("3184"), "the command")
+        wait_until(20, lambda: "\nState:\tZ" in child_of(writer.pid), "the end of the child")
+        expect(with_argument("3184"), "the child's end has ended the command")
+        writer.send_signal(signal.SIGINT)
+        writer.wait(20)
+    wait_until(10, lambda: not with_argument("3184"), "the command's end")
 
 
 def ends_with_the_daemon():
@@ -294,5 +324,5 @@ def sandbox_none():
 
 
 main(prepare, sees_no_files_of_the_host, changes_nothing_of_the_host, has_no_network,
-     touches_no_process, is_bounded, ends_with_its_writer, ends_with_the_daemon,
+     touches_no_process, is_bounded, ends_with_its_writer, goes_on_beside_background_jobs, ends_with_the_daemon,
      tools_stay_in_the_mount, leaves_no_traps, without_bubblewrap, sandbox_none)

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "fs/fuse/dispatch.h"
+#include "fs/fuse/pending_signals.h"
 
 namespace agentfs::fuse {
 namespace {
@@ -161,7 +162,23 @@ void ParkedRequests::spoken() {
 void ParkedRequests::interrupted(fuse_req_t request, void* data) {
   const auto number = reinterpret_cast<std::uint64_t>(data);
   const auto table = context_of(request).parked;
-  table->loop_.post([table, number] { table->cancel(number); });
+  const pid_t thread = ::fuse_req_ctx(request)->pid;
+  table->loop_.post([table, number, thread] { table->interrupt(number, thread); });
+}
+
+// The host's kernel says once that a request is interrupted, and not that more has come since.
+void ParkedRequests::interrupt(std::uint64_t number, pid_t thread) {
+  constexpr std::chrono::milliseconds kLookAgain(50);
+  if (!is_interrupted_by_news(thread)) return cancel(number);
+  if (!is_parked(number)) return;
+  loop_.after(kLookAgain, [weak = weak_from_this(), number, thread] {
+    if (const auto self = weak.lock()) self->interrupt(number, thread);
+  });
+}
+
+bool ParkedRequests::is_parked(std::uint64_t number) {
+  Lock lock(mutex_);
+  return parked_.contains(number);
 }
 
 void ParkedRequests::cancel(std::uint64_t number) {

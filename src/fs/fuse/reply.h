@@ -35,8 +35,9 @@ class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
  public:
   // Without `may_park` each request has to be answered before its handler returns: on io_uring.
   ParkedRequests(EventLoop& loop, bool may_park) : loop_(loop), may_park_(may_park) {}
-  // Parks a request; an interrupt calls `cancel`, on the event thread. 0 when the session has
-  // ended, or nothing may wait there: then the caller answers, with refusal().
+  // Parks a request; an interrupt calls `cancel`, on the event thread, unless all that it tells who
+  // asks is news, after which that would go on: then it waits on until there is more. 0 when the
+  // session has ended, or nothing may wait there: then the caller answers, with refusal().
   std::uint64_t add(fuse_req_t request, std::function<void()> cancel);
   Error refusal() const;
   // Sends the answer of a request that is still parked; nobody else will then.
@@ -64,6 +65,8 @@ class ParkedRequests : public std::enable_shared_from_this<ParkedRequests> {
     std::function<void()> cancel;
   };
   static void interrupted(fuse_req_t request, void* data);
+  void interrupt(std::uint64_t number, pid_t thread);
+  bool is_parked(std::uint64_t number);
   void cancel(std::uint64_t number);
   bool take(std::uint64_t number);
   bool begin();
