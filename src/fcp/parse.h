@@ -38,10 +38,11 @@ struct Ranged {
 // The word "as" between two names.
 struct As {};
 
-// What an error calls the argument: the verb's syntax.
+// What an error calls the argument: the verb's syntax, or its name where `usage` is the syntax.
 struct Argument {
   std::string_view syntax;
   std::string_view word;
+  std::string_view usage{};
 };
 
 template <class T>
@@ -68,7 +69,7 @@ template <std::integral T>
 struct Parser<T> {
   static Result<T> parse(const Argument& a) {
     if (const auto value = text::number<T>(a.word)) return *value;
-    const bool follows_path = a.syntax.find("PATH ") != std::string_view::npos;
+    const bool follows_path = a.syntax.contains("PATH ") || a.usage.contains("PATH ");
     return fail(EINVAL, "{}: {} is no whole number, as 7 is{}", a.syntax, text::shown(a.word),
                 follows_path ? "; a path with blanks is one word in quotes" : "");
   }

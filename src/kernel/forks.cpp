@@ -2,6 +2,7 @@
 #include "kernel/forks.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "base/text.h"
@@ -214,15 +215,24 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   return fmt::format("{} is kept as {}\n", root, name);
 }
 
-// Where there is neither a fork nor a checkpoint to discard.
-std::unexpected<Error> Forks::no_such(const std::string& root, const TreeInfo& own,
-                                      const std::string& name) const {
-  std::vector<std::string> names = labels(checkpoints(root));
+std::vector<std::string> Forks::kin_of(const std::string& root, bool with_parent) const {
+  const auto own = info_of(root);
   const auto forest = forest_of(root);
-  for (const TreeInfo& one : forest ? (*forest)->family() : std::vector<TreeInfo>()) {
-    if (one.base && one.base->tree == own.number && !one.name.empty()) names.push_back(one.name);
+  std::vector<std::string> names;
+  if (!own || !forest) return names;
+  for (const TreeInfo& one : (*forest)->family()) {
+    const bool is_fork = one.base && one.base->tree == own->number;
+    const bool is_parent = with_parent && own->base && own->base->tree == one.number;
+    if ((is_fork || is_parent) && !one.name.empty()) names.push_back(one.name);
   }
   std::erase_if(names, [](const std::string& one) { return one.starts_with(kHiddenTree); });
+  return names;
+}
+
+// Where there is neither a fork nor a checkpoint to discard.
+std::unexpected<Error> Forks::no_such(const std::string& root, const std::string& name) const {
+  std::vector<std::string> names = labels(checkpoints(root));
+  std::ranges::move(kin_of(root, false), std::back_inserter(names));
   return fail(ENOENT, "{}: {} has no fork or checkpoint of this name{}; {}", text::shown(name),
               root, text::did_you_mean(name, names),
               names.empty() ? "it has none" : "there are " + text::join(names, ", "));
@@ -237,7 +247,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   if (base && base->tree == own->number) return discard_fork(caller, path);
   TRY(may_change(caller, root));
   const auto found = find(root, name);
-  if (!found) return own ? no_such(root, *own, name) : std::unexpected(found.error());
+  if (!found) return own ? no_such(root, name) : std::unexpected(found.error());
   const SnapshotInfo& one = *found;
   TreeChange row{.operation = "discard", .path = root};
   row.details = {{"name", name}, {"state", shown(one.id)}};

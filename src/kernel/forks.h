@@ -75,6 +75,8 @@ class Forks {
   Result<Forest*> forest_of(const std::string& root) const;
   // What the root was forked from; null for one that is no fork.
   std::optional<SnapshotId> base_of(const std::string& root) const;
+  // The names of the root's forks, and of what it was forked from.
+  std::vector<std::string> kin_of(const std::string& root, bool with_parent) const;
   std::optional<TreeInfo> info_of(const std::string& root) const;
 
  private:
@@ -93,8 +95,7 @@ class Forks {
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
                    std::string_view what) const;
   Status check_beside(const Caller& caller, const std::string& root, const std::string& name) const;
-  std::unexpected<Error> no_such(const std::string& root, const TreeInfo& own,
-                                 const std::string& name) const;
+  std::unexpected<Error> no_such(const std::string& root, const std::string& name) const;
 
   Kernel& kernel_;
 };

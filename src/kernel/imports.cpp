@@ -109,6 +109,11 @@ Result<std::string> Imports::import(const Caller& caller, const std::string& dir
                 text::shown(directory), error.message());
   }
   TRY(check_source(source));
+  if (!std::filesystem::is_directory(source, error)) {
+    return fail(ENOTDIR, "{}: is no directory; one of the host, as {}, would do",
+                text::shown(directory),
+                text::shown(std::filesystem::path(source).parent_path().native()));
+  }
   const std::string root = path_of(name);
   TRY(kernel_.may_change(caller, root));
   if (forest().tree(name)) {

@@ -106,9 +106,9 @@ Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& n
   const bool is_parent = !is_fork && its && base && base->tree == its->number;
   if (!is_fork && !is_parent) {
     return fail(EINVAL,
-                "{}: is neither a fork of {} nor what that was forked from; .agentfs/forks "
+                "{}: is neither a fork of {} nor what that was forked from{}; .agentfs/forks "
                 "of {} tells the family",
-                text::shown(name), root, root);
+                text::shown(name), root, text::did_you_mean(name, forks.kin_of(root, true)), root);
   }
   return MergeBases(kernel_).find(root, other).value_or(*base);
 }

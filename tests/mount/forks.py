@@ -606,6 +606,14 @@ def mistakes_are_told():
                        ("discard kept", "ENOENT"), ("discard nowhere", "ENOENT")):
         refused(name, "site", line)
     expect_has(M.last_error(), "nowhere")
+    for line, name, piece in (("merge try-l", "EINVAL", "did you mean try-1"),
+                              ("restore a b", "EINVAL", "a path with blanks is one word in quotes"),
+                              ("checkpoint a b", "EINVAL", "what has blanks is one word in quotes"),
+                              ("discard try-l", "ENOENT", "did you mean try-1")):
+        refused(name, "site", line)
+        expect_has(M.last_error(), piece, line)
+    expect_errno("ENOTDIR", tell, M / "sys/workspaces/ctl", "import /etc/passwd as passwd\n")
+    expect_has(M.last_error(), "/etc/passwd: is no directory; one of the host, as /etc, would do")
     (SPACES / "a-file").touch()
     refused("EEXIST", "site", "fork a-file")
     (SPACES / "a-file").unlink()

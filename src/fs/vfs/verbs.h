@@ -69,7 +69,7 @@ Result<T> take(const fcp::Line& line, std::size_t index, std::string_view syntax
     if constexpr (std::is_same_v<T, fcp::Rest>) {
       return fcp::Rest{std::string(line.rest(index))};
     } else {
-      return fcp::Parser<T>::parse({line.words[0], line.words[index]});
+      return fcp::Parser<T>::parse({line.words[0], line.words[index], syntax});
     }
   }
 }
@@ -80,8 +80,9 @@ Result<Arguments> take_all(const fcp::Line& line, std::string_view syntax,
   constexpr bool kTakesRest =
       (std::is_same_v<std::tuple_element_t<I, Arguments>, fcp::Rest> || ... || false);
   if (!kTakesRest && line.words.size() > sizeof...(I) + 1) {
-    return fail(EINVAL, "{}: one word too many ({}); {} would do", line.words[0],
-                text::shown(line.words[sizeof...(I) + 1]), syntax);
+    return fail(EINVAL, "{}: one word too many ({}); {} would do{}", line.words[0],
+                text::shown(line.words[sizeof...(I) + 1]), syntax,
+                sizeof...(I) == 0 ? "" : ", and what has blanks is one word in quotes");
   }
   Arguments arguments;
   Status status = ok();
