@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "base/blocks.h"
 #include "base/text.h"
@@ -250,14 +251,20 @@ FileVersionRef History::whole(const FileVersionRef& version) const {
   return is_of_tree ? whole : nullptr;
 }
 
+// Those that went since the content before it: all of them together are looked at once, however
+// many there are.
 std::vector<FileVersionRef> History::names_of(const FileVersion& content) const {
   std::vector<FileVersionRef> names;
   const auto found = shared_.find(content.file);
   if (found == shared_.end()) return names;
-  for (const std::uint64_t number : found->second.names) {
-    FileVersionRef name = find(number);
-    const FileVersionRef whole = this->whole(name);
-    if (whole != nullptr && whole->number == content.number) names.push_back(std::move(name));
+  const auto& [all, contents] = found->second;
+  const auto own = contents.find(content.number);
+  if (own == contents.end()) return names;
+  const std::uint64_t before = own == contents.begin() ? 0 : *std::prev(own);
+  const std::string_view tree = text::first_parts(content.path, 2);
+  for (auto at = all.upper_bound(before); at != all.end() && *at < content.number; ++at) {
+    FileVersionRef name = find(*at);
+    if (text::first_parts(name->path, 2) == tree) names.push_back(std::move(name));
   }
   return names;
 }
