@@ -215,7 +215,10 @@ Result<FastEnd> FastPath::fold(const Caller& caller, FastRun& run) {
 
 // All is as before, and what was staged goes back: then it is as if the fold never began.
 Status FastPath::take_back(FastRun& run, const TreeSide& ours) {
-  TRY(kernel_.parts().merger->undo(ours, run.record, kernel_.merges().exchange_in(run.root)));
+  const Status undone =
+      kernel_.parts().merger->undo(ours, run.record, kernel_.merges().exchange_in(run.root));
+  show_returned(run);
+  TRY(undone);
   TRY(kernel_.parts().folder->unstage(ours, left_of(run), run.record));
   run.phase = FastRun::Phase::running;
   return store(run);

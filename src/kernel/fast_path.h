@@ -107,6 +107,7 @@ class FastPath {
   Status finish(const Caller& caller, const FastRun& run, std::size_t told = 0);
   void show(const FastRun& run);
   void show_dressed(const FastRun& run, bool has_links);
+  void show_returned(const FastRun& run);
   Status tell(const Caller& caller, const FastRun& run, std::size_t told);
   // What the journal tells of the command after its beginning.
   struct Told {

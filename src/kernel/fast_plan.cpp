@@ -176,6 +176,16 @@ void FastPath::show(const FastRun& run) {
   kernel_.paths().refresh(events);
 }
 
+// Who looked meanwhile has seen names that are gone again, or none where there is one again.
+void FastPath::show_returned(const FastRun& run) {
+  std::vector<TreeEvent> events;
+  for (const FoldChange& change : run.changes) {
+    if (!change.is_inner) add_events(run.root, change, events);
+  }
+  for (TreeEvent& event : events) event = {TreeEvent::Kind::returned, std::move(event.path), 0};
+  kernel_.paths().refresh(events);
+}
+
 // The attributes of directories have their values only now.
 void FastPath::show_dressed(const FastRun& run, bool has_links) {
   std::set<std::string> dressed;

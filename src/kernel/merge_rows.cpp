@@ -169,7 +169,7 @@ std::vector<TreeEvent> events_of(const json::Array& rows) {
 
 std::vector<TreeEvent> events_of_undone(const json::Array& rows) {
   std::vector<TreeEvent> events = events_of(rows);
-  for (TreeEvent& event : events) event = {TreeEvent::Kind::attributes, std::move(event.path), 0};
+  for (TreeEvent& event : events) event = {TreeEvent::Kind::returned, std::move(event.path), 0};
   return events;
 }
 

@@ -250,30 +250,31 @@ Status Merges::check_own(const Caller& caller, const TreeSide& ours, const Merge
 
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
-  const TreeMerger::Exchange exchange = exchange_in(order.root);
   const std::string file = file_of(order.root);
   if (Status stored = file::replace(file, order.text()); !stored) {
     TRY(merger.discard(ours));
     return stored;
   }
   Status applied = set_conflicts(order.root, conflicts(order.root));
-  if (applied) applied = merger.apply(ours, order.record, exchange);
+  if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
   order.done = applied.has_value();
   if (applied) applied = file::replace(file, order.text());
-  if (order.done && !applied) {
-    TRY(merger.undo(ours, order.record, exchange));
+  if (!applied) {
     order.done = false;
-  }
-  if (!order.done) {
-    // Who looked meanwhile has seen names that are gone again.
-    kernel_.paths().refresh(events_of_undone(order.actions));
     // What cannot be put back stays aside, and with it the order.
-    TRY(merger.undo(ours, order.record, exchange));
+    TRY(put_back(ours, order));
     TRY(note_undone(order.root));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
   return applied ? finished : applied;
+}
+
+// Who looked meanwhile has seen names that are gone again, or none where there is one again.
+Status Merges::put_back(const TreeSide& ours, const Order& order) {
+  Status undone = kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root));
+  kernel_.paths().refresh(events_of_undone(order.actions));
+  return undone;
 }
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
@@ -383,9 +384,7 @@ Status Merges::settle_one(const std::string& file) {
   Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
   const TreeSide ours = TRY(live(forest, order.root));
   // One that could not be put back when it failed has writers, who have their files again.
-  if (!order.done) {
-    TRY(kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root)));
-  }
+  if (!order.done) TRY(put_back(ours, order));
   if (!order.done) TRY(set_conflicts(order.root, nullptr));
   return finish(order.by.caller(kernel_), ours, order);
 }

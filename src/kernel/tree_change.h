@@ -30,8 +30,8 @@ struct TreeChange {
 // What has become of a path of a data tree by a change that did not come through the mount.
 struct TreeEvent {
   // `walked`: nothing; the host's kernel is to ask for the names of its path, or of several, each
-  // ended by a NUL.
-  enum class Kind { made, written, attributes, removed, walked };
+  // ended by a NUL. `returned`: it was away, or something else was there, and is as before.
+  enum class Kind { made, written, attributes, removed, walked, returned };
   Kind kind = Kind::written;
   std::string path{};
   mode_t type = 0;  // S_IFREG, S_IFDIR, … of what is there or was removed; 0: to be looked at

@@ -9,8 +9,8 @@ import shutil
 import threading
 
 from lib import LIBC
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail, main, need, read,
-                       run, skip, tell, wait_until)
+from mount_lib import (EXCHANGE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail, main,
+                       need, read, renameat2, run, skip, tell, wait_until)
 
 M = Mount.of("missing")
 SPACES = M / "workspaces"
@@ -215,6 +215,40 @@ def what_the_daemon_makes_in_a_repository_is_there():
     run([*git, "fsck", "--strict"])
 
 
+def what_it_makes_in_a_renamed_repository_is_there():
+    """The mount has known it as a directory like any other, and so has the host's kernel."""
+    need("git")
+    for way in ("renamed", "exchanged"):
+        top = SPACES / way
+        (top / ".git").mkdir(parents=True)
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", top]
+        run(["git", "init", "-q", "--bare", top / "store"])
+        run(["git", "--git-dir", top / "store", "config", "core.bare", "false"])
+        made = [f"objects/{number:02x}" for number in range(256)]
+        made += ["refs/agentfs", "refs/agentfs/checkpoints", "refs/agentfs/checkpoints/one"]
+        for name in made:
+            expect_errno("ENOENT", os.stat, top / "store" / name)
+        for at, _, _ in os.walk(top / "store"):
+            os.listdir(at)
+        if way == "renamed":
+            (top / ".git").rmdir()
+            (top / "store").rename(top / ".git")
+        else:
+            renameat2(top / "store", top / ".git", EXCHANGE)
+        (top / "file").write_text(f"{way}\n")
+        run([*git, "add", "file"])
+        run([*git, "commit", "-qm", "one"])
+        (top / "file").write_text(f"{way} and more\n")
+        ctl("checkpoint one", way)
+        wait_until(30, lambda: "refs/agentfs/checkpoints/one" in run([*git, "for-each-ref"]),  # pylint: disable=cell-var-from-loop
+                   f"the commit in a repository that was {way}")
+        listed = {str(path.relative_to(top / ".git")) for path in (top / ".git").rglob("*")} & set(made)
+        expect_eq({name for name in made if (top / ".git" / name).exists()}, listed, f"{way}: by name, and listed")
+        run([*git, "gc", "-q", "--prune=now"])
+        run([*git, "fsck", "--strict"])
+        expect_has(run([*git, "log", "--oneline", "refs/agentfs/checkpoints/one"]), "checkpoint one", "its commits")
+
+
 def nobody_misses_what_came_meanwhile():
     """Others ask for the names the whole time; each is found when the merge has answered."""
     ended = threading.Event()
@@ -254,4 +288,5 @@ main(begin, they_are_asked_for_once, what_is_made_through_the_mount_is_there, fo
      what_a_merge_brings_is_there, what_a_restore_brings_is_there, what_a_rollback_brings_is_there,
      what_a_command_on_an_overlay_makes_is_there, what_an_agent_writes_is_there,
      what_happens_in_an_imported_directory_is_there, what_ends_a_conflict_is_there,
-     what_the_daemon_makes_in_a_repository_is_there, nobody_misses_what_came_meanwhile, end)
+     what_the_daemon_makes_in_a_repository_is_there, what_it_makes_in_a_renamed_repository_is_there,
+     nobody_misses_what_came_meanwhile, end)

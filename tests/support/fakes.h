@@ -109,7 +109,10 @@ class FakeNamespace final : public Namespace {
     TRY(exchange.act(gone));
     return exchange.tell ? exchange.tell() : ok();
   }
-  void refresh(const std::vector<TreeEvent>&) override {}
+  void refresh(const std::vector<TreeEvent>& changes) override {
+    if (on_refresh) on_refresh(changes);
+  }
+  std::function<void(const std::vector<TreeEvent>&)> on_refresh;
   void command(const Caller&, const std::string& path, std::string line,
                Completion<std::string> reply) override;
 

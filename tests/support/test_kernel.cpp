@@ -19,13 +19,13 @@ namespace {
 
 constexpr std::string_view kModel = "driver = \"script\"\nscenario = \"/dev/null\"\n";
 
-// The real one; the test is called before it looks.
+// The real one, with the test beside it.
 class WatchedMerger final : public TreeMerger {
  public:
-  explicit WatchedMerger(const std::function<void()>& before_plan) : before_plan_(before_plan) {}
+  explicit WatchedMerger(const MergeWatch& watch) : watch_(watch) {}
 
   Result<MergePlan> plan(const MergeSides& sides, const CompareOptions& options) const override {
-    if (before_plan_) before_plan_();
+    if (watch_.before_plan) watch_.before_plan();
     return real_->plan(sides, options);
   }
   Result<std::string> merged(const MergeSides& sides,
@@ -41,10 +41,12 @@ class WatchedMerger final : public TreeMerger {
   }
   Status apply(const TreeSide& ours, const std::string& record,
                const Exchange& exchange) const override {
-    return real_->apply(ours, record, exchange);
+    TRY(real_->apply(ours, record, exchange));
+    return watch_.after_apply ? watch_.after_apply() : ok();
   }
   Status undo(const TreeSide& ours, const std::string& record,
               const Exchange& exchange) const override {
+    if (watch_.before_undo) TRY(watch_.before_undo());
     return real_->undo(ours, record, exchange);
   }
   Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
@@ -53,7 +55,7 @@ class WatchedMerger final : public TreeMerger {
   Status discard(const TreeSide& ours) const override { return real_->discard(ours); }
 
  private:
-  const std::function<void()>& before_plan_;
+  const MergeWatch& watch_;
   const std::unique_ptr<TreeMerger> real_ = open_merger();
 };
 
@@ -67,7 +69,7 @@ TestKernel::TestKernel(Options options)
       faulty_store_(store, record_faults),
       blobs_(make_memory_blobs()),
       comparer_(open_comparer()),
-      merger_(std::make_unique<WatchedMerger>(before_plan)),
+      merger_(std::make_unique<WatchedMerger>(merging)),
       folder_(open_folder()) {
   const std::string etc = state() + "/etc";
   must(file::make_directories(etc + "/models"));

@@ -61,6 +61,13 @@ class Answer {
   Completion<T> completion_;
 };
 
+// Called by the merger; null: nothing is.
+struct MergeWatch {
+  std::function<void()> before_plan;    // once the base is fixed
+  std::function<Status()> after_apply;  // an error is that of apply(), which has done it
+  std::function<Status()> before_undo;  // an error is that of undo(), which does nothing
+};
+
 // The kernel of the owner root (uid 0) with workspace "site", model "default" and "other" of the
 // driver "fake", and the init process as person(). The stores outlive a restart().
 class TestKernel {
@@ -95,7 +102,7 @@ class TestKernel {
   FakeUserland userland;
   std::shared_ptr<LogFaults> log_faults = std::make_shared<LogFaults>();
   std::shared_ptr<RecordFaults> record_faults = std::make_shared<RecordFaults>();
-  std::function<void()> before_plan;  // of a merge, once its base is fixed
+  MergeWatch merging;
   std::shared_ptr<LogStore> log;
   std::shared_ptr<RecordStore> store;
 

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 // What a session lets the host's kernel believe of names that are not there.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <map>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "catch.h"
+#include "support/eventually.h"
 #include "wire/served.h"
 
 namespace agentfs::test {
@@ -53,6 +59,55 @@ TEST_CASE("wire: that a name is not there is believed until something makes it")
   CHECK(validity_of(at.at(".git/refs"), "agentfs") == 0);
   CHECK(validity_of(at.at(".git/refs/heads"), "main") == 3600);
   CHECK(validity_of(at.at(".git/modules"), "objects") == 0);
+}
+
+TEST_CASE("wire: a directory that has come back is told of by its name, and keeps it") {
+  Served tree;
+  const auto data = tree.wire().lookup(FUSE_ROOT_ID, "data");
+  REQUIRE(data);
+  const auto told = [&] {
+    std::vector<std::string> names;
+    for (const WireNotification& one : tree.wire().notifications()) {
+      if (one.code != FUSE_NOTIFY_INVAL_ENTRY) continue;
+      const auto name = wire_struct<fuse_notify_inval_entry_out>(one.body);
+      REQUIRE(name);
+      const std::string text = one.body.substr(sizeof(fuse_notify_inval_entry_out), name->namelen);
+      names.push_back(fmt::format("{}{}", text, name->flags == 0 ? "" : " is asked for again"));
+    }
+    return names;
+  };
+  REQUIRE(file::make_directories(tree.disk("away/below/deep")));
+  REQUIRE(file::make_directories(tree.disk("known")));
+  REQUIRE(tree.wire().lookup(data->nodeid, "known"));
+  tree.files->refresh({{TreeEvent::Kind::returned, "/data/away"},
+                       {TreeEvent::Kind::returned, "/data/known"},
+                       {TreeEvent::Kind::attributes, "/data/known"}});
+  REQUIRE(eventually([&] { return told().size() >= 2; }));
+  CHECK(told() == std::vector<std::string>{"away is asked for again", "known is asked for again"});
+  // Of what lies below a directory that nobody has looked up, that one was missed.
+  tree.files->refresh({{TreeEvent::Kind::made, "/data/away/below/deep"}});
+  REQUIRE(eventually([&] { return told().size() >= 3; }));
+  CHECK(told().back() == "away");
+}
+
+TEST_CASE("wire: what has come past the mount under a missed name is opened by who looks again") {
+  Served tree;
+  const auto data = tree.wire().lookup(FUSE_ROOT_ID, "data");
+  REQUIRE(data);
+  REQUIRE(::symlink("elsewhere", tree.disk("link").c_str()) == 0);
+  REQUIRE(::mkfifo(tree.disk("fifo").c_str(), 0600) == 0);
+  REQUIRE(file::make_directories(tree.disk("directory")));
+  REQUIRE(file::replace(tree.disk("file"), "text"));
+  for (const int more : {0, O_TRUNC}) {
+    const auto code = [&](std::string_view name) {
+      return code_of(tree.wire().create(data->nodeid, name, O_WRONLY | O_CREAT | more, 0644));
+    };
+    CHECK(code("link") == ESTALE);
+    CHECK(code("fifo") == ESTALE);
+    CHECK(code("directory") == EISDIR);
+    CHECK(code("file") == 0);
+  }
+  CHECK_FALSE(file::exists(tree.disk("elsewhere")));
 }
 
 }  // namespace agentfs::test

@@ -29,8 +29,9 @@ class DataNode final : public Node {
   const TreeNode& file() const { return *file_; }
   DataTree& tree() const { return *tree_; }
   Region region() const { return region_; }
-  std::string named_path() const;                 // "" where it has no name any more
-  bool is_nameless() const { return nameless_; }  // made so, and not given a name yet
+  void lies_in(Region region) { region_ = region; }  // by the name that it was found under last
+  std::string named_path() const;                    // "" where it has no name any more
+  bool is_nameless() const { return nameless_; }     // made so, and not given a name yet
   // The workspace or home it lies in; where it has no name yet, the one it was made in.
   std::string place() const;
   // How many names of the file are ours, in the past store, and are not shown as links.
@@ -129,6 +130,7 @@ class DataNode final : public Node {
  private:
   void part_from_past();
   bool has_directory(const std::string& name) const;
+  void follow_region(const std::string& name, DataNode& target, const std::string& new_name);
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
   // Of a name that is, or is to be, a workspace or home, and is about to change.
@@ -156,7 +158,7 @@ class DataNode final : public Node {
 
   std::shared_ptr<DataTree> tree_;
   TreeNodeRef file_;
-  Region region_;
+  std::atomic<Region> region_;
   std::atomic<int> hidden_links_ = 0;
   std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;

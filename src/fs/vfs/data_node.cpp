@@ -44,7 +44,10 @@ Region region_of(Region parent, const std::string& name) {
 std::shared_ptr<DataNode> DataTree::ensure(const TreeNodeRef& file, Region region) {
   Lock lock(mutex_);
   std::weak_ptr<DataNode>& known = nodes_[file.get()];
-  if (auto node = known.lock()) return node;
+  if (auto node = known.lock()) {
+    if (node->region() != region) node->lies_in(region);
+    return node;
+  }
   auto node = std::make_shared<DataNode>(shared_from_this(), file, region);
   known = node;
   return node;
@@ -314,6 +317,19 @@ Result<Hold> DataNode::hold_root(const std::string& name) const {
   return file_ == tree_->store().root() ? tree_->services().hold_tree(child(name)) : Hold();
 }
 
+// A directory that has become a repository's, or is none any more: what the host's kernel believes
+// of what is in it holds no longer, and it is asked for where it lies now.
+void DataNode::follow_region(const std::string& name, DataNode& target,
+                             const std::string& new_name) {
+  if (region_of(region_, name) == region_of(target.region_, new_name)) return;
+  for (const auto& [directory, child] : {std::pair(this, name), std::pair(&target, new_name)}) {
+    const auto entry = tree_->store().lookup(*directory->file_, child);
+    if (!entry) continue;  // the old name, where nothing came back for it
+    tree_->ensure(entry->node, region_of(directory->region_, child));
+    tree_->look_again(directory->self(), child);
+  }
+}
+
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags) {
   // Into a `.agentfs`: into the real directory behind it.
@@ -357,6 +373,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (is_directory) moving.row().details.emplace_back("directory", true);
   if (replaced) replaced->tell();
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
+  if (is_directory) follow_region(name, *target, new_name);
   TRY(moving.tell());
   guard.done();
   return ok();

@@ -96,6 +96,11 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
                                             mode_t mode) {
   Caller writer = TRY(request.writer());
+  // The host's kernel has missed it, since it came past the mount: it looks again, and follows a
+  // link or waits for the other end of a FIFO itself.
+  const auto entry = tree_->store().lookup(*file_, name);
+  const mode_t type = entry ? entry->node->type() : S_IFREG;
+  if (type != S_IFREG && type != S_IFDIR) return fail_errno(ESTALE, child(name));
   TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));

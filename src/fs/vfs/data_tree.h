@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -103,7 +104,16 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
 
-  // The one node of a file of the store.
+  // What is known below a directory that has got this name is to be looked up again, soon.
+  using LookAgain = std::function<void(const NodeRef& parent, const std::string& name)>;
+  void set_look_again(LookAgain tell) {
+    look_again_ = std::move(tell);
+  }  // before the first request
+  void look_again(const NodeRef& parent, const std::string& name) const {
+    if (look_again_) look_again_(parent, name);
+  }
+
+  // The one node of a file of the store. It lies where it was found last.
   std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
   std::shared_ptr<DataNode> find(const TreeNode& file) EXCLUDES(mutex_);  // null: none is known
   void forget(const TreeNode* file);
@@ -125,6 +135,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   std::string path_;
   PastKeeper keeper_;
   HistoryTable history_;
+  LookAgain look_again_;
   ContentHashes hashes_;
   std::shared_ptr<BypassedFiles> bypassed_;
   std::shared_ptr<UnderWay> under_way_;

@@ -114,6 +114,12 @@ FileSystem::FileSystem(FileSystemParts parts) {
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);
   parts_ = std::make_unique<Parts>(std::move(context), std::move(root));
   parts_->past = parts.past;
+  for (const auto& [path, root] : parts_->context->data_roots) {
+    const auto look_again = [to = parts_.get()](const NodeRef& parent, const std::string& name) {
+      to->invalidate_later({{.directory = parent, .name = name}});
+    };
+    dynamic_cast<DataNode&>(*root).tree().set_look_again(look_again);
+  }
   for (const auto& [path, store] : parts.trees) {
     if (parts_->most_nodes == 0) parts_->most_nodes = store->most_nodes();
   }

@@ -63,6 +63,14 @@ void keep_name(Staleness& stale) {
   if (itself != nullptr) stale = {.node = std::move(itself)};
 }
 
+// Who looked for a directory that was away may believe that there is none; who works in it keeps
+// its name, which is only asked for again. Watchers are told that it may be another.
+void come_back(Staleness& stale, TreeEvent& change) {
+  change.kind = TreeEvent::Kind::attributes;
+  stale.node = directory_in(dynamic_cast<DataNode&>(*stale.directory), stale.name);
+  stale.is_tree = stale.node != nullptr;
+}
+
 // What leads to the tree and to those directories in it, for the host's kernel to ask for.
 TreeEvent ways_to(const std::string& root, const std::vector<std::string>& in_it) {
   std::string ways;
@@ -262,6 +270,7 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
     stale.push_back(std::move(way.end));
     if (change.type == 0) change.type = type_of(stale.back());
     if (change.kind == TreeEvent::Kind::attributes) keep_name(stale.back());
+    if (change.kind == TreeEvent::Kind::returned) come_back(stale.back(), change);
     seen.push_back(std::move(change));
   }
   parts_->invalidate(stale);

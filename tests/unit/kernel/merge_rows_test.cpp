@@ -74,7 +74,7 @@ TEST_CASE("of a merge that was undone every name is to be looked at again") {
   MergePlan plan;
   plan.actions = {moved(Kind::write, "f", "g")};
   for (const TreeEvent& event : events_of_undone(merge_rows("/w", plan))) {
-    CHECK(event.kind == TreeEvent::Kind::attributes);
+    CHECK(event.kind == TreeEvent::Kind::returned);
   }
   CHECK(events_of_undone(merge_rows("/w", plan)).size() == 3);
 }

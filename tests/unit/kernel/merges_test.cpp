@@ -62,7 +62,7 @@ TEST_CASE("what is written as a merge begins is taken by this one or by the next
   Merging m;
   m.append(kSite, "2\n");
   int writes = 0;
-  m.kernel.before_plan = [&] {
+  m.kernel.merging.before_plan = [&] {
     if (++writes == 1) m.append(kSite, "3\n");
   };
   must(m.merge(kTry, "site"));
@@ -75,10 +75,10 @@ TEST_CASE("what is written as a merge begins is taken by this one or by the next
 TEST_CASE("a merge from a tree that never rests takes what it was as it began") {
   Merging m;
   m.append(kSite, "2\n");
-  m.kernel.before_plan = [&] { m.append(kSite, "more\n"); };
+  m.kernel.merging.before_plan = [&] { m.append(kSite, "more\n"); };
   must(m.merge(kTry, "site"));
   CHECK(m.text(kTry) == "1\n2\n");
-  m.kernel.before_plan = nullptr;
+  m.kernel.merging.before_plan = nullptr;
   must(m.merge(kTry, "site"));
   CHECK(m.text(kTry) == m.text(kSite));
 }
@@ -86,14 +86,38 @@ TEST_CASE("a merge from a tree that never rests takes what it was as it began") 
 TEST_CASE("what gets another name in theirs while a merge looks at it was not removed") {
   Merging m;
   m.append(kSite, "2\n");
-  m.kernel.before_plan = [&] { m.rename(kSite, "log", "new"); };
+  m.kernel.merging.before_plan = [&] { m.rename(kSite, "log", "new"); };
   must(m.merge(kTry, "site"));
-  m.kernel.before_plan = nullptr;
+  m.kernel.merging.before_plan = nullptr;
   CHECK(m.text(kTry) == "1\n2\n");
   m.rename(kSite, "new", "log");
   must(m.merge(kTry, "site"));
   must(m.merge(kSite, "try-1"));
   CHECK(m.text(kTry) == "1\n2\n");
+  CHECK(m.text(kSite) == "1\n2\n");
+}
+
+TEST_CASE("what is shown of a merge that is put back is what is there then") {
+  Merging m;
+  m.append(kTry, "2\n");
+  const auto error = [](const char* of) { return [of] { return Status(fail(EIO, "{}", of)); }; };
+  std::vector<std::string> shown;  // the text of ours at each name that was told as returned
+  m.kernel.paths.on_refresh = [&](const std::vector<TreeEvent>& events) {
+    for (const TreeEvent& one : events) {
+      if (one.kind == TreeEvent::Kind::returned) shown.push_back(one.path + ": " + m.text(kSite));
+    }
+  };
+  m.kernel.merging.after_apply = error("apply");
+  CHECK(m.merge(kSite, "try-1").error().code == EIO);
+  CHECK(shown == std::vector<std::string>{"/workspaces/site/log: 1\n"});
+  shown.clear();
+  m.kernel.merging.before_undo = error("undo");
+  CHECK(m.merge(kSite, "try-1").error().code == EIO);
+  CHECK(m.text(kSite) == "1\n2\n");  // half done
+  m.kernel.merging = {};
+  shown.clear();
+  must(m.merge(kSite, "try-1"));  // which puts that back first
+  CHECK(shown == std::vector<std::string>{"/workspaces/site/log: 1\n"});
   CHECK(m.text(kSite) == "1\n2\n");
 }
 
