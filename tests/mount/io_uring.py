@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import sys
@@ -79,6 +80,24 @@ def two_sessions():
     expect(operations("tree", "write") > before, "a control file was not the other session's")
     expect_eq(exec_in(W, "cat file; echo; ls .agentfs/ctl"), ["text", ".agentfs/ctl"], "in a sandbox")
     expect_errno("EXDEV", os.link, W / "file", mount / "tmp/file")
+
+
+def files_are_not_polled():
+    """io_uring(7) would ask 128 times before each write; what can be waited for is elsewhere."""
+    (W / "polled").write_text("x")
+    before = operations("data", "poll")
+    with open(W / "polled", "r+b") as file:
+        for _ in range(100):
+            poll = select.poll()
+            poll.register(file, select.POLLIN | select.POLLOUT)
+            expect_eq(poll.poll(0), [(file.fileno(), select.POLLIN | select.POLLOUT)], "of a file")
+    expect(operations("data", "poll") - before <= 1, f"{operations('data', 'poll') - before} requests of 100 polls")
+    with open(W / ".agentfs/follow", "rb", buffering=0) as events:
+        poll = select.poll()
+        poll.register(events, select.POLLIN)
+        expect_eq(poll.poll(0), [], "before anything happens")
+        (W / "polled").write_text("y")
+        expect(poll.poll(SOON * 1000), "no event of a change")
 
 
 def histories():
@@ -328,6 +347,6 @@ def not_to_be_had():
     mount.umount()
 
 
-main(begin, two_sessions, histories, waiting_holds_nothing_up, locks_are_killable,
+main(begin, two_sessions, files_are_not_polled, histories, waiting_holds_nothing_up, locks_are_killable,
      commands_hold_nothing_up, killed_daemons, hanging_daemon, refused_umount, ways_to_end,
      open_after_lazy, ends_alone, not_asked_for, not_to_be_had)

@@ -90,7 +90,12 @@ TEST_CASE("wire: where another session serves the trees their place is one empty
   const auto again = both.one.wire().walk("/data");
   REQUIRE(again);
   CHECK(again->nodeid == covered->nodeid);
-  CHECK(both.two().walk("/data/file"));
+  const auto file = both.two().walk("/data/file");
+  REQUIRE(file);
+  const auto open = both.two().open(file->nodeid, O_RDONLY);
+  REQUIRE(open);
+  const WireKernel::Place place{.node = file->nodeid, .handle = open->fh};
+  CHECK(code_of(both.two().poll(place, 7)) == ENOSYS);  // the host's kernel does not ask again
   CHECK(both.one.read_all("/value") == "first\n");
   both.one.session->session().set_part(vfs::Part::whole);
   both.one.files->trees_moved();

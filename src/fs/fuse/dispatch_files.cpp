@@ -148,6 +148,13 @@ void do_copy_file_range(fuse_req_t request, fuse_ino_t, off_t from, fuse_file_in
 
 void do_poll(fuse_req_t request, fuse_ino_t, fuse_file_info* info, fuse_pollhandle* wake) {
   Scope scope(request, "poll");
+  // What has to be waited for is in the other session. The kernel does not ask again: io_uring(7)
+  // would have it do so 128 times before each read or write that it leaves to a thread.
+  if (scope.asked.part() == vfs::Part::trees) {
+    if (wake != nullptr) ::fuse_pollhandle_destroy(wake);
+    ::fuse_reply_err(request, ENOSYS);
+    return;
+  }
   std::move_only_function<void()> ready;
   if (wake != nullptr) {
     ready = [owned = std::shared_ptr<fuse_pollhandle>(wake, ::fuse_pollhandle_destroy),
