@@ -41,6 +41,14 @@ void add_events(const std::string& root, const FoldChange& change, std::vector<T
   events.push_back({kind, at(change.path), 0});
 }
 
+std::vector<TreeEvent> events_of(const FastRun& run) {
+  std::vector<TreeEvent> events;
+  for (const FoldChange& change : run.changes) {
+    if (!change.is_inner) add_events(run.root, change, events);
+  }
+  return events;
+}
+
 // What agentfs-commit writes below any `.git`.
 bool is_of_commits(const std::string& path) {
   const std::string below = "/" + path;
@@ -168,20 +176,11 @@ std::string FastPath::shown(const FoldPlan& plan) {
 
 // What the mount shows comes before what is told of it, which may fail.
 // Who opens a file that was replaced gets the new one from here on.
-void FastPath::show(const FastRun& run) {
-  std::vector<TreeEvent> events;
-  for (const FoldChange& change : run.changes) {
-    if (!change.is_inner) add_events(run.root, change, events);
-  }
-  kernel_.paths().refresh(events);
-}
+void FastPath::show(const FastRun& run) { kernel_.paths().refresh(events_of(run)); }
 
 // Who looked meanwhile has seen names that are gone again, or none where there is one again.
 void FastPath::show_returned(const FastRun& run) {
-  std::vector<TreeEvent> events;
-  for (const FoldChange& change : run.changes) {
-    if (!change.is_inner) add_events(run.root, change, events);
-  }
+  std::vector<TreeEvent> events = events_of(run);
   for (TreeEvent& event : events) event = {TreeEvent::Kind::returned, std::move(event.path), 0};
   kernel_.paths().refresh(events);
 }

@@ -104,11 +104,10 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void set_history(HistoryTable table) { history_ = std::move(table); }  // before the first request
   const std::string& path() const { return path_; }                      // "/workspaces"
 
-  // What is known below a directory that has got this name is to be looked up again, soon.
+  // What is known below a directory that has got this name is to be looked up again, soon. Set
+  // before the first request.
   using LookAgain = std::function<void(const NodeRef& parent, const std::string& name)>;
-  void set_look_again(LookAgain tell) {
-    look_again_ = std::move(tell);
-  }  // before the first request
+  void set_look_again(LookAgain tell) { look_again_ = std::move(tell); }
   void look_again(const NodeRef& parent, const std::string& name) const {
     if (look_again_) look_again_(parent, name);
   }
