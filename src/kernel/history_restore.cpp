@@ -270,10 +270,12 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
     });
   };
   Forgetting which;
+  std::set<std::uint64_t> looked_at;  // once, however many names go
   for (const FileVersionRef& one : versions) {
     (is_for_others(*one) ? which.for_others : which.gone).push_back(one);
     FileVersionRef whole = history.whole(one);
-    if (whole == nullptr || !whole->forgotten || is_for_others(*whole)) continue;
+    if (whole == nullptr || !whole->forgotten || !looked_at.insert(whole->number).second) continue;
+    if (is_for_others(*whole)) continue;
     if (numbers.insert(whole->number).second) which.gone.push_back(std::move(whole));
   }
   return which;
