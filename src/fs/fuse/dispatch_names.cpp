@@ -15,9 +15,9 @@ void do_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     if (!entry && entry.error().code == ENOENT) absence = node.absence_validity(name);
     return entry;
   });
-  if (!found && absence > 0 && !scope.context.announcer->is_removing()) {
-    return scope.absent(absence);
-  }
+  const bool may_last = absence > 0 && scope.context.channel->may_tell_absence() &&
+                        !scope.context.announcer->is_removing();
+  if (!found && may_last) return scope.absent(absence);
   scope.entry(found);
 }
 

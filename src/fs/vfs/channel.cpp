@@ -61,11 +61,19 @@ void Channel::limit_nodes(std::size_t most, std::function<void()> when_crowded) 
 }
 
 // Those that were first known come first, so that what is below a directory goes in the next round.
+// A directory in which a name was missed does not go, since the host's kernel has that name, which
+// is not known here: where pruning has not helped, all that is not in use goes.
 void Channel::prune() {
   Invalidator* const to = invalidator();
-  if (to == nullptr || nodes_.size() <= most_nodes_) return;
-  const std::size_t count = nodes_.size() - most_nodes_ / 2;
-  if (!to->prune(nodes_.next(count))) most_nodes_ = 0;
+  const std::size_t most = most_nodes_;
+  const std::size_t size = nodes_.size();
+  const std::size_t before = crowd_.exchange(size > most ? size : 0);
+  if (to == nullptr || size <= most) return;
+  if (!to->prune(nodes_.next(size - most / 2))) {
+    most_nodes_ = 0;
+  } else if (before != 0 && size >= before && size > most + most / 2) {
+    to->expire_all();
+  }
 }
 
 std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, uid_t uid) {

@@ -32,6 +32,9 @@ class Channel {
   // session's first request.
   void limit_nodes(std::size_t most, std::function<void()> when_crowded);
   void prune();
+  // Whether a name may be told as not being there for long. The host's kernel forgets no directory
+  // of which it knows such a name, so of a limited number half are left without.
+  bool may_tell_absence() { return most_nodes_ == 0 || nodes_.size() < most_nodes_ / 2; }
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
   std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
   std::size_t known() { return nodes_.size(); }
@@ -62,6 +65,7 @@ class Channel {
   std::atomic<Part> part_ = Part::whole;
   std::atomic<std::size_t> most_nodes_ = 0;  // 0: any number
   std::function<void()> when_crowded_{};
+  std::atomic<std::size_t> crowd_ = 0;    // how many there were when that was asked for last
   std::atomic<std::int64_t> pruned_ = 0;  // when that was last asked for, monotonic, nanoseconds
   std::atomic<std::int64_t> waits_from_ = 0;  // after a wait that did not help
   Mutex<Rank::node_table> mutex_;
