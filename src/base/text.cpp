@@ -183,12 +183,21 @@ std::string shown_some(const std::vector<std::string>& values) {
 
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,
                                  std::size_t limit) {
+  constexpr std::size_t kMostSteps = 10'000'000;  // some 10 ms: a sentence is worth no more
+  const std::size_t most = std::max(word.size() / 2, 1uz);
+  std::size_t steps = 0;
   std::vector<std::pair<std::size_t, std::string>> scored;
   for (const std::string& candidate : candidates) {
     if (candidate == word) continue;
-    const bool contains = !word.empty() && candidate.find(word) != std::string::npos;
-    const std::size_t distance = contains ? 1 : edit_distance(word, candidate);
-    if (distance <= std::max(word.size() / 2, 1uz)) scored.emplace_back(distance, candidate);
+    if (!word.empty() && candidate.find(word) != std::string::npos) {
+      scored.emplace_back(1, candidate);
+      continue;
+    }
+    const auto [less, more] = std::minmax({word.size(), candidate.size()});
+    if (more - less > most || steps > kMostSteps) continue;
+    steps += word.size() * candidate.size();
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance <= most) scored.emplace_back(distance, candidate);
   }
   std::ranges::sort(scored);
   std::vector<std::string> result;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/text.h"
 
+#include <chrono>
+
 #include "base/clock.h"
 #include "catch.h"
 
@@ -61,6 +63,16 @@ TEST_CASE("a value is shown so that it can be read in a sentence") {
   CHECK(text::shown("two words") == "\"two words\"");
   CHECK(text::shown(std::string_view("a\0b\n", 4)) == "a\\x00b\\n");
   CHECK(text::shown(std::string(100, 'x')).ends_with("…"));
+}
+
+TEST_CASE("of many long names not all are compared for what was meant") {
+  std::vector<std::string> names{std::string(200, 'x') + "y"};
+  names.resize(200'000, std::string(200, 'n'));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  CHECK(text::nearest(std::string(200, 'x'), names) == std::vector<std::string>{names.front()});
+  CHECK(text::nearest(std::string(199, 'x') + "z", names) ==
+        std::vector<std::string>{names.front()});
+  CHECK(std::chrono::steady_clock::now() < deadline);
 }
 
 TEST_CASE("what was meant is among the nearest, what is far is not") {
