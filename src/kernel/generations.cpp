@@ -2,6 +2,7 @@
 #include "kernel/generations.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -156,8 +157,10 @@ Generations::Id Generations::ensure(std::string_view path) {
 }
 
 std::string Generations::path_of(Id id) const {
+  std::vector<std::string_view> names;
+  for (; id != 0; id = slots_[id].entry.parent) names.push_back(slots_[id].entry.name);
   std::string path;
-  for (; id != 0; id = slots_[id].entry.parent) path.insert(0, "/" + slots_[id].entry.name);
+  for (const std::string_view name : names | std::views::reverse) path.append("/").append(name);
   return path;
 }
 
@@ -311,7 +314,9 @@ Sequence Generations::changed_by_other(std::string_view path, ProcessId process)
   return newest;
 }
 
+// Of paths that are very long fewer, so that nobody waits for them.
 std::vector<std::pair<std::string, Generation>> Generations::newest(std::size_t count) const {
+  constexpr std::size_t kMostBytes = 16U << 20U;
   std::vector<Id> ids;
   for (Id id = 1; id < slots_.size(); ++id) {
     if (slots_[id].used && slots_[id].entry.last.number) ids.push_back(id);
@@ -324,8 +329,11 @@ std::vector<std::pair<std::string, Generation>> Generations::newest(std::size_t 
   std::ranges::sort(ids, {}, [&](Id id) { return std::pair(number(id), id); });
   std::vector<std::pair<std::string, Generation>> rows;
   rows.reserve(ids.size());
-  for (const Id id : ids) {
+  std::size_t bytes = 0;
+  for (const Id id : ids | std::views::reverse) {
     std::string path = path_of(id);
+    bytes += path.size();
+    if (bytes > kMostBytes) break;
     const Generation generation = of(path);
     rows.emplace_back(std::move(path), generation);
   }

@@ -39,7 +39,7 @@ constexpr auto kGenerationFiles = files<Kernel>({
     {.name = "table.jsonl",
      .mode = 0444,
      .doc = "Paths of workspaces and homes with the record that last changed each and its author: "
-            "the newest 10,000.",
+            "the newest 10,000, of long paths those of 16 MiB together.",
      .read = show_table,
      .is_private = true},
 });
