@@ -220,7 +220,7 @@ def goes_on_beside_background_jobs():
     line = """
 import os, signal, subprocess
 signal.signal(signal.SIGCHLD, lambda *_: None)
-subprocess.Popen(["true"])
+child = subprocess.Popen(["sleep", "0.3"])  # held, or it is reaped with its object
 f = os.open("exec", os.O_RDWR)
 os.write(f, b"sleep 3184\\n")
 """
