@@ -32,11 +32,13 @@ std::uint64_t Channel::remember(const NodeRef& node) {
   return id;
 }
 
-// What is in use is not forgotten: it is not asked for at every look, and who has waited in vain
-// has nobody wait for a second.
+// What is in use is not forgotten: it is not asked for at every look, and where some have waited in
+// vain nobody waits for a second. What prune() expires goes only as paths are walked again, after
+// some more looks.
 void Channel::make_room() {
   constexpr std::chrono::milliseconds kPause(20);
   constexpr int kMostPauses = 5;
+  constexpr int kMostInVain = 6;
   const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
   const auto ask = [&] {
     const std::int64_t begun = now();
@@ -49,9 +51,14 @@ void Channel::make_room() {
   if (most == 0 || nodes_.size() <= most || now() < waits_from_) return;
   about_to_wait();
   for (int i = 0; i < kMostPauses; ++i) {
-    if (nodes_.wait_for_fewer(most, kPause)) return;
+    if (nodes_.wait_for_fewer(most, kPause)) {
+      in_vain_ = 0;
+      return;
+    }
     ask();
   }
+  if (++in_vain_ < kMostInVain) return;
+  in_vain_ = 0;
   waits_from_ = now() + std::chrono::nanoseconds(std::chrono::seconds(1)).count();
 }
 

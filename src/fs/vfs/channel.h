@@ -67,7 +67,8 @@ class Channel {
   std::function<void()> when_crowded_{};
   std::atomic<std::size_t> crowd_ = 0;    // how many there were when that was asked for last
   std::atomic<std::int64_t> pruned_ = 0;  // when that was last asked for, monotonic, nanoseconds
-  std::atomic<std::int64_t> waits_from_ = 0;  // after a wait that did not help
+  std::atomic<int> in_vain_ = 0;          // waits on end that did not help
+  std::atomic<std::int64_t> waits_from_ = 0;  // after those
   Mutex<Rank::node_table> mutex_;
   Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
 };
