@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "base/proc_status.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -47,12 +48,8 @@ std::vector<gid_t> groups_of_process(pid_t pid) {
   std::vector<gid_t> groups;
   const auto status = file::read(fmt::format("/proc/{}/status", pid));
   if (!status) return groups;
-  for (const std::string_view line : text::lines(*status)) {
-    if (!line.starts_with("Groups:")) continue;
-    for (const std::string_view word : text::words(line.substr(7))) {
-      if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
-    }
-    break;
+  for (const std::string_view word : text::words(status_field(*status, "Groups"))) {
+    if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
   }
   return groups;
 }

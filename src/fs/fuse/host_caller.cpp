@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/proc_status.h"
 #include "base/text.h"
 
 namespace agentfs::fuse {
@@ -49,13 +50,7 @@ std::optional<std::uint64_t> start_of(pid_t pid) {
 
 pid_t thread_group(pid_t thread) {
   const auto status = file::read(fmt::format("/proc/{}/status", thread));
-  if (!status) return thread;
-  for (const auto line : text::lines(*status)) {
-    if (line.starts_with("Tgid:")) {
-      return text::number<pid_t>(text::trim(line.substr(5))).value_or(thread);
-    }
-  }
-  return thread;
+  return status ? text::number<pid_t>(status_field(*status, "Tgid")).value_or(thread) : thread;
 }
 
 std::uint64_t pid_namespace(pid_t thread) {
