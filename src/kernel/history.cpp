@@ -26,6 +26,10 @@ bool is_content(const FileVersion& version) {
   return version.type == FileVersion::Type::file || version.type == FileVersion::Type::empty;
 }
 
+bool are_of_one_tree(const FileVersion& one, const FileVersion& other) {
+  return text::first_parts(one.path, 2) == text::first_parts(other.path, 2);
+}
+
 std::uint64_t held_bytes(const FileVersion& version) {
   return version.type == FileVersion::Type::file ? version.held : 0;
 }
@@ -247,8 +251,7 @@ FileVersionRef History::whole(const FileVersionRef& version) const {
   const auto content = found->second.contents.upper_bound(version->number);
   if (content == found->second.contents.end()) return nullptr;
   FileVersionRef whole = find(*content);
-  const bool is_of_tree = text::first_parts(whole->path, 2) == text::first_parts(version->path, 2);
-  return is_of_tree ? whole : nullptr;
+  return are_of_one_tree(*whole, *version) ? whole : nullptr;
 }
 
 // Those that went since the content before it: all of them together are looked at once, however
@@ -261,10 +264,9 @@ std::vector<FileVersionRef> History::names_of(const FileVersion& content) const 
   const auto own = contents.find(content.number);
   if (own == contents.end()) return names;
   const std::uint64_t before = own == contents.begin() ? 0 : *std::prev(own);
-  const std::string_view tree = text::first_parts(content.path, 2);
   for (auto at = all.upper_bound(before); at != all.end() && *at < content.number; ++at) {
     FileVersionRef name = find(*at);
-    if (text::first_parts(name->path, 2) == tree) names.push_back(std::move(name));
+    if (are_of_one_tree(*name, content)) names.push_back(std::move(name));
   }
   return names;
 }
