@@ -15,6 +15,7 @@
 #include "kernel/journal.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/merge_rows.h"
 #include "kernel/paths.h"
 #include "kernel/refused_writes.h"
 
@@ -180,9 +181,7 @@ void FastPath::show(const FastRun& run) { kernel_.paths().refresh(events_of(run)
 
 // Who looked meanwhile has seen names that are gone again, or none where there is one again.
 void FastPath::show_returned(const FastRun& run) {
-  std::vector<TreeEvent> events = events_of(run);
-  for (TreeEvent& event : events) event = {TreeEvent::Kind::returned, std::move(event.path), 0};
-  kernel_.paths().refresh(events);
+  kernel_.paths().refresh(as_undone(events_of(run)));
 }
 
 // The attributes of directories have their values only now.

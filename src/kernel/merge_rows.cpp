@@ -167,8 +167,7 @@ std::vector<TreeEvent> events_of(const json::Array& rows) {
   return events;
 }
 
-std::vector<TreeEvent> events_of_undone(const json::Array& rows) {
-  std::vector<TreeEvent> events = events_of(rows);
+std::vector<TreeEvent> as_undone(std::vector<TreeEvent> events) {
   for (TreeEvent& event : events) event = {TreeEvent::Kind::returned, std::move(event.path), 0};
   return events;
 }

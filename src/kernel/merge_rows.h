@@ -27,7 +27,7 @@ Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::
 
 // Every name that a row takes away, makes or changes.
 std::vector<TreeEvent> events_of(const json::Array& rows);
-// The same names of a merge that was undone: what there is, is as it was.
-std::vector<TreeEvent> events_of_undone(const json::Array& rows);
+// The same names where the changes were undone: what there is, is as it was.
+std::vector<TreeEvent> as_undone(std::vector<TreeEvent> events);
 
 }  // namespace agentfs

@@ -273,7 +273,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
 // Who looked meanwhile has seen names that are gone again, or none where there is one again.
 Status Merges::put_back(const TreeSide& ours, const Order& order) {
   Status undone = kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root));
-  kernel_.paths().refresh(events_of_undone(order.actions));
+  kernel_.paths().refresh(as_undone(events_of(order.actions)));
   return undone;
 }
 

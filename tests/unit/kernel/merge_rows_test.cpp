@@ -73,10 +73,10 @@ TEST_CASE("a file that changes places with a directory is removed and created") 
 TEST_CASE("of a merge that was undone every name is to be looked at again") {
   MergePlan plan;
   plan.actions = {moved(Kind::write, "f", "g")};
-  for (const TreeEvent& event : events_of_undone(merge_rows("/w", plan))) {
+  for (const TreeEvent& event : as_undone(events_of(merge_rows("/w", plan)))) {
     CHECK(event.kind == TreeEvent::Kind::returned);
   }
-  CHECK(events_of_undone(merge_rows("/w", plan)).size() == 3);
+  CHECK(as_undone(events_of(merge_rows("/w", plan))).size() == 3);
 }
 
 TEST_CASE("rows of another merge from the same tree are not those of this one") {
