@@ -75,7 +75,6 @@ void Announcer::send_next() {
       current_.reset();
       continue;
     }
-    is_removing_ = current_->kind == TreeEvent::Kind::removed;
     if (::send(socket_.get(), &packet, packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
       drop_helper();
     }
@@ -90,7 +89,6 @@ void Announcer::answered(std::uint32_t) {
     const ssize_t got = ::recv(socket_.get(), &done, 1, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     current_.reset();
-    is_removing_ = false;
     if (got <= 0) drop_helper();
   }
   send_next();
@@ -101,7 +99,6 @@ void Announcer::answered(std::uint32_t) {
 void Announcer::drop_helper() {
   helper_ = kNobody;
   current_.reset();
-  is_removing_ = false;
   waiting_.clear();
   if (!socket_) return;
   loop_.post([&loop = loop_, socket = std::make_shared<UniqueFd>(std::move(socket_)),
@@ -121,6 +118,11 @@ void Announcer::end() {
   Lock lock(mutex_);
   ended_ = true;
   drop_helper();
+}
+
+bool Announcer::is_removing() {
+  Lock lock(mutex_);
+  return current_ && current_->kind == TreeEvent::Kind::removed;
 }
 
 vfs::NodeRef Announcer::shown(vfs::NodeRef node) {

@@ -41,7 +41,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   void end() EXCLUDES(mutex_);
 
   // A removal is told of just now: who is to remove the name once more has to find it.
-  bool is_removing() const { return is_removing_; }
+  bool is_removing() EXCLUDES(mutex_);
   pid_t helper() const { return helper_.load(std::memory_order_relaxed); }
   // What the helper sees of a node; there is nothing that it could change.
   vfs::NodeRef shown(vfs::NodeRef node) EXCLUDES(mutex_);
@@ -56,7 +56,6 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   const std::string mountpoint_;
   static constexpr pid_t kNobody = -1;  // 0 is a process of another pid namespace
   std::atomic<pid_t> helper_ = kNobody;
-  std::atomic<bool> is_removing_ = false;
   Mutex<Rank::object> mutex_;
   bool ended_ GUARDED_BY(mutex_) = false;
   Spawned process_ GUARDED_BY(mutex_);
