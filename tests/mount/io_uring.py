@@ -53,12 +53,6 @@ def expect_gone(daemon):
     expect_eq(mount.daemon(), 0, "daemon.pid of an unmounted state")
 
 
-def operations(session, name):
-    lines = read(mount / "sys/fs/stats").splitlines()
-    return sum(int(line.split("\t")[1]) for line in lines
-               if line.startswith(f'session="{session}",operation="{name}"'))
-
-
 def exec_in(place, line):
     """The words that a command line in a sandbox there says."""
     os.chdir(place)
@@ -72,12 +66,12 @@ def two_sessions():
     """Files of the trees are one session's, all else another's; both are counted."""
     expect_whole()
     expect(os.stat(W).st_dev != os.stat(mount.mnt).st_dev, "one device for both sessions")
-    before = operations("data", "write")
+    before = mount.operations("write", "data")
     (W / "file").write_text("text")
-    expect_eq(operations("data", "write") - before, 1, "writes of the data session")
-    before = operations("tree", "write")
+    expect_eq(mount.operations("write", "data") - before, 1, "writes of the data session")
+    before = mount.operations("write", "tree")
     command(mount / "proc/clone", "name=one workspace=w")
-    expect(operations("tree", "write") > before, "a control file was not the other session's")
+    expect(mount.operations("write", "tree") > before, "a control file was not the other session's")
     expect_eq(exec_in(W, "cat file; echo; ls .agentfs/ctl"), ["text", ".agentfs/ctl"], "in a sandbox")
     expect_errno("EXDEV", os.link, W / "file", mount / "tmp/file")
 
@@ -85,13 +79,13 @@ def two_sessions():
 def files_are_not_polled():
     """io_uring(7) would ask 128 times before each write; what can be waited for is elsewhere."""
     (W / "polled").write_text("x")
-    before = operations("data", "poll")
+    before = mount.operations("poll", "data")
     with open(W / "polled", "r+b") as file:
         for _ in range(100):
             poll = select.poll()
             poll.register(file, select.POLLIN | select.POLLOUT)
             expect_eq(poll.poll(0), [(file.fileno(), select.POLLIN | select.POLLOUT)], "of a file")
-    expect(operations("data", "poll") - before <= 1, f"{operations('data', 'poll') - before} requests of 100 polls")
+    expect(mount.operations("poll", "data") - before <= 1, f"{mount.operations('poll', 'data') - before} requests of 100 polls")
     with open(W / ".agentfs/follow", "rb", buffering=0) as events:
         poll = select.poll()
         poll.register(events, select.POLLIN)

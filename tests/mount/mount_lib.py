@@ -110,6 +110,12 @@ class Mount:
     def has(self, feature):
         return f'feature="{feature}"\ton' in read(self / "sys/fs/stats")
 
+    def operations(self, name, session=""):
+        """How often the host's kernel has asked for an operation, of one session or of all."""
+        lines = read(self / "sys/fs/stats").splitlines()
+        return sum(int(line.split("\t")[1]) for line in lines
+                   if f'session="{session}' in line and f',operation="{name}"' in line)
+
     def __truediv__(self, path):
         return self.mnt / path
 

@@ -28,14 +28,9 @@ def rows(name, operation="write"):
             and row["data"]["path"] == f"/workspaces/w/{name}"]
 
 
-def operations(name):
-    lines = read(mount / "sys/fs/stats").splitlines()
-    return sum(int(line.split("\t")[1]) for line in lines if f'operation="{name}"' in line)
-
-
 def bytes_pass():
     """Reads and writes reach no daemon, and the disk has them at once."""
-    before = operations("read") + operations("write")
+    before = mount.operations("read") + mount.operations("write")
     with open(W / "file", "wb", buffering=0) as file:
         for _ in range(100):
             file.write(b"0123456789")
@@ -43,7 +38,7 @@ def bytes_pass():
         expect_eq(os.stat(W / "file").st_size, 1000, "size while it is open")
     expect_eq((W / "file").read_bytes(), b"0123456789" * 100, "what was written")
     # What is asked of /sys/fs/stats itself is read through the daemon.
-    expect(operations("read") + operations("write") - before < 20, "bytes came through the daemon")
+    expect(mount.operations("read") + mount.operations("write") - before < 20, "bytes came through the daemon")
     expect_eq([row.get("bytes") for row in rows("file")], [1000], "rows of the writer")
 
 
@@ -221,9 +216,9 @@ def readers_come_first():
         expect_eq(os.stat(path).st_mtime_ns,
                   os.stat(mount.state / "trees/workspaces/w/first").st_mtime_ns, "mtime")
     large.write_bytes(b"x" * (2 << 20))
-    before = operations("read")
+    before = mount.operations("read")
     expect_eq(len(large.read_bytes()), 2 << 20, "a large file")
-    expect(operations("read") - before < 3, "a large file was read through the daemon")
+    expect(mount.operations("read") - before < 3, "a large file was read through the daemon")
 
 
 def rows_tell():
@@ -252,30 +247,30 @@ def nothing_is_lost():
     """What is written over has a version, by whichever way the bytes go."""
     path, large = W / "kept", W / "kept-large"
     path.write_bytes(b"one")
-    before = operations("write")
+    before = mount.operations("write")
     with open(path, "r+b", buffering=0) as file:
         file.write(b"two")
-    expect_eq(operations("write") - before, 1, "writes over what is to be kept")
+    expect_eq(mount.operations("write") - before, 1, "writes over what is to be kept")
     path.write_bytes(b"three")
     expect_eq(versions("kept"), [b"one", b"two"], "versions")
-    before = operations("write")
+    before = mount.operations("write")
     for words in (b"t", b"T", b""):
         tell_in_place(path, words)
-    expect_eq(operations("write") - before, 0, "writes of who has come to write")
+    expect_eq(mount.operations("write") - before, 0, "writes of who has come to write")
     wait_until(SOON, lambda: versions("kept") == [b"one", b"two", b"three", b"three"],
                "a version for each that has written, and none for who has not")
     expect_eq(path.read_bytes(), b"Three")
     run(["touch", path])
     with open(os.open(path, os.O_WRONLY), "wb", buffering=0) as file:
         os.utime(file.fileno(), (1e9, 1e9))
-    before = operations("write")
+    before = mount.operations("write")
     with open(path, "ab", buffering=0) as file:
         file.write(b"four")
-    expect_eq(operations("write") - before, 1, "writes of who adds")
+    expect_eq(mount.operations("write") - before, 1, "writes of who adds")
     expect_eq(len(versions("kept")), 4, "versions after touch and futimens")
     first = b"x" * (1 << 20)
     large.write_bytes(first)
-    before = operations("write")
+    before = mount.operations("write")
     with open(large, "rb", buffering=0) as reader:  # past the daemon, and all others with it
         with open(large, "r+b", buffering=0):
             pass
@@ -286,7 +281,7 @@ def nothing_is_lost():
             one.write(b"third!")
             two.write(b"fourth")
         expect_eq(reader.read(6), b"fourth", "what the reader sees")
-    expect_eq(operations("write") - before, 0, "writes that the daemon saw")
+    expect_eq(mount.operations("write") - before, 0, "writes that the daemon saw")
     second = b"second" + first[6:]
     expect_eq(versions("kept-large"), [first, second], "versions of the large file")
 
@@ -392,11 +387,11 @@ def switched_off():
     mount.umount()
     mount.mount("-o", "passthrough,nopassthrough")
     expect_has(read(mount / "sys/fs/stats"), 'feature="passthrough"\toff', "sys/fs/stats")
-    before = operations("write")
+    before = mount.operations("write")
     with open(W / "slow", "wb", buffering=0) as file:
         for _ in range(10):
             file.write(b"0123456789")
-    expect_eq(operations("write") - before, 10, "writes that the daemon saw")
+    expect_eq(mount.operations("write") - before, 10, "writes that the daemon saw")
     expect_eq([row.get("bytes") for row in rows("slow")], [100], "rows of the writer")
     mount.umount()
 
@@ -405,9 +400,9 @@ def who_opens_what_has_set_id_bits_goes_through_the_daemon():
     """A reader, too: a writer that comes after it would go its way, and nobody clear the bits."""
     (W / "runs").write_bytes(b"x" * (2 << 20))
     (W / "runs").chmod(0o6777)
-    before = operations("read")
+    before = mount.operations("read")
     (W / "runs").read_bytes()
-    expect(operations("read") > before, "read past the daemon")
+    expect(mount.operations("read") > before, "read past the daemon")
     (W / "runs").unlink()
 
 
