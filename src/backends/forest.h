@@ -2,6 +2,7 @@
 // Data trees that can be forked, kept and taken back at once, whatever their size.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -66,6 +67,9 @@ struct ForestOptions {
   bool trusted = true;             // false: keep marks in user.*, as a daemon that is not root does
   const Lender* lender = nullptr;  // of files whose bytes lie elsewhere; outlives the forest
   bool keeps_room = false;         // a part of the disk, for removals once it is full
+  // Of what is done to a large directory before its first change, so long at once, while all others
+  // wait; one entry at least.
+  std::chrono::nanoseconds part = std::chrono::milliseconds(4);
 };
 
 // A store over a directory whose directories at the top are the trees. What open_tree_store()

@@ -60,7 +60,7 @@ Result<TreeEntry> ForestStore::adopt(int directory, const std::string& name, con
   }
   std::vector<Newcomer> all;
   TRY(inspect(directory, name, all));
-  const std::unique_lock alone(mutex_);
+  const auto alone = alone_with({parent.get()});
   TRY(f_->prepare_directory(*parent));
   const Borrowed to = TRY(f_->borrow(*parent));
   for (const Newcomer& one : all) {
@@ -76,7 +76,7 @@ Status ForestStore::expel(const TreeNode& any, const std::string& name, int dire
                           const std::string& new_name) {
   const auto parent = TRY(own(any));
   TRY(check_name(name));
-  const std::unique_lock alone(mutex_);
+  const auto alone = alone_with({parent.get()});
   TRY(f_->prepare_directory(*parent));
   const auto victim = TRY(prepare_victim(*parent, name));
   const Borrowed from = TRY(f_->borrow(*parent));

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "backends/trees/forest_store.h"
 
 namespace agentfs::trees {
@@ -81,6 +83,17 @@ void AheadCopies::set_times(ino_t lent, const struct stat& now) {
   if (found == copies_.end() || !found->second.was) return;
   found->second.was->st_atim = now.st_atim;
   found->second.was->st_mtim = now.st_mtim;
+}
+
+std::unique_lock<SharedMutex<Rank::forest>> ForestStore::alone_with(
+    std::initializer_list<ForestNode*> nodes) {
+  for (;;) {
+    std::unique_lock alone(mutex_);
+    const Until until = std::chrono::steady_clock::now() + f_->part();
+    if (std::ranges::all_of(nodes, [&](auto* node) { return f_->make_ready(*node, until); })) {
+      return alone;
+    }
+  }
 }
 
 // Where it fails, whoever has the lock tries, and tells.

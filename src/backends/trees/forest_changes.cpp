@@ -154,7 +154,7 @@ Result<TreeEntry> ForestStore::link(const TreeNode& any, const TreeNode& any_par
   for (bool is_fetched = false;; is_fetched = true) {
     const auto ahead = copy_ahead(*node);
     {
-      const std::unique_lock alone(mutex_);
+      const auto alone = alone_with({parent.get(), node.get()});
       if (parent->follows) f_->catch_up(*parent);
       TRY(check());
       if (node->removed) return fail_errno(ENOENT, text::shown(name));
@@ -256,7 +256,7 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
     if (is_plain(*parent) && parent->prepared()) return act(nullptr, false);
   }
   return reserve_.use([&]() -> Status {
-    const std::unique_lock alone(mutex_);
+    const auto alone = alone_with({parent.get()});
     TRY(f_->prepare_directory(*parent));
     const auto victim = TRY(prepare_victim(*parent, name));
     const bool last = victim && (directory || TRY(f_->attributes(*victim)).st_nlink <= 1);

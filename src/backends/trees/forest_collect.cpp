@@ -27,7 +27,7 @@ class HollowWalk {
     if (!fd) return fail_errno(text::shown(name));
     if (const auto source = TRY(marks_.hollow(Spot::of(fd.get())))) {
       found.insert({source->line, source->sequence});
-      return ok();
+      if (!may_have_directories(fd.get())) return ok();  // it would be one that is being filled
     }
     const OpenedMode opened(::geteuid() != 0, fd.get());
     for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
@@ -37,6 +37,12 @@ class HollowWalk {
   }
 
  private:
+  // Where the disk counts them, there are two for one without.
+  static bool may_have_directories(int directory) {
+    struct stat its{};
+    return ::fstat(directory, &its) != 0 || its.st_nlink != 2;
+  }
+
   const Marks& marks_;
 };
 
@@ -178,7 +184,7 @@ bool ForestStore::is_whole(const ForestNode& node) const {
   return f_->live.contains(line->number()) && !f_->is_of_host(*line);
 }
 
-// One directory at a time, so that others go on in between.
+// One directory at a time, or a part of it, so that others go on in between.
 Status ForestStore::solidify(const TreeNode& any, bool whole) {
   const auto top = TRY(own(any));
   if (top->type() == S_IFREG) return fetch(*top);
@@ -192,7 +198,12 @@ Status ForestStore::solidify(const TreeNode& any, bool whole) {
     std::vector<ForestNodeRef> lent;
     {
       const std::unique_lock alone(mutex_);
-      TRY(f_->solidify(*directory));
+      const bool is_solid =
+          TRY(f_->solidify(*directory, std::chrono::steady_clock::now() + f_->part()));
+      if (!is_solid) {
+        left.push_back(directory);
+        continue;
+      }
       if (!whole) break;
       const Borrowed fd = TRY(f_->borrow(*directory));
       const OwnerRights rights = TRY(OwnerRights::lend(fd.get(), S_IRWXU, f_->rights()));

@@ -12,6 +12,7 @@
 #include "backends/trees/disk_files.h"
 #include "backends/trees/file_ids.h"
 #include "backends/trees/forest_ahead.h"
+#include "backends/trees/forest_growth.h"
 #include "backends/trees/forest_nodes.h"
 #include "backends/trees/mark_rows.h"
 #include "backends/trees/stand_ins.h"
@@ -34,6 +35,7 @@ class ForestDisk {
     UniqueFd rights;  // O_PATH: the room of OwnerRights
     bool trusted = true;
     const Lender* lender = nullptr;
+    std::chrono::nanoseconds part{};
   };
   explicit ForestDisk(Parts parts)
       : parts_(std::move(parts)),
@@ -51,7 +53,8 @@ class ForestDisk {
   int top() const { return parts_.top.get(); }
   int hidden() const { return parts_.hidden.get(); }
   int rights() const { return parts_.rights.get(); }
-  AheadCopies& ahead() { return ahead_; }  // at any time
+  std::chrono::nanoseconds part() const { return parts_.part; }  // how long others wait at once
+  AheadCopies& ahead() { return ahead_; }                        // at any time
   // Bits of the owner's for the daemon; alone.
   Result<OwnerRights> lend(const ForestNode& node, mode_t bits);
 
@@ -129,7 +132,11 @@ class ForestDisk {
   Status prepare(ForestNode& node, bool empty) {
     return node.is_directory() ? prepare_directory(node) : prepare_file(node, empty);
   }
-  Status solidify(ForestNode& directory);
+  // Whether it is solid, all of it; false where `until` came before.
+  Result<bool> solidify(ForestNode& directory, Until until = kWhole);
+  // Does in advance what prepare() has to do of large directories; false where `until` came before
+  // all of it was done.
+  bool make_ready(ForestNode& node, Until until);
   // The directories with a name of the file are kept as they are, before anybody adds a name.
   Status keep_parents(ForestNode& file);
   // An empty directory under `name`, if there is none, whose inode no directory of the line had
@@ -160,11 +167,15 @@ class ForestDisk {
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
-  Status keep(ForestNode& directory);  // solid, and saved for the newest snapshot
+  // Solid, and saved for the newest snapshot.
+  Result<bool> keep(ForestNode& directory, Until until = kWhole);
   bool is_to_be_saved(const ForestNode& directory);
-  Status save(ForestNode& directory);
-  Status build_saved(ForestNode& directory, const std::string& name);
-  Status fill(ForestNode& directory);
+  Result<bool> save(ForestNode& directory, Until until);
+  void give_up(const ForestNode& directory);  // what was begun to save it
+  Result<bool> build_saved(ForestNode& directory, Growth& growth, Until until);
+  Status save_directory(const Line& line, int from, const HostEntry& entry, int to);
+  Result<bool> fill(ForestNode& directory, Until until);
+  Result<bool> fill_part(ForestNode& directory, Growth& growth, Until until);
   Status fill_directory(const Content& content, int from, const ForestNode& above,
                         const std::string& name);
   Status settle_children(ForestNode& directory, const std::vector<HostEntry>& entries);
@@ -179,6 +190,8 @@ class ForestDisk {
   Parts parts_;
   const Marks marks_;
   AheadCopies ahead_;
+  Growths filling_;
+  Growths saving_;
   std::atomic<std::uint64_t> moves_ = 1;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory

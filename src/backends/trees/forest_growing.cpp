@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Making hollow directories solid, and keeping directories for snapshots before they change.
+// Making hollow directories solid, and nodes ready for a change.
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
-#include "backends/trees/forest_missing.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -21,7 +20,7 @@ Status ForestDisk::prepare_directory(ForestNode& directory) {
   if (directory.follows) catch_up(directory);
   if (directory.prepared()) return ok();
   TRY(refuse(directory));
-  TRY(keep(directory));
+  (void)TRY(keep(directory));
   const Spot spot = Spot::of(TRY(borrow(directory)).get());
   FileMark mark = marks_.file(spot);
   if (mark.changed) {
@@ -53,16 +52,11 @@ Status ForestDisk::keep_shown(ForestNode& node) {
   return ok();
 }
 
-Status ForestDisk::keep(ForestNode& directory) {
-  TRY(solidify(directory));
-  return save(directory);
-}
-
 // --- hollow directories
 
 // From the first one above it that is on the disk: there may be more of them than a stack has room
 // for.
-Status ForestDisk::solidify(ForestNode& directory) {
+Result<bool> ForestDisk::solidify(ForestNode& directory, Until until) {
   std::vector<ForestNodeRef> above{directory.shared_from_this()};
   while (!above.back()->solid() && !above.back()->disk) {
     const auto names = book().names(*above.back());
@@ -73,14 +67,26 @@ Status ForestDisk::solidify(ForestNode& directory) {
     ForestNode& next = *above.back();
     if (next.solid()) continue;
     if (!next.disk) return fail(ESTALE, "inode {}: not in this tree", next.inode());
-    TRY(fill(next));
+    if (!TRY(fill(next, until))) return false;
   }
-  return ok();
+  return true;
+}
+
+Result<bool> ForestDisk::fill(ForestNode& directory, Until until) {
+  const auto filled = fill_part(directory, filling_[&directory], until);
+  if (filled && !*filled) return filled;
+  const Growth ended = std::move(filling_.extract(&directory).mapped());
+  (void)TRY(filled);
+  directory.source.reset();
+  ++counts.filled;
+  moved();
+  TRY(settle_children(directory, ended.entries));
+  return true;
 }
 
 // The mark goes last: until then, and after a crash, the directory is read where it was, and this
-// is done again over what is there.
-Status ForestDisk::fill(ForestNode& directory) {
+// is done again over what is there. So the times stay those that it had.
+Result<bool> ForestDisk::fill_part(ForestNode& directory, Growth& growth, Until until) {
   TRY(refuse(directory));
   const Content content = TRY(resolve(*directory.source));
   const Borrowed from = TRY(table().borrow(*content.directory));
@@ -88,24 +94,23 @@ Status ForestDisk::fill(ForestNode& directory) {
   struct stat attributes{};
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
   const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
-  const auto entries = TRY(list_directory(from.get()));
-  ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
-  for (const HostEntry& entry : entries) {
-    if (entry.type == S_IFDIR) {
-      TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
-      TRY(fill_directory(content, from.get(), directory, entry.name));
-    } else {
-      TRY(link_file(from.get(), entry.name, to.get()));
-    }
+  if (growth.disk != directory.disk) {
+    growth = {.directory = directory.shared_from_this(),
+              .disk = directory.disk,
+              .entries = TRY(list_directory(from.get()))};
   }
+  ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
+  const bool is_whole = TRY(growth.go_on(until, [&](const HostEntry& entry) -> Status {
+    if (entry.type != S_IFDIR) return link_file(from.get(), entry.name, to.get());
+    TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
+    return fill_directory(content, from.get(), directory, entry.name);
+  }));
   const Spot spot = Spot::of(to.get());
-  TRY(marks_.remove_hollow(spot));
+  if (is_whole) TRY(marks_.remove_hollow(spot));
   ::chmod(to.path().c_str(), attributes.st_mode & 07777);
   restore_times(spot, attributes);
-  directory.source.reset();
-  ++counts.filled;
   moved();
-  return settle_children(directory, entries);
+  return is_whole;
 }
 
 // What it reads is a source of the line from now on, if it was read by way of another one before.
@@ -216,73 +221,6 @@ Status ForestDisk::link_file(int from, const std::string& name, int to) {
   if (::fstatat(to, name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) == 0)
     ids().lend(copy.st_ino, *mark.id, attributes.st_ino);
   return ok();
-}
-
-// --- snapshots
-
-// A directory made since the newest snapshot is in none.
-bool ForestDisk::is_to_be_saved(const ForestNode& directory) {
-  const Line& line = *directory.tree->line;
-  if (line.newest() == 0 || directory.removed) return false;
-  const auto key = key_of(*directory.disk);
-  return !key || !(line.was_made(*key) || line.saved().has(*key, line.newest()));
-}
-
-Status ForestDisk::save(ForestNode& directory) {
-  if (!is_to_be_saved(directory)) return ok();
-  Line& line = *directory.tree->line;
-  const DirectoryKey key = TRY(key_of(*directory.disk));
-  const std::string name = line.fresh_name();
-  if (Status built = build_saved(directory, name); !built) {
-    (void)remove_whole(line.directory(), name);
-    if (built.error().code != ENOSPC) return built;
-    return fail(ENOSPC,
-                "the disk has no room to keep the directory for the checkpoints and forks that "
-                "read it; removing files, and `discard` of some of these, makes room");
-  }
-  TRY(line.keep(key, name));
-  ++counts.saved;
-  moved();
-  return ok();
-}
-
-Status ForestDisk::build_saved(ForestNode& directory, const std::string& name) {
-  const Line& line = *directory.tree->line;
-  const Borrowed from = TRY(borrow(directory));
-  struct stat attributes{};
-  if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
-  const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
-  if (::mkdirat(line.directory(), name.c_str(), 0700) != 0) return fail_errno(name);
-  const UniqueFd to(::openat(line.directory(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!to) return fail_errno(name);
-  const std::vector<HostEntry> entries = TRY(list_directory(from.get()));
-  for (const HostEntry& entry : entries) {
-    if (entry.type != S_IFDIR) {
-      TRY(link_file(from.get(), entry.name, to.get()));
-      continue;
-    }
-    const UniqueFd below(::openat(from.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!below) return fail_errno(text::shown(entry.name));
-    if (::mkdirat(to.get(), entry.name.c_str(), 0700) != 0) return fail_errno(entry.name);
-    const UniqueFd stub(::openat(to.get(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    struct stat its{};
-    if (!stub || ::fstat(stub.get(), &its) != 0) return fail_errno(text::shown(entry.name));
-    TRY(marks_.set_hollow(Spot::of(stub.get()),
-                          {line.number(), line.newest(), key_of(below.get())}));
-    const ino_t id = id_of(marks_.file(Spot::of(below.get())), S_IFDIR, entry.inode);
-    ids().lend(its.st_ino, id, entry.inode);
-  }
-  const Spot spot = Spot::of(to.get());
-  const FileMark known = marks_.file(Spot::of(from.get()));
-  const ino_t id = known.id.value_or(attributes.st_ino);
-  struct stat its{};
-  if (::fstat(to.get(), &its) != 0) return fail_errno(name);
-  ids().lend(its.st_ino, id, attributes.st_ino);
-  marks_.set_file(spot, {.id = id,
-                         .changed = known.changed.value_or(attributes.st_ctim),
-                         .names = 1,
-                         .roll = sum_of(entries)});
-  return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);
 }
 
 }  // namespace agentfs::trees

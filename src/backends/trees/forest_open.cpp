@@ -70,6 +70,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
   parts.trusted = options.trusted && ::geteuid() == 0;
   parts.lender = options.lender;
+  parts.part = options.part;
   room.disk = std::make_unique<ForestDisk>(std::move(parts));
   room.disk->top_node = room.disk->book().ensure({.parent = nullptr,
                                                   .name = "",

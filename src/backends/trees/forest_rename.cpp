@@ -38,7 +38,7 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   }
   ForestNodeRef lent;
   {
-    const std::unique_lock alone(mutex_);
+    const auto alone = alone_with({names.from.get(), names.to.get()});
     const Status done = rename_alone(names, caller, &lent);
     if (!lent) return done;
   }
@@ -47,7 +47,7 @@ Status ForestStore::rename(const TreeNode& from, const std::string& name, const 
   if (const Status fetched = fetch(*lent); !fetched) {
     log::info("a lent file is replaced without its bytes: {}", fetched.error().message);
   }
-  const std::unique_lock alone(mutex_);
+  const auto alone = alone_with({names.from.get(), names.to.get()});
   return rename_alone(names, caller, nullptr);
 }
 

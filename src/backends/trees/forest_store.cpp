@@ -37,6 +37,11 @@ bool ForestStore::is_plain(const ForestNode& directory) const {
   return directory.tree->epoch == 0 && !f_->is_top(directory);
 }
 
+bool ForestStore::is_forked(const ForestNode& node) const {
+  const std::shared_lock together(mutex_);
+  return node.tree->line != nullptr && node.tree->refusal == 0;
+}
+
 // By names and not by the disk: where a hollow directory reads is not where it is.
 std::string ForestStore::host_path(const TreeNode& any) const {
   std::string path;
@@ -60,7 +65,7 @@ std::string ForestStore::host_path(const TreeNode& any) const {
 Status ForestStore::use_descriptor(const TreeNode& any, const std::function<Status(int)>& use) {
   const auto node = TRY(own(any));
   if (is_forked(*node)) {
-    const std::unique_lock alone(mutex_);
+    const auto alone = alone_with({node.get()});
     TRY(f_->keep_parents(*node));
   }
   Borrowed fd;
@@ -312,7 +317,7 @@ Result<Writing> ForestStore::begin_write(const TreeFile& file) {
       const Writing ended = std::move(writing);
     }
     const auto ahead = copy_ahead(*open->node());
-    const std::unique_lock alone(mutex_);
+    const auto alone = alone_with({open->node().get()});
     TRY(f_->prepare_file(*open->node(), false));
   }
 }

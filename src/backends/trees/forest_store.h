@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -105,7 +106,7 @@ class ForestStore final : public Forest {
   // The forest's own nodes are never constant. With no lock held.
   Result<ForestNodeRef> own(const TreeNode& node);
   template <class Prepare, class Act>
-  auto change(const ForestNode& node, const Prepare& prepare, const Act& act, bool empties = false)
+  auto change(ForestNode& node, const Prepare& prepare, const Act& act, bool empties = false)
       -> decltype(act()) {
     {
       const std::shared_lock together(mutex_);
@@ -113,12 +114,14 @@ class ForestStore final : public Forest {
     }
     const auto ahead = empties ? AheadCopies::Turn() : copy_ahead(node);
     const auto change_alone = [&]() -> decltype(act()) {
-      const std::unique_lock alone(mutex_);
+      const auto alone = alone_with({&node});
       TRY(prepare());
       return act();
     };
     return empties ? reserve_.use(change_alone) : change_alone();
   }
+  // The lock, once what a change of these needs of large directories is done, others in between.
+  std::unique_lock<SharedMutex<Rank::forest>> alone_with(std::initializer_list<ForestNode*> nodes);
   AheadCopies::Turn copy_ahead(const ForestNode& node);  // with no lock held
   Result<TreeNodeRef> bearer(ForestNode& node);
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
@@ -147,10 +150,7 @@ class ForestStore final : public Forest {
   Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
   bool is_whole(const ForestNode& node) const;
-  bool is_forked(const ForestNode& node) const {  // without the lock; it may change meanwhile
-    const std::shared_lock together(mutex_);
-    return node.tree->line != nullptr && node.tree->refusal == 0;
-  }
+  bool is_forked(const ForestNode& node) const;      // without the lock; it may change meanwhile
   bool is_plain(const ForestNode& directory) const;  // of a tree that shares nothing
   Status remove(const TreeNode& parent, const std::string& name, bool directory, const TreeCaller&);
   Result<ForestNodeRef> prepare_victim(ForestNode& parent, const std::string& name);

@@ -16,7 +16,7 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   if (file.prepared()) return ok();
   TRY(refuse(file));
   const auto names = TRY(names_of(file));
-  for (const ForestNode::Name& name : names) TRY(keep(*name.parent));
+  for (const ForestNode::Name& name : names) (void)TRY(keep(*name.parent));
   const Borrowed fd = TRY(borrow(file));
   struct stat attributes{};
   if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
@@ -83,7 +83,7 @@ Status ForestDisk::end_fetch(ForestNode& file, int filled, bool is_whole) {
 Status ForestDisk::keep_parents(ForestNode& file) {
   if (file.prepared() || file.is_directory()) return ok();
   TRY(refuse(file));
-  for (const ForestNode::Name& name : book().names(file)) TRY(keep(*name.parent));
+  for (const ForestNode::Name& name : book().names(file)) (void)TRY(keep(*name.parent));
   return ok();
 }
 

@@ -26,7 +26,9 @@ struct Progress {
 };
 
 ForestOptions options_of(unsigned seed) {
-  return {.file_handles = seed % 2 == 0, .trusted = seed % 2 == 0};
+  ForestOptions options{.file_handles = seed % 2 == 0, .trusted = seed % 2 == 0};
+  if (seed % 4 < 2) options.part = {};
+  return options;
 }
 
 [[noreturn]] void run_until_killed(const std::string& base, unsigned seed, Progress& progress) {

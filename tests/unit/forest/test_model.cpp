@@ -18,9 +18,11 @@ unsigned from_environment(const char* name, unsigned otherwise) {
 constexpr unsigned kSteps = 120;
 
 ForestOptions options_of(unsigned seed) {
-  if (seed % 3 == 1) return {.descriptors = 4};
-  if (seed % 3 == 2) return {.file_handles = false, .trusted = false};
-  return {};
+  ForestOptions options;
+  if (seed % 3 == 1) options.descriptors = 4;
+  if (seed % 3 == 2) options.file_handles = options.trusted = false;
+  if (seed % 2 == 1) options.part = {};
+  return options;
 }
 
 void run(unsigned seed, unsigned steps) {
