@@ -13,6 +13,7 @@
 #include "backends/trees/file_ids.h"
 #include "backends/trees/forest_ahead.h"
 #include "backends/trees/forest_growth.h"
+#include "backends/trees/forest_links.h"
 #include "backends/trees/forest_nodes.h"
 #include "backends/trees/mark_rows.h"
 #include "backends/trees/stand_ins.h"
@@ -180,8 +181,7 @@ class ForestDisk {
                         const std::string& name);
   Status settle_children(ForestNode& directory, const std::vector<HostEntry>& entries);
   Status link_file(int from, const std::string& name, int to);
-  Status find_names(ForestNode& top, ino_t inode, std::vector<ForestNode::Name>& names);
-  Result<bool> leads_to(const ForestNode::Name& name, ino_t inode);
+  bool leads_to(const ForestNode::Name& name, ino_t inode);
   Status unshare(ForestNode& file, const std::vector<ForestNode::Name>& names, bool empty);
   Status move_names(Line& line, ino_t old, const std::string& fresh,
                     const std::vector<ForestNode::Name>& names);
@@ -190,8 +190,8 @@ class ForestDisk {
   Parts parts_;
   const Marks marks_;
   AheadCopies ahead_;
-  Growths filling_;
-  Growths saving_;
+  Growths filling_, saving_;
+  std::map<std::uint32_t, HardLinks> linked_;  // by line
   std::atomic<std::uint64_t> moves_ = 1;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory

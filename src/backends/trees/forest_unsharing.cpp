@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "backends/trees/forest_disk.h"
 #include "base/text.h"
@@ -89,12 +90,13 @@ Status ForestDisk::keep_parents(ForestNode& file) {
 
 // --- names
 
-Result<bool> ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {
-  const Content content = TRY(this->content(*name.parent));
-  const Borrowed directory = TRY(table().borrow(*content.directory));
+bool ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {
+  const auto content = this->content(*name.parent);
+  const auto directory = content ? table().borrow(*content->directory) : Result<Borrowed>();
   struct stat attributes{};
-  const int code = ::fstatat(directory.get(), name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW);
-  return code == 0 && attributes.st_ino == inode;
+  return directory && *directory &&
+         ::fstatat(directory->get(), name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 &&
+         attributes.st_ino == inode;
 }
 
 // Those of which nobody has asked yet are looked for in the whole tree.
@@ -102,40 +104,28 @@ Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
   std::vector<ForestNode::Name> names;
   if (file.removed) return names;
   const ino_t inode = file.disk->inode();
-  for (ForestNode::Name& name : book().names(file)) {
-    if (TRY(leads_to(name, inode))) names.push_back(std::move(name));
-  }
+  const auto take = [&](const std::vector<ForestNode::Name>& all) {
+    std::ranges::copy_if(all, std::back_inserter(names),
+                         [&](const auto& name) { return leads_to(name, inode); });
+  };
+  take(book().names(file));
   const Borrowed fd = TRY(borrow(file));
   struct stat attributes{};
   if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
   const FileMark mark = marks_.file(Spot::of(fd.get()));
   const nlink_t count = mark.changed ? mark.names : attributes.st_nlink;
   if (names.size() >= count || attributes.st_nlink == 0) return names;
-  const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
+  HardLinks& known = linked_[file.tree->line->number()];
   names.clear();
-  TRY(find_names(static_cast<ForestNode&>(*root.node), inode, names));
+  if (known.are_of(file.tree)) take(known.names[inode]);
+  if (names.size() >= count) return names;
+  std::erase_if(linked_, [](const auto& one) { return one.second.tree.expired(); });
+  const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
+  HardLinks found = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode));
+  names = found.names[inode];
+  ++counts.searched;
+  linked_[file.tree->line->number()] = std::move(found);
   return names;
-}
-
-// Not by recursion: a tree may be deeper than a stack has room for.
-Status ForestDisk::find_names(ForestNode& top, ino_t inode, std::vector<ForestNode::Name>& names) {
-  std::vector<ForestNodeRef> left{top.shared_from_this()};
-  while (!left.empty()) {
-    const ForestNodeRef directory = std::move(left.back());
-    left.pop_back();
-    const Content content = TRY(this->content(*directory));
-    const Borrowed fd = TRY(table().borrow(*content.directory));
-    const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRWXU, rights()));
-    for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
-      if (entry.type == S_IFDIR) {
-        const TreeEntry below = TRY(find_alone(*directory, entry.name));
-        left.push_back(std::static_pointer_cast<ForestNode>(below.node));
-      } else if (entry.inode == inode) {
-        names.push_back({directory, entry.name});
-      }
-    }
-  }
-  return ok();
 }
 
 // --- the new inode
@@ -219,9 +209,8 @@ Status ForestDisk::recover(Line& line, ForestNode& root) {
   for (const ino_t old : line.moving()) {
     const std::string note = fmt::format("moving.{}", old);
     const int room = line.directory();
-    std::vector<ForestNode::Name> names;
-    TRY(find_names(root, old, names));
-    for (const ForestNode::Name& name : names) {
+    const HardLinks found = TRY(find_hard_links(*this, root, old));
+    for (const ForestNode::Name& name : found.names.at(old)) {
       const std::string fresh = line.fresh_name();
       if (::linkat(room, note.c_str(), room, fresh.c_str(), 0) != 0) return fail_errno(fresh);
       TRY(put_over(line, fresh, name, true));

@@ -125,6 +125,31 @@ TEST_CASE("Names of one file stay one file on both sides") {
   REQUIRE(forest.stat("p/b/g").st_nlink == 2);
 }
 
+TEST_CASE("A fork is searched once for the other names of all its files") {
+  constexpr int kFiles = 20;
+  TestForest forest;
+  for (const char* path : {"p", "p/a", "p/b"}) forest.directory(path);
+  for (int i = 0; i < kFiles; ++i) {
+    const TreeNodeRef file = forest.file(fmt::format("p/a/f{}", i), "old");
+    REQUIRE(forest->link(*file, *forest.at("p/b"), fmt::format("g{}", i), kMyself));
+  }
+  REQUIRE(forest->fork("p", "q"));
+  for (int i = 0; i < kFiles; ++i) forest.write(fmt::format("q/b/g{}", i), "new");
+  CHECK(forest->counts().searched == 1);
+  // What was found is no longer where it was.
+  REQUIRE(forest->snapshot("q", "s"));
+  const TreeNodeRef a = forest.at("q/a");
+  REQUIRE(forest->rename(*a, "f1", *forest.at("q"), "moved", 0, kMyself));
+  REQUIRE(forest->unlink(*a, "f2", kMyself));
+  REQUIRE(forest->rename(*forest.at("q"), "a", *forest.at("q/b"), "c", 0, kMyself));
+  for (int i = 0; i < kFiles; ++i) forest.write(fmt::format("q/b/g{}", i), "again");
+  CHECK(forest->counts().searched <= 3);
+  CHECK(forest.read("q/moved") == "again");
+  CHECK(forest.stat("q/b/g2").st_nlink == 1);
+  CHECK(forest.read("q/b/c/f3") == "again");
+  for (int i = 0; i < kFiles; ++i) CHECK(forest.read(fmt::format("p/a/f{}", i)) == "old");
+}
+
 // A fork is a point in time also for those who write without a pause: what was written first is in
 // it whenever what was written later is, and it does not change any more.
 TEST_CASE("Writers do not reach into a fork that was taken while they write") {
