@@ -5,15 +5,18 @@
 
 namespace agentfs {
 
-std::string ChangedPaths::note(const std::string& path, const PathEdit& edit) {
+std::vector<std::string> ChangedPaths::note(const std::string& path, const PathEdit& edit) {
   set(path, edit);
-  return below_.size() > most_ ? give_up_oldest() : std::string();
+  std::vector<std::string> given_up;
+  while (below_.size() > most_ || bytes_ > most_bytes_) given_up.push_back(give_up_oldest());
+  return given_up;
 }
 
 void ChangedPaths::set(const std::string& path, const PathEdit& edit) {
   ByAge& ages = ages_of(path);
   const auto [found, is_new] = all_.try_emplace(path);
   if (!is_new) ages.erase({found->second.sequence, found->first});
+  if (is_new && &ages == &below_) bytes_ += path.size();
   found->second = edit;
   ages.emplace_hint(ages.end(), edit.sequence, found->first);  // mostly the newest
 }
@@ -21,6 +24,7 @@ void ChangedPaths::set(const std::string& path, const PathEdit& edit) {
 std::string ChangedPaths::give_up_oldest() {
   std::string path(below_.begin()->second);
   below_.erase(below_.begin());
+  bytes_ -= path.size();
   const PathEdit edit = all_.extract(path).mapped();
   const auto top = all_.find(top_of(path));
   if (top == all_.end() || top->second.sequence < edit.sequence) set(top_of(path), edit);

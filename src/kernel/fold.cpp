@@ -171,11 +171,11 @@ void Fold::mark_call(ProcessId pid, std::uint64_t number) {
 
 void Fold::note_change(const std::string& workspace, const std::string& path,
                        const PathEdit& edit) {
-  const std::string given_up = workspaces_[workspace].changed.note(path, edit);
   mark_change(workspace, path);
-  if (given_up.empty()) return;
-  mark_change(workspace, given_up);
-  mark_change(workspace, ChangedPaths::top_of(given_up));
+  for (const std::string& one : workspaces_[workspace].changed.note(path, edit)) {
+    mark_change(workspace, one);
+    mark_change(workspace, ChangedPaths::top_of(one));
+  }
 }
 
 void Fold::mark_change(const std::string& workspace, const std::string& path) {

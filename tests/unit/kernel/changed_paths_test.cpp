@@ -80,13 +80,30 @@ TEST_CASE("a directory is told with the last change of what it stands for") {
   CHECK(changed.note("b/two", {{2}, {8}}).empty());
   CHECK(changed.note("a/one", {{3}, {9}}).empty());
   CHECK(changed.note("top", {{4}, {7}}).empty());
-  CHECK(changed.note("c/three", {{5}, {7}}) == "b/two");
+  CHECK(changed.note("c/three", {{5}, {7}}) == std::vector<std::string>{"b/two"});
   CHECK(is_same(
       changed.all(),
       {{"a/one", {{3}, {9}}}, {"b", {{2}, {8}}}, {"c/three", {{5}, {7}}}, {"top", {{4}, {7}}}}));
   CHECK(changed.note("a", {{6}, {7}}).empty());
-  CHECK(changed.note("c/four", {{7}, {8}}) == "a/one");
+  CHECK(changed.note("c/four", {{7}, {8}}) == std::vector<std::string>{"a/one"});
   CHECK(changed.all().at("a").sequence == Sequence{6});
+}
+
+TEST_CASE("long paths are told by their directory, as many as would take much together") {
+  const std::string deep(400, 'x');
+  ChangedPaths changed(100, 1'000);
+  CHECK(changed.note("a/short", {{1}, {7}}).empty());
+  CHECK(changed.note("b/" + deep, {{2}, {7}}).empty());
+  CHECK(changed.note("c/" + deep, {{3}, {7}}).empty());
+  CHECK(changed.note("c/" + deep, {{4}, {7}}).empty());
+  CHECK(changed.note("d/" + deep, {{5}, {7}}) == std::vector{std::string("a/short"), "b/" + deep});
+  CHECK(is_same(changed.all(), {{"a", {{1}, {7}}},
+                                {"b", {{2}, {7}}},
+                                {"c/" + deep, {{4}, {7}}},
+                                {"d/" + deep, {{5}, {7}}}}));
+  CHECK(changed.note("e/" + deep + deep + deep, {{6}, {7}}).size() == 3);
+  CHECK(changed.all().at("e").sequence == Sequence{6});
+  CHECK(changed.all().size() == 5);
 }
 
 Record written(std::uint64_t number, const std::string& path) {
