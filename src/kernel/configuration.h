@@ -54,6 +54,7 @@ struct HistorySettings {
   double share = 0.1;             // of the disk, that it may hold
   std::int64_t ignored_days = 1;  // of what .gitignore names
   double ignored_share = 0.02;
+  std::int64_t index_bytes = std::int64_t{1} << 30;  // of the daemon's, about
   double reserve = 0.05;  // of the disk: with less left free nothing is kept
   std::int64_t largest_bytes = std::int64_t{1} << 30;
   std::int64_t largest_copy_bytes = 64 << 20;  // where keeping takes a copy

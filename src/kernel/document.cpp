@@ -279,6 +279,7 @@ HistorySettings history_settings(const json::Value& values) {
   take(values, "share", s.share);
   take(values, "ignored_days", s.ignored_days);
   take(values, "ignored_share", s.ignored_share);
+  take(values, "index_bytes", s.index_bytes);
   take(values, "reserve", s.reserve);
   take(values, "largest_bytes", s.largest_bytes);
   take(values, "largest_copy_bytes", s.largest_copy_bytes);

@@ -30,10 +30,6 @@ bool are_of_one_tree(const FileVersion& one, const FileVersion& other) {
   return text::first_parts(one.path, 2) == text::first_parts(other.path, 2);
 }
 
-std::uint64_t held_bytes(const FileVersion& version) {
-  return version.type == FileVersion::Type::file ? version.held : 0;
-}
-
 // Everything below a directory begins with its path and a slash.
 std::string below(const std::string& directory) { return directory + "/"; }
 
@@ -149,6 +145,32 @@ FileVersionRef former_of(const Record& record) {
   return made_by(record, std::move(v));
 }
 
+// Beside its own it has two nodes of maps, and its path is a key.
+HistoryAmount HistoryAmount::of(const FileVersion& version) {
+  constexpr std::size_t kNodes = 320;
+  std::uint64_t memory = sizeof version + kNodes + 2 * version.path.size();
+  for (const std::string* text : {&version.kept_as, &version.target, &version.author}) {
+    memory += text->size();
+  }
+  for (const auto& [name, value] : version.xattrs) memory += name.size() + value.size();
+  if (version.type != FileVersion::Type::file) return {.memory = memory};
+  return {.bytes = version.held, .files = 1, .memory = memory};
+}
+
+HistoryAmount& HistoryAmount::operator+=(const HistoryAmount& other) {
+  bytes += other.bytes;
+  files += other.files;
+  memory += other.memory;
+  return *this;
+}
+
+HistoryAmount& HistoryAmount::operator-=(const HistoryAmount& other) {
+  bytes -= other.bytes;
+  files -= other.files;
+  memory -= other.memory;
+  return *this;
+}
+
 void History::add(const FileVersionRef& version) {
   erase(version->number);
   by_number_[version->number] = version;
@@ -158,7 +180,7 @@ void History::add(const FileVersionRef& version) {
     trashed_names_.insert(trash->first);
   }
   share(*version);
-  bytes_ += held_bytes(*version);
+  amount_ += HistoryAmount::of(*version);
   last_ = std::max(last_, version->number);
 }
 
@@ -168,7 +190,7 @@ void History::erase(std::uint64_t number) {
   const FileVersionRef version = found->second;
   by_number_.erase(found);
   unshare(*version);
-  bytes_ -= held_bytes(*version);
+  amount_ -= HistoryAmount::of(*version);
   if (version->forgotten) return;
   const auto path = by_path_.find(version->path);
   path->second.erase(number);

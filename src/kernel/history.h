@@ -54,6 +54,20 @@ struct FileVersion {
 };
 using FileVersionRef = std::shared_ptr<const FileVersion>;
 
+// How much versions are.
+struct HistoryAmount {
+  std::uint64_t bytes = 0;   // of the disk that the past store holds
+  std::uint64_t files = 0;   // of the disk
+  std::uint64_t memory = 0;  // bytes of the daemon's, about
+
+  static HistoryAmount of(const FileVersion& version);
+  HistoryAmount& operator+=(const HistoryAmount& other);
+  HistoryAmount& operator-=(const HistoryAmount& other);
+  bool fits(const HistoryAmount& most) const {
+    return bytes <= most.bytes && files <= most.files && memory <= most.memory;
+  }
+};
+
 std::string_view name(FileVersion::Type type);
 // "7<1<root (sed)": who did it, as the log of a workspace shows it.
 std::string lineage(const Author& author);
@@ -107,8 +121,8 @@ class History {
   bool has_below(const std::string& directory) const;
   bool has_trash_below(const std::string& directory) const;
 
-  std::uint64_t bytes() const { return bytes_; }  // of the disk that the past store holds
-  std::uint64_t last() const { return last_; }    // the greatest number ever seen
+  const HistoryAmount& amount() const { return amount_; }
+  std::uint64_t last() const { return last_; }  // the greatest number ever seen
   void set_last(std::uint64_t last) { last_ = std::max(last_, last); }
 
  private:
@@ -126,7 +140,7 @@ class History {
   void share(const FileVersion& version);
   void unshare(const FileVersion& version);
   std::map<std::uint64_t, Shared> shared_;  // by identity
-  std::uint64_t bytes_ = 0;
+  HistoryAmount amount_;
   std::uint64_t last_ = 0;
 };
 

@@ -308,6 +308,7 @@ Result<Retention> HistoryKeeper::limits() const {
   return Retention{.before = now - settings.days * kDay,
                    .bytes = share_of(disk, settings.share),
                    .files = share_of_files(disk, settings.share),
+                   .memory = static_cast<std::uint64_t>(settings.index_bytes),
                    .ignored_before = now - settings.ignored_days * kDay,
                    .ignored_bytes = share_of(disk, settings.ignored_share)};
 }
@@ -316,9 +317,10 @@ bool HistoryKeeper::overflows() const {
   if (kernel_.parts().past == nullptr) return false;
   const auto limits = this->limits();
   if (!limits) return false;
+  const auto more = [](std::uint64_t most) { return most / 4 > ~0ULL / 5 ? ~0ULL : most / 4 * 5; };
   bool does = false;
   kernel_.look_at_history([&](const History& history) {
-    does = history.bytes() / 5 > limits->bytes / 4 || history.all().size() / 5 > limits->files / 4;
+    does = !history.amount().fits({more(limits->bytes), more(limits->files), more(limits->memory)});
   });
   return does;
 }
@@ -327,11 +329,11 @@ bool HistoryKeeper::overflows() const {
 bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
   const std::int64_t before =
       by_rules ? std::max(limits.before, limits.ignored_before) : limits.before;
-  const std::uint64_t bytes =
-      by_rules ? std::min(limits.bytes, limits.ignored_bytes) : limits.bytes;
+  HistoryAmount most = limits.most();
+  if (by_rules) most.bytes = std::min(most.bytes, limits.ignored_bytes);
   bool is_due = false;
   kernel_.look_at_history([&](const History& history) {
-    is_due = history.bytes() > bytes || history.all().size() > limits.files ||
+    is_due = !history.amount().fits(most) ||
              std::ranges::any_of(history.all(),
                                  [&](const auto& one) { return one.second->time <= before; });
   });
@@ -341,8 +343,9 @@ bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
 Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
   if (kernel_.parts().past == nullptr) return 0;
   const Lock alone(emptying_);
-  const Retention limits = TRY(this->limits());
+  Retention limits = TRY(this->limits());
   if (!is_due(limits, by_rules)) return 0;
+  limits.memory -= limits.memory / 16;  // so that it is not due again at once
   return empty_to(limits, by_rules);
 }
 
@@ -350,7 +353,7 @@ Result<std::size_t> HistoryKeeper::give_way() {
   if (kernel_.parts().past == nullptr) return 0;
   const Lock alone(emptying_);
   Retention half{.ignored_bytes = ~0ULL};
-  kernel_.look_at_history([&](const History& history) { half.bytes = history.bytes() / 2; });
+  kernel_.look_at_history([&](const History& history) { half.bytes = history.amount().bytes / 2; });
   return empty_to(half, false);
 }
 
@@ -358,7 +361,7 @@ Result<std::size_t> HistoryKeeper::empty_to(const Retention& limits, bool by_rul
   std::vector<FileVersionRef> all;
   std::map<std::uint64_t, std::vector<FileVersionRef>> others;  // names of those with several
   kernel_.look_at_history([&](const History& history) {
-    by_rules = by_rules || history.bytes() > limits.bytes;  // what is ignored goes first
+    by_rules = by_rules || !history.amount().fits(limits.most());  // what is ignored goes first
     all.reserve(history.all().size());
     for (const auto& [number, version] : history.all()) {
       all.push_back(version);

@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/retention.h"
 
+#include <algorithm>
+
 namespace agentfs {
 namespace {
+
+constexpr HistoryAmount kNoLimit{~0ULL, ~0ULL, ~0ULL};
 
 // What stays so far, and how much that is.
 struct Rest {
   std::vector<FileVersionRef> versions;
-  std::uint64_t bytes = 0;
-  std::uint64_t files = 0;
+  HistoryAmount amount{};
 
   void add(const FileVersionRef& version) {
     versions.push_back(version);
-    if (version->type != FileVersion::Type::file) return;
-    bytes += version->held;
-    ++files;
+    amount += HistoryAmount::of(*version);
   }
 };
 
-struct Most {
-  std::uint64_t bytes = 0;
-  std::uint64_t files = ~0ULL;
-
-  Most without(const Rest& rest) const {
-    return {bytes > rest.bytes ? bytes - rest.bytes : 0,
-            files > rest.files ? files - rest.files : 0};
-  }
-};
+HistoryAmount without(const HistoryAmount& most, const HistoryAmount& other) {
+  const auto less = [](std::uint64_t all, std::uint64_t part) { return all - std::min(all, part); };
+  return {less(most.bytes, other.bytes), less(most.files, other.files),
+          less(most.memory, other.memory)};
+}
 
 // What is more by itself would have all others go in vain.
 bool is_too_large(const FileVersion& version, std::uint64_t most) {
@@ -34,15 +31,13 @@ bool is_too_large(const FileVersion& version, std::uint64_t most) {
 }
 
 // Oldest first, until what stays is no more than `most`.
-void shrink(Rest& rest, const Most& most, std::string_view reason, std::vector<Outlived>& gone) {
+void shrink(Rest& rest, const HistoryAmount& most, std::string_view reason,
+            std::vector<Outlived>& gone) {
   std::size_t count = 0;
-  for (; count < rest.versions.size(); ++count) {
-    if (rest.bytes <= most.bytes && rest.files <= most.files) break;
+  for (; count < rest.versions.size() && !rest.amount.fits(most); ++count) {
     const FileVersionRef& version = rest.versions[count];
     gone.push_back({version, reason});
-    if (version->type != FileVersion::Type::file) continue;
-    rest.bytes -= version->held;
-    --rest.files;
+    rest.amount -= HistoryAmount::of(*version);
   }
   rest.versions.erase(rest.versions.begin(),
                       rest.versions.begin() + static_cast<std::ptrdiff_t>(count));
@@ -69,10 +64,11 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
       ignored.add(version);
     }
   }
-  const Most most{limits.bytes, limits.files};
-  shrink(ignored, {.bytes = limits.ignored_bytes}, "ignored", gone);
-  shrink(ignored, most.without(plain), "space", gone);
-  shrink(plain, most, "space", gone);
+  HistoryAmount most_ignored = kNoLimit;
+  most_ignored.bytes = limits.ignored_bytes;
+  shrink(ignored, most_ignored, "ignored", gone);
+  shrink(ignored, without(limits.most(), plain.amount), "space", gone);
+  shrink(plain, limits.most(), "space", gone);
   return gone;
 }
 

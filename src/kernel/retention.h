@@ -15,11 +15,14 @@ namespace agentfs {
 // is too old.
 struct Retention {
   std::int64_t before = 0;
-  std::uint64_t bytes = 0;      // of all
-  std::uint64_t files = ~0ULL;  // contents that are files, each an inode, of all
+  std::uint64_t bytes = 0;       // of all
+  std::uint64_t files = ~0ULL;   // contents that are files, each an inode, of all
+  std::uint64_t memory = ~0ULL;  // of the daemon's, of all
   // Of what .gitignore names, which is cheap to make again and would crowd out the rest.
   std::int64_t ignored_before = 0;
   std::uint64_t ignored_bytes = 0;
+
+  HistoryAmount most() const { return {bytes, files, memory}; }
 };
 
 struct Outlived {

@@ -107,6 +107,7 @@ constexpr std::array kRules = {
     SettingRule{"history", "share", is_share, "a number from 0 to 1"},
     SettingRule{"history", "ignored_days", is_days, "a number from 0 to 36500"},
     SettingRule{"history", "ignored_share", is_share, "a number from 0 to 1"},
+    SettingRule{"history", "index_bytes", is_not_negative, kNotNegative},
     SettingRule{"history", "reserve", is_share, "a number from 0 to 1"},
     SettingRule{"history", "largest_bytes", is_not_negative, kNotNegative},
     SettingRule{"history", "largest_copy_bytes", is_not_negative, kNotNegative},
@@ -149,6 +150,9 @@ constexpr std::array kHistoryRows = {
                "ten minutes, and when there is not the room for all."},
     SettingRow{"history", "ignored_share", "number", "0.02",
                "Share of the disk that those may hold; they are the first to go."},
+    SettingRow{"history", "index_bytes", "integer", "1073741824",
+               "Bytes of memory that what is known of them may take, about 1 KiB each, with the "
+               "links and directories that have none on the disk; the oldest go."},
     SettingRow{"history", "reserve", "number", "0.05",
                "Share of the disk that stays free: with less left nothing is kept."},
     SettingRow{"history", "largest_bytes", "integer", "1073741824", "Largest file that is kept."},

@@ -171,7 +171,7 @@ Result<Findings> check_past(const History& history, const PastStore& past,
     found.notes.push_back(
         fmt::format("{} contents that no row tells of; the next mount adopts them", unknown));
   }
-  found.sum = fmt::format("{} contents, {} bytes", contents, history.bytes());
+  found.sum = fmt::format("{} contents, {} bytes", contents, history.amount().bytes);
   return found;
 }
 

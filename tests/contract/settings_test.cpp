@@ -134,6 +134,7 @@ TEST_CASE("A document without settings has the defaults") {
     if (row.key == "max_parallel_calls") CHECK(number == ProfileSettings{}.max_parallel_calls);
     if (row.key == "tool_result_bytes") CHECK(number == ProfileSettings{}.tool_result_bytes);
     if (row.key == "memory_bytes") CHECK(number == ExecLimits{}.memory_bytes);
+    if (row.key == "index_bytes") CHECK(number == HistorySettings{}.index_bytes);
     if (row.key == "output_bytes") CHECK(number == ExecLimits{}.output_bytes);
     if (row.key == "max_attempts") CHECK(number == ModelSettings{}.max_attempts);
     if (row.key == "idle_timeout_ms") CHECK(number == ModelSettings{}.idle_timeout_ms);

@@ -73,11 +73,11 @@ TEST_CASE("Versions are found by path, and directories list the names in them on
   CHECK(names(h.children("/w/s/a")) == std::vector<std::string>{"b", "c/"});
   CHECK(h.versions("/w/s/a.c").size() == 2);
   CHECK(h.versions_below("/w/s").size() == 5);
-  CHECK(h.bytes() == std::uint64_t{6} * 4096);
+  CHECK(h.amount().bytes == std::uint64_t{6} * 4096);
   h.erase(5);
   h.erase(5);
   CHECK(h.versions("/w/s/a.c").size() == 1);
-  CHECK(h.bytes() == std::uint64_t{5} * 4096);
+  CHECK(h.amount().bytes == std::uint64_t{5} * 4096);
   CHECK(h.last() == 6);
 }
 
@@ -266,59 +266,6 @@ TEST_CASE("What is more than the share of the disk goes, the oldest first") {
   REQUIRE(t.kernel().configuration().save("history.toml", "share = 0.0\n"));
   CHECK(t.kernel().history().empty() == 1);
   CHECK_FALSE(t.kernel().parts().past->attributes({first, "/workspaces/site/a"}));
-}
-
-// Ten bytes each, of the minute that is their number; odd ones are in a directory that is ignored.
-std::vector<FileVersionRef> some_versions(std::uint64_t count) {
-  std::vector<FileVersionRef> all;
-  for (std::uint64_t number = 1; number <= count; ++number) {
-    FileVersion v = *make_version(number, number % 2 == 1 ? "/w/s/out/f" : "/w/s/f");
-    v.time = static_cast<std::int64_t>(number);
-    v.held = 10;
-    all.push_back(std::make_shared<const FileVersion>(std::move(v)));
-  }
-  return all;
-}
-
-std::string gone(const std::vector<FileVersionRef>& all, const Retention& limits) {
-  std::string out;
-  for (const Outlived& one :
-       outlived(all, limits, [](const FileVersion& v) { return v.path.contains("/out/"); })) {
-    out += fmt::format("{}{} ", one.version->number, one.reason[0]);
-  }
-  return out;
-}
-
-TEST_CASE("What there is no room for by itself goes alone") {
-  auto all = some_versions(8);
-  FileVersion large = *all[5];
-  large.held = 81;
-  all[5] = std::make_shared<const FileVersion>(std::move(large));
-  CHECK(gone(all, {.bytes = 80, .ignored_bytes = 40}) == "6s ");
-}
-
-TEST_CASE("What is ignored has its own days and room, and is the first to go") {
-  const auto all = some_versions(8);
-  const Retention roomy{.before = 0, .bytes = 80, .ignored_before = 0, .ignored_bytes = 40};
-  CHECK(gone(all, roomy) == "");
-  Retention limits = roomy;
-  limits.before = 2;
-  CHECK(gone(all, limits) == "1a 2a ");
-  limits.ignored_before = 6;
-  CHECK(gone(all, limits) == "1a 2a 3i 5i ");
-  limits = roomy;
-  limits.ignored_bytes = 20;
-  CHECK(gone(all, limits) == "1i 3i ");
-  limits = roomy;
-  limits.bytes = 50;
-  CHECK(gone(all, limits) == "1s 3s 5s ");
-  limits.bytes = 25;
-  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s ");
-  limits = roomy;
-  limits.files = 5;
-  CHECK(gone(all, limits) == "1s 3s 5s ");
-  limits.files = 0;
-  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s 6s 8s ");
 }
 
 TEST_CASE("Rules that were written later say nothing of what was replaced before") {

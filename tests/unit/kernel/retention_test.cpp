@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// Which old contents go, and how many may be known.
+#include "kernel/retention.h"
+
+#include "catch.h"
+#include "kernel/history_keeper.h"
+#include "support/must.h"
+#include "support/test_kernel.h"
+
+namespace agentfs::test {
+namespace {
+
+// Ten bytes each, of the minute that is their number; odd ones are in a directory that is ignored.
+std::vector<FileVersionRef> some_versions(std::uint64_t count) {
+  std::vector<FileVersionRef> all;
+  for (std::uint64_t number = 1; number <= count; ++number) {
+    FileVersion v;
+    v.number = number;
+    v.path = number % 2 == 1 ? "/w/s/out/f" : "/w/s/f";
+    v.time = static_cast<std::int64_t>(number);
+    v.held = 10;
+    all.push_back(std::make_shared<const FileVersion>(std::move(v)));
+  }
+  return all;
+}
+
+std::string gone(const std::vector<FileVersionRef>& all, const Retention& limits) {
+  std::string out;
+  for (const Outlived& one :
+       outlived(all, limits, [](const FileVersion& v) { return v.path.contains("/out/"); })) {
+    out += fmt::format("{}{} ", one.version->number, one.reason[0]);
+  }
+  return out;
+}
+
+TEST_CASE("What there is no room for by itself goes alone") {
+  auto all = some_versions(8);
+  FileVersion large = *all[5];
+  large.held = 81;
+  all[5] = std::make_shared<const FileVersion>(std::move(large));
+  CHECK(gone(all, {.bytes = 80, .ignored_bytes = 40}) == "6s ");
+}
+
+TEST_CASE("What is ignored has its own days and room, and is the first to go") {
+  const auto all = some_versions(8);
+  const Retention roomy{.before = 0, .bytes = 80, .ignored_before = 0, .ignored_bytes = 40};
+  CHECK(gone(all, roomy) == "");
+  Retention limits = roomy;
+  limits.before = 2;
+  CHECK(gone(all, limits) == "1a 2a ");
+  limits.ignored_before = 6;
+  CHECK(gone(all, limits) == "1a 2a 3i 5i ");
+  limits = roomy;
+  limits.ignored_bytes = 20;
+  CHECK(gone(all, limits) == "1i 3i ");
+  limits = roomy;
+  limits.bytes = 50;
+  CHECK(gone(all, limits) == "1s 3s 5s ");
+  limits.bytes = 25;
+  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s ");
+  limits = roomy;
+  limits.files = 5;
+  CHECK(gone(all, limits) == "1s 3s 5s ");
+  limits.files = 0;
+  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s 4s 6s 8s ");
+  limits = roomy;
+  limits.memory = 3 * HistoryAmount::of(*all[1]).memory;
+  CHECK(gone(all, limits) == "1s 3s 5s 7s 2s ");
+}
+
+// A link that is removed leaves nothing on the disk.
+void remove_links(TestKernel& t, std::uint64_t first, std::uint64_t count) {
+  for (std::uint64_t number = first; number < first + count; ++number) {
+    const json::Value kept =
+        json::Object{{"number", number}, {"type", "link"}, {"target", "somewhere"}, {"mode", 0777}};
+    const std::string path = fmt::format("/workspaces/site/l{}", number);
+    REQUIRE(t.commit("tree.remove", json::Object{{"path", path}, {"kept", kept}}));
+  }
+}
+
+std::size_t known(TestKernel& t) {
+  std::size_t count = 0;
+  t.kernel().look_at_history([&](const History& history) { count = history.all().size(); });
+  return count;
+}
+
+TEST_CASE("What has no bytes on the disk is bounded by the memory that it takes") {
+  TestKernel t;
+  REQUIRE(t.kernel().configuration().save("history.toml", "index_bytes = 100000\n"));
+  remove_links(t, 1, 60);
+  CHECK(t.kernel().history().empty() == 0);
+  CHECK_FALSE(t.kernel().history().overflows());
+  remove_links(t, 61, 240);
+  CHECK(t.kernel().history().overflows());
+  CHECK(must(t.kernel().history().empty()) > 100);
+  CHECK(known(t) > 60);
+  CHECK_FALSE(t.kernel().history().overflows());
+  CHECK(t.kernel().history().empty() == 0);
+  t.kernel().look_at_history([&](const History& history) {
+    CHECK(history.find(300) != nullptr);
+    CHECK(history.find(1) == nullptr);
+  });
+}
+
+}  // namespace
+}  // namespace agentfs::test
