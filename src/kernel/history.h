@@ -118,6 +118,7 @@ class History {
   // Names in a directory of which there are versions, or trash.
   std::vector<Child> children(const std::string& directory) const;
   std::vector<Child> trash_children(const std::string& directory) const;
+  bool has(const std::string& path) const { return by_path_.contains(path); }  // versions
   bool has_below(const std::string& directory) const;
   bool has_trash_below(const std::string& directory) const;
 

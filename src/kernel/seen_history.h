@@ -36,6 +36,9 @@ class SeenHistory {
   std::vector<FileVersionRef> trashed_at_or_below(const std::string& path) const;
   std::vector<History::Child> children(const std::string& directory) const;
   std::vector<History::Child> trash_children(const std::string& directory) const;
+  bool has(const std::string& path) const {
+    return sees_all() ? history_.has(path) : !versions(path).empty();
+  }
   bool has_below(const std::string& directory) const;
   bool has_trash_below(const std::string& directory) const;
 

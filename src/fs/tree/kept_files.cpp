@@ -100,7 +100,7 @@ bool has_versions(const void* object, const Caller& caller, const std::string& r
   bool result = false;
   const auto look = [&](const SeenHistory& history) {
     const std::string path = path_in(root, relative);
-    result = !history.versions(path).empty() || history.has_below(path);
+    result = history.has(path) || history.has_below(path);
   };
   return root.kernel->history().look(caller, root.path, look) && result;
 }

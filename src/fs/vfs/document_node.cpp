@@ -138,6 +138,11 @@ std::int64_t DocumentDirectory::changed(const std::vector<DocumentEntry>& entrie
 }
 
 Result<Attributes> DocumentDirectory::attributes(Request& request) {
+  return recent_.of(request.caller(), context().services.clock(),
+                    [&] { return find_attributes(request); });
+}
+
+Result<Attributes> DocumentDirectory::find_attributes(Request& request) const {
   const mode_t set = permissions(context(), place_.row.info());
   const mode_t mode = set != 0 ? set : place_.is_read_only() ? 0555 : 0755;
   const mode_t writable = place_.is_read_only() ? 0 : 0200;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "fs/vfs/recent_attributes.h"
 #include "fs/vfs/row_file.h"
 #include "fs/vfs/scratch_home.h"
 
@@ -70,7 +71,10 @@ class DocumentDirectory final : public ScratchHome {
   Status check_name(const std::string& name) const;
   bool looks_temporary(const std::string& name) const;
 
+  Result<Attributes> find_attributes(Request& request) const;
+
   const DocumentPlace place_;
+  RecentAttributes recent_;
 };
 
 NodeRef find_documents(const ContextRef& context, const RowPlace& row, const std::string& relative);

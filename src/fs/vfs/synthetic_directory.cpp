@@ -220,6 +220,11 @@ Result<struct statvfs> SyntheticDirectory::statistics(Request& request) {
 }
 
 Result<Attributes> SyntheticDirectory::attributes(Request& request) {
+  return recent_.of(request.caller(), context().services.clock(),
+                    [&] { return find_attributes(request); });
+}
+
+Result<Attributes> SyntheticDirectory::find_attributes(Request& request) const {
   const ObjectRef object = TRY(find_object(type_, request.caller(), key_));
   Attributes answer{make_stat(context(), path(), mode_, context().started), kForever};
   nlink_t links = 2;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "fs/vfs/recent_attributes.h"
 #include "fs/vfs/row_file.h"
 #include "fs/vfs/scratch_home.h"
 
@@ -47,11 +48,13 @@ class SyntheticDirectory final : public ScratchHome {
   std::string readme() const;
   bool is_shown(const RowInfo& row) const;  // in listings
   bool has_rows() const { return !only_; }
+  Result<Attributes> find_attributes(Request& request) const;
 
   const DirectoryType& type_;
   const Key key_;
   const mode_t mode_;
   const std::optional<std::size_t> only_;  // of a plainly named collection
+  RecentAttributes recent_;
 };
 
 NodeRef ensure_directory(const ContextRef& context, const DirectoryType& type, const Key& key,
