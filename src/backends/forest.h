@@ -106,8 +106,10 @@ class Forest : public TreeStore {
   virtual Result<SnapshotId> rollback(const std::string& tree, SnapshotId state,
                                       const std::string& label = "before rollback") = 0;
   // Removed at once for all who look; the disk's room comes back by collect(), when nothing
-  // depends on it any more.
-  virtual Status drop(const std::string& tree) = 0;
+  // depends on it any more. `tell` is called, with no lock held, when a tree that has states is out
+  // of its place and nothing else has happened; where it fails the tree has its place again, and so
+  // it has at a start after a crash in it.
+  virtual Status drop(const std::string& tree, const std::function<Status()>& tell = {}) = 0;
   virtual Status drop(SnapshotId state) = 0;
   // Removes what nothing depends on; how many directories it freed. For a thread that may wait.
   virtual Result<std::size_t> collect() = 0;

@@ -286,8 +286,8 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   TreeChange ordered = row;
   if (info) ordered.details.emplace_back("tree", info->number);
   const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
-  TRY(tell_discard(caller, row));
-  const auto drop = [&](Names&) { return forest.drop(name); };
+  const auto tell = [&] { return tell_discard(caller, row); };
+  const auto drop = [&](Names&) { return forest.drop(name, tell); };
   TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));
   Names ended;
   if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number));

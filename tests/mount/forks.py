@@ -858,7 +858,7 @@ def what_a_kill_kept_from_being_told_is_told_by_the_start():
 
 
 def a_discard_that_was_told_is_done_by_the_start():
-    """Its row comes first, since nothing could take it back."""
+    """Its row comes before its last step."""
     space = SPACES / "undone"
     space.mkdir()
     (space / "f").write_text("1\n")
@@ -885,6 +885,31 @@ def a_discard_that_was_told_is_done_by_the_start():
     expect_eq(sorted(name for name in os.listdir(SPACES) if name.startswith("undone")), ["undone", "undone-3"])
     expect("kept" not in os.listdir(space / ".agentfs/snapshots"), "a discarded checkpoint is there")
     expect_eq(max(row["seq"] for row in M.journal() if row["kind"] == "tree.discard") <= last, True)
+
+
+def a_discard_that_the_disk_refuses_is_not_told():
+    """Its limits and the log stay with a fork that is not gone."""
+    space = SPACES / "refusing"
+    space.mkdir()
+    (space / "f").write_text("1\n")
+    ctl("refusing", "fork refusing-2")
+    fork = SPACES / "refusing-2"
+    (fork / "f").write_text("2\n")
+    tell(fork / ".agentfs/limits", "inodes=100\n")
+    limits, log = read(fork / ".agentfs/limits"), read(fork / ".agentfs/log")
+    newest = max((M.state / "trees/.workspaces/lines").iterdir(), key=lambda each: int(each.name))
+    barred = newest / "leaving.0"
+    barred.write_text("in the way")
+    with open(fork / "f", "r+", encoding="utf-8") as file:
+        refused("ENOTDIR", "refusing", "discard refusing-2")
+        file.write("3\n")
+    expect_eq(read(fork / "f"), "3\n")
+    expect_eq(read(fork / ".agentfs/limits"), limits)
+    expect(read(fork / ".agentfs/log").startswith(log), "the log goes on")
+    barred.unlink()
+    ctl("refusing", "discard refusing-2")
+    expect(not fork.exists(), "a discarded fork is there")
+    expect_eq(list(newest.glob("leaving.*")), [])
 
 
 def the_journal_tells_it():
@@ -978,4 +1003,5 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      a_number_given_again_is_no_other_directory, a_fork_of_a_checkpoint_has_that_as_its_base,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
      killed_in_the_middle, what_a_kill_kept_from_being_told_is_told_by_the_start,
-     a_discard_that_was_told_is_done_by_the_start, the_journal_tells_it)
+     a_discard_that_was_told_is_done_by_the_start, a_discard_that_the_disk_refuses_is_not_told,
+     the_journal_tells_it)

@@ -12,6 +12,10 @@ namespace agentfs::trees {
 
 // --- making
 
+bool ForestStore::is_hidden(const ForestNode& parent, const std::string& name) const {
+  return f_->is_top(parent) && name.starts_with(kHiddenTree);
+}
+
 Status ForestStore::check_new(const ForestNode& parent, const std::string& name) const {
   if (!is_hidden(parent, name)) return ok();
   return fail(EPERM, "{}: names that begin with {} are agentfs' own", text::shown(name),

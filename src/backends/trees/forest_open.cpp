@@ -207,6 +207,11 @@ Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
     for (const auto& [sequence, state] : (*line)->snapshots()) {
       next_number_ = std::max(next_number_, state.shown + 1);
     }
+    if (const auto name = (*line)->leaving()) {
+      const Status back = (*line)->come_back(f_->top());
+      // Until it has a place nothing is collected.
+      if (!back) f_->unreadable[*name + ", discarded by half"] = back.error().message;
+    }
     f_->lines[*number] = std::move(*line);
   }
   return ok();

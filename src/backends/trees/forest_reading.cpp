@@ -100,7 +100,9 @@ Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
   if (auto known = table().known(book().device(), source.key.inode)) return known;
   const Line& line = *lines.at(source.line);
   if (const auto name = live.find(source.line); name != live.end()) {
-    if (auto found = TRY(search(top(), name->second, source.key.inode))) return found;
+    const UniqueFd left = line.leaving() ? TRY(line.leaving_room()) : UniqueFd();
+    const int above = left ? left.get() : top();
+    if (auto found = TRY(search(above, name->second, source.key.inode))) return found;
   }
   for (const std::uint64_t sequence : line.retired()) {
     if (sequence < source.sequence) continue;

@@ -234,31 +234,28 @@ Result<SnapshotId> ForestStore::rollback(const std::string& name, SnapshotId sta
   return undo;
 }
 
-Status ForestStore::drop(const std::string& name) {
-  const std::unique_lock alone(mutex_);
-  const auto root = TRY(tree_root(name));
-  const TreeRef tree = root->tree;
-  Line* const line = tree->line.get();
-  // On a full disk what gives room comes first.
-  if (const Status noted = line != nullptr ? line->note_dropped() : ok(); !noted) {
-    log::warning("{}: fsck may miss it: {}", text::shown(name), noted.error().message);
-  }
-  // A root from before the last rollback has its place already; nothing reads this one then.
-  const bool is_read = line != nullptr && line->newest() > 0 &&
-                       (line->retired().empty() || *line->retired().rbegin() < line->newest());
-  if (is_read) {
+Status ForestStore::drop(const std::string& name, const std::function<Status()>& tell) {
+  ForestNodeRef root;
+  Line* line = nullptr;
+  {
+    const std::unique_lock alone(mutex_);
+    root = TRY(tree_root(name));
+    line = root->tree->line.get();
+    // On a full disk what gives room comes first.
+    if (const Status noted = line != nullptr ? line->note_dropped() : ok(); !noted) {
+      log::warning("{}: fsck may miss it: {}", text::shown(name), noted.error().message);
+    }
     TRY(f_->keep_time(*root));
-    TRY(line->retire(line->newest(), [&]() -> Status {
-      const std::string retired = Line::retired_name(line->newest());
-      const int room = line->directory();
-      return ::renameat(f_->top(), name.c_str(), room, retired.c_str()) == 0
-                 ? ok()
-                 : fail_errno(text::shown(name));
-    }));
-  } else {
-    TRY(to_trash(f_->top(), name));
+    if (tell && line != nullptr) TRY(line->leave(f_->top(), name));
   }
-  freeze(*tree);
+  const Status told = tell ? tell() : ok();
+  const std::unique_lock alone(mutex_);
+  if (!told) {
+    TRY(line != nullptr ? line->come_back(f_->top()) : ok());
+    return told;
+  }
+  TRY(put_away(*root, name));
+  freeze(*root->tree);
   f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
   if (line != nullptr) {
@@ -268,6 +265,28 @@ Status ForestStore::drop(const std::string& name) {
   f_->moved();
   loose_ = true;
   return ok();
+}
+
+// What states of the tree may read goes to their line, all else to the trash.
+Status ForestStore::put_away(const ForestNode& root, const std::string& name) {
+  Line* const line = root.tree->line.get();
+  if (line == nullptr) return to_trash(f_->top(), name);
+  const UniqueFd left = line->leaving() ? TRY(line->leaving_room()) : UniqueFd();
+  const int from = left ? left.get() : f_->top();
+  // A root from before the last rollback has its place already; nothing reads this one then.
+  const bool is_read =
+      line->newest() > 0 && (line->retired().empty() || *line->retired().rbegin() < line->newest());
+  if (is_read) {
+    TRY(line->retire(line->newest(), [&]() -> Status {
+      const std::string retired = Line::retired_name(line->newest());
+      return ::renameat(from, name.c_str(), line->directory(), retired.c_str()) == 0
+                 ? ok()
+                 : fail_errno(text::shown(name));
+    }));
+  } else {
+    TRY(to_trash(from, name));
+  }
+  return left ? line->end_leaving() : ok();
 }
 
 Status ForestStore::drop(SnapshotId state) {

@@ -85,7 +85,7 @@ class ForestStore final : public Forest {
   Status fork(SnapshotId state, const std::string& name) override;
   Result<SnapshotId> rollback(const std::string& tree, SnapshotId state,
                               const std::string& label) override;
-  Status drop(const std::string& tree) override;
+  Status drop(const std::string& tree, const std::function<Status()>& tell) override;
   Status drop(SnapshotId state) override;
   Result<std::size_t> collect() override;
   bool is_loose() const override { return loose_; }
@@ -144,9 +144,7 @@ class ForestStore final : public Forest {
   Status fetch(ForestNode& node, const TreeCaller&);
   Status fetch(ForestNode& node);  // by whom nothing is asked; with no lock held
   Status fetch_before_loss(ForestNode& node, const TreeCaller&);
-  bool is_hidden(const ForestNode& parent, const std::string& name) const {
-    return f_->is_top(parent) && name.starts_with(kHiddenTree);
-  }
+  bool is_hidden(const ForestNode& parent, const std::string& name) const;
   Status check_new(const ForestNode& parent, const std::string& name) const;
   Status check_xattr(const std::string& name) const;
   bool is_whole(const ForestNode& node) const;
@@ -178,6 +176,7 @@ class ForestStore final : public Forest {
   Status fork_alone(const Line::Snapshot& state, const std::string& name);
   Result<TreeEntry> plant(Line& line, const Line::Snapshot& state, const std::string& name,
                           const TreeMark& mark);
+  Status put_away(const ForestNode& root, const std::string& name);
   Status to_trash(int directory, const std::string& name);
   bool reads_given_up(const Line& line) const;
   Status forget_sources();

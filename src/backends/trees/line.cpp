@@ -44,8 +44,10 @@ std::optional<std::set<SnapshotId>> sources_in(std::string_view text) {
   return sources;
 }
 
+constexpr char kLeaving[] = "leaving.0";
+
 bool comes_and_goes(std::string_view name) {
-  return name.starts_with("new.") || name.starts_with("moving.");
+  return name.starts_with("new.") || name.starts_with("moving.") || name == kLeaving;
 }
 
 Status bad_entry(std::uint32_t line, const std::string& name) {
@@ -117,6 +119,7 @@ Status Line::read_entry(const std::string& name, bool look_only) {
   const auto first = text::number<std::uint64_t>(parts.size() > 1 ? parts[1] : "");
   const auto second = text::number<std::uint64_t>(parts.size() > 2 ? parts[2] : "");
   if (!first) return bad_entry(number_, name);
+  if (name == kLeaving) return read_leaving();
   if (parts[0] == "new") return look_only ? ok() : remove_whole(directory_.get(), name);
   if (parts[0] == "snap" || parts[0] == "hidden") {
     return read_snapshot(name, *first, parts[0] == "hidden");
@@ -142,6 +145,12 @@ Status Line::read_entry(const std::string& name, bool look_only) {
   } else {
     return bad_entry(number_, name);
   }
+  return ok();
+}
+
+Status Line::read_leaving() {
+  const auto entries = TRY(list_directory(TRY(leaving_room()).get()));
+  if (!entries.empty()) leaving_ = entries.front().name;
   return ok();
 }
 
@@ -302,6 +311,38 @@ void Line::made(const SavedDirectory& directory) {
 void Line::not_made(ino_t directory) {
   const Lock lock(mutex_);
   made_.erase(made_.lower_bound({directory, 0}), made_.lower_bound({directory + 1, 0}));
+}
+
+Result<UniqueFd> Line::leaving_room() const {
+  UniqueFd room(::openat(directory_.get(), kLeaving, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!room) return fail_errno(kLeaving);
+  return room;
+}
+
+Status Line::leave(int top, const std::string& name) {
+  const int room = directory_.get();
+  if (::mkdirat(room, kLeaving, 0700) != 0 && errno != EEXIST) return fail_errno(kLeaving);
+  const UniqueFd to = TRY(leaving_room());
+  if (::renameat(top, name.c_str(), to.get(), name.c_str()) != 0) {
+    return fail_errno(text::shown(name));
+  }
+  leaving_ = name;
+  return ok();
+}
+
+Status Line::come_back(int top) {
+  const UniqueFd from = TRY(leaving_room());
+  const char* const name = leaving_->c_str();
+  if (::renameat2(from.get(), name, top, name, RENAME_NOREPLACE) != 0) {
+    return fail_errno(text::shown(*leaving_));
+  }
+  return end_leaving();
+}
+
+Status Line::end_leaving() {
+  leaving_.reset();
+  if (::unlinkat(directory_.get(), kLeaving, AT_REMOVEDIR) == 0) return ok();
+  return fail_errno(kLeaving);
 }
 
 std::string Line::retired_name(std::uint64_t sequence) {

@@ -27,6 +27,8 @@ namespace agentfs::trees {
 //   sources.<n>                          several: a link to "<line>.<sequence> <line>.…"
 //   retired.<sequence>                   a root that was live until that snapshot
 //   dropped.0                            its tree was taken away on purpose
+//   leaving.0                            a directory with the root, under the name it has, of a
+//                                        tree that is about to be dropped
 //   moving.<inode>                       the new inode of a hard-linked file whose names are moving
 //   new.<n>                              under construction; removed at a start
 //
@@ -71,6 +73,12 @@ class Line {
   // Its tree was taken away, or was about to be where that is there still.
   bool was_dropped() const { return dropped_; }
   Status note_dropped();
+  // The root is in the room while that is told, and gets its place at the `top` again or not.
+  Status leave(int top, const std::string& name);
+  Status come_back(int top);
+  Status end_leaving();  // the root has gone from there
+  const std::optional<std::string>& leaving() const { return leaving_; }  // the name it had
+  Result<UniqueFd> leaving_room() const;
   // The state that the tree was forked at, as long as the tree is there.
   const std::optional<SnapshotId>& base() const { return base_; }
   Status set_base(SnapshotId base);  // once
@@ -118,6 +126,7 @@ class Line {
   Status change_sources(const std::string& name, const std::set<SnapshotId>& told);
   Status read(bool look_only);
   Status read_entry(const std::string& name, bool look_only);
+  Status read_leaving();
   Status read_snapshot(const std::string& name, std::uint64_t sequence, bool hidden);
 
   const std::uint32_t number_;
@@ -129,6 +138,7 @@ class Line {
   std::map<std::string, std::set<SnapshotId>> source_records_;  // which of them each tells
   std::optional<SnapshotId> base_;
   bool dropped_ = false;
+  std::optional<std::string> leaving_;
   SavedDirectories saved_;
   std::set<std::uint64_t> retired_;
   std::vector<ino_t> moving_;

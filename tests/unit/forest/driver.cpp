@@ -181,7 +181,7 @@ Status Driver::change_tree(const Operation& o) {
     if (o.index != 0) states_[o.index] = undo;
     if (o.index == 0) return forest_->drop(undo);
   } else if (o.kind == Kind::drop_tree) {
-    return forest_->drop(tree);
+    return forest_->drop(tree, [] { return ok(); });
   } else if (o.kind == Kind::drop_state) {
     return forest_->drop(states_.at(o.number));
   } else if (o.kind == Kind::rename_tree) {
