@@ -16,7 +16,8 @@ struct TurnCommit {
   std::string git_directory;         // used, and made, where the worktree is no repository
   std::string ref;                   // "refs/agentfs/turns/7"
   std::vector<std::string> changed;  // paths below the worktree; gone ones are removed; a
-                                     // directory stands for everything below it
+                                     // directory stands for everything below it, and
+                                     // "sub/.git" for the commit of a repository in it
   std::string message;
   std::string author;        // "fixer (pid 7)"
   std::int64_t seconds = 0;  // time of the commit

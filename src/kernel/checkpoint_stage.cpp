@@ -46,6 +46,17 @@ Status dress(const std::string& path, const struct stat& attributes) {
   return ::chmod(path.c_str(), (attributes.st_mode & 0777) | own) == 0 ? ok() : fail_errno(path);
 }
 
+// Where the text of a .git file leads by a relative path within the tree, from the root; git keeps
+// the repositories of submodules in its own.
+std::optional<std::string> place_of_repository(std::string_view text, const std::string& path) {
+  constexpr std::string_view kLeads = "gitdir: ";
+  if (!text.starts_with(kLeads)) return std::nullopt;
+  const std::filesystem::path target(text::trim(text.substr(kLeads.size())));
+  const auto place = (std::filesystem::path(path).parent_path() / target).lexically_normal();
+  if (target.is_absolute() || *place.begin() != ".git") return std::nullopt;
+  return place.string();
+}
+
 }  // namespace
 
 Result<CheckpointStage> CheckpointStage::make(TreeStore& store, std::string directory) {
@@ -59,6 +70,7 @@ CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
     : store_(other.store_),
       directory_(std::exchange(other.directory_, {})),
       room_(other.room_),
+      root_(std::move(other.root_)),
       rules_(std::move(other.rules_)),
       entered_(std::move(other.entered_)),
       left_(std::move(other.left_)) {}
@@ -86,11 +98,13 @@ Status CheckpointStage::leave(const std::string& path) {
 }
 
 Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
+  root_ = root;
   Place place{.entry = {root, TRY(store_->attributes(*root))}};
   bool is_ignored = false;
   for (const std::string_view part : text::split(path, '/')) {
     if (part.empty()) continue;
     TRY(enter(place));
+    if (part == ".git") return ok();  // entered
     auto next = TRY(find(*place.entry.node, std::string(part)));
     if (!next) return ok();
     place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
@@ -118,7 +132,9 @@ Status CheckpointStage::enter(const Place& directory) {
   const auto git = TRY(find(*directory.entry.node, ".git"));
   if (!git) return ok();
   const Place place{*git, directory.path + "/.git"};
-  return S_ISDIR(git->attributes.st_mode) ? copy_repository(place) : copy_leaf(place);
+  if (S_ISDIR(git->attributes.st_mode)) return copy_repository(place);
+  TRY(copy_leaf(place));
+  return S_ISREG(git->attributes.st_mode) ? copy_linked(place) : ok();
 }
 
 Status CheckpointStage::copy_rules(const Place& directory, const std::string& name) {
@@ -143,6 +159,22 @@ Status CheckpointStage::copy_repository(const Place& git) {
     if (found) TRY(copy_whole({*found, fmt::format("{}/{}", git.path, name)}, false));
   }
   return ok();
+}
+
+Status CheckpointStage::copy_linked(const Place& git) {
+  if (git.entry.attributes.st_size > PATH_MAX) return ok();
+  const std::string text = TRY(file::read(host(git.path)));
+  const auto target = place_of_repository(text, git.path);
+  if (!target) return ok();
+  Place place{.entry = {root_, TRY(store_->attributes(*root_))}};
+  for (const std::string_view part : text::split(*target, '/')) {
+    auto next = TRY(find(*place.entry.node, std::string(part)));
+    if (!next || !S_ISDIR(next->attributes.st_mode)) return ok();
+    place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
+    if (!fits(place.path)) return leave(git.path);
+    TRY(make_directory(host(place.path)));
+  }
+  return entered_.insert(place.path).second ? copy_repository(place) : ok();
 }
 
 Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {

@@ -50,6 +50,8 @@ class CheckpointStage {
   Status enter(const Place& directory);
   Status copy_rules(const Place& directory, const std::string& name);
   Status copy_repository(const Place& git);
+  // The repository that a .git file leads to, where that is in the tree, as a submodule's is.
+  Status copy_linked(const Place& git);
   Status copy_whole(const Place& place, bool honours_rules);
   Status copy_leaf(const Place& place);
   Status copy_file(const Place& place);
@@ -57,6 +59,7 @@ class CheckpointStage {
   TreeStore* store_;
   std::string directory_;  // "" once moved from
   std::uint64_t room_;     // bytes that may still be copied
+  TreeNodeRef root_{};     // of what is being added
   GitIgnore rules_;
   std::set<std::string> entered_;
   std::set<std::string> left_;

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "kernel/fold_rows.h"
+#include "kernel/submodules.h"
 
 namespace agentfs::fold {
 namespace {
@@ -24,18 +25,12 @@ std::optional<WorkspacePath> split_path(std::string_view path) {
   return result;
 }
 
-bool is_below_git(std::string_view path) {
-  for (const std::string_view part : text::split(path, '/')) {
-    if (part == ".git") return true;
-  }
-  return false;
-}
-
 void note_change(Fold& fold, std::string_view path, const Record& record) {
   const auto place = split_path(path);
-  if (!place || place->path.empty() || is_below_git(place->path)) return;
+  const std::string noted = place ? noted_change(place->path) : std::string();
+  if (noted.empty()) return;
   const auto& lineage = record.author.lineage;
-  fold.note_change(place->workspace, place->path,
+  fold.note_change(place->workspace, noted,
                    {record.sequence, lineage.empty() ? ProcessId{} : lineage.front()});
 }
 

@@ -9,6 +9,7 @@
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
+#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -114,6 +115,7 @@ class Committing {
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
         forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
+    TRY(name_submodules(forest, *top, changed));
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     next_.changed = std::move(changed);
     next_.source = stage_->directory();

@@ -10,6 +10,7 @@
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
+#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -52,6 +53,15 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   for (const ProcessId author : authors) result.other_authors.push_back(author_name(fold, author));
   result.reached = fold.applied();
   return result;
+}
+
+void name_submodules(const Kernel& kernel, const std::string& root, TurnChanges& changes) {
+  const auto forest = kernel.forks().forest_of(root);
+  const auto top = forest ? (*forest)->tree(paths::name_of(root)) : fail(ENOENT, "no forest");
+  for (auto* const changed : {&changes.own, &changes.others}) {
+    const Status named = top ? name_submodules(**forest, *top->node, *changed) : ok();
+    if (!named) log::warning("{}: submodules are left out: {}", root, named.error().message);
+  }
 }
 
 // What is committed is read on the disk; a file that was only moved may be lent yet. One whose
@@ -151,6 +161,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   const std::string root = "/workspaces/" + workspace;
   // A repository is read on the disk; what has changed elsewhere is there already.
   if (forks().info_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
+  name_submodules(*this, root, changes);
   fetch_lent(*this, root, changes.own);
   fetch_lent(*this, root, changes.others);
   const Result<std::string> made =

@@ -179,6 +179,41 @@ def ignored_directories():
     expect_eq(git("built-2", "show", f"{made['commit']}:build/tracked"), "1\n", "as it was at one")
 
 
+def submodules_are_their_commits():
+    """As it was at the checkpoint: of one that has files of its own and of one inside it."""
+    for name in ("inner", "outer", "parent"):
+        (SPACES / name).mkdir()
+        git(name, "init", "-q", "-b", "main")
+        (SPACES / name / "f").write_text("1\n")
+        git(name, "add", "f")
+        git(name, "commit", "-q", "-m", "first")
+    for above, below in (("outer", "inner"), ("parent", "outer")):
+        git(above, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"../{below}", below)
+        git(above, "commit", "-q", "-m", f"with {below}")
+    git("parent", "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+
+    def entry(name):
+        return git("parent", "ls-tree", f"refs/agentfs/checkpoints/{name}", "outer").split()[:3]
+
+    def head():
+        return git("parent/outer", "rev-parse", "HEAD").strip()
+
+    (SPACES / "parent/outer/f").write_text("2\n")
+    (SPACES / "parent/f").write_text("2\n")
+    checkpoint("parent", "before")
+    expect_eq(entry("before"), ["160000", "commit", head()])
+    expect_eq(git("parent", "diff", "--stat", "HEAD", "refs/agentfs/checkpoints/before", "--", "outer"), "")
+    git("parent/outer", "commit", "-q", "-am", "second")
+    checkpoint("parent", "after")
+    expect_eq(entry("after"), ["160000", "commit", head()])
+    (SPACES / "parent/outer/inner/f").write_text("3\n")
+    git("parent", "submodule", "--quiet", "absorbgitdirs")
+    checkpoint("parent", "inside")
+    expect_eq(entry("inside"), ["160000", "commit", head()])
+    expect_eq(git("parent", "ls-tree", "-r", "--name-only", "refs/agentfs/checkpoints/inside").split(),
+              [".gitmodules", "f", "outer"])
+
+
 def paths_as_long_as_can_be():
     """Such a path is left out, and all else committed."""
     (SPACES / "long").mkdir()
@@ -284,6 +319,7 @@ def whole():
 
 
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
-     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories, paths_as_long_as_can_be, in_a_fork, dropped,
+     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories, submodules_are_their_commits,
+     paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
      killed_at_any_instant, whole)

@@ -2,6 +2,7 @@
 #include "backends/git/changes.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/text.h"
 
@@ -28,6 +29,14 @@ void spread(Change& change) {
   }
 }
 
+// Where it names the commit of a nested repository, "a/b/.git", the directory: looking at that is
+// enough.
+std::optional<std::string> place_of_repository(const std::string& path) {
+  constexpr std::string_view kGit = "/.git";
+  if (!path.ends_with(kGit)) return std::nullopt;
+  return path.substr(0, path.size() - kGit.size());
+}
+
 bool is_inside_git(const std::string& path) {
   const auto names = text::split(path, '/');
   return std::ranges::find(names, ".git") != names.end();
@@ -39,7 +48,12 @@ Result<Change> changes_of(const std::vector<std::string>& paths,
                           const std::vector<std::string>& left) {
   Change root;
   for (const std::string& path : paths) {
-    if (!is_inside_git(path)) TRY(place_of(root, path))->whole = true;
+    const auto nested = place_of_repository(path);
+    if (nested && !is_inside_git(*nested)) {
+      (void)TRY(place_of(root, *nested));
+    } else if (!is_inside_git(path)) {
+      TRY(place_of(root, path))->whole = true;
+    }
   }
   for (const std::string& path : left) {
     Change& place = *TRY(place_of(root, path));

@@ -19,7 +19,8 @@ struct Change {
 };
 
 // Root of the changes. "" and "." are the whole worktree; slashes at the ends and doubled ones do
-// not matter; paths through a ".git" are left out. EINVAL for one with ".." or a NUL byte.
+// not matter; "a/.git" names the commit that the repository in a has, and all other paths through a
+// ".git" are left out. EINVAL for one with ".." or a NUL byte.
 Result<Change> changes_of(const std::vector<std::string>& paths,
                           const std::vector<std::string>& left = {});
 

@@ -48,6 +48,11 @@ TEST_CASE("submodules, checked out and not", "[git]") {
   space.commit({"module/x"});
   CHECK(space.sh("git rev-parse refs/agentfs/turns/7:module") ==
         space.sh("git -C module rev-parse HEAD"));
+  space.sh("cd module && echo again > x && git commit -qam again");
+  space.commit({"module/.git"});
+  CHECK(space.sh("git rev-parse refs/agentfs/turns/7:module") ==
+        space.sh("git -C module rev-parse HEAD"));
+  CHECK(space.commit({"docs/.git", "none/.git"}).empty());
   space.sh("git submodule --quiet deinit -f module");
   CHECK(space.commit({"module"}).empty());
   space.check_fsck();

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <filesystem>
+#include <fstream>
+
 #include "base/file.h"
 #include "catch.h"
 #include "kernel/gitignore.h"
@@ -142,6 +145,20 @@ TEST_CASE("a turn's commit holds what its agent did; what others did is theirs")
   CHECK_THAT(commits[1].author, has(fmt::format("(pid {})", t.agent.value)));
   change(t.person(), "theirs.txt");
   CHECK(t.kernel().commit_turn(t.agent, 3) == "");
+}
+
+TEST_CASE("a turn's commit holds which commits the repositories in the workspace have") {
+  Tools t;
+  const std::string site = t.state() + "/trees/workspaces/site";
+  std::filesystem::create_directories(site);
+  std::ofstream(site + "/.gitmodules") << "[submodule \"x\"]\n\tpath = sub\n";
+  for (const char* path : {"nested/.git/HEAD", ".git/modules/x/refs/heads/main", ".git/index"}) {
+    REQUIRE(t.kernel().record_change(
+        t.caller, {.operation = "write", .path = fmt::format("/workspaces/site/{}", path)}));
+  }
+  REQUIRE(t.kernel().commit_turn(t.agent, 1).value() != "");
+  REQUIRE(t.repository.commits().size() == 1);
+  CHECK(t.repository.commits()[0].changed == std::vector<std::string>{"nested/.git", "sub/.git"});
 }
 
 TEST_CASE("a change of a tree is told with its details") {

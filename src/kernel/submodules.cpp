@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/submodules.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace agentfs {
+namespace {
+
+constexpr std::string_view kGit = ".git";
+constexpr off_t kLargestText = off_t{1} << 20;
+
+// Of a path below a repository.
+bool tells_commit(std::string_view path) {
+  return path == "HEAD" || path == "packed-refs" || path.starts_with("refs/");
+}
+
+bool tells_commit_of_submodule(std::string_view path) {
+  constexpr std::string_view kModules = "modules/";
+  if (!path.starts_with(kModules)) return false;
+  const std::string_view last = text::last_part(path);
+  return last == "HEAD" || last == "packed-refs" || path.contains("/refs/");
+}
+
+bool is_path_below(std::string_view path) {
+  const auto parts = text::split(path, '/');
+  return std::ranges::none_of(parts, [](std::string_view part) {
+    return part.empty() || part == "." || part == ".." || part == kGit || part.contains('\0');
+  });
+}
+
+// As git writes it: in quotes where it has to be, with escapes.
+std::string value_of(std::string_view text) {
+  std::string value;
+  bool is_quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') {
+      is_quoted = !is_quoted;
+    } else if (text[at] == '\\' && at + 1 < text.size()) {
+      value += text[++at];
+    } else if (!is_quoted && (text[at] == '#' || text[at] == ';')) {
+      break;
+    } else {
+      value += text[at];
+    }
+  }
+  return std::string(text::trim(value));
+}
+
+}  // namespace
+
+std::string noted_change(std::string_view path) {
+  const auto parts = text::split(path, '/');
+  const auto git = std::ranges::find(parts, kGit);
+  if (git == parts.end()) return std::string(path);
+  const auto start = static_cast<std::size_t>(git->data() - path.data());
+  const std::size_t end = start + kGit.size();
+  if (end >= path.size()) return {};
+  const std::string_view below = path.substr(end + 1);
+  if (start != 0) return tells_commit(below) ? std::string(path.substr(0, end)) : std::string();
+  return tells_commit_of_submodule(below) ? std::string(kSubmodules) : std::string();
+}
+
+std::vector<std::string> submodules_in(std::string_view text) {
+  std::vector<std::string> paths;
+  for (const std::string_view line : text::split(text, '\n')) {
+    const auto equals = line.find('=');
+    if (equals == std::string_view::npos || text::trim(line.substr(0, equals)) != "path") continue;
+    std::string path = value_of(text::trim(line.substr(equals + 1)));
+    if (is_path_below(path)) paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
+Status name_submodules(TreeStore& store, const TreeNode& root, std::vector<std::string>& changed) {
+  // Where very many have changed, they are told by the directory at the top.
+  const auto erased = std::erase_if(
+      changed, [](const std::string& path) { return path == kGit || path == kSubmodules; });
+  if (erased == 0) return ok();
+  const auto modules = store.lookup(root, ".gitmodules");
+  const bool is_there = modules && S_ISREG(modules->attributes.st_mode) &&
+                        modules->attributes.st_size <= kLargestText;
+  if (!is_there) return ok();
+  const auto file = TRY(store.open(*modules->node, O_RDONLY, TreeCaller{}));
+  for (const std::string& path : submodules_in(TRY(file::read(file->descriptor())))) {
+    changed.push_back(fmt::format("{}/{}", path, kGit));
+  }
+  return ok();
+}
+
+}  // namespace agentfs

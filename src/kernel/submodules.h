@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Which changes below a .git are of what a commit of the workspace records: the commit that each
+// repository in it has.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/tree_store.h"
+#include "base/error.h"
+
+namespace agentfs {
+
+// What a changed path below a workspace is noted as: itself where it is below no .git; "a/b/.git"
+// where it tells the commit of the repository in a/b; kSubmodules where it does so of a submodule,
+// whose repository is in the workspace's own; "" for all else.
+inline constexpr std::string_view kSubmodules = ".git/modules";
+std::string noted_change(std::string_view path);
+
+// Of noted changes of a tree, with "sub/.git" for each of its submodules in the place of
+// kSubmodules. Which there are says its .gitmodules.
+Status name_submodules(TreeStore& store, const TreeNode& root, std::vector<std::string>& changed);
+// The paths that a text of .gitmodules has.
+std::vector<std::string> submodules_in(std::string_view text);
+
+}  // namespace agentfs
