@@ -45,6 +45,15 @@ std::map<std::uint32_t, std::uint32_t> eldest_of(const std::vector<TreeInfo>& al
   return eldest;
 }
 
+// The repository of a linked worktree has a place of its own, perhaps on the mount, where the
+// commits of others are made.
+std::string note_of_worktree(Forest& forest, const std::string& root) {
+  const auto top = forest.tree(paths::name_of(root));
+  const auto git = top ? forest.lookup(*top->node, ".git") : top;
+  if (!git || git->node->type() != S_IFREG) return {};
+  return "no commit is made of it: its .git is a file, which leads to a repository elsewhere\n";
+}
+
 }  // namespace
 
 std::string shown(SnapshotId state) { return fmt::format("{}.{}", state.tree, state.sequence); }
@@ -212,7 +221,8 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
     return std::unexpected(std::move(told).error());
   }
   if (reached) kernel_.commit_checkpoints(paths::name_of(root));
-  return fmt::format("{} is kept as {}\n", root, name);
+  return fmt::format("{} is kept as {}\n{}", root, name,
+                     reached ? std::string() : note_of_worktree(forest, root));
 }
 
 std::vector<std::string> Forks::kin_of(const std::string& root, bool with_parent) const {

@@ -214,6 +214,14 @@ def submodules_are_their_commits():
               [".gitmodules", "f", "outer"])
 
 
+def a_linked_worktree_has_none_and_is_told_so():
+    git("site", "worktree", "add", "-q", "../linked", "-b", "linked")
+    (SPACES / "linked/a").write_text("linked\n", encoding="utf-8")
+    expect_has(ctl("linked", "checkpoint kept"), "no commit is made of it: its .git is a file")
+    expect_eq(read(SPACES / "linked/.agentfs/snapshots/kept/a"), "linked\n")
+    git("site", "worktree", "remove", "-f", "../linked")
+
+
 def paths_as_long_as_can_be():
     """Such a path is left out, and all else committed."""
     (SPACES / "long").mkdir()
@@ -320,6 +328,7 @@ def whole():
 
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories, submodules_are_their_commits,
+     a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
      killed_at_any_instant, whole)
