@@ -615,6 +615,43 @@ def a_real_directory_stays_usable():
     expect(".agentfs" not in os.listdir(SITE), "rm -rf left the real directory")
 
 
+def table():
+    """Where the files of ours are themselves: with io_uring they are links in a workspace."""
+    return (OURS / "log").resolve().parent
+
+
+def what_cannot_be_done_to_a_generated_file_is_told():
+    (SITE / "mine").write_text("mine\n")
+    for name, word, act, args in (
+            ("EPERM", "log: removing", os.unlink, (table() / "log",)),
+            ("EPERM", "trash: removing", os.rmdir, (table() / "trash",)),
+            ("EACCES", "log: is generated", os.rename, (SITE / "mine", OURS / "log"))):
+        expect_errno(name, act, *args)
+        expect_has(M.last_error(), word)
+    expect_eq(read(SITE / "mine"), "mine\n")
+
+
+def a_file_is_saved_beside_its_name():
+    """As sed, vim and many tools do: a temporary file, renamed onto it."""
+    run(["sed", "-i", "s/inodes.*/inodes 5000/", table() / "limits"])
+    expect_has(read(OURS / "limits"), "inodes 5000")
+    saved = table() / ".limits.tmp.1"
+    saved.write_text("inodes nonsense\n")
+    expect_errno("EINVAL", os.rename, saved, table() / "limits")
+    expect_has(M.last_error(), "nonsense")
+    saved.write_text("inodes unlimited\n")
+    os.rename(saved, table() / "limits")
+    expect_has(read(OURS / "limits"), "inodes unlimited")
+    expect(".agentfs" not in os.listdir(SITE), "saving a file of ours made a directory of the user's")
+    # What is the user's stays the user's.
+    (OURS / "sedAbCdEf").write_text("not ours\n")
+    shutil.move(OURS / "sedAbCdEf", OURS / "notes.md")
+    (OURS / ".notes.md.swp").write_text("the user's\n")
+    expect_eq(sorted(os.listdir(OURS)), [".notes.md.swp", "notes.md"])
+    expect_eq(read(M.state / "trees/workspaces" / SITE.name / ".agentfs/notes.md"), "not ours\n")
+    shutil.rmtree(OURS)
+
+
 def unlinked_while_open():
     path = SITE / "open"
     path.write_text("still here\n")
@@ -1021,6 +1058,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      a_restore_of_what_cannot_all_come_back_changes_nothing,
      a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
+     what_cannot_be_done_to_a_generated_file_is_told, a_file_is_saved_beside_its_name,
      a_real_directory_is_listed,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,

@@ -6,7 +6,9 @@
 #include "base/text.h"
 #include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
+#include "fs/vfs/scratch_home.h"
 #include "fs/vfs/synthetic_directory.h"
+#include "fs/vfs/wait_for.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -76,28 +78,42 @@ NodeRef HistoryNode::real() const {
   return parent_->tree().ensure(entry->node, Region::plain);
 }
 
+std::unexpected<Error> HistoryNode::refused(const Request& request, Error error) const {
+  parent_->tree().services().note_error(request.caller(), path(), error);
+  return std::unexpected(std::move(error));
+}
+
+// sed and vim try names that tell nothing of what they are for; with a directory of the user's own
+// they are the user's.
+bool HistoryNode::is_saving(Request& request, const std::string& name) const {
+  if (!is_scratch_name(name) || request.part() == Part::trees) return false;
+  if (ours_->lookup(request, name)) return true;
+  const bool is_any = name.starts_with("sed") || text::number<std::uint64_t>(name);
+  const auto is_beside = [&](const RowInfo& row) { return name.contains(row.name); };
+  return (is_any || std::ranges::any_of(rows().rows(), is_beside)) && real() == nullptr;
+}
+
 Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name) {
   if (is_ours(name)) {
-    return fail(EACCES, "{}/{}: is generated; another name would do", path(), name);
+    return refused(
+        request, {EACCES, fmt::format("{}/{}: is generated; another name would do", path(), name)});
   }
   if (NodeRef directory = real()) return directory;
   std::vector<std::string> names;
   for (const RowInfo& row : rows().rows()) names.emplace_back(row.name);
   if (const std::string meant = text::did_you_mean(name, names); !meant.empty()) {
-    Error error{EACCES, fmt::format("{}/{}: no such file{}", path(), name, meant)};
-    parent_->tree().services().note_error(request.caller(), path(), error);
-    return std::unexpected(std::move(error));
+    return refused(request, {EACCES, fmt::format("{}/{}: no such file{}", path(), name, meant)});
   }
   NodeRef made = TRY(parent_->make_directory(request, std::string(kHistoryName), 0755)).node;
   parent_->distrust_listing();
   return made;
 }
 
-Result<NodeRef> HistoryNode::holding(const std::string& name) const {
-  NodeRef directory = real();
-  if (directory != nullptr) return directory;
-  if (is_ours(name)) return fail(EPERM, "{}/{}: is generated; it stays", path(), name);
-  return fail(ENOENT, "{}/{}: no such file", path(), name);
+Result<NodeRef> HistoryNode::holding(Request& request, const std::string& name) const {
+  NodeRef directory = is_saving(request, name) ? nullptr : real();
+  if (directory == nullptr) return ours_;
+  const bool is_hidden = is_ours(name) && !directory->lookup(request, name);
+  return is_hidden ? ours_ : directory;
 }
 
 Result<Attributes> HistoryNode::attributes(Request& request) {
@@ -114,6 +130,7 @@ Result<Attributes> HistoryNode::set_attributes(Request& request, Handle* open,
 }
 
 Result<Found> HistoryNode::lookup(Request& request, const std::string& name) {
+  if (is_saving(request, name)) return ours_->lookup(request, name);
   const NodeRef directory = is_ours(name) ? nullptr : real();
   if (directory != nullptr) return unremembered(directory->lookup(request, name));
   if (!is_ours(name)) return fail(ENOENT, "{}/{}: no such file", path(), name);
@@ -144,6 +161,7 @@ Result<Opened> HistoryNode::open_directory(Request& request) {
 
 Result<CreatedNode> HistoryNode::create(Request& request, const std::string& name, int flags,
                                         mode_t mode) {
+  if (is_saving(request, name)) return ours_->create(request, name, flags, mode);
   CreatedNode made = TRY(TRY(receiving(request, name))->create(request, name, flags, mode));
   made.found.validity.entry = 0;
   return made;
@@ -151,6 +169,7 @@ Result<CreatedNode> HistoryNode::create(Request& request, const std::string& nam
 
 Result<Found> HistoryNode::make_node(Request& request, const std::string& name, mode_t mode,
                                      dev_t device) {
+  if (is_saving(request, name)) return ours_->make_node(request, name, mode, device);
   return unremembered(TRY(receiving(request, name))->make_node(request, name, mode, device));
 }
 
@@ -160,6 +179,7 @@ Result<Found> HistoryNode::make_directory(Request& request, const std::string& n
 
 Result<Found> HistoryNode::make_link(Request& request, const std::string& name,
                                      const std::string& target) {
+  if (is_saving(request, name)) return ours_->make_link(request, name, target);
   return unremembered(TRY(receiving(request, name))->make_link(request, name, target));
 }
 
@@ -168,16 +188,33 @@ Result<Found> HistoryNode::link(Request& request, Node& existing, const std::str
 }
 
 Status HistoryNode::unlink(Request& request, const std::string& name) {
-  return TRY(holding(name))->unlink(request, name);
+  return TRY(holding(request, name))->unlink(request, name);
 }
 
 Status HistoryNode::remove_directory(Request& request, const std::string& name) {
-  return TRY(holding(name))->remove_directory(request, name);
+  return TRY(holding(request, name))->remove_directory(request, name);
 }
 
 Status HistoryNode::rename(Request& request, const std::string& name, Node& new_parent,
                            const std::string& new_name, unsigned flags) {
-  return TRY(holding(name))->rename(request, name, new_parent, new_name, flags);
+  return wait_for<Nothing>([&](Completion<Nothing> done) {
+    start_rename(request, name, new_parent, new_name, flags, done);
+  });
+}
+
+// What was made to save a file of the table saves it. What is about to be the user's is copied by
+// whoever renames, as from one disk to another.
+void HistoryNode::start_rename(Request& request, const std::string& name, Node& new_parent,
+                               const std::string& new_name, unsigned flags,
+                               Completion<Nothing> done) {
+  const auto from = holding(request, name);
+  if (!from) return done.complete(std::unexpected(from.error()));
+  auto* const other = dynamic_cast<HistoryNode*>(&new_parent);
+  const bool saves = *from == ours_ && other != nullptr;
+  if (saves && !other->is_ours(new_name) && !other->is_saving(request, new_name)) {
+    return done.complete(fail(EXDEV, "{}/{}: is the user's; a copy would do", path(), new_name));
+  }
+  (*from)->start_rename(request, name, saves ? *other->ours_ : new_parent, new_name, flags, done);
 }
 
 Result<struct statvfs> HistoryNode::statistics(Request& request) {

@@ -54,15 +54,21 @@ class HistoryNode final : public Node {
   Status remove_directory(Request&, const std::string& name) override;
   Status rename(Request&, const std::string& name, Node& new_parent, const std::string& new_name,
                 unsigned flags) override;
+  void start_rename(Request&, const std::string& name, Node& new_parent,
+                    const std::string& new_name, unsigned flags, Completion<Nothing>) override;
   Result<struct statvfs> statistics(Request&) override;
   Status access(Request&, int mask) override;
   NodeRef real() const;  // the directory of that name that a user has made; null: none has
 
  private:
   bool is_ours(const std::string& name) const;
+  // Whether it is what editors and tools make beside a file of the table to save it.
+  bool is_saving(Request& request, const std::string& name) const;
+  std::unexpected<Error> refused(const Request& request, Error error) const;
   const DirectoryType& rows() const { return *parent_->tree().history().type; }
   Result<Found> led_away(Request&, const std::string& name) const;
-  Result<NodeRef> holding(const std::string& name) const;  // for a name to be taken away
+  // For a name to be taken away: ours say why not.
+  Result<NodeRef> holding(Request& request, const std::string& name) const;
 
   const std::shared_ptr<DataNode> parent_;
   const NodeRef ours_;
