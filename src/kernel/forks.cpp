@@ -163,7 +163,15 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const MergePause pause(kernel_.conflicts(), root);
   const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
-  if (checkpoint) state = TRY(find(root, *checkpoint)).id;
+  if (checkpoint) {
+    const auto found = find(root, *checkpoint);
+    if (!found) {
+      return fail(found.error().code,
+                  "{}; a name of the fork that has blanks is one word in quotes",
+                  found.error().message);
+    }
+    state = found->id;
+  }
   TreeChange row{.operation = "fork", .path = path, .other = root};
   if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
   const StoredOrder order =

@@ -300,6 +300,10 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
     looked_up = to_restore(history, whole, version);
     above = directories_above(history, root, whole);
   }));
+  if (!looked_up && looked_up.error().code == ENOENT && !is_on()) {
+    return fail(ENOENT, "{}; nothing is kept while days is 0 in /etc/history.toml",
+                looked_up.error().message);
+  }
   Versions found = TRY(std::move(looked_up));
   // A rollback, or a rename of a directory, may have brought something there.
   const auto is_there = [&](const FileVersionRef& one) {

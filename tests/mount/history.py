@@ -620,6 +620,18 @@ def table():
     return (OURS / "log").resolve().parent
 
 
+def what_is_not_kept_is_told():
+    etc = M / "etc/history.toml"
+    etc.write_text("days = 0\n")
+    (SITE / "brief").write_text("x\n")
+    (SITE / "brief").unlink()
+    expect_errno("ENOENT", tell, OURS / "ctl", "restore brief\n")
+    expect_has(M.last_error(), "nothing is kept while days is 0 in /etc/history.toml")
+    etc.unlink()
+    expect_errno("ENOENT", tell, OURS / "ctl", "fork my site\n")
+    expect_has(M.last_error(), "a name of the fork that has blanks is one word in quotes")
+
+
 def what_cannot_be_done_to_a_generated_file_is_told():
     (SITE / "mine").write_text("mine\n")
     for name, word, act, args in (
@@ -1058,7 +1070,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      a_restore_of_what_cannot_all_come_back_changes_nothing,
      a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
-     what_cannot_be_done_to_a_generated_file_is_told, a_file_is_saved_beside_its_name,
+     what_is_not_kept_is_told, what_cannot_be_done_to_a_generated_file_is_told, a_file_is_saved_beside_its_name,
      a_real_directory_is_listed,
      unlinked_while_open, what_is_kept_is_not_written_any_more,
      what_is_removed_and_opened_again_is_another_file, what_is_not_kept, programs_read_it,
