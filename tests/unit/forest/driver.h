@@ -38,6 +38,8 @@ class Driver {
   Status follow(const std::string& tree);
   std::string compare_tree(const TreeNodeRef& node, ModelFile& file, const std::string& path);
   std::string compare_file(const TreeNodeRef& node, ModelFile& file);
+  std::string compare_all(World& world, bool times);
+  std::string compare_numbers();
   std::string compare_times(const struct stat& attributes, ModelFile& file);
   std::string compare_root(const TreeNodeRef& root, ModelFile& file, const std::string& path);
 
@@ -53,6 +55,14 @@ class Driver {
   std::optional<std::uint64_t> files_above_{};
   std::map<const ModelFile*, nlink_t> names_;
   std::map<const ModelFile*, ino_t> inodes_;
+  // Who has which number, and who has another one than before.
+  struct Renumbered {
+    std::string path;
+    ModelFile* file;
+    ino_t number;
+  };
+  std::multimap<ino_t, const ModelFile*> holders_;
+  std::vector<Renumbered> renumbered_;
 };
 
 }  // namespace agentfs::test

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What a forest has beside what the model says.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "driver.h"
 
@@ -61,7 +64,8 @@ std::string Driver::compare_times(const struct stat& attributes, ModelFile& file
   const ino_t low = attributes.st_ino & kLow;
   if (!file.seen) file.seen = ModelFile::Seen{.inode = low};
   ModelFile::Seen& seen = *file.seen;
-  if (seen.inode != low) return fmt::format("inode {} became {}", seen.inode, low);
+  holders_.emplace(low, &file);
+  if (seen.inode != low) renumbered_.push_back({"", &file, low});
   if (!seen.modified) seen.modified = attributes.st_mtim;
   if (!same_time(*seen.modified, attributes.st_mtim)) {
     return fmt::format("mtime {} became {}", shown(*seen.modified), shown(attributes.st_mtim));
@@ -112,9 +116,11 @@ std::string Driver::compare_file(const TreeNodeRef& node, ModelFile& file) {
 
 std::string Driver::compare_tree(const TreeNodeRef& node, ModelFile& file,
                                  const std::string& path) {
+  const std::size_t renumbered = renumbered_.size();
   if (std::string wrong = compare_file(node, file); !wrong.empty()) {
     return fmt::format("{}: {}", path, wrong);
   }
+  if (renumbered_.size() != renumbered) renumbered_.back().path = path;
   if (!file.is_directory()) return "";
   std::map<std::string, TreeStore::DirectoryEntry> listed;
   const auto directory = forest_->open_directory(*node);
@@ -157,7 +163,29 @@ std::string Driver::compare_root(const TreeNodeRef& root, ModelFile& file,
   return compare_tree(root, file, path);
 }
 
+// A rollback may bring something back whose number the disk has given to another file meanwhile.
+std::string Driver::compare_numbers() {
+  for (const Renumbered& one : renumbered_) {
+    ino_t& before = one.file->seen->inode;
+    const auto [first, last] = holders_.equal_range(before);
+    const bool is_taken =
+        std::any_of(first, last, [&](const auto& holder) { return holder.second != one.file; });
+    if (before != one.number && !is_taken) {
+      return fmt::format("{}: inode {} became {}", one.path, before, one.number);
+    }
+  }
+  for (const Renumbered& one : renumbered_) one.file->seen->inode = one.number;
+  return "";
+}
+
 std::string Driver::compare(World& world, bool times) {
+  holders_.clear();
+  renumbered_.clear();
+  std::string wrong = compare_all(world, times);
+  return wrong.empty() ? compare_numbers() : wrong;
+}
+
+std::string Driver::compare_all(World& world, bool times) {
   times_ = times;
   std::set<std::string> listed;
   const auto top = forest_->open_directory(*forest_->root());
@@ -185,6 +213,10 @@ std::string Driver::compare(World& world, bool times) {
   }
   for (const auto& [index, open] : world.open()) {
     if (!open_.contains(index)) continue;
+    struct stat own{};
+    if (::fstat(open_.at(index)->descriptor(), &own) == 0) {
+      holders_.emplace(own.st_ino & kLow, open.file.get());
+    }
     const std::string content = read_all(open_.at(index)->descriptor());
     if (content != open.file->content) {
       return fmt::format("open file {}: {:?}, not {:?}", index, content, open.file->content);
