@@ -270,19 +270,19 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   TreeChange row{.operation = "discard", .path = root};
   row.details = {{"name", name}, {"state", shown(one.id)}};
   const StoredOrder order = begin_tree_order(kernel_, caller, row);
-  TRY(tell_discard(caller, row));
+  TRY(with_room([&] { return kernel_.record_change(caller, row); }));
   TRY(drop_checkpoint(root, one));
   return fmt::format("the checkpoint {} of {} is gone\n", name, root);
 }
 
 // On a full disk what was discarded before gives the row of this its room, also where somebody else
 // has taken what the journal had given up for it.
-Status Forks::tell_discard(const Caller& caller, const TreeChange& row) {
+Status Forks::with_room(const std::function<Status()>& discard) const {
   if (!kernel_.journal().check_room(true)) kernel_.collect_forests();
-  const Status told = kernel_.record_change(caller, row);
-  if (told || told.error().code != ENOSPC) return told;
+  const Status done = discard();
+  if (done || done.error().code != ENOSPC) return done;
   kernel_.collect_forests();
-  return kernel_.record_change(caller, row);
+  return discard();
 }
 
 Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& path) {
@@ -304,9 +304,12 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   TreeChange ordered = row;
   if (info) ordered.details.emplace_back("tree", info->number);
   const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
-  const auto tell = [&] { return tell_discard(caller, row); };
+  const auto tell = [&] { return kernel_.record_change(caller, row); };
   const auto drop = [&](Names&) { return forest.drop(name, tell); };
-  TRY(kernel_.between_commits(path, [&] { return kernel_.paths().replace_tree(path, {drop}); }));
+  TRY(with_room([&] {
+    return kernel_.between_commits(path,
+                                   [&] { return kernel_.paths().replace_tree(path, {drop}); });
+  }));
   Names ended;
   if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number));
   TRY(MergeBases(kernel_).forget_gone());

@@ -89,7 +89,7 @@ class Forks {
   Result<Comparison> comparison(const Caller& caller, const std::string& root) const;
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
-  Status tell_discard(const Caller& caller, const TreeChange& row);
+  Status with_room(const std::function<Status()>& discard) const;
   Result<std::string> discard_fork(const Caller& caller, const std::string& path);
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
