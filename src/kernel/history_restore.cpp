@@ -260,6 +260,13 @@ Result<Versions> to_forget(const SeenHistory& history, const std::string& path,
   return versions;
 }
 
+// While history is off, that is why there is nothing.
+Result<Versions> while_off(Result<Versions> found) {
+  if (found || found.error().code != ENOENT) return found;
+  return fail(ENOENT, "{}; nothing is kept while days is 0 in /etc/history.toml",
+              found.error().message);
+}
+
 // What a file of several names held stays until the last of them is forgotten.
 Forgetting forgetting_of(const History& history, const Versions& versions) {
   std::set<std::uint64_t> numbers;
@@ -300,11 +307,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
     looked_up = to_restore(history, whole, version);
     above = directories_above(history, root, whole);
   }));
-  if (!looked_up && looked_up.error().code == ENOENT && !is_on()) {
-    return fail(ENOENT, "{}; nothing is kept while days is 0 in /etc/history.toml",
-                looked_up.error().message);
-  }
-  Versions found = TRY(std::move(looked_up));
+  Versions found = TRY(is_on() ? std::move(looked_up) : while_off(std::move(looked_up)));
   // A rollback, or a rename of a directory, may have brought something there.
   const auto is_there = [&](const FileVersionRef& one) {
     return one->path != whole && agentfs::is_there(kernel_, caller, one->path);
