@@ -298,6 +298,9 @@ Status FastPath::resume(FastRun& run) {
   const bool is_told =
       run.phase == FastRun::Phase::folded && told.changes == told_in(run.changes) && !run.keeps;
   if (!told.end.empty() && (was_running || is_told)) {
+    // The rows may have outlived a power cut that took the removal of what was replaced.
+    const Status cleared = is_told ? finish(run.by.caller(kernel_), run, told.changes) : ok();
+    if (!cleared) log::warning("{}: not cleared: {}", run.root, cleared.error().message);
     if (told.end == "kept") run.phase = FastRun::Phase::kept;
     close(run, {});
     return ok();

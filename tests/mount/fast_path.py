@@ -13,6 +13,7 @@ import errno
 import glob
 import json
 import os
+import pathlib
 import random
 import shutil
 import stat
@@ -873,6 +874,40 @@ def every_command_ends():
     expect_eq([lines_of(begin, b'"begin":%d') for begin in begins], [1] * len(begins), "ends")
 
 
+def what_a_power_cut_brings_back_is_cleared():
+    """The rows of a fold can outlive one that takes the removal of what was replaced."""
+    top = space_of("cut", **{f"f{number}": "old\n" for number in range(300)})
+    orders = {}
+
+    def watch():
+        while not done.is_set():
+            for path in glob.glob(f"{M.state}/fast/*/order"):
+                try:
+                    orders[path] = pathlib.Path(path).read_bytes()
+                except FileNotFoundError:
+                    pass
+
+    done = threading.Event()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run_in("cut", "for i in $(seq 0 299); do echo new >f$i; done")
+    done.set()
+    watcher.join()
+    [(path, order)] = orders.items()
+    expect_has(order.decode(), '"phase":"folded"')
+    M.umount()
+    steps = json.loads(bytes.fromhex(json.loads(order)["record"]))["steps"]
+    old = M.state / "trees/workspaces/cut/.agentfs-merge" / steps[0]["name"]
+    old.parent.mkdir(0o700)
+    old.write_text("old\n", encoding="utf-8")
+    pathlib.Path(path).parent.mkdir()
+    pathlib.Path(path).write_bytes(order)
+    M.mount()
+    expect(not old.parent.exists(), "what was replaced lies in the workspace")
+    expect_eq(os.listdir(M.state / "fast"), [], "what is left below STATE/fast")
+    expect_eq({read(top / f"f{number}") for number in range(300)}, {"new\n"})
+
+
 def what_a_command_removes_comes_back():
     space = SPACES / "kinds"
     make_of_each_kind(space / "kinds")
@@ -891,4 +926,5 @@ main(setup, random_operations, other_names, versions, access_lists, times_of_dir
      rows_of_directories, conflicts, commits_meanwhile, texts_that_others_go_on_changing,
      what_others_append_or_set_meanwhile_stays, attributes_that_others_set, links_that_others_change, directories_that_others_move,
      side_by_side, forks_meanwhile, rolled_back_meanwhile, quotas, on_fail_and_dry_run, escapes,
-     rows_are_told_once, every_command_ends, what_a_command_removes_comes_back, kills)
+     rows_are_told_once, every_command_ends, what_a_power_cut_brings_back_is_cleared,
+     what_a_command_removes_comes_back, kills)
