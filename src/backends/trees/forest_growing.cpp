@@ -57,17 +57,21 @@ Status ForestDisk::keep_shown(ForestNode& node) {
 // From the first one above it that is on the disk: there may be more of them than a stack has room
 // for.
 Result<bool> ForestDisk::solidify(ForestNode& directory, Until until) {
+  const Until begun = std::chrono::steady_clock::now();
   std::vector<ForestNodeRef> above{directory.shared_from_this()};
   while (!above.back()->solid() && !above.back()->disk) {
     const auto names = book().names(*above.back());
     if (names.empty()) return fail(ESTALE, "inode {}: not in this tree", above.back()->inode());
     above.push_back(names.front().parent);
   }
+  // A part does some of it however far that was.
+  if (until != kWhole) until += std::chrono::steady_clock::now() - begun;
   for (; !above.empty(); above.pop_back()) {
     ForestNode& next = *above.back();
     if (next.solid()) continue;
     if (!next.disk) return fail(ESTALE, "inode {}: not in this tree", next.inode());
     if (!TRY(fill(next, until))) return false;
+    if (above.size() > 1 && is_over(until)) return false;
   }
   return true;
 }

@@ -16,6 +16,9 @@ namespace agentfs::trees {
 // When a part ends; it has one entry at least.
 using Until = std::chrono::steady_clock::time_point;
 inline constexpr Until kWhole = Until::max();
+inline bool is_over(Until until) {
+  return until != kWhole && std::chrono::steady_clock::now() >= until;
+}
 
 // Under the store's lock, which others have between two parts. What the directory reads stays what
 // it is meanwhile: whoever is about to change that goes on with this first, and ends it.
@@ -33,7 +36,7 @@ struct Growth {
     while (done < entries.size()) {
       TRY(add(entries[done]));
       ++done;
-      if (until != kWhole && std::chrono::steady_clock::now() >= until) break;
+      if (is_over(until)) break;
     }
     return done == entries.size();
   }

@@ -28,21 +28,23 @@ void make_many(TestForest& forest, const std::string& directory, int count) {
   for (int i = 0; i < count; ++i) make_file(*forest, *node, fmt::format("f{}", i), "old");
 }
 
-// Whether somebody else found `change` under way with some of its links made, and not all.
-bool lets_others_look(TestForest& forest, const std::function<void()>& change) {
-  const std::uint64_t before = forest->counts().linked;
+// Whether somebody else found `change` under way with some of its work done, and not all.
+bool lets_others_look(TestForest& forest, const std::function<void()>& change,
+                      std::uint64_t ForestCounts::* work = &ForestCounts::linked,
+                      std::uint64_t all = kMany) {
+  const std::uint64_t before = forest->counts().*work;
   std::atomic<bool> done = false;
   bool was_amid = false;
   std::jthread looker([&] {
     while (!done) {
-      const std::uint64_t linked = forest->counts().linked - before;
-      was_amid |= linked > 0 && linked < kMany;
+      const std::uint64_t made = forest->counts().*work - before;
+      was_amid |= made > 0 && made < all;
     }
   });
   change();
   done = true;
   looker.join();
-  CHECK(forest->counts().linked - before == kMany);
+  CHECK(forest->counts().*work - before == all);
   return was_amid;
 }
 
@@ -73,6 +75,22 @@ TEST_CASE("Others go on while a fork of many files is made a plain directory") {
   make_many(forest, "p", kMany);
   REQUIRE(forest->fork("p", "q"));
   CHECK(lets_others_look(forest, [&] { REQUIRE(forest->solidify(*forest.at("q"), true)); }));
+}
+
+TEST_CASE("Others go on while the way to a file far down in a fork is filled") {
+  constexpr int kLevels = 400;
+  TestForest forest({.part = std::chrono::microseconds(200)});
+  TreeNodeRef node = forest.directory("p");
+  for (int i = 0; i < kLevels; ++i) node = make_directory(*forest, *node, "d");
+  make_file(*forest, *node, "f", "old");
+  REQUIRE(forest->fork("p", "q"));
+  TreeNodeRef bottom = forest.at("q");
+  for (int i = 0; i < kLevels; ++i) bottom = forest.in(bottom, "d");
+  CHECK(lets_others_look(
+      forest, [&] { make_file(*forest, *bottom, "own", "new"); }, &ForestCounts::filled,
+      kLevels + 1));
+  CHECK(read_file(*forest, *forest.in(bottom, "f")) == "old");
+  CHECK(read_file(*forest, *forest.in(bottom, "own")) == "new");
 }
 
 // Of a directory with files and directories, what each holds.
