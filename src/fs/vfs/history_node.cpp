@@ -109,7 +109,7 @@ Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name
   return made;
 }
 
-Result<NodeRef> HistoryNode::holding(Request& request, const std::string& name) const {
+NodeRef HistoryNode::holding(Request& request, const std::string& name) const {
   NodeRef directory = is_saving(request, name) ? nullptr : real();
   if (directory == nullptr) return ours_;
   const bool is_hidden = is_ours(name) && !directory->lookup(request, name);
@@ -188,11 +188,11 @@ Result<Found> HistoryNode::link(Request& request, Node& existing, const std::str
 }
 
 Status HistoryNode::unlink(Request& request, const std::string& name) {
-  return TRY(holding(request, name))->unlink(request, name);
+  return holding(request, name)->unlink(request, name);
 }
 
 Status HistoryNode::remove_directory(Request& request, const std::string& name) {
-  return TRY(holding(request, name))->remove_directory(request, name);
+  return holding(request, name)->remove_directory(request, name);
 }
 
 Status HistoryNode::rename(Request& request, const std::string& name, Node& new_parent,
@@ -207,14 +207,13 @@ Status HistoryNode::rename(Request& request, const std::string& name, Node& new_
 void HistoryNode::start_rename(Request& request, const std::string& name, Node& new_parent,
                                const std::string& new_name, unsigned flags,
                                Completion<Nothing> done) {
-  const auto from = holding(request, name);
-  if (!from) return done.complete(std::unexpected(from.error()));
+  const NodeRef from = holding(request, name);
   auto* const other = dynamic_cast<HistoryNode*>(&new_parent);
-  const bool saves = *from == ours_ && other != nullptr;
+  const bool saves = from == ours_ && other != nullptr;
   if (saves && !other->is_ours(new_name) && !other->is_saving(request, new_name)) {
     return done.complete(fail(EXDEV, "{}/{}: is the user's; a copy would do", path(), new_name));
   }
-  (*from)->start_rename(request, name, saves ? *other->ours_ : new_parent, new_name, flags, done);
+  from->start_rename(request, name, saves ? *other->ours_ : new_parent, new_name, flags, done);
 }
 
 Result<struct statvfs> HistoryNode::statistics(Request& request) {

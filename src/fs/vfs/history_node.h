@@ -68,7 +68,7 @@ class HistoryNode final : public Node {
   const DirectoryType& rows() const { return *parent_->tree().history().type; }
   Result<Found> led_away(Request&, const std::string& name) const;
   // For a name to be taken away: ours say why not.
-  Result<NodeRef> holding(Request& request, const std::string& name) const;
+  NodeRef holding(Request& request, const std::string& name) const;
 
   const std::shared_ptr<DataNode> parent_;
   const NodeRef ours_;

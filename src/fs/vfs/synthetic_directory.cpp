@@ -220,6 +220,7 @@ Result<struct statvfs> SyntheticDirectory::statistics(Request& request) {
 }
 
 Result<Attributes> SyntheticDirectory::attributes(Request& request) {
+  if (!collection()) return find_attributes(request);
   return recent_.of(request.caller(), context().services.clock(),
                     [&] { return find_attributes(request); });
 }
