@@ -115,17 +115,15 @@ Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
   const FileMark mark = marks_.file(Spot::of(fd.get()));
   const nlink_t count = mark.changed ? mark.names : attributes.st_nlink;
   if (names.size() >= count || attributes.st_nlink == 0) return names;
+  std::erase_if(linked_, [](const auto& one) { return one.second.tree.expired(); });
   HardLinks& known = linked_[file.tree->line->number()];
   names.clear();
   if (known.are_of(file.tree)) take(known.names[inode]);
   if (names.size() >= count) return names;
-  std::erase_if(linked_, [](const auto& one) { return one.second.tree.expired(); });
   const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
-  HardLinks found = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode));
-  names = found.names[inode];
+  known = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode));
   ++counts.searched;
-  linked_[file.tree->line->number()] = std::move(found);
-  return names;
+  return known.names[inode];
 }
 
 // --- the new inode
