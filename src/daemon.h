@@ -14,11 +14,12 @@ struct DaemonOptions {
   std::string mountpoint;
   std::vector<std::string> mount_options;
   bool allow_other = false;
-  bool passthrough = false;  // where it is to be had
-  bool io_uring = false;     // for the data trees, the same
-  bool busy_poll = true;     // threads stay awake between requests that follow each other closely
-  bool probe_models = true;  // look for a model server on this host at start
-  bool succeeds = false;     // takes the place of a dead mount, and ends where that was taken away
+  bool passthrough = false;   // where it is to be had
+  bool io_uring = false;      // for the data trees, the same
+  bool data_session = false;  // the data trees as a session of their own; io_uring has one too
+  bool busy_poll = true;      // threads stay awake between requests that follow each other closely
+  bool probe_models = true;   // look for a model server on this host at start
+  bool succeeds = false;      // takes the place of a dead mount, and ends where that was taken away
 };
 
 // Runs in the calling thread until unmounted or told to end by SIGTERM, SIGINT or SIGHUP. `ready`

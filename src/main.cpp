@@ -47,6 +47,8 @@ void take_options(MountArguments& given, DaemonOptions& daemon) {
         daemon.passthrough = option == "passthrough";
       } else if (option == "io_uring" || option == "noio_uring") {
         daemon.io_uring = option == "io_uring";
+      } else if (option == "data_session" || option == "nodata_session") {
+        daemon.data_session = option == "data_session";
       } else if (option == "busy_poll" || option == "nobusy_poll") {
         daemon.busy_poll = option == "busy_poll";
       } else if (option == "noprobe") {
@@ -216,8 +218,8 @@ CLI::App* add_mount(CLI::App& app, MountArguments& arguments) {
       ->type_name("DIR");
   mounting->add_flag("-f,--foreground", arguments.foreground, "Run the daemon here, unwatched.");
   mounting->add_option("-o", arguments.options,
-                       "Mount options: allow_other, io_uring, nobusy_poll, nonempty, noprobe, "
-                       "passthrough, and those of FUSE.");
+                       "Mount options: allow_other, data_session, io_uring, nobusy_poll, nonempty, "
+                       "noprobe, passthrough, and those of FUSE.");
   mounting
       ->add_option("--hang-seconds", arguments.hang_seconds,
                    "Silence after which the daemon is started again: 1 to 3600, 30 if left out.")

@@ -55,6 +55,19 @@ Result<fuse::SessionOptions> session_options(const StateDirectory& state,
   return session;
 }
 
+std::string why_no_data_session() {
+  if (::geteuid() == 0) return {};
+  return "the trees are bound over those of the mount, which root alone may; mount as root";
+}
+
+// What has been asked for and is not to be had is told in the log.
+bool is_to_be_had(bool asked, std::string_view option, const std::string& why_not) {
+  if (asked && !why_not.empty()) {
+    log::warning("-o {}: {}; until then the mount does without", option, why_not);
+  }
+  return asked && why_not.empty();
+}
+
 }  // namespace
 
 std::string why_no_io_uring() {
@@ -63,9 +76,7 @@ std::string why_no_io_uring() {
     return fmt::format("libfuse {} has none; scripts/deps fuse builds one that has",
                        library.version);
   }
-  if (::geteuid() != 0) {
-    return "the trees are bound over those of the mount, which root alone may; mount as root";
-  }
+  if (std::string why_not = why_no_data_session(); !why_not.empty()) return why_not;
   const std::string setting = "/sys/module/fuse/parameters/enable_uring";
   const auto enabled = file::read(setting);
   if (!enabled) return "this kernel has none; Linux 6.14 or newer has";
@@ -76,25 +87,29 @@ std::string why_no_io_uring() {
 Result<std::unique_ptr<Serving>> Serving::mount(vfs::FileSystem& files, vfs::Services& services,
                                                 const StateDirectory& state,
                                                 const DaemonOptions& options) {
-  std::string why_not = options.io_uring ? why_no_io_uring() : "not asked for";
-  if (options.io_uring && !why_not.empty()) {
-    log::warning("-o io_uring: {}; until then one session serves all", why_not);
-  }
-  services.feature("io_uring", false);
+  const bool io_uring = is_to_be_had(options.io_uring, "io_uring", why_no_io_uring());
+  const bool apart = is_to_be_had(options.data_session, "data_session", why_no_data_session());
   std::unique_ptr<Serving> serving(new Serving(files, services));
+  serving->tell({});
   serving->mountpoint_ = options.mountpoint;
-  auto main = TRY(session_options(state, options, why_not.empty()));
-  if (!why_not.empty()) {
+  auto main = TRY(session_options(state, options, io_uring || apart));
+  if (!io_uring && !apart) {
     serving->main_ = TRY(fuse::Session::mount(files, services, std::move(main)));
     TRY(serving->main_->appear());
     return serving;
   }
-  TRY(serving->begin(std::move(main), TRY(place_aside(state, "trees.mount"))));
+  TRY(serving->begin(std::move(main), TRY(place_aside(state, "trees.mount")), io_uring));
   return serving;
 }
 
-Status Serving::begin(fuse::SessionOptions main, const std::string& trees_place) {
+void Serving::tell(const Trees& trees) {
+  services_.feature("data_session", trees.are_apart);
+  services_.feature("io_uring", trees.are_on_io_uring);
+}
+
+Status Serving::begin(fuse::SessionOptions main, const std::string& trees_place, bool io_uring) {
   fuse::SessionOptions trees = main;
+  trees.io_uring = io_uring;
   trees.mountpoint = trees_place;
   trees.aside.clear();
   trees.over_dead = false;
@@ -110,13 +125,14 @@ Status Serving::begin(fuse::SessionOptions main, const std::string& trees_place)
     ::umount2(trees_place.c_str(), MNT_DETACH);
   }
   if (!begun) {
-    log::warning("-o io_uring: {}; until then one session serves all", begun.error().message);
+    log::warning("-o {}: {}; until then one session serves all",
+                 io_uring ? "io_uring" : "data_session", begun.error().message);
     if (trees_) trees_->stop();
     if (trees_thread_.joinable()) trees_thread_.join();
     trees_.reset();
     take_over();
   }
-  services_.feature("io_uring", trees_ != nullptr);
+  if (trees_) tell({.are_apart = true, .are_on_io_uring = io_uring});
   TRY(main_->appear());
   if (!trees_) return ok();
   Lock lock(mutex_);
@@ -126,13 +142,14 @@ Status Serving::begin(fuse::SessionOptions main, const std::string& trees_place)
 
 Status Serving::begin_trees(fuse::SessionOptions options) {
   const std::string place = options.mountpoint;
+  const bool io_uring = options.io_uring;
   trees_ = TRY(fuse::Session::mount(files_, services_, std::move(options)));
   trees_thread_ = std::thread([this] { serve_trees(); });
   constexpr std::chrono::seconds kPatience(10);
   if (!answers_within(place, kPatience)) {
     return fail(EIO, "its session has not answered within {} s", kPatience.count());
   }
-  if (trees_->on_io_uring()) return ok();
+  if (!io_uring || trees_->on_io_uring()) return ok();
   return fail(ENOTSUP, "the kernel or libfuse has refused it");
 }
 
@@ -152,7 +169,7 @@ void Serving::serve_trees() {
 }
 
 void Serving::take_over() {
-  services_.feature("io_uring", false);
+  tell({});
   main_->set_part(vfs::Part::whole);
   files_.trees_moved();
 }

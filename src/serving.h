@@ -18,9 +18,10 @@ namespace agentfs {
 // Why -o io_uring would change nothing on this machine, and what would help; "" where it works.
 std::string why_no_io_uring();
 
-// With -o io_uring, where it is to be had, /home, /workspaces, /src/repos and /tmp are a session of
-// their own on io_uring, bound over their places in the first, which has everything in which a
-// request may wait. Should it end alone, the first one serves all.
+// With -o io_uring or -o data_session, where it is to be had, /home, /workspaces, /src/repos and
+// /tmp are a session of their own, on io_uring with the first, bound over their places in the
+// other, which has everything in which a request may wait. Should it end alone, the other serves
+// all.
 //
 // The mount appears with all of its parts at once: until then it lies in STATE/mount, and that of
 // the trees in STATE/trees.mount. Threads: stop() and end_waits() any, the rest one.
@@ -40,7 +41,12 @@ class Serving {
 
  private:
   Serving(vfs::FileSystem& files, vfs::Services& services) : files_(files), services_(services) {}
-  Status begin(fuse::SessionOptions main, const std::string& trees_place);
+  struct Trees {
+    bool are_apart = false;
+    bool are_on_io_uring = false;
+  };
+  void tell(const Trees& trees);  // what is on
+  Status begin(fuse::SessionOptions main, const std::string& trees_place, bool io_uring);
   // What the session of the trees needs is there, or else nothing of it.
   Status begin_trees(fuse::SessionOptions options);
   void serve_trees();

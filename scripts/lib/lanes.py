@@ -26,6 +26,7 @@ SLOW = ("asan", "tsan")
 SWITCHED = {
     "nobusy_poll": ("posix.py",),
     "passthrough": ("posix.py", "trees.sh", "lifecycle.py"),
+    "data_session": ("lifecycle.py", "trees.sh"),
     "io_uring": ("lifecycle.py", "history.py", "forks.py", "merges.py", "sandbox.py", "trees.sh",
                  "watchers.py", "changes.py", "page_cache.py"),
     "io_uring,passthrough": ("posix.py", "passthrough.py"),

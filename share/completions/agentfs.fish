@@ -8,7 +8,7 @@ complete -c agentfs -n __fish_use_subcommand -a mount -d 'Mount the tree and ret
 complete -c agentfs -n '__fish_seen_subcommand_from mount' -s h -l help -d 'Print this help message and exit'
 complete -c agentfs -n '__fish_seen_subcommand_from mount' -l state -xa '(__fish_complete_directories)' -d 'Where everything is kept; $XDG_DATA_HOME/agentfs if left out.'
 complete -c agentfs -n '__fish_seen_subcommand_from mount' -s f -l foreground -d 'Run the daemon here, unwatched.'
-complete -c agentfs -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options: allow_other, io_uring, nobusy_poll, nonempty, noprobe, passthrough, and those of FUSE.'
+complete -c agentfs -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options: allow_other, data_session, io_uring, nobusy_poll, nonempty, noprobe, passthrough, and those of FUSE.'
 complete -c agentfs -n '__fish_seen_subcommand_from mount' -l hang-seconds -x -d 'Silence after which the daemon is started again: 1 to 3600, 30 if left out.'
 complete -c agentfs -n '__fish_seen_subcommand_from mount' -a '(__fish_complete_directories)'
 complete -c agentfs -n __fish_use_subcommand -a umount -d 'Unmount, and wait for the daemon\'s end.'

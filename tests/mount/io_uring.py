@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # mount: none
-"""The data trees as a session of their own on io_uring: nothing waits there, and it ends well."""
+"""The data trees as a session of their own on io_uring: nothing waits there, and it ends well.
+
+data_session.py runs the same with such a session on the classic channel.
+"""
 import concurrent.futures
 import errno
 import fcntl
@@ -19,19 +22,20 @@ from mount_lib import (AGENTFS, Mount, expect, expect_eq, expect_errno, expect_h
 SOON = 20  # seconds
 TREES = ("home", "src/repos", "tmp", "workspaces")
 SETTING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
-mount = Mount.of("rings")
+OPTION = "data_session" if pathlib.Path(sys.argv[0]).stem == "data_session" else "io_uring"
+mount = Mount.of("apart")
 W = mount / "workspaces/w"
 
 
 def is_on():
-    return mount.has("io_uring")
+    return mount.has(OPTION)
 
 
 def begin():
-    mount.mount("-o", "io_uring")
+    mount.mount("-o", OPTION)
     if not is_on():
         mount.umount()
-        skip("FUSE over io_uring is not to be had here")
+        skip(f"-o {OPTION} is not to be had here")
     W.mkdir()
 
 
@@ -44,7 +48,7 @@ def own_mounts():
 
 def expect_whole():
     expect_eq(own_mounts(), sorted(str(mount / tree) for tree in ("", *TREES)), "what is mounted")
-    expect(is_on(), "sys/fs/stats: the trees are not on io_uring")
+    expect(is_on(), "sys/fs/stats: the trees are no session of their own")
 
 
 def expect_gone(daemon):
@@ -209,7 +213,7 @@ def killed_daemons():
 def hanging_daemon():
     """One that hangs is ended, and so is a caller who waits for it in the trees."""
     mount.umount()
-    mount.mount("-o", "io_uring", "--hang-seconds", "2")
+    mount.mount("-o", OPTION, "--hang-seconds", "2")
     daemon = mount.daemon()
     kill(daemon, signal.SIGSTOP)
     with subprocess.Popen(["ls", W / "none"], stderr=subprocess.DEVNULL) as caller:
@@ -271,7 +275,7 @@ def ways_to_end():
         daemon = mount.daemon()
         way()
         expect_gone(daemon)
-        mount.mount("-o", "io_uring")
+        mount.mount("-o", OPTION)
 
 
 def expect_ended(act, *words):
@@ -300,7 +304,7 @@ def open_after_lazy():
         if last == "signal":
             expect_ended(os.write, file, b"x")
             expect_ended(os.close, file)
-        mount.mount("-o", "io_uring")
+        mount.mount("-o", OPTION)
     expect_eq((W / "lazy").read_text(), "before close\nbefore signal\n", "what was written")
 
 
@@ -317,9 +321,9 @@ def ends_alone():
 
 def not_asked_for():
     """Without the option there is one session, and one mount."""
-    mount.mount("-o", "io_uring,noio_uring")
+    mount.mount("-o", f"{OPTION},no{OPTION}")
     expect_eq(own_mounts(), [str(mount.mnt)], "what is mounted")
-    expect_has(read(mount / "sys/fs/stats"), 'feature="io_uring"\toff', "sys/fs/stats")
+    expect_has(read(mount / "sys/fs/stats"), f'feature="{OPTION}"\toff', "sys/fs/stats")
     expect(not os.path.islink(W / ".agentfs/ctl"), "ctl is a link")
     mount.umount()
 
@@ -341,6 +345,9 @@ def not_to_be_had():
     mount.umount()
 
 
-main(begin, two_sessions, files_are_not_polled, histories, waiting_holds_nothing_up, locks_are_killable,
-     commands_hold_nothing_up, killed_daemons, hanging_daemon, refused_umount, ways_to_end,
-     open_after_lazy, ends_alone, not_asked_for, not_to_be_had)
+PARTS = (begin, two_sessions, files_are_not_polled, histories, waiting_holds_nothing_up,
+         locks_are_killable, commands_hold_nothing_up, killed_daemons, hanging_daemon, refused_umount,
+         ways_to_end, open_after_lazy, ends_alone, not_asked_for)
+
+if __name__ == "__main__":
+    main(*PARTS, not_to_be_had)

@@ -230,7 +230,7 @@ def is_asking(watcher, daemon):
 
 def asked_by_the_watcher():
     """Who is asking whether the daemon hangs does not make the mount busy for umount(2)."""
-    if os.geteuid() != 0 or "io_uring" in OPTIONS:
+    if os.geteuid() != 0 or "io_uring" in OPTIONS or "data_session" in OPTIONS:
         return  # an ordinary user's umount waits for it; the other one is busy in any case
     mount = Mount.of("asked")
     mount.mount("--hang-seconds", "6")

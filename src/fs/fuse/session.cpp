@@ -48,7 +48,7 @@ constexpr unsigned kQueueDepth = 8;
 std::vector<std::string> arguments_for(const SessionOptions& options) {
   std::vector<std::string> mount{"fsname=agentfs", "subtype=agentfs", "default_permissions"};
   if (options.allow_other) mount.emplace_back("allow_other");
-  if (options.beside != nullptr) {
+  if (options.io_uring) {
     mount.insert(mount.end(), {"io_uring", fmt::format("io_uring_q_depth={}", kQueueDepth)});
   }
   mount.insert(mount.end(), options.options.begin(), options.options.end());
@@ -256,7 +256,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
                                                     sizeof(fuse_lowlevel_ops), &parts->context)) {
     parts->session.reset(made, ::fuse_session_destroy);
     parts->context.session = made;
-    if (parts->options.beside == nullptr) {
+    if (!parts->options.io_uring) {
       const unsigned cpus = std::thread::hardware_concurrency();
       parts->workers =
           std::make_shared<Workers>(*made, WorkersOptions{.threads = parts->options.threads,

@@ -25,9 +25,10 @@ struct SessionOptions {
   bool passthrough = false;
   bool stacked_disk = false;
   bool busy_poll = false;  // a thread that has answered stays awake for a moment (workers.h)
-  // A session of the data trees, beside the one of the rest of the same mount (which outlives it):
-  // on io_uring, where there is that. It is only ever seen through what is bound of it.
+  // A session of the data trees, beside the one of the rest of the same mount (which outlives it).
+  // It is only ever seen through what is bound of it.
   Session* beside = nullptr;
+  bool io_uring = false;  // its requests come so, where there is that
 };
 
 // The libfuse that this program is linked with.

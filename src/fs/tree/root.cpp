@@ -98,7 +98,8 @@ constexpr auto kFiles = files<Kernel>({
     {.name = ".agentfs",
      .mode = 0555,
      .doc =
-         "What .agentfs has in each home and workspace; with -o io_uring it is led to from there.",
+         "What .agentfs has in each home and workspace; with -o data_session or io_uring it is led "
+         "to from there.",
      .directory = &kHistoriesDirectory,
      .listed = false},
     {.name = "dev",
