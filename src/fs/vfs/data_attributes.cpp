@@ -69,13 +69,12 @@ Result<Hold> DataNode::hold_replaced(const Request& request, const std::string& 
 }
 
 Result<Changing> DataNode::begin_change(bool of_bytes) {
-  ByteLock& bytes = tree_->bytes().of(*file_);
   for (;;) {
-    Changing together(bytes);
+    Changing together(tree_->bytes(), *file_);
     if (is_retired_ && of_bytes) TRY(check_in_place());
     if (kept_as_.load(std::memory_order_relaxed) == nullptr) return together;
-    together.unlock();
-    const std::unique_lock alone(bytes);
+    together = {};
+    const ChangingAlone alone(tree_->bytes(), *file_);
     part_from_past();
   }
 }

@@ -19,7 +19,7 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   // Before the link, so that nobody ever sees it counted.
   node_ = tree_.ensure(entry->node, region);
   node_->hide_links(1);
-  alone_ = std::unique_lock(tree_.bytes().of(*entry->node));
+  alone_ = ChangingAlone(tree_.bytes(), *entry->node);
   kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
   if (kept_.linked) node_->keep_as({kept_.number, kept_.path});
   if (is_inner && by_another && entry->attributes.st_nlink == 1) replaced_ = node_;
@@ -37,7 +37,7 @@ Status Departure::after(Status done) {
     set_identity(kept_.row, tree_.store(), *remaining_);
   }
   if (done && replaced_ != nullptr) replaced_->retire();
-  if (alone_.owns_lock()) alone_.unlock();
+  alone_ = {};
   if (done) return done;
   if (node_ != nullptr && node_->stop_keeping()) node_->hide_links(-1);
   tree_.keeper().take_back(kept_);

@@ -30,7 +30,7 @@ class Departure {
   TreeNodeRef remaining_;               // a file that has other names
   std::shared_ptr<DataNode> node_;      // shows one name less than the disk counts
   std::shared_ptr<DataNode> replaced_;  // by agentfs itself: nobody is to write to it any more
-  std::unique_lock<ByteLock> alone_;    // until the name has gone: nobody writes meanwhile
+  ChangingAlone alone_;                 // until the name has gone: nobody writes meanwhile
 };
 
 }  // namespace agentfs::vfs

@@ -127,7 +127,7 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
   DataTree& tree = top->tree();
   const auto node = tree.find(file);
   if (node == nullptr) return Namespace::keep_bytes(root, file, keep);
-  const std::unique_lock alone(tree.bytes().of(file));
+  const ChangingAlone alone(tree.bytes(), file);
   node->hide_links(1);  // before the link, so that nobody ever sees it counted
   auto kept = keep(tree.is_open_for_writing(node));
   const bool is_linked = kept && kept->has_value();
@@ -144,7 +144,7 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   const auto top = parts_->top_of(root);
   if (top == nullptr) return step();
   DataTree& tree = top->tree();
-  const std::unique_lock alone(tree.bytes().of(file));
+  const ChangingAlone alone(tree.bytes(), file);
   TRY(step());
   const auto now = tree.store().attributes(file);
   const auto node = tree.find(file);
