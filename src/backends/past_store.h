@@ -26,6 +26,12 @@ struct PastName {
   std::string now{};  // of list(): the path that it belongs to by now, where that is another
 };
 
+// What was kept of a file as it is.
+struct KeptFile {
+  std::uint64_t number = 0;
+  bool is_link = false;  // one more name of its inode; else a copy
+};
+
 // Threads: all. A content is there whole or not at all, whenever the daemon is killed. Errors: the
 // disk's own (ENOSPC, EIO, …), ENOENT for what is not kept.
 class PastStore {
@@ -37,7 +43,7 @@ class PastStore {
   virtual void reserve(std::uint64_t last) = 0;
   // Keeps the inode itself by one more name; where the disk cannot (EXDEV, EMLINK, EPERM), a copy.
   // `file` is a descriptor of it, O_PATH is enough. EBUSY: its bytes are lent and have changed.
-  virtual Result<std::uint64_t> keep_link(int file, const std::string& path) = 0;
+  virtual Result<KeptFile> keep_link(int file, const std::string& path) = 0;
   // Keeps a copy with mode, times, extended attributes and, as root, owner: shared blocks where the
   // disk can, holes stay holes.
   virtual Result<std::uint64_t> keep_copy(int file, const std::string& path) = 0;

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,6 +31,9 @@ class TreeNode {
   virtual std::uint64_t device() const = 0;
   virtual std::uint64_t inode() const = 0;
   virtual mode_t type() const = 0;  // S_IFREG, S_IFDIR, …
+  // To be told by who makes links of the file past its store, and takes them away: what is removed
+  // next may have no other name.
+  mutable std::atomic<int> links_aside = 0;
 };
 using TreeNodeRef = std::shared_ptr<TreeNode>;
 
@@ -84,6 +88,8 @@ class TreeStore {
   virtual std::string host_path(const TreeNode& node) const = 0;  // for messages and bind mounts
   // Calls `use` with an O_PATH descriptor of the node, open as long as the call lasts.
   virtual Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) = 0;
+  // file::identity() of the file that it is now; 0 where it cannot be had.
+  virtual std::uint64_t identity(const TreeNode& node) = 0;
 
   virtual Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) = 0;
   // The node that the name was last found to lead to, as long as anybody holds it, without asking

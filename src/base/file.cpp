@@ -96,10 +96,13 @@ bool exists(const std::string& path) {
 }
 
 std::uint64_t identity(int fd) {
-  constexpr std::uint64_t kPositive = ~std::uint64_t{0} >> 1U;  // a number of JSON
   int mount = 0;
-  const FileHandle handle = read_handle(fd, mount);
-  return handle.bytes.empty() ? 0 : fnv1a(handle.bytes) & kPositive;
+  return identity(read_handle(fd, mount).bytes);
+}
+
+std::uint64_t identity(std::string_view handle) {
+  constexpr std::uint64_t kPositive = ~std::uint64_t{0} >> 1U;  // a number of JSON
+  return handle.empty() ? 0 : fnv1a(handle) & kPositive;
 }
 
 }  // namespace file

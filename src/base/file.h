@@ -51,6 +51,7 @@ bool exists(const std::string& path);
 // Of an open file, O_PATH or not: never another's on the same disk, also when the inode number has
 // been given again (its handle, name_to_handle_at(2), hashed). 0 where the disk has no handles.
 std::uint64_t identity(int fd);
+std::uint64_t identity(std::string_view handle);  // of one whose handle is known
 
 }  // namespace file
 }  // namespace agentfs

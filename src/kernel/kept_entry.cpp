@@ -60,12 +60,9 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
 }
 
 void set_identity(json::Value& kept, TreeStore& store, const TreeNode& node) {
-  std::uint64_t identity = 0;
-  const Status known = store.use_descriptor(node, [&](int file) {
-    identity = file::identity(file);
-    return ok();
-  });
-  if (known && identity != 0) kept.set("file", identity);
+  if (const std::uint64_t identity = store.identity(node); identity != 0) {
+    kept.set("file", identity);
+  }
 }
 
 }  // namespace agentfs

@@ -27,7 +27,7 @@ Status remove(Kernel& kernel, const std::string& path) {
   if (PastStore* const past = kernel.parts().past;
       past != nullptr && entry.node->type() == S_IFREG && entry.attributes.st_size > 0) {
     TRY(store.use_descriptor(*entry.node, [&](int file) -> Status {
-      const auto number = TRY(past->keep_link(file, path));
+      const std::uint64_t number = TRY(past->keep_link(file, path)).number;
       row.details.emplace_back("kept", kept_row(number, "file", entry.attributes));
       return ok();
     }));

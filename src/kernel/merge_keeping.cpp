@@ -63,12 +63,11 @@ Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& 
   const auto keep = [&](bool is_open) -> Result<std::optional<PastName>> {
     if (!kernel_.history().why_not_kept(size, is_open).empty()) return std::nullopt;
     TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
-      struct stat before{};
-      struct stat now{};
-      const bool known = ::fstat(file, &before) == 0;
       // Through a link what is open would go on being written.
-      name.number = is_open ? TRY(past.keep_copy(file, path)) : TRY(past.keep_link(file, path));
-      is_linked = known && ::fstat(file, &now) == 0 && now.st_nlink > before.st_nlink;
+      const auto kept = is_open ? KeptFile{.number = TRY(past.keep_copy(file, path))}
+                                : TRY(past.keep_link(file, path));
+      name.number = kept.number;
+      is_linked = kept.is_link;
       return ok();
     }));
     return is_linked ? std::optional(name) : std::nullopt;

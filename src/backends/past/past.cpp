@@ -41,7 +41,7 @@ class PastFiles final : public PastStore {
   Status open();
   std::uint64_t next() override { return last_.fetch_add(1) + 1; }
   void reserve(std::uint64_t last) override;
-  Result<std::uint64_t> keep_link(int file, const std::string& path) override;
+  Result<KeptFile> keep_link(int file, const std::string& path) override;
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
   Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
@@ -176,7 +176,7 @@ int link_to(int file, int folder, const char* name) {
   return ::linkat(AT_FDCWD, source.c_str(), folder, name, AT_SYMLINK_FOLLOW);
 }
 
-Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
+Result<KeptFile> PastFiles::keep_link(int file, const std::string& path) {
   struct stat now{};
   const bool is_hole = ::fstat(file, &now) == 0 && now.st_blocks == 0 && now.st_size != 0;
   if (is_hole && lends(file)) {  // are its bytes still to be had?
@@ -186,9 +186,9 @@ Result<std::uint64_t> PastFiles::keep_link(int file, const std::string& path) {
   const PastName name = next_name(path);
   const Status linked =
       place(name, [&](int folder, const char* target) { return link_to(file, folder, target); });
-  if (linked) return name.number;
+  if (linked) return KeptFile{.number = name.number, .is_link = true};
   if (!cannot_link(linked.error().code)) return std::unexpected(linked.error());
-  return keep_copy(file, path);
+  return KeptFile{.number = TRY(keep_copy(file, path))};
 }
 
 Status PastFiles::copy_aside(int file, const PastName& name) const {

@@ -22,6 +22,7 @@ class DirectoryTree final : public TreeStore {
   TreeNodeRef root() override { return root_; }
   std::string host_path(const TreeNode& node) const override;
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
+  std::uint64_t identity(const TreeNode& node) override { return table_->file_identity(node); }
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   Result<struct stat> attributes(const TreeNode& node) override;
   Result<timespec> birth(const TreeNode& node) override;

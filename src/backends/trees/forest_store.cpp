@@ -76,6 +76,14 @@ Status ForestStore::use_descriptor(const TreeNode& any, const std::function<Stat
   return use(fd.get());
 }
 
+std::uint64_t ForestStore::identity(const TreeNode& any) {
+  const auto node = own(any);
+  if (!node) return 0;
+  const std::shared_lock together(mutex_);
+  const auto file = bearer(**node);
+  return file ? f_->table().file_identity(**file) : 0;
+}
+
 // The node of the disk that attributes and links are read from.
 Result<TreeNodeRef> ForestStore::bearer(ForestNode& node) {
   if (node.disk) return node.disk;

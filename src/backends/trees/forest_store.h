@@ -30,6 +30,7 @@ class ForestStore final : public Forest {
   TreeNodeRef root() override { return f_->top_node; }
   std::string host_path(const TreeNode& node) const override;
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override;
+  std::uint64_t identity(const TreeNode& node) override;
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override;
   TreeNodeRef remembered(const TreeNode& parent, const std::string& name) override;
   void follow_rollbacks() override { follows_ = true; }

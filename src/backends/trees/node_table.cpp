@@ -58,6 +58,15 @@ const FileHandle& NodeTable::handle_of(const TreeNode& node) const {
   return static_cast<const DiskNode&>(node).identity_.handle;
 }
 
+std::uint64_t NodeTable::file_identity(const TreeNode& node) {
+  if (!owns(node)) return 0;
+  if (const FileHandle& handle = handle_of(node); !handle.bytes.empty()) {
+    return file::identity(handle.bytes);
+  }
+  const auto fd = borrow(node);
+  return fd ? file::identity(fd->get()) : 0;
+}
+
 Result<TreeEntry> NodeTable::find(const FileHandle& handle) {
   UniqueFd fd = open_handle(handle);
   if (!fd) return fail_errno("a file by its handle");

@@ -87,6 +87,7 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   bool owns(const TreeNode& node) const;
   // What a file can be found by after a restart; no bytes where the disk or the rights have none.
   const FileHandle& handle_of(const TreeNode& node) const;
+  std::uint64_t file_identity(const TreeNode& node);  // file::identity(); 0: it cannot be had
   // ESTALE where no file has it any more.
   Result<TreeEntry> find(const FileHandle& handle);
   // Without handles: the node of that number, where somebody holds it; else null.

@@ -59,17 +59,16 @@ Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
     if (copy.stored || copy.row.is_null()) return copy;
     // By a link, then: who has it open may change it yet, and that is better than nothing.
   }
-  std::uint64_t number = 0;
-  struct stat now = attributes;
-  const Status done = store_.use_descriptor(*entry.node, [&](int file) -> Status {
-    number = TRY(past_->keep_link(file, path));
-    return ::fstat(file, &now) == 0 ? ok() : fail_errno(path);
+  KeptFile file;
+  const Status done = store_.use_descriptor(*entry.node, [&](int descriptor) -> Status {
+    file = TRY(past_->keep_link(descriptor, path));
+    return ok();
   });
   if (!done) return not_kept(done.error().message);
-  Kept kept = described(number, attributes);
+  Kept kept = described(file.number, attributes);
   kept.path = path;
   kept.stored = true;
-  kept.linked = now.st_nlink > attributes.st_nlink;  // not where the store had to copy
+  kept.linked = file.is_link;
   return kept;
 }
 

@@ -24,6 +24,7 @@ class FaultyStore final : public TreeStore {
   Status use_descriptor(const TreeNode& node, const std::function<Status(int)>& use) override {
     return store_.use_descriptor(node, use);
   }
+  std::uint64_t identity(const TreeNode& node) override { return store_.identity(node); }
   Result<TreeEntry> lookup(const TreeNode& parent, const std::string& name) override {
     return store_.lookup(parent, name);
   }

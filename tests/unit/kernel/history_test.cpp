@@ -58,7 +58,7 @@ std::uint64_t keep(TestKernel& t, const std::string& path, std::string_view text
   const std::string host = t.state() + "/trees" + path;
   std::ofstream(host) << text;
   const UniqueFd fd(::open(host.c_str(), O_PATH));
-  return t.kernel().parts().past->keep_link(fd.get(), path).value();
+  return t.kernel().parts().past->keep_link(fd.get(), path).value().number;
 }
 
 TEST_CASE("Versions are found by path, and directories list the names in them once") {

@@ -56,7 +56,7 @@ TEST_CASE("A link keeps the inode itself after its name has gone") {
   Place place;
   const std::string path = place.file("a", "old\n");
   const ino_t inode = stat_of(path).st_ino;
-  const auto number = must(place.store->keep_link(path_descriptor(path).get(), "/w/s/a"));
+  const auto number = must(place.store->keep_link(path_descriptor(path).get(), "/w/s/a")).number;
   REQUIRE(::unlink(path.c_str()) == 0);
   const PastName name{number, "/w/s/a"};
   CHECK(must(place.store->attributes(name)).st_ino == inode);
@@ -99,7 +99,7 @@ TEST_CASE("A copy keeps bytes, mode, times, attributes and holes, and leaves the
 TEST_CASE("Numbers go on after a restart, and are never given twice") {
   Place place;
   const std::string path = place.file("a", "x");
-  const auto first = must(place.store->keep_link(path_descriptor(path).get(), "/w/s/a"));
+  const auto first = must(place.store->keep_link(path_descriptor(path).get(), "/w/s/a")).number;
   place.store->reserve(41);
   CHECK(place.store->next() == 42);
   place.reopen();
@@ -222,7 +222,7 @@ TEST_CASE("Where another disk is in between a link becomes a copy") {
   const auto store = must(open_past(top.path() + "/disk/past"));
   const std::string path = top.path() + "/a";
   std::ofstream(path) << "old\n";
-  const auto number = must(store->keep_link(path_descriptor(path).get(), "/w/s/a"));
+  const auto number = must(store->keep_link(path_descriptor(path).get(), "/w/s/a")).number;
   CHECK(stat_of(path).st_nlink == 1);
   CHECK(must(file::read(must(store->open({number, "/w/s/a"})).get())) == "old\n");
 }
