@@ -267,17 +267,59 @@ def what_checkpoints_hold_can_be_given_up():
     ends_whole(mount)
 
 
-def what_checkpoints_read_can_be_removed():
-    """On a disk where a directory takes room, too: what is removed must be kept for them first."""
-    if not os.path.exists("/dev/loop-control") or not shutil.which("mkfs.ext4"):
-        return
-    mount = Mount.of("on-ext4")
-    image = mount.state.parent / "ext4-image"
+def can_have_ext4():
+    return os.path.exists("/dev/loop-control") and shutil.which("mkfs.ext4")
+
+
+def mount_on_ext4(name):
+    mount = Mount.of(name)
+    image = mount.state.parent / f"{name}-image"
     with open(image, "wb") as file:
         file.truncate(48 << 20)
     run(["mkfs.ext4", "-q", "-F", image])
     run(["mount", "-o", "loop", image, mount.state])
     mount.mount()
+    return mount, image
+
+
+def forks_give_their_room():
+    """To the last byte: one that is discarded, and a file of its own that nobody has looked at yet."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("forked")
+    top = mount / "workspaces/w"
+    (top / "d").mkdir(parents=True)
+    for number in range(100):
+        (top / "d" / f"{number}").write_text(f"{number}\n")
+    forks = [mount / f"workspaces/try-{number}" for number in range(2)]
+    for fork in forks:
+        command(top / ".agentfs/ctl", f"fork {fork.name}")
+        (fork / "d/1").write_text("changed\n")
+        (fork / "large").write_bytes(os.urandom(4 << 20))
+    mount.umount()
+    mount.mount()
+    ballast = mount.state / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+    (forks[1] / "large").unlink()
+    command(top / ".agentfs/ctl", f"discard {forks[0].name}")
+    expect_eq([fork.exists() for fork in forks], [False, True], "the forks")
+    expect_eq((forks[1] / "d/1").read_text(), "changed\n", "the other one's")
+    ballast.unlink()
+    ends_whole(mount)
+    image.unlink()
+
+
+def what_checkpoints_read_can_be_removed():
+    """On a disk where a directory takes room, too: what is removed must be kept for them first."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("on-ext4")
     top = mount / "workspaces/w"
     for name in ("a", "b", "c", "d"):
         (top / name).mkdir(parents=True)
@@ -648,7 +690,7 @@ def import_on_full_disk():
 main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
      removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
-     what_checkpoints_read_can_be_removed, history_gives_way,
+     forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
      rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)

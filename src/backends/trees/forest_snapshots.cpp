@@ -246,15 +246,17 @@ Status ForestStore::drop(const std::string& name, const std::function<Status()>&
       log::warning("{}: fsck may miss it: {}", text::shown(name), noted.error().message);
     }
     TRY(f_->keep_time(*root));
-    if (tell && line != nullptr) TRY(line->leave(f_->top(), name));
+    if (tell && line != nullptr) {
+      TRY(reserve_.use([&] { return line->leave(f_->top(), name); }));
+    }
   }
   const Status told = tell ? tell() : ok();
   const std::unique_lock alone(mutex_);
   if (!told) {
-    TRY(line != nullptr ? line->come_back(f_->top()) : ok());
+    if (line != nullptr) TRY(reserve_.use([&] { return line->come_back(f_->top()); }));
     return told;
   }
-  TRY(put_away(*root, name));
+  TRY(reserve_.use([&] { return put_away(*root, name); }));
   freeze(*root->tree);
   f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
