@@ -59,6 +59,7 @@ struct ForestCounts {
   std::uint64_t unshared = 0;  // files that got an inode of their own
   std::uint64_t copied = 0;    // bytes copied for that
   std::uint64_t searched = 0;  // trees that were walked for a file's other names
+  std::uint64_t looked = 0;    // names that were looked at for that
   std::uint64_t ahead = 0;     // of these files, those that were copied before anybody had to wait
 };
 

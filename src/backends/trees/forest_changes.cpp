@@ -183,7 +183,9 @@ Result<ForestNodeRef> ForestStore::prepare_victim(ForestNode& parent, const std:
   if (!entry && entry.error().code == ENOENT) return nullptr;
   if (!entry) return std::unexpected(entry.error());
   auto node = std::static_pointer_cast<ForestNode>(entry->node);
-  if (node->is_directory() || entry->attributes.st_nlink > 1) TRY(f_->prepare(*node, false));
+  if (node->is_directory() || node->has_other_names(entry->attributes)) {
+    TRY(f_->prepare(*node, false));
+  }
   return node;
 }
 
@@ -263,7 +265,8 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
     const auto alone = alone_with({parent.get()});
     TRY(f_->prepare_directory(*parent));
     const auto victim = TRY(prepare_victim(*parent, name));
-    const bool last = victim && (directory || TRY(f_->attributes(*victim)).st_nlink <= 1);
+    const bool last =
+        victim && (directory || !victim->has_other_names(TRY(f_->attributes(*victim))));
     return act(victim, last);
   });
 }

@@ -191,7 +191,7 @@ class ForestDisk {
   const Marks marks_;
   AheadCopies ahead_;
   Growths filling_, saving_;
-  std::map<std::uint32_t, HardLinks> linked_;  // by line
+  KnownLinks linked_;
   std::atomic<std::uint64_t> moves_ = 1;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory

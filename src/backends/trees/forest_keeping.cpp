@@ -27,8 +27,8 @@ bool ForestDisk::make_ready(ForestNode& node, Until until) {
     return true;
   };
   if (node.is_directory()) return is_kept(node);
-  return std::ranges::all_of(book().names(node),
-                             [&](const auto& name) { return is_kept(*name.parent); });
+  return std::ranges::all_of(book().parents(node),
+                             [&](const ForestNodeRef& parent) { return is_kept(*parent); });
 }
 
 // A directory made since the newest snapshot is in none.

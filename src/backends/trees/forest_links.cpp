@@ -25,6 +25,15 @@ struct FoundNames {
 
 }  // namespace
 
+HardLinks& KnownLinks::of(const TreeRef& tree) {
+  std::erase_if(all_, [](const auto& one) { return one.second.tree.expired(); });
+  HardLinks& known = all_[tree->line->number()];
+  if (tree->refusal != 0 || known.tree.lock() != tree) known = {.tree = tree};
+  if (known.epoch != tree->epoch) known.prepared.clear();
+  known.epoch = tree->epoch;
+  return known;
+}
+
 // Not by recursion: a tree may be deeper than a stack has room for.
 Result<HardLinks> find_hard_links(ForestDisk& disk, ForestNode& root, ino_t asked) {
   FoundNames found;

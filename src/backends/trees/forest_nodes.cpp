@@ -38,7 +38,7 @@ void let_go(ForestNodeRef node) {
 
 ForestNode::~ForestNode() {
   book_->forget(*this);
-  for (Name& name : names_) let_go(std::move(name.parent));
+  while (!names_.empty()) let_go(std::move(names_.extract(names_.begin()).value().parent));
 }
 
 std::size_t NodeBook::Hash::operator()(const FileKey& key) const {
@@ -104,7 +104,22 @@ ForestNodeRef NodeBook::find(const Tree& tree, const TreeNode& disk) const {
 
 std::vector<ForestNode::Name> NodeBook::names(const ForestNode& node) const {
   const Lock lock(mutex_);
-  return node.names_;
+  return {node.names_.begin(), node.names_.end()};
+}
+
+std::size_t NodeBook::name_count(const ForestNode& node) const {
+  const Lock lock(mutex_);
+  return node.names_.size();
+}
+
+std::vector<ForestNodeRef> NodeBook::parents(const ForestNode& node) const {
+  std::vector<ForestNodeRef> all;
+  const Lock lock(mutex_);
+  for (auto at = node.names_.begin(); at != node.names_.end();) {
+    all.push_back(at->parent);
+    at = node.names_.upper_bound(at->parent.get());
+  }
+  return all;
 }
 
 std::string NodeBook::label(const ForestNode& node) const {
@@ -114,21 +129,14 @@ std::string NodeBook::label(const ForestNode& node) const {
 
 ForestNodeRef NodeBook::drop_name(ForestNode& node, const ForestNode& parent,
                                   const std::string& name) {
-  const auto place = std::ranges::find_if(node.names_, [&](const ForestNode::Name& known) {
-    return known.parent.get() == &parent && known.name == name;
-  });
+  const auto place = node.names_.find(NodeNameOrder::Key(&parent, name));
   if (place == node.names_.end()) return nullptr;
-  ForestNodeRef kept = std::move(place->parent);
-  node.names_.erase(place);
-  return kept;
+  return std::move(node.names_.extract(place).value().parent);
 }
 
 void NodeBook::put_name(ForestNode& node, const Entry& entry) {
   entry.parent->inside_->entries[entry.name] = &node;
-  const bool has = std::ranges::any_of(node.names_, [&](const ForestNode::Name& name) {
-    return name.parent == entry.parent && name.name == entry.name;
-  });
-  if (!has) node.names_.push_back({entry.parent, entry.name});
+  node.names_.insert({entry.parent, entry.name});
 }
 
 void NodeBook::remove_name(const ForestNode& parent, const std::string& name,
@@ -190,7 +198,7 @@ void NodeBook::forget_former(ForestNode& node) {
 
 std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const {
   const Lock lock(mutex_);
-  if (!node.names_.empty()) return node.names_.front();
+  if (!node.names_.empty()) return *node.names_.begin();
   return node.former_ == nullptr ? std::nullopt : std::optional(*node.former_);
 }
 
@@ -243,7 +251,7 @@ void NodeBook::succeed(ForestNode& former, ForestNode& now) {
   content = std::exchange(former.inside_->content, std::move(now.inside_->content));
   former.mark_ = now.mark_;
   dropped.push_back(drop_former(former));
-  for (ForestNode::Name& name : former.names_) dropped.push_back(std::move(name.parent));
+  for (const ForestNode::Name& name : former.names_) dropped.push_back(name.parent);
   former.names_ = std::exchange(now.names_, {});
   for (const ForestNode::Name& name : former.names_) {
     name.parent->inside_->entries[name.name] = &former;

@@ -11,13 +11,12 @@
 
 #include "backends/trees/forest_tree.h"
 #include "backends/trees/line.h"
+#include "backends/trees/node_names.h"
 #include "base/mutex.h"
 
 namespace agentfs::trees {
 
-class ForestNode;
 class NodeBook;
-using ForestNodeRef = std::shared_ptr<ForestNode>;
 
 // Where a hollow directory reads, found out when the forest's count of moves was `moves`.
 struct Content {
@@ -45,10 +44,7 @@ struct HeldFile {
 // changed under the store's lock, alone, except where the book's is named.
 class ForestNode final : public TreeNode, public std::enable_shared_from_this<ForestNode> {
  public:
-  struct Name {
-    ForestNodeRef parent;
-    std::string name;
-  };
+  using Name = NodeName;
 
   ForestNode(std::shared_ptr<NodeBook> book, TreeRef owner, mode_t type, ino_t number);
   ~ForestNode() override;
@@ -68,6 +64,9 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   std::atomic<bool> removed = false;  // without a name in its tree any more
   // A directory of a state that is over, and becomes the one in its place when it is next used.
   std::atomic<bool> follows = false;
+  bool has_other_names(const struct stat& attributes) const {
+    return attributes.st_nlink > 1 + static_cast<nlink_t>(links_aside.load());
+  }
 
  private:
   friend class NodeBook;
@@ -83,7 +82,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   const ino_t number_;
   // Under the book's mutex.
   const std::unique_ptr<Inside> inside_;  // of a directory
-  std::vector<Name> names_;
+  NodeNames names_;
   std::vector<HeldFile> files_;
   std::optional<KnownMark> mark_;
   std::unique_ptr<Name> former_;  // what it had in the state that is over
@@ -115,6 +114,8 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   ForestNodeRef find(const Tree& tree, const TreeNode& disk) const;
 
   std::vector<ForestNode::Name> names(const ForestNode& node) const;
+  std::size_t name_count(const ForestNode& node) const;
+  std::vector<ForestNodeRef> parents(const ForestNode& node) const;  // each once
   std::string label(const ForestNode& node) const;  // its tree's, for who does not hold the lock
   // The name leads nowhere from now on; with `only` where it leads to that node.
   void remove_name(const ForestNode& parent, const std::string& name,

@@ -143,7 +143,7 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
       return ok();
     }
     TRY(prepare_victim(*to, new_name));
-    last = other->is_directory() || TRY(f_->attributes(*other)).st_nlink <= 1;
+    last = other->is_directory() || !other->has_other_names(TRY(f_->attributes(*other)));
   }
   if (moved) TRY(f_->keep_time(*moved));
   if (other && names.exchanges()) TRY(f_->keep_time(*other));

@@ -16,20 +16,25 @@ namespace agentfs::trees {
 Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   if (file.prepared()) return ok();
   TRY(refuse(file));
-  const auto names = TRY(names_of(file));
-  for (const ForestNode::Name& name : names) (void)TRY(keep(*name.parent));
+  std::unordered_set<std::uint64_t>& prepared = linked_.of(file.tree).prepared;
+  const auto identity = [&] { return table().file_identity(*file.disk); };
+  bool is_shared = false;
+  if (prepared.empty() || !prepared.contains(identity())) {
+    const auto names = TRY(names_of(file));
+    for (const ForestNode::Name& name : names) (void)TRY(keep(*name.parent));
+    const Borrowed fd = TRY(borrow(file));
+    struct stat attributes{};
+    if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
+    is_shared = attributes.st_nlink > names.size();
+    if (is_shared) TRY(unshare(file, names, empty));
+    if (names.size() > 1 && identity() != 0) prepared.insert(identity());
+  }
   const Borrowed fd = TRY(borrow(file));
-  struct stat attributes{};
-  if (::fstat(fd.get(), &attributes) != 0) return fail_errno("a file");
-  if (attributes.st_nlink > names.size()) {
-    TRY(unshare(file, names, empty));
-  } else {
-    FileMark mark = marks_.file(Spot::of(fd.get()));
-    if (mark.changed) {
-      mark.changed.reset();
-      marks_.set_file(Spot::of(fd.get()), mark);
-      moved();
-    }
+  FileMark mark = is_shared ? FileMark() : marks_.file(Spot::of(fd.get()));
+  if (mark.changed) {  // what its own tree alone has is shown as it is
+    mark.changed.reset();
+    marks_.set_file(Spot::of(fd.get()), mark);
+    moved();
   }
   file.tree->line->touched = true;
   file.epoch = file.tree->epoch.load();
@@ -38,11 +43,10 @@ Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
 
 // Where a directory with a name of it is kept first, that has one, too, then.
 bool ForestDisk::is_to_be_unshared(const ForestNode& file, nlink_t links) {
-  const auto names = book().names(file);
-  return links > names.size() || std::ranges::any_of(names, [this](const ForestNode::Name& name) {
-           const ForestNode& parent = *name.parent;
-           return !parent.solid() || is_to_be_saved(parent);
-         });
+  if (links > book().name_count(file)) return true;
+  return std::ranges::any_of(book().parents(file), [this](const ForestNodeRef& parent) {
+    return !parent->solid() || is_to_be_saved(*parent);
+  });
 }
 
 bool ForestDisk::lends(const ForestNode& file) {
@@ -84,13 +88,14 @@ Status ForestDisk::end_fetch(ForestNode& file, int filled, bool is_whole) {
 Status ForestDisk::keep_parents(ForestNode& file) {
   if (file.prepared() || file.is_directory()) return ok();
   TRY(refuse(file));
-  for (const ForestNode::Name& name : book().names(file)) (void)TRY(keep(*name.parent));
+  for (const ForestNodeRef& parent : book().parents(file)) (void)TRY(keep(*parent));
   return ok();
 }
 
 // --- names
 
 bool ForestDisk::leads_to(const ForestNode::Name& name, ino_t inode) {
+  ++counts.looked;
   const auto content = this->content(*name.parent);
   const auto directory = content ? table().borrow(*content->directory) : Result<Borrowed>();
   struct stat attributes{};
@@ -115,13 +120,12 @@ Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
   const FileMark mark = marks_.file(Spot::of(fd.get()));
   const nlink_t count = mark.changed ? mark.names : attributes.st_nlink;
   if (names.size() >= count || attributes.st_nlink == 0) return names;
-  std::erase_if(linked_, [](const auto& one) { return one.second.tree.expired(); });
-  HardLinks& known = linked_[file.tree->line->number()];
+  HardLinks& known = linked_.of(file.tree);
   names.clear();
-  if (known.are_of(file.tree)) take(known.names[inode]);
+  take(known.names[inode]);
   if (names.size() >= count) return names;
   const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
-  known = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode));
+  known.names = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode)).names;
   ++counts.searched;
   return known.names[inode];
 }

@@ -42,13 +42,15 @@ std::optional<timespec> DataNode::birth() {
 }
 
 void DataNode::keep_as(PastName name) {
-  const std::unique_ptr<const PastName> kept(
+  const std::unique_ptr<const PastName> before(
       kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));
+  if (before == nullptr) ++file_->links_aside;
 }
 
-bool DataNode::stop_keeping() {
-  const std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
-  return name != nullptr;
+std::unique_ptr<const PastName> DataNode::take_kept() {
+  std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
+  if (name != nullptr) --file_->links_aside;
+  return name;
 }
 
 bool DataNode::is_aside() const {
@@ -80,7 +82,7 @@ Result<Changing> DataNode::begin_change(bool of_bytes) {
 }
 
 void DataNode::part_from_past() {
-  const std::unique_ptr<const PastName> name(kept_as_.exchange(nullptr));
+  const std::unique_ptr<const PastName> name = take_kept();
   if (name == nullptr) return;
   if (const Status parted = tree_->keeper().separate(*name); !parted) {
     return log::error("past: {}: changed by who has it open: {}", name->path,

@@ -38,7 +38,7 @@ class DataNode final : public Node {
   void hide_links(int change) { hidden_links_.fetch_add(change); }
   // Its last name is about to go, and the past has the inode by this one. Under its lock, alone.
   void keep_as(PastName name);
-  bool stop_keeping();  // false: it has parted from the past already
+  bool stop_keeping() { return take_kept() != nullptr; }  // false: it has parted already
   // What it holds, or only its attributes, changes while this is held: the past has a copy by then
   // of what it had by a link. Of bytes ESTALE as of check_in_place().
   Result<Changing> begin_change(bool of_bytes = true);
@@ -129,6 +129,7 @@ class DataNode final : public Node {
 
  private:
   void part_from_past();
+  std::unique_ptr<const PastName> take_kept();
   bool has_directory(const std::string& name) const;
   void follow_region(const std::string& name, DataNode& target, const std::string& new_name);
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring

@@ -213,5 +213,65 @@ TEST_CASE("opening a shared file to cut it, where descriptors run out, leaves it
   }
 }
 
+TEST_CASE("Names of a file are removed one by one without a look at all the others") {
+  constexpr std::uint64_t kNames = 200;
+  TestForest forest;
+  forest.directory("p");
+  forest.directory("p/d");
+  const TreeNodeRef file = forest.file("p/d/f0", "old");
+  for (std::uint64_t i = 1; i < kNames; ++i) {
+    REQUIRE(forest->link(*file, *forest.at("p/d"), fmt::format("f{}", i), kMyself));
+  }
+  REQUIRE(forest->fork("p", "q"));
+  forest.open();
+  for (std::uint64_t i = 1; i < kNames; ++i) {
+    REQUIRE(forest->unlink(*forest.at("q/d"), fmt::format("f{}", i), kMyself));
+    CHECK(forest.stat("q/d/f0").st_nlink == kNames - i);
+  }
+  CHECK(forest->counts().looked <= 4 * kNames);
+  CHECK(forest->counts().unshared == 1);
+  // What is prepared in one state is not in the next.
+  REQUIRE(forest->link(*forest.at("q/d/f0"), *forest.at("q/d"), "again", kMyself));
+  const SnapshotId before = must(forest->snapshot("q", "s"));
+  forest.write("q/d/again", "new");
+  CHECK(forest.read("q/d/f0") == "new");
+  CHECK(forest.read("p/d/f0") == "old");
+  must(forest->rollback("q", before));
+  CHECK(forest.read("q/d/f0") == "old");
+}
+
+TEST_CASE("What the past has a link of is removed without a copy") {
+  const std::string bytes(100'000, 'x');
+  for (const bool replaced : {false, true}) {
+    TestForest forest;
+    forest.directory("p");
+    forest.file("p/shared", bytes);
+    REQUIRE(forest->fork("p", "q"));
+    forest.file("q/own", bytes);
+    forest.open();
+    for (const std::string name : {"own", "shared"}) {
+      const TreeNodeRef file = forest.at("q/" + name);
+      const std::string kept = forest.path("kept-" + name);
+      REQUIRE(forest->use_descriptor(*file, [&](int fd) {
+        return plain(::linkat(fd, "", AT_FDCWD, kept.c_str(), AT_EMPTY_PATH)) == 0
+                   ? ok()
+                   : fail_errno(kept);
+      }));
+      ++file->links_aside;
+      if (replaced) {
+        forest.file("q/new", "new");
+        REQUIRE(forest->rename(*forest.at("q"), "new", *forest.at("q"), name, 0, kMyself));
+      } else {
+        REQUIRE(forest->unlink(*forest.at("q"), name, kMyself));
+      }
+      CHECK(must(forest->attributes(*file)).st_nlink == 0);
+      CHECK(must(file::read(kept)) == bytes);
+    }
+    CHECK(forest->counts().unshared == 0);
+    CHECK(forest->counts().searched == 0);
+    CHECK(forest.read("p/shared") == bytes);
+  }
+}
+
 }  // namespace
 }  // namespace agentfs::test
