@@ -66,7 +66,8 @@ struct ForestCounts {
 struct ForestOptions {
   std::size_t descriptors = 1024;  // as TreeOptions
   bool file_handles = true;
-  bool trusted = true;             // false: keep marks in user.*, as a daemon that is not root does
+  // False: keep marks in user.*, as a daemon that is not root does, and root's where one has begun.
+  bool trusted = true;
   const Lender* lender = nullptr;  // of files whose bytes lie elsewhere; outlives the forest
   bool keeps_room = false;         // a part of the disk, for removals once it is full
   // Of what is done to a large directory before its first change, so long at once, while all others

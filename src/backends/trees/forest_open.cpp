@@ -35,6 +35,23 @@ Result<UniqueFd> open_hidden(const std::string& hidden, const struct stat& top) 
   return fail(EXDEV, "{}: not on the filesystem of the trees; a directory beside them is", hidden);
 }
 
+// Whose attributes the trees are marked by: what an ordinary user's daemon has begun, root's goes on
+// with as that does, since the marks that root alone may set are not there.
+Result<bool> are_marked_by_root(int top) {
+  bool has_users = false;
+  for (const HostEntry& entry : TRY(list_directory(top))) {
+    if (entry.type != S_IFDIR) continue;
+    const Spot root = Spot::in(top, entry.name);
+    const auto is_marked = [&](bool trusted) {
+      const auto mark = Marks(trusted).tree(root);
+      return !mark || *mark;  // a damaged one is one
+    };
+    if (is_marked(true)) return true;
+    has_users = has_users || is_marked(false);
+  }
+  return !has_users;
+}
+
 Result<std::optional<DirectoryKey>> place_of(const ForestRoom& room) {
   const auto target = link_target(room.hidden.get(), kPlace);
   if (!target && errno == ENOENT) return std::nullopt;
@@ -68,7 +85,8 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.table = table;
   parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
-  parts.trusted = options.trusted && ::geteuid() == 0;
+  parts.trusted =
+      options.trusted && ::geteuid() == 0 && TRY(are_marked_by_root(parts.top.get()));
   parts.lender = options.lender;
   parts.part = options.part;
   room.disk = std::make_unique<ForestDisk>(std::move(parts));

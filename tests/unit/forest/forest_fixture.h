@@ -16,9 +16,10 @@ class TestForest {
     std::filesystem::create_directory(base_.path("trees"));
     open();
   }
-  void open() {
+  void open() { open(options_); }
+  void open(const ForestOptions& options) {
     forest_.reset();
-    forest_ = must(open_forest(base_.path("trees"), base_.path("hidden"), options_));
+    forest_ = must(open_forest(base_.path("trees"), base_.path("hidden"), options));
   }
   Forest& operator*() { return *forest_; }
   Forest* operator->() { return forest_.get(); }

@@ -17,12 +17,14 @@ struct World {
   std::string trees() const { return base.path("trees"); }
   std::string hidden() const { return base.path("hidden"); }
   std::string path(const std::string& below) const { return base.path("trees/" + below); }
-  std::unique_ptr<Forest> open() { return must(open_forest(trees(), hidden())); }
+  std::unique_ptr<Forest> open(const ForestOptions& options = {}) {
+    return must(open_forest(trees(), hidden(), options));
+  }
   Findings check() { return must(check_forest(trees(), hidden())); }
 
   // "main" with a/b/file, forked as "try", of which one directory has changed since.
-  void make_family() {
-    auto forest = open();
+  void make_family(const ForestOptions& options = {}) {
+    auto forest = open(options);
     const auto main = make_directory(*forest, *forest->root(), "main");
     const auto a = make_directory(*forest, *main, "a");
     const auto b = make_directory(*forest, *a, "b");
@@ -371,6 +373,26 @@ TEST_CASE("cutting links that a crash cut short ends with one copy", "[forest]")
   CHECK(inode_of(world.path("two/x")) == inode_of(world.path("two/y")));
   CHECK(inode_of(world.path("two/x")) != inode_of(world.path("one/file")));
   CHECK(fs::is_empty(scratch));
+}
+
+TEST_CASE("What an ordinary user's daemon has marked, root's goes on with and fsck knows") {
+  World world;
+  world.make_family({.trusted = false});
+  CHECK(world.check().whole());
+  {
+    auto forest = world.open();
+    const auto fork = must(forest->lookup(*forest->root(), "try")).node;
+    CHECK(must(forest->lookup(*fork, "a")).node->type() == S_IFDIR);
+    CHECK(read_file(*forest, *must(forest->lookup(*fork, "top")).node) == "top");
+    REQUIRE(forest->unlink(*fork, "top", kMyself));
+    must(forest->fork("try", "again"));
+  }
+  auto forest = world.open({.trusted = false});
+  const auto again = must(forest->lookup(*forest->root(), "again")).node;
+  CHECK(!forest->lookup(*again, "top"));
+  CHECK(must(forest->lookup(*again, "a")).node->type() == S_IFDIR);
+  forest.reset();
+  CHECK(world.check().whole());
 }
 
 }  // namespace
