@@ -86,6 +86,24 @@ Result<std::string> find_link(int git, const std::string& ref) {
   return std::string();
 }
 
+constexpr std::size_t kMostHead = 255;  // bytes that git reads of it
+
+std::string beginning_of(int directory, const std::string& name) {
+  std::string bytes(kMostHead, '\0');
+  const auto file = open_file(directory, name);
+  const ssize_t count = file ? ::read(file->get(), bytes.data(), bytes.size()) : 0;
+  bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  return bytes;
+}
+
+bool is_head(std::string_view text) {
+  constexpr std::string_view kRef = "ref:";
+  constexpr std::size_t kDigits = 40;
+  if (text.starts_with(kRef)) return text::trim(text.substr(kRef.size())).starts_with("refs/");
+  const auto is_digit = [](unsigned char c) { return std::isxdigit(c) != 0; };
+  return text.size() >= kDigits && std::ranges::all_of(text.substr(0, kDigits), is_digit);
+}
+
 bool not_used(const std::string& worktree, std::string_view why) {
   log::warning("{}/.git: not used: {}", worktree, why);
   return false;
@@ -121,6 +139,18 @@ Status check_bare(const std::string& path) {
                          [](unsigned char c) { return std::tolower(c); });
   if (!settings.contains("[include")) return ok();
   return fail(EXDEV, "git: its config includes another file");
+}
+
+bool has_git_in(const std::string& directory) {
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const auto kind = top ? kind_of(top.get(), ".git") : Kind::none;
+  if (!kind || *kind == Kind::none || *kind == Kind::other) return false;
+  if (*kind == Kind::link) return true;
+  if (*kind != Kind::directory) return beginning_of(top.get(), ".git").starts_with("gitdir: ");
+  const auto git = open_directory(top.get(), ".git");
+  if (!git) return true;
+  const auto target = read_link(git->get(), "HEAD");
+  return target ? target->starts_with("refs/") : is_head(beginning_of(git->get(), "HEAD"));
 }
 
 Status check_nested_git(const std::string& directory) {

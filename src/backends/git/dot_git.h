@@ -22,6 +22,10 @@ Result<bool> has_own_git(const std::string& worktree, const std::string& ref);
 // settings include others.
 Status check_bare(const std::string& path);
 
+// Whether git takes the directory's .git for a repository or the way to one: a directory whose HEAD
+// names a ref or a commit, or a file that begins with "gitdir: ". Else the .git is nothing, and
+// what is beside it are plain files.
+bool has_git_in(const std::string& directory);
 // Where that .git is a directory: EINVAL as above, so that opening it waits for nobody.
 Status check_nested_git(const std::string& directory);
 

@@ -182,18 +182,19 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
 Result<std::optional<git_oid>> TreeUpdate::nested_commit(const std::string& path,
                                                          bool& nested) const {
   const std::string place = worktree_ + "/" + path;
-  if (!file::exists(place + "/.git")) return std::nullopt;
-  if (!TRY(has_usable_git(place))) {
-    nested = true;
+  if (!has_git_in(place)) return std::nullopt;
+  nested = true;
+  if (!TRY(has_usable_git(place))) return std::nullopt;
+  if (const Status plain = check_nested_git(place); !plain) {
+    log::warning("git: {} is left out of the commit: {}", text::shown(path), plain.error().message);
     return std::nullopt;
   }
-  TRY(check_nested_git(place));
   git_repository* raw = nullptr;
   if (git_repository_open_ext(&raw, place.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr) < 0) {
-    return std::nullopt;  // a directory that only has a .git in it: what is beside it counts
+    nested = false;  // a directory that only has a .git in it: what is beside it counts
+    return std::nullopt;
   }
   const RepositoryHandle repository(raw);
-  nested = true;
   git_oid head{};
   if (git_reference_name_to_id(&head, raw, "HEAD") < 0) return std::nullopt;
   return head;

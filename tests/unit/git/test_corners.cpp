@@ -35,6 +35,29 @@ TEST_CASE("a nested repository is recorded as its commit", "[git]") {
   space.check_fsck();
 }
 
+TEST_CASE("a .git that git takes for no repository hides no file beside it", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  const auto make = [&](const std::string& name, const std::string& how) {
+    space.sh("mkdir -p " + name + "/.git/refs " + name + "/.git/objects && touch " + name +
+             "/file && cd " + name + "/.git && " + how);
+  };
+  make("digits", "printf 'z%.0s' $(seq 40) > HEAD");
+  make("away", "ln -s /nowhere/HEAD HEAD");
+  make("huge", "truncate -s 1T HEAD");
+  make("fifo", "mkfifo HEAD");
+  make("none", "true");
+  space.sh("mkdir text && touch text/file && truncate -s 3M text/.git");
+  // This one is a repository, of which a part cannot be read: nobody else's commit waits for it.
+  make("config", "echo 'ref: refs/heads/main' > HEAD && truncate -s 1T config");
+  space.write("new", "1");
+  CHECK_FALSE(space.commit({"."}).empty());
+  CHECK(space.listing() ==
+        "away/file\ndigits/file\ndocs/README\nfifo/file\nhuge/file\nnew\nnone/file\n"
+        "src/main.c\nstaged\ntext/file\ntop\n");
+  space.check_fsck();
+}
+
 TEST_CASE("submodules, checked out and not", "[git]") {
   const GitWorkspace space;
   space.make_user_repository();
