@@ -35,8 +35,8 @@ Result<UniqueFd> open_hidden(const std::string& hidden, const struct stat& top) 
   return fail(EXDEV, "{}: not on the filesystem of the trees; a directory beside them is", hidden);
 }
 
-// Whose attributes the trees are marked by: what an ordinary user's daemon has begun, root's goes on
-// with as that does, since the marks that root alone may set are not there.
+// Whose attributes the trees are marked by: what an ordinary user's daemon has begun, root's goes
+// on with as that does, since the marks that root alone may set are not there.
 Result<bool> are_marked_by_root(int top) {
   bool has_users = false;
   for (const HostEntry& entry : TRY(list_directory(top))) {
@@ -85,8 +85,7 @@ Result<ForestRoom> open_room(const std::string& directory, const std::string& hi
   parts.table = table;
   parts.disk = std::make_unique<DirectoryTree>(room.path, table, root.node);
   parts.book = std::make_shared<NodeBook>(root.attributes.st_dev);
-  parts.trusted =
-      options.trusted && ::geteuid() == 0 && TRY(are_marked_by_root(parts.top.get()));
+  parts.trusted = options.trusted && ::geteuid() == 0 && TRY(are_marked_by_root(parts.top.get()));
   parts.lender = options.lender;
   parts.part = options.part;
   room.disk = std::make_unique<ForestDisk>(std::move(parts));
