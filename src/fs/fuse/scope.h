@@ -86,7 +86,9 @@ auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
   const vfs::NodeRef node = TRY(scope.node(id));
   auto done = vfs::with_room(scope.context.services, [&] { return work(*node); });
   const int code = done ? 0 : done.error().code;
-  if (code == EROFS || code == ENFILE || code == ENOSPC) scope.note(*node, done.error());
+  if (code == EROFS || code == ENFILE || code == ENOSPC || code == EMLINK) {
+    scope.note(*node, done.error());
+  }
   return done;
 }
 
