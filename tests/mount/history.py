@@ -643,6 +643,24 @@ def what_cannot_be_done_to_a_generated_file_is_told():
     expect_eq(read(SITE / "mine"), "mine\n")
 
 
+def saved_by_names_that_tell_nothing():
+    """They lie with the user's until they are renamed onto one of ours."""
+    for others in ((), ("kept.md",)):
+        for other in others:
+            (OURS / other).write_text("the user's\n")
+            expect_errno("EACCES", os.rename, OURS / other, OURS / "log")
+        for name, most in (("t.out", 6000), ("tmpk3_x9a0b", 7000), ("sedAbCdEf", 8000)):
+            (OURS / name).write_text(f"inodes {most}\n")
+            os.rename(OURS / name, OURS / "limits")
+            expect_has(read(OURS / "limits"), f"inodes {most}")
+            expect_eq([one for one in (*others, name) if (OURS / one).exists()], list(others))
+        expect_eq(".agentfs" in os.listdir(SITE), bool(others), "a directory of the user's")
+        (OURS / "t.out").write_text("inodes nonsense\n")
+        expect_errno("EINVAL", os.rename, OURS / "t.out", OURS / "limits")
+        (OURS / "t.out").unlink()
+    shutil.rmtree(OURS)
+
+
 def a_file_is_saved_beside_its_name():
     """As sed, vim and many tools do: a temporary file, renamed onto it."""
     run(["sed", "-i", "s/inodes.*/inodes 5000/", table() / "limits"])
@@ -655,6 +673,8 @@ def a_file_is_saved_beside_its_name():
     os.rename(saved, table() / "limits")
     expect_has(read(OURS / "limits"), "inodes unlimited")
     expect(".agentfs" not in os.listdir(SITE), "saving a file of ours made a directory of the user's")
+    if not (OURS / "log").is_symlink():
+        saved_by_names_that_tell_nothing()
     # What is the user's stays the user's.
     (OURS / "sedAbCdEf").write_text("not ours\n")
     shutil.move(OURS / "sedAbCdEf", OURS / "notes.md")

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/history_node.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "fs/vfs/link_node.h"
 #include "fs/vfs/readme.h"
@@ -83,6 +86,12 @@ std::unexpected<Error> HistoryNode::refused(const Request& request, Error error)
   return std::unexpected(std::move(error));
 }
 
+std::unexpected<Error> HistoryNode::generated(const Request& request,
+                                              const std::string& name) const {
+  return refused(request,
+                 {EACCES, fmt::format("{}/{}: is generated; another name would do", path(), name)});
+}
+
 // sed and vim try names that tell nothing of what they are for; with a directory of the user's own
 // they are the user's.
 bool HistoryNode::is_saving(Request& request, const std::string& name) const {
@@ -95,8 +104,7 @@ bool HistoryNode::is_saving(Request& request, const std::string& name) const {
 
 Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name) {
   if (is_ours(name)) {
-    return refused(
-        request, {EACCES, fmt::format("{}/{}: is generated; another name would do", path(), name)});
+    return generated(request, name);
   }
   if (NodeRef directory = real()) return directory;
   std::vector<std::string> names;
@@ -202,6 +210,32 @@ Status HistoryNode::rename(Request& request, const std::string& name, Node& new_
   });
 }
 
+// A file that lies with the user's, for nothing in its name told what it was made for, is renamed
+// onto one of the table. The directory that was made for it goes with it.
+Status HistoryNode::save(Request& request, Node& directory, const std::string& name,
+                         HistoryNode& other, const std::string& new_name) {
+  const NodeRef found = TRY(directory.lookup(request, name)).node;
+  const auto* const data = dynamic_cast<const DataNode*>(found.get());
+  auto* const table = dynamic_cast<ScratchHome*>(other.ours_.get());
+  const bool is_text = data != nullptr && data->type() == S_IFREG && table != nullptr &&
+                       request.part() != Part::trees && table->lookup(request, new_name);
+  if (!is_text) return other.generated(request, new_name);
+  TreeStore& store = data->tree().store();
+  const auto size = TRY(store.attributes(data->file())).st_size;
+  if (size > static_cast<off_t>(ScratchNode::kLargest)) {
+    return refused(request, {EFBIG, fmt::format("{}/{}: has {} bytes; up to {} are taken", path(),
+                                                name, size, ScratchNode::kLargest)});
+  }
+  const auto file = TRY(store.open(data->file(), O_RDONLY, request.tree()));
+  std::string text = TRY(file::read(file->descriptor()));
+  TRY(wait_for<Nothing>(
+      [&](Completion<Nothing> done) { table->receive(request, new_name, std::move(text), done); }));
+  TRY(directory.unlink(request, name));
+  static_cast<void>(parent_->remove_directory(request, std::string(kHistoryName)));  // if empty
+  parent_->distrust_listing();
+  return ok();
+}
+
 // What was made to save a file of the table saves it. What is about to be the user's is copied by
 // whoever renames, as from one disk to another.
 void HistoryNode::start_rename(Request& request, const std::string& name, Node& new_parent,
@@ -210,6 +244,9 @@ void HistoryNode::start_rename(Request& request, const std::string& name, Node& 
   const NodeRef from = holding(request, name);
   auto* const other = dynamic_cast<HistoryNode*>(&new_parent);
   const bool saves = from == ours_ && other != nullptr;
+  if (from != ours_ && other != nullptr && other->is_ours(new_name) && flags == 0) {
+    return done.complete(save(request, *from, name, *other, new_name));
+  }
   if (saves && !other->is_ours(new_name) && !other->is_saving(request, new_name)) {
     return done.complete(fail(EXDEV, "{}/{}: is the user's; a copy would do", path(), new_name));
   }

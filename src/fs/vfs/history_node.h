@@ -65,6 +65,10 @@ class HistoryNode final : public Node {
   // Whether it is what editors and tools make beside a file of the table to save it.
   bool is_saving(Request& request, const std::string& name) const;
   std::unexpected<Error> refused(const Request& request, Error error) const;
+  std::unexpected<Error> generated(const Request& request, const std::string& name) const;
+  // What a file of the user's in `directory` says becomes what one of the other's table says.
+  Status save(Request& request, Node& directory, const std::string& name, HistoryNode& other,
+              const std::string& new_name);
   const DirectoryType& rows() const { return *parent_->tree().history().type; }
   Result<Found> led_away(Request&, const std::string& name) const;
   // For a name to be taken away: ours say why not.
