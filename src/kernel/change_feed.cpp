@@ -84,7 +84,15 @@ std::string text_of(const Record& record) {
   line.text_if_any("via", record.author.via);
   line.end();
   text += '\n';
+  text.shrink_to_fit();
   return text;
+}
+
+// What a line of the feed takes, with what the allocator adds to a text.
+std::size_t weight_of(const auto& line) {
+  constexpr std::size_t kAdded = 16;
+  return sizeof line + kAdded + line.text.capacity() + line.root.capacity() +
+         line.other_root.capacity();
 }
 
 }  // namespace
@@ -141,7 +149,7 @@ void ChangeFeed::add(const Record& record) {
   }
   if (!made.empty()) whole_.insert(std::move(made));
   line->number = ++last_;
-  bytes_ += line->text.size();
+  bytes_ += weight_of(*line);
   lines_.push_back(*std::move(line));
   while (bytes_ > kMostBytes) retire_oldest();
 }
@@ -194,7 +202,7 @@ Result<std::string> newest_changes(const Journal& journal, ChangeFeed& feed,
 void ChangeFeed::retire_oldest() {
   const Line line = std::move(lines_.front());
   lines_.pop_front();
-  bytes_ -= line.text.size();
+  bytes_ -= weight_of(line);
   for (const std::string* const root : {&line.root, &line.other_root}) {
     if (root->empty()) continue;
     std::deque<Line>& older = older_[*root];

@@ -2,6 +2,8 @@
 // The feed of changes: every change once, in the journal's order, to who reads and who follows.
 #include "kernel/change_feed.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -113,6 +115,19 @@ TEST_CASE("The feed keeps the newest lines where there are too many for its memo
   CHECK(text.size() <= ChangeFeed::kMostBytes);
   CHECK(numbers_of(text).back() == kCount);
   CHECK(numbers_of(text).size() > 1'000);
+}
+
+TEST_CASE("Of very many short lines the feed keeps what its memory has room for") {
+  const auto used = [] { return ::mallinfo2().uordblks; };  // 0 with a sanitizer
+  ChangeFeed feed;
+  const std::size_t before = used();
+  for (std::uint64_t i = 1; i <= 300'000; ++i) {
+    feed.add({.sequence = {i},
+              .kind = "tree.write",
+              .data = json::Object{{"path", fmt::format("/workspaces/a-site/file-{}", i)}}});
+  }
+  CHECK(used() - before <= ChangeFeed::kMostBytes + ChangeFeed::kMostBytes / 4);
+  CHECK(numbers_of(feed.text("")).back() == 300'000);
 }
 
 TEST_CASE("What lay ready is told as what comes of it") {
