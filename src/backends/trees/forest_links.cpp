@@ -26,9 +26,12 @@ struct FoundNames {
 }  // namespace
 
 HardLinks& KnownLinks::of(const TreeRef& tree) {
-  std::erase_if(all_, [](const auto& one) { return one.second.tree.expired(); });
-  HardLinks& known = all_[tree->line->number()];
-  if (tree->refusal != 0 || known.tree.lock() != tree) known = {.tree = tree};
+  auto found = all_.find(tree->line->number());
+  if (found == all_.end() || tree->refusal != 0 || found->second.tree.lock() != tree) {
+    std::erase_if(all_, [](const auto& one) { return one.second.tree.expired(); });
+    found = all_.insert_or_assign(tree->line->number(), HardLinks{.tree = tree}).first;
+  }
+  HardLinks& known = found->second;
   if (known.epoch != tree->epoch) known.prepared.clear();
   known.epoch = tree->epoch;
   return known;
