@@ -44,7 +44,7 @@ std::optional<timespec> DataNode::birth() {
 void DataNode::keep_as(PastName name) {
   const std::unique_ptr<const PastName> before(
       kept_as_.exchange(std::make_unique<const PastName>(std::move(name)).release()));
-  if (before == nullptr) ++file_->links_aside;
+  ++file_->links_aside;
 }
 
 std::unique_ptr<const PastName> DataNode::take_kept() {
