@@ -194,6 +194,12 @@ def commands_hold_nothing_up():
     mount.verify()
 
 
+def wait_for_another(dead):
+    """Its pid is told once nothing of what it was put together from is mounted any more."""
+    wait_until(SOON, lambda: mount.answers() != dead, "another daemon")
+    wait_until(SOON, lambda: mount.daemon() == mount.answers(), "daemon.pid")
+
+
 def killed_daemons():
     """kill -9: another daemon serves all of it at the same place; what is written is there."""
     for number in range(3):
@@ -201,8 +207,7 @@ def killed_daemons():
         (W / f"kept-{number}").write_text("kept")
         left = os.open(W / "open", os.O_WRONLY | os.O_CREAT)
         kill(daemon)
-        wait_until(SOON, lambda dead=daemon: mount.answers() != dead, "another daemon")
-        wait_until(SOON, lambda: mount.daemon() == mount.answers(), "daemon.pid")
+        wait_for_another(daemon)
         expect_errno("ENOTCONN", os.write, left, b"x")
         expect_errno("ENOTCONN", os.close, left)
         expect_whole()
@@ -218,7 +223,7 @@ def hanging_daemon():
     kill(daemon, signal.SIGSTOP)
     with subprocess.Popen(["ls", W / "none"], stderr=subprocess.DEVNULL) as caller:
         expect(caller.wait(SOON) != 0, "a caller of a stopped daemon got an answer")
-    wait_until(SOON, lambda: mount.answers() != daemon, "another daemon")
+    wait_for_another(daemon)
     expect_whole()
 
 
