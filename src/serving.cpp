@@ -60,12 +60,11 @@ std::string why_no_data_session() {
   return "the trees are bound over those of the mount, which root alone may; mount as root";
 }
 
-// What has been asked for and is not to be had is told in the log.
-bool is_to_be_had(bool asked, std::string_view option, const std::string& why_not) {
-  if (asked && !why_not.empty()) {
-    log::warning("-o {}: {}; until then the mount does without", option, why_not);
-  }
-  return asked && why_not.empty();
+// What is asked for and not to be had is told in the log.
+bool is_to_be_had(std::string_view option, const std::string& why_not) {
+  if (why_not.empty()) return true;
+  log::warning("-o {}: {}; until then the mount does without", option, why_not);
+  return false;
 }
 
 }  // namespace
@@ -87,8 +86,8 @@ std::string why_no_io_uring() {
 Result<std::unique_ptr<Serving>> Serving::mount(vfs::FileSystem& files, vfs::Services& services,
                                                 const StateDirectory& state,
                                                 const DaemonOptions& options) {
-  const bool io_uring = is_to_be_had(options.io_uring, "io_uring", why_no_io_uring());
-  const bool apart = is_to_be_had(options.data_session, "data_session", why_no_data_session());
+  const bool io_uring = options.io_uring && is_to_be_had("io_uring", why_no_io_uring());
+  const bool apart = options.data_session && is_to_be_had("data_session", why_no_data_session());
   std::unique_ptr<Serving> serving(new Serving(files, services));
   serving->tell({});
   serving->mountpoint_ = options.mountpoint;

@@ -298,19 +298,12 @@ def forks_give_their_room():
         (fork / "large").write_bytes(os.urandom(4 << 20))
     mount.umount()
     mount.mount()
-    ballast = mount.state / "ballast"
-    with open(ballast, "wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                pass
+    fill_by_host(mount)
     (forks[1] / "large").unlink()
     command(top / ".agentfs/ctl", f"discard {forks[0].name}")
     expect_eq([fork.exists() for fork in forks], [False, True], "the forks")
     expect_eq((forks[1] / "d/1").read_text(), "changed\n", "the other one's")
-    ballast.unlink()
+    (mount.state / "ballast").unlink()
     ends_whole(mount)
     image.unlink()
 

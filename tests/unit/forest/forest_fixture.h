@@ -16,10 +16,9 @@ class TestForest {
     std::filesystem::create_directory(base_.path("trees"));
     open();
   }
-  void open() { open(options_); }
-  void open(const ForestOptions& options) {
+  void open() {
     forest_.reset();
-    forest_ = must(open_forest(base_.path("trees"), base_.path("hidden"), options));
+    forest_ = must(open_forest(base_.path("trees"), base_.path("hidden"), options_));
   }
   Forest& operator*() { return *forest_; }
   Forest* operator->() { return forest_.get(); }
