@@ -16,6 +16,8 @@ from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_h
 NOBODY = 65534
 UNNAMED = 54321  # without an entry in passwd
 PLACE = pathlib.Path("/mnt")
+# A disk that does not tell when a file was made; where there are loop devices.
+SMALL = PLACE / "small-inodes"
 BIN = pathlib.Path(mount_lib.AGENTFS).parent
 
 
@@ -56,6 +58,13 @@ def enter():
     (PLACE / "shared").mkdir()
     (PLACE / "shared").chmod(0o1777)
     (PLACE / "shared/others").write_text("others\n")
+    if os.path.exists("/dev/loop-control") and shutil.which("mkfs.ext4"):
+        with open(PLACE / "image", "wb") as file:
+            file.truncate(48 << 20)
+        run(["mkfs.ext4", "-q", "-F", "-I", "128", PLACE / "image"])
+        SMALL.mkdir()
+        run(["mount", "-o", "loop", PLACE / "image", SMALL])
+        os.chown(SMALL, NOBODY, NOBODY)
     given = {"AGENTFS": PLACE / "bin/agentfs", "TESTDIR": PLACE / "user",
              "HOME": PLACE / "user/home", "XDG_DATA_HOME": PLACE / "user/data",
              "XDG_RUNTIME_DIR": PLACE / "user/run"}
@@ -563,6 +572,41 @@ def more_directories_than_descriptors():
     mount.umount()
 
 
+def no_two_files_have_one_number_where_the_disk_tells_no_time_of_making():
+    """It gives inode numbers again, and what a link is marked with lies in a row."""
+    if not SMALL.exists():
+        return
+    mount = Mount.of("small")
+    mount.state.rmdir()
+    os.symlink(SMALL, mount.state)
+    mount.mount()
+    first, fork, second = (mount / "workspaces" / name for name in ("first", "first-fork", "second"))
+    first.mkdir()
+    for number in range(60):
+        os.symlink("old", first / f"{number}")
+    command(first / ".agentfs/ctl", "fork first-fork")
+    for number in range(60):
+        os.utime(fork / f"{number}", (1, 1), follow_symlinks=False)
+    shutil.rmtree(fork)
+    shutil.rmtree(first)
+    mount.umount()
+    mount.mount()
+    second.mkdir()
+    for number in range(200):
+        os.symlink("new", second / f"{number}")
+    numbers = lambda top: [os.lstat(top / f"{number}").st_ino & 0xFFFFFFFF for number in range(200)]
+    given = numbers(second)
+    command(second / ".agentfs/ctl", "fork second-fork")
+    mount.umount()
+    mount.mount()
+    expect_eq(len(set(given)), 200, "numbers of 200 links")
+    expect_eq(numbers(second), given, "after a start")
+    expect_eq(numbers(mount / "workspaces/second-fork"), given, "in the fork")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
 enter()
 main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
@@ -570,4 +614,5 @@ main(tour, killed, imports, closed_imports, others_files_are_refused_before_anyt
      a_restore_into_a_closed_directory_is_refused_by_its_path,
      status_of_what_cannot_be_searched,
      merges_of_what_cannot_be_seen,
-     more_directories_than_descriptors)
+     more_directories_than_descriptors,
+     no_two_files_have_one_number_where_the_disk_tells_no_time_of_making)

@@ -59,7 +59,7 @@ std::optional<FileMark> MarkRows::find(const Spot& spot) const {
   const auto found = rows_.find(key->inode);
   if (found == rows_.end()) return std::nullopt;
   const Row& row = found->second;
-  if (row.key != *key) return std::nullopt;
+  if (row.key != *key && row.key.is_certain()) return std::nullopt;
   FileMark mark{.elsewhere = true};
   if (row.id != 0) mark.id = row.id;
   if (row.names != 0) {

@@ -15,7 +15,8 @@
 namespace agentfs::trees {
 
 // An append-only file of rows, written anew at a start where some are out of date. The disk gives
-// inode numbers again: a row is of the inode that was made at that time. Threads: all.
+// inode numbers again: a row is of the inode of that key; one of a build that knew the number alone
+// is of what has it. Threads: all.
 class MarkRows {
  public:
   static Result<std::unique_ptr<MarkRows>> open(int directory);

@@ -24,6 +24,7 @@ constexpr char kRoll[] = "roll";
 constexpr std::size_t kLongest = 512;
 
 constexpr char kBlocks = '+';
+constexpr std::int64_t kByHandle = 1'000'000'000;  // of an InodeKey, in the place of nanoseconds
 
 std::string to_text(const FileMark& mark) {
   const timespec changed = mark.changed.value_or(timespec{});
@@ -120,7 +121,13 @@ std::optional<InodeKey> InodeKey::of(const Spot& spot) {
   if (::statx(AT_FDCWD, spot.path.c_str(), flags, STATX_INO | STATX_BTIME, &its) != 0) {
     return std::nullopt;
   }
-  return InodeKey{its.stx_ino, its.stx_btime.tv_sec, its.stx_btime.tv_nsec};
+  if ((its.stx_mask & STATX_BTIME) != 0) {
+    return InodeKey{its.stx_ino, its.stx_btime.tv_sec, its.stx_btime.tv_nsec};
+  }
+  const UniqueFd fd(::open(spot.path.c_str(), O_PATH | O_CLOEXEC | (spot.follow ? 0 : O_NOFOLLOW)));
+  const std::uint64_t identity = fd ? file::identity(fd.get()) : 0;
+  if (identity == 0) return InodeKey{.inode = its.stx_ino};
+  return InodeKey{its.stx_ino, static_cast<std::int64_t>(identity >> 1), kByHandle};
 }
 
 bool is_same(const DirectoryKey& a, const DirectoryKey& b) {

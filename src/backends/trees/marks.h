@@ -25,13 +25,14 @@ struct Spot {
   }
 };
 
-// Which inode of the disk, which gives numbers again.
+// Which inode of the disk, which gives numbers again: by when it was made or, where the disk does
+// not tell, by its handle (file::identity(), with no nanosecond); by its number alone without.
 struct InodeKey {
   std::uint64_t inode = 0;
   std::int64_t made_seconds = 0;
   std::int64_t made_nanoseconds = 0;
   static std::optional<InodeKey> of(const Spot& spot);
-  bool has_time() const { return made_seconds != 0 || made_nanoseconds != 0; }
+  bool is_certain() const { return made_seconds != 0 || made_nanoseconds != 0; }
   friend bool operator==(const InodeKey&, const InodeKey&) = default;
 };
 

@@ -36,10 +36,10 @@ Result<std::unique_ptr<StandIns>> StandIns::open(UniqueFd directory) {
   return std::make_unique<StandIns>(std::move(directory), count);
 }
 
-// Without the time another inode of that number would have its marks.
+// By its number alone another inode would have its marks.
 std::optional<Spot> StandIns::find(const Spot& spot) const {
   const auto key = InodeKey::of(spot);
-  if (!key || !key->has_time()) return std::nullopt;
+  if (!key || !key->is_certain()) return std::nullopt;
   return Spot::in(directory_.get(),
                   fmt::format("{}.{}.{}", key->inode, key->made_seconds, key->made_nanoseconds));
 }
