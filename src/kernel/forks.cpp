@@ -45,6 +45,27 @@ std::map<std::uint32_t, std::uint32_t> eldest_of(const std::vector<TreeInfo>& al
   return eldest;
 }
 
+// What a tree was forked from or, where that is gone, what that was forked from; null where none of
+// them is left, or known.
+const TreeInfo* ancestor_of(const std::vector<TreeInfo>& all, const TreeInfo& info) {
+  for (auto base = info.base; base;) {
+    const auto above = std::ranges::find(all, base->tree, &TreeInfo::number);
+    if (above == all.end()) return nullptr;
+    if (!above->name.empty()) return &*above;
+    base = above->base;
+  }
+  return nullptr;
+}
+
+// As the family tree has it.
+std::string parent_in(const std::vector<TreeInfo>& all, const TreeInfo& info) {
+  if (!info.base) return "-";
+  const TreeInfo* const above = ancestor_of(all, info);
+  if (above == nullptr) return "(discarded)";
+  std::string name = above->name.starts_with(kHiddenTree) ? "(import)" : text::shown(above->name);
+  return above->number == info.base->tree ? name : "(discarded) of " + name;
+}
+
 // The repository of a linked worktree has a place of its own, perhaps on the mount, where the
 // commits of others are made.
 std::string note_of_worktree(Forest& forest, const std::string& root) {
@@ -233,24 +254,37 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
                      reached ? std::string() : note_of_worktree(forest, root));
 }
 
-std::vector<std::string> Forks::kin_of(const std::string& root, bool with_parent) const {
+std::vector<std::string> Forks::kin_of(const std::string& root) const {
   const auto own = info_of(root);
   const auto forest = forest_of(root);
   std::vector<std::string> names;
   if (!own || !forest) return names;
   for (const TreeInfo& one : (*forest)->family()) {
     const bool is_fork = one.base && one.base->tree == own->number;
-    const bool is_parent = with_parent && own->base && own->base->tree == one.number;
+    const bool is_parent = own->base && own->base->tree == one.number;
     if ((is_fork || is_parent) && !one.name.empty()) names.push_back(one.name);
   }
   std::erase_if(names, [](const std::string& one) { return one.starts_with(kHiddenTree); });
   return names;
 }
 
+std::vector<std::string> Forks::descendants(const std::string& root) const {
+  const auto own = info_of(root);
+  const auto forest = forest_of(root);
+  std::vector<std::string> names;
+  if (!own || !forest) return names;
+  const std::vector<TreeInfo> all = (*forest)->family();
+  for (const TreeInfo& one : all) {
+    const TreeInfo* const above = one.name.empty() ? nullptr : ancestor_of(all, one);
+    if (above != nullptr && above->number == own->number) names.push_back(one.name);
+  }
+  return names;
+}
+
 // Where there is neither a fork nor a checkpoint to discard.
 std::unexpected<Error> Forks::no_such(const std::string& root, const std::string& name) const {
   std::vector<std::string> names = labels(checkpoints(root));
-  std::ranges::move(kin_of(root, false), std::back_inserter(names));
+  std::ranges::move(descendants(root), std::back_inserter(names));
   return fail(ENOENT, "{}: {} has no fork or checkpoint of this name{}; {}", text::shown(name),
               root, text::did_you_mean(name, names),
               names.empty() ? "it has none" : "there are " + text::join(names, ", "));
@@ -261,8 +295,10 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   TRY(kernel_.history().may_destroy(caller, root));
   const std::string path = sibling(root, name);
   const auto own = info_of(root);
-  const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
-  if (base && base->tree == own->number) return discard_fork(caller, path);
+  const std::vector<std::string> forks = descendants(root);
+  if (check_name(name) && std::ranges::find(forks, name) != forks.end()) {
+    return discard_fork(caller, root, path);
+  }
   TRY(may_change(caller, root));
   const auto found = find(root, name);
   if (!found) return own ? no_such(root, name) : std::unexpected(found.error());
@@ -285,7 +321,8 @@ Status Forks::with_room(const std::function<Status()>& discard) const {
   return discard();
 }
 
-Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& path) {
+Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& root,
+                                        const std::string& path) {
   TRY(may_change(caller, path));
   const std::string name = paths::name_of(path);
   for (const ProcessId pid : kernel_.processes()) {
@@ -300,7 +337,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
   const MergePause pause(kernel_.conflicts(), path);
   if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
   const auto info = info_of(path);
-  const TreeChange row{.operation = "discard", .path = path};
+  const TreeChange row{.operation = "discard", .path = path, .other = root};
   TreeChange ordered = row;
   if (info) ordered.details.emplace_back("tree", info->number);
   const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
@@ -351,14 +388,8 @@ std::string Forks::family(const std::string& root) const {
   for (const TreeInfo& info : all) {
     if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
     if (own == all.end() || eldest[info.number] != eldest[own->number]) continue;
-    std::string parent = "-";
-    if (info.base) {
-      const auto of = std::ranges::find(all, info.base->tree, &TreeInfo::number);
-      parent = of == all.end() || of->name.empty() ? "(discarded)" : of->name;
-      if (parent.starts_with(kHiddenTree)) parent = "(import)";
-    }
     const std::vector<std::string> names = labels(checkpoints_in(info));
-    out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), text::shown(parent),
+    out += fmt::format("{}\t{}\t{}\n", text::shown(info.name), parent_in(all, info),
                        names.empty() ? "-" : text::join(names, " "));
   }
   return out;

@@ -37,7 +37,8 @@ class Forks {
   // A tree `name` beside the root that is what the root is now, or was at a checkpoint.
   Result<std::string> fork(const Caller& caller, const std::string& root, const std::string& name,
                            const std::optional<std::string>& checkpoint);
-  // Removes a fork of the root with all that was done in it, or a checkpoint.
+  // Removes a fork of the root, or of a fork of it that is gone, with all that was done in it; or a
+  // checkpoint.
   Result<std::string> discard(const Caller& caller, const std::string& root,
                               const std::string& name);
   Result<std::string> checkpoint(const Caller& caller, const std::string& root,
@@ -76,7 +77,9 @@ class Forks {
   // What the root was forked from; null for one that is no fork.
   std::optional<SnapshotId> base_of(const std::string& root) const;
   // The names of the root's forks, and of what it was forked from.
-  std::vector<std::string> kin_of(const std::string& root, bool with_parent) const;
+  std::vector<std::string> kin_of(const std::string& root) const;
+  // Of its forks, and of the forks of those that are gone.
+  std::vector<std::string> descendants(const std::string& root) const;
   std::optional<TreeInfo> info_of(const std::string& root) const;
 
  private:
@@ -90,7 +93,8 @@ class Forks {
   Status check_new(const std::string& root, const std::string& name) const;
   Status may_change(const Caller& caller, const std::string& root) const;
   Status with_room(const std::function<Status()>& discard) const;
-  Result<std::string> discard_fork(const Caller& caller, const std::string& path);
+  Result<std::string> discard_fork(const Caller& caller, const std::string& root,
+                                   const std::string& path);
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
                    std::string_view what) const;

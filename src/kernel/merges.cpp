@@ -108,7 +108,7 @@ Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& n
     return fail(EINVAL,
                 "{}: is neither a fork of {} nor what that was forked from{}; .agentfs/forks "
                 "of {} tells the family",
-                text::shown(name), root, text::did_you_mean(name, forks.kin_of(root, true)), root);
+                text::shown(name), root, text::did_you_mean(name, forks.kin_of(root)), root);
   }
   return MergeBases(kernel_).find(root, other).value_or(*base);
 }

@@ -573,11 +573,22 @@ def dropping_leaves_the_others_whole():
     refused("ENOENT", "middle", "discard last")
     ctl("middle", "discard young")
     expect(not (SPACES / "young").exists(), "what was discarded is there")
+    line = (SPACES / "middle/.agentfs/log").read_text().splitlines()[-1].split("\t")
+    expect_eq(line[2:4], ["discard", "/workspaces/young"])
     expect_same_tree(contents(SPACES / "last"), wanted, "a fork of what was discarded")
     ctl("last", "checkpoint c")
     ctl("last", "discard c")
     expect_eq(os.listdir(SPACES / "last/.agentfs/snapshots"), [])
     refused("ENOENT", "last", "rollback c")
+    for hard in (True, False):
+        family = (SPACES / "middle/.agentfs/forks").read_text()
+        expect("last\t(discarded) of middle\t-\n" in family, family)
+        restart(hard)
+    ctl("last", "fork of-last")
+    refused("ENOENT", "middle", "discard of-last")
+    refused("EINVAL", "middle", "merge last")
+    ctl("middle", "discard last")
+    expect_same_tree(contents(SPACES / "of-last"), wanted, "a fork of a fork of what was discarded")
 
 
 def where_a_process_works_stays():

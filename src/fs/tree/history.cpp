@@ -75,7 +75,8 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
     if (event.empty()) continue;
     const json::Value change = TRY(json::parse(event));
     std::string path = name_in(root, json::bytes_of(change, "path"));
-    if (const auto other = json::bytes_of(change, "other"); !other.empty()) {
+    const auto other = json::bytes_of(change, "other");
+    if (!other.empty() && change["op"].text() != "discard") {  // of a fork: whose it was
       // A fork and a merge come from the other one.
       const bool comes = change["op"].text() == "fork" || change["op"].text() == "merge";
       path = comes ? name_in(root, other) + " -> " + path : path + " -> " + name_in(root, other);
