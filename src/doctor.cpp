@@ -119,6 +119,9 @@ Finding check_io_uring() {
 }
 
 Finding check_state(const std::string& state) {
+  if (const Status ours = StateDirectory::check_owner(state); !ours) {
+    return {Verdict::fail, "state", ours.error().message, "run this as its owner"};
+  }
   struct statvfs room{};
   const std::string place = file::exists(state) ? state : "/";
   if (::statvfs(place.c_str(), &room) != 0) {

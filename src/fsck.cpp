@@ -94,6 +94,10 @@ int run_fsck(const FsckOptions& options) {
     fmt::print(stderr, "agentfs fsck: {}: there is no state here; --state names one\n", path);
     return 2;
   }
+  if (const Status ours = StateDirectory::check_owner(path); !ours) {
+    fmt::print(stderr, "agentfs fsck: {}\n", ours.error().message);
+    return 2;
+  }
   if (const Status ended = end_dying(read_daemon_pid(path), ""); !ended) {
     fmt::print(stderr, "agentfs fsck: {}: {}\n", path, ended.error().message);
     return 2;

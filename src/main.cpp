@@ -107,6 +107,7 @@ Status mount(MountArguments& given) {
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
   TRY(check_apart(daemon.mountpoint, state_path));
+  TRY(StateDirectory::check_owner(state_path));
   TRY(end_dying(read_daemon_pid(state_path), daemon.mountpoint));
   // The state first: it says who has it, whatever is mounted where.
   auto prepared = prepare_mountpoint(daemon.mountpoint, given.nonempty);

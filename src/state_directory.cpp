@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "migrations.h"
 
 namespace agentfs {
@@ -78,6 +79,7 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   StateDirectory state;
   state.path_ = path;
   TRY(file::make_directories(path));
+  TRY(check_owner(path));
   TRY(check_ours(path));
   TRY(check_format(path));
   if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
@@ -95,6 +97,17 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   TRY(take_lock(state.place_.get(), path));
   TRY(migrate(path));
   return state;
+}
+
+Status StateDirectory::check_owner(const std::string& path) {
+  struct stat its{};
+  if (::stat(path.c_str(), &its) != 0) return errno == ENOENT ? ok() : fail_errno(path);
+  if (its.st_uid == ::geteuid()) return ok();
+  const auto owner = find_user(its.st_uid);
+  return fail(EPERM,
+              "{}: is {}'s, and this runs as uid {}; run it as that user, or give another --state, "
+              "or all of this one to yourself (chown -R, when no link in it leads out of it)",
+              path, owner ? owner->name : fmt::format("uid {}", its.st_uid), ::geteuid());
 }
 
 // On a full disk in the place of the one that a dead daemon left; a daemon without one serves, too.

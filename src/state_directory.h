@@ -26,6 +26,10 @@ class StateDirectory {
   // Makes what is missing, mode 0700, takes the lock, and brings an older format to this one. EBUSY
   // names the daemon that has it.
   static Result<StateDirectory> acquire(const std::string& path);
+  // EPERM where it is another user's: what that one may put there, links out of it for one, is
+  // followed and written, and what this one would make there that one could not read. Before
+  // anything in it counts.
+  static Status check_owner(const std::string& path);
   static std::string standard();  // $XDG_DATA_HOME/agentfs, or ~/.local/share/…
 
   const std::string& path() const { return path_; }

@@ -340,6 +340,29 @@ def other_users():
     mount.umount()
 
 
+def a_state_of_another_user():
+    """Root would follow what that one may put there, and leave there what that one cannot read."""
+    if os.geteuid() != 0:
+        return
+    mount = Mount.of("strange")
+    mount.mount()
+    mount.umount()
+    victim = mount.state.parent / "victim"
+    (victim / "new").mkdir(parents=True)
+    (victim / "new/kept").write_text("kept\n")
+    (mount.state / "blobs").rename(mount.state / "blobs-of-before")
+    os.symlink(victim, mount.state / "blobs")
+    os.chown(mount.state, 65534, 65534)
+    before = {path: path.lstat().st_ctime_ns for path in mount.state.rglob("*")}
+    for words in (("fsck", "--state", mount.state), ("fsck", "--repair", "--state", mount.state),
+                  ("mount", "--state", mount.state, mount.mnt), ("doctor", "--state", mount.state)):
+        ended = subprocess.run([AGENTFS, *words], capture_output=True, text=True, check=False)
+        expect(ended.returncode != 0, f"agentfs {words[0]} has gone on")
+        expect_has(ended.stdout + ended.stderr, "is nobody's, and this runs as uid 0; run it as that user")
+    expect_eq((victim / "new/kept").read_text(), "kept\n", "what lies elsewhere")
+    expect_eq({path: path.lstat().st_ctime_ns for path in mount.state.rglob("*")}, before, "the state")
+
+
 def wrong_words():
     """What cannot be mounted is refused with a sentence."""
     mount = Mount.of("words")
@@ -364,4 +387,4 @@ def wrong_words():
 main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
      hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files, waits_end_with_the_mount,
-     foreground, other_users, wrong_words)
+     foreground, other_users, a_state_of_another_user, wrong_words)
