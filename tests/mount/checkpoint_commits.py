@@ -6,6 +6,7 @@
 import os
 import pathlib
 import random
+import shutil
 import signal
 import threading
 
@@ -179,6 +180,35 @@ def ignored_directories():
     expect_eq(git("built-2", "show", f"{made['commit']}:build/tracked"), "1\n", "as it was at one")
 
 
+def what_a_sparse_checkout_leaves_out_stays():
+    """What git keeps away from the worktree is no removal; what is removed beside it is one."""
+    space = SPACES / "sparse"
+    for name in ("in", "out/deep", "out/near"):
+        (space / name).mkdir(parents=True)
+        (space / name / "f").write_text("1\n")
+    (space / "top").write_text("1\n")
+    git("sparse", "init", "-q")
+    git("sparse", "add", "-A")
+    git("sparse", "commit", "-q", "-m", "first")
+
+    def changed(made):
+        return git("sparse", "diff", "--name-status", "HEAD", made["commit"])
+
+    expect_eq(changed(checkpoint("sparse", "all")), "", "before")
+    for kind, name in (("--no-sparse-index", "one"), ("--sparse-index", "two")):
+        git("sparse", "sparse-checkout", "set", "--cone", kind, "in")
+        expect(not (space / "out").exists(), "what lies outside is there")
+        expect_eq(changed(checkpoint("sparse", name)), "", kind)
+    git("sparse", "sparse-checkout", "set", "--cone", "--no-sparse-index", "out/near")
+    (space / "out/near/f").unlink()
+    (space / "out/near/g").write_text("2\n")
+    expect_eq(changed(checkpoint("sparse", "three")), "D\tout/near/f\nA\tout/near/g\n", "its own")
+    shutil.rmtree(space / "out")
+    expect_eq(changed(checkpoint("sparse", "four")), "D\tout/near/f\n", "a directory that has both")
+    (space / "top").unlink()
+    expect_eq(changed(checkpoint("sparse", "five")), "D\tout/near/f\nD\ttop\n", "a file")
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -327,7 +357,8 @@ def whole():
 
 
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
-     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories, submodules_are_their_commits,
+     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories,
+     what_a_sparse_checkout_leaves_out_stays, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,

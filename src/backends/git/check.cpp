@@ -64,7 +64,7 @@ Status check_settings(git_repository* repository) {
   const ReferenceHandle held(head);
   git_config* config = nullptr;
   TRY(check(git_repository_config_snapshot(&config, repository), "config"));
-  const Handle<git_config, git_config_free> settings(config);
+  const ConfigHandle settings(config);
   int is_bare = 0;
   return check(git_config_get_bool(&is_bare, config, "core.bare"), "config");
 }

@@ -22,15 +22,33 @@ Result<TreeHandle> tree_of(git_repository* repository, const git_tree_entry* ent
   return TreeHandle(tree);
 }
 
+std::set<std::string> names_of(const git_tree* tree) {
+  std::set<std::string> names;
+  const std::size_t count = tree == nullptr ? 0 : git_tree_entrycount(tree);
+  for (std::size_t i = 0; i < count; ++i) {
+    names.emplace(git_tree_entry_name(git_tree_entry_byindex(tree, i)));
+  }
+  return names;
+}
+
 // Everything that is, or was, in a directory.
 Result<std::set<std::string>> all_names(int fd, const git_tree* base) {
   const auto there = TRY(names_in(fd));
-  std::set<std::string> names(there.begin(), there.end());
-  const std::size_t count = base == nullptr ? 0 : git_tree_entrycount(base);
-  for (std::size_t i = 0; i < count; ++i) {
-    names.emplace(git_tree_entry_name(git_tree_entry_byindex(base, i)));
-  }
+  std::set<std::string> names = names_of(base);
+  names.insert(there.begin(), there.end());
   return names;
+}
+
+bool is_sparse(git_repository* repository) {
+  git_config* raw = nullptr;
+  if (git_repository_config_snapshot(&raw, repository) != 0) return false;
+  const ConfigHandle config(raw);
+  int is_set = 0;
+  return git_config_get_bool(&is_set, raw, "core.sparseCheckout") == 0 && is_set != 0;
+}
+
+bool is_kept_away_in(const git_index_entry& entry) {
+  return (entry.flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
 }
 
 // Larger files are data, not sources: compressing them would take longer than a turn may.
@@ -213,10 +231,51 @@ Status TreeUpdate::insert(const Directory& in, const std::string& name, const gi
   return check(result, text::shown(in.path + name));
 }
 
+// Of a directory, what is kept away from the worktree stays.
 Status TreeUpdate::remove(const Directory& in, const Entry& entry) {
   if (entry.base == nullptr) return ok();
-  return check(git_treebuilder_remove(in.builder, entry.name.c_str()),
-               text::shown(in.path + entry.name));
+  const std::string path = in.path + entry.name;
+  const TreeHandle base = TRY(tree_of(repository_, entry.base));
+  if (!base && is_kept_away(path)) return ok();
+  if (base && is_kept_away(path + "/")) {
+    git_treebuilder* raw = nullptr;
+    TRY(check(git_treebuilder_new(&raw, repository_, base.get()), text::shown(path)));
+    const BuilderHandle builder(raw);
+    const Directory below{.path = path + "/", .builder = raw, .readers = in.readers};
+    for (const std::string& name : names_of(base.get())) {
+      TRY(remove(below, {name, Kind::none, git_treebuilder_get(raw, name.c_str())}));
+    }
+    if (git_treebuilder_entrycount(raw) != 0) {
+      return insert(in, entry.name, TRY(objects_.tree(raw)), GIT_FILEMODE_TREE);
+    }
+  }
+  return check(git_treebuilder_remove(in.builder, entry.name.c_str()), text::shown(path));
+}
+
+// By the user's index, which is read where something is gone; the repository is opened without it.
+// Where a sparse checkout's is one that libgit2 cannot read, all that is not there is kept away.
+bool TreeUpdate::is_kept_away(const std::string& path) {
+  if (!has_index_) {
+    has_index_ = true;
+    git_index* index = nullptr;
+    const std::string place = std::string(git_repository_path(repository_)) + "index";
+    if (git_index_open(&index, place.c_str()) == 0) index_.reset(index);
+    if (index_ == nullptr) is_sparse_ = is_sparse(repository_);
+  }
+  if (index_ == nullptr) return is_sparse_;
+  if (path.ends_with('/')) return has_below(path);
+  const git_index_entry* const entry = git_index_get_bypath(index_.get(), path.c_str(), 0);
+  return entry != nullptr && is_kept_away_in(*entry);
+}
+
+bool TreeUpdate::has_below(const std::string& directory) const {
+  std::size_t at = 0;
+  if (git_index_find_prefix(&at, index_.get(), directory.c_str()) != 0) return false;
+  for (;; ++at) {
+    const git_index_entry* const entry = git_index_get_byindex(index_.get(), at);
+    if (entry == nullptr || !std::string_view(entry->path).starts_with(directory)) return false;
+    if (is_kept_away_in(*entry)) return true;
+  }
 }
 
 }  // namespace agentfs::git
