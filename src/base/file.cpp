@@ -90,6 +90,19 @@ Status make_directories(const std::string& path, mode_t mode) {
   return ok();
 }
 
+Status make_empty_directory(const std::string& path, mode_t mode) {
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) == 0 && !S_ISDIR(found.st_mode)) TRY(remove(path));
+  TRY(make_directories(path, mode));
+  std::error_code error;
+  std::filesystem::directory_iterator entries(path, error);
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    std::filesystem::remove_all(entries->path(), error);
+    if (error) break;
+  }
+  return error ? fail_errno(error.value(), path) : ok();
+}
+
 bool exists(const std::string& path) {
   struct stat attributes{};
   return ::lstat(path.c_str(), &attributes) == 0;

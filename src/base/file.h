@@ -47,6 +47,9 @@ Status replace(const std::string& path, std::string_view bytes, mode_t mode = 06
 bool is_unfinished(std::string_view name);
 Status remove(const std::string& path);  // no directory; where there is nothing: nothing
 Status make_directories(const std::string& path, mode_t mode = 0755);
+// The directory, with nothing in it. One that is there stays, since a full disk may have no room
+// for another; what else has the name goes.
+Status make_empty_directory(const std::string& path, mode_t mode);
 bool exists(const std::string& path);
 // Of an open file, O_PATH or not: never another's on the same disk, also when the inode number has
 // been given again (its handle, name_to_handle_at(2), hashed). 0 where the disk has no handles.

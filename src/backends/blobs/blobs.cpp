@@ -62,10 +62,7 @@ class BlobFiles final : public BlobStore {
 
 Status BlobFiles::open() {
   TRY(file::make_directories(directory_, 0700));
-  std::error_code error;
-  std::filesystem::remove_all(unfinished(), error);
-  if (error) return fail_errno(error.value(), unfinished());
-  return file::make_directories(unfinished(), 0700);
+  return file::make_empty_directory(unfinished(), 0700);
 }
 
 Result<std::string> BlobFiles::put(std::string_view bytes) {

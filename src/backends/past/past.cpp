@@ -105,9 +105,7 @@ Status PastFiles::open() {
   rights_ = UniqueFd(::open(rights.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!rights_) return fail_errno(rights);
   TRY(mend_rights(rights_.get()));
-  std::error_code ignored;
-  fs::remove_all(directory_ + "/new", ignored);
-  TRY(file::make_directories(directory_ + "/new", 0700));
+  TRY(file::make_empty_directory(directory_ + "/new", 0700));
   return open_notes(~std::uint64_t{0});
 }
 

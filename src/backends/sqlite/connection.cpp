@@ -118,6 +118,9 @@ Result<Connection> Connection::open(const std::string& path) {
   if (database == nullptr) return fail(ENOMEM, "{}: no memory to open it", path);
   if (result != SQLITE_OK) return failure_of(database);
   ::sqlite3_busy_timeout(database, kBusyMilliseconds);
+  // Its log stays, empty, when it is closed: a full disk may have no room for another.
+  int stays = 1;
+  ::sqlite3_file_control(database, "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
   return connection;
 }
 
