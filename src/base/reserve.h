@@ -43,6 +43,7 @@ class SharedReserve {
  public:
   // "": none.
   explicit SharedReserve(std::string path) : exists_(!path.empty()), reserve_(std::move(path)) {}
+  bool exists() const { return exists_; }
   void fill();
   // What change() gives, a Result; as long as it finds the disk full, again with a piece more of
   // what is kept back. What fails has not happened.

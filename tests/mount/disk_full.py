@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
-                       in_own_mounts, main, read, run, skip, tell, wait_until)
+                       in_own_mounts, kill, main, read, run, skip, tell, wait_until)
 
 # Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
 if os.geteuid() != 0:
@@ -428,6 +428,56 @@ def removing_gives_inodes_back():
     run(["umount", mount.state])
 
 
+def exhaust_inodes(mount):
+    """By others' files; where they are."""
+    ballast = mount.state / "ballast"
+    ballast.mkdir()
+    number = 0
+    while True:
+        try:
+            (ballast / f"{number}").touch()
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, "errno of a file too many")
+            return ballast
+        number += 1
+
+
+def forks_go_where_no_inode_is_left():
+    """And a mount begins there, after an end and after a kill."""
+    mount = mount_on("no-inodes", "64m,nr_inodes=1500")
+    top = mount / "workspaces/w"
+    top.mkdir()
+    (top / "file").write_text("file\n")
+    ctl = lambda line: command(top / ".agentfs/ctl", line)
+    for name in ("one", "two", "three"):
+        ctl(f"fork {name}")
+        for number in range(30):
+            (mount / "workspaces" / name / f"{number}").write_text("its own\n")
+    mount.umount()
+    exhaust_inodes(mount)
+    expect_eq(os.statvfs(mount.state).f_favail, 0, "free inodes")
+    mount.mount()
+    expect_eq((top / "file").read_text(), "file\n", "after a start")
+    ctl("discard one")
+    wait_until(20, lambda: os.statvfs(mount.state).f_favail >= 30, "the inodes of the fork")
+    for number in range(100):
+        try:
+            (mount.state / f"ballast/more-{number}").touch()
+        except OSError:
+            break
+    daemon = mount.answers()  # there is no inode for its daemon.pid
+    kill(daemon)
+    wait_until(20, lambda: mount.answers() != daemon, "another daemon")
+    expect_eq((top / "file").read_text(), "file\n", "after a kill")
+    ctl("discard two")
+    wait_until(20, lambda: os.statvfs(mount.state).f_favail >= 30, "the inodes of the second fork")
+    expect_eq((mount / "workspaces/three/7").read_text(), "its own\n", "of the third")
+    (top / "after").write_text("after\n")
+    shutil.rmtree(mount.state / "ballast")
+    ends_whole(mount)
+    run(["umount", mount.state])
+
+
 def a_refused_rollback_leaves_no_state_of_it():
     mount = mount_on("rollback", "64m,nr_inodes=1000")
     top = mount / "workspaces/w"
@@ -681,7 +731,7 @@ def import_on_full_disk():
 
 
 main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
-     removing_gives_inodes_back, a_mount_begins_on_a_full_disk,
+     removing_gives_inodes_back, forks_go_where_no_inode_is_left, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,

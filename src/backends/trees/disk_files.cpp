@@ -209,6 +209,16 @@ Status remove_at(int directory, const std::string& name, int top, unsigned depth
 
 }  // namespace
 
+void keep_spare_directory(int room) { (void)::mkdirat(room, kSpareDirectory, 0700); }
+
+Status make_directory(int directory, const char* name, int room) {
+  if (::mkdirat(directory, name, 0700) == 0 || errno == EEXIST) return ok();
+  const int refused = errno;
+  const bool is_full = refused == ENOSPC || refused == EDQUOT;
+  if (is_full && ::renameat(room, kSpareDirectory, directory, name) == 0) return ok();
+  return fail_errno(refused, name);
+}
+
 Status remove_whole(int directory, const std::string& name) {
   return remove_at(directory, name, -1, 0);
 }

@@ -45,6 +45,12 @@ Result<std::uint64_t> copy_inode(const Marks& marks, int from, int directory,
 // copied.
 Result<std::uint64_t> copy_content(int from, int to, const struct stat& attributes);
 
+// An empty directory in `room`, for when the disk has no inode left. None is no error.
+constexpr char kSpareDirectory[] = "spare";
+void keep_spare_directory(int room);
+// A new directory, which may be that one; where there is one it stays as it is.
+Status make_directory(int directory, const char* name, int room);
+
 // Removes a file, or a directory with all below it; what is gone already is no error.
 Status remove_whole(int directory, const std::string& name);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "backends/trees/disk_files.h"
 #include "backends/trees/forest_store.h"
 #include "base/text.h"
 
@@ -169,9 +170,10 @@ Result<std::size_t> ForestStore::collect() {
     f_->moved();
   }
   for (const HostEntry& entry : TRY(list_directory(trash_.get()))) {
-    TRY(remove_whole(trash_.get(), entry.name));
+    if (entry.name != kSpareDirectory) TRY(remove_whole(trash_.get(), entry.name));
   }
   reserve_.fill();
+  if (reserve_.exists()) keep_spare_directory(trash_.get());
   return freed;
 }
 

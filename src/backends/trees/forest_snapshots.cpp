@@ -247,7 +247,7 @@ Status ForestStore::drop(const std::string& name, const std::function<Status()>&
     }
     TRY(f_->keep_time(*root));
     if (tell && line != nullptr) {
-      TRY(reserve_.use([&] { return line->leave(f_->top(), name); }));
+      TRY(reserve_.use([&] { return line->leave(f_->top(), name, trash_.get()); }));
     }
   }
   const Status told = tell ? tell() : ok();

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "backends/trees/disk_files.h"
 #include "backends/trees/forest_directory.h"
 #include "backends/trees/forest_file.h"
 #include "base/text.h"
@@ -17,6 +18,7 @@ ForestStore::ForestStore(std::string path, std::string reserve, std::unique_ptr<
       trash_(std::move(trash)),
       reserve_(std::move(reserve)) {
   reserve_.fill();
+  if (reserve_.exists()) keep_spare_directory(trash_.get());
 }
 
 ForestStore::~ForestStore() {

@@ -319,9 +319,8 @@ Result<UniqueFd> Line::leaving_room() const {
   return room;
 }
 
-Status Line::leave(int top, const std::string& name) {
-  const int room = directory_.get();
-  if (::mkdirat(room, kLeaving, 0700) != 0 && errno != EEXIST) return fail_errno(kLeaving);
+Status Line::leave(int top, const std::string& name, int spares) {
+  TRY(make_directory(directory_.get(), kLeaving, spares));
   const UniqueFd to = TRY(leaving_room());
   if (::renameat(top, name.c_str(), to.get(), name.c_str()) != 0) {
     return fail_errno(text::shown(name));

@@ -73,8 +73,9 @@ class Line {
   // Its tree was taken away, or was about to be where that is there still.
   bool was_dropped() const { return dropped_; }
   Status note_dropped();
-  // The root is in the room while that is told, and gets its place at the `top` again or not.
-  Status leave(int top, const std::string& name);
+  // The root is in the room while that is told, and gets its place at the `top` again or not. The
+  // room may be the spare directory of `spares`.
+  Status leave(int top, const std::string& name, int spares);
   Status come_back(int top);
   Status end_leaving();  // the root has gone from there
   const std::optional<std::string>& leaving() const { return leaving_; }  // the name it had
