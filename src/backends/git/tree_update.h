@@ -49,8 +49,9 @@ class TreeUpdate {
   Status insert(const Directory& in, const std::string& name, const git_oid& id,
                 git_filemode_t mode);
   Status remove(const Directory& in, const Entry& entry);
-  // Whether git has been told that a file is not to be in the worktree (skip-worktree, as of a sparse
-  // checkout), so that its absence is no change; of a directory, "a/", that some below it are not.
+  // Whether git has been told that a file is not to be in the worktree (skip-worktree, as of a
+  // sparse checkout), so that its absence is no change; of a directory, "a/", that one below it is
+  // not.
   bool is_kept_away(const std::string& path);
   bool has_below(const std::string& directory) const;
 
