@@ -89,7 +89,7 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
   const auto made = commit(caller, std::string(kind::kProcessSpawn), std::move(data));
   if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
   if (const Status home = make_home(host.uid, host.gid); !home) {
-    log::warning("home of {}: {}", user, home.error().message);
+    log::warning("{}", home.error().message);
   }
   return identify(host);
 }
@@ -111,8 +111,8 @@ Status Kernel::make_home(uid_t uid, gid_t gid) {
   const std::string home = fmt::format("{}/{}", homes, user_name(uid));
   if (struct stat there{}; ::lstat(home.c_str(), &there) == 0) {
     if (there.st_uid == uid || ::geteuid() != 0) return ok();
-    return fail(EEXIST, "belongs to uid {}; another name of that one's would make room",
-                there.st_uid);
+    return fail(EEXIST, "/home/{}: belongs to uid {}; another name of that one's would make room",
+                user_name(uid), there.st_uid);
   }
   TRY(file::make_directories(homes));
   TRY(file::make_directories(home, 0700));
