@@ -79,7 +79,8 @@ sys.stdin.read()
 
 
 def nobody_takes_all_open_files():
-    """Some of the daemon's limit stays its own, and half of the rest is all that one user gets."""
+    """Some of the daemon's limit stays its own, half of the rest is all that one user gets, and
+    three quarters of that one process."""
     small = Mount.of("small")
     limited = ["prlimit", "--nofile=800:800", "setpriv", "--bounding-set=-sys_resource",
                "--inh-caps=-sys_resource", AGENTFS]
@@ -89,9 +90,12 @@ def nobody_takes_all_open_files():
     shared.chmod(0o777)
     hoard = [sys.executable, "-c", HOARD, shared]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*map(str, AS_OTHER), *hoard], **pipes) as other:
-        expect_eq(other.stdout.readline().split(), ["143", "ENFILE"], "of one user")
-        with subprocess.Popen(hoard, **pipes) as own:
+    start = lambda words: subprocess.Popen([*map(str, words), *hoard], **pipes)
+    with start(AS_OTHER) as first:
+        expect_eq(first.stdout.readline().split(), ["108", "EMFILE"], "of one process")
+        second = start(AS_OTHER)
+        expect_eq(second.stdout.readline().split(), ["35", "ENFILE"], "of one user, with the 108")
+        with start([]) as own:
             count, code = own.stdout.readline().split()
             expect_eq(code, "ENFILE")
             expect(100 <= int(count) <= 143, f"root could open {count} files beside the 143")
@@ -99,8 +103,14 @@ def nobody_takes_all_open_files():
             (shared / "hoard-1").unlink()
             own.stdin.close()
         (shared / "after").write_text("after\n")
-        other.stdin.close()
+        first.stdin.close()
+        second.communicate()
     expect_has(run([*AS_OTHER, "cat", small / "proc/self/errors"]), "as many as one user may")
+    with start([]) as own:
+        expect_eq(own.stdout.readline().split(), ["215", "EMFILE"], "of one process of root's")
+        expect("hoard-1" in os.listdir(shared), "root cannot look any more")
+        own.stdin.close()
+    expect_has((small / "proc/self/errors").read_text(), "files open here, as many as one may")
     small.umount()
 
 

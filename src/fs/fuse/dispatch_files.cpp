@@ -36,7 +36,7 @@ void answer_created(Scope& scope, const Result<vfs::CreatedNode>& created, fuse_
     return reply_error(request, open.error());
   }
   if (handle.bypassed()) entry.attr_timeout = kOneOpen;  // a mapping changes them unseen
-  info->fh = channel.keep(created->opened.handle, scope.uid());
+  info->fh = channel.keep(created->opened.handle, scope.opener());
   if (::fuse_reply_create(request, &entry, info) != 0) {
     scope.release(id, info);
     channel.forget(id, 1);

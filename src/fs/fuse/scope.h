@@ -4,6 +4,9 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <array>
+
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/request.h"
 #include "fs/vfs/with_room.h"
@@ -32,6 +35,7 @@ struct Scope {
     return fail(EBADF, "handle {}: not open", info->fh);
   }
   uid_t uid() const { return ::fuse_req_ctx(request)->uid; }
+  vfs::Opener opener() const { return {uid(), ::fuse_req_ctx(request)->pid}; }
   // For `errors` of who asks: why, where the errno alone does not tell.
   void note(const vfs::Node& node, const Error& error) const {
     context.services.note_error(asked.caller(), node.path(), error);
@@ -58,7 +62,7 @@ struct Scope {
       found->handle->release();
       return reply_error(request, open.error());
     }
-    info->fh = context.channel->keep(found->handle, uid());
+    info->fh = context.channel->keep(found->handle, opener());
     // Interrupted before it was told: the kernel will never release what it does not know.
     if (::fuse_reply_open(request, info) != 0) release(id, info);
   }
@@ -86,7 +90,8 @@ auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
   const vfs::NodeRef node = TRY(scope.node(id));
   auto done = vfs::with_room(scope.context.services, [&] { return work(*node); });
   const int code = done ? 0 : done.error().code;
-  if (code == EROFS || code == ENFILE || code == ENOSPC || code == EMLINK) {
+  constexpr auto kTold = std::to_array({EROFS, ENFILE, EMFILE, ENOSPC, EMLINK});
+  if (std::ranges::find(kTold, code) != kTold.end()) {
     scope.note(*node, done.error());
   }
   return done;
@@ -96,7 +101,7 @@ auto on_node(Scope& scope, fuse_ino_t id, Work&& work)
 template <class Work>
 auto opening(Scope& scope, fuse_ino_t id, Work&& work) {
   return on_node(scope, id, [&](vfs::Node& node) -> decltype(work(node)) {
-    if (node.takes_descriptor()) TRY(scope.context.channel->may_open(scope.uid()));
+    if (node.takes_descriptor()) TRY(scope.context.channel->may_open(scope.opener()));
     return work(node);
   });
 }

@@ -83,21 +83,25 @@ void Channel::prune() {
   }
 }
 
-std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, uid_t uid) {
-  return handles_.keep(std::move(handle), uid);
+std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, Opener opener) {
+  return handles_.keep(std::move(handle), opener);
 }
 
 // Others than root and who has mounted leave these a quarter.
-Status Channel::may_open(uid_t uid) {
-  const bool is_ruler = uid == 0 || uid == ::geteuid();
+Status Channel::may_open(Opener opener) {
+  const bool is_ruler = opener.uid == 0 || opener.uid == ::geteuid();
   if (handles_.size() >= (is_ruler ? most_open_ : most_open_ - most_open_ / 4)) {
     return fail(ENFILE,
                 "{} files are open here, as many as the daemon's limit of open files allows",
                 handles_.size());
   }
-  if (is_ruler || handles_.size(uid) < most_open_ / 2) return ok();
-  return fail(ENFILE, "uid {} has {} files open here, as many as one user may", uid,
-              most_open_ / 2);
+  const std::size_t most = is_ruler ? most_open_ : most_open_ / 2;
+  if (!is_ruler && handles_.size(opener.uid) >= most) {
+    return fail(ENFILE, "uid {} has {} files open here, as many as one user may", opener.uid, most);
+  }
+  if (handles_.size_of_thread(opener.thread) < most - most / 4) return ok();
+  return fail(EMFILE, "process {} has {} files open here, as many as one may", opener.thread,
+              most - most / 4);
 }
 
 void Channel::set_invalidator(Invalidator* invalidator) {

@@ -40,10 +40,11 @@ class Channel {
   std::size_t known() { return nodes_.size(); }
 
   // A handle's number for fi->fh.
-  std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);
+  std::uint64_t keep(std::shared_ptr<Handle> handle, Opener opener);
   // ENFILE where who asks has as many files open as one user may, or all have as many as may be:
-  // some of the descriptors that the daemon can have stay for its own work.
-  Status may_open(uid_t uid);
+  // some of the descriptors that the daemon can have stay for its own work. EMFILE of one thread
+  // that has three quarters of them: the rest is for what else that user runs.
+  Status may_open(Opener opener);
   std::shared_ptr<Handle> handle(std::uint64_t number) { return handles_.find(number); }
   std::shared_ptr<Handle> drop(std::uint64_t number) { return handles_.drop(number); }
 

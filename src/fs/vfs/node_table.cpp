@@ -117,7 +117,19 @@ HandleTable::Slot* HandleTable::find_slot(std::uint64_t number) {
   return slot.handle && slot.generation == generation_of(number) ? &slot : nullptr;
 }
 
-std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle, uid_t uid) {
+void HandleTable::count(Opener opener) {
+  ++by_user_[opener.uid];
+  if (opener.thread != 0) ++by_thread_[opener.thread];
+}
+
+void HandleTable::discount(Opener opener) {
+  const auto user = by_user_.find(opener.uid);
+  if (--user->second == 0) by_user_.erase(user);
+  const auto thread = by_thread_.find(opener.thread);
+  if (thread != by_thread_.end() && --thread->second == 0) by_thread_.erase(thread);
+}
+
+std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle, Opener opener) {
   Lock lock(mutex_);
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(slots_.size()));
@@ -126,8 +138,8 @@ std::uint64_t HandleTable::keep(std::shared_ptr<Handle> handle, uid_t uid) {
   const std::uint32_t at = free_.back();
   free_.pop_back();
   slots_[at].handle = std::move(handle);
-  slots_[at].uid = uid;
-  ++by_user_[uid];
+  slots_[at].opener = opener;
+  count(opener);
   return number_of(at, slots_[at].generation);
 }
 
@@ -142,8 +154,7 @@ std::shared_ptr<Handle> HandleTable::drop(std::uint64_t number) {
   Slot* const slot = find_slot(number);
   if (slot == nullptr) return nullptr;
   std::shared_ptr<Handle> handle = std::exchange(slot->handle, nullptr);
-  const auto user = by_user_.find(slot->uid);
-  if (--user->second == 0) by_user_.erase(user);
+  discount(slot->opener);
   ++slot->generation;
   free_.push_back(static_cast<std::uint32_t>(slot_of(number)));
   return handle;
@@ -158,6 +169,7 @@ std::vector<std::shared_ptr<Handle>> HandleTable::clear() {
   slots_.clear();
   free_.clear();
   by_user_.clear();
+  by_thread_.clear();
   return handles;
 }
 
@@ -170,6 +182,12 @@ std::size_t HandleTable::size(uid_t uid) {
   Lock lock(mutex_);
   const auto user = by_user_.find(uid);
   return user == by_user_.end() ? 0 : user->second;
+}
+
+std::size_t HandleTable::size_of_thread(pid_t thread) {
+  Lock lock(mutex_);
+  const auto found = by_thread_.find(thread);
+  return found == by_thread_.end() ? 0 : found->second;
 }
 
 }  // namespace agentfs::vfs

@@ -47,28 +47,38 @@ class NodeTable {
   std::size_t round_ GUARDED_BY(mutex_) = 0;  // the slot that next() has come to
 };
 
+// Whom a file is open for: a user, and a thread of theirs, 0 where that is not known.
+struct Opener {
+  uid_t uid = 0;
+  pid_t thread = 0;
+};
+
 // Open descriptors by number. Threads: all.
 class HandleTable {
  public:
-  std::uint64_t keep(std::shared_ptr<Handle> handle, uid_t uid);  // for whom it is open
+  std::uint64_t keep(std::shared_ptr<Handle> handle, Opener opener);
   std::shared_ptr<Handle> find(std::uint64_t number);
   std::shared_ptr<Handle> drop(std::uint64_t number);
   std::vector<std::shared_ptr<Handle>> clear();
   std::size_t size();
   std::size_t size(uid_t uid);
+  std::size_t size_of_thread(pid_t thread);  // 0 for 0
 
  private:
   struct Slot {
     std::shared_ptr<Handle> handle;
-    uid_t uid = 0;
+    Opener opener{};
     std::uint32_t generation = 0;
   };
   Slot* find_slot(std::uint64_t number) REQUIRES(mutex_);
+  void count(Opener opener) REQUIRES(mutex_);
+  void discount(Opener opener) REQUIRES(mutex_);
 
   Mutex<Rank::node_table> mutex_;
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
   std::unordered_map<uid_t, std::size_t> by_user_ GUARDED_BY(mutex_);
+  std::unordered_map<pid_t, std::size_t> by_thread_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::vfs

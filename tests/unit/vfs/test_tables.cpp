@@ -109,12 +109,14 @@ TEST_CASE("a version is freed when the host forgets it") {
 
 TEST_CASE("a handle's number is not used again") {
   HandleTable table;
-  const std::uint64_t number = table.keep(std::make_shared<Handle>(), 7);
+  const std::uint64_t number = table.keep(std::make_shared<Handle>(), {7, 70});
   CHECK(table.find(number));
+  CHECK((table.size_of_thread(70) == 1 && table.size_of_thread(0) == 0));
   CHECK(table.drop(number));
   CHECK_FALSE(table.drop(number));
-  CHECK(table.size(7) == 0);
-  CHECK(table.keep(std::make_shared<Handle>(), 8) != number);
+  CHECK((table.size(7) == 0 && table.size_of_thread(70) == 0));
+  CHECK(table.keep(std::make_shared<Handle>(), {8, 0}) != number);
+  CHECK(table.size_of_thread(0) == 0);
   CHECK((table.size() == 1 && table.size(7) == 0 && table.size(8) == 1));
   CHECK_FALSE(table.find(number));
   CHECK_FALSE(table.find(0));
@@ -174,7 +176,7 @@ TEST_CASE("many threads look up, open, read, write and forget") {
         continue;
       }
       const std::uint64_t id = tree.channel->remember(level->node);
-      const std::uint64_t number = tree.channel->keep(opened->handle, 7);
+      const std::uint64_t number = tree.channel->keep(opened->handle, {7, 0});
       if (i % 3 == 0) {
         const auto value = fmt::format("{}\n", i);
         opened->handle->write(request, 0, value,
