@@ -57,6 +57,10 @@ const TreeInfo* ancestor_of(const std::vector<TreeInfo>& all, const TreeInfo& in
   return nullptr;
 }
 
+bool is_one_of(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
 // As the family tree has it.
 std::string parent_in(const std::vector<TreeInfo>& all, const TreeInfo& info) {
   if (!info.base) return "-";
@@ -295,8 +299,8 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   TRY(kernel_.history().may_destroy(caller, root));
   const std::string path = sibling(root, name);
   const auto own = info_of(root);
-  const std::vector<std::string> forks = descendants(root);
-  if (check_name(name) && std::ranges::find(forks, name) != forks.end()) {
+  const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
+  if (base && (base->tree == own->number || is_one_of(descendants(root), name))) {
     return discard_fork(caller, root, path);
   }
   TRY(may_change(caller, root));
