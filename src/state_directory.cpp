@@ -82,7 +82,13 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
   TRY(check_owner(path));
   TRY(check_ours(path));
   TRY(check_format(path));
-  if (::chmod(path.c_str(), 0700) != 0) return fail_errno(path);
+  if (::chmod(path.c_str(), 0700) != 0) {
+    if (errno != EROFS) return fail_errno(path);
+    return fail(EROFS,
+                "{}: lies on a disk that is mounted read-only, and agentfs writes there also where "
+                "it only looks; a copy on another disk would do",
+                path);
+  }
   for (const char* name : {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces",
                            "trees/src/repos", "trees/tmp", "git", "etc/models",
                            "etc/profiles/default/context.d", "etc/devices", "log", "mount"}) {

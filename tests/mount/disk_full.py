@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
+from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
                        in_own_mounts, kill, main, read, run, skip, tell, wait_until)
 
 # Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
@@ -478,6 +478,23 @@ def forks_go_where_no_inode_is_left():
     run(["umount", mount.state])
 
 
+def a_disk_that_is_read_only_is_told():
+    mount = mount_on("read-only", "16m")
+    (mount / "workspaces/w").mkdir()
+    mount.umount()
+    run(["mount", "-o", "remount,ro", mount.state])
+    for words in (("fsck",), ("mount", mount.mnt)):
+        ended = subprocess.run([AGENTFS, *words, "--state", mount.state], capture_output=True,
+                               text=True, check=False)
+        expect(ended.returncode != 0, f"agentfs {words[0]} has gone on")
+        expect_has(ended.stderr, f"{mount.state}: lies on a disk that is mounted read-only")
+    run(["mount", "-o", "remount,rw", mount.state])
+    mount.mount()
+    expect((mount / "workspaces/w").is_dir(), "the workspace")
+    ends_whole(mount)
+    run(["umount", mount.state])
+
+
 def a_refused_rollback_leaves_no_state_of_it():
     mount = mount_on("rollback", "64m,nr_inodes=1000")
     top = mount / "workspaces/w"
@@ -731,7 +748,8 @@ def import_on_full_disk():
 
 
 main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
-     removing_gives_inodes_back, forks_go_where_no_inode_is_left, a_mount_begins_on_a_full_disk,
+     removing_gives_inodes_back, forks_go_where_no_inode_is_left,
+     a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
