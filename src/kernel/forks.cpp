@@ -57,10 +57,6 @@ const TreeInfo* ancestor_of(const std::vector<TreeInfo>& all, const TreeInfo& in
   return nullptr;
 }
 
-bool is_one_of(const std::vector<std::string>& names, const std::string& name) {
-  return std::ranges::find(names, name) != names.end();
-}
-
 // As the family tree has it.
 std::string parent_in(const std::vector<TreeInfo>& all, const TreeInfo& info) {
   if (!info.base) return "-";
@@ -300,7 +296,8 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
   const std::string path = sibling(root, name);
   const auto own = info_of(root);
   const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
-  if (base && (base->tree == own->number || is_one_of(descendants(root), name))) {
+  const auto is_below = [&] { return std::ranges::count(descendants(root), name) != 0; };
+  if (base && (base->tree == own->number || is_below())) {
     return discard_fork(caller, root, path);
   }
   TRY(may_change(caller, root));
