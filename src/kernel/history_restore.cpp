@@ -12,8 +12,8 @@
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
 #include "kernel/quota.h"
+#include "kernel/restorable.h"
 #include "kernel/restore_order.h"
-#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -288,12 +288,6 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
   return which;
 }
 
-// Of a directory .agentfs, which is always found, whether it is a user's own.
-bool is_there(const Kernel& kernel, const Caller& caller, const std::string& path) {
-  if (text::last_part(path) == ".agentfs") return find_in_mount(kernel, path).has_value();
-  return kernel.paths().attributes(caller, path).has_value();
-}
-
 }  // namespace
 
 Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::string& root,
@@ -303,16 +297,15 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   const std::string whole = TRY(path_below(root, path));
   Result<Versions> looked_up;
   Versions above;
+  Versions own;
   TRY(look(caller, root, [&](const SeenHistory& history) {
     looked_up = to_restore(history, whole, version);
     above = directories_above(history, root, whole);
+    own = history.versions(whole);
   }));
-  Versions found = TRY(is_on() ? std::move(looked_up) : while_off(std::move(looked_up)));
-  // A rollback, or a rename of a directory, may have brought something there.
-  const auto is_there = [&](const FileVersionRef& one) {
-    return one->path != whole && agentfs::is_there(kernel_, caller, one->path);
-  };
-  std::erase_if(found, is_there);
+  auto [found, note] = without_what_is_there(
+      kernel_, caller, whole, TRY(is_on() ? std::move(looked_up) : while_off(std::move(looked_up))),
+      own.empty() ? nullptr : own.back());
   if (found.empty()) return fail(ENOENT, "{}: what was removed there is there again", whole);
   Returns returns;
   kernel_.look_at_history([&](const History& h) { returns = returns_of(h, found); });
@@ -323,7 +316,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
         "`ln` gives it the name again. Or what it held is not kept",
         whole);
   }
-  std::erase_if(above, is_there);
+  std::erase_if(above, [&](const auto& one) { return is_there(kernel_, caller, one->path); });
   if (!check_own(caller, above)) above.clear();  // who does not own them makes plain ones
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : above) steps.push_back(step_of({one, one}));
@@ -341,9 +334,9 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(kernel_.paths().restore(caller, steps));
   const std::string_view with = above.empty() ? "" : ", and the directories it was in";
   if (returns.size() == 1) {
-    return fmt::format("restored {} from {:06}{}\n", whole, returns[0].whole->number, with);
+    return fmt::format("restored {} from {:06}{}\n{}", whole, returns[0].whole->number, with, note);
   }
-  return fmt::format("restored {} paths at and below {}{}\n", returns.size(), whole, with);
+  return fmt::format("restored {} paths at and below {}{}\n{}", returns.size(), whole, with, note);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

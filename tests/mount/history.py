@@ -314,7 +314,7 @@ def a_file_that_came_after_a_directory():
     shutil.rmtree(top)
 
 
-def a_restore_of_what_cannot_all_come_back_changes_nothing():
+def what_has_no_way_back_stays_and_is_told():
     top = SITE / "ways"
     for name in ("a", "y/s/q", "z"):
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -329,10 +329,16 @@ def a_restore_of_what_cannot_all_come_back_changes_nothing():
             (top / "y").write_text("in the way\n")
         else:
             os.symlink("../../ways-elsewhere", top / "y")
-        for path in ("ways", "ways/y/s", "ways/y/s/q"):
+        for path in ("ways/y/s", "ways/y/s/q"):
             expect_errno("ENOTDIR", ctl, f"restore {path}")
             expect_has(M.last_error(), "ways/y: no directory has this name now")
         expect_eq((os.listdir(top), os.listdir(elsewhere)), (["y"], []))
+        before = os.lstat(top / "y")
+        said = ctl("restore ways")
+        expect_has(said, "restored 2 paths")
+        expect_has(said, "2 paths stay in the trash, since /workspaces/site/ways/y is no directory now")
+        expect_eq((sorted(os.listdir(top)), os.listdir(elsewhere)), (["a", "y", "z"], []))
+        expect_eq(os.lstat(top / "y").st_mtime_ns, before.st_mtime_ns, "what is in the way")
         (top / "y").rename(SITE / "aside")
         ctl("restore ways")
         (SITE / "aside").unlink()
@@ -1087,7 +1093,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
-     a_restore_of_what_cannot_all_come_back_changes_nothing,
+     what_has_no_way_back_stays_and_is_told,
      a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,
      what_is_not_kept_is_told, what_cannot_be_done_to_a_generated_file_is_told, a_file_is_saved_beside_its_name,

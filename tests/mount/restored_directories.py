@@ -6,7 +6,7 @@
 import os
 import threading
 
-from mount_lib import Mount, command, expect, expect_eq, main, run
+from mount_lib import Mount, command, expect, expect_eq, expect_errno, main, run
 
 M = Mount.of("restored-directories")
 SITE = M / "workspaces/site"
@@ -115,6 +115,26 @@ def times_that_are_to_come_hide_nothing():
     expect_eq(names(top), before)
 
 
+def what_is_a_file_now_is_in_nobodys_way():
+    """Of what lay below it, which comes back once it is moved away; all else comes back, itself too."""
+    top = make("kind", ("x", "deep/y"))
+    (SITE / "aside").write_text("aside\n")
+    run(["rm", "-r", top])
+    top.write_text("one\n")
+    (SITE / "aside").unlink()
+    command(OURS / "ctl", "restore .")
+    expect_eq((SITE / "aside").read_text(), "aside\n", "restored with all")
+    expect_eq(top.read_text(), "one\n", "what is a file now")
+    top.write_text("two\n")
+    command(OURS / "ctl", "restore kind")
+    expect_eq(top.read_text(), "one\n", "the file that it is now")
+    expect_errno("ENOTDIR", command, OURS / "ctl", "restore kind/deep/y")
+    top.unlink()
+    command(OURS / "ctl", "restore kind/deep/y")
+    expect_eq((top / "deep/y").read_text(), "deep/y\n", "once it was moved away")
+    run(["rm", "-r", top])
+
+
 def a_start_changes_nothing_of_it():
     top = remove_with_old("kept")
     M.umount()
@@ -144,4 +164,5 @@ def what_is_set_on_a_removed_file_is_not_in_its_past():
 main(mount_it, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
-     what_is_set_on_a_removed_file_is_not_in_its_past, a_start_changes_nothing_of_it)
+     what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,
+     a_start_changes_nothing_of_it)
