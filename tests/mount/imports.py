@@ -1062,6 +1062,24 @@ def other_names_of_a_file_do_not_stop_a_commit():
     expect_eq([(top / name).read_text() for name in "abcd"], ["hard\n"] * 4)
 
 
+def a_rebase_beside_a_forks_conflicts_says_whose_they_are():
+    top = make("asked")
+    tell(M / "sys/workspaces/ctl", f"import {top} as asked\n")
+    space, fork = SPACES / "asked", SPACES / "asked-fork"
+    ctl = lambda line: command(space / ".agentfs/ctl", line)
+    ctl("fork asked-fork")
+    (space / "main.c").write_text("ours\n")
+    (fork / "main.c").write_text("theirs\n")
+    ctl("merge asked-fork partial")
+    (top / "lines").write_text("there\n")
+    for line in ("rebase", "rebase partial"):
+        expect_errno("EBUSY", ctl, line)
+        expect_has(M.last_error(), "a merge left 1 in conflict")
+    ctl("resolve 1 ours")
+    ctl("rebase")
+    expect_eq((space / "lines").read_text(), "there\n", "taken over")
+
+
 def a_repository_below_stays_there_and_stops_nothing():
     top = make("nested")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
@@ -1484,7 +1502,8 @@ def what_changes_there_is_no_copy_of_two_states():
     os.close(target)
 
 
-main(mount_it, what_one_import_cannot_give_is_missed_by_no_other_tree,
+main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
+     what_one_import_cannot_give_is_missed_by_no_other_tree,
      a_file_called_like_one_of_the_daemons_own_is_a_file,
       is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
