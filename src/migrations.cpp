@@ -72,6 +72,12 @@ Result<int> read_format(const std::string& state) {
   const std::string found = TRY(file::read(file));
   const auto format = text::number<int>(text::trim(found));
   if (format && *format >= kOldest && *format <= kNewest) return *format;
+  if (format && *format > kNewest) {
+    return fail(EBADMSG,
+                "{}: the state has format {}; this agentfs {} reads formats {} to {}, and a "
+                "newer one would do",
+                file, *format, AGENTFS_VERSION, kOldest, kNewest);
+  }
   return fail(EBADMSG,
               "{}: the state has format {}; this agentfs {} reads formats {} to {} (a damaged file "
               "can be mended: `echo {} > {}`)",

@@ -38,8 +38,13 @@ Result<std::string> read(int fd) {
 }
 
 Result<std::string> read(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Never waiting for the other end of a FIFO that lies in the place of a file.
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return fail_errno(path);
+  struct stat found{};
+  if (::fstat(fd.get(), &found) == 0 && S_ISFIFO(found.st_mode)) {
+    return fail(EINVAL, "{}: a FIFO, and no file", path);
+  }
   auto bytes = read(fd.get());
   if (!bytes) return fail(bytes.error().code, "{}: {}", path, bytes.error().message);
   return bytes;
