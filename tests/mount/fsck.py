@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sqlite3
 
 from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_errno,
@@ -345,6 +346,14 @@ def a_tree_that_lost_its_mark():
         if "agentfs" in attribute:
             os.removexattr(top, attribute)
     expect_has(mount.fsck(code=1), "FAIL trees: workspaces: a: has lost its mark")
+    mount.mount()
+    expect_errno("EBADMSG", os.listdir, mount / "workspaces/a")
+    expect_eq(read(mount / "workspaces/b/lib/f"), "text\n", "the fork")
+    command(mount / "workspaces/b/.agentfs/ctl", "checkpoint more")
+    command(mount / "workspaces/b/.agentfs/ctl", "discard more")  # and all that nobody reads any more
+    (mount / "workspaces/b/later").write_text("later\n")
+    mount.umount()
+    expect_has(read(mount.state / "log/agentfs.log"), "workspaces/a: not served: has lost its mark")
     expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "a: bears the mark of line 1 again")
     mount.mount()
     expect_eq(read(mount / "workspaces/a/.agentfs/snapshots/c/lib/f"), "text\n", "a checkpoint")
@@ -418,6 +427,10 @@ def a_fork_that_lost_its_mark():
     mount.umount()
     bear(mount.state / "trees/workspaces/b", ".tree")
     expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b: reads from other trees, without a mark")
+    mount.mount()
+    expect_errno("EBADMSG", os.listdir, mount / "workspaces/b")
+    expect_eq(read(mount / "workspaces/a/lib/f"), "text\n", "the parent")
+    mount.umount()
 
 
 def a_directory_of_a_fork_that_lost_its_mark():
@@ -547,6 +560,36 @@ def a_state_without_its_format():
     mount.fsck()
 
 
+def a_fifo_in_the_place_of_a_file_is_told():
+    """And waited for by nobody."""
+    whole = forked_state("waiting")
+    for name in ("format", "keys/journal.ed25519", "trees/.workspaces/ids"):
+        place = whole.state / name
+        if not place.exists():
+            continue
+        place.rename(whole.state / "aside")
+        os.mkfifo(place)
+        for words in (("fsck",), ("mount", whole.mnt)):
+            ended = subprocess.run([AGENTFS, *words, "--state", whole.state], capture_output=True,
+                                   text=True, check=False, timeout=60)
+            expect(ended.returncode != 0, f"{name} as a FIFO: agentfs {words[0]} has gone on")
+            expect_has(ended.stdout + ended.stderr, "FIFO", f"{name}: agentfs {words[0]}")
+        place.unlink()
+        (whole.state / "aside").rename(place)
+    expect("FAIL" not in whole.fsck(), "with the files again")
+
+
+def a_newer_format_is_left_alone():
+    mount = forked_state("newer")
+    (mount.state / "format").write_text("99\n")
+    for words in (("fsck",), ("mount", mount.mnt)):
+        ended = subprocess.run([AGENTFS, *words, "--state", mount.state], capture_output=True,
+                               text=True, check=False)
+        expect(ended.returncode != 0 and "echo" not in ended.stderr, ended.stderr)
+        expect_has(ended.stderr, "the state has format 99")
+        expect_has(ended.stderr, "and a newer one would do")
+
+
 def links_between_trees():
     """A state of format 1: what two workspaces share gets an inode in each, once, and is listed."""
     mount = Mount.of("format-1")
@@ -584,4 +627,5 @@ main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,
-     marks_of_an_import_that_are_gone, a_state_without_its_format, links_between_trees)
+     marks_of_an_import_that_are_gone, a_state_without_its_format,
+     a_fifo_in_the_place_of_a_file_is_told, a_newer_format_is_left_alone, links_between_trees)

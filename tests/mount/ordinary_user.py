@@ -548,6 +548,33 @@ def merges_of_what_cannot_be_seen():
     mount.fsck()
 
 
+def workspaces_closed_to_their_owner_stop_nothing():
+    mount = Mount.of("shut-tops")
+    mount.mount()
+    tops = [mount / "workspaces" / name for name in ("plain", "kept", "open")]
+    for top in tops:
+        top.mkdir()
+        (top / "f").write_text(f"{top.name}\n")
+    tops.append(mount / "home/nobody")
+    command(tops[1] / ".agentfs/ctl", "checkpoint c")
+    (tops[1] / "f").write_text("later\n")
+    for mode in (0o000, 0o111, 0o333):
+        for top in (tops[0], tops[1], tops[3]):
+            top.chmod(mode)
+        mount.umount()
+        expect("FAIL" not in mount.fsck(), "fsck of closed workspaces")
+        mount.mount()
+        expect_eq((tops[2] / "f").read_text(), "open\n", "another workspace")
+        for top in (tops[0], tops[1], tops[3]):
+            expect_eq(top.stat().st_mode & 0o777, mode, f"the mode of {top.name}")
+            top.chmod(0o755)
+        expect_eq((tops[0] / "f").read_text(), "plain\n", "what was closed")
+        expect_eq((tops[1] / ".agentfs/snapshots/c/f").read_text(), "kept\n", "its checkpoint")
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+
+
 def more_directories_than_descriptors():
     """Without file handles each known node takes a descriptor, of which there are not so many."""
     if tuple(map(int, platform.release().split(".")[:2])) < (6, 18):
@@ -614,5 +641,5 @@ main(tour, killed, imports, closed_imports, others_files_are_refused_before_anyt
      a_restore_into_a_closed_directory_is_refused_by_its_path,
      status_of_what_cannot_be_searched,
      merges_of_what_cannot_be_seen,
-     more_directories_than_descriptors,
+     workspaces_closed_to_their_owner_stop_nothing, more_directories_than_descriptors,
      no_two_files_have_one_number_where_the_disk_tells_no_time_of_making)

@@ -102,7 +102,7 @@ Status ForestCheck::check_lines() {
 Status ForestCheck::check_trees() {
   for (const HostEntry& entry : TRY(list_directory(disk().top()))) {
     if (entry.type != S_IFDIR) continue;
-    const auto mark = disk().marks().tree(Spot::in(disk().top(), entry.name));
+    const auto mark = mark_of_tree(disk(), entry.name);
     if (!mark) {
       problem(
           fmt::format("{}: {}; it is not served", text::shown(entry.name), mark.error().message));

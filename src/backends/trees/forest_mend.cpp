@@ -70,7 +70,7 @@ Status MarkMender::look() {
 Status MarkMender::look_at(const std::string& name) {
   const UniqueFd fd(::openat(disk().top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(text::shown(name));
-  const auto mark = disk().marks().tree(Spot::of(fd.get()));
+  const auto mark = mark_of_tree(disk(), name);
   if (!mark && mark.error().code != EBADMSG) return std::unexpected(mark.error());
   const DirectoryKey key = disk().key_of(fd.get());
   const bool is_marked = !mark || *mark;

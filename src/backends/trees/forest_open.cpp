@@ -11,6 +11,7 @@
 #include "backends/trees/forest_store.h"
 #include "base/directory.h"
 #include "base/log.h"
+#include "base/owner_rights.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -126,6 +127,13 @@ bool names_root(const Line& line, const DirectoryKey& directory) {
       line.snapshots(), [&](const auto& each) { return is_same(each.second.root, directory); });
 }
 
+Result<std::optional<TreeMark>> mark_of_tree(const ForestDisk& disk, const std::string& name) {
+  const UniqueFd fd(::openat(disk.top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail_errno(text::shown(name));
+  const OwnerRights lent = TRY(OwnerRights::lend(fd.get(), S_IRUSR, disk.rights()));
+  return disk.marks().tree(Spot::of(fd.get()));
+}
+
 Result<Content> forked_at(ForestDisk& disk, const Line& line) {
   const auto base = line.base();
   const auto parent = base ? disk.lines.find(base->tree) : disk.lines.end();
@@ -175,7 +183,7 @@ std::map<std::string, std::string> find_doubles(ForestDisk& disk,
                                                 const std::vector<HostEntry>& trees) {
   std::map<std::uint32_t, std::vector<std::string>> claims;
   for (const HostEntry& entry : trees) {
-    const auto mark = disk.marks().tree(Spot::in(disk.top(), entry.name));
+    const auto mark = mark_of_tree(disk, entry.name);
     if (mark && *mark) claims[(*mark)->line].push_back(entry.name);
   }
   std::map<std::string, std::string> doubles;
@@ -190,6 +198,60 @@ std::map<std::string, std::string> find_doubles(ForestDisk& disk,
     }
   }
   return doubles;
+}
+
+bool has_lost_its_tree(const ForestDisk& disk, const Line& line) {
+  const bool is_over = line.was_dropped() || (line.snapshots().empty() && !line.base());
+  return !is_over && !disk.live.contains(line.number());
+}
+
+// Of its own files it has all where neither it nor a directory in it reads another tree.
+bool reads_others(const ForestDisk& disk, int directory) {
+  const auto is_hollow = [&](const Spot& spot) {
+    const auto source = disk.marks().hollow(spot);
+    return source && *source;
+  };
+  if (is_hollow(Spot::of(directory))) return true;
+  const auto entries = list_directory(directory);
+  return entries && std::ranges::any_of(*entries, [&](const HostEntry& entry) {
+           return entry.type == S_IFDIR && is_hollow(Spot::in(directory, entry.name));
+         });
+}
+
+// Trees without a mark that have had one: a line has lost its tree, and names the directory, or
+// that reads others. As it lies names would be missing in it, and what is kept for it would be
+// given up.
+std::vector<std::string> find_lost(ForestDisk& disk, const std::vector<HostEntry>& trees) {
+  std::vector<const Line*> lines;
+  for (const auto& [number, line] : disk.lines) {
+    if (has_lost_its_tree(disk, *line)) lines.push_back(line.get());
+  }
+  std::vector<std::string> lost;
+  if (lines.empty()) return lost;
+  for (const HostEntry& entry : trees) {
+    const auto mark = mark_of_tree(disk, entry.name);
+    const UniqueFd fd(::openat(disk.top(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!mark || *mark || !fd) continue;
+    const DirectoryKey key = disk.key_of(fd.get());
+    // By its number alone it may be another one.
+    const bool is_named =
+        !key.handle.bytes.empty() &&
+        std::ranges::any_of(lines, [&](const Line* line) { return names_root(*line, key); });
+    if (is_named || reads_others(disk, fd.get())) lost.push_back(entry.name);
+  }
+  return lost;
+}
+
+// While they are looked at: an ordinary user's daemon is their owner, who may have closed them to
+// itself.
+std::vector<OwnerRights> lend_rights(const ForestDisk& disk, const std::vector<HostEntry>& trees) {
+  std::vector<OwnerRights> rights;
+  for (const HostEntry& entry : trees) {
+    const UniqueFd fd(::openat(disk.top(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    auto lent = fd ? OwnerRights::lend(fd.get(), S_IRWXU, disk.rights()) : fail_errno(entry.name);
+    if (lent && lent->are_lent()) rights.push_back(std::move(*lent));
+  }
+  return rights;
 }
 
 }  // namespace
@@ -236,7 +298,7 @@ Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
 
 Status ForestStore::load_tree(const std::string& name,
                               const std::map<std::uint32_t, std::string>& damaged) {
-  const auto mark = TRY(f_->marks().tree(Spot::in(f_->top(), name)));
+  const auto mark = TRY(mark_of_tree(*f_, name));
   if (!mark) return ok();
   if (const auto found = damaged.find(mark->line); found != damaged.end()) {
     return fail(EBADMSG, "{}", found->second);
@@ -267,19 +329,26 @@ Status ForestStore::load() {
   TRY(load_lines(damaged));
   const auto set_aside = [&](const std::string& name, const Status& done) -> Status {
     if (done) return ok();
-    if (done.error().code != EBADMSG && done.error().code != ESTALE) return done;
+    constexpr auto kItsOwn = std::to_array({EBADMSG, ESTALE, EACCES, EPERM});
+    if (std::ranges::find(kItsOwn, done.error().code) == kItsOwn.end()) return done;
     log::error("{}/{}: not served: {}", path_, text::shown(name), done.error().message);
     f_->unreadable[name] = done.error().message;
     return ok();
   };
   std::vector<HostEntry> trees = TRY(list_directory(f_->top()));
   std::erase_if(trees, [](const HostEntry& entry) { return entry.type != S_IFDIR; });
+  const auto rights = lend_rights(*f_, trees);
   const auto doubles = find_doubles(*f_, trees);
   for (const HostEntry& entry : trees) {
     const auto found = doubles.find(entry.name);
     const bool is_double = found != doubles.end();
     TRY(set_aside(entry.name,
                   is_double ? fail(EBADMSG, "{}", found->second) : load_tree(entry.name, damaged)));
+  }
+  for (const std::string& name : find_lost(*f_, trees)) {
+    TRY(set_aside(name, fail(EBADMSG,
+                             "has lost its mark; where the records say what it is, "
+                             "`agentfs fsck --repair` writes it anew")));
   }
   for (const auto& [number, name] : f_->live) {
     TRY(set_aside(name, settle(*f_->lines.at(number), name)));

@@ -28,6 +28,8 @@ Status check_place(const ForestRoom& room, bool look_only);
 // From now on the room is where it is.
 Status set_place(const ForestRoom& room);
 
+// The mark of a tree, also of one that its owner, an ordinary user's daemon, has closed to itself.
+Result<std::optional<TreeMark>> mark_of_tree(const ForestDisk& disk, const std::string& name);
 // What the root of a fork reads as long as it is hollow; ENOENT where no record says that, as after
 // a rollback.
 Result<Content> forked_at(ForestDisk& disk, const Line& line);
