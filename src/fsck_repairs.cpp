@@ -5,6 +5,7 @@
 #include "backends/blobs/blobs.h"
 #include "backends/compare.h"
 #include "backends/git/check.h"
+#include "backends/imports/imports.h"
 #include "backends/segments/segments.h"
 #include "backends/sqlite/sqlite.h"
 #include "backends/trees/forest_check.h"
@@ -85,10 +86,14 @@ Result<Sentences> repair_blobs(const StateDirectory& state, const Quarantine& qu
 
 Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& quarantine) {
   Sentences done;
+  // What an import lends has its bytes elsewhere, and a copy of such a file is lent as well.
+  const auto imports =
+      TRY(open_imports(state.file("imports"), state.file("trees/workspaces"), true));
   for (const ForestPaths& forest : forests(state)) {
     const std::string aside =
         fmt::format("{}/trees/{}", quarantine.path(), text::last_part(forest.trees));
-    auto told = TRY(adopt_copied_forest(forest.trees, forest.hidden, aside));
+    auto told =
+        TRY(adopt_copied_forest(forest.trees, forest.hidden, aside, {.lender = imports.get()}));
     if (told.empty()) told = TRY(mend_forest_marks(forest.trees, forest.hidden));
     done.insert(done.end(), std::make_move_iterator(told.begin()),
                 std::make_move_iterator(told.end()));

@@ -263,6 +263,26 @@ def a_copy_without_marks():
     copy.umount()
 
 
+def a_copy_of_an_import_reads_what_the_host_has():
+    mount, copy, host = Mount.of("lending"), Mount.of("lent-copy"), TESTDIR / "lending-host"
+    host.mkdir()
+    for name in ("one", "two"):
+        (host / name).write_text(f"{name}\n" * 100)
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as lent")
+    (mount / "workspaces/lent/one").write_text("here\n")
+    mount.umount()
+    run(["cp", "-a", f"{mount.state}/.", copy.state])
+    run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    expect("FAIL" not in copy.fsck(), "fsck of a copy that was made plain")
+    copy.mount()
+    expect_eq((copy / "workspaces/lent/one").read_text(), "here\n", "what was written here")
+    expect_eq((copy / "workspaces/lent/two").read_text(), "two\n" * 100, "what the host has")
+    (host / "two").write_text("other\n")
+    expect_errno("EBUSY", (copy / "workspaces/lent/two").read_text)
+    copy.umount()
+
+
 def forked_state(name):
     """A workspace with a fork and a checkpoint; unmounted."""
     mount = Mount.of(name)
@@ -622,6 +642,7 @@ def links_between_trees():
 
 
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
+     a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,

@@ -271,7 +271,7 @@ Status cut_shared_file(const SharedFile& file, const std::string& scratch,
   struct stat attributes{};
   if (!room || !old || ::fstat(old.get(), &attributes) != 0) return fail_errno(file.kept);
   const std::string copy = fmt::format("{}.{:x}", attributes.st_ino, fnv1a(file.tree));
-  const Marks marks(are_trusted(options));
+  const Marks marks(are_trusted(options), {.lender = options.lender});
   if (::faccessat(room.get(), copy.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
     TRY(remove_whole(room.get(), "new"));
     (void)TRY(copy_inode(marks, old.get(), room.get(), "new"));
