@@ -337,6 +337,32 @@ def directories_that_are_gone_or_are_none():
     expect_has(whole.fsck(), "/workspaces/fresh is not there")
 
 
+def a_record_that_is_none_is_its_trees():
+    """The tree is refused, and nothing is given up; the others are served."""
+    mount = forked_state("no-record")
+    mount.mount()
+    (mount / "workspaces/other").mkdir()
+    (mount / "workspaces/other/f").write_text("other\n")
+    mount.umount()
+    place = next((mount.state / "trees/.workspaces/lines/1").glob("snap.*"))
+    target = os.readlink(place)
+    place.unlink()
+    place.mkdir()
+    expect_has(mount.fsck(code=1), f"{place.name}: Invalid argument")
+    mount.mount()
+    expect_errno("EBADMSG", os.listdir, mount / "workspaces/a")
+    expect_has(read(mount.state / "log/agentfs.log"),
+               f"lines/1: {place.name}: Invalid argument")
+    expect_eq((mount / "workspaces/other/f").read_text(), "other\n", "another workspace")
+    mount.umount()
+    place.rmdir()
+    os.symlink(target, place)
+    expect("FAIL" not in mount.fsck(), "with the record again")
+    mount.mount()
+    expect_eq(read(mount / "workspaces/a/.agentfs/snapshots/c/lib/f"), "text\n", "a checkpoint")
+    mount.umount()
+
+
 def conflicts_that_were_cut_off():
     """What a merge left to be resolved is missed where its record is not whole."""
     mount = Mount.of("conflicts")
@@ -644,7 +670,7 @@ def links_between_trees():
 main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     conflicts_that_were_cut_off, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
+     conflicts_that_were_cut_off, a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,

@@ -200,6 +200,13 @@ std::map<std::string, std::string> find_doubles(ForestDisk& disk,
   return doubles;
 }
 
+// What is so damaged, or closed, is one tree's or line's: the others are whole.
+bool is_its_own(const Error& error) {
+  constexpr auto kCodes =
+      std::to_array({EBADMSG, ESTALE, EACCES, EPERM, EINVAL, ENOTDIR, EISDIR, ELOOP});
+  return std::ranges::find(kCodes, error.code) != kCodes.end();
+}
+
 bool has_lost_its_tree(const ForestDisk& disk, const Line& line) {
   const bool is_over = line.was_dropped() || (line.snapshots().empty() && !line.base());
   return !is_over && !disk.live.contains(line.number());
@@ -277,10 +284,12 @@ Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
     if (!number) continue;
     next_number_ = std::max(next_number_, *number + 1);
     auto line = Line::load(f_->hidden(), *number, f_->marks());
-    if (!line && line.error().code != EBADMSG) return std::unexpected(line.error());
+    if (!line && !is_its_own(line.error())) return std::unexpected(line.error());
     if (!line) {
-      log::error("{}: {}", path_, line.error().message);
-      damaged[*number] = line.error().message;
+      const std::string why = fmt::format("lines/{}: {}", *number, line.error().message);
+      log::error("{}: {}", path_, why);
+      damaged[*number] = why;
+      f_->unreadable[fmt::format("lines/{}", *number)] = why;  // no name: nothing is collected
       continue;
     }
     for (const auto& [sequence, state] : (*line)->snapshots()) {
@@ -329,8 +338,7 @@ Status ForestStore::load() {
   TRY(load_lines(damaged));
   const auto set_aside = [&](const std::string& name, const Status& done) -> Status {
     if (done) return ok();
-    constexpr auto kItsOwn = std::to_array({EBADMSG, ESTALE, EACCES, EPERM});
-    if (std::ranges::find(kItsOwn, done.error().code) == kItsOwn.end()) return done;
+    if (!is_its_own(done.error())) return done;
     log::error("{}/{}: not served: {}", path_, text::shown(name), done.error().message);
     f_->unreadable[name] = done.error().message;
     return ok();
