@@ -4,6 +4,7 @@
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 namespace agentfs::log {
 namespace {
@@ -35,6 +36,9 @@ void write(Level level, std::string_view message) {
 }
 
 bool to_file(const std::string& path) {
+  // A FIFO would be waited for.
+  struct stat found{};
+  if (::stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) return false;
   try {
     auto sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, 8u << 20, 3);
     auto next = std::make_shared<spdlog::logger>("agentfs-file", sink);

@@ -622,6 +622,23 @@ def a_fifo_in_the_place_of_a_file_is_told():
             expect_has(ended.stdout + ended.stderr, "FIFO", f"{name}: agentfs {words[0]}")
         place.unlink()
         (whole.state / "aside").rename(place)
+    first = lambda pattern: next(whole.state.glob(pattern), whole.state / "none")
+    for place in (first("blobs/??/*"), first("journal/segments/*.jsonl"), whole.state / "past/paths.jsonl",
+                  whole.state / "trees/.workspaces/ids", whole.state / "trees/.workspaces/marks",
+                  whole.state / "times", whole.state / "open-files", whole.state / "log/agentfs.log"):
+        kept = place.exists()
+        if kept:
+            place.rename(whole.state / "aside")
+        place.parent.mkdir(exist_ok=True)
+        os.mkfifo(place)
+        run([AGENTFS, "fsck", "--state", whole.state], code=None, timeout=60)
+        mounted = subprocess.run([AGENTFS, "mount", "--state", whole.state, whole.mnt], check=False,
+                                 capture_output=True, timeout=60)
+        if mounted.returncode == 0:
+            whole.umount()
+        place.unlink(missing_ok=True)
+        if kept:
+            (whole.state / "aside").rename(place)
     expect("FAIL" not in whole.fsck(), "with the files again")
 
 

@@ -244,14 +244,14 @@ Status PastFiles::separate(const PastName& name) {
 
 Status PastFiles::use_open(const PastName& name, const std::function<Status(UniqueFd)>& use) const {
   const std::string path = path_of(name);
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (fd) return use(std::move(fd));
   if (errno != EACCES) return fail_errno(path);
   const Lock alone(opening_);
   const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno(path);
   const OwnerRights lent = TRY(OwnerRights::lend(file.get(), S_IRUSR, rights_.get()));
-  fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return fail_errno(path);
   return use(std::move(fd));
 }

@@ -34,7 +34,7 @@ void PathNotes::open(const IsKept& is_kept) {
   const std::string all = file::read(path_).value_or("");
   const bool is_thinned = all == kept || file::replace(path_, kept, 0600);
   file_ = std::make_shared<const UniqueFd>(
-      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!*file_) log::warning("{}", fail_errno(path_).error().message);
   size_ = static_cast<off_t>((is_thinned ? kept : all).size());
   large_ = std::max(kLarge, 2 * size_);

@@ -79,7 +79,7 @@ Status SegmentLog::open(bool look_only) {
 
 Status SegmentLog::open_last(int flags) {
   const std::string& path = segments_.back().host_path;
-  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | flags, 0600));
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | flags, 0600));
   if (!fd) return fail_errno(path);
   file_ = std::make_shared<UniqueFd>(std::move(fd));
   return ok();

@@ -16,7 +16,8 @@ constexpr ino_t kFirstMadeUp = 0xC0000000u;
 }  // namespace
 
 Result<std::unique_ptr<FileIds>> FileIds::open(int directory) {
-  UniqueFd file(::openat(directory, "ids", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  UniqueFd file(
+      ::openat(directory, "ids", O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!file) return fail_errno("ids of the forest");
   auto ids = std::make_unique<FileIds>(std::move(file));
   TRY(ids->read());

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kRows[] = "marks";
 constexpr char kFresh[] = "marks.new";
-constexpr int kFlags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC;
+constexpr int kFlags = O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC;
 
 }  // namespace
 
