@@ -26,7 +26,7 @@ bool is_hash(std::string_view word) {
 }
 
 Status fsync_path(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd || ::fsync(fd.get()) != 0) return fail_errno(path);
   return ok();
 }

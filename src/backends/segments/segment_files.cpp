@@ -63,7 +63,7 @@ Status cut_torn_end(const SegmentInfo& segment, std::uint64_t file_size) {
   TRY(file::write_all(kept.get(), torn));
   if (::fsync(kept.get()) != 0) return fail_errno(kept_path);
   TRY(sync_directory(std::filesystem::path(kept_path).parent_path()));
-  const UniqueFd fd(::open(segment.host_path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  const UniqueFd fd(::open(segment.host_path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(segment.size)) != 0 ||
       ::fsync(fd.get()) != 0) {
     return fail_errno(segment.host_path);
