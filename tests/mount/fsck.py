@@ -6,8 +6,8 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sqlite3
+import subprocess
 
 from mount_lib import (TESTDIR, AGENTFS, Mount, command, expect, expect_eq, expect_errno,
                        expect_has, main, need, read, run, tell)

@@ -10,6 +10,7 @@
 
 #include "base/copy.h"
 #include "base/owner_rights.h"
+#include "base/reserve.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -214,8 +215,9 @@ void keep_spare_directory(int room) { (void)::mkdirat(room, kSpareDirectory, 070
 Status make_directory(int directory, const char* name, int room) {
   if (::mkdirat(directory, name, 0700) == 0 || errno == EEXIST) return ok();
   const int refused = errno;
-  const bool is_full = refused == ENOSPC || refused == EDQUOT;
-  if (is_full && ::renameat(room, kSpareDirectory, directory, name) == 0) return ok();
+  if (Reserve::is_full(refused) && ::renameat(room, kSpareDirectory, directory, name) == 0) {
+    return ok();
+  }
   return fail_errno(refused, name);
 }
 

@@ -183,7 +183,7 @@ std::map<std::string, std::string> find_doubles(ForestDisk& disk,
                                                 const std::vector<HostEntry>& trees) {
   std::map<std::uint32_t, std::vector<std::string>> claims;
   for (const HostEntry& entry : trees) {
-    const auto mark = mark_of_tree(disk, entry.name);
+    const auto mark = disk.marks().tree(Spot::in(disk.top(), entry.name));
     if (mark && *mark) claims[(*mark)->line].push_back(entry.name);
   }
   std::map<std::string, std::string> doubles;
@@ -236,9 +236,9 @@ std::vector<std::string> find_lost(ForestDisk& disk, const std::vector<HostEntry
   std::vector<std::string> lost;
   if (lines.empty()) return lost;
   for (const HostEntry& entry : trees) {
-    const auto mark = mark_of_tree(disk, entry.name);
     const UniqueFd fd(::openat(disk.top(), entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!mark || *mark || !fd) continue;
+    const auto mark = fd ? disk.marks().tree(Spot::of(fd.get())) : fail_errno(entry.name);
+    if (!mark || *mark) continue;
     const DirectoryKey key = disk.key_of(fd.get());
     // By its number alone it may be another one.
     const bool is_named =
@@ -307,7 +307,7 @@ Status ForestStore::load_lines(std::map<std::uint32_t, std::string>& damaged) {
 
 Status ForestStore::load_tree(const std::string& name,
                               const std::map<std::uint32_t, std::string>& damaged) {
-  const auto mark = TRY(mark_of_tree(*f_, name));
+  const auto mark = TRY(f_->marks().tree(Spot::in(f_->top(), name)));
   if (!mark) return ok();
   if (const auto found = damaged.find(mark->line); found != damaged.end()) {
     return fail(EBADMSG, "{}", found->second);
