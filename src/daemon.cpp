@@ -193,7 +193,6 @@ void block_signals() {
 }
 
 void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat) {
-  if (!*beat) return;
   (*beat)();
   loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
 }
@@ -216,7 +215,7 @@ void keep_times(const StateDirectory& state, const vfs::FileSystem& files) {
 }  // namespace
 
 Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
-                  const std::function<void()>& ready, std::function<void()> beat) {
+                  const std::function<void()>& ready, const std::function<void()>& beat) {
   block_signals();
   auto backends = TRY(Backends::open(state));
   auto kernel = TRY(Kernel::start(backends->parts(state, options)));
@@ -233,7 +232,12 @@ Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
   auto serving = TRY(Serving::mount(files, services, state, options));
   const SignalWatch signals(backends->loop, [&serving] { serving->stop(); });
   const MountWatch mounts(backends->loop, options.mountpoint, [&serving] { serving->end_waits(); });
-  beat_for_ever(backends->loop, std::make_shared<std::function<void()>>(std::move(beat)));
+  if (beat) {
+    beat_for_ever(backends->loop, std::make_shared<std::function<void()>>([&files, beat] {
+                    files.wait_for_turn();
+                    beat();
+                  }));
+  }
   state.write_pid(::getpid());
   log::info("mounted at {}, state in {}", options.mountpoint, state.path());
   // Agents that were at work go on; what they do in the mount waits until run() serves it.

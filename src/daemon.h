@@ -23,9 +23,9 @@ struct DaemonOptions {
 };
 
 // Runs in the calling thread until unmounted or told to end by SIGTERM, SIGINT or SIGHUP. `ready`
-// is called once the mount is there, `beat` every second from the event thread. ECANCELED: it was
-// to succeed a dead mount that somebody has unmounted.
+// is called once the mount is there, `beat`, which may be null, every second while requests can go
+// on, from the event thread. ECANCELED: it was to succeed a dead mount that somebody has unmounted.
 Status run_daemon(const StateDirectory& state, const DaemonOptions& options,
-                  const std::function<void()>& ready, std::function<void()> beat);
+                  const std::function<void()>& ready, const std::function<void()>& beat);
 
 }  // namespace agentfs

@@ -72,7 +72,8 @@ Result<Hold> DataTree::hold_back(const std::shared_ptr<DataNode>& node) {
                 node->path());
   }
   const auto held = held_files_.insert(node);
-  return hold_until([tree = shared_from_this(), held] {
+  // The node itself, too: it may be the last to hold it, and its end takes the mutex.
+  return hold_until([tree = shared_from_this(), held, node] {
     Lock again(tree->mutex_);
     tree->held_files_.erase(held);
   });

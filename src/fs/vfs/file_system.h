@@ -45,6 +45,9 @@ class FileSystem final : public Namespace {
   void quotas_changed(const std::string& subject = {}, const std::string& like = {});
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
+  // Takes a lock of each data tree that every request in it takes for a moment: who calls this
+  // waits with all others where one is never given back.
+  void wait_for_turn();
   // When the generated files changed last, for the next daemon: they keep their mtime.
   std::string times() const;
 

@@ -89,6 +89,13 @@ std::shared_ptr<DataNode> FileSystem::Parts::top_of(const std::string& root) con
   return std::static_pointer_cast<DataNode>(found->second);
 }
 
+void FileSystem::wait_for_turn() {
+  for (const auto& [path, top] : parts_->context->data_roots) {
+    const auto& node = static_cast<const DataNode&>(*top);
+    (void)node.tree().find(node.file());
+  }
+}
+
 Status FileSystem::Parts::write_back(const std::string& root) {
   std::vector<Staleness> stale;
   for (auto& node : top_of(root)->tree().writers()) {

@@ -306,6 +306,22 @@ TEST_CASE("of a file that is being replaced none is opened past the daemon for w
   for (const auto& one : {late, reader}) one->release();
 }
 
+TEST_CASE("what holds a file back may be the last that knows it") {
+  Disk disk("");
+  (void)disk.open("a", O_CREAT | O_RDWR);
+  std::weak_ptr<DataNode> known;
+  Hold held;
+  {
+    const auto node = std::static_pointer_cast<DataNode>(
+        disk.files->root()->lookup(disk.request, "work")->node->lookup(disk.request, "a")->node);
+    known = node;
+    held = node->tree().hold_back(node).value();
+  }
+  CHECK_FALSE(known.expired());
+  held.reset();
+  CHECK(known.expired());
+}
+
 TEST_CASE("who has a file open writes to it until another has its place, and if it has it again") {
   Disk disk("");
   const CreatedNode made = disk.create_below("w", "a");
