@@ -24,6 +24,13 @@ inline std::int64_t held_by(const struct stat& inode) {
   return std::int64_t{inode.st_blocks} * kUnit;
 }
 
+// Whether a file with bytes may be one hole: attributes, which may need a block of their own, count
+// with the blocks.
+inline bool may_be_hole(const struct stat& file) {
+  constexpr std::int64_t kLongestBlock = std::int64_t{64} << 10;
+  return file.st_size != 0 && held_by(file) <= kLongestBlock;
+}
+
 // What a name and a row of the journal that tells of it take at most, as a rule.
 inline constexpr std::uint64_t kRoomOfName = 1024;  // bytes
 

@@ -878,6 +878,30 @@ def pinned_it_needs_the_directory_no_more():
     refused("ENOENT", "pinned", "commit")
 
 
+def a_lent_file_shows_blocks_whatever_lies_beside_it():
+    """Where what is noted of a file takes a block of the disk, tar would take it for one hole."""
+    top = HOST / "noted"
+    top.mkdir()
+    for number in range(100, 120):
+        (top / f"f{number}").write_text(f"{number}\n" * 3000)
+    command(M / "sys/workspaces/ctl", f"import {top} as noted")
+    space = SPACES / "noted"
+    ctl("noted", "checkpoint c")
+    for path in sorted(top.iterdir()):
+        (space / path.name).chmod(0o640)
+    ctl("noted", "fork noted-1")
+    for tree in space, SPACES / "noted-1", space / ".agentfs/snapshots/c":
+        for path in sorted(top.iterdir()):
+            info = (tree / path.name).stat()
+            expect(info.st_blocks * 512 >= info.st_size, f"{tree / path.name}: {info}")
+    archive = TESTDIR / "noted.tar"
+    run(["tar", "-S", "-cf", archive, "-C", space, "f119"])
+    expect_eq(run(["tar", "-xOf", archive, "f119"]), (top / "f119").read_text(), "by tar --sparse")
+    (top / "f118").write_text("changed there\n")
+    command(space / ".agentfs/ctl", "rebase partial")
+    expect("f118" not in os.listdir(space / ".agentfs/versions"), "a version of what only the host had")
+
+
 def what_the_host_has_no_more_is_no_version():
     """A version that nobody can read is not listed; what is lost later is said to be."""
     top = make("versions")
@@ -1526,7 +1550,8 @@ main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
       commits_keep_owners_and_bring_no_set_id,
      rights_and_attributes_go_along, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
-      what_the_host_has_no_more_is_no_version,
+      a_lent_file_shows_blocks_whatever_lies_beside_it,
+     what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
      a_rollback_that_fails_leaves_what_was_taken_over, forks_and_checkpoints_read_the_directory_too,

@@ -8,6 +8,7 @@
 
 #include "backends/imports/entry_bytes.h"
 #include "backends/imports/lent_mark.h"
+#include "base/blocks.h"
 #include "base/directory.h"
 #include "base/text.h"
 
@@ -77,7 +78,7 @@ bool LentCheck::reads_as_zeros(const UniqueFd& file, const std::string& path) co
   const FileState there = state_from(attributes);
   const FileState recorded = records_.state(path);
   const bool looks_lent = recorded.is_regular() && recorded.size != 0 &&
-                          there.size == recorded.size && attributes.st_blocks == 0;
+                          there.size == recorded.size && may_be_hole(attributes);
   if (!looks_lent) return false;
   const UniqueFd opened(
       ::open(fmt::format("/proc/self/fd/{}", file.get()).c_str(), O_RDONLY | O_CLOEXEC));

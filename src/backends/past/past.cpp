@@ -15,6 +15,7 @@
 
 #include "backends/past/past_names.h"
 #include "backends/past/path_notes.h"
+#include "base/blocks.h"
 #include "base/copy.h"
 #include "base/mutex.h"
 #include "base/owner_rights.h"
@@ -176,8 +177,8 @@ int link_to(int file, int folder, const char* name) {
 
 Result<KeptFile> PastFiles::keep_link(int file, const std::string& path) {
   struct stat now{};
-  const bool is_hole = ::fstat(file, &now) == 0 && now.st_blocks == 0 && now.st_size != 0;
-  if (is_hole && lends(file)) {  // are its bytes still to be had?
+  const bool may_be_lent = ::fstat(file, &now) == 0 && may_be_hole(now);
+  if (may_be_lent && lends(file)) {  // are its bytes still to be had?
     const auto bytes = lender_->open(file);
     if (!bytes && bytes.error().code != EACCES) return std::unexpected(bytes.error());
   }

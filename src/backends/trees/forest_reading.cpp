@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
+#include "base/blocks.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -265,8 +266,8 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
   return TreeEntry{std::move(node), attributes};
 }
 
-// A lent file has no blocks; who takes that for a file without data would be wrong, and it is going
-// to have some. While it is filled, it is what it was.
+// A lent file has no blocks but what our attributes may take; who takes that for a file without
+// data would be wrong, and it is going to have some. While it is filled, it is what it was.
 void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (marks_.lender() == nullptr || !S_ISREG(attributes.st_mode) || attributes.st_size == 0) return;
   const auto was = ahead_.shown(attributes.st_ino);
@@ -274,7 +275,7 @@ void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
     attributes.st_mtim = was->st_mtim;
     attributes.st_ctim = was->st_ctim;
   }
-  if (!was && attributes.st_blocks != 0) return;
+  if (!was && held_by(attributes) >= attributes.st_size) return;
   const auto fd = table().borrow(file);
   if (!fd || !marks_.lends(fd->get())) return;
   attributes.st_blocks = blocks_of_bytes(attributes);
@@ -305,11 +306,12 @@ Result<FileMark> ForestDisk::mark_of(ForestNode& node) {
 
 Result<struct stat> ForestDisk::shown(ForestNode& node, struct stat attributes) {
   if (node.is_directory()) show_names_alone(attributes);
-  if (node.disk) show_lent(*node.disk, attributes);
-  if (node.tree->epoch == 0) return attributes;
-  attributes.st_ino = node.inode();
-  const FileMark mark = TRY(mark_of(node));
+  const bool is_marked = node.tree->epoch != 0;
+  const FileMark mark = is_marked ? TRY(mark_of(node)) : FileMark();
   attributes.st_blocks -= std::min(mark.blocks, attributes.st_blocks);
+  if (node.disk) show_lent(*node.disk, attributes);
+  if (!is_marked) return attributes;
+  attributes.st_ino = node.inode();
   if (mark.changed) attributes.st_ctim = *mark.changed;
   if (mark.changed && !node.is_directory()) attributes.st_nlink = mark.names;
   const bool is_over = node.tree->refusal == ESTALE && !node.is_directory();
