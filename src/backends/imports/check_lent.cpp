@@ -52,7 +52,7 @@ void LentCheck::look(const UniqueFd& file, const std::string& path) {
   const std::string source = text::shown(fmt::format("{}/{}", records_.source(), path));
   if (mark) {
     const auto entry = mark->import == import_ ? records_.entry(mark->entry) : std::nullopt;
-    if (entry && entry->path == path) return;
+    if (entry && entry->path == path && mark->leads_to(*entry)) return;
     found_.problems.push_back(
         fmt::format("import {}: {}: no record says where its bytes lie; where nobody has changed "
                     "it, a copy of {} in its place would do",

@@ -96,7 +96,7 @@ class Imports final : public ImportStore {
  private:
   Result<RecordsRef> get(std::uint32_t id) const;
   std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
-  std::optional<LentMark> lent(int file) const { return lent_mark(file, mark_); }
+  std::optional<LentMark> lent(int file) const;
 
   const std::string directory_;
   const char* const mark_;
@@ -139,6 +139,14 @@ Result<RecordsRef> Imports::get(std::uint32_t id) const {
 }
 
 // --- lent files
+
+std::optional<LentMark> Imports::lent(int file) const {
+  const auto mark = lent_mark(file, mark_);
+  if (!mark || !mark->check) return mark;
+  const auto records = get(mark->import);
+  const auto entry = records ? (*records)->entry(mark->entry) : std::nullopt;
+  return !entry || mark->leads_to(*entry) ? mark : LentMark();
+}
 
 std::optional<bool> Imports::lends_one(int file, int other) const {
   const auto one = has_any_ ? lent(file) : std::nullopt;
@@ -274,7 +282,8 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   if (is_copied(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
-    const bool is_lent = imports::lend(file, state.size, mark_, {id, *number});
+    const LentMark mark{id, *number, LentMark::check_of({path, state})};
+    const bool is_lent = imports::lend(file, state.size, mark_, mark);
     if (!is_lent) return fail_errno(host.shown(path));
   }
   const Xattrs xattrs = brought_xattrs(there.get());

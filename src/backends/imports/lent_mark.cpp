@@ -5,18 +5,40 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <system_error>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/xattrs.h"
 
 namespace agentfs::imports {
 
+namespace {
+
+std::optional<std::uint16_t> check_in(std::string_view word) {
+  std::uint16_t check = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), check, 16);
+  const bool is_whole = error == std::errc() && end == word.data() + word.size();
+  return is_whole ? std::optional(check) : std::nullopt;
+}
+
+}  // namespace
+
 const char* lent_mark_name(bool trusted) {
   return trusted ? "trusted.agentfs.lent" : "user.agentfs.forest.lent";
 }
 
+std::uint16_t LentMark::check_of(const Entry& entry) {
+  const std::string told =
+      fmt::format("{} {} {}", entry.state.size, entry.state.modified, entry.path);
+  return static_cast<std::uint16_t>(fnv1a(told));
+}
+
 bool lend(int file, off_t size, const char* name, const LentMark& mark) {
-  const std::string value = fmt::format("{} {}", mark.import, mark.entry);
+  std::string value = fmt::format("{} {}", mark.import, mark.entry);
+  if (mark.check) value += fmt::format(" {:04x}", *mark.check);
   return ::ftruncate(file, size) == 0 &&
          ::fsetxattr(file, name, value.data(), value.size(), 0) == 0;
 }
@@ -27,10 +49,14 @@ std::optional<LentMark> lent_mark(int file, const char* name) {
   const ssize_t size = ::getxattr(path.c_str(), name, value, sizeof value);
   if (size <= 0) return std::nullopt;
   const auto words = text::words({value, static_cast<std::size_t>(size)});
-  const auto import = words.size() == 2 ? text::number<std::uint32_t>(words[0]) : std::nullopt;
-  const auto entry = words.size() == 2 ? text::number<std::size_t>(words[1]) : std::nullopt;
+  const bool is_form = words.size() == 2 || words.size() == 3;
+  const auto import = is_form ? text::number<std::uint32_t>(words[0]) : std::nullopt;
+  const auto entry = is_form ? text::number<std::size_t>(words[1]) : std::nullopt;
+  LentMark mark{.import = import.value_or(0), .entry = entry.value_or(0)};
+  if (words.size() == 3) mark.check = check_in(words[2]);
   // A damaged mark must not pass for a file of its own, which would read as a hole.
-  return LentMark{import.value_or(0), entry.value_or(0)};
+  const bool is_whole = import && entry && mark.check.has_value() == (words.size() == 3);
+  return is_whole ? mark : LentMark();
 }
 
 bool has_lent_mark(int file, const char* name) {

@@ -8,11 +8,18 @@
 #include <optional>
 #include <string>
 
+#include "backends/imports/import_records.h"
+
 namespace agentfs::imports {
 
 struct LentMark {
   std::uint32_t import = 0;  // 0: a damaged mark
   std::size_t entry = 0;
+  // Of the entry, so that a mark which leads to another one is known; earlier builds had none.
+  std::optional<std::uint16_t> check{};
+
+  static std::uint16_t check_of(const Entry& entry);
+  bool leads_to(const Entry& to) const { return !check || *check == check_of(to); }
 };
 
 // The name of the attribute. `trusted`: only root sees it.

@@ -2,6 +2,7 @@
 // Directories of the host as imports see them: what is recorded and lent.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "backends/imports/import_records.h"
+#include "backends/imports/lent_mark.h"
 #include "catch.h"
 #include "imported.h"
 
@@ -101,6 +103,35 @@ TEST_CASE("Bytes that have changed are refused with a sentence, and kept ones ar
   CHECK(refused.error().code == EBUSY);
   CHECK(refused.error().message.contains("src/b"));
   CHECK(it.store->lends(b.get()));
+}
+
+TEST_CASE("A mark that leads to another file's record is damage, and no other file's bytes") {
+  Imported it;
+  const UniqueFd a = it.lent("a");
+  const UniqueFd b = it.lent("src/b");
+  const char* const kMark = imports::lent_mark_name(::geteuid() == 0);
+  const auto mark_of = [&](int file) {
+    std::string text(64, '\0');
+    text.resize(static_cast<std::size_t>(::fgetxattr(file, kMark, text.data(), text.size())));
+    return text;
+  };
+  const auto bear = [&](const std::string& text) {
+    REQUIRE(::fsetxattr(a.get(), kMark, text.data(), text.size(), 0) == 0);
+  };
+  const std::string right = mark_of(a.get());
+  const std::string check = right.substr(right.rfind(' '));
+  const std::string other = mark_of(b.get());
+  for (const std::string& wrong : {other.substr(0, other.rfind(' ')) + check, right + " 1",
+                                   right.substr(0, right.size() - 1) + "x"}) {
+    bear(wrong);
+    CHECK(it.store->lends(a.get()));
+    const auto refused = it.store->open(a.get());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EBUSY);
+    CHECK_FALSE(it.store->lends_one(a.get(), b.get()).value_or(false));
+  }
+  bear(right.substr(0, right.rfind(' ')));  // of an earlier build
+  CHECK(must(file::read(must(it.store->open(a.get())).file.get())) == "the text of a\n");
 }
 
 // The directory's file is written in place, round by round, while it is copied.
