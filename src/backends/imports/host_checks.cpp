@@ -72,16 +72,20 @@ bool HostWriter::has_directory(const std::string& path) const {
 }
 
 Status HostWriter::check() {
+  const std::set<std::string> written = records_.written();
+  std::set<std::string> changed;
   for (const HostChange& change : changes_) {
     const FileState now = TRY(host_.look(change.path));
+    const FileState was = records_.state(change.path);
     if (!TRY(is_made(host_, change, now))) {
       items_.push_back({.change = &change, .now = now});
-    } else if (const FileState was = records_.state(change.path); !is_unchanged(was, now)) {
+    } else if (is_anothers_removal(change, was, written)) {
+      changed.insert(change.path);
+    } else if (!is_unchanged(was, now)) {
       relinked_.insert(was.inode);
     }
   }
   bool has_begun = !relinked_.empty();  // another write() of the same changes, which was cut short
-  std::set<std::string> changed;
   for (const auto& [change, now, temporary, made] : items_) {
     if (change->to.exists() && !has_directory(change->path)) {
       changed.emplace(text::parent_part(change->path));

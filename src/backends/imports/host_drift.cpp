@@ -68,6 +68,7 @@ Result<HostWritten> drift_of_written(const ImportRecords& records, const HostDir
   for (const HostChange& change : changes) {
     const FileState recorded = records.state(change.path);
     const FileState now = TRY(host.look(change.path));
+    if (!now.exists() && is_anothers_removal(change, recorded, written)) continue;
     const bool is_on_the_way = !now.exists() && must_go(recorded, change);
     if (is_on_the_way || TRY(has_just(host, change, recorded, now))) {
       found[change.path] = {change.path, recorded, now};

@@ -12,6 +12,7 @@
 namespace agentfs::imports {
 namespace {
 
+// Without a path: what goes is before it, what comes behind.
 struct Step {
   std::string path{};
   std::string temporary{};
@@ -47,12 +48,27 @@ bool is_in_place(const HostDirectory& host, const Step& step) {
   return file && !file->exists() && above && above->is_directory();
 }
 
+// The first that a crash has left undone, where nothing has come to its place yet: what is gone
+// behind it is another's to have removed.
+std::vector<Step>::const_iterator end_of_removals(const std::vector<Step>& steps,
+                                                  const HostDirectory& host) {
+  const auto end = std::ranges::find(steps, "", &Step::path);
+  if (end == steps.end()) return steps.begin();  // of an earlier version
+  return std::find_if(steps.begin(), end, [&](const Step& step) {
+    const auto now = host.look(step.path);
+    return !now || now->exists();
+  });
+}
+
 // They are made one after the other, so all before one whose file has gone to its place.
 std::vector<std::string> made_of(const std::vector<Step>& steps, const HostDirectory& host) {
   const auto last = std::ranges::find_if(steps | std::views::reverse,
                                          [&](const Step& step) { return is_in_place(host, step); });
   std::vector<std::string> made;
-  for (auto step = steps.begin(); step != last.base(); ++step) made.push_back(step->path);
+  const auto end = std::max(last.base(), end_of_removals(steps, host));
+  for (auto step = steps.begin(); step != end; ++step) {
+    if (!step->path.empty()) made.push_back(step->path);
+  }
   return made;
 }
 

@@ -59,6 +59,11 @@ bool must_go(const FileState& now, const HostChange& change) {
   return !is_renamed_into_place(change) && now.type() != change.to.type();
 }
 
+bool is_anothers_removal(const HostChange& change, const FileState& recorded,
+                         const std::set<std::string>& written) {
+  return !change.to.exists() && recorded.exists() && !written.contains(change.path);
+}
+
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now) {
   if (now.type() != change.to.type()) return false;
   if (!now.exists()) return true;
@@ -110,6 +115,7 @@ Status HostWriter::choose_temporaries() {
   for (const Item& item : items_ | std::views::reverse) {
     if (must_go(item.now, *item.change)) add(item.change->path, "");
   }
+  add("", "");
   for (Item& item : items_) {
     if (!item.change->to.exists()) continue;
     if (is_renamed_into_place(*item.change)) {
@@ -198,6 +204,7 @@ Status HostWriter::remove(const Item& item) {
   const HostDirectory::Place place = TRY(host_.place(item.change->path));
   const int flags = item.now.is_directory() ? AT_REMOVEDIR : 0;
   if (::unlinkat(place.directory.get(), place.name.c_str(), flags) != 0) {
+    if (errno == ENOENT) return changed_meanwhile(host_, item.change->path);
     return fail_errno(host_.shown(item.change->path));
   }
   relinked_.insert(item.now.inode);

@@ -81,12 +81,16 @@ inline constexpr mode_t kNewFile = 0600;
 bool is_renamed_into_place(const HostChange& change);
 // A path that is there but neither stays nor is replaced by a rename must go first.
 bool must_go(const FileState& now, const HostChange& change);
+// Of a path that is gone and is to go: not by a write() of these changes (ImportRecords::written).
+bool is_anothers_removal(const HostChange& change, const FileState& recorded,
+                         const std::set<std::string>& written);
 // Whether a path that is `now` is what the change makes of it.
 Result<bool> is_made(const HostDirectory& host, const HostChange& change, const FileState& now);
 
 // Files that tell what a write() is about to do, and then, that it does it (ImportRecords). After
-// kPairs they have pairs of a path and its temporary file, or "", each ended by NUL; those of
-// earlier versions began with no such byte, and told temporary files by the form of their names.
+// kPairs they have pairs of a path and its temporary file, or "", each ended by NUL, a pair of two
+// "" after what is to go; those of earlier versions had no such pair, and before that began with no
+// such byte, and told temporary files by the form of their names.
 inline constexpr char kPairs = '\0';
 inline std::string intent_of(const ImportRecords& records) {
   return records.directory() + "/writing";

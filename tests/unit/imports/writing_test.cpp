@@ -69,6 +69,16 @@ TEST_CASE("A write that was cut short between two steps of a path is completed")
   }
 }
 
+// As a write() that a crash cut short leaves it: what was to go, and then what was to come.
+void cut_short(Imported& it, const std::vector<std::string>& to_go) {
+  std::string steps(1, '\0');
+  for (const std::string& path : to_go) steps.append(path).append(2, '\0');
+  steps.append(2, '\0');
+  put(fmt::format("{}/imports/{}/applying", it.directory.path(), it.id), steps);
+  it.open();
+  must(it.store->settle());
+}
+
 TEST_CASE("Of changes those that the directory has by now are told, and no others") {
   Imported it;
   const std::vector<HostChange> changes{
@@ -78,6 +88,7 @@ TEST_CASE("Of changes those that the directory has by now are told, and no other
   fs::permissions(it.host + "/a", fs::perms(0640));
   put(it.host + "/src/b", "somebody's\n");
   fs::remove(it.host + "/src/deep/c");
+  cut_short(it, {"src/deep/c"});
   const auto [drifts, overtaken, links] = must(it.store->written(it.id, changes));
   REQUIRE(drifts.size() == 2);
   CHECK(drifts.front().path == "a");
@@ -141,9 +152,38 @@ TEST_CASE("Names of one file that a write which was cut short has removed do not
   Imported it;
   fs::create_hard_link(it.host + "/a", it.host + "/z");
   must(it.store->record(it.id, must(it.store->drift(it.id, false))));
-  fs::remove(it.host + "/a");
+  fs::remove(it.host + "/z");
+  cut_short(it, {"z", "a"});
   must(it.store->write(it.id, {{.path = "a"}, {.path = "z"}}));
   CHECK(it.names() == Paths{"link", "src", "src/b", "src/deep", "src/deep/c"});
+}
+
+TEST_CASE("What somebody else has removed is no removal of a write, and is told as drifted") {
+  Imported it;
+  const std::vector<HostChange> changes{it.file("a", "ours\n"), {.path = "src/b"}};
+  fs::remove(it.host + "/src/b");
+  const auto refused = it.store->write(it.id, changes);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EBUSY);
+  CHECK(refused.error().message.contains("src/b"));
+  CHECK(text_of(it.host + "/a") == "the text of a\n");
+  CHECK(must(it.store->written(it.id, changes)).drifts.empty());
+  CHECK(it.drifted() == Paths{"src/b"});
+}
+
+TEST_CASE("Of removals that a crash cut short those behind the first undone one are another's") {
+  Imported it;
+  const std::vector<HostChange> changes{{.path = "a"}, {.path = "src/b"}, {.path = "src/deep/c"}};
+  fs::remove(it.host + "/src/deep/c");
+  fs::remove(it.host + "/a");
+  cut_short(it, {"src/deep/c", "src/b", "a"});
+  const auto drifts = must(it.store->written(it.id, changes)).drifts;
+  REQUIRE(drifts.size() == 1);
+  CHECK(drifts.front().path == "src/deep/c");
+  const auto refused = it.store->write(it.id, changes);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.contains("nothing more"));
+  CHECK(fs::exists(it.host + "/src/b"));
 }
 
 TEST_CASE("A directory that holds what nobody recorded is not removed") {
