@@ -141,7 +141,9 @@ Result<Decision> Decider::deleted(const PathChange& theirs) {
     action.ours_path = theirs.from;
     action.ours = TRY(ours_.state(theirs.from));
     if (!action.ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
-    return Decision{.action = std::move(action)};
+    if (TRY(is_as_base(theirs))) return Decision{.action = std::move(action)};
+    return because(conflict_of(theirs, theirs.from, action.ours), Reason::deleted,
+                   "changed in ours, deleted in theirs");
   }
   if (!change->after.exists()) return Decision{};
   const bool is_moved = change->kind == Kind::renamed;
@@ -151,6 +153,17 @@ Result<Decision> Decider::deleted(const PathChange& theirs) {
   return because(
       conflict_of(theirs, change->path, change->after), Reason::deleted,
       is_moved ? "renamed in ours, deleted in theirs" : "changed in ours, deleted in theirs");
+}
+
+// What ours had not changed when it was walked may have been written to since. Asked after the
+// state that is checked again was read, so that no write falls between the two.
+Result<bool> Decider::is_as_base(const PathChange& theirs) {
+  const Leaf one = TRY(base_.leaf(theirs.from));
+  const Leaf other = TRY(ours_.leaf(theirs.from));
+  if (one.entry.node->type() != other.entry.node->type()) return false;
+  const auto is_same = same_content(one, other);
+  const bool is_lost = !is_same && is_same.error().code == EBUSY;  // nobody has what it was
+  return is_lost ? Result<bool>(true) : is_same;
 }
 
 // As renames see them, which read both from one place where they are recorded apart: what ours has
@@ -170,7 +183,9 @@ Result<Decision> Decider::changed(const PathChange& seen) {
   if (change == nullptr) {
     const FileState ours = TRY(ours_.state(theirs.from));
     if (!ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
-    return combined({.theirs = theirs, .ours_path = theirs.from, .ours = ours});
+    const bool is_changed = theirs.content && !TRY(is_as_base(theirs));
+    return combined(
+        {.theirs = theirs, .ours_path = theirs.from, .ours = ours, .ours_content = is_changed});
   }
   const bool is_moved = theirs.path != theirs.from;
   if (!change->after.exists()) {

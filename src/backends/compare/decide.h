@@ -48,6 +48,7 @@ class Decider {
 
   Result<Decision> added(const PathChange& theirs);
   Result<Decision> deleted(const PathChange& theirs);
+  Result<bool> is_as_base(const PathChange& theirs);
   Result<bool> is_recorded_apart(const PathChange& theirs);
   Result<Decision> changed(const PathChange& seen);
   static bool is_one_retyped_and_one_dressed(const Versions& versions);
