@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <limits>
 #include <map>
 #include <set>
 
@@ -238,15 +239,22 @@ Result<Versions> to_restore(const SeenHistory& history, const std::string& path,
   return versions;
 }
 
-// Those that are in the trash, from the top down: without them a file would come back into ones
-// with nobody's mode and owner.
+// Those that were removed, from the top down: without them a file would come back into ones
+// with nobody's mode and owner. Each as it was when it went after what comes back, whatever has had
+// its name since.
 Versions directories_above(const SeenHistory& history, const std::string& root,
-                           const std::string& path) {
+                           const std::string& path, const Versions& returning) {
+  std::uint64_t first = std::numeric_limits<std::uint64_t>::max();
+  for (const FileVersionRef& one : returning) first = std::min(first, one->number);
   Versions above;
   for (auto slash = path.find('/', root.size() + 1); slash != path.npos;
        slash = path.find('/', slash + 1)) {
-    FileVersionRef found = history.trashed(path.substr(0, slash));
-    if (found && found->type == FileVersion::Type::directory) above.push_back(std::move(found));
+    Versions all = history.versions(path.substr(0, slash));
+    std::erase_if(
+        all, [](const FileVersionRef& one) { return one->type != FileVersion::Type::directory; });
+    const auto after =
+        std::ranges::find_if(all, [&](const FileVersionRef& one) { return one->number > first; });
+    if (!all.empty()) above.push_back(after == all.end() ? all.back() : *after);
   }
   return above;
 }
@@ -300,7 +308,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   Versions own;
   TRY(look(caller, root, [&](const SeenHistory& history) {
     looked_up = to_restore(history, whole, version);
-    above = directories_above(history, root, whole);
+    above = directories_above(history, root, whole, looked_up.value_or(Versions()));
     own = history.versions(whole);
   }));
   auto [found, note] = without_what_is_there(

@@ -221,6 +221,23 @@ def history_gives_nobody_more_to_read():
         expect_has(said, "is uid 0's, and not for uid", line)
 
 
+def a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused():
+    space = MOUNT / "workspaces/theirs-to-restore"
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    own = f"cd {space} && "
+    for mode in (0o4755, 0o6755, 0o2755, 0o1755):
+        as_other(own + f"echo x > bits && chmod {mode:o} bits && rm bits && echo 'restore bits' > .agentfs/ctl", code=0)
+        expect_eq(f"{(space / 'bits').stat().st_mode & 0o7777:o}", f"{mode:o}", "a mode that came back")
+    (space / "d").mkdir(0o700)
+    (space / "d/file").write_text("file\n")
+    os.chown(space / "d/file", OTHER, GROUP + 1)
+    shutil.rmtree(space / "d")
+    said = as_other(own + f"echo 'restore d/file' > .agentfs/ctl; tail -n 1 {MOUNT.mnt}/proc/self/errors")
+    expect_has(said, "EPERM")
+    expect("d" not in os.listdir(space), f"{os.listdir(space)}")
+
+
 def rollbacks_leave_others_files_as_they_are():
     """Though the workspace is the other's: its undo can be discarded."""
     space = MOUNT / "workspaces/theirs-to-roll"
@@ -453,7 +470,7 @@ def an_acl_of_a_member_leaves_the_set_group_id_bit():
 
 enter()
 MOUNT = Mount.of("others")
-main(setup, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
+main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,

@@ -135,6 +135,22 @@ def what_is_a_file_now_is_in_nobodys_way():
     run(["rm", "-r", top])
 
 
+def a_directory_is_what_it_was_whatever_had_its_name_since():
+    """A file, which went or was renamed, or another directory."""
+    between = {"file": "echo x > NAME; rm NAME", "moved": "echo x > NAME; mv NAME NAME-aside",
+               "other": "mkdir NAME; rmdir NAME"}
+    for name, line in between.items():
+        top = make(f"own-{name}", ("f",))
+        os.setxattr(top, "user.own", b"1")
+        os.chmod(top, 0o700)
+        run(["rm", "-r", top])
+        run(["sh", "-ec", line.replace("NAME", str(top))])
+        command(OURS / "ctl", f"restore {top.name}/f")
+        expect_eq(f"{top.stat().st_mode & 0o7777:o}", "700", name)
+        expect_eq(os.getxattr(top, "user.own"), b"1", name)
+        expect_eq((top / "f").read_text(), "f\n")
+
+
 def a_start_changes_nothing_of_it():
     top = remove_with_old("kept")
     M.umount()
@@ -165,4 +181,4 @@ main(mount_it, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,
-     a_start_changes_nothing_of_it)
+     a_directory_is_what_it_was_whatever_had_its_name_since, a_start_changes_nothing_of_it)

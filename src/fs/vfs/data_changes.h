@@ -30,7 +30,8 @@ class DataChanges {
   Status check_ways(const std::vector<RestoreStep>& steps) const;
   // One step of a restore, by temporary file and rename.
   Status restore(const RestoreStep& step, const PastStore& past);
-  Status finish_restore();  // after the last step: modes and times of the directories made
+  void take_back_directories();  // those that it made, where nothing came into them
+  Status finish_restore();       // after the last step: modes and times of the directories made
   Status remove(const NodeRef& directory, const std::string& name);  // with all that is in it
   const std::vector<Staleness>& made() const { return made_; }
   const std::vector<TreeEvent>& seen() const { return seen_; }  // the same, for watchers
@@ -64,7 +65,6 @@ class DataChanges {
   WriteGuard* guard() const;
   static std::unexpected<Error> refuse_no_directory(std::string_view path);
   Result<NodeRef> ensure_directory(const std::string& path);
-  void take_back_directories();  // those that were made so, where nothing came into them
   Status write_in_place(const std::string& path, std::string_view text);
   // In the place of `old`, if that is not null.
   Status write_new(Node& directory, const std::string& name, const Found* old,

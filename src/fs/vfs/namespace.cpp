@@ -176,6 +176,8 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
     done = changes.restore(step, *parts_->past);
     if (!done) break;
   }
+  // Of what could not come back no directory is left that nothing came back to.
+  if (!done) changes.take_back_directories();
   const Status finished = changes.finish_restore();
   if (done) done = finished;
   parts_->invalidate(changes.made());

@@ -98,12 +98,13 @@ Status fill(Request& request, const FileSource& from, const CreatedNode& to,
   set_xattrs(request, from.xattrs, node);
   drop_inherited_acls(request, from.xattrs, node);
   TRY(handle.flush(request));
-  SetAttributes wanted = attributes_of(step);
+  // A hole at the end; before the mode, since who is not root loses set-ID bits by it.
   if (!from.is_empty()) {
-    wanted.which |= SetAttributes::size;  // a hole at the end
-    wanted.values.st_size = from.attributes.st_size;
+    SetAttributes whole{.which = SetAttributes::size};
+    whole.values.st_size = from.attributes.st_size;
+    TRY(node.set_attributes(request, &handle, whole));
   }
-  TRY(node.set_attributes(request, &handle, wanted));
+  TRY(node.set_attributes(request, &handle, attributes_of(step)));
   give_capabilities(request, from.xattrs, node);
   set_xattrs(request, step.xattrs, node);
   return ok();
@@ -193,6 +194,7 @@ Status DataChanges::restore_directory(const RestoreStep& step) {
   const Found made = TRY(parent->make_directory(request_, name_of(step.path), 0700));
   drop_inherited_acls(request_, {}, *made.node);
   note({parent, name_of(step.path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
+  ensured_.emplace_back(parent, name_of(step.path));
   finishing_.emplace_back(made.node, step);
   return ok();
 }
