@@ -18,6 +18,21 @@ TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
   };
 }
 
+// What is made so has the owner of what it replaces, who has not made it.
+Status Merges::check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const {
+  for (const MergeAction& action : plan.actions) {
+    if (action.ours_path.empty()) continue;
+    const auto entry = find_in_tree(*ours.store, ours.root, action.ours_path);
+    if (!entry || kernel_.history().may_read(caller, entry->attributes)) continue;
+    return fail(
+        EPERM,
+        "{}: is uid {}'s, and would be changed by this merge; root or the mount's owner may "
+        "merge it",
+        text::shown(action.ours_path), entry->attributes.st_uid);
+  }
+  return ok();
+}
+
 Result<Hold> Merges::hold(const std::string& root) const {
   if (is_half_done(root) || !kernel_.conflicts().try_to_begin(root)) {
     return fail(EBUSY,

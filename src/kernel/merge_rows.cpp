@@ -149,6 +149,19 @@ TreeChange change_of(const json::Value& row) {
           .other = text::unhex(row["other_hex"].text()).value_or(std::string())};
 }
 
+TreeChange merge_row(const json::Value& row, const std::string& from) {
+  TreeChange change = change_of(row);
+  change.details = {{"merge", from}};
+  return change;
+}
+
+std::optional<TreeChange> merge_row(const json::Array& rows, const std::string& from,
+                                    std::string_view path) {
+  const auto found = std::ranges::find_if(
+      rows, [&](const json::Value& row) { return change_of(row).path == path; });
+  return found == rows.end() ? std::nullopt : std::optional(merge_row(*found, from));
+}
+
 Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::string_view root,
                                     std::string_view from) {
   if (!head) return 0;  // of an earlier build

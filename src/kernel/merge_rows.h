@@ -2,6 +2,7 @@
 // What is told of a merge: to the journal, to the host's caches, to who watches directories.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,10 @@ class Journal;
 // removed and created.
 json::Array merge_rows(const std::string& root, const MergePlan& plan);
 TreeChange change_of(const json::Value& row);
+// As the journal gets it; of all rows the one of a path, if there is one.
+TreeChange merge_row(const json::Value& row, const std::string& from);
+std::optional<TreeChange> merge_row(const json::Array& rows, const std::string& from,
+                                    std::string_view path);
 // How many rows of one merge the journal has after `head`, of the merge itself the first.
 Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::string_view root,
                                     std::string_view from);

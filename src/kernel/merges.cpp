@@ -233,21 +233,6 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   return answer;
 }
 
-// What is made so has the owner of what it replaces, who has not made it.
-Status Merges::check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const {
-  for (const MergeAction& action : plan.actions) {
-    if (action.ours_path.empty()) continue;
-    const auto entry = find_in_tree(*ours.store, ours.root, action.ours_path);
-    if (!entry || kernel_.history().may_read(caller, entry->attributes)) continue;
-    return fail(
-        EPERM,
-        "{}: is uid {}'s, and would be changed by this merge; root or the mount's owner may "
-        "merge it",
-        text::shown(action.ours_path), entry->attributes.st_uid);
-  }
-  return ok();
-}
-
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
   const std::string file = file_of(order.root);
@@ -261,20 +246,26 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
   if (applied) applied = file::replace(file, order.text());
   if (!applied) {
     order.done = false;
-    // What cannot be put back stays aside, and with it the order.
+    // Where the disk does not let it be put back, it stays aside, and with it the order.
     TRY(put_back(ours, order));
     TRY(note_undone(order.root));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);
-  return applied ? finished : applied;
+  if (applied) return finished;
+  if (order.note.empty()) return applied;
+  return fail(applied.error().code, "{}; all else is as it was, but {}", applied.error().message,
+              order.note);
 }
 
-// Who looked meanwhile has seen names that are gone again, or none where there is one again.
-Status Merges::put_back(const TreeSide& ours, const Order& order) {
+// Who looked meanwhile has seen names that are gone again, or none where there is one again. What
+// somebody has written to since is theirs and stays; what it was before is a version then.
+Status Merges::put_back(const TreeSide& ours, Order& order) {
   Status undone = kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root));
   kernel_.paths().refresh(as_undone(events_of(order.actions)));
-  return undone;
+  if (undone || undone.error().code != EBUSY) return undone;
+  order.note = undone.error().message;
+  return ok();
 }
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
@@ -291,8 +282,9 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
   RemovedFiles removed;
   Status cleared = kernel_.parts().merger->finish(
       ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
-        if (!order.done) return ok();
         const std::string whole = fmt::format("{}/{}", order.root, path);
+        const auto row = order.done ? std::nullopt : merge_row(order.actions, order.from, whole);
+        if (row) TRY(kernel_.record_change(caller, *row));
         return keep(caller, whole, {ours, old}, removed);
       });
   kernel_.paths().links_changed(order.root, removed.linked);
@@ -312,8 +304,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
 Status Merges::tell(const Caller& caller, const Order& order) {
   std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
   for (const json::Value& action : order.actions) {
-    rows.push_back(change_of(action));
-    rows.back().details = {{"merge", order.from}};
+    rows.push_back(merge_row(action, order.from));
   }
   const std::size_t told =
       order.is_left ? TRY(merge_rows_told(kernel_.journal(), order.head, order.root, order.from))

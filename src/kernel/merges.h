@@ -149,7 +149,7 @@ class Merges {
   // ENOENT where it has nothing.
   static Result<Side> side_of(const MergeConflicts& all, const MergeConflict& conflict,
                               const std::string& side);
-  Status put_back(const TreeSide& ours, const Order& order);
+  Status put_back(const TreeSide& ours, Order& order);
   Status note_undone(const std::string& root);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);

@@ -216,8 +216,7 @@ Status Steps::undo_take(const MergeStep& step) {
   if (!is_file(TRY(staged(step.name)), step.before)) return ok();
   const auto back = move(step, true, RENAME_NOREPLACE);
   if (back) return back;
-  return fail(EBUSY, "{}: cannot be put back, it is {}/{} ({})", text::shown(step.path),
-              kMergeDirectory, step.name, back.error().message);
+  return fail(EBUSY, "{}: cannot be put back ({})", text::shown(step.path), back.error().message);
 }
 
 Status Steps::undo_put(const MergeStep& step) {
@@ -226,7 +225,7 @@ Status Steps::undo_put(const MergeStep& step) {
   const bool is_ours = is_untouched(state_of(*found), step.after) &&
                        (step.whole || !step.after.is_directory() || TRY(is_empty(*found->node)));
   if (!is_ours) {
-    return fail(EBUSY, "{}: changed since the merge; it stays", text::shown(step.path));
+    return fail(EBUSY, "{}: was changed since; it stays", text::shown(step.path));
   }
   return move(step, false, RENAME_NOREPLACE);
 }
@@ -235,8 +234,7 @@ Status Steps::undo_swap(const MergeStep& step) {
   const FileState now = TRY(ours_.state(step.path));
   if (is_file(now, step.before) || !is_file(TRY(staged(step.name)), step.before)) return ok();
   if (!is_untouched(now, step.after)) {
-    return fail(EBUSY, "{}: changed since the merge; what it was before is {}/{}",
-                text::shown(step.path), kMergeDirectory, step.name);
+    return fail(EBUSY, "{}: was changed since; it stays", text::shown(step.path));
   }
   const auto old = TRY(ours_.store().lookup(*staging_, step.name));
   return exchange(*old.node, 0, [&] { return move(step, false, RENAME_EXCHANGE); });

@@ -264,7 +264,7 @@ TEST_CASE("Undoing leaves what was written since") {
   const auto undone = trees.merger->undo(trees.three.ours, trees.record);
   REQUIRE(!undone);
   CHECK(undone.error().code == EBUSY);
-  CHECK(undone.error().message.starts_with("swap: changed since the merge"));
+  CHECK(undone.error().message.starts_with("swap: was changed since"));
   CHECK(slurp(trees.path("ours", "swap")) == "written since");
   trees.before = without(trees.before, "swap");
   CHECK(without(without(describe(trees.path("ours"), kExactly), kMergeDirectory), "swap") ==
