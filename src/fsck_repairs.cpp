@@ -92,8 +92,8 @@ Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& qu
   for (const ForestPaths& forest : forests(state)) {
     const std::string aside =
         fmt::format("{}/trees/{}", quarantine.path(), text::last_part(forest.trees));
-    auto told =
-        TRY(adopt_copied_forest(forest.trees, forest.hidden, aside, {.lender = imports.get()}));
+    auto told = TRY(adopt_copied_forest(forest.trees, forest.hidden, aside, {state.file("past")},
+                                        {.lender = imports.get()}));
     if (told.empty()) told = TRY(mend_forest_marks(forest.trees, forest.hidden));
     done.insert(done.end(), std::make_move_iterator(told.begin()),
                 std::make_move_iterator(told.end()));

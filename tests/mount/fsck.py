@@ -283,6 +283,45 @@ def a_copy_of_an_import_reads_what_the_host_has():
     copy.umount()
 
 
+def a_repaired_copy_shares_nothing_with_the_past():
+    """What is removed there is kept and comes back, and no write reaches what was kept before."""
+    original, mount = Mount.of("shared"), Mount.of("shared-copy")
+    original.mount()
+    top = original / "workspaces/one"
+    (top / "d").mkdir(parents=True)
+    for name in ("f", "d/gone", "d/written"):
+        (top / name).write_text(f"{name}\n")
+    command(top / ".agentfs/ctl", "checkpoint c")
+    command(top / ".agentfs/ctl", "fork two")
+    (top / "new").write_text("replaced\n")
+    os.rename(top / "new", top / "f")
+    (top / "d/more").write_text("more\n")
+    (version,) = os.listdir(top / ".agentfs/versions/f")
+    original.umount()
+    run([AGENTFS, "fsck", "--solidify", "--state", original.state])
+    shutil.rmtree(mount.state)
+    run(["cp", "-a", original.state, mount.state])
+    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.mount()
+    one, two = mount / "workspaces/one", mount / "workspaces/two"
+    for path in ("d/gone", "d/written"):
+        expect_eq([(tree / path).stat().st_nlink for tree in (one, two)], [1, 1], path)
+    (one / "d/gone").unlink()
+    expect_eq(read(one / ".agentfs/trash/d/gone"), "d/gone\n", "in the trash")
+    command(one / ".agentfs/ctl", "restore d/gone")
+    expect_eq(read(one / "d/gone"), "d/gone\n", "restored")
+    for path in (two / "f", one / "d/written"):
+        with open(path, "r+", encoding="ascii") as file:
+            file.write("X")
+    mount.umount()
+    mount.mount()
+    expect_eq(read(one / ".agentfs/versions/f" / version), "f\n", "a version from before the copy")
+    mount.umount()
+    aside = [path for path in (mount.state / "quarantine").rglob("written") if path.is_file()]
+    expect_eq({path.read_text() for path in aside}, {"d/written\n"}, "what was set aside")
+    mount.fsck()
+
+
 def forked_state(name):
     """A workspace with a fork and a checkpoint; unmounted."""
     mount = Mount.of(name)
@@ -684,7 +723,7 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, contents_without_a_row, a_copy_without_marks,
+main(fsck_and_damage, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,

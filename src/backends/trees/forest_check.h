@@ -23,13 +23,15 @@ Result<std::vector<std::string>> mend_forest_marks(const std::string& directory,
                                                    const ForestOptions& options = {});
 
 // After the trees were copied file by file to where they are now: what is complete stays, as trees
-// that were never forked, files that two of them share get an inode in each; trees in which
+// that were never forked; of files that two of them share, or one and what is kept of the past (in
+// the records and below the directories `past`), each gets an inode of its own; trees in which
 // directories would have to be read from elsewhere, and all records of before, are moved to the
 // directory `aside`, of the same filesystem. Sentences about what was done; none where the forest
 // is where it was made.
 Result<std::vector<std::string>> adopt_copied_forest(const std::string& directory,
                                                      const std::string& hidden,
                                                      const std::string& aside,
+                                                     const std::vector<std::string>& past = {},
                                                      const ForestOptions& options = {});
 
 // A file that two trees share by hard links that no forest has made.

@@ -28,6 +28,7 @@ bool are_trusted(const ForestOptions& options) { return options.trusted && ::get
 struct Owner {
   std::string tree;
   std::vector<std::string> names;  // paths
+  bool is_past = false;            // what nobody writes to
 };
 
 // Of each inode with several names, those in each tree. Trees that a forest knows are one owner.
@@ -36,10 +37,12 @@ class SharedFiles {
   explicit SharedFiles(bool trusted) : marks_(trusted) {}
 
   Status add_all(const std::string& directory);
+  // What is kept of the past, after the trees that may share files with it.
+  Status add_past(const std::string& directory);
   std::vector<SharedFile> take();
 
  private:
-  Status walk(int directory, const std::string& path, const std::string& tree);
+  Status walk(int directory, const std::string& path, const Owner& owner);
 
   const Marks marks_;
   std::map<std::pair<dev_t, ino_t>, std::vector<Owner>> owners_;
@@ -58,12 +61,19 @@ Status SharedFiles::add_all(const std::string& directory) {
     const std::string path = fmt::format("{}/{}", directory, entry.name);
     const auto mark = marks_.tree(Spot::of(fd.get()));
     const bool is_known = !mark || mark->has_value();  // a damaged mark is one, too
-    TRY(walk(fd.get(), path, is_known ? "" : path));
+    TRY(walk(fd.get(), path, {.tree = is_known ? "" : path, .names = {}}));
   }
   return ok();
 }
 
-Status SharedFiles::walk(int directory, const std::string& path, const std::string& tree) {
+Status SharedFiles::add_past(const std::string& directory) {
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top && errno == ENOENT) return ok();
+  if (!top) return fail_errno(directory);
+  return walk(top.get(), directory, {.tree = directory, .names = {}, .is_past = true});
+}
+
+Status SharedFiles::walk(int directory, const std::string& path, const Owner& its) {
   const OpenedMode opened(::geteuid() != 0, directory);
   const auto entries = list_directory(directory);
   if (!entries && entries.error().code == EACCES) {
@@ -76,7 +86,7 @@ Status SharedFiles::walk(int directory, const std::string& path, const std::stri
     if (entry.type == S_IFDIR) {
       const UniqueFd fd = open_path(directory, entry.name);
       if (!fd) return fail_errno(below);
-      TRY(walk(fd.get(), below, tree));
+      TRY(walk(fd.get(), below, its));
       continue;
     }
     struct stat attributes{};
@@ -85,8 +95,8 @@ Status SharedFiles::walk(int directory, const std::string& path, const std::stri
     }
     if (attributes.st_nlink < 2) continue;
     auto& owners = owners_[{attributes.st_dev, attributes.st_ino}];
-    const auto known = std::ranges::find(owners, tree, &Owner::tree);
-    Owner& owner = known == owners.end() ? owners.emplace_back(Owner{tree, {}}) : *known;
+    const auto known = std::ranges::find(owners, its.tree, &Owner::tree);
+    Owner& owner = known == owners.end() ? owners.emplace_back(its) : *known;
     owner.names.push_back(below);
   }
   return ok();
@@ -97,6 +107,7 @@ std::vector<SharedFile> SharedFiles::take() {
   for (auto& [inode, owners] : owners_) {
     const auto forest = std::ranges::find(owners, "", &Owner::tree);
     if (forest != owners.end()) std::rotate(owners.begin(), forest, forest + 1);
+    if (owners.front().is_past) continue;
     for (std::size_t i = 1; i < owners.size(); ++i) {
       shared.push_back({.kept = owners.front().names.front(),
                         .tree = owners[i].tree,
@@ -194,6 +205,7 @@ Result<bool> has_lost_marks(const ForestRoom& room, const std::vector<std::strin
 
 // The records go last: until then the forest is refused, and this is done again.
 Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string& aside,
+                                       const std::vector<std::string>& past,
                                        const ForestOptions& options) {
   std::vector<std::string> told;
   std::vector<std::string> trees = directories_in(TRY(list_directory(room.disk->top())));
@@ -214,12 +226,19 @@ Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string
   }
   for (const std::string& name : trees) TRY(adopt_tree(room, name, aside, told));
   const std::string scratch = fmt::format("{}/cut", aside);
-  const auto shared = TRY(find_shared_files({room.path}, options));
+  SharedFiles files(are_trusted(options));
+  TRY(files.add_all(room.path));
+  for (const std::string& name : trees) TRY(files.add_past(fmt::format("{}/{}", aside, name)));
+  TRY(files.add_past(fmt::format("/proc/self/fd/{}/lines", room.hidden.get())));
+  for (const std::string& directory : past) TRY(files.add_past(directory));
+  const auto shared = files.take();
   for (const SharedFile& one : shared) TRY(cut_shared_file(one, scratch, options));
   if (::rmdir(scratch.c_str()) != 0 && errno != ENOENT) return fail_errno(scratch);
   if (!shared.empty()) {
-    told.push_back(fmt::format("{}: {} files that two trees shared have a copy in each", room.path,
-                               shared.size()));
+    told.push_back(fmt::format(
+        "{}: {} files that two trees shared, or a tree and what is kept of the past, have a copy "
+        "in each",
+        room.path, shared.size()));
   }
   TRY(move_aside(room.hidden.get(), "ids", aside));
   TRY(move_aside(room.hidden.get(), "marks", aside));
@@ -238,6 +257,7 @@ Result<std::vector<std::string>> adopt(const ForestRoom& room, const std::string
 Result<std::vector<std::string>> adopt_copied_forest(const std::string& directory,
                                                      const std::string& hidden,
                                                      const std::string& aside,
+                                                     const std::vector<std::string>& past,
                                                      const ForestOptions& options) {
   if (!file::exists(hidden)) return std::vector<std::string>();
   std::vector<std::string> told;
@@ -246,7 +266,7 @@ Result<std::vector<std::string>> adopt_copied_forest(const std::string& director
     const Status place = trees::check_place(room, true);
     if (place) return told;
     if (place.error().code != ESTALE) return std::unexpected(place.error());
-    told = TRY(trees::adopt(room, aside, options));
+    told = TRY(trees::adopt(room, aside, past, options));
   }
   const trees::ForestRoom room = TRY(trees::open_room(directory, hidden, options));
   TRY(trees::set_place(room));
