@@ -3,7 +3,6 @@
 #include <filesystem>
 
 #include "backends/blobs/blobs.h"
-#include "backends/compare.h"
 #include "backends/git/check.h"
 #include "backends/imports/imports.h"
 #include "backends/segments/segments.h"
@@ -11,7 +10,6 @@
 #include "backends/trees/forest_check.h"
 #include "base/text.h"
 #include "fsck_rows.h"
-#include "kernel/merges.h"
 #include "kernel/store_check.h"
 
 namespace agentfs::fsck {
@@ -129,25 +127,6 @@ Result<Sentences> repair_repositories(const StateDirectory& state, const Quarant
                       "next turn makes the ref anew",
                       text::shown(name), ref, kept));
     }
-  }
-  return done;
-}
-
-// An order that cannot be read, or is for a workspace that is gone, is never carried out; what it
-// had replaced lies beside.
-Result<Sentences> repair_merges(const StateDirectory& state, const Quarantine& quarantine) {
-  Sentences done;
-  for (const std::string& name : names_in(state.file("merges"))) {
-    const auto text = file::read(state.file("merges/" + name));
-    const auto order = text ? Merges::root_of_order(*text) : std::unexpected(text.error());
-    const std::string root = order.value_or(text::unhex(name).value_or(""));
-    const bool is_there = !root.empty() && file::exists(state.file("trees" + root));
-    if (order && is_there) continue;
-    const std::string kept = TRY(quarantine.take("merges/" + name));
-    const std::string staged = fmt::format("trees{}/{}", root, kMergeDirectory);
-    if (is_there && file::exists(state.file(staged))) TRY(quarantine.take(staged));
-    done.push_back(fmt::format("merges/{}: {}; it is in {} now, with what it had replaced", name,
-                               order ? "its workspace is gone" : order.error().message, kept));
   }
   return done;
 }

@@ -20,7 +20,6 @@
 #include "kernel/fast_path.h"
 #include "kernel/keeper.h"
 #include "kernel/kinds.h"
-#include "kernel/merges.h"
 #include "kernel/store_check.h"
 #include "kernel/stored_order.h"
 
@@ -251,36 +250,6 @@ Result<Findings> check_shared_repositories(Look& look) {
   }
   all.sum = fmt::format("{} in /src/repos, every ref can be read", count);
   return all;
-}
-
-Result<Findings> check_merges(Look& look) {
-  Findings found;
-  const auto names = names_in(look.state.file("merges"));
-  for (const std::string& name : names) {
-    const auto text = file::read(look.state.file("merges/" + name));
-    const auto root = text ? Merges::root_of_order(*text) : std::unexpected(text.error());
-    if (!root) {
-      found.problems.push_back(
-          fmt::format("merges/{}: {}; what it had replaced lies in "
-                      ".agentfs-merge of the workspace",
-                      name, root.error().message));
-    } else if (!file::exists(look.state.file("trees" + *root))) {
-      found.problems.push_back(
-          fmt::format("merges/{}: into {}, which is not there", name, text::shown(*root)));
-    }
-  }
-  for (const std::string& name : names_in(look.state.file("merge-conflicts"))) {
-    const auto text = file::read(look.state.file("merge-conflicts/" + name));
-    const auto left = text ? Merges::count_conflicts(*text) : std::unexpected(text.error());
-    if (left || file::is_unfinished(name)) continue;
-    found.problems.push_back(
-        fmt::format("merge-conflicts/{}: {}; what a merge left to be resolved is not told any "
-                    "more, and another merge of the two finds it anew",
-                    name, left.error().message));
-  }
-  found.sum = fmt::format("{} half done; the next mount ends them", names.size());
-  if (names.empty()) found.sum = "none half done";
-  return found;
 }
 
 // Of commands on an overlay: what could not be taken over is nobody's but a person's to remove.

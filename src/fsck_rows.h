@@ -54,6 +54,10 @@ Result<Findings> check_layout(Look& look);
 Result<Findings> check_tops(Look& look);
 Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& quarantine);
 
+// --- of merges (fsck_merges.cpp)
+Result<Findings> check_merges(Look& look);
+Result<Sentences> repair_merges(const StateDirectory& state, const Quarantine& quarantine);
+
 // --- the repairs
 Result<Sentences> repair_key(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_journal(const StateDirectory& state, const Quarantine& quarantine);
@@ -61,7 +65,6 @@ Result<Sentences> repair_store(const StateDirectory& state, const Quarantine& qu
 Result<Sentences> repair_blobs(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& quarantine);
 Result<Sentences> repair_repositories(const StateDirectory& state, const Quarantine& quarantine);
-Result<Sentences> repair_merges(const StateDirectory& state, const Quarantine& quarantine);
 
 // Names of regular files below a directory that have a blob's form, relative to it.
 std::vector<std::string> blob_names(const std::string& directory);

@@ -15,16 +15,11 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_base_records.h"
 #include "kernel/merges.h"
 
 namespace agentfs {
 namespace {
-
-std::string record_name(const TreeInfo& into, const TreeInfo& from) {
-  return fmt::format("{}.{}", into.number, from.number);
-}
-
-std::string label_of(const TreeInfo& into) { return fmt::format("merged/{}", into.number); }
 
 Result<TreeInfo> get_info(const Kernel& kernel, const std::string& root) {
   auto info = kernel.forks().info_of(root);
@@ -32,33 +27,7 @@ Result<TreeInfo> get_info(const Kernel& kernel, const std::string& root) {
   return fail(ENOENT, "{}: is no tree that was forked, and no fork", root);
 }
 
-// The state that was merged, by its sequence number, and the newest of the tree that got it as the
-// merge ended; earlier builds did not say the second.
-struct BaseRecord {
-  std::uint64_t state = 0;
-  std::optional<std::uint64_t> into{};
-
-  std::string text() const { return fmt::format("{} {}\n", state, into.value_or(0)); }
-  static std::optional<BaseRecord> read(const std::string& file) {
-    const auto text = file::read(file);
-    const auto words = text ? text::words(*text) : std::vector<std::string_view>();
-    const auto state = words.empty() ? std::nullopt : text::number<std::uint64_t>(words[0]);
-    if (!state) return std::nullopt;
-    return BaseRecord{*state,
-                      words.size() < 2 ? std::nullopt : text::number<std::uint64_t>(words[1])};
-  }
-};
-
-// The state that a record names, if it is one of the tree's still.
-const SnapshotInfo* recorded(const std::string& file, const TreeInfo& from) {
-  const auto record = BaseRecord::read(file);
-  if (!record) return nullptr;
-  const SnapshotId id{from.number, record->state};
-  const auto found = std::ranges::find(from.snapshots, id, &SnapshotInfo::id);
-  return found == from.snapshots.end() ? nullptr : &*found;
-}
-
-// What is to be forgotten of a tree that is going back; in it the name of the state before.
+// Of a tree that is going back: the name of the state before, and the state that it goes to.
 constexpr std::string_view kOrder = ".rollback";
 
 // Without a state, of earlier builds: all of it is forgotten.
@@ -73,79 +42,77 @@ MergeBases::Rollback rollback_of(std::string_view text) {
   return rollback;
 }
 
-// The file of a record. Since a rollback has taken the merge back it is set aside, by the state
-// that undoes the rollback, as <into>.<from>.<tree>.<sequence>.
-struct RecordFile {
-  std::string path{};
-  std::uint32_t into = 0;
-  std::uint32_t from = 0;
-  std::optional<SnapshotId> aside{};
-
-  bool is_of(std::uint32_t tree) const { return into == tree || from == tree; }
-};
-
-std::optional<RecordFile> record_file(const std::filesystem::path& path) {
-  const std::string name = path.filename();
-  std::vector<std::uint64_t> parts;
-  for (const std::string_view word : text::split(name, '.')) {
-    const auto number = text::number<std::uint64_t>(word);
-    if (!number) return std::nullopt;
-    parts.push_back(*number);
+// The newest that has the label: a name that was given up may be another's by now.
+std::optional<SnapshotId> state_called(const TreeInfo& tree, const std::string& label) {
+  std::optional<SnapshotId> newest;
+  for (const SnapshotInfo& one : tree.snapshots) {
+    if (!one.hidden && one.label == label) newest = std::max(newest, std::optional(one.id));
   }
-  if (parts.size() != 2 && parts.size() != 4) return std::nullopt;
-  const auto tree_at = [&](std::size_t at) { return static_cast<std::uint32_t>(parts[at]); };
-  RecordFile file{.path = path, .into = tree_at(0), .from = tree_at(1)};
-  if (parts.size() == 4) file.aside = SnapshotId{tree_at(2), parts[3]};
-  return file;
+  return newest;
 }
 
-Result<std::vector<RecordFile>> records(const std::string& directory) {
-  std::vector<RecordFile> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (auto file = record_file(entry.path())) found.push_back(std::move(*file));
+// What rollbacks are asked about: from this state of the tree on; nothing: none.
+std::optional<std::uint64_t> first_asked(const TreeInfo& tree,
+                                         const std::vector<BaseRecord>& records) {
+  std::optional<std::uint64_t> first;
+  const auto add = [&](std::uint64_t state) { first = std::min(first.value_or(state), state); };
+  for (const BaseRecord& record : records) {
+    if (record.from == tree.number) add(record.state);
+    if (record.into == tree.number) add(record.newest.value_or(0));
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return fail_errno(error.value(), directory);
+  for (const SnapshotInfo& one : tree.snapshots) {
+    if (MergeBases::is_label(one.label)) add(one.id.sequence);  // of conflicts that are left
   }
-  return found;
+  return first;
 }
 
-// A state of the tree that was taken after a merge has in it what was merged.
-bool has_it(const SnapshotId& state, const RecordFile& file) {
-  const auto record = BaseRecord::read(file.path);
-  if (!record) return false;
-  if (state.tree == file.from) return record->state <= state.sequence;
-  return state.tree == file.into && record->into && *record->into < state.sequence;
+Result<MergedTree> merged_tree(const std::string& directory, TreeInfo info) {
+  Lineage lineage = TRY(Lineage::read(fmt::format("{}/{}", directory, Lineage::name(info.number))));
+  return MergedTree{std::move(info), std::move(lineage)};
 }
 
-Status rename_record(const std::string& from, const std::string& to) {
-  return ::rename(from.c_str(), to.c_str()) == 0 ? ok() : fail_errno(from);
+// Of a rollback that has been made; done twice it is as done once.
+Status follow(const std::string& directory, const TreeInfo& tree, const SnapshotId& to,
+              const SnapshotId& undo) {
+  const std::string file = fmt::format("{}/{}", directory, Lineage::name(tree.number));
+  auto lineage = Lineage::read(file);
+  if (!lineage && lineage.error().code == EBADMSG) return ok();  // which merges are refused for
+  if (!lineage) return std::unexpected(lineage.error());
+  lineage->add(undo.sequence, to.sequence);
+  const auto first = first_asked(tree, TRY(base_records(directory)));
+  lineage->forget_before(first.value_or(Lineage::kNow));
+  return lineage->write(file);
 }
 
-// The tree is what it was at `to`: the merges that this has not seen are over, until `undo`, the
-// state before, is what it is again. Done twice it is as done once.
-Status follow(const std::string& directory, const SnapshotId& to, const SnapshotId& undo) {
-  const std::vector<RecordFile> all = TRY(records(directory));
-  for (const RecordFile& file : all) {
-    if (!file.is_of(undo.tree) || (to.tree == undo.tree && has_it(to, file))) continue;
-    if (file.aside && file.aside->tree == undo.tree) continue;
-    if (file.aside || to.tree == 0) {
-      TRY(file::remove(file.path));
-    } else {
-      TRY(rename_record(file.path, fmt::format("{}.{}.{}", file.path, undo.tree, undo.sequence)));
-    }
-  }
-  for (const RecordFile& file : all) {
-    if (file.aside != to) continue;
-    TRY(rename_record(file.path, fmt::format("{}/{}.{}", directory, file.into, file.from)));
+// Records that are the last to hold at no time go; the states that they name, when it is settled.
+Status forget_unneeded(const std::string& directory, const TreeInfo& one, const TreeInfo& other) {
+  const auto first = merged_tree(directory, one);
+  const auto second = merged_tree(directory, other);
+  if (!first || !second) return ok();  // nobody knows
+  const std::vector<BaseRecord> records = TRY(base_records(directory));
+  const std::set<std::string> needed = needed_records(records, *first, *second);
+  for (const BaseRecord& record : records) {
+    const bool is_whole = record.is_of(one.number, other.number) && record.damage.empty();
+    if (is_whole && !needed.contains(record.path)) TRY(forget_record(record));
   }
   return ok();
 }
 
-std::optional<SnapshotId> state_called(const TreeInfo& tree, const std::string& label) {
-  const auto found = std::ranges::find(tree.snapshots, label, &SnapshotInfo::label);
-  return found == tree.snapshots.end() ? std::nullopt : std::optional(found->id);
+// As this build has them.
+Status renew_records(const std::string& directory) {
+  for (const std::string& file : TRY(obsolete_records(directory))) {
+    const auto parts = text::split(text::last_part(file), '.');
+    const auto into = text::number<std::uint32_t>(parts[0]);
+    const auto from = text::number<std::uint32_t>(parts[1]);
+    TRY(forget_record({.path = file, .into = into.value_or(0), .from = from.value_or(0)}));
+  }
+  for (const BaseRecord& record : TRY(base_records(directory))) {
+    const std::string name = fmt::format("{}/{}", directory, record.name());
+    if (!record.damage.empty() || record.path == name) continue;
+    TRY(file::replace(name, record.text()));
+    TRY(file::remove(record.path));
+  }
+  return ok();
 }
 
 }  // namespace
@@ -168,7 +135,11 @@ std::string MergeBases::directory(std::string_view root) const {
 Result<SnapshotId> MergeBases::begin(const std::string& root, const std::string& from) {
   const TreeInfo into = TRY(get_info(kernel_, root));
   Forest& forest = *TRY(kernel_.forks().forest_of(from));
-  return forest.snapshot(std::string(text::last_part(from)), label_of(into));
+  if (const auto other = kernel_.forks().info_of(from)) {
+    TRY(file::make_directories(directory(root), 0700));
+    TRY(file::replace(unsettled_file(root, into, *other), ""));
+  }
+  return forest.snapshot(std::string(text::last_part(from)), base_label(into.number));
 }
 
 void MergeBases::drop(const std::string& from, SnapshotId state) {
@@ -184,35 +155,67 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   const TreeInfo other = TRY(get_info(kernel_, from));
   const std::string place = directory(root);
   TRY(file::make_directories(place, 0700));
-  BaseRecord record{.state = state.sequence, .into = 0};
+  BaseRecord record{.into = into.number, .from = other.number, .state = state.sequence};
+  record.newest = 0;
   for (const SnapshotInfo& one : into.snapshots) {
-    record.into = std::max(*record.into, one.id.sequence);
+    record.newest = std::max(*record.newest, one.id.sequence);
   }
-  TRY(file::replace(fmt::format("{}/{}", place, record_name(into, other)), record.text()));
-  std::set<std::uint64_t> needed{state.sequence};
-  for (const RecordFile& file : TRY(records(place))) {
-    const auto known = BaseRecord::read(file.path);
-    if (known && file.into == into.number && file.from == other.number) needed.insert(known->state);
-  }
-  for (const SnapshotInfo& one : other.snapshots) {
-    const bool is_needed = one.label != label_of(into) || needed.contains(one.id.sequence);
-    if (!is_needed && !one.hidden) drop(from, one.id);
-  }
-  return ok();
+  TRY(file::replace(fmt::format("{}/{}", place, record.name()), record.text()));
+  TRY(forget_unneeded(place, into, other));
+  TRY(settle(root, from));
+  return settle(from, root);
 }
 
-std::optional<SnapshotId> MergeBases::find(const std::string& root, const std::string& from) const {
+void MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
+                             const std::set<std::uint64_t>& needed) {
+  for (const SnapshotInfo& one : tree.snapshots) {
+    const bool is_needed = !is_base_label(one.label, into) || needed.contains(one.id.sequence);
+    if (!is_needed && !one.hidden) drop(from, one.id);
+  }
+}
+
+std::string MergeBases::unsettled_file(const std::string& root, const TreeInfo& into,
+                                       const TreeInfo& from) const {
+  return fmt::format("{}/{}", directory(root), unsettled_name(into.number, from.number));
+}
+
+// Conflicts that are left, and what is half done, say what the next merge begins from.
+Status MergeBases::settle(const std::string& root, const std::string& from) {
+  const auto into = kernel_.forks().info_of(root);
+  const auto other = kernel_.forks().info_of(from);
+  if (!into || !other || kernel_.merges().is_half_done(root)) return ok();
+  const std::string unsettled = unsettled_file(root, *into, *other);
+  if (!file::exists(unsettled)) return ok();
+  const MergeConflictsRef left = kernel_.merges().conflicts(root);
+  if (left != nullptr && left->state.tree == other->number) return ok();
+  std::set<std::uint64_t> needed;
+  for (const BaseRecord& record : TRY(base_records(directory(root)))) {
+    if (record.into != into->number || record.from != other->number) continue;
+    if (!record.damage.empty()) return ok();  // nobody knows
+    needed.insert(record.state);
+  }
+  drop_states(from, *other, into->number, needed);
+  return file::remove(unsettled);
+}
+
+Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
+                                                   const std::string& from) const {
   const auto into = kernel_.forks().info_of(root);
   const auto other = kernel_.forks().info_of(from);
   if (!into || !other) return std::nullopt;
   const std::string place = directory(root);
-  const auto* const there =
-      recorded(fmt::format("{}/{}", place, record_name(*into, *other)), *other);
-  const auto* const back = recorded(fmt::format("{}/{}", place, record_name(*other, *into)), *into);
-  if (there == nullptr && back == nullptr) return std::nullopt;
-  if (there == nullptr) return back->id;
-  if (back == nullptr) return there->id;
-  return there->time < back->time ? back->id : there->id;
+  for (const LostBase& lost : TRY(lost_bases(place, {*into, *other}))) {
+    return fail(EBADMSG,
+                "{}: {}; a merge might bring back what one side has removed. Unmounted, `agentfs "
+                "fsck --repair` writes it anew",
+                lost.record.path, lost.why);
+  }
+  const MergedTree ours = TRY(merged_tree(place, *into));
+  const MergedTree theirs = TRY(merged_tree(place, *other));
+  const std::vector<BaseRecord> records = TRY(base_records(place));
+  const BaseRecord* const last = last_that_holds(records, ours, theirs);
+  if (last == nullptr) return std::nullopt;
+  return SnapshotId{last->from, last->state};
 }
 
 Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root,
@@ -235,7 +238,7 @@ Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root
   }
   const TreeInfo now = TRY(get_info(kernel_, root));
   if (const auto before = state_called(now, rollback.undo)) {
-    TRY(follow(place, rollback.to, *before));
+    TRY(follow(place, now, rollback.to, *before));
   }
   auto ended = TRY(kernel_.merges().forget_conflicts(root, info->number));
   TRY(file::remove(order));
@@ -244,26 +247,48 @@ Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root
 
 // The conflicts of what was taken back say what the next merge begins from: they go with it.
 Status MergeBases::settle_conflicts() {
-  return for_each_order([&](const Order& order) -> Status {
+  TRY(for_each_order([&](const Order& order) -> Status {
     if (order.before) TRY(kernel_.merges().forget_conflicts(order.root, order.before->tree));
     return file::remove(order.file);
-  });
+  }));
+  for (const auto& [top, forest] : kernel_.parts().forests) TRY(settle_all(top, *forest));
+  return ok();
 }
 
 Status MergeBases::forget_gone() {
+  TRY(forget_records_of_gone());
+  for (const auto& [top, forest] : kernel_.parts().forests) TRY(settle_all(top, *forest));
+  return ok();
+}
+
+Status MergeBases::settle_all(const std::string& top, Forest& forest) {
+  const auto path_of = [&](std::uint32_t number) {
+    const auto info = forest.info(number);
+    return info ? fmt::format("{}/{}", top, info->name) : std::string();
+  };
+  for (const UnsettledPair& pair : TRY(unsettled_pairs(directory(top)))) {
+    TRY(settle(path_of(pair.into), path_of(pair.from)));
+  }
+  return ok();
+}
+
+Status MergeBases::forget_records_of_gone() {
   for (const auto& [top, forest] : kernel_.parts().forests) {
-    std::set<std::uint32_t> there;
-    std::set<SnapshotId> states;
-    for (const TreeInfo& tree : forest->family()) {
-      if (!tree.name.empty()) there.insert(tree.number);
-      for (const SnapshotInfo& one : tree.snapshots) {
-        if (!one.hidden) states.insert(one.id);
+    const std::string place = directory(top);
+    std::set<std::pair<std::uint32_t, std::uint32_t>> pairs;
+    for (const BaseRecord& record : TRY(base_records(place))) {
+      if (forest->info(record.into) && forest->info(record.from)) {
+        pairs.emplace(std::minmax(record.into, record.from));
+      } else {
+        TRY(file::remove(record.path));
       }
     }
-    for (const RecordFile& file : TRY(records(directory(top)))) {
-      const bool is_needed = there.contains(file.into) && there.contains(file.from) &&
-                             (!file.aside || states.contains(*file.aside));
-      if (!is_needed) TRY(file::remove(file.path));
+    for (const auto& [one, other] : pairs) {
+      TRY(forget_unneeded(place, *forest->info(one), *forest->info(other)));
+    }
+    for (const UnsettledPair& pair : TRY(unsettled_pairs(place))) {
+      const bool are_there = forest->info(pair.into) && forest->info(pair.from);
+      if (!are_there) TRY(file::remove(pair.path));
     }
   }
   return ok();
@@ -284,11 +309,13 @@ Status MergeBases::for_each_order(const std::function<Status(const Order&)>& act
 }
 
 Status MergeBases::settle() {
+  for (const auto& [top, forest] : kernel_.parts().forests) TRY(renew_records(directory(top)));
   TRY(for_each_order([&](const Order& order) {
     if (!order.before) return ok();
-    return follow(directory(order.root), order.rollback.to, *order.before);
+    const auto tree = kernel_.forks().info_of(order.root);
+    return tree ? follow(directory(order.root), *tree, order.rollback.to, *order.before) : ok();
   }));
-  return forget_gone();
+  return forget_records_of_gone();
 }
 
 }  // namespace agentfs

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,9 +24,9 @@ json::Value value_of(SnapshotId state);
 SnapshotId snapshot_of(const json::Value& value);
 
 // A part of its kernel. A merge begins with a hidden state of the tree that is merged; when it has
-// been made whole, that state is what the next merge of the two, either way, begins from. Recorded
-// as STATE/merge-bases/<forest>/<into>.<from>, the trees by their numbers, which each forest counts
-// itself: the state's sequence number and that of the newest one of <into> as the merge ended.
+// been made whole, that state is what the next merge of the two, either way, begins from, if what
+// both are has come from it. Recorded below STATE/merge-bases/<forest>, the trees by their numbers,
+// which each forest counts itself (kernel/merge_base_records.h).
 // Threads: all, one merge of two trees at a time.
 class MergeBases {
  public:
@@ -37,20 +38,23 @@ class MergeBases {
   // The state of `from` as it is now, for a merge into `root`.
   Result<SnapshotId> begin(const std::string& root, const std::string& from);
   void drop(const std::string& from, SnapshotId state);  // the merge was not made
+  // After a merge that was not recorded: states that nothing leads to go.
+  Status settle(const std::string& root, const std::string& from);
   Status set(const std::string& root, const std::string& from, SnapshotId state);
-  // Of the last merge, whichever way; null: there was none since they parted.
-  std::optional<SnapshotId> find(const std::string& root, const std::string& from) const;
-  // Of a tree that goes back to an earlier state: `change` is made, and what is recorded of merges
-  // that the state has not seen set aside, or neither, a crash between or not; so are its conflicts
+  // Of the last merge, whichever way; null: there was none since they parted. EBADMSG, with a
+  // sentence, where what was recorded of it is damaged or gone.
+  Result<std::optional<SnapshotId>> find(const std::string& root, const std::string& from) const;
+  // Of a tree that goes back to a state of its own: `change` is made, and which merges that state
+  // has not seen is known from then on, or neither, a crash between or not; so are its conflicts
   // ended: the answer is their paths. What it was before is a checkpoint of the tree then, by the
-  // name `undo`; going back to that brings the records back.
+  // name `undo`.
   struct Rollback {
     std::string undo{};
     SnapshotId to{};
   };
   Result<std::vector<std::string>> forget_with(const std::string& root, const Rollback& rollback,
                                                const std::function<Status()>& change);
-  // Of trees that are there no more.
+  // Of trees, and states of them, that are there no more.
   Status forget_gone();
   // At a start: ends what a crash cut short; the conflicts when they have been read.
   Status settle();
@@ -63,8 +67,14 @@ class MergeBases {
     Rollback rollback{};
     std::optional<SnapshotId> before{};  // nothing: the rollback was not made
   };
+  Status settle_all(const std::string& top, Forest& forest);
+  Status forget_records_of_gone();
   Status for_each_order(const std::function<Status(const Order&)>& act);
   std::string directory(std::string_view root) const;
+  std::string unsettled_file(const std::string& root, const TreeInfo& into,
+                             const TreeInfo& from) const;
+  void drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
+                   const std::set<std::uint64_t>& needed);
   Kernel& kernel_;
 };
 

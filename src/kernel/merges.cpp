@@ -110,7 +110,7 @@ Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& n
                 "of {} tells the family",
                 text::shown(name), root, text::did_you_mean(name, forks.kin_of(root)), root);
   }
-  return MergeBases(kernel_).find(root, other).value_or(*base);
+  return TRY(MergeBases(kernel_).find(root, other)).value_or(*base);
 }
 
 Result<MergeSides> Merges::sides_at(const std::string& root, const std::string& other,
@@ -167,6 +167,9 @@ Result<std::string> Merges::merge_once(const Caller& caller, const MergeSides& s
   const bool is_later_base = left != nullptr && left->state == state;
   const bool is_kept = order.done && (order.state == state || is_later_base);
   if (!is_kept && !is_half_done(order.root)) MergeBases(kernel_).drop(order.from, state);
+  if (const Status settled = MergeBases(kernel_).settle(order.root, order.from); !settled) {
+    log::warning("merge: {}", settled.error().message);
+  }
   return answer;
 }
 

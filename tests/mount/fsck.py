@@ -423,6 +423,138 @@ def conflicts_that_were_cut_off():
     mount.fsck()
 
 
+def merged_state(name, back=False):
+    """Two files came from a fork and went here again; `back`: a merge was rolled back before."""
+    mount = Mount.of(name)
+    mount.mount()
+    ours, theirs = mount / "workspaces/a", mount / "workspaces/b"
+    ours.mkdir()
+    command(ours / ".agentfs/ctl", "fork b")
+    command(ours / ".agentfs/ctl", "checkpoint before")
+    if back:
+        (theirs / "early").write_text("early\n")
+        command(ours / ".agentfs/ctl", "merge b")
+        command(ours / ".agentfs/ctl", "rollback before")
+    for one in ("kept", "gone"):
+        (theirs / one).write_text(f"{one}\n")
+    command(ours / ".agentfs/ctl", "merge b")
+    (ours / "gone").unlink()
+    mount.umount()
+    mount.fsck()
+    return mount, ours, theirs
+
+
+def a_record_of_a_merge_that_is_damaged_or_gone():
+    """The merges that it is for are refused, the rest goes on, and what is known is written anew."""
+    def lost(record):
+        record.unlink()
+
+    def zeros(record):
+        record.write_bytes(bytes(record.stat().st_size))
+
+    def another_state(record):
+        flip(record, 0)
+
+    for damage in (lost, zeros, another_state):
+        mount, ours, theirs = merged_state(f"merged-{damage.__name__}")
+        [record] = (mount.state / "merge-bases/workspaces").iterdir()
+        damage(record)
+        expect_has(mount.fsck(code=1), f"FAIL merges: merge-bases/workspaces/{record.name}: ")
+        mount.mount()
+        expect_errno("EBADMSG", command, ours / ".agentfs/ctl", "merge b")
+        expect_errno("EBADMSG", command, theirs / ".agentfs/ctl", "merge a")
+        command(ours / ".agentfs/ctl", "fork c")
+        (mount / "workspaces/c/more").write_text("more\n")
+        command(ours / ".agentfs/ctl", "merge c")
+        mount.umount()
+        said = run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+        expect_has(said, "written anew from the state that was merged")
+        mount.mount()
+        (theirs / "later").write_text("later\n")
+        command(ours / ".agentfs/ctl", "merge b")
+        expect_eq(sorted(path.name for path in ours.iterdir()), ["kept", "later", "more"], damage.__name__)
+        mount.umount()
+        mount.fsck()
+
+
+def records_of_merges_around_a_rollback_are_written_anew():
+    """Which of them holds, what is known of the rollback tells; where that is damaged, none does."""
+    mount, ours, theirs = merged_state("around", back=True)
+    records = mount.state / "merge-bases/workspaces"
+    for record in records.glob("*.*.*"):
+        record.unlink()
+    expect_has(mount.fsck(code=1), "which told of a merge of b into a")
+    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.fsck()
+    mount.mount()
+    (theirs / "later").write_text("later\n")
+    command(ours / ".agentfs/ctl", "merge b")
+    expect_eq(sorted(path.name for path in ours.iterdir()), ["early", "kept", "later"])
+    mount.umount()
+    (log,) = records.glob("*.rollbacks")
+    flip(log, 0)
+    expect_has(mount.fsck(code=1), f"FAIL merges: merge-bases/workspaces/{log.name}: cannot be read")
+    mount.mount()
+    expect_errno("EBADMSG", command, ours / ".agentfs/ctl", "merge b")
+    command(ours / ".agentfs/ctl", "rollback before")
+    mount.umount()
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "begin where it was forked")
+    mount.fsck()
+    mount.mount()
+    command(ours / ".agentfs/ctl", "merge b")
+    expect_eq(sorted(path.name for path in ours.iterdir()), ["early", "gone", "kept", "later"])
+    mount.umount()
+    mount.fsck()
+
+
+def states_of_merges_that_came_to_nothing_are_no_damage():
+    """Refused, left in conflict, resolved, rolled back, its undoing discarded, or killed in between."""
+    mount, ours, theirs = merged_state("nothing")
+    records = mount.state / "merge-bases/workspaces"
+
+    def whole(states):
+        mount.umount()
+        said = mount.fsck()
+        mount.mount()
+        labels = [os.readlink(path) for path in (mount.state / "trees/.workspaces").rglob("snap*")]
+        expect_eq(len([one for one in labels if " base/" in one]), states, f"{labels}")
+        return said
+
+    def resolve(how):
+        (number,) = [name for name in os.listdir(ours / ".agentfs/conflicts") if name.isdigit()]
+        command(ours / ".agentfs/ctl", f"resolve {number} {how}")
+
+    mount.mount()
+    for name, where in (("a", ours), ("b", theirs)):
+        (where / "kept").write_text(f"{name}\n")
+    expect_errno("EBUSY", command, ours / ".agentfs/ctl", "merge b")
+    whole(1)
+    command(ours / ".agentfs/ctl", "checkpoint clean")
+    command(ours / ".agentfs/ctl", "merge b partial")
+    whole(2)
+    command(ours / ".agentfs/ctl", "rollback clean")  # and the conflict is over
+    whole(1)
+    command(ours / ".agentfs/ctl", "merge b partial")
+    resolve("ours")
+    whole(2)  # to go back to `clean` would make the first count again
+    command(ours / ".agentfs/ctl", "rollback clean")
+    command(ours / ".agentfs/ctl", "merge b partial")
+    resolve("theirs")
+    whole(3)
+    for undo in [name for name in os.listdir(ours / ".agentfs/snapshots") if name.startswith("undo-")]:
+        command(ours / ".agentfs/ctl", f"discard {undo}")
+    whole(2)
+    mount.umount()
+    for record in records.glob("*.*.*"):
+        (records / f"{record.name.rsplit('.', 1)[0]}.unsettled").write_text("")  # as a kill leaves it
+        record.unlink()
+    mount.mount()
+    whole(0)
+    command(ours / ".agentfs/ctl", "merge b")
+    mount.umount()
+    mount.fsck()
+
+
 def a_tree_that_lost_its_mark():
     """What its snapshots name is told, and mended; what is nowhere is told."""
     mount = forked_state("bare")
@@ -726,7 +858,9 @@ def links_between_trees():
 main(fsck_and_damage, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
-     conflicts_that_were_cut_off, a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
+     conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,
+     records_of_merges_around_a_rollback_are_written_anew, states_of_merges_that_came_to_nothing_are_no_damage,
+     a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,

@@ -638,25 +638,116 @@ def a_rollback_that_was_undone_has_taken_no_merge_back():
         expect_eq(read(theirs / "src/old.c"), "ours\n")
 
 
+def rolled_back(top, deeds, rolled, merged_after=()):
+    """A fork's file comes, and then `deeds` are done to one side; what both have after merges."""
+    ours, theirs = make(top), SPACES / f"{top}-1"
+    ctl(top, f"fork {top}-1")
+    side = {"into": top, "from": f"{top}-1"}[rolled]
+    ctl(side, "checkpoint early")
+    (theirs / "made").write_text("made\n")
+    ctl(top, f"merge {top}-1")
+    for name in merged_after:
+        (ours / name).unlink()
+    for deed in deeds:
+        ctl(side, deed)
+    return ours, theirs
+
+
+def a_rollback_that_is_done_again_is_as_done_once():
+    """Of either side, and whichever is merged next: nothing goes that nobody removed."""
+    for rolled in "into", "from":
+        for next_into in "into", "from":
+            seen = []
+            for number, deeds in enumerate((["rollback early"],
+                                            ["rollback early", "rollback undo-1", "rollback undo-2"])):
+                top = f"done-{rolled}-{next_into}-{number}"
+                ours, theirs = rolled_back(top, deeds, rolled)
+                M.umount()
+                M.mount()
+                if next_into == "into":
+                    ctl(top, f"merge {top}-1")
+                else:
+                    ctl(f"{top}-1", f"merge {top}")
+                seen.append([(side / "made").exists() for side in (ours, theirs)])
+            expect_eq(seen[0], seen[1], f"{rolled} rolled back, {next_into} merged")
+            expect(True in seen[0], f"gone on both sides: {rolled}, {next_into}")
+
+
+def a_state_after_the_merge_has_it_however_it_is_come_to():
+    """By way of one from before, and by an undoing whose name another one had."""
+    for rolled in "into", "from":
+        top = f"forward-{rolled}"
+        ours, theirs = rolled_back(top, [], rolled, ["made"])
+        side = {"into": top, "from": f"{top}-1"}[rolled]
+        for deed in "checkpoint late", "rollback early", "rollback late":
+            ctl(side, deed)
+        (theirs / "later").write_text("later\n")
+        ctl(top, f"merge {top}-1")
+        expect_eq([(ours / name).exists() for name in ("made", "later")], [False, True], rolled)
+    ours, theirs = make("named-again"), SPACES / "named-again-1"
+    ctl("named-again", "fork named-again-1")
+    for deed in "checkpoint early", "rollback early", "discard undo-1":
+        ctl("named-again-1", deed)
+    (theirs / "made").write_text("made\n")
+    ctl("named-again", "merge named-again-1")
+    (ours / "made").unlink()
+    for deed in "rollback early", "rollback undo-1":
+        ctl("named-again-1", deed)
+    (theirs / "later").write_text("later\n")
+    ctl("named-again", "merge named-again-1")
+    expect_eq([(ours / name).exists() for name in ("made", "later")], [False, True])
+
+
+def between_two_merges_the_first_is_what_the_next_begins_from():
+    """Where the second was taken back."""
+    ours, theirs = make("two-merges"), SPACES / "two-merges-1"
+    ctl("two-merges", "fork two-merges-1")
+    (theirs / "first").write_text("first\n")
+    ctl("two-merges", "merge two-merges-1")
+    (ours / "first").unlink()
+    ctl("two-merges", "checkpoint between")
+    (theirs / "second").write_text("second\n")
+    ctl("two-merges", "merge two-merges-1")
+    ctl("two-merges", "rollback between")
+    M.umount()
+    M.mount()
+    ctl("two-merges", "merge two-merges-1")
+    expect_eq([(ours / name).exists() for name in ("first", "second")], [False, True])
+
+
 def a_rollback_cut_short_forgets_with_the_change_only():
+    """A kill before the change leaves an order of a state that is not there, one behind it the order."""
     ours, theirs = make("lasting"), SPACES / "lasting-1"
     ctl("lasting", "checkpoint before")
     ctl("lasting", "fork lasting-1")
     records = M.state / "merge-bases/workspaces"
     earlier = set(os.listdir(records))
-    for number, undo, stays in (1, "never-made", True), (2, "before", False):
-        (theirs / "both").write_text(f"theirs {number}\n")
-        ctl("lasting", "merge lasting-1")
-        record, = set(os.listdir(records)) - earlier
-        M.umount()
-        (records / (record.split(".")[0] + ".rollback")).write_text(undo)  # as a kill leaves it
-        M.mount()
-        expect_eq(set(os.listdir(records)) - earlier, {record} if stays else set(), undo)
-    ctl("lasting", "rollback before")
+    (theirs / "both").write_text("theirs\n")
     ctl("lasting", "merge lasting-1")
-    expect_eq((ours / "both").read_text(), "theirs 2\n")
+    record, = set(os.listdir(records)) - earlier
+    tree = record.split(".")[0]
+    (before,) = [path for path in (M.state / "trees/.workspaces/lines" / tree).glob("snap.*")
+                 if os.readlink(path).endswith(" before")]
+    order, log = records / f"{tree}.rollback", records / f"{tree}.rollbacks"
+    to = f"{tree} {before.name.split('.')[1]}"
+    M.umount()
+    order.write_text(f"never-made\n{to}\n")
+    M.mount()
+    expect_eq(set(os.listdir(records)) - earlier, {record})
+    (ours / "both").write_text("ours\n")
+    ctl("lasting", "merge lasting-1")
+    expect_eq((ours / "both").read_text(), "ours\n", "theirs was merged before")
+    ctl("lasting", "rollback before")
+    M.umount()
+    log.unlink()
+    order.write_text(f"undo-1\n{to}\n")
+    M.mount()
+    expect(log.exists() and not order.exists(), f"{os.listdir(records)}")
+    ctl("lasting", "merge lasting-1")
+    expect_eq((ours / "both").read_text(), "theirs\n")
     ctl("lasting", "discard lasting-1")
-    expect_eq(set(os.listdir(records)), earlier, "a fork that is gone")
+    left = {name for name in set(os.listdir(records)) - earlier if not name.endswith(".rollbacks")}
+    expect_eq(left, set(), "a fork that is gone")
 
 
 def a_home_and_a_workspace_of_one_number_are_two():
@@ -1377,6 +1468,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
+     a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
+     between_two_merges_the_first_is_what_the_next_begins_from,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,
      a_home_and_a_workspace_of_one_number_are_two,

@@ -12,6 +12,7 @@
 #include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_open.h"
+#include "backends/trees/forest_tree.h"
 #include "base/directory.h"
 #include "base/text.h"
 
@@ -24,6 +25,7 @@ class ForestCheck {
   explicit ForestCheck(ForestRoom room) : room_(std::move(room)) {}
 
   Result<Findings> run();
+  Result<std::vector<TreeInfo>> family();
 
  private:
   struct Unmarked {
@@ -80,6 +82,17 @@ Result<Findings> ForestCheck::run() {
   found_.sum = fmt::format("{} trees with {} directories, {} hollow, {} saved", disk().live.size(),
                            directories_, hollow_, saved_);
   return found_;
+}
+
+Result<std::vector<TreeInfo>> ForestCheck::family() {
+  TRY(check_lines());
+  TRY(check_trees());
+  std::vector<TreeInfo> trees;
+  for (const auto& [number, line] : disk().lines) {
+    const auto live = disk().live.find(number);
+    trees.push_back(info_of(*line, live == disk().live.end() ? "" : live->second));
+  }
+  return trees;
 }
 
 Status ForestCheck::check_lines() {
@@ -342,6 +355,13 @@ Result<Findings> check_forest(const std::string& directory, const std::string& h
                               const ForestOptions& options) {
   if (!file::exists(hidden)) return trees::check_without_records(directory);
   return trees::ForestCheck(TRY(trees::open_room(directory, hidden, options))).run();
+}
+
+Result<std::vector<TreeInfo>> look_at_family(const std::string& directory,
+                                             const std::string& hidden,
+                                             const ForestOptions& options) {
+  if (!file::exists(hidden)) return std::vector<TreeInfo>();
+  return trees::ForestCheck(TRY(trees::open_room(directory, hidden, options))).family();
 }
 
 }  // namespace agentfs

@@ -15,6 +15,11 @@ namespace agentfs {
 Result<Findings> check_forest(const std::string& directory, const std::string& hidden,
                               const ForestOptions& options = {});
 
+// Forest::family(), of what can be read.
+Result<std::vector<TreeInfo>> look_at_family(const std::string& directory,
+                                             const std::string& hidden,
+                                             const ForestOptions& options = {});
+
 // Writes anew the marks of roots that cannot be read and of which records leave one possible value:
 // which tree a directory is, and what a fork, or a directory of it, that is hollow yet was forked
 // at. Sentences about what was done.

@@ -18,18 +18,6 @@ std::int64_t now() {
       .count();
 }
 
-TreeInfo info_of(const Line& line, std::string name) {
-  TreeInfo info{.name = std::move(name),
-                .number = line.number(),
-                .base = line.base(),
-                .has_sources = !line.sources().empty()};
-  for (const auto& [sequence, state] : line.snapshots()) {
-    info.snapshots.push_back(state.info);
-    info.snapshots.back().was_replaced = line.retired().contains(sequence);
-  }
-  return info;
-}
-
 // Those who hold nodes of a state that is over may go on reading.
 void freeze(Tree& tree) {
   ++tree.epoch;
@@ -59,6 +47,18 @@ Status change_places(const Spot& fresh, SnapshotId before, const Spot& root) {
 }
 
 }  // namespace
+
+TreeInfo info_of(const Line& line, std::string name) {
+  TreeInfo info{.name = std::move(name),
+                .number = line.number(),
+                .base = line.base(),
+                .has_sources = !line.sources().empty()};
+  for (const auto& [sequence, state] : line.snapshots()) {
+    info.snapshots.push_back(state.info);
+    info.snapshots.back().was_replaced = line.retired().contains(sequence);
+  }
+  return info;
+}
 
 Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
   TRY(check_name(tree));
