@@ -638,6 +638,33 @@ def a_rollback_that_was_undone_has_taken_no_merge_back():
         expect_eq(read(theirs / "src/old.c"), "ours\n")
 
 
+def what_both_added_is_one_only_where_nothing_differs():
+    """A mode, an owner or an attribute of a file or a directory is nobody's to lose."""
+    changes = {"mode": lambda path: path.chmod(0o700), "attribute": lambda path: os.setxattr(path, "user.x", b"2"),
+               "owner": lambda path: os.chown(path, 1001, 1001), "nothing": lambda path: None}
+    for name, change in changes.items():
+        for kind in "file", "directory":
+            top = f"added-{name}-{kind}"
+            ours, theirs = make(top), SPACES / f"{top}-1"
+            ctl(top, f"fork {top}-1")
+            for side in ours, theirs:
+                (side / "new").write_text("new\n") if kind == "file" else (side / "new").mkdir()
+            change(theirs / "new")
+            if kind == "directory":
+                (theirs / "new/below").write_text("below\n")
+            if name == "nothing":
+                ctl(top, f"merge {top}-1")
+                continue
+            expect_has(refused("EBUSY", top, f"merge {top}-1"), "1 conflict")
+            ctl(top, f"merge {top}-1 partial")
+            before = os.stat(theirs / "new")
+            ctl(top, "resolve 1 ours")
+            ctl(f"{top}-1", f"merge {top}")
+            after = os.stat(theirs / "new")
+            seen = [(one.st_mode, one.st_uid) for one in (before, after, os.stat(ours / "new"))]
+            expect_eq(seen[1], seen[2], f"{top}: what was resolved as ours: {seen}")
+
+
 def rolled_back(top, deeds, rolled, merged_after=()):
     """A fork's file comes, and then `deeds` are done to one side; what both have after merges."""
     ours, theirs = make(top), SPACES / f"{top}-1"
@@ -1468,7 +1495,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
-     a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
+     what_both_added_is_one_only_where_nothing_differs, a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
      between_two_merges_the_first_is_what_the_next_begins_from,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

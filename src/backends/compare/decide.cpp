@@ -2,7 +2,6 @@
 #include "backends/compare/decide.h"
 
 #include "backends/compare/attributes.h"
-#include "backends/compare/line_merge.h"
 #include "base/text.h"
 
 namespace agentfs::compare {
@@ -24,6 +23,11 @@ Decision because(MergeConflict conflict, Reason reason, std::string sentence) {
   conflict.reason = reason;
   conflict.sentence = std::move(sentence);
   return {.conflict = std::move(conflict)};
+}
+
+Decision dressed_apart(MergeConflict conflict) {
+  return because(std::move(conflict), Reason::attributes,
+                 "both sides added it, with another owner or other attributes");
 }
 
 // The permissions that three versions lead to; nothing where both sides changed them differently.
@@ -48,22 +52,6 @@ MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path
   if (theirs.after.exists()) conflict.theirs_path = theirs.path;
   conflict.theirs = theirs.after;
   return conflict;
-}
-
-// Of a base that is not to be had any more nothing is known: what both sides changed is a conflict.
-Result<MergedLeaf> merge_leaves(const ThreeLeaves& leaves, std::int64_t largest) {
-  auto found = leaves.base ? read_leaf(*leaves.base, largest) : Result<std::string>("");
-  const bool is_lost = !found && found.error().code == EBUSY;
-  const std::string base = is_lost ? std::string() : TRY(std::move(found));
-  const std::string ours = TRY(read_leaf(leaves.ours, largest));
-  const std::string theirs = TRY(read_leaf(leaves.theirs, largest));
-  if (is_binary(base) || is_binary(ours) || is_binary(theirs)) {
-    return fail(ENOTSUP, "not text; only texts are merged");
-  }
-  auto merged = TRY(merge_lines({.base = base, .ours = ours, .theirs = theirs}));
-  merged.is_clean = merged.is_clean && !is_lost;
-  const bool is_ours = merged.is_clean && merged.text == ours;
-  return MergedLeaf{std::move(merged.text), merged.is_clean, is_ours, is_lost};
 }
 
 Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
@@ -97,6 +85,31 @@ Result<bool> Decider::is_same(const PathChange& theirs, std::string_view ours_pa
   return one.entry.node->type() == other.entry.node->type() && TRY(same_content(one, other));
 }
 
+// Both sides have it, and base has nothing that would tell who has changed it.
+Result<bool> Decider::are_dressed_alike(const PathChange& theirs) {
+  if (!theirs.after.is_regular() && !theirs.after.is_directory()) return true;
+  return attributes_of(TRY(ours_.leaf(theirs.path))) ==
+         attributes_of(TRY(theirs_.leaf(theirs.path)));
+}
+
+Result<Decision> Decider::added_directory(const PathChange& theirs) {
+  const FileState ours = TRY(ours_.state(theirs.path));
+  MergeConflict conflict = conflict_of(theirs, theirs.path, ours);
+  if (ours.is_directory() && modes_differ(ours, theirs.after)) {
+    return because(std::move(conflict), Reason::mode,
+                   fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
+                               ours.mode & kPermissions, theirs.after.mode & kPermissions));
+  }
+  if (ours.is_directory() && !TRY(are_dressed_alike(theirs))) {
+    return dressed_apart(std::move(conflict));
+  }
+  return Decision{.action = MergeAction{.kind = MergeAction::Kind::make_directory,
+                                        .mode = theirs.after.mode,
+                                        .path = theirs.path,
+                                        .theirs_path = theirs.path,
+                                        .theirs = theirs.after}};
+}
+
 // A directory of ours in its place is left to the one who sees all decisions.
 Result<Decision> Decider::added(const PathChange& theirs) {
   const FileState ours = TRY(ours_.state(theirs.path));
@@ -110,8 +123,8 @@ Result<Decision> Decider::added(const PathChange& theirs) {
   const auto modes = fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
                                  ours.mode & kPermissions, theirs.after.mode & kPermissions);
   if (TRY(is_same(theirs, theirs.path))) {
-    if (!modes_differ(ours, theirs.after)) return Decision{};
-    return because(std::move(conflict), Reason::mode, modes);
+    if (modes_differ(ours, theirs.after)) return because(std::move(conflict), Reason::mode, modes);
+    return TRY(are_dressed_alike(theirs)) ? Decision{} : dressed_apart(std::move(conflict));
   }
   if (ours.is_regular()) {
     const auto merged = merge_leaves({.base = std::nullopt,

@@ -28,6 +28,7 @@ class Decider {
 
   // Of a change from base to theirs.
   Result<Decision> leaf(const PathChange& theirs);
+  Result<Decision> added_directory(const PathChange& theirs);
   Result<Decision> directory(const PathChange& theirs);  // its permissions and attributes
   // Of a directory that theirs has removed or renamed; neither: it may go.
   Decision deleted_directory(const PathChange& theirs) const;
@@ -48,6 +49,7 @@ class Decider {
 
   Result<Decision> added(const PathChange& theirs);
   Result<Decision> deleted(const PathChange& theirs);
+  Result<bool> are_dressed_alike(const PathChange& theirs);
   Result<bool> is_as_base(const PathChange& theirs);
   Result<bool> is_recorded_apart(const PathChange& theirs);
   Result<Decision> changed(const PathChange& seen);

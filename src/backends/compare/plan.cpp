@@ -132,11 +132,7 @@ Status Planner::decide(const PathChange& change) {
     decision = decider_->deleted_directory(change);
     if (!decision.conflict) deleted_directories_.push_back(&change);
   } else if (change.kind == Kind::added) {
-    decision.action = MergeAction{.kind = Action::make_directory,
-                                  .mode = change.after.mode,
-                                  .path = change.path,
-                                  .theirs_path = change.path,
-                                  .theirs = change.after};
+    decision = TRY(decider_->added_directory(change));
   } else {
     decision = TRY(decider_->directory(change));
   }
