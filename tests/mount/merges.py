@@ -665,6 +665,26 @@ def what_both_added_is_one_only_where_nothing_differs():
             expect_eq(seen[1], seen[2], f"{top}: what was resolved as ours: {seen}")
 
 
+def a_name_that_theirs_renames_is_not_written_as_one_of_ours():
+    """Of a file that has all four names here, and theirs has two of them as files of their own."""
+    ours, theirs = make("names-1-side"), SPACES / "names-2-side"
+    ctl("names-1-side", "fork names-2-side")
+    lines = "".join(f"{n}\n" for n in range(12))
+    for side, names in ((ours, "q"), (theirs, "qrs")):
+        (side / "p").write_text(lines)
+        for name in "qrs":
+            os.link(side / "p", side / name) if name in names else (side / name).write_text(lines)
+    ctl("names-2-side", "merge names-1-side")
+    (ours / "r").write_text("a\n" + lines)
+    os.link(ours / "p", ours / "t")
+    (ours / "s").unlink()
+    (theirs / "p").write_text(lines + "b\n")
+    ctl("names-2-side", "merge names-1-side")
+    expect_eq({name: (theirs / name).read_text() for name in "pqrt"},
+              {name: "a\n" + lines + "b\n" for name in "pqr"} | {"t": lines + "b\n"})
+    expect(not (theirs / "s").exists(), "s is renamed in theirs")
+
+
 def rolled_back(top, deeds, rolled, merged_after=()):
     """A fork's file comes, and then `deeds` are done to one side; what both have after merges."""
     ours, theirs = make(top), SPACES / f"{top}-1"
@@ -1495,7 +1515,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
-     what_both_added_is_one_only_where_nothing_differs, a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
+     what_both_added_is_one_only_where_nothing_differs, a_name_that_theirs_renames_is_not_written_as_one_of_ours,
+     a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
      between_two_merges_the_first_is_what_the_next_begins_from,
      what_a_rollback_took_back_can_be_merged_again,
      a_rollback_cut_short_forgets_with_the_change_only,

@@ -254,7 +254,7 @@ void Planner::block(Item& item, const std::string& obstacle, const FileState& fo
 // A name that ours alone gave to a file goes on being that file's when theirs is written to it.
 void Planner::take_along() {
   std::unordered_set<std::string_view> told;
-  for (const PathChange& change : theirs_changes_) told.insert(change.path);
+  for (const PathChange& change : theirs_changes_) told.insert({change.path, change.from});
   std::unordered_map<std::uint64_t, std::vector<const PathChange*>> names;
   for (const PathChange& change : ours_changes_) {
     const bool is_name = change.after.is_regular() && !change.whole && !told.contains(change.path);

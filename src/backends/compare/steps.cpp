@@ -32,10 +32,10 @@ bool is_untouched(const FileState& now, const FileState& known) {
 }
 
 // Nor set its mode, owner or attributes: all of these move its time of change, as renaming it does,
-// and what was done to another of its names.
-bool is_as_planned(const TreeEntry& now, const FileState& known) {
+// and what was done to another of its names. `had_others`: names that it has lost by this merge.
+bool is_as_planned(const TreeEntry& now, const FileState& known, bool had_others) {
   const FileState state = state_of(now);
-  const bool has_own_time = !known.is_directory() && now.attributes.st_nlink == 1;
+  const bool has_own_time = !known.is_directory() && now.attributes.st_nlink == 1 && !had_others;
   return has_own_time ? state == known : is_untouched(state, known) && state.mode == known.mode;
 }
 
@@ -68,6 +68,11 @@ class Steps {
   Result<FileState> staged(const std::string& name);
   Result<bool> is_empty(const TreeNode& directory) {
     return TRY(names_of(ours_.store(), directory)).empty();
+  }
+
+  bool has_lost(const FileState& file) const {
+    const auto names = lost_.find(file.inode);
+    return names != lost_.end() && names->second != 0;
   }
 
   PathFinder ours_;
@@ -135,7 +140,7 @@ Result<FileState> Steps::staged(const std::string& name) {
 // back.
 Status Steps::take(const MergeStep& step) {
   const auto now = TRY(ours_.find(step.path));
-  if (!now || !is_as_planned(*now, step.before)) return moved(step.path);
+  if (!now || !is_as_planned(*now, step.before, has_lost(step.before))) return moved(step.path);
   TRY(move(step, false, RENAME_NOREPLACE));
   bool is_right = is_untouched(TRY(staged(step.name)), step.before);
   if (is_right && step.before.is_directory() && !step.whole) {
@@ -164,7 +169,7 @@ Status Steps::swap(const MergeStep& step) {
 
 Status Steps::swap_now(const MergeStep& step) {
   const auto now = TRY(ours_.find(step.path));
-  if (!now || !is_as_planned(*now, step.before)) return moved(step.path);
+  if (!now || !is_as_planned(*now, step.before, has_lost(step.before))) return moved(step.path);
   TRY(move(step, false, RENAME_EXCHANGE));
   if (is_untouched(TRY(staged(step.name)), step.before)) return ok();
   TRY(move(step, false, RENAME_EXCHANGE));
