@@ -283,6 +283,26 @@ def a_copy_of_an_import_reads_what_the_host_has():
     copy.umount()
 
 
+def a_copy_of_an_import_without_its_marks_is_told():
+    """What was lent is zeros there, in a hole or written out, and nothing else says so."""
+    mount, host = Mount.of("bare-import"), TESTDIR / "bare-host"
+    (host / "d").mkdir(parents=True)
+    (host / "d/two").write_text("two\n" * 100)
+    (host / "d/zeros").write_bytes(bytes(100))
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as lent")
+    (mount / "workspaces/lent/d/new").write_text("here\n")
+    mount.umount()
+    for sparse in "always", "never":
+        copy = Mount.of(f"bare-import-{sparse}")
+        run(["cp", "-dR", f"--sparse={sparse}", "--preserve=mode,ownership,timestamps", f"{mount.state}/.", copy.state])
+        run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+        said = copy.fsck(code=1)
+        expect_has(said, "import 1: lent/d/two: reads as zeros")
+        expect("zeros:" not in said, said)
+    mount.fsck()
+
+
 def a_repaired_copy_shares_nothing_with_the_past():
     """What is removed there is kept and comes back, and no write reaches what was kept before."""
     original, mount = Mount.of("shared"), Mount.of("shared-copy")
@@ -855,7 +875,7 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
+main(fsck_and_damage, a_copy_of_an_import_without_its_marks_is_told, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,

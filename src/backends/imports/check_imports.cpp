@@ -29,7 +29,7 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
         "import {}: {}/{} is gone; what is lent of it cannot be read", id, directory, id));
   }
   if (!file::exists(directory)) return found;
-  std::size_t count = 0;
+  std::vector<imports::NumberedRecords> all;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename();
@@ -44,17 +44,21 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
                                            records.error().message));
       continue;
     }
-    ++count;
     const auto id = text::number<std::uint32_t>(name).value_or(0);
     imports::check_lent(**records, id, fmt::format("{}/{}{}", trees, kHiddenTree, id), found);
     imports::check_kept(**records, id, found);
+    all.push_back({id, *records});
     const std::string& source = (*records)->source();
     if (!file::exists(source)) {
       found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
     }
   }
   if (error) return fail_errno(error.value(), directory);
-  found.sum = fmt::format("{} directories of the host, their records can be read", count);
+  for (const auto& tree : std::filesystem::directory_iterator(trees, error)) {
+    const bool is_own = import_names::id_of(tree.path().filename().native()).has_value();
+    if (!is_own) imports::check_unmarked(all, tree.path().native(), found);
+  }
+  found.sum = fmt::format("{} directories of the host, their records can be read", all.size());
   return found;
 }
 

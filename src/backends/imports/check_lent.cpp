@@ -4,38 +4,38 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "backends/imports/entry_bytes.h"
 #include "backends/imports/lent_mark.h"
-#include "base/blocks.h"
 #include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
 
-bool is_one_hole(int file) { return ::lseek(file, 0, SEEK_DATA) < 0 && errno == ENXIO; }
+// One hole, or what a copy makes of one.
+bool has_only_zeros(int file) {
+  constexpr std::size_t kPiece = std::size_t{64} << 10;
+  std::string piece(kPiece, '\0');
+  for (off_t at = 0;;) {
+    at = ::lseek(file, at, SEEK_DATA);
+    if (at < 0) return errno == ENXIO;
+    const ssize_t count = ::pread(file, piece.data(), piece.size(), at);
+    if (count <= 0) return count == 0;
+    const std::string_view read(piece.data(), static_cast<std::size_t>(count));
+    if (read.find_first_not_of('\0') != std::string_view::npos) return false;
+    at += count;
+  }
+}
 
-class LentCheck {
- public:
-  LentCheck(const ImportRecords& records, std::uint32_t import, Findings& found)
-      : records_(records), import_(import), found_(found) {}
+using Look = std::function<void(const UniqueFd& file, const std::string& path)>;
 
-  void walk(int top);
-
- private:
-  void look(const UniqueFd& file, const std::string& path);
-  bool reads_as_zeros(const UniqueFd& file, const std::string& path) const;
-
-  const ImportRecords& records_;
-  const std::uint32_t import_;
-  const char* const mark_ = lent_mark_name(::geteuid() == 0);
-  Findings& found_;
-};
-
-void LentCheck::walk(int top) {
-  walk_directories(top, [this](int directory, const std::string& inside, std::size_t) {
+// Of each regular file, O_PATH, and its path below the top.
+void walk_files(int top, const Look& look) {
+  walk_directories(top, [&](int directory, const std::string& inside, std::size_t) {
     const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
     if (!entries) return std::vector<std::string>();  // the forest's check tells
     for (const HostEntry& entry : *entries) {
@@ -47,6 +47,44 @@ void LentCheck::walk(int top) {
   });
 }
 
+// Nothing but zeros, of the recorded size, which the source is not.
+bool reads_as_zeros(const ImportRecords& records, const UniqueFd& file, const std::string& path) {
+  const auto number = records.find(path);
+  struct stat attributes{};
+  if (!number || ::fstat(file.get(), &attributes) != 0) return false;
+  const FileState there = state_from(attributes);
+  const FileState recorded = records.state(path);
+  const bool looks_lent =
+      recorded.is_regular() && recorded.size != 0 && there.size == recorded.size;
+  if (!looks_lent) return false;
+  const UniqueFd opened(
+      ::open(fmt::format("/proc/self/fd/{}", file.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened || !has_only_zeros(opened.get())) return false;
+  const auto lent = open_entry(records, *number);
+  return !lent || !has_only_zeros(lent->file.get());
+}
+
+// Who makes such a file here, of another time, may have meant to.
+bool has_its_time(const ImportRecords& records, const UniqueFd& file, const std::string& path) {
+  struct stat attributes{};
+  return ::fstat(file.get(), &attributes) == 0 &&
+         state_from(attributes).modified == records.state(path).modified;
+}
+
+class LentCheck {
+ public:
+  LentCheck(const ImportRecords& records, std::uint32_t import, Findings& found)
+      : records_(records), import_(import), found_(found) {}
+
+  void look(const UniqueFd& file, const std::string& path);
+
+ private:
+  const ImportRecords& records_;
+  const std::uint32_t import_;
+  const char* const mark_ = lent_mark_name(::geteuid() == 0);
+  Findings& found_;
+};
+
 void LentCheck::look(const UniqueFd& file, const std::string& path) {
   const auto mark = lent_mark(file.get(), mark_);
   const std::string source = text::shown(fmt::format("{}/{}", records_.source(), path));
@@ -57,34 +95,14 @@ void LentCheck::look(const UniqueFd& file, const std::string& path) {
         fmt::format("import {}: {}: no record says where its bytes lie; where nobody has changed "
                     "it, a copy of {} in its place would do",
                     import_, text::shown(path), source));
-  } else if (reads_as_zeros(file, path)) {
-    struct stat attributes{};
-    const bool has_its_time = ::fstat(file.get(), &attributes) == 0 &&
-                              state_from(attributes).modified == records_.state(path).modified;
-    auto& told = has_its_time ? found_.problems : found_.notes;
+  } else if (reads_as_zeros(records_, file, path)) {
+    const bool is_its = has_its_time(records_, file, path);
+    auto& told = is_its ? found_.problems : found_.notes;
     told.push_back(
         fmt::format("import {}: {}: reads as zeros, {} it has lost the mark that says where its "
                     "bytes lie; a copy of {} in its place would do",
-                    import_, text::shown(path), has_its_time ? "since" : "perhaps since", source));
+                    import_, text::shown(path), is_its ? "since" : "perhaps since", source));
   }
-}
-
-// A hole of the recorded size, which the source is not. Who makes such a file here, of another
-// time, may have meant to.
-bool LentCheck::reads_as_zeros(const UniqueFd& file, const std::string& path) const {
-  const auto number = records_.find(path);
-  struct stat attributes{};
-  if (!number || ::fstat(file.get(), &attributes) != 0) return false;
-  const FileState there = state_from(attributes);
-  const FileState recorded = records_.state(path);
-  const bool looks_lent = recorded.is_regular() && recorded.size != 0 &&
-                          there.size == recorded.size && may_be_hole(attributes);
-  if (!looks_lent) return false;
-  const UniqueFd opened(
-      ::open(fmt::format("/proc/self/fd/{}", file.get()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!opened || !is_one_hole(opened.get())) return false;
-  const auto lent = open_entry(records_, *number);
-  return !lent || !is_one_hole(lent->file.get());
 }
 
 }  // namespace
@@ -92,7 +110,30 @@ bool LentCheck::reads_as_zeros(const UniqueFd& file, const std::string& path) co
 void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
                 Findings& found) {
   const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (top) LentCheck(records, import, found).walk(top.get());
+  if (!top) return;
+  LentCheck check(records, import, found);
+  walk_files(top.get(),
+             [&](const UniqueFd& file, const std::string& path) { check.look(file, path); });
+}
+
+void check_unmarked(const std::vector<NumberedRecords>& imports, const std::string& tree,
+                    Findings& found) {
+  const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top || imports.empty()) return;
+  const char* const mark = lent_mark_name(::geteuid() == 0);
+  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+    if (has_lent_mark(file.get(), mark)) return;
+    const auto lost = std::ranges::find_if(imports, [&](const NumberedRecords& one) {
+      return has_its_time(*one.records, file, path) && reads_as_zeros(*one.records, file, path);
+    });
+    if (lost == imports.end()) return;
+    const std::string source = fmt::format("{}/{}", lost->records->source(), path);
+    found.problems.push_back(fmt::format(
+        "import {}: {}/{}: reads as zeros, since it has lost the mark that says where its bytes "
+        "lie, as in a copy without extended attributes; a copy of {} in its place would do",
+        lost->import, text::shown(std::string(text::last_part(tree))), text::shown(path),
+        text::shown(source)));
+  });
 }
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "backends/imports/import_records.h"
 #include "base/findings.h"
@@ -13,6 +15,15 @@ namespace agentfs::imports {
 // `tree` is the import's own, which holds each file where the source has it.
 void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
                 Findings& found);
+
+// Of another tree of the imports' forest: is any file one hole, without a mark, that an import has
+// recorded with its path, size and time?
+struct NumberedRecords {
+  std::uint32_t import = 0;
+  std::shared_ptr<ImportRecords> records{};
+};
+void check_unmarked(const std::vector<NumberedRecords>& imports, const std::string& tree,
+                    Findings& found);
 
 // Of what was kept, each has the size that it was recorded with.
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found);
