@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/merge_base_records.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -57,8 +60,10 @@ Result<std::vector<std::filesystem::path>> paths_in(const std::string& directory
   return found;
 }
 
-void read_text(BaseRecord& record, bool names_state) {
+// False: it has been removed meanwhile.
+bool read_text(BaseRecord& record, bool names_state) {
   const auto text = file::read(record.path);
+  if (!text && text.error().code == ENOENT) return false;
   const auto words = text ? checked(*text) : std::nullopt;
   const auto state = words ? text::number<std::uint64_t>(words->first) : std::nullopt;
   if (!text) {
@@ -69,6 +74,7 @@ void read_text(BaseRecord& record, bool names_state) {
     record.state = *state;
     record.newest = text::number<std::uint64_t>(words->second);
   }
+  return true;
 }
 
 const TreeInfo* tree_of(const std::vector<TreeInfo>& family, std::uint32_t number) {
@@ -112,8 +118,7 @@ Result<std::vector<BaseRecord>> base_records(const std::string& directory) {
                       .into = static_cast<std::uint32_t>(parts[0]),
                       .from = static_cast<std::uint32_t>(parts[1])};
     if (parts.size() == 3) record.state = parts[2];
-    read_text(record, parts.size() == 3);
-    found.push_back(std::move(record));
+    if (read_text(record, parts.size() == 3)) found.push_back(std::move(record));
   }
   return found;
 }
@@ -127,8 +132,7 @@ Result<std::vector<std::string>> obsolete_records(const std::string& directory) 
 }
 
 Status forget_record(const BaseRecord& record) {
-  const std::string directory(text::parent_part(record.path));
-  TRY(file::replace(fmt::format("{}/{}", directory, unsettled_name(record.into, record.from)), ""));
+  TRY(note_unsettled(std::string(text::parent_part(record.path)), record.into, record.from));
   return file::remove(record.path);
 }
 
@@ -227,6 +231,16 @@ std::set<std::string> needed_records(const std::vector<BaseRecord>& records, con
 
 std::string unsettled_name(std::uint32_t into, std::uint32_t from) {
   return fmt::format("{}.{}{}", into, from, kUnsettled);
+}
+
+Status note_unsettled(const std::string& directory, std::uint32_t into, std::uint32_t from) {
+  const std::string name = fmt::format("{}/{}", directory, unsettled_name(into, from));
+  for (const auto& [path, flags] :
+       {std::pair(name, O_WRONLY | O_CREAT), std::pair(directory, O_RDONLY | O_DIRECTORY)}) {
+    const UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+    if (!fd || ::fsync(fd.get()) != 0) return fail_errno(path);
+  }
+  return ok();
 }
 
 Result<std::vector<UnsettledPair>> unsettled_pairs(const std::string& directory) {

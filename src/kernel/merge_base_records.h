@@ -87,6 +87,8 @@ struct UnsettledPair {
   std::uint32_t from = 0;
 };
 std::string unsettled_name(std::uint32_t into, std::uint32_t from);
+// On the disk when it returns; several at once may note one pair.
+Status note_unsettled(const std::string& directory, std::uint32_t into, std::uint32_t from);
 Result<std::vector<UnsettledPair>> unsettled_pairs(const std::string& directory);
 // The record goes, and what it names may stay for a while.
 Status forget_record(const BaseRecord& record);

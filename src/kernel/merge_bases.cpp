@@ -137,7 +137,7 @@ Result<SnapshotId> MergeBases::begin(const std::string& root, const std::string&
   Forest& forest = *TRY(kernel_.forks().forest_of(from));
   if (const auto other = kernel_.forks().info_of(from)) {
     TRY(file::make_directories(directory(root), 0700));
-    TRY(file::replace(unsettled_file(root, into, *other), ""));
+    TRY(note_unsettled(directory(root), into.number, other->number));
   }
   return forest.snapshot(std::string(text::last_part(from)), base_label(into.number));
 }
@@ -161,9 +161,7 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
     record.newest = std::max(*record.newest, one.id.sequence);
   }
   TRY(file::replace(fmt::format("{}/{}", place, record.name()), record.text()));
-  TRY(forget_unneeded(place, into, other));
-  TRY(settle(root, from));
-  return settle(from, root);
+  return forget_unneeded(place, into, other);
 }
 
 void MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
@@ -267,7 +265,12 @@ Status MergeBases::settle_all(const std::string& top, Forest& forest) {
     return info ? fmt::format("{}/{}", top, info->name) : std::string();
   };
   for (const UnsettledPair& pair : TRY(unsettled_pairs(directory(top)))) {
-    TRY(settle(path_of(pair.into), path_of(pair.from)));
+    const std::string root = path_of(pair.into);
+    // A merge that is under way has a state that is in no record yet.
+    if (root.empty() || !kernel_.conflicts().try_to_begin(root)) continue;
+    const Status settled = settle(root, path_of(pair.from));
+    kernel_.conflicts().end(root);
+    TRY(settled);
   }
   return ok();
 }

@@ -38,7 +38,7 @@ class MergeBases {
   // The state of `from` as it is now, for a merge into `root`.
   Result<SnapshotId> begin(const std::string& root, const std::string& from);
   void drop(const std::string& from, SnapshotId state);  // the merge was not made
-  // After a merge that was not recorded: states that nothing leads to go.
+  // After a merge, while no other into the root is under way: states that nothing leads to go.
   Status settle(const std::string& root, const std::string& from);
   Status set(const std::string& root, const std::string& from, SnapshotId state);
   // Of the last merge, whichever way; null: there was none since they parted. EBADMSG, with a

@@ -95,7 +95,7 @@ std::string Merges::file_of(const std::string& root) const {
   return fmt::format("{}/merges/{}", kernel_.parts().state, text::hex(root));
 }
 
-Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& name) const {
+Result<SnapshotId> Merges::parted_at(const std::string& root, const std::string& name) const {
   const Forks forks = kernel_.forks();
   const std::string other = Forks::sibling(root, name);
   const auto own = forks.info_of(root);
@@ -110,7 +110,7 @@ Result<SnapshotId> Merges::base_of(const std::string& root, const std::string& n
                 "of {} tells the family",
                 text::shown(name), root, text::did_you_mean(name, forks.kin_of(root)), root);
   }
-  return TRY(MergeBases(kernel_).find(root, other)).value_or(*base);
+  return *base;
 }
 
 Result<MergeSides> Merges::sides_at(const std::string& root, const std::string& other,
@@ -126,7 +126,7 @@ Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
   TRY(kernel_.history().may_see(caller, root));
   TRY(kernel_.may_change(caller, root));
   const std::string other = Forks::sibling(root, name);
-  (void)TRY(base_of(root, name));  // what is no kin is EINVAL, whoever may see it
+  (void)TRY(parted_at(root, name));  // what is no kin is EINVAL, whoever may see it
   TRY(kernel_.history().may_see(caller, other));
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   const Hold held_other = TRY(kernel_.paths().begin_snapshot(other));
@@ -147,7 +147,8 @@ Result<std::string> Merges::merge_in_turn(const Caller& caller, const std::strin
                                           const std::string& name, bool partial) {
   const std::string other = Forks::sibling(root, name);
   TRY(check_resolved(other, root));
-  const SnapshotId base = TRY(base_of(root, name));
+  const SnapshotId parted = TRY(parted_at(root, name));
+  const SnapshotId base = TRY(MergeBases(kernel_).find(root, other)).value_or(parted);
   const MergeSides sides = TRY(sides_at(root, other, base));
   for (int attempt = 1;; ++attempt) {
     Order order{.root = root, .from = other, .base = base, .record = {}};

@@ -119,7 +119,7 @@ class Merges {
                         MergeConflicts& left);
   Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
                                    const std::string& how, const std::string& path);
-  Result<SnapshotId> base_of(const std::string& root, const std::string& name) const;
+  Result<SnapshotId> parted_at(const std::string& root, const std::string& name) const;
   Result<MergeSides> sides_at(const std::string& root, const std::string& other,
                               SnapshotId base) const;
   void show_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
