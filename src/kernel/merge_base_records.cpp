@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <ranges>
 
 #include "base/file.h"
@@ -17,6 +17,7 @@ namespace agentfs {
 namespace {
 
 constexpr std::string_view kUnsettled = ".unsettled";
+constexpr std::string_view kLabel = "base/";
 constexpr std::string_view kEarlierLabel = "merged/";
 constexpr std::string_view kUnknown = "-";
 
@@ -82,6 +83,13 @@ const TreeInfo* tree_of(const std::vector<TreeInfo>& family, std::uint32_t numbe
   return found == family.end() || found->name.empty() ? nullptr : &*found;
 }
 
+// Of a label of this build; null for others, and of a tree that is gone.
+const TreeInfo* merged_into(std::string_view label, const std::vector<TreeInfo>& family) {
+  if (!label.starts_with(kLabel)) return nullptr;
+  const auto number = text::number<std::uint32_t>(label.substr(kLabel.size()));
+  return number ? tree_of(family, *number) : nullptr;
+}
+
 const SnapshotInfo* state_of(const TreeInfo& from, const BaseRecord& record) {
   const auto found = std::ranges::find_if(from.snapshots, [&](const SnapshotInfo& one) {
     return one.id.sequence == record.state && is_base_label(one.label, record.into);
@@ -97,6 +105,50 @@ std::vector<std::uint64_t> ends_of(const TreeInfo& tree) {
   }
   return ends;
 }
+
+// The records of two trees that can be read, the last one first.
+class Pair {
+ public:
+  // For each of them, whether it holds for one of the trees.
+  using Holding = std::vector<bool>;
+
+  Pair(const std::vector<BaseRecord>& records, const MergedTree& one, const MergedTree& other) {
+    std::vector<std::pair<std::int64_t, const BaseRecord*>> by_time;
+    for (const BaseRecord& record : records) {
+      if (!record.damage.empty() || !record.is_of(one.info.number, other.info.number)) continue;
+      const TreeInfo& from = record.from == one.info.number ? one.info : other.info;
+      const SnapshotInfo* const state = state_of(from, record);
+      if (state != nullptr) by_time.emplace_back(state->time, &record);
+    }
+    std::ranges::sort(by_time, std::ranges::greater(), [](const auto& at) { return at.first; });
+    for (const auto& [time, record] : by_time) records_.push_back(record);
+  }
+
+  Holding holding(const MergedTree& tree, std::uint64_t end) const {
+    Holding all;
+    for (const BaseRecord* const record : records_) {
+      const bool is_from = record->from == tree.info.number;
+      all.push_back(is_from ? tree.lineage.has_state(record->state, end)
+                            : !record->newest || tree.lineage.has_after(*record->newest, end));
+    }
+    return all;
+  }
+  // Of all that the tree can be; few of these differ, however many states there are.
+  std::set<Holding> holding_at_any(const MergedTree& tree) const {
+    std::set<Holding> all;
+    for (const std::uint64_t end : ends_of(tree.info)) all.insert(holding(tree, end));
+    return all;
+  }
+  const BaseRecord* last(const Holding& one, const Holding& other) const {
+    for (std::size_t at = 0; at < records_.size(); ++at) {
+      if (one[at] && other[at]) return records_[at];
+    }
+    return nullptr;
+  }
+
+ private:
+  std::vector<const BaseRecord*> records_;
+};
 
 }  // namespace
 
@@ -188,39 +240,19 @@ bool Lineage::has_after(std::uint64_t state, std::uint64_t end) const {
   return has(2 * state + 1, end);
 }
 
-bool holds(const BaseRecord& record, const MergedTree& one, const MergedTree& other,
-           const std::pair<std::uint64_t, std::uint64_t>& ends) {
-  const bool is_into_one = record.into == one.info.number;
-  const auto& [into, from] = is_into_one ? std::tie(one, other) : std::tie(other, one);
-  const std::uint64_t end_of_into = is_into_one ? ends.first : ends.second;
-  const std::uint64_t end_of_from = is_into_one ? ends.second : ends.first;
-  return record.damage.empty() && from.lineage.has_state(record.state, end_of_from) &&
-         (!record.newest || into.lineage.has_after(*record.newest, end_of_into));
-}
-
 const BaseRecord* last_that_holds(const std::vector<BaseRecord>& records, const MergedTree& one,
-                                  const MergedTree& other,
-                                  const std::pair<std::uint64_t, std::uint64_t>& ends) {
-  const BaseRecord* last = nullptr;
-  std::int64_t time = 0;
-  for (const BaseRecord& record : records) {
-    if (!record.is_of(one.info.number, other.info.number)) continue;
-    const TreeInfo& from = record.from == one.info.number ? one.info : other.info;
-    const SnapshotInfo* const state = state_of(from, record);
-    if (state == nullptr || !holds(record, one, other, ends)) continue;
-    if (last != nullptr && state->time < time) continue;
-    last = &record;
-    time = state->time;
-  }
-  return last;
+                                  const MergedTree& other) {
+  const Pair pair(records, one, other);
+  return pair.last(pair.holding(one, Lineage::kNow), pair.holding(other, Lineage::kNow));
 }
 
 std::set<std::string> needed_records(const std::vector<BaseRecord>& records, const MergedTree& one,
                                      const MergedTree& other) {
+  const Pair pair(records, one, other);
   std::set<std::string> needed;
-  for (const std::uint64_t end : ends_of(one.info)) {
-    for (const std::uint64_t other_end : ends_of(other.info)) {
-      const BaseRecord* const last = last_that_holds(records, one, other, {end, other_end});
+  for (const auto& first : pair.holding_at_any(one)) {
+    for (const auto& second : pair.holding_at_any(other)) {
+      const BaseRecord* const last = pair.last(first, second);
       if (last != nullptr) needed.insert(last->path);
     }
   }
@@ -258,7 +290,7 @@ Result<std::vector<UnsettledPair>> unsettled_pairs(const std::string& directory)
   return found;
 }
 
-std::string base_label(std::uint32_t into) { return fmt::format("base/{}", into); }
+std::string base_label(std::uint32_t into) { return fmt::format("{}{}", kLabel, into); }
 
 bool is_base_label(const std::string& label, std::uint32_t into) {
   return label == base_label(into) || label == fmt::format("{}{}", kEarlierLabel, into);
@@ -283,19 +315,17 @@ Result<std::vector<LostBase>> lost_bases(const std::string& directory,
     }
     if (!why.empty()) lost.push_back({std::move(record), std::move(why)});
   }
-  for (const TreeInfo& into : family) {
-    const std::string label = base_label(into.number);
-    for (const TreeInfo& from : family) {
-      const bool is_settled = !unsettled.contains({into.number, from.number});
-      if (into.name.empty() || from.name.empty() || !is_settled) continue;
-      for (const SnapshotInfo& one : from.snapshots) {
-        BaseRecord record{.into = into.number, .from = from.number, .state = one.id.sequence};
-        if (one.hidden || one.label != label || known.contains(record.name())) continue;
-        record.path = fmt::format("{}/{}", directory, record.name());
-        lost.push_back(
-            {std::move(record), fmt::format("is gone, which told of a merge of {} into {}",
-                                            text::shown(from.name), text::shown(into.name))});
-      }
+  for (const TreeInfo& from : family) {
+    if (from.name.empty()) continue;
+    for (const SnapshotInfo& one : from.snapshots) {
+      const TreeInfo* const into = one.hidden ? nullptr : merged_into(one.label, family);
+      if (into == nullptr || unsettled.contains({into->number, from.number})) continue;
+      BaseRecord record{.into = into->number, .from = from.number, .state = one.id.sequence};
+      if (known.contains(record.name())) continue;
+      record.path = fmt::format("{}/{}", directory, record.name());
+      lost.push_back(
+          {std::move(record), fmt::format("is gone, which told of a merge of {} into {}",
+                                          text::shown(from.name), text::shown(into->name))});
     }
   }
   return lost;

@@ -67,14 +67,9 @@ struct MergedTree {
   TreeInfo info{};
   Lineage lineage{};
 };
-// Whether the record holds for what both are, or were at their states `ends`.
-bool holds(const BaseRecord& record, const MergedTree& one, const MergedTree& other,
-           const std::pair<std::uint64_t, std::uint64_t>& ends = {Lineage::kNow, Lineage::kNow});
-// The last of a pair's that holds; null: none.
+// The last record of a pair that holds for what both are; null: none.
 const BaseRecord* last_that_holds(const std::vector<BaseRecord>& records, const MergedTree& one,
-                                  const MergedTree& other,
-                                  const std::pair<std::uint64_t, std::uint64_t>& ends = {
-                                      Lineage::kNow, Lineage::kNow});
+                                  const MergedTree& other);
 // Those of a pair's that are the last to hold, now or after some rollback, by their paths.
 std::set<std::string> needed_records(const std::vector<BaseRecord>& records, const MergedTree& one,
                                      const MergedTree& other);

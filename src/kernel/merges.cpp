@@ -268,7 +268,7 @@ Status Merges::put_back(const TreeSide& ours, Order& order) {
   Status undone = kernel_.parts().merger->undo(ours, order.record, exchange_in(order.root));
   kernel_.paths().refresh(as_undone(events_of(order.actions)));
   if (undone || undone.error().code != EBUSY) return undone;
-  order.note = undone.error().message;
+  order.note = fmt::format("{}, and what it was before is a version", undone.error().message);
   return ok();
 }
 
