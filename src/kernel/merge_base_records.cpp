@@ -61,6 +61,12 @@ Result<std::vector<std::filesystem::path>> paths_in(const std::string& directory
   return found;
 }
 
+BaseRecord record_at(const std::filesystem::path& path, const std::vector<std::uint64_t>& parts) {
+  return {.path = path,
+          .into = static_cast<std::uint32_t>(parts[0]),
+          .from = static_cast<std::uint32_t>(parts[1])};
+}
+
 // False: it has been removed meanwhile.
 bool read_text(BaseRecord& record, bool names_state) {
   const auto text = file::read(record.path);
@@ -166,19 +172,18 @@ Result<std::vector<BaseRecord>> base_records(const std::string& directory) {
   for (const auto& path : TRY(paths_in(directory))) {
     const std::vector<std::uint64_t> parts = numbers_in(path.filename().native());
     if (parts.size() != 2 && parts.size() != 3) continue;
-    BaseRecord record{.path = path,
-                      .into = static_cast<std::uint32_t>(parts[0]),
-                      .from = static_cast<std::uint32_t>(parts[1])};
+    BaseRecord record = record_at(path, parts);
     if (parts.size() == 3) record.state = parts[2];
     if (read_text(record, parts.size() == 3)) found.push_back(std::move(record));
   }
   return found;
 }
 
-Result<std::vector<std::string>> obsolete_records(const std::string& directory) {
-  std::vector<std::string> found;
+Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory) {
+  std::vector<BaseRecord> found;
   for (const auto& path : TRY(paths_in(directory))) {
-    if (numbers_in(path.filename().native()).size() == 4) found.push_back(path);
+    const std::vector<std::uint64_t> parts = numbers_in(path.filename().native());
+    if (parts.size() == 4) found.push_back(record_at(path, parts));
   }
   return found;
 }

@@ -36,7 +36,7 @@ struct BaseRecord {
 // All in a directory, be it there or not.
 Result<std::vector<BaseRecord>> base_records(const std::string& directory);
 // Files of earlier builds that say nothing any more.
-Result<std::vector<std::string>> obsolete_records(const std::string& directory);
+Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory);
 
 // Which of the states of a tree led to what it is, or was at a state: a rollback begins anew from
 // the one that it goes back to. File <tree>.rollbacks: for each the state that undoes it and the

@@ -100,12 +100,7 @@ Status forget_unneeded(const std::string& directory, const TreeInfo& one, const 
 
 // As this build has them.
 Status renew_records(const std::string& directory) {
-  for (const std::string& file : TRY(obsolete_records(directory))) {
-    const auto parts = text::split(text::last_part(file), '.');
-    const auto into = text::number<std::uint32_t>(parts[0]);
-    const auto from = text::number<std::uint32_t>(parts[1]);
-    TRY(forget_record({.path = file, .into = into.value_or(0), .from = from.value_or(0)}));
-  }
+  for (const BaseRecord& record : TRY(obsolete_records(directory))) TRY(forget_record(record));
   for (const BaseRecord& record : TRY(base_records(directory))) {
     const std::string name = fmt::format("{}/{}", directory, record.name());
     if (!record.damage.empty() || record.path == name) continue;

@@ -25,6 +25,13 @@ Decision because(MergeConflict conflict, Reason reason, std::string sentence) {
   return {.conflict = std::move(conflict)};
 }
 
+Decision modes_apart(MergeConflict conflict) {
+  const auto modes =
+      fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
+                  conflict.ours.mode & kPermissions, conflict.theirs.mode & kPermissions);
+  return because(std::move(conflict), Reason::mode, modes);
+}
+
 Decision dressed_apart(MergeConflict conflict) {
   return because(std::move(conflict), Reason::attributes,
                  "both sides added it, with another owner or other attributes");
@@ -96,9 +103,7 @@ Result<Decision> Decider::added_directory(const PathChange& theirs) {
   const FileState ours = TRY(ours_.state(theirs.path));
   MergeConflict conflict = conflict_of(theirs, theirs.path, ours);
   if (ours.is_directory() && modes_differ(ours, theirs.after)) {
-    return because(std::move(conflict), Reason::mode,
-                   fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
-                               ours.mode & kPermissions, theirs.after.mode & kPermissions));
+    return modes_apart(std::move(conflict));
   }
   if (ours.is_directory() && !TRY(are_dressed_alike(theirs))) {
     return dressed_apart(std::move(conflict));
@@ -120,10 +125,8 @@ Result<Decision> Decider::added(const PathChange& theirs) {
   if (ours.type() != theirs.after.type()) {
     return because(std::move(conflict), Reason::type, "both sides added it, of different types");
   }
-  const auto modes = fmt::format("both sides added it, with mode {:o} in ours and {:o} in theirs",
-                                 ours.mode & kPermissions, theirs.after.mode & kPermissions);
   if (TRY(is_same(theirs, theirs.path))) {
-    if (modes_differ(ours, theirs.after)) return because(std::move(conflict), Reason::mode, modes);
+    if (modes_differ(ours, theirs.after)) return modes_apart(std::move(conflict));
     return TRY(are_dressed_alike(theirs)) ? Decision{} : dressed_apart(std::move(conflict));
   }
   if (ours.is_regular()) {
@@ -134,8 +137,7 @@ Result<Decision> Decider::added(const PathChange& theirs) {
     conflict.has_merged = merged.has_value();
     // As git sees it, an empty file and a text make the text.
     if (merged && merged->is_clean) {
-      if (modes_differ(ours, theirs.after))
-        return because(std::move(conflict), Reason::mode, modes);
+      if (modes_differ(ours, theirs.after)) return modes_apart(std::move(conflict));
       auto action = action_of(MergeAction::Kind::write, theirs);
       action.merged = true;
       action.ours_path = theirs.path;

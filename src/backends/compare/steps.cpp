@@ -70,10 +70,7 @@ class Steps {
     return TRY(names_of(ours_.store(), directory)).empty();
   }
 
-  bool has_lost(const FileState& file) const {
-    const auto names = lost_.find(file.inode);
-    return names != lost_.end() && names->second != 0;
-  }
+  bool has_lost(const FileState& file) { return lost_[file.inode] != 0; }
 
   PathFinder ours_;
   TreeNodeRef staging_;

@@ -67,41 +67,29 @@ bool reads_as_zeros(const ImportRecords& records, const UniqueFd& file, const st
 // Who makes such a file here, of another time, may have meant to.
 bool has_its_time(const ImportRecords& records, const UniqueFd& file, const std::string& path) {
   struct stat attributes{};
-  return ::fstat(file.get(), &attributes) == 0 &&
-         state_from(attributes).modified == records.state(path).modified;
+  const FileState recorded = records.state(path);
+  return recorded.exists() && ::fstat(file.get(), &attributes) == 0 &&
+         state_from(attributes).modified == recorded.modified;
 }
 
-class LentCheck {
- public:
-  LentCheck(const ImportRecords& records, std::uint32_t import, Findings& found)
-      : records_(records), import_(import), found_(found) {}
-
-  void look(const UniqueFd& file, const std::string& path);
-
- private:
-  const ImportRecords& records_;
-  const std::uint32_t import_;
-  const char* const mark_ = lent_mark_name(::geteuid() == 0);
-  Findings& found_;
-};
-
-void LentCheck::look(const UniqueFd& file, const std::string& path) {
-  const auto mark = lent_mark(file.get(), mark_);
-  const std::string source = text::shown(fmt::format("{}/{}", records_.source(), path));
+void look_at_lent(const ImportRecords& records, std::uint32_t import, const UniqueFd& file,
+                  const std::string& path, Findings& found) {
+  const auto mark = lent_mark(file.get(), lent_mark_name(::geteuid() == 0));
+  const std::string source = text::shown(fmt::format("{}/{}", records.source(), path));
   if (mark) {
-    const auto entry = mark->import == import_ ? records_.entry(mark->entry) : std::nullopt;
+    const auto entry = mark->import == import ? records.entry(mark->entry) : std::nullopt;
     if (entry && entry->path == path && mark->leads_to(*entry)) return;
-    found_.problems.push_back(
+    found.problems.push_back(
         fmt::format("import {}: {}: no record says where its bytes lie; where nobody has changed "
                     "it, a copy of {} in its place would do",
-                    import_, text::shown(path), source));
-  } else if (reads_as_zeros(records_, file, path)) {
-    const bool is_its = has_its_time(records_, file, path);
-    auto& told = is_its ? found_.problems : found_.notes;
+                    import, text::shown(path), source));
+  } else if (reads_as_zeros(records, file, path)) {
+    const bool is_its = has_its_time(records, file, path);
+    auto& told = is_its ? found.problems : found.notes;
     told.push_back(
         fmt::format("import {}: {}: reads as zeros, {} it has lost the mark that says where its "
                     "bytes lie; a copy of {} in its place would do",
-                    import_, text::shown(path), is_its ? "since" : "perhaps since", source));
+                    import, text::shown(path), is_its ? "since" : "perhaps since", source));
   }
 }
 
@@ -111,9 +99,9 @@ void check_lent(const ImportRecords& records, std::uint32_t import, const std::s
                 Findings& found) {
   const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top) return;
-  LentCheck check(records, import, found);
-  walk_files(top.get(),
-             [&](const UniqueFd& file, const std::string& path) { check.look(file, path); });
+  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+    look_at_lent(records, import, file, path, found);
+  });
 }
 
 void check_unmarked(const std::vector<NumberedRecords>& imports, const std::string& tree,
