@@ -12,7 +12,6 @@
 #include "backends/trees/forest_lost.h"
 #include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_open.h"
-#include "backends/trees/forest_tree.h"
 #include "base/directory.h"
 #include "base/text.h"
 
@@ -87,12 +86,7 @@ Result<Findings> ForestCheck::run() {
 Result<std::vector<TreeInfo>> ForestCheck::family() {
   TRY(check_lines());
   TRY(check_trees());
-  std::vector<TreeInfo> trees;
-  for (const auto& [number, line] : disk().lines) {
-    const auto live = disk().live.find(number);
-    trees.push_back(info_of(*line, live == disk().live.end() ? "" : live->second));
-  }
-  return trees;
+  return family_of(disk());
 }
 
 Status ForestCheck::check_lines() {

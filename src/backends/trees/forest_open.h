@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backends/trees/forest_disk.h"
 
@@ -35,6 +36,8 @@ Result<std::optional<TreeMark>> mark_of_tree(const ForestDisk& disk, const std::
 Result<Content> forked_at(ForestDisk& disk, const Line& line);
 // Whether the directory was the root of the line's tree at one of its snapshots.
 bool names_root(const Line& line, const DirectoryKey& directory);
+// The trees whose lines have been read, and which of them are there.
+std::vector<TreeInfo> family_of(const ForestDisk& disk);
 // Is that directory solid, or does its mark lead to what is known?
 bool reads(ForestDisk& disk, const Spot& directory, const Content& known);
 

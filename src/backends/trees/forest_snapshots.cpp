@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "backends/trees/forest_open.h"
 #include "backends/trees/forest_store.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -16,6 +17,18 @@ std::int64_t now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+TreeInfo info_of(const Line& line, std::string name) {
+  TreeInfo info{.name = std::move(name),
+                .number = line.number(),
+                .base = line.base(),
+                .has_sources = !line.sources().empty()};
+  for (const auto& [sequence, state] : line.snapshots()) {
+    info.snapshots.push_back(state.info);
+    info.snapshots.back().was_replaced = line.retired().contains(sequence);
+  }
+  return info;
 }
 
 // Those who hold nodes of a state that is over may go on reading.
@@ -47,18 +60,6 @@ Status change_places(const Spot& fresh, SnapshotId before, const Spot& root) {
 }
 
 }  // namespace
-
-TreeInfo info_of(const Line& line, std::string name) {
-  TreeInfo info{.name = std::move(name),
-                .number = line.number(),
-                .base = line.base(),
-                .has_sources = !line.sources().empty()};
-  for (const auto& [sequence, state] : line.snapshots()) {
-    info.snapshots.push_back(state.info);
-    info.snapshots.back().was_replaced = line.retired().contains(sequence);
-  }
-  return info;
-}
 
 Result<ForestNodeRef> ForestStore::tree_root(const std::string& tree) {
   TRY(check_name(tree));
@@ -342,14 +343,18 @@ Result<TreeEntry> ForestStore::tree(const std::string& name, bool make) {
   return this->made(*f_->top_node, name, *made);
 }
 
-std::vector<TreeInfo> ForestStore::family() const {
-  const std::shared_lock together(mutex_);
+std::vector<TreeInfo> family_of(const ForestDisk& disk) {
   std::vector<TreeInfo> trees;
-  for (const auto& [number, line] : f_->lines) {
-    const auto live = f_->live.find(number);
-    trees.push_back(info_of(*line, live == f_->live.end() ? "" : live->second));
+  for (const auto& [number, line] : disk.lines) {
+    const auto live = disk.live.find(number);
+    trees.push_back(info_of(*line, live == disk.live.end() ? "" : live->second));
   }
   return trees;
+}
+
+std::vector<TreeInfo> ForestStore::family() const {
+  const std::shared_lock together(mutex_);
+  return family_of(*f_);
 }
 
 std::optional<TreeInfo> ForestStore::info(const std::string& name) const {

@@ -33,7 +33,4 @@ struct Tree {
 };
 using TreeRef = std::shared_ptr<Tree>;
 
-// What the records of a line say of its tree, which has that name, or none any more.
-TreeInfo info_of(const Line& line, std::string name);
-
 }  // namespace agentfs::trees
