@@ -26,8 +26,6 @@ using import_names::kTop;
 using import_names::path_of;
 using import_names::tree_of;
 
-namespace {}  // namespace
-
 Forest& Imports::forest() const { return *kernel_.parts().forests.at(kTop); }
 ImportStore& Imports::store() const { return *kernel_.parts().imports; }
 
@@ -306,26 +304,41 @@ Result<std::string> Imports::drift(const std::string& root) const {
   return out;
 }
 
-// A hidden tree that no tree was forked from, or none that is left reads, is nobody's; its records
-// stay, since versions may be lent.
+std::vector<Imports::HiddenTree> Imports::hidden_trees() const {
+  const std::vector<TreeInfo> all = forest().family();
+  std::vector<HiddenTree> found;
+  for (const std::uint32_t id : store().all()) {
+    Import import{id, tree_of(id), store().source(id).value_or("?"), ""};
+    if (!forest().tree(import.tree)) continue;
+    const auto own = std::ranges::find(all, import.tree, &TreeInfo::name);
+    const bool was_forked = own != all.end();
+    const auto reader = std::ranges::find_if(all, [&](const TreeInfo& info) {
+      return was_forked && !info.name.empty() && info.base && info.base->tree == own->number;
+    });
+    const bool is_read = reader != all.end();
+    if (is_read) import.root = path_of(reader->name);
+    found.push_back({std::move(import), was_forked, is_read});
+  }
+  return found;
+}
+
 Status Imports::settle() {
   if (kernel_.parts().imports == nullptr) return ok();
   TRY(store().settle());
-  const std::vector<TreeInfo> all = forest().family();
-  for (const std::uint32_t id : store().all()) {
-    const std::string tree = tree_of(id);
-    if (!forest().tree(tree)) continue;
-    const auto own = std::ranges::find(all, tree, &TreeInfo::name);
-    const auto reader = std::ranges::find_if(all, [&](const TreeInfo& info) {
-      return own != all.end() && !info.name.empty() && info.base && info.base->tree == own->number;
-    });
-    const Status settled =
-        reader == all.end()
-            ? forest().drop(tree)
-            : settle_one({id, tree, store().source(id).value_or("?"), path_of(reader->name)});
-    if (!settled) log::error("import {}: {}", id, settled.error().message);
+  for (const HiddenTree& one : hidden_trees()) {
+    const Status settled = one.is_read ? settle_one(one.import) : forest().drop(one.import.tree);
+    if (!settled) log::error("import {}: {}", one.import.id, settled.error().message);
   }
   return ok();
+}
+
+void Imports::drop_unread() {
+  if (kernel_.parts().imports == nullptr || store().all().empty()) return;
+  for (const HiddenTree& one : hidden_trees()) {
+    if (one.is_read || !one.was_forked) continue;
+    const Status dropped = forest().drop(one.import.tree);
+    if (!dropped) log::warning("import {}: {}", one.import.id, dropped.error().message);
+  }
 }
 
 // Merges were settled before: one that is left could not be.

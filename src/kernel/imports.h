@@ -66,8 +66,12 @@ class Imports {
   Result<std::string> drift(const std::string& root) const;
   // The hidden tree was merged into its workspace: what it is now is what counts.
   Status merged(const std::string& tree);
-  // At a start: what a crash cut short, and imports that no workspace reads any more.
+  // At a start: what a crash cut short, and the hidden trees that no workspace reads any more, or
+  // none ever did.
   Status settle();
+  // While it runs: hidden trees whose workspaces are gone. Their records stay, since versions may
+  // be lent.
+  void drop_unread();
 
  private:
   struct Import {
@@ -76,6 +80,12 @@ class Imports {
     std::string source{};  // the directory
     std::string root{};    // the workspace
   };
+  struct HiddenTree {
+    Import import{};  // without a root where no workspace reads it
+    bool was_forked = false;
+    bool is_read = false;
+  };
+  std::vector<HiddenTree> hidden_trees() const;
   std::optional<Import> find(const std::string& root) const;
   Result<Import> get(const Caller& caller, const std::string& root) const;
   Status may_import(const Caller& caller, const std::string& what) const;

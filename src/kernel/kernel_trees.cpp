@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "kernel/fold_rows.h"
 #include "kernel/forks.h"
+#include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
 #include "kernel/submodules.h"
@@ -209,6 +210,7 @@ Result<std::string> Kernel::host_path(const std::string& path) const {
 
 void Kernel::collect_forests() {
   const Lock alone(state_->collecting);
+  imports().drop_unread();
   for (const auto& [root, forest] : state_->parts.forests) {
     const auto freed = forest->collect();
     if (!freed) log::error("{}: room not given back: {}", root, freed.error().message);

@@ -878,6 +878,35 @@ def pinned_it_needs_the_directory_no_more():
     refused("ENOENT", "pinned", "commit")
 
 
+def an_import_that_is_gone_leaves_nothing_open():
+    """Neither its hidden tree nor a directory of records, and no descriptor, while the daemon goes on."""
+    lines = M.state / "trees/.workspaces/lines"
+    trees = M.state / "trees/workspaces"
+    top = make("gone")
+
+    def held():
+        return {str(path) for path in (*lines.iterdir(), *trees.glob(".agentfs-host.*"))}
+
+    def descriptors():
+        places = []
+        for fd in os.listdir(f"/proc/{M.daemon()}/fd"):
+            try:
+                places.append(os.readlink(f"/proc/{M.daemon()}/fd/{fd}"))
+            except OSError:  # closed meanwhile
+                pass
+        return [place for place in places if "/lines/" in place]
+
+    before, open_before = held(), len(descriptors())
+    for n in range(4):
+        space = take(top, f"gone-{n}")
+        (space / "lines").write_text("other\n")
+        if n % 2 == 0:
+            ctl(f"gone-{n}", "checkpoint one")
+        shutil.rmtree(space)
+    wait_until(30, lambda: held() <= before, f"left: {held() - before}")
+    wait_until(10, lambda: len(descriptors()) <= open_before, f"open: {descriptors()}")
+
+
 def a_lent_file_shows_blocks_whatever_lies_beside_it():
     """Where what is noted of a file takes a block of the disk, tar would take it for one hole."""
     top = HOST / "noted"
@@ -1550,6 +1579,7 @@ main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
       commits_keep_owners_and_bring_no_set_id,
      rights_and_attributes_go_along, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
+      an_import_that_is_gone_leaves_nothing_open,
       a_lent_file_shows_blocks_whatever_lies_beside_it,
      what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
