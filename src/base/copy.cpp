@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "base/read_at.h"
@@ -70,7 +71,29 @@ std::uint64_t past_holes(int one, int other, std::uint64_t at) {
   return std::min(next(one), next(other));
 }
 
+struct Piece {
+  off_t begin = 0;
+  off_t end = 0;
+};
+
+// The next of the bytes from `at` to `size` that lie in no hole; nothing where none do.
+std::optional<Piece> next_data(int file, off_t at, off_t size) {
+  const off_t data = at < size ? ::lseek(file, at, SEEK_DATA) : size;
+  if (data >= size || (data < 0 && errno == ENXIO)) return std::nullopt;
+  if (data < 0) return Piece{at, size};  // a disk that tells no holes
+  const off_t hole = ::lseek(file, data, SEEK_HOLE);
+  return Piece{data, hole < 0 || hole > size ? size : hole};
+}
+
 }  // namespace
+
+std::int64_t data_bytes(int file, off_t size) {
+  std::int64_t bytes = 0;
+  for (auto piece = next_data(file, 0, size); piece; piece = next_data(file, piece->end, size)) {
+    bytes += piece->end - piece->begin;
+  }
+  return bytes;
+}
 
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes) {
   const off_t size = attributes.st_size;
@@ -82,15 +105,9 @@ Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes
   std::uint64_t copied = 0;
   if (::ioctl(to, FICLONE, from) == 0) return copied;
   if (::ftruncate(to, size) != 0) return fail_errno("making room for a copy");
-  for (off_t at = 0; at < size;) {
-    const off_t data = ::lseek(from, at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return copied;  // a hole to the end
-    const off_t begin = data < 0 ? at : data;
-    const off_t hole = data < 0 ? size : ::lseek(from, begin, SEEK_HOLE);
-    const off_t end = hole < 0 || hole > size ? size : hole;
-    TRY(copy_range(from, to, begin, end));
-    copied += static_cast<std::uint64_t>(end - begin);
-    at = end;
+  for (auto piece = next_data(from, 0, size); piece; piece = next_data(from, piece->end, size)) {
+    TRY(copy_range(from, to, piece->begin, piece->end));
+    copied += static_cast<std::uint64_t>(piece->end - piece->begin);
   }
   return copied;
 }

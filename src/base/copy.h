@@ -20,6 +20,8 @@ namespace agentfs {
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
+// How many of the bytes of a file, open for reading, lie in no hole.
+std::int64_t data_bytes(int file, off_t size);
 // Those of an open file, be it O_PATH, that this process may read.
 void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);

@@ -931,6 +931,38 @@ def a_lent_file_shows_blocks_whatever_lies_beside_it():
     expect("f118" not in os.listdir(space / ".agentfs/versions"), "a version of what only the host had")
 
 
+def the_holes_of_a_lent_file_are_no_blocks():
+    """Neither for who copies it nor in what it counts as, wherever it is read; nor once it is ours."""
+    top = HOST / "sparse"
+    top.mkdir()
+    size = 64 << 20
+    for name, data in (("some", b"data" * 1024), ("none", b"")):
+        with open(top / name, "wb") as file:
+            file.truncate(size)
+            file.seek(size // 2)
+            file.write(data)
+    (top / "whole").write_bytes(b"x" * 100_000)
+    space = take(top, "sparse")
+    ctl("sparse", "checkpoint c")
+    ctl("sparse", "fork sparse-1")
+    for tree in space, SPACES / "sparse-1", space / ".agentfs/snapshots/c":
+        for name in "some", "none":
+            expect_eq((tree / name).stat().st_blocks, (top / name).stat().st_blocks, f"{tree / name}: blocks")
+        expect((tree / "whole").stat().st_blocks * 512 >= 100_000, "blocks of what has no holes")
+        copy = TESTDIR / f"sparse-copy-{tree.name}"
+        run(["cp", "-a", tree / "some", copy])
+        expect(copy.stat().st_blocks * 512 < 1 << 20, f"a copy out of {tree}: {copy.stat()}")
+        expect(copy.read_bytes() == (top / "some").read_bytes(), f"the copy out of {tree} differs")
+        archive = TESTDIR / "sparse.tar"
+        run(["tar", "-S", "-cf", archive, "-C", tree, "some", "none"])
+        expect(archive.stat().st_size < 1 << 20, f"tar -S out of {tree}: {archive.stat()}")
+    with open(space / "some", "r+b") as file:
+        file.write(b"ours")
+    expect((space / "some").stat().st_blocks * 512 < 1 << 20, "holes stay holes when it becomes ours")
+    ctl("sparse", "pin")
+    expect_eq((space / "none").stat().st_blocks, 0, "what was pinned")
+
+
 def what_the_host_has_no_more_is_no_version():
     """A version that nobody can read is not listed; what is lost later is said to be."""
     top = make("versions")
@@ -1581,6 +1613,7 @@ main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
       an_import_that_is_gone_leaves_nothing_open,
       a_lent_file_shows_blocks_whatever_lies_beside_it,
+      the_holes_of_a_lent_file_are_no_blocks,
      what_the_host_has_no_more_is_no_version,
      a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there,

@@ -12,6 +12,7 @@
 
 #include "backends/imports/import_records.h"
 #include "backends/imports/ready_names.h"
+#include "base/blocks.h"
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/text.h"
@@ -171,6 +172,15 @@ Result<std::map<std::string, FileState>> HostDirectory::walk(bool whole) const {
     TRY(walk_one(directory, whole, found, left));
   }
   return found;
+}
+
+std::optional<std::int64_t> blocks_between_holes(const HostDirectory& host, const std::string& path,
+                                                 const struct stat& file) {
+  if (held_by(file) >= file.st_size) return std::nullopt;
+  const auto opened = host.open(path, O_RDONLY);
+  const std::int64_t bytes = opened ? data_bytes(opened->get(), file.st_size) : file.st_size;
+  if (bytes >= file.st_size) return std::nullopt;
+  return static_cast<std::int64_t>(whole_blocks(static_cast<std::uint64_t>(bytes)) / 512);
 }
 
 }  // namespace agentfs::imports

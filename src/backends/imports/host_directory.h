@@ -4,8 +4,10 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "backends/compare.h"
@@ -65,5 +67,11 @@ class HostDirectory {
 bool is_in_git(std::string_view path);
 // Of those, what git never changes once it is there.
 bool is_git_object(std::string_view path);
+
+// What a file of it takes, in blocks of 512 bytes, where it has holes; nothing where it has none.
+// One whose disk has not given it its blocks yet has data all the same: its blocks alone do not
+// tell.
+std::optional<std::int64_t> blocks_between_holes(const HostDirectory& host, const std::string& path,
+                                                 const struct stat& file);
 
 }  // namespace agentfs::imports

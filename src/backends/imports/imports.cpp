@@ -154,6 +154,11 @@ std::optional<bool> Imports::lends_one(int file, int other) const {
   if (!two || one->import == 0 || one->import != two->import) return std::nullopt;
   if (one->entry == two->entry) return true;
   const auto records = get(one->import);
+std::optional<blkcnt_t> Imports::blocks(int file) const {
+  const auto mark = has_any_ ? lent_mark(file, mark_) : std::nullopt;
+  return mark ? mark->blocks : std::nullopt;
+}
+
   if (!records) return std::nullopt;
   if (are_one_state(**records, one->entry, two->entry)) return true;
   const bool is_apart = are_read_from_one_place(**records, one->entry, two->entry);
@@ -282,7 +287,9 @@ Status Imports::lend(std::uint32_t id, const std::string& path, int file) const 
   if (is_copied(path)) {
     TRY(copy_whole(TRY(open_entry(*records, *number)), file, host.shown(path)));
   } else if (state.size != 0) {
-    const LentMark mark{id, *number, LentMark::check_of({path, state})};
+    LentMark mark{.import = id, .entry = *number};
+    mark.blocks = blocks_between_holes(host, path, attributes);
+    mark.check = mark.check_of({path, state});
     const bool is_lent = imports::lend(file, state.size, mark_, mark);
     if (!is_lent) return fail_errno(host.shown(path));
   }

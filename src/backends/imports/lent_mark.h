@@ -15,10 +15,12 @@ namespace agentfs::imports {
 struct LentMark {
   std::uint32_t import = 0;  // 0: a damaged mark
   std::size_t entry = 0;
-  // Of the entry, so that a mark which leads to another one is known; earlier builds had none.
+  // Of the entry and `blocks`, so that a mark which leads to another one is known; earlier builds
+  // had none.
   std::optional<std::uint16_t> check{};
+  std::optional<std::int64_t> blocks{};  // of 512 bytes, of a file with holes; needs `check`
 
-  static std::uint16_t check_of(const Entry& entry);
+  std::uint16_t check_of(const Entry& entry) const;
   bool leads_to(const Entry& to) const { return !check || *check == check_of(to); }
 };
 

@@ -267,7 +267,8 @@ Result<TreeEntry> ForestDisk::find(ForestNode& parent, const std::string& name) 
 }
 
 // A lent file has no blocks but what our attributes may take; who takes that for a file without
-// data would be wrong, and it is going to have some. While it is filled, it is what it was.
+// data would be wrong, and it is going to have those that it has where it lies. While it is filled,
+// it is what it was.
 void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (marks_.lender() == nullptr || !S_ISREG(attributes.st_mode) || attributes.st_size == 0) return;
   const auto was = ahead_.shown(attributes.st_ino);
@@ -278,7 +279,7 @@ void ForestDisk::show_lent(const TreeNode& file, struct stat& attributes) {
   if (!was && held_by(attributes) >= attributes.st_size) return;
   const auto fd = table().borrow(file);
   if (!fd || !marks_.lends(fd->get())) return;
-  attributes.st_blocks = blocks_of_bytes(attributes);
+  attributes.st_blocks = marks_.lender()->blocks(fd->get()).value_or(blocks_of_bytes(attributes));
 }
 
 Result<struct stat> ForestDisk::raw_attributes(ForestNode& node) {
