@@ -45,16 +45,18 @@ bool repair(const StateDirectory& state) {
   return done;
 }
 
-// Trees that no forest knows are plain already. One of which not all can be had, since a file there
-// has changed since it was imported, stops no other.
+// Also of trees that no forest knows, in which files may be lent after a copy. One of which not all
+// can be had, since a file there has changed since it was imported, stops no other.
 Result<bool> solidify(const std::string& trees, const std::string& hidden, const Lender& lender) {
   const auto forest = TRY(open_forest(trees, hidden, {.lender = &lender}));
   const std::string_view kind = text::last_part(trees);
   std::size_t count = 0;
   bool done = true;
-  for (const TreeInfo& info : forest->family()) {
-    if (info.name.empty() || info.name.starts_with(kHiddenTree)) continue;
-    const Status filled = forest->solidify(*TRY(forest->tree(info.name)).node, true);
+  for (const std::string& name : fsck::names_in(trees)) {
+    if (name.starts_with(kHiddenTree)) continue;
+    const TreeNodeRef tree = TRY(forest->tree(name)).node;
+    if (tree->type() != S_IFDIR) continue;
+    const Status filled = forest->solidify(*tree, true);
     if (filled) {
       ++count;
       continue;
@@ -63,7 +65,7 @@ Result<bool> solidify(const std::string& trees, const std::string& hidden, const
     print("FAIL", "solidify",
           fmt::format("{}/{}: {}. All else is there; what its source has no more is given up by "
                       "removing the file, or the workspace, in the mount",
-                      kind, text::shown(info.name), filled.error().message));
+                      kind, text::shown(name), filled.error().message));
   }
   print("ok", "solidify",
         fmt::format("{}: {} trees are plain directories; directories filled for that: {}", kind,
@@ -82,6 +84,10 @@ bool solidify(const StateDirectory& state) {
     const auto filled = solidify(forest.trees, forest.hidden, **imports);
     if (!filled) print("FAIL", "solidify", filled.error().message);
     done = done && filled.value_or(false);
+  }
+  if (const Status told = done ? (*imports)->set_astray(false) : ok(); !told) {
+    print("FAIL", "solidify", told.error().message);
+    return false;
   }
   return done;
 }

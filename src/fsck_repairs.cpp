@@ -92,6 +92,7 @@ Result<Sentences> repair_trees(const StateDirectory& state, const Quarantine& qu
         fmt::format("{}/trees/{}", quarantine.path(), text::last_part(forest.trees));
     auto told = TRY(adopt_copied_forest(forest.trees, forest.hidden, aside, {state.file("past")},
                                         {.lender = imports.get()}));
+    if (!told.empty() && !imports->all().empty()) TRY(imports->set_astray(true));
     if (told.empty()) told = TRY(mend_forest_marks(forest.trees, forest.hidden));
     done.insert(done.end(), std::make_move_iterator(told.begin()),
                 std::make_move_iterator(told.end()));

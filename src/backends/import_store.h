@@ -77,6 +77,9 @@ class ImportStore : public Lender {
   virtual Result<std::uint32_t> add(const std::string& source) = 0;
   virtual void remove(std::uint32_t id) = 0;  // and all that is kept for it
   virtual std::vector<std::uint32_t> all() const = 0;
+  // Once workspaces of imports have become plain ones, as in a copy of the state; until all that is
+  // lent there has been copied. Durable when it returns.
+  virtual Status set_astray(bool astray) = 0;
   virtual Result<std::string> source(std::uint32_t id) const = 0;
 
   // Where the directory is not as recorded, ordered by path, so that directories come before what

@@ -22,6 +22,10 @@ class Lender {
  public:
   virtual ~Lender() = default;
   virtual bool lends(int file) const = 0;  // also of what its mode closes to its owner
+  // Whether files may be lent in trees that do not come from what they are lent of, too.
+  virtual bool is_astray() const = 0;
+  // What its bytes take where they lie, in blocks of 512 bytes, where they have holes.
+  virtual std::optional<blkcnt_t> blocks(int file) const = 0;
   // Whether both stand for the same bytes, be they to be had or not. False, too, where they are
   // recorded apart and would be read from one place all the same; nothing: their bytes tell.
   virtual std::optional<bool> lends_one(int file, int other) const = 0;

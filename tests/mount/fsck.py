@@ -303,6 +303,37 @@ def a_copy_of_an_import_without_its_marks_is_told():
     mount.fsck()
 
 
+def what_a_repaired_copy_lends_is_copied_by_solidify_and_known_to_a_command():
+    """Its workspaces are plain ones; a checkpoint does not make them pass for whole."""
+    mount, copy, host = Mount.of("straying"), Mount.of("stray-copy"), TESTDIR / "straying-host"
+    host.mkdir()
+    for name in ("one", "two"):
+        (host / name).write_text(f"{name}\n" * 100)
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as lent")
+    command(mount / "workspaces/lent/.agentfs/ctl", "fork lent-1")
+    for tree in "lent", "lent-1":
+        (mount / f"workspaces/{tree}/new").write_text("filled\n")
+    mount.umount()
+    shutil.rmtree(copy.state)
+    run(["cp", "-a", mount.state, copy.state])
+    run([AGENTFS, "fsck", "--repair", "--state", copy.state])
+    copy.mount()
+    for tree in "lent", "lent-1":
+        command(copy / f"workspaces/{tree}/.agentfs/ctl", "checkpoint c")
+        expect_eq(read(copy / f"workspaces/{tree}/one"), "one\n" * 100, f"in {tree}")
+    copy.umount()
+    run([AGENTFS, "fsck", "--solidify", "--state", copy.state])
+    shutil.rmtree(host)
+    for tree in "lent", "lent-1":
+        for name in "one", "two":
+            expect_eq((copy.state / f"trees/workspaces/{tree}/{name}").read_text(), f"{name}\n" * 100, f"{tree}/{name}")
+    copy.mount()
+    for tree in "lent", "lent-1":
+        expect_eq(read(copy / f"workspaces/{tree}/two"), "two\n" * 100, f"in {tree}, without its source")
+    copy.umount()
+
+
 def a_repaired_copy_shares_nothing_with_the_past():
     """What is removed there is kept and comes back, and no write reaches what was kept before."""
     original, mount = Mount.of("shared"), Mount.of("shared-copy")
@@ -875,7 +906,8 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, a_copy_of_an_import_without_its_marks_is_told, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
+main(fsck_and_damage, a_copy_of_an_import_without_its_marks_is_told,
+     what_a_repaired_copy_lends_is_copied_by_solidify_and_known_to_a_command, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,

@@ -15,6 +15,9 @@
 
 namespace agentfs::imports {
 
+// A name beside the directories of the imports: ImportStore::set_astray().
+inline constexpr std::string_view kAstray = "astray";
+
 // One path as it was when it was recorded; a state that does not exist: it was gone.
 struct Entry {
   std::string path{};

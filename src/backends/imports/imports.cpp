@@ -55,6 +55,8 @@ class Imports final : public ImportStore {
   Status load(const std::string& trees);
 
   bool lends(int file) const override { return has_any_ && has_lent_mark(file, mark_); }
+  bool is_astray() const override { return astray_; }
+  std::optional<blkcnt_t> blocks(int file) const override;
   std::optional<bool> lends_one(int file, int other) const override;
   Result<Lent> open(int file) const override;
   std::optional<Place> place(int file) const override;
@@ -67,6 +69,7 @@ class Imports final : public ImportStore {
   Result<std::uint32_t> add(const std::string& source) override;
   void remove(std::uint32_t id) override;
   std::vector<std::uint32_t> all() const override;
+  Status set_astray(bool astray) override;
   Result<std::string> source(std::uint32_t id) const override { return TRY(get(id))->source(); }
   Result<std::vector<HostDrift>> drift(std::uint32_t id, bool whole) const override;
   Result<std::vector<HostDrift>> drift(std::uint32_t id,
@@ -96,6 +99,7 @@ class Imports final : public ImportStore {
  private:
   Result<RecordsRef> get(std::uint32_t id) const;
   std::string directory_of(std::uint32_t id) const { return fmt::format("{}/{}", directory_, id); }
+  std::string astray_name() const { return fmt::format("{}/{}", directory_, kAstray); }
   std::optional<LentMark> lent(int file) const;
 
   const std::string directory_;
@@ -104,6 +108,7 @@ class Imports final : public ImportStore {
   std::map<std::uint32_t, RecordsRef> all_ GUARDED_BY(mutex_);
   std::uint32_t next_ GUARDED_BY(mutex_) = 1;
   std::atomic<bool> has_any_ = false;
+  std::atomic<bool> astray_ = false;
 };
 
 Status Imports::load(const std::string& trees) {
@@ -125,6 +130,7 @@ Status Imports::load(const std::string& trees) {
   }
   if (error && error.value() != ENOENT) return fail_errno(error.value(), directory_);
   has_any_ = last != 0;
+  astray_ = file::exists(astray_name());
   const Lock lock(mutex_);
   next_ = last + 1;
   all_ = std::move(found);
@@ -148,17 +154,17 @@ std::optional<LentMark> Imports::lent(int file) const {
   return !entry || mark->leads_to(*entry) ? mark : LentMark();
 }
 
+std::optional<blkcnt_t> Imports::blocks(int file) const {
+  const auto mark = has_any_ ? lent_mark(file, mark_) : std::nullopt;
+  return mark ? mark->blocks : std::nullopt;
+}
+
 std::optional<bool> Imports::lends_one(int file, int other) const {
   const auto one = has_any_ ? lent(file) : std::nullopt;
   const auto two = one ? lent(other) : std::nullopt;
   if (!two || one->import == 0 || one->import != two->import) return std::nullopt;
   if (one->entry == two->entry) return true;
   const auto records = get(one->import);
-std::optional<blkcnt_t> Imports::blocks(int file) const {
-  const auto mark = has_any_ ? lent_mark(file, mark_) : std::nullopt;
-  return mark ? mark->blocks : std::nullopt;
-}
-
   if (!records) return std::nullopt;
   if (are_one_state(**records, one->entry, two->entry)) return true;
   const bool is_apart = are_read_from_one_place(**records, one->entry, two->entry);
@@ -246,6 +252,13 @@ std::vector<std::uint32_t> Imports::all() const {
   std::vector<std::uint32_t> ids;
   for (const auto& [id, records] : all_) ids.push_back(id);
   return ids;
+}
+
+Status Imports::set_astray(bool astray) {
+  const bool is_known = astray == file::exists(astray_name());
+  if (!is_known) TRY(astray ? file::replace(astray_name(), "", 0600) : file::remove(astray_name()));
+  astray_ = astray;
+  return ok();
 }
 
 Result<std::vector<HostDrift>> Imports::drift(std::uint32_t id, bool whole) const {

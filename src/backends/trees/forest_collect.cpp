@@ -180,6 +180,8 @@ Result<std::size_t> ForestStore::collect() {
 // Whether nothing of a tree is hollow or lent, by what is known of the tree: it was neither forked
 // from another nor rolled back.
 bool ForestStore::is_whole(const ForestNode& node) const {
+  const Lender* const lender = f_->marks().lender();
+  if (lender != nullptr && lender->is_astray()) return false;
   const std::shared_lock together(mutex_);
   const Line* const line = node.tree->line.get();
   if (line == nullptr || node.tree->refusal != 0 || !line->sources().empty()) return false;

@@ -133,6 +133,8 @@ class SlowLender final : public Lender {
     char value = 0;
     return ::getxattr(path_of(file).c_str(), kMark, &value, 1) == 1;
   }
+  bool is_astray() const override { return false; }
+  std::optional<blkcnt_t> blocks(int) const override { return std::nullopt; }
   std::optional<bool> lends_one(int, int) const override { return std::nullopt; }
   Result<Lent> open(int) const override {
     Lent lent{.file = UniqueFd(::open(host_.c_str(), O_RDONLY | O_CLOEXEC))};
