@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <optional>
 #include <string>
 
 #include "base/read_at.h"
@@ -71,21 +70,15 @@ std::uint64_t past_holes(int one, int other, std::uint64_t at) {
   return std::min(next(one), next(other));
 }
 
-struct Piece {
-  off_t begin = 0;
-  off_t end = 0;
-};
+}  // namespace
 
-// The next of the bytes from `at` to `size` that lie in no hole; nothing where none do.
-std::optional<Piece> next_data(int file, off_t at, off_t size) {
+std::optional<DataRange> next_data(int file, off_t at, off_t size) {
   const off_t data = at < size ? ::lseek(file, at, SEEK_DATA) : size;
   if (data >= size || (data < 0 && errno == ENXIO)) return std::nullopt;
-  if (data < 0) return Piece{at, size};  // a disk that tells no holes
+  if (data < 0) return DataRange{at, size};  // a disk that tells no holes
   const off_t hole = ::lseek(file, data, SEEK_HOLE);
-  return Piece{data, hole < 0 || hole > size ? size : hole};
+  return DataRange{data, hole < 0 || hole > size ? size : hole};
 }
-
-}  // namespace
 
 std::int64_t data_bytes(int file, off_t size) {
   std::int64_t bytes = 0;

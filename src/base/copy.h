@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,13 @@ namespace agentfs {
 // memory, others by shared blocks where the disk can (FICLONE), else in the kernel. Holes stay
 // holes. How many bytes were copied; shared ones were not.
 Result<std::uint64_t> copy_bytes(int from, int to, const struct stat& attributes);
+struct DataRange {
+  off_t begin = 0;
+  off_t end = 0;
+};
+// The next of the bytes from `at` to `size` of a file, open for reading, that lie in no hole;
+// nothing where none do. Moves the file's own offset.
+std::optional<DataRange> next_data(int file, off_t at, off_t size);
 // How many of the bytes of a file, open for reading, lie in no hole.
 std::int64_t data_bytes(int file, off_t size);
 // Those of an open file, be it O_PATH, that this process may read.

@@ -177,7 +177,24 @@ def what_is_set_on_a_removed_file_is_not_in_its_past():
     expect("user.new" not in os.listxattr(file), f"{os.listxattr(file)}")
 
 
-main(mount_it, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
+def holes_come_back_as_holes():
+    """Data of a few bytes each, with more than that in between, at the beginning and at the end."""
+    top = make("sparse", ())
+    top.mkdir()
+    file = top / "holes"
+    with open(file, "wb") as out:
+        for part in range(1, 5):
+            out.seek(part << 20)
+            out.write(b"data" * 100)
+        out.truncate(6 << 20)
+    blocks, text = file.stat().st_blocks, file.read_bytes()
+    run(["rm", "-r", top])
+    command(OURS / "ctl", "restore sparse")
+    expect(file.read_bytes() == text, "what came back differs")
+    expect_eq(file.stat().st_blocks, blocks, "blocks of what came back")
+
+
+main(mount_it, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,

@@ -34,18 +34,18 @@ Status write_piece(Request& request, Handle& handle, off_t offset, std::string_v
 // Holes stay holes: only what holds data is written.
 Status copy_bytes(Request& request, int from, Handle& to, off_t size) {
   std::string piece(kPiece, '\0');
-  for (off_t at = 0; at < size;) {
-    const off_t data = ::lseek(from, at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return ok();
-    at = std::max(at, data);
-    const ssize_t got = ::pread(from, piece.data(), piece.size(), at);
+  for (off_t at = 0;;) {
+    const auto data = next_data(from, at, size);
+    if (!data) return ok();
+    const auto wanted = std::min(piece.size(), static_cast<std::size_t>(data->end - data->begin));
+    const ssize_t got = ::pread(from, piece.data(), wanted, data->begin);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("restore: reading what was kept");
     if (got == 0) return ok();
-    TRY(write_piece(request, to, at, std::string_view(piece).substr(0, static_cast<size_t>(got))));
-    at += got;
+    TRY(write_piece(request, to, data->begin,
+                    std::string_view(piece).substr(0, static_cast<std::size_t>(got))));
+    at = data->begin + got;
   }
-  return ok();
 }
 
 // Another owner takes them away, so they come after that.
