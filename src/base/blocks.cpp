@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: MIT
 #include "base/blocks.h"
 
+#include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 namespace agentfs {
+namespace {
+
+constexpr std::uint64_t kBeside = std::uint64_t{256} << 10;  // bytes
+
+// What a disk keeps for root it counts as free, and with it what it keeps for itself (ext4). So it
+// is asked for that much, and given it back; where it cannot be asked, the figure counts.
+bool can_have(const std::string& directory, std::uint64_t bytes) {
+  const UniqueFd file(::open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600));
+  if (!file) return errno != ENOSPC;
+  return ::fallocate(file.get(), 0, 0, static_cast<off_t>(bytes)) == 0 || errno != ENOSPC;
+}
+
+}  // namespace
 
 Status check_disk_room(const std::string& directory, std::uint64_t needed) {
   struct statvfs disk{};
   if (::statvfs(directory.c_str(), &disk) != 0) return fail_errno(directory);
-  const std::uint64_t blocks = ::geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
-  const std::uint64_t left = blocks * disk.f_frsize;
-  if (needed <= left) return ok();
-  return fail(ENOSPC, "{} bytes are needed and the disk has {}", needed, left);
+  const std::uint64_t whole = needed + kBeside;
+  const std::uint64_t for_all = disk.f_bavail * disk.f_frsize;
+  if (whole <= for_all) return ok();
+  const std::uint64_t left = ::geteuid() == 0 ? disk.f_bfree * disk.f_frsize : for_all;
+  if (whole <= left && can_have(directory, whole)) return ok();
+  return fail(ENOSPC, "{} bytes are needed and the disk has {}", whole, std::min(left, whole - 1));
 }
 
 }  // namespace agentfs

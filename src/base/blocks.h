@@ -34,7 +34,8 @@ inline bool may_be_hole(const struct stat& file) {
 // What a name and a row of the journal that tells of it take at most, as a rule.
 inline constexpr std::uint64_t kRoomOfName = 1024;  // bytes
 
-// ENOSPC, with both figures, where the disk that the directory is on has not so many bytes for us.
+// ENOSPC, with both figures, where the disk that the directory is on has not so many bytes for us,
+// and some for the journal, the store and directories beside. Nothing of it is held.
 Status check_disk_room(const std::string& directory, std::uint64_t needed);
 
 }  // namespace agentfs

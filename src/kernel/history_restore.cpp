@@ -105,6 +105,7 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
   constexpr std::uint64_t kSector = 512;
   std::uint64_t needed = returns.size() * kRoomOfName;
   for (const Return& one : returns) {
+    if (one.whole->type == FileVersion::Type::directory) needed += whole_blocks(1);
     if (!one.has_bytes()) continue;
     const auto kept = parts.past->attributes(one.whole->stored());
     if (kept) needed += static_cast<std::uint64_t>(kept->st_blocks) * kSector;

@@ -101,8 +101,7 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
 
 // Once it is made there it must be told here, and the hidden tree have it.
 Status Imports::check_room_for(const Import& import, const std::vector<PathChange>& changes) const {
-  constexpr std::uint64_t kRest = std::uint64_t{256} << 10;  // of the journal, the store, the tree
-  std::uint64_t needed = kRest;
+  std::uint64_t needed = 0;
   for (const PathChange& change : changes) {
     needed += kRoomOfName;
     const bool has_bytes = change.content || !change.before.exists();

@@ -671,6 +671,65 @@ def with_room(mount, room, act):
     return False
 
 
+def end_ext4(mount, image):
+    mount.verify()
+    mount.umount()
+    mount.fsck()
+    run(["umount", mount.state])
+    os.unlink(image)
+
+
+def a_restore_of_a_directory_is_whole_or_refused_before_it_begins():
+    """Also where the disk counts as free what it keeps for itself."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("returns")
+    refused = 0
+    for blocks in (0, 1, 2, 5, 9, 14, 40, 70, 200):
+        top = mount / f"workspaces/w{blocks}"
+        (top / "d/below").mkdir(parents=True)
+        texts = {f"{at}f{n}": os.urandom(5000) for n in range(4) for at in ("d/", "d/below/")}
+        for path, text in texts.items():
+            (top / path).write_bytes(text)
+        shutil.rmtree(top / "d")
+        if with_room(mount, blocks << 12, lambda: command(top / ".agentfs/ctl", "restore d")):
+            refused += 1
+            expect_eq(os.listdir(top), [], f"{blocks} blocks: what a refused restore left")
+            command(top / ".agentfs/ctl", "restore d")
+        expect_eq({path: (top / path).read_bytes() for path in texts}, texts, f"{blocks} blocks: what came back")
+    expect(refused > 2, f"only {refused} were refused")
+    end_ext4(mount, image)
+
+
+def commits_on_a_disk_that_keeps_room_for_itself():
+    """It counts as free what nobody gets: what is refused has written nothing there, and a later one does all."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("keeps")
+    refused = 0
+    for blocks in (0, 1, 2, 4, 8, 14, 30, 60, 120):
+        host = TESTDIR / f"keeps-host-{blocks}"
+        host.mkdir()
+        for n in range(6):
+            (host / f"h{n}").write_bytes(os.urandom(9000))
+        command(mount / "sys/workspaces/ctl", f"import {host} as w{blocks}")
+        top = mount / f"workspaces/w{blocks}"
+        for n in range(3):
+            (top / f"h{n}").write_bytes(os.urandom(9000))
+        (top / "h4").unlink()
+        states = [{path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} for place in (host, top)]
+        for verb in ("commit", "uncommit"):
+            if with_room(mount, blocks << 12, lambda: command(top / ".agentfs/ctl", verb)):
+                refused += 1
+                expect_eq({path.name: path.read_bytes() for path in host.iterdir()}, states[0],
+                          f"{blocks} blocks: there, after a refused {verb}")
+                command(top / ".agentfs/ctl", verb)
+            expect_eq({path.name: path.read_bytes() for path in host.iterdir()}, states[1], f"{blocks} blocks: {verb}")
+            states.reverse()
+    expect(refused > 4, f"only {refused} were refused")
+    end_ext4(mount, image)
+
+
 def rebase_on_full_disk():
     """Wherever the room ends, what was added on the host is not what the workspace has removed."""
     mount, host = imported("rebase")
@@ -754,4 +813,5 @@ main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_
      forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
+     a_restore_of_a_directory_is_whole_or_refused_before_it_begins, commits_on_a_disk_that_keeps_room_for_itself,
      rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)
