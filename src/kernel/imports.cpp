@@ -233,7 +233,7 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
     const MergeConflictsRef left = kernel_.merges().conflicts(root);
     const auto own = kernel_.forks().info_of(tree);
     const bool is_ours = left != nullptr && own && left->from == own->number;  // no fork's
-    if (merged.error().code != EBUSY || !is_ours || left->left.empty()) return merged;
+    if (partial || merged.error().code != EBUSY || !is_ours || left->left.empty()) return merged;
     return fail(EBUSY,
                 "rebase: {} with {}, nothing was changed; {}/.agentfs/conflicts has them, "
                 "and `rebase partial` takes what is clean and leaves them to `resolve`",

@@ -307,13 +307,4 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   return fmt::format("{}: {}\n", text::shown(path), how);
 }
 
-// Its conflicts stay; nothing was taken that the next merge could begin from.
-Status Merges::note_undone(const std::string& root) {
-  const MergeConflictsRef before = conflicts(root);
-  if (before == nullptr || before->state == SnapshotId{}) return ok();
-  auto now = std::make_shared<MergeConflicts>(*before);
-  now->state = {};
-  return set_conflicts(root, now);
-}
-
 }  // namespace agentfs

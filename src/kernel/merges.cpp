@@ -39,6 +39,15 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
 }
 
+// What a merge of that state of theirs that took what was clean leaves, once it is made.
+MergeConflictsRef as_left(const MergeConflicts& told, SnapshotId state) {
+  if (told.left.empty()) return nullptr;
+  auto left = std::make_shared<MergeConflicts>(told);
+  left->is_stored = true;
+  left->state = state;
+  return left;
+}
+
 // By which number a file is known, each state of a tree says for itself.
 bool is_same_but_number(FileState known, const FileState& now) {
   known.device = now.device;
@@ -62,9 +71,10 @@ struct Merges::Order {
   SnapshotId state{};
   json::Array actions{};
   StoredCaller by{};
-  Sequence head{};       // the journal's, before it was told
-  bool is_left = false;  // by a crash
-  std::string note{};    // not stored
+  Sequence head{};           // the journal's, before it was told
+  bool is_left = false;      // by a crash
+  std::string note{};        // not stored
+  MergeConflictsRef left{};  // neither; null where none are
 
   std::string text() const {
     json::Value value;
@@ -211,13 +221,14 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   if (partial) left->state = order.state;
   leave_out_settled(before, plan, *left);
   take_over(before, plan, *left);
-  show_conflicts(root, left->left.empty() ? nullptr : left);
+  if (!left->left.empty()) show_conflicts(root, left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,
                 "merge {}: {}, nothing was changed; {}/.agentfs/conflicts has them, and `merge {} "
                 "partial` takes what is clean and leaves them to `resolve`",
                 name, text::counted(left->left.size(), "conflict"), root, name);
   }
+  if (partial) order.left = as_left(*left, order.state);
   if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
   const TreeCaller maker = TRY(owner_of(sides.ours));
@@ -244,7 +255,8 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     TRY(merger.discard(ours));
     return stored;
   }
-  Status applied = set_conflicts(order.root, conflicts(order.root));
+  const MergeConflictsRef shown = conflicts(order.root);
+  Status applied = set_conflicts(order.root, order.left);
   if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
   order.done = applied.has_value();
   if (applied) applied = file::replace(file, order.text());
@@ -252,7 +264,7 @@ Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& orde
     order.done = false;
     // Where the disk does not let it be put back, it stays aside, and with it the order.
     TRY(put_back(ours, order));
-    TRY(note_undone(order.root));
+    TRY(set_conflicts(order.root, shown));
   }
   Status finished = finish(caller, ours, order);
   kernel_.paths().recount(order.root, false);

@@ -150,7 +150,6 @@ class Merges {
   static Result<Side> side_of(const MergeConflicts& all, const MergeConflict& conflict,
                               const std::string& side);
   Status put_back(const TreeSide& ours, Order& order);
-  Status note_undone(const std::string& root);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);

@@ -679,6 +679,38 @@ def end_ext4(mount, image):
     os.unlink(image)
 
 
+def a_partial_merge_that_was_refused_leaves_nothing():
+    """But its conflicts to look at: wherever the room ends, the two are merged later as if never asked before."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("partial")
+    refused = 0
+    for blocks in (*range(8), 12, 16, 24, 32):
+        top, fork = mount / f"workspaces/w{blocks}", mount / f"workspaces/w{blocks}-1"
+        top.mkdir()
+        for n in range(6):
+            (top / f"f{n}").write_bytes(os.urandom(6000))
+        command(top / ".agentfs/ctl", f"fork {fork.name}")
+        (top / "f1").write_bytes(os.urandom(6000))
+        theirs = {name: os.urandom(6000) for name in ("f1", "f4", "new")}
+        for name, text in theirs.items():
+            (fork / name).write_bytes(text)
+        (fork / "f2").unlink()
+        before = {name: (top / name).read_bytes() for name in os.listdir(top)}
+        if not with_room(mount, blocks << 12, lambda: command(top / ".agentfs/ctl", f"merge {fork.name} partial")):
+            continue
+        refused += 1
+        expect_eq({name: (top / name).read_bytes() for name in os.listdir(top)}, before, f"{blocks} blocks: ours")
+        command(top / ".agentfs/ctl", f"merge {fork.name} partial")
+        (number,) = (name for name in os.listdir(top / ".agentfs/conflicts") if name != "README")
+        command(top / ".agentfs/ctl", f"resolve {number} theirs")
+        command(top / ".agentfs/ctl", f"merge {fork.name}")
+        expect_eq({name: (top / name).read_bytes() for name in theirs}, theirs, f"{blocks} blocks: what was merged")
+        expect(not (top / "f2").exists(), f"{blocks} blocks: what theirs removed")
+    expect(refused > 2, f"only {refused} were refused")
+    end_ext4(mount, image)
+
+
 def a_restore_of_a_directory_is_whole_or_refused_before_it_begins():
     """Also where the disk counts as free what it keeps for itself."""
     if not can_have_ext4():
@@ -813,5 +845,6 @@ main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_
      forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
+     a_partial_merge_that_was_refused_leaves_nothing,
      a_restore_of_a_directory_is_whole_or_refused_before_it_begins, commits_on_a_disk_that_keeps_room_for_itself,
      rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)
