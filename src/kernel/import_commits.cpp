@@ -87,8 +87,8 @@ Status Imports::check_still_there(const Import& import, const ImportOrder& order
   std::erase_if(hit, [&](const PathChange& change) { return !is_hit(change, since); });
   if (hit.empty()) return ok();
   return fail(EBUSY,
-              "{}: changed there since the commit: {}; nothing was written. Once these are again "
-              "what the commit left, and `rebase` has seen it, `uncommit` takes it back",
+              "{}: not known to be what the commit left there: {}; nothing was written. `rebase` "
+              "looks at it, and once it is that again, `uncommit` takes it back",
               import.source, text::shown_some(paths_of(hit)));
 }
 
