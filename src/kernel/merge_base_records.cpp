@@ -213,10 +213,10 @@ Result<Lineage> Lineage::read(const std::string& file) {
   return lineage;
 }
 
-Status Lineage::write(const std::string& file) const {
+std::string Lineage::text() const {
   std::string text;
   for (const auto& [undo, to] : rollbacks_) text += with_check(fmt::format("{} {}", undo, to));
-  return text.empty() ? file::remove(file) : file::replace(file, text);
+  return text;
 }
 
 void Lineage::add(std::uint64_t undo, std::uint64_t to) {
@@ -226,6 +226,10 @@ void Lineage::add(std::uint64_t undo, std::uint64_t to) {
 
 void Lineage::forget_before(std::uint64_t state) {
   std::erase_if(rollbacks_, [&](const auto& one) { return one.first < state; });
+}
+
+bool Lineage::was_left(std::uint64_t state) const {
+  return std::ranges::any_of(rollbacks_, [&](const auto& one) { return one.first == state; });
 }
 
 bool Lineage::has(std::uint64_t point, std::uint64_t end) const {

@@ -46,11 +46,13 @@ class Lineage {
   static constexpr std::uint64_t kNow = std::numeric_limits<std::uint64_t>::max();
   static std::string name(std::uint32_t tree);
   static Result<Lineage> read(const std::string& file);  // EBADMSG: damaged
-  Status write(const std::string& file) const;
+  std::string text() const;
   void add(std::uint64_t undo, std::uint64_t to);
   // Of rollbacks from before this state nobody is going to ask.
   void forget_before(std::uint64_t state);
 
+  // Whether a rollback began at it.
+  bool was_left(std::uint64_t state) const;
   // Whether the state is one of those that led to what the tree was at `end`.
   bool has_state(std::uint64_t state, std::uint64_t end = kNow) const;
   // The same of what happened after the state and before the next.

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/prepared_file.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
@@ -60,28 +61,38 @@ std::optional<std::uint64_t> first_asked(const TreeInfo& tree,
     if (record.from == tree.number) add(record.state);
     if (record.into == tree.number) add(record.newest.value_or(0));
   }
-  for (const SnapshotInfo& one : tree.snapshots) {
-    if (MergeBases::is_label(one.label)) add(one.id.sequence);  // of conflicts that are left
-  }
+  // Any of them may be what a fork was made of, or is going to be, or conflicts that are left.
+  for (const SnapshotInfo& one : tree.snapshots) add(one.id.sequence);
   return first;
 }
 
+std::string lineage_file(const std::string& directory, std::uint32_t tree) {
+  return fmt::format("{}/{}", directory, Lineage::name(tree));
+}
+
 Result<MergedTree> merged_tree(const std::string& directory, TreeInfo info) {
-  Lineage lineage = TRY(Lineage::read(fmt::format("{}/{}", directory, Lineage::name(info.number))));
+  Lineage lineage = TRY(Lineage::read(lineage_file(directory, info.number)));
   return MergedTree{std::move(info), std::move(lineage)};
+}
+
+// With room for one rollback more.
+Result<PreparedFile> prepare_lineage(const std::string& directory, std::uint32_t tree) {
+  constexpr std::size_t kLongestLine = 64;
+  const std::string file = lineage_file(directory, tree);
+  const auto now = file::exists(file) ? file::read(file) : std::string();
+  return PreparedFile::begin(file, (now ? now->size() : 0) + kLongestLine);
 }
 
 // Of a rollback that has been made; done twice it is as done once.
 Status follow(const std::string& directory, const TreeInfo& tree, const SnapshotId& to,
-              const SnapshotId& undo) {
-  const std::string file = fmt::format("{}/{}", directory, Lineage::name(tree.number));
-  auto lineage = Lineage::read(file);
+              const SnapshotId& undo, PreparedFile next, bool durable) {
+  auto lineage = Lineage::read(lineage_file(directory, tree.number));
   if (!lineage && lineage.error().code == EBADMSG) return ok();  // which merges are refused for
   if (!lineage) return std::unexpected(lineage.error());
   lineage->add(undo.sequence, to.sequence);
   const auto first = first_asked(tree, TRY(base_records(directory)));
   lineage->forget_before(first.value_or(Lineage::kNow));
-  return lineage->write(file);
+  return next.replace(lineage->text(), durable);
 }
 
 // Records that are the last to hold at no time go; the states that they name, when it is settled.
@@ -96,6 +107,21 @@ Status forget_unneeded(const std::string& directory, const TreeInfo& one, const 
     if (is_whole && !needed.contains(record.path)) TRY(forget_record(record));
   }
   return ok();
+}
+
+// Of trees that are gone nobody asks; and what a crash has left of one that was to be written.
+Result<std::vector<std::string>> lineages_of_gone(const std::string& directory,
+                                                  const Forest& forest) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    const auto tree = text::number<std::uint32_t>(name.substr(0, name.find('.')));
+    const bool is_gone = tree && name == Lineage::name(*tree) && !forest.info(*tree);
+    if (is_gone || PreparedFile::is_left(name)) found.push_back(entry.path().native());
+  }
+  if (error && error.value() != ENOENT) return fail_errno(error.value(), directory);
+  return found;
 }
 
 // As this build has them.
@@ -211,27 +237,47 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
   return SnapshotId{last->from, last->state};
 }
 
+SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {
+  const auto tree = kernel_.forks().info_of(root);
+  const auto lineage =
+      tree ? Lineage::read(lineage_file(directory(root), tree->number)) : Lineage();
+  const bool is_rescue = tree && lineage && lineage->was_left(forked_at.sequence);
+  if (!is_rescue || lineage->has_state(forked_at.sequence)) return forked_at;
+  std::optional<SnapshotId> last;
+  for (const SnapshotInfo& one : tree->snapshots) {
+    const std::uint64_t state = one.id.sequence;
+    const bool is_common = one.id < forked_at && lineage->has_state(state) &&
+                           lineage->has_state(state, forked_at.sequence);
+    if (is_common) last = std::max(last, std::optional(one.id));
+  }
+  return last.value_or(forked_at);
+}
+
 Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root,
                                                          const Rollback& rollback,
                                                          const std::function<Status()>& change) {
   const auto info = kernel_.forks().info_of(root);
   const std::string place = directory(root);
-  const bool has_any = file::exists(place) || !kernel_.conflicts().all().empty();
-  if (!info || !has_any) {
+  if (!info) {
     TRY(change());
     return std::vector<std::string>();
   }
   TRY(file::make_directories(place, 0700));
+  // Without a merge it says what forks have in common, for which nobody waits.
+  const bool was_merged = !TRY(base_records(place)).empty() || !kernel_.conflicts().all().empty();
   const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
-  TRY(file::replace(
-      order, fmt::format("{}\n{} {}\n", rollback.undo, rollback.to.tree, rollback.to.sequence)));
+  const std::string text =
+      fmt::format("{}\n{} {}\n", rollback.undo, rollback.to.tree, rollback.to.sequence);
+  // Once it is made a full disk must not keep it from being known.
+  PreparedFile lineage = TRY(prepare_lineage(place, info->number));
+  TRY(TRY(PreparedFile::begin(order, text.size())).replace(text, was_merged));
   if (Status changed = change(); !changed) {
     TRY(file::remove(order));
     return std::unexpected(std::move(changed).error());
   }
   const TreeInfo now = TRY(get_info(kernel_, root));
   if (const auto before = state_called(now, rollback.undo)) {
-    TRY(follow(place, now, rollback.to, *before));
+    TRY(follow(place, now, rollback.to, *before, std::move(lineage), was_merged));
   }
   auto ended = TRY(kernel_.merges().forget_conflicts(root, info->number));
   TRY(file::remove(order));
@@ -284,6 +330,7 @@ Status MergeBases::forget_records_of_gone() {
     for (const auto& [one, other] : pairs) {
       TRY(forget_unneeded(place, *forest->info(one), *forest->info(other)));
     }
+    for (const std::string& file : TRY(lineages_of_gone(place, *forest))) TRY(file::remove(file));
     for (const UnsettledPair& pair : TRY(unsettled_pairs(place))) {
       const bool are_there = forest->info(pair.into) && forest->info(pair.from);
       if (!are_there) TRY(file::remove(pair.path));
@@ -308,10 +355,13 @@ Status MergeBases::for_each_order(const std::function<Status(const Order&)>& act
 
 Status MergeBases::settle() {
   for (const auto& [top, forest] : kernel_.parts().forests) TRY(renew_records(directory(top)));
-  TRY(for_each_order([&](const Order& order) {
+  TRY(for_each_order([&](const Order& order) -> Status {
     if (!order.before) return ok();
     const auto tree = kernel_.forks().info_of(order.root);
-    return tree ? follow(directory(order.root), *tree, order.rollback.to, *order.before) : ok();
+    if (!tree) return ok();
+    const std::string place = directory(order.root);
+    return follow(place, *tree, order.rollback.to, *order.before,
+                  TRY(prepare_lineage(place, tree->number)), true);
   }));
   return forget_records_of_gone();
 }

@@ -44,6 +44,10 @@ class MergeBases {
   // Of the last merge, whichever way; null: there was none since they parted. EBADMSG, with a
   // sentence, where what was recorded of it is damaged or gone.
   Result<std::optional<SnapshotId>> find(const std::string& root, const std::string& from) const;
+  // What a tree and a fork of it both come from: the state that the fork was made of, or, where
+  // that is what a rollback of the tree took away, the last one before it that the tree has come
+  // from, too. To forks of other states the rollback is a change of the tree.
+  SnapshotId common_state(const std::string& root, SnapshotId forked_at) const;
   // Of a tree that goes back to a state of its own: `change` is made, and which merges that state
   // has not seen is known from then on, or neither, a crash between or not; so are its conflicts
   // ended: the answer is their paths. What it was before is a checkpoint of the tree then, by the

@@ -174,8 +174,12 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto all = std::make_shared<MergeConflicts>(TRY(parse(TRY(file::read(file)))));
   const TreeInfo into = TRY(find_tree(kernel_, top, *number));
   const TreeInfo from = TRY(find_tree(kernel_, top, all->from));
-  all->sides = TRY(sides_at(fmt::format("{}/{}", top, into.name),
-                            fmt::format("{}/{}", top, from.name), all->base));
+  const std::string root = fmt::format("{}/{}", top, into.name);
+  const std::string other = fmt::format("{}/{}", top, from.name);
+  auto sides = sides_at(root, other, all->base);
+  // A checkpoint that both had come from may have been discarded.
+  if (!sides) sides = sides_at(root, other, TRY(parted_at(root, from.name)));
+  all->sides = TRY(std::move(sides));
   if (all->theirs != SnapshotId{}) {
     Forest& forest = *TRY(kernel_.forks().forest_of(top + "/" + into.name));
     all->sides.theirs.root = TRY(forest.snapshot_root(all->theirs));

@@ -120,7 +120,7 @@ Result<SnapshotId> Merges::parted_at(const std::string& root, const std::string&
                 "of {} tells the family",
                 text::shown(name), root, text::did_you_mean(name, forks.kin_of(root)), root);
   }
-  return *base;
+  return MergeBases(kernel_).common_state(is_fork ? root : other, *base);
 }
 
 Result<MergeSides> Merges::sides_at(const std::string& root, const std::string& other,
@@ -216,9 +216,9 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   MergePlan plan = TRY(merger.plan(now, Forks::options(forest)));
   TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
-  auto left = std::make_shared<MergeConflicts>(MergeConflicts{
-      .from = order.state.tree, .base = order.base, .sides = sides, .is_stored = partial});
-  if (partial) left->state = order.state;
+  // Nothing is left of a merge until it is made: until then they are told alone.
+  auto left = std::make_shared<MergeConflicts>(
+      MergeConflicts{.from = order.state.tree, .base = order.base, .sides = sides});
   leave_out_settled(before, plan, *left);
   take_over(before, plan, *left);
   if (!left->left.empty()) show_conflicts(root, left);

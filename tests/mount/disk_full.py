@@ -711,6 +711,34 @@ def a_partial_merge_that_was_refused_leaves_nothing():
     end_ext4(mount, image)
 
 
+def a_rollback_with_little_room_is_refused_or_known_to_merges():
+    """One that is refused has changed nothing; after the others the fork's work comes by a merge again."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("back")
+    refused = 0
+    for blocks in (*range(7), 0, 1, 2, 1, 1):
+        name = f"w{len(os.listdir(mount / 'workspaces'))}"
+        top, fork = mount / "workspaces" / name, mount / f"workspaces/{name}-1"
+        top.mkdir()
+        (top / "f").write_text("one\n")
+        command(top / ".agentfs/ctl", "checkpoint c")
+        command(top / ".agentfs/ctl", f"fork {fork.name}")
+        (fork / "merged").write_text("merged\n")
+        command(top / ".agentfs/ctl", f"merge {fork.name}")
+        (top / "f").write_text("two\n")
+        if with_room(mount, blocks << 12, lambda: command(top / ".agentfs/ctl", "rollback c")):
+            refused += 1
+            expect_eq(((top / "f").read_text(), os.listdir(top / ".agentfs/snapshots")), ("two\n", ["c"]),
+                      f"{blocks} blocks: what a refused rollback left")
+            command(top / ".agentfs/ctl", "rollback c")
+        expect_eq((top / "f").read_text(), "one\n", f"{blocks} blocks: rolled back")
+        command(top / ".agentfs/ctl", f"merge {fork.name}")
+        expect_eq(read(top / "merged"), "merged\n", f"{blocks} blocks: what is merged again")
+    expect(refused > 0, "none was refused")
+    end_ext4(mount, image)
+
+
 def a_restore_of_a_directory_is_whole_or_refused_before_it_begins():
     """Also where the disk counts as free what it keeps for itself."""
     if not can_have_ext4():
@@ -845,6 +873,6 @@ main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_
      forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
-     a_partial_merge_that_was_refused_leaves_nothing,
+     a_partial_merge_that_was_refused_leaves_nothing, a_rollback_with_little_room_is_refused_or_known_to_merges,
      a_restore_of_a_directory_is_whole_or_refused_before_it_begins, commits_on_a_disk_that_keeps_room_for_itself,
      rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)

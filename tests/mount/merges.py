@@ -1335,6 +1335,68 @@ def a_rollback_that_cannot_end_the_conflicts_takes_the_merge_back_nevertheless()
     M.verify()
 
 
+def a_fork_of_what_a_rollback_took_away_brings_that_back():
+    """Whichever way it is merged. One that was made before does not: to it the rollback is a change."""
+    for number, (line, from_fork) in enumerate((("fork {} undo-1", True), ("fork {} undo-1", False), (None, True))):
+        name = f"rescue-{number}"
+        ours, theirs = SPACES / name, SPACES / f"{name}-fork"
+        ours.mkdir()
+        (ours / "old").write_text("old\n")
+        ctl(name, "checkpoint c0")
+        (ours / "work").write_text("work\n")
+        if line is None:
+            ctl(name, f"fork {theirs.name}")
+        ctl(name, "rollback c0")
+        if line is not None:
+            ctl(name, line.format(theirs.name))
+        (theirs / "more").write_text("more\n")
+        (ours / "other").write_text("other\n")
+        M.umount()
+        M.mount()
+        into, other = (ours, theirs) if from_fork else (theirs, ours)
+        ctl(into.name, f"merge {other.name}")
+        expect_eq("work" in os.listdir(into), line is not None, f"{into.name}: what was undone: {os.listdir(into)}")
+        ctl(other.name, f"merge {into.name}")
+        for top in (ours, theirs):
+            expect_eq(sorted(os.listdir(top)), ["more", "old", "other"] + ["work"] * (line is not None), f"{top.name}")
+
+
+def a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took():
+    """What was taken and removed since does not come back; what had been resolved meanwhile is asked again."""
+    for number, (resolves, restarts, side) in enumerate(((False, False, "ours"), (False, True, "ours"),
+                                                         (True, False, "ours"), (False, True, "theirs"))):
+        name = f"partly-{number}"
+        ours, theirs = SPACES / name, SPACES / f"{name}-f"
+        ours.mkdir()
+        (ours / "old").write_text("old\n")
+        ctl(name, f"fork {theirs.name}")
+        for top in (ours, theirs):
+            (top / "both").write_text(f"{top.name}\n")
+        (theirs / "taken").write_text("taken\n")
+        ctl(name, f"merge {theirs.name} partial")
+        (ours / "taken").unlink()
+        rolled = name if side == "ours" else theirs.name
+        ctl(rolled, "checkpoint c")
+        if resolves:
+            ctl(name, "resolve 1 theirs")
+        (SPACES / rolled / "later").write_text("later\n")
+        ctl(rolled, "rollback c")
+        if restarts:
+            M.umount()
+            M.mount()
+        refused("EBUSY", name, f"merge {theirs.name}")
+        (left,) = (one for one in os.listdir(ours / ".agentfs/conflicts") if one != "README")
+        expect_eq([read(ours / ".agentfs/conflicts" / left / one) for one in ("ours", "theirs")],
+                  [f"{name}\n", f"{theirs.name}\n"], "the conflict")
+        ctl(name, f"resolve {left} theirs")
+        expect_eq((ours / "both").read_text(), f"{theirs.name}\n")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq(sorted(os.listdir(ours)), ["both", "old"], f"{name}")
+        (theirs / "new").write_text("new\n")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq(sorted(os.listdir(ours)), ["both", "new", "old"], f"{name}, merged again")
+
+
 def what_is_new_has_the_owner_that_made_it():
     """And no set-user-id that is of other bytes."""
     if os.geteuid() != 0:
@@ -1507,6 +1569,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
+     a_fork_of_what_a_rollback_took_away_brings_that_back,
      capabilities_are_of_the_bytes_that_have_them,
      a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other,
      owners_and_attributes_are_merged_each_by_itself,
