@@ -177,10 +177,7 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   const std::string place = directory(root);
   TRY(file::make_directories(place, 0700));
   BaseRecord record{.into = into.number, .from = other.number, .state = state.sequence};
-  record.newest = 0;
-  for (const SnapshotInfo& one : into.snapshots) {
-    record.newest = std::max(*record.newest, one.id.sequence);
-  }
+  record.newest = newest_state(into);
   TRY(file::replace(fmt::format("{}/{}", place, record.name()), record.text()));
   return forget_unneeded(place, into, other);
 }
@@ -237,6 +234,12 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
   return SnapshotId{last->from, last->state};
 }
 
+std::uint64_t MergeBases::newest_state(const TreeInfo& tree) {
+  std::uint64_t newest = 0;
+  for (const SnapshotInfo& one : tree.snapshots) newest = std::max(newest, one.id.sequence);
+  return newest;
+}
+
 SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {
   const auto tree = kernel_.forks().info_of(root);
   const auto lineage =
@@ -279,15 +282,41 @@ Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root
   if (const auto before = state_called(now, rollback.undo)) {
     TRY(follow(place, now, rollback.to, *before, std::move(lineage), was_merged));
   }
-  auto ended = TRY(kernel_.merges().forget_conflicts(root, info->number));
+  auto ended = TRY(forget_conflicts(root, info->number));
   TRY(file::remove(order));
   return ended;
 }
 
-// The conflicts of what was taken back say what the next merge begins from: they go with it.
+// Those of what was taken back say what the next merge begins from: they go with it.
+Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string& root,
+                                                              std::uint32_t tree) {
+  const std::string place = directory(root);
+  const auto holds = [&](std::uint32_t into, const MergeConflicts& left) {
+    const auto ours = Lineage::read(lineage_file(place, into));
+    const auto theirs = Lineage::read(lineage_file(place, left.from));
+    const bool is_partial = left.after && left.state.tree == left.from && ours && theirs;
+    if (!is_partial || !ours->has_after(*left.after)) return false;
+    if (!theirs->has_state(left.state.sequence)) return false;
+    return !left.left.empty() || !is_last(root, into, left.state);
+  };
+  return kernel_.merges().forget_conflicts(root, tree, holds);
+}
+
+// Whether that state of theirs is what the next merge begins from anyhow.
+bool MergeBases::is_last(const std::string& root, std::uint32_t into, SnapshotId state) const {
+  const Forest& forest = *kernel_.parts().forests.at(std::string(text::first_parts(root, 1)));
+  const auto ours = forest.info(into);
+  const auto theirs = forest.info(state.tree);
+  if (!ours || !theirs) return false;
+  const std::string top(text::first_parts(root, 1));
+  const auto last =
+      find(fmt::format("{}/{}", top, ours->name), fmt::format("{}/{}", top, theirs->name));
+  return last && *last == std::optional(state);
+}
+
 Status MergeBases::settle_conflicts() {
   TRY(for_each_order([&](const Order& order) -> Status {
-    if (order.before) TRY(kernel_.merges().forget_conflicts(order.root, order.before->tree));
+    if (order.before) TRY(forget_conflicts(order.root, order.before->tree));
     return file::remove(order.file);
   }));
   for (const auto& [top, forest] : kernel_.parts().forests) TRY(settle_all(top, *forest));

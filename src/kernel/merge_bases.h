@@ -58,6 +58,8 @@ class MergeBases {
   };
   Result<std::vector<std::string>> forget_with(const std::string& root, const Rollback& rollback,
                                                const std::function<Status()>& change);
+  // Of a tree that was never kept: 0.
+  static std::uint64_t newest_state(const TreeInfo& tree);
   // Of trees, and states of them, that are there no more.
   Status forget_gone();
   // At a start: ends what a crash cut short; the conflicts when they have been read.
@@ -71,6 +73,8 @@ class MergeBases {
     Rollback rollback{};
     std::optional<SnapshotId> before{};  // nothing: the rollback was not made
   };
+  Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
+  bool is_last(const std::string& root, std::uint32_t into, SnapshotId state) const;
   Status settle_all(const std::string& top, Forest& forest);
   Status forget_records_of_gone();
   Status for_each_order(const std::function<Status(const Order&)>& act);

@@ -54,6 +54,7 @@ std::string stored(const MergeConflicts& conflicts) {
   head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
   if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
   head.set("last", conflicts.last);
+  if (conflicts.after) head.set("after", *conflicts.after);
   std::string out = json::dump(head) + "\n";
   for (const auto& [number, one] : conflicts.left) {
     out += fmt::format("{} {}\n", number, to_text(one));
@@ -74,6 +75,9 @@ Result<MergeConflicts> parse(std::string_view text) {
                      .is_stored = true};
   all.state = snapshot_of(head["state"]);
   all.theirs = snapshot_of(head["theirs"]);
+  if (const std::int64_t after = head["after"].number(-1); after >= 0) {
+    all.after = static_cast<std::uint64_t>(after);
+  }
   for (const std::string_view line : lines | std::views::drop(1)) {
     if (line.empty()) continue;
     const auto blank = line.find(' ');
@@ -110,6 +114,18 @@ void Merges::take_over(const MergeConflictsRef& before, const MergePlan& plan,
   }
 }
 
+MergeConflictsRef Merges::as_left(const std::string& root, const MergeConflicts& told,
+                                  SnapshotId state) const {
+  if (told.left.empty()) return nullptr;
+  auto left = std::make_shared<MergeConflicts>(told);
+  left->is_stored = true;
+  left->state = state;
+  if (const auto ours = kernel_.forks().info_of(root)) {
+    left->after = MergeBases::newest_state(*ours);
+  }
+  return left;
+}
+
 Status Merges::set_theirs(const std::string& root, SnapshotId state) {
   const MergeConflictsRef shown = conflicts(root);
   if (shown == nullptr || shown->from != state.tree || shown->theirs != SnapshotId{}) return ok();
@@ -138,10 +154,29 @@ Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef&
   return ok();
 }
 
+// What has been ended since may be as it was before that. A full disk keeps it from being known
+// after the next start alone.
+void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts) {
+  const auto ours = find_tree(kernel_, top, into);
+  const auto theirs = find_tree(kernel_, top, conflicts.from);
+  auto next = std::make_shared<MergeConflicts>(conflicts);
+  for (MergeConflict& one : next->settled) next->left.emplace(++next->last, std::move(one));
+  next->settled.clear();
+  const auto path_of = [&](const TreeInfo& tree) { return fmt::format("{}/{}", top, tree.name); };
+  auto sides = ours && theirs ? sides_at(path_of(*ours), path_of(*theirs), next->base)
+                              : fail(ENOENT, "{}: a tree that was merged is gone", top);
+  if (sides) next->sides = std::move(*sides);
+  const std::string key = key_of(top, into);
+  Status stored = sides ? set_conflicts_of(key, next) : std::unexpected(sides.error());
+  if (stored) return;
+  kernel_.conflicts().set(key, next);
+  log::warning("{}: conflicts of a merge: {}", key, stored.error().message);
+}
+
 // An import stays in conflict with its directory: what a rebase took over is the base of the next
 // commit, whatever the workspace is now.
 Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& root,
-                                                          std::uint32_t tree) {
+                                                          std::uint32_t tree, const Holds& holds) {
   const std::string top = paths::top_of(root);
   const std::string own = key_of(top, tree);
   std::vector<std::string> ended;
@@ -149,8 +184,14 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
     if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
     if (key != own && conflicts->from != tree) continue;
     const auto from = find_tree(kernel_, top, conflicts->from);
+    const auto into = text::number<std::uint32_t>(std::string_view(key).substr(key.rfind('.') + 1));
+    const bool is_hosts = from && from->name.starts_with(kHiddenTree);
+    if (holds && from && into && !is_hosts && holds(*into, *conflicts)) {
+      reopen(top, *into, *conflicts);
+      continue;
+    }
     MergeConflictsRef next;
-    if (conflicts->is_stored && from && from->name.starts_with(kHiddenTree)) {
+    if (conflicts->is_stored && is_hosts) {
       const auto kept = std::make_shared<MergeConflicts>(*conflicts);
       kept->state = {};
       next = kept;

@@ -39,15 +39,6 @@ Result<TreeSide> live(Forest& forest, const std::string& root) {
   return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
 }
 
-// What a merge of that state of theirs that took what was clean leaves, once it is made.
-MergeConflictsRef as_left(const MergeConflicts& told, SnapshotId state) {
-  if (told.left.empty()) return nullptr;
-  auto left = std::make_shared<MergeConflicts>(told);
-  left->is_stored = true;
-  left->state = state;
-  return left;
-}
-
 // By which number a file is known, each state of a tree says for itself.
 bool is_same_but_number(FileState known, const FileState& now) {
   known.device = now.device;
@@ -228,7 +219,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
                 "partial` takes what is clean and leaves them to `resolve`",
                 name, text::counted(left->left.size(), "conflict"), root, name);
   }
-  if (partial) order.left = as_left(*left, order.state);
+  if (partial) order.left = as_left(root, *left, order.state);
   if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
   const TreeCaller maker = TRY(owner_of(sides.ours));

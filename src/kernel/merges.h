@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,8 +26,8 @@ class Kernel;
 // The paths that the last merge into a root left as they were, numbered from 1. Immutable. Those of
 // a merge that took what was clean are stored as STATE/merge-conflicts/<forest>.<tree>; those of
 // one that was refused are in memory alone: asked for again, it finds them again. They go with
-// their tree where that is renamed, and end where it, or what was merged, is rolled back or
-// discarded.
+// their tree where that is renamed, and end where it, or what was merged, is discarded, or rolled
+// back to before the merge. After another rollback those that had been ended are left again.
 struct MergeConflicts {
   std::uint32_t from = 0;  // the tree that was merged, by its number
   SnapshotId base{};
@@ -40,6 +41,8 @@ struct MergeConflicts {
   // Of a merge that took what was clean: what the next one begins from once none is left.
   SnapshotId state{};
   SnapshotId theirs{};  // what theirs is read from; none: from the tree, as it is now
+  // Of such a merge, the newest state of ours before it; nothing: of an earlier build.
+  std::optional<std::uint64_t> after{};
 };
 // What a merge or a fold is about to delete. Of one file with several names, which is another one
 // on the disk each time that a name goes, all have what the first had in common with the others.
@@ -80,8 +83,11 @@ class Merges {
   // EBUSY while paths of a merge of `from` that took what was clean are in conflict.
   Status check_resolved(const std::string& root, const std::string& from) const;
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
-  // what was in conflict with it. The paths that were still to be resolved and cannot be any more.
-  Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
+  // what was in conflict with it, but for merges that `holds` of what both are now. The paths that
+  // were still to be resolved and cannot be any more.
+  using Holds = std::function<bool(std::uint32_t into, const MergeConflicts& left)>;
+  Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree,
+                                                    const Holds& holds);
   Status check_resolved(const std::string& root, const MergeConflicts& all) const;
   // Of a merge or a fold into the root: who has a file open writes to it no more when another has
   // its place.
@@ -149,6 +155,10 @@ class Merges {
   // ENOENT where it has nothing.
   static Result<Side> side_of(const MergeConflicts& all, const MergeConflict& conflict,
                               const std::string& side);
+  // What a merge of that state of theirs that took what was clean leaves, once it is made.
+  MergeConflictsRef as_left(const std::string& root, const MergeConflicts& told,
+                            SnapshotId state) const;
+  void reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts);
   Status put_back(const TreeSide& ours, Order& order);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);

@@ -1570,6 +1570,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
+     a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
      capabilities_are_of_the_bytes_that_have_them,
      a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other,
      owners_and_attributes_are_merged_each_by_itself,
