@@ -202,6 +202,7 @@ Result<Lineage> Lineage::read(const std::string& file) {
   const auto text = file::read(file);
   if (!text && text.error().code == ENOENT) return lineage;
   if (!text) return std::unexpected(text.error());
+  if (text->empty()) return fail(EBADMSG, "{}: has lost its rollbacks", file);
   for (const std::string_view line : text::split(*text, '\n')) {
     if (line.empty()) continue;
     const auto words = checked(line);
@@ -247,6 +248,12 @@ bool Lineage::has_state(std::uint64_t state, std::uint64_t end) const {
 
 bool Lineage::has_after(std::uint64_t state, std::uint64_t end) const {
   return has(2 * state + 1, end);
+}
+
+std::uint64_t newest_state(const TreeInfo& tree) {
+  std::uint64_t newest = 0;
+  for (const SnapshotInfo& one : tree.snapshots) newest = std::max(newest, one.id.sequence);
+  return newest;
 }
 
 const BaseRecord* last_that_holds(const std::vector<BaseRecord>& records, const MergedTree& one,
@@ -343,7 +350,13 @@ Result<std::vector<LostBase>> lost_bases(const std::string& directory,
 std::vector<std::pair<std::string, std::uint32_t>> damaged_lineages(
     const std::string& directory, const std::vector<TreeInfo>& family) {
   std::vector<std::pair<std::string, std::uint32_t>> damaged;
+  const auto records = base_records(directory).value_or(std::vector<BaseRecord>());
   for (const TreeInfo& tree : family) {
+    // Before a merge it is not waited for until it is on the disk.
+    const bool is_asked = std::ranges::any_of(records, [&](const BaseRecord& one) {
+      return one.into == tree.number || one.from == tree.number;
+    });
+    if (!is_asked) continue;
     std::string file = fmt::format("{}/{}", directory, Lineage::name(tree.number));
     if (!Lineage::read(file)) damaged.emplace_back(std::move(file), tree.number);
   }

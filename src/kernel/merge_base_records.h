@@ -64,6 +64,9 @@ class Lineage {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> rollbacks_{};  // undo, to; in order
 };
 
+// Of a tree that was never kept: 0.
+std::uint64_t newest_state(const TreeInfo& tree);
+
 // A tree of a pair as records are looked at for it.
 struct MergedTree {
   TreeInfo info{};

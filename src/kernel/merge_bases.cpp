@@ -226,18 +226,16 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
                 "fsck --repair` writes it anew",
                 lost.record.path, lost.why);
   }
+  const std::vector<BaseRecord> records = TRY(base_records(place));
+  const auto is_theirs = [&](const BaseRecord& one) {
+    return one.is_of(into->number, other->number);
+  };
+  if (std::ranges::none_of(records, is_theirs)) return std::nullopt;
   const MergedTree ours = TRY(merged_tree(place, *into));
   const MergedTree theirs = TRY(merged_tree(place, *other));
-  const std::vector<BaseRecord> records = TRY(base_records(place));
   const BaseRecord* const last = last_that_holds(records, ours, theirs);
   if (last == nullptr) return std::nullopt;
   return SnapshotId{last->from, last->state};
-}
-
-std::uint64_t MergeBases::newest_state(const TreeInfo& tree) {
-  std::uint64_t newest = 0;
-  for (const SnapshotInfo& one : tree.snapshots) newest = std::max(newest, one.id.sequence);
-  return newest;
 }
 
 SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {

@@ -58,8 +58,6 @@ class MergeBases {
   };
   Result<std::vector<std::string>> forget_with(const std::string& root, const Rollback& rollback,
                                                const std::function<Status()>& change);
-  // Of a tree that was never kept: 0.
-  static std::uint64_t newest_state(const TreeInfo& tree);
   // Of trees, and states of them, that are there no more.
   Status forget_gone();
   // At a start: ends what a crash cut short; the conflicts when they have been read.

@@ -15,6 +15,7 @@
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
+#include "kernel/merge_base_records.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
@@ -121,7 +122,7 @@ MergeConflictsRef Merges::as_left(const std::string& root, const MergeConflicts&
   left->is_stored = true;
   left->state = state;
   if (const auto ours = kernel_.forks().info_of(root)) {
-    left->after = MergeBases::newest_state(*ours);
+    left->after = newest_state(*ours);
   }
   return left;
 }
