@@ -29,8 +29,12 @@ Status check_disk_room(const std::string& directory, std::uint64_t needed) {
   const std::uint64_t for_all = disk.f_bavail * disk.f_frsize;
   if (whole <= for_all) return ok();
   const std::uint64_t left = ::geteuid() == 0 ? disk.f_bfree * disk.f_frsize : for_all;
-  if (whole <= left && can_have(directory, whole)) return ok();
-  return fail(ENOSPC, "{} bytes are needed and the disk has {}", whole, std::min(left, whole - 1));
+  if (whole > left) {
+    return fail(ENOSPC, "{} bytes are needed on the disk of the state, which has {}", whole, left);
+  }
+  if (can_have(directory, whole)) return ok();
+  return fail(ENOSPC, "{} bytes are needed on the disk of the state, which has less for files",
+              whole);
 }
 
 }  // namespace agentfs

@@ -103,7 +103,10 @@ Status check_readable(const PastStore& past, const Returns& returns) {
 // What the disk has no room for is refused before it begins, too.
 Status check_disk(const KernelParts& parts, const Returns& returns) {
   constexpr std::uint64_t kSector = 512;
-  std::uint64_t needed = returns.size() * kRoomOfName;
+  // Of each a name beside its own for a while, and rows of its making, filling, dressing and
+  // coming.
+  constexpr std::uint64_t kRowsOfOne = 4;
+  std::uint64_t needed = returns.size() * kRowsOfOne * kRoomOfName;
   for (const Return& one : returns) {
     if (one.whole->type == FileVersion::Type::directory) needed += whole_blocks(1);
     if (!one.has_bytes()) continue;

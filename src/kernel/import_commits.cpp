@@ -17,6 +17,7 @@
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 
@@ -100,19 +101,23 @@ Status Imports::check_not_drifted(const Import& import, const std::vector<std::s
 }
 
 // Once it is made there it must be told here, and the hidden tree have it.
-Status Imports::check_room_for(const Import& import, const std::vector<PathChange>& changes) const {
+Status Imports::check_room_for(const Import& import, const ImportOrder& order,
+                               const std::vector<PathChange>& changes) const {
+  const TreeNodeRef wanted = TRY(forest().snapshot_root(order.to));
   std::uint64_t needed = 0;
   for (const PathChange& change : changes) {
     needed += kRoomOfName;
     const bool has_bytes = change.content || !change.before.exists();
-    if (has_bytes && change.after.is_regular()) {
-      needed += whole_blocks(static_cast<std::uint64_t>(change.after.size));
-    }
+    if (!has_bytes || !change.after.is_regular()) continue;
+    const auto file = find_in_tree(forest(), wanted, change.path);
+    const auto size = static_cast<std::uint64_t>(change.after.size);
+    const auto held = file ? static_cast<std::uint64_t>(held_by(file->attributes)) : size;
+    needed += whole_blocks(std::min(held, size));  // without holes
   }
   const Status room = check_disk_room(kernel_.parts().state, needed);
   if (room) return ok();
-  return fail(room.error().code, "{}: {}; nothing was written there", import.source,
-              room.error().message);
+  return fail(room.error().code, "{}: {}; nothing was written to {}", order.operation,
+              room.error().message, import.source);
 }
 
 // What the directory holds is copied first wherever it goes: versions, checkpoints and uncommit
@@ -123,7 +128,7 @@ Status Imports::begin(const Import& import, const ImportOrder& order) {
   TRY(check_not_drifted(import, paths));
   const auto kept = TRY(store().keep(import.id, paths));
   if (!kept.lost.empty()) return refuse_drift(import.source, kept.lost);
-  TRY(check_room_for(import, changes));
+  TRY(check_room_for(import, order, changes));
   return store().mark(import.id, order.note());
 }
 

@@ -122,7 +122,8 @@ class Imports {
   // EBUSY with the paths where the directory is not what the commit left any more.
   Status check_still_there(const Import& import, const ImportOrder& order) const;
   Status check_not_drifted(const Import& import, const std::vector<std::string>& paths);
-  Status check_room_for(const Import& import, const std::vector<PathChange>& changes) const;
+  Status check_room_for(const Import& import, const ImportOrder& order,
+                        const std::vector<PathChange>& changes) const;
   Status begin(const Import& import, const ImportOrder& order);
   struct Outcome {
     std::size_t changes = 0;

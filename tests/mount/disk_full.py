@@ -761,6 +761,57 @@ def a_restore_of_a_directory_is_whole_or_refused_before_it_begins():
     end_ext4(mount, image)
 
 
+def a_restore_of_many_small_files_is_whole_or_refused():
+    """What is told of each takes more than their bytes."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("many")
+    top = mount / "workspaces/w"
+    (top / "d").mkdir(parents=True)
+    for n in range(600):
+        (top / "d" / f"{n}").write_text(f"{n}\n" * 20)
+    shutil.rmtree(top / "d")
+    refused = 0
+    for room in range(1 << 20, 8 << 20, 1 << 19):
+        if not with_room(mount, room, lambda: command(top / ".agentfs/ctl", "restore d")):
+            break
+        refused += 1
+        expect_eq(os.listdir(top), [], f"{room} bytes: what a refused restore left")
+    expect(0 < refused < 12, f"{refused} were refused")
+    expect_eq({path.name: path.read_text() for path in (top / "d").iterdir()},
+              {f"{n}": f"{n}\n" * 20 for n in range(600)}, "what came back")
+    end_ext4(mount, image)
+
+
+def what_is_sparse_is_committed_where_its_data_fit():
+    """Its size is more than the disk of the state has."""
+    mount = mount_on("sparse", "24m")
+    host = TESTDIR / "sparse-host"
+    host.mkdir()
+    for name in ("edited", "renamed"):
+        with open(host / name, "wb") as file:
+            file.truncate(200 << 20)
+            file.seek(100 << 20)
+            file.write(b"data")
+    command(mount / "sys/workspaces/ctl", f"import {host} as w")
+    top = mount / "workspaces/w"
+    with open(top / "edited", "r+b") as file:
+        file.seek(50 << 20)
+        file.write(b"more")
+    os.rename(top / "renamed", top / "other")
+    command(top / ".agentfs/ctl", "commit")
+    expect_eq(sorted(os.listdir(host)), ["edited", "other"])
+    with open(host / "edited", "rb") as file:
+        file.seek(50 << 20)
+        expect_eq(file.read(4), b"more")
+    expect((host / "edited").stat().st_blocks * 512 < 1 << 20, "holes there")
+    command(top / ".agentfs/ctl", "uncommit")
+    expect_eq(sorted(os.listdir(host)), ["edited", "renamed"])
+    mount.verify()
+    mount.umount()
+    run(["umount", mount.state])
+
+
 def commits_on_a_disk_that_keeps_room_for_itself():
     """It counts as free what nobody gets: what is refused has written nothing there, and a later one does all."""
     if not can_have_ext4():
@@ -874,5 +925,6 @@ main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
      a_partial_merge_that_was_refused_leaves_nothing, a_rollback_with_little_room_is_refused_or_known_to_merges,
-     a_restore_of_a_directory_is_whole_or_refused_before_it_begins, commits_on_a_disk_that_keeps_room_for_itself,
+     a_restore_of_a_directory_is_whole_or_refused_before_it_begins, a_restore_of_many_small_files_is_whole_or_refused,
+     what_is_sparse_is_committed_where_its_data_fit, commits_on_a_disk_that_keeps_room_for_itself,
      rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)
