@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/merge_bases.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <set>
 #include <vector>
@@ -109,19 +106,21 @@ Status forget_unneeded(const std::string& directory, const TreeInfo& one, const 
   return ok();
 }
 
-// Of trees that are gone nobody asks; and what a crash has left of one that was to be written.
-Result<std::vector<std::string>> lineages_of_gone(const std::string& directory,
-                                                  const Forest& forest) {
-  std::vector<std::string> found;
+Status remove_files(const std::string& directory,
+                    const std::function<bool(const std::string& name)>& which) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
-    const auto tree = text::number<std::uint32_t>(name.substr(0, name.find('.')));
-    const bool is_gone = tree && name == Lineage::name(*tree) && !forest.info(*tree);
-    if (is_gone || PreparedFile::is_left(name)) found.push_back(entry.path().native());
+    if (which(entry.path().filename())) TRY(file::remove(entry.path()));
   }
-  if (error && error.value() != ENOENT) return fail_errno(error.value(), directory);
-  return found;
+  return error && error.value() != ENOENT ? fail_errno(error.value(), directory) : ok();
+}
+
+// Of trees that are gone nobody asks.
+Status forget_lineages_of_gone(const std::string& directory, const Forest& forest) {
+  return remove_files(directory, [&](const std::string& name) {
+    const auto tree = text::number<std::uint32_t>(name.substr(0, name.find('.')));
+    return tree && name == Lineage::name(*tree) && !forest.info(*tree);
+  });
 }
 
 // As this build has them.
@@ -357,7 +356,7 @@ Status MergeBases::forget_records_of_gone() {
     for (const auto& [one, other] : pairs) {
       TRY(forget_unneeded(place, *forest->info(one), *forest->info(other)));
     }
-    for (const std::string& file : TRY(lineages_of_gone(place, *forest))) TRY(file::remove(file));
+    TRY(forget_lineages_of_gone(place, *forest));
     for (const UnsettledPair& pair : TRY(unsettled_pairs(place))) {
       const bool are_there = forest->info(pair.into) && forest->info(pair.from);
       if (!are_there) TRY(file::remove(pair.path));
@@ -381,7 +380,10 @@ Status MergeBases::for_each_order(const std::function<Status(const Order&)>& act
 }
 
 Status MergeBases::settle() {
-  for (const auto& [top, forest] : kernel_.parts().forests) TRY(renew_records(directory(top)));
+  for (const auto& [top, forest] : kernel_.parts().forests) {
+    TRY(remove_files(directory(top), PreparedFile::is_left));
+    TRY(renew_records(directory(top)));
+  }
   TRY(for_each_order([&](const Order& order) -> Status {
     if (!order.before) return ok();
     const auto tree = kernel_.forks().info_of(order.root);

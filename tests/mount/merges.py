@@ -1397,6 +1397,40 @@ def a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took():
         expect_eq(sorted(os.listdir(ours)), ["both", "new", "old"], f"{name}, merged again")
 
 
+def rollbacks_beside_discards_of_other_trees_are_made():
+    """What is written down of a rollback is nobody's to clear away."""
+    for name in ("turning", "passing"):
+        top = make(name)
+        ctl(name, "checkpoint c")
+        ctl(name, f"fork {name}-1")
+        (top / "more").write_text("more\n")
+        ctl(name, f"merge {name}-1")
+    over = threading.Event()
+    discarded, wrong = [], []
+
+    def discards():
+        try:
+            while not over.is_set():
+                ctl("passing", "fork passing-gone")
+                ctl("passing", "discard passing-gone")
+                discarded.append(1)
+        except (AssertionError, OSError) as error:
+            wrong.append(error)
+
+    other = threading.Thread(target=discards)
+    other.start()
+    try:
+        for _ in range(120):
+            ctl("turning", "rollback c")
+            ctl("turning", "discard undo-1")
+    finally:
+        over.set()
+        other.join()
+    expect_eq(wrong, [])
+    expect(discarded, "nothing was discarded meanwhile")
+    expect_eq([name for name in os.listdir(M.state / "merge-bases/workspaces") if "prepared" in name], [])
+
+
 def what_is_new_has_the_owner_that_made_it():
     """And no set-user-id that is of other bytes."""
     if os.geteuid() != 0:
@@ -1571,6 +1605,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
+     rollbacks_beside_discards_of_other_trees_are_made,
      capabilities_are_of_the_bytes_that_have_them,
      a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other,
      owners_and_attributes_are_merged_each_by_itself,
