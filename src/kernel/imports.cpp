@@ -322,10 +322,20 @@ std::vector<Imports::HiddenTree> Imports::hidden_trees() const {
   return found;
 }
 
+// Nobody knows what those read that cannot be read themselves.
+bool Imports::is_every_tree_known() const {
+  const auto names = names_in(forest(), *forest().root());
+  return names && std::ranges::all_of(*names, [&](const std::string& name) {
+           return forest().tree(name).has_value();
+         });
+}
+
 Status Imports::settle() {
   if (kernel_.parts().imports == nullptr) return ok();
   TRY(store().settle());
+  const bool may_drop = is_every_tree_known();
   for (const HiddenTree& one : hidden_trees()) {
+    if (!one.is_read && !may_drop) continue;
     const Status settled = one.is_read ? settle_one(one.import) : forest().drop(one.import.tree);
     if (!settled) log::error("import {}: {}", one.import.id, settled.error().message);
   }
@@ -335,7 +345,7 @@ Status Imports::settle() {
 void Imports::drop_unread() {
   if (kernel_.parts().imports == nullptr || store().all().empty()) return;
   for (const HiddenTree& one : hidden_trees()) {
-    if (one.is_read || !one.was_forked) continue;
+    if (one.is_read || !one.was_forked || !is_every_tree_known()) continue;
     const Status dropped = forest().drop(one.import.tree);
     if (!dropped) log::warning("import {}: {}", one.import.id, dropped.error().message);
   }

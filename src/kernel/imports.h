@@ -86,6 +86,7 @@ class Imports {
     bool is_read = false;
   };
   std::vector<HiddenTree> hidden_trees() const;
+  bool is_every_tree_known() const;
   std::optional<Import> find(const std::string& root) const;
   Result<Import> get(const Caller& caller, const std::string& root) const;
   Status may_import(const Caller& caller, const std::string& what) const;

@@ -760,6 +760,30 @@ def a_shared_repository_that_lost_a_part():
     mount.fsck()
 
 
+def an_import_that_cannot_be_read_for_a_while_stays_one():
+    """What its directory held when it was last looked at is kept for it, until it has its mark again."""
+    mount, host = Mount.of("blind"), TESTDIR / "blind-host"
+    host.mkdir()
+    (host / "file").write_text("theirs\n")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {host} as w")
+    (mount / "workspaces/w/file").write_text("ours\n")
+    command(mount / "workspaces/w/.agentfs/ctl", "checkpoint c")
+    mount.umount()
+    tree = mount.state / "trees/workspaces/w"
+    its_own = os.getxattr(tree, mark_name(tree, ".tree"))
+    bear(tree, ".tree", b"damaged")
+    mount.mount()
+    expect_errno("EBADMSG", os.listdir, mount / "workspaces/w")
+    mount.umount()
+    bear(tree, ".tree", its_own)
+    mount.fsck()
+    mount.mount()
+    command(mount / "workspaces/w/.agentfs/ctl", "commit")
+    expect_eq(read(host / "file"), "ours\n")
+    mount.umount()
+
+
 def two_trees_of_one_mark():
     """Served is at most the one that a checkpoint names, until the other bears its own again."""
     mount = forked_state("double")
@@ -911,7 +935,7 @@ def links_between_trees():
     expect_has(mount.fsck(), "note kept: backup-1-", "fsck, of the backup")
 
 
-main(fsck_and_damage, a_copy_of_an_import_without_its_marks_is_told,
+main(fsck_and_damage, an_import_that_cannot_be_read_for_a_while_stays_one, a_copy_of_an_import_without_its_marks_is_told,
      what_a_repaired_copy_lends_is_copied_by_solidify_and_known_to_a_command, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
      records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
