@@ -51,11 +51,8 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
     target = *std::move(read);
   }
   json::Value kept = kept_row(next(), type, entry.attributes);
-  if (type == "link") {
-    json::set_bytes(kept, "target", target);
-  } else if (type != "name") {
-    set_xattrs(kept, xattrs_that_fit(store, *entry.node));
-  }
+  if (type == "link") json::set_bytes(kept, "target", target);
+  if (type != "name") set_xattrs(kept, xattrs_that_fit(store, *entry.node));
   return kept;
 }
 

@@ -177,6 +177,20 @@ def what_is_set_on_a_removed_file_is_not_in_its_past():
     expect("user.new" not in os.listxattr(file), f"{os.listxattr(file)}")
 
 
+def a_link_comes_back_with_its_attributes():
+    """Which only the privileged may set on one."""
+    if os.geteuid() != 0:
+        return
+    top = make("links", ())
+    top.mkdir()
+    (top / "link").symlink_to("nowhere")
+    os.setxattr(top / "link", "trusted.test", b"value", follow_symlinks=False)
+    run(["rm", "-r", top])
+    command(OURS / "ctl", "restore links")
+    expect_eq(os.readlink(top / "link"), "nowhere")
+    expect_eq(os.getxattr(top / "link", "trusted.test", follow_symlinks=False), b"value")
+
+
 def holes_come_back_as_holes():
     """Data of a few bytes each, with more than that in between, at the beginning and at the end."""
     top = make("sparse", ())
@@ -194,7 +208,7 @@ def holes_come_back_as_holes():
     expect_eq(file.stat().st_blocks, blocks, "blocks of what came back")
 
 
-main(mount_it, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
+main(mount_it, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,

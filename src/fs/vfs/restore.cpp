@@ -171,8 +171,8 @@ Status DataChanges::make_again(Node& directory, const std::string& name, const R
     wanted.which &= ~static_cast<unsigned>(SetAttributes::mode);
   } else {
     drop_inherited_acls(request_, {}, *made.node);
-    set_xattrs(request_, step.xattrs, *made.node);
   }
+  set_xattrs(request_, step.xattrs, *made.node);
   TRY(made.node->set_attributes(request_, nullptr, wanted));
   return ok();
 }
