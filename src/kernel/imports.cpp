@@ -315,28 +315,25 @@ std::vector<Imports::HiddenTree> Imports::hidden_trees() const {
     const auto reader = std::ranges::find_if(all, [&](const TreeInfo& info) {
       return was_forked && !info.name.empty() && info.base && info.base->tree == own->number;
     });
-    const bool is_read = reader != all.end();
-    if (is_read) import.root = path_of(reader->name);
-    found.push_back({std::move(import), was_forked, is_read});
+    if (reader != all.end()) import.root = path_of(reader->name);
+    found.push_back({std::move(import), was_forked});
   }
   return found;
 }
 
-// Nobody knows what those read that cannot be read themselves.
-bool Imports::is_every_tree_known() const {
-  const auto names = names_in(forest(), *forest().root());
-  return names && std::ranges::all_of(*names, [&](const std::string& name) {
-           return forest().tree(name).has_value();
-         });
+// One that nobody reads. It stays while there are trees that cannot be read: nobody knows what
+// those read.
+Status Imports::drop_hidden(const std::string& tree) const {
+  const auto is_known = [&](const std::string& name) { return forest().tree(name).has_value(); };
+  const auto names = TRY(names_in(forest(), *forest().root()));
+  return std::ranges::all_of(names, is_known) ? forest().drop(tree) : ok();
 }
 
 Status Imports::settle() {
   if (kernel_.parts().imports == nullptr) return ok();
   TRY(store().settle());
-  const bool may_drop = is_every_tree_known();
   for (const HiddenTree& one : hidden_trees()) {
-    if (!one.is_read && !may_drop) continue;
-    const Status settled = one.is_read ? settle_one(one.import) : forest().drop(one.import.tree);
+    const Status settled = one.is_read() ? settle_one(one.import) : drop_hidden(one.import.tree);
     if (!settled) log::error("import {}: {}", one.import.id, settled.error().message);
   }
   return ok();
@@ -345,8 +342,8 @@ Status Imports::settle() {
 void Imports::drop_unread() {
   if (kernel_.parts().imports == nullptr || store().all().empty()) return;
   for (const HiddenTree& one : hidden_trees()) {
-    if (one.is_read || !one.was_forked || !is_every_tree_known()) continue;
-    const Status dropped = forest().drop(one.import.tree);
+    if (one.is_read() || !one.was_forked) continue;
+    const Status dropped = drop_hidden(one.import.tree);
     if (!dropped) log::warning("import {}: {}", one.import.id, dropped.error().message);
   }
 }

@@ -83,10 +83,10 @@ class Imports {
   struct HiddenTree {
     Import import{};  // without a root where no workspace reads it
     bool was_forked = false;
-    bool is_read = false;
+    bool is_read() const { return !import.root.empty(); }
   };
   std::vector<HiddenTree> hidden_trees() const;
-  bool is_every_tree_known() const;
+  Status drop_hidden(const std::string& tree) const;
   std::optional<Import> find(const std::string& root) const;
   Result<Import> get(const Caller& caller, const std::string& root) const;
   Status may_import(const Caller& caller, const std::string& what) const;
