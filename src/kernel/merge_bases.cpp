@@ -301,13 +301,13 @@ Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string&
 
 // Whether that state of theirs is what the next merge begins from anyhow.
 bool MergeBases::is_last(const std::string& root, std::uint32_t into, SnapshotId state) const {
-  const Forest& forest = *kernel_.parts().forests.at(std::string(text::first_parts(root, 1)));
+  const std::string top(text::first_parts(root, 1));
+  const Forest& forest = *kernel_.parts().forests.at(top);
   const auto ours = forest.info(into);
   const auto theirs = forest.info(state.tree);
   if (!ours || !theirs) return false;
-  const std::string top(text::first_parts(root, 1));
-  const auto last =
-      find(fmt::format("{}/{}", top, ours->name), fmt::format("{}/{}", top, theirs->name));
+  const auto path_of = [&](const TreeInfo& tree) { return fmt::format("{}/{}", top, tree.name); };
+  const auto last = find(path_of(*ours), path_of(*theirs));
   return last && *last == std::optional(state);
 }
 

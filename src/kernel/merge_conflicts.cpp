@@ -38,6 +38,12 @@ std::optional<std::string> key_of(const Kernel& kernel, const std::string& root)
   return info ? std::optional(key_of(text::parent_part(root), info->number)) : std::nullopt;
 }
 
+std::optional<std::uint32_t> number_in(std::string_view key) {
+  const auto dot = key.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  return text::number<std::uint32_t>(key.substr(dot + 1));
+}
+
 // Where the tree is now.
 Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::uint32_t tree) {
   const auto forest = kernel.parts().forests.find(top);
@@ -121,9 +127,7 @@ MergeConflictsRef Merges::as_left(const std::string& root, const MergeConflicts&
   auto left = std::make_shared<MergeConflicts>(told);
   left->is_stored = true;
   left->state = state;
-  if (const auto ours = kernel_.forks().info_of(root)) {
-    left->after = newest_state(*ours);
-  }
+  if (const auto ours = kernel_.forks().info_of(root)) left->after = newest_state(*ours);
   return left;
 }
 
@@ -155,17 +159,23 @@ Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef&
   return ok();
 }
 
+// As the trees are now. A checkpoint that both had come from may have been discarded.
+Result<MergeSides> Merges::sides_of(const std::string& top, std::uint32_t into,
+                                    const MergeConflicts& conflicts) const {
+  const std::string root = fmt::format("{}/{}", top, TRY(find_tree(kernel_, top, into)).name);
+  const std::string name = TRY(find_tree(kernel_, top, conflicts.from)).name;
+  const std::string other = fmt::format("{}/{}", top, name);
+  auto sides = sides_at(root, other, conflicts.base);
+  return sides ? std::move(sides) : sides_at(root, other, TRY(parted_at(root, name)));
+}
+
 // What has been ended since may be as it was before that. A full disk keeps it from being known
 // after the next start alone.
 void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts) {
-  const auto ours = find_tree(kernel_, top, into);
-  const auto theirs = find_tree(kernel_, top, conflicts.from);
   auto next = std::make_shared<MergeConflicts>(conflicts);
   for (MergeConflict& one : next->settled) next->left.emplace(++next->last, std::move(one));
   next->settled.clear();
-  const auto path_of = [&](const TreeInfo& tree) { return fmt::format("{}/{}", top, tree.name); };
-  auto sides = ours && theirs ? sides_at(path_of(*ours), path_of(*theirs), next->base)
-                              : fail(ENOENT, "{}: a tree that was merged is gone", top);
+  auto sides = sides_of(top, into, conflicts);
   if (sides) next->sides = std::move(*sides);
   const std::string key = key_of(top, into);
   Status stored = sides ? set_conflicts_of(key, next) : std::unexpected(sides.error());
@@ -185,7 +195,7 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
     if (conflicts == nullptr || !key.starts_with(top.substr(1) + ".")) continue;
     if (key != own && conflicts->from != tree) continue;
     const auto from = find_tree(kernel_, top, conflicts->from);
-    const auto into = text::number<std::uint32_t>(std::string_view(key).substr(key.rfind('.') + 1));
+    const auto into = number_in(key);
     const bool is_hosts = from && from->name.starts_with(kHiddenTree);
     if (holds && from && into && !is_hosts && holds(*into, *conflicts)) {
       reopen(top, *into, *conflicts);
@@ -209,22 +219,13 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
 
 Status Merges::load_conflicts(const std::string& file) {
   const std::string key(text::last_part(file));
-  const auto dot = key.rfind('.');
-  const auto number = text::number<std::uint32_t>(std::string_view(key).substr(dot + 1));
-  if (dot == std::string::npos || !number) return fail(EBADMSG, "{}: names no tree", file);
-  const std::string top = fmt::format("/{}", std::string_view(key).substr(0, dot));
+  const auto number = number_in(key);
+  if (!number) return fail(EBADMSG, "{}: names no tree", file);
+  const std::string top = fmt::format("/{}", std::string_view(key).substr(0, key.rfind('.')));
   const auto all = std::make_shared<MergeConflicts>(TRY(parse(TRY(file::read(file)))));
-  const TreeInfo into = TRY(find_tree(kernel_, top, *number));
-  const TreeInfo from = TRY(find_tree(kernel_, top, all->from));
-  const std::string root = fmt::format("{}/{}", top, into.name);
-  const std::string other = fmt::format("{}/{}", top, from.name);
-  auto sides = sides_at(root, other, all->base);
-  // A checkpoint that both had come from may have been discarded.
-  if (!sides) sides = sides_at(root, other, TRY(parted_at(root, from.name)));
-  all->sides = TRY(std::move(sides));
+  all->sides = TRY(sides_of(top, *number, *all));
   if (all->theirs != SnapshotId{}) {
-    Forest& forest = *TRY(kernel_.forks().forest_of(top + "/" + into.name));
-    all->sides.theirs.root = TRY(forest.snapshot_root(all->theirs));
+    all->sides.theirs.root = TRY(kernel_.parts().forests.at(top)->snapshot_root(all->theirs));
   }
   kernel_.conflicts().set(key, all);
   return ok();

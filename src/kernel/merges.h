@@ -158,6 +158,8 @@ class Merges {
   // What a merge of that state of theirs that took what was clean leaves, once it is made.
   MergeConflictsRef as_left(const std::string& root, const MergeConflicts& told,
                             SnapshotId state) const;
+  Result<MergeSides> sides_of(const std::string& top, std::uint32_t into,
+                              const MergeConflicts& conflicts) const;
   void reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts);
   Status put_back(const TreeSide& ours, Order& order);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
