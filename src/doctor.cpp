@@ -16,6 +16,7 @@
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/users.h"
+#include "fs/fuse/awake_cpus.h"
 #include "fs/fuse/session.h"
 #include "kernel/configuration.h"
 #include "serving.h"
@@ -118,6 +119,13 @@ Finding check_io_uring() {
           ""};
 }
 
+// What a request costs is mostly the waking of who answers it, and of who has asked.
+Finding check_idle_cpus() {
+  const fuse::IdleCpus found = fuse::idle_cpus();
+  const bool is_slow = found.halt && !found.may_be_awake;
+  return {is_slow ? Verdict::note : Verdict::ok, "CPUs without work", found.text, found.advice};
+}
+
 Finding check_state(const std::string& state) {
   if (const Status ours = StateDirectory::check_owner(state); !ours) {
     return {Verdict::fail, "state", ours.error().message, "run this as its owner"};
@@ -200,6 +208,7 @@ int run_doctor(const std::string& state) {
   add_sandbox(findings);
   findings.push_back(check_passthrough());
   findings.push_back(check_io_uring());
+  findings.push_back(check_idle_cpus());
   findings.push_back(check_state(state));
   findings.push_back(check_model(state));
   bool failed = false;

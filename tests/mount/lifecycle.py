@@ -255,6 +255,22 @@ def awake_or_not():
         mount.umount()
 
 
+def cpus_are_kept_awake():
+    """Where a CPU without work halts, and root mounts, none does while something is asked."""
+    kept = "CPUs without work: kept from halting" in run([AGENTFS, "doctor"], code=None)
+    mount = Mount.of("awake-cpus")
+    for option, state in (("busy_poll", "on" if kept else "off"), ("nobusy_poll", "off")):
+        mount.mount("-o", option)
+        expect_has(read(mount / "sys/fs/stats"), f'feature="awake_cpus"\t{state}', "sys/fs/stats")
+        if state == "on":
+            with open("/dev/cpu_dma_latency", "rb", buffering=0) as device:
+                def is_held():
+                    (mount / "no-such-name").exists()
+                    return int.from_bytes(os.pread(device.fileno(), 4, 0), sys.byteorder) == 0
+                wait_until(SOON, is_held, "a latency of 0")
+        mount.umount()
+
+
 def open_files():
     """umount says that files are open; --lazy unmounts in spite of them."""
     mount = Mount.of("open")
@@ -386,5 +402,5 @@ def wrong_words():
 
 main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
-     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, open_files, waits_end_with_the_mount,
+     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
      foreground, other_users, a_state_of_another_user, wrong_words)

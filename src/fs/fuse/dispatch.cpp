@@ -35,6 +35,7 @@ void do_init(void* user, fuse_conn_info* connection) {
   context.services.feature("statx", passes_statx());
   if (context.options.beside == nullptr) {
     context.services.feature("busy_poll", context.options.busy_poll);
+    context.services.feature("awake_cpus", context.awake != nullptr);
   }
   // Who writes is the kernel's knowledge: set-user-id bits are its to clear, or ours where it
   // tells. It asks for security.capability before each write(2) in the one case, and once in the

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "fs/fuse/announcer.h"
+#include "fs/fuse/awake_cpus.h"
 #include "fs/fuse/backings.h"
 #include "fs/fuse/host_caller.h"
 #include "fs/fuse/libfuse.h"
@@ -22,6 +23,7 @@ struct Context {
   std::shared_ptr<ParkedRequests> parked;
   Backings backings;
   std::shared_ptr<Announcer> announcer;
+  std::shared_ptr<AwakeCpus> awake;  // null: nothing is kept awake
   const SessionOptions& options;
   fuse_session* session = nullptr;
   std::atomic<bool> on_io_uring = false;  // known from the first statfs on

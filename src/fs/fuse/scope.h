@@ -23,6 +23,7 @@ struct Scope {
                .drops_set_id = drops_set_id}) {
     // libfuse ends the threads of its rings by pthread_cancel, which is not to unwind what is ours.
     if (asked.part() == vfs::Part::trees) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+    if (context.awake) context.awake->asked();
     context.services.count(asked.part() == vfs::Part::trees ? "data" : "tree", operation);
   }
   Result<vfs::NodeRef> node(fuse_ino_t id) {

@@ -180,6 +180,7 @@ struct Session::Parts {
                 std::make_shared<ParkedRequests>(services.loop(), options.beside == nullptr),
                 Backings(services),
                 announcer_for(services.loop(), options),
+                awake_for(services.loop(), options),
                 options},
         waker(std::make_shared<Waker>(services.loop())) {
     if (options.beside != nullptr) context.channel->set_part(vfs::Part::trees);
@@ -189,6 +190,10 @@ struct Session::Parts {
   static std::shared_ptr<Announcer> announcer_for(EventLoop& loop, const SessionOptions& options) {
     if (options.beside != nullptr) return options.beside->parts_->context.announcer;
     return std::make_shared<Announcer>(loop, options.mountpoint);
+  }
+  static std::shared_ptr<AwakeCpus> awake_for(EventLoop& loop, const SessionOptions& options) {
+    if (options.beside != nullptr) return options.beside->parts_->context.awake;
+    return options.busy_poll ? keep_awake(loop) : nullptr;
   }
   void detach();
   // Whether the mount was taken down by somebody else.

@@ -24,7 +24,9 @@ struct SessionOptions {
   // and the kernel have that (root only); and whether they lie on an overlayfs or its like.
   bool passthrough = false;
   bool stacked_disk = false;
-  bool busy_poll = false;  // a thread that has answered stays awake for a moment (workers.h)
+  // A thread that has answered stays awake for a moment (workers.h), and so do the CPUs of a
+  // virtual machine (awake_cpus.h).
+  bool busy_poll = false;
   // A session of the data trees, beside the one of the rest of the same mount (which outlives it).
   // It is only ever seen through what is bound of it.
   Session* beside = nullptr;
