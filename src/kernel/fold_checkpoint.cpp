@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // checkpoint.commit, and what of it follows forks and renames of a workspace.
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/text.h"
 #include "kernel/fold_rows.h"
@@ -15,6 +17,13 @@ std::uint64_t number_in(const json::Value& value) {
 }  // namespace
 
 json::Value to_json(const CheckpointCommits& commits) {
+  json::Array earlier;
+  for (const CommittedCheckpoint& one : commits.earlier) {
+    json::Value value;
+    value.set("commit", one.commit).set("state", one.state);
+    value.set("made", one.made.value).set("told", one.told.value);
+    earlier.push_back(std::move(value));
+  }
   json::Array pending;
   for (const auto& [sequence, one] : commits.pending) {
     json::Value value;
@@ -25,13 +34,25 @@ json::Value to_json(const CheckpointCommits& commits) {
   }
   json::Value all;
   all.set("commit", commits.commit).set("reached", commits.reached.value);
+  if (!commits.state.empty()) all.set("state", commits.state);
+  if (commits.rolled_back.value != 0) all.set("rolled_back", commits.rolled_back.value);
+  if (!earlier.empty()) all.set("earlier", std::move(earlier));
   return all.set("pending", std::move(pending));
 }
 
 CheckpointCommits checkpoint_commits_from_json(const json::Value& value) {
   CheckpointCommits commits;
   commits.commit = value["commit"].text();
+  commits.state = value["state"].text();
   commits.reached = {number_in(value["reached"])};
+  commits.rolled_back = {number_in(value["rolled_back"])};
+  const json::Array* const earlier = value["earlier"].array();
+  for (const json::Value& one : earlier != nullptr ? *earlier : json::Array()) {
+    commits.earlier.push_back({.commit = std::string(one["commit"].text()),
+                               .state = std::string(one["state"].text()),
+                               .made = {number_in(one["made"])},
+                               .told = {number_in(one["told"])}});
+  }
   const json::Array* const pending = value["pending"].array();
   if (pending == nullptr) return commits;
   for (const json::Value& one : *pending) {
@@ -75,11 +96,33 @@ bool inherit(Fold& fold, const std::string& name, const std::string& parent) {
   const auto changed = from->changed.since(last.reached);
   if (changed.size() > kMostInherited) return false;
   WorkspaceChanges& made = fold.edit_workspace(name);
-  made.checkpoints.commit = last.commit;
-  made.checkpoints.reached = last.reached;
+  made.checkpoints = last;
+  made.checkpoints.pending.clear();
   fold.mark_checkpoints(name);
   for (const auto& [path, edit] : changed) fold.note_change(name, path, edit);
   return true;
+}
+
+void note_commit(CheckpointCommits& commits, Sequence made, Sequence told,
+                 std::string_view commit) {
+  const PendingCheckpoint& checkpoint = commits.pending.at(made);
+  commits.commit = commit;
+  commits.state = checkpoint.state;
+  commits.reached = checkpoint.reached;
+  if (commits.rolled_back <= commits.reached) commits.rolled_back = {};
+  auto& earlier = commits.earlier;
+  if (earlier.size() == CheckpointCommits::kMostEarlier) earlier.erase(earlier.begin());
+  earlier.push_back({std::string(commit), checkpoint.state, made, told});
+}
+
+// The record of the checkpoint that a state is, of those whose commits are known or to come.
+std::optional<Sequence> made_by(const CheckpointCommits& commits, std::string_view state) {
+  for (const auto& [record, one] : commits.pending) {
+    if (one.state == state) return record;
+  }
+  const auto found = std::ranges::find(commits.earlier, state, &CommittedCheckpoint::state);
+  if (found == commits.earlier.end()) return std::nullopt;
+  return found->made;
 }
 
 Status check_commit(const Fold&, json::Value& data) {
@@ -94,10 +137,7 @@ void apply_commit(Fold& fold, const Record& record) {
   if (known == nullptr || !known->checkpoints.pending.contains(made)) return;
   CheckpointCommits& commits = fold.edit_workspace(name).checkpoints;
   const std::string_view commit = record.data["commit"].text();
-  if (!commit.empty()) {
-    commits.commit = commit;
-    commits.reached = commits.pending.at(made).reached;
-  }
+  if (!commit.empty()) note_commit(commits, made, record.sequence, commit);
   commits.pending.erase(made);
   fold.mark_checkpoints(name);
 }
@@ -126,6 +166,18 @@ void note_dropped_checkpoint(Fold& fold, const Record& record) {
   if (known == nullptr || known->checkpoints.pending.empty()) return;
   std::erase_if(fold.edit_workspace(name).checkpoints.pending,
                 [&](const auto& one) { return one.second.state == record.data["state"].text(); });
+  fold.mark_checkpoints(name);
+}
+
+void note_rollback(Fold& fold, const Record& record) {
+  const std::string name = workspace_in(record.data, "path");
+  const WorkspaceChanges* const known = fold.find_workspace(name);
+  if (known == nullptr || known->checkpoints.is_empty()) return;
+  CheckpointCommits& commits = fold.edit_workspace(name).checkpoints;
+  const auto made = made_by(commits, record.data["state"].text());
+  std::erase_if(commits.earlier,
+                [&](const CommittedCheckpoint& one) { return !made || one.told > *made; });
+  commits.rolled_back = record.sequence;
   fold.mark_checkpoints(name);
 }
 

@@ -29,9 +29,11 @@ std::span<const Row> checkpoint_rows();
 void note_history(Fold& fold, const Record& record);
 // Limits follow their tree: to its forks, to another name, out of the world.
 void note_quotas(Fold& fold, const Record& record);
-// A checkpoint that is to become a commit; one that is gone; a fork, whose next commit has what
-// has changed since its parent's last one.
+// A checkpoint that is to become a commit; a rollback, with which commits may have gone; a
+// checkpoint that is gone; a fork, whose next commit has what has changed since its parent's last
+// one.
 void note_checkpoint(Fold& fold, const Record& record);
+void note_rollback(Fold& fold, const Record& record);
 void note_dropped_checkpoint(Fold& fold, const Record& record);
 void note_fork(Fold& fold, const Record& record);
 // Of workspaces that get another name: what is taken before is put under the new one.

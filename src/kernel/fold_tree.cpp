@@ -91,6 +91,7 @@ void apply_rename(Fold& fold, const Record& record) {
 
 // What lies at the top stands for all that may have changed below it.
 void apply_rollback(Fold& fold, const Record& record) {
+  note_rollback(fold, record);
   const json::Array* tops = record.data["tops"].array();
   if (tops == nullptr) return;
   const std::string root = json::bytes_of(record.data, "path");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints as git commits: made after the checkpoint, from the state that it keeps.
+#include <algorithm>
 #include <cctype>
 #include <chrono>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/checkpoint_changes.h"
 #include "kernel/checkpoint_stage.h"
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
@@ -56,8 +58,10 @@ struct Order {
   std::string workspace;
   Sequence record;
   PendingCheckpoint checkpoint;
-  std::vector<std::string> changed;
-  std::string parent;
+  std::vector<std::string> changed;      // since the last commit
+  std::vector<std::string> rolled_back;  // of a rollback since: they stand for all below them
+  CommittedCheckpoint last;              // no commit: there is none
+  CommittedCheckpoint earlier;           // the newest before it that a rollback has left
   std::string author;
 };
 
@@ -70,10 +74,17 @@ std::optional<Order> next_order(const Fold& fold, const std::string& workspace) 
               .record = record,
               .checkpoint = checkpoint,
               .changed = {},
-              .parent = changes->checkpoints.commit,
+              .rolled_back = {},
+              .last = {.commit = changes->checkpoints.commit, .state = changes->checkpoints.state},
+              .earlier = {},
               .author = author_name(fold, checkpoint.author)};
-  for (auto& [path, edit] : changes->changed.since(changes->checkpoints.reached)) {
-    order.changed.push_back(std::move(path));
+  const CheckpointCommits& commits = changes->checkpoints;
+  for (auto& [path, edit] : changes->changed.since(commits.reached)) {
+    auto& paths = edit.sequence == commits.rolled_back ? order.rolled_back : order.changed;
+    paths.push_back(std::move(path));
+  }
+  for (const CommittedCheckpoint& one : commits.earlier) {
+    if (one.commit != commits.commit) order.earlier = one;
   }
   return order;
 }
@@ -94,24 +105,51 @@ class Committing {
   std::string ref() const { return "refs/agentfs/checkpoints/" + ref_name(order_.checkpoint.name); }
 
   Result<std::string> run() {
-    next_.parent = order_.parent;
-    std::vector<std::string> changed = order_.changed;
-    for (const std::string& path : kernel_.paths().open_for_writing(root_)) {
-      if (path.starts_with(root_ + "/")) changed.push_back(path.substr(root_.size() + 1));
-    }
-    auto made = commit(std::move(changed));
-    if (made || made.error().code != ESTALE || next_.parent.empty()) return made;
+    next_.parent = order_.last.commit;
+    auto made = commit(TRY(changed()));
     // A rollback, or git gc, took the last one away.
+    if (is_gone(made) && !order_.earlier.commit.empty()) {
+      if (auto since = changed_since(order_.earlier)) {
+        next_.parent = order_.earlier.commit;
+        made = commit(*std::move(since));
+      }
+    }
+    if (!is_gone(made)) return made;
     next_.parent.clear();
     return commit({""});
   }
+  std::size_t paths() const { return next_.changed.size(); }  // that were looked at
 
  private:
-  Result<std::string> commit(std::vector<std::string> changed) {
-    const auto state = state_in(order_.checkpoint.state);
+  bool is_gone(const Result<std::string>& made) const {
+    return !made && made.error().code == ESTALE && !next_.parent.empty();
+  }
+  Result<TreeNodeRef> top_of(std::string_view text) const {
+    const auto state = state_in(text);
+    if (!state) return fail(EBADMSG, "no state of a tree ({})", text);
+    return TRY(kernel_.forks().forest_of(root_))->snapshot_root(*state);
+  }
+  Result<std::vector<std::string>> changed() const {
+    std::vector<std::string> all = order_.changed;
+    for (const std::string& path : kernel_.paths().open_for_writing(root_)) {
+      if (path.starts_with(root_ + "/")) all.push_back(path.substr(root_.size() + 1));
+    }
+    if (order_.rolled_back.empty()) return all;
+    const auto since = changed_since(order_.last);
+    const auto& more = since ? *since : order_.rolled_back;
+    all.insert(all.end(), more.begin(), more.end());
+    std::ranges::sort(all);
+    const auto twice = std::ranges::unique(all);
+    all.erase(twice.begin(), twice.end());
+    return all;
+  }
+  Result<std::vector<std::string>> changed_since(const CommittedCheckpoint& before) const {
     Forest& forest = *TRY(kernel_.forks().forest_of(root_));
-    if (!state) return fail(EBADMSG, "no state of a tree ({})", order_.checkpoint.state);
-    const TreeNodeRef top = TRY(forest.snapshot_root(*state));
+    return changes_between(forest, TRY(top_of(before.state)), TRY(top_of(order_.checkpoint.state)));
+  }
+  Result<std::string> commit(std::vector<std::string> changed) {
+    Forest& forest = *TRY(kernel_.forks().forest_of(root_));
+    const TreeNodeRef top = TRY(top_of(order_.checkpoint.state));
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
         forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
@@ -140,15 +178,15 @@ class Committing {
 };
 
 // False where it is still to be done.
-bool tell(Kernel& kernel, const Order& order, const std::string& ref,
+bool tell(Kernel& kernel, const Order& order, const Committing& commit,
           const Result<std::string>& made) {
   if (!made && made.error().code == EINTR) return false;
   json::Value data;
   json::set_bytes(data, "workspace", order.workspace);
   json::set_bytes(data, "name", order.checkpoint.name);
-  data.set("record", order.record.value).set("paths", order.changed.size());
+  data.set("record", order.record.value).set("paths", commit.paths());
   if (made) {
-    json::set_bytes(data, "ref", ref);
+    json::set_bytes(data, "ref", commit.ref());
     data.set("commit", *made);
   } else {
     data.set("error", made.error().message);
@@ -223,7 +261,7 @@ void Kernel::State::run_checkpoints(const std::string& workspace) {
     }
     Committing commit(kernel, *order);
     const Result<std::string> made = commit.run();
-    if (tell(kernel, *order, commit.ref(), made)) continue;
+    if (tell(kernel, *order, commit, made)) continue;
     Lock lock(mutex);
     checkpointing.erase(workspace);
     return;

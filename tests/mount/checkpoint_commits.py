@@ -133,6 +133,90 @@ def after_a_rollback_whatever_the_names():
     expect_eq([git(space.name, "show", f"{commit}:{odd.name}/a") for commit in commits], ["one", "two", "one"])
 
 
+def spread(name):
+    """Three directories of twenty files, in a repository."""
+    space = SPACES / name
+    for directory in ("d0", "d1", "d2"):
+        (space / directory).mkdir(parents=True)
+        for number in range(20):
+            (space / directory / f"f{number}").write_text(f"{directory} {number}\n", encoding="utf-8")
+    git(name, "init", "-q")
+    git(name, "commit", "-q", "--allow-empty", "-m", "first")
+    return space
+
+
+def expect_recorded(space, commit, what):
+    """All that is there now is in the commit, and nothing else."""
+    seen = {str(path.relative_to(space)): path.read_text(encoding="utf-8")
+            for path in space.rglob("*") if path.is_file() and ".git" not in path.parts}
+    told = git(space.name, "ls-tree", "-r", "-z", "--name-only", commit).split("\0")[:-1]
+    expect_eq(sorted(told), sorted(seen), f"{what}: the names")
+    git(space.name, "read-tree", commit)
+    expect_eq(git(space.name, "diff", "--stat"), "", f"{what}: the contents")
+
+
+def what_a_rollback_changed_alone_is_looked_at():
+    space = spread("spread")
+    for name in ("one", "two", "three"):
+        (space / "d0/f0").write_text(f"{name}\n", encoding="utf-8")
+        checkpoint("spread", name)
+        git("spread", "add", "d1")
+        git("spread", "commit", "-q", "--allow-empty", "-m", f"the user's after {name}")
+    ctl("spread", "rollback two")
+    (space / "d2/f2").write_text("x\n", encoding="utf-8")
+    made = checkpoint("spread", "four")
+    expect_recorded(space, made["commit"], "four")
+    expect_eq(made["paths"], 2, "paths that differ between one, whose commit is left, and four")
+    expect_eq(git("spread", "rev-parse", "refs/agentfs/checkpoints/four^"),
+              git("spread", "rev-parse", "refs/agentfs/checkpoints/one"), "its parent")
+    ctl("spread", "fork spread-fork")
+    (SPACES / "spread-fork/d1/f1").write_text("y\n", encoding="utf-8")
+    made = checkpoint("spread-fork", "of-a-fork")
+    expect_eq(made["paths"], 1, "paths that have changed in the fork")
+    expect_recorded(SPACES / "spread-fork", made["commit"], "of a fork")
+
+
+def commits_are_what_was_there_whatever_was_rolled_back():
+    space, chance, kept = spread("chance"), random.Random(7), []
+
+    def change():
+        directory = chance.choice([each for each in space.iterdir() if each.name != ".git"])
+        path = directory / f"f{chance.randrange(24)}"
+        kind = chance.randrange(7)
+        if kind == 0:
+            path.unlink(missing_ok=True)
+        elif kind == 1 and not (space / "moved").exists():
+            directory.rename(space / "moved")
+        elif kind == 2:
+            directory.chmod(chance.choice((0o755, 0o750)))
+        elif kind == 3:
+            (directory / "new").mkdir(exist_ok=True)
+            (directory / "new/deep").write_text(f"{chance.random()}\n", encoding="utf-8")
+        else:
+            path.write_text(f"{chance.random()}\n", encoding="utf-8")
+
+    for number in range(24):
+        for _ in range(chance.randrange(4)):
+            change()
+        if chance.random() < 0.3:
+            git("chance", "commit", "-q", "--allow-empty", "-a", "-m", "the user's")
+        if kept and chance.random() < 0.5:
+            ctl("chance", f"rollback {chance.choice(kept)}")
+            if chance.random() < 0.3:
+                ctl("chance", f"rollback {chance.choice(sorted(os.listdir(space / '.agentfs/snapshots')))}")
+        if chance.random() < 0.3:
+            ctl("chance", f"checkpoint unwaited-{number}")
+            change()
+        made = checkpoint("chance", f"c{number}")
+        while made["name"] != f"c{number}":
+            wait_until(30, lambda: rows("checkpoint.commit")[-1]["data"]["name"] == f"c{number}", "its commit")
+            made = rows("checkpoint.commit")[-1]["data"]
+        expect("error" not in made, f"{made}")
+        expect_recorded(space, made["commit"], f"c{number}")
+        kept.append(f"c{number}")
+    expect_eq(git("chance", "fsck", "--strict", "--no-dangling"), "", "git fsck")
+
+
 def a_rollback_waits():
     """The lock of the ref holds the commit up: it is whole in one .git, or in the other."""
     (SPACES / "site/a").write_text("nine\n", encoding="utf-8")
@@ -357,7 +441,8 @@ def whole():
 
 
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
-     after_a_rollback_whatever_the_names, a_rollback_waits, ignored_directories,
+     after_a_rollback_whatever_the_names, what_a_rollback_changed_alone_is_looked_at,
+     commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
      what_a_sparse_checkout_leaves_out_stays, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,

@@ -156,6 +156,41 @@ TEST_CASE("a dropped checkpoint is not committed any more") {
   CHECK_FALSE(t.is_pending());
 }
 
+TEST_CASE("a rollback leaves known the commits that were told before the checkpoint was made") {
+  Space t;
+  for (const char* name : {"one", "two", "three"}) {
+    t.write("site/a", name);
+    t.checkpoint(name);
+    t.commits(t.told() + 1);
+  }
+  const auto known = [&] {
+    std::string text;
+    t.kernel().look_at_fold([&](const Fold& fold) {
+      const CheckpointCommits& commits = fold.find_workspace("site")->checkpoints;
+      CHECK(commits.state == "1.3");
+      text = json::dump(to_json(commits));
+    });
+    return text;
+  };
+  const auto earlier = [&] {
+    std::vector<std::string> states;
+    t.kernel().look_at_fold([&](const Fold& fold) {
+      for (const auto& one : fold.find_workspace("site")->checkpoints.earlier) {
+        states.push_back(one.state);
+      }
+    });
+    return states;
+  };
+  CHECK(earlier() == std::vector<std::string>{"1.1", "1.2", "1.3"});
+  must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "two"));
+  CHECK(earlier() == std::vector<std::string>{"1.1"});
+  const std::string before = known();
+  must(t.stop_and_start());
+  CHECK(known() == before);
+  must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "undo-1"));
+  CHECK(earlier().empty());  // a state without a commit: what its repository has is not known
+}
+
 TEST_CASE("a renamed workspace takes its commits along") {
   Space t;
   t.write("site/a", "1");

@@ -162,6 +162,45 @@ TEST_CASE("a store may have a version without its process, as an earlier one has
   CHECK(found->problems.size() == problems);
 }
 
+TEST_CASE("a store may have a commit without what it is of, as an earlier one has, but no other") {
+  TestKernel kernel;
+  const auto made = kernel.commit(
+      "tree.checkpoint",
+      json::Object{
+          {"path", "/workspaces/site"}, {"name", "one"}, {"state", "1.1"}, {"reached", 1}});
+  REQUIRE(made);
+  REQUIRE(kernel.commit(
+      "checkpoint.commit",
+      json::Object{{"workspace", "site"}, {"record", made->sequence.value}, {"commit", "aaaa"}}));
+  kernel.stop();
+  RecordStore& store = *kernel.store;
+  CheckpointCommits stored;
+  std::size_t problems = 0;
+  REQUIRE(store.load([&](std::string_view collection, std::string_view, std::string_view json) {
+    if (collection == "checkpoints") stored = checkpoint_commits_from_json(*json::parse(json));
+    return ok();
+  }));
+  REQUIRE(stored.state == "1.1");
+  REQUIRE(stored.earlier.size() == 1);
+  stored.state.clear();
+  stored.earlier.clear();
+  SECTION("none") {}
+  SECTION("another commit") {
+    stored.commit = "bbbb";
+    problems = 1;
+  }
+  SECTION("another state") {
+    stored.state = "1.2";
+    problems = 1;
+  }
+  const std::vector<ObjectChange> changes{{"checkpoints", "site", json::dump(to_json(stored))}};
+  REQUIRE(store.apply(*store.reached(), changes));
+  const auto journal = *Journal::open(*kernel.log, make_key(), kernel.clock);
+  const auto found = check_store(store, *journal, true);
+  REQUIRE(found);
+  CHECK(found->problems.size() == problems);
+}
+
 TEST_CASE("whichever record is damaged, a store that reflects it gives the same state") {
   const Past past;
   for (std::size_t line = 0; line < past.lines.size(); ++line) {
