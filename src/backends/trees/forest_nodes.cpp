@@ -85,9 +85,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
 }
 
 ForestNode* NodeBook::named(const ForestNode& parent, const std::string& name) {
-  if (parent.inside_ == nullptr) return nullptr;
-  const auto found = parent.inside_->entries.find(name);
-  return found == parent.inside_->entries.end() ? nullptr : found->second;
+  return parent.inside_ == nullptr ? nullptr : parent.inside_->entries.find(name);
 }
 
 ForestNodeRef NodeBook::find(const ForestNode& parent, const std::string& name) const {
@@ -135,7 +133,7 @@ ForestNodeRef NodeBook::drop_name(ForestNode& node, const ForestNode& parent,
 }
 
 void NodeBook::put_name(ForestNode& node, const Entry& entry) {
-  entry.parent->inside_->entries[entry.name] = &node;
+  entry.parent->inside_->entries.set(entry.name, node, node.is_directory());
   node.names_.insert({entry.parent, entry.name});
 }
 
@@ -153,15 +151,18 @@ void NodeBook::remove_name(const ForestNode& parent, const std::string& name,
 
 // What drops out is ended by the caller, after the lock.
 void NodeBook::drop_names_in(const ForestNode& parent, std::vector<ForestNodeRef>& dropped) {
-  for (const auto& [name, node] : std::exchange(parent.inside_->entries, {})) {
+  const KnownNames entries = std::exchange(parent.inside_->entries, {});
+  const auto drop = [&](const std::string& name, ForestNode* node) {
     dropped.push_back(node->weak_from_this().lock());
-    if (!dropped.back()) continue;
+    if (!dropped.back()) return;
     ForestNodeRef above = drop_name(*node, parent, name);
-    if (!above) continue;
+    if (!above) return;
     dropped.push_back(drop_former(*node));
     if (node->is_directory()) parent.inside_->formers[name] = node;
     node->former_ = std::make_unique<ForestNode::Name>(std::move(above), name);
-  }
+  };
+  for (const auto& [name, node] : entries.directories()) drop(name, node);
+  for (const auto& [name, node] : entries.others()) drop(name, node);
 }
 
 void NodeBook::retire_names_in(const ForestNode& parent) {
@@ -208,14 +209,17 @@ NodeBook::Formers NodeBook::formers_below(const ForestNode& root) const {
   const Lock lock(mutex_);
   const auto add = [&](const ForestNode& above, std::size_t place) {
     const std::size_t before = found.size();
-    for (const auto* const known : {&above.inside_->formers, &above.inside_->entries}) {
-      if (&above == &root && known == &above.inside_->entries) continue;
-      below.names += known->size();
-      for (const auto& [name, node] : *known) {
-        auto alive = node->is_directory() ? node->weak_from_this().lock() : nullptr;
+    const auto take = [&](const KnownNames::Nodes& directories) {
+      for (const auto& [name, node] : directories) {
+        auto alive = node->weak_from_this().lock();
         if (alive) found.push_back({.node = std::move(alive), .name = name, .above = place});
       }
-    }
+    };
+    take(above.inside_->formers);
+    below.names += above.inside_->formers.size();
+    if (&above == &root) return found.size() > before;
+    take(above.inside_->entries.directories());
+    below.names += above.inside_->entries.size();
     return found.size() > before;
   };
   add(root, Former::kTop);
@@ -254,7 +258,7 @@ void NodeBook::succeed(ForestNode& former, ForestNode& now) {
   for (const ForestNode::Name& name : former.names_) dropped.push_back(name.parent);
   former.names_ = std::exchange(now.names_, {});
   for (const ForestNode::Name& name : former.names_) {
-    name.parent->inside_->entries[name.name] = &former;
+    name.parent->inside_->entries.set(name.name, former, former.is_directory());
   }
   drop_names_in(former, dropped);
 }
@@ -287,8 +291,11 @@ std::vector<ForestNodeRef> NodeBook::all_of(const Tree& tree) const {
   }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (!nodes[i]->is_directory()) continue;
-    for (const auto& [name, node] : nodes[i]->inside_->entries) {
-      if (!node->disk && node->tree.get() == &tree) add(node);
+    const KnownNames& entries = nodes[i]->inside_->entries;
+    for (const auto* const known : {&entries.directories(), &entries.others()}) {
+      for (const auto& [name, node] : *known) {
+        if (!node->disk && node->tree.get() == &tree) add(node);
+      }
     }
   }
   return nodes;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/trees/forest_tree.h"
+#include "backends/trees/known_names.h"
 #include "backends/trees/line.h"
 #include "backends/trees/node_names.h"
 #include "base/mutex.h"
@@ -72,8 +73,8 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   friend class NodeBook;
   // What only directories have: there are many more files, as many as the host's kernel knows.
   struct Inside {
-    std::unordered_map<std::string, ForestNode*> entries{};  // known by a name in it
-    std::unordered_map<std::string, ForestNode*> formers{};  // directories that were in it
+    KnownNames entries{};
+    KnownNames::Nodes formers{};  // directories that were in it
     std::optional<Content> content{};
   };
   const std::shared_ptr<NodeBook> book_;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What is known by a name in a directory.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace agentfs::trees {
+
+class ForestNode;
+
+// Directories apart from all else, which there is much more of: who goes down a tree looks at them
+// alone. Nodes are borrowed.
+class KnownNames {
+ public:
+  using Nodes = std::unordered_map<std::string, ForestNode*>;
+
+  ForestNode* find(const std::string& name) const {
+    for (const Nodes* const nodes : {&others_, &directories_}) {
+      if (const auto found = nodes->find(name); found != nodes->end()) return found->second;
+    }
+    return nullptr;
+  }
+  void set(const std::string& name, ForestNode& node, bool is_directory) {
+    (is_directory ? others_ : directories_).erase(name);
+    (is_directory ? directories_ : others_)[name] = &node;
+  }
+  void erase(const std::string& name) {
+    if (others_.erase(name) == 0) directories_.erase(name);
+  }
+  std::size_t size() const { return directories_.size() + others_.size(); }
+  const Nodes& directories() const { return directories_; }
+  const Nodes& others() const { return others_; }
+
+ private:
+  Nodes directories_;
+  Nodes others_;
+};
+
+}  // namespace agentfs::trees
