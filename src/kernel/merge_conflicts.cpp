@@ -306,6 +306,28 @@ Result<std::string> Merges::text(const std::string& root, std::uint64_t number,
   return refuse_lost(conflict.path, number, side, text.error());
 }
 
+Result<std::optional<Merges::SideFile>> Merges::file_of(const std::string& root,
+                                                        std::uint64_t number,
+                                                        const std::string& side) const {
+  if (side == "merged") return std::nullopt;
+  const auto [all, conflict] = TRY(find(root, number));
+  const Side from = TRY(side_of(*all, conflict, side));
+  if (!S_ISREG(from.entry.attributes.st_mode)) return std::nullopt;
+  const auto file = TRY(from.store.open(*from.entry.node, O_RDONLY, TreeCaller{}));
+  struct stat its{};
+  if (file->is_lent()) return std::nullopt;
+  if (::fstat(file->descriptor(), &its) != 0) return fail_errno(text::shown(conflict.path));
+  const auto open = [from, its, path = conflict.path]() -> Result<UniqueFd> {
+    const auto again = TRY(from.store.open(*from.entry.node, O_RDONLY, TreeCaller{}));
+    struct stat now{};
+    UniqueFd own(::fcntl(again->descriptor(), F_DUPFD_CLOEXEC, 0));
+    if (!own || ::fstat(own.get(), &now) != 0) return fail_errno(text::shown(path));
+    if (now.st_ino == its.st_ino && now.st_size == its.st_size) return own;
+    return fail(ESTALE, "{}: has changed since it was looked at", text::shown(path));
+  };
+  return SideFile{its, open};
+}
+
 Status Merges::may_read(const Caller& caller, const std::string& root, std::uint64_t number,
                         const std::string& side) const {
   const auto [all, conflict] = TRY(find(root, number));

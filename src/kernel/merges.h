@@ -76,6 +76,14 @@ class Merges {
                   const std::string& side) const;
   // Whether it can be read now: an import may not have its base any more.
   bool has_text(const std::string& root, std::uint64_t number, const std::string& side) const;
+  // Where the bytes of a side lie, be they many: nothing where text() alone has them, which is what
+  // would be merged, a link, or lent by an import.
+  struct SideFile {
+    struct stat attributes{};
+    std::function<Result<UniqueFd>()> open{};  // ESTALE once it is another one
+  };
+  Result<std::optional<SideFile>> file_of(const std::string& root, std::uint64_t number,
+                                          const std::string& side) const;
   MergeConflictsRef conflicts(const std::string& root) const;
   // Of conflicts with the tree that this is a state of: theirs is read there from now on, unless it
   // is read from an earlier one already.

@@ -1206,6 +1206,39 @@ def what_a_merge_makes_ready_is_nobodys_to_see():
     expect_eq(seen, [])
 
 
+def memory_of(pid):
+    return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status", encoding="ascii")
+                if line.startswith("VmRSS"))
+
+
+def who_looks_at_conflicts_of_large_files_has_them_read_by_nobody():
+    """Their sizes are known without their bytes, which nobody holds in memory, be they many."""
+    large, names = 100 << 20, [f"f{n}" for n in range(4)]
+    make("large")
+    for name in names:
+        (SPACES / "large" / name).touch()
+        os.truncate(SPACES / "large" / name, large)
+    ctl("large", "fork large-try")
+    for space in ("large", "large-try"):
+        for name in names:
+            with open(SPACES / space / name, "r+b") as file:
+                file.write(space.encode())
+    ctl("large", "merge large-try partial")
+    before, conflicts = memory_of(M.daemon()), SPACES / "large/.agentfs/conflicts"
+    seen = [path for number in conflicts.iterdir() if number.is_dir()
+            for path in number.iterdir() if path.name in ("base", "ours", "theirs")]
+    expect_eq([path.stat().st_size for path in seen], [large] * 12, "the sizes of their sides")
+    for path in seen:
+        with open(path, "rb") as file:
+            begins = {"base": b"\0\0", "ours": b"large\0", "theirs": b"large-try\0"}[path.name]
+            expect_eq(file.read(len(begins)), begins, f"{path}")
+            file.seek(-2, os.SEEK_END)
+            expect_eq(file.read(), b"\0\0", f"the end of {path}")
+    expect(memory_of(M.daemon()) - before < 60 << 10, "the daemon has grown by more than 60 MiB")
+    ctl("large", "discard large-try")
+    shutil.rmtree(SPACES / "large")
+
+
 def conflicts_are_files():
     ours, theirs = make("two"), SPACES / "two-fork"
     ctl("two", "fork two-fork")
@@ -1633,6 +1666,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
      theirs_is_taken_whole, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
+     who_looks_at_conflicts_of_large_files_has_them_read_by_nobody,
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      a_rollback_that_was_undone_has_taken_no_merge_back,
      the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/nanoseconds.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
@@ -64,8 +65,19 @@ bool is_conflict(const void* object, const Caller& /*caller*/, const std::string
   return path.find('/') == std::string::npos && find_conflict(root_of(object), path).has_value();
 }
 
-Result<std::string> read_conflict(const void* object, const Caller& caller,
-                                  const std::string& path) {
+std::string about_conflict(const MergeConflict& conflict) {
+  std::string about = fmt::format("{}\t{}\n{}\n", text::shown(conflict.path),
+                                  word_of(conflict.reason), conflict.sentence);
+  const bool has_both = conflict.ours.is_regular() && conflict.theirs.is_regular();
+  if (has_both && conflict.ours.mode != conflict.theirs.mode) {
+    about += fmt::format("mode\tours {:04o}, theirs {:04o}\n", conflict.ours.mode & 07777,
+                         conflict.theirs.mode & 07777);
+  }
+  return about;
+}
+
+Result<vfs::ContentRef> open_conflict(const void* object, const Caller& caller,
+                                      const std::string& path) {
   const HistoryRoot& root = root_of(object);
   TRY(root.kernel->history().may_see(caller, root.path));
   const auto slash = path.find('/');
@@ -74,24 +86,22 @@ Result<std::string> read_conflict(const void* object, const Caller& caller,
   if (std::ranges::find(kSides, side) == kSides.end() || !has_side(root, number, side)) {
     return fail(ENOENT, "{}/.agentfs/conflicts/{}: no such file", root.path, text::shown(path));
   }
-  if (side == "about") {
-    std::string about = fmt::format("{}\t{}\n{}\n", text::shown(conflict.path),
-                                    word_of(conflict.reason), conflict.sentence);
-    const bool has_both = conflict.ours.is_regular() && conflict.theirs.is_regular();
-    if (has_both && conflict.ours.mode != conflict.theirs.mode) {
-      about += fmt::format("mode\tours {:04o}, theirs {:04o}\n", conflict.ours.mode & 07777,
-                           conflict.theirs.mode & 07777);
-    }
-    return about;
-  }
-  TRY(root.kernel->merges().may_read(caller, root.path, number, side));
-  return root.kernel->merges().text(root.path, number, side);
+  if (side == "about") return vfs::text_content(about_conflict(conflict));
+  const Merges& merges = root.kernel->merges();
+  TRY(merges.may_read(caller, root.path, number, side));
+  auto file = TRY(merges.file_of(root.path, number, side));
+  if (!file) return vfs::text_content(TRY(merges.text(root.path, number, side)));
+  const struct stat& its = file->attributes;
+  const auto changed = static_cast<std::uint64_t>(nanoseconds_of(its.st_ctim));
+  return std::make_shared<const vfs::Content>(std::move(file->open),
+                                              static_cast<std::uint64_t>(its.st_size),
+                                              nanoseconds_of(its.st_mtim), changed ^ its.st_ino);
 }
 
 }  // namespace
 
 constinit const vfs::DocumentOperations kConflicts{.list = list_conflicts,
-                                                   .text = read_conflict,
+                                                   .content = open_conflict,
                                                    .is_directory = is_conflict,
                                                    .names_are_users = true};
 
