@@ -128,8 +128,17 @@ Xattrs brought_xattrs(int file) {
   return all;
 }
 
+Status remove_acls(int file) {
+  const std::string path = fmt::format("/proc/self/fd/{}", file);
+  for (const char* const name : kAclNames) {
+    if (::removexattr(path.c_str(), name) == 0 || errno == ENOTSUP || errno == ENODATA) continue;
+    return fail_errno("taking away what a directory gives");
+  }
+  return ok();
+}
+
 void copy_xattrs(int from, int to) {
-  for (const char* const name : kAclNames) static_cast<void>(::fremovexattr(to, name));
+  static_cast<void>(remove_acls(to));
   each_xattr(from, [&](const std::string& name, std::string_view value) {
     static_cast<void>(::fsetxattr(to, name.c_str(), value.data(), value.size(), 0));
   });

@@ -35,6 +35,8 @@ void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
 // Those of them that go with a file into a copy that is to be the file: is_brought().
 Xattrs brought_xattrs(int file);
+// A file made just now, be it O_PATH, has those that its directory gives it; ENOTSUP is none.
+Status remove_acls(int file);
 // As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
 // Those that goes_unseen() names (base/xattrs.h), beside what `to` has.

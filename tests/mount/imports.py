@@ -781,6 +781,49 @@ def rights_and_attributes_go_along():
     expect_eq(os.getxattr(top / "moves", access), listed)
 
 
+def a_default_acl_opens_nothing_that_is_moved_in():
+    """What is made by a commit in a directory with one has what it has here, as mv(1) leaves it."""
+    nobody, access, default = 2**32 - 1, "system.posix_acl_access", "system.posix_acl_default"
+    opened = acl((1, 7, nobody), (2, 7, 1), (4, 0, nobody), (16, 7, nobody), (32, 0, nobody))
+    top = HOST / "inherits"
+    shutil.rmtree(top, ignore_errors=True)
+    for name in ("d", "e", "d/comes-back"):
+        (top / name).mkdir(parents=True)
+    for name in ("k", "e/z", "d/stays", "d/goes", "d/comes-back/in"):
+        (top / name).write_text("secret\n")
+        (top / name).chmod(0o640)
+    try:
+        os.setxattr(top / "d", default, opened)
+    except OSError:
+        return  # a disk without
+    run(["sh", "-c", f"echo 'import {top} as inherits' > {SPACES.parent}/sys/workspaces/ctl"])
+    space = SPACES / "inherits"
+    (space / "k").rename(space / "d/k2")
+    (space / "e").rename(space / "d/e2")
+    (space / "n").write_text("new\n")
+    (space / "n").chmod(0o640)
+    (space / "n").rename(space / "d/n")
+    os.mkfifo(space / "pipe")
+    (space / "pipe").rename(space / "d/pipe")
+    (space / "d/stays").write_text("written\n")
+    (space / "d/goes").unlink()
+    shutil.rmtree(space / "d/comes-back")
+    (space / "d/made").write_text("made in it\n")
+    tell(space / ".agentfs/ctl", "commit\n")
+    expect_eq(read(space / ".agentfs/status"), "")
+
+    def have_one(names):
+        return [name for name in names
+                if any(one in os.listxattr(top / name) for one in (access, default))]
+
+    expect_eq(have_one(("d/k2", "d/e2", "d/e2/z", "d/n", "d/pipe", "d/stays")), [], "after the commit")
+    expect_eq(have_one(("d/made",)), ["d/made"], "what was made in it here has what that gives")
+    tell(space / ".agentfs/ctl", "uncommit\n")
+    expect_eq(have_one(("d/stays", "d/goes", "d/comes-back", "d/comes-back/in", "k", "e", "e/z")), [],
+              "taken back")
+    expect_eq([oct(os.stat(top / name).st_mode & 0o777) for name in ("d/goes", "k")], ["0o640"] * 2)
+
+
 def what_users_have_set_is_there_as_it_is_here():
     """What is set or taken away here comes there with the change; what others set there stays."""
     top = HOST / "marked"
@@ -1609,7 +1652,7 @@ main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
       what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
       a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
       commits_keep_owners_and_bring_no_set_id,
-     rights_and_attributes_go_along, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
+     rights_and_attributes_go_along, a_default_acl_opens_nothing_that_is_moved_in, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
       a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
       an_import_that_is_gone_leaves_nothing_open,
       a_lent_file_shows_blocks_whatever_lies_beside_it,

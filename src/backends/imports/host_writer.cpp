@@ -175,6 +175,7 @@ Status HostWriter::stage_one(Item& item) {
   const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   const UniqueFd made(::openat(directory, place.name.c_str(), flags, kNewFile));
   if (!made) return fail_errno(host_.shown(item.change->path));
+  TRY(remove_acls(made.get()));
   return fill(*item.change, item.now, made.get());
 }
 
@@ -236,7 +237,7 @@ Status HostWriter::put(Item& item) {
                          : ::mkfifoat(directory, place.name.c_str(), kNewFile);
     if (made != 0 && errno == EEXIST) return changed_meanwhile(host_, change.path);
     if (made != 0) return fail_errno(host_.shown(change.path));
-    (void)TRY(take_new(item, place, since));
+    TRY(remove_acls(TRY(take_new(item, place, since)).get()));
   } else if (!item.now.is_directory()) {
     TRY(check_again(item));
   }
