@@ -41,7 +41,7 @@ Status ImportMirror::remove(const HostDrift& drift) {
   const std::string name(text::last_part(drift.path));
   Status done = drift.recorded.is_directory() ? forest_.remove_directory(*above, name, TreeCaller{})
                                               : forest_.unlink(*above, name, TreeCaller{});
-  if (drift.recorded.is_directory()) known_ = nullptr;
+  known_ = nullptr;  // perhaps what went: a file that was looked at may become a directory
   return done || done.error().code == ENOENT ? ok() : done;
 }
 
@@ -131,7 +131,7 @@ Status ImportMirror::open_above(const std::string& path) {
   const bool is_open = !opened_.empty() && opened_.back().first == path;
   if (::geteuid() == 0 || is_open) return ok();
   const auto node = directory(path);
-  if (!node) return ok();  // not there yet
+  if (!node || (*node)->type() != S_IFDIR) return ok();  // is to be one yet
   const struct stat attributes = TRY(forest_.attributes(**node));
   if ((attributes.st_mode & S_IRWXU) == S_IRWXU) return ok();
   opened_.emplace_back(path, attributes.st_mode);

@@ -190,6 +190,38 @@ def imports():
     expect_eq((read(plain), oct(plain.stat().st_mode)), ("last\n", "0o100444"), "the file by itself")
 
 
+def a_file_becomes_a_directory():
+    """In an import, here or there: with another directory in it, which the file's mode would close."""
+    mount = Mount.of("into_directories")
+    mount.mount()
+    top = mount.mnt.parent / "turns"
+    top.mkdir()
+    for name in ("here", "there"):
+        (top / name).write_text("a file\n")
+        (top / name).chmod(0o600)
+    command(mount / "sys/workspaces/ctl", f"import {top} as t")
+    space = mount / "workspaces/t"
+
+    def turn(path):
+        path.unlink()
+        (path / "sub").mkdir(parents=True)
+        (path / "sub/in").write_text("in\n")
+
+    turn(space / "here")
+    command(space / ".agentfs/ctl", "commit")
+    expect_eq(read(top / "here/sub/in"), "in\n", "what was committed")
+    turn(top / "there")
+    command(space / ".agentfs/ctl", "rebase")
+    expect_eq(read(space / "there/sub/in"), "in\n", "what was taken over")
+    command(space / ".agentfs/ctl", "uncommit")
+    expect_eq((read(top / "here"), oct((top / "here").stat().st_mode)), ("a file\n", "0o100600"))
+    command(space / ".agentfs/ctl", "commit")
+    expect_eq(read(space / ".agentfs/status"), "", "what differs in the end")
+    expect_eq(read(mount / "proc/self/errors"), "", "what failed")
+    mount.umount()
+    mount.fsck()
+
+
 def closed_imports():
     """What could not be read there any more is refused before anything is written; closed
     directories of theirs are opened for as long as it takes, and closed again."""
@@ -635,7 +667,7 @@ def no_two_files_have_one_number_where_the_disk_tells_no_time_of_making():
 
 
 enter()
-main(tour, killed, imports, closed_imports, others_files_are_refused_before_anything_is_written,
+main(tour, killed, imports, a_file_becomes_a_directory, closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
      merge_in_closed_directory, closed_directories, removed_while_open_and_closed_to_reading,
      a_restore_into_a_closed_directory_is_refused_by_its_path,
