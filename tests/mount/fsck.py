@@ -680,6 +680,29 @@ def records_of_an_import_that_are_gone():
     mount.umount()
 
 
+def a_removed_import_whose_records_are_gone():
+    """What a fork of it reads is told by fsck and refused, and not read as zeros."""
+    for name, damage in (("all", shutil.rmtree), ("entries", lambda at: os.truncate(at / "entries", 0))):
+        mount, host = Mount.of(f"removed-{name}"), TESTDIR / f"removed-{name}-host"
+        mount.mount()
+        host.mkdir()
+        (host / "f").write_text("lent\n")
+        command(mount / "sys/workspaces/ctl", f"import {host} as gone-{name}")
+        space = mount / f"workspaces/gone-{name}"
+        command(space / ".agentfs/ctl", f"fork fork-{name}")
+        shutil.rmtree(space)
+        expect_eq(read(mount / f"workspaces/fork-{name}/f"), "lent\n")
+        mount.umount()
+        expect_has(mount.fsck(), "ok   imports")
+        damage(mount.state / "imports/1")
+        said = mount.fsck(code=1)
+        expect_has(said, "FAIL imports: import 1: no record says where the bytes of a file lie")
+        expect_has(said, "retired" if "retired" in said else "past")
+        mount.mount()
+        expect_errno("EBUSY", (mount / f"workspaces/fork-{name}/f").read_text)
+        mount.umount()
+
+
 def mark_name(path, ending):
     """The attribute's whole name, which is another of an ordinary user's state."""
     return next(name for name in os.listxattr(path) if name.endswith(ending))
@@ -938,7 +961,7 @@ def links_between_trees():
 main(fsck_and_damage, an_import_that_cannot_be_read_for_a_while_stays_one, a_copy_of_an_import_without_its_marks_is_told,
      what_a_repaired_copy_lends_is_copied_by_solidify_and_known_to_a_command, a_repaired_copy_shares_nothing_with_the_past, contents_without_a_row, a_copy_without_marks,
      a_copy_of_an_import_reads_what_the_host_has,
-     records_of_an_import_that_are_gone, records_of_the_forest_that_are_gone,
+     records_of_an_import_that_are_gone, a_removed_import_whose_records_are_gone, records_of_the_forest_that_are_gone,
      conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,
      records_of_merges_around_a_rollback_are_written_anew, states_of_merges_that_came_to_nothing_are_no_damage,
      a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,

@@ -61,6 +61,8 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
     const bool is_own = import_names::id_of(tree.path().filename().native()).has_value();
     if (!is_own) imports::check_unmarked(all, tree.path().native(), found);
   }
+  const std::string above(text::parent_part(trees));
+  imports::check_lines(all, fmt::format("{}/.workspaces/lines", above), found);
   found.sum = fmt::format("{} directories of the host, their records can be read", all.size());
   return found;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 
 #include "backends/imports/entry_bytes.h"
 #include "backends/imports/lent_mark.h"
@@ -122,6 +123,34 @@ void check_unmarked(const std::vector<NumberedRecords>& imports, const std::stri
         lost->import, text::shown(std::string(text::last_part(tree))), text::shown(path),
         text::shown(source)));
   });
+}
+
+void check_lines(const std::vector<NumberedRecords>& imports, const std::string& lines,
+                 Findings& found) {
+  const UniqueFd top(::open(lines.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return;
+  const char* const name = lent_mark_name(::geteuid() == 0);
+  struct Lost {
+    std::string first{};
+    std::size_t count = 0;
+  };
+  std::map<std::uint32_t, Lost> all;
+  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+    const auto mark = lent_mark(file.get(), name);
+    if (!mark) return;
+    const auto its = std::ranges::find(imports, mark->import, &NumberedRecords::import);
+    const auto entry = its == imports.end() ? std::nullopt : its->records->entry(mark->entry);
+    if (entry && mark->leads_to(*entry)) return;
+    Lost& lost = all[mark->import];
+    if (lost.count++ == 0) lost.first = path;
+  });
+  for (const auto& [import, lost] : all) {
+    found.problems.push_back(fmt::format(
+        "import {}: no record says where the bytes of {} lie, which it lends to forks, checkpoints "
+        "or what a rollback took away; .workspaces/lines/{} is the first",
+        import, lost.count == 1 ? "a file" : fmt::format("{} files", lost.count),
+        text::shown(lost.first)));
+  }
 }
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {

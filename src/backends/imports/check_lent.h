@@ -25,6 +25,11 @@ struct NumberedRecords {
 void check_unmarked(const std::vector<NumberedRecords>& imports, const std::string& tree,
                     Findings& found);
 
+// Of the lines of the imports' forest, which forks go on reading when an import was removed: is any
+// file lent by one that nothing is known of, or that has no such record?
+void check_lines(const std::vector<NumberedRecords>& imports, const std::string& lines,
+                 Findings& found);
+
 // Of what was kept, each has the size that it was recorded with.
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found);
 

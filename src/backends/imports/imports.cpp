@@ -129,7 +129,7 @@ Status Imports::load(const std::string& trees) {
     found[*id] = std::move(*records);
   }
   if (error && error.value() != ENOENT) return fail_errno(error.value(), directory_);
-  has_any_ = last != 0;
+  has_any_ = last != 0 || file::exists(directory_);  // what lends may be a removed one, and lost
   astray_ = file::exists(astray_name());
   const Lock lock(mutex_);
   next_ = last + 1;
