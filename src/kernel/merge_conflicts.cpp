@@ -127,6 +127,12 @@ MergeConflictsRef Merges::as_left(const std::string& root, const MergeConflicts&
   auto left = std::make_shared<MergeConflicts>(told);
   left->is_stored = true;
   left->state = state;
+  // What was merged, whatever is done there until the last one is ended.
+  const auto forest = kernel_.forks().forest_of(root);
+  if (auto theirs = forest ? (*forest)->snapshot_root(state) : fail(ENOENT, "{}", root)) {
+    left->sides.theirs.root = std::move(*theirs);
+    left->theirs = state;
+  }
   if (const auto ours = kernel_.forks().info_of(root)) left->after = newest_state(*ours);
   return left;
 }
@@ -166,7 +172,11 @@ Result<MergeSides> Merges::sides_of(const std::string& top, std::uint32_t into,
   const std::string name = TRY(find_tree(kernel_, top, conflicts.from)).name;
   const std::string other = fmt::format("{}/{}", top, name);
   auto sides = sides_at(root, other, conflicts.base);
-  return sides ? std::move(sides) : sides_at(root, other, TRY(parted_at(root, name)));
+  if (!sides) sides = sides_at(root, other, TRY(parted_at(root, name)));
+  if (sides && conflicts.theirs != SnapshotId{}) {
+    sides->theirs.root = TRY(kernel_.parts().forests.at(top)->snapshot_root(conflicts.theirs));
+  }
+  return sides;
 }
 
 // What has been ended since may be as it was before that. A full disk keeps it from being known
@@ -224,9 +234,6 @@ Status Merges::load_conflicts(const std::string& file) {
   const std::string top = fmt::format("/{}", std::string_view(key).substr(0, key.rfind('.')));
   const auto all = std::make_shared<MergeConflicts>(TRY(parse(TRY(file::read(file)))));
   all->sides = TRY(sides_of(top, *number, *all));
-  if (all->theirs != SnapshotId{}) {
-    all->sides.theirs.root = TRY(kernel_.parts().forests.at(top)->snapshot_root(all->theirs));
-  }
   kernel_.conflicts().set(key, all);
   return ok();
 }

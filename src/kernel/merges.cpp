@@ -200,8 +200,8 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   TRY(merger.discard(sides.ours));
   const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
   Forest& forest = *TRY(kernel_.forks().forest_of(root));
-  // Theirs of one moment, which the next merge begins from. Who reads a conflict's theirs reads
-  // what it is by then.
+  // Theirs of one moment, which the next merge begins from, and which conflicts that are left have;
+  // who reads a refused merge's reads what theirs is by then.
   MergeSides now = sides;
   now.theirs.root = TRY(forest.snapshot_root(order.state));
   MergePlan plan = TRY(merger.plan(now, Forks::options(forest)));

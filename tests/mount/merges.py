@@ -1206,6 +1206,39 @@ def what_a_merge_makes_ready_is_nobodys_to_see():
     expect_eq(seen, [])
 
 
+def what_conflicts_have_of_theirs_is_what_was_merged():
+    """Whatever is done in the fork until they are ended, which the next merge brings."""
+    ours, theirs, names = make("then"), SPACES / "then-1", ("rewritten", "removed", "replaced", "renamed")
+    for name in names:
+        (ours / name).write_text("base\n")
+    ctl("then", "fork then-1")
+    for name in names:
+        (ours / name).write_text("ours\n")
+        (theirs / name).write_text("as merged\n")
+    ctl("then", "merge then-1 partial")
+    (theirs / "rewritten").write_text("half a sent")
+    (theirs / "removed").unlink()
+    (theirs / "replaced").unlink()
+    (theirs / "replaced").symlink_to("/etc/passwd")
+    (theirs / "renamed").rename(theirs / "named")
+    conflicts = ours / ".agentfs/conflicts"
+    for restarted in (False, True):
+        if restarted:
+            M.umount()
+            M.mount()
+        for number in ("1", "2", "3", "4"):
+            expect_eq(read(conflicts / number / "theirs"), "as merged\n", f"conflict {number}")
+    for number in ("1", "2", "3", "4"):
+        ctl("then", f"resolve {number} theirs")
+    expect_eq([read(ours / name) for name in names], ["as merged\n"] * 4, "what was taken")
+    ctl("then", "merge then-1")
+    expect_eq(read(ours / "rewritten"), "half a sent", "what was done after the merge")
+    expect_eq([(ours / name).is_file() for name in ("removed", "renamed", "named")], [False, False, True])
+    expect((ours / "replaced").is_symlink(), "the link in the place of a file")
+    ctl("then", "discard then-1")
+    shutil.rmtree(ours)
+
+
 def memory_of(pid):
     return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status", encoding="ascii")
                 if line.startswith("VmRSS"))
@@ -1666,6 +1699,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      conflicts_are_of_a_tree_and_not_of_a_name, what_both_have_removed_by_now_is_resolved,
      theirs_is_taken_whole, what_is_open_for_writing_is_kept_as_it_was_when_it_was_merged,
      the_same_again_changes_nothing, what_a_merge_makes_ready_is_nobodys_to_see,
+     what_conflicts_have_of_theirs_is_what_was_merged,
      who_looks_at_conflicts_of_large_files_has_them_read_by_nobody,
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      a_rollback_that_was_undone_has_taken_no_merge_back,
