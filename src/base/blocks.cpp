@@ -11,6 +11,7 @@ namespace agentfs {
 namespace {
 
 constexpr std::uint64_t kBeside = std::uint64_t{256} << 10;  // bytes
+constexpr std::uint64_t kFilesBeside = 32;
 
 // What a disk keeps for root it counts as free, and with it what it keeps for itself (ext4). So it
 // is asked for that much, and given it back; where it cannot be asked, the figure counts.
@@ -22,9 +23,16 @@ bool can_have(const std::string& directory, std::uint64_t bytes) {
 
 }  // namespace
 
-Status check_disk_room(const std::string& directory, std::uint64_t needed) {
+Status check_disk_room(const std::string& directory, std::uint64_t needed, std::uint64_t files) {
   struct statvfs disk{};
   if (::statvfs(directory.c_str(), &disk) != 0) return fail_errno(directory);
+  const bool counts_files = disk.f_files != 0;  // btrfs makes as many as it has room for
+  const std::uint64_t may_be_made = ::geteuid() == 0 ? disk.f_ffree : disk.f_favail;
+  if (counts_files && may_be_made < files + kFilesBeside) {
+    return fail(ENOSPC,
+                "{} files may have to be made on the disk of the state, which has room for {}",
+                files + kFilesBeside, may_be_made);
+  }
   const std::uint64_t whole = needed + kBeside;
   const std::uint64_t for_all = disk.f_bavail * disk.f_frsize;
   if (whole <= for_all) return ok();

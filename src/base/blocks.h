@@ -34,8 +34,12 @@ inline bool may_be_hole(const struct stat& file) {
 // What a name and a row of the journal that tells of it take at most, as a rule.
 inline constexpr std::uint64_t kRoomOfName = 1024;  // bytes
 
-// ENOSPC, with both figures, where the disk that the directory is on has not so many bytes for us,
-// and some for the journal, the store and directories beside. Nothing of it is held.
-Status check_disk_room(const std::string& directory, std::uint64_t needed);
+// A name that changes makes as many files, at most, as a rule: itself, what is kept of it, and the
+// directories that a checkpoint keeps on the way to it.
+inline constexpr std::uint64_t kFilesOfName = 4;
+
+// ENOSPC, with both figures, where the disk that the directory is on has not so many bytes and
+// files for us, and some for the journal, the store and directories beside. Nothing of it is held.
+Status check_disk_room(const std::string& directory, std::uint64_t needed, std::uint64_t files);
 
 }  // namespace agentfs

@@ -116,7 +116,8 @@ Status check_disk(const KernelParts& parts, const Returns& returns) {
   // A small file comes whole or not at all.
   constexpr std::uint64_t kSmall = std::uint64_t{1} << 20;
   if (returns.size() == 1 && needed < kSmall) return ok();
-  const Status room = check_disk_room(parts.state + "/trees", needed);
+  const Status room =
+      check_disk_room(parts.state + "/trees", needed, returns.size() * kFilesOfName);
   if (room) return ok();
   return fail(room.error().code, "restore: {}; nothing was changed", room.error().message);
 }

@@ -114,7 +114,7 @@ Status Imports::check_room_for(const Import& import, const ImportOrder& order,
     const auto held = file ? static_cast<std::uint64_t>(held_by(file->attributes)) : size;
     needed += whole_blocks(std::min(held, size));  // without holes
   }
-  const Status room = check_disk_room(kernel_.parts().state, needed);
+  const Status room = check_disk_room(kernel_.parts().state, needed, changes.size() * kFilesOfName);
   if (room) return ok();
   return fail(room.error().code, "{}: {}; nothing was written to {}", order.operation,
               room.error().message, import.source);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/blocks.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -44,6 +45,15 @@ bool is_same_but_number(FileState known, const FileState& now) {
   known.device = now.device;
   known.inode = now.inode;
   return known == now;
+}
+
+// Of the disk what the change of names takes, of limits all that it makes.
+Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan& plan,
+                       const MergeSides& sides) {
+  const auto changes = plan.actions.size();
+  TRY(check_disk_room(kernel.parts().state, changes * kRoomOfName, changes * kFilesOfName));
+  if (kernel.quotas().empty()) return Hold();
+  return kernel.paths().hold_room(root, growth_of(plan, sides));
 }
 
 }  // namespace
@@ -223,9 +233,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   if (!plan.conflicts.empty()) order.state = {};
   TRY(file::make_directories(kernel_.parts().state + "/merges", 0700));
   const TreeCaller maker = TRY(owner_of(sides.ours));
-  const bool is_limited = !kernel_.quotas().empty();
-  const Hold room =
-      is_limited ? TRY(kernel_.paths().hold_room(root, growth_of(plan, now))) : Hold();
+  const Hold room = TRY(hold_room(kernel_, root, plan, now));
   order.record = TRY(merger.stage(now, plan, {.partial = partial, .caller = maker}));
   order.actions = merge_rows(root, plan);
   order.head = kernel_.journal().head().sequence;

@@ -644,10 +644,10 @@ def run_on_full_disk():
     mount.umount()
 
 
-def imported(name):
+def imported(name, disk="size=16m"):
     """A mount with a workspace `w` of a directory of the host."""
     mount = Mount.of(name)
-    run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount.state])
+    run(["mount", "-t", "tmpfs", "-o", disk, "tmpfs", mount.state])
     mount.mount()
     host = TESTDIR / f"{name}-host"
     host.mkdir()
@@ -892,6 +892,55 @@ def commits_on_full_disk():
     ends_whole(mount)
 
 
+def whole_or_refused_for_want_of_inodes(mount, act, seen):
+    """With ever more of them free: nothing has changed where it was refused; when it was not."""
+    before, left = seen(), exhaust_inodes(mount)
+    for free in range(0, 300, 3):
+        for path in list(left.iterdir())[:3]:
+            path.unlink()
+        try:
+            act()
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, f"errno with {free} free inodes")
+            expect_eq(seen(), before, f"with {free} free inodes, refused")
+        else:
+            shutil.rmtree(left)
+            return free
+    return fail("is refused with 300 free inodes")
+
+
+def changes_where_few_inodes_are_left():
+    """Commits, what takes them back, and merges."""
+    mount, host = imported("few-inodes", "size=64m,nr_inodes=2500")
+    space = mount / "workspaces/w"
+    (space / "f0").write_text("changed\n")
+    (space / "f1").unlink()
+    for number in range(5):
+        (space / f"new-{number}").write_text("new\n")
+
+    def committed():
+        status = read(space / ".agentfs/status")
+        return {name: (host / name).read_text() for name in os.listdir(host)}, status
+
+    for verb in ("commit", "uncommit"):
+        refused = whole_or_refused_for_want_of_inodes(
+            mount, lambda: command(space / ".agentfs/ctl", verb), committed)
+        expect(refused > 3, f"{verb}: was made with {refused} free inodes")
+    ours, theirs = mount / "workspaces/ours", mount / "workspaces/theirs"
+    ours.mkdir()
+    for number in range(12):
+        (ours / f"f{number}").write_text("base\n")
+    command(ours / ".agentfs/ctl", "fork theirs")
+    for number in range(12):
+        (theirs / f"f{number}").write_text("theirs\n")
+    names = lambda: {name: (ours / name).read_text() for name in os.listdir(ours)}
+    refused = whole_or_refused_for_want_of_inodes(
+        mount, lambda: command(ours / ".agentfs/ctl", "merge theirs"), names)
+    expect(refused > 3, f"merge: was made with {refused} free inodes")
+    expect_eq(set(names().values()), {"theirs\n"}, "what was merged")
+    ends_whole(mount)
+
+
 def import_on_full_disk():
     """An import that was refused leaves nothing that fsck finds or that is in the next one's way."""
     mount, host = imported("import")
@@ -927,4 +976,4 @@ main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_
      a_partial_merge_that_was_refused_leaves_nothing, a_rollback_with_little_room_is_refused_or_known_to_merges,
      a_restore_of_a_directory_is_whole_or_refused_before_it_begins, a_restore_of_many_small_files_is_whole_or_refused,
      what_is_sparse_is_committed_where_its_data_fit, commits_on_a_disk_that_keeps_room_for_itself,
-     rebase_on_full_disk, commits_on_full_disk, import_on_full_disk)
+     rebase_on_full_disk, commits_on_full_disk, changes_where_few_inodes_are_left, import_on_full_disk)

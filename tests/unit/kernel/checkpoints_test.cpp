@@ -158,10 +158,11 @@ TEST_CASE("a dropped checkpoint is not committed any more") {
 
 TEST_CASE("a rollback leaves known the commits that were told before the checkpoint was made") {
   Space t;
+  std::size_t made = 0;
   for (const char* name : {"one", "two", "three"}) {
     t.write("site/a", name);
     t.checkpoint(name);
-    t.commits(t.told() + 1);
+    t.commits(++made);
   }
   const auto known = [&] {
     std::string text;
@@ -185,10 +186,12 @@ TEST_CASE("a rollback leaves known the commits that were told before the checkpo
   must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "two"));
   CHECK(earlier() == std::vector<std::string>{"1.1"});
   const std::string before = known();
+  t.finish_work();  // the rollback is told to watchers from the forest that goes
   must(t.stop_and_start());
   CHECK(known() == before);
   must(t.kernel().forks().rollback(t.person(), "/workspaces/site", "undo-1"));
   CHECK(earlier().empty());  // a state without a commit: what its repository has is not known
+  t.finish_work();
 }
 
 TEST_CASE("a renamed workspace takes its commits along") {
