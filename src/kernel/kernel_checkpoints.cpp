@@ -53,6 +53,14 @@ std::optional<SnapshotId> state_in(std::string_view text) {
   return SnapshotId{*tree, *sequence};
 }
 
+bool has_own_repository(const Kernel& kernel, const std::string& workspace) {
+  const auto forest = kernel.forks().forest_of(fmt::format("{}{}", kRoot, workspace));
+  if (!forest) return false;
+  const auto top = (*forest)->lookup(*(*forest)->root(), workspace);
+  const auto git = top ? (*forest)->lookup(*top->node, ".git") : fail(ENOENT, "nothing");
+  return git && git->node->type() == S_IFDIR;
+}
+
 // A checkpoint that is to be committed, and what is known of the commits before.
 struct Order {
   std::string workspace;
@@ -60,8 +68,10 @@ struct Order {
   PendingCheckpoint checkpoint;
   std::vector<std::string> changed;      // since the last commit
   std::vector<std::string> rolled_back;  // of a rollback since: they stand for all below them
-  CommittedCheckpoint last;              // no commit: there is none
-  CommittedCheckpoint earlier;           // the newest before it that a rollback has left
+  bool went_back = false;
+  CommittedCheckpoint last;     // no commit: there is none
+  CommittedCheckpoint left;     // the newest that a rollback has left
+  CommittedCheckpoint earlier;  // the newest but the last one
   std::string author;
 };
 
@@ -69,20 +79,23 @@ struct Order {
 std::optional<Order> next_order(const Fold& fold, const std::string& workspace) {
   const WorkspaceChanges* const changes = fold.find_workspace(workspace);
   if (changes == nullptr || changes->checkpoints.pending.empty()) return std::nullopt;
-  const auto& [record, checkpoint] = *changes->checkpoints.pending.begin();
+  const CheckpointCommits& commits = changes->checkpoints;
+  const auto& [record, checkpoint] = *commits.pending.begin();
   Order order{.workspace = workspace,
               .record = record,
               .checkpoint = checkpoint,
               .changed = {},
               .rolled_back = {},
-              .last = {.commit = changes->checkpoints.commit, .state = changes->checkpoints.state},
+              .went_back = commits.rolled_back.value != 0,
+              .last = {.commit = commits.commit, .state = commits.state},
+              .left = {},
               .earlier = {},
               .author = author_name(fold, checkpoint.author)};
-  const CheckpointCommits& commits = changes->checkpoints;
   for (auto& [path, edit] : changes->changed.since(commits.reached)) {
     auto& paths = edit.sequence == commits.rolled_back ? order.rolled_back : order.changed;
     paths.push_back(std::move(path));
   }
+  if (!commits.earlier.empty()) order.left = commits.earlier.back();
   for (const CommittedCheckpoint& one : commits.earlier) {
     if (one.commit != commits.commit) order.earlier = one;
   }
@@ -104,15 +117,16 @@ class Committing {
   }
   std::string ref() const { return "refs/agentfs/checkpoints/" + ref_name(order_.checkpoint.name); }
 
+  // A .git that was taken back has all of the commits that were written before it was kept, and of
+  // later ones this and that, since they are written past the forest.
   Result<std::string> run() {
-    next_.parent = order_.last.commit;
-    auto made = commit(TRY(changed()));
-    // A rollback, or git gc, took the last one away.
-    if (is_gone(made) && !order_.earlier.commit.empty()) {
-      if (auto since = changed_since(order_.earlier)) {
-        next_.parent = order_.earlier.commit;
-        made = commit(*std::move(since));
-      }
+    Result<std::string> made;
+    if (order_.went_back && has_own_repository(kernel_, order_.workspace)) {
+      made = commit_since(order_.left);
+    } else {
+      next_.parent = order_.last.commit;
+      made = commit(TRY(changed()));
+      if (is_gone(made)) made = commit_since(order_.earlier);  // git gc took the last one away
     }
     if (!is_gone(made)) return made;
     next_.parent.clear();
@@ -121,8 +135,15 @@ class Committing {
   std::size_t paths() const { return next_.changed.size(); }  // that were looked at
 
  private:
-  bool is_gone(const Result<std::string>& made) const {
-    return !made && made.error().code == ESTALE && !next_.parent.empty();
+  static bool is_gone(const Result<std::string>& made) {
+    return !made && made.error().code == ESTALE;
+  }
+  // ESTALE where it is not known any more what it was.
+  Result<std::string> commit_since(const CommittedCheckpoint& before) {
+    auto since = before.commit.empty() ? fail(ESTALE, "no commit") : changed_since(before);
+    if (!since) return fail(ESTALE, "{}", since.error().message);
+    next_.parent = before.commit;
+    return commit(*std::move(since));
   }
   Result<TreeNodeRef> top_of(std::string_view text) const {
     const auto state = state_in(text);
@@ -190,7 +211,11 @@ bool tell(Kernel& kernel, const Order& order, const Committing& commit,
     data.set("commit", *made);
   } else {
     data.set("error", made.error().message);
-    kernel.errors().add(order.checkpoint.author, "checkpoint commit", made.error());
+    kernel.errors().add(
+        order.checkpoint.author,
+        fmt::format("commit of checkpoint {} of {}", text::shown(order.checkpoint.name),
+                    text::shown(order.workspace)),
+        made.error());
   }
   const auto told = kernel.commit(kernel.agent(order.checkpoint.author),
                                   std::string(kind::kCheckpointCommit), std::move(data));
@@ -203,12 +228,9 @@ bool tell(Kernel& kernel, const Order& order, const Committing& commit,
 std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) const {
   const auto workspace = paths::workspace_of(root);
   if (!workspace || parts().repository == nullptr || parts().pool == nullptr) return std::nullopt;
-  bool has_repository = file::exists(fmt::format("{}/git/{}.git", parts().state, *workspace));
-  if (const auto forest = forks().forest_of(root); forest && !has_repository) {
-    const auto top = (*forest)->lookup(*(*forest)->root(), *workspace);
-    const auto git = top ? (*forest)->lookup(*top->node, ".git") : fail(ENOENT, "nothing");
-    has_repository = git && git->node->type() == S_IFDIR;
-  }
+  const bool has_repository =
+      file::exists(fmt::format("{}/git/{}.git", parts().state, *workspace)) ||
+      has_own_repository(*this, *workspace);
   if (!has_repository) return std::nullopt;
   Lock lock(state_->mutex);
   return state_->fold.applied();

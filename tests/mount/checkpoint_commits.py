@@ -165,6 +165,7 @@ def what_a_rollback_changed_alone_is_looked_at():
     ctl("spread", "rollback two")
     (space / "d2/f2").write_text("x\n", encoding="utf-8")
     made = checkpoint("spread", "four")
+    expect("error" not in made, f"four: {made}")
     expect_recorded(space, made["commit"], "four")
     expect_eq(made["paths"], 2, "paths that differ between one, whose commit is left, and four")
     expect_eq(git("spread", "rev-parse", "refs/agentfs/checkpoints/four^"),
