@@ -57,9 +57,15 @@ Status ImportMirror::set_xattrs(const TreeNode& node, const Xattrs& wanted) {
 Status ImportMirror::dress(const TreeNode& node, SetAttributes wanted, const Xattrs& xattrs) {
   const bool is_link = node.type() == S_IFLNK;
   if (!is_link) wanted.which |= SetAttributes::mode;
+  // The attributes of users are set by who may write, which is not its owner then.
+  const bool closes = !is_link && ::geteuid() != 0 && (wanted.values.st_mode & S_IWUSR) == 0;
+  if (closes) {
+    TRY(set_mode(node, wanted.values.st_mode | S_IWUSR));
+    TRY(set_xattrs(node, xattrs));
+  }
   const auto done = forest_.set_attributes(node, nullptr, wanted, TreeCaller{});
   if (!done) return std::unexpected(done.error());
-  return is_link ? ok() : set_xattrs(node, xattrs);
+  return is_link || closes ? ok() : set_xattrs(node, xattrs);
 }
 
 // Directories and links as they are now; of files, what is lent has all.

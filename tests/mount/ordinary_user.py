@@ -222,6 +222,42 @@ def a_file_becomes_a_directory():
     mount.fsck()
 
 
+def attributes_of_what_nobody_may_write():
+    """Are there in an import, in what is committed and in what is taken back."""
+    mount = Mount.of("closed_attributes")
+    mount.mount()
+    top = mount.mnt.parent / "marked"
+    (top / "rod").mkdir(parents=True)
+    names = ("ro", "rw", "rod", "rod/in")
+    for name in names:
+        if name != "rod":
+            (top / name).write_text(f"{name}\n")
+        os.setxattr(top / name, "user.k", name.encode())
+    for name, mode in (("ro", 0o444), ("rod/in", 0o400), ("rod", 0o555)):
+        (top / name).chmod(mode)
+    command(mount / "sys/workspaces/ctl", f"import {top} as marked")
+    space = mount / "workspaces/marked"
+
+    def marks(place):
+        return {name: os.getxattr(place / name, "user.k").decode() for name in names if (place / name).exists()}
+
+    expect_eq(marks(space), {name: name for name in names}, "imported")
+    (space / "ro").unlink()
+    (space / "rw").chmod(0o444)
+    (space / "rod").chmod(0o755)
+    (space / "rod").rename(space / "moved")
+    (space / "moved").chmod(0o555)
+    command(space / ".agentfs/ctl", "commit")
+    expect_eq([os.getxattr(top / name, "user.k") for name in ("rw", "moved", "moved/in")],
+              [b"rw", b"rod", b"rod/in"], "committed")
+    command(space / ".agentfs/ctl", "uncommit")
+    expect_eq(marks(top), {name: name for name in names}, "taken back")
+    expect_eq([oct((top / name).stat().st_mode & 0o777) for name in names],
+              ["0o444", "0o644", "0o555", "0o400"], "their modes")
+    (top / "rod").chmod(0o755)
+    mount.umount()
+
+
 def closed_imports():
     """What could not be read there any more is refused before anything is written; closed
     directories of theirs are opened for as long as it takes, and closed again."""
@@ -667,7 +703,8 @@ def no_two_files_have_one_number_where_the_disk_tells_no_time_of_making():
 
 
 enter()
-main(tour, killed, imports, a_file_becomes_a_directory, closed_imports, others_files_are_refused_before_anything_is_written,
+main(tour, killed, imports, a_file_becomes_a_directory, attributes_of_what_nobody_may_write,
+     closed_imports, others_files_are_refused_before_anything_is_written,
      merge_read_only, shown_in_fork, in_trash_and_checkpoint, merge_closed,
      merge_in_closed_directory, closed_directories, removed_while_open_and_closed_to_reading,
      a_restore_into_a_closed_directory_is_refused_by_its_path,

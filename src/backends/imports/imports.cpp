@@ -35,15 +35,18 @@ bool is_copied(const std::string& path) { return is_in_git(path) && !is_git_obje
 std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
 // ACLs are rights, as the mode is; what was made just now may have others, from its directory. The
-// others as far as the disk below takes them.
+// others as far as the disk takes them, first: an ACL's mode may be one to set nothing by any more.
 Status give_xattrs(int file, const Xattrs& xattrs) {
   for (const char* const name : kAclNames) {
     if (xattrs.contains(name) || ::fremovexattr(file, name) == 0) continue;
     if (errno != ENOTSUP && errno != ENODATA) return fail_errno("a lent file");
   }
-  for (const auto& [name, value] : xattrs) {
-    if (::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0) continue;
-    if (is_acl(name) && errno != ENOTSUP) return fail_errno("a lent file");
+  for (const bool acls : {false, true}) {
+    for (const auto& [name, value] : xattrs) {
+      const bool is_given = is_acl(name) != acls ||
+                            ::fsetxattr(file, name.c_str(), value.data(), value.size(), 0) == 0;
+      if (!is_given && acls && errno != ENOTSUP) return fail_errno("a lent file");
+    }
   }
   return ok();
 }
