@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "kernel/checkpoint_changes.h"
 #include "kernel/checkpoint_stage.h"
+#include "kernel/commit_place.h"
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
@@ -181,10 +182,7 @@ class Committing {
     next_.left = stage_->left();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
-      // A repository is read on the disk.
-      if (kernel_.forks().info_of(root_)) {
-        static_cast<void>(kernel_.forks().materialise(root_ + "/.git", true));
-      }
+      ready_for_commit(kernel_, root_, next_.ref);
       made = kernel_.parts().repository->commit(next_);
       return ok();
     }));

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/commit_place.h"
 #include "kernel/fold_rows.h"
 #include "kernel/forks.h"
 #include "kernel/imports.h"
@@ -160,8 +161,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   next.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
   next.seconds = clock().wall() / 1'000'000'000;
   const std::string root = "/workspaces/" + workspace;
-  // A repository is read on the disk; what has changed elsewhere is there already.
-  if (forks().info_of(root)) static_cast<void>(forks().materialise(root + "/.git", true));
+  ready_for_commit(*this, root, next.ref);  // what has changed elsewhere is on the disk already
   name_submodules(*this, root, changes);
   fetch_lent(*this, root, changes.own);
   fetch_lent(*this, root, changes.others);
