@@ -2,6 +2,7 @@
 #include "base/file_handle.h"
 
 #include <fcntl.h>
+#include <sched.h>
 
 #include <cerrno>
 #include <cstring>
@@ -35,7 +36,15 @@ UniqueFd open_handle(int mount, const FileHandle& handle, int flags) {
   buffer.get()->handle_type = handle.type;
   buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
   std::memcpy(buffer.get()->f_handle, handle.bytes.data(), handle.bytes.size());
-  return UniqueFd(::open_by_handle_at(mount, buffer.get(), flags));
+  // While the number is being given to a new file, ext4 says ENOMEM of the one that had it before
+  // (iget_locked() finds an inode that is not to be had yet), and ESTALE from then on.
+  constexpr int kAttempts = 100;
+  int file = ::open_by_handle_at(mount, buffer.get(), flags);
+  for (int attempt = 1; file < 0 && errno == ENOMEM && attempt < kAttempts; ++attempt) {
+    ::sched_yield();
+    file = ::open_by_handle_at(mount, buffer.get(), flags);
+  }
+  return UniqueFd(file);
 }
 
 }  // namespace agentfs
