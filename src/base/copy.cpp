@@ -128,10 +128,10 @@ Xattrs brought_xattrs(int file) {
   return all;
 }
 
-Status remove_acls(int file) {
+Status remove_acls(int file, const Xattrs& but) {
   const std::string path = fmt::format("/proc/self/fd/{}", file);
   for (const char* const name : kAclNames) {
-    const bool has_one = ::getxattr(path.c_str(), name, nullptr, 0) >= 0;
+    const bool has_one = !but.contains(name) && ::getxattr(path.c_str(), name, nullptr, 0) >= 0;
     if (has_one && ::removexattr(path.c_str(), name) != 0) {
       return fail_errno("taking away an access control list");
     }

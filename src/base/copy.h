@@ -35,8 +35,9 @@ void each_xattr(int file,
                 const std::function<void(const std::string& name, std::string_view)>& use);
 // Those of them that go with a file into a copy that is to be the file: is_brought().
 Xattrs brought_xattrs(int file);
-// Of a file, be it O_PATH; what was made just now has those that its directory gives it.
-Status remove_acls(int file);
+// Those of a file, be it O_PATH, that are not among `but`; what was made just now has those that
+// its directory gives it.
+Status remove_acls(int file, const Xattrs& but = {});
 // As far as this process may set them; ACLs that `from` has not are taken away.
 void copy_xattrs(int from, int to);
 // Those that goes_unseen() names (base/xattrs.h), beside what `to` has.

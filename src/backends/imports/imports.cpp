@@ -37,10 +37,7 @@ std::string path_of(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 // ACLs are rights, as the mode is; what was made just now may have others, from its directory. The
 // others as far as the disk takes them, first: an ACL's mode may be one to set nothing by any more.
 Status give_xattrs(int file, const Xattrs& xattrs) {
-  for (const char* const name : kAclNames) {
-    if (xattrs.contains(name) || ::fremovexattr(file, name) == 0) continue;
-    if (errno != ENOTSUP && errno != ENODATA) return fail_errno("a lent file");
-  }
+  TRY(remove_acls(file, xattrs));
   for (const bool acls : {false, true}) {
     for (const auto& [name, value] : xattrs) {
       const bool is_given = is_acl(name) != acls ||
