@@ -35,8 +35,13 @@ class ForestCheck {
   Status check_lines();
   Status check_trees();
   void check_mark(const std::string& name, const TreeMark& mark);
-  void check_roots();
-  void check_saved(Line& line);
+  void check_roots(ForestDisk::Wanted& wanted);
+  // `wanted`: the states of the line that somebody reads.
+  using States = std::set<std::uint64_t>;
+  void check_states(const Line& line, const States& wanted);
+  void check_saved(Line& line, const States& wanted);
+  void check_mark_in(int saved, const std::string& name, const Source& by,
+                     const std::string& where);
   // A directory and all below it; `where` is for the sentence.
   void walk(int above, const std::string& name, const std::string& where, bool is_live);
   // The names of those below that are to be looked at.
@@ -48,6 +53,7 @@ class ForestCheck {
     std::string where{};
   };
   Status check_read(const Read& one, std::vector<Read>* below);
+  Result<Content> resolve(const Source& source);
   void find_lost_forks();
   void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
@@ -71,9 +77,11 @@ Result<Findings> ForestCheck::run() {
   }
   TRY(check_lines());
   TRY(check_trees());
-  check_roots();
+  ForestDisk::Wanted wanted = disk().wanted();
+  check_roots(wanted);
   for (const auto& [number, line] : disk().lines) {
-    check_saved(*line);
+    check_states(*line, wanted[number]);
+    check_saved(*line, wanted[number]);
     if (auto missing = tell_missing(disk(), *line)) problem(*std::move(missing));
   }
   find_lost_forks();
@@ -150,7 +158,7 @@ void ForestCheck::check_mark(const std::string& name, const TreeMark& mark) {
   }
 }
 
-void ForestCheck::check_roots() {
+void ForestCheck::check_roots(ForestDisk::Wanted& wanted) {
   for (const auto& [number, name] : disk().live) {
     walk(disk().top(), name, text::shown(name), true);
     const auto known = forked_at(disk(), *disk().lines.at(number));
@@ -165,7 +173,6 @@ void ForestCheck::check_roots() {
                       text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
     }
   }
-  ForestDisk::Wanted wanted = disk().wanted();
   for (const auto& [number, line] : disk().lines) {
     const std::vector<std::string> unread = line->unread(wanted[number]);
     for (const std::uint64_t sequence : line->retired()) {
@@ -220,18 +227,21 @@ void ForestCheck::check_source(const Source& source, const std::string& where, b
   }
 }
 
+Result<Content> ForestCheck::resolve(const Source& source) {
+  auto content = disk().resolve(source);
+  if (content) return content;
+  return fail(EBADMSG, "reads from what is not there: {}", content.error().message);
+}
+
 // As one who looks there would find it.
 Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
-  const auto content = disk().resolve(one.source);
-  if (!content) {
-    return fail(EBADMSG, "reads from what is not there: {}", content.error().message);
-  }
-  const Borrowed fd = TRY(disk().table().borrow(*content->directory));
+  const Content content = TRY(resolve(one.source));
+  const Borrowed fd = TRY(disk().table().borrow(*content.directory));
   const OpenedMode opened(::geteuid() != 0, fd.get());
   for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     if (below == nullptr || entry.type != S_IFDIR) continue;
     std::string where = fmt::format("{}/{}", one.where, text::shown(entry.name));
-    if (auto source = disk().source_of(*content, fd.get(), entry.name)) {
+    if (auto source = disk().source_of(content, fd.get(), entry.name)) {
       below->push_back({std::move(*source), std::move(where)});
     } else {
       problem(fmt::format("{}: {}", where, source.error().message));
@@ -240,7 +250,19 @@ Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
   return ok();
 }
 
-void ForestCheck::check_saved(Line& line) {
+// Without handles each directory would be looked for in the whole tree.
+void ForestCheck::check_states(const Line& line, const States& wanted) {
+  if (!disk().table().has_file_handles()) return;
+  for (const auto& [sequence, state] : line.snapshots()) {
+    if (!wanted.contains(sequence)) continue;
+    const auto content = resolve({line.number(), sequence, state.root});
+    if (content) continue;
+    problem(fmt::format("line {}: state {} ({}): {}", line.number(), sequence,
+                        text::shown(state.info.label), content.error().message));
+  }
+}
+
+void ForestCheck::check_saved(Line& line, const States& wanted) {
   for (const auto& [directory, versions] : line.saved().all()) {
     for (const std::uint64_t version : versions) {
       const std::string name = SavedState{directory, version}.name();
@@ -259,14 +281,28 @@ void ForestCheck::check_saved(Line& line) {
                         "came, and so in the checkpoints that read it",
                         where));
       }
+      // What it names may be gone where no state reads it. An earlier one may be of before it was
+      // made.
+      const Source by{line.number(), wanted.contains(version) ? version : 0, {}};
       for (const HostEntry& entry : *entries) {
-        if (entry.type != S_IFDIR) continue;
-        const auto mark = disk().marks().hollow(Spot::in(fd.get(), entry.name));
-        if (mark && *mark) continue;  // what it names may be gone where no state reads it
-        problem(fmt::format("{}: {} has lost its mark; what it was at that time is not known",
-                            where, text::shown(entry.name)));
+        if (entry.type == S_IFDIR) check_mark_in(fd.get(), entry.name, by, where);
       }
     }
+  }
+}
+
+// `by`: the state that it was kept for, where that is read; of sequence 0 otherwise.
+void ForestCheck::check_mark_in(int saved, const std::string& name, const Source& by,
+                                const std::string& where) {
+  const auto mark = disk().marks().hollow(Spot::in(saved, name));
+  if (!mark || !*mark) {
+    return problem(fmt::format("{}: {} has lost its mark; what it was at that time is not known",
+                               where, text::shown(name)));
+  }
+  if (by.sequence == 0 || !disk().table().has_file_handles()) return;
+  const auto content = resolve({by.line, by.sequence, (*mark)->key});
+  if (!content) {
+    problem(fmt::format("{}/{}: {}", where, text::shown(name), content.error().message));
   }
 }
 

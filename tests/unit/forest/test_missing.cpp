@@ -120,6 +120,58 @@ TEST_CASE("a name that is gone from a kept directory is missed", "[forest]") {
   CHECK(kept.check().whole());
 }
 
+// Another digit at the end of a handle.
+std::string flipped(std::string text) {
+  text.back() = text.back() == '0' ? '1' : '0';
+  return text;
+}
+
+TEST_CASE("a kept directory's mark with a handle that leads nowhere is told", "[forest]") {
+  Kept kept;
+  const std::string name =
+      fmt::format("{}hollow", ::geteuid() == 0 ? "trusted.agentfs." : "user.agentfs.forest.");
+  std::size_t damaged = 0;
+  for (const std::string& record : kept.records("past")) {
+    for (const auto& entry : fs::directory_iterator(record)) {
+      char value[512];
+      const ssize_t length = ::getxattr(entry.path().c_str(), name.c_str(), value, sizeof value);
+      if (length < 0) continue;
+      const std::string whole(value, static_cast<std::size_t>(length));
+      const auto set = [&](const std::string& to) {
+        REQUIRE(::setxattr(entry.path().c_str(), name.c_str(), to.data(), to.size(), 0) == 0);
+      };
+      set(flipped(whole));
+      INFO(entry.path());
+      CHECK(tells(kept.check(), "reads from what is not there"));
+      set(whole);
+      ++damaged;
+    }
+  }
+  CHECK(damaged > 0);
+  CHECK(kept.check().whole());
+}
+
+TEST_CASE("a state's record with a handle that leads nowhere is told", "[forest]") {
+  const std::string kind = GENERATE("snap", "hidden");
+  Kept kept;
+  const std::vector<std::string> records = kept.records(kind);
+  REQUIRE(!records.empty());
+  for (const std::string& record : records) {
+    // "<shown> <time> <inode> <type> <handle> <label>"
+    const std::string whole = fs::read_symlink(record);
+    std::size_t end = 0;
+    for (int word = 0; word < 5; ++word) end = whole.find(' ', end + 1);
+    REQUIRE(end != std::string::npos);
+    fs::remove(record);
+    fs::create_symlink(flipped(whole.substr(0, end)) + whole.substr(end), record);
+    INFO(fmt::format("{} {}", record, whole));
+    CHECK(tells(kept.check(), "reads from what is not there"));
+    fs::remove(record);
+    fs::create_symlink(whole, record);
+  }
+  CHECK(kept.check().whole());
+}
+
 TEST_CASE("repair goes on without a name that is gone from a kept directory", "[forest]") {
   const std::string name = GENERATE("a", "file", "other", "second");
   Kept kept;
