@@ -197,6 +197,10 @@ Status forget_record(const BaseRecord& record) {
 
 std::string Lineage::name(std::uint32_t tree) { return fmt::format("{}.rollbacks", tree); }
 
+std::string Lineage::file(const std::string& directory, std::uint32_t tree) {
+  return fmt::format("{}/{}", directory, name(tree));
+}
+
 Result<Lineage> Lineage::read(const std::string& file) {
   Lineage lineage;
   const auto text = file::read(file);
@@ -357,7 +361,7 @@ std::vector<std::pair<std::string, std::uint32_t>> damaged_lineages(
       return one.into == tree.number || one.from == tree.number;
     });
     if (!is_asked) continue;
-    std::string file = fmt::format("{}/{}", directory, Lineage::name(tree.number));
+    std::string file = Lineage::file(directory, tree.number);
     if (!Lineage::read(file)) damaged.emplace_back(std::move(file), tree.number);
   }
   return damaged;

@@ -45,6 +45,7 @@ class Lineage {
  public:
   static constexpr std::uint64_t kNow = std::numeric_limits<std::uint64_t>::max();
   static std::string name(std::uint32_t tree);
+  static std::string file(const std::string& directory, std::uint32_t tree);
   static Result<Lineage> read(const std::string& file);  // EBADMSG: damaged
   std::string text() const;
   void add(std::uint64_t undo, std::uint64_t to);

@@ -63,19 +63,15 @@ std::optional<std::uint64_t> first_asked(const TreeInfo& tree,
   return first;
 }
 
-std::string lineage_file(const std::string& directory, std::uint32_t tree) {
-  return fmt::format("{}/{}", directory, Lineage::name(tree));
-}
-
 Result<MergedTree> merged_tree(const std::string& directory, TreeInfo info) {
-  Lineage lineage = TRY(Lineage::read(lineage_file(directory, info.number)));
+  Lineage lineage = TRY(Lineage::read(Lineage::file(directory, info.number)));
   return MergedTree{std::move(info), std::move(lineage)};
 }
 
 // With room for one rollback more.
 Result<PreparedFile> prepare_lineage(const std::string& directory, std::uint32_t tree) {
   constexpr std::size_t kLongestLine = 64;
-  const std::string file = lineage_file(directory, tree);
+  const std::string file = Lineage::file(directory, tree);
   const auto now = file::exists(file) ? file::read(file) : std::string();
   return PreparedFile::begin(file, (now ? now->size() : 0) + kLongestLine);
 }
@@ -83,7 +79,7 @@ Result<PreparedFile> prepare_lineage(const std::string& directory, std::uint32_t
 // Of a rollback that has been made; done twice it is as done once.
 Status follow(const std::string& directory, const TreeInfo& tree, const SnapshotId& to,
               const SnapshotId& undo, PreparedFile next, bool durable) {
-  auto lineage = Lineage::read(lineage_file(directory, tree.number));
+  auto lineage = Lineage::read(Lineage::file(directory, tree.number));
   if (!lineage && lineage.error().code == EBADMSG) return ok();  // which merges are refused for
   if (!lineage) return std::unexpected(lineage.error());
   lineage->add(undo.sequence, to.sequence);
@@ -240,7 +236,7 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
 SnapshotId MergeBases::common_state(const std::string& root, SnapshotId forked_at) const {
   const auto tree = kernel_.forks().info_of(root);
   const auto lineage =
-      tree ? Lineage::read(lineage_file(directory(root), tree->number)) : Lineage();
+      tree ? Lineage::read(Lineage::file(directory(root), tree->number)) : Lineage();
   const bool is_rescue = tree && lineage && lineage->was_left(forked_at.sequence);
   if (!is_rescue || lineage->has_state(forked_at.sequence)) return forked_at;
   std::optional<SnapshotId> last;
@@ -282,42 +278,6 @@ Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root
   auto ended = TRY(forget_conflicts(root, info->number));
   TRY(file::remove(order));
   return ended;
-}
-
-// Those of what was taken back say what the next merge begins from: they go with it.
-Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string& root,
-                                                              std::uint32_t tree) {
-  const std::string place = directory(root);
-  const auto holds = [&](std::uint32_t into, const MergeConflicts& left) {
-    const auto ours = Lineage::read(lineage_file(place, into));
-    const auto theirs = Lineage::read(lineage_file(place, left.from));
-    const bool is_partial = left.after && left.state.tree == left.from && ours && theirs;
-    if (!is_partial || !ours->has_after(*left.after)) return false;
-    if (!theirs->has_state(left.state.sequence)) return false;
-    return !left.left.empty() || !is_last(root, into, left.state);
-  };
-  return kernel_.merges().forget_conflicts(root, tree, holds);
-}
-
-// Whether that state of theirs is what the next merge begins from anyhow.
-bool MergeBases::is_last(const std::string& root, std::uint32_t into, SnapshotId state) const {
-  const std::string top(text::first_parts(root, 1));
-  const Forest& forest = *kernel_.parts().forests.at(top);
-  const auto ours = forest.info(into);
-  const auto theirs = forest.info(state.tree);
-  if (!ours || !theirs) return false;
-  const auto path_of = [&](const TreeInfo& tree) { return fmt::format("{}/{}", top, tree.name); };
-  const auto last = find(path_of(*ours), path_of(*theirs));
-  return last && *last == std::optional(state);
-}
-
-Status MergeBases::settle_conflicts() {
-  TRY(for_each_order([&](const Order& order) -> Status {
-    if (order.before) TRY(forget_conflicts(order.root, order.before->tree));
-    return file::remove(order.file);
-  }));
-  for (const auto& [top, forest] : kernel_.parts().forests) TRY(settle_all(top, *forest));
-  return ok();
 }
 
 Status MergeBases::forget_gone() {

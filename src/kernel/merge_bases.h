@@ -72,7 +72,7 @@ class MergeBases {
     std::optional<SnapshotId> before{};  // nothing: the rollback was not made
   };
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
-  bool is_last(const std::string& root, std::uint32_t into, SnapshotId state) const;
+  bool has_later(const std::string& root, std::uint32_t into, SnapshotId state) const;
   Status settle_all(const std::string& top, Forest& forest);
   Status forget_records_of_gone();
   Status for_each_order(const std::function<Status(const Order&)>& act);

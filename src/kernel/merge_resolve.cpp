@@ -58,6 +58,19 @@ Result<std::optional<TreeEntry>> find_live(Kernel& kernel, const std::string& ro
   return std::unexpected(std::move(found).error());
 }
 
+// What ours has in a directory is in no conflict about the directory's mode and attributes.
+Status check_empty(Kernel& kernel, const std::string& path, const std::string& root,
+                   const TreeNode& directory, std::uint64_t number) {
+  Forest& forest = *TRY(kernel.forks().forest_of(root));
+  const auto names = TRY(names_in(forest, directory));
+  if (names.empty()) return ok();
+  return fail(
+      ENOTSUP,
+      "{}: not empty, and what is in it ({}) is none of this conflict; with that removed or "
+      "moved elsewhere this would do, and with the directory kept `resolve {} ours`",
+      path, text::shown(names.front()), number);
+}
+
 }  // namespace
 
 // Without markers, or EBUSY.
@@ -135,12 +148,15 @@ Status Merges::take_merged(const Caller& caller, const Found& found, std::uint64
 }
 
 // What is there no more, or lies behind a link that took the place of a directory, is not ours.
-Status Merges::take_removal(const Caller& caller, const Found& found, const std::string& root) {
+Status Merges::take_removal(const Caller& caller, const Found& found, std::uint64_t number,
+                            const std::string& root) {
   const auto ours = find_live(kernel_, root, found.conflict.path);
   if (!ours && ours.error().code != ENOTDIR) return std::unexpected(ours.error());
   if (!ours || !*ours) return ok();
-  const Status removed =
-      kernel_.paths().remove(caller, fmt::format("{}/{}", root, found.conflict.path));
+  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
+  if (S_ISDIR((*ours)->attributes.st_mode))
+    TRY(check_empty(kernel_, path, root, *(*ours)->node, number));
+  const Status removed = kernel_.paths().remove(caller, path);
   return removed || removed.error().code == ENOENT ? ok() : removed;
 }
 
@@ -159,7 +175,7 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   Caller named = caller;
   named.path = root + "/.agentfs/ctl";
   if (removes) {
-    TRY(take_removal(caller, found, root));
+    TRY(take_removal(caller, found, number, root));
   } else if (side == "theirs") {
     TRY(may_read(caller, root, number, side));
     TRY(take_theirs(named, found, number, path));

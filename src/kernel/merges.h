@@ -154,7 +154,8 @@ class Merges {
                      const std::string& path);
   Status take_merged(const Caller& caller, const Found& found, std::uint64_t number,
                      const std::string& root);
-  Status take_removal(const Caller& caller, const Found& found, const std::string& root);
+  Status take_removal(const Caller& caller, const Found& found, std::uint64_t number,
+                      const std::string& root);
   static Status check_ours_is_whole(const Found& found, std::uint64_t number);  // EBUSY
   struct Side {
     TreeStore& store;

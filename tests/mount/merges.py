@@ -1463,6 +1463,27 @@ def a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took():
         expect_eq(sorted(os.listdir(ours)), ["both", "new", "old"], f"{name}, merged again")
 
 
+def what_was_resolved_and_merged_back_stays_so_over_rollbacks_to_after_that():
+    """Be it by the one or the other: the two begin from that merge, and not from the one with conflicts."""
+    for rolled in ("over-w", "over-f"):
+        name, fork = f"{rolled}-1", f"{rolled}-2"
+        ours = make(name)
+        ctl(name, f"fork {fork}")
+        for top in (name, fork):
+            (SPACES / top / "both").write_text(f"{top}\n")
+        ctl(name, f"merge {fork} partial")
+        ctl(name, "resolve 1 ours")
+        ctl(fork, f"merge {name}")
+        top = name if rolled == "over-w" else fork
+        ctl(top, "checkpoint k")
+        (SPACES / top / "x").write_text("x\n")
+        ctl(top, "rollback k")
+        expect_eq(os.listdir(ours / ".agentfs/conflicts"), ["README"], rolled)
+        ctl(name, f"merge {fork}")
+        ctl(fork, f"merge {name}")
+        expect_eq([read(SPACES / one / "both") for one in (name, fork)], [f"{name}\n"] * 2)
+
+
 def rollbacks_beside_discards_of_other_trees_are_made():
     """What is written down of a rollback is nobody's to clear away."""
     for name in ("turning", "passing"):
@@ -1653,6 +1674,48 @@ def a_name_that_ours_gave_a_file_goes_on_being_that_file():
     expect_eq({os.stat(name).st_nlink for name in names}, {4})
 
 
+def a_name_that_ours_gave_a_file_stays_where_theirs_makes_it_another_kind():
+    """A link or FIFO in its place is no text of that file: its bytes would have no name any more."""
+    ours, theirs = make("further-kind"), SPACES / "further-kind-fork"
+    ctl("further-kind", "fork further-kind-fork")
+    for name in ("both", "gone"):
+        os.link(ours / name, ours / f"{name}-2")
+        (theirs / name).unlink()
+    (theirs / "both").symlink_to("gone")
+    os.mkfifo(theirs / "gone")
+    ctl("further-kind", "merge further-kind-fork")
+    expect_eq((os.readlink(ours / "both"), (ours / "gone").is_fifo()), ("gone", True))
+    expect_eq([read(ours / f"{name}-2") for name in ("both", "gone")], ["as it was\n", "to be removed\n"])
+
+
+def theirs_removes_no_directory_that_ours_has_something_in():
+    """Of a conflict about its mode: what is in it is no part of that, or a conflict of its own."""
+    ours, theirs = make("kept-drawer"), SPACES / "kept-drawer-2"
+    for name in ("mine", "other", "empty"):
+        (ours / name).mkdir()
+        (ours / name / "f").write_text(f"{name}\n")
+    ctl("kept-drawer", f"fork {theirs.name}")
+    for name in ("mine", "other", "empty"):
+        (ours / name).chmod(0o700)
+        shutil.rmtree(theirs / name)
+    (ours / "mine/new").write_text("new\n")
+    (ours / "other/f").write_text("ours\n")
+    ctl("kept-drawer", f"merge {theirs.name} partial")
+    numbers = {read(path).split("\t")[0]: path.parent.name
+               for path in (ours / ".agentfs/conflicts").glob("*/about")}
+    expect_eq(sorted(numbers), ["empty", "mine", "other", "other/f"])
+    for name in ("mine", "other"):
+        expect_has(refused("ENOTSUP", "kept-drawer", f"resolve {numbers[name]} theirs"), "not empty")
+    expect_eq((read(ours / "mine/new"), read(ours / "other/f")), ("new\n", "ours\n"))
+    ctl("kept-drawer", f"resolve {numbers['empty']} theirs")
+    expect(not (ours / "empty").exists(), "an empty one")
+    ctl("kept-drawer", f"resolve {numbers['other/f']} theirs")
+    ctl("kept-drawer", f"resolve {numbers['other']} theirs")
+    ctl("kept-drawer", f"resolve {numbers['mine']} ours")
+    expect_eq(sorted(set(os.listdir(ours)) & {"mine", "other", "empty"}), ["mine"])
+    ctl("kept-drawer", f"merge {theirs.name}")
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -1671,6 +1734,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
+     what_was_resolved_and_merged_back_stays_so_over_rollbacks_to_after_that,
      rollbacks_beside_discards_of_other_trees_are_made,
      capabilities_are_of_the_bytes_that_have_them,
      a_directory_of_somebodys_own_called_agentfs_is_work_like_any_other,
@@ -1711,4 +1775,6 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_name_of_theirs_is_told_with_a_conflict_and_not_taken_back,
      theirs_is_not_taken_by_way_of_a_link,
     what_is_merged_or_removed_by_resolve_is_not_reached_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
+     a_name_that_ours_gave_a_file_stays_where_theirs_makes_it_another_kind,
+     theirs_removes_no_directory_that_ours_has_something_in,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

@@ -251,7 +251,8 @@ void Planner::block(Item& item, const std::string& obstacle, const FileState& fo
   plan_.conflicts.push_back(std::move(conflict));
 }
 
-// A name that ours alone gave to a file goes on being that file's when theirs is written to it.
+// A name that ours alone gave to a file goes on being that file's when theirs is written to it;
+// what is another kind by now is no text of that file.
 void Planner::take_along() {
   std::unordered_set<std::string_view> told;
   for (const PathChange& change : theirs_changes_) told.insert({change.path, change.from});
@@ -263,8 +264,8 @@ void Planner::take_along() {
   const std::size_t count = items_.size();
   for (std::size_t at = 0; at < count; ++at) {
     const MergeAction& action = items_[at].action;
-    const bool is_written =
-        action.kind == Action::write && !items_[at].is_blocked && !action.ours_path.empty();
+    const bool is_written = action.kind == Action::write && action.theirs.is_regular() &&
+                            !items_[at].is_blocked && !action.ours_path.empty();
     const auto found = is_written ? names.find(action.ours.inode) : names.end();
     if (found == names.end()) continue;
     const Item item = items_[at];  // which more of them move
