@@ -8,11 +8,11 @@
 #include "base/text.h"
 #include "kernel/checkpoint_changes.h"
 #include "kernel/checkpoint_stage.h"
+#include "kernel/commit_changes.h"
 #include "kernel/commit_place.h"
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
-#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -175,7 +175,7 @@ class Committing {
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
         forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
-    TRY(name_submodules(forest, *top, changed));
+    TRY(complete_changes(forest, top, changed));
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     next_.changed = std::move(changed);
     next_.source = stage_->directory();

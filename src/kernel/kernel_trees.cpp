@@ -6,13 +6,13 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/commit_changes.h"
 #include "kernel/commit_place.h"
 #include "kernel/fold_rows.h"
 #include "kernel/forks.h"
 #include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
-#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -57,12 +57,12 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   return result;
 }
 
-void name_submodules(const Kernel& kernel, const std::string& root, TurnChanges& changes) {
+void complete_changes(const Kernel& kernel, const std::string& root, TurnChanges& changes) {
   const auto forest = kernel.forks().forest_of(root);
   const auto top = forest ? (*forest)->tree(paths::name_of(root)) : fail(ENOENT, "no forest");
   for (auto* const changed : {&changes.own, &changes.others}) {
-    const Status named = top ? name_submodules(**forest, *top->node, *changed) : ok();
-    if (!named) log::warning("{}: submodules are left out: {}", root, named.error().message);
+    const Status whole = top ? complete_changes(**forest, top->node, *changed) : ok();
+    if (!whole) log::warning("{}: not all is committed: {}", root, whole.error().message);
   }
 }
 
@@ -162,7 +162,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   next.seconds = clock().wall() / 1'000'000'000;
   const std::string root = "/workspaces/" + workspace;
   ready_for_commit(*this, root, next.ref);  // what has changed elsewhere is on the disk already
-  name_submodules(*this, root, changes);
+  complete_changes(*this, root, changes);
   fetch_lent(*this, root, changes.own);
   fetch_lent(*this, root, changes.others);
   const Result<std::string> made =

@@ -13,8 +13,9 @@
 namespace agentfs {
 
 // What a changed path below a workspace is noted as: itself where it is below no .git; "a/b/.git"
-// where it tells the commit of the repository in a/b; kSubmodules where it does so of a submodule,
-// whose repository is in the workspace's own; "" for all else.
+// where it tells the commit of the repository in a/b, or whether there is one; kSubmodules where it
+// does so of a submodule, whose repository is in the workspace's own; ".gitignore" for what else
+// the workspace's own leaves out; "" for all else.
 inline constexpr std::string_view kSubmodules = ".git/modules";
 std::string noted_change(std::string_view path);
 

@@ -303,6 +303,54 @@ def what_a_sparse_checkout_leaves_out_stays():
     expect_eq(changed(checkpoint("sparse", "five")), "D\tout/near/f\nD\ttop\n", "a file")
 
 
+def each_name_of_a_linked_file_is_what_it_is():
+    """By whichever of them it was changed; in a fork, too, which has its own numbers."""
+    (SPACES / "twin").mkdir()
+    git("twin", "init", "-q", "-b", "main")
+    (SPACES / "twin/deep").mkdir()
+    (SPACES / "twin/f").write_text("one\n", encoding="utf-8")
+    (SPACES / "twin/plain").write_text("plain\n", encoding="utf-8")
+    os.link(SPACES / "twin/f", SPACES / "twin/deep/g")
+    git("twin", "add", "-A")
+    git("twin", "commit", "-q", "-m", "first")
+    checkpoint("twin", "one")
+    ctl("twin", "fork twin-f")
+    for space in ("twin", "twin-f"):
+        for number, name in enumerate(("f", "deep/g", "f")):
+            with open(SPACES / space / name, "a", encoding="utf-8") as file:
+                file.write(f"{number} {name}\n")
+            made = checkpoint(space, f"more{number}")
+            for each in ("f", "deep/g"):
+                expect_eq(git(space, "show", f"{made['ref']}:{each}"), read(SPACES / space / each), f"{name}, {each}")
+        (SPACES / space / "deep/g").chmod(0o755)
+        expect_has(git(space, "ls-tree", checkpoint(space, "mode")["ref"], "f"), "100755")
+
+
+def what_is_ignored_no_more_is_in():
+    """By whichever rules; and the files of a repository that is one no more."""
+    space = SPACES / "rules"
+    (space / "sub").mkdir(parents=True)
+    git("rules", "init", "-q", "-b", "main")
+    (space / ".gitignore").write_text("*.o\n", encoding="utf-8")
+    (space / "sub/.gitignore").write_text("*.p\n", encoding="utf-8")
+    (space / ".git/info/exclude").write_text("*.q\n", encoding="utf-8")
+    for name in ("a.o", "sub/a.o", "sub/a.p", "a.q"):
+        (space / name).write_text(f"{name}\n", encoding="utf-8")
+    git("rules", "init", "-q", "nested")
+    (space / "nested/f").write_text("nested\n", encoding="utf-8")
+    def held(name):
+        return git("rules", "ls-tree", "-r", "--name-only", checkpoint("rules", name)["ref"]).split()
+    first = held("first")
+    expect_eq(first, [".gitignore", "sub/.gitignore"])
+    for number, (deed, more) in enumerate(((lambda: (space / "sub/.gitignore").write_text("*.x\n"), ["sub/a.p"]),
+                                          (lambda: (space / ".git/info/exclude").unlink(), ["a.q"]),
+                                          (lambda: (space / ".gitignore").write_text("x\n"), ["a.o", "sub/a.o"]),
+                                          (lambda: shutil.rmtree(space / "nested/.git"), ["nested/f"]))):
+        deed()
+        first = sorted(first + more)
+        expect_eq(held(f"k{number}"), first, f"{number}")
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -453,7 +501,8 @@ def whole():
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      after_a_rollback_whatever_the_names, what_a_rollback_changed_alone_is_looked_at,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
-     what_a_sparse_checkout_leaves_out_stays, submodules_are_their_commits,
+     what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
+     what_is_ignored_no_more_is_in, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,

@@ -13,12 +13,14 @@ TEST_CASE("A change below a .git is noted where it tells a commit") {
   CHECK(noted_change("a/.github/x") == "a/.github/x");
   for (const char* path :
        {".git", ".git/HEAD", ".git/refs/heads/main", ".git/index", ".git/modules/sub/index",
-        ".git/modules/sub/objects/ab/cd", ".git/modules/sub/logs/HEADS", "a/.git", "a/.git/index",
-        "a/.git/logs/HEAD", "a/.git/objects/refs/x"}) {
+        ".git/modules/sub/objects/ab/cd", ".git/modules/sub/logs/HEADS", ".git/info/x",
+        "a/.git/index", "a/.git/logs/HEAD", "a/.git/objects/refs/x"}) {
     INFO(path);
     CHECK(noted_change(path) == "");
   }
-  for (const char* path : {"a/b/.git/HEAD", "a/b/.git/packed-refs", "a/b/.git/refs/heads/x.lock"}) {
+  CHECK(noted_change(".git/info/exclude") == ".gitignore");
+  for (const char* path :
+       {"a/b/.git", "a/b/.git/HEAD", "a/b/.git/packed-refs", "a/b/.git/refs/heads/x.lock"}) {
     CHECK(noted_change(path) == "a/b/.git");
   }
   for (const char* path : {".git/modules/sub/HEAD", ".git/modules/a/modules/b/packed-refs",

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/commit_changes.h"
+
+#include <sys/stat.h>
+
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "kernel/submodules.h"
+#include "kernel/tree_path.h"
+
+namespace agentfs {
+namespace {
+
+using Paths = std::set<std::string>;
+
+std::string join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
+}
+
+// With no link where it leads to nothing.
+Result<struct stat> look(TreeStore& store, const TreeNodeRef& root, const std::string& path) {
+  const auto found = find_in_tree(store, root, path);
+  if (found) return found->attributes;
+  const int code = found.error().code;
+  if (code == ENOENT || code == ENOTDIR || code == ENAMETOOLONG) return Result<struct stat>();
+  return std::unexpected(found.error());
+}
+
+// The other names of files, by how many are not known yet.
+class Names {
+ public:
+  Names(TreeStore& store, Paths& all) : store_(store), all_(all) {}
+
+  void miss(const struct stat& file) {
+    const auto [at, is_new] = missing_.try_emplace(file.st_ino, file.st_nlink);
+    if (--at->second == 0) missing_.erase(at);
+  }
+
+  Status find(const TreeNodeRef& root) {
+    std::vector<std::pair<TreeNodeRef, std::string>> left{{root, ""}};
+    while (!left.empty() && !missing_.empty()) {
+      const auto [directory, path] = std::move(left.back());
+      left.pop_back();
+      std::vector<std::string> below;
+      const auto opened = TRY(store_.open_directory(*directory));
+      TRY(store_.read_directory(*opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
+        if (entry.name == "." || entry.name == ".." || entry.name == ".git") return true;
+        if (entry.type == S_IFDIR) below.push_back(entry.name);
+        if (entry.type == S_IFREG) note(entry.inode, join(path, entry.name));
+        return true;
+      }));
+      for (const std::string& name : below) {
+        const auto entry = store_.lookup(*directory, name);
+        if (entry) left.emplace_back(entry->node, join(path, name));  // else gone meanwhile
+      }
+    }
+    return ok();
+  }
+
+ private:
+  void note(ino_t inode, std::string path) {
+    const auto at = missing_.find(inode);
+    if (at == missing_.end() || !all_.insert(std::move(path)).second) return;
+    if (--at->second == 0) missing_.erase(at);
+  }
+
+  TreeStore& store_;
+  Paths& all_;
+  std::map<ino_t, nlink_t> missing_;
+};
+
+}  // namespace
+
+Status complete_changes(TreeStore& store, const TreeNodeRef& root,
+                        std::vector<std::string>& changed) {
+  TRY(name_submodules(store, *root, changed));
+  Paths all(changed.begin(), changed.end());
+  Names names(store, all);
+  Paths whole;
+  for (const std::string& path : all) {
+    const std::string_view name = text::last_part(path);
+    const bool is_rule = name == ".gitignore";
+    const bool is_repository = name == ".git";
+    const struct stat now = TRY(look(store, root, path));
+    const bool is_above = path.find('/') == std::string::npos;
+    const std::string directory(is_above ? std::string_view() : text::parent_part(path));
+    if (is_rule || (is_repository && now.st_nlink == 0)) whole.insert(directory);
+    if (S_ISREG(now.st_mode) && now.st_nlink > 1) names.miss(now);
+  }
+  TRY(names.find(root));
+  all.merge(whole);
+  changed.assign(all.begin(), all.end());
+  return ok();
+}
+
+}  // namespace agentfs

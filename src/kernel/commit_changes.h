@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// What a commit has to look at beside the changes that were told.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backends/tree_store.h"
+#include "base/error.h"
+
+namespace agentfs {
+
+// Of changes below the root of a tree, as noted_change() notes them, with what follows from them:
+// - every name of a file that has several, of which a change is told by one;
+// - all below a directory whose .gitignore has changed, since what that left out before is in by
+//   now, and below one whose repository is gone;
+// - the .git of each submodule (kernel/submodules.h).
+// Other names are looked for in the whole tree, until all are found. Threads: all. Errors: the
+// store's.
+Status complete_changes(TreeStore& store, const TreeNodeRef& root,
+                        std::vector<std::string>& changed);
+
+}  // namespace agentfs
