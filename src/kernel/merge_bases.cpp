@@ -158,12 +158,13 @@ Result<SnapshotId> MergeBases::begin(const std::string& root, const std::string&
   return forest.snapshot(std::string(text::last_part(from)), base_label(into.number));
 }
 
-void MergeBases::drop(const std::string& from, SnapshotId state) {
+bool MergeBases::drop(const std::string& from, SnapshotId state) {
   const auto forest = kernel_.forks().forest_of(from);
-  if (!forest) return;
-  if (const Status dropped = (*forest)->drop(state); !dropped) {
+  const Status dropped = forest ? (*forest)->drop(state) : ok();
+  if (!dropped) {
     log::warning("merge: a state of {} is kept for nothing: {}", from, dropped.error().message);
   }
+  return dropped.has_value();
 }
 
 Status MergeBases::set(const std::string& root, const std::string& from, SnapshotId state) {
@@ -177,12 +178,14 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   return forget_unneeded(place, into, other);
 }
 
-void MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
+bool MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
                              const std::set<std::uint64_t>& needed) {
+  bool are_gone = true;
   for (const SnapshotInfo& one : tree.snapshots) {
     const bool is_needed = !is_base_label(one.label, into) || needed.contains(one.id.sequence);
-    if (!is_needed && !one.hidden) drop(from, one.id);
+    if (!is_needed && !one.hidden) are_gone &= drop(from, one.id);
   }
+  return are_gone;
 }
 
 std::string MergeBases::unsettled_file(const std::string& root, const TreeInfo& into,
@@ -205,8 +208,8 @@ Status MergeBases::settle(const std::string& root, const std::string& from) {
     if (!record.damage.empty()) return ok();  // nobody knows
     needed.insert(record.state);
   }
-  drop_states(from, *other, into->number, needed);
-  return file::remove(unsettled);
+  // A state that is left over would pass for one whose record is gone.
+  return drop_states(from, *other, into->number, needed) ? file::remove(unsettled) : ok();
 }
 
 Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,

@@ -37,7 +37,8 @@ class MergeBases {
 
   // The state of `from` as it is now, for a merge into `root`.
   Result<SnapshotId> begin(const std::string& root, const std::string& from);
-  void drop(const std::string& from, SnapshotId state);  // the merge was not made
+  // The merge was not made. False: the disk refuses that now.
+  bool drop(const std::string& from, SnapshotId state);
   // After a merge, while no other into the root is under way: states that nothing leads to go.
   Status settle(const std::string& root, const std::string& from);
   Status set(const std::string& root, const std::string& from, SnapshotId state);
@@ -79,7 +80,7 @@ class MergeBases {
   std::string directory(std::string_view root) const;
   std::string unsettled_file(const std::string& root, const TreeInfo& into,
                              const TreeInfo& from) const;
-  void drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
+  bool drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
                    const std::set<std::uint64_t>& needed);
   Kernel& kernel_;
 };

@@ -941,6 +941,38 @@ def changes_where_few_inodes_are_left():
     ends_whole(mount)
 
 
+def a_commit_of_a_checkpoint_is_whole_or_none():
+    """With ever more free inodes: what it writes has no directory, or the ref has none, or all is there."""
+    mount = mount_on("commit-inodes", "64m,nr_inodes=2500")
+    space = mount / "workspaces/w"
+    space.mkdir()
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", space]
+    run([*git, "init", "-q"])
+    (space / "f").write_text("first\n")
+    run([*git, "add", "-A"])
+    run([*git, "commit", "-q", "-m", "first"])
+    commits = lambda: [row["data"] for row in mount.journal() if row["kind"] == "checkpoint.commit"]
+    made = set()
+    for number in range(80):
+        left = exhaust_inodes(mount)
+        for path in list(left.iterdir())[:number // 2 + 2]:
+            path.unlink()
+        try:
+            (space / "f").write_text(f"{number}\n")
+            command(space / ".agentfs/ctl", f"checkpoint k{number}")
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, f"errno at {number}")
+        else:
+            of_it = lambda: [data for data in commits() if data["name"] == f"k{number}"]
+            wait_until(30, of_it, f"the commit of k{number}")
+            made.add("commit" in of_it()[0])
+        shutil.rmtree(left)
+        run([*git, "fsck", "--strict", "--no-dangling"])
+    expect_eq(made, {False, True}, "whether there was one")
+    mount.umount()
+    run(["umount", mount.state])
+
+
 def import_on_full_disk():
     """An import that was refused leaves nothing that fsck finds or that is in the next one's way."""
     mount, host = imported("import")
@@ -966,7 +998,7 @@ def import_on_full_disk():
     mount.umount()
 
 
-main(full, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
+main(full, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is_removed_is_kept_again_as_soon_as_there_is_room,
      removing_gives_inodes_back, forks_go_where_no_inode_is_left,
      a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,

@@ -35,7 +35,7 @@ CommitProcess::CommitProcess(const Clock& clock, std::string program, CommitLimi
     : clock_(clock),
       program_(std::move(program)),
       limits_(limits),
-      started_(clock.wall() / kSecond),
+      started_(clock.wall() / kSecond + 1),  // locks of the second that it begins in are nobody's
       stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (limits_.in_advance) keeper_ = std::thread([this] { keep_one_waiting(); });
 }

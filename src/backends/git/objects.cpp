@@ -26,11 +26,28 @@ bool one_fsync_commits_all(int fd) {
   return system.f_type == EXT4_SUPER_MAGIC || system.f_type == XFS_SUPER_MAGIC;
 }
 
+std::string loose_name(const git_oid& id) {
+  const std::string hash = to_hex(id);
+  return fmt::format("{}/{}", hash.substr(0, 2), hash.substr(2));
+}
+
+// libgit2 (1.5) says that it has written what it had no room to make a directory for.
+Status check_written(git_repository* repository, int folder, const std::vector<git_oid>& ids) {
+  git_odb* raw = nullptr;
+  TRY(check(git_repository_odb(&raw, repository), "objects"));
+  const OdbHandle all(raw);
+  for (const git_oid& id : ids) {
+    const std::string name = loose_name(id);
+    if (::faccessat(folder, name.c_str(), F_OK, 0) == 0 || git_odb_exists(raw, &id) == 1) continue;
+    return fail(ENOSPC, "git: objects/{}: was not written; with more room it would be", name);
+  }
+  return ok();
+}
+
 // Loose objects by name below the objects directory; those that lie in a pack are left out.
 Status write_out(int folder, const std::vector<git_oid>& ids, unsigned flags) {
   for (const git_oid& id : ids) {
-    const std::string hash = to_hex(id);
-    const std::string name = fmt::format("{}/{}", hash.substr(0, 2), hash.substr(2));
+    const std::string name = loose_name(id);
     const UniqueFd object(::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC));
     if (!object && errno == ENOENT) continue;
     if (!object || ::sync_file_range(object.get(), 0, 0, flags) != 0) return fail_errno(name);
@@ -115,24 +132,18 @@ Result<git_oid> ObjectWriter::tree(git_treebuilder* builder) {
 
 Status ObjectWriter::sync(const Owner& owner) const {
   if (written_.empty()) return ok();
-  const auto place_of = [](const git_oid& id) {
-    const std::string hash = to_hex(id);
-    return std::pair{fmt::format("objects/{}", hash.substr(0, 2)), hash.substr(2)};
-  };
-  for (const auto& [id, readers] : closed_) {
-    const auto [folder, name] = place_of(id);
-    owner.give(fmt::format("{}/{}", folder, name), readers);
-  }
-  std::set<std::string> folders;
-  for (const git_oid& id : written_) {
-    auto [folder, name] = place_of(id);
-    owner.give(fmt::format("{}/{}", folder, name));
-    folders.insert(std::move(folder));
-  }
-  for (const std::string& folder : folders) owner.give(folder);
   const std::string objects = std::string(git_repository_commondir(repository_)) + "objects";
   const UniqueFd folder(::open(objects.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return fail_errno(objects);
+  TRY(check_written(repository_, folder.get(), written_));
+  for (const auto& [id, readers] : closed_) owner.give("objects/" + loose_name(id), readers);
+  std::set<std::string> folders;
+  for (const git_oid& id : written_) {
+    const std::string name = "objects/" + loose_name(id);
+    owner.give(name);
+    folders.emplace(text::parent_part(name));
+  }
+  for (const std::string& one : folders) owner.give(one);
   if (!one_fsync_commits_all(folder.get())) {
     return ::syncfs(folder.get()) == 0 ? ok() : Status(fail_errno(objects));
   }

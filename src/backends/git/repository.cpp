@@ -65,9 +65,10 @@ Status use_no_index(git_repository* repository) {
   return check(git_repository_set_index(repository, raw), "index");
 }
 
-// A lock is held for milliseconds: one from before `since`, or of some seconds ago, was left by
-// somebody who was killed.
-constexpr std::time_t kLockSeconds = 2;
+// A lock is held for milliseconds, or seconds by who moves very many refs: one from before `since`,
+// or of a minute ago, was left by somebody who was killed.
+constexpr std::time_t kLockSeconds = 60;
+constexpr std::time_t kPatience = 4;
 
 bool is_left_over(const std::string& lock, std::time_t since) {
   struct stat attributes{};
@@ -79,7 +80,7 @@ bool is_left_over(const std::string& lock, std::time_t since) {
 template <class Attempt>
 int past_locks(const std::vector<std::string>& locks, std::time_t since, Attempt&& attempt) {
   constexpr useconds_t kPause = 20'000;
-  const std::time_t until = std::time(nullptr) + 2 * kLockSeconds;
+  const std::time_t until = std::time(nullptr) + kPatience;
   int result = attempt();
   while (result == GIT_ELOCKED && std::time(nullptr) < until) {
     const auto left = std::ranges::find_if(

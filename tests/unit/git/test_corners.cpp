@@ -283,6 +283,20 @@ TEST_CASE("another writer of the ref is not overwritten", "[git]") {
   space.check_fsck();
 }
 
+TEST_CASE("a lock that git holds for seconds is not broken", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.write("new", "1");
+  space.commit({"new"});
+  space.write("new", "2");
+  space.sh("touch -d '20 seconds ago' .git/refs/agentfs/turns/7.lock");
+  const auto daemon = open_git(std::time(nullptr) - 3600).value();  // which began before
+  const auto made = daemon->commit(space.turn({"new"}));
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == EBUSY);
+  CHECK(space.sh("ls .git/refs/agentfs/turns") == "7\n7.lock\n");
+}
+
 // git's own making of it, stopped at each of its locks by a kill.
 TEST_CASE("a repository that was half made is made whole", "[git]") {
   for (const std::string lock : {"config.lock", "HEAD.lock"}) {
@@ -311,6 +325,19 @@ TEST_CASE("a damaged repository is an error, not a guess", "[git]") {
   const std::string tree = space.sh("git rev-parse HEAD:src").substr(0, 40);
   space.sh("rm -f .git/objects/" + tree.substr(0, 2) + "/" + tree.substr(2));
   CHECK(space.try_commit({"src/new"}).error().code == EBADMSG);
+}
+
+// libgit2 says that it has written what it had no directory for.
+TEST_CASE("a commit whose objects have no room is an error, and no ref", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh(
+      "for at in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do for on in 0 1 2 3 4 5 6 7 8 9 a b c d e f; "
+      "do touch .git/objects/$at$on 2> /dev/null || true; done; done");
+  space.write("src/new", "1");
+  const auto made = space.try_commit({"src/new"});
+  REQUIRE_FALSE(made);
+  CHECK_FALSE(std::filesystem::exists(space.worktree + "/.git/refs/agentfs"));
 }
 
 TEST_CASE("what lies on a FUSE mount is told by name", "[git]") {
