@@ -103,7 +103,7 @@ Result<bool> ForestDisk::fill_part(ForestNode& directory, Growth& growth, Until 
               .disk = directory.disk,
               .entries = TRY(list_directory(from.get()))};
   }
-  ::chmod(to.path().c_str(), (attributes.st_mode & 07777) | S_IRWXU);
+  const OwnerRights open = TRY(OwnerRights::lend(to.get(), S_IRWXU, rights()));
   const bool is_whole = TRY(growth.go_on(until, [&](const HostEntry& entry) -> Status {
     if (entry.type != S_IFDIR) return link_file(from.get(), entry.name, to.get());
     TRY(make_fresh_directory(*directory.tree->line, to.get(), entry.name));
@@ -111,7 +111,6 @@ Result<bool> ForestDisk::fill_part(ForestNode& directory, Growth& growth, Until 
   }));
   const Spot spot = Spot::of(to.get());
   if (is_whole) TRY(marks_.remove_hollow(spot));
-  ::chmod(to.path().c_str(), attributes.st_mode & 07777);
   restore_times(spot, attributes);
   moved();
   return is_whole;

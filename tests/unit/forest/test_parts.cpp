@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Directories of many entries, which are kept and filled in parts.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <thread>
@@ -185,6 +190,51 @@ TEST_CASE("What is kept in parts is what it was, whatever others do between two"
 TEST_CASE("What is kept in parts is what it was where directories are found by their names") {
   TestForest forest({.file_handles = false, .part = std::chrono::nanoseconds(0)});
   keep_and_change(forest, 10);
+}
+
+// Of a file that nobody may link, as a disk that is full does to all; false: it is of a disk that
+// has no such files.
+bool set_immutable(const std::string& path, bool wanted) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  int flags = 0;
+  if (!file || ::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) != 0) return false;
+  flags = wanted ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+  return ::ioctl(file.get(), FS_IOC_SETFLAGS, &flags) == 0;
+}
+
+TEST_CASE("a directory that cannot be filled keeps its mode", "[forest]") {
+  const TemporaryDirectory base;
+  const std::string trees = base.path("trees");
+  std::filesystem::create_directory(trees);
+  auto forest = must(open_forest(trees, base.path("hidden")));
+  const auto main = make_directory(*forest, *forest->root(), "main");
+  const auto closed = make_directory(*forest, *main, "closed");
+  make_file(*forest, *closed, "file", "one");
+  SetAttributes mode{.which = SetAttributes::mode};
+  mode.values.st_mode = 0500;
+  must(forest->set_attributes(*closed, nullptr, mode, kMyself));
+  const SnapshotId state = must(forest->snapshot("main", "state"));
+  make_file(*forest, *main, "later", "later");
+  must(forest->rollback("main", state));
+  const auto again = must(forest->lookup(*forest->root(), "main")).node;
+  make_file(*forest, *again, "new", "new");  // closed is on the disk now, and hollow
+  std::vector<std::string> files;
+  for (const auto& each : std::filesystem::recursive_directory_iterator(base.path("hidden"))) {
+    if (each.path().filename() == "file") files.push_back(each.path());
+  }
+  REQUIRE(!files.empty());
+  if (!set_immutable(files.front(), true)) {
+    WARN("SKIPPED: this disk or user makes no file immutable");
+    return;
+  }
+  const auto node = must(forest->lookup(*again, "closed")).node;
+  CHECK_FALSE(forest->make_directory(*node, "new", S_IFDIR | 0755, kMyself));
+  struct stat its{};
+  CHECK(::stat((trees + "/main/closed").c_str(), &its) == 0);
+  CHECK((its.st_mode & 07777) == 0500);
+  REQUIRE(set_immutable(files.front(), false));
+  CHECK(forest->make_directory(*node, "new", S_IFDIR | 0755, kMyself).has_value() ==
+        (::geteuid() == 0));
 }
 
 }  // namespace
