@@ -19,6 +19,7 @@
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
 #include "kernel/stored_order.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -163,8 +164,10 @@ Status HistoryKeeper::check_own(const Caller& caller,
     struct stat file{};
     file.st_uid = one->uid;
     const bool is_own = may_read(caller, file);
-    const std::string host = kernel_.parts().state + "/trees" + one->path;
-    if (is_own && (::lstat(host.c_str(), &file) != 0 || may_read(caller, file))) continue;
+    // Not by way of a link, which may lead to what is not this caller's to know of.
+    const auto now = find_in_mount(kernel_, one->path);
+    if (now) file = now->entry.attributes;
+    if (is_own && may_read(caller, file)) continue;
     return fail(EACCES, "{}: is uid {}'s, and not for uid {} to take back or forget",
                 text::shown(one->path), file.st_uid, kernel_.user_of(caller));
   }

@@ -9,6 +9,7 @@
 
 #include "base/blocks.h"
 #include "base/text.h"
+#include "kernel/caller_groups.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
@@ -347,7 +348,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
   const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
-  TRY(kernel_.paths().restore(caller, steps));
+  TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps));
   const std::string_view with = above.empty() ? "" : ", and the directories it was in";
   if (returns.size() == 1) {
     return fmt::format("restored {} from {:06}{}\n{}", whole, returns[0].whole->number, with, note);

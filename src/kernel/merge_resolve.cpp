@@ -5,6 +5,7 @@
 
 #include "backends/tree_xattrs.h"
 #include "base/text.h"
+#include "kernel/caller_groups.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
@@ -117,7 +118,7 @@ Status Merges::take_theirs(const Caller& caller, const Found& found, std::uint64
       return from.open(*node, O_RDONLY, TreeCaller{});
     };
   }
-  const Status restored = kernel_.paths().restore(caller, {step});
+  const Status restored = kernel_.paths().restore(with_groups(kernel_, caller), {step});
   const bool is_lost = !restored && restored.error().code == EBUSY;
   return is_lost ? refuse_lost(path, number, "theirs", restored.error())
                  : told_by_hand(restored, path, number);

@@ -69,6 +69,22 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
   return {};
 }
 
+// A workspace that was another's then would be that one's again, with all that is in it.
+Status check_owner_then(const Kernel& kernel, const Caller& caller, const std::string& root,
+                        const SnapshotInfo& target) {
+  const uid_t uid = kernel.user_of(caller);
+  if (kernel.is_ruler(uid)) return ok();
+  Forest& forest = *TRY(kernel.forks().forest_of(root));
+  const TreeNodeRef state = TRY(forest.snapshot_root(target.id));
+  const struct stat was = TRY(forest.attributes(*state));
+  if (was.st_uid == uid) return ok();
+  return fail(
+      EPERM,
+      "{}: was uid {}'s at {}, and would be that one's again; root or the mount's owner may "
+      "go back to it, and a copy out of .agentfs/snapshots/{} is yours",
+      root, was.st_uid, text::shown(target.label), text::shown(target.label));
+}
+
 }  // namespace
 
 bool is_undo(std::string_view label) {
@@ -126,6 +142,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   kernel_.imports().end_half_done(root);
   const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
+  TRY(check_owner_then(kernel_, caller, root, target));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   const std::string undo = free_label(checkpoints(root));
   TreeChange row{.operation = "rollback", .path = root};

@@ -266,6 +266,41 @@ def rollbacks_leave_others_files_as_they_are():
     as_other(own + f"echo 'discard {fork}' > .agentfs/ctl", code=0)
 
 
+def a_rollback_gives_no_workspace_back_to_another():
+    space = MOUNT / "workspaces/given"
+    space.mkdir()
+    command(space / ".agentfs/ctl", "checkpoint start")
+    os.chown(space, OTHER, OTHER)
+    space.chmod(0o700)
+    said = as_other(f"cd {space} && echo work > b && echo 'rollback start' > .agentfs/ctl; "
+                    f"tail -n 1 {MOUNT.mnt}/proc/self/errors")
+    expect_has(said, "was uid 0's at start")
+    expect_eq((space.stat().st_uid, read(space / "b")), (OTHER, "work\n"))
+
+
+def what_one_has_by_a_further_group_comes_back():
+    space = MOUNT / "workspaces/grouped"
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    as_other(f"cd {space} && echo a > a && chgrp {GROUP} a && mkdir d && chgrp {GROUP} d && chmod 2770 d && "
+             "echo b > d/b && rm -r a d && echo 'restore a' > .agentfs/ctl && echo 'restore d' > .agentfs/ctl", code=0)
+    expect_eq([(space / name).stat().st_gid for name in ("a", "d", "d/b")], [GROUP] * 3)
+    expect_eq(oct((space / "d").stat().st_mode), "0o42770")
+
+
+def a_link_tells_nobody_what_lies_behind_it():
+    """What a path was is theirs, whatever has its place by now."""
+    space, secret = MOUNT / "workspaces/linking", MOUNT / "workspaces/hidden-place"
+    secret.mkdir(0o700)
+    (secret / "there").write_text("root's\n")
+    space.mkdir()
+    os.chown(space, OTHER, OTHER)
+    own = f"cd {space} && "
+    as_other(own + "mkdir d && echo one > d/there && echo one > d/none && rm -r d && ln -s ../hidden-place d", code=0)
+    for name in ("there", "none"):
+        as_other(own + f"echo 'drop d/{name}' > .agentfs/ctl", code=0)
+
+
 def merges_give_nobody_more_either():
     """Neither to read, in conflicts, nor to write, into the files of others."""
     top = MOUNT / "workspaces/merged"
@@ -473,7 +508,9 @@ MOUNT = Mount.of("others")
 main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobody_takes_all_open_files, changing_a_file_clears_set_id_bits_as_on_a_disk,
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
-     history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are, merges_give_nobody_more_either,
+     history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
+     a_rollback_gives_no_workspace_back_to_another, what_one_has_by_a_further_group_comes_back,
+     a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
      what_is_new_in_ones_own_import_is_in_its_diff,
      what_binds_a_workspace_is_not_its_owners_to_lift,
