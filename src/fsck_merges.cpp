@@ -28,11 +28,11 @@ Status check_bases(const StateDirectory& state, Findings& found) {
                       "one side has removed",
                       name, text::last_part(lost.record.path), lost.why));
     }
-    for (const auto& [file, tree] : damaged_lineages(state.file(name), family)) {
+    for (const DamagedLineage& one : damaged_lineages(state.file(name), family)) {
       found.problems.push_back(
-          fmt::format("{}/{}: cannot be read, so that what rollbacks took back of merges is not "
-                      "known; merges of that tree are refused",
-                      name, text::last_part(file)));
+          fmt::format("{}/{}{}, so that what rollbacks took back of merges is not known; merges of "
+                      "that tree are refused",
+                      name, text::last_part(one.file), one.why));
     }
     return ok();
   });
@@ -42,18 +42,19 @@ Status check_bases(const StateDirectory& state, Findings& found) {
 Status mend_lineages(const std::string& directory, const std::string& name,
                      const std::vector<TreeInfo>& family, const Quarantine& quarantine,
                      Sentences& done) {
-  for (const auto& [file, tree] : damaged_lineages(directory, family)) {
+  for (const auto& [file, tree, why] : damaged_lineages(directory, family)) {
     for (const BaseRecord& record : TRY(base_records(directory))) {
       if (record.into != tree && record.from != tree) continue;
       (void)TRY(quarantine.take(fmt::format("{}/{}", name, text::last_part(record.path))));
       TRY(forget_record(record));
     }
-    const std::string kept =
-        TRY(quarantine.take(fmt::format("{}/{}", name, text::last_part(file))));
-    done.push_back(
-        fmt::format("{}/{}: cannot be read; it is in {} now, with the records of merges of that "
-                    "tree, which begin where it was forked",
-                    name, text::last_part(file), kept));
+    if (file::exists(file)) {
+      (void)TRY(quarantine.take(fmt::format("{}/{}", name, text::last_part(file))));
+    }
+    done.push_back(fmt::format(
+        "{}/{}{}; it is in {} now, with the records of merges of that tree, which begin "
+        "where it was forked",
+        name, text::last_part(file), why, quarantine.path()));
   }
   return ok();
 }

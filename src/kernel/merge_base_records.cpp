@@ -10,8 +10,8 @@
 #include <ranges>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/text.h"
+#include "kernel/checked_line.h"
 
 namespace agentfs {
 namespace {
@@ -20,22 +20,6 @@ constexpr std::string_view kUnsettled = ".unsettled";
 constexpr std::string_view kLabel = "base/";
 constexpr std::string_view kEarlierLabel = "merged/";
 constexpr std::string_view kUnknown = "-";
-
-std::string check_of(std::string_view text) { return fmt::format("{:04x}", fnv1a(text) & 0xffffu); }
-
-std::string with_check(const std::string& words) {
-  return fmt::format("{} {}\n", words, check_of(words));
-}
-
-// Two words of a line, of which a third one, where there is one, is the check.
-std::optional<std::pair<std::string_view, std::string_view>> checked(std::string_view line) {
-  const auto words = text::words(line);
-  if (words.size() < 2 || words.size() > 3) return std::nullopt;
-  if (words.size() == 3 && words[2] != check_of(fmt::format("{} {}", words[0], words[1]))) {
-    return std::nullopt;
-  }
-  return std::pair{words[0], words[1]};
-}
 
 // Numbers with dots between; nothing where one is none.
 std::vector<std::uint64_t> numbers_in(std::string_view name) {
@@ -160,6 +144,10 @@ class Pair {
 
 // --- records
 
+std::string rollback_file(const std::string& directory, std::uint32_t tree) {
+  return fmt::format("{}/{}.rollback", directory, tree);
+}
+
 std::string BaseRecord::name() const { return fmt::format("{}.{}.{}", into, from, state); }
 
 std::string BaseRecord::text() const {
@@ -191,67 +179,6 @@ Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory) {
 Status forget_record(const BaseRecord& record) {
   TRY(note_unsettled(std::string(text::parent_part(record.path)), record.into, record.from));
   return file::remove(record.path);
-}
-
-// --- what rollbacks leave of them
-
-std::string Lineage::name(std::uint32_t tree) { return fmt::format("{}.rollbacks", tree); }
-
-std::string Lineage::file(const std::string& directory, std::uint32_t tree) {
-  return fmt::format("{}/{}", directory, name(tree));
-}
-
-Result<Lineage> Lineage::read(const std::string& file) {
-  Lineage lineage;
-  const auto text = file::read(file);
-  if (!text && text.error().code == ENOENT) return lineage;
-  if (!text) return std::unexpected(text.error());
-  if (text->empty()) return fail(EBADMSG, "{}: has lost its rollbacks", file);
-  for (const std::string_view line : text::split(*text, '\n')) {
-    if (line.empty()) continue;
-    const auto words = checked(line);
-    const auto undo = words ? text::number<std::uint64_t>(words->first) : std::nullopt;
-    const auto to = words ? text::number<std::uint64_t>(words->second) : std::nullopt;
-    if (!undo || !to) return fail(EBADMSG, "{}: \"{}\" is no rollback", file, text::shown(line));
-    lineage.add(*undo, *to);
-  }
-  return lineage;
-}
-
-std::string Lineage::text() const {
-  std::string text;
-  for (const auto& [undo, to] : rollbacks_) text += with_check(fmt::format("{} {}", undo, to));
-  return text;
-}
-
-void Lineage::add(std::uint64_t undo, std::uint64_t to) {
-  if (!rollbacks_.empty() && rollbacks_.back().first >= undo) return;  // is known
-  rollbacks_.emplace_back(undo, to);
-}
-
-void Lineage::forget_before(std::uint64_t state) {
-  std::erase_if(rollbacks_, [&](const auto& one) { return one.first < state; });
-}
-
-bool Lineage::was_left(std::uint64_t state) const {
-  return std::ranges::any_of(rollbacks_, [&](const auto& one) { return one.first == state; });
-}
-
-bool Lineage::has(std::uint64_t point, std::uint64_t end) const {
-  for (auto one = rollbacks_.rbegin(); one != rollbacks_.rend(); ++one) {
-    if (one->first >= end) continue;
-    if (point > 2 * one->first) break;
-    end = one->second;
-  }
-  return end == kNow || point <= 2 * end;
-}
-
-bool Lineage::has_state(std::uint64_t state, std::uint64_t end) const {
-  return has(2 * state, end);
-}
-
-bool Lineage::has_after(std::uint64_t state, std::uint64_t end) const {
-  return has(2 * state + 1, end);
 }
 
 std::uint64_t newest_state(const TreeInfo& tree) {
@@ -351,18 +278,41 @@ Result<std::vector<LostBase>> lost_bases(const std::string& directory,
   return lost;
 }
 
-std::vector<std::pair<std::string, std::uint32_t>> damaged_lineages(
-    const std::string& directory, const std::vector<TreeInfo>& family) {
-  std::vector<std::pair<std::string, std::uint32_t>> damaged;
+Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,
+                           const std::vector<BaseRecord>& records) {
+  const std::string file = Lineage::file(directory, tree.number);
+  Lineage lineage = TRY(Lineage::read(file));
+  // Before a merge it is not waited for until it is on the disk.
+  std::uint64_t first = Lineage::kNow;
+  for (const BaseRecord& one : records) {
+    if (one.from == tree.number) first = std::min(first, one.state);
+    if (one.into == tree.number && one.newest) first = std::min(first, *one.newest);
+  }
+  for (const SnapshotInfo& one : tree.snapshots) {
+    const std::uint64_t state = one.id.sequence;
+    if (!one.was_replaced || state <= first || lineage.was_left(state)) continue;
+    return fail(EBADMSG, "{}: does not tell of the rollback that {} (state {}) undoes", file,
+                text::shown(one.label), state);
+  }
+  return lineage;
+}
+
+std::vector<DamagedLineage> damaged_lineages(const std::string& directory,
+                                             const std::vector<TreeInfo>& family) {
+  std::vector<DamagedLineage> damaged;
   const auto records = base_records(directory).value_or(std::vector<BaseRecord>());
   for (const TreeInfo& tree : family) {
-    // Before a merge it is not waited for until it is on the disk.
     const bool is_asked = std::ranges::any_of(records, [&](const BaseRecord& one) {
       return one.into == tree.number || one.from == tree.number;
     });
-    if (!is_asked) continue;
+    // The next start ends a rollback that was cut short.
+    if (!is_asked || file::exists(rollback_file(directory, tree.number))) continue;
+    const auto lineage = lineage_of(directory, tree, records);
+    if (lineage) continue;
     std::string file = Lineage::file(directory, tree.number);
-    if (!Lineage::read(file)) damaged.emplace_back(std::move(file), tree.number);
+    std::string why = lineage.error().message;
+    if (why.starts_with(file)) why.erase(0, file.size());
+    damaged.push_back({std::move(file), tree.number, std::move(why)});
   }
   return damaged;
 }

@@ -4,15 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "backends/forest.h"
+#include "kernel/lineage.h"
 
 namespace agentfs {
 
@@ -33,37 +32,13 @@ struct BaseRecord {
     return (into == one && from == other) || (into == other && from == one);
   }
 };
+// Of a tree that is going back, while it does: the name of the state before, and the one that it
+// goes to.
+std::string rollback_file(const std::string& directory, std::uint32_t tree);
 // All in a directory, be it there or not.
 Result<std::vector<BaseRecord>> base_records(const std::string& directory);
 // Files of earlier builds that say nothing any more.
 Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory);
-
-// Which of the states of a tree led to what it is, or was at a state: a rollback begins anew from
-// the one that it goes back to. File <tree>.rollbacks: for each the state that undoes it and the
-// one that it went to, with a check.
-class Lineage {
- public:
-  static constexpr std::uint64_t kNow = std::numeric_limits<std::uint64_t>::max();
-  static std::string name(std::uint32_t tree);
-  static std::string file(const std::string& directory, std::uint32_t tree);
-  static Result<Lineage> read(const std::string& file);  // EBADMSG: damaged
-  std::string text() const;
-  void add(std::uint64_t undo, std::uint64_t to);
-  // Of rollbacks from before this state nobody is going to ask.
-  void forget_before(std::uint64_t state);
-
-  // Whether a rollback began at it.
-  bool was_left(std::uint64_t state) const;
-  // Whether the state is one of those that led to what the tree was at `end`.
-  bool has_state(std::uint64_t state, std::uint64_t end = kNow) const;
-  // The same of what happened after the state and before the next.
-  bool has_after(std::uint64_t state, std::uint64_t end = kNow) const;
-
- private:
-  // Twice the number of a state, or one more: after it.
-  bool has(std::uint64_t point, std::uint64_t end) const;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> rollbacks_{};  // undo, to; in order
-};
 
 // Of a tree that was never kept: 0.
 std::uint64_t newest_state(const TreeInfo& tree);
@@ -107,9 +82,18 @@ struct LostBase {
 };
 Result<std::vector<LostBase>> lost_bases(const std::string& directory,
                                          const std::vector<TreeInfo>& family);
-// The files of lineages that cannot be read, each with the tree that it is of.
-std::vector<std::pair<std::string, std::uint32_t>> damaged_lineages(
-    const std::string& directory, const std::vector<TreeInfo>& family);
+// The lineage of a tree as `records` of it need it: EBADMSG where it cannot be read, or has lost a
+// rollback that came after the first of these.
+Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,
+                           const std::vector<BaseRecord>& records);
+// Those that are of no use so, and why, to come after the file's name.
+struct DamagedLineage {
+  std::string file{};
+  std::uint32_t tree = 0;
+  std::string why{};
+};
+std::vector<DamagedLineage> damaged_lineages(const std::string& directory,
+                                             const std::vector<TreeInfo>& family);
 // Writes a record anew, from the state that it is of. ENOENT where that is not there: the next
 // merge of the two begins from an earlier one then.
 Status mend_base(const std::string& directory, const LostBase& lost,

@@ -25,9 +25,6 @@ Result<TreeInfo> get_info(const Kernel& kernel, const std::string& root) {
   return fail(ENOENT, "{}: is no tree that was forked, and no fork", root);
 }
 
-// Of a tree that is going back: the name of the state before, and the state that it goes to.
-constexpr std::string_view kOrder = ".rollback";
-
 // Without a state, of earlier builds: all of it is forgotten.
 MergeBases::Rollback rollback_of(std::string_view text) {
   const auto lines = text::split(text, '\n');
@@ -63,8 +60,9 @@ std::optional<std::uint64_t> first_asked(const TreeInfo& tree,
   return first;
 }
 
-Result<MergedTree> merged_tree(const std::string& directory, TreeInfo info) {
-  Lineage lineage = TRY(Lineage::read(Lineage::file(directory, info.number)));
+Result<MergedTree> merged_tree(const std::string& directory, TreeInfo info,
+                               const std::vector<BaseRecord>& records) {
+  Lineage lineage = TRY(lineage_of(directory, info, records));
   return MergedTree{std::move(info), std::move(lineage)};
 }
 
@@ -90,10 +88,10 @@ Status follow(const std::string& directory, const TreeInfo& tree, const Snapshot
 
 // Records that are the last to hold at no time go; the states that they name, when it is settled.
 Status forget_unneeded(const std::string& directory, const TreeInfo& one, const TreeInfo& other) {
-  const auto first = merged_tree(directory, one);
-  const auto second = merged_tree(directory, other);
-  if (!first || !second) return ok();  // nobody knows
   const std::vector<BaseRecord> records = TRY(base_records(directory));
+  const auto first = merged_tree(directory, one, records);
+  const auto second = merged_tree(directory, other, records);
+  if (!first || !second) return ok();  // nobody knows
   const std::set<std::string> needed = needed_records(records, *first, *second);
   for (const BaseRecord& record : records) {
     const bool is_whole = record.is_of(one.number, other.number) && record.damage.empty();
@@ -229,8 +227,8 @@ Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
     return one.is_of(into->number, other->number);
   };
   if (std::ranges::none_of(records, is_theirs)) return std::nullopt;
-  const MergedTree ours = TRY(merged_tree(place, *into));
-  const MergedTree theirs = TRY(merged_tree(place, *other));
+  const MergedTree ours = TRY(merged_tree(place, *into, records));
+  const MergedTree theirs = TRY(merged_tree(place, *other, records));
   const BaseRecord* const last = last_that_holds(records, ours, theirs);
   if (last == nullptr) return std::nullopt;
   return SnapshotId{last->from, last->state};
@@ -264,7 +262,7 @@ Result<std::vector<std::string>> MergeBases::forget_with(const std::string& root
   TRY(file::make_directories(place, 0700));
   // Without a merge it says what forks have in common, for which nobody waits.
   const bool was_merged = !TRY(base_records(place)).empty() || !kernel_.conflicts().all().empty();
-  const std::string order = fmt::format("{}/{}{}", place, info->number, kOrder);
+  const std::string order = rollback_file(place, info->number);
   const std::string text =
       fmt::format("{}\n{} {}\n", rollback.undo, rollback.to.tree, rollback.to.sequence);
   // Once it is made a full disk must not keep it from being known.
@@ -332,7 +330,7 @@ Status MergeBases::for_each_order(const std::function<Status(const Order&)>& act
   for (const auto& [top, forest] : kernel_.parts().forests) {
     const std::string place = directory(top);
     for (const TreeInfo& tree : forest->family()) {
-      const std::string file = fmt::format("{}/{}{}", place, tree.number, kOrder);
+      const std::string file = rollback_file(place, tree.number);
       if (!file::exists(file)) continue;
       Rollback rollback = rollback_of(TRY(file::read(file)));
       const auto before = state_called(tree, rollback.undo);

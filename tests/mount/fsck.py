@@ -546,6 +546,12 @@ def records_of_merges_around_a_rollback_are_written_anew():
     known = log.read_bytes()
     log.write_bytes(b"")
     expect_has(mount.fsck(code=1), f"FAIL merges: merge-bases/workspaces/{log.name}: cannot be read")
+    log.unlink()
+    expect_has(mount.fsck(code=1),
+               f"FAIL merges: merge-bases/workspaces/{log.name}: does not tell of the rollback that undo-1")
+    mount.mount()
+    expect_errno("EBADMSG", command, ours / ".agentfs/ctl", "merge b")
+    mount.umount()
     log.write_bytes(known)
     mount.fsck()
     flip(log, 0)
