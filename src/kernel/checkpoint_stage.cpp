@@ -90,6 +90,14 @@ Result<std::optional<TreeEntry>> CheckpointStage::find(const TreeNode& directory
   return std::unexpected(std::move(found).error());
 }
 
+// Nor what the daemon, an ordinary user's, may not look into: that is as the last commit has it.
+Status CheckpointStage::leave_closed(Status done, const std::string& path) {
+  if (done || done.error().code != EACCES || path.empty()) return done;
+  log::warning("{}: is left out of the commit: {}", text::shown(path), done.error().message);
+  left_.insert(path);
+  return ok();
+}
+
 Status CheckpointStage::leave(const std::string& path) {
   log::warning("{}: is left out of the commit: {} bytes of a path are too many", text::shown(path),
                host(path).size());
@@ -98,6 +106,10 @@ Status CheckpointStage::leave(const std::string& path) {
 }
 
 Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
+  return leave_closed(add_path(root, path), path);
+}
+
+Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& path) {
   root_ = root;
   Place place{.entry = {root, TRY(store_->attributes(*root))}};
   bool is_ignored = false;
@@ -195,7 +207,7 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
     if (honours_rules && rules_.is_ignored(below.path, is_directory)) {
       left_.insert(below.path);
     } else {
-      TRY(copy_whole(below, honours_rules));
+      TRY(leave_closed(copy_whole(below, honours_rules), below.path));
     }
   }
   return ok();

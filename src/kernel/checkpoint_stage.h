@@ -45,6 +45,8 @@ class CheckpointStage {
   // A path of the tree may be as long as paths can be, and the copy lies deeper.
   bool fits(const std::string& path) const { return host(path).size() < PATH_MAX; }
   Status leave(const std::string& path);
+  Status leave_closed(Status done, const std::string& path);
+  Status add_path(const TreeNodeRef& root, const std::string& path);
   Result<std::optional<TreeEntry>> find(const TreeNode& directory, const std::string& name);
   // A directory on the way, once: itself, its rules and its .git.
   Status enter(const Place& directory);

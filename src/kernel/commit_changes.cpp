@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -19,12 +21,13 @@ std::string join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : fmt::format("{}/{}", directory, name);
 }
 
-// With no link where it leads to nothing.
+// With no link where it leads to nothing, or to nothing that the daemon may see.
 Result<struct stat> look(TreeStore& store, const TreeNodeRef& root, const std::string& path) {
   const auto found = find_in_tree(store, root, path);
   if (found) return found->attributes;
-  const int code = found.error().code;
-  if (code == ENOENT || code == ENOTDIR || code == ENAMETOOLONG) return Result<struct stat>();
+  constexpr auto kNothing = std::to_array({ENOENT, ENOTDIR, ENAMETOOLONG, EACCES});
+  if (std::ranges::find(kNothing, found.error().code) != kNothing.end())
+    return Result<struct stat>();
   return std::unexpected(found.error());
 }
 
@@ -44,8 +47,10 @@ class Names {
       const auto [directory, path] = std::move(left.back());
       left.pop_back();
       std::vector<std::string> below;
-      const auto opened = TRY(store_.open_directory(*directory));
-      TRY(store_.read_directory(*opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
+      const auto opened = store_.open_directory(*directory);
+      if (!opened && opened.error().code == EACCES) continue;
+      if (!opened) return std::unexpected(opened.error());
+      TRY(store_.read_directory(**opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
         if (entry.name == "." || entry.name == ".." || entry.name == ".git") return true;
         if (entry.type == S_IFDIR) below.push_back(entry.name);
         if (entry.type == S_IFREG) note(entry.inode, join(path, entry.name));

@@ -11,7 +11,7 @@ import sys
 
 import mount_lib
 from mount_lib import (Mount, command, expect, expect_eq, expect_errno, expect_has,
-                       in_own_mounts, main, need, read, run, tell)
+                       in_own_mounts, main, need, read, run, tell, wait_until)
 
 NOBODY = 65534
 UNNAMED = 54321  # without an entry in passwd
@@ -643,6 +643,39 @@ def workspaces_closed_to_their_owner_stop_nothing():
     mount.fsck()
 
 
+def commits_have_what_can_be_seen():
+    """A directory that its owner closed is as the last commit has it, and keeps no commit from being made."""
+    mount = Mount.of("closed-commits")
+    mount.mount()
+    space = mount / "workspaces/w"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", space]
+    for name in ("d", "e"):
+        (space / name).mkdir(parents=True)
+        (space / name / "f").write_text(f"{name}\n")
+    run([*git, "init", "-q"])
+    run([*git, "add", "-A"])
+    run([*git, "commit", "-q", "-m", "first"])
+    commits = lambda: [row["data"] for row in mount.journal() if row["kind"] == "checkpoint.commit"]
+    for number, mode in enumerate((0o000, 0o300, 0o400)):
+        (space / "d").chmod(mode)
+        (space / "top").write_text(f"{mode}\n")
+        (space / f"new-{number}").mkdir()
+        (space / f"new-{number}/f").write_text("new\n")
+        (space / f"new-{number}").chmod(mode)
+        command(space / ".agentfs/ctl", f"checkpoint k{number}")
+        wait_until(30, lambda: len(commits()) > number, "the commit")
+        expect_has(commits()[-1], "ref", f"mode {mode:o}")
+        held = run([*git, "ls-tree", "-r", "--name-only", commits()[-1]["ref"]]).split()
+        # Where it may be searched, what a path names is seen.
+        seen = [f"new-{one}/f" for one in range(number + (1 if mode & 0o100 else 0))]
+        expect_eq(held, ["d/f", "e/f", *seen, "top"], f"mode {mode:o}")
+        for name in ("d", f"new-{number}"):
+            (space / name).chmod(0o755)
+        (space / f"new-{number}/f").write_text("newer\n")
+    mount.umount()
+    mount.fsck()
+
+
 def more_directories_than_descriptors():
     """Without file handles each known node takes a descriptor, of which there are not so many."""
     if tuple(map(int, platform.release().split(".")[:2])) < (6, 18):
@@ -710,5 +743,5 @@ main(tour, killed, imports, a_file_becomes_a_directory, attributes_of_what_nobod
      a_restore_into_a_closed_directory_is_refused_by_its_path,
      status_of_what_cannot_be_searched,
      merges_of_what_cannot_be_seen,
-     workspaces_closed_to_their_owner_stop_nothing, more_directories_than_descriptors,
+     workspaces_closed_to_their_owner_stop_nothing, commits_have_what_can_be_seen, more_directories_than_descriptors,
      no_two_files_have_one_number_where_the_disk_tells_no_time_of_making)
