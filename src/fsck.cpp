@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fsck.h"
 
-#include "backends/forest.h"
-#include "backends/imports/imports.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "dead_daemons.h"
@@ -13,11 +11,8 @@ namespace agentfs {
 namespace {
 
 using fsck::Look;
+using fsck::print;
 using fsck::Row;
-
-void print(const char* mark, const char* name, const std::string& sentence) {
-  fmt::print("{:<4} {}: {}\n", mark, name, sentence);
-}
 
 bool report(const char* name, const Result<Findings>& found) {
   if (!found) {
@@ -41,53 +36,6 @@ bool repair(const StateDirectory& state) {
     for (const std::string& sentence : mended.value_or(fsck::Sentences())) {
       print("mend", row.name, sentence);
     }
-  }
-  return done;
-}
-
-// Also of trees that no forest knows, in which files may be lent after a copy. One of which not all
-// can be had, since a file there has changed since it was imported, stops no other.
-Result<bool> solidify(const std::string& trees, const std::string& hidden, const Lender& lender) {
-  const auto forest = TRY(open_forest(trees, hidden, {.lender = &lender}));
-  const std::string_view kind = text::last_part(trees);
-  std::size_t count = 0;
-  bool done = true;
-  for (const std::string& name : fsck::names_in(trees)) {
-    if (name.starts_with(kHiddenTree)) continue;
-    const TreeNodeRef tree = TRY(forest->tree(name)).node;
-    if (tree->type() != S_IFDIR) continue;
-    const Status filled = forest->solidify(*tree, true);
-    if (filled) {
-      ++count;
-      continue;
-    }
-    done = false;
-    print("FAIL", "solidify",
-          fmt::format("{}/{}: {}. All else is there; what its source has no more is given up by "
-                      "removing the file, or the workspace, in the mount",
-                      kind, text::shown(name), filled.error().message));
-  }
-  print("ok", "solidify",
-        fmt::format("{}: {} trees are plain directories; directories filled for that: {}", kind,
-                    count, forest->counts().filled));
-  return done;
-}
-
-bool solidify(const StateDirectory& state) {
-  const auto imports = open_imports(state.file("imports"), state.file("trees/workspaces"), true);
-  if (!imports) {
-    print("FAIL", "solidify", imports.error().message);
-    return false;
-  }
-  bool done = true;
-  for (const fsck::ForestPaths& forest : fsck::forests(state)) {
-    const auto filled = solidify(forest.trees, forest.hidden, **imports);
-    if (!filled) print("FAIL", "solidify", filled.error().message);
-    done = done && filled.value_or(false);
-  }
-  if (const Status told = done ? (*imports)->set_astray(false) : ok(); !told) {
-    print("FAIL", "solidify", told.error().message);
-    return false;
   }
   return done;
 }
@@ -121,7 +69,7 @@ int run_fsck(const FsckOptions& options) {
   if (options.rehash) {
     print("ok", "rehash", fmt::format("{} bytes read that have a hash", look.bytes));
   }
-  if (options.solidify) whole = solidify(*state) && whole;
+  if (options.solidify) whole = fsck::solidify(*state) && whole;
   return whole ? 0 : 1;
 }
 

@@ -334,6 +334,10 @@ std::vector<ForestPaths> forests(const StateDirectory& state) {
   return all;
 }
 
+void print(const char* mark, const char* name, const std::string& sentence) {
+  fmt::print("{:<4} {}: {}\n", mark, name, sentence);
+}
+
 std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
   std::error_code error;

@@ -49,6 +49,12 @@ struct ForestPaths {
 };
 std::vector<ForestPaths> forests(const StateDirectory& state);
 
+// A line of what fsck says.
+void print(const char* mark, const char* name, const std::string& sentence);
+
+// --- what is lent or hollow made complete (fsck_solidify.cpp); false: not all could be
+bool solidify(const StateDirectory& state);
+
 // --- of the directories themselves (fsck_layout.cpp)
 Result<Findings> check_layout(Look& look);
 Result<Findings> check_tops(Look& look);

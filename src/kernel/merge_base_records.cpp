@@ -282,6 +282,8 @@ Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,
                            const std::vector<BaseRecord>& records) {
   const std::string file = Lineage::file(directory, tree.number);
   Lineage lineage = TRY(Lineage::read(file));
+  // What an import is told of its directory goes back without a line.
+  if (tree.name.starts_with(kHiddenTree)) return lineage;
   // Before a merge it is not waited for until it is on the disk.
   std::uint64_t first = Lineage::kNow;
   for (const BaseRecord& one : records) {

@@ -1155,6 +1155,33 @@ def what_one_import_cannot_give_is_missed_by_no_other_tree():
         expect((mount.state / "trees/workspaces" / path).stat().st_blocks > 0, f"{path} is not there")
 
 
+def what_was_removed_comes_back_in_a_copy_without_attributes():
+    """Once fsck --solidify has been there, which gives kept contents their bytes, too."""
+    mount = Mount.of("solid-past")
+    top = make("solid-past")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {top} as w")
+    space = mount / "workspaces/w"
+    (space / "main.c").unlink()
+    (space / "lines").write_text("others\n")
+    wanted = {name: (top / name).read_text() for name in ("main.c", "lines")}
+    command(space / ".agentfs/ctl", "commit")
+    mount.umount()
+    run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+    mount.fsck()
+    copy = Mount.of("solid-past-copy")
+    run(["rsync", "-a", f"{mount.state}/", f"{copy.state}/"])
+    run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    copy.mount()
+    space = copy / "workspaces/w"
+    expect_eq(read(space / ".agentfs/trash/main.c"), wanted["main.c"])
+    names = sorted(os.listdir(space / ".agentfs/versions/lines"), key=int)
+    expect_eq(read(space / ".agentfs/versions/lines" / names[0]), wanted["lines"])
+    command(space / ".agentfs/ctl", "restore main.c")
+    expect_eq(read(space / "main.c"), wanted["main.c"])
+    copy.umount()
+
+
 def another_name_of_a_committed_file_stays_readable():
     top = make("links")
     (top / "a").write_text("hard\n")
@@ -1632,6 +1659,7 @@ def what_changes_there_is_no_copy_of_two_states():
 
 main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
      what_one_import_cannot_give_is_missed_by_no_other_tree,
+     what_was_removed_comes_back_in_a_copy_without_attributes,
      a_file_called_like_one_of_the_daemons_own_is_a_file,
       is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
