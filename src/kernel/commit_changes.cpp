@@ -31,6 +31,14 @@ Result<struct stat> look(TreeStore& store, const TreeNodeRef& root, const std::s
   return std::unexpected(found.error());
 }
 
+// An empty one stands for a submodule that is not checked out.
+Result<bool> has_names(TreeStore& store, const TreeNodeRef& root, const std::string& directory) {
+  const auto found = find_in_tree(store, root, directory);
+  if (!found || found->node->type() != S_IFDIR) return false;
+  const auto names = names_in(store, *found->node);
+  return names && !names->empty();
+}
+
 // The other names of files, by how many are not known yet.
 class Names {
  public:
@@ -80,24 +88,23 @@ class Names {
 
 Status complete_changes(TreeStore& store, const TreeNodeRef& root,
                         std::vector<std::string>& changed) {
-  TRY(name_submodules(store, *root, changed));
   Paths all(changed.begin(), changed.end());
   Names names(store, all);
   Paths whole;
   for (const std::string& path : all) {
     const std::string_view name = text::last_part(path);
-    const bool is_rule = name == ".gitignore";
-    const bool is_repository = name == ".git";
     const struct stat now = TRY(look(store, root, path));
-    const bool is_above = path.find('/') == std::string::npos;
-    const std::string directory(is_above ? std::string_view() : text::parent_part(path));
-    if (is_rule || (is_repository && now.st_nlink == 0)) whole.insert(directory);
+    const bool is_at_top = path.find('/') == std::string::npos;
+    const std::string directory(is_at_top ? std::string_view() : text::parent_part(path));
+    if (name == ".gitignore") whole.insert(directory);
+    const bool is_over = name == ".git" && !is_at_top && now.st_nlink == 0;
+    if (is_over && TRY(has_names(store, root, directory))) whole.insert(directory);
     if (S_ISREG(now.st_mode) && now.st_nlink > 1) names.miss(now);
   }
   TRY(names.find(root));
   all.merge(whole);
   changed.assign(all.begin(), all.end());
-  return ok();
+  return name_submodules(store, *root, changed);
 }
 
 }  // namespace agentfs

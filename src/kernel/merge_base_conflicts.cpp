@@ -1,30 +1,66 @@
 // SPDX-License-Identifier: MIT
-// What rollbacks do to conflicts that merges have left.
+// What rollbacks do to conflicts that merges have left, and what is kept of these for that.
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_base_records.h"
 #include "kernel/merge_bases.h"
 #include "kernel/merges.h"
+#include "kernel/paths.h"
 
 namespace agentfs {
 
-// Those of what was taken back say what the next merge begins from: they go with it.
+// Whether the merge is of what both have come from.
+bool MergeBases::holds(const std::string& place, const BaseRecord& merge) const {
+  const auto ours = Lineage::read(Lineage::file(place, merge.into));
+  const auto theirs = Lineage::read(Lineage::file(place, merge.from));
+  return ours && theirs && ours->has_after(merge.newest.value_or(0)) &&
+         theirs->has_state(merge.state);
+}
+
+// Those of what was taken back say what the next merge begins from: they go with it, and come back
+// with it.
 Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string& root,
                                                               std::uint32_t tree) {
   const std::string place = directory(root);
-  const auto holds = [&](std::uint32_t into, const MergeConflicts& left) {
-    const auto ours = Lineage::read(Lineage::file(place, into));
-    const auto theirs = Lineage::read(Lineage::file(place, left.from));
-    const bool is_partial = left.after && left.state.tree == left.from && ours && theirs;
-    if (!is_partial || !ours->has_after(*left.after)) return false;
-    if (!theirs->has_state(left.state.sequence)) return false;
-    return !left.left.empty() || !has_later(root, into, left.state);
+  const auto stays = [&](std::uint32_t into, const MergeConflicts& left) {
+    const bool is_partial = left.after && left.state.tree == left.from;
+    if (!is_partial) return false;
+    const BaseRecord merge{
+        .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
+    if (holds(place, merge)) return !left.left.empty() || !has_later(root, into, left.state);
+    if (const Status kept = keep_conflicts(root, into, left); !kept) {
+      log::warning("{}: conflicts of a merge: {}", root, kept.error().message);
+    }
+    return false;
   };
-  return kernel_.merges().forget_conflicts(root, tree, holds);
+  auto ended = TRY(kernel_.merges().forget_conflicts(root, tree, stays));
+  TRY(bring_back_conflicts(root, tree));
+  return ended;
+}
+
+Status MergeBases::keep_conflicts(const std::string& root, std::uint32_t into,
+                                  const MergeConflicts& left) {
+  if (!left.after || left.state.tree != left.from) return ok();
+  const BaseRecord merge{
+      .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
+  TRY(note_unsettled(directory(root), into, left.from));
+  return file::replace(ended_file(directory(root), merge), Merges::stored(left));
+}
+
+Status MergeBases::bring_back_conflicts(const std::string& root, std::uint32_t tree) {
+  const std::string place = directory(root);
+  for (const BaseRecord& merge : TRY(ended_conflicts(place))) {
+    const bool is_its = merge.into == tree || merge.from == tree;
+    if (!is_its || !holds(place, merge)) continue;
+    if (has_later(root, merge.into, {merge.from, merge.state})) continue;
+    TRY(kernel_.merges().leave_again(paths::top_of(root), merge.into, TRY(file::read(merge.path))));
+  }
+  return ok();
 }
 
 // Whether the next merge begins from that state of theirs anyhow, or from a later one of the two.

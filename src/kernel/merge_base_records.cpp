@@ -17,6 +17,7 @@ namespace agentfs {
 namespace {
 
 constexpr std::string_view kUnsettled = ".unsettled";
+constexpr std::string_view kEnded = ".conflicts";
 constexpr std::string_view kLabel = "base/";
 constexpr std::string_view kEarlierLabel = "merged/";
 constexpr std::string_view kUnknown = "-";
@@ -110,7 +111,8 @@ class Pair {
       const SnapshotInfo* const state = state_of(from, record);
       if (state != nullptr) by_time.emplace_back(state->time, &record);
     }
-    std::ranges::sort(by_time, std::ranges::greater(), [](const auto& at) { return at.first; });
+    std::ranges::stable_sort(by_time, std::ranges::greater(),
+                             [](const auto& at) { return at.first; });
     for (const auto& [time, record] : by_time) records_.push_back(record);
   }
 
@@ -165,6 +167,25 @@ Result<std::vector<BaseRecord>> base_records(const std::string& directory) {
     if (read_text(record, parts.size() == 3)) found.push_back(std::move(record));
   }
   return found;
+}
+
+Result<std::vector<BaseRecord>> ended_conflicts(const std::string& directory) {
+  std::vector<BaseRecord> found;
+  for (const auto& path : TRY(paths_in(directory))) {
+    const std::string file = path.filename();
+    if (!file.ends_with(kEnded)) continue;
+    const auto parts = numbers_in(std::string_view(file).substr(0, file.size() - kEnded.size()));
+    if (parts.size() != 4) continue;
+    BaseRecord record = record_at(path, parts);
+    record.state = parts[2];
+    record.newest = parts[3];
+    found.push_back(std::move(record));
+  }
+  return found;
+}
+
+std::string ended_file(const std::string& directory, const BaseRecord& record) {
+  return fmt::format("{}/{}.{}{}", directory, record.name(), record.newest.value_or(0), kEnded);
 }
 
 Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory) {

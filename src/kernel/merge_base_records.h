@@ -37,6 +37,11 @@ struct BaseRecord {
 std::string rollback_file(const std::string& directory, std::uint32_t tree);
 // All in a directory, be it there or not.
 Result<std::vector<BaseRecord>> base_records(const std::string& directory);
+// Of merges that took what was clean and left conflicts which have ended, by a rollback or one
+// after the other: where the two are what they were between, they are left again. `newest` is
+// always known; the file, <into>.<from>.<state>.<newest>.conflicts, has them as they are stored.
+Result<std::vector<BaseRecord>> ended_conflicts(const std::string& directory);
+std::string ended_file(const std::string& directory, const BaseRecord& record);
 // Files of earlier builds that say nothing any more.
 Result<std::vector<BaseRecord>> obsolete_records(const std::string& directory);
 
@@ -51,7 +56,8 @@ struct MergedTree {
 // The last record of a pair that holds for what both are; null: none.
 const BaseRecord* last_that_holds(const std::vector<BaseRecord>& records, const MergedTree& one,
                                   const MergedTree& other);
-// Those of a pair's that are the last to hold, now or after some rollback, by their paths.
+// Those of a pair's that are the last to hold, now or after some rollback, by their paths; of two
+// of one state the first.
 std::set<std::string> needed_records(const std::vector<BaseRecord>& records, const MergedTree& one,
                                      const MergedTree& other);
 

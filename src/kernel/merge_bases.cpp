@@ -92,10 +92,17 @@ Status forget_unneeded(const std::string& directory, const TreeInfo& one, const 
   const auto first = merged_tree(directory, one, records);
   const auto second = merged_tree(directory, other, records);
   if (!first || !second) return ok();  // nobody knows
-  const std::set<std::string> needed = needed_records(records, *first, *second);
+  const std::vector<BaseRecord> ended = TRY(ended_conflicts(directory));
+  std::vector<BaseRecord> all = records;
+  all.insert(all.end(), ended.begin(), ended.end());
+  const std::set<std::string> needed = needed_records(all, *first, *second);
   for (const BaseRecord& record : records) {
     const bool is_whole = record.is_of(one.number, other.number) && record.damage.empty();
     if (is_whole && !needed.contains(record.path)) TRY(forget_record(record));
+  }
+  for (const BaseRecord& record : ended) {
+    const bool is_theirs = record.is_of(one.number, other.number);
+    if (is_theirs && !needed.contains(record.path)) TRY(file::remove(record.path));
   }
   return ok();
 }
@@ -206,8 +213,15 @@ Status MergeBases::settle(const std::string& root, const std::string& from) {
     if (!record.damage.empty()) return ok();  // nobody knows
     needed.insert(record.state);
   }
+  bool has_ended = false;
+  for (const BaseRecord& record : TRY(ended_conflicts(directory(root)))) {
+    if (record.into != into->number || record.from != other->number) continue;
+    needed.insert(record.state);
+    has_ended = true;
+  }
   // A state that is left over would pass for one whose record is gone.
-  return drop_states(from, *other, into->number, needed) ? file::remove(unsettled) : ok();
+  const bool are_gone = drop_states(from, *other, into->number, needed);
+  return are_gone && !has_ended ? file::remove(unsettled) : ok();
 }
 
 Result<std::optional<SnapshotId>> MergeBases::find(const std::string& root,
@@ -307,7 +321,9 @@ Status MergeBases::forget_records_of_gone() {
   for (const auto& [top, forest] : kernel_.parts().forests) {
     const std::string place = directory(top);
     std::set<std::pair<std::uint32_t, std::uint32_t>> pairs;
-    for (const BaseRecord& record : TRY(base_records(place))) {
+    std::vector<BaseRecord> records = TRY(base_records(place));
+    for (BaseRecord& record : TRY(ended_conflicts(place))) records.push_back(std::move(record));
+    for (const BaseRecord& record : records) {
       if (forest->info(record.into) && forest->info(record.from)) {
         pairs.emplace(std::minmax(record.into, record.from));
       } else {

@@ -15,6 +15,8 @@
 namespace agentfs {
 
 class Kernel;
+struct BaseRecord;
+struct MergeConflicts;
 namespace json {
 class Value;
 }
@@ -39,6 +41,8 @@ class MergeBases {
   Result<SnapshotId> begin(const std::string& root, const std::string& from);
   // The merge was not made. False: the disk refuses that now.
   bool drop(const std::string& from, SnapshotId state);
+  // Conflicts of a merge that took what was clean are about to end, or have.
+  Status keep_conflicts(const std::string& root, std::uint32_t into, const MergeConflicts& left);
   // After a merge, while no other into the root is under way: states that nothing leads to go.
   Status settle(const std::string& root, const std::string& from);
   Status set(const std::string& root, const std::string& from, SnapshotId state);
@@ -73,6 +77,8 @@ class MergeBases {
     std::optional<SnapshotId> before{};  // nothing: the rollback was not made
   };
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
+  Status bring_back_conflicts(const std::string& root, std::uint32_t tree);
+  bool holds(const std::string& place, const BaseRecord& merge) const;
   bool has_later(const std::string& root, std::uint32_t into, SnapshotId state) const;
   Status settle_all(const std::string& top, Forest& forest);
   Status forget_records_of_gone();

@@ -54,24 +54,6 @@ Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::ui
 
 constexpr std::string_view kSettled = "-";  // in place of a number
 
-// A line for the merge, then one for each conflict: its number, a blank and what it is.
-std::string stored(const MergeConflicts& conflicts) {
-  json::Value head;
-  head.set("from", std::uint64_t{conflicts.from});
-  head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
-  if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
-  head.set("last", conflicts.last);
-  if (conflicts.after) head.set("after", *conflicts.after);
-  std::string out = json::dump(head) + "\n";
-  for (const auto& [number, one] : conflicts.left) {
-    out += fmt::format("{} {}\n", number, to_text(one));
-  }
-  for (const MergeConflict& one : conflicts.settled) {
-    out += fmt::format("{} {}\n", kSettled, to_text(one));
-  }
-  return out;
-}
-
 // The reverse, but for the sides.
 Result<MergeConflicts> parse(std::string_view text) {
   if (!text.ends_with('\n')) return fail(EBADMSG, "cut off, or empty");
@@ -102,6 +84,24 @@ Result<MergeConflicts> parse(std::string_view text) {
 }
 
 }  // namespace
+
+// A line for the merge, then one for each conflict: its number, a blank and what it is.
+std::string Merges::stored(const MergeConflicts& conflicts) {
+  json::Value head;
+  head.set("from", std::uint64_t{conflicts.from});
+  head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
+  if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
+  head.set("last", conflicts.last);
+  if (conflicts.after) head.set("after", *conflicts.after);
+  std::string out = json::dump(head) + "\n";
+  for (const auto& [number, one] : conflicts.left) {
+    out += fmt::format("{} {}\n", number, to_text(one));
+  }
+  for (const MergeConflict& one : conflicts.settled) {
+    out += fmt::format("{} {}\n", kSettled, to_text(one));
+  }
+  return out;
+}
 
 void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
   if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
@@ -192,6 +192,13 @@ void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConfl
   if (stored) return;
   kernel_.conflicts().set(key, next);
   log::warning("{}: conflicts of a merge: {}", key, stored.error().message);
+}
+
+Status Merges::leave_again(const std::string& top, std::uint32_t into, std::string_view text) {
+  const MergeConflictsRef now = kernel_.conflicts().find(key_of(top, into));
+  if (now != nullptr && now->is_stored && !now->left.empty()) return ok();
+  reopen(top, into, TRY(parse(text)));
+  return ok();
 }
 
 // An import stays in conflict with its directory: what a rebase took over is the base of the next
@@ -374,6 +381,9 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   if (now->left.empty() && now->state.tree != 0) {
     const std::string top = paths::top_of(root);
     if (const auto from = find_tree(kernel_, top, now->from)) {
+      const auto ours = kernel_.forks().info_of(root);
+      // A rollback to before this has them asked again, also when a start has come between.
+      if (ours && now->is_stored) TRY(MergeBases(kernel_).keep_conflicts(root, ours->number, *now));
       TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));
     } else if (from.error().code != ENOENT) {
       return std::unexpected(from.error());

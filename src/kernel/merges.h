@@ -96,6 +96,9 @@ class Merges {
   using Holds = std::function<bool(std::uint32_t into, const MergeConflicts& left)>;
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree,
                                                     const Holds& holds);
+  // As they are stored; and left again from that, where none of that tree are.
+  static std::string stored(const MergeConflicts& conflicts);
+  Status leave_again(const std::string& top, std::uint32_t into, std::string_view text);
   Status check_resolved(const std::string& root, const MergeConflicts& all) const;
   // Of a merge or a fold into the root: who has a file open writes to it no more when another has
   // its place.

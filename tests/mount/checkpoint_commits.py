@@ -384,6 +384,10 @@ def submodules_are_their_commits():
     expect_eq(entry("inside"), ["160000", "commit", head()])
     expect_eq(git("parent", "ls-tree", "-r", "--name-only", "refs/agentfs/checkpoints/inside").split(),
               [".gitmodules", "f", "outer"])
+    commit = head()
+    git("parent", "submodule", "--quiet", "deinit", "-f", "outer")  # which is not checked out any more
+    checkpoint("parent", "deinit")
+    expect_eq(entry("deinit"), ["160000", "commit", commit])
 
 
 def a_linked_worktree_has_none_and_is_told_so():

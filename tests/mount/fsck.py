@@ -594,15 +594,15 @@ def states_of_merges_that_came_to_nothing_are_no_damage():
     command(ours / ".agentfs/ctl", "checkpoint clean")
     command(ours / ".agentfs/ctl", "merge b partial")
     whole(2)
-    command(ours / ".agentfs/ctl", "rollback clean")  # and the conflict is over
-    whole(1)
+    command(ours / ".agentfs/ctl", "rollback clean")  # and the conflict is over, until that is undone
+    whole(2)
     command(ours / ".agentfs/ctl", "merge b partial")
     resolve("ours")
-    whole(2)  # to go back to `clean` would make the first count again
+    whole(3)  # to go back to `clean` would make the first count again
     command(ours / ".agentfs/ctl", "rollback clean")
     command(ours / ".agentfs/ctl", "merge b partial")
     resolve("theirs")
-    whole(3)
+    whole(4)
     for undo in [name for name in os.listdir(ours / ".agentfs/snapshots") if name.startswith("undo-")]:
         command(ours / ".agentfs/ctl", f"discard {undo}")
     whole(2)

@@ -861,6 +861,64 @@ def a_rollback_ends_the_conflicts_of_what_it_takes_back():
     expect_eq((ours / "both").read_text(), "ours\n", "a refused resolve")
 
 
+def conflicts_come_back_with_the_merge_that_left_them():
+    """By undoing the rollback that ended them, also after a start; what was taken and removed does not."""
+    for restarts in (False, True):
+        for rolled in ("ours", "theirs"):
+            name = f"back-{restarts}-{rolled}"
+            ours, theirs = make(name), SPACES / f"{name}-f"
+            ctl(name, f"fork {theirs.name}")
+            for top in (ours, theirs):
+                (top / "both").write_text(f"{top.name}\n")
+            top = ours.name if rolled == "ours" else theirs.name
+            ctl(top, "checkpoint before")
+            (theirs / "taken").write_text("taken\n")
+            ctl(name, f"merge {theirs.name} partial")
+            (ours / "taken").unlink()
+            ctl(top, "rollback before")
+            expect_eq(os.listdir(ours / ".agentfs/conflicts"), ["README"], f"{name}: before the merge")
+            if restarts:
+                M.umount()
+                M.mount()
+            ctl(top, "rollback undo-1")
+            if restarts:
+                M.umount()
+                M.mount()
+            (left,) = (one for one in os.listdir(ours / ".agentfs/conflicts") if one != "README")
+            expect_eq(read(ours / ".agentfs/conflicts" / left / "theirs"), f"{theirs.name}\n")
+            expect_has(refused("EBUSY", name, f"merge {theirs.name}"), "1 in conflict")
+            ctl(name, f"resolve {left} ours")
+            ctl(name, f"merge {theirs.name}")
+            expect_eq((read(ours / "both"), (ours / "taken").exists()), (f"{name}\n", False), name)
+            ctl(name, f"discard {theirs.name}")
+
+
+def what_was_resolved_is_asked_again_by_a_rollback_to_between():
+    """After a start, too; and not by one to after it."""
+    ours, theirs = make("between"), SPACES / "between-f"
+    ctl("between", "fork between-f")
+    for top in (ours, theirs):
+        (top / "both").write_text(f"{top.name}\n")
+    (theirs / "taken").write_text("taken\n")
+    ctl("between", "merge between-f partial")
+    (ours / "taken").unlink()
+    ctl("between", "checkpoint open")
+    ctl("between", "resolve 1 theirs")
+    ctl("between", "checkpoint resolved")
+    M.umount()
+    M.mount()
+    (ours / "later").write_text("later\n")
+    ctl("between", "rollback resolved")
+    expect_eq(os.listdir(ours / ".agentfs/conflicts"), ["README"], "after all were ended")
+    ctl("between", "rollback open")
+    (left,) = (one for one in os.listdir(ours / ".agentfs/conflicts") if one != "README")
+    ctl("between", f"resolve {left} ours")
+    (theirs / "new").write_text("new\n")
+    ctl("between", "merge between-f")
+    expect_eq((read(ours / "both"), (ours / "taken").exists(), (ours / "new").exists()),
+              ("between\n", False, True))
+
+
 def what_is_in_conflict_there_is_not_taken_back_here():
     """What a fork has taken and not ended yet is ours from before, and no change of the fork's."""
     space = make("both-ways")
@@ -1734,6 +1792,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
+     conflicts_come_back_with_the_merge_that_left_them,
+     what_was_resolved_is_asked_again_by_a_rollback_to_between,
      what_was_resolved_and_merged_back_stays_so_over_rollbacks_to_after_that,
      rollbacks_beside_discards_of_other_trees_are_made,
      capabilities_are_of_the_bytes_that_have_them,
