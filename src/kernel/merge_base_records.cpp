@@ -104,15 +104,14 @@ class Pair {
   using Holding = std::vector<bool>;
 
   Pair(const std::vector<BaseRecord>& records, const MergedTree& one, const MergedTree& other) {
-    std::vector<std::pair<std::int64_t, const BaseRecord*>> by_time;
+    std::vector<std::pair<std::int64_t, const BaseRecord*>> by_time;  // and by their order
     for (const BaseRecord& record : records) {
       if (!record.damage.empty() || !record.is_of(one.info.number, other.info.number)) continue;
       const TreeInfo& from = record.from == one.info.number ? one.info : other.info;
       const SnapshotInfo* const state = state_of(from, record);
       if (state != nullptr) by_time.emplace_back(state->time, &record);
     }
-    std::ranges::stable_sort(by_time, std::ranges::greater(),
-                             [](const auto& at) { return at.first; });
+    std::ranges::sort(by_time, {}, [](const auto& at) { return std::pair(-at.first, at.second); });
     for (const auto& [time, record] : by_time) records_.push_back(record);
   }
 
