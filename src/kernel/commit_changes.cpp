@@ -39,6 +39,8 @@ Result<bool> has_names(TreeStore& store, const TreeNodeRef& root, const std::str
   return names && !names->empty();
 }
 
+bool has_others(const struct stat& file) { return S_ISREG(file.st_mode) && file.st_nlink > 1; }
+
 // The other names of files, by how many are not known yet.
 class Names {
  public:
@@ -86,10 +88,11 @@ class Names {
 
 }  // namespace
 
-Status complete_changes(TreeStore& store, const TreeNodeRef& root,
+Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNodeRef& before,
                         std::vector<std::string>& changed) {
   Paths all(changed.begin(), changed.end());
   Names names(store, all);
+  Names names_before(store, all);
   Paths whole;
   for (const std::string& path : all) {
     const std::string_view name = text::last_part(path);
@@ -99,9 +102,14 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root,
     if (name == ".gitignore") whole.insert(directory);
     const bool is_over = name == ".git" && !is_at_top && now.st_nlink == 0;
     if (is_over && TRY(has_names(store, root, directory))) whole.insert(directory);
-    if (S_ISREG(now.st_mode) && now.st_nlink > 1) names.miss(now);
+    if (has_others(now)) names.miss(now);
+    if (now.st_nlink != 0 || before == nullptr) continue;
+    // It was written by this name before that was removed, perhaps.
+    const struct stat was = TRY(look(store, before, path));
+    if (has_others(was)) names_before.miss(was);
   }
   TRY(names.find(root));
+  if (before != nullptr) TRY(names_before.find(before));
   all.merge(whole);
   changed.assign(all.begin(), all.end());
   return name_submodules(store, *root, changed);

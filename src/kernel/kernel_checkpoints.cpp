@@ -175,7 +175,8 @@ class Committing {
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
         forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
-    TRY(complete_changes(forest, top, changed));
+    const auto last = top_of(order_.last.state);
+    TRY(complete_changes(forest, top, last ? *last : nullptr, changed));
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     next_.changed = std::move(changed);
     next_.source = stage_->directory();

@@ -61,7 +61,7 @@ void complete_changes(const Kernel& kernel, const std::string& root, TurnChanges
   const auto forest = kernel.forks().forest_of(root);
   const auto top = forest ? (*forest)->tree(paths::name_of(root)) : fail(ENOENT, "no forest");
   for (auto* const changed : {&changes.own, &changes.others}) {
-    const Status whole = top ? complete_changes(**forest, top->node, *changed) : ok();
+    const Status whole = top ? complete_changes(**forest, top->node, nullptr, *changed) : ok();
     if (!whole) log::warning("{}: not all is committed: {}", root, whole.error().message);
   }
 }

@@ -324,6 +324,10 @@ def each_name_of_a_linked_file_is_what_it_is():
                 expect_eq(git(space, "show", f"{made['ref']}:{each}"), read(SPACES / space / each), f"{name}, {each}")
         (SPACES / space / "deep/g").chmod(0o755)
         expect_has(git(space, "ls-tree", checkpoint(space, "mode")["ref"], "f"), "100755")
+        (SPACES / space / "deep/g").write_text("by a name that goes\n", encoding="utf-8")
+        (SPACES / space / "deep/g").unlink()
+        made = checkpoint(space, "gone")
+        expect_eq(git(space, "show", f"{made['ref']}:f"), "by a name that goes\n")
 
 
 def what_is_ignored_no_more_is_in():
