@@ -6,7 +6,6 @@
 
 #include "backends/forest.h"
 #include "backends/imports/imports.h"
-#include "base/copy.h"
 #include "base/text.h"
 #include "fsck_rows.h"
 
@@ -50,7 +49,8 @@ Status fill_kept(const std::string& path, const Lender& lender) {
   if (!kept) return fail_errno(path);
   if (!lender.lends(kept.get())) return ok();
   constexpr mode_t kOpen = S_IRUSR | S_IWUSR;
-  const bool is_closed = (its.st_mode & kOpen) != kOpen && ::geteuid() != 0;
+  const bool is_root = ::geteuid() == 0;  // who keeps set-ID bits, too
+  const bool is_closed = (its.st_mode & kOpen) != kOpen && !is_root;
   if (is_closed && ::chmod(path.c_str(), its.st_mode | kOpen) != 0) return fail_errno(path);
   const auto fill = [&]() -> Status {
     const UniqueFd file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
@@ -62,7 +62,7 @@ Status fill_kept(const std::string& path, const Lender& lender) {
     return ::futimens(file.get(), times) == 0 ? ok() : fail_errno(path);
   };
   Status filled = fill();
-  if (is_closed) ::chmod(path.c_str(), its.st_mode & 07777);
+  if (!is_root) ::chmod(path.c_str(), its.st_mode & 07777);
   return filled;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/text.h"
@@ -21,15 +22,45 @@ std::string join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : fmt::format("{}/{}", directory, name);
 }
 
-// With no link where it leads to nothing, or to nothing that the daemon may see.
-Result<struct stat> look(TreeStore& store, const TreeNodeRef& root, const std::string& path) {
-  const auto found = find_in_tree(store, root, path);
-  if (found) return found->attributes;
-  constexpr auto kNothing = std::to_array({ENOENT, ENOTDIR, ENAMETOOLONG, EACCES});
-  if (std::ranges::find(kNothing, found.error().code) != kNothing.end())
-    return Result<struct stat>();
-  return std::unexpected(found.error());
-}
+constexpr auto kNothing = std::to_array({ENOENT, ENOTDIR, ENAMETOOLONG, EACCES});
+
+// What paths lead to, of which one after the other is in the same directory most often.
+class Places {
+ public:
+  Places(TreeStore& store, TreeNodeRef root) : store_(store), root_(std::move(root)) {}
+
+  // With no link where it leads to nothing, or to nothing that the daemon may see.
+  Result<struct stat> look(const std::string& path) {
+    const std::string directory = directory_of(path);
+    if (!known_ || *known_ != directory) {
+      node_.reset();
+      const auto found = find_in_tree(store_, root_, directory);
+      if (!found && !is_nothing(found.error())) return std::unexpected(found.error());
+      if (found && found->node->type() == S_IFDIR) node_ = found->node;
+      known_ = directory;
+    }
+    if (node_ == nullptr) return Result<struct stat>();
+    const auto found = find_in_tree(store_, node_, text::last_part(path));
+    if (found) return found->attributes;
+    if (is_nothing(found.error())) return Result<struct stat>();
+    return std::unexpected(found.error());
+  }
+
+  static std::string directory_of(const std::string& path) {
+    const bool is_at_top = path.find('/') == std::string::npos;
+    return std::string(is_at_top ? std::string_view() : text::parent_part(path));
+  }
+
+ private:
+  static bool is_nothing(const Error& error) {
+    return std::ranges::find(kNothing, error.code) != kNothing.end();
+  }
+
+  TreeStore& store_;
+  const TreeNodeRef root_;
+  std::optional<std::string> known_;
+  TreeNodeRef node_;  // null: no directory
+};
 
 // An empty one stands for a submodule that is not checked out.
 Result<bool> has_names(TreeStore& store, const TreeNodeRef& root, const std::string& directory) {
@@ -93,19 +124,20 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
   Paths all(changed.begin(), changed.end());
   Names names(store, all);
   Names names_before(store, all);
+  Places places(store, root);
+  Places places_before(store, before);
   Paths whole;
   for (const std::string& path : all) {
     const std::string_view name = text::last_part(path);
-    const struct stat now = TRY(look(store, root, path));
-    const bool is_at_top = path.find('/') == std::string::npos;
-    const std::string directory(is_at_top ? std::string_view() : text::parent_part(path));
+    const struct stat now = TRY(places.look(path));
+    const std::string directory = Places::directory_of(path);
     if (name == ".gitignore") whole.insert(directory);
-    const bool is_over = name == ".git" && !is_at_top && now.st_nlink == 0;
+    const bool is_over = name == ".git" && path != name && now.st_nlink == 0;
     if (is_over && TRY(has_names(store, root, directory))) whole.insert(directory);
     if (has_others(now)) names.miss(now);
     if (now.st_nlink != 0 || before == nullptr) continue;
     // It was written by this name before that was removed, perhaps.
-    const struct stat was = TRY(look(store, before, path));
+    const struct stat was = TRY(places_before.look(path));
     if (has_others(was)) names_before.miss(was);
   }
   TRY(names.find(root));

@@ -39,7 +39,7 @@ Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string&
     return false;
   };
   auto ended = TRY(kernel_.merges().forget_conflicts(root, tree, stays));
-  TRY(bring_back_conflicts(root, tree));
+  bring_back_conflicts(root, tree);
   return ended;
 }
 
@@ -52,15 +52,18 @@ Status MergeBases::keep_conflicts(const std::string& root, std::uint32_t into,
   return file::replace(ended_file(directory(root), merge), Merges::stored(left));
 }
 
-Status MergeBases::bring_back_conflicts(const std::string& root, std::uint32_t tree) {
+// The rollback is made, whatever becomes of these: without them the next merge finds them anew.
+void MergeBases::bring_back_conflicts(const std::string& root, std::uint32_t tree) {
   const std::string place = directory(root);
-  for (const BaseRecord& merge : TRY(ended_conflicts(place))) {
+  for (const BaseRecord& merge : ended_conflicts(place).value_or(std::vector<BaseRecord>())) {
     const bool is_its = merge.into == tree || merge.from == tree;
     if (!is_its || !holds(place, merge)) continue;
     if (has_later(root, merge.into, {merge.from, merge.state})) continue;
-    TRY(kernel_.merges().leave_again(paths::top_of(root), merge.into, TRY(file::read(merge.path))));
+    const auto text = file::read(merge.path);
+    const Status left = text ? kernel_.merges().leave_again(paths::top_of(root), merge.into, *text)
+                             : Status(std::unexpected(text.error()));
+    if (!left) log::warning("{}: conflicts of a merge: {}", merge.path, left.error().message);
   }
-  return ok();
 }
 
 // Whether the next merge begins from that state of theirs anyhow, or from a later one of the two.

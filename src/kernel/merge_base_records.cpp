@@ -302,8 +302,10 @@ Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,
                            const std::vector<BaseRecord>& records) {
   const std::string file = Lineage::file(directory, tree.number);
   Lineage lineage = TRY(Lineage::read(file));
-  // What an import is told of its directory goes back without a line.
-  if (tree.name.starts_with(kHiddenTree)) return lineage;
+  // What an import is told of its directory goes back without a line; the line of a rollback that
+  // is under way, or that the next start ends, is to come.
+  const bool is_under_way = file::exists(rollback_file(directory, tree.number));
+  if (tree.name.starts_with(kHiddenTree) || is_under_way) return lineage;
   // Before a merge it is not waited for until it is on the disk.
   std::uint64_t first = Lineage::kNow;
   for (const BaseRecord& one : records) {
@@ -327,8 +329,7 @@ std::vector<DamagedLineage> damaged_lineages(const std::string& directory,
     const bool is_asked = std::ranges::any_of(records, [&](const BaseRecord& one) {
       return one.into == tree.number || one.from == tree.number;
     });
-    // The next start ends a rollback that was cut short.
-    if (!is_asked || file::exists(rollback_file(directory, tree.number))) continue;
+    if (!is_asked) continue;
     const auto lineage = lineage_of(directory, tree, records);
     if (lineage) continue;
     std::string file = Lineage::file(directory, tree.number);

@@ -77,7 +77,7 @@ class MergeBases {
     std::optional<SnapshotId> before{};  // nothing: the rollback was not made
   };
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
-  Status bring_back_conflicts(const std::string& root, std::uint32_t tree);
+  void bring_back_conflicts(const std::string& root, std::uint32_t tree);
   bool holds(const std::string& place, const BaseRecord& merge) const;
   bool has_later(const std::string& root, std::uint32_t into, SnapshotId state) const;
   Status settle_all(const std::string& top, Forest& forest);
