@@ -173,13 +173,16 @@ Result<Findings> check_documents(Look& look) {
 Result<Findings> check_the_past(Look& look) {
   learn_fold(look);
   if (!look.fold) return fail(EBADMSG, "{}", kNoJournal);
-  const auto past = TRY(open_past(look.state.file("past")));
+  const auto imports =
+      open_imports(look.state.file("imports"), look.state.file("trees/workspaces"), true);
+  const Lender* const lender = imports && !(*imports)->all().empty() ? imports->get() : nullptr;
+  const auto past = TRY(open_past(look.state.file("past"), lender));
   std::set<std::uint64_t> forgotten;
   each_order(DropOrder::directory(look.state.path()), [&](const Result<std::string>& text) {
     const auto order = text ? DropOrder::parse(*text) : std::unexpected(text.error());
     if (order) forgotten.insert(order->gone.begin(), order->gone.end());
   });
-  return check_past(look.fold->history(), *past, forgotten);
+  return check_past(look.fold->history(), *past, forgotten, lender != nullptr);
 }
 
 Result<Findings> check_trees(Look& look) {

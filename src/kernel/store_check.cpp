@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/store_check.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 
@@ -121,6 +123,22 @@ Status compare(RecordStore& store, Objects wanted, Findings& found) {
   return ok();
 }
 
+// What is lent is opened where its bytes lie. A copy may have its hole as zeros.
+bool is_nothing_but_zeros(const PastStore& past, const FileVersion& version) {
+  constexpr off_t kMost = off_t{64} << 20;
+  const auto file = past.open(version.stored());
+  std::string chunk(std::size_t{1} << 16, '\0');
+  off_t read = 0;
+  while (file && read < kMost) {
+    const ssize_t got = ::pread(file->get(), chunk.data(), chunk.size(), read);
+    if (got <= 0) return got == 0 && read > 0;
+    const std::string_view bytes(chunk.data(), static_cast<std::size_t>(got));
+    if (bytes.find_first_not_of('\0') != bytes.npos) return false;
+    read += got;
+  }
+  return read > 0;
+}
+
 }  // namespace
 
 Result<Findings> check_store(RecordStore& store, const Journal& journal, bool journal_is_whole) {
@@ -143,11 +161,12 @@ Result<Findings> check_store(RecordStore& store, const Journal& journal, bool jo
 }
 
 Result<Findings> check_past(const History& history, const PastStore& past,
-                            const std::set<std::uint64_t>& forgotten) {
+                            const std::set<std::uint64_t>& forgotten, bool may_be_lent) {
   Findings found;
   std::vector<std::string> missing;
   std::size_t contents = 0;
   std::vector<std::string> resized;
+  std::vector<std::string> zeros;
   std::size_t unknown = 0;
   for (const auto& [number, version] : history.all()) {
     if (version->type != FileVersion::Type::file || forgotten.contains(number)) continue;
@@ -161,6 +180,8 @@ Result<Findings> check_past(const History& history, const PastStore& past,
           number, text::shown(version->path), version->size));
     } else if (static_cast<std::uint64_t>(attributes->st_size) != version->size) {
       resized.push_back(fmt::format("version {} of {}", number, version->path));
+    } else if (may_be_lent && is_nothing_but_zeros(past, *version)) {
+      zeros.push_back(fmt::format("version {} of {}", number, version->path));
     }
   }
   for (const PastName& name : TRY(past.list())) {
@@ -172,6 +193,12 @@ Result<Findings> check_past(const History& history, const PastStore& past,
     found.notes.push_back(fmt::format("{} of another size than when it was kept: {}",
                                       text::counted(resized.size(), "content"),
                                       text::shown_some(resized)));
+  }
+  if (!zeros.empty()) {
+    found.notes.push_back(fmt::format(
+        "{} of nothing but zeros: what was an import's has lost the mark that says where "
+        "its bytes are, as in a copy without extended attributes: {}",
+        text::counted(zeros.size(), "content"), text::shown_some(zeros)));
   }
   if (!forgotten.empty()) {
     found.notes.push_back(

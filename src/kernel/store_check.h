@@ -18,8 +18,9 @@ namespace agentfs {
 Result<Findings> check_store(RecordStore& store, const Journal& journal, bool journal_is_whole);
 
 // Each content that the history tells of. One that no row tells of is no damage: a start adopts it.
-// `forgotten`: those whose contents may be gone already, which the next start ends.
+// `forgotten`: those whose contents may be gone already, which the next start ends. `may_be_lent`:
+// there are imports, and `past` knows what they lend.
 Result<Findings> check_past(const History& history, const PastStore& past,
-                            const std::set<std::uint64_t>& forgotten);
+                            const std::set<std::uint64_t>& forgotten, bool may_be_lent);
 
 }  // namespace agentfs

@@ -1167,6 +1167,11 @@ def what_was_removed_comes_back_in_a_copy_without_attributes():
     wanted = {name: (top / name).read_text() for name in ("main.c", "lines")}
     command(space / ".agentfs/ctl", "commit")
     mount.umount()
+    expect("nothing but zeros" not in mount.fsck(), "what is lent")
+    without = Mount.of("hollow-past")
+    run(["rsync", "-a", f"{mount.state}/", f"{without.state}/"])
+    run([AGENTFS, "fsck", "--repair", "--state", without.state], code=None)
+    expect_has(run([AGENTFS, "fsck", "--state", without.state], code=None), "of nothing but zeros")
     run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
     mount.fsck()
     copy = Mount.of("solid-past-copy")
