@@ -85,6 +85,7 @@ def shells():
 def attributes():
     shell("echo x >a", [("create", "a")], "bash")
     shell("exec chmod 0600 a", [("attributes", "a")], "chmod")
+    expect_eq(shell("exec chmod 0600 a", [], "chmod"), [], "rows of what changes nothing")
     shell("exec touch -d @1 a", [("attributes", "a")], "touch")
     shell("exec truncate -s 100 a", [("truncate", "a")], "truncate")
 

@@ -30,6 +30,13 @@ json::Object told(const struct stat& values, unsigned which) {
   return members;
 }
 
+// Nothing but the time of change has moved: cp and tar give a new file the owner that it has.
+bool is_as_it_was(const struct stat& before, const struct stat& now, unsigned which) {
+  constexpr unsigned kOwned = SetAttributes::mode | SetAttributes::uid | SetAttributes::gid;
+  return (which & ~kOwned) == 0 && before.st_mode == now.st_mode && before.st_uid == now.st_uid &&
+         before.st_gid == now.st_gid;
+}
+
 }  // namespace
 
 json::Object before_and_after(const struct stat& before, const struct stat& after, unsigned which) {
@@ -144,7 +151,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (truncates && handle == nullptr) note_closed(this);
   setting.row().details = before_and_after(before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
-  TRY(setting.tell());
+  if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell());
   guard.done();
   return Attributes{shown(*now), validity(*now).attributes};
 }
