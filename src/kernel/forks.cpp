@@ -349,7 +349,7 @@ Result<std::string> Forks::discard_fork(const Caller& caller, const std::string&
                                    [&] { return kernel_.paths().replace_tree(path, {drop}); });
   }));
   Names ended;
-  if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number, {}));
+  if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number, {}, {}));
   TRY(MergeBases(kernel_).forget_gone());
   return fmt::format("{} is gone\n{}", path, note_of_ended(ended));
 }

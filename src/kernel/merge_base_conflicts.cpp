@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/conflict_records.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_base_records.h"
@@ -22,6 +23,15 @@ bool MergeBases::holds(const std::string& place, const BaseRecord& merge) const 
          theirs->has_state(merge.state);
 }
 
+bool MergeBases::is_ended(const std::string& place, std::uint32_t into, const MergeConflicts& left,
+                          const std::string& path) const {
+  const auto states = left.ended_after.find(path);
+  const auto ours = Lineage::read(Lineage::file(place, into));
+  if (states == left.ended_after.end() || !ours) return false;
+  return std::ranges::any_of(states->second,
+                             [&](std::uint64_t state) { return ours->has_after(state); });
+}
+
 // Those of what was taken back say what the next merge begins from: they go with it, and come back
 // with it.
 Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string& root,
@@ -32,13 +42,15 @@ Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string&
     if (!is_partial) return false;
     const BaseRecord merge{
         .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
-    if (holds(place, merge)) return !left.left.empty() || !has_later(root, into, left.state);
+    if (holds(place, merge)) return !has_later(root, into, left.state);
     if (const Status kept = keep_conflicts(root, into, left); !kept) {
       log::warning("{}: conflicts of a merge: {}", root, kept.error().message);
     }
     return false;
   };
-  auto ended = TRY(kernel_.merges().forget_conflicts(root, tree, stays));
+  auto ended = TRY(kernel_.merges().forget_conflicts(
+      root, tree, stays,
+      [&](auto into, auto& left, auto& path) { return is_ended(place, into, left, path); }));
   bring_back_conflicts(root, tree);
   return ended;
 }
@@ -49,19 +61,23 @@ Status MergeBases::keep_conflicts(const std::string& root, std::uint32_t into,
   const BaseRecord merge{
       .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
   TRY(note_unsettled(directory(root), into, left.from));
-  return file::replace(ended_file(directory(root), merge), Merges::stored(left));
+  return file::replace(ended_file(directory(root), merge), stored(left));
 }
 
 // The rollback is made, whatever becomes of these: without them the next merge finds them anew.
 void MergeBases::bring_back_conflicts(const std::string& root, std::uint32_t tree) {
   const std::string place = directory(root);
+  const auto ended = [&](std::uint32_t into, const MergeConflicts& left, const std::string& path) {
+    return is_ended(place, into, left, path);
+  };
   for (const BaseRecord& merge : ended_conflicts(place).value_or(std::vector<BaseRecord>())) {
     const bool is_its = merge.into == tree || merge.from == tree;
     if (!is_its || !holds(place, merge)) continue;
     if (has_later(root, merge.into, {merge.from, merge.state})) continue;
     const auto text = file::read(merge.path);
-    const Status left = text ? kernel_.merges().leave_again(paths::top_of(root), merge.into, *text)
-                             : Status(std::unexpected(text.error()));
+    const Status left =
+        text ? kernel_.merges().leave_again(paths::top_of(root), merge.into, *text, ended)
+             : Status(std::unexpected(text.error()));
     if (!left) log::warning("{}: conflicts of a merge: {}", merge.path, left.error().message);
   }
 }

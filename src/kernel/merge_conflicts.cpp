@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <ranges>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/conflict_records.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
@@ -52,56 +52,7 @@ Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::ui
   return fail(ENOENT, "{}: a tree that was merged is gone", top);
 }
 
-constexpr std::string_view kSettled = "-";  // in place of a number
-
-// The reverse, but for the sides.
-Result<MergeConflicts> parse(std::string_view text) {
-  if (!text.ends_with('\n')) return fail(EBADMSG, "cut off, or empty");
-  const auto lines = text::split(text, '\n');
-  const json::Value head = TRY(json::parse(lines.front()));
-  MergeConflicts all{.from = static_cast<std::uint32_t>(head["from"].number()),
-                     .base = snapshot_of(head["base"]),
-                     .is_stored = true};
-  all.state = snapshot_of(head["state"]);
-  all.theirs = snapshot_of(head["theirs"]);
-  if (const std::int64_t after = head["after"].number(-1); after >= 0) {
-    all.after = static_cast<std::uint64_t>(after);
-  }
-  for (const std::string_view line : lines | std::views::drop(1)) {
-    if (line.empty()) continue;
-    const auto blank = line.find(' ');
-    const std::string_view number = line.substr(0, blank);
-    MergeConflict one = TRY(conflict_of(line.substr(std::min(blank, line.size() - 1) + 1)));
-    if (number == kSettled) {
-      all.settled.push_back(std::move(one));
-    } else if (const auto at = text::number<std::uint64_t>(number)) {
-      all.left.emplace(*at, std::move(one));
-    }
-  }
-  all.last = static_cast<std::uint64_t>(head["last"].number());  // not told before: 0
-  if (!all.left.empty()) all.last = std::max(all.last, all.left.rbegin()->first);
-  return all;
-}
-
 }  // namespace
-
-// A line for the merge, then one for each conflict: its number, a blank and what it is.
-std::string Merges::stored(const MergeConflicts& conflicts) {
-  json::Value head;
-  head.set("from", std::uint64_t{conflicts.from});
-  head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
-  if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
-  head.set("last", conflicts.last);
-  if (conflicts.after) head.set("after", *conflicts.after);
-  std::string out = json::dump(head) + "\n";
-  for (const auto& [number, one] : conflicts.left) {
-    out += fmt::format("{} {}\n", number, to_text(one));
-  }
-  for (const MergeConflict& one : conflicts.settled) {
-    out += fmt::format("{} {}\n", kSettled, to_text(one));
-  }
-  return out;
-}
 
 void Merges::show_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
   if (const auto key = key_of(kernel_, root)) kernel_.conflicts().set(*key, conflicts);
@@ -179,12 +130,24 @@ Result<MergeSides> Merges::sides_of(const std::string& top, std::uint32_t into,
   return sides;
 }
 
-// What has been ended since may be as it was before that. A full disk keeps it from being known
-// after the next start alone.
-void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts) {
+// What has been ended since may be as it was before that, and the other way round. A full disk
+// keeps it from being known after the next start alone.
+void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts,
+                    const IsEnded& is_ended) {
   auto next = std::make_shared<MergeConflicts>(conflicts);
-  for (MergeConflict& one : next->settled) next->left.emplace(++next->last, std::move(one));
   next->settled.clear();
+  for (const MergeConflict& one : conflicts.settled) {
+    if (is_ended(into, conflicts, one.path)) {
+      next->settled.push_back(one);
+    } else {
+      next->left.emplace(++next->last, one);
+    }
+  }
+  for (const auto& [number, one] : conflicts.left) {
+    if (!is_ended(into, conflicts, one.path)) continue;
+    next->settled.push_back(one);
+    next->left.erase(number);
+  }
   auto sides = sides_of(top, into, conflicts);
   if (sides) next->sides = std::move(*sides);
   const std::string key = key_of(top, into);
@@ -194,17 +157,19 @@ void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConfl
   log::warning("{}: conflicts of a merge: {}", key, stored.error().message);
 }
 
-Status Merges::leave_again(const std::string& top, std::uint32_t into, std::string_view text) {
+Status Merges::leave_again(const std::string& top, std::uint32_t into, std::string_view text,
+                           const IsEnded& is_ended) {
   const MergeConflictsRef now = kernel_.conflicts().find(key_of(top, into));
   if (now != nullptr && now->is_stored && !now->left.empty()) return ok();
-  reopen(top, into, TRY(parse(text)));
+  reopen(top, into, TRY(conflicts_in(text)), is_ended);
   return ok();
 }
 
 // An import stays in conflict with its directory: what a rebase took over is the base of the next
 // commit, whatever the workspace is now.
 Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& root,
-                                                          std::uint32_t tree, const Holds& holds) {
+                                                          std::uint32_t tree, const Holds& holds,
+                                                          const IsEnded& is_ended) {
   const std::string top = paths::top_of(root);
   const std::string own = key_of(top, tree);
   std::vector<std::string> ended;
@@ -215,7 +180,7 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
     const auto into = number_in(key);
     const bool is_hosts = from && from->name.starts_with(kHiddenTree);
     if (holds && from && into && !is_hosts && holds(*into, *conflicts)) {
-      reopen(top, *into, *conflicts);
+      reopen(top, *into, *conflicts, is_ended);
       continue;
     }
     MergeConflictsRef next;
@@ -239,14 +204,14 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto number = number_in(key);
   if (!number) return fail(EBADMSG, "{}: names no tree", file);
   const std::string top = fmt::format("/{}", std::string_view(key).substr(0, key.rfind('.')));
-  const auto all = std::make_shared<MergeConflicts>(TRY(parse(TRY(file::read(file)))));
+  const auto all = std::make_shared<MergeConflicts>(TRY(conflicts_in(TRY(file::read(file)))));
   all->sides = TRY(sides_of(top, *number, *all));
   kernel_.conflicts().set(key, all);
   return ok();
 }
 
 Result<std::size_t> Merges::count_conflicts(std::string_view text) {
-  return TRY(parse(text)).left.size();
+  return TRY(conflicts_in(text)).left.size();
 }
 
 // Those of a tree that is gone are nobody's; what cannot be read stays, and is told.
@@ -363,7 +328,8 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
   const MergeConflict& conflict = all->left.at(number);
   const auto is_there = [&](const char* name) {
     const auto from = side_of(*all, conflict, name);
-    if (!from || !S_ISREG(from->entry.attributes.st_mode)) return from.has_value();
+    if (!from || S_ISDIR(from->entry.attributes.st_mode)) return false;
+    if (!S_ISREG(from->entry.attributes.st_mode)) return true;
     const auto file = from->store.open(*from->entry.node, O_RDONLY, TreeCaller{});
     return file && (*file)->check_read();
   };
@@ -377,7 +343,11 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   const MergeConflictsRef before = conflicts(root);
   if (before == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
   const auto now = std::make_shared<MergeConflicts>(*before);
-  if (auto ended = now->left.extract(number)) now->settled.push_back(std::move(ended.mapped()));
+  if (auto ended = now->left.extract(number)) {
+    const auto ours = kernel_.forks().info_of(root);
+    now->ended_after[ended.mapped().path].push_back(ours ? newest_state(*ours) : 0);
+    now->settled.push_back(std::move(ended.mapped()));
+  }
   if (now->left.empty() && now->state.tree != 0) {
     const std::string top = paths::top_of(root);
     if (const auto from = find_tree(kernel_, top, now->from)) {

@@ -190,6 +190,7 @@ void Merges::leave_out_settled(const MergeConflictsRef& before, MergePlan& plan,
                                MergeConflicts& left) {
   if (before == nullptr || before->from != left.from) return;
   left.settled = before->settled;
+  left.ended_after = before->ended_after;
   std::erase_if(plan.conflicts, [&](const MergeConflict& conflict) {
     return std::ranges::any_of(left.settled, [&](const MergeConflict& one) {
       return one.path == conflict.path && one.base == conflict.base &&
@@ -222,6 +223,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
       MergeConflicts{.from = order.state.tree, .base = order.base, .sides = sides});
   leave_out_settled(before, plan, *left);
   take_over(before, plan, *left);
+  for (const auto& [number, one] : left->left) left->ended_after.erase(one.path);
   if (!left->left.empty()) show_conflicts(root, left);
   if (!left->left.empty() && !partial) {
     return fail(EBUSY,

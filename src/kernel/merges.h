@@ -38,6 +38,9 @@ struct MergeConflicts {
   // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
   // ask again.
   std::vector<MergeConflict> settled{};
+  // By the path of a conflict that was ended: the newest states of ours then, of several where
+  // rollbacks opened it again. In what one of these led to it is ended.
+  std::map<std::string, std::vector<std::uint64_t>> ended_after{};
   // Of a merge that took what was clean: what the next one begins from once none is left.
   SnapshotId state{};
   SnapshotId theirs{};  // what theirs is read from; none: from the tree, as it is now
@@ -93,12 +96,15 @@ class Merges {
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
   // what was in conflict with it, but for merges that `holds` of what both are now. The paths that
   // were still to be resolved and cannot be any more.
+  // Of a path in conflict, whether it was ended in what the tree has come from.
   using Holds = std::function<bool(std::uint32_t into, const MergeConflicts& left)>;
+  using IsEnded =
+      std::function<bool(std::uint32_t into, const MergeConflicts& left, const std::string& path)>;
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree,
-                                                    const Holds& holds);
-  // As they are stored; and left again from that, where none of that tree are.
-  static std::string stored(const MergeConflicts& conflicts);
-  Status leave_again(const std::string& top, std::uint32_t into, std::string_view text);
+                                                    const Holds& holds, const IsEnded& is_ended);
+  // From what is stored of them, where none of that tree are.
+  Status leave_again(const std::string& top, std::uint32_t into, std::string_view text,
+                     const IsEnded& is_ended);
   Status check_resolved(const std::string& root, const MergeConflicts& all) const;
   // Of a merge or a fold into the root: who has a file open writes to it no more when another has
   // its place.
@@ -172,7 +178,8 @@ class Merges {
                             SnapshotId state) const;
   Result<MergeSides> sides_of(const std::string& top, std::uint32_t into,
                               const MergeConflicts& conflicts) const;
-  void reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts);
+  void reopen(const std::string& top, std::uint32_t into, const MergeConflicts& conflicts,
+              const IsEnded& is_ended);
   Status put_back(const TreeSide& ours, Order& order);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);

@@ -919,6 +919,53 @@ def what_was_resolved_is_asked_again_by_a_rollback_to_between():
               ("between\n", False, True))
 
 
+def what_was_resolved_in_a_state_is_so_when_it_is_back():
+    """One of two, or both; by undoing, or by a checkpoint after it; with an earlier merge's beside them."""
+    def conflicts():
+        return sorted(read(ours / ".agentfs/conflicts" / one / "about").split("\t")[0]
+                      for one in os.listdir(ours / ".agentfs/conflicts") if one != "README")
+
+    def resolve(name):
+        (number,) = (one for one in os.listdir(ours / ".agentfs/conflicts") if one != "README" and
+                     read(ours / ".agentfs/conflicts" / one / "about").startswith(f"{name}\t"))
+        ctl(ours.name, f"resolve {number} ours")
+
+    for both, restarts in ((False, False), (True, False), (False, True), (True, True)):
+        top = f"state-{both}-{restarts}"
+        ours, theirs = make(top), SPACES / f"{top}-f"
+        for name in ("e", "f", "g"):
+            (ours / name).write_text("base\n")
+        ctl(top, f"fork {theirs.name}")
+        for name, merged in (("e", False), ("f", True), ("g", True)):
+            for space in (ours, theirs):
+                (space / name).write_text(f"{space.name}\n")
+            if not merged:  # an earlier one, which is over
+                ctl(top, f"merge {theirs.name} partial")
+                resolve(name)
+                ctl(top, "checkpoint before")
+        ctl(top, f"merge {theirs.name} partial")
+        expect_eq(conflicts(), ["f", "g"])
+        ctl(top, "checkpoint open")
+        resolve("f")
+        if both:
+            resolve("g")
+        ctl(top, "checkpoint after")
+        left = [] if both else ["g"]
+        expect_eq(conflicts(), left)
+        for back, seen in (("before", []), ("undo-1", left), ("open", ["f", "g"]), ("undo-3", left), ("open", ["f", "g"]),
+                           ("after", left), ("before", []), ("after", left)):
+            ctl(top, f"rollback {back}")
+            if restarts:
+                M.umount()
+                M.mount()
+            expect_eq(conflicts(), seen, f"{top}: {back}")
+        if not both:
+            resolve("g")
+        ctl(top, f"merge {theirs.name}")
+        expect_eq([read(ours / name) for name in ("e", "f", "g")], [f"{top}\n"] * 3)
+        ctl(top, f"discard {theirs.name}")
+
+
 def what_is_in_conflict_there_is_not_taken_back_here():
     """What a fork has taken and not ended yet is ours from before, and no change of the fork's."""
     space = make("both-ways")
@@ -1793,6 +1840,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
      conflicts_come_back_with_the_merge_that_left_them,
+     what_was_resolved_in_a_state_is_so_when_it_is_back,
      what_was_resolved_is_asked_again_by_a_rollback_to_between,
      what_was_resolved_and_merged_back_stays_so_over_rollbacks_to_after_that,
      rollbacks_beside_discards_of_other_trees_are_made,

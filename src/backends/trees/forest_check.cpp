@@ -282,8 +282,11 @@ void ForestCheck::check_saved(Line& line, const States& wanted) {
                         where));
       }
       // What it names may be gone where no state reads it. An earlier one may be of before it was
-      // made.
-      const Source by{line.number(), wanted.contains(version) ? version : 0, {}};
+      // made, and of one that is no checkpoint more is kept than is read.
+      const auto* const state = wanted.contains(version) ? line.find(version) : nullptr;
+      const bool is_shown =
+          state != nullptr && !state->info.hidden && !state->info.label.contains('/');
+      const Source by{line.number(), is_shown ? version : 0, {}};
       for (const HostEntry& entry : *entries) {
         if (entry.type == S_IFDIR) check_mark_in(fd.get(), entry.name, by, where);
       }
