@@ -123,6 +123,13 @@ Status compare(RecordStore& store, Objects wanted, Findings& found) {
   return ok();
 }
 
+// Kept contents that are of something, by their versions.
+void note(Findings& found, const std::vector<std::string>& versions, std::string_view what) {
+  if (versions.empty()) return;
+  found.notes.push_back(fmt::format("{} of {}: {}", text::counted(versions.size(), "content"), what,
+                                    text::shown_some(versions)));
+}
+
 // What is lent is opened where its bytes lie. A copy may have its hole as zeros.
 bool is_nothing_but_zeros(const PastStore& past, const FileVersion& version) {
   constexpr off_t kMost = off_t{64} << 20;
@@ -189,17 +196,11 @@ Result<Findings> check_past(const History& history, const PastStore& past,
   }
   tell(found, std::move(missing), "contents are missing");
   // Who had a removed file open may have written on.
-  if (!resized.empty()) {
-    found.notes.push_back(fmt::format("{} of another size than when it was kept: {}",
-                                      text::counted(resized.size(), "content"),
-                                      text::shown_some(resized)));
-  }
-  if (!zeros.empty()) {
-    found.notes.push_back(fmt::format(
-        "{} of nothing but zeros: what was an import's has lost the mark that says where "
-        "its bytes are, as in a copy without extended attributes: {}",
-        text::counted(zeros.size(), "content"), text::shown_some(zeros)));
-  }
+  note(found, resized, "another size than when it was kept");
+  note(found, zeros,
+       "nothing but zeros, as is what was an import's and has lost the mark that says where its "
+       "bytes "
+       "are, in a copy without extended attributes");
   if (!forgotten.empty()) {
     found.notes.push_back(
         fmt::format("{} being forgotten when the daemon ended; the next mount ends it",

@@ -39,9 +39,7 @@ class ForestCheck {
   // `wanted`: the states of the line that somebody reads.
   using States = std::set<std::uint64_t>;
   void check_states(const Line& line, const States& wanted);
-  void check_saved(Line& line, const States& wanted);
-  void check_mark_in(int saved, const std::string& name, const Source& by,
-                     const std::string& where);
+  void check_saved(Line& line);
   // A directory and all below it; `where` is for the sentence.
   void walk(int above, const std::string& name, const std::string& where, bool is_live);
   // The names of those below that are to be looked at.
@@ -53,7 +51,6 @@ class ForestCheck {
     std::string where{};
   };
   Status check_read(const Read& one, std::vector<Read>* below);
-  Result<Content> resolve(const Source& source);
   void find_lost_forks();
   void find_lost_trees();
   void problem(std::string sentence) { found_.problems.push_back(std::move(sentence)); }
@@ -81,7 +78,7 @@ Result<Findings> ForestCheck::run() {
   check_roots(wanted);
   for (const auto& [number, line] : disk().lines) {
     check_states(*line, wanted[number]);
-    check_saved(*line, wanted[number]);
+    check_saved(*line);
     if (auto missing = tell_missing(disk(), *line)) problem(*std::move(missing));
   }
   find_lost_forks();
@@ -227,21 +224,18 @@ void ForestCheck::check_source(const Source& source, const std::string& where, b
   }
 }
 
-Result<Content> ForestCheck::resolve(const Source& source) {
-  auto content = disk().resolve(source);
-  if (content) return content;
-  return fail(EBADMSG, "reads from what is not there: {}", content.error().message);
-}
-
 // As one who looks there would find it.
 Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
-  const Content content = TRY(resolve(one.source));
-  const Borrowed fd = TRY(disk().table().borrow(*content.directory));
+  const auto content = disk().resolve(one.source);
+  if (!content) {
+    return fail(EBADMSG, "reads from what is not there: {}", content.error().message);
+  }
+  const Borrowed fd = TRY(disk().table().borrow(*content->directory));
   const OpenedMode opened(::geteuid() != 0, fd.get());
   for (const HostEntry& entry : TRY(list_directory(fd.get()))) {
     if (below == nullptr || entry.type != S_IFDIR) continue;
     std::string where = fmt::format("{}/{}", one.where, text::shown(entry.name));
-    if (auto source = disk().source_of(content, fd.get(), entry.name)) {
+    if (auto source = disk().source_of(*content, fd.get(), entry.name)) {
       below->push_back({std::move(*source), std::move(where)});
     } else {
       problem(fmt::format("{}: {}", where, source.error().message));
@@ -250,19 +244,25 @@ Status ForestCheck::check_read(const Read& one, std::vector<Read>* below) {
   return ok();
 }
 
-// Without handles each directory would be looked for in the whole tree.
+// Each with all in it, as who looks into a checkpoint would find it. Without handles each directory
+// would be looked for in the whole tree.
 void ForestCheck::check_states(const Line& line, const States& wanted) {
+  constexpr std::size_t kMostRead = 500'000;
   if (!disk().table().has_file_handles()) return;
   for (const auto& [sequence, state] : line.snapshots()) {
     if (!wanted.contains(sequence)) continue;
-    const auto content = resolve({line.number(), sequence, state.root});
-    if (content) continue;
-    problem(fmt::format("line {}: state {} ({}): {}", line.number(), sequence,
-                        text::shown(state.info.label), content.error().message));
+    const std::string where = fmt::format("line {}: state {} ({})", line.number(), sequence,
+                                          text::shown(state.info.label));
+    if (read_.size() < kMostRead) {
+      check_source({line.number(), sequence, state.root}, where, true);
+    } else {
+      found_.notes.push_back(
+          fmt::format("{}: not looked into, after {} directories of states", where, kMostRead));
+    }
   }
 }
 
-void ForestCheck::check_saved(Line& line, const States& wanted) {
+void ForestCheck::check_saved(Line& line) {
   for (const auto& [directory, versions] : line.saved().all()) {
     for (const std::uint64_t version : versions) {
       const std::string name = SavedState{directory, version}.name();
@@ -281,31 +281,14 @@ void ForestCheck::check_saved(Line& line, const States& wanted) {
                         "came, and so in the checkpoints that read it",
                         where));
       }
-      // What it names may be gone where no state reads it. An earlier one may be of before it was
-      // made, and of one that is no checkpoint more is kept than is read.
-      const auto* const state = wanted.contains(version) ? line.find(version) : nullptr;
-      const bool is_shown =
-          state != nullptr && !state->info.hidden && !state->info.label.contains('/');
-      const Source by{line.number(), is_shown ? version : 0, {}};
       for (const HostEntry& entry : *entries) {
-        if (entry.type == S_IFDIR) check_mark_in(fd.get(), entry.name, by, where);
+        if (entry.type != S_IFDIR) continue;
+        const auto mark = disk().marks().hollow(Spot::in(fd.get(), entry.name));
+        if (mark && *mark) continue;  // what it names may be gone where no state reads it
+        problem(fmt::format("{}: {} has lost its mark; what it was at that time is not known",
+                            where, text::shown(entry.name)));
       }
     }
-  }
-}
-
-// `by`: the state that it was kept for, where that is read; of sequence 0 otherwise.
-void ForestCheck::check_mark_in(int saved, const std::string& name, const Source& by,
-                                const std::string& where) {
-  const auto mark = disk().marks().hollow(Spot::in(saved, name));
-  if (!mark || !*mark) {
-    return problem(fmt::format("{}: {} has lost its mark; what it was at that time is not known",
-                               where, text::shown(name)));
-  }
-  if (by.sequence == 0 || !disk().table().has_file_handles()) return;
-  const auto content = resolve({by.line, by.sequence, (*mark)->key});
-  if (!content) {
-    problem(fmt::format("{}/{}: {}", where, text::shown(name), content.error().message));
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The tables behind the numbers: nodes, handles, replies; many threads.
+#include <atomic>
 #include <thread>
 
 #include "fs/vfs/line_buffer.h"
@@ -48,7 +49,7 @@ struct Forgetful : Invalidator {
   }
   Channel* channel = nullptr;
   bool knows = true;
-  int asked = 0;
+  std::atomic<int> asked = 0;
 };
 
 std::size_t most_known(TestTree& tree, int looks) {
