@@ -12,6 +12,7 @@
 #include "base/copy.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -27,10 +28,6 @@ Result<std::unique_ptr<TreeFile>> open(TreeStore& store, const TreeNode& node) {
 }
 
 bool is_gone(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
-
-std::string join(const std::string& directory, const std::string& name) {
-  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
-}
 
 Status make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return ok();
@@ -119,7 +116,7 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
     if (part == ".git") return ok();  // entered
     auto next = TRY(find(*place.entry.node, std::string(part)));
     if (!next) return ok();
-    place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
+    place = {.entry = std::move(*next), .path = path_in(place.path, std::string(part))};
     if (!fits(place.path)) return leave(place.path);
     // The path leads on from it at other times.
     if (!S_ISDIR(place.entry.attributes.st_mode)) {
@@ -152,7 +149,7 @@ Status CheckpointStage::enter(const Place& directory) {
 Status CheckpointStage::copy_rules(const Place& directory, const std::string& name) {
   const auto found = TRY(find(*directory.entry.node, name));
   if (!found) return ok();
-  const std::string path = join(directory.path, name);
+  const std::string path = path_in(directory.path, name);
   if (!fits(path)) return ok();
   TRY(copy_leaf({*found, path}));
   const bool is_plain = S_ISREG(found->attributes.st_mode);
@@ -182,7 +179,7 @@ Status CheckpointStage::copy_linked(const Place& git) {
   for (const std::string_view part : text::split(*target, '/')) {
     auto next = TRY(find(*place.entry.node, std::string(part)));
     if (!next || !S_ISDIR(next->attributes.st_mode)) return ok();
-    place = {.entry = std::move(*next), .path = join(place.path, std::string(part))};
+    place = {.entry = std::move(*next), .path = path_in(place.path, std::string(part))};
     if (!fits(place.path)) return leave(git.path);
     TRY(make_directory(host(place.path)));
   }
@@ -202,7 +199,7 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
     if (honours_rules && name == ".git") continue;
     auto found = TRY(find(*place.entry.node, name));
     if (!found) continue;
-    const Place below{std::move(*found), join(place.path, name)};
+    const Place below{std::move(*found), path_in(place.path, name)};
     const bool is_directory = S_ISDIR(below.entry.attributes.st_mode);
     if (honours_rules && rules_.is_ignored(below.path, is_directory)) {
       left_.insert(below.path);

@@ -18,10 +18,6 @@ namespace {
 
 using Paths = std::set<std::string>;
 
-std::string join(const std::string& directory, const std::string& name) {
-  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
-}
-
 constexpr auto kNothing = std::to_array({ENOENT, ENOTDIR, ENAMETOOLONG, EACCES});
 
 // What paths lead to, of which one after the other is in the same directory most often.
@@ -31,7 +27,7 @@ class Places {
 
   // With no link where it leads to nothing, or to nothing that the daemon may see.
   Result<struct stat> look(const std::string& path) {
-    const std::string directory = directory_of(path);
+    const std::string directory(text::parent_part(path));
     if (!known_ || *known_ != directory) {
       node_.reset();
       const auto found = find_in_tree(store_, root_, directory);
@@ -46,11 +42,6 @@ class Places {
     return std::unexpected(found.error());
   }
 
-  static std::string directory_of(const std::string& path) {
-    const bool is_at_top = path.find('/') == std::string::npos;
-    return std::string(is_at_top ? std::string_view() : text::parent_part(path));
-  }
-
  private:
   static bool is_nothing(const Error& error) {
     return std::ranges::find(kNothing, error.code) != kNothing.end();
@@ -63,7 +54,7 @@ class Places {
 };
 
 // An empty one stands for a submodule that is not checked out.
-Result<bool> has_names(TreeStore& store, const TreeNodeRef& root, const std::string& directory) {
+bool has_names(TreeStore& store, const TreeNodeRef& root, const std::string& directory) {
   const auto found = find_in_tree(store, root, directory);
   if (!found || found->node->type() != S_IFDIR) return false;
   const auto names = names_in(store, *found->node);
@@ -94,12 +85,12 @@ class Names {
       TRY(store_.read_directory(**opened, 0, [&](const TreeStore::DirectoryEntry& entry) {
         if (entry.name == "." || entry.name == ".." || entry.name == ".git") return true;
         if (entry.type == S_IFDIR) below.push_back(entry.name);
-        if (entry.type == S_IFREG) note(entry.inode, join(path, entry.name));
+        if (entry.type == S_IFREG) note(entry.inode, path_in(path, entry.name));
         return true;
       }));
       for (const std::string& name : below) {
         const auto entry = store_.lookup(*directory, name);
-        if (entry) left.emplace_back(entry->node, join(path, name));  // else gone meanwhile
+        if (entry) left.emplace_back(entry->node, path_in(path, name));  // else gone meanwhile
       }
     }
     return ok();
@@ -130,10 +121,10 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
   for (const std::string& path : all) {
     const std::string_view name = text::last_part(path);
     const struct stat now = TRY(places.look(path));
-    const std::string directory = Places::directory_of(path);
+    const std::string directory(text::parent_part(path));
     if (name == ".gitignore") whole.insert(directory);
     const bool is_over = name == ".git" && path != name && now.st_nlink == 0;
-    if (is_over && TRY(has_names(store, root, directory))) whole.insert(directory);
+    if (is_over && has_names(store, root, directory)) whole.insert(directory);
     if (has_others(now)) names.miss(now);
     if (now.st_nlink != 0 || before == nullptr) continue;
     // It was written by this name before that was removed, perhaps.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What rollbacks do to conflicts that merges have left, and what is kept of these for that.
 #include <algorithm>
+#include <optional>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -15,22 +16,35 @@
 
 namespace agentfs {
 
+namespace {
+
+// The merge that left them; nothing: one that was refused, or an earlier build's.
+std::optional<BaseRecord> merge_of(std::uint32_t into, const MergeConflicts& left) {
+  if (!left.after || left.state.tree != left.from) return std::nullopt;
+  return BaseRecord{
+      .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
+}
+
 // Whether the merge is of what both have come from.
-bool MergeBases::holds(const std::string& place, const BaseRecord& merge) const {
+bool holds(const std::string& place, const BaseRecord& merge) {
   const auto ours = Lineage::read(Lineage::file(place, merge.into));
   const auto theirs = Lineage::read(Lineage::file(place, merge.from));
   return ours && theirs && ours->has_after(merge.newest.value_or(0)) &&
          theirs->has_state(merge.state);
 }
 
-bool MergeBases::is_ended(const std::string& place, std::uint32_t into, const MergeConflicts& left,
-                          const std::string& path) const {
-  const auto states = left.ended_after.find(path);
-  const auto ours = Lineage::read(Lineage::file(place, into));
-  if (states == left.ended_after.end() || !ours) return false;
-  return std::ranges::any_of(states->second,
-                             [&](std::uint64_t state) { return ours->has_after(state); });
+// By what the tree of each has come from.
+Merges::IsEnded ended_in(const std::string& place) {
+  return [place](std::uint32_t into, const MergeConflicts& left, const std::string& path) {
+    const auto states = left.ended_after.find(path);
+    if (states == left.ended_after.end()) return false;
+    const auto ours = Lineage::read(Lineage::file(place, into));
+    return ours && std::ranges::any_of(states->second,
+                                       [&](std::uint64_t state) { return ours->has_after(state); });
+  };
 }
+
+}  // namespace
 
 // Those of what was taken back say what the next merge begins from: they go with it, and come back
 // with it.
@@ -38,38 +52,31 @@ Result<std::vector<std::string>> MergeBases::forget_conflicts(const std::string&
                                                               std::uint32_t tree) {
   const std::string place = directory(root);
   const auto stays = [&](std::uint32_t into, const MergeConflicts& left) {
-    const bool is_partial = left.after && left.state.tree == left.from;
-    if (!is_partial) return false;
-    const BaseRecord merge{
-        .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
-    if (holds(place, merge)) return !has_later(root, into, left.state);
+    const auto merge = merge_of(into, left);
+    if (!merge) return false;
+    if (holds(place, *merge)) return !has_later(root, into, left.state);
     if (const Status kept = keep_conflicts(root, into, left); !kept) {
       log::warning("{}: conflicts of a merge: {}", root, kept.error().message);
     }
     return false;
   };
-  auto ended = TRY(kernel_.merges().forget_conflicts(
-      root, tree, stays,
-      [&](auto into, auto& left, auto& path) { return is_ended(place, into, left, path); }));
+  auto ended = TRY(kernel_.merges().forget_conflicts(root, tree, stays, ended_in(place)));
   bring_back_conflicts(root, tree);
   return ended;
 }
 
 Status MergeBases::keep_conflicts(const std::string& root, std::uint32_t into,
                                   const MergeConflicts& left) {
-  if (!left.after || left.state.tree != left.from) return ok();
-  const BaseRecord merge{
-      .into = into, .from = left.from, .state = left.state.sequence, .newest = left.after};
+  const auto merge = merge_of(into, left);
+  if (!merge) return ok();
   TRY(note_unsettled(directory(root), into, left.from));
-  return file::replace(ended_file(directory(root), merge), stored(left));
+  return file::replace(ended_file(directory(root), *merge), stored(left));
 }
 
 // The rollback is made, whatever becomes of these: without them the next merge finds them anew.
 void MergeBases::bring_back_conflicts(const std::string& root, std::uint32_t tree) {
   const std::string place = directory(root);
-  const auto ended = [&](std::uint32_t into, const MergeConflicts& left, const std::string& path) {
-    return is_ended(place, into, left, path);
-  };
+  const Merges::IsEnded ended = ended_in(place);
   for (const BaseRecord& merge : ended_conflicts(place).value_or(std::vector<BaseRecord>())) {
     const bool is_its = merge.into == tree || merge.from == tree;
     if (!is_its || !holds(place, merge)) continue;

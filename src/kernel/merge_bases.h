@@ -78,10 +78,6 @@ class MergeBases {
   };
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree);
   void bring_back_conflicts(const std::string& root, std::uint32_t tree);
-  bool holds(const std::string& place, const BaseRecord& merge) const;
-  // Whether a conflict that a merge into the tree left was ended by what that has come from.
-  bool is_ended(const std::string& place, std::uint32_t into, const MergeConflicts& left,
-                const std::string& path) const;
   bool has_later(const std::string& root, std::uint32_t into, SnapshotId state) const;
   Status settle_all(const std::string& top, Forest& forest);
   Status forget_records_of_gone();

@@ -343,15 +343,14 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
   const MergeConflictsRef before = conflicts(root);
   if (before == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
   const auto now = std::make_shared<MergeConflicts>(*before);
+  const auto ours = kernel_.forks().info_of(root);
   if (auto ended = now->left.extract(number)) {
-    const auto ours = kernel_.forks().info_of(root);
     now->ended_after[ended.mapped().path].push_back(ours ? newest_state(*ours) : 0);
     now->settled.push_back(std::move(ended.mapped()));
   }
   if (now->left.empty() && now->state.tree != 0) {
     const std::string top = paths::top_of(root);
     if (const auto from = find_tree(kernel_, top, now->from)) {
-      const auto ours = kernel_.forks().info_of(root);
       // A rollback to before this has them asked again, also when a start has come between.
       if (ours && now->is_stored) TRY(MergeBases(kernel_).keep_conflicts(root, ours->number, *now));
       TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));

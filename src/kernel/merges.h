@@ -96,8 +96,8 @@ class Merges {
   // The tree, one beside the root, is another state now, or gone: what it was in conflict with, and
   // what was in conflict with it, but for merges that `holds` of what both are now. The paths that
   // were still to be resolved and cannot be any more.
-  // Of a path in conflict, whether it was ended in what the tree has come from.
   using Holds = std::function<bool(std::uint32_t into, const MergeConflicts& left)>;
+  // Of a path in conflict, whether it was ended in what the tree has come from.
   using IsEnded =
       std::function<bool(std::uint32_t into, const MergeConflicts& left, const std::string& path)>;
   Result<std::vector<std::string>> forget_conflicts(const std::string& root, std::uint32_t tree,

@@ -199,8 +199,7 @@ Result<Findings> check_past(const History& history, const PastStore& past,
   note(found, resized, "another size than when it was kept");
   note(found, zeros,
        "nothing but zeros, as is what was an import's and has lost the mark that says where its "
-       "bytes "
-       "are, in a copy without extended attributes");
+       "bytes are, in a copy without extended attributes");
   if (!forgotten.empty()) {
     found.notes.push_back(
         fmt::format("{} being forgotten when the daemon ended; the next mount ends it",

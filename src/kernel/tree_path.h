@@ -11,6 +11,10 @@ namespace agentfs {
 
 class Kernel;
 
+// The path of a name in a directory whose path is relative, "" of the root.
+inline std::string path_in(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
+}
 // What `path`, relative to `root`, leads to; links are not followed. Threads: all. Errors: ENOENT,
 // ENOTDIR, the store's own.
 Result<TreeEntry> find_in_tree(TreeStore& store, const TreeNodeRef& root, std::string_view path);
