@@ -6,6 +6,7 @@
 
 #include "backends/forest.h"
 #include "backends/imports/imports.h"
+#include "base/directory.h"
 #include "base/text.h"
 #include "fsck_rows.h"
 
@@ -66,6 +67,31 @@ Status fill_kept(const std::string& path, const Lender& lender) {
   return filled;
 }
 
+// What an import has of a file whose attributes alone were changed here: nobody reads it but who
+// looks what has changed since, for whom a copy of the state without marks would have zeros.
+void solidify_origins(const std::string& trees, const Lender& lender) {
+  for (const std::string& name : names_in(trees)) {
+    if (!name.starts_with(kHiddenTree)) continue;
+    const UniqueFd top(
+        ::open(fmt::format("{}/{}", trees, name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!top) continue;
+    walk_directories(top.get(), [&](int directory, const std::string& inside, std::size_t) {
+      const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
+      if (!entries) return std::vector<std::string>();  // the forest's check tells
+      for (const HostEntry& entry : *entries) {
+        const Status filled =
+            fill_kept(fmt::format("/proc/self/fd/{}/{}", directory, entry.name), lender);
+        if (filled) continue;
+        print("note", "solidify",
+              fmt::format("{}/{}: not known what it was when it was imported: {}", name,
+                          text::shown(inside.empty() ? entry.name : inside + "/" + entry.name),
+                          filled.error().message));
+      }
+      return directories_in(*entries);
+    });
+  }
+}
+
 // What was removed or replaced of an import while that lent it.
 bool solidify_past(const StateDirectory& state, const Lender& lender) {
   bool done = true;
@@ -94,6 +120,7 @@ bool solidify(const StateDirectory& state) {
     const auto filled = solidify_trees(forest.trees, forest.hidden, **imports);
     if (!filled) print("FAIL", "solidify", filled.error().message);
     done = done && filled.value_or(false);
+    solidify_origins(forest.trees, **imports);
   }
   done = solidify_past(state, **imports) && done;
   if (const Status told = done ? (*imports)->set_astray(false) : ok(); !told) {

@@ -1187,6 +1187,28 @@ def what_was_removed_comes_back_in_a_copy_without_attributes():
     copy.umount()
 
 
+def what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes():
+    """Of a file whose mode or attributes alone were changed, its own one is nobody's but that state's."""
+    mount = Mount.of("solid-modes")
+    top = make("solid-modes")
+    mount.mount()
+    command(mount / "sys/workspaces/ctl", f"import {top} as w")
+    space = mount / "workspaces/w"
+    (space / "main.c").chmod(0o600)
+    os.setxattr(space / "lines", "user.z", b"1")
+    mount.umount()
+    run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+    copy = Mount.of("solid-modes-copy")
+    run(["rsync", "-a", f"{mount.state}/", f"{copy.state}/"])
+    run([AGENTFS, "fsck", "--repair", "--state", copy.state])
+    copy.mount()
+    space = copy / "workspaces/w"
+    for name in ("main.c", "lines"):
+        expect_eq(read(space / name), (top / name).read_text(), name)
+    copy.umount()
+    copy.fsck()
+
+
 def another_name_of_a_committed_file_stays_readable():
     top = make("links")
     (top / "a").write_text("hard\n")
@@ -1665,6 +1687,7 @@ def what_changes_there_is_no_copy_of_two_states():
 main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
      what_one_import_cannot_give_is_missed_by_no_other_tree,
      what_was_removed_comes_back_in_a_copy_without_attributes,
+     what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes,
      a_file_called_like_one_of_the_daemons_own_is_a_file,
       is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
       commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
