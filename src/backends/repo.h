@@ -24,10 +24,11 @@ struct TurnCommit {
 
   // --- of a checkpoint, whose files may have changed since
   // A directory with the changed paths as they were, and the files of rules on the way to them.
-  std::string source{};             // "": the worktree
-  std::vector<std::string> left{};  // not in the source, and to stay as the parent has them
-  std::string parent{};             // commit that it builds on; "": see commit()
-  bool always = false;              // made on HEAD, not on the ref, and also where nothing differs
+  std::string source{};                // "": the worktree
+  std::vector<std::string> left{};     // not in the source, and to stay as the parent has them
+  std::vector<std::string> tracked{};  // in though they are ignored, where they are there
+  std::string parent{};                // commit that it builds on; "": see commit()
+  bool always = false;  // made on HEAD, not on the ref, and also where nothing differs
 };
 
 // Threads: all; calls for one repository must not overlap. May block on the disk.

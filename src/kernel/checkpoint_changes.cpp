@@ -42,6 +42,7 @@ Result<std::vector<std::string>> changes_between(Forest& forest, TreeNodeRef bef
       const std::string path = pair.path + name;
       if (name == ".git") {
         changes.push_back(pair.path.empty() ? std::string(kSubmodules) : path);
+        if (pair.path.empty()) changes.emplace_back(kIndex);
         continue;
       }
       const auto one = TRY(find(forest, *pair.before, name));

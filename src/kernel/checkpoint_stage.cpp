@@ -70,7 +70,9 @@ CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
       root_(std::move(other.root_)),
       rules_(std::move(other.rules_)),
       entered_(std::move(other.entered_)),
-      left_(std::move(other.left_)) {}
+      left_(std::move(other.left_)),
+      tracked_(std::move(other.tracked_)),
+      index_(std::move(other.index_)) {}
 
 CheckpointStage::~CheckpointStage() {
   if (directory_.empty()) return;
@@ -102,11 +104,41 @@ Status CheckpointStage::leave(const std::string& path) {
   return ok();
 }
 
-Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
-  return leave_closed(add_path(root, path), path);
+const TrackedPaths& CheckpointStage::index() {
+  if (!index_) index_ = TrackedPaths::of(*store_, *root_);
+  return *index_;
 }
 
-Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& path) {
+bool CheckpointStage::is_tracked(const std::string& path) {
+  if (!index().contains(path)) return false;
+  tracked_.insert(path);
+  return true;
+}
+
+Status CheckpointStage::leave_ignored(const std::string& directory) {
+  left_.insert(directory);
+  const TreeNodeRef root = root_;
+  for (const std::string& path : index().below(directory)) {
+    tracked_.insert(path);  // also one that is gone, which its absence says
+    TRY(add(root, path));
+  }
+  return ok();
+}
+
+Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
+  return leave_closed(add_path(root, path, Which::all), path);
+}
+
+Status CheckpointStage::add_tracked(const TreeNodeRef& root, const TreeNodeRef& before) {
+  root_ = root;
+  const auto was = before == nullptr ? TrackedPaths() : TrackedPaths::of(*store_, *before);
+  for (const std::string& path : index().missing_in(was)) {
+    TRY(leave_closed(add_path(root, path, Which::ignored), path));
+  }
+  return ok();
+}
+
+Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& path, Which which) {
   root_ = root;
   Place place{.entry = {root, TRY(store_->attributes(*root))}};
   bool is_ignored = false;
@@ -121,13 +153,14 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
     // The path leads on from it at other times.
     if (!S_ISDIR(place.entry.attributes.st_mode)) {
       left_.erase(place.path);
-      return copy_leaf(place);
+      is_ignored = is_ignored || rules_.is_ignored(place.path, false);
+      if (is_ignored) (void)is_tracked(place.path);
+      return is_ignored || which == Which::all ? copy_leaf(place) : ok();
     }
     is_ignored = is_ignored || rules_.is_ignored(place.path, true);
   }
-  if (!is_ignored) return copy_whole(place, true);
-  left_.insert(place.path);
-  return ok();
+  if (which == Which::ignored) return ok();  // a directory is not what is tracked
+  return is_ignored ? leave_ignored(place.path) : copy_whole(place, true);
 }
 
 Status CheckpointStage::enter(const Place& directory) {
@@ -136,6 +169,7 @@ Status CheckpointStage::enter(const Place& directory) {
     TRY(make_directory(host(directory.path)));
     TRY(dress(host(directory.path), directory.entry.attributes));
   }
+  if (directory.path.empty()) TRY(take_exclude());
   for (const char* name : kRules) TRY(copy_rules(directory, name));
   if (directory.path.empty()) return ok();
   const auto git = TRY(find(*directory.entry.node, ".git"));
@@ -144,6 +178,17 @@ Status CheckpointStage::enter(const Place& directory) {
   if (S_ISDIR(git->attributes.st_mode)) return copy_repository(place);
   TRY(copy_leaf(place));
   return S_ISREG(git->attributes.st_mode) ? copy_linked(place) : ok();
+}
+
+// It is not copied: the repository has it.
+Status CheckpointStage::take_exclude() {
+  const auto found = find_in_tree(*store_, root_, ".git/info/exclude");
+  if (!found && (is_gone(found.error()) || found.error().code == EACCES)) return ok();
+  if (!found) return std::unexpected(found.error());
+  const bool is_plain = S_ISREG(found->attributes.st_mode);
+  if (!is_plain || found->attributes.st_size > kLargestRules) return ok();
+  rules_.add("", TRY(read_file(*store_, *found->node)));
+  return ok();
 }
 
 Status CheckpointStage::copy_rules(const Place& directory, const std::string& name) {
@@ -201,7 +246,10 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
     if (!found) continue;
     const Place below{std::move(*found), path_in(place.path, name)};
     const bool is_directory = S_ISDIR(below.entry.attributes.st_mode);
-    if (honours_rules && rules_.is_ignored(below.path, is_directory)) {
+    const bool is_ignored = honours_rules && rules_.is_ignored(below.path, is_directory);
+    if (is_ignored && is_directory) {
+      TRY(leave_ignored(below.path));
+    } else if (is_ignored && !is_tracked(below.path)) {
       left_.insert(below.path);
     } else {
       TRY(leave_closed(copy_whole(below, honours_rules), below.path));

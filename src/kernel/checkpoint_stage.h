@@ -12,14 +12,15 @@
 #include "backends/tree_store.h"
 #include "base/error.h"
 #include "kernel/gitignore.h"
+#include "kernel/tracked_paths.h"
 
 namespace agentfs {
 
 // Copies of the paths, and on the way to each the files of rules (.gitignore, .gitattributes) and
 // what says which commit a nested repository has. Ignored directories are left out, and of those
-// that are copied whole the ignored files, unless a path names them. One use, one thread; the
-// directory goes with this. Errors: the disk's; ENOSPC where the copies would take half of its free
-// room.
+// that are copied whole the ignored files, unless a path or git's index names them. One use, one
+// thread; the directory goes with this. Errors: the disk's; ENOSPC where the copies would take half
+// of its free room.
 class CheckpointStage {
  public:
   // The store is borrowed; `directory` is a host path, made here.
@@ -30,8 +31,12 @@ class CheckpointStage {
 
   // A path below the root ("" is all of it); one that is not there is not copied.
   Status add(const TreeNodeRef& root, const std::string& path);
+  // What git tracks and did not at `before`, which may be null, of what is ignored.
+  Status add_tracked(const TreeNodeRef& root, const TreeNodeRef& before);
   const std::string& directory() const { return directory_; }
   std::vector<std::string> left() const { return {left_.begin(), left_.end()}; }  // of the root
+  // Ignored paths that git tracks, of what was looked at.
+  std::vector<std::string> tracked() const { return {tracked_.begin(), tracked_.end()}; }
 
  private:
   struct Place {
@@ -45,12 +50,18 @@ class CheckpointStage {
   // A path of the tree may be as long as paths can be, and the copy lies deeper.
   bool fits(const std::string& path) const { return host(path).size() < PATH_MAX; }
   Status leave(const std::string& path);
+  // All of an ignored directory but for what is tracked in it.
+  Status leave_ignored(const std::string& directory);
+  bool is_tracked(const std::string& path);
+  const TrackedPaths& index();
   Status leave_closed(Status done, const std::string& path);
-  Status add_path(const TreeNodeRef& root, const std::string& path);
+  enum class Which { all, ignored };
+  Status add_path(const TreeNodeRef& root, const std::string& path, Which which);
   Result<std::optional<TreeEntry>> find(const TreeNode& directory, const std::string& name);
   // A directory on the way, once: itself, its rules and its .git.
   Status enter(const Place& directory);
   Status copy_rules(const Place& directory, const std::string& name);
+  Status take_exclude();
   Status copy_repository(const Place& git);
   // The repository that a .git file leads to, where that is in the tree, as a submodule's is.
   Status copy_linked(const Place& git);
@@ -65,6 +76,8 @@ class CheckpointStage {
   GitIgnore rules_;
   std::set<std::string> entered_;
   std::set<std::string> left_;
+  std::set<std::string> tracked_;
+  std::optional<TrackedPaths> index_;  // read when it is asked
 };
 
 }  // namespace agentfs

@@ -13,6 +13,7 @@
 #include "kernel/forks.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
+#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -60,6 +61,13 @@ bool has_own_repository(const Kernel& kernel, const std::string& workspace) {
   const auto top = (*forest)->lookup(*(*forest)->root(), workspace);
   const auto git = top ? (*forest)->lookup(*top->node, ".git") : fail(ENOENT, "nothing");
   return git && git->node->type() == S_IFDIR;
+}
+
+// Whether the changes tell that git tracks other paths, perhaps; where all is looked at, that is
+// seen there.
+bool take_index(std::vector<std::string>& changed) {
+  const bool is_told = std::erase(changed, kIndex) != 0 || std::ranges::count(changed, ".git") != 0;
+  return is_told && std::ranges::count(changed, "") == 0;
 }
 
 // A checkpoint that is to be committed, and what is known of the commits before.
@@ -126,12 +134,12 @@ class Committing {
       made = commit_since(order_.left);
     } else {
       next_.parent = order_.last.commit;
-      made = commit(TRY(changed()));
+      made = commit(TRY(changed()), order_.last.state);
       if (is_gone(made)) made = commit_since(order_.earlier);  // git gc took the last one away
     }
     if (!is_gone(made)) return made;
     next_.parent.clear();
-    return commit({""});
+    return commit({""}, "");
   }
   std::size_t paths() const { return next_.changed.size(); }  // that were looked at
 
@@ -144,7 +152,7 @@ class Committing {
     auto since = before.commit.empty() ? fail(ESTALE, "no commit") : changed_since(before);
     if (!since) return fail(ESTALE, "{}", since.error().message);
     next_.parent = before.commit;
-    return commit(*std::move(since));
+    return commit(*std::move(since), before.state);
   }
   Result<TreeNodeRef> top_of(std::string_view text) const {
     const auto state = state_in(text);
@@ -169,18 +177,23 @@ class Committing {
     Forest& forest = *TRY(kernel_.forks().forest_of(root_));
     return changes_between(forest, TRY(top_of(before.state)), TRY(top_of(order_.checkpoint.state)));
   }
-  Result<std::string> commit(std::vector<std::string> changed) {
+  // Beside those that have changed since a state of the workspace, "" where that is not known.
+  Result<std::string> commit(std::vector<std::string> changed, const std::string& since) {
     Forest& forest = *TRY(kernel_.forks().forest_of(root_));
     const TreeNodeRef top = TRY(top_of(order_.checkpoint.state));
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
         forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
-    const auto last = top_of(order_.last.state);
-    TRY(complete_changes(forest, top, last ? *last : nullptr, changed));
+    const auto last = top_of(since);
+    const TreeNodeRef before = last ? *last : nullptr;
+    const bool tracks_others = take_index(changed);
+    TRY(complete_changes(forest, top, before, changed));
     for (const std::string& path : changed) TRY(stage_->add(top, path));
+    if (tracks_others) TRY(stage_->add_tracked(top, before));
     next_.changed = std::move(changed);
     next_.source = stage_->directory();
     next_.left = stage_->left();
+    next_.tracked = stage_->tracked();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
       ready_for_commit(kernel_, root_, next_.ref);

@@ -13,6 +13,7 @@
 #include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
+#include "kernel/submodules.h"
 
 namespace agentfs {
 namespace {
@@ -48,7 +49,7 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
   std::set<ProcessId> authors;
   for (const auto& [path, change] : changes->changed.since(last)) {
-    if (path.empty()) continue;
+    if (path.empty() || path == kIndex) continue;
     (change.author == pid ? result.own : result.others).push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }

@@ -275,6 +275,44 @@ def ignored_directories():
     expect_eq(git("built-2", "show", f"{made['commit']}:build/tracked"), "1\n", "as it was at one")
 
 
+def what_git_tracks_is_in_though_it_is_ignored():
+    """From when on it is tracked; in the commits of turns, too."""
+    space = SPACES / "forced"
+    (space / "build").mkdir(parents=True)
+    git("forced", "init", "-q")
+    (space / ".gitignore").write_text("build/\n", encoding="utf-8")
+    (space / ".git/info/exclude").write_text("*.o\n", encoding="utf-8")
+    for name in ("a.o", "b.o", "build/a", "build/b"):
+        (space / name).write_text("1\n", encoding="utf-8")
+    git("forced", "add", "-f", ".gitignore", "a.o", "build/a")
+    (space / "a.o").write_text("2\n", encoding="utf-8")
+
+    def held(name):
+        made = checkpoint("forced", name)
+        return made, git("forced", "ls-tree", "-r", "--name-only", made["commit"]).split()
+
+    made, names = held("one")
+    expect_eq(names, [".gitignore", "a.o", "build/a"], "at first")
+    expect_eq(git("forced", "show", f"{made['commit']}:a.o"), "2\n", "as it lies there")
+    git("forced", "add", "-f", "b.o", "build/b")
+    expect_eq(held("two")[1], [".gitignore", "a.o", "b.o", "build/a", "build/b"], "tracked since")
+    for name in ("a.o", "build/b"):
+        (space / name).write_text("3\n", encoding="utf-8")
+    (space / "c.o").write_text("ignored\n", encoding="utf-8")
+    (space / "build/b").rename(space / "build/c")
+    (space / "b.o").unlink()
+    made, names = held("three")
+    expect_eq(names, [".gitignore", "a.o", "build/a"], "after changes")
+    expect_eq(git("forced", "show", f"{made['commit']}:a.o"), "3\n", "as it was written")
+    git("forced", "add", "-f", "build/c")
+    ctl("forced", "fork forced-2")
+    made = checkpoint("forced-2", "four")
+    expect_eq(git("forced-2", "ls-tree", "-r", "--name-only", made["commit"]).split(),
+              [".gitignore", "a.o", "build/a", "build/c"], "in a fork")
+    ctl("forced", "rollback one")
+    expect_eq(held("five")[1], [".gitignore", "a.o", "build/a"], "as it was at one")
+
+
 def what_a_sparse_checkout_leaves_out_stays():
     """What git keeps away from the worktree is no removal; what is removed beside it is one."""
     space = SPACES / "sparse"
@@ -510,6 +548,7 @@ def whole():
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      after_a_rollback_whatever_the_names, what_a_rollback_changed_alone_is_looked_at,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
+     what_git_tracks_is_in_though_it_is_ignored,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
      what_is_ignored_no_more_is_in, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,

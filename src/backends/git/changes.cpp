@@ -9,7 +9,7 @@
 namespace agentfs::git {
 namespace {
 
-Result<Change*> place_of(Change& root, const std::string& path) {
+Result<Change*> place_of(Change& root, const std::string& path, bool is_tracked = false) {
   Change* place = &root;
   for (const std::string_view name : text::split(path, '/')) {
     if (name.empty() || name == ".") continue;
@@ -17,6 +17,7 @@ Result<Change*> place_of(Change& root, const std::string& path) {
       return fail(EINVAL, "git: {} is no path below the worktree", text::shown(path));
     }
     place = &place->below[std::string(name)];
+    place->tracked = place->tracked || is_tracked;
   }
   return place;
 }
@@ -44,10 +45,9 @@ bool is_inside_git(const std::string& path) {
 
 }  // namespace
 
-Result<Change> changes_of(const std::vector<std::string>& paths,
-                          const std::vector<std::string>& left) {
+Result<Change> changes_of(const TurnCommit& commit) {
   Change root;
-  for (const std::string& path : paths) {
+  for (const std::string& path : commit.changed) {
     const auto nested = place_of_repository(path);
     if (nested && !is_inside_git(*nested)) {
       (void)TRY(place_of(root, *nested));
@@ -55,10 +55,13 @@ Result<Change> changes_of(const std::vector<std::string>& paths,
       TRY(place_of(root, path))->whole = true;
     }
   }
-  for (const std::string& path : left) {
+  for (const std::string& path : commit.left) {
     Change& place = *TRY(place_of(root, path));
     place.left = true;
     place.whole = false;
+  }
+  for (const std::string& path : commit.tracked) {
+    if (!is_inside_git(path)) (void)TRY(place_of(root, path, true));
   }
   spread(root);
   return root;

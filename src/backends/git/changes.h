@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/repo.h"
 #include "base/error.h"
 
 namespace agentfs::git {
@@ -14,14 +15,15 @@ namespace agentfs::git {
 // below it but for what is `left` there.
 struct Change {
   bool whole = false;
-  bool left = false;  // stays as it was, but for what is named below it
+  bool left = false;     // stays as it was, but for what is named below it
+  bool tracked = false;  // in, whatever the rules say; or on the way to one that is
   std::map<std::string, Change> below{};
 };
 
-// Root of the changes. "" and "." are the whole worktree; slashes at the ends and doubled ones do
-// not matter; "a/.git" names the commit that the repository in a has, and all other paths through a
+// Root of the changes that a commit names. "" and "." are the whole worktree; slashes at the ends
+// and doubled ones do not matter; "a/.git" names the commit that the repository in a has, and all
+// other paths through a
 // ".git" are left out. EINVAL for one with ".." or a NUL byte.
-Result<Change> changes_of(const std::vector<std::string>& paths,
-                          const std::vector<std::string>& left = {});
+Result<Change> changes_of(const TurnCommit& commit);
 
 }  // namespace agentfs::git

@@ -18,7 +18,8 @@ enum class Field : char {
   seconds = 's',
   locks_from = 'l',
   source = 'f',
-  left = 'k',  // repeated
+  left = 'k',     // repeated
+  tracked = 't',  // repeated
   parent = 'p',
   always = 'e',
   end = 'z',  // the last one
@@ -64,6 +65,9 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::left:
       order.commit.left.emplace_back(value);
       return ok();
+    case Field::tracked:
+      order.commit.tracked.emplace_back(value);
+      return ok();
     case Field::parent:
       order.commit.parent = value;
       return ok();
@@ -94,6 +98,7 @@ std::string encode(const Order& order) {
   add(text, Field::locks_from, std::to_string(order.locks_from));
   if (!order.commit.source.empty()) add(text, Field::source, order.commit.source);
   for (const std::string& path : order.commit.left) add(text, Field::left, path);
+  for (const std::string& path : order.commit.tracked) add(text, Field::tracked, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");
   add(text, Field::end, "");

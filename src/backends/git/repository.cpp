@@ -262,7 +262,7 @@ class GitRepository final : public Repository {
 
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   TRY(check_ref(commit.ref));
-  const git::Change changes = TRY(git::changes_of(commit.changed, commit.left));
+  const git::Change changes = TRY(git::changes_of(commit));
   if (!changes.whole && changes.below.empty() && !commit.always) return std::string();
   if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
     return fail(ENOENT, "git: no worktree {}", commit.worktree);
@@ -272,7 +272,7 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const git::TreeHandle base_tree = TRY(tree_of(base));
   git::ObjectWriter objects(repository.get());
   const git::Owner owner = TRY(git::Owner::of(git_repository_commondir(repository.get())));
-  git::TreeUpdate update(repository.get(), objects, owner);
+  git::TreeUpdate update(repository.get(), objects, owner, commit.source.empty());
   const auto updated = TRY(update.run(files_of(commit), base_tree.get(), changes));
   if (!updated && !base_tree && !commit.always) return std::string();
   const git_oid tree = updated ? *updated : TRY(empty_tree(repository.get(), objects));

@@ -6,6 +6,7 @@
 
 #include <climits>
 #include <set>
+#include <utility>
 
 #include "backends/git/dot_git.h"
 #include "base/log.h"
@@ -50,6 +51,8 @@ bool is_sparse(git_repository* repository) {
 bool is_kept_away_in(const git_index_entry& entry) {
   return (entry.flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
 }
+
+bool is_any(const git_index_entry&) { return true; }
 
 // Larger files are data, not sources: compressing them would take longer than a turn may.
 constexpr off_t kLargestFile = off_t{256} << 20;
@@ -109,7 +112,7 @@ Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& 
   if (in.path.size() + entry.name.size() + 2 > PATH_MAX) {
     return leave(in, entry.name, {ENAMETOOLONG, "the path is too long"});
   }
-  if (entry.base == nullptr && TRY(is_left_out(in, entry))) return ok();
+  if (entry.base == nullptr && !change.tracked && TRY(is_left_out(in, entry))) return ok();
   switch (entry.kind) {
     case Kind::none:
     case Kind::other:
@@ -139,12 +142,12 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
   }
 }
 
-Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry) const {
+Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry) {
   if (entry.kind == Kind::none || entry.kind == Kind::other) return true;
   const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
   int ignored = 0;
   TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));
-  return ignored != 0;
+  return ignored != 0 && !is_tracked(path);
 }
 
 Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
@@ -252,29 +255,38 @@ Status TreeUpdate::remove(const Directory& in, const Entry& entry) {
   return check(git_treebuilder_remove(in.builder, entry.name.c_str()), text::shown(path));
 }
 
-// By the user's index, which is read where something is gone; the repository is opened without it.
-// Where a sparse checkout's is one that libgit2 cannot read, all that is not there is kept away.
+// The repository is opened without it.
+git_index* TreeUpdate::index() {
+  if (std::exchange(has_index_, true)) return index_.get();
+  git_index* index = nullptr;
+  const std::string place = std::string(git_repository_path(repository_)) + "index";
+  if (git_index_open(&index, place.c_str()) == 0) index_.reset(index);
+  if (index_ == nullptr) is_sparse_ = is_sparse(repository_);
+  return index_.get();
+}
+
+// Where a sparse checkout's index is one that libgit2 cannot read, all that is not there is kept
+// away.
 bool TreeUpdate::is_kept_away(const std::string& path) {
-  if (!has_index_) {
-    has_index_ = true;
-    git_index* index = nullptr;
-    const std::string place = std::string(git_repository_path(repository_)) + "index";
-    if (git_index_open(&index, place.c_str()) == 0) index_.reset(index);
-    if (index_ == nullptr) is_sparse_ = is_sparse(repository_);
-  }
-  if (index_ == nullptr) return is_sparse_;
-  if (path.ends_with('/')) return has_below(path);
-  const git_index_entry* const entry = git_index_get_bypath(index_.get(), path.c_str(), 0);
+  if (index() == nullptr) return is_sparse_;
+  if (path.ends_with('/')) return has_below(path, is_kept_away_in);
+  const git_index_entry* const entry = git_index_get_bypath(index(), path.c_str(), 0);
   return entry != nullptr && is_kept_away_in(*entry);
 }
 
-bool TreeUpdate::has_below(const std::string& directory) const {
+bool TreeUpdate::is_tracked(const std::string& path) {
+  if (!is_theirs_ || index() == nullptr) return false;
+  if (path.ends_with('/')) return has_below(path, is_any);
+  return git_index_get_bypath(index(), path.c_str(), 0) != nullptr;
+}
+
+bool TreeUpdate::has_below(const std::string& directory, bool (*is_meant)(const git_index_entry&)) {
   std::size_t at = 0;
-  if (git_index_find_prefix(&at, index_.get(), directory.c_str()) != 0) return false;
+  if (git_index_find_prefix(&at, index(), directory.c_str()) != 0) return false;
   for (;; ++at) {
-    const git_index_entry* const entry = git_index_get_byindex(index_.get(), at);
+    const git_index_entry* const entry = git_index_get_byindex(index(), at);
     if (entry == nullptr || !std::string_view(entry->path).starts_with(directory)) return false;
-    if (is_kept_away_in(*entry)) return true;
+    if (is_meant(*entry)) return true;
   }
 }
 

@@ -14,9 +14,10 @@ namespace agentfs::git {
 // One use, one thread. Only directories with changes in them are read and written.
 class TreeUpdate {
  public:
-  // All are borrowed. The repository's work directory must be set to `worktree`.
-  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner)
-      : repository_(repository), objects_(objects), owner_(owner) {}
+  // All are borrowed. The repository's work directory must be set to `worktree`. Whether that is
+  // the user's, so that what their index has is in though it is ignored.
+  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner, bool is_theirs)
+      : repository_(repository), objects_(objects), owner_(owner), is_theirs_(is_theirs) {}
 
   // Id of the new tree; nothing where it is empty. `base` may be null.
   Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
@@ -43,7 +44,7 @@ class TreeUpdate {
   Status descend(const Directory& in, const Entry& entry, const Change& change);
   // For an error in reading the worktree: where the entry cannot be read, the base's stays.
   Status leave(const Directory& in, const std::string& name, const Error& error) const;
-  Result<bool> is_left_out(const Directory& in, const Entry& entry) const;
+  Result<bool> is_left_out(const Directory& in, const Entry& entry);
   // The commit of a repository in that directory; nothing where there is none, or it has no commit.
   Result<std::optional<git_oid>> nested_commit(const std::string& path, bool& nested) const;
   Status insert(const Directory& in, const std::string& name, const git_oid& id,
@@ -53,11 +54,15 @@ class TreeUpdate {
   // sparse checkout), so that its absence is no change; of a directory, "a/", that one below it is
   // not.
   bool is_kept_away(const std::string& path);
-  bool has_below(const std::string& directory) const;
+  bool is_tracked(const std::string& path);  // or a directory, "a/", with one below it
+  // The user's, read when it is asked; null where it cannot be had.
+  git_index* index();
+  bool has_below(const std::string& directory, bool (*is_meant)(const git_index_entry&));
 
   git_repository* repository_;
   ObjectWriter& objects_;
   const Owner& owner_;
+  const bool is_theirs_;
   std::string worktree_;
   int top_ = -1;
   bool has_index_ = false;  // or has looked for it

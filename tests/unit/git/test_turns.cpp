@@ -155,6 +155,26 @@ TEST_CASE("what the user ignores is left out", "[git]") {
   space.check_fsck();
 }
 
+TEST_CASE("what the user's index has is in though it is ignored", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh(
+      "printf '*.o\nbuild/\n' > .gitignore && mkdir -p build/deep &&"
+      "touch a.o b.o build/x build/deep/y build/deep/z && git add -f a.o build/deep/y &&"
+      "printf later > a.o");
+  SECTION("path by path") {
+    space.commit(
+        {".gitignore", "a.o", "b.o", "build/x", "build/deep/y", "build/deep/z", "top", "staged"});
+  }
+  SECTION("as a whole") { space.commit({"."}); }
+  const std::string index = "GIT_INDEX_FILE='" + space.own + ".index' ";
+  CHECK(space.tree_of_turn() ==
+        space.sh("mkdir -p '" + space.own + "' && cp .git/index '" + space.own + ".index' && " +
+                 index + "git add -A && " + index + "git write-tree"));
+  CHECK(space.sh("git show refs/agentfs/turns/7:a.o") == "later");
+  space.check_fsck();
+}
+
 TEST_CASE("a repository without a commit gets a root commit", "[git]") {
   const GitWorkspace space;
   space.sh("git init -q . && mkdir a && touch a/b c && git add c");

@@ -12,13 +12,14 @@ TEST_CASE("A change below a .git is noted where it tells a commit") {
   CHECK(noted_change("") == "");
   CHECK(noted_change("a/.github/x") == "a/.github/x");
   for (const char* path :
-       {".git", ".git/HEAD", ".git/refs/heads/main", ".git/index", ".git/modules/sub/index",
+       {".git", ".git/HEAD", ".git/refs/heads/main", ".git/index.lock", ".git/modules/sub/index",
         ".git/modules/sub/objects/ab/cd", ".git/modules/sub/logs/HEADS", ".git/info/x",
         "a/.git/index", "a/.git/logs/HEAD", "a/.git/objects/refs/x"}) {
     INFO(path);
     CHECK(noted_change(path) == "");
   }
   CHECK(noted_change(".git/info/exclude") == ".gitignore");
+  CHECK(noted_change(".git/index") == kIndex);
   for (const char* path :
        {"a/b/.git", "a/b/.git/HEAD", "a/b/.git/packed-refs", "a/b/.git/refs/heads/x.lock"}) {
     CHECK(noted_change(path) == "a/b/.git");

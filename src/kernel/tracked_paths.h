@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Which paths of a workspace its user has told git of.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/tree_store.h"
+#include "base/error.h"
+
+namespace agentfs {
+
+// The files and links that an index names, sorted by their bytes; a value. Not those that a split
+// index leaves to another file, nor repositories.
+class TrackedPaths {
+ public:
+  TrackedPaths() = default;
+  // Of the bytes of an index of version 2, 3 or 4 (gitformat-index(5)) with SHA-1 ids. EBADMSG
+  // where they are none.
+  static Result<TrackedPaths> parse(std::string_view index);
+  // By the index of the repository at the root of a tree; none where there is none. What cannot be
+  // read is told in the log, and taken for none.
+  static TrackedPaths of(TreeStore& store, const TreeNode& root);
+
+  bool contains(std::string_view path) const;
+  std::vector<std::string> below(std::string_view directory) const;
+  std::vector<std::string> missing_in(const TrackedPaths& other) const;  // of these
+
+ private:
+  std::vector<std::string> paths_;
+};
+
+}  // namespace agentfs
