@@ -35,6 +35,12 @@ struct Ranged {
   std::int64_t value = 0;
 };
 
+// Of what has numbers one, or all, or those that are ignored.
+struct Chosen {
+  std::optional<std::uint64_t> one{};
+  bool ignored_alone = false;
+};
+
 // The word "as" between two names.
 struct As {};
 
@@ -72,6 +78,16 @@ struct Parser<T> {
     const bool follows_path = a.syntax.contains("PATH ") || a.usage.contains("PATH ");
     return fail(EINVAL, "{}: {} is no whole number, as 7 is{}", a.syntax, text::shown(a.word),
                 follows_path ? "; a path with blanks is one word in quotes" : "");
+  }
+};
+
+template <>
+struct Parser<Chosen> {
+  static Result<Chosen> parse(const Argument& a) {
+    if (const auto one = text::number<std::uint64_t>(a.word)) return Chosen{.one = *one};
+    if (a.word == "all" || a.word == "ignored") return Chosen{.ignored_alone = a.word != "all"};
+    return fail(EINVAL, "{}: {} is no number; one, all or ignored would do", a.syntax,
+                text::shown(a.word));
   }
 };
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,6 +16,12 @@ namespace agentfs {
 
 struct MergeConflicts;
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
+
+// One conflict by its number, or all, or those of what is ignored and not tracked.
+struct ConflictChoice {
+  std::optional<std::uint64_t> one{};
+  bool ignored_alone = false;
+};
 
 // Threads: all.
 class ConflictTable {

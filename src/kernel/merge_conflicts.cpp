@@ -338,13 +338,14 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
 }
 
 // The last one of a merge that took what was clean: the next merge begins here, if there is one.
-Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t number,
-                                         const std::string& how, const std::string& path) {
+Status Merges::end_conflicts(const std::string& root, const std::vector<std::uint64_t>& numbers) {
   const MergeConflictsRef before = conflicts(root);
-  if (before == nullptr) return fail(ENOENT, "{}: no conflict {}", root, number);
+  if (before == nullptr) return fail(ENOENT, "{}: no conflict {}", root, numbers.front());
   const auto now = std::make_shared<MergeConflicts>(*before);
   const auto ours = kernel_.forks().info_of(root);
-  if (auto ended = now->left.extract(number)) {
+  for (const std::uint64_t number : numbers) {
+    auto ended = now->left.extract(number);
+    if (!ended) continue;
     now->ended_after[ended.mapped().path].push_back(ours ? newest_state(*ours) : 0);
     now->settled.push_back(std::move(ended.mapped()));
   }
@@ -358,8 +359,7 @@ Result<std::string> Merges::end_conflict(const std::string& root, std::uint64_t 
       return std::unexpected(from.error());
     }
   }
-  TRY(set_conflicts(root, now));
-  return fmt::format("{}: {}\n", text::shown(path), how);
+  return set_conflicts(root, now);
 }
 
 }  // namespace agentfs

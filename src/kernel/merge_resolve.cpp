@@ -8,9 +8,11 @@
 #include "kernel/caller_groups.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
+#include "kernel/ignored_paths.h"
 #include "kernel/kernel.h"
 #include "kernel/merges.h"
 #include "kernel/paths.h"
+#include "kernel/tracked_paths.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -70,6 +72,35 @@ Status check_empty(Kernel& kernel, const std::string& path, const std::string& r
       "{}: not empty, and what is in it ({}) is none of this conflict; with that removed or "
       "moved elsewhere this would do, and with the directory kept `resolve {} ours`",
       path, text::shown(names.front()), number);
+}
+
+// What .gitignore names, and git does not track all the same.
+std::vector<std::uint64_t> ignored_ones(Kernel& kernel, const std::string& root,
+                                        const MergeConflicts& all) {
+  IgnoredPaths ignored(kernel);
+  const auto top = find_in_mount(kernel, root);
+  const auto tracked = top ? TrackedPaths::of(*top->store, *top->entry.node) : TrackedPaths();
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, one] : all.left) {
+    const bool is_meant = ignored.is_ignored(fmt::format("{}/{}", root, one.path));
+    if (is_meant && !tracked.contains(one.path)) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+Result<std::vector<std::uint64_t>> numbers_of(Kernel& kernel, const std::string& root,
+                                              const ConflictChoice& which) {
+  if (which.one) return std::vector{*which.one};
+  const MergeConflictsRef all = kernel.merges().conflicts(root);
+  std::vector<std::uint64_t> numbers;
+  if (all != nullptr && which.ignored_alone) {
+    numbers = ignored_ones(kernel, root, *all);
+  } else if (all != nullptr) {
+    for (const auto& [number, one] : all->left) numbers.push_back(number);
+  }
+  if (!numbers.empty()) return numbers;
+  return fail(ENOENT, "{}: no conflict{}; .agentfs/conflicts lists those there are", root,
+              which.ignored_alone ? " of what .gitignore alone names" : "");
 }
 
 }  // namespace
@@ -161,29 +192,52 @@ Status Merges::take_removal(const Caller& caller, const Found& found, std::uint6
   return removed || removed.error().code == ENOENT ? ok() : removed;
 }
 
+// Of one of them; what ended it.
+Result<std::string> Merges::take_side(const Caller& caller, const std::string& root,
+                                      std::uint64_t number, const std::string& side) {
+  const Found found = TRY(find(root, number));
+  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
+  if (side == "ours") TRY(check_ours_is_whole(found, number));
+  Caller named = caller;
+  named.path = root + "/.agentfs/ctl";
+  if (side == "theirs" && found.conflict.theirs_path.empty()) {
+    TRY(take_removal(caller, found, number, root));
+    return "removed, as theirs";
+  }
+  if (side == "theirs") {
+    TRY(may_read(caller, root, number, side));
+    TRY(take_theirs(named, found, number, path));
+  } else if (side == "merged") {
+    TRY(take_merged(named, found, number, root));
+  }
+  return side;
+}
+
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
-                                    std::uint64_t number, const std::string& side) {
+                                    const ConflictChoice& which, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
   if (side != "ours" && side != "theirs" && side != "merged") {
     return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
                 text::shown(side));
   }
   const MergePause pause(kernel_.conflicts(), root);
-  const Found found = TRY(find(root, number));
-  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
-  if (side == "ours") TRY(check_ours_is_whole(found, number));
-  const bool removes = side == "theirs" && found.conflict.theirs_path.empty();
-  Caller named = caller;
-  named.path = root + "/.agentfs/ctl";
-  if (removes) {
-    TRY(take_removal(caller, found, number, root));
-  } else if (side == "theirs") {
-    TRY(may_read(caller, root, number, side));
-    TRY(take_theirs(named, found, number, path));
-  } else if (side == "merged") {
-    TRY(take_merged(named, found, number, root));
+  const auto numbers = TRY(numbers_of(kernel_, root, which));
+  std::vector<std::uint64_t> ended;
+  std::string told;
+  Status last = ok();
+  for (const std::uint64_t number : numbers) {
+    const auto how = take_side(caller, root, number, side);
+    last = how ? ok() : std::unexpected(how.error());
+    if (!last) break;
+    ended.push_back(number);
+    const std::string path = fmt::format("{}/{}", root, conflicts(root)->left.at(number).path);
+    told += fmt::format("{}: {}\n", text::shown(path), *how);
   }
-  return end_conflict(root, number, removes ? "removed, as theirs" : side, path);
+  if (!ended.empty()) TRY(end_conflicts(root, ended));
+  if (last) return told;
+  if (numbers.size() == 1) return std::unexpected(last.error());
+  return fail(last.error().code, "{} ({} of {} conflicts were ended before it)",
+              last.error().message, ended.size(), numbers.size());
 }
 
 }  // namespace agentfs

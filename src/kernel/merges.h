@@ -68,9 +68,10 @@ class Merges {
   // parted: all of it or, where there are conflicts, nothing (EBUSY); `partial`: what is clean.
   Result<std::string> merge(const Caller& caller, const std::string& root, const std::string& name,
                             bool partial);
-  // Ends a conflict: `side` is "ours", "theirs" or "merged".
-  Result<std::string> resolve(const Caller& caller, const std::string& root, std::uint64_t number,
-                              const std::string& side);
+  // Ends conflicts, in their order up to the first that cannot be: `side` is "ours", "theirs" or
+  // "merged".
+  Result<std::string> resolve(const Caller& caller, const std::string& root,
+                              const ConflictChoice& which, const std::string& side);
   // One of base, ours, theirs, merged; ENOENT where that side has nothing.
   Result<std::string> text(const std::string& root, std::uint64_t number,
                            const std::string& side) const;
@@ -140,8 +141,9 @@ class Merges {
                                 MergeConflicts& left);
   static void take_over(const MergeConflictsRef& before, const MergePlan& plan,
                         MergeConflicts& left);
-  Result<std::string> end_conflict(const std::string& root, std::uint64_t number,
-                                   const std::string& how, const std::string& path);
+  Result<std::string> take_side(const Caller& caller, const std::string& root, std::uint64_t number,
+                                const std::string& side);
+  Status end_conflicts(const std::string& root, const std::vector<std::uint64_t>& numbers);
   Result<SnapshotId> parted_at(const std::string& root, const std::string& name) const;
   Result<MergeSides> sides_at(const std::string& root, const std::string& other,
                               SnapshotId base) const;

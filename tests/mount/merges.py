@@ -545,6 +545,51 @@ def what_was_resolved_is_not_asked_for_again():
     expect_eq((ours / "later").read_text(), "later\n")
 
 
+def many_conflicts_are_ended_by_one_command():
+    """All, or those of what is ignored and not tracked; what cannot be ended is told, with how far it came."""
+    ours = SPACES / "built"
+    (ours / "out").mkdir(parents=True)
+    run(["git", "-C", ours, "init", "-q"])
+    (ours / ".gitignore").write_text("out/\n*.o\n")
+    for name in ("a.o", "kept.o", "out/x", "main.c"):
+        (ours / name).write_text("base\n")
+    run(["git", "-C", ours, "add", "-f", ".gitignore", "kept.o", "main.c"])
+    ctl("built", "fork built-f")
+    for top, text in ((ours, "ours\n"), (SPACES / "built-f", "theirs\n")):
+        for name in ("a.o", "kept.o", "out/x", "out/new"):
+            (top / name).write_text(text)
+    (SPACES / "built-f/main.c").write_text("theirs\n")
+    refused("EBUSY", "built", "merge built-f")
+    conflicts = ours / ".agentfs/conflicts"
+
+    def left():
+        return sorted(read(one / "about").split("\t")[0]
+                      for one in conflicts.iterdir() if one.name.isdigit())
+
+    expect_eq(left(), ["a.o", "kept.o", "out/new", "out/x"])
+    expect_has(refused("EINVAL", "built", "resolve some ours"), "all or ignored")
+    ctl("built", "resolve ignored ours")
+    expect_eq(left(), ["kept.o"])
+    expect_has(refused("ENOENT", "built", "resolve ignored ours"), "names")
+    ctl("built", "merge built-f partial")
+    expect_eq((ours / "main.c").read_text(), "theirs\n", "what was clean")
+    ctl("built", "resolve all theirs")
+    expect_eq((ours / "kept.o").read_text(), "theirs\n", "all of theirs")
+    expect_eq((ours / "a.o").read_text(), "ours\n", "what is ignored")
+    ctl("built", "merge built-f")
+    expect_eq((ours / "a.o").read_text(), "ours\n", "what was ended is not asked again")
+    # One that cannot be ended so: those before it are.
+    for top in (ours, SPACES / "built-f"):
+        (top / "first").write_text(f"{top.name}\n")
+        (top / "second").write_text(f"{top.name}\n")
+    (SPACES / "built-f/second").unlink()
+    (SPACES / "built-f/second").mkdir()
+    refused("EBUSY", "built", "merge built-f")
+    expect_has(refused("ENOTSUP", "built", "resolve all theirs"), "1 of 2 conflicts were ended before it")
+    expect_eq((ours / "first").read_text(), "built-f\n", "before it")
+    expect_eq(left(), ["second"])
+
+
 def what_is_resolved_before_anything_is_merged_is_not_asked_for_either():
     ours, theirs = make("early"), SPACES / "early-fork"
     ctl("early", "fork early-fork")
@@ -1851,7 +1896,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
-     what_is_resolved_before_anything_is_merged_is_not_asked_for_either,
+     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command,
      what_both_added_is_one_only_where_nothing_differs, a_name_that_theirs_renames_is_not_written_as_one_of_ours,
      a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
      between_two_merges_the_first_is_what_the_next_begins_from,

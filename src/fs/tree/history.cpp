@@ -178,8 +178,10 @@ constexpr auto kVerbs = vfs::verbs<HistoryRoot>({
                     "Of an import: copies what is still read from the directory of the host."),
     vfs::verb<&rebase>("rebase", "rebase [partial]",
                        "Of an import: takes over what has changed in the directory of the host."),
-    vfs::verb<&resolve>("resolve", "resolve NUMBER SIDE",
-                        "Ends a conflict of the last merge: ours, theirs or merged."),
+    vfs::verb<&resolve>(
+        "resolve", "resolve WHICH SIDE",
+        "Ends conflicts of the last merge, one by its number, all, or those of what is "
+        "ignored, as ours, theirs or merged."),
     vfs::verb<&restore>("restore", "restore PATH [VERSION]",
                         "Brings back a version, what is in the trash, or else the newest one."),
     vfs::verb<&rollback>("rollback", "rollback NAME",

@@ -169,9 +169,10 @@ Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const s
   return root.kernel->merges().merge(caller, root.path, name, how.has_value());
 }
 
-Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, std::uint64_t number,
+Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, fcp::Chosen which,
                             const std::string& side) {
-  return root.kernel->merges().resolve(caller, root.path, number, side);
+  return root.kernel->merges().resolve(
+      caller, root.path, {.one = which.one, .ignored_alone = which.ignored_alone}, side);
 }
 
 Result<std::string> commit(const HistoryRoot& root, const Caller& caller) {

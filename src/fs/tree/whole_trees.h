@@ -19,7 +19,7 @@ Result<std::string> rollback(const HistoryRoot& root, const Caller& caller,
                              const std::string& name);
 Result<std::string> merge(const HistoryRoot& root, const Caller& caller, const std::string& name,
                           std::optional<std::string> how);
-Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, std::uint64_t number,
+Result<std::string> resolve(const HistoryRoot& root, const Caller& caller, fcp::Chosen which,
                             const std::string& side);
 
 Result<std::string> commit(const HistoryRoot& root, const Caller& caller);
