@@ -87,21 +87,27 @@ Status follow(const std::string& directory, const TreeInfo& tree, const Snapshot
 }
 
 // Records that are the last to hold at no time go; the states that they name, when it is settled.
-Status forget_unneeded(const std::string& directory, const TreeInfo& one, const TreeInfo& other) {
+// What the trees are is asked after what is recorded: a merge that ends meanwhile has kept its
+// state before it writes a record. One of them may be discarded at any time.
+Status forget_unneeded(const std::string& directory, const Forest& forest, std::uint32_t one,
+                       std::uint32_t other) {
   const std::vector<BaseRecord> records = TRY(base_records(directory));
-  const auto first = merged_tree(directory, one, records);
-  const auto second = merged_tree(directory, other, records);
-  if (!first || !second) return ok();  // nobody knows
   const std::vector<BaseRecord> ended = TRY(ended_conflicts(directory));
+  const auto first_info = forest.info(one);
+  const auto second_info = forest.info(other);
+  if (!first_info || !second_info) return ok();
+  const auto first = merged_tree(directory, *first_info, records);
+  const auto second = merged_tree(directory, *second_info, records);
+  if (!first || !second) return ok();  // nobody knows
   std::vector<BaseRecord> all = records;
   all.insert(all.end(), ended.begin(), ended.end());
   const std::set<std::string> needed = needed_records(all, *first, *second);
   for (const BaseRecord& record : records) {
-    const bool is_whole = record.is_of(one.number, other.number) && record.damage.empty();
+    const bool is_whole = record.is_of(one, other) && record.damage.empty();
     if (is_whole && !needed.contains(record.path)) TRY(forget_record(record));
   }
   for (const BaseRecord& record : ended) {
-    const bool is_theirs = record.is_of(one.number, other.number);
+    const bool is_theirs = record.is_of(one, other);
     if (is_theirs && !needed.contains(record.path)) TRY(file::remove(record.path));
   }
   return ok();
@@ -180,7 +186,7 @@ Status MergeBases::set(const std::string& root, const std::string& from, Snapsho
   BaseRecord record{.into = into.number, .from = other.number, .state = state.sequence};
   record.newest = newest_state(into);
   TRY(file::replace(fmt::format("{}/{}", place, record.name()), record.text()));
-  return forget_unneeded(place, into, other);
+  return forget_unneeded(place, *TRY(kernel_.forks().forest_of(root)), into.number, other.number);
 }
 
 bool MergeBases::drop_states(const std::string& from, const TreeInfo& tree, std::uint32_t into,
@@ -330,9 +336,7 @@ Status MergeBases::forget_records_of_gone() {
         TRY(file::remove(record.path));
       }
     }
-    for (const auto& [one, other] : pairs) {
-      TRY(forget_unneeded(place, *forest->info(one), *forest->info(other)));
-    }
+    for (const auto& [one, other] : pairs) TRY(forget_unneeded(place, *forest, one, other));
     TRY(forget_lineages_of_gone(place, *forest));
     for (const UnsettledPair& pair : TRY(unsettled_pairs(place))) {
       const bool are_there = forest->info(pair.into) && forest->info(pair.from);
