@@ -219,8 +219,13 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
   if (drifts.empty()) return fmt::format("{}: nothing has changed there\n", import.source);
   const std::string tree = path_of(import.tree);
   MergeBases bases(kernel_);
-  const SnapshotId before = TRY(bases.begin(root, tree));
-  TRY(bases.set(root, tree, before));
+  SnapshotId before;
+  {
+    // Who settles what discarded trees have left drops a state that no record names yet.
+    const MergePause pause(kernel_.conflicts(), root);
+    before = TRY(bases.begin(root, tree));
+    TRY(bases.set(root, tree, before));
+  }
   TRY(store().mark(import.id, ImportMark{before}.note()));
   const auto merged = [&]() -> Result<std::string> {
     TRY(refresh(import, drifts));

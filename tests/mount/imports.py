@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from mount_lib import (AGENTFS, EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
@@ -1155,6 +1156,36 @@ def what_one_import_cannot_give_is_missed_by_no_other_tree():
         expect((mount.state / "trees/workspaces" / path).stat().st_blocks > 0, f"{path} is not there")
 
 
+def others_forks_that_come_and_go_do_not_disturb_a_rebase():
+    """What they leave is settled meanwhile, which is not to take what the rebase has just kept."""
+    mount = Mount.of("settled")
+    mount.mount()
+    over = threading.Event()
+
+    def come_and_go(name):
+        (mount / "workspaces" / name).mkdir()
+        while not over.is_set():
+            for line in ("fork {0}-f", "merge {0}-f", "discard {0}-f"):
+                command(mount / "workspaces" / name / ".agentfs/ctl", line.format(name))
+
+    others = [threading.Thread(target=come_and_go, args=(f"noise-{number}",)) for number in range(2)]
+    for one in others:
+        one.start()
+    try:
+        for number in range(60):
+            top = make(f"settled-{number}")
+            command(mount / "sys/workspaces/ctl", f"import {top} as i{number}")
+            (top / "later").write_text("later\n")
+            command(mount / f"workspaces/i{number}/.agentfs/ctl", "rebase")
+            expect_eq(read(mount / f"workspaces/i{number}/later"), "later\n")
+    finally:
+        over.set()
+        for one in others:
+            one.join()
+    mount.umount()
+    mount.fsck()
+
+
 def what_was_removed_comes_back_in_a_copy_without_attributes():
     """Once fsck --solidify has been there, which gives kept contents their bytes, too."""
     mount = Mount.of("solid-past")
@@ -1687,6 +1718,7 @@ def what_changes_there_is_no_copy_of_two_states():
 main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
      what_one_import_cannot_give_is_missed_by_no_other_tree,
      what_was_removed_comes_back_in_a_copy_without_attributes,
+     others_forks_that_come_and_go_do_not_disturb_a_rebase,
      what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes,
      a_file_called_like_one_of_the_daemons_own_is_a_file,
       is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
