@@ -18,6 +18,11 @@ struct TurnCommit {
   std::vector<std::string> changed;  // paths below the worktree; gone ones are removed; a
                                      // directory stands for everything below it, and
                                      // "sub/.git" for the commit of a repository in it
+  // Directories of which all is in that the parent has not: the rules may leave out less by now.
+  std::vector<std::string> unignored{};
+  // Stay as the parent has them: of a turn's, what another commit is to have; of a checkpoint's,
+  // what is not in its source.
+  std::vector<std::string> left{};
   std::string message;
   std::string author;        // "fixer (pid 7)"
   std::int64_t seconds = 0;  // time of the commit
@@ -25,7 +30,6 @@ struct TurnCommit {
   // --- of a checkpoint, whose files may have changed since
   // A directory with the changed paths as they were, and the files of rules on the way to them.
   std::string source{};                // "": the worktree
-  std::vector<std::string> left{};     // not in the source, and to stay as the parent has them
   std::vector<std::string> tracked{};  // in though they are ignored, where they are there
   std::string parent{};                // commit that it builds on; "": see commit()
   bool always = false;  // made on HEAD, not on the ref, and also where nothing differs

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "kernel/submodules.h"
 #include "kernel/tree_path.h"
+#include "kernel/unignored.h"
 
 namespace agentfs {
 namespace {
@@ -111,7 +112,7 @@ class Names {
 }  // namespace
 
 Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNodeRef& before,
-                        std::vector<std::string>& changed) {
+                        std::vector<std::string>& changed, std::vector<std::string>& unignored) {
   Paths all(changed.begin(), changed.end());
   Names names(store, all);
   Names names_before(store, all);
@@ -122,7 +123,10 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
     const std::string_view name = text::last_part(path);
     const struct stat now = TRY(places.look(path));
     const std::string directory(text::parent_part(path));
-    if (name == ".gitignore") whole.insert(directory);
+    if (name == ".gitignore" && before == nullptr) unignored.push_back(directory);
+    if (name == ".gitignore" && before != nullptr) {
+      TRY(find_unignored(store, before, root, directory, whole));
+    }
     const bool is_over = name == ".git" && path != name && now.st_nlink == 0;
     if (is_over && has_names(store, root, directory)) whole.insert(directory);
     if (has_others(now)) names.miss(now);

@@ -187,7 +187,9 @@ class Committing {
     const auto last = top_of(since);
     const TreeNodeRef before = last ? *last : nullptr;
     const bool tracks_others = take_index(changed);
-    TRY(complete_changes(forest, top, before, changed));
+    std::vector<std::string> whole;
+    TRY(complete_changes(forest, top, before, changed, whole));
+    changed.insert(changed.end(), whole.begin(), whole.end());
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     if (tracks_others) TRY(stage_->add_tracked(top, before));
     next_.changed = std::move(changed);

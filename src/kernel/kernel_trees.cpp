@@ -35,8 +35,12 @@ std::string commit_message(const Process& process, std::uint64_t turn) {
 
 // What has happened in a workspace since the last commit of a process there.
 struct TurnChanges {
-  std::vector<std::string> own;
-  std::vector<std::string> others;
+  struct Part {
+    std::vector<std::string> paths{};
+    std::vector<std::string> unignored{};  // directories, as a commit is told of them
+  };
+  Part own;
+  Part others;
   std::vector<std::string> other_authors;  // "reviewer (pid 9)"
   Sequence reached;
 };
@@ -50,7 +54,7 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   std::set<ProcessId> authors;
   for (const auto& [path, change] : changes->changed.since(last)) {
     if (path.empty() || path == kIndex) continue;
-    (change.author == pid ? result.own : result.others).push_back(path);
+    (change.author == pid ? result.own : result.others).paths.push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }
   for (const ProcessId author : authors) result.other_authors.push_back(author_name(fold, author));
@@ -61,8 +65,9 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
 void complete_changes(const Kernel& kernel, const std::string& root, TurnChanges& changes) {
   const auto forest = kernel.forks().forest_of(root);
   const auto top = forest ? (*forest)->tree(paths::name_of(root)) : fail(ENOENT, "no forest");
-  for (auto* const changed : {&changes.own, &changes.others}) {
-    const Status whole = top ? complete_changes(**forest, top->node, nullptr, *changed) : ok();
+  for (TurnChanges::Part* const part : {&changes.own, &changes.others}) {
+    const Status whole =
+        top ? complete_changes(**forest, top->node, nullptr, part->paths, part->unignored) : ok();
     if (!whole) log::warning("{}: not all is committed: {}", root, whole.error().message);
   }
 }
@@ -80,18 +85,23 @@ void fetch_lent(const Kernel& kernel, const std::string& root, std::vector<std::
   });
 }
 
-// Two commits where others have been at work there meanwhile: what they did is theirs.
+// Two commits where others have been at work there meanwhile: what they did is theirs, and all else
+// is not, be it in a directory that is looked at for their rules.
 Result<std::string> commit_changes(Repository& repository, TurnCommit& next, const Process& process,
                                    std::uint64_t turn, const TurnChanges& changes) {
-  if (!changes.others.empty()) {
-    next.changed = changes.others;
+  if (!changes.others.paths.empty()) {
+    next.changed = changes.others.paths;
+    next.unignored = changes.others.unignored;
+    next.left = changes.own.paths;
     next.author = changes.other_authors.size() == 1 ? changes.other_authors.front() : "several";
     next.message =
         fmt::format("changes by others before turn {} of {} (pid {})\n\n{}\n", turn, process.name,
                     process.pid.value, text::join(changes.other_authors, ", "));
     TRY(repository.commit(next));
   }
-  next.changed = changes.own;
+  next.changed = changes.own.paths;
+  next.unignored = changes.own.unignored;
+  next.left.clear();
   next.author = fmt::format("{} (pid {})", process.name, process.pid.value);
   next.message = commit_message(process, turn);
   return repository.commit(next);
@@ -153,7 +163,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
     // One at a time in a repository; the others wait for their turn without a lock.
     while (state.committing.contains(workspace)) state.changed.wait(lock);
     changes = changes_since_turn(state.fold, workspace, pid);
-    if (changes.own.empty()) return std::string();
+    if (changes.own.paths.empty()) return std::string();
     state.committing.insert(workspace);
   }
   TurnCommit next;
@@ -164,8 +174,8 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   const std::string root = "/workspaces/" + workspace;
   ready_for_commit(*this, root, next.ref);  // what has changed elsewhere is on the disk already
   complete_changes(*this, root, changes);
-  fetch_lent(*this, root, changes.own);
-  fetch_lent(*this, root, changes.others);
+  fetch_lent(*this, root, changes.own.paths);
+  fetch_lent(*this, root, changes.others.paths);
   const Result<std::string> made =
       commit_changes(*parts().repository, next, *process, turn, changes);
   {
@@ -177,7 +187,9 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   json::Value data;
   data.set("pid", pid.value).set("turn", turn).set("commit", *made);
   json::set_bytes(data, "workspace", workspace);
-  data.set("ref", next.ref).set("paths", changes.own.size()).set("reached", changes.reached.value);
+  data.set("ref", next.ref)
+      .set("paths", changes.own.paths.size())
+      .set("reached", changes.reached.value);
   TRY(commit(agent(pid), std::string(kind::kTurnCommit), std::move(data)));
   return made;
 }

@@ -394,6 +394,23 @@ def what_is_ignored_no_more_is_in():
         expect_eq(held(f"k{number}"), first, f"{number}")
 
 
+def other_rules_cost_what_they_leave_out_less():
+    """Not the rest of the directory, which is in already."""
+    space = SPACES / "fewer"
+    (space / "sub").mkdir(parents=True)
+    git("fewer", "init", "-q")
+    (space / ".gitignore").write_text("*.o\n*.p\nout/\n", encoding="utf-8")
+    (space / "out").mkdir()
+    for name in ["a.o", "sub/a.o", "a.p", "out/x", *(f"sub/f{number}" for number in range(40))]:
+        (space / name).write_text("1\n", encoding="utf-8")
+    checkpoint("fewer", "one")
+    (space / ".gitignore").write_text("*.p\n", encoding="utf-8")
+    made = checkpoint("fewer", "two")
+    expect_eq(made["paths"], 4, "paths that were looked at: the rules, two files, a directory")
+    expect_eq(git("fewer", "diff", "--name-only", f"{made['ref']}^", made["ref"]).split(),
+              [".gitignore", "a.o", "out/x", "sub/a.o"])
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -550,7 +567,7 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
      what_git_tracks_is_in_though_it_is_ignored,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
-     what_is_ignored_no_more_is_in, submodules_are_their_commits,
+     what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,

@@ -26,6 +26,7 @@ Result<Change*> place_of(Change& root, const std::string& path, bool is_tracked 
 void spread(Change& change) {
   for (auto& [name, below] : change.below) {
     below.whole = below.whole || (change.whole && !below.left);
+    below.unignored = below.unignored || (change.unignored && !below.left);
     spread(below);
   }
 }
@@ -54,6 +55,9 @@ Result<Change> changes_of(const TurnCommit& commit) {
     } else if (!is_inside_git(path)) {
       TRY(place_of(root, path))->whole = true;
     }
+  }
+  for (const std::string& path : commit.unignored) {
+    if (!is_inside_git(path)) TRY(place_of(root, path))->unignored = true;
   }
   for (const std::string& path : commit.left) {
     Change& place = *TRY(place_of(root, path));

@@ -15,8 +15,9 @@ namespace agentfs::git {
 // below it but for what is `left` there.
 struct Change {
   bool whole = false;
-  bool left = false;     // stays as it was, but for what is named below it
-  bool tracked = false;  // in, whatever the rules say; or on the way to one that is
+  bool left = false;       // stays as it was, but for what is named below it
+  bool unignored = false;  // all in it that the base has not
+  bool tracked = false;    // in, whatever the rules say; or on the way to one that is
   std::map<std::string, Change> below{};
 };
 

@@ -18,8 +18,9 @@ enum class Field : char {
   seconds = 's',
   locks_from = 'l',
   source = 'f',
-  left = 'k',     // repeated
-  tracked = 't',  // repeated
+  left = 'k',       // repeated
+  tracked = 't',    // repeated
+  unignored = 'u',  // repeated
   parent = 'p',
   always = 'e',
   end = 'z',  // the last one
@@ -68,6 +69,9 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::tracked:
       order.commit.tracked.emplace_back(value);
       return ok();
+    case Field::unignored:
+      order.commit.unignored.emplace_back(value);
+      return ok();
     case Field::parent:
       order.commit.parent = value;
       return ok();
@@ -99,6 +103,7 @@ std::string encode(const Order& order) {
   if (!order.commit.source.empty()) add(text, Field::source, order.commit.source);
   for (const std::string& path : order.commit.left) add(text, Field::left, path);
   for (const std::string& path : order.commit.tracked) add(text, Field::tracked, path);
+  for (const std::string& path : order.commit.unignored) add(text, Field::unignored, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");
   add(text, Field::end, "");

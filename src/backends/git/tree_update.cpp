@@ -66,6 +66,7 @@ Result<UniqueFd> open_small_file(int directory, const std::string& name) {
 }
 
 const Change kWhole{.whole = true};
+const Change kUnignored{.unignored = true};
 
 Error not_theirs() { return {EACCES, "the repository's owner may not read it"}; }
 
@@ -101,6 +102,14 @@ Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const 
     }
   } else {
     for (const auto& [name, change] : changes.below) TRY(update(name, change));
+    const bool looks = changes.unignored;
+    for (const std::string& name : looks ? TRY(names_in(in.fd)) : std::vector<std::string>()) {
+      if (changes.below.contains(name)) continue;
+      const bool is_new = git_treebuilder_get(raw, name.c_str()) == nullptr;
+      const auto kind = is_new ? Kind::none : kind_of(in.fd, name);
+      if (is_new || (kind && *kind == Kind::directory))
+        TRY(update(name, is_new ? kWhole : kUnignored));
+    }
   }
   if (git_treebuilder_entrycount(raw) == 0) return std::nullopt;
   const git_oid id = TRY(objects_.tree(raw));

@@ -86,16 +86,20 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
                               .git_directory = "/g",
                               .ref = "refs/agentfs/checkpoints/a",
                               .changed = {""},
+                              .unignored = {"d", ""},
+                              .left = {"b", "c:\n"},
                               .message = "m",
                               .author = "a",
                               .source = "/s",
-                              .left = {"b", "c:\n"},
+                              .tracked = {"e:1"},
                               .parent = kId,
                               .always = true};
   const auto same = git::decode_order(git::encode(git::Order{checkpoint, 7}));
   REQUIRE(same);
   CHECK(same->commit.source == "/s");
+  CHECK(same->commit.unignored == checkpoint.unignored);
   CHECK(same->commit.left == checkpoint.left);
+  CHECK(same->commit.tracked == checkpoint.tracked);
   CHECK(same->commit.parent == kId);
   CHECK(same->commit.always);
   CHECK(same->commit.changed == checkpoint.changed);

@@ -155,6 +155,24 @@ TEST_CASE("what the user ignores is left out", "[git]") {
   space.check_fsck();
 }
 
+TEST_CASE("of a directory with other rules what the base has not is in", "[git]") {
+  const GitWorkspace space;
+  space.make_user_repository();
+  space.sh(
+      "printf '*.o\n' > .gitignore && mkdir -p src/deep && touch a.o src/a.c src/deep/b.c"
+      " src/own.c && printf changed > src/main.c && rm docs/README");
+  TurnCommit commit = space.turn({".gitignore"});
+  commit.unignored = {""};
+  commit.left = {"src/own.c"};
+  REQUIRE(space.repository().commit(commit).value() != "");
+  CHECK(space.listing() ==
+        ".gitignore\ndocs/README\nsrc/a.c\nsrc/deep/b.c\nsrc/main.c\nstaged\ntop\n");
+  CHECK(space.sh("git show refs/agentfs/turns/7:src/main.c") == "int main;");
+  CHECK_FALSE(space.commit({"src/own.c", "src/main.c", "docs/README", "top"}).empty());
+  CHECK(space.tree_of_turn() == space.tree_by_git());
+  space.check_fsck();
+}
+
 TEST_CASE("what the user's index has is in though it is ignored", "[git]") {
   const GitWorkspace space;
   space.make_user_repository();

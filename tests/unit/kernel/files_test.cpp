@@ -147,6 +147,26 @@ TEST_CASE("a turn's commit holds what its agent did; what others did is theirs")
   CHECK(t.kernel().commit_turn(t.agent, 3) == "");
 }
 
+TEST_CASE("rules that others have changed bring them nothing of what the agent did") {
+  Tools t;
+  std::filesystem::create_directories(t.state() + "/trees/workspaces/site/sub");
+  const auto change = [&](const Caller& author, const std::string& name) {
+    REQUIRE(t.kernel().record_change(author,
+                                     {.operation = "write", .path = "/workspaces/site/" + name}));
+  };
+  change(t.person(), ".git/info/exclude");
+  change(t.person(), "sub/.gitignore");
+  change(t.caller, "own.txt");
+  REQUIRE(t.kernel().commit_turn(t.agent, 1).value() != "");
+  const auto commits = t.repository.commits();
+  REQUIRE(commits.size() == 2);
+  CHECK(commits[0].unignored == std::vector<std::string>{"", "sub"});
+  CHECK(commits[0].left == std::vector<std::string>{"own.txt"});
+  CHECK(commits[1].changed == std::vector<std::string>{"own.txt"});
+  CHECK(commits[1].unignored.empty());
+  CHECK(commits[1].left.empty());
+}
+
 TEST_CASE("a turn's commit holds which commits the repositories in the workspace have") {
   Tools t;
   const std::string site = t.state() + "/trees/workspaces/site";
