@@ -125,11 +125,21 @@ struct End {
   bool may_be_gone = false;  // its mount, by us
 };
 
+// It has said that it serves, or why it does not.
+bool has_started(const Child& child) {
+  pollfd report{.fd = child.report.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&report, 1, 0) == 1;
+}
+
+// A start says nothing while it reads the state, which may be large and the machine busy.
+constexpr int kStart = 20;  // times the silence that counts as hanging
+
 // Waits for the daemon's end; ends it itself when neither its event thread nor its mount answers.
 End watch(const Child& child, const std::string& mountpoint, std::int64_t hang) {
   const SystemClock clock;
   Probe probe(mountpoint);
   std::int64_t last_beat = clock.steady();
+  bool is_starting = true;
   End end;
   while (::waitpid(child.pid, &end.status, WNOHANG) == 0) {
     pollfd beats{.fd = child.beats.get(), .events = POLLIN, .revents = 0};
@@ -144,12 +154,16 @@ End watch(const Child& child, const std::string& mountpoint, std::int64_t hang) 
       }
     }
     const std::int64_t now = clock.steady();
-    const bool silent = now - last_beat > hang;
+    if (is_starting && has_started(child)) {
+      is_starting = false;
+      last_beat = now;
+    }
+    const bool silent = now - last_beat > (is_starting ? kStart * hang : hang);
     if (is_dying(child.pid)) {
       if (const Status ended = end_dying(child.pid, mountpoint); !ended) {
         log::error("{}", ended.error().message);
       }
-    } else if (silent || !probe.check(now, hang)) {
+    } else if (silent || (!is_starting && !probe.check(now, hang))) {
       log::error("the daemon (pid {}) hangs: ended", child.pid);
       ::kill(child.pid, SIGKILL);
       end.may_be_gone = !cut_off(mountpoint);

@@ -9,8 +9,9 @@
 namespace agentfs {
 
 struct WatcherOptions {
-  std::chrono::milliseconds hang{30'000};  // silence after which a daemon counts as hung
-  int restarts = 5;                        // within a minute; then it gives up
+  // Silence after which a daemon counts as hung; while it starts, twenty times that.
+  std::chrono::milliseconds hang{30'000};
+  int restarts = 5;  // within a minute; then it gives up
 };
 
 inline constexpr char kWatcherName[] = "agentfs-watch";  // of its process

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from mount_lib import (AGENTFS, OPTIONS, TESTDIR, Mount, expect, expect_eq, expect_has, fail,
                        is_alive, kill, main, name_of, read, run, skip, wait_until)
@@ -210,6 +211,37 @@ def hanging_daemon():
     mount.umount()
 
 
+def a_start_that_takes_long_is_no_hanging():
+    """What reads a large state on a busy machine says nothing until it serves."""
+    mount = Mount.of("slow-start")
+    mount.mount("--hang-seconds", "1")
+    watcher = mount.watcher()
+    log = mount.state / "log/agentfs.log"
+
+    def starting(dead):
+        children = read(f"/proc/{watcher}/task/{watcher}/children").split()
+        return next((int(one) for one in children if int(one) != dead and name_of(one) == "agentfs"), None)
+
+    for _ in range(20):  # until one is stopped before it serves
+        daemon, served = mount.daemon(), read(log).count("mounted at")
+        kill(daemon, signal.SIGKILL)
+        wait_until(SOON, lambda: starting(daemon) is not None, "the next daemon")
+        slow = starting(daemon)
+        kill(slow, signal.SIGSTOP)
+        if read(log).count("mounted at") == served:
+            break
+        kill(slow, signal.SIGCONT)
+        wait_until(SOON, lambda: mount.answers() == slow, "the mount")
+    else:
+        fail("every start was faster than the test")
+    until = time.monotonic() + 3
+    wait_until(SOON, lambda: time.monotonic() > until or not is_alive(slow), "three times the silence")
+    expect(is_alive(slow), "a daemon was ended while it started")
+    kill(slow, signal.SIGCONT)
+    wait_until(SOON, lambda: mount.answers() == slow, "the mount by the slow one")
+    mount.umount()
+
+
 def signals_end_it():
     """SIGTERM, SIGINT and SIGHUP unmount cleanly, and the watcher lets it be."""
     mount = Mount.of("signals")
@@ -402,5 +434,5 @@ def wrong_words():
 
 main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
-     hanging_daemon, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
+     hanging_daemon, a_start_that_takes_long_is_no_hanging, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
      foreground, other_users, a_state_of_another_user, wrong_words)
