@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What fsck says of the directories of a state, and of workspaces that are gone from them.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <map>
 #include <string_view>
 
+#include "base/directory.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "fsck_rows.h"
 
@@ -65,6 +68,31 @@ std::vector<std::string> misplaced(const StateDirectory& state) {
   return found;
 }
 
+// Whether others look at what is below: the forest's check at trees and their states, git's program
+// at repositories, nobody at what was set aside.
+bool is_looked_at_elsewhere(std::string_view path) {
+  if (path == "git" || path == "quarantine" || path == "mount") return true;
+  const auto parts = text::split(path, '/');
+  if (parts.front() != "trees" || parts.size() < 2) return false;
+  return !parts[1].starts_with('.') || (parts.size() > 2 && parts[2] == "lines");
+}
+
+// Directories of the state's own that the disk does not give, and why.
+std::vector<std::string> unreadable(const StateDirectory& state) {
+  std::vector<std::string> found;
+  const UniqueFd top(::open(state.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t) {
+    if (path == "lost+found") return std::vector<std::string>();  // the disk's
+    const auto entries = directory >= 0 ? list_directory(directory, path) : fail_errno(path);
+    if (entries) {
+      return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
+    }
+    if (entries.error().code != ENOENT) found.push_back(entries.error().message);
+    return std::vector<std::string>();
+  });
+  return found;
+}
+
 // "/workspaces/site", "/home/ann": a tree as a whole.
 bool is_top(std::string_view path) {
   const bool is_below = path.starts_with("/workspaces/") || path.starts_with("/home/");
@@ -115,6 +143,10 @@ Result<Findings> check_layout(Look& look) {
         "{}: is no directory; --repair sets it aside, and a directory from a backup can be put in "
         "its place",
         text::shown(name)));
+  }
+  for (const std::string& why : unreadable(look.state)) {
+    found.problems.push_back(
+        fmt::format("{}; what it holds is not known, and a mount may be refused for it", why));
   }
   return found;
 }

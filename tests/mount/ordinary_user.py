@@ -185,6 +185,13 @@ def imports():
     command(space / ".agentfs/ctl", "restore d/f")
     expect_eq(read(mount / "proc/self/errors"), "", "what failed")
     mount.umount()
+    closed = [mount.state / "merge-conflicts", mount.state / "staged"]
+    for one in closed:
+        one.mkdir(exist_ok=True)
+        one.chmod(0)
+        expect_has(run([mount_lib.AGENTFS, "fsck", "--state", mount.state], code=1),
+                   f"FAIL layout: {one.name}: Permission denied")
+        one.chmod(0o700)
     expect_has(run([mount_lib.AGENTFS, "fsck", "--state", mount.state, "--solidify"]), "ok   solidify")
     plain = mount.state / "trees/workspaces/w/last"
     expect_eq((read(plain), oct(plain.stat().st_mode)), ("last\n", "0o100444"), "the file by itself")
