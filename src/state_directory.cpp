@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <filesystem>
 
+#include "base/directory.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/users.h"
@@ -31,9 +31,8 @@ Status check_ours(const std::string& path) {
   if (file::exists(path + "/journal/segments") && file::exists(path + "/agentfs.sqlite")) {
     return ok();  // which migrate() takes for one of the oldest
   }
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    const std::string name = entry.path().filename();
+  for (const HostEntry& entry : TRY(list_directory(path))) {
+    const std::string& name = entry.name;
     if (name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
         std::ranges::find(kOurs, name) != kOurs.end())
       continue;

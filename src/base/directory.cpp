@@ -44,6 +44,12 @@ Result<std::vector<HostEntry>> list_directory(int directory, std::string_view to
   return entries;
 }
 
+Result<std::vector<HostEntry>> list_directory(const std::string& path) {
+  const UniqueFd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return fail_errno(path);
+  return list_directory(directory.get(), path);
+}
+
 std::vector<std::string> directories_in(const std::vector<HostEntry>& entries) {
   std::vector<std::string> names;
   for (const HostEntry& entry : entries) {

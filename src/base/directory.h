@@ -26,6 +26,8 @@ struct HostEntry {
 Result<std::vector<HostEntry>> list_directory(int directory,
                                               std::string_view told_as = "a directory");
 
+Result<std::vector<HostEntry>> list_directory(const std::string& path);
+
 // The names of those that are directories.
 std::vector<std::string> directories_in(const std::vector<HostEntry>& entries);
 

@@ -113,6 +113,11 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &attributes) == 0;
 }
 
+bool is_absent(const std::string& path) {
+  struct stat attributes{};
+  return ::lstat(path.c_str(), &attributes) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 std::uint64_t identity(int fd) {
   int mount = 0;
   return identity(read_handle(fd, mount).bytes);

@@ -51,6 +51,8 @@ Status make_directories(const std::string& path, mode_t mode = 0755);
 // for another; what else has the name goes.
 Status make_empty_directory(const std::string& path, mode_t mode);
 bool exists(const std::string& path);
+// For sure: what cannot be looked at may be there.
+bool is_absent(const std::string& path);
 // Of an open file, O_PATH or not: never another's on the same disk, also when the inode number has
 // been given again (its handle, name_to_handle_at(2), hashed). 0 where the disk has no handles.
 std::uint64_t identity(int fd);

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/clock.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
@@ -211,12 +212,10 @@ std::vector<std::string> Configuration::list(const std::string& directory) const
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
   // A directory is there for its own sake: one without documents can be saved into.
-  std::error_code error;
-  const auto folder = std::filesystem::path(parts_->directory) / directory;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    std::string name = entry.path().filename().string() + "/";
-    if (!entry.is_directory(error) || std::ranges::find(names, name) != names.end()) continue;
-    names.push_back(std::move(name));
+  const auto entries = list_directory(fmt::format("{}/{}", parts_->directory, directory));
+  for (const std::string& one : entries ? directories_in(*entries) : std::vector<std::string>()) {
+    std::string name = one + "/";
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
   std::ranges::sort(names);
   return names;

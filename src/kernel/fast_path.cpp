@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/copy.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
@@ -266,12 +267,9 @@ Status FastPath::settle() {
   const std::string all = kernel_.parts().state + "/fast";
   if (!file::exists(all) || kernel_.parts().folder == nullptr) return ok();
   std::vector<std::uint64_t> numbers;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(all, error)) {
-    const auto number = text::number<std::uint64_t>(entry.path().filename().native());
-    if (number) numbers.push_back(*number);
+  for (const HostEntry& entry : TRY(list_directory(all))) {
+    if (const auto number = text::number<std::uint64_t>(entry.name)) numbers.push_back(*number);
   }
-  if (error) return fail_errno(error.value(), all);
   std::ranges::sort(numbers);
   for (const std::uint64_t number : numbers) {
     if (const Status settled = settle_one(number); !settled) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <ranges>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "kernel/checked_line.h"
@@ -35,13 +36,10 @@ std::vector<std::uint64_t> numbers_in(std::string_view name) {
 
 Result<std::vector<std::filesystem::path>> paths_in(const std::string& directory) {
   std::vector<std::filesystem::path> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    found.push_back(entry.path());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return fail_errno(error.value(), directory);
-  }
+  const auto entries = list_directory(directory);
+  if (!entries && entries.error().code == ENOENT) return found;
+  if (!entries) return std::unexpected(entries.error());
+  for (const HostEntry& entry : *entries) found.emplace_back(directory + "/" + entry.name);
   std::ranges::sort(found);
   return found;
 }

@@ -2,10 +2,10 @@
 #include "kernel/merge_bases.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 #include <vector>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -115,11 +115,12 @@ Status forget_unneeded(const std::string& directory, const Forest& forest, std::
 
 Status remove_files(const std::string& directory,
                     const std::function<bool(const std::string& name)>& which) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (which(entry.path().filename())) TRY(file::remove(entry.path()));
+  const auto entries = list_directory(directory);
+  if (!entries) return entries.error().code == ENOENT ? ok() : std::unexpected(entries.error());
+  for (const HostEntry& entry : *entries) {
+    if (which(entry.name)) TRY(file::remove(fmt::format("{}/{}", directory, entry.name)));
   }
-  return error && error.value() != ENOENT ? fail_errno(error.value(), directory) : ok();
+  return ok();
 }
 
 // Of trees that are gone nobody asks.

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -216,9 +216,13 @@ Result<std::size_t> Merges::count_conflicts(std::string_view text) {
 
 // Those of a tree that is gone are nobody's; what cannot be read stays, and is told.
 void Merges::load_conflicts() {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_of(kernel_), error)) {
-    const std::string& file = entry.path().native();
+  const std::string directory = directory_of(kernel_);
+  const auto entries = list_directory(directory);
+  if (!entries && entries.error().code != ENOENT) {
+    log::error("{}: the conflicts of merges: {}", directory, entries.error().message);
+  }
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+    const std::string file = fmt::format("{}/{}", directory, entry.name);
     const Status loaded =
         file::is_unfinished(file) ? fail(ENOENT, "{}", file) : load_conflicts(file);
     if (loaded) continue;

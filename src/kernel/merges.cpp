@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/blocks.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -335,13 +335,8 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 Status Merges::settle() {
   const std::string directory = kernel_.parts().state + "/merges";
   if (!file::exists(directory)) return ok();  // nothing was ever merged here
-  std::vector<std::string> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    files.push_back(entry.path().native());
-  }
-  if (error) return fail_errno(error.value(), directory);
-  for (const std::string& file : files) {
+  for (const HostEntry& entry : TRY(list_directory(directory))) {
+    const std::string file = fmt::format("{}/{}", directory, entry.name);
     if (file::is_unfinished(file)) {
       ::unlink(file.c_str());
       continue;

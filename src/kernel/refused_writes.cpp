@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -224,13 +225,12 @@ Status RefusedWrites::settle() {
     if (file::exists(directory_of(one->number) + "/theirs")) continue;
     TRY(end(Caller::daemon(kernel_), one->number, "missing"));
   }
-  std::error_code error;
   const std::string all = kernel_.parts().state + "/conflicts";
-  for (const auto& entry : std::filesystem::directory_iterator(all, error)) {
+  const auto entries = list_directory(all);
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
     std::error_code ignored;
-    if (!known.contains(entry.path().filename().string())) {
-      std::filesystem::remove_all(entry.path(), ignored);
-    }
+    if (known.contains(entry.name)) continue;
+    std::filesystem::remove_all(fmt::format("{}/{}", all, entry.name), ignored);
   }
   return ok();
 }

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "backends/exec/inside/protocol.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -112,9 +113,9 @@ std::string new_place_name() {
 
 std::vector<std::string> groups_in(const std::string& directory) {
   std::vector<std::string> groups;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    if (entry.is_directory(ignored)) groups.push_back(entry.path());
+  const auto entries = list_directory(directory);
+  for (const std::string& name : entries ? directories_in(*entries) : std::vector<std::string>()) {
+    groups.push_back(fmt::format("{}/{}", directory, name));
   }
   return groups;
 }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 // What fsck asks about imports.
 #include <algorithm>
-#include <filesystem>
 
 #include "backends/import_names.h"
 #include "backends/imports/check_lent.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/imports.h"
+#include "base/directory.h"
 #include "base/text.h"
 
 namespace agentfs {
 
 std::vector<std::uint32_t> imports_with_trees(const std::string& trees) {
   std::vector<std::uint32_t> ids;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(trees, error)) {
-    if (const auto id = import_names::id_of(entry.path().filename().native())) ids.push_back(*id);
+  const auto entries = list_directory(trees);
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+    if (const auto id = import_names::id_of(entry.name)) ids.push_back(*id);
   }
   std::ranges::sort(ids);
   return ids;
@@ -29,18 +29,18 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
     found.problems.push_back(fmt::format(
         "import {}: {}/{} is gone; what is lent of it cannot be read", id, directory, id));
   }
-  if (!file::exists(directory)) return found;
+  if (file::is_absent(directory)) return found;
   std::vector<imports::NumberedRecords> all;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
+  for (const HostEntry& entry : TRY(list_directory(directory))) {
+    const std::string& name = entry.name;
+    const std::string path = fmt::format("{}/{}", directory, name);
     if (name == imports::kAstray) continue;
-    if (imports::ImportRecords::is_unmade(entry.path().native())) {
+    if (imports::ImportRecords::is_unmade(path)) {
       found.notes.push_back(
           fmt::format("import {}: was never made; the next mount removes it", name));
       continue;
     }
-    const auto records = imports::ImportRecords::load(entry.path().native());
+    const auto records = imports::ImportRecords::load(path);
     if (!records) {
       found.problems.push_back(fmt::format("import {}: {}; what is lent of it cannot be read", name,
                                            records.error().message));
@@ -56,10 +56,10 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
       found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
     }
   }
-  if (error) return fail_errno(error.value(), directory);
-  for (const auto& tree : std::filesystem::directory_iterator(trees, error)) {
-    const bool is_own = import_names::id_of(tree.path().filename().native()).has_value();
-    if (!is_own) imports::check_unmarked(all, tree.path().native(), found);
+  const auto others = list_directory(trees);  // of which the forest's check tells
+  for (const HostEntry& tree : others ? *others : std::vector<HostEntry>()) {
+    if (import_names::id_of(tree.name)) continue;
+    imports::check_unmarked(all, fmt::format("{}/{}", trees, tree.name), found);
   }
   const std::string above(text::parent_part(trees));
   imports::check_lines(all, fmt::format("{}/.workspaces/lines", above), found);

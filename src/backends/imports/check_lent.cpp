@@ -154,15 +154,19 @@ void check_lines(const std::vector<NumberedRecords>& imports, const std::string&
 }
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {
-  std::error_code error;
-  for (const auto& kept : std::filesystem::directory_iterator(records.kept_directory(), error)) {
-    const auto number = text::number<std::size_t>(kept.path().filename().native());
+  const auto all = list_directory(records.kept_directory());
+  if (!all && all.error().code != ENOENT) {
+    found.problems.push_back(fmt::format("import {}: {}", import, all.error().message));
+  }
+  for (const HostEntry& kept : all ? *all : std::vector<HostEntry>()) {
+    const auto number = text::number<std::size_t>(kept.name);
     const auto entry = number ? records.entry(*number) : std::nullopt;
-    const auto size = static_cast<std::int64_t>(kept.file_size(error));
-    if (!entry || error || size == entry->state.size) continue;
+    struct stat its{};
+    const std::string file = fmt::format("{}/{}", records.kept_directory(), kept.name);
+    if (!entry || ::lstat(file.c_str(), &its) != 0 || its.st_size == entry->state.size) continue;
     found.problems.push_back(
         fmt::format("import {}: kept/{}: {} bytes of {}, which had {}, so nobody reads it", import,
-                    *number, size, text::shown(entry->path), entry->state.size));
+                    *number, its.st_size, text::shown(entry->path), entry->state.size));
   }
 }
 

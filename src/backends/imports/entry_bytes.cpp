@@ -10,6 +10,7 @@
 
 #include "backends/imports/host_directory.h"
 #include "base/copy.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
@@ -120,9 +121,10 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
 }
 
 void drop_unfinished(const ImportRecords& records) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(records.directory(), ignored)) {
-    if (is_temporary_name(entry.path().filename().native())) ::unlink(entry.path().c_str());
+  const auto entries = list_directory(records.directory());
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+    if (!is_temporary_name(entry.name)) continue;
+    ::unlink(fmt::format("{}/{}", records.directory(), entry.name).c_str());
   }
 }
 

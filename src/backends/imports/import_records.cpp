@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <ranges>
 
+#include "base/directory.h"
 #include "base/json.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -78,11 +79,11 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& 
 // `about` comes last. Where it was lost later there are records, or what was kept.
 bool ImportRecords::is_unmade(const std::string& directory) {
   const std::string entries = directory + "/entries";
-  std::error_code error;
-  const bool has_kept = !std::filesystem::is_empty(directory + "/kept", error) && !error;
+  const auto kept = list_directory(directory + "/kept");
+  const bool has_kept = kept ? !kept->empty() : kept.error().code != ENOENT;
   const bool is_ours = text::number<std::uint32_t>(text::last_part(directory)).has_value();
-  if (!is_ours || has_kept || file::exists(directory + "/about")) return false;
-  const auto recorded = file::exists(entries) ? file::read(entries) : std::string();
+  if (!is_ours || has_kept || !file::is_absent(directory + "/about")) return false;
+  const auto recorded = file::is_absent(entries) ? std::string() : file::read(entries);
   return recorded && recorded->empty();
 }
 

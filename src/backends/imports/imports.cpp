@@ -16,6 +16,7 @@
 #include "backends/imports/import_records.h"
 #include "backends/imports/lent_mark.h"
 #include "base/copy.h"
+#include "base/directory.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -115,20 +116,21 @@ Status Imports::load(const std::string& trees) {
   std::map<std::uint32_t, RecordsRef> found;
   const std::vector<std::uint32_t> needed = imports_with_trees(trees);
   std::uint32_t last = needed.empty() ? 0 : needed.back();
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
-    const auto id = text::number<std::uint32_t>(entry.path().filename().native());
+  const auto entries = list_directory(directory_);
+  if (!entries && entries.error().code != ENOENT) return std::unexpected(entries.error());
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+    const auto id = text::number<std::uint32_t>(entry.name);
     if (!id) continue;
     last = std::max(last, *id);
-    if (ImportRecords::is_unmade(entry.path().native())) continue;
-    auto records = ImportRecords::load(entry.path().native());
+    const std::string path = fmt::format("{}/{}", directory_, entry.name);
+    if (ImportRecords::is_unmade(path)) continue;
+    auto records = ImportRecords::load(path);
     if (!records) {
       log::error("import {}: not served: {}", *id, records.error().message);
       continue;
     }
     found[*id] = std::move(*records);
   }
-  if (error && error.value() != ENOENT) return fail_errno(error.value(), directory_);
   has_any_ = last != 0 || file::exists(directory_);  // what lends may be a removed one, and lost
   astray_ = file::exists(astray_name());
   const Lock lock(mutex_);
@@ -377,9 +379,11 @@ Status Imports::settle() {
     drop_unfinished(*records);
     TRY(remove_leftovers(*records));
   }
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
-    if (ImportRecords::is_unmade(entry.path())) std::filesystem::remove_all(entry.path(), ignored);
+  const auto entries = list_directory(directory_);
+  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+    std::error_code ignored;
+    const std::string path = fmt::format("{}/{}", directory_, entry.name);
+    if (ImportRecords::is_unmade(path)) std::filesystem::remove_all(path, ignored);
   }
   return ok();
 }

@@ -17,6 +17,7 @@
 #include "backends/past/path_notes.h"
 #include "base/blocks.h"
 #include "base/copy.h"
+#include "base/directory.h"
 #include "base/mutex.h"
 #include "base/owner_rights.h"
 #include "base/text.h"
@@ -324,21 +325,16 @@ Result<std::vector<PastName>> PastFiles::list() const {
     if (note->second.now != name.path) name.now = note->second.now;
   };
   std::vector<PastName> names;
-  std::error_code error;
-  for (const fs::directory_entry& folder : fs::directory_iterator(directory_, error)) {
-    const std::string name = folder.path().filename();
-    if (!text::number<std::uint64_t>(name)) continue;
-    std::error_code inner;
-    for (const fs::directory_entry& file : fs::directory_iterator(folder.path(), inner)) {
-      const std::string each = file.path().filename();
-      if (auto parsed = parse_name(each)) {
-        complete(*parsed, each);
+  for (const HostEntry& folder : TRY(list_directory(directory_))) {
+    if (!text::number<std::uint64_t>(folder.name)) continue;
+    for (const HostEntry& file :
+         TRY(list_directory(fmt::format("{}/{}", directory_, folder.name)))) {
+      if (auto parsed = parse_name(file.name)) {
+        complete(*parsed, file.name);
         names.push_back(std::move(*parsed));
       }
     }
-    if (inner) return fail_errno(inner.value(), folder.path().native());
   }
-  if (error) return fail_errno(error.value(), directory_);
   return names;
 }
 

@@ -259,8 +259,9 @@ TEST_CASE("An import that a crash cut short before anything was recorded goes at
   put(imports + "/8/entries", "");
   put(imports + "/9/entries", text_of(imports + "/" + std::to_string(it.id) + "/entries"));
   put(imports + "/10/kept/0", "the only copy\n");
+  fs::create_symlink("11", imports + "/11");  // of what cannot be looked at nothing is known
   const Findings found = must(check_imports(imports, imports + "/trees"));
-  CHECK(found.problems.size() == 2);
+  CHECK(found.problems.size() == 3);
   CHECK(found.notes.size() == 2);
   it.open();
   must(it.store->settle());
@@ -268,6 +269,7 @@ TEST_CASE("An import that a crash cut short before anything was recorded goes at
   CHECK_FALSE(fs::exists(imports + "/8"));
   CHECK(fs::exists(imports + "/9/entries"));
   CHECK(fs::exists(imports + "/10/kept/0"));
+  CHECK(fs::is_symlink(imports + "/11"));
   CHECK(it.store->all() == std::vector{it.id});
   CHECK(it.drifted().empty());
 }
