@@ -113,6 +113,30 @@ def a_merge_is_seen_as_if_each_change_were_made_there():
     expect_eq(rows, [], "rows of what nobody did")
 
 
+def links_that_lead_elsewhere_are_seen():
+    """By a merge and a rollback; so is a link in the place of a file, and a file in that of a link."""
+    top, other = make("links"), SPACES / "links-f"
+    (top / "link").symlink_to("one")
+    (top / "former").symlink_to("one")
+    ctl("links", "fork links-f")
+    (other / "link").unlink()
+    (other / "link").symlink_to("two")
+    (other / "former").unlink()
+    (other / "former").write_text("a file\n")
+    (other / "changed").unlink()
+    (other / "changed").symlink_to("two")
+    ctl("links", "checkpoint before")
+    for line in ("merge links-f", "rollback before"):
+        seen = [os.lstat(top / name) for name in ("link", "former", "changed")]
+        expect_eq(len(seen), 3, "the caches have them")
+        watch = Watch(top)
+        ctl("links", line)
+        file, link = ("former", "changed") if line.startswith("merge") else ("changed", "former")
+        watch.expect(("links", "create", "link"), ("links", "create", link), ("links", "modify", file))
+        watch.close()
+    expect_eq(os.readlink(top / "link"), "one")
+
+
 def a_restore_and_a_rollback_are_seen():
     top = make("back")
     ctl("back", "checkpoint before")
@@ -271,7 +295,7 @@ def what_is_mounted_there_by_then_is_left_alone():
     M.umount()
 
 
-main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there,
+main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there, links_that_lead_elsewhere_are_seen,
      a_restore_and_a_rollback_are_seen, forks_appear_and_go,
      what_an_agent_writes_by_its_tools_is_seen, what_is_gone_is_told_of_though_others_have_missed_it, what_others_mount_in_a_workspace_is_left_alone,
      the_mount_can_be_taken_down_at_once, what_is_mounted_there_by_then_is_left_alone)

@@ -276,6 +276,9 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
     }
     stale.push_back(std::move(way.end));
     if (change.type == 0) change.type = type_of(stale.back());
+    // By hand nobody writes to a link: another one is made.
+    const bool is_written = change.kind == TreeEvent::Kind::written;
+    if (is_written && S_ISLNK(change.type)) change.kind = TreeEvent::Kind::made;
     if (change.kind == TreeEvent::Kind::attributes) keep_name(stale.back());
     if (change.kind == TreeEvent::Kind::returned) come_back(stale.back(), change);
     seen.push_back(std::move(change));
