@@ -54,6 +54,35 @@ def what_was_gone_before_stays_in_the_trash():
     expect_eq(names(top), sorted([*before, "old.c", "gone", "gone/old.c"]), "by their own paths")
 
 
+def what_came_with_older_times_tells_it_as_well():
+    """Copied, unpacked, renamed: the time at which it came is no mtime of it."""
+    def older(path):
+        path.write_text("older\n", encoding="utf-8")
+        os.utime(path, (1e9, 1e9))
+
+    ways = {"dated": lambda top: older(top / "k"),
+            "renamed": lambda top: (top / "a.c").rename(top / "k"),
+            "over": lambda top: (top / "a.c").rename(top / "b.c")}
+    for name, way in ways.items():
+        top = make(name, ("old.c", "a.c", "b.c"))
+        for each in top.iterdir():
+            os.utime(each, (1e9, 1e9))
+        run(["rm", top / "old.c"])
+        way(top)
+        before = names(top)
+        run(["rm", "-r", top])
+        command(OURS / "ctl", f"restore {name}")
+        expect_eq(names(top), before, name)
+    # The removal of one name of a file is no change of the other.
+    top = make("named", ("a.c", "b.c"))
+    os.link(top / "b.c", top / "c.c")
+    for name in ("a.c", "b.c", "c.c"):
+        run(["rm", top / name])
+    top.rmdir()
+    command(OURS / "ctl", "restore named")
+    expect_eq(names(top), ["a.c", "b.c", "c.c"], "of a file with two names")
+
+
 def a_file_that_is_new_tells_it_as_well():
     top = make("saved", ("main.c", ".main.c.swp"))
     run(["rm", top / ".main.c.swp"])
@@ -208,7 +237,7 @@ def holes_come_back_as_holes():
     expect_eq(file.stat().st_blocks, blocks, "blocks of what came back")
 
 
-main(mount_it, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, a_file_that_is_new_tells_it_as_well,
+main(mount_it, a_link_comes_back_with_its_attributes, holes_come_back_as_holes, what_was_gone_before_stays_in_the_trash, what_came_with_older_times_tells_it_as_well, a_file_that_is_new_tells_it_as_well,
      it_may_be_there_again, what_went_by_several_processes_comes_back_whole,
      what_others_write_meanwhile_takes_nothing_from_it, times_that_are_to_come_hide_nothing,
      what_is_set_on_a_removed_file_is_not_in_its_past, what_is_a_file_now_is_in_nobodys_way,
