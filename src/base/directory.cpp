@@ -50,6 +50,11 @@ Result<std::vector<HostEntry>> list_directory(const std::string& path) {
   return list_directory(directory.get(), path);
 }
 
+std::vector<HostEntry> entries_in(const std::string& path) {
+  auto entries = list_directory(path);
+  return entries ? *std::move(entries) : std::vector<HostEntry>();
+}
+
 std::vector<std::string> directories_in(const std::vector<HostEntry>& entries) {
   std::vector<std::string> names;
   for (const HostEntry& entry : entries) {

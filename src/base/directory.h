@@ -27,6 +27,8 @@ Result<std::vector<HostEntry>> list_directory(int directory,
                                               std::string_view told_as = "a directory");
 
 Result<std::vector<HostEntry>> list_directory(const std::string& path);
+// The same; none where it cannot be listed.
+std::vector<HostEntry> entries_in(const std::string& path);
 
 // The names of those that are directories.
 std::vector<std::string> directories_in(const std::vector<HostEntry>& entries);

@@ -212,8 +212,8 @@ std::vector<std::string> Configuration::list(const std::string& directory) const
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
   // A directory is there for its own sake: one without documents can be saved into.
-  const auto entries = list_directory(fmt::format("{}/{}", parts_->directory, directory));
-  for (const std::string& one : entries ? directories_in(*entries) : std::vector<std::string>()) {
+  const auto entries = entries_in(fmt::format("{}/{}", parts_->directory, directory));
+  for (const std::string& one : directories_in(entries)) {
     std::string name = one + "/";
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }

@@ -226,8 +226,7 @@ Status RefusedWrites::settle() {
     TRY(end(Caller::daemon(kernel_), one->number, "missing"));
   }
   const std::string all = kernel_.parts().state + "/conflicts";
-  const auto entries = list_directory(all);
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : entries_in(all)) {
     std::error_code ignored;
     if (known.contains(entry.name)) continue;
     std::filesystem::remove_all(fmt::format("{}/{}", all, entry.name), ignored);

@@ -113,8 +113,7 @@ std::string new_place_name() {
 
 std::vector<std::string> groups_in(const std::string& directory) {
   std::vector<std::string> groups;
-  const auto entries = list_directory(directory);
-  for (const std::string& name : entries ? directories_in(*entries) : std::vector<std::string>()) {
+  for (const std::string& name : directories_in(entries_in(directory))) {
     groups.push_back(fmt::format("{}/{}", directory, name));
   }
   return groups;

@@ -13,8 +13,7 @@ namespace agentfs {
 
 std::vector<std::uint32_t> imports_with_trees(const std::string& trees) {
   std::vector<std::uint32_t> ids;
-  const auto entries = list_directory(trees);
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : entries_in(trees)) {
     if (const auto id = import_names::id_of(entry.name)) ids.push_back(*id);
   }
   std::ranges::sort(ids);
@@ -56,8 +55,7 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
       found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
     }
   }
-  const auto others = list_directory(trees);  // of which the forest's check tells
-  for (const HostEntry& tree : others ? *others : std::vector<HostEntry>()) {
+  for (const HostEntry& tree : entries_in(trees)) {
     if (import_names::id_of(tree.name)) continue;
     imports::check_unmarked(all, fmt::format("{}/{}", trees, tree.name), found);
   }

@@ -121,8 +121,7 @@ Result<std::uint64_t> keep_entry(const ImportRecords& records, std::size_t numbe
 }
 
 void drop_unfinished(const ImportRecords& records) {
-  const auto entries = list_directory(records.directory());
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : entries_in(records.directory())) {
     if (!is_temporary_name(entry.name)) continue;
     ::unlink(fmt::format("{}/{}", records.directory(), entry.name).c_str());
   }

@@ -379,8 +379,7 @@ Status Imports::settle() {
     drop_unfinished(*records);
     TRY(remove_leftovers(*records));
   }
-  const auto entries = list_directory(directory_);
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : entries_in(directory_)) {
     std::error_code ignored;
     const std::string path = fmt::format("{}/{}", directory_, entry.name);
     if (ImportRecords::is_unmade(path)) std::filesystem::remove_all(path, ignored);
