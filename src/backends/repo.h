@@ -30,7 +30,7 @@ struct TurnCommit {
   // --- of a checkpoint, whose files may have changed since
   // A directory with the changed paths as they were, and the files of rules on the way to them.
   std::string source{};                // "": the worktree
-  std::vector<std::string> tracked{};  // in though they are ignored, where they are there
+  std::vector<std::string> ignored{};  // of the changed: in where the parent has them, else not
   std::string parent{};                // commit that it builds on; "": see commit()
   bool always = false;  // made on HEAD, not on the ref, and also where nothing differs
 };

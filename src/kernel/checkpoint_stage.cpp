@@ -72,6 +72,7 @@ CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
       entered_(std::move(other.entered_)),
       left_(std::move(other.left_)),
       tracked_(std::move(other.tracked_)),
+      ignored_(std::move(other.ignored_)),
       index_(std::move(other.index_)) {}
 
 CheckpointStage::~CheckpointStage() {
@@ -154,7 +155,7 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
     if (!S_ISDIR(place.entry.attributes.st_mode)) {
       left_.erase(place.path);
       is_ignored = is_ignored || rules_.is_ignored(place.path, false);
-      if (is_ignored) (void)is_tracked(place.path);
+      if (is_ignored && !is_tracked(place.path)) ignored_.insert(place.path);
       return is_ignored || which == Which::all ? copy_leaf(place) : ok();
     }
     is_ignored = is_ignored || rules_.is_ignored(place.path, true);

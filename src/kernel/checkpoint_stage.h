@@ -35,8 +35,9 @@ class CheckpointStage {
   Status add_tracked(const TreeNodeRef& root, const TreeNodeRef& before);
   const std::string& directory() const { return directory_; }
   std::vector<std::string> left() const { return {left_.begin(), left_.end()}; }  // of the root
-  // Ignored paths that git tracks, of what was looked at.
+  // Ignored paths of what was looked at: that git tracks, and that it does not.
   std::vector<std::string> tracked() const { return {tracked_.begin(), tracked_.end()}; }
+  std::vector<std::string> ignored() const { return {ignored_.begin(), ignored_.end()}; }
 
  private:
   struct Place {
@@ -77,6 +78,7 @@ class CheckpointStage {
   std::set<std::string> entered_;
   std::set<std::string> left_;
   std::set<std::string> tracked_;
+  std::set<std::string> ignored_;
   std::optional<TrackedPaths> index_;  // read when it is asked
 };
 

@@ -8,6 +8,35 @@
 namespace agentfs {
 namespace {
 
+// Of ASCII alone, whatever the locale is.
+bool is_of(std::string_view name, char letter) {
+  const bool is_upper = letter >= 'A' && letter <= 'Z';
+  const bool is_lower = letter >= 'a' && letter <= 'z';
+  const bool is_digit = letter >= '0' && letter <= '9';
+  const bool is_graph = letter > ' ' && letter < '\x7f';
+  const bool is_word = is_upper || is_lower || is_digit;
+  if (name == "upper") return is_upper;
+  if (name == "lower") return is_lower;
+  if (name == "digit") return is_digit;
+  if (name == "alpha") return is_upper || is_lower;
+  if (name == "alnum") return is_word;
+  if (name == "graph") return is_graph;
+  if (name == "punct") return is_graph && !is_word;
+  if (name == "print") return is_graph || letter == ' ';
+  if (name == "blank") return letter == ' ' || letter == '\t';
+  if (name == "space") return letter == ' ' || (letter >= '\t' && letter <= '\r');
+  if (name == "cntrl") return (letter >= 0 && letter < ' ') || letter == '\x7f';
+  const char low = static_cast<char>(letter | 0x20);
+  return name == "xdigit" && (is_digit || (low >= 'a' && low <= 'f'));
+}
+
+// The name in "[:upper:]"; "" where there stands none.
+std::string_view class_name(std::string_view pattern) {
+  if (!pattern.starts_with("[:")) return {};
+  const auto end = pattern.find(":]", 2);
+  return end == std::string_view::npos ? std::string_view() : pattern.substr(2, end - 2);
+}
+
 // What a [class] says of a letter; takes the class off the pattern. Nothing where it is not ended.
 std::optional<bool> take_class(std::string_view& pattern, char letter) {
   std::size_t i = 1;
@@ -18,6 +47,11 @@ std::optional<bool> take_class(std::string_view& pattern, char letter) {
     if (pattern[i] == ']' && i > first) {
       pattern.remove_prefix(i + 1);
       return matches != is_negated && letter != '/';
+    }
+    if (const std::string_view name = class_name(pattern.substr(i)); !name.empty()) {
+      matches = matches || is_of(name, letter);
+      i += name.size() + 3;
+      continue;
     }
     if (pattern[i] == '\\' && i + 1 < pattern.size()) ++i;
     const char low = pattern[i];
@@ -71,6 +105,11 @@ bool part_matches(std::string_view pattern, std::string_view part) {
   }
 }
 
+// Three stars are two, to git.
+bool is_any_number_of_parts(std::string_view part) {
+  return part.size() > 1 && part.find_first_not_of('*') == std::string_view::npos;
+}
+
 bool parts_match(const std::vector<std::string_view>& pattern,
                  const std::vector<std::string_view>& path) {
   // The same, over whole parts: "**" is a star that takes any number of them.
@@ -78,7 +117,7 @@ bool parts_match(const std::vector<std::string_view>& pattern,
   std::size_t s = 0;
   std::optional<std::pair<std::size_t, std::size_t>> star;
   while (s < path.size() || p < pattern.size()) {
-    if (p < pattern.size() && pattern[p] == "**") {
+    if (p < pattern.size() && is_any_number_of_parts(pattern[p])) {
       // At the end it stands for everything inside, so for one part at least.
       if (p + 1 == pattern.size()) return s < path.size();
       star = {++p, s};
@@ -96,12 +135,10 @@ bool parts_match(const std::vector<std::string_view>& pattern,
   return true;
 }
 
+// A line of DOS ends with one character more; a tab at the end counts.
 std::string_view without_trailing_space(std::string_view line) {
-  while (line.ends_with(' ') || line.ends_with('\t') || line.ends_with('\r')) {
-    const bool is_escaped = line.size() > 1 && line[line.size() - 2] == '\\';
-    if (is_escaped && !line.ends_with('\r')) break;
-    line.remove_suffix(1);
-  }
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  while (line.ends_with(' ') && !line.ends_with("\\ ")) line.remove_suffix(1);
   return line;
 }
 

@@ -192,10 +192,12 @@ class Committing {
     changed.insert(changed.end(), whole.begin(), whole.end());
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     if (tracks_others) TRY(stage_->add_tracked(top, before));
+    const auto tracked = stage_->tracked();
+    changed.insert(changed.end(), tracked.begin(), tracked.end());
     next_.changed = std::move(changed);
     next_.source = stage_->directory();
     next_.left = stage_->left();
-    next_.tracked = stage_->tracked();
+    next_.ignored = stage_->ignored();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
       ready_for_commit(kernel_, root_, next_.ref);

@@ -394,6 +394,30 @@ def what_is_ignored_no_more_is_in():
         expect_eq(held(f"k{number}"), first, f"{number}")
 
 
+def rules_are_gits_own_and_what_is_none_is_none():
+    """.gitignore before .git/info/exclude; a link or a directory of such a name is a path as others."""
+    space = SPACES / "rules-of"
+    (space / "sub").mkdir(parents=True)
+    git("rules-of", "init", "-q")
+    (space / ".git/info/exclude").write_text("f\n.gitignore\nd/\n", encoding="utf-8")
+    (space / ".gitignore").write_text("!f\n!.gitignore\n!d/\n", encoding="utf-8")
+    (space / "d").mkdir()
+    for name in ("f", "d/x", "sub/f"):
+        (space / name).write_text("1\n", encoding="utf-8")
+    def held(name):
+        return git("rules-of", "ls-tree", "-r", "--name-only", checkpoint("rules-of", name)["ref"]).split()
+    expect_eq(held("one"), [".gitignore", "d/x", "f", "sub/f"])
+    (space / "rules").write_text("*.t\n", encoding="utf-8")
+    (space / "x.t").write_text("1\n", encoding="utf-8")
+    (space / "sub/.gitignore").symlink_to("../rules")
+    (space / "sub/x.t").write_text("1\n", encoding="utf-8")
+    (space / "d/.gitignore").mkdir()
+    (space / "d/.gitattributes").mkdir()
+    (space / "d/.gitignore/g").write_text("1\n", encoding="utf-8")
+    expect_eq(held("two"), [".gitignore", "d/.gitignore/g", "d/x", "f", "rules", "sub/.gitignore", "sub/f",
+                            "sub/x.t", "x.t"])
+
+
 def other_rules_cost_what_they_leave_out_less():
     """Not the rest of the directory, which is in already."""
     space = SPACES / "fewer"
@@ -567,7 +591,8 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
      what_git_tracks_is_in_though_it_is_ignored,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
-     what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less, submodules_are_their_commits,
+     what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
+     rules_are_gits_own_and_what_is_none_is_none, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,

@@ -9,7 +9,7 @@
 namespace agentfs::git {
 namespace {
 
-Result<Change*> place_of(Change& root, const std::string& path, bool is_tracked = false) {
+Result<Change*> place_of(Change& root, const std::string& path) {
   Change* place = &root;
   for (const std::string_view name : text::split(path, '/')) {
     if (name.empty() || name == ".") continue;
@@ -17,7 +17,6 @@ Result<Change*> place_of(Change& root, const std::string& path, bool is_tracked 
       return fail(EINVAL, "git: {} is no path below the worktree", text::shown(path));
     }
     place = &place->below[std::string(name)];
-    place->tracked = place->tracked || is_tracked;
   }
   return place;
 }
@@ -64,8 +63,8 @@ Result<Change> changes_of(const TurnCommit& commit) {
     place.left = true;
     place.whole = false;
   }
-  for (const std::string& path : commit.tracked) {
-    if (!is_inside_git(path)) (void)TRY(place_of(root, path, true));
+  for (const std::string& path : commit.ignored) {
+    if (!is_inside_git(path)) TRY(place_of(root, path))->ignored = true;
   }
   spread(root);
   return root;

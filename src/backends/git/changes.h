@@ -17,7 +17,7 @@ struct Change {
   bool whole = false;
   bool left = false;       // stays as it was, but for what is named below it
   bool unignored = false;  // all in it that the base has not
-  bool tracked = false;    // in, whatever the rules say; or on the way to one that is
+  bool ignored = false;    // in where the base has it, else not
   std::map<std::string, Change> below{};
 };
 

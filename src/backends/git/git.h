@@ -15,10 +15,10 @@ namespace agentfs {
 //
 // What is recorded is what `git add` would: mode bits, links as links, line endings as the user's
 // attributes say (of the files; not of the index), a nested repository as its commit. What
-// is ignored is in where git tracks it: by the base, and by the user's index or, of a checkpoint,
-// by what its order says. Left out, with a warning in the log: what cannot be read, names that git
-// refuses, files beyond 256 MiB. Settings count where they are the repository's: those of the
-// system and of a user are not read. Objects are durable before the ref points at them.
+// is ignored is in where git tracks it: by the base, and by the user's index; of a checkpoint
+// its order says what is ignored. Left out, with a warning in the log: what cannot be read, names
+// that git refuses, files beyond 256 MiB. Settings count where they are the repository's: those of
+// the system and of a user are not read. Objects are durable before the ref points at them.
 //
 // Threads: all; calls for one repository, or for one ref, must not overlap.
 // A ref's lock from before `locks_from` was left by a program that was killed, and is removed.

@@ -19,7 +19,7 @@ enum class Field : char {
   locks_from = 'l',
   source = 'f',
   left = 'k',       // repeated
-  tracked = 't',    // repeated
+  ignored = 'i',    // repeated
   unignored = 'u',  // repeated
   parent = 'p',
   always = 'e',
@@ -66,8 +66,8 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::left:
       order.commit.left.emplace_back(value);
       return ok();
-    case Field::tracked:
-      order.commit.tracked.emplace_back(value);
+    case Field::ignored:
+      order.commit.ignored.emplace_back(value);
       return ok();
     case Field::unignored:
       order.commit.unignored.emplace_back(value);
@@ -102,7 +102,7 @@ std::string encode(const Order& order) {
   add(text, Field::locks_from, std::to_string(order.locks_from));
   if (!order.commit.source.empty()) add(text, Field::source, order.commit.source);
   for (const std::string& path : order.commit.left) add(text, Field::left, path);
-  for (const std::string& path : order.commit.tracked) add(text, Field::tracked, path);
+  for (const std::string& path : order.commit.ignored) add(text, Field::ignored, path);
   for (const std::string& path : order.commit.unignored) add(text, Field::unignored, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");

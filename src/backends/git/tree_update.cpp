@@ -78,7 +78,7 @@ Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, cons
   if (!top) return fail_errno(worktree);
   worktree_ = worktree;
   top_ = top.get();
-  TRY(check_rules(top_, top_, ""));
+  TRY(check_rules(top_, top_, "", is_theirs_));
   return directory({.fd = top.get(), .path = ""}, base, changes);
 }
 
@@ -121,7 +121,7 @@ Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& 
   if (in.path.size() + entry.name.size() + 2 > PATH_MAX) {
     return leave(in, entry.name, {ENAMETOOLONG, "the path is too long"});
   }
-  if (entry.base == nullptr && !change.tracked && TRY(is_left_out(in, entry))) return ok();
+  if (entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
   switch (entry.kind) {
     case Kind::none:
     case Kind::other:
@@ -151,8 +151,10 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
   }
 }
 
-Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry) {
+Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry,
+                                     const Change& change) {
   if (entry.kind == Kind::none || entry.kind == Kind::other) return true;
+  if (!is_theirs_) return change.ignored;
   const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
   int ignored = 0;
   TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));
@@ -193,7 +195,7 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   if (::fstat(fd->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
   if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
   const std::string path = in.path + entry.name + "/";
-  if (const auto rules = check_rules(top_, fd->get(), path); !rules) {
+  if (const auto rules = check_rules(top_, fd->get(), path, is_theirs_); !rules) {
     return leave(in, entry.name, rules.error());
   }
   const bool submodule =
@@ -284,7 +286,7 @@ bool TreeUpdate::is_kept_away(const std::string& path) {
 }
 
 bool TreeUpdate::is_tracked(const std::string& path) {
-  if (!is_theirs_ || index() == nullptr) return false;
+  if (index() == nullptr) return false;
   if (path.ends_with('/')) return has_below(path, is_any);
   return git_index_get_bypath(index(), path.c_str(), 0) != nullptr;
 }

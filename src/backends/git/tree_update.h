@@ -15,7 +15,8 @@ namespace agentfs::git {
 class TreeUpdate {
  public:
   // All are borrowed. The repository's work directory must be set to `worktree`. Whether that is
-  // the user's, so that what their index has is in though it is ignored.
+  // the user's, where their rules say what is left out, and their index what is in all the same;
+  // else the changes say it.
   TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner, bool is_theirs)
       : repository_(repository), objects_(objects), owner_(owner), is_theirs_(is_theirs) {}
 
@@ -44,7 +45,7 @@ class TreeUpdate {
   Status descend(const Directory& in, const Entry& entry, const Change& change);
   // For an error in reading the worktree: where the entry cannot be read, the base's stays.
   Status leave(const Directory& in, const std::string& name, const Error& error) const;
-  Result<bool> is_left_out(const Directory& in, const Entry& entry);
+  Result<bool> is_left_out(const Directory& in, const Entry& entry, const Change& change);
   // The commit of a repository in that directory; nothing where there is none, or it has no commit.
   Result<std::optional<git_oid>> nested_commit(const std::string& path, bool& nested) const;
   Status insert(const Directory& in, const std::string& name, const git_oid& id,

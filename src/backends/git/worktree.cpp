@@ -18,16 +18,19 @@
 namespace agentfs::git {
 namespace {
 
-// Size of the plain file that a path within the worktree leads to; nothing where it is no such.
+// What a path within the worktree leads to: the size of a plain file; 0 of what libgit2 takes for
+// no file of rules; nothing where it must not be opened.
 std::optional<off_t> size_beneath(int worktree, const std::string& path) {
   struct open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   const UniqueFd fd(
       static_cast<int>(::syscall(SYS_openat2, worktree, path.c_str(), &how, sizeof(how))));
+  if (!fd && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR)) return 0;
   struct stat attributes{};
-  const bool plain = fd && ::fstat(fd.get(), &attributes) == 0 && S_ISREG(attributes.st_mode);
-  return plain ? std::optional(attributes.st_size) : std::nullopt;
+  if (!fd || ::fstat(fd.get(), &attributes) != 0) return std::nullopt;
+  if (S_ISDIR(attributes.st_mode)) return 0;
+  return S_ISREG(attributes.st_mode) ? std::optional(attributes.st_size) : std::nullopt;
 }
 
 // Mount points in mountinfo have blanks and backslashes as octal escapes.
@@ -179,10 +182,10 @@ Result<std::string> read_link(int directory, const std::string& name) {
   return std::move(*target);
 }
 
-Status check_rules(int worktree, int directory, const std::string& path) {
-  for (const std::string name : {".gitignore", ".gitattributes"}) {
+Status check_rules(int worktree, int directory, const std::string& path, bool gitignore_counts) {
+  for (const std::string name : {".gitattributes", ".gitignore"}) {
     const Kind kind = TRY(kind_of(directory, name));
-    if (kind == Kind::none) continue;
+    if (kind == Kind::none || (name == ".gitignore" && !gitignore_counts)) continue;
     const auto size = size_beneath(worktree, path + name);
     if (!size) {
       return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is",

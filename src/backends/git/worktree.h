@@ -27,10 +27,11 @@ Result<UniqueFd> open_file(int directory, const std::string& name);
 Result<std::vector<std::string>> names_in(int directory);
 Result<std::string> read_link(int directory, const std::string& name);
 
-// EINVAL where a file of rules in this directory (.gitignore, .gitattributes) is not plain, nor a
-// link to a plain one within `worktree`: libgit2 would open it, and hang on a FIFO. Also where it
-// is larger than kMostRules: libgit2 would have all of it in memory.
-Status check_rules(int worktree, int directory, const std::string& path);
+// EINVAL where a file of rules in this directory (.gitattributes and, where that `counts`,
+// .gitignore) is a FIFO or the like, or a link out of `worktree`: libgit2 would open it, and hang.
+// Also where it is larger than kMostRules: libgit2 would have all of it in memory. A directory, or
+// a link to one or to nothing, is none to it.
+Status check_rules(int worktree, int directory, const std::string& path, bool gitignore_counts);
 
 // Mount point of the FUSE file system that `path`, absolute, lies on by the text of
 // /proc/self/mountinfo; "" where it lies on another kind. Names are compared; nothing is opened.

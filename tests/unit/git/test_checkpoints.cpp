@@ -91,14 +91,29 @@ TEST_CASE("what is left in a whole directory stays as the parent has it", "[git]
   CHECK(space.list("one") == "docs/README\n");
 }
 
-TEST_CASE("rules of ignored files are the source's", "[git]") {
+TEST_CASE("what is ignored the order of a checkpoint says, whatever lies there as rules", "[git]") {
   const Checkpoints space;
   space.write(".gitignore", "*.c\n");
-  space.put(".gitignore", "*.o\n");
-  space.put("x.o", "o");
-  space.put("y.c", "c");
-  space.make(space.next("one", {"x.o", "y.c"}));
-  CHECK(space.list("one") == "docs/README\nsrc/main.c\ntop\ny.c\n");
+  const auto make = [&](const std::string& name) {
+    space.put("x.o", name);
+    space.put("y.c", name);
+    space.put("top", name);
+    TurnCommit commit = space.next(name, {"x.o", "y.c", "top"});
+    commit.ignored = {"x.o", "top"};
+    space.make(commit);
+    CHECK(space.list(name) == "docs/README\nsrc/main.c\ntop\ny.c\n");
+    CHECK(space.sh("git show refs/agentfs/checkpoints/" + name + ":top") == name);
+  };
+  space.put(".gitignore", "*.c\n");
+  make("a-file");
+  std::filesystem::remove(space.source + "/.gitignore");
+  std::filesystem::create_symlink("/etc/hostname", space.source + "/.gitignore");
+  make("a-link");
+  for (const std::string rules : {".gitignore", ".gitattributes"}) {
+    std::filesystem::remove(space.source + "/" + rules);
+    std::filesystem::create_directory(space.source + "/" + rules);
+  }
+  make("directories");
 }
 
 }  // namespace agentfs

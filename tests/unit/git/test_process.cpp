@@ -91,7 +91,7 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
                               .message = "m",
                               .author = "a",
                               .source = "/s",
-                              .tracked = {"e:1"},
+                              .ignored = {"e:1"},
                               .parent = kId,
                               .always = true};
   const auto same = git::decode_order(git::encode(git::Order{checkpoint, 7}));
@@ -99,7 +99,7 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(same->commit.source == "/s");
   CHECK(same->commit.unignored == checkpoint.unignored);
   CHECK(same->commit.left == checkpoint.left);
-  CHECK(same->commit.tracked == checkpoint.tracked);
+  CHECK(same->commit.ignored == checkpoint.ignored);
   CHECK(same->commit.parent == kId);
   CHECK(same->commit.always);
   CHECK(same->commit.changed == checkpoint.changed);

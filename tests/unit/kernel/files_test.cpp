@@ -46,6 +46,13 @@ TEST_CASE("gitignore rules: names, anchors, directories, negation, classes, nest
   CHECK_FALSE(rules.is_ignored("a/b/c.o", false));
   CHECK(rules.is_ignored("a/top", false));
   CHECK_FALSE(rules.is_ignored("top", false));
+  CHECK(glob_matches("a[[:upper:][:digit:]]c", "aXc"));
+  CHECK(glob_matches("a[[:upper:][:digit:]]c", "a7c"));
+  CHECK_FALSE(glob_matches("a[[:upper:][:digit:]]c", "axc"));
+  CHECK(glob_matches("[^[:space:]]", "x"));
+  CHECK_FALSE(glob_matches("[[:none:]]", "x"));
+  CHECK(glob_matches("a/***/f", "a/b/c/f"));
+  CHECK(glob_matches("a/***/f", "a/f"));
   CHECK_FALSE(glob_matches(std::string(200, '*') + "b", std::string(200, 'a')));
 }
 
