@@ -87,7 +87,7 @@ json::Value to_json(const FileVersion& v) {
   if (v.held != whole_blocks(v.size)) value.set("held", v.held);
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
-  if (v.changed != 0) value.set("changed", v.changed);
+  if (v.made != 0) value.set("made", v.made);
   if (v.host_pid != 0) value.set("host_pid", v.host_pid);
   value.set("author", v.author);
   if (v.file != 0) value.set("file", v.file);
@@ -111,7 +111,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
-  v.changed = value["changed"].number();
+  v.made = value["made"].number();
   v.file = static_cast<std::uint64_t>(value["file"].number());
   v.kept_as = json::bytes_of(value, "kept_as");
   v.target = json::bytes_of(value, "target");

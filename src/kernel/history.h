@@ -38,7 +38,7 @@ struct FileVersion {
   uid_t uid = 0;
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
-  std::int64_t changed = 0;   // ctime, where that is later; 0: it is not
+  std::int64_t made = 0;      // of what was made later than that, as copies are; 0: it was not
   std::string target{};       // of a link
   Xattrs xattrs{};            // of what has no bytes in the past store
   std::int64_t time = 0;      // of the change that replaced it

@@ -192,18 +192,16 @@ void drop_below_files(Versions& versions, std::size_t top) {
 }
 
 // When something below a directory was changed for the last time that a version knows of, its
-// removal left out; 0: it knows of none. `shared`: files whose ctime is that of the removal of
-// another of their names, perhaps.
-std::int64_t changed_at(const FileVersion& version, const std::set<std::uint64_t>& shared) {
+// removal left out; 0: it knows of none.
+std::int64_t changed_at(const FileVersion& version) {
   const bool was_taken = version.in_trash || version.cause == "remove" ||
                          version.cause == "recovered" || version.cause == FileVersion::kLeftover;
   if (!was_taken) return version.time;
   // The mtime of a directory is that of the removals in it, and any may have been set ahead; what
-  // was copied, unpacked or renamed has one from before it came there, and a later ctime.
+  // was copied or unpacked has one from before it was made.
   if (version.type == FileVersion::Type::directory) return 0;
   const auto known = [&](std::int64_t time) { return time <= version.time ? time : 0; };
-  const std::int64_t modified = known(version.modified);
-  return shared.contains(version.file) ? modified : std::max(modified, known(version.changed));
+  return std::max(known(version.modified), known(version.made));
 }
 
 // Of what is in the trash below a directory that went, what was gone before: it comes back as it
@@ -211,14 +209,9 @@ std::int64_t changed_at(const FileVersion& version, const std::set<std::uint64_t
 // same process took is of it, however others wrote meanwhile.
 void drop_gone_before(const SeenHistory& history, const FileVersion& directory,
                       Versions& versions) {
-  const Versions all = history.versions_below(directory.path);
-  std::set<std::uint64_t> shared;
-  for (const FileVersionRef& one : all) {
-    if (one->type == FileVersion::Type::name) shared.insert(one->file);
-  }
   std::int64_t changed = 0;
-  for (const FileVersionRef& one : all) {
-    const std::int64_t time = changed_at(*one, shared);
+  for (const FileVersionRef& one : history.versions_below(directory.path)) {
+    const std::int64_t time = changed_at(*one);
     if (time < directory.time) changed = std::max(changed, time);
   }
   std::erase_if(versions, [&](const FileVersionRef& one) {

@@ -192,7 +192,7 @@ Status Merges::take_removal(const Caller& caller, const Found& found, std::uint6
   return removed || removed.error().code == ENOENT ? ok() : removed;
 }
 
-// Of one of them; what ended it.
+// Of one of them; a line about it. By then it may be nobody's: a fork can be discarded meanwhile.
 Result<std::string> Merges::take_side(const Caller& caller, const std::string& root,
                                       std::uint64_t number, const std::string& side) {
   const Found found = TRY(find(root, number));
@@ -200,17 +200,16 @@ Result<std::string> Merges::take_side(const Caller& caller, const std::string& r
   if (side == "ours") TRY(check_ours_is_whole(found, number));
   Caller named = caller;
   named.path = root + "/.agentfs/ctl";
-  if (side == "theirs" && found.conflict.theirs_path.empty()) {
+  const bool removes = side == "theirs" && found.conflict.theirs_path.empty();
+  if (removes) {
     TRY(take_removal(caller, found, number, root));
-    return "removed, as theirs";
-  }
-  if (side == "theirs") {
+  } else if (side == "theirs") {
     TRY(may_read(caller, root, number, side));
     TRY(take_theirs(named, found, number, path));
   } else if (side == "merged") {
     TRY(take_merged(named, found, number, root));
   }
-  return side;
+  return fmt::format("{}: {}\n", text::shown(path), removes ? "removed, as theirs" : side);
 }
 
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
@@ -226,12 +225,11 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   std::string told;
   Status last = ok();
   for (const std::uint64_t number : numbers) {
-    const auto how = take_side(caller, root, number, side);
-    last = how ? ok() : std::unexpected(how.error());
+    const auto line = take_side(caller, root, number, side);
+    last = line ? ok() : std::unexpected(line.error());
     if (!last) break;
     ended.push_back(number);
-    const std::string path = fmt::format("{}/{}", root, conflicts(root)->left.at(number).path);
-    told += fmt::format("{}: {}\n", text::shown(path), *how);
+    told += *line;
   }
   if (!ended.empty()) TRY(end_conflicts(root, ended));
   if (last) return told;

@@ -9,9 +9,6 @@
 namespace agentfs {
 namespace {
 
-// What a file is made with comes within it: its times are one.
-constexpr std::int64_t kClose = 10'000'000;  // nanoseconds
-
 std::uint64_t held_bytes(const struct stat& file) {
   return static_cast<std::uint64_t>(file.st_blocks) * 512;
 }
@@ -35,10 +32,7 @@ json::Value kept_row(std::uint64_t number, std::string_view type, const struct s
   if (S_ISREG(attributes.st_mode) && !is_usual) row.set("held", held);
   row.set("mode", attributes.st_mode & 07777U);
   row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
-  const std::int64_t modified = nanoseconds_of(attributes.st_mtim);
-  const std::int64_t changed = nanoseconds_of(attributes.st_ctim);
-  row.set("modified", modified);
-  if (changed > modified + kClose) row.set("changed", changed);
+  row.set("modified", nanoseconds_of(attributes.st_mtim));
   return row;
 }
 
