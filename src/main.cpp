@@ -104,6 +104,13 @@ Status mount(MountArguments& given) {
   daemon.probe_models = std::getenv("AGENTFS_NO_PROBE") == nullptr;
   take_options(given, daemon);
   daemon.mountpoint = TRY(absolute_path(given.mountpoint));
+  if (file::is_absent(given.state)) {  // nothing is made for what is refused
+    std::error_code error;
+    const auto state =
+        std::filesystem::weakly_canonical(std::filesystem::absolute(given.state), error);
+    if (!error) TRY(check_apart(daemon.mountpoint, state.lexically_normal().string()));
+    TRY(prepare_mountpoint(daemon.mountpoint, given.nonempty));
+  }
   TRY(file::make_directories(given.state, 0700));
   const std::string state_path = TRY(absolute_path(given.state));
   TRY(check_apart(daemon.mountpoint, state_path));

@@ -237,11 +237,11 @@ Status unmount(const std::string& path, bool lazy) {
 
 Result<std::string> absolute_path(const std::string& path) {
   // Only the parent is resolved: resolving the mount itself would ask its daemon.
-  std::filesystem::path given = path;
-  while (given.has_relative_path() && given.filename().empty()) given = given.parent_path();
   std::error_code error;
-  const std::filesystem::path whole = std::filesystem::absolute(given, error).lexically_normal();
+  std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
   if (error) return fail_errno(error.value(), path);
+  // "mnt/", "mnt//" and "mnt/." are one.
+  while (whole.has_relative_path() && whole.filename().empty()) whole = whole.parent_path();
   if (!whole.has_relative_path()) return whole.string();
   const auto parent = std::filesystem::canonical(whole.parent_path(), error);
   if (error) return fail_errno(error.value(), whole.parent_path().string());

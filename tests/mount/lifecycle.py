@@ -211,6 +211,23 @@ def hanging_daemon():
     mount.umount()
 
 
+def a_refused_mount_makes_nothing():
+    """Neither a state for no mountpoint, nor one inside it, where the next mount would find it."""
+    top = TESTDIR / "refused"
+    place = top / "mnt"
+    place.mkdir(parents=True)
+    for state, mountpoint in ((top / "state", top / "nowhere"), (place / "in", place), (place / "in/deep", place),
+                              (top / "state", top / "file/x")):
+        (top / "file").write_text("")
+        run([AGENTFS, "mount", "--state", state, mountpoint], code=1)
+        expect_eq((sorted(os.listdir(top)), os.listdir(place)), (["file", "mnt"], []), f"{state}, {mountpoint}")
+    for mountpoint in (".", "./", "../mnt/.", "../mnt//"):
+        done = subprocess.run([AGENTFS, "mount", "--state", "in", mountpoint], cwd=place, stderr=subprocess.PIPE,
+                              text=True, check=False)
+        expect_has(done.stderr, "may not contain each other", mountpoint)
+        expect_eq(os.listdir(place), [], mountpoint)
+
+
 def a_start_that_takes_long_is_no_hanging():
     """What reads a large state on a busy machine says nothing until it serves."""
     mount = Mount.of("slow-start")
@@ -434,5 +451,5 @@ def wrong_words():
 
 main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
-     hanging_daemon, a_start_that_takes_long_is_no_hanging, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
+     hanging_daemon, a_start_that_takes_long_is_no_hanging, a_refused_mount_makes_nothing, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
      foreground, other_users, a_state_of_another_user, wrong_words)
