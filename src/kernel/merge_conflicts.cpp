@@ -337,7 +337,8 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
     const auto file = from->store.open(*from->entry.node, O_RDONLY, TreeCaller{});
     return file && (*file)->check_read();
   };
-  if (side == "merged") return conflict.has_merged && is_there("ours") && is_there("theirs");
+  // Either may have become what is not merged, such as a binary, since.
+  if (side == "merged") return conflict.has_merged && text(root, number, side).has_value();
   return is_there(side.c_str());
 }
 

@@ -590,6 +590,22 @@ def many_conflicts_are_ended_by_one_command():
     expect_eq(left(), ["second"])
 
 
+def what_a_conflict_lists_can_be_read():
+    """Whatever either side is by now."""
+    ours, theirs = make("listed"), SPACES / "listed-f"
+    ctl("listed", "fork listed-f")
+    for number, top in enumerate((ours, theirs)):
+        (top / "lines").write_text(f"{number}\n")
+    refused("EBUSY", "listed", "merge listed-f")
+    conflict = ours / ".agentfs/conflicts/1"
+    for change in (lambda: None, lambda: (ours / "lines").write_bytes(b"a\0b"),
+                   lambda: (ours / "lines").unlink(), lambda: (ours / "lines").mkdir(),
+                   lambda: (theirs / "lines").write_bytes(b"a\0b"), lambda: (theirs / "lines").unlink()):
+        change()
+        for name in os.listdir(conflict):
+            (conflict / name).read_bytes()
+
+
 def what_is_resolved_before_anything_is_merged_is_not_asked_for_either():
     ours, theirs = make("early"), SPACES / "early-fork"
     ctl("early", "fork early-fork")
@@ -1896,7 +1912,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
-     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command,
+     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command, what_a_conflict_lists_can_be_read,
      what_both_added_is_one_only_where_nothing_differs, a_name_that_theirs_renames_is_not_written_as_one_of_ours,
      a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
      between_two_merges_the_first_is_what_the_next_begins_from,
