@@ -19,11 +19,18 @@ TEST_CASE("Workspaces that are forked, merged and discarded at a time do not dis
   Kernel& kernel = test.kernel();
   const Caller caller = test.person();
   const auto work = [&](const std::string& name) {
-    for (int round = 0; round < 150; ++round) {
+    const std::string root = "/workspaces/" + name;
+    for (int round = 0; round < 100; ++round) {
       const std::string fork = fmt::format("{}-{}", name, round);
-      must(kernel.forks().fork(caller, "/workspaces/" + name, fork, std::nullopt));
-      must(kernel.merges().merge(caller, "/workspaces/" + name, fork, false));
-      must(kernel.forks().discard(caller, "/workspaces/" + name, fork));
+      const std::string file = fmt::format("{}/trees/workspaces/{}/", test.state(), fork);
+      must(kernel.forks().checkpoint(caller, root, "c"));
+      must(kernel.forks().fork(caller, root, fork, std::nullopt));
+      must(file::replace(file + fmt::format("f{}", round % 5), fork));
+      must(kernel.merges().merge(caller, root, fork, false));
+      if (round % 3 == 0) must(kernel.forks().rollback(caller, root, "c"));
+      must(kernel.forks().discard(caller, root, fork));
+      must(kernel.forks().discard(caller, root, "c"));
+      if (round % 3 == 0) must(kernel.forks().discard(caller, root, "undo-1"));
     }
   };
   for (const std::string name : {"one", "other", "third"}) {
