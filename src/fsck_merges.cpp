@@ -38,6 +38,22 @@ Status check_bases(const StateDirectory& state, Findings& found) {
   });
 }
 
+// Those that have ended, and are read where a rollback goes back to when they were left.
+Status check_ended(const StateDirectory& state, Findings& found) {
+  return for_each_family(state, [&](const std::string& name, const auto&) -> Status {
+    for (const BaseRecord& one : TRY(ended_conflicts(state.file(name)))) {
+      const auto text = file::read(one.path);
+      const auto left = text ? Merges::count_conflicts(*text) : std::unexpected(text.error());
+      if (left) continue;
+      found.problems.push_back(
+          fmt::format("{}/{}: {}; a rollback to when these conflicts were left has them not, and "
+                      "the next merge of the two finds them anew",
+                      name, text::last_part(one.path), left.error().message));
+    }
+    return ok();
+  });
+}
+
 // Without what rollbacks took back the records may tell of what is not there any more.
 Status mend_lineages(const std::string& directory, const std::string& name,
                      const std::vector<TreeInfo>& family, const Quarantine& quarantine,
@@ -105,6 +121,7 @@ Result<Findings> check_merges(Look& look) {
                     "more, and another merge of the two finds it anew",
                     name, left.error().message));
   }
+  TRY(check_ended(look.state, found));
   TRY(check_bases(look.state, found));
   found.sum = fmt::format("{} half done; the next mount ends them", names.size());
   if (names.empty()) found.sum = "none half done";

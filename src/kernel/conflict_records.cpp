@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "kernel/checked_line.h"
 #include "kernel/merge_bases.h"
 
 namespace agentfs {
@@ -19,7 +20,8 @@ json::Array elements_of(const json::Value& value) {
 
 }  // namespace
 
-// A line for the merge, then one for each conflict: its number, a blank and what it is.
+// A line for the merge, with a check of the others, then one for each conflict: its number, a blank
+// and what it is.
 std::string stored(const MergeConflicts& conflicts) {
   json::Value head;
   head.set("from", std::uint64_t{conflicts.from});
@@ -34,20 +36,25 @@ std::string stored(const MergeConflicts& conflicts) {
     ended.emplace_back(std::move(one));
   }
   if (!ended.empty()) head.set("ended", std::move(ended));
-  std::string out = json::dump(head) + "\n";
+  std::string lines;
   for (const auto& [number, one] : conflicts.left) {
-    out += fmt::format("{} {}\n", number, to_text(one));
+    lines += fmt::format("{} {}\n", number, to_text(one));
   }
   for (const MergeConflict& one : conflicts.settled) {
-    out += fmt::format("{} {}\n", kSettled, to_text(one));
+    lines += fmt::format("{} {}\n", kSettled, to_text(one));
   }
-  return out;
+  head.set("check", check_of(lines));
+  return json::dump(head) + "\n" + lines;
 }
 
 Result<MergeConflicts> conflicts_in(std::string_view text) {
   if (!text.ends_with('\n')) return fail(EBADMSG, "cut off, or empty");
   const auto lines = text::split(text, '\n');
   const json::Value head = TRY(json::parse(lines.front()));
+  const std::string_view check = head["check"].text();  // earlier builds wrote none
+  if (!check.empty() && check != check_of(text.substr(lines.front().size() + 1))) {
+    return fail(EBADMSG, "not what was written: its check is another");
+  }
   MergeConflicts all{.from = static_cast<std::uint32_t>(head["from"].number()),
                      .base = snapshot_of(head["base"]),
                      .is_stored = true};

@@ -458,20 +458,40 @@ def conflicts_that_were_cut_off():
     mount = Mount.of("conflicts")
     mount.mount()
     (mount / "workspaces/a").mkdir()
-    (mount / "workspaces/a/f").write_text("text\n")
+    for file in "fg":
+        (mount / "workspaces/a" / file).write_text("text\n")
     command(mount / "workspaces/a/.agentfs/ctl", "fork b")
+    command(mount / "workspaces/a/.agentfs/ctl", "checkpoint c")
     for name in "ab":
-        (mount / "workspaces" / name / "f").write_text(f"{name}\n")
+        for file in "fg":
+            (mount / "workspaces" / name / file).write_text(f"{name}\n")
     command(mount / "workspaces/a/.agentfs/ctl", "merge b partial")
+
+    def each_damage_is_told(record):
+        whole = record.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        for damaged in (b"", whole[:len(whole) // 2], whole[:-2], b"".join(lines[:-1]), lines[0],
+                        whole.replace(b'"f"', b'"F"')):
+            record.write_bytes(damaged)
+            expect_has(mount.fsck(code=1), f"FAIL merges: {record.relative_to(mount.state)}: ")
+        record.write_bytes(re.sub(rb',"check":"[0-9a-f]*"', b"", whole))  # of an earlier build
+        mount.fsck()
+        record.write_bytes(whole)
+        mount.fsck()
+
     mount.umount()
     mount.fsck()
     [record] = (mount.state / "merge-conflicts").iterdir()
-    whole = record.read_bytes()
-    for damaged in (b"", whole[:len(whole) // 2], whole[:-2]):
-        record.write_bytes(damaged)
-        expect_has(mount.fsck(code=1), f"FAIL merges: merge-conflicts/{record.name}: ")
-    record.write_bytes(whole)
-    mount.fsck()
+    each_damage_is_told(record)
+    mount.mount()
+    command(mount / "workspaces/a/.agentfs/ctl", "rollback c")  # which ends them
+    mount.umount()
+    [record] = (mount.state / "merge-bases/workspaces").glob("*.conflicts")
+    each_damage_is_told(record)
+    mount.mount()
+    command(mount / "workspaces/a/.agentfs/ctl", "rollback undo-1")
+    expect_eq(len([one for one in os.listdir(mount / "workspaces/a/.agentfs/conflicts") if one.isdigit()]), 2)
+    mount.umount()
 
 
 def merged_state(name, back=False):
