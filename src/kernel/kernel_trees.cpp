@@ -14,6 +14,7 @@
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
 #include "kernel/submodules.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -72,15 +73,20 @@ void complete_changes(const Kernel& kernel, const std::string& root, TurnChanges
   }
 }
 
-// What is committed is read on the disk; a file that was only moved may be lent yet. One whose
-// bytes are not to be had is left out.
-void fetch_lent(const Kernel& kernel, const std::string& root, std::vector<std::string>& paths) {
+// What is committed is read on the disk: there a file that was only moved may be lent yet, and
+// after a rollback a directory that nobody has looked into be hollow. What is not to be had is left
+// out.
+void bring(const Kernel& kernel, const std::string& root, std::vector<std::string>& paths) {
   const ImportStore* const imports = kernel.parts().imports;
-  if (imports == nullptr || imports->all().empty()) return;
+  const bool may_be_lent = imports != nullptr && !imports->all().empty();
   std::erase_if(paths, [&](const std::string& path) {
-    const Status fetched = kernel.forks().materialise(fmt::format("{}/{}", root, path), true);
-    if (fetched || fetched.error().code == ENOENT) return false;
-    log::warning("{}/{}: not committed: {}", root, path, fetched.error().message);
+    const std::string whole = path.empty() ? root : path_in(root, path);
+    const auto found = find_in_mount(kernel, whole);
+    const bool is_directory = found && S_ISDIR(found->entry.attributes.st_mode);
+    if (!is_directory && !may_be_lent) return false;
+    const Status brought = kernel.forks().materialise(whole, true);
+    if (brought || brought.error().code == ENOENT) return false;
+    log::warning("{}: not committed: {}", whole, brought.error().message);
     return true;
   });
 }
@@ -174,8 +180,10 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   const std::string root = "/workspaces/" + workspace;
   ready_for_commit(*this, root, next.ref);  // what has changed elsewhere is on the disk already
   complete_changes(*this, root, changes);
-  fetch_lent(*this, root, changes.own.paths);
-  fetch_lent(*this, root, changes.others.paths);
+  for (TurnChanges::Part* const part : {&changes.own, &changes.others}) {
+    bring(*this, root, part->paths);
+    bring(*this, root, part->unignored);
+  }
   const Result<std::string> made =
       commit_changes(*parts().repository, next, *process, turn, changes);
   {

@@ -11,7 +11,7 @@ import signal
 import threading
 
 from mount_lib import (Mount, command, expect, expect_eq, expect_has, kill, main, need, read, run,
-                       wait_until)
+                       tell, wait_until)
 
 ROUNDS = 4
 M = Mount.of("checkpoints")
@@ -394,6 +394,38 @@ def what_is_ignored_no_more_is_in():
         expect_eq(held(f"k{number}"), first, f"{number}")
 
 
+def a_turn_after_a_rollback_has_what_is_there():
+    """Also what nobody has looked into since, which is on the disk only when somebody does."""
+    M.script_model("writer", {"name": "writer", "tasks": [{"match": "*", "steps": [
+        {"text": "I write.", "calls": [{"name": "write", "arguments": {"path": "{{last_user}}", "text": "text\n"}}]},
+        {"text": "done"}]}]})
+    space = SPACES / "turned"
+    for name in ("d/e", "o"):
+        (space / name).mkdir(parents=True)
+    git("turned", "init", "-q", "-b", "main")
+    for name in ("a", "d/q", "d/e/r", "o/s"):
+        (space / name).write_text("1\n", encoding="utf-8")
+    git("turned", "add", "-A")
+    git("turned", "commit", "-q", "-m", "first")
+    pid = M.spawn("name=writer model=writer workspace=turned")
+
+    def turn(name):
+        tell(M.proc(pid, "chat"), f"{name}\n")
+        M.wait(pid)
+        ref = f"refs/agentfs/turns/{pid}"
+        return (git("turned", "ls-tree", "-r", "--name-only", ref).split(),
+                git("turned", "diff", "--name-status", "main", ref).split())
+
+    ctl("turned", "checkpoint c1")
+    (space / "more").write_text("1\n", encoding="utf-8")
+    ctl("turned", "rollback c1")
+    expect_eq(turn("three"), (["a", "d/e/r", "d/q", "o/s", "three"], ["A", "three"]), "after a rollback")
+    ctl("turned", "rollback undo-1")
+    (space / ".gitignore").write_text("x\n", encoding="utf-8")
+    expect_eq(turn("four"), ([".gitignore", "a", "d/e/r", "d/q", "four", "more", "o/s"],
+                             ["A", ".gitignore", "A", "four", "A", "more"]), "after its undo")
+
+
 def rules_are_gits_own_and_what_is_none_is_none():
     """.gitignore before .git/info/exclude; a link or a directory of such a name is a path as others."""
     space = SPACES / "rules-of"
@@ -592,7 +624,8 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      what_git_tracks_is_in_though_it_is_ignored,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
      what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
-     rules_are_gits_own_and_what_is_none_is_none, submodules_are_their_commits,
+     rules_are_gits_own_and_what_is_none_is_none, a_turn_after_a_rollback_has_what_is_there,
+     submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
