@@ -304,6 +304,13 @@ def what_git_tracks_is_in_though_it_is_ignored():
     made, names = held("three")
     expect_eq(names, [".gitignore", "a.o", "build/a"], "after changes")
     expect_eq(git("forced", "show", f"{made['commit']}:a.o"), "3\n", "as it was written")
+    # A tracked one that becomes a directory is tracked no more.
+    (space / "a.o").unlink()
+    (space / "a.o").mkdir()
+    (space / "a.o/in").write_text("ignored\n", encoding="utf-8")
+    expect_eq(held("directory")[1], [".gitignore", "build/a"], "a directory of an ignored name")
+    shutil.rmtree(space / "a.o")
+    (space / "a.o").write_text("3\n", encoding="utf-8")
     git("forced", "add", "-f", "build/c")
     ctl("forced", "fork forced-2")
     made = checkpoint("forced-2", "four")

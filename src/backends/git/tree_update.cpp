@@ -203,8 +203,9 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   // A submodule that is not checked out is an empty directory.
   if (submodule && TRY(names_in(fd->get())).empty()) return ok();
   const TreeHandle base = TRY(tree_of(repository_, entry.base));
-  // In place of something else, all that is there is new.
-  const bool replaces = entry.base != nullptr && !base;
+  // In place of something else, all that is there is new, but for what is told otherwise.
+  const bool is_told = change.whole || change.left;
+  const bool replaces = entry.base != nullptr && !base && !is_told;
   const mode_t readers = in.readers & owner_.readers_of(attributes);
   const auto id = TRY(directory({.fd = fd->get(), .path = path, .readers = readers}, base.get(),
                                 replaces ? kWhole : change));
