@@ -74,16 +74,36 @@ Status check_empty(Kernel& kernel, const std::string& path, const std::string& r
       path, text::shown(names.front()), number);
 }
 
-// What .gitignore names, and git does not track all the same.
-std::vector<std::uint64_t> ignored_ones(Kernel& kernel, const std::string& root,
-                                        const MergeConflicts& all) {
+// A repository in the workspace tracks what is in it, or does not.
+bool is_in_nested(TreeStore& store, const TreeNodeRef& root, std::string_view path) {
+  for (path = text::parent_part(path); !path.empty(); path = text::parent_part(path)) {
+    const auto directory = find_in_tree(store, root, path);
+    if (directory && store.lookup(*directory->node, ".git")) return true;
+  }
+  return false;
+}
+
+// What .gitignore names, and git does not track all the same on either side.
+Result<std::vector<std::uint64_t>> ignored_ones(Kernel& kernel, const std::string& root,
+                                                const MergeConflicts& all) {
   IgnoredPaths ignored(kernel);
-  const auto top = find_in_mount(kernel, root);
-  const auto tracked = top ? TrackedPaths::of(*top->store, *top->entry.node) : TrackedPaths();
+  const PlacedEntry top = TRY(find_in_mount(kernel, root));
+  const TreeSide& other = all.sides.theirs;
+  const auto ours = TrackedPaths::read(*top.store, *top.entry.node);
+  const auto theirs = TrackedPaths::read(*other.store, *other.root);
+  if (const auto& unknown = ours ? theirs : ours; !unknown) {
+    return fail(
+        ENOTSUP,
+        "{}: not known what git tracks there ({}), and that is no product; `resolve N ours` "
+        "would do for each",
+        root, unknown.error().message);
+  }
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, one] : all.left) {
-    const bool is_meant = ignored.is_ignored(fmt::format("{}/{}", root, one.path));
-    if (is_meant && !tracked.contains(one.path)) numbers.push_back(number);
+    const bool is_tracked = ours->contains(one.path) || theirs->contains(one.path) ||
+                            is_in_nested(*top.store, top.entry.node, one.path);
+    if (is_tracked || !ignored.is_ignored(fmt::format("{}/{}", root, one.path))) continue;
+    numbers.push_back(number);
   }
   return numbers;
 }
@@ -94,7 +114,7 @@ Result<std::vector<std::uint64_t>> numbers_of(Kernel& kernel, const std::string&
   const MergeConflictsRef all = kernel.merges().conflicts(root);
   std::vector<std::uint64_t> numbers;
   if (all != nullptr && which.ignored_alone) {
-    numbers = ignored_ones(kernel, root, *all);
+    numbers = TRY(ignored_ones(kernel, root, *all));
   } else if (all != nullptr) {
     for (const auto& [number, one] : all->left) numbers.push_back(number);
   }

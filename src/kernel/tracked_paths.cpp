@@ -55,6 +55,20 @@ class Entries {
     left_.remove_prefix(std::min(size, left_.size()));
     return Entry{.mode = mode, .path = path_};
   }
+  // Behind the last one there are extensions, each with its name and its size, and a checksum.
+  Status check_rest() const {
+    constexpr std::size_t kChecksum = 20;
+    constexpr std::size_t kHead = 8;
+    std::string_view rest = left_;
+    while (rest.size() > kChecksum) {
+      if (rest.size() < kHead + kChecksum) return cut();
+      if (rest.starts_with("link")) return fail(ENOTSUP, "an index of git: a split one");
+      const std::size_t size = kHead + number_at(rest, 4, 4);
+      if (size > rest.size() - kChecksum) return cut();
+      rest.remove_prefix(size);
+    }
+    return rest.size() == kChecksum ? ok() : cut();
+  }
 
  private:
   // How many bytes of the last path this one has not; behind it begins its own.
@@ -88,6 +102,7 @@ Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
     Entries::Entry entry = TRY(entries.next());
     if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.push_back(std::move(entry.path));
   }
+  TRY(entries.check_rest());
   // As they are; but for the stages of a conflict, which are one path.
   std::sort(tracked.paths_.begin(), tracked.paths_.end());
   const auto twice = std::ranges::unique(tracked.paths_);
@@ -95,13 +110,20 @@ Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
   return tracked;
 }
 
-TrackedPaths TrackedPaths::of(TreeStore& store, const TreeNode& root) {
+Result<TrackedPaths> TrackedPaths::read(TreeStore& store, const TreeNode& root) {
   const auto git = store.lookup(root, ".git");
-  if (!git || !S_ISDIR(git->attributes.st_mode)) return {};
+  if (!git && git.error().code == ENOENT) return TrackedPaths();
+  if (!git) return std::unexpected(git.error());
+  if (!S_ISDIR(git->attributes.st_mode)) return fail(ENOTSUP, ".git is no directory");
   const auto file = store.lookup(*git->node, "index");
-  if (!file || !S_ISREG(file->attributes.st_mode)) return {};
-  const auto text = read_file(store, *file->node);
-  auto tracked = text ? parse(*text) : std::unexpected(text.error());
+  if (!file && file.error().code == ENOENT) return TrackedPaths();
+  if (!file) return std::unexpected(file.error());
+  if (!S_ISREG(file->attributes.st_mode)) return fail(ENOTSUP, ".git/index is no file");
+  return parse(TRY(read_file(store, *file->node)));
+}
+
+TrackedPaths TrackedPaths::of(TreeStore& store, const TreeNode& root) {
+  auto tracked = read(store, root);
   if (tracked) return *std::move(tracked);
   log::warning(".git/index: not known what it tracks: {}", tracked.error().message);
   return {};

@@ -12,16 +12,18 @@
 
 namespace agentfs {
 
-// The files and links that an index names, sorted by their bytes; a value. Not those that a split
-// index leaves to another file, nor repositories.
+// The files and links that an index names, sorted by their bytes; a value. Repositories in it are
+// none.
 class TrackedPaths {
  public:
   TrackedPaths() = default;
   // Of the bytes of an index of version 2, 3 or 4 (gitformat-index(5)) with SHA-1 ids. EBADMSG
-  // where they are none.
+  // where they are none; ENOTSUP for a split one, which leaves names to another file.
   static Result<TrackedPaths> parse(std::string_view index);
-  // By the index of the repository at the root of a tree; none where there is none. What cannot be
-  // read is told in the log, and taken for none.
+  // By the index of the repository at the root of a tree; none where there is no repository, or it
+  // has no index yet. ENOTSUP for one that lies elsewhere.
+  static Result<TrackedPaths> read(TreeStore& store, const TreeNode& root);
+  // The same; what cannot be read is told in the log, and taken for none.
   static TrackedPaths of(TreeStore& store, const TreeNode& root);
 
   bool contains(std::string_view path) const;

@@ -578,6 +578,17 @@ def many_conflicts_are_ended_by_one_command():
     expect_eq((ours / "a.o").read_text(), "ours\n", "what is ignored")
     ctl("built", "merge built-f")
     expect_eq((ours / "a.o").read_text(), "ours\n", "what was ended is not asked again")
+    # Where it is not known what git tracks, none is.
+    for top, text in ((ours, "ours, again\n"), (SPACES / "built-f", "theirs, again\n")):
+        (top / "a.o").write_text(text)
+    refused("EBUSY", "built", "merge built-f")
+    run(["git", "-C", ours, "update-index", "--split-index"])
+    expect_has(refused("ENOTSUP", "built", "resolve ignored ours"), "a split one")
+    run(["git", "-C", ours, "update-index", "--no-split-index"])
+    run(["git", "-C", SPACES / "built-f", "add", "-f", "a.o"])
+    expect_has(refused("ENOENT", "built", "resolve ignored ours"), "names")
+    run(["git", "-C", SPACES / "built-f", "rm", "-q", "--cached", "a.o"])
+    ctl("built", "resolve ignored ours")
     # One that cannot be ended so: those before it are.
     for top in (ours, SPACES / "built-f"):
         (top / "first").write_text(f"{top.name}\n")

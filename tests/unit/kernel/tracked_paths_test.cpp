@@ -78,7 +78,10 @@ TEST_CASE("an index that is cut short or of another kind is told, wherever it en
     changed[size] = static_cast<char>(~changed[size]);
     (void)TrackedPaths::parse(changed);
   }
-  CHECK(refused > whole.size() / 2);
+  // But where what is left passes for entries and a checksum.
+  CHECK(refused + 1 == whole.size());
+  space.sh("git update-index --split-index");
+  CHECK(TrackedPaths::parse(space.index()).error().code == ENOTSUP);
 }
 
 }  // namespace agentfs::test
