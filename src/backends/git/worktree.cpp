@@ -188,8 +188,10 @@ Status check_rules(int worktree, int directory, const std::string& path, bool gi
     if (kind == Kind::none || (name == ".gitignore" && !gitignore_counts)) continue;
     const auto size = size_beneath(worktree, path + name);
     if (!size) {
-      return fail(EINVAL, "git: {} is not a plain file; nothing is committed until it is",
-                  text::shown(path + name));
+      return fail(
+          EINVAL,
+          "git: {} leads out of the workspace, or is no file; with it removed a commit would do",
+          text::shown(path + name));
     }
     if (*size > kMostRules) {
       return fail(EINVAL, "git: {} is too large ({} bytes); nothing is committed until it has {}",
