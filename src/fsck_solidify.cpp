@@ -75,19 +75,12 @@ void solidify_origins(const std::string& trees, const Lender& lender) {
     const UniqueFd top(
         ::open(fmt::format("{}/{}", trees, name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!top) continue;
-    walk_directories(top.get(), [&](int directory, const std::string& inside, std::size_t) {
-      const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
-      if (!entries) return std::vector<std::string>();  // the forest's check tells
-      for (const HostEntry& entry : *entries) {
-        const Status filled =
-            fill_kept(fmt::format("/proc/self/fd/{}/{}", directory, entry.name), lender);
-        if (filled) continue;
-        print("note", "solidify",
-              fmt::format("{}/{}: not known what it was when it was imported: {}", name,
-                          text::shown(inside.empty() ? entry.name : inside + "/" + entry.name),
-                          filled.error().message));
-      }
-      return directories_in(*entries);
+    walk_files(top.get(), [&](int directory, const std::string& file, const std::string& path) {
+      const Status filled = fill_kept(fmt::format("/proc/self/fd/{}/{}", directory, file), lender);
+      if (filled) return;
+      print("note", "solidify",
+            fmt::format("{}/{}: not known what it was when it was imported: {}", name,
+                        text::shown(path), filled.error().message));
     });
   }
 }

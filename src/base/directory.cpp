@@ -50,6 +50,12 @@ Result<std::vector<HostEntry>> list_directory(const std::string& path) {
   return list_directory(directory.get(), path);
 }
 
+Result<std::vector<HostEntry>> list_if_there(const std::string& path) {
+  auto entries = list_directory(path);
+  if (entries || entries.error().code != ENOENT) return entries;
+  return std::vector<HostEntry>();
+}
+
 std::vector<HostEntry> entries_in(const std::string& path) {
   auto entries = list_directory(path);
   return entries ? *std::move(entries) : std::vector<HostEntry>();
@@ -97,6 +103,18 @@ void walk_directories(int top, const VisitDirectory& visit) {
     path.append(path.empty() ? "" : "/").append(name);
     enter(UniqueFd(::openat(here.directory.get(), name.c_str(), kFlags)));
   }
+}
+
+void walk_files(int top, const VisitFile& visit) {
+  walk_directories(top, [&](int directory, const std::string& inside, std::size_t) {
+    const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
+    if (!entries) return std::vector<std::string>();
+    for (const HostEntry& entry : *entries) {
+      if (entry.type != S_IFREG) continue;
+      visit(directory, entry.name, inside.empty() ? entry.name : inside + "/" + entry.name);
+    }
+    return directories_in(*entries);
+  });
 }
 
 std::optional<std::string> link_target(int directory, const std::string& name) {

@@ -27,6 +27,8 @@ Result<std::vector<HostEntry>> list_directory(int directory,
                                               std::string_view told_as = "a directory");
 
 Result<std::vector<HostEntry>> list_directory(const std::string& path);
+// The same; nothing in it where it is not there.
+Result<std::vector<HostEntry>> list_if_there(const std::string& path);
 // The same; none where it cannot be listed.
 std::vector<HostEntry> entries_in(const std::string& path);
 
@@ -40,6 +42,11 @@ std::vector<std::string> directories_in(const std::vector<HostEntry>& entries);
 using VisitDirectory = std::function<std::vector<std::string>(
     int directory, const std::string& path, std::size_t depth)>;
 void walk_directories(int top, const VisitDirectory& visit);
+// Each regular file in it and below: the directory that it is in (O_PATH), its name there, and its
+// path below the first. What cannot be listed is left out.
+using VisitFile =
+    std::function<void(int directory, const std::string& name, const std::string& path)>;
+void walk_files(int top, const VisitFile& visit);
 
 // Where the link leads to that `name` in `directory` is, or, for "", `directory` itself, opened
 // with O_PATH. Nothing where it is none; errno tells why.

@@ -170,7 +170,8 @@ Status CheckpointStage::enter(const Place& directory) {
     TRY(make_directory(host(directory.path)));
     TRY(dress(host(directory.path), directory.entry.attributes));
   }
-  if (directory.path.empty()) TRY(take_exclude());
+  // It is not copied: the repository has it.
+  if (directory.path.empty()) rules_.add("", TRY(read_rules(*store_, root_, ".git/info/exclude")));
   for (const char* name : kRules) TRY(copy_rules(directory, name));
   if (directory.path.empty()) return ok();
   const auto git = TRY(find(*directory.entry.node, ".git"));
@@ -179,17 +180,6 @@ Status CheckpointStage::enter(const Place& directory) {
   if (S_ISDIR(git->attributes.st_mode)) return copy_repository(place);
   TRY(copy_leaf(place));
   return S_ISREG(git->attributes.st_mode) ? copy_linked(place) : ok();
-}
-
-// It is not copied: the repository has it.
-Status CheckpointStage::take_exclude() {
-  const auto found = find_in_tree(*store_, root_, ".git/info/exclude");
-  if (!found && (is_gone(found.error()) || found.error().code == EACCES)) return ok();
-  if (!found) return std::unexpected(found.error());
-  const bool is_plain = S_ISREG(found->attributes.st_mode);
-  if (!is_plain || found->attributes.st_size > kLargestRules) return ok();
-  rules_.add("", TRY(read_file(*store_, *found->node)));
-  return ok();
 }
 
 Status CheckpointStage::copy_rules(const Place& directory, const std::string& name) {

@@ -62,7 +62,6 @@ class CheckpointStage {
   // A directory on the way, once: itself, its rules and its .git.
   Status enter(const Place& directory);
   Status copy_rules(const Place& directory, const std::string& name);
-  Status take_exclude();
   Status copy_repository(const Place& git);
   // The repository that a .git file leads to, where that is in the tree, as a submodule's is.
   Status copy_linked(const Place& git);

@@ -36,10 +36,8 @@ std::vector<std::uint64_t> numbers_in(std::string_view name) {
 
 Result<std::vector<std::filesystem::path>> paths_in(const std::string& directory) {
   std::vector<std::filesystem::path> found;
-  const auto entries = list_directory(directory);
-  if (!entries && entries.error().code == ENOENT) return found;
-  if (!entries) return std::unexpected(entries.error());
-  for (const HostEntry& entry : *entries) found.emplace_back(directory + "/" + entry.name);
+  for (const HostEntry& entry : TRY(list_if_there(directory)))
+    found.emplace_back(directory + "/" + entry.name);
   std::ranges::sort(found);
   return found;
 }

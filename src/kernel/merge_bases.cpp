@@ -115,9 +115,7 @@ Status forget_unneeded(const std::string& directory, const Forest& forest, std::
 
 Status remove_files(const std::string& directory,
                     const std::function<bool(const std::string& name)>& which) {
-  const auto entries = list_directory(directory);
-  if (!entries) return entries.error().code == ENOENT ? ok() : std::unexpected(entries.error());
-  for (const HostEntry& entry : *entries) {
+  for (const HostEntry& entry : TRY(list_if_there(directory))) {
     if (which(entry.name)) TRY(file::remove(fmt::format("{}/{}", directory, entry.name)));
   }
   return ok();

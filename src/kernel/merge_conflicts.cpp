@@ -217,11 +217,12 @@ Result<std::size_t> Merges::count_conflicts(std::string_view text) {
 // Those of a tree that is gone are nobody's; what cannot be read stays, and is told.
 void Merges::load_conflicts() {
   const std::string directory = directory_of(kernel_);
-  const auto entries = list_directory(directory);
-  if (!entries && entries.error().code != ENOENT) {
+  const auto entries = list_if_there(directory);
+  if (!entries) {
     log::error("{}: the conflicts of merges: {}", directory, entries.error().message);
+    return;
   }
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : *entries) {
     const std::string file = fmt::format("{}/{}", directory, entry.name);
     const Status loaded =
         file::is_unfinished(file) ? fail(ENOENT, "{}", file) : load_conflicts(file);
@@ -330,16 +331,13 @@ bool Merges::has_text(const std::string& root, std::uint64_t number,
   const MergeConflictsRef all = conflicts(root);
   if (all == nullptr || !all->left.contains(number)) return false;
   const MergeConflict& conflict = all->left.at(number);
-  const auto is_there = [&](const char* name) {
-    const auto from = side_of(*all, conflict, name);
-    if (!from || S_ISDIR(from->entry.attributes.st_mode)) return false;
-    if (!S_ISREG(from->entry.attributes.st_mode)) return true;
-    const auto file = from->store.open(*from->entry.node, O_RDONLY, TreeCaller{});
-    return file && (*file)->check_read();
-  };
-  // Either may have become what is not merged, such as a binary, since.
+  // Either side may have become what is not merged, such as a binary, since.
   if (side == "merged") return conflict.has_merged && text(root, number, side).has_value();
-  return is_there(side.c_str());
+  const auto from = side_of(*all, conflict, side);
+  if (!from || S_ISDIR(from->entry.attributes.st_mode)) return false;
+  if (!S_ISREG(from->entry.attributes.st_mode)) return true;
+  const auto file = from->store.open(*from->entry.node, O_RDONLY, TreeCaller{});
+  return file && (*file)->check_read();
 }
 
 // The last one of a merge that took what was clean: the next merge begins here, if there is one.

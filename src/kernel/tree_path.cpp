@@ -48,4 +48,16 @@ Result<std::string> read_file(TreeStore& store, const TreeNode& node) {
   return text;
 }
 
+Result<std::string> read_rules(TreeStore& store, const TreeNodeRef& directory,
+                               std::string_view path) {
+  constexpr off_t kLargest = off_t{1} << 20;
+  const auto found = find_in_tree(store, directory, path);
+  const int code = found ? 0 : found.error().code;
+  if (code == ENOENT || code == ENOTDIR || code == EACCES) return std::string();
+  if (!found) return std::unexpected(found.error());
+  const struct stat& its = found->attributes;
+  if (!S_ISREG(its.st_mode) || its.st_size > kLargest) return std::string();
+  return read_file(store, *found->node);
+}
+
 }  // namespace agentfs

@@ -27,5 +27,9 @@ Result<PlacedEntry> find_in_mount(const Kernel& kernel, std::string_view path);
 // The text of a file, by the daemon's right, or where a link leads. EFBIG beyond 64 MiB; EBUSY
 // where it is another's who changed it meanwhile.
 Result<std::string> read_file(TreeStore& store, const TreeNode& node);
+// The text of rules of ignored files, by a path from a directory: "" where there is none, or what
+// is no plain file of at most 1 MiB, or closed to the daemon.
+Result<std::string> read_rules(TreeStore& store, const TreeNodeRef& directory,
+                               std::string_view path);
 
 }  // namespace agentfs

@@ -14,8 +14,6 @@
 namespace agentfs {
 namespace {
 
-constexpr off_t kLargestRules = off_t{1} << 20;
-
 // A directory as it was in one of the two states; null where there was none.
 class Side {
  public:
@@ -40,10 +38,7 @@ class Side {
  private:
   // Those that cannot be read, as by an ordinary user's daemon, are none.
   void add(const TreeNodeRef& directory, const std::string& path, std::string_view name) {
-    const auto found = find_in_tree(store_, directory, name);
-    const bool is_plain = found && S_ISREG(found->attributes.st_mode);
-    if (!is_plain || found->attributes.st_size > kLargestRules) return;
-    if (const auto text = read_file(store_, *found->node)) rules_.add(path, *text);
+    if (const auto text = read_rules(store_, directory, name)) rules_.add(path, *text);
   }
 
   TreeStore& store_;

@@ -23,8 +23,7 @@ struct Change {
 
 // Root of the changes that a commit names. "" and "." are the whole worktree; slashes at the ends
 // and doubled ones do not matter; "a/.git" names the commit that the repository in a has, and all
-// other paths through a
-// ".git" are left out. EINVAL for one with ".." or a NUL byte.
+// other paths through a ".git" are left out. EINVAL for one with ".." or a NUL byte.
 Result<Change> changes_of(const TurnCommit& commit);
 
 }  // namespace agentfs::git

@@ -35,16 +35,10 @@ bool has_only_zeros(int file) {
 using Look = std::function<void(const UniqueFd& file, const std::string& path)>;
 
 // Of each regular file, O_PATH, and its path below the top.
-void walk_files(int top, const Look& look) {
-  walk_directories(top, [&](int directory, const std::string& inside, std::size_t) {
-    const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(inside);
-    if (!entries) return std::vector<std::string>();  // the forest's check tells
-    for (const HostEntry& entry : *entries) {
-      if (entry.type != S_IFREG) continue;
-      const UniqueFd fd(::openat(directory, entry.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-      if (fd) look(fd, inside.empty() ? entry.name : inside + "/" + entry.name);
-    }
-    return directories_in(*entries);
+void look_at_files(int top, const Look& look) {
+  walk_files(top, [&](int directory, const std::string& name, const std::string& path) {
+    const UniqueFd fd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (fd) look(fd, path);
   });
 }
 
@@ -100,7 +94,7 @@ void check_lent(const ImportRecords& records, std::uint32_t import, const std::s
                 Findings& found) {
   const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top) return;
-  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+  look_at_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
     look_at_lent(records, import, file, path, found);
   });
 }
@@ -110,7 +104,7 @@ void check_unmarked(const std::vector<NumberedRecords>& imports, const std::stri
   const UniqueFd top(::open(tree.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!top || imports.empty()) return;
   const char* const mark = lent_mark_name(::geteuid() == 0);
-  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+  look_at_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
     if (has_lent_mark(file.get(), mark)) return;
     const auto lost = std::ranges::find_if(imports, [&](const NumberedRecords& one) {
       return has_its_time(*one.records, file, path) && reads_as_zeros(*one.records, file, path);
@@ -135,7 +129,7 @@ void check_lines(const std::vector<NumberedRecords>& imports, const std::string&
     std::size_t count = 0;
   };
   std::map<std::uint32_t, Lost> all;
-  walk_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+  look_at_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
     const auto mark = lent_mark(file.get(), name);
     if (!mark) return;
     const auto its = std::ranges::find(imports, mark->import, &NumberedRecords::import);
@@ -154,11 +148,12 @@ void check_lines(const std::vector<NumberedRecords>& imports, const std::string&
 }
 
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found) {
-  const auto all = list_directory(records.kept_directory());
-  if (!all && all.error().code != ENOENT) {
+  const auto all = list_if_there(records.kept_directory());
+  if (!all) {
     found.problems.push_back(fmt::format("import {}: {}", import, all.error().message));
+    return;
   }
-  for (const HostEntry& kept : all ? *all : std::vector<HostEntry>()) {
+  for (const HostEntry& kept : *all) {
     const auto number = text::number<std::size_t>(kept.name);
     const auto entry = number ? records.entry(*number) : std::nullopt;
     struct stat its{};

@@ -79,8 +79,8 @@ Result<std::shared_ptr<ImportRecords>> ImportRecords::create(const std::string& 
 // `about` comes last. Where it was lost later there are records, or what was kept.
 bool ImportRecords::is_unmade(const std::string& directory) {
   const std::string entries = directory + "/entries";
-  const auto kept = list_directory(directory + "/kept");
-  const bool has_kept = kept ? !kept->empty() : kept.error().code != ENOENT;
+  const auto kept = list_if_there(directory + "/kept");
+  const bool has_kept = !kept || !kept->empty();
   const bool is_ours = text::number<std::uint32_t>(text::last_part(directory)).has_value();
   if (!is_ours || has_kept || !file::is_absent(directory + "/about")) return false;
   const auto recorded = file::is_absent(entries) ? std::string() : file::read(entries);

@@ -116,9 +116,7 @@ Status Imports::load(const std::string& trees) {
   std::map<std::uint32_t, RecordsRef> found;
   const std::vector<std::uint32_t> needed = imports_with_trees(trees);
   std::uint32_t last = needed.empty() ? 0 : needed.back();
-  const auto entries = list_directory(directory_);
-  if (!entries && entries.error().code != ENOENT) return std::unexpected(entries.error());
-  for (const HostEntry& entry : entries ? *entries : std::vector<HostEntry>()) {
+  for (const HostEntry& entry : TRY(list_if_there(directory_))) {
     const auto id = text::number<std::uint32_t>(entry.name);
     if (!id) continue;
     last = std::max(last, *id);
