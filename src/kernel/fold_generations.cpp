@@ -9,12 +9,11 @@
 namespace agentfs::fold {
 namespace {
 
-// Those after which a name holds something else. An open that may write changes nothing yet; modes
-// and attributes are not what a name holds.
+// Those after which a name that was there holds something else. An open that may write changes
+// nothing yet; modes and attributes are not what a name holds.
 bool changes_content(std::string_view operation) {
   static constexpr auto kOperations =
-      std::to_array<std::string_view>({"create", "fork", "link", "mkdir", "mknod", "replaced",
-                                       "rollback", "symlink", "truncate", "write"});
+      std::to_array<std::string_view>({"fork", "replaced", "rollback", "truncate", "write"});
   return std::ranges::find(kOperations, operation) != kOperations.end();
 }
 
@@ -59,7 +58,8 @@ void note_generations(Fold& fold, const Record& record) {
   const bool renames = operation == "rename";
   const bool removes =
       operation == "remove" || (operation == "discard" && record.data["name"].text().empty());
-  if (!renames && !removes && !changes_content(operation)) return;
+  const bool names = renames || makes_a_name(record.kind);
+  if (!names && !removes && !changes_content(operation)) return;
   const std::string path = json::bytes_of(record.data, "path");
   if (!has_generation(path)) return;
   Generations& all = fold.edit_generations();
@@ -67,6 +67,7 @@ void note_generations(Fold& fold, const Record& record) {
   const Generation by{
       .number = record.sequence,
       .time = record.time,
+      .named = names ? record.time : 0,
       .writer = all.writer(pids.empty() ? ProcessId{} : pids.front(), lineage(record.author))};
   if (renames) {
     apply_rename(all, record, path, by);

@@ -9,12 +9,6 @@
 namespace agentfs::fold {
 namespace {
 
-bool makes_a_name(std::string_view kind) {
-  static constexpr auto kKinds = std::to_array<std::string_view>(
-      {"tree.create", "tree.mkdir", "tree.link", "tree.symlink", "tree.mknod"});
-  return std::ranges::find(kKinds, kind) != kKinds.end();
-}
-
 void apply_recovered(Fold& fold, const Record& record) { note_history(fold, record); }
 
 std::vector<std::uint64_t> numbers_of(const json::Value& list) {
@@ -69,6 +63,13 @@ History::Goes goes_along(const json::Value& data) {
 
 }  // namespace
 
+bool makes_a_name(std::string_view kind) {
+  static constexpr auto kKinds = std::to_array<std::string_view>(
+      {"tree.create", "tree.mkdir", "tree.link", "tree.symlink", "tree.mknod"});
+  return std::ranges::find(kKinds, kind) != kKinds.end();
+}
+
+// Before the removal is one of its generations.
 void note_history(Fold& fold, const Record& record) {
   const bool renames = record.kind == "tree.rename";
   if (renames && record.data["directory"].truth()) {
@@ -80,7 +81,8 @@ void note_history(Fold& fold, const Record& record) {
   }
   // Before what the backup replaces, whose number is greater.
   if (const FileVersionRef former = former_of(record)) fold.add_version(former);
-  const FileVersionRef version = version_of(record);
+  const std::int64_t named = fold.generations().named(json::bytes_of(record.data, "path"));
+  const FileVersionRef version = version_of(record, named);
   if (version == nullptr) return;
   if (version->in_trash) fold.name_appears(version->path);  // one removed twice is there once
   fold.add_version(version);

@@ -45,6 +45,8 @@ struct MovedCheckpoints {
 };
 MovedCheckpoints take_checkpoints(const Fold& fold, const Record& record);
 void put_checkpoints(Fold& fold, const Record& record, MovedCheckpoints moved);
+// Whether such a record is of a new name: of a file, link, directory, pipe or socket.
+bool makes_a_name(std::string_view kind);
 // What a record of a tree changes in the generations of its paths.
 void note_generations(Fold& fold, const Record& record);
 

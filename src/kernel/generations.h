@@ -26,8 +26,9 @@ using WriterRef = std::shared_ptr<const Writer>;
 // every change and is never given twice, so a name that is removed and made again goes on.
 struct Generation {
   Sequence number{};
-  std::int64_t time = 0;  // wall clock, nanoseconds
-  WriterRef writer{};     // null: not known
+  std::int64_t time = 0;   // wall clock, nanoseconds
+  std::int64_t named = 0;  // of the change that made the name, or renamed to it; 0: of none known
+  WriterRef writer{};      // null: not known
 };
 
 // A value that belongs to the fold. It follows names: what a rename of a directory, a fork or a
@@ -68,6 +69,8 @@ class Generations {
 
   // --- looks
   Generation of(std::string_view path) const;  // number 0: nothing is known of it
+  // When the name was made last, or something was renamed to it; 0: it is not known.
+  std::int64_t named(std::string_view path) const;
   // The last change of what the path holds by another process than this one.
   Sequence changed_by_other(std::string_view path, ProcessId process) const;
   std::size_t names() const { return used_; }

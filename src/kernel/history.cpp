@@ -87,7 +87,7 @@ json::Value to_json(const FileVersion& v) {
   if (v.held != whole_blocks(v.size)) value.set("held", v.held);
   value.set("uid", v.uid).set("gid", v.gid);
   value.set("modified", v.modified).set("time", v.time).set("cause", v.cause);
-  if (v.made != 0) value.set("made", v.made);
+  if (v.named != 0) value.set("named", v.named);
   if (v.host_pid != 0) value.set("host_pid", v.host_pid);
   value.set("author", v.author);
   if (v.file != 0) value.set("file", v.file);
@@ -111,7 +111,7 @@ FileVersion version_from_json(const json::Value& value) {
   v.uid = static_cast<uid_t>(value["uid"].number());
   v.gid = static_cast<gid_t>(value["gid"].number());
   v.modified = value["modified"].number();
-  v.made = value["made"].number();
+  v.named = value["named"].number();
   v.file = static_cast<std::uint64_t>(value["file"].number());
   v.kept_as = json::bytes_of(value, "kept_as");
   v.target = json::bytes_of(value, "target");
@@ -125,7 +125,7 @@ FileVersion version_from_json(const json::Value& value) {
   return v;
 }
 
-FileVersionRef version_of(const Record& record) {
+FileVersionRef version_of(const Record& record, std::int64_t named) {
   const json::Value& kept = record.data["kept"];
   if (kept["number"].number() <= 0) return nullptr;
   FileVersion v = version_from_json(kept);
@@ -134,6 +134,7 @@ FileVersionRef version_of(const Record& record) {
   // new name.
   if (v.path.empty()) v.path = json::bytes_of(record.data, v.cause == "rename" ? "other" : "path");
   v.in_trash = v.cause == "remove" || kept["removed"].truth();
+  if (v.in_trash) v.named = named;
   if (record.data["temporary"].truth()) v.cause = FileVersion::kLeftover;
   return made_by(record, std::move(v));
 }

@@ -38,7 +38,7 @@ struct FileVersion {
   uid_t uid = 0;
   gid_t gid = 0;
   std::int64_t modified = 0;  // mtime, wall clock, nanoseconds
-  std::int64_t made = 0;      // of what was made later than that, as copies are; 0: it was not
+  std::int64_t named = 0;     // when what was removed had got its name; 0: it is not known
   std::string target{};       // of a link
   Xattrs xattrs{};            // of what has no bytes in the past store
   std::int64_t time = 0;      // of the change that replaced it
@@ -74,8 +74,8 @@ std::string_view name(FileVersion::Type type);
 std::string lineage(const Author& author);
 json::Value to_json(const FileVersion& version);
 FileVersion version_from_json(const json::Value& value);
-// Of a record whose data has a member `kept` with a number; null for others.
-FileVersionRef version_of(const Record& record);
+// Of a record whose data has a member `kept` with a number; null for others. `named`: as in it.
+FileVersionRef version_of(const Record& record, std::int64_t named = 0);
 // The same of a member `former`: the old name of a file that became a backup of what has it next.
 FileVersionRef former_of(const Record& record);
 

@@ -198,10 +198,10 @@ std::int64_t changed_at(const FileVersion& version) {
                          version.cause == "recovered" || version.cause == FileVersion::kLeftover;
   if (!was_taken) return version.time;
   // The mtime of a directory is that of the removals in it, and any may have been set ahead; what
-  // was copied or unpacked has one from before it was made.
-  if (version.type == FileVersion::Type::directory) return 0;
+  // was copied, unpacked or renamed has one from before it had its name.
+  const bool tells = version.type != FileVersion::Type::directory;
   const auto known = [&](std::int64_t time) { return time <= version.time ? time : 0; };
-  return std::max(known(version.modified), known(version.made));
+  return std::max(tells ? known(version.modified) : 0, known(version.named));
 }
 
 // Of what is in the trash below a directory that went, what was gone before: it comes back as it

@@ -3,7 +3,6 @@
 
 #include "backends/tree_xattrs.h"
 #include "base/file.h"
-#include "base/nanoseconds.h"
 #include "kernel/tree_change.h"
 
 namespace agentfs {
@@ -55,15 +54,6 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
   if (type == "link") json::set_bytes(kept, "target", target);
   if (type != "name") set_xattrs(kept, xattrs_that_fit(store, *entry.node));
   return kept;
-}
-
-void set_birth(json::Value& kept, TreeStore& store, const TreeEntry& file) {
-  constexpr std::int64_t kClose = 10'000'000;  // what is written at once has one time
-  const auto birth = store.birth(*file.node);
-  const std::int64_t modified = nanoseconds_of(file.attributes.st_mtim);
-  if (birth && nanoseconds_of(*birth) > modified + kClose) {
-    kept.set("made", nanoseconds_of(*birth));
-  }
 }
 
 void set_identity(json::Value& kept, TreeStore& store, const TreeNode& node) {

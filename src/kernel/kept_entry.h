@@ -18,7 +18,5 @@ std::optional<json::Value> kept_without_bytes(TreeStore& store, const TreeEntry&
                                               const std::function<std::uint64_t()>& next);
 // Of a regular file: what its names have in common (file::identity()), if the disk tells it.
 void set_identity(json::Value& kept, TreeStore& store, const TreeNode& file);
-// When it was made, where its mtime is older, as a copy's may be; if the disk tells it.
-void set_birth(json::Value& kept, TreeStore& store, const TreeEntry& file);
 
 }  // namespace agentfs

@@ -55,15 +55,20 @@ def what_was_gone_before_stays_in_the_trash():
 
 
 def what_came_with_older_times_tells_it_as_well():
-    """Copied, unpacked, renamed over another: the time at which it came is no mtime of it."""
+    """Copied, unpacked, renamed, a link or a directory: the time at which it came is no mtime of it."""
     def older(path):
         path.write_text("older\n", encoding="utf-8")
         os.utime(path, (1e9, 1e9))
 
     ways = {"dated": lambda top: older(top / "k"),
-            "over": lambda top: (top / "a.c").rename(top / "b.c")}
+            "over": lambda top: (top / "a.c").rename(top / "b.c"),
+            "renamed": lambda top: (top / "a.c").rename(top / "k"),
+            "linked": lambda top: (top / "k").hardlink_to(top / "a.c"),
+            "pointed": lambda top: (top / "k").symlink_to("a.c"),
+            "deeper": lambda top: (top / "k").mkdir(),
+            "carried": lambda top: (top / "deep").rename(top / "deeper")}
     for name, way in ways.items():
-        top = make(name, ("old.c", "a.c", "b.c"))
+        top = make(name, ("old.c", "a.c", "b.c", "deep/d.c"))
         for each in top.iterdir():
             os.utime(each, (1e9, 1e9))
         run(["rm", top / "old.c"])

@@ -36,9 +36,7 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
   } else if (is_file) {
     kept = keep_file(entry, path, is_open_for_writing);
   }
-  if (!is_file || kept.number == 0) return kept;
-  set_identity(kept.row, store_, *entry.node);
-  set_birth(kept.row, store_, entry);
+  if (is_file && kept.number != 0) set_identity(kept.row, store_, *entry.node);
   return kept;
 }
 

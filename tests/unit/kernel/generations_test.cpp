@@ -162,6 +162,28 @@ TEST_CASE("two names that change places are both changed, with what is below the
   CHECK(all.changed_by_other("/home/u/b/x", {2}) == Sequence{4});
 }
 
+TEST_CASE("when a name was made or renamed to stays known, whatever is written to it since") {
+  const auto at = [](std::uint64_t number, std::int64_t named = 0) {
+    return Generation{.number = {number}, .time = 5, .named = named};
+  };
+  Generations all;
+  all.change("/home/u/a", at(1, 100));
+  all.change("/home/u/a", at(2));
+  CHECK(all.named("/home/u/a") == 100);
+  CHECK(all.named("/home/u/b") == 0);
+  all.change("/home/u/b", at(3, 300));
+  all.move("/home/u/a", "/home/u/b", at(4, 400));
+  CHECK(all.named("/home/u/b") == 400);
+  CHECK(all.named("/home/u/a") == 0);
+  all.change("/home/u/c", at(5, 500));
+  all.exchange("/home/u/b", "/home/u/c", at(6, 600));
+  all.change("/home/u/c", at(7));
+  CHECK(reloaded(all).named("/home/u/b") == 600);
+  CHECK(reloaded(all).named("/home/u/c") == 600);
+  all.remove("/home/u/c", at(8));
+  CHECK(all.named("/home/u/c") == 0);
+}
+
 TEST_CASE("a name that goes into itself, or takes the place of what it lay in, is known once") {
   Generations all;
   all.change("/home/u/a", by(all, 3, 1));
