@@ -6,6 +6,7 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 
 from mount_lib import (EXCHANGE, Mount, expect, expect_eq, expect_errno, expect_has, is_alive, kill, main,
                        read, renameat2, run, skip, tell, wait_until)
@@ -286,6 +287,44 @@ def nothing_is_lost():
     expect_eq(versions("kept-large"), [first, second], "versions of the large file")
 
 
+def who_appends_past_the_daemon_keeps_nothing():
+    """It takes nothing away, also where others read the file or append to it as well."""
+    path = W / "log"
+    with open(path, "ab", buffering=0) as first:  # past the daemon, since it is empty, and all others with it
+        for number in range(20):
+            before = mount.operations("write")
+            with open(path, "ab", buffering=0) as file:
+                file.write(b"%d\n" % number)
+                first.write(b"first\n")
+            expect_eq(mount.operations("write"), before, "writes that the daemon saw")
+    expect_eq(versions("log"), [], "versions of what was appended to")
+    expect_eq(len(path.read_bytes().splitlines()), 40, "lines")
+    with open(path, "ab", buffering=0) as one, open(path, "ab", buffering=0) as two:
+        whole = path.read_bytes()
+        os.truncate(two.fileno(), 2)
+        one.write(b"end\n")
+    expect_eq((versions("log"), path.read_bytes()), ([whole], b"0\nend\n"), "cut by who appends")
+
+
+def what_is_kept_beside_who_appends_has_the_size_that_its_row_says():
+    path, stop = W / "beside", threading.Event()
+    path.touch()
+    with open(path, "ab", buffering=0) as appender:
+        def append():
+            while not stop.is_set():
+                appender.write(b"line\n")
+
+        thread = threading.Thread(target=append)
+        thread.start()
+        for number in range(100):
+            tell_in_place(path, b"%03d" % number)
+        stop.set()
+        thread.join()
+    kept = [row["kept"] for row in rows("beside") if "kept" in row]
+    expect(len(kept) > 50, f"{len(kept)} versions")
+    expect_eq([row["size"] for row in kept], [len(each) for each in versions("beside")], "sizes")
+
+
 def each_content_is_kept_once_while_another_has_it_open():
     path = W / "held"
     ways = {"in place": lambda: tell_in_place(path, b"rootwork"),
@@ -408,8 +447,9 @@ def who_opens_what_has_set_id_bits_goes_through_the_daemon():
 
 main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
      where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
-     opens_share, readers_come_first, who_opens_what_has_set_id_bits_goes_through_the_daemon, rows_tell, nothing_is_lost,
-     each_content_is_kept_once_while_another_has_it_open,
+     opens_share, readers_come_first, who_opens_what_has_set_id_bits_goes_through_the_daemon, rows_tell,
+     nothing_is_lost, who_appends_past_the_daemon_keeps_nothing,
+     what_is_kept_beside_who_appends_has_the_size_that_its_row_says, each_content_is_kept_once_while_another_has_it_open,
      what_is_synced_again_and_again_is_kept_once, a_limit_shuts_nobody_out,
      what_is_written_past_the_daemon_does_not_come_under_a_limit, crash,
      switched_off)

@@ -57,7 +57,7 @@ Status Backings::open(fuse_req_t request, fuse_ino_t id, vfs::Handle& handle, fu
   info.backing_id = TRY(share(request, id, handle, info.flags));
   if (info.backing_id == 0) return ok();
   info.keep_cache = 0;  // what was cached before is dropped; past us the kernel caches nothing here
-  handle.bypass();
+  handle.bypass(info.flags);
   if (!is_known || !writes(info.flags)) return ok();
   // A mapping changes size and times unseen: what was cached until now may not be believed. Only
   // attributes: no lock is waited for that this request could hold.

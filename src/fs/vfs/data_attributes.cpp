@@ -187,9 +187,11 @@ void DataNode::keep_before(WriteKeeper& keeper, int file, off_t offset) {
   if (copy) past.note_copy(file_->inode(), *copy);
 }
 
-std::shared_ptr<WriteKeeper> DataNode::begin_past(const std::shared_ptr<WriteKeeper>& own) {
+std::shared_ptr<WriteKeeper> DataNode::begin_past(const std::shared_ptr<WriteKeeper>& own,
+                                                  bool appends) {
   Lock lock(past_mutex_);
   ++writers_past_;
+  if (!appends) ++overwriters_past_;
   if (past_keeper_ == nullptr) past_keeper_ = own;
   return past_keeper_;
 }
@@ -199,15 +201,16 @@ std::shared_ptr<WriteKeeper> DataNode::keeper_past() {
   return past_keeper_;
 }
 
-bool DataNode::end_past() {
+bool DataNode::end_past(bool appends) {
   Lock lock(past_mutex_);
+  if (!appends) --overwriters_past_;
   if (--writers_past_ > 0) return false;
   past_keeper_.reset();
   return true;
 }
 
 void DataNode::renew_past(WriteKeeper& keeper) {
-  const bool is_due = keeper.has_ever_kept() && !keeper.has_kept();
+  const bool is_due = keeper.has_ever_kept() && !keeper.has_kept() && is_overwritten_past();
   if (!is_due || writers_past_ < 2 || keeper_past().get() != &keeper) return;
   keeper.renew();
   static_cast<void>(tree_->store().use_descriptor(*file_, [&](int file) {

@@ -51,8 +51,9 @@ class DataNode final : public Node {
   // One more descriptor by which it is written past the daemon: while there is one, the host's
   // kernel asks for the attributes each time, since a mapping changes them unseen. They keep what
   // it held once for all of them: by what this gives, `own` for the first.
-  std::shared_ptr<WriteKeeper> begin_past(const std::shared_ptr<WriteKeeper>& own);
-  bool end_past();                             // whether it was the last one
+  // `appends`: it takes nothing away, and what it finds is kept only where others might.
+  std::shared_ptr<WriteKeeper> begin_past(const std::shared_ptr<WriteKeeper>& own, bool appends);
+  bool end_past(bool appends);                 // whether it was the last one
   std::shared_ptr<WriteKeeper> keeper_past();  // null: there is none
   // The row of what was written, with what was kept for it.
   Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
@@ -84,6 +85,7 @@ class DataNode final : public Node {
   // As it is shown, now.
   Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
   bool is_written_past() const { return writers_past_ > 0; }
+  bool is_overwritten_past() const { return overwriters_past_ > 0; }  // perhaps
   // It has an entry that the host's kernel did not make: the listing that it keeps is not used
   // again.
   void distrust_listing() { listed_after_ = ~std::uint64_t{0}; }
@@ -163,6 +165,7 @@ class DataNode final : public Node {
   std::atomic<int> hidden_links_ = 0;
   std::atomic<const PastName*> kept_as_ = nullptr;  // owned
   std::atomic<int> writers_past_ = 0;
+  std::atomic<int> overwriters_past_ = 0;  // of them
   // Whose state nobody has kept, to be told from others alone; several's: this.
   std::atomic<const void*> closed_by_ = nullptr;
   std::atomic<bool> is_mapped_ = false;

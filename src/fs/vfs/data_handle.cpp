@@ -160,19 +160,21 @@ void DataHandle::leave_past() {
   if (is_counted_.exchange(false)) node_->tree().leave_past(node_, writable_);
 }
 
-void DataHandle::bypass() {
+void DataHandle::bypass(int flags) {
+  // O_APPEND stays with such an open, whatever fcntl(2) says.
+  appends_past_ = (flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) != 0;
   bypassed_ = true;
   if (!writable_) return;
   // What it had when this open emptied it has been told by that.
   const bool is_emptied = keeper_->is_settled();
-  const std::shared_ptr<WriteKeeper> shared = node_->begin_past(keeper_);
+  const std::shared_ptr<WriteKeeper> shared = node_->begin_past(keeper_, appends_past_);
   if (is_emptied && shared != keeper_) node_->tree().keeper().take_back(shared->take());
   if (!is_emptied && !shared->has_kept()) shared->renew();
   {
     Lock lock(mutex_);
     keeper_ = shared;
   }
-  static_cast<void>(before_write(0));
+  if (node_->is_overwritten_past()) static_cast<void>(before_write(0));
   // What is linked into the past from here on is a copy, since this is open for writing.
   static_cast<void>(node_->begin_change());
   Caller writer;
@@ -301,7 +303,7 @@ void DataHandle::release() {
   // From here on nothing is written past us; what the log holds of it is told.
   node_->tree().bypassed().end(node_.get());
   // Nobody has written since that was kept.
-  if (node_->end_past()) node_->tree().keeper().take_back(keeper_->take());
+  if (node_->end_past(appends_past_)) node_->tree().keeper().take_back(keeper_->take());
 }
 
 // Who has it open goes on writing past a daemon that has gone: the next one finds what.

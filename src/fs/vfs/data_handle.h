@@ -28,7 +28,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   bool may_bypass() const override { return may_bypass_; }
   bool enter_past() override;
   void leave_past() override;  // is not counted any more
-  void bypass() override;
+  void bypass(int flags) override;
   bool bypassed() const override { return bypassed_; }
   bool would_lose(int flags) const override;
   void read(Request&, off_t offset, std::size_t count, Completion<Bytes> done) override;
@@ -100,6 +100,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   // With all others that write the file past the daemon where this one does.
   std::shared_ptr<WriteKeeper> keeper_ = std::make_shared<WriteKeeper>();
   std::atomic<bool> bypassed_ = false;
+  bool appends_past_ = false;  // and nothing else; set before that
   std::atomic<bool> is_counted_ = false;
   Mutex<Rank::handle> mutex_;
   // Who wrote last, at first who opened it: kept, since a release comes without one.

@@ -166,7 +166,7 @@ class Handle {
   virtual bool may_bypass() const { return true; }
   virtual bool enter_past() { return true; }
   virtual void leave_past() {}  // it does not after all
-  virtual void bypass() {}
+  virtual void bypass(int /*flags*/) {}
   virtual bool bypassed() const { return false; }
   // Whether what there is has to be kept when the first byte of it is overwritten, and that is
   // better left to who sees the writes. bypass() keeps it beforehand, perhaps for nothing.

@@ -90,6 +90,9 @@ Kept PastKeeper::keep_bytes(int file, const std::string& path) {
   }
   const auto number = past_->keep_copy(file, path);
   if (!number) return not_kept(number.error().message);
+  // It may have grown until then, past the daemon.
+  const auto stored = past_->attributes({.number = *number, .path = path});
+  if (stored) attributes.st_size = stored->st_size;
   Kept kept = described(*number, attributes);
   kept.path = path;
   kept.stored = true;

@@ -186,7 +186,7 @@ TEST_CASE("a log begins anew when it has grown and nothing is open") {
 TEST_CASE("bytes that went past a handle have a row at its close, and only then") {
   Disk disk("");
   const auto handle = disk.open("a", O_CREAT | O_RDWR);
-  handle->bypass();
+  handle->bypass(O_RDWR);
   disk.services.rows.clear();
   CHECK(handle->flush(disk.request));
   CHECK(disk.services.rows.empty());
@@ -196,7 +196,7 @@ TEST_CASE("bytes that went past a handle have a row at its close, and only then"
   handle->release();
   CHECK(disk.services.rows.size() == 1);
   const auto reader = disk.open("a", O_RDONLY);
-  reader->bypass();
+  reader->bypass(O_RDONLY);
   disk.write("a", "more");
   reader->release();
   CHECK(disk.services.rows.size() == 1);
@@ -205,7 +205,7 @@ TEST_CASE("bytes that went past a handle have a row at its close, and only then"
 TEST_CASE("of attributes that are set, what was written before is told first") {
   Disk disk("");
   const auto handle = disk.open("a", O_CREAT | O_RDWR);
-  handle->bypass();
+  handle->bypass(O_RDWR);
   disk.services.rows.clear();
   disk.write("a", "hello");
   SetAttributes wanted{.which = SetAttributes::mtime};
@@ -222,9 +222,9 @@ TEST_CASE("of attributes that are set, what was written before is told first") {
 TEST_CASE("two who write one file past the daemon are both told of") {
   Disk disk("");
   const auto one = disk.open("a", O_CREAT | O_RDWR);
-  one->bypass();
+  one->bypass(O_RDWR);
   const auto two = disk.open("a", O_WRONLY);
-  two->bypass();
+  two->bypass(O_RDWR);
   disk.write("a", "hello");
   two->release();
   CHECK(disk.services.rows.back() == "1 write /work/a 5");
@@ -239,7 +239,7 @@ TEST_CASE("what was never closed is accounted for at the next start") {
   std::vector<std::shared_ptr<Handle>> open;
   for (const char* name : {"written", "idle", "removed"}) {
     open.push_back(disk.open(name, O_CREAT | O_WRONLY));
-    open.back()->bypass();
+    open.back()->bypass(O_RDWR);
   }
   std::filesystem::copy(place.log(), place.log() + ".dead");
   disk.write("written", "hello");
@@ -256,7 +256,7 @@ TEST_CASE("what is open when a session ends is told, and left to the next daemon
   const Place place;
   Disk disk(place.log());
   const auto handle = disk.open("a", O_CREAT | O_WRONLY);
-  handle->bypass();
+  handle->bypass(O_RDWR);
   disk.write("a", "hello");
   disk.services.rows.clear();
   handle->abandon();
