@@ -11,6 +11,16 @@
 
 namespace agentfs {
 
+// A file or link of which the repository has the blob already.
+struct KnownFile {
+  enum class Kind : char { file = 'f', executable = 'x', link = 'l' };
+
+  Kind kind = Kind::file;
+  std::string id{};        // of the blob, in hex
+  std::uint64_t size = 0;  // of the file: not the blob's where git has changed it on its way
+  std::string path{};
+};
+
 struct TurnCommit {
   std::string worktree;              // host path of the workspace's plain directory
   std::string git_directory;         // used, and made, where the worktree is no repository
@@ -31,6 +41,7 @@ struct TurnCommit {
   // A directory with the changed paths as they were, and the files of rules on the way to them.
   std::string source{};                // "": the worktree
   std::vector<std::string> ignored{};  // of the changed: in where the parent has them, else not
+  std::vector<KnownFile> known{};      // of the changed, and not in `source`
   std::string parent{};                // commit that it builds on; "": see commit()
   bool always = false;  // made on HEAD, not on the ref, and also where nothing differs
 };
@@ -42,7 +53,9 @@ class Repository {
   // Records the changed paths on top of the ref's last commit (first time: on top of HEAD) and
   // moves the ref; returns the commit id, or "" when the tree is what it was. What the user's
   // ignore rules name, and .git itself, is left out. HEAD, index, branches and stash stay as
-  // they are. ESTALE: the parent is not in the repository (any more).
+  // they are. ESTALE: the parent is not in the repository (any more);
+  // ENODATA: a blob that is said to be known is not, or has
+  // another size.
   virtual Result<std::string> commit(const TurnCommit& commit) = 0;
 };
 

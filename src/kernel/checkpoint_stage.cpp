@@ -56,24 +56,29 @@ std::optional<std::string> place_of_repository(std::string_view text, const std:
 
 }  // namespace
 
-Result<CheckpointStage> CheckpointStage::make(TreeStore& store, std::string directory) {
+Result<CheckpointStage> CheckpointStage::make(TreeStore& store, std::string directory,
+                                              bool reads_all) {
   TRY(file::make_directories(directory, 0700));
   struct statvfs disk{};
   if (::statvfs(directory.c_str(), &disk) != 0) return fail_errno(directory);
-  return CheckpointStage(store, std::move(directory), disk.f_bavail * disk.f_frsize / 2);
+  return CheckpointStage(store, std::move(directory), disk.f_bavail * disk.f_frsize / 2, reads_all);
 }
 
 CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
     : store_(other.store_),
       directory_(std::exchange(other.directory_, {})),
       room_(other.room_),
+      reads_all_(other.reads_all_),
+      leaves_(other.leaves_),
       root_(std::move(other.root_)),
       rules_(std::move(other.rules_)),
       entered_(std::move(other.entered_)),
       left_(std::move(other.left_)),
       tracked_(std::move(other.tracked_)),
       ignored_(std::move(other.ignored_)),
-      index_(std::move(other.index_)) {}
+      index_(std::move(other.index_)),
+      clean_(std::move(other.clean_)),
+      known_(std::move(other.known_)) {}
 
 CheckpointStage::~CheckpointStage() {
   if (directory_.empty()) return;
@@ -156,7 +161,7 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
       left_.erase(place.path);
       is_ignored = is_ignored || rules_.is_ignored(place.path, false);
       if (is_ignored && !is_tracked(place.path)) ignored_.insert(place.path);
-      return is_ignored || which == Which::all ? copy_leaf(place) : ok();
+      return is_ignored || which == Which::all ? take_leaf(place) : ok();
     }
     is_ignored = is_ignored || rules_.is_ignored(place.path, true);
   }
@@ -224,7 +229,7 @@ Status CheckpointStage::copy_linked(const Place& git) {
 
 Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
   if (!fits(place.path)) return leave(place.path);
-  if (!S_ISDIR(place.entry.attributes.st_mode)) return copy_leaf(place);
+  if (!S_ISDIR(place.entry.attributes.st_mode)) return take_leaf(place);
   if (honours_rules) {
     TRY(enter(place));
   } else {
@@ -246,6 +251,19 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
       TRY(leave_closed(copy_whole(below, honours_rules), below.path));
     }
   }
+  return ok();
+}
+
+// An index is not worth its reading for a few.
+Status CheckpointStage::take_leaf(const Place& place) {
+  constexpr std::size_t kFew = 100;
+  const struct stat& attributes = place.entry.attributes;
+  const bool may_be_known = !reads_all_ && ++leaves_ > kFew && attributes.st_size <= kLargestFile;
+  if (!may_be_known) return copy_leaf(place);
+  if (!clean_) clean_ = CleanFiles::of(*store_, *root_);
+  auto known = clean_->find(place.path, attributes);
+  if (!known) return copy_leaf(place);
+  known_.push_back(*std::move(known));
   return ok();
 }
 

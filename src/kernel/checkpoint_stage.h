@@ -11,6 +11,7 @@
 
 #include "backends/tree_store.h"
 #include "base/error.h"
+#include "kernel/clean_files.h"
 #include "kernel/gitignore.h"
 #include "kernel/tracked_paths.h"
 
@@ -18,13 +19,14 @@ namespace agentfs {
 
 // Copies of the paths, and on the way to each the files of rules (.gitignore, .gitattributes) and
 // what says which commit a nested repository has. Ignored directories are left out, and of those
-// that are copied whole the ignored files, unless a path or git's index names them. One use, one
-// thread; the directory goes with this. Errors: the disk's; ENOSPC where the copies would take half
-// of its free room.
+// that are copied whole the ignored files, unless a path or git's index names them. Of many files,
+// what git has read by its index is named and not copied. One use, one thread; the directory goes
+// with this. Errors: the disk's; ENOSPC where the copies would take half of its free room.
 class CheckpointStage {
  public:
   // The store is borrowed; `directory` is a host path, made here.
-  static Result<CheckpointStage> make(TreeStore& store, std::string directory);
+  // `reads_all`: whatever git has.
+  static Result<CheckpointStage> make(TreeStore& store, std::string directory, bool reads_all);
   CheckpointStage(CheckpointStage&&) noexcept;
   CheckpointStage& operator=(CheckpointStage&&) = delete;
   ~CheckpointStage();
@@ -38,14 +40,15 @@ class CheckpointStage {
   // Ignored paths of what was looked at: that git tracks, and that it does not.
   std::vector<std::string> tracked() const { return {tracked_.begin(), tracked_.end()}; }
   std::vector<std::string> ignored() const { return {ignored_.begin(), ignored_.end()}; }
+  std::vector<KnownFile> take_known() { return std::move(known_); }  // of what would be copied
 
  private:
   struct Place {
     TreeEntry entry{};
     std::string path{};  // below the root, "" or "a/b"
   };
-  CheckpointStage(TreeStore& store, std::string directory, std::uint64_t room)
-      : store_(&store), directory_(std::move(directory)), room_(room) {}
+  CheckpointStage(TreeStore& store, std::string directory, std::uint64_t room, bool reads_all)
+      : store_(&store), directory_(std::move(directory)), room_(room), reads_all_(reads_all) {}
 
   std::string host(const std::string& path) const { return directory_ + "/" + path; }
   // A path of the tree may be as long as paths can be, and the copy lies deeper.
@@ -66,19 +69,24 @@ class CheckpointStage {
   // The repository that a .git file leads to, where that is in the tree, as a submodule's is.
   Status copy_linked(const Place& git);
   Status copy_whole(const Place& place, bool honours_rules);
+  Status take_leaf(const Place& place);  // or names what is known of it
   Status copy_leaf(const Place& place);
   Status copy_file(const Place& place);
 
   TreeStore* store_;
   std::string directory_;  // "" once moved from
   std::uint64_t room_;     // bytes that may still be copied
-  TreeNodeRef root_{};     // of what is being added
+  bool reads_all_;
+  std::size_t leaves_ = 0;
+  TreeNodeRef root_{};  // of what is being added
   GitIgnore rules_;
   std::set<std::string> entered_;
   std::set<std::string> left_;
   std::set<std::string> tracked_;
   std::set<std::string> ignored_;
   std::optional<TrackedPaths> index_;  // read when it is asked
+  std::optional<CleanFiles> clean_;    // the same
+  std::vector<KnownFile> known_;
 };
 
 }  // namespace agentfs

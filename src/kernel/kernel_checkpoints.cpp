@@ -152,7 +152,7 @@ class Committing {
     auto since = before.commit.empty() ? fail(ESTALE, "no commit") : changed_since(before);
     if (!since) return fail(ESTALE, "{}", since.error().message);
     next_.parent = before.commit;
-    return commit(*std::move(since), before.state);
+    return commit(*since, before.state);
   }
   Result<TreeNodeRef> top_of(std::string_view text) const {
     const auto state = state_in(text);
@@ -178,12 +178,19 @@ class Committing {
     return changes_between(forest, TRY(top_of(before.state)), TRY(top_of(order_.checkpoint.state)));
   }
   // Beside those that have changed since a state of the workspace, "" where that is not known.
-  Result<std::string> commit(std::vector<std::string> changed, const std::string& since) {
+  Result<std::string> commit(const std::vector<std::string>& changed, const std::string& since) {
+    Result<std::string> made = commit_by(changed, since, false);
+    const bool lacks_known = !made && made.error().code == ENODATA;  // an index may name anything
+    return lacks_known ? commit_by(changed, since, true) : made;
+  }
+  Result<std::string> commit_by(std::vector<std::string> changed, const std::string& since,
+                                bool reads_all) {
     Forest& forest = *TRY(kernel_.forks().forest_of(root_));
     const TreeNodeRef top = TRY(top_of(order_.checkpoint.state));
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
-        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value))));
+        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value),
+        reads_all)));
     const auto last = top_of(since);
     const TreeNodeRef before = last ? *last : nullptr;
     const bool tracks_others = take_index(changed);
@@ -198,6 +205,7 @@ class Committing {
     next_.source = stage_->directory();
     next_.left = stage_->left();
     next_.ignored = stage_->ignored();
+    next_.known = stage_->take_known();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
       ready_for_commit(kernel_, root_, next_.ref);

@@ -474,6 +474,62 @@ def other_rules_cost_what_they_leave_out_less():
               [".gitignore", "a.o", "out/x", "sub/a.o"])
 
 
+def many_files_are_what_git_would_add():
+    """Those that git has read are not read again; whatever the index says of them, and has no more."""
+    space = SPACES / "many"
+    space.mkdir()
+    git("many", "init", "-q")
+    for number in range(400):
+        (space / f"d{number % 7}").mkdir(exist_ok=True)
+        (space / f"d{number % 7}/f{number}").write_text(f"{number:04}\n", encoding="utf-8")
+    (space / "d1/.gitignore").write_text("*.o\n", encoding="utf-8")
+    (space / "d1/link").symlink_to("f1")
+    for path in space.glob("d*/*"):
+        os.utime(path, (1e9, 1e9), follow_symlinks=False)
+    git("many", "add", "-A")
+    git("many", "commit", "-q", "-m", "first")
+    (space / "d0/f0").write_text("new!\n", encoding="utf-8")
+    os.utime(space / "d0/f0", (1e9, 1e9))
+    (space / "d0/f7").chmod(0o755)
+    (space / "d0/f14").unlink()
+    (space / "d0/f21").unlink()
+    (space / "d0/f21").symlink_to("f28")
+    (space / "d1/f1").rename(space / "d1/renamed")
+    (space / "d2/f9").unlink()
+    (space / "d2/f9").mkdir()
+    (space / "d2/f9/below").write_text("1\n", encoding="utf-8")
+    (space / "d1/x.o").write_text("ignored\n", encoding="utf-8")
+    (space / "d1/added").write_text("1\n", encoding="utf-8")
+    blob = git("many", "rev-parse", ":d3/f3").strip()
+    (space / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
+
+    def expect_as_git(name):
+        commit = checkpoint("many", name)
+        expect("error" not in commit, f"{commit}")
+        index = {"env": {**os.environ, "GIT_INDEX_FILE": str(M.state / f"index-{name}")}}
+        git("many", "read-tree", "--empty", **index)
+        git("many", "add", "-A", **index)
+        expect_eq(git("many", "rev-parse", f"{commit['ref']}^{{tree}}"), git("many", "write-tree", **index), name)
+
+    expect_as_git("lacking")
+    git("many", "add", "-A")
+    for path in space.glob("d*/f*[05]"):
+        path.write_text("later\n", encoding="utf-8")
+    git("many", "add", "-A")
+    (space / "d5/f5").write_text("LATER\n", encoding="utf-8")
+    ctl("many", "discard lacking")
+    expect_as_git("later")
+    # What a setting of the user's has changed on its way into the index lies there otherwise.
+    (space / "d0/eol").write_bytes(b"one\r\ntwo\r\n")
+    os.utime(space / "d0/eol", (1e9, 1e9))
+    git("many", "-c", "core.autocrlf=input", "add", "-A")
+    for path in space.glob("d*/f*"):
+        path.chmod(0o755)
+    git("many", "-c", "core.autocrlf=input", "add", "-A")
+    commit = checkpoint("many", "eol")
+    expect_eq(git("many", "cat-file", "-s", f"{commit['ref']}:d0/eol").strip(), "10", "as it lies there")
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -632,7 +688,7 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
      what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
      rules_are_gits_own_and_what_is_none_is_none, a_turn_after_a_rollback_has_what_is_there,
-     submodules_are_their_commits,
+     many_files_are_what_git_would_add, submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,

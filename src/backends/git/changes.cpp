@@ -66,6 +66,9 @@ Result<Change> changes_of(const TurnCommit& commit) {
   for (const std::string& path : commit.ignored) {
     if (!is_inside_git(path)) TRY(place_of(root, path))->ignored = true;
   }
+  for (const KnownFile& file : commit.known) {
+    if (!is_inside_git(file.path)) TRY(place_of(root, file.path))->known = &file;
+  }
   spread(root);
   return root;
 }

@@ -15,15 +15,17 @@ namespace agentfs::git {
 // below it but for what is `left` there.
 struct Change {
   bool whole = false;
-  bool left = false;       // stays as it was, but for what is named below it
-  bool unignored = false;  // all in it that the base has not
-  bool ignored = false;    // in where the base has it, else not
+  bool left = false;                 // stays as it was, but for what is named below it
+  bool unignored = false;            // all in it that the base has not
+  bool ignored = false;              // in where the base has it, else not
+  const KnownFile* known = nullptr;  // what it is, without a look; borrowed from the commit
   std::map<std::string, Change> below{};
 };
 
-// Root of the changes that a commit names. "" and "." are the whole worktree; slashes at the ends
-// and doubled ones do not matter; "a/.git" names the commit that the repository in a has, and all
-// other paths through a ".git" are left out. EINVAL for one with ".." or a NUL byte.
+// Root of the changes that a commit names, which must live as long. "" and "." are the whole
+// worktree; slashes at the ends and doubled ones do not matter; "a/.git" names the commit that the
+// repository in a has, and all other paths through a ".git" are left out. EINVAL for one with ".."
+// or a NUL byte.
 Result<Change> changes_of(const TurnCommit& commit);
 
 }  // namespace agentfs::git

@@ -20,6 +20,7 @@ enum class Field : char {
   source = 'f',
   left = 'k',       // repeated
   ignored = 'i',    // repeated
+  known = 'b',      // repeated: its kind, id, size and path
   unignored = 'u',  // repeated
   parent = 'p',
   always = 'e',
@@ -34,59 +35,95 @@ void add(std::string& text, Field field, std::string_view value) {
   text += fmt::format("{}{}:{}", static_cast<char>(field), value.size(), value);
 }
 
-Status take(Order& order, char letter, std::string_view value) {
-  switch (static_cast<Field>(letter)) {
+constexpr std::size_t kIdSize = 40;
+
+bool is_id(std::string_view id) {
+  return id.size() == kIdSize && id.find_first_not_of("0123456789abcdef") == id.npos;
+}
+
+Status take_known(Order& order, std::string_view value) {
+  constexpr std::size_t kBeforeSize = 1 + kIdSize;
+  const auto blank = value.find(' ');
+  const bool is_whole = blank != value.npos && blank > kBeforeSize;
+  const std::string_view id = is_whole ? value.substr(1, kIdSize) : "";
+  const auto size =
+      text::number<std::uint64_t>(is_whole ? value.substr(kBeforeSize, blank - kBeforeSize) : "");
+  if (!is_id(id) || !size || !std::string_view("fxl").contains(value.front())) {
+    return fail(EBADMSG, "git: order: a known file is none ({})", text::shown(value));
+  }
+  order.commit.known.push_back({.kind = static_cast<KnownFile::Kind>(value.front()),
+                                .id = std::string(id),
+                                .size = *size,
+                                .path = std::string(value.substr(blank + 1))});
+  return ok();
+}
+
+// Where a field that is a text goes; null: it is none.
+std::string* text_of(TurnCommit& commit, Field field) {
+  switch (field) {
     case Field::worktree:
-      order.commit.worktree = value;
-      return ok();
+      return &commit.worktree;
     case Field::git_directory:
-      order.commit.git_directory = value;
-      return ok();
+      return &commit.git_directory;
     case Field::ref:
-      order.commit.ref = value;
-      return ok();
-    case Field::changed:
-      order.commit.changed.emplace_back(value);
-      return ok();
+      return &commit.ref;
     case Field::message:
-      order.commit.message = value;
-      return ok();
+      return &commit.message;
     case Field::author:
-      order.commit.author = value;
-      return ok();
+      return &commit.author;
+    case Field::source:
+      return &commit.source;
+    case Field::parent:
+      return &commit.parent;
+    default:
+      return nullptr;
+  }
+}
+
+// Where one goes that is repeated, a path each time; null: it is none.
+std::vector<std::string>* paths_of(TurnCommit& commit, Field field) {
+  switch (field) {
+    case Field::changed:
+      return &commit.changed;
+    case Field::left:
+      return &commit.left;
+    case Field::ignored:
+      return &commit.ignored;
+    case Field::unignored:
+      return &commit.unignored;
+    default:
+      return nullptr;
+  }
+}
+
+Status take(Order& order, char letter, std::string_view value) {
+  const auto field = static_cast<Field>(letter);
+  if (std::string* const text = text_of(order.commit, field)) {
+    *text = value;
+    return ok();
+  }
+  if (auto* const paths = paths_of(order.commit, field)) {
+    paths->emplace_back(value);
+    return ok();
+  }
+  switch (field) {
     case Field::seconds:
       order.commit.seconds = text::number<std::int64_t>(value).value_or(0);
       return ok();
     case Field::locks_from:
       order.locks_from = text::number<std::int64_t>(value).value_or(0);
       return ok();
-    case Field::source:
-      order.commit.source = value;
-      return ok();
-    case Field::left:
-      order.commit.left.emplace_back(value);
-      return ok();
-    case Field::ignored:
-      order.commit.ignored.emplace_back(value);
-      return ok();
-    case Field::unignored:
-      order.commit.unignored.emplace_back(value);
-      return ok();
-    case Field::parent:
-      order.commit.parent = value;
-      return ok();
+    case Field::known:
+      return take_known(order, value);
     case Field::always:
       order.commit.always = value == "1";
       return ok();
-    case Field::end:
-      break;
+    default:
+      return fail(EBADMSG, "git: order: a field is unknown ({})", static_cast<int>(letter));
   }
-  return fail(EBADMSG, "git: order: a field is unknown ({})", static_cast<int>(letter));
 }
 
-bool is_commit_id(std::string_view id) {
-  return id.empty() || (id.size() == 40 && id.find_first_not_of("0123456789abcdef") == id.npos);
-}
+bool is_commit_id(std::string_view id) { return id.empty() || is_id(id); }
 
 }  // namespace
 
@@ -103,6 +140,10 @@ std::string encode(const Order& order) {
   if (!order.commit.source.empty()) add(text, Field::source, order.commit.source);
   for (const std::string& path : order.commit.left) add(text, Field::left, path);
   for (const std::string& path : order.commit.ignored) add(text, Field::ignored, path);
+  for (const KnownFile& file : order.commit.known) {
+    add(text, Field::known,
+        fmt::format("{}{}{} {}", static_cast<char>(file.kind), file.id, file.size, file.path));
+  }
   for (const std::string& path : order.commit.unignored) add(text, Field::unignored, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");

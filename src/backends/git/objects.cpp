@@ -75,6 +75,16 @@ std::string to_hex(const git_oid& id) {
   return digits;
 }
 
+Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size) {
+  git_odb* raw = nullptr;
+  TRY(check(git_repository_odb(&raw, repository), "objects"));
+  const OdbHandle all(raw);
+  std::size_t found = 0;
+  git_object_t type = GIT_OBJECT_INVALID;
+  return git_odb_read_header(&found, &type, raw, &id) == 0 && type == GIT_OBJECT_BLOB &&
+         found == size;
+}
+
 Result<git_oid> ObjectWriter::file(int fd, const std::string& path) {
   struct stat attributes{};
   if (::fstat(fd, &attributes) != 0) return fail_errno(text::shown(path));

@@ -44,5 +44,6 @@ class ObjectWriter {
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner);
 
 std::string to_hex(const git_oid& id);
+Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size);
 
 }  // namespace agentfs::git

@@ -91,12 +91,15 @@ Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const 
   here.builder = raw;
   const auto update = [&](const std::string& name, const Change& change) -> Status {
     if (change.left && change.below.empty()) return ok();
+    if (change.known != nullptr) return known(here, name, *change.known);
     const auto kind = kind_of(in.fd, name);
     if (!kind) return leave(here, name, kind.error());
     return entry(here, {name, *kind, git_treebuilder_get(raw, name.c_str())}, change);
   };
   if (changes.whole) {
-    for (const std::string& name : TRY(all_names(in.fd, base))) {
+    std::set<std::string> names = TRY(all_names(in.fd, base));
+    for (const auto& [name, change] : changes.below) names.insert(name);
+    for (const std::string& name : names) {
       const auto known = changes.below.find(name);
       TRY(update(name, known == changes.below.end() ? kWhole : known->second));
     }
@@ -178,6 +181,19 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   objects_.keep_from(id, in.readers & owner_.readers_of(attributes));
   return insert(in, entry.name, id,
                 entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);
+}
+
+Status TreeUpdate::known(const Directory& in, const std::string& name, const KnownFile& file) {
+  git_oid id{};
+  TRY(check(git_oid_fromstr(&id, file.id.c_str()), text::shown(file.path)));
+  if (!TRY(has_blob(repository_, id, file.size))) {
+    return fail(ENODATA, "git: the repository has no blob {} of {} bytes (of {})", file.id,
+                file.size, text::shown(file.path));
+  }
+  const auto mode = file.kind == KnownFile::Kind::link         ? GIT_FILEMODE_LINK
+                    : file.kind == KnownFile::Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE
+                                                               : GIT_FILEMODE_BLOB;
+  return insert(in, name, id, mode);
 }
 
 Status TreeUpdate::subdirectory(const Directory& in, const Entry& entry, const Change& change) {

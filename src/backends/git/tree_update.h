@@ -41,6 +41,7 @@ class TreeUpdate {
                                            const Change& changes);
   Status entry(const Directory& in, const Entry& entry, const Change& change);
   Status leaf(const Directory& in, const Entry& entry);
+  Status known(const Directory& in, const std::string& name, const KnownFile& file);
   Status subdirectory(const Directory& in, const Entry& entry, const Change& change);
   Status descend(const Directory& in, const Entry& entry, const Change& change);
   // For an error in reading the worktree: where the entry cannot be read, the base's stays.

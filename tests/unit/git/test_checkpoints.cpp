@@ -91,6 +91,41 @@ TEST_CASE("what is left in a whole directory stays as the parent has it", "[git]
   CHECK(space.list("one") == "docs/README\n");
 }
 
+TEST_CASE("what is known is in without a look, in place of whatever was there", "[git]") {
+  const Checkpoints space;
+  const auto blob = [&](const std::string& text) {
+    return space.sh("printf '" + text + "' | git hash-object -w --stdin").substr(0, 40);
+  };
+  TurnCommit commit = space.next("one", {"", "docs"});
+  space.put("src/seen.c", "seen");
+  commit.known = {{KnownFile::Kind::file, blob("main"), 4, "src/main.c"},
+                  {KnownFile::Kind::executable, blob("tool"), 4, "src/tool"},
+                  {KnownFile::Kind::link, blob("top"), 3, "docs"},
+                  {KnownFile::Kind::file, blob("deep"), 4, "not/staged"}};
+  space.make(commit);
+  CHECK(space.sh("git ls-tree -r refs/agentfs/checkpoints/one | cut -d ' ' -f 1").substr(0, 7) ==
+        "120000\n");
+  CHECK(space.list("one") == "docs\nsrc/main.c\nsrc/seen.c\nsrc/tool\n");
+  CHECK(space.sh("git show refs/agentfs/checkpoints/one:src/main.c") == "main");
+  CHECK(space.sh("git ls-tree refs/agentfs/checkpoints/one:src tool").starts_with("100755 "));
+  space.check_fsck();
+}
+
+TEST_CASE("what is said to be known and is no blob of that size is told", "[git]") {
+  const Checkpoints space;
+  const std::string tree = space.sh("git rev-parse HEAD:src").substr(0, 40);
+  const std::string shorter = space.sh("git rev-parse HEAD:top").substr(0, 40);
+  for (const std::string& id : {std::string(40, 'a'), tree, shorter}) {
+    TurnCommit commit = space.next("one", {"x"});
+    commit.known = {{KnownFile::Kind::file, id, 100, "x"}};
+    const auto made = space.repository().commit(commit);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == ENODATA);
+    CHECK(made.error().message.contains(id));
+  }
+  CHECK(space.sh("git for-each-ref refs/agentfs").empty());
+}
+
 TEST_CASE("what is ignored the order of a checkpoint says, whatever lies there as rules", "[git]") {
   const Checkpoints space;
   space.write(".gitignore", "*.c\n");

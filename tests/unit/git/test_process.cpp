@@ -92,6 +92,7 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
                               .author = "a",
                               .source = "/s",
                               .ignored = {"e:1"},
+                              .known = {{KnownFile::Kind::link, kId, 12, "l: \n\xFF"}},
                               .parent = kId,
                               .always = true};
   const auto same = git::decode_order(git::encode(git::Order{checkpoint, 7}));
@@ -100,15 +101,29 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(same->commit.unignored == checkpoint.unignored);
   CHECK(same->commit.left == checkpoint.left);
   CHECK(same->commit.ignored == checkpoint.ignored);
+  REQUIRE(same->commit.known.size() == 1);
+  CHECK(same->commit.known[0].kind == KnownFile::Kind::link);
+  CHECK(same->commit.known[0].id == kId);
+  CHECK(same->commit.known[0].size == 12);
+  CHECK(same->commit.known[0].path == "l: \n\xFF");
   CHECK(same->commit.parent == kId);
   CHECK(same->commit.always);
   CHECK(same->commit.changed == checkpoint.changed);
-  const std::string whole = git::encode(git::Order{checkpoint, 7});
+}
+
+TEST_CASE("an order that is cut short or says something else is told", "[commit]") {
+  git::Order order;
+  order.commit.known.push_back({KnownFile::Kind::file, kId, 1, "a"});
+  const std::string whole = git::encode(order);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     CHECK_FALSE(git::decode_order(std::string_view(whole).substr(0, size)));
   }
   CHECK_FALSE(git::decode_order(whole + whole));
   CHECK_FALSE(git::decode_order("w5:ab"));
+  CHECK_FALSE(git::decode_order("b3:fabz0:"));
+  CHECK(git::decode_order(fmt::format("b44:f{}1 az0:", kId)));
+  CHECK_FALSE(git::decode_order(fmt::format("b44:d{}1 az0:", kId)));
+  CHECK_FALSE(git::decode_order(fmt::format("b44:f{}x az0:", kId)));
   CHECK_FALSE(git::decode_order("w"));
   CHECK_FALSE(git::decode_order("?1:a"));
 }

@@ -25,7 +25,8 @@ struct Indexed : GitWorkspace {
   // What git's program says, but for repositories.
   std::vector<std::string> listed() const {
     std::vector<std::string> paths;
-    for (const std::string_view line : text::lines(sh("git ls-files -s | cut -f 1,2"))) {
+    const std::string entries = sh("git ls-files -s | cut -f 1,2");
+    for (const std::string_view line : text::lines(entries)) {
       if (line.starts_with("160000")) continue;
       paths.emplace_back(line.substr(line.find('\t') + 1));
     }
