@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "dead_daemons.h"
 #include "doctor.h"
+#include "fs/fuse/session.h"
 #include "fs/tree/tree.h"
 #include "fsck.h"
 #include "mountpoint.h"
@@ -99,11 +100,25 @@ Status prepare_mountpoint(const std::string& path, bool nonempty) {
   return nonempty ? ok() : check_empty(path);
 }
 
+Status check_words(const MountArguments& given) {
+  if (given.mountpoint.empty()) return fail(EINVAL, "no mountpoint is named; a directory would do");
+  if (given.state.empty()) return fail(EINVAL, "--state: no state is named; a directory would do");
+  std::error_code error;
+  if (!std::filesystem::is_symlink(given.state, error) ||
+      std::filesystem::exists(given.state, error)) {
+    return ok();
+  }
+  return fail(ENOENT, "{}: a link that leads nowhere; what it leads to may be made first",
+              given.state);
+}
+
 Status mount(MountArguments& given) {
+  TRY(check_words(given));
   DaemonOptions daemon;
   daemon.probe_models = std::getenv("AGENTFS_NO_PROBE") == nullptr;
   take_options(given, daemon);
   daemon.mountpoint = TRY(absolute_path(given.mountpoint));
+  TRY(fuse::check_options(daemon.mountpoint, daemon.mount_options));
   if (file::is_absent(given.state)) {  // nothing is made for what is refused
     std::error_code error;
     const auto state =

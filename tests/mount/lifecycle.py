@@ -221,6 +221,9 @@ def a_refused_mount_makes_nothing():
         (top / "file").write_text("")
         run([AGENTFS, "mount", "--state", state, mountpoint], code=1)
         expect_eq((sorted(os.listdir(top)), os.listdir(place)), (["file", "mnt"], []), f"{state}, {mountpoint}")
+    for option in ("nosuchoption", "max_read=abc", "subtype=other"):
+        run([AGENTFS, "mount", "--state", top / "state", "-o", f"{option},noprobe", place], code=1)
+        expect_eq((sorted(os.listdir(top)), os.path.ismount(place)), (["file", "mnt"], False), option)
     for mountpoint in (".", "./", "../mnt/.", "../mnt//"):
         done = subprocess.run([AGENTFS, "mount", "--state", "in", mountpoint], cwd=place, stderr=subprocess.PIPE,
                               text=True, check=False)
@@ -434,10 +437,15 @@ def wrong_words():
     state = ["--state", mount.state]
     file = TESTDIR / "words/file"
     file.write_text("")
+    (TESTDIR / "words/link").symlink_to("nowhere")
     for words, piece in (((*state, TESTDIR / "words/none"), "No such file"),
                          ((*state, file), "not a directory"),
                          (("--state", file / "s", mount.mnt), "words/file"),
-                         ((*state, "-o", "nosuchoption", mount.mnt), "nosuchoption")):
+                         ((*state, "-o", "nosuchoption", mount.mnt), "nosuchoption"),
+         ((*state, "-o", "subtype=other", mount.mnt), "a mount of agentfs is known by its own"),
+         ((*state, ""), "no mountpoint is named"),
+         (("--state", "", mount.mnt), "no state is named"),
+         (("--state", TESTDIR / "words/link", mount.mnt), "a link that leads nowhere")):
         expect_has(run([AGENTFS, "mount", *words], code=1), piece, f"mount {words}")
         expect(not os.path.ismount(mount.mnt), f"mounted by {words}")
     expect_has(run([AGENTFS, "moutn", mount.mnt], code=2), "moutn is no command, as mount, umount",

@@ -251,6 +251,25 @@ Library library() {
   return found;
 }
 
+Status check_options(const std::string& mountpoint, const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    if (!option.starts_with("subtype=")) continue;
+    return fail(EINVAL, "{}: {}: a mount of agentfs is known by its own; fsname=… would do",
+                mountpoint, option);
+  }
+  SessionOptions wanted;
+  wanted.options = options;
+  Arguments arguments(arguments_for(wanted));
+  fuse_session* const made =
+      ::fuse_session_new(arguments.get(), &operations(), sizeof(fuse_lowlevel_ops), nullptr);
+  if (made == nullptr) {
+    return fail(EINVAL, "{}: FUSE does not take the options {}", mountpoint,
+                text::join(options, ","));
+  }
+  ::fuse_session_destroy(made);
+  return ok();
+}
+
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Services& services,
@@ -269,8 +288,7 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
                                                           .busy_poll = parts->options.busy_poll});
     }
   } else {
-    return fail(EINVAL, "{}: FUSE does not take the options {}", parts->options.mountpoint,
-                text::join(parts->options.options, ","));
+    return fail(EINVAL, "{}: FUSE takes no session", parts->options.mountpoint);
   }
   const std::string& aside = parts->options.aside;
   const std::string& place = aside.empty() ? parts->options.mountpoint : aside;

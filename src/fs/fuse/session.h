@@ -41,6 +41,10 @@ struct Library {
 };
 Library library();
 
+// Of further -o options: EINVAL for one that libfuse does not take, or by which a mount of agentfs
+// would not be known.
+Status check_options(const std::string& mountpoint, const std::vector<std::string>& options);
+
 // Threads: run() in one; stop() from any, also from a signal-handling thread. The file system and
 // services outlive it.
 class Session {
