@@ -197,8 +197,9 @@ void beat_for_ever(EventLoop& loop, std::shared_ptr<std::function<void()>> beat)
   loop.after(std::chrono::seconds(1), [&loop, beat] { beat_for_ever(loop, beat); });
 }
 
-// What of /proc/<pid> moves with a record about it, and of limits.
+// What of /proc/<pid> moves with a record about it, and of limits; and who sees what he has done.
 void tell_files(vfs::FileSystem& files, const Record& record, ProcessId subject) {
+  if (record.author.host_pid != 0) files.changed_by(static_cast<pid_t>(record.author.host_pid));
   tell_quotas(files, record);
   if (!subject) return;
   for (const char* name : {"events.jsonl", "state", "status", "chat"}) {

@@ -96,6 +96,20 @@ def every_file():
             expect(text.endswith(b"\n"), f"{path}: no newline at its end: {text[-80:]}")
 
 
+def who_changes_something_sees_it_in_what_it_measured_before():
+    changes = {"write": lambda name: pathlib.Path(mnt("workspaces/w", name)).write_text("1\n"),
+               "mkdir": lambda name: os.mkdir(mnt("workspaces/w", name)),
+               "rename": lambda name: os.rename(mnt("workspaces/w/write"), mnt("workspaces/w", name)),
+               "remove": lambda name: os.unlink(mnt("workspaces/w/rename"))}
+    log = mnt("workspaces/w/.agentfs/log")
+    for name, change in changes.items():
+        before = os.stat(log).st_size
+        change(name)
+        text = read_in_pieces(log, 1 << 20)
+        expect(len(text) > before, f"after {name}: {text[-100:]}")
+        expect_eq(read_in_pieces(log, 1 << 20), text, f"again, after {name}")
+
+
 def copies_of(copy, path):
     expect_eq(os.stat(copy).st_size, len(read_in_pieces(copy, 1 << 20)), copy)
     moving = any(path.endswith(name) for name in MOVING)
@@ -331,6 +345,7 @@ def polls_of_many():
 
 if __name__ == "__main__":
     from lib import main
-    main(make_processes, every_file, copying_tools, tar_of_all, parallel_cats, stat_then_open,
+    main(make_processes, every_file,
+         who_changes_something_sees_it_in_what_it_measured_before, copying_tools, tar_of_all, parallel_cats, stat_then_open,
          mtime_moves_with_content, readers_keep_their_size, blocking_files_are_unlisted, interrupts, nothing_hangs, polls,
          polls_of_many, many_parked_readers, nothing_hangs)

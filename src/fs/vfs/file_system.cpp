@@ -180,6 +180,8 @@ void FileSystem::changed(const std::string& path) {
   });
 }
 
+void FileSystem::changed_by(pid_t group) { parts_->context->versions.unpin_all(group); }
+
 std::string FileSystem::times() const { return parts_->context->versions.times(); }
 
 namespace {

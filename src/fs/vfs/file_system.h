@@ -45,6 +45,8 @@ class FileSystem final : public Namespace {
   void quotas_changed(const std::string& subject = {}, const std::string& like = {});
   // Something that cached rows or poll(2) watch has changed: "/proc/5/state" and the like.
   void changed(const std::string& path);
+  // A process of the host has changed something: what it has looked up it looks up anew.
+  void changed_by(pid_t group);
   // Takes a lock of each data tree that every request in it takes for a moment: who calls this
   // waits with all others where one is never given back.
   void wait_for_turn();
