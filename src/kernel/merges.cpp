@@ -334,8 +334,7 @@ Status Merges::tell(const Caller& caller, const Order& order) {
 
 Status Merges::settle() {
   const std::string directory = kernel_.parts().state + "/merges";
-  if (!file::exists(directory)) return ok();  // nothing was ever merged here
-  for (const HostEntry& entry : TRY(list_directory(directory))) {
+  for (const HostEntry& entry : TRY(list_if_there(directory))) {
     const std::string file = fmt::format("{}/{}", directory, entry.name);
     if (file::is_unfinished(file)) {
       ::unlink(file.c_str());
