@@ -317,17 +317,20 @@ Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,
   return lineage;
 }
 
+bool has_record_of(const std::vector<BaseRecord>& records, std::uint32_t tree) {
+  return std::ranges::any_of(
+      records, [&](const BaseRecord& one) { return one.into == tree || one.from == tree; });
+}
+
 std::vector<DamagedLineage> damaged_lineages(const std::string& directory,
                                              const std::vector<TreeInfo>& family) {
   std::vector<DamagedLineage> damaged;
   const auto records = base_records(directory).value_or(std::vector<BaseRecord>());
   for (const TreeInfo& tree : family) {
-    const bool is_asked = std::ranges::any_of(records, [&](const BaseRecord& one) {
-      return one.into == tree.number || one.from == tree.number;
-    });
-    if (!is_asked) continue;
     const auto lineage = lineage_of(directory, tree, records);
     if (lineage) continue;
+    const bool is_cut = lineage.error().code == EBADMSG && !has_record_of(records, tree.number);
+    if (is_cut) continue;  // with the power, perhaps; the next start does without it
     std::string file = Lineage::file(directory, tree.number);
     std::string why = lineage.error().message;
     if (why.starts_with(file)) why.erase(0, file.size());

@@ -88,6 +88,9 @@ struct LostBase {
 };
 Result<std::vector<LostBase>> lost_bases(const std::string& directory,
                                          const std::vector<TreeInfo>& family);
+// Whether one is of a merge with that tree. The list of rollbacks of one without may be cut off
+// with the power: nobody waits for it to be on the disk.
+bool has_record_of(const std::vector<BaseRecord>& records, std::uint32_t tree);
 // The lineage of a tree as `records` of it need it: EBADMSG where it cannot be read, or has lost a
 // rollback that came after the first of these.
 Result<Lineage> lineage_of(const std::string& directory, const TreeInfo& tree,

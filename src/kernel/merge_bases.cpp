@@ -129,8 +129,22 @@ Status forget_lineages_of_gone(const std::string& directory, const Forest& fores
   });
 }
 
+// Those of rollbacks that were cut off with the power, of trees that were never merged.
+Status forget_cut_lineages(const std::string& directory) {
+  const std::vector<BaseRecord> records = TRY(base_records(directory));
+  return remove_files(directory, [&](const std::string& name) {
+    const auto tree = text::number<std::uint32_t>(name.substr(0, name.find('.')));
+    if (!tree || name != Lineage::name(*tree) || has_record_of(records, *tree)) return false;
+    const auto lineage = Lineage::read(Lineage::file(directory, *tree));
+    const bool is_cut = !lineage && lineage.error().code == EBADMSG;
+    if (is_cut) log::warning("{}; it is done without", lineage.error().message);
+    return is_cut;
+  });
+}
+
 // As this build has them.
 Status renew_records(const std::string& directory) {
+  TRY(forget_cut_lineages(directory));
   for (const BaseRecord& record : TRY(obsolete_records(directory))) TRY(forget_record(record));
   for (const BaseRecord& record : TRY(base_records(directory))) {
     const std::string name = fmt::format("{}/{}", directory, record.name());
