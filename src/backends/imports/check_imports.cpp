@@ -55,13 +55,19 @@ Result<Findings> check_imports(const std::string& directory, const std::string& 
       found.notes.push_back(fmt::format("import {}: {} is not there", name, text::shown(source)));
     }
   }
+  std::vector<std::string> tops;
   for (const HostEntry& tree : entries_in(trees)) {
     if (import_names::id_of(tree.name)) continue;
-    imports::check_unmarked(all, fmt::format("{}/{}", trees, tree.name), found);
+    tops.push_back(fmt::format("{}/{}", trees, tree.name));
+    imports::check_unmarked(all, tops.back(), found);
   }
   const std::string above(text::parent_part(trees));
-  imports::check_lines(all, fmt::format("{}/.workspaces/lines", above), found);
+  const std::string lines = fmt::format("{}/.workspaces/lines", above);
+  imports::check_lines(all, lines, found);
+  tops.push_back(lines);
   found.sum = fmt::format("{} directories of the host, their records can be read", all.size());
+  std::erase_if(all, [](const auto& one) { return !file::exists(one.records->source()); });
+  imports::check_bytes(all, tops, found);
   return found;
 }
 

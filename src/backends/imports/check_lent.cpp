@@ -88,6 +88,32 @@ void look_at_lent(const ImportRecords& records, std::uint32_t import, const Uniq
   }
 }
 
+// Files of which one is named.
+struct Counted {
+  std::string first{};
+  std::size_t count = 0;
+  void add(const std::string& path) {
+    if (count++ == 0) first = path;
+  }
+  std::string files() const { return count == 1 ? "a file" : fmt::format("{} files", count); }
+};
+
+// Each lent file below a directory: its mark, and the records that it leads to; null: to none.
+void look_at_marks(const std::vector<NumberedRecords>& imports, const std::string& directory,
+                   const std::function<void(const LentMark&, const ImportRecords*,
+                                            const std::string& path)>& look) {
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return;
+  const char* const name = lent_mark_name(::geteuid() == 0);
+  look_at_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
+    const auto mark = lent_mark(file.get(), name);
+    if (!mark) return;
+    const auto its = std::ranges::find(imports, mark->import, &NumberedRecords::import);
+    const auto entry = its == imports.end() ? std::nullopt : its->records->entry(mark->entry);
+    look(*mark, entry && mark->leads_to(*entry) ? its->records.get() : nullptr, path);
+  });
+}
+
 }  // namespace
 
 void check_lent(const ImportRecords& records, std::uint32_t import, const std::string& tree,
@@ -121,29 +147,35 @@ void check_unmarked(const std::vector<NumberedRecords>& imports, const std::stri
 
 void check_lines(const std::vector<NumberedRecords>& imports, const std::string& lines,
                  Findings& found) {
-  const UniqueFd top(::open(lines.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!top) return;
-  const char* const name = lent_mark_name(::geteuid() == 0);
-  struct Lost {
-    std::string first{};
-    std::size_t count = 0;
-  };
-  std::map<std::uint32_t, Lost> all;
-  look_at_files(top.get(), [&](const UniqueFd& file, const std::string& path) {
-    const auto mark = lent_mark(file.get(), name);
-    if (!mark) return;
-    const auto its = std::ranges::find(imports, mark->import, &NumberedRecords::import);
-    const auto entry = its == imports.end() ? std::nullopt : its->records->entry(mark->entry);
-    if (entry && mark->leads_to(*entry)) return;
-    Lost& lost = all[mark->import];
-    if (lost.count++ == 0) lost.first = path;
-  });
+  std::map<std::uint32_t, Counted> all;
+  look_at_marks(imports, lines,
+                [&](const LentMark& mark, const ImportRecords* records, const std::string& path) {
+                  if (records == nullptr) all[mark.import].add(path);
+                });
   for (const auto& [import, lost] : all) {
     found.problems.push_back(fmt::format(
         "import {}: no record says where the bytes of {} lie, which it lends to forks, checkpoints "
         "or what a rollback took away; .workspaces/lines/{} is the first",
-        import, lost.count == 1 ? "a file" : fmt::format("{} files", lost.count),
-        text::shown(lost.first)));
+        import, lost.files(), text::shown(lost.first)));
+  }
+}
+
+void check_bytes(const std::vector<NumberedRecords>& imports, const std::vector<std::string>& tops,
+                 Findings& found) {
+  std::map<std::uint32_t, Counted> all;
+  for (const std::string& top : tops) {
+    look_at_marks(imports, top,
+                  [&](const LentMark& mark, const ImportRecords* records, const std::string& path) {
+                    if (records == nullptr || open_entry(*records, mark.entry)) return;
+                    all[mark.import].add(fmt::format("{}/{}", text::last_part(top), path));
+                  });
+  }
+  for (const auto& [import, lost] : all) {
+    found.notes.push_back(
+        fmt::format("import {}: {} cannot be read ({}, for one): changed in the directory since, "
+                    "and the import "
+                    "keeps no copy of what was there",
+                    import, lost.files(), text::shown(lost.first)));
   }
 }
 

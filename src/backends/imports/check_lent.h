@@ -30,6 +30,11 @@ void check_unmarked(const std::vector<NumberedRecords>& imports, const std::stri
 void check_lines(const std::vector<NumberedRecords>& imports, const std::string& lines,
                  Findings& found);
 
+// Of directories of trees and lines: can the bytes be read of all files that lead to a record? They
+// are kept by the import where it has changed its source itself; others may change that, too.
+void check_bytes(const std::vector<NumberedRecords>& imports, const std::vector<std::string>& tops,
+                 Findings& found);
+
 // Of what was kept, each has the size that it was recorded with.
 void check_kept(const ImportRecords& records, std::uint32_t import, Findings& found);
 
