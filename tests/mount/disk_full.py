@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, fail,
-                       in_own_mounts, kill, main, read, run, skip, tell, wait_until)
+                       in_own_mounts, is_alive, kill, main, read, run, skip, tell, wait_until)
 
 # Everything happens in a mount namespace of its own, where the state lies on a small tmpfs.
 if os.geteuid() != 0:
@@ -304,6 +304,32 @@ def forks_give_their_room():
     expect_eq([fork.exists() for fork in forks], [False, True], "the forks")
     expect_eq((forks[1] / "d/1").read_text(), "changed\n", "the other one's")
     (mount.state / "ballast").unlink()
+    ends_whole(mount)
+    image.unlink()
+
+
+def blocks_that_are_smaller_than_pages_kill_nobody():
+    """A mapping of a file may lack the room of a page there, though a byte of it has been written."""
+    if not can_have_ext4():
+        return
+    mount, image = mount_on_ext4("small-blocks")
+    top = mount / "workspaces/w"
+    top.mkdir()
+    expect_eq(os.statvfs(mount.state).f_bsize, 1024, "bytes of a block")
+    for number in range(50):
+        (top / f"f{number}").write_text(f"{number}\n" * 100)
+    for number in range(6):
+        fill_by_host(mount)
+        (top / f"f{number}").unlink()
+        daemon = mount.daemon()
+        kill(mount.watcher())
+        kill(daemon)
+        wait_until(20, lambda: not is_alive(daemon), "the end of the daemon")
+        run(["fusermount3", "-uz", mount.mnt])
+        expect("FAIL" not in run([AGENTFS, "fsck", "--state", mount.state]), f"fsck, {number}")
+        (mount.state / "ballast").unlink()
+        expect_eq([path.name for path in mount.state.glob("*-shm")], [], "what is mapped")
+        mount.mount()
     ends_whole(mount)
     image.unlink()
 
@@ -1002,7 +1028,8 @@ main(full, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is
      removing_gives_inodes_back, forks_go_where_no_inode_is_left,
      a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
-     forks_give_their_room, what_checkpoints_read_can_be_removed, history_gives_way,
+     forks_give_their_room, blocks_that_are_smaller_than_pages_kill_nobody,
+     what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
      a_partial_merge_that_was_refused_leaves_nothing, a_rollback_with_little_room_is_refused_or_known_to_merges,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "backends/sqlite/connection.h"
@@ -39,11 +40,21 @@ Status set_aside(const std::string& path) {
   return ok();
 }
 
+// SQLite has a mapped index which is shared with others who look, and takes room for it by a byte
+// of each page: where the disk's blocks are smaller, a page may lack room when it is written
+// (SIGBUS).
+bool may_be_mapped(const std::string& directory) {
+  struct statvfs disk{};
+  return ::statvfs(directory.c_str(), &disk) == 0 &&
+         static_cast<long>(disk.f_bsize) >= ::sysconf(_SC_PAGESIZE);
+}
+
 class SqliteRecords final : public RecordStore {
  public:
   explicit SqliteRecords(std::string path) : path_(std::move(path)) {}
 
   Status open();
+  Status prepare(bool alone);
   Result<Sequence> reached() override;
   Status apply(Sequence reached, std::span<const ObjectChange> changes) override;
   Status load(const Visitor& visitor) override;
@@ -64,16 +75,19 @@ class SqliteRecords final : public RecordStore {
   Statement remove_;
 };
 
-// A full disk has no room for the index that is shared with others who look; then nobody else can.
-Status SqliteRecords::open() {
+Status SqliteRecords::prepare(bool alone) {
   connection_ = TRY(Connection::open(path_));
-  auto prepared = sqlite::prepare_schema(connection_, path_);
+  if (alone) TRY(connection_.run("PRAGMA locking_mode = EXCLUSIVE"));
+  return sqlite::prepare_schema(connection_, path_);
+}
+
+// A full disk has no room for that index; then nobody else can look.
+Status SqliteRecords::open() {
+  auto prepared = prepare(!may_be_mapped(std::string(text::parent_part(path_))));
   if (!prepared && prepared.error().code == ENOSPC) {
     log::warning("{}; no other program can look into it until the next start",
                  prepared.error().message);
-    connection_ = TRY(Connection::open(path_));
-    TRY(connection_.run("PRAGMA locking_mode = EXCLUSIVE"));
-    prepared = sqlite::prepare_schema(connection_, path_);
+    prepared = prepare(true);
   }
   TRY(std::move(prepared));
   get_reached_ = TRY(connection_.prepare("SELECT value FROM meta WHERE name = 'reached'"));
