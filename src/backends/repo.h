@@ -54,8 +54,8 @@ class Repository {
   // moves the ref; returns the commit id, or "" when the tree is what it was. What the user's
   // ignore rules name, and .git itself, is left out. HEAD, index, branches and stash stay as
   // they are. ESTALE: the parent is not in the repository (any more);
-  // ENODATA: a blob that is said to be known is not, or has
-  // another size.
+  // ENODATA: a blob that is said to be known is not, or may
+  // hold something else than the file.
   virtual Result<std::string> commit(const TurnCommit& commit) = 0;
 };
 

@@ -43,6 +43,7 @@ using TransactionHandle = Handle<git_transaction, git_transaction_free>;
 using SignatureHandle = Handle<git_signature, git_signature_free>;
 using IndexHandle = Handle<git_index, git_index_free>;
 using ConfigHandle = Handle<git_config, git_config_free>;
+using BlobHandle = Handle<git_blob, git_blob_free>;
 using OdbHandle = Handle<git_odb, git_odb_free>;
 using FilterHandle = Handle<git_filter_list, git_filter_list_free>;
 

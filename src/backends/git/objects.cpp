@@ -75,6 +75,17 @@ std::string to_hex(const git_oid& id) {
   return digits;
 }
 
+Result<bool> is_made_by_others(git_repository* repository, const std::string& path) {
+  for (const char* name : {"filter", "working-tree-encoding"}) {
+    const char* value = nullptr;
+    TRY(check(git_attr_get(&value, repository, GIT_ATTR_CHECK_NO_SYSTEM, path.c_str(), name),
+              text::shown(path)));
+    const auto kind = git_attr_value(value);
+    if (kind == GIT_ATTR_VALUE_STRING || kind == GIT_ATTR_VALUE_TRUE) return true;
+  }
+  return false;
+}
+
 Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size) {
   git_odb* raw = nullptr;
   TRY(check(git_repository_odb(&raw, repository), "objects"));
@@ -90,12 +101,27 @@ Result<git_oid> ObjectWriter::file(int fd, const std::string& path) {
   if (::fstat(fd, &attributes) != 0) return fail_errno(text::shown(path));
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
+  const FilterHandle filters = TRY(filters_of(path));
+  return filters ? filtered(filters.get(), content) : bytes(content);
+}
+
+Result<git_oid> ObjectWriter::file_of(const git_oid& blob, const std::string& path) {
+  const FilterHandle filters = TRY(filters_of(path));
+  if (!filters) return blob;
+  git_blob* raw = nullptr;
+  TRY(check(git_blob_lookup(&raw, repository_, &blob), text::shown(path)));
+  const BlobHandle found(raw);
+  const auto size = static_cast<std::size_t>(git_blob_rawsize(raw));
+  if (size >= kStreamedFrom) return blob;
+  return filtered(filters.get(), {static_cast<const char*>(git_blob_rawcontent(raw)), size});
+}
+
+Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) {
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),
             text::shown(path)));
-  const FilterHandle filters(raw);
-  return filters ? filtered(filters.get(), content) : bytes(content);
+  return FilterHandle(raw);
 }
 
 Result<git_oid> ObjectWriter::bytes(std::string_view bytes) {

@@ -19,6 +19,8 @@ class ObjectWriter {
 
   // An open file's bytes as `git add` would store them; `path` is its path below the worktree.
   Result<git_oid> file(int fd, const std::string& path);
+  // The same of a file that holds what a blob does.
+  Result<git_oid> file_of(const git_oid& blob, const std::string& path);
   Result<git_oid> bytes(std::string_view bytes);
   Result<git_oid> tree(git_treebuilder* builder);
   void note(const git_oid& id) { written_.push_back(id); }
@@ -32,6 +34,7 @@ class ObjectWriter {
   Status sync(const Owner& owner) const;
 
  private:
+  Result<FilterHandle> filters_of(const std::string& path);
   Result<git_oid> filtered(git_filter_list* filters, std::string_view bytes);
   Result<git_oid> stream(int file, const std::string& path);
 
@@ -44,6 +47,8 @@ class ObjectWriter {
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner);
 
 std::string to_hex(const git_oid& id);
+// Whether git's program has changed the file on its way, perhaps: what libgit2 does not.
+Result<bool> is_made_by_others(git_repository* repository, const std::string& path);
 Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size);
 
 }  // namespace agentfs::git

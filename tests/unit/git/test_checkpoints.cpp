@@ -111,6 +111,28 @@ TEST_CASE("what is known is in without a look, in place of whatever was there", 
   space.check_fsck();
 }
 
+TEST_CASE("what is known has the line endings of the attributes, and no filter made it", "[git]") {
+  const Checkpoints space;
+  const std::string crlf =
+      space.sh("printf 'a\\r\\n' | git hash-object -w --stdin --no-filters").substr(0, 40);
+  TurnCommit commit = space.next("one", {"x", ".gitattributes"});
+  commit.known = {{KnownFile::Kind::file, crlf, 3, "x"}};
+  space.put(".gitattributes", "*.t text\n");
+  space.make(commit);
+  CHECK(space.sh("git cat-file -s refs/agentfs/checkpoints/one:x") == "3\n");
+  space.put(".gitattributes", "* text=auto\n");
+  space.make(commit);
+  CHECK(space.sh("git cat-file -s refs/agentfs/checkpoints/one:x") == "2\n");
+  for (const char* attribute : {"filter=lfs", "working-tree-encoding=IBM037"}) {
+    space.put(".gitattributes", fmt::format("* {}\n", attribute));
+    const auto made = space.repository().commit(commit);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == ENODATA);
+  }
+  space.put(".gitattributes", "* -filter\n");
+  space.make(commit);
+}
+
 TEST_CASE("what is said to be known and is no blob of that size is told", "[git]") {
   const Checkpoints space;
   const std::string tree = space.sh("git rev-parse HEAD:src").substr(0, 40);
