@@ -122,7 +122,7 @@ bool CheckpointStage::is_tracked(const std::string& path) {
 }
 
 Status CheckpointStage::leave_ignored(const std::string& directory) {
-  left_.insert(directory);
+  if (!is_tracked(directory)) left_.insert(directory);  // as a file, which is gone then
   const TreeNodeRef root = root_;
   for (const std::string& path : index().below(directory)) {
     tracked_.insert(path);  // also one that is gone, which its absence says

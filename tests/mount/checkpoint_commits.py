@@ -320,6 +320,26 @@ def what_git_tracks_is_in_though_it_is_ignored():
     expect_eq(held("five")[1], [".gitignore", "a.o", "build/a"], "as it was at one")
 
 
+def a_directory_in_the_place_of_a_tracked_file_is_none_after_a_rollback():
+    space = SPACES / "placed"
+    (space / "build").mkdir(parents=True)
+    git("placed", "init", "-q")
+    (space / ".gitignore").write_text("build/\n", encoding="utf-8")
+    for name in "ab":
+        (space / "build" / name).write_text("1\n", encoding="utf-8")
+    git("placed", "add", "-f", ".gitignore", "build/a", "build/b")
+    git("placed", "commit", "-q", "-m", "first")
+    checkpoint("placed", "one")
+    (space / "build/a").write_text("2\n", encoding="utf-8")
+    checkpoint("placed", "two")
+    ctl("placed", "rollback one")
+    (space / "build/a").unlink()
+    (space / "build/a").mkdir()
+    (space / "build/a/in").write_text("ignored\n", encoding="utf-8")
+    made = checkpoint("placed", "three")
+    expect_eq(git("placed", "ls-tree", "-r", "--name-only", made["commit"]).split(), [".gitignore", "build/b"])
+
+
 def what_a_sparse_checkout_leaves_out_stays():
     """What git keeps away from the worktree is no removal; what is removed beside it is one."""
     space = SPACES / "sparse"
@@ -685,6 +705,7 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      after_a_rollback_whatever_the_names, what_a_rollback_changed_alone_is_looked_at,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
      what_git_tracks_is_in_though_it_is_ignored,
+     a_directory_in_the_place_of_a_tracked_file_is_none_after_a_rollback,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
      what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
      rules_are_gits_own_and_what_is_none_is_none, a_turn_after_a_rollback_has_what_is_there,
