@@ -105,18 +105,24 @@ Result<git_oid> ObjectWriter::file(int fd, const std::string& path) {
   return filters ? filtered(filters.get(), content) : bytes(content);
 }
 
-Result<git_oid> ObjectWriter::file_of(const git_oid& blob, const std::string& path) {
+Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path) const {
   const FilterHandle filters = TRY(filters_of(path));
-  if (!filters) return blob;
+  if (!filters) return false;
   git_blob* raw = nullptr;
   TRY(check(git_blob_lookup(&raw, repository_, &blob), text::shown(path)));
   const BlobHandle found(raw);
-  const auto size = static_cast<std::size_t>(git_blob_rawsize(raw));
-  if (size >= kStreamedFrom) return blob;
-  return filtered(filters.get(), {static_cast<const char*>(git_blob_rawcontent(raw)), size});
+  const std::string_view held(static_cast<const char*>(git_blob_rawcontent(raw)),
+                              static_cast<std::size_t>(git_blob_rawsize(raw)));
+  if (held.size() >= static_cast<std::size_t>(kStreamedFrom)) return false;
+  git_buf buffer{};
+  TRY(check(git_filter_list_apply_to_buffer(&buffer, filters.get(), held.data(), held.size()),
+            "filter"));
+  const bool differs = std::string_view(buffer.ptr, buffer.size) != held;
+  git_buf_dispose(&buffer);
+  return differs;
 }
 
-Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) {
+Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) const {
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),

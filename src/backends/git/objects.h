@@ -19,8 +19,8 @@ class ObjectWriter {
 
   // An open file's bytes as `git add` would store them; `path` is its path below the worktree.
   Result<git_oid> file(int fd, const std::string& path);
-  // The same of a file that holds what a blob does.
-  Result<git_oid> file_of(const git_oid& blob, const std::string& path);
+  // Whether a file that holds what a blob does would be stored as another.
+  Result<bool> changes(const git_oid& blob, const std::string& path) const;
   Result<git_oid> bytes(std::string_view bytes);
   Result<git_oid> tree(git_treebuilder* builder);
   void note(const git_oid& id) { written_.push_back(id); }
@@ -34,7 +34,7 @@ class ObjectWriter {
   Status sync(const Owner& owner) const;
 
  private:
-  Result<FilterHandle> filters_of(const std::string& path);
+  Result<FilterHandle> filters_of(const std::string& path) const;
   Result<git_oid> filtered(git_filter_list* filters, std::string_view bytes);
   Result<git_oid> stream(int file, const std::string& path);
 

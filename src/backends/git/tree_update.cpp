@@ -193,11 +193,15 @@ Status TreeUpdate::known(const Directory& in, const std::string& name, const Kno
   const auto mode = file.kind == KnownFile::Kind::link         ? GIT_FILEMODE_LINK
                     : file.kind == KnownFile::Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE
                                                                : GIT_FILEMODE_BLOB;
-  if (file.kind == KnownFile::Kind::link) return insert(in, name, id, mode);
-  if (TRY(is_made_by_others(repository_, file.path))) {
+  const bool is_link = file.kind == KnownFile::Kind::link;
+  if (!is_link && TRY(is_made_by_others(repository_, file.path))) {
     return fail(ENODATA, "git: {}: what git has of it, a filter has made", text::shown(file.path));
   }
-  return insert(in, name, TRY(objects_.file_of(id, file.path)), mode);
+  if (!is_link && TRY(objects_.changes(id, file.path))) {
+    return fail(ENODATA, "git: {}: has other line endings than git would store",
+                text::shown(file.path));
+  }
+  return insert(in, name, id, mode);
 }
 
 Status TreeUpdate::subdirectory(const Directory& in, const Entry& entry, const Change& change) {
