@@ -81,6 +81,7 @@ void note_history(Fold& fold, const Record& record) {
   }
   // Before what the backup replaces, whose number is greater.
   if (const FileVersionRef former = former_of(record)) fold.add_version(former);
+  if (record.data["kept"].is_null()) return;  // as of most
   const std::int64_t named = fold.generations().named(json::bytes_of(record.data, "path"));
   const FileVersionRef version = version_of(record, named);
   if (version == nullptr) return;

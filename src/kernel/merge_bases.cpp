@@ -130,8 +130,7 @@ Status forget_lineages_of_gone(const std::string& directory, const Forest& fores
 }
 
 // Those of rollbacks that were cut off with the power, of trees that were never merged.
-Status forget_cut_lineages(const std::string& directory) {
-  const std::vector<BaseRecord> records = TRY(base_records(directory));
+Status forget_cut_lineages(const std::string& directory, const std::vector<BaseRecord>& records) {
   return remove_files(directory, [&](const std::string& name) {
     const auto tree = text::number<std::uint32_t>(name.substr(0, name.find('.')));
     if (!tree || name != Lineage::name(*tree) || has_record_of(records, *tree)) return false;
@@ -144,9 +143,10 @@ Status forget_cut_lineages(const std::string& directory) {
 
 // As this build has them.
 Status renew_records(const std::string& directory) {
-  TRY(forget_cut_lineages(directory));
   for (const BaseRecord& record : TRY(obsolete_records(directory))) TRY(forget_record(record));
-  for (const BaseRecord& record : TRY(base_records(directory))) {
+  const std::vector<BaseRecord> records = TRY(base_records(directory));
+  TRY(forget_cut_lineages(directory, records));
+  for (const BaseRecord& record : records) {
     const std::string name = fmt::format("{}/{}", directory, record.name());
     if (!record.damage.empty() || record.path == name) continue;
     TRY(file::replace(name, record.text()));

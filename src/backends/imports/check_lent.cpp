@@ -171,11 +171,10 @@ void check_bytes(const std::vector<NumberedRecords>& imports, const std::vector<
                   });
   }
   for (const auto& [import, lost] : all) {
-    found.notes.push_back(
-        fmt::format("import {}: {} cannot be read ({}, for one): changed in the directory since, "
-                    "and the import "
-                    "keeps no copy of what was there",
-                    import, lost.files(), text::shown(lost.first)));
+    found.notes.push_back(fmt::format(
+        "import {}: {} cannot be read ({}, for one): changed in the directory since, and the "
+        "import keeps no copy of what was there",
+        import, lost.files(), text::shown(lost.first)));
   }
 }
 
