@@ -805,10 +805,45 @@ def a_directory_of_a_fork_that_lost_its_mark():
     mount.fsck()
     bear(mount.state / "trees/workspaces/b/lib/deep", ".hollow")
     expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b/lib/deep: empty, and has lost the mark")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "b/lib/deep: reads again what it was forked at")
+    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "b/lib/deep: reads again what it was to read")
     mount.mount()
     expect_eq(read(b / "lib/deep/f"), "text\n", "the fork")
     expect_eq(os.listdir(b / "emptied"), [], "what was emptied")
+    mount.umount()
+
+
+def a_moved_directory_that_lost_its_mark_is_never_taken_for_an_empty_one():
+    """Renamed in a fork, or after a rollback: told, not read, not merged, and mended by its number."""
+    mount = Mount.of("moved-bare")
+    mount.mount()
+    a, b = mount / "workspaces/a", mount / "workspaces/b"
+    for path in ("d/e/g", "back"):
+        (a / path).mkdir(parents=True)
+        (a / path / "f").write_text(path)
+    command(a / ".agentfs/ctl", "checkpoint c")
+    command(a / ".agentfs/ctl", "fork b")
+    (b / "d/e").rename(b / "moved")
+    command(a / ".agentfs/ctl", "rollback c")
+    (a / "back").rename(a / "forth")
+    mount.umount()
+    mount.fsck()
+    lost = {name: mount.state / "trees/workspaces" / name for name in ("a/forth", "b/moved")}
+    for place in lost.values():
+        bear(place, ".hollow")
+    mount.fsck(code=1)
+    mount.mount()
+    for name in lost:
+        expect_errno("EBADMSG", os.listdir, mount / "workspaces" / name)
+    expect_errno("EBADMSG", tell, a / ".agentfs/ctl", "merge b")
+    expect_eq(read(a / "d/e/g/f"), "d/e/g", "the parent")
+    mount.umount()
+    told = run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    for name in lost:
+        expect_has(told, f"{name}: reads again what it was to read")
+    mount.fsck()
+    mount.mount()
+    expect_eq(read(b / "moved/g/f"), "d/e/g", "the fork")
+    expect_eq(read(a / "forth/f"), "back", "what was rolled back")
     mount.umount()
 
 
@@ -1030,7 +1065,8 @@ main(fsck_and_damage, an_import_that_cannot_be_read_for_a_while_stays_one, a_cop
      records_of_merges_around_a_rollback_are_written_anew, a_list_of_rollbacks_that_was_cut_off_stops_no_merge,
      states_of_merges_that_came_to_nothing_are_no_damage,
      a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
-     a_directory_of_a_fork_that_lost_its_mark, a_kept_directory_that_leads_elsewhere,
+     a_directory_of_a_fork_that_lost_its_mark, a_moved_directory_that_lost_its_mark_is_never_taken_for_an_empty_one,
+     a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
      a_tree_that_is_gone_or_lost_its_mark_after_a_rollback, two_trees_of_one_mark,
      marks_of_an_import_that_are_gone, a_state_without_its_format,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -36,6 +37,7 @@ class ForestCheck {
   Status check_trees();
   void check_mark(const std::string& name, const TreeMark& mark);
   void check_roots(ForestDisk::Wanted& wanted);
+  void check_live(const Line& line, const std::string& name);
   // `wanted`: the states of the line that somebody reads.
   using States = std::set<std::uint64_t>;
   void check_states(const Line& line, const States& wanted);
@@ -43,7 +45,12 @@ class ForestCheck {
   // A directory and all below it; `where` is for the sentence.
   void walk(int above, const std::string& name, const std::string& where, bool is_live);
   // The names of those below that are to be looked at.
-  std::vector<std::string> look(int directory, const std::string& where, bool is_live);
+  std::vector<std::string> look(int directory, const std::string& path, const std::string& where,
+                                bool is_live);
+  void tell_unread(const std::string& where) {
+    problem(fmt::format("{}: its mark is damaged, or gone; what it reads is not known any more",
+                        where));
+  }
   // What a hollow directory reads, with all below it where `is_live`: nobody may read it otherwise.
   void check_source(const Source& source, const std::string& where, bool is_live);
   struct Read {
@@ -60,6 +67,8 @@ class ForestCheck {
   ForestRoom room_;
   Findings found_;
   std::vector<Unmarked> unmarked_;  // at the top
+  // Of the live tree that is looked at, with marks that cannot be read; each path's sentence name.
+  std::map<std::string, std::string> unread_;
   // By live trees, looked at.
   std::set<std::tuple<std::uint32_t, std::uint64_t, SavedDirectory>> read_;
   std::size_t directories_ = 0;
@@ -155,21 +164,25 @@ void ForestCheck::check_mark(const std::string& name, const TreeMark& mark) {
   }
 }
 
-void ForestCheck::check_roots(ForestDisk::Wanted& wanted) {
-  for (const auto& [number, name] : disk().live) {
-    walk(disk().top(), name, text::shown(name), true);
-    const auto known = forked_at(disk(), *disk().lines.at(number));
-    if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
-      problem(
-          fmt::format("{}: its mark does not lead to what it was forked at", text::shown(name)));
-    }
-    for (const LostHollow& lost : find_lost_hollows(disk(), *disk().lines.at(number), name)) {
-      problem(
-          fmt::format("{}: empty, and has lost the mark that says what it reads, state {}.{}; "
-                      "`agentfs fsck --repair` writes the mark anew",
-                      text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
-    }
+void ForestCheck::check_live(const Line& line, const std::string& name) {
+  unread_.clear();
+  walk(disk().top(), name, text::shown(name), true);
+  const auto known = forked_at(disk(), line);
+  if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
+    problem(fmt::format("{}: its mark does not lead to what it was forked at", text::shown(name)));
   }
+  for (const LostHollow& lost : find_lost_hollows(disk(), line, name)) {
+    unread_.erase(lost.path);
+    problem(
+        fmt::format("{}: empty, and has lost the mark that says what it reads, state {}.{}; "
+                    "`agentfs fsck --repair` writes the mark anew",
+                    text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
+  }
+  for (const auto& [path, where] : unread_) tell_unread(where);
+}
+
+void ForestCheck::check_roots(ForestDisk::Wanted& wanted) {
+  for (const auto& [number, name] : disk().live) check_live(*disk().lines.at(number), name);
   for (const auto& [number, line] : disk().lines) {
     const std::vector<std::string> unread = line->unread(wanted[number]);
     for (const std::uint64_t sequence : line->retired()) {
@@ -185,11 +198,12 @@ void ForestCheck::walk(int above, const std::string& name, const std::string& wh
   const UniqueFd top(::openat(above, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!top) return problem(fail_errno(where).error().message);
   walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t) {
-    return look(directory, path.empty() ? where : where + "/" + text::shown(path), is_live);
+    return look(directory, path, path.empty() ? where : where + "/" + text::shown(path), is_live);
   });
 }
 
-std::vector<std::string> ForestCheck::look(int directory, const std::string& where, bool is_live) {
+std::vector<std::string> ForestCheck::look(int directory, const std::string& path,
+                                           const std::string& where, bool is_live) {
   const auto entries = directory >= 0 ? list_directory(directory) : fail_errno(where);
   if (!entries && entries.error().code == EACCES) {
     found_.notes.push_back(fmt::format("{}: may not be looked into", where));
@@ -202,7 +216,8 @@ std::vector<std::string> ForestCheck::look(int directory, const std::string& whe
   ++directories_;
   const auto source = disk().marks().hollow(Spot::of(directory));
   if (!source) {
-    problem(fmt::format("{}: its mark is damaged; what it reads is not known any more", where));
+    if (is_live) unread_.emplace(path, where);
+    if (!is_live) tell_unread(where);
   } else if (*source) {
     ++hollow_;
     check_source(**source, where, is_live);

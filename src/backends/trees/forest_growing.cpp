@@ -189,8 +189,10 @@ Status ForestDisk::make_hollow(int directory, const std::string& name, const Sou
   ::chmod(spot.path.c_str(), 0700);
   const FileMark known = marks_.file(Spot::of(from.get()));
   const ino_t id = known.id.value_or(attributes.st_ino);
-  marks_.set_file(spot,
-                  {.id = id, .changed = known.changed.value_or(attributes.st_ctim), .names = 1});
+  marks_.set_file(spot, {.id = id,
+                         .changed = known.changed.value_or(attributes.st_ctim),
+                         .names = 1,
+                         .hollow = true});
   TRY(marks_.set_hollow(spot, source));
   ids().lend(its.st_ino, id, attributes.st_ino);
   return copy_attributes(marks_, Spot::of(from.get()), attributes, spot);

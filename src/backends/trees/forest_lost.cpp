@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "backends/trees/forest_open.h"
 #include "base/directory.h"
@@ -17,59 +19,114 @@ namespace {
 
 class LostHollows {
  public:
-  LostHollows(ForestDisk& disk, std::vector<LostHollow>& found) : disk_(disk), found_(found) {}
+  LostHollows(ForestDisk& disk, const Line& line) : disk_(disk), line_(line) {}
 
-  // `was` is what the directory read when the fork was made.
-  void walk(int top, const Content& was);
+  std::vector<LostHollow> find(int top);
 
  private:
   using Names = std::vector<std::string>;
+  using Was = std::optional<Content>;
   Names look(int directory, const std::string& path, std::size_t depth);
   // What one of those in the last one read.
-  std::optional<Content> read_below(const std::string& name);
+  Was read_below(const std::string& name);
+  bool is_empty_since(int directory, const Content& was);
   bool has_its_time(int directory, const TreeNode& shelf);
+  void know_states();
+  void know_below(Content root);
 
   ForestDisk& disk_;
-  std::vector<LostHollow>& found_;
-  std::vector<Content> were_;  // of the way to where the walk is
+  const Line& line_;
+  std::vector<LostHollow> found_;
+  std::vector<std::pair<std::string, ino_t>> told_;  // by their own mark; the paths, and numbers
+  // Of the way to where the walk is, what was read when the fork was made, if it is known.
+  std::vector<Was> were_;
+  std::map<ino_t, std::vector<Content>> known_;  // of the states, by number
 };
 
-void LostHollows::walk(int top, const Content& was) {
-  were_ = {was};
+std::vector<LostHollow> LostHollows::find(int top) {
+  const auto was = forked_at(disk_, line_);
+  were_ = {was ? Was(*was) : std::nullopt};
   walk_directories(top, [this](int directory, const std::string& path, std::size_t depth) {
     return look(directory, path, depth);
   });
+  if (!told_.empty()) know_states();
+  for (const auto& [path, number] : told_) {
+    const auto read = known_.find(number);
+    if (read != known_.end() && read->second.size() == 1) {
+      found_.push_back({path, read->second.front().source});
+    }
+  }
+  return std::move(found_);
 }
 
-std::optional<Content> LostHollows::read_below(const std::string& name) {
-  const Content& above = were_.back();
+void LostHollows::know_states() {
+  std::set<SnapshotId> states = line_.sources();
+  if (line_.base()) states.insert(*line_.base());
+  for (const SnapshotId& state : states) {
+    const auto line = disk_.lines.find(state.tree);
+    const auto* found = line == disk_.lines.end() ? nullptr : line->second->find(state.sequence);
+    if (found == nullptr) continue;
+    if (auto root = disk_.resolve({state.tree, state.sequence, found->root})) know_below(*root);
+  }
+}
+
+void LostHollows::know_below(Content root) {
+  std::vector<Content> left{std::move(root)};
+  while (!left.empty()) {
+    const Content one = std::move(left.back());
+    left.pop_back();
+    const auto shelf = disk_.table().borrow(*one.shelf);
+    const auto from = disk_.table().borrow(*one.directory);
+    const auto entries = from ? list_directory(from->get()) : fail_errno("");
+    if (!shelf || !entries) continue;
+    const FileMark mark = disk_.marks().file(Spot::of(shelf->get()));
+    auto& alike = known_[disk_.id_of(mark, S_IFDIR, one.shelf->inode())];
+    const bool is_known = std::ranges::any_of(
+        alike, [&](const Content& other) { return other.directory == one.directory; });
+    if (!is_known) alike.push_back(one);
+    for (const std::string& name : directories_in(*entries)) {
+      auto source = disk_.source_of(one, from->get(), name);
+      auto below = source ? disk_.resolve(std::move(*source)) : std::unexpected(source.error());
+      if (below) left.push_back(std::move(*below));
+    }
+  }
+}
+
+LostHollows::Was LostHollows::read_below(const std::string& name) {
+  if (!were_.back()) return std::nullopt;
+  const Content& above = *were_.back();
   const auto from = disk_.table().borrow(*above.directory);
   if (!from) return std::nullopt;
   auto source = disk_.source_of(above, from->get(), name);
   auto below = source ? disk_.resolve(std::move(*source)) : std::unexpected(source.error());
-  return below ? std::optional(std::move(*below)) : std::nullopt;
+  return below ? Was(std::move(*below)) : std::nullopt;
 }
 
 LostHollows::Names LostHollows::look(int directory, const std::string& path, std::size_t depth) {
   if (directory < 0) return {};
   if (depth != 0) {
     were_.resize(depth, were_.front());
-    auto below = read_below(std::string(text::last_part(path)));
-    if (!below) return {};
-    were_.push_back(std::move(*below));
+    were_.push_back(read_below(std::string(text::last_part(path))));
   }
-  const Content& was = were_.back();
-  const auto mark = disk_.marks().hollow(Spot::of(directory));
+  const Spot spot = Spot::of(directory);
+  const FileMark mark = disk_.marks().file(spot);
+  const auto source = disk_.marks().hollow(spot, &mark);
   const auto entries = list_directory(directory);
-  const auto from = disk_.table().borrow(*was.directory);
-  if (!mark || *mark || !entries || !from) return {};
-  if (entries->empty()) {
-    const auto wanted = list_directory(from->get());
-    const bool is_lost = wanted && !wanted->empty() && has_its_time(directory, *was.shelf);
-    if (is_lost) found_.push_back({path, was.source});
-    return {};
+  if (!source && source.error().code == EBADMSG && mark.hollow && mark.id) {
+    told_.emplace_back(path, *mark.id);
+  }
+  if (!source || *source || !entries) return {};
+  const Was& was = were_.back();
+  if (entries->empty() && was && is_empty_since(directory, *was)) {
+    found_.push_back({path, was->source});
   }
   return directories_in(*entries);
+}
+
+bool LostHollows::is_empty_since(int directory, const Content& was) {
+  const auto from = disk_.table().borrow(*was.directory);
+  const auto wanted = from ? list_directory(from->get()) : fail_errno("");
+  return wanted && !wanted->empty() && has_its_time(directory, *was.shelf);
 }
 
 bool LostHollows::has_its_time(int directory, const TreeNode& shelf) {
@@ -84,11 +141,8 @@ bool LostHollows::has_its_time(int directory, const TreeNode& shelf) {
 
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
                                           const std::string& name) {
-  std::vector<LostHollow> found;
-  const auto was = forked_at(disk, line);
   const UniqueFd root(::openat(disk.top(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (was && root) LostHollows(disk, found).walk(root.get(), *was);
-  return found;
+  return root ? LostHollows(disk, line).find(root.get()) : std::vector<LostHollow>();
 }
 
 bool reads_from(ForestDisk& disk, int above, const std::string& name,

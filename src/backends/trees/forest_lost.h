@@ -19,10 +19,14 @@ struct LostHollow {
   }
 };
 
-// Of the tree of `line` that is `name` at the top, what has not been moved since the fork: an empty
-// directory without a mark and with the very time of one at its place there that is not empty. Who
-// empties a directory gives it another time. The lines are to be loaded. Costs a look at each solid
-// directory of the fork and at its counterpart.
+// Of the tree of `line` that is `name` at the top: the directories of which their own mark says
+// that they read, wherever they are by now, and which the states that the tree reads have under
+// their number; those that more than one state has with other entries are none, since nobody knows
+// which. Where that was not told yet (by earlier builds) what has not been moved since the fork: an
+// empty directory without a mark and with the very time of one at its place there that is not
+// empty. Who empties a directory gives it another time. The lines are to be loaded. Costs a look at
+// each solid directory of the tree and, of a fork, at its counterpart; where one is lost, at all
+// directories of the states.
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
                                           const std::string& name);
 

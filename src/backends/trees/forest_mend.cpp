@@ -143,8 +143,7 @@ Status MarkMender::set_tree(const std::string& name, const Line& line, std::stri
 Status MarkMender::mend_hollow(const Line& line, const std::string& name) {
   const Spot spot = Spot::in(disk().top(), name);
   const auto known = forked_at(disk(), line);
-  if (!known) return ok();
-  if (!reads(disk(), spot, *known)) {
+  if (known && !reads(disk(), spot, *known)) {
     TRY(disk().marks().set_hollow(spot, known->source));
     tell_read(name, known->source);
   }
@@ -179,8 +178,8 @@ Status MarkMender::mend_rolls(Line& line) {
 }
 
 void MarkMender::tell_read(const std::string& path, const Source& source) {
-  told_.push_back(fmt::format("{}: reads again what it was forked at, state {}.{}",
-                              text::shown(path), source.line, source.sequence));
+  told_.push_back(fmt::format("{}: reads again what it was to read, state {}.{}", text::shown(path),
+                              source.line, source.sequence));
 }
 
 }  // namespace

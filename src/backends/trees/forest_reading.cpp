@@ -204,8 +204,10 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
     return place;
   }
   const Borrowed fd = TRY(table().borrow(*bearer));
-  know_mark(place, marks_.file(Spot::of(fd.get())));
-  if (directory && place.disk) place.source = TRY(marks_.hollow(Spot::of(fd.get())));
+  const Spot spot = Spot::of(fd.get());
+  const FileMark mark = marks_.file(spot);
+  know_mark(place, mark);
+  if (directory && place.disk) place.source = TRY(marks_.hollow(spot, &mark));
   return place;
 }
 

@@ -11,26 +11,26 @@
 
 #include "backends/trees/mark_rows.h"
 #include "backends/trees/stand_ins.h"
-#include "base/mutex.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
 namespace {
 
 constexpr char kFile[] = "file";
-constexpr char kHollow[] = "hollow";
 constexpr char kTree[] = "tree";
 constexpr char kRoll[] = "roll";
 constexpr std::size_t kLongest = 512;
 
 constexpr char kBlocks = '+';
+constexpr char kIsHollow[] = "h";
 constexpr std::int64_t kByHandle = 1'000'000'000;  // of an InodeKey, in the place of nanoseconds
 
 std::string to_text(const FileMark& mark) {
   const timespec changed = mark.changed.value_or(timespec{});
-  return fmt::format("{} {} {} {}{}{}", mark.id.value_or(0), mark.changed ? mark.names : 0,
+  return fmt::format("{} {} {} {}{}{}{}", mark.id.value_or(0), mark.changed ? mark.names : 0,
                      changed.tv_sec, changed.tv_nsec,
                      mark.roll ? fmt::format(" {:x}", *mark.roll) : "",
+                     mark.hollow ? fmt::format(" {}", kIsHollow) : "",
                      mark.blocks != 0 ? fmt::format(" {}{}", kBlocks, mark.blocks) : "");
 }
 
@@ -74,43 +74,6 @@ bool can_get_beside() {
 ssize_t get_attribute(const Spot& spot, const char* name, char* value, std::size_t size) {
   if (spot.directory >= 0 && can_get_beside()) return get_beside(spot, name, value, size);
   return (spot.follow ? ::getxattr : ::lgetxattr)(spot.path.c_str(), name, value, size);
-}
-
-// An ordinary user's directory that is closed to its owner, opened for as long as this lives: the
-// attributes of one that cannot be read, or written, cannot be either. With opening_mutex held, so
-// that none takes another's mode for the directory's own.
-Mutex<Rank::queue> opening_mutex;
-
-class DirectoryOpened {
- public:
-  explicit DirectoryOpened(const Spot& spot) : path_(spot.path) {
-    struct stat found{};
-    const auto look = spot.follow ? ::stat : ::lstat;
-    if (look(path_.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return;
-    mode_ = found.st_mode & 07777;
-    is_open_ = ::chmod(path_.c_str(), mode_ | S_IRWXU) == 0;
-  }
-  ~DirectoryOpened() {
-    if (is_open_) ::chmod(path_.c_str(), mode_);
-  }
-  DirectoryOpened(const DirectoryOpened&) = delete;
-  DirectoryOpened& operator=(const DirectoryOpened&) = delete;
-
- private:
-  const std::string path_;
-  mode_t mode_ = 0;
-  bool is_open_ = false;
-};
-
-// What the call says, an errno or 0; made again with the directory opened where it is closed, and
-// ours to open.
-template <class Call>
-int reach(const Spot& directory, bool may_open, const Call& call) {
-  const int code = call();
-  if (code != EACCES || !may_open) return code;
-  const Lock lock(opening_mutex);
-  const DirectoryOpened open(directory);
-  return call();
 }
 
 }  // namespace
@@ -240,6 +203,8 @@ FileMark Marks::borne(const Spot& spot) const {
     mark.blocks = text::number<blkcnt_t>(words.back().substr(1)).value_or(0);
     words.pop_back();
   }
+  mark.hollow = words.size() > 4 && words.back() == kIsHollow;
+  if (mark.hollow) words.pop_back();
   if (words.size() != 4 && words.size() != 5) return mark;
   if (const auto id = text::number<ino_t>(words[0]); id && *id != 0) mark.id = id;
   const auto names = text::number<nlink_t>(words[1]);
@@ -302,43 +267,6 @@ bool Marks::add_file(const Spot& spot, const FileMark& mark) const {
   if (known.id || known.changed) return false;
   rows_->put(spot, mark);
   return true;
-}
-
-Result<std::optional<Source>> Marks::hollow(const Spot& directory) const {
-  std::optional<std::string> value;
-  int code = reach(directory, rows_ != nullptr, [&] {
-    value = get_own(directory, kHollow);
-    return value ? 0 : errno;
-  });
-  if (code == ENODATA) {
-    value = get_apart(directory, kHollow);
-    code = value ? 0 : errno;
-  }
-  if (code == ENODATA || code == ENOTSUP) return std::nullopt;
-  if (!value) return fail_errno(code, "the mark of a hollow directory");
-  const auto words = text::words(*value);
-  if (words.size() == 5) {
-    const auto line = text::number<std::uint32_t>(words[0]);
-    const auto sequence = text::number<std::uint64_t>(words[1]);
-    auto key = key_from(words[2], words[3], words[4]);
-    if (line && sequence && key) return Source{*line, *sequence, std::move(*key)};
-  }
-  return fail(EBADMSG, "{}: the mark of a hollow directory, damaged ({}); fsck tells what is left",
-              directory.path, text::shown(*value));
-}
-
-Status Marks::set_hollow(const Spot& directory, const Source& source) const {
-  const int code = set(directory, kHollow,
-                       fmt::format("{} {} {}", source.line, source.sequence, to_text(source.key)));
-  if (code != 0) return fail_errno(code, "the mark of a hollow directory");
-  return ok();
-}
-
-Status Marks::remove_hollow(const Spot& directory) const {
-  remove_apart(directory, kHollow);
-  const int code =
-      reach(directory, rows_ != nullptr, [&] { return remove_own(directory, kHollow); });
-  return code == 0 ? ok() : fail_errno(code, "the mark of a hollow directory");
 }
 
 // A tree that forked from nothing is shown by the disk's numbers, a fork by that of its line.

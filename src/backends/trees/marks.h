@@ -64,6 +64,8 @@ struct FileMark {
   std::optional<std::uint64_t> roll{};
   // The blocks of 512 bytes that the disk gave for the mark itself: they are no part of the file.
   blkcnt_t blocks = 0;
+  // It is a directory with a mark of what it reads: where that is gone, it is lost.
+  bool hollow = false;
   // The file itself cannot be asked: its number is the one that FileIds has.
   bool elsewhere = false;
 };
@@ -107,9 +109,12 @@ class Marks {
   // or write) is a row. Where that cannot be written nothing is said: the file's time of change is
   // then the disk's.
   void set_file(const Spot& spot, const FileMark& mark) const;
-  // Nothing: a solid one. EBADMSG for a mark that cannot be read, which must not pass for solid.
-  Result<std::optional<Source>> hollow(const Spot& directory) const;
+  // Nothing: a solid one. EBADMSG for a mark that cannot be read or is lost, which must not pass
+  // for solid. `known`: what file() says of it, where that was asked.
+  Result<std::optional<Source>> hollow(const Spot& directory,
+                                       const FileMark* known = nullptr) const;
   Status set_hollow(const Spot& directory, const Source& source) const;
+  // And what the file's mark says of it, before that.
   Status remove_hollow(const Spot& directory) const;
   // The same for a file that has no mark yet; false: it has one.
   bool add_file(const Spot& spot, const FileMark& mark) const;
@@ -136,6 +141,8 @@ class Marks {
   bool is_ours(std::string_view attribute) const { return attribute.starts_with(prefix_); }
 
  private:
+  static constexpr char kHollow[] = "hollow";
+
   // By the file itself or its stand-in; the calls answer an errno or 0.
   std::optional<std::string> get(const Spot& spot, const char* name) const;
   int set(const Spot& spot, const char* name, const std::string& value, int flags = 0) const;
@@ -149,6 +156,8 @@ class Marks {
   int set_apart(const Spot& spot, const char* name, const std::string& value) const;
   void remove_apart(const Spot& spot, const char* name) const;
   FileMark borne(const Spot& spot) const;  // by no row
+  Result<std::optional<Source>> find_hollow(const Spot& directory) const;
+  int forget_hollow(const Spot& directory) const;  // what the file's mark says of it
   // The error for which it can only be told by a row from now on.
   int bear(const Spot& spot, const FileMark& mark, int flags = 0) const;
   int set_measured(const Spot& spot, FileMark mark, int flags) const;
