@@ -72,6 +72,8 @@ struct Configuration::Parts {
 
   void take(const std::string& path, Document document) EXCLUDES(mutex);
   void forget(const std::string& path) EXCLUDES(mutex);
+  // What is there is no regular file: a problem where a document has that name.
+  void refuse_other(const std::string& path) EXCLUDES(mutex);
   std::vector<std::string> names_of(std::string_view kind) const REQUIRES(mutex);
   std::vector<std::string> models() const REQUIRES(mutex);
   std::vector<std::string> profiles() const REQUIRES(mutex);
@@ -93,9 +95,12 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
   for (; !error && entries != std::filesystem::recursive_directory_iterator();
        entries.increment(error)) {
     std::error_code ignored;
-    if (!entries->is_regular_file(ignored)) continue;
     const std::string path = entries->path().string().substr(directory.size() + 1);
     const std::string host = entries->path().string();
+    if (!entries->is_regular_file(ignored)) {
+      configuration->parts_->refuse_other(path);
+      continue;
+    }
     if (file::is_unfinished(host)) {
       ::unlink(host.c_str());
       continue;
@@ -132,6 +137,13 @@ void Configuration::Parts::forget(const std::string& path) {
   documents.erase(path);
   values.erase(path);
   problems.erase(path);
+}
+
+void Configuration::Parts::refuse_other(const std::string& path) {
+  if (!check_document_name(path)) return;
+  const Lock lock(mutex);
+  problems[path] = fmt::format("/etc/{}: no regular file is there; removing what is would do",
+                               text::shown(path));
 }
 
 Status Configuration::check(const std::string& path, std::string_view text) const {

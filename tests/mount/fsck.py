@@ -187,6 +187,9 @@ def damaged_document(whole):
     mount.mount()
     mount.verify()
     mount.umount()
+    document.unlink()
+    document.mkdir()
+    expect_has(mount.fsck(code=1), "FAIL documents: /etc/models/many.toml: no regular file is there")
 
 
 def half_done_merge(whole):
