@@ -20,6 +20,32 @@ SPACES = M / "workspaces"
 HOST = TESTDIR / "imports-host"
 
 
+def who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes():
+    """Its inode becomes one of its own, which is lent as it was: a descriptor from before reads the same."""
+    mount, host = Mount.of("attributes-meanwhile"), TESTDIR / "attributes-host"
+    host.mkdir()
+    whole = os.urandom(4 << 20)
+    mount.mount()
+    changes = {"chmod": lambda path: os.chmod(path, 0o600), "utime": os.utime,
+               "chown": lambda path: os.chown(path, os.getuid(), os.getgid() + (os.geteuid() == 0)),
+               "xattr": lambda path: os.setxattr(path, "user.k", b"v"),
+               "chmod of a fork's": lambda path: os.chmod(path, 0o600)}
+    for number, (name, change) in enumerate(changes.items()):
+        (host / f"file{number}").write_bytes(whole)
+    command(mount / "sys/workspaces/ctl", f"import {host} as attributes")
+    command(mount / "workspaces/attributes/.agentfs/ctl", "fork attributes-fork")
+    for number, (name, change) in enumerate(changes.items()):
+        tree = "attributes-fork" if "fork" in name else "attributes"
+        path = mount / f"workspaces/{tree}/file{number}"
+        with open(path, "rb", buffering=0) as file:
+            first = os.pread(file.fileno(), 4096, 0)
+            change(path)
+            rest = b"".join(os.pread(file.fileno(), 1 << 20, at) for at in range(0, len(whole), 1 << 20))
+        expect(first == whole[:4096] and rest == whole, f"{name}: other bytes than the directory's")
+        expect(path.read_bytes() == whole, f"{name}: others read other bytes")
+    mount.umount()
+
+
 def make(name):
     """A project with all kinds of files, and a git repository."""
     top = HOST / name
@@ -1715,7 +1741,7 @@ def what_changes_there_is_no_copy_of_two_states():
     os.close(target)
 
 
-main(mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
+main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
      what_one_import_cannot_give_is_missed_by_no_other_tree,
      what_was_removed_comes_back_in_a_copy_without_attributes,
      others_forks_that_come_and_go_do_not_disturb_a_rebase,

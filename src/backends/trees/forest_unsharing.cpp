@@ -139,8 +139,12 @@ Status ForestDisk::unshare(ForestNode& file, const std::vector<ForestNode::Name>
   const ino_t old_inode = file.disk->inode();
   const FileMark mark{.id = id_of(marks_.file(Spot::of(old.get())), file.type(), old_inode)};
   std::vector<std::pair<std::shared_ptr<TreeFile>, UniqueFd>> replacements;
+  // Who has a lent file open reads where its bytes lie; in its copy, which is lent, too, there are
+  // none.
+  const bool stays_lent = !empty && file.type() == S_IFREG && marks_.lends(old.get());
   const auto open_again = [&](int made) -> Status {
     marks_.set_file(Spot::of(made), mark);
+    if (stays_lent) return ok();
     for (const HeldFile& open : book().files(file)) {
       UniqueFd again(::open(Spot::of(made).path.c_str(), open.flags | O_CLOEXEC));
       if (!again) return fail_errno("a file opened again");
