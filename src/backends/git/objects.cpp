@@ -122,7 +122,10 @@ Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path)
   return differs;
 }
 
+// What another program than libgit2 would change is stored as it lies, with its line endings: in
+// another encoding these bytes may be none.
 Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) const {
+  if (TRY(is_made_by_others(repository_, path))) return FilterHandle();
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),

@@ -130,6 +130,23 @@ TEST_CASE("what is known is not what attributes would make another of", "[git]")
   space.make(commit);
 }
 
+TEST_CASE("a file that git's program would change on its way is in a commit as it lies", "[git]") {
+  const Checkpoints space;
+  const std::string bytes("\x15\x0d\x0a\x0d\x0d\x0a\x0a\x00", 8);  // U+0D15, U+0D0A, of UTF-16LE
+  space.put("encoded", bytes);
+  space.put("filtered", "a\r\nb\r\n");
+  space.put("plain", "a\r\nb\r\n");
+  space.put(".gitattributes",
+            "* text\nencoded working-tree-encoding=UTF-16LE\nfiltered filter=upper\n");
+  space.make(space.next("one", {"encoded", "filtered", "plain", ".gitattributes"}));
+  const auto size_of = [&](const std::string& path) {
+    return space.sh("git cat-file -s refs/agentfs/checkpoints/one:" + path);
+  };
+  CHECK(size_of("encoded") == "8\n");
+  CHECK(size_of("filtered") == "6\n");
+  CHECK(size_of("plain") == "4\n");
+}
+
 TEST_CASE("what is said to be known and is no blob of that size is told", "[git]") {
   const Checkpoints space;
   const std::string tree = space.sh("git rev-parse HEAD:src").substr(0, 40);
