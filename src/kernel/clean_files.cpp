@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/clean_files.h"
 
-#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -36,8 +35,7 @@ CleanFiles CleanFiles::of(TreeStore& store, const TreeNode& root) {
   // git writes a size of 0 where it could not tell whether a file has changed.
   const auto is_told = [&](const IndexEntry& entry) {
     return (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) && !entry.is_staged && !entry.is_intended &&
-           entry.size != 0 &&
-           nanoseconds_of(entry.modified) < nanoseconds_of(files.index_.modified);
+           entry.size != 0 && entry.modified.tv_sec < files.index_.modified.tv_sec;
   };
   const Status read = read_index(files.index_.bytes, [&](const IndexEntry& entry) {
     if (!is_told(entry)) return;

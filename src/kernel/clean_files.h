@@ -16,7 +16,7 @@ namespace agentfs {
 
 // By the index of the repository at the root of a tree, as git itself goes by it: a file that has
 // the size, times, owner and inode that stand there has the contents, too, unless it was written
-// as late as the index. Immutable.
+// in the second of the index, or later. Immutable.
 class CleanFiles {
  public:
   CleanFiles() = default;
