@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,7 +72,11 @@ std::string StateDirectory::standard() {
     return std::string(data) + "/agentfs";
   }
   const char* home = std::getenv("HOME");
-  return std::string(home != nullptr && home[0] == '/' ? home : "/root") + "/.local/share/agentfs";
+  if (home == nullptr || home[0] != '/') {
+    const struct passwd* const user = ::getpwuid(::geteuid());
+    home = user != nullptr ? user->pw_dir : "/root";
+  }
+  return std::string(home) + "/.local/share/agentfs";
 }
 
 Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
