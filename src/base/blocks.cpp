@@ -3,7 +3,11 @@
 
 #include <fcntl.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
 
 #include "base/file.h"
 
@@ -22,6 +26,16 @@ bool can_have(const std::string& directory, std::uint64_t bytes) {
 }
 
 }  // namespace
+
+bool keeps_blocks(const std::string& directory) {
+  // btrfs, bcachefs, f2fs, nilfs2 and ZFS, as statfs(2) tells them.
+  constexpr auto kWriteElsewhere =
+      std::to_array<std::uint32_t>({0x9123683E, 0xCA451A4E, 0xF2F52010, 0x3434, 0x2FC12FC1});
+  struct statfs disk{};
+  return ::statfs(directory.c_str(), &disk) == 0 &&
+         std::ranges::find(kWriteElsewhere, static_cast<std::uint32_t>(disk.f_type)) ==
+             kWriteElsewhere.end();
+}
 
 Status check_disk_room(const std::string& directory, std::uint64_t needed, std::uint64_t files) {
   struct statvfs disk{};

@@ -38,6 +38,10 @@ inline constexpr std::uint64_t kRoomOfName = 1024;  // bytes
 // directories that a checkpoint keeps on the way to it.
 inline constexpr std::uint64_t kFilesOfName = 4;
 
+// Whether what a directory's disk has once given a file stays that file's, so that a change of a
+// mapped page never lacks room (SIGBUS). Disks that write elsewhere what is changed need new room.
+bool keeps_blocks(const std::string& directory);
+
 // ENOSPC, with both figures, where the disk that the directory is on has not so many bytes and
 // files for us, and some for the journal, the store and directories beside. Nothing of it is held.
 Status check_disk_room(const std::string& directory, std::uint64_t needed, std::uint64_t files);

@@ -272,11 +272,15 @@ def can_have_ext4():
 
 
 def mount_on_ext4(name):
+    return mount_on_image(name, 48, ["mkfs.ext4", "-q", "-F"])
+
+
+def mount_on_image(name, mebibytes, maker):
     mount = Mount.of(name)
     image = mount.state.parent / f"{name}-image"
     with open(image, "wb") as file:
-        file.truncate(48 << 20)
-    run(["mkfs.ext4", "-q", "-F", image])
+        file.truncate(mebibytes << 20)
+    run([*maker, image])
     run(["mount", "-o", "loop", image, mount.state])
     mount.mount()
     return mount, image
@@ -304,6 +308,31 @@ def forks_give_their_room():
     expect_eq([fork.exists() for fork in forks], [False, True], "the forks")
     expect_eq((forks[1] / "d/1").read_text(), "changed\n", "the other one's")
     (mount.state / "ballast").unlink()
+    ends_whole(mount)
+    image.unlink()
+
+
+def a_disk_that_writes_elsewhere_what_is_written_again_kills_nobody():
+    """Its pages that are mapped and changed need new room, which there may not be."""
+    if not os.path.exists("/dev/loop-control") or not shutil.which("mkfs.btrfs"):
+        return
+    mount, image = mount_on_image("elsewhere", 150, ["mkfs.btrfs", "-q", "-f", "-M"])
+    top = mount / "workspaces/w"
+    top.mkdir()
+    for number in range(20):
+        (top / f"f{number}").write_text(f"{number}\n" * 100)
+    os.sync()
+    fill_by_host(mount)
+    daemon = mount.daemon()
+    for number in range(20):
+        try:
+            (top / f"f{number}").rename(top / f"g{number}")
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, f"errno of rename {number}")
+    expect_eq(mount.daemon(), daemon, "the daemon")
+    (mount.state / "ballast").unlink()
+    os.sync()
+    (top / "after").write_text("after\n")
     ends_whole(mount)
     image.unlink()
 
@@ -1028,7 +1057,7 @@ main(full, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is
      removing_gives_inodes_back, forks_go_where_no_inode_is_left,
      a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
-     forks_give_their_room, blocks_that_are_smaller_than_pages_kill_nobody,
+     forks_give_their_room, a_disk_that_writes_elsewhere_what_is_written_again_kills_nobody, blocks_that_are_smaller_than_pages_kill_nobody,
      what_checkpoints_read_can_be_removed, history_gives_way,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,

@@ -5,6 +5,7 @@
 #include "backends/sqlite/connection.h"
 #include "backends/sqlite/schema.h"
 #include "backends/sqlite/sqlite.h"
+#include "base/blocks.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -45,7 +46,7 @@ Status set_aside(const std::string& path) {
 // (SIGBUS).
 bool may_be_mapped(const std::string& directory) {
   struct statvfs disk{};
-  return ::statvfs(directory.c_str(), &disk) == 0 &&
+  return keeps_blocks(directory) && ::statvfs(directory.c_str(), &disk) == 0 &&
          static_cast<long>(disk.f_bsize) >= ::sysconf(_SC_PAGESIZE);
 }
 

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/blocks.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -65,6 +66,13 @@ std::optional<UnderWay::Left> parse(std::string_view text) {
 
 UnderWay::UnderWay(const std::string& path) : path_(path) {
   if (path.empty()) return;
+  if (!keeps_blocks(std::string(text::parent_part(path)))) {
+    log::warning(
+        "{}: its disk gives other room for what is written again, and may have none; of a change "
+        "that a kill cuts off from its row, nothing will be told",
+        path);
+    return;
+  }
   constexpr std::size_t kSize = kSlots * sizeof(Slot);
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   // With all of its room, so that no write to the mapping ever lacks it.
