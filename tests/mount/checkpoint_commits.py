@@ -550,6 +550,26 @@ def many_files_are_what_git_would_add():
     expect_eq(git("many", "cat-file", "-s", f"{commit['ref']}:d0/eol").strip(), "10", "as it lies there")
 
 
+def other_attributes_count_for_what_nobody_has_touched():
+    """Line endings are stored as the rules of now say, and not as those of when a file was read."""
+    space = "attributes"
+    (SPACES / space / "d").mkdir(parents=True)
+    git(space, "init", "-q", "-b", "main")
+    for path in ("top", "d/below"):
+        (SPACES / space / path).write_bytes(b"one\r\ntwo\r\n")
+    rules, below = SPACES / space / ".gitattributes", SPACES / space / "d/.gitattributes"
+    changes = {"first": lambda: rules.write_text("* text\n", encoding="utf-8"),
+               "below": lambda: below.write_text("* -text\n", encoding="utf-8"),
+               "none": lambda: (rules.unlink(), below.unlink()),
+               "again": lambda: rules.write_text("* text\n", encoding="utf-8")}
+    wanted = {"first": ["8", "8"], "below": ["8", "10"], "none": ["10", "10"], "again": ["8", "8"]}
+    for name, change in changes.items():
+        change()
+        commit = checkpoint(space, name)["commit"]
+        sizes = [git(space, "cat-file", "-s", f"{commit}:{path}").strip() for path in ("top", "d/below")]
+        expect_eq(sizes, wanted[name], f"bytes of what is stored, {name}")
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -709,7 +729,8 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      what_a_sparse_checkout_leaves_out_stays, each_name_of_a_linked_file_is_what_it_is,
      what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
      rules_are_gits_own_and_what_is_none_is_none, a_turn_after_a_rollback_has_what_is_there,
-     many_files_are_what_git_would_add, submodules_are_their_commits,
+     many_files_are_what_git_would_add, other_attributes_count_for_what_nobody_has_touched,
+     submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
