@@ -72,8 +72,6 @@ struct Configuration::Parts {
 
   void take(const std::string& path, Document document) EXCLUDES(mutex);
   void forget(const std::string& path) EXCLUDES(mutex);
-  // What is there is no regular file: a problem where a document has that name.
-  void refuse_other(const std::string& path) EXCLUDES(mutex);
   std::vector<std::string> names_of(std::string_view kind) const REQUIRES(mutex);
   std::vector<std::string> models() const REQUIRES(mutex);
   std::vector<std::string> profiles() const REQUIRES(mutex);
@@ -97,15 +95,16 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
     std::error_code ignored;
     const std::string path = entries->path().string().substr(directory.size() + 1);
     const std::string host = entries->path().string();
-    if (!entries->is_regular_file(ignored)) {
-      configuration->parts_->refuse_other(path);
-      continue;
-    }
+    const bool is_file = entries->is_regular_file(ignored);
+    if (!is_file && !check_document_name(path)) continue;
     if (file::is_unfinished(host)) {
       ::unlink(host.c_str());
       continue;
     }
-    Result<std::string> text = file::read(host);
+    Result<std::string> text =
+        is_file ? file::read(host)
+                : fail(EINVAL, "/etc/{}: no regular file is there; removing what is would do",
+                       text::shown(path));
     if (text) {
       configuration->parts_->take(path, {std::move(*text), change_time(host)});
     } else {
@@ -137,13 +136,6 @@ void Configuration::Parts::forget(const std::string& path) {
   documents.erase(path);
   values.erase(path);
   problems.erase(path);
-}
-
-void Configuration::Parts::refuse_other(const std::string& path) {
-  if (!check_document_name(path)) return;
-  const Lock lock(mutex);
-  problems[path] = fmt::format("/etc/{}: no regular file is there; removing what is would do",
-                               text::shown(path));
 }
 
 Status Configuration::check(const std::string& path, std::string_view text) const {

@@ -96,11 +96,14 @@ Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64
          found == size;
 }
 
+// What another program than libgit2 would change is stored as it lies, with its line endings: in
+// another encoding these bytes may be none.
 Result<git_oid> ObjectWriter::file(int fd, const std::string& path) {
   struct stat attributes{};
   if (::fstat(fd, &attributes) != 0) return fail_errno(text::shown(path));
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
+  if (TRY(is_made_by_others(repository_, path))) return bytes(content);
   const FilterHandle filters = TRY(filters_of(path));
   return filters ? filtered(filters.get(), content) : bytes(content);
 }
@@ -122,10 +125,7 @@ Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path)
   return differs;
 }
 
-// What another program than libgit2 would change is stored as it lies, with its line endings: in
-// another encoding these bytes may be none.
 Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) const {
-  if (TRY(is_made_by_others(repository_, path))) return FilterHandle();
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),

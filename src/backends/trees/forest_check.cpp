@@ -47,10 +47,7 @@ class ForestCheck {
   // The names of those below that are to be looked at.
   std::vector<std::string> look(int directory, const std::string& path, const std::string& where,
                                 bool is_live);
-  void tell_unread(const std::string& where) {
-    problem(fmt::format("{}: its mark is damaged, or gone; what it reads is not known any more",
-                        where));
-  }
+  void tell_unread();  // of what was walked
   // What a hollow directory reads, with all below it where `is_live`: nobody may read it otherwise.
   void check_source(const Source& source, const std::string& where, bool is_live);
   struct Read {
@@ -67,7 +64,7 @@ class ForestCheck {
   ForestRoom room_;
   Findings found_;
   std::vector<Unmarked> unmarked_;  // at the top
-  // Of the live tree that is looked at, with marks that cannot be read; each path's sentence name.
+  // Of the tree that is walked, with marks that cannot be read; each path's sentence name.
   std::map<std::string, std::string> unread_;
   // By live trees, looked at.
   std::set<std::tuple<std::uint32_t, std::uint64_t, SavedDirectory>> read_;
@@ -165,7 +162,6 @@ void ForestCheck::check_mark(const std::string& name, const TreeMark& mark) {
 }
 
 void ForestCheck::check_live(const Line& line, const std::string& name) {
-  unread_.clear();
   walk(disk().top(), name, text::shown(name), true);
   const auto known = forked_at(disk(), line);
   if (known && !reads(disk(), Spot::in(disk().top(), name), *known)) {
@@ -178,7 +174,13 @@ void ForestCheck::check_live(const Line& line, const std::string& name) {
                     "`agentfs fsck --repair` writes the mark anew",
                     text::shown(lost.path_in(name)), lost.source.line, lost.source.sequence));
   }
-  for (const auto& [path, where] : unread_) tell_unread(where);
+  tell_unread();
+}
+
+void ForestCheck::tell_unread() {
+  for (const auto& [path, where] : unread_)
+    problem(where + ": its mark is damaged, or gone; what it reads is not known any more");
+  unread_.clear();
 }
 
 void ForestCheck::check_roots(ForestDisk::Wanted& wanted) {
@@ -190,6 +192,7 @@ void ForestCheck::check_roots(ForestDisk::Wanted& wanted) {
       // Given up; what it reads may have gone first.
       if (std::ranges::find(unread, name) != unread.end()) continue;
       walk(line->directory(), name, fmt::format("line {}: {}", number, name), false);
+      tell_unread();
     }
   }
 }
@@ -216,8 +219,7 @@ std::vector<std::string> ForestCheck::look(int directory, const std::string& pat
   ++directories_;
   const auto source = disk().marks().hollow(Spot::of(directory));
   if (!source) {
-    if (is_live) unread_.emplace(path, where);
-    if (!is_live) tell_unread(where);
+    unread_.emplace(path, where);
   } else if (*source) {
     ++hollow_;
     check_source(**source, where, is_live);

@@ -29,6 +29,7 @@ class LostHollows {
   Names look(int directory, const std::string& path, std::size_t depth);
   // What one of those in the last one read.
   Was read_below(const std::string& name);
+  Was content_in(const Content& above, int from, const std::string& name);
   bool is_empty_since(int directory, const Content& was);
   bool has_its_time(int directory, const TreeNode& shelf);
   void know_states();
@@ -63,10 +64,7 @@ void LostHollows::know_states() {
   std::set<SnapshotId> states = line_.sources();
   if (line_.base()) states.insert(*line_.base());
   for (const SnapshotId& state : states) {
-    const auto line = disk_.lines.find(state.tree);
-    const auto* found = line == disk_.lines.end() ? nullptr : line->second->find(state.sequence);
-    if (found == nullptr) continue;
-    if (auto root = disk_.resolve({state.tree, state.sequence, found->root})) know_below(*root);
+    if (auto root = content_of(disk_, state)) know_below(std::move(*root));
   }
 }
 
@@ -85,9 +83,7 @@ void LostHollows::know_below(Content root) {
         alike, [&](const Content& other) { return other.directory == one.directory; });
     if (!is_known) alike.push_back(one);
     for (const std::string& name : directories_in(*entries)) {
-      auto source = disk_.source_of(one, from->get(), name);
-      auto below = source ? disk_.resolve(std::move(*source)) : std::unexpected(source.error());
-      if (below) left.push_back(std::move(*below));
+      if (auto below = content_in(one, from->get(), name)) left.push_back(std::move(*below));
     }
   }
 }
@@ -96,8 +92,11 @@ LostHollows::Was LostHollows::read_below(const std::string& name) {
   if (!were_.back()) return std::nullopt;
   const Content& above = *were_.back();
   const auto from = disk_.table().borrow(*above.directory);
-  if (!from) return std::nullopt;
-  auto source = disk_.source_of(above, from->get(), name);
+  return from ? content_in(above, from->get(), name) : std::nullopt;
+}
+
+LostHollows::Was LostHollows::content_in(const Content& above, int from, const std::string& name) {
+  auto source = disk_.source_of(above, from, name);
   auto below = source ? disk_.resolve(std::move(*source)) : std::unexpected(source.error());
   return below ? Was(std::move(*below)) : std::nullopt;
 }

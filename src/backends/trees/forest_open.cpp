@@ -134,14 +134,16 @@ Result<std::optional<TreeMark>> mark_of_tree(const ForestDisk& disk, const std::
   return disk.marks().tree(Spot::of(fd.get()));
 }
 
+Result<Content> content_of(ForestDisk& disk, const SnapshotId& state) {
+  const auto line = disk.lines.find(state.tree);
+  const auto* found = line == disk.lines.end() ? nullptr : line->second->find(state.sequence);
+  if (found == nullptr) return fail(ENOENT, "state {}.{}: not there", state.tree, state.sequence);
+  return disk.resolve({state.tree, state.sequence, found->root});
+}
+
 Result<Content> forked_at(ForestDisk& disk, const Line& line) {
-  const auto base = line.base();
-  const auto parent = base ? disk.lines.find(base->tree) : disk.lines.end();
-  const auto* state = parent == disk.lines.end() ? nullptr : parent->second->find(base->sequence);
-  if (state == nullptr || !line.retired().empty()) {
-    return fail(ENOENT, "line {}: nothing says what its root reads", line.number());
-  }
-  return disk.resolve({base->tree, base->sequence, state->root});
+  if (line.base() && line.retired().empty()) return content_of(disk, *line.base());
+  return fail(ENOENT, "line {}: nothing says what its root reads", line.number());
 }
 
 namespace {

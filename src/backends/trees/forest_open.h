@@ -29,6 +29,8 @@ Status check_place(const ForestRoom& room, bool look_only);
 // From now on the room is where it is.
 Status set_place(const ForestRoom& room);
 
+// What the root of a tree had at that state. ENOENT: nobody knows of it.
+Result<Content> content_of(ForestDisk& disk, const SnapshotId& state);
 // The mark of a tree, also of one that its owner, an ordinary user's daemon, has closed to itself.
 Result<std::optional<TreeMark>> mark_of_tree(const ForestDisk& disk, const std::string& name);
 // What the root of a fork reads as long as it is hollow; ENOENT where no record says that, as after

@@ -96,10 +96,11 @@ int Marks::forget_hollow(const Spot& directory) const {
 }
 
 Status Marks::remove_hollow(const Spot& directory) const {
-  int code = reach(directory, rows_ != nullptr, [&] { return forget_hollow(directory); });
-  if (code != 0) return fail_errno(code, "the mark of a hollow directory");
-  remove_apart(directory, kHollow);
-  code = reach(directory, rows_ != nullptr, [&] { return remove_own(directory, kHollow); });
+  const int code = reach(directory, rows_ != nullptr, [&] {
+    if (const int kept = forget_hollow(directory); kept != 0) return kept;
+    remove_apart(directory, kHollow);
+    return remove_own(directory, kHollow);
+  });
   return code == 0 ? ok() : fail_errno(code, "the mark of a hollow directory");
 }
 
