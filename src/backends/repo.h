@@ -21,6 +21,16 @@ struct KnownFile {
   std::string path{};
 };
 
+// What git's index has of a path that git keeps from the worktree: of a sparse checkout, or the
+// commit of a submodule that is not checked out. A partial clone may not have the object.
+struct AwayPath {
+  std::uint32_t mode = 0;  // as the index has it: 040000 of a directory that is away as a whole
+  std::string id{};        // in hex
+  std::string path{};
+
+  bool operator==(const AwayPath&) const = default;
+};
+
 struct TurnCommit {
   std::string worktree;              // host path of the workspace's plain directory
   std::string git_directory;         // used, and made, where the worktree is no repository
@@ -33,6 +43,12 @@ struct TurnCommit {
   // Stay as the parent has them: of a turn's, what another commit is to have; of a checkpoint's,
   // what is not in its source.
   std::vector<std::string> left{};
+  // Taken for what they are: all that the parent may have otherwise, and all at or below changed
+  // paths that are not there.
+  std::vector<AwayPath> away{};
+  bool asks_index = true;  // git's, what is away; else it is told above
+  // Of a turn: what the parent has, and is neither there nor away, is gone.
+  bool drops_absent = false;
   std::string message;
   std::string author;        // "fixer (pid 7)"
   std::int64_t seconds = 0;  // time of the commit

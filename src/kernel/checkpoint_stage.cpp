@@ -12,6 +12,7 @@
 #include "base/copy.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/away_paths.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
@@ -78,7 +79,9 @@ CheckpointStage::CheckpointStage(CheckpointStage&& other) noexcept
       ignored_(std::move(other.ignored_)),
       index_(std::move(other.index_)),
       clean_(std::move(other.clean_)),
-      known_(std::move(other.known_)) {}
+      known_(std::move(other.known_)),
+      away_(std::move(other.away_)),
+      absent_(std::move(other.absent_)) {}
 
 CheckpointStage::~CheckpointStage() {
   if (directory_.empty()) return;
@@ -141,6 +144,30 @@ Status CheckpointStage::add_tracked(const TreeNodeRef& root, const TreeNodeRef& 
   for (const std::string& path : index().missing_in(was)) {
     TRY(leave_closed(add_path(root, path, Which::ignored), path));
   }
+  if (!index().is_known()) return ok();
+  TRY(add_away(index().away_unlike(was)));
+  const auto gone = was.away_only_here(index());
+  tracked_.insert(gone.begin(), gone.end());
+  for (const std::string& path : gone) TRY(add(root, path));
+  return ok();
+}
+
+Status CheckpointStage::add_absent(const TreeNodeRef& root) {
+  root_ = root;
+  const std::set<std::string> absent = absent_;
+  for (const std::string& path : absent) TRY(add_away(index().away_about(path)));
+  return ok();
+}
+
+Status CheckpointStage::add_away(const std::vector<TrackedPaths::Away>& indexed) {
+  const TreeNodeRef root = root_;
+  AwayNow now = TRY(away_in(*store_, root, indexed));
+  for (const AwayPath& path : now.paths) {
+    TRY(leave_closed(add_path(root, path.path, Which::ignored), path.path));
+  }
+  std::ranges::move(now.paths, std::back_inserter(away_));
+  tracked_.insert(now.beside.begin(), now.beside.end());
+  for (const std::string& path : now.beside) TRY(add(root, path));
   return ok();
 }
 
@@ -153,7 +180,10 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
     TRY(enter(place));
     if (part == ".git") return ok();  // entered
     auto next = TRY(find(*place.entry.node, std::string(part)));
-    if (!next) return ok();
+    if (!next) {
+      absent_.insert(path_in(place.path, std::string(part)));
+      return ok();
+    }
     place = {.entry = std::move(*next), .path = path_in(place.path, std::string(part))};
     if (!fits(place.path)) return leave(place.path);
     // The path leads on from it at other times.
@@ -231,6 +261,7 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
   if (!fits(place.path)) return leave(place.path);
   if (!S_ISDIR(place.entry.attributes.st_mode)) return take_leaf(place);
   if (honours_rules) {
+    absent_.insert(place.path);
     TRY(enter(place));
   } else {
     TRY(make_directory(host(place.path)));

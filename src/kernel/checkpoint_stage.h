@@ -33,14 +33,20 @@ class CheckpointStage {
 
   // A path below the root ("" is all of it); one that is not there is not copied.
   Status add(const TreeNodeRef& root, const std::string& path);
-  // What git tracks and did not at `before`, which may be null, of what is ignored.
+  // What git's index says otherwise than at `before`, which may be null: of ignored files, that it
+  // tracks them; of what is away, what it has of it.
   Status add_tracked(const TreeNodeRef& root, const TreeNodeRef& before);
+  // What is away of all that was looked at; the last one.
+  Status add_absent(const TreeNodeRef& root);
   const std::string& directory() const { return directory_; }
   std::vector<std::string> left() const { return {left_.begin(), left_.end()}; }  // of the root
-  // Ignored paths of what was looked at: that git tracks, and that it does not.
+  // Of what was looked at: what git tracks though it is ignored, or did not get away from the
+  // worktree any more; and what is ignored and not tracked.
   std::vector<std::string> tracked() const { return {tracked_.begin(), tracked_.end()}; }
   std::vector<std::string> ignored() const { return {ignored_.begin(), ignored_.end()}; }
   std::vector<KnownFile> take_known() { return std::move(known_); }  // of what would be copied
+  bool knows_index() const { return !index_ || index_->is_known(); }
+  std::vector<AwayPath> take_away() { return std::move(away_); }
 
  private:
   struct Place {
@@ -57,6 +63,7 @@ class CheckpointStage {
   // All of an ignored directory but for what is tracked in it.
   Status leave_ignored(const std::string& directory);
   bool is_tracked(const std::string& path);
+  Status add_away(const std::vector<TrackedPaths::Away>& indexed);
   const TrackedPaths& index();
   Status leave_closed(Status done, const std::string& path);
   enum class Which { all, ignored };
@@ -87,6 +94,8 @@ class CheckpointStage {
   std::optional<TrackedPaths> index_;  // read when it is asked
   std::optional<CleanFiles> clean_;    // the same
   std::vector<KnownFile> known_;
+  std::vector<AwayPath> away_;
+  std::set<std::string> absent_;  // of what was looked at: not there, or not all that is below it
 };
 
 }  // namespace agentfs

@@ -4,12 +4,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
+#include "kernel/places.h"
 #include "kernel/submodules.h"
 #include "kernel/tree_path.h"
 #include "kernel/unignored.h"
@@ -18,49 +18,6 @@ namespace agentfs {
 namespace {
 
 using Paths = std::set<std::string>;
-
-constexpr auto kNothing = std::to_array({ENOENT, ENOTDIR, ENAMETOOLONG, EACCES});
-
-// What paths lead to, of which one after the other is in the same directory most often.
-class Places {
- public:
-  Places(TreeStore& store, TreeNodeRef root) : store_(store), root_(std::move(root)) {}
-
-  // With no link where it leads to nothing, or to nothing that the daemon may see.
-  Result<struct stat> look(const std::string& path) {
-    const std::string directory(text::parent_part(path));
-    if (!known_ || *known_ != directory) {
-      node_.reset();
-      const auto found = find_in_tree(store_, root_, directory);
-      if (!found && !is_nothing(found.error())) return std::unexpected(found.error());
-      if (found && found->node->type() == S_IFDIR) node_ = found->node;
-      known_ = directory;
-    }
-    if (node_ == nullptr) return Result<struct stat>();
-    const auto found = find_in_tree(store_, node_, text::last_part(path));
-    if (found) return found->attributes;
-    if (is_nothing(found.error())) return Result<struct stat>();
-    return std::unexpected(found.error());
-  }
-
- private:
-  static bool is_nothing(const Error& error) {
-    return std::ranges::find(kNothing, error.code) != kNothing.end();
-  }
-
-  TreeStore& store_;
-  const TreeNodeRef root_;
-  std::optional<std::string> known_;
-  TreeNodeRef node_;  // null: no directory
-};
-
-// An empty one stands for a submodule that is not checked out.
-bool has_names(TreeStore& store, const TreeNodeRef& root, const std::string& directory) {
-  const auto found = find_in_tree(store, root, directory);
-  if (!found || found->node->type() != S_IFDIR) return false;
-  const auto names = names_in(store, *found->node);
-  return names && !names->empty();
-}
 
 bool has_others(const struct stat& file) { return S_ISREG(file.st_mode) && file.st_nlink > 1; }
 
@@ -128,7 +85,7 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
       TRY(find_unignored(store, before, root, directory, whole));
     }
     const bool is_over = name == ".git" && path != name && now.st_nlink == 0;
-    if (is_over && has_names(store, root, directory)) whole.insert(directory);
+    if (is_over && places.has_names(directory)) whole.insert(directory);
     if (has_others(now)) names.miss(now);
     if (now.st_nlink != 0 || before == nullptr) continue;
     // It was written by this name before that was removed, perhaps.

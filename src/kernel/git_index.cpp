@@ -16,7 +16,8 @@ constexpr std::size_t kId = 40;      // in it
 constexpr std::size_t kFlags = 60;   // in it
 constexpr unsigned kIsExtended = 0x4000;
 constexpr unsigned kStage = 0x3000;
-constexpr unsigned kIsIntended = 0x2000;  // in the flags of an extended one
+constexpr unsigned kIsIntended = 0x2000;     // in the flags of an extended one
+constexpr unsigned kSkipsWorktree = 0x4000;  // the same
 
 // 16 or 32 bits, most significant byte first.
 std::uint32_t number_at(std::string_view text, std::size_t at, std::size_t bytes) {
@@ -43,17 +44,18 @@ class Entries {
     if (left_.size() < kEntry + 2) return cut();
     const unsigned flags = number_at(left_, kFlags, 2);
     const bool is_extended = (flags & kIsExtended) != 0 && version_ > 2;
-    IndexEntry entry{
-        .id = left_.substr(kId, kFlags - kId),
-        .mode = number_at(left_, 24, 4),
-        .changed = time_at(left_, 0),
-        .modified = time_at(left_, 8),
-        .inode = number_at(left_, 20, 4),
-        .uid = number_at(left_, 28, 4),
-        .gid = number_at(left_, 32, 4),
-        .size = number_at(left_, 36, 4),
-        .is_staged = (flags & kStage) != 0,
-        .is_intended = is_extended && (number_at(left_, kEntry, 2) & kIsIntended) != 0};
+    const unsigned more = is_extended ? number_at(left_, kEntry, 2) : 0;
+    IndexEntry entry{.id = left_.substr(kId, kFlags - kId),
+                     .mode = number_at(left_, 24, 4),
+                     .changed = time_at(left_, 0),
+                     .modified = time_at(left_, 8),
+                     .inode = number_at(left_, 20, 4),
+                     .uid = number_at(left_, 28, 4),
+                     .gid = number_at(left_, 32, 4),
+                     .size = number_at(left_, 36, 4),
+                     .is_staged = (flags & kStage) != 0,
+                     .is_intended = (more & kIsIntended) != 0,
+                     .is_away = (more & kSkipsWorktree) != 0};
     std::size_t at = kEntry + (is_extended ? 2 : 0);
     if (version_ == 4) path_.resize(path_.size() - TRY(stripped(at)));
     const auto end = left_.find('\0', at);

@@ -30,6 +30,7 @@ struct IndexEntry {
   std::uint32_t size = 0;
   bool is_staged = false;    // one side of a conflict
   bool is_intended = false;  // `git add -N`: of a file without contents yet
+  bool is_away = false;      // git has been told not to have it in the worktree
 };
 
 // Each entry in its order. EBADMSG where the bytes are no index; ENOTSUP for a split one, which

@@ -209,6 +209,7 @@ class Committing {
     add_below_attributes(changed);
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     if (tracks_others) TRY(stage_->add_tracked(top, before));
+    TRY(stage_->add_absent(top));
     const auto tracked = stage_->tracked();
     changed.insert(changed.end(), tracked.begin(), tracked.end());
     next_.changed = std::move(changed);
@@ -216,6 +217,8 @@ class Committing {
     next_.left = stage_->left();
     next_.ignored = stage_->ignored();
     next_.known = stage_->take_known();
+    next_.away = stage_->take_away();
+    next_.asks_index = !stage_->knows_index();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
       ready_for_commit(kernel_, root_, next_.ref);

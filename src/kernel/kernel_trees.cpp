@@ -2,10 +2,12 @@
 // The data trees: what was changed in them, and the commits at turn boundaries.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/away_paths.h"
 #include "kernel/commit_changes.h"
 #include "kernel/commit_place.h"
 #include "kernel/fold_rows.h"
@@ -13,6 +15,7 @@
 #include "kernel/imports.h"
 #include "kernel/kernel_state.h"
 #include "kernel/paths.h"
+#include "kernel/places.h"
 #include "kernel/submodules.h"
 #include "kernel/tree_path.h"
 
@@ -39,6 +42,7 @@ struct TurnChanges {
   struct Part {
     std::vector<std::string> paths{};
     std::vector<std::string> unignored{};  // directories, as a commit is told of them
+    bool has_index = false;                // and git's index
   };
   Part own;
   Part others;
@@ -54,8 +58,11 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
   std::set<ProcessId> authors;
   for (const auto& [path, change] : changes->changed.since(last)) {
-    if (path.empty() || path == kIndex) continue;
-    (change.author == pid ? result.own : result.others).paths.push_back(path);
+    if (path.empty()) continue;
+    TurnChanges::Part& part = change.author == pid ? result.own : result.others;
+    part.has_index = part.has_index || path == kIndex;
+    if (path == kIndex) continue;
+    part.paths.push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }
   for (const ProcessId author : authors) result.other_authors.push_back(author_name(fold, author));
@@ -91,13 +98,67 @@ void bring(const Kernel& kernel, const std::string& root, std::vector<std::strin
   });
 }
 
+struct TurnAway {
+  bool is_known = false;
+  AwayNow own{};
+  AwayNow others{};
+};
+
+// All where the part has changed the index, else what is away of what it has removed.
+Result<AwayNow> away_of(Forest& forest, const TreeNodeRef& top, const TrackedPaths& index,
+                        const TurnChanges::Part& part) {
+  if (part.has_index) return away_in(forest, top, index.away());
+  Places places(forest, top);
+  std::vector<TrackedPaths::Away> about;
+  for (const std::string& path : part.paths) {
+    if (index.away().empty() || TRY(places.look(path)).st_nlink != 0) continue;
+    std::ranges::move(index.away_about(path), std::back_inserter(about));
+  }
+  return away_in(forest, top, about);
+}
+
+Result<TurnAway> find_away(Forest& forest, const TreeNodeRef& top, const TurnChanges& changes) {
+  Places places(forest, top);
+  bool has_absent = changes.own.has_index || changes.others.has_index;
+  for (const TurnChanges::Part* const part : {&changes.own, &changes.others}) {
+    for (auto path = part->paths.begin(); !has_absent && path != part->paths.end(); ++path) {
+      has_absent = TRY(places.look(*path)).st_nlink == 0;
+    }
+  }
+  if (!has_absent) return TurnAway{.is_known = true};
+  const TrackedPaths index = TrackedPaths::of(forest, *top);
+  return TurnAway{.is_known = index.is_known(),
+                  .own = TRY(away_of(forest, top, index, changes.own)),
+                  .others = TRY(away_of(forest, top, index, changes.others))};
+}
+
+// What git keeps from the worktree, where a turn may have changed that; what cannot be known is
+// left to who makes the commit.
+TurnAway away_after(const Kernel& kernel, const std::string& root, const TurnChanges& changes) {
+  const auto forest = kernel.forks().forest_of(root);
+  const auto top = forest ? (*forest)->tree(paths::name_of(root)) : fail(ENOENT, "no forest");
+  if (!top) return {};
+  auto away = find_away(**forest, top->node, changes);
+  if (away) return *std::move(away);
+  log::warning("{}: not all is committed: {}", root, away.error().message);
+  return {};
+}
+
 // Two commits where others have been at work there meanwhile: what they did is theirs, and all else
 // is not, be it in a directory that is looked at for their rules.
 Result<std::string> commit_changes(Repository& repository, TurnCommit& next, const Process& process,
-                                   std::uint64_t turn, const TurnChanges& changes) {
+                                   std::uint64_t turn, const TurnChanges& changes,
+                                   const TurnAway& away) {
+  next.asks_index = !away.is_known;
+  const auto add = [&](const TurnChanges::Part& part, const AwayNow& kept) {
+    next.changed = part.paths;
+    next.changed.insert(next.changed.end(), kept.beside.begin(), kept.beside.end());
+    next.unignored = part.unignored;
+    next.drops_absent = part.has_index;
+    next.away = kept.paths;
+  };
   if (!changes.others.paths.empty()) {
-    next.changed = changes.others.paths;
-    next.unignored = changes.others.unignored;
+    add(changes.others, away.others);
     next.left = changes.own.paths;
     next.author = changes.other_authors.size() == 1 ? changes.other_authors.front() : "several";
     next.message =
@@ -105,8 +166,7 @@ Result<std::string> commit_changes(Repository& repository, TurnCommit& next, con
                     process.pid.value, text::join(changes.other_authors, ", "));
     TRY(repository.commit(next));
   }
-  next.changed = changes.own.paths;
-  next.unignored = changes.own.unignored;
+  add(changes.own, away.own);
   next.left.clear();
   next.author = fmt::format("{} (pid {})", process.name, process.pid.value);
   next.message = commit_message(process, turn);
@@ -169,7 +229,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
     // One at a time in a repository; the others wait for their turn without a lock.
     while (state.committing.contains(workspace)) state.changed.wait(lock);
     changes = changes_since_turn(state.fold, workspace, pid);
-    if (changes.own.paths.empty()) return std::string();
+    if (changes.own.paths.empty() && !changes.own.has_index) return std::string();
     state.committing.insert(workspace);
   }
   TurnCommit next;
@@ -184,14 +244,18 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
     bring(*this, root, part->paths);
     bring(*this, root, part->unignored);
   }
+  TurnAway away = away_after(*this, root, changes);
+  for (AwayNow* const part : {&away.own, &away.others}) bring(*this, root, part->beside);
+  const bool has_work = !changes.own.paths.empty() || !away.own.paths.empty();
   const Result<std::string> made =
-      commit_changes(*parts().repository, next, *process, turn, changes);
+      has_work ? commit_changes(*parts().repository, next, *process, turn, changes, away)
+               : std::string();
   {
     Lock lock(state.mutex);
     state.committing.erase(workspace);
   }
   state.changed.notify_all();
-  if (!made) return made;
+  if (!made || !has_work) return made;
   json::Value data;
   data.set("pid", pid.value).set("turn", turn).set("commit", *made);
   json::set_bytes(data, "workspace", workspace);

@@ -11,12 +11,27 @@
 #include "kernel/git_index.h"
 
 namespace agentfs {
+namespace {
+
+constexpr mode_t kSubmodule = 0160000;
+
+const std::string& path_of(const TrackedPaths::Away& away) { return away.path.path; }
+
+}  // namespace
 
 Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
   TrackedPaths tracked;
   TRY(read_index(index, [&](const IndexEntry& entry) {
     if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.emplace_back(entry.path);
+    const bool may_be_away = entry.is_away || entry.mode == kSubmodule;
+    if (!may_be_away || entry.is_staged) return;
+    std::string path(entry.path);
+    if (path.ends_with('/')) path.pop_back();  // a directory as a whole
+    tracked.away_.push_back(
+        {.path = {.mode = entry.mode, .id = text::hex(entry.id), .path = std::move(path)},
+         .is_submodule = !entry.is_away});
   }));
+  std::ranges::sort(tracked.away_, {}, path_of);
   // As they are; but for the stages of a conflict, which are one path.
   std::sort(tracked.paths_.begin(), tracked.paths_.end());
   const auto twice = std::ranges::unique(tracked.paths_);
@@ -33,7 +48,9 @@ TrackedPaths TrackedPaths::of(TreeStore& store, const TreeNode& root) {
   auto tracked = read(store, root);
   if (tracked) return *std::move(tracked);
   log::warning(".git/index: not known what it tracks: {}", tracked.error().message);
-  return {};
+  TrackedPaths unknown;
+  unknown.is_known_ = false;
+  return unknown;
 }
 
 bool TrackedPaths::contains(std::string_view path) const {
@@ -52,6 +69,40 @@ std::vector<std::string> TrackedPaths::missing_in(const TrackedPaths& other) con
   std::vector<std::string> missing;
   std::ranges::set_difference(paths_, other.paths_, std::back_inserter(missing));
   return missing;
+}
+
+std::vector<TrackedPaths::Away> TrackedPaths::away_unlike(const TrackedPaths& other) const {
+  std::vector<Away> unlike;
+  std::ranges::copy_if(away_, std::back_inserter(unlike), [&](const Away& one) {
+    const auto theirs = std::ranges::lower_bound(other.away_, one.path.path, {}, path_of);
+    return theirs == other.away_.end() || theirs->path != one.path;
+  });
+  return unlike;
+}
+
+std::vector<TrackedPaths::Away> TrackedPaths::away_about(std::string_view path) const {
+  if (path.empty()) return away_;
+  std::vector<Away> about;
+  for (auto above = text::parent_part(path); !above.empty(); above = text::parent_part(above)) {
+    const auto at = std::ranges::lower_bound(away_, std::string(above), {}, path_of);
+    if (at != away_.end() && path_of(*at) == above) about.push_back(*at);
+  }
+  // Between it and what is below it there may be others, as "a-b" is between "a" and "a/b".
+  for (auto at = std::ranges::lower_bound(away_, std::string(path), {}, path_of);
+       at != away_.end() && at->path.path.starts_with(path); ++at) {
+    const std::string& found = at->path.path;
+    if (found.size() == path.size() || found[path.size()] == '/') about.push_back(*at);
+  }
+  return about;
+}
+
+std::vector<std::string> TrackedPaths::away_only_here(const TrackedPaths& other) const {
+  std::vector<std::string> paths;
+  for (const Away& one : away_) {
+    const std::string& path = one.path.path;
+    if (!std::ranges::binary_search(other.away_, path, {}, path_of)) paths.push_back(path);
+  }
+  return paths;
 }
 
 }  // namespace agentfs

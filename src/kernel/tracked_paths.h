@@ -7,13 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/repo.h"
 #include "backends/tree_store.h"
 #include "base/error.h"
 
 namespace agentfs {
 
 // The files and links that an index names, sorted by their bytes; a value. Repositories in it are
-// none.
+// none, but may be away.
 class TrackedPaths {
  public:
   TrackedPaths() = default;
@@ -26,12 +27,25 @@ class TrackedPaths {
   // The same; what cannot be read is told in the log, and taken for none.
   static TrackedPaths of(TreeStore& store, const TreeNode& root);
 
+  // What is away where the worktree has it not (away_in()); sorted by path.
+  struct Away {
+    AwayPath path{};
+    bool is_submodule = false;  // and not left out of a sparse checkout
+  };
+  const std::vector<Away>& away() const { return away_; }
+  std::vector<Away> away_unlike(const TrackedPaths& other) const;  // or not there
+  std::vector<Away> away_about(std::string_view path) const;  // that, below or above it; "": all
+  std::vector<std::string> away_only_here(const TrackedPaths& other) const;
+  bool is_known() const { return is_known_; }  // else of() found what it cannot read
+
   bool contains(std::string_view path) const;
   std::vector<std::string> below(std::string_view directory) const;
   std::vector<std::string> missing_in(const TrackedPaths& other) const;  // of these
 
  private:
   std::vector<std::string> paths_;
+  std::vector<Away> away_;
+  bool is_known_ = true;
 };
 
 }  // namespace agentfs

@@ -21,12 +21,14 @@ Result<Change*> place_of(Change& root, const std::string& path) {
   return place;
 }
 
-// What stands for all below it, and has something in it that is left.
+// What stands for all below it, and has something in it that is left; and what has something in it
+// that is away.
 void spread(Change& change) {
   for (auto& [name, below] : change.below) {
     below.whole = below.whole || (change.whole && !below.left);
     below.unignored = below.unignored || (change.unignored && !below.left);
     spread(below);
+    change.has_away = change.has_away || below.has_away || below.away != nullptr;
   }
 }
 
@@ -68,6 +70,9 @@ Result<Change> changes_of(const TurnCommit& commit) {
   }
   for (const KnownFile& file : commit.known) {
     if (!is_inside_git(file.path)) TRY(place_of(root, file.path))->known = &file;
+  }
+  for (const AwayPath& path : commit.away) {
+    if (!is_inside_git(path.path)) TRY(place_of(root, path.path))->away = &path;
   }
   spread(root);
   return root;

@@ -19,6 +19,8 @@ struct Change {
   bool unignored = false;            // all in it that the base has not
   bool ignored = false;              // in where the base has it, else not
   const KnownFile* known = nullptr;  // what it is, without a look; borrowed from the commit
+  const AwayPath* away = nullptr;    // the same
+  bool has_away = false;             // something below it is
   std::map<std::string, Change> below{};
 };
 

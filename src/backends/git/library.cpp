@@ -46,10 +46,15 @@ Library::Library() {
   ready_ = true;
   // Workspaces belong to whoever's they are; what an owner may do here the kernel has decided.
   git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+  // What of a tree is not made here is looked for by who names it; a partial clone has it not.
+  git_libgit2_opts(GIT_OPT_ENABLE_STRICT_OBJECT_CREATION, 0);
   for (const int level : {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
                           GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL}) {
     git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
   }
+  // What is said of a worktree alone, as `git clone --sparse` has it, is asked where it counts.
+  const char* extension = "worktreeconfig";
+  git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, &extension, 1);
   // Windows of 1 GiB, as by default, are all that the process of a commit may have.
   git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, std::size_t{32} << 20);
   git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, std::size_t{256} << 20);

@@ -2,6 +2,7 @@
 #include "backends/git/message.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 
@@ -18,9 +19,12 @@ enum class Field : char {
   seconds = 's',
   locks_from = 'l',
   source = 'f',
-  left = 'k',       // repeated
-  ignored = 'i',    // repeated
-  known = 'b',      // repeated: its kind, id, size and path
+  left = 'k',     // repeated
+  ignored = 'i',  // repeated
+  known = 'b',    // repeated: its kind, id, size and path
+  tells_away = 'd',
+  away = 'n',  // repeated: its mode, id and path
+  drops_absent = 'o',
   unignored = 'u',  // repeated
   parent = 'p',
   always = 'e',
@@ -55,6 +59,27 @@ Status take_known(Order& order, std::string_view value) {
                                 .id = std::string(id),
                                 .size = *size,
                                 .path = std::string(value.substr(blank + 1))});
+  return ok();
+}
+
+// As git's trees have them.
+bool is_mode(std::uint32_t mode) {
+  constexpr auto kModes =
+      std::to_array<std::uint32_t>({040000, 0100644, 0100755, 0120000, 0160000});
+  return std::ranges::find(kModes, mode) != kModes.end();
+}
+
+Status take_away(Order& order, std::string_view value) {
+  const auto blank = value.find(' ');
+  const std::size_t path = blank + 1 + kIdSize + 1;
+  const bool is_whole = blank != value.npos && path <= value.size() && value[path - 1] == ' ';
+  const auto mode = text::number<std::uint32_t>(is_whole ? value.substr(0, blank) : "");
+  const std::string_view id = is_whole ? value.substr(blank + 1, kIdSize) : "";
+  if (!mode || !is_mode(*mode) || !is_id(id)) {
+    return fail(EBADMSG, "git: order: a path that is away is none ({})", text::shown(value));
+  }
+  order.commit.away.push_back(
+      {.mode = *mode, .id = std::string(id), .path = std::string(value.substr(path))});
   return ok();
 }
 
@@ -115,6 +140,14 @@ Status take(Order& order, char letter, std::string_view value) {
       return ok();
     case Field::known:
       return take_known(order, value);
+    case Field::away:
+      return take_away(order, value);
+    case Field::tells_away:
+      order.commit.asks_index = value != "1";
+      return ok();
+    case Field::drops_absent:
+      order.commit.drops_absent = value == "1";
+      return ok();
     case Field::always:
       order.commit.always = value == "1";
       return ok();
@@ -144,6 +177,11 @@ std::string encode(const Order& order) {
     add(text, Field::known,
         fmt::format("{}{}{} {}", static_cast<char>(file.kind), file.id, file.size, file.path));
   }
+  for (const AwayPath& path : order.commit.away) {
+    add(text, Field::away, fmt::format("{} {} {}", path.mode, path.id, path.path));
+  }
+  if (!order.commit.asks_index) add(text, Field::tells_away, "1");
+  if (order.commit.drops_absent) add(text, Field::drops_absent, "1");
   for (const std::string& path : order.commit.unignored) add(text, Field::unignored, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");

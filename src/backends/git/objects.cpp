@@ -55,6 +55,24 @@ Status write_out(int folder, const std::vector<git_oid>& ids, unsigned flags) {
   return ok();
 }
 
+// As git asks it: one of the remotes has promised what is not here.
+Result<bool> is_partial_clone(git_repository* repository) {
+  git_config* raw = nullptr;
+  TRY(check(git_repository_config_snapshot(&raw, repository), "config"));
+  const ConfigHandle config(raw);
+  bool is_promised = false;
+  const auto note = [](const git_config_entry* entry, void* found) {
+    int is_set = 0;
+    if (git_config_parse_bool(&is_set, entry->value) == 0 && is_set != 0) {
+      *static_cast<bool*>(found) = true;
+    }
+    return 0;
+  };
+  TRY(check(git_config_foreach_match(raw, R"(^remote\..*\.promisor$)", note, &is_promised),
+            "config"));
+  return is_promised;
+}
+
 }  // namespace
 
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner) {
@@ -84,6 +102,15 @@ Result<bool> is_made_by_others(git_repository* repository, const std::string& pa
     if (kind == GIT_ATTR_VALUE_STRING || kind == GIT_ATTR_VALUE_TRUE) return true;
   }
   return false;
+}
+
+Result<bool> ObjectWriter::may_have(const git_oid& id) {
+  if (!is_partial_) is_partial_ = TRY(is_partial_clone(repository_));
+  if (*is_partial_) return true;
+  git_odb* raw = nullptr;
+  TRY(check(git_repository_odb(&raw, repository_), "objects"));
+  const OdbHandle all(raw);
+  return git_odb_exists(raw, &id) != 0;
 }
 
 Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size) {

@@ -2,6 +2,7 @@
 // Writes a turn's objects into a repository and makes them durable.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ class ObjectWriter {
   Result<git_oid> file(int fd, const std::string& path);
   // Whether a file that holds what a blob does would be stored as another.
   Result<bool> changes(const git_oid& blob, const std::string& path) const;
+  // Whether the repository has an object, or could have it from the one it is a partial clone of.
+  Result<bool> may_have(const git_oid& id);
   Result<git_oid> bytes(std::string_view bytes);
   Result<git_oid> tree(git_treebuilder* builder);
   void note(const git_oid& id) { written_.push_back(id); }
@@ -39,6 +42,7 @@ class ObjectWriter {
   Result<git_oid> stream(int file, const std::string& path);
 
   git_repository* repository_;
+  std::optional<bool> is_partial_;  // a clone; read when it is asked
   std::vector<git_oid> written_;
   std::vector<std::pair<git_oid, mode_t>> closed_;
 };

@@ -13,6 +13,7 @@
 #include "backends/git/changes.h"
 #include "backends/git/dot_git.h"
 #include "backends/git/git.h"
+#include "backends/git/gone_paths.h"
 #include "backends/git/library.h"
 #include "backends/git/objects.h"
 #include "backends/git/tree_update.h"
@@ -262,8 +263,9 @@ class GitRepository final : public Repository {
 
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   TRY(check_ref(commit.ref));
-  const git::Change changes = TRY(git::changes_of(commit));
-  if (!changes.whole && changes.below.empty() && !commit.always) return std::string();
+  git::Change changes = TRY(git::changes_of(commit));
+  const bool is_told = changes.whole || !changes.below.empty() || commit.drops_absent;
+  if (!is_told && !commit.always) return std::string();
   if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
     return fail(ENOENT, "git: no worktree {}", commit.worktree);
   }
@@ -272,7 +274,11 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const git::TreeHandle base_tree = TRY(tree_of(base));
   git::ObjectWriter objects(repository.get());
   const git::Owner owner = TRY(git::Owner::of(git_repository_commondir(repository.get())));
-  git::TreeUpdate update(repository.get(), objects, owner, commit.source.empty());
+  if (commit.drops_absent && base_tree) {
+    TRY(git::add_gone_paths(repository.get(), base_tree.get(), commit.worktree, changes));
+  }
+  git::TreeUpdate update(repository.get(), objects, owner,
+                         {.is_theirs = commit.source.empty(), .asks_index = commit.asks_index});
   const auto updated = TRY(update.run(files_of(commit), base_tree.get(), changes));
   if (!updated && !base_tree && !commit.always) return std::string();
   const git_oid tree = updated ? *updated : TRY(empty_tree(repository.get(), objects));

@@ -40,20 +40,6 @@ Result<std::set<std::string>> all_names(int fd, const git_tree* base) {
   return names;
 }
 
-bool is_sparse(git_repository* repository) {
-  git_config* raw = nullptr;
-  if (git_repository_config_snapshot(&raw, repository) != 0) return false;
-  const ConfigHandle config(raw);
-  int is_set = 0;
-  return git_config_get_bool(&is_set, raw, "core.sparseCheckout") == 0 && is_set != 0;
-}
-
-bool is_kept_away_in(const git_index_entry& entry) {
-  return (entry.flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
-}
-
-bool is_any(const git_index_entry&) { return true; }
-
 // Larger files are data, not sources: compressing them would take longer than a turn may.
 constexpr off_t kLargestFile = off_t{256} << 20;
 
@@ -92,8 +78,13 @@ Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const 
   const auto update = [&](const std::string& name, const Change& change) -> Status {
     if (change.left && change.below.empty()) return ok();
     if (change.known != nullptr) return known(here, name, *change.known);
+    if (change.away != nullptr) TRY(away(here, name, *change.away));
     const auto kind = kind_of(in.fd, name);
     if (!kind) return leave(here, name, kind.error());
+    // What is beside a directory that git keeps away as one.
+    const bool is_taken = change.away != nullptr &&
+                          (change.away->mode != GIT_FILEMODE_TREE || *kind != Kind::directory);
+    if (is_taken) return ok();
     return entry(here, {name, *kind, git_treebuilder_get(raw, name.c_str())}, change);
   };
   if (changes.whole) {
@@ -124,11 +115,12 @@ Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& 
   if (in.path.size() + entry.name.size() + 2 > PATH_MAX) {
     return leave(in, entry.name, {ENAMETOOLONG, "the path is too long"});
   }
-  if (entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
+  const bool is_there = entry.kind != Kind::none && entry.kind != Kind::other;
+  if (is_there && entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
   switch (entry.kind) {
     case Kind::none:
     case Kind::other:
-      return remove(in, entry);
+      return remove(in, entry, change);
     case Kind::directory:
       return subdirectory(in, entry, change);
     default:
@@ -156,12 +148,11 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
 
 Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry,
                                      const Change& change) {
-  if (entry.kind == Kind::none || entry.kind == Kind::other) return true;
   if (!is_theirs_) return change.ignored;
   const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
   int ignored = 0;
   TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));
-  return ignored != 0 && !is_tracked(path);
+  return ignored != 0 && !index_.is_tracked(path);
 }
 
 Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
@@ -225,15 +216,18 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   const bool submodule =
       entry.base != nullptr && git_tree_entry_filemode(entry.base) == GIT_FILEMODE_COMMIT;
   // A submodule that is not checked out is an empty directory.
-  if (submodule && TRY(names_in(fd->get())).empty()) return ok();
+  if (submodule && TRY(names_in(fd->get())).empty()) return uninhabited(in, entry);
   const TreeHandle base = TRY(tree_of(repository_, entry.base));
   // In place of something else, all that is there is new, but for what is told otherwise.
   const bool is_told = change.whole || change.left;
   const bool replaces = entry.base != nullptr && !base && !is_told;
   const mode_t readers = in.readers & owner_.readers_of(attributes);
-  const auto id = TRY(directory({.fd = fd->get(), .path = path, .readers = readers}, base.get(),
-                                replaces ? kWhole : change));
-  return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry);
+  const Directory below{.fd = fd->get(),
+                        .path = path,
+                        .readers = readers,
+                        .is_away = in.is_away || change.away != nullptr};
+  const auto id = TRY(directory(below, base.get(), replaces ? kWhole : change));
+  return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry, kWhole);
 }
 
 Result<std::optional<git_oid>> TreeUpdate::nested_commit(const std::string& path,
@@ -270,60 +264,66 @@ Status TreeUpdate::insert(const Directory& in, const std::string& name, const gi
   return check(result, text::shown(in.path + name));
 }
 
-// Of a directory, what is kept away from the worktree stays.
-Status TreeUpdate::remove(const Directory& in, const Entry& entry) {
-  if (entry.base == nullptr) return ok();
+// What is kept away from the worktree is as the index has it, of a directory, too.
+Status TreeUpdate::remove(const Directory& in, const Entry& entry, const Change& change) {
   const std::string path = in.path + entry.name;
   const TreeHandle base = TRY(tree_of(repository_, entry.base));
-  if (!base && is_kept_away(path)) return ok();
-  if (base && is_kept_away(path + "/")) {
-    git_treebuilder* raw = nullptr;
-    TRY(check(git_treebuilder_new(&raw, repository_, base.get()), text::shown(path)));
-    const BuilderHandle builder(raw);
-    const Directory below{.path = path + "/", .builder = raw, .readers = in.readers};
-    for (const std::string& name : names_of(base.get())) {
-      TRY(remove(below, {name, Kind::none, git_treebuilder_get(raw, name.c_str())}));
-    }
-    if (git_treebuilder_entrycount(raw) != 0) {
-      return insert(in, entry.name, TRY(objects_.tree(raw)), GIT_FILEMODE_TREE);
-    }
+  if ((in.is_away || hides_away()) && !change.has_away) return ok();
+  if (change.has_away || (base && asks_index_ && index_.has_away_below(path + "/"))) {
+    const auto left = TRY(what_is_away(in, path, base.get(), change));
+    if (left) return insert(in, entry.name, *left, GIT_FILEMODE_TREE);
   }
+  if (entry.base == nullptr) return ok();
+  const git_index_entry* const kept = base || !asks_index_ ? nullptr : index_.find_away(path);
+  if (kept != nullptr) return away(in, entry.name, {kept->mode, to_hex(kept->id), path});
   return check(git_treebuilder_remove(in.builder, entry.name.c_str()), text::shown(path));
 }
 
-// The repository is opened without it.
-git_index* TreeUpdate::index() {
-  if (std::exchange(has_index_, true)) return index_.get();
-  git_index* index = nullptr;
-  const std::string place = std::string(git_repository_path(repository_)) + "index";
-  if (git_index_open(&index, place.c_str()) == 0) index_.reset(index);
-  if (index_ == nullptr) is_sparse_ = is_sparse(repository_);
-  return index_.get();
-}
-
-// Where a sparse checkout's index is one that libgit2 cannot read, all that is not there is kept
-// away.
-bool TreeUpdate::is_kept_away(const std::string& path) {
-  if (index() == nullptr) return is_sparse_;
-  if (path.ends_with('/')) return has_below(path, is_kept_away_in);
-  const git_index_entry* const entry = git_index_get_bypath(index(), path.c_str(), 0);
-  return entry != nullptr && is_kept_away_in(*entry);
-}
-
-bool TreeUpdate::is_tracked(const std::string& path) {
-  if (index() == nullptr) return false;
-  if (path.ends_with('/')) return has_below(path, is_any);
-  return git_index_get_bypath(index(), path.c_str(), 0) != nullptr;
-}
-
-bool TreeUpdate::has_below(const std::string& directory, bool (*is_meant)(const git_index_entry&)) {
-  std::size_t at = 0;
-  if (git_index_find_prefix(&at, index(), directory.c_str()) != 0) return false;
-  for (;; ++at) {
-    const git_index_entry* const entry = git_index_get_byindex(index(), at);
-    if (entry == nullptr || !std::string_view(entry->path).starts_with(directory)) return false;
-    if (is_meant(*entry)) return true;
+Result<std::optional<git_oid>> TreeUpdate::what_is_away(const Directory& in,
+                                                        const std::string& path,
+                                                        const git_tree* base,
+                                                        const Change& change) {
+  git_treebuilder* raw = nullptr;
+  TRY(check(git_treebuilder_new(&raw, repository_, base), text::shown(path)));
+  const BuilderHandle builder(raw);
+  const Directory below{
+      .path = path + "/", .builder = raw, .readers = in.readers, .is_away = in.is_away};
+  std::set<std::string> names = names_of(base);
+  for (const auto& [name, unused] : change.below) names.insert(name);
+  for (const std::string& name : names) {
+    const auto found = change.below.find(name);
+    const Change& what = found == change.below.end() ? kWhole : found->second;
+    if (what.away != nullptr) {
+      TRY(away(below, name, *what.away));
+    } else {
+      TRY(remove(below, {name, Kind::none, git_treebuilder_get(raw, name.c_str())}, what));
+    }
   }
+  if (git_treebuilder_entrycount(raw) == 0) return std::nullopt;
+  return TRY(objects_.tree(raw));
+}
+
+Status TreeUpdate::away(const Directory& in, const std::string& name, const AwayPath& path) {
+  git_oid id{};
+  TRY(check(git_oid_fromstr(&id, path.id.c_str()), text::shown(path.path)));
+  const auto mode = static_cast<git_filemode_t>(path.mode);
+  if (mode != GIT_FILEMODE_COMMIT && !TRY(objects_.may_have(id))) {
+    const bool is_told = std::exchange(lacks_objects_, true);
+    if (!is_told) {
+      log::warning("git: {} stays as it was, and others, perhaps: the repository has no object {}",
+                   text::shown(path.path), path.id);
+    }
+    return ok();
+  }
+  return insert(in, name, id, mode);
+}
+
+Status TreeUpdate::uninhabited(const Directory& in, const Entry& entry) {
+  const std::string path = in.path + entry.name;
+  if (in.is_away || hides_away()) return ok();
+  const git_index_entry* const indexed = asks_index_ ? index_.find(path) : nullptr;
+  if (indexed == nullptr || indexed->mode != GIT_FILEMODE_COMMIT) return remove(in, entry, kWhole);
+  return away(in, entry.name, {indexed->mode, to_hex(indexed->id), path});
 }
 
 }  // namespace agentfs::git

@@ -8,17 +8,28 @@
 
 #include "backends/git/changes.h"
 #include "backends/git/objects.h"
+#include "backends/git/user_index.h"
 
 namespace agentfs::git {
 
 // One use, one thread. Only directories with changes in them are read and written.
 class TreeUpdate {
  public:
-  // All are borrowed. The repository's work directory must be set to `worktree`. Whether that is
-  // the user's, where their rules say what is left out, and their index what is in all the same;
-  // else the changes say it.
-  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner, bool is_theirs)
-      : repository_(repository), objects_(objects), owner_(owner), is_theirs_(is_theirs) {}
+  // Of the worktree that is read.
+  struct Worktree {
+    bool is_theirs = true;   // the user's: their rules say what is left out, and their index what
+                             // is in all the same; else the changes say it
+    bool asks_index = true;  // what is away; else the changes say it
+  };
+  // All are borrowed. The repository's work directory must be set to the worktree.
+  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner,
+             Worktree worktree)
+      : repository_(repository),
+        objects_(objects),
+        owner_(owner),
+        is_theirs_(worktree.is_theirs),
+        asks_index_(worktree.asks_index),
+        index_(repository) {}
 
   // Id of the new tree; nothing where it is empty. `base` may be null.
   Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
@@ -30,6 +41,7 @@ class TreeUpdate {
     std::string path;  // below the worktree: "" or "a/b/"
     git_treebuilder* builder = nullptr;
     mode_t readers = Owner::kAllReaders;  // who gets there from the worktree
+    bool is_away = false;                 // what is not there is so without being told
   };
   struct Entry {
     std::string name;
@@ -51,25 +63,24 @@ class TreeUpdate {
   Result<std::optional<git_oid>> nested_commit(const std::string& path, bool& nested) const;
   Status insert(const Directory& in, const std::string& name, const git_oid& id,
                 git_filemode_t mode);
-  Status remove(const Directory& in, const Entry& entry);
-  // Whether git has been told that a file is not to be in the worktree (skip-worktree, as of a
-  // sparse checkout), so that its absence is no change; of a directory, "a/", that one below it is
-  // not.
-  bool is_kept_away(const std::string& path);
-  bool is_tracked(const std::string& path);  // or a directory, "a/", with one below it
-  // The user's, read when it is asked; null where it cannot be had.
-  git_index* index();
-  bool has_below(const std::string& directory, bool (*is_meant)(const git_index_entry&));
+  Status remove(const Directory& in, const Entry& entry, const Change& change);
+  // The tree of a directory that is not there; nothing where all in it is gone.
+  Result<std::optional<git_oid>> what_is_away(const Directory& in, const std::string& path,
+                                              const git_tree* base, const Change& change);
+  bool hides_away() { return asks_index_ && index_.hides_away(); }
+  Status away(const Directory& in, const std::string& name, const AwayPath& path);
+  // The directory of a submodule that is not checked out: the index has its commit.
+  Status uninhabited(const Directory& in, const Entry& entry);
 
   git_repository* repository_;
   ObjectWriter& objects_;
   const Owner& owner_;
   const bool is_theirs_;
+  const bool asks_index_;
+  bool lacks_objects_ = false;  // as was told
   std::string worktree_;
   int top_ = -1;
-  bool has_index_ = false;  // or has looked for it
-  IndexHandle index_;       // null: it cannot be had
-  bool is_sparse_ = false;
+  UserIndex index_;
 };
 
 }  // namespace agentfs::git

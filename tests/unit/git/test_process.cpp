@@ -88,6 +88,9 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
                               .changed = {""},
                               .unignored = {"d", ""},
                               .left = {"b", "c:\n"},
+                              .away = {{0160000, kId, "s: \n"}, {040000, kId, ""}},
+                              .asks_index = false,
+                              .drops_absent = true,
                               .message = "m",
                               .author = "a",
                               .source = "/s",
@@ -101,6 +104,9 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(same->commit.unignored == checkpoint.unignored);
   CHECK(same->commit.left == checkpoint.left);
   CHECK(same->commit.ignored == checkpoint.ignored);
+  CHECK(same->commit.away == checkpoint.away);
+  CHECK_FALSE(same->commit.asks_index);
+  CHECK(same->commit.drops_absent);
   REQUIRE(same->commit.known.size() == 1);
   CHECK(same->commit.known[0].kind == KnownFile::Kind::link);
   CHECK(same->commit.known[0].id == kId);
@@ -124,6 +130,10 @@ TEST_CASE("an order that is cut short or says something else is told", "[commit]
   CHECK(git::decode_order(fmt::format("b44:f{}1 az0:", kId)));
   CHECK_FALSE(git::decode_order(fmt::format("b44:d{}1 az0:", kId)));
   CHECK_FALSE(git::decode_order(fmt::format("b44:f{}x az0:", kId)));
+  CHECK(git::decode_order(fmt::format("n48:57344 {} sz0:", kId)));
+  CHECK_FALSE(git::decode_order(fmt::format("n48:57345 {} sz0:", kId)));
+  CHECK_FALSE(git::decode_order(fmt::format("n47:57344{} sz0:", kId)));
+  CHECK_FALSE(git::decode_order("n9:57344 abcz0:"));
   CHECK_FALSE(git::decode_order("w"));
   CHECK_FALSE(git::decode_order("?1:a"));
 }

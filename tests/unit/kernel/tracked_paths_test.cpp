@@ -65,6 +65,46 @@ TEST_CASE("the sides of a conflict are one path, and what is new is what the oth
   CHECK(tracked.missing_in(now) == std::vector<std::string>{"later", "link"});
 }
 
+TEST_CASE("what git keeps from the worktree is told, of each version") {
+  const Indexed space;
+  space.sh("git commit -qm all && git update-index --skip-worktree top build/deep/n11");
+  const auto paths = [](const std::vector<TrackedPaths::Away>& away) {
+    std::vector<std::string> names;
+    for (const TrackedPaths::Away& one : away) names.push_back(one.path.path);
+    return names;
+  };
+  for (const char* version : {"3", "4"}) {
+    INFO(version);
+    space.sh(std::string("git update-index --index-version ") + version);
+    const auto tracked = must(TrackedPaths::parse(space.index()));
+    REQUIRE(paths(tracked.away()) == std::vector<std::string>{"build/deep/n11", "nested", "top"});
+    CHECK(tracked.away()[1].is_submodule);
+    CHECK(tracked.away()[1].path.mode == 0160000);
+    CHECK_FALSE(tracked.away()[2].is_submodule);
+    CHECK(tracked.away()[2].path.id + "\n" == space.sh("git rev-parse :top"));
+    CHECK(paths(tracked.away_about("build")) == std::vector<std::string>{"build/deep/n11"});
+    CHECK(paths(tracked.away_about("top")) == std::vector<std::string>{"top"});
+    CHECK(tracked.away_about("to").empty());
+    CHECK(tracked.away_about("").size() == 3);
+    CHECK(paths(tracked.away_about("nested/a/b")) == std::vector<std::string>{"nested"});
+  }
+  const auto before = must(TrackedPaths::parse(space.index()));
+  space.sh(
+      "git update-index --no-skip-worktree top && git -C nested commit -q --allow-empty -m y &&"
+      "git add nested");
+  const auto now = must(TrackedPaths::parse(space.index()));
+  CHECK(before.away_only_here(now) == std::vector<std::string>{"top"});
+  CHECK(now.away_only_here(before).empty());
+  CHECK(paths(now.away_unlike(before)) == std::vector<std::string>{"nested"});
+  space.sh(
+      "git update-index --no-skip-worktree build/deep/n11 && git rm -q -f --cached nested later &&"
+      "mv nested ../nested && rm later && git commit -qm none &&"
+      "git sparse-checkout set --cone --sparse-index src");
+  const auto sparse = must(TrackedPaths::parse(space.index()));
+  CHECK(paths(sparse.away()) == std::vector<std::string>{"build", "docs"});
+  CHECK(sparse.away()[0].path.mode == 040000);
+}
+
 TEST_CASE("an index that is cut short or of another kind is told, wherever it ends") {
   const Indexed space;
   space.sh("git update-index --index-version 4");

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 180
+# mount: none
+"""What git keeps from a worktree is in a commit of a checkpoint or turn as git's index has it."""
+import os
+import random
+import shutil
+
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, main, need, run, tell, wait_until)
+
+ROUNDS = 12
+M = Mount.of("away")
+SPACES = M / "workspaces"
+FILES = [f"{directory}/{name}" for directory in ("in", "out/deep", "out/near", "far") for name in "abc"]
+
+
+def git(space, *words, **more):
+    return run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always",
+                "-C", SPACES / space, *words], **more)
+
+
+def recorded(kind):
+    return [row["data"] for row in M.journal() if row["kind"] == kind]
+
+
+def checkpoint(space, name):
+    before = len(recorded("checkpoint.commit"))
+    command(SPACES / space / ".agentfs/ctl", f"checkpoint {name}")
+    wait_until(30, lambda: len(recorded("checkpoint.commit")) > before, f"the commit of {name}")
+    return recorded("checkpoint.commit")[-1]["commit"]
+
+
+def added(space):
+    """The tree of what git itself would add, by an index of our own."""
+    index = TESTDIR / "index"
+    shutil.copy(SPACES / space / ".git/index", index)
+    mine = {**os.environ, "GIT_INDEX_FILE": str(index)}
+    git(space, "add", "-A", "--sparse", env=mine)
+    return git(space, "ls-tree", "-r", git(space, "write-tree", env=mine).strip())
+
+
+def expect_added(space, commit, what):
+    expect_eq(git(space, "ls-tree", "-r", commit), added(space), what)
+
+
+def repository(space, random_numbers):
+    """Branches that have other files, of other contents."""
+    (SPACES / space).mkdir()
+    git(space, "init", "-q", "-b", "main")
+    for branch in ("main", "one", "two"):
+        if branch != "main":
+            git(space, "checkout", "-q", "-b", branch, "main")
+        for path in FILES:
+            file = SPACES / space / path
+            if random_numbers.random() < 0.6:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{path} of {branch}\n")
+            elif file.exists():
+                file.unlink()
+        (SPACES / space / "top").write_text(f"{branch}\n")
+        git(space, "add", "-A")
+        git(space, "commit", "-q", "-m", branch)
+
+
+def step(space, random_numbers):
+    """One of what people do there; gives what it was."""
+    kind = random_numbers.choice(["switch"] * 4 + ["sparse", "edit", "remove", "stage", "whole"])
+    git(space, "reset", "-q", "--hard") if kind in ("switch", "sparse", "whole") else None
+    if kind == "switch":
+        words = ("checkout", "-q", random_numbers.choice(("main", "one", "two")))
+    elif kind == "sparse":
+        index = random_numbers.choice(("--sparse-index", "--no-sparse-index"))
+        below = random_numbers.sample(["in", "out/deep", "out/near", "far"], random_numbers.randint(1, 2))
+        words = ("sparse-checkout", "set", "--cone", index, *below)
+    elif kind == "whole":
+        words = ("sparse-checkout", "disable")
+    elif kind == "stage":
+        words = ("add", "-A")
+    else:
+        words = ()
+        there = [path for path in FILES if (SPACES / space / path).exists()]
+        for path in random_numbers.sample(there, min(2, len(there))):
+            if kind == "edit":
+                (SPACES / space / path).write_text(f"{random_numbers.random()}\n")
+            else:
+                (SPACES / space / path).unlink()
+    if words:
+        git(space, *words)
+    return " ".join((kind, *words))
+
+
+def setup():
+    need("git")
+    M.mount()
+
+
+def a_sparse_checkout_is_of_the_branch_that_is_checked_out():
+    for seed in range(3):
+        numbers = random.Random(seed)
+        space = f"sparse-{seed}"
+        repository(space, numbers)
+        git(space, "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
+        done = []
+        for count in range(ROUNDS):
+            done.append(step(space, numbers))
+            expect_added(space, checkpoint(space, f"c{count}"), f"seed {seed}: {done}")
+
+
+def a_commit_is_of_its_own_index():
+    """Though another branch is checked out before it is made."""
+    repository("soon", random.Random(7))
+    git("soon", "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
+    for count, branch in enumerate(("one", "two", "main", "two", "one")):
+        git("soon", "checkout", "-q", branch)
+        (SPACES / "soon/in/more").write_text(f"{count}\n")
+        before = len(recorded("checkpoint.commit"))
+        command(SPACES / "soon/.agentfs/ctl", f"checkpoint s{count}")
+        wanted = git("soon", "ls-tree", "-r", branch, "out", "far")
+        git("soon", "checkout", "-q", "main" if branch != "main" else "one")
+        wait_until(30, lambda: len(recorded("checkpoint.commit")) > before, "the commit")
+        commit = recorded("checkpoint.commit")[-1]["commit"]
+        expect_eq(git("soon", "ls-tree", "-r", commit, "out", "far"), wanted, branch)
+
+
+def a_rollback_has_the_index_of_its_state():
+    for kind in ("--no-sparse-index", "--sparse-index"):
+        space = "back" + kind
+        repository(space, random.Random(3))
+        git(space, "sparse-checkout", "set", "--cone", kind, "far")
+        checkpoint(space, "first")
+        git(space, "checkout", "-q", "one")
+        checkpoint(space, "second")
+        command(SPACES / space / ".agentfs/ctl", "rollback first")
+        expect_added(space, checkpoint(space, "third"), f"after a rollback, {kind}")
+
+
+def a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch():
+    (SPACES / "below").mkdir()
+    git("below", "init", "-q", "-b", "main")
+    for name in ("first", "second"):
+        git("below", "commit", "-q", "--allow-empty", "-m", name)
+    repository("above", random.Random(1))
+    git("above", "submodule", "--quiet", "add", "../below", "below")
+    git("above", "commit", "-q", "-m", "with it")
+    git("above", "branch", "newer")
+    git("above/below", "checkout", "-q", "HEAD~")
+    git("above", "commit", "-q", "-am", "with an older one")
+    git("above", "branch", "older")
+    git("above", "submodule", "--quiet", "deinit", "-f", "below")
+    expect_added("above", checkpoint("above", "deinit"), "after deinit")
+    for count, branch in enumerate(("older", "newer", "one", "newer", "older", "main")):
+        git("above", "checkout", "-q", branch)
+        expect_added("above", checkpoint("above", f"b{count}"), branch)
+
+
+def a_partial_clone_has_what_it_was_promised():
+    repository("whole", random.Random(5))
+    git("whole", "config", "uploadpack.allowFilter", "true")
+    run(["git", "clone", "-q", "--filter=blob:none", "--sparse", f"file://{SPACES}/whole", SPACES / "part"])
+    git("part", "sparse-checkout", "set", "--cone", "in")
+    checkpoint("part", "before")
+    git("part", "checkout", "-q", "-b", "one", "origin/one")
+    (SPACES / "part/top").write_text("changed\n")
+    commit = checkpoint("part", "after")
+    missing = git("part", "rev-list", "--objects", "--missing=print", commit).count("?")
+    expect(missing > 0, "nothing is missing")
+    expect_added("part", commit, "a partial clone")
+
+
+def turns_have_the_branch_that_their_agent_checked_out():
+    numbers = random.Random(11)
+    repository("turns", numbers)
+    git("turns", "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
+    M.script_model("shell", {"name": "shell", "tasks": [{"match": "*", "steps": [
+        {"text": "I do.", "calls": [{"name": "exec", "arguments": {"command": "{{last_user}}"}}]},
+        {"text": "done"}]}]})
+    pid = M.spawn("name=worker model=shell workspace=turns")
+    for line in ("echo 0 > in/zero", "rm in/zero; git checkout -q one", "git checkout -q two", "echo 1 > in/more",
+                 "git checkout -q main", "git sparse-checkout set --cone out/near",
+                 "rm -rf out; echo 2 > top", "git checkout -q -f one",
+                 "git sparse-checkout set --cone --sparse-index far", "git checkout -q two"):
+        tell(M.proc(pid, "chat"), f"{line}\n")
+        M.wait(pid)
+        expect_added("turns", f"refs/agentfs/turns/{pid}", line)
+    before = git("turns", "rev-parse", f"refs/agentfs/turns/{pid}")
+    tell(M.proc(pid, "chat"), "touch top; git status -s\n")
+    M.wait(pid)
+    expect_eq(git("turns", "rev-parse", f"refs/agentfs/turns/{pid}"), before, "a turn that changed nothing")
+
+
+def whole():
+    M.verify()
+    M.umount()
+    M.fsck()
+    expect(not any((M.state / "staged").iterdir()) if (M.state / "staged").exists() else True,
+           "copies for commits stayed")
+
+
+main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_of_its_own_index,
+     a_rollback_has_the_index_of_its_state,
+     a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
+     a_partial_clone_has_what_it_was_promised, turns_have_the_branch_that_their_agent_checked_out, whole)
