@@ -321,6 +321,8 @@ def a_disk_that_writes_elsewhere_what_is_written_again_kills_nobody():
     top.mkdir()
     for number in range(20):
         (top / f"f{number}").write_text(f"{number}\n" * 100)
+    for number in range(40):
+        (top / f"r{number}").write_text(f"{number}\n" * 20)
     os.sync()
     fill_by_host(mount)
     daemon = mount.daemon()
@@ -330,9 +332,20 @@ def a_disk_that_writes_elsewhere_what_is_written_again_kills_nobody():
         except OSError as error:
             expect_eq(error.errno, errno.ENOSPC, f"errno of rename {number}")
     expect_eq(mount.daemon(), daemon, "the daemon")
+    removed = []
+    for number in range(40):
+        try:
+            (top / f"r{number}").unlink()
+            removed.append(f"/workspaces/w/r{number}")
+        except OSError as error:
+            expect_eq(error.errno, errno.ENOSPC, f"errno of unlink {number}")
+            expect((top / f"r{number}").exists(), f"r{number} is gone, and it was refused")
+    expect(len(removed) > 20, f"removed: {removed}")
     (mount.state / "ballast").unlink()
     os.sync()
     (top / "after").write_text("after\n")
+    expect_eq([row["data"]["path"] for row in mount.journal()
+               if row["kind"] == "tree.remove" and "/r" in row["data"]["path"]], removed, "what is told of it")
     ends_whole(mount)
     image.unlink()
 

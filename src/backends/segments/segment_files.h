@@ -24,6 +24,10 @@ Result<std::vector<SegmentInfo>> find_segments(const std::string& directory, boo
 // Makes what was created in or removed from a directory survive the loss of power.
 Status sync_directory(const std::string& directory);
 
+// Asks a disk that writes elsewhere what is written again to write this file, which is empty, where
+// it is, as btrfs does: then what is allocated is room for it.
+void write_in_place(int fd);
+
 // Exactly `size` bytes from `offset`; EBADMSG where the file is shorter.
 Result<std::string> read_range(const std::string& path, std::uint64_t offset, std::uint64_t size);
 

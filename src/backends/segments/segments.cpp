@@ -10,7 +10,9 @@
 #include <optional>
 
 #include "backends/segments/segment_files.h"
+#include "base/blocks.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mutex.h"
 #include "base/reserve.h"
 #include "base/text.h"
@@ -18,10 +20,23 @@
 namespace agentfs {
 namespace {
 
+constexpr std::size_t kMostOwed = std::size_t{256} << 10;  // bytes
+
+bool is_full(const Status& done) { return !done && Reserve::is_full(done.error().code); }
+
 class SegmentLog final : public LogStore {
  public:
   explicit SegmentLog(std::string directory)
-      : directory_(std::move(directory)), reserve_(directory_ + "/reserve") {}
+      : directory_(std::move(directory)),
+        moves_(!keeps_blocks(directory_)),
+        reserve_(directory_ + "/reserve") {}
+
+  ~SegmentLog() override {
+    const Lock lock(mutex_);
+    if (!pay()) log::error("{}: {} bytes of lines are lost: no room", directory_, owed_.size());
+  }
+  SegmentLog(const SegmentLog&) = delete;
+  SegmentLog& operator=(const SegmentLog&) = delete;
 
   Status open(bool look_only) EXCLUDES(mutex_);
   Status append(std::string_view lines) override EXCLUDES(mutex_);
@@ -45,20 +60,33 @@ class SegmentLog final : public LogStore {
   Status open_last(int flags) REQUIRES(mutex_);
   Status start(std::uint64_t first_sequence) REQUIRES(mutex_);
   Status put(std::string_view lines) REQUIRES(mutex_);
+  Status write(std::string_view lines) REQUIRES(mutex_);
+  Status pay() REQUIRES(mutex_);  // writes what is owed
   Status cut() REQUIRES(mutex_);
   void fill_reserve() REQUIRES(mutex_);
   // Blocks behind the last line that nobody else can take; whether there was room.
   bool hold(off_t bytes) REQUIRES(mutex_);
+  bool has_ahead(off_t bytes) const REQUIRES(mutex_);
+  off_t end() const REQUIRES(mutex_) {
+    return segments_.empty() ? 0 : static_cast<off_t>(segments_.back().size);
+  }
   Status flush(const Pending& pending) const;
   Pending pending() const REQUIRES(mutex_);
   Status finish(const Pending& pending, Status result) REQUIRES(mutex_);
   Result<SegmentInfo> find(std::string_view segment) const EXCLUDES(mutex_);
 
   const std::string directory_;
+  // On a disk that writes elsewhere what is written again, what the reserve gives up comes back
+  // late, and the end of a file needs new room: there the room for lines lies ahead in the segment.
+  const bool moves_;
   mutable Mutex<Rank::store> mutex_;
   std::vector<SegmentInfo> segments_ GUARDED_BY(mutex_);
   std::shared_ptr<UniqueFd> file_ GUARDED_BY(mutex_);  // of the last segment; null when none is
-  bool half_written_ GUARDED_BY(mutex_) = false;       // bytes lie beyond the last segment's size
+  // Lines of what has happened that such a disk has refused, whatever was kept for them: its own
+  // tables may lack room, of which a removal gets more than a write. They come before all others.
+  std::string owed_ GUARDED_BY(mutex_);
+  off_t beyond_ GUARDED_BY(mutex_) = 0;   // bytes of a half-written line that lie behind the last
+  off_t held_to_ GUARDED_BY(mutex_) = 0;  // in the last segment's file
   // What an earlier daemon may have left unsynced counts as one byte and one segment.
   std::uint64_t written_ GUARDED_BY(mutex_) = 1;      // bytes appended
   std::uint64_t synced_ GUARDED_BY(mutex_) = 0;       // how many of them a sync has covered
@@ -73,14 +101,17 @@ Status SegmentLog::open(bool look_only) {
   TRY(file::make_directories(directory_, 0700));
   const Lock lock(mutex_);
   segments_ = TRY(segments::find_segments(directory_, look_only));
+  if (!segments_.empty()) TRY(open_last(0));
   if (!look_only) fill_reserve();
-  return segments_.empty() ? ok() : open_last(0);
+  return ok();
 }
 
 Status SegmentLog::open_last(int flags) {
   const std::string& path = segments_.back().host_path;
-  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | flags, 0600));
-  if (!fd) return fail_errno(path);
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | flags, 0600));
+  if (!fd || ::lseek(fd.get(), end(), SEEK_SET) < 0) return fail_errno(path);
+  if (moves_ && (flags & O_CREAT) != 0) segments::write_in_place(fd.get());
+  held_to_ = 0;
   file_ = std::make_shared<UniqueFd>(std::move(fd));
   return ok();
 }
@@ -95,31 +126,52 @@ Status SegmentLog::append(std::string_view lines) {
 Status SegmentLog::append_urgent(std::string_view lines) {
   const Lock lock(mutex_);
   auto done = put(lines);
-  while (!done && Reserve::is_full(done.error().code)) {
+  while (is_full(done)) {
     has_room_ = false;  // before others could take what is given up for this line
     if (!reserve_.release(lines.size())) break;
     hold(Reserve::kPiece);
     done = put(lines);
   }
+  if (is_full(done) && moves_ && owed_.size() + lines.size() <= kMostOwed) {
+    log::warning("{}: the disk takes no line now ({}); it is written when it does", directory_,
+                 done.error().message);
+    owed_ += lines;
+    done = ok();
+  }
   if (!has_room_) fill_reserve();
   return done;
 }
 
+Status SegmentLog::pay() {
+  if (owed_.empty()) return ok();
+  TRY(write(owed_));
+  owed_.clear();
+  return ok();
+}
+
 void SegmentLog::fill_reserve() {
   reserve_.fill();
-  has_room_ = reserve_.is_ample();
+  if (!has_ahead(Reserve::kFull / 2)) hold(Reserve::kFull);
+  has_room_ = pay() && reserve_.is_ample() && has_ahead(Reserve::kFull / 2);
 }
 
 bool SegmentLog::hold(off_t bytes) {
-  const auto end = static_cast<off_t>(segments_.empty() ? 0 : segments_.back().size);
-  return file_ && ::fallocate(file_->get(), FALLOC_FL_KEEP_SIZE, end, bytes) == 0;
+  if (!file_ || ::fallocate(file_->get(), FALLOC_FL_KEEP_SIZE, end(), bytes) != 0) return false;
+  held_to_ = std::max(held_to_, end() + bytes);
+  return true;
+}
+
+bool SegmentLog::has_ahead(off_t bytes) const {
+  return !moves_ || !file_ || held_to_ >= end() + bytes;
 }
 
 Status SegmentLog::check_room(bool makes_room) {
   if (has_room_) return ok();
   const Lock lock(mutex_);
   fill_reserve();
-  if (has_room_ || (makes_room && !reserve_.is_low())) return ok();
+  const bool is_low =
+      reserve_.is_low() || !has_ahead(Reserve::kFull / 8) || owed_.size() > kMostOwed / 2;
+  if (has_room_ || (makes_room && !is_low)) return ok();
   // Where nothing was ever kept back, a line may fit all the same.
   constexpr off_t kLine = 4096;
   if (makes_room && hold(kLine)) return ok();
@@ -137,11 +189,21 @@ Status SegmentLog::put(std::string_view lines) {
     return fail(EINVAL, "log: the last line is not ended ({}); every line ends with a newline",
                 text::shown(text::suffix(lines, 40)));
   }
-  if (half_written_) TRY(cut());
+  TRY(pay());
+  return write(lines);
+}
+
+Status SegmentLog::write(std::string_view lines) {
+  if (beyond_ != 0) {
+    // What is written over needs no cut.
+    const Status undone = cut();
+    if (!undone && static_cast<off_t>(lines.size()) < beyond_) return undone;
+  }
   if (!file_) TRY(start(1));
   const auto written = file::write_all(file_->get(), lines);
   if (!written) {
-    half_written_ = true;
+    const off_t reached = ::lseek(file_->get(), 0, SEEK_CUR);
+    beyond_ = std::max(beyond_, reached - end());
     const std::string path = segments_.back().host_path;
     if (const auto undone = cut(); !undone) {
       return fail(written.error().code, "{}: {}, nor could it be undone ({})", path,
@@ -151,15 +213,17 @@ Status SegmentLog::put(std::string_view lines) {
   }
   segments_.back().size += lines.size();
   written_ += lines.size();
+  beyond_ = 0;
+  if (!has_ahead(Reserve::kFull / 2) && !hold(Reserve::kFull)) has_room_ = false;
   return ok();
 }
 
 Status SegmentLog::cut() {
-  const SegmentInfo& last = segments_.back();
-  if (::ftruncate(file_->get(), static_cast<off_t>(last.size)) != 0) {
-    return fail_errno(last.host_path);
-  }
-  half_written_ = false;
+  const std::string& path = segments_.back().host_path;
+  if (::lseek(file_->get(), end(), SEEK_SET) < 0) return fail_errno(path);
+  if (::ftruncate(file_->get(), end()) != 0) return fail_errno(path);
+  held_to_ = 0;  // what lies behind the end is given back
+  beyond_ = 0;
   return ok();
 }
 
@@ -177,7 +241,8 @@ Status SegmentLog::start(std::uint64_t first_sequence) {
 
 Status SegmentLog::roll(std::uint64_t first_sequence) {
   const Lock lock(mutex_);
-  if (half_written_) TRY(cut());
+  TRY(pay());
+  if (beyond_ != 0) TRY(cut());
   const std::uint64_t last =
       segments_.empty() ? 0 : segments::first_sequence_of(segments_.back().name).value_or(0);
   if (first_sequence == last && last != 0 && segments_.back().size == 0) return ok();
@@ -188,6 +253,7 @@ Status SegmentLog::roll(std::uint64_t first_sequence) {
   // Before its file is let go: later syncs cover the new segment only.
   const Pending work = pending();
   TRY(finish(work, flush(work)));
+  if (held_to_ != 0) (void)cut();
   return start(first_sequence);
 }
 
@@ -219,6 +285,7 @@ Status SegmentLog::sync() {
   Pending work;
   {
     const Lock lock(mutex_);
+    (void)pay();  // else when there is room: nobody waits for these
     work = pending();
   }
   auto result = flush(work);
