@@ -94,7 +94,7 @@ std::string to_hex(const git_oid& id) {
 }
 
 Result<bool> is_made_by_others(git_repository* repository, const std::string& path) {
-  for (const char* name : {"filter", "working-tree-encoding"}) {
+  for (const char* name : {"filter", "working-tree-encoding", "ident"}) {
     const char* value = nullptr;
     TRY(check(git_attr_get(&value, repository, GIT_ATTR_CHECK_NO_SYSTEM, path.c_str(), name),
               text::shown(path)));
@@ -125,12 +125,12 @@ Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64
 
 // What another program than libgit2 would change is stored as it lies, with its line endings: in
 // another encoding these bytes may be none.
-Result<git_oid> ObjectWriter::file(int fd, const std::string& path) {
+Result<git_oid> ObjectWriter::file(int fd, const std::string& path, bool as_it_lies) {
   struct stat attributes{};
   if (::fstat(fd, &attributes) != 0) return fail_errno(text::shown(path));
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
-  if (TRY(is_made_by_others(repository_, path))) return bytes(content);
+  if (as_it_lies || TRY(is_made_by_others(repository_, path))) return bytes(content);
   const FilterHandle filters = TRY(filters_of(path));
   return filters ? filtered(filters.get(), content) : bytes(content);
 }

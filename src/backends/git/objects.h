@@ -18,8 +18,9 @@ class ObjectWriter {
   // `repository` is borrowed.
   explicit ObjectWriter(git_repository* repository) : repository_(repository) {}
 
-  // An open file's bytes as `git add` would store them; `path` is its path below the worktree.
-  Result<git_oid> file(int fd, const std::string& path);
+  // An open file's bytes as `git add` would store them, unless `as_it_lies`; `path` is its path
+  // below the worktree.
+  Result<git_oid> file(int fd, const std::string& path, bool as_it_lies);
   // Whether a file that holds what a blob does would be stored as another.
   Result<bool> changes(const git_oid& blob, const std::string& path) const;
   // Whether the repository has an object, or could have it from the one it is a partial clone of.
@@ -51,7 +52,7 @@ class ObjectWriter {
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner);
 
 std::string to_hex(const git_oid& id);
-// Whether git's program has changed the file on its way, perhaps: what libgit2 does not.
+// Whether git's program has changed the file on its way, perhaps: what libgit2 does not, or not so.
 Result<bool> is_made_by_others(git_repository* repository, const std::string& path);
 Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64_t size);
 

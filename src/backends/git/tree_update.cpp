@@ -51,6 +51,13 @@ Result<UniqueFd> open_small_file(int directory, const std::string& name) {
   return fail(EFBIG, "it has {} bytes; up to {} are recorded", attributes.st_size, kLargestFile);
 }
 
+constexpr const char* kInfoAttributes = "info/attributes";
+
+OddRules odd_rules_in(int directory, OddRules rules) {
+  rules.enter(directory);
+  return rules;
+}
+
 const Change kWhole{.whole = true};
 const Change kUnignored{.unignored = true};
 
@@ -65,7 +72,10 @@ Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, cons
   worktree_ = worktree;
   top_ = top.get();
   TRY(check_rules(top_, top_, "", is_theirs_));
-  return directory({.fd = top.get(), .path = ""}, base, changes);
+  OddRules odd;
+  odd.read(
+      file::read(std::string(git_repository_path(repository_)) + kInfoAttributes).value_or(""));
+  return directory({.fd = top_, .path = "", .odd = odd_rules_in(top_, odd)}, base, changes);
 }
 
 Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const git_tree* base,
@@ -168,7 +178,7 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   struct stat attributes{};
   if (::fstat(file->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
   if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
-  const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name));
+  const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name, in.odd.any()));
   objects_.keep_from(id, in.readers & owner_.readers_of(attributes));
   return insert(in, entry.name, id,
                 entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);
@@ -225,7 +235,8 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
   const Directory below{.fd = fd->get(),
                         .path = path,
                         .readers = readers,
-                        .is_away = in.is_away || change.away != nullptr};
+                        .is_away = in.is_away || change.away != nullptr,
+                        .odd = odd_rules_in(fd->get(), in.odd)};
   const auto id = TRY(directory(below, base.get(), replaces ? kWhole : change));
   return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry, kWhole);
 }

@@ -8,6 +8,7 @@
 
 #include "backends/git/changes.h"
 #include "backends/git/objects.h"
+#include "backends/git/odd_rules.h"
 #include "backends/git/user_index.h"
 
 namespace agentfs::git {
@@ -42,6 +43,7 @@ class TreeUpdate {
     git_treebuilder* builder = nullptr;
     mode_t readers = Owner::kAllReaders;  // who gets there from the worktree
     bool is_away = false;                 // what is not there is so without being told
+    OddRules odd{};
   };
   struct Entry {
     std::string name;

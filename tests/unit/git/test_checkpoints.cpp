@@ -136,15 +136,42 @@ TEST_CASE("a file that git's program would change on its way is in a commit as i
   space.put("encoded", bytes);
   space.put("filtered", "a\r\nb\r\n");
   space.put("plain", "a\r\nb\r\n");
+  space.put("named", "$Id: not ended\nmore\n$HOME\n");
   space.put(".gitattributes",
-            "* text\nencoded working-tree-encoding=UTF-16LE\nfiltered filter=upper\n");
-  space.make(space.next("one", {"encoded", "filtered", "plain", ".gitattributes"}));
+            "* text\nencoded working-tree-encoding=UTF-16LE\nfiltered filter=upper\nnamed ident\n");
+  space.make(space.next("one", {"encoded", "filtered", "plain", "named", ".gitattributes"}));
   const auto size_of = [&](const std::string& path) {
     return space.sh("git cat-file -s refs/agentfs/checkpoints/one:" + path);
   };
   CHECK(size_of("encoded") == "8\n");
   CHECK(size_of("filtered") == "6\n");
   CHECK(size_of("plain") == "4\n");
+  CHECK(size_of("named") == "26\n");
+}
+
+TEST_CASE("by rules that libgit2 reads otherwise than git nothing is changed", "[git]") {
+  const Checkpoints space;
+  space.sh("mkdir -p ../files/d ../files/e");
+  for (const char* path : {"a b.dat", "f.txt", "d/f.txt", "e/f.txt"}) space.put(path, "a\r\nb\r\n");
+  const auto sizes = [&](const std::string& rules) {
+    space.put(".gitattributes", "* text\n");
+    space.put("d/.gitattributes", rules);
+    space.make(space.next("one", {"f.txt", "d", "e"}));
+    return space.sh(
+        "for f in f.txt d/f.txt e/f.txt; do git cat-file -s "
+        "refs/agentfs/checkpoints/one:$f; done");
+  };
+  CHECK(sizes("*.txt text\n") == "4\n4\n4\n");
+  for (const std::string& rules :
+       {std::string("\"f.txt\" -text\n"), std::string("  !f.txt text\n"), std::string("f\\ text\n"),
+        "f.txt " + std::string(2048, 'x') + " text\n"}) {
+    INFO(rules);
+    CHECK(sizes(rules) == "4\n6\n4\n");
+  }
+  space.put(".gitattributes", "[attr]mine text\n* mine\n*.txt -mine\n");
+  space.put("d/.gitattributes", "");
+  space.make(space.next("one", {"f.txt"}));
+  CHECK(space.sh("git cat-file -s refs/agentfs/checkpoints/one:f.txt") == "6\n");
 }
 
 TEST_CASE("what is said to be known and is no blob of that size is told", "[git]") {

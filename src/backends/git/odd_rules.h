@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Attributes that libgit2 (1.5) reads otherwise than git's program.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace agentfs::git {
+
+// Of the files of rules on the way down to a directory; copied where the way parts. By such rules
+// libgit2 would take CRs out of files that are no text: below them files stay as they lie.
+class OddRules {
+ public:
+  // The .gitattributes of a directory, which may not be there; one that cannot be read is odd.
+  void enter(int directory);
+  // A text of rules, as of .git/info/attributes.
+  void read(std::string_view text);
+  bool any() const { return any_; }
+
+ private:
+  bool is_odd(std::string_view line);
+
+  std::set<std::string, std::less<>> macros_;
+  bool any_ = false;
+};
+
+}  // namespace agentfs::git
