@@ -100,18 +100,25 @@ void bring(const Kernel& kernel, const std::string& root, std::vector<std::strin
 
 struct TurnAway {
   bool is_known = false;
+  bool may_be_others = false;  // that the base has, and git's index no more
   AwayNow own{};
   AwayNow others{};
 };
 
+// What has changed and is not there, or not all that is below it, perhaps.
+Result<bool> may_lack(Places& places, const std::string& path) {
+  const struct stat found = TRY(places.look(path));
+  return found.st_nlink == 0 || S_ISDIR(found.st_mode);
+}
+
 // All where the part has changed the index, else what is away of what it has removed.
 Result<AwayNow> away_of(Forest& forest, const TreeNodeRef& top, const TrackedPaths& index,
                         const TurnChanges::Part& part) {
-  if (part.has_index) return away_in(forest, top, index.away());
+  if (part.has_index || index.away().empty()) return away_in(forest, top, index.away());
   Places places(forest, top);
   std::vector<TrackedPaths::Away> about;
   for (const std::string& path : part.paths) {
-    if (index.away().empty() || TRY(places.look(path)).st_nlink != 0) continue;
+    if (!TRY(may_lack(places, path))) continue;
     std::ranges::move(index.away_about(path), std::back_inserter(about));
   }
   return away_in(forest, top, about);
@@ -119,15 +126,17 @@ Result<AwayNow> away_of(Forest& forest, const TreeNodeRef& top, const TrackedPat
 
 Result<TurnAway> find_away(Forest& forest, const TreeNodeRef& top, const TurnChanges& changes) {
   Places places(forest, top);
-  bool has_absent = changes.own.has_index || changes.others.has_index;
+  bool is_asked = changes.own.has_index || changes.others.has_index;
   for (const TurnChanges::Part* const part : {&changes.own, &changes.others}) {
-    for (auto path = part->paths.begin(); !has_absent && path != part->paths.end(); ++path) {
-      has_absent = TRY(places.look(*path)).st_nlink == 0;
+    for (auto path = part->paths.begin(); !is_asked && path != part->paths.end(); ++path) {
+      is_asked = TRY(may_lack(places, *path));
     }
   }
-  if (!has_absent) return TurnAway{.is_known = true};
+  if (!is_asked) return TurnAway{.is_known = true};
   const TrackedPaths index = TrackedPaths::of(forest, *top);
+  const bool is_sparse = TRY(places.look(".git/info/sparse-checkout")).st_nlink != 0;
   return TurnAway{.is_known = index.is_known(),
+                  .may_be_others = is_sparse || !index.away().empty(),
                   .own = TRY(away_of(forest, top, index, changes.own)),
                   .others = TRY(away_of(forest, top, index, changes.others))};
 }
@@ -154,7 +163,7 @@ Result<std::string> commit_changes(Repository& repository, TurnCommit& next, con
     next.changed = part.paths;
     next.changed.insert(next.changed.end(), kept.beside.begin(), kept.beside.end());
     next.unignored = part.unignored;
-    next.drops_absent = part.has_index;
+    next.drops_absent = part.has_index && away.may_be_others;
     next.away = kept.paths;
   };
   if (!changes.others.paths.empty()) {

@@ -152,6 +152,8 @@ def a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch():
     for count, branch in enumerate(("older", "newer", "one", "newer", "older", "main")):
         git("above", "checkout", "-q", branch)
         expect_added("above", checkpoint("above", f"b{count}"), branch)
+        command(SPACES / "above/.agentfs/ctl", f"rollback b{count}")
+        expect_added("above", checkpoint("above", f"r{count}"), f"{branch} after a rollback")
 
 
 def a_partial_clone_has_what_it_was_promised():
@@ -178,7 +180,7 @@ def turns_have_the_branch_that_their_agent_checked_out():
     pid = M.spawn("name=worker model=shell workspace=turns")
     for line in ("echo 0 > in/zero", "rm in/zero; git checkout -q one", "git checkout -q two", "echo 1 > in/more",
                  "git checkout -q main", "git sparse-checkout set --cone out/near",
-                 "rm -rf out; echo 2 > top", "git checkout -q -f one",
+                 "rm -rf out; echo 2 > top", "git checkout -q -f main", "mv out aside; mv aside out", "git checkout -q -f one",
                  "git sparse-checkout set --cone --sparse-index far", "git checkout -q two"):
         tell(M.proc(pid, "chat"), f"{line}\n")
         M.wait(pid)

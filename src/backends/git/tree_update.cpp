@@ -304,6 +304,7 @@ Result<std::optional<git_oid>> TreeUpdate::what_is_away(const Directory& in,
   for (const std::string& name : names) {
     const auto found = change.below.find(name);
     const Change& what = found == change.below.end() ? kWhole : found->second;
+    if (what.left && what.below.empty()) continue;
     if (what.away != nullptr) {
       TRY(away(below, name, *what.away));
     } else {
