@@ -59,6 +59,20 @@ void set_change_time(const std::string& host) {
   }
 }
 
+// A sentence where something else has the name of a document, or of a directory of such.
+std::string wrong_kind(const std::filesystem::directory_entry& entry, const std::string& path) {
+  std::error_code ignored;
+  const auto type = entry.symlink_status(ignored).type();
+  const bool is_file = entry.is_regular_file(ignored);
+  if (type != std::filesystem::file_type::directory && check_directory_name(path)) {
+    return fmt::format("/etc/{}: no directory is there; removing what is would do",
+                       text::shown(path));
+  }
+  if (is_file || !check_document_name(path)) return "";
+  return fmt::format("/etc/{}: no regular file is there; removing what is would do",
+                     text::shown(path));
+}
+
 }  // namespace
 
 struct Configuration::Parts {
@@ -92,19 +106,16 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
   std::filesystem::recursive_directory_iterator entries(directory, error);
   for (; !error && entries != std::filesystem::recursive_directory_iterator();
        entries.increment(error)) {
-    std::error_code ignored;
     const std::string path = entries->path().string().substr(directory.size() + 1);
     const std::string host = entries->path().string();
-    const bool is_file = entries->is_regular_file(ignored);
-    if (!is_file && !check_document_name(path)) continue;
+    const std::string problem = wrong_kind(*entries, path);
+    std::error_code ignored;
+    if (problem.empty() && !entries->is_regular_file(ignored)) continue;
     if (file::is_unfinished(host)) {
       ::unlink(host.c_str());
       continue;
     }
-    Result<std::string> text =
-        is_file ? file::read(host)
-                : fail(EINVAL, "/etc/{}: no regular file is there; removing what is would do",
-                       text::shown(path));
+    Result<std::string> text = problem.empty() ? file::read(host) : fail(EINVAL, "{}", problem);
     if (text) {
       configuration->parts_->take(path, {std::move(*text), change_time(host)});
     } else {

@@ -190,6 +190,12 @@ def damaged_document(whole):
     document.unlink()
     document.mkdir()
     expect_has(mount.fsck(code=1), "FAIL documents: /etc/models/many.toml: no regular file is there")
+    document.rmdir()
+    models = document.parent
+    for stand_in in (models.touch, lambda: os.mkfifo(models), lambda: models.symlink_to("devices")):
+        shutil.rmtree(models) if models.is_dir() and not models.is_symlink() else models.unlink()
+        stand_in()
+        expect_has(mount.fsck(code=1), "FAIL documents: /etc/models: no directory is there")
 
 
 def half_done_merge(whole):
