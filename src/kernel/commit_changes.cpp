@@ -84,6 +84,8 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
     if (name == ".gitignore" && before != nullptr) {
       TRY(find_unignored(store, before, root, directory, whole));
     }
+    // What is stored of files that nobody has changed goes by these as well.
+    if (name == ".gitattributes") whole.insert(directory);
     const bool is_over = name == ".git" && path != name && now.st_nlink == 0;
     if (is_over && places.has_names(directory)) whole.insert(directory);
     if (has_others(now)) names.miss(now);

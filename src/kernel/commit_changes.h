@@ -15,7 +15,7 @@ namespace agentfs {
 //   gone, by what the tree was at `before`, which may be null;
 // - what a changed .gitignore has left out at `before` and does not by now; where that is null its
 //   directory is in `unignored`, of which all is in that no commit has;
-// - all below a directory whose repository is gone;
+// - all below a directory whose repository is gone, or whose .gitattributes has changed;
 // - the .git of each submodule (kernel/submodules.h).
 // Other names are looked for in the whole tree, until all are found. Threads: all. Errors: the
 // store's.

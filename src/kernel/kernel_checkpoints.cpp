@@ -70,15 +70,6 @@ bool take_index(std::vector<std::string>& changed) {
   return is_told && std::ranges::count(changed, "") == 0;
 }
 
-// What is stored of files that nobody has changed goes by these as well.
-void add_below_attributes(std::vector<std::string>& changed) {
-  std::vector<std::string> below;
-  for (const std::string& path : changed) {
-    if (text::last_part(path) == ".gitattributes") below.emplace_back(text::parent_part(path));
-  }
-  changed.insert(changed.end(), below.begin(), below.end());
-}
-
 // A checkpoint that is to be committed, and what is known of the commits before.
 struct Order {
   std::string workspace;
@@ -206,7 +197,6 @@ class Committing {
     std::vector<std::string> whole;
     TRY(complete_changes(forest, top, before, changed, whole));
     changed.insert(changed.end(), whole.begin(), whole.end());
-    add_below_attributes(changed);
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     if (tracks_others) TRY(stage_->add_tracked(top, before));
     TRY(stage_->add_absent(top));

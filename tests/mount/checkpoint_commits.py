@@ -570,6 +570,32 @@ def other_attributes_count_for_what_nobody_has_touched():
         expect_eq(sizes, wanted[name], f"bytes of what is stored, {name}")
 
 
+def other_attributes_of_a_turn_count_for_what_nobody_has_touched():
+    """And what others have changed there is in a commit of theirs."""
+    space, rules = "turned-rules", "* text\n"
+    M.script_model("ruler", {"name": "ruler", "tasks": [{"match": "*", "steps": [
+        {"text": "I write.", "calls": [{"name": "write", "arguments": {"path": "{{last_user}}", "text": rules}}]},
+        {"text": "done"}]}]})
+    (SPACES / space / "d/e").mkdir(parents=True)
+    git(space, "init", "-q", "-b", "main")
+    for path in ("top", "d/below", "d/e/deep"):
+        (SPACES / space / path).write_bytes(b"one\r\ntwo\r\n")
+    git(space, "add", "-A")
+    git(space, "commit", "-q", "-m", "first")
+    pid = M.spawn(f"name=ruler model=ruler workspace={space}")
+    ref = f"refs/agentfs/turns/{pid}"
+    tell(M.proc(pid, "chat"), "first\n")
+    M.wait(pid)
+    first = git(space, "rev-parse", ref).strip()
+    (SPACES / space / "d/others").write_bytes(b"one\r\n")
+    tell(M.proc(pid, "chat"), "d/.gitattributes\n")
+    M.wait(pid)
+    sizes = {path: git(space, "cat-file", "-s", f"{ref}:{path}").strip()
+             for path in ("top", "d/below", "d/e/deep", "d/others")}
+    expect_eq(sizes, {"top": "10", "d/below": "8", "d/e/deep": "8", "d/others": "4"}, "bytes of what is stored")
+    expect_eq(git(space, "diff", "--name-status", first, f"{ref}~"), "A\td/others\n", "what is others'")
+
+
 def submodules_are_their_commits():
     """As it was at the checkpoint: of one that has files of its own and of one inside it."""
     for name in ("inner", "outer", "parent"):
@@ -731,6 +757,7 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      what_is_ignored_no_more_is_in, other_rules_cost_what_they_leave_out_less,
      rules_are_gits_own_and_what_is_none_is_none, a_turn_after_a_rollback_has_what_is_there,
      many_files_are_what_git_would_add, other_attributes_count_for_what_nobody_has_touched,
+     other_attributes_of_a_turn_count_for_what_nobody_has_touched,
      submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
