@@ -63,6 +63,7 @@ std::string noted_change(std::string_view path) {
   if (end >= path.size()) return start != 0 ? std::string(path) : std::string();
   const std::string_view below = path.substr(end + 1);
   if (start == 0 && below == "info/exclude") return ".gitignore";
+  if (start == 0 && below == "info/attributes") return ".gitattributes";
   if (path == kIndex) return std::string(kIndex);
   if (start != 0) return tells_commit(below) ? std::string(path.substr(0, end)) : std::string();
   return tells_commit_of_submodule(below) ? std::string(kSubmodules) : std::string();

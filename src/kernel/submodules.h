@@ -15,7 +15,8 @@ namespace agentfs {
 // What a changed path below a workspace is noted as: itself where it is below no .git; "a/b/.git"
 // where it tells the commit of the repository in a/b, or whether there is one; kSubmodules where it
 // does so of a submodule, whose repository is in the workspace's own; ".gitignore" for what else
-// the workspace's own leaves out; kIndex where it says which paths git tracks; "" for all else.
+// the workspace's own leaves out, and ".gitattributes" for what else it goes by; kIndex where it
+// says which paths git tracks; "" for all else.
 inline constexpr std::string_view kSubmodules = ".git/modules";
 inline constexpr std::string_view kIndex = ".git/index";
 std::string noted_change(std::string_view path);

@@ -561,8 +561,10 @@ def other_attributes_count_for_what_nobody_has_touched():
     changes = {"first": lambda: rules.write_text("* text\n", encoding="utf-8"),
                "below": lambda: below.write_text("* -text\n", encoding="utf-8"),
                "none": lambda: (rules.unlink(), below.unlink()),
-               "again": lambda: rules.write_text("* text\n", encoding="utf-8")}
-    wanted = {"first": ["8", "8"], "below": ["8", "10"], "none": ["10", "10"], "again": ["8", "8"]}
+               "again": lambda: rules.write_text("* text\n", encoding="utf-8"),
+               "own": lambda: (SPACES / space / ".git/info/attributes").write_text("* -text\n", encoding="utf-8")}
+    wanted = {"first": ["8", "8"], "below": ["8", "10"], "none": ["10", "10"], "again": ["8", "8"],
+              "own": ["10", "10"]}
     for name, change in changes.items():
         change()
         commit = checkpoint(space, name)["commit"]

@@ -19,6 +19,7 @@ TEST_CASE("A change below a .git is noted where it tells a commit") {
     CHECK(noted_change(path) == "");
   }
   CHECK(noted_change(".git/info/exclude") == ".gitignore");
+  CHECK(noted_change(".git/info/attributes") == ".gitattributes");
   CHECK(noted_change(".git/index") == kIndex);
   for (const char* path :
        {"a/b/.git", "a/b/.git/HEAD", "a/b/.git/packed-refs", "a/b/.git/refs/heads/x.lock"}) {
