@@ -178,7 +178,7 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
   for (const std::string_view part : text::split(path, '/')) {
     if (part.empty()) continue;
     TRY(enter(place));
-    if (part == ".git") {  // entered
+    if (part == ".git") {                                   // entered
       if (!place.path.empty()) absent_.insert(place.path);  // it may be a submodule's
       return ok();
     }
