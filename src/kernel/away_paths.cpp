@@ -14,12 +14,10 @@ Result<AwayNow> away_in(TreeStore& store, const TreeNodeRef& root,
   for (const TrackedPaths::Away& one : indexed) {
     const std::string& path = one.path.path;
     const struct stat found = TRY(places.look(path));
-    const bool is_there = found.st_nlink != 0;
-    const bool has_names = S_ISDIR(found.st_mode) && places.has_names(path);
-    const bool is_directory = S_ISDIR(one.path.mode);
-    if (one.is_submodule && (!is_there || has_names || !S_ISDIR(found.st_mode))) continue;
-    if (is_there && !S_ISDIR(found.st_mode)) continue;
-    if (has_names && !is_directory) continue;
+    const bool is_directory = S_ISDIR(found.st_mode);
+    const bool may_be = is_directory || (found.st_nlink == 0 && !one.is_submodule);
+    const bool has_names = is_directory && places.has_names(path);
+    if (!may_be || (has_names && !S_ISDIR(one.path.mode))) continue;
     away.paths.push_back(one.path);
     if (has_names) away.beside.push_back(path);
   }

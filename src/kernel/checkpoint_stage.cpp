@@ -145,27 +145,22 @@ Status CheckpointStage::add_tracked(const TreeNodeRef& root, const TreeNodeRef& 
     TRY(leave_closed(add_path(root, path, Which::ignored), path));
   }
   if (!index().is_known()) return ok();
-  TRY(add_away(index().away_unlike(was)));
+  const auto unlike = index().away_unlike(was);
+  absent_.insert(unlike.begin(), unlike.end());
   const auto gone = was.away_only_here(index());
   tracked_.insert(gone.begin(), gone.end());
   for (const std::string& path : gone) TRY(add(root, path));
   return ok();
 }
 
-Status CheckpointStage::add_absent(const TreeNodeRef& root) {
+Status CheckpointStage::add_away(const TreeNodeRef& root) {
   root_ = root;
-  const std::set<std::string> absent = absent_;
-  for (const std::string& path : absent) TRY(add_away(index().away_about(path)));
-  return ok();
-}
-
-Status CheckpointStage::add_away(const std::vector<TrackedPaths::Away>& indexed) {
-  const TreeNodeRef root = root_;
-  AwayNow now = TRY(away_in(*store_, root, indexed));
+  if (absent_.empty()) return ok();
+  AwayNow now = TRY(away_in(*store_, root, index().away_about({absent_.begin(), absent_.end()})));
   for (const AwayPath& path : now.paths) {
     TRY(leave_closed(add_path(root, path.path, Which::ignored), path.path));
   }
-  std::ranges::move(now.paths, std::back_inserter(away_));
+  away_ = std::move(now.paths);
   tracked_.insert(now.beside.begin(), now.beside.end());
   for (const std::string& path : now.beside) TRY(add(root, path));
   return ok();
@@ -199,7 +194,9 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
     is_ignored = is_ignored || rules_.is_ignored(place.path, true);
   }
   if (which == Which::ignored) return ok();  // a directory is not what is tracked
-  return is_ignored ? leave_ignored(place.path) : copy_whole(place, true);
+  if (is_ignored) return leave_ignored(place.path);
+  absent_.insert(place.path);
+  return copy_whole(place, true);
 }
 
 Status CheckpointStage::enter(const Place& directory) {
@@ -264,7 +261,6 @@ Status CheckpointStage::copy_whole(const Place& place, bool honours_rules) {
   if (!fits(place.path)) return leave(place.path);
   if (!S_ISDIR(place.entry.attributes.st_mode)) return take_leaf(place);
   if (honours_rules) {
-    absent_.insert(place.path);
     TRY(enter(place));
   } else {
     TRY(make_directory(host(place.path)));

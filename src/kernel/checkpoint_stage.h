@@ -37,7 +37,7 @@ class CheckpointStage {
   // tracks them; of what is away, what it has of it.
   Status add_tracked(const TreeNodeRef& root, const TreeNodeRef& before);
   // What is away of all that was looked at; the last one.
-  Status add_absent(const TreeNodeRef& root);
+  Status add_away(const TreeNodeRef& root);
   const std::string& directory() const { return directory_; }
   std::vector<std::string> left() const { return {left_.begin(), left_.end()}; }  // of the root
   // Of what was looked at: what git tracks though it is ignored, or did not get away from the
@@ -63,7 +63,6 @@ class CheckpointStage {
   // All of an ignored directory but for what is tracked in it.
   Status leave_ignored(const std::string& directory);
   bool is_tracked(const std::string& path);
-  Status add_away(const std::vector<TrackedPaths::Away>& indexed);
   const TrackedPaths& index();
   Status leave_closed(Status done, const std::string& path);
   enum class Which { all, ignored };
@@ -95,7 +94,7 @@ class CheckpointStage {
   std::optional<CleanFiles> clean_;    // the same
   std::vector<KnownFile> known_;
   std::vector<AwayPath> away_;
-  std::set<std::string> absent_;  // of what was looked at: not there, or not all that is below it
+  std::set<std::string> absent_;  // of what was looked at: it may be away, or something below it
 };
 
 }  // namespace agentfs

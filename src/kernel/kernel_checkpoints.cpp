@@ -199,7 +199,7 @@ class Committing {
     changed.insert(changed.end(), whole.begin(), whole.end());
     for (const std::string& path : changed) TRY(stage_->add(top, path));
     if (tracks_others) TRY(stage_->add_tracked(top, before));
-    TRY(stage_->add_absent(top));
+    TRY(stage_->add_away(top));
     const auto tracked = stage_->tracked();
     changed.insert(changed.end(), tracked.begin(), tracked.end());
     next_.changed = std::move(changed);

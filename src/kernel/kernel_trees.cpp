@@ -2,7 +2,6 @@
 // The data trees: what was changed in them, and the commits at turn boundaries.
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <set>
 
 #include "base/log.h"
@@ -106,39 +105,28 @@ struct TurnAway {
 };
 
 // What has changed and is not there, or not all that is below it, perhaps.
-Result<bool> may_lack(Places& places, const std::string& path) {
-  const struct stat found = TRY(places.look(path));
-  return found.st_nlink == 0 || S_ISDIR(found.st_mode);
-}
-
-// All where the part has changed the index, else what is away of what it has removed.
-Result<AwayNow> away_of(Forest& forest, const TreeNodeRef& top, const TrackedPaths& index,
-                        const TurnChanges::Part& part) {
-  if (part.has_index || index.away().empty()) return away_in(forest, top, index.away());
-  Places places(forest, top);
-  std::vector<TrackedPaths::Away> about;
-  for (const std::string& path : part.paths) {
-    if (!TRY(may_lack(places, path))) continue;
-    std::ranges::move(index.away_about(path), std::back_inserter(about));
+Result<std::vector<std::string>> lacking(Places& places, const std::vector<std::string>& changed) {
+  std::vector<std::string> paths;
+  for (const std::string& path : changed) {
+    const struct stat found = TRY(places.look(path));
+    if (found.st_nlink == 0 || S_ISDIR(found.st_mode)) paths.push_back(path);
   }
-  return away_in(forest, top, about);
+  return paths;
 }
 
 Result<TurnAway> find_away(Forest& forest, const TreeNodeRef& top, const TurnChanges& changes) {
   Places places(forest, top);
-  bool is_asked = changes.own.has_index || changes.others.has_index;
-  for (const TurnChanges::Part* const part : {&changes.own, &changes.others}) {
-    for (auto path = part->paths.begin(); !is_asked && path != part->paths.end(); ++path) {
-      is_asked = TRY(may_lack(places, *path));
-    }
-  }
-  if (!is_asked) return TurnAway{.is_known = true};
+  // All where a part has changed the index, else what is away of what it has removed.
+  const std::vector<std::string> all{""};
+  const auto own = changes.own.has_index ? all : TRY(lacking(places, changes.own.paths));
+  const auto others = changes.others.has_index ? all : TRY(lacking(places, changes.others.paths));
+  if (own.empty() && others.empty()) return TurnAway{.is_known = true};
   const TrackedPaths index = TrackedPaths::of(forest, *top);
   const bool is_sparse = TRY(places.look(".git/info/sparse-checkout")).st_nlink != 0;
   return TurnAway{.is_known = index.is_known(),
                   .may_be_others = is_sparse || !index.away().empty(),
-                  .own = TRY(away_of(forest, top, index, changes.own)),
-                  .others = TRY(away_of(forest, top, index, changes.others))};
+                  .own = TRY(away_in(forest, top, index.away_about(own))),
+                  .others = TRY(away_in(forest, top, index.away_about(others)))};
 }
 
 // What git keeps from the worktree, where a turn may have changed that; what cannot be known is

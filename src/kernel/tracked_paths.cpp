@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -71,29 +72,36 @@ std::vector<std::string> TrackedPaths::missing_in(const TrackedPaths& other) con
   return missing;
 }
 
-std::vector<TrackedPaths::Away> TrackedPaths::away_unlike(const TrackedPaths& other) const {
-  std::vector<Away> unlike;
-  std::ranges::copy_if(away_, std::back_inserter(unlike), [&](const Away& one) {
-    const auto theirs = std::ranges::lower_bound(other.away_, one.path.path, {}, path_of);
-    return theirs == other.away_.end() || theirs->path != one.path;
-  });
-  return unlike;
+std::vector<TrackedPaths::Away> TrackedPaths::away_about(
+    const std::vector<std::string>& paths) const {
+  const auto first_from = [&](std::string_view path) {
+    return std::ranges::lower_bound(away_, std::string(path), {}, path_of);
+  };
+  std::set<std::vector<Away>::const_iterator> about;
+  for (const std::string& path : paths) {
+    if (path.empty()) return away_;
+    for (auto above = text::parent_part(path); !above.empty(); above = text::parent_part(above)) {
+      const auto at = first_from(above);
+      if (at != away_.end() && path_of(*at) == above) about.insert(at);
+    }
+    // Between it and what is below it there may be others, as "a-b" is between "a" and "a/b".
+    for (auto at = first_from(path); at != away_.end() && path_of(*at).starts_with(path); ++at) {
+      const std::string& found = path_of(*at);
+      if (found.size() == path.size() || found[path.size()] == '/') about.insert(at);
+    }
+  }
+  std::vector<Away> found;
+  for (const auto& at : about) found.push_back(*at);
+  return found;
 }
 
-std::vector<TrackedPaths::Away> TrackedPaths::away_about(std::string_view path) const {
-  if (path.empty()) return away_;
-  std::vector<Away> about;
-  for (auto above = text::parent_part(path); !above.empty(); above = text::parent_part(above)) {
-    const auto at = std::ranges::lower_bound(away_, std::string(above), {}, path_of);
-    if (at != away_.end() && path_of(*at) == above) about.push_back(*at);
+std::vector<std::string> TrackedPaths::away_unlike(const TrackedPaths& other) const {
+  std::vector<std::string> paths;
+  for (const Away& one : away_) {
+    const auto theirs = std::ranges::lower_bound(other.away_, one.path.path, {}, path_of);
+    if (theirs == other.away_.end() || theirs->path != one.path) paths.push_back(one.path.path);
   }
-  // Between it and what is below it there may be others, as "a-b" is between "a" and "a/b".
-  for (auto at = std::ranges::lower_bound(away_, std::string(path), {}, path_of);
-       at != away_.end() && at->path.path.starts_with(path); ++at) {
-    const std::string& found = at->path.path;
-    if (found.size() == path.size() || found[path.size()] == '/') about.push_back(*at);
-  }
-  return about;
+  return paths;
 }
 
 std::vector<std::string> TrackedPaths::away_only_here(const TrackedPaths& other) const {

@@ -33,8 +33,9 @@ class TrackedPaths {
     bool is_submodule = false;  // and not left out of a sparse checkout
   };
   const std::vector<Away>& away() const { return away_; }
-  std::vector<Away> away_unlike(const TrackedPaths& other) const;  // or not there
-  std::vector<Away> away_about(std::string_view path) const;  // that, below or above it; "": all
+  // At, below or above each of the paths, of which "" stands for all; each once.
+  std::vector<Away> away_about(const std::vector<std::string>& paths) const;
+  std::vector<std::string> away_unlike(const TrackedPaths& other) const;  // or not there
   std::vector<std::string> away_only_here(const TrackedPaths& other) const;
   bool is_known() const { return is_known_; }  // else of() found what it cannot read
 

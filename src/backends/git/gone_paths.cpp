@@ -5,52 +5,49 @@
 
 #include <set>
 
+#include "backends/git/dot_git.h"
 #include "backends/git/worktree.h"
 #include "base/text.h"
 
 namespace agentfs::git {
 namespace {
 
-constexpr const char* kGit = ".git";
-
 class Search {
  public:
   explicit Search(git_repository* repository) : repository_(repository) {}
 
-  Status look(const UniqueFd& directory, const git_tree* tree, Change& changes) {
-    const auto there = TRY(names_in(directory.get()));
+  Status look(const std::string& place, int directory, const git_tree* tree, Change& changes) {
+    const auto there = TRY(names_in(directory));
     const std::set<std::string> names(there.begin(), there.end());
     for (std::size_t at = 0; at < git_tree_entrycount(tree); ++at) {
       const git_tree_entry* const entry = git_tree_entry_byindex(tree, at);
       const std::string name = git_tree_entry_name(entry);
-      const auto found = changes.below.find(name);
-      Change change = found == changes.below.end() ? Change{} : found->second;
+      const auto [noted, is_new] = changes.below.try_emplace(name);
+      Change& change = noted->second;
       if (change.left || change.away != nullptr || change.whole) continue;
-      if (names.contains(name)) {
-        TRY(look_at(directory, entry, name, change));
-      } else {
+      if (!names.contains(name)) {
         change.whole = true;
+      } else if (git_tree_entry_type(entry) != GIT_OBJECT_BLOB) {
+        TRY(look_in(place + "/" + name, open_directory(directory, name), entry, change));
       }
-      if (change.whole || !change.below.empty()) changes.below[name] = std::move(change);
+      if (is_new && !change.whole && change.below.empty()) changes.below.erase(noted);
     }
     return ok();
   }
 
  private:
-  Status look_at(const UniqueFd& above, const git_tree_entry* entry, const std::string& name,
-                 Change& change) {
-    const bool is_file = git_tree_entry_type(entry) == GIT_OBJECT_BLOB;
-    const auto directory = is_file ? fail(ENOTDIR, "{}", name) : open_directory(above.get(), name);
+  Status look_in(const std::string& place, const Result<UniqueFd>& directory,
+                 const git_tree_entry* entry, Change& change) {
     if (!directory) return ok();  // something else is there, which was noted as it came
     if (git_tree_entry_type(entry) == GIT_OBJECT_COMMIT) {
       change.whole = TRY(names_in(directory->get())).empty();
       return ok();
     }
-    if (::faccessat(directory->get(), kGit, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return ok();
+    if (has_git_in(place)) return ok();
     git_tree* raw = nullptr;
-    TRY(check(git_tree_lookup(&raw, repository_, git_tree_entry_id(entry)), text::shown(name)));
+    TRY(check(git_tree_lookup(&raw, repository_, git_tree_entry_id(entry)), text::shown(place)));
     const TreeHandle tree(raw);
-    return look(*directory, raw, change);
+    return look(place, directory->get(), raw, change);
   }
 
   git_repository* repository_;
@@ -62,7 +59,7 @@ Status add_gone_paths(git_repository* repository, const git_tree* tree, const st
                       Change& changes) {
   const UniqueFd top(::open(worktree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!top) return fail_errno(worktree);
-  return Search(repository).look(top, tree, changes);
+  return Search(repository).look(worktree, top.get(), tree, changes);
 }
 
 }  // namespace agentfs::git

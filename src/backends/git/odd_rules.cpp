@@ -23,13 +23,17 @@ std::string_view take_word(std::string_view& line) {
 
 }  // namespace
 
-void OddRules::enter(int directory) {
+OddRules OddRules::in(int directory) const {
+  OddRules rules = *this;
   const auto kind = kind_of(directory, kAttributes);
-  if (kind && (*kind == Kind::none || *kind == Kind::directory || *kind == Kind::other)) return;
+  if (kind && (*kind == Kind::none || *kind == Kind::directory || *kind == Kind::other)) {
+    return rules;
+  }
   const auto file = open_file(directory, kAttributes);  // no link, which git does not follow
   const auto text = file ? file::read(file->get()) : std::unexpected(file.error());
-  any_ = any_ || !text;
-  if (text) read(*text);
+  rules.any_ = any_ || !text;
+  if (text) rules.read(*text);
+  return rules;
 }
 
 void OddRules::read(std::string_view text) {

@@ -8,12 +8,13 @@
 
 namespace agentfs::git {
 
-// Of the files of rules on the way down to a directory; copied where the way parts. By such rules
+// Of the files of rules on the way down to a directory. By such rules
 // libgit2 would take CRs out of files that are no text: below them files stay as they lie.
 class OddRules {
  public:
-  // The .gitattributes of a directory, which may not be there; one that cannot be read is odd.
-  void enter(int directory);
+  // These and the .gitattributes of a directory, which may not be there; one that cannot be read is
+  // odd.
+  OddRules in(int directory) const;
   // A text of rules, as of .git/info/attributes.
   void read(std::string_view text);
   bool any() const { return any_; }

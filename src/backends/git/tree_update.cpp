@@ -53,11 +53,6 @@ Result<UniqueFd> open_small_file(int directory, const std::string& name) {
 
 constexpr const char* kInfoAttributes = "info/attributes";
 
-OddRules odd_rules_in(int directory, OddRules rules) {
-  rules.enter(directory);
-  return rules;
-}
-
 const Change kWhole{.whole = true};
 const Change kUnignored{.unignored = true};
 
@@ -75,7 +70,7 @@ Result<std::optional<git_oid>> TreeUpdate::run(const std::string& worktree, cons
   OddRules odd;
   odd.read(
       file::read(std::string(git_repository_path(repository_)) + kInfoAttributes).value_or(""));
-  return directory({.fd = top_, .path = "", .odd = odd_rules_in(top_, odd)}, base, changes);
+  return directory({.fd = top_, .path = "", .odd = odd.in(top_)}, base, changes);
 }
 
 Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const git_tree* base,
@@ -126,16 +121,9 @@ Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& 
     return leave(in, entry.name, {ENAMETOOLONG, "the path is too long"});
   }
   const bool is_there = entry.kind != Kind::none && entry.kind != Kind::other;
-  if (is_there && entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
-  switch (entry.kind) {
-    case Kind::none:
-    case Kind::other:
-      return remove(in, entry, change);
-    case Kind::directory:
-      return subdirectory(in, entry, change);
-    default:
-      return leaf(in, entry);
-  }
+  if (!is_there) return remove(in, entry, change);
+  if (entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
+  return entry.kind == Kind::directory ? subdirectory(in, entry, change) : leaf(in, entry);
 }
 
 Status TreeUpdate::leave(const Directory& in, const std::string& name, const Error& error) const {
@@ -236,7 +224,7 @@ Status TreeUpdate::descend(const Directory& in, const Entry& entry, const Change
                         .path = path,
                         .readers = readers,
                         .is_away = in.is_away || change.away != nullptr,
-                        .odd = odd_rules_in(fd->get(), in.odd)};
+                        .odd = in.odd.in(fd->get())};
   const auto id = TRY(directory(below, base.get(), replaces ? kWhole : change));
   return id ? insert(in, entry.name, *id, GIT_FILEMODE_TREE) : remove(in, entry, kWhole);
 }

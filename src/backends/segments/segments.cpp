@@ -67,6 +67,7 @@ class SegmentLog final : public LogStore {
   // Blocks behind the last line that nobody else can take; whether there was room.
   bool hold(off_t bytes) REQUIRES(mutex_);
   bool has_ahead(off_t bytes) const REQUIRES(mutex_);
+  bool hold_ahead() REQUIRES(mutex_);  // as much as changes may begin with
   off_t end() const REQUIRES(mutex_) {
     return segments_.empty() ? 0 : static_cast<off_t>(segments_.back().size);
   }
@@ -151,8 +152,8 @@ Status SegmentLog::pay() {
 
 void SegmentLog::fill_reserve() {
   reserve_.fill();
-  if (!has_ahead(Reserve::kFull / 2)) hold(Reserve::kFull);
-  has_room_ = pay() && reserve_.is_ample() && has_ahead(Reserve::kFull / 2);
+  const bool is_ahead = hold_ahead();
+  has_room_ = pay() && reserve_.is_ample() && is_ahead;
 }
 
 bool SegmentLog::hold(off_t bytes) {
@@ -164,6 +165,8 @@ bool SegmentLog::hold(off_t bytes) {
 bool SegmentLog::has_ahead(off_t bytes) const {
   return !moves_ || !file_ || held_to_ >= end() + bytes;
 }
+
+bool SegmentLog::hold_ahead() { return has_ahead(Reserve::kFull / 2) || hold(Reserve::kFull); }
 
 Status SegmentLog::check_room(bool makes_room) {
   if (has_room_) return ok();
@@ -214,7 +217,7 @@ Status SegmentLog::write(std::string_view lines) {
   segments_.back().size += lines.size();
   written_ += lines.size();
   beyond_ = 0;
-  if (!has_ahead(Reserve::kFull / 2) && !hold(Reserve::kFull)) has_room_ = false;
+  if (!hold_ahead()) has_room_ = false;
   return ok();
 }
 
