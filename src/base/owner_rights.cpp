@@ -10,12 +10,11 @@
 #include <utility>
 
 #include "base/directory.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs {
 namespace {
-
-constexpr mode_t kPermissions = 07777;
 
 // "<mode>.<inode>.<n>"
 std::string fresh_note(mode_t mode, ino_t inode) {

@@ -10,6 +10,7 @@
 #include "base/copy.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/fast_path.h"
 #include "kernel/fold.h"
@@ -22,8 +23,6 @@ namespace agentfs {
 namespace {
 
 constexpr std::int64_t kLargest = 32 << 20;  // bytes of a file that is merged or kept aside
-constexpr mode_t kPermissions = 07777;
-
 // A row of what may have changed the bytes of a path, or what it leads to.
 bool is_change_of(const Record& record, const std::string& path) {
   const std::string_view kind = record.kind;

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <unordered_set>
 
+#include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/journal.h"
 #include "kernel/paths.h"
@@ -14,8 +15,6 @@ namespace agentfs {
 namespace {
 
 using Kind = MergeAction::Kind;
-
-constexpr mode_t kPermissions = 07777;
 
 // When a row is told. Names become free before they are taken.
 enum class Turn : char {

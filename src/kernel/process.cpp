@@ -52,8 +52,8 @@ consteval bool rows_are_in_order() {
 }
 static_assert(rows_are_in_order());
 
-constexpr std::array<std::string_view, 6> kCallStates = {"pending", "running",     "done",
-                                                         "failed",  "interrupted", "cancelled"};
+constexpr std::array<std::string_view, 6> kCallNames = {"pending", "running",     "done",
+                                                        "failed",  "interrupted", "cancelled"};
 
 }  // namespace
 
@@ -68,7 +68,7 @@ std::optional<RunState> parse_run_state(std::string_view word) {
 bool may_follow(RunState from, RunState to) { return (row_of(from).next & bit(to)) != 0; }
 
 std::string_view name(Call::State state) {
-  return kCallStates[static_cast<std::size_t>(std::to_underlying(state))];
+  return kCallNames[static_cast<std::size_t>(std::to_underlying(state))];
 }
 
 }  // namespace agentfs

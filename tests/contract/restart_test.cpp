@@ -4,15 +4,14 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/nanoseconds.h"
 #include "catch.h"
 #include "support/tree_world.h"
 
 namespace agentfs::test {
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
-
-std::int64_t time_of(const timespec& time) { return time.tv_sec * kSecond + time.tv_nsec; }
+std::int64_t time_of(const timespec& time) { return time.tv_sec * kNanoseconds + time.tv_nsec; }
 
 std::int64_t mtime(TreeWorld& world, const std::string& path) {
   const auto found = world.find(path);
@@ -34,7 +33,7 @@ TEST_CASE("A file that reads the same after a restart has the same mtime") {
     if (one.item.type != S_IFREG) continue;
     before[one.path] = {world.read(one.path), time_of(one.found.attributes.st_mtim)};
   }
-  world.base().clock.advance(60 * kSecond);
+  world.base().clock.advance(60 * kNanoseconds);
   world.restart();
   std::size_t same = 0;
   for (const auto& [path, seen] : before) {
@@ -69,13 +68,13 @@ TEST_CASE("A directory of documents has another mtime when the names in it are o
   TreeWorld world;
   const std::string path = "/etc/models";
   const std::int64_t first = mtime(world, path);
-  world.base().clock.advance(kSecond);
+  world.base().clock.advance(kNanoseconds);
   REQUIRE(world.write(path + "/other.toml", world.read(path + "/other.toml") + "# more\n") == 0);
   CHECK(mtime(world, path) == first);
   REQUIRE(world.get(path)->unlink(world.request(), "other.toml"));
   const std::int64_t second = mtime(world, path);
-  CHECK(second == first + kSecond);
-  world.base().clock.advance(kSecond);
+  CHECK(second == first + kNanoseconds);
+  world.base().clock.advance(kNanoseconds);
   world.restart();
   CHECK(mtime(world, path) == second);
 }
@@ -87,12 +86,12 @@ TEST_CASE("A document that was edited in the state directory has another mtime")
   const std::string text = world.read(path) + "# by hand\n";
   const std::string host = world.base().state() + path;
   REQUIRE(file::replace(host, text));
-  const timespec later{first / kSecond + 1, first % kSecond};
+  const timespec later{first / kNanoseconds + 1, first % kNanoseconds};
   const timespec times[2] = {later, later};
   REQUIRE(::utimensat(AT_FDCWD, host.c_str(), times, 0) == 0);
   world.restart();
   CHECK(world.read(path) == text);
-  CHECK(mtime(world, path) == first + kSecond);
+  CHECK(mtime(world, path) == first + kNanoseconds);
 }
 
 }  // namespace

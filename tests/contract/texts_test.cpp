@@ -2,13 +2,12 @@
 // What files read as: exact sizes, text, snapshots, and nothing changes by it.
 #include <algorithm>
 
+#include "base/nanoseconds.h"
 #include "catch.h"
 #include "support/tree_world.h"
 
 namespace agentfs::test {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 std::vector<ListedAt> listed_files(TreeWorld& world) {
   std::vector<ListedAt> files = world.listing();
@@ -87,7 +86,7 @@ TEST_CASE("Reading everything twice gives the same nodes and times and leaves th
 TEST_CASE("Time that goes by moves the mtime of nothing but clocks") {
   TreeWorld world;
   const std::vector<ListedAt> before = shared_files(world);
-  world.base().clock.advance(5 * kSecond);
+  world.base().clock.advance(5 * kNanoseconds);
   for (const ListedAt& one : before) {
     if (tells_the_time(one.path)) continue;
     INFO(one.path);
@@ -100,7 +99,7 @@ TEST_CASE("Time that goes by moves the mtime of nothing but clocks") {
 }
 
 void change_much(TreeWorld& world) {
-  world.base().clock.advance(kSecond);
+  world.base().clock.advance(kNanoseconds);
   const ProcessId more = world.base().spawn({.name = "another", .task = "Help."});
   REQUIRE(world.base().commit(kind::kRunBegin, about(more)));
   REQUIRE(world.base().commit(

@@ -16,8 +16,8 @@ namespace {
 
 using Rows = std::vector<ChangeRow>;
 
-struct Tree : Served {
-  Tree() {
+struct DataTree : Served {
+  DataTree() {
     const auto entry = wire().lookup(1, "data");
     REQUIRE(code_of(entry) == 0);
     root = entry->nodeid;
@@ -43,7 +43,7 @@ WireKernel::Place at(WireKernel::Place place, std::uint64_t offset) {
 }  // namespace
 
 TEST_CASE("wire: a file of a tree is made, written, closed, and told") {
-  Tree tree;
+  DataTree tree;
   const auto place = tree.create("new.txt");
   CHECK(tree.services.take_changes() == Rows{{"create", "/data/new.txt"}});
   CHECK(tree.wire().write(place, "hello ").value_or(0) == 6);
@@ -61,7 +61,7 @@ TEST_CASE("wire: a file of a tree is made, written, closed, and told") {
 }
 
 TEST_CASE("wire: bytes written after the last close are told at release") {
-  Tree tree;
+  DataTree tree;
   const auto place = tree.create("mapped");
   REQUIRE(tree.wire().flush(place));
   tree.services.take_changes();
@@ -79,7 +79,7 @@ TEST_CASE("wire: what comes by a descriptor that was passed on is of who writes"
   }
   REQUIRE(other > 0);
   {
-    Tree tree;
+    DataTree tree;
     tree.services.make_agent(other, ProcessId{7});
     const auto place = tree.create("passed");
     const pid_t self = tree.wire().caller.pid;
@@ -103,7 +103,7 @@ TEST_CASE("wire: what comes by a descriptor that was passed on is of who writes"
 }
 
 TEST_CASE("wire: reading a tree writes no row and needs no flush") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "text\n");
   const auto place = tree.open("/data/file", O_RDONLY);
   CHECK(tree.wire().read(place).value_or("") == "text\n");
@@ -115,7 +115,7 @@ TEST_CASE("wire: reading a tree writes no row and needs no flush") {
 }
 
 TEST_CASE("wire: a megabyte goes in one piece, both ways") {
-  Tree tree;
+  DataTree tree;
   std::string bytes(1U << 20U, '\0');
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 31 % 251);
   const auto place = tree.create("large");
@@ -127,7 +127,7 @@ TEST_CASE("wire: a megabyte goes in one piece, both ways") {
 constexpr const char* kCut = R"({"before":{"size":9},"after":{"size":0}})";
 
 TEST_CASE("wire: opening for writing is told at open, and truncating with it") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "old text\n");
   const auto place = tree.open("/data/file", O_WRONLY | O_TRUNC);
   CHECK(tree.services.take_changes() ==
@@ -140,7 +140,7 @@ TEST_CASE("wire: opening for writing is told at open, and truncating with it") {
 }
 
 TEST_CASE("wire: an open that only reads, and one that creates, tell what they truncate") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "old text\n");
   const Rows wanted{{"open", "/data/file"}, {"truncate", "/data/file", 0, "", kCut}};
   const auto place = tree.open("/data/file", O_RDONLY | O_TRUNC);
@@ -156,7 +156,7 @@ TEST_CASE("wire: an open that only reads, and one that creates, tell what they t
 }
 
 TEST_CASE("wire: attributes are set and told") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "123456789\n");
   const auto entry = tree.wire().lookup(tree.root, "file");
   REQUIRE(entry);
@@ -188,7 +188,7 @@ TEST_CASE("wire: attributes are set and told") {
 }
 
 TEST_CASE("wire: names are made, linked, moved and removed, and told") {
-  Tree tree;
+  DataTree tree;
   const auto directory = tree.wire().make_directory(tree.root, "sub", 0755);
   REQUIRE(directory);
   CHECK((directory->attr.mode & S_IFMT) == S_IFDIR);
@@ -219,7 +219,7 @@ TEST_CASE("wire: names are made, linked, moved and removed, and told") {
 }
 
 TEST_CASE("wire: the flags of rename are kept or refused, never ignored") {
-  Tree tree;
+  DataTree tree;
   tree.put("a", "a");
   tree.put("b", "b");
   CHECK(code_of(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, RENAME_NOREPLACE)) ==
@@ -237,7 +237,7 @@ TEST_CASE("wire: the flags of rename are kept or refused, never ignored") {
 }
 
 TEST_CASE("wire: nothing moves between a tree and the rows") {
-  Tree tree;
+  DataTree tree;
   tree.put("a", "a");
   const auto entry = tree.wire().lookup(tree.root, "a");
   REQUIRE(entry);
@@ -248,7 +248,7 @@ TEST_CASE("wire: nothing moves between a tree and the rows") {
 }
 
 TEST_CASE("wire: a file that is removed while open keeps its bytes") {
-  Tree tree;
+  DataTree tree;
   const auto place = tree.create("gone");
   REQUIRE(tree.wire().write(place, "still here"));
   REQUIRE(tree.wire().unlink(tree.root, "gone"));
@@ -268,7 +268,7 @@ TEST_CASE("wire: a file that is removed while open keeps its bytes") {
 }
 
 TEST_CASE("wire: extended attributes, with too little room and with none") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "x");
   const auto entry = tree.wire().lookup(tree.root, "file");
   REQUIRE(entry);
@@ -290,7 +290,7 @@ TEST_CASE("wire: extended attributes, with too little room and with none") {
 }
 
 TEST_CASE("wire: space is reserved, holes are found, ranges are copied") {
-  Tree tree;
+  DataTree tree;
   const auto source = tree.create("source");
   REQUIRE(tree.wire().write(source, "0123456789"));
   REQUIRE(tree.wire().allocate(at(source, 0), 1U << 20U));
@@ -308,7 +308,7 @@ TEST_CASE("wire: space is reserved, holes are found, ranges are copied") {
 }
 
 TEST_CASE("wire: fsync tells what was written before it makes it last") {
-  Tree tree;
+  DataTree tree;
   const auto place = tree.create("durable");
   REQUIRE(tree.wire().write(place, "bytes"));
   tree.services.take_changes();
@@ -318,7 +318,7 @@ TEST_CASE("wire: fsync tells what was written before it makes it last") {
 }
 
 TEST_CASE("wire: what the journal does not take does not happen") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "text");
   const auto entry = tree.wire().lookup(tree.root, "file");
   REQUIRE(entry);
@@ -338,7 +338,7 @@ TEST_CASE("wire: what the journal does not take does not happen") {
 }
 
 TEST_CASE("wire: an existing file that could not be told of stays") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "text");
   tree.services.refuse_changes(true);
   CHECK(code_of(tree.wire().create(tree.root, "file", O_WRONLY | O_CREAT, 0644)) == ENOSPC);
@@ -346,7 +346,7 @@ TEST_CASE("wire: an existing file that could not be told of stays") {
 }
 
 TEST_CASE("wire: errors of a tree are the disk's own") {
-  Tree tree;
+  DataTree tree;
   tree.put("file", "x");
   CHECK(code_of(tree.wire().create(tree.root, "file", O_RDWR | O_CREAT | O_EXCL, 0644)) == EEXIST);
   CHECK(code_of(tree.wire().lookup(tree.root, std::string(300, 'n'))) == ENAMETOOLONG);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/nanoseconds.h"
 #include "catch.h"
 #include "wire/served.h"
 
@@ -11,8 +12,6 @@ namespace agentfs::test {
 namespace {
 
 constexpr std::uint64_t kNobody = 123'456'789;
-constexpr std::int64_t kSecond = 1'000'000'000;
-
 }  // namespace
 
 TEST_CASE("wire: a node lives until as many lookups were given back as it got") {
@@ -104,7 +103,7 @@ TEST_CASE("wire: each version is a node of its own with the same inode number") 
   served.wire().caller.pid = 0;  // nobody's sight is pinned
   const auto first = served.wire().lookup(1, "value");
   REQUIRE(first);
-  served.services.fake_clock.advance(kSecond);
+  served.services.fake_clock.advance(kNanoseconds);
   CHECK(served.wire().lookup(1, "value")->nodeid == first->nodeid);
   served.world.set_value("second version\n");
   const auto second = served.wire().lookup(1, "value");
@@ -128,7 +127,7 @@ TEST_CASE("wire: a thread group sees what it has looked up for a second, until i
   served.wire().caller.pid = ::getpid();
   CHECK(served.wire().lookup(1, "value")->nodeid == seen->nodeid);
   SECTION("until it opens") { REQUIRE(served.wire().open(seen->nodeid, O_RDONLY)); }
-  SECTION("for a second") { served.services.fake_clock.advance(kSecond + 1); }
+  SECTION("for a second") { served.services.fake_clock.advance(kNanoseconds + 1); }
   CHECK(served.wire().lookup(1, "value")->nodeid != seen->nodeid);
 }
 

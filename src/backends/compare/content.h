@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "backends/compare.h"
+#include "base/permissions.h"
 
 namespace agentfs::compare {
-
-inline constexpr mode_t kPermissions = 07777;
 
 // One file of a side.
 struct Leaf {

@@ -13,7 +13,7 @@
 namespace agentfs::compare {
 namespace {
 
-using Kind = MergeStep::Kind;
+using Step = MergeStep::Kind;
 
 std::unexpected<Error> moved(const std::string& path) {
   return fail(ESTALE, "{}: changed since the merge was planned; merge again", text::shown(path));
@@ -90,13 +90,13 @@ Status Steps::check(const MergeStep& step) {
 Status Steps::make(const MergeStep& step) {
   ours_.forget();
   switch (step.kind) {
-    case Kind::take:
+    case Step::take:
       return take(step);
-    case Kind::put:
+    case Step::put:
       return put(step);
-    case Kind::swap:
+    case Step::swap:
       return swap(step);
-    case Kind::mode:
+    case Step::mode:
       return set_mode(step, true);
   }
   return ok();
@@ -105,13 +105,13 @@ Status Steps::make(const MergeStep& step) {
 Status Steps::undo(const MergeStep& step) {
   ours_.forget();
   switch (step.kind) {
-    case Kind::take:
+    case Step::take:
       return undo_take(step);
-    case Kind::put:
+    case Step::put:
       return undo_put(step);
-    case Kind::swap:
+    case Step::swap:
       return undo_swap(step);
-    case Kind::mode:
+    case Step::mode:
       return set_mode(step, false);
   }
   return ok();
@@ -246,9 +246,9 @@ Status Steps::undo_swap(const MergeStep& step) {
 Status check_all(Steps& steps, const MergeRecord& record) {
   std::unordered_set<std::string_view> put;
   for (const MergeStep& step : record.steps) {
-    if (step.kind == Kind::put) put.insert(step.path);
+    if (step.kind == Step::put) put.insert(step.path);
     const bool is_later =
-        step.kind == Kind::put || (step.kind == Kind::mode && put.contains(step.path));
+        step.kind == Step::put || (step.kind == Step::mode && put.contains(step.path));
     if (!is_later) TRY(steps.check(step));
   }
   return ok();
@@ -312,7 +312,7 @@ Status clear_staging(const TreeSide& ours, const MergeRecord& record,
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return ok();
   for (const MergeStep& step : record.steps) {
-    if (step.kind == Kind::mode) continue;
+    if (step.kind == Step::mode) continue;
     const auto found = ours.store->lookup(*staging, step.name);
     if (found && kept && is_file(state_of(*found), step.before)) {
       TRY(kept(step.path, *found));

@@ -11,14 +11,13 @@
 #include "backends/git/commit_child.h"
 #include "backends/git/message.h"
 #include "base/log.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 std::int64_t nanoseconds(milliseconds span) { return std::chrono::nanoseconds(span).count(); }
 
@@ -35,7 +34,8 @@ CommitProcess::CommitProcess(const Clock& clock, std::string program, CommitLimi
     : clock_(clock),
       program_(std::move(program)),
       limits_(limits),
-      started_(clock.wall() / kSecond + 1),  // locks of the second that it begins in are nobody's
+      // Locks of the second that it begins in are nobody's.
+      started_(clock.wall() / kNanoseconds + 1),
       stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (limits_.in_advance) keeper_ = std::thread([this] { keep_one_waiting(); });
 }
@@ -64,7 +64,7 @@ Result<std::string> CommitProcess::commit(const TurnCommit& commit) {
   const std::int64_t rest = leave(commit.worktree, cut_short);
   want_one();
   if (rest != 0 && !made) {
-    made.error().message += fmt::format("; it is tried again in {} s", rest / kSecond);
+    made.error().message += fmt::format("; it is tried again in {} s", rest / kNanoseconds);
   }
   return made;
 }
@@ -79,7 +79,7 @@ Result<std::int64_t> CommitProcess::enter(const std::string& worktree) {
     return fail(
         EAGAIN,
         "git: no commit of {}: the last one was ended unfinished; the next is tried in {} s",
-        worktree, left / kSecond + 1);
+        worktree, left / kNanoseconds + 1);
   }
   const auto until = std::chrono::steady_clock::now() + limits_.patience;
   while (!stopping_ && running_ >= limits_.at_once) {
@@ -110,7 +110,7 @@ std::int64_t CommitProcess::leave(const std::string& worktree, bool cut_short) {
       rest =
           std::min(nanoseconds(limits_.first_rest) << doublings, nanoseconds(limits_.longest_rest));
       place.rests_until = clock_.steady() + rest;
-      place.locks_from = clock_.wall() / kSecond + 1;
+      place.locks_from = clock_.wall() / kNanoseconds + 1;
     }
   }
   changed_.notify_all();

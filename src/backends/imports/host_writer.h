@@ -11,6 +11,7 @@
 #include "backends/imports/host_rights.h"
 #include "backends/imports/import_records.h"
 #include "backends/imports/ready_names.h"
+#include "base/permissions.h"
 
 namespace agentfs::imports {
 
@@ -74,7 +75,6 @@ class HostWriter {
   std::vector<ReadyName> ready_;
 };
 
-inline constexpr mode_t kPermissions = 07777;
 inline constexpr mode_t kNewDirectory = 0700;
 inline constexpr mode_t kNewFile = 0600;
 

@@ -10,12 +10,11 @@
 #include "base/directory.h"
 #include "base/json.h"
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
-
-constexpr mode_t kPermissions = 07777;
 
 std::string line_of(const Entry& entry) {
   json::Value value;

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include "backends/trees/directory_tree.h"
+#include "base/permissions.h"
 
 namespace agentfs::trees {
 namespace {
 
-constexpr mode_t kPermissions = 07777;
 constexpr mode_t kSetIds = S_ISUID | S_ISGID;
 
 struct stat stat_of(const Borrowed& node) {

@@ -10,13 +10,13 @@
 
 #include "base/copy.h"
 #include "base/owner_rights.h"
+#include "base/permissions.h"
 #include "base/reserve.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
 namespace {
 
-constexpr mode_t kPermissions = 07777;
 constexpr std::size_t kLongestName = 64u << 10;  // the kernel's own bounds of both
 constexpr std::size_t kLongestValue = 64u << 10;
 

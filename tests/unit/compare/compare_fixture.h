@@ -48,6 +48,8 @@ struct Described {
   bool for_git = true;
   bool inodes = false;
 };
+
+inline constexpr Described kExactly{.for_git = false, .inodes = true};
 std::vector<std::string> describe(const std::string& directory, Described how = {});
 std::vector<std::string> without(std::vector<std::string> described, const std::string& path);
 

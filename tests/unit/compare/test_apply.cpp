@@ -8,8 +8,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Described kExactly{.for_git = false, .inodes = true};
-
 std::string staged(const ThreeTrees& trees, const MergeSides& three) {
   return must(trees.merger->stage(three, must(trees.merger->plan(three, {})), {.durable = false}));
 }

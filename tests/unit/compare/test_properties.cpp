@@ -25,8 +25,6 @@ bool merge_by_git(const ThreeTrees& trees) {
   return ran.status == 0;
 }
 
-constexpr Described kExactly{.for_git = false, .inodes = true};
-
 // What is clean, made and undone.
 void check_undo(ThreeTrees& trees, const std::vector<std::string>& before) {
   const MergeSides sides = trees.sides();

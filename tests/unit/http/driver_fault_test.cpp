@@ -2,6 +2,7 @@
 // What is tried again, what takes too long, and what nobody waits for any more.
 #include <memory>
 
+#include "base/nanoseconds.h"
 #include "catch.h"
 #include "http_fixture.h"
 
@@ -12,9 +13,7 @@ using Kind = ModelProgress::Kind;
 
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
-
-Response good() { return Response::stream(text_body("good")); }
+Response good_reply() { return Response::stream(text_body("good")); }
 
 Response half(Response::End how) {
   return Response::stream(delta_event(json::Object{{"content", "half"}})).ending(how);
@@ -24,7 +23,7 @@ Response half(Response::End how) {
 
 TEST_CASE("http: a status that may pass is tried again") {
   const int status = GENERATE(408, 409, 429, 500, 502, 503, 529);
-  Pair pair({Response::error(status, "busy"), Response::error(status, "busy"), good()});
+  Pair pair({Response::error(status, "busy"), Response::error(status, "busy"), good_reply()});
   ChatCall call(pair.driver, pair.request());
   const auto reply = call.wait();
   REQUIRE(reply);
@@ -47,7 +46,7 @@ TEST_CASE("http: attempts come to an end") {
 
 TEST_CASE("http: a stream that breaks is begun anew, and the retry says that") {
   const auto how = GENERATE(Response::End::cut, Response::End::reset, Response::End::keep);
-  Pair pair({half(how), good()});
+  Pair pair({half(how), good_reply()});
   ChatCall call(pair.driver, pair.request());
   const auto reply = call.wait();
   REQUIRE(reply);
@@ -70,7 +69,7 @@ TEST_CASE("http: a stream that breaks is begun anew, and the retry says that") {
 
 TEST_CASE("http: connections that end before an answer are tried again") {
   Pair pair({Response::garbage(""), Response::garbage("").ending(Response::End::reset),
-             Response::json(whole_reply("cut")).ending(Response::End::cut), good()});
+             Response::json(whole_reply("cut")).ending(Response::End::cut), good_reply()});
   const auto reply = pair.ask();
   REQUIRE(reply);
   CHECK(reply->text == "good");
@@ -112,13 +111,13 @@ TEST_CASE("http: where nobody listens it is EHOSTDOWN, after all attempts") {
 
 TEST_CASE("http: Retry-After is waited for, by the driver's clock") {
   const std::string value = GENERATE("7", "Tue, 14 Nov 2023 22:13:27 GMT");
-  FaultServer server({Response::error(429, "slow").with("Retry-After", value), good()});
-  FakeClock clock(1'700'000'000 * kSecond);
+  FaultServer server({Response::error(429, "slow").with("Retry-After", value), good_reply()});
+  FakeClock clock(1'700'000'000 * kNanoseconds);
   HttpModelDriver driver(clock, {.random = [] { return 0.0; }});
   ChatCall call(driver, request_to(server.base_url()));
   REQUIRE(call.wait_for(Kind::retry));
   CHECK_THAT(call.texts(Kind::retry)[0], has("attempt 2 of 6 in 7.0 s"));
-  clock.advance(7 * kSecond - 1);
+  clock.advance(7 * kNanoseconds - 1);
   driver.wake();
   CHECK(server.requests().size() == 1);
   clock.advance(1);
@@ -140,7 +139,7 @@ TEST_CASE("http: a wait beyond the total time is not begun") {
 
 TEST_CASE("http: a server that falls silent is left after the idle time") {
   const bool within = GENERATE(true, false);
-  Pair pair({within ? half(Response::End::hang) : Response::never(), good()});
+  Pair pair({within ? half(Response::End::hang) : Response::never(), good_reply()});
   ChatRequest request = pair.request();
   request.settings.idle_timeout_ms = 50;
   ChatCall call(pair.driver, request);
@@ -167,7 +166,7 @@ TEST_CASE("http: bytes keep a slow answer alive") {
   ChatCall call(driver, request);
   for (std::size_t i = 0; i < gates.size(); ++i) {
     REQUIRE(call.wait_for(Kind::text, i + 1));
-    clock.advance(kSecond * 9 / 10);
+    clock.advance(kNanoseconds * 9 / 10);
     driver.wake();
     gates[i]->open();
   }
@@ -186,7 +185,7 @@ TEST_CASE("http: the total time ends an answer that does not") {
   request.settings.total_timeout_ms = 5000;
   ChatCall call(driver, request);
   REQUIRE(server.wait_for_requests(1));
-  clock.advance(5 * kSecond);
+  clock.advance(5 * kNanoseconds);
   driver.wake();
   const auto reply = call.wait();
   REQUIRE_FALSE(reply);
@@ -217,7 +216,7 @@ TEST_CASE("http: a cancel while waiting for the next attempt") {
 }
 
 TEST_CASE("http: a cancel that comes before the start") {
-  Pair pair({good()});
+  Pair pair({good_reply()});
   Result<ChatReply> result;
   Completion<ChatReply> done([&](Result<ChatReply> answer) { result = std::move(answer); });
   done.cancel();

@@ -7,6 +7,7 @@
 #include "backends/http/retry.h"
 #include "backends/http/secret.h"
 #include "base/file.h"
+#include "base/nanoseconds.h"
 #include "catch.h"
 #include "support/temporary.h"
 
@@ -19,8 +20,6 @@ using agentfs::http::Secret;
 using Catch::Matchers::has;
 
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 std::string url(std::string_view base) {
   const auto found = endpoint(base, "/chat/completions");
@@ -101,11 +100,11 @@ TEST_CASE("secret: no trace of it is left in a text") {
 }
 
 TEST_CASE("Retry-After: seconds or a date of HTTP") {
-  const std::int64_t now = 1'700'000'000 * kSecond;  // 2023-11-14 22:13:20 UTC
-  CHECK(parse_retry_after("7", now) == 7 * kSecond);
-  CHECK(parse_retry_after(" 1.5 ", now) == kSecond * 3 / 2);
-  CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:50 GMT", now) == 30 * kSecond);
-  CHECK(parse_retry_after("Tuesday, 14-Nov-23 22:13:50 GMT", now) == 30 * kSecond);
+  const std::int64_t now = 1'700'000'000 * kNanoseconds;  // 2023-11-14 22:13:20 UTC
+  CHECK(parse_retry_after("7", now) == 7 * kNanoseconds);
+  CHECK(parse_retry_after(" 1.5 ", now) == kNanoseconds * 3 / 2);
+  CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:50 GMT", now) == 30 * kNanoseconds);
+  CHECK(parse_retry_after("Tuesday, 14-Nov-23 22:13:50 GMT", now) == 30 * kNanoseconds);
   CHECK(parse_retry_after("Tue, 14 Nov 2023 22:13:10 GMT", now) == 0);
   CHECK_FALSE(parse_retry_after("soon", now));
   CHECK_FALSE(parse_retry_after("-1", now));
@@ -118,16 +117,16 @@ TEST_CASE("the wait doubles, has a limit, and honours the server") {
   ModelSettings settings;
   settings.backoff_ms = 500;
   const Failure plain{{EREMOTEIO, ""}, true};
-  CHECK(retry_delay(settings, 1, plain, 0) == kSecond / 2);
-  CHECK(retry_delay(settings, 2, plain, 0) == kSecond);
-  CHECK(retry_delay(settings, 3, plain, 0) == 2 * kSecond);
-  CHECK(retry_delay(settings, 3, plain, 1) == kSecond);
-  CHECK(retry_delay(settings, 1000, plain, 0) == 30 * kSecond);
-  const Failure asked{{EREMOTEIO, ""}, true, 7 * kSecond};
-  CHECK(retry_delay(settings, 5, asked, 0) == 7 * kSecond);
-  CHECK(retry_delay(settings, 5, asked, 1) == kSecond * 77 / 10);
+  CHECK(retry_delay(settings, 1, plain, 0) == kNanoseconds / 2);
+  CHECK(retry_delay(settings, 2, plain, 0) == kNanoseconds);
+  CHECK(retry_delay(settings, 3, plain, 0) == 2 * kNanoseconds);
+  CHECK(retry_delay(settings, 3, plain, 1) == kNanoseconds);
+  CHECK(retry_delay(settings, 1000, plain, 0) == 30 * kNanoseconds);
+  const Failure asked{{EREMOTEIO, ""}, true, 7 * kNanoseconds};
+  CHECK(retry_delay(settings, 5, asked, 0) == 7 * kNanoseconds);
+  CHECK(retry_delay(settings, 5, asked, 1) == kNanoseconds * 77 / 10);
   const Failure at_once{{EREMOTEIO, ""}, true, 0};
-  CHECK(retry_delay(settings, 1, at_once, 0) == kSecond / 2);
+  CHECK(retry_delay(settings, 1, at_once, 0) == kNanoseconds / 2);
   settings.backoff_ms = 0;
   CHECK(retry_delay(settings, 9, plain, 0) == 0);
 }
