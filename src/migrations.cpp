@@ -17,7 +17,7 @@ namespace agentfs {
 namespace {
 
 constexpr int kOldest = 1;
-constexpr int kNewest = 4;
+constexpr int kNewest = 5;
 
 // Before forks there were, two workspaces could share a file by hard links; a fork of either would
 // share it too, and none may write to what another one reads.
@@ -59,6 +59,7 @@ constexpr auto kMigrations = std::to_array<Migration>({
     {1, "hard links between two trees become a file in each", cut_links_between_trees},
     {2, "what a fork reads may be told by one record", change_nothing},
     {3, "files have other numbers after a rollback", change_nothing},
+    {4, "marks of what forks read have a sum", change_nothing},
 });
 static_assert(kMigrations.size() == kNewest - kOldest, "a row for each step");
 

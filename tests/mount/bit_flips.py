@@ -241,7 +241,7 @@ def the_format():
     (mount.state / "format").write_text("1\n", encoding="ascii")
     mount.mount()
     mount.umount()
-    expect_eq(read(mount.state / "format"), "4\n", "the format after a migration")
+    expect_eq(read(mount.state / "format"), "5\n", "the format after a migration")
 
 
 def forked_state(name):

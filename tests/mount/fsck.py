@@ -868,7 +868,7 @@ def a_kept_directory_that_leads_elsewhere():
     mount.umount()
     mount.fsck()
     kept = next(mount.state.glob("trees/.workspaces/lines/*/past.*/d"))
-    mark = os.getxattr(kept, mark_name(kept, ".hollow")).split()
+    mark = os.getxattr(kept, mark_name(kept, ".hollow")).split()[:5]  # an earlier build's: no sum
     mark[2] = b"%d" % (int(mark[2]) + 1)
     bear(kept, ".hollow", b" ".join(mark))
     expect_has(mount.fsck(code=1), "workspaces: b/d: reads from what is not there", "fsck")
@@ -1053,7 +1053,7 @@ def links_between_trees():
     inode = {name: (top / name).stat().st_ino for name in ("a/file", "a/again", "b/file", "b/again")}
     expect(inode["a/file"] == inode["a/again"] != inode["b/file"] == inode["b/again"], f"{inode}")
     expect_eq((top / "b/file").stat().st_mtime_ns, 1_234_567_891, "mtime of the copy")
-    expect_eq(read(mount.state / "format"), "4\n", "the format")
+    expect_eq(read(mount.state / "format"), "5\n", "the format")
     backup = next(mount.state.glob("backup-1-*"))
     expect_eq(len(read(backup / "shared-links.jsonl").splitlines()), 2, "links that are listed")
     expect(not (mount.state / "trees/.cut").exists(), "what was used meanwhile is left")

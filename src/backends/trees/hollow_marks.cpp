@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "backends/trees/marks.h"
+#include "base/hash.h"
 #include "base/mutex.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -22,7 +24,7 @@ class DirectoryOpened {
     struct stat found{};
     const auto look = spot.follow ? ::stat : ::lstat;
     if (look(path_.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return;
-    mode_ = found.st_mode & 07777;
+    mode_ = found.st_mode & kPermissions;
     is_open_ = ::chmod(path_.c_str(), mode_ | S_IRWXU) == 0;
   }
   ~DirectoryOpened() {
@@ -48,6 +50,29 @@ int reach(const Spot& directory, bool may_open, const Call& call) {
   return call();
 }
 
+// "<line> <sequence> <key, three words>", and the sum of that: each word is a number, so that a
+// damaged one would name another state that is there as well. Marks of earlier builds have none.
+std::string to_text(const Source& source) {
+  return fmt::format("{} {} {}", source.line, source.sequence, to_text(source.key));
+}
+
+std::string sum_of(std::string_view told) {
+  const std::uint64_t sum = fnv1a(told);
+  return fmt::format("{:08x}", static_cast<std::uint32_t>(sum ^ (sum >> 32)));
+}
+
+std::optional<Source> source_from(std::string_view mark) {
+  const auto words = text::words(mark);
+  if (words.size() != 5 && words.size() != 6) return std::nullopt;
+  const auto line = text::number<std::uint32_t>(words[0]);
+  const auto sequence = text::number<std::uint64_t>(words[1]);
+  auto key = key_from(words[2], words[3], words[4]);
+  if (!line || !sequence || !key) return std::nullopt;
+  Source source{*line, *sequence, std::move(*key)};
+  const bool is_whole = words.size() == 5 || words[5] == sum_of(to_text(source));
+  return is_whole ? std::optional(std::move(source)) : std::nullopt;
+}
+
 }  // namespace
 
 Result<std::optional<Source>> Marks::find_hollow(const Spot& directory) const {
@@ -62,13 +87,7 @@ Result<std::optional<Source>> Marks::find_hollow(const Spot& directory) const {
   }
   if (code == ENODATA || code == ENOTSUP) return std::nullopt;
   if (!value) return fail_errno(code, "the mark of a hollow directory");
-  const auto words = text::words(*value);
-  if (words.size() == 5) {
-    const auto line = text::number<std::uint32_t>(words[0]);
-    const auto sequence = text::number<std::uint64_t>(words[1]);
-    auto key = key_from(words[2], words[3], words[4]);
-    if (line && sequence && key) return Source{*line, *sequence, std::move(*key)};
-  }
+  if (auto source = source_from(*value)) return source;
   return fail(EBADMSG, "{}: the mark of a hollow directory, damaged ({}); fsck tells what is left",
               directory.path, text::shown(*value));
 }
@@ -82,8 +101,8 @@ Result<std::optional<Source>> Marks::hollow(const Spot& directory, const FileMar
 }
 
 Status Marks::set_hollow(const Spot& directory, const Source& source) const {
-  const int code = set(directory, kHollow,
-                       fmt::format("{} {} {}", source.line, source.sequence, to_text(source.key)));
+  const std::string told = to_text(source);
+  const int code = set(directory, kHollow, fmt::format("{} {}", told, sum_of(told)));
   if (code != 0) return fail_errno(code, "the mark of a hollow directory");
   return ok();
 }

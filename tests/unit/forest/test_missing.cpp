@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include "backends/trees/forest_check.h"
+#include "base/text.h"
 #include "forest_fixture.h"
 
 namespace agentfs::test {
@@ -51,6 +52,21 @@ struct Kept {
 bool tells(const Findings& found, const std::string& words) {
   return std::ranges::any_of(found.problems,
                              [&](const std::string& one) { return one.contains(words); });
+}
+
+std::string mark_name(const char* name) {
+  return fmt::format("{}{}", ::geteuid() == 0 ? "trusted.agentfs." : "user.agentfs.forest.", name);
+}
+
+// Of a directory that is none: nothing.
+std::string hollow_mark(const std::string& path) {
+  char value[512];
+  const ssize_t length = ::getxattr(path.c_str(), mark_name("hollow").c_str(), value, sizeof value);
+  return length < 0 ? std::string() : std::string(value, static_cast<std::size_t>(length));
+}
+
+void set_hollow_mark(const std::string& path, const std::string& mark) {
+  REQUIRE(::setxattr(path.c_str(), mark_name("hollow").c_str(), mark.data(), mark.size(), 0) == 0);
 }
 
 TEST_CASE("each record of a forest that is removed is missed, by its name", "[forest]") {
@@ -128,22 +144,18 @@ std::string flipped(std::string text) {
 
 TEST_CASE("a kept directory's mark with a handle that leads nowhere is told", "[forest]") {
   Kept kept;
-  const std::string name =
-      fmt::format("{}hollow", ::geteuid() == 0 ? "trusted.agentfs." : "user.agentfs.forest.");
   std::size_t damaged = 0;
   for (const std::string& record : kept.records("past")) {
     for (const auto& entry : fs::directory_iterator(record)) {
-      char value[512];
-      const ssize_t length = ::getxattr(entry.path().c_str(), name.c_str(), value, sizeof value);
-      if (length < 0) continue;
-      const std::string whole(value, static_cast<std::size_t>(length));
-      const auto set = [&](const std::string& to) {
-        REQUIRE(::setxattr(entry.path().c_str(), name.c_str(), to.data(), to.size(), 0) == 0);
-      };
-      set(flipped(whole));
+      const std::string whole = hollow_mark(entry.path());
+      if (whole.empty()) continue;
       INFO(entry.path());
+      set_hollow_mark(entry.path(), flipped(whole));
+      CHECK(tells(kept.check(), "has lost its mark"));
+      // As an earlier build has written it, without a sum.
+      set_hollow_mark(entry.path(), flipped(whole.substr(0, whole.rfind(' '))));
       CHECK(tells(kept.check(), "reads from what is not there"));
-      set(whole);
+      set_hollow_mark(entry.path(), whole);
       ++damaged;
     }
   }
@@ -209,23 +221,62 @@ TEST_CASE("records may go when no state reads them any more", "[forest]") {
 // As a kill leaves it while one line after the other is relieved of what nobody reads.
 TEST_CASE("what a root reads that nobody reads any more may go before it", "[forest]") {
   Kept kept;
-  const char* const name =
-      ::geteuid() == 0 ? "trusted.agentfs.hollow" : "user.agentfs.forest.hollow";
-  const std::string_view lost = "1 1 99999999 1 0102";
   const fs::path root = fs::path(kept.records("base").front()).parent_path() / "retired.77";
   fs::create_directories(root / "gone");
-  REQUIRE(::setxattr((root / "gone").c_str(), name, lost.data(), lost.size(), 0) == 0);
+  set_hollow_mark(root / "gone", "1 1 99999999 1 0102");
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 1);
   const Findings found = kept.check();
   INFO(fmt::format("{}", fmt::join(found.problems, "; ")));
   CHECK(found.whole());
 }
 
+// Marks with every word in its place, of which one is another: of a state that is there, too.
+TEST_CASE("a mark of a hollow directory that was changed past the daemon is told", "[forest]") {
+  Kept kept;
+  {
+    const auto forest = kept.open();
+    make_file(*forest, *must(forest->lookup(*forest->root(), "try")).node, "new", "new");
+  }
+  const std::string path = kept.trees() + "/try/a";
+  const std::string whole = hollow_mark(path);
+  const auto set = [&](const std::vector<std::string>& words) {
+    set_hollow_mark(path, fmt::format("{}", fmt::join(words, " ")));
+  };
+  std::vector<std::string> words;
+  for (const std::string_view word : text::words(whole)) words.emplace_back(word);
+  REQUIRE(words.size() == 6);
+  REQUIRE(kept.check().whole());
+  SECTION("another state") {
+    words[1] = words[1] == "1" ? "2" : "1";
+    set(words);
+    CHECK(tells(kept.check(), "try/a"));
+    CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 1);
+    CHECK(kept.check().whole());
+  }
+  SECTION("another sum") {
+    words.back().front() = words.back().front() == '0' ? '1' : '0';
+    set(words);
+    CHECK(tells(kept.check(), "try/a"));
+    const auto forest = kept.open();
+    const auto fork = must(forest->lookup(*forest->root(), "try")).node;
+    const auto a = forest->lookup(*fork, "a");
+    CHECK((!a || !forest->lookup(*a->node, "file")));
+  }
+  SECTION("none: an earlier build's") {
+    words.pop_back();
+    set(words);
+    CHECK(kept.check().whole());
+    const auto forest = kept.open();
+    const auto fork = must(forest->lookup(*forest->root(), "try")).node;
+    const auto a = must(forest->lookup(*fork, "a")).node;
+    CHECK(read_file(*forest, *must(forest->lookup(*a, "file")).node) == "one");
+  }
+}
+
 TEST_CASE("a line of an earlier build begins its roll with its next change", "[forest]") {
   Kept kept;
   for (const auto& line : fs::directory_iterator(kept.hidden() + "/lines")) {
-    const char* const name = ::geteuid() == 0 ? "trusted.agentfs.roll" : "user.agentfs.forest.roll";
-    if (line.is_directory()) ::removexattr(line.path().c_str(), name);
+    if (line.is_directory()) ::removexattr(line.path().c_str(), mark_name("roll").c_str());
   }
   CHECK(kept.check().whole());
   {
