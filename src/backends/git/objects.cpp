@@ -17,6 +17,34 @@ namespace {
 // Larger files are stored as they are, without passing through memory.
 constexpr off_t kStreamedFrom = off_t{64} << 20;
 
+constexpr std::string_view kEnding = "\r\n";  // what filters of text change
+
+std::string_view bytes_of(const git_blob* blob) {
+  return {static_cast<const char*>(git_blob_rawcontent(blob)),
+          static_cast<std::size_t>(git_blob_rawsize(blob))};
+}
+
+// An entry of the user's index in that of the repository, which is opened with none, for as long as
+// this lives: libgit2 asks there for the line endings that a file had.
+class ShownEntry {
+ public:
+  ShownEntry(git_repository* repository, const git_index_entry* entry) : entry_(entry) {
+    git_index* raw = nullptr;
+    if (entry == nullptr || git_repository_index(&raw, repository) != 0) return;
+    index_.reset(raw);
+    git_index_add(raw, entry);
+  }
+  ~ShownEntry() {
+    if (index_) git_index_remove(index_.get(), entry_->path, 0);
+  }
+  ShownEntry(const ShownEntry&) = delete;
+  ShownEntry& operator=(const ShownEntry&) = delete;
+
+ private:
+  const git_index_entry* entry_;
+  IndexHandle index_;
+};
+
 // Whether the file system has one journal, in which the names that were made before are committed
 // with any fsync: then only the bytes need be written one by one, which is some hundred times
 // cheaper than an fsync each.
@@ -131,47 +159,53 @@ Result<git_oid> ObjectWriter::file(int fd, const std::string& path, bool as_it_l
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
   if (as_it_lies || TRY(is_made_by_others(repository_, path))) return bytes(content);
-  const FilterHandle filters = TRY(filters_of(path));
-  return filters ? filtered(filters.get(), content) : bytes(content);
+  return filtered(content, path, [this](std::string_view stored) { return bytes(stored); });
 }
 
-Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path) const {
-  const FilterHandle filters = TRY(filters_of(path));
-  if (!filters) return false;
+Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path) {
   git_blob* raw = nullptr;
   TRY(check(git_blob_lookup(&raw, repository_, &blob), text::shown(path)));
   const BlobHandle found(raw);
-  const std::string_view held(static_cast<const char*>(git_blob_rawcontent(raw)),
-                              static_cast<std::size_t>(git_blob_rawsize(raw)));
+  const std::string_view held = bytes_of(raw);
   if (held.size() >= static_cast<std::size_t>(kStreamedFrom)) return false;
-  git_buf buffer{};
-  TRY(check(git_filter_list_apply_to_buffer(&buffer, filters.get(), held.data(), held.size()),
-            "filter"));
-  const bool differs = std::string_view(buffer.ptr, buffer.size) != held;
-  git_buf_dispose(&buffer);
-  return differs;
+  return filtered(held, path,
+                  [&](std::string_view stored) -> Result<bool> { return stored != held; });
 }
 
-Result<FilterHandle> ObjectWriter::filters_of(const std::string& path) const {
+template <class Use>
+auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, const Use& use)
+    -> decltype(use(bytes)) {
+  if (!bytes.contains(kEnding)) return use(bytes);
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),
             text::shown(path)));
-  return FilterHandle(raw);
+  const FilterHandle filters(raw);
+  if (!filters) return use(bytes);
+  const ShownEntry shown(repository_, TRY(keeps_endings(path)) ? index_.find(path) : nullptr);
+  git_buf buffer{};
+  TRY(check(git_filter_list_apply_to_buffer(&buffer, raw, bytes.data(), bytes.size()), "filter"));
+  auto used = use({buffer.ptr, buffer.size});
+  git_buf_dispose(&buffer);
+  return used;
+}
+
+// Where git only guesses that it is text, a file that has them in the index keeps them.
+Result<bool> ObjectWriter::keeps_endings(const std::string& path) {
+  const git_index_entry* const entry = index_.find(path);
+  git_blob* raw = nullptr;
+  if (entry == nullptr || !S_ISREG(entry->mode)) return false;
+  const int result = git_blob_lookup(&raw, repository_, &entry->id);
+  if (result == GIT_ENOTFOUND) return false;
+  TRY(check(result, text::shown(path)));
+  const BlobHandle found(raw);
+  return bytes_of(raw).contains(kEnding) && git_blob_is_binary(raw) == 0;
 }
 
 Result<git_oid> ObjectWriter::bytes(std::string_view bytes) {
   git_oid id{};
   TRY(check(git_blob_create_from_buffer(&id, repository_, bytes.data(), bytes.size()), "blob"));
   note(id);
-  return id;
-}
-
-Result<git_oid> ObjectWriter::filtered(git_filter_list* filters, std::string_view raw) {
-  git_buf buffer{};
-  TRY(check(git_filter_list_apply_to_buffer(&buffer, filters, raw.data(), raw.size()), "filter"));
-  const auto id = bytes({buffer.ptr, buffer.size});
-  git_buf_dispose(&buffer);
   return id;
 }
 

@@ -8,6 +8,7 @@
 
 #include "backends/git/library.h"
 #include "backends/git/owner.h"
+#include "backends/git/user_index.h"
 #include "backends/git/worktree.h"
 
 namespace agentfs::git {
@@ -15,14 +16,15 @@ namespace agentfs::git {
 // Threads: one. Remembers what it wrote, so that it can be synced at once.
 class ObjectWriter {
  public:
-  // `repository` is borrowed.
-  explicit ObjectWriter(git_repository* repository) : repository_(repository) {}
+  // Both are borrowed.
+  ObjectWriter(git_repository* repository, UserIndex& index)
+      : repository_(repository), index_(index) {}
 
   // An open file's bytes as `git add` would store them, unless `as_it_lies`; `path` is its path
   // below the worktree.
   Result<git_oid> file(int fd, const std::string& path, bool as_it_lies);
   // Whether a file that holds what a blob does would be stored as another.
-  Result<bool> changes(const git_oid& blob, const std::string& path) const;
+  Result<bool> changes(const git_oid& blob, const std::string& path);
   // Whether the repository has an object, or could have it from the one it is a partial clone of.
   Result<bool> may_have(const git_oid& id);
   Result<git_oid> bytes(std::string_view bytes);
@@ -38,11 +40,15 @@ class ObjectWriter {
   Status sync(const Owner& owner) const;
 
  private:
-  Result<FilterHandle> filters_of(const std::string& path) const;
-  Result<git_oid> filtered(git_filter_list* filters, std::string_view bytes);
+  // Gives `use` the bytes as they would be stored.
+  template <class Use>
+  auto filtered(std::string_view bytes, const std::string& path, const Use& use)
+      -> decltype(use(bytes));
+  Result<bool> keeps_endings(const std::string& path);
   Result<git_oid> stream(int file, const std::string& path);
 
   git_repository* repository_;
+  UserIndex& index_;
   std::optional<bool> is_partial_;  // a clone; read when it is asked
   std::vector<git_oid> written_;
   std::vector<std::pair<git_oid, mode_t>> closed_;

@@ -2,8 +2,6 @@
 // Attributes that libgit2 (1.5) reads otherwise than git's program.
 #pragma once
 
-#include <set>
-#include <string>
 #include <string_view>
 
 namespace agentfs::git {
@@ -20,9 +18,6 @@ class OddRules {
   bool any() const { return any_; }
 
  private:
-  bool is_odd(std::string_view line);
-
-  std::set<std::string, std::less<>> macros_;
   bool any_ = false;
 };
 

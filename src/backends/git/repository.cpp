@@ -272,12 +272,13 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const RepositoryHandle repository = TRY(open_for(commit, locks_from_));
   const Base base = TRY(find_base(repository.get(), commit));
   const git::TreeHandle base_tree = TRY(tree_of(base));
-  git::ObjectWriter objects(repository.get());
+  git::UserIndex index(repository.get());
+  git::ObjectWriter objects(repository.get(), index);
   const git::Owner owner = TRY(git::Owner::of(git_repository_commondir(repository.get())));
   if (commit.drops_absent && base_tree) {
     TRY(git::add_gone_paths(repository.get(), base_tree.get(), commit.worktree, changes));
   }
-  git::TreeUpdate update(repository.get(), objects, owner,
+  git::TreeUpdate update(repository.get(), objects, index, owner,
                          {.is_theirs = commit.source.empty(), .asks_index = commit.asks_index});
   const auto updated = TRY(update.run(files_of(commit), base_tree.get(), changes));
   if (!updated && !base_tree && !commit.always) return std::string();

@@ -23,14 +23,14 @@ class TreeUpdate {
     bool asks_index = true;  // what is away; else the changes say it
   };
   // All are borrowed. The repository's work directory must be set to the worktree.
-  TreeUpdate(git_repository* repository, ObjectWriter& objects, const Owner& owner,
-             Worktree worktree)
+  TreeUpdate(git_repository* repository, ObjectWriter& objects, UserIndex& index,
+             const Owner& owner, Worktree worktree)
       : repository_(repository),
         objects_(objects),
         owner_(owner),
         is_theirs_(worktree.is_theirs),
         asks_index_(worktree.asks_index),
-        index_(repository) {}
+        index_(index) {}
 
   // Id of the new tree; nothing where it is empty. `base` may be null.
   Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
@@ -82,7 +82,7 @@ class TreeUpdate {
   bool lacks_objects_ = false;  // as was told
   std::string worktree_;
   int top_ = -1;
-  UserIndex index_;
+  UserIndex& index_;
 };
 
 }  // namespace agentfs::git

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Commits of checkpoints and turns beside what git's program would add."""
+import os
+import shutil
+
+from mount_lib import TESTDIR, command, expect_eq, run, tell, wait_until
+
+SHELL = {"name": "shell", "tasks": [{"match": "*", "steps": [
+    {"text": "I do.", "calls": [{"name": "exec", "arguments": {"command": "{{last_user}}"}}]},
+    {"text": "done"}]}]}
+
+
+class Commits:
+    """Those of the workspaces of a mount."""
+
+    def __init__(self, mount):
+        self.mount = mount
+        self.spaces = mount / "workspaces"
+
+    def git(self, space, *words, **more):
+        return run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always",
+                    "-C", self.spaces / space, *words], **more)
+
+    def recorded(self, kind):
+        return [row["data"] for row in self.mount.journal() if row["kind"] == kind]
+
+    def checkpoint(self, space, name):
+        before = len(self.recorded("checkpoint.commit"))
+        command(self.spaces / space / ".agentfs/ctl", f"checkpoint {name}")
+        wait_until(30, lambda: len(self.recorded("checkpoint.commit")) > before, f"the commit of {name}")
+        return self.recorded("checkpoint.commit")[-1]["commit"]
+
+    def worker(self, space):
+        """An agent whose turns run what it is told; gives its pid."""
+        if not (self.mount / "etc/models/shell.toml").exists():
+            self.mount.script_model("shell", SHELL)
+        return self.mount.spawn(f"name=worker model=shell workspace={space}")
+
+    def turn(self, pid, line):
+        tell(self.mount.proc(pid, "chat"), f"{line}\n")
+        self.mount.wait(pid)
+        return f"refs/agentfs/turns/{pid}"
+
+    def added(self, space):
+        """The tree of what git itself would add, by an index of our own."""
+        index = TESTDIR / "index"
+        shutil.copy(self.spaces / space / ".git/index", index)
+        mine = {**os.environ, "GIT_INDEX_FILE": str(index)}
+        self.git(space, "add", "-A", "--sparse", env=mine)
+        return self.git(space, "ls-tree", "-r", self.git(space, "write-tree", env=mine).strip())
+
+    def expect_added(self, space, commit, what):
+        expect_eq(self.git(space, "ls-tree", "-r", commit), self.added(space), what)

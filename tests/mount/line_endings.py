@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 240
+# mount: none
+"""Line endings in commits of checkpoints and turns are those that git's program would store."""
+from commits_lib import Commits
+from mount_lib import Mount, expect_eq, main, need, run
+
+M = Mount.of("endings")
+COMMITS = Commits(M)
+# What is stored first, and the lines of a shell that follow: after each, the commit is git's.
+CASES = {
+    "kept": (r"printf 'a\r\n' > f; git add f; git commit -qm 1; printf '* text=auto\n' > .gitattributes",
+             r"printf 'c\r\n' >> f", "git add -A; git commit -qm 2", r"printf 'd\r\n' >> f; printf 'd\r\n' > g"),
+    "input": (r"printf 'a\r\n' > f", r"git config core.autocrlf input; printf 'c\r\n' >> f; printf 'd\r\n' > g"),
+    "untouched": (r"printf 'a\r\n' > f; printf 'u\r\n' > untouched; printf 'u\n' > unix",
+                  r"printf '* text=auto\n' > .gitattributes"),
+    "text": (r"printf 'a\r\n' > f; git add f; git commit -qm 1; printf 'f text\n' > .gitattributes",
+             r"printf 'c\r\n' >> f"),
+    "known": (r"printf '*.a text\n*.b -text\n*.c binary\n*.d text eol=crlf\n*.e text=auto diff=x -merge\n' >"
+              r" .gitattributes; for e in a b c d e; do printf 'a\r\n' > f.$e; done",
+              r"for e in a b c d e; do printf 'c\r\n' >> f.$e; printf 'c\r\n' > g.$e; done"),
+    "macro": (r"printf '[attr]mine diff -merge\n*.x mine text\n' > .gitattributes; printf 'a\r\n' > f.x",
+              r"printf 'c\r\n' >> f.x"),
+}
+# Rules that git ignores, or reads in another way than libraries do: files are as they lie.
+AS_THEY_LIE = {
+    "remark": "f text # unix line ends", "nothing": "f text=", "number": "f text=1", "twice": "f eol=lf eol=crlf",
+    "early": "* text=auto\nf mac\n[attr]mac -text", "macros": "[attr]mac text\nf mac",
+    "back": "f binary\nf -binary", "name": "f text _x,y", "zero": "f text\\0\n.hidden text",
+}
+
+
+def setup():
+    need("git")
+    M.mount()
+
+
+def repository(space, line):
+    top = M / "workspaces" / space
+    top.mkdir()
+    COMMITS.git(space, "init", "-q", "-b", "main")
+    run(["sh", "-c", f"export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a; {line}"],
+        cwd=top)
+    COMMITS.git(space, "add", "-A")
+    COMMITS.git(space, "-c", "commit.gpgSign=false", "commit", "-q", "--allow-empty", "-m", "first")
+    return top
+
+
+def commits_of(space, top, lines):
+    """By checkpoints; by turns where the name of the workspace says so."""
+    pid = COMMITS.worker(space) if space.endswith("-turn") else None
+    named = "git config user.name a; git config user.email a; "
+    for count, line in enumerate(lines):
+        if pid:
+            yield line, COMMITS.turn(pid, named + line)
+        else:
+            run(["sh", "-c", named + line], cwd=top)
+            yield line, COMMITS.checkpoint(space, f"{space}-{count}")
+
+
+def a_commit_has_what_git_would_add():
+    for name, (first, *lines) in CASES.items():
+        for kind in ("checkpoint", "turn"):
+            space = f"{name}-{kind}"
+            top = repository(space, first)
+            for line, commit in commits_of(space, top, lines):
+                COMMITS.expect_added(space, commit, f"{space}: {line}")
+
+
+def below_rules_that_are_read_otherwise_files_are_as_they_lie():
+    for name, rules in AS_THEY_LIE.items():
+        for kind in ("checkpoint", "turn"):
+            space = f"{name}-{kind}"
+            top = repository(space, f"printf '{rules}\n' > .gitattributes; printf 'a\\r\\nb\\0\\r\\n' > f")
+            for line, commit in commits_of(space, top, (r"printf 'c\r\n' >> f",)):
+                expect_eq(COMMITS.git(space, "cat-file", "-s", f"{commit}:f").strip(), str((top / "f").stat().st_size),
+                          f"bytes of {space}: {rules!r}: {line}")
+
+
+def whole():
+    M.verify()
+    M.umount()
+    M.fsck()
+
+
+main(setup, a_commit_has_what_git_would_add, below_rules_that_are_read_otherwise_files_are_as_they_lie, whole)
