@@ -16,7 +16,9 @@ Result<AwayNow> away_in(TreeStore& store, const TreeNodeRef& root,
     const struct stat found = TRY(places.look(path));
     const bool is_directory = S_ISDIR(found.st_mode);
     const bool may_be = is_directory || (found.st_nlink == 0 && !one.is_submodule);
-    const bool has_names = is_directory && places.has_names(path);
+    // git leaves what is beside a submodule alone, until there is a repository.
+    const bool has_names = one.is_submodule ? TRY(places.look(path + "/.git")).st_nlink != 0
+                                            : is_directory && places.has_names(path);
     if (!may_be || (has_names && !S_ISDIR(one.path.mode))) continue;
     away.paths.push_back(one.path);
     if (has_names) away.beside.push_back(path);

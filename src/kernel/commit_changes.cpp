@@ -98,7 +98,7 @@ Status complete_changes(TreeStore& store, const TreeNodeRef& root, const TreeNod
   if (before != nullptr) TRY(names_before.find(before));
   all.merge(whole);
   changed.assign(all.begin(), all.end());
-  return name_submodules(store, *root, changed);
+  return name_submodules(store, root, changed);
 }
 
 }  // namespace agentfs

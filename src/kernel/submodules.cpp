@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "kernel/places.h"
 
 namespace agentfs {
 namespace {
@@ -80,18 +81,24 @@ std::vector<std::string> submodules_in(std::string_view text) {
   return paths;
 }
 
-Status name_submodules(TreeStore& store, const TreeNode& root, std::vector<std::string>& changed) {
+Status name_submodules(TreeStore& store, const TreeNodeRef& root,
+                       std::vector<std::string>& changed) {
+  if (changed.empty()) return ok();
   // Where very many have changed, they are told by the directory at the top.
-  const auto erased = std::erase_if(
-      changed, [](const std::string& path) { return path == kGit || path == kSubmodules; });
-  if (erased == 0) return ok();
-  const auto modules = store.lookup(root, ".gitmodules");
+  const bool are_all = std::erase_if(changed, [](const std::string& path) {
+                         return path == kGit || path == kSubmodules;
+                       }) != 0;
+  const auto modules = store.lookup(*root, ".gitmodules");
   const bool is_there = modules && S_ISREG(modules->attributes.st_mode) &&
                         modules->attributes.st_size <= kLargestText;
   if (!is_there) return ok();
   const auto file = TRY(store.open(*modules->node, O_RDONLY, TreeCaller{}));
+  Places places(store, root);
   for (const std::string& path : submodules_in(TRY(file::read(file->descriptor())))) {
-    changed.push_back(fmt::format("{}/{}", path, kGit));
+    std::string git = fmt::format("{}/{}", path, kGit);
+    const bool is_bare =
+        TRY(places.look(path)).st_nlink != 0 && TRY(places.look(git)).st_nlink == 0;
+    if (are_all || is_bare) changed.push_back(std::move(git));
   }
   return ok();
 }

@@ -21,9 +21,11 @@ inline constexpr std::string_view kSubmodules = ".git/modules";
 inline constexpr std::string_view kIndex = ".git/index";
 std::string noted_change(std::string_view path);
 
-// Of noted changes of a tree, with "sub/.git" for each of its submodules in the place of
-// kSubmodules. Which there are says its .gitmodules.
-Status name_submodules(TreeStore& store, const TreeNode& root, std::vector<std::string>& changed);
+// Of noted changes of a tree, if there are any, with "sub/.git" for each of its submodules in the
+// place of kSubmodules, and in any case for one whose directory has none: the making of that is no
+// change that is noted. Which there are says its .gitmodules.
+Status name_submodules(TreeStore& store, const TreeNodeRef& root,
+                       std::vector<std::string>& changed);
 // The paths that a text of .gitmodules has.
 std::vector<std::string> submodules_in(std::string_view text);
 

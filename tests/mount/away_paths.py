@@ -3,11 +3,10 @@
 # timeout: 180
 # mount: none
 """What git keeps from a worktree is in a commit of a checkpoint or turn as git's index has it."""
-import os
 import random
-import shutil
 
-from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, main, need, run, tell, wait_until)
+from commits_lib import Commits
+from mount_lib import Mount, command, expect, expect_eq, main, need, run, wait_until
 
 ROUNDS = 12
 M = Mount.of("away")
@@ -15,33 +14,9 @@ SPACES = M / "workspaces"
 FILES = [f"{directory}/{name}" for directory in ("in", "out/deep", "out/near", "far") for name in "abc"]
 
 
-def git(space, *words, **more):
-    return run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always",
-                "-C", SPACES / space, *words], **more)
-
-
-def recorded(kind):
-    return [row["data"] for row in M.journal() if row["kind"] == kind]
-
-
-def checkpoint(space, name):
-    before = len(recorded("checkpoint.commit"))
-    command(SPACES / space / ".agentfs/ctl", f"checkpoint {name}")
-    wait_until(30, lambda: len(recorded("checkpoint.commit")) > before, f"the commit of {name}")
-    return recorded("checkpoint.commit")[-1]["commit"]
-
-
-def added(space):
-    """The tree of what git itself would add, by an index of our own."""
-    index = TESTDIR / "index"
-    shutil.copy(SPACES / space / ".git/index", index)
-    mine = {**os.environ, "GIT_INDEX_FILE": str(index)}
-    git(space, "add", "-A", "--sparse", env=mine)
-    return git(space, "ls-tree", "-r", git(space, "write-tree", env=mine).strip())
-
-
-def expect_added(space, commit, what):
-    expect_eq(git(space, "ls-tree", "-r", commit), added(space), what)
+COMMITS = Commits(M)
+git, recorded, checkpoint = COMMITS.git, COMMITS.recorded, COMMITS.checkpoint
+expect_added = COMMITS.expect_added
 
 
 def repository(space, random_numbers):
@@ -156,6 +131,47 @@ def a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch():
         expect_added("above", checkpoint("above", f"r{count}"), f"{branch} after a rollback")
 
 
+def submodule(space):
+    """A repository with one below far/, and files."""
+    if not (SPACES / "module").exists():
+        (SPACES / "module").mkdir()
+        git("module", "init", "-q", "-b", "main")
+        (SPACES / "module/file").write_text("of the module\n")
+        git("module", "add", "-A")
+        git("module", "commit", "-q", "-m", "first")
+    (SPACES / space).mkdir()
+    git(space, "init", "-q", "-b", "main")
+    git(space, "submodule", "--quiet", "add", "../module", "far/mod")
+    (SPACES / space / "far/f").write_text("f\n")
+    (SPACES / space / "top").write_text("top\n")
+    git(space, "add", "-A")
+    git(space, "commit", "-q", "-m", "first")
+
+
+CHANGES_OF_A_SUBMODULE = {
+    "back": ("rm -rf far", "git reset -q --hard", "echo 2 > top", "echo 3 > far/f"),
+    "made": ("rm -rf far/mod", "mkdir far/mod; echo 4 > top", "echo 5 > top"),
+    "moved": ("mv far moved", "echo 5 > moved/mod/file", "mv moved far"),
+    "bare": ("rm far/mod/.git", "echo 6 > far/mod/file", "rm -rf far/mod/*", "rmdir far/mod"),
+    "other": ("rm -rf far/mod", "echo 7 > far/mod", "rm far/mod; mkdir far/mod; echo 8 > far/mod/new"),
+}
+
+
+def a_submodule_is_a_commit_wherever_its_directory_goes():
+    for name, lines in CHANGES_OF_A_SUBMODULE.items():
+        for kind in ("checkpoint", "turn"):
+            space = f"{name}-{kind}"
+            submodule(space)
+            pid = COMMITS.worker(space) if kind == "turn" else None
+            for count, line in enumerate(("echo 1 > top", *lines)):
+                if pid:
+                    commit = COMMITS.turn(pid, line)
+                else:
+                    run(["sh", "-c", line], cwd=SPACES / space)
+                    commit = checkpoint(space, f"{space}-{count}")
+                expect_added(space, commit, f"{kind}: {lines[:count]}")
+
+
 def a_partial_clone_has_what_it_was_promised():
     repository("whole", random.Random(5))
     git("whole", "config", "uploadpack.allowFilter", "true")
@@ -174,20 +190,14 @@ def turns_have_the_branch_that_their_agent_checked_out():
     numbers = random.Random(11)
     repository("turns", numbers)
     git("turns", "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
-    M.script_model("shell", {"name": "shell", "tasks": [{"match": "*", "steps": [
-        {"text": "I do.", "calls": [{"name": "exec", "arguments": {"command": "{{last_user}}"}}]},
-        {"text": "done"}]}]})
-    pid = M.spawn("name=worker model=shell workspace=turns")
+    pid = COMMITS.worker("turns")
     for line in ("echo 0 > in/zero", "rm in/zero; git checkout -q one", "git checkout -q two", "echo 1 > in/more",
                  "git checkout -q main", "git sparse-checkout set --cone out/near",
                  "rm -rf out; echo 2 > top", "git checkout -q -f main", "mv out aside; mv aside out", "git checkout -q -f one",
                  "git sparse-checkout set --cone --sparse-index far", "git checkout -q two"):
-        tell(M.proc(pid, "chat"), f"{line}\n")
-        M.wait(pid)
-        expect_added("turns", f"refs/agentfs/turns/{pid}", line)
+        expect_added("turns", COMMITS.turn(pid, line), line)
     before = git("turns", "rev-parse", f"refs/agentfs/turns/{pid}")
-    tell(M.proc(pid, "chat"), "touch top; git status -s\n")
-    M.wait(pid)
+    COMMITS.turn(pid, "touch top; git status -s")
     expect_eq(git("turns", "rev-parse", f"refs/agentfs/turns/{pid}"), before, "a turn that changed nothing")
 
 
@@ -202,4 +212,5 @@ def whole():
 main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_of_its_own_index,
      a_rollback_has_the_index_of_its_state,
      a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
+     a_submodule_is_a_commit_wherever_its_directory_goes,
      a_partial_clone_has_what_it_was_promised, turns_have_the_branch_that_their_agent_checked_out, whole)

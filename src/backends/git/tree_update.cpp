@@ -240,7 +240,9 @@ Result<std::optional<git_oid>> TreeUpdate::nested_commit(const std::string& path
     return std::nullopt;
   }
   git_repository* raw = nullptr;
-  if (git_repository_open_ext(&raw, place.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH, nullptr) < 0) {
+  // Its settings name the place that it was made at, which it may have been moved from.
+  constexpr unsigned kFlags = GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE;
+  if (git_repository_open_ext(&raw, (place + "/.git").c_str(), kFlags, nullptr) < 0) {
     nested = false;  // a directory that only has a .git in it: what is beside it counts
     return std::nullopt;
   }
