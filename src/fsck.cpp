@@ -56,7 +56,7 @@ int run_fsck(const FsckOptions& options) {
     fmt::print(stderr, "agentfs fsck: {}: {}\n", path, ended.error().message);
     return 2;
   }
-  auto state = StateDirectory::acquire(path);
+  auto state = StateDirectory::acquire(path, StateDirectory::Use::check);
   if (!state) {
     fmt::print(stderr, "agentfs fsck: {}\n", state.error().message);
     return 2;

@@ -15,30 +15,10 @@
 namespace agentfs::fsck {
 namespace {
 
-constexpr auto kDirectories = std::to_array<std::string_view>({"blobs",
-                                                               "conflicts",
-                                                               "drops",
-                                                               "etc",
-                                                               "fast",
-                                                               "git",
-                                                               "imports",
-                                                               "journal",
-                                                               "journal/segments",
-                                                               "keys",
-                                                               "log",
-                                                               "merge-bases",
-                                                               "merge-conflicts",
-                                                               "merges",
-                                                               "past",
-                                                               "past/new",
-                                                               "past/rights",
-                                                               "restores",
-                                                               "staged",
-                                                               "tree-orders",
-                                                               "trees",
-                                                               "trees/src",
-                                                               "trees/src/repos",
-                                                               "trees/tmp"});
+// Beside those of every state.
+constexpr auto kOthers = std::to_array<std::string_view>(
+    {"conflicts", "drops", "fast", "imports", "merge-bases", "merge-conflicts", "merges", "past",
+     "past/new", "past/rights", "restores", "staged", "tree-orders"});
 // Of a forest, below its hidden room.
 constexpr auto kRooms = std::to_array<std::string_view>({"", "/lines", "/rights", "/trash"});
 
@@ -49,10 +29,11 @@ mode_t type_of(const std::string& path) {
 
 // Those below STATE that are there, and are no directories though they have to be.
 std::vector<std::string> misplaced(const StateDirectory& state) {
-  std::vector<std::string> directories(kDirectories.begin(), kDirectories.end());
+  const auto all = StateDirectory::directories();
+  std::vector<std::string> directories(all.begin(), all.end());
+  directories.insert(directories.end(), kOthers.begin(), kOthers.end());
   for (const ForestPaths& forest : forests(state)) {
     const std::string name(text::last_part(forest.trees));
-    directories.push_back("trees/" + name);
     for (const std::string_view room : kRooms) {
       directories.push_back(fmt::format("trees/.{}{}", name, room));
     }
@@ -144,6 +125,12 @@ Result<Findings> check_layout(Look& look) {
         "its place",
         text::shown(name)));
   }
+  for (const std::string& name : look.state.lacked()) {
+    found.notes.push_back(
+        fmt::format("{}: was not there, and is again, empty; what it has held a "
+                    "backup may have",
+                    name));
+  }
   for (const std::string& why : unreadable(look.state)) {
     found.problems.push_back(
         fmt::format("{}; what it holds is not known, and a mount may be refused for it", why));
@@ -158,6 +145,7 @@ Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& q
     const std::string kept = TRY(quarantine.take(name));
     done.push_back(fmt::format("{}: is no directory; it is in {} now", text::shown(name), kept));
   }
+  TRY(state.make_directories());
   return done;
 }
 

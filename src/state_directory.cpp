@@ -21,6 +21,25 @@
 namespace agentfs {
 namespace {
 
+constexpr auto kDirectories = std::to_array<std::string_view>(
+    {"journal", "journal/segments", "keys", "blobs", "trees", "trees/home", "trees/workspaces",
+     "trees/src", "trees/src/repos", "trees/tmp", "git", "etc", "etc/models", "etc/profiles",
+     "etc/profiles/default", "etc/profiles/default/context.d", "etc/devices", "log", "mount"});
+
+Status make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return ok();
+  struct stat there{};
+  if (errno != EEXIST) return fail_errno(path);
+  if (::stat(path.c_str(), &there) != 0) {
+    return fail(errno, "{}: is a link that leads to nothing; a directory has to be there", path);
+  }
+  if (S_ISDIR(there.st_mode)) return ok();
+  return fail(ENOTDIR,
+              "{}: is no directory; `agentfs fsck --repair` sets it aside, and a directory from a "
+              "backup can be put in its place",
+              path);
+}
+
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
   constexpr auto kOurs = std::to_array<std::string_view>(
@@ -79,7 +98,14 @@ std::string StateDirectory::standard() {
   return std::string(home) + "/.local/share/agentfs";
 }
 
-Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
+std::span<const std::string_view> StateDirectory::directories() { return kDirectories; }
+
+Status StateDirectory::make_directories() const {
+  for (const std::string_view name : kDirectories) TRY(make_directory(file(std::string(name))));
+  return ::chmod(file("trees/tmp").c_str(), 01777) == 0 ? ok() : fail_errno(path_);
+}
+
+Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use) {
   StateDirectory state;
   state.path_ = path;
   TRY(file::make_directories(path));
@@ -93,12 +119,16 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path) {
                 "it only looks; a copy on another disk would do",
                 path);
   }
-  for (const char* name : {"journal/segments", "keys", "blobs", "trees/home", "trees/workspaces",
-                           "trees/src/repos", "trees/tmp", "git", "etc/models",
-                           "etc/profiles/default/context.d", "etc/devices", "log", "mount"}) {
-    TRY(file::make_directories(state.file(name)));
+  if (file::exists(path + "/format")) {
+    for (const std::string_view name : kDirectories) {
+      std::string lacked(name);
+      if (!file::exists(state.file(lacked))) state.lacked_.push_back(std::move(lacked));
+    }
   }
-  if (::chmod(state.file("trees/tmp").c_str(), 01777) != 0) return fail_errno(path);
+  const Status made = state.make_directories();
+  if (!made && (use == Use::serve || made.error().code != ENOTDIR)) {
+    return std::unexpected(made.error());
+  }
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));
   TRY(take_lock(state.lock_.get(), path));

@@ -4,7 +4,10 @@
 
 #include <sys/types.h>
 
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -23,14 +26,22 @@ namespace agentfs {
 //   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
 class StateDirectory {
  public:
+  enum class Use { serve, check };
   // Makes what is missing, mode 0700, takes the lock, and brings an older format to this one. EBUSY
-  // names the daemon that has it.
-  static Result<StateDirectory> acquire(const std::string& path);
+  // names the daemon that has it, ENOTDIR what is in the place of a directory; to be checked a
+  // state may have such.
+  static Result<StateDirectory> acquire(const std::string& path, Use use = Use::serve);
   // EPERM where it is another user's: what that one may put there, links out of it for one, is
   // followed and written, and what this one would make there that one could not read. Before
   // anything in it counts.
   static Status check_owner(const std::string& path);
   static std::string standard();  // $XDG_DATA_HOME/agentfs, or ~/.local/share/…
+
+  // Those that every state has, a parent before what is below it; and making what is missing.
+  static std::span<const std::string_view> directories();
+  Status make_directories() const;
+  // Which of these this one had not, though it was not new.
+  const std::vector<std::string>& lacked() const { return lacked_; }
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
@@ -40,6 +51,7 @@ class StateDirectory {
  private:
   StateDirectory() = default;
   std::string path_;
+  std::vector<std::string> lacked_;
   // Shared with forked children: held as long as one of them lives. The directory itself is locked,
   // too: the lock on a file that was removed keeps nobody out.
   UniqueFd lock_;

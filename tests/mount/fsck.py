@@ -425,6 +425,24 @@ def directories_that_are_gone_or_are_none():
         expect_has(said, f"{name}: is no directory; it is in")
         whole.mount()
         whole.umount()
+    for name in ("etc", "etc/profiles", "etc/profiles/default", "trees/src", "trees/home", "log", "journal"):
+        place = whole.state / name
+        place.rename(whole.state.parent / "kept")
+        place.touch()
+        refused = subprocess.run([AGENTFS, "mount", "--state", whole.state, whole.mnt], capture_output=True,
+                                 text=True, check=False)
+        expect_has(refused.stderr, f"{name}: is no directory; `agentfs fsck --repair` sets it aside", f"{refused}")
+        expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is no directory")
+        said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"], code=None)
+        expect_has(said, f"mend layout: {name}: is no directory; it is in")
+        expect("not mended" not in said, said)
+        expect(place.is_dir(), f"{name} is not there again")
+        shutil.rmtree(place)
+        if name == "etc":
+            expect_has(whole.fsck(), "note layout: etc: was not there, and is again, empty")
+            shutil.rmtree(place)
+        (whole.state.parent / "kept").rename(place)
+        whole.fsck()
     line = next((whole.state / "trees/.workspaces/lines").iterdir())
     shutil.rmtree(line)
     line.touch()
