@@ -22,29 +22,65 @@ constexpr auto kOthers = std::to_array<std::string_view>(
 // Of a forest, below its hidden room.
 constexpr auto kRooms = std::to_array<std::string_view>({"", "/lines", "/rights", "/trash"});
 
+constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});
+// The store's, which the journal fills anew.
+constexpr auto kFiles =
+    std::to_array<std::string_view>({"agentfs.sqlite", "agentfs.sqlite-wal", "agentfs.sqlite-shm"});
+
 mode_t type_of(const std::string& path) {
   struct stat found{};
   return ::lstat(path.c_str(), &found) == 0 ? found.st_mode & S_IFMT : 0;
 }
 
-// Those below STATE that are there, and are no directories though they have to be.
-std::vector<std::string> misplaced(const StateDirectory& state) {
-  const auto all = StateDirectory::directories();
-  std::vector<std::string> directories(all.begin(), all.end());
-  directories.insert(directories.end(), kOthers.begin(), kOthers.end());
+struct Place {
+  std::string name{};
+  mode_t type = S_IFDIR;  // what has to be there
+};
+
+std::vector<Place> places(const StateDirectory& state) {
+  std::vector<Place> all;
+  const auto add = [&](std::string name, mode_t type) { all.push_back({std::move(name), type}); };
+  for (const std::string_view name : StateDirectory::directories()) add(std::string(name), S_IFDIR);
+  for (const std::string_view name : kOthers) add(std::string(name), S_IFDIR);
+  for (const std::string_view name : kFiles) add(std::string(name), S_IFREG);
   for (const ForestPaths& forest : forests(state)) {
     const std::string name(text::last_part(forest.trees));
-    for (const std::string_view room : kRooms) {
-      directories.push_back(fmt::format("trees/.{}{}", name, room));
-    }
+    add("merge-bases/" + name, S_IFDIR);
+    for (const auto room : kRooms) add(fmt::format("trees/.{}{}", name, room), S_IFDIR);
+    for (const auto file : kFilesOfRooms) add(fmt::format("trees/.{}{}", name, file), S_IFREG);
     for (const std::string& line : names_in(forest.hidden + "/lines")) {
-      directories.push_back(fmt::format("trees/.{}/lines/{}", name, line));
+      add(fmt::format("trees/.{}/lines/{}", name, line), S_IFDIR);
     }
   }
-  std::vector<std::string> found;
-  for (const std::string& name : directories) {
-    const mode_t type = type_of(state.file(name));
-    if (type != 0 && type != S_IFDIR && type != S_IFLNK) found.push_back(name);
+  return all;
+}
+
+std::string_view name_of(mode_t type) {
+  if (type == S_IFDIR) return "a directory";
+  if (type == S_IFIFO) return "a FIFO";
+  if (type == S_IFLNK) return "a link that leads to nothing";
+  return type == S_IFREG ? "a file" : "a device or socket";
+}
+
+struct Misplaced {
+  std::string name{};
+  std::string sentence{};
+};
+
+// Those below STATE that are there, and are not what they have to be. Where a link to a directory
+// leads is the user's own; it may be a disk that is not there now.
+std::vector<Misplaced> misplaced(const StateDirectory& state) {
+  std::vector<Misplaced> found;
+  for (const Place& place : places(state)) {
+    const std::string path = state.file(place.name);
+    const mode_t type = type_of(path);
+    struct stat there{};
+    const bool leads =
+        type == S_IFLNK && (place.type == S_IFDIR || ::stat(path.c_str(), &there) == 0);
+    if (type == 0 || type == place.type || leads) continue;
+    found.push_back(
+        {place.name, fmt::format("{}: is {}, and no {}", text::shown(place.name), name_of(type),
+                                 place.type == S_IFDIR ? "directory" : "file")});
   }
   return found;
 }
@@ -119,11 +155,10 @@ class Tops {
 
 Result<Findings> check_layout(Look& look) {
   Findings found{.sum = "every directory of it is one"};
-  for (const std::string& name : misplaced(look.state)) {
-    found.problems.push_back(fmt::format(
-        "{}: is no directory; --repair sets it aside, and a directory from a backup can be put in "
-        "its place",
-        text::shown(name)));
+  for (const Misplaced& one : misplaced(look.state)) {
+    found.problems.push_back(one.sentence +
+                             "; --repair sets it aside, and one from a backup can be "
+                             "put in its place");
   }
   for (const std::string& name : look.state.lacked()) {
     found.notes.push_back(
@@ -138,12 +173,12 @@ Result<Findings> check_layout(Look& look) {
   return found;
 }
 
-// What was in the place of a directory says nothing; what the directory held only a backup has.
+// What was in the place of a directory or a file says nothing; what that held only a backup has.
 Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& quarantine) {
   Sentences done;
-  for (const std::string& name : misplaced(state)) {
-    const std::string kept = TRY(quarantine.take(name));
-    done.push_back(fmt::format("{}: is no directory; it is in {} now", text::shown(name), kept));
+  for (const Misplaced& one : misplaced(state)) {
+    const std::string kept = TRY(quarantine.take(one.name));
+    done.push_back(fmt::format("{}; it is in {} now", one.sentence, kept));
   }
   TRY(state.make_directories());
   return done;

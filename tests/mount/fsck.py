@@ -420,9 +420,9 @@ def directories_that_are_gone_or_are_none():
         place = whole.state / name
         shutil.rmtree(place, ignore_errors=True)
         place.touch()
-        expect_has(whole.fsck(code=1), f"{name}: is no directory")
+        expect_has(whole.fsck(code=1), f"{name}: is a file, and no directory")
         said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"])
-        expect_has(said, f"{name}: is no directory; it is in")
+        expect_has(said, f"{name}: is a file, and no directory; it is in")
         whole.mount()
         whole.umount()
     for name in ("etc", "etc/profiles", "etc/profiles/default", "trees/src", "trees/home", "log", "journal"):
@@ -432,9 +432,9 @@ def directories_that_are_gone_or_are_none():
         refused = subprocess.run([AGENTFS, "mount", "--state", whole.state, whole.mnt], capture_output=True,
                                  text=True, check=False)
         expect_has(refused.stderr, f"{name}: is no directory; `agentfs fsck --repair` sets it aside", f"{refused}")
-        expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is no directory")
+        expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is a file, and no directory")
         said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"], code=None)
-        expect_has(said, f"mend layout: {name}: is no directory; it is in")
+        expect_has(said, f"mend layout: {name}: is a file, and no directory; it is in")
         expect("not mended" not in said, said)
         expect(place.is_dir(), f"{name} is not there again")
         shutil.rmtree(place)
@@ -449,9 +449,28 @@ def directories_that_are_gone_or_are_none():
     whole.mount()
     (whole / "workspaces/fresh").mkdir()
     whole.umount()
-    expect_has(whole.fsck(code=1), f"lines/{line.name}: is no directory")
+    expect_has(whole.fsck(code=1), f"lines/{line.name}: is a file, and no directory")
     shutil.rmtree(whole.state / "trees")
     expect_has(whole.fsck(), "/workspaces/fresh is not there")
+
+
+def files_that_are_none():
+    """A directory, FIFO or link in the place of one refuses the mount until --repair has set it aside."""
+    whole = forked_state("no-files")
+    makes = {"a directory": lambda place: (place / "below").mkdir(parents=True), "a FIFO": os.mkfifo,
+             "a link that leads to nothing": lambda place: place.symlink_to("/nowhere/at/all")}
+    places = ("agentfs.sqlite", "agentfs.sqlite-wal", "trees/.home/marks", "trees/.workspaces/ids")
+    for name in places:
+        for kind, make in makes.items():
+            place = whole.state / name
+            place.unlink(missing_ok=True)
+            make(place)
+            expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is {kind}, and no file; --repair sets it aside")
+            expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"]),
+                       f"mend layout: {name}: is {kind}, and no file; it is in")
+            whole.mount()
+            whole.umount()
+            whole.fsck()
 
 
 def a_record_that_is_none_is_its_trees():
@@ -1091,7 +1110,8 @@ main(fsck_and_damage, an_import_that_cannot_be_read_for_a_while_stays_one, a_cop
      conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,
      records_of_merges_around_a_rollback_are_written_anew, a_list_of_rollbacks_that_was_cut_off_stops_no_merge,
      states_of_merges_that_came_to_nothing_are_no_damage,
-     a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
+     a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, files_that_are_none,
+     a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_moved_directory_that_lost_its_mark_is_never_taken_for_an_empty_one,
      a_kept_directory_that_leads_elsewhere,
      a_shared_repository_that_lost_a_part,
