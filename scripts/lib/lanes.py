@@ -237,7 +237,7 @@ def lane_release(wanted):
 
 def build_sanitized(preset):
     """Sources that do not build several at a time, as two of one name, may do so each for itself."""
-    failure = build(preset)
+    failure = build(preset, options=["-DAGENTFS_TOGETHER=ON"])
     if failure is None:
         return None
     apart = build(preset, options=["-DAGENTFS_TOGETHER=OFF"])
