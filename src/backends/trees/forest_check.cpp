@@ -217,8 +217,9 @@ std::vector<std::string> ForestCheck::look(int directory, const std::string& pat
     return {};
   }
   ++directories_;
-  const auto source = disk().marks().hollow(Spot::of(directory));
-  if (!source) {
+  const FileMark mark = disk().marks().file(Spot::of(directory));
+  const auto source = disk().marks().hollow(Spot::of(directory), &mark);
+  if (!source || (is_live && *source && is_of_another(disk(), mark, **source))) {
     unread_.emplace(path, where);
   } else if (*source) {
     ++hollow_;
@@ -361,24 +362,6 @@ void ForestCheck::find_lost_trees() {
           text::shown(line->snapshots().rbegin()->second.info.label)));
     }
   }
-}
-
-// Marks tell of what was forked or kept without the records that they name.
-Result<Findings> check_without_records(const std::string& directory) {
-  Findings found{.sum = "never forked"};
-  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!top) return found;
-  const Marks marks(::geteuid() == 0);
-  for (const HostEntry& entry : TRY(list_directory(top.get()))) {
-    if (entry.type != S_IFDIR) continue;
-    const auto mark = marks.tree(Spot::in(top.get(), entry.name));
-    if (mark && !*mark) continue;
-    found.problems.push_back(
-        fmt::format("{}: was forked or kept, and all records of that are gone; what it had not "
-                    "changed since cannot be read, and it is not served",
-                    text::shown(entry.name)));
-  }
-  return found;
 }
 
 }  // namespace

@@ -114,6 +114,7 @@ LostHollows::Names LostHollows::look(int directory, const std::string& path, std
   if (!source && source.error().code == EBADMSG && mark.hollow && mark.id) {
     told_.emplace_back(path, *mark.id);
   }
+  if (source && *source && is_of_another(disk_, mark, **source)) told_.emplace_back(path, *mark.id);
   if (!source || *source || !entries) return {};
   const Was& was = were_.back();
   if (entries->empty() && was && is_empty_since(directory, *was)) {
@@ -137,6 +138,14 @@ bool LostHollows::has_its_time(int directory, const TreeNode& shelf) {
 }
 
 }  // namespace
+
+bool is_of_another(ForestDisk& disk, const FileMark& mark, const Source& source) {
+  const auto content = mark.id ? disk.resolve(source) : fail(ENOENT, "no number");
+  const auto shelf = content ? disk.table().borrow(*content->shelf) : fail(ENOENT, "nothing");
+  if (!shelf) return false;
+  const FileMark read = disk.marks().file(Spot::of(shelf->get()));
+  return disk.id_of(read, S_IFDIR, content->shelf->inode()) != *mark.id;
+}
 
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
                                           const std::string& name) {

@@ -144,4 +144,22 @@ bool is_amiss(const Marks& marks, int directory, const std::vector<HostEntry>& e
   return told.roll && *told.roll != sum_of(entries);
 }
 
+// Marks tell of what was forked or kept without the records that they name.
+Result<Findings> check_without_records(const std::string& directory) {
+  Findings found{.sum = "never forked"};
+  const UniqueFd top(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top) return found;
+  const Marks marks(::geteuid() == 0);
+  for (const HostEntry& entry : TRY(list_directory(top.get()))) {
+    if (entry.type != S_IFDIR) continue;
+    const auto mark = marks.tree(Spot::in(top.get(), entry.name));
+    if (mark && !*mark) continue;
+    found.problems.push_back(
+        fmt::format("{}: was forked or kept, and all records of that are gone; what it had not "
+                    "changed since cannot be read, and it is not served",
+                    text::shown(entry.name)));
+  }
+  return found;
+}
+
 }  // namespace agentfs::trees

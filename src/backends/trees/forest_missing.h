@@ -7,6 +7,7 @@
 
 #include "backends/trees/forest_disk.h"
 #include "base/directory.h"
+#include "base/findings.h"
 
 namespace agentfs::trees {
 
@@ -19,5 +20,8 @@ std::uint64_t sum_of(const std::vector<HostEntry>& entries);
 
 // Whether a kept directory, an O_PATH descriptor, has other entries than it was kept with.
 bool is_amiss(const Marks& marks, int directory, const std::vector<HostEntry>& entries);
+
+// Of trees without any records.
+Result<Findings> check_without_records(const std::string& directory);
 
 }  // namespace agentfs::trees

@@ -273,6 +273,28 @@ TEST_CASE("a mark of a hollow directory that was changed past the daemon is told
   }
 }
 
+TEST_CASE("marks of hollow directories that have changed places are told", "[forest]") {
+  Kept kept;
+  {
+    const auto forest = kept.open();
+    const auto main = must(forest->lookup(*forest->root(), "main")).node;
+    make_file(*forest, *make_directory(*forest, *main, "b"), "file", "of b");
+    must(forest->fork("main", "third"));
+    make_file(*forest, *must(forest->lookup(*forest->root(), "third")).node, "new", "new");
+  }
+  CHECK(kept.check().whole());
+  const std::array paths{kept.trees() + "/third/a", kept.trees() + "/third/b"};
+  const std::array marks{hollow_mark(paths[0]), hollow_mark(paths[1])};
+  REQUIRE((!marks[0].empty() && !marks[1].empty()));
+  set_hollow_mark(paths[0], marks[1]);
+  set_hollow_mark(paths[1], marks[0]);
+  CHECK(tells(kept.check(), "third/a: "));
+  CHECK(tells(kept.check(), "third/b: "));
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 2);
+  CHECK(kept.check().whole());
+  CHECK(std::array{hollow_mark(paths[0]), hollow_mark(paths[1])} == marks);
+}
+
 TEST_CASE("a line of an earlier build begins its roll with its next change", "[forest]") {
   Kept kept;
   for (const auto& line : fs::directory_iterator(kept.hidden() + "/lines")) {
