@@ -121,8 +121,9 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
   }
   if (file::exists(path + "/format")) {
     for (const std::string_view name : kDirectories) {
-      std::string lacked(name);
-      if (!file::exists(state.file(lacked))) state.lacked_.push_back(std::move(lacked));
+      const bool is_told = !state.lacked_.empty() && name.starts_with(state.lacked_.back() + "/");
+      if (!is_told && !file::exists(state.file(std::string(name))))
+        state.lacked_.emplace_back(name);
     }
   }
   const Status made = state.make_directories();
