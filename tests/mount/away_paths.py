@@ -172,6 +172,35 @@ def a_submodule_is_a_commit_wherever_its_directory_goes():
                 expect_added(space, commit, f"{kind}: {lines[:count]}")
 
 
+SPARSE = {"patterns": ("--no-cone", "in/"), "cone": ("--cone", "--no-sparse-index", "in"),
+          "index": ("--cone", "--sparse-index", "in")}
+
+
+def rules_that_are_kept_away_leave_out_what_they_name():
+    for name, words in SPARSE.items():
+        for kind in ("checkpoint", "turn"):
+            space = f"rules-{name}-{kind}"
+            for path, text in ((".gitignore", "*.log\n.env\n"), ("in/f", "f\n"), ("out/f", "f\n"),
+                               ("out/.gitignore", "*.o\n/top\n#no\nd/x\n"), ("out/deep/f", "f\n")):
+                (SPACES / space / path).parent.mkdir(parents=True, exist_ok=True)
+                (SPACES / space / path).write_text(text)
+            git(space, "init", "-q", "-b", "main")
+            git(space, "add", "-A")
+            git(space, "commit", "-q", "-m", "first")
+            pid = COMMITS.worker(space) if kind == "turn" else None
+            git(space, "sparse-checkout", "set", *words)
+            for count, line in enumerate(("echo 1 > in/f", "echo 2 > in/.env; echo 2 > in/x.log; echo 2 > in/new",
+                                          "mkdir -p out/deep/d; for p in a.o top b deep/a.o deep/top deep/kept.log"
+                                          " deep/x.log deep/.env deep/d/x; do echo 3 > out/$p; done",
+                                          "mkdir out/d; echo 4 > out/d/x; echo 4 > out/d/y")):
+                if pid:
+                    commit = COMMITS.turn(pid, line)
+                else:
+                    run(["sh", "-c", line], cwd=SPACES / space)
+                    commit = checkpoint(space, f"{space}-{count}")
+                expect_added(space, commit, f"{space}: {line}")
+
+
 def a_partial_clone_has_what_it_was_promised():
     repository("whole", random.Random(5))
     git("whole", "config", "uploadpack.allowFilter", "true")
@@ -213,4 +242,5 @@ main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_
      a_rollback_has_the_index_of_its_state,
      a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
      a_submodule_is_a_commit_wherever_its_directory_goes,
+     rules_that_are_kept_away_leave_out_what_they_name,
      a_partial_clone_has_what_it_was_promised, turns_have_the_branch_that_their_agent_checked_out, whole)

@@ -42,9 +42,9 @@ class Commits:
         return f"refs/agentfs/turns/{pid}"
 
     def added(self, space):
-        """The tree of what git itself would add, by an index of our own."""
+        """The tree of what git itself would add, by an index of our own, of the time of the user's."""
         index = TESTDIR / "index"
-        shutil.copy(self.spaces / space / ".git/index", index)
+        shutil.copy2(self.spaces / space / ".git/index", index)
         mine = {**os.environ, "GIT_INDEX_FILE": str(index)}
         self.git(space, "add", "-A", "--sparse", env=mine)
         return self.git(space, "ls-tree", "-r", self.git(space, "write-tree", env=mine).strip())

@@ -80,6 +80,7 @@ Result<std::optional<git_oid>> TreeUpdate::directory(const Directory& in, const 
   const BuilderHandle builder(raw);
   Directory here = in;
   here.builder = raw;
+  TRY(add_away_rules(in, base, changes));
   const auto update = [&](const std::string& name, const Change& change) -> Status {
     if (change.left && change.below.empty()) return ok();
     if (change.known != nullptr) return known(here, name, *change.known);
@@ -144,9 +145,29 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
   }
 }
 
+Status TreeUpdate::add_away_rules(const Directory& in, const git_tree* base,
+                                  const Change& changes) {
+  constexpr const char* kRules = ".gitignore";
+  const auto kind = kind_of(in.fd, kRules);
+  if (!kind || *kind != Kind::none) return ok();
+  const auto told = changes.below.find(kRules);
+  if (told != changes.below.end() && told->second.away != nullptr) {
+    git_oid id{};
+    TRY(check(git_oid_fromstr(&id, told->second.away->id.c_str()), kRules));
+    return away_rules_.add(in.path, id);
+  }
+  const git_tree_entry* const was = base == nullptr ? nullptr : git_tree_entry_byname(base, kRules);
+  if (was == nullptr || git_tree_entry_type(was) != GIT_OBJECT_BLOB) return ok();
+  const git_index_entry* const kept = asks_index_ ? index_.find_away(in.path + kRules) : nullptr;
+  if (kept != nullptr) return away_rules_.add(in.path, kept->id);
+  const bool may_be_gone = told != changes.below.end() || changes.whole || asks_index_;
+  if (may_be_gone && !in.is_away && !hides_away()) return ok();
+  return away_rules_.add(in.path, *git_tree_entry_id(was));
+}
+
 Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry,
                                      const Change& change) {
-  if (!is_theirs_) return change.ignored;
+  if (!is_theirs_ && (change.ignored || !away_rules_.any())) return change.ignored;
   const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
   int ignored = 0;
   TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/git/away_rules.h"
 #include "backends/git/changes.h"
 #include "backends/git/objects.h"
 #include "backends/git/odd_rules.h"
@@ -30,7 +31,8 @@ class TreeUpdate {
         owner_(owner),
         is_theirs_(worktree.is_theirs),
         asks_index_(worktree.asks_index),
-        index_(index) {}
+        index_(index),
+        away_rules_(repository) {}
 
   // Id of the new tree; nothing where it is empty. `base` may be null.
   Result<std::optional<git_oid>> run(const std::string& worktree, const git_tree* base,
@@ -53,6 +55,8 @@ class TreeUpdate {
 
   Result<std::optional<git_oid>> directory(const Directory& in, const git_tree* base,
                                            const Change& changes);
+  // The rules of a directory that git keeps away from it.
+  Status add_away_rules(const Directory& in, const git_tree* base, const Change& changes);
   Status entry(const Directory& in, const Entry& entry, const Change& change);
   Status leaf(const Directory& in, const Entry& entry);
   Status known(const Directory& in, const std::string& name, const KnownFile& file);
@@ -83,6 +87,7 @@ class TreeUpdate {
   std::string worktree_;
   int top_ = -1;
   UserIndex& index_;
+  AwayRules away_rules_;
 };
 
 }  // namespace agentfs::git
