@@ -20,6 +20,19 @@ CASES = {
     "known": (r"printf '*.a text\n*.b -text\n*.c binary\n*.d text eol=crlf\n*.e text=auto diff=x -merge\n' >"
               r" .gitattributes; for e in a b c d e; do printf 'a\r\n' > f.$e; done",
               r"for e in a b c d e; do printf 'c\r\n' >> f.$e; printf 'c\r\n' > g.$e; done"),
+    "split": (r"printf 'a\r\n' > f; printf 'x\n' > g; git add f g; git commit -qm 1;"
+              r" printf '* text=auto\n' > .gitattributes; git update-index --split-index", r"printf 'c\r\n' >> f",
+              r"printf 'd\r\n' >> f; printf 'y\n' >> g"),
+    "sparse": (r"mkdir in out; printf 'a\r\n' > in/f; printf 'b\n' > out/g; git add in out; git commit -qm 1;"
+               r" printf '* text=auto\n' > .gitattributes; git sparse-checkout set --cone --sparse-index in",
+               r"printf 'c\r\n' >> in/f", r"printf 'd\r\n' >> in/f"),
+    "unmerged": (r"printf 'a\r\n' > f; git add f; git commit -qm 1; git branch b; printf 'm\r\n' > f; git commit -qam 2;"
+                 r" git checkout -q b; printf 'b\r\n' > f; git commit -qam 3; git checkout -q main;"
+                 r" printf '* text=auto\n' > .gitattributes", r"printf 'x\n' > g; git merge -q b || true",
+                 r"printf 'both\r\n' > f"),
+    "guessed": (r"printf '* text=auto\n' > .gitattributes; printf 'a\r\nb\rc\r\n' > lone; printf 'x\n' > g",
+                r"printf 'a\r\nb\r\n' > lone; printf 'a\013\r\n' > tab; printf 'a\r\n\032' > dos; printf 'a\r\n' > text;"
+                r" printf 'a\177\r\n' > del; printf '\033\010\f\t\r\n' > controls"),
     "macro": (r"printf '[attr]mine diff -merge\n*.x mine text\n' > .gitattributes; printf 'a\r\n' > f.x",
               r"printf 'c\r\n' >> f.x"),
 }
@@ -27,7 +40,7 @@ CASES = {
 AS_THEY_LIE = {
     "remark": "f text # unix line ends", "nothing": "f text=", "number": "f text=1", "twice": "f eol=lf eol=crlf",
     "early": "* text=auto\nf mac\n[attr]mac -text", "macros": "[attr]mac text\nf mac",
-    "back": "f binary\nf -binary", "name": "f text _x,y", "zero": "f text\\0\n.hidden text",
+    "back": "f binary\nf -binary", "name": "f text _x,y", "tab": "f\\013text", "feed": "\\ff text", "zero": "f text\\0\n.hidden text",
 }
 
 

@@ -7,8 +7,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 
+#include "backends/git/guessed_text.h"
 #include "base/text.h"
 
 namespace agentfs::git {
@@ -23,27 +26,6 @@ std::string_view bytes_of(const git_blob* blob) {
   return {static_cast<const char*>(git_blob_rawcontent(blob)),
           static_cast<std::size_t>(git_blob_rawsize(blob))};
 }
-
-// An entry of the user's index in that of the repository, which is opened with none, for as long as
-// this lives: libgit2 asks there for the line endings that a file had.
-class ShownEntry {
- public:
-  ShownEntry(git_repository* repository, const git_index_entry* entry) : entry_(entry) {
-    git_index* raw = nullptr;
-    if (entry == nullptr || git_repository_index(&raw, repository) != 0) return;
-    index_.reset(raw);
-    git_index_add(raw, entry);
-  }
-  ~ShownEntry() {
-    if (index_) git_index_remove(index_.get(), entry_->path, 0);
-  }
-  ShownEntry(const ShownEntry&) = delete;
-  ShownEntry& operator=(const ShownEntry&) = delete;
-
- private:
-  const git_index_entry* entry_;
-  IndexHandle index_;
-};
 
 // Whether the file system has one journal, in which the names that were made before are committed
 // with any fsync: then only the bytes need be written one by one, which is some hundred times
@@ -101,6 +83,20 @@ Result<bool> is_partial_clone(git_repository* repository) {
   return is_promised;
 }
 
+// Whether attributes leave it to git to find out what is text, or say nothing.
+Result<bool> is_guessed(git_repository* repository, const std::string& path) {
+  std::array<const char*, 3> names{"text", "crlf", "eol"};
+  std::array<const char*, 3> values{};
+  TRY(check(git_attr_get_many(values.data(), repository, GIT_ATTR_CHECK_NO_SYSTEM, path.c_str(),
+                              names.size(), names.data()),
+            text::shown(path)));
+  if (git_attr_value(values[0]) == GIT_ATTR_VALUE_STRING)
+    return std::string_view(values[0]) == "auto";
+  return std::ranges::all_of(values, [](const char* value) {
+    return git_attr_value(value) == GIT_ATTR_VALUE_UNSPECIFIED;
+  });
+}
+
 }  // namespace
 
 Status sync_ref(git_repository* repository, const std::string& ref, const Owner& owner) {
@@ -153,13 +149,21 @@ Result<bool> has_blob(git_repository* repository, const git_oid& id, std::uint64
 
 // What another program than libgit2 would change is stored as it lies, with its line endings: in
 // another encoding these bytes may be none.
-Result<git_oid> ObjectWriter::file(int fd, const std::string& path, bool as_it_lies) {
+Result<git_oid> ObjectWriter::file(int fd, const std::string& path, bool as_it_lies,
+                                   const git_oid* before) {
   struct stat attributes{};
   if (::fstat(fd, &attributes) != 0) return fail_errno(text::shown(path));
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
   if (as_it_lies || TRY(is_made_by_others(repository_, path))) return bytes(content);
-  return filtered(content, path, [this](std::string_view stored) { return bytes(stored); });
+  const bool may_be_crlf = content.contains(kEnding);
+  const git_index_entry* const entry = may_be_crlf ? index_.find_ours(path) : nullptr;
+  const bool is_unknown = may_be_crlf && !index_.can_be_read();
+  const git_oid* const indexed = entry != nullptr && S_ISREG(entry->mode) ? &entry->id
+                                 : is_unknown                             ? before
+                                                                          : nullptr;
+  return filtered(content, path, indexed,
+                  [this](std::string_view stored) { return bytes(stored); });
 }
 
 Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path) {
@@ -168,21 +172,20 @@ Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path)
   const BlobHandle found(raw);
   const std::string_view held = bytes_of(raw);
   if (held.size() >= static_cast<std::size_t>(kStreamedFrom)) return false;
-  return filtered(held, path,
+  return filtered(held, path, &blob,
                   [&](std::string_view stored) -> Result<bool> { return stored != held; });
 }
 
 template <class Use>
-auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, const Use& use)
-    -> decltype(use(bytes)) {
-  if (!bytes.contains(kEnding)) return use(bytes);
+auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, const git_oid* indexed,
+                            const Use& use) -> decltype(use(bytes)) {
+  if (!bytes.contains(kEnding) || TRY(keeps_endings(bytes, path, indexed))) return use(bytes);
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),
             text::shown(path)));
   const FilterHandle filters(raw);
   if (!filters) return use(bytes);
-  const ShownEntry shown(repository_, TRY(keeps_endings(path)) ? index_.find(path) : nullptr);
   git_buf buffer{};
   TRY(check(git_filter_list_apply_to_buffer(&buffer, raw, bytes.data(), bytes.size()), "filter"));
   auto used = use({buffer.ptr, buffer.size});
@@ -190,16 +193,20 @@ auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, con
   return used;
 }
 
-// Where git only guesses that it is text, a file that has them in the index keeps them.
-Result<bool> ObjectWriter::keeps_endings(const std::string& path) {
-  const git_index_entry* const entry = index_.find(path);
+// Where git only guesses whether it is text it leaves alone what is none, and what has had such
+// line endings in the index: libgit2 guesses otherwise, and has no index here.
+Result<bool> ObjectWriter::keeps_endings(std::string_view bytes, const std::string& path,
+                                         const git_oid* indexed) {
+  if (!TRY(is_guessed(repository_, path))) return false;
+  if (endings_of(bytes).is_binary) return true;
   git_blob* raw = nullptr;
-  if (entry == nullptr || !S_ISREG(entry->mode)) return false;
-  const int result = git_blob_lookup(&raw, repository_, &entry->id);
+  const int result =
+      indexed == nullptr ? GIT_ENOTFOUND : git_blob_lookup(&raw, repository_, indexed);
   if (result == GIT_ENOTFOUND) return false;
   TRY(check(result, text::shown(path)));
   const BlobHandle found(raw);
-  return bytes_of(raw).contains(kEnding) && git_blob_is_binary(raw) == 0;
+  const Endings was = endings_of(bytes_of(raw));
+  return was.has_crlf && !was.is_binary;
 }
 
 Result<git_oid> ObjectWriter::bytes(std::string_view bytes) {

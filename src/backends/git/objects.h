@@ -21,9 +21,10 @@ class ObjectWriter {
       : repository_(repository), index_(index) {}
 
   // An open file's bytes as `git add` would store them, unless `as_it_lies`; `path` is its path
-  // below the worktree.
-  Result<git_oid> file(int fd, const std::string& path, bool as_it_lies);
-  // Whether a file that holds what a blob does would be stored as another.
+  // below the worktree, `before` the blob of the last commit or null: the index's, where that
+  // cannot be read.
+  Result<git_oid> file(int fd, const std::string& path, bool as_it_lies, const git_oid* before);
+  // Whether a file that holds what a blob of the index does would be stored as another.
   Result<bool> changes(const git_oid& blob, const std::string& path);
   // Whether the repository has an object, or could have it from the one it is a partial clone of.
   Result<bool> may_have(const git_oid& id);
@@ -42,9 +43,10 @@ class ObjectWriter {
  private:
   // Gives `use` the bytes as they would be stored.
   template <class Use>
-  auto filtered(std::string_view bytes, const std::string& path, const Use& use)
-      -> decltype(use(bytes));
-  Result<bool> keeps_endings(const std::string& path);
+  auto filtered(std::string_view bytes, const std::string& path, const git_oid* indexed,
+                const Use& use) -> decltype(use(bytes));
+  Result<bool> keeps_endings(std::string_view bytes, const std::string& path,
+                             const git_oid* indexed);
   Result<git_oid> stream(int file, const std::string& path);
 
   git_repository* repository_;

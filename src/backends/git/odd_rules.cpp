@@ -71,7 +71,8 @@ class Attribute {
 // are none of git's; and names that stand for others, where those may tell of line endings.
 bool is_odd(std::string_view line) {
   constexpr std::string_view kMacro = "[attr]";
-  if (line.size() >= kLongestLine) return true;
+  const bool has_other_blanks = line.find_first_of("\v\f") != line.npos;  // which libgit2 skips
+  if (line.size() >= kLongestLine || has_other_blanks) return true;
   const std::string_view pattern = take_word(line);
   if (pattern.empty() || pattern.starts_with('#')) return false;
   const bool is_macro = pattern.starts_with(kMacro);

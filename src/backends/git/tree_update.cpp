@@ -187,7 +187,9 @@ Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {
   struct stat attributes{};
   if (::fstat(file->get(), &attributes) != 0) return fail_errno(text::shown(entry.name));
   if (!owner_.may_read(attributes)) return leave(in, entry.name, not_theirs());
-  const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name, in.odd.any()));
+  const bool was_blob = entry.base != nullptr && git_tree_entry_type(entry.base) == GIT_OBJECT_BLOB;
+  const git_oid* const before = was_blob ? git_tree_entry_id(entry.base) : nullptr;
+  const git_oid id = TRY(objects_.file(file->get(), in.path + entry.name, in.odd.any(), before));
   objects_.keep_from(id, in.readers & owner_.readers_of(attributes));
   return insert(in, entry.name, id,
                 entry.kind == Kind::executable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB);

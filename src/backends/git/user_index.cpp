@@ -40,6 +40,13 @@ const git_index_entry* UserIndex::find(const std::string& path) {
   return index() == nullptr ? nullptr : git_index_get_bypath(index(), path.c_str(), 0);
 }
 
+const git_index_entry* UserIndex::find_ours(const std::string& path) {
+  constexpr int kOurs = 2;
+  const git_index_entry* const entry = find(path);
+  const bool may_be = entry == nullptr && index() != nullptr;
+  return may_be ? git_index_get_bypath(index(), path.c_str(), kOurs) : entry;
+}
+
 const git_index_entry* UserIndex::find_away(const std::string& path) {
   const git_index_entry* const entry = find(path);
   return entry != nullptr && is_away(*entry) ? entry : nullptr;

@@ -14,8 +14,11 @@ class UserIndex {
   explicit UserIndex(git_repository* repository) : repository_(repository) {}  // borrowed
 
   bool is_tracked(const std::string& path);  // or a directory, "a/", with one below it
+  bool can_be_read() { return index() != nullptr; }
   // The entry of a path; null where there is none.
   const git_index_entry* find(const std::string& path);
+  // And while a merge is not resolved, that of our side.
+  const git_index_entry* find_ours(const std::string& path);
   // The same of a file that git has been told not to have in the worktree (skip-worktree, as of a
   // sparse checkout), so that its absence is no change.
   const git_index_entry* find_away(const std::string& path);
