@@ -72,9 +72,12 @@ std::string noted_change(std::string_view path) {
 
 std::vector<std::string> submodules_in(std::string_view text) {
   std::vector<std::string> paths;
-  for (const std::string_view line : text::split(text, '\n')) {
+  for (std::string_view line : text::split(text, '\n')) {
+    constexpr std::string_view kEndOfHeader = "\"]";  // what follows in its line counts, too
+    const auto header = text::trim(line).starts_with('[') ? line.find(kEndOfHeader) : line.npos;
+    if (header != line.npos) line.remove_prefix(header + kEndOfHeader.size());
     const auto equals = line.find('=');
-    if (equals == std::string_view::npos || text::trim(line.substr(0, equals)) != "path") continue;
+    if (equals == line.npos || text::lower(text::trim(line.substr(0, equals))) != "path") continue;
     std::string path = value_of(text::trim(line.substr(equals + 1)));
     if (is_path_below(path)) paths.push_back(std::move(path));
   }

@@ -38,8 +38,11 @@ TEST_CASE("The paths of submodules are read as git writes them") {
       "[submodule \"out\"]\n\tpath = ../out\n"
       "[submodule \"abs\"]\n\tpath = /etc\n"
       "[submodule \"git\"]\n\tpath = a/.git\n"
+      "[submodule \"key\"]\n\tPath = upper\n"
+      " [submodule \"line\"] path = in/line\n"
       "[submodule \"none\"]\n\tpath =\n\tpathological = p\n";
-  CHECK(submodules_in(text) == std::vector<std::string>{"one", "with # and \"quotes\""});
+  CHECK(submodules_in(text) ==
+        std::vector<std::string>{"one", "with # and \"quotes\"", "upper", "in/line"});
 }
 
 }  // namespace
