@@ -40,10 +40,8 @@ Status AwayRules::add(const std::string& directory, const git_oid& blob) {
   const std::string what = text::shown(directory + ".gitignore");
   TRY(check(result, what));
   const BlobHandle found(raw);
-  const std::string_view text(static_cast<const char*>(git_blob_rawcontent(raw)),
-                              static_cast<std::size_t>(git_blob_rawsize(raw)));
   std::string rules;
-  for (const std::string_view line : text::split(text, '\n')) {
+  for (const std::string_view line : text::split(bytes_of(raw), '\n')) {
     const std::string rule = rule_at_top(directory, line);
     if (!rule.empty() && !rule.contains('\0')) rules += rule + "\n";
   }

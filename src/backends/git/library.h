@@ -56,4 +56,9 @@ inline Status check(int result, std::string_view object) {
   return ok();
 }
 
+inline std::string_view bytes_of(const git_blob* blob) {
+  return {static_cast<const char*>(git_blob_rawcontent(blob)),
+          static_cast<std::size_t>(git_blob_rawsize(blob))};
+}
+
 }  // namespace agentfs::git

@@ -22,11 +22,6 @@ constexpr off_t kStreamedFrom = off_t{64} << 20;
 
 constexpr std::string_view kEnding = "\r\n";  // what filters of text change
 
-std::string_view bytes_of(const git_blob* blob) {
-  return {static_cast<const char*>(git_blob_rawcontent(blob)),
-          static_cast<std::size_t>(git_blob_rawsize(blob))};
-}
-
 // Whether the file system has one journal, in which the names that were made before are committed
 // with any fsync: then only the bytes need be written one by one, which is some hundred times
 // cheaper than an fsync each.
@@ -156,14 +151,9 @@ Result<git_oid> ObjectWriter::file(int fd, const std::string& path, bool as_it_l
   if (attributes.st_size >= kStreamedFrom) return stream(fd, path);
   const std::string content = TRY(file::read(fd));
   if (as_it_lies || TRY(is_made_by_others(repository_, path))) return bytes(content);
-  const bool may_be_crlf = content.contains(kEnding);
-  const git_index_entry* const entry = may_be_crlf ? index_.find_ours(path) : nullptr;
-  const bool is_unknown = may_be_crlf && !index_.can_be_read();
-  const git_oid* const indexed = entry != nullptr && S_ISREG(entry->mode) ? &entry->id
-                                 : is_unknown                             ? before
-                                                                          : nullptr;
-  return filtered(content, path, indexed,
-                  [this](std::string_view stored) { return bytes(stored); });
+  return filtered(
+      content, path, [&] { return indexed_blob(path, before); },
+      [this](std::string_view stored) { return bytes(stored); });
 }
 
 Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path) {
@@ -172,20 +162,26 @@ Result<bool> ObjectWriter::changes(const git_oid& blob, const std::string& path)
   const BlobHandle found(raw);
   const std::string_view held = bytes_of(raw);
   if (held.size() >= static_cast<std::size_t>(kStreamedFrom)) return false;
-  return filtered(held, path, &blob,
-                  [&](std::string_view stored) -> Result<bool> { return stored != held; });
+  return filtered(
+      held, path, [&] { return &blob; },
+      [&](std::string_view stored) -> Result<bool> { return stored != held; });
 }
 
-template <class Use>
-auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, const git_oid* indexed,
+// Where git only guesses whether it is text it leaves alone what is none, and what has had such
+// line endings in the index: libgit2 guesses otherwise, and has no index here.
+template <class Indexed, class Use>
+auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, const Indexed& indexed,
                             const Use& use) -> decltype(use(bytes)) {
-  if (!bytes.contains(kEnding) || TRY(keeps_endings(bytes, path, indexed))) return use(bytes);
+  if (!bytes.contains(kEnding)) return use(bytes);
   git_filter_list* raw = nullptr;
   TRY(check(git_filter_list_load(&raw, repository_, nullptr, path.c_str(), GIT_FILTER_TO_ODB,
                                  GIT_FILTER_ALLOW_UNSAFE),
             text::shown(path)));
   const FilterHandle filters(raw);
   if (!filters) return use(bytes);
+  const bool keeps = TRY(is_guessed(repository_, path)) &&
+                     (endings_of(bytes).is_binary || TRY(has_text_with_crlf(indexed(), path)));
+  if (keeps) return use(bytes);
   git_buf buffer{};
   TRY(check(git_filter_list_apply_to_buffer(&buffer, raw, bytes.data(), bytes.size()), "filter"));
   auto used = use({buffer.ptr, buffer.size});
@@ -193,20 +189,21 @@ auto ObjectWriter::filtered(std::string_view bytes, const std::string& path, con
   return used;
 }
 
-// Where git only guesses whether it is text it leaves alone what is none, and what has had such
-// line endings in the index: libgit2 guesses otherwise, and has no index here.
-Result<bool> ObjectWriter::keeps_endings(std::string_view bytes, const std::string& path,
-                                         const git_oid* indexed) {
-  if (!TRY(is_guessed(repository_, path))) return false;
-  if (endings_of(bytes).is_binary) return true;
+const git_oid* ObjectWriter::indexed_blob(const std::string& path, const git_oid* before) {
+  if (!index_.can_be_read()) return before;
+  const git_index_entry* const entry = index_.find_ours(path);
+  return entry != nullptr && S_ISREG(entry->mode) ? &entry->id : nullptr;
+}
+
+// Of one that is null, or that the repository has not: no.
+Result<bool> ObjectWriter::has_text_with_crlf(const git_oid* blob, const std::string& path) const {
   git_blob* raw = nullptr;
-  const int result =
-      indexed == nullptr ? GIT_ENOTFOUND : git_blob_lookup(&raw, repository_, indexed);
+  const int result = blob == nullptr ? GIT_ENOTFOUND : git_blob_lookup(&raw, repository_, blob);
   if (result == GIT_ENOTFOUND) return false;
   TRY(check(result, text::shown(path)));
   const BlobHandle found(raw);
-  const Endings was = endings_of(bytes_of(raw));
-  return was.has_crlf && !was.is_binary;
+  const Endings endings = endings_of(bytes_of(raw));
+  return endings.has_crlf && !endings.is_binary;
 }
 
 Result<git_oid> ObjectWriter::bytes(std::string_view bytes) {

@@ -41,12 +41,13 @@ class ObjectWriter {
   Status sync(const Owner& owner) const;
 
  private:
-  // Gives `use` the bytes as they would be stored.
-  template <class Use>
-  auto filtered(std::string_view bytes, const std::string& path, const git_oid* indexed,
+  // Gives `use` the bytes as they would be stored; `indexed` says the blob of the index, or null,
+  // where that has to be known.
+  template <class Indexed, class Use>
+  auto filtered(std::string_view bytes, const std::string& path, const Indexed& indexed,
                 const Use& use) -> decltype(use(bytes));
-  Result<bool> keeps_endings(std::string_view bytes, const std::string& path,
-                             const git_oid* indexed);
+  const git_oid* indexed_blob(const std::string& path, const git_oid* before);
+  Result<bool> has_text_with_crlf(const git_oid* blob, const std::string& path) const;
   Result<git_oid> stream(int file, const std::string& path);
 
   git_repository* repository_;

@@ -148,15 +148,16 @@ Status TreeUpdate::leave(const Directory& in, const std::string& name, const Err
 Status TreeUpdate::add_away_rules(const Directory& in, const git_tree* base,
                                   const Change& changes) {
   constexpr const char* kRules = ".gitignore";
+  const auto told = changes.below.find(kRules);
+  const git_tree_entry* const was = base == nullptr ? nullptr : git_tree_entry_byname(base, kRules);
+  if (told == changes.below.end() && was == nullptr) return ok();
   const auto kind = kind_of(in.fd, kRules);
   if (!kind || *kind != Kind::none) return ok();
-  const auto told = changes.below.find(kRules);
   if (told != changes.below.end() && told->second.away != nullptr) {
     git_oid id{};
     TRY(check(git_oid_fromstr(&id, told->second.away->id.c_str()), kRules));
     return away_rules_.add(in.path, id);
   }
-  const git_tree_entry* const was = base == nullptr ? nullptr : git_tree_entry_byname(base, kRules);
   if (was == nullptr || git_tree_entry_type(was) != GIT_OBJECT_BLOB) return ok();
   const git_index_entry* const kept = asks_index_ ? index_.find_away(in.path + kRules) : nullptr;
   if (kept != nullptr) return away_rules_.add(in.path, kept->id);
