@@ -162,14 +162,8 @@ def a_submodule_is_a_commit_wherever_its_directory_goes():
         for kind in ("checkpoint", "turn"):
             space = f"{name}-{kind}"
             submodule(space)
-            pid = COMMITS.worker(space) if kind == "turn" else None
-            for count, line in enumerate(("echo 1 > top", *lines)):
-                if pid:
-                    commit = COMMITS.turn(pid, line)
-                else:
-                    run(["sh", "-c", line], cwd=SPACES / space)
-                    commit = checkpoint(space, f"{space}-{count}")
-                expect_added(space, commit, f"{kind}: {lines[:count]}")
+            for line, commit in COMMITS.after_each(kind, space, ("echo 1 > top", *lines)):
+                expect_added(space, commit, f"{space}: {line}")
 
 
 SPARSE = {"patterns": ("--no-cone", "in/"), "cone": ("--cone", "--no-sparse-index", "in"),
@@ -187,17 +181,12 @@ def rules_that_are_kept_away_leave_out_what_they_name():
             git(space, "init", "-q", "-b", "main")
             git(space, "add", "-A")
             git(space, "commit", "-q", "-m", "first")
-            pid = COMMITS.worker(space) if kind == "turn" else None
             git(space, "sparse-checkout", "set", *words)
-            for count, line in enumerate(("echo 1 > in/f", "echo 2 > in/.env; echo 2 > in/x.log; echo 2 > in/new",
-                                          "mkdir -p out/deep/d; for p in a.o top b deep/a.o deep/top deep/kept.log"
-                                          " deep/x.log deep/.env deep/d/x; do echo 3 > out/$p; done",
-                                          "mkdir out/d; echo 4 > out/d/x; echo 4 > out/d/y")):
-                if pid:
-                    commit = COMMITS.turn(pid, line)
-                else:
-                    run(["sh", "-c", line], cwd=SPACES / space)
-                    commit = checkpoint(space, f"{space}-{count}")
+            lines = ("echo 1 > in/f", "echo 2 > in/.env; echo 2 > in/x.log; echo 2 > in/new",
+                     "mkdir -p out/deep/d; for p in a.o top b deep/a.o deep/top deep/kept.log"
+                     " deep/x.log deep/.env deep/d/x; do echo 3 > out/$p; done",
+                     "mkdir out/d; echo 4 > out/d/x; echo 4 > out/d/y")
+            for line, commit in COMMITS.after_each(kind, space, lines):
                 expect_added(space, commit, f"{space}: {line}")
 
 

@@ -41,6 +41,16 @@ class Commits:
         self.mount.wait(pid)
         return f"refs/agentfs/turns/{pid}"
 
+    def after_each(self, kind, space, lines):
+        """Runs lines of a shell there; gives each and the commit after it, of a "checkpoint" or a "turn"."""
+        pid = self.worker(space) if kind == "turn" else None
+        for count, line in enumerate(lines):
+            if pid:
+                yield line, self.turn(pid, line)
+            else:
+                run(["sh", "-c", line], cwd=self.spaces / space)
+                yield line, self.checkpoint(space, f"{space}-{count}")
+
     def added(self, space):
         """The tree of what git itself would add, by an index of our own, of the time of the user's."""
         index = TESTDIR / "index"

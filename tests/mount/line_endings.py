@@ -53,31 +53,20 @@ def repository(space, line):
     top = M / "workspaces" / space
     top.mkdir()
     COMMITS.git(space, "init", "-q", "-b", "main")
-    run(["sh", "-c", f"export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a; {line}"],
-        cwd=top)
+    for key in ("user.name", "user.email"):  # of the lines that commit
+        COMMITS.git(space, "config", key, "a")
+    run(["sh", "-c", line], cwd=top)
     COMMITS.git(space, "add", "-A")
-    COMMITS.git(space, "-c", "commit.gpgSign=false", "commit", "-q", "--allow-empty", "-m", "first")
+    COMMITS.git(space, "commit", "-q", "--allow-empty", "-m", "first")
     return top
-
-
-def commits_of(space, top, lines):
-    """By checkpoints; by turns where the name of the workspace says so."""
-    pid = COMMITS.worker(space) if space.endswith("-turn") else None
-    named = "git config user.name a; git config user.email a; "
-    for count, line in enumerate(lines):
-        if pid:
-            yield line, COMMITS.turn(pid, named + line)
-        else:
-            run(["sh", "-c", named + line], cwd=top)
-            yield line, COMMITS.checkpoint(space, f"{space}-{count}")
 
 
 def a_commit_has_what_git_would_add():
     for name, (first, *lines) in CASES.items():
         for kind in ("checkpoint", "turn"):
             space = f"{name}-{kind}"
-            top = repository(space, first)
-            for line, commit in commits_of(space, top, lines):
+            repository(space, first)
+            for line, commit in COMMITS.after_each(kind, space, lines):
                 COMMITS.expect_added(space, commit, f"{space}: {line}")
 
 
@@ -86,7 +75,7 @@ def below_rules_that_are_read_otherwise_files_are_as_they_lie():
         for kind in ("checkpoint", "turn"):
             space = f"{name}-{kind}"
             top = repository(space, f"printf '{rules}\n' > .gitattributes; printf 'a\\r\\nb\\0\\r\\n' > f")
-            for line, commit in commits_of(space, top, (r"printf 'c\r\n' >> f",)):
+            for line, commit in COMMITS.after_each(kind, space, (r"printf 'c\r\n' >> f",)):
                 expect_eq(COMMITS.git(space, "cat-file", "-s", f"{commit}:f").strip(), str((top / "f").stat().st_size),
                           f"bytes of {space}: {rules!r}: {line}")
 
