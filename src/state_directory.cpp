@@ -26,8 +26,9 @@ constexpr auto kDirectories = std::to_array<std::string_view>(
      "trees/src", "trees/src/repos", "trees/tmp", "git", "etc", "etc/models", "etc/profiles",
      "etc/profiles/default", "etc/profiles/default/context.d", "etc/devices", "log", "mount"});
 
+// Of a tree's the mount shows the mode: who uses it, too, may enter. STATE itself keeps others out.
 Status make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0) return ok();
+  if (::mkdir(path.c_str(), 0755) == 0) return ok();
   struct stat there{};
   if (errno != EEXIST) return fail_errno(path);
   if (::stat(path.c_str(), &there) != 0) {

@@ -27,9 +27,9 @@ namespace agentfs {
 class StateDirectory {
  public:
   enum class Use { serve, check };
-  // Makes what is missing, mode 0700, takes the lock, and brings an older format to this one. EBUSY
-  // names the daemon that has it, ENOTDIR what is in the place of a directory; to be checked a
-  // state may have such.
+  // Makes what is missing, STATE of mode 0700, takes the lock, and brings an older format to this
+  // one. EBUSY names the daemon that has it, ENOTDIR what is in the place of a directory; to be
+  // checked a state may have such.
   static Result<StateDirectory> acquire(const std::string& path, Use use = Use::serve);
   // EPERM where it is another user's: what that one may put there, links out of it for one, is
   // followed and written, and what this one would make there that one could not read. Before
