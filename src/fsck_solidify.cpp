@@ -7,6 +7,7 @@
 #include "backends/forest.h"
 #include "backends/imports/imports.h"
 #include "base/directory.h"
+#include "base/permissions.h"
 #include "base/text.h"
 #include "fsck_rows.h"
 
@@ -63,7 +64,7 @@ Status fill_kept(const std::string& path, const Lender& lender) {
     return ::futimens(file.get(), times) == 0 ? ok() : fail_errno(path);
   };
   Status filled = fill();
-  if (!is_root) ::chmod(path.c_str(), its.st_mode & 07777);
+  if (!is_root) ::chmod(path.c_str(), its.st_mode & kPermissions);
   return filled;
 }
 

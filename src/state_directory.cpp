@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,12 +90,13 @@ std::string StateDirectory::standard() {
   if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && data[0] == '/') {
     return std::string(data) + "/agentfs";
   }
-  const char* home = std::getenv("HOME");
-  if (home == nullptr || home[0] != '/') {
-    const struct passwd* const user = ::getpwuid(::geteuid());
-    home = user != nullptr ? user->pw_dir : "/root";
+  constexpr std::string_view kBelow = "/.local/share/agentfs";
+  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/') {
+    return fmt::format("{}{}", home, kBelow);
   }
-  return std::string(home) + "/.local/share/agentfs";
+  const auto user = find_user(::geteuid());
+  const bool has_home = user && user->home.starts_with('/');
+  return fmt::format("{}{}", has_home ? user->home : "/root", kBelow);
 }
 
 std::span<const std::string_view> StateDirectory::directories() { return kDirectories; }

@@ -11,6 +11,7 @@
 #include <limits>
 #include <string>
 
+#include "base/permissions.h"
 #include "base/read_at.h"
 #include "base/text.h"
 
@@ -169,7 +170,7 @@ void set_attributes(int file, const struct stat& attributes) {
   if (!known || made.st_uid != attributes.st_uid || made.st_gid != attributes.st_gid) {
     static_cast<void>(::fchown(file, attributes.st_uid, attributes.st_gid) == 0);
   }
-  static_cast<void>(::fchmod(file, attributes.st_mode & 07777U) == 0);
+  static_cast<void>(::fchmod(file, attributes.st_mode & kPermissions) == 0);
   const timespec times[2] = {attributes.st_atim, attributes.st_mtim};
   static_cast<void>(::futimens(file, times) == 0);
 }

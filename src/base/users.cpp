@@ -22,7 +22,7 @@ std::optional<HostUser> find_by(int (*look_up)(Key, passwd*, char*, std::size_t,
   if (look_up(key, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
     return std::nullopt;
   }
-  return HostUser{found->pw_name, found->pw_uid, found->pw_gid};
+  return HostUser{found->pw_name, found->pw_uid, found->pw_gid, found->pw_dir};
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ struct HostUser {
   std::string name;
   uid_t uid = 0;
   gid_t gid = 0;
+  std::string home;
 };
 
 // These read the user database, which may be files or a service: not under a lock. Threads: all.

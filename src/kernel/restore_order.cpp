@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 #include "kernel/kernel.h"
 
 namespace agentfs {
@@ -45,7 +46,7 @@ bool is_done(Namespace& paths, const Caller& caller, const RestoreStep& step) {
   if (!there || !S_ISREG(step.mode)) return false;
   if (step.other.empty()) {
     return S_ISREG(there->st_mode) && nanoseconds_of(there->st_mtim) == step.modified &&
-           (there->st_mode & 07777U) == (step.mode & 07777U);
+           (there->st_mode & kPermissions) == (step.mode & kPermissions);
   }
   const auto other = paths.attributes(caller, step.other);
   return other && other->st_ino == there->st_ino;

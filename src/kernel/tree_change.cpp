@@ -5,6 +5,7 @@
 
 #include "base/blocks.h"
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 
 namespace agentfs {
 namespace {
@@ -30,7 +31,7 @@ json::Value kept_row(std::uint64_t number, std::string_view type, const struct s
   const std::uint64_t held = held_bytes(attributes);
   const bool is_usual = held == whole_blocks(static_cast<std::uint64_t>(attributes.st_size));
   if (S_ISREG(attributes.st_mode) && !is_usual) row.set("held", held);
-  row.set("mode", attributes.st_mode & 07777U);
+  row.set("mode", attributes.st_mode & kPermissions);
   row.set("uid", attributes.st_uid).set("gid", attributes.st_gid);
   row.set("modified", nanoseconds_of(attributes.st_mtim));
   return row;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file_clock.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::git {
@@ -50,7 +51,7 @@ void Owner::give(const std::string& below, mode_t readers) const {
   const bool is_one = S_ISDIR(found.stx_mode) || (S_ISREG(found.stx_mode) && found.stx_nlink == 1);
   if (!is_new || !is_one) return;
   const std::string itself = fmt::format("/proc/self/fd/{}", file.get());
-  const mode_t mode = found.stx_mode & ~(kAllReaders & ~readers) & 07777U;
+  const mode_t mode = found.stx_mode & ~(kAllReaders & ~readers) & kPermissions;
   if (readers != kAllReaders) (void)(::chmod(itself.c_str(), mode) == 0);
   if (gives_) (void)(::fchownat(file.get(), "", uid_, gid_, AT_EMPTY_PATH) == 0);
 }

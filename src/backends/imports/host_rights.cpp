@@ -7,12 +7,12 @@
 #include <optional>
 #include <ranges>
 
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
 namespace {
 
-constexpr mode_t kModes = 07777;
 constexpr mode_t kNeeded = S_IWUSR | S_IXUSR;
 
 std::string itself(const UniqueFd& directory) {
@@ -34,7 +34,7 @@ void HostRights::give_back(const HostDirectory& host, const Closed& one) {
   const auto its = host.open(one.path, O_PATH | O_DIRECTORY);
   struct stat now{};
   if (!its || ::fstat(its->get(), &now) != 0) return;
-  const bool is_as_opened = (now.st_mode & kModes) == opened_mode(one.mode);
+  const bool is_as_opened = (now.st_mode & kPermissions) == opened_mode(one.mode);
   if (is_as_opened) (void)(::chmod(itself(*its).c_str(), one.mode) == 0);
 }
 
@@ -49,7 +49,7 @@ Status HostRights::need(const std::set<std::string>& directories) {
       return fail(EACCES, "{}: uid {} may not change what is in it; nothing was written",
                   host_.shown(path), ::geteuid());
     }
-    closed_.push_back({path, found.st_mode & kModes});
+    closed_.push_back({path, found.st_mode & kPermissions});
   }
   return ok();
 }
@@ -118,7 +118,7 @@ Status check_readable(const HostDirectory& host, const std::string& path, mode_t
   return fail(EACCES,
               "{}: with mode {:04o} it could not be read there any more by uid {}, and neither be "
               "compared nor taken back; nothing was written, and with {} here it can be committed",
-              host.shown(path), mode & kModes, ::geteuid(),
+              host.shown(path), mode & kPermissions, ::geteuid(),
               S_ISDIR(mode) ? "`chmod u+rx`" : "`chmod u+r`");
 }
 

@@ -10,6 +10,7 @@
 #include "backends/trees/directory_reader.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -195,7 +196,7 @@ Result<UniqueFd> DirectoryTree::open_new(const Borrowed& directory, const NewFil
   UniqueFd fd;
   const auto create_file = [&] {
     const UmaskScope umask(caller.umask);
-    const mode_t mode = umask.masked(made.mode) & 07777;
+    const mode_t mode = umask.masked(made.mode) & kPermissions;
     fd = table_->open_with_relief(
         [&] { return ::openat(directory.get(), made.name.c_str(), flags, mode); });
     return fd.get();

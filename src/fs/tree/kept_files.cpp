@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // versions/ and trash/ of `.agentfs`.
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 #include "fs/tree/tables.h"
 #include "kernel/history.h"
 #include "kernel/history_keeper.h"
@@ -29,7 +30,7 @@ Result<vfs::ContentRef> content_of(const HistoryRoot& root, const Caller& caller
   const struct stat attributes = TRY(past->attributes(name));
   if (!root.kernel->history().may_read(caller, attributes)) {
     return fail(EACCES, "{}: a version of mode {:04o} of uid {}, and not this caller's to read",
-                text::shown(version->path), attributes.st_mode & 07777, attributes.st_uid);
+                text::shown(version->path), attributes.st_mode & kPermissions, attributes.st_uid);
   }
   const auto open = [past, name]() -> Result<UniqueFd> {
     auto file = past->open(name);

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
@@ -70,8 +71,8 @@ std::string about_conflict(const MergeConflict& conflict) {
                                   word_of(conflict.reason), conflict.sentence);
   const bool has_both = conflict.ours.is_regular() && conflict.theirs.is_regular();
   if (has_both && conflict.ours.mode != conflict.theirs.mode) {
-    about += fmt::format("mode\tours {:04o}, theirs {:04o}\n", conflict.ours.mode & 07777,
-                         conflict.theirs.mode & 07777);
+    about += fmt::format("mode\tours {:04o}, theirs {:04o}\n", conflict.ours.mode & kPermissions,
+                         conflict.theirs.mode & kPermissions);
   }
   return about;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "base/hash.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::vfs {
@@ -32,7 +33,7 @@ void Interned::forget(const std::string& path) {
 std::uint64_t inode_number(std::string_view path) { return fnv1a(path) | (1ULL << 63U); }
 
 mode_t permissions(const Context& context, const RowInfo& row) {
-  const mode_t all = row.mode & 07777U;
+  const mode_t all = row.mode & kPermissions;
   return context.shared && row.is_private ? all & 07700U : all;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attributes of files in data trees, changed, and what the journal tells of them.
 #include "base/log.h"
+#include "base/permissions.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 #include "base/xattrs.h"
@@ -21,7 +22,7 @@ json::Object told(const struct stat& values, unsigned which) {
   const auto tell = [&](unsigned bit, const char* name, json::Value value) {
     if ((which & bit) != 0) members.emplace_back(name, std::move(value));
   };
-  tell(SetAttributes::mode, "mode", fmt::format("{:04o}", values.st_mode & 07777U));
+  tell(SetAttributes::mode, "mode", fmt::format("{:04o}", values.st_mode & kPermissions));
   tell(SetAttributes::uid, "uid", values.st_uid);
   tell(SetAttributes::gid, "gid", values.st_gid);
   tell(SetAttributes::size, "size", values.st_size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/dressing.h"
 
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::vfs {
@@ -46,7 +47,7 @@ Status dress_like(Request& request, const Found& old, Node& made, Handle& handle
   owner.which = SetAttributes::gid;
   const bool has_group = is_given || made.set_attributes(request, &handle, owner).has_value();
   SetAttributes mode{.which = SetAttributes::mode};
-  mode.values.st_mode = old.attributes.st_mode & 07777U;
+  mode.values.st_mode = old.attributes.st_mode & kPermissions;
   if (!is_given || request.tree().uid != 0) mode.values.st_mode &= ~mode_t{S_ISUID | S_ISGID};
   // Another group gets no more than all others have.
   if (!has_group) mode.values.st_mode &= ~mode_t{S_IRWXG} | ((mode.values.st_mode & S_IRWXO) << 3U);

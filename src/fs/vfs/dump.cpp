@@ -2,6 +2,7 @@
 // The tables as JSON: what documents and completions are made from.
 #include <deque>
 
+#include "base/permissions.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/readme.h"
 
@@ -22,7 +23,7 @@ json::Value describe(const RowInfo& row) {
   for (const VerbInfo& verb : row.verbs) verbs.push_back(describe(verb));
   return json::Object{{"name", row.name},
                       {"kind", name(row.kind)},
-                      {"mode", fmt::format("{:04o}", row.mode & 07777U)},
+                      {"mode", fmt::format("{:04o}", row.mode & kPermissions)},
                       {"listed", row.listed},
                       {"doc", row.doc},
                       {"usage", row.usage},

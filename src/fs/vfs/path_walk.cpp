@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/permissions.h"
 #include "base/text.h"
 #include "fs/vfs/data_node.h"
 
@@ -71,7 +72,7 @@ Status check_access(Request& request, Node& node, int mask) {
   const mode_t wanted = static_cast<mode_t>(mask);
   if (((is.st_mode >> shift) & wanted) == wanted) return ok();
   return fail(EACCES, "{}: belongs to another user (mode {:04o}); its owner may do this",
-              node.path(), is.st_mode & 07777U);
+              node.path(), is.st_mode & kPermissions);
 }
 
 Result<std::string> clean_path(const std::string& path) {

@@ -9,6 +9,7 @@
 
 #include "base/copy.h"
 #include "base/nanoseconds.h"
+#include "base/permissions.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
 #include "fs/vfs/dressing.h"
@@ -56,7 +57,7 @@ void give_capabilities(Request& request, const Xattrs& from, Node& to) {
 
 SetAttributes attributes_of(const RestoreStep& step) {
   SetAttributes wanted{.which = SetAttributes::mode | SetAttributes::mtime};
-  wanted.values.st_mode = step.mode & 07777U;
+  wanted.values.st_mode = step.mode & kPermissions;
   wanted.values.st_mtim = time_of(step.modified);
   if (::geteuid() == 0) {
     wanted.which |= SetAttributes::uid | SetAttributes::gid;

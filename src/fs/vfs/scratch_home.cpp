@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/permissions.h"
 #include "base/text.h"
 #include "fs/vfs/directory_handle.h"
 
@@ -93,7 +94,7 @@ Result<CreatedNode> ScratchHome::create_scratch(Request& request, const std::str
                                                 int flags, mode_t mode) {
   if (!takes_texts()) return std::unexpected(refused("making a file", name));
   const auto place = place_of(request, name);
-  const mode_t allowed = mode & 07777U & ~request.tree().umask;
+  const mode_t allowed = mode & kPermissions & ~request.tree().umask;
   const auto node =
       std::make_shared<ScratchNode>(context_, place, S_IFREG | allowed, std::string());
   TRY(context_->scratch.add(place, node));

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/permissions.h"
+
 namespace agentfs::vfs {
 namespace {
 
@@ -98,7 +100,7 @@ Result<Attributes> ScratchNode::set_attributes(Request& request, Handle*,
       touch();
     }
     if (has(SetAttributes::mode)) {
-      stat_.st_mode = mode_type_ | (wanted.values.st_mode & 07777U);
+      stat_.st_mode = mode_type_ | (wanted.values.st_mode & kPermissions);
     }
     if (has(SetAttributes::uid)) stat_.st_uid = wanted.values.st_uid;
     if (has(SetAttributes::gid)) stat_.st_gid = wanted.values.st_gid;

@@ -2,6 +2,7 @@
 // Renames in synthetic directories: how editors and tools save.
 #include <fcntl.h>
 
+#include "base/permissions.h"
 #include "fs/vfs/scratch_home.h"
 #include "fs/vfs/wait_for.h"
 
@@ -84,7 +85,7 @@ Status ScratchHome::rename_entry(Request& request, const std::string& name, Scra
   handle->release();
   const auto place = target.place_of(request, new_name);
   const auto copy = std::make_shared<ScratchNode>(
-      context_, place, S_IFREG | (entry.attributes.st_mode & 07777U), bytes.text);
+      context_, place, S_IFREG | (entry.attributes.st_mode & kPermissions), bytes.text);
   context_->scratch.take(place);
   TRY(context_->scratch.add(place, copy));
   ScratchNode::arm(copy);

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "base/permissions.h"
+
 namespace agentfs::vfs {
 
 // The size is 0: what it will give is not known, and nobody lists it.
 Result<Attributes> StreamNode::attributes(Request&) {
-  const mode_t mode = S_IFREG | (place_.info().mode & 07777U);
+  const mode_t mode = S_IFREG | (place_.info().mode & kPermissions);
   return Attributes{make_stat(*context_, place_.path, mode, context_->started), kForever};
 }
 

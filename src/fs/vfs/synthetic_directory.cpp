@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/permissions.h"
 #include "base/text.h"
 #include "fs/vfs/covered_node.h"
 #include "fs/vfs/document_node.h"
@@ -260,7 +261,7 @@ void SyntheticDirectory::receive(Request& request, const std::string& name, std:
   }
   const auto file = std::make_shared<RowFile>(
       context_ref(), place(*row, name, tagged ? tagged->second : std::string()),
-      type_.rows()[*row].mode & 07777U);
+      type_.rows()[*row].mode & kPermissions);
   write_whole(request, file, std::move(text), std::move(done));
 }
 
