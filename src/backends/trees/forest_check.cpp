@@ -64,7 +64,7 @@ class ForestCheck {
   ForestRoom room_;
   Findings found_;
   std::vector<Unmarked> unmarked_;  // at the top
-  // Of the tree that is walked, with marks that cannot be read; each path's sentence name.
+  // Of the tree that is walked, with marks that say nothing, or what is not so; a sentence each.
   std::map<std::string, std::string> unread_;
   // By live trees, looked at.
   std::set<std::tuple<std::uint32_t, std::uint64_t, SavedDirectory>> read_;
@@ -178,8 +178,7 @@ void ForestCheck::check_live(const Line& line, const std::string& name) {
 }
 
 void ForestCheck::tell_unread() {
-  for (const auto& [path, where] : unread_)
-    problem(where + ": its mark is damaged, or gone; what it reads is not known any more");
+  for (auto& [path, sentence] : unread_) problem(std::move(sentence));
   unread_.clear();
 }
 
@@ -219,10 +218,16 @@ std::vector<std::string> ForestCheck::look(int directory, const std::string& pat
   ++directories_;
   const FileMark mark = disk().marks().file(Spot::of(directory));
   const auto source = disk().marks().hollow(Spot::of(directory), &mark);
-  if (!source || (is_live && *source && is_of_another(disk(), mark, **source))) {
-    unread_.emplace(path, where);
+  if (!source) {
+    unread_.emplace(path,
+                    where + ": its mark is damaged, or gone; what it reads is not known any more");
   } else if (*source) {
     ++hollow_;
+    if (const auto other = is_live ? other_number(disk(), mark, **source) : std::nullopt) {
+      unread_.emplace(path, fmt::format("{}: has number {}, and what it reads {}; one of the two "
+                                        "has lost its mark, or bears another's",
+                                        where, *mark.id, *other));
+    }
     check_source(**source, where, is_live);
     return {};  // what a crash left in it is put over when it is filled
   }

@@ -17,6 +17,12 @@
 namespace agentfs::trees {
 namespace {
 
+std::optional<std::int64_t> changed_at(int directory) {
+  struct stat its{};
+  if (::fstat(directory, &its) != 0) return std::nullopt;
+  return nanoseconds_of(its.st_mtim);
+}
+
 class LostHollows {
  public:
   LostHollows(ForestDisk& disk, const Line& line) : disk_(disk), line_(line) {}
@@ -31,14 +37,21 @@ class LostHollows {
   Was read_below(const std::string& name);
   Was content_in(const Content& above, int from, const std::string& name);
   bool is_empty_since(int directory, const Content& was);
-  bool has_its_time(int directory, const TreeNode& shelf);
+  std::optional<std::int64_t> time_of(const TreeNode& shelf);
+  void look_for_another(int directory, const std::string& path, const FileMark& mark,
+                        const Source& source);
   void know_states();
   void know_below(Content root);
 
   ForestDisk& disk_;
   const Line& line_;
   std::vector<LostHollow> found_;
-  std::vector<std::pair<std::string, ino_t>> told_;  // by their own mark; the paths, and numbers
+  struct Told {
+    std::string path;
+    ino_t number = 0;
+    std::optional<std::int64_t> time{};  // of the last change, of one that reads another
+  };
+  std::vector<Told> told_;  // by their own mark
   // Of the way to where the walk is, what was read when the fork was made, if it is known.
   std::vector<Was> were_;
   std::map<ino_t, std::vector<Content>> known_;  // of the states, by number
@@ -51,11 +64,12 @@ std::vector<LostHollow> LostHollows::find(int top) {
     return look(directory, path, depth);
   });
   if (!told_.empty()) know_states();
-  for (const auto& [path, number] : told_) {
+  for (const auto& [path, number, time] : told_) {
     const auto read = known_.find(number);
-    if (read != known_.end() && read->second.size() == 1) {
-      found_.push_back({path, read->second.front().source});
-    }
+    if (read == known_.end() || read->second.size() != 1) continue;
+    const Content& was = read->second.front();
+    if (time && time != time_of(*was.shelf)) continue;
+    found_.push_back({path, was.source});
   }
   return std::move(found_);
 }
@@ -112,9 +126,9 @@ LostHollows::Names LostHollows::look(int directory, const std::string& path, std
   const auto source = disk_.marks().hollow(spot, &mark);
   const auto entries = list_directory(directory);
   if (!source && source.error().code == EBADMSG && mark.hollow && mark.id) {
-    told_.emplace_back(path, *mark.id);
+    told_.push_back({path, *mark.id});
   }
-  if (source && *source && is_of_another(disk_, mark, **source)) told_.emplace_back(path, *mark.id);
+  if (source && *source) look_for_another(directory, path, mark, **source);
   if (!source || *source || !entries) return {};
   const Was& was = were_.back();
   if (entries->empty() && was && is_empty_since(directory, *was)) {
@@ -126,25 +140,33 @@ LostHollows::Names LostHollows::look(int directory, const std::string& path, std
 bool LostHollows::is_empty_since(int directory, const Content& was) {
   const auto from = disk_.table().borrow(*was.directory);
   const auto wanted = from ? list_directory(from->get()) : fail_errno("");
-  return wanted && !wanted->empty() && has_its_time(directory, *was.shelf);
+  const auto time = changed_at(directory);
+  return wanted && !wanted->empty() && time && time == time_of(*was.shelf);
 }
 
-bool LostHollows::has_its_time(int directory, const TreeNode& shelf) {
+std::optional<std::int64_t> LostHollows::time_of(const TreeNode& shelf) {
   const auto from = disk_.table().borrow(shelf);
-  struct stat its{};
-  struct stat there{};
-  return from && ::fstat(directory, &its) == 0 && ::fstat(from->get(), &there) == 0 &&
-         nanoseconds_of(its.st_mtim) == nanoseconds_of(there.st_mtim);
+  return from ? changed_at(from->get()) : std::nullopt;
+}
+
+// One with the very time of what it reads is read as it was made, whatever its number.
+void LostHollows::look_for_another(int directory, const std::string& path, const FileMark& mark,
+                                   const Source& source) {
+  if (!other_number(disk_, mark, source)) return;
+  const auto content = disk_.resolve(source);
+  const auto time = changed_at(directory);
+  if (content && time && time != time_of(*content->shelf)) told_.push_back({path, *mark.id, time});
 }
 
 }  // namespace
 
-bool is_of_another(ForestDisk& disk, const FileMark& mark, const Source& source) {
+std::optional<ino_t> other_number(ForestDisk& disk, const FileMark& mark, const Source& source) {
   const auto content = mark.id ? disk.resolve(source) : fail(ENOENT, "no number");
   const auto shelf = content ? disk.table().borrow(*content->shelf) : fail(ENOENT, "nothing");
-  if (!shelf) return false;
+  if (!shelf) return std::nullopt;
   const FileMark read = disk.marks().file(Spot::of(shelf->get()));
-  return disk.id_of(read, S_IFDIR, content->shelf->inode()) != *mark.id;
+  const ino_t number = disk.id_of(read, S_IFDIR, content->shelf->inode());
+  return number == *mark.id ? std::nullopt : std::optional(number);
 }
 
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,

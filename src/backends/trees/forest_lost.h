@@ -2,6 +2,8 @@
 // Directories of a fork that were to be read from elsewhere and have lost the mark that says so.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,18 +21,18 @@ struct LostHollow {
   }
 };
 
-// Whether a hollow directory, by its mark, is shown by another number than what it reads: then what
-// says so is the mark of another one.
-bool is_of_another(ForestDisk& disk, const FileMark& mark, const Source& source);
+// By which number that is shown which a hollow directory reads, where it is another than that of
+// its own mark: then one of the two marks is another's, or gone.
+std::optional<ino_t> other_number(ForestDisk& disk, const FileMark& mark, const Source& source);
 
 // Of the tree of `line` that is `name` at the top: the directories of which their own mark says
-// that they read, wherever they are by now, or that read another one, and which the states that the
-// tree reads have under their number; those that more than one state has with other entries are
-// none, since nobody knows which. Where that was not told yet (by earlier builds) what has not been
-// moved since the fork: an empty directory without a mark and with the very time of one at its
-// place there that is not empty. Who empties a directory gives it another time. The lines are to be
-// loaded. Costs a look at each solid directory of the tree and, of a fork, at its counterpart;
-// where one is lost, at all directories of the states.
+// that they read, wherever they are by now, or that read another one, of another time of change,
+// and which the states that the tree reads have under their number (and at their time); those that
+// more than one state has with other entries are none, since nobody knows which. Where that was not
+// told yet (by earlier builds) what has not been moved since the fork: an empty directory without a
+// mark and with the very time of one at its place there that is not empty. Who empties a directory
+// gives it another time. The lines are to be loaded. Costs a look at each solid directory of the
+// tree and, of a fork, at its counterpart; where one is lost, at all directories of the states.
 std::vector<LostHollow> find_lost_hollows(ForestDisk& disk, const Line& line,
                                           const std::string& name);
 

@@ -59,14 +59,15 @@ std::string mark_name(const char* name) {
 }
 
 // Of a directory that is none: nothing.
-std::string hollow_mark(const std::string& path) {
+std::string hollow_mark(const std::string& path, const char* kind = "hollow") {
   char value[512];
-  const ssize_t length = ::getxattr(path.c_str(), mark_name("hollow").c_str(), value, sizeof value);
+  const ssize_t length = ::getxattr(path.c_str(), mark_name(kind).c_str(), value, sizeof value);
   return length < 0 ? std::string() : std::string(value, static_cast<std::size_t>(length));
 }
 
-void set_hollow_mark(const std::string& path, const std::string& mark) {
-  REQUIRE(::setxattr(path.c_str(), mark_name("hollow").c_str(), mark.data(), mark.size(), 0) == 0);
+void set_hollow_mark(const std::string& path, const std::string& mark,
+                     const char* kind = "hollow") {
+  REQUIRE(::setxattr(path.c_str(), mark_name(kind).c_str(), mark.data(), mark.size(), 0) == 0);
 }
 
 TEST_CASE("each record of a forest that is removed is missed, by its name", "[forest]") {
@@ -293,6 +294,39 @@ TEST_CASE("marks of hollow directories that have changed places are told", "[for
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 2);
   CHECK(kept.check().whole());
   CHECK(std::array{hollow_mark(paths[0]), hollow_mark(paths[1])} == marks);
+  // Those of their numbers: what they read is right, and stays.
+  const std::array numbers{hollow_mark(paths[0], "file"), hollow_mark(paths[1], "file")};
+  set_hollow_mark(paths[0], numbers[1], "file");
+  set_hollow_mark(paths[1], numbers[0], "file");
+  CHECK(tells(kept.check(), "third/a: has number "));
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
+  CHECK(std::array{hollow_mark(paths[0]), hollow_mark(paths[1])} == marks);
+}
+
+TEST_CASE("a directory that loses its number takes nothing from a fork that reads it", "[forest]") {
+  Kept kept;
+  {
+    const auto forest = kept.open();
+    const auto main = must(forest->lookup(*forest->root(), "main")).node;
+    make_file(*forest, *make_directory(*forest, *main, "b"), "file", "of b");
+    must(forest->fork("main", "second"));
+    const auto second = must(forest->lookup(*forest->root(), "second")).node;
+    make_file(*forest, *must(forest->lookup(*second, "a")).node, "new", "new");
+    must(forest->fork("second", "third"));
+    make_file(*forest, *must(forest->lookup(*forest->root(), "third")).node, "new", "new");
+  }
+  CHECK(kept.check().whole());
+  const std::string mark = hollow_mark(kept.trees() + "/third/a");
+  REQUIRE_FALSE(mark.empty());
+  const std::string read = kept.trees() + "/second/a";
+  REQUIRE(::removexattr(read.c_str(), mark_name("file").c_str()) == 0);
+  CHECK(tells(kept.check(), "third/a: has number "));
+  CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
+  CHECK(hollow_mark(kept.trees() + "/third/a") == mark);
+  const auto forest = kept.open();
+  const auto third = must(forest->lookup(*forest->root(), "third")).node;
+  const auto a = must(forest->lookup(*third, "a")).node;
+  CHECK(read_file(*forest, *must(forest->lookup(*a, "new")).node) == "new");
 }
 
 TEST_CASE("a line of an earlier build begins its roll with its next change", "[forest]") {
