@@ -20,9 +20,9 @@ constexpr auto kOthers = std::to_array<std::string_view>(
     {"conflicts", "drops", "fast", "imports", "merge-bases", "merge-conflicts", "merges", "past",
      "past/new", "past/rights", "restores", "staged", "tree-orders"});
 // Of a forest, below its hidden room.
-constexpr auto kRooms = std::to_array<std::string_view>({"", "/lines", "/rights", "/trash"});
-
+constexpr auto kRooms = std::to_array<std::string_view>({"/lines", "/rights", "/trash", "/apart"});
 constexpr auto kFilesOfRooms = std::to_array<std::string_view>({"/marks", "/ids"});
+constexpr std::string_view kLinkOfRooms = "/here";
 // The store's, which the journal fills anew.
 constexpr auto kFiles =
     std::to_array<std::string_view>({"agentfs.sqlite", "agentfs.sqlite-wal", "agentfs.sqlite-shm"});
@@ -32,10 +32,28 @@ mode_t type_of(const std::string& path) {
   return ::lstat(path.c_str(), &found) == 0 ? found.st_mode & S_IFMT : 0;
 }
 
+// Whether one may be a link: where that of a directory leads is the user's own, and may be a disk
+// that is not there now.
+enum class Link { none, whole, any };
+
 struct Place {
   std::string name{};
   mode_t type = S_IFDIR;  // what has to be there
+  Link link = type == S_IFDIR ? Link::any : Link::whole;
 };
+
+// Of contents, which are many, those that are none.
+void add_contents(const StateDirectory& state, const std::string& directory,
+                  std::vector<Place>& all) {
+  all.push_back({directory, S_IFDIR});
+  const auto entries = list_if_there(state.file(directory));
+  if (!entries) return;
+  for (const HostEntry& entry : *entries) {
+    if (entry.type != S_IFREG) {
+      all.push_back({fmt::format("{}/{}", directory, entry.name), S_IFREG, Link::none});
+    }
+  }
+}
 
 std::vector<Place> places(const StateDirectory& state) {
   std::vector<Place> all;
@@ -45,12 +63,23 @@ std::vector<Place> places(const StateDirectory& state) {
   for (const std::string_view name : kFiles) add(std::string(name), S_IFREG);
   for (const ForestPaths& forest : forests(state)) {
     const std::string name(text::last_part(forest.trees));
+    const std::string hidden = "trees/." + name;
     add("merge-bases/" + name, S_IFDIR);
-    for (const auto room : kRooms) add(fmt::format("trees/.{}{}", name, room), S_IFDIR);
-    for (const auto file : kFilesOfRooms) add(fmt::format("trees/.{}{}", name, file), S_IFREG);
+    add(hidden, S_IFDIR);
+    for (const auto room : kRooms)
+      all.push_back({fmt::format("{}{}", hidden, room), S_IFDIR, Link::whole});
+    for (const auto file : kFilesOfRooms) add(fmt::format("{}{}", hidden, file), S_IFREG);
+    add(fmt::format("{}{}", hidden, kLinkOfRooms), S_IFLNK);
     for (const std::string& line : names_in(forest.hidden + "/lines")) {
-      add(fmt::format("trees/.{}/lines/{}", name, line), S_IFDIR);
+      add(fmt::format("{}/lines/{}", hidden, line), S_IFDIR);
     }
+  }
+  for (const std::string& folder : names_in(state.file("past"))) {
+    if (text::number<std::uint64_t>(folder)) add_contents(state, "past/" + folder, all);
+  }
+  for (const std::string& import : names_in(state.file("imports"))) {
+    if (!text::number<std::uint32_t>(import)) continue;
+    add_contents(state, fmt::format("imports/{}/kept", import), all);
   }
   return all;
 }
@@ -58,8 +87,12 @@ std::vector<Place> places(const StateDirectory& state) {
 std::string_view name_of(mode_t type) {
   if (type == S_IFDIR) return "a directory";
   if (type == S_IFIFO) return "a FIFO";
-  if (type == S_IFLNK) return "a link that leads to nothing";
   return type == S_IFREG ? "a file" : "a device or socket";
+}
+
+std::string_view wanted(mode_t type) {
+  if (type == S_IFDIR) return "directory";
+  return type == S_IFREG ? "file" : "link";
 }
 
 struct Misplaced {
@@ -67,20 +100,22 @@ struct Misplaced {
   std::string sentence{};
 };
 
-// Those below STATE that are there, and are not what they have to be. Where a link to a directory
-// leads is the user's own; it may be a disk that is not there now.
+// Those below STATE that are there, and are not what they have to be.
 std::vector<Misplaced> misplaced(const StateDirectory& state) {
   std::vector<Misplaced> found;
   for (const Place& place : places(state)) {
     const std::string path = state.file(place.name);
     const mode_t type = type_of(path);
     struct stat there{};
-    const bool leads =
-        type == S_IFLNK && (place.type == S_IFDIR || ::stat(path.c_str(), &there) == 0);
-    if (type == 0 || type == place.type || leads) continue;
-    found.push_back(
-        {place.name, fmt::format("{}: is {}, and no {}", text::shown(place.name), name_of(type),
-                                 place.type == S_IFDIR ? "directory" : "file")});
+    const bool is_link = type == S_IFLNK;
+    const bool leads = is_link && ::stat(path.c_str(), &there) == 0;
+    const bool may_be =
+        is_link && (place.link == Link::any || (place.link == Link::whole && leads));
+    if (type == 0 || type == place.type || may_be) continue;
+    std::string_view is = name_of(type);
+    if (is_link) is = leads ? "a link" : "a link that leads to nothing";
+    found.push_back({place.name, fmt::format("{}: is {}, and no {}", text::shown(place.name), is,
+                                             wanted(place.type))});
   }
   return found;
 }

@@ -473,6 +473,60 @@ def files_that_are_none():
             whole.fsck()
 
 
+def rooms_of_a_forest_that_are_none():
+    """Nothing is mounted until --repair has set them aside."""
+    whole = forked_state("no-rooms")
+    for name, make in (("here", os.mkdir), ("here", os.mkfifo), ("apart", os.mkfifo),
+                       ("apart", lambda place: place.symlink_to("/nowhere/at/all")),
+                       ("rights", lambda place: place.symlink_to("/nowhere/at/all"))):
+        place = whole.state / "trees/.workspaces" / name
+        if place.is_symlink() or not place.exists():
+            place.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(place)
+        make(place)
+        expect_has(whole.fsck(code=1), f"FAIL layout: trees/.workspaces/{name}: is ")
+        expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"]), f"mend layout: trees/.workspaces/{name}: is ")
+        whole.mount()
+        whole.umount()
+        whole.fsck()
+
+
+def what_lies_in_the_place_of_a_kept_file_is_not_given_for_it():
+    """No empty file, and nobody waits for a FIFO's other end."""
+    whole = Mount.of("no-contents")
+    host = TESTDIR / "imported"
+    host.mkdir()
+    (host / "lent").write_text("lent\n")
+    whole.mount()
+    file = whole / "workspaces/plain/file"
+    file.parent.mkdir()
+    file.write_text("precious\n")
+    file.unlink()
+    (whole / "sys/workspaces/ctl").write_text(f"import {host} as site\n")
+    (whole / "workspaces/site/lent").unlink()
+    whole.umount()
+    for kept in [*(whole.state / "past/0").iterdir(), *(whole.state / "imports").glob("*/kept/*")]:
+        kept.rename(whole.state.parent / kept.name)
+        os.mkfifo(kept)
+        whole.mount()
+        path = "plain/.agentfs/trash/file" if "plain" in kept.name else "site/.agentfs/trash/lent"
+        said = run(["timeout", "20", "cat", whole / "workspaces" / path], code=None)
+        expect("precious" not in said and (said == "lent\n" or "Bad message" in said), f"{path}: {said!r}")
+        whole.umount()
+        name = kept.relative_to(whole.state)
+        expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is a FIFO, and no file")
+        expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"], code=None),
+                   f"mend layout: {name}: is a FIFO, and no file; it is in")
+        (whole.state.parent / kept.name).rename(kept)
+        whole.fsck()
+    new = whole.state / "past/new/kept by somebody"
+    new.write_text("precious\n")
+    (whole.state / "past/new/17").touch()
+    whole.fsck()
+    expect_eq([one.name for one in new.parent.iterdir()], [new.name])
+
+
 def a_record_that_is_none_is_its_trees():
     """The tree is refused, and nothing is given up; the others are served."""
     mount = forked_state("no-record")
@@ -1110,7 +1164,8 @@ main(fsck_and_damage, an_import_that_cannot_be_read_for_a_while_stays_one, a_cop
      conflicts_that_were_cut_off, a_record_of_a_merge_that_is_damaged_or_gone,
      records_of_merges_around_a_rollback_are_written_anew, a_list_of_rollbacks_that_was_cut_off_stops_no_merge,
      states_of_merges_that_came_to_nothing_are_no_damage,
-     a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, files_that_are_none,
+     a_record_that_is_none_is_its_trees, directories_that_are_gone_or_are_none, files_that_are_none, rooms_of_a_forest_that_are_none,
+     what_lies_in_the_place_of_a_kept_file_is_not_given_for_it,
      a_tree_that_lost_its_mark, a_fork_that_lost_its_mark,
      a_directory_of_a_fork_that_lost_its_mark, a_moved_directory_that_lost_its_mark_is_never_taken_for_an_empty_one,
      a_kept_directory_that_leads_elsewhere,

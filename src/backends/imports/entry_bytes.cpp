@@ -12,6 +12,7 @@
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/open_regular.h"
 #include "base/temporary_name.h"
 #include "base/text.h"
 
@@ -24,7 +25,8 @@ std::string shown_of(const ImportRecords& records, const Entry& entry) {
 
 // No file where there is no copy, or one of another size, which is damage.
 Lender::Lent open_kept(const ImportRecords& records, std::size_t number) {
-  Lender::Lent found{UniqueFd(::open(records.kept_name(number).c_str(), O_RDONLY | O_CLOEXEC))};
+  auto kept = file::open_regular(records.kept_name(number));
+  Lender::Lent found{kept ? std::move(*kept) : UniqueFd()};
   const auto entry = records.entry(number);
   const bool is_whole = found.file && entry && ::fstat(found.file.get(), &found.attributes) == 0 &&
                         found.attributes.st_size == entry->state.size;

@@ -19,6 +19,7 @@
 #include "base/copy.h"
 #include "base/directory.h"
 #include "base/mutex.h"
+#include "base/open_regular.h"
 #include "base/owner_rights.h"
 #include "base/text.h"
 
@@ -77,6 +78,7 @@ class PastFiles final : public PastStore {
   // The name of what is about to be kept. One that cannot carry its path is kept all the same
   // where there is no room to note that.
   PastName next_name(const std::string& path);
+  Status clear_temporaries() const;
   // What has a number from `under_way` on may not be there yet.
   Status open_notes(std::uint64_t under_way);
   // A copy of the file there, whole, or nothing.
@@ -107,8 +109,19 @@ Status PastFiles::open() {
   rights_ = UniqueFd(::open(rights.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!rights_) return fail_errno(rights);
   TRY(mend_rights(rights_.get()));
-  TRY(file::make_empty_directory(directory_ + "/new", 0700));
+  TRY(clear_temporaries());
   return open_notes(~std::uint64_t{0});
+}
+
+// Nothing else: what has come here from elsewhere is nobody's to remove.
+Status PastFiles::clear_temporaries() const {
+  const std::string place = directory_ + "/new";
+  TRY(file::make_directories(place, 0700));
+  for (const HostEntry& entry : TRY(list_directory(place))) {
+    if (!text::number<std::uint64_t>(entry.name)) continue;
+    TRY(file::remove(fmt::format("{}/{}", place, entry.name)));
+  }
+  return ok();
 }
 
 Status PastFiles::open_notes(std::uint64_t under_way) {
@@ -246,16 +259,14 @@ Status PastFiles::separate(const PastName& name) {
 
 Status PastFiles::use_open(const PastName& name, const std::function<Status(UniqueFd)>& use) const {
   const std::string path = path_of(name);
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
-  if (fd) return use(std::move(fd));
-  if (errno != EACCES) return fail_errno(path);
+  auto fd = file::open_regular(path);
+  if (fd) return use(std::move(*fd));
+  if (fd.error().code != EACCES) return std::unexpected(fd.error());
   const Lock alone(opening_);
   const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno(path);
   const OwnerRights lent = TRY(OwnerRights::lend(file.get(), S_IRUSR, rights_.get()));
-  fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return fail_errno(path);
-  return use(std::move(fd));
+  return use(TRY(file::open_regular(path)));
 }
 
 Result<UniqueFd> PastFiles::open(const PastName& name) const {
