@@ -191,6 +191,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
                   "{}; a name of the fork that has blanks is one word in quotes",
                   found.error().message);
     }
+    TRY(check_owner_then(caller, root, *found));
     state = found->id;
   }
   TreeChange row{.operation = "fork", .path = path, .other = root};

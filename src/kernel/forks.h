@@ -98,6 +98,9 @@ class Forks {
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
                    std::string_view what) const;
+  // EPERM where the root was another user's in that state.
+  Status check_owner_then(const Caller& caller, const std::string& root,
+                          const SnapshotInfo& target) const;
   Status check_beside(const Caller& caller, const std::string& root, const std::string& name) const;
   std::unexpected<Error> no_such(const std::string& root, const std::string& name) const;
 

@@ -69,26 +69,28 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
   return {};
 }
 
-// A workspace that was another's then would be that one's again, with all that is in it.
-Status check_owner_then(const Kernel& kernel, const Caller& caller, const std::string& root,
-                        const SnapshotInfo& target) {
-  const uid_t uid = kernel.user_of(caller);
-  if (kernel.is_ruler(uid)) return ok();
-  Forest& forest = *TRY(kernel.forks().forest_of(root));
+}  // namespace
+
+bool is_undo(std::string_view label) {
+  return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
+}
+
+// A workspace that was another's then, or a fork of it, would be that one's, with all that is in
+// it.
+Status Forks::check_owner_then(const Caller& caller, const std::string& root,
+                               const SnapshotInfo& target) const {
+  const uid_t uid = kernel_.user_of(caller);
+  if (kernel_.is_ruler(uid)) return ok();
+  Forest& forest = *TRY(forest_of(root));
   const TreeNodeRef state = TRY(forest.snapshot_root(target.id));
   const struct stat was = TRY(forest.attributes(*state));
   if (was.st_uid == uid) return ok();
   return fail(
       EPERM,
-      "{}: was uid {}'s at {}, and would be that one's again; root or the mount's owner may "
-      "go back to it, and a copy out of .agentfs/snapshots/{} is yours",
+      "{}: was uid {}'s at {}, and what comes of that would be that one's again; root or the "
+      "mount's owner may go back to it or fork it, and a copy out of .agentfs/snapshots/{} is "
+      "yours",
       root, was.st_uid, text::shown(target.label), text::shown(target.label));
-}
-
-}  // namespace
-
-bool is_undo(std::string_view label) {
-  return label.starts_with(kUndo) && text::number<std::uint64_t>(label.substr(kUndo.size()));
 }
 
 // Neither looks at the modes of files, and what a rollback takes back can be discarded: of what is
@@ -142,7 +144,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   kernel_.imports().end_half_done(root);
   const MergePause pause(kernel_.conflicts(), root);
   const SnapshotInfo target = TRY(find(root, name));
-  TRY(check_owner_then(kernel_, caller, root, target));
+  TRY(check_owner_then(caller, root, target));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
   const std::string undo = free_label(checkpoints(root));
   TreeChange row{.operation = "rollback", .path = root};

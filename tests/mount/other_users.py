@@ -266,7 +266,7 @@ def rollbacks_leave_others_files_as_they_are():
     as_other(own + f"echo 'discard {fork}' > .agentfs/ctl", code=0)
 
 
-def a_rollback_gives_no_workspace_back_to_another():
+def neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another():
     space = MOUNT / "workspaces/given"
     space.mkdir()
     command(space / ".agentfs/ctl", "checkpoint start")
@@ -276,6 +276,9 @@ def a_rollback_gives_no_workspace_back_to_another():
                     f"tail -n 1 {MOUNT.mnt}/proc/self/errors")
     expect_has(said, "was uid 0's at start")
     expect_eq((space.stat().st_uid, read(space / "b")), (OTHER, "work\n"))
+    said = as_other(f"echo 'fork given-then start' > {space}/.agentfs/ctl; tail -n 1 {MOUNT.mnt}/proc/self/errors")
+    expect_has(said, "was uid 0's at start")
+    expect(not (MOUNT / "workspaces/given-then").exists(), "a fork of another's")
 
 
 def what_one_has_by_a_further_group_comes_back():
@@ -509,7 +512,7 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      commands_have_their_users_rights, agents_have_their_owners_rights,
      what_was_refused_shows_nobody_what_has_its_place_by_now,
      history_gives_nobody_more_to_read, rollbacks_leave_others_files_as_they_are,
-     a_rollback_gives_no_workspace_back_to_another, what_one_has_by_a_further_group_comes_back,
+     neither_a_rollback_nor_a_fork_gives_a_workspace_back_to_another, what_one_has_by_a_further_group_comes_back,
      a_link_tells_nobody_what_lies_behind_it, merges_give_nobody_more_either,
      copies_have_the_acls_of_their_origin_alone, attributes_come_back_to_who_may_not_write_the_file,
      what_is_new_in_ones_own_import_is_in_its_diff,
