@@ -20,14 +20,18 @@
 namespace agentfs {
 namespace {
 
+constexpr std::string_view kTemporary = "trees/tmp";
 constexpr auto kDirectories = std::to_array<std::string_view>(
     {"journal", "journal/segments", "keys", "blobs", "trees", "trees/home", "trees/workspaces",
-     "trees/src", "trees/src/repos", "trees/tmp", "git", "etc", "etc/models", "etc/profiles",
+     "trees/src", "trees/src/repos", kTemporary, "git", "etc", "etc/models", "etc/profiles",
      "etc/profiles/default", "etc/profiles/default/context.d", "etc/devices", "log", "mount"});
 
 // Of a tree's the mount shows the mode: who uses it, too, may enter. STATE itself keeps others out.
-Status make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0755) == 0) return ok();
+Status make_directory(const std::string& path, std::string_view name) {
+  if (::mkdir(path.c_str(), 0755) == 0) {
+    // All may make files in it, until somebody says otherwise.
+    return name != kTemporary || ::chmod(path.c_str(), 01777) == 0 ? ok() : fail_errno(path);
+  }
   struct stat there{};
   if (errno != EEXIST) return fail_errno(path);
   if (::stat(path.c_str(), &there) != 0) {
@@ -102,8 +106,10 @@ std::string StateDirectory::standard() {
 std::span<const std::string_view> StateDirectory::directories() { return kDirectories; }
 
 Status StateDirectory::make_directories() const {
-  for (const std::string_view name : kDirectories) TRY(make_directory(file(std::string(name))));
-  return ::chmod(file("trees/tmp").c_str(), 01777) == 0 ? ok() : fail_errno(path_);
+  for (const std::string_view name : kDirectories) {
+    TRY(make_directory(file(std::string(name)), name));
+  }
+  return ok();
 }
 
 Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use) {
