@@ -119,7 +119,7 @@ const TrackedPaths& CheckpointStage::index() {
 }
 
 bool CheckpointStage::is_tracked(const std::string& path) {
-  if (!index().contains(path)) return false;
+  if (!index().contains(path) && !index().has_submodule(path)) return false;
   tracked_.insert(path);
   return true;
 }
@@ -173,8 +173,8 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
   for (const std::string_view part : text::split(path, '/')) {
     if (part.empty()) continue;
     TRY(enter(place));
-    if (part == ".git") {                                   // entered
-      if (!place.path.empty()) absent_.insert(place.path);  // it may be a submodule's
+    if (part == ".git") {  // entered
+      take_repository(place.path, is_ignored);
       return ok();
     }
     auto next = TRY(find(*place.entry.node, std::string(part)));
@@ -197,6 +197,13 @@ Status CheckpointStage::add_path(const TreeNodeRef& root, const std::string& pat
   if (is_ignored) return leave_ignored(place.path);
   absent_.insert(place.path);
   return copy_whole(place, true);
+}
+
+// It may be a submodule's, and away; one that is ignored is a build's.
+void CheckpointStage::take_repository(const std::string& directory, bool is_ignored) {
+  if (directory.empty()) return;
+  const bool is_left = is_ignored && index().is_known() && !is_tracked(directory);
+  (is_left ? left_ : absent_).insert(directory);
 }
 
 Status CheckpointStage::enter(const Place& directory) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/byte_order_mark.h"
 #include "base/text.h"
 
 namespace agentfs {
@@ -149,7 +150,7 @@ bool glob_matches(std::string_view pattern, std::string_view path) {
 }
 
 void GitIgnore::add(std::string_view directory, std::string_view text) {
-  for (std::string_view line : text::lines(text)) {
+  for (std::string_view line : text::lines(without_byte_order_mark(text))) {
     line = without_trailing_space(line);
     if (line.empty() || line[0] == '#') continue;
     Rule rule;

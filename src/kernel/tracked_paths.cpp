@@ -58,6 +58,11 @@ bool TrackedPaths::contains(std::string_view path) const {
   return std::binary_search(paths_.begin(), paths_.end(), path);
 }
 
+bool TrackedPaths::has_submodule(std::string_view path) const {
+  const auto at = std::ranges::lower_bound(away_, std::string(path), {}, path_of);
+  return at != away_.end() && path_of(*at) == path && at->path.mode == kSubmodule;
+}
+
 std::vector<std::string> TrackedPaths::below(std::string_view directory) const {
   const std::string start = fmt::format("{}/", directory);
   const auto first = std::ranges::lower_bound(paths_, start);

@@ -40,6 +40,7 @@ class TrackedPaths {
   bool is_known() const { return is_known_; }  // else of() found what it cannot read
 
   bool contains(std::string_view path) const;
+  bool has_submodule(std::string_view path) const;
   std::vector<std::string> below(std::string_view directory) const;
   std::vector<std::string> missing_in(const TrackedPaths& other) const;  // of these
 

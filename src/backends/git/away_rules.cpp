@@ -3,6 +3,7 @@
 
 #include <git2/ignore.h>
 
+#include "base/byte_order_mark.h"
 #include "base/text.h"
 
 namespace agentfs::git {
@@ -41,7 +42,7 @@ Status AwayRules::add(const std::string& directory, const git_oid& blob) {
   TRY(check(result, what));
   const BlobHandle found(raw);
   std::string rules;
-  for (const std::string_view line : text::split(bytes_of(raw), '\n')) {
+  for (const std::string_view line : text::split(without_byte_order_mark(bytes_of(raw)), '\n')) {
     const std::string rule = rule_at_top(directory, line);
     if (!rule.empty() && !rule.contains('\0')) rules += rule + "\n";
   }

@@ -123,7 +123,7 @@ Status TreeUpdate::entry(const Directory& in, const Entry& entry, const Change& 
   }
   const bool is_there = entry.kind != Kind::none && entry.kind != Kind::other;
   if (!is_there) return remove(in, entry, change);
-  if (entry.base == nullptr && TRY(is_left_out(in, entry, change))) return ok();
+  if (may_be_left_out(entry) && TRY(is_left_out(in, entry, change))) return keep_base(in, entry);
   return entry.kind == Kind::directory ? subdirectory(in, entry, change) : leaf(in, entry);
 }
 
@@ -164,6 +164,21 @@ Status TreeUpdate::add_away_rules(const Directory& in, const git_tree* base,
   const bool may_be_gone = told != changes.below.end() || changes.whole || asks_index_;
   if (may_be_gone && !in.is_away && !hides_away()) return ok();
   return away_rules_.add(in.path, *git_tree_entry_id(was));
+}
+
+// Of what the parent has, whether git still tracks it says the index alone.
+bool TreeUpdate::may_be_left_out(const Entry& entry) {
+  if (entry.base == nullptr) return true;
+  return entry.kind != Kind::directory && (is_theirs_ ? index_.can_be_read() : !asks_index_);
+}
+
+// As the parent has it, where that is the same kind of thing.
+Status TreeUpdate::keep_base(const Directory& in, const Entry& entry) {
+  if (entry.base == nullptr) return ok();
+  const git_filemode_t mode = git_tree_entry_filemode(entry.base);
+  const bool is_link = entry.kind == Kind::link;
+  const bool is_blob = mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE;
+  return (is_link ? mode == GIT_FILEMODE_LINK : is_blob) ? ok() : remove(in, entry, kWhole);
 }
 
 Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry,
@@ -220,7 +235,7 @@ Status TreeUpdate::known(const Directory& in, const std::string& name, const Kno
 Status TreeUpdate::subdirectory(const Directory& in, const Entry& entry, const Change& change) {
   bool nested = false;
   const auto commit = TRY(nested_commit(in.path + entry.name, nested));
-  if (commit) return insert(in, entry.name, *commit, GIT_FILEMODE_COMMIT);
+  if (commit && !change.left) return insert(in, entry.name, *commit, GIT_FILEMODE_COMMIT);
   if (nested) return ok();
   return descend(in, entry, change);
 }

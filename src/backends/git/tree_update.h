@@ -64,6 +64,8 @@ class TreeUpdate {
   Status descend(const Directory& in, const Entry& entry, const Change& change);
   // For an error in reading the worktree: where the entry cannot be read, the base's stays.
   Status leave(const Directory& in, const std::string& name, const Error& error) const;
+  bool may_be_left_out(const Entry& entry);
+  Status keep_base(const Directory& in, const Entry& entry);
   Result<bool> is_left_out(const Directory& in, const Entry& entry, const Change& change);
   // The commit of a repository in that directory; nothing where there is none, or it has no commit.
   Result<std::optional<git_oid>> nested_commit(const std::string& path, bool& nested) const;
