@@ -235,7 +235,7 @@ Status unmount(const std::string& path, bool lazy) {
   }
 }
 
-Result<std::string> absolute_path(const std::string& path) {
+Result<std::string> absolute_path(const std::string& path, int links) {
   // Only the parent is resolved: resolving the mount itself would ask its daemon.
   std::error_code error;
   std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
@@ -245,7 +245,11 @@ Result<std::string> absolute_path(const std::string& path) {
   if (!whole.has_relative_path()) return whole.string();
   const auto parent = std::filesystem::canonical(whole.parent_path(), error);
   if (error) return fail_errno(error.value(), whole.parent_path().string());
-  return (parent / whole.filename()).string();
+  const std::filesystem::path found = parent / whole.filename();
+  const auto target = std::filesystem::read_symlink(found, error);  // of a directory: none
+  if (error) return found.string();
+  if (links == 0) return fail_errno(ELOOP, path);
+  return absolute_path(parent / target, links - 1);
 }
 
 std::optional<int> serving_daemon(const std::string& path, std::chrono::milliseconds patience) {

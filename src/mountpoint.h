@@ -29,8 +29,9 @@ Status unmount(const std::string& path, bool lazy);
 // Who has files open on the mount or stands in it, as far as this user may see: "bash (pid 7), vim
 // (pid 9)"; "" where nobody but this process is seen. Asks the host only, not the daemon.
 std::string users_of(const std::string& path);
-// The absolute path of an existing directory, without touching what is mounted on it.
-Result<std::string> absolute_path(const std::string& path);
+// The absolute path of an existing directory, without touching what is mounted on it; of so many
+// links one after the other, where they lead.
+Result<std::string> absolute_path(const std::string& path, int links = 40);
 // The host process that serves the mount, by its /sys/kernel/pid; nothing when it does not answer
 // for so long.
 std::optional<int> serving_daemon(const std::string& path, std::chrono::milliseconds patience);

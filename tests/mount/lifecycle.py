@@ -44,6 +44,13 @@ def begins_and_ends():
         daemon, watcher = mount.answers(), mount.watcher()
         mount.umount()
     expect_has(mount.umount(code=1), "not mounted", "umount of what is not mounted")
+    link = TESTDIR / "link"
+    link.symlink_to(mount.mnt)
+    for word in (link, f"{link}/"):
+        run([AGENTFS, "mount", "--state", mount.state, word])
+        mount.answers()
+        run([AGENTFS, "umount", word])
+        gone(mount)
 
 
 class FileHandle(ctypes.Structure):
