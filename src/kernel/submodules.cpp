@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "kernel/places.h"
+#include "kernel/tracked_paths.h"
 
 namespace agentfs {
 namespace {
@@ -53,6 +54,16 @@ std::string value_of(std::string_view text) {
   return std::string(text::trim(value));
 }
 
+// By its .gitmodules.
+Result<std::vector<std::string>> named_in(TreeStore& store, const TreeNode& root) {
+  const auto modules = store.lookup(root, ".gitmodules");
+  const bool is_there = modules && S_ISREG(modules->attributes.st_mode) &&
+                        modules->attributes.st_size <= kLargestText;
+  if (!is_there) return std::vector<std::string>();
+  const auto file = TRY(store.open(*modules->node, O_RDONLY, TreeCaller{}));
+  return submodules_in(TRY(file::read(file->descriptor())));
+}
+
 }  // namespace
 
 std::string noted_change(std::string_view path) {
@@ -91,13 +102,15 @@ Status name_submodules(TreeStore& store, const TreeNodeRef& root,
   const bool are_all = std::erase_if(changed, [](const std::string& path) {
                          return path == kGit || path == kSubmodules;
                        }) != 0;
-  const auto modules = store.lookup(*root, ".gitmodules");
-  const bool is_there = modules && S_ISREG(modules->attributes.st_mode) &&
-                        modules->attributes.st_size <= kLargestText;
-  if (!is_there) return ok();
-  const auto file = TRY(store.open(*modules->node, O_RDONLY, TreeCaller{}));
+  auto paths = TRY(named_in(store, *root));
+  if (are_all) {
+    auto tracked = TrackedPaths::of(store, *root).submodules();
+    paths.insert(paths.end(), tracked.begin(), tracked.end());
+  }
+  std::ranges::sort(paths);
+  paths.erase(std::ranges::unique(paths).begin(), paths.end());
   Places places(store, root);
-  for (const std::string& path : submodules_in(TRY(file::read(file->descriptor())))) {
+  for (const std::string& path : paths) {
     std::string git = fmt::format("{}/{}", path, kGit);
     const bool is_bare =
         TRY(places.look(path)).st_nlink != 0 && TRY(places.look(git)).st_nlink == 0;

@@ -23,7 +23,7 @@ std::string noted_change(std::string_view path);
 
 // Of noted changes of a tree, if there are any, with "sub/.git" for each of its submodules in the
 // place of kSubmodules, and in any case for one whose directory has none: the making of that is no
-// change that is noted. Which there are says its .gitmodules.
+// change that is noted. Which there are says its .gitmodules and, of the former, git's index.
 Status name_submodules(TreeStore& store, const TreeNodeRef& root,
                        std::vector<std::string>& changed);
 // The paths that a text of .gitmodules has.

@@ -63,6 +63,14 @@ bool TrackedPaths::has_submodule(std::string_view path) const {
   return at != away_.end() && path_of(*at) == path && at->path.mode == kSubmodule;
 }
 
+std::vector<std::string> TrackedPaths::submodules() const {
+  std::vector<std::string> paths;
+  for (const Away& one : away_) {
+    if (one.path.mode == kSubmodule) paths.push_back(one.path.path);
+  }
+  return paths;
+}
+
 std::vector<std::string> TrackedPaths::below(std::string_view directory) const {
   const std::string start = fmt::format("{}/", directory);
   const auto first = std::ranges::lower_bound(paths_, start);

@@ -148,11 +148,14 @@ def submodule(space):
     git(space, "commit", "-q", "-m", "first")
 
 
+AGAIN = "git -C far/mod -c user.name=a -c user.email=a@b commit -q --allow-empty -m again"
 CHANGES_OF_A_SUBMODULE = {
     "back": ("rm -rf far", "git reset -q --hard", "echo 2 > top", "echo 3 > far/f"),
     "made": ("rm -rf far/mod", "mkdir far/mod; echo 4 > top", "echo 5 > top"),
     "moved": ("mv far moved", "echo 5 > moved/mod/file", "mv moved far"),
     "bare": ("rm far/mod/.git", "echo 6 > far/mod/file", "rm -rf far/mod/*", "rmdir far/mod"),
+    "unnamed": ("git rm -q --cached .gitmodules; rm .gitmodules", f"{AGAIN}; echo 2 > top", f"{AGAIN}; echo 3 > top"),
+    "slash": ("printf '[submodule \"far/mod\"]\n\tpath = ./far/mod/\n' > .gitmodules", f"{AGAIN}; echo 2 > top"),
     "other": ("rm -rf far/mod", "echo 7 > far/mod", "rm far/mod; mkdir far/mod; echo 8 > far/mod/new"),
 }
 
