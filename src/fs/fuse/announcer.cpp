@@ -27,10 +27,17 @@ Announcer::Announcer(EventLoop& loop, std::string mountpoint)
 Announcer::~Announcer() { end(); }
 
 // A channel that was handed over ("/dev/fd/N") has no path that a helper could use.
+bool Announcer::is_over() const { return ended_ || mountpoint_.starts_with("/dev/fd/"); }
+
+void Announcer::prepare() {
+  Lock lock(mutex_);
+  if (!is_over() && !socket_) static_cast<void>(start());
+}
+
 void Announcer::announce(const std::vector<TreeEvent>& changes) {
   {
     Lock lock(mutex_);
-    if (ended_ || mountpoint_.starts_with("/dev/fd/")) return;
+    if (is_over()) return;
     for (const TreeEvent& change : changes) {
       if (waiting_.size() == kMost) break;
       // Somebody waits for a walk.

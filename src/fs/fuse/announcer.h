@@ -27,9 +27,9 @@ namespace agentfs::fuse {
 // before the change and answers that it is done, and does nothing. The watchers' events are the
 // natural ones, about the final state.
 //
-// One change is under way at a time. The helper is started by the first change and ends with the
-// session. What it cannot do (a file that may not be opened for writing) is left out. Threads:
-// announce() on the event thread, end() and the rest on any.
+// One change is under way at a time. The helper ends with the session; one that was killed is
+// started again by the next change. What it cannot do (a file that may not be opened for writing)
+// is left out. Threads: announce() and prepare() on the event thread, end() and the rest on any.
 class Announcer : public std::enable_shared_from_this<Announcer> {
  public:
   // More than that at once are left out: a watcher's queue holds 16,384 events.
@@ -38,6 +38,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Announcer(EventLoop& loop, std::string mountpoint);
   ~Announcer();
   void announce(const std::vector<TreeEvent>& changes) EXCLUDES(mutex_);
+  // Starts the helper, for whom the first change would wait; one that cannot be is told of then.
+  void prepare() EXCLUDES(mutex_);
   void end() EXCLUDES(mutex_);
 
   // A removal is told of just now: who is to remove the name once more has to find it.
@@ -47,6 +49,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   vfs::NodeRef shown(vfs::NodeRef node) EXCLUDES(mutex_);
 
  private:
+  bool is_over() const REQUIRES(mutex_);
   Status start() REQUIRES(mutex_);
   void send_next() EXCLUDES(mutex_);
   void answered(std::uint32_t events) EXCLUDES(mutex_);

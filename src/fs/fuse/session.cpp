@@ -333,6 +333,10 @@ int Session::run_by_libfuse() {
 }
 
 Status Session::run() {
+  if (parts_->options.beside == nullptr) {
+    auto& loop = parts_->context.services.loop();
+    loop.post([announcer = parts_->context.announcer] { announcer->prepare(); });
+  }
   const int outcome = parts_->workers ? parts_->workers->run() : run_by_libfuse();
   parts_->detach();
   if (outcome >= 0 || parts_->stopping) return ok();
