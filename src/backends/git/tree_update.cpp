@@ -167,9 +167,9 @@ Status TreeUpdate::add_away_rules(const Directory& in, const git_tree* base,
 }
 
 // Of what the parent has, whether git still tracks it says the index alone.
-bool TreeUpdate::may_be_left_out(const Entry& entry) {
+bool TreeUpdate::may_be_left_out(const Entry& entry) const {
   if (entry.base == nullptr) return true;
-  return entry.kind != Kind::directory && (is_theirs_ ? index_.can_be_read() : !asks_index_);
+  return entry.kind != Kind::directory && (is_theirs_ || !asks_index_);
 }
 
 // As the parent has it, where that is the same kind of thing.
@@ -187,7 +187,8 @@ Result<bool> TreeUpdate::is_left_out(const Directory& in, const Entry& entry,
   const std::string path = in.path + entry.name + (entry.kind == Kind::directory ? "/" : "");
   int ignored = 0;
   TRY(check(git_ignore_path_is_ignored(&ignored, repository_, path.c_str()), text::shown(path)));
-  return ignored != 0 && !index_.is_tracked(path);
+  if (ignored == 0 || (entry.base != nullptr && !index_.can_be_read())) return false;
+  return !index_.is_tracked(path);
 }
 
 Status TreeUpdate::leaf(const Directory& in, const Entry& entry) {

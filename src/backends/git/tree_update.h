@@ -64,7 +64,7 @@ class TreeUpdate {
   Status descend(const Directory& in, const Entry& entry, const Change& change);
   // For an error in reading the worktree: where the entry cannot be read, the base's stays.
   Status leave(const Directory& in, const std::string& name, const Error& error) const;
-  bool may_be_left_out(const Entry& entry);
+  bool may_be_left_out(const Entry& entry) const;
   Status keep_base(const Directory& in, const Entry& entry);
   Result<bool> is_left_out(const Directory& in, const Entry& entry, const Change& change);
   // The commit of a repository in that directory; nothing where there is none, or it has no commit.
