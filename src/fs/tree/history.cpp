@@ -225,7 +225,8 @@ constexpr auto kFiles = files<HistoryRoot>({
      .read = show_family},
     {.name = "limits",
      .mode = 0644,
-     .doc = "What it may hold: bytes=10G inodes=100000, unlimited for none. Beyond it: EDQUOT.",
+     .doc = "What it may hold: bytes=10G inodes=100000 (K to P: powers of 1,024), unlimited for "
+            "none. Beyond it: EDQUOT.",
      .read = show_limits,
      .write = set_limits},
     {.name = "log",

@@ -40,7 +40,8 @@ Result<std::string> show_usage(const User& user, const Caller&) {
 constexpr auto kUserFiles = files<User>({
     {.name = "limits",
      .mode = 0644,
-     .doc = "What the user may hold: bytes=10G inodes=100000, unlimited for none. Beyond: EDQUOT.",
+     .doc = "What the user may hold: bytes=10G inodes=100000 (K to P: powers of 1,024), unlimited "
+            "for none. Beyond: EDQUOT.",
      .read = show_limits,
      .write = set_limits},
     {.name = "usage",
