@@ -5,7 +5,7 @@
 """What git keeps from a worktree is in a commit of a checkpoint or turn as git's index has it."""
 import random
 
-from commits_lib import Commits
+from commits_lib import AGAIN, Commits
 from mount_lib import Mount, command, expect, expect_eq, main, need, run, wait_until
 
 ROUNDS = 12
@@ -148,14 +148,14 @@ def submodule(space):
     git(space, "commit", "-q", "-m", "first")
 
 
-AGAIN = "git -C far/mod -c user.name=a -c user.email=a@b commit -q --allow-empty -m again"
+NEXT = AGAIN.format("far/mod")
 CHANGES_OF_A_SUBMODULE = {
     "back": ("rm -rf far", "git reset -q --hard", "echo 2 > top", "echo 3 > far/f"),
     "made": ("rm -rf far/mod", "mkdir far/mod; echo 4 > top", "echo 5 > top"),
     "moved": ("mv far moved", "echo 5 > moved/mod/file", "mv moved far"),
     "bare": ("rm far/mod/.git", "echo 6 > far/mod/file", "rm -rf far/mod/*", "rmdir far/mod"),
-    "unnamed": ("git rm -q --cached .gitmodules; rm .gitmodules", f"{AGAIN}; echo 2 > top", f"{AGAIN}; echo 3 > top"),
-    "slash": ("printf '[submodule \"far/mod\"]\n\tpath = ./far/mod/\n' > .gitmodules", f"{AGAIN}; echo 2 > top"),
+    "unnamed": ("git rm -q --cached .gitmodules; rm .gitmodules", f"{NEXT}; echo 2 > top", f"{NEXT}; echo 3 > top"),
+    "slash": ("printf '[submodule \"far/mod\"]\n\tpath = ./far/mod/\n' > .gitmodules", f"{NEXT}; echo 2 > top"),
     "other": ("rm -rf far/mod", "echo 7 > far/mod", "rm far/mod; mkdir far/mod; echo 8 > far/mod/new"),
 }
 

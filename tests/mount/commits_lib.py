@@ -9,6 +9,9 @@ SHELL = {"name": "shell", "tasks": [{"match": "*", "steps": [
     {"text": "I do.", "calls": [{"name": "exec", "arguments": {"command": "{{last_user}}"}}]},
     {"text": "done"}]}]}
 
+# A line of a shell: one more commit in the repository below.
+AGAIN = "git -C {} -c user.name=a -c user.email=a@b commit -q --allow-empty -m again"
+
 
 class Commits:
     """Those of the workspaces of a mount."""
@@ -20,6 +23,18 @@ class Commits:
     def git(self, space, *words, **more):
         return run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always",
                     "-C", self.spaces / space, *words], **more)
+
+    def repository(self, space, line):
+        """Made with what a line of a shell leaves in it; gives its directory."""
+        top = self.spaces / space
+        top.mkdir()
+        self.git(space, "init", "-q", "-b", "main")
+        for key in ("user.name", "user.email"):  # of the lines that commit
+            self.git(space, "config", key, "a")
+        run(["sh", "-c", line], cwd=top)
+        self.git(space, "add", "-A")
+        self.git(space, "commit", "-q", "--allow-empty", "-m", "first")
+        return top
 
     def recorded(self, kind):
         return [row["data"] for row in self.mount.journal() if row["kind"] == kind]

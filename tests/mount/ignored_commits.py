@@ -3,14 +3,13 @@
 # timeout: 240
 # mount: none
 """What is ignored is in the commits of checkpoints and turns where git tracks it, and nowhere else."""
-from commits_lib import Commits
+from commits_lib import AGAIN, Commits
 from mount_lib import TESTDIR, Mount, expect_eq, main, need, run
 
 M = Mount.of("ignored")
 COMMITS = Commits(M)
 OTHER = TESTDIR / "other"
 CLONE = f"git clone -q {OTHER}"
-AGAIN = "git -C {} -c user.name=a -c user.email=a@b commit -q --allow-empty -m again"
 # What is stored first, and the lines of a shell that follow: after each, the commit is what git would add.
 CASES = {
     "below": ("printf 'out/\\n' > .gitignore", f"mkdir out; {CLONE} out/deps", AGAIN.format("out/deps"), "echo 1 > new"),
@@ -29,23 +28,15 @@ def setup():
     need("git")
     OTHER.mkdir()
     run(["git", "-C", OTHER, "init", "-q"])
-    run(["git", "-C", OTHER, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "other"])
+    run(["sh", "-c", AGAIN.format(OTHER)])
     M.mount()
-
-
-def repository(space, line):
-    (M / "workspaces" / space).mkdir()
-    COMMITS.git(space, "init", "-q", "-b", "main")
-    run(["sh", "-c", line], cwd=M / "workspaces" / space)
-    COMMITS.git(space, "add", "-A")
-    COMMITS.git(space, "commit", "-q", "--allow-empty", "-m", "first")
 
 
 def a_commit_has_what_git_would_add():
     for kind in ("checkpoint", "turn"):
         for name, (first, *lines) in CASES.items():
             space = f"{name}-{kind}"
-            repository(space, first)
+            COMMITS.repository(space, first)
             ticking = [f"{line}; echo {count} > tick" for count, line in enumerate(lines)]  # each has a commit
             for line, commit in COMMITS.after_each(kind, space, ticking):
                 COMMITS.expect_added(space, commit, f"{kind} of {name}, after {line}")
@@ -54,7 +45,7 @@ def a_commit_has_what_git_would_add():
 def what_git_has_been_told_to_forget_is_never_read_again():
     for kind in ("checkpoint", "turn"):
         space = f"forgotten-{kind}"
-        repository(space, "echo 1 > .env; echo 1 > other")
+        COMMITS.repository(space, "echo 1 > .env; echo 1 > other")
         lines = ("echo .env > .gitignore; git rm -q --cached .env", "echo secret > .env; echo 2 > other",
                  "rm .env; echo 3 > other", "echo secret > .env; echo 4 > other")
         found = [COMMITS.git(space, "show", f"{commit}:.env", code=None)

@@ -4,7 +4,7 @@
 # mount: none
 """Line endings in commits of checkpoints and turns are those that git's program would store."""
 from commits_lib import Commits
-from mount_lib import Mount, expect_eq, main, need, run
+from mount_lib import Mount, expect_eq, main, need
 
 M = Mount.of("endings")
 COMMITS = Commits(M)
@@ -49,23 +49,11 @@ def setup():
     M.mount()
 
 
-def repository(space, line):
-    top = M / "workspaces" / space
-    top.mkdir()
-    COMMITS.git(space, "init", "-q", "-b", "main")
-    for key in ("user.name", "user.email"):  # of the lines that commit
-        COMMITS.git(space, "config", key, "a")
-    run(["sh", "-c", line], cwd=top)
-    COMMITS.git(space, "add", "-A")
-    COMMITS.git(space, "commit", "-q", "--allow-empty", "-m", "first")
-    return top
-
-
 def a_commit_has_what_git_would_add():
     for name, (first, *lines) in CASES.items():
         for kind in ("checkpoint", "turn"):
             space = f"{name}-{kind}"
-            repository(space, first)
+            COMMITS.repository(space, first)
             for line, commit in COMMITS.after_each(kind, space, lines):
                 COMMITS.expect_added(space, commit, f"{space}: {line}")
 
@@ -74,7 +62,7 @@ def below_rules_that_are_read_otherwise_files_are_as_they_lie():
     for name, rules in AS_THEY_LIE.items():
         for kind in ("checkpoint", "turn"):
             space = f"{name}-{kind}"
-            top = repository(space, f"printf '{rules}\n' > .gitattributes; printf 'a\\r\\nb\\0\\r\\n' > f")
+            top = COMMITS.repository(space, f"printf '{rules}\n' > .gitattributes; printf 'a\\r\\nb\\0\\r\\n' > f")
             for line, commit in COMMITS.after_each(kind, space, (r"printf 'c\r\n' >> f",)):
                 expect_eq(COMMITS.git(space, "cat-file", "-s", f"{commit}:f").strip(), str((top / "f").stat().st_size),
                           f"bytes of {space}: {rules!r}: {line}")

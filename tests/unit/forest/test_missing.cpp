@@ -59,14 +59,13 @@ std::string mark_name(const char* name) {
 }
 
 // Of a directory that is none: nothing.
-std::string hollow_mark(const std::string& path, const char* kind = "hollow") {
+std::string mark_of(const std::string& path, const char* kind = "hollow") {
   char value[512];
   const ssize_t length = ::getxattr(path.c_str(), mark_name(kind).c_str(), value, sizeof value);
   return length < 0 ? std::string() : std::string(value, static_cast<std::size_t>(length));
 }
 
-void set_hollow_mark(const std::string& path, const std::string& mark,
-                     const char* kind = "hollow") {
+void set_mark(const std::string& path, const std::string& mark, const char* kind = "hollow") {
   REQUIRE(::setxattr(path.c_str(), mark_name(kind).c_str(), mark.data(), mark.size(), 0) == 0);
 }
 
@@ -148,15 +147,15 @@ TEST_CASE("a kept directory's mark with a handle that leads nowhere is told", "[
   std::size_t damaged = 0;
   for (const std::string& record : kept.records("past")) {
     for (const auto& entry : fs::directory_iterator(record)) {
-      const std::string whole = hollow_mark(entry.path());
+      const std::string whole = mark_of(entry.path());
       if (whole.empty()) continue;
       INFO(entry.path());
-      set_hollow_mark(entry.path(), flipped(whole));
+      set_mark(entry.path(), flipped(whole));
       CHECK(tells(kept.check(), "has lost its mark"));
       // As an earlier build has written it, without a sum.
-      set_hollow_mark(entry.path(), flipped(whole.substr(0, whole.rfind(' '))));
+      set_mark(entry.path(), flipped(whole.substr(0, whole.rfind(' '))));
       CHECK(tells(kept.check(), "reads from what is not there"));
-      set_hollow_mark(entry.path(), whole);
+      set_mark(entry.path(), whole);
       ++damaged;
     }
   }
@@ -224,7 +223,7 @@ TEST_CASE("what a root reads that nobody reads any more may go before it", "[for
   Kept kept;
   const fs::path root = fs::path(kept.records("base").front()).parent_path() / "retired.77";
   fs::create_directories(root / "gone");
-  set_hollow_mark(root / "gone", "1 1 99999999 1 0102");
+  set_mark(root / "gone", "1 1 99999999 1 0102");
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 1);
   const Findings found = kept.check();
   INFO(fmt::format("{}", fmt::join(found.problems, "; ")));
@@ -239,9 +238,9 @@ TEST_CASE("a mark of a hollow directory that was changed past the daemon is told
     make_file(*forest, *must(forest->lookup(*forest->root(), "try")).node, "new", "new");
   }
   const std::string path = kept.trees() + "/try/a";
-  const std::string whole = hollow_mark(path);
+  const std::string whole = mark_of(path);
   const auto set = [&](const std::vector<std::string>& words) {
-    set_hollow_mark(path, fmt::format("{}", fmt::join(words, " ")));
+    set_mark(path, fmt::format("{}", fmt::join(words, " ")));
   };
   std::vector<std::string> words;
   for (const std::string_view word : text::words(whole)) words.emplace_back(word);
@@ -285,22 +284,22 @@ TEST_CASE("marks of hollow directories that have changed places are told", "[for
   }
   CHECK(kept.check().whole());
   const std::array paths{kept.trees() + "/third/a", kept.trees() + "/third/b"};
-  const std::array marks{hollow_mark(paths[0]), hollow_mark(paths[1])};
+  const std::array marks{mark_of(paths[0]), mark_of(paths[1])};
   REQUIRE((!marks[0].empty() && !marks[1].empty()));
-  set_hollow_mark(paths[0], marks[1]);
-  set_hollow_mark(paths[1], marks[0]);
+  set_mark(paths[0], marks[1]);
+  set_mark(paths[1], marks[0]);
   CHECK(tells(kept.check(), "third/a: "));
   CHECK(tells(kept.check(), "third/b: "));
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).size() == 2);
   CHECK(kept.check().whole());
-  CHECK(std::array{hollow_mark(paths[0]), hollow_mark(paths[1])} == marks);
+  CHECK(std::array{mark_of(paths[0]), mark_of(paths[1])} == marks);
   // Those of their numbers: what they read is right, and stays.
-  const std::array numbers{hollow_mark(paths[0], "file"), hollow_mark(paths[1], "file")};
-  set_hollow_mark(paths[0], numbers[1], "file");
-  set_hollow_mark(paths[1], numbers[0], "file");
+  const std::array numbers{mark_of(paths[0], "file"), mark_of(paths[1], "file")};
+  set_mark(paths[0], numbers[1], "file");
+  set_mark(paths[1], numbers[0], "file");
   CHECK(tells(kept.check(), "third/a: has number "));
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
-  CHECK(std::array{hollow_mark(paths[0]), hollow_mark(paths[1])} == marks);
+  CHECK(std::array{mark_of(paths[0]), mark_of(paths[1])} == marks);
 }
 
 TEST_CASE("a directory that loses its number takes nothing from a fork that reads it", "[forest]") {
@@ -316,13 +315,13 @@ TEST_CASE("a directory that loses its number takes nothing from a fork that read
     make_file(*forest, *must(forest->lookup(*forest->root(), "third")).node, "new", "new");
   }
   CHECK(kept.check().whole());
-  const std::string mark = hollow_mark(kept.trees() + "/third/a");
+  const std::string mark = mark_of(kept.trees() + "/third/a");
   REQUIRE_FALSE(mark.empty());
   const std::string read = kept.trees() + "/second/a";
   REQUIRE(::removexattr(read.c_str(), mark_name("file").c_str()) == 0);
   CHECK(tells(kept.check(), "third/a: has number "));
   CHECK(must(mend_forest_marks(kept.trees(), kept.hidden())).empty());
-  CHECK(hollow_mark(kept.trees() + "/third/a") == mark);
+  CHECK(mark_of(kept.trees() + "/third/a") == mark);
   const auto forest = kept.open();
   const auto third = must(forest->lookup(*forest->root(), "third")).node;
   const auto a = must(forest->lookup(*third, "a")).node;
