@@ -29,13 +29,6 @@ bool tells_commit_of_submodule(std::string_view path) {
   return last == "HEAD" || last == "packed-refs" || path.contains("/refs/");
 }
 
-bool is_path_below(std::string_view path) {
-  const auto parts = text::split(path, '/');
-  return std::ranges::none_of(parts, [](std::string_view part) {
-    return part.empty() || part == "." || part == ".." || part == kGit || part.contains('\0');
-  });
-}
-
 // As git writes it: in quotes where it has to be, with escapes.
 std::string value_of(std::string_view text) {
   std::string value;

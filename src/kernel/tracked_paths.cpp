@@ -20,16 +20,28 @@ const std::string& path_of(const TrackedPaths::Away& away) { return away.path.pa
 
 }  // namespace
 
+bool is_path_below(std::string_view path) {
+  // As most are: an index has very many.
+  const bool may_lead_out = path.empty() || path.starts_with('.') || path.starts_with('/') ||
+                            path.ends_with('/') || path.contains("/.") || path.contains("//");
+  if (path.contains('\0')) return false;
+  const auto parts = may_lead_out ? text::split(path, '/') : std::vector<std::string_view>();
+  return std::ranges::none_of(parts, [](std::string_view part) {
+    return part.empty() || part == "." || part == ".." || part == ".git";
+  });
+}
+
 Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
   TrackedPaths tracked;
   TRY(read_index(index, [&](const IndexEntry& entry) {
-    if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.emplace_back(entry.path);
+    std::string_view path = entry.path;
+    if (path.ends_with('/')) path.remove_suffix(1);  // a directory as a whole
+    if (!is_path_below(path)) return;
+    if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.emplace_back(path);
     const bool may_be_away = entry.is_away || entry.mode == kSubmodule;
     if (!may_be_away || entry.is_staged) return;
-    std::string path(entry.path);
-    if (path.ends_with('/')) path.pop_back();  // a directory as a whole
     tracked.away_.push_back(
-        {.path = {.mode = entry.mode, .id = text::hex(entry.id), .path = std::move(path)},
+        {.path = {.mode = entry.mode, .id = text::hex(entry.id), .path = std::string(path)},
          .is_submodule = !entry.is_away});
   }));
   std::ranges::sort(tracked.away_, {}, path_of);

@@ -13,13 +13,17 @@
 
 namespace agentfs {
 
+// Whether a path that others have written leads to something of the worktree.
+bool is_path_below(std::string_view path);
+
 // The files and links that an index names, sorted by their bytes; a value. Repositories in it are
 // none, but may be away.
 class TrackedPaths {
  public:
   TrackedPaths() = default;
   // Of the bytes of an index of version 2, 3 or 4 (gitformat-index(5)) with SHA-1 ids. EBADMSG
-  // where they are none; ENOTSUP for a split one, which leaves names to another file.
+  // where they are none; ENOTSUP for a split one, which leaves names to another file. A path that
+  // leads out of the worktree, which git never writes, is none.
   static Result<TrackedPaths> parse(std::string_view index);
   // By the index of the repository at the root of a tree; none where there is no repository, or it
   // has no index yet. ENOTSUP for one that lies elsewhere.

@@ -3,6 +3,7 @@
 # timeout: 180
 # mount: none
 """What git keeps from a worktree is in a commit of a checkpoint or turn as git's index has it."""
+import hashlib
 import random
 
 from commits_lib import AGAIN, Commits
@@ -169,6 +170,19 @@ def a_submodule_is_a_commit_wherever_its_directory_goes():
                 expect_added(space, commit, f"{space}: {line}")
 
 
+def an_index_that_names_what_lies_outside_stops_no_commit():
+    """As git never writes one."""
+    submodule("crooked")
+    there = git("crooked", "rev-parse", "HEAD:far/mod").strip()
+    git("crooked", "update-index", "--add", "--cacheinfo", f"160000,{there},zz/x")
+    index = SPACES / "crooked/.git/index"
+    text = index.read_bytes()[:-20].replace(b"zz/x", b"../x")
+    index.write_bytes(text + hashlib.sha1(text).digest())
+    run(["sh", "-c", NEXT], cwd=SPACES / "crooked")
+    commit = checkpoint("crooked", "crooked")
+    expect_eq(git("crooked", "rev-parse", f"{commit}:far/mod"), git("crooked/far/mod", "rev-parse", "HEAD"))
+
+
 SPARSE = {"patterns": ("--no-cone", "in/"), "cone": ("--cone", "--no-sparse-index", "in"),
           "index": ("--cone", "--sparse-index", "in")}
 
@@ -234,5 +248,6 @@ main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_
      a_rollback_has_the_index_of_its_state,
      a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
      a_submodule_is_a_commit_wherever_its_directory_goes,
+     an_index_that_names_what_lies_outside_stops_no_commit,
      rules_that_are_kept_away_leave_out_what_they_name,
      a_partial_clone_has_what_it_was_promised, turns_have_the_branch_that_their_agent_checked_out, whole)
