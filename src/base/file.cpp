@@ -86,6 +86,8 @@ Status replace(const std::string& path, std::string_view bytes, mode_t mode,
 }
 
 Status make_directories(const std::string& path, mode_t mode) {
+  // Most are there already.
+  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return ok();
   for (std::size_t end = 1; end != std::string::npos;) {
     end = path.find('/', end);
     const std::string part = path.substr(0, end);

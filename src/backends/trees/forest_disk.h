@@ -88,8 +88,9 @@ class ForestDisk {
                                 const Content& content);
   // Of a new file without a name, in the tree of the directory it was made in.
   Result<NodeBook::Place> place_nameless(const ForestNode& directory, const TreeEntry& entry);
-  // What a directory of a hollow one's content reads itself; `inode` is the entry's own.
-  Result<Source> source_of(const Content& content, int directory, const std::string& name);
+  // What a directory of a hollow one's content reads itself; `known`: its node, where there is one.
+  Result<Source> source_of(const Content& content, int directory, const std::string& name,
+                           const TreeNode* known = nullptr);
   Status refuse(const ForestNode& node) const;  // where nothing of its tree may change
   Status check_readable(const ForestNode& parent, const std::string& name) const;
   Result<TreeEntry> find(ForestNode& parent, const std::string& name);
@@ -146,8 +147,7 @@ class ForestDisk {
   // A hollow directory under `name` that reads `source`, with the attributes of `shelf`.
   Status make_hollow(int directory, const std::string& name, const Source& source,
                      const TreeNode& shelf);
-  // The time of change of a directory stays what snapshots read of it, though it is about to be
-  // renamed.
+  // Snapshots read the same time of change of a directory that is about to be renamed.
   Status keep_time(ForestNode& directory);
   // The same of a file or directory that the daemon is about to lend itself rights to.
   Status keep_shown(ForestNode& node);

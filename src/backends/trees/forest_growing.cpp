@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "backends/trees/forest_disk.h"
+#include "base/permissions.h"
 #include "base/text.h"
 
 namespace agentfs::trees {
@@ -119,7 +120,8 @@ Result<bool> ForestDisk::fill_part(ForestNode& directory, Growth& growth, Until 
 // What it reads is a source of the line from now on, if it was read by way of another one before.
 Status ForestDisk::fill_directory(const Content& content, int from, const ForestNode& above,
                                   const std::string& name) {
-  const Content below = TRY(resolve(TRY(source_of(content, from, name))));
+  const TreeEntry held = content.saved ? TreeEntry() : TRY(open_entry(from, name));
+  const Content below = TRY(resolve(TRY(source_of(content, from, name, held.node.get()))));
   Line& line = *above.tree->line;
   TRY(line.add_sources({{below.source.line, below.source.sequence}}));
   ++line.shifts;
@@ -178,15 +180,12 @@ Status ForestDisk::make_hollow(int directory, const std::string& name, const Sou
   struct stat attributes{};
   if (::fstat(from.get(), &attributes) != 0) return fail_errno("a directory");
   const OwnerRights lent = TRY(OwnerRights::lend(from.get(), S_IRWXU, rights()));
-  if (::mkdirat(directory, name.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail_errno(text::shown(name));
-  }
   const UniqueFd made(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!made) return fail_errno(text::shown(name));
   struct stat its{};
   if (::fstat(made.get(), &its) != 0) return fail_errno(text::shown(name));
   const Spot spot = Spot::of(made.get());
-  ::chmod(spot.path.c_str(), 0700);
+  if ((its.st_mode & kPermissions) != 0700) ::chmod(spot.path.c_str(), 0700);
   const FileMark known = marks_.file(Spot::of(from.get()));
   const ino_t id = known.id.value_or(attributes.st_ino);
   marks_.set_file(spot, {.id = id,

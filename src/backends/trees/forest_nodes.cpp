@@ -69,6 +69,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
     node->set_source(std::move(place.source));
     node->epoch = place.epoch;
     node->mark_ = place.mark;
+    if (place.content) node->inside_->content = std::move(place.content);
     if (place.disk) by_file_[{place.tree.get(), place.disk.get()}] = node.get();
     node->disk = std::move(place.disk);
   }

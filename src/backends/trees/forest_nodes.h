@@ -105,6 +105,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     ino_t number = 0;
     std::uint64_t epoch = 0;
     std::optional<KnownMark> mark{};
+    std::optional<Content> content{};  // where that was looked for
     // The node of the place where there is one already, kept from ending meanwhile: then the rest
     // is not filled in.
     ForestNodeRef known{};

@@ -92,13 +92,15 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
 // Without file handles a directory that nobody holds is looked for in the whole tree: roots first
 // that left it last. What was live then and has gone since was saved before, and is not asked for.
 Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
-  if (!source.key.handle.bytes.empty() && table().has_file_handles()) {
-    auto found = TRY(table().find(source.key.handle));
+  const bool has_handle = !source.key.handle.bytes.empty() && table().has_file_handles();
+  const FileHandle handle = has_handle ? source.key.handle : FileHandle();
+  if (auto known = table().known({book().device(), source.key.inode, handle})) return known;
+  if (has_handle) {
+    auto found = TRY(table().find(handle));
     if (found.attributes.st_ino == source.key.inode) return found.node;
     return fail(EBADMSG, "directory {} of tree {}: what is found by its handle is inode {}",
                 source.key.inode, source.line, found.attributes.st_ino);
   }
-  if (auto known = table().known(book().device(), source.key.inode)) return known;
   const Line& line = *lines.at(source.line);
   if (const auto name = live.find(source.line); name != live.end()) {
     const UniqueFd left = line.leaving() ? TRY(line.leaving_room()) : UniqueFd();
@@ -156,13 +158,17 @@ Result<Content> ForestDisk::content(ForestNode& directory) {
   return content;
 }
 
-Result<Source> ForestDisk::source_of(const Content& content, int directory,
-                                     const std::string& name) {
+Result<Source> ForestDisk::source_of(const Content& content, int directory, const std::string& name,
+                                     const TreeNode* known) {
   Source source{content.source.line, content.source.sequence, {}};
   if (content.saved) {
     const auto mark = TRY(marks_.hollow(Spot::in(directory, name)));
     if (!mark) return fail(EBADMSG, "{}: a kept directory without its mark", text::shown(name));
     source.key = mark->key;
+    return source;
+  }
+  if (known != nullptr) {
+    source.key = TRY(key_of(*known));
     return source;
   }
   const UniqueFd fd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -189,9 +195,9 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   TreeNodeRef bearer = entry.node;
   if (virtual_one) {
     const Borrowed above = TRY(table().borrow(*content.directory));
-    place.source = TRY(source_of(content, above.get(), name));
-    const TreeEntry held = content.saved ? TreeEntry() : TRY(open_entry(above.get(), name));
-    bearer = TRY(resolve(*place.source)).shelf;
+    place.source = TRY(source_of(content, above.get(), name, entry.node.get()));
+    place.content = TRY(resolve(*place.source));
+    bearer = place.content->shelf;
     place.number = bearer->inode();
   } else {
     place.disk = entry.node;

@@ -73,10 +73,9 @@ Result<TreeEntry> NodeTable::find(const FileHandle& handle) {
   return entry(std::move(fd));
 }
 
-TreeNodeRef NodeTable::known(dev_t device, ino_t inode) const {
-  if (handles_) return nullptr;
+TreeNodeRef NodeTable::known(const Identity& identity) const {
   const Lock lock(mutex_);
-  const auto found = nodes_.find(Identity{device, inode, {}});
+  const auto found = nodes_.find(identity);
   return found == nodes_.end() ? nullptr : (*found)->weak_from_this().lock();
 }
 

@@ -90,8 +90,8 @@ class NodeTable : public std::enable_shared_from_this<NodeTable> {
   std::uint64_t file_identity(const TreeNode& node);  // file::identity(); 0: it cannot be had
   // ESTALE where no file has it any more.
   Result<TreeEntry> find(const FileHandle& handle);
-  // Without handles: the node of that number, where somebody holds it; else null.
-  TreeNodeRef known(dev_t device, ino_t inode) const;
+  // The node of that file where somebody holds it; null: nobody does.
+  TreeNodeRef known(const Identity& identity) const;
   // To be told of a file whose name was just removed: without a name left, its handle would end
   // with its last descriptor, so its node, if anybody holds one, keeps this.
   void keep_removed(UniqueFd path);
