@@ -7,6 +7,7 @@
 #include <map>
 #include <string_view>
 
+#include "base/damage.h"
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -129,20 +130,56 @@ bool is_looked_at_elsewhere(std::string_view path) {
   return !parts[1].starts_with('.') || (parts.size() > 2 && parts[2] == "lines");
 }
 
-// Directories of the state's own that the disk does not give, and why.
-std::vector<std::string> unreadable(const StateDirectory& state) {
-  std::vector<std::string> found;
+struct Unreadable {
+  std::string name{};
+  Error why{};
+};
+
+struct Unread {
+  std::vector<Unreadable> directories{};
+  std::vector<std::string> set_aside{};  // in a repair before
+};
+
+// Directories of the state's own that cannot be listed.
+Unread unread(const StateDirectory& state) {
+  Unread found;
   const UniqueFd top(::open(state.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t) {
     if (path == "lost+found") return std::vector<std::string>();  // the disk's
+    if (text::last_part(path).starts_with(kDamagedName)) {
+      found.set_aside.push_back(path);
+      return std::vector<std::string>();
+    }
     const auto entries = directory >= 0 ? list_directory(directory, path) : fail_errno(path);
     if (entries) {
       return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
     }
-    if (entries.error().code != ENOENT) found.push_back(entries.error().message);
+    if (entries.error().code != ENOENT) found.directories.push_back({path, entries.error()});
     return std::vector<std::string>();
   });
   return found;
+}
+
+// Not what the trees are found by, which a whole one in its place would have none of, nor what
+// lent files are read by: the disk's own check may bring that back.
+bool can_be_set_aside(const Unreadable& one) {
+  if (!is_damage(one.why.code) || one.name.empty() || one.name == "trees") return false;
+  if (one.name == "imports" || one.name.starts_with("imports/")) return false;
+  if (!one.name.starts_with("trees/")) return true;
+  const std::string_view room = text::last_part(one.name);
+  return one.name.starts_with("trees/.") && (room == "rights" || room == "trash");
+}
+
+std::string_view advice(const Unreadable& one) {
+  if (can_be_set_aside(one)) {
+    return "the disk's own check (for ext4 e2fsck) may bring it back; --repair sets it aside, and "
+           "one "
+           "from a backup can be put in its place";
+  }
+  if (!is_damage(one.why.code))
+    return "what it holds is not known, and a mount may be refused for it";
+  return "the disk's own check (for ext4 e2fsck) may bring it back; --repair has nothing to put in "
+         "its place";
 }
 
 // "/workspaces/site", "/home/ann": a tree as a whole.
@@ -201,9 +238,15 @@ Result<Findings> check_layout(Look& look) {
                     "backup may have",
                     name));
   }
-  for (const std::string& why : unreadable(look.state)) {
-    found.problems.push_back(
-        fmt::format("{}; what it holds is not known, and a mount may be refused for it", why));
+  const Unread unread = fsck::unread(look.state);
+  for (const Unreadable& one : unread.directories) {
+    found.problems.push_back(fmt::format("{}; {}", one.why.message, advice(one)));
+  }
+  for (const std::string& name : unread.set_aside) {
+    found.notes.push_back(fmt::format(
+        "{}: was set aside as what the disk does not give; its own check may bring back what it "
+        "holds, and nothing else does; once that is not wanted any more it can be removed",
+        text::shown(name)));
   }
   return found;
 }
@@ -215,7 +258,13 @@ Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& q
     const std::string kept = TRY(quarantine.take(one.name));
     done.push_back(fmt::format("{}; it is in {} now", one.sentence, kept));
   }
-  TRY(state.make_directories());
+  for (const Unreadable& one : unread(state).directories) {
+    if (!can_be_set_aside(one)) continue;
+    const std::string kept = TRY(quarantine.take(one.name));
+    done.push_back(fmt::format("{}; it is in {} now", one.why.message, kept));
+  }
+  const Status made = state.make_directories();
+  if (!made && !is_damage(made.error().code)) return std::unexpected(made.error());
   return done;
 }
 

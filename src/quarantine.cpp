@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "quarantine.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 
+#include "base/damage.h"
 #include "base/file.h"
 
 namespace agentfs {
@@ -40,7 +43,21 @@ Result<std::string> Quarantine::place(const std::string& name) const {
 Result<std::string> Quarantine::take(const std::string& name) const {
   const std::string from = fmt::format("{}/{}", state_, name);
   std::string target = TRY(place(name));
-  if (::rename(from.c_str(), target.c_str()) != 0 && errno != ENOENT) return fail_errno(from);
+  if (::rename(from.c_str(), target.c_str()) == 0 || errno == ENOENT) return target;
+  if (!is_damage(errno)) return fail_errno(from);
+  for (std::filesystem::path made = target; made != path_;) {  // the place that it has not had
+    made = made.parent_path();
+    if (::rmdir(made.c_str()) != 0) break;
+  }
+  return take_beside(name);
+}
+
+Result<std::string> Quarantine::take_beside(const std::string& name) const {
+  const std::filesystem::path from = std::filesystem::path(state_) / name;
+  const std::string last =
+      fmt::format("{}{}-{}", kDamagedName, compact_time(), from.filename().string());
+  std::string target = free_path(from.parent_path() / last);
+  if (::rename(from.c_str(), target.c_str()) != 0) return fail_errno(from.string());
   return target;
 }
 

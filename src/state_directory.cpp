@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/damage.h"
 #include "base/directory.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -35,6 +36,7 @@ Status make_directory(const std::string& path, std::string_view name) {
   struct stat there{};
   if (errno != EEXIST) return fail_errno(path);
   if (::stat(path.c_str(), &there) != 0) {
+    if (is_damage(errno)) return fail_errno(path);
     return fail(errno, "{}: is a link that leads to nothing; a directory has to be there", path);
   }
   if (S_ISDIR(there.st_mode)) return ok();
@@ -129,13 +131,15 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
   if (file::exists(path + "/format")) {
     for (const std::string_view name : kDirectories) {
       const bool is_told = !state.lacked_.empty() && name.starts_with(state.lacked_.back() + "/");
-      if (!is_told && !file::exists(state.file(std::string(name))))
+      if (!is_told && file::is_absent(state.file(std::string(name))))
         state.lacked_.emplace_back(name);
     }
   }
-  const Status made = state.make_directories();
-  if (!made && (use == Use::serve || made.error().code != ENOTDIR)) {
-    return std::unexpected(made.error());
+  if (Status made = state.make_directories(); !made) {
+    Error& why = made.error();
+    const bool may_be = use == Use::check && (why.code == ENOTDIR || is_damage(why.code));
+    if (is_damage(why.code)) why.message += kFsckSaysMore;
+    if (!may_be) return std::unexpected(std::move(why));
   }
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));

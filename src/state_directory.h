@@ -29,7 +29,7 @@ class StateDirectory {
   enum class Use { serve, check };
   // Makes what is missing, STATE of mode 0700, takes the lock, and brings an older format to this
   // one. EBUSY names the daemon that has it, ENOTDIR what is in the place of a directory; to be
-  // checked a state may have such.
+  // checked a state may have such, and what its disk does not give.
   static Result<StateDirectory> acquire(const std::string& path, Use use = Use::serve);
   // EPERM where it is another user's: what that one may put there, links out of it for one, is
   // followed and written, and what this one would make there that one could not read. Before
@@ -57,6 +57,9 @@ class StateDirectory {
   UniqueFd lock_;
   UniqueFd place_;
 };
+
+// The end of a refusal for what the disk does not give.
+inline constexpr std::string_view kFsckSaysMore = "; `agentfs fsck` says more";
 
 // The daemon that daemon.pid names; 0 without one.
 pid_t read_daemon_pid(const std::string& state);

@@ -21,13 +21,19 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
+std::unexpected<Error> fail_listing(int directory, std::string_view told_as) {
+  const int code = errno;
+  if (!told_as.empty()) return fail_errno(code, told_as);
+  return fail_errno(code, host_path(directory));
+}
+
 }  // namespace
 
 Result<std::vector<HostEntry>> list_directory(int directory, std::string_view told_as) {
   UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail_errno(std::string(told_as));
+  if (!fd) return fail_listing(directory, told_as);
   const std::unique_ptr<DIR, CloseDirectory> open(::fdopendir(fd.get()));
-  if (!open) return fail_errno(std::string(told_as));
+  if (!open) return fail_listing(directory, told_as);
   (void)fd.release();
   std::vector<HostEntry> entries;
   for (errno = 0; const dirent* item = ::readdir(open.get()); errno = 0) {
@@ -40,7 +46,7 @@ Result<std::vector<HostEntry>> list_directory(int directory, std::string_view to
     }
     entries.push_back(std::move(entry));
   }
-  if (errno != 0) return fail_errno(std::string(told_as));
+  if (errno != 0) return fail_listing(directory, told_as);
   return entries;
 }
 
@@ -115,6 +121,10 @@ void walk_files(int top, const VisitFile& visit) {
     }
     return directories_in(*entries);
   });
+}
+
+std::string host_path(int directory) {
+  return link_target(AT_FDCWD, fmt::format("/proc/self/fd/{}", directory)).value_or("a directory");
 }
 
 std::optional<std::string> link_target(int directory, const std::string& name) {

@@ -22,9 +22,8 @@ struct HostEntry {
 };
 
 // All entries but "." and "..", in the disk's order. `directory` may be an O_PATH descriptor, and
-// its position stays. An error names the directory as `told_as`.
-Result<std::vector<HostEntry>> list_directory(int directory,
-                                              std::string_view told_as = "a directory");
+// its position stays. An error names the directory as `told_as`, or by its path on the host.
+Result<std::vector<HostEntry>> list_directory(int directory, std::string_view told_as = {});
 
 Result<std::vector<HostEntry>> list_directory(const std::string& path);
 // The same; nothing in it where it is not there.
@@ -47,6 +46,9 @@ void walk_directories(int top, const VisitDirectory& visit);
 using VisitFile =
     std::function<void(int directory, const std::string& name, const std::string& path)>;
 void walk_files(int top, const VisitFile& visit);
+
+// The path that a directory was opened by, or has now; for messages.
+std::string host_path(int directory);
 
 // Where the link leads to that `name` in `directory` is, or, for "", `directory` itself, opened
 // with O_PATH. Nothing where it is none; errno tells why.

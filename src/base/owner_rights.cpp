@@ -108,7 +108,7 @@ Status OwnerRights::note_file() {
 }
 
 Status mend_rights(int room) {
-  for (const auto& [name, number, type] : TRY(list_directory(room, "the notes of lent rights"))) {
+  for (const auto& [name, number, type] : TRY(list_directory(room))) {
     const auto note = parse_note(name);
     if (!note) continue;
     const UniqueFd lent = find_lent(room, name, note->inode);

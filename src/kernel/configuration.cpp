@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -108,6 +109,10 @@ Result<std::unique_ptr<Configuration>> Configuration::open(const std::string& di
        entries.increment(error)) {
     const std::string path = entries->path().string().substr(directory.size() + 1);
     const std::string host = entries->path().string();
+    if (entries->path().filename().native().starts_with(kDamagedName)) {
+      entries.disable_recursion_pending();
+      continue;
+    }
     const std::string problem = wrong_kind(*entries, path);
     std::error_code ignored;
     if (problem.empty() && !entries->is_regular_file(ignored)) continue;
