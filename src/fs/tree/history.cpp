@@ -216,7 +216,7 @@ constexpr auto kFiles = files<HistoryRoot>({
     {.name = "follow",
      .mode = 0444,
      .doc = "Changes as they come, as in events.jsonl, until it is gone, or has another name or "
-            "owner.",
+            "owner. Of more than 1 MiB unread the oldest lines go, which one with # tells.",
      .follow = follow_events,
      .listed = false},
     {.name = "forks",

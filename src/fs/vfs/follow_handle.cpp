@@ -21,23 +21,31 @@ Status FollowHandle::subscribe(Request& request) {
 
 bool FollowHandle::has_something() const { return !unread_.empty() || dropped_ > 0 || ended_; }
 
+std::size_t FollowHandle::rest_of_line() const {
+  const std::size_t end = is_within_line_ ? unread_.find('\n') : std::string::npos;
+  return end < kUnread ? end + 1 : 0;
+}
+
+// Whole lines go, where there are lines, so that what is left begins at one.
 void FollowHandle::append(std::string_view text) {
   unread_ += text;
   if (unread_.size() <= kUnread) return;
-  // Whole lines go, where there are lines, so that what is left begins at one.
-  std::size_t cut = unread_.size() - kUnread;
+  const std::size_t first = rest_of_line();
+  std::size_t cut = std::min(first + unread_.size() - kUnread, unread_.size());
   if (const std::size_t line = unread_.find('\n', cut); line != std::string::npos) cut = line + 1;
-  dropped_ += cut;
-  unread_.erase(0, cut);
+  dropped_ += cut - first;
+  unread_.erase(first, cut - first);
 }
 
 Bytes FollowHandle::take(std::size_t count) {
   if (dropped_ > 0) {
-    unread_.insert(0, fmt::format("# {} bytes were dropped here: the reader was too slow\n",
-                                  std::exchange(dropped_, 0)));
+    unread_.insert(rest_of_line(),
+                   fmt::format("# {} bytes were dropped here: the reader was too slow\n",
+                               std::exchange(dropped_, 0)));
   }
   Bytes bytes{.text = unread_.substr(0, count)};
   unread_.erase(0, bytes.text.size());
+  if (!bytes.text.empty()) is_within_line_ = bytes.text.back() != '\n';
   return bytes;
 }
 

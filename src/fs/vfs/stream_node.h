@@ -83,6 +83,8 @@ class FollowHandle final : public Handle, public std::enable_shared_from_this<Fo
   void append(std::string_view text) REQUIRES(mutex_);
   bool has_something() const REQUIRES(mutex_);
   Bytes take(std::size_t count) REQUIRES(mutex_);
+  // How much of what is unread belongs to a line that the reader has the beginning of.
+  std::size_t rest_of_line() const REQUIRES(mutex_);
   void interrupt(const Completion<Bytes>& read);
 
   const ContextRef context_;
@@ -90,6 +92,7 @@ class FollowHandle final : public Handle, public std::enable_shared_from_this<Fo
   Mutex<Rank::handle> mutex_;
   std::string unread_ GUARDED_BY(mutex_);
   std::size_t dropped_ GUARDED_BY(mutex_) = 0;
+  bool is_within_line_ GUARDED_BY(mutex_) = false;  // what was read last
   bool ended_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
   Unsubscribe unsubscribe_ GUARDED_BY(mutex_);

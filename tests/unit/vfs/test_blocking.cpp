@@ -124,4 +124,17 @@ TEST_CASE("a slow follower loses the oldest lines and is told") {
   CHECK_THAT(read.text(), Catch::Matchers::has("# 77824 bytes were dropped here"));
 }
 
+TEST_CASE("a slow follower has the whole of a line that it has begun") {
+  TestTree tree;
+  TestRequest cat(10);
+  const auto stream = tree.open(cat, "/boxes/7/stream", O_RDONLY);
+  world().box()->sink("the first line\n", false);
+  CHECK(Read(cat, *stream, 0, 4).text() == "the ");
+  const std::string line(1023, 'x');
+  for (int i = 0; i < 1100; ++i) world().box()->sink(line + "\n", false);
+  CHECK(Read(cat, *stream, 0, 11).text() == "first line\n");
+  CHECK_THAT(Read(cat, *stream, 0, 64).text(),
+             Catch::Matchers::StartsWith("# 78848 bytes were dropped here"));
+}
+
 }  // namespace agentfs::vfs
