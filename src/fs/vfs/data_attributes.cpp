@@ -150,6 +150,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
   if (truncates && handle != nullptr) handle->note_changed();
   if (truncates && handle == nullptr) note_closed(this);
+  if (truncates) setting.row().path = path();  // it may have been renamed before its turn
   setting.row().details = before_and_after(before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
   if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell());

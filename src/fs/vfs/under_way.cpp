@@ -170,6 +170,7 @@ Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
       change_(tree.order()),
       author_(std::move(author)),
       row_(std::move(row)),
+      turn_(tree.order(), row_.path, row_.other),
       slot_(row_.other.empty() && tree.services().lies_ready(row_.path)
                 ? -1
                 : tree.under_way().begin(author_, row_)) {}

@@ -73,6 +73,7 @@ class Undertaking {
   const ChangeOrder::Change change_;
   const Caller author_;
   TreeChange row_;
+  const ChangeOrder::Turn turn_;
   const int slot_;
 };
 

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+"""Two who change one name at once: the rows of it are in the order in which it changed, and what went
+is in the trash, whichever came first.
+
+A removal meets a restore, which the daemon makes itself, or an open that empties the file; the host's
+kernel keeps neither apart from it. Other processes keep the CPUs busy, so that one is often put aside
+half-way.
+"""
+import json
+import os
+import signal
+import threading
+
+from mount_lib import MNT, command, expect, main
+
+TOP = MNT / "workspaces/one-name"
+ROUNDS = 300
+STEPS = 40
+
+
+class Busy:
+    """As many processes that do nothing but keep a CPU as there are, and one more."""
+
+    def __enter__(self):
+        self.pids = []
+        for _ in range((os.cpu_count() or 1) + 1):
+            pid = os.fork()
+            while pid == 0:
+                pass
+            self.pids.append(pid)
+
+    def __exit__(self, *_):
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def at_once(*acts):
+    start = threading.Barrier(len(acts))
+
+    def run(act):
+        start.wait()
+        try:
+            act()
+        except FileNotFoundError:
+            pass
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def rows_since(sequence):
+    """Of each path, in order: the operation, and the version that it has kept."""
+    rows = {}
+    while True:
+        lines = (TOP / f".agentfs/events/{sequence}").read_text(encoding="utf-8").splitlines()
+        if not lines:
+            return rows
+        for row in map(json.loads, lines):
+            rows.setdefault(row["path"], []).append((row["op"], row.get("version")))
+            sequence = row["seq"]
+
+
+def newest():
+    lines = (TOP / ".agentfs/events.jsonl").read_text(encoding="utf-8").splitlines()
+    return json.loads(lines[-1])["seq"]
+
+
+def restore(path):
+    def act():
+        versions = TOP / ".agentfs/versions" / path.relative_to(TOP)
+        number = max(name for name in os.listdir(versions) if name.isdigit())
+        command(TOP / ".agentfs/ctl", f"restore {path.relative_to(TOP)} {number}")
+    return act
+
+
+def empty(path):
+    return lambda: os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))
+
+
+def remove_after(path, steps):
+    """So that it meets each moment of the other."""
+    def act():
+        for _ in range(steps * 1000):
+            pass
+        path.unlink()
+    return act
+
+
+def race(kind, other):
+    directory = TOP / kind
+    directory.mkdir()
+    paths = [directory / f"f{number}" for number in range(ROUNDS)]
+    for path in paths:
+        path.write_text("one\n")
+        path.write_text("and two\n")
+    before = newest()
+    with Busy():
+        for number, path in enumerate(paths):
+            at_once(other(path), remove_after(path, number % STEPS))
+    rows = rows_since(before)
+    trash = os.listdir(TOP / ".agentfs/trash" / kind)
+    for path in paths:
+        told = rows[f"/workspaces/one-name/{kind}/{path.name}"]
+        is_there = path.exists()
+        is_told = told[-1][0] != "remove"
+        expect(is_told == is_there or other is empty, f"{path.name} is there: {is_there}; {told}")
+        expect(is_there or path.name in trash, f"{path.name} is gone, and not in the trash; {told}")
+        kept = [version for _, version in told if version]
+        expect(kept == sorted(kept), f"{path.name}: the versions that its rows tell of are {kept}; {told}")
+
+
+def a_removal_and_a_restore():
+    TOP.mkdir()
+    race("restored", restore)
+
+
+def a_removal_and_an_open_that_empties():
+    race("emptied", empty)
+
+
+main(a_removal_and_a_restore, a_removal_and_an_open_that_empties)
