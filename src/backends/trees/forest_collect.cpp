@@ -167,7 +167,7 @@ Result<std::size_t> ForestStore::collect() {
       ++freed;
     }
     std::erase_if(views_, [](const auto& view) { return view.second.expired(); });
-    f_->moved();
+    f_->collected();
   }
   for (const HostEntry& entry : TRY(list_directory(trash_.get()))) {
     if (entry.name != kSpareDirectory) TRY(remove_whole(trash_.get(), entry.name));

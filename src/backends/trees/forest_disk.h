@@ -61,7 +61,6 @@ class ForestDisk {
 
   // The tree that a directory at the top is, found by its mark, or a plain one.
   TreeRef tree_at(const TreeEntry& directory);
-  // From now on that directory is that tree.
   void set_tree(const TreeNode& directory, TreeRef tree);
   bool is_top(const ForestNode& node) const { return &node == top_node.get(); }
   ForestNodeRef top_node;
@@ -136,8 +135,7 @@ class ForestDisk {
   }
   // Whether it is solid, all of it; false where `until` came before.
   Result<bool> solidify(ForestNode& directory, Until until = kWhole);
-  // Does in advance what prepare() has to do of large directories; false where `until` came before
-  // all of it was done.
+  // What prepare() has to do of large directories, in advance; false where `until` came before.
   bool make_ready(ForestNode& node, Until until);
   // The directories with a name of the file are kept as they are, before anybody adds a name.
   Status keep_parents(ForestNode& file);
@@ -155,8 +153,9 @@ class ForestDisk {
   Status recover(Line& line, ForestNode& root);
   // All names of a file in its tree, each looked at.
   Result<std::vector<ForestNode::Name>> names_of(ForestNode& file);
-  // What was found out about hollow directories and marks is out of date.
+  // What was found out about hollow directories and marks is out of date; or states are gone, too.
   void moved() { ++moves_; }
+  void collected() { ++collections_, moved(); }
 
  private:
   struct Shelf {
@@ -165,6 +164,7 @@ class ForestDisk {
   };
   void know_mark(NodeBook::Place& place, const FileMark& mark);
   void show_lent(const TreeNode& file, struct stat& attributes);
+  Result<Content> find_content(ForestNode& directory);
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);
@@ -192,7 +192,7 @@ class ForestDisk {
   AheadCopies ahead_;
   Growths filling_, saving_;
   KnownLinks linked_;
-  std::atomic<std::uint64_t> moves_ = 1;
+  std::atomic<std::uint64_t> moves_ = 1, collections_ = 0;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory
 };

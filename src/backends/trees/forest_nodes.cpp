@@ -68,6 +68,7 @@ ForestNodeRef NodeBook::ensure(Place place) {
     node = std::make_shared<ForestNode>(shared_from_this(), place.tree, place.type, place.number);
     node->set_source(std::move(place.source));
     node->epoch = place.epoch;
+    node->collections = place.collections;
     node->mark_ = place.mark;
     if (place.content) node->inside_->content = std::move(place.content);
     if (place.disk) by_file_[{place.tree.get(), place.disk.get()}] = node.get();

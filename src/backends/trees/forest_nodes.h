@@ -61,6 +61,7 @@ class ForestNode final : public TreeNode, public std::enable_shared_from_this<Fo
   TreeRef tree;
   TreeNodeRef disk;  // null: a directory that is nowhere on the disk, below a hollow one
   std::unique_ptr<Source> source;  // of a hollow directory
+  std::uint64_t collections = 0;   // how many there were when the source was found
   std::atomic<std::uint64_t> epoch = 0;
   std::atomic<bool> removed = false;  // without a name in its tree any more
   // A directory of a state that is over, and becomes the one in its place when it is next used.
@@ -104,6 +105,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
     mode_t type = 0;
     ino_t number = 0;
     std::uint64_t epoch = 0;
+    std::uint64_t collections = 0;
     std::optional<KnownMark> mark{};
     std::optional<Content> content{};  // where that was looked for
     // The node of the place where there is one already, kept from ending meanwhile: then the rest

@@ -152,9 +152,31 @@ Result<Content> ForestDisk::resolve(Source source) {
 Result<Content> ForestDisk::content(ForestNode& directory) {
   if (directory.solid()) return Content{.shelf = directory.disk, .directory = directory.disk};
   if (auto known = book().content(directory); known && known->moves == moves_) return *known;
-  Content content = TRY(resolve(*directory.source));
+  const bool is_current = directory.disk || directory.collections == collections_;
+  Content content = TRY(is_current ? resolve(*directory.source) : find_content(directory));
   if (directory.disk) content.shelf = directory.disk;
   book().set_content(directory, content);
+  return content;
+}
+
+// By the first one above it whose source is there for certain: the top of a state, or one that is
+// on the disk. By way of which state it was found, since one was in between that has become solid,
+// nothing may read any more.
+Result<Content> ForestDisk::find_content(ForestNode& directory) {
+  std::vector<ForestNode::Name> way;
+  ForestNodeRef top = directory.shared_from_this();
+  while (!top->solid() && !top->disk && top->collections != collections_) {
+    const auto names = book().names(*top);
+    if (names.empty()) break;
+    way.push_back(names.front());
+    top = way.back().parent;
+  }
+  if (way.empty() || top->solid()) return resolve(*directory.source);
+  Content content = TRY(this->content(*top));
+  for (; !way.empty(); way.pop_back()) {
+    const Borrowed fd = TRY(table().borrow(*content.directory));
+    content = TRY(resolve(TRY(source_of(content, fd.get(), way.back().name))));
+  }
   return content;
 }
 
@@ -196,6 +218,7 @@ Result<NodeBook::Place> ForestDisk::place(ForestNode& parent, const std::string&
   if (virtual_one) {
     const Borrowed above = TRY(table().borrow(*content.directory));
     place.source = TRY(source_of(content, above.get(), name, entry.node.get()));
+    place.collections = collections_;
     place.content = TRY(resolve(*place.source));
     bearer = place.content->shelf;
     place.number = bearer->inode();

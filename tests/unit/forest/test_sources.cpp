@@ -73,5 +73,32 @@ TEST_CASE("what a fork does not read any more is forgotten, one source of many",
   CHECK(must(forest->collect()) == 0);
 }
 
+// A state of a tree that was rolled back reads by way of the state before, until what it has in
+// common with the tree is kept for it by itself.
+TEST_CASE("a directory of a state that is known is read right when what it was found by is gone",
+          "[forest]") {
+  TestForest forest;
+  forest.directory("main");
+  forest.directory("main/d");
+  forest.directory("main/d/e");
+  forest.file("main/d/e/first", "first");
+  const SnapshotId before = must(forest->snapshot("main", "before"));
+  forest.file("main/d/e/other", "other");
+  const SnapshotId undo = must(forest->rollback("main", before, "undo"));
+  const SnapshotId kept = must(forest->snapshot("main", "kept"));
+  const TreeNodeRef d = forest.in(must(forest->snapshot_root(kept)), "d");
+  const TreeNodeRef e = forest.in(d, "e");
+  CHECK(must(names_in(*forest, *e)) == std::vector<std::string>{"first"});
+
+  forest.file("main/d/e/later", "later");
+  must(forest->unlink(*forest.at("main/d/e"), "first", kMyself));
+  must(forest->drop(before));
+  must(forest->drop(undo));
+  must(forest->collect());
+  CHECK(must(names_in(*forest, *e)) == std::vector<std::string>{"first"});
+  CHECK(read_file(*forest, *forest.in(e, "first")) == "first");
+  CHECK(must(names_in(*forest, *forest.at("main/d/e"))) == std::vector<std::string>{"later"});
+}
+
 }  // namespace
 }  // namespace agentfs::test
