@@ -21,6 +21,11 @@ struct KnownFile {
   std::string path{};
 };
 
+// Those that git's trees have: of directories, files, links and submodules.
+constexpr bool is_tree_mode(std::uint32_t mode) {
+  return mode == 040000 || mode == 0100644 || mode == 0100755 || mode == 0120000 || mode == 0160000;
+}
+
 // What git's index has of a path that git keeps from the worktree: of a sparse checkout, or the
 // commit of a submodule that is not checked out. A partial clone may not have the object.
 struct AwayPath {

@@ -14,6 +14,7 @@ Result<AwayNow> away_in(TreeStore& store, const TreeNodeRef& root,
   for (const TrackedPaths::Away& one : indexed) {
     const std::string& path = one.path.path;
     const struct stat found = TRY(places.look(path));
+    if (places.is_below_file()) continue;  // which is tracked in its place
     const bool is_directory = S_ISDIR(found.st_mode);
     const bool may_be = is_directory || (found.st_nlink == 0 && !one.is_submodule);
     // git leaves what is beside a submodule alone, until there is a repository.

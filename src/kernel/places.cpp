@@ -25,6 +25,7 @@ Result<struct stat> Places::look(const std::string& path) {
     const auto found = find_in_tree(store_, root_, directory);
     if (!found && !is_nothing(found.error())) return std::unexpected(found.error());
     if (found && found->node->type() == S_IFDIR) node_ = found->node;
+    is_below_file_ = found ? node_ == nullptr : found.error().code == ENOTDIR;
     known_ = directory;
   }
   if (node_ == nullptr) return Result<struct stat>();

@@ -19,6 +19,8 @@ class Places {
 
   // With no link where it leads to nothing, or to nothing that the daemon may see.
   Result<struct stat> look(const std::string& path);
+  // Of the path looked at last: something above it is a file or a link, and no directory.
+  bool is_below_file() const { return is_below_file_; }
   // Of a directory; false of what is none.
   bool has_names(const std::string& path);
 
@@ -27,6 +29,7 @@ class Places {
   const TreeNodeRef root_;
   std::optional<std::string> known_;
   TreeNodeRef node_;  // null: no directory
+  bool is_below_file_ = false;
 };
 
 }  // namespace agentfs

@@ -39,7 +39,8 @@ Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
     if (!is_path_below(path)) return;
     if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.emplace_back(path);
     const bool may_be_away = entry.is_away || entry.mode == kSubmodule;
-    if (!may_be_away || entry.is_staged) return;
+    // git makes no tree of an index with another mode, which an agent can write.
+    if (!may_be_away || entry.is_staged || !is_tree_mode(entry.mode)) return;
     tracked.away_.push_back(
         {.path = {.mode = entry.mode, .id = text::hex(entry.id), .path = std::string(path)},
          .is_submodule = !entry.is_away});

@@ -170,14 +170,60 @@ def a_submodule_is_a_commit_wherever_its_directory_goes():
                 expect_added(space, commit, f"{space}: {line}")
 
 
+FILE_ABOVE = {
+    "sparse": ("git sparse-checkout set --no-cone /in/ /f1 '!/f1/under'; git reset -q other",
+               "echo 1 > y", "echo 2 > f1", "echo 3 > y"),
+    "marked": ("git reset -q other; git update-index --skip-worktree f1/under", "echo 1 > y", "echo 2 > f1"),
+    "link": ("git reset -q other; git update-index --skip-worktree f1/under", "rm f1; ln -s in f1", "echo 1 > y"),
+}
+
+
+def a_file_in_the_place_of_a_directory_of_what_is_away_is_in_the_commit():
+    for name, lines in FILE_ABOVE.items():
+        for kind in ("checkpoint", "turn"):
+            space = f"above-{name}-{kind}"
+            (SPACES / space).mkdir()
+            git(space, "init", "-q", "-b", "main")
+            run(["sh", "-ec", "mkdir in; echo 1 > in/x; echo file > f1; git add -A; git commit -qm main;"
+                 " git checkout -q -b other; git rm -q f1; mkdir f1; echo 1 > f1/under; git add -A;"
+                 " git commit -qm other; git checkout -q main"], cwd=SPACES / space)
+            for line, commit in COMMITS.after_each(kind, space, ("echo 0 > y", *lines)):
+                expect_added(space, commit, f"{space}: {line}")
+
+
+def rewrite_index(space, change):
+    index = SPACES / space / ".git/index"
+    text = change(index.read_bytes()[:-20])
+    index.write_bytes(text + hashlib.sha1(text).digest())
+
+
+def an_index_with_a_mode_that_no_tree_has_stops_no_commit():
+    """As git never writes one."""
+    for mode in (0, 0o100664, 0o160755, 0o777777):
+        space = f"mode-{mode:o}"
+        (SPACES / space).mkdir()
+        git(space, "init", "-q", "-b", "main")
+        (SPACES / space / "odd-name").write_text("1\n")
+        git(space, "add", "-A")
+        git(space, "update-index", "--skip-worktree", "odd-name")
+        (SPACES / space / "odd-name").unlink()
+        before_path = 2 + 2 + 20 + 4 * 4  # both flags, the id, size, group, user, mode
+
+        def with_mode(text, mode=mode, before_path=before_path):
+            at = text.index(b"odd-name") - before_path
+            return text[:at] + mode.to_bytes(4, "big") + text[at + 4:]
+
+        rewrite_index(space, with_mode)
+        (SPACES / space / "other").write_text("2\n")
+        expect_eq(git(space, "ls-tree", "--name-only", checkpoint(space, "odd")), "other\n", space)
+
+
 def an_index_that_names_what_lies_outside_stops_no_commit():
     """As git never writes one."""
     submodule("crooked")
     there = git("crooked", "rev-parse", "HEAD:far/mod").strip()
     git("crooked", "update-index", "--add", "--cacheinfo", f"160000,{there},zz/x")
-    index = SPACES / "crooked/.git/index"
-    text = index.read_bytes()[:-20].replace(b"zz/x", b"../x")
-    index.write_bytes(text + hashlib.sha1(text).digest())
+    rewrite_index("crooked", lambda text: text.replace(b"zz/x", b"../x"))
     run(["sh", "-c", NEXT], cwd=SPACES / "crooked")
     commit = checkpoint("crooked", "crooked")
     expect_eq(git("crooked", "rev-parse", f"{commit}:far/mod"), git("crooked/far/mod", "rev-parse", "HEAD"))
@@ -248,6 +294,8 @@ main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_
      a_rollback_has_the_index_of_its_state,
      a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
      a_submodule_is_a_commit_wherever_its_directory_goes,
+     a_file_in_the_place_of_a_directory_of_what_is_away_is_in_the_commit,
      an_index_that_names_what_lies_outside_stops_no_commit,
+     an_index_with_a_mode_that_no_tree_has_stops_no_commit,
      rules_that_are_kept_away_leave_out_what_they_name,
      a_partial_clone_has_what_it_was_promised, turns_have_the_branch_that_their_agent_checked_out, whole)

@@ -62,20 +62,13 @@ Status take_known(Order& order, std::string_view value) {
   return ok();
 }
 
-// As git's trees have them.
-bool is_mode(std::uint32_t mode) {
-  constexpr auto kModes =
-      std::to_array<std::uint32_t>({040000, 0100644, 0100755, 0120000, 0160000});
-  return std::ranges::find(kModes, mode) != kModes.end();
-}
-
 Status take_away(Order& order, std::string_view value) {
   const auto blank = value.find(' ');
   const std::size_t path = blank + 1 + kIdSize + 1;
   const bool is_whole = blank != value.npos && path <= value.size() && value[path - 1] == ' ';
   const auto mode = text::number<std::uint32_t>(is_whole ? value.substr(0, blank) : "");
   const std::string_view id = is_whole ? value.substr(blank + 1, kIdSize) : "";
-  if (!mode || !is_mode(*mode) || !is_id(id)) {
+  if (!mode || !is_tree_mode(*mode) || !is_id(id)) {
     return fail(EBADMSG, "git: order: a path that is away is none ({})", text::shown(value));
   }
   order.commit.away.push_back(
