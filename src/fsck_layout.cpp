@@ -130,19 +130,19 @@ bool is_looked_at_elsewhere(std::string_view path) {
   return !parts[1].starts_with('.') || (parts.size() > 2 && parts[2] == "lines");
 }
 
-struct Unreadable {
+struct Unlisted {
   std::string name{};
   Error why{};
 };
 
-struct Unread {
-  std::vector<Unreadable> directories{};
-  std::vector<std::string> set_aside{};  // in a repair before
+struct Listing {
+  std::vector<Unlisted> refused{};
+  std::vector<std::string> set_aside{};  // by a repair before
 };
 
-// Directories of the state's own that cannot be listed.
-Unread unread(const StateDirectory& state) {
-  Unread found;
+// Which directories of the state's own cannot be listed.
+Listing list_all(const StateDirectory& state) {
+  Listing found;
   const UniqueFd top(::open(state.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   walk_directories(top.get(), [&](int directory, const std::string& path, std::size_t) {
     if (path == "lost+found") return std::vector<std::string>();  // the disk's
@@ -154,7 +154,7 @@ Unread unread(const StateDirectory& state) {
     if (entries) {
       return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
     }
-    if (entries.error().code != ENOENT) found.directories.push_back({path, entries.error()});
+    if (entries.error().code != ENOENT) found.refused.push_back({path, entries.error()});
     return std::vector<std::string>();
   });
   return found;
@@ -162,7 +162,7 @@ Unread unread(const StateDirectory& state) {
 
 // Not what the trees are found by, which a whole one in its place would have none of, nor what
 // lent files are read by: the disk's own check may bring that back.
-bool can_be_set_aside(const Unreadable& one) {
+bool can_be_set_aside(const Unlisted& one) {
   if (!is_damage(one.why.code) || one.name.empty() || one.name == "trees") return false;
   if (one.name == "imports" || one.name.starts_with("imports/")) return false;
   if (!one.name.starts_with("trees/")) return true;
@@ -170,14 +170,14 @@ bool can_be_set_aside(const Unreadable& one) {
   return one.name.starts_with("trees/.") && (room == "rights" || room == "trash");
 }
 
-std::string_view advice(const Unreadable& one) {
+std::string_view advice(const Unlisted& one) {
   if (can_be_set_aside(one)) {
     return "the disk's own check (for ext4 e2fsck) may bring it back; --repair sets it aside, and "
-           "one "
-           "from a backup can be put in its place";
+           "one from a backup can be put in its place";
   }
-  if (!is_damage(one.why.code))
+  if (!is_damage(one.why.code)) {
     return "what it holds is not known, and a mount may be refused for it";
+  }
   return "the disk's own check (for ext4 e2fsck) may bring it back; --repair has nothing to put in "
          "its place";
 }
@@ -238,11 +238,11 @@ Result<Findings> check_layout(Look& look) {
                     "backup may have",
                     name));
   }
-  const Unread unread = fsck::unread(look.state);
-  for (const Unreadable& one : unread.directories) {
+  const Listing listing = list_all(look.state);
+  for (const Unlisted& one : listing.refused) {
     found.problems.push_back(fmt::format("{}; {}", one.why.message, advice(one)));
   }
-  for (const std::string& name : unread.set_aside) {
+  for (const std::string& name : listing.set_aside) {
     found.notes.push_back(fmt::format(
         "{}: was set aside as what the disk does not give; its own check may bring back what it "
         "holds, and nothing else does; once that is not wanted any more it can be removed",
@@ -258,7 +258,7 @@ Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& q
     const std::string kept = TRY(quarantine.take(one.name));
     done.push_back(fmt::format("{}; it is in {} now", one.sentence, kept));
   }
-  for (const Unreadable& one : unread(state).directories) {
+  for (const Unlisted& one : list_all(state).refused) {
     if (!can_be_set_aside(one)) continue;
     const std::string kept = TRY(quarantine.take(one.name));
     done.push_back(fmt::format("{}; it is in {} now", one.why.message, kept));

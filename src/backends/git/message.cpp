@@ -2,7 +2,6 @@
 #include "backends/git/message.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/text.h"
 

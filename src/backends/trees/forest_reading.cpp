@@ -159,9 +159,9 @@ Result<Content> ForestDisk::content(ForestNode& directory) {
   return content;
 }
 
-// By the first one above it whose source is there for certain: the top of a state, or one that is
-// on the disk. By way of which state it was found, since one was in between that has become solid,
-// nothing may read any more.
+// From the first one above it whose source is there for certain: the top of a state, or one that is
+// on the disk. The state by way of which it was found itself may be gone, since nothing has read
+// that any more once what was in between had become solid.
 Result<Content> ForestDisk::find_content(ForestNode& directory) {
   std::vector<ForestNode::Name> way;
   ForestNodeRef top = directory.shared_from_this();
