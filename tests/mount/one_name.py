@@ -104,7 +104,8 @@ def race(kind, other):
         for number, path in enumerate(paths):
             at_once(other(path), remove_after(path, number % STEPS))
     rows = rows_since(before)
-    trash = os.listdir(TOP / ".agentfs/trash" / kind)
+    gone = TOP / ".agentfs/trash" / kind
+    trash = os.listdir(gone) if gone.exists() else []  # each may have come back
     for path in paths:
         told = rows[f"/workspaces/one-name/{kind}/{path.name}"]
         is_there = path.exists()
