@@ -24,7 +24,8 @@ struct CloseDirectory {
 std::unexpected<Error> fail_listing(int directory, std::string_view told_as) {
   const int code = errno;
   if (!told_as.empty()) return fail_errno(code, told_as);
-  return fail_errno(code, host_path(directory));
+  const std::string path = descriptor_path(directory);
+  return fail_errno(code, path.empty() ? "a directory" : path);
 }
 
 }  // namespace
@@ -123,8 +124,8 @@ void walk_files(int top, const VisitFile& visit) {
   });
 }
 
-std::string host_path(int directory) {
-  return link_target(AT_FDCWD, fmt::format("/proc/self/fd/{}", directory)).value_or("a directory");
+std::string descriptor_path(int descriptor) {
+  return link_target(AT_FDCWD, fmt::format("/proc/self/fd/{}", descriptor)).value_or("");
 }
 
 std::optional<std::string> link_target(int directory, const std::string& name) {

@@ -47,8 +47,8 @@ using VisitFile =
     std::function<void(int directory, const std::string& name, const std::string& path)>;
 void walk_files(int top, const VisitFile& visit);
 
-// The path that a directory was opened by, or has now; for messages.
-std::string host_path(int directory);
+// Where a file or directory is that was opened; "" where that is not known.
+std::string descriptor_path(int descriptor);
 
 // Where the link leads to that `name` in `directory` is, or, for "", `directory` itself, opened
 // with O_PATH. Nothing where it is none; errno tells why.

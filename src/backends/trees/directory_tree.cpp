@@ -28,10 +28,6 @@ bool same_file(const struct stat& attributes, const TreeNode& node) {
   return attributes.st_dev == node.device() && attributes.st_ino == node.inode();
 }
 
-std::string path_of(int fd) {
-  return link_target(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd)).value_or("");
-}
-
 // Whether going up from a directory arrives at the root, not at the top of the disk.
 bool is_below(int directory, const TreeNode& root) {
   struct stat here{};
@@ -80,7 +76,7 @@ Status check_name(const std::string& name) {
 std::string DirectoryTree::host_path(const TreeNode& node) const {
   if (&node == root_.get()) return path_;
   const auto borrowed = table_->borrow(node);
-  std::string path = borrowed ? path_of(borrowed->get()) : std::string();
+  std::string path = borrowed ? descriptor_path(borrowed->get()) : std::string();
   struct stat attributes{};
   if (::lstat(path.c_str(), &attributes) == 0 && same_file(attributes, node)) return path;
   return fmt::format("{}: inode {}", path_, node.inode());

@@ -87,7 +87,8 @@ class ForestDisk {
                                 const Content& content);
   // Of a new file without a name, in the tree of the directory it was made in.
   Result<NodeBook::Place> place_nameless(const ForestNode& directory, const TreeEntry& entry);
-  // What a directory of a hollow one's content reads itself; `known`: its node, where there is one.
+  // What a directory of a hollow one's content reads; `known`: its node, where it was looked up.
+  Result<Content> below(const Content& content, int directory, const std::string& name);
   Result<Source> source_of(const Content& content, int directory, const std::string& name,
                            const TreeNode* known = nullptr);
   Status refuse(const ForestNode& node) const;  // where nothing of its tree may change
@@ -142,7 +143,7 @@ class ForestDisk {
   // An empty directory under `name`, if there is none, whose inode no directory of the line had
   // that was saved: the disk gives numbers again, and what was saved is found by them.
   Status make_fresh_directory(Line& line, int directory, const std::string& name);
-  // A hollow directory under `name` that reads `source`, with the attributes of `shelf`.
+  // Makes the fresh directory hollow: it reads `source`, and has the attributes of `shelf`.
   Status make_hollow(int directory, const std::string& name, const Source& source,
                      const TreeNode& shelf);
   // Snapshots read the same time of change of a directory that is about to be renamed.
@@ -153,7 +154,7 @@ class ForestDisk {
   Status recover(Line& line, ForestNode& root);
   // All names of a file in its tree, each looked at.
   Result<std::vector<ForestNode::Name>> names_of(ForestNode& file);
-  // What was found out about hollow directories and marks is out of date; or states are gone, too.
+  // What was found out about hollow directories is out of date; collected(): as are their states.
   void moved() { ++moves_; }
   void collected() { ++collections_, moved(); }
 
@@ -164,7 +165,6 @@ class ForestDisk {
   };
   void know_mark(NodeBook::Place& place, const FileMark& mark);
   void show_lent(const TreeNode& file, struct stat& attributes);
-  Result<Content> find_content(ForestNode& directory);
   Result<Shelf> shelf_of(const Source& source);
   Result<TreeNodeRef> live_directory(const Source& source);
   Result<TreeNodeRef> search(int directory, const std::string& name, ino_t inode);

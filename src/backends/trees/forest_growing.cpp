@@ -120,8 +120,7 @@ Result<bool> ForestDisk::fill_part(ForestNode& directory, Growth& growth, Until 
 // What it reads is a source of the line from now on, if it was read by way of another one before.
 Status ForestDisk::fill_directory(const Content& content, int from, const ForestNode& above,
                                   const std::string& name) {
-  const TreeEntry held = content.saved ? TreeEntry() : TRY(open_entry(from, name));
-  const Content below = TRY(resolve(TRY(source_of(content, from, name, held.node.get()))));
+  const Content below = TRY(this->below(content, from, name));
   Line& line = *above.tree->line;
   TRY(line.add_sources({{below.source.line, below.source.sequence}}));
   ++line.shifts;

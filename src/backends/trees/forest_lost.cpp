@@ -110,8 +110,7 @@ LostHollows::Was LostHollows::read_below(const std::string& name) {
 }
 
 LostHollows::Was LostHollows::content_in(const Content& above, int from, const std::string& name) {
-  auto source = disk_.source_of(above, from, name);
-  auto below = source ? disk_.resolve(std::move(*source)) : std::unexpected(source.error());
+  auto below = disk_.below(above, from, name);
   return below ? Was(std::move(*below)) : std::nullopt;
 }
 

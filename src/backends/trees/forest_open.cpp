@@ -23,7 +23,7 @@ constexpr char kPlace[] = "here";
 Result<UniqueFd> ensure_directory(int above, const char* name) {
   const auto refused = [&] {
     const int code = errno;
-    return fail_errno(code, fmt::format("{}/{}", host_path(above), name));
+    return fail_errno(code, fmt::format("{}/{}", descriptor_path(above), name));
   };
   if (::mkdirat(above, name, 0700) != 0 && errno != EEXIST) return refused();
   UniqueFd fd(::openat(above, name, O_PATH | O_DIRECTORY | O_CLOEXEC));

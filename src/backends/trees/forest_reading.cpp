@@ -92,11 +92,11 @@ Result<TreeNodeRef> ForestDisk::search(int directory, const std::string& name, i
 // Without file handles a directory that nobody holds is looked for in the whole tree: roots first
 // that left it last. What was live then and has gone since was saved before, and is not asked for.
 Result<TreeNodeRef> ForestDisk::live_directory(const Source& source) {
-  const bool has_handle = !source.key.handle.bytes.empty() && table().has_file_handles();
-  const FileHandle handle = has_handle ? source.key.handle : FileHandle();
-  if (auto known = table().known({book().device(), source.key.inode, handle})) return known;
-  if (has_handle) {
-    auto found = TRY(table().find(handle));
+  Identity wanted{book().device(), source.key.inode, {}};
+  if (table().has_file_handles()) wanted.handle = source.key.handle;
+  if (auto known = table().known(wanted)) return known;
+  if (!wanted.handle.bytes.empty()) {
+    auto found = TRY(table().find(wanted.handle));
     if (found.attributes.st_ino == source.key.inode) return found.node;
     return fail(EBADMSG, "directory {} of tree {}: what is found by its handle is inode {}",
                 source.key.inode, source.line, found.attributes.st_ino);
@@ -149,35 +149,37 @@ Result<Content> ForestDisk::resolve(Source source) {
               source.key.inode, source.line);
 }
 
+// A directory that is nowhere on the disk is found by those above it, from the first whose source
+// is there for certain: the top of a state, one that is on the disk, or one that was found since
+// the last collection. The state by way of which it was found itself may be gone, since nothing has
+// read that any more once what was in between had become solid.
 Result<Content> ForestDisk::content(ForestNode& directory) {
   if (directory.solid()) return Content{.shelf = directory.disk, .directory = directory.disk};
   if (auto known = book().content(directory); known && known->moves == moves_) return *known;
-  const bool is_current = directory.disk || directory.collections == collections_;
-  Content content = TRY(is_current ? resolve(*directory.source) : find_content(directory));
+  std::vector<ForestNode::Name> way;  // the directory's own first
+  ForestNodeRef from = directory.shared_from_this();
+  while (!from->solid() && !from->disk && from->collections != collections_) {
+    const auto names = book().names(*from);
+    if (names.empty()) break;
+    way.push_back(names.front());
+    from = way.back().parent;
+  }
+  if (from->solid()) way.clear();
+  Content content = TRY(way.empty() ? resolve(*directory.source) : this->content(*from));
+  for (; !way.empty(); way.pop_back()) {
+    const Borrowed fd = TRY(table().borrow(*content.directory));
+    content = TRY(below(content, fd.get(), way.back().name));
+    if (way.size() > 1) book().set_content(*way[way.size() - 2].parent, content);
+  }
   if (directory.disk) content.shelf = directory.disk;
   book().set_content(directory, content);
   return content;
 }
 
-// From the first one above it whose source is there for certain: the top of a state, or one that is
-// on the disk. The state by way of which it was found itself may be gone, since nothing has read
-// that any more once what was in between had become solid.
-Result<Content> ForestDisk::find_content(ForestNode& directory) {
-  std::vector<ForestNode::Name> way;
-  ForestNodeRef top = directory.shared_from_this();
-  while (!top->solid() && !top->disk && top->collections != collections_) {
-    const auto names = book().names(*top);
-    if (names.empty()) break;
-    way.push_back(names.front());
-    top = way.back().parent;
-  }
-  if (way.empty() || top->solid()) return resolve(*directory.source);
-  Content content = TRY(this->content(*top));
-  for (; !way.empty(); way.pop_back()) {
-    const Borrowed fd = TRY(table().borrow(*content.directory));
-    content = TRY(resolve(TRY(source_of(content, fd.get(), way.back().name))));
-  }
-  return content;
+// What is known while it is resolved need not be opened by its handle.
+Result<Content> ForestDisk::below(const Content& content, int directory, const std::string& name) {
+  const TreeEntry entry = content.saved ? TreeEntry() : TRY(open_entry(directory, name));
+  return resolve(TRY(source_of(content, directory, name, entry.node.get())));
 }
 
 Result<Source> ForestDisk::source_of(const Content& content, int directory, const std::string& name,
