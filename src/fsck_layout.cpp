@@ -98,7 +98,7 @@ std::string_view wanted(mode_t type) {
 
 struct Misplaced {
   std::string name{};
-  std::string sentence{};
+  std::string sentence{};  // what is wrong with it
 };
 
 // Those below STATE that are there, and are not what they have to be.
@@ -253,15 +253,14 @@ Result<Findings> check_layout(Look& look) {
 
 // What was in the place of a directory or a file says nothing; what that held only a backup has.
 Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& quarantine) {
+  std::vector<Misplaced> all = misplaced(state);
+  for (const Unlisted& one : list_all(state).refused) {
+    if (can_be_set_aside(one)) all.push_back({one.name, one.why.message});
+  }
   Sentences done;
-  for (const Misplaced& one : misplaced(state)) {
+  for (const Misplaced& one : all) {
     const std::string kept = TRY(quarantine.take(one.name));
     done.push_back(fmt::format("{}; it is in {} now", one.sentence, kept));
-  }
-  for (const Unlisted& one : list_all(state).refused) {
-    if (!can_be_set_aside(one)) continue;
-    const std::string kept = TRY(quarantine.take(one.name));
-    done.push_back(fmt::format("{}; it is in {} now", one.why.message, kept));
   }
   const Status made = state.make_directories();
   if (!made && !is_damage(made.error().code)) return std::unexpected(made.error());

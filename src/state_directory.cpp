@@ -92,6 +92,11 @@ Status take_lock(int lock, const std::string& path) {
 
 }  // namespace
 
+Error with_advice(Error why) {
+  if (is_damage(why.code)) why.message += "; `agentfs fsck` says more";
+  return why;
+}
+
 std::string StateDirectory::standard() {
   if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && data[0] == '/') {
     return std::string(data) + "/agentfs";
@@ -136,10 +141,9 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
     }
   }
   if (Status made = state.make_directories(); !made) {
-    Error& why = made.error();
-    const bool may_be = use == Use::check && (why.code == ENOTDIR || is_damage(why.code));
-    if (is_damage(why.code)) why.message += kFsckSaysMore;
-    if (!may_be) return std::unexpected(std::move(why));
+    const int code = made.error().code;
+    const bool may_be = use == Use::check && (code == ENOTDIR || is_damage(code));
+    if (!may_be) return std::unexpected(with_advice(std::move(made).error()));
   }
   state.lock_ = UniqueFd(::open(state.file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!state.lock_) return fail_errno(state.file("lock"));

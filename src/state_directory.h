@@ -58,8 +58,8 @@ class StateDirectory {
   UniqueFd place_;
 };
 
-// The end of a refusal for what the disk does not give.
-inline constexpr std::string_view kFsckSaysMore = "; `agentfs fsck` says more";
+// With what to do about it, where it is for what the disk does not give.
+Error with_advice(Error why);
 
 // The daemon that daemon.pid names; 0 without one.
 pid_t read_daemon_pid(const std::string& state);

@@ -13,7 +13,6 @@
 #include <deque>
 
 #include "base/clock.h"
-#include "base/damage.h"
 #include "base/log.h"
 #include "dead_daemons.h"
 #include "tree_mounts.h"
@@ -45,7 +44,7 @@ constexpr char kBeat = '.';
     report.reset();
   };
   const int beat_to = beats.get();
-  Status served = run_daemon(state, options, ready, [beat_to] {
+  const Status served = run_daemon(state, options, ready, [beat_to] {
     [[maybe_unused]] const auto told = ::write(beat_to, &kBeat, 1);
   });
   if (served) ::_exit(0);
@@ -53,10 +52,10 @@ constexpr char kBeat = '.';
     log::info("{}", served.error().message);
     ::_exit(0);
   }
-  if (is_damage(served.error().code)) served.error().message += kFsckSaysMore;
-  log::error("{}", served.error().message);
+  const std::string why = with_advice(served.error()).message;
+  log::error("{}", why);
   if (report) {
-    [[maybe_unused]] const auto told = file::write_all(report.get(), served.error().message);
+    [[maybe_unused]] const auto told = file::write_all(report.get(), why);
   }
   ::_exit(1);
 }
