@@ -197,6 +197,12 @@ def rewrite_index(space, change):
     index.write_bytes(text + hashlib.sha1(text).digest())
 
 
+def with_mode(text, path, mode):
+    """An index of version 3 whose entry of the path, with both flags, has another mode."""
+    at = text.index(path) - 2 - 2 - 20 - 4 * 4  # the flags, the id, the size, the group, the user, the mode
+    return text[:at] + mode.to_bytes(4, "big") + text[at + 4:]
+
+
 def an_index_with_a_mode_that_no_tree_has_stops_no_commit():
     """As git never writes one."""
     for mode in (0, 0o100664, 0o160755, 0o777777):
@@ -207,13 +213,7 @@ def an_index_with_a_mode_that_no_tree_has_stops_no_commit():
         git(space, "add", "-A")
         git(space, "update-index", "--skip-worktree", "odd-name")
         (SPACES / space / "odd-name").unlink()
-        before_path = 2 + 2 + 20 + 4 * 4  # both flags, the id, size, group, user, mode
-
-        def with_mode(text, mode=mode, before_path=before_path):
-            at = text.index(b"odd-name") - before_path
-            return text[:at] + mode.to_bytes(4, "big") + text[at + 4:]
-
-        rewrite_index(space, with_mode)
+        rewrite_index(space, lambda text, mode=mode: with_mode(text, b"odd-name", mode))
         (SPACES / space / "other").write_text("2\n")
         expect_eq(git(space, "ls-tree", "--name-only", checkpoint(space, "odd")), "other\n", space)
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 from mount_lib import (AGENTFS, Mount, TESTDIR, command, expect, expect_eq, expect_errno, expect_has,
-                       main, need, read, run, tell, within)
+                       main, need, read, tell, within)
 
 ANSWER = "[script] There are many lines."
 SCENARIO = {"name": "many", "tasks": [{"match": "*", "after": "There are many lines.", "steps": [
@@ -72,7 +72,7 @@ def flip_text(path, piece, last=False):
 
 
 def repair(mount, code):
-    return run([AGENTFS, "fsck", "--repair", "--state", mount.state], code=code)
+    return mount.fsck("--repair", code=code)
 
 
 def serves(mount, pid, what):
@@ -235,7 +235,7 @@ def the_format():
     mount.mount()
     mount.umount()
     (mount.state / "format").write_text("9\n", encoding="ascii")
-    for said in (run([AGENTFS, "fsck", "--repair", "--state", mount.state], code=2),
+    for said in (mount.fsck("--repair", code=2),
                  mount.mount(code=1)):
         expect_has(said, "has format 9", "a damaged format")
     (mount.state / "format").write_text("1\n", encoding="ascii")
@@ -287,9 +287,9 @@ def copies():
     for name, is_solid in (("copied-hollow", False), ("copied-solid", True)):
         mount = forked_state(name)
         if is_solid:
-            said = run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+            said = mount.fsck("--solidify")
             expect_has(said, "workspaces: 2 trees are plain", "fsck --solidify")
-            run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+            mount.fsck("--solidify")
         other = Mount.of(f"{name}-copy")
         shutil.rmtree(other.state)
         subprocess.run(["cp", "-dR", "--preserve=mode,links,timestamps", mount.state, other.state],

@@ -75,10 +75,6 @@ def damage(state, name):
     raise AssertionError(f"{name} can be listed still")
 
 
-def repaired(mount):
-    return run([AGENTFS, "fsck", "--state", mount.state, "--repair"], code=None)
-
-
 def what_trees_have(mount):
     top = mount / "workspaces"
     return {name: (top / name).read_text() for name in ("w/a", "w/d/b", "other/a", "other/d/b", "lent/lent")}
@@ -90,7 +86,7 @@ def what_is_beside_the_trees_is_set_aside():
         damage(mount.state, name)
         said = mount.fsck(code=1)
         expect_has(said, f"FAIL layout: {name}: {TOLD} sets it aside")
-        said = repaired(mount)
+        said = mount.fsck("--repair", code=None)
         expect_has(said, f"mend layout: {name}: Bad message; it is in ")
         expect("not mended" not in said, said)
         again = mount.fsck(code=None)
@@ -116,7 +112,7 @@ def trees_are_left_to_the_disks_own_check():
         expect_has(refused.stderr, f"{mount.state}/{name}")
         expect_has(refused.stderr, "`agentfs fsck` says more")
         expect_has(mount.fsck(code=1), f"FAIL layout: {name}: {TOLD} has nothing")
-        said = repaired(mount)
+        said = mount.fsck("--repair", code=None)
         expect("mend layout" not in said, said)
         after = sorted(os.listdir((mount.state / name).parent))
         expect_eq([one for one in after if one != "quarantine"], before, f"beside {name}")

@@ -368,7 +368,7 @@ def blocks_that_are_smaller_than_pages_kill_nobody():
         kill(daemon)
         wait_until(20, lambda: not is_alive(daemon), "the end of the daemon")
         run(["fusermount3", "-uz", mount.mnt])
-        expect("FAIL" not in run([AGENTFS, "fsck", "--state", mount.state]), f"fsck, {number}")
+        expect("FAIL" not in mount.fsck(), f"fsck, {number}")
         (mount.state / "ballast").unlink()
         expect_eq([path.name for path in mount.state.glob("*-shm")], [], "what is mapped")
         mount.mount()

@@ -18,7 +18,7 @@ import threading
 import time
 
 from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
-                       kill, main, need, read, run, tell, wait_until)
+                       kill, main, need, read, rows_after, run, tell, wait_until)
 
 M = Mount.of("forks")
 SPACES = M / "workspaces"
@@ -282,15 +282,13 @@ def a_rollback_is_told_where_it_happened():
         ctl("ordered", "rollback s")
     renamer.kill()
     renamer.wait()
-    name, after = "e", 0
-    while text := read(space / f".agentfs/events/{after}"):
-        for row in map(json.loads, text.splitlines()):
-            after = row["seq"]
-            if row["op"] == "rollback":
-                name = "e"
-            if row["op"] == "rename":
-                expect_eq(row["path"][-1], name, f"what was renamed, as row {row['seq']} has it")
-                name = row["other"][-1]
+    name = "e"
+    for row in rows_after(space, 0):
+        if row["op"] == "rollback":
+            name = "e"
+        if row["op"] == "rename":
+            expect_eq(row["path"][-1], name, f"what was renamed, as row {row['seq']} has it")
+            name = row["other"][-1]
     expect_eq(os.listdir(space / "d"), [name], "what the log comes to")
 
 

@@ -103,7 +103,7 @@ def torn_journal(whole, pid, seen):
     expect_has(mount.fsck(), "26 bytes after the last whole line", "fsck of a torn journal")
     expect_eq(segment.stat().st_size, size, "the torn segment, looked at")
     mended = copy_of(mount, "torn-mended")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mended.state]), "mend journal", "repair")
+    expect_has(mended.fsck("--repair"), "mend journal", "repair")
     expect("note journal" not in mended.fsck(), "fsck after that")
     mount.mount()
     mount.verify()
@@ -142,7 +142,7 @@ def damaged_blob(whole):
     blobs[0].chmod(0o600)
     flip(blobs[0], blobs[0].stat().st_size // 2)
     expect_has(mount.fsck(code=1), "FAIL blobs", "fsck, blob damaged")
-    run([AGENTFS, "fsck", "--repair", "--state", mount.state], code=None)
+    mount.fsck("--repair", code=None)
     expect_has(mount.fsck(), "in STATE/quarantine, damaged", "fsck, blob set aside")
     shutil.rmtree(mount.state / "quarantine")
     expect_has(mount.fsck(code=1), "is not there (blob", "fsck, blob missing")
@@ -211,7 +211,7 @@ def half_done_merge(whole):
     mount.mount()
     mount.umount()
     expect((staged / "1").exists(), "a start removed what a damaged order had replaced")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "mend merges", "repair")
+    expect_has(mount.fsck("--repair"), "mend merges", "repair")
     kept = next((mount.state / "quarantine").iterdir())
     expect_eq(read(kept / "trees/workspaces/w/.agentfs-merge/1"), "replaced\n", "what is kept")
     mount.fsck()
@@ -220,7 +220,7 @@ def half_done_merge(whole):
 
 
 def rehash(whole):
-    said = run([AGENTFS, "fsck", "--rehash", "--state", whole.state])
+    said = whole.fsck("--rehash")
     expect(re.search(r"ok   repositories: .*; [1-9]\d* objects, each has its hash", said),
            f"fsck --rehash: {said}")
     count = re.search(r"ok   rehash: (\d+) bytes", said)
@@ -264,7 +264,7 @@ def a_copy_without_marks():
     (mount / "workspaces/b/own").write_text("own\n")
     mount.umount()
     run(["cp", "-dR", "--preserve=mode,ownership,timestamps", f"{mount.state}/.", copy.state])
-    said = run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    said = copy.fsck("--repair", code=None)
     expect_has(said, "this copy has no extended attributes")
     expect_has(said, "is so of a, b")
     copy.mount()
@@ -282,7 +282,7 @@ def a_copy_of_an_import_reads_what_the_host_has():
     (mount / "workspaces/lent/one").write_text("here\n")
     mount.umount()
     run(["cp", "-a", f"{mount.state}/.", copy.state])
-    run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    copy.fsck("--repair", code=None)
     expect("FAIL" not in copy.fsck(), "fsck of a copy that was made plain")
     copy.mount()
     expect_eq((copy / "workspaces/lent/one").read_text(), "here\n", "what was written here")
@@ -305,7 +305,7 @@ def a_copy_of_an_import_without_its_marks_is_told():
     for sparse in "always", "never":
         copy = Mount.of(f"bare-import-{sparse}")
         run(["cp", "-dR", f"--sparse={sparse}", "--preserve=mode,ownership,timestamps", f"{mount.state}/.", copy.state])
-        run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+        copy.fsck("--repair", code=None)
         said = copy.fsck(code=1)
         expect_has(said, "import 1: lent/d/two: reads as zeros")
         expect("zeros:" not in said, said)
@@ -326,13 +326,13 @@ def what_a_repaired_copy_lends_is_copied_by_solidify_and_known_to_a_command():
     mount.umount()
     shutil.rmtree(copy.state)
     run(["cp", "-a", mount.state, copy.state])
-    run([AGENTFS, "fsck", "--repair", "--state", copy.state])
+    copy.fsck("--repair")
     copy.mount()
     for tree in "lent", "lent-1":
         command(copy / f"workspaces/{tree}/.agentfs/ctl", "checkpoint c")
         expect_eq(read(copy / f"workspaces/{tree}/one"), "one\n" * 100, f"in {tree}")
     copy.umount()
-    run([AGENTFS, "fsck", "--solidify", "--state", copy.state])
+    copy.fsck("--solidify")
     shutil.rmtree(host)
     for tree in "lent", "lent-1":
         for name in "one", "two":
@@ -358,10 +358,10 @@ def a_repaired_copy_shares_nothing_with_the_past():
     (top / "d/more").write_text("more\n")
     (version,) = os.listdir(top / ".agentfs/versions/f")
     original.umount()
-    run([AGENTFS, "fsck", "--solidify", "--state", original.state])
+    original.fsck("--solidify")
     shutil.rmtree(mount.state)
     run(["cp", "-a", original.state, mount.state])
-    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.fsck("--repair")
     mount.mount()
     one, two = mount / "workspaces/one", mount / "workspaces/two"
     for path in ("d/gone", "d/written"):
@@ -421,7 +421,7 @@ def directories_that_are_gone_or_are_none():
         shutil.rmtree(place, ignore_errors=True)
         place.touch()
         expect_has(whole.fsck(code=1), f"{name}: is a file, and no directory")
-        said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"])
+        said = whole.fsck("--repair")
         expect_has(said, f"{name}: is a file, and no directory; it is in")
         whole.mount()
         whole.umount()
@@ -433,7 +433,7 @@ def directories_that_are_gone_or_are_none():
                                  text=True, check=False)
         expect_has(refused.stderr, f"{name}: is no directory; `agentfs fsck --repair` sets it aside", f"{refused}")
         expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is a file, and no directory")
-        said = run([AGENTFS, "fsck", "--state", whole.state, "--repair"], code=None)
+        said = whole.fsck("--repair", code=None)
         expect_has(said, f"mend layout: {name}: is a file, and no directory; it is in")
         expect("not mended" not in said, said)
         expect(place.is_dir(), f"{name} is not there again")
@@ -466,7 +466,7 @@ def files_that_are_none():
             place.unlink(missing_ok=True)
             make(place)
             expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is {kind}, and no file; --repair sets it aside")
-            expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"]),
+            expect_has(whole.fsck("--repair"),
                        f"mend layout: {name}: is {kind}, and no file; it is in")
             whole.mount()
             whole.umount()
@@ -486,7 +486,7 @@ def rooms_of_a_forest_that_are_none():
             shutil.rmtree(place)
         make(place)
         expect_has(whole.fsck(code=1), f"FAIL layout: trees/.workspaces/{name}: is ")
-        expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"]), f"mend layout: trees/.workspaces/{name}: is ")
+        expect_has(whole.fsck("--repair"), f"mend layout: trees/.workspaces/{name}: is ")
         whole.mount()
         whole.umount()
         whole.fsck()
@@ -516,7 +516,7 @@ def what_lies_in_the_place_of_a_kept_file_is_not_given_for_it():
         whole.umount()
         name = kept.relative_to(whole.state)
         expect_has(whole.fsck(code=1), f"FAIL layout: {name}: is a FIFO, and no file")
-        expect_has(run([AGENTFS, "fsck", "--state", whole.state, "--repair"], code=None),
+        expect_has(whole.fsck("--repair", code=None),
                    f"mend layout: {name}: is a FIFO, and no file; it is in")
         (whole.state.parent / kept.name).rename(kept)
         whole.fsck()
@@ -640,7 +640,7 @@ def a_record_of_a_merge_that_is_damaged_or_gone():
         (mount / "workspaces/c/more").write_text("more\n")
         command(ours / ".agentfs/ctl", "merge c")
         mount.umount()
-        said = run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+        said = mount.fsck("--repair")
         expect_has(said, "written anew from the state that was merged")
         mount.mount()
         (theirs / "later").write_text("later\n")
@@ -657,7 +657,7 @@ def records_of_merges_around_a_rollback_are_written_anew():
     for record in records.glob("*.*.*"):
         record.unlink()
     expect_has(mount.fsck(code=1), "which told of a merge of b into a")
-    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.fsck("--repair")
     mount.fsck()
     mount.mount()
     (theirs / "later").write_text("later\n")
@@ -682,7 +682,7 @@ def records_of_merges_around_a_rollback_are_written_anew():
     expect_errno("EBADMSG", command, ours / ".agentfs/ctl", "merge b")
     command(ours / ".agentfs/ctl", "rollback before")
     mount.umount()
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "begin where it was forked")
+    expect_has(mount.fsck("--repair"), "begin where it was forked")
     mount.fsck()
     mount.mount()
     command(ours / ".agentfs/ctl", "merge b")
@@ -710,7 +710,7 @@ def a_list_of_rollbacks_that_was_cut_off_stops_no_merge():
         damage(log)
         if name == "another":
             expect_has(mount.fsck(code=1), f"FAIL merges: merge-bases/workspaces/{log.name}")
-            run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+            mount.fsck("--repair")
         mount.fsck()
         mount.mount()
         for number in range(2):
@@ -787,7 +787,7 @@ def a_tree_that_lost_its_mark():
     (mount / "workspaces/b/later").write_text("later\n")
     mount.umount()
     expect_has(read(mount.state / "log/agentfs.log"), "workspaces/a: not served: has lost its mark")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "a: bears the mark of line 1 again")
+    expect_has(mount.fsck("--repair"), "a: bears the mark of line 1 again")
     mount.mount()
     expect_eq(read(mount / "workspaces/a/.agentfs/snapshots/c/lib/f"), "text\n", "a checkpoint")
     expect_eq(read(mount / "workspaces/b/lib/f"), "text\n", "the fork")
@@ -815,7 +815,7 @@ def a_tree_that_is_gone_or_lost_its_mark_after_a_rollback():
     said = mount.fsck(code=1)
     expect_has(said, "FAIL trees: workspaces: lost: has lost its mark")
     expect_has(said, "and no tree: that was removed")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "lost: bears the mark of line")
+    expect_has(mount.fsck("--repair"), "lost: bears the mark of line")
     mount.mount()
     expect_eq(read(mount / "workspaces/lost/.agentfs/snapshots/c/lib/f"), "text\n")
     mount.umount()
@@ -905,7 +905,7 @@ def a_directory_of_a_fork_that_lost_its_mark():
     mount.fsck()
     bear(mount.state / "trees/workspaces/b/lib/deep", ".hollow")
     expect_has(mount.fsck(code=1), "FAIL trees: workspaces: b/lib/deep: empty, and has lost the mark")
-    expect_has(run([AGENTFS, "fsck", "--repair", "--state", mount.state]), "b/lib/deep: reads again what it was to read")
+    expect_has(mount.fsck("--repair"), "b/lib/deep: reads again what it was to read")
     mount.mount()
     expect_eq(read(b / "lib/deep/f"), "text\n", "the fork")
     expect_eq(os.listdir(b / "emptied"), [], "what was emptied")
@@ -937,7 +937,7 @@ def a_moved_directory_that_lost_its_mark_is_never_taken_for_an_empty_one():
     expect_errno("EBADMSG", tell, a / ".agentfs/ctl", "merge b")
     expect_eq(read(a / "d/e/g/f"), "d/e/g", "the parent")
     mount.umount()
-    told = run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    told = mount.fsck("--repair")
     for name in lost:
         expect_has(told, f"{name}: reads again what it was to read")
     mount.fsck()
@@ -1026,7 +1026,7 @@ def two_trees_of_one_mark():
         expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n", name)
     mount.umount()
     bear(trees / "fourth", ".tree", its_own)
-    run([AGENTFS, "fsck", "--repair", "--state", mount.state])
+    mount.fsck("--repair")
     mount.mount()
     for name in ("a", "b", "third", "fourth", "fifth"):
         expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n", name)
@@ -1104,7 +1104,7 @@ def a_fifo_in_the_place_of_a_file_is_told():
             place.rename(whole.state / "aside")
         place.parent.mkdir(exist_ok=True)
         os.mkfifo(place)
-        run([AGENTFS, "fsck", "--state", whole.state], code=None, timeout=60)
+        whole.fsck(code=None, timeout=60)
         mounted = subprocess.run([AGENTFS, "mount", "--state", whole.state, whole.mnt], check=False,
                                  capture_output=True, timeout=60)
         if mounted.returncode == 0:

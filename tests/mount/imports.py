@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from mount_lib import (AGENTFS, EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
+from mount_lib import (EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
                        kill, main, read, renameat2, run, skip, tell, wait_until)
 
 M = Mount.of("imports")
@@ -1176,7 +1176,7 @@ def what_one_import_cannot_give_is_missed_by_no_other_tree():
     command(mount / "workspaces/work/.agentfs/ctl", "fork work-1")
     mount.umount()
     (top / "lines").write_text("changed there\n")
-    said = run([AGENTFS, "fsck", "--solidify", "--state", mount.state], code=1)
+    said = mount.fsck("--solidify", code=1)
     expect_has(said, "FAIL solidify: workspaces/a-stale: ")
     for path in ("work-1/d/f", "a-stale/src/deep/data", "a-stale/main.c"):
         expect((mount.state / "trees/workspaces" / path).stat().st_blocks > 0, f"{path} is not there")
@@ -1227,13 +1227,13 @@ def what_was_removed_comes_back_in_a_copy_without_attributes():
     expect("nothing but zeros" not in mount.fsck(), "what is lent")
     without = Mount.of("hollow-past")
     run(["rsync", "-a", f"{mount.state}/", f"{without.state}/"])
-    run([AGENTFS, "fsck", "--repair", "--state", without.state], code=None)
-    expect_has(run([AGENTFS, "fsck", "--state", without.state], code=None), "of nothing but zeros")
-    run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+    without.fsck("--repair", code=None)
+    expect_has(without.fsck(code=None), "of nothing but zeros")
+    mount.fsck("--solidify")
     mount.fsck()
     copy = Mount.of("solid-past-copy")
     run(["rsync", "-a", f"{mount.state}/", f"{copy.state}/"])
-    run([AGENTFS, "fsck", "--repair", "--state", copy.state], code=None)
+    copy.fsck("--repair", code=None)
     copy.mount()
     space = copy / "workspaces/w"
     expect_eq(read(space / ".agentfs/trash/main.c"), wanted["main.c"])
@@ -1254,10 +1254,10 @@ def what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes(
     (space / "main.c").chmod(0o600)
     os.setxattr(space / "lines", "user.z", b"1")
     mount.umount()
-    run([AGENTFS, "fsck", "--solidify", "--state", mount.state])
+    mount.fsck("--solidify")
     copy = Mount.of("solid-modes-copy")
     run(["rsync", "-a", f"{mount.state}/", f"{copy.state}/"])
-    run([AGENTFS, "fsck", "--repair", "--state", copy.state])
+    copy.fsck("--repair")
     copy.mount()
     space = copy / "workspaces/w"
     for name in ("main.c", "lines"):

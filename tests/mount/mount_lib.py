@@ -34,6 +34,14 @@ def tell(path, text):
     lib.write(text, path)
 
 
+def rows_after(top, sequence):
+    """The rows of a workspace's feed behind that one, however many."""
+    while text := read(top / f".agentfs/events/{sequence}"):
+        for row in map(json.loads, text.splitlines()):
+            sequence = row["seq"]
+            yield row
+
+
 def in_own_mounts(mark):
     """The script once more, in a mount namespace that ends with it; `mark` is set in there."""
     if mark in os.environ:
@@ -104,8 +112,8 @@ class Mount:
     def umount(self, *options, **more):
         return run([AGENTFS, "umount", *options, self.mnt], **more)
 
-    def fsck(self, **more):
-        return run([AGENTFS, "fsck", "--state", self.state], **more)
+    def fsck(self, *options, **more):
+        return run([AGENTFS, "fsck", *options, "--state", self.state], **more)
 
     def has(self, feature):
         return f'feature="{feature}"\ton' in read(self / "sys/fs/stats")

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 
-from mount_lib import MNT, command, expect, main
+from mount_lib import MNT, command, expect, main, read, rows_after
 
 TOP = MNT / "workspaces/one-name"
 ROUNDS = 300
@@ -54,23 +54,6 @@ def at_once(*acts):
         thread.join()
 
 
-def rows_since(sequence):
-    """Of each path, in order: the operation, and the version that it has kept."""
-    rows = {}
-    while True:
-        lines = (TOP / f".agentfs/events/{sequence}").read_text(encoding="utf-8").splitlines()
-        if not lines:
-            return rows
-        for row in map(json.loads, lines):
-            rows.setdefault(row["path"], []).append((row["op"], row.get("version")))
-            sequence = row["seq"]
-
-
-def newest():
-    lines = (TOP / ".agentfs/events.jsonl").read_text(encoding="utf-8").splitlines()
-    return json.loads(lines[-1])["seq"]
-
-
 def restore(path):
     def act():
         versions = TOP / ".agentfs/versions" / path.relative_to(TOP)
@@ -99,11 +82,13 @@ def race(kind, other):
     for path in paths:
         path.write_text("one\n")
         path.write_text("and two\n")
-    before = newest()
+    before = json.loads(read(TOP / ".agentfs/events.jsonl").splitlines()[-1])["seq"]
     with Busy():
         for number, path in enumerate(paths):
             at_once(other(path), remove_after(path, number % STEPS))
-    rows = rows_since(before)
+    rows = {}  # of each path, in order: the operation, and the version that it has kept
+    for row in rows_after(TOP, before):
+        rows.setdefault(row["path"], []).append((row["op"], row.get("version")))
     gone = TOP / ".agentfs/trash" / kind
     trash = os.listdir(gone) if gone.exists() else []  # each may have come back
     for path in paths:

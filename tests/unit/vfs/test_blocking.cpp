@@ -28,6 +28,12 @@ TEST_CASE("a read that comes after the release does not wait") {
   }
 }
 
+// More than a follower may leave unread.
+void overflow() {
+  const std::string line(1023, 'x');
+  for (int i = 0; i < 1100; ++i) world().box()->sink(line + "\n", false);
+}
+
 }  // namespace
 
 TEST_CASE("wait parks until the answer, then ends") {
@@ -118,8 +124,7 @@ TEST_CASE("a slow follower loses the oldest lines and is told") {
   TestTree tree;
   TestRequest cat(10);
   const auto stream = tree.open(cat, "/boxes/7/stream", O_RDONLY);
-  const std::string line(1023, 'x');
-  for (int i = 0; i < 1100; ++i) world().box()->sink(line + "\n", false);
+  overflow();
   const Read read(cat, *stream, 0, 64);
   CHECK_THAT(read.text(), Catch::Matchers::has("# 77824 bytes were dropped here"));
 }
@@ -130,8 +135,7 @@ TEST_CASE("a slow follower has the whole of a line that it has begun") {
   const auto stream = tree.open(cat, "/boxes/7/stream", O_RDONLY);
   world().box()->sink("the first line\n", false);
   CHECK(Read(cat, *stream, 0, 4).text() == "the ");
-  const std::string line(1023, 'x');
-  for (int i = 0; i < 1100; ++i) world().box()->sink(line + "\n", false);
+  overflow();
   CHECK(Read(cat, *stream, 0, 11).text() == "first line\n");
   CHECK_THAT(Read(cat, *stream, 0, 64).text(),
              Catch::Matchers::StartsWith("# 78848 bytes were dropped here"));
