@@ -54,6 +54,8 @@ struct TurnCommit {
   bool asks_index = true;  // git's, what is away; else it is told above
   // Of a turn: what the parent has, and is neither there nor away, is gone.
   bool drops_absent = false;
+  // And what git's index has of the worktree, and the parent has not, is in.
+  bool adds_tracked = false;
   std::string message;
   std::string author;        // "fixer (pid 7)"
   std::int64_t seconds = 0;  // time of the commit

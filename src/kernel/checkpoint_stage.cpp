@@ -127,6 +127,7 @@ bool CheckpointStage::is_tracked(const std::string& path) {
 Status CheckpointStage::leave_ignored(const std::string& directory) {
   if (!is_tracked(directory)) left_.insert(directory);  // as a file, which is gone then
   const TreeNodeRef root = root_;
+  for (const std::string& path : index().submodules_in(directory)) TRY(add_commit(root, path));
   for (const std::string& path : index().below(directory)) {
     tracked_.insert(path);  // also one that is gone, which its absence says
     TRY(add(root, path));
@@ -138,6 +139,10 @@ Status CheckpointStage::add(const TreeNodeRef& root, const std::string& path) {
   return leave_closed(add_path(root, path, Which::all), path);
 }
 
+Status CheckpointStage::add_commit(const TreeNodeRef& root, const std::string& submodule) {
+  return add(root, submodule + "/.git");
+}
+
 Status CheckpointStage::add_tracked(const TreeNodeRef& root, const TreeNodeRef& before) {
   root_ = root;
   const auto was = before == nullptr ? TrackedPaths() : TrackedPaths::of(*store_, *before);
@@ -147,6 +152,9 @@ Status CheckpointStage::add_tracked(const TreeNodeRef& root, const TreeNodeRef& 
   if (!index().is_known()) return ok();
   const auto unlike = index().away_unlike(was);
   absent_.insert(unlike.begin(), unlike.end());
+  for (const std::string& path : unlike) {
+    if (index().has_submodule(path)) TRY(add_commit(root, path));
+  }
   const auto gone = was.away_only_here(index());
   tracked_.insert(gone.begin(), gone.end());
   for (const std::string& path : gone) TRY(add(root, path));

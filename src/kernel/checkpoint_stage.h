@@ -63,6 +63,7 @@ class CheckpointStage {
   // All of an ignored directory but for what is tracked in it.
   Status leave_ignored(const std::string& directory);
   bool is_tracked(const std::string& path);
+  Status add_commit(const TreeNodeRef& root, const std::string& submodule);
   void take_repository(const std::string& directory, bool is_ignored);
   const TrackedPaths& index();
   Status leave_closed(Status done, const std::string& path);

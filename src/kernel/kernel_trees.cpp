@@ -56,14 +56,18 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
   const auto mark = changes->committed.find(pid);
   const Sequence last = mark == changes->committed.end() ? Sequence{} : mark->second;
   std::set<ProcessId> authors;
+  ProcessId of_index;
   for (const auto& [path, change] : changes->changed.since(last)) {
     if (path.empty()) continue;
     TurnChanges::Part& part = change.author == pid ? result.own : result.others;
     part.has_index = part.has_index || path == kIndex;
+    if (path == kIndex) of_index = change.author;
     if (path == kIndex) continue;
     part.paths.push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }
+  // Who has only told git of what others wrote is named where nobody has written.
+  if (authors.empty() && result.others.has_index) authors.insert(of_index);
   for (const ProcessId author : authors) result.other_authors.push_back(author_name(fold, author));
   result.reached = fold.applied();
   return result;
@@ -152,9 +156,10 @@ Result<std::string> commit_changes(Repository& repository, TurnCommit& next, con
     next.changed.insert(next.changed.end(), kept.beside.begin(), kept.beside.end());
     next.unignored = part.unignored;
     next.drops_absent = part.has_index && away.may_be_others;
+    next.adds_tracked = part.has_index;
     next.away = kept.paths;
   };
-  if (!changes.others.paths.empty()) {
+  if (!changes.others.paths.empty() || changes.others.has_index) {
     add(changes.others, away.others);
     next.left = changes.own.paths;
     next.author = changes.other_authors.size() == 1 ? changes.other_authors.front() : "several";
@@ -243,7 +248,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   }
   TurnAway away = away_after(*this, root, changes);
   for (AwayNow* const part : {&away.own, &away.others}) bring(*this, root, part->beside);
-  const bool has_work = !changes.own.paths.empty() || !away.own.paths.empty();
+  const bool has_work = !changes.own.paths.empty() || changes.own.has_index;
   const Result<std::string> made =
       has_work ? commit_changes(*parts().repository, next, *process, turn, changes, away)
                : std::string();

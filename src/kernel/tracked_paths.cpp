@@ -84,6 +84,15 @@ std::vector<std::string> TrackedPaths::submodules() const {
   return paths;
 }
 
+std::vector<std::string> TrackedPaths::submodules_in(std::string_view directory) const {
+  std::vector<std::string> paths;
+  const std::string start = fmt::format("{}/", directory);
+  for (std::string& path : submodules()) {
+    if (path == directory || path.starts_with(start)) paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
 std::vector<std::string> TrackedPaths::below(std::string_view directory) const {
   const std::string start = fmt::format("{}/", directory);
   const auto first = std::ranges::lower_bound(paths_, start);

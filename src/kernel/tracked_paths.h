@@ -46,6 +46,7 @@ class TrackedPaths {
   bool contains(std::string_view path) const;
   bool has_submodule(std::string_view path) const;
   std::vector<std::string> submodules() const;
+  std::vector<std::string> submodules_in(std::string_view directory) const;  // or it itself
   std::vector<std::string> below(std::string_view directory) const;
   std::vector<std::string> missing_in(const TrackedPaths& other) const;  // of these
 

@@ -6,37 +6,16 @@
 import hashlib
 import random
 
-from commits_lib import AGAIN, Commits
+from commits_lib import AGAIN, FILES, Commits
 from mount_lib import Mount, command, expect, expect_eq, main, need, run, wait_until
 
 ROUNDS = 12
 M = Mount.of("away")
 SPACES = M / "workspaces"
-FILES = [f"{directory}/{name}" for directory in ("in", "out/deep", "out/near", "far") for name in "abc"]
-
 
 COMMITS = Commits(M)
 git, recorded, checkpoint = COMMITS.git, COMMITS.recorded, COMMITS.checkpoint
 expect_added = COMMITS.expect_added
-
-
-def repository(space, random_numbers):
-    """Branches that have other files, of other contents."""
-    (SPACES / space).mkdir()
-    git(space, "init", "-q", "-b", "main")
-    for branch in ("main", "one", "two"):
-        if branch != "main":
-            git(space, "checkout", "-q", "-b", branch, "main")
-        for path in FILES:
-            file = SPACES / space / path
-            if random_numbers.random() < 0.6:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(f"{path} of {branch}\n")
-            elif file.exists():
-                file.unlink()
-        (SPACES / space / "top").write_text(f"{branch}\n")
-        git(space, "add", "-A")
-        git(space, "commit", "-q", "-m", branch)
 
 
 def step(space, random_numbers):
@@ -75,7 +54,7 @@ def a_sparse_checkout_is_of_the_branch_that_is_checked_out():
     for seed in range(3):
         numbers = random.Random(seed)
         space = f"sparse-{seed}"
-        repository(space, numbers)
+        COMMITS.branches(space, numbers)
         git(space, "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
         done = []
         for count in range(ROUNDS):
@@ -85,7 +64,7 @@ def a_sparse_checkout_is_of_the_branch_that_is_checked_out():
 
 def a_commit_is_of_its_own_index():
     """Though another branch is checked out before it is made."""
-    repository("soon", random.Random(7))
+    COMMITS.branches("soon", random.Random(7))
     git("soon", "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
     for count, branch in enumerate(("one", "two", "main", "two", "one")):
         git("soon", "checkout", "-q", branch)
@@ -102,72 +81,13 @@ def a_commit_is_of_its_own_index():
 def a_rollback_has_the_index_of_its_state():
     for kind in ("--no-sparse-index", "--sparse-index"):
         space = "back" + kind
-        repository(space, random.Random(3))
+        COMMITS.branches(space, random.Random(3))
         git(space, "sparse-checkout", "set", "--cone", kind, "far")
         checkpoint(space, "first")
         git(space, "checkout", "-q", "one")
         checkpoint(space, "second")
         command(SPACES / space / ".agentfs/ctl", "rollback first")
         expect_added(space, checkpoint(space, "third"), f"after a rollback, {kind}")
-
-
-def a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch():
-    (SPACES / "below").mkdir()
-    git("below", "init", "-q", "-b", "main")
-    for name in ("first", "second"):
-        git("below", "commit", "-q", "--allow-empty", "-m", name)
-    repository("above", random.Random(1))
-    git("above", "submodule", "--quiet", "add", "../below", "below")
-    git("above", "commit", "-q", "-m", "with it")
-    git("above", "branch", "newer")
-    git("above/below", "checkout", "-q", "HEAD~")
-    git("above", "commit", "-q", "-am", "with an older one")
-    git("above", "branch", "older")
-    git("above", "submodule", "--quiet", "deinit", "-f", "below")
-    expect_added("above", checkpoint("above", "deinit"), "after deinit")
-    for count, branch in enumerate(("older", "newer", "one", "newer", "older", "main")):
-        git("above", "checkout", "-q", branch)
-        expect_added("above", checkpoint("above", f"b{count}"), branch)
-        command(SPACES / "above/.agentfs/ctl", f"rollback b{count}")
-        expect_added("above", checkpoint("above", f"r{count}"), f"{branch} after a rollback")
-
-
-def submodule(space):
-    """A repository with one below far/, and files."""
-    if not (SPACES / "module").exists():
-        (SPACES / "module").mkdir()
-        git("module", "init", "-q", "-b", "main")
-        (SPACES / "module/file").write_text("of the module\n")
-        git("module", "add", "-A")
-        git("module", "commit", "-q", "-m", "first")
-    (SPACES / space).mkdir()
-    git(space, "init", "-q", "-b", "main")
-    git(space, "submodule", "--quiet", "add", "../module", "far/mod")
-    (SPACES / space / "far/f").write_text("f\n")
-    (SPACES / space / "top").write_text("top\n")
-    git(space, "add", "-A")
-    git(space, "commit", "-q", "-m", "first")
-
-
-NEXT = AGAIN.format("far/mod")
-CHANGES_OF_A_SUBMODULE = {
-    "back": ("rm -rf far", "git reset -q --hard", "echo 2 > top", "echo 3 > far/f"),
-    "made": ("rm -rf far/mod", "mkdir far/mod; echo 4 > top", "echo 5 > top"),
-    "moved": ("mv far moved", "echo 5 > moved/mod/file", "mv moved far"),
-    "bare": ("rm far/mod/.git", "echo 6 > far/mod/file", "rm -rf far/mod/*", "rmdir far/mod"),
-    "unnamed": ("git rm -q --cached .gitmodules; rm .gitmodules", f"{NEXT}; echo 2 > top", f"{NEXT}; echo 3 > top"),
-    "slash": ("printf '[submodule \"far/mod\"]\n\tpath = ./far/mod/\n' > .gitmodules", f"{NEXT}; echo 2 > top"),
-    "other": ("rm -rf far/mod", "echo 7 > far/mod", "rm far/mod; mkdir far/mod; echo 8 > far/mod/new"),
-}
-
-
-def a_submodule_is_a_commit_wherever_its_directory_goes():
-    for name, lines in CHANGES_OF_A_SUBMODULE.items():
-        for kind in ("checkpoint", "turn"):
-            space = f"{name}-{kind}"
-            submodule(space)
-            for line, commit in COMMITS.after_each(kind, space, ("echo 1 > top", *lines)):
-                expect_added(space, commit, f"{space}: {line}")
 
 
 FILE_ABOVE = {
@@ -220,13 +140,15 @@ def an_index_with_a_mode_that_no_tree_has_stops_no_commit():
 
 def an_index_that_names_what_lies_outside_stops_no_commit():
     """As git never writes one."""
-    submodule("crooked")
+    COMMITS.with_submodule("crooked")
     there = git("crooked", "rev-parse", "HEAD:far/mod").strip()
     git("crooked", "update-index", "--add", "--cacheinfo", f"160000,{there},zz/x")
     rewrite_index("crooked", lambda text: text.replace(b"zz/x", b"../x"))
-    run(["sh", "-c", NEXT], cwd=SPACES / "crooked")
-    commit = checkpoint("crooked", "crooked")
-    expect_eq(git("crooked", "rev-parse", f"{commit}:far/mod"), git("crooked/far/mod", "rev-parse", "HEAD"))
+    lines = (AGAIN.format("far/mod"), f"{AGAIN.format('far/mod')}; cp .git/index new; mv new .git/index")
+    for kind in ("checkpoint", "turn"):
+        for line, commit in COMMITS.after_each(kind, "crooked", lines):
+            expect_eq(git("crooked", "rev-parse", f"{commit}:far/mod"), git("crooked/far/mod", "rev-parse", "HEAD"),
+                      f"{kind} after {line}")
 
 
 SPARSE = {"patterns": ("--no-cone", "in/"), "cone": ("--cone", "--no-sparse-index", "in"),
@@ -254,7 +176,7 @@ def rules_that_are_kept_away_leave_out_what_they_name():
 
 
 def a_partial_clone_has_what_it_was_promised():
-    repository("whole", random.Random(5))
+    COMMITS.branches("whole", random.Random(5))
     git("whole", "config", "uploadpack.allowFilter", "true")
     run(["git", "clone", "-q", "--filter=blob:none", "--sparse", f"file://{SPACES}/whole", SPACES / "part"])
     git("part", "sparse-checkout", "set", "--cone", "in")
@@ -269,7 +191,7 @@ def a_partial_clone_has_what_it_was_promised():
 
 def turns_have_the_branch_that_their_agent_checked_out():
     numbers = random.Random(11)
-    repository("turns", numbers)
+    COMMITS.branches("turns", numbers)
     git("turns", "sparse-checkout", "set", "--cone", "--no-sparse-index", "in")
     pid = COMMITS.worker("turns")
     for line in ("echo 0 > in/zero", "rm in/zero; git checkout -q one", "git checkout -q two", "echo 1 > in/more",
@@ -292,8 +214,6 @@ def whole():
 
 main(setup, a_sparse_checkout_is_of_the_branch_that_is_checked_out, a_commit_is_of_its_own_index,
      a_rollback_has_the_index_of_its_state,
-     a_submodule_that_is_not_checked_out_has_the_commit_of_the_branch,
-     a_submodule_is_a_commit_wherever_its_directory_goes,
      a_file_in_the_place_of_a_directory_of_what_is_away_is_in_the_commit,
      an_index_that_names_what_lies_outside_stops_no_commit,
      an_index_with_a_mode_that_no_tree_has_stops_no_commit,

@@ -9,6 +9,9 @@ SHELL = {"name": "shell", "tasks": [{"match": "*", "steps": [
     {"text": "I do.", "calls": [{"name": "exec", "arguments": {"command": "{{last_user}}"}}]},
     {"text": "done"}]}]}
 
+# What the branches have, or not.
+FILES = [f"{directory}/{name}" for directory in ("in", "out/deep", "out/near", "far") for name in "abc"]
+
 # A line of a shell: one more commit in the repository below.
 AGAIN = "git -C {} -c user.name=a -c user.email=a@b commit -q --allow-empty -m again"
 
@@ -35,6 +38,40 @@ class Commits:
         self.git(space, "add", "-A")
         self.git(space, "commit", "-q", "--allow-empty", "-m", "first")
         return top
+
+    def branches(self, space, random_numbers):
+        """A repository of branches that have other files, of other contents."""
+        (self.spaces / space).mkdir()
+        self.git(space, "init", "-q", "-b", "main")
+        for branch in ("main", "one", "two"):
+            if branch != "main":
+                self.git(space, "checkout", "-q", "-b", branch, "main")
+            for path in FILES:
+                file = self.spaces / space / path
+                if random_numbers.random() < 0.6:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_text(f"{path} of {branch}\n")
+                elif file.exists():
+                    file.unlink()
+            (self.spaces / space / "top").write_text(f"{branch}\n")
+            self.git(space, "add", "-A")
+            self.git(space, "commit", "-q", "-m", branch)
+
+    def with_submodule(self, space):
+        """A repository with one below far/, and files."""
+        if not (self.spaces / "module").exists():
+            (self.spaces / "module").mkdir()
+            self.git("module", "init", "-q", "-b", "main")
+            (self.spaces / "module/file").write_text("of the module\n")
+            self.git("module", "add", "-A")
+            self.git("module", "commit", "-q", "-m", "first")
+        (self.spaces / space).mkdir()
+        self.git(space, "init", "-q", "-b", "main")
+        self.git(space, "submodule", "--quiet", "add", "../module", "far/mod")
+        (self.spaces / space / "far/f").write_text("f\n")
+        (self.spaces / space / "top").write_text("top\n")
+        self.git(space, "add", "-A")
+        self.git(space, "commit", "-q", "-m", "first")
 
     def recorded(self, kind):
         return [row["data"] for row in self.mount.journal() if row["kind"] == kind]

@@ -29,5 +29,8 @@ struct Change {
 // repository in a has, and all other paths through a ".git" are left out. EINVAL for one with ".."
 // or a NUL byte.
 Result<Change> changes_of(const TurnCommit& commit);
+// One more path, unless it or what it lies in is named for all in it, left, or away. Of one that
+// changes_of() would not take nothing is named.
+void name_path(Change& root, const std::string& path);
 
 }  // namespace agentfs::git

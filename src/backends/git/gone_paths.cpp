@@ -44,10 +44,8 @@ class Search {
       return ok();
     }
     if (has_git_in(place)) return ok();
-    git_tree* raw = nullptr;
-    TRY(check(git_tree_lookup(&raw, repository_, git_tree_entry_id(entry)), text::shown(place)));
-    const TreeHandle tree(raw);
-    return look(place, directory->get(), raw, change);
+    const TreeHandle tree = TRY(tree_of(repository_, entry));
+    return look(place, directory->get(), tree.get(), change);
   }
 
   git_repository* repository_;

@@ -2,6 +2,7 @@
 #include "backends/git/library.h"
 
 #include "backends/git/inflate.h"
+#include "base/text.h"
 
 namespace agentfs::git {
 namespace {
@@ -62,6 +63,14 @@ Library::Library() {
 
 Library::~Library() {
   if (ready_) git_libgit2_shutdown();
+}
+
+Result<TreeHandle> tree_of(git_repository* repository, const git_tree_entry* entry) {
+  if (entry == nullptr || git_tree_entry_type(entry) != GIT_OBJECT_TREE) return TreeHandle();
+  git_tree* tree = nullptr;
+  TRY(check(git_tree_lookup(&tree, repository, git_tree_entry_id(entry)),
+            text::shown(git_tree_entry_name(entry))));
+  return TreeHandle(tree);
 }
 
 std::unexpected<Error> failure(int result, std::string_view object) {

@@ -56,6 +56,9 @@ inline Status check(int result, std::string_view object) {
   return ok();
 }
 
+// The directory of an entry; null where that is null, or no directory.
+Result<TreeHandle> tree_of(git_repository* repository, const git_tree_entry* entry);
+
 inline std::string_view bytes_of(const git_blob* blob) {
   return {static_cast<const char*>(git_blob_rawcontent(blob)),
           static_cast<std::size_t>(git_blob_rawsize(blob))};

@@ -24,6 +24,7 @@ enum class Field : char {
   tells_away = 'd',
   away = 'n',  // repeated: its mode, id and path
   drops_absent = 'o',
+  adds_tracked = 't',
   unignored = 'u',  // repeated
   parent = 'p',
   always = 'e',
@@ -140,6 +141,9 @@ Status take(Order& order, char letter, std::string_view value) {
     case Field::drops_absent:
       order.commit.drops_absent = value == "1";
       return ok();
+    case Field::adds_tracked:
+      order.commit.adds_tracked = value == "1";
+      return ok();
     case Field::always:
       order.commit.always = value == "1";
       return ok();
@@ -174,6 +178,7 @@ std::string encode(const Order& order) {
   }
   if (!order.commit.asks_index) add(text, Field::tells_away, "1");
   if (order.commit.drops_absent) add(text, Field::drops_absent, "1");
+  if (order.commit.adds_tracked) add(text, Field::adds_tracked, "1");
   for (const std::string& path : order.commit.unignored) add(text, Field::unignored, path);
   if (!order.commit.parent.empty()) add(text, Field::parent, order.commit.parent);
   if (order.commit.always) add(text, Field::always, "1");

@@ -12,6 +12,7 @@
 
 #include "backends/git/changes.h"
 #include "backends/git/dot_git.h"
+#include "backends/git/forced_paths.h"
 #include "backends/git/git.h"
 #include "backends/git/gone_paths.h"
 #include "backends/git/library.h"
@@ -264,7 +265,8 @@ class GitRepository final : public Repository {
 Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   TRY(check_ref(commit.ref));
   git::Change changes = TRY(git::changes_of(commit));
-  const bool is_told = changes.whole || !changes.below.empty() || commit.drops_absent;
+  const bool is_told =
+      changes.whole || !changes.below.empty() || commit.drops_absent || commit.adds_tracked;
   if (!is_told && !commit.always) return std::string();
   if (TRY(git::kind_of(AT_FDCWD, commit.worktree)) != git::Kind::directory) {
     return fail(ENOENT, "git: no worktree {}", commit.worktree);
@@ -277,6 +279,9 @@ Result<std::string> GitRepository::commit(const TurnCommit& commit) {
   const git::Owner owner = TRY(git::Owner::of(git_repository_commondir(repository.get())));
   if (commit.drops_absent && base_tree) {
     TRY(git::add_gone_paths(repository.get(), base_tree.get(), commit.worktree, changes));
+  }
+  if (commit.adds_tracked) {
+    TRY(git::add_forced_paths(repository.get(), base_tree.get(), commit.worktree, index, changes));
   }
   git::TreeUpdate update(repository.get(), objects, index, owner,
                          {.is_theirs = commit.source.empty(), .asks_index = commit.asks_index});

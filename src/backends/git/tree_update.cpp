@@ -15,14 +15,6 @@
 namespace agentfs::git {
 namespace {
 
-Result<TreeHandle> tree_of(git_repository* repository, const git_tree_entry* entry) {
-  if (entry == nullptr || git_tree_entry_type(entry) != GIT_OBJECT_TREE) return TreeHandle();
-  git_tree* tree = nullptr;
-  TRY(check(git_tree_lookup(&tree, repository, git_tree_entry_id(entry)),
-            text::shown(git_tree_entry_name(entry))));
-  return TreeHandle(tree);
-}
-
 std::set<std::string> names_of(const git_tree* tree) {
   std::set<std::string> names;
   const std::size_t count = tree == nullptr ? 0 : git_tree_entrycount(tree);

@@ -53,11 +53,23 @@ const git_index_entry* UserIndex::find_away(const std::string& path) {
 }
 
 bool UserIndex::is_tracked(const std::string& path) {
-  return path.ends_with('/') ? has_below(path, is_any) : find(path) != nullptr;
+  if (!path.ends_with('/')) return find(path) != nullptr;
+  const git_index_entry* const itself = find(path.substr(0, path.size() - 1));
+  return (itself != nullptr && itself->mode == GIT_FILEMODE_COMMIT) || has_below(path, is_any);
 }
 
 bool UserIndex::has_away_below(const std::string& directory) {
   return has_below(directory, is_away);
+}
+
+Status UserIndex::each(const std::function<Status(const git_index_entry&)>& visit) {
+  const std::size_t count = index() == nullptr ? 0 : git_index_entrycount(index());
+  for (std::size_t at = 0; at < count; ++at) {
+    const git_index_entry& entry = *git_index_get_byindex(index(), at);
+    const bool is_whole = git_index_entry_stage(&entry) == 0 && entry.mode != GIT_FILEMODE_TREE;
+    if (is_whole && !is_away(entry)) TRY(visit(entry));
+  }
+  return ok();
 }
 
 bool UserIndex::hides_away() { return index() == nullptr && is_sparse_; }

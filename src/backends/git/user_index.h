@@ -2,6 +2,7 @@
 // What git's index says of the paths of a worktree.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "backends/git/library.h"
@@ -13,7 +14,8 @@ class UserIndex {
  public:
   explicit UserIndex(git_repository* repository) : repository_(repository) {}  // borrowed
 
-  bool is_tracked(const std::string& path);  // or a directory, "a/", with one below it
+  // Or a directory, "a/", that is a submodule or has one below it.
+  bool is_tracked(const std::string& path);
   bool can_be_read() { return index() != nullptr; }
   // The entry of a path; null where there is none.
   const git_index_entry* find(const std::string& path);
@@ -23,6 +25,8 @@ class UserIndex {
   // sparse checkout), so that its absence is no change.
   const git_index_entry* find_away(const std::string& path);
   bool has_away_below(const std::string& directory);  // "a/"
+  // Those of files and submodules that are not away, nor in conflict; the first failure ends it.
+  Status each(const std::function<Status(const git_index_entry&)>& visit);
   // An index that libgit2 cannot read, of a sparse checkout: what is not there may be away.
   bool hides_away();
 

@@ -91,6 +91,7 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
                               .away = {{0160000, kId, "s: \n"}, {040000, kId, ""}},
                               .asks_index = false,
                               .drops_absent = true,
+                              .adds_tracked = true,
                               .message = "m",
                               .author = "a",
                               .source = "/s",
@@ -107,6 +108,7 @@ TEST_CASE("an order and its answer arrive as they were", "[commit]") {
   CHECK(same->commit.away == checkpoint.away);
   CHECK_FALSE(same->commit.asks_index);
   CHECK(same->commit.drops_absent);
+  CHECK(same->commit.adds_tracked);
   REQUIRE(same->commit.known.size() == 1);
   CHECK(same->commit.known[0].kind == KnownFile::Kind::link);
   CHECK(same->commit.known[0].id == kId);
