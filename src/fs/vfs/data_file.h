@@ -133,6 +133,8 @@ class DataNode final : public Node {
   void part_from_past();
   std::unique_ptr<const PastName> take_kept();
   bool has_directory(const std::string& name) const;
+  bool is_one_file(const std::string& name, const DataNode& target,
+                   const std::string& new_name) const;
   void follow_region(const std::string& name, DataNode& target, const std::string& new_name);
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'

@@ -306,6 +306,15 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   return removal.tell();
 }
 
+// The host's kernel does nothing then, and does not ask; but what it has of one of the names may be
+// what was there before a restore.
+bool DataNode::is_one_file(const std::string& name, const DataNode& target,
+                           const std::string& new_name) const {
+  if (child(name) == target.child(new_name)) return true;
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  return file != nullptr && file == tree_->store().remembered(*target.file_, new_name);
+}
+
 bool DataNode::has_directory(const std::string& name) const {
   const TreeNodeRef file = tree_->store().remembered(*file_, name);
   if (file != nullptr) return file->type() == S_IFDIR;
@@ -358,6 +367,9 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(target->tell_writes_to(new_name));
   Undertaking moving(*tree_, TRY(request.writer()),
                      {"rename", child(name), target->child(new_name)});
+  if (is_one_file(name, *target, new_name)) {
+    return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
+  }
   json::Value former;
   if (target == this && is_backup_of(name, new_name) && region_of(region_, name) == Region::plain) {
     const auto entry = tree_->store().lookup(*file_, name);
