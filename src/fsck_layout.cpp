@@ -133,6 +133,7 @@ bool is_looked_at_elsewhere(std::string_view path) {
 struct Unlisted {
   std::string name{};
   Error why{};
+  bool is_there = false;  // it itself can be looked at, and so renamed
 };
 
 struct Listing {
@@ -154,16 +155,20 @@ Listing list_all(const StateDirectory& state) {
     if (entries) {
       return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
     }
-    if (entries.error().code != ENOENT) found.refused.push_back({path, entries.error()});
+    if (entries.error().code == ENOENT) return std::vector<std::string>();
+    const bool is_there = type_of(state.file(path)) != 0;
+    found.refused.push_back({path, entries.error(), is_there});
     return std::vector<std::string>();
   });
   return found;
 }
 
-// Not what the trees are found by, which a whole one in its place would have none of, nor what
-// lent files are read by: the disk's own check may bring that back.
+// Not what has lost its inode, which no rename finds; nor what the trees are found by, which a
+// whole one in its place would have none of, nor what lent files are read by: the disk's own check
+// may bring that back.
 bool can_be_set_aside(const Unlisted& one) {
-  if (!is_damage(one.why.code) || one.name.empty() || one.name == "trees") return false;
+  if (!is_damage(one.why.code) || !one.is_there) return false;
+  if (one.name.empty() || one.name == "trees") return false;
   if (one.name == "imports" || one.name.starts_with("imports/")) return false;
   if (!one.name.starts_with("trees/")) return true;
   const std::string_view room = text::last_part(one.name);
@@ -258,10 +263,13 @@ Result<Sentences> repair_layout(const StateDirectory& state, const Quarantine& q
     if (can_be_set_aside(one)) all.push_back({one.name, one.why.message});
   }
   Sentences done;
+  Status refused = ok();
   for (const Misplaced& one : all) {
-    const std::string kept = TRY(quarantine.take(one.name));
-    done.push_back(fmt::format("{}; it is in {} now", one.sentence, kept));
+    const auto kept = quarantine.take(one.name);
+    if (kept) done.push_back(fmt::format("{}; it is in {} now", one.sentence, *kept));
+    if (!kept && refused) refused = std::unexpected(kept.error());  // the others are mended
   }
+  TRY(refused);
   const Status made = state.make_directories();
   if (!made && !is_damage(made.error().code)) return std::unexpected(made.error());
   return done;

@@ -54,25 +54,36 @@ def make_state():
     return mount
 
 
-def damage(state, name):
-    """Another block in the place of what the directory lists its names in."""
-    shutil.copyfile(WHOLE, IMAGE)
-    run(["mount", "-o", "loop", IMAGE, DISK])
-    inode = (state / name).stat().st_ino
-    run(["umount", DISK])
+def change_blocks(inode):
+    """Others in the place of those that the directory lists its names in."""
     said = run(["debugfs", "-R", f"blocks <{inode}>", IMAGE])
     blocks = [word for word in said.split() if word.isdigit()]
-    expect(blocks, f"{name}: no block")
+    expect(blocks, f"inode {inode}: no block")
     with open(IMAGE, "r+b") as image:
         for block in blocks:
             image.seek(int(block) * BLOCK)
             image.write(os.urandom(BLOCK))
+
+
+def clear(inode):
+    run(["debugfs", "-w", "-R", f"clri <{inode}>", IMAGE])
+
+
+def damage(state, changes):
+    """Of an image like the whole one: directories, and what is done to the inode of each."""
+    shutil.copyfile(WHOLE, IMAGE)
     run(["mount", "-o", "loop", IMAGE, DISK])
-    try:
-        os.listdir(state / name)
-    except OSError:
-        return
-    raise AssertionError(f"{name} can be listed still")
+    inodes = [(state / name).stat().st_ino for name in changes]
+    run(["umount", DISK])
+    for inode, change in zip(inodes, changes.values()):
+        change(inode)
+    run(["mount", "-o", "loop", IMAGE, DISK])
+    for name in changes:
+        try:
+            os.listdir(state / name)
+        except OSError:
+            continue
+        raise AssertionError(f"{name} can be listed still")
 
 
 def what_trees_have(mount):
@@ -83,7 +94,7 @@ def what_trees_have(mount):
 def what_is_beside_the_trees_is_set_aside():
     mount = make_state()
     for name in SET_ASIDE:
-        damage(mount.state, name)
+        damage(mount.state, {name: change_blocks})
         said = mount.fsck(code=1)
         expect_has(said, f"FAIL layout: {name}: {TOLD} sets it aside")
         said = mount.fsck("--repair", code=None)
@@ -104,7 +115,7 @@ def what_is_beside_the_trees_is_set_aside():
 def trees_are_left_to_the_disks_own_check():
     mount = Mount(TESTDIR / "mnt", DISK / "state")
     for name in LEFT:
-        damage(mount.state, name)
+        damage(mount.state, {name: change_blocks})
         before = sorted(os.listdir((mount.state / name).parent))
         refused = subprocess.run([AGENTFS, "mount", "--state", mount.state, mount.mnt], capture_output=True,
                                  text=True, check=False)
@@ -119,11 +130,36 @@ def trees_are_left_to_the_disks_own_check():
         run(["umount", DISK])
 
 
+def what_has_no_inode_is_told_and_the_rest_mended():
+    mount = Mount(TESTDIR / "mnt", DISK / "state")
+    damage(mount.state, {"past/rights": clear, "tree-orders": clear, "keys": change_blocks})
+    said = mount.fsck("--repair", code=1)
+    for name in ("past/rights", "tree-orders"):
+        expect_has(said, f"FAIL layout: {name}: Structure needs cleaning")
+    expect_has(said, "--repair has nothing to put in its place")
+    expect_has(said, "mend layout: keys: Bad message; it is in ")
+    expect("sets it aside" not in mount.fsck(code=1), "what cannot be set aside is said to be")
+    run(["umount", DISK])
+
+
+def one_workspace_without_an_inode_is_refused_and_the_others_are_served():
+    mount = Mount(TESTDIR / "mnt", DISK / "state")
+    damage(mount.state, {"trees/workspaces/other": clear})
+    expect_has(mount.fsck(code=1), "other")
+    mount.mount()
+    expect_eq([(mount / "workspaces" / name).read_text() for name in ("w/a", "w/d/b", "lent/lent")],
+              ["three\n", "other\n", "lent\n"], "the others")
+    mount.umount()
+    run(["umount", DISK])
+
+
 def damaged_directories():
     need("mkfs.ext4", "debugfs", "losetup")
     DISK.mkdir()
     what_is_beside_the_trees_is_set_aside()
     trees_are_left_to_the_disks_own_check()
+    what_has_no_inode_is_told_and_the_rest_mended()
+    one_workspace_without_an_inode_is_refused_and_the_others_are_served()
 
 
 main(damaged_directories)

@@ -9,6 +9,7 @@
 
 #include "backends/trees/forest_missing.h"
 #include "backends/trees/forest_store.h"
+#include "base/damage.h"
 #include "base/directory.h"
 #include "base/log.h"
 #include "base/owner_rights.h"
@@ -208,9 +209,8 @@ std::map<std::string, std::string> find_doubles(ForestDisk& disk,
 
 // What is so damaged, or closed, is one tree's or line's: the others are whole.
 bool is_its_own(const Error& error) {
-  constexpr auto kCodes =
-      std::to_array({EBADMSG, ESTALE, EACCES, EPERM, EINVAL, ENOTDIR, EISDIR, ELOOP});
-  return std::ranges::find(kCodes, error.code) != kCodes.end();
+  constexpr auto kCodes = std::to_array({ESTALE, EACCES, EPERM, EINVAL, ENOTDIR, EISDIR, ELOOP});
+  return is_damage(error.code) || std::ranges::find(kCodes, error.code) != kCodes.end();
 }
 
 bool has_lost_its_tree(const ForestDisk& disk, const Line& line) {
