@@ -133,6 +133,7 @@ class DataNode final : public Node {
   void part_from_past();
   std::unique_ptr<const PastName> take_kept();
   bool has_directory(const std::string& name) const;
+  json::Value keep_former(const std::string& name, const std::string& new_name);
   bool is_one_file(const std::string& name, const DataNode& target,
                    const std::string& new_name) const;
   void follow_region(const std::string& name, DataNode& target, const std::string& new_name);

@@ -339,6 +339,13 @@ void DataNode::follow_region(const std::string& name, DataNode& target,
   }
 }
 
+// What an editor moves out of the way before it writes the file anew; else null.
+json::Value DataNode::keep_former(const std::string& name, const std::string& new_name) {
+  const bool may_be = is_backup_of(name, new_name) && region_of(region_, name) == Region::plain;
+  const auto entry = may_be ? tree_->store().lookup(*file_, name) : fail(ENOENT, "nothing");
+  return entry ? tree_->keeper().keep_former(*entry) : json::Value();
+}
+
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
                         const std::string& new_name, unsigned flags) {
   // Into a `.agentfs`: into the real directory behind it.
@@ -370,11 +377,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (is_one_file(name, *target, new_name)) {
     return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   }
-  json::Value former;
-  if (target == this && is_backup_of(name, new_name) && region_of(region_, name) == Region::plain) {
-    const auto entry = tree_->store().lookup(*file_, name);
-    if (entry) former = tree_->keeper().keep_former(*entry);
-  }
+  json::Value former = target == this ? keep_former(name, new_name) : json::Value();
   std::optional<Departure> replaced;
   if (flags == 0) replaced.emplace(request, *target, new_name, moving, true);
   Status renamed =
