@@ -121,13 +121,19 @@ std::vector<Misplaced> misplaced(const StateDirectory& state) {
   return found;
 }
 
-// Whether others look at what is below: the forest's check at trees and their states, git's program
-// at repositories, nobody at what was set aside.
+bool is_hidden_room(std::string_view path) { return path.starts_with("trees/."); }
+
+// Whether others look at what is below: the forest's check at the states of trees, git's program at
+// repositories, nobody at what was set aside.
 bool is_looked_at_elsewhere(std::string_view path) {
   if (path == "git" || path == "quarantine" || path == "mount") return true;
   const auto parts = text::split(path, '/');
-  if (parts.front() != "trees" || parts.size() < 2) return false;
-  return !parts[1].starts_with('.') || (parts.size() > 2 && parts[2] == "lines");
+  return parts.size() > 2 && is_hidden_room(path) && parts[2] == "lines";
+}
+
+// What users have, and may have closed to the daemon.
+bool is_of_users(std::string_view path) {
+  return path.starts_with("trees/") && !is_hidden_room(path);
 }
 
 struct Unlisted {
@@ -155,7 +161,10 @@ Listing list_all(const StateDirectory& state) {
     if (entries) {
       return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
     }
-    if (entries.error().code == ENOENT) return std::vector<std::string>();
+    const int code = entries.error().code;
+    if (code == ENOENT || (is_of_users(path) && !is_damage(code))) {
+      return std::vector<std::string>();
+    }
     const bool is_there = type_of(state.file(path)) != 0;
     found.refused.push_back({path, entries.error(), is_there});
     return std::vector<std::string>();
@@ -172,7 +181,7 @@ bool can_be_set_aside(const Unlisted& one) {
   if (one.name == "imports" || one.name.starts_with("imports/")) return false;
   if (!one.name.starts_with("trees/")) return true;
   const std::string_view room = text::last_part(one.name);
-  return one.name.starts_with("trees/.") && (room == "rights" || room == "trash");
+  return is_hidden_room(one.name) && (room == "rights" || room == "trash");
 }
 
 std::string_view advice(const Unlisted& one) {

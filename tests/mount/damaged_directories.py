@@ -23,6 +23,7 @@ SET_ASIDE = ("journal", "journal/segments", "keys", "blobs", "etc", "etc/models"
              "past/rights", "merge-bases", "merge-bases/workspaces", "trees/.workspaces/rights",
              "trees/.workspaces/trash")
 # These have the trees themselves: the disk's own check is to have them first.
+LEFT_ALONE = ("trees/workspaces/alone", "trees/workspaces/alone/d", "trees/src/repos")
 LEFT = ("trees", "trees/workspaces", "trees/home", "trees/.workspaces", "trees/.workspaces/lines",
         "trees/.workspaces/apart", "imports")
 
@@ -38,6 +39,8 @@ def make_state():
     mount.mount()
     top, source = mount / "workspaces/w", TESTDIR / "source"
     (top / "d").mkdir(parents=True)
+    (mount / "workspaces/alone/d").mkdir(parents=True)  # that was never forked or kept
+    (mount / "workspaces/alone/d/f").touch()
     for text in ("one\n", "two\n"):
         for name in ("a", "d/b"):
             (top / name).write_text(text)
@@ -142,6 +145,15 @@ def what_has_no_inode_is_told_and_the_rest_mended():
     run(["umount", DISK])
 
 
+def what_was_never_kept_is_looked_at():
+    mount = Mount(TESTDIR / "mnt", DISK / "state")
+    for name in LEFT_ALONE:
+        for change, why in ((change_blocks, "Bad message"), (clear, "Structure needs cleaning")):
+            damage(mount.state, {name: change})
+            expect_has(mount.fsck(code=1), f"FAIL layout: {name}: {why}; the disk's own check")
+            run(["umount", DISK])
+
+
 def one_workspace_without_an_inode_is_refused_and_the_others_are_served():
     mount = Mount(TESTDIR / "mnt", DISK / "state")
     damage(mount.state, {"trees/workspaces/other": clear})
@@ -159,6 +171,7 @@ def damaged_directories():
     what_is_beside_the_trees_is_set_aside()
     trees_are_left_to_the_disks_own_check()
     what_has_no_inode_is_told_and_the_rest_mended()
+    what_was_never_kept_is_looked_at()
     one_workspace_without_an_inode_is_refused_and_the_others_are_served()
 
 
