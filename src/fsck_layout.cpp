@@ -147,7 +147,22 @@ struct Listing {
   std::vector<std::string> set_aside{};  // by a repair before
 };
 
-// Which directories of the state's own cannot be listed.
+// Files whose inodes the disk does not give.
+void add_lost(int directory, const std::string& path, const std::vector<HostEntry>& entries,
+              std::vector<Unlisted>& lost) {
+  for (const HostEntry& entry : entries) {
+    struct stat found{};
+    if (entry.type == S_IFDIR) continue;
+    const bool is_there =
+        ::fstatat(directory, entry.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+    const int code = is_there ? 0 : errno;
+    if (!is_damage(code)) continue;
+    const std::string name = fmt::format("{}/{}", path, entry.name);
+    lost.push_back({name, fail_errno(code, text::shown(name)).error()});
+  }
+}
+
+// Which directories of the state cannot be listed, and which files of users are not to be had.
 Listing list_all(const StateDirectory& state) {
   Listing found;
   const UniqueFd top(::open(state.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -159,6 +174,7 @@ Listing list_all(const StateDirectory& state) {
     }
     const auto entries = directory >= 0 ? list_directory(directory, path) : fail_errno(path);
     if (entries) {
+      if (is_of_users(path)) add_lost(directory, path, *entries, found.refused);
       return is_looked_at_elsewhere(path) ? std::vector<std::string>() : directories_in(*entries);
     }
     const int code = entries.error().code;

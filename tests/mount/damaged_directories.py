@@ -23,7 +23,8 @@ SET_ASIDE = ("journal", "journal/segments", "keys", "blobs", "etc", "etc/models"
              "past/rights", "merge-bases", "merge-bases/workspaces", "trees/.workspaces/rights",
              "trees/.workspaces/trash")
 # These have the trees themselves: the disk's own check is to have them first.
-LEFT_ALONE = ("trees/workspaces/alone", "trees/workspaces/alone/d", "trees/src/repos")
+LEFT_ALONE = ("trees/workspaces/alone", "trees/workspaces/alone/d", "trees/workspaces/alone/d/f",
+              "trees/src/repos")
 LEFT = ("trees", "trees/workspaces", "trees/home", "trees/.workspaces", "trees/.workspaces/lines",
         "trees/.workspaces/apart", "imports")
 
@@ -149,6 +150,8 @@ def what_was_never_kept_is_looked_at():
     mount = Mount(TESTDIR / "mnt", DISK / "state")
     for name in LEFT_ALONE:
         for change, why in ((change_blocks, "Bad message"), (clear, "Structure needs cleaning")):
+            if change == change_blocks and name.endswith("/f"):
+                continue
             damage(mount.state, {name: change})
             expect_has(mount.fsck(code=1), f"FAIL layout: {name}: {why}; the disk's own check")
             run(["umount", DISK])
