@@ -61,8 +61,10 @@ TurnChanges changes_since_turn(const Fold& fold, const std::string& workspace, P
     if (path.empty()) continue;
     TurnChanges::Part& part = change.author == pid ? result.own : result.others;
     part.has_index = part.has_index || path == kIndex;
-    if (path == kIndex) of_index = change.author;
-    if (path == kIndex) continue;
+    if (path == kIndex) {
+      of_index = change.author;
+      continue;
+    }
     part.paths.push_back(path);
     if (change.author != pid) authors.insert(change.author);
   }

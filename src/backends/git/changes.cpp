@@ -78,15 +78,17 @@ Result<Change> changes_of(const TurnCommit& commit) {
   return root;
 }
 
-void name_path(Change& root, const std::string& path) {
-  const auto names = text::split(path, '/');
-  const bool leads_out = std::ranges::any_of(names, [](std::string_view name) {
+bool is_below(const std::string& path) {
+  return std::ranges::none_of(text::split(path, '/'), [](std::string_view name) {
     return name.empty() || name == "." || name == ".." || name == ".git";
   });
+}
+
+void name_path(Change& root, const std::string& path) {
   const auto is_told = [](const Change& at) { return at.whole || at.left || at.away != nullptr; };
-  if (leads_out || is_told(root)) return;
+  if (is_told(root)) return;
   Change* place = &root;
-  for (const std::string_view name : names) {
+  for (const std::string_view name : text::split(path, '/')) {
     place = &place->below[std::string(name)];
     if (is_told(*place)) return;
   }
