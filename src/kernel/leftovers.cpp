@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/log.h"
@@ -39,21 +40,43 @@ Status remove(Kernel& kernel, const std::string& path) {
 
 }  // namespace
 
+Status Temporaries::note(const std::string& path) {
+  return file::write_all(fd_.get(), std::string_view(path.c_str(), path.size() + 1));
+}
+
 Status Temporaries::begin(const std::string& path) {
   const Lock lock(mutex_);
   if (!fd_) {
     fd_ = UniqueFd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (!fd_) return fail_errno(file_);
   }
-  TRY(file::write_all(fd_.get(), std::string_view(path.c_str(), path.size() + 1)));
-  under_way_.insert(path);
+  TRY(note(path));
+  under_way_[path] = path;
   return ok();
+}
+
+void Temporaries::follow(const std::string& from, const std::string& to, bool is_exchange) {
+  const auto is_below = [](std::string_view path, const std::string& directory) {
+    return path.starts_with(directory) && path.substr(directory.size()).starts_with('/');
+  };
+  const Lock lock(mutex_);
+  for (auto& [begun, path] : under_way_) {
+    if (is_below(path, from)) {
+      path = to + path.substr(from.size());
+    } else if (is_exchange && is_below(path, to)) {
+      path = from + path.substr(to.size());
+    } else {
+      continue;
+    }
+    if (const Status noted = note(path); !noted) log::warning("{}", noted.error().message);
+  }
 }
 
 bool Temporaries::lies_ready(const std::string& path) const {
   if (!is_temporary_name(text::last_part(path))) return false;
   const Lock lock(mutex_);
-  return under_way_.contains(path) || left_.contains(path);
+  const auto is_there = [&](const auto& one) { return one.second == path; };
+  return std::ranges::any_of(under_way_, is_there) || left_.contains(path);
 }
 
 void Temporaries::end(const std::string& path) {

@@ -2,6 +2,7 @@
 // What a crash left of files that lay ready to be renamed over others (base/temporary_name.h).
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -19,7 +20,9 @@ class Temporaries {
   explicit Temporaries(std::string file) : file_(std::move(file)) {}
   // From begin() on `path` of the mount may be there; after end() it is not, or has another name.
   Status begin(const std::string& path);
-  void end(const std::string& path);
+  void end(const std::string& path);  // as it was begun
+  // A directory has another name, or two have each other's: so have those that lie ready below.
+  void follow(const std::string& from, const std::string& to, bool is_exchange);
   // Whether it is one of those, or was at the start: what happens to it is told as what comes of
   // it.
   bool lies_ready(const std::string& path) const;
@@ -28,11 +31,13 @@ class Temporaries {
   void settle(Kernel& kernel);
 
  private:
+  Status note(const std::string& path) REQUIRES(mutex_);
+
   const std::string file_;
   mutable Mutex<Rank::store> mutex_;
   UniqueFd fd_ GUARDED_BY(mutex_);
-  std::set<std::string> under_way_ GUARDED_BY(mutex_);
-  std::set<std::string> left_ GUARDED_BY(mutex_);  // by a crash
+  std::map<std::string, std::string> under_way_ GUARDED_BY(mutex_);  // as begun, and where it is
+  std::set<std::string> left_ GUARDED_BY(mutex_);                    // by a crash
 };
 
 }  // namespace agentfs

@@ -117,4 +117,9 @@ Status KernelServices::begin_temporary(const std::string& path) {
 
 void KernelServices::end_temporary(const std::string& path) { kernel_.temporaries().end(path); }
 
+void KernelServices::follow_temporaries(const std::string& from, const std::string& to,
+                                        bool is_exchange) {
+  kernel_.temporaries().follow(from, to, is_exchange);
+}
+
 }  // namespace agentfs

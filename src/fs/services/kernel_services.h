@@ -37,6 +37,8 @@ class KernelServices final : public vfs::Services {
   void make_room() override;
   Status begin_temporary(const std::string& path) override;
   void end_temporary(const std::string& path) override;
+  void follow_temporaries(const std::string& from, const std::string& to,
+                          bool is_exchange) override;
   Status sync() override { return kernel_.sync(); }
   void count(std::string_view session, std::string_view operation) override;
   void feature(std::string_view name, bool on) override;

@@ -150,7 +150,9 @@ class DataNode final : public Node {
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);
-  Result<CreatedNode> open_existing(Request&, const std::string& name, int flags, mode_t mode);
+  // `path` is that of the name, as whoever has a turn at it already has it.
+  Result<CreatedNode> open_existing(Request&, const std::string& name, const std::string& path,
+                                    int flags, mode_t mode);
   static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
                             bool is_new);
   // What the journal says of a name that was made: `other` is what a hard link is a name of.

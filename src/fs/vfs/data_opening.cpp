@@ -80,12 +80,12 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
     const bool may_be_there = (flags & O_EXCL) == 0;
     auto there = tree_->store().lookup(*file_, name);
     if (!there || !may_be_there) return std::unexpected(std::move(room).error());
-    return open_existing(request, name, flags & ~O_CREAT, mode);
+    return open_existing(request, name, child(name), flags & ~O_CREAT, mode);
   }
   Undertaking making(*tree_, writer, {.operation = "create", .path = child(name)});
   auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
   if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
-    return open_existing(request, name, flags, mode);
+    return open_existing(request, name, making.row().path, flags, mode);
   }
   auto created = TRY(std::move(made_new));
   Found entry = TRY(made(request, created.entry, name, {making, charge}));
@@ -93,21 +93,21 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
 }
 
-Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name, int flags,
-                                            mode_t mode) {
+Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name,
+                                            const std::string& path, int flags, mode_t mode) {
   Caller writer = TRY(request.writer());
   // The host's kernel has missed it, since it came past the mount: it looks again, and follows a
   // link or waits for the other end of a FIFO itself.
   const auto entry = tree_->store().lookup(*file_, name);
   const mode_t type = entry ? entry->node->type() : S_IFREG;
-  if (type != S_IFREG && type != S_IFDIR) return fail_errno(ESTALE, child(name));
+  if (type != S_IFREG && type != S_IFDIR) return fail_errno(ESTALE, path);
   TRY(tree_->services().check_room((flags & O_TRUNC) != 0));
   Charge charge(*tree_, &request);
   DataGuard guard(request, *tree_, region_of(region_, name));
-  TRY(guard.open([&] { return child(name); }, flags));
+  TRY(guard.open([&] { return path; }, flags));
   struct stat before{};
   Kept kept;
-  Undertaking opening(*tree_, writer, {.operation = "open", .path = child(name)});
+  Undertaking opening(*tree_, writer, {.operation = "open", .path = path});
   Changing changing;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
@@ -116,7 +116,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     charge.touch(*node);
     TRY(node->tell_writes());
     changing = TRY(node->begin_change());
-    kept = keep_truncated(*there.node, child(name), flags);
+    kept = keep_truncated(*there.node, path, flags);
   }
   auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
   changing = {};
@@ -125,7 +125,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     return std::unexpected(std::move(created).error());
   }
   charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
-  TRY(tree_->record_open(writer, child(name), before, flags, kept));
+  TRY(tree_->record_open(writer, path, before, flags, kept));
   guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
                 false);

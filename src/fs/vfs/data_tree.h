@@ -81,7 +81,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   Status tell_writes(const std::shared_ptr<DataNode>& node) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<DataNode>> writers() EXCLUDES(mutex_);
   // A name has become another one. What is written past the daemon is looked for by its path after
-  // a crash; what is kept and not told yet goes where the directory has gone that it was kept in.
+  // a crash; what is kept and not told yet, and what lies ready, goes where its directory has gone.
   struct Renamed {
     std::string from{};
     std::string to{};

@@ -80,6 +80,9 @@ Result<Hold> DataTree::hold_back(const std::shared_ptr<DataNode>& node) {
 }
 
 void DataTree::follow_renamed(const Renamed& renamed) {
+  if (renamed.is_directory) {
+    services_.follow_temporaries(renamed.from, renamed.to, renamed.is_exchange);
+  }
   for (const auto& node : writers()) {
     const std::string path = node->path();
     if (node->is_written_past()) bypassed_->rename(node.get(), path);

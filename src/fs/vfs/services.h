@@ -86,6 +86,8 @@ class Services {
   // is found by its path.
   virtual Status begin_temporary(const std::string& /*path*/) { return ok(); }
   virtual void end_temporary(const std::string& /*path*/) {}
+  virtual void follow_temporaries(const std::string& /*from*/, const std::string& /*to*/,
+                                  bool /*is_exchange*/) {}
   virtual Status sync() = 0;  // fsync: what was acknowledged survives power loss
   // An operation of a session of the host's kernel ("tree", "data"), for /sys/fs/stats; and
   // whether something that makes the mount faster is on, as of now.
