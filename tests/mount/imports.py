@@ -3,7 +3,6 @@
 # timeout: 180
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
-import errno
 import os
 import shutil
 import signal
@@ -12,12 +11,9 @@ import subprocess
 import threading
 import time
 
-from mount_lib import (EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has, is_alive,
+from imports_lib import HOST, M, SPACES, conflicts_of, ctl, inodes, make, mount_it, refused, state_of, status, take
+from mount_lib import (EXCHANGE, TESTDIR, Mount, acl, command, expect, expect_eq, expect_errno, expect_has,
                        kill, main, read, renameat2, run, skip, tell, wait_until)
-
-M = Mount.of("imports")
-SPACES = M / "workspaces"
-HOST = TESTDIR / "imports-host"
 
 
 def who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes():
@@ -44,76 +40,6 @@ def who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes():
         expect(first == whole[:4096] and rest == whole, f"{name}: other bytes than the directory's")
         expect(path.read_bytes() == whole, f"{name}: others read other bytes")
     mount.umount()
-
-
-def make(name):
-    """A project with all kinds of files, and a git repository."""
-    top = HOST / name
-    shutil.rmtree(top, ignore_errors=True)
-    (top / "src/deep").mkdir(parents=True)
-    (top / "main.c").write_text("int main(void) { return 0; }\n")
-    (top / "lines").write_text("".join(f"{n}\n" for n in range(1, 21)))
-    (top / "src/tool.sh").write_text("#!/bin/sh\necho tool\n")
-    (top / "src/tool.sh").chmod(0o755)
-    (top / "src/deep/data").write_bytes(bytes(range(256)) * 1000)
-    (top / "empty").write_text("")
-    os.symlink("src/tool.sh", top / "link")
-    os.mkfifo(top / "pipe")
-    for path in ("main.c", "lines"):
-        os.utime(top / path, (1_600_000_000, 1_600_000_000))
-    return top
-
-
-def state_of(top):
-    """What rsync would look at, and the bytes."""
-    found = {}
-    for at, directories, files in os.walk(top):
-        for name in directories + files:
-            path = os.path.join(at, name)
-            info = os.lstat(path)
-            content = None
-            if os.path.islink(path):
-                content = os.readlink(path)
-            elif os.path.isfile(path):
-                with open(path, "rb") as file:
-                    content = file.read()
-            found[os.path.relpath(path, top)] = (info.st_mode, info.st_mtime_ns if content is not None else 0,
-                                                 content)
-    return found
-
-
-def inodes(top):
-    return {path: (os.lstat(top / path).st_ino, os.lstat(top / path).st_ctime_ns) for path in state_of(top)}
-
-
-def take(top, name):
-    command(M / "sys/workspaces/ctl", f"import {top} as {name}")
-    return SPACES / name
-
-
-def ctl(name, line):
-    try:
-        return command(SPACES / name / ".agentfs/ctl", line)
-    except OSError as error:
-        raise AssertionError(f"{line}: {M.last_error()}") from error
-
-
-def refused(code, space, line):
-    expect_errno(code, tell, SPACES / space / ".agentfs/ctl", line + "\n")
-    return M.last_error()
-
-
-def status(name):
-    return read(SPACES / name / ".agentfs/status").splitlines()
-
-
-def conflicts_of(name):
-    return sorted(number for number in os.listdir(SPACES / name / ".agentfs/conflicts") if number != "README")
-
-
-def mount_it():
-    HOST.mkdir(exist_ok=True)
-    M.mount()
 
 
 def is_what_the_directory_is_and_touches_nothing():
@@ -1441,162 +1367,6 @@ def all_of_it_survives_a_crash():
     expect_eq((top / "main.c").read_text(), "changed\n")
 
 
-def kill_in(name, line, has_begun):
-    """Ends the daemon with a kill once the command has begun; what follows it is there on return."""
-    writing = subprocess.Popen(["sh", "-c", f"echo {line} > {SPACES / name}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
-    wait_until(20, lambda: writing.poll() is not None or has_begun(), f"{line} has begun")
-    daemon = M.daemon()
-    kill(daemon, signal.SIGKILL)
-    writing.wait()
-    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
-
-
-def rows_of(kind, name):
-    top = f"/workspaces/{name}/"
-    return {row["data"]["path"].removeprefix(top) for row in M.journal()
-            if row["kind"] == kind and row["data"]["path"].startswith(top)}
-
-
-def a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole():
-    """Killed as the contents are written beside, as the first name has been changed, and the last."""
-    files = [f"f{n}" for n in range(300)]
-    for number in range(3):
-        name = f"kill{number}"
-        top = make(name)
-        for file in files:
-            (top / file).write_text(f"{file} before\n")
-        before = state_of(top)
-        space = take(top, name)
-        for file in files:
-            (space / file).write_text(f"{file} after\n")
-        shutil.rmtree(space / "src/deep")
-        (space / "src/deep").write_text("a file now\n")
-        begun = (lambda: any(entry.name.startswith(".agentfs-") for entry in os.scandir(top)),
-                 lambda: "after" in (top / "f0").read_text(), lambda: "after" in (top / "f99").read_text())
-        kill_in(name, "commit", begun[number])
-        expect(not [one for one in os.listdir(top) if one.startswith(".agentfs")], "left there")
-        changed = {file for file in files if "after" in (top / file).read_text()}
-        expect(changed in (set(), set(files)), f"{len(changed)} of 300 were written")
-        if not changed:
-            ctl(name, "commit")
-        expect_eq({(top / file).read_text() for file in files}, {f"{file} after\n" for file in files})
-        expect_eq(status(name), [])
-        expect_eq(rows_of("tree.commit", name), {*files, "src/deep", "src/deep/data"})
-        ctl(name, "uncommit")
-        expect_eq({path: one[::2] for path, one in state_of(top).items()},
-                  {path: one[::2] for path, one in before.items()}, "the directory after uncommit")
-        refused("ENOENT", name, "uncommit")
-    M.verify()
-
-
-def an_uncommit_that_a_kill_cut_short_is_ended():
-    top = make("unkilled")
-    files = [f"f{n}" for n in range(300)]
-    for file in files:
-        (top / file).write_text(f"{file} before\n")
-    space = take(top, "unkilled")
-    for file in files:
-        (space / file).write_text(f"{file} after\n")
-    ctl("unkilled", "commit")
-    kill_in("unkilled", "uncommit", lambda: "before" in (top / "f99").read_text())
-    expect_eq({(top / file).read_text() for file in files}, {f"{file} before\n" for file in files})
-    expect_eq(rows_of("tree.uncommit", "unkilled"), set(files))
-    expect_eq(status("unkilled"), sorted(f"M\t{file}" for file in files))
-    refused("ENOENT", "unkilled", "uncommit")
-
-
-def what_was_changed_there_after_a_kill_is_nobodys_commit():
-    """While no daemon runs: the order cannot be ended there, and nothing of it is written over."""
-    top = make("meanwhile")
-    root = "/workspaces/meanwhile"
-    files = [f"f{n}" for n in range(300)]
-    for file in files:
-        (top / file).write_text(f"{file} before\n")
-    space = take(top, "meanwhile")
-    for file in files:
-        (space / file).write_text(f"{file} after\n")
-    writing = subprocess.Popen(["sh", "-c", f"echo commit > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
-    wait_until(20, lambda: writing.poll() is not None or "after" in (top / "f10").read_text(), "the commit has begun")
-    end_daemon()
-    writing.wait()
-    is_cut_short = any(M.state.glob("imports/*/mark"))
-    (top / "f0").write_text("on top of it\n")
-    written = {file for file in files if "after" in (top / file).read_text()}
-    M.mount()
-    expect_eq((top / "f0").read_text(), "on top of it\n")
-    expect_eq({file for file in files if "after" in (top / file).read_text()}, written)
-    expect_eq([line.split("\t")[1] for line in status("meanwhile") if line.startswith("!")], ["f0"])
-    rows = [row for row in M.journal() if row["kind"] == "tree.commit" and row["data"]["path"].startswith(str(root))]
-    told = {row["data"]["path"].removeprefix(f"{root}/") for row in rows if row["data"]["path"] != str(root)}
-    expect_eq(told, written | {"f0"}, "what was written there, as the journal tells it")
-    expect_eq({(tuple(row["by"]), row["user"]) for row in rows}, {((1,), "root")}, "who did it")
-    unfinished = [row["data"]["unfinished"] for row in rows if row["data"]["path"] == str(root)]
-    expect_eq(len(unfinished), int(is_cut_short), "rows that tell of a commit that was cut short")
-    if is_cut_short:
-        expect_has(unfinished[0], "f0")
-        expect_has(unfinished[0], "nothing more was written")
-        expect_has((space / ".agentfs/events.jsonl").read_text(), "unfinished")
-    expect_has(refused("EBUSY", "meanwhile", "uncommit"), "f0")
-    expect_eq({file for file in files if "after" in (top / file).read_text()}, written, "after a refused uncommit")
-    expect_eq((top / "f0").read_text(), "on top of it\n")
-    ctl("meanwhile", "rebase")
-    expect_eq((space / "f0").read_text(), "on top of it\n", "what was changed there, after a rebase")
-    ctl("meanwhile", "commit")
-    expect_eq({file for file in files if "after" in (top / file).read_text()}, set(files) - {"f0"})
-    expect_eq(status("meanwhile"), [])
-
-
-def end_daemon():
-    """Without a watcher that starts it again."""
-    daemon = M.daemon()
-    kill(M.watcher())
-    kill(daemon)
-    wait_until(10, lambda: not is_alive(daemon), "the daemon's end")
-
-
-def kill_in_a_rebase(name, delay):
-    """A workspace of a directory where much was added, whose rebase is cut short."""
-    top = make(name)
-    space = take(top, name)
-    (space / "main.c").write_text("ours\n")
-    for n in range(1000):
-        (top / f"added{n}").write_text(f"{n}\n")
-    (top / "src/tool.sh").write_text("#!/bin/sh\necho other\n")
-    (top / "lines").unlink()
-    entries = max(M.state.glob("imports/*/entries"), key=lambda path: int(path.parent.name))
-    size = entries.stat().st_size
-    rebasing = subprocess.Popen(["sh", "-c", f"echo rebase > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
-    wait_until(20, lambda: rebasing.poll() is not None or entries.stat().st_size > size, "the rebase has begun")
-    time.sleep(delay)
-    end_daemon()
-    rebasing.wait()
-    M.mount()
-    return top, space
-
-
-def a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole():
-    seen = set()
-    for number, delay in enumerate((0, 0.02, 0.1, 0.3, 0.6, 0.8, 1, 1.4)):
-        top, space = kill_in_a_rebase(f"rebase{number}", delay)
-        lines = status(f"rebase{number}")
-        drifted = {line.split("\t")[1] for line in lines if line.startswith("!")}
-        wanted = {f"added{n}" for n in range(1000)} | {"src/tool.sh", "lines"}
-        expect(drifted in (wanted, set()), f"{len(drifted)} of {len(wanted)} paths have changed there")
-        expect_eq([line for line in lines if not line.startswith("!")], ["M\tmain.c"], f"after {delay} s")
-        seen.add(bool(drifted))
-        if drifted:
-            ctl(f"rebase{number}", "rebase")
-        ctl(f"rebase{number}", "commit")
-        expect_eq(status(f"rebase{number}"), [])
-        expect_eq((top / "main.c").read_text(), "ours\n")
-        expect_eq((top / "src/tool.sh").read_text(), "#!/bin/sh\necho other\n")
-        expect_eq({path: one[2] for path, one in state_of(space).items()},
-                  {path: one[2] for path, one in state_of(top).items()}, f"after {delay} s")
-        expect((top / "added999").exists() and not (top / "lines").exists(), "what was done there is undone")
-    expect(True in seen, "no rebase was cut short")
-    M.verify()
-
-
 def a_rollback_past_an_uncommit_leaves_it_taken_back():
     top = make("taken-back")
     space = take(top, "taken-back")
@@ -1664,66 +1434,6 @@ def what_is_not_shown_of_a_file_moves_with_it():
         expect_eq(os.getxattr(top / name, "trusted.unseen"), b"as it was", name)
 
 
-def a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there():
-    """Wherever it is cut short: what the directory's owner has made stays, and comes back by rebase."""
-    files = [f"f{n}" for n in range(300)]
-    for number, delay in enumerate((0, 0.003, 0.01, 0.03)):
-        name = f"unrolled{number}"
-        top = make(name)
-        for file in files:
-            (top / file).write_text(f"{file} before\n")
-        space = take(top, name)
-        ctl(name, "checkpoint first")
-        for file in files[:200]:
-            (top / file).write_text(f"{file} theirs\n")
-        ctl(name, "rebase")
-        (space / "f299").write_text("ours\n")
-        ctl(name, "commit")
-        rolling = subprocess.Popen(["sh", "-c", f"echo rollback first > {space}/.agentfs/ctl"], stderr=subprocess.DEVNULL)
-        time.sleep(delay)
-        end_daemon()
-        rolling.wait()
-        M.mount()
-        drifted = any(line.startswith("!") for line in status(name))
-        try:
-            tell(space / ".agentfs/ctl", "commit\n")
-        except OSError as error:  # the directory was looked at, but the tree not taken back
-            expect(drifted and error.errno == errno.EBUSY, f"a commit: {error}")
-        theirs = {file for file in files if "theirs" in (top / file).read_text()}
-        expect_eq(theirs, set(files[:200]), f"what the directory's owner has made, after {delay} s")
-        if any(line.startswith("!") for line in status(name)):
-            ctl(name, "rebase")
-        expect_eq((space / "f0").read_text(), "f0 theirs\n")
-        ctl(name, "commit")
-        expect_eq(status(name), [])
-    M.verify()
-
-
-def a_kill_in_an_import_leaves_nothing_that_fsck_finds():
-    top = make("cut-short")
-    for n in range(500):
-        (top / f"f{n}").write_text(f"{n}\n")
-    imports = M.state / "imports"
-    for number, delay in enumerate((0, 0, 0.001, 0.01, 0.03, 0.1)):
-        before = os.listdir(imports)
-        importing = subprocess.Popen(["sh", "-c", f"echo import {top} as cut{number} > {M.mnt}/sys/workspaces/ctl"],
-                                     stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while len(os.listdir(imports)) == len(before) and time.monotonic() < deadline:
-            pass
-        time.sleep(delay)
-        end_daemon()
-        importing.wait()
-        M.fsck()
-        M.mount()
-        if not (SPACES / f"cut{number}").exists():
-            take(top, f"cut{number}")
-        expect_eq(state_of(SPACES / f"cut{number}"), state_of(top), f"after {delay} s")
-    M.umount()
-    M.fsck()
-    M.mount()
-
-
 def what_changes_there_is_no_copy_of_two_states():
     """copy_file_range(2) from an open file of the directory that is written there is refused as
     read(2) is: it is no mixture that nobody is told of."""
@@ -1741,48 +1451,41 @@ def what_changes_there_is_no_copy_of_two_states():
     os.close(target)
 
 
-main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mount_it, a_rebase_beside_a_forks_conflicts_says_whose_they_are,
+main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mount_it,
+     a_rebase_beside_a_forks_conflicts_says_whose_they_are,
      what_one_import_cannot_give_is_missed_by_no_other_tree,
      what_was_removed_comes_back_in_a_copy_without_attributes,
      others_forks_that_come_and_go_do_not_disturb_a_rebase,
      what_only_the_state_of_the_import_has_is_known_in_a_copy_without_attributes,
-     a_file_called_like_one_of_the_daemons_own_is_a_file,
-      is_what_the_directory_is_and_touches_nothing, reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
-      commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
-      uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
-      uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
-      a_directory_that_drifted_is_told_and_not_overwritten,
-      what_a_commit_removed_before_it_was_stopped_is_known,
-      nothing_is_written_where_a_directory_above_has_become_something_else,
-      what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
-      what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
-      a_mode_set_here_and_bytes_changed_there_are_both_taken,
-      another_name_made_here_stays_readable_whatever_happens_there,
-      what_was_recorded_anew_is_read_under_each_name_it_had,
-      what_was_moved_is_read_whatever_comes_in_its_place,
-      what_is_removed_here_is_kept_whatever_becomes_of_it_there, what_is_restored_has_its_attributes_again,
-      a_restore_of_what_cannot_all_be_read_changes_nothing,
-      what_the_host_renamed_is_no_change_of_ours,
-      what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
-      a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
-      commits_keep_owners_and_bring_no_set_id,
-     rights_and_attributes_go_along, a_default_acl_opens_nothing_that_is_moved_in, what_users_have_set_is_there_as_it_is_here, what_a_conflict_lists_can_be_read,
-      a_repository_that_goes_on_there_does_not_stop_a_pin, pinned_it_needs_the_directory_no_more,
-      an_import_that_is_gone_leaves_nothing_open,
-      a_lent_file_shows_blocks_whatever_lies_beside_it,
-      the_holes_of_a_lent_file_are_no_blocks,
-     what_the_host_has_no_more_is_no_version,
-     a_file_that_is_opened_to_be_written_keeps_its_capabilities,
+     a_file_called_like_one_of_the_daemons_own_is_a_file, is_what_the_directory_is_and_touches_nothing,
+     reads_do_not_copy, a_file_whose_mode_was_changed_is_cut_and_written,
+     commit_makes_the_directory_what_the_workspace_is, what_was_removed_comes_back_also_after_a_commit,
+     uncommit_takes_back_what_the_commit_wrote_and_nothing_else,
+     uncommit_is_refused_whole_where_the_directory_has_gone_on, commits_are_taken_back_one_after_the_other,
+     a_directory_that_drifted_is_told_and_not_overwritten,
+     what_a_commit_removed_before_it_was_stopped_is_known,
+     nothing_is_written_where_a_directory_above_has_become_something_else,
+     what_is_read_while_it_changes_is_refused_and_never_a_mixture, a_read_that_is_refused_says_why,
+     what_was_let_go_is_not_let_go_again, rebase_merges_what_happened_there,
+     a_mode_set_here_and_bytes_changed_there_are_both_taken,
+     another_name_made_here_stays_readable_whatever_happens_there,
+     what_was_recorded_anew_is_read_under_each_name_it_had,
+     what_was_moved_is_read_whatever_comes_in_its_place,
+     what_is_removed_here_is_kept_whatever_becomes_of_it_there, what_is_restored_has_its_attributes_again,
+     a_restore_of_what_cannot_all_be_read_changes_nothing, what_the_host_renamed_is_no_change_of_ours,
+     what_was_changed_there_in_place_is_read_though_its_time_stayed, lists_of_rights_go_along_with_a_mode,
+     a_mode_is_of_all_names_there_and_set_once, ours_is_not_taken_where_nobody_has_its_bytes,
+     commits_keep_owners_and_bring_no_set_id, rights_and_attributes_go_along,
+     a_default_acl_opens_nothing_that_is_moved_in, what_users_have_set_is_there_as_it_is_here,
+     what_a_conflict_lists_can_be_read, a_repository_that_goes_on_there_does_not_stop_a_pin,
+     pinned_it_needs_the_directory_no_more, an_import_that_is_gone_leaves_nothing_open,
+     a_lent_file_shows_blocks_whatever_lies_beside_it, the_holes_of_a_lent_file_are_no_blocks,
+     what_the_host_has_no_more_is_no_version, a_file_that_is_opened_to_be_written_keeps_its_capabilities,
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
      a_rollback_that_fails_leaves_what_was_taken_over, forks_and_checkpoints_read_the_directory_too,
-      another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
-      a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory, a_repository_is_worked_with,
-      a_worktrees_repository_is_left_alone,
-     bad_imports_are_refused, what_changes_there_is_no_copy_of_two_states, all_of_it_survives_a_crash,
-     a_commit_that_a_kill_cut_short_is_ended_and_taken_back_whole, an_uncommit_that_a_kill_cut_short_is_ended,
-     what_was_changed_there_after_a_kill_is_nobodys_commit,
+     another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
+     a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory,
+     a_repository_is_worked_with, a_worktrees_repository_is_left_alone, bad_imports_are_refused,
+     what_changes_there_is_no_copy_of_two_states, all_of_it_survives_a_crash,
      a_rollback_past_an_uncommit_leaves_it_taken_back, theirs_of_a_conflict_is_what_it_was_after_a_rollback,
-     what_is_not_shown_of_a_file_moves_with_it,
-     a_kill_in_a_rebase_leaves_it_to_be_made_or_makes_it_whole,
-     a_kill_in_a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
-     a_kill_in_an_import_leaves_nothing_that_fsck_finds)
+     what_is_not_shown_of_a_file_moves_with_it)
