@@ -22,9 +22,9 @@ SET_ASIDE = ("journal", "journal/segments", "keys", "blobs", "etc", "etc/models"
              "etc/profiles/default/context.d", "git", "log", "tree-orders", "past", "past/0", "past/new",
              "past/rights", "merge-bases", "merge-bases/workspaces", "trees/.workspaces/rights",
              "trees/.workspaces/trash")
+# Of trees that were never forked or kept.
+NEVER_KEPT = ("trees/workspaces/alone", "trees/workspaces/alone/d", "trees/src/repos")
 # These have the trees themselves: the disk's own check is to have them first.
-LEFT_ALONE = ("trees/workspaces/alone", "trees/workspaces/alone/d", "trees/workspaces/alone/d/f",
-              "trees/src/repos")
 LEFT = ("trees", "trees/workspaces", "trees/home", "trees/.workspaces", "trees/.workspaces/lines",
         "trees/.workspaces/apart", "imports")
 
@@ -40,7 +40,7 @@ def make_state():
     mount.mount()
     top, source = mount / "workspaces/w", TESTDIR / "source"
     (top / "d").mkdir(parents=True)
-    (mount / "workspaces/alone/d").mkdir(parents=True)  # that was never forked or kept
+    (mount / "workspaces/alone/d").mkdir(parents=True)
     (mount / "workspaces/alone/d/f").touch()
     for text in ("one\n", "two\n"):
         for name in ("a", "d/b"):
@@ -148,13 +148,12 @@ def what_has_no_inode_is_told_and_the_rest_mended():
 
 def what_was_never_kept_is_looked_at():
     mount = Mount(TESTDIR / "mnt", DISK / "state")
-    for name in LEFT_ALONE:
-        for change, why in ((change_blocks, "Bad message"), (clear, "Structure needs cleaning")):
-            if change == change_blocks and name.endswith("/f"):
-                continue
-            damage(mount.state, {name: change})
-            expect_has(mount.fsck(code=1), f"FAIL layout: {name}: {why}; the disk's own check")
-            run(["umount", DISK])
+    cases = [(name, change_blocks, "Bad message") for name in NEVER_KEPT]
+    cases += [(name, clear, "Structure needs cleaning") for name in (*NEVER_KEPT, "trees/workspaces/alone/d/f")]
+    for name, change, why in cases:
+        damage(mount.state, {name: change})
+        expect_has(mount.fsck(code=1), f"FAIL layout: {name}: {why}; the disk's own check")
+        run(["umount", DISK])
 
 
 def one_workspace_without_an_inode_is_refused_and_the_others_are_served():
