@@ -129,8 +129,8 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   DataGuard guard(request, *tree_, region_);
   if (truncates)
     TRY(guard.resize(*this, {before.st_size, wanted.values.st_size, handle == nullptr}));
-  Undertaking setting(*tree_, TRY(request.writer()),
-                      {.operation = truncates ? "truncate" : "attributes", .path = path()});
+  Undertaking setting(*tree_, TRY(request.writer()), naming(),
+                      {.operation = truncates ? "truncate" : "attributes"});
   Kept kept;
   if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
     kept = TRY(keep_cut_off(handle, wanted.values.st_size));
@@ -150,7 +150,6 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
   if (truncates && handle != nullptr) handle->note_changed();
   if (truncates && handle == nullptr) note_closed(this);
-  if (truncates) setting.row().path = path();  // it may have been renamed before its turn
   setting.row().details = before_and_after(before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
   if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell());
@@ -161,22 +160,24 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
 Status DataNode::tell_mode(Request& request, const struct stat& before) {
   const struct stat now = TRY(tree_->store().attributes(*file_));
   if (now.st_mode == before.st_mode) return ok();
-  return tree_->record(request, {.operation = "attributes",
-                                 .path = path(),
-                                 .details = before_and_after(before, now, SetAttributes::mode)});
+  const ChangeOrder::Turn turn(tree_->order(), naming());
+  return tree_->services().record_change(
+      TRY(request.writer()), {.operation = "attributes",
+                              .path = turn.names().path,
+                              .details = before_and_after(before, now, SetAttributes::mode)});
 }
 
 Status DataNode::tell_written_past(const struct stat& now) {
   const auto change = writers_past_ > 0 ? tree_->bypassed().look(this, now) : std::nullopt;
   if (!change) return ok();
-  if (const auto keeper = keeper_past()) return tell_write(change->author, *change, *keeper);
-  return tree_->services().record_change(change->author, change->row(path()));
+  const ChangeOrder::Turn turn(tree_->order(), naming());
+  TreeChange row = change->row(turn.names().path);
+  if (const auto keeper = keeper_past()) return tell_write(change->author, row, *keeper);
+  return tree_->services().record_change(change->author, row);
 }
 
-Status DataNode::tell_write(const Caller& writer, const BypassedFiles::Change& change,
-                            WriteKeeper& keeper) {
+Status DataNode::tell_write(const Caller& writer, TreeChange row, WriteKeeper& keeper) {
   Kept kept = keeper.take();
-  TreeChange row = change.row(path());
   if (!kept.row.is_null()) row.details.emplace_back("kept", kept.row);
   Status told = tree_->services().record_change(writer, row);
   if (!told) keeper.put_back(std::move(kept));
@@ -247,9 +248,8 @@ Status DataNode::set_xattr(Request& request, const std::string& name, std::strin
   told_ = false;
   Charge charge(*tree_, &request);
   TRY(charge.attribute(*this, name.size() + value.size()));
-  Undertaking setting(
-      *tree_, TRY(request.writer()),
-      {.operation = "xattr", .path = path(), .bytes = value.size(), .details = {{"name", name}}});
+  Undertaking setting(*tree_, TRY(request.writer()), naming(),
+                      {.operation = "xattr", .bytes = value.size(), .details = {{"name", name}}});
   {
     const Changing changing = TRY(begin_change(false));
     TRY(tree_->store().set_xattr(*file_, name, value, flags, request.tree()));
@@ -263,9 +263,8 @@ Status DataNode::remove_xattr(Request& request, const std::string& name) {
   told_ = false;
   Charge charge(*tree_, &request);
   charge.touch(*this);
-  Undertaking removal(
-      *tree_, TRY(request.writer()),
-      {.operation = "xattr", .path = path(), .details = {{"name", name}, {"removed", true}}});
+  Undertaking removal(*tree_, TRY(request.writer()), naming(),
+                      {.operation = "xattr", .details = {{"name", name}, {"removed", true}}});
   {
     const Changing changing = TRY(begin_change(false));
     TRY(tree_->store().remove_xattr(*file_, name, request.tree()));

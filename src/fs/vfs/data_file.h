@@ -31,7 +31,14 @@ class DataNode final : public Node {
   Region region() const { return region_; }
   void lies_in(Region region) { region_ = region; }  // by the name that it was found under last
   std::string named_path() const;                    // "" where it has no name any more
-  bool is_nameless() const { return nameless_; }     // made so, and not given a name yet
+  // What a change of it, or of an entry of it, is of: `whole` where the entry is a directory.
+  ChangeOrder::Naming naming() const {
+    return [this] { return ChangeOrder::Names{.path = path()}; };
+  }
+  ChangeOrder::Naming naming(const std::string& name, bool whole = false) const {
+    return [this, &name, whole] { return ChangeOrder::Names{.path = child(name), .whole = whole}; };
+  }
+  bool is_nameless() const { return nameless_; }  // made so, and not given a name yet
   // The workspace or home it lies in; where it has no name yet, the one it was made in.
   std::string place() const;
   // How many names of the file are ours, in the past store, and are not shown as links.
@@ -55,8 +62,8 @@ class DataNode final : public Node {
   std::shared_ptr<WriteKeeper> begin_past(const std::shared_ptr<WriteKeeper>& own, bool appends);
   bool end_past(bool appends);                 // whether it was the last one
   std::shared_ptr<WriteKeeper> keeper_past();  // null: there is none
-  // The row of what was written, with what was kept for it.
-  Status tell_write(const Caller& writer, const BypassedFiles::Change& change, WriteKeeper& keeper);
+  // The row of what was written, with what was kept for it; by who has a turn at its path.
+  Status tell_write(const Caller& writer, TreeChange row, WriteKeeper& keeper);
   // Before bytes from `offset` on change: `file` is a descriptor of it.
   void keep_before(WriteKeeper& keeper, int file, off_t offset);
   // Of whoever has it open: what was written and not told yet.

@@ -262,6 +262,12 @@ Status DataHandle::account() {
 
 Status DataHandle::tell_changed() {
   changed_past();
+  {
+    Lock lock(mutex_);
+    if (!changed_) return ok();
+  }
+  // Who takes the name away in its turn finds it told, or tells it.
+  const ChangeOrder::Turn turn(node_->tree().order(), node_->naming());
   BypassedFiles::Change change;
   Caller writer;
   {
@@ -272,7 +278,7 @@ Status DataHandle::tell_changed() {
     change.writers = std::exchange(writers_, 1);
     changed_ = false;
   }
-  Status told = node_->tell_write(writer, change, *keeper_);
+  Status told = node_->tell_write(writer, change.row(turn.names().path), *keeper_);
   if (told) return told;
   Lock lock(mutex_);
   bytes_ += change.bytes;  // the next close tries again

@@ -26,11 +26,6 @@ constexpr double kTrusted = 3600;
 constexpr std::uint64_t kDirectoryRoom = 1;
 constexpr std::size_t kInline = 60;
 
-// As editors and patch(1) name what they are about to write anew: main.c~, main.c.orig.
-bool is_backup_of(std::string_view name, std::string_view other) {
-  return other.size() > name.size() && other.starts_with(name);
-}
-
 }  // namespace
 
 Region region_of(Region parent, const std::string& name) {
@@ -72,12 +67,10 @@ std::string DataTree::path_of(const TreeNode& file) const {
   return path_ + (host.starts_with(root) ? host.substr(root.size()) : "/" + host);
 }
 
-Status DataTree::record(Request& request, const TreeChange& change) {
-  return services_.record_change(TRY(request.writer()), change);
-}
-
-Status DataTree::record_open(const Caller& author, const std::string& path,
+Status DataTree::record_open(const Caller& author, const ChangeOrder::Naming& naming,
                              const struct stat& before, int flags, const Kept& kept) {
+  const ChangeOrder::Turn turn(order_, naming);
+  const std::string& path = turn.names().path;
   TRY(services_.record_change(author, {.operation = "open", .path = path}));
   if ((flags & O_TRUNC) == 0 || before.st_size == 0) return ok();
   const struct stat empty{};
@@ -229,7 +222,7 @@ Result<Found> DataNode::make_node(Request& request, const std::string& name, mod
   TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, 0));
-  Undertaking making(*tree_, TRY(request.writer()), {.operation = "mknod", .path = child(name)});
+  Undertaking making(*tree_, TRY(request.writer()), naming(name), {.operation = "mknod"});
   return made(request, tree_->store().make_node(*file_, name, mode, device, request.tree()), name,
               {making, charge});
 }
@@ -238,7 +231,7 @@ Result<Found> DataNode::make_directory(Request& request, const std::string& name
   TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, kDirectoryRoom));
-  Undertaking making(*tree_, TRY(request.writer()), {.operation = "mkdir", .path = child(name)});
+  Undertaking making(*tree_, TRY(request.writer()), naming(name, true), {.operation = "mkdir"});
   return made(request, tree_->store().make_directory(*file_, name, mode, request.tree()), name,
               {making, charge});
 }
@@ -248,7 +241,7 @@ Result<Found> DataNode::make_link(Request& request, const std::string& name,
   TRY(may_make(request, name));
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, target.size() < kInline ? 0 : target.size()));
-  Undertaking making(*tree_, TRY(request.writer()), {.operation = "symlink", .path = child(name)});
+  Undertaking making(*tree_, TRY(request.writer()), naming(name), {.operation = "symlink"});
   return made(request, tree_->store().make_link(*file_, name, target, request.tree()), name,
               {making, charge});
 }
@@ -261,9 +254,12 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   TRY(may_make(request, name));
   other->told_ = false;
   // The first name of a file is the file's making.
-  TreeChange row{.operation = "create", .path = child(name)};
-  if (!other->nameless_) row = {.operation = "link", .path = child(name), .other = other->path()};
-  Undertaking making(*tree_, TRY(request.writer()), std::move(row));
+  const bool is_first = other->nameless_;
+  const auto names = [&] {
+    return ChangeOrder::Names{.path = child(name), .other = is_first ? "" : other->path()};
+  };
+  Undertaking making(*tree_, TRY(request.writer()), names,
+                     {.operation = is_first ? "create" : "link"});
   Charge charge(*tree_, &request);
   TRY(charge.link(*this));
   const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());
@@ -285,8 +281,8 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   charge.remove(*this, name);
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.remove([&] { return child(name); }));
+  Undertaking removal(*tree_, TRY(request.writer()), naming(name), {.operation = "remove"});
   if (const Status told = tell_writes_to(name); !told) log::error("{}", told.error().message);
-  Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
   Departure departure(request, *this, name, removal);
   TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
   guard.done();
@@ -299,99 +295,11 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   TRY(tree_->services().check_room(true));
   Charge charge(*tree_, &request);
   charge.remove(*this, name);
-  Undertaking removal(*tree_, TRY(request.writer()), {.operation = "remove", .path = child(name)});
+  Undertaking removal(*tree_, TRY(request.writer()), naming(name, true), {.operation = "remove"});
   Departure departure(request, *this, name, removal);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
   departure.tell();
   return removal.tell();
-}
-
-// The host's kernel does nothing then, and does not ask; but what it has of one of the names may be
-// what was there before a restore.
-bool DataNode::is_one_file(const std::string& name, const DataNode& target,
-                           const std::string& new_name) const {
-  if (child(name) == target.child(new_name)) return true;
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
-  return file != nullptr && file == tree_->store().remembered(*target.file_, new_name);
-}
-
-bool DataNode::has_directory(const std::string& name) const {
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
-  if (file != nullptr) return file->type() == S_IFDIR;
-  const auto entry = tree_->store().lookup(*file_, name);
-  return entry && entry->node->type() == S_IFDIR;
-}
-
-Result<Hold> DataNode::hold_root(const std::string& name) const {
-  return file_ == tree_->store().root() ? tree_->services().hold_tree(child(name)) : Hold();
-}
-
-// A directory that has become a repository's, or is none any more: what the host's kernel believes
-// of what is in it holds no longer, and it is asked for where it lies now.
-void DataNode::follow_region(const std::string& name, DataNode& target,
-                             const std::string& new_name) {
-  if (region_of(region_, name) == region_of(target.region_, new_name)) return;
-  for (const auto& [directory, child] : {std::pair(this, name), std::pair(&target, new_name)}) {
-    const auto entry = tree_->store().lookup(*directory->file_, child);
-    if (!entry) continue;  // the old name, where nothing came back for it
-    tree_->ensure(entry->node, region_of(directory->region_, child));
-    tree_->look_again(directory->self(), child);
-  }
-}
-
-// What an editor moves out of the way before it writes the file anew; else null.
-json::Value DataNode::keep_former(const std::string& name, const std::string& new_name) {
-  const bool may_be = is_backup_of(name, new_name) && region_of(region_, name) == Region::plain;
-  const auto entry = may_be ? tree_->store().lookup(*file_, name) : fail(ENOENT, "nothing");
-  return entry ? tree_->keeper().keep_former(*entry) : json::Value();
-}
-
-Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
-                        const std::string& new_name, unsigned flags) {
-  // Into a `.agentfs`: into the real directory behind it.
-  NodeRef real;
-  if (auto* const history = dynamic_cast<HistoryNode*>(&new_parent)) {
-    real = TRY(history->receiving(request, new_name));
-  }
-  auto* target = dynamic_cast<DataNode*>(real != nullptr ? real.get() : &new_parent);
-  if (target == nullptr || target->tree_ != tree_) {
-    return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
-  }
-  if (hides(name)) return fail_errno(ENOENT, child(name));
-  TRY(target->may_make(request, new_name));
-  TRY(tree_->services().check_room(false));
-  const Hold root = TRY(hold_root(name));
-  const bool is_taken = target != this || new_name != name;
-  const Hold other_root = is_taken ? TRY(target->hold_root(new_name)) : Hold();
-  Charge charge(*tree_, &request);
-  TRY(charge.rename({*this, name}, {*target, new_name}, flags));
-  DataGuard guard(request, *tree_, region_of(target->region_, new_name));
-  TRY(guard.rename(*this, name, *target, new_name, flags));
-  const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
-  const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
-  const Hold held = flags == 0 ? TRY(target->hold_replaced(request, new_name)) : Hold();
-  TRY(tell_writes_to(name));
-  TRY(target->tell_writes_to(new_name));
-  Undertaking moving(*tree_, TRY(request.writer()),
-                     {"rename", child(name), target->child(new_name)});
-  if (is_one_file(name, *target, new_name)) {
-    return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
-  }
-  json::Value former = target == this ? keep_former(name, new_name) : json::Value();
-  std::optional<Departure> replaced;
-  if (flags == 0) replaced.emplace(request, *target, new_name, moving, true);
-  Status renamed =
-      tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
-  TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
-  tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
-  if (is_exchange) moving.row().details = {{"exchange", true}};
-  if (is_directory) moving.row().details.emplace_back("directory", true);
-  if (replaced) replaced->tell();
-  if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
-  if (is_directory) follow_region(name, *target, new_name);
-  TRY(moving.tell());
-  guard.done();
-  return ok();
 }
 
 }  // namespace agentfs::vfs

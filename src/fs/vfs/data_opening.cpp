@@ -45,10 +45,10 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     charge.touch(*this);
     // What others have kept and written is of the file as it was until now.
     TRY(tell_writes());
-    cut.emplace(*tree_, writer, TreeChange{.operation = "truncate", .path = path()});
+    cut.emplace(*tree_, writer, naming(), TreeChange{.operation = "truncate"});
   }
   Changing changing = cut ? TRY(begin_change()) : Changing();
-  const Kept kept = keep_truncated(*file_, path(), flags);
+  const Kept kept = cut ? keep_truncated(*file_, cut->row().path, flags) : Kept();
   auto file = tree_->store().open(*file_, flags, request.tree());
   changing = {};
   if (!file) {
@@ -59,7 +59,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     }
     return std::unexpected(std::move(file).error());
   }
-  if (writable) TRY(tree_->record_open(writer, path(), before, flags, kept));
+  if (writable) TRY(tree_->record_open(writer, naming(), before, flags, kept));
   guard.done();
   const auto handle =
       std::make_shared<DataHandle>(self(), std::move(*file), std::move(writer), writable);
@@ -82,7 +82,7 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
     if (!there || !may_be_there) return std::unexpected(std::move(room).error());
     return open_existing(request, name, child(name), flags & ~O_CREAT, mode);
   }
-  Undertaking making(*tree_, writer, {.operation = "create", .path = child(name)});
+  Undertaking making(*tree_, writer, naming(name), {.operation = "create"});
   auto made_new = tree_->store().create(*file_, name, flags | O_EXCL, mode, request.tree());
   if (!made_new && made_new.error().code == EEXIST && (flags & O_EXCL) == 0) {
     return open_existing(request, name, making.row().path, flags, mode);
@@ -107,7 +107,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   TRY(guard.open([&] { return path; }, flags));
   struct stat before{};
   Kept kept;
-  Undertaking opening(*tree_, writer, {.operation = "open", .path = path});
+  Undertaking opening(*tree_, writer, naming(name), {.operation = "open"});
   Changing changing;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
@@ -125,7 +125,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     return std::unexpected(std::move(created).error());
   }
   charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
-  TRY(tree_->record_open(writer, path, before, flags, kept));
+  TRY(tree_->record_open(writer, naming(name), before, flags, kept));
   guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
                 false);

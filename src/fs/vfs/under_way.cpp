@@ -165,12 +165,22 @@ void UnderWay::end(int slot) {
   taken_.fetch_and(~(std::uint64_t{1} << slot));
 }
 
-Undertaking::Undertaking(DataTree& tree, Caller author, TreeChange row)
+namespace {
+
+TreeChange with_names(TreeChange row, const ChangeOrder::Names& names) {
+  row.path = names.path;
+  row.other = names.other;
+  return row;
+}
+
+}  // namespace
+
+Undertaking::Undertaking(DataTree& tree, Caller author, const ChangeOrder::Naming& naming,
+                         TreeChange row)
     : tree_(tree),
-      change_(tree.order()),
+      turn_(tree.order(), naming),
       author_(std::move(author)),
-      row_(std::move(row)),
-      turn_(tree.order(), row_.path, row_.other),
+      row_(with_names(std::move(row), turn_.names())),
       slot_(row_.other.empty() && tree.services().lies_ready(row_.path)
                 ? -1
                 : tree.under_way().begin(author_, row_)) {}

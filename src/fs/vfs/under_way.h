@@ -57,10 +57,11 @@ class UnderWay {
   std::vector<Left> left_;
 };
 
-// One change, on the stack of its function, from before it is made until its row is written.
+// One change, on the stack of its function, from before it is made until its row is written. The
+// row has the names that the change has at its turn.
 class Undertaking {
  public:
-  Undertaking(DataTree& tree, Caller author, TreeChange row);
+  Undertaking(DataTree& tree, Caller author, const ChangeOrder::Naming& naming, TreeChange row);
   ~Undertaking();
   Undertaking(const Undertaking&) = delete;
   Undertaking& operator=(const Undertaking&) = delete;
@@ -70,10 +71,9 @@ class Undertaking {
 
  private:
   DataTree& tree_;
-  const ChangeOrder::Change change_;
+  const ChangeOrder::Turn turn_;
   const Caller author_;
   TreeChange row_;
-  const ChangeOrder::Turn turn_;
   const int slot_;
 };
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Names of data trees that become others.
+#include <fcntl.h>
+
+#include <optional>
+
+#include "fs/vfs/charge.h"
+#include "fs/vfs/data_guard.h"
+#include "fs/vfs/departure.h"
+#include "fs/vfs/history_node.h"
+
+namespace agentfs::vfs {
+namespace {
+
+// As editors and patch(1) name what they are about to write anew: main.c~, main.c.orig.
+bool is_backup_of(std::string_view name, std::string_view other) {
+  return other.size() > name.size() && other.starts_with(name);
+}
+
+}  // namespace
+
+// The host's kernel does nothing then, and does not ask; but what it has of one of the names may be
+// what was there before a restore.
+bool DataNode::is_one_file(const std::string& name, const DataNode& target,
+                           const std::string& new_name) const {
+  if (child(name) == target.child(new_name)) return true;
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  return file != nullptr && file == tree_->store().remembered(*target.file_, new_name);
+}
+
+bool DataNode::has_directory(const std::string& name) const {
+  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  if (file != nullptr) return file->type() == S_IFDIR;
+  const auto entry = tree_->store().lookup(*file_, name);
+  return entry && entry->node->type() == S_IFDIR;
+}
+
+Result<Hold> DataNode::hold_root(const std::string& name) const {
+  return file_ == tree_->store().root() ? tree_->services().hold_tree(child(name)) : Hold();
+}
+
+// A directory that has become a repository's, or is none any more: what the host's kernel believes
+// of what is in it holds no longer, and it is asked for where it lies now.
+void DataNode::follow_region(const std::string& name, DataNode& target,
+                             const std::string& new_name) {
+  if (region_of(region_, name) == region_of(target.region_, new_name)) return;
+  for (const auto& [directory, child] : {std::pair(this, name), std::pair(&target, new_name)}) {
+    const auto entry = tree_->store().lookup(*directory->file_, child);
+    if (!entry) continue;  // the old name, where nothing came back for it
+    tree_->ensure(entry->node, region_of(directory->region_, child));
+    tree_->look_again(directory->self(), child);
+  }
+}
+
+// What an editor moves out of the way before it writes the file anew; else null.
+json::Value DataNode::keep_former(const std::string& name, const std::string& new_name) {
+  const bool may_be = is_backup_of(name, new_name) && region_of(region_, name) == Region::plain;
+  const auto entry = may_be ? tree_->store().lookup(*file_, name) : fail(ENOENT, "nothing");
+  return entry ? tree_->keeper().keep_former(*entry) : json::Value();
+}
+
+Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
+                        const std::string& new_name, unsigned flags) {
+  // Into a `.agentfs`: into the real directory behind it.
+  NodeRef real;
+  if (auto* const history = dynamic_cast<HistoryNode*>(&new_parent)) {
+    real = TRY(history->receiving(request, new_name));
+  }
+  auto* target = dynamic_cast<DataNode*>(real != nullptr ? real.get() : &new_parent);
+  if (target == nullptr || target->tree_ != tree_) {
+    return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
+  }
+  if (hides(name)) return fail_errno(ENOENT, child(name));
+  TRY(target->may_make(request, new_name));
+  TRY(tree_->services().check_room(false));
+  const Hold root = TRY(hold_root(name));
+  const bool is_taken = target != this || new_name != name;
+  const Hold other_root = is_taken ? TRY(target->hold_root(new_name)) : Hold();
+  Charge charge(*tree_, &request);
+  TRY(charge.rename({*this, name}, {*target, new_name}, flags));
+  DataGuard guard(request, *tree_, region_of(target->region_, new_name));
+  TRY(guard.rename(*this, name, *target, new_name, flags));
+  const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
+  const bool is_directory = has_directory(name) || (is_exchange && target->has_directory(new_name));
+  const Hold held = flags == 0 ? TRY(target->hold_replaced(request, new_name)) : Hold();
+  const auto names = [&] {
+    return ChangeOrder::Names{child(name), target->child(new_name), is_directory};
+  };
+  Undertaking moving(*tree_, TRY(request.writer()), names, {.operation = "rename"});
+  TRY(tell_writes_to(name));
+  TRY(target->tell_writes_to(new_name));
+  if (is_one_file(name, *target, new_name)) {
+    return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
+  }
+  json::Value former = target == this ? keep_former(name, new_name) : json::Value();
+  std::optional<Departure> replaced;
+  if (flags == 0) replaced.emplace(request, *target, new_name, moving, true);
+  Status renamed =
+      tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
+  TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
+  tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
+  if (is_exchange) moving.row().details = {{"exchange", true}};
+  if (is_directory) moving.row().details.emplace_back("directory", true);
+  if (replaced) replaced->tell();
+  if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
+  if (is_directory) follow_region(name, *target, new_name);
+  TRY(moving.tell());
+  guard.done();
+  return ok();
+}
+
+}  // namespace agentfs::vfs
