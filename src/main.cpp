@@ -63,12 +63,8 @@ void take_options(MountArguments& given, DaemonOptions& daemon) {
   }
 }
 
-bool is_below(const std::string& path, const std::string& folder) {
-  return path == folder || path.starts_with(folder + "/");
-}
-
 Status check_apart(const std::string& path, const std::string& state) {
-  if (!is_below(state, path) && !is_below(path, state)) return ok();
+  if (!text::is_in(state, path) && !text::is_in(path, state)) return ok();
   return fail(EINVAL, "{}: the mount and its state ({}) may not contain each other", path, state);
 }
 

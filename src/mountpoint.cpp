@@ -61,7 +61,7 @@ std::vector<MountPoint> mount_table() {
 // Something that is mounted inside a mount and is no tree of it; "" where nothing is.
 std::string mounted_inside(const std::string& mountpoint) {
   for (const MountPoint& each : mount_table()) {
-    if (!each.path.starts_with(mountpoint + "/")) continue;
+    if (!text::is_below(each.path, mountpoint)) continue;
     const std::string_view below = std::string_view(each.path).substr(mountpoint.size());
     if (!each.is_ours || std::ranges::find(kTreePaths, below) == kTreePaths.end()) return each.path;
   }
@@ -100,7 +100,7 @@ std::optional<int> answer_of(const std::string& path, std::chrono::milliseconds 
 bool leads_into(const std::filesystem::path& link, const std::string& mount) {
   std::error_code error;
   const std::string target = std::filesystem::read_symlink(link, error).string();
-  return !error && (target == mount || target.starts_with(mount + "/"));
+  return !error && text::is_in(target, mount);
 }
 
 bool is_user(const std::filesystem::path& process, const std::string& mount) {

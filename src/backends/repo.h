@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -24,6 +25,17 @@ struct KnownFile {
 // Those that git's trees have: of directories, files, links and submodules.
 constexpr bool is_tree_mode(std::uint32_t mode) {
   return mode == 040000 || mode == 0100644 || mode == 0100755 || mode == 0120000 || mode == 0160000;
+}
+
+// Whether a path, as others have written it, is one in the worktree and in no repository of it.
+constexpr bool is_in_worktree(std::string_view path) {
+  if (path.contains('\0')) return false;
+  for (std::size_t at = 0; at <= path.size();) {
+    const std::string_view name = path.substr(at, path.find('/', at) - at);
+    if (name.empty() || name == "." || name == ".." || name == ".git") return false;
+    at += name.size() + 1;
+  }
+  return true;
 }
 
 // What git's index has of a path that git keeps from the worktree: of a sparse checkout, or the

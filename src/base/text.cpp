@@ -259,6 +259,15 @@ std::string_view parent_part(std::string_view path) {
   return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
+bool is_below(std::string_view path, std::string_view directory) {
+  if (path.size() <= directory.size() || !path.starts_with(directory)) return false;
+  return directory.empty() || directory == "/" || path[directory.size()] == '/';
+}
+
+bool is_in(std::string_view path, std::string_view directory) {
+  return path == directory || is_below(path, directory);
+}
+
 std::string_view first_parts(std::string_view path, std::size_t count) {
   std::size_t end = 0;
   for (std::size_t part = 0; part < count; ++part) {

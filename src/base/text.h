@@ -43,6 +43,9 @@ std::optional<std::string> unhex(std::string_view digits);
 std::string_view last_part(std::string_view path);
 // What comes before it: "/a" of "/a/b", "" of "b" and of "/b".
 std::string_view parent_part(std::string_view path);
+// "/a/b" is below "/a" and in it, as "/a" is in "/a" alone; "" and "/" have all below them.
+bool is_below(std::string_view path, std::string_view directory);
+bool is_in(std::string_view path, std::string_view directory);
 // Its first names, "/workspaces/site" of "/workspaces/site/a/b" for 2; "" where it has fewer.
 std::string_view first_parts(std::string_view path, std::size_t count);
 

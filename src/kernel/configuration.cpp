@@ -33,11 +33,6 @@ Status check_path(const std::string& path) {
               text::shown(path));
 }
 
-bool is_under(std::string_view path, std::string_view directory) {
-  return directory.empty() || (path.size() > directory.size() && path.starts_with(directory) &&
-                               path[directory.size()] == '/');
-}
-
 // "models/x.toml" -> "x", "profiles/x/profile.toml" -> "x".
 std::string name_in(std::string_view path) {
   const auto parts = text::split(path, '/');
@@ -225,7 +220,7 @@ std::vector<std::string> Configuration::list(const std::string& directory) const
   std::vector<std::string> names;
   Lock lock(parts_->mutex);
   for (const auto& [path, document] : parts_->documents) {
-    if (!is_under(path, directory)) continue;
+    if (!text::is_below(path, directory)) continue;
     const std::string rest = path.substr(directory.empty() ? 0 : directory.size() + 1);
     const auto slash = rest.find('/');
     std::string name = slash == std::string::npos ? rest : rest.substr(0, slash + 1);

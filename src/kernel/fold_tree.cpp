@@ -45,8 +45,7 @@ void apply_change(Fold& fold, const Record& record) {
 // "/workspaces/a/src" -> "/workspaces/b/src", where a has become b.
 std::string moved(const std::string& path, const std::string& from, const std::string& to) {
   const std::string old = "/workspaces/" + from;
-  const bool is_in = path == old || path.starts_with(old + "/");
-  return is_in ? "/workspaces/" + to + path.substr(old.size()) : path;
+  return text::is_in(path, old) ? "/workspaces/" + to + path.substr(old.size()) : path;
 }
 
 // A workspace has another name: who works in it follows.

@@ -204,7 +204,7 @@ void Generations::place(Id id, std::string_view path) {
 
 void Generations::move(std::string_view from, std::string_view to, const Generation& by) {
   // A journal may tell of a file that goes into a directory of its own name, or takes its place.
-  const bool is_nested = from != to && (paths::is_in(from, to) || paths::is_in(to, from));
+  const bool is_nested = from != to && (text::is_in(from, to) || text::is_in(to, from));
   if (is_nested || paths::is_in_repository(from) || paths::is_in_repository(to)) {
     remove(from, by);
     return change(to, by);

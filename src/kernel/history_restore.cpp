@@ -135,7 +135,7 @@ Result<std::string> path_below(const std::string& root, const std::string& path)
     if (depth < 0) break;
   }
   const std::string whole = paths::normalise(path, root);
-  if (depth >= 0 && paths::is_in(whole, root)) return whole;
+  if (depth >= 0 && text::is_in(whole, root)) return whole;
   return fail(EINVAL, "{}: leads out of {}; a path below it, such as src/main.c, would do",
               text::shown(path), root);
 }

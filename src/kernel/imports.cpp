@@ -31,7 +31,7 @@ ImportStore& Imports::store() const { return *kernel_.parts().imports; }
 
 std::optional<Imports::Import> Imports::find(const std::string& root) const {
   const ImportStore* const imports = kernel_.parts().imports;
-  const bool can_be = imports != nullptr && paths::is_in(root, kTop) && !imports->all().empty();
+  const bool can_be = imports != nullptr && text::is_in(root, kTop) && !imports->all().empty();
   if (!can_be) return std::nullopt;
   const auto own = forest().info(paths::name_of(root));
   if (!own || !own->base) return std::nullopt;
@@ -80,7 +80,7 @@ Status Imports::check_source(const std::string& source) const {
     const auto place =
         std::filesystem::canonical(above, error) / std::filesystem::path(*ours).filename();
     if (error || ours->empty()) continue;
-    if (paths::is_in(place.native(), source) || paths::is_in(source, place.native())) {
+    if (text::is_in(place.native(), source) || text::is_in(source, place.native())) {
       return fail(EDEADLK,
                   "{}: holds {} or lies in it, which waits for itself when it is read; a "
                   "directory beside it would do",
@@ -175,7 +175,7 @@ Status Imports::refresh(const Import& import, const std::vector<HostDrift>& drif
 
 Status Imports::merged(const std::string& tree) {
   const auto id = id_of(paths::name_of(tree));
-  return id && paths::is_in(tree, kTop) && kernel_.parts().imports ? store().unmark(*id) : ok();
+  return id && text::is_in(tree, kTop) && kernel_.parts().imports ? store().unmark(*id) : ok();
 }
 
 // The tree and the records as they were before a rebase that was not made. What it had made of the

@@ -175,8 +175,8 @@ Status Kernel::may_change(const Caller& caller, const std::string& path) const {
   const std::string home = fmt::format("/home/{}", agent->user);
   const std::string workspace = fmt::format("/workspaces/{}", agent->workspace);
   const bool works = !agent->workspace.empty();
-  if (paths::is_in(path, "/tmp") || paths::is_in(path, home)) return ok();
-  if (works && paths::is_in(path, workspace)) return ok();
+  if (text::is_in(path, "/tmp") || text::is_in(path, home)) return ok();
+  if (works && text::is_in(path, workspace)) return ok();
   return fail(EPERM, "{}: not this agent's to change; {}{}{} and /tmp are", path,
               works ? workspace : "", works ? ", " : "", home);
 }

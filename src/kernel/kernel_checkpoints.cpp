@@ -162,7 +162,7 @@ class Committing {
   Result<std::vector<std::string>> changed() const {
     std::vector<std::string> all = order_.changed;
     for (const std::string& path : kernel_.paths().open_for_writing(root_)) {
-      if (path.starts_with(root_ + "/")) all.push_back(path.substr(root_.size() + 1));
+      if (text::is_below(path, root_)) all.push_back(path.substr(root_.size() + 1));
     }
     if (order_.rolled_back.empty()) return all;
     const auto since = changed_since(order_.last);

@@ -56,14 +56,11 @@ Status Temporaries::begin(const std::string& path) {
 }
 
 void Temporaries::follow(const std::string& from, const std::string& to, bool is_exchange) {
-  const auto is_below = [](std::string_view path, const std::string& directory) {
-    return path.starts_with(directory) && path.substr(directory.size()).starts_with('/');
-  };
   const Lock lock(mutex_);
   for (auto& [begun, path] : under_way_) {
-    if (is_below(path, from)) {
+    if (text::is_below(path, from)) {
       path = to + path.substr(from.size());
-    } else if (is_exchange && is_below(path, to)) {
+    } else if (is_exchange && text::is_below(path, to)) {
       path = from + path.substr(to.size());
     } else {
       continue;

@@ -169,7 +169,7 @@ Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::
     if (record.kind == "tree.merge") {
       return path == root && json::bytes_of(record.data, "other") == from;
     }
-    return json::bytes_of(record.data, "merge") == from && paths::is_in(path, root);
+    return json::bytes_of(record.data, "merge") == from && text::is_in(path, root);
   });
 }
 

@@ -26,11 +26,6 @@ std::string normalise(std::string_view path, std::string_view cwd) {
   return result.empty() ? "/" : result;
 }
 
-bool is_in(std::string_view path, std::string_view tree) {
-  if (tree == "/") return path.starts_with('/');
-  return path.starts_with(tree) && (path.size() == tree.size() || path[tree.size()] == '/');
-}
-
 std::optional<std::string> workspace_of(std::string_view path) {
   constexpr std::string_view kRoot = "/workspaces/";
   if (!path.starts_with(kRoot) || path.size() == kRoot.size()) return std::nullopt;
@@ -47,8 +42,8 @@ std::string name_of(std::string_view root) { return std::string(text::last_part(
 std::string top_of(std::string_view root) { return std::string(text::parent_part(root)); }
 
 bool is_data(std::string_view path) {
-  return is_in(path, "/home") || is_in(path, "/workspaces") || is_in(path, "/tmp") ||
-         is_in(path, "/src/repos");
+  return text::is_in(path, "/home") || text::is_in(path, "/workspaces") ||
+         text::is_in(path, "/tmp") || text::is_in(path, "/src/repos");
 }
 
 bool is_in_repository(std::string_view path) { return path.contains("/.git/"); }

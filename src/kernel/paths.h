@@ -10,8 +10,6 @@ namespace agentfs::paths {
 
 // Absolute and without ".", ".." and empty parts; relative ones start at `cwd`. Never above "/".
 std::string normalise(std::string_view path, std::string_view cwd = "/");
-// Whether a normalised path is `tree` or below it.
-bool is_in(std::string_view path, std::string_view tree);
 // "/workspaces/site/a/b" -> "site"; nothing for other paths, "/workspaces" included.
 std::optional<std::string> workspace_of(std::string_view path);
 // "/workspaces/site", "/home/anna".

@@ -83,7 +83,7 @@ std::vector<std::string> submodules_in(std::string_view text) {
     const auto equals = line.find('=');
     if (equals == line.npos || text::lower(text::trim(line.substr(0, equals))) != "path") continue;
     std::string path = value_of(text::trim(line.substr(equals + 1)));
-    if (is_path_below(path)) paths.push_back(std::move(path));
+    if (is_in_worktree(path)) paths.push_back(std::move(path));
   }
   return paths;
 }

@@ -20,23 +20,12 @@ const std::string& path_of(const TrackedPaths::Away& away) { return away.path.pa
 
 }  // namespace
 
-bool is_path_below(std::string_view path) {
-  // As most are: an index has very many.
-  const bool may_lead_out = path.empty() || path.starts_with('.') || path.starts_with('/') ||
-                            path.ends_with('/') || path.contains("/.") || path.contains("//");
-  if (path.contains('\0')) return false;
-  const auto parts = may_lead_out ? text::split(path, '/') : std::vector<std::string_view>();
-  return std::ranges::none_of(parts, [](std::string_view part) {
-    return part.empty() || part == "." || part == ".." || part == ".git";
-  });
-}
-
 Result<TrackedPaths> TrackedPaths::parse(std::string_view index) {
   TrackedPaths tracked;
   TRY(read_index(index, [&](const IndexEntry& entry) {
     std::string_view path = entry.path;
     if (path.ends_with('/')) path.remove_suffix(1);  // a directory as a whole
-    if (!is_path_below(path)) return;
+    if (!is_in_worktree(path)) return;
     if (S_ISREG(entry.mode) || S_ISLNK(entry.mode)) tracked.paths_.emplace_back(path);
     const bool may_be_away = entry.is_away || entry.mode == kSubmodule;
     // git makes no tree of an index with another mode, which an agent can write.
@@ -122,7 +111,7 @@ std::vector<TrackedPaths::Away> TrackedPaths::away_about(
     // Between it and what is below it there may be others, as "a-b" is between "a" and "a/b".
     for (auto at = first_from(path); at != away_.end() && path_of(*at).starts_with(path); ++at) {
       const std::string& found = path_of(*at);
-      if (found.size() == path.size() || found[path.size()] == '/') about.insert(at);
+      if (text::is_in(found, path)) about.insert(at);
     }
   }
   std::vector<Away> found;

@@ -13,9 +13,6 @@
 
 namespace agentfs {
 
-// Whether a path that others have written leads to something of the worktree.
-bool is_path_below(std::string_view path);
-
 // The files and links that an index names, sorted by their bytes; a value. Repositories in it are
 // none, but may be away.
 class TrackedPaths {

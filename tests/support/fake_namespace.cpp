@@ -135,8 +135,8 @@ Status FakeNamespace::remove(const Caller& caller, const std::string& path) {
   }
   TRY(caller.kernel->record_change(caller, {.operation = "remove", .path = path}));
   Lock lock(mutex_);
-  std::erase_if(files_, [&](const auto& file) { return paths::is_in(file.first, path); });
-  std::erase_if(directories_, [&](const auto& one) { return paths::is_in(one.first, path); });
+  std::erase_if(files_, [&](const auto& file) { return text::is_in(file.first, path); });
+  std::erase_if(directories_, [&](const auto& one) { return text::is_in(one.first, path); });
   return ok();
 }
 

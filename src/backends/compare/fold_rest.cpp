@@ -33,23 +33,14 @@ Result<bool> is_same_content(TreeStore& store, const TreeEntry& now, const std::
   return same_bytes(upper.get(), ours->descriptor());
 }
 
-bool is_below(std::string_view path, std::string_view directory) {
-  return path.size() > directory.size() && path.starts_with(directory) &&
-         path[directory.size()] == '/';
-}
-
 // Where a path is once what `moved` tells has been done.
 std::string after(const std::string& path, const FoldChange& moved) {
   const auto place = [&](const std::string& from, const std::string& to) {
-    return path == from || is_below(path, from) ? to + path.substr(from.size()) : std::string();
+    return text::is_in(path, from) ? to + path.substr(from.size()) : std::string();
   };
   std::string there = place(moved.path, moved.other);
   if (there.empty() && moved.is_exchange) there = place(moved.other, moved.path);
   return there.empty() ? path : there;
-}
-
-bool is_at_or_below(std::string_view path, std::string_view directory) {
-  return path == directory || is_below(path, directory);
 }
 
 bool is_rename(const FoldChange& one) { return !one.other.empty(); }
@@ -58,11 +49,11 @@ bool is_rename(const FoldChange& one) { return !one.other.empty(); }
 // away what is in its way or goes with it, or brings the directory that it goes to. What `first`
 // takes away with all in it is not the directory that `one` goes to, but had its name.
 bool comes_after(const FoldChange& one, const FoldChange& first) {
-  if (!is_rename(one)) return is_below(first.path, one.path);
-  if (is_below(one.other, first.path)) return true;
+  if (!is_rename(one)) return text::is_below(first.path, one.path);
+  if (text::is_below(one.other, first.path)) return true;
   const bool is_in_the_way =
-      is_at_or_below(first.path, one.other) && !is_below(first.path, one.path);
-  return is_in_the_way || (is_rename(first) && is_below(one.other, first.other));
+      text::is_in(first.path, one.other) && !text::is_below(first.path, one.path);
+  return is_in_the_way || (is_rename(first) && text::is_below(one.other, first.other));
 }
 
 // The rename that goes where this one comes from, and the other way round.
@@ -97,12 +88,12 @@ std::vector<FoldChange> in_order(std::vector<FoldChange> left) {
     const bool is_free = next != left.end();
     if (!is_free) {
       next = std::ranges::find_if(left, [](const FoldChange& one) {
-        return is_rename(one) && !is_below(one.path, kMergeDirectory);
+        return is_rename(one) && !text::is_below(one.path, kMergeDirectory);
       });
     }
     if (next == left.end()) next = left.begin();
     FoldChange one = *next;
-    if (is_free || !is_rename(one) || is_below(one.path, kMergeDirectory)) {
+    if (is_free || !is_rename(one) || text::is_below(one.path, kMergeDirectory)) {
       left.erase(next);
     } else if (const auto back = find_return(left, one); back != left.end()) {
       one.is_exchange = true;
@@ -121,8 +112,8 @@ std::vector<FoldChange> take_related(std::vector<FoldChange>& removals,
                                      const std::vector<FoldChange>& renames) {
   const auto is_plain = [&](const FoldChange& one) {
     return !one.is_directory || std::ranges::none_of(renames, [&](const FoldChange& moved) {
-      return is_below(moved.path, one.path) || is_at_or_below(one.path, moved.other) ||
-             is_below(moved.other, one.path);
+      return text::is_below(moved.path, one.path) || text::is_in(one.path, moved.other) ||
+             text::is_below(moved.other, one.path);
     });
   };
   std::vector<FoldChange> plain;

@@ -74,11 +74,6 @@ std::string find_program() {
   return "";
 }
 
-bool is_below(std::string_view path, std::string_view directory) {
-  return path.starts_with(directory) &&
-         (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 Status check_bind(const std::string& host, const std::string& inside) {
   if (!host.starts_with('/') || !inside.starts_with('/') || inside == "/") {
     return fail(EINVAL, "bind: not two absolute paths below / ({} at {})", text::shown(host),
@@ -89,7 +84,7 @@ Status check_bind(const std::string& host, const std::string& inside) {
     return fail(EINVAL, "bind: has .. in it ({}); the plain path would do", text::shown(inside));
   }
   for (const std::string_view reserved : kReserved) {
-    if (!is_below(inside, reserved)) continue;
+    if (!text::is_in(inside, reserved)) continue;
     return fail(EINVAL, "bind: {} is the system's ({}); a path such as /workspaces/site would do",
                 reserved, text::shown(inside));
   }

@@ -78,12 +78,6 @@ Result<Change> changes_of(const TurnCommit& commit) {
   return root;
 }
 
-bool is_below(const std::string& path) {
-  return std::ranges::none_of(text::split(path, '/'), [](std::string_view name) {
-    return name.empty() || name == "." || name == ".." || name == ".git";
-  });
-}
-
 void name_path(Change& root, const std::string& path) {
   const auto is_told = [](const Change& at) { return at.whole || at.left || at.away != nullptr; };
   if (is_told(root)) return;

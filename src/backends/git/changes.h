@@ -29,8 +29,6 @@ struct Change {
 // repository in a has, and all other paths through a ".git" are left out. EINVAL for one with ".."
 // or a NUL byte.
 Result<Change> changes_of(const TurnCommit& commit);
-// Whether a path, as others have written it, is one in the worktree and in no repository of it.
-bool is_below(const std::string& path);
 // One more such path, unless it or what it lies in is named for all in it, left, or away.
 void name_path(Change& root, const std::string& path);
 

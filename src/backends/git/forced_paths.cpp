@@ -42,7 +42,7 @@ Status add_forced_paths(git_repository* repository, const git_tree* tree,
   Paths paths(repository, tree);
   return index.each([&](const git_index_entry& entry) -> Status {
     const std::string path = entry.path;
-    if (!is_below(path) || TRY(paths.has(path))) return ok();
+    if (!is_in_worktree(path) || TRY(paths.has(path))) return ok();
     // A submodule that is not checked out is told with what is away.
     const bool is_submodule = entry.mode == GIT_FILEMODE_COMMIT;
     if (!is_submodule || has_git_in(worktree + "/" + path)) name_path(changes, path);

@@ -48,12 +48,6 @@ std::string unescape(std::string_view field) {
   return result;
 }
 
-bool contains(std::string_view directory, std::string_view path) {
-  if (directory == "/") return true;
-  return path.starts_with(directory) &&
-         (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 // A path that a file of the repository names, made absolute against `base`; "" where there is no
 // such file.
 Result<std::string> named_in(const std::string& file, const std::string& base,
@@ -210,7 +204,7 @@ std::string fuse_mount_of(std::string_view mountinfo, std::string_view path) {
     if (separator == line.npos || fields.size() < 5) continue;
     std::string point = unescape(fields[4]);
     // Of mounts on one point the last one is on top.
-    if (point.size() < longest.size() || !contains(point, path)) continue;
+    if (point.size() < longest.size() || !text::is_in(path, point)) continue;
     longest = std::move(point);
     fuse = line.substr(separator + 3).starts_with("fuse");
   }
@@ -227,7 +221,7 @@ Result<bool> borrows_nothing(const std::string& worktree) {
   const std::string dot_git = top + "/.git";
   const bool shares = file::exists(dot_git + "/commondir");
   const auto near = may_use_alternates(
-      dot_git + "/objects", [&](const std::string& path) { return contains(top, path); });
+      dot_git + "/objects", [&](const std::string& path) { return text::is_in(path, top); });
   if (!shares && near && *near) return has_usable_git(worktree);
   log::warning("{}: not used: it has parts outside of the workspace", dot_git);
   return false;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/git_quoted.h"
+#include "base/text.h"
 #include "fs/tree/changes.h"
 #include "fs/tree/tables.h"
 #include "fs/tree/whole_trees.h"
@@ -47,7 +48,7 @@ std::string author_of(const json::Value& change) {
 
 // Below the root as it is named there, elsewhere whole. As the verbs take it.
 std::string name_in(const HistoryRoot& root, std::string path) {
-  if (path.starts_with(root.path + "/")) path.erase(0, root.path.size() + 1);
+  if (text::is_below(path, root.path)) path.erase(0, root.path.size() + 1);
   return quoted_for_people(path);
 }
 

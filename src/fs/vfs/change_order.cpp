@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace agentfs::vfs {
 namespace {
 
@@ -87,9 +89,8 @@ ChangeOrder::Obstacle ChangeOrder::obstacle_at(const std::string& path, bool who
       is_busy = is_busy || (!is_inner && awaited_.contains(above));
     }
   }
-  const std::string below = path + "/";
-  for (auto its = names_.lower_bound(below); whole && its != names_.end(); ++its) {
-    if (!its->first.starts_with(below)) break;
+  for (auto its = names_.lower_bound(path + "/"); whole && its != names_.end(); ++its) {
+    if (!text::is_below(its->first, path)) break;
     is_busy = is_busy || is_anothers(its->second);
   }
   return is_busy ? Obstacle::busy : Obstacle::none;

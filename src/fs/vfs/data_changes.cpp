@@ -40,7 +40,7 @@ Status check_has_text(mode_t type, const std::string& path) {
 
 bool DataChanges::is_data(const std::string& path) const {
   for (const auto& [root, node] : context_->data_roots) {
-    if (path.starts_with(root + "/")) return true;
+    if (text::is_below(path, root)) return true;
   }
   return false;
 }

@@ -26,7 +26,7 @@ const DirectoryType* history_of(const DirectoryType& root, std::string_view path
 
 Result<struct stat> walk_to(Request& request, const ContextRef& context, const std::string& path) {
   for (const auto& [top, root] : context->data_roots) {
-    if (!path.starts_with(top + "/")) continue;
+    if (!text::is_below(path, top)) continue;
     const NodeRef node = TRY(walk_data(request, root, path.substr(top.size() + 1)));
     return TRY(node->attributes(request)).attributes;
   }

@@ -21,7 +21,7 @@ std::string joined(const std::string& directory, const std::string& target) {
 // The data root that a path lies in, or "".
 std::string data_root_of(const Context& context, const std::string& path) {
   for (const auto& [root, node] : context.data_roots) {
-    if (path == root || path.starts_with(root + "/")) return root;
+    if (text::is_in(path, root)) return root;
   }
   return {};
 }

@@ -99,7 +99,7 @@ void FileSystem::wait_for_turn() {
 Status FileSystem::Parts::write_back(const std::string& root) {
   std::vector<Staleness> stale;
   for (auto& node : top_of(root)->tree().writers()) {
-    if (node->named_path().starts_with(root + "/")) stale.push_back({.node = std::move(node)});
+    if (text::is_below(node->named_path(), root)) stale.push_back({.node = std::move(node)});
   }
   if (stale.empty() || invalidate(stale)) return ok();
   return fail(EBUSY,
@@ -123,7 +123,7 @@ std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
   std::vector<std::string> all;
   for (const auto& node : top->tree().writers()) {
     std::string path = node->named_path();
-    if (path.starts_with(root + "/")) all.push_back(std::move(path));
+    if (text::is_below(path, root)) all.push_back(std::move(path));
   }
   return all;
 }
@@ -266,7 +266,7 @@ void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
   std::vector<TreeEvent> seen;
   for (TreeEvent change : changes) {
     const auto root = std::ranges::find_if(parts_->context->data_roots, [&](const auto& one) {
-      return change.path.starts_with(one.first + "/");
+      return text::is_below(change.path, one.first);
     });
     if (root == parts_->context->data_roots.end()) continue;
     Way way = way_to(std::static_pointer_cast<DataNode>(root->second),

@@ -59,9 +59,9 @@ std::string directory_of(const Kernel& kernel, const Caller& caller, const Proce
   const std::string host =
       std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", caller.host.pid), error);
   const std::string& mount = kernel.parts().mountpoint;
-  if (error || !paths::is_in(host, mount)) return process.cwd;
+  if (error || !text::is_in(host, mount)) return process.cwd;
   const std::string path = paths::normalise(host.substr(mount.size()));
-  const bool is_seen = paths::workspace_of(path) || paths::is_in(path, "/home/" + process.user);
+  const bool is_seen = paths::workspace_of(path) || text::is_in(path, "/home/" + process.user);
   return is_seen ? path : process.cwd;
 }
 
@@ -115,8 +115,8 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Caller& caller, con
   TRY(check_directory(kernel, home));
   bind(home);
   const bool is_seen =
-      paths::is_in(request.cwd, "/tmp") || std::ranges::any_of(request.binds, [&](const auto& one) {
-        return paths::is_in(request.cwd, one.second);
+      text::is_in(request.cwd, "/tmp") || std::ranges::any_of(request.binds, [&](const auto& one) {
+        return text::is_in(request.cwd, one.second);
       });
   if (!is_seen) {
     return fail(EPERM, "cwd: {} is not seen by this process; its workspace ({}), {} and /tmp are",

@@ -119,8 +119,8 @@ std::string cwd(const Kernel& kernel, const Caller& caller) {
 }
 
 bool is_seen_by(const Process& agent, const std::string& path) {
-  return paths::is_in(path, "/tmp") || paths::is_in(path, "/home/" + agent.user) ||
-         (!agent.workspace.empty() && paths::is_in(path, "/workspaces/" + agent.workspace));
+  return text::is_in(path, "/tmp") || text::is_in(path, "/home/" + agent.user) ||
+         (!agent.workspace.empty() && text::is_in(path, "/workspaces/" + agent.workspace));
 }
 
 }  // namespace agentfs::values

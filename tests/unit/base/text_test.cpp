@@ -9,6 +9,21 @@
 namespace agentfs {
 namespace {
 
+TEST_CASE(
+    "a path is below its directories, and in itself, but not below what its name begins with") {
+  CHECK(text::is_below("/a/b", "/a"));
+  CHECK(text::is_below("/a/b/c", "/a"));
+  CHECK_FALSE(text::is_below("/a", "/a"));
+  CHECK(text::is_in("/a", "/a"));
+  CHECK_FALSE(text::is_in("/ab", "/a"));
+  CHECK_FALSE(text::is_in("/", "/a"));
+  CHECK(text::is_below("/a", "/"));
+  CHECK_FALSE(text::is_below("/", "/"));
+  CHECK(text::is_in("/", "/"));
+  CHECK(text::is_below("a/b", ""));
+  CHECK_FALSE(text::is_below("", ""));
+}
+
 TEST_CASE("lines and parts are split where they end, and nowhere else") {
   CHECK(text::lines("").empty());
   CHECK(text::lines("a\n\nb\n") == std::vector<std::string_view>{"a", "", "b"});
