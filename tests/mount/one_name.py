@@ -13,11 +13,12 @@ import os
 import signal
 import threading
 
-from mount_lib import MNT, command, expect, main, read, rows_after
+from mount_lib import MNT, Mount, command, expect, main, read, rows_after
 
 TOP = MNT / "workspaces/one-name"
 ROUNDS = 300
 STEPS = 40
+SAVES = 1500
 
 
 class Busy:
@@ -110,4 +111,72 @@ def a_removal_and_an_open_that_empties():
     race("emptied", empty)
 
 
-main(a_removal_and_a_restore, a_removal_and_an_open_that_empties)
+def save(path, text):
+    """With a backup by a link, as editors do."""
+    backup = path.with_name(path.name + "~")
+    backup.unlink(missing_ok=True)
+    try:
+        os.link(path, backup)
+    except FileExistsError:
+        pass  # restored just now
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def two_names_of_a_file_that_go_at_once():
+    """One is replaced by a restore, one by a save: what the file held is kept by whichever comes last."""
+    top = TOP / "names"
+    top.mkdir()
+    path = top / "f"
+    path.write_text("first")
+    saving = os.fork()
+    if saving == 0:
+        status = 1
+        try:
+            for number in range(SAVES):
+                save(path, f"<{number}>")
+            status = 0
+        finally:
+            os._exit(status)
+    ended = 0
+    while not ended:
+        try:
+            command(TOP / ".agentfs/ctl", "restore names/f~")
+        except OSError:
+            pass  # there is none just now
+        ended, status = os.waitpid(saving, os.WNOHANG)
+    expect(status == 0, "who saves has failed")
+    places = [top, *(TOP / ".agentfs" / kept / "names" for kept in ("versions", "trash"))]
+    found = {file.read_text() for place in places for file in place.rglob("*") if file.is_file()}
+    lost = {f"<{number}>" for number in range(SAVES)} - found
+    expect(not lost, f"{len(lost)} of {SAVES} contents that were saved are nowhere: {sorted(lost)[:5]}")
+
+
+def append(path, number):
+    with open(path, "ab") as file:
+        file.write(b"%d\n" % number)
+
+
+def an_open_that_empties_and_others_that_grow_or_cut():
+    """What each of them took away has a row: nothing is kept that no row tells of."""
+    path = TOP / "grows"
+    path.write_text("first\n")
+    before = list(rows_after(TOP, 0))[-1]["seq"]
+    versions = TOP / ".agentfs/versions/grows"
+    with Busy():
+        for number in range(4 * ROUNDS):
+            path.write_bytes(b"" if number % 2 else b"some\n")
+            at_once(empty(path), lambda: os.truncate(path, 3), lambda: append(path, number))
+    told = {row["version"] for row in rows_after(TOP, before) if "version" in row}
+    kept = {int(number) for number in os.listdir(versions) if number.isdigit()}
+    expect(kept <= told, f"{len(kept - told)} versions of {len(kept)} that no row tells of: {sorted(kept - told)[:5]}")
+    mount = Mount()
+    mount.umount()
+    mount.mount()
+    adopted = {int(number) for number in os.listdir(versions) if number.isdigit()} - told
+    expect(not adopted, f"{len(adopted)} contents that no row told of: {sorted(adopted)[:5]}")
+
+
+main(a_removal_and_a_restore, a_removal_and_an_open_that_empties, two_names_of_a_file_that_go_at_once,
+     an_open_that_empties_and_others_that_grow_or_cut)

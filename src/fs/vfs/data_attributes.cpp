@@ -89,6 +89,13 @@ Result<Changing> DataNode::begin_change(bool of_bytes) {
   }
 }
 
+Result<ChangingAlone> DataNode::begin_cut() {
+  ChangingAlone alone(tree_->bytes(), *file_);
+  if (is_retired_) TRY(check_in_place());
+  part_from_past();
+  return alone;
+}
+
 void DataNode::part_from_past() {
   const std::unique_ptr<const PastName> name = take_kept();
   if (name == nullptr) return;
@@ -99,14 +106,28 @@ void DataNode::part_from_past() {
   hide_links(-1);
 }
 
-// Before the file is shortened. An open that has kept what it found keeps nothing more.
-Result<Kept> DataNode::keep_cut_off(DataHandle* handle, off_t size) {
+// An open that has kept what it found keeps nothing more.
+Status DataNode::begin_resize(DataHandle* handle, off_t size, const std::string& path,
+                              Resizing& resizing) {
+  const auto loses = [&] { return region_ == Region::plain && size < resizing.before.st_size; };
   if (handle != nullptr) {
-    TRY(handle->before_write(size));
-    return handle->keeper().take();
+    if (loses()) {
+      TRY(handle->before_write(size));
+      resizing.kept = handle->keeper().take();
+    }
+    resizing.together = TRY(begin_change());
+    return ok();
   }
-  const auto past = keeper_past();
-  return past && past->has_kept() ? past->take() : tree_->keeper().keep_bytes(*file_, path());
+  if (const auto past = keeper_past(); past != nullptr && past->has_kept() && loses()) {
+    resizing.kept = past->take();
+  }
+  resizing.alone = TRY(begin_cut());
+  // Its size may have been another's when it was looked at first.
+  resizing.before = TRY(tree_->store().attributes(*file_));
+  if (loses() && resizing.kept.row.is_null()) {
+    resizing.kept = tree_->keeper().keep_bytes(*file_, path);
+  }
+  return ok();
 }
 
 Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
@@ -131,14 +152,14 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
     TRY(guard.resize(*this, {before.st_size, wanted.values.st_size, handle == nullptr}));
   Undertaking setting(*tree_, TRY(request.writer()), naming(),
                       {.operation = truncates ? "truncate" : "attributes"});
-  Kept kept;
-  if (truncates && region_ == Region::plain && wanted.values.st_size < before.st_size) {
-    kept = TRY(keep_cut_off(handle, wanted.values.st_size));
-  }
-  auto changing = truncates ? begin_change() : Changing();
-  auto now = changing ? tree_->store().set_attributes(*file_, file, wanted, request.tree())
-                      : Result<struct stat>(std::unexpected(changing.error()));
-  changing = Changing();
+  Resizing resizing{.before = before};
+  const Status ready =
+      truncates ? begin_resize(handle, wanted.values.st_size, setting.row().path, resizing) : ok();
+  auto now = ready ? tree_->store().set_attributes(*file_, file, wanted, request.tree())
+                   : Result<struct stat>(std::unexpected(ready.error()));
+  resizing.together = {};
+  resizing.alone = {};
+  Kept& kept = resizing.kept;
   if (!now) {
     if (handle != nullptr) {
       handle->keeper().put_back(std::move(kept));
@@ -150,7 +171,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   if (writers_past_ > 0) tree_->bypassed().settle(this, *now);
   if (truncates && handle != nullptr) handle->note_changed();
   if (truncates && handle == nullptr) note_closed(this);
-  setting.row().details = before_and_after(before, *now, wanted.which);
+  setting.row().details = before_and_after(resizing.before, *now, wanted.which);
   if (!kept.row.is_null()) setting.row().details.emplace_back("kept", kept.row);
   if (!is_as_it_was(before, *now, wanted.which)) TRY(setting.tell());
   guard.done();

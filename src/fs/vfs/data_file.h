@@ -49,6 +49,8 @@ class DataNode final : public Node {
   // What it holds, or only its attributes, changes while this is held: the past has a copy by then
   // of what it had by a link. Of bytes ESTALE as of check_in_place().
   Result<Changing> begin_change(bool of_bytes = true);
+  // The same for bytes that are cut off by path: nobody writes between the copy and the cut.
+  Result<ChangingAlone> begin_cut();
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
@@ -153,7 +155,14 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;
-  Result<Kept> keep_cut_off(DataHandle* handle, off_t size);
+  struct Resizing {
+    struct stat before{};
+    Kept kept{};
+    Changing together{};  // by a descriptor
+    ChangingAlone alone{};
+  };
+  // Before a file has another size; what was kept stands there, too, where this is refused.
+  Status begin_resize(DataHandle* handle, off_t size, const std::string& path, Resizing& resizing);
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);

@@ -72,7 +72,8 @@ Status DataTree::record_open(const Caller& author, const ChangeOrder::Naming& na
   const ChangeOrder::Turn turn(order_, naming);
   const std::string& path = turn.names().path;
   TRY(services_.record_change(author, {.operation = "open", .path = path}));
-  if ((flags & O_TRUNC) == 0 || before.st_size == 0) return ok();
+  const bool is_cut = before.st_size != 0 || !kept.row.is_null();  // it may grow past the daemon
+  if ((flags & O_TRUNC) == 0 || !is_cut) return ok();
   const struct stat empty{};
   TreeChange row{.operation = "truncate",
                  .path = path,

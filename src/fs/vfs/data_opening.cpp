@@ -41,16 +41,20 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   Charge charge(*tree_, &request);
   std::optional<Undertaking> cut;
   if ((flags & O_TRUNC) != 0) {
-    before = TRY(tree_->store().attributes(*file_));
     charge.touch(*this);
     // What others have kept and written is of the file as it was until now.
     TRY(tell_writes());
     cut.emplace(*tree_, writer, naming(), TreeChange{.operation = "truncate"});
   }
-  Changing changing = cut ? TRY(begin_change()) : Changing();
-  const Kept kept = cut ? keep_truncated(*file_, cut->row().path, flags) : Kept();
+  ChangingAlone cutting;
+  Kept kept;
+  if (cut) {
+    cutting = TRY(begin_cut());
+    before = TRY(tree_->store().attributes(*file_));
+    kept = keep_truncated(*file_, cut->row().path, flags);
+  }
   auto file = tree_->store().open(*file_, flags, request.tree());
-  changing = {};
+  cutting = {};
   if (!file) {
     tree_->keeper().take_back(kept);
     // The disk's own errors speak for themselves; that a lent file's bytes are gone does not.
@@ -108,18 +112,18 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   struct stat before{};
   Kept kept;
   Undertaking opening(*tree_, writer, naming(name), {.operation = "open"});
-  Changing changing;
+  ChangingAlone cutting;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
-    before = there.attributes;
     const auto node = tree_->ensure(there.node, region_of(region_, name));
     charge.touch(*node);
     TRY(node->tell_writes());
-    changing = TRY(node->begin_change());
+    cutting = TRY(node->begin_cut());
+    before = TRY(tree_->store().attributes(*there.node));
     kept = keep_truncated(*there.node, path, flags);
   }
   auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
-  changing = {};
+  cutting = {};
   if (!created) {
     tree_->keeper().take_back(kept);
     return std::unexpected(std::move(created).error());

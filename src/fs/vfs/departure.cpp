@@ -13,13 +13,18 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   if (region != Region::plain || !tree_.keeper().is_on()) return;
   const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
   const std::string path = fmt::format("{}/{}", directory.path(), name);
-  if (is_inner && tree_.services().lies_ready(path)) return;
-  const auto entry = tree_.store().lookup(directory.file(), name);
+  if (tree_.services().lies_ready(path)) return;
+  auto entry = tree_.store().lookup(directory.file(), name);
   if (!entry) return;
   // Before the link, so that nobody ever sees it counted.
   node_ = tree_.ensure(entry->node, region);
   node_->hide_links(1);
   alone_ = ChangingAlone(tree_.bytes(), *entry->node);
+  // Another of its names may have gone meanwhile, for which this one was there still.
+  if (entry->attributes.st_nlink > 1) {
+    const auto now = tree_.store().attributes(*entry->node);
+    if (now) entry->attributes = *now;
+  }
   kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
   if (kept_.linked) node_->keep_as({kept_.number, kept_.path});
   if (is_inner && by_another && entry->attributes.st_nlink == 1) replaced_ = node_;
