@@ -7,21 +7,14 @@ has at that row.
 One renames a directory there and back, or exchanges two; others make, write, empty, chmod and remove in
 it by a descriptor of it, or have what they removed restored by its path.
 """
-import ctypes
 import os
 import time
 
-from mount_lib import MNT, command, expect, main, rows_after
+from mount_lib import EXCHANGE, MNT, command, expect, main, renameat2, rows_after
 
 TOP = MNT / "workspaces/moved"
 PREFIX = "/workspaces/moved/"
 ROUNDS = 600
-EXCHANGE = 2  # RENAME_EXCHANGE
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def exchange(one, other):
-    expect(LIBC.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE) == 0, os.strerror(ctypes.get_errno()))
 
 
 class Mover:
@@ -136,7 +129,7 @@ def two_that_are_exchanged():
         (TOP / name).mkdir()
         descriptors.append(os.open(TOP / name, os.O_DIRECTORY))
     before = list(rows_after(TOP, 0))[-1]["seq"]
-    with Mover(lambda: exchange(TOP / "f", TOP / "g")):
+    with Mover(lambda: renameat2(TOP / "f", TOP / "g", EXCHANGE)):
         for number in range(ROUNDS):
             file = os.open(f"{number % 7}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=descriptors[number % 2])
             os.close(file)
@@ -159,7 +152,7 @@ def what_is_restored_meanwhile():
     before = list(rows_after(TOP, 0))[-1]["seq"]
     descriptors = [os.open(TOP / name, os.O_DIRECTORY) for name in "hi"]
     until = time.monotonic() + 10
-    with Mover(lambda: exchange(TOP / "h", TOP / "i")):
+    with Mover(lambda: renameat2(TOP / "h", TOP / "i", EXCHANGE)):
         for _ in range(ROUNDS):
             try:
                 command(TOP / ".agentfs/ctl", "restore h/r")
@@ -185,8 +178,41 @@ def what_is_restored_meanwhile():
             if was == (row["op"] == "create"):
                 wrong.append(row)
     expect(not wrong, f"{len(wrong)} of {len(rows)} rows: {wrong[:3]}")
+    expect_none_lay_ready(rows)
     for descriptor in descriptors:
         os.close(descriptor)
 
 
-main(a_directory_that_is_renamed, two_that_are_exchanged, what_is_restored_meanwhile)
+def expect_none_lay_ready(rows):
+    """What a restore has lying ready for its rename is nobody's work."""
+    wrong = [row for row in rows if ".agentfs-" in row["path"]]
+    expect(not wrong, f"{len(wrong)} of {len(rows)} rows tell of what lay ready: {wrong[:3]}")
+    kept = [path for kind in ("trash", "versions") for path in (TOP / ".agentfs" / kind).rglob(".agentfs-*")]
+    expect(not kept, f"{len(kept)} of what lay ready are kept: {kept[:3]}")
+
+
+def what_is_restored_while_all_is_removed():
+    """Also of what lies ready, which a listing has."""
+    top = TOP / "k"
+    top.mkdir()
+    (top / "r").write_text("one\n")
+    (top / "r").unlink()
+    before = list(rows_after(TOP, 0))[-1]["seq"]
+
+    def remove_all():
+        for name in os.listdir(top):
+            (top / name).unlink(missing_ok=True)
+
+    with Mover(remove_all):
+        for _ in range(ROUNDS):
+            try:
+                command(TOP / ".agentfs/ctl", "restore k/r")
+            except OSError:
+                pass  # it was removed under the restore
+    rows = list(rows_after(TOP, before))
+    expect(any(row["op"] == "remove" for row in rows), f"{len(rows)} rows")
+    expect_none_lay_ready(rows)
+
+
+main(a_directory_that_is_renamed, two_that_are_exchanged, what_is_restored_meanwhile,
+     what_is_restored_while_all_is_removed)

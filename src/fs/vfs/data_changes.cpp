@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <optional>
 #include <ranges>
 
 #include "base/hash.h"
@@ -130,7 +131,11 @@ Status DataChanges::write_new(Node& directory, const std::string& name, const Fo
 Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
                                                              const Node& directory) {
   std::string name = temporary_name();
-  std::string path = child_path(directory.path(), name);
+  // It follows the renames of its directory from here on.
+  std::optional<ChangeOrder::Turn> turn;
+  const auto* const data = dynamic_cast<const DataNode*>(&directory);
+  if (data != nullptr) turn.emplace(data->tree().order(), data->naming(name));
+  std::string path = turn ? turn->names().path : child_path(directory.path(), name);
   TRY(services.begin_temporary(path));
   return Temporary(services, std::move(name), std::move(path));
 }
