@@ -261,6 +261,11 @@ void Planner::take_along() {
     const bool is_name = change.after.is_regular() && !change.whole && !told.contains(change.path);
     if (is_name) names[change.after.inode].push_back(&change);
   }
+  // A name that ours took away went to where another file was, which makes no rename of the two.
+  std::unordered_map<std::uint64_t, std::size_t> moved;  // by the inode in base
+  for (const PathChange& change : ours_changes_) {
+    if (change.kind == Kind::deleted && change.before.is_regular()) ++moved[change.before.inode];
+  }
   const std::size_t count = items_.size();
   for (std::size_t at = 0; at < count; ++at) {
     const MergeAction& action = items_[at].action;
@@ -269,10 +274,16 @@ void Planner::take_along() {
     const auto found = is_written ? names.find(action.ours.inode) : names.end();
     if (found == names.end()) continue;
     const Item item = items_[at];  // which more of them move
+    const auto gone = moved.find(item.action.base.inode);
+    std::size_t left = gone == moved.end() ? 0 : gone->second;
     for (const PathChange* const name : found->second) {
       // What was this file in base is what theirs has made of it there.
       const bool was_it = name->before.exists() && name->before.inode == item.action.base.inode;
       if (was_it || name->path == item.action.ours_path) continue;
+      if (name->before.exists() && left > 0) {
+        --left;
+        continue;
+      }
       Item other = item;
       other.action.path = other.action.ours_path = name->path;
       items_.push_back(std::move(other));
