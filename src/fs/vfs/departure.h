@@ -11,7 +11,7 @@
 namespace agentfs::vfs {
 
 // Keeps what has the name, before the operation; nothing below .git, whose own objects are its
-// history, and no file that an operation of the daemon's own had lying ready. Not shared between
+// history, and no file that an operation of the daemon's own has lying ready. Not shared between
 // threads.
 class Departure {
  public:
