@@ -32,12 +32,8 @@ class DataNode final : public Node {
   void lies_in(Region region) { region_ = region; }  // by the name that it was found under last
   std::string named_path() const;                    // "" where it has no name any more
   // What a change of it, or of an entry of it, is of: `whole` where the entry is a directory.
-  ChangeOrder::Naming naming() const {
-    return [this] { return ChangeOrder::Names{.path = path()}; };
-  }
-  ChangeOrder::Naming naming(const std::string& name, bool whole = false) const {
-    return [this, &name, whole] { return ChangeOrder::Names{.path = child(name), .whole = whole}; };
-  }
+  ChangeOrder::Naming naming() const;
+  ChangeOrder::Naming naming(const std::string& name, bool whole = false) const;
   bool is_nameless() const { return nameless_; }  // made so, and not given a name yet
   // The workspace or home it lies in; where it has no name yet, the one it was made in.
   std::string place() const;

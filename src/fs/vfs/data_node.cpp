@@ -123,6 +123,14 @@ std::string DataNode::named_path() const {
   return has_name && !tree_->store().is_over(*file_) ? path() : std::string();
 }
 
+ChangeOrder::Naming DataNode::naming() const {
+  return [this] { return ChangeOrder::Names{.path = path()}; };
+}
+
+ChangeOrder::Naming DataNode::naming(const std::string& name, bool whole) const {
+  return [this, &name, whole] { return ChangeOrder::Names{.path = child(name), .whole = whole}; };
+}
+
 struct stat DataNode::shown(struct stat attributes) const {
   const auto hidden = static_cast<nlink_t>(std::max(hidden_links_.load(), 0));
   attributes.st_nlink -= std::min(attributes.st_nlink, hidden);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "kernel/quota_subject.h"
 
 namespace agentfs::vfs {
@@ -166,7 +165,7 @@ bool QuotaLedger::has_users() const {
 bool QuotaLedger::has_trees_below(const std::string& directory) const {
   Lock lock(mutex_);
   const auto first = trees_.lower_bound(directory + "/");
-  return first != trees_.end() && text::is_below(first->first, directory);
+  return first != trees_.end() && first->first.starts_with(directory + "/");
 }
 
 std::shared_ptr<QuotaLedger::Account> QuotaLedger::find_tree(const std::string& subject) const {
