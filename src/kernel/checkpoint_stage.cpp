@@ -127,9 +127,13 @@ bool CheckpointStage::is_tracked(const std::string& path) {
 Status CheckpointStage::leave_ignored(const std::string& directory) {
   if (!is_tracked(directory)) left_.insert(directory);  // as a file, which is gone then
   const TreeNodeRef root = root_;
-  for (const std::string& path : index().submodules_in(directory)) TRY(add_commit(root, path));
+  // Also what is gone, which its absence says.
+  for (const std::string& path : index().submodules_in(directory)) {
+    tracked_.insert(path);
+    TRY(add_commit(root, path));
+  }
   for (const std::string& path : index().below(directory)) {
-    tracked_.insert(path);  // also one that is gone, which its absence says
+    tracked_.insert(path);
     TRY(add(root, path));
   }
   return ok();

@@ -48,6 +48,8 @@ CHANGES_OF_A_SUBMODULE = {
     "bare": ("rm far/mod/.git", "echo 6 > far/mod/file", "rm -rf far/mod/*", "rmdir far/mod"),
     "unnamed": ("git rm -q --cached .gitmodules; rm .gitmodules", f"{NEXT}; echo 2 > top", f"{NEXT}; echo 3 > top"),
     "slash": ("printf '[submodule \"far/mod\"]\n\tpath = ./far/mod/\n' > .gitmodules", f"{NEXT}; echo 2 > top"),
+    "ignored": ("echo far > .gitignore", "mv far other; mkdir far; echo 3 > far/z", "echo 2 > top; echo 4 > far/z"),
+    "ignored-swapped": ("echo far > .gitignore; mkdir b; echo 1 > b/z", "mv far t; mv b far; mv t b", "echo 2 > far/z"),
     "other": ("rm -rf far/mod", "echo 7 > far/mod", "rm far/mod; mkdir far/mod; echo 8 > far/mod/new"),
 }
 
