@@ -242,6 +242,18 @@ def what_another_is_writing_counts():
     expect_eq(read(path), "OWN\n", "what the one writer wrote")
 
 
+def a_condition_is_of_a_file_with_one_name():
+    """What is written by another name is told of that one."""
+    path, other = SITE / "linked", SITE / "linked-too"
+    path.write_text("one\n")
+    os.link(path, other)
+    for name in (path, other):
+        expect_errno("EMLINK", os.setxattr, name, "user.agentfs.if-gen", str(gen(name)).encode())
+    other.unlink()
+    os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+    path.write_text("two\n")
+
+
 def a_file_without_its_name_is_stale():
     path, other = SITE / "taken", SITE / "other"
     for take_name in (lambda: other.rename(path), path.unlink):
@@ -468,6 +480,6 @@ def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
 
 
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
-     what_another_is_writing_counts, a_file_without_its_name_is_stale, of_two_one_publishes,
+     what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
      an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

@@ -63,6 +63,14 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
                 "is opened for writing the condition holds",
                 node.path());
   }
+  // What is written by another of them is told of that one alone.
+  const nlink_t names = TRY(node.status()).st_nlink;
+  if (node.type() == S_IFREG && names > 1) {
+    return fail(EMLINK,
+                "{}: has {} names (hard links), and a generation is of one of them; a copy of its "
+                "own would do",
+                node.path(), names);
+  }
   TRY(node.tell_writes());
   const std::string path = node.named_path();
   if (path.empty() || node.is_aside()) return without_name(node);
