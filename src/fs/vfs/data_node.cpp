@@ -265,10 +265,16 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
   // The first name of a file is the file's making.
   const bool is_first = other->nameless_;
   const auto names = [&] {
-    return ChangeOrder::Names{.path = child(name), .other = is_first ? "" : other->path()};
+    return ChangeOrder::Names{.path = child(name), .other = is_first ? "" : other->named_path()};
   };
   Undertaking making(*tree_, TRY(request.writer()), names,
                      {.operation = is_first ? "create" : "link"});
+  // Since it was looked up its last name may have got another file, by the daemon itself: the
+  // host's kernel looks again.
+  if (!is_first) TRY(other->check_in_place());
+  if (!is_first && making.row().other.empty()) {
+    return fail(ESTALE, "{}: the file that it was to lead to has no name any more", child(name));
+  }
   Charge charge(*tree_, &request);
   TRY(charge.link(*this));
   const auto linked = tree_->store().link(*other->file_, *file_, name, request.tree());

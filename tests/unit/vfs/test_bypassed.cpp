@@ -342,4 +342,19 @@ TEST_CASE("who has a file open writes to it until another has its place, and if 
   handle.release();
 }
 
+TEST_CASE("a file that another has the place of, or without a name, gets no further name") {
+  Disk disk("");
+  const CreatedNode made = disk.create_below("w", "a");
+  made.opened.handle->release();
+  const NodeRef top = disk.files->root()->lookup(disk.request, "work")->node;
+  const NodeRef directory = top->lookup(disk.request, "w")->node;
+  auto& node = static_cast<DataNode&>(*made.found.node);
+  node.retire();
+  CHECK(code(directory->link(disk.request, node, "b")) == ESTALE);
+  node.retire(false);
+  CHECK(directory->link(disk.request, node, "b"));
+  for (const char* name : {"a", "b"}) CHECK(directory->unlink(disk.request, name));
+  CHECK(code(directory->link(disk.request, node, "c")) == ESTALE);
+}
+
 }  // namespace agentfs::vfs
