@@ -34,6 +34,11 @@ def tell(path, text):
     lib.write(text, path)
 
 
+def last_row(top):
+    """The number of the newest row of a workspace's feed."""
+    return json.loads(read(top / ".agentfs/events.jsonl").splitlines()[-1])["seq"]
+
+
 def rows_after(top, sequence):
     """The rows of a workspace's feed behind that one, however many."""
     while text := read(top / f".agentfs/events/{sequence}"):

@@ -10,7 +10,7 @@ it by a descriptor of it, or have what they removed restored by its path.
 import os
 import time
 
-from mount_lib import EXCHANGE, MNT, command, expect, main, renameat2, rows_after
+from mount_lib import EXCHANGE, MNT, command, expect, last_row, main, renameat2, rows_after
 
 TOP = MNT / "workspaces/moved"
 PREFIX = "/workspaces/moved/"
@@ -82,7 +82,7 @@ def a_directory_that_is_renamed():
     TOP.mkdir()
     (TOP / "d").mkdir()
     (TOP / "d/r").write_text("one\n")
-    before = list(rows_after(TOP, 0))[-1]["seq"]
+    before = last_row(TOP)
 
     def there_and_back():
         (TOP / "d").rename(TOP / "e")
@@ -128,7 +128,7 @@ def two_that_are_exchanged():
     for name in "fg":
         (TOP / name).mkdir()
         descriptors.append(os.open(TOP / name, os.O_DIRECTORY))
-    before = list(rows_after(TOP, 0))[-1]["seq"]
+    before = last_row(TOP)
     with Mover(lambda: renameat2(TOP / "f", TOP / "g", EXCHANGE)):
         for number in range(ROUNDS):
             file = os.open(f"{number % 7}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=descriptors[number % 2])
@@ -149,7 +149,7 @@ def what_is_restored_meanwhile():
         (TOP / name).mkdir()
         (TOP / name / "r").write_text("one\n")
         (TOP / name / "r").unlink()
-    before = list(rows_after(TOP, 0))[-1]["seq"]
+    before = last_row(TOP)
     descriptors = [os.open(TOP / name, os.O_DIRECTORY) for name in "hi"]
     until = time.monotonic() + 10
     with Mover(lambda: renameat2(TOP / "h", TOP / "i", EXCHANGE)):
@@ -197,7 +197,7 @@ def what_is_restored_while_all_is_removed():
     top.mkdir()
     (top / "r").write_text("one\n")
     (top / "r").unlink()
-    before = list(rows_after(TOP, 0))[-1]["seq"]
+    before = last_row(TOP)
 
     def remove_all():
         for name in os.listdir(top):

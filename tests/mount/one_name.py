@@ -8,12 +8,11 @@ A removal meets a restore, which the daemon makes itself, or an open that emptie
 kernel keeps neither apart from it. Other processes keep the CPUs busy, so that one is often put aside
 half-way.
 """
-import json
 import os
 import signal
 import threading
 
-from mount_lib import MNT, Mount, command, expect, main, read, rows_after
+from mount_lib import MNT, Mount, command, expect, last_row, main, read, rows_after
 
 TOP = MNT / "workspaces/one-name"
 ROUNDS = 300
@@ -83,7 +82,7 @@ def race(kind, other):
     for path in paths:
         path.write_text("one\n")
         path.write_text("and two\n")
-    before = json.loads(read(TOP / ".agentfs/events.jsonl").splitlines()[-1])["seq"]
+    before = last_row(TOP)
     with Busy():
         for number, path in enumerate(paths):
             at_once(other(path), remove_after(path, number % STEPS))
@@ -162,7 +161,7 @@ def an_open_that_empties_and_others_that_grow_or_cut():
     """What each of them took away has a row: nothing is kept that no row tells of."""
     path = TOP / "grows"
     path.write_text("first\n")
-    before = list(rows_after(TOP, 0))[-1]["seq"]
+    before = last_row(TOP)
     versions = TOP / ".agentfs/versions/grows"
     with Busy():
         for number in range(4 * ROUNDS):

@@ -79,9 +79,7 @@ ChangeOrder::Obstacle ChangeOrder::obstacle_at(const std::string& path, bool who
   if (held != names_.end() && is_anothers(held->second)) return Obstacle::taken;
   bool is_busy = false;
   if (wholes_ > 0 || !awaited_.empty()) {
-    for (std::size_t end = path.rfind('/'); end != std::string::npos && end > 0;
-         end = path.rfind('/', end - 1)) {
-      const std::string above = path.substr(0, end);
+    for (auto above = text::parent_part(path); !above.empty(); above = text::parent_part(above)) {
       const auto its = names_.find(above);
       if (its != names_.end() && its->second.wholes > 0 && is_anothers(its->second)) {
         return Obstacle::taken;

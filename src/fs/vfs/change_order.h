@@ -97,9 +97,10 @@ class ChangeOrder {
   bool is_whole_ GUARDED_BY(mutex_) = false;
   Mutex<Rank::object> names_mutex_;
   std::condition_variable_any left_;
-  std::map<std::string, Holder> names_ GUARDED_BY(names_mutex_);
-  int wholes_ GUARDED_BY(names_mutex_) = 0;                        // of all holders
-  std::multiset<std::string> awaited_ GUARDED_BY(names_mutex_){};  // by who wants them whole
+  std::map<std::string, Holder, std::less<>> names_ GUARDED_BY(names_mutex_);
+  int wholes_ GUARDED_BY(names_mutex_) = 0;  // of all holders
+  std::multiset<std::string, std::less<>> awaited_
+      GUARDED_BY(names_mutex_){};  // by who wants them whole
   int waiting_ GUARDED_BY(names_mutex_) = 0;
   // Names become others by what is under way with two of them, and by exchanges.
   std::atomic<int> moving_ = 0;

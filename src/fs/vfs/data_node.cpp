@@ -67,10 +67,8 @@ std::string DataTree::path_of(const TreeNode& file) const {
   return path_ + (host.starts_with(root) ? host.substr(root.size()) : "/" + host);
 }
 
-Status DataTree::record_open(const Caller& author, const ChangeOrder::Naming& naming,
+Status DataTree::record_open(const Caller& author, const std::string& path,
                              const struct stat& before, int flags, const Kept& kept) {
-  const ChangeOrder::Turn turn(order_, naming);
-  const std::string& path = turn.names().path;
   TRY(services_.record_change(author, {.operation = "open", .path = path}));
   const bool is_cut = before.st_size != 0 || !kept.row.is_null();  // it may grow past the daemon
   if ((flags & O_TRUNC) == 0 || !is_cut) return ok();

@@ -63,7 +63,12 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     }
     return std::unexpected(std::move(file).error());
   }
-  if (writable) TRY(tree_->record_open(writer, naming(), before, flags, kept));
+  if (cut) {
+    TRY(tree_->record_open(writer, cut->row().path, before, flags, kept));
+  } else if (writable) {
+    const ChangeOrder::Turn turn(tree_->order(), naming());
+    TRY(tree_->record_open(writer, turn.names().path, before, flags, kept));
+  }
   guard.done();
   const auto handle =
       std::make_shared<DataHandle>(self(), std::move(*file), std::move(writer), writable);
@@ -129,7 +134,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     return std::unexpected(std::move(created).error());
   }
   charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
-  TRY(tree_->record_open(writer, naming(name), before, flags, kept));
+  TRY(tree_->record_open(writer, opening.row().path, before, flags, kept));
   guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
                 false);

@@ -23,7 +23,6 @@ bool is_backup_of(std::string_view name, std::string_view other) {
 // what was there before a restore.
 bool DataNode::is_one_file(const std::string& name, const DataNode& target,
                            const std::string& new_name) const {
-  if (child(name) == target.child(new_name)) return true;
   const TreeNodeRef file = tree_->store().remembered(*file_, name);
   return file != nullptr && file == tree_->store().remembered(*target.file_, new_name);
 }
@@ -89,7 +88,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   Undertaking moving(*tree_, TRY(request.writer()), names, {.operation = "rename"});
   TRY(tell_writes_to(name));
   TRY(target->tell_writes_to(new_name));
-  if (is_one_file(name, *target, new_name)) {
+  if (moving.row().path == moving.row().other || is_one_file(name, *target, new_name)) {
     return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   }
   json::Value former = target == this ? keep_former(name, new_name) : json::Value();

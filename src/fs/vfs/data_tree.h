@@ -118,9 +118,10 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void forget(const TreeNode* file);
   // Its path in the mount; for one without a name any more, the tree and the inode number.
   std::string path_of(const TreeNode& file) const;
-  // The rows of an open that may write, and of what O_TRUNC cut off the file as it was `before`.
-  Status record_open(const Caller& author, const ChangeOrder::Naming& naming,
-                     const struct stat& before, int flags, const Kept& kept);
+  // The rows of an open that may write, and of what O_TRUNC cut off the file as it was `before`; by
+  // who has a turn at the path.
+  Status record_open(const Caller& author, const std::string& path, const struct stat& before,
+                     int flags, const Kept& kept);
 
  private:
   // The descriptors by which it is open for writing.

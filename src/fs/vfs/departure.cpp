@@ -12,7 +12,7 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
   const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
-  const std::string path = fmt::format("{}/{}", directory.path(), name);
+  const std::string& path = change.row().kept_path();
   if (tree_.services().lies_ready(path)) return;
   auto entry = tree_.store().lookup(directory.file(), name);
   if (!entry) return;
@@ -50,13 +50,8 @@ Status Departure::after(Status done) {
   return done;
 }
 
-// A directory on the way may have been renamed since the bytes were given their name.
 void Departure::tell() {
-  if (kept_.row.is_null()) return;
-  TreeChange& row = change_.row();
-  json::Value kept = kept_.row;
-  if (kept_.stored && kept_.path != row.kept_path()) json::set_bytes(kept, "path", kept_.path);
-  row.details.emplace_back("kept", std::move(kept));
+  if (!kept_.row.is_null()) change_.row().details.emplace_back("kept", std::move(kept_.row));
 }
 
 }  // namespace agentfs::vfs
