@@ -53,14 +53,20 @@ if(AGENTFS_SANITIZE)
 endif()
 
 # They are built several sources at a time, too: what a header costs is paid once for all of those.
-# What is named alike in several sources by design stands alone (agentfs_apart).
-option(AGENTFS_TOGETHER "Build several sources at a time with sanitizers" ON)
-if(AGENTFS_SANITIZE AND AGENTFS_TOGETHER)
+# What is named alike in several sources by design stands alone (agentfs_apart), as do the sources
+# of the targets in AGENTFS_APART, which scripts/test sets where some are named alike unawares.
+set(AGENTFS_APART "" CACHE STRING "Targets of which sanitizer builds make one source at a time")
+if(AGENTFS_SANITIZE)
   set(CMAKE_UNITY_BUILD ON)
   set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 endif()
 function(agentfs_apart)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+function(agentfs_apart_if_asked target)
+  if(target IN_LIST AGENTFS_APART)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+  endif()
 endfunction()
 
 # agentfs_room(FOLDER [ROOMS folders it may link] [USES third-party targets])
@@ -84,6 +90,7 @@ function(agentfs_room folder)
     set(scope INTERFACE)
   else()
     add_library(agentfs_${name} STATIC ${sources})
+    agentfs_apart_if_asked(agentfs_${name})
     set(scope PUBLIC)
     if(folder STREQUAL "base")
       target_precompile_headers(agentfs_${name} PRIVATE ${AGENTFS_PRECOMPILED})
@@ -119,6 +126,7 @@ function(agentfs_programs)
   file(GLOB command CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/*.cpp)
   if(command)
     add_library(agentfs_command OBJECT ${command})
+    agentfs_apart_if_asked(agentfs_command)
     target_link_libraries(agentfs_command PUBLIC agentfs_options agentfs_base agentfs_fcp
       agentfs_backends_memory agentfs_backends_segments agentfs_backends_sqlite
       agentfs_backends_blobs agentfs_backends_compare agentfs_backends_git

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -236,15 +237,25 @@ def lane_release(wanted):
 
 
 def build_sanitized(preset):
-    """Sources that do not build several at a time, as two of one name, may do so each for itself."""
-    failure = build(preset, options=["-DAGENTFS_TOGETHER=ON"])
-    if failure is None:
-        return None
-    apart = build(preset, options=["-DAGENTFS_TOGETHER=OFF"])
-    if apart is None:
-        print("          NOTE: only one source at a time builds; together:\n" +
-              "\n".join("    | " + line for line in failure.output.splitlines()[:20]), flush=True)
-    return apart
+    """Sources that do not build several at a time, as two of one name, may do so each for itself:
+    those of the targets that failed are tried so."""
+    together, apart = None, set()
+    while True:
+        failure = build(preset, options=["-DAGENTFS_APART=" + ";".join(sorted(apart))])
+        more = together_in(failure.output) - apart if failure else set()
+        if not more:
+            break
+        together, apart = together or failure, apart | more
+    if apart and not failure:
+        print(f"          NOTE: {', '.join(sorted(apart))}: only one source at a time builds; "
+              "together:\n" +
+              "\n".join("    | " + line for line in together.output.splitlines()[:20]), flush=True)
+    return failure
+
+
+def together_in(output):
+    """The targets of which a step failed that built several sources at a time."""
+    return set(re.findall(r"^FAILED: .*CMakeFiles/([^/]+)\.dir/Unity/", output, re.MULTILINE))
 
 
 def lane_sanitized(preset, kinds):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
+import contextlib
+import io
 import unittest
+from unittest import mock
 
 import fixtures  # noqa: F401  (puts scripts/lib on the path)
 
@@ -12,6 +15,20 @@ a.cpp:1:1: error: this is no C++
 [2/3] Building CXX object b.o
 ninja: build stopped: subcommand failed.
 """
+CLASH = """FAILED: CMakeFiles/agentfs_base.dir/Unity/unity_4_cxx.cxx.o
+two.cpp:1:1: error: reference to 'kLimit' is ambiguous
+"""
+
+
+def built_by(answer):
+    """lanes.build replaced by `answer`, which is told what stands apart; and what it was asked."""
+    asked = []
+
+    def build(preset, options):
+        asked.append(options[0])
+        output = answer(options[0].removeprefix("-DAGENTFS_APART="))
+        return lanes.Outcome(f"{preset} build", failed=1, output=output) if output else None
+    return mock.patch.object(lanes, "build", build), asked
 
 
 class Lanes(unittest.TestCase):
@@ -32,6 +49,28 @@ class Lanes(unittest.TestCase):
         self.assertEqual(lanes.failed_steps(NINJA),
                          ["FAILED: a.o", "a.cpp:1:1: error: this is no C++"])
         self.assertEqual(lanes.failed_steps("CMake Error: no\n"), ["CMake Error: no"])
+
+    def test_only_the_targets_that_do_not_build_together_are_built_apart(self):
+        later = CLASH.replace("base", "kernel")
+        outputs = {"": CLASH, "agentfs_base": later, "agentfs_base;agentfs_kernel": ""}
+        replaced, asked = built_by(outputs.get)
+        told = io.StringIO()
+        with replaced, contextlib.redirect_stdout(told):
+            self.assertIsNone(lanes.build_sanitized("asan"))
+        self.assertEqual(asked, [f"-DAGENTFS_APART={apart}" for apart in outputs])
+        self.assertIn("agentfs_base, agentfs_kernel: only one source at a time", told.getvalue())
+        self.assertIn("'kLimit' is ambiguous", told.getvalue())
+
+    def test_what_does_not_build_apart_either_has_failed(self):
+        alone = CLASH.replace("Unity/unity_4_cxx.cxx", "two.cpp")
+        replaced, asked = built_by({"": CLASH, "agentfs_base": alone}.get)
+        with replaced:
+            self.assertEqual(lanes.build_sanitized("asan").output, alone)
+        self.assertEqual(len(asked), 2)
+        replaced, asked = built_by({"": alone}.get)
+        with replaced:
+            self.assertEqual(lanes.build_sanitized("asan").output, alone)
+        self.assertEqual(len(asked), 1)
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ void send_all(const AllNews& news) {
   }
 }
 
-// On the thread of notices; waits for it, but no longer than kPatience. Threads that are stopping
+// On the thread of notices; waits for it, but no longer than kInvalidation. Threads that are stopping
 // drop their tasks, and the promise with them: the wait ends all the same.
 bool tell(WorkerPool& notices, std::function<void()> say) {
   std::promise<void> said;
@@ -280,7 +280,7 @@ bool tell(WorkerPool& notices, std::function<void()> say) {
     said.set_value();
   });
   about_to_wait();
-  return done.wait_for(kPatience) == std::future_status::ready;
+  return done.wait_for(kInvalidation) == std::future_status::ready;
 }
 
 }  // namespace

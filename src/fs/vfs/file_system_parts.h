@@ -18,7 +18,7 @@ namespace agentfs::vfs {
 
 // How long a command waits for an invalidation: it runs on a thread of the channel, which the
 // host's kernel may want for what holds the invalidation up, so not for ever.
-inline constexpr std::chrono::seconds kPatience(2);
+inline constexpr std::chrono::seconds kInvalidation(2);
 // How long who makes a tree waits for it to be shown to watchers, or asked for again.
 inline constexpr std::chrono::milliseconds kShow(100);
 
@@ -42,7 +42,7 @@ struct Staleness {
 struct FileSystem::Parts {
   Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)) {}
 
-  // Tells the host's caches, and waits until they were told, but no longer than kPatience. False:
+  // Tells the host's caches, and waits until they were told, but no longer than kInvalidation. False:
   // they have not been told yet.
   bool invalidate(const std::vector<Staleness>& changes);
   void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
