@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 import contextlib
 import io
+import os
+import tempfile
 import unittest
 from unittest import mock
 
@@ -71,6 +73,17 @@ class Lanes(unittest.TestCase):
         with replaced:
             self.assertEqual(lanes.build_sanitized("asan").output, alone)
         self.assertEqual(len(asked), 1)
+
+    def test_files_lie_in_memory_where_there_is_room_and_are_gone_afterwards(self):
+        with tempfile.TemporaryDirectory() as above:
+            with mock.patch.object(lanes, "MEMORY", above), mock.patch.object(lanes, "ROOM", 1):
+                with lanes.in_memory() as directory:
+                    self.assertEqual(os.path.dirname(directory), above)
+                self.assertEqual(os.listdir(above), [])
+            with mock.patch.object(lanes, "MEMORY", above + "/missing"), lanes.in_memory() as none:
+                self.assertIsNone(none)
+            with mock.patch.object(lanes, "ROOM", 1 << 62), lanes.in_memory() as none:
+                self.assertIsNone(none)
 
 
 if __name__ == "__main__":
