@@ -71,7 +71,7 @@ class TreeFile {
 
 // Directories that somebody holds of a state that is over.
 struct Followers {
-  static constexpr std::size_t kMostPaths = 16;
+  static constexpr std::size_t kMostPaths = 8;
   std::vector<TreeNodeRef> directories{};
   std::vector<std::string> paths{};  // below its root, of the first that have no other in them
   std::size_t names = 0;             // known in all of them, of files too

@@ -140,6 +140,9 @@ class Kernel {
   Result<std::string> commit_turn(ProcessId pid, std::uint64_t turn);
   // Where a checkpoint becomes a git commit, the last record whose change one made now would have.
   std::optional<Sequence> checkpoint_reaches(const std::string& root) const;
+  // Does it on the pool, when who asks now is likely to have been answered: with few CPUs it would
+  // be in their way. Not at all where there is no pool, or the kernel stops first.
+  void do_behind_answer(std::function<void()> task) const;
   // Begins to make the commits of a workspace's checkpoints that have none yet; returns at once.
   void commit_checkpoints(const std::string& workspace);
   // Calls `act` while no commit writes into the workspace's repository; waits for one under way.

@@ -285,16 +285,7 @@ void Kernel::commit_checkpoints(const std::string& workspace) {
     Lock lock(state_->mutex);
     if (!state_->checkpointing.insert(workspace).second) return;
   }
-  // Who asked is answered first: where there are few CPUs the commit would be in their way.
-  constexpr auto kAnswer = std::chrono::milliseconds(3);
-  parts().loop->after(kAnswer, [weak = state_->weak_from_this(), workspace] {
-    Work timer{weak};
-    if (!timer) return;
-    timer->parts.pool->post([weak, workspace] {
-      Work work{weak};
-      if (work) work->run_checkpoints(workspace);
-    });
-  });
+  do_behind_answer([state = state_.get(), workspace] { state->run_checkpoints(workspace); });
 }
 
 void Kernel::State::run_checkpoints(const std::string& workspace) {

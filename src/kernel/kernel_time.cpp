@@ -132,6 +132,19 @@ void Kernel::State::ring(ProcessId pid) {
   arm(pid);
 }
 
+void Kernel::do_behind_answer(std::function<void()> task) const {
+  if (parts().pool == nullptr) return;
+  constexpr auto kAnswer = std::chrono::milliseconds(3);
+  parts().loop->after(kAnswer, [weak = state_->weak_from_this(), task = std::move(task)]() mutable {
+    Work timer{weak};
+    if (!timer) return;
+    timer->parts.pool->post([weak, task = std::move(task)] {
+      Work work{weak};
+      if (work) task();
+    });
+  });
+}
+
 void Kernel::State::schedule_sync() {
   constexpr std::chrono::seconds kInterval(1);
   parts.loop->after(kInterval, [weak = weak_from_this()] {

@@ -33,10 +33,8 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
 // What differs now from a state before, for who watches its directories. Looking for it takes as
 // long as there are changes, so others do it.
 void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
-  const KernelParts& parts = kernel.parts();
-  Forest* const forest = parts.forests.at(paths::top_of(root));
-  if (parts.pool == nullptr) return;
-  parts.pool->post([forest, root, before, paths = &kernel.paths()] {
+  Forest* const forest = kernel.parts().forests.at(paths::top_of(root));
+  kernel.do_behind_answer([forest, root, before, paths = &kernel.paths()] {
     const auto was = forest->snapshot_root(before);
     const auto now = forest->lookup(*forest->root(), paths::name_of(root));
     if (!was || !now) return;

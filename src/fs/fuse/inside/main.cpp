@@ -140,12 +140,17 @@ void tell_removed(int directory, const char* name, mode_t type) {
   static_cast<void>(::unlinkat(directory, name, S_ISDIR(type) ? AT_REMOVEDIR : 0) == 0);
 }
 
+// The ways are of one tree, so one top is of all.
 void walk(const char* mountpoint, const Announcement& ways) {
+  if (ways.length == 0) return;
+  const auto from_mount = [](const char* path) {
+    return std::string(*path == '/' ? path + 1 : path);
+  };
+  const Top top(mountpoint, from_mount(ways.path));
+  if (top.get() < 0) return;
   for (std::size_t at = 0; at < ways.length; at += std::strlen(ways.path + at) + 1) {
-    const char* const whole = ways.path + at;
-    const std::string path(whole + (*whole == '/' ? 1 : 0));
-    const Top top(mountpoint, path);
-    if (top.get() >= 0) const Descriptor asked_for(open_below(top.get(), below_top(path), O_PATH));
+    const std::string path = from_mount(ways.path + at);
+    const Descriptor asked_for(open_below(top.get(), below_top(path), O_PATH));
   }
 }
 
