@@ -270,8 +270,8 @@ void send_all(const AllNews& news) {
   }
 }
 
-// On the thread of notices; waits for it, but no longer than kInvalidation. Threads that are stopping
-// drop their tasks, and the promise with them: the wait ends all the same.
+// On the thread of notices; waits for it, but no longer than kInvalidation. Threads that are
+// stopping drop their tasks, and the promise with them: the wait ends all the same.
 bool tell(WorkerPool& notices, std::function<void()> say) {
   std::promise<void> said;
   const std::future<void> done = said.get_future();

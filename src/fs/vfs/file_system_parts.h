@@ -42,8 +42,8 @@ struct Staleness {
 struct FileSystem::Parts {
   Parts(ContextRef c, NodeRef r) : context(std::move(c)), root(std::move(r)) {}
 
-  // Tells the host's caches, and waits until they were told, but no longer than kInvalidation. False:
-  // they have not been told yet.
+  // Tells the host's caches, and waits until they were told, but no longer than kInvalidation.
+  // False: they have not been told yet.
   bool invalidate(const std::vector<Staleness>& changes);
   void invalidate_later(const std::vector<Staleness>& changes);  // does not wait
   // Every name that the host's kernel knows is to be asked for again when it is next used. False:
