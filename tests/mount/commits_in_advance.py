@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # mount: none
-"""The process of the next commit waits for it: idle, replaceable, and confined once it has it."""
+"""The processes of the next commits wait: idle, replaceable, confined once they have an order."""
 import os
 import signal
 
@@ -17,13 +17,14 @@ def ctl(space, line):
 
 
 def waiting():
-    return [pid for pid in committers(M.daemon()) if not is_confined(pid)]
+    """Those that wait, in the order in which they are taken; they are started one after another."""
+    return sorted(pid for pid in committers(M.daemon()) if not is_confined(pid))
 
 
 def next_one(*others):
-    """The process that waits, once there is one."""
-    wait_until(20, lambda: set(waiting()) - set(others), "a process that waits")
-    return next(iter(set(waiting()) - set(others)))
+    """The process that is taken next, once two wait."""
+    wait_until(20, lambda: len(set(waiting()) - set(others)) == 2, "two processes that wait")
+    return next(pid for pid in waiting() if pid not in others)
 
 
 def make(space):
@@ -94,7 +95,8 @@ def none_before_the_first():
 def killed():
     for number in range(3):
         pid = next_one()
-        kill(pid, signal.SIGKILL)
+        for each in waiting()[:number]:
+            kill(each, signal.SIGKILL)
         checkpoint(f"killed-{number}")
         expect(not is_alive(pid), f"{pid}: still there")
     expect_eq(M.last_error(), "", "errors")
@@ -104,6 +106,8 @@ def confined_as_one_that_was_started_for_its_order():
     waited = next_one()
     before = bounds(waited)
     expect_eq(stuck("taken"), waited, "who serves the order")
+    for pid in waiting():
+        kill(pid, signal.SIGKILL)
     started = stuck("new")
     expect(started != waited, "one process for two orders")
     wait_until(20, lambda: bounds(started) == bounds(waited), "the same bounds")

@@ -232,7 +232,7 @@ def is_confined(pid):
 
 
 def committers(daemon):
-    """The processes of agentfs-commit: those at work, and the one that waits."""
+    """The processes of agentfs-commit: those at work, and those that wait."""
     return [int(pid) for pid in os.listdir("/proc") if pid.isdigit()
             and name_of(pid) == "agentfs-commit" and parent_of(pid) == daemon]
 

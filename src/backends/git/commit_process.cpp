@@ -19,6 +19,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::size_t kWaiting = 2;  // processes
+
 std::int64_t nanoseconds(milliseconds span) { return std::chrono::nanoseconds(span).count(); }
 
 // The last line; the others are told to the log.
@@ -37,7 +39,7 @@ CommitProcess::CommitProcess(const Clock& clock, std::string program, CommitLimi
       // Locks of the second that it begins in are nobody's.
       started_(clock.wall() / kNanoseconds + 1),
       stopped_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (limits_.in_advance) keeper_ = std::thread([this] { keep_one_waiting(); });
+  if (limits_.in_advance) keeper_ = std::thread([this] { keep_some_waiting(); });
 }
 
 CommitProcess::~CommitProcess() {
@@ -46,11 +48,11 @@ CommitProcess::~CommitProcess() {
 }
 
 void CommitProcess::stop() {
-  std::unique_ptr<git::CommitChild> waiting;
+  std::deque<std::unique_ptr<git::CommitChild>> waiting;
   {
     Lock lock(mutex_);
     stopping_ = true;
-    waiting = std::move(waiting_);
+    waiting.swap(waiting_);
   }
   changed_.notify_all();
   const std::uint64_t one = 1;
@@ -62,7 +64,7 @@ Result<std::string> CommitProcess::commit(const TurnCommit& commit) {
   bool cut_short = false;
   Result<std::string> made = run(commit, locks_from, cut_short);
   const std::int64_t rest = leave(commit.worktree, cut_short);
-  want_one();
+  want_more();
   if (rest != 0 && !made) {
     made.error().message += fmt::format("; it is tried again in {} s", rest / kNanoseconds);
   }
@@ -118,19 +120,22 @@ std::int64_t CommitProcess::leave(const std::string& worktree, bool cut_short) {
 }
 
 std::unique_ptr<git::CommitChild> CommitProcess::take_waiting() {
-  std::unique_ptr<git::CommitChild> waiting;
-  {
-    Lock lock(mutex_);
-    waiting = std::move(waiting_);
+  for (;;) {
+    std::unique_ptr<git::CommitChild> oldest;
+    {
+      Lock lock(mutex_);
+      if (waiting_.empty()) return nullptr;
+      oldest = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    if (oldest->is_alive()) return oldest;
   }
-  if (waiting && !waiting->is_alive()) waiting.reset();
-  return waiting;
 }
 
-void CommitProcess::want_one() {
+void CommitProcess::want_more() {
   {
     Lock lock(mutex_);
-    wanted_ = !waiting_;
+    wanted_ = waiting_.size() < kWaiting;
   }
   changed_.notify_all();
 }
@@ -138,16 +143,16 @@ void CommitProcess::want_one() {
 bool CommitProcess::wait_until_wanted() {
   Lock lock(mutex_);
   while (!stopping_ && !wanted_) changed_.wait(lock);
-  wanted_ = false;
   return !stopping_;
 }
 
-void CommitProcess::keep_one_waiting() {
+void CommitProcess::keep_some_waiting() {
   while (wait_until_wanted()) {
     // Where that fails, the next commit tells why.
     auto started = git::CommitChild::start(program_);
     Lock lock(mutex_);
-    if (started && !stopping_ && !waiting_) waiting_ = std::move(*started);
+    if (started && !stopping_) waiting_.push_back(std::move(*started));
+    wanted_ = started && waiting_.size() < kWaiting;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,7 +24,7 @@ struct CommitLimits {
   std::chrono::milliseconds first_rest{120'000};  // after a killed one; doubled each time
   std::chrono::milliseconds longest_rest{3'600'000};
   std::size_t at_once = 3;  // fewer than the driver pool has threads
-  bool in_advance = true;   // the next commit's process waits from the first one's end on
+  bool in_advance = true;   // the next commits' processes wait from the first one's end on
 };
 
 namespace git {
@@ -32,8 +33,9 @@ class CommitChild;
 
 // The process gets its order by its standard input, confines itself to the worktree and to
 // TurnCommit::git_directory, and answers in a line; what it writes besides goes to the log. It
-// serves one order and ends. From the first commit on another one waits, initialised, for the next
-// order; where it has died, which costs the commit nothing but time, one is started in its place.
+// serves one order and ends. From the first commit on others wait, initialised, for the next
+// orders: two, as a turn makes two commits where others have been at work, too. Where they have
+// died, which costs the commit nothing but time, one is started in their place.
 //
 // A worktree whose commit took too long, or crashed, rests: until then commit() fails at once.
 //
@@ -61,12 +63,12 @@ class CommitProcess final : public Repository {
   Result<std::int64_t> enter(const std::string& worktree);
   std::int64_t leave(const std::string& worktree, bool cut_short);
   Result<std::string> run(const TurnCommit& commit, std::int64_t locks_from, bool& cut_short);
-  // The one that waits, if it is alive; nullptr: none.
+  // The one that waits longest, if one is alive; nullptr: none. The dead go.
   std::unique_ptr<git::CommitChild> take_waiting();
-  // Has the keeper start one for the next order where none waits: a start holds up who asks for it.
-  void want_one();
+  // Has the keeper start as many as are to wait: a start holds up who asks for it.
+  void want_more();
   bool wait_until_wanted();  // false: the daemon is ending
-  void keep_one_waiting();
+  void keep_some_waiting();
 
   const Clock& clock_;
   const std::string program_;
@@ -77,10 +79,10 @@ class CommitProcess final : public Repository {
   std::condition_variable_any changed_;
   std::size_t running_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool wanted_ GUARDED_BY(mutex_) = false;  // one that waits
-  std::unique_ptr<git::CommitChild> waiting_ GUARDED_BY(mutex_);
-  std::map<std::string, Place> places_ GUARDED_BY(mutex_);  // that rest
-  std::thread keeper_;                                      // starts what waits, which dies with it
+  bool wanted_ GUARDED_BY(mutex_) = false;                                    // more that wait
+  std::deque<std::unique_ptr<git::CommitChild>> waiting_ GUARDED_BY(mutex_);  // oldest first
+  std::map<std::string, Place> places_ GUARDED_BY(mutex_);                    // that rest
+  std::thread keeper_;  // starts what waits, which dies with it
 };
 
 }  // namespace agentfs
