@@ -2,6 +2,7 @@
 #include "kernel/quota_keeper.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,7 +27,7 @@ std::string shown_limit(std::uint64_t limit) {
   return limit == 0 ? std::string(kUnlimited) : std::to_string(limit);
 }
 
-// "10G", "512MiB", "4096": powers of 1024.
+// "10G", "10g", "512MiB", "4096": powers of 1024.
 std::optional<std::uint64_t> parse_size(std::string_view word) {
   constexpr std::string_view kUnits = "KMGTP";
   for (const std::string_view ending : {"iB", "B"}) {
@@ -36,8 +37,9 @@ std::optional<std::uint64_t> parse_size(std::string_view word) {
   }
   unsigned shift = 0;
   if (!word.empty()) {
-    const char last = word.back() == 'k' ? 'K' : word.back();
-    if (const auto unit = kUnits.find(last); unit != std::string_view::npos) {
+    const auto last = static_cast<unsigned char>(word.back());
+    const auto unit = kUnits.find(static_cast<char>(std::toupper(last)));
+    if (unit != std::string_view::npos) {
       shift = 10 * (static_cast<unsigned>(unit) + 1);
       word.remove_suffix(1);
     }
@@ -64,7 +66,7 @@ Status parse_pair(std::string_view name, std::string_view value, Quota& quota) {
                                           : parse_count(value);
   if (!number) {
     return fail(EINVAL, "limits: {} cannot be {}; {}, or unlimited would do", name,
-                text::shown(value), is_bytes ? "a size such as 10G or 4096" : "a number from 1");
+                text::shown(value), is_bytes ? "a size such as 10G (K to P: powers of 1024) or 4096" : "a number from 1");
   }
   if (*number == 0 && value != kUnlimited) {
     return fail(EINVAL,

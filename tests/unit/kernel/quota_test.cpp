@@ -27,6 +27,7 @@ TEST_CASE("Limits are read as they are written") {
         Quota{.bytes = std::uint64_t{10} << 30U, .inodes = 100'000});
   CHECK(parse_quota("bytes = 4KiB\ninodes =3", {}).value() == Quota{.bytes = 4096, .inodes = 3});
   CHECK(parse_quota("bytes 4KiB", kSome).value() == Quota{.bytes = 4096, .inodes = 20});
+  CHECK(parse_quota("bytes=2g", kSome).value() == Quota{.bytes = 2U << 30U, .inodes = 20});
   CHECK(parse_quota("# inodes=1\n", kSome).value() == kSome);
   CHECK(parse_quota("unlimited", kSome).value() == Quota{});
   CHECK(parse_quota("inodes=unlimited", kSome).value() == Quota{.bytes = 10, .inodes = 0});
