@@ -154,6 +154,7 @@ def in_memory():
         yield None
         return
     with made as directory:
+        os.chmod(directory, 0o1777)  # as /tmp: tests become other users
         yield directory
 
 

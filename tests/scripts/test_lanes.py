@@ -79,6 +79,7 @@ class Lanes(unittest.TestCase):
             with mock.patch.object(lanes, "MEMORY", above), mock.patch.object(lanes, "ROOM", 1):
                 with lanes.in_memory() as directory:
                     self.assertEqual(os.path.dirname(directory), above)
+                    self.assertEqual(os.stat(directory).st_mode & 0o7777, 0o1777)
                 self.assertEqual(os.listdir(above), [])
             with mock.patch.object(lanes, "MEMORY", above + "/missing"), lanes.in_memory() as none:
                 self.assertIsNone(none)
