@@ -2,11 +2,12 @@
 import contextlib
 import io
 import os
+import pathlib
 import tempfile
 import unittest
 from unittest import mock
 
-import fixtures  # noqa: F401  (puts scripts/lib on the path)
+import fixtures
 
 import lanes
 
@@ -19,6 +20,17 @@ ninja: build stopped: subcommand failed.
 """
 CLASH = """FAILED: CMakeFiles/agentfs_base.dir/Unity/unity_4_cxx.cxx.o
 two.cpp:1:1: error: reference to 'kLimit' is ambiguous
+"""
+
+UNIT_ANY = """#!/bin/sh
+case $1 in
+  --list-test-names-only) echo one; exit 1 ;;
+  "~[disk]") echo "$TMPDIR" > PLACE/memory
+    echo "All tests passed (9 assertions in 3 test cases)" ;;
+  "[disk]") echo "${TMPDIR-none}" > PLACE/disk
+    echo "  SKIPPED: no disk"
+    echo "All tests passed (1 assertion in 1 test case)" ;;
+esac
 """
 
 
@@ -85,6 +97,18 @@ class Lanes(unittest.TestCase):
                 self.assertIsNone(none)
             with mock.patch.object(lanes, "ROOM", 1 << 62), lanes.in_memory() as none:
                 self.assertIsNone(none)
+
+    def test_what_needs_a_disk_has_one_and_the_rest_lies_in_memory(self):
+        with tempfile.TemporaryDirectory() as place:
+            script = fixtures.executable(pathlib.Path(place, "any"), UNIT_ANY.replace("PLACE", place))
+            program = lanes.Program("unit_any", "unit", [script], 60)
+            with mock.patch.dict(os.environ):
+                os.environ.pop("TMPDIR", None)
+                outcome = lanes.run_program(program, 1, "/m")
+            self.assertEqual((outcome.passed, outcome.failed, outcome.skipped), (3, 0, 1))
+            self.assertEqual(outcome.notes, ("SKIPPED: no disk",))
+            self.assertEqual([pathlib.Path(place, name).read_text() for name in ("memory", "disk")],
+                             ["/m\n", "none\n"])
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ struct Full {
 
 }  // namespace
 
-TEST_CASE("what extended attributes fill is changed and removed in a fork, and in its parent") {
+TEST_CASE("what extended attributes fill is changed and removed in a fork, and in its parent",
+          "[disk]") {
   for (const auto& [fork_first, trusted] :
        {std::pair(true, true), {false, true}, {true, false}, {false, false}}) {
     CAPTURE(fork_first, trusted);
@@ -108,7 +109,8 @@ TEST_CASE("what extended attributes fill is changed and removed in a fork, and i
   }
 }
 
-TEST_CASE("what extended attributes fill keeps its number and its time of change in a fork") {
+TEST_CASE("what extended attributes fill keeps its number and its time of change in a fork",
+          "[disk]") {
   Full full;
   const auto was = full.forest.stat("p/d/f");
   must(full.forest->fork("p", "q"));
@@ -123,7 +125,7 @@ TEST_CASE("what extended attributes fill keeps its number and its time of change
   CHECK(full.forest.stat("p/d/f").st_ctim.tv_nsec == was.st_ctim.tv_nsec);
 }
 
-TEST_CASE("a state to go back to is there where extended attributes fill what it has") {
+TEST_CASE("a state to go back to is there where extended attributes fill what it has", "[disk]") {
   Full full;
   const SnapshotId state = must(full.forest->snapshot("p", "s"));
   full.change("p");
@@ -135,7 +137,7 @@ TEST_CASE("a state to go back to is there where extended attributes fill what it
   full.check_changed("p");
 }
 
-TEST_CASE("as many attributes fit on a file of a fork as on one that was never forked") {
+TEST_CASE("as many attributes fit on a file of a fork as on one that was never forked", "[disk]") {
   TestForest forest;
   forest.directory("p");
   forest.file("p/f", "bytes");
@@ -147,7 +149,7 @@ TEST_CASE("as many attributes fit on a file of a fork as on one that was never f
   CHECK(count_of(forest, "p/f") == 0);
 }
 
-TEST_CASE("what stands in for an inode that has gone goes at the next start") {
+TEST_CASE("what stands in for an inode that has gone goes at the next start", "[disk]") {
   if (!is_root()) {
     WARN("SKIPPED: only root is told by a handle that an inode has gone");
     return;

@@ -22,8 +22,8 @@ std::string reuse(TestForest& forest, ino_t inode, bool directories) {
 
 }  // namespace
 
-TEST_CASE(
-    "no two things have one number, though the disk gives that of a removed directory again") {
+TEST_CASE("no two things have one number, though the disk gives that of a removed directory again",
+          "[disk]") {
   int given_again = 0;
   for (const bool directories : {true, false}) {
     for (const bool rolled_back_first : {true, false}) {
@@ -54,7 +54,8 @@ TEST_CASE(
   if (given_again == 0) WARN("SKIPPED: this disk does not give the number again");
 }
 
-TEST_CASE("what a rollback brings back has its number, though something older had that, too") {
+TEST_CASE("what a rollback brings back has its number, though something older had that, too",
+          "[disk]") {
   TestForest forest;
   for (const char* const tree : {"p", "q", "p/d"}) forest.directory(tree);
   const ino_t inode = inode_of(forest, "p/d");
@@ -78,7 +79,8 @@ TEST_CASE("what a rollback brings back has its number, though something older ha
 }
 
 // As a commit does in a repository, past the forest.
-TEST_CASE("a directory made on the disk is never what another one of its number was kept as") {
+TEST_CASE("a directory made on the disk is never what another one of its number was kept as",
+          "[disk]") {
   const bool has_handles = GENERATE(true, false);
   CAPTURE(has_handles);
   TestForest forest({.file_handles = has_handles});
