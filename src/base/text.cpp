@@ -184,7 +184,7 @@ std::string shown_some(const std::vector<std::string>& values) {
 std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,
                                  std::size_t limit) {
   constexpr std::size_t kMostSteps = 10'000'000;  // some 10 ms: a sentence is worth no more
-  const std::size_t most = std::max((word.size() + 2) / 3, 1uz);  // text for "txet"; none for "blob"
+  const std::size_t most = std::max((word.size() + 2) / 3, 1uz);  // text for "txet"
   std::size_t steps = 0;
   std::vector<std::pair<std::size_t, std::string>> scored;
   for (const std::string& candidate : candidates) {

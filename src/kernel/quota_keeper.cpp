@@ -65,8 +65,9 @@ Status parse_pair(std::string_view name, std::string_view value, Quota& quota) {
                       : is_bytes          ? parse_size(value)
                                           : parse_count(value);
   if (!number) {
-    return fail(EINVAL, "limits: {} cannot be {}; {}, or unlimited would do", name,
-                text::shown(value), is_bytes ? "a size such as 10G (K to P: powers of 1024) or 4096" : "a number from 1");
+    return fail(
+        EINVAL, "limits: {} cannot be {}; {}, or unlimited would do", name, text::shown(value),
+        is_bytes ? "a size such as 4096 or 10G (K to P: powers of 1024)" : "a number from 1");
   }
   if (*number == 0 && value != kUnlimited) {
     return fail(EINVAL,
