@@ -160,21 +160,17 @@ def run_tests(program, slower, wanted=(), place=None):
                    tuple(catch_summary.skip_lines(ended.output)))
 
 
-@contextlib.contextmanager
 def in_memory():
-    """A directory of a tmpfs for the files of tests: its path, or None where there is no room."""
+    """To be entered: a directory of a tmpfs for the files of tests; None where there is no room."""
     try:
         room = os.statvfs(MEMORY)
-        large = room.f_bavail * room.f_frsize >= ROOM
-        made = tempfile.TemporaryDirectory(prefix="agentfs-tests-", dir=MEMORY) if large else None
+        if room.f_bavail * room.f_frsize < ROOM:
+            return contextlib.nullcontext()
+        made = tempfile.TemporaryDirectory(prefix="agentfs-tests-", dir=MEMORY)
     except OSError:
-        made = None
-    if made is None:
-        yield None
-        return
-    with made as directory:
-        os.chmod(directory, 0o1777)  # as /tmp: tests become other users
-        yield directory
+        return contextlib.nullcontext()
+    os.chmod(made.name, 0o1777)  # as /tmp: tests become other users
+    return made
 
 
 def run_programs(preset, kinds, names=(), prefix="", directory=None):

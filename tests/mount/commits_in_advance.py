@@ -93,9 +93,9 @@ def none_before_the_first():
 
 
 def killed():
-    for number in range(3):
+    for number, count in enumerate((1, 2, 1)):
         pid = next_one()
-        for each in waiting()[:number]:
+        for each in waiting()[:count]:
             kill(each, signal.SIGKILL)
         checkpoint(f"killed-{number}")
         expect(not is_alive(pid), f"{pid}: still there")
