@@ -142,7 +142,6 @@ void tell_removed(int directory, const char* name, mode_t type) {
 
 // The ways are of one tree, so one top is of all.
 void walk(const char* mountpoint, const Announcement& ways) {
-  if (ways.length == 0) return;
   const auto from_mount = [](const char* path) {
     return std::string(*path == '/' ? path + 1 : path);
   };
