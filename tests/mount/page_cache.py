@@ -8,6 +8,7 @@ import mmap
 import os
 import platform
 import struct
+import subprocess
 import sys
 import threading
 
@@ -137,6 +138,33 @@ print(sum(int(os.read(end, 10)) for end in ends))
 """
 
 
+APPENDER = """
+import os, sys
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+for number in range(int(sys.argv[2])):
+    os.write(log, b"line %d\\n" % number)
+"""
+
+
+def who_appends_while_others_empty_the_file_loses_nothing():
+    """Each line is in the file or in a version of it, and nobody has written behind a hole."""
+    path, lines = SPACE / "log", 1500
+    path.touch()
+    with subprocess.Popen([sys.executable, "-c", APPENDER, path, str(lines)]) as appender:
+        while appender.poll() is None:
+            os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))
+    expect_eq(appender.returncode, 0)
+    versions = [version.read_bytes() for version in (SPACE / ".agentfs/versions/log").iterdir()]
+    now = path.read_bytes()
+    expect_eq(now, (M.state / "trees/workspaces/site/log").read_bytes(), "in the host's cache")
+    found = b"".join([now, *versions])
+    expect(b"\0" not in found, "a hole")
+    expect_eq(set(range(lines)) - {int(line.split()[1]) for line in found.splitlines()}, set())
+    with open(path, "ab") as log:
+        log.write(b"line -1\n")
+    expect_eq(path.read_bytes(), now + b"line -1\n", "who came later")
+
+
 def files_that_were_closed_count_no_more():
     """Of that the daemon hears later, of all that are asked for at once as soon as of those."""
     small = Mount.of("closing")
@@ -151,4 +179,5 @@ def files_that_were_closed_count_no_more():
 
 
 main(begin, what_was_written_is_known, what_is_written_directly_is_read,
-     what_others_changed_is_not, files_that_were_closed_count_no_more)
+     who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,
+     files_that_were_closed_count_no_more)

@@ -36,12 +36,18 @@ class LocalCaller final : public vfs::Request {
   bool may_block() const override { return may_block_; }
   vfs::Part part() const override { return part_; }
   void come_by(vfs::Part part) { part_ = part; }
+  bool appends() const override { return appends_; }
+  void open_to_append() { appends_ = true; }
+  void put_elsewhere() override { ++put_elsewhere_; }
+  int times_put_elsewhere() const { return put_elsewhere_; }
 
  private:
   HostCaller host_;
   Caller caller_;
   bool may_block_ = true;
   vfs::Part part_ = vfs::Part::whole;
+  bool appends_ = false;
+  int put_elsewhere_ = 0;
 };
 
 // A directory made by a table: of rows, or, where `only` is a row, of one collection's objects.

@@ -80,7 +80,7 @@ void do_read(fuse_req_t request, fuse_ino_t, std::size_t count, off_t offset,
       });
 }
 
-void do_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t size, off_t offset,
+void do_write(fuse_req_t request, fuse_ino_t id, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
   Scope scope(request, "write", info->flags, drops_set_id(*info));
   const auto handle = scope.handle(info);
@@ -94,6 +94,7 @@ void do_write(fuse_req_t request, fuse_ino_t, const char* bytes, std::size_t siz
         if (!count) return reply_error(held, count.error());
         ::fuse_reply_write(held, *count);
       });
+  if (scope.asked.is_elsewhere()) scope.forget_cached(id);
 }
 
 void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {

@@ -27,12 +27,16 @@ class FuseRequest final : public vfs::Request {
   bool may_block() const override;
   vfs::Part part() const override { return way_.part; }
   bool drops_set_id() const override { return way_.drops_set_id; }
+  bool appends() const override;
+  void put_elsewhere() override { is_elsewhere_ = true; }
+  bool is_elsewhere() const { return is_elsewhere_; }
 
  private:
   const fuse_ctx& context_;
   vfs::Services& services_;
   CallerResolver& resolver_;
   Way way_;
+  bool is_elsewhere_ = false;
   mutable std::optional<HostCaller> host_;
   mutable std::optional<Caller> caller_;
 };

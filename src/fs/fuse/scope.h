@@ -35,6 +35,12 @@ struct Scope {
     if (auto found = context.channel->handle(info->fh)) return found;
     return fail(EBADF, "handle {}: not open", info->fh);
   }
+  // Once the request has been answered: the host's kernel asks for all of the file again.
+  void forget_cached(fuse_ino_t id) const {
+    context.services.notices().post([channel = context.channel, id] {
+      if (vfs::Invalidator* const to = channel->invalidator()) to->inode(id);
+    });
+  }
   uid_t uid() const { return ::fuse_req_ctx(request)->uid; }
   vfs::Opener opener() const { return {uid(), ::fuse_req_ctx(request)->pid}; }
   // For `errors` of who asks: why, where the errno alone does not tell.

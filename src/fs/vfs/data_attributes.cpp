@@ -89,9 +89,10 @@ Result<Changing> DataNode::begin_change(bool of_bytes) {
   }
 }
 
-Result<ChangingAlone> DataNode::begin_cut() {
+Result<ChangingAlone> DataNode::begin_cut(bool by_open) {
   ChangingAlone alone(tree_->bytes(), *file_);
   if (is_retired_) TRY(check_in_place());
+  if (by_open) was_cut_by_open_ = true;
   part_from_past();
   return alone;
 }

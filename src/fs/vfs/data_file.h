@@ -46,7 +46,9 @@ class DataNode final : public Node {
   // of what it had by a link. Of bytes ESTALE as of check_in_place().
   Result<Changing> begin_change(bool of_bytes = true);
   // The same for bytes that are cut off by path: nobody writes between the copy and the cut.
-  Result<ChangingAlone> begin_cut();
+  // `by_open`: from then on the size by which the host's kernel appends may be another one.
+  Result<ChangingAlone> begin_cut(bool by_open = false);
+  bool was_cut_by_open() const { return was_cut_by_open_; }
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
@@ -79,8 +81,7 @@ class DataNode final : public Node {
     const void* const by = closed_by_;
     return by != nullptr && by != than;
   }
-  // The host's kernel has written pages of a mapping, by whatever descriptor; the next that is
-  // closed may be the mapping's.
+  // The host's kernel has written pages of a mapping; the next that is closed may be its.
   void note_mapped() { is_mapped_ = true; }
   bool take_mapped() { return is_mapped_.exchange(false); }
   // For the first to write over it.
@@ -91,8 +92,7 @@ class DataNode final : public Node {
   Result<struct stat> status() const { return shown(TRY(tree_->store().attributes(*file_))); }
   bool is_written_past() const { return writers_past_ > 0; }
   bool is_overwritten_past() const { return overwriters_past_ > 0; }  // perhaps
-  // It has an entry that the host's kernel did not make: the listing that it keeps is not used
-  // again.
+  // It has an entry that the host's kernel did not make, whose listing is not used again.
   void distrust_listing() { listed_after_ = ~std::uint64_t{0}; }
   // What a merge makes ready in the top directory of a tree is nobody's to see until it has ended.
   bool hides(const std::string& name) const;
@@ -186,6 +186,7 @@ class DataNode final : public Node {
   // Whose state nobody has kept, to be told from others alone; several's: this.
   std::atomic<const void*> closed_by_ = nullptr;
   std::atomic<bool> is_mapped_ = false;
+  std::atomic<bool> was_cut_by_open_ = false;
   Mutex<Rank::handle> past_mutex_;
   std::shared_ptr<WriteKeeper> past_keeper_ GUARDED_BY(past_mutex_);  // while there are some
   std::atomic<int> opens_ = 0;

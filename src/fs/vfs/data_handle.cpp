@@ -65,12 +65,23 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
   done.complete(*count);
 }
 
+// The host's kernel appends where it believes the end to be, and hears last that somebody's open
+// has emptied the file: what is appended meanwhile would lie behind a hole, and what comes next
+// over that.
+off_t DataHandle::place_of(const Request& request, off_t asked) const {
+  struct stat now{};
+  const bool is_unsure = request.appends() && node_->was_cut_by_open();
+  return is_unsure && ::fstat(descriptor(), &now) == 0 ? now.st_size : asked;
+}
+
 // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
-Result<std::size_t> DataHandle::put(Request& request, off_t offset, std::string_view bytes) {
+Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_view bytes) {
   Charge charge(node_->tree(), &request);
-  TRY(charge.write(*node_, descriptor(), offset, bytes.size()));
-  TRY(before_write(offset));
+  TRY(charge.write(*node_, descriptor(), place_of(request, asked), bytes.size()));
+  TRY(before_write(place_of(request, asked)));
   const long put = TRY(change(request, "write", [&]() -> long {
+    const off_t offset = place_of(request, asked);  // nobody cuts it from here on
+    if (offset != asked) request.put_elsewhere();
     std::size_t done = 0;
     while (done < bytes.size()) {
       const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, bytes.size() - done,

@@ -49,7 +49,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   ChangingAlone cutting;
   Kept kept;
   if (cut) {
-    cutting = TRY(begin_cut());
+    cutting = TRY(begin_cut(true));
     before = TRY(tree_->store().attributes(*file_));
     kept = keep_truncated(*file_, cut->row().path, flags);
   }
@@ -123,7 +123,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     const auto node = tree_->ensure(there.node, region_of(region_, name));
     charge.touch(*node);
     TRY(node->tell_writes());
-    cutting = TRY(node->begin_cut());
+    cutting = TRY(node->begin_cut(true));
     before = TRY(tree_->store().attributes(*there.node));
     kept = keep_truncated(*there.node, path, flags);
   }

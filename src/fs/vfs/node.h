@@ -46,6 +46,10 @@ class Request {
   // Who asks has no CAP_FSETID, and clearing set-user-id and set-group-id of what is written is
   // left to us; false where the host's kernel does it.
   virtual bool drops_set_id() const { return false; }
+  // What is written belongs at the end of the file; and it was put elsewhere than was asked for, so
+  // that what the host's kernel has cached of the file is not so.
+  virtual bool appends() const { return false; }
+  virtual void put_elsewhere() {}
 };
 
 // How long the host's kernel may believe an answer, in seconds; 0: ask each time.
