@@ -44,7 +44,7 @@ bool repair(const StateDirectory& state) {
 
 int run_fsck(const FsckOptions& options) {
   const std::string& path = options.state;
-  if (!file::exists(path)) {
+  if (!StateDirectory::is_there(path)) {
     fmt::print(stderr, "agentfs fsck: {}: there is no state here; --state names one\n", path);
     return 2;
   }

@@ -46,24 +46,28 @@ Status make_directory(const std::string& path, std::string_view name) {
               path);
 }
 
+constexpr std::string_view kFromDisk = "lost+found";  // a disk's own top directory has it
+
+bool is_ours(const std::string& name) {
+  constexpr auto kOurs = std::to_array<std::string_view>(
+      {"blobs",   "conflicts", "daemon.pid",  "etc",      "format",      "git",
+       "journal", "keys",      "lock",        "log",      "merge-bases", "merge-conflicts",
+       "merges",  "mount",     "open-files",  "past",     "quarantine",  "restores",
+       "times",   "trees",     "trees.mount", "under-way"});
+  return name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
+         std::ranges::find(kOurs, name) != kOurs.end();
+}
+
 // A directory that holds other things is somebody else's.
 Status check_ours(const std::string& path) {
-  constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs",  "conflicts",   "daemon.pid", "etc",        "git",         "journal",
-       "keys",   "lock",        "log",        "lost+found", "merge-bases", "merge-conflicts",
-       "merges", "mount",       "open-files", "past",       "quarantine",  "times",
-       "trees",  "trees.mount", "under-way"});
   if (file::exists(path + "/format")) return ok();
   if (file::exists(path + "/journal/segments") && file::exists(path + "/agentfs.sqlite")) {
     return ok();  // which migrate() takes for one of the oldest
   }
   for (const HostEntry& entry : TRY(list_directory(path))) {
-    const std::string& name = entry.name;
-    if (name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
-        std::ranges::find(kOurs, name) != kOurs.end())
-      continue;
+    if (is_ours(entry.name) || entry.name == kFromDisk) continue;
     return fail(ENOTEMPTY, "{}: holds {}, and no state of agentfs; an empty directory would do",
-                path, text::shown(name));
+                path, text::shown(entry.name));
   }
   return ok();
 }
@@ -153,6 +157,12 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
   TRY(take_lock(state.place_.get(), path));
   TRY(migrate(path));
   return state;
+}
+
+bool StateDirectory::is_there(const std::string& path) {
+  const auto entries = list_directory(path);
+  if (!entries) return file::exists(path);  // there is something, and acquire() says what
+  return std::ranges::any_of(*entries, [](const HostEntry& entry) { return is_ours(entry.name); });
 }
 
 Status StateDirectory::check_owner(const std::string& path) {

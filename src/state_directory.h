@@ -31,6 +31,8 @@ class StateDirectory {
   // one. EBUSY names the daemon that has it, ENOTDIR what is in the place of a directory; to be
   // checked a state may have such, and what its disk does not give.
   static Result<StateDirectory> acquire(const std::string& path, Use use = Use::serve);
+  // False: nothing is there, or an empty directory, or one that has nothing of a state.
+  static bool is_there(const std::string& path);
   // EPERM where it is another user's: what that one may put there, links out of it for one, is
   // followed and written, and what this one would make there that one could not read. Before
   // anything in it counts.

@@ -66,6 +66,13 @@ def fsck_and_damage():
     expect(said and all(line.startswith("ok ") for line in said.splitlines()), f"fsck: {said}")
     expect_has(run([AGENTFS, "fsck", "--state", TESTDIR / "none"], code=2), "no state", "fsck")
     expect(not (TESTDIR / "none").exists(), "fsck made a state")
+    nothing = TESTDIR / "nothing"
+    nothing.mkdir()
+    for name in ("", "lost+found", "notes"):  # as where the disk of a state is not mounted
+        (nothing / name).mkdir(exist_ok=True)
+        for options in ((), ("--repair",)):
+            expect_has(run([AGENTFS, "fsck", "--state", nothing, *options], code=2), "no state", "fsck")
+    expect_eq(sorted(os.listdir(nothing)), ["lost+found", "notes"])
     damaged_journal(whole)
     torn_journal(whole, pid, seen)
     cut_journal(whole)
