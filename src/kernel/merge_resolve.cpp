@@ -74,6 +74,29 @@ Status check_empty(Kernel& kernel, const std::string& path, const std::string& r
       path, text::shown(names.front()), number);
 }
 
+bool has_directory(const TreeSide& side, std::string_view path) {
+  const auto found = find_in_tree(*side.store, side.root, path);
+  return found && found->node->type() == S_IFDIR;
+}
+
+// A directory that theirs has removed goes with the last that was in it, as in a merge.
+Status remove_emptied(Kernel& kernel, const Caller& caller, const std::string& root,
+                      const MergeConflicts& all, std::string_view path) {
+  Forest& forest = *TRY(kernel.forks().forest_of(root));
+  for (path = text::parent_part(path); !path.empty(); path = text::parent_part(path)) {
+    const auto ours = find_live(kernel, root, std::string(path));
+    if (!ours || !*ours || (*ours)->node->type() != S_IFDIR) return ok();
+    const bool is_of_theirs = has_directory(all.sides.theirs, path);
+    if (is_of_theirs || !has_directory(all.sides.base, path)) return ok();
+    if (!TRY(names_in(forest, *(*ours)->node)).empty()) return ok();
+    const Status removed = kernel.paths().remove(caller, fmt::format("{}/{}", root, path));
+    const int code = removed ? 0 : removed.error().code;
+    if (code == ENOTEMPTY || code == ENOENT) return ok();  // somebody was faster
+    TRY(removed);
+  }
+  return ok();
+}
+
 // A repository in the workspace tracks what is in it, or does not.
 bool is_in_nested(TreeStore& store, const TreeNodeRef& root, std::string_view path) {
   for (path = text::parent_part(path); !path.empty(); path = text::parent_part(path)) {
@@ -204,12 +227,14 @@ Status Merges::take_removal(const Caller& caller, const Found& found, std::uint6
                             const std::string& root) {
   const auto ours = find_live(kernel_, root, found.conflict.path);
   if (!ours && ours.error().code != ENOTDIR) return std::unexpected(ours.error());
-  if (!ours || !*ours) return ok();
-  const std::string path = fmt::format("{}/{}", root, found.conflict.path);
-  if (S_ISDIR((*ours)->attributes.st_mode))
-    TRY(check_empty(kernel_, path, root, *(*ours)->node, number));
-  const Status removed = kernel_.paths().remove(caller, path);
-  return removed || removed.error().code == ENOENT ? ok() : removed;
+  if (ours && *ours) {
+    const std::string path = fmt::format("{}/{}", root, found.conflict.path);
+    if (S_ISDIR((*ours)->attributes.st_mode))
+      TRY(check_empty(kernel_, path, root, *(*ours)->node, number));
+    const Status removed = kernel_.paths().remove(caller, path);
+    if (!removed && removed.error().code != ENOENT) return removed;
+  }
+  return remove_emptied(kernel_, caller, root, *found.all, found.conflict.path);
 }
 
 // Of one of them; a line about it. By then it may be nobody's: a fork can be discarded meanwhile.

@@ -1893,6 +1893,30 @@ def theirs_removes_no_directory_that_ours_has_something_in():
     ctl("kept-drawer", f"merge {theirs.name}")
 
 
+def a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it():
+    ours, theirs = make("last-one"), SPACES / "last-one-2"
+    for name in ("drawer/deep", "mine"):
+        (ours / name).mkdir(parents=True)
+        (ours / name / "f").write_text("base\n")
+        (ours / name / "g").write_text("base\n")
+    ctl("last-one", f"fork {theirs.name}")
+    for name in ("drawer", "mine"):
+        shutil.rmtree(theirs / name)
+    for name in ("drawer/deep/f", "drawer/deep/g", "mine/f"):
+        (ours / name).write_text("ours\n")
+    (ours / "mine/new").write_text("new\n")
+    ctl("last-one", f"merge {theirs.name} partial")
+    numbers = {read(path).split("\t")[0]: path.parent.name
+               for path in (ours / ".agentfs/conflicts").glob("*/about")}
+    ctl("last-one", f"resolve {numbers['drawer/deep/f']} theirs")
+    expect_eq(os.listdir(ours / "drawer/deep"), ["g"])
+    ctl("last-one", "resolve all theirs")
+    expect_eq(sorted(set(os.listdir(ours)) & {"drawer", "mine"}), ["mine"])
+    expect_eq(os.listdir(ours / "mine"), ["new"])
+    ctl(theirs.name, "merge last-one")
+    expect_eq(sorted(set(os.listdir(theirs)) & {"drawer", "mine"}), ["mine"])
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -1957,4 +1981,5 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
     what_is_merged_or_removed_by_resolve_is_not_reached_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
      a_name_that_ours_gave_a_file_stays_where_theirs_makes_it_another_kind,
      theirs_removes_no_directory_that_ours_has_something_in,
+     a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
