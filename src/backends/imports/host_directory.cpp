@@ -2,8 +2,10 @@
 #include "backends/imports/host_directory.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -28,6 +30,19 @@ bool is_absent(int code) { return code == ENOENT || code == ENOTDIR || code == E
 
 std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
+}
+
+// The kernel makes what is there as it is read: it has no size, differs each time, and some of it
+// waits for whoever writes it.
+bool is_made_by_kernel(int directory) {
+  constexpr std::uint32_t kConfigfs = 0x62656570;  // the one that <linux/magic.h> lacks
+  constexpr auto kMade = std::to_array<std::uint32_t>(
+      {PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
+       TRACEFS_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC, DEVPTS_SUPER_MAGIC, BPF_FS_MAGIC,
+       PSTOREFS_MAGIC, EFIVARFS_MAGIC, kConfigfs});
+  struct statfs disk{};
+  return ::fstatfs(directory, &disk) == 0 &&
+         std::ranges::find(kMade, static_cast<std::uint32_t>(disk.f_type)) != kMade.end();
 }
 
 // Where a repository is that a link or file named .git leads to; "" where it says nothing of one.
@@ -125,6 +140,12 @@ Status HostDirectory::for_each(const std::string& directory, const Each& each) c
   if (!fd && is_absent(fd.error().code) && !directory.empty()) return ok();  // gone meanwhile
   if (!fd) return std::unexpected(std::move(fd).error());
   const int number = fd->get();
+  if (is_made_by_kernel(number)) {
+    return fail(EINVAL,
+                "{}: the kernel makes what is there as it is read; a directory of a disk, without "
+                "such a one below it, would do",
+                shown(directory));
+  }
   for (const auto& [name, inode, type] : TRY(list_directory(number, shown(directory)))) {
     struct stat attributes{};
     const bool is_ready = ReadyName::is_one(name);  // before it is looked at: it may go meanwhile

@@ -210,6 +210,16 @@ TEST_CASE("A directory that was replaced by a link is not followed") {
   CHECK(text_of(it.directory.path() + "/elsewhere/deep/c") == "c\n");
 }
 
+TEST_CASE("What the kernel makes as it is read is refused, with a sentence that names it") {
+  Imported it;
+  for (const std::string made : {"/proc", "/sys"}) {
+    const auto drift = it.store->drift(must(it.store->add(made)), true);
+    REQUIRE_FALSE(drift);
+    CHECK(drift.error().code == EINVAL);
+    CHECK(drift.error().message.starts_with(made + ": the kernel makes what is there"));
+  }
+}
+
 TEST_CASE("What is kept of a file is read whatever becomes of its place, unless it was cut") {
   Imported it;
   const std::string own = it.directory.path() + "/imports/" + std::to_string(it.id);
