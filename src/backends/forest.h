@@ -50,6 +50,8 @@ struct Difference {
   TreeNodeRef after{};
 };
 
+// No tree gets a name that begins so; those of imports have one that begins with the other.
+inline constexpr std::string_view kOwnNames = ".agentfs";
 inline constexpr std::string_view kHiddenTree = ".agentfs-host.";
 
 struct ForestCounts {

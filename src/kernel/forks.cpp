@@ -86,7 +86,7 @@ std::string note_of_ended(const std::vector<std::string>& conflicts) {
 
 Status Forks::check_name(const std::string& name) {
   const bool is_one = !name.empty() && name != "." && name != ".." &&
-                      !name.starts_with(".agentfs") && name.find('/') == std::string::npos &&
+                      !name.starts_with(kOwnNames) && name.find('/') == std::string::npos &&
                       name.find('\0') == std::string::npos;
   if (!is_one) {
     return fail(EINVAL, "{}: cannot be a name; one such as try-1, without a slash, would do",

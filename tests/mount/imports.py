@@ -1339,13 +1339,15 @@ def bad_imports_are_refused():
                        (f"import {top} as .agentfs-host.7", "EINVAL"),
                        (f"import {M.mnt} as x", "EDEADLOCK"), (f"import {M.mnt}/home as x", "EDEADLOCK"),
                        (f"import {M.state} as x", "EDEADLOCK"), (f"import {M.mnt.parent} as x", "EDEADLOCK"),
-                       ("import / as x", "EDEADLOCK")):
+                       ("import / as x", "EDEADLOCK"), ("import /proc as x", "EINVAL")):
         expect_errno(code, tell, M / "sys/workspaces/ctl", line + "\n")
     expect(not (SPACES / "x").exists(), "something was made")
     take(top, "once")
     expect_errno("EEXIST", tell, M / "sys/workspaces/ctl", f"import {top} as once\n")
-    expect_errno("EPERM", os.mkdir, SPACES / ".agentfs-host.9")
     (SPACES / "no-import").mkdir()
+    for name in (".agentfs-host.9", ".agentfs", ".agentfs2"):
+        expect_errno("EPERM", os.mkdir, SPACES / name)
+        expect_errno("EPERM", os.rename, SPACES / "no-import", SPACES / name)
     for verb in ("commit", "rebase", "pin", "uncommit"):
         refused("EINVAL", "no-import", verb)
     refused("ENOENT", "once", "uncommit")

@@ -17,9 +17,8 @@ bool ForestStore::is_hidden(const ForestNode& parent, const std::string& name) c
 }
 
 Status ForestStore::check_new(const ForestNode& parent, const std::string& name) const {
-  if (!is_hidden(parent, name)) return ok();
-  return fail(EPERM, "{}: names that begin with {} are agentfs' own", text::shown(name),
-              kHiddenTree);
+  if (!f_->is_top(parent) || !name.starts_with(kOwnNames)) return ok();
+  return fail(EPERM, "{}: names that begin with {} are agentfs' own", text::shown(name), kOwnNames);
 }
 
 // An inode of the disk that is new may have a number by which another file is shown.
