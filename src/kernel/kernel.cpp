@@ -81,6 +81,20 @@ Status load_events(const Journal& journal, EventLines& events, ChangeFeed& chang
 
 }  // namespace
 
+// A task's stay in the kernel: false once it is stopping.
+class Kernel::Work {
+ public:
+  explicit Work(const std::weak_ptr<State>& state);
+  ~Work();
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  explicit operator bool() const { return state_ != nullptr; }
+  State& operator*() const { return *state_; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
 Kernel::Work::Work(const std::weak_ptr<State>& state) {
   std::shared_ptr<State> found = state.lock();
   if (found == nullptr) return;
@@ -97,6 +111,19 @@ Kernel::Work::~Work() {
     --state_->working;
   }
   state_->changed.notify_all();
+}
+
+void Kernel::State::post(Task task) {
+  if (parts.pool == nullptr) return;
+  parts.pool->post([weak = weak_from_this(), task = std::move(task)]() mutable {
+    if (const Work work{weak}) task(*work);
+  });
+}
+
+EventLoop::TimerId Kernel::State::after(std::chrono::nanoseconds delay, Task task) {
+  return parts.loop->after(delay, [weak = weak_from_this(), task = std::move(task)]() mutable {
+    if (const Work work{weak}) task(*work);
+  });
 }
 
 Kernel::Kernel(KernelParts parts) : state_(std::make_shared<State>(*this, std::move(parts))) {}

@@ -97,9 +97,8 @@ Result<Caller> Kernel::ensure_caller(const HostCaller& host) {
 // Whoever asked may hold what is told here until it is answered.
 void Kernel::tell_home(const std::string& user) {
   if (state_->paths == nullptr) return;  // the mount begins with it
-  pool().post([weak = state_->weak_from_this(), home = "/home/" + user] {
-    Work work{weak};
-    Namespace* const paths = work ? work->paths.load() : nullptr;
+  state_->post([home = "/home/" + user](State& state) {
+    Namespace* const paths = state.paths.load();
     if (paths == nullptr) return;
     paths->recount(home, true);
     paths->refresh({{TreeEvent::Kind::made, home, S_IFDIR}});

@@ -27,7 +27,8 @@ namespace agentfs {
 
 // Two locks: `commit_mutex` is held by who appends and applies a record, `mutex` over each look at
 // the state. So readers wait for a change of memory only, never for the journal's write.
-// Timers and pool tasks hold the state weakly and enter it by Work, which stop() waits for.
+// Timers and pool tasks hold the state weakly and enter it by Work, which stop() waits for: see
+// post() and after().
 struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   State(Kernel& owner, KernelParts given)
       : kernel(owner),
@@ -58,6 +59,12 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   Mutex<Rank::kernel> commit_mutex;
   mutable Mutex<Rank::object> mutex;
   Fold fold GUARDED_BY(mutex);
+
+  // --- beside the callers: by a thread of the pool, if there is one, and by that of the loop. None
+  // is begun once the kernel is stopping.
+  using Task = std::move_only_function<void(State&)>;
+  void post(Task task);
+  EventLoop::TimerId after(std::chrono::nanoseconds delay, Task task);
 
   // --- the store (kernel_store.cpp)
   Keeper keeper;                        // used by whoever has set `storing`
@@ -132,19 +139,5 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
 
 // Of a commit: "reviewer (pid 9)", "root (pid 1)".
 std::string author_name(const Fold& fold, ProcessId pid);
-
-// A timer's or task's stay in the kernel: false once it is stopping.
-class Kernel::Work {
- public:
-  explicit Work(const std::weak_ptr<State>& state);
-  ~Work();
-  Work(const Work&) = delete;
-  Work& operator=(const Work&) = delete;
-  explicit operator bool() const { return state_ != nullptr; }
-  State* operator->() const { return state_.get(); }
-
- private:
-  std::shared_ptr<State> state_;
-};
 
 }  // namespace agentfs

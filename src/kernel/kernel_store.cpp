@@ -31,30 +31,25 @@ void Kernel::State::schedule_store(std::size_t dirty) {
 }
 
 void Kernel::State::store_when_quiet(std::size_t dirty, unsigned delays) {
-  parts.loop->after(kDelay, [weak = weak_from_this(), dirty, delays] {
-    Work work{weak};
-    if (!work) return;
+  after(kDelay, [dirty, delays](State& state) {
     std::size_t now = 0;
     {
-      Lock lock(work->mutex);
-      now = work->fold.dirty().size();
+      Lock lock(state.mutex);
+      now = state.fold.dirty().size();
     }
-    if (now == dirty || delays + 1 == kMostDelays) return work->post_store();
-    work->store_when_quiet(now, delays + 1);
-  });
-}
-
-void Kernel::State::post_store_after(std::chrono::nanoseconds delay) {
-  parts.loop->after(delay, [weak = weak_from_this()] {
-    if (Work work{weak}) work->post_store();
+    if (now == dirty || delays + 1 == kMostDelays) return state.post_store();
+    state.store_when_quiet(now, delays + 1);
   });
 }
 
 void Kernel::State::post_store() {
-  parts.pool->post([weak = weak_from_this()] {
-    Work work{weak};
-    if (work && !work->store_dirty()) work->post_store_after(kRetry);
+  post([](State& state) {
+    if (!state.store_dirty()) state.post_store_after(kRetry);
   });
+}
+
+void Kernel::State::post_store_after(std::chrono::nanoseconds delay) {
+  after(delay, [](State& state) { state.post_store(); });
 }
 
 Status Kernel::State::store_dirty() {

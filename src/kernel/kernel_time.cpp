@@ -86,9 +86,7 @@ void Kernel::State::arm(ProcessId pid) {
   if (due == kNever) return;
   const std::int64_t delay = std::clamp(due - now, kSoonest, kFarthest);
   const EventLoop::TimerId timer =
-      parts.loop->after(std::chrono::nanoseconds(delay), [weak = weak_from_this(), pid] {
-        if (Work work{weak}) work->ring(pid);
-      });
+      after(std::chrono::nanoseconds(delay), [pid](State& state) { state.ring(pid); });
   alarms[pid] = {.timer = timer, .due = due};
 }
 
@@ -133,33 +131,22 @@ void Kernel::State::ring(ProcessId pid) {
 }
 
 void Kernel::do_behind_answer(std::function<void()> task) const {
-  if (parts().pool == nullptr) return;
   constexpr auto kAnswer = std::chrono::milliseconds(3);
-  parts().loop->after(kAnswer, [weak = state_->weak_from_this(), task = std::move(task)]() mutable {
-    Work timer{weak};
-    if (!timer) return;
-    timer->parts.pool->post([weak, task = std::move(task)] {
-      Work work{weak};
-      if (work) task();
-    });
+  state_->after(kAnswer, [task = std::move(task)](State& state) mutable {
+    state.post([task = std::move(task)](State&) { task(); });
   });
 }
 
 void Kernel::State::schedule_sync() {
+  if (parts.pool == nullptr) return;
   constexpr std::chrono::seconds kInterval(1);
-  parts.loop->after(kInterval, [weak = weak_from_this()] {
-    Work timer{weak};
-    if (!timer) return;
-    if (timer->parts.pool == nullptr || timer->parts.journal->is_synced()) {
-      return timer->schedule_sync();
-    }
-    timer->parts.pool->post([weak] {
-      Work work{weak};
-      if (!work) return;
-      if (const Status synced = work->parts.journal->sync(); !synced) {
+  after(kInterval, [](State& timer) {
+    if (timer.parts.journal->is_synced()) return timer.schedule_sync();
+    timer.post([](State& state) {
+      if (const Status synced = state.parts.journal->sync(); !synced) {
         log::error("journal: not synced: {}", synced.error().message);
       }
-      work->schedule_sync();
+      state.schedule_sync();
     });
   });
 }
@@ -170,43 +157,33 @@ void Kernel::State::schedule_history(unsigned second) {
   constexpr std::chrono::seconds kInterval(1);
   constexpr unsigned kSeconds = 60;
   constexpr unsigned kRules = 10 * kSeconds;  // after which files of rules are looked at
-  parts.loop->after(kInterval, [weak = weak_from_this(), second] {
-    Work timer{weak};
-    if (!timer) return;
+  after(kInterval, [second](State& timer) {
     const bool is_time = second % kSeconds == 0;
-    if (!is_time && !timer->kernel.history().overflows()) {
-      return timer->schedule_history(second + 1);
+    if (!is_time && !timer.kernel.history().overflows()) {
+      return timer.schedule_history(second + 1);
     }
-    timer->parts.pool->post([weak, second] {
-      Work work{weak};
-      if (!work) return;
-      if (const auto emptied = work->kernel.history().empty(second % kRules == 0); !emptied) {
+    timer.post([second](State& state) {
+      if (const auto emptied = state.kernel.history().empty(second % kRules == 0); !emptied) {
         log::error("history: not emptied: {}", emptied.error().message);
       }
-      if (const auto emptied = work->kernel.refused_writes().empty(); !emptied) {
+      if (const auto emptied = state.kernel.refused_writes().empty(); !emptied) {
         log::error("conflicts: not emptied: {}", emptied.error().message);
       }
-      work->kernel.collect_forests();
-      work->schedule_history(second + 1);
+      state.kernel.collect_forests();
+      state.schedule_history(second + 1);
     });
   });
 }
 
 // Also what was given up before the start; what failed is tried again with the history.
 void Kernel::State::schedule_collecting() {
-  if (parts.forests.empty()) return;
+  if (parts.forests.empty() || parts.pool == nullptr) return;
   constexpr std::chrono::seconds kInterval(2);
-  parts.loop->after(kInterval, [weak = weak_from_this()] {
-    Work timer{weak};
-    if (!timer) return;
-    if (timer->parts.pool == nullptr || !are_forests_loose(timer->kernel)) {
-      return timer->schedule_collecting();
-    }
-    timer->parts.pool->post([weak] {
-      Work work{weak};
-      if (!work) return;
-      work->kernel.collect_forests();
-      work->schedule_collecting();
+  after(kInterval, [](State& timer) {
+    if (!are_forests_loose(timer.kernel)) return timer.schedule_collecting();
+    timer.post([](State& state) {
+      state.kernel.collect_forests();
+      state.schedule_collecting();
     });
   });
 }
