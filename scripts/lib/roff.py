@@ -33,6 +33,8 @@ def syntax(text):
 
 def file_lines(row):
     words = [row["kind"], escaped(row["mode"])]
+    if row.get("private"):
+        words.append("its owner's alone where others use the mount")
     if not row.get("listed", True):
         words.append("unlisted")
     lines = [".TP", f"{with_placeholders(row['name'])} ({', '.join(words)})", prose(row["doc"])]

@@ -24,6 +24,7 @@ json::Value describe(const RowInfo& row) {
   return json::Object{{"name", row.name},
                       {"kind", name(row.kind)},
                       {"mode", fmt::format("{:04o}", row.mode & kPermissions)},
+                      {"private", row.is_private},
                       {"listed", row.listed},
                       {"doc", row.doc},
                       {"usage", row.usage},

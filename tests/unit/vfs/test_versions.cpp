@@ -179,8 +179,8 @@ TEST_CASE("the dump names every row once") {
   CHECK(paths == std::vector<std::string>{"/", "/all/<box>", "/boxes", "/boxes/<box>"});
   const json::Value& ask = (*(*dump["directories"].array())[3]["files"].array())[0];
   CHECK(json::dump(ask) ==
-        R"({"name":"ask","kind":"reply","mode":"0666","listed":true,"doc":"Answers.",)"
-        R"("usage":"a WORD","verbs":[]})");
+        R"({"name":"ask","kind":"reply","mode":"0666","private":false,"listed":true,)"
+        R"("doc":"Answers.","usage":"a WORD","verbs":[]})");
 }
 
 }  // namespace agentfs::vfs
