@@ -191,9 +191,10 @@ Result<bool> same_bytes(int one, int other) {
   if (first.st_size != second.st_size) return false;
   const auto size = static_cast<std::uint64_t>(first.st_size);
   for (std::uint64_t at = past_holes(one, other, 0); at < size; at = past_holes(one, other, at)) {
-    const std::string bytes = TRY(read_at(one, at, kCompared));
-    if (bytes != TRY(read_at(other, at, kCompared))) return false;
-    if (bytes.size() < kCompared) return true;
+    const std::size_t wanted = std::min<std::uint64_t>(kCompared, size - at);
+    const std::string bytes = TRY(read_at(one, at, wanted));
+    if (bytes != TRY(read_at(other, at, wanted))) return false;
+    if (bytes.size() < wanted) return true;
     at += bytes.size();
   }
   return true;

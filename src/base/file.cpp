@@ -21,17 +21,20 @@ namespace file {
 namespace {
 
 constexpr const char* kUnfinished = ".agentfs-new";
+constexpr std::size_t kLargestPiece = std::size_t{64} << 10;
 
 }  // namespace
 
+// Most files are small: a large piece for each would be written twice before it is given back.
 Result<std::string> read(int fd) {
   std::string bytes;
-  for (;;) {
-    constexpr std::size_t kChunk = 64u << 10;
+  for (std::size_t piece = std::size_t{4} << 10;; piece = std::min(2 * piece, kLargestPiece)) {
     const std::size_t old = bytes.size();
-    bytes.resize(old + kChunk);
-    const ssize_t got = ::read(fd, bytes.data() + old, kChunk);
-    bytes.resize(old + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    ssize_t got = -1;
+    bytes.resize_and_overwrite(old + piece, [&](char* text, std::size_t) {
+      got = ::read(fd, text + old, piece);
+      return old + static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    });
     if (got == 0) return bytes;
     if (got < 0 && errno != EINTR) return fail_errno("read");
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "backends/compare/content.h"
 #include "compare_fixture.h"
 
 namespace agentfs::test {
@@ -14,6 +15,23 @@ std::string text_of(const std::string& name, int lines = 20) {
 }
 
 }  // namespace
+
+TEST_CASE("A content has one digest, whatever its size was believed to be") {
+  ThreeTrees trees;
+  trees.write("base", "small", "bytes");
+  trees.write("base", "large", std::string(std::size_t{600} << 10, 'x') + "end");
+  for (const char* const name : {"small", "large"}) {
+    compare::PathFinder finder(trees.side("base"));
+    const compare::Leaf leaf = must(finder.leaf(name));
+    const std::string digest = must(compare::digest_of(leaf));
+    for (const off_t believed : {0, 4, 5, 300 << 10, 2 << 20}) {
+      compare::Leaf stale = leaf;
+      stale.entry.attributes.st_size = believed;
+      CHECK(must(compare::digest_of(stale)) == digest);
+      CHECK(must(compare::read_leaf(stale, 1 << 20)) == must(compare::read_leaf(leaf, 1 << 20)));
+    }
+  }
+}
 
 TEST_CASE("Status tells each kind of change in a line") {
   ThreeTrees trees;
