@@ -1893,6 +1893,20 @@ def theirs_removes_no_directory_that_ours_has_something_in():
     ctl("kept-drawer", f"merge {theirs.name}")
 
 
+def a_conflict_is_told_by_a_name_that_leads_to_it():
+    ours, theirs = make("odd-names"), SPACES / "odd-names-2"
+    names = [b"tab\tand blank", b"\xff\xfe", "größe".encode(), b'quote"']
+    for name in names:
+        (ours / os.fsdecode(name)).write_text("base\n")
+    ctl("odd-names", f"fork {theirs.name}")
+    for name in names:
+        (ours / os.fsdecode(name)).write_text("ours\n")
+        (theirs / os.fsdecode(name)).write_text("theirs\n")
+    refused("EBUSY", "odd-names", f"merge {theirs.name}")
+    told = {read(path).split("\t")[0] for path in (ours / ".agentfs/conflicts").glob("*/about")}
+    expect_eq(told, {r'"tab\tand blank"', r'"\377\376"', "größe", r'"quote\""'})
+
+
 def a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it():
     ours, theirs = make("last-one"), SPACES / "last-one-2"
     for name in ("drawer/deep", "mine"):
@@ -1981,5 +1995,6 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
     what_is_merged_or_removed_by_resolve_is_not_reached_by_way_of_a_link, a_name_that_ours_gave_a_file_goes_on_being_that_file,
      a_name_that_ours_gave_a_file_stays_where_theirs_makes_it_another_kind,
      theirs_removes_no_directory_that_ours_has_something_in,
+     a_conflict_is_told_by_a_name_that_leads_to_it,
      a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/git_quoted.h"
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "base/text.h"
@@ -67,7 +68,7 @@ bool is_conflict(const void* object, const Caller& /*caller*/, const std::string
 }
 
 std::string about_conflict(const MergeConflict& conflict) {
-  std::string about = fmt::format("{}\t{}\n{}\n", text::shown(conflict.path),
+  std::string about = fmt::format("{}\t{}\n{}\n", quoted_for_people(conflict.path),
                                   word_of(conflict.reason), conflict.sentence);
   const bool has_both = conflict.ours.is_regular() && conflict.theirs.is_regular();
   if (has_both && conflict.ours.mode != conflict.theirs.mode) {
