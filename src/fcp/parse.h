@@ -51,13 +51,18 @@ struct Argument {
   std::string_view usage{};
 };
 
+inline std::unexpected<Error> refuse_empty(const Argument& a) {
+  return fail(EINVAL, "{}: an argument is empty (\"\"); a word would do, or several in quotes",
+              a.syntax);
+}
+
 template <class T>
 struct Parser;
 
 template <>
 struct Parser<std::string> {
   static Result<std::string> parse(const Argument& a) {
-    if (a.word.empty()) return fail(EINVAL, "{}: an argument is empty", a.syntax);
+    if (a.word.empty()) return refuse_empty(a);
     if (text::is_utf8(a.word)) return std::string(a.word);
     return fail(EINVAL, "{}: {} is not UTF-8", a.syntax, text::shown(a.word));
   }
@@ -66,7 +71,7 @@ struct Parser<std::string> {
 template <>
 struct Parser<Path> {
   static Result<Path> parse(const Argument& a) {
-    if (a.word.empty()) return fail(EINVAL, "{}: an argument is empty", a.syntax);
+    if (a.word.empty()) return refuse_empty(a);
     return Path{std::string(a.word)};
   }
 };

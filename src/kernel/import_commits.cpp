@@ -244,7 +244,9 @@ Result<std::string> Imports::uncommit(const Caller& caller, const std::string& r
   TRY(end_half_done(import));
   const auto info = kernel_.forks().info_of(path_of(import.tree));
   const auto last = info ? last_commit(*info) : std::nullopt;
-  if (!last) return fail(ENOENT, "{}: nothing was committed to {}", root, import.source);
+  if (!last)
+    return fail(ENOENT, "{}: no commit to {} is left that could be taken back; `commit` makes one",
+                root, import.source);
   ImportOrder order{.operation = "uncommit",
                     .from = last->after,
                     .to = last->before,

@@ -162,7 +162,7 @@ def uncommit_takes_back_what_the_commit_wrote_and_nothing_else():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 0; }\n")
     expect(not (top / "made").exists(), "what the commit made is there still")
     expect_eq([line for line in status("own-work") if line.startswith("!")], [])
-    expect_has(refused("ENOENT", "own-work", "uncommit"), "nothing was committed")
+    expect_has(refused("ENOENT", "own-work", "uncommit"), "no commit to")
 
 
 def uncommit_is_refused_whole_where_the_directory_has_gone_on():
@@ -1384,7 +1384,7 @@ def a_rollback_past_an_uncommit_leaves_it_taken_back():
     ctl("taken-back", "uncommit")
     without = lambda found: {path: one[2] for path, one in found.items()}
     expect_eq(without(state_of(top)), without(before), "the directory after both were taken back")
-    expect_has(refused("ENOENT", "taken-back", "uncommit"), "nothing was committed")
+    expect_has(refused("ENOENT", "taken-back", "uncommit"), "is left that could be taken back")
     M.umount()
     M.mount()
     ctl("taken-back", "rollback committed")

@@ -16,8 +16,8 @@ Result<std::vector<std::string>> LineBuffer::add(off_t offset, std::string_view 
     const std::size_t end = bytes.find('\n');
     const std::string_view part = bytes.substr(0, end);
     if (line.size() + part.size() > kLongest) {
-      return fail(EMSGSIZE, "write: a command of more than {} bytes ({} and more)", kLongest,
-                  line.size() + part.size());
+      return fail(EMSGSIZE, "write: a line of {} bytes and more; one of {} would do",
+                  line.size() + part.size(), kLongest);
     }
     line += part;
     if (end == std::string_view::npos) break;
