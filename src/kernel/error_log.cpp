@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "base/git_quoted.h"
+#include "base/text.h"
+
 namespace agentfs {
 namespace {
 
@@ -14,14 +17,23 @@ constexpr std::size_t kKept = 200;
 std::string one_line(std::string_view text) {
   std::string line(text);
   std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
-  return line;
+  return text::to_utf8(line);
+}
+
+// As it is, where it can stand in a line of text; else quoted, so that it leads there all the same.
+std::string shown_path(std::string_view path) {
+  const bool is_plain = text::is_utf8(path) && std::ranges::none_of(path, [](unsigned char c) {
+                          return c < ' ' || c == 0x7f;
+                        });
+  return is_plain ? std::string(path) : git_quoted(path);
 }
 
 }  // namespace
 
 void ErrorLog::add(ProcessId pid, std::string_view where, const Error& error) {
-  std::string line = fmt::format("{}\t{}\t{}\t{}\n", timestamp(clock_.wall()),
-                                 errno_name(error.code), one_line(where), one_line(error.message));
+  std::string line =
+      fmt::format("{}\t{}\t{}\t{}\n", timestamp(clock_.wall()), errno_name(error.code),
+                  shown_path(where), one_line(error.message));
   Lock lock(mutex_);
   std::deque<std::string>& lines = lines_[pid];
   lines.push_back(std::move(line));
