@@ -288,6 +288,15 @@ def closed_imports():
             found[str(path.relative_to(top))] = (oct(path.stat().st_mode), bytes_of)
         return found
 
+    other = mount.mnt.parent / "other"
+    (other / "closed").mkdir(parents=True)
+    (other / "f").touch()
+    for name in ("closed", "f"):
+        mode = (other / name).stat().st_mode
+        (other / name).chmod(0)
+        expect_errno("EACCES", tell, mount / "sys/workspaces/ctl", f"import {other} as none\n")
+        expect_has(mount.last_error(), f"{other}/{name}: uid {os.geteuid()} may not read it")
+        (other / name).chmod(mode)
     before = there()
     (space / "z").unlink()
     for name, mode, word in (("t", 0o000, "chmod u+r"), ("t", 0o200, "chmod u+r"),

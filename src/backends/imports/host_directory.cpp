@@ -45,6 +45,13 @@ bool is_made_by_kernel(int directory) {
          std::ranges::find(kMade, static_cast<std::uint32_t>(disk.f_type)) != kMade.end();
 }
 
+std::unexpected<Error> refuse_unreadable(const std::string& shown) {
+  return fail(EACCES,
+              "{}: uid {} may not read it, and an import is of all that a directory has; with read "
+              "permission there, or a directory without it, this would do",
+              shown, ::geteuid());
+}
+
 // Where a repository is that a link or file named .git leads to; "" where it says nothing of one.
 std::string repository_of(int directory, mode_t type) {
   if (S_ISLNK(type)) return link_target(directory, ".git").value_or("");
@@ -138,6 +145,7 @@ Result<HostDirectory::Place> HostDirectory::place(const std::string& path) const
 Status HostDirectory::for_each(const std::string& directory, const Each& each) const {
   auto fd = open(directory, O_RDONLY | O_DIRECTORY);
   if (!fd && is_absent(fd.error().code) && !directory.empty()) return ok();  // gone meanwhile
+  if (!fd && fd.error().code == EACCES) return refuse_unreadable(shown(directory));
   if (!fd) return std::unexpected(std::move(fd).error());
   const int number = fd->get();
   if (is_made_by_kernel(number)) {
@@ -176,7 +184,7 @@ Status HostDirectory::walk_one(const std::string& directory, bool whole,
     if (item.is_left_out || (is_directory && item.name == ".git" && !whole)) return ok();
     if (S_ISREG(item.attributes.st_mode) &&
         ::faccessat(item.directory, item.name.c_str(), R_OK, AT_EACCESS) != 0 && errno != ENOENT) {
-      return fail_errno(shown(item.path));
+      return errno == EACCES ? refuse_unreadable(shown(item.path)) : fail_errno(shown(item.path));
     }
     if (is_directory) below.push_back(item.path);
     found[item.path] = state_from(item.attributes);
