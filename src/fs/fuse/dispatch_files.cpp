@@ -82,7 +82,9 @@ void do_read(fuse_req_t request, fuse_ino_t, std::size_t count, off_t offset,
 
 void do_write(fuse_req_t request, fuse_ino_t id, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
-  Scope scope(request, "write", info->flags, drops_set_id(*info));
+  // What the host's kernel writes back of a mapping is at its place, however that was opened.
+  const int open_flags = info->writepage != 0 ? 0 : info->flags;
+  Scope scope(request, "write", open_flags, drops_set_id(*info));
   const auto handle = scope.handle(info);
   if (!handle) return reply_error(request, handle.error());
   answer<std::size_t>(

@@ -30,7 +30,6 @@ TreeCaller FuseRequest::tree() const {
 
 bool FuseRequest::may_block() const { return (way_.open_flags & O_NONBLOCK) == 0; }
 
-// What the host's kernel writes back of a mapping by itself (pid 0) is at its place.
-bool FuseRequest::appends() const { return (way_.open_flags & O_APPEND) != 0 && context_.pid != 0; }
+bool FuseRequest::appends() const { return (way_.open_flags & O_APPEND) != 0; }
 
 }  // namespace agentfs::fuse
