@@ -2,6 +2,7 @@
 #include "base/file_hash.h"
 
 #include <sodium.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,7 +17,9 @@ Result<std::string> blake2b(int fd) {
   std::array<unsigned char, 32> digest{};
   crypto_generichash_state state{};
   ::crypto_generichash_init(&state, nullptr, 0, digest.size());
-  std::vector<unsigned char> piece(kPiece);
+  struct stat its{};
+  const bool is_small = ::fstat(fd, &its) == 0 && its.st_size < static_cast<off_t>(kPiece);
+  std::vector<unsigned char> piece(is_small ? static_cast<std::size_t>(its.st_size) + 1 : kPiece);
   for (off_t offset = 0;;) {
     const ssize_t got = ::pread(fd, piece.data(), piece.size(), offset);
     if (got < 0 && errno == EINTR) continue;

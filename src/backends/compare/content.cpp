@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/copy.h"
+#include "base/file_hash.h"
 #include "base/hash.h"
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -28,11 +29,6 @@ namespace compare {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{256} << 10;
-
-// For all of the file, and to see that there is no more; kChunk for a large one.
-std::size_t room_for(const Leaf& leaf) {
-  return std::clamp(static_cast<std::size_t>(leaf.entry.attributes.st_size) + 1, 1uz, kChunk);
-}
 
 // Reads as much as there is, up to the length of `chunk`; 0 at the end.
 Result<std::string_view> read_chunk(int fd, std::string& chunk) {
@@ -102,7 +98,8 @@ Result<std::string> read_leaf(const Leaf& leaf, std::int64_t largest) {
   if (!S_ISREG(mode)) return std::string();
   const auto opened = TRY(open(leaf));
   std::string bytes;
-  std::string chunk(room_for(leaf), '\0');
+  std::string chunk(
+      std::clamp(static_cast<std::size_t>(leaf.entry.attributes.st_size) + 1, 1uz, kChunk), '\0');
   for (;;) {
     const std::string_view piece = TRY(read_chunk(opened->descriptor(), chunk));
     if (piece.empty()) break;
@@ -125,24 +122,12 @@ Result<bool> same_content(const Leaf& one, const Leaf& other) {
   return state_of(one.entry).special == state_of(other.entry).special;
 }
 
-// Chained by chunk, so that a file of any size passes through a buffer.
 Result<std::string> digest_of(const Leaf& leaf) {
   if (S_ISLNK(leaf.entry.attributes.st_mode)) {
     return blake2b(TRY(leaf.store->read_link(*leaf.entry.node)));
   }
   const auto opened = TRY(open(leaf));
-  const int fd = opened->descriptor();
-  std::string chunk(room_for(leaf), '\0');
-  std::string_view piece = TRY(read_chunk(fd, chunk));
-  if (piece.size() == chunk.size() && chunk.size() < kChunk) {  // it has grown since
-    if (::lseek(fd, 0, SEEK_SET) != 0) return fail_errno("a file");
-    chunk.resize(kChunk);
-    piece = TRY(read_chunk(fd, chunk));
-  }
-  std::string digest;
-  for (; !piece.empty(); piece = TRY(read_chunk(fd, chunk))) {
-    digest = blake2b(digest.append(piece));
-  }
+  std::string digest = TRY(file::blake2b(opened->descriptor()));
   TRY(opened->check_read());
   return digest;
 }
