@@ -77,8 +77,9 @@ off_t DataHandle::place_of(const Request& request, off_t asked) const {
 // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
 Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_view bytes) {
   Charge charge(node_->tree(), &request);
-  TRY(charge.write(*node_, descriptor(), place_of(request, asked), bytes.size()));
-  TRY(before_write(place_of(request, asked)));
+  const off_t expected = place_of(request, asked);
+  TRY(charge.write(*node_, descriptor(), expected, bytes.size()));
+  TRY(before_write(expected));
   const long put = TRY(change(request, "write", [&]() -> long {
     const off_t offset = place_of(request, asked);  // nobody cuts it from here on
     if (offset != asked) request.put_elsewhere();
