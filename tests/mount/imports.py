@@ -162,7 +162,7 @@ def uncommit_takes_back_what_the_commit_wrote_and_nothing_else():
     expect_eq((top / "main.c").read_text(), "int main(void) { return 0; }\n")
     expect(not (top / "made").exists(), "what the commit made is there still")
     expect_eq([line for line in status("own-work") if line.startswith("!")], [])
-    expect_has(refused("ENOENT", "own-work", "uncommit"), "no commit to")
+    expect_has(refused("ENOENT", "own-work", "uncommit"), "is left that could be taken back")
 
 
 def uncommit_is_refused_whole_where_the_directory_has_gone_on():

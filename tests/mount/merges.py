@@ -29,6 +29,12 @@ def refused(name, space, line):
     return M.last_error()
 
 
+def conflicts_by_path(top):
+    """The number of each, by the path that it is told by."""
+    return {read(path).split("\t")[0]: path.parent.name
+            for path in (top / ".agentfs/conflicts").glob("*/about")}
+
+
 def make(space):
     top = SPACES / space
     (top / "src").mkdir(parents=True)
@@ -1878,8 +1884,7 @@ def theirs_removes_no_directory_that_ours_has_something_in():
     (ours / "mine/new").write_text("new\n")
     (ours / "other/f").write_text("ours\n")
     ctl("kept-drawer", f"merge {theirs.name} partial")
-    numbers = {read(path).split("\t")[0]: path.parent.name
-               for path in (ours / ".agentfs/conflicts").glob("*/about")}
+    numbers = conflicts_by_path(ours)
     expect_eq(sorted(numbers), ["empty", "mine", "other", "other/f"])
     for name in ("mine", "other"):
         expect_has(refused("ENOTSUP", "kept-drawer", f"resolve {numbers[name]} theirs"), "not empty")
@@ -1903,8 +1908,7 @@ def a_conflict_is_told_by_a_name_that_leads_to_it():
         (ours / os.fsdecode(name)).write_text("ours\n")
         (theirs / os.fsdecode(name)).write_text("theirs\n")
     refused("EBUSY", "odd-names", f"merge {theirs.name}")
-    told = {read(path).split("\t")[0] for path in (ours / ".agentfs/conflicts").glob("*/about")}
-    expect_eq(told, {r'"tab\tand blank"', r'"\377\376"', "größe", r'"quote\""'})
+    expect_eq(set(conflicts_by_path(ours)), {r'"tab\tand blank"', r'"\377\376"', "größe", r'"quote\""'})
 
 
 def a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it():
@@ -1920,8 +1924,7 @@ def a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it():
         (ours / name).write_text("ours\n")
     (ours / "mine/new").write_text("new\n")
     ctl("last-one", f"merge {theirs.name} partial")
-    numbers = {read(path).split("\t")[0]: path.parent.name
-               for path in (ours / ".agentfs/conflicts").glob("*/about")}
+    numbers = conflicts_by_path(ours)
     ctl("last-one", f"resolve {numbers['drawer/deep/f']} theirs")
     expect_eq(os.listdir(ours / "drawer/deep"), ["g"])
     ctl("last-one", "resolve all theirs")
