@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/workers.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -14,8 +16,6 @@
 
 namespace agentfs::fuse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTick(1);
 constexpr int kTicksToDoze = 5;
@@ -55,9 +55,18 @@ class SignalsHeldBack {
   sigset_t before_{};
 };
 
-bool is_waiting(fuse_session& session) {
+// False at a signal, too. `timeout` in milliseconds, negative: none.
+bool is_waiting(fuse_session& session, int timeout = 0) {
   pollfd next{.fd = ::fuse_session_fd(&session), .events = POLLIN, .revents = 0};
-  return ::poll(&next, 1, 0) != 0;
+  return ::poll(&next, 1, timeout) > 0;
+}
+
+// Who stays awake asks by reading then: one call less for each request. Of the host kernel's own
+// channel alone: on another, answers would find no room.
+void wait_nowhere(int channel) {
+  struct stat attributes{};
+  if (::fstat(channel, &attributes) != 0 || !S_ISCHR(attributes.st_mode)) return;
+  ::fcntl(channel, F_SETFL, ::fcntl(channel, F_GETFL) | O_NONBLOCK);
 }
 
 }  // namespace
@@ -69,6 +78,7 @@ int Workers::run() {
   struct sigaction action{};
   action.sa_handler = [](int) {};  // without SA_RESTART: its arrival ends a wait for requests
   ::sigaction(SIGUSR1, &action, nullptr);
+  if (options_.busy_poll) wait_nowhere(::fuse_session_fd(&session_));
   for (Worker& worker : workers_) start(worker);
   supervise();
   for (std::thread& thread : threads_) thread.join();
@@ -110,8 +120,9 @@ bool Workers::follow(Worker& self) {
 }
 
 void Workers::lead(Worker& self, fuse_buf& buffer) {
-  while (::fuse_session_exited(&session_) == 0) {
+  for (Clock::time_point awake_until; ::fuse_session_exited(&session_) == 0;) {
     const int got = ::fuse_session_receive_buf(&session_, &buffer);
+    if (got == -EAGAIN) await_next(awake_until);
     if (got == -EINTR || got == -EAGAIN) continue;
     if (got <= 0) return end(self, got);
     const std::uint64_t answer = ++self.step;
@@ -126,15 +137,18 @@ void Workers::lead(Worker& self, fuse_buf& buffer) {
     auto mine = answer;
     if (!self.step.compare_exchange_strong(mine, answer + 1)) return;
     if (is_crowded_ && is_one_too_many(self)) return;
-    if (options_.busy_poll) stay_awake();
+    if (options_.busy_poll) awake_until = Clock::now() + kMoment;
   }
   end(self, 0);
 }
 
 // Whoever else wants the CPU gets it first.
-void Workers::stay_awake() const {
-  const auto end = Clock::now() + kMoment;
-  while (!is_waiting(session_) && Clock::now() < end) ::sched_yield();
+void Workers::await_next(Clock::time_point awake_until) const {
+  if (Clock::now() < awake_until) {
+    ::sched_yield();
+  } else {
+    is_waiting(session_, -1);
+  }
 }
 
 bool Workers::take_watch(Worker& worker, std::uint64_t answer) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -40,6 +41,7 @@ class Workers {
   void stop();
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Worker {
     pthread_t thread{};
     // Odd while it is at an answer. Who makes it even has the say over its watch.
@@ -51,7 +53,7 @@ class Workers {
   void serve(Worker& self);
   bool follow(Worker& self);  // until there is a watch to keep; false at the end
   void lead(Worker& self, fuse_buf& buffer);
-  void stay_awake() const;
+  void await_next(Clock::time_point awake_until) const;
   // Leaves the worker's watch to another if it is still at this answer.
   bool take_watch(Worker& worker, std::uint64_t answer);
   bool is_one_too_many(Worker& self);
