@@ -79,20 +79,30 @@ bool has_directory(const TreeSide& side, std::string_view path) {
   return found && found->node->type() == S_IFDIR;
 }
 
+// Of a directory of ours, which was `former` in the base: whether theirs has removed it.
+bool is_removed_by_theirs(const MergeSides& sides, std::string_view path, std::string_view former) {
+  if (has_directory(sides.theirs, former) || !has_directory(sides.base, former)) return false;
+  if (path == former) return true;
+  const bool is_moved = !has_directory(sides.ours, former) && !has_directory(sides.base, path);
+  return is_moved && !has_directory(sides.theirs, path);
+}
+
 // A directory that theirs has removed goes with the last that was in it, as in a merge.
 Status remove_emptied(Kernel& kernel, const Caller& caller, const std::string& root,
-                      const MergeConflicts& all, std::string_view path) {
+                      const MergeConflicts& all, const MergeConflict& last) {
   Forest& forest = *TRY(kernel.forks().forest_of(root));
-  for (path = text::parent_part(path); !path.empty(); path = text::parent_part(path)) {
+  std::string_view former = text::parent_part(last.base_path.empty() ? last.path : last.base_path);
+  for (std::string_view path = text::parent_part(last.path); !path.empty() && !former.empty();) {
     const auto ours = find_live(kernel, root, std::string(path));
     if (!ours || !*ours || (*ours)->node->type() != S_IFDIR) return ok();
-    const bool is_of_theirs = has_directory(all.sides.theirs, path);
-    if (is_of_theirs || !has_directory(all.sides.base, path)) return ok();
+    if (!is_removed_by_theirs(all.sides, path, former)) return ok();
     if (!TRY(names_in(forest, *(*ours)->node)).empty()) return ok();
     const Status removed = kernel.paths().remove(caller, fmt::format("{}/{}", root, path));
     const int code = removed ? 0 : removed.error().code;
     if (code == ENOTEMPTY || code == ENOENT) return ok();  // somebody was faster
     TRY(removed);
+    path = text::parent_part(path);
+    former = text::parent_part(former);
   }
   return ok();
 }
@@ -234,7 +244,7 @@ Status Merges::take_removal(const Caller& caller, const Found& found, std::uint6
     const Status removed = kernel_.paths().remove(caller, path);
     if (!removed && removed.error().code != ENOENT) return removed;
   }
-  return remove_emptied(kernel_, caller, root, *found.all, found.conflict.path);
+  return remove_emptied(kernel_, caller, root, *found.all, found.conflict);
 }
 
 // Of one of them; a line about it. By then it may be nobody's: a fork can be discarded meanwhile.

@@ -1934,6 +1934,31 @@ def a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it():
     expect_eq(sorted(set(os.listdir(theirs)) & {"drawer", "mine"}), ["mine"])
 
 
+def a_directory_that_ours_moved_and_theirs_removed_goes_with_the_last_conflict_in_it():
+    ours, theirs = make("moved-away"), SPACES / "moved-away-2"
+    for name in ("drawer/deep/f", "drawer/g", "half/f", "half/g", "single/f"):
+        (ours / name).parent.mkdir(parents=True, exist_ok=True)
+        (ours / name).write_text(f"{name}\n")
+    ctl("moved-away", f"fork {theirs.name}")
+    for name in ("drawer", "half", "single"):
+        shutil.rmtree(theirs / name)
+    (ours / "drawer").rename(ours / "case")
+    for name in ("half/f", "single/f"):
+        (ours / "mine" / name).parent.mkdir(parents=True)
+        (ours / name).rename(ours / "mine" / name)
+    (ours / "half/new").write_text("new\n")
+    (ours / "single").rmdir()
+    ctl("moved-away", f"merge {theirs.name} partial")
+    ctl("moved-away", "resolve all theirs")
+    # What ours made for one file of several is its own.
+    names = {"drawer", "case", "half", "single", "mine"}
+    expect_eq(sorted(set(os.listdir(ours)) & names), ["half", "mine"])
+    expect_eq(os.listdir(ours / "mine"), ["half"])
+    expect_eq(os.listdir(ours / "half"), ["new"])
+    ctl(theirs.name, "merge moved-away")
+    expect_eq(sorted(set(os.listdir(theirs)) & names), ["half", "mine"])
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -2000,4 +2025,5 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      theirs_removes_no_directory_that_ours_has_something_in,
      a_conflict_is_told_by_a_name_that_leads_to_it,
      a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it,
+     a_directory_that_ours_moved_and_theirs_removed_goes_with_the_last_conflict_in_it,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)
