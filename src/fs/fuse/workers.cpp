@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -55,18 +56,28 @@ class SignalsHeldBack {
   sigset_t before_{};
 };
 
-// False at a signal, too. `timeout` in milliseconds, negative: none.
+// `timeout` in milliseconds, negative: none.
 bool is_waiting(fuse_session& session, int timeout = 0) {
   pollfd next{.fd = ::fuse_session_fd(&session), .events = POLLIN, .revents = 0};
-  return ::poll(&next, 1, timeout) > 0;
+  return ::poll(&next, 1, timeout) != 0;
 }
 
 // Who stays awake asks by reading then: one call less for each request. Of the host kernel's own
 // channel alone: on another, answers would find no room.
-void wait_nowhere(int channel) {
+void never_wait_in_reads(int channel) {
   struct stat attributes{};
   if (::fstat(channel, &attributes) != 0 || !S_ISCHR(attributes.st_mode)) return;
   ::fcntl(channel, F_SETFL, ::fcntl(channel, F_GETFL) | O_NONBLOCK);
+}
+
+// To wait for requests by: each wakes one of those that do so, as it would one that reads. None
+// where descriptors run out.
+UniqueFd bell_of(fuse_session& session) {
+  UniqueFd bell(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event wanted{.events = EPOLLIN | EPOLLEXCLUSIVE, .data = {}};
+  const int channel = ::fuse_session_fd(&session);
+  return ::epoll_ctl(bell.get(), EPOLL_CTL_ADD, channel, &wanted) == 0 ? std::move(bell)
+                                                                       : UniqueFd();
 }
 
 }  // namespace
@@ -78,7 +89,7 @@ int Workers::run() {
   struct sigaction action{};
   action.sa_handler = [](int) {};  // without SA_RESTART: its arrival ends a wait for requests
   ::sigaction(SIGUSR1, &action, nullptr);
-  if (options_.busy_poll) wait_nowhere(::fuse_session_fd(&session_));
+  if (options_.busy_poll) never_wait_in_reads(::fuse_session_fd(&session_));
   for (Worker& worker : workers_) start(worker);
   supervise();
   for (std::thread& thread : threads_) thread.join();
@@ -100,6 +111,7 @@ void Workers::stop() {
 void Workers::serve(Worker& self) {
   ::pthread_setname_np(::pthread_self(), "fuse_worker");
   fuse_buf buffer{};
+  self.bell = bell_of(session_);
   set_about_to_wait([this, &self] {
     const std::uint64_t step = self.step;
     if (has_begun_ && is_odd(step)) take_watch(self, step);
@@ -122,7 +134,7 @@ bool Workers::follow(Worker& self) {
 void Workers::lead(Worker& self, fuse_buf& buffer) {
   for (Clock::time_point awake_until; ::fuse_session_exited(&session_) == 0;) {
     const int got = ::fuse_session_receive_buf(&session_, &buffer);
-    if (got == -EAGAIN) await_next(awake_until);
+    if (got == -EAGAIN) await_next(self.bell, awake_until);
     if (got == -EINTR || got == -EAGAIN) continue;
     if (got <= 0) return end(self, got);
     const std::uint64_t answer = ++self.step;
@@ -143,9 +155,12 @@ void Workers::lead(Worker& self, fuse_buf& buffer) {
 }
 
 // Whoever else wants the CPU gets it first.
-void Workers::await_next(Clock::time_point awake_until) const {
+void Workers::await_next(const UniqueFd& bell, Clock::time_point awake_until) const {
   if (Clock::now() < awake_until) {
     ::sched_yield();
+  } else if (bell) {
+    epoll_event next{};
+    ::epoll_wait(bell.get(), &next, 1, -1);
   } else {
     is_waiting(session_, -1);
   }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/file.h"
 #include "base/mutex.h"
 #include "fs/fuse/libfuse.h"
 
@@ -44,6 +45,7 @@ class Workers {
   using Clock = std::chrono::steady_clock;
   struct Worker {
     pthread_t thread{};
+    UniqueFd bell{};  // its own
     // Odd while it is at an answer. Who makes it even has the say over its watch.
     std::atomic<std::uint64_t> step = 0;
     std::uint64_t seen = 0;    // the supervisor's, at its last tick
@@ -53,7 +55,7 @@ class Workers {
   void serve(Worker& self);
   bool follow(Worker& self);  // until there is a watch to keep; false at the end
   void lead(Worker& self, fuse_buf& buffer);
-  void await_next(Clock::time_point awake_until) const;
+  void await_next(const UniqueFd& bell, Clock::time_point awake_until) const;
   // Leaves the worker's watch to another if it is still at this answer.
   bool take_watch(Worker& worker, std::uint64_t answer);
   bool is_one_too_many(Worker& self);
