@@ -314,7 +314,9 @@ Result<TreeNodeRef> ForestStore::snapshot_root(SnapshotId state) {
   tree->shown = snapshot.shown;
   tree->epoch = 1;
   tree->refusal = EROFS;
-  tree->label = snapshot.info.label;
+  const auto live = f_->live.find(state.tree);
+  tree->label = text::shown(snapshot.info.label);
+  if (live != f_->live.end()) tree->label += " of " + text::shown(live->second);
   const Source source{state.tree, state.sequence, snapshot.root};
   const Content content = TRY(f_->resolve(source));
   const Borrowed fd = TRY(f_->table().borrow(*content.shelf));

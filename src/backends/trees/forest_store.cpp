@@ -54,8 +54,8 @@ std::string ForestStore::host_path(const TreeNode& any) const {
     auto place = f_->book().place_of(*node);
     if (!place || node->removed) {
       const std::string label = f_->book().label(*node);
-      const std::string snapshot = label.empty() ? "" : "snapshot " + text::shown(label) + ", ";
-      return fmt::format("{}: {}inode {}{}", path_, snapshot, node->inode(), path);
+      if (label.empty()) return fmt::format("{}: inode {}{}", path_, node->inode(), path);
+      return fmt::format("{}: snapshot {}: {}", path_, label, path.empty() ? "/" : path);
     }
     path.insert(0, fmt::format("/{}", place->name));
     held = std::move(place->parent);
