@@ -130,9 +130,9 @@ class TreeMerger {
   virtual Result<std::string> stage(const MergeSides& sides, const MergePlan& plan,
                                     const StageOptions& options) const = 0;
 
-  // Runs a step by which a file of ours loses a place to another, so that nobody writes to it in
-  // between; null: runs it. `lost`: how many it has lost then, of all its names; 0: it gets one
-  // again.
+  // Runs a step by which a file of ours loses a place to another, so that nobody writes to it or
+  // sets its attributes in between; null: runs it. `lost`: how many it has lost then, of all its
+  // names; 0: it moves with all it has, is changed itself, or gets one again.
   using Exchange = std::function<Status(const TreeNode& file, nlink_t lost,
                                         const std::function<Status()>& step)>;
   // Checks every path of ours against the plan, then makes the changes by renames alone: a file
@@ -149,9 +149,12 @@ class TreeMerger {
   // Told, before it is deleted, of each file and directory that the merge removed or replaced and
   // the path it had.
   using Kept = std::function<Status(const std::string& path, const TreeEntry& old)>;
+  // Told of each directory that the merge removed and somebody has made something in since, by an
+  // open one: it has its path again, and is no longer `name` in kMergeDirectory. Those above first.
+  using Returned = std::function<Status(const std::string& path, const std::string& name)>;
   // Removes kMergeDirectory; files in it that the record does not know (ENOTEMPTY) stay.
-  virtual Status finish(const TreeSide& ours, const std::string& record,
-                        const Kept& kept) const = 0;
+  virtual Status finish(const TreeSide& ours, const std::string& record, const Kept& kept,
+                        const Returned& returned = {}) const = 0;
 
   // Removes what a stage() left whose record was never stored.
   virtual Status discard(const TreeSide& ours) const = 0;

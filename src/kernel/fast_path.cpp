@@ -245,10 +245,14 @@ Status FastPath::finish(const Caller& caller, const FastRun& run, std::size_t to
   show(run);
   RemovedFiles removed;
   const Status cleared = parts.merger->finish(
-      ours, run.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+      ours, run.record,
+      [&](const std::string& path, const TreeEntry& old) -> Status {
         const std::string whole = fmt::format("{}/{}", run.root, path);
         if (paths::is_in_repository(whole)) return ok();  // its own objects are its history
         return kernel_.merges().keep(caller, whole, {ours, old}, removed);
+      },
+      [&](const std::string& path, const std::string& name) {
+        return kernel_.merges().come_back(caller, fmt::format("{}/{}", run.root, path), name);
       });
   // Somebody's files in it are no part of the command's changes.
   if (!cleared && cleared.error().code != ENOTEMPTY) return cleared;

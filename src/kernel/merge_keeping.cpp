@@ -67,6 +67,18 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   return kernel_.record_change(caller, row);
 }
 
+// What was made in it has rows that name it as it lay aside.
+Status Merges::come_back(const Caller& caller, const std::string& path, const std::string& name) {
+  const std::string root(text::first_parts(path, 2));
+  TreeChange row{.operation = "rename",
+                 .path = fmt::format("{}/{}/{}", root, kMergeDirectory, name),
+                 .other = path};
+  row.details.emplace_back("directory", true);
+  TRY(kernel_.record_change(caller, row));
+  kernel_.paths().refresh({{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR}});
+  return ok();
+}
+
 // Null where nothing is kept.
 Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& what) const {
   PastStore& past = *kernel_.parts().past;

@@ -298,11 +298,16 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
   if (order.done) TRY(tell(caller, order));
   RemovedFiles removed;
   Status cleared = kernel_.parts().merger->finish(
-      ours, order.record, [&](const std::string& path, const TreeEntry& old) -> Status {
+      ours, order.record,
+      [&](const std::string& path, const TreeEntry& old) -> Status {
         const std::string whole = fmt::format("{}/{}", order.root, path);
         const auto row = order.done ? std::nullopt : merge_row(order.actions, order.from, whole);
         if (row) TRY(kernel_.record_change(caller, *row));
         return keep(caller, whole, {ours, old}, removed);
+      },
+      [&](const std::string& path, const std::string& name) {
+        order.note = fmt::format("{}: has something new in it, and stays", text::shown(path));
+        return come_back(caller, fmt::format("{}/{}", order.root, path), name);
       });
   kernel_.paths().links_changed(order.root, removed.linked);
   // Somebody's files in it are no part of the merge.

@@ -113,6 +113,8 @@ class Merges {
   // A version of what a merge or a fold has replaced or removed at `path`, which is of `ours`.
   Status keep(const Caller& caller, const std::string& path, const Replaced& what,
               RemovedFiles& removed);
+  // Told of a directory that a merge or a fold has removed in vain (TreeMerger::Returned).
+  Status come_back(const Caller& caller, const std::string& path, const std::string& name);
   // At a start: what a crash cut short is undone, or ended where it was done already. What cannot
   // be is told in the log and left as it is.
   Status settle();

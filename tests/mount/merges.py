@@ -1959,6 +1959,27 @@ def a_directory_that_ours_moved_and_theirs_removed_goes_with_the_last_conflict_i
     expect_eq(sorted(set(os.listdir(theirs)) & names), ["half", "mine"])
 
 
+def modes_and_attributes_that_are_set_while_a_merge_is_made_stay():
+    for number in range(4):
+        ours, theirs = make(f"dressed-{number}"), SPACES / f"dressed-{number}-2"
+        names = [f"n{i}" for i in range(40)]
+        for name in names:
+            (ours / name).write_text("base\n")
+        ctl(ours.name, f"fork {theirs.name}")
+        for name in names:
+            (theirs / name).write_text("theirs\n")
+        # Refused or not, as what is set is seen in time or comes to the file that has the name then.
+        with subprocess.Popen(["sh", "-c", f"echo 'merge {theirs.name}' > .agentfs/ctl"], cwd=ours,
+                              stderr=subprocess.DEVNULL) as merging:
+            for name in names:
+                os.chmod(ours / name, 0o600)
+                os.setxattr(ours / name, "user.a", b"ours")
+            merging.wait(60)
+        for name in names:
+            expect_eq(os.stat(ours / name).st_mode & 0o777, 0o600, f"the mode of {name}")
+            expect_eq(os.getxattr(ours / name, "user.a"), b"ours", f"the attribute of {name}")
+
+
 def git_apply_says_the_same():
     ours, theirs = make("patched"), SPACES / "patched-fork"
     ctl("patched", "fork patched-fork")
@@ -2026,4 +2047,5 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_conflict_is_told_by_a_name_that_leads_to_it,
      a_directory_that_theirs_removed_goes_with_the_last_conflict_in_it,
      a_directory_that_ours_moved_and_theirs_removed_goes_with_the_last_conflict_in_it,
+     modes_and_attributes_that_are_set_while_a_merge_is_made_stay,
      what_is_new_has_the_owner_that_made_it, git_apply_says_the_same)

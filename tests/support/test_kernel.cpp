@@ -49,8 +49,9 @@ class WatchedMerger final : public TreeMerger {
     if (watch_.before_undo) TRY(watch_.before_undo());
     return real_->undo(ours, record, exchange);
   }
-  Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
-    return real_->finish(ours, record, kept);
+  Status finish(const TreeSide& ours, const std::string& record, const Kept& kept,
+                const Returned& returned) const override {
+    return real_->finish(ours, record, kept, returned);
   }
   Status discard(const TreeSide& ours) const override { return real_->discard(ours); }
 

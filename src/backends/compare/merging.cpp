@@ -72,8 +72,9 @@ class LineMerger final : public TreeMerger {
               const Exchange& exchange) const override {
     return undo_steps(ours, TRY(record_of(record)), exchange);
   }
-  Status finish(const TreeSide& ours, const std::string& record, const Kept& kept) const override {
-    return clear_staging(ours, TRY(record_of(record)), kept);
+  Status finish(const TreeSide& ours, const std::string& record, const Kept& kept,
+                const Returned& returned) const override {
+    return clear_staging(ours, TRY(record_of(record)), kept, returned);
   }
   Status discard(const TreeSide& ours) const override { return discard_staging(ours); }
 

@@ -50,16 +50,18 @@ class Steps {
 
  private:
   Status take(const MergeStep& step);
+  Status take_now(const MergeStep& step);
   Status put(const MergeStep& step);
   Status swap(const MergeStep& step);
   Status swap_now(const MergeStep& step);
   Status set_mode(const MergeStep& step, bool forward);
+  Status set_mode_now(const MergeStep& step, bool forward);
   Status dress(const MergeStep& step, bool forward);
   Status set_permissions(const TreeEntry& entry, mode_t mode);
   Status undo_take(const MergeStep& step);
   Status undo_put(const MergeStep& step);
   Status undo_swap(const MergeStep& step);
-  // The file that is about to lose places or, 0, to get one again.
+  // The file that is about to lose places or, 0, loses none, or gets one again.
   Status exchange(const TreeNode& file, nlink_t lost, const std::function<Status()>& step) {
     return exchange_ ? exchange_(file, lost, step) : step();
   }
@@ -133,9 +135,17 @@ Result<FileState> Steps::staged(const std::string& name) {
   return std::unexpected(found.error());
 }
 
+// Nobody sets a mode or an attribute of a file between the look at it and its going.
+Status Steps::take(const MergeStep& step) {
+  const auto found = TRY(ours_.find(step.path));
+  if (!found) return moved(step.path);
+  if (step.before.is_directory()) return take_now(step);
+  return exchange(*found->node, 0, [&] { return take_now(step); });
+}
+
 // What was taken may be another file than the one that was looked at just before; then it goes
 // back.
-Status Steps::take(const MergeStep& step) {
+Status Steps::take_now(const MergeStep& step) {
   const auto now = TRY(ours_.find(step.path));
   if (!now || !is_as_planned(*now, step.before, has_lost(step.before))) return moved(step.path);
   TRY(move(step, false, RENAME_NOREPLACE));
@@ -200,6 +210,12 @@ Status Steps::dress(const MergeStep& step, bool forward) {
 }
 
 Status Steps::set_mode(const MergeStep& step, bool forward) {
+  const auto found = TRY(ours_.find(step.path));
+  if (!found) return forward ? Status(moved(step.path)) : ok();
+  return exchange(*found->node, 0, [&] { return set_mode_now(step, forward); });
+}
+
+Status Steps::set_mode_now(const MergeStep& step, bool forward) {
   if (step.gets) return dress(step, forward);
   const FileState& from = forward ? step.before : step.after;
   const FileState& to = forward ? step.after : step.before;
@@ -271,6 +287,27 @@ Status remove_entry(TreeStore& store, const TreeNode& directory, const std::stri
                                         : store.unlink(directory, name, TreeCaller{});
 }
 
+bool is_taken_directory(const MergeStep& step) {
+  return step.kind == Step::take && step.before.is_directory() && !step.whole;
+}
+
+// A directory that has something in it again, made by who had found it before it went, and all
+// above it that went with it. They are taken from below up, so those above are there still.
+Status bring_back(const TreeSide& ours, const TreeNode& staging, const MergeRecord& record,
+                  const std::string& path, const TreeMerger::Returned& returned) {
+  for (const MergeStep& step : record.steps | std::views::reverse) {
+    if (!is_taken_directory(step) || !text::is_in(path, step.path)) continue;
+    if (!ours.store->lookup(staging, step.name)) continue;  // is back
+    const auto parent = TRY(PathFinder(ours).find(text::parent_part(step.path)));
+    if (!parent) return fail(ENOTEMPTY, "{}: has no place any more", text::shown(step.path));
+    TRY(ours.store->rename(staging, step.name, *parent->node,
+                           std::string(text::last_part(step.path)), RENAME_NOREPLACE,
+                           TreeCaller{}));
+    if (returned) TRY(returned(step.path, step.name));
+  }
+  return ok();
+}
+
 Status remove_staging(const TreeSide& ours) {
   auto removed = ours.store->remove_directory(*ours.root, kMergeDirectory, TreeCaller{});
   if (removed || removed.error().code == ENOENT) return ok();
@@ -307,18 +344,23 @@ Status undo_steps(const TreeSide& ours, const MergeRecord& record,
   return record.durable ? sync_disk(*ours.store, *staging) : ok();
 }
 
-Status clear_staging(const TreeSide& ours, const MergeRecord& record,
-                     const TreeMerger::Kept& kept) {
+Status clear_staging(const TreeSide& ours, const MergeRecord& record, const TreeMerger::Kept& kept,
+                     const TreeMerger::Returned& returned) {
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return ok();
   for (const MergeStep& step : record.steps) {
     if (step.kind == Step::mode) continue;
     const auto found = ours.store->lookup(*staging, step.name);
-    if (found && kept && is_file(state_of(*found), step.before)) {
-      TRY(kept(step.path, *found));
-    }
-    auto removed = remove_entry(*ours.store, *staging, step.name);
-    if (!removed && removed.error().code != ENOTEMPTY) return removed;
+    const bool is_old = found && is_file(state_of(*found), step.before);
+    const bool may_return = is_old && is_taken_directory(step);
+    const bool is_in_use = may_return && !TRY(names_of(*ours.store, *found->node)).empty();
+    if (is_old && kept && !is_in_use) TRY(kept(step.path, *found));
+    auto gone = is_in_use ? fail_errno(ENOTEMPTY, step.path)
+                          : remove_entry(*ours.store, *staging, step.name);
+    const bool is_left = !gone && gone.error().code == ENOTEMPTY;
+    if (is_left && may_return) gone = bring_back(ours, *staging, record, step.path, returned);
+    // What cannot go back, since something else has its place, stays aside.
+    if (!gone && gone.error().code != ENOTEMPTY && gone.error().code != EEXIST) return gone;
   }
   return remove_staging(ours);
 }

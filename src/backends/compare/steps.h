@@ -13,7 +13,8 @@ Status apply_steps(const TreeSide& ours, const MergeRecord& record,
                    const TreeMerger::Exchange& exchange);
 Status undo_steps(const TreeSide& ours, const MergeRecord& record,
                   const TreeMerger::Exchange& exchange);
-Status clear_staging(const TreeSide& ours, const MergeRecord& record, const TreeMerger::Kept& kept);
+Status clear_staging(const TreeSide& ours, const MergeRecord& record, const TreeMerger::Kept& kept,
+                     const TreeMerger::Returned& returned);
 Status discard_staging(const TreeSide& ours);
 
 }  // namespace agentfs::compare

@@ -81,7 +81,7 @@ Result<Hold> DataNode::hold_replaced(const Request& request, const std::string& 
 Result<Changing> DataNode::begin_change(bool of_bytes) {
   for (;;) {
     Changing together(tree_->bytes(), *file_);
-    if (is_retired_ && of_bytes) TRY(check_in_place());
+    if (of_bytes ? is_retired_.load() : file_->type() != S_IFDIR) TRY(check_in_place());
     if (kept_as_.load(std::memory_order_relaxed) == nullptr) return together;
     together = {};
     const ChangingAlone alone(tree_->bytes(), *file_);
@@ -108,12 +108,16 @@ void DataNode::part_from_past() {
 }
 
 // An open that has kept what it found keeps nothing more.
-Status DataNode::begin_resize(DataHandle* handle, off_t size, const std::string& path,
-                              Resizing& resizing) {
-  const auto loses = [&] { return region_ == Region::plain && size < resizing.before.st_size; };
+Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size,
+                               const std::string& path, Resizing& resizing) {
+  if (!size) {
+    resizing.together = TRY(begin_change(false));
+    return ok();
+  }
+  const auto loses = [&] { return region_ == Region::plain && *size < resizing.before.st_size; };
   if (handle != nullptr) {
     if (loses()) {
-      TRY(handle->before_write(size));
+      TRY(handle->before_write(*size));
       resizing.kept = handle->keeper().take();
     }
     resizing.together = TRY(begin_change());
@@ -154,8 +158,8 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
   Undertaking setting(*tree_, TRY(request.writer()), naming(),
                       {.operation = truncates ? "truncate" : "attributes"});
   Resizing resizing{.before = before};
-  const Status ready =
-      truncates ? begin_resize(handle, wanted.values.st_size, setting.row().path, resizing) : ok();
+  const auto size = truncates ? std::optional(wanted.values.st_size) : std::nullopt;
+  const Status ready = begin_setting(handle, size, setting.row().path, resizing);
   auto now = ready ? tree_->store().set_attributes(*file_, file, wanted, request.tree())
                    : Result<struct stat>(std::unexpected(ready.error()));
   resizing.together = {};

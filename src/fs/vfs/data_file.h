@@ -43,7 +43,7 @@ class DataNode final : public Node {
   void keep_as(PastName name);
   bool stop_keeping() { return take_kept() != nullptr; }  // false: it has parted already
   // What it holds, or only its attributes, changes while this is held: the past has a copy by then
-  // of what it had by a link. Of bytes ESTALE as of check_in_place().
+  // of what it had by a link. ESTALE as of check_in_place(), but of a directory's attributes.
   Result<Changing> begin_change(bool of_bytes = true);
   // The same for bytes that are cut off by path: nobody writes between the copy and the cut.
   // `by_open`: from then on the size by which the host's kernel appends may be another one.
@@ -157,8 +157,8 @@ class DataNode final : public Node {
     Changing together{};  // by a descriptor
     ChangingAlone alone{};
   };
-  // Before a file has another size; what was kept stands there, too, where this is refused.
-  Status begin_resize(DataHandle* handle, off_t size, const std::string& path, Resizing& resizing);
+  // Before it has other attributes, or a size; what was kept stands there, too, if it is refused.
+  Status begin_setting(DataHandle*, std::optional<off_t> size, const std::string& path, Resizing&);
   // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);

@@ -40,6 +40,11 @@ class Merging {
         file::read(must(forest.open(*entry(root, "log").node, O_RDONLY, {}))->descriptor()));
   }
 
+  TreeNodeRef make_directory(const std::string& root, const std::string& name) {
+    Forest& forest = *must(kernel.kernel().forks().forest_of(root));
+    const TreeNodeRef top = must(forest.tree(std::string(text::last_part(root)))).node;
+    return must(forest.make_directory(*top, name, 0755, {})).node;
+  }
   void rename(const std::string& root, const std::string& name, const std::string& new_name) {
     Forest& forest = *must(kernel.kernel().forks().forest_of(root));
     const TreeNodeRef top = must(forest.tree(std::string(text::last_part(root)))).node;
@@ -119,6 +124,37 @@ TEST_CASE("what is shown of a merge that is put back is what is there then") {
   must(m.merge(kSite, "try-1"));  // which puts that back first
   CHECK(shown == std::vector<std::string>{"/workspaces/site/log: 1\n"});
   CHECK(m.text(kSite) == "1\n2\n");
+}
+
+TEST_CASE("what is made in a directory that a merge has just removed keeps it, and has its path") {
+  Merging m;
+  Forest& forest = *must(m.kernel.kernel().forks().forest_of(kSite));
+  const TreeNodeRef drawer = m.make_directory(kSite, "drawer");
+  must(m.kernel.kernel().forks().fork(m.kernel.person(), kSite, "try-2", std::nullopt));
+  const TreeNodeRef theirs = must(forest.tree("try-2")).node;
+  must(forest.remove_directory(*theirs, "drawer", {}));
+  m.kernel.merging.after_apply = [&] {
+    must(forest.make_directory(*drawer, "late", 0755, {}));
+    return ok();
+  };
+  std::vector<std::string> shown;
+  m.kernel.paths.on_refresh = [&](const std::vector<TreeEvent>& events) {
+    for (const TreeEvent& one : events) {
+      if (one.kind == TreeEvent::Kind::made) shown.push_back(one.path);
+    }
+  };
+  CHECK(must(m.merge(kSite, "try-2")).contains("drawer: has something new in it, and stays"));
+  const TreeNodeRef site = must(forest.tree("site")).node;
+  CHECK(find_in_tree(forest, site, "drawer/late"));
+  CHECK_FALSE(find_in_tree(forest, site, ".agentfs-merge"));
+  CHECK(shown == std::vector<std::string>{"/workspaces/site/drawer"});
+  const std::string last = m.kernel.lines().back();
+  INFO(last);
+  CHECK(last.contains("\"tree.rename\""));
+  CHECK(last.contains("\"/workspaces/site/.agentfs-merge/"));
+  CHECK(last.contains("\"/workspaces/site/drawer\""));
+  m.kernel.merging = {};
+  must(m.merge(kSite, "try-2"));
 }
 
 }  // namespace agentfs::test

@@ -342,6 +342,25 @@ TEST_CASE("who has a file open writes to it until another has its place, and if 
   handle.release();
 }
 
+TEST_CASE("a file that another has the place of gets no attributes, and who names it looks again") {
+  Disk disk("");
+  const CreatedNode made = disk.create_below("w", "a");
+  made.opened.handle->release();
+  auto& node = static_cast<DataNode&>(*made.found.node);
+  SetAttributes mode{.which = SetAttributes::mode};
+  mode.values.st_mode = 0600;
+  const auto codes = [&] {
+    return std::vector{code(node.set_attributes(disk.request, nullptr, mode)),
+                       code(node.set_xattr(disk.request, "user.a", "1", 0)),
+                       code(node.remove_xattr(disk.request, "user.a"))};
+  };
+  node.retire();
+  CHECK(codes() == std::vector{ESTALE, ESTALE, ESTALE});
+  CHECK((node.attributes(disk.request)->attributes.st_mode & 0777) != 0600);
+  node.retire(false);
+  CHECK(codes() == std::vector{0, 0, 0});
+}
+
 TEST_CASE("a file that another has the place of, or without a name, gets no further name") {
   Disk disk("");
   const CreatedNode made = disk.create_below("w", "a");
