@@ -3,6 +3,7 @@
 # timeout: 300
 """Each change has its row in the journal, with its author, whatever made it: shells, tools, memory
 maps, and what a sandboxed command forked and let go."""
+import ctypes
 import mmap
 import os
 import subprocess
@@ -253,6 +254,29 @@ def agent():
     expect(all(row["host_pid"] > 0 for row in rows if row["via"] == "call:2"), "no host pid")
 
 
+def the_log_has_a_line_a_change_whatever_a_program_calls_itself():
+    for name, shown in (("x)\tremove\tkey", '"x)\\tremove\\tkey"'), ("a\nline", '"a\\nline"'),
+                        ("two words", '"two words"'), ("plain", "plain")):
+        before = read("workspaces/w/.agentfs/log").splitlines()
+        program = f"import ctypes,os; ctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0); " \
+                  "os.mkdir('named'); os.rmdir('named')"
+        subprocess.run(["python3", "-c", program], cwd=W, check=True)
+        lines = [line.split("\t") for line in read("workspaces/w/.agentfs/log").splitlines()]
+        expect_eq([line[1:4] for line in lines[len(before):]],
+                  [[f"{me}<root ({shown})", operation, "named"] for operation in ("mkdir", "remove")])
+
+
+def names_that_change_places_are_told_apart_from_a_rename():
+    for name in ("left", "right"):
+        with open(os.path.join(W, name), "w", encoding="utf-8") as file:
+            file.write(name)
+    code = ctypes.CDLL(None).renameat2(-100, os.path.join(W, "left").encode(), -100,
+                                       os.path.join(W, "right").encode(), 2)
+    expect_eq(code, 0, "RENAME_EXCHANGE")
+    expect_eq(read("workspaces/w/.agentfs/log").splitlines()[-1].split("\t")[2:4],
+              ["rename", "left <-> right"])
+
+
 def person_in_the_sandbox():
     """The same for a command of a person."""
     after = journal_end()
@@ -270,4 +294,5 @@ def chain():
 
 
 main(setup, shells, attributes, tools, compiler, git_checkout, memory_map, a_process_that_changes_its_user, many_names,
-     reads_leave_nothing, control_writes, agent, person_in_the_sandbox, chain)
+     reads_leave_nothing, control_writes, agent, the_log_has_a_line_a_change_whatever_a_program_calls_itself,
+     names_that_change_places_are_told_apart_from_a_rename, person_in_the_sandbox, chain)

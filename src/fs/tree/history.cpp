@@ -43,7 +43,8 @@ std::string author_of(const json::Value& change) {
   for (const json::Value& pid : *change["by"].array()) out += fmt::format("{}<", pid.number());
   out += change["user"].text();
   const std::string_view command = change["command"].text();
-  return command.empty() ? out : fmt::format("{} ({})", out, command);
+  // A process gives itself any name.
+  return command.empty() ? out : fmt::format("{} ({})", out, quoted_for_people(command));
 }
 
 // Below the root as it is named there, elsewhere whole. As the verbs take it.
@@ -80,7 +81,8 @@ Result<std::string> show_log(const HistoryRoot& root, const Caller& caller) {
     if (!other.empty() && change["op"].text() != "discard") {  // of a fork: whose it was
       // A fork and a merge come from the other one.
       const bool comes = change["op"].text() == "fork" || change["op"].text() == "merge";
-      path = comes ? name_in(root, other) + " -> " + path : path + " -> " + name_in(root, other);
+      const char* const way = change["exchange"].truth() ? " <-> " : " -> ";
+      path = comes ? name_in(root, other) + way + path : path + way + name_in(root, other);
     }
     path += details_of(change);
     if (const auto why = change["unfinished"].text(); !why.empty()) {
