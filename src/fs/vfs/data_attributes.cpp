@@ -110,9 +110,9 @@ void DataNode::part_from_past() {
 // An open that has kept what it found keeps nothing more.
 Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size,
                                const std::string& path, Resizing& resizing) {
-  if (!size) {
-    resizing.together = TRY(begin_change(false));
-    return ok();
+  if (!size) {  // what the past has by a link has its mode and times in its row
+    resizing.together = Changing(tree_->bytes(), *file_);
+    return file_->type() == S_IFDIR ? ok() : check_in_place();
   }
   const auto loses = [&] { return region_ == Region::plain && *size < resizing.before.st_size; };
   if (handle != nullptr) {
