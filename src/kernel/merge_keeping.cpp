@@ -70,11 +70,10 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
 // What was made in it has rows that name it as it lay aside.
 Status Merges::come_back(const Caller& caller, const std::string& path, const std::string& name) {
   const std::string root(text::first_parts(path, 2));
-  TreeChange row{.operation = "rename",
-                 .path = fmt::format("{}/{}/{}", root, kMergeDirectory, name),
-                 .other = path};
-  row.details.emplace_back("directory", true);
-  TRY(kernel_.record_change(caller, row));
+  TRY(kernel_.record_change(caller, {.operation = "rename",
+                                     .path = fmt::format("{}/{}/{}", root, kMergeDirectory, name),
+                                     .other = path,
+                                     .details = {{"directory", true}}}));
   kernel_.paths().refresh({{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR}});
   return ok();
 }

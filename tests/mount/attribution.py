@@ -3,13 +3,12 @@
 # timeout: 300
 """Each change has its row in the journal, with its author, whatever made it: shells, tools, memory
 maps, and what a sandboxed command forked and let go."""
-import ctypes
 import mmap
 import os
 import subprocess
 
-from lib import (expect, expect_eq, journal_end, journal_rows, last_error, main, mnt, read,
-                 run, script_model, skip, spawn, write)
+from lib import (EXCHANGE, expect, expect_eq, journal_end, journal_rows, last_error, main, mnt, read,
+                 renameat2, run, script_model, skip, spawn, write)
 
 W = mnt("workspaces/w")
 ENVIRONMENT = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null")
@@ -270,9 +269,7 @@ def names_that_change_places_are_told_apart_from_a_rename():
     for name in ("left", "right"):
         with open(os.path.join(W, name), "w", encoding="utf-8") as file:
             file.write(name)
-    code = ctypes.CDLL(None).renameat2(-100, os.path.join(W, "left").encode(), -100,
-                                       os.path.join(W, "right").encode(), 2)
-    expect_eq(code, 0, "RENAME_EXCHANGE")
+    renameat2(os.path.join(W, "left"), os.path.join(W, "right"), EXCHANGE)
     expect_eq(read("workspaces/w/.agentfs/log").splitlines()[-1].split("\t")[2:4],
               ["rename", "left <-> right"])
 

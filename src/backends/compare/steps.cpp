@@ -65,6 +65,8 @@ class Steps {
   Status exchange(const TreeNode& file, nlink_t lost, const std::function<Status()>& step) {
     return exchange_ ? exchange_(file, lost, step) : step();
   }
+  // A step at a path, which looks itself at what is there, while nobody else changes that.
+  Status alone(const std::string& path, nlink_t lost, const std::function<Status()>& step);
   // `path` to the name in the staging directory, or the other way round.
   Status move(const MergeStep& step, bool in, unsigned flags);
   Result<FileState> staged(const std::string& name);
@@ -135,12 +137,15 @@ Result<FileState> Steps::staged(const std::string& name) {
   return std::unexpected(found.error());
 }
 
+Status Steps::alone(const std::string& path, nlink_t lost, const std::function<Status()>& step) {
+  const auto found = TRY(ours_.find(path));
+  return found ? exchange(*found->node, lost, step) : step();
+}
+
 // Nobody sets a mode or an attribute of a file between the look at it and its going.
 Status Steps::take(const MergeStep& step) {
-  const auto found = TRY(ours_.find(step.path));
-  if (!found) return moved(step.path);
   if (step.before.is_directory()) return take_now(step);
-  return exchange(*found->node, 0, [&] { return take_now(step); });
+  return alone(step.path, 0, [&] { return take_now(step); });
 }
 
 // What was taken may be another file than the one that was looked at just before; then it goes
@@ -166,10 +171,8 @@ Status Steps::put(const MergeStep& step) {
 }
 
 Status Steps::swap(const MergeStep& step) {
-  const auto found = TRY(ours_.find(step.path));
-  if (!found) return moved(step.path);
   nlink_t& lost = lost_[step.before.inode];
-  const Status made = exchange(*found->node, lost + 1, [&] { return swap_now(step); });
+  const Status made = alone(step.path, lost + 1, [&] { return swap_now(step); });
   if (made) ++lost;
   return made;
 }
@@ -210,9 +213,7 @@ Status Steps::dress(const MergeStep& step, bool forward) {
 }
 
 Status Steps::set_mode(const MergeStep& step, bool forward) {
-  const auto found = TRY(ours_.find(step.path));
-  if (!found) return forward ? Status(moved(step.path)) : ok();
-  return exchange(*found->node, 0, [&] { return set_mode_now(step, forward); });
+  return alone(step.path, 0, [&] { return set_mode_now(step, forward); });
 }
 
 Status Steps::set_mode_now(const MergeStep& step, bool forward) {
@@ -353,12 +354,14 @@ Status clear_staging(const TreeSide& ours, const MergeRecord& record, const Tree
     const auto found = ours.store->lookup(*staging, step.name);
     const bool is_old = found && is_file(state_of(*found), step.before);
     const bool may_return = is_old && is_taken_directory(step);
-    const bool is_in_use = may_return && !TRY(names_of(*ours.store, *found->node)).empty();
-    if (is_old && kept && !is_in_use) TRY(kept(step.path, *found));
-    auto gone = is_in_use ? fail_errno(ENOTEMPTY, step.path)
-                          : remove_entry(*ours.store, *staging, step.name);
-    const bool is_left = !gone && gone.error().code == ENOTEMPTY;
-    if (is_left && may_return) gone = bring_back(ours, *staging, record, step.path, returned);
+    bool comes_back = may_return && !TRY(names_of(*ours.store, *found->node)).empty();
+    Status gone = ok();
+    if (!comes_back) {
+      if (is_old && kept) TRY(kept(step.path, *found));
+      gone = remove_entry(*ours.store, *staging, step.name);
+      comes_back = may_return && !gone && gone.error().code == ENOTEMPTY;
+    }
+    if (comes_back) gone = bring_back(ours, *staging, record, step.path, returned);
     // What cannot go back, since something else has its place, stays aside.
     if (!gone && gone.error().code != ENOTEMPTY && gone.error().code != EEXIST) return gone;
   }

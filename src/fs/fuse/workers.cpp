@@ -111,7 +111,7 @@ void Workers::stop() {
 void Workers::serve(Worker& self) {
   ::pthread_setname_np(::pthread_self(), "fuse_worker");
   fuse_buf buffer{};
-  self.bell = bell_of(session_);
+  if (options_.busy_poll) self.bell = bell_of(session_);
   set_about_to_wait([this, &self] {
     const std::uint64_t step = self.step;
     if (has_begun_ && is_odd(step)) take_watch(self, step);

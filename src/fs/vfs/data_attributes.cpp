@@ -65,8 +65,9 @@ bool DataNode::is_aside() const {
   return is_retired_ || text::last_part(text::first_parts(path(), 3)) == kMergeDirectory;
 }
 
+// A directory that lies aside is on its way elsewhere, or comes back with what is made in it.
 Status DataNode::check_in_place() const {
-  if (!is_aside()) return ok();
+  if (file_->type() == S_IFDIR || !is_aside()) return ok();
   return fail(ESTALE, "{}: has been replaced by a merge, a restore or a command; open it again",
               path());
 }
@@ -81,7 +82,7 @@ Result<Hold> DataNode::hold_replaced(const Request& request, const std::string& 
 Result<Changing> DataNode::begin_change(bool of_bytes) {
   for (;;) {
     Changing together(tree_->bytes(), *file_);
-    if (of_bytes ? is_retired_.load() : file_->type() != S_IFDIR) TRY(check_in_place());
+    if (!of_bytes || is_retired_) TRY(check_in_place());
     if (kept_as_.load(std::memory_order_relaxed) == nullptr) return together;
     together = {};
     const ChangingAlone alone(tree_->bytes(), *file_);
@@ -112,7 +113,7 @@ Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size,
                                const std::string& path, Resizing& resizing) {
   if (!size) {  // what the past has by a link has its mode and times in its row
     resizing.together = Changing(tree_->bytes(), *file_);
-    return file_->type() == S_IFDIR ? ok() : check_in_place();
+    return check_in_place();
   }
   const auto loses = [&] { return region_ == Region::plain && *size < resizing.before.st_size; };
   if (handle != nullptr) {

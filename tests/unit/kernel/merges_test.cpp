@@ -42,12 +42,11 @@ class Merging {
 
   TreeNodeRef make_directory(const std::string& root, const std::string& name) {
     Forest& forest = *must(kernel.kernel().forks().forest_of(root));
-    const TreeNodeRef top = must(forest.tree(std::string(text::last_part(root)))).node;
-    return must(forest.make_directory(*top, name, 0755, {})).node;
+    return must(forest.make_directory(*entry(root, "").node, name, 0755, {})).node;
   }
   void rename(const std::string& root, const std::string& name, const std::string& new_name) {
     Forest& forest = *must(kernel.kernel().forks().forest_of(root));
-    const TreeNodeRef top = must(forest.tree(std::string(text::last_part(root)))).node;
+    const TreeNodeRef top = entry(root, "").node;
     must(forest.rename(*top, name, *top, new_name, 0, {}));
   }
 
