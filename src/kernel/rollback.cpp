@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "kernel/forks.h"
+#include "kernel/git_upkeep.h"
 #include "kernel/history_keeper.h"
 #include "kernel/import_turn.h"
 #include "kernel/imports.h"
@@ -65,6 +66,17 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
     if (!found.empty()) return found;
   }
   return {};
+}
+
+// What git removes after it has packed it would go from a tree that has no such pack.
+Status check_not_packed(Forest& forest, const std::string& root) {
+  const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
+  const auto process = packing_process(forest, now.node);
+  if (!process) return ok();
+  return fail(EBUSY,
+              "{}: `git gc` packs its repository (process {} of the host), and would remove from "
+              "what comes back what it has packed in what goes; roll back when that has ended",
+              root, *process);
 }
 
 }  // namespace
@@ -144,6 +156,7 @@ Result<std::string> Forks::rollback(const Caller& caller, const std::string& roo
   const SnapshotInfo target = TRY(find(root, name));
   TRY(check_owner_then(caller, root, target));
   TRY(check_own(caller, root, target.id, "changed by this rollback"));
+  TRY(check_not_packed(forest, root));
   const std::string undo = free_label(checkpoints(root));
   TreeChange row{.operation = "rollback", .path = root};
   row.details = {{"name", name}, {"state", shown(target.id)}, {"undo", undo}};

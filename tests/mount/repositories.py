@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_errno, expect_has, main, need,
+from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has, main, need,
                        read, run)
 
 M = Mount.of("repositories")
@@ -146,6 +146,27 @@ def names():
     expect_has(M.get(agent, "calls/2/result"), "not this agent's to change", "what it writes")
 
 
+def a_rollback_waits_for_a_gc():
+    """What git would remove after it has packed it would go from the tree that is back."""
+    top = M / "workspaces/packed"
+    run(["git", "init", "-q", top])
+    commit(top, "a", "1\n")
+    control = top / ".agentfs/ctl"
+    command(control, "checkpoint before")
+    for prefix in ([], ["unshare", "--pid", "--fork", "--kill-child"]):
+        # A git that waits, in the place of one that packs.
+        packing = subprocess.Popen([*prefix, "git", "-C", top, "cat-file", "--batch"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        packing.stdin.write(b"HEAD\n")
+        packing.stdin.flush()
+        packing.stdout.readline()  # it runs
+        (top / ".git/gc.pid").write_text(f"{1 if prefix else packing.pid} {os.uname().nodename}")
+        expect_errno("EBUSY", command, control, "rollback before")
+        expect_has(M.last_error(), "`git gc` packs its repository (process", "why")
+        packing.communicate()
+        expect_has(command(control, "rollback before"), "is as it was", "when that has ended")
+
+
 def after_a_restart():
     M.umount()
     expect_has(M.fsck(), "ok   shared: 1 in /src/repos", "fsck")
@@ -162,4 +183,4 @@ def after_a_restart():
 
 
 main(setup, clone_and_push, a_push_that_is_behind_is_refused, many_push_at_once, gc_and_the_disk,
-     hooks_are_the_pushers, no_history_beside_its_own, names, after_a_restart)
+     hooks_are_the_pushers, no_history_beside_its_own, names, a_rollback_waits_for_a_gc, after_a_restart)
