@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,6 +45,10 @@ class PastStore {
   // Keeps the inode itself by one more name; where the disk cannot (EXDEV, EMLINK, EPERM), a copy.
   // `file` is a descriptor of it, O_PATH is enough. EBUSY: its bytes are lent and have changed.
   virtual Result<KeptFile> keep_link(int file, const std::string& path) = 0;
+  // Keeps what `move` puts there, under a name that nothing has in an open directory of the store's
+  // disk; its error where it fails.
+  using MoveThere = std::function<Status(int directory, const std::string& name)>;
+  virtual Result<std::uint64_t> keep_moved(const std::string& path, const MoveThere& move) = 0;
   // Keeps a copy with mode, times, extended attributes and, as root, owner: shared blocks where the
   // disk can, holes stay holes.
   virtual Result<std::uint64_t> keep_copy(int file, const std::string& path) = 0;

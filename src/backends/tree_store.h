@@ -130,9 +130,10 @@ class TreeStore {
                                   const TreeNode& /*parent*/, const std::string& new_name) {
     return fail(ENOTSUP, "{}: this store takes nothing from outside; a copy would do", new_name);
   }
-  // The other way round: what is known of it as the store's own is forgotten.
+  // The other way round: what is known of it as the store's own is forgotten. Not of a file that
+  // has other names in the store.
   virtual Status expel(const TreeNode& /*parent*/, const std::string& name, int /*directory*/,
-                       const std::string& /*new_name*/) {
+                       const std::string& /*new_name*/, const TreeCaller&) {
     return fail(ENOTSUP, "{}: this store gives nothing away; a copy would do", name);
   }
 

@@ -115,7 +115,7 @@ Status Carrier::take_back(const FoldPiece& piece) {
   if (!TRY(has(piece.name))) return ok();
   if (piece.kind == Piece::link) return ours_.store->unlink(*staging_, piece.name, TreeCaller{});
   const int to = piece.kind == Piece::index ? index_.get() : upper_.get();
-  return ours_.store->expel(*staging_, piece.name, to, piece.from);
+  return ours_.store->expel(*staging_, piece.name, to, piece.from, TreeCaller{});
 }
 
 class LineFolder final : public OverlayFolder {

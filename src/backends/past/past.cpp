@@ -45,6 +45,7 @@ class PastFiles final : public PastStore {
   std::uint64_t next() override { return last_.fetch_add(1) + 1; }
   void reserve(std::uint64_t last) override;
   Result<KeptFile> keep_link(int file, const std::string& path) override;
+  Result<std::uint64_t> keep_moved(const std::string& path, const MoveThere& move) override;
   Result<std::uint64_t> keep_copy(int file, const std::string& path) override;
   Status separate(const PastName& name) override;
   Result<UniqueFd> open(const PastName& name) const override;
@@ -202,6 +203,16 @@ Result<KeptFile> PastFiles::keep_link(int file, const std::string& path) {
   if (linked) return KeptFile{.number = name.number, .is_link = true};
   if (!cannot_link(linked.error().code)) return std::unexpected(linked.error());
   return KeptFile{.number = TRY(keep_copy(file, path))};
+}
+
+Result<std::uint64_t> PastFiles::keep_moved(const std::string& path, const MoveThere& move) {
+  const PastName name = next_name(path);
+  TRY(place(name, [&](int folder, const char* target) {
+    const Status moved = move(folder, target);
+    if (!moved) errno = moved.error().code;
+    return moved ? 0 : -1;
+  }));
+  return name.number;
 }
 
 Status PastFiles::copy_aside(int file, const PastName& name) const {

@@ -57,6 +57,8 @@ class DirectoryTree final : public TreeStore {
                         const std::function<bool(const DirectoryEntry&)>& each) override;
   Status fsync(const TreeFile& file, bool data_only) override;
   Result<struct statvfs> statistics(const TreeNode& node) override;
+  Status expel(const TreeNode& parent, const std::string& name, int directory,
+               const std::string& new_name, const TreeCaller&) override;
   Status access(const TreeNode& node, int mask, const TreeCaller&) override;
   int as(const TreeCaller& caller, const std::function<long()>& call) override;
   Status set_xattr(const TreeNode& node, const std::string& name, std::string_view value, int flags,

@@ -125,4 +125,15 @@ Status DirectoryTree::rename(const TreeNode& from, const std::string& name, cons
   return ok();
 }
 
+// A name is left to it, so that its node needs no descriptor.
+Status DirectoryTree::expel(const TreeNode& parent, const std::string& name, int directory,
+                            const std::string& new_name, const TreeCaller& caller) {
+  TRY(check_name(name));
+  const Borrowed from = TRY(table_->borrow(parent));
+  const int code = as_caller(daemon_, caller, [&] {
+    return ::renameat2(from.get(), name.c_str(), directory, new_name.c_str(), RENAME_NOREPLACE);
+  });
+  return code == 0 ? ok() : fail_errno(code, text::shown(name));
+}
+
 }  // namespace agentfs::trees

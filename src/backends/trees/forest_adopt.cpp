@@ -73,21 +73,29 @@ Result<TreeEntry> ForestStore::adopt(int directory, const std::string& name, con
 }
 
 Status ForestStore::expel(const TreeNode& any, const std::string& name, int directory,
-                          const std::string& new_name) {
+                          const std::string& new_name, const TreeCaller& caller) {
   const auto parent = TRY(own(any));
   TRY(check_name(name));
+  if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
+  const auto act = [&](const ForestNodeRef& victim) -> Status {
+    ++renames_;
+    Status done = f_->disk().expel(*parent->disk, name, directory, new_name, caller);
+    if (done) removed(victim, true);
+    if (done) f_->book().remove_name(*parent, name);
+    ++renames_;
+    return done;
+  };
+  {
+    const std::shared_lock together(mutex_);
+    const Lender* const lender = f_->marks().lender();
+    const bool may_be_lent = lender != nullptr && lender->is_astray();
+    if (is_plain(*parent) && parent->prepared() && !may_be_lent) return act(nullptr);
+  }
   const auto alone = alone_with({parent.get()});
   TRY(f_->prepare_directory(*parent));
   const auto victim = TRY(prepare_victim(*parent, name));
-  const Borrowed from = TRY(f_->borrow(*parent));
-  if (::renameat2(from.get(), name.c_str(), directory, new_name.c_str(), RENAME_NOREPLACE) != 0) {
-    return fail_errno(text::shown(name));
-  }
-  ++renames_;
-  removed(victim, true);
-  f_->book().remove_name(*parent, name);
-  ++renames_;
-  return ok();
+  if (victim && f_->lends(*victim)) return fail(EBUSY, "{}: its bytes are lent", text::shown(name));
+  return act(victim);
 }
 
 }  // namespace agentfs::trees

@@ -57,7 +57,7 @@ class ForestStore final : public Forest {
   Result<TreeEntry> adopt(int directory, const std::string& name, const TreeNode& parent,
                           const std::string& new_name) override;
   Status expel(const TreeNode& parent, const std::string& name, int directory,
-               const std::string& new_name) override;
+               const std::string& new_name, const TreeCaller&) override;
   Result<Created> create(const TreeNode& parent, const std::string& name, int flags, mode_t mode,
                          const TreeCaller&) override;
   Result<Created> create_nameless(const TreeNode& directory, int flags, mode_t mode,

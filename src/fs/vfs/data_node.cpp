@@ -297,7 +297,8 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Undertaking removal(*tree_, TRY(request.writer()), naming(name), {.operation = "remove"});
   if (const Status told = tell_writes_to(name); !told) log::error("{}", told.error().message);
   Departure departure(request, *this, name, removal);
-  TRY(departure.after(tree_->store().unlink(*file_, name, request.tree())));
+  TRY(departure.after(departure.has_gone() ? ok()
+                                           : tree_->store().unlink(*file_, name, request.tree())));
   guard.done();
   departure.tell();
   return removal.tell();

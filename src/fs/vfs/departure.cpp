@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/departure.h"
 
+#include <unistd.h>
+
 #include "fs/vfs/local_request.h"
 #include "kernel/kept_entry.h"
 
 namespace agentfs::vfs {
+namespace {
+
+// Nobody else may make names in the past's own directories.
+bool is_daemon(const TreeCaller& caller) {
+  static const uid_t own = ::geteuid();
+  return caller.uid == own;
+}
+
+}  // namespace
 
 Departure::Departure(const Request& request, const DataNode& directory, const std::string& name,
                      Undertaking& change, bool by_another)
@@ -25,7 +36,12 @@ Departure::Departure(const Request& request, const DataNode& directory, const st
     const auto now = tree_.store().attributes(*entry->node);
     if (now) entry->attributes = *now;
   }
-  kept_ = tree_.keeper().keep_name(*entry, path, tree_.is_open_for_writing(node_));
+  const auto move = [&](int there, const std::string& as) {
+    return tree_.store().expel(directory.file(), name, there, as, request.tree());
+  };
+  kept_ = tree_.keeper().keep_name(
+      *entry, path, tree_.is_open_for_writing(node_),
+      !by_another && is_daemon(request.tree()) ? PastStore::MoveThere(move) : nullptr);
   if (kept_.linked) node_->keep_as({kept_.number, kept_.path});
   if (is_inner && by_another && entry->attributes.st_nlink == 1) replaced_ = node_;
   if (entry->node->type() == S_IFREG && entry->attributes.st_nlink > 1) remaining_ = entry->node;

@@ -18,6 +18,8 @@ class Departure {
   // `change` is what takes it away. `by_another`: another file takes its place.
   Departure(const Request& request, const DataNode& directory, const std::string& name,
             Undertaking& change, bool by_another = false);
+  // Keeping it has done what the operation would: of a file, where nothing takes its place.
+  bool has_gone() const { return kept_.moved; }
   // What came of the operation: what was kept is taken back where it failed.
   Status after(Status done);
   // Adds what was kept to the change's row.

@@ -26,7 +26,7 @@ Kept not_kept(const std::string& reason) {
 }  // namespace
 
 Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
-                           bool is_open_for_writing) {
+                           bool is_open_for_writing, const PastStore::MoveThere& move) {
   if (!is_on()) return {};
   Kept kept;
   const bool is_file = entry.node->type() == S_IFREG;
@@ -34,7 +34,7 @@ Kept PastKeeper::keep_name(const TreeEntry& entry, const std::string& path,
     kept.number = static_cast<std::uint64_t>((*row)["number"].number());
     kept.row = *std::move(row);
   } else if (is_file) {
-    kept = keep_file(entry, path, is_open_for_writing);
+    kept = keep_file(entry, path, is_open_for_writing, move);
   }
   if (is_file && kept.number != 0) set_identity(kept.row, store_, *entry.node);
   return kept;
@@ -47,8 +47,18 @@ json::Value PastKeeper::keep_former(const TreeEntry& entry) {
   return row;
 }
 
+std::optional<std::uint64_t> PastKeeper::keep_moved(const std::string& path,
+                                                    const PastStore::MoveThere& move) {
+  if (!move || !may_move_) return std::nullopt;
+  const auto number = past_->keep_moved(path, move);
+  if (number) return *number;
+  const int code = number.error().code;
+  if (code == EXDEV || code == EINVAL || code == ENOTSUP) may_move_ = false;
+  return std::nullopt;
+}
+
 Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
-                           bool is_open_for_writing) {
+                           bool is_open_for_writing, const PastStore::MoveThere& move) {
   const struct stat& attributes = entry.attributes;
   const std::uint64_t size = solid_bytes(attributes);
   if (const std::string why = services_.why_not_kept(size, false); !why.empty()) {
@@ -59,9 +69,10 @@ Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
     if (copy.stored || copy.row.is_null()) return copy;
     // By a link, then: who has it open may change it yet, and that is better than nothing.
   }
-  KeptFile file;
-  const Status done = store_.use_descriptor(*entry.node, [&](int descriptor) -> Status {
-    file = TRY(past_->keep_link(descriptor, path));
+  const auto moved = keep_moved(path, move);
+  KeptFile file{.number = moved.value_or(0), .is_link = true};
+  const Status done = moved ? ok() : store_.use_descriptor(*entry.node, [&](int open) -> Status {
+    file = TRY(past_->keep_link(open, path));
     return ok();
   });
   if (!done) return not_kept(done.error().message);
@@ -69,6 +80,7 @@ Kept PastKeeper::keep_file(const TreeEntry& entry, const std::string& path,
   kept.path = path;
   kept.stored = true;
   kept.linked = file.is_link;
+  kept.moved = moved.has_value();
   return kept;
 }
 

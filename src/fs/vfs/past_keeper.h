@@ -25,6 +25,7 @@ struct Kept {
   std::string path{};        // that it had
   bool stored = false;       // it has bytes in the past store
   bool linked = false;       // perhaps by one more name of the inode
+  bool moved = false;        // by the name that was to go: it is gone
   json::Value row{};         // the member `kept` of the change's row; null: nothing is told
 };
 
@@ -41,8 +42,10 @@ class PastKeeper {
     return is_on() && services_.why_not_kept(size, true).empty();
   }
   // Before the last name of what stands there goes. A file that somebody has open for writing goes
-  // on changing without it, so that a copy is kept where its size allows one.
-  Kept keep_name(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
+  // on changing without it, so that a copy is kept where its size allows one. `move`, which may be
+  // null, takes the name away: what is to be kept by a link is moved to the past where it can be.
+  Kept keep_name(const TreeEntry& entry, const std::string& path, bool is_open_for_writing,
+                 const PastStore::MoveThere& move);
   // Before the bytes of an open or known file change in place: `file` is any descriptor of it.
   Kept keep_bytes(int file, const std::string& path);
   Kept keep_bytes(const TreeNode& node, const std::string& path);
@@ -59,11 +62,15 @@ class PastKeeper {
   Status sync_copies(std::uint64_t inode) EXCLUDES(mutex_);
 
  private:
-  Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing);
+  Kept keep_file(const TreeEntry& entry, const std::string& path, bool is_open_for_writing,
+                 const PastStore::MoveThere& move);
+  std::optional<std::uint64_t> keep_moved(const std::string& path,
+                                          const PastStore::MoveThere& move);
 
   Services& services_;
   TreeStore& store_;
   PastStore* const past_;
+  std::atomic<bool> may_move_ = true;  // the past is on the disk of the tree, as far as is known
   Mutex<Rank::store> mutex_;
   // By the file's inode. Those that are too many are forgotten: then all are synced.
   std::unordered_map<std::uint64_t, std::vector<PastName>> unsynced_ GUARDED_BY(mutex_);

@@ -97,6 +97,18 @@ std::string Driver::apply(const Operation& operation, World&) {
   return done ? "succeeded" : done.error().message;
 }
 
+// Every other file leaves the forest by another way: it gets a name outside, as the past gives it.
+Status Driver::remove(const TreeNode& parent, const std::string& name) {
+  const TreeEntry entry = TRY(forest_->lookup(parent, name));
+  const bool is_plain = S_ISREG(entry.attributes.st_mode) && entry.attributes.st_nlink == 1;
+  if (!is_plain || ++removals_ % 2 == 0) return forest_->unlink(parent, name, kMyself);
+  const std::string outside = base_ + "/outside";
+  std::filesystem::remove(fmt::format("{}/{}", outside, removals_));  // of a driver before a crash
+  std::filesystem::create_directory(outside);
+  const UniqueFd directory(::open(outside.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return forest_->expel(parent, name, directory.get(), fmt::format("{}", removals_), kMyself);
+}
+
 Status Driver::change_entry(const Operation& o) {
   const Path above(o.path.begin(), o.path.end() - 1);
   const auto parent = TRY(find(above));
@@ -110,7 +122,7 @@ Status Driver::change_entry(const Operation& o) {
   } else if (o.kind == Kind::fifo) {
     TRY(forest_->make_node(*parent, name, S_IFIFO | 0644, 0, kMyself));
   } else if (o.kind == Kind::unlink) {
-    return forest_->unlink(*parent, name, kMyself);
+    return remove(*parent, name);
   } else if (o.kind == Kind::rmdir) {
     return forest_->remove_directory(*parent, name, kMyself);
   } else {

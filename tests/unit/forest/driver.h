@@ -32,6 +32,7 @@ class Driver {
   using Path = std::vector<std::string>;
   Result<TreeNodeRef> find(const Path& path);
   Status change_entry(const Operation& operation);
+  Status remove(const TreeNode& parent, const std::string& name);
   Status change_file(const Operation& operation);
   Status change_open(const Operation& operation);
   Status change_tree(const Operation& operation);
@@ -49,6 +50,7 @@ class Driver {
   std::map<std::size_t, SnapshotId> states_;
   std::map<std::size_t, std::unique_ptr<TreeFile>> open_;
   std::map<Path, TreeNodeRef> held_;  // directories that somebody works in
+  std::size_t removals_ = 0;          // of files with one name
   // Of the comparison under way.
   bool times_ = true;
   std::uint64_t above_ = 0;

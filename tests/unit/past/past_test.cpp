@@ -96,6 +96,24 @@ TEST_CASE("A copy keeps bytes, mode, times, attributes and holes, and leaves the
   CHECK(stat_of(path).st_nlink == 1);
 }
 
+TEST_CASE("What is moved is kept as what a link keeps, and nothing is where that fails") {
+  Place place;
+  const std::string path = place.file("a", "old\n");
+  const ino_t inode = stat_of(path).st_ino;
+  const auto move = [&](int directory, const std::string& name) -> Status {
+    const int done = ::renameat2(AT_FDCWD, path.c_str(), directory, name.c_str(), RENAME_NOREPLACE);
+    return done == 0 ? ok() : fail_errno(path);
+  };
+  const auto number = must(place.store->keep_moved("/w/s/a", move));
+  CHECK_FALSE(fs::exists(path));
+  const PastName kept{.number = number, .path = "/w/s/a"};
+  CHECK(place.text(kept) == "old\n");
+  CHECK(must(place.store->attributes(kept)).st_ino == inode);
+  CHECK(must(place.store->list()).size() == 1);
+  CHECK(place.store->keep_moved("/w/s/a", move).error().code == ENOENT);
+  CHECK(must(place.store->list()).size() == 1);
+}
+
 TEST_CASE("Numbers go on after a restart, and are never given twice") {
   Place place;
   const std::string path = place.file("a", "x");
