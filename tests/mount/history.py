@@ -306,12 +306,31 @@ def a_file_that_came_after_a_directory():
     expect_errno("ENOTDIR", ctl, "restore after/dir/a")
     expect_has(M.last_error(), "no directory has this name now")
     (top / "dir").unlink()
+    both = OURS / "trash/after/dir"
+    expect_eq(sorted(read(both / name) for name in os.listdir(both)), ["A\n", "file\n"], "in the trash")
     ctl("restore after/dir")
     expect_eq(read(top / "dir"), "file\n")
     (top / "dir").unlink()
     ctl("restore after/dir/a")
     expect_eq(read(top / "dir/a"), "A\n")
     shutil.rmtree(top)
+
+
+def a_version_is_told_from_a_file_that_has_its_number_as_a_name():
+    path = SITE / "turned"
+    path.write_text("one\n")
+    path.write_text("two\n")
+    number = os.path.basename(newest("turned"))
+    path.unlink()
+    path.mkdir()
+    (path / number).write_text("inner one\n")
+    (path / number).write_text("inner two\n")
+    expect_eq(previous(f"turned/{number}"), "inner one\n", "of the file")
+    expect_has(os.listdir(OURS / "versions/turned"), f"0{number}", "the versions of the path")
+    expect_eq(read(OURS / "versions/turned" / f"0{number}"), "one\n", "its first version")
+    ctl(f"restore turned/{number} {int(os.path.basename(newest(f'turned/{number}')))}")
+    expect_eq(read(path / number), "inner one\n", "what was brought back")
+    shutil.rmtree(path)
 
 
 def what_has_no_way_back_stays_and_is_told():
@@ -1093,6 +1112,7 @@ main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
      a_directory_comes_back_as_it_was_with_the_first_file_in_it, a_file_named_as_ours_is_the_users,
      what_is_forgotten_under_one_name,
      no_name_takes_the_bytes_of_another_file, a_file_that_came_after_a_directory,
+     a_version_is_told_from_a_file_that_has_its_number_as_a_name,
      what_has_no_way_back_stays_and_is_told,
      a_directory_that_was_made_again_gets_its_mode_with_what_was_in_it,
      restore_makes_versions, mistakes_are_told, a_real_directory_stays_usable,

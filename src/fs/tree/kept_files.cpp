@@ -53,7 +53,16 @@ bool has_text(const SeenHistory& history, const FileVersionRef& version) {
          (whole->type == Type::file || whole->type == Type::empty || whole->type == Type::link);
 }
 
-std::string number_name(const FileVersion& version) { return fmt::format("{:06}", version.number); }
+// What was a file and a directory in turn may have had such a name in it: then with a zero more.
+std::string number_name(const SeenHistory& history, const FileVersion& version) {
+  std::string name = fmt::format("{:06}", version.number);
+  const auto is_taken = [&] {
+    const std::string path = fmt::format("{}/{}", version.path, name);
+    return history.has(path) || history.has_below(path);
+  };
+  while (is_taken()) name.insert(0, 1, '0');
+  return name;
+}
 
 void add_children(std::vector<DocumentEntry>& entries, std::vector<History::Child> children) {
   for (History::Child& child : children) entries.push_back({std::move(child.name), true});
@@ -70,7 +79,7 @@ Result<std::vector<DocumentEntry>> list_versions(const void* object, const Calle
     add_children(entries, history.children(path));
     for (const FileVersionRef& version : history.versions(path)) {
       if (!has_text(history, version)) continue;
-      entries.push_back({number_name(*version), false});
+      entries.push_back({number_name(history, *version), false});
     }
   };
   TRY(root.kernel->history().look(caller, root.path, add));
@@ -89,7 +98,7 @@ Result<vfs::ContentRef> open_version(const void* object, const Caller& caller,
     const FileVersionRef found = h.find(*number);
     const bool is_it = found != nullptr && has_text(h, found) &&
                        found->path == path_in(root, relative.substr(0, slash)) &&
-                       relative.substr(slash + 1) == number_name(*found);
+                       relative.substr(slash + 1) == number_name(h, *found);
     if (is_it) version = h.all().whole(found);
   }));
   if (version == nullptr) return fail(ENOENT, "{}: no such version", text::shown(relative));
@@ -120,11 +129,21 @@ bool is_trash_directory(const void* object, const Caller& caller, const std::str
   return root.kernel->history().look(caller, root.path, look) && result;
 }
 
+// A removed file where a directory was removed, too, that had something in it: that has the path,
+// and the file is in it, by its number.
+FileVersionRef beside_directory(const SeenHistory& history, const std::string& path) {
+  const FileVersionRef own = history.trashed(path);
+  const bool is_file = own != nullptr && own->type != FileVersion::Type::directory;
+  const bool is_beside = is_file && history.has_trash_below(path);
+  return is_beside && history.all().whole(own) != nullptr ? own : nullptr;
+}
+
 Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& caller,
                                               const std::string& relative) {
   const HistoryRoot& root = root_of(object);
   std::vector<DocumentEntry> entries;
   const std::string path = path_in(root, relative);
+  const bool is_taken = root.kernel->paths().attributes(caller, path).has_value();
   TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& history) {
     for (History::Child& child : history.trash_children(path)) {
       const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
@@ -133,6 +152,8 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
       if (!is_directory && history.all().whole(own) == nullptr) continue;
       entries.push_back({std::move(child.name), is_directory});
     }
+    const FileVersionRef beside = is_taken ? nullptr : beside_directory(history, path);
+    if (beside != nullptr) entries.push_back({number_name(history, *beside), false});
   }));
   // A rollback, or a rename of a directory, may have brought something there, and all of a
   // directory.
@@ -154,7 +175,12 @@ Result<vfs::ContentRef> open_trash(const void* object, const Caller& caller,
   FileVersionRef version;
   const bool is_directory = is_trash_directory(object, caller, relative);
   TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& h) {
-    if (!is_directory) version = h.all().whole(h.trashed(path_in(root, relative)));
+    const std::string path = path_in(root, relative);
+    if (!is_directory) version = h.all().whole(h.trashed(path));
+    if (is_directory || version != nullptr || relative.empty()) return;
+    const auto beside = beside_directory(h, std::string(text::parent_part(path)));
+    const bool is_it = beside != nullptr && number_name(h, *beside) == text::last_part(path);
+    if (is_it) version = h.all().whole(beside);
   }));
   if (version == nullptr) return fail(ENOENT, "{}: not in the trash", text::shown(relative));
   return content_of(root, caller, version);
