@@ -10,8 +10,6 @@
 namespace agentfs {
 namespace {
 
-constexpr off_t kLargestNumber = 1024;  // behind it stands the name of the host
-
 // Every git is `git`, whatever it was called by. Its last number is that of its own namespace.
 bool is_git(pid_t process, pid_t number) {
   const auto status = file::read(fmt::format("/proc/{}/status", process));
@@ -23,11 +21,9 @@ bool is_git(pid_t process, pid_t number) {
 }  // namespace
 
 std::optional<pid_t> packing_process(TreeStore& store, const TreeNodeRef& root) {
-  const auto found = find_in_tree(store, root, ".git/gc.pid");
-  const bool is_there =
-      found && S_ISREG(found->attributes.st_mode) && found->attributes.st_size <= kLargestNumber;
-  if (!is_there) return std::nullopt;
-  const auto words = text::words(read_file(store, *found->node).value_or(""));
+  const std::string told = read_rules(store, root, ".git/gc.pid").value_or("");
+  const auto words = text::words(told);
+  // Behind it stands the name of the host.
   const auto number = words.empty() ? std::nullopt : text::number<pid_t>(words.front());
   if (!number) return std::nullopt;
   for (const HostEntry& entry : entries_in("/proc")) {
