@@ -70,8 +70,8 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
 
 // What git removes after it has packed it would go from a tree that has no such pack.
 Status check_not_packed(Forest& forest, const std::string& root) {
-  const auto now = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
-  const auto process = packing_process(forest, now.node);
+  const TreeNodeRef top = TRY(forest.tree(paths::name_of(root))).node;
+  const auto process = packing_process(forest, top);
   if (!process) return ok();
   return fail(EBUSY,
               "{}: `git gc` packs its repository (process {} of the host), and would remove from "

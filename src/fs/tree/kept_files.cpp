@@ -143,7 +143,7 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
   const HistoryRoot& root = root_of(object);
   std::vector<DocumentEntry> entries;
   const std::string path = path_in(root, relative);
-  const bool is_taken = root.kernel->paths().attributes(caller, path).has_value();
+  std::string beside;
   TRY(root.kernel->history().look(caller, root.path, [&](const SeenHistory& history) {
     for (History::Child& child : history.trash_children(path)) {
       const FileVersionRef own = history.trashed(fmt::format("{}/{}", path, child.name));
@@ -152,8 +152,8 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
       if (!is_directory && history.all().whole(own) == nullptr) continue;
       entries.push_back({std::move(child.name), is_directory});
     }
-    const FileVersionRef beside = is_taken ? nullptr : beside_directory(history, path);
-    if (beside != nullptr) entries.push_back({number_name(history, *beside), false});
+    const FileVersionRef file = beside_directory(history, path);
+    if (file != nullptr) beside = number_name(history, *file);
   }));
   // A rollback, or a rename of a directory, may have brought something there, and all of a
   // directory.
@@ -166,6 +166,8 @@ Result<std::vector<DocumentEntry>> list_trash(const void* object, const Caller& 
         list_trash(object, caller, fmt::format("{}{}{}", relative, above, entry.name));
     return below && below->empty();
   });
+  const bool is_away = !beside.empty() && !root.kernel->paths().attributes(caller, path);
+  if (is_away) entries.push_back({std::move(beside), false});
   return entries;
 }
 
