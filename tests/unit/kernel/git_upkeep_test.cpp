@@ -37,7 +37,7 @@ TEST_CASE("A repository is packed as long as a git of the number that its gc.pid
   CHECK(packing() == std::nullopt);
   const auto git = make_directory(*store, *store->root(), ".git");
   CHECK(packing() == std::nullopt);
-  const std::string host(GENERATE(1, 200), 'h');
+  const std::string host(GENERATE(std::size_t{1}, std::size_t{200}), 'h');
   make_file(*store, *git, "gc.pid", fmt::format("{} {}", ::getpid(), host));
   CHECK(packing() == std::nullopt);  // of another program, to which the number has come
   const Name name("git");
