@@ -16,9 +16,9 @@ from mount_lib import AGENTFS, TESTDIR, Mount, command, expect, expect_eq, main,
 M = Mount.of("watchers")
 SPACES = M / "workspaces"
 LIBC = ctypes.CDLL(None, use_errno=True)
-CREATE, MODIFY, CLOSE_WRITE, ATTRIB, DELETE, IS_DIR = 0x100, 0x2, 0x8, 0x4, 0x200, 0x40000000
+CREATE, MODIFY, CLOSE_WRITE, ATTRIB, DELETE, DELETE_SELF = 0x100, 0x2, 0x8, 0x4, 0x200, 0x400
 NAMES = {CREATE: "create", MODIFY: "modify", CLOSE_WRITE: "close-write", ATTRIB: "attrib",
-         DELETE: "delete"}
+         DELETE: "delete", DELETE_SELF: "delete-self"}
 SECONDS = 10
 
 
@@ -167,6 +167,51 @@ def a_restore_and_a_rollback_are_seen():
     expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "old", "same", "src"])
 
 
+def who_watches_a_file_hears_that_it_went():
+    """By a merge or a restore: what has its name from then on is another file."""
+    top, other = make("single"), SPACES / "single-1"
+    (top / "linked").write_text("linked\n")
+    os.link(top / "linked", top / "src/link")
+    ctl("single", "checkpoint before")
+    ctl("single", "fork single-1")
+    (other / "changed").write_text("otherwise\n")
+    (other / "src/deep").write_text("deeper\n")
+    (other / "gone").unlink()
+    (other / "linked").unlink()
+    files = ("changed", "gone", "same", "linked", "src/deep")
+    watch = Watch(*[top / name for name in files])
+    ctl("single", "merge single-1")
+    watch.expect(*[(name, "delete-self", "") for name in ("changed", "gone", "deep")])
+    (top / "same").write_text("written\n")  # after what is told of the merge
+    watch.expect(("same", "modify", ""))
+    told = {each[0] for each in watch.seen if each[1] == "delete-self"}
+    expect_eq(told, {"changed", "gone", "deep"}, "files that are gone")
+    expect_eq(os.stat(top / "src/link").st_nlink, 1, "the name that is left")
+    watch.close()
+    version = sorted(os.listdir(top / ".agentfs/versions/changed"))[0]
+    watch = Watch(top / "changed")
+    ctl("single", f"restore changed {int(version)}")
+    watch.expect(("changed", "delete-self", ""))
+    watch.close()
+    expect_eq((top / "changed").read_text(), "changed\n" * 20)
+
+
+def who_watches_what_an_agent_writes_hears_that_it_is_another_file():
+    top = make("agent-files")
+    scenario = {"name": "two", "tasks": [{"match": "*", "after": "Done.", "steps": [
+        {"text": "I read.", "calls": [{"name": "read", "arguments": {"path": "changed"}}]},
+        {"text": "I write.", "calls": [
+            {"name": "write", "arguments": {"path": "changed", "text": "by an agent\n"}}]}]}]}
+    M.script_model("two", scenario)
+    watch = Watch(top / "changed")
+    pid = M.spawn("name=replacer model=two workspace=agent-files")
+    tell(M.proc(pid, "chat"), "write\n")
+    M.wait(pid)
+    watch.expect(("changed", "delete-self", ""))
+    watch.close()
+    expect_eq(read(top / "changed"), "by an agent\n")
+
+
 def forks_appear_and_go():
     make("parent")
     watch = Watch(SPACES)
@@ -296,6 +341,7 @@ def what_is_mounted_there_by_then_is_left_alone():
 
 
 main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there, links_that_lead_elsewhere_are_seen,
-     a_restore_and_a_rollback_are_seen, forks_appear_and_go,
+     a_restore_and_a_rollback_are_seen, who_watches_a_file_hears_that_it_went,
+     who_watches_what_an_agent_writes_hears_that_it_is_another_file, forks_appear_and_go,
      what_an_agent_writes_by_its_tools_is_seen, what_is_gone_is_told_of_though_others_have_missed_it, what_others_mount_in_a_workspace_is_left_alone,
      the_mount_can_be_taken_down_at_once, what_is_mounted_there_by_then_is_left_alone)

@@ -56,8 +56,8 @@ TEST_CASE("wire: what one session writes another reads, and a change is told to 
   Caller agent;
   agent.process = {1};
   REQUIRE(both.one.files->write(agent, "/data/file", "changed by an agent"));
-  CHECK(both.one.wire().await_notification(FUSE_NOTIFY_INVAL_ENTRY));
-  CHECK(both.two().await_notification(FUSE_NOTIFY_INVAL_ENTRY));
+  CHECK(both.one.wire().await_notification(FUSE_NOTIFY_DELETE));  // the file that they know
+  CHECK(both.two().await_notification(FUSE_NOTIFY_DELETE));
 }
 
 TEST_CASE("wire: the end of a session leaves the other and its requests alone") {

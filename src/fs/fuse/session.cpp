@@ -71,6 +71,10 @@ class Notifier final : public vfs::Invalidator {
     way_->say(
         [&] { ::fuse_lowlevel_notify_inval_entry(session_, parent, name.c_str(), name.size()); });
   }
+  void removed(std::uint64_t parent, std::uint64_t node, const std::string& name) override {
+    way_->say(
+        [&] { ::fuse_lowlevel_notify_delete(session_, parent, node, name.c_str(), name.size()); });
+  }
   void expire(std::uint64_t parent, const std::string& name) override {
     way_->say([&] { expire_entry(session_, parent, name); });
   }

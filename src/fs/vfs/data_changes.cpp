@@ -53,13 +53,20 @@ void DataChanges::note(Staleness stale, TreeEvent::Kind kind, mode_t type) {
 
 // A link in the place of something is no writing to it.
 void DataChanges::note_put(const NodeRef& directory, const std::string& name,
-                           const Result<Found>& old, mode_t type) {
+                           const Result<Found>& old, mode_t type, bool done) {
+  const std::size_t first = made_.size();
   const bool is_written = old && type == S_IFREG && old->node->type() == S_IFREG;
   if (old && !is_written) {
     note({directory, name, old->node}, TreeEvent::Kind::removed, old->node->type());
   }
   note({directory, name, old ? old->node : nullptr},
        is_written ? TreeEvent::Kind::written : TreeEvent::Kind::made, type);
+  if (old && done) note_gone(made_[first], *old);
+}
+
+void DataChanges::note_gone(Staleness& stale, const Found& old) {
+  const bool has_others = old.node->type() != S_IFDIR && old.attributes.st_nlink > 1;
+  if (!has_others) stale.gone = old.node;
 }
 
 Status DataChanges::may_change(const Node& directory, const std::string& name) {
@@ -174,7 +181,7 @@ Status DataChanges::write_in_place(const std::string& path, std::string_view tex
   Status written = write_new(*directory, temporary, is_file ? &*old : nullptr, whole);
   if (written) written = directory->rename(request_, temporary, *directory, name, 0);
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
-  note_put(directory, name, old, S_IFREG);
+  note_put(directory, name, old, S_IFREG, written.has_value());
   // Of a merged text the process has not seen the other part.
   if (written && guard() != nullptr && !attempt.merged) {
     Sight sight = guard()->now();
@@ -203,15 +210,20 @@ Result<std::vector<std::string>> DataChanges::names(Node& directory) {
 
 Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
   const Found found = TRY(directory->lookup(request_, name));
-  if (found.node->type() != S_IFDIR && guard() != nullptr) {
+  const bool is_directory = found.node->type() == S_IFDIR;
+  if (!is_directory && guard() != nullptr) {
     Replacement attempt{.way = Replacement::Way::remove,
                         .path = child_path(directory->path(), name)};
     TRY(guard()->may_replace(request_.caller(), attempt));
   }
+  if (is_directory) {
+    for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
+  }
   note({directory, name, found.node}, TreeEvent::Kind::removed, found.node->type());
-  if (found.node->type() != S_IFDIR) return directory->unlink(request_, name);
-  for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
-  return directory->remove_directory(request_, name);
+  TRY(is_directory ? directory->remove_directory(request_, name)
+                   : directory->unlink(request_, name));
+  note_gone(made_.back(), found);
+  return ok();
 }
 
 Status DataChanges::remove(const NodeRef& directory, const std::string& name) {

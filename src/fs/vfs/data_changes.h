@@ -83,9 +83,11 @@ class DataChanges {
   const NodeRef root_;
   // After a change of a name, of which `type` has or had it.
   void note(Staleness stale, TreeEvent::Kind kind, mode_t type);
-  // The same for one that was put there: `old` is what had it, if anything.
+  // The same for one that was put there, where that is `done`: `old` is what had it, if anything.
   void note_put(const NodeRef& directory, const std::string& name, const Result<Found>& old,
-                mode_t type);
+                mode_t type, bool done);
+  // What had the name has gone.
+  static void note_gone(Staleness& stale, const Found& old);
 
   std::vector<std::pair<NodeRef, std::string>> ensured_;  // directories made on the way
   std::vector<Staleness> made_;

@@ -194,13 +194,16 @@ struct News {
   std::uint64_t node;
   bool is_tree;
   std::set<std::string> trees;
+  std::uint64_t gone;
 
   // A directory with many changed names is told of once, after the last of them.
   void send(const News* next) const {  // on the thread of notices
     Invalidator* const to = channel->invalidator();
     if (to == nullptr) return;
     if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
-    if (directory != 0 && !name.empty() && !is_tree) to->entry(directory, name);
+    if (directory != 0 && !name.empty() && !is_tree) {
+      gone != 0 ? to->removed(directory, gone, name) : to->entry(directory, name);
+    }
     if (directory != 0) {
       for (const std::string& each : trees) to->expire(directory, each);
     }
@@ -216,8 +219,9 @@ void add_news(const std::shared_ptr<Channel>& channel, const Staleness& change,
               std::vector<News>& news) {
   const std::uint64_t directory = change.directory ? channel->known(change.directory.get()) : 0;
   const std::uint64_t node = change.node ? channel->known(change.node.get()) : 0;
+  const std::uint64_t gone = change.gone ? channel->known(change.gone.get()) : 0;
   if (directory != 0 || node != 0) {
-    news.push_back({channel, directory, change.name, node, change.is_tree, change.trees});
+    news.push_back({channel, directory, change.name, node, change.is_tree, change.trees, gone});
   }
 }
 

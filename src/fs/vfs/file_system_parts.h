@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -37,6 +38,8 @@ struct Staleness {
   bool is_tree = false;
   // Names of the directory of which each is such a one.
   std::set<std::string> trees{};
+  // What the name led to, and has gone for good, with no other name left; may be null.
+  NodeRef gone{};
 };
 
 struct FileSystem::Parts {
@@ -66,6 +69,8 @@ struct FileSystem::Parts {
   // for again, is gone for an instant, and with it the current directory of who is there.
   void announce_and_wait(std::vector<TreeEvent> changes);
   std::vector<std::shared_ptr<Channel>> serving() EXCLUDES(mutex);
+  // What was exchanged in the trees of these changes until now.
+  std::vector<Staleness> take_gone(const std::vector<TreeEvent>& changes) EXCLUDES(mutex);
 
   ContextRef context;
   NodeRef root;
@@ -74,6 +79,8 @@ struct FileSystem::Parts {
   std::shared_ptr<QuotaTable> quotas;
   Mutex<Rank::node_table> mutex;
   std::vector<std::weak_ptr<Channel>> channels GUARDED_BY(mutex);
+  // Of files that were exchanged below a root: told when that is refreshed.
+  std::map<std::string, std::vector<Staleness>, std::less<>> going GUARDED_BY(mutex);
 };
 
 }  // namespace agentfs::vfs

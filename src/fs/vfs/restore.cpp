@@ -152,7 +152,7 @@ Status DataChanges::restore(const RestoreStep& step, const PastStore& past) {
   Status made = make_again(*directory, temporary, step, past);
   if (made) made = directory->rename(request_, temporary, *directory, name, 0);
   if (!made) static_cast<void>(directory->unlink(request_, temporary));
-  note_put(directory, name, old, step.mode & S_IFMT);
+  note_put(directory, name, old, step.mode & S_IFMT, made.has_value());
   return lies_ready.as_of(step.path, std::move(made));
 }
 

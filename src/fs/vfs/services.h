@@ -28,6 +28,8 @@ class Invalidator {
   virtual ~Invalidator() = default;
   virtual void inode(std::uint64_t node_id) = 0;                             // data and attributes
   virtual void entry(std::uint64_t parent_id, const std::string& name) = 0;  // a name
+  // A name that led to that file, or empty directory, which has gone: who watches it is told.
+  virtual void removed(std::uint64_t parent_id, std::uint64_t node_id, const std::string& name) = 0;
   // A name, to be asked for again when it is next used: then, not now, goes what is known below it.
   virtual void expire(std::uint64_t parent_id, const std::string& name) = 0;
   // The same for all names there are, in one message; false: not by this kernel (before 6.16).

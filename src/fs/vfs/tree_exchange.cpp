@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Data trees that are made, taken away or put in the place of another as a whole.
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/text.h"
@@ -47,6 +48,16 @@ Way way_to(std::shared_ptr<DataNode> directory, std::string_view path,
     directory = std::move(next);
     path.remove_prefix(slash + 1);
   }
+}
+
+// The name of a file; nothing where nobody knows that file, or it lies aside.
+Staleness name_of(const std::shared_ptr<DataNode>& top, const TreeNode& file) {
+  const auto node = top->tree().find(file);
+  if (node == nullptr || node->is_aside()) return {};
+  const std::string path = node->path();
+  if (!text::is_in(path, top->tree().path())) return {};
+  const std::string_view below = std::string_view(path).substr(top->tree().path().size() + 1);
+  return way_to(top, below, [](const Node&) { return true; }).end;
 }
 
 // Of what has the name; 0: nothing.
@@ -151,12 +162,22 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   const auto top = parts_->top_of(root);
   if (top == nullptr) return step();
   DataTree& tree = top->tree();
-  const ChangingAlone alone(tree.bytes(), file);
-  TRY(step());
-  const auto now = tree.store().attributes(file);
-  const auto node = tree.find(file);
-  const bool has_none = now && now->st_nlink <= lost;
-  if (node != nullptr && (lost == 0 || has_none)) node->retire(lost != 0);
+  Staleness name = name_of(top, file);
+  std::shared_ptr<DataNode> node;
+  {
+    const ChangingAlone alone(tree.bytes(), file);
+    TRY(step());
+    const auto now = tree.store().attributes(file);
+    node = tree.find(file);
+    const bool has_none = now && now->st_nlink <= lost;
+    if (node != nullptr && (lost == 0 || has_none)) node->retire(lost != 0);
+  }
+  if (node == nullptr || name.directory == nullptr || !node->is_aside()) return ok();
+  const auto left = node->status();
+  if (!left || left->st_nlink > std::max(lost, nlink_t{1})) return ok();
+  name.gone = node;
+  Lock lock(parts_->mutex);
+  parts_->going[root].push_back(std::move(name));
   return ok();
 }
 
@@ -256,12 +277,30 @@ Result<Hold> FileSystem::hold_room(const std::string& path, const Growth& more) 
   return std::make_shared<const std::vector<Hold>>(std::move(holds));
 }
 
+// What has come back meanwhile has not gone.
+std::vector<Staleness> FileSystem::Parts::take_gone(const std::vector<TreeEvent>& changes) {
+  std::vector<Staleness> gone;
+  {
+    Lock lock(mutex);
+    for (const TreeEvent& change : changes) {
+      const auto here = going.find(text::first_parts(change.path, 2));
+      if (here == going.end()) continue;
+      std::ranges::move(here->second, std::back_inserter(gone));
+      going.erase(here);
+    }
+  }
+  std::erase_if(gone, [](const Staleness& one) {
+    return !dynamic_cast<const DataNode&>(*one.gone).is_aside();
+  });
+  return gone;
+}
+
 void FileSystem::refresh(const std::vector<TreeEvent>& changes) {
   const auto channels = parts_->serving();
   const auto is_known = [&](const Node& node) {
     return std::ranges::any_of(channels, [&](const auto& one) { return one->known(&node) != 0; });
   };
-  std::vector<Staleness> stale;
+  std::vector<Staleness> stale = parts_->take_gone(changes);
   std::set<std::pair<NodeRef, std::string>> unknown;
   std::vector<TreeEvent> seen;
   for (TreeEvent change : changes) {

@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -30,6 +31,10 @@ struct Told final : Invalidator {
     names.push_back(name);
     if (held.valid()) held.wait();
   }
+  void removed(std::uint64_t parent, std::uint64_t, const std::string& name) override {
+    gone.push_back(name);
+    entry(parent, name);
+  }
   void expire(std::uint64_t parent, const std::string& name) override { entry(parent, name); }
   void announce(const std::vector<TreeEvent>& changes) override {
     on_thread = on_thread && loop.on_thread();
@@ -40,6 +45,7 @@ struct Told final : Invalidator {
   std::set<std::thread::id> tellers;
   std::shared_future<void> held;  // as by who holds the directory's lock
   std::vector<std::string> names;
+  std::vector<std::string> gone;
   std::vector<std::string> announced;
 };
 
@@ -282,6 +288,31 @@ TEST_CASE(
   all_told.get_future().wait();
   agent.tree.channel->set_invalidator(nullptr);
   agent.tree.channel->forget(id, 1);
+}
+
+TEST_CASE("what an agent replaces or removes has gone, but for a file with another name") {
+  Agent agent;
+  TestRequest host(10);
+  CHECK(agent.tree.files.write(agent.caller, "/work/d/file", "1"));
+  CHECK(agent.tree.files.write(agent.caller, "/work/d/one", "1"));
+  const Found work = agent.tree.get(host, "/work");
+  const Found directory = agent.tree.get(host, "/work/d");
+  const Found file = agent.tree.get(host, "/work/d/file");
+  const Found linked = agent.tree.get(host, "/work/d/one");
+  CHECK(work.node->link(host, *linked.node, "two"));
+  for (const Found* const one : {&work, &directory, &file, &linked}) {
+    agent.tree.channel->remember(one->node);
+  }
+  Told told(agent.tree.services.loop());
+  agent.tree.channel->set_invalidator(&told);
+  CHECK(agent.tree.files.write(agent.caller, "/work/d/file", "2"));
+  CHECK(told.gone == std::vector<std::string>{"file"});
+  agent.tree.channel->remember(agent.tree.get(host, "/work/d/file").node);
+  CHECK(agent.tree.files.remove(agent.caller, "/work/d"));
+  std::ranges::sort(told.gone);
+  CHECK(told.gone == std::vector<std::string>{"d", "file", "file"});
+  CHECK(told.names.back() == "d");  // with nothing left in it
+  agent.tree.channel->set_invalidator(nullptr);
 }
 
 TEST_CASE("an agent's commands give what reading the same descriptor would") {

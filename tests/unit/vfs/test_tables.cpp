@@ -38,6 +38,7 @@ struct Bare : Node {
 struct Forgetful : Invalidator {
   void inode(std::uint64_t /*node_id*/) override {}
   void entry(std::uint64_t /*parent_id*/, const std::string& /*name*/) override {}
+  void removed(std::uint64_t /*parent_id*/, std::uint64_t, const std::string&) override {}
   void expire(std::uint64_t /*parent_id*/, const std::string& /*name*/) override {}
   void announce(const std::vector<TreeEvent>& /*changes*/) override {}
   bool prune(const std::vector<std::uint64_t>& ids) override {
