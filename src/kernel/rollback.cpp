@@ -61,7 +61,7 @@ std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, co
   if (node.type() != S_IFDIR) return {};
   for (const std::string& name : names_in(forest, node).value_or(Names())) {
     const auto entry = forest.lookup(node, name);
-    const std::string below = path + "/" + name;
+    const std::string below = fmt::format("{}/{}", path, name);
     std::string found = entry ? anothers_in(kernel, caller, forest, *entry->node, below) : "";
     if (!found.empty()) return found;
   }

@@ -44,7 +44,7 @@ class SeenHistory {
 
  private:
   bool sees_all() const { return horizon_.ended.version == 0; }
-  FileVersionRef seen(FileVersionRef version) const {
+  FileVersionRef seen(const FileVersionRef& version) const {
     return version != nullptr && horizon_.sees(*version) ? version : nullptr;
   }
   std::vector<FileVersionRef> seen(std::vector<FileVersionRef> versions) const;

@@ -69,7 +69,7 @@ Result<Standing> look_at(int git, const Part& part, const std::string& shown) {
 // The path of the first part that is a link; "" where there is none.
 Result<std::string> find_link(int git, const std::string& ref) {
   for (const Part& part : kParts) {
-    const std::string shown = fmt::format(".git/{}", part.path);
+    std::string shown = fmt::format(".git/{}", part.path);
     if (TRY(look_at(git, part, shown)) == Standing::link) return shown;
   }
   // A ref and the directories above it, and its log.
@@ -77,7 +77,7 @@ Result<std::string> find_link(int git, const std::string& ref) {
     for (std::size_t at = 0; at != ref.npos;) {
       at = ref.find('/', at + 1);
       const std::string path = prefix + ref.substr(0, at);
-      const std::string shown = text::shown(".git/" + path);
+      std::string shown = text::shown(".git/" + path);
       if (TRY(look_at(git, {.path = path.c_str(), .most = kMostRules}, shown)) == Standing::link) {
         return shown;
       }

@@ -116,7 +116,7 @@ Status DataChanges::write_new(Node& directory, const std::string& name, const Fo
   const auto filled = [&]() -> Status {
     constexpr std::size_t kPiece = 1U << 20U;
     for (std::size_t at = 0; at < text.size(); at += kPiece) {
-      const auto count = wait_for<std::size_t>([&](Completion<std::size_t> done) {
+      const auto count = wait_for<std::size_t>([&](const Completion<std::size_t>& done) {
         handle.write(request_, static_cast<off_t>(at), text.substr(at, kPiece), done);
       });
       if (!count) return std::unexpected(count.error());

@@ -50,12 +50,12 @@ class DataChanges {
     }
     // An error is of the path that was asked for, and not of what lies ready.
     Status as_of(std::string_view path, Status done) const;
-    const std::string name;
+    std::string name;
 
    private:
     Temporary(Services& services, std::string given, std::string path)
         : name(std::move(given)), path_(std::move(path)), services_(&services) {}
-    const std::string path_;
+    std::string path_;
     Services* services_;
   };
 

@@ -148,13 +148,10 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
   const ChangingAlone alone(tree.bytes(), file);
   node->hide_links(1);  // before the link, so that nobody ever sees it counted
   auto kept = keep(tree.is_open_for_writing(node));
-  const bool is_linked = kept && kept->has_value();
-  if (is_linked) {
-    node->keep_as(**std::move(kept));
-  } else {
-    node->hide_links(-1);
-  }
-  return kept ? ok() : Status(std::unexpected(kept.error()));
+  if (!kept || !*kept) node->hide_links(-1);
+  if (!kept) return std::unexpected(std::move(kept).error());
+  if (*kept) node->keep_as(**std::move(kept));
+  return ok();
 }
 
 Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink_t lost,
@@ -209,6 +206,7 @@ void FileSystem::Parts::let_follow(const std::shared_ptr<DataNode>& root, const 
     announce_and_wait({ways_to(path, followed.paths)});
   }
   std::vector<Staleness> stale;  // there may be many, each a call to the kernel
+  stale.reserve(followed.directories.size());
   for (const TreeNodeRef& directory : followed.directories) {
     stale.push_back({.directory = root->tree().find(*directory)});
   }
