@@ -50,8 +50,8 @@ Way way_to(std::shared_ptr<DataNode> directory, std::string_view path,
   }
 }
 
-// The name of a file; nothing where nobody knows that file, or it lies aside.
-Staleness name_of(const std::shared_ptr<DataNode>& top, const TreeNode& file) {
+// Where a file lies; nothing where nobody knows it, or it lies aside.
+Staleness place_of(const std::shared_ptr<DataNode>& top, const TreeNode& file) {
   const auto node = top->tree().find(file);
   if (node == nullptr || node->is_aside()) return {};
   const std::string path = node->path();
@@ -159,7 +159,7 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   const auto top = parts_->top_of(root);
   if (top == nullptr) return step();
   DataTree& tree = top->tree();
-  Staleness name = name_of(top, file);
+  Staleness place = place_of(top, file);
   std::shared_ptr<DataNode> node;
   {
     const ChangingAlone alone(tree.bytes(), file);
@@ -169,12 +169,12 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
     const bool has_none = now && now->st_nlink <= lost;
     if (node != nullptr && (lost == 0 || has_none)) node->retire(lost != 0);
   }
-  if (node == nullptr || name.directory == nullptr || !node->is_aside()) return ok();
+  if (node == nullptr || place.directory == nullptr || !node->is_aside()) return ok();
   const auto left = node->status();
   if (!left || left->st_nlink > std::max(lost, nlink_t{1})) return ok();
-  name.gone = node;
+  place.gone = node;
   Lock lock(parts_->mutex);
-  parts_->going[root].push_back(std::move(name));
+  parts_->going[root].push_back(std::move(place));
   return ok();
 }
 
