@@ -172,7 +172,6 @@ def who_watches_a_file_hears_that_it_went():
     top, other = make("single"), SPACES / "single-1"
     (top / "linked").write_text("linked\n")
     os.link(top / "linked", top / "src/link")
-    ctl("single", "checkpoint before")
     ctl("single", "fork single-1")
     (other / "changed").write_text("otherwise\n")
     (other / "src/deep").write_text("deeper\n")

@@ -216,7 +216,7 @@ Status DataChanges::remove_name(const NodeRef& directory, const std::string& nam
                         .path = child_path(directory->path(), name)};
     TRY(guard()->may_replace(request_.caller(), attempt));
   }
-  if (is_directory) {
+  if (is_directory) {  // the host's kernel lets one go when it knows of nothing in it
     for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
   }
   note({directory, name, found.node}, TreeEvent::Kind::removed, found.node->type());
