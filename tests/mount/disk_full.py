@@ -511,6 +511,17 @@ def exhaust_inodes(mount):
         number += 1
 
 
+def leave_inodes(ballast, count):
+    """So many, and none that the daemon or the host's kernel has given back since."""
+    files = list(ballast.iterdir())
+    while os.statvfs(ballast).f_favail < count:
+        files.pop().unlink()
+    for number in itertools.count():
+        if os.statvfs(ballast).f_favail <= count:
+            return
+        (ballast / f"for-{count}-{number}").touch()
+
+
 def forks_go_where_no_inode_is_left():
     """And a mount begins there, after an end and after a kill."""
     mount = mount_on("no-inodes", "64m,nr_inodes=1500")
@@ -961,17 +972,6 @@ def commits_on_full_disk():
     ends_whole(mount)
 
 
-def leave_inodes(ballast, count):
-    """So many, and none that the daemon or the host's kernel has given back since."""
-    files = list(ballast.iterdir())
-    while os.statvfs(ballast).f_ffree < count:
-        files.pop().unlink()
-    for number in itertools.count():
-        if os.statvfs(ballast).f_ffree <= count:
-            return
-        (ballast / f"for-{count}-{number}").touch()
-
-
 def whole_or_refused_for_want_of_inodes(mount, act, seen):
     """With ever more of them free: nothing has changed where it was refused; when it was not."""
     before, left = seen(), exhaust_inodes(mount)
@@ -1034,8 +1034,7 @@ def a_commit_of_a_checkpoint_is_whole_or_none():
     made = set()
     for number in range(80):
         left = exhaust_inodes(mount)
-        for path in list(left.iterdir())[:number // 2 + 2]:
-            path.unlink()
+        leave_inodes(left, number // 2 + 2)
         try:
             (space / "f").write_text(f"{number}\n")
             command(space / ".agentfs/ctl", f"checkpoint k{number}")
