@@ -211,13 +211,12 @@ Result<std::vector<std::string>> DataChanges::names(Node& directory) {
 Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
   const Found found = TRY(directory->lookup(request_, name));
   const bool is_directory = found.node->type() == S_IFDIR;
-  if (!is_directory && guard() != nullptr) {
+  if (is_directory) {  // the host's kernel lets one go when it knows of nothing in it
+    for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
+  } else if (guard() != nullptr) {
     Replacement attempt{.way = Replacement::Way::remove,
                         .path = child_path(directory->path(), name)};
     TRY(guard()->may_replace(request_.caller(), attempt));
-  }
-  if (is_directory) {  // the host's kernel lets one go when it knows of nothing in it
-    for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
   }
   note({directory, name, found.node}, TreeEvent::Kind::removed, found.node->type());
   TRY(is_directory ? directory->remove_directory(request_, name)

@@ -200,10 +200,7 @@ struct News {
   void send(const News* next) const {  // on the thread of notices
     Invalidator* const to = channel->invalidator();
     if (to == nullptr) return;
-    if (directory != 0 && !name.empty() && is_tree) to->expire(directory, name);
-    if (directory != 0 && !name.empty() && !is_tree) {
-      gone != 0 ? to->removed(directory, gone, name) : to->entry(directory, name);
-    }
+    if (directory != 0 && !name.empty()) send_name(*to);
     if (directory != 0) {
       for (const std::string& each : trees) to->expire(directory, each);
     }
@@ -211,6 +208,13 @@ struct News {
         next == nullptr || next->channel != channel || next->directory != directory;
     if (directory != 0 && is_last) to->inode(directory);
     if (node != 0) to->inode(node);
+  }
+
+ private:
+  void send_name(Invalidator& to) const {
+    if (is_tree) return to.expire(directory, name);
+    if (gone != 0) return to.removed(directory, gone, name);
+    to.entry(directory, name);
   }
 };
 
