@@ -38,7 +38,7 @@ struct Scope {
   // Once the request has been answered: the host's kernel asks for all of the file again.
   void forget_cached(fuse_ino_t id) const {
     context.services.notices().post([channel = context.channel, id] {
-      if (vfs::Invalidator* const to = channel->invalidator()) to->inode(id);
+      if (const auto to = channel->invalidator()) to->inode(id);
     });
   }
   uid_t uid() const { return ::fuse_req_ctx(request)->uid; }

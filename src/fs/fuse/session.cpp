@@ -55,8 +55,8 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   return {"agentfs", "-o", text::join(mount, ",")};
 }
 
-// Tells the kernel what to forget; only ever from the thread of notices, for which it may outlive
-// the session.
+// Tells the kernel what to forget, only ever from the thread of notices, and the announcer from the
+// event thread; either may have it when the session has ended.
 class Notifier final : public vfs::Invalidator {
  public:
   Notifier(const Context& context, std::shared_ptr<Announcer> announcer)
@@ -208,7 +208,6 @@ struct Session::Parts {
   std::shared_ptr<Waker> waker;
   std::shared_ptr<fuse_session> session;
   std::shared_ptr<Workers> workers;  // but of a session of io_uring, which libfuse ends
-  std::shared_ptr<Notifier> notifier;
   std::atomic<bool> mounted = false;
   bool appeared = false;
   std::atomic<bool> stopping = false;
@@ -226,8 +225,6 @@ void Session::Parts::detach() {
   context.channel->close();
   if (!mounted.exchange(false)) return;
   if (appeared && !is_gone()) ::umount2(options.mountpoint.c_str(), MNT_DETACH);
-  // Their thread may hold the notifier just now: it is kept until that has gone on.
-  context.services.notices().post([kept = std::exchange(notifier, nullptr)] {});
   ::fuse_session_unmount(session.get());
 }
 
@@ -301,9 +298,8 @@ Result<std::unique_ptr<Session>> Session::mount(vfs::FileSystem& files, vfs::Ser
   const bool is_beside = parts->options.beside != nullptr;
   // What is bound there, and what is taken away, is nobody else's.
   if (is_beside || !aside.empty()) ::mount(nullptr, place.c_str(), nullptr, MS_PRIVATE, nullptr);
-  parts->notifier =
-      std::make_shared<Notifier>(parts->context, is_beside ? nullptr : parts->context.announcer);
-  parts->context.channel->set_invalidator(parts->notifier.get());
+  parts->context.channel->set_invalidator(
+      std::make_shared<Notifier>(parts->context, is_beside ? nullptr : parts->context.announcer));
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
 

@@ -71,7 +71,7 @@ void Channel::limit_nodes(std::size_t most, std::function<void()> when_crowded) 
 // A directory in which a name was missed does not go, since the host's kernel has that name, which
 // is not known here: where pruning has not helped, all that is not in use goes.
 void Channel::prune() {
-  Invalidator* const to = invalidator();
+  const auto to = invalidator();
   const std::size_t most = most_nodes_;
   const std::size_t size = nodes_.size();
   const std::size_t before = crowd_.exchange(size > most ? size : 0);
@@ -104,12 +104,12 @@ Status Channel::may_open(Opener opener) {
               most - most / 4);
 }
 
-void Channel::set_invalidator(Invalidator* invalidator) {
+void Channel::set_invalidator(std::shared_ptr<Invalidator> invalidator) {
   Lock lock(mutex_);
-  invalidator_ = invalidator;
+  invalidator_.swap(invalidator);  // the one of before goes when the lock has been given back
 }
 
-Invalidator* Channel::invalidator() {
+std::shared_ptr<Invalidator> Channel::invalidator() {
   Lock lock(mutex_);
   return invalidator_;
 }

@@ -52,8 +52,9 @@ class Channel {
   void set_part(Part part) { part_ = part; }
   Part part() const { return part_; }
 
-  void set_invalidator(Invalidator* invalidator);  // null before and after a session
-  Invalidator* invalidator();
+  // Null before and after a session; who is being told then stays until that is over.
+  void set_invalidator(std::shared_ptr<Invalidator> invalidator);
+  std::shared_ptr<Invalidator> invalidator();
   // The session has ended: what is open is released, what is known forgotten.
   void close();
 
@@ -71,7 +72,7 @@ class Channel {
   std::atomic<int> in_vain_ = 0;          // waits on end that did not help
   std::atomic<std::int64_t> waits_from_ = 0;  // after those
   Mutex<Rank::node_table> mutex_;
-  Invalidator* invalidator_ GUARDED_BY(mutex_) = nullptr;
+  std::shared_ptr<Invalidator> invalidator_ GUARDED_BY(mutex_);
 };
 
 }  // namespace agentfs::vfs

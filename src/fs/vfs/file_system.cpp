@@ -198,7 +198,7 @@ struct News {
 
   // A directory with many changed names is told of once, after the last of them.
   void send(const News* next) const {  // on the thread of notices
-    Invalidator* const to = channel->invalidator();
+    const auto to = channel->invalidator();
     if (to == nullptr) return;
     if (directory != 0 && !name.empty()) send_name(*to);
     if (directory != 0) {
@@ -244,7 +244,7 @@ void FileSystem::Parts::announce(std::vector<TreeEvent> changes) {
   if (changes.empty()) return;
   context->services.loop().post([all = serving(), changes = std::move(changes)] {
     for (const auto& channel : all) {
-      if (Invalidator* const to = channel->invalidator()) to->announce(changes);
+      if (const auto to = channel->invalidator()) to->announce(changes);
     }
   });
 }
@@ -315,7 +315,7 @@ std::optional<bool> FileSystem::Parts::expire_all(const Node& node) {
   const auto said = std::make_shared<std::atomic<bool>>(false);
   const auto say = [knowing = std::move(knowing), said] {
     *said = std::ranges::all_of(knowing, [](const std::shared_ptr<Channel>& channel) {
-      Invalidator* const to = channel->invalidator();
+      const auto to = channel->invalidator();
       return to == nullptr || to->expire_all();
     });
   };

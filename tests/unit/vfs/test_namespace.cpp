@@ -49,6 +49,14 @@ struct Told final : Invalidator {
   std::vector<std::string> announced;
 };
 
+// Waits until it has done what was posted before.
+template <class Worker>
+void catch_up(Worker& worker) {
+  std::promise<void> caught_up;
+  worker.post([&] { caught_up.set_value(); });
+  caught_up.get_future().wait();
+}
+
 struct Agent {
   Agent() : store(*open_tree_store(directory.path())), tree({{"/work", store.get()}}) {
     caller.process = {5};
@@ -257,35 +265,29 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
 TEST_CASE(
     "the host's caches are told of an agent's change by one thread, which nobody else needs") {
   Agent agent;
-  Told told(agent.tree.services.loop());
-  agent.tree.channel->set_invalidator(&told);
+  const auto told = std::make_shared<Told>(agent.tree.services.loop());
+  agent.tree.channel->set_invalidator(told);
   CHECK(agent.tree.files.write(agent.caller, "/work/unseen/x", "1"));
-  CHECK(told.names.empty());  // nobody has looked
+  CHECK(told->names.empty());  // nobody has looked
   TestRequest host(10);
   const Found work = agent.tree.get(host, "/work");
   const std::uint64_t id = agent.tree.channel->remember(work.node);
   CHECK(agent.tree.files.write(agent.caller, "/work/seen", "1"));
-  CHECK(told.names == std::vector<std::string>{"seen"});
+  CHECK(told->names == std::vector<std::string>{"seen"});
   CHECK(agent.tree.files.remove(agent.caller, "/work/seen"));
-  CHECK(told.names.size() == 2);
-  std::promise<void> caught_up;
-  agent.tree.services.loop().post([&] { caught_up.set_value(); });
-  caught_up.get_future().wait();
-  CHECK(told.announced ==
+  CHECK(told->names.size() == 2);
+  catch_up(agent.tree.services.loop());
+  CHECK(told->announced ==
         std::vector<std::string>{"/work/unseen", "/work/unseen/x", "/work/seen", "/work/seen"});
-  CHECK(told.on_thread);
-  CHECK(told.tellers.size() == 1);
-  CHECK_FALSE(told.tellers.contains(std::this_thread::get_id()));
+  CHECK(told->on_thread);
+  CHECK(told->tellers.size() == 1);
+  CHECK_FALSE(told->tellers.contains(std::this_thread::get_id()));
   std::promise<void> let_go;
-  told.held = let_go.get_future().share();
+  told->held = let_go.get_future().share();
   CHECK(agent.tree.files.write(agent.caller, "/work/held", "1"));  // after a while
-  std::promise<void> goes_on;
-  agent.tree.services.loop().post([&] { goes_on.set_value(); });
-  goes_on.get_future().wait();
+  catch_up(agent.tree.services.loop());
   let_go.set_value();
-  std::promise<void> all_told;
-  agent.tree.services.notices().post([&] { all_told.set_value(); });
-  all_told.get_future().wait();
+  catch_up(agent.tree.services.notices());
   agent.tree.channel->set_invalidator(nullptr);
   agent.tree.channel->forget(id, 1);
 }
@@ -303,16 +305,34 @@ TEST_CASE("what an agent replaces or removes has gone, but for a file with anoth
   for (const Found* const one : {&work, &directory, &file, &linked}) {
     agent.tree.channel->remember(one->node);
   }
-  Told told(agent.tree.services.loop());
-  agent.tree.channel->set_invalidator(&told);
+  const auto told = std::make_shared<Told>(agent.tree.services.loop());
+  agent.tree.channel->set_invalidator(told);
   CHECK(agent.tree.files.write(agent.caller, "/work/d/file", "2"));
-  CHECK(told.gone == std::vector<std::string>{"file"});
+  CHECK(told->gone == std::vector<std::string>{"file"});
   agent.tree.channel->remember(agent.tree.get(host, "/work/d/file").node);
   CHECK(agent.tree.files.remove(agent.caller, "/work/d"));
-  std::ranges::sort(told.gone);
-  CHECK(told.gone == std::vector<std::string>{"d", "file", "file"});
-  CHECK(told.names.back() == "d");  // with nothing left in it
+  std::ranges::sort(told->gone);
+  CHECK(told->gone == std::vector<std::string>{"d", "file", "file"});
+  CHECK(told->names.back() == "d");  // with nothing left in it
   agent.tree.channel->set_invalidator(nullptr);
+}
+
+TEST_CASE("who is told of changes stays until that is over, though the session has ended") {
+  Agent agent;
+  TestRequest host(10);
+  agent.tree.channel->remember(agent.tree.get(host, "/work").node);
+  auto told = std::make_shared<Told>(agent.tree.services.loop());
+  const std::weak_ptr<Told> known = told;
+  std::promise<void> let_go;
+  told->held = let_go.get_future().share();
+  agent.tree.channel->set_invalidator(std::move(told));
+  CHECK(agent.tree.files.write(agent.caller, "/work/held", "1"));  // after a while
+  agent.tree.channel->set_invalidator(nullptr);
+  CHECK_FALSE(known.expired());
+  let_go.set_value();
+  catch_up(agent.tree.services.loop());
+  catch_up(agent.tree.services.notices());
+  CHECK(known.expired());
 }
 
 TEST_CASE("an agent's commands give what reading the same descriptor would") {

@@ -66,9 +66,9 @@ std::size_t most_known(TestTree& tree, int looks) {
 
 TEST_CASE("a look waits for the host's kernel to forget, however late that is asked for") {
   TestTree tree;
-  Forgetful kernel;
-  kernel.channel = tree.channel.get();
-  tree.channel->set_invalidator(&kernel);
+  const auto kernel = std::make_shared<Forgetful>();
+  kernel->channel = tree.channel.get();
+  tree.channel->set_invalidator(kernel);
   std::jthread asking;
   tree.channel->limit_nodes(10, [&] {
     asking = std::jthread([&] {
@@ -83,13 +83,13 @@ TEST_CASE("a look waits for the host's kernel to forget, however late that is as
 
 TEST_CASE("a kernel that cannot be asked to forget is asked once, and nobody waits for it") {
   TestTree tree;
-  Forgetful kernel;
-  kernel.channel = tree.channel.get();
-  kernel.knows = false;
-  tree.channel->set_invalidator(&kernel);
+  const auto kernel = std::make_shared<Forgetful>();
+  kernel->channel = tree.channel.get();
+  kernel->knows = false;
+  tree.channel->set_invalidator(kernel);
   tree.channel->limit_nodes(10, [&] { tree.channel->prune(); });
   CHECK(most_known(tree, 100) == 101);
-  CHECK(kernel.asked == 1);
+  CHECK(kernel->asked == 1);
   tree.channel->set_invalidator(nullptr);
 }
 
