@@ -50,8 +50,8 @@ Status Merges::keep(const Caller& caller, const std::string& path, const Replace
   const std::string root(text::first_parts(path, 2));
   const std::string_view below = std::string_view(path).substr(root.size() + 1);
   const bool is_there = find_in_tree(*ours.store, ours.root, below).has_value();
-  const bool has_others = old.node->type() != S_IFDIR && old.attributes.st_nlink > 1;
-  if (has_others) removed.linked.push_back(old.node);
+  const bool may_be_known = old.node->type() == S_IFDIR || old.attributes.st_nlink > 1;
+  if (may_be_known) removed.linked.push_back(old.node);
   PastStore* const past = kernel_.parts().past;
   if (past == nullptr || !kernel_.history().is_on()) return ok();
   auto kept = kept_without_bytes(*ours.store, old, [past] { return past->next(); });

@@ -51,7 +51,7 @@ struct MergeConflicts {
 // on the disk each time that a name goes, all have what the first had in common with the others.
 struct RemovedFiles {
   std::map<ino_t, std::uint64_t> identities{};  // file::identity() by the inode that is shown
-  std::vector<TreeNodeRef> linked{};            // those that had other names, too
+  std::vector<TreeNodeRef> linked{};            // that had other names, too; directories
 };
 struct Replaced {
   const TreeSide& ours;

@@ -91,7 +91,8 @@ class Namespace {
                           const std::function<Status()>& step) {
     return step();
   }
-  // Files below it have more or fewer names than before: how many is asked for again.
+  // Files below it have more or fewer names than before: how many is asked for again. Directories
+  // that have none any more: who watches one is told.
   virtual void links_changed(const std::string& /*root*/, const std::vector<TreeNodeRef>&) {}
   // What makes a directory at the top of a data tree, takes it away or puts another in its place: a
   // fork, a discard, a rollback. Of a directory that keeps its place `act` fills in the names that

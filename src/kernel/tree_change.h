@@ -31,7 +31,8 @@ struct TreeChange {
 struct TreeEvent {
   // `walked`: nothing; the host's kernel is to ask for the names of its path, or of several, each
   // ended by a NUL. `returned`: it was away, or something else was there, and is as before.
-  enum class Kind { made, written, attributes, removed, walked, returned };
+  // `replaced`: a whole tree, or directories in it: nobody was told yet of what has gone with them.
+  enum class Kind { made, written, attributes, removed, walked, returned, replaced };
   Kind kind = Kind::written;
   std::string path{};
   mode_t type = 0;  // S_IFREG, S_IFDIR, … of what is there or was removed; 0: to be looked at

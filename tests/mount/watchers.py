@@ -211,6 +211,70 @@ def who_watches_what_an_agent_writes_hears_that_it_is_another_file():
     expect_eq(read(top / "changed"), "by an agent\n")
 
 
+def who_watches_what_a_rollback_ends_hears_that_it_went():
+    """Each file of the tree is another one then; a directory is the one that is at its place."""
+    top = make("rolled")
+    ctl("rolled", "checkpoint before")
+    (top / "added/below").mkdir(parents=True)
+    (top / "added/below/file").write_text("added\n")
+    (top / "changed").write_text("otherwise\n")
+    os.symlink("changed", top / "link")
+    opened = open(top / "changed", encoding="utf-8")
+    left = ("changed", "same", "src/deep", "added", "added/below", "added/below/file")
+    watch = Watch(top, top / "src", *[top / name for name in left])
+    ctl("rolled", "rollback before")
+    watch.expect(*[(name.rsplit("/", 1)[-1], "delete-self", "") for name in left])
+    (top / "src/made").write_text("made\n")
+    watch.expect(("src", "create", "made"))
+    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
+    expect_eq(sorted(told), sorted(name.rsplit("/", 1)[-1] for name in left), "what has gone, each once")
+    expect_eq([each for each in watch.seen if "agentfs" in each[2]], [], "how it was told")
+    expect_eq(opened.read(), "otherwise\n", "what was open")
+    opened.close()
+    expect_eq(sorted(os.listdir(top)), ["changed", "gone", "mode", "old", "same", "src"])
+    expect_eq([os.stat(top / name).st_nlink for name in ("changed", "same", "src/deep")], [1, 1, 1])
+    expect_eq([name for name in os.listdir(SPACES) if "left" in name], [], "names in /workspaces")
+    watch.close()
+    watch = Watch(top / "changed")  # of the files that are there now
+    ctl("rolled", "rollback before")
+    watch.expect(("changed", "delete-self", ""))
+    watch.close()
+
+
+def who_watches_a_directory_that_a_merge_removes_hears_it():
+    """Or renames, which is another one then; what stays hears nothing."""
+    top = make("pruned")
+    for name in ("away/below", "moved", "kept"):
+        (top / name).mkdir(parents=True)
+        (top / name / "file").write_text(f"{name}\n" * 20)
+    ctl("pruned", "fork pruned-1")
+    other = SPACES / "pruned-1"
+    run(["rm", "-r", other / "away"])
+    (other / "moved").rename(other / "other")
+    watch = Watch(*[top / name for name in ("away", "away/below", "away/below/file", "moved", "kept")])
+    ctl("pruned", "merge pruned-1")
+    watch.expect(*[(name, "delete-self", "") for name in ("away", "below", "file", "moved")])
+    (top / "kept/made").write_text("made\n")
+    watch.expect(("kept", "create", "made"))
+    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
+    expect_eq(sorted(told), ["away", "below", "file", "moved"], "what has gone, each once")
+    watch.close()
+
+
+def who_watches_what_is_in_a_tree_that_goes_hears_it():
+    make("going")
+    ctl("going", "fork going-1")
+    fork = SPACES / "going-1"
+    watch = Watch(fork, fork / "changed", fork / "src", fork / "src/deep", SPACES / "going/same")
+    ctl("going", "discard going-1")
+    watch.expect(*[(name, "delete-self", "") for name in ("going-1", "changed", "src", "deep")])
+    (SPACES / "going/same").write_text("written\n")
+    watch.expect(("same", "modify", ""))
+    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
+    expect_eq(sorted(told), ["changed", "deep", "going-1", "src"], "what has gone, each once")
+    watch.close()
+
+
 def forks_appear_and_go():
     make("parent")
     watch = Watch(SPACES)
@@ -341,6 +405,9 @@ def what_is_mounted_there_by_then_is_left_alone():
 
 main(mount_it, a_merge_is_seen_as_if_each_change_were_made_there, links_that_lead_elsewhere_are_seen,
      a_restore_and_a_rollback_are_seen, who_watches_a_file_hears_that_it_went,
-     who_watches_what_an_agent_writes_hears_that_it_is_another_file, forks_appear_and_go,
+     who_watches_what_an_agent_writes_hears_that_it_is_another_file,
+     who_watches_what_a_rollback_ends_hears_that_it_went,
+     who_watches_a_directory_that_a_merge_removes_hears_it,
+     who_watches_what_is_in_a_tree_that_goes_hears_it, forks_appear_and_go,
      what_an_agent_writes_by_its_tools_is_seen, what_is_gone_is_told_of_though_others_have_missed_it, what_others_mount_in_a_workspace_is_left_alone,
      the_mount_can_be_taken_down_at_once, what_is_mounted_there_by_then_is_left_alone)

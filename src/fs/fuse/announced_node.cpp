@@ -48,6 +48,16 @@ std::unexpected<Error> moved_on(const TreeEvent& change) {
   return fail(EBUSY, "{}: has changed again since", change.path);
 }
 
+Result<vfs::Found> with_no_name(vfs::Request& request, const vfs::NodeRef& left) {
+  auto attributes = left->attributes(request);
+  if (!attributes && left->type() != S_IFDIR) return std::unexpected(attributes.error());
+  struct stat shown{};  // of a directory that may not be asked any more
+  shown.st_mode = S_IFDIR;
+  if (attributes) shown = attributes->attributes;
+  shown.st_nlink = 0;
+  return vfs::Found{left, shown, {}};
+}
+
 vfs::Found unremembered(vfs::Found found) {
   found.validity = {};
   return found;
@@ -71,6 +81,7 @@ Result<vfs::Opened> AnnouncedNode::open(vfs::Request&, int) {
 }
 
 Result<vfs::Found> AnnouncedNode::lookup(vfs::Request& request, const std::string& name) {
+  if (left_ != nullptr && is_about(name)) return with_no_name(request, left_);
   auto found = node_->lookup(request, name);
   if (!is_about(name)) return found;
   if (change_.kind == Kind::made) return fail(ENOENT, "{}: not yet", change_.path);

@@ -8,14 +8,24 @@
 
 namespace agentfs::fuse {
 
+struct Announced {
+  TreeEvent change{};
+  // Shown under the change's path without a name left, as which the host's kernel tells who watches
+  // it that it has gone. Null: the change itself is told.
+  vfs::NodeRef left{};
+};
+
 // Stands in the place of a node for one operation. What the change is about is shown as it was
 // before, and answered as done without being done; all else can be looked up, and not be changed.
 // Where the state has moved on since, EBUSY, so that the host's kernel believes nothing that is not
 // so.
 class AnnouncedNode final : public vfs::Node {
  public:
-  AnnouncedNode(vfs::NodeRef node, TreeEvent change, const AnnouncementSecret& secret)
-      : node_(std::move(node)), change_(std::move(change)), secret_(secret) {}
+  AnnouncedNode(vfs::NodeRef node, Announced current, const AnnouncementSecret& secret)
+      : node_(std::move(node)),
+        change_(std::move(current.change)),
+        left_(std::move(current.left)),
+        secret_(secret) {}
 
   mode_t type() const override { return node_->type(); }
   std::string path() const override { return node_->path(); }
@@ -46,6 +56,7 @@ class AnnouncedNode final : public vfs::Node {
 
   vfs::NodeRef node_;
   TreeEvent change_;
+  vfs::NodeRef left_;
   const AnnouncementSecret secret_;
 };
 

@@ -12,12 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "base/event_loop.h"
 #include "base/mutex.h"
 #include "base/spawn.h"
+#include "fs/fuse/announced_node.h"
 #include "fs/fuse/inside/announcement.h"
-#include "fs/vfs/node.h"
-#include "fs/vfs/services.h"
+#include "fs/vfs/channel.h"
 
 namespace agentfs::fuse {
 
@@ -27,6 +26,11 @@ namespace agentfs::fuse {
 // before the change and answers that it is done, and does nothing. The watchers' events are the
 // natural ones, about the final state.
 //
+// Of what a state that is over had, the kernel tells nobody: it is asked for anew, not removed. So
+// a while after a tree was replaced the helper looks who watches what; what of that has been left
+// behind is shown to it once more under a name of its own, without a link, and then no more: who
+// watches it hears that it has gone.
+//
 // One change is under way at a time. The helper ends with the session; one that was killed is
 // started again by the next change. What it cannot do (a file that may not be opened for writing)
 // is left out. Threads: announce() and prepare() on the event thread, end() and the rest on any.
@@ -35,8 +39,10 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   // More than that at once are left out: a watcher's queue holds 16,384 events.
   static constexpr std::size_t kMost = 10'000;
 
-  Announcer(EventLoop& loop, std::string mountpoint);
+  Announcer(vfs::Services& services, std::string mountpoint);
   ~Announcer();
+  // Whose nodes the trees' are, from now on.
+  void serve(const std::shared_ptr<vfs::Channel>& trees) EXCLUDES(mutex_);
   void announce(const std::vector<TreeEvent>& changes) EXCLUDES(mutex_);
   // Starts the helper, for whom the first change would wait; one that cannot be is told of then.
   void prepare() EXCLUDES(mutex_);
@@ -53,9 +59,12 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Status start() REQUIRES(mutex_);
   void send_next() EXCLUDES(mutex_);
   void answered(std::uint32_t events) EXCLUDES(mutex_);
+  void look_soon(const TreeEvent& replaced) REQUIRES(mutex_);
+  void look() EXCLUDES(mutex_);
+  void tell_left(const std::string& tree, std::vector<std::uint64_t> watched) REQUIRES(mutex_);
   void drop_helper() REQUIRES(mutex_);
 
-  EventLoop& loop_;
+  vfs::Services& services_;
   const std::string mountpoint_;
   static constexpr pid_t kNobody = -1;  // 0 is a process of another pid namespace
   std::atomic<pid_t> helper_ = kNobody;
@@ -64,8 +73,10 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Spawned process_ GUARDED_BY(mutex_);
   UniqueFd socket_ GUARDED_BY(mutex_);
   AnnouncementSecret secret_ GUARDED_BY(mutex_){};  // of this helper
-  std::deque<TreeEvent> waiting_ GUARDED_BY(mutex_);
-  std::optional<TreeEvent> current_ GUARDED_BY(mutex_);
+  std::deque<Announced> waiting_ GUARDED_BY(mutex_);
+  std::optional<Announced> current_ GUARDED_BY(mutex_);
+  std::weak_ptr<vfs::Channel> trees_ GUARDED_BY(mutex_);
+  std::string replaced_ GUARDED_BY(mutex_);  // the tree that was so last; "": none, or looked after
 };
 
 }  // namespace agentfs::fuse

@@ -183,17 +183,19 @@ struct Session::Parts {
                 {},
                 std::make_shared<ParkedRequests>(services.loop(), options.beside == nullptr),
                 Backings(services),
-                announcer_for(services.loop(), options),
+                announcer_for(services, options),
                 awake_for(services.loop(), options),
                 options},
         waker(std::make_shared<Waker>(services.loop())) {
     if (options.beside != nullptr) context.channel->set_part(vfs::Part::trees);
+    context.announcer->serve(context.channel);
   }
   ~Parts() { detach(); }
   // The helper goes through the mount as a whole.
-  static std::shared_ptr<Announcer> announcer_for(EventLoop& loop, const SessionOptions& options) {
+  static std::shared_ptr<Announcer> announcer_for(vfs::Services& services,
+                                                  const SessionOptions& options) {
     if (options.beside != nullptr) return options.beside->parts_->context.announcer;
-    return std::make_shared<Announcer>(loop, options.mountpoint);
+    return std::make_shared<Announcer>(services, options.mountpoint);
   }
   static std::shared_ptr<AwakeCpus> awake_for(EventLoop& loop, const SessionOptions& options) {
     if (options.beside != nullptr) return options.beside->parts_->context.awake;

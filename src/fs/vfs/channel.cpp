@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "base/waiting.h"
+#include "fs/vfs/data_file.h"
 
 namespace agentfs::vfs {
 namespace {
@@ -81,6 +82,19 @@ void Channel::prune() {
   } else if (before != 0 && size >= before && size > most + most / 2) {
     to->expire_all();
   }
+}
+
+// A directory that is held becomes the one in its place when it is asked for, or is left.
+std::vector<NodeRef> Channel::left_behind(const std::vector<std::uint64_t>& ids) {
+  std::vector<NodeRef> left;
+  for (const std::uint64_t id : ids) {
+    const auto node = std::dynamic_pointer_cast<DataNode>(nodes_.get(id).value_or(nullptr));
+    if (node == nullptr) continue;
+    const bool has_name = !node->named_path().empty();
+    const bool has_gone = node->is_retired() && !has_name;
+    if (has_gone || node->tree().store().is_over(node->file())) left.push_back(node);
+  }
+  return left;
 }
 
 std::uint64_t Channel::keep(std::shared_ptr<Handle> handle, Opener opener) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "fs/vfs/node_table.h"
 #include "fs/vfs/services.h"
@@ -38,6 +39,8 @@ class Channel {
   void forget(std::uint64_t id, std::uint64_t lookups) { nodes_.forget(id, lookups); }
   std::uint64_t known(const Node* node) { return nodes_.find(node); }  // 0: never looked up
   std::size_t known() { return nodes_.size(); }
+  // Those of them that agentfs itself has taken all names from, or left in a state that is over.
+  std::vector<NodeRef> left_behind(const std::vector<std::uint64_t>& ids);
 
   // A handle's number for fi->fh.
   std::uint64_t keep(std::shared_ptr<Handle> handle, Opener opener);

@@ -182,10 +182,19 @@ void FileSystem::links_changed(const std::string& root, const std::vector<TreeNo
   const auto top = parts_->top_of(root);
   if (top == nullptr) return;
   std::vector<Staleness> stale;
+  bool has_gone = false;
   for (const TreeNodeRef& file : files) {
-    if (auto node = top->tree().find(*file)) stale.push_back({.node = std::move(node)});
+    auto node = top->tree().find(*file);
+    if (node == nullptr) continue;
+    if (file->type() != S_IFDIR) {
+      stale.push_back({.node = std::move(node)});
+    } else if (node->named_path().empty()) {
+      node->retire();
+      has_gone = true;
+    }
   }
   if (!stale.empty()) parts_->invalidate(stale);
+  if (has_gone) parts_->announce({{TreeEvent::Kind::replaced, root, S_IFDIR}});
 }
 
 // Who works in a directory of the state that is over shall be in the one that has its place now.
@@ -249,6 +258,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
   if (before == nullptr && after != nullptr) {
     parts_->announce_and_wait({{.kind = TreeEvent::Kind::made, .path = path, .type = S_IFDIR}});
   }
+  if (before != nullptr) parts_->announce({{TreeEvent::Kind::replaced, path, S_IFDIR}});
   return told;
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What the daemon tells agentfs-announce: a packet a change, answered by one byte when it has been
-// done. Both are of one build; it stands alone.
+// What the daemon tells agentfs-announce: a packet a change, answered by one when it has been done.
+// Both are of one build; it stands alone.
 #pragma once
 
 #include <sys/types.h>
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 
@@ -43,6 +44,18 @@ struct Announcement {
     const std::size_t head = offsetof(Announcement, path);
     length = bytes > head && bytes - head <= kLongest + 1 ? bytes - head - 1 : 0;
     path[length] = '\0';
+  }
+};
+
+// That it is done. Where a tree was replaced: the session's numbers of what is watched in it, and
+// elsewhere, by as many packets as that takes.
+struct AnnouncementAnswer {
+  static constexpr std::size_t kMost = 4096;
+  std::uint32_t count = 0;
+  std::uint32_t left = 0;  // in packets that follow
+  std::array<std::uint64_t, kMost> nodes{};
+  std::size_t size() const {
+    return offsetof(AnnouncementAnswer, nodes) + count * sizeof(std::uint64_t);
   }
 };
 

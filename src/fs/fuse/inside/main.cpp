@@ -13,19 +13,25 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <set>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "fs/fuse/inside/announcement.h"
+#include "fs/fuse/inside/watched.h"
 
 namespace {
 
 using agentfs::fuse::Announcement;
+using agentfs::fuse::AnnouncementAnswer;
 
-enum class Kind : char { made, written, attributes, removed, walked };  // as TreeEvent::Kind
+// As TreeEvent::Kind.
+enum class Kind : char { made, written, attributes, removed, walked, returned, replaced };
 
 class Descriptor {
  public:
@@ -52,14 +58,20 @@ long open_below(int directory, const char* path, std::uint64_t flags,
   return ::syscall(SYS_openat2, directory, path, &how, sizeof how);
 }
 
-// Whether what is open is of a session: nothing is done to what has its place when that has gone.
-// The kernel knows the number without asking, and tells of each filesystem once what it is.
-bool is_ours(int directory) {
-  static std::set<std::uint64_t> known;
+// The kernel knows the number without asking. 0: nothing is open.
+std::uint64_t device_of(int directory) {
   struct statx found{};
   const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
-  if (::statx(directory, "", flags, 0, &found) != 0) return false;
-  const std::uint64_t device = std::uint64_t{found.stx_dev_major} << 32U | found.stx_dev_minor;
+  if (::statx(directory, "", flags, 0, &found) != 0) return 0;
+  return std::uint64_t{found.stx_dev_major} << 32U | found.stx_dev_minor;
+}
+
+// Whether what is open is of a session: nothing is done to what has its place when that has gone.
+// The kernel tells of each filesystem once what it is.
+bool is_ours(int directory) {
+  static std::set<std::uint64_t> known;
+  const std::uint64_t device = device_of(directory);
+  if (device == 0) return false;
   if (known.contains(device)) return true;
   struct statfs of{};
   const bool is_fuse = ::fstatfs(directory, &of) == 0 && of.f_type == FUSE_SUPER_MAGIC;
@@ -153,6 +165,12 @@ void walk(const char* mountpoint, const Announcement& ways) {
   }
 }
 
+std::vector<std::uint64_t> watched_beside(const char* mountpoint, const Announcement& tree) {
+  const Top top(mountpoint, tree.path);
+  if (top.get() < 0) return {};
+  return agentfs::fuse::watched_nodes(device_of(top.get()));
+}
+
 void tell(const char* mountpoint, const Announcement& change) {
   if (static_cast<Kind>(change.kind) == Kind::walked) return walk(mountpoint, change);
   const std::string whole = change.path;
@@ -174,8 +192,24 @@ void tell(const char* mountpoint, const Announcement& change) {
     case Kind::removed:
       return tell_removed(directory.get(), name, change.type);
     case Kind::walked:
-      return;  // above
+    case Kind::returned:
+    case Kind::replaced:
+      return;  // not here
   }
+}
+
+// False: the daemon has gone.
+bool answer(std::span<const std::uint64_t> nodes) {
+  static AnnouncementAnswer packet;
+  do {
+    const auto next = nodes.first(std::min(nodes.size(), packet.nodes.size()));
+    nodes = nodes.subspan(next.size());
+    packet.count = static_cast<std::uint32_t>(next.size());
+    packet.left = static_cast<std::uint32_t>(nodes.size());
+    std::ranges::copy(next, packet.nodes.begin());
+    if (::send(STDIN_FILENO, &packet, packet.size(), MSG_NOSIGNAL) < 0) return false;
+  } while (!nodes.empty());
+  return true;
 }
 
 }  // namespace
@@ -189,7 +223,12 @@ int main(int count, char** arguments) {
     const ssize_t got = ::recv(STDIN_FILENO, &change, sizeof change, 0);
     if (got <= 0) return 0;
     change.set_size(static_cast<std::size_t>(got));
-    tell(arguments[1], change);
-    if (::send(STDIN_FILENO, "", 1, MSG_NOSIGNAL) != 1) return 0;
+    std::vector<std::uint64_t> watched;
+    if (static_cast<Kind>(change.kind) == Kind::replaced) {
+      watched = watched_beside(arguments[1], change);
+    } else {
+      tell(arguments[1], change);
+    }
+    if (!answer(watched)) return 0;
   }
 }
