@@ -11,6 +11,21 @@
 #include "kernel/tree_path.h"
 
 namespace agentfs {
+namespace {
+
+// Through a link what is open would go on being written.
+Result<KeptFile> keep_file(PastStore& past, const Replaced& what, const std::string& path,
+                           bool is_open) {
+  KeptFile kept;
+  TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
+    kept = is_open ? KeptFile{.number = TRY(past.keep_copy(file, path))}
+                   : TRY(past.keep_link(file, path));
+    return ok();
+  }));
+  return kept;
+}
+
+}  // namespace
 
 TreeMerger::Exchange Merges::exchange_in(const std::string& root) const {
   return [this, root](const TreeNode& file, nlink_t lost, const std::function<Status()>& step) {
@@ -85,18 +100,11 @@ Result<json::Value> Merges::keep_bytes(const std::string& path, const Replaced& 
   const std::uint64_t size = solid_bytes(was);
   if (!S_ISREG(was.st_mode)) return json::Value();
   PastName name{.path = path};
-  bool is_linked = false;
   const auto keep = [&](bool is_open) -> Result<std::optional<PastName>> {
     if (!kernel_.history().why_not_kept(size, is_open).empty()) return std::nullopt;
-    TRY(what.ours.store->use_descriptor(*what.old.node, [&](int file) -> Status {
-      // Through a link what is open would go on being written.
-      const auto kept = is_open ? KeptFile{.number = TRY(past.keep_copy(file, path))}
-                                : TRY(past.keep_link(file, path));
-      name.number = kept.number;
-      is_linked = kept.is_link;
-      return ok();
-    }));
-    return is_linked ? std::optional(name) : std::nullopt;
+    const KeptFile kept = TRY(keep_file(past, what, path, is_open));
+    name.number = kept.number;
+    return kept.is_link ? std::optional(name) : std::nullopt;
   };
   const std::string root(text::first_parts(path, 2));
   const Status kept = kernel_.paths().keep_bytes(root, *what.old.node, keep);

@@ -63,8 +63,9 @@ struct Agent {
     caller.via = "call:1";
   }
   Result<std::string> command(const std::string& path, const std::string& line) {
-    return wait_for<std::string>(
-        [&](Completion<std::string> done) { tree.files.command(caller, path, line, done); });
+    return wait_for<std::string>([&](Completion<std::string> done) {
+      tree.files.command(caller, path, line, std::move(done));
+    });
   }
   std::string read(const std::string& path, std::uint64_t offset = 0, std::uint64_t limit = 0) {
     const auto text = tree.files.read(caller, path, offset, limit);
@@ -244,7 +245,7 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
   CHECK(code(tree.files.read(caller, "/boxes/7/state", 0, 0)) == EACCES);
   CHECK(code(tree.files.list(caller, "/boxes/7")) == EACCES);
   CHECK(code(wait_for<std::string>([&](Completion<std::string> done) {
-          tree.files.command(caller, "/boxes/7/ctl", "go 1", done);
+          tree.files.command(caller, "/boxes/7/ctl", "go 1", std::move(done));
         })) == EACCES);
   TestRequest request(100);
   const Found box = tree.get(request, "/boxes/7");

@@ -159,42 +159,51 @@ TEST_CASE("lines are whole whatever the pieces") {
   CHECK(buffer.empty());
 }
 
+namespace {
+
+constexpr const char* kLevel = "/boxes/7/level";
+
+// False: it was not found, or said something else than it should.
+bool writes_or_reads(TestTree& tree, TestRequest& request, int round) {
+  const bool writes = round % 3 == 0;
+  Result<Found> level = fail(ENOENT, "not looked up");
+  const auto open = [&]() -> Result<Opened> {
+    level = tree.find(request, kLevel);
+    return TRY(level).node->open(request, writes ? O_WRONLY | O_TRUNC : O_RDONLY);
+  };
+  auto opened = open();
+  if (code(opened) == ESTALE) opened = open();  // as the host's kernel does, once
+  if (!opened) return false;
+  const std::uint64_t id = tree.channel->remember(level->node);
+  const std::uint64_t number = tree.channel->keep(opened->handle, {7, 0});
+  std::atomic<bool> right = true;
+  if (writes) {
+    opened->handle->write(
+        request, 0, fmt::format("{}\n", round),
+        Completion<std::size_t>([&](Result<std::size_t> count) { right = count.has_value(); }));
+  } else {
+    const auto text = TestTree::read(request, *tree.channel->handle(number), 0);
+    right = text && static_cast<off_t>(text->size()) == level->attributes.st_size;
+  }
+  tree.channel->drop(number)->release();
+  tree.files.changed(kLevel);
+  tree.channel->forget(id, 1);
+  return right;
+}
+
+}  // namespace
+
 TEST_CASE("many threads look up, open, read, write and forget") {
   TestTree tree;
   std::atomic<int> wrong = 0;
   const auto work = [&](pid_t pid) {
     TestRequest request(pid, fmt::format("s{}", pid % 3));
     for (int i = 0; i < 300; ++i) {
-      const int flags = i % 3 == 0 ? O_WRONLY | O_TRUNC : O_RDONLY;
-      Result<Found> level = fail(ENOENT, "not looked up");
-      const auto open = [&]() -> Result<Opened> {
-        level = tree.find(request, "/boxes/7/level");
-        return TRY(level).node->open(request, flags);
-      };
-      auto opened = open();
-      if (code(opened) == ESTALE) opened = open();  // as the host's kernel does, once
-      if (!opened) {
-        ++wrong;
-        continue;
-      }
-      const std::uint64_t id = tree.channel->remember(level->node);
-      const std::uint64_t number = tree.channel->keep(opened->handle, {7, 0});
-      if (i % 3 == 0) {
-        const auto value = fmt::format("{}\n", i);
-        opened->handle->write(request, 0, value,
-                              Completion<std::size_t>([&](Result<std::size_t> count) {
-                                if (!count) ++wrong;
-                              }));
-      } else {
-        const auto text = TestTree::read(request, *tree.channel->handle(number), 0);
-        if (!text || static_cast<off_t>(text->size()) != level->attributes.st_size) ++wrong;
-      }
-      tree.channel->drop(number)->release();
-      tree.files.changed("/boxes/7/level");
-      tree.channel->forget(id, 1);
+      if (!writes_or_reads(tree, request, i)) ++wrong;
     }
   };
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) threads.emplace_back(work, 100 + t);
   for (std::thread& thread : threads) thread.join();
   CHECK(wrong == 0);
@@ -211,6 +220,7 @@ TEST_CASE("a hundred thousand nodes are cheap") {
   for (auto& [name, each] : world().boxes) each = box;
   const Found boxes = tree.get(find, "/boxes");
   std::vector<std::uint64_t> ids;
+  ids.reserve(world().boxes.size());
   for (int i = 0; i < 100'000; ++i) {
     const auto found = boxes.node->lookup(find, fmt::format("b{}", i));
     REQUIRE(found);
