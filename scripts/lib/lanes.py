@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("AGENTFS_BUILD") or ROOT / "build").absolute()
 CORES = len(os.sched_getaffinity(0))
 CATCH = ("unit", "contract", "wire", "issues")
+# These begin first, so that none of them is left alone at the end.
+LONGEST = ("unit_kernel", "unit_forest", "contract", "unit_exec", "unit_agents", "unit_git")
 FAST = ("check", *CATCH, "mount")
 SLOW = ("asan", "tsan")
 # What makes the mount faster is switched the other way for those who would notice, where it is to
@@ -177,6 +179,7 @@ def run_programs(preset, kinds, names=(), prefix="", directory=None):
     """Runs the programs of these kinds, a few at a time. A kind without programs has failed."""
     every = programs_of(preset)
     chosen = [p for p in every if p.kind in kinds or p.name in names]
+    chosen.sort(key=lambda p: LONGEST.index(p.name) if p.name in LONGEST else len(LONGEST))
     outcomes = [tell(Outcome(f"{prefix}{kind}", failed=1, output="no test program of this kind"))
                 for kind in kinds if not any(p.kind == kind for p in every)]
     with concurrent.futures.ThreadPoolExecutor(max(1, min(CORES, 4))) as pool:
