@@ -6,81 +6,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <filesystem>
-#include <future>
-#include <set>
-#include <thread>
 
-#include "backends/trees/trees.h"
 #include "base/file.h"
-#include "support/temporary.h"
-#include "test_tree.h"
+#include "test_agent.h"
 
 namespace agentfs::vfs {
-namespace {
-
-struct Told final : Invalidator {
-  explicit Told(EventLoop& l) : loop(l) {}
-  void inode(std::uint64_t) override { tellers.insert(std::this_thread::get_id()); }
-  void entry(std::uint64_t, const std::string& name) override {
-    tellers.insert(std::this_thread::get_id());
-    on_thread = on_thread && !loop.on_thread();
-    names.push_back(name);
-    if (held.valid()) held.wait();
-  }
-  void removed(std::uint64_t parent, std::uint64_t, const std::string& name) override {
-    gone.push_back(name);
-    entry(parent, name);
-  }
-  void expire(std::uint64_t parent, const std::string& name) override { entry(parent, name); }
-  void announce(const std::vector<TreeEvent>& changes) override {
-    on_thread = on_thread && loop.on_thread();
-    for (const TreeEvent& change : changes) announced.push_back(change.path);
-  }
-  EventLoop& loop;
-  std::atomic<bool> on_thread = true;
-  std::set<std::thread::id> tellers;
-  std::shared_future<void> held;  // as by who holds the directory's lock
-  std::vector<std::string> names;
-  std::vector<std::string> gone;
-  std::vector<std::string> announced;
-};
-
-// Waits until it has done what was posted before.
-template <class Worker>
-void catch_up(Worker& worker) {
-  std::promise<void> caught_up;
-  worker.post([&] { caught_up.set_value(); });
-  caught_up.get_future().wait();
-}
-
-struct Agent {
-  Agent() : store(*open_tree_store(directory.path())), tree({{"/work", store.get()}}) {
-    caller.process = {5};
-    caller.via = "call:1";
-  }
-  Result<std::string> command(const std::string& path, const std::string& line) {
-    return wait_for<std::string>([&](Completion<std::string> done) {
-      tree.files.command(caller, path, line, std::move(done));
-    });
-  }
-  std::string read(const std::string& path, std::uint64_t offset = 0, std::uint64_t limit = 0) {
-    const auto text = tree.files.read(caller, path, offset, limit);
-    INFO(path);
-    REQUIRE(text);
-    return *text;
-  }
-
-  test::TemporaryDirectory directory;
-  std::unique_ptr<TreeStore> store;
-  TestTree tree;
-  Caller caller;
-};
-
-}  // namespace
 
 TEST_CASE("what an agent writes keeps its owner, rights and attributes") {
   Agent agent;
@@ -261,79 +192,6 @@ TEST_CASE("an agent of another user enters, reads and writes what that user may"
   CHECK(code(tree.files.write(caller, "/work/mine", "x")) == EACCES);
   CHECK(code(tree.files.access(caller, "/work", W_OK)) == EACCES);
   CHECK(tree.files.access(caller, "/work", R_OK | X_OK));
-}
-
-TEST_CASE(
-    "the host's caches are told of an agent's change by one thread, which nobody else needs") {
-  Agent agent;
-  const auto told = std::make_shared<Told>(agent.tree.services.loop());
-  agent.tree.channel->set_invalidator(told);
-  CHECK(agent.tree.files.write(agent.caller, "/work/unseen/x", "1"));
-  CHECK(told->names.empty());  // nobody has looked
-  TestRequest host(10);
-  const Found work = agent.tree.get(host, "/work");
-  const std::uint64_t id = agent.tree.channel->remember(work.node);
-  CHECK(agent.tree.files.write(agent.caller, "/work/seen", "1"));
-  CHECK(told->names == std::vector<std::string>{"seen"});
-  CHECK(agent.tree.files.remove(agent.caller, "/work/seen"));
-  CHECK(told->names.size() == 2);
-  catch_up(agent.tree.services.loop());
-  CHECK(told->announced ==
-        std::vector<std::string>{"/work/unseen", "/work/unseen/x", "/work/seen", "/work/seen"});
-  CHECK(told->on_thread);
-  CHECK(told->tellers.size() == 1);
-  CHECK_FALSE(told->tellers.contains(std::this_thread::get_id()));
-  std::promise<void> let_go;
-  told->held = let_go.get_future().share();
-  CHECK(agent.tree.files.write(agent.caller, "/work/held", "1"));  // after a while
-  catch_up(agent.tree.services.loop());
-  let_go.set_value();
-  catch_up(agent.tree.services.notices());
-  agent.tree.channel->set_invalidator(nullptr);
-  agent.tree.channel->forget(id, 1);
-}
-
-TEST_CASE("what an agent replaces or removes has gone, but for a file with another name") {
-  Agent agent;
-  TestRequest host(10);
-  CHECK(agent.tree.files.write(agent.caller, "/work/d/file", "1"));
-  CHECK(agent.tree.files.write(agent.caller, "/work/d/one", "1"));
-  const Found work = agent.tree.get(host, "/work");
-  const Found directory = agent.tree.get(host, "/work/d");
-  const Found file = agent.tree.get(host, "/work/d/file");
-  const Found linked = agent.tree.get(host, "/work/d/one");
-  CHECK(work.node->link(host, *linked.node, "two"));
-  for (const Found* const one : {&work, &directory, &file, &linked}) {
-    agent.tree.channel->remember(one->node);
-  }
-  const auto told = std::make_shared<Told>(agent.tree.services.loop());
-  agent.tree.channel->set_invalidator(told);
-  CHECK(agent.tree.files.write(agent.caller, "/work/d/file", "2"));
-  CHECK(told->gone == std::vector<std::string>{"file"});
-  agent.tree.channel->remember(agent.tree.get(host, "/work/d/file").node);
-  CHECK(agent.tree.files.remove(agent.caller, "/work/d"));
-  std::ranges::sort(told->gone);
-  CHECK(told->gone == std::vector<std::string>{"d", "file", "file"});
-  CHECK(told->names.back() == "d");  // with nothing left in it
-  agent.tree.channel->set_invalidator(nullptr);
-}
-
-TEST_CASE("who is told of changes stays until that is over, though the session has ended") {
-  Agent agent;
-  TestRequest host(10);
-  agent.tree.channel->remember(agent.tree.get(host, "/work").node);
-  auto told = std::make_shared<Told>(agent.tree.services.loop());
-  const std::weak_ptr<Told> known = told;
-  std::promise<void> let_go;
-  told->held = let_go.get_future().share();
-  agent.tree.channel->set_invalidator(std::move(told));
-  CHECK(agent.tree.files.write(agent.caller, "/work/held", "1"));  // after a while
-  agent.tree.channel->set_invalidator(nullptr);
-  CHECK_FALSE(known.expired());
-  let_go.set_value();
-  catch_up(agent.tree.services.loop());
-  catch_up(agent.tree.services.notices());
-  CHECK(known.expired());
 }
 
 TEST_CASE("an agent's commands give what reading the same descriptor would") {
