@@ -8,7 +8,7 @@
 namespace agentfs::vfs {
 namespace {
 
-std::unique_ptr<World> current;
+std::unique_ptr<World> current = std::make_unique<World>();  // an empty one for who makes none
 
 using Guard = std::lock_guard<std::mutex>;
 
