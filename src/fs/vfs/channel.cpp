@@ -90,9 +90,8 @@ std::vector<NodeRef> Channel::left_behind(const std::vector<std::uint64_t>& ids)
   for (const std::uint64_t id : ids) {
     const auto node = std::dynamic_pointer_cast<DataNode>(nodes_.get(id).value_or(nullptr));
     if (node == nullptr) continue;
-    const bool has_name = !node->named_path().empty();
-    const bool has_gone = node->is_retired() && !has_name;
-    if (has_gone || node->tree().store().is_over(node->file())) left.push_back(node);
+    if (!node->named_path().empty()) continue;
+    if (node->is_retired() || node->tree().store().is_over(node->file())) left.push_back(node);
   }
   return left;
 }

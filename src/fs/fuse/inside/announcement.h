@@ -52,8 +52,8 @@ struct Announcement {
 struct AnnouncementAnswer {
   static constexpr std::size_t kMost = 4096;
   std::uint32_t count = 0;
-  std::uint32_t left = 0;  // in packets that follow
-  std::array<std::uint64_t, kMost> nodes{};
+  std::uint32_t left = 0;                  // in packets that follow
+  std::array<std::uint64_t, kMost> nodes;  // so many of them as count says
   std::size_t size() const {
     return offsetof(AnnouncementAnswer, nodes) + count * sizeof(std::uint64_t);
   }

@@ -2,11 +2,12 @@
 #include "fs/fuse/inside/watched.h"
 
 #include <dirent.h>
-#include <fcntl.h>
+#include <endian.h>
 #include <unistd.h>
 
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,16 +28,11 @@ const char* after(const char* line, const char* name) {
   return found == nullptr ? nullptr : found + std::strlen(name);
 }
 
-// Bytes of a word in the order of this machine, as two digits each.
+// Eight digits, of the bytes as they lie in this machine's memory.
 std::uint32_t word_at(const char* digits) {
-  std::array<unsigned char, sizeof(std::uint32_t)> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const std::array<char, 3> pair{digits[2 * i], digits[2 * i + 1], '\0'};
-    bytes[i] = static_cast<unsigned char>(std::strtoul(pair.data(), nullptr, 16));
-  }
   std::uint32_t word = 0;
-  std::memcpy(&word, bytes.data(), sizeof word);
-  return word;
+  std::from_chars(digits, digits + 8, word, 16);
+  return htobe32(word);
 }
 
 // The number in a line of fdinfo; 0: it is of another device, or names no inode. The handle is
