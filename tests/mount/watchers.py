@@ -53,6 +53,13 @@ class Watch:
         missing = set(wanted) - set(self.seen)
         expect(not missing, f"events that did not come: {missing}; those that came: {self.seen}")
 
+    def expect_gone(self, *paths):
+        self.expect(*[(os.path.basename(path), "delete-self", "") for path in paths])
+
+    def gone(self):
+        """What has gone until now, each name as often as that was told."""
+        return sorted(place for place, word, _ in self.seen if word == "delete-self")
+
     def close(self):
         os.close(self.fd)
 
@@ -180,17 +187,16 @@ def who_watches_a_file_hears_that_it_went():
     files = ("changed", "gone", "same", "linked", "src/deep")
     watch = Watch(*[top / name for name in files])
     ctl("single", "merge single-1")
-    watch.expect(*[(name, "delete-self", "") for name in ("changed", "gone", "deep")])
+    watch.expect_gone("changed", "gone", "deep")
     (top / "same").write_text("written\n")  # after what is told of the merge
     watch.expect(("same", "modify", ""))
-    told = {each[0] for each in watch.seen if each[1] == "delete-self"}
-    expect_eq(told, {"changed", "gone", "deep"}, "files that are gone")
+    expect_eq(set(watch.gone()), {"changed", "gone", "deep"}, "files that are gone")
     expect_eq(os.stat(top / "src/link").st_nlink, 1, "the name that is left")
     watch.close()
     version = sorted(os.listdir(top / ".agentfs/versions/changed"))[0]
     watch = Watch(top / "changed")
     ctl("single", f"restore changed {int(version)}")
-    watch.expect(("changed", "delete-self", ""))
+    watch.expect_gone("changed")
     watch.close()
     expect_eq((top / "changed").read_text(), "changed\n" * 20)
 
@@ -206,7 +212,7 @@ def who_watches_what_an_agent_writes_hears_that_it_is_another_file():
     pid = M.spawn("name=replacer model=two workspace=agent-files")
     tell(M.proc(pid, "chat"), "write\n")
     M.wait(pid)
-    watch.expect(("changed", "delete-self", ""))
+    watch.expect_gone("changed")
     watch.close()
     expect_eq(read(top / "changed"), "by an agent\n")
 
@@ -223,11 +229,10 @@ def who_watches_what_a_rollback_ends_hears_that_it_went():
     left = ("changed", "same", "src/deep", "added", "added/below", "added/below/file")
     watch = Watch(top, top / "src", *[top / name for name in left])
     ctl("rolled", "rollback before")
-    watch.expect(*[(name.rsplit("/", 1)[-1], "delete-self", "") for name in left])
+    watch.expect_gone(*left)
     (top / "src/made").write_text("made\n")
     watch.expect(("src", "create", "made"))
-    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
-    expect_eq(sorted(told), sorted(name.rsplit("/", 1)[-1] for name in left), "what has gone, each once")
+    expect_eq(watch.gone(), sorted(map(os.path.basename, left)), "what has gone, each once")
     expect_eq([each for each in watch.seen if "agentfs" in each[2]], [], "how it was told")
     expect_eq(opened.read(), "otherwise\n", "what was open")
     opened.close()
@@ -237,7 +242,7 @@ def who_watches_what_a_rollback_ends_hears_that_it_went():
     watch.close()
     watch = Watch(top / "changed")  # of the files that are there now
     ctl("rolled", "rollback before")
-    watch.expect(("changed", "delete-self", ""))
+    watch.expect_gone("changed")
     watch.close()
 
 
@@ -253,11 +258,10 @@ def who_watches_a_directory_that_a_merge_removes_hears_it():
     (other / "moved").rename(other / "other")
     watch = Watch(*[top / name for name in ("away", "away/below", "away/below/file", "moved", "kept")])
     ctl("pruned", "merge pruned-1")
-    watch.expect(*[(name, "delete-self", "") for name in ("away", "below", "file", "moved")])
+    watch.expect_gone("away", "below", "file", "moved")
     (top / "kept/made").write_text("made\n")
     watch.expect(("kept", "create", "made"))
-    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
-    expect_eq(sorted(told), ["away", "below", "file", "moved"], "what has gone, each once")
+    expect_eq(watch.gone(), ["away", "below", "file", "moved"], "what has gone, each once")
     watch.close()
 
 
@@ -267,11 +271,10 @@ def who_watches_what_is_in_a_tree_that_goes_hears_it():
     fork = SPACES / "going-1"
     watch = Watch(fork, fork / "changed", fork / "src", fork / "src/deep", SPACES / "going/same")
     ctl("going", "discard going-1")
-    watch.expect(*[(name, "delete-self", "") for name in ("going-1", "changed", "src", "deep")])
+    watch.expect_gone("going-1", "changed", "src", "deep")
     (SPACES / "going/same").write_text("written\n")
     watch.expect(("same", "modify", ""))
-    told = [each[0] for each in watch.seen if each[1] == "delete-self"]
-    expect_eq(sorted(told), ["changed", "deep", "going-1", "src"], "what has gone, each once")
+    expect_eq(watch.gone(), ["changed", "deep", "going-1", "src"], "what has gone, each once")
     watch.close()
 
 
