@@ -2,8 +2,6 @@
 // Names of data trees that become others.
 #include <fcntl.h>
 
-#include <optional>
-
 #include "fs/vfs/charge.h"
 #include "fs/vfs/data_guard.h"
 #include "fs/vfs/departure.h"
@@ -15,6 +13,19 @@ namespace {
 // As editors and patch(1) name what they are about to write anew: main.c~, main.c.orig.
 bool is_backup_of(std::string_view name, std::string_view other) {
   return other.size() > name.size() && other.starts_with(name);
+}
+
+// What has the new name is kept before `move` takes it away. What nobody has looked at is hardly
+// there: then the disk alone is asked, once, and nothing is looked for.
+template <typename Move>
+Status take_name(const Request& request, const DataNode& target, const std::string& new_name,
+                 Undertaking& change, const Move& move) {
+  const bool is_known = target.tree().store().remembered(target.file(), new_name) != nullptr;
+  if (!is_known && move(RENAME_NOREPLACE)) return ok();
+  Departure replaced(request, target, new_name, change, true);
+  TRY(replaced.after(move(0)));
+  replaced.tell();
+  return ok();
 }
 
 }  // namespace
@@ -92,15 +103,13 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
     return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   }
   json::Value former = target == this ? keep_former(name, new_name) : json::Value();
-  std::optional<Departure> replaced;
-  if (flags == 0) replaced.emplace(request, *target, new_name, moving, true);
-  Status renamed =
-      tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
-  TRY(replaced ? replaced->after(std::move(renamed)) : renamed);
-  tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
-  if (replaced) replaced->tell();
+  const auto move = [&](unsigned how) {
+    return tree_->store().rename(*file_, name, *target->file_, new_name, how, request.tree());
+  };
+  TRY(flags == 0 ? take_name(request, *target, new_name, moving, move) : move(flags));
+  tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   if (is_directory) follow_region(name, *target, new_name);
   TRY(moving.tell());
