@@ -139,16 +139,22 @@ void NodeBook::put_name(ForestNode& node, const Entry& entry) {
   node.names_.insert({entry.parent, entry.name});
 }
 
+NodeBook::Cleared NodeBook::clear_name(const ForestNode& parent, const std::string& name,
+                                       const TreeNode* only) {
+  ForestNode* const known = named(parent, name);
+  if (known == nullptr || (only != nullptr && known != only)) return {};
+  ForestNodeRef node = known->weak_from_this().lock();
+  parent.inside_->entries.erase(name);
+  if (!node) return {};
+  ForestNodeRef above = drop_name(*node, parent, name);
+  return {std::move(node), std::move(above)};
+}
+
 void NodeBook::remove_name(const ForestNode& parent, const std::string& name,
                            const TreeNode* only) {
-  ForestNodeRef node;
-  ForestNodeRef kept;
+  Cleared removed;
   const Lock lock(mutex_);
-  ForestNode* const known = named(parent, name);
-  if (known == nullptr || (only != nullptr && known != only)) return;
-  node = known->weak_from_this().lock();
-  parent.inside_->entries.erase(name);
-  if (node) kept = drop_name(*node, parent, name);
+  removed = clear_name(parent, name, only);
 }
 
 // What drops out is ended by the caller, after the lock.
@@ -266,12 +272,13 @@ void NodeBook::succeed(ForestNode& former, ForestNode& now) {
 }
 
 void NodeBook::rename(const Entry& from, const Entry& to, bool exchange) {
-  ForestNodeRef nodes[2] = {find(*from.parent, from.name), find(*to.parent, to.name)};
-  remove_name(*from.parent, from.name);
-  remove_name(*to.parent, to.name);
+  Cleared moved;
+  Cleared other;
   const Lock lock(mutex_);
-  if (nodes[0]) put_name(*nodes[0], to);
-  if (nodes[1] && exchange) put_name(*nodes[1], from);
+  moved = clear_name(*from.parent, from.name);
+  other = clear_name(*to.parent, to.name);
+  if (moved.first) put_name(*moved.first, to);
+  if (other.first && exchange) put_name(*other.first, from);
 }
 
 void NodeBook::move(ForestNode& node, TreeNodeRef disk) {

@@ -125,7 +125,7 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   void remove_name(const ForestNode& parent, const std::string& name,
                    const TreeNode* only = nullptr);
   using Entry = ForestNode::Name;
-  // What `from` led to is led to by `to`, and with `exchange` the other way too.
+  // `to` leads to what `from` led to, at once, and with `exchange` the other way too.
   void rename(const Entry& from, const Entry& to, bool exchange);
   // The file has another inode.
   void move(ForestNode& node, TreeNodeRef disk);
@@ -182,6 +182,10 @@ class NodeBook : public std::enable_shared_from_this<NodeBook> {
   static ForestNodeRef drop_name(ForestNode& node, const ForestNode& parent,
                                  const std::string& name);
   static void put_name(ForestNode& node, const Entry& entry);
+  using Cleared = std::pair<ForestNodeRef, ForestNodeRef>;  // and its parent: to end unlocked
+  // What the name led to, and leads to no more; with `only` where that is it.
+  static Cleared clear_name(const ForestNode& parent, const std::string& name,
+                            const TreeNode* only = nullptr);
   void forget(ForestNode& node);
   static void leave_formers(ForestNode& node);  // its name is kept
   static ForestNodeRef drop_former(ForestNode& node);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Nodes that end in one thread while they are found in another.
 #include <atomic>
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -117,6 +119,37 @@ TEST_CASE("A file gets an inode of its own while others open and close it") {
     done = true;
   }
   CHECK(wrong == 0);
+}
+
+// A path is asked for where a change is told: what was restored into it was told of no path.
+TEST_CASE("A directory has its one name or its other at any instant of an exchange or a rename") {
+  constexpr int kRounds = 3'000;
+  TestForest forest;
+  for (const char* path : {"p", "p/d", "p/e"}) forest.directory(path);
+  const TreeNodeRef top = forest.at("p");
+  const TreeNodeRef held[] = {forest.at("p/d"), forest.at("p/e")};
+  const std::set<std::string> names = {forest.path("p/d"), forest.path("p/e"), forest.path("p/g")};
+  std::atomic<bool> done = false;
+  std::set<std::string> others;
+  int refused = 0;
+  {
+    const std::jthread teller([&] {
+      while (!done) {
+        for (const TreeNodeRef& node : held) {
+          const std::string path = forest->host_path(*node);
+          if (!names.contains(path)) others.insert(path);
+        }
+      }
+    });
+    for (int round = 0; round < kRounds; ++round) {
+      if (!forest->rename(*top, "d", *top, "e", RENAME_EXCHANGE, kMyself)) ++refused;
+      if (!forest->rename(*top, "d", *top, "g", 0, kMyself)) ++refused;
+      if (!forest->rename(*top, "g", *top, "d", 0, kMyself)) ++refused;
+    }
+    done = true;
+  }
+  CHECK(others == std::set<std::string>());
+  CHECK(refused == 0);
 }
 
 TEST_CASE("Who works in a directory is never in another one while its tree is rolled back") {
