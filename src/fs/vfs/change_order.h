@@ -59,6 +59,9 @@ class ChangeOrder {
     Names names_{};
     bool is_had_ = false;
   };
+  // In the turn of who takes a name away: who has found it before looks once more.
+  void note_removed() { ++moved_; }
+
   class Exchange {
    public:
     explicit Exchange(ChangeOrder& order) : order_(order) { order_.begin_whole(); }
@@ -102,7 +105,7 @@ class ChangeOrder {
   std::multiset<std::string, std::less<>> awaited_
       GUARDED_BY(names_mutex_){};  // by who wants them whole
   int waiting_ GUARDED_BY(names_mutex_) = 0;
-  // Names become others by what is under way with two of them, and by exchanges.
+  // Names become others by what is under way with two of them, by exchanges and removals.
   std::atomic<int> moving_ = 0;
   std::atomic<std::uint64_t> moved_ = 0;
 };

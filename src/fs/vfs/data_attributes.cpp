@@ -109,8 +109,7 @@ void DataNode::part_from_past() {
 }
 
 // An open that has kept what it found keeps nothing more.
-Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size,
-                               const std::string& path, Resizing& resizing) {
+Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size, Resizing& resizing) {
   if (!size) {  // what the past has by a link has its mode and times in its row
     resizing.together = Changing(tree_->bytes(), *file_);
     return check_in_place();
@@ -130,9 +129,8 @@ Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size,
   resizing.alone = TRY(begin_cut());
   // Its size may have been another's when it was looked at first.
   resizing.before = TRY(tree_->store().attributes(*file_));
-  if (loses() && resizing.kept.row.is_null()) {
-    resizing.kept = tree_->keeper().keep_bytes(*file_, path);
-  }
+  const std::string name = loses() && resizing.kept.row.is_null() ? named_path() : "";
+  if (!name.empty()) resizing.kept = tree_->keeper().keep_bytes(*file_, name);
   return ok();
 }
 
@@ -160,7 +158,7 @@ Result<Attributes> DataNode::set_attributes(Request& request, Handle* open,
                       {.operation = truncates ? "truncate" : "attributes"});
   Resizing resizing{.before = before};
   const auto size = truncates ? std::optional(wanted.values.st_size) : std::nullopt;
-  const Status ready = begin_setting(handle, size, setting.row().path, resizing);
+  const Status ready = begin_setting(handle, size, resizing);
   auto now = ready ? tree_->store().set_attributes(*file_, file, wanted, request.tree())
                    : Result<struct stat>(std::unexpected(ready.error()));
   resizing.together = {};

@@ -158,8 +158,8 @@ class DataNode final : public Node {
     ChangingAlone alone{};
   };
   // Before it has other attributes, or a size; what was kept stands there, too, if it is refused.
-  Status begin_setting(DataHandle*, std::optional<off_t> size, const std::string& path, Resizing&);
-  // Before O_TRUNC takes its bytes; nothing for another open.
+  Status begin_setting(DataHandle*, std::optional<off_t> size, Resizing&);
+  // Before O_TRUNC takes its bytes; nothing for another open, or where it has no name.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);
   // `path` is that of the name, as whoever has a turn at it already has it.

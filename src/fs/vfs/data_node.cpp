@@ -299,6 +299,7 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));
+  tree_->order().note_removed();
   guard.done();
   departure.tell();
   return removal.tell();

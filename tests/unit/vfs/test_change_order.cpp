@@ -119,6 +119,19 @@ TEST_CASE("a change that has waited for a rename has the name that it has then")
   CHECK(change.get() == "/w/e/x");
 }
 
+TEST_CASE("a change that has waited for a removal finds the name gone") {
+  ChangeOrder order;
+  std::atomic<const char*> name = "/w/f";
+  std::optional<Turn> removal;
+  removal.emplace(order, are({"/w/f"}));
+  auto change = ask(order, [&] { return Names{.path = name.load()}; });
+  CHECK(is_waiting(change));
+  name = "gone";
+  order.note_removed();
+  removal.reset();
+  CHECK(change.get() == "gone");
+}
+
 TEST_CASE("two who have a turn each and want the other's as well both go on") {
   ChangeOrder order(std::chrono::milliseconds(1));
   std::barrier both(2);
