@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/kinds.h"
+#include "kernel/verified_segments.h"
 
 namespace agentfs {
 namespace {
@@ -99,6 +100,7 @@ struct Journal::Parts {
   std::int64_t segment_bytes GUARDED_BY(mutex) = kSegmentBytes;
   std::atomic<std::uint64_t> written = 0;  // sequence of the last record
   std::vector<std::string> damage;         // constant after open()
+  VerifiedSegments verified;
 
   Mutex<Rank::journal> sync_mutex;  // never held with the other
   std::condition_variable_any synced_changed;
@@ -257,7 +259,7 @@ Result<std::string> Journal::verify() const {
   ChainReader chain(empty_head());
   bool is_met = expected.sequence.value == 0;
   std::vector<std::string> damaged;
-  const Status read = parts_->visit_segments({}, [&](std::string_view line) -> Status {
+  const auto check = [&](std::string_view line) {
     const Result<Record> record = chain.next(line);
     if (!record) {
       damaged.push_back(record.error().message);
@@ -265,13 +267,28 @@ Result<std::string> Journal::verify() const {
     } else if (record->sequence == expected.sequence) {
       is_met = chain.head().hash == expected.hash;
     }
-    return ok();
-  });
+  };
+  const std::vector<SegmentInfo> segments = parts_->log.segments();
+  for (const SegmentInfo& segment : segments) {
+    if (segment.size == 0) continue;
+    const JournalHead before = chain.head();
+    const bool is_over = &segment != &segments.back() && damaged.empty();
+    const auto behind = is_over ? parts_->verified.behind(segment, before) : std::nullopt;
+    if (behind && behind->sequence < expected.sequence) {
+      chain = ChainReader(*behind);
+      continue;
+    }
+    const auto state = is_over ? VerifiedSegments::state_of(segment) : std::nullopt;
+    const auto lines = parts_->log.read(segment.name);
+    if (!lines && damaged.empty()) return fail(EBADMSG, "journal: {}", lines.error().message);
+    if (!lines) break;
+    for (const std::string_view line : text::lines(*lines)) check(line);
+    if (state && damaged.empty()) parts_->verified.note(segment, *state, before, chain.head());
+  }
   if (!damaged.empty()) {
     return fail(EBADMSG, "journal: {}; {} cannot be read or do not follow, the rest of {} do",
                 damaged.front(), damaged.size(), expected.sequence.value);
   }
-  if (!read) return fail(EBADMSG, "journal: {}", read.error().message);
   if (!is_met) {
     return fail(EBADMSG, "journal: record {}: not in the log with hash {}; the log ends at {}",
                 expected.sequence.value, expected.hash, chain.head().sequence.value);

@@ -20,6 +20,7 @@ namespace agentfs {
 struct JournalHead {
   Sequence sequence;  // of the last record; 0 in an empty journal
   std::string hash;   // of that record; 64 zeros in an empty journal
+  bool operator==(const JournalHead&) const = default;
 };
 
 // Threads: all. append() returns when the record has been given to the operating system: it
@@ -55,7 +56,8 @@ class Journal {
   // "<sequence>\t<hash>\t<public key>\t<signature over 'sequence hash'>\n": /sys/journal/head.
   std::string signed_head() const;
   // Recomputes the whole chain from the log: "ok <sequence> <hash>\n", or a sentence naming the
-  // first record that is wrong and how many are (EBADMSG).
+  // first record that is wrong and how many are (EBADMSG). Of segments that were found whole before
+  // only those that somebody has written to since.
   Result<std::string> verify() const;
   // Visits every record with sequence > after, in order; stops at the visitor's first error.
   using Visitor = std::function<Status(const Record&)>;

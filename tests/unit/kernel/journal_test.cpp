@@ -3,6 +3,8 @@
 
 #include <thread>
 
+#include "backends/segments/segments.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "catch.h"
 #include "support/test_kernel.h"
@@ -172,6 +174,54 @@ TEST_CASE("verify compares the log with the head and tells the first wrong recor
   REQUIRE_FALSE(verified);
   CHECK(verified.error().code == EBADMSG);
   CHECK_THAT(verified.error().message, Catch::Matchers::has("record 2"));
+}
+
+// Counts what is read of each segment.
+struct CountedLog final : LogStore {
+  explicit CountedLog(LogStore& store) : log(store) {}
+  Status append(std::string_view lines) override { return log.append(lines); }
+  Status sync() override { return log.sync(); }
+  Status roll(std::uint64_t first_sequence) override { return log.roll(first_sequence); }
+  std::vector<SegmentInfo> segments() const override { return log.segments(); }
+  Result<std::string> read(std::string_view segment, std::uint64_t offset,
+                           std::uint64_t limit) const override {
+    ++reads;
+    return log.read(segment, offset, limit);
+  }
+  LogStore& log;
+  mutable int reads = 0;
+};
+
+TEST_CASE("verify reads a segment that was whole once more where somebody has written to it") {
+  Fixture f;
+  const auto segments = *open_segments(f.directory.path() + "/journal/segments");
+  CountedLog log(*segments);
+  const auto journal =
+      *Journal::open(log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
+  journal->set_segment_bytes(1);
+  const auto add = [&] { REQUIRE(journal->append("control.write", {.user = "root"}, {})); };
+  const auto reads = [&] {
+    log.reads = 0;
+    const auto verified = journal->verify();
+    CHECK_THAT(verified ? *verified : verified.error().message, Catch::Matchers::has("ok "));
+    return log.reads;
+  };
+  for (int i = 0; i < 5; ++i) add();
+  CHECK(reads() == 5);
+  CHECK(reads() == 1);
+  add();
+  CHECK(reads() == 2);
+  const std::string second = segments->segments()[1].host_path;
+  const std::string whole = *file::read(second);
+  std::string wrong = whole;
+  wrong[30] = static_cast<char>(wrong[30] ^ 1);
+  test::spit(second, wrong);
+  const auto verified = journal->verify();
+  REQUIRE_FALSE(verified);
+  CHECK_THAT(verified.error().message, Catch::Matchers::has("record 2"));
+  test::spit(second, whole);
+  CHECK(reads() == 2);
+  CHECK(reads() == 1);
 }
 
 TEST_CASE("the head is signed") {
