@@ -10,7 +10,11 @@ import os
 import shutil
 import subprocess
 
-from mount_lib import AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_has, main, need, run
+from mount_lib import (AGENTFS, TESTDIR, Mount, command, expect, expect_eq, expect_has, in_own_mounts, main,
+                       need, run)
+
+# Else a namespace that anybody makes meanwhile keeps the image mounted, and its last writes out of it.
+in_own_mounts("DAMAGED_INSIDE")
 
 IMAGE = TESTDIR / "image"
 WHOLE = TESTDIR / "whole"
