@@ -59,6 +59,8 @@ struct FileSystem::Parts {
   void let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
                   const std::vector<std::string>& gone);
 
+  // Files below the root of a tree that somebody has open for writing.
+  std::vector<std::shared_ptr<DataNode>> writers_in(const std::string& root) const;
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.
   Status write_back(const std::string& root);

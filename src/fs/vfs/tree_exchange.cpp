@@ -4,6 +4,7 @@
 #include <iterator>
 #include <set>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "fs/vfs/data_file.h"
 #include "fs/vfs/file_system_parts.h"
@@ -107,11 +108,17 @@ void FileSystem::wait_for_turn() {
   }
 }
 
+std::vector<std::shared_ptr<DataNode>> FileSystem::Parts::writers_in(
+    const std::string& root) const {
+  auto writers = top_of(root)->tree().writers();
+  std::erase_if(writers,
+                [&](const auto& node) { return !text::is_below(node->named_path(), root); });
+  return writers;
+}
+
 Status FileSystem::Parts::write_back(const std::string& root) {
   std::vector<Staleness> stale;
-  for (auto& node : top_of(root)->tree().writers()) {
-    if (text::is_below(node->named_path(), root)) stale.push_back({.node = std::move(node)});
-  }
+  for (auto& node : writers_in(root)) stale.push_back({.node = std::move(node)});
   if (stale.empty() || invalidate(stale)) return ok();
   return fail(EBUSY,
               "{}: what programs have stored in files through mappings is still being written, and "
@@ -240,8 +247,14 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
   Status told = ok();
   {
     const ChangeOrder::Exchange alone(top->tree().order());
+    const auto writers = parts_->writers_in(path);
     TRY(exchange.act(gone));
     top->tree().count_rollback();
+    // They have written to the tree that is over, and write no more to it.
+    for (const auto& node : writers) {
+      const Status written = node->tell_writes();
+      if (!written) log::error("{}", written.error().message);
+    }
     // Who hears of it is to see it.
     if (exchange.tell && before != nullptr) static_cast<void>(parts_->expire_all(*before));
     if (exchange.tell) told = exchange.tell();
