@@ -68,15 +68,27 @@ std::string mounted_inside(const std::string& mountpoint) {
   return {};
 }
 
-// Runs `work` in a child and gives its exit status, or nothing when it takes longer than this:
-// whoever asks a daemon that hangs is stuck until the daemon ends, and that must not be us.
+// Whether a process would run if it were let, and so does not wait for an answer.
+bool has_yet_to_run(pid_t process) {
+  const auto stat = file::read(fmt::format("/proc/{}/stat", process));
+  const auto name_end = stat ? stat->rfind(')') : std::string::npos;
+  if (name_end == std::string::npos || name_end + 2 >= stat->size()) return false;
+  return std::string_view("RTt").contains((*stat)[name_end + 2]);
+}
+
+// Runs `work` in a child and gives its exit status, or nothing when it waits longer than this:
+// whoever asks a daemon that hangs is stuck until the daemon ends, and that must not be us. One
+// that a busy machine has not let run yet has not been refused an answer.
 std::optional<int> in_child(const std::function<int()>& work, std::chrono::milliseconds patience) {
+  constexpr std::chrono::seconds kMost(60);
+  const auto start = std::chrono::steady_clock::now();
   const pid_t child = ::fork();
   if (child < 0) return std::nullopt;
   if (child == 0) ::_exit(work());
   const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, static_cast<int>(patience.count())) != 1) {
+  while (::poll(&ended, 1, static_cast<int>(patience.count())) != 1) {
+    if (has_yet_to_run(child) && std::chrono::steady_clock::now() - start < kMost) continue;
     ::kill(child, SIGKILL);
     return std::nullopt;
   }

@@ -22,8 +22,17 @@ if "io_uring" in OPTIONS:
 SOON = 20  # seconds
 HELD = TESTDIR / "held"
 os.environ["HELD_REPLIES"] = str(HELD)
-PRELOADED = {"LD_PRELOAD": os.path.join(os.path.dirname(AGENTFS), "tests/libheld_replies.so"),
-             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+LATE = TESTDIR / "late-questions"
+os.environ["LATE_QUESTIONS"] = str(LATE)
+
+
+def mount_with(library, mount, *arguments):
+    preloaded = {"LD_PRELOAD": os.path.join(os.path.dirname(AGENTFS), f"tests/lib{library}.so"),
+                 "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    os.environ.update(preloaded)
+    mount.mount(*arguments)
+    for variable in preloaded:
+        del os.environ[variable]
 
 
 class Client:
@@ -78,10 +87,7 @@ class Stuck:
 
     def __init__(self, name, both):
         self.mount = Mount.of(name)
-        os.environ.update(PRELOADED)
-        self.mount.mount("--hang-seconds", "600")
-        for variable in PRELOADED:
-            del os.environ[variable]
+        mount_with("held_replies", self.mount, "--hang-seconds", "600")
         self.daemon, watcher = self.mount.daemon(), self.mount.watcher()
         space = self.mount / "workspaces/w"
         (space / "d").mkdir(parents=True)
@@ -152,6 +158,24 @@ def the_watcher_does_not_wait_until_it_counts_as_hung():
     stuck.expect_served()
 
 
+def who_is_late_to_ask_takes_a_dead_mount_for_no_living_one():
+    """The next daemon was mounted over it, or was refused and counted as one that died."""
+    mount = Mount.of("late")
+    mount_with("late_questions", mount)
+    (mount / "workspaces/w").mkdir()
+    (mount / "workspaces/w/kept").write_text("kept\n", encoding="utf-8")
+    daemon = mount.daemon()
+    LATE.touch()
+    os.kill(daemon, signal.SIGKILL)
+    wait_until(SOON, lambda: mount.daemon() not in (0, daemon), "the next daemon")
+    wait_until(SOON, lambda: os.path.exists(mount / "sys/kernel/pid"), "its mount")
+    LATE.unlink()
+    expect_eq(read(mount / "workspaces/w/kept"), "kept\n", "what was acknowledged")
+    expect_eq(read("/proc/self/mountinfo").count(f" {mount.mnt} "), 1, "how often it is mounted")
+    mount.umount()
+    expect(not os.path.ismount(mount.mnt), "still mounted")
+
+
 LEADERLESS = """
 import ctypes, os, threading
 threading.Thread(target=threading.Event().wait).start()
@@ -174,4 +198,5 @@ def another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone():
 main(mount_takes_the_place_of_a_daemon_that_cannot_go, umount_ends_a_daemon_that_cannot_go,
      fsck_reads_the_state_of_a_daemon_that_cannot_go,
      the_watcher_does_not_wait_until_it_counts_as_hung,
+     who_is_late_to_ask_takes_a_dead_mount_for_no_living_one,
      another_program_that_has_the_pid_of_a_dead_daemon_is_left_alone)
