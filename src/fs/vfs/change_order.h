@@ -23,7 +23,8 @@ namespace agentfs::vfs {
 class ChangeOrder {
  public:
   // How long is waited for what need not be waited for: one that takes longer, since it copies a
-  // large file, may be told on the other side.
+  // large file, may be told on the other side. A whole tree's exchange, for which all others wait,
+  // has that patience; who wants names, ten times as much.
   explicit ChangeOrder(std::chrono::milliseconds patience = std::chrono::milliseconds(100))
       : patience_(patience) {}
 
