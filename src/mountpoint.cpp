@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "dead_daemons.h"
 #include "tree_mounts.h"
 
 namespace agentfs {
@@ -70,10 +71,8 @@ std::string mounted_inside(const std::string& mountpoint) {
 
 // Whether a process would run if it were let, and so does not wait for an answer.
 bool has_yet_to_run(pid_t process) {
-  const auto stat = file::read(fmt::format("/proc/{}/stat", process));
-  const auto name_end = stat ? stat->rfind(')') : std::string::npos;
-  if (name_end == std::string::npos || name_end + 2 >= stat->size()) return false;
-  return std::string_view("RTt").contains((*stat)[name_end + 2]);
+  const auto fields = stat_fields(process);
+  return !fields.empty() && std::string_view("RTt").contains(fields[0]);
 }
 
 // Runs `work` in a child and gives its exit status, or nothing when it waits longer than this:

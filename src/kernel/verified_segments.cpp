@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/verified_segments.h"
 
-#include <sys/stat.h>
-
-#include "base/nanoseconds.h"
+#include "base/copy.h"
 
 namespace agentfs {
 
-std::optional<VerifiedSegments::FileState> VerifiedSegments::state_of(const SegmentInfo& segment) {
+std::optional<struct stat> VerifiedSegments::state_of(const SegmentInfo& segment) {
   struct stat now{};
   if (segment.host_path.empty() || ::stat(segment.host_path.c_str(), &now) != 0) return {};
-  return FileState{.device = now.st_dev,
-                   .inode = now.st_ino,
-                   .size = now.st_size,
-                   .changed = nanoseconds_of(now.st_ctim)};
+  return now;
 }
 
 std::optional<JournalHead> VerifiedSegments::behind(const SegmentInfo& segment,
@@ -23,12 +18,12 @@ std::optional<JournalHead> VerifiedSegments::behind(const SegmentInfo& segment,
   const auto found = by_name_.find(segment.name);
   if (!state || found == by_name_.end()) return {};
   const Verified& verified = found->second;
-  if (verified.state != *state || verified.before != before) return {};
+  if (!is_as_it_was(verified.state, *state) || verified.before != before) return {};
   return verified.after;
 }
 
-void VerifiedSegments::note(const SegmentInfo& segment, const FileState& state, JournalHead before,
-                            JournalHead after) {
+void VerifiedSegments::note(const SegmentInfo& segment, const struct stat& state,
+                            JournalHead before, JournalHead after) {
   const Lock lock(mutex_);
   by_name_.insert_or_assign(segment.name, Verified{state, std::move(before), std::move(after)});
 }

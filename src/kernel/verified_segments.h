@@ -2,9 +2,8 @@
 // Which segments of the journal need not be read once more to verify its chain. Inside the kernel.
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
-#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,26 +19,18 @@ namespace agentfs {
 // loses by itself is found by who reads it: the next daemon, or fsck. Threads: all.
 class VerifiedSegments {
  public:
-  // What any write to a file changes; ctime in nanoseconds.
-  struct FileState {
-    dev_t device = 0;
-    ino_t inode = 0;
-    std::int64_t size = 0;
-    std::int64_t changed = 0;
-    bool operator==(const FileState&) const = default;
-  };
   // To be asked before it is read. Nothing of a store without files.
-  static std::optional<FileState> state_of(const SegmentInfo& segment);
+  static std::optional<struct stat> state_of(const SegmentInfo& segment);
 
   // Where the chain is behind it, if it comes to it there.
   std::optional<JournalHead> behind(const SegmentInfo& segment, const JournalHead& before) const
       EXCLUDES(mutex_);
-  void note(const SegmentInfo& segment, const FileState& state, JournalHead before,
+  void note(const SegmentInfo& segment, const struct stat& state, JournalHead before,
             JournalHead after) EXCLUDES(mutex_);
 
  private:
   struct Verified {
-    FileState state;
+    struct stat state;
     JournalHead before;
     JournalHead after;
   };

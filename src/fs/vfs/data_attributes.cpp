@@ -129,8 +129,9 @@ Status DataNode::begin_setting(DataHandle* handle, std::optional<off_t> size, Re
   resizing.alone = TRY(begin_cut());
   // Its size may have been another's when it was looked at first.
   resizing.before = TRY(tree_->store().attributes(*file_));
-  const std::string name = loses() && resizing.kept.row.is_null() ? named_path() : "";
-  if (!name.empty()) resizing.kept = tree_->keeper().keep_bytes(*file_, name);
+  if (loses() && resizing.kept.row.is_null() && has_name(resizing.before)) {
+    resizing.kept = tree_->keeper().keep_bytes(*file_, path());
+  }
   return ok();
 }
 

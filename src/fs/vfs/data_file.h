@@ -139,8 +139,7 @@ class DataNode final : public Node {
   std::unique_ptr<const PastName> take_kept();
   bool has_directory(const std::string& name) const;
   json::Value keep_former(const std::string& name, const std::string& new_name);
-  bool is_one_file(const std::string& name, const DataNode& target,
-                   const std::string& new_name) const;
+  bool is_one_file(const std::string& name, const DataNode& target, const std::string& as) const;
   void follow_region(const std::string& name, DataNode& target, const std::string& new_name);
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'
@@ -151,6 +150,7 @@ class DataNode final : public Node {
   std::string child(const std::string& name) const { return path() + "/" + name; }
   Validity validity(const struct stat& attributes) const;
   struct stat shown(struct stat attributes) const;
+  bool has_name(const struct stat& attributes) const;
   struct Resizing {
     struct stat before{};
     Kept kept{};
@@ -159,7 +159,7 @@ class DataNode final : public Node {
   };
   // Before it has other attributes, or a size; what was kept stands there, too, if it is refused.
   Status begin_setting(DataHandle*, std::optional<off_t> size, Resizing&);
-  // Before O_TRUNC takes its bytes; nothing for another open, or where it has no name.
+  // Before O_TRUNC takes its bytes; nothing for another open.
   Kept keep_truncated(const TreeNode& file, const std::string& path, int flags);
   Found found(const TreeEntry& entry, const std::string& name);
   // `path` is that of the name, as whoever has a turn at it already has it.

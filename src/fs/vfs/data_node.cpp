@@ -115,10 +115,13 @@ Result<Attributes> DataNode::attributes(Request&) {
   return Attributes{shown(now), valid};
 }
 
+bool DataNode::has_name(const struct stat& attributes) const {
+  return shown(attributes).st_nlink != 0 && !tree_->store().is_over(*file_);
+}
+
 std::string DataNode::named_path() const {
   const auto attributes = tree_->store().attributes(*file_);
-  const bool has_name = attributes && shown(*attributes).st_nlink != 0;
-  return has_name && !tree_->store().is_over(*file_) ? path() : std::string();
+  return attributes && has_name(*attributes) ? path() : std::string();
 }
 
 ChangeOrder::Naming DataNode::naming() const {
@@ -299,7 +302,6 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));
-  tree_->order().note_removed();
   guard.done();
   departure.tell();
   return removal.tell();

@@ -22,7 +22,7 @@ OpenFlags file_flags(bool writable, Region region) {
 }  // namespace
 
 Kept DataNode::keep_truncated(const TreeNode& file, const std::string& path, int flags) {
-  const bool is_kept = (flags & O_TRUNC) != 0 && region_ == Region::plain && !path.empty();
+  const bool is_kept = (flags & O_TRUNC) != 0 && region_ == Region::plain;
   return is_kept ? tree_->keeper().keep_bytes(file, path) : Kept{};
 }
 
@@ -51,7 +51,7 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   if (cut) {
     cutting = TRY(begin_cut(true));
     before = TRY(tree_->store().attributes(*file_));
-    kept = keep_truncated(*file_, named_path(), flags);
+    if (has_name(before)) kept = keep_truncated(*file_, cut->row().path, flags);
   }
   auto file = tree_->store().open(*file_, flags, request.tree());
   cutting = {};

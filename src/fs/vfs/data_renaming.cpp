@@ -33,9 +33,9 @@ Status take_name(const Request& request, const DataNode& target, const std::stri
 // The host's kernel does nothing then, and does not ask; but what it has of one of the names may be
 // what was there before a restore.
 bool DataNode::is_one_file(const std::string& name, const DataNode& target,
-                           const std::string& new_name) const {
+                           const std::string& as) const {
   const TreeNodeRef file = tree_->store().remembered(*file_, name);
-  return file != nullptr && file == tree_->store().remembered(*target.file_, new_name);
+  return file != nullptr && file == tree_->store().remembered(*target.file_, as);
 }
 
 bool DataNode::has_directory(const std::string& name) const {

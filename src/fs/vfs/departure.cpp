@@ -59,7 +59,10 @@ Status Departure::after(Status done) {
   }
   if (done && replaced_ != nullptr) replaced_->retire();
   alone_ = {};
-  if (done) return done;
+  if (done) {
+    tree_.order().note_removed();
+    return done;
+  }
   if (node_ != nullptr && node_->stop_keeping()) node_->hide_links(-1);
   tree_.keeper().take_back(kept_);
   kept_ = {};

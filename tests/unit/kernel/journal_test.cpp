@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "backends/memory/faults.h"
 #include "backends/segments/segments.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -176,35 +177,21 @@ TEST_CASE("verify compares the log with the head and tells the first wrong recor
   CHECK_THAT(verified.error().message, Catch::Matchers::has("record 2"));
 }
 
-// Counts what is read of each segment.
-struct CountedLog final : LogStore {
-  explicit CountedLog(LogStore& store) : log(store) {}
-  Status append(std::string_view lines) override { return log.append(lines); }
-  Status sync() override { return log.sync(); }
-  Status roll(std::uint64_t first_sequence) override { return log.roll(first_sequence); }
-  std::vector<SegmentInfo> segments() const override { return log.segments(); }
-  Result<std::string> read(std::string_view segment, std::uint64_t offset,
-                           std::uint64_t limit) const override {
-    ++reads;
-    return log.read(segment, offset, limit);
-  }
-  LogStore& log;
-  mutable int reads = 0;
-};
-
 TEST_CASE("verify reads a segment that was whole once more where somebody has written to it") {
   Fixture f;
-  const auto segments = *open_segments(f.directory.path() + "/journal/segments");
-  CountedLog log(*segments);
+  const std::shared_ptr<LogStore> segments =
+      *open_segments(f.directory.path() + "/journal/segments");
+  const auto calls = std::make_shared<LogFaults>();
+  FaultLogStore log(segments, calls);
   const auto journal =
       *Journal::open(log, *SigningKey::ensure(f.directory.path() + "/key"), f.clock);
   journal->set_segment_bytes(1);
   const auto add = [&] { REQUIRE(journal->append("control.write", {.user = "root"}, {})); };
   const auto reads = [&] {
-    log.reads = 0;
+    const std::size_t before = calls->calls(LogCall::read);
     const auto verified = journal->verify();
     CHECK_THAT(verified ? *verified : verified.error().message, Catch::Matchers::has("ok "));
-    return log.reads;
+    return calls->calls(LogCall::read) - before;
   };
   for (int i = 0; i < 5; ++i) add();
   CHECK(reads() == 5);
