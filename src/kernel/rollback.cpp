@@ -35,7 +35,7 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
 // long as there are changes, so others do it.
 void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
   Forest* const forest = kernel.parts().forests.at(paths::top_of(root));
-  kernel.do_behind_answer([forest, root, before, paths = &kernel.paths()] {
+  kernel.do_behind_answer([&kernel, forest, root, before] {
     const auto was = forest->snapshot_root(before);
     const auto now = forest->lookup(*forest->root(), paths::name_of(root));
     if (!was || !now) return;
@@ -49,7 +49,7 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
       events.push_back({kind, fmt::format("{}/{}", root, difference.path), node->type()});
       return events.size() < kMostEvents;
     });
-    paths->refresh(events);
+    kernel.paths().refresh(events);
   });
 }
 
