@@ -59,6 +59,10 @@ class Outcome:
     seconds: float = 0.0
     output: str = ""        # shown when it failed
     notes: tuple = ()       # shown in any case
+    which: tuple = ()       # names of those that failed, where several are one outcome
+
+    def title(self):
+        return self.name + (f" ({', '.join(self.which)})" if self.which else "")
 
 
 @dataclasses.dataclass
@@ -200,15 +204,17 @@ def run_mounts(preset, names=(), options="", library=""):
     command += ["--options", options] if options else []
     code = subprocess.run([*command, BUILD / preset / library, *names], stdin=subprocess.DEVNULL,
                           env=os.environ | SANITIZERS, check=False).returncode
-    results = [line.split("\t")[1] for line in report.read_text().splitlines()] \
+    rows = [line.split("\t") for line in report.read_text().splitlines()] \
         if report.exists() else []
+    results = [row[1] for row in rows]
     counts = [results.count(word) for word in ("passed", "failed", "skipped")]
+    which = tuple(row[0] for row in rows if row[1] == "failed")
     if not results or (code != 0 and not counts[1]):
         counts[1] += 1
     reason = "" if results else f"no mount script was run (exit {code})"
     name = f"mount scripts, -o {options}" if options else "mount scripts"
     name = f"{name}, {library}" if library else name
-    return [tell(Outcome(name, *counts, time.monotonic() - began, reason))]
+    return [tell(Outcome(name, *counts, time.monotonic() - began, reason, which=which))]
 
 
 @contextlib.contextmanager
@@ -355,7 +361,7 @@ def main():
             print(f"{lane}:", flush=True)
             outcomes += run_lane(lane)
     sums = [sum(getattr(o, word) for o in outcomes) for word in ("passed", "failed", "skipped")]
-    failed = [o.name for o in outcomes if o.failed]
+    failed = [o.title() for o in outcomes if o.failed]
     if failed:
         print("failed: " + ", ".join(failed))
     print("{} passed, {} failed, {} skipped".format(*sums))

@@ -3,6 +3,7 @@ import contextlib
 import io
 import os
 import pathlib
+import subprocess
 import tempfile
 import unittest
 from unittest import mock
@@ -97,6 +98,20 @@ class Lanes(unittest.TestCase):
                 self.assertIsNone(none)
             with mock.patch.object(lanes, "ROOM", 1 << 62), lanes.in_memory() as none:
                 self.assertIsNone(none)
+
+    def test_names_the_mount_scripts_that_failed(self):
+        with tempfile.TemporaryDirectory() as above:
+            report = pathlib.Path(above, "release", "mount-tests.tsv")
+            report.parent.mkdir()
+
+            def run(*_, **__):
+                report.write_text("a.sh\tpassed\t1.0\nb.py\tfailed\t2.0\nc.py\tfailed\t2.0\n")
+                return subprocess.CompletedProcess([], 1)
+
+            with mock.patch.object(lanes, "BUILD", pathlib.Path(above)), \
+                    mock.patch.object(lanes.subprocess, "run", run):
+                outcome = lanes.run_mounts("release")[0]
+            self.assertEqual(outcome.title(), "mount scripts (b.py, c.py)")
 
     def test_what_needs_a_disk_has_one_and_the_rest_lies_in_memory(self):
         with tempfile.TemporaryDirectory() as place:
