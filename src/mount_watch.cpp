@@ -34,8 +34,11 @@ void MountWatch::look() {
   is_due_ = false;
   if (!gone_ || is_device_mounted(device_)) return;
   loop_.unwatch(table_.get());
-  log::info("the mount was taken away; what waits ends, and what is open is served to its end");
   std::exchange(gone_, nullptr)();
+  constexpr std::chrono::seconds kUnmounting(1);  // by then an ordinary umount has ended the loop
+  loop_.after(kUnmounting, [] {
+    log::info("the mount was taken away; what waits ends, and what is open is served to its end");
+  });
 }
 
 }  // namespace agentfs
