@@ -24,6 +24,7 @@
 namespace agentfs::vfs {
 
 constexpr double kForever = 86'400;  // seconds: what cannot change
+constexpr double kShortly = 1;       // seconds: a count of names
 
 // The nodes that are one object a path: directories, files that block. Threads: all.
 class Interned {

@@ -127,7 +127,8 @@ NodeRef HistoryNode::holding(Request& request, const std::string& name) const {
 Result<Attributes> HistoryNode::attributes(Request& request) {
   const NodeRef directory = real();
   Attributes answer = TRY((directory != nullptr ? directory : ours_)->attributes(request));
-  answer.validity = 0;  // the real one comes and goes
+  // The real one comes and goes; the generated one has changed no more than its count of names.
+  answer.validity = directory != nullptr ? 0 : std::min(answer.validity, kShortly);
   return answer;
 }
 

@@ -235,7 +235,7 @@ Result<Attributes> SyntheticDirectory::find_attributes(Request& request) const {
   }
   if (const auto row = collection()) {
     links += TRY(type_.list(*row, object, request.caller())).size();
-    answer.validity = 1;
+    answer.validity = kShortly;
   }
   answer.attributes.st_nlink = links;
   return answer;

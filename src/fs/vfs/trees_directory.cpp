@@ -8,7 +8,7 @@ namespace agentfs::vfs {
 Result<Attributes> TreesDirectory::attributes(Request& request) {
   const ObjectRef object = TRY(place_.held(request.caller()));
   const auto names = place_.type->list(place_.row, object, request.caller());
-  Attributes answer{make_stat(context(), path(), S_IFDIR | 0555U, context().started), 0};
+  Attributes answer{make_stat(context(), path(), S_IFDIR | 0555U, context().started), kShortly};
   answer.attributes.st_nlink = 2 + (names ? names->size() : 0);
   return answer;
 }
