@@ -23,7 +23,7 @@ inline constexpr std::chrono::seconds kInvalidation(2);
 // How long who makes a tree waits for it to be shown to watchers, or asked for again.
 inline constexpr std::chrono::milliseconds kShow(100);
 
-// So many bytes of paths are asked for again before a rollback ends, each path in some 40 us.
+// So many bytes of paths are asked for again before a rollback ends, each path in some 75 us.
 inline constexpr std::size_t kLongestWays = 4000;
 // The first to ask waits until the host's kernel has put away what it knew of the tree, 4 us for
 // each name. Where it may know more, nobody asks on another's behalf.
@@ -59,8 +59,12 @@ struct FileSystem::Parts {
   void let_follow(const std::shared_ptr<DataNode>& root, const std::string& path,
                   const std::vector<std::string>& gone);
 
+  struct Writer {
+    std::string path;
+    std::shared_ptr<DataNode> node;
+  };
   // Files below the root of a tree that somebody has open for writing.
-  std::vector<std::shared_ptr<DataNode>> writers_in(const std::string& root) const;
+  std::vector<Writer> writers_in(const std::string& root) const;
   // What has been written below the root of a tree through mappings is in the host's kernel alone
   // until that forgets its pages, which it does now.
   Status write_back(const std::string& root);

@@ -108,17 +108,21 @@ void FileSystem::wait_for_turn() {
   }
 }
 
-std::vector<std::shared_ptr<DataNode>> FileSystem::Parts::writers_in(
+std::vector<FileSystem::Parts::Writer> FileSystem::Parts::writers_in(
     const std::string& root) const {
-  auto writers = top_of(root)->tree().writers();
-  std::erase_if(writers,
-                [&](const auto& node) { return !text::is_below(node->named_path(), root); });
-  return writers;
+  const auto top = top_of(root);
+  if (top == nullptr) return {};
+  std::vector<Writer> all;
+  for (auto& node : top->tree().writers()) {
+    std::string path = node->named_path();
+    if (text::is_below(path, root)) all.push_back({std::move(path), std::move(node)});
+  }
+  return all;
 }
 
 Status FileSystem::Parts::write_back(const std::string& root) {
   std::vector<Staleness> stale;
-  for (auto& node : writers_in(root)) stale.push_back({.node = std::move(node)});
+  for (Writer& writer : writers_in(root)) stale.push_back({.node = std::move(writer.node)});
   if (stale.empty() || invalidate(stale)) return ok();
   return fail(EBUSY,
               "{}: what programs have stored in files through mappings is still being written, and "
@@ -136,13 +140,8 @@ Result<Hold> FileSystem::begin_snapshot(const std::string& path) {
 }
 
 std::vector<std::string> FileSystem::open_for_writing(const std::string& root) {
-  const auto top = parts_->top_of(root);
-  if (top == nullptr) return {};
   std::vector<std::string> all;
-  for (const auto& node : top->tree().writers()) {
-    std::string path = node->named_path();
-    if (text::is_below(path, root)) all.push_back(std::move(path));
-  }
+  for (auto& writer : parts_->writers_in(root)) all.push_back(std::move(writer.path));
   return all;
 }
 
@@ -251,8 +250,8 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
     TRY(exchange.act(gone));
     top->tree().count_rollback();
     // They have written to the tree that is over, and write no more to it.
-    for (const auto& node : writers) {
-      const Status written = node->tell_writes();
+    for (const auto& writer : writers) {
+      const Status written = writer.node->tell_writes();
       if (!written) log::error("{}", written.error().message);
     }
     // Who hears of it is to see it.
