@@ -59,7 +59,7 @@ class Outcome:
     seconds: float = 0.0
     output: str = ""        # shown when it failed
     notes: tuple = ()       # shown in any case
-    which: tuple = ()       # names of those that failed, where several are one outcome
+    which: dict = dataclasses.field(default_factory=dict)  # of several: names that failed, and why
 
     def title(self):
         return self.name + (f" ({', '.join(self.which)})" if self.which else "")
@@ -208,7 +208,7 @@ def run_mounts(preset, names=(), options="", library=""):
         if report.exists() else []
     results = [row[1] for row in rows]
     counts = [results.count(word) for word in ("passed", "failed", "skipped")]
-    which = tuple(row[0] for row in rows if row[1] == "failed")
+    which = {row[0]: row[3] for row in rows if row[1] == "failed"}
     if not results or (code != 0 and not counts[1]):
         counts[1] += 1
     reason = "" if results else f"no mount script was run (exit {code})"
@@ -363,6 +363,8 @@ def main():
     sums = [sum(getattr(o, word) for o in outcomes) for word in ("passed", "failed", "skipped")]
     failed = [o.title() for o in outcomes if o.failed]
     if failed:
+        for name, why in (pair for o in outcomes for pair in o.which.items()):
+            print(f"  {name}: {why[:1000]}")
         print("failed: " + ", ".join(failed))
     print("{} passed, {} failed, {} skipped".format(*sums))
     return bool(sums[1])

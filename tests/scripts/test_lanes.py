@@ -105,13 +105,14 @@ class Lanes(unittest.TestCase):
             report.parent.mkdir()
 
             def run(*_, **__):
-                report.write_text("a.sh\tpassed\t1.0\nb.py\tfailed\t2.0\nc.py\tfailed\t2.0\n")
+                report.write_text("a.sh\tpassed\t1\t\nb.py\tfailed\t2\tone\nc.py\tfailed\t2\ttwo\n")
                 return subprocess.CompletedProcess([], 1)
 
             with mock.patch.object(lanes, "BUILD", pathlib.Path(above)), \
                     mock.patch.object(lanes.subprocess, "run", run):
                 outcome = lanes.run_mounts("release")[0]
             self.assertEqual(outcome.title(), "mount scripts (b.py, c.py)")
+            self.assertEqual(outcome.which, {"b.py": "one", "c.py": "two"})
 
     def test_what_needs_a_disk_has_one_and_the_rest_lies_in_memory(self):
         with tempfile.TemporaryDirectory() as place:

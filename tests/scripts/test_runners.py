@@ -94,6 +94,11 @@ class MountTests(unittest.TestCase):
         self.script("good.sh", 'test -d "$MNT" && test -d "$TESTDIR" && test -x "$AGENTFS"')
         self.script("bad.sh", "echo something is wrong; exit 1")
         self.script("skipped.sh", "echo no such tool here; exit 77")
+        report = self.top / "report"
+        self.run_them("--report", report)
+        rows = {row.split("\t")[0]: row.split("\t")[3] for row in report.read_text().splitlines()}
+        self.assertEqual(rows["good.sh"], "")
+        self.assertIn("something is wrong | bad.sh: ", rows["bad.sh"])
         code, output = self.run_them()
         self.assertEqual(code, 1)
         self.assertIn("something is wrong", output)
