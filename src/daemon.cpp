@@ -202,8 +202,10 @@ void tell_files(vfs::FileSystem& files, const Record& record, ProcessId subject)
   if (record.author.host_pid != 0) files.changed_by(static_cast<pid_t>(record.author.host_pid));
   tell_quotas(files, record);
   if (!subject) return;
+  std::string path = fmt::format("/proc/{}/", subject.value);
+  const std::size_t directory = path.size();
   for (const char* name : {"events.jsonl", "state", "status", "chat"}) {
-    files.changed(fmt::format("/proc/{}/{}", subject.value, name));
+    files.changed(path.replace(directory, std::string::npos, name));
   }
 }
 

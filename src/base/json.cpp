@@ -15,6 +15,9 @@ namespace {
 
 const Value kNull;
 
+// The member beside one whose bytes are not UTF-8.
+std::string hex_name(std::string_view name) { return std::string(name).append("_hex"); }
+
 Value converted(const simdjson::dom::element& element) {
   using simdjson::dom::element_type;
   switch (element.type()) {
@@ -253,7 +256,7 @@ std::string dump_pretty(const Value& value) {
 
 void set_bytes(Value& object, std::string_view name, std::string_view bytes) {
   object.set(name, bytes);
-  if (!text::is_utf8(bytes)) object.set(fmt::format("{}_hex", name), text::hex(bytes));
+  if (!text::is_utf8(bytes)) object.set(hex_name(name), text::hex(bytes));
 }
 
 void set_any(Value& object, std::string_view name, const Value& value) {
@@ -275,8 +278,9 @@ std::optional<std::string> bytes_of(const Value& element) {
 }
 
 std::string bytes_of(const Value& object, std::string_view name) {
-  const auto exact = text::unhex(object[fmt::format("{}_hex", name)].text());
-  return exact && !exact->empty() ? *exact : std::string(object[name].text());
+  const std::string_view hex = object[hex_name(name)].text();
+  auto exact = hex.empty() ? std::nullopt : text::unhex(hex);
+  return exact ? *std::move(exact) : std::string(object[name].text());
 }
 
 }  // namespace agentfs::json
