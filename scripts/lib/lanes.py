@@ -204,7 +204,7 @@ def run_mounts(preset, names=(), options="", library=""):
     command += ["--options", options] if options else []
     code = subprocess.run([*command, BUILD / preset / library, *names], stdin=subprocess.DEVNULL,
                           env=os.environ | SANITIZERS, check=False).returncode
-    rows = [line.split("\t") for line in report.read_text().splitlines()] \
+    rows = [line.split("\t") for line in report.read_text(encoding="utf-8").splitlines()] \
         if report.exists() else []
     results = [row[1] for row in rows]
     counts = [results.count(word) for word in ("passed", "failed", "skipped")]
@@ -362,9 +362,10 @@ def main():
             outcomes += run_lane(lane)
     sums = [sum(getattr(o, word) for o in outcomes) for word in ("passed", "failed", "skipped")]
     failed = [o.title() for o in outcomes if o.failed]
-    if failed:
-        for name, why in (pair for o in outcomes for pair in o.which.items()):
+    for outcome in outcomes:
+        for name, why in outcome.which.items():
             print(f"  {name}: {why[:1000]}")
+    if failed:
         print("failed: " + ", ".join(failed))
     print("{} passed, {} failed, {} skipped".format(*sums))
     return bool(sums[1])

@@ -34,13 +34,13 @@ std::string free_label(const std::vector<SnapshotInfo>& all) {
 // What differs now from a state before, for who watches its directories. Looking for it takes as
 // long as there are changes, so others do it.
 void announce(const Kernel& kernel, const std::string& root, SnapshotId before) {
-  Forest* const forest = kernel.parts().forests.at(paths::top_of(root));
-  kernel.do_behind_answer([&kernel, forest, root, before] {
-    const auto was = forest->snapshot_root(before);
-    const auto now = forest->lookup(*forest->root(), paths::name_of(root));
+  kernel.do_behind_answer([&kernel, root, before] {
+    Forest& forest = *kernel.parts().forests.at(paths::top_of(root));
+    const auto was = forest.snapshot_root(before);
+    const auto now = forest.lookup(*forest.root(), paths::name_of(root));
     if (!was || !now) return;
     std::vector<TreeEvent> events;
-    (void)forest->compare(**was, *now->node, [&](const Difference& difference) {
+    (void)forest.compare(**was, *now->node, [&](const Difference& difference) {
       const TreeNodeRef& node = difference.after ? difference.after : difference.before;
       const auto kind = difference.kind == Difference::Kind::added     ? TreeEvent::Kind::made
                         : difference.kind == Difference::Kind::removed ? TreeEvent::Kind::removed
