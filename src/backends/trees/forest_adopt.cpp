@@ -78,11 +78,10 @@ Status ForestStore::expel(const TreeNode& any, const std::string& name, int dire
   TRY(check_name(name));
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
   const auto act = [&](const ForestNodeRef& victim) -> Status {
-    ++renames_;
+    const NameChanges::Change change(names_);
     Status done = f_->disk().expel(*parent->disk, name, directory, new_name, caller);
     if (done) removed(victim, true);
     if (done) f_->book().remove_name(*parent, name);
-    ++renames_;
     return done;
   };
   {

@@ -247,13 +247,12 @@ Status ForestStore::remove(const TreeNode& any, const std::string& name, bool di
   if (is_hidden(*parent, name)) return fail_errno(ENOENT, text::shown(name));
   if (!directory) preserve(*parent, name, true);
   const auto act = [&](const ForestNodeRef& victim, bool last) -> Status {
-    ++renames_;
+    const NameChanges::Change change(names_);
     const auto known = f_->book().find(*parent, name);
     Status done = f_->disk().remove(*parent->disk, name, directory ? AT_REMOVEDIR : 0, caller,
                                     known ? known->disk.get() : nullptr);
     if (done) removed(victim, last);
     if (done) f_->book().remove_name(*parent, name);
-    ++renames_;
     return done;
   };
   {

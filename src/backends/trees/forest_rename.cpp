@@ -66,14 +66,13 @@ bool ForestStore::moves_directory(const Renaming& names) const {
 // Two names of one file stay as they are, says POSIX.
 Status ForestStore::rename_plain(const Renaming& names, const TreeCaller& caller) {
   const auto& [from, name, to, new_name, flags] = names;
-  ++renames_;
+  const NameChanges::Change change(names_);
   Status done = f_->disk().rename(*from->disk, name, *to->disk, new_name, flags, caller);
   if (done) {
     const auto moved = f_->book().find(*from, name);
     const bool same = moved && moved == f_->book().find(*to, new_name);
     if (!same) f_->book().rename({from, name}, {to, new_name}, names.exchanges());
   }
-  ++renames_;
   return done;
 }
 
@@ -152,11 +151,10 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
   for (const ForestNodeRef& node : {moved, other}) {
     if (node && node->is_directory() && node->tree->line) ++node->tree->line->shifts;
   }
-  ++renames_;
+  const NameChanges::Change change(names_);
   if (replaces) removed(other, last);
   f_->book().rename({from, name}, {to, new_name}, names.exchanges());
   renamed_trees(names, moved, other);
-  ++renames_;
   return ok();
 }
 

@@ -98,9 +98,9 @@ Result<TreeNodeRef> ForestStore::bearer(ForestNode& node) {
 Result<TreeEntry> ForestStore::find(ForestNode& parent, const std::string& name) {
   TreeNodeRef doubtful;
   for (;;) {
-    const std::uint64_t before = renames_;
+    const std::uint64_t before = names_.count();
     auto entry = f_->find(parent, name);
-    if (renames_ == before) {
+    if (names_.count() == before) {
       if (!entry && doubtful) f_->book().remove_name(parent, name, doubtful.get());
       return entry;
     }

@@ -189,9 +189,9 @@ class ForestStore final : public Forest {
   const UniqueFd trash_;
   SharedReserve reserve_;
   mutable SharedMutex<Rank::forest> mutex_;
-  std::atomic<bool> follows_ = false;       // directories follow a rollback of their tree
-  std::atomic<bool> loose_ = true;          // something may depend on nothing any more
-  std::atomic<std::uint64_t> renames_ = 0;  // moves before and after each change of names
+  std::atomic<bool> follows_ = false;  // directories follow a rollback of their tree
+  std::atomic<bool> loose_ = true;     // something may depend on nothing any more
+  NameChanges names_;
   std::uint32_t next_number_ = 1;
   std::uint64_t next_trash_ = 1;
   std::map<SnapshotId, std::weak_ptr<ForestNode>> views_;

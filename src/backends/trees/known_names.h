@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What is known by a name in a directory.
+// What is known by a name in a directory, and that names change.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -36,6 +38,26 @@ class KnownNames {
  private:
   Nodes directories_;
   Nodes others_;
+};
+
+// Counts before and after each change of names: who saw the same count before it looked at some and
+// after that has met no change. Threads: all.
+class NameChanges {
+ public:
+  class Change {  // for its life
+   public:
+    explicit Change(NameChanges& changes) : count_(changes.count_) { ++count_; }
+    ~Change() { ++count_; }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    std::atomic<std::uint64_t>& count_;
+  };
+  std::uint64_t count() const { return count_; }
+
+ private:
+  std::atomic<std::uint64_t> count_ = 0;
 };
 
 }  // namespace agentfs::trees
