@@ -68,7 +68,7 @@ class DataNode final : public Node {
   void keep_before(WriteKeeper& keeper, int file, off_t offset);
   // Of whoever has it open: what was written and not told yet.
   Status tell_writes() { return tree_->tell_writes(self()); }
-  Status tell_writes_to(const std::string& name) const;
+  Status tell_writes_to(const TreeNodeRef& file) const;  // null: nothing
   std::shared_ptr<DataNode> self() {
     return std::static_pointer_cast<DataNode>(shared_from_this());
   }
@@ -137,9 +137,9 @@ class DataNode final : public Node {
  private:
   void part_from_past();
   std::unique_ptr<const PastName> take_kept();
+  TreeNodeRef remembered(const std::string& name) const;  // null: nobody has looked at it
   bool has_directory(const std::string& name) const;
   json::Value keep_former(const std::string& name, const std::string& new_name);
-  bool is_one_file(const std::string& name, const DataNode& target, const std::string& as) const;
   void follow_region(const std::string& name, DataNode& target, const std::string& new_name);
   bool is_of_merges(const std::string& name) const;  // where they make ready what they bring
   Status may_make(Request&, const std::string& name) const;  // EPERM: the name is the merges'

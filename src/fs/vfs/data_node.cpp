@@ -141,7 +141,7 @@ struct stat DataNode::shown(struct stat attributes) const {
 Result<std::string> DataNode::read_link(Request&) { return tree_->store().read_link(*file_); }
 
 NodeRef DataNode::told_entry(const std::string& name) {
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  const TreeNodeRef file = remembered(name);
   const auto node = file != nullptr ? tree_->find(*file) : nullptr;
   return node != nullptr && node->told_ ? node : nullptr;
 }
@@ -284,8 +284,7 @@ Result<Found> DataNode::link(Request& request, Node& existing, const std::string
 }
 
 // Before the name goes: what was written under it is told of it.
-Status DataNode::tell_writes_to(const std::string& name) const {
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+Status DataNode::tell_writes_to(const TreeNodeRef& file) const {
   const auto node = file ? tree_->find(*file) : nullptr;
   return node ? node->tell_writes() : ok();
 }
@@ -298,7 +297,8 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   DataGuard guard(request, *tree_, region_of(region_, name));
   TRY(guard.remove([&] { return child(name); }));
   Undertaking removal(*tree_, TRY(request.writer()), naming(name), {.operation = "remove"});
-  if (const Status told = tell_writes_to(name); !told) log::error("{}", told.error().message);
+  if (const Status told = tell_writes_to(remembered(name)); !told)
+    log::error("{}", told.error().message);
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));

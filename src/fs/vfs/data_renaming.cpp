@@ -16,12 +16,11 @@ bool is_backup_of(std::string_view name, std::string_view other) {
 }
 
 // What has the new name is kept before `move` takes it away. What nobody has looked at is hardly
-// there: then the disk alone is asked, once, and nothing is looked for.
+// there (`known` is null): then the disk alone is asked, once, and nothing is looked for.
 template <typename Move>
 Status take_name(const Request& request, const DataNode& target, const std::string& new_name,
-                 Undertaking& change, const Move& move) {
-  const bool is_known = target.tree().store().remembered(target.file(), new_name) != nullptr;
-  if (!is_known && move(RENAME_NOREPLACE)) return ok();
+                 const TreeNodeRef& known, Undertaking& change, const Move& move) {
+  if (known == nullptr && move(RENAME_NOREPLACE)) return ok();
   Departure replaced(request, target, new_name, change, true);
   TRY(replaced.after(move(0)));
   replaced.tell();
@@ -30,16 +29,12 @@ Status take_name(const Request& request, const DataNode& target, const std::stri
 
 }  // namespace
 
-// The host's kernel does nothing then, and does not ask; but what it has of one of the names may be
-// what was there before a restore.
-bool DataNode::is_one_file(const std::string& name, const DataNode& target,
-                           const std::string& as) const {
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
-  return file != nullptr && file == tree_->store().remembered(*target.file_, as);
+TreeNodeRef DataNode::remembered(const std::string& name) const {
+  return tree_->store().remembered(*file_, name);
 }
 
 bool DataNode::has_directory(const std::string& name) const {
-  const TreeNodeRef file = tree_->store().remembered(*file_, name);
+  const TreeNodeRef file = remembered(name);
   if (file != nullptr) return file->type() == S_IFDIR;
   const auto entry = tree_->store().lookup(*file_, name);
   return entry && entry->node->type() == S_IFDIR;
@@ -97,9 +92,12 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
     return ChangeOrder::Names{child(name), target->child(new_name), is_directory};
   };
   Undertaking moving(*tree_, TRY(request.writer()), names, {.operation = "rename"});
-  TRY(tell_writes_to(name));
-  TRY(target->tell_writes_to(new_name));
-  if (moving.row().path == moving.row().other || is_one_file(name, *target, new_name)) {
+  const TreeNodeRef file = remembered(name);
+  const TreeNodeRef replaced = target->remembered(new_name);
+  for (const TreeNodeRef& each : {file, replaced}) TRY(tell_writes_to(each));
+  // Two names of one file: the host's kernel does nothing then, and does not ask; but what it has
+  // of one of them may be what was there before a restore.
+  if (moving.row().path == moving.row().other || (file != nullptr && file == replaced)) {
     return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   }
   json::Value former = target == this ? keep_former(name, new_name) : json::Value();
@@ -108,7 +106,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   const auto move = [&](unsigned how) {
     return tree_->store().rename(*file_, name, *target->file_, new_name, how, request.tree());
   };
-  TRY(flags == 0 ? take_name(request, *target, new_name, moving, move) : move(flags));
+  TRY(flags == 0 ? take_name(request, *target, new_name, replaced, moving, move) : move(flags));
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   if (is_directory) follow_region(name, *target, new_name);
