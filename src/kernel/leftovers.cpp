@@ -25,8 +25,10 @@ Status remove(Kernel& kernel, const std::string& path) {
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() == S_IFDIR) return ok();
   TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
-  if (PastStore* const past = kernel.parts().past;
-      past != nullptr && entry.node->type() == S_IFREG && entry.attributes.st_size > 0) {
+  // What has another name is there under that.
+  const bool holds_more = entry.node->type() == S_IFREG && entry.attributes.st_size > 0 &&
+                          entry.attributes.st_nlink == 1;
+  if (PastStore* const past = kernel.parts().past; past != nullptr && holds_more) {
     TRY(store.use_descriptor(*entry.node, [&](int file) -> Status {
       const std::uint64_t number = TRY(past->keep_link(file, path)).number;
       row.details.emplace_back("kept", kept_row(number, "file", entry.attributes));

@@ -35,6 +35,24 @@ TEST_CASE("What was under way when the daemon died goes to the trash, whatever t
   CHECK(version != nullptr);
 }
 
+// It was kept as if it held what nothing else did: so a file that a restore had been about to give
+// a further name had a name too many for good, and nothing brought it back once its own were
+// removed.
+TEST_CASE(
+    "A name that a killed restore was about to give to a file that has others is only removed") {
+  TestKernel t;
+  const std::string site = t.state() + "/trees/workspaces/site";
+  const std::string path = "/workspaces/site/.agentfs-0123456789ab";
+  std::ofstream(site + "/f") << "restored";
+  REQUIRE(t.kernel().temporaries().begin(path));
+  fs::create_hard_link(site + "/f", site + "/.agentfs-0123456789ab");
+  REQUIRE(t.stop_and_start());
+  CHECK_FALSE(fs::exists(site + "/.agentfs-0123456789ab"));
+  CHECK(fs::hard_link_count(site + "/f") == 1);
+  t.kernel().look_at_history(
+      [&](const History& history) { CHECK(history.trashed(path) == nullptr); });
+}
+
 // fsck took one that was killed before its first byte for an order of a merge, and /etc listed it.
 TEST_CASE("What a kill left of replacing a file of the state is gone with the next start") {
   TestKernel t;
