@@ -191,7 +191,6 @@ Status HistoryKeeper::settle() {
   std::vector<std::pair<PastName, std::string>> misnamed;
   kernel_.look_at_history([&](const History& history) {
     std::set<std::uint64_t> there;
-    past->reserve(history.last());
     for (const PastName& name : names) {
       there.insert(name.number);
       const FileVersionRef version = history.find(name.number);

@@ -145,6 +145,8 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
     Lock lock(state.mutex);
     state.fold = std::move(fold);
     dirty = state.fold.dirty().size();
+    // What is ended from here on keeps versions, too: none gets a number that another has.
+    if (given.past != nullptr) given.past->reserve(state.fold.history().last());
   }
   TRY(load_events(*given.journal, state.events, state.changes));
   if (dirty != 0) state.schedule_store(dirty);

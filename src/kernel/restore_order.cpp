@@ -6,6 +6,7 @@
 #include "base/nanoseconds.h"
 #include "base/permissions.h"
 #include "kernel/kernel.h"
+#include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
@@ -40,23 +41,25 @@ RestoreStep step_of(const json::Value& value) {
   return step;
 }
 
-// A file comes to its name with all that it has; only directories are finished later.
-bool is_done(Namespace& paths, const Caller& caller, const RestoreStep& step) {
-  const auto there = paths.attributes(caller, step.path);
-  if (!there || !S_ISREG(step.mode)) return false;
-  if (step.other.empty()) {
-    return S_ISREG(there->st_mode) && nanoseconds_of(there->st_mtim) == step.modified &&
-           (there->st_mode & kPermissions) == (step.mode & kPermissions);
+// All but directories, which are finished later, comes to its name with all that it has.
+bool is_done(const Kernel& kernel, const RestoreStep& step) {
+  const auto there = find_in_mount(kernel, step.path);
+  if (!there || S_ISDIR(step.mode)) return false;
+  const auto& [node, its] = there->entry;
+  if (!step.other.empty()) {
+    const auto other = find_in_mount(kernel, step.other);
+    return other && other->entry.attributes.st_ino == its.st_ino;
   }
-  const auto other = paths.attributes(caller, step.other);
-  return other && other->st_ino == there->st_ino;
+  const bool is_as_kept = (its.st_mode & S_IFMT) == (step.mode & S_IFMT) &&
+                          nanoseconds_of(its.st_mtim) == step.modified;
+  if (S_ISLNK(step.mode)) return is_as_kept && there->store->read_link(*node) == step.target;
+  return is_as_kept && (its.st_mode & kPermissions) == (step.mode & kPermissions);
 }
 
 Status resume(Kernel& kernel, std::string_view text) {
   RestoreOrder order = TRY(RestoreOrder::parse(text));
   const Caller caller = order.by.caller(kernel);
-  std::erase_if(order.steps,
-                [&](const RestoreStep& step) { return is_done(kernel.paths(), caller, step); });
+  std::erase_if(order.steps, [&](const RestoreStep& step) { return is_done(kernel, step); });
   return kernel.paths().restore(caller, order.steps);
 }
 
