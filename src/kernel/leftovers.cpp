@@ -24,20 +24,9 @@ Status remove(Kernel& kernel, const std::string& path) {
   const TreeNodeRef& directory = above.entry.node;
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() == S_IFDIR) return ok();
-  TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
-  // What has another name is there under that.
-  const bool holds_more = entry.node->type() == S_IFREG && entry.attributes.st_size > 0 &&
-                          entry.attributes.st_nlink == 1;
-  if (PastStore* const past = kernel.parts().past; past != nullptr && holds_more) {
-    TRY(store.use_descriptor(*entry.node, [&](int file) -> Status {
-      const std::uint64_t number = TRY(past->keep_link(file, path)).number;
-      row.details.emplace_back("kept", kept_row(number, "file", entry.attributes));
-      return ok();
-    }));
-  }
   TRY(store.unlink(*directory, name, TreeCaller{}));
-  const Caller self = Caller::daemon(kernel);
-  return kernel.record_change(self, row);
+  const TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
+  return kernel.record_change(Caller::daemon(kernel), row);
 }
 
 }  // namespace

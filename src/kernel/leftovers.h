@@ -26,8 +26,9 @@ class Temporaries {
   // Whether it is one of those, or was at the start: what happens to it is told as what comes of
   // it.
   bool lies_ready(const std::string& path) const;
-  // At a start, with nobody at work: those that are there are removed, into the trash where history
-  // is kept. Never fails: what cannot be removed is told in the log.
+  // At a start, with nobody at work: those that are there are removed. What they hold is, as far as
+  // they hold it, in the past or in the call that was to write it. Never fails: what cannot be
+  // removed is told in the log.
   void settle(Kernel& kernel);
 
  private:
