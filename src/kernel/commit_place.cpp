@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kernel/forks.h"
 #include "kernel/kernel.h"
+#include "kernel/packed_refs.h"
 #include "kernel/paths.h"
 
 namespace agentfs {
@@ -39,10 +40,11 @@ Status keep(Forest& forest, const TreeNode& directory) {
 
 }  // namespace
 
-void ready_for_commit(const Kernel& kernel, const std::string& root, const std::string& ref) {
+void ready_for_commit(Kernel& kernel, const std::string& root, const std::string& ref) {
   const Forks forks = kernel.forks();
   if (!forks.info_of(root)) return;
   (void)forks.materialise(root + "/.git", true);
+  pack_refs(kernel, root, std::string(text::parent_part(ref)));
   const auto forest = forks.forest_of(root);
   const auto directory = forest ? directory_of(**forest, root, ref) : fail(ENOENT, "{}", root);
   const Status kept = directory ? keep(**forest, **directory) : ok();

@@ -12,7 +12,7 @@ class Kernel;
 // the directory that the ref ("refs/agentfs/turns/7") comes into is kept for checkpoints and forks
 // of before, as a change of it through the forest would: they see none of the commit's names. Of
 // its objects they may see some, which does no harm where no ref leads to them. Nothing where there
-// is no .git, or no forest; what fails is in the log.
-void ready_for_commit(const Kernel& kernel, const std::string& root, const std::string& ref);
+// is no .git, or no forest; what fails is in the log. Too many refs beside it are packed.
+void ready_for_commit(Kernel& kernel, const std::string& root, const std::string& ref);
 
 }  // namespace agentfs

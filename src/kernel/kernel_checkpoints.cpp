@@ -113,7 +113,7 @@ std::optional<Order> next_order(const Fold& fold, const std::string& workspace) 
 
 class Committing {
  public:
-  Committing(const Kernel& kernel, const Order& order)
+  Committing(Kernel& kernel, const Order& order)
       : kernel_(kernel), order_(order), root_(fmt::format("{}{}", kRoot, order.workspace)) {
     const std::string& state = kernel.parts().state;
     next_.worktree = fmt::format("{}/trees{}", state, root_);
@@ -218,7 +218,7 @@ class Committing {
     return made;
   }
 
-  const Kernel& kernel_;
+  Kernel& kernel_;
   const Order& order_;
   const std::string root_;
   TurnCommit next_;

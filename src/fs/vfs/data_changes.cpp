@@ -161,6 +161,15 @@ Status DataChanges::write(const std::string& path, std::string_view text) {
   return written;
 }
 
+Status DataChanges::rewrite(const std::string& path,
+                            const std::function<Result<std::string>()>& text) {
+  const NodeRef directory = TRY(ensure_directory(parent_path(path)));
+  std::optional<ChangeOrder::Turn> turn;
+  const auto* const data = dynamic_cast<const DataNode*>(directory.get());
+  if (data != nullptr) turn.emplace(data->tree().order(), data->naming(name_of(path)));
+  return write(path, TRY(text()));
+}
+
 Status DataChanges::write_in_place(const std::string& path, std::string_view text) {
   NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);

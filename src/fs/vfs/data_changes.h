@@ -25,6 +25,8 @@ class DataChanges {
   bool is_data(const std::string& path) const;  // below a data root
   // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
   Status write(const std::string& path, std::string_view text);
+  // With a text that is made in the turn of its name.
+  Status rewrite(const std::string& path, const std::function<Result<std::string>()>& text);
   // Before the first step of a restore: whether there is a directory, or nothing, wherever one is
   // to be. No link is followed, which would lead to what is not restored. ENOTDIR.
   Status check_ways(const std::vector<RestoreStep>& steps) const;

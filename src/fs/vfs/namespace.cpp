@@ -124,6 +124,20 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
   });
 }
 
+Status FileSystem::rewrite(const Caller& caller, const std::string& path,
+                           const std::function<Result<std::string>()>& text) {
+  LocalRequest request(caller);
+  const std::string clean = TRY(clean_path(path));
+  DataChanges changes(request, parts_->context, parts_->root);
+  if (!changes.is_data(clean)) return fail(EINVAL, "{}: not a file of a data tree", path);
+  const Status written = changes.rewrite(clean, text);
+  // Behind the turn: who waits for it may hold what the host's kernel needs to forget the name.
+  const bool is_told = parts_->invalidate(changes.made());
+  parts_->announce(changes.seen());
+  if (!written || is_told) return written;
+  return fail(EBUSY, "{}: written, but the host's kernel may still have what was there", path);
+}
+
 Result<std::vector<NamespaceEntry>> FileSystem::list(const Caller& caller,
                                                      const std::string& path) {
   LocalRequest request(caller);
