@@ -30,10 +30,12 @@ std::string root_made_by(const Record& record) {
   return path == tree_of(path) ? path : "";
 }
 
-// An open that may write changes nothing yet; nor does what lies ready to be renamed to its place.
+// An open that may write changes nothing yet; nor does what lies ready to be renamed to its place,
+// until it is: a kill may have left open whether.
 bool is_change(const Record& record) {
   if (!record.kind.starts_with("tree.") || record.kind == "tree.open") return false;
-  return record.kind == "tree.rename" || !record.data["temporary"].truth();
+  const bool is_rename = record.kind == "tree.rename" || record.data["of"].text() == "rename";
+  return is_rename || !record.data["temporary"].truth();
 }
 
 // A name, and the bytes of one that is not UTF-8.
@@ -46,13 +48,15 @@ void write_name(json::ObjectWriter& line, const json::Value& from, std::string_v
 // The operation and its paths. What lay ready is told by the rename to its place alone.
 void write_operation(json::ObjectWriter& line, const Record& record) {
   const json::Value& data = record.data;
+  const std::string_view operation = std::string_view(record.kind).substr(kind::kTreePrefix.size());
   if (data["temporary"].truth()) {
-    line.text("op", data["kept"].is_null() ? "create" : "write");
+    const std::string_view made = data["kept"].is_null() ? "create" : "write";
+    line.text("op", operation == "rename" ? made : operation);
     line.text_if_any("path", data["other"].text());
     line.text_if_any("path_hex", data["other_hex"].text());
     return;
   }
-  line.text("op", std::string_view(record.kind).substr(record.kind.find('.') + 1));
+  line.text("op", operation);
   write_name(line, data, "path", "path_hex");
   write_name(line, data, "other", "other_hex");
 }

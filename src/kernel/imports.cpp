@@ -245,9 +245,6 @@ Result<std::string> Imports::rebase(const Caller& caller, const std::string& roo
                 text::counted(left->left.size(), "conflict"), import.source, root);
   }
   drop_refused(import);
-  TreeChange row{.operation = "rebase", .path = root};
-  row.details.emplace_back("paths", drifts.size());
-  TRY(kernel_.record_change(caller, row));
   return fmt::format("{} of {} taken over: {}", text::counted(drifts.size(), "change"),
                      import.source, *merged);
 }

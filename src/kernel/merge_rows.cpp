@@ -6,6 +6,7 @@
 #include <iterator>
 #include <unordered_set>
 
+#include "backends/forest.h"
 #include "base/permissions.h"
 #include "base/text.h"
 #include "kernel/journal.h"
@@ -148,6 +149,13 @@ TreeChange change_of(const json::Value& row) {
           .other = text::unhex(row["other_hex"].text()).value_or(std::string())};
 }
 
+TreeChange whole_row(const std::string& root, const std::string& from, std::size_t changes) {
+  if (!paths::name_of(from).starts_with(kHiddenTree)) {
+    return {.operation = "merge", .path = root, .other = from};
+  }
+  return {.operation = "rebase", .path = root, .details = {{"paths", changes}}};
+}
+
 TreeChange merge_row(const json::Value& row, const std::string& from) {
   TreeChange change = change_of(row);
   change.details = {{"merge", from}};
@@ -166,6 +174,7 @@ Result<std::size_t> merge_rows_told(const Journal& journal, Sequence head, std::
   if (!head) return 0;  // of an earlier build
   return journal.count(head, [&](const Record& record) {
     const std::string path = json::bytes_of(record.data, "path");
+    if (record.kind == "tree.rebase") return path == root;
     if (record.kind == "tree.merge") {
       return path == root && json::bytes_of(record.data, "other") == from;
     }

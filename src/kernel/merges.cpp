@@ -324,7 +324,7 @@ Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) 
 }
 
 Status Merges::tell(const Caller& caller, const Order& order) {
-  std::vector<TreeChange> rows{{.operation = "merge", .path = order.root, .other = order.from}};
+  std::vector<TreeChange> rows{whole_row(order.root, order.from, order.actions.size())};
   for (const json::Value& action : order.actions) {
     rows.push_back(merge_row(action, order.from));
   }

@@ -5,9 +5,10 @@
 import json
 import os
 import signal
+import time
 
-from mount_lib import (Mount, command, expect, expect_eq, kill, last_row, main, rows_after, run,
-                       wait_until)
+from mount_lib import (Mount, command, expect, expect_eq, kill, last_row, main, read, rows_after,
+                       run, wait_until)
 
 LINKS = 40
 FILES = 2000
@@ -15,21 +16,20 @@ M = Mount.of("cut-short")
 SPACES = M / "workspaces"
 
 
-def rows(below="/", kind="tree."):
-    """What the state's own journal tells of paths there: it answers also while the daemon does not."""
+def segments():
+    """The state's own journal, which can be read also while the daemon does not answer."""
     for segment in sorted((M.state / "journal/segments").glob("*.jsonl")):
-        for line in segment.read_bytes().split(b"\n")[:-1]:  # behind the last one it is being written
-            if f'"kind":"{kind}'.encode() in line and f'"path":"{below}'.encode() in line:
-                yield json.loads(line)
+        yield segment.read_bytes()
 
 
 def kept_numbers():
     """The paths of what was kept, by number."""
     numbers = {}
-    for row in rows():
-        kept = row["data"].get("kept")
-        if isinstance(kept, dict) and "number" in kept:
-            numbers.setdefault(kept["number"], set()).add(row["data"]["path"])
+    for segment in segments():
+        for line in segment.splitlines():
+            data = json.loads(line)["data"] if b'"kept"' in line else {}
+            if isinstance(data.get("kept"), dict) and "number" in data["kept"]:
+                numbers.setdefault(data["kept"]["number"], set()).add(data["path"])
     return numbers
 
 
@@ -44,13 +44,13 @@ def removed_links():
         (links / f"l{each}").unlink()
 
 
-def cut(line, space, *which):
-    """The daemon is killed between the rows of this, and the next one is there."""
-    before = len(list(rows(*which)))
+def cut(line, space, kind):
+    """The daemon is killed between such rows of this, and the next one is there."""
 
-    def told():
-        return len(list(rows(*which))) - before
+    def all_told():
+        return sum(segment.count(f'"kind":"{kind}"'.encode()) for segment in segments())
 
+    before = all_told()
     child = os.fork()
     if child == 0:
         try:
@@ -58,10 +58,10 @@ def cut(line, space, *which):
         finally:
             os._exit(0)
     daemon = M.daemon()
-    wait_until(60, told, f"the first row of {line!r}")
-    kill(daemon, signal.SIGSTOP)
-    expect(told() < FILES, f"{line!r} was over before it was cut")
-    kill(daemon, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while all_told() == before:  # it is over within some 20 ms: no pause
+        expect(time.monotonic() < deadline, f"no row of {line!r} within 60 s")
+    kill(daemon, signal.SIGKILL)  # where it is over by then, what follows holds as well
     os.waitpid(child, 0)
     wait_until(60, lambda: M.answers() not in (0, daemon), "a mount that answers")
 
@@ -73,7 +73,7 @@ def no_number_of_a_version_is_given_again():
     command(SPACES / "ours/.agentfs/ctl", "fork theirs")
     for each in range(FILES):
         (SPACES / "theirs" / f"f{each}").unlink()
-    cut("merge theirs", "ours", "/workspaces/ours/", "tree.replaced")
+    cut("merge theirs", "ours", "tree.replaced")
     expect_eq(os.listdir(SPACES / "ours"), [], "what the next start has made of the merge")
     twice = {number: paths for number, paths in kept_numbers().items() if len(paths) > 1}
     expect_eq(twice, {}, "numbers that were given twice")
@@ -91,7 +91,7 @@ def nothing_is_restored_twice():
         os.mkfifo(top / f"d/n{each + 1}")
     run(["rm", "-r", top / "d"])
     before = last_row(top)
-    cut("restore d", "again", "/workspaces/again/d/", "tree.rename")
+    cut("restore d", "again", "tree.rename")
     expect_eq(len(os.listdir(top / "d")), FILES, "what has come back")
     told = [(row["op"], row["path"]) for row in rows_after(top, before)]
     expect_eq([row for row in told if row[0] == "write"], [], "rows of what was there already")
@@ -100,4 +100,21 @@ def nothing_is_restored_twice():
     expect_eq(len(kept), 1, f"versions of a link: {kept}")
 
 
-main(removed_links, no_number_of_a_version_is_given_again, nothing_is_restored_twice)
+def a_rebase_is_told_once():
+    host = M / "../host"
+    host.mkdir()
+    for each in range(FILES):
+        (host / f"f{each}").write_text("1\n", encoding="utf-8")
+    command(M / "sys/workspaces/ctl", f"import {host.resolve()} as taken")
+    for each in range(FILES):
+        (host / f"f{each}").write_text("another\n", encoding="utf-8")
+    taken = SPACES / "taken"
+    before = last_row(taken)
+    cut("rebase", "taken", "tree.write")
+    expect_eq({read(taken / f"f{each}") for each in range(FILES)}, {"another\n"}, "what it took over")
+    told = [row["op"] for row in rows_after(taken, before)]
+    expect_eq((told.count("rebase"), told.count("write")), (1, FILES), f"rows: {set(told)}")
+
+
+main(removed_links, no_number_of_a_version_is_given_again, nothing_is_restored_twice,
+     a_rebase_is_told_once)

@@ -147,6 +147,11 @@ TEST_CASE("What lay ready is told as what comes of it") {
                                                     {"kept", json::Object{{"number", 41}}}});
   CHECK(replaced.find(R"("op":"write","path":"/workspaces/site/old","version":41)") !=
         std::string::npos);
+  const std::string cut = line(
+      "tree.interrupted",
+      {{"path", ready}, {"other", "/workspaces/site/new"}, {"temporary", true}, {"of", "rename"}});
+  CHECK(cut.find(R"("op":"interrupted","path":"/workspaces/site/new",)") != std::string::npos);
+  CHECK(cut.find(".agentfs-") == std::string::npos);
 }
 
 TEST_CASE("Events after a number are told whatever happens in /tmp") {
