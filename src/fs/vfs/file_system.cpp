@@ -65,8 +65,9 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
 }
 
 // A change whose row a dead daemon did not come to: whether it was made is not known.
-// What it took away is gone with the name that it took away, or moved.
-void account_for(const ContextRef& context, UnderWay& changes) {
+// What it took away is gone with the name that it took away, or moved. It was nobody's version yet,
+// so its number may be another's by now, of what the start has ended before.
+void account_for(const ContextRef& context, UnderWay& changes, PastStore* past) {
   LocalRequest request(owner_of(*context));
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
@@ -76,6 +77,7 @@ void account_for(const ContextRef& context, UnderWay& changes) {
     };
     if (!left.kept.is_null() && is_gone()) {
       json::Value kept = left.kept;
+      if (past != nullptr) kept.set("number", past->next());
       if (row.kept_path() != row.path) json::set_bytes(kept, "path", row.kept_path());
       if (row.operation == "remove") kept.set("removed", true);
       row.details.emplace_back("kept", std::move(kept));
@@ -108,7 +110,7 @@ FileSystem::FileSystem(FileSystemParts parts) {
                                                 .quotas = quotas});
     set_history(*context->data_roots[path], {context, history});
   }
-  account_for(context, *under_way);
+  account_for(context, *under_way, parts.past);
   account_for(context, *bypassed);
   bypassed->start();
   NodeRef root = ensure_directory(context, *parts.root, {}, "/", S_IFDIR | 0755U);

@@ -238,10 +238,12 @@ TEST_CASE("what has no bytes and went in a change that a kill cut off is told by
   const json::Value row = at.change_and_die(what);
   CHECK(row["type"].text() == (what == "rmdir d" ? "directory" : "link"));
   CHECK(at.services.kept == row);
+  // As by a merge that the next start ends before: the past does not know of what is noted here.
+  const auto of_another = static_cast<std::int64_t>(at.past->next());
   const auto next = at.start();
   CHECK(at.services.last.operation == "interrupted");
   const json::Value told = kept_of(at.services.last);
-  CHECK(told["number"].number() == row["number"].number());
+  CHECK(told["number"].number() > of_another);
   CHECK(told["target"].text() == row["target"].text());
   const bool is_replaced = what == "rename l m";
   CHECK(told["removed"].truth() == !is_replaced);
