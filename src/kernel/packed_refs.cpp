@@ -94,18 +94,17 @@ class Packing {
   // A git that has the lock by now has read what was packed before, and may put that back.
   Status pack(const std::string& directory, const std::vector<std::string>& names) const {
     if (is_locked()) return ok();
-    TRY(kernel_.paths().rewrite(Caller::daemon(kernel_), root_ + "/.git/packed-refs",
-                                [&]() -> Result<std::string> {
-                                  std::map<std::string, std::string> refs;
-                                  for (const std::string& name : names) {
-                                    const auto id = id_of(name);
-                                    if (id) refs.emplace(path_in(directory, name), *id);
-                                  }
-                                  return with_refs(TRY(packed_text()), refs);
-                                }));
+    TRY(kernel_.paths().rewrite(
+        Caller::daemon(kernel_), root_ + "/.git/packed-refs", [&]() -> Result<std::string> {
+          std::map<std::string, std::string> refs;
+          for (const std::string& name : names) {
+            const auto id = id_of(name);
+            if (id) refs.emplace(path_in(directory, name), *id);
+          }
+          return with_refs(TRY(read_file(forest_, *TRY(packed_file()))), refs);
+        }));
     if (is_locked()) return ok();
-    TRY(sync());
-    const auto packed = TRY(PackedRefs::parse(TRY(packed_text())));
+    const PackedRefs packed = TRY(synced());
     for (const std::string& name : names) {
       const auto id = id_of(name);
       if (!id || !packed.has(path_in(directory, name), *id)) continue;
@@ -120,23 +119,14 @@ class Packing {
 
   bool is_locked() const { return find_in_tree(forest_, git_, kLock).has_value(); }
 
-  // It survives a power cut before the others go.
-  Status sync() const {
-    const TreeEntry packed = TRY(forest_.lookup(*git_, kPacked));
-    const auto file = TRY(forest_.open(*packed.node, O_RDONLY, TreeCaller{}));
-    TRY(forest_.fsync(*file, false));
-    const auto directory = TRY(forest_.open_directory(*git_));
-    return forest_.fsync(*directory, false);
-  }
-
   std::optional<std::string> id_of(const std::string& name) const {
     const auto read = read_rules(forest_, loose_, name);
     const std::string_view word = read ? text::trim(*read) : std::string_view();
     return is_id(word) ? std::optional(std::string(word)) : std::nullopt;
   }
 
-  // Its owner is the repository's also where there was none.
-  Result<std::string> packed_text() const {
+  // Made where there is none, as the repository's owner would.
+  Result<TreeNodeRef> packed_file() const {
     auto found = forest_.lookup(*git_, kPacked);
     if (!found && found.error().code == ENOENT) {
       const struct stat its = TRY(forest_.attributes(*git_));
@@ -149,7 +139,17 @@ class Packing {
     }
     if (!found) return std::unexpected(std::move(found).error());
     if (found->node->type() != S_IFREG) return fail(EINVAL, "{}: no plain file", kPacked);
-    return read_file(forest_, *found->node);
+    return found->node;
+  }
+
+  // On the disk, so that a power cut leaves it where the others have gone.
+  Result<PackedRefs> synced() const {
+    const TreeNodeRef packed = TRY(packed_file());
+    const auto file = TRY(forest_.open(*packed, O_RDONLY, TreeCaller{}));
+    TRY(forest_.fsync(*file, false));
+    const auto directory = TRY(forest_.open_directory(*git_));
+    TRY(forest_.fsync(*directory, false));
+    return PackedRefs::parse(TRY(read_file(forest_, *packed)));
   }
 
   Kernel& kernel_;

@@ -26,7 +26,7 @@ def kept_numbers():
     """The paths of what was kept, by number."""
     numbers = {}
     for segment in segments():
-        for line in segment.splitlines():
+        for line in segment.split(b"\n")[:-1]:  # behind the last one it is being written
             data = json.loads(line)["data"] if b'"kept"' in line else {}
             if isinstance(data.get("kept"), dict) and "number" in data["kept"]:
                 numbers.setdefault(data["kept"]["number"], set()).add(data["path"])

@@ -49,6 +49,14 @@ Result<std::string> read_all(Request& request, Handle& handle, const std::string
   return fail(EMSGSIZE, "{}: more than {} bytes; a range of them would do", path, kWhole);
 }
 
+// The host's caches, and who watches. False: the caches may still have what was there.
+template <class Parts>
+bool tell_of(Parts& parts, const DataChanges& changes) {
+  const bool is_told = parts.invalidate(changes.made());
+  parts.announce(changes.seen());
+  return is_told;
+}
+
 bool takes_commands(const Node& node, const RowInfo* row) {
   if (node.type() != S_IFREG || row == nullptr) return false;
   return row->kind == Kind::control || row->kind == Kind::reply || row->kind == Kind::setting ||
@@ -109,8 +117,7 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
   const std::string target = whole ? whole->path : clean;
   if (changes.is_data(target)) {
     const Status written = changes.write(target, text);
-    parts_->invalidate(changes.made());
-    parts_->announce(changes.seen());
+    tell_of(*parts_, changes);
     return written;
   }
   const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(target)));
@@ -132,8 +139,7 @@ Status FileSystem::rewrite(const Caller& caller, const std::string& path,
   if (!changes.is_data(clean)) return fail(EINVAL, "{}: not a file of a data tree", path);
   const Status written = changes.rewrite(clean, text);
   // Behind the turn: who waits for it may hold what the host's kernel needs to forget the name.
-  const bool is_told = parts_->invalidate(changes.made());
-  parts_->announce(changes.seen());
+  const bool is_told = tell_of(*parts_, changes);
   if (!written || is_told) return written;
   return fail(EBUSY, "{}: written, but the host's kernel may still have what was there", path);
 }
@@ -169,8 +175,7 @@ Status FileSystem::remove(const Caller& caller, const std::string& path) {
   if (!parent.in_data()) return parent.node->unlink(request, name);
   DataChanges changes(request, parts_->context, parts_->root);
   const Status removed = changes.remove(parent.node, name);
-  parts_->invalidate(changes.made());
-  parts_->announce(changes.seen());
+  tell_of(*parts_, changes);
   return removed;
 }
 
@@ -194,8 +199,7 @@ Status FileSystem::restore(const Caller& caller, const std::vector<RestoreStep>&
   if (!done) changes.take_back_directories();
   const Status finished = changes.finish_restore();
   if (done) done = finished;
-  parts_->invalidate(changes.made());
-  parts_->announce(changes.seen());
+  tell_of(*parts_, changes);
   return done;
 }
 
