@@ -76,8 +76,10 @@ void note_history(Fold& fold, const Record& record) {
     fold.move_versions(json::bytes_of(record.data, "path"), json::bytes_of(record.data, "other"),
                        record.data["exchange"].truth(), goes_along(record.data));
   }
-  if (renames || makes_a_name(record.kind)) {
-    fold.name_appears(json::bytes_of(record.data, renames ? "other" : "path"));
+  const bool is_there = record.kind == "tree.interrupted" && record.data["there"].truth();
+  if (renames || is_there || makes_a_name(record.kind)) {
+    const bool is_new_name = renames || record.data["of"].text() == "rename";
+    fold.name_appears(json::bytes_of(record.data, is_new_name ? "other" : "path"));
   }
   // Before what the backup replaces, whose number is greater.
   if (const FileVersionRef former = former_of(record)) fold.add_version(former);

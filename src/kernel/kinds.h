@@ -83,7 +83,7 @@ inline constexpr std::string_view kCheckpointCommit = "checkpoint.commit";
 //     mode ("0644"), uid, gid, atime and mtime ("seconds.nanoseconds") that were set
 //   xattr: name, bytes of the value [removed]
 //   interrupted: of, an operation [other]: the daemon was killed before it could tell of it, and it
-//     may have been done; it was where it has `kept`
+//     may have been done; it was where it has `kept`; there: what it makes or leaves is there
 //   fork: other, the tree that it is a fork of, state [checkpoint: the name, of one from before]
 //   checkpoint: name, state [reached: is to be a commit of all changes up to there]
 //   discard: of a whole tree or, with name and state, of a checkpoint

@@ -82,6 +82,8 @@ void account_for(const ContextRef& context, UnderWay& changes, PastStore* past) 
       if (row.operation == "remove") kept.set("removed", true);
       row.details.emplace_back("kept", std::move(kept));
     }
+    const bool is_there = walk_to(request, context, row.kept_path()).has_value();
+    if (is_there) row.details.emplace_back("there", true);
     row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
     if (const Status told = context->services.record_change(left.author, row)) {
       changes.end(left.slot);

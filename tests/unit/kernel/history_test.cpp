@@ -160,6 +160,20 @@ TEST_CASE("The store and a replay of the journal give the same history") {
   CHECK(h.find(1)->author.ends_with("root (bash)"));
 }
 
+TEST_CASE("What is there after a change that a kill cut off from its row is not in the trash") {
+  TestKernel t;
+  const std::string path = "/workspaces/site/a";
+  keep(t, path, "one");
+  removed(t, path, 1);
+  json::Object cut{
+      {"path", "/workspaces/site/.agentfs-0123456789ab"}, {"other", path}, {"of", "rename"}};
+  REQUIRE(t.commit("tree.interrupted", cut));
+  CHECK(history_of(t).trashed(path) != nullptr);
+  cut.emplace_back("there", true);
+  REQUIRE(t.commit("tree.interrupted", cut));
+  CHECK(history_of(t).trashed(path) == nullptr);
+}
+
 TEST_CASE("Numbers are not given again when their versions were dropped before a restart") {
   TestKernel t;
   const auto number = keep(t, "/workspaces/site/a", "one");
