@@ -34,8 +34,8 @@ std::string root_made_by(const Record& record) {
 // until it is: a kill may have left open whether.
 bool is_change(const Record& record) {
   if (!record.kind.starts_with("tree.") || record.kind == "tree.open") return false;
-  const bool is_rename = record.kind == "tree.rename" || record.data["of"].text() == "rename";
-  return is_rename || !record.data["temporary"].truth();
+  if (record.kind == "tree.rename" || !record.data["temporary"].truth()) return true;
+  return record.data["of"].text() == "rename";
 }
 
 // A name, and the bytes of one that is not UTF-8.

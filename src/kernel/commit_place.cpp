@@ -44,8 +44,8 @@ void ready_for_commit(Kernel& kernel, const std::string& root, const std::string
   const Forks forks = kernel.forks();
   if (!forks.info_of(root)) return;
   (void)forks.materialise(root + "/.git", true);
-  pack_refs(kernel, root, std::string(text::parent_part(ref)));
   const auto forest = forks.forest_of(root);
+  if (forest) pack_refs(kernel, **forest, root, std::string(text::parent_part(ref)));
   const auto directory = forest ? directory_of(**forest, root, ref) : fail(ENOENT, "{}", root);
   const Status kept = directory ? keep(**forest, **directory) : ok();
   if (!kept) {

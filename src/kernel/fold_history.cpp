@@ -78,7 +78,7 @@ void note_history(Fold& fold, const Record& record) {
   }
   const bool is_there = record.kind == "tree.interrupted" && record.data["there"].truth();
   if (renames || is_there || makes_a_name(record.kind)) {
-    const bool is_new_name = renames || record.data["of"].text() == "rename";
+    const bool is_new_name = renames || (is_there && record.data["of"].text() == "rename");
     fold.name_appears(json::bytes_of(record.data, is_new_name ? "other" : "path"));
   }
   // Before what the backup replaces, whose number is greater.

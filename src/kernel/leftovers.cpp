@@ -25,8 +25,7 @@ Status remove(Kernel& kernel, const std::string& path) {
   const TreeEntry entry = TRY(store.lookup(*directory, name));
   if (entry.node->type() == S_IFDIR) return ok();
   TRY(store.unlink(*directory, name, TreeCaller{}));
-  const TreeChange row{.operation = "remove", .path = path, .details = {{"temporary", true}}};
-  return kernel.record_change(Caller::daemon(kernel), row);
+  return kernel.record_change(Caller::daemon(kernel), {.operation = "remove", .path = path});
 }
 
 }  // namespace

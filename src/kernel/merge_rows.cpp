@@ -149,10 +149,10 @@ TreeChange change_of(const json::Value& row) {
           .other = text::unhex(row["other_hex"].text()).value_or(std::string())};
 }
 
+bool is_rebase(std::string_view from) { return paths::name_of(from).starts_with(kHiddenTree); }
+
 TreeChange whole_row(const std::string& root, const std::string& from, std::size_t changes) {
-  if (!paths::name_of(from).starts_with(kHiddenTree)) {
-    return {.operation = "merge", .path = root, .other = from};
-  }
+  if (!is_rebase(from)) return {.operation = "merge", .path = root, .other = from};
   return {.operation = "rebase", .path = root, .details = {{"paths", changes}}};
 }
 

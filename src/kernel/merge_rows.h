@@ -22,7 +22,9 @@ class Journal;
 // removed and created.
 json::Array merge_rows(const std::string& root, const MergePlan& plan);
 TreeChange change_of(const json::Value& row);
-// Of the merge itself; of what an imported directory has, a rebase.
+// Whether what is merged from there is what an imported directory has, by a rebase.
+bool is_rebase(std::string_view from);
+// Of the merge itself.
 TreeChange whole_row(const std::string& root, const std::string& from, std::size_t changes);
 // As the journal gets it; of all rows the one of a path, if there is one.
 TreeChange merge_row(const json::Value& row, const std::string& from);

@@ -209,7 +209,6 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   if (before != nullptr) TRY(check_resolved(root, *before));
   const TreeMerger& merger = *kernel_.parts().merger;
   TRY(merger.discard(sides.ours));
-  const bool is_host = paths::name_of(other).starts_with(kHiddenTree);
   Forest& forest = *TRY(kernel_.forks().forest_of(root));
   // Theirs of one moment, which the next merge begins from, and which conflicts that are left have;
   // who reads a refused merge's reads what theirs is by then.
@@ -240,7 +239,7 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   order.actions = merge_rows(root, plan);
   order.head = kernel_.journal().head().sequence;
   TRY(carry_out(caller, sides.ours, order));
-  const std::string from = is_host ? "what the imported directory has" : other;
+  const std::string from = is_rebase(other) ? "what the imported directory has" : other;
   std::string answer = fmt::format("merged {} into {}: {}, {}\n", from, root,
                                    text::counted(plan.actions.size(), "change"),
                                    text::counted(plan.conflicts.size(), "conflict"));

@@ -8,10 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "base/directory.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "kernel/forks.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
 #include "kernel/tree_path.h"
@@ -79,15 +77,10 @@ class Packing {
         git_(std::move(git)),
         loose_(std::move(loose)) {}
 
-  // Their names; what lies beside them is no ref, or is being changed.
+  // Their names; what lies beside them has no id.
   Result<std::vector<std::string>> names() const {
-    std::vector<std::string> all;
-    TRY(forest_.use_descriptor(*loose_, [&](int directory) -> Status {
-      for (HostEntry& entry : TRY(list_directory(directory))) {
-        if (entry.type == S_IFREG && !entry.name.ends_with(".lock")) all.push_back(entry.name);
-      }
-      return ok();
-    }));
+    std::vector<std::string> all = TRY(names_in(forest_, *loose_));
+    std::erase_if(all, [](const std::string& name) { return name.ends_with(".lock"); });
     return all;
   }
 
@@ -170,15 +163,14 @@ Result<std::string> with_refs(std::string_view packed,
   return text;
 }
 
-void pack_refs(Kernel& kernel, const std::string& root, const std::string& directory) {
-  const auto forest = kernel.forks().forest_of(root);
-  if (!forest) return;
+void pack_refs(Kernel& kernel, Forest& forest, const std::string& root,
+               const std::string& directory) {
   const Status packed = [&]() -> Status {
-    const TreeEntry tree = TRY((*forest)->lookup(*(*forest)->root(), paths::name_of(root)));
-    const auto git = find_in_tree(**forest, tree.node, ".git");
-    const auto loose = git ? find_in_tree(**forest, git->node, directory) : git;
+    const TreeEntry tree = TRY(forest.lookup(*forest.root(), paths::name_of(root)));
+    const auto git = find_in_tree(forest, tree.node, ".git");
+    const auto loose = git ? find_in_tree(forest, git->node, directory) : git;
     if (!loose || git->node->type() != S_IFDIR || loose->node->type() != S_IFDIR) return ok();
-    const Packing packing(kernel, root, **forest, git->node, loose->node);
+    const Packing packing(kernel, root, forest, git->node, loose->node);
     const auto names = TRY(packing.names());
     if (names.size() <= kMostLoose) return ok();
     return packing.pack(directory, names);

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/forest.h"
 #include "base/error.h"
 
 namespace agentfs {
@@ -24,6 +25,7 @@ Result<std::string> with_refs(std::string_view packed,
 // Where a directory of such refs ("refs/agentfs/checkpoints") in the .git of a workspace has more
 // than some hundred, they are packed. While a git holds the lock of the packed ones, nothing is
 // done; what fails is in the log, and every ref is where it was. By who commits there.
-void pack_refs(Kernel& kernel, const std::string& root, const std::string& directory);
+void pack_refs(Kernel& kernel, Forest& forest, const std::string& root,
+               const std::string& directory);
 
 }  // namespace agentfs
