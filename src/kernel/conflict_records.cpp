@@ -27,6 +27,7 @@ std::string stored(const MergeConflicts& conflicts) {
   head.set("from", std::uint64_t{conflicts.from});
   head.set("base", value_of(conflicts.base)).set("state", value_of(conflicts.state));
   if (conflicts.theirs != SnapshotId{}) head.set("theirs", value_of(conflicts.theirs));
+  if (!conflicts.is_partial) head.set("refused", true);
   head.set("last", conflicts.last);
   if (conflicts.after) head.set("after", *conflicts.after);
   json::Array ended;
@@ -57,7 +58,7 @@ Result<MergeConflicts> conflicts_in(std::string_view text) {
   }
   MergeConflicts all{.from = static_cast<std::uint32_t>(head["from"].number()),
                      .base = snapshot_of(head["base"]),
-                     .is_stored = true};
+                     .is_partial = !head["refused"].truth()};
   all.state = snapshot_of(head["state"]);
   all.theirs = snapshot_of(head["theirs"]);
   if (const std::int64_t after = head["after"].number(-1); after >= 0) {

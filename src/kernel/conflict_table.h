@@ -9,12 +9,37 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "backends/forest.h"
+#include "backends/merge.h"
 #include "base/mutex.h"
 
 namespace agentfs {
 
-struct MergeConflicts;
+// The paths that the last merge into a root left as they were, numbered from 1. Immutable. Stored
+// as STATE/merge-conflicts/<forest>.<tree>. They go with their tree where that is renamed, and end
+// where it, or what was merged, is discarded, or rolled back to before the merge; those of a merge
+// that was refused with each rollback. After another one those that had been ended are left again.
+struct MergeConflicts {
+  std::uint32_t from = 0;  // the tree that was merged, by its number
+  SnapshotId base{};
+  MergeSides sides{};
+  bool is_partial = false;  // of a merge that took what was clean; else of one that was refused
+  std::map<std::uint64_t, MergeConflict> left{};
+  std::uint64_t last = 0;  // number that was given
+  // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
+  // ask again.
+  std::vector<MergeConflict> settled{};
+  // By the path of a conflict that was ended: the newest states of ours then, of several where
+  // rollbacks opened it again. In what one of these led to it is ended.
+  std::map<std::string, std::vector<std::uint64_t>> ended_after{};
+  // Of a partial merge: what the next one begins from once none is left.
+  SnapshotId state{};
+  SnapshotId theirs{};  // what theirs is read from; none: from the tree, as it is now
+  // Of such a merge, the newest state of ours before it; nothing: of an earlier build.
+  std::optional<std::uint64_t> after{};
+};
 using MergeConflictsRef = std::shared_ptr<const MergeConflicts>;
 
 // One conflict by its number, or all, or those of what is ignored and not tracked.

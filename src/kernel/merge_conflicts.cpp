@@ -44,6 +44,11 @@ std::optional<std::uint32_t> number_in(std::string_view key) {
   return text::number<std::uint32_t>(key.substr(dot + 1));
 }
 
+// What a merge that took what was clean has left and is ended, the base of the next one says.
+bool says_anything(const MergeConflicts& conflicts) {
+  return !conflicts.left.empty() || (!conflicts.is_partial && !conflicts.settled.empty());
+}
+
 // Where the tree is now.
 Result<TreeInfo> find_tree(const Kernel& kernel, const std::string& top, std::uint32_t tree) {
   const auto forest = kernel.parts().forests.find(top);
@@ -76,7 +81,7 @@ MergeConflictsRef Merges::as_left(const std::string& root, const MergeConflicts&
                                   SnapshotId state) const {
   if (told.left.empty()) return nullptr;
   auto left = std::make_shared<MergeConflicts>(told);
-  left->is_stored = true;
+  left->is_partial = true;
   left->state = state;
   // What was merged, whatever is done there until the last one is ended.
   const auto forest = kernel_.forks().forest_of(root);
@@ -94,9 +99,7 @@ Status Merges::set_theirs(const std::string& root, SnapshotId state) {
   auto next = std::make_shared<MergeConflicts>(*shown);
   next->sides.theirs.root = TRY((*TRY(kernel_.forks().forest_of(root))).snapshot_root(state));
   next->theirs = state;
-  if (next->is_stored) return set_conflicts(root, next);
-  show_conflicts(root, next);
-  return ok();
+  return set_conflicts(root, next);
 }
 
 Status Merges::set_conflicts(const std::string& root, const MergeConflictsRef& conflicts) {
@@ -106,7 +109,7 @@ Status Merges::set_conflicts(const std::string& root, const MergeConflictsRef& c
 
 Status Merges::set_conflicts_of(const std::string& key, const MergeConflictsRef& conflicts) {
   const std::string file = fmt::format("{}/{}", directory_of(kernel_), key);
-  if (conflicts != nullptr && conflicts->is_stored && !conflicts->left.empty()) {
+  if (conflicts != nullptr && says_anything(*conflicts)) {
     TRY(file::make_directories(directory_of(kernel_), 0700));
     TRY(file::replace(file, stored(*conflicts)));
   } else {
@@ -160,7 +163,7 @@ void Merges::reopen(const std::string& top, std::uint32_t into, const MergeConfl
 Status Merges::leave_again(const std::string& top, std::uint32_t into, std::string_view text,
                            const IsEnded& is_ended) {
   const MergeConflictsRef now = kernel_.conflicts().find(key_of(top, into));
-  if (now != nullptr && now->is_stored && !now->left.empty()) return ok();
+  if (now != nullptr && now->is_partial && !now->left.empty()) return ok();
   reopen(top, into, TRY(conflicts_in(text)), is_ended);
   return ok();
 }
@@ -184,7 +187,7 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
       continue;
     }
     MergeConflictsRef next;
-    if (conflicts->is_stored && is_hosts) {
+    if (conflicts->is_partial && is_hosts) {
       const auto kept = std::make_shared<MergeConflicts>(*conflicts);
       kept->state = {};
       next = kept;
@@ -193,10 +196,21 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
       kernel_.conflicts().set(key, next);  // what the file says still ends at the next start
       return std::unexpected(std::move(stored).error());
     }
-    if (next != nullptr || !conflicts->is_stored) continue;
+    if (next != nullptr || !conflicts->is_partial) continue;
     for (const auto& [number, one] : conflicts->left) ended.push_back(one.path);
   }
   return ended;
+}
+
+// Those that the text tells, or none where what was merged is gone.
+Status Merges::show_again(const std::string& root, std::string_view text) {
+  const auto info = kernel_.forks().info_of(root);
+  if (text.empty() || !info) return set_conflicts(root, nullptr);
+  const auto all = std::make_shared<MergeConflicts>(TRY(conflicts_in(text)));
+  auto sides = sides_of(paths::top_of(root), info->number, *all);
+  if (!sides && sides.error().code == ENOENT) return set_conflicts(root, nullptr);
+  all->sides = TRY(std::move(sides));
+  return set_conflicts(root, all);
 }
 
 Status Merges::load_conflicts(const std::string& file) {
@@ -247,7 +261,7 @@ Status Merges::check_resolved(const std::string& root, const std::string& from) 
 }
 
 Status Merges::check_resolved(const std::string& root, const MergeConflicts& all) const {
-  if (!all.is_stored || all.left.empty()) return ok();
+  if (!all.is_partial || all.left.empty()) return ok();
   return fail(EBUSY,
               "{}: a merge left {} in conflict: {}/.agentfs/conflicts has them, and `resolve {} "
               "ours` (or theirs, or merged) ends one",
@@ -356,7 +370,8 @@ Status Merges::end_conflicts(const std::string& root, const std::vector<std::uin
     const std::string top = paths::top_of(root);
     if (const auto from = find_tree(kernel_, top, now->from)) {
       // A rollback to before this has them asked again, also when a start has come between.
-      if (ours && now->is_stored) TRY(MergeBases(kernel_).keep_conflicts(root, ours->number, *now));
+      if (ours && now->is_partial)
+        TRY(MergeBases(kernel_).keep_conflicts(root, ours->number, *now));
       TRY(MergeBases(kernel_).set(root, fmt::format("{}/{}", top, from->name), now->state));
     } else if (from.error().code != ENOENT) {
       return std::unexpected(from.error());

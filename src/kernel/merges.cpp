@@ -10,11 +10,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/conflict_records.h"
 #include "kernel/forks.h"
 #include "kernel/history_keeper.h"
 #include "kernel/imports.h"
 #include "kernel/kernel.h"
 #include "kernel/merge_bases.h"
+#include "kernel/merge_order.h"
 #include "kernel/merge_rows.h"
 #include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
@@ -36,10 +38,6 @@ Result<TreeCaller> owner_of(const TreeSide& tree) {
 // Of merges into or from a tree that others write to all the time.
 constexpr int kAttempts = 3;
 
-Result<TreeSide> live(Forest& forest, const std::string& root) {
-  return TreeSide{&forest, TRY(forest.tree(paths::name_of(root))).node};
-}
-
 // By which number a file is known, each state of a tree says for itself.
 bool is_same_but_number(FileState known, const FileState& now) {
   known.device = now.device;
@@ -57,50 +55,6 @@ Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan&
 }
 
 }  // namespace
-
-// --- merging
-
-// Stored before anything is changed, and again when all is: a crash is undone before the second
-// time, and ended after it.
-struct Merges::Order {
-  std::string root;
-  std::string from;
-  SnapshotId base{};  // not stored
-  bool done = false;
-  std::string record;
-  // The state of `from` that the next merge begins from; 0 where paths are left in conflict.
-  SnapshotId state{};
-  json::Array actions{};
-  StoredCaller by{};
-  Sequence head{};           // the journal's, before it was told
-  bool is_left = false;      // by a crash
-  std::string note{};        // not stored
-  MergeConflictsRef left{};  // neither; null where none are
-
-  std::string text() const {
-    json::Value value;
-    json::set_bytes(value, "root", root);
-    json::set_bytes(value, "from", from);
-    value.set("done", done).set("record", text::hex(record));
-    value.set("state", value_of(state)).set("actions", actions).set("head", head.value);
-    by.write(value);
-    return json::dump(value);
-  }
-  static Result<Order> parse(std::string_view text) {
-    const json::Value value = TRY(json::parse(text));
-    Order order{.root = json::bytes_of(value, "root"),
-                .from = json::bytes_of(value, "from"),
-                .done = value["done"].truth(),
-                .record = text::unhex(value["record"].text()).value_or(std::string())};
-    order.state = snapshot_of(value["state"]);
-    order.head.value = static_cast<std::uint64_t>(value["head"].number());
-    order.is_left = true;
-    order.by = StoredCaller::read(value);
-    if (order.root.empty() || order.record.empty()) return fail(EBADMSG, "no order of a merge");
-    if (const json::Array* actions = value["actions"].array()) order.actions = *actions;
-    return order;
-  }
-};
 
 std::string Merges::file_of(const std::string& root) const {
   return fmt::format("{}/merges/{}", kernel_.parts().state, text::hex(root));
@@ -128,8 +82,8 @@ Result<MergeSides> Merges::sides_at(const std::string& root, const std::string& 
                                     SnapshotId base) const {
   Forest& forest = *TRY(kernel_.forks().forest_of(root));
   return MergeSides{.base = {&forest, TRY(forest.snapshot_root(base))},
-                    .ours = TRY(live(forest, root)),
-                    .theirs = TRY(live(forest, other))};
+                    .ours = TRY(live_side(forest, root)),
+                    .theirs = TRY(live_side(forest, other))};
 }
 
 Result<std::string> Merges::merge(const Caller& caller, const std::string& root,
@@ -217,7 +171,6 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   MergePlan plan = TRY(merger.plan(now, Forks::options(forest)));
   TRY(check_own(caller, sides.ours, plan));
   const std::string name = text::shown(paths::name_of(other));
-  // Nothing is left of a merge until it is made: until then they are told alone.
   auto left = std::make_shared<MergeConflicts>(
       MergeConflicts{.from = order.state.tree, .base = order.base, .sides = sides});
   leave_out_settled(before, plan, *left);
@@ -225,6 +178,9 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
   for (const auto& [number, one] : left->left) left->ended_after.erase(one.path);
   if (!left->left.empty()) show_conflicts(root, left);
   if (!left->left.empty() && !partial) {
+    // On a full disk they are told by this daemon alone.
+    if (const Status kept = set_conflicts(root, left); !kept)
+      log::warning("{}", kept.error().message);
     return fail(EBUSY,
                 "merge {}: {}, nothing was changed; {}/.agentfs/conflicts has them, and `merge {} "
                 "partial` takes what is clean and leaves them to `resolve`",
@@ -251,11 +207,12 @@ Result<std::string> Merges::merge_alone(const Caller& caller, const MergeSides& 
 Status Merges::carry_out(const Caller& caller, const TreeSide& ours, Order& order) {
   const TreeMerger& merger = *kernel_.parts().merger;
   const std::string file = file_of(order.root);
+  const MergeConflictsRef shown = conflicts(order.root);
+  if (shown != nullptr) order.shown = stored(*shown);
   if (Status stored = file::replace(file, order.text()); !stored) {
     TRY(merger.discard(ours));
     return stored;
   }
-  const MergeConflictsRef shown = conflicts(order.root);
   Status applied = set_conflicts(order.root, order.left);
   if (applied) applied = merger.apply(ours, order.record, exchange_in(order.root));
   order.done = applied.has_value();
@@ -332,67 +289,6 @@ Status Merges::tell(const Caller& caller, const Order& order) {
                     : 0;
   for (std::size_t i = told; i < rows.size(); ++i) TRY(kernel_.record_change(caller, rows[i]));
   return ok();
-}
-
-// --- after a crash
-
-Status Merges::settle() {
-  const std::string directory = kernel_.parts().state + "/merges";
-  for (const HostEntry& entry : TRY(list_if_there(directory))) {
-    const std::string file = fmt::format("{}/{}", directory, entry.name);
-    if (file::is_unfinished(file)) {
-      ::unlink(file.c_str());
-      continue;
-    }
-    if (const Status settled = settle_one(file); !settled) {
-      log::error("merge: left half done: {}", settled.error().message);
-    }
-  }
-  for (const auto& [top, forest] : kernel_.parts().forests) TRY(discard_staged(top, *forest));
-  load_conflicts();
-  return ok();
-}
-
-Result<std::string> Merges::root_of_order(std::string_view text) {
-  return TRY(Order::parse(text)).root;
-}
-
-// What was made ready for a merge whose order was never stored. Beside one that could not be
-// carried out lies what it has replaced.
-Status Merges::discard_staged(const std::string& top, Forest& forest) {
-  for (const TreeInfo& info : forest.family()) {
-    if (info.name.empty()) continue;
-    if (file::exists(file_of(fmt::format("{}/{}", top, info.name)))) continue;
-    const auto root = forest.lookup(*forest.root(), info.name);
-    if (!root || !forest.lookup(*root->node, kMergeDirectory)) continue;
-    if (Status done = kernel_.parts().merger->discard({&forest, root->node}); !done) {
-      log::error("merge: {}: {}", info.name, done.error().message);
-    }
-  }
-  return ok();
-}
-
-bool Merges::is_half_done(const std::string& root) const { return file::exists(file_of(root)); }
-
-Status Merges::end_half_done(const std::string& root) {
-  if (!is_half_done(root)) return ok();
-  if (!kernel_.conflicts().begin(root)) {
-    return fail(EBUSY, "{}: another merge into it is under way; again, when it has ended", root);
-  }
-  Status ended = settle_one(file_of(root));
-  kernel_.conflicts().end(root);
-  kernel_.paths().recount(root, false);
-  return ended;
-}
-
-Status Merges::settle_one(const std::string& file) {
-  Order order = TRY(Order::parse(TRY(file::read(file))));
-  Forest& forest = *TRY(kernel_.forks().forest_of(order.root));
-  const TreeSide ours = TRY(live(forest, order.root));
-  // One that could not be put back when it failed has writers, who have their files again.
-  if (!order.done) TRY(put_back(ours, order));
-  if (!order.done) TRY(set_conflicts(order.root, nullptr));
-  return finish(order.by.caller(kernel_), ours, order);
 }
 
 }  // namespace agentfs

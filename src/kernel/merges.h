@@ -23,30 +23,6 @@ namespace agentfs {
 
 class Kernel;
 
-// The paths that the last merge into a root left as they were, numbered from 1. Immutable. Those of
-// a merge that took what was clean are stored as STATE/merge-conflicts/<forest>.<tree>; those of
-// one that was refused are in memory alone: asked for again, it finds them again. They go with
-// their tree where that is renamed, and end where it, or what was merged, is discarded, or rolled
-// back to before the merge. After another rollback those that had been ended are left again.
-struct MergeConflicts {
-  std::uint32_t from = 0;  // the tree that was merged, by its number
-  SnapshotId base{};
-  MergeSides sides{};
-  bool is_stored = false;
-  std::map<std::uint64_t, MergeConflict> left{};
-  std::uint64_t last = 0;  // number that was given
-  // Ended by resolve(): the next merge of the two, if base and theirs are as they were, does not
-  // ask again.
-  std::vector<MergeConflict> settled{};
-  // By the path of a conflict that was ended: the newest states of ours then, of several where
-  // rollbacks opened it again. In what one of these led to it is ended.
-  std::map<std::string, std::vector<std::uint64_t>> ended_after{};
-  // Of a merge that took what was clean: what the next one begins from once none is left.
-  SnapshotId state{};
-  SnapshotId theirs{};  // what theirs is read from; none: from the tree, as it is now
-  // Of such a merge, the newest state of ours before it; nothing: of an earlier build.
-  std::optional<std::uint64_t> after{};
-};
 // What a merge or a fold is about to delete. Of one file with several names, which is another one
 // on the disk each time that a name goes, all have what the first had in common with the others.
 struct RemovedFiles {
@@ -150,9 +126,10 @@ class Merges {
   Result<MergeSides> sides_at(const std::string& root, const std::string& other,
                               SnapshotId base) const;
   void show_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
-  // Shown, and stored or no longer stored.
+  // Shown, and stored for as long as they say anything to the next merge.
   Status set_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
   Status set_conflicts_of(const std::string& tree, const MergeConflictsRef& conflicts);
+  Status show_again(const std::string& root, std::string_view text);
   Status load_conflicts(const std::string& file);
   void load_conflicts();
   struct Found {

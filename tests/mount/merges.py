@@ -551,6 +551,52 @@ def what_was_resolved_is_not_asked_for_again():
     expect_eq((ours / "later").read_text(), "later\n")
 
 
+def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart():
+    """Be it a stop or a kill: what was ended as ours is not asked for again, and each path keeps its number."""
+    for name, is_killed in (("kept-told", False), ("kept-killed", True)):
+        ours, theirs = make(name), SPACES / f"{name}-1"
+        ctl(name, f"fork {theirs.name}")
+        for top in (ours, theirs):
+            for path in ("both", "gone", "lines"):
+                (top / path).write_text(f"{top.name}'s {path}\n")
+        conflicts = ours / ".agentfs/conflicts"
+
+        def restart():
+            if is_killed:
+                daemon = M.daemon()
+                kill(daemon, signal.SIGKILL)
+                wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+            else:
+                M.umount()
+                M.mount()
+
+        def left():
+            return {number: read(conflicts / number / "about").split("\t")[0]
+                    for number in os.listdir(conflicts) if number.isdigit()}
+
+        refused("EBUSY", name, f"merge {theirs.name}")
+        restart()
+        expect_eq(left(), {"1": "both", "2": "gone", "3": "lines"}, f"{name}: after a restart")
+        expect_eq([read(conflicts / "1" / side) for side in ("base", "ours", "theirs")],
+                  ["as it was\n", f"{name}'s both\n", f"{theirs.name}'s both\n"], name)
+        (theirs / "gone").write_text("theirs, since\n")
+        expect_eq(read(conflicts / "2" / "theirs"), "theirs, since\n", f"{name}: theirs is what it has now")
+        ctl(name, "resolve 1 ours")
+        ctl(name, "resolve 3 ours")
+        restart()
+        expect_eq(left(), {"2": "gone"}, f"{name}: what was resolved")
+        refused("EBUSY", name, f"merge {theirs.name}")
+        expect_eq(left(), {"2": "gone"}, f"{name}: what is asked for again")
+        ctl(name, "resolve 2 ours")
+        restart()
+        (theirs / "new").write_text("new\n")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq([read(ours / path) for path in ("both", "gone", "lines", "new")],
+                  [f"{name}'s both\n", f"{name}'s gone\n", f"{name}'s lines\n", "new\n"], name)
+        restart()
+        expect_eq(left(), {}, f"{name}: once it is merged")
+
+
 def many_conflicts_are_ended_by_one_command():
     """All, or those of what is ignored and not tracked; what cannot be ended is told, with how far it came."""
     ours = SPACES / "built"
@@ -1518,6 +1564,47 @@ def a_kill_leaves_all_or_nothing():
     M.verify()
 
 
+def conflicts_that_were_told_stay_where_a_kill_undoes_the_merge_after_them():
+    M.umount()  # who starts daemons again gives up after six within a minute
+    M.mount()
+    undone = 0
+    for number in range(5):
+        name = f"told{number}"
+        ours, theirs = make(name), SPACES / f"{name}-fork"
+        for n in range(300):
+            (ours / f"f{n}").write_text("before\n")
+        ctl(name, f"fork {theirs.name}")
+        for n in range(300):
+            (theirs / f"f{n}").write_text("after\n")
+        for top in (ours, theirs):
+            for path in ("both", "gone", "lines"):
+                (top / path).write_text(f"{top.name}'s {path}\n")
+        refused("EBUSY", name, f"merge {theirs.name}")
+        ctl(name, "resolve 2 ours")
+        merging = subprocess.Popen(["sh", "-c", f"echo merge {theirs.name} partial > {ours}/.agentfs/ctl"],
+                                   stderr=subprocess.DEVNULL)
+        orders = M.state / "merges"
+        wait_until(20, lambda: (orders.exists() and os.listdir(orders)) or merging.poll() is not None,
+                   "the merge is under way")
+        daemon = M.daemon()
+        kill(daemon, signal.SIGKILL)
+        merging.wait()
+        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+        conflicts = ours / ".agentfs/conflicts"
+        told = {one: read(conflicts / one / "about").split("\t")[0] for one in os.listdir(conflicts) if one.isdigit()}
+        expect_eq(told, {"1": "both", "3": "lines"}, f"round {number}")
+        if (ours / "f0").read_text() == "before\n":
+            undone += 1
+            ctl(name, f"merge {theirs.name} partial")
+        expect_eq((ours / "f299").read_text(), "after\n")
+        ctl(name, "resolve all theirs")
+        ctl(name, f"merge {theirs.name}")
+        expect_eq([read(ours / path) for path in ("both", "gone", "lines")],
+                  [f"{theirs.name}'s both\n", f"{name}'s gone\n", f"{theirs.name}'s lines\n"], name)
+    print(f"{undone} of 5 merges were undone")
+    M.verify()
+
+
 def a_merge_of_what_is_clean_is_begun_from_after_a_kill():
     """In a workspace of any name; what was taken back by hand since stays so."""
     M.umount()  # who starts daemons again gives up after six within a minute
@@ -1996,6 +2083,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      links_are_counted_after_a_merge, attributes_of_the_system_stay,
      what_is_in_the_way_of_theirs_is_told, what_was_resolved_is_not_asked_for_again,
+     what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart,
      a_fork_of_what_a_rollback_took_away_brings_that_back,
      a_rollback_to_after_a_partial_merge_leaves_its_conflicts_and_what_it_took,
      conflicts_come_back_with_the_merge_that_left_them,
@@ -2034,7 +2122,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      who_looks_at_conflicts_of_large_files_has_them_read_by_nobody,
      conflicts_are_files, what_was_undone_since_a_merge_stays_so_after_a_rollback,
      a_rollback_that_was_undone_has_taken_no_merge_back,
-     the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing,
+     the_fork_takes_over_from_its_parent, strangers_are_refused, a_kill_leaves_all_or_nothing, conflicts_that_were_told_stay_where_a_kill_undoes_the_merge_after_them,
      a_merge_of_what_is_clean_is_begun_from_after_a_kill,
      a_rollback_that_cannot_end_the_conflicts_takes_the_merge_back_nevertheless,
      what_theirs_moves_onto_a_new_file_of_ours_is_in_conflict,
