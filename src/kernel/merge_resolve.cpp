@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <utility>
+
 #include "backends/tree_xattrs.h"
 #include "base/text.h"
 #include "kernel/caller_groups.h"
@@ -17,6 +19,9 @@
 
 namespace agentfs {
 namespace {
+
+// What a kill leaves taken and still listed is at most this many. All of them are stored each time.
+constexpr std::size_t kEndedAtOnce = 100;
 
 std::unexpected<Error> refuse_as_it_is(const std::string& path, const std::string& differs,
                                        std::uint64_t number) {
@@ -276,7 +281,8 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
   }
   const MergePause pause(kernel_.conflicts(), root);
   const auto numbers = TRY(numbers_of(kernel_, root, which));
-  std::vector<std::uint64_t> ended;
+  std::vector<std::uint64_t> ended;  // and not stored yet
+  std::size_t count = 0;
   std::string told;
   Status last = ok();
   for (const std::uint64_t number : numbers) {
@@ -284,13 +290,15 @@ Result<std::string> Merges::resolve(const Caller& caller, const std::string& roo
     last = line ? ok() : std::unexpected(line.error());
     if (!last) break;
     ended.push_back(number);
+    ++count;
     told += *line;
+    if (ended.size() == kEndedAtOnce) TRY(end_conflicts(root, std::exchange(ended, {})));
   }
   if (!ended.empty()) TRY(end_conflicts(root, ended));
   if (last) return told;
   if (numbers.size() == 1) return std::unexpected(last.error());
   return fail(last.error().code, "{} ({} of {} conflicts were ended before it)",
-              last.error().message, ended.size(), numbers.size());
+              last.error().message, count, numbers.size());
 }
 
 }  // namespace agentfs

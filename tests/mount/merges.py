@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """Merging forks: all or nothing, conflicts as files, told, kept and visible at once."""
 import contextlib
@@ -651,6 +650,37 @@ def many_conflicts_are_ended_by_one_command():
     expect_has(refused("ENOTSUP", "built", "resolve all theirs"), "1 of 2 conflicts were ended before it")
     expect_eq((ours / "first").read_text(), "built-f\n", "before it")
     expect_eq(left(), ["second"])
+
+
+def hundreds_of_conflicts_are_ended_up_to_the_first_that_is_made_by_hand():
+    ours, theirs = make("hundreds"), SPACES / "hundreds-1"
+    names = [f"f{n:03}" for n in range(230)]
+    for name in names:
+        (ours / name).write_text("base\n")
+    ctl("hundreds", "fork hundreds-1")
+    for name in names:
+        (ours / name).write_text("ours\n")
+        (theirs / name).write_text("theirs\n")
+    (theirs / "f150").write_text("base\n")
+    (ours / "f150").rename(ours / "f150-ours")
+    (ours / "f150-ours").write_text("base\n")
+    (theirs / "f150").rename(theirs / "f150-theirs")
+    refused("EBUSY", "hundreds", "merge hundreds-1")
+    conflicts = ours / ".agentfs/conflicts"
+
+    def left():
+        return {read(conflicts / one / "about").split("\t")[0]: one for one in os.listdir(conflicts) if one.isdigit()}
+
+    asked = len(left())
+    told = refused("ENOTSUP", "hundreds", "resolve all theirs")
+    names.remove("f150")
+    ended = [name for name in names if (ours / name).read_text() == "theirs\n"]
+    expect(len(ended) > 100, f"ended: {len(ended)}")
+    expect_has(told, f"({len(ended)} of {asked} conflicts were ended before it)")
+    expect_eq(sorted(name for name in names if name not in left()), ended, "what is asked for no more")
+    ctl("hundreds", f"resolve {left()['f150-ours']} ours")
+    ctl("hundreds", "resolve all theirs")
+    expect_eq({(ours / name).read_text() for name in names}, {"theirs\n"})
 
 
 def what_a_conflict_lists_can_be_read():
@@ -2098,7 +2128,8 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_is_set_on_a_directory_is_not_lost_where_the_other_side_moves_or_removes_it, a_mode_and_an_acl_are_both_taken_once,
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
-     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command, what_a_conflict_lists_can_be_read,
+     what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command,
+     hundreds_of_conflicts_are_ended_up_to_the_first_that_is_made_by_hand, what_a_conflict_lists_can_be_read,
      what_both_added_is_one_only_where_nothing_differs, a_name_that_theirs_renames_is_not_written_as_one_of_ours,
      a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,
      between_two_merges_the_first_is_what_the_next_begins_from,
