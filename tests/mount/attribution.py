@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 """Each change has its row in the journal, with its author, whatever made it: shells, tools, memory
 maps, and what a sandboxed command forked and let go."""
 import mmap

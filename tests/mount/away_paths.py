@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """What git keeps from a worktree is in a commit of a checkpoint or turn as git's index has it."""
 import hashlib

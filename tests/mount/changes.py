@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 120
 # mount: none
 """The feed of changes: each changed path once, in order, with its author, over restarts too."""
 import contextlib

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """Checkpoints become git commits: as they were, of everybody's changes, beside the user's own."""
 import os

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
 # mount: none
 """Forks, checkpoints and rollbacks of whole workspaces: at once, and no byte crosses."""
 import errno

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 # mount: none
 """Generations of paths, conditions on them, and what agents may not overwrite: refused, and kept."""
 import errno

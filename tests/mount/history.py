@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 # mount: none
 """Nothing is lost: what programs remove and overwrite is in .agentfs, and comes back by restore."""
 import contextlib

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 """An agent on a model behind HTTP repairs a C program in a git workspace."""
 import json
 import os

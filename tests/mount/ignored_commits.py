@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
 # mount: none
 """What is ignored is in the commits of checkpoints and turns where git tracks it, and nowhere else."""
 from commits_lib import AGAIN, Commits

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """Workspaces made of a directory of the host: read where it lies, changed only by commit."""
 import os

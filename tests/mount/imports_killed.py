@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """What a kill cuts short of an import, a commit, a rebase or an uncommit is made whole, or was never begun."""
 import errno

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
 # mount: none
 """Line endings in commits of checkpoints and turns are those that git's program would store."""
 from commits_lib import Commits

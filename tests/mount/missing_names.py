@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """What is not there is asked for once, and found as soon as anything has made it."""
 import os

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 """What changes below a directory that is renamed all the time is told under the name that the directory
 has at that row.
 

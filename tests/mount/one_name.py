@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 """Two who change one name at once: the rows of it are in the order in which it changed, and what went
 is in the trash, whichever came first.
 

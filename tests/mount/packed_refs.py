@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """The refs of the daemon's commits are packed once there are many: no state has all of them anew."""
 import os

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 60
 # mount: none
 """What was written is read from the host's cache, and never an older content of it."""
 import ctypes

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
 # mount: none
 """With the daemon stopped, each workspace that was never a fork is a complete plain directory.
 

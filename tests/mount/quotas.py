@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 # mount: none
 """Limits of workspaces and users: nothing is written that would be more, and what is told is so."""
 import errno

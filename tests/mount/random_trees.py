@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 300
 # mount: none
 """A workspace is changed, forked, kept, merged, restored and taken back at random, and all trees and
 states are compared with a model of them again and again, by the daemon that did it and by the next.

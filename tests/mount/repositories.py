@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """/src/repos: bare repositories, made, cloned, pushed to and cleaned up by plain git."""
 import os

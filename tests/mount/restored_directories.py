@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 120
 # mount: none
 """A directory comes back as it was when its removal began."""
 import os

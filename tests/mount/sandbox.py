@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
 """What a command cannot do, from /dev/local/exec and from an agent's exec tool."""
 import http.server
 import json

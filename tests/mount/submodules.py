@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 180
 # mount: none
 """A submodule is in a commit of a checkpoint or turn as git would add it, checked out or not."""
 import random

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 120
 """What several processes change in one workspace is told in an order that makes the same tree of nothing.
 
 They make, link, rename, exchange, remove and restore files and directories of few names, so that they are

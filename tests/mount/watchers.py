@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 120
 # mount: none
 """Who watches directories (inotify) is told of what the daemon changed itself."""
 import ctypes

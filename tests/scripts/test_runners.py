@@ -112,10 +112,12 @@ class MountTests(unittest.TestCase):
         self.assertEqual(list(self.top.glob(mounts.PREFIX + "*")), [])
 
     def test_a_script_that_hangs_has_failed(self):
-        self.script("slow.sh", "# timeout: 1\nsleep 1000")
-        code, output = self.run_them()
+        self.script("slow.sh", "sleep 1000")
+        self.script("slower.sh", "# timeout: 2\nsleep 1000")
+        code, output = self.run_them("--timeout", "1")
         self.assertEqual(code, 1)
-        self.assertIn("did not end within", output)
+        for name in "slow.sh", "slower.sh":
+            self.assertIn(f"{name}: did not end within", output)
 
     def test_what_a_dead_run_left_is_cleared_away(self):
         old = self.top / (mounts.PREFIX + "old")
