@@ -119,7 +119,8 @@ class TreeStore {
   virtual Status unlink(const TreeNode& parent, const std::string& name, const TreeCaller&) = 0;
   virtual Status remove_directory(const TreeNode& parent, const std::string& name,
                                   const TreeCaller&) = 0;
-  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others are EINVAL.
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT (a device 0:0 of the caller's has the
+  // old name at once, as an overlay wants it); others are EINVAL.
   virtual Status rename(const TreeNode& from, const std::string& name, const TreeNode& to,
                         const std::string& new_name, unsigned flags, const TreeCaller&) = 0;
 

@@ -225,7 +225,7 @@ TEST_CASE("wire: the flags of rename are kept or refused, never ignored") {
   CHECK(code_of(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, RENAME_NOREPLACE)) ==
         EEXIST);
   CHECK(tree.get("b") == "b");
-  CHECK(code_of(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, RENAME_WHITEOUT)) == EINVAL);
+  CHECK(code_of(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, 1U << 3)) == EINVAL);
   CHECK(tree.services.take_changes().empty());
   REQUIRE(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, RENAME_EXCHANGE));
   CHECK(tree.get("a") == "b");
@@ -234,6 +234,28 @@ TEST_CASE("wire: the flags of rename are kept or refused, never ignored") {
   CHECK(tree.services.take_changes() ==
         Rows{{"rename", "/data/a", 0, "/data/b", R"({"exchange":true})"},
              {"rename", "/data/a", 0, "/data/b"}});
+}
+
+TEST_CASE("wire: a rename may leave a whiteout, which is told, too") {
+  DataTree tree;
+  tree.put("a", "a");
+  tree.put("b", "b");
+  const unsigned only_new = RENAME_WHITEOUT | RENAME_NOREPLACE;
+  CHECK(code_of(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, only_new)) == EEXIST);
+  CHECK(tree.get("a") == "a");
+  CHECK(tree.services.take_changes().empty());
+  REQUIRE(tree.wire().rename({tree.root, "a"}, {tree.root, "b"}, RENAME_WHITEOUT));
+  CHECK(tree.get("b") == "a");
+  const auto left = tree.wire().lookup(tree.root, "a");
+  REQUIRE(left);
+  CHECK((left->attr.mode & S_IFMT) == S_IFCHR);
+  CHECK(left->attr.rdev == 0);
+  REQUIRE(tree.wire().rename({tree.root, "b"}, {tree.root, "c"}, only_new));
+  CHECK(tree.get("c") == "a");
+  CHECK(tree.services.take_changes() == Rows{{"rename", "/data/a", 0, "/data/b"},
+                                             {"mknod", "/data/a"},
+                                             {"rename", "/data/b", 0, "/data/c"},
+                                             {"mknod", "/data/b"}});
 }
 
 TEST_CASE("wire: nothing moves between a tree and the rows") {

@@ -2,6 +2,7 @@
 // The store over a plain directory.
 #pragma once
 
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -9,6 +10,9 @@
 #include "backends/trees/node_table.h"
 
 namespace agentfs::trees {
+
+// Of rename(): whether another file may lose the new name.
+constexpr bool may_replace(unsigned flags) { return (flags & ~unsigned{RENAME_WHITEOUT}) == 0; }
 
 // Threads: all; it has no state but the node table's. Each operation borrows the descriptors of
 // its nodes first, as the daemon, and then makes its one system call, as the caller.

@@ -11,7 +11,7 @@
 namespace agentfs::trees {
 namespace {
 
-constexpr unsigned kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE;
+constexpr unsigned kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 
 }  // namespace
 
@@ -111,12 +111,14 @@ Status DirectoryTree::rename(const TreeNode& from, const std::string& name, cons
   TRY(check_name(name));
   TRY(check_name(new_name));
   if ((flags & ~kRenameFlags) != 0) {
-    return fail(EINVAL, "{}: rename flags {:#x}; RENAME_NOREPLACE and RENAME_EXCHANGE are known",
+    return fail(EINVAL,
+                "{}: rename flags {:#x}; RENAME_NOREPLACE, RENAME_EXCHANGE and RENAME_WHITEOUT are "
+                "known",
                 text::shown(name), flags);
   }
   const Borrowed source = TRY(table_->borrow(from));
   const Borrowed target = TRY(table_->borrow(to));
-  UniqueFd victim = flags == 0 ? open_victim(target, new_name) : UniqueFd();
+  UniqueFd victim = may_replace(flags) ? open_victim(target, new_name) : UniqueFd();
   const int code = as_caller(daemon_, caller, [&] {
     return ::renameat2(source.get(), name.c_str(), target.get(), new_name.c_str(), flags);
   });

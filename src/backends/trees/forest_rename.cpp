@@ -130,7 +130,7 @@ Status ForestStore::rename_alone(const Renaming& names, const TreeCaller& caller
       entry ? std::static_pointer_cast<ForestNode>(entry->node) : ForestNodeRef(nullptr);
   ForestNodeRef other;
   bool last = false;
-  const bool replaces = flags == 0 && moved;
+  const bool replaces = may_replace(flags) && moved;
   if (moved && (replaces || names.exchanges())) {
     const auto found = f_->find_alone(*to, new_name);
     if (found) other = std::static_pointer_cast<ForestNode>(found->node);

@@ -15,6 +15,19 @@ bool is_backup_of(std::string_view name, std::string_view other) {
   return other.size() > name.size() && other.starts_with(name);
 }
 
+// Of a `.agentfs`: the real directory behind it.
+Result<std::shared_ptr<DataNode>> target_of(Request& request, const DataNode& from,
+                                            const std::string& name, Node& parent,
+                                            const std::string& new_name) {
+  auto* const history = dynamic_cast<HistoryNode*>(&parent);
+  auto real =
+      history != nullptr ? TRY(history->receiving(request, new_name)) : parent.shared_from_this();
+  auto target = std::dynamic_pointer_cast<DataNode>(std::move(real));
+  if (target != nullptr && &target->tree() == &from.tree()) return target;
+  return fail(EXDEV, "{}/{}: cannot be renamed into another tree; copying would do", from.path(),
+              name);
+}
+
 // What has the new name is kept before `move` takes it away. What nobody has looked at is hardly
 // there (`known` is null): then the disk alone is asked, once, and nothing is looked for.
 template <typename Move>
@@ -65,24 +78,19 @@ json::Value DataNode::keep_former(const std::string& name, const std::string& ne
 }
 
 Status DataNode::rename(Request& request, const std::string& name, Node& new_parent,
-                        const std::string& new_name, unsigned flags) {
-  // Into a `.agentfs`: into the real directory behind it.
-  NodeRef real;
-  if (auto* const history = dynamic_cast<HistoryNode*>(&new_parent)) {
-    real = TRY(history->receiving(request, new_name));
-  }
-  auto* target = dynamic_cast<DataNode*>(real != nullptr ? real.get() : &new_parent);
-  if (target == nullptr || target->tree_ != tree_) {
-    return fail(EXDEV, "{}: cannot be renamed into another tree; copying would do", child(name));
-  }
+                        const std::string& new_name, unsigned asked) {
+  const unsigned whiteout = asked & RENAME_WHITEOUT;  // left under the old name
+  const unsigned flags = asked - whiteout;
+  const auto target = TRY(target_of(request, *this, name, new_parent, new_name));
   if (hides(name)) return fail_errno(ENOENT, child(name));
   TRY(target->may_make(request, new_name));
   TRY(tree_->services().check_room(false));
   const Hold root = TRY(hold_root(name));
-  const bool is_taken = target != this || new_name != name;
+  const bool is_taken = target.get() != this || new_name != name;
   const Hold other_root = is_taken ? TRY(target->hold_root(new_name)) : Hold();
   Charge charge(*tree_, &request);
   TRY(charge.rename({*this, name}, {*target, new_name}, flags));
+  if (whiteout != 0) TRY(charge.make(*this, 0));
   DataGuard guard(request, *tree_, region_of(target->region_, new_name));
   TRY(guard.rename(*this, name, *target, new_name, flags));
   const bool is_exchange = (flags & RENAME_EXCHANGE) != 0;
@@ -100,11 +108,12 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (moving.row().path == moving.row().other || (file != nullptr && file == replaced)) {
     return tree_->store().rename(*file_, name, *target->file_, new_name, flags, request.tree());
   }
-  json::Value former = target == this ? keep_former(name, new_name) : json::Value();
+  json::Value former = target.get() == this ? keep_former(name, new_name) : json::Value();
   if (is_exchange) moving.row().details = {{"exchange", true}};
   if (is_directory) moving.row().details.emplace_back("directory", true);
   const auto move = [&](unsigned how) {
-    return tree_->store().rename(*file_, name, *target->file_, new_name, how, request.tree());
+    return tree_->store().rename(*file_, name, *target->file_, new_name, how | whiteout,
+                                 request.tree());
   };
   TRY(flags == 0 ? take_name(request, *target, new_name, replaced, moving, move) : move(flags));
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
@@ -112,6 +121,9 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   if (is_directory) follow_region(name, *target, new_name);
   TRY(moving.tell());
   guard.done();
+  if (whiteout == 0) return ok();
+  moving.row() = {.operation = "mknod", .path = moving.row().path, .other = {}};
+  TRY(made(request, tree_->store().lookup(*file_, name), name, {moving, charge}));
   return ok();
 }
 
