@@ -683,6 +683,33 @@ def hundreds_of_conflicts_are_ended_up_to_the_first_that_is_made_by_hand():
     expect_eq({(ours / name).read_text() for name in names}, {"theirs\n"})
 
 
+def what_is_written_to_a_file_that_a_merge_removes_is_told_or_refused():
+    """By a descriptor of before: what it had written has a row, and what it would write is ESTALE, as where
+    another file comes in its place. Where the merge is taken back it is told as ever."""
+    ours, theirs = make("goes"), SPACES / "goes-1"
+    for name in ("one", "linked"):
+        (ours / name).write_text("old\n")
+    os.link(ours / "linked", ours / "other")
+    ctl("goes", "fork goes-1")
+    for name in ("one", "linked"):
+        (theirs / name).unlink()
+    opened = {name: os.open(ours / name, os.O_RDWR) for name in ("one", "linked")}
+    os.pwrite(opened["one"], b"old\n", 0)  # as it was, so that it is not in conflict
+    ctl("goes", "merge goes-1")
+    expect_errno("ESTALE", os.pwrite, opened["one"], b"NEW\n", 0)
+    expect_errno("ESTALE", os.ftruncate, opened["one"], 0)
+    os.pwrite(opened["linked"], b"by its other name\n", 0)
+    for descriptor in opened.values():
+        os.close(descriptor)
+    told = [(row["op"], os.path.basename(row["path"]))
+            for row in map(json.loads, read(ours / ".agentfs/events.jsonl").splitlines())]
+    expect(("write", "one") in told[told.index(("fork", "goes-1")):told.index(("remove", "one"))],
+           f"no row of what was written before: {told}")
+    versions = ours / ".agentfs/versions/one"
+    expect_eq([read(versions / name) for name in os.listdir(versions)], ["old\n"] * 2, "versions")
+    expect_eq(read(ours / "other"), "by its other name\n")
+
+
 def what_a_conflict_lists_can_be_read():
     """Whatever either side is by now."""
     ours, theirs = make("listed"), SPACES / "listed-f"
@@ -2129,6 +2156,7 @@ main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_bot
      what_takes_the_place_of_a_link_has_its_own_attributes,
      what_ours_has_no_more_is_taken_as_it_is,
      what_is_resolved_before_anything_is_merged_is_not_asked_for_either, many_conflicts_are_ended_by_one_command,
+     what_is_written_to_a_file_that_a_merge_removes_is_told_or_refused,
      hundreds_of_conflicts_are_ended_up_to_the_first_that_is_made_by_hand, what_a_conflict_lists_can_be_read,
      what_both_added_is_one_only_where_nothing_differs, a_name_that_theirs_renames_is_not_written_as_one_of_ours,
      a_rollback_that_is_done_again_is_as_done_once, a_state_after_the_merge_has_it_however_it_is_come_to,

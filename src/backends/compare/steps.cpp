@@ -41,8 +41,13 @@ bool is_as_planned(const TreeEntry& now, const FileState& known, bool had_others
 
 class Steps {
  public:
-  Steps(const TreeSide& ours, TreeNodeRef staging, const TreeMerger::Exchange& exchange)
-      : ours_(ours), staging_(std::move(staging)), exchange_(exchange) {}
+  Steps(const TreeSide& ours, TreeNodeRef staging, const MergeRecord& record,
+        const TreeMerger::Exchange& exchange)
+      : ours_(ours), staging_(std::move(staging)), exchange_(exchange) {
+    for (const MergeStep& step : record.steps) {
+      if (step.kind == Step::put) puts_.insert(step.name);
+    }
+  }
 
   Status check(const MergeStep& step);
   Status make(const MergeStep& step);
@@ -75,11 +80,16 @@ class Steps {
   }
 
   bool has_lost(const FileState& file) { return lost_[file.inode] != 0; }
+  // Not put elsewhere later.
+  bool removes(const MergeStep& take) const { return !puts_.contains(take.name); }
 
   PathFinder ours_;
   TreeNodeRef staging_;
   const TreeMerger::Exchange& exchange_;
-  std::map<std::uint64_t, nlink_t> lost_;  // by inode: names that were taken or swapped away
+  std::unordered_set<std::string_view> puts_;  // names in the staging directory
+  // By inode: names that were taken or swapped away, and those of them that are not put elsewhere.
+  std::map<std::uint64_t, nlink_t> lost_;
+  std::map<std::uint64_t, nlink_t> gone_;
 };
 
 Status Steps::check(const MergeStep& step) {
@@ -145,7 +155,11 @@ Status Steps::alone(const std::string& path, nlink_t lost, const std::function<S
 // Nobody sets a mode or an attribute of a file between the look at it and its going.
 Status Steps::take(const MergeStep& step) {
   if (step.before.is_directory()) return take_now(step);
-  return alone(step.path, 0, [&] { return take_now(step); });
+  nlink_t& gone = gone_[step.before.inode];
+  const bool goes = removes(step);
+  const Status taken = alone(step.path, goes ? gone + 1 : 0, [&] { return take_now(step); });
+  if (taken && goes) ++gone;
+  return taken;
 }
 
 // What was taken may be another file than the one that was looked at just before; then it goes
@@ -171,9 +185,10 @@ Status Steps::put(const MergeStep& step) {
 }
 
 Status Steps::swap(const MergeStep& step) {
-  nlink_t& lost = lost_[step.before.inode];
-  const Status made = alone(step.path, lost + 1, [&] { return swap_now(step); });
-  if (made) ++lost;
+  nlink_t& gone = gone_[step.before.inode];
+  const Status made = alone(step.path, gone + 1, [&] { return swap_now(step); });
+  if (made) ++gone;
+  if (made) ++lost_[step.before.inode];
   return made;
 }
 
@@ -232,8 +247,11 @@ Status Steps::set_mode_now(const MergeStep& step, bool forward) {
 }
 
 Status Steps::undo_take(const MergeStep& step) {
-  if (!is_file(TRY(staged(step.name)), step.before)) return ok();
-  const auto back = move(step, true, RENAME_NOREPLACE);
+  const auto old = ours_.store().lookup(*staging_, step.name);
+  if (!old && !is_gone(old.error())) return std::unexpected(old.error());
+  if (!old || !is_file(state_of(*old), step.before)) return ok();
+  const auto put_back = [&] { return move(step, true, RENAME_NOREPLACE); };
+  const Status back = step.before.is_directory() ? put_back() : exchange(*old->node, 0, put_back);
   if (back) return back;
   return fail(EBUSY, "{}: cannot be put back ({})", text::shown(step.path), back.error().message);
 }
@@ -323,7 +341,7 @@ Status apply_steps(const TreeSide& ours, const MergeRecord& record,
                    const TreeMerger::Exchange& exchange) {
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return fail(ESTALE, "{}: is gone; merge again", kMergeDirectory);
-  Steps steps(ours, staging, exchange);
+  Steps steps(ours, staging, record, exchange);
   TRY(check_all(steps, record));
   for (std::size_t at = 0; at < record.steps.size(); ++at) {
     auto made = steps.make(record.steps[at]);
@@ -340,7 +358,7 @@ Status undo_steps(const TreeSide& ours, const MergeRecord& record,
                   const TreeMerger::Exchange& exchange) {
   const TreeNodeRef staging = TRY(find_staging(ours));
   if (!staging) return ok();
-  Steps steps(ours, staging, exchange);
+  Steps steps(ours, staging, record, exchange);
   TRY(undo_from(steps, record, record.steps.size()));
   return record.durable ? sync_disk(*ours.store, *staging) : ok();
 }

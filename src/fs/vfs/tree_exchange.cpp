@@ -166,7 +166,9 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   if (top == nullptr) return step();
   DataTree& tree = top->tree();
   Staleness place = place_of(top, file);
-  std::shared_ptr<DataNode> node;
+  std::shared_ptr<DataNode> node = tree.find(file);
+  // Of what it is about to lose: what was written under it is told of it.
+  if (node != nullptr && lost != 0) TRY(node->tell_writes());
   {
     const ChangingAlone alone(tree.bytes(), file);
     TRY(step());
