@@ -182,7 +182,6 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
-  const auto drop = [&](Names&) { return forest.drop(name); };
   SnapshotId state;
   if (checkpoint) {
     const auto found = find(root, *checkpoint);
@@ -198,23 +197,23 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   if (checkpoint) row.details.emplace_back("checkpoint", *checkpoint);
   const StoredOrder order =
       forest.tree(name) ? StoredOrder() : begin_tree_order(kernel_, caller, row);
-  const Status made =
-      kernel_.paths().replace_tree(path, {[&](Names&) -> Status {
-                                     if (checkpoint) return forest.fork(state, name);
-                                     state = TRY(forest.fork(paths::name_of(root), name));
-                                     return ok();
-                                   }});
-  if (!made && made.error().code == EEXIST) {
-    return fail(EEXIST, "{}: is there already; another name would do", path);
-  }
-  TRY(made);
-  row.details.emplace_back("state", shown(state));
-  if (Status told = kernel_.record_change(caller, row); !told) {
-    // Nothing happens that the journal does not tell of.
-    TRY(kernel_.paths().replace_tree(path, {drop}));
-    return std::unexpected(std::move(told).error());
-  }
-  return fmt::format("{} is a fork of {}\n", path, root);
+  bool is_made = false;
+  const auto make = [&](Names&) -> Status {
+    if (!checkpoint) state = TRY(forest.fork(paths::name_of(root), name));
+    if (checkpoint) TRY(forest.fork(state, name));
+    is_made = true;
+    return ok();
+  };
+  const auto tell = [&] {
+    row.details.emplace_back("state", shown(state));
+    return kernel_.record_change(caller, row);
+  };
+  Status made = kernel_.paths().replace_tree(path, {make, tell});
+  if (made) return fmt::format("{} is a fork of {}\n", path, root);
+  // Nothing happens that the journal does not tell of.
+  if (is_made) TRY(kernel_.paths().replace_tree(path, {[&](Names&) { return forest.drop(name); }}));
+  if (is_made || made.error().code != EEXIST) return std::unexpected(std::move(made).error());
+  return fail(EEXIST, "{}: is there already; another name would do", path);
 }
 
 Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& root,
@@ -243,13 +242,14 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   row.details = {{"name", name}};
   if (reached) row.details.emplace_back("reached", reached->value);
   const StoredOrder order = begin_tree_order(kernel_, caller, row);
-  const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
-  row.details.emplace_back("state", shown(state));
-  if (Status told = kernel_.record_change(caller, row); !told) {
-    kernel_.imports().drop_base(root, name);
-    TRY(forest.drop(state));
-    return std::unexpected(std::move(told).error());
-  }
+  TRY(kernel_.paths().between_changes(root, [&]() -> Status {
+    const SnapshotId state = TRY(forest.snapshot(paths::name_of(root), name));
+    row.details.emplace_back("state", shown(state));
+    Status told = kernel_.record_change(caller, row);
+    if (!told) kernel_.imports().drop_base(root, name);
+    if (!told) TRY(forest.drop(state));
+    return told;
+  }));
   if (reached) kernel_.commit_checkpoints(paths::name_of(root));
   return fmt::format("{} is kept as {}\n{}", root, name,
                      reached ? std::string() : note_of_worktree(forest, root));

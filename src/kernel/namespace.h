@@ -110,6 +110,11 @@ class Namespace {
     std::function<Status()> tell{};
   };
   virtual Status replace_tree(const std::string& path, const Exchange& exchange) = 0;
+  // Runs `act`, which keeps the state that a whole tree has and writes its row, while no change of
+  // names there stands between its making and its row, as far as that can be waited for.
+  virtual Status between_changes(const std::string& /*root*/, const std::function<Status()>& act) {
+    return act();
+  }
   // What a tree or user holds (kernel/quota.h): counted where there is a limit, else by looking at
   // all of it, for some seconds at most. Blocks on the disk.
   virtual Result<Holding> holding(const std::string& /*subject*/) { return Holding{}; }

@@ -71,6 +71,7 @@ class FileSystem final : public Namespace {
                   const std::function<Status()>& step) override;
   void links_changed(const std::string& root, const std::vector<TreeNodeRef>& files) override;
   Status replace_tree(const std::string& path, const Exchange& exchange) override;
+  Status between_changes(const std::string& root, const std::function<Status()>& act) override;
   Result<Holding> holding(const std::string& subject) override;
   void await_count(const std::string& subject) override;
   Result<Hold> hold_room(const std::string& path, const Growth& more) override;

@@ -276,6 +276,13 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
   return told;
 }
 
+Status FileSystem::between_changes(const std::string& root, const std::function<Status()>& act) {
+  const auto top = parts_->top_of(root);
+  if (top == nullptr) return act();
+  const ChangeOrder::Exchange alone(top->tree().order());
+  return act();
+}
+
 void FileSystem::quotas_changed(const std::string& subject, const std::string& like) {
   parts_->quotas->reload({.subject = subject, .from = like});
 }
