@@ -10,6 +10,7 @@
 #include "base/blocks.h"
 #include "base/text.h"
 #include "kernel/caller_groups.h"
+#include "kernel/conflict_table.h"
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/paths.h"
@@ -348,6 +349,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   const Hold room = TRY(kernel_.paths().hold_room(root, growth_of(returns)));
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
+  const MergePause pause(kernel_.conflicts(), root);  // no state is kept of what lies ready
   const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
   TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps));
   const std::string_view with = above.empty() ? "" : ", and the directories it was in";
