@@ -41,6 +41,27 @@ except OSError as error:
 sys.stdin.readline()
 """
 
+# Counts a file up so often, each time from what it has read by the generation that it had before.
+COUNTER = """
+import os, sys
+path, way, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3])
+mine = f"{path}.{os.getpid()}"
+while wanted > 0:
+    try:
+        generation = os.getxattr(path, "user.agentfs.gen")
+        with open(path) as file: seen = file.read()
+        if not seen.strip("\\0"): continue  # it is being written
+        if way == "rename":
+            with open(mine, "w") as file: file.write(str(int(seen) + 1))
+        os.setxattr(path, "user.agentfs.if-gen", generation)
+        if way == "rename":
+            os.rename(mine, path)
+        else:
+            with open(path, "w") as file: file.write(str(int(seen) + 1))
+        wanted -= 1
+    except OSError: pass
+"""
+
 
 def gen(path):
     return int(os.getxattr(path, "user.agentfs.gen"))
@@ -290,6 +311,17 @@ def of_two_one_publishes():
         expect_eq(seen, [lost, "done"], f"what became of two that {way}")
 
 
+def of_many_who_count_none_is_lost():
+    """What is read after a generation is of it or of a later one, also out of the host's cache."""
+    for way in ("rename", "truncate"):
+        path = SITE / f"count-{way}"
+        path.write_text("0")
+        each = 120
+        counters = [subprocess.Popen([sys.executable, "-c", COUNTER, path, way, str(each)]) for _ in range(4)]
+        expect_eq([one.wait(200) for one in counters], [0] * 4, way)
+        expect_eq(path.read_text(), str(each * 4), way)
+
+
 def an_unread_file_is_refused():
     path = SITE / "unread.txt"
     path.write_text("a person's\n")
@@ -480,5 +512,5 @@ def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
 
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
      what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
-     an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     of_many_who_count_none_is_lost, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

@@ -29,6 +29,12 @@ bool awaits_condition(DataTree& tree) {
   return guard != nullptr && guard->has_conditions();
 }
 
+void DataTree::drop_bytes(const NodeRef& file) const {
+  const WriteGuard* const guard = services_.guard();
+  const bool is_of_use = counts_generations_ || (guard != nullptr && guard->watches());
+  if (is_of_use && drop_bytes_) drop_bytes_(file);
+}
+
 DataGuard::DataGuard(Request& request, DataTree& tree, Region region)
     : request_(request), tree_(tree) {
   WriteGuard* const guard = tree.services().guard();

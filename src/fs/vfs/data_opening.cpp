@@ -58,12 +58,12 @@ Result<Opened> DataNode::open(Request& request, int flags) {
   if (!file) {
     tree_->keeper().take_back(kept);
     // The disk's own errors speak for themselves; that a lent file's bytes are gone does not.
-    if (file.error().code == EBUSY) {
+    if (file.error().code == EBUSY)
       tree_->services().note_error(request.caller(), path(), file.error());
-    }
     return std::unexpected(std::move(file).error());
   }
   if (cut) {
+    if (before.st_size != 0) tree_->drop_bytes(self());
     TRY(tree_->record_open(writer, cut->row().path, before, flags, kept));
   } else if (writable) {
     const ChangeOrder::Turn turn(tree_->order(), naming());
@@ -133,7 +133,9 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     tree_->keeper().take_back(kept);
     return std::unexpected(std::move(created).error());
   }
-  charge.made(tree_->ensure(created->entry.node, region_of(region_, name)));  // perhaps by now
+  const auto made_or_found = tree_->ensure(created->entry.node, region_of(region_, name));
+  charge.made(made_or_found);  // perhaps by now
+  if (before.st_size != 0) tree_->drop_bytes(made_or_found);
   TRY(tree_->record_open(writer, opening.row().path, before, flags, kept));
   guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,

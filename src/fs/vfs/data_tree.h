@@ -112,6 +112,14 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
     if (look_again_) look_again_(parent, name);
   }
 
+  // Who counts by generations is not to read, with a new one, bytes of before in the host's cache:
+  // these go between a cut and its row where somebody counts so, or an agent looks. Set before the
+  // first request.
+  using DropBytes = std::function<void(const NodeRef& file)>;
+  void set_drop_bytes(DropBytes drop) { drop_bytes_ = std::move(drop); }
+  void count_generations() { counts_generations_ = true; }
+  void drop_bytes(const NodeRef& file) const;
+
   // The one node of a file of the store. It lies where it was found last.
   std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
   std::shared_ptr<DataNode> find(const TreeNode& file) EXCLUDES(mutex_);  // null: none is known
@@ -134,6 +142,8 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   PastKeeper keeper_;
   HistoryTable history_;
   LookAgain look_again_;
+  DropBytes drop_bytes_;
+  std::atomic<bool> counts_generations_ = false;
   ContentHashes hashes_;
   std::shared_ptr<BypassedFiles> bypassed_;
   std::shared_ptr<UnderWay> under_way_;

@@ -122,7 +122,10 @@ FileSystem::FileSystem(FileSystemParts parts) {
     const auto look_again = [to = parts_.get()](const NodeRef& parent, const std::string& name) {
       to->invalidate_later({{.directory = parent, .name = name}});
     };
-    dynamic_cast<DataNode&>(*root).tree().set_look_again(look_again);
+    DataTree& tree = dynamic_cast<DataNode&>(*root).tree();
+    tree.set_look_again(look_again);
+    tree.set_drop_bytes(
+        [to = parts_.get()](const NodeRef& file) { to->invalidate({{.node = file}}); });
   }
   for (const auto& [path, store] : parts.trees) {
     if (parts_->most_nodes == 0) parts_->most_nodes = store->most_nodes();

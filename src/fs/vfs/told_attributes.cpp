@@ -106,6 +106,7 @@ Result<std::string> told_attribute(Request& request, DataNode& node, const std::
   if (word == "hash" && node.type() == S_IFREG) return hash_of(request, node);
   WriteGuard* const guard = node.tree().services().guard();
   if (guard == nullptr || (word != "gen" && word != "writer")) return no_such(node, name);
+  node.tree().count_generations();
   TRY(node.tell_writes());  // they belong to the generation that is asked for
   const std::string path = node.named_path();
   const auto generation = guard->generation(path);
