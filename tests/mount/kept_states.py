@@ -3,10 +3,11 @@
 # mount: none
 """A checkpoint or fork that is made beside other work is of one moment, which its row in the feed has, too."""
 import contextlib
+import itertools
 import os
 import threading
 
-from mount_lib import Mount, expect_eq, main, tell
+from mount_lib import Mount, expect_eq, main, tell, wait_until
 
 M = Mount.of("states")
 SPACES = M / "workspaces"
@@ -102,9 +103,32 @@ def none_has_what_a_restore_has_lying_ready():
     M.verify()
 
 
+def none_has_what_an_agent_writes_before_it_is_whole():
+    top = SPACES / "written"
+    top.mkdir()
+    steps = [{"text": "Next.", "calls": [{"name": "write", "arguments": {"path": "f", "text": f"{n}\n" * 100_000}}]}
+             for n in range(2)]
+    M.script_model("writer", {"name": "writer", "tasks": [{"match": "*", "steps": steps}]})
+    pid = M.spawn("name=writer model=writer workspace=written limits=turns=60")
+    tell(M.proc(pid, "chat"), "go\n")
+    made = itertools.count()
+
+    def has_ended():
+        number = next(made)
+        ctl("written", f"checkpoint k{number}")
+        ctl("written", f"fork written-{number}")
+        return M.state_of(pid) in ("dead", "waiting", "idle")
+
+    wait_until(60, has_ended, "the end of who writes")
+    for number in range(next(made)):
+        for state in (top / f".agentfs/snapshots/k{number}", SPACES / f"written-{number}"):
+            expect_eq([name for name in os.listdir(state) if name != "f"], [], str(state))
+
+
 def end():
     M.umount()
     M.fsck()
 
 
-main(setup, what_stands_before_its_row_is_in_it_and_nothing_else, none_has_what_a_restore_has_lying_ready, end)
+main(setup, what_stands_before_its_row_is_in_it_and_nothing_else, none_has_what_a_restore_has_lying_ready,
+     none_has_what_an_agent_writes_before_it_is_whole, end)

@@ -103,7 +103,7 @@ bool ChangeOrder::take(const Names& names, bool is_inner) {
   Lock lock(names_mutex_);
   Obstacle found = obstacle(names, is_inner);
   if (found != Obstacle::none) {
-    const auto until = std::chrono::steady_clock::now() + 10 * patience_;
+    const auto until = std::chrono::steady_clock::now() + patience_;
     ++waiting_;
     const auto first = names.whole ? awaited_.insert(names.path) : awaited_.end();
     const auto second = names.whole ? awaited_.insert(names.other) : awaited_.end();

@@ -22,10 +22,10 @@ namespace agentfs::vfs {
 // none is, as far as that can be waited for. Threads: all; a change within another is part of it.
 class ChangeOrder {
  public:
-  // How long is waited for what need not be waited for: one that takes longer, since it copies a
-  // large file, may be told on the other side. A whole tree's exchange, for which all others wait,
-  // has that patience; who wants names, ten times as much.
-  explicit ChangeOrder(std::chrono::milliseconds patience = std::chrono::milliseconds(100))
+  // How long is waited for what need not be waited for, by who exchanges or keeps a whole tree, for
+  // which all others wait, and by who wants names: one that takes longer, since it copies a large
+  // file, may be told on the other side.
+  explicit ChangeOrder(std::chrono::milliseconds patience = std::chrono::seconds(1))
       : patience_(patience) {}
 
   // What a change is of. `whole`: with all below them, as where a directory is renamed.

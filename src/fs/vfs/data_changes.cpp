@@ -31,6 +31,13 @@ std::string_view kind_of(mode_t type) {
   }
 }
 
+// Of a name in a data tree: until the end of what is done with it no whole tree is kept or copied.
+void take_turn(std::optional<ChangeOrder::Turn>& turn, const Node& directory,
+               const std::string& name) {
+  const auto* const data = dynamic_cast<const DataNode*>(&directory);
+  if (data != nullptr) turn.emplace(data->tree().order(), data->naming(name));
+}
+
 }  // namespace
 
 Status check_has_text(mode_t type, const std::string& path) {
@@ -140,8 +147,7 @@ Result<DataChanges::Temporary> DataChanges::Temporary::begin(Services& services,
   std::string name = temporary_name();
   // It follows the renames of its directory from here on.
   std::optional<ChangeOrder::Turn> turn;
-  const auto* const data = dynamic_cast<const DataNode*>(&directory);
-  if (data != nullptr) turn.emplace(data->tree().order(), data->naming(name));
+  take_turn(turn, directory, name);
   std::string path = turn ? turn->names().path : child_path(directory.path(), name);
   TRY(services.begin_temporary(path));
   return Temporary(services, std::move(name), std::move(path));
@@ -165,8 +171,7 @@ Status DataChanges::rewrite(const std::string& path,
                             const std::function<Result<std::string>()>& text) {
   const NodeRef directory = TRY(ensure_directory(parent_path(path)));
   std::optional<ChangeOrder::Turn> turn;
-  const auto* const data = dynamic_cast<const DataNode*>(directory.get());
-  if (data != nullptr) turn.emplace(data->tree().order(), data->naming(name_of(path)));
+  take_turn(turn, *directory, name_of(path));
   return write(path, TRY(text()));
 }
 
@@ -178,6 +183,9 @@ Status DataChanges::write_in_place(const std::string& path, std::string_view tex
   if (auto* const history = dynamic_cast<HistoryNode*>(directory.get())) {
     directory = TRY(history->receiving(request_, name));
   }
+  // What lies ready is in no checkpoint or fork.
+  std::optional<ChangeOrder::Turn> turn;
+  take_turn(turn, *directory, name);
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
