@@ -15,7 +15,7 @@ namespace agentfs {
 namespace {
 
 constexpr std::string_view kGit = ".git";
-constexpr off_t kLargestText = off_t{1} << 20;
+constexpr off_t kLargestModules = off_t{1} << 20;
 
 // Of a path below a repository.
 bool tells_commit(std::string_view path) {
@@ -51,7 +51,7 @@ std::string value_of(std::string_view text) {
 Result<std::vector<std::string>> named_in(TreeStore& store, const TreeNode& root) {
   const auto modules = store.lookup(root, ".gitmodules");
   const bool is_there = modules && S_ISREG(modules->attributes.st_mode) &&
-                        modules->attributes.st_size <= kLargestText;
+                        modules->attributes.st_size <= kLargestModules;
   if (!is_there) return std::vector<std::string>();
   const auto file = TRY(store.open(*modules->node, O_RDONLY, TreeCaller{}));
   return submodules_in(TRY(file::read(file->descriptor())));
