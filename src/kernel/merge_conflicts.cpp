@@ -202,15 +202,20 @@ Result<std::vector<std::string>> Merges::forget_conflicts(const std::string& roo
   return ended;
 }
 
+Result<MergeConflictsRef> Merges::told_in(std::string_view text, const std::string& top,
+                                          std::uint32_t into) const {
+  const auto all = std::make_shared<MergeConflicts>(TRY(conflicts_in(text)));
+  all->sides = TRY(sides_of(top, into, *all));
+  return all;
+}
+
 // Those that the text tells, or none where what was merged is gone.
 Status Merges::show_again(const std::string& root, std::string_view text) {
   const auto info = kernel_.forks().info_of(root);
   if (text.empty() || !info) return set_conflicts(root, nullptr);
-  const auto all = std::make_shared<MergeConflicts>(TRY(conflicts_in(text)));
-  auto sides = sides_of(paths::top_of(root), info->number, *all);
-  if (!sides && sides.error().code == ENOENT) return set_conflicts(root, nullptr);
-  all->sides = TRY(std::move(sides));
-  return set_conflicts(root, all);
+  auto told = told_in(text, paths::top_of(root), info->number);
+  if (!told && told.error().code == ENOENT) return set_conflicts(root, nullptr);
+  return set_conflicts(root, TRY(std::move(told)));
 }
 
 Status Merges::load_conflicts(const std::string& file) {
@@ -218,9 +223,7 @@ Status Merges::load_conflicts(const std::string& file) {
   const auto number = number_in(key);
   if (!number) return fail(EBADMSG, "{}: names no tree", file);
   const std::string top = fmt::format("/{}", std::string_view(key).substr(0, key.rfind('.')));
-  const auto all = std::make_shared<MergeConflicts>(TRY(conflicts_in(TRY(file::read(file)))));
-  all->sides = TRY(sides_of(top, *number, *all));
-  kernel_.conflicts().set(key, all);
+  kernel_.conflicts().set(key, TRY(told_in(TRY(file::read(file)), top, *number)));
   return ok();
 }
 

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/merges.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "base/blocks.h"
-#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -20,7 +17,6 @@
 #include "kernel/merge_rows.h"
 #include "kernel/paths.h"
 #include "kernel/quota_keeper.h"
-#include "kernel/stored_caller.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {

@@ -129,6 +129,9 @@ class Merges {
   // Shown, and stored for as long as they say anything to the next merge.
   Status set_conflicts(const std::string& root, const MergeConflictsRef& conflicts);
   Status set_conflicts_of(const std::string& tree, const MergeConflictsRef& conflicts);
+  // Stored ones, with their sides as the trees are now. ENOENT: of a tree that is gone.
+  Result<MergeConflictsRef> told_in(std::string_view text, const std::string& top,
+                                    std::uint32_t into) const;
   Status show_again(const std::string& root, std::string_view text);
   Status load_conflicts(const std::string& file);
   void load_conflicts();

@@ -44,6 +44,19 @@ def make(space):
     return top
 
 
+def kill_daemon():
+    daemon = M.daemon()
+    kill(daemon, signal.SIGKILL)
+    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+
+
+def asked_of(name):
+    """By its number the path of each conflict that is shown."""
+    conflicts = SPACES / name / ".agentfs/conflicts"
+    return {number: read(conflicts / number / "about").split("\t")[0]
+            for number in os.listdir(conflicts) if number.isdigit()}
+
+
 def mount_it():
     M.mount()
 
@@ -177,9 +190,7 @@ def each_merge_begins_where_the_last_one_ended():
     ctl("twice-1", "merge twice")
     expect_eq((theirs / "both").read_text(), "as it was\n")
     (theirs / "both").write_text("by the fork again\n")
-    daemon = M.daemon()
-    kill(daemon, signal.SIGKILL)
-    wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+    kill_daemon()
     ctl("twice", "merge twice-1")
     expect_eq((ours / "both").read_text(), "by the fork again\n")
     expect_eq(os.listdir(ours / ".agentfs/snapshots"), [])
@@ -562,20 +573,14 @@ def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart()
 
         def restart():
             if is_killed:
-                daemon = M.daemon()
-                kill(daemon, signal.SIGKILL)
-                wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
+                kill_daemon()
             else:
                 M.umount()
                 M.mount()
 
-        def left():
-            return {number: read(conflicts / number / "about").split("\t")[0]
-                    for number in os.listdir(conflicts) if number.isdigit()}
-
         refused("EBUSY", name, f"merge {theirs.name}")
         restart()
-        expect_eq(left(), {"1": "both", "2": "gone", "3": "lines"}, f"{name}: after a restart")
+        expect_eq(asked_of(name), {"1": "both", "2": "gone", "3": "lines"}, f"{name}: after a restart")
         expect_eq([read(conflicts / "1" / side) for side in ("base", "ours", "theirs")],
                   ["as it was\n", f"{name}'s both\n", f"{theirs.name}'s both\n"], name)
         (theirs / "gone").write_text("theirs, since\n")
@@ -583,9 +588,9 @@ def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart()
         ctl(name, "resolve 1 ours")
         ctl(name, "resolve 3 ours")
         restart()
-        expect_eq(left(), {"2": "gone"}, f"{name}: what was resolved")
+        expect_eq(asked_of(name), {"2": "gone"}, f"{name}: what was resolved")
         refused("EBUSY", name, f"merge {theirs.name}")
-        expect_eq(left(), {"2": "gone"}, f"{name}: what is asked for again")
+        expect_eq(asked_of(name), {"2": "gone"}, f"{name}: what is asked for again")
         ctl(name, "resolve 2 ours")
         restart()
         (theirs / "new").write_text("new\n")
@@ -593,7 +598,7 @@ def what_a_refused_merge_shows_and_what_was_resolved_of_it_stay_over_a_restart()
         expect_eq([read(ours / path) for path in ("both", "gone", "lines", "new")],
                   [f"{name}'s both\n", f"{name}'s gone\n", f"{name}'s lines\n", "new\n"], name)
         restart()
-        expect_eq(left(), {}, f"{name}: once it is merged")
+        expect_eq(asked_of(name), {}, f"{name}: once it is merged")
 
 
 def many_conflicts_are_ended_by_one_command():
@@ -666,19 +671,15 @@ def hundreds_of_conflicts_are_ended_up_to_the_first_that_is_made_by_hand():
     (ours / "f150-ours").write_text("base\n")
     (theirs / "f150").rename(theirs / "f150-theirs")
     refused("EBUSY", "hundreds", "merge hundreds-1")
-    conflicts = ours / ".agentfs/conflicts"
-
-    def left():
-        return {read(conflicts / one / "about").split("\t")[0]: one for one in os.listdir(conflicts) if one.isdigit()}
-
-    asked = len(left())
+    asked = len(asked_of("hundreds"))
     told = refused("ENOTSUP", "hundreds", "resolve all theirs")
     names.remove("f150")
     ended = [name for name in names if (ours / name).read_text() == "theirs\n"]
     expect(len(ended) > 100, f"ended: {len(ended)}")
     expect_has(told, f"({len(ended)} of {asked} conflicts were ended before it)")
-    expect_eq(sorted(name for name in names if name not in left()), ended, "what is asked for no more")
-    ctl("hundreds", f"resolve {left()['f150-ours']} ours")
+    left = {path: number for number, path in asked_of("hundreds").items()}
+    expect_eq(sorted(name for name in names if name not in left), ended, "what is asked for no more")
+    ctl("hundreds", f"resolve {left['f150-ours']} ours")
     ctl("hundreds", "resolve all theirs")
     expect_eq({(ours / name).read_text() for name in names}, {"theirs\n"})
 
@@ -1322,34 +1323,28 @@ def a_path_keeps_its_number_while_it_is_in_conflict():
     for top in (ours, theirs):
         for name in ("both", "gone", "lines"):
             (top / name).write_text(f"{top.name}'s {name}\n")
-    conflicts = ours / ".agentfs/conflicts"
-
-    def there():
-        return {name: read(conflicts / name / "about").split("\t")[0]
-                for name in os.listdir(conflicts) if name.isdigit()}
-
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(there(), {"1": "both", "2": "gone", "3": "lines"})
+    expect_eq(asked_of("numbers"), {"1": "both", "2": "gone", "3": "lines"})
     ctl("numbers", "resolve 2 ours")
     (theirs / "also").write_text("theirs\n")
     (ours / "also").write_text("ours\n")
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(there(), {"1": "both", "3": "lines", "4": "also"})
+    expect_eq(asked_of("numbers"), {"1": "both", "3": "lines", "4": "also"})
     ctl("numbers", "merge numbers-1 partial")
     ctl("numbers", "resolve 4 ours")
     M.umount()
     M.mount()
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(there(), {"1": "both", "3": "lines"}, "after a restart")
+    expect_eq(asked_of("numbers"), {"1": "both", "3": "lines"}, "after a restart")
     (ours / "gone").write_text("numbers-1's gone\n")
     (theirs / "src/old.c").write_text("theirs\n")
     (ours / "src/old.c").write_text("ours\n")
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(there(), {"1": "both", "3": "lines"}, "what came since waits")
+    expect_eq(asked_of("numbers"), {"1": "both", "3": "lines"}, "what came since waits")
     for number in "1", "3":
         ctl("numbers", f"resolve {number} ours")
     refused("EBUSY", "numbers", "merge numbers-1")
-    expect_eq(list(there().values()), ["src/old.c"])
+    expect_eq(list(asked_of("numbers").values()), ["src/old.c"])
 
 
 def what_a_merge_removes_comes_back():
@@ -1609,10 +1604,8 @@ def a_kill_leaves_all_or_nothing():
                                    stderr=subprocess.DEVNULL)
         wait_until(20, lambda: (ours / ".agentfs-merge").exists() or merging.poll() is not None,
                    "the merge has begun")
-        daemon = M.daemon()
-        kill(daemon, signal.SIGKILL)
+        kill_daemon()
         merging.wait()
-        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
         states = {(ours / f"f{n}").read_text().split()[1] for n in range(300)}
         expect_eq(len(states), 1, f"round {number}: {states}")
         expect(not (ours / ".agentfs-merge").exists(), "what was staged is still there")
@@ -1643,13 +1636,9 @@ def conflicts_that_were_told_stay_where_a_kill_undoes_the_merge_after_them():
         orders = M.state / "merges"
         wait_until(20, lambda: (orders.exists() and os.listdir(orders)) or merging.poll() is not None,
                    "the merge is under way")
-        daemon = M.daemon()
-        kill(daemon, signal.SIGKILL)
+        kill_daemon()
         merging.wait()
-        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
-        conflicts = ours / ".agentfs/conflicts"
-        told = {one: read(conflicts / one / "about").split("\t")[0] for one in os.listdir(conflicts) if one.isdigit()}
-        expect_eq(told, {"1": "both", "3": "lines"}, f"round {number}")
+        expect_eq(asked_of(name), {"1": "both", "3": "lines"}, f"round {number}")
         if (ours / "f0").read_text() == "before\n":
             undone += 1
             ctl(name, f"merge {theirs.name} partial")
@@ -1685,10 +1674,8 @@ def a_merge_of_what_is_clean_is_begun_from_after_a_kill():
             with contextlib.suppress(OSError):
                 if b'"done":true' in order.read_bytes():
                     break
-        daemon = M.daemon()
-        kill(daemon, signal.SIGKILL)
+        kill_daemon()
         merging.wait()
-        wait_until(30, lambda: M.answers() not in (0, daemon), "a mount that answers")
         expect_eq({(ours / file).read_text() for file in files}, {"theirs\n"})
         ctl(name, "resolve 1 ours")
         (ours / "f0").write_text("before\n")

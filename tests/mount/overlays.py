@@ -17,6 +17,7 @@ from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_errno, kill, ki
 
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 OTHER = 65534
+SHARED = ["-o", "allow_other"] if os.geteuid() == 0 else []
 
 M = Mount.of("overlays")
 SPACES = M / "workspaces"
@@ -40,7 +41,7 @@ def told(space):
 
 
 def setup():
-    M.mount("-o", "allow_other")
+    M.mount(*SHARED)
     SPACES.chmod(0o1777)
 
 
@@ -65,7 +66,7 @@ def what_has_gone_leaves_a_whiteout_of_who_renamed_it():
     (version,) = os.listdir(top / ".agentfs/versions/b")
     expect_eq(read(top / ".agentfs/versions/b" / version), "b\n", "what was replaced is kept")
     M.umount()
-    M.mount("-o", "allow_other")
+    M.mount(*SHARED)
     expect_eq([is_whiteout(top / name) for name in ("a", "d", "e/in")], [True] * 3, "after a restart")
 
 

@@ -247,11 +247,10 @@ Status Steps::set_mode_now(const MergeStep& step, bool forward) {
 }
 
 Status Steps::undo_take(const MergeStep& step) {
-  const auto old = ours_.store().lookup(*staging_, step.name);
-  if (!old && !is_gone(old.error())) return std::unexpected(old.error());
-  if (!old || !is_file(state_of(*old), step.before)) return ok();
+  if (!is_file(TRY(staged(step.name)), step.before)) return ok();
+  const auto old = TRY(ours_.store().lookup(*staging_, step.name));
   const auto put_back = [&] { return move(step, true, RENAME_NOREPLACE); };
-  const Status back = step.before.is_directory() ? put_back() : exchange(*old->node, 0, put_back);
+  const Status back = step.before.is_directory() ? put_back() : exchange(*old.node, 0, put_back);
   if (back) return back;
   return fail(EBUSY, "{}: cannot be put back ({})", text::shown(step.path), back.error().message);
 }
