@@ -24,7 +24,8 @@ struct MergeSides {
 struct MergeAction {
   enum class Kind : char {
     write,  // new bytes, link or special file at `path`
-    move,   // ours' file goes from `ours_path` to `path`, its bytes as they are
+    move,   // ours' file goes from `ours_path` to `path`, its bytes as they are; of a directory
+            // that is new in ours, all in it, too
     set_mode,
     remove,
     make_directory,

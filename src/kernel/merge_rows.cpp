@@ -104,8 +104,9 @@ void Rows::add_move(const MergeAction& action) {
     tell(Turn::write, "create", action.path);
     return;
   }
-  tell(goes_into ? Turn::rename_into : Turn::rename, "rename", action.ours_path)
-      .set("other_hex", text::hex(fmt::format("{}/{}", root_, action.path)));
+  json::Value& row = tell(goes_into ? Turn::rename_into : Turn::rename, "rename", action.ours_path);
+  row.set("other_hex", text::hex(fmt::format("{}/{}", root_, action.path)));
+  if (action.ours.is_directory()) row.set("directory", true);
   const bool is_dressed = action.ours.type() != S_IFLNK &&
                           (action.mode & kPermissions) != (action.ours.mode & kPermissions);
   if (action.kind == Kind::write) {
@@ -159,6 +160,8 @@ TreeChange whole_row(const std::string& root, const std::string& from, std::size
 TreeChange merge_row(const json::Value& row, const std::string& from) {
   TreeChange change = change_of(row);
   change.details = {{"merge", from}};
+  const bool takes_along = change.operation == "rename" && row["directory"].truth();
+  if (takes_along) change.details.emplace_back("directory", true);
   return change;
 }
 

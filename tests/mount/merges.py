@@ -124,6 +124,45 @@ def what_was_moved_and_changed_is_told_as_both():
     expect_has(feed, "src/both.c")
 
 
+def what_one_side_puts_into_a_directory_that_the_other_renamed_goes_along():
+    """Whoever of the two did which; told as renames, and taken back by a rollback of the merge."""
+    for space, renamer in (("along", "fork"), ("along-too", "parent")):
+        parent, fork = make(space), SPACES / f"{space}-1"
+        (parent / "src/deep").mkdir()
+        (parent / "src/deep/one.c").write_text("one\n")
+        ctl(space, f"fork {space}-1")
+        renames, puts = (fork, parent) if renamer == "fork" else (parent, fork)
+        (renames / "src").rename(renames / "lib")
+        (puts / "src/new.c").write_text("new\n")
+        (puts / "src/deep/two.c").write_text("two\n")
+        (puts / "src/tests").mkdir(mode=0o750)
+        (puts / "src/tests/a.c").write_text("first\n")
+        (puts / "src/tests/a.c").write_text("second\n")
+        inode = (parent / "src/tests").stat().st_ino if puts is parent else None
+        head = len(M.journal())
+        ctl(space, "checkpoint before")
+        answer = ctl(space, f"merge {space}-1")
+        expect_has(answer, "src: renamed to lib in " + ("theirs" if renames is fork else "ours"))
+        found = sorted(str(path.relative_to(parent)) for path in (parent / "lib").rglob("*"))
+        expect_eq(found, ["lib/deep", "lib/deep/one.c", "lib/deep/two.c", "lib/new.c", "lib/old.c", "lib/tests",
+                          "lib/tests/a.c"])
+        expect(not (parent / "src").exists(), "src is lib")
+        expect_eq((parent / "lib/tests").stat().st_mode & 0o777, 0o750)
+        if puts is parent:
+            expect_eq(len(os.listdir(parent / ".agentfs/versions/lib/tests/a.c")), 1)
+            expect_eq((parent / "lib/tests").stat().st_ino, inode)
+            rows = [(row["kind"], row["data"].get("other")) for row in M.journal()[head:]
+                    if row["data"]["path"] == f"/workspaces/{space}/src/tests"]
+            expect_eq(rows, [("tree.rename", f"/workspaces/{space}/lib/tests")])
+        # Both have it now, and go on from there.
+        expect_has(ctl(f"{space}-1", f"merge {space}"), "0 conflicts")
+        run(["diff", "-r", parent, fork])
+        expect_has(ctl(space, f"merge {space}-1"), ": 0 changes, 0 conflicts")
+        ctl(space, "rollback before")
+        expect_eq((parent / "src").exists(), puts is parent)
+        run(["diff", "-r", parent, parent / ".agentfs/snapshots/before"])
+
+
 def what_is_renamed_and_rewritten_with_its_old_time_is_changed():
     """The size and the time of modification are those of the other name, and the bytes are not."""
     ours, theirs = make("disguised"), SPACES / "disguised-try"
@@ -2123,6 +2162,7 @@ def git_apply_says_the_same():
 
 
 main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
+     what_one_side_puts_into_a_directory_that_the_other_renamed_goes_along,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
      links_are_counted_after_a_merge, attributes_of_the_system_stay,

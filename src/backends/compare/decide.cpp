@@ -61,10 +61,13 @@ MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path
   return conflict;
 }
 
-Decider::Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
-                 const CompareOptions& options)
-    : base_(sides.base), ours_(sides.ours), theirs_(sides.theirs), options_(options) {
-  for (const PathChange& change : ours) {
+Decider::Decider(const MergeSides& sides, const Ours& ours, const CompareOptions& options)
+    : base_(sides.base),
+      ours_(sides.ours),
+      theirs_(sides.theirs),
+      places_(ours.directories, sides.theirs),
+      options_(options) {
+  for (const PathChange& change : ours.changes) {
     const bool is_leaf = change.before.exists() && !change.before.is_directory();
     if (is_leaf || change.whole) ours_changes_.emplace(change.from, &change);
     const bool stays = change.before.is_directory() && change.after.is_directory();
@@ -93,54 +96,54 @@ Result<bool> Decider::is_same(const PathChange& theirs, std::string_view ours_pa
 }
 
 // Both sides have it, and base has nothing that would tell who has changed it.
-Result<bool> Decider::are_dressed_alike(const PathChange& theirs) {
+Result<bool> Decider::are_dressed_alike(const PathChange& theirs, const std::string& place) {
   if (!theirs.after.is_regular() && !theirs.after.is_directory()) return true;
-  return attributes_of(TRY(ours_.leaf(theirs.path))) ==
-         attributes_of(TRY(theirs_.leaf(theirs.path)));
+  return attributes_of(TRY(ours_.leaf(place))) == attributes_of(TRY(theirs_.leaf(theirs.path)));
 }
 
 Result<Decision> Decider::added_directory(const PathChange& theirs) {
-  const FileState ours = TRY(ours_.state(theirs.path));
-  MergeConflict conflict = conflict_of(theirs, theirs.path, ours);
+  const std::string place = TRY(places_.place_of(theirs.path));
+  const FileState ours = TRY(ours_.state(place));
+  MergeConflict conflict = conflict_of(theirs, place, ours);
   if (ours.is_directory() && modes_differ(ours, theirs.after)) {
     return modes_apart(std::move(conflict));
   }
-  if (ours.is_directory() && !TRY(are_dressed_alike(theirs))) {
+  if (ours.is_directory() && !TRY(are_dressed_alike(theirs, place))) {
     return dressed_apart(std::move(conflict));
   }
   return Decision{.action = MergeAction{.kind = MergeAction::Kind::make_directory,
                                         .mode = theirs.after.mode,
-                                        .path = theirs.path,
+                                        .path = place,
                                         .theirs_path = theirs.path,
                                         .theirs = theirs.after}};
 }
 
 // A directory of ours in its place is left to the one who sees all decisions.
 Result<Decision> Decider::added(const PathChange& theirs) {
-  const FileState ours = TRY(ours_.state(theirs.path));
-  if (!ours.exists() || ours.is_directory()) {
-    return Decision{.action = action_of(MergeAction::Kind::write, theirs)};
-  }
-  MergeConflict conflict = conflict_of(theirs, theirs.path, ours);
+  const std::string place = TRY(places_.place_of(theirs.path));
+  const FileState ours = TRY(ours_.state(place));
+  auto action = action_of(MergeAction::Kind::write, theirs);
+  action.path = place;
+  if (!ours.exists() || ours.is_directory()) return Decision{.action = std::move(action)};
+  MergeConflict conflict = conflict_of(theirs, place, ours);
   if (ours.type() != theirs.after.type()) {
     return because(std::move(conflict), Reason::type, "both sides added it, of different types");
   }
-  if (TRY(is_same(theirs, theirs.path))) {
+  if (TRY(is_same(theirs, place))) {
     if (modes_differ(ours, theirs.after)) return modes_apart(std::move(conflict));
-    return TRY(are_dressed_alike(theirs)) ? Decision{} : dressed_apart(std::move(conflict));
+    return TRY(are_dressed_alike(theirs, place)) ? Decision{} : dressed_apart(std::move(conflict));
   }
   if (ours.is_regular()) {
     const auto merged = merge_leaves({.base = std::nullopt,
-                                      .ours = TRY(ours_.leaf(theirs.path)),
+                                      .ours = TRY(ours_.leaf(place)),
                                       .theirs = TRY(theirs_.leaf(theirs.path))},
                                      options_.largest);
     conflict.has_merged = merged.has_value();
     // As git sees it, an empty file and a text make the text.
     if (merged && merged->is_clean) {
       if (modes_differ(ours, theirs.after)) return modes_apart(std::move(conflict));
-      auto action = action_of(MergeAction::Kind::write, theirs);
       action.merged = true;
-      action.ours_path = theirs.path;
+      action.ours_path = place;
       action.ours = ours;
       return Decision{.action = std::move(action)};
     }
@@ -193,32 +196,34 @@ Result<bool> Decider::is_recorded_apart(const PathChange& theirs) {
 
 Result<Decision> Decider::changed(const PathChange& seen) {
   const PathChange* const change = ours_change_of(seen.from);
+  const bool is_moved = seen.path != seen.from;
   PathChange theirs = seen;
   if (change == nullptr || !change->content) theirs.content |= TRY(is_recorded_apart(seen));
+  Versions versions{.theirs = theirs, .ours_path = seen.from};
+  versions.place = TRY(places_.place_of(seen.path));
   if (change == nullptr) {
-    const FileState ours = TRY(ours_.state(theirs.from));
-    if (!ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
-    const bool is_changed = theirs.content && !TRY(is_as_base(theirs));
-    return combined(
-        {.theirs = theirs, .ours_path = theirs.from, .ours = ours, .ours_content = is_changed});
+    versions.ours = TRY(ours_.state(seen.from));
+    if (!versions.ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");
+    versions.ours_content = theirs.content && !TRY(is_as_base(theirs));
+    return combined(versions);
   }
-  const bool is_moved = theirs.path != theirs.from;
   if (!change->after.exists()) {
     // Ours may have renamed it too, and changed so much that it counted as deleted and added; or
     // what it has there is another file. Only what theirs changed in it would tell.
-    const FileState ours = is_moved ? TRY(ours_.state(theirs.path)) : FileState{};
-    const bool is_taken = ours.exists() && !ours.is_directory();
+    if (is_moved) versions.ours = TRY(ours_.state(versions.place));
+    const bool is_taken = versions.ours.exists() && !versions.ours.is_directory();
     if (is_taken && !theirs.content) return added(theirs);
     if (is_taken) {
-      return combined(
-          {.theirs = theirs, .ours_path = theirs.path, .ours = ours, .ours_content = true});
+      versions.ours_path = versions.place;
+      versions.ours_content = true;
+      return combined(versions);
     }
     return because(
         conflict_of(theirs, "", {}), Reason::deleted,
         is_moved ? fmt::format("deleted in ours, renamed in theirs to {}", text::shown(theirs.path))
                  : "deleted in ours, changed in theirs");
   }
-  if (is_moved && change->path != theirs.from && change->path != theirs.path) {
+  if (is_moved && change->path != theirs.from && change->path != versions.place) {
     return because(conflict_of(theirs, change->path, change->after), Reason::renamed,
                    fmt::format("renamed in ours, and in theirs to {}", text::shown(theirs.path)));
   }
@@ -227,11 +232,11 @@ Result<Decision> Decider::changed(const PathChange& seen) {
     return because(conflict_of(theirs, change->path, change->after), Reason::type,
                    "one side renamed it, the other made it a file of another type");
   }
-  return combined({.theirs = theirs,
-                   .ours_path = change->path,
-                   .ours = change->after,
-                   .ours_content = change->content,
-                   .ours_attributes = change->attributes});
+  versions.ours_path = change->path;
+  versions.ours = change->after;
+  versions.ours_content = change->content;
+  versions.ours_attributes = change->attributes;
+  return combined(versions);
 }
 
 bool Decider::is_one_retyped_and_one_dressed(const Versions& versions) {
@@ -278,7 +283,7 @@ Result<Decision> Decider::both(const Versions& versions) {
   auto action = action_of(MergeAction::Kind::write, theirs);
   action.ours_path = versions.ours_path;
   action.ours = versions.ours;
-  if (theirs.path == theirs.from) action.path = versions.ours_path;
+  action.path = theirs.path == theirs.from ? versions.ours_path : versions.place;
   action.attributes = takes_attributes;
   action.equal = !theirs.content && !versions.ours_content;
   if (theirs.content && versions.ours_content) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/compare/content.h"
+#include "backends/compare/directory_renames.h"
 #include "backends/merge.h"
 
 namespace agentfs::compare {
@@ -22,9 +23,12 @@ struct Decision {
 // Not shared between threads.
 class Decider {
  public:
-  // `ours` is what leads from base to ours, and outlives this.
-  Decider(const MergeSides& sides, const std::vector<PathChange>& ours,
-          const CompareOptions& options);
+  // What leads from base to ours, and the directories that are renamed by it. Outlives this.
+  struct Ours {
+    const std::vector<PathChange>& changes;
+    const DirectoryRenames& directories;
+  };
+  Decider(const MergeSides& sides, const Ours& ours, const CompareOptions& options);
 
   // Of a change from base to theirs.
   Result<Decision> leaf(const PathChange& theirs);
@@ -36,20 +40,22 @@ class Decider {
   const PathChange* ours_change_of(std::string_view base_path) const;
   PathFinder& ours() { return ours_; }
   PathFinder& theirs() { return theirs_; }
+  RenamedPlaces& places() { return places_; }  // of what theirs has, in ours
 
  private:
   // The three versions of one file, and what each side did to it.
   struct Versions {
     const PathChange& theirs;
-    std::string ours_path;
-    FileState ours;
+    std::string ours_path{};
+    FileState ours{};
+    std::string place{};  // where what theirs has renamed goes
     bool ours_content = false;
     bool ours_attributes = false;
   };
 
   Result<Decision> added(const PathChange& theirs);
   Result<Decision> deleted(const PathChange& theirs);
-  Result<bool> are_dressed_alike(const PathChange& theirs);
+  Result<bool> are_dressed_alike(const PathChange& theirs, const std::string& place);
   Result<bool> is_as_base(const PathChange& theirs);
   Result<bool> is_recorded_apart(const PathChange& theirs);
   Result<Decision> changed(const PathChange& seen);
@@ -67,6 +73,7 @@ class Decider {
   using Changes = std::unordered_map<std::string_view, const PathChange*>;  // by path in base
   Changes ours_changes_;
   Changes ours_directories_;  // what is one in both
+  RenamedPlaces places_;
   const CompareOptions& options_;
 };
 

@@ -2,10 +2,14 @@
 #include "backends/compare/plan.h"
 
 #include <algorithm>
+#include <map>
+#include <ranges>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "backends/compare/attributes.h"
 #include "backends/compare/decide.h"
+#include "backends/compare/following.h"
 #include "backends/compare/renames.h"
 #include "backends/compare/walk.h"
 #include "base/git_quoted.h"
@@ -29,15 +33,18 @@ class Planner {
 
  private:
   struct Item {
-    const PathChange* change = nullptr;
+    const PathChange* change = nullptr;  // of theirs, or of ours that goes along with theirs
     MergeAction action{};
     bool is_blocked = false;
+    const DirectoryRename* along = nullptr;  // of theirs, which a change of ours follows
   };
   using Paths = std::unordered_set<std::string>;
 
   Status compare();
   Status expand(const PathChange& whole, std::vector<PathChange>& into);
   Status decide(const PathChange& change);
+  Status leave(const PathChange& deleted);
+  Status follow();
   Result<bool> round();
   Status empty_directories();
   Result<bool> is_emptied(const std::string& directory);
@@ -48,14 +55,18 @@ class Planner {
   void take_along();
   Status finish();
   Status add_directories();
+  void note_followed();
 
   const MergeSides& sides_;
   const CompareOptions& options_;
   std::vector<PathChange> ours_changes_;
   std::vector<PathChange> theirs_changes_;
+  DirectoryRenames ours_renamed_;
+  DirectoryRenames theirs_renamed_;
   std::optional<Decider> decider_;
   std::vector<Item> items_;
-  std::vector<const PathChange*> deleted_directories_;
+  std::vector<std::string>
+      leaving_;  // directories of ours that go where they are emptied, in order
   MergePlan plan_;
   // Of the round.
   Paths vacated_;                     // paths of ours that other actions free
@@ -66,8 +77,8 @@ class Planner {
 
 Result<MergePlan> Planner::run() {
   TRY(compare());
-  decider_.emplace(sides_, ours_changes_, options_);
   for (const PathChange& change : theirs_changes_) TRY(decide(change));
+  TRY(follow());
   while (TRY(round())) {
     if (options_.cancelled && options_.cancelled()) return fail(EINTR, "merge: cancelled");
   }
@@ -82,7 +93,9 @@ Status Planner::compare() {
   }
   ours_changes_ = TRY(changes_between(sides_.base, sides_.ours, options));
   auto changes = TRY(changes_between(sides_.base, sides_.theirs, options));
-  Decider decider(sides_, ours_changes_, options_);
+  ours_renamed_ = DirectoryRenames(ours_changes_, options_.lasting_inodes);
+  theirs_renamed_ = DirectoryRenames(changes, options_.lasting_inodes);
+  decider_.emplace(sides_, Decider::Ours{ours_changes_, ours_renamed_}, options_);
   for (PathChange& change : changes) {
     if (!change.whole) {
       theirs_changes_.push_back(std::move(change));
@@ -90,8 +103,10 @@ Status Planner::compare() {
     }
     // A repository that came or went, and that ours has not touched, is files like any other.
     const bool is_added = change.kind == Kind::added;
-    const bool is_taken = is_added && TRY(decider.ours().state(change.path)).exists();
-    const bool is_touched = decider.ours_change_of(change.path) != nullptr;
+    const bool is_taken =
+        is_added &&
+        TRY(decider_->ours().state(TRY(decider_->places().place_of(change.path)))).exists();
+    const bool is_touched = decider_->ours_change_of(change.path) != nullptr;
     if (change.kind == Kind::modified || is_taken || is_touched) {
       plan_.notes.push_back(
           fmt::format("{}: left as ours has it; a repository is not merged as "
@@ -130,7 +145,7 @@ Status Planner::decide(const PathChange& change) {
     decision = TRY(decider_->leaf(change));
   } else if (change.kind == Kind::deleted) {
     decision = decider_->deleted_directory(change);
-    if (!decision.conflict) deleted_directories_.push_back(&change);
+    if (!decision.conflict) TRY(leave(change));
   } else if (change.kind == Kind::added) {
     decision = TRY(decider_->added_directory(change));
   } else {
@@ -138,6 +153,32 @@ Status Planner::decide(const PathChange& change) {
   }
   if (decision.conflict) plan_.conflicts.push_back(std::move(*decision.conflict));
   if (decision.action) items_.push_back({&change, std::move(*decision.action)});
+  return ok();
+}
+
+// Below one that ours has renamed it goes where it is as it was.
+Status Planner::leave(const PathChange& deleted) {
+  const std::string place = TRY(decider_->places().place_of(deleted.path));
+  if (place != deleted.path) {
+    const FileState ours = TRY(decider_->ours().state(place));
+    if (!ours.is_directory() || modes_differ(ours, deleted.before)) return ok();
+    const auto base = TRY(PathFinder(sides_.base).leaf(deleted.path));
+    if (attributes_of(base) != attributes_of(TRY(decider_->ours().leaf(place)))) return ok();
+  }
+  leaving_.push_back(place);
+  return ok();
+}
+
+Status Planner::follow() {
+  if (theirs_renamed_.empty()) return ok();
+  Following all{ours_changes_, theirs_renamed_, {}};
+  for (Item& item : items_) all.actions.push_back(&item.action);
+  Followers followers = TRY(find_followers(all, *decider_));
+  for (Follower& one : followers.moves) {
+    items_.push_back({.change = one.change, .action = std::move(one.action), .along = one.along});
+  }
+  std::ranges::move(followers.left, std::back_inserter(leaving_));
+  std::ranges::sort(leaving_);
   return ok();
 }
 
@@ -155,6 +196,7 @@ Result<bool> Planner::round() {
   }
   TRY(empty_directories());
   bool found = false;
+  Paths given;
   for (Item& item : items_) {
     const MergeAction& action = item.action;
     const bool makes_directory = action.kind == Action::make_directory;
@@ -163,6 +205,7 @@ Result<bool> Planner::round() {
     }
     auto in_the_way = TRY(ready_parents(action.path));
     if (!in_the_way) in_the_way = TRY(makes_directory ? ready(action.path) : obstacle(action.path));
+    if (!in_the_way && !given.insert(action.path).second) in_the_way = action.path;
     if (!in_the_way) continue;
     block(item, *in_the_way, TRY(decider_->ours().state(*in_the_way)));
     found = true;
@@ -173,10 +216,10 @@ Result<bool> Planner::round() {
 // From the deepest up, so that a directory in which only emptied ones are left goes too.
 Status Planner::empty_directories() {
   emptied_.clear();
-  for (auto at = deleted_directories_.rbegin(); at != deleted_directories_.rend(); ++at) {
-    if (!TRY(is_emptied((*at)->path))) continue;
-    vacated_.insert((*at)->path);
-    emptied_.push_back((*at)->path);
+  for (const std::string& path : leaving_ | std::views::reverse) {
+    if (!TRY(is_emptied(path))) continue;
+    vacated_.insert(path);
+    emptied_.push_back(path);
   }
   return ok();
 }
@@ -228,10 +271,12 @@ Result<std::optional<std::string>> Planner::ready(const std::string& directory) 
   return std::nullopt;
 }
 
-// An added directory is told only where it is empty: its files tell of the others.
+// An added directory is told only where it is empty: its files tell of the others. What of ours
+// cannot go along stays where it is.
 void Planner::block(Item& item, const std::string& obstacle, const FileState& found) {
   item.is_blocked = true;
   const MergeAction& action = item.action;
+  if (item.along != nullptr) return;
   if (action.kind == Action::make_directory && !item.change->empty) return;
   const bool was_there = !action.ours_path.empty();
   MergeConflict conflict = conflict_of(*item.change, was_there ? action.ours_path : obstacle,
@@ -295,6 +340,7 @@ void Planner::take_along() {
 Status Planner::finish() {
   take_along();
   TRY(add_directories());
+  note_followed();
   for (Item& item : items_) {
     if (item.is_blocked || item.action.kind == Action::make_directory) continue;
     plan_.actions.push_back(std::move(item.action));
@@ -313,17 +359,36 @@ Status Planner::add_directories() {
   std::vector<std::string> made(made_.begin(), made_.end());
   std::ranges::sort(made);
   for (std::string& path : made) {
-    const FileState theirs = TRY(decider_->theirs().state(path));
     MergeAction action{.kind = Action::make_directory, .mode = S_IFDIR | 0755};
-    if (theirs.is_directory()) {
-      action.mode = theirs.mode;
-      action.theirs_path = path;
-      action.theirs = theirs;
+    action.theirs_path = TRY(decider_->places().directory_for(path));
+    if (!action.theirs_path.empty()) {
+      action.theirs = TRY(decider_->theirs().state(action.theirs_path));
+      action.mode = action.theirs.mode;
     }
     action.path = std::move(path);
     plan_.actions.push_back(std::move(action));
   }
   return ok();
+}
+
+// Of each directory once.
+void Planner::note_followed() {
+  std::map<std::string, std::string> notes;  // by the directory that was renamed
+  const auto note = [&](const DirectoryRename& renamed, std::string_view by,
+                        std::string_view what) {
+    notes.try_emplace(renamed.from,
+                      fmt::format("{}: renamed to {} in {}; what {} has put there goes along",
+                                  git_quoted(renamed.from), git_quoted(renamed.to), by, what));
+  };
+  for (const Item& item : items_) {
+    if (item.is_blocked) continue;
+    if (item.along != nullptr) note(*item.along, "theirs", "ours");
+    const auto* const renamed = ours_renamed_.of(item.change->path);
+    const bool follows = item.along == nullptr && renamed != nullptr &&
+                         item.action.path == renamed->follow(item.change->path);
+    if (follows) note(*renamed, "ours", "theirs");
+  }
+  for (auto& [from, sentence] : notes) plan_.notes.push_back(std::move(sentence));
 }
 
 }  // namespace

@@ -131,17 +131,21 @@ Status Stager::check_ours(const MergeAction& action) {
   return is_same ? ok() : Status(moved(action.ours_path, "ours"));
 }
 
-// The file as it is, under another name or with other permissions.
+// The file as it is, under another name or with other permissions, or a directory with all in it.
 Status Stager::stage_move(const MergeAction& action) {
   if (action.attributes && action.ours.is_directory()) return stage_dress(action);
   if (action.attributes || TRY(is_parted(action))) return stage_write(action);
   if (action.path != action.ours_path) {
-    takes_.push_back({.kind = Step::take,
-                      .path = action.ours_path,
-                      .name = next_name('o'),
-                      .before = action.ours});
-    puts_.push_back(
-        {.kind = Step::put, .path = action.path, .name = takes_.back().name, .after = action.ours});
+    const bool is_directory = action.ours.is_directory();
+    MergeStep step{.kind = Step::take, .path = action.ours_path, .name = next_name('o')};
+    step.before = action.ours;
+    step.whole = is_directory;
+    (is_directory ? directory_takes_ : takes_).push_back(step);
+    step.kind = Step::put;
+    step.path = action.path;
+    step.before = {};
+    step.after = action.ours;
+    puts_.push_back(std::move(step));
   }
   MergeAction allowed = action;
   if (!action.theirs_path.empty() && action.theirs.is_regular()) {

@@ -231,6 +231,27 @@ void Editor::edit_one(const std::string& root) {
   }
 }
 
+void Editor::fill_beside(const std::string& root, int files) {
+  for (int file = 0; file < files; ++file) {
+    const std::string directory = fs::path(any_file(root)).parent_path();
+    spit(fmt::format("{}/new{}", directory, ++serial_), bytes());
+  }
+}
+
+bool Editor::rename_directory(const std::string& root) {
+  std::vector<std::string> directories;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (!entry.is_symlink() && entry.is_directory()) directories.push_back(entry.path());
+  }
+  if (directories.empty()) return false;
+  std::ranges::sort(directories);
+  const std::string from =
+      directories[static_cast<std::size_t>(pick(static_cast<int>(directories.size())))];
+  const std::string to = fmt::format("{}/moved{}", root, ++serial_);
+  fs::rename(from, to);
+  return true;
+}
+
 int seeds(int otherwise) {
   const char* const wanted = std::getenv("AGENTFS_SEEDS");
   return wanted == nullptr ? otherwise : std::atoi(wanted);

@@ -104,6 +104,9 @@ class Editor {
   Editor(unsigned seed, bool odd_names) : random_(seed), odd_names_(odd_names) {}
   void fill(const std::string& root, int files);
   void edit(const std::string& root, int times);
+  void fill_beside(const std::string& root, int files);  // in directories that have files
+  // One, to where nothing is. False: there is none.
+  bool rename_directory(const std::string& root);
 
  private:
   int pick(int below) { return std::uniform_int_distribution(0, below - 1)(random_); }

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/directory_renames.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/text.h"
+
+namespace agentfs::compare {
+namespace {
+
+using Kind = PathChange::Kind;
+
+bool is_gone_directory(const PathChange& change) {
+  return change.kind == Kind::deleted && change.before.is_directory() && !change.whole;
+}
+
+// How many files have left a directory, and for which.
+struct Leaving {
+  std::size_t files = 0;
+  std::map<std::string, std::size_t, std::less<>> to{};
+};
+using Leavings = std::map<std::string, Leaving, std::less<>>;
+
+// Of a/b/c that has become d/b/e: a/b has gone to d/b, and a to d.
+void note_rename(const PathChange& change, Leavings& leavings) {
+  std::string_view from = text::parent_part(change.from);
+  std::string_view to = text::parent_part(change.path);
+  for (bool is_same_below = true; !from.empty();) {
+    if (const auto found = leavings.find(from); found != leavings.end()) {
+      ++found->second.files;
+      if (is_same_below && !to.empty() && from != to) ++found->second.to[std::string(to)];
+    }
+    is_same_below = is_same_below && text::last_part(from) == text::last_part(to);
+    from = text::parent_part(from);
+    to = text::parent_part(to);
+  }
+}
+
+}  // namespace
+
+DirectoryRenames::DirectoryRenames(const std::vector<PathChange>& changes, bool lasting_inodes) {
+  if (std::ranges::none_of(changes, is_gone_directory)) return;
+  if (lasting_inodes) add_by_inode(changes);
+  add_by_files(changes);
+}
+
+const DirectoryRename* DirectoryRenames::find(const Names& names, std::string_view path) {
+  if (names.empty()) return nullptr;
+  for (auto at = text::parent_part(path); !at.empty(); at = text::parent_part(at)) {
+    if (const auto found = names.find(at); found != names.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+void DirectoryRenames::add(std::string from, std::string to) {
+  const auto [added, is_new] = by_from_.try_emplace(from, DirectoryRename{from, to});
+  if (is_new) by_to_.try_emplace(to, DirectoryRename{to, from});
+}
+
+void DirectoryRenames::add_by_inode(const std::vector<PathChange>& changes) {
+  std::unordered_map<std::uint32_t, const PathChange*> made;
+  for (const PathChange& change : changes) {
+    const bool is_made = change.kind == Kind::added && change.after.is_directory() && !change.whole;
+    if (is_made) made.emplace(static_cast<std::uint32_t>(change.after.inode), &change);
+  }
+  for (const PathChange& change : changes) {
+    if (!is_gone_directory(change)) continue;
+    const auto found = made.find(static_cast<std::uint32_t>(change.before.inode));
+    if (found == made.end() || found->second->after.device != change.before.device) continue;
+    add(change.path, found->second->path);
+  }
+}
+
+void DirectoryRenames::add_by_files(const std::vector<PathChange>& changes) {
+  Leavings leavings;
+  for (const PathChange& change : changes) {
+    if (is_gone_directory(change) && !by_from_.contains(change.path)) leavings[change.path];
+  }
+  if (leavings.empty()) return;
+  for (const PathChange& change : changes) {
+    if (change.kind == Kind::renamed) note_rename(change, leavings);
+    if (change.kind != Kind::deleted || change.before.is_directory()) continue;
+    for (auto at = text::parent_part(change.path); !at.empty(); at = text::parent_part(at)) {
+      if (const auto found = leavings.find(at); found != leavings.end()) ++found->second.files;
+    }
+  }
+  for (auto& [from, leaving] : leavings) {
+    const auto most =
+        std::ranges::max_element(leaving.to, {}, [](const auto& target) { return target.second; });
+    if (most == leaving.to.end() || most->second * 2 <= leaving.files) continue;
+    add(from, most->first);
+  }
+}
+
+Result<std::string> RenamedPlaces::place_of(const std::string& path) {
+  const DirectoryRename* const renamed = renamed_.of(path);
+  if (renamed == nullptr) return path;
+  std::string place = renamed->follow(path);
+  return TRY(other_.state(place)).exists() ? path : place;
+}
+
+Result<std::string> RenamedPlaces::directory_for(const std::string& place) {
+  if (TRY(other_.state(place)).is_directory()) return place;
+  const DirectoryRename* const renamed = renamed_.to(place);
+  if (renamed == nullptr) return std::string();
+  std::string path = renamed->follow(place);
+  return TRY(other_.state(path)).is_directory() ? path : std::string();
+}
+
+}  // namespace agentfs::compare

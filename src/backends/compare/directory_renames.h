@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The directories that one side of a merge has under another name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/compare/content.h"
+
+namespace agentfs::compare {
+
+struct DirectoryRename {
+  std::string from{};
+  std::string to{};
+  // Where a path below `from` lies below `to`.
+  std::string follow(std::string_view path) const {
+    return to + std::string(path.substr(from.size()));
+  }
+};
+
+// Of what leads from one tree to another: a directory that is gone from its path and whose inode is
+// that of a new one (`lasting_inodes`), or of whose files more than half of those that are gone
+// from it have gone to one and the same other, into directories of the same names below it. git
+// asks for the most alone (merge.directoryRenames).
+class DirectoryRenames {
+ public:
+  DirectoryRenames() = default;
+  DirectoryRenames(const std::vector<PathChange>& changes, bool lasting_inodes);
+
+  bool empty() const { return by_from_.empty(); }
+  // The innermost whose `from`, or `to`, the path lies below; null: there is none.
+  const DirectoryRename* of(std::string_view path) const { return find(by_from_, path); }
+  const DirectoryRename* to(std::string_view path) const { return find(by_to_, path); }
+
+ private:
+  using Names = std::map<std::string, DirectoryRename, std::less<>>;
+  static const DirectoryRename* find(const Names& names, std::string_view path);
+  void add_by_inode(const std::vector<PathChange>& changes);
+  void add_by_files(const std::vector<PathChange>& changes);
+  void add(std::string from, std::string to);
+
+  Names by_from_;
+  Names by_to_;  // the same the other way round
+};
+
+// Where one side has, or would have, what the other has: in the directory that it has renamed,
+// unless the other has something under that name, too. Not shared between threads.
+class RenamedPlaces {
+ public:
+  // Both outlive it.
+  RenamedPlaces(const DirectoryRenames& renamed, const TreeSide& other)
+      : renamed_(renamed), other_(other) {}
+
+  Result<std::string> place_of(const std::string& path);
+  // The other's directory for one that is needed at a place; "": it has none.
+  Result<std::string> directory_for(const std::string& place);
+  const DirectoryRenames& renamed() const { return renamed_; }
+
+ private:
+  const DirectoryRenames& renamed_;
+  PathFinder other_;
+};
+
+}  // namespace agentfs::compare
