@@ -29,7 +29,8 @@ bool is_below(const DataTree& tree, const std::string& path) {
 std::vector<std::string> names_in(DataNode& directory) {
   auto names = agentfs::names_in(directory.tree().store(), directory.file());
   if (names) return std::move(*names);
-  if (names.error().code != ENOENT) {  // it may be gone by now
+  const bool is_gone = names.error().code == ENOENT || names.error().code == ESTALE;
+  if (!is_gone) {
     log::warning("{}: not counted: {}", directory.path(), names.error().message);
   }
   return {};
