@@ -33,34 +33,6 @@ bool are_of_one_tree(const FileVersion& one, const FileVersion& other) {
 // Everything below a directory begins with its path and a slash.
 std::string below(const std::string& directory) { return directory + "/"; }
 
-template <class Map>
-bool has_prefix(const Map& map, const std::string& prefix) {
-  const auto first = map.lower_bound(prefix);
-  return first != map.end() && first->first.starts_with(prefix);
-}
-
-// The next names of a directory, each found by one step down the tree and not by going through
-// what lies below it. "a", "a.c" and "a/b" stand in this order, so a name may be met twice.
-template <class Map>
-std::vector<History::Child> children_in(const Map& map, const std::string& directory) {
-  const std::string prefix = below(directory);
-  std::map<std::string, bool> names;
-  for (auto at = map.lower_bound(prefix); at != map.end() && at->first.starts_with(prefix);) {
-    const std::string_view rest = std::string_view(at->first).substr(prefix.size());
-    const auto slash = rest.find('/');
-    const std::string child(rest.substr(0, slash));
-    names[child] |= slash != std::string_view::npos;
-    if (slash == std::string_view::npos) {
-      ++at;
-    } else {
-      at = map.lower_bound(fmt::format("{}{}0", prefix, child));  // '0' comes after '/'
-    }
-  }
-  std::vector<History::Child> children;
-  for (auto& [child, has_children] : names) children.push_back({child, has_children});
-  return children;
-}
-
 FileVersionRef made_by(const Record& record, FileVersion&& version) {
   version.time = record.time;
   version.author = lineage(record.author);
@@ -148,10 +120,10 @@ FileVersionRef former_of(const Record& record) {
   return made_by(record, std::move(v));
 }
 
-// Beside its own it has two nodes of maps, and its path is a key.
+// Beside its own it has up to four nodes of containers, which its path is not in.
 HistoryAmount HistoryAmount::of(const FileVersion& version) {
   constexpr std::size_t kNodes = 320;
-  std::uint64_t memory = sizeof version + kNodes + 2 * version.path.size();
+  std::uint64_t memory = sizeof version + kNodes + version.path.size();
   for (const std::string* text : {&version.kept_as, &version.target, &version.author}) {
     memory += text->size();
   }
@@ -175,13 +147,10 @@ HistoryAmount& HistoryAmount::operator-=(const HistoryAmount& other) {
 }
 
 void History::add(const FileVersionRef& version) {
-  erase(version->number);
-  by_number_[version->number] = version;
-  if (!version->forgotten) by_path_[version->path][version->number] = version;
-  if (version->in_trash) {
-    const auto trash = trash_.insert_or_assign(version->path, version).first;
-    trashed_names_.insert(trash->first);
-  }
+  if (version->number <= last_) erase(version->number);
+  by_number_.emplace_hint(by_number_.end(), version->number, version);
+  if (!version->forgotten) by_path_.insert(version);
+  if (version->in_trash) put_in_trash(version);
   share(*version);
   amount_ += HistoryAmount::of(*version);
   last_ = std::max(last_, version->number);
@@ -195,13 +164,19 @@ void History::erase(std::uint64_t number) {
   unshare(*version);
   amount_ -= HistoryAmount::of(*version);
   if (version->forgotten) return;
-  const auto path = by_path_.find(version->path);
-  path->second.erase(number);
-  if (path->second.empty()) by_path_.erase(path);
-  const auto trash = trash_.find(version->path);
-  if (trash == trash_.end() || trash->second->number != number) return;
-  trashed_names_.erase(trash->first);
-  trash_.erase(trash);
+  by_path_.erase(version);
+  if (trashed(version->path) == version) take_from_trash(version);
+}
+
+void History::put_in_trash(const FileVersionRef& version) {
+  if (const FileVersionRef old = trashed(version->path)) take_from_trash(old);
+  trash_.insert(version);
+  trashed_.emplace(version->path, version);
+}
+
+void History::take_from_trash(const FileVersionRef& version) {
+  trashed_.erase(version->path);
+  trash_.erase(version);
 }
 
 std::uint64_t History::appear(const std::string& path) {
@@ -297,36 +272,62 @@ std::vector<FileVersionRef> History::names_of(const FileVersion& content) const 
 }
 
 std::vector<FileVersionRef> History::versions(const std::string& path) const {
-  std::vector<FileVersionRef> versions;
-  const auto found = by_path_.find(path);
-  if (found == by_path_.end()) return versions;
-  for (const auto& [number, version] : found->second) versions.push_back(version);
-  return versions;
+  const auto [first, last] = by_path_.equal_range(std::string_view(path));
+  return {first, last};
 }
 
 std::vector<FileVersionRef> History::versions_below(const std::string& directory) const {
-  std::vector<FileVersionRef> versions;
-  const std::string prefix = below(directory);
-  for (auto at = by_path_.lower_bound(prefix);
-       at != by_path_.end() && at->first.starts_with(prefix); ++at) {
-    for (const auto& [number, version] : at->second) versions.push_back(version);
-  }
-  return versions;
+  return starting_with(by_path_, below(directory));
 }
 
 FileVersionRef History::trashed(const std::string& path) const {
-  return trashed_names_.contains(path) ? trash_.find(path)->second : nullptr;
+  const auto found = trashed_.find(path);
+  return found == trashed_.end() ? nullptr : found->second;
 }
 
 std::vector<FileVersionRef> History::trashed_at_or_below(const std::string& path) const {
-  std::vector<FileVersionRef> versions;
-  if (FileVersionRef own = trashed(path)) versions.push_back(std::move(own));
-  const std::string prefix = below(path);
-  for (auto at = trash_.lower_bound(prefix); at != trash_.end() && at->first.starts_with(prefix);
-       ++at) {
-    versions.push_back(at->second);
-  }
+  std::vector<FileVersionRef> versions = starting_with(trash_, below(path));
+  if (FileVersionRef own = trashed(path)) versions.insert(versions.begin(), std::move(own));
   return versions;
+}
+
+std::vector<FileVersionRef> History::starting_with(const Ordered& versions,
+                                                   const std::string& prefix) {
+  std::vector<FileVersionRef> found;
+  for (auto at = versions.lower_bound(std::string_view(prefix));
+       at != versions.end() && (*at)->path.starts_with(prefix); ++at) {
+    found.push_back(*at);
+  }
+  return found;
+}
+
+bool History::has_prefix(const Ordered& versions, const std::string& prefix) {
+  const auto first = versions.lower_bound(std::string_view(prefix));
+  return first != versions.end() && (*first)->path.starts_with(prefix);
+}
+
+// The next names of a directory, each found by one step down the tree and not by going through
+// what lies below it. "a", "a.c" and "a/b" stand in this order, so a name may be met twice.
+std::vector<History::Child> History::children_in(const Ordered& versions,
+                                                 const std::string& directory) {
+  const std::string prefix = below(directory);
+  std::map<std::string, bool> names;
+  auto at = versions.lower_bound(std::string_view(prefix));
+  while (at != versions.end() && (*at)->path.starts_with(prefix)) {
+    const std::string_view rest = std::string_view((*at)->path).substr(prefix.size());
+    const auto slash = rest.find('/');
+    const std::string child(rest.substr(0, slash));
+    names[child] |= slash != std::string_view::npos;
+    if (slash == std::string_view::npos) {
+      at = versions.upper_bound(std::string_view((*at)->path));
+    } else {
+      const std::string next = fmt::format("{}{}0", prefix, child);  // '0' comes after '/'
+      at = versions.lower_bound(std::string_view(next));
+    }
+  }
+  std::vector<History::Child> children;
+  for (auto& [child, has_children] : names) children.push_back({child, has_children});
+  return children;
 }
 
 std::vector<History::Child> History::children(const std::string& directory) const {

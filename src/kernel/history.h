@@ -12,7 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "backends/past_store.h"
@@ -119,7 +119,9 @@ class History {
   // Names in a directory of which there are versions, or trash.
   std::vector<Child> children(const std::string& directory) const;
   std::vector<Child> trash_children(const std::string& directory) const;
-  bool has(const std::string& path) const { return by_path_.contains(path); }  // versions
+  bool has(const std::string& path) const {  // versions
+    return by_path_.contains(std::string_view(path));
+  }
   bool has_below(const std::string& directory) const;
   bool has_trash_below(const std::string& directory) const;
 
@@ -128,9 +130,31 @@ class History {
   void set_last(std::uint64_t last) { last_ = std::max(last_, last); }
 
  private:
-  std::map<std::string, ByNumber, std::less<>> by_path_;
-  std::map<std::string, FileVersionRef, std::less<>> trash_;
-  std::unordered_set<std::string_view> trashed_names_;  // keys of it: most names are not there
+  // The versions of one path by number. A path is in its version alone.
+  struct ByPath {
+    using is_transparent = void;
+    bool operator()(const FileVersionRef& one, const FileVersionRef& other) const {
+      const int order = one->path.compare(other->path);
+      return order != 0 ? order < 0 : one->number < other->number;
+    }
+    bool operator()(const FileVersionRef& one, std::string_view path) const {
+      return one->path < path;
+    }
+    bool operator()(std::string_view path, const FileVersionRef& one) const {
+      return path < one->path;
+    }
+  };
+  using Ordered = std::set<FileVersionRef, ByPath>;
+  static std::vector<Child> children_in(const Ordered& versions, const std::string& directory);
+  static bool has_prefix(const Ordered& versions, const std::string& prefix);
+  static std::vector<FileVersionRef> starting_with(const Ordered& versions,
+                                                   const std::string& prefix);
+  void put_in_trash(const FileVersionRef& version);
+  void take_from_trash(const FileVersionRef& version);
+
+  Ordered by_path_;
+  Ordered trash_;                                                 // one of a path
+  std::unordered_map<std::string_view, FileVersionRef> trashed_;  // the same: most are not there
   ByNumber by_number_;
   // Of a file that had several names: the versions that are names, and those that are contents.
   struct Shared {

@@ -151,7 +151,7 @@ constexpr std::array kHistoryRows = {
     SettingRow{"history", "ignored_share", "number", "0.02",
                "Share of the disk that those may hold; they are the first to go."},
     SettingRow{"history", "index_bytes", "integer", "1073741824",
-               "Bytes of memory that what is known of them may take, about 1 KiB each, with the "
+               "Bytes of memory that what is known of them may take, some 700 bytes each, with the "
                "links and directories that have none on the disk; the oldest go."},
     SettingRow{"history", "reserve", "number", "0.05",
                "Share of the disk that stays free: with less left nothing is kept."},

@@ -81,6 +81,20 @@ TEST_CASE("Versions are found by path, and directories list the names in them on
   CHECK(h.last() == 6);
 }
 
+TEST_CASE("Of what was removed twice the later one is in the trash, whichever of the two goes") {
+  for (const std::uint64_t goes : {std::uint64_t{1}, std::uint64_t{2}}) {
+    History h;
+    h.add(make_version(1, "/w/s/removed", true));
+    h.add(make_version(2, "/w/s/removed", true));
+    CHECK(h.trashed("/w/s/removed")->number == 2);
+    CHECK(h.trashed_at_or_below("/w/s").size() == 1);
+    h.erase(goes);
+    CHECK((h.trashed("/w/s/removed") != nullptr) == (goes == 1));
+    CHECK(h.trash_children("/w/s").size() == (goes == 1 ? 1 : 0));
+    CHECK(h.versions("/w/s/removed").size() == 1);
+  }
+}
+
 // What is kept of one file, whose names were removed one after the other.
 void add_name(History& h, std::uint64_t number, std::string path, FileVersion::Type type) {
   FileVersion v = *make_version(number, std::move(path), true);
