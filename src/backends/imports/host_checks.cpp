@@ -86,15 +86,16 @@ Status HostWriter::check() {
     }
   }
   bool has_begun = !relinked_.empty();  // another write() of the same changes, which was cut short
-  for (const auto& [change, now, temporary, made] : items_) {
-    if (change->to.exists() && !has_directory(change->path)) {
-      changed.emplace(text::parent_part(change->path));
+  for (const Item& item : items_) {
+    const HostChange& change = *item.change;
+    if (change.to.exists() && !has_directory(change.path)) {
+      changed.emplace(text::parent_part(change.path));
     }
-    if (is_untouched(records_.state(change->path), now)) continue;
-    if (is_half_made(*change, now)) {
+    if (is_untouched(records_.state(change.path), item.now)) continue;
+    if (is_half_made(change, item.now)) {
       has_begun = true;
     } else {
-      changed.insert(change->path);
+      changed.insert(change.path);
     }
   }
   const std::vector<std::string> moved(changed.begin(), changed.end());

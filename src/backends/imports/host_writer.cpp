@@ -20,6 +20,8 @@
 namespace agentfs::imports {
 namespace {
 
+constexpr std::size_t kMostHeld = 256;  // directories
+
 // By the clock of the filesystem itself, which may be another machine's. What is made there comes
 // after: of what others made before, and move there, it tells by the time at which it was made.
 timespec changed_at(int directory) {
@@ -79,10 +81,7 @@ Result<bool> is_made(const HostDirectory& host, const HostChange& change, const 
 
 HostWriter::~HostWriter() {
   for (const Item& item : items_) {
-    if (item.temporary.empty()) continue;
-    if (const auto place = host_.place(item.temporary)) {
-      ::unlinkat(place->directory.get(), place->name.c_str(), 0);
-    }
+    if (!item.temporary.empty()) remove_temporary(item);
   }
   if (!intent_) return;
   if (!made_.empty()) {
@@ -159,8 +158,32 @@ Status HostWriter::fill(const HostChange& change, const FileState& now, int file
   return ok();
 }
 
+Status HostWriter::hold(Item& item, const HostDirectory::Place& place) {
+  struct stat found{};
+  if (::fstat(place.directory.get(), &found) != 0) return fail_errno(host_.shown(item.temporary));
+  const Number number{found.st_dev, found.st_ino};
+  if (!held_.contains(number)) {
+    if (held_.size() == kMostHeld) return ok();
+    UniqueFd own(::fcntl(place.directory.get(), F_DUPFD_CLOEXEC, 0));
+    if (!own) return fail_errno(host_.shown(item.temporary));
+    held_.emplace(number, std::move(own));
+  }
+  item.directory = number;
+  return ok();
+}
+
+void HostWriter::remove_temporary(const Item& item) const {
+  const std::string name(text::last_part(item.temporary));
+  if (item.directory) {
+    ::unlinkat(held_.at(*item.directory).get(), name.c_str(), 0);
+  } else if (const auto place = host_.place(item.temporary)) {
+    ::unlinkat(place->directory.get(), name.c_str(), 0);
+  }
+}
+
 Status HostWriter::stage_one(Item& item) {
   const HostDirectory::Place place = TRY(host_.place(item.temporary));
+  TRY(hold(item, place));
   const int directory = place.directory.get();
   if (S_ISLNK(item.change->to.mode)) {
     const timespec times[2] = {{0, UTIME_NOW}, time_of(item.change->to.modified)};

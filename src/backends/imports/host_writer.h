@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/imports/host_directory.h"
@@ -32,10 +35,12 @@ class HostWriter {
   const std::vector<std::string>& left() const { return left_; }
 
  private:
+  using Number = std::pair<std::uint64_t, std::uint64_t>;  // of a directory: device, inode
   struct Item {
     const HostChange* change = nullptr;
     FileState now{};
     std::string temporary{};              // of new content; "" once it is in its place
+    std::optional<Number> directory{};    // that it was made in, where that is held
     std::optional<std::uint64_t> made{};  // the inode of what is new
   };
 
@@ -46,6 +51,8 @@ class HostWriter {
   Status check_rights();
   Status choose_temporaries();
   Status stage_one(Item& item);
+  Status hold(Item& item, const HostDirectory::Place& place);
+  void remove_temporary(const Item& item) const;
   Status fill(const HostChange& change, const FileState& now, int file) const;
   Status remove(const Item& item);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
@@ -73,6 +80,7 @@ class HostWriter {
   bool intent_ = false;
   HostRights rights_;
   std::vector<ReadyName> ready_;
+  std::map<Number, UniqueFd> held_;  // O_PATH: wherever somebody has moved them by the end
 };
 
 inline constexpr mode_t kNewDirectory = 0700;

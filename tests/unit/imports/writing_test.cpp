@@ -205,6 +205,17 @@ TEST_CASE("A content that cannot be read leaves the directory as it was") {
   CHECK(it.names().size() == 6);
 }
 
+TEST_CASE("A directory that is moved away while files are copied has none of ours left in it") {
+  Imported it;
+  HostChange second = it.file("src/b", "ours\n");
+  second.content = [&, copy = second.content] {
+    fs::rename(it.host + "/src", it.host + "/away");
+    return copy();
+  };
+  CHECK_FALSE(it.store->write(it.id, {it.file("a", "ours\n"), second}));
+  CHECK(it.names() == Paths{"a", "away", "away/b", "away/deep", "away/deep/c", "link"});
+}
+
 TEST_CASE("What takes a file's place while others are copied is neither followed nor waited for") {
   using Take = std::function<void(const std::string& place)>;
   const std::string others = "others'\n";
