@@ -28,7 +28,7 @@ struct MergeAction {
             // that is new in ours, all in it, too
     set_mode,
     remove,
-    make_directory,
+    make_directory,    // as theirs has it, or as ours has it at `ours_path`
     remove_directory,  // all in it is removed or moved by other actions
   };
   Kind kind = Kind::write;

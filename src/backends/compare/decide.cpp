@@ -61,13 +61,14 @@ MergeConflict conflict_of(const PathChange& theirs, const std::string& ours_path
   return conflict;
 }
 
-Decider::Decider(const MergeSides& sides, const Ours& ours, const CompareOptions& options)
+Decider::Decider(const MergeSides& sides, const Known& known, const CompareOptions& options)
     : base_(sides.base),
       ours_(sides.ours),
       theirs_(sides.theirs),
-      places_(ours.directories, sides.theirs),
+      places_(known.ours_directories, sides.theirs),
+      theirs_directories_(known.theirs_directories),
       options_(options) {
-  for (const PathChange& change : ours.changes) {
+  for (const PathChange& change : known.ours) {
     const bool is_leaf = change.before.exists() && !change.before.is_directory();
     if (is_leaf || change.whole) ours_changes_.emplace(change.from, &change);
     const bool stays = change.before.is_directory() && change.after.is_directory();
@@ -224,8 +225,12 @@ Result<Decision> Decider::changed(const PathChange& seen) {
                  : "deleted in ours, changed in theirs");
   }
   if (is_moved && change->path != theirs.from && change->path != versions.place) {
-    return because(conflict_of(theirs, change->path, change->after), Reason::renamed,
-                   fmt::format("renamed in ours, and in theirs to {}", text::shown(theirs.path)));
+    auto place =
+        place_of({theirs.from, change->path, theirs.path}, places_.renamed(), theirs_directories_);
+    if (place) versions.place = *std::move(place);
+    if (!place)
+      return because(conflict_of(theirs, change->path, change->after), Reason::renamed,
+                     fmt::format("renamed in ours, and in theirs to {}", text::shown(theirs.path)));
   }
   if ((change->kind == Kind::retyped && is_moved) ||
       (change->kind == Kind::renamed && theirs.kind == Kind::retyped)) {

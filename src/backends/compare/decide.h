@@ -23,12 +23,13 @@ struct Decision {
 // Not shared between threads.
 class Decider {
  public:
-  // What leads from base to ours, and the directories that are renamed by it. Outlives this.
-  struct Ours {
-    const std::vector<PathChange>& changes;
-    const DirectoryRenames& directories;
+  // What leads from base to ours, and the directories that each side has renamed. Outlives this.
+  struct Known {
+    const std::vector<PathChange>& ours;
+    const DirectoryRenames& ours_directories;
+    const DirectoryRenames& theirs_directories;
   };
-  Decider(const MergeSides& sides, const Ours& ours, const CompareOptions& options);
+  Decider(const MergeSides& sides, const Known& known, const CompareOptions& options);
 
   // Of a change from base to theirs.
   Result<Decision> leaf(const PathChange& theirs);
@@ -74,6 +75,7 @@ class Decider {
   Changes ours_changes_;
   Changes ours_directories_;  // what is one in both
   RenamedPlaces places_;
+  const DirectoryRenames& theirs_directories_;
   const CompareOptions& options_;
 };
 

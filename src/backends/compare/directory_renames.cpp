@@ -93,6 +93,20 @@ void DirectoryRenames::add_by_files(const std::vector<PathChange>& changes) {
   }
 }
 
+bool DirectoryRenames::take(std::string_view from, std::string_view to) const {
+  const DirectoryRename* const renamed = of(from);
+  return renamed != nullptr && renamed->follow(from) == to;
+}
+
+std::optional<std::string> place_of(const TwoNames& names, const DirectoryRenames& ours,
+                                    const DirectoryRenames& theirs) {
+  const bool is_along_ours = ours.take(names.base, names.ours);
+  if (is_along_ours == theirs.take(names.base, names.theirs)) return std::nullopt;
+  const std::string_view own = is_along_ours ? names.theirs : names.ours;
+  const DirectoryRename* const renamed = (is_along_ours ? ours : theirs).of(own);
+  return renamed == nullptr ? std::string(own) : renamed->follow(own);
+}
+
 Result<std::string> RenamedPlaces::place_of(const std::string& path) {
   const DirectoryRename* const renamed = renamed_.of(path);
   if (renamed == nullptr) return path;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ class DirectoryRenames {
   // The innermost whose `from`, or `to`, the path lies below; null: there is none.
   const DirectoryRename* of(std::string_view path) const { return find(by_from_, path); }
   const DirectoryRename* to(std::string_view path) const { return find(by_to_, path); }
+  // Whether what went from one path to the other did so with a directory above it, and no more.
+  bool take(std::string_view from, std::string_view to) const;
 
  private:
   using Names = std::map<std::string, DirectoryRename, std::less<>>;
@@ -44,6 +47,16 @@ class DirectoryRenames {
   Names by_from_;
   Names by_to_;  // the same the other way round
 };
+
+// Of a file that both sides have under another name: where it goes, since one of the two has
+// renamed no more than a directory above it. Nothing where both have, or neither.
+struct TwoNames {
+  std::string_view base{};
+  std::string_view ours{};
+  std::string_view theirs{};
+};
+std::optional<std::string> place_of(const TwoNames& names, const DirectoryRenames& ours,
+                                    const DirectoryRenames& theirs);
 
 // Where one side has, or would have, what the other has: in the directory that it has renamed,
 // unless the other has something under that name, too. Not shared between threads.

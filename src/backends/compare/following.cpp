@@ -77,10 +77,11 @@ Status Finder::look_at(const PathChange& change, const DirectoryRename& along) {
   const std::string there = along.follow(change.path);
   const FileState taken = TRY(decider_.theirs().state(there));
   if (taken.exists()) return look_at_taken(change, there, taken);
-  if (change.after.is_directory()) {
-    settled_.insert(change.path);
-    if (touched_.contains(change.path)) return ok();
+  if (touched_.contains(change.path)) {
+    found_.left.emplace_back(change.path, TRY(decider_.places().place_of(there)));
+    return ok();
   }
+  if (change.after.is_directory()) settled_.insert(change.path);
   return follow(change, along, there);
 }
 
@@ -93,7 +94,7 @@ Status Finder::look_at_taken(const PathChange& change, const std::string& there,
                         attributes_of(TRY(decider_.ours().leaf(change.path))) ==
                             attributes_of(TRY(decider_.theirs().leaf(there)));
   if (is_alike) {
-    found_.left.push_back(change.path);
+    found_.left.emplace_back(change.path, TRY(decider_.places().place_of(there)));
   } else {
     settled_.insert(change.path);
   }

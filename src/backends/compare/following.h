@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/compare/decide.h"
@@ -24,11 +25,12 @@ struct Follower {
 
 struct Followers {
   std::vector<Follower> moves{};
-  std::vector<std::string> left{};  // directories of ours of which theirs has one there, too
+  // New directories that go one name at a time, since theirs has one there, too, or changes
+  // something in them: where ours has each, and where its names go.
+  std::vector<std::pair<std::string, std::string>> left{};
 };
 
-// A name that theirs has there, too, stays where ours has it; so does a new directory in which
-// something else is merged.
+// A name that theirs has there, too, stays where ours has it.
 Result<Followers> find_followers(const Following& all, Decider& decider);
 
 }  // namespace agentfs::compare

@@ -10,6 +10,7 @@
 #include "backends/compare/attributes.h"
 #include "backends/compare/decide.h"
 #include "backends/compare/following.h"
+#include "backends/compare/other_names.h"
 #include "backends/compare/renames.h"
 #include "backends/compare/walk.h"
 #include "base/git_quoted.h"
@@ -65,8 +66,8 @@ class Planner {
   DirectoryRenames theirs_renamed_;
   std::optional<Decider> decider_;
   std::vector<Item> items_;
-  std::vector<std::string>
-      leaving_;  // directories of ours that go where they are emptied, in order
+  std::vector<std::string> leaving_;  // directories of ours that go once emptied, in order
+  std::map<std::string, std::string> as_ours_;  // new directories, and what each is like in ours
   MergePlan plan_;
   // Of the round.
   Paths vacated_;                     // paths of ours that other actions free
@@ -95,7 +96,7 @@ Status Planner::compare() {
   auto changes = TRY(changes_between(sides_.base, sides_.theirs, options));
   ours_renamed_ = DirectoryRenames(ours_changes_, options_.lasting_inodes);
   theirs_renamed_ = DirectoryRenames(changes, options_.lasting_inodes);
-  decider_.emplace(sides_, Decider::Ours{ours_changes_, ours_renamed_}, options_);
+  decider_.emplace(sides_, Decider::Known{ours_changes_, ours_renamed_, theirs_renamed_}, options_);
   for (PathChange& change : changes) {
     if (!change.whole) {
       theirs_changes_.push_back(std::move(change));
@@ -177,7 +178,10 @@ Status Planner::follow() {
   for (Follower& one : followers.moves) {
     items_.push_back({.change = one.change, .action = std::move(one.action), .along = one.along});
   }
-  std::ranges::move(followers.left, std::back_inserter(leaving_));
+  for (auto& [path, place] : followers.left) {
+    leaving_.push_back(path);
+    as_ours_.emplace(std::move(place), path);
+  }
   std::ranges::sort(leaving_);
   return ok();
 }
@@ -296,44 +300,13 @@ void Planner::block(Item& item, const std::string& obstacle, const FileState& fo
   plan_.conflicts.push_back(std::move(conflict));
 }
 
-// A name that ours alone gave to a file goes on being that file's when theirs is written to it;
-// what is another kind by now is no text of that file.
 void Planner::take_along() {
-  std::unordered_set<std::string_view> told;
-  for (const PathChange& change : theirs_changes_) told.insert({change.path, change.from});
-  std::unordered_map<std::uint64_t, std::vector<const PathChange*>> names;
-  for (const PathChange& change : ours_changes_) {
-    const bool is_name = change.after.is_regular() && !change.whole && !told.contains(change.path);
-    if (is_name) names[change.after.inode].push_back(&change);
-  }
-  // A name that ours took away went to where another file was, which makes no rename of the two.
-  std::unordered_map<std::uint64_t, std::size_t> moved;  // by the inode in base
-  for (const PathChange& change : ours_changes_) {
-    if (change.kind == Kind::deleted && change.before.is_regular()) ++moved[change.before.inode];
-  }
-  const std::size_t count = items_.size();
-  for (std::size_t at = 0; at < count; ++at) {
-    const MergeAction& action = items_[at].action;
-    const bool is_written = action.kind == Action::write && action.theirs.is_regular() &&
-                            !items_[at].is_blocked && !action.ours_path.empty();
-    const auto found = is_written ? names.find(action.ours.inode) : names.end();
-    if (found == names.end()) continue;
-    const Item item = items_[at];  // which more of them move
-    const auto gone = moved.find(item.action.base.inode);
-    std::size_t left = gone == moved.end() ? 0 : gone->second;
-    for (const PathChange* const name : found->second) {
-      // What was this file in base is what theirs has made of it there.
-      const bool was_it = name->before.exists() && name->before.inode == item.action.base.inode;
-      if (was_it || name->path == item.action.ours_path) continue;
-      if (name->before.exists() && left > 0) {
-        --left;
-        continue;
-      }
-      Item other = item;
-      other.action.path = other.action.ours_path = name->path;
-      items_.push_back(std::move(other));
-    }
-    names.erase(found);
+  std::vector<const MergeAction*> actions;
+  for (const Item& item : items_) actions.push_back(item.is_blocked ? nullptr : &item.action);
+  for (OtherName& name : other_names(actions, ours_changes_, theirs_changes_)) {
+    Item other = items_[name.action];
+    other.action.path = other.action.ours_path = std::move(name.path);
+    items_.push_back(std::move(other));
   }
 }
 
@@ -364,6 +337,10 @@ Status Planner::add_directories() {
     if (!action.theirs_path.empty()) {
       action.theirs = TRY(decider_->theirs().state(action.theirs_path));
       action.mode = action.theirs.mode;
+    } else if (const auto like = as_ours_.find(path); like != as_ours_.end()) {
+      action.ours_path = like->second;
+      action.ours = TRY(decider_->ours().state(action.ours_path));
+      action.mode = action.ours.mode;
     }
     action.path = std::move(path);
     plan_.actions.push_back(std::move(action));

@@ -194,9 +194,13 @@ Status Stager::stage_directory(const MergeAction& action) {
   const auto made = TRY(store().make_directory(*staging_.directory, step.name, 0700, TreeCaller{}));
   MergeAction open = action;
   open.mode |= S_IRWXU;
-  const auto theirs = action.theirs_path.empty() ? std::optional<TreeEntry>()
-                                                 : TRY(theirs_.find(action.theirs_path));
-  TRY(dress(open, theirs ? Leaf{&theirs_.store(), *theirs} : Leaf{}, made));
+  Leaf like;
+  if (!action.theirs_path.empty()) {
+    like = TRY(theirs_.leaf(action.theirs_path));
+  } else if (!action.ours_path.empty()) {
+    like = TRY(ours_.leaf(action.ours_path));
+  }
+  TRY(dress(open, like, made));
   step.after = state_of({made.node, TRY(store().attributes(*made.node))});
   then_mode(action, step.after);
   puts_.push_back(std::move(step));

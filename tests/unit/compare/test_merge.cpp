@@ -3,47 +3,9 @@
 #include <array>
 #include <utility>
 
-#include "compare_fixture.h"
+#include "merging.h"
 
 namespace agentfs::test {
-namespace {
-
-namespace fs = std::filesystem;
-
-std::string lines(const std::string& name, int changed = -1, const std::string& to = "changed") {
-  std::string text;
-  for (int line = 0; line < 12; ++line) {
-    text += line == changed ? fmt::format("{}\n", to) : fmt::format("{} line {}\n", name, line);
-  }
-  return text;
-}
-
-// base has the files a, b, c and d/e, ours and theirs are forks of it.
-class Merging : public ThreeTrees {
- public:
-  Merging() {
-    for (const char* const name : {"a", "b", "c", "d/e"}) write("base", name, lines(name));
-    fork();
-  }
-  // Ours is as it was, since the merge was refused.
-  void check_refused() {
-    const auto before = describe(path("ours"), {.for_git = false, .inodes = true});
-    const Status merged = merge();
-    REQUIRE(!merged);
-    CHECK(merged.error().code == EBUSY);
-    CHECK(describe(path("ours"), {.for_git = false, .inodes = true}) == before);
-  }
-  void check_merged() {
-    INFO(conflicts());
-    const Status merged = merge();
-    INFO((merged ? "" : merged.error().message));
-    REQUIRE(merged);
-    CHECK_FALSE(fs::exists(path("ours", kMergeDirectory)));
-  }
-  std::string ours(const std::string& below) const { return slurp(path("ours", below)); }
-};
-
-}  // namespace
 
 TEST_CASE("What only theirs changed is taken, what only ours changed stays") {
   Merging trees;
@@ -182,104 +144,6 @@ TEST_CASE("A partial merge takes what is clean") {
   CHECK(trees.ours("c") == lines("c", 3));
   CHECK(trees.sh("cd ours && find . -type f | LC_ALL=C sort | tr '\\n' ' '") ==
         "./a ./c ./d/e ./new ");
-}
-
-TEST_CASE("What one side puts into a directory that the other has renamed goes along") {
-  struct Case {
-    const char* renames;
-    const char* puts;
-    const char* are_there;  // then
-  };
-  const Case cases[] = {
-      {"mv d r", "echo new > d/n", "r/e r/n"},
-      {"mkdir in && mv d in/r", "echo new > d/n", "in/r/e in/r/n"},
-      {"mv d r", "mkdir d/s && chmod 700 d/s && echo new > d/s/n", "r/e r/s/n"},
-      {"mv d r", "mkdir -p d/s/deep && echo new > d/s/deep/n", "r/e r/s/deep/n"},
-      {"mv d r", "mkdir d/s", "r/e r/s"},
-      {"mv d r", "mv c d/c", "r/c r/e"},
-      {"mv d r && echo 1 > c", "mv c d/c", "r/c r/e"},
-      {"mv d r", "ln -s t d/n && mkfifo d/p", "r/e r/n r/p"},
-      {"mv d r && mv r/e r/f", "echo new > d/n", "r/f r/n"},
-      {"mkdir r && mv d/* r && rmdir d", "echo new > d/n", "r/e r/n"},
-      {"mv d r && mkdir r/s && echo 1 > r/s/x", "mkdir d/s && echo new > d/s/n", "r/e r/s/n r/s/x"},
-      {"mv d r && echo 1 > d", "echo new > d/n", "d r/e r/n"},
-  };
-  for (const auto& [renames, puts, are_there] : cases) {
-    for (const auto& [ours, theirs] : {std::pair(renames, puts), std::pair(puts, renames)}) {
-      INFO(ours << " and " << theirs);
-      Merging trees;
-      trees.how.attributes = true;
-      trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
-      trees.check_merged();
-      CHECK(
-          trees.sh(
-              "cd ours && find . -mindepth 1 \\( -not -type d -o -empty \\) -not -path './[abc]' |"
-              "cut -c3- | LC_ALL=C sort | tr '\\n' ' '") == fmt::format("{} ", are_there));
-      CHECK(trees.sh("cat $(find ours -name '[ef]')") == lines("d/e"));
-    }
-  }
-}
-
-TEST_CASE("What goes along with a renamed directory is told once, and keeps what it has") {
-  Merging trees;
-  trees.sh(
-      "mv theirs/d theirs/r && cd ours && mkdir d/s && chmod 750 d/s && echo n > d/s/n && echo m > "
-      "d/m");
-  const std::string before = trees.sh("cd ours/d && stat -c '%i %a' s s/n m");
-  CHECK(trees.plan().notes ==
-        std::vector<std::string>{"d: renamed to r in theirs; what ours has put there goes along"});
-  trees.check_merged();
-  CHECK(trees.sh("cd ours/r && stat -c '%i %a' s s/n m") == before);
-  Merging other;
-  other.sh("mv ours/d ours/r && cd theirs && mkdir d/s && chmod 750 d/s && echo n > d/s/n");
-  CHECK(other.plan().notes ==
-        std::vector<std::string>{"d: renamed to r in ours; what theirs has put there goes along"});
-  other.check_merged();
-  CHECK(other.sh("cd ours/r && stat -c %a s") == "750\n");
-}
-
-TEST_CASE("What has no place in a renamed directory stays where it was put, or is in conflict") {
-  struct Case {
-    const char* ours;
-    const char* theirs;
-    const char* conflicts;
-    const char* are_there;
-  };
-  const Case cases[] = {
-      {"echo ours > d/n", "mv d r && echo theirs > r/n", "", "d/n r/e r/n"},
-      {"mkdir d/s && echo ours > d/s/n", "mv d r && echo theirs > r/s", "", "d/s/n r/e r/s"},
-      {"mkdir -m 700 d/s && echo 1 > d/s/n", "mv d r && mkdir -m 755 r/s && echo 2 > r/s/m", "",
-       "d/s/n r/e r/s/m"},
-      {"mkdir d/s && ln a d/s/a && mkdir r && echo 1 > r/n && echo 2 > d/n",
-       "mv d r && echo 3 >> a", "", "d/n d/s/a r/e r/n"},
-      {"mv d r && echo ours > r/n", "echo theirs > d/n", "both-added r/n\n", ""},
-      {"mv d r && echo same > r/n", "echo same > d/n", "", "r/e r/n"},
-      {"mv d r && mkdir r/n", "echo theirs > d/n", "type r/n\n", ""},
-      {"mkdir r && mv d/e r && rm -r d", "echo theirs > d/n", "", "r/e r/n"},
-  };
-  for (const auto& [ours, theirs, conflicts, are_there] : cases) {
-    INFO(ours << " and " << theirs);
-    Merging trees;
-    trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
-    CHECK(trees.conflicts() == conflicts);
-    if (*conflicts != '\0') {
-      trees.check_refused();
-      continue;
-    }
-    trees.check_merged();
-    CHECK(trees.sh("cd ours && find . -mindepth 1 -type f -not -path './[abc]' | cut -c3- |"
-                   "LC_ALL=C sort | tr '\\n' ' '") == fmt::format("{} ", are_there));
-  }
-}
-
-TEST_CASE("A directory of which the most has gone elsewhere is removed, and not renamed") {
-  Merging trees;
-  trees.sh(
-      "for t in base ours theirs; do touch $t/d/x && echo $t > $t/d/y && cp base/a $t/d/z; done && "
-      "cp base/d/y ours/d/y && cp base/d/y theirs/d/y");
-  trees.sh("cd theirs && mkdir lib && mv d/e lib && rm -r d && echo new > ../ours/d/n");
-  trees.check_merged();
-  CHECK(trees.sh("cd ours && find d lib -type f | LC_ALL=C sort | tr '\\n' ' '") == "d/n lib/e ");
 }
 
 TEST_CASE("What one side did to a directory is not lost where the other renamed or removed it") {

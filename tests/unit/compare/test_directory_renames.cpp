@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// What a merge makes of directories that one side has renamed.
+#include <utility>
+
+#include "merging.h"
+
+namespace agentfs::test {
+
+TEST_CASE("What one side puts into a directory that the other has renamed goes along") {
+  struct Case {
+    const char* renames;
+    const char* puts;
+    const char* are_there;  // then
+  };
+  const Case cases[] = {
+      {"mv d r", "echo new > d/n", "r/e r/n"},
+      {"mkdir in && mv d in/r", "echo new > d/n", "in/r/e in/r/n"},
+      {"mv d r", "mkdir d/s && chmod 700 d/s && echo new > d/s/n", "r/e r/s/n"},
+      {"mv d r", "mkdir -p d/s/deep && echo new > d/s/deep/n", "r/e r/s/deep/n"},
+      {"mv d r", "mkdir d/s", "r/e r/s"},
+      {"mv d r", "mv c d/c", "r/c r/e"},
+      {"mv d r && echo 1 > c", "mv c d/c", "r/c r/e"},
+      {"mv d r", "ln -s t d/n && mkfifo d/p", "r/e r/n r/p"},
+      {"mv d r && mv r/e r/f", "echo new > d/n", "r/f r/n"},
+      {"mv d r", "mv d/e d/f && echo new > d/n", "r/f r/n"},
+      {"mv d r", "mkdir d/s && mv d/e d/s/f && echo new > d/n", "r/n r/s/f"},
+      {"mkdir r && mv d/* r && rmdir d", "echo new > d/n", "r/e r/n"},
+      {"mv d r && mkdir r/s && echo 1 > r/s/x", "mkdir d/s && echo new > d/s/n", "r/e r/s/n r/s/x"},
+      {"mv d r && echo 1 > d", "echo new > d/n", "d r/e r/n"},
+  };
+  for (const auto& [renames, puts, are_there] : cases) {
+    for (const auto& [ours, theirs] : {std::pair(renames, puts), std::pair(puts, renames)}) {
+      INFO(ours << " and " << theirs);
+      Merging trees;
+      trees.how.attributes = true;
+      trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+      trees.check_merged();
+      CHECK(
+          trees.sh(
+              "cd ours && find . -mindepth 1 \\( -not -type d -o -empty \\) -not -path './[abc]' |"
+              "cut -c3- | LC_ALL=C sort | tr '\\n' ' '") == fmt::format("{} ", are_there));
+      CHECK(trees.sh("cat $(find ours -name '[ef]')") == lines("d/e"));
+    }
+  }
+}
+
+TEST_CASE("A directory or a file in it that both sides renamed differently is a conflict") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"mv d r", "mv d s"}, {"mv d r && mv r/e r/f", "mv d/e d/g"}, {"mv d/e d/f", "mv d/e d/g"}};
+  for (const auto& [ours, theirs] : cases) {
+    INFO(ours << " and " << theirs);
+    Merging trees;
+    trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+    CHECK(trees.conflicts().starts_with("renamed "));
+    trees.check_refused();
+  }
+}
+
+TEST_CASE("A new directory with a file that theirs changes is made anew where it goes, as it was") {
+  Merging trees;
+  trees.how.attributes = true;
+  trees.sh(
+      "cd ours && mkdir d/s && chmod 700 d/s && setfattr -n user.k -v v d/s && mv d/e d/s/f &&"
+      "echo n > d/s/n && cd ../theirs && mv d r");
+  trees.write("theirs", "r/e", lines("d/e", 3));
+  trees.check_merged();
+  CHECK(trees.ours("r/s/f") == lines("d/e", 3));
+  CHECK(trees.sh(
+            "cd ours && ls && ls r/s && stat -c %a r/s && getfattr -n user.k --only-values r/s") ==
+        "a\nb\nc\nr\nf\nn\n700\nv");
+}
+
+TEST_CASE("A file whose directory one side renamed, and the other the file, has both its changes") {
+  for (const bool is_ours : {true, false}) {
+    Merging trees;
+    const std::string one = is_ours ? "ours" : "theirs";
+    const std::string other = is_ours ? "theirs" : "ours";
+    trees.sh(fmt::format("mv {}/d {}/r && mv {}/d/e {}/d/f", one, one, other, other));
+    trees.write(one, "r/e", lines("d/e", 1));
+    trees.write(other, "d/f", lines("d/e", 9));
+    trees.check_merged();
+    CHECK(trees.ours("r/f").find("changed") != trees.ours("r/f").rfind("changed"));
+    CHECK(trees.sh("ls ours") == "a\nb\nc\nr\n");
+  }
+}
+
+TEST_CASE("What goes along with a renamed directory is told once, and keeps what it has") {
+  Merging trees;
+  trees.sh(
+      "mv theirs/d theirs/r && cd ours && mkdir d/s && chmod 750 d/s && echo n > d/s/n && echo m > "
+      "d/m");
+  const std::string before = trees.sh("cd ours/d && stat -c '%i %a' s s/n m");
+  CHECK(trees.plan().notes ==
+        std::vector<std::string>{"d: renamed to r in theirs; what ours has put there goes along"});
+  trees.check_merged();
+  CHECK(trees.sh("cd ours/r && stat -c '%i %a' s s/n m") == before);
+  Merging other;
+  other.sh("mv ours/d ours/r && cd theirs && mkdir d/s && chmod 750 d/s && echo n > d/s/n");
+  CHECK(other.plan().notes ==
+        std::vector<std::string>{"d: renamed to r in ours; what theirs has put there goes along"});
+  other.check_merged();
+  CHECK(other.sh("cd ours/r && stat -c %a s") == "750\n");
+}
+
+TEST_CASE("What has no place in a renamed directory stays where it was put, or is in conflict") {
+  struct Case {
+    const char* ours;
+    const char* theirs;
+    const char* conflicts;
+    const char* are_there;
+  };
+  const Case cases[] = {
+      {"echo ours > d/n", "mv d r && echo theirs > r/n", "", "d/n r/e r/n"},
+      {"mkdir d/s && echo ours > d/s/n", "mv d r && echo theirs > r/s", "", "d/s/n r/e r/s"},
+      {"mkdir -m 700 d/s && echo 1 > d/s/n", "mv d r && mkdir -m 755 r/s && echo 2 > r/s/m", "",
+       "d/s/n r/e r/s/m"},
+      {"mkdir d/s && ln a d/s/a && mkdir r && echo 1 > r/n && echo 2 > d/n",
+       "mv d r && echo 3 >> a", "", "d/n d/s/a r/e r/n"},
+      {"mv d r && echo ours > r/n", "echo theirs > d/n", "both-added r/n\n", ""},
+      {"mv d r && echo same > r/n", "echo same > d/n", "", "r/e r/n"},
+      {"mv d r && mkdir r/n", "echo theirs > d/n", "type r/n\n", ""},
+      {"mkdir r && mv d/e r && rm -r d", "echo theirs > d/n", "", "r/e r/n"},
+  };
+  for (const auto& [ours, theirs, conflicts, are_there] : cases) {
+    INFO(ours << " and " << theirs);
+    Merging trees;
+    trees.sh(fmt::format("cd ours && {} && cd ../theirs && {}", ours, theirs));
+    CHECK(trees.conflicts() == conflicts);
+    if (*conflicts != '\0') {
+      trees.check_refused();
+      continue;
+    }
+    trees.check_merged();
+    CHECK(trees.sh("cd ours && find . -mindepth 1 -type f -not -path './[abc]' | cut -c3- |"
+                   "LC_ALL=C sort | tr '\\n' ' '") == fmt::format("{} ", are_there));
+  }
+}
+
+TEST_CASE("A directory of which the most has gone elsewhere is removed, and not renamed") {
+  Merging trees;
+  trees.sh(
+      "for t in base ours theirs; do touch $t/d/x && echo $t > $t/d/y && cp base/a $t/d/z; done && "
+      "cp base/d/y ours/d/y && cp base/d/y theirs/d/y");
+  trees.sh("cd theirs && mkdir lib && mv d/e lib && rm -r d && echo new > ../ours/d/n");
+  trees.check_merged();
+  CHECK(trees.sh("cd ours && find d lib -type f | LC_ALL=C sort | tr '\\n' ' '") == "d/n lib/e ");
+}
+
+}  // namespace agentfs::test
