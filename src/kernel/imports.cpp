@@ -297,6 +297,7 @@ Result<std::string> Imports::drift(const std::string& root) const {
   if (!drifts) return fmt::format("!\t{}\n", drifts.error().message);
   std::string out;
   for (const HostDrift& one : *drifts) {
+    if (paths::is_in_repository("/" + one.path)) continue;  // its directory came or went
     out += fmt::format("!\t{}\t{} in {}\n", git_quoted(one.path),
                        !one.now.exists()        ? "removed"
                        : !one.recorded.exists() ? "added"

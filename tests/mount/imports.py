@@ -1266,6 +1266,42 @@ def a_repository_below_stays_there_and_stops_nothing():
     expect_eq(run([*git, "-C", top / "lib/part", "status", "--porcelain"]), "")
 
 
+def a_repository_below_goes_and_comes_with_its_directory():
+    """What is in it stays git's; a directory that holds one is removed, renamed and cloned there."""
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "safe.directory=*"]
+    top = make("goes")
+    for name in ("lib/part", "moved", "worked-on"):
+        run([*git, "init", "-q", top / name])
+        (top / name / "n").write_text(f"{name}\n")
+        run([*git, "-C", top / name, "add", "-A"])
+        run([*git, "-C", top / name, "commit", "-q", "-m", "first"])
+    space = take(top, "goes")
+    (space / "worked-on/n").write_text("ours\n")
+    run([*git, "-C", space / "worked-on", "commit", "-qam", "ours"])
+    shutil.rmtree(top / "lib/part")
+    (top / "moved").rename(top / "lib/there")
+    shutil.rmtree(top / "worked-on")
+    run([*git, "clone", "-q", top / "lib/there", top / "cloned"])
+    (top / "main.c").write_text("theirs\n")
+    told = "\n".join(status("goes"))
+    expect_has(told, "!\tlib/part/n\tremoved")
+    expect("/.git/" not in told, told)
+    refused("EBUSY", "goes", "rebase")
+    expect_eq(conflicts_of("goes"), ["1"])
+    expect_has(read(space / ".agentfs/conflicts/1/about"), "worked-on/n\t")
+    told = ctl("goes", "rebase partial")
+    expect_has(told, "worked-on/.git: left as ours has it")
+    expect_eq((space / "main.c").read_text(), "theirs\n")
+    expect_eq(sorted(os.listdir(space / "lib")), ["there"])
+    for name in ("lib/there", "cloned"):
+        expect_eq(run([*git, "-C", space / name, "status", "--porcelain"]), "")
+        run([*git, "-C", space / name, "fsck", "--strict"])
+    expect(not (space / "moved").exists(), "it is lib/there")
+    expect_eq((space / "worked-on/n").read_text(), "ours\n")
+    ctl("goes", "resolve 1 ours")
+    expect_eq(ctl("goes", "rebase"), f"{top}: nothing has changed there\n")
+
+
 def what_no_import_has_keeps_its_directory():
     top = make("sockets")
     place = socket.socket(socket.AF_UNIX)
@@ -1485,7 +1521,8 @@ main(who_reads_a_file_goes_on_reading_it_whatever_becomes_of_its_attributes, mou
      a_rollback_past_a_rebase_does_not_undo_what_was_done_there,
      a_rollback_that_fails_leaves_what_was_taken_over, forks_and_checkpoints_read_the_directory_too,
      another_name_of_a_committed_file_stays_readable, other_names_of_a_file_do_not_stop_a_commit,
-     a_repository_below_stays_there_and_stops_nothing, what_no_import_has_keeps_its_directory,
+     a_repository_below_stays_there_and_stops_nothing,
+     a_repository_below_goes_and_comes_with_its_directory, what_no_import_has_keeps_its_directory,
      a_repository_is_worked_with, a_worktrees_repository_is_left_alone, bad_imports_are_refused,
      what_changes_there_is_no_copy_of_two_states, all_of_it_survives_a_crash,
      a_rollback_past_an_uncommit_leaves_it_taken_back, theirs_of_a_conflict_is_what_it_was_after_a_rollback,

@@ -6,16 +6,49 @@
 #include <set>
 
 #include "backends/imports/host_writer.h"
+#include "base/text.h"
 
 namespace agentfs::imports {
 
+namespace {
+
+// The directory that holds the repository which a path is of.
+std::string above_git(const std::string& path) {
+  std::string_view at = path;
+  while (text::last_part(at) != ".git") at = text::parent_part(at);
+  return std::string(text::parent_part(at));
+}
+
+// Repositories of the directories among these come with them.
+Status add_born(const HostDirectory& host, const std::map<std::string, FileState>& made,
+                std::vector<HostDrift>& drifts) {
+  std::set<std::string> born;
+  for (const auto& [path, state] : made) {
+    if (state.is_directory() && TRY(host.look(path + "/.git")).is_directory()) born.insert(path);
+  }
+  if (born.empty()) return ok();
+  for (const auto& [path, state] : TRY(host.walk(true))) {
+    const bool is_born = is_in_git(path) && born.contains(above_git(path));
+    if (is_born && !made.contains(path)) drifts.push_back({path, FileState(), state});
+  }
+  return ok();
+}
+
+}  // namespace
+
+// What is below a .git is git's, but comes and goes with the directory that holds it.
 Result<std::vector<HostDrift>> drift_of_all(const ImportRecords& records, const HostDirectory& host,
                                             bool whole) {
   std::map<std::string, FileState> now = TRY(host.walk(whole));
   std::vector<HostDrift> drifts;
+  std::map<std::string, bool> is_there;  // by the directory that holds a repository
   for (auto& [path, recorded] : records.current_at_mark()) {
     if (!whole && is_in_git(path)) {
       now.erase(path);
+      const std::string above = above_git(path);
+      const auto [known, is_first] = is_there.try_emplace(above, true);
+      if (is_first) known->second = above.empty() || TRY(host.look(above)).is_directory();
+      if (!known->second) drifts.push_back({path, recorded, FileState()});
       continue;
     }
     const auto found = now.find(path);
@@ -24,6 +57,7 @@ Result<std::vector<HostDrift>> drift_of_all(const ImportRecords& records, const 
     if (found != now.end()) now.erase(found);
   }
   for (const auto& [path, there] : now) drifts.push_back({path, FileState(), there});
+  if (!whole) TRY(add_born(host, now, drifts));
   std::ranges::sort(drifts, {}, &HostDrift::path);
   return drifts;
 }
