@@ -43,7 +43,8 @@ std::vector<std::string> expected_names(TreeWorld& world, const DirectoryAt& at)
     if (at.only == nullptr && info.listed && !info.name.starts_with('<')) {
       names.emplace_back(info.name);
     }
-    const bool stands_here = at.only == nullptr ? info.name.starts_with('<') : at.only == &info;
+    const bool stands_here =
+        at.only == nullptr ? info.listed && info.name.starts_with('<') : at.only == &info;
     if (info.kind != vfs::Kind::collection || !stands_here) continue;
     const auto objects = at.type->list(row, *object, world.request().caller());
     REQUIRE(objects);

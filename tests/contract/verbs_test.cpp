@@ -34,7 +34,7 @@ struct Syntax {
 bool takes_any_word(const RowAt& row, const std::string& argument) {
   const bool names_tree = argument == "NAME" || argument.contains("CHECKPOINT");
   const bool is_history = row.path.ends_with("/.agentfs/ctl") || row.path.starts_with("/.agentfs/");
-  const bool has_trees = is_history || row.path == "/sys/workspaces/ctl";
+  const bool has_trees = is_history || row.path.starts_with("/sys/workspaces/");
   return argument == "PATH" || argument == "DIRECTORY" || (names_tree && has_trees);
 }
 

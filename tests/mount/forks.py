@@ -357,6 +357,10 @@ def forks_of_forks():
         restart(hard)
     family = [line.split("\t")[:2] for line in read(SPACES / "g3/.agentfs/forks").splitlines()[1:]]
     expect_eq(family, [[f"g{each}", f"g{each - 1}" if each else "-"] for each in range(8)])
+    every = M / "sys/workspaces"
+    expect_eq(read(every / "g3/forks"), read(SPACES / "g3/.agentfs/forks"))
+    expect_eq(sorted(os.listdir(every)), ["README", "ctl", "events.jsonl"], "what who walks the mount finds")
+    expect_errno("ENOENT", os.stat, every / "g9")
 
 
 def checkpoints_are_directories():

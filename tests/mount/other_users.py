@@ -216,6 +216,10 @@ def history_gives_nobody_more_to_read():
             expect("rootsecret" not in as_other(f"cat workspaces/theirs/.agentfs/{path}"), path)
         expect_has(run(["sh", "-c", "cat trash/secret versions/*/0*"], cwd=top / ".agentfs"), "rootsecret")
     expect("again" not in as_other("cat workspaces/theirs/.agentfs/diff"), "a diff")
+    closed = MOUNT / "workspaces/closed"
+    closed.mkdir(mode=0o700)
+    for path in ("workspaces/closed/.agentfs/log", "sys/workspaces/closed/log", ".agentfs/workspaces/closed/log"):
+        expect_has(as_other(f"cat {path} 2>&1"), "Permission denied", path)
     for line in ("restore secret", "drop secret"):
         said = as_other(f"echo {line} >workspaces/theirs/.agentfs/ctl; tail -n 1 proc/self/errors")
         expect_has(said, "is uid 0's, and not for uid", line)

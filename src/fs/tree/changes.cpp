@@ -36,7 +36,14 @@ constexpr auto kVerbs = vfs::verbs<Kernel>({
                        "touched."),
 });
 
+// Unlisted: who walks the whole mount would read each history twice.
 constexpr auto kFiles = files<Kernel>({
+    {.name = "<name>",
+     .mode = 0555,
+     .doc = "What the .agentfs of this workspace has: forks, status, diff, log and the rest.",
+     .directory = &kWorkspaceHistory,
+     .list = list_workspaces,
+     .listed = false},
     {.name = "ctl", .mode = 0644, .doc = "Commands that make workspaces.", .verbs = kVerbs},
     {.name = "events",
      .mode = 0555,

@@ -3,13 +3,14 @@
 #include "fs/tree/tables.h"
 
 namespace agentfs::tree {
+
+Result<std::vector<std::string>> list_workspaces(const Kernel& kernel, const Caller& /*caller*/) {
+  return kernel.workspaces();
+}
+
 namespace {
 
 using vfs::files;
-
-Result<std::vector<std::string>> list_workspaces(const Kernel& kernel, const Caller&) {
-  return kernel.workspaces();
-}
 
 Result<std::vector<std::string>> list_homes(const Kernel& kernel, const Caller& caller) {
   std::vector<std::string> names;

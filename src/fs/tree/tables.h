@@ -20,6 +20,7 @@ struct HistoryRoot {  // .agentfs of a workspace or home
 extern const vfs::Directory<HistoryRoot> kHistoryDirectory;
 extern const vfs::Directory<HistoryRoot> kHomeHistory;
 extern const vfs::Directory<HistoryRoot> kWorkspaceHistory;
+Result<std::vector<std::string>> list_workspaces(const Kernel& kernel, const Caller& caller);
 extern const vfs::Directory<Kernel> kHistoriesDirectory;
 extern const vfs::Directory<Kernel> kProcDirectory;
 extern const vfs::Directory<Process> kProcessDirectory;

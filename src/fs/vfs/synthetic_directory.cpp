@@ -186,6 +186,13 @@ bool SyntheticDirectory::is_shown(const RowInfo& row) const {
   return row.kind != Kind::data || context().data_roots.contains(child_path(path(), row.name));
 }
 
+Result<std::vector<std::string>> SyntheticDirectory::listed_names(const ObjectRef& object,
+                                                                  Request& request) const {
+  const auto row = collection();
+  if (!row || !type_.rows()[*row].listed) return std::vector<std::string>();
+  return type_.list(*row, object, request.caller());
+}
+
 Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request) {
   const ObjectRef object = TRY(find_object(type_, request.caller(), key_));
   std::vector<DirectoryItem> items;
@@ -203,11 +210,7 @@ Result<std::vector<DirectoryItem>> SyntheticDirectory::entries(Request& request)
     const auto root = context().data_roots.at(child_path(path(), row.name))->attributes(request);
     if (root) items.back().inode = root->attributes.st_ino;
   }
-  if (const auto row = collection()) {
-    for (const std::string& name : TRY(type_.list(*row, object, request.caller()))) {
-      add(name, S_IFDIR);
-    }
-  }
+  for (const std::string& name : TRY(listed_names(object, request))) add(name, S_IFDIR);
   return items;
 }
 
@@ -233,10 +236,8 @@ Result<Attributes> SyntheticDirectory::find_attributes(Request& request) const {
   for (const RowInfo& row : type_.rows()) {
     if (is_shown(row) && type_of(row.kind) == S_IFDIR) ++links;
   }
-  if (const auto row = collection()) {
-    links += TRY(type_.list(*row, object, request.caller())).size();
-    answer.validity = kShortly;
-  }
+  links += TRY(listed_names(object, request)).size();
+  if (collection()) answer.validity = kShortly;
   answer.attributes.st_nlink = links;
   return answer;
 }

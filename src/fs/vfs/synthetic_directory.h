@@ -47,6 +47,8 @@ class SyntheticDirectory final : public ScratchHome {
   Result<Found> found(Request& request, const NodeRef& node, double validity) const;
   std::string readme() const;
   bool is_shown(const RowInfo& row) const;  // in listings
+  // What a row with a placeholder has, unless it is unlisted.
+  Result<std::vector<std::string>> listed_names(const ObjectRef& object, Request& request) const;
   bool has_rows() const { return !only_; }
   Result<Attributes> find_attributes(Request& request) const;
 
