@@ -326,6 +326,7 @@ std::vector<History::Child> History::children_in(const Ordered& versions,
     }
   }
   std::vector<History::Child> children;
+  children.reserve(names.size());
   for (auto& [child, has_children] : names) children.push_back({child, has_children});
   return children;
 }

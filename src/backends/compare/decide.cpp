@@ -86,8 +86,7 @@ Result<Decision> Decider::leaf(const PathChange& theirs) {
                  : theirs.kind == Kind::deleted ? deleted(theirs)
                                                 : changed(theirs);
   if (decided) return decided;
-  const Error& error = decided.error();
-  return fail(error.code, "{}: {}", text::shown(theirs.path), error.message);
+  return fail(decided.error().code, "{}: {}", text::shown(theirs.path), decided.error().message);
 }
 
 Result<bool> Decider::is_same(const PathChange& theirs, std::string_view ours_path) {
@@ -225,12 +224,13 @@ Result<Decision> Decider::changed(const PathChange& seen) {
                  : "deleted in ours, changed in theirs");
   }
   if (is_moved && change->path != theirs.from && change->path != versions.place) {
-    auto place =
+    const auto place =
         place_of({theirs.from, change->path, theirs.path}, places_.renamed(), theirs_directories_);
-    if (place) versions.place = *std::move(place);
-    if (!place)
+    if (!place) {
       return because(conflict_of(theirs, change->path, change->after), Reason::renamed,
                      fmt::format("renamed in ours, and in theirs to {}", text::shown(theirs.path)));
+    }
+    versions.place = *place;
   }
   if ((change->kind == Kind::retyped && is_moved) ||
       (change->kind == Kind::renamed && theirs.kind == Kind::retyped)) {

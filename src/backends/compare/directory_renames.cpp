@@ -53,8 +53,8 @@ const DirectoryRename* DirectoryRenames::find(const Names& names, std::string_vi
   return nullptr;
 }
 
-void DirectoryRenames::add(std::string from, std::string to) {
-  const auto [added, is_new] = by_from_.try_emplace(from, DirectoryRename{from, to});
+void DirectoryRenames::add(const std::string& from, const std::string& to) {
+  const bool is_new = by_from_.try_emplace(from, DirectoryRename{from, to}).second;
   if (is_new) by_to_.try_emplace(to, DirectoryRename{to, from});
 }
 

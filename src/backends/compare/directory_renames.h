@@ -42,7 +42,7 @@ class DirectoryRenames {
   static const DirectoryRename* find(const Names& names, std::string_view path);
   void add_by_inode(const std::vector<PathChange>& changes);
   void add_by_files(const std::vector<PathChange>& changes);
-  void add(std::string from, std::string to);
+  void add(const std::string& from, const std::string& to);
 
   Names by_from_;
   Names by_to_;  // the same the other way round

@@ -302,6 +302,7 @@ void Planner::block(Item& item, const std::string& obstacle, const FileState& fo
 
 void Planner::take_along() {
   std::vector<const MergeAction*> actions;
+  actions.reserve(items_.size());
   for (const Item& item : items_) actions.push_back(item.is_blocked ? nullptr : &item.action);
   for (OtherName& name : other_names(actions, ours_changes_, theirs_changes_)) {
     Item other = items_[name.action];

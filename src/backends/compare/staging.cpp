@@ -298,7 +298,7 @@ Result<FileAttributes> Stager::attributes_for(const MergeAction& action, const L
   if (theirs.store == nullptr) {
     return FileAttributes{.uid = staging_.options.caller.uid, .gid = staging_.options.caller.gid};
   }
-  const FileAttributes their = attributes_of(theirs);
+  FileAttributes their = attributes_of(theirs);
   if (action.ours_path.empty() || action.ours.type() != action.theirs.type()) return their;
   const FileAttributes ours = attributes_of(TRY(ours_.leaf(action.ours_path)));
   FileAttributes wanted = ours;
