@@ -200,7 +200,7 @@ Result<Decision> Decider::changed(const PathChange& seen) {
   PathChange theirs = seen;
   if (change == nullptr || !change->content) theirs.content |= TRY(is_recorded_apart(seen));
   Versions versions{.theirs = theirs, .ours_path = seen.from};
-  versions.place = TRY(places_.place_of(seen.path));
+  if (is_moved) versions.place = TRY(places_.place_of(seen.path));
   if (change == nullptr) {
     versions.ours = TRY(ours_.state(seen.from));
     if (!versions.ours.exists()) return fail(ESTALE, "gone from ours meanwhile; merge again");

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "base/text.h"
-
 namespace agentfs::compare {
 namespace {
 
@@ -47,10 +45,8 @@ DirectoryRenames::DirectoryRenames(const std::vector<PathChange>& changes, bool 
 
 const DirectoryRename* DirectoryRenames::find(const Names& names, std::string_view path) {
   if (names.empty()) return nullptr;
-  for (auto at = text::parent_part(path); !at.empty(); at = text::parent_part(at)) {
-    if (const auto found = names.find(at); found != names.end()) return &found->second;
-  }
-  return nullptr;
+  const auto found = innermost_above(names, path);
+  return found == names.end() ? nullptr : &found->second;
 }
 
 void DirectoryRenames::add(const std::string& from, const std::string& to) {

@@ -9,8 +9,20 @@
 #include <vector>
 
 #include "backends/compare/content.h"
+#include "base/text.h"
 
 namespace agentfs::compare {
+
+// Of the directories above a path the innermost that `among` has; its end(): it has none.
+template <class Paths>
+auto innermost_above(const Paths& among, std::string_view path) {
+  auto found = among.end();
+  for (auto at = text::parent_part(path); !at.empty() && found == among.end();
+       at = text::parent_part(at)) {
+    found = among.find(at);
+  }
+  return found;
+}
 
 struct DirectoryRename {
   std::string from{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/compare/following.h"
 
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -22,7 +23,6 @@ class Finder {
  private:
   void note_touched();
   void touch(std::string_view path);
-  bool is_settled(std::string_view path) const;
   Status look_at(const PathChange& change, const DirectoryRename& along);
   Status look_at_taken(const PathChange& change, const std::string& there, const FileState& taken);
   Status follow(const PathChange& change, const DirectoryRename& along, const std::string& there);
@@ -33,7 +33,8 @@ class Finder {
   std::unordered_map<std::string_view, MergeAction*> by_ours_path_;
   std::unordered_set<std::uint64_t> written_;  // inodes of ours that get bytes
   std::unordered_set<std::string> touched_;    // directories below which something is merged
-  std::unordered_set<std::string> settled_;    // new directories that go, or stay, with all in them
+  std::set<std::string, std::less<>>
+      settled_;  // new directories that go, or stay, with all in them
 };
 
 Result<Followers> Finder::run() {
@@ -41,7 +42,8 @@ Result<Followers> Finder::run() {
   for (const PathChange& change : all_.ours_changes) {
     const bool is_put = change.kind == Kind::added || change.kind == Kind::renamed;
     const DirectoryRename* const along = is_put ? all_.theirs_renamed.of(change.path) : nullptr;
-    if (along != nullptr && !is_settled(change.path)) TRY(look_at(change, *along));
+    if (along == nullptr || innermost_above(settled_, change.path) != settled_.end()) continue;
+    TRY(look_at(change, *along));
   }
   return std::move(found_);
 }
@@ -64,13 +66,6 @@ void Finder::touch(std::string_view path) {
   for (auto at = text::parent_part(path); !at.empty(); at = text::parent_part(at)) {
     if (!touched_.emplace(at).second) return;
   }
-}
-
-bool Finder::is_settled(std::string_view path) const {
-  for (auto at = text::parent_part(path); !at.empty(); at = text::parent_part(at)) {
-    if (settled_.contains(std::string(at))) return true;
-  }
-  return false;
 }
 
 Status Finder::look_at(const PathChange& change, const DirectoryRename& along) {

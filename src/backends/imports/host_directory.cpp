@@ -192,9 +192,10 @@ Status HostDirectory::walk_one(const std::string& directory, bool whole,
   });
 }
 
-Result<std::map<std::string, FileState>> HostDirectory::walk(bool whole) const {
+Result<std::map<std::string, FileState>> HostDirectory::walk(bool whole,
+                                                             const std::string& top) const {
   std::map<std::string, FileState> found;
-  std::vector<std::string> left{""};
+  std::vector<std::string> left{top};
   while (!left.empty()) {
     const std::string directory = std::move(left.back());
     left.pop_back();

@@ -37,9 +37,9 @@ class HostDirectory {
   };
   Result<Place> place(const std::string& path) const;
 
-  // Everything below, by path. EACCES with the path of what cannot be read. `whole`: .git
+  // Everything below `top`, by path. EACCES with the path of what cannot be read. `whole`: .git
   // directories, too.
-  Result<std::map<std::string, FileState>> walk(bool whole) const;
+  Result<std::map<std::string, FileState>> walk(bool whole, const std::string& top = {}) const;
 
   // The paths directly in a directory, and whether commits leave each there: what no import
   // records, and .git.

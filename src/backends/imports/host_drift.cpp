@@ -9,7 +9,6 @@
 #include "base/text.h"
 
 namespace agentfs::imports {
-
 namespace {
 
 // The directory that holds the repository which a path is of.
@@ -22,14 +21,14 @@ std::string above_git(const std::string& path) {
 // Repositories of the directories among these come with them.
 Status add_born(const HostDirectory& host, const std::map<std::string, FileState>& made,
                 std::vector<HostDrift>& drifts) {
-  std::set<std::string> born;
   for (const auto& [path, state] : made) {
-    if (state.is_directory() && TRY(host.look(path + "/.git")).is_directory()) born.insert(path);
-  }
-  if (born.empty()) return ok();
-  for (const auto& [path, state] : TRY(host.walk(true))) {
-    const bool is_born = is_in_git(path) && born.contains(above_git(path));
-    if (is_born && !made.contains(path)) drifts.push_back({path, FileState(), state});
+    const std::string git = path + "/.git";
+    const FileState born = state.is_directory() ? TRY(host.look(git)) : FileState();
+    if (!born.is_directory()) continue;
+    drifts.push_back({git, FileState(), born});
+    for (const auto& [below, there] : TRY(host.walk(true, git))) {
+      drifts.push_back({below, FileState(), there});
+    }
   }
   return ok();
 }
