@@ -96,6 +96,7 @@ TEST_CASE("what was meant is among the nearest, what is far is not") {
   CHECK(text::nearest("zzzzzz", verbs).empty());
   CHECK(text::nearest("rename", verbs).empty());  // which is three of its letters from reap
   CHECK(text::nearest("txet", {"text"}) == std::vector<std::string>{"text"});
+  CHECK(text::nearest("clt", {"ctl", "log"}) == std::vector<std::string>{"ctl"});  // one step
   CHECK(text::nearest(verbs.front(), {verbs.front()}).empty());  // what was given is no advice
   CHECK(text::did_you_mean("cansel", verbs) == "; did you mean cancel?");
   CHECK(text::did_you_mean("zzzzzz", verbs).empty());
