@@ -314,6 +314,19 @@ def awake_or_not():
         mount.umount()
 
 
+def the_kernel_reads_no_more_at_once():
+    """-o max_read= is the kernel's own, and what is read is whole."""
+    mount = Mount.of("max-read")
+    mount.mount("-o", "max_read=8192")
+    expect_has(read("/proc/self/mountinfo"), "max_read=8192", "the kernel's options")
+    text = "".join(f"{number}\n" for number in range(20_000))
+    (mount / "workspaces/w").mkdir()
+    (mount / "workspaces/w/long").write_text(text, encoding="ascii")
+    expect_eq(read(mount / "workspaces/w/long"), text, "a file of many reads")
+    mount.umount()
+    expect_has(mount.mount("-o", "max_read=x", code=1), "max_read=x", "no number")
+
+
 def cpus_are_kept_awake():
     """Where a CPU without work halts, and root mounts, none does while something is asked."""
     kept = "CPUs without work: kept from halting" in run([AGENTFS, "doctor"], code=None)
@@ -466,5 +479,6 @@ def wrong_words():
 
 main(begins_and_ends, a_file_handle_is_of_one_mount, one_daemon_a_state, state_of_the_dead, umount_beside_a_restart,
      watcher_starts_it_again,
-     hanging_daemon, a_start_that_takes_long_is_no_hanging, a_refused_mount_makes_nothing, signals_end_it, asked_by_the_watcher, awake_or_not, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
+     hanging_daemon, a_start_that_takes_long_is_no_hanging, a_refused_mount_makes_nothing, signals_end_it, asked_by_the_watcher, awake_or_not,
+     the_kernel_reads_no_more_at_once, cpus_are_kept_awake, open_files, waits_end_with_the_mount,
      foreground, other_users, a_state_of_another_user, wrong_words)

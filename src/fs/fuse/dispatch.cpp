@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "fs/fuse/scope.h"
 
 namespace agentfs::fuse {
@@ -26,8 +27,20 @@ void offer_passthrough(Context& context, fuse_conn_info& connection) {
 // closed are heard of.
 constexpr unsigned kMostInBackground = 4096;
 
+// `-o max_read=`, which libfuse gives to the kernel and wants to be told of here; 0: no bound.
+unsigned largest_read(const SessionOptions& options) {
+  constexpr std::string_view kOption = "max_read=";
+  unsigned most = 0;
+  for (const std::string_view option : options.options) {
+    if (!option.starts_with(kOption)) continue;
+    most = text::number<unsigned>(option.substr(kOption.size())).value_or(most);
+  }
+  return most;
+}
+
 void do_init(void* user, fuse_conn_info* connection) {
   auto& context = *static_cast<Context*>(user);
+  connection->max_read = largest_read(context.options);
   connection->max_background = kMostInBackground;
   context.services.feature(fmt::format("libfuse {}", ::fuse_pkgversion()), true);
   context.services.feature("passthrough", false);
