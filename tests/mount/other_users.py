@@ -213,7 +213,9 @@ def history_gives_nobody_more_to_read():
     as_other("rm -f workspaces/theirs/secret workspaces/theirs/open")
     for _ in range(2):  # the second time root has read it just before
         for path in ("trash/secret", "versions/secret/*", "versions/changed/*", "trash/open"):
-            expect("rootsecret" not in as_other(f"cat workspaces/theirs/.agentfs/{path}"), path)
+            said = as_other(f"cat workspaces/theirs/.agentfs/{path} 2>&1")
+            expect("rootsecret" not in said, path)
+            expect_has(said, "Permission denied", path)
         expect_has(run(["sh", "-c", "cat trash/secret versions/*/0*"], cwd=top / ".agentfs"), "rootsecret")
     expect("again" not in as_other("cat workspaces/theirs/.agentfs/diff"), "a diff")
     closed = MOUNT / "workspaces/closed"

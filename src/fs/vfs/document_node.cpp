@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/damage.h"
 #include "base/text.h"
 #include "fs/vfs/document_handle.h"
 #include "fs/vfs/readme.h"
@@ -204,8 +205,11 @@ Result<Found> DocumentDirectory::find_entry(Request& request, const std::string&
     const Attributes attributes = TRY(node->attributes(request));
     return Found{node, attributes.attributes, {0, attributes.validity}};
   }
-  if (name != kReadme || !has_readme())
+  if (name != kReadme || !has_readme()) {
+    const bool is_there = file.error().code == EACCES || is_damage(file.error().code);
+    if (is_there) return file;
     return fail(ENOENT, "{}: no such document", child_path(path(), name));
+  }
   Found readme = TRY(find_version(
       request,
       std::make_shared<FixedFile>(
