@@ -307,7 +307,8 @@ Result<Retention> HistoryKeeper::limits() const {
   const HistorySettings settings = kernel_.configuration().history();
   const struct statvfs disk = TRY(kernel_.parts().past->statistics());
   const std::int64_t now = kernel_.clock().wall();
-  return Retention{.before = now - settings.days * kDay,
+  return Retention{.now = now,
+                   .before = now - settings.days * kDay,
                    .bytes = share_of(disk, settings.share),
                    .files = share_of_files(disk, settings.share),
                    .memory = static_cast<std::uint64_t>(settings.index_bytes),
@@ -354,7 +355,7 @@ Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
 Result<std::size_t> HistoryKeeper::give_way() {
   if (kernel_.parts().past == nullptr) return 0;
   const Lock alone(emptying_);
-  Retention half{.ignored_bytes = ~0ULL};
+  Retention half{.now = kernel_.clock().wall(), .ignored_bytes = ~0ULL};
   kernel_.look_at_history([&](const History& history) { half.bytes = history.amount().bytes / 2; });
   return empty_to(half, false);
 }

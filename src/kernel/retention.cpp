@@ -2,6 +2,11 @@
 #include "kernel/retention.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 
 namespace agentfs {
 namespace {
@@ -28,6 +33,77 @@ HistoryAmount without(const HistoryAmount& most, const HistoryAmount& other) {
 // What is more by itself would have all others go in vain.
 bool is_too_large(const FileVersion& version, std::uint64_t most) {
   return version.type == FileVersion::Type::file && version.held > most;
+}
+
+// The contents that a path has had.
+struct Repeated {
+  std::vector<std::size_t> places;  // of those that stay, among all, newest first
+  std::uint64_t weight = 0;         // bytes, or how many they are, whichever there is too much of
+  std::size_t steps = 0;            // in which they have been thinned
+};
+
+// Of the paths that have several.
+std::vector<Repeated> repeated(const Rest& rest,
+                               const std::function<std::uint64_t(std::size_t)>& weight) {
+  std::unordered_map<std::string_view, Repeated> by_path;
+  for (std::size_t place = rest.versions.size(); place-- > 0;) {
+    const FileVersion& version = *rest.versions[place];
+    if (version.type != FileVersion::Type::file || version.in_trash) continue;
+    Repeated& its = by_path[version.path];
+    its.places.push_back(place);
+    its.weight += weight(place);
+  }
+  std::vector<Repeated> several;
+  for (auto& [path, its] : by_path) {
+    if (its.places.size() > 1) several.push_back(std::move(its));
+  }
+  return several;
+}
+
+// Those that lie closer to the next newer one that stays than one of `parts` parts of their age, so
+// that what stays lies the wider apart the older it is. Oldest first.
+std::vector<std::size_t> take_crowded(const Rest& rest, std::vector<std::size_t>& places,
+                                      std::int64_t now, std::int64_t parts) {
+  std::vector<std::size_t> crowded;
+  std::vector<std::size_t> kept;
+  const auto time_of = [&](std::size_t place) { return rest.versions[place]->time; };
+  for (const std::size_t place : places) {
+    const bool is_close =
+        !kept.empty() && time_of(kept.back()) - time_of(place) < (now - time_of(place)) / parts;
+    (is_close ? crowded : kept).push_back(place);
+  }
+  places = std::move(kept);
+  std::ranges::reverse(crowded);
+  return crowded;
+}
+
+// Of what was changed again and again, whatever there is most of first, until what stays is no more
+// than `most`.
+void thin(Rest& rest, const HistoryAmount& most, std::int64_t now, std::vector<Outlived>& gone) {
+  constexpr auto kParts = std::to_array<std::int64_t>({16, 8, 4, 2});
+  if (rest.amount.fits(most)) return;
+  const bool is_of_bytes = rest.amount.bytes > most.bytes;
+  const auto weight = [&](std::size_t place) {
+    return is_of_bytes ? rest.versions[place]->held : std::uint64_t{1};
+  };
+  std::vector<Repeated> heap = repeated(rest, weight);
+  std::ranges::make_heap(heap, {}, &Repeated::weight);
+  while (!heap.empty() && !rest.amount.fits(most)) {
+    std::ranges::pop_heap(heap, {}, &Repeated::weight);
+    Repeated& its = heap.back();
+    for (const std::size_t place : take_crowded(rest, its.places, now, kParts[its.steps])) {
+      if (rest.amount.fits(most)) break;
+      its.weight -= weight(place);
+      rest.amount -= HistoryAmount::of(*rest.versions[place]);
+      gone.push_back({std::exchange(rest.versions[place], nullptr), "space"});
+    }
+    if (++its.steps < kParts.size()) {
+      std::ranges::push_heap(heap, {}, &Repeated::weight);
+    } else {
+      heap.pop_back();
+    }
+  }
+  std::erase(rest.versions, nullptr);
 }
 
 // Oldest first, until what stays is no more than `most`.
@@ -68,6 +144,7 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
   most_ignored.bytes = limits.ignored_bytes;
   shrink(ignored, most_ignored, "ignored", gone);
   shrink(ignored, without(limits.most(), plain.amount), "space", gone);
+  thin(plain, limits.most(), limits.now, gone);
   shrink(plain, limits.most(), "space", gone);
   return gone;
 }

@@ -14,6 +14,7 @@ namespace agentfs {
 // For how long and how much. Times are wall clock, nanoseconds; what was replaced at or before one
 // is too old.
 struct Retention {
+  std::int64_t now = 0;  // 0: what lies close together is not known
   std::int64_t before = 0;
   std::uint64_t bytes = 0;       // of all
   std::uint64_t files = ~0ULL;   // contents that are files, each an inode, of all
@@ -31,7 +32,10 @@ struct Outlived {
 };
 
 // `all` is ordered, oldest first. What is too old goes; then, oldest first, what is ignored until
-// that fits, and where the whole does not fit all that is ignored before anything else.
+// that fits, and where the whole does not fit all that is ignored before anything else. Of the rest
+// those first that a file has many of, as a database that is written in place: of the versions of
+// the path that has most those that lie close to the next one for their age, and so on, but neither
+// its newest nor what is in the trash. Then, oldest first, the others.
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
                                const std::function<bool(const FileVersion&)>& is_ignored);
 

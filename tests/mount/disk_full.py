@@ -425,6 +425,31 @@ def history_gives_way():
     ends_whole(mount)
 
 
+def a_busy_file_crowds_nothing_out():
+    """A file that is written in place again and again, as a database is, keeps some old contents,
+    and what was removed once stays in the trash."""
+    mount = mount_on("busy", "64m")
+    work = mount / "workspaces/w"
+    work.mkdir()
+    (work / "notes").write_text("written once\n", encoding="ascii")
+    (work / "notes").unlink()
+    (work / "busy").write_bytes(bytes([255]) * (1 << 19))
+    for number in range(60):
+        with open(work / "busy", "r+b") as busy:
+            busy.write(bytes([number]) * 4096)
+    versions = work / ".agentfs/versions/busy"
+    wait_until(60, lambda: len(os.listdir(versions)) < 16, "the disk's share of versions")
+    expect_eq(read(work / ".agentfs/trash/notes"), "written once\n", "what was removed")
+    held = sorted(os.listdir(versions))
+    expect(len(held) > 4, f"versions that are left: {held}")
+    expect_eq((versions / held[-1]).read_bytes()[:2], bytes([58, 58]), "the newest")
+    command(work / ".agentfs/ctl", "restore notes")
+    expect_eq(read(work / "notes"), "written once\n", "restored")
+    mount.umount()
+    mount.fsck()
+    run(["umount", mount.state])
+
+
 def what_is_refused_keeps_nothing():
     """A version is kept before the change; where the disk then refuses that, it is dropped."""
     mount = mount_on("no_zeroes", "16m")
@@ -1081,7 +1106,7 @@ main(full, a_commit_of_a_checkpoint_is_whole_or_none, freed_from_inside, what_is
      a_disk_that_is_read_only_is_told, a_mount_begins_on_a_full_disk,
      what_is_removed_makes_room_for_its_rows_first, what_checkpoints_hold_can_be_given_up,
      forks_give_their_room, a_disk_that_writes_elsewhere_what_is_written_again_kills_nobody, blocks_that_are_smaller_than_pages_kill_nobody,
-     what_checkpoints_read_can_be_removed, history_gives_way,
+     what_checkpoints_read_can_be_removed, history_gives_way, a_busy_file_crowds_nothing_out,
      what_is_refused_keeps_nothing, what_is_refused_has_not_happened,
      a_refused_rollback_leaves_no_state_of_it, restore_on_full_disk, run_on_full_disk,
      a_partial_merge_that_was_refused_leaves_nothing, a_rollback_with_little_room_is_refused_or_known_to_merges,

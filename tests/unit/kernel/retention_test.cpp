@@ -2,6 +2,10 @@
 // Which old contents go, and how many may be known.
 #include "kernel/retention.h"
 
+#include <algorithm>
+#include <ranges>
+#include <set>
+
 #include "catch.h"
 #include "kernel/history_keeper.h"
 #include "support/must.h"
@@ -9,6 +13,8 @@
 
 namespace agentfs::test {
 namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
 
 // Ten bytes each, of the minute that is their number; odd ones are in a directory that is ignored.
 std::vector<FileVersionRef> some_versions(std::uint64_t count) {
@@ -66,6 +72,76 @@ TEST_CASE("What is ignored has its own days and room, and is the first to go") {
   limits = roomy;
   limits.memory = 3 * HistoryAmount::of(*all[1]).memory;
   CHECK(gone(all, limits) == "1s 3s 5s 7s 2s ");
+}
+
+// Of a database that is written in place each second, of one text that was changed twice, and of
+// another that was removed long before.
+std::vector<FileVersionRef> beside_a_database(std::uint64_t seconds) {
+  std::vector<FileVersionRef> all;
+  const auto add = [&](const char* path, std::int64_t time, std::uint64_t held, bool in_trash) {
+    FileVersion v;
+    v.number = all.size() + 1;
+    v.path = path;
+    v.time = time * kSecond;
+    v.held = held;
+    v.in_trash = in_trash;
+    all.push_back(std::make_shared<const FileVersion>(std::move(v)));
+  };
+  add("/w/s/removed", 1, 10, true);
+  add("/w/s/text", 2, 10, false);
+  add("/w/s/text", 3, 10, false);
+  for (std::uint64_t i = 0; i < seconds; ++i) {
+    add("/w/s/db", 1'000 + static_cast<std::int64_t>(i), 1'000, false);
+  }
+  return all;
+}
+
+// What stays of the database, in seconds before `now`, newest first; and that the rest does.
+std::vector<std::int64_t> ages_of_what_stays(const std::vector<FileVersionRef>& all,
+                                             const Retention& limits) {
+  std::set<std::uint64_t> went;
+  for (const Outlived& one : outlived(all, limits, [](const FileVersion&) { return false; })) {
+    went.insert(one.version->number);
+  }
+  std::vector<std::int64_t> ages;
+  for (const FileVersionRef& one : all | std::views::reverse) {
+    const bool is_database = one->path == "/w/s/db";
+    if (!is_database) CHECK_FALSE(went.contains(one->number));
+    if (is_database && !went.contains(one->number)) {
+      ages.push_back((limits.now - one->time) / kSecond);
+    }
+  }
+  return ages;
+}
+
+TEST_CASE("What is written again and again goes before what was changed once") {
+  const auto all = beside_a_database(1'000);
+  const Retention limits{.now = 2'000 * kSecond, .bytes = 30'030, .ignored_bytes = ~0ULL};
+  const auto ages = ages_of_what_stays(all, limits);
+  REQUIRE(ages.size() == 30);
+  CHECK(ages.front() == 1);  // the newest
+  CHECK(ages.back() > 500);  // and some of long ago
+  CHECK(ages[1] - ages[0] <= 1);
+  const Retention few{.now = limits.now, .bytes = 12'030, .ignored_bytes = ~0ULL};
+  const auto wide = ages_of_what_stays(all, few);
+  REQUIRE(wide.size() == 12);
+  CHECK(wide.front() == 1);
+}
+
+TEST_CASE("Where thinning does not do, the oldest go") {
+  const auto all = beside_a_database(100);
+  const Retention limits{.now = 2'000 * kSecond, .bytes = 1'005, .ignored_bytes = ~0ULL};
+  const auto gone = outlived(all, limits, [](const FileVersion&) { return false; });
+  REQUIRE(gone.size() == all.size() - 1);
+  CHECK(std::ranges::none_of(gone, [&](const Outlived& one) { return one.version == all.back(); }));
+}
+
+TEST_CASE("A clock that went back has nothing go that would have stayed") {
+  const auto all = beside_a_database(10);
+  const Retention limits{.now = 500 * kSecond, .bytes = 10'030, .ignored_bytes = ~0ULL};
+  CHECK(outlived(all, limits, [](const FileVersion&) { return false; }).empty());
+  const Retention less{.now = 500 * kSecond, .bytes = 9'030, .ignored_bytes = ~0ULL};
+  CHECK(outlived(all, less, [](const FileVersion&) { return false; }).size() == 4);
 }
 
 // A link that is removed leaves nothing on the disk.
