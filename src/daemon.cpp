@@ -26,6 +26,7 @@
 #include "fs/services/kernel_services.h"
 #include "fs/services/quota_feed.h"
 #include "fs/tree/tree.h"
+#include "journal_key.h"
 #include "kernel/configuration.h"
 #include "kernel/restore_order.h"
 #include "mount_watch.h"
@@ -76,11 +77,15 @@ struct Backends {
   std::unique_ptr<Forest> workspaces;
   std::unique_ptr<TreeStore> repos;
   std::unique_ptr<TreeStore> tmp;
+  std::vector<std::string> problems;
 
   static Result<std::unique_ptr<Backends>> open(const StateDirectory& state) {
     auto b = std::make_unique<Backends>();
     b->log = TRY(open_segments(state.file("journal/segments")));
-    SigningKey key = TRY(SigningKey::ensure(state.file("keys/journal.ed25519")));
+    b->problems = state.problems();
+    std::string damage = TRY(mend_journal_key(state, Quarantine(state.path())));
+    if (!damage.empty()) b->problems.push_back(std::move(damage));
+    SigningKey key = TRY(SigningKey::ensure(state.file(kJournalKey)));
     b->journal = TRY(open_journal(*b->log, std::move(key), b->clock));
     b->store = TRY(open_store(state.file("agentfs.sqlite")));
     b->blobs = TRY(open_blobs(state.file("blobs")));
@@ -118,6 +123,7 @@ struct Backends {
     parts.exec = exec.get();
     parts.model_drivers = {{"openai", http.get()}, {"script", script.get()}};
     parts.state = state.path();
+    parts.problems = problems;
     parts.mountpoint = options.mountpoint;
     parts.owner = ::getuid();
     return parts;

@@ -61,6 +61,7 @@ int run_fsck(const FsckOptions& options) {
     fmt::print(stderr, "agentfs fsck: {}\n", state.error().message);
     return 2;
   }
+  for (const std::string& problem : state->problems()) print("mend", "format", problem);
   bool whole = true;
   if (options.repair) whole = repair(*state);
   Look look{.state = *state, .every_byte = options.rehash};

@@ -10,21 +10,15 @@
 #include "backends/trees/forest_check.h"
 #include "base/text.h"
 #include "fsck_rows.h"
+#include "journal_key.h"
 #include "kernel/store_check.h"
 
 namespace agentfs::fsck {
 
-// A key that signs wrongly is of no use; whoever has a copy puts it back.
 Result<Sentences> repair_key(const StateDirectory& state, const Quarantine& quarantine) {
-  constexpr const char* kKey = "keys/journal.ed25519";
-  if (!file::exists(state.file(kKey))) return Sentences();
-  const auto key = SigningKey::ensure(state.file(kKey));
-  if (key || key.error().code != EBADMSG) return Sentences();
-  const std::string kept = TRY(quarantine.take(kKey));
-  return Sentences{fmt::format(
-      "{}; it is in {} now, a new one signs from here on, and the next mount tells so in the "
-      "journal (a copy of the old one, put back before that, would go on)",
-      key.error().message, kept)};
+  const auto done = mend_journal_key(state, quarantine);
+  if (!done || done->empty()) return Sentences();  // what the check says of it is all there is
+  return Sentences{*done};
 }
 
 // As a start does.

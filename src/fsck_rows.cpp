@@ -15,6 +15,7 @@
 #include "backends/trees/forest_check.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "journal_key.h"
 #include "kernel/configuration.h"
 #include "kernel/drop_order.h"
 #include "kernel/fast_path.h"
@@ -32,7 +33,7 @@ constexpr std::string_view kNoJournal =
     "what the journal says is not known; see above what can be done about that";
 
 Result<Findings> check_key(Look& look) {
-  const std::string path = look.state.file("keys/journal.ed25519");
+  const std::string path = look.state.file(kJournalKey);
   if (!file::exists(path)) {
     Findings none{.sum = "none yet; the next mount makes one"};
     if (!names_in(look.state.file("journal/segments")).empty()) {

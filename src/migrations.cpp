@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <filesystem>
+#include <optional>
 
 #include "backends/trees/forest_check.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -18,6 +21,11 @@ namespace {
 
 constexpr int kOldest = 1;
 constexpr int kNewest = 5;
+constexpr const char* kFormat = "/format";
+constexpr const char* kCopy = "/format.copy";
+
+bool is_known(int format) { return format >= kOldest && format <= kNewest; }
+std::string text_of(int format) { return fmt::format("{}\n", format); }
 
 // Before forks there were, two workspaces could share a file by hard links; a fork of either would
 // share it too, and none may write to what another one reads.
@@ -63,41 +71,88 @@ constexpr auto kMigrations = std::to_array<Migration>({
 });
 static_assert(kMigrations.size() == kNewest - kOldest, "a row for each step");
 
-Status write_format(const std::string& state, int format) {
-  return file::replace(state + "/format", fmt::format("{}\n", format));
+// With a sum, so that it is known which of the two is damaged.
+std::string copy_of(int format) {
+  const std::string number = fmt::format("{}", format);
+  return fmt::format("{} {}\n", number, blake2b(number));
 }
 
-Result<int> read_format(const std::string& state) {
-  const std::string file = state + "/format";
-  if (!file::exists(file)) return file::exists(state + "/journal") ? kOldest : kNewest;
+// The copy first: where the number is one step behind it, the step had been done.
+Status write_format(const std::string& state, int format) {
+  TRY(file::replace(state + kCopy, copy_of(format), 0600));
+  return file::replace(state + kFormat, text_of(format));
+}
+
+// None where there is no copy, or a damaged one.
+Result<std::optional<int>> read_copy(const std::string& state) {
+  if (!file::exists(state + kCopy)) return std::nullopt;
+  const std::string found = TRY(file::read(state + kCopy));
+  const auto format = text::number<int>(found.substr(0, found.find(' ')));
+  const bool is_whole = format && found == copy_of(*format);
+  return is_whole ? format : std::nullopt;
+}
+
+bool is_one_bit_apart(std::string_view one, std::string_view other) {
+  if (one.size() != other.size()) return false;
+  int bits = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    bits += std::popcount(static_cast<unsigned char>(one[i] ^ other[i]));
+  }
+  return bits == 1;
+}
+
+Error unknown_format(const std::string& file, std::string_view stored) {
+  const std::string_view found = text::trim(stored);
+  const std::string reads = fmt::format(
+      "{}: the state has format {}; this agentfs {} reads formats "
+      "{} to {}",
+      file, text::shown(found), AGENTFS_VERSION, kOldest, kNewest);
+  if (const auto format = text::number<int>(found); format && *format > kNewest) {
+    return {EBADMSG, reads + ", and a newer one would do"};
+  }
+  return {EBADMSG,
+          fmt::format("{} (a damaged file can be mended: `echo {} > {}`)", reads, kOldest, file)};
+}
+
+// What is mended is told, and written by migrate().
+struct Format {
+  int number = kNewest;
+  std::string problem{};
+};
+
+Result<Format> read_format(const std::string& state) {
+  const std::string file = state + kFormat;
+  const std::optional<int> copy = TRY(read_copy(state));
+  if (copy && !is_known(*copy)) {
+    return std::unexpected(unknown_format(state + kCopy, text_of(*copy)));
+  }
+  if (!file::exists(file)) {
+    if (copy) return Format{*copy, fmt::format("{}: was gone; its copy says {}", file, *copy)};
+    return Format{file::exists(state + "/journal") ? kOldest : kNewest};
+  }
   const std::string found = TRY(file::read(file));
   const auto format = text::number<int>(text::trim(found));
-  if (format && *format >= kOldest && *format <= kNewest) return *format;
-  if (format && *format > kNewest) {
-    return fail(EBADMSG,
-                "{}: the state has format {}; this agentfs {} reads formats {} to {}, and a "
-                "newer one would do",
-                file, *format, AGENTFS_VERSION, kOldest, kNewest);
+  if (copy && (!format || is_one_bit_apart(found, text_of(*copy)))) {
+    return Format{*copy, fmt::format("{}: said {} and was damaged; its copy says {}", file,
+                                     text::shown(text::trim(found)), *copy)};
   }
-  return fail(EBADMSG,
-              "{}: the state has format {}; this agentfs {} reads formats {} to {} (a damaged file "
-              "can be mended: `echo {} > {}`)",
-              file, text::shown(text::trim(found)), AGENTFS_VERSION, kOldest, kNewest, kOldest,
-              file);
+  if (format && is_known(*format)) return Format{*format};
+  return std::unexpected(unknown_format(file, found));
 }
 
 }  // namespace
 
 Status check_format(const std::string& state) {
-  const int format = TRY(read_format(state));
-  const bool is_new = format == kNewest && !file::exists(state + "/format");
+  const Format format = TRY(read_format(state));
+  const bool is_empty = format.number == kNewest && format.problem.empty();
+  const bool is_new = is_empty && !file::exists(state + kFormat);
   return is_new ? write_format(state, kNewest) : ok();
 }
 
-Status migrate(const std::string& state) {
-  const int before = TRY(read_format(state));
+Result<std::string> migrate(const std::string& state) {
+  Format before = TRY(read_format(state));
   for (const Migration& step : kMigrations) {
-    if (step.from < before) continue;
+    if (step.from < before.number) continue;
     const std::string backup = fmt::format("{}/backup-{}-{}", state, step.from, compact_time());
     log::info("state: format {} to {}: {}", step.from, step.from + 1, step.sentence);
     if (Status done = step.run(state, backup); !done) {
@@ -108,7 +163,10 @@ Status migrate(const std::string& state) {
     }
     TRY(write_format(state, step.from + 1));
   }
-  return ok();
+  const bool is_whole = before.problem.empty() && TRY(read_copy(state)) == kNewest;
+  const Status written = is_whole ? ok() : write_format(state, kNewest);
+  if (!written) log::warning("{}", written.error().message);  // a full disk; the next start
+  return std::move(before.problem);
 }
 
 }  // namespace agentfs

@@ -50,10 +50,11 @@ constexpr std::string_view kFromDisk = "lost+found";  // a disk's own top direct
 
 bool is_ours(const std::string& name) {
   constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs",   "conflicts", "daemon.pid",  "etc",      "format",      "git",
-       "journal", "keys",      "lock",        "log",      "merge-bases", "merge-conflicts",
-       "merges",  "mount",     "open-files",  "past",     "quarantine",  "restores",
-       "times",   "trees",     "trees.mount", "under-way"});
+      {"blobs",       "conflicts",   "daemon.pid",      "etc",      "format",
+       "format.copy", "git",         "journal",         "keys",     "lock",
+       "log",         "merge-bases", "merge-conflicts", "merges",   "mount",
+       "open-files",  "past",        "quarantine",      "restores", "times",
+       "trees",       "trees.mount", "under-way"});
   return name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
          std::ranges::find(kOurs, name) != kOurs.end();
 }
@@ -155,7 +156,8 @@ Result<StateDirectory> StateDirectory::acquire(const std::string& path, Use use)
   state.place_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!state.place_) return fail_errno(path);
   TRY(take_lock(state.place_.get(), path));
-  TRY(migrate(path));
+  std::string damage = TRY(migrate(path));
+  if (!damage.empty()) state.problems_.push_back(std::move(damage));
   return state;
 }
 

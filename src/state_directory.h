@@ -20,7 +20,7 @@ namespace agentfs {
 //   conflicts/<n>/             what agents were refused
 //   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
 //   etc/                       documents                  log/agentfs.log        that are no
-//   repositories lock, daemon.pid           who uses it                format version of all this
+//   repositories lock, daemon.pid           who uses it           format, format.copy  of all this
 //   past/                      old contents of files      merges/            merges under way
 //   restores/                  restores under way
 //   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
@@ -44,6 +44,8 @@ class StateDirectory {
   Status make_directories() const;
   // Which of these this one had not, though it was not new; of those below each other the first.
   const std::vector<std::string>& lacked() const { return lacked_; }
+  // What was found damaged, and mended, by acquire().
+  const std::vector<std::string>& problems() const { return problems_; }
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
@@ -54,6 +56,7 @@ class StateDirectory {
   StateDirectory() = default;
   std::string path_;
   std::vector<std::string> lacked_;
+  std::vector<std::string> problems_;
   // Shared with forked children: held as long as one of them lives. The directory itself is locked,
   // too: the lock on a file that was removed keeps nobody out.
   UniqueFd lock_;

@@ -52,33 +52,54 @@ SigningKey SigningKey::make() {
   return key;
 }
 
-Result<SigningKey> SigningKey::ensure(const std::string& path) {
-  ensure_sodium();
+Result<SigningKey> SigningKey::parse(std::string_view stored) {
   std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret{};
   std::array<unsigned char, crypto_sign_PUBLICKEYBYTES> open{};
+  const auto bytes = text::unhex(text::trim(stored));
+  if (!bytes || bytes->size() != secret.size()) {
+    return fail(EBADMSG, "holds no Ed25519 key ({} bytes); {} hex digits would", stored.size(),
+                secret.size() * 2);
+  }
+  // The stored half is made from the other: a flipped bit shows, and signs nothing.
+  std::array<unsigned char, crypto_sign_SEEDBYTES> seed{};
+  std::copy_n(bytes->begin(), seed.size(), seed.begin());
+  ::crypto_sign_seed_keypair(open.data(), secret.data(), seed.data());
+  if (!std::equal(secret.begin(), secret.end(), raw(*bytes))) {
+    return fail(EBADMSG, "the two halves of the Ed25519 key do not belong together; damaged");
+  }
+  SigningKey key;
+  key.secret_ = view(secret);
+  key.public_ = text::hex(view(open));
+  return key;
+}
+
+Result<SigningKey> SigningKey::ensure(const std::string& path) {
+  ensure_sodium();
   if (file::exists(path)) {
-    const std::string stored = TRY(file::read(path));
-    const auto bytes = text::unhex(text::trim(stored));
-    if (!bytes || bytes->size() != secret.size()) {
-      return fail(EBADMSG, "{}: holds no Ed25519 key ({} bytes); {} hex digits would", path,
-                  stored.size(), secret.size() * 2);
-    }
-    // The stored half is made from the other: a flipped bit shows, and signs nothing.
-    std::array<unsigned char, crypto_sign_SEEDBYTES> seed{};
-    std::copy_n(bytes->begin(), seed.size(), seed.begin());
-    ::crypto_sign_seed_keypair(open.data(), secret.data(), seed.data());
-    if (!std::equal(secret.begin(), secret.end(), raw(*bytes))) {
-      return fail(EBADMSG, "{}: the two halves of the Ed25519 key do not belong together; damaged",
-                  path);
-    }
-    SigningKey key;
-    key.secret_ = view(secret);
-    key.public_ = text::hex(view(open));
+    auto key = parse(TRY(file::read(path)));
+    if (!key) key.error().message = fmt::format("{}: {}", path, key.error().message);
     return key;
   }
   SigningKey key = make();
-  TRY(file::replace(path, text::hex(key.secret_) + "\n", 0600));
+  TRY(file::replace(path, key.stored(), 0600));
   return key;
+}
+
+std::string SigningKey::stored() const { return text::hex(secret_) + "\n"; }
+
+std::optional<std::string> SigningKey::mended(std::string_view stored) {
+  ensure_sodium();
+  if (stored.size() > 2 * crypto_sign_SECRETKEYBYTES + 1) return std::nullopt;
+  std::string text(stored);
+  for (char& c : text) {
+    const char damaged = c;
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      c = static_cast<char>(static_cast<unsigned char>(damaged) ^ (1U << bit));
+      if (const auto key = parse(text)) return key->stored();
+    }
+    c = damaged;
+  }
+  return std::nullopt;
 }
 
 std::string SigningKey::sign(std::string_view message) const {

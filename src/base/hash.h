@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,12 +30,17 @@ class SigningKey {
   // Reads the key from a file of mode 0600; makes one, durably, where there is none. EBADMSG where
   // the file holds no key, or a damaged one.
   static Result<SigningKey> ensure(const std::string& path);
+  // The text of a file in which one bit was flipped, as it was: its two halves prove that. None
+  // where more is wrong.
+  static std::optional<std::string> mended(std::string_view stored);
   static SigningKey make();                                  // a new one, in memory only
   std::string sign(std::string_view message) const;          // 128 hex digits
   const std::string& public_key() const { return public_; }  // 64 hex digits
 
  private:
   SigningKey() = default;
+  static Result<SigningKey> parse(std::string_view stored);
+  std::string stored() const;  // the text of its file
   std::string secret_;
   std::string public_;
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -154,7 +155,9 @@ Result<std::unique_ptr<Kernel>> Kernel::start(KernelParts parts) {
   owner.uid = given.owner;
   owner.gid = ::getgid();
   const Caller starter = TRY(kernel->ensure_caller(owner));
-  for (const std::string& problem : state.keeper.problems()) {
+  std::vector<std::string> problems = given.problems;
+  std::ranges::copy(state.keeper.problems(), std::back_inserter(problems));
+  for (const std::string& problem : problems) {
     log::warning("state: {}", problem);
     kernel->errors().add(starter.process, "/sys/journal", {EBADMSG, problem});
     json::Value data;

@@ -42,9 +42,10 @@ struct KernelParts {
   Repository* repository = nullptr;
   ExecDriver* exec = nullptr;
   std::vector<std::pair<std::string, ModelDriver*>> model_drivers;  // "openai", "script"
-  std::string state;       // host path of the state directory
-  std::string mountpoint;  // host path of the mount: what sandboxes bind from
-  uid_t owner = 0;         // who mounted it
+  std::string state;                    // host path of the state directory
+  std::string mountpoint;               // host path of the mount: what sandboxes bind from
+  uid_t owner = 0;                      // who mounted it
+  std::vector<std::string> problems{};  // what the start found of the state until here, to be told
 };
 
 }  // namespace agentfs

@@ -4,6 +4,7 @@
 """One bit of a file of the state is flipped: fsck tells it where it can be known, the daemon serves
 the rest or refuses with a sentence that names the file, and after `fsck --repair` it serves.
 ROUNDS (12) of any bit of any file, and SEED (1), are taken from the environment."""
+import hashlib
 import os
 import random
 import shutil
@@ -167,7 +168,6 @@ def the_pid(mount):
 FLIPS = (a_sealed_segment, a_newline_between_records, the_newest_record,
          the_hash_of_the_newest_record, a_blob, a_commit, the_config_of_a_repository, the_store,
          an_old_content, the_key, a_document, times, the_pid)
-REFUSED = {"the_key": "journal.ed25519"}  # and the word that the refusal has
 REMAIN = ("journal", "documents")  # told for ever, or until a person writes it anew
 
 
@@ -182,11 +182,8 @@ def each_flip():
         said = mount.fsck(code=1 if part else 0)
         if part:
             expect_has(said, f"FAIL {part}", f"{name}: fsck")
-        if name in REFUSED:
-            expect_has(mount.mount(code=1), REFUSED[name], f"{name}: mount")
-        else:
-            verdict = serves(mount, pid, name)
-            expect_eq(verdict.startswith("ok "), part != "journal", f"{name}: {verdict}")
+        verdict = serves(mount, pid, name)
+        expect_eq(verdict.startswith("ok "), part != "journal", f"{name}: {verdict}")
         repaired(mount, pid, name, part)
 
 
@@ -229,19 +226,69 @@ def any_bit():
         shutil.rmtree(mount.state)
 
 
+def told_at_start(mount, piece):
+    mount.mount()
+    mount.umount()
+    told = [line for line in read(segments(mount)[-1]).splitlines() if '"state.problem"' in line]
+    expect_has("\n".join(told), piece, "told by the start")
+
+
+def the_key_is_as_it_was():
+    """A flipped bit of it is mended, and what a start has mended is told; what is worse is set aside."""
+    mount = Mount.of("key")
+    mount.mount()
+    mount.umount()
+    key = mount.state / "keys/journal.ed25519"
+    whole = key.read_bytes()
+    for at, bit in ((3, 0x10), (70, 1), (128, 4)):
+        flip(key, at, bit)
+        told_at_start(mount, "one bit of it was flipped")
+        expect_eq(key.read_bytes(), whole, f"the key, byte {at}")
+    flip(key, 3)
+    expect_has(mount.fsck("--repair"), "one bit of it was flipped", "fsck --repair")
+    expect_eq(key.read_bytes(), whole, "the key after fsck")
+    key.write_bytes(bytes(len(whole)))
+    told_at_start(mount, "a new one signs from here on")
+    told_at_start(mount, "was lost or replaced")
+    expect(key.read_bytes() != whole, "another key")
+    expect_eq([path.read_bytes() for path in mount.state.glob("quarantine/*/keys/*")].count(
+        bytes(len(whole))), 1, "the damaged key is set aside")
+    mount.fsck()
+
+
 def the_format():
-    """Nobody can guess it: fsck and mount say what it would have to be."""
+    """A damaged number is known by its copy; without one nobody can guess it, and that is said."""
     mount = Mount.of("format")
     mount.mount()
     mount.umount()
-    (mount.state / "format").write_text("9\n", encoding="ascii")
-    for said in (mount.fsck("--repair", code=2),
-                 mount.mount(code=1)):
-        expect_has(said, "has format 9", "a damaged format")
-    (mount.state / "format").write_text("1\n", encoding="ascii")
+    number, copy = mount.state / "format", mount.state / "format.copy"
+    whole = copy.read_bytes()
+    for bit in range(8):
+        flip(number, 0, 1 << bit)
+        expect_has(mount.fsck(), "mend format", f"bit {bit}: fsck")
+        flip(number, 0, 1 << bit)
+        told_at_start(mount, f"{number}: said")
+        expect_eq(read(number), "5\n", f"bit {bit}: the format")
+    number.unlink()
+    told_at_start(mount, "was gone; its copy says 5")
+    for at in range(len(whole)):
+        flip(copy, at)
+        mount.fsck()
+        expect_eq(copy.read_bytes(), whole, f"byte {at}: the copy")
+    number.write_text("x\n", encoding="ascii")
+    copy.write_text(f"6 {hashlib.blake2b(b'6', digest_size=32).hexdigest()}\n", encoding="ascii")
+    expect_has(mount.mount(code=1), "has format 6", "a newer build's")
+    copy.write_bytes(whole)
+    for text in ("9\n", "x\n"):
+        number.write_text(text, encoding="ascii")
+        if text == "x\n":
+            copy.unlink()
+        for said in (mount.fsck("--repair", code=2), mount.mount(code=1)):
+            expect_has(said, f"has format {text.strip()}", "a damaged format")
+    number.write_text("1\n", encoding="ascii")
     mount.mount()
     mount.umount()
-    expect_eq(read(mount.state / "format"), "5\n", "the format after a migration")
+    expect_eq(read(number), "5\n", "the format after a migration")
 
 
 def forked_state(name):
@@ -313,4 +360,4 @@ def copies():
         mount.umount()
 
 
-main(each_flip, any_bit, the_format, marks, copies)
+main(each_flip, any_bit, the_key_is_as_it_was, the_format, marks, copies)

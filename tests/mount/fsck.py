@@ -1079,6 +1079,7 @@ def a_state_without_its_format():
     mount = forked_state("unformatted")
     (mount.state / "imports").mkdir(exist_ok=True)
     (mount.state / "format").unlink()
+    (mount.state / "format.copy").unlink()
     mount.mount()
     for name in "ab":
         expect_eq(read(mount / f"workspaces/{name}/lib/f"), "text\n")
@@ -1147,6 +1148,7 @@ def links_between_trees():
     os.link(top / "a/file", top / "b/again")
     os.utime(top / "a/file", ns=(1, 1_234_567_891))
     (mount.state / "format").write_text("1\n", encoding="ascii")
+    (mount.state / "format.copy").unlink()
     mount.fsck()
     inode = {name: (top / name).stat().st_ino for name in ("a/file", "a/again", "b/file", "b/again")}
     expect(inode["a/file"] == inode["a/again"] != inode["b/file"] == inode["b/again"], f"{inode}")

@@ -250,5 +250,26 @@ TEST_CASE("a key of which a bit was flipped is refused") {
   CHECK(SigningKey::ensure(path)->public_key() == key);
 }
 
+TEST_CASE("a key of which one bit was flipped, wherever, is known from what is left") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/key";
+  REQUIRE(SigningKey::ensure(path));
+  const std::string text = *file::read(path);
+  for (std::size_t at = 0; at < text.size(); at += 16) {
+    for (const int bit : {1, 0x40}) {
+      if (at + 1 == text.size() && bit == 1) continue;  // another white space
+      std::string other = text;
+      other[at] = static_cast<char>(other[at] ^ bit);
+      INFO("byte " << at << ", bit " << bit);
+      CHECK(SigningKey::mended(other) == text);
+      other[20] = other[20] == '0' ? 'f' : '0';  // more than one
+      CHECK_FALSE(SigningKey::mended(other));
+    }
+  }
+  for (const std::string& other : {std::string(), text.substr(0, 64), text + text}) {
+    CHECK_FALSE(SigningKey::mended(other));
+  }
+}
+
 }  // namespace
 }  // namespace agentfs
