@@ -76,6 +76,14 @@ RestoreStep step_of(const Return& one) {
   return step;
 }
 
+// In the place of another file it is new: who goes by times, as make does, is to see that.
+RestoreStep step_now(const Kernel& kernel, const Caller& caller, const Return& one) {
+  RestoreStep step = step_of(one);
+  const bool replaces = !S_ISDIR(step.mode) && is_there(kernel, caller, step.path);
+  if (replaces) step.modified = kernel.clock().wall();
+  return step;
+}
+
 // What a restore may take: without this a limit would be met half-way.
 Growth growth_of(const Returns& returns) {
   Growth growth;
@@ -340,7 +348,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   std::vector<RestoreStep> steps;
   for (const FileVersionRef& one : above) steps.push_back(step_of({one, one}));
   for (const Return& one : returns) {
-    steps.push_back(step_of(one));
+    steps.push_back(step_now(kernel_, caller, one));
     // By its own name a directory gets its mode, owner and attributes again, also if it is there.
     steps.back().is_again = S_ISDIR(steps.back().mode) && one.version->path == whole;
     if (one.whole != one.version) found.push_back(one.whole);

@@ -237,10 +237,21 @@ Status Merges::put_back(const TreeSide& ours, Order& order) {
   return ok();
 }
 
+// Until the host's kernel has forgotten the old files they are read, so only then new ones get
+// their times, which it is to forget, too.
+void Merges::show(const TreeSide& ours, const Order& order) {
+  const auto events = events_of(order.actions);
+  kernel_.paths().refresh(events);
+  const TreeMerger& merger = *kernel_.parts().merger;
+  const Status fresh = merger.freshen(ours, order.record, exchange_in(order.root));
+  if (!fresh) log::warning("{}: {}", order.root, fresh.error().message);
+  kernel_.paths().refresh(events);
+}
+
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.
 Status Merges::finish(const Caller& caller, const TreeSide& ours, Order& order) {
   // What the mount shows comes before what is told of it, which may fail.
-  if (order.done) kernel_.paths().refresh(events_of(order.actions));
+  if (order.done) show(ours, order);
   // Of what has been discarded since there is no next merge.
   const bool is_there = kernel_.forks().info_of(order.from).has_value();
   if (order.done && is_there) TRY(kernel_.imports().merged(order.from));

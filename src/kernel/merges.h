@@ -167,6 +167,7 @@ class Merges {
   Status put_back(const TreeSide& ours, Order& order);
   Status carry_out(const Caller& caller, const TreeSide& ours, Order& order);
   Status tell(const Caller& caller, const Order& order);
+  void show(const TreeSide& ours, const Order& order);
   Status finish(const Caller& caller, const TreeSide& ours, Order& order);
   Status check_own(const Caller& caller, const TreeSide& ours, const MergePlan& plan) const;
   Result<json::Value> keep_bytes(const std::string& path, const Replaced& what) const;

@@ -4,6 +4,7 @@
 #include "backends/compare/line_merge.h"
 #include "backends/compare/plan.h"
 #include "backends/compare/staging.h"
+#include "backends/compare/stamps.h"
 #include "backends/compare/steps.h"
 #include "backends/git/library.h"
 #include "base/text.h"
@@ -67,6 +68,10 @@ class LineMerger final : public TreeMerger {
   Status apply(const TreeSide& ours, const std::string& record,
                const Exchange& exchange) const override {
     return apply_steps(ours, TRY(record_of(record)), exchange);
+  }
+  Status freshen(const TreeSide& ours, const std::string& record,
+                 const Exchange& exchange) const override {
+    return freshen_steps(ours, TRY(record_of(record)), exchange);
   }
   Status undo(const TreeSide& ours, const std::string& record,
               const Exchange& exchange) const override {

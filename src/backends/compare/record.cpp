@@ -92,7 +92,8 @@ std::optional<MergeStep> step_from(const json::Value& value) {
                  .name = std::string(value["name"].text()),
                  .before = *before,
                  .after = *after,
-                 .whole = value["whole"].truth()};
+                 .whole = value["whole"].truth(),
+                 .fresh = value["fresh"].truth()};
   const bool is_whole = read_attributes(value["had"], step.had) &&
                         read_attributes(value["gets"], step.gets) &&
                         step.had.has_value() == step.gets.has_value();
@@ -167,6 +168,7 @@ std::string to_text(const MergeRecord& record) {
                       {"before", state_value(step.before)},
                       {"after", state_value(step.after)}};
     if (step.whole) told.emplace_back("whole", true);
+    if (step.fresh) told.emplace_back("fresh", true);
     if (step.had) told.emplace_back("had", to_value(*step.had));
     if (step.gets) told.emplace_back("gets", to_value(*step.gets));
     steps.emplace_back(std::move(told));

@@ -27,6 +27,7 @@ struct MergeStep {
   FileState before{};  // what ours has at `path` before it; of put: nothing
   FileState after{};   // what it has there after it; of take: nothing
   bool whole = false;  // a directory, with all in it
+  bool fresh = false;  // what it puts there is new to whoever had the file: see stamps.h
   // Of `mode`, of a directory: its owner and extended attributes change, too.
   std::optional<FileAttributes> had{};
   std::optional<FileAttributes> gets{};

@@ -7,6 +7,7 @@
 
 #include "backends/compare/attributes.h"
 #include "backends/compare/decide.h"
+#include "backends/compare/stamps.h"
 #include "base/copy.h"
 #include "base/text.h"
 
@@ -69,6 +70,7 @@ class Stager {
   PathFinder theirs_;
   std::size_t count_ = 0;
   std::map<decltype(identity_of({})), std::string> made_;  // names in the staging directory
+  std::map<std::uint64_t, std::int64_t> their_times_;      // of what is fresh, by its inode
   std::vector<MergeStep> takes_;
   std::vector<MergeStep> directory_takes_;
   std::vector<MergeStep> puts_;
@@ -82,6 +84,13 @@ Result<MergeRecord> Stager::run(const MergePlan& plan) {
     if (staged.error().code == ESTALE) return std::unexpected(staged.error());
     return fail(staged.error().code, "{}: {}", text::shown(action.path), staged.error().message);
   }
+  std::vector<Fresh> fresh;
+  for (MergeStep& step : puts_) {
+    const auto found = their_times_.find(step.after.inode);  // of one of its names
+    step.fresh = found != their_times_.end();
+    if (step.fresh) fresh.push_back({&step, found->second});
+  }
+  TRY(stamp(store(), *staging_.directory, std::move(fresh)));
   return ordered();
 }
 
@@ -175,6 +184,7 @@ Result<bool> Stager::is_parted(const MergeAction& action) {
 Status Stager::stage_write(const MergeAction& action) {
   MergeStep step{.kind = Step::put, .path = action.path, .name = next_name('n')};
   step.after = state_of(TRY(make_or_link(action, step.name)));
+  if (is_fresh(action)) their_times_.emplace(step.after.inode, action.theirs.modified);
   if (action.ours_path == action.path) {
     step.kind = Step::swap;
     step.before = action.ours;
@@ -253,6 +263,8 @@ Result<TreeEntry> Stager::make(const MergeAction& action, const std::string& nam
   const FileState now = TRY(theirs_.state(action.theirs_path));
   if (now != action.theirs) return moved(action.theirs_path, "theirs");
   TRY(dress(action, theirs, made));
+  const bool is_kept = action.theirs.is_regular() && !is_fresh(action);
+  if (is_kept) TRY(set_modified(store(), *made.node, time_of_kept(action)));
   return TreeEntry{made.node, TRY(store().attributes(*made.node))};
 }
 

@@ -24,13 +24,6 @@ bool is_file(const FileState& now, const FileState& known) {
          now.type() == known.type();
 }
 
-// Of one file, whether nobody wrote to it; renames move its time of change, and entries those of a
-// directory.
-bool is_untouched(const FileState& now, const FileState& known) {
-  if (!is_file(now, known)) return false;
-  return known.is_directory() || (now.size == known.size && now.modified == known.modified);
-}
-
 // Nor set its mode, owner or attributes: all of these move its time of change, as renaming it does,
 // and what was done to another of its names. `had_others`: names that it has lost by this merge.
 bool is_as_planned(const TreeEntry& now, const FileState& known, bool had_others) {
@@ -335,6 +328,11 @@ Status remove_staging(const TreeSide& ours) {
 }
 
 }  // namespace
+
+bool is_untouched(const FileState& now, const FileState& known) {
+  if (!is_file(now, known)) return false;
+  return known.is_directory() || (now.size == known.size && now.modified == known.modified);
+}
 
 Status apply_steps(const TreeSide& ours, const MergeRecord& record,
                    const TreeMerger::Exchange& exchange) {

@@ -8,6 +8,10 @@
 
 namespace agentfs::compare {
 
+// Of one file, whether nobody wrote to it; renames move its time of change, and entries those of a
+// directory.
+bool is_untouched(const FileState& now, const FileState& known);
+
 // As the functions of TreeMerger.
 Status apply_steps(const TreeSide& ours, const MergeRecord& record,
                    const TreeMerger::Exchange& exchange);

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# mount: none
+"""What make builds after a merge or a restore is of what is there."""
+import os
+import threading
+
+from mount_lib import Mount, command, expect, expect_eq, main, need, read, run
+
+M = Mount.of("builds")
+SPACES = M / "workspaces"
+COPIES = "out: in\n\tcp in out\nout2: in2\n\tcp in2 out2\n"
+
+
+def ctl(space, line):
+    return command(SPACES / space / ".agentfs/ctl", line)
+
+
+def make(top, *targets):
+    run(["make", "-s", *targets], cwd=top)
+
+
+def project(name):
+    need("make")
+    top = SPACES / name
+    top.mkdir()
+    (top / "Makefile").write_text(COPIES)
+    for source in ("in", "in2"):
+        (top / source).write_text("1\n")
+    make(top, "out", "out2")
+    return top
+
+
+def mount_it():
+    M.mount()
+
+
+def a_source_that_theirs_changed_after_its_build_is_built():
+    """And one that was built after its change is not: what comes is as old among itself as it was there."""
+    ours = project("order")
+    ctl("order", "fork order-1")
+    theirs = SPACES / "order-1"
+    for source, texts in (("in", ("2\n", "3\n")), ("in2", ("2\n",))):
+        for text in texts:
+            (theirs / source).write_text(text)
+            os.utime(theirs / source)
+            if text == "2\n":
+                make(theirs, source.replace("in", "out"))
+    expect_eq((read(theirs / "in"), read(theirs / "out"), read(theirs / "out2")), ("3\n", "2\n", "2\n"))
+    ctl("order", "merge order-1")
+    built = (ours / "out2").stat().st_mtime_ns
+    make(ours, "out", "out2")
+    expect_eq((read(ours / "out"), read(ours / "out2")), ("3\n", "2\n"), "what is built")
+    expect_eq((ours / "out2").stat().st_mtime_ns, built, "what was built already")
+
+
+def what_theirs_built_first_is_built_again_of_what_ours_changed():
+    ours = SPACES / "products"
+    ours.mkdir()
+    (ours / "Makefile").write_text(COPIES)
+    (ours / "in").write_text("1\n")
+    ctl("products", "fork products-1")
+    make(SPACES / "products-1", "out")
+    (ours / "in").write_text("2\n")
+    ctl("products", "merge products-1")
+    make(ours, "out")
+    expect_eq(read(ours / "out"), "2\n", "what is built")
+
+
+def what_was_built_while_a_merge_went_on_is_built_again():
+    ours = project("beside")
+    ctl("beside", "fork beside-1")
+    theirs = SPACES / "beside-1"
+    (theirs / "in").write_text("2\n")
+    (theirs / "many").mkdir()
+    for number in range(1_000):
+        (theirs / f"many/{number}").write_text(f"{number}\n")
+    merged = threading.Thread(target=lambda: ctl("beside", "merge beside-1"))
+    merged.start()
+    built = 0
+    while merged.is_alive():
+        built += 1
+        (ours / f"out.{built}").write_text(read(ours / "in"))
+    merged.join()
+    expect(built > 0, "nothing was built meanwhile")
+    source = (ours / "in").stat().st_mtime_ns
+    stale = [number for number in range(1, built + 1)
+             if read(ours / f"out.{number}") == "1\n" and (ours / f"out.{number}").stat().st_mtime_ns > source]
+    expect_eq(stale, [], f"of {built} copies those of the old file that are newer than the new one")
+
+
+def what_a_restore_puts_in_the_place_of_another_is_built():
+    top = project("restored")
+    (top / "in").write_text("bad\n")
+    make(top, "out")
+    ctl("restored", "restore in")
+    expect_eq(read(top / "in"), "1\n", "restored")
+    make(top, "out")
+    expect_eq(read(top / "out"), "1\n", "what is built")
+    before = (top / "in2").stat().st_mtime_ns
+    (top / "in2").unlink()
+    ctl("restored", "restore in2")
+    expect_eq((top / "in2").stat().st_mtime_ns, before, "the time of what was removed")
+
+
+main(mount_it, a_source_that_theirs_changed_after_its_build_is_built,
+     what_theirs_built_first_is_built_again_of_what_ours_changed,
+     what_was_built_while_a_merge_went_on_is_built_again,
+     what_a_restore_puts_in_the_place_of_another_is_built)
