@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # mount: none
-"""What make builds after a merge or a restore is of what is there."""
+"""What make builds after a merge or a restore is of what is there; a database is merged with no log of another."""
 import os
+import sqlite3
 import threading
 
-from mount_lib import Mount, command, expect, expect_eq, main, need, read, run
+from mount_lib import Mount, command, expect, expect_eq, expect_errno, main, need, read, run, tell
 
 M = Mount.of("builds")
 SPACES = M / "workspaces"
@@ -103,7 +104,42 @@ def what_a_restore_puts_in_the_place_of_another_is_built():
     expect_eq((top / "in2").stat().st_mtime_ns, before, "the time of what was removed")
 
 
+def rows_of(path):
+    with sqlite3.connect(path) as database:
+        expect_eq(database.execute("pragma integrity_check").fetchone(), ("ok",), str(path))
+        return [row[0] for row in database.execute("select a from t order by a")]
+
+
+def end_with_a_log(path, text):
+    """A program that is killed leaves what it has committed in the log."""
+    run(["python3", "-c", "import os, sqlite3, sys\nd = sqlite3.connect(sys.argv[1])\n"
+         "d.execute('insert into t values(?)', (sys.argv[2],))\nd.commit()\nos._exit(0)", path, text])
+
+
+def a_database_that_both_sides_changed_loses_no_side():
+    for name, one, other in (("log-ours", "log-ours", "log-ours-1"), ("log-theirs", "log-theirs-1", "log-theirs")):
+        ours = SPACES / name
+        ours.mkdir()
+        with sqlite3.connect(ours / "db") as database:
+            database.execute("pragma journal_mode=wal")
+            database.execute("create table t(a)")
+            database.executemany("insert into t values(?)", ((f"{number:04}" * 20,) for number in range(500)))
+        database.close()
+        ctl(name, f"fork {name}-1")
+        end_with_a_log(SPACES / one / "db", "log")
+        expect((SPACES / one / "db-wal").stat().st_size > 0, "no log")
+        with sqlite3.connect(SPACES / other / "db") as database:
+            database.execute("insert into t values('pages')")
+        database.close()
+        expect_errno("EBUSY", tell, ours / ".agentfs/ctl", f"merge {name}-1\n")
+        told = [read(path) for path in (ours / ".agentfs/conflicts").glob("*/about")]
+        expect(told and all("both are of one database" in line for line in told), f"{name}: {told}")
+        expect_eq(rows_of(SPACES / one / "db")[500:], ["log"], one)
+        expect_eq(rows_of(SPACES / other / "db")[500:], ["pages"], other)
+
+
 main(mount_it, a_source_that_theirs_changed_after_its_build_is_built,
      what_theirs_built_first_is_built_again_of_what_ours_changed,
      what_was_built_while_a_merge_went_on_is_built_again,
-     what_a_restore_puts_in_the_place_of_another_is_built)
+     what_a_restore_puts_in_the_place_of_another_is_built,
+     a_database_that_both_sides_changed_loses_no_side)

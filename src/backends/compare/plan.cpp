@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "backends/compare/attributes.h"
+#include "backends/compare/databases.h"
 #include "backends/compare/decide.h"
 #include "backends/compare/following.h"
 #include "backends/compare/other_names.h"
@@ -44,6 +45,7 @@ class Planner {
   Status compare();
   Status expand(const PathChange& whole, std::vector<PathChange>& into);
   Status decide(const PathChange& change);
+  Result<Decision> leaf(const PathChange& change);
   Status leave(const PathChange& deleted);
   Status follow();
   Result<bool> round();
@@ -65,6 +67,7 @@ class Planner {
   DirectoryRenames ours_renamed_;
   DirectoryRenames theirs_renamed_;
   std::optional<Decider> decider_;
+  std::optional<Databases> databases_;
   std::vector<Item> items_;
   std::vector<std::string> leaving_;  // directories of ours that go once emptied, in order
   std::map<std::string, std::string> as_ours_;  // new directories, and what each is like in ours
@@ -97,6 +100,7 @@ Status Planner::compare() {
   ours_renamed_ = DirectoryRenames(ours_changes_, options_.lasting_inodes);
   theirs_renamed_ = DirectoryRenames(changes, options_.lasting_inodes);
   decider_.emplace(sides_, Decider::Known{ours_changes_, ours_renamed_, theirs_renamed_}, options_);
+  databases_.emplace(sides_, ours_changes_);
   for (PathChange& change : changes) {
     if (!change.whole) {
       theirs_changes_.push_back(std::move(change));
@@ -143,7 +147,7 @@ Status Planner::decide(const PathChange& change) {
   Decision decision;
   const bool is_directory = (change.after.exists() ? change.after : change.before).is_directory();
   if (!is_directory) {
-    decision = TRY(decider_->leaf(change));
+    decision = TRY(leaf(change));
   } else if (change.kind == Kind::deleted) {
     decision = decider_->deleted_directory(change);
     if (!decision.conflict) TRY(leave(change));
@@ -155,6 +159,17 @@ Status Planner::decide(const PathChange& change) {
   if (decision.conflict) plan_.conflicts.push_back(std::move(*decision.conflict));
   if (decision.action) items_.push_back({&change, std::move(*decision.action)});
   return ok();
+}
+
+Result<Decision> Planner::leaf(const PathChange& change) {
+  const std::string place = TRY(decider_->places().place_of(change.path));
+  const auto other = TRY(databases_->changed_in_ours(change, place));
+  if (!other) return decider_->leaf(change);
+  MergeConflict conflict = conflict_of(change, place, TRY(decider_->ours().state(place)));
+  conflict.reason = MergeConflict::Reason::binary;
+  conflict.sentence = fmt::format("changed in theirs, and {} in ours: both are of one database",
+                                  git_quoted(*other));
+  return Decision{.conflict = std::move(conflict)};
 }
 
 // Below one that ours has renamed it goes where it is as it was.

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "backends/compare/databases.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/read_at.h"
+
+namespace agentfs::compare {
+namespace {
+
+constexpr std::string_view kHeader{"SQLite format 3\0", 16};
+// What holds changes of the database; the index of a log holds none, and goes with it.
+constexpr auto kLogs = std::to_array<std::string_view>({"-wal", "-journal"});
+constexpr std::string_view kIndex = "-shm";
+
+bool is_log(std::string_view path) {
+  return std::ranges::any_of(kLogs, [&](std::string_view end) { return path.ends_with(end); });
+}
+
+std::string database_of(std::string_view path) {
+  const bool is_beside = is_log(path) || path.ends_with(kIndex);
+  return std::string(is_beside ? path.substr(0, path.rfind('-')) : path);
+}
+
+// An empty log is that of somebody who reads.
+bool says_something(const PathChange& change) {
+  if (change.whole || (change.before.exists() && !change.content)) return false;
+  const bool is_beside = is_log(change.path) || change.path.ends_with(kIndex);
+  return !is_beside || (change.after.is_regular() && change.after.size > 0);
+}
+
+}  // namespace
+
+Databases::Databases(const MergeSides& sides, const std::vector<PathChange>& ours_changes)
+    : sides_{PathFinder(sides.base), PathFinder(sides.ours), PathFinder(sides.theirs)} {
+  for (const PathChange& change : ours_changes) {
+    if (says_something(change)) changed_.insert(change.path);
+  }
+}
+
+Result<std::optional<std::string>> Databases::changed_in_ours(const PathChange& theirs,
+                                                              const std::string& place) {
+  if (changed_.empty() || !says_something(theirs)) return std::nullopt;
+  const std::string database = database_of(place);
+  std::vector<std::string> others{database};
+  for (const std::string_view end : kLogs) others.push_back(fmt::format("{}{}", database, end));
+  const auto found = std::ranges::find_if(
+      others, [&](const std::string& other) { return other != place && changed_.contains(other); });
+  const bool is_one = found != others.end() &&
+                      (TRY(is_database(database)) || TRY(is_database(database_of(theirs.path))));
+  return is_one ? std::optional(*found) : std::nullopt;
+}
+
+Result<bool> Databases::is_database(const std::string& path) {
+  for (PathFinder& side : sides_) {
+    const auto state = TRY(side.state(path));
+    if (!state.is_regular()) continue;
+    const Leaf leaf = TRY(side.leaf(path));
+    const auto file = leaf.store->open(*leaf.entry.node, O_RDONLY, TreeCaller{});
+    if (!file) continue;  // lent, and not as it was
+    if (TRY(read_at((*file)->descriptor(), 0, kHeader.size())) == kHeader) return true;
+  }
+  return false;
+}
+
+}  // namespace agentfs::compare
