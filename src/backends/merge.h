@@ -143,10 +143,10 @@ class TreeMerger {
                        const Exchange& exchange = {}) const = 0;
 
   // Gives what took the place of a file of ours, and nobody has written to since, an mtime of now,
-  // so that what was built of the old one while the merge went on is older than it. For a merge
-  // whose success is stored: undo() would take such a file for somebody's.
-  virtual Status freshen(const TreeSide& ours, const std::string& record,
-                         const Exchange& exchange = {}) const = 0;
+  // so that what was built of the old one while the merge went on is older than it; the files that
+  // have it. For a merge whose success is stored: undo() would take such a file for somebody's.
+  virtual Result<std::vector<TreeNodeRef>> freshen(const TreeSide& ours, const std::string& record,
+                                                   const Exchange& exchange = {}) const = 0;
 
   // Puts back what apply() did, as far as it came. What somebody changed after apply() stays, the
   // rest is put back, and EBUSY names it; what it replaced is then still in kMergeDirectory.

@@ -238,14 +238,13 @@ Status Merges::put_back(const TreeSide& ours, Order& order) {
 }
 
 // Until the host's kernel has forgotten the old files they are read, so only then new ones get
-// their times, which it is to forget, too.
+// their times.
 void Merges::show(const TreeSide& ours, const Order& order) {
-  const auto events = events_of(order.actions);
-  kernel_.paths().refresh(events);
+  kernel_.paths().refresh(events_of(order.actions));
   const TreeMerger& merger = *kernel_.parts().merger;
-  const Status fresh = merger.freshen(ours, order.record, exchange_in(order.root));
-  if (!fresh) log::warning("{}: {}", order.root, fresh.error().message);
-  kernel_.paths().refresh(events);
+  const auto fresh = merger.freshen(ours, order.record, exchange_in(order.root));
+  if (fresh) return kernel_.paths().links_changed(order.root, *fresh);
+  log::warning("{}: {}", order.root, fresh.error().message);
 }
 
 // The rows come with the end: until then a start after a crash undoes it all, or comes here.

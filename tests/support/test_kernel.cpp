@@ -44,8 +44,8 @@ class WatchedMerger final : public TreeMerger {
     TRY(real_->apply(ours, record, exchange));
     return watch_.after_apply ? watch_.after_apply() : ok();
   }
-  Status freshen(const TreeSide& ours, const std::string& record,
-                 const Exchange& exchange) const override {
+  Result<std::vector<TreeNodeRef>> freshen(const TreeSide& ours, const std::string& record,
+                                           const Exchange& exchange) const override {
     return real_->freshen(ours, record, exchange);
   }
   Status undo(const TreeSide& ours, const std::string& record,

@@ -69,8 +69,8 @@ class LineMerger final : public TreeMerger {
                const Exchange& exchange) const override {
     return apply_steps(ours, TRY(record_of(record)), exchange);
   }
-  Status freshen(const TreeSide& ours, const std::string& record,
-                 const Exchange& exchange) const override {
+  Result<std::vector<TreeNodeRef>> freshen(const TreeSide& ours, const std::string& record,
+                                           const Exchange& exchange) const override {
     return freshen_steps(ours, TRY(record_of(record)), exchange);
   }
   Status undo(const TreeSide& ours, const std::string& record,

@@ -41,8 +41,9 @@ Status stamp(TreeStore& store, const TreeNode& staging, std::vector<Fresh> all) 
 }
 
 // Who has written to one since has given it a time.
-Status freshen_steps(const TreeSide& ours, const MergeRecord& record,
-                     const TreeMerger::Exchange& exchange) {
+Result<std::vector<TreeNodeRef>> freshen_steps(const TreeSide& ours, const MergeRecord& record,
+                                               const TreeMerger::Exchange& exchange) {
+  std::vector<TreeNodeRef> fresh;
   std::int64_t first = std::numeric_limits<std::int64_t>::max();
   for (const MergeStep& step : record.steps) {
     if (step.fresh) first = std::min(first, step.after.modified);
@@ -55,12 +56,14 @@ Status freshen_steps(const TreeSide& ours, const MergeRecord& record,
       finder.forget();
       const auto found = TRY(finder.find(step.path));
       if (!found || !is_untouched(state_of(*found), step.after)) return ok();
-      return set_modified(*ours.store, *found->node, now + (step.after.modified - first));
+      TRY(set_modified(*ours.store, *found->node, now + (step.after.modified - first)));
+      fresh.push_back(found->node);
+      return ok();
     };
     const auto found = TRY(finder.find(step.path));
     if (found) TRY(exchange ? exchange(*found->node, 0, freshen) : freshen());
   }
-  return ok();
+  return fresh;
 }
 
 }  // namespace agentfs::compare

@@ -28,7 +28,7 @@ struct Fresh {
 // Times of now for what lies ready in `staging`, so that its order is right from the first.
 Status stamp(TreeStore& store, const TreeNode& staging, std::vector<Fresh> all);
 // As TreeMerger's.
-Status freshen_steps(const TreeSide& ours, const MergeRecord& record,
-                     const TreeMerger::Exchange& exchange);
+Result<std::vector<TreeNodeRef>> freshen_steps(const TreeSide& ours, const MergeRecord& record,
+                                               const TreeMerger::Exchange& exchange);
 
 }  // namespace agentfs::compare
