@@ -16,9 +16,8 @@
 namespace agentfs::fsck {
 
 Result<Sentences> repair_key(const StateDirectory& state, const Quarantine& quarantine) {
-  const auto done = mend_journal_key(state, quarantine);
-  if (!done || done->empty()) return Sentences();  // what the check says of it is all there is
-  return Sentences{*done};
+  std::string done = TRY(mend_journal_key(state, quarantine));
+  return done.empty() ? Sentences() : Sentences{std::move(done)};
 }
 
 // As a start does.

@@ -103,10 +103,9 @@ bool is_one_bit_apart(std::string_view one, std::string_view other) {
 
 Error unknown_format(const std::string& file, std::string_view stored) {
   const std::string_view found = text::trim(stored);
-  const std::string reads = fmt::format(
-      "{}: the state has format {}; this agentfs {} reads formats "
-      "{} to {}",
-      file, text::shown(found), AGENTFS_VERSION, kOldest, kNewest);
+  const std::string reads =
+      fmt::format("{}: the state has format {}; this agentfs {} reads formats {} to {}", file,
+                  text::shown(found), AGENTFS_VERSION, kOldest, kNewest);
   if (const auto format = text::number<int>(found); format && *format > kNewest) {
     return {EBADMSG, reads + ", and a newer one would do"};
   }

@@ -20,8 +20,8 @@ namespace agentfs {
 //   conflicts/<n>/             what agents were refused
 //   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
 //   etc/                       documents                  log/agentfs.log        that are no
-//   repositories lock, daemon.pid           who uses it           format, format.copy  of all this
-//   past/                      old contents of files      merges/            merges under way
+//   repositories lock, daemon.pid           who uses it     format, format.copy  version of all
+//   this past/                      old contents of files      merges/            merges under way
 //   restores/                  restores under way
 //   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
 class StateDirectory {

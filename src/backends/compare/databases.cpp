@@ -21,16 +21,16 @@ bool is_log(std::string_view path) {
   return std::ranges::any_of(kLogs, [&](std::string_view end) { return path.ends_with(end); });
 }
 
+bool is_beside(std::string_view path) { return is_log(path) || path.ends_with(kIndex); }
+
 std::string database_of(std::string_view path) {
-  const bool is_beside = is_log(path) || path.ends_with(kIndex);
-  return std::string(is_beside ? path.substr(0, path.rfind('-')) : path);
+  return std::string(is_beside(path) ? path.substr(0, path.rfind('-')) : path);
 }
 
 // An empty log is that of somebody who reads.
 bool says_something(const PathChange& change) {
   if (change.whole || (change.before.exists() && !change.content)) return false;
-  const bool is_beside = is_log(change.path) || change.path.ends_with(kIndex);
-  return !is_beside || (change.after.is_regular() && change.after.size > 0);
+  return !is_beside(change.path) || (change.after.is_regular() && change.after.size > 0);
 }
 
 }  // namespace
@@ -38,13 +38,18 @@ bool says_something(const PathChange& change) {
 Databases::Databases(const MergeSides& sides, const std::vector<PathChange>& ours_changes)
     : sides_{PathFinder(sides.base), PathFinder(sides.ours), PathFinder(sides.theirs)} {
   for (const PathChange& change : ours_changes) {
-    if (says_something(change)) changed_.insert(change.path);
+    if (!says_something(change)) continue;
+    changed_.insert(change.path);
+    has_log_ = has_log_ || is_log(change.path);
   }
+}
+
+bool Databases::may_be_apart(const PathChange& theirs) const {
+  return (has_log_ || is_beside(theirs.path)) && !changed_.empty() && says_something(theirs);
 }
 
 Result<std::optional<std::string>> Databases::changed_in_ours(const PathChange& theirs,
                                                               const std::string& place) {
-  if (changed_.empty() || !says_something(theirs)) return std::nullopt;
   const std::string database = database_of(place);
   std::vector<std::string> others{database};
   for (const std::string_view end : kLogs) others.push_back(fmt::format("{}{}", database, end));

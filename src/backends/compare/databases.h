@@ -3,8 +3,9 @@
 #pragma once
 
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "backends/compare/content.h"
@@ -18,7 +19,9 @@ namespace agentfs::compare {
 // "The Write-Ahead Log".) Not shared between threads.
 class Databases {
  public:
-  Databases(const MergeSides& sides, const std::vector<PathChange>& ours_changes);
+  Databases(const MergeSides& sides, const std::vector<PathChange>& ours_changes);  // outlive this
+  // False, of most merges always: no side has changed a log, so nothing has to be looked for.
+  bool may_be_apart(const PathChange& theirs) const;
   // Of a change of theirs, whose path is `place` in ours: another file of the same database, which
   // ours has changed.
   Result<std::optional<std::string>> changed_in_ours(const PathChange& theirs,
@@ -28,7 +31,8 @@ class Databases {
   Result<bool> is_database(const std::string& path);
 
   std::vector<PathFinder> sides_;
-  std::set<std::string, std::less<>> changed_;  // of ours: names that may be of one
+  std::unordered_set<std::string_view> changed_;  // paths of ours
+  bool has_log_ = false;                          // among them
 };
 
 }  // namespace agentfs::compare

@@ -162,6 +162,7 @@ Status Planner::decide(const PathChange& change) {
 }
 
 Result<Decision> Planner::leaf(const PathChange& change) {
+  if (!databases_->may_be_apart(change)) return decider_->leaf(change);
   const std::string place = TRY(decider_->places().place_of(change.path));
   const auto other = TRY(databases_->changed_in_ours(change, place));
   if (!other) return decider_->leaf(change);
