@@ -72,12 +72,14 @@ def what_theirs_built_first_is_built_again_of_what_ours_changed():
 
 def what_was_built_while_a_merge_went_on_is_built_again():
     ours = project("beside")
+    (ours / "before").mkdir()  # its files are replaced before `in` is: until then the old one is read
+    for number in range(1_000):
+        (ours / f"before/{number}").write_text(f"{number}\n")
     ctl("beside", "fork beside-1")
     theirs = SPACES / "beside-1"
     (theirs / "in").write_text("2\n")
-    (theirs / "many").mkdir()
     for number in range(1_000):
-        (theirs / f"many/{number}").write_text(f"{number}\n")
+        (theirs / f"before/{number}").write_text(f"{-number - 1}\n")
     merged = threading.Thread(target=lambda: ctl("beside", "merge beside-1"))
     merged.start()
     begun = []
