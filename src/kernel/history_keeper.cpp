@@ -381,7 +381,8 @@ Result<std::size_t> HistoryKeeper::empty_to(const Retention& limits, bool by_rul
              return ignored.was_ignored(name->path, name->time);
            });
   };
-  const std::vector<Outlived> gone = outlived(all, limits, is_ignored);
+  const auto has_names = [&](const FileVersion& one) { return others.contains(one.number); };
+  const std::vector<Outlived> gone = outlived(all, limits, {is_ignored, has_names});
   std::vector<FileVersionRef> batch;
   for (std::size_t at = 0; at < gone.size(); ++at) {
     batch.push_back(gone[at].version);

@@ -44,11 +44,13 @@ struct Repeated {
 
 // Of the paths that have several.
 std::vector<Repeated> repeated(const Rest& rest,
-                               const std::function<std::uint64_t(std::size_t)>& weight) {
+                               const std::function<std::uint64_t(std::size_t)>& weight,
+                               const KnownOfVersions& known) {
   std::unordered_map<std::string_view, Repeated> by_path;
   for (std::size_t place = rest.versions.size(); place-- > 0;) {
     const FileVersion& version = *rest.versions[place];
     if (version.type != FileVersion::Type::file || version.in_trash) continue;
+    if (known.has_names && known.has_names(version)) continue;
     Repeated& its = by_path[version.path];
     its.places.push_back(place);
     its.weight += weight(place);
@@ -78,20 +80,22 @@ std::vector<std::size_t> take_crowded(const Rest& rest, std::vector<std::size_t>
 }
 
 // Of what was changed again and again, whatever there is most of first, until what stays is no more
-// than `most`.
-void thin(Rest& rest, const HistoryAmount& most, std::int64_t now, std::vector<Outlived>& gone) {
+// than may be.
+void thin(Rest& rest, const Retention& limits, const KnownOfVersions& known,
+          std::vector<Outlived>& gone) {
   constexpr auto kParts = std::to_array<std::int64_t>({16, 8, 4, 2});
+  const HistoryAmount most = limits.most();
   if (rest.amount.fits(most)) return;
   const bool is_of_bytes = rest.amount.bytes > most.bytes;
   const auto weight = [&](std::size_t place) {
     return is_of_bytes ? rest.versions[place]->held : std::uint64_t{1};
   };
-  std::vector<Repeated> heap = repeated(rest, weight);
+  std::vector<Repeated> heap = repeated(rest, weight, known);
   std::ranges::make_heap(heap, {}, &Repeated::weight);
   while (!heap.empty() && !rest.amount.fits(most)) {
     std::ranges::pop_heap(heap, {}, &Repeated::weight);
     Repeated& its = heap.back();
-    for (const std::size_t place : take_crowded(rest, its.places, now, kParts[its.steps])) {
+    for (const std::size_t place : take_crowded(rest, its.places, limits.now, kParts[its.steps])) {
       if (rest.amount.fits(most)) break;
       its.weight -= weight(place);
       rest.amount -= HistoryAmount::of(*rest.versions[place]);
@@ -122,7 +126,7 @@ void shrink(Rest& rest, const HistoryAmount& most, std::string_view reason,
 }  // namespace
 
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
-                               const std::function<bool(const FileVersion&)>& is_ignored) {
+                               const KnownOfVersions& known) {
   std::vector<Outlived> gone;
   Rest plain;
   Rest ignored;
@@ -131,7 +135,7 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
       gone.push_back({version, "age"});
     } else if (is_too_large(*version, limits.bytes)) {
       gone.push_back({version, "space"});
-    } else if (!is_ignored(*version)) {
+    } else if (!known.is_ignored(*version)) {
       plain.add(version);
     } else if (version->time <= limits.ignored_before ||
                is_too_large(*version, limits.ignored_bytes)) {
@@ -144,7 +148,7 @@ std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Ret
   most_ignored.bytes = limits.ignored_bytes;
   shrink(ignored, most_ignored, "ignored", gone);
   shrink(ignored, without(limits.most(), plain.amount), "space", gone);
-  thin(plain, limits.most(), limits.now, gone);
+  thin(plain, limits, known, gone);
   shrink(plain, limits.most(), "space", gone);
   return gone;
 }

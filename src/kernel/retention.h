@@ -26,6 +26,11 @@ struct Retention {
   HistoryAmount most() const { return {bytes, files, memory}; }
 };
 
+struct KnownOfVersions {
+  std::function<bool(const FileVersion&)> is_ignored;
+  std::function<bool(const FileVersion&)> has_names;  // as History::names_of; null: none has
+};
+
 struct Outlived {
   FileVersionRef version;
   std::string_view reason;  // "age", "ignored", "space"
@@ -35,8 +40,9 @@ struct Outlived {
 // that fits, and where the whole does not fit all that is ignored before anything else. Of the rest
 // those first that a file has many of, as a database that is written in place: of the versions of
 // the path that has most those that lie close to the next one for their age, and so on, but neither
-// its newest nor what is in the trash. Then, oldest first, the others.
+// its newest, nor what is in the trash, nor as what removed names come back. Then, oldest first,
+// the others.
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
-                               const std::function<bool(const FileVersion&)>& is_ignored);
+                               const KnownOfVersions& known);
 
 }  // namespace agentfs

@@ -15,6 +15,7 @@ namespace agentfs::test {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
+const KnownOfVersions kNothing{[](const FileVersion&) { return false; }, nullptr};
 
 // Ten bytes each, of the minute that is their number; odd ones are in a directory that is ignored.
 std::vector<FileVersionRef> some_versions(std::uint64_t count) {
@@ -33,7 +34,7 @@ std::vector<FileVersionRef> some_versions(std::uint64_t count) {
 std::string gone(const std::vector<FileVersionRef>& all, const Retention& limits) {
   std::string out;
   for (const Outlived& one :
-       outlived(all, limits, [](const FileVersion& v) { return v.path.contains("/out/"); })) {
+       outlived(all, limits, {[](const auto& v) { return v.path.contains("/out/"); }, nullptr})) {
     out += fmt::format("{}{} ", one.version->number, one.reason[0]);
   }
   return out;
@@ -100,7 +101,7 @@ std::vector<FileVersionRef> beside_a_database(std::uint64_t seconds) {
 std::vector<std::int64_t> ages_of_what_stays(const std::vector<FileVersionRef>& all,
                                              const Retention& limits) {
   std::set<std::uint64_t> went;
-  for (const Outlived& one : outlived(all, limits, [](const FileVersion&) { return false; })) {
+  for (const Outlived& one : outlived(all, limits, kNothing)) {
     went.insert(one.version->number);
   }
   std::vector<std::int64_t> ages;
@@ -128,10 +129,22 @@ TEST_CASE("What is written again and again goes before what was changed once") {
   CHECK(wide.front() == 1);
 }
 
+TEST_CASE("What a removed name comes back as stays where others are thinned") {
+  const auto all = beside_a_database(1'000);
+  const Retention limits{.now = 2'000 * kSecond, .bytes = 30'030, .ignored_bytes = ~0ULL};
+  for (const std::uint64_t number : {200U, 500U, 700U}) {
+    const auto has_names = [&](const FileVersion& one) { return one.number == number; };
+    const auto gone = outlived(all, limits, {kNothing.is_ignored, has_names});
+    CHECK(gone.size() == 970);
+    CHECK(std::ranges::none_of(gone,
+                               [&](const Outlived& one) { return one.version->number == number; }));
+  }
+}
+
 TEST_CASE("Where thinning does not do, the oldest go") {
   const auto all = beside_a_database(100);
   const Retention limits{.now = 2'000 * kSecond, .bytes = 1'005, .ignored_bytes = ~0ULL};
-  const auto gone = outlived(all, limits, [](const FileVersion&) { return false; });
+  const auto gone = outlived(all, limits, kNothing);
   REQUIRE(gone.size() == all.size() - 1);
   CHECK(std::ranges::none_of(gone, [&](const Outlived& one) { return one.version == all.back(); }));
 }
@@ -139,9 +152,9 @@ TEST_CASE("Where thinning does not do, the oldest go") {
 TEST_CASE("A clock that went back has nothing go that would have stayed") {
   const auto all = beside_a_database(10);
   const Retention limits{.now = 500 * kSecond, .bytes = 10'030, .ignored_bytes = ~0ULL};
-  CHECK(outlived(all, limits, [](const FileVersion&) { return false; }).empty());
+  CHECK(outlived(all, limits, kNothing).empty());
   const Retention less{.now = 500 * kSecond, .bytes = 9'030, .ignored_bytes = ~0ULL};
-  CHECK(outlived(all, less, [](const FileVersion&) { return false; }).size() == 4);
+  CHECK(outlived(all, less, kNothing).size() == 4);
 }
 
 // A link that is removed leaves nothing on the disk.
