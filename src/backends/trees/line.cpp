@@ -385,9 +385,11 @@ Status Line::forget(const std::string& entry, const std::function<Status()>& rem
   TRY(change(count_of(entry), remove));
   if (const auto state = SavedState::parse(entry)) {
     saved_.remove(*state);
-    // Nobody read it, so nobody would read another one until there is a newer state. Files of the
-    // directory may have been found free to change meanwhile: they must not be linked again.
-    if (state->sequence == newest()) made(state->directory);
+    // Nobody reads it, so nobody would read another one, and no fork is to hang on this state:
+    // files of it may have been found free to change meanwhile, and must not be linked again.
+    if (state->sequence != newest()) return ok();
+    made(state->directory);
+    touched = true;
     return ok();
   }
   const auto parts = text::split(entry, '.');

@@ -73,6 +73,22 @@ TEST_CASE("No change of a shared file is seen in another tree, whoever makes it 
   }
 }
 
+TEST_CASE("A fork after a change that failed shows nothing of what its parent does later") {
+  TestForest forest;
+  for (const char* const name : {"p", "p/d", "q"}) forest.directory(name);
+  forest.file("p/d/x", "one");
+  REQUIRE(forest->fork("p", "f"));
+  const auto moved = forest->rename(*forest.at("p/d"), "x", *forest.at("q"), "x", 0, kMyself);
+  REQUIRE_FALSE(moved);  // from one tree to another
+  REQUIRE(forest->drop("f"));
+  must(forest->collect());
+  REQUIRE(forest->fork("p", "g"));
+  forest.write("p/d/x", "two");
+  forest.file("p/d/new", "new");
+  CHECK(forest.read("g/d/x") == "one");
+  CHECK(forest->lookup(*forest.at("g/d"), "new").error().code == ENOENT);
+}
+
 TEST_CASE("Open files follow their tree's file, at the same descriptor") {
   TestForest forest;
   forest.directory("p");
