@@ -12,7 +12,9 @@
 
 namespace agentfs::file {
 
-Result<std::string> blake2b(int fd) {
+Result<std::string> blake2b(int fd) { return blake2b(fd, nullptr); }
+
+Result<std::string> blake2b(int fd, const std::function<bool()>& is_unwanted) {
   constexpr std::size_t kPiece = std::size_t{1} << 18U;
   std::array<unsigned char, 32> digest{};
   crypto_generichash_state state{};
@@ -25,6 +27,7 @@ Result<std::string> blake2b(int fd) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno("read");
     if (got == 0) break;
+    if (is_unwanted && is_unwanted()) return fail(EINTR, "read: nobody waits for it any more");
     ::crypto_generichash_update(&state, piece.data(), static_cast<unsigned long long>(got));
     offset += got;
   }

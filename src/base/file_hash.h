@@ -2,6 +2,7 @@
 // The hash of a file that need not fit in memory.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -10,5 +11,7 @@ namespace agentfs::file {
 
 // blake2b() of what a descriptor has, from its beginning; its offset stays. EIO.
 Result<std::string> blake2b(int fd);
+// The same, until `is_unwanted` says so, which is asked now and then: EINTR.
+Result<std::string> blake2b(int fd, const std::function<bool()>& is_unwanted);
 
 }  // namespace agentfs::file

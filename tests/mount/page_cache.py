@@ -164,6 +164,33 @@ def who_appends_while_others_empty_the_file_loses_nothing():
     expect_eq(path.read_bytes(), now + b"line -1\n", "who came later")
 
 
+# Stores and writes back until the file has no such page any more.
+KEEPS_WRITING_BACK = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as file:
+    pages = mmap.mmap(file.fileno(), 2 * mmap.PAGESIZE)
+print("ready", flush=True)
+while True:
+    pages[mmap.PAGESIZE] = (pages[mmap.PAGESIZE] + 1) % 256
+    pages.flush()
+"""
+
+
+def what_is_written_back_of_a_mapping_makes_no_file_longer():
+    path = SPACE / "mapped"
+    longer = 0
+    for _ in range(40):
+        path.write_bytes(b"o" * 2 * PAGE)
+        with subprocess.Popen([sys.executable, "-c", KEEPS_WRITING_BACK, path], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as mapper:
+            expect_eq(mapper.stdout.readline(), b"ready\n")
+            with open(path, "wb", buffering=0) as file:
+                file.write(b"new\n")
+            mapper.kill()
+        longer += path.read_bytes() != b"new\n"
+    expect_eq(longer, 0, "files that have bytes of before behind the new ones")
+
+
 def files_that_were_closed_count_no_more():
     """Of that the daemon hears later, of all that are asked for at once as soon as of those."""
     small = Mount.of("closing")
@@ -177,6 +204,6 @@ def files_that_were_closed_count_no_more():
     small.umount()
 
 
-main(begin, what_was_written_is_known, what_is_written_directly_is_read,
-     who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,
+main(begin, what_was_written_is_known, what_is_written_back_of_a_mapping_makes_no_file_longer,
+     what_is_written_directly_is_read, who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,
      files_that_were_closed_count_no_more)

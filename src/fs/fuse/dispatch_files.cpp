@@ -84,7 +84,10 @@ void do_write(fuse_req_t request, fuse_ino_t id, const char* bytes, std::size_t 
               fuse_file_info* info) {
   // What the host's kernel writes back of a mapping is at its place, however that was opened.
   const int open_flags = info->writepage != 0 ? 0 : info->flags;
-  Scope scope(request, "write", open_flags, drops_set_id(*info));
+  Scope scope(request, "write",
+              {.open_flags = open_flags,
+               .drops_set_id = drops_set_id(*info),
+               .is_written_back = info->writepage != 0});
   const auto handle = scope.handle(info);
   if (!handle) return reply_error(request, handle.error());
   answer<std::size_t>(

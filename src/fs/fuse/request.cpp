@@ -7,7 +7,11 @@ namespace agentfs::fuse {
 
 FuseRequest::FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver,
                          Way way)
-    : context_(*::fuse_req_ctx(request)), services_(services), resolver_(resolver), way_(way) {}
+    : request_(request),
+      context_(*::fuse_req_ctx(request)),
+      services_(services),
+      resolver_(resolver),
+      way_(way) {}
 
 const HostCaller& FuseRequest::host() const {
   if (!host_) host_ = resolver_.resolve(context_.pid, context_.uid, context_.gid);
@@ -29,6 +33,8 @@ TreeCaller FuseRequest::tree() const {
 }
 
 bool FuseRequest::may_block() const { return (way_.open_flags & O_NONBLOCK) == 0; }
+
+bool FuseRequest::is_interrupted() const { return ::fuse_req_interrupted(request_) != 0; }
 
 bool FuseRequest::appends() const { return (way_.open_flags & O_APPEND) != 0; }
 

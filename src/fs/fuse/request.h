@@ -18,6 +18,7 @@ class FuseRequest final : public vfs::Request {
     int open_flags = 0;
     vfs::Part part = vfs::Part::whole;
     bool drops_set_id = false;
+    bool is_written_back = false;
   };
   FuseRequest(fuse_req_t request, vfs::Services& services, CallerResolver& resolver, Way way);
   const HostCaller& host() const override;
@@ -27,11 +28,14 @@ class FuseRequest final : public vfs::Request {
   bool may_block() const override;
   vfs::Part part() const override { return way_.part; }
   bool drops_set_id() const override { return way_.drops_set_id; }
+  bool is_interrupted() const override;
+  bool is_written_back() const override { return way_.is_written_back; }
   bool appends() const override;
   void put_elsewhere() override { is_elsewhere_ = true; }
   bool is_elsewhere() const { return is_elsewhere_; }
 
  private:
+  const fuse_req_t request_;
   const fuse_ctx& context_;
   vfs::Services& services_;
   CallerResolver& resolver_;

@@ -15,12 +15,15 @@ namespace agentfs::fuse {
 
 struct Scope {
   Scope(fuse_req_t held, std::string_view operation, int open_flags = 0, bool drops_set_id = false)
+      : Scope(held, operation, {.open_flags = open_flags, .drops_set_id = drops_set_id}) {}
+  Scope(fuse_req_t held, std::string_view operation, FuseRequest::Way way)
       : request(held),
         context(context_of(held)),
         asked(held, context.services, context.resolver,
-              {.open_flags = open_flags,
+              {.open_flags = way.open_flags,
                .part = context.channel->part(),
-               .drops_set_id = drops_set_id}) {
+               .drops_set_id = way.drops_set_id,
+               .is_written_back = way.is_written_back}) {
     // libfuse ends the threads of its rings by pthread_cancel, which is not to unwind what is ours.
     if (asked.part() == vfs::Part::trees) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
     if (context.awake) context.awake->asked();

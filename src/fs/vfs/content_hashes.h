@@ -4,7 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 
@@ -18,8 +20,11 @@ namespace agentfs::vfs {
 class ContentHashes {
  public:
   static constexpr std::size_t kMost = 16'384;
-  // Of an open file that is in this state. EBUSY as for what is read of it.
-  Result<std::string> of(const TreeFile& file, const struct stat& now) EXCLUDES(mutex_);
+  static constexpr int kAtOnce = 16;  // each takes as long as its file has bytes, and a thread
+  // Of an open file that is in this state. EBUSY as for what is read of it, EAGAIN where so many
+  // are computed, EINTR once `is_unwanted`.
+  Result<std::string> of(const TreeFile& file, const struct stat& now,
+                         const std::function<bool()>& is_unwanted) EXCLUDES(mutex_);
 
  private:
   struct Known {
@@ -35,6 +40,7 @@ class ContentHashes {
   };
   Mutex<Rank::object> mutex_;
   std::unordered_map<std::uint64_t, Known> all_ GUARDED_BY(mutex_);  // by inode number
+  std::atomic<int> under_way_ = 0;
 };
 
 }  // namespace agentfs::vfs

@@ -17,6 +17,14 @@ std::uint64_t as_one(pid_t thread, uid_t user) {
   return static_cast<std::uint64_t>(thread) << 32U | user;
 }
 constexpr std::uint64_t kNobody = 0;
+constexpr std::size_t kCopiedAtOnce = std::size_t{4} << 20U;
+
+// Of so many bytes from there on, how many the file has.
+std::size_t within(int file, off_t offset, std::size_t count) {
+  struct stat now{};
+  if (::fstat(file, &now) != 0 || now.st_size <= offset) return 0;
+  return std::min(count, static_cast<std::size_t>(now.st_size - offset));
+}
 
 }  // namespace
 
@@ -83,9 +91,11 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
   const long put = TRY(change(request, "write", [&]() -> long {
     const off_t offset = place_of(request, asked);  // nobody cuts it from here on
     if (offset != asked) request.put_elsewhere();
+    const std::size_t wanted =
+        request.is_written_back() ? within(descriptor(), offset, bytes.size()) : bytes.size();
     std::size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, bytes.size() - done,
+    while (done < wanted) {
+      const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, wanted - done,
                                      offset + static_cast<off_t>(done));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0 && done == 0) return -1;
@@ -94,7 +104,7 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
     }
     return static_cast<long>(done);
   }));
-  return static_cast<std::size_t>(put);
+  return request.is_written_back() ? bytes.size() : static_cast<std::size_t>(put);
 }
 
 template <class Call>
@@ -365,6 +375,9 @@ Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle&
   if (other == nullptr) return fail(EXDEV, "copy_file_range: not into a synthetic file");
   DataGuard guard(request, other->node_->tree(), other->node_->region());
   TRY(other->attribute(request, guard));
+  // While it is copied who rearranges the forest waits, and all others behind him: a short count
+  // has the caller ask for the rest.
+  count = std::min(count, kCopiedAtOnce);
   Charge charge(other->node_->tree(), &request);
   TRY(charge.write(*other->node_, other->descriptor(), to, count));
   TRY(other->before_write(to));

@@ -50,6 +50,8 @@ class Request {
   // that what the host's kernel has cached of the file is not so.
   virtual bool appends() const { return false; }
   virtual void put_elsewhere() {}
+  virtual bool is_interrupted() const { return false; }   // who asked no longer waits
+  virtual bool is_written_back() const { return false; }  // of a mapping: no file grows by it
 };
 
 // How long the host's kernel may believe an answer, in seconds; 0: ask each time.

@@ -38,7 +38,10 @@ std::unexpected<Error> noted(Request& request, const DataNode& node, Error error
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
-  return tree.hashes().of(*file, TRY(tree.store().attributes(node.file())));
+  auto hash = tree.hashes().of(*file, TRY(tree.store().attributes(node.file())),
+                               [&] { return request.is_interrupted(); });
+  if (hash || hash.error().code != EAGAIN) return hash;
+  return noted(request, node, std::move(hash.error()));
 }
 
 Status set_attribute(Request& request, DataNode& node, const std::string& name,
@@ -79,15 +82,24 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
 
 }  // namespace
 
-Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& now) {
+Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& now,
+                                      const std::function<bool()>& is_unwanted) {
   const Known state{now.st_size, now.st_mtim, now.st_ctim, {}};
   {
     Lock lock(mutex_);
     const auto found = all_.find(now.st_ino);
     if (found != all_.end() && found->second.is_of(state)) return found->second.hash;
   }
+  const int others = under_way_.fetch_add(1);
+  const auto ended = std::shared_ptr<void>(nullptr, [this](void*) { under_way_.fetch_sub(1); });
+  if (others >= kAtOnce) {
+    return fail(EAGAIN,
+                "user.agentfs.hash: of {} files it is computed just now; again, when one "
+                "of them is done",
+                others);
+  }
   Known next = state;
-  next.hash = TRY(file::blake2b(file.descriptor()));
+  next.hash = TRY(file::blake2b(file.descriptor(), is_unwanted));
   TRY(file.check_read());
   // What changed meanwhile is of no state that anybody will ask for.
   struct stat after{};

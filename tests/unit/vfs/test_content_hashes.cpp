@@ -34,13 +34,16 @@ TEST_CASE("the hash of what changed while it was read is told to nobody, then or
   struct stat now{};
   REQUIRE(::stat(place.path("f").c_str(), &now) == 0);
   vfs::ContentHashes hashes;
-  const auto refused = hashes.of(LentFile(place.path("f"), true), now);
+  const auto refused = hashes.of(LentFile(place.path("f"), true), now, [] { return false; });
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == EBUSY);
   must(file::replace(place.path("f"), "its bytes"));
   vfs::ContentHashes others;
-  CHECK(must(hashes.of(LentFile(place.path("f"), false), now)) ==
-        must(others.of(LentFile(place.path("f"), false), now)));
+  const auto unwanted = hashes.of(LentFile(place.path("f"), false), now, [] { return true; });
+  REQUIRE_FALSE(unwanted);
+  CHECK(unwanted.error().code == EINTR);
+  CHECK(must(hashes.of(LentFile(place.path("f"), false), now, [] { return false; })) ==
+        must(others.of(LentFile(place.path("f"), false), now, [] { return false; })));
 }
 
 }  // namespace agentfs::test
