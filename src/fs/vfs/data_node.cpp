@@ -36,11 +36,12 @@ Region region_of(Region parent, const std::string& name) {
   return name == "agentfs" ? Region::own : Region::git;
 }
 
-std::shared_ptr<DataNode> DataTree::ensure(const TreeNodeRef& file, Region region) {
+std::shared_ptr<DataNode> DataTree::ensure(const TreeNodeRef& file, Region region, nlink_t names) {
   Lock lock(mutex_);
   std::weak_ptr<DataNode>& known = nodes_[file.get()];
   if (auto node = known.lock()) {
-    if (node->region() != region) node->lies_in(region);
+    const bool stays = names > 1 && node->region() == Region::plain && file->type() == S_IFREG;
+    if (node->region() != region && !stays) node->lies_in(region);
     return node;
   }
   auto node = std::make_shared<DataNode>(shared_from_this(), file, region);
@@ -101,7 +102,7 @@ Validity DataNode::validity(const struct stat& attributes) const {
 }
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {
-  const auto node = tree_->ensure(entry.node, region_of(region_, name));
+  const auto node = tree_->ensure(entry.node, region_of(region_, name), entry.attributes.st_nlink);
   const Validity validity = node->validity(entry.attributes);
   node->told_ = validity.attributes > 0;
   return {.node = node, .attributes = node->shown(entry.attributes), .validity = validity};
@@ -216,7 +217,7 @@ Status DataNode::access(Request& request, int mask) {
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
                              const std::string& name, const Making& how) {
   TRY(entry);
-  how.charge.made(tree_->ensure(entry->node, region_of(region_, name)));
+  how.charge.made(tree_->ensure(entry->node, region_of(region_, name), entry->attributes.st_nlink));
   if (Status told = how.making.tell(); !told) {
     // Nothing happens that the journal does not tell of.
     const bool is_directory = entry->node->type() == S_IFDIR;

@@ -57,11 +57,13 @@ Result<Hold> DataNode::hold_root(const std::string& name) const {
   return file_ == tree_->store().root() ? tree_->services().hold_tree(child(name)) : Hold();
 }
 
-// A directory that has become a repository's, or is none any more: what the host's kernel believes
-// of what is in it holds no longer, and it is asked for where it lies now.
+// What has become a repository's, or is none any more, and what agentfs itself has one of that name
+// for: what the host's kernel believes of it and of what is in it holds no longer, and it is asked
+// for where it lies now.
 void DataNode::follow_region(const std::string& name, DataNode& target,
                              const std::string& new_name) {
-  if (region_of(region_, name) == region_of(target.region_, new_name)) return;
+  const bool is_covered = name == kHistoryName || new_name == kHistoryName;
+  if (!is_covered && region_of(region_, name) == region_of(target.region_, new_name)) return;
   for (const auto& [directory, child] : {std::pair(this, name), std::pair(&target, new_name)}) {
     const auto entry = tree_->store().lookup(*directory->file_, child);
     if (!entry) continue;  // the old name, where nothing came back for it
@@ -118,7 +120,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   TRY(flags == 0 ? take_name(request, *target, new_name, replaced, moving, move) : move(flags));
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
-  if (is_directory) follow_region(name, *target, new_name);
+  follow_region(name, *target, new_name);
   TRY(moving.tell());
   guard.done();
   if (whiteout == 0) return ok();

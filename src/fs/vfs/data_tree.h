@@ -120,8 +120,9 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   void count_generations() { counts_generations_ = true; }
   void drop_bytes(const NodeRef& file) const;
 
-  // The one node of a file of the store. It lies where it was found last.
-  std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region);
+  // The one node of a file of the store. It lies where it was found last; of several names of a
+  // file that is one outside of repositories, if any is.
+  std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region, nlink_t names = 1);
   std::shared_ptr<DataNode> find(const TreeNode& file) EXCLUDES(mutex_);  // null: none is known
   void forget(const TreeNode* file);
   // Its path in the mount; for one without a name any more, the tree and the inode number.
