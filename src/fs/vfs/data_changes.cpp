@@ -225,12 +225,11 @@ Result<std::vector<std::string>> DataChanges::names(Node& directory) {
   return names;
 }
 
-Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
-  const Found found = TRY(directory->lookup(request_, name));
+// What is there, or nothing left of what was in a directory.
+Status DataChanges::remove_one(const NodeRef& directory, const std::string& name,
+                               const Found& found) {
   const bool is_directory = found.node->type() == S_IFDIR;
-  if (is_directory) {  // the host's kernel lets one go when it knows of nothing in it
-    for (const std::string& child : TRY(names(*found.node))) TRY(remove_name(found.node, child));
-  } else if (guard() != nullptr) {
+  if (!is_directory && guard() != nullptr) {
     Replacement attempt{.way = Replacement::Way::remove,
                         .path = child_path(directory->path(), name)};
     TRY(guard()->may_replace(request_.caller(), attempt));
@@ -239,6 +238,40 @@ Status DataChanges::remove_name(const NodeRef& directory, const std::string& nam
   TRY(is_directory ? directory->remove_directory(request_, name)
                    : directory->unlink(request_, name));
   note_gone(made_.back(), found);
+  return ok();
+}
+
+// The host's kernel lets a directory go when it knows of nothing in it. On no stack of calls:
+// agents make them as deep as they like.
+Status DataChanges::remove_name(const NodeRef& directory, const std::string& name) {
+  struct Level {
+    NodeRef directory;
+    std::string name;
+    Found found;
+    std::vector<std::string> left;  // of what is in it
+  };
+  std::vector<Level> way;
+  const auto enter = [&](const NodeRef& parent, const std::string& child) -> Status {
+    Found found = TRY(parent->lookup(request_, child));
+    if (found.node->type() != S_IFDIR) return remove_one(parent, child, found);
+    std::vector<std::string> inside = TRY(names(*found.node));
+    std::ranges::reverse(inside);
+    way.push_back({parent, child, std::move(found), std::move(inside)});
+    return ok();
+  };
+  TRY(enter(directory, name));
+  while (!way.empty()) {
+    Level& last = way.back();
+    if (last.left.empty()) {
+      TRY(remove_one(last.directory, last.name, last.found));
+      way.pop_back();
+      continue;
+    }
+    const std::string child = std::move(last.left.back());
+    last.left.pop_back();
+    const NodeRef parent = last.found.node;
+    TRY(enter(parent, child));
+  }
   return ok();
 }
 

@@ -71,6 +71,7 @@ class DataChanges {
   // In the place of `old`, if that is not null.
   Status write_new(Node& directory, const std::string& name, const Found* old,
                    std::string_view text);
+  Status remove_one(const NodeRef& directory, const std::string& name, const Found& found);
   Status remove_name(const NodeRef& directory, const std::string& name);
   Status restore_directory(const RestoreStep& step);
   // What a step is of, under that name.
