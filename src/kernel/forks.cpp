@@ -236,6 +236,7 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
   Forest& forest = *TRY(forest_of(root));
   const MergePause of_import(kernel_.conflicts(), import_key(root));
   const MergePause pause(kernel_.conflicts(), root);
+  TRY(check_new(root, name));  // somebody else may have been first
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   TRY(kernel_.imports().keep_base(root, name));
   TreeChange row{.operation = "checkpoint", .path = root};
@@ -289,70 +290,6 @@ std::unexpected<Error> Forks::no_such(const std::string& root, const std::string
   return fail(ENOENT, "{}: {} has no fork or checkpoint of this name{}; {}", text::shown(name),
               root, text::did_you_mean(name, names),
               names.empty() ? "it has none" : "there are " + text::join(names, ", "));
-}
-
-Result<std::string> Forks::discard(const Caller& caller, const std::string& root,
-                                   const std::string& name) {
-  TRY(kernel_.history().may_destroy(caller, root));
-  const std::string path = sibling(root, name);
-  const auto own = info_of(root);
-  const auto base = own && check_name(name) ? base_of(path) : std::nullopt;
-  const auto is_below = [&] { return std::ranges::count(descendants(root), name) != 0; };
-  if (base && (base->tree == own->number || is_below())) {
-    return discard_fork(caller, root, path);
-  }
-  TRY(may_change(caller, root));
-  const auto found = find(root, name);
-  if (!found) return own ? no_such(root, name) : std::unexpected(found.error());
-  const SnapshotInfo& one = *found;
-  TreeChange row{.operation = "discard", .path = root};
-  row.details = {{"name", name}, {"state", shown(one.id)}};
-  const StoredOrder order = begin_tree_order(kernel_, caller, row);
-  TRY(with_room([&] { return kernel_.record_change(caller, row); }));
-  TRY(drop_checkpoint(root, one));
-  return fmt::format("the checkpoint {} of {} is gone\n", name, root);
-}
-
-// On a full disk what was discarded before gives the row of this its room, also where somebody else
-// has taken what the journal had given up for it.
-Status Forks::with_room(const std::function<Status()>& discard) const {
-  if (!kernel_.journal().check_room(true)) kernel_.collect_forests();
-  const Status done = discard();
-  if (done || done.error().code != ENOSPC) return done;
-  kernel_.collect_forests();
-  return discard();
-}
-
-Result<std::string> Forks::discard_fork(const Caller& caller, const std::string& root,
-                                        const std::string& path) {
-  TRY(may_change(caller, path));
-  const std::string name = paths::name_of(path);
-  for (const ProcessId pid : kernel_.processes()) {
-    const ProcessRef process = kernel_.find_process(pid);
-    if (process == nullptr || process->state == RunState::dead) continue;
-    if (paths::top_of(path) == "/workspaces" && process->workspace == name) {
-      return fail(EBUSY, "{}: process {} ({}) works in it; when that is dead it can be discarded",
-                  path, pid.value, process->name);
-    }
-  }
-  Forest& forest = *TRY(forest_of(path));
-  const MergePause pause(kernel_.conflicts(), path);
-  if (const auto base = base_of(path)) TRY(check_own(caller, path, *base, "gone with it"));
-  const auto info = info_of(path);
-  const TreeChange row{.operation = "discard", .path = path, .other = root};
-  TreeChange ordered = row;
-  if (info) ordered.details.emplace_back("tree", info->number);
-  const StoredOrder order = begin_tree_order(kernel_, caller, ordered);
-  const auto tell = [&] { return kernel_.record_change(caller, row); };
-  const auto drop = [&](Names&) { return forest.drop(name, tell); };
-  TRY(with_room([&] {
-    return kernel_.between_commits(path,
-                                   [&] { return kernel_.paths().replace_tree(path, {drop}); });
-  }));
-  Names ended;
-  if (info) ended = TRY(kernel_.merges().forget_conflicts(path, info->number, {}, {}));
-  TRY(MergeBases(kernel_).forget_gone());
-  return fmt::format("{} is gone\n{}", path, note_of_ended(ended));
 }
 
 bool are_forests_loose(const Kernel& kernel) {

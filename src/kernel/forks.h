@@ -94,7 +94,7 @@ class Forks {
   Status may_change(const Caller& caller, const std::string& root) const;
   Status with_room(const std::function<Status()>& discard) const;
   Result<std::string> discard_fork(const Caller& caller, const std::string& root,
-                                   const std::string& path);
+                                   const std::string& path, const TreeInfo& info);
   // EPERM where what differs in the root from a state of it is another's, who would find it `what`.
   Status check_own(const Caller& caller, const std::string& root, SnapshotId from,
                    std::string_view what) const;

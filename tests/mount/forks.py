@@ -16,8 +16,8 @@ import subprocess
 import threading
 import time
 
-from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
-                       kill, main, need, read, rows_after, run, tell, wait_until)
+from mount_lib import (EXCHANGE, STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
+                       kill, main, need, read, renameat2, rows_after, run, tell, wait_until)
 
 M = Mount.of("forks")
 SPACES = M / "workspaces"
@@ -1004,6 +1004,53 @@ def what_has_no_name_is_in_no_fork():
     expect_eq(sorted(os.listdir(top)), ["there"])
 
 
+def one_of_several_that_ask_for_the_same_checkpoint_gets_it():
+    top = SPACES / "same-name"
+    top.mkdir()
+    for number in range(30):
+        (top / "text").write_text(f"{number}\n")
+        made = []
+
+        def make(name=f"c{number}", made=made):
+            try:
+                tell(top / ".agentfs/ctl", f"checkpoint {name}\n")
+                made.append(name)
+            except FileExistsError:
+                pass
+        asking = [threading.Thread(target=make) for _ in range(4)]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join()
+        expect_eq(made, [f"c{number}"], "made")
+    expect_eq(sorted(os.listdir(top / ".agentfs/snapshots")), sorted(f"c{number}" for number in range(30)))
+
+
+def a_discard_of_a_name_that_changes_takes_no_other_workspace():
+    for number in range(25):
+        main_name, fork_name = f"trunk{number}", f"trunk{number}-1"
+        top = SPACES / main_name
+        top.mkdir()
+        (top / "text").write_text("trunk\n")
+        ctl(main_name, f"fork {fork_name}")
+        (SPACES / fork_name / "text").write_text("fork\n")
+
+        def exchange(first=top, second=SPACES / fork_name):
+            try:
+                renameat2(first, second, EXCHANGE)
+            except OSError as error:  # it is gone, or about to be
+                expect(error.errno in (errno.ENOENT, errno.EBUSY, errno.EXDEV), str(error))
+        other = threading.Thread(target=exchange)
+        other.start()
+        try:
+            tell(top / ".agentfs/ctl", f"discard {fork_name}\n")
+        except OSError as error:
+            expect(error.errno in (errno.ENOENT, errno.ESTALE, errno.EBUSY), str(error))
+        other.join()
+        texts = {read(place / "text") for place in (top, SPACES / fork_name) if place.exists()}
+        expect("trunk\n" in texts, f"round {number}: what is left: {texts}")
+
+
 main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      what_was_written_before_a_rollback_is_told_at_its_path, a_rollback_is_told_where_it_happened,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
@@ -1018,4 +1065,6 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      names_do_not_lead_from_one_tree_to_another, room_comes_back_soon, homes_can_be_forked,
      killed_in_the_middle, what_a_kill_kept_from_being_told_is_told_by_the_start,
      a_discard_that_was_told_is_done_by_the_start, a_discard_that_the_disk_refuses_is_not_told,
+     one_of_several_that_ask_for_the_same_checkpoint_gets_it,
+     a_discard_of_a_name_that_changes_takes_no_other_workspace,
      the_journal_tells_it)
