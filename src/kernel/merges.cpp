@@ -5,6 +5,7 @@
 
 #include "base/blocks.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/conflict_records.h"
@@ -31,6 +32,8 @@ Result<TreeCaller> owner_of(const TreeSide& tree) {
   return owner;
 }
 
+constexpr std::size_t kLongestOrder = 240;
+
 // Of merges into or from a tree that others write to all the time.
 constexpr int kAttempts = 3;
 
@@ -53,7 +56,10 @@ Result<Hold> hold_room(Kernel& kernel, const std::string& root, const MergePlan&
 }  // namespace
 
 std::string Merges::file_of(const std::string& root) const {
-  return fmt::format("{}/merges/{}", kernel_.parts().state, text::hex(root));
+  // A name has 255 bytes, and what is made ready to replace a file some more than that.
+  const std::string name = text::hex(root);
+  return fmt::format("{}/merges/{}", kernel_.parts().state,
+                     name.size() <= kLongestOrder ? name : blake2b(root));
 }
 
 Result<SnapshotId> Merges::parted_at(const std::string& root, const std::string& name) const {

@@ -2161,7 +2161,19 @@ def git_apply_says_the_same():
     expect_eq(run(["diff", "-r", ours, theirs]), "")
 
 
-main(mount_it, what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
+def a_workspace_with_the_longest_name_is_merged_into():
+    name = "n" * 255
+    top = SPACES / name
+    top.mkdir()
+    (top / "text").write_text("one\n")
+    ctl(name, "fork of-a-long-name")
+    (SPACES / "of-a-long-name/text").write_text("two\n")
+    ctl(name, "merge of-a-long-name")
+    expect_eq(read(top / "text"), "two\n")
+
+
+main(mount_it, a_workspace_with_the_longest_name_is_merged_into,
+     what_both_did_is_there, what_was_moved_and_changed_is_told_as_both,
      what_one_side_puts_into_a_directory_that_the_other_renamed_goes_along,
      what_changes_places_with_a_directory_is_there, each_merge_begins_where_the_last_one_ended,
      a_file_with_another_name_is_not_kept, one_file_under_two_names_stays_one,
