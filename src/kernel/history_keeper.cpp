@@ -212,7 +212,10 @@ Status HistoryKeeper::settle() {
     const Status named = past->rename(name, path);
     if (!named) log::warning("history: {}", named.error().message);
   }
-  for (const PastName& name : unknown) TRY(adopt(name));
+  for (const PastName& name : unknown) {  // what has no room now stays for the next start
+    const Status done = adopt(name);
+    if (!done) log::error("history: {}: {}", name.path, done.error().message);
+  }
   return ok();
 }
 
