@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
 #include "base/read_at.h"
@@ -27,9 +28,10 @@ std::string database_of(std::string_view path) {
   return std::string(is_beside(path) ? path.substr(0, path.rfind('-')) : path);
 }
 
-// An empty log is that of somebody who reads.
+// An empty log is that of somebody who reads. What is renamed leaves its log, or its database.
 bool says_something(const PathChange& change) {
-  if (change.whole || (change.before.exists() && !change.content)) return false;
+  const bool is_renamed = change.kind == PathChange::Kind::renamed;
+  if (change.whole || (change.before.exists() && !change.content && !is_renamed)) return false;
   return !is_beside(change.path) || (change.after.is_regular() && change.after.size > 0);
 }
 
@@ -40,24 +42,35 @@ Databases::Databases(const MergeSides& sides, const std::vector<PathChange>& our
   for (const PathChange& change : ours_changes) {
     if (!says_something(change)) continue;
     changed_.insert(change.path);
-    has_log_ = has_log_ || is_log(change.path);
+    if (change.kind == PathChange::Kind::renamed) changed_.insert(change.from);
+    has_log_ = has_log_ || is_log(change.path) || is_log(change.from);
   }
 }
 
 bool Databases::may_be_apart(const PathChange& theirs) const {
-  return (has_log_ || is_beside(theirs.path)) && !changed_.empty() && says_something(theirs);
+  const bool is_of_log = has_log_ || is_beside(theirs.path) || is_beside(theirs.from);
+  return is_of_log && !changed_.empty() && says_something(theirs);
 }
 
 Result<std::optional<std::string>> Databases::changed_in_ours(const PathChange& theirs,
                                                               const std::string& place) {
-  const std::string database = database_of(place);
-  std::vector<std::string> others{database};
-  for (const std::string_view end : kLogs) others.push_back(fmt::format("{}{}", database, end));
-  const auto found = std::ranges::find_if(
-      others, [&](const std::string& other) { return other != place && changed_.contains(other); });
-  const bool is_one = found != others.end() &&
-                      (TRY(is_database(database)) || TRY(is_database(database_of(theirs.path))));
-  return is_one ? std::optional(*found) : std::nullopt;
+  std::set<std::string> databases{database_of(place), database_of(theirs.path)};
+  if (theirs.kind == PathChange::Kind::renamed) databases.insert(database_of(theirs.from));
+  std::vector<std::string> others;
+  for (const std::string& database : databases) {
+    others.push_back(database);
+    for (const std::string_view end : kLogs) others.push_back(fmt::format("{}{}", database, end));
+  }
+  const auto is_other = [&](const std::string& other) {
+    const bool is_itself = other == place || other == theirs.path || other == theirs.from;
+    return !is_itself && changed_.contains(other);
+  };
+  const auto found = std::ranges::find_if(others, is_other);
+  if (found == others.end()) return std::nullopt;
+  for (const std::string& database : databases) {
+    if (TRY(is_database(database))) return *found;
+  }
+  return std::nullopt;
 }
 
 Result<bool> Databases::is_database(const std::string& path) {

@@ -32,7 +32,7 @@ class Databases {
 
   std::vector<PathFinder> sides_;
   std::unordered_set<std::string_view> changed_;  // paths of ours
-  bool has_log_ = false;                          // among them
+  bool has_log_ = false;                          // is one among them?
 };
 
 }  // namespace agentfs::compare

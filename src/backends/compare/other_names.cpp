@@ -36,8 +36,10 @@ std::vector<OtherName> other_names(const std::vector<const MergeAction*>& action
   std::vector<OtherName> others;
   for (std::size_t at = 0; at < actions.size(); ++at) {
     const MergeAction* const action = actions[at];
-    const bool is_written = action != nullptr && action->kind == MergeAction::Kind::write &&
-                            action->theirs.is_regular() && !action->ours_path.empty();
+    // What gets an owner or an extended attribute is a new file, too.
+    const bool is_written = action != nullptr && action->theirs.is_regular() &&
+                            (action->kind == MergeAction::Kind::write || action->attributes) &&
+                            !action->ours_path.empty();
     const auto found = is_written ? names.find(action->ours.inode) : names.end();
     if (found == names.end()) continue;
     const auto gone = moved.find(action->base.inode);

@@ -33,6 +33,30 @@ TEST_CASE("A database and its log that both sides changed are a conflict, never 
   }
 }
 
+TEST_CASE("A database that one side renamed, and a log of it on the other, are a conflict") {
+  for (const bool is_theirs : {false, true}) {
+    WithDatabase trees;
+    const std::string one = is_theirs ? "theirs" : "ours";
+    const std::string other = is_theirs ? "ours" : "theirs";
+    INFO("renamed in " << one);
+    fs::rename(trees.path(one, "db"), trees.path(one, "data"));
+    trees.write(other, "db-wal", "pages");
+    CHECK(trees.conflicts() == (is_theirs ? "binary data\n" : "binary db-wal\n"));
+    const Status merged = trees.merge();
+    REQUIRE(!merged);
+    CHECK(merged.error().code == EBUSY);
+  }
+}
+
+TEST_CASE("A database that ours renamed gets what theirs wrote into it") {
+  WithDatabase trees;
+  fs::rename(trees.path("ours", "db"), trees.path("ours", "data"));
+  trees.write("ours", "text-wal", "a text\n");
+  trees.write("theirs", "db", kDatabase + "more");
+  CHECK(trees.conflicts().empty());
+  must(trees.merge());
+}
+
 TEST_CASE("A log that says nothing, and one of no database, are in no merge's way") {
   WithDatabase trees;
   trees.write("ours", "db-wal", "");

@@ -7,6 +7,16 @@
 
 namespace agentfs::test {
 
+TEST_CASE("A hard link that ours made holds where theirs gives the file an owner") {
+  if (::geteuid() != 0) return;
+  Merging trees;
+  trees.how.attributes = true;
+  fs::create_hard_link(trees.path("ours", "a"), trees.path("ours", "z"));
+  trees.sh("chown 12:34 theirs/a");
+  trees.check_merged();
+  CHECK(trees.sh("stat -c '%h %u' ours/a ours/z") == "2 12\n2 12\n");
+}
+
 TEST_CASE("What only theirs changed is taken, what only ours changed stays") {
   Merging trees;
   trees.write("theirs", "a", lines("a", 3));
