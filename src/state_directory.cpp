@@ -50,11 +50,11 @@ constexpr std::string_view kFromDisk = "lost+found";  // a disk's own top direct
 
 bool is_ours(const std::string& name) {
   constexpr auto kOurs = std::to_array<std::string_view>(
-      {"blobs",       "conflicts",   "daemon.pid",      "etc",      "format",
-       "format.copy", "git",         "journal",         "keys",     "lock",
-       "log",         "merge-bases", "merge-conflicts", "merges",   "mount",
-       "open-files",  "past",        "quarantine",      "restores", "times",
-       "trees",       "trees.mount", "under-way"});
+      {"blobs",  "clock",       "conflicts",   "daemon.pid",      "etc",
+       "format", "format.copy", "git",         "journal",         "keys",
+       "lock",   "log",         "merge-bases", "merge-conflicts", "merges",
+       "mount",  "open-files",  "past",        "quarantine",      "restores",
+       "times",  "trees",       "trees.mount", "under-way"});
   return name.starts_with("agentfs.sqlite") || name.starts_with("backup-") ||
          std::ranges::find(kOurs, name) != kOurs.end();
 }

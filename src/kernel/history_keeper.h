@@ -18,6 +18,7 @@
 
 namespace agentfs {
 
+class ClockSteps;
 class Kernel;
 
 struct Forgetting {
@@ -29,9 +30,9 @@ struct Forgetting {
 // past store's. Threads: all.
 class HistoryKeeper {
  public:
-  // `emptying` is the kernel's: of all its keepers one at a time forgets.
-  HistoryKeeper(Kernel& kernel, Mutex<Rank::document>& emptying)
-      : kernel_(kernel), emptying_(emptying) {}
+  // `emptying` and `clock_steps` are the kernel's: of all its keepers one at a time forgets.
+  HistoryKeeper(Kernel& kernel, Mutex<Rank::document>& emptying, ClockSteps& clock_steps)
+      : kernel_(kernel), emptying_(emptying), clock_steps_(clock_steps) {}
 
   bool is_on() const;
   // Why a content of this size, without holes, is not kept, by one more name or by copy; "" where
@@ -68,6 +69,8 @@ class HistoryKeeper {
   // Drops what is older or more than /etc/history.toml allows; how many. `by_rules`: also what
   // .gitignore names, with which all there is has to be matched. Blocks on the disk.
   Result<std::size_t> empty(bool by_rules = true);
+  // A time as the clock is now: what is kept for days goes by it.
+  std::int64_t by_now(std::int64_t time) const;
   // The older half goes, for removals on a full disk: their rows need room. Blocks on the disk.
   Result<std::size_t> give_way();
   // Whether it holds a quarter more than its share of the disk, or of the disk's inodes.
@@ -89,6 +92,7 @@ class HistoryKeeper {
 
   Kernel& kernel_;
   Mutex<Rank::document>& emptying_;
+  ClockSteps& clock_steps_;
 };
 
 }  // namespace agentfs

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "kernel/change_feed.h"
+#include "kernel/clock_steps.h"
 #include "kernel/configuration.h"
 #include "kernel/error_log.h"
 #include "kernel/event_lines.h"
@@ -54,6 +55,7 @@ struct Kernel::State : std::enable_shared_from_this<Kernel::State> {
   std::atomic<Userland*> userland = nullptr;
   std::atomic<Namespace*> paths = nullptr;
 
+  ClockSteps clock_steps{parts.state + "/clock", *parts.clock};
   Mutex<Rank::document> emptying;    // of the past
   Mutex<Rank::document> collecting;  // in the forests
   Mutex<Rank::kernel> commit_mutex;

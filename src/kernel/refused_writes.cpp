@@ -208,7 +208,7 @@ Status RefusedWrites::empty() {
   std::size_t count = 0;
   for (const RefusalRef& one : kept) bytes += static_cast<double>(one->bytes);
   for (const RefusalRef& one : kept) {
-    const bool is_old = one->time <= before;
+    const bool is_old = kernel_.history().by_now(one->time) <= before;
     if (!is_old && bytes <= most && kept.size() - count <= kMost) break;
     TRY(end(Caller::daemon(kernel_), one->number, is_old ? "age" : "space"));
     bytes -= static_cast<double>(one->bytes);

@@ -125,20 +125,30 @@ void shrink(Rest& rest, const HistoryAmount& most, std::string_view reason,
 
 }  // namespace
 
+std::uint64_t share_of(const struct statvfs& disk, double share) {
+  const double total = static_cast<double>(disk.f_blocks) * static_cast<double>(disk.f_frsize);
+  return static_cast<std::uint64_t>(total * share);
+}
+
+std::uint64_t share_of_files(const struct statvfs& disk, double share) {
+  if (disk.f_files == 0) return ~0ULL;
+  return static_cast<std::uint64_t>(static_cast<double>(disk.f_files) * share);
+}
+
 std::vector<Outlived> outlived(const std::vector<FileVersionRef>& all, const Retention& limits,
                                const KnownOfVersions& known) {
   std::vector<Outlived> gone;
   Rest plain;
   Rest ignored;
   for (const FileVersionRef& version : all) {
-    if (version->time <= limits.before) {
+    const std::int64_t time = known.by_now ? known.by_now(version->time) : version->time;
+    if (time <= limits.before) {
       gone.push_back({version, "age"});
     } else if (is_too_large(*version, limits.bytes)) {
       gone.push_back({version, "space"});
     } else if (!known.is_ignored(*version)) {
       plain.add(version);
-    } else if (version->time <= limits.ignored_before ||
-               is_too_large(*version, limits.ignored_bytes)) {
+    } else if (time <= limits.ignored_before || is_too_large(*version, limits.ignored_bytes)) {
       gone.push_back({version, "ignored"});
     } else {
       ignored.add(version);

@@ -2,6 +2,8 @@
 // Which old contents are to go.
 #pragma once
 
+#include <sys/statvfs.h>
+
 #include <cstdint>
 #include <functional>
 #include <string_view>
@@ -26,9 +28,14 @@ struct Retention {
   HistoryAmount most() const { return {bytes, files, memory}; }
 };
 
+std::uint64_t share_of(const struct statvfs& disk, double share);  // of its bytes
+// Of the inodes; as many as there are where the disk does not count them.
+std::uint64_t share_of_files(const struct statvfs& disk, double share);
+
 struct KnownOfVersions {
   std::function<bool(const FileVersion&)> is_ignored;
-  std::function<bool(const FileVersion&)> has_names;  // as History::names_of; null: none has
+  std::function<bool(const FileVersion&)> has_names;   // as History::names_of; null: none has
+  std::function<std::int64_t(std::int64_t)> by_now{};  // as ClockSteps; null: as it is
 };
 
 struct Outlived {
