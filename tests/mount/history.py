@@ -1100,7 +1100,30 @@ def what_a_crash_left_of_a_restore_is_gone():
     expect_eq([row["data"]["path"] for row in written if row["data"]["path"].endswith(left.name)], [])
 
 
-main(mount_it, it_is_there_and_is_not_listed, ways_to_overwrite,
+def who_stands_in_it_commands_no_other_workspace():
+    first = M / "workspaces/stood-in"
+    first.mkdir()
+    (first / "f").write_text("old\n")
+    place = os.open(first / ".agentfs", os.O_PATH | os.O_DIRECTORY)
+    first.rename(M / "workspaces/stood-in-2")
+    first.mkdir()
+    expect_errno("ESTALE", os.open, "ctl", os.O_WRONLY, dir_fd=place)
+    os.close(place)
+    expect_eq(os.listdir(first / ".agentfs/snapshots"), [])
+    expect_eq(os.listdir(M / "workspaces/stood-in-2/.agentfs/snapshots"), [])
+
+
+def a_command_is_no_file():
+    top = M / "workspaces/commands"
+    top.mkdir()
+    for name in ("checkpoint", "rollback", "merge", "discard"):
+        expect_errno("EACCES", (top / ".agentfs" / name).write_text, "one\n")
+        expect_has(M.last_error(), f"echo '{name} ")
+    expect_eq(os.listdir(top), [])
+
+
+main(mount_it, it_is_there_and_is_not_listed, who_stands_in_it_commands_no_other_workspace,
+     a_command_is_no_file, ways_to_overwrite,
      what_another_closed_meanwhile_is_kept, whatever_way_another_changed_it,
      what_was_written_is_told_before_its_name_goes, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,

@@ -108,7 +108,14 @@ Result<NodeRef> HistoryNode::receiving(Request& request, const std::string& name
   }
   if (NodeRef directory = real()) return directory;
   std::vector<std::string> names;
-  for (const RowInfo& row : rows().rows()) names.emplace_back(row.name);
+  for (const RowInfo& row : rows().rows()) {
+    names.emplace_back(row.name);
+    const auto verb = std::ranges::find(row.verbs, name, &VerbInfo::word);
+    if (verb == row.verbs.end()) continue;
+    return refused(request, {EACCES, fmt::format("{0}/{1}: is a command and no file; `echo '{2}' > "
+                                                 "{0}/{3}` gives it",
+                                                 path(), name, verb->syntax, row.name)});
+  }
   if (const std::string meant = text::did_you_mean(name, names); !meant.empty()) {
     return refused(request, {EACCES, fmt::format("{}/{}: no such file{}", path(), name, meant)});
   }
@@ -138,7 +145,16 @@ Result<Attributes> HistoryNode::set_attributes(Request& request, Handle* open,
   return (directory != nullptr ? directory : ours_)->set_attributes(request, open, wanted);
 }
 
+// Who stands in it goes along with its directory; what it tells is of the tree that had its name.
+Status HistoryNode::check_in_place(const Request& request) const {
+  const std::string directory = parent_->path();
+  if (text::first_parts(directory, 2) == root_) return ok();
+  return refused(request, {ESTALE, fmt::format("{}: is {} by now; by that name it is found", path(),
+                                               child_path(directory, kHistoryName))});
+}
+
 Result<Found> HistoryNode::lookup(Request& request, const std::string& name) {
+  TRY(check_in_place(request));
   if (is_saving(request, name)) return ours_->lookup(request, name);
   const NodeRef directory = is_ours(name) ? nullptr : real();
   if (directory != nullptr) return unremembered(directory->lookup(request, name));

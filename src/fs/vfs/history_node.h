@@ -61,6 +61,7 @@ class HistoryNode final : public Node {
   NodeRef real() const;  // the directory of that name that a user has made; null: none has
 
  private:
+  Status check_in_place(const Request& request) const;  // ESTALE: the tree has another name by now
   bool is_ours(const std::string& name) const;
   // Whether it is what editors and tools make beside a file of the table to save it.
   bool is_saving(Request& request, const std::string& name) const;
