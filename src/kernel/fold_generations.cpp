@@ -59,7 +59,8 @@ void note_generations(Fold& fold, const Record& record) {
   const bool removes =
       operation == "remove" || (operation == "discard" && record.data["name"].text().empty());
   const bool names = renames || makes_a_name(record.kind);
-  if (!names && !removes && !changes_content(operation)) return;
+  const bool is_unsure = operation == "interrupted" && record.data["generation"].truth();
+  if (!names && !removes && !is_unsure && !changes_content(operation)) return;
   const std::string path = json::bytes_of(record.data, "path");
   if (!has_generation(path)) return;
   Generations& all = fold.edit_generations();
@@ -75,6 +76,8 @@ void note_generations(Fold& fold, const Record& record) {
     all.remove(path, by);
   } else {
     all.change(path, by);
+    const std::string other = is_unsure ? json::bytes_of(record.data, "other") : std::string();
+    if (has_generation(other)) all.change(other, by);
   }
 }
 

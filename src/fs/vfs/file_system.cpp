@@ -24,11 +24,15 @@ const DirectoryType* history_of(const DirectoryType& root, std::string_view path
   return nullptr;
 }
 
+// Of a link itself, wherever that leads.
 Result<struct stat> walk_to(Request& request, const ContextRef& context, const std::string& path) {
   for (const auto& [top, root] : context->data_roots) {
     if (!text::is_below(path, top)) continue;
-    const NodeRef node = TRY(walk_data(request, root, path.substr(top.size() + 1)));
-    return TRY(node->attributes(request)).attributes;
+    const std::string below = path.substr(top.size() + 1);
+    const auto slash = below.rfind('/');
+    const bool is_deep = slash != std::string::npos;
+    const NodeRef parent = is_deep ? TRY(walk_data(request, root, below.substr(0, slash))) : root;
+    return TRY(parent->lookup(request, is_deep ? below.substr(slash + 1) : below)).attributes;
   }
   return fail(ENOENT, "{}: in no data tree", path);
 }
@@ -64,27 +68,41 @@ void account_for(const ContextRef& context, const BypassedFiles& files) {
   }
 }
 
-// A change whose row a dead daemon did not come to: whether it was made is not known.
+// A name that was there before the change and is not, since when nobody had the mount, tells that
+// it was made. What is nobody's yet is told of as in any other row, so that what was known of the
+// name goes where it went.
+bool shows_that_it_was_made(TreeChange& row, bool is_gone, const Result<struct stat>& there) {
+  if (!is_gone) return false;
+  if (row.operation == "remove") return text::first_parts(row.path, 2) == row.path;
+  if (row.operation != "rename" || !there) return false;
+  if (S_ISDIR(there->st_mode)) row.details.emplace_back("directory", true);
+  return true;
+}
+
+// A change whose row a dead daemon did not come to: whether it was made is not always known.
 // What it took away is gone with the name that it took away, or moved. It was nobody's version yet,
 // so its number may be another's by now, of what the start has ended before.
 void account_for(const ContextRef& context, UnderWay& changes, PastStore* past) {
   LocalRequest request(owner_of(*context));
   for (const UnderWay::Left& left : changes.left_behind()) {
     TreeChange row = left.change;
-    const auto is_gone = [&] {
-      const auto there = walk_to(request, context, row.path);
-      return !there && there.error().code == ENOENT;
-    };
-    if (!left.kept.is_null() && is_gone()) {
+    const auto found = walk_to(request, context, row.path);
+    const bool is_gone = !found && found.error().code == ENOENT;
+    if (!left.kept.is_null() && is_gone) {
       json::Value kept = left.kept;
       if (past != nullptr) kept.set("number", past->next());
       if (row.kept_path() != row.path) json::set_bytes(kept, "path", row.kept_path());
       if (row.operation == "remove") kept.set("removed", true);
       row.details.emplace_back("kept", std::move(kept));
     }
-    const bool is_there = walk_to(request, context, row.kept_path()).has_value();
-    if (is_there) row.details.emplace_back("there", true);
-    row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
+    const auto there = walk_to(request, context, row.kept_path());
+    if (shows_that_it_was_made(row, is_gone, there)) {
+      row.details.emplace_back("found_at_start", true);
+    } else {
+      if (there) row.details.emplace_back("there", true);
+      row.details.emplace_back("generation", true);  // a condition is not to hold for nothing
+      row.details.emplace_back("of", std::exchange(row.operation, "interrupted"));
+    }
     if (const Status told = context->services.record_change(left.author, row)) {
       changes.end(left.slot);
     } else {

@@ -222,6 +222,13 @@ TEST_CASE("the fold knows which records change what a name holds") {
   CHECK(now() == made);
   REQUIRE(t.commit("tree.write", json::Object{{"path", path}}));
   CHECK(now() > made);
+  json::Object cut{{"path", "/workspaces/site/b"}, {"other", path}, {"of", "rename"}};
+  const std::uint64_t told = now();
+  REQUIRE(t.commit("tree.interrupted", cut));
+  CHECK(now() == told);  // as builds before this one wrote it
+  cut.emplace_back("generation", true);
+  REQUIRE(t.commit("tree.interrupted", cut));
+  CHECK(now() > told);
   const std::uint64_t written = now();
   REQUIRE(t.commit("tree.rollback", json::Object{{"path", "/workspaces/site"}}));
   CHECK(now() > written);

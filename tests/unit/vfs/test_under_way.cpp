@@ -181,11 +181,11 @@ TEST_CASE("a start tells of what was under way, with its author") {
   Caller author;
   author.process = {7};
   UnderWay dead(place.file());
-  CHECK(dead.begin(author, {.operation = "remove", .path = "/work/a"}) >= 0);
+  CHECK(dead.begin(author, {.operation = "remove", .path = "/work/d/a"}) >= 0);
   KilledServices services;
   const auto store = *open_tree_store(disk.path());
   const auto files = mount(services, *store, place.file());
-  CHECK(services.rows == Lines{"7 interrupted /work/a "});
+  CHECK(services.rows == Lines{"7 interrupted /work/d/a "});
   CHECK(UnderWay(place.file()).left_behind().empty());
 }
 
@@ -241,13 +241,49 @@ TEST_CASE("what has no bytes and went in a change that a kill cut off is told by
   // As by a merge that the next start ends before: the past does not know of what is noted here.
   const auto of_another = static_cast<std::int64_t>(at.past->next());
   const auto next = at.start();
-  CHECK(at.services.last.operation == "interrupted");
+  const bool is_replaced = what == "rename l m";
+  CHECK(at.services.last.operation == (is_replaced ? "rename" : "interrupted"));
   const json::Value told = kept_of(at.services.last);
   CHECK(told["number"].number() > of_another);
   CHECK(told["target"].text() == row["target"].text());
-  const bool is_replaced = what == "rename l m";
   CHECK(told["removed"].truth() == !is_replaced);
   if (is_replaced) CHECK(told["path"].text() == "/workspaces/w/m");
+}
+
+TEST_CASE("what shows that it was made before a kill is told as any other change") {
+  KeptPlace at;
+  at.services.file = at.place.file();
+  const auto member = [&](const char* name) {
+    const auto& details = at.services.last.details;
+    return std::ranges::any_of(details, [&](const auto& one) { return one.first == name; });
+  };
+  SECTION("a directory that was renamed") {
+    REQUIRE(at.work->rename(at.request, "d", *at.work, "e", 0));
+    at.services.file.clear();
+    test::spit(at.place.file(), at.services.image);
+    const auto next = at.start();
+    CHECK(at.services.last.operation == "rename");
+    CHECK(at.services.last.path == "/workspaces/w/d");
+    CHECK(at.services.last.other == "/workspaces/w/e");
+    CHECK(member("directory"));
+  }
+  SECTION("a whole tree that was removed") {
+    REQUIRE(at.top->make_directory(at.request, "x", 0755));
+    REQUIRE(at.top->remove_directory(at.request, "x"));
+    at.services.file.clear();
+    test::spit(at.place.file(), at.services.image);
+    const auto next = at.start();
+    CHECK(at.services.last.operation == "remove");
+    CHECK(at.services.last.path == "/workspaces/x");
+  }
+  SECTION("two that have changed places do not show it") {
+    REQUIRE(at.work->rename(at.request, "d", *at.work, "l", RENAME_EXCHANGE));
+    at.services.file.clear();
+    test::spit(at.place.file(), at.services.image);
+    const auto next = at.start();
+    CHECK(at.services.last.operation == "interrupted");
+    CHECK(member("generation"));
+  }
 }
 
 TEST_CASE("what is there still, or again, was not taken away by a change that a kill cut off") {
