@@ -17,7 +17,6 @@ namespace agentfs {
 namespace {
 
 constexpr std::size_t kBatch = 1'000;  // versions that one record forgets
-constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
 
 }  // namespace
 

@@ -147,6 +147,12 @@ class Committing {
   static bool is_gone(const Result<std::string>& made) {
     return !made && made.error().code == ESTALE;
   }
+  // The worktree is found by the workspace's name, which may be another's by now.
+  bool is_in_place() const {
+    const auto state = state_in(order_.checkpoint.state);
+    const auto now = kernel_.forks().info_of(root_);
+    return state && now && now->number == state->tree;
+  }
   // ESTALE where it is not known any more what it was.
   Result<std::string> commit_since(const CommittedCheckpoint& before) {
     auto since = before.commit.empty() ? fail(ESTALE, "no commit") : changed_since(before);
@@ -189,7 +195,10 @@ class Committing {
     const TreeNodeRef top = TRY(top_of(order_.checkpoint.state));
     stage_.reset();
     stage_.emplace(TRY(CheckpointStage::make(
-        forest, fmt::format("{}/staged/{}", kernel_.parts().state, order_.record.value),
+        forest,
+        // Under the name that the workspace had before another may be made ready still.
+        fmt::format("{}/staged/{}.{}", kernel_.parts().state, order_.record.value,
+                    kernel_.clock().steady()),
         reads_all)));
     const auto last = top_of(since);
     const TreeNodeRef before = last ? *last : nullptr;
@@ -211,6 +220,10 @@ class Committing {
     next_.asks_index = !stage_->knows_index();
     Result<std::string> made;
     TRY(kernel_.between_commits(root_, [&]() -> Status {
+      if (!is_in_place()) {
+        made = fail(EINTR, "{}: has another name by now", root_);
+        return ok();
+      }
       ready_for_commit(kernel_, root_, next_.ref);
       made = kernel_.parts().repository->commit(next_);
       return ok();
@@ -225,7 +238,7 @@ class Committing {
   std::optional<CheckpointStage> stage_;  // removed with this, when all is told
 };
 
-// False where it is still to be done.
+// False where it is still to be done, under the name that the workspace has by now perhaps.
 bool tell(Kernel& kernel, const Order& order, const Committing& commit,
           const Result<std::string>& made) {
   if (!made && made.error().code == EINTR) return false;
@@ -263,21 +276,26 @@ std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) cons
   return state_->fold.applied();
 }
 
-Status Kernel::between_commits(const std::string& root, const std::function<Status()>& act) const {
+Hold Kernel::hold_commits(const std::string& root) const {
   const auto workspace = paths::workspace_of(root);
-  if (!workspace) return act();
+  if (!workspace) return {};
   {
     Lock lock(state_->mutex);
     while (state_->committing.contains(*workspace)) state_->changed.wait(lock);
     state_->committing.insert(*workspace);
   }
-  Status done = act();
-  {
-    Lock lock(state_->mutex);
-    state_->committing.erase(*workspace);
-  }
-  state_->changed.notify_all();
-  return done;
+  return hold_until([state = state_, workspace = *workspace] {
+    {
+      Lock lock(state->mutex);
+      state->committing.erase(workspace);
+    }
+    state->changed.notify_all();
+  });
+}
+
+Status Kernel::between_commits(const std::string& root, const std::function<Status()>& act) const {
+  const Hold held = hold_commits(root);
+  return act();
 }
 
 void Kernel::commit_checkpoints(const std::string& workspace) {

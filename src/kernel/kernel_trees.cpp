@@ -207,6 +207,14 @@ json::Value own_past(const Kernel& kernel, const Caller& caller, const TreeChang
   return own;
 }
 
+// What was to be committed of a workspace goes along with it.
+void commit_of_renamed(Kernel& kernel, const TreeChange& change) {
+  for (const std::string& path : {change.path, change.other}) {
+    const auto workspace = paths::workspace_of(path);
+    if (workspace && paths::is_whole_tree(path)) kernel.commit_checkpoints(*workspace);
+  }
+}
+
 }  // namespace
 
 Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
@@ -219,6 +227,7 @@ Status Kernel::record_change(const Caller& caller, const TreeChange& change) {
     data.set("own", std::move(own));
   if (temporaries().lies_ready(change.path)) data.set("temporary", true);
   TRY(commit(caller, fmt::format("{}{}", kind::kTreePrefix, change.operation), std::move(data)));
+  if (change.operation == "rename") commit_of_renamed(*this, change);
   return ok();
 }
 

@@ -14,12 +14,12 @@
 #include "kernel/history_keeper.h"
 #include "kernel/kernel.h"
 #include "kernel/kinds.h"
+#include "kernel/retention.h"
 #include "kernel/tree_path.h"
 
 namespace agentfs {
 namespace {
 
-constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
 constexpr double kShare = 0.1;  // of what old contents may hold
 
 }  // namespace

@@ -13,6 +13,8 @@
 
 namespace agentfs {
 
+inline constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
+
 // For how long and how much. Times are wall clock, nanoseconds; what was replaced at or before one
 // is too old.
 struct Retention {

@@ -9,8 +9,8 @@ import shutil
 import signal
 import threading
 
-from mount_lib import (Mount, command, expect, expect_eq, expect_has, kill, main, need, read, run,
-                       tell, wait_until)
+from mount_lib import (EXCHANGE, Mount, command, expect, expect_eq, expect_has, kill, main, need, read,
+                       renameat2, run, tell, wait_until)
 
 ROUNDS = 4
 M = Mount.of("checkpoints")
@@ -749,6 +749,32 @@ def whole():
     M.fsck()
 
 
+def a_workspace_that_is_renamed_takes_its_commits_along():
+    for way in ("moved", "exchanged"):
+        ours, others = f"{way}-one", f"{way}-two"
+        for name in (ours, others):
+            (SPACES / name).mkdir()
+            git(name, "init", "-q")
+            (SPACES / name / "who").write_text(f"{name}\n")
+            git(name, "add", "-A")
+            git(name, "commit", "-q", "-m", "first")
+        for number in range(1_500):
+            (SPACES / ours / f"f{number}").write_text(f"{number}\n")
+        ctl(ours, "checkpoint c")
+        if way == "moved":
+            (SPACES / ours).rename(SPACES / f"{way}-three")
+            (SPACES / others).rename(SPACES / ours)
+            new = f"{way}-three"
+        else:
+            renameat2(SPACES / ours, SPACES / others, EXCHANGE)
+            new = others
+        ref = "refs/agentfs/checkpoints/c"
+        wait_until(60, lambda new=new, ref=ref: git(new, "for-each-ref", ref), f"{way}: the commit")
+        expect_eq(git(new, "show", f"{ref}:who"), f"{way}-one\n")
+        expect_eq(git(new, "show", f"{ref}:f7"), "7\n")
+        expect_eq(git(ours, "for-each-ref", "refs/agentfs"), "", "in the repository of the other one")
+
+
 main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      after_a_rollback_whatever_the_names, what_a_rollback_changed_alone_is_looked_at,
      commits_are_what_was_there_whatever_was_rolled_back, a_rollback_waits, ignored_directories,
@@ -763,4 +789,4 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      a_linked_worktree_has_none_and_is_told_so,
      paths_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
-     killed_at_any_instant, whole)
+     killed_at_any_instant, a_workspace_that_is_renamed_takes_its_commits_along, whole)

@@ -79,7 +79,9 @@ bool KernelServices::is_tree_busy(const std::string& root) {
 }
 
 Result<Hold> KernelServices::hold_tree(const std::string& root) {
-  return kernel_.merges().hold(root);
+  const Hold commits = kernel_.hold_commits(root);
+  const Hold merges = TRY(kernel_.merges().hold(root));
+  return hold_until([commits, merges] {});
 }
 
 Status KernelServices::check_room(bool makes_room) {

@@ -5,13 +5,13 @@
 #include <optional>
 
 #include "catch.h"
+#include "kernel/retention.h"
 #include "support/temporary.h"
 
 namespace agentfs::test {
 namespace {
 
 constexpr std::int64_t kHour = std::int64_t{3'600} * 1'000'000'000;
-constexpr std::int64_t kDay = 24 * kHour;
 
 // Of which the wall's can be set.
 class SetClock final : public Clock {
