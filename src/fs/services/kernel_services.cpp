@@ -79,9 +79,11 @@ bool KernelServices::is_tree_busy(const std::string& root) {
 }
 
 Result<Hold> KernelServices::hold_tree(const std::string& root) {
-  const Hold commits = kernel_.hold_commits(root);
+  // What else waits for commits tells the host's kernel of names beside this one, which it has
+  // locked meanwhile: that is over, or refused here, before a commit is waited for.
   const Hold merges = TRY(kernel_.merges().hold(root));
-  return hold_until([commits, merges] {});
+  const Hold commits = kernel_.hold_commits(root);
+  return hold_until([merges, commits] {});
 }
 
 Status KernelServices::check_room(bool makes_room) {
