@@ -15,15 +15,22 @@
 namespace agentfs {
 
 // STATE/
-//   journal/segments/*.jsonl   what has happened          keys/journal.ed25519   signs its head
-//   agentfs.sqlite             the fold of the journal    blobs/hh/<hash>        large results
-//   conflicts/<n>/             what agents were refused
-//   trees/{home,workspaces,tmp}/  plain files             git/<workspace>.git    history of those
-//   etc/                       documents                  log/agentfs.log        that are no
-//   repositories lock, daemon.pid           who uses it     format, format.copy  version of all
-//   this past/                      old contents of files      merges/            merges under way
-//   restores/                  restores under way
-//   quarantine/<time>/         what fsck set aside        backup-<format>-<time>/  and migrations
+//   journal/segments/*.jsonl      what has happened
+//   keys/journal.ed25519          signs its head
+//   agentfs.sqlite                the fold of the journal
+//   blobs/hh/<hash>               large results
+//   conflicts/<n>/                what agents were refused
+//   trees/{home,workspaces,tmp}/  plain files
+//   git/<workspace>.git           history of those that are no repositories
+//   etc/                          documents
+//   log/agentfs.log               what went wrong
+//   lock, daemon.pid              who uses it
+//   format, format.copy           the version of all this
+//   past/                         old contents of files
+//   clock                         where the wall clock has been set
+//   merges/, restores/            those under way
+//   quarantine/<time>/            what fsck set aside
+//   backup-<format>-<time>/       and migrations
 class StateDirectory {
  public:
   enum class Use { serve, check };

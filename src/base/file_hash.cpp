@@ -12,8 +12,6 @@
 
 namespace agentfs::file {
 
-Result<std::string> blake2b(int fd) { return blake2b(fd, nullptr); }
-
 Result<std::string> blake2b(int fd, const std::function<bool()>& is_unwanted) {
   constexpr std::size_t kPiece = std::size_t{1} << 18U;
   std::array<unsigned char, 32> digest{};

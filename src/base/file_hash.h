@@ -9,9 +9,8 @@
 
 namespace agentfs::file {
 
-// blake2b() of what a descriptor has, from its beginning; its offset stays. EIO.
-Result<std::string> blake2b(int fd);
-// The same, until `is_unwanted` says so, which is asked now and then: EINTR.
-Result<std::string> blake2b(int fd, const std::function<bool()>& is_unwanted);
+// blake2b() of what a descriptor has, from its beginning; its offset stays. EIO. `is_unwanted` is
+// asked now and then: EINTR.
+Result<std::string> blake2b(int fd, const std::function<bool()>& is_unwanted = {});
 
 }  // namespace agentfs::file

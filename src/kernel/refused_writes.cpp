@@ -202,16 +202,15 @@ Status RefusedWrites::empty() {
   const std::int64_t days = std::max<std::int64_t>(settings.days, 1);
   const std::int64_t before = kernel_.clock().wall() - days * kDay;
   const struct statvfs disk = TRY(kernel_.parts().past->statistics());
-  const double most = static_cast<double>(disk.f_blocks) * static_cast<double>(disk.f_frsize) *
-                      settings.share * kShare;
-  double bytes = 0;
+  const std::uint64_t most = share_of(disk, settings.share * kShare);
+  std::uint64_t bytes = 0;
   std::size_t count = 0;
-  for (const RefusalRef& one : kept) bytes += static_cast<double>(one->bytes);
+  for (const RefusalRef& one : kept) bytes += one->bytes;
   for (const RefusalRef& one : kept) {
     const bool is_old = kernel_.history().by_now(one->time) <= before;
     if (!is_old && bytes <= most && kept.size() - count <= kMost) break;
     TRY(end(Caller::daemon(kernel_), one->number, is_old ? "age" : "space"));
-    bytes -= static_cast<double>(one->bytes);
+    bytes -= one->bytes;
     ++count;
   }
   return ok();

@@ -28,11 +28,9 @@ const DirectoryType* history_of(const DirectoryType& root, std::string_view path
 Result<struct stat> walk_to(Request& request, const ContextRef& context, const std::string& path) {
   for (const auto& [top, root] : context->data_roots) {
     if (!text::is_below(path, top)) continue;
-    const std::string below = path.substr(top.size() + 1);
-    const auto slash = below.rfind('/');
-    const bool is_deep = slash != std::string::npos;
-    const NodeRef parent = is_deep ? TRY(walk_data(request, root, below.substr(0, slash))) : root;
-    return TRY(parent->lookup(request, is_deep ? below.substr(slash + 1) : below)).attributes;
+    const std::string_view below = std::string_view(path).substr(top.size() + 1);
+    const NodeRef parent = TRY(walk_data(request, root, std::string(text::parent_part(below))));
+    return TRY(parent->lookup(request, std::string(text::last_part(below)))).attributes;
   }
   return fail(ENOENT, "{}: in no data tree", path);
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "base/file_hash.h"
+#include "base/hold.h"
 #include "base/text.h"
 #include "fs/vfs/data_guard.h"
 
@@ -91,7 +92,7 @@ Result<std::string> ContentHashes::of(const TreeFile& file, const struct stat& n
     if (found != all_.end() && found->second.is_of(state)) return found->second.hash;
   }
   const int others = under_way_.fetch_add(1);
-  const auto ended = std::shared_ptr<void>(nullptr, [this](void*) { under_way_.fetch_sub(1); });
+  const Hold counted = hold_until([this] { under_way_.fetch_sub(1); });
   if (others >= kAtOnce) {
     return fail(EAGAIN,
                 "user.agentfs.hash: of {} files it is computed just now; again, when one "

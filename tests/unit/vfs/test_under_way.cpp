@@ -215,9 +215,12 @@ struct KeptPlace {
   json::Value change_and_die(std::string_view what) {
     services.file = place.file();
     REQUIRE(change(what));
+    die();
+    return kept_of(services.last);
+  }
+  void die() {
     services.file.clear();
     test::spit(place.file(), services.image);
-    return kept_of(services.last);
   }
 
   UnderWayPlace place;
@@ -259,8 +262,7 @@ TEST_CASE("what shows that it was made before a kill is told as any other change
   };
   SECTION("a directory that was renamed") {
     REQUIRE(at.work->rename(at.request, "d", *at.work, "e", 0));
-    at.services.file.clear();
-    test::spit(at.place.file(), at.services.image);
+    at.die();
     const auto next = at.start();
     CHECK(at.services.last.operation == "rename");
     CHECK(at.services.last.path == "/workspaces/w/d");
@@ -270,16 +272,14 @@ TEST_CASE("what shows that it was made before a kill is told as any other change
   SECTION("a whole tree that was removed") {
     REQUIRE(at.top->make_directory(at.request, "x", 0755));
     REQUIRE(at.top->remove_directory(at.request, "x"));
-    at.services.file.clear();
-    test::spit(at.place.file(), at.services.image);
+    at.die();
     const auto next = at.start();
     CHECK(at.services.last.operation == "remove");
     CHECK(at.services.last.path == "/workspaces/x");
   }
   SECTION("two that have changed places do not show it") {
     REQUIRE(at.work->rename(at.request, "d", *at.work, "l", RENAME_EXCHANGE));
-    at.services.file.clear();
-    test::spit(at.place.file(), at.services.image);
+    at.die();
     const auto next = at.start();
     CHECK(at.services.last.operation == "interrupted");
     CHECK(member("generation"));
