@@ -31,6 +31,7 @@ struct FileState {
   std::int64_t size = 0;
   std::int64_t modified = 0;  // times in nanoseconds
   std::int64_t changed = 0;
+  std::int64_t made = 0;  // of a file of the host's, where its disk tells; 0: not known
 
   bool exists() const { return mode != 0; }
   mode_t type() const { return mode & S_IFMT; }

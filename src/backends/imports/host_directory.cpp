@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -12,11 +13,11 @@
 #include <climits>
 #include <filesystem>
 
-#include "backends/imports/import_records.h"
 #include "backends/imports/ready_names.h"
 #include "base/blocks.h"
 #include "base/copy.h"
 #include "base/directory.h"
+#include "base/nanoseconds.h"
 #include "base/text.h"
 
 namespace agentfs::imports {
@@ -30,6 +31,31 @@ bool is_absent(int code) { return code == ENOENT || code == ENOTDIR || code == E
 
 std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
+}
+
+// What is made of an image's file once it is changed has its number on an overlay, and its own time.
+bool tells_when_made(int fd) {
+  struct statfs disk{};
+  return ::fstatfs(fd, &disk) == 0 &&
+         static_cast<std::uint32_t>(disk.f_type) != std::uint32_t{OVERLAYFS_SUPER_MAGIC};
+}
+
+// Of `name` in a directory, or of `directory` itself where it is ""; nothing: it has gone.
+std::optional<FileState> state_at(int directory, const char* name, bool tells) {
+  struct statx found{};
+  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+  if (::statx(directory, name, kFlags, STATX_BASIC_STATS | STATX_BTIME, &found) != 0) return {};
+  const auto moment = [](const struct statx_timestamp& time) {
+    return nanoseconds_of({.tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec});
+  };
+  FileState state{.mode = found.stx_mode};
+  state.device = makedev(found.stx_dev_major, found.stx_dev_minor);
+  state.inode = found.stx_ino;
+  state.size = static_cast<std::int64_t>(found.stx_size);
+  state.modified = moment(found.stx_mtime);
+  state.changed = moment(found.stx_ctime);
+  if (tells && (found.stx_mask & STATX_BTIME) != 0) state.made = moment(found.stx_btime);
+  return state;
 }
 
 // The kernel makes what is there as it is read: it has no size, differs each time, and some of it
@@ -121,9 +147,9 @@ Result<FileState> HostDirectory::look(const std::string& path) const {
   const auto fd = open(path, O_PATH);
   if (!fd && is_absent(fd.error().code)) return FileState();
   if (!fd) return std::unexpected(fd.error());
-  struct stat attributes{};
-  if (::fstat(fd->get(), &attributes) != 0) return fail_errno(shown(path));
-  return is_recorded(attributes.st_mode) ? state_from(attributes) : FileState();
+  const auto state = state_at(fd->get(), "", tells_when_made(fd->get()));
+  if (!state) return fail_errno(shown(path));
+  return is_recorded(state->mode) ? *state : FileState();
 }
 
 Result<std::string> HostDirectory::read_link(const std::string& path) const {
@@ -154,15 +180,16 @@ Status HostDirectory::for_each(const std::string& directory, const Each& each) c
                 "such a one below it, would do",
                 shown(directory));
   }
+  const bool tells = tells_when_made(number);
   for (const auto& [name, inode, type] : TRY(list_directory(number, shown(directory)))) {
-    struct stat attributes{};
     const bool is_ready = ReadyName::is_one(name);  // before it is looked at: it may go meanwhile
-    if (::fstatat(number, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    const mode_t mode = attributes.st_mode;
+    const auto state = state_at(number, name.c_str(), tells);
+    if (!state) continue;
+    const mode_t mode = state->mode;
     const bool is_left_out =
         is_ready || !is_recorded(mode) ||
         (name == ".git" && !S_ISDIR(mode) && leads_out(directory, repository_of(number, mode)));
-    TRY(each({number, name, joined(directory, name), attributes, is_left_out}));
+    TRY(each({number, name, joined(directory, name), *state, is_left_out}));
   }
   return ok();
 }
@@ -180,14 +207,14 @@ Status HostDirectory::walk_one(const std::string& directory, bool whole,
                                std::map<std::string, FileState>& found,
                                std::vector<std::string>& below) const {
   return for_each(directory, [&](const Item& item) -> Status {
-    const bool is_directory = S_ISDIR(item.attributes.st_mode);
+    const bool is_directory = item.state.is_directory();
     if (item.is_left_out || (is_directory && item.name == ".git" && !whole)) return ok();
-    if (S_ISREG(item.attributes.st_mode) &&
+    if (item.state.is_regular() &&
         ::faccessat(item.directory, item.name.c_str(), R_OK, AT_EACCESS) != 0 && errno != ENOENT) {
       return errno == EACCES ? refuse_unreadable(shown(item.path)) : fail_errno(shown(item.path));
     }
     if (is_directory) below.push_back(item.path);
-    found[item.path] = state_from(item.attributes);
+    found[item.path] = item.state;
     return ok();
   });
 }

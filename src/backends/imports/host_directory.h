@@ -50,7 +50,7 @@ class HostDirectory {
     int directory = -1;
     std::string name{};
     std::string path{};
-    struct stat attributes{};
+    FileState state{};
     bool is_left_out = false;  // of every import
   };
   using Each = std::function<Status(const Item& item)>;

@@ -23,6 +23,7 @@ std::string line_of(const Entry& entry) {
   if (state.exists()) {
     value.set("mode", state.mode).set("inode", state.inode).set("size", state.size);
     value.set("modified", state.modified).set("changed", state.changed);
+    if (state.made != 0) value.set("made", state.made);
   }
   return json::dump(value) + "\n";
 }
@@ -35,6 +36,7 @@ Result<Entry> entry_from(std::string_view line) {
   entry.state.size = value["size"].number();
   entry.state.modified = value["modified"].number();
   entry.state.changed = value["changed"].number();
+  entry.state.made = value["made"].number();
   return entry;
 }
 
@@ -49,9 +51,12 @@ bool is_unchanged(const FileState& one, const FileState& other) {
          one.modified == other.modified && one.changed == other.changed;
 }
 
+// The disk gives the number of a file that has gone to the next that is made.
 bool has_same_bytes(const FileState& one, const FileState& other) {
+  const bool made_at_once = one.made == other.made || one.made == 0 || other.made == 0;
   return one.exists() && !one.is_directory() && one.type() == other.type() &&
-         one.inode == other.inode && one.size == other.size && one.modified == other.modified;
+         one.inode == other.inode && made_at_once && one.size == other.size &&
+         one.modified == other.modified;
 }
 
 FileState state_from(const struct stat& attributes) {
@@ -194,7 +199,6 @@ std::set<std::string> ImportRecords::with_links(const std::vector<std::string>& 
   }
   for (const auto& [path, known] : current()) {
     const auto file = files.find(known.inode);
-    // The disk gives the number of a file that has gone to the next that is made.
     if (file != files.end() && has_same_bytes(file->second, known)) all.insert(path);
   }
   return all;
