@@ -33,7 +33,8 @@ std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
 }
 
-// What is made of an image's file once it is changed has its number on an overlay, and its own time.
+// What is made of an image's file once it is changed has its number on an overlay, and its own
+// time.
 bool tells_when_made(int fd) {
   struct statfs disk{};
   return ::fstatfs(fd, &disk) == 0 &&

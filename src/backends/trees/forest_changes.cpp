@@ -193,10 +193,12 @@ void ForestStore::removed(const ForestNodeRef& victim, bool last) {
   victim->removed = true;
   const Tree& tree = *victim->tree;
   if (!tree.line || !victim->is_directory()) return;
+  f_->linked.leave(*victim);
   const auto live = f_->live.find(tree.line->number());
   if (live == f_->live.end()) return;
   const auto root = f_->book().find(*f_->top_node, live->second);
   if (root != victim) return;
+  f_->linked.drop(tree);
   f_->live.erase(live);
   if (Status noted = tree.line->note_dropped(); !noted) log::error("{}", noted.error().message);
   loose_ = true;

@@ -77,6 +77,7 @@ class ForestDisk {
   }
   std::map<std::string, std::string> unreadable;  // names at the top, and why: EBADMSG
   ForestCounts counts;
+  KnownLinks linked;
 
   // --- reading
   // Where a directory's entries are: its own, or those of what it reads through.
@@ -191,7 +192,6 @@ class ForestDisk {
   const Marks marks_;
   AheadCopies ahead_;
   Growths filling_, saving_;
-  KnownLinks linked_;
   std::atomic<std::uint64_t> moves_ = 1, collections_ = 0;
   Mutex<Rank::forest_nodes> mutex_;
   std::map<ino_t, TreeRef> trees_ GUARDED_BY(mutex_);  // by the inode of the directory

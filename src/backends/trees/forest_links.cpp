@@ -10,20 +10,43 @@ constexpr std::size_t kMostKept = 200'000;  // names
 
 struct FoundNames {
   std::unordered_map<ino_t, ForestNode::Name> first{};
-  HardLinks linked{};
+  FoundLinks linked{};
   std::size_t kept = 0;
 
   void add(ino_t inode, ForestNode::Name name) {
     const auto [at, is_new] = first.try_emplace(inode, std::move(name));
     if (is_new) return;
-    auto& names = linked.names[inode];
-    if (names.empty()) names.push_back(at->second);
-    names.push_back(std::move(name));
+    if (!linked.has(inode)) linked.add(inode, at->second);
+    linked.add(inode, name);
     ++kept;
   }
 };
 
 }  // namespace
+
+void FoundLinks::add(ino_t inode, const ForestNode::Name& name) {
+  const auto [number, is_new] = numbers_.try_emplace(name.parent.get(), directories_.size());
+  if (is_new) directories_.push_back(name.parent);
+  names_[inode].push_back({number->second, name.name});
+}
+
+std::vector<ForestNode::Name> FoundLinks::of(ino_t inode) const {
+  std::vector<ForestNode::Name> names;
+  const auto found = names_.find(inode);
+  if (found == names_.end()) return names;
+  for (const Place& place : found->second) {
+    const ForestNodeRef& directory = directories_[place.directory];
+    if (directory) names.push_back({directory, place.name});
+  }
+  return names;
+}
+
+void FoundLinks::leave(const ForestNode& directory) {
+  const auto found = numbers_.find(&directory);
+  if (found == numbers_.end()) return;
+  directories_[found->second].reset();
+  numbers_.erase(found);
+}
 
 HardLinks& KnownLinks::of(const TreeRef& tree) {
   auto found = all_.find(tree->line->number());
@@ -37,8 +60,17 @@ HardLinks& KnownLinks::of(const TreeRef& tree) {
   return known;
 }
 
+void KnownLinks::leave(const ForestNode& directory) {
+  const auto found = all_.find(directory.tree->line->number());
+  if (found != all_.end()) found->second.found.leave(directory);
+}
+
+void KnownLinks::drop(const Tree& tree) {
+  if (tree.line) all_.erase(tree.line->number());
+}
+
 // Not by recursion: a tree may be deeper than a stack has room for.
-Result<HardLinks> find_hard_links(ForestDisk& disk, ForestNode& root, ino_t asked) {
+Result<FoundLinks> find_hard_links(ForestDisk& disk, ForestNode& root, ino_t asked) {
   FoundNames found;
   std::vector<ForestNodeRef> left{root.shared_from_this()};
   while (!left.empty()) {
@@ -56,14 +88,12 @@ Result<HardLinks> find_hard_links(ForestDisk& disk, ForestNode& root, ino_t aske
       }
     }
   }
-  HardLinks& linked = found.linked;
-  auto& own = linked.names[asked];
-  if (const auto one = found.first.find(asked); own.empty() && one != found.first.end()) {
-    own.push_back(one->second);
-  }
-  if (found.kept > kMostKept) linked.names = {{asked, std::move(own)}};
-  linked.tree = root.tree;
-  return std::move(linked);
+  const auto one = found.first.find(asked);
+  if (!found.linked.has(asked) && one != found.first.end()) found.linked.add(asked, one->second);
+  if (found.kept <= kMostKept) return std::move(found.linked);
+  FoundLinks alone;
+  for (const ForestNode::Name& name : found.linked.of(asked)) alone.add(asked, name);
+  return alone;
 }
 
 }  // namespace agentfs::trees

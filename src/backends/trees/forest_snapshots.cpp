@@ -261,6 +261,7 @@ Status ForestStore::drop(const std::string& name, const std::function<Status()>&
   freeze(*root->tree);
   f_->set_tree(*root->disk, std::make_shared<Tree>());
   f_->book().remove_name(*f_->top_node, name);
+  f_->linked.drop(*root->tree);
   if (line != nullptr) {
     f_->live.erase(line->number());
     ++line->shifts;

@@ -16,7 +16,7 @@ namespace agentfs::trees {
 Status ForestDisk::prepare_file(ForestNode& file, bool empty) {
   if (file.prepared()) return ok();
   TRY(refuse(file));
-  std::unordered_set<std::uint64_t>& prepared = linked_.of(file.tree).prepared;
+  std::unordered_set<std::uint64_t>& prepared = linked.of(file.tree).prepared;
   const auto identity = [&] { return table().file_identity(*file.disk); };
   bool is_shared = false;
   if (prepared.empty() || !prepared.contains(identity())) {
@@ -120,14 +120,14 @@ Result<std::vector<ForestNode::Name>> ForestDisk::names_of(ForestNode& file) {
   const FileMark mark = marks_.file(Spot::of(fd.get()));
   const nlink_t count = mark.changed ? mark.names : attributes.st_nlink;
   if (names.size() >= count || attributes.st_nlink == 0) return names;
-  HardLinks& known = linked_.of(file.tree);
+  HardLinks& known = linked.of(file.tree);
   names.clear();
-  take(known.names[inode]);
+  take(known.found.of(inode));
   if (names.size() >= count) return names;
   const TreeEntry root = TRY(find(*top_node, live.at(file.tree->line->number())));
-  known.names = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode)).names;
+  known.found = TRY(find_hard_links(*this, static_cast<ForestNode&>(*root.node), inode));
   ++counts.searched;
-  return known.names[inode];
+  return known.found.of(inode);
 }
 
 // --- the new inode
@@ -215,8 +215,8 @@ Status ForestDisk::recover(Line& line, ForestNode& root) {
   for (const ino_t old : line.moving()) {
     const std::string note = fmt::format("moving.{}", old);
     const int room = line.directory();
-    const HardLinks found = TRY(find_hard_links(*this, root, old));
-    for (const ForestNode::Name& name : found.names.at(old)) {
+    const FoundLinks found = TRY(find_hard_links(*this, root, old));
+    for (const ForestNode::Name& name : found.of(old)) {
       const std::string fresh = line.fresh_name();
       if (::linkat(room, note.c_str(), room, fresh.c_str(), 0) != 0) return fail_errno(fresh);
       TRY(put_over(line, fresh, name, true));

@@ -141,6 +141,31 @@ TEST_CASE("Names of one file stay one file on both sides") {
   REQUIRE(forest.stat("p/b/g").st_nlink == 2);
 }
 
+// Their descriptors would stay open.
+TEST_CASE("Directories of hard links are kept by nobody once they are removed or their tree is") {
+  TestForest forest;
+  for (const char* path : {"p", "p/a", "p/b", "p/b/c"}) forest.directory(path);
+  const TreeNodeRef file = forest.file("p/a/f", "old");
+  for (const char* path : {"p/b", "p/b/c"}) {
+    REQUIRE(forest->link(*file, *forest.at(path), "g", kMyself));
+  }
+  const auto known = [&](const char* path) { return std::weak_ptr(forest.at(path)); };
+  REQUIRE(forest->fork("p", "q"));
+  forest.write("q/a/f", "new");
+  REQUIRE(forest->counts().searched == 1);
+  const auto b = known("q/b");
+  const auto c = known("q/b/c");
+  REQUIRE_FALSE(c.expired());
+  REQUIRE(forest->unlink(*forest.at("q/b/c"), "g", kMyself));
+  REQUIRE(forest->remove_directory(*forest.at("q/b"), "c", kMyself));
+  CHECK(c.expired());
+  forest.write("q/a/f", "newer");
+  CHECK(forest.read("q/b/g") == "newer");
+  REQUIRE_FALSE(b.expired());
+  REQUIRE(forest->drop("q"));
+  CHECK(b.expired());
+}
+
 TEST_CASE("A fork is searched once for the other names of all its files") {
   constexpr int kFiles = 20;
   TestForest forest;
