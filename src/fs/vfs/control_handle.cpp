@@ -18,6 +18,7 @@ Result<std::string> ControlHandle::execute(const Caller& author, const std::stri
   const RowPlace& place = file().place();
   const bool is_setting = place.info().kind == Kind::setting;
   auto result = [&]() -> Result<std::string> {
+    TRY(check_tree());
     const ObjectRef object = TRY(place.held(author));
     TRY(check_text(place.info().name, line));
     if (!is_setting) return place.type->command(place.row, object, author, line);

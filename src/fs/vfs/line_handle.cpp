@@ -28,6 +28,7 @@ std::pair<ContentRef, std::uint64_t> ReplyText::place(off_t offset) {
 // An appending descriptor's offsets are the host kernel's guess at a size that does not grow.
 LineHandle::LineHandle(RowFileRef file, Request& request, int flags, ContentRef snapshot)
     : file_(std::move(file)),
+      tree_(file_->context(), file_->place()),
       slot_(file_->slot(request)),
       opener_(request.host().pid),
       write_only_((flags & O_ACCMODE) == O_WRONLY),

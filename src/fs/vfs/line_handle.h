@@ -51,6 +51,7 @@ class LineHandle : public Handle, public std::enable_shared_from_this<LineHandle
 
   const RowFile& file() const { return *file_; }
   const std::string& slot() const { return slot_; }
+  Status check_tree() const { return tree_.check(file_->context(), file_->place()); }
   void note(const Caller& author, const Error& error) const;
 
  private:
@@ -63,6 +64,7 @@ class LineHandle : public Handle, public std::enable_shared_from_this<LineHandle
   void finished(const Write& write, const Caller& author, Result<std::string>& reply);
 
   const RowFileRef file_;
+  const NamedTree tree_;
   const std::string slot_;
   const pid_t opener_;
   const bool write_only_;

@@ -28,6 +28,7 @@ std::string_view without_cut_sequence(std::string_view text) {
 
 MessageHandle::MessageHandle(RowFileRef file, Request& request, int flags, ContentRef snapshot)
     : file_(std::move(file)),
+      tree_(file_->context(), file_->place()),
       session_(session_of(request)),
       opener_(request.host().pid),
       counted_((flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) == 0),
@@ -128,6 +129,7 @@ Status MessageHandle::deliver() {
   const RowPlace& place = file_->place();
   auto delivered = [&]() -> Status {
     TRY(check_text(file_->path(), text));
+    TRY(tree_.check(file_->context(), place));
     const ObjectRef object = TRY(place.held(*author));
     TRY(place.type->write(place.row, object, *author, text));
     return record_written(*file_, *author, text);

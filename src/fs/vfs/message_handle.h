@@ -34,6 +34,7 @@ class MessageHandle final : public Handle,
   Status deliver();
 
   const RowFileRef file_;
+  const NamedTree tree_;
   const std::string session_;
   const pid_t opener_;
   const bool counted_;

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "fs/vfs/control_handle.h"
+#include "fs/vfs/data_file.h"
 #include "fs/vfs/message_handle.h"
 #include "fs/vfs/reply_handle.h"
 
@@ -26,6 +27,30 @@ Result<ObjectRef> RowPlace::held(const Caller& caller) const {
   auto object = type->find(caller, key);
   if (!object && object.error().code == ENOENT) object.error().code = ESRCH;
   return object;
+}
+
+namespace {
+
+TreeNodeRef find_root(const Context& context, const RowPlace& place) {
+  const std::string path = place.key.empty() ? std::string() : place.key.front();
+  const auto above = context.data_roots.find(parent_path(path));
+  if (!path.starts_with('/') || above == context.data_roots.end()) return nullptr;
+  const auto& top = dynamic_cast<const DataNode&>(*above->second);
+  const auto found = top.tree().store().lookup(top.file(), std::string(text::last_part(path)));
+  return found ? found->node : nullptr;
+}
+
+}  // namespace
+
+NamedTree::NamedTree(const Context& context, const RowPlace& place)
+    : root_(find_root(context, place)) {}
+
+Status NamedTree::check(const Context& context, const RowPlace& place) const {
+  if (root_ == nullptr || find_root(context, place) == root_) return ok();
+  return fail(ESTALE,
+              "{}: was opened when {} was another one, which has gone or has another name by now; "
+              "opened again it is of what is there",
+              place.path, place.key.front());
 }
 
 std::string as_comments(std::string_view text) {

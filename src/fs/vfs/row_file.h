@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "backends/tree_store.h"
 #include "fs/vfs/table.h"
 #include "fs/vfs/version_node.h"
 
@@ -22,6 +23,18 @@ struct RowPlace {
   Result<ObjectRef> find(const Caller& caller) const;
   // For a descriptor: the object was there, so it has gone: ESRCH.
   Result<ObjectRef> held(const Caller& caller) const;
+};
+
+// The workspace or home that a file of .agentfs was opened of. What has its name when something is
+// written may be another one: discarded and forked anew, renamed and made again. Empty for objects
+// that are known by numbers. Threads: all.
+class NamedTree {
+ public:
+  NamedTree(const Context& context, const RowPlace& place);
+  Status check(const Context& context, const RowPlace& place) const;  // ESTALE: another is there
+
+ private:
+  const TreeNodeRef root_;
 };
 
 // An object by its key, with the errors of a lookup.
