@@ -653,7 +653,7 @@ def what_is_not_kept_is_told():
     expect_has(M.last_error(), "nothing is kept while days is 0 in /etc/history.toml")
     etc.unlink()
     expect_errno("ENOENT", tell, OURS / "ctl", "fork my site\n")
-    expect_has(M.last_error(), "a name of the fork that has blanks is one word in quotes")
+    expect_has(M.last_error(), "a name of the fork that has blanks is one word in double quotes")
 
 
 def what_cannot_be_done_to_a_generated_file_is_told():
@@ -1113,6 +1113,51 @@ def who_stands_in_it_commands_no_other_workspace():
     expect_eq(os.listdir(M / "workspaces/stood-in-2/.agentfs/snapshots"), [])
 
 
+def an_open_command_file_is_of_what_it_was_opened_of():
+    first = M / "workspaces/bound"
+    first.mkdir()
+    (first / "f").write_text("old\n")
+    ctl = os.open(first / ".agentfs/ctl", os.O_WRONLY)
+    limits = os.open(first / ".agentfs/limits", os.O_WRONLY)
+    for line in ("checkpoint one", "rollback one", "checkpoint two"):
+        os.write(ctl, f"{line}\n".encode())
+    second = first.rename(M / "workspaces/bound-2")
+    first.mkdir()
+    was = read(first / ".agentfs/limits")
+    for opened, line in ((ctl, b"checkpoint three\n"), (limits, b"bytes=1000000\n")):
+        expect_errno("ESTALE", os.write, opened, line)
+        expect_has(M.last_error(), "opened again")
+        os.close(opened)
+    expect_eq(os.listdir(first / ".agentfs/snapshots"), [])
+    expect_eq(read(first / ".agentfs/limits"), was)
+    expect_eq(sorted(os.listdir(second / ".agentfs/snapshots")), ["one", "two", "undo-1"])
+
+
+def ours_is_there_again_when_a_real_one_that_is_held_goes():
+    top = M / "workspaces/held"
+    top.mkdir()
+    for take_away in (os.rmdir, lambda own: os.rename(own, top / "other"),
+                      lambda own: os.rename(top / "other", own) or os.rmdir(own)):
+        with open(top / ".agentfs/note", "w") as held:
+            held.write("of the user\n")
+            os.unlink(top / ".agentfs/note")
+            take_away(top / ".agentfs")
+            expect_has(read(top / ".agentfs/README"), "restore")
+            command(top / ".agentfs/ctl", "checkpoint held")
+            command(top / ".agentfs/ctl", "discard held")
+
+
+def a_directory_of_documents_that_is_made_again_is_another():
+    profile = M / "etc/profiles/again"
+    profile.mkdir()
+    held = os.open(profile, os.O_PATH | os.O_DIRECTORY)
+    profile.rmdir()
+    profile.mkdir()
+    os.close(held)
+    (profile / "context.d").mkdir()
+    (profile / "context.d/10-rules.md").write_text("Be brief.\n")
+
+
 def a_command_is_no_file():
     top = M / "workspaces/commands"
     top.mkdir()
@@ -1123,7 +1168,9 @@ def a_command_is_no_file():
 
 
 main(mount_it, it_is_there_and_is_not_listed, who_stands_in_it_commands_no_other_workspace,
-     a_command_is_no_file, ways_to_overwrite,
+     a_command_is_no_file, an_open_command_file_is_of_what_it_was_opened_of,
+     ours_is_there_again_when_a_real_one_that_is_held_goes,
+     a_directory_of_documents_that_is_made_again_is_another, ways_to_overwrite,
      what_another_closed_meanwhile_is_kept, whatever_way_another_changed_it,
      what_was_written_is_told_before_its_name_goes, what_is_closed_and_not_written_over_is_not_kept, vim, rm_and_restore, odd_times_come_back,
      what_a_backup_was_made_of,

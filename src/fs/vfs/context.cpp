@@ -30,6 +30,11 @@ void Interned::forget(const std::string& path) {
   if (found != nodes_.end() && found->second.expired()) nodes_.erase(found);
 }
 
+void Interned::replace(const std::string& path) {
+  Lock lock(mutex_);
+  nodes_.erase(path);
+}
+
 std::uint64_t inode_number(std::string_view path) { return fnv1a(path) | (1ULL << 63U); }
 
 mode_t permissions(const Context& context, const RowInfo& row) {

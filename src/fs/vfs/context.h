@@ -32,6 +32,9 @@ class Interned {
   NodeRef ensure(const std::string& path, const std::function<NodeRef()>& make);
   NodeRef find(const std::string& path);
   void forget(const std::string& path);  // its node has gone
+  // The host's kernel has removed the directory, whose inode serves nobody any more: who looks for
+  // the path gets another node, though that one is held still.
+  void replace(const std::string& path);
 
  private:
   Mutex<Rank::queue> mutex_;

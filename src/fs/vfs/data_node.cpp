@@ -316,6 +316,7 @@ Status DataNode::remove_directory(Request& request, const std::string& name) {
   Undertaking removal(*tree_, TRY(request.writer()), naming(name, true), {.operation = "remove"});
   Departure departure(request, *this, name, removal);
   TRY(departure.after(tree_->store().remove_directory(*file_, name, request.tree())));
+  if (name == kHistoryName) HistoryNode::replace(*this);
   departure.tell();
   return removal.tell();
 }

@@ -65,6 +65,7 @@ void DataNode::follow_region(const std::string& name, DataNode& target,
   const bool is_covered = name == kHistoryName || new_name == kHistoryName;
   if (!is_covered && region_of(region_, name) == region_of(target.region_, new_name)) return;
   for (const auto& [directory, child] : {std::pair(this, name), std::pair(&target, new_name)}) {
+    if (child == kHistoryName) HistoryNode::replace(*directory);
     const auto entry = tree_->store().lookup(*directory->file_, child);
     if (!entry) continue;  // the old name, where nothing came back for it
     tree_->ensure(entry->node, region_of(directory->region_, child));

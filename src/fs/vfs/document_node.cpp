@@ -310,6 +310,7 @@ Status DocumentDirectory::remove_entry_directory(Request& request, const std::st
                 removed.path(), documents.front().name);
   }
   TRY(operations.remove_directory(object.get(), author, removed.relative));
+  context().interned.replace(removed.path());
   return context().services.record_control(author, removed.path(), "rmdir");
 }
 

@@ -32,6 +32,11 @@ class LinksHandle final : public Handle {
   const std::shared_ptr<Handle> listed_;
 };
 
+// A directory that is made again under the same path is another parent.
+std::string key_of(const DataNode& parent) {
+  return fmt::format("{}#{}", child_path(parent.path(), kHistoryName), parent.file().inode());
+}
+
 // The host's kernel knows the real directory by this node: what is changed in the real one past it
 // would be told of a node that it does not know.
 Result<Found> unremembered(Result<Found> found) {
@@ -55,13 +60,18 @@ NodeRef HistoryNode::find(const std::shared_ptr<DataNode>& parent) {
   const std::string root(text::first_parts(directory, 2));
   if (root.empty()) return {};
   const std::string path = child_path(directory, kHistoryName);
-  // A directory that is made again under the same path is another parent.
-  std::string key = fmt::format("{}#{}", path, parent->file().inode());
+  std::string key = key_of(*parent);
   return context->interned.ensure(key, [&]() -> NodeRef {
     auto ours = std::make_shared<SyntheticDirectory>(context, *table.type, Key{root}, path,
                                                      S_IFDIR | 0755U);
     return std::make_shared<HistoryNode>(parent, std::move(ours), root, key);
   });
+}
+
+void HistoryNode::replace(const DataNode& parent) {
+  if (const ContextRef context = parent.tree().history().context.lock()) {
+    context->interned.replace(key_of(parent));
+  }
 }
 
 HistoryNode::~HistoryNode() {

@@ -28,6 +28,8 @@ class HistoryNode final : public Node {
  public:
   // The `.agentfs` of `parent`; null where the tree has none, and in its top.
   static NodeRef find(const std::shared_ptr<DataNode>& parent);
+  // The real one of `parent` was removed, or renamed: the next that is found is another node.
+  static void replace(const DataNode& parent);
   HistoryNode(std::shared_ptr<DataNode> parent, NodeRef ours, std::string root, std::string key)
       : parent_(std::move(parent)),
         ours_(std::move(ours)),
