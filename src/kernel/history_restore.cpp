@@ -315,6 +315,15 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
   return which;
 }
 
+std::string told_of(const Returns& returns, const std::string& whole, bool with_directories,
+                    std::string_view note) {
+  const std::string what = returns.size() == 1
+                               ? fmt::format("{} from {:06}", whole, returns[0].whole->number)
+                               : fmt::format("{} paths at and below {}", returns.size(), whole);
+  return fmt::format("restored {}{}\n{}", what,
+                     with_directories ? ", and the directories it was in" : "", note);
+}
+
 }  // namespace
 
 Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::string& root,
@@ -322,6 +331,7 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
                                            std::optional<std::uint64_t> version) {
   TRY(may_see(caller, root));
   const std::string whole = TRY(path_below(root, path));
+  const bool has_root = is_there(kernel_, caller, root);
   Result<Versions> looked_up;
   Versions above;
   Versions own;
@@ -358,13 +368,12 @@ Result<std::string> HistoryKeeper::restore(const Caller& caller, const std::stri
   TRY(check_readable(*kernel_.parts().past, returns));
   TRY(check_disk(kernel_.parts(), returns));
   const MergePause pause(kernel_.conflicts(), root);  // no state is kept of what lies ready
+  if (has_root && !is_there(kernel_, caller, root)) {
+    return fail(ENOENT, "{}: has gone since this began, and nothing was restored", root);
+  }
   const StoredOrder stored = TRY(store_restore(kernel_, caller, steps));
   TRY(kernel_.paths().restore(with_groups(kernel_, caller), steps));
-  const std::string_view with = above.empty() ? "" : ", and the directories it was in";
-  if (returns.size() == 1) {
-    return fmt::format("restored {} from {:06}{}\n{}", whole, returns[0].whole->number, with, note);
-  }
-  return fmt::format("restored {} paths at and below {}{}\n{}", returns.size(), whole, with, note);
+  return told_of(returns, whole, !above.empty(), note);
 }
 
 Result<std::string> HistoryKeeper::forget(const Caller& caller, const std::string& root,

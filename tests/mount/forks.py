@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Forks, checkpoints and rollbacks of whole workspaces: at once, and no byte crosses."""
+import contextlib
 import errno
 import itertools
 import json
@@ -621,8 +622,8 @@ def mistakes_are_told():
         refused(name, "site", line)
     expect_has(M.last_error(), "nowhere")
     for line, name, piece in (("merge try-l", "EINVAL", "did you mean try-1"),
-                              ("restore a b", "EINVAL", "a path with blanks is one word in quotes"),
-                              ("checkpoint a b", "EINVAL", "what has blanks is one word in quotes"),
+                              ("restore a b", "EINVAL", "a path with blanks is one word in double quotes"),
+                              ("checkpoint a b", "EINVAL", "what has blanks is one word in double quotes"),
                               ("discard try-l", "ENOENT", "did you mean try-1")):
         refused(name, "site", line)
         expect_has(M.last_error(), piece, line)
@@ -1026,6 +1027,33 @@ def one_of_several_that_ask_for_the_same_checkpoint_gets_it():
     expect_eq(sorted(os.listdir(top / ".agentfs/snapshots")), sorted(f"c{number}" for number in range(30)))
 
 
+def what_is_discarded_is_not_made_again_by_a_restore():
+    (SPACES / "restored").mkdir()
+    for i in range(6):
+        (SPACES / f"restored/{i}").write_text(f"{i}\n")
+    for _ in range(12):
+        ctl("restored", "fork gone")
+        run(["sh", "-c", "rm -f gone/*"], cwd=SPACES)
+        opened = [os.open(SPACES / "gone/.agentfs/ctl", os.O_WRONLY) for i in range(6)]
+
+        def restore(at, ctls=tuple(opened)):
+            with contextlib.suppress(OSError):
+                os.write(ctls[at], f"restore {at}\n".encode())
+        beside = [threading.Thread(target=restore, args=(i,)) for i in range(6)]
+        for one in beside[:3]:
+            one.start()
+        discard = threading.Thread(target=lambda: ctl("restored", "discard gone"))
+        discard.start()
+        for one in beside[3:]:
+            one.start()
+        for one in [*beside, discard]:
+            one.join()
+        for one in opened:
+            os.close(one)
+        expect(not (SPACES / "gone").exists(), "what was discarded is there again")
+    run(["rm", "-rf", "restored"], cwd=SPACES)
+
+
 def a_discard_of_a_name_that_changes_takes_no_other_workspace():
     for number in range(25):
         main_name, fork_name = f"trunk{number}", f"trunk{number}-1"
@@ -1056,7 +1084,7 @@ main(mount_it, a_fork_is_its_parent, each_goes_its_way, no_byte_crosses,
      handles_that_were_open_stay_the_parents, what_was_written_through_a_mapping_is_kept,
      rollbacks_at_once_keep_what_was_written_through_mappings,
      what_has_no_name_is_in_no_fork, forks_of_forks, checkpoints_are_directories, rollback_and_back,
-     who_has_a_file_open_over_a_rollback_sees_that_it_is_another,
+     what_is_discarded_is_not_made_again_by_a_restore, who_has_a_file_open_over_a_rollback_sees_that_it_is_another,
      a_database_that_is_open_over_a_rollback_is_left_whole, a_shell_may_stay_where_it_is,
      who_works_there_sees_at_once_what_a_rollback_brought_back, many_names_at_the_top_are_all_asked_for_again,
      dropping_leaves_the_others_whole, where_a_process_works_stays, mistakes_are_told,
