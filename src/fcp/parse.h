@@ -52,7 +52,8 @@ struct Argument {
 };
 
 inline std::unexpected<Error> refuse_empty(const Argument& a) {
-  return fail(EINVAL, "{}: an argument is empty (\"\"); a word would do, or several in quotes",
+  return fail(EINVAL,
+              "{}: an argument is empty (\"\"); a word would do, or several in double quotes",
               a.syntax);
 }
 
@@ -82,7 +83,7 @@ struct Parser<T> {
     if (const auto value = text::number<T>(a.word)) return *value;
     const bool follows_path = a.syntax.contains("PATH ") || a.usage.contains("PATH ");
     return fail(EINVAL, "{}: {} is no whole number, as 7 is{}", a.syntax, text::shown(a.word),
-                follows_path ? "; a path with blanks is one word in quotes" : "");
+                follows_path ? "; a path with blanks is one word in double quotes" : "");
   }
 };
 

@@ -187,7 +187,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
     const auto found = find(root, *checkpoint);
     if (!found) {
       return fail(found.error().code,
-                  "{}; a name of the fork that has blanks is one word in quotes",
+                  "{}; a name of the fork that has blanks is one word in double quotes",
                   found.error().message);
     }
     TRY(check_owner_then(caller, root, *found));

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "fs/vfs/directory.h"
 
+#include <algorithm>
+
+#include "fs/vfs/readme.h"
+
 namespace agentfs::vfs {
 
 std::string_view name(Kind kind) {
@@ -35,9 +39,15 @@ std::string_view name(Kind kind) {
   return "value";
 }
 
-Result<std::string> unknown_verb(std::string_view word, const std::vector<std::string>& known) {
-  return fail(EINVAL, "{}: no such verb{}; {} would do", text::shown(word),
-              text::did_you_mean(word, known), text::join(known, ", "));
+Result<std::string> unknown_verb(std::string_view word, const std::vector<std::string>& known,
+                                 std::span<const RowInfo> files) {
+  const auto named = std::ranges::find(files, word, &RowInfo::name);
+  if (named != files.end()) {
+    return fail(EINVAL, "{0}: no such verb, but a name beside it: `{1} {0}` tells what it has",
+                word, named->kind == Kind::value || named->kind == Kind::setting ? "cat" : "ls");
+  }
+  return fail(EINVAL, "{}: no such verb{}; {} would do, and {} tells of each", text::shown(word),
+              text::did_you_mean(word, known), text::join(known, ", "), kReadme);
 }
 
 }  // namespace agentfs::vfs

@@ -7,7 +7,9 @@
 namespace agentfs::vfs {
 
 // The sentence for a verb that a control file does not have, and the call of one that it has.
-Result<std::string> unknown_verb(std::string_view word, const std::vector<std::string>& known);
+// `files`: those beside it, of which one may have been meant.
+Result<std::string> unknown_verb(std::string_view word, const std::vector<std::string>& known,
+                                 std::span<const RowInfo> files);
 
 template <class O>
 class Directory final : public DirectoryType {
@@ -51,7 +53,7 @@ class Directory final : public DirectoryType {
       if (is_it) return verb.run(as(object), caller, parsed, verb.syntax);
       known.emplace_back(verb.word);
     }
-    return unknown_verb(parsed.words[0], known);
+    return unknown_verb(parsed.words[0], known, infos_);
   }
   void reply(std::size_t row, const ObjectRef& object, const Caller& caller, std::string request,
              Completion<std::string> done) const override {

@@ -82,7 +82,7 @@ Result<Arguments> take_all(const fcp::Line& line, std::string_view syntax,
   if (!kTakesRest && line.words.size() > sizeof...(I) + 1) {
     return fail(EINVAL, "{}: one word too many ({}); {} would do{}", line.words[0],
                 text::shown(line.words[sizeof...(I) + 1]), syntax,
-                sizeof...(I) == 0 ? "" : ", and what has blanks is one word in quotes");
+                sizeof...(I) == 0 ? "" : ", and what has blanks is one word in double quotes");
   }
   Arguments arguments;
   Status status = ok();
