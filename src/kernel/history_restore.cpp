@@ -317,9 +317,8 @@ Forgetting forgetting_of(const History& history, const Versions& versions) {
 
 std::string told_of(const Returns& returns, const std::string& whole, bool with_directories,
                     std::string_view note) {
-  const std::string what = returns.size() == 1
-                               ? fmt::format("{} from {:06}", whole, returns[0].whole->number)
-                               : fmt::format("{} paths at and below {}", returns.size(), whole);
+  std::string what = fmt::format("{} paths at and below {}", returns.size(), whole);
+  if (returns.size() == 1) what = fmt::format("{} from {:06}", whole, returns[0].whole->number);
   return fmt::format("restored {}{}\n{}", what,
                      with_directories ? ", and the directories it was in" : "", note);
 }
