@@ -2,7 +2,6 @@
 #include "backends/script/scenario.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/text.h"
 
@@ -129,27 +128,20 @@ Result<Pattern> Pattern::parse(std::string_view text) {
   Pattern pattern;
   pattern.text_ = text;
   if (text.size() < 2 || !text.starts_with('/') || !text.ends_with('/')) return pattern;
-  const std::string expression(text.substr(1, text.size() - 2));
-  auto compiled = std::make_unique<regex_t>();
-  if (const int code = ::regcomp(compiled.get(), expression.c_str(), REG_EXTENDED | REG_NOSUB)) {
-    std::array<char, 128> reason{};
-    ::regerror(code, compiled.get(), reason.data(), reason.size());
-    return fail(EBADMSG,
-                "no regular expression ({}): {}; a substring, * or /POSIX extended/ will do",
-                text::shown(text), reason.data());
+  const std::string_view expression = text.substr(1, text.size() - 2);
+  auto compiled = Expression::compile(expression);
+  if (!compiled) {
+    return fail(EBADMSG, "{}; a substring, * or another /expression/ will do",
+                compiled.error().message);
   }
-  pattern.expression_ = std::shared_ptr<const regex_t>(compiled.release(), [](const regex_t* old) {
-    const std::unique_ptr<regex_t> owner(const_cast<regex_t*>(old));
-    ::regfree(owner.get());
-  });
+  pattern.expression_ = *std::move(compiled);
   return pattern;
 }
 
 bool Pattern::fits(std::string_view message) const {
   if (text_ == "*") return true;
   if (!expression_) return message.contains(text_);
-  const std::string seen(text::prefix(message, kSeenByExpression));
-  return ::regexec(expression_.get(), seen.c_str(), 0, nullptr, 0) == 0;
+  return expression_->is_in(text::prefix(message, kSeenByExpression));
 }
 
 const Step* Task::find(std::int64_t index, std::string_view message) const {

@@ -2,8 +2,6 @@
 // What the script model plays: scenario files.
 #pragma once
 
-#include <regex.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +11,7 @@
 
 #include "backends/model_driver.h"
 #include "base/error.h"
+#include "base/expression.h"
 #include "base/json.h"
 
 namespace agentfs::script {
@@ -35,8 +34,8 @@ namespace agentfs::script {
 //    "delay_ms": 20,                        the answer takes that long (0)
 //    "usage": {"input": 10, "output": 5, "cached": 0}}   else counted: bytes / 4
 //
-// "match" and "when" are a substring, "*" for any message, or "/regular expression/" (POSIX
-// extended, which needs no backtracking), which sees the first 64 KiB of the message.
+// "match" and "when" are a substring, "*" for any message, or "/regular expression/" (as RE2
+// has them), which sees the first 64 KiB of the message.
 //
 // In "text" and in the strings of "arguments" {{last_user}} stands for the last user message and
 // {{result:N}} for the first line, trimmed, of the N-th tool result since then (from 1).
@@ -60,7 +59,7 @@ class Pattern {
 
  private:
   std::string text_;
-  std::shared_ptr<const regex_t> expression_;
+  std::optional<Expression> expression_{};
 };
 
 struct Task {

@@ -81,7 +81,8 @@ struct Search {
                                   .right = Right::read,
                                   .kind = CallKind::query};
   static constexpr auto fields = std::tuple(
-      field("pattern", &Search::pattern, "A POSIX extended regular expression."),
+      field("pattern", &Search::pattern,
+            "A regular expression, as RE2 has them: without back references."),
       field("path", &Search::path, "File or directory to search; the cwd if left out."),
       field("files", &Search::files, "Only files whose name matches this glob, such as *.c."),
       field("limit", &Search::limit, "Lines at the most; 200 if left out."));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// fs.search: lines of a tree that match a regular expression. regcomp(3), because std::regex
-// recurses once a letter and ends the daemon on a long line.
+// fs.search: lines of a tree that match a regular expression.
 #include <fnmatch.h>
-#include <regex.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 
+#include "base/expression.h"
 #include "base/text.h"
 #include "kernel/gitignore.h"
 #include "kernel/paths.h"
@@ -24,36 +23,6 @@ constexpr std::uint64_t kMostRuleBytes = std::uint64_t{1} << 20;  // of a .gitig
 constexpr std::size_t kLineBytes = 300;                           // of a line that is shown
 constexpr std::size_t kMatchBytes = 16'384;                       // of a line that is looked at
 constexpr std::size_t kMostDepth = 64;
-
-// A compiled expression; frees itself.
-class Pattern {
- public:
-  Pattern() = default;
-  ~Pattern() {
-    if (is_compiled_) ::regfree(&regex_);
-  }
-  Pattern(const Pattern&) = delete;
-  Pattern& operator=(const Pattern&) = delete;
-
-  Status compile(const std::string& text) {
-    const int code = ::regcomp(&regex_, text.c_str(), REG_EXTENDED | REG_NOSUB);
-    if (code != 0) {
-      std::array<char, 200> reason{};
-      ::regerror(code, &regex_, reason.data(), reason.size());
-      return fail(EINVAL, "pattern: no POSIX extended regular expression ({}): {}",
-                  text::shown(text), reason.data());
-    }
-    is_compiled_ = true;
-    return ok();
-  }
-  bool matches(const std::string& line) const {
-    return ::regexec(&regex_, line.c_str(), 0, nullptr, 0) == 0;
-  }
-
- private:
-  regex_t regex_{};
-  bool is_compiled_ = false;
-};
 
 class TreeSearch {
  public:
@@ -76,7 +45,7 @@ class TreeSearch {
   const Caller& caller_;
   const Search& args_;
   const std::int64_t limit_;
-  Pattern pattern_;
+  std::optional<Expression> pattern_{};
   std::string root_;
   std::string result_;
   std::string notes_;
@@ -93,7 +62,9 @@ Result<std::string> TreeSearch::run() {
     return fail(EINVAL, "pattern: cannot be {}; a regular expression would do",
                 text::shown(args_.pattern));
   }
-  TRY(pattern_.compile(args_.pattern));
+  auto pattern = Expression::compile(args_.pattern);
+  if (!pattern) return fail(EINVAL, "pattern: {}", pattern.error().message);
+  pattern_ = *std::move(pattern);
   root_ = paths::normalise(args_.path.value_or("."), values::cwd(kernel_, caller_));
   const struct stat attributes = TRY(kernel_.paths().attributes(caller_, root_));
   if (S_ISDIR(attributes.st_mode)) {
@@ -162,7 +133,7 @@ void TreeSearch::search_file(const std::string& path, const std::string& shown) 
   std::size_t number = 0;
   for (const std::string_view line : text::lines(*whole)) {
     ++number;
-    if (!pattern_.matches(std::string(line.substr(0, kMatchBytes)))) continue;
+    if (!pattern_->is_in(line.substr(0, kMatchBytes))) continue;
     const std::string_view cut = text::prefix(line, kLineBytes);
     result_ += fmt::format("{}:{}:{}{}\n", shown, number, text::to_utf8(cut),
                            cut.size() < line.size() ? "…" : "");

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "base/expression.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "catch.h"
+#include "support/must.h"
+
+namespace agentfs::test {
+namespace {
+
+std::string repeated(std::string_view piece, std::size_t times) {
+  std::string whole;
+  for (std::size_t i = 0; i < times; ++i) whole += piece;
+  return whole;
+}
+
+TEST_CASE("An expression is found anywhere in a text, in the syntax that models write") {
+  CHECK(must(Expression::compile("b+c")).is_in("abbcd"));
+  CHECK(must(Expression::compile("^int [[:alpha:]]+\\($")).is_in("int main("));
+  CHECK(must(Expression::compile(R"((?i)todo\b)")).is_in("// ToDo: x"));
+  CHECK_FALSE(must(Expression::compile(R"(^\d+$)")).is_in("12a"));
+  CHECK(must(Expression::compile("é.$")).is_in("caf\xC3\xA9s"));
+  CHECK(must(Expression::compile("a")).is_in(std::string_view("\xFF\0a", 3)));
+}
+
+TEST_CASE("What is no expression is told, with a sentence") {
+  for (const char* const text : {"(", "[a", "a**", R"((a)\1)", "a{2,1}"}) {
+    const auto refused = Expression::compile(text);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EINVAL);
+    CHECK(refused.error().message.starts_with("no regular expression"));
+    CHECK(refused.error().message.contains(text));
+  }
+}
+
+// glibc's regcomp(3) recurses on the first and multiplies the second; its regexec(3) backtracks on
+// references.
+TEST_CASE("No expression ends the program or takes it long") {
+  CHECK_FALSE(Expression::compile(repeated("(", 20'000) + repeated(")", 20'000)));
+  (void)Expression::compile(repeated("(", 2'000) + "a" + repeated(")", 2'000));
+  (void)Expression::compile(".*" + repeated("{10,}", 6));
+  (void)Expression::compile(repeated("((a{1,100}){1,100}", 200));
+  const auto begun = std::chrono::steady_clock::now();
+  const auto slow = must(Expression::compile("^" + repeated("(a*)*", 20) + "b"));
+  CHECK_FALSE(slow.is_in(std::string(16'384, 'a')));
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(30));
+}
+
+}  // namespace
+}  // namespace agentfs::test
