@@ -15,7 +15,8 @@ namespace agentfs {
 // Spans in which the wall clock ran as the steady one does, or stood still with the machine. What
 // differs by more than kStep between two looks is a step, by which all times before it count as
 // later or earlier. Between two daemons as much time has passed as the wall clock is beyond all
-// that it ever showed: one that is behind was wrong, and is set right later. Times are wall clock,
+// that it ever showed: one that is behind was wrong, and is set right later. That it is not ahead
+// is believed once it has gone on for an hour: until then no time has passed. Times are wall clock,
 // nanoseconds. Threads: all.
 class ClockSteps {
  public:
@@ -37,16 +38,20 @@ class ClockSteps {
     std::int64_t end = 0;
     std::int64_t shift = 0;  // to be added
   };
+  void begin(std::int64_t now) REQUIRES(mutex_);
   void go_on(std::int64_t expected, std::int64_t now) REQUIRES(mutex_);
+  void believe() REQUIRES(mutex_);
   void load() REQUIRES(mutex_);
+  bool load_line(std::string_view line) REQUIRES(mutex_);
   void store() REQUIRES(mutex_);
 
   const std::string file_;
   const Clock& clock_;
   mutable Mutex<Rank::driver> mutex_;
-  std::vector<Span> spans_ GUARDED_BY(mutex_);  // the last one is now's
-  std::int64_t steady_ GUARDED_BY(mutex_) = 0;  // at the last look
-  std::int64_t stored_ GUARDED_BY(mutex_) = 0;  // steady, too
+  std::vector<Span> spans_ GUARDED_BY(mutex_);   // the last one is now's
+  std::int64_t doubted_ GUARDED_BY(mutex_) = 0;  // that passed before the last one, if it did
+  std::int64_t steady_ GUARDED_BY(mutex_) = 0;   // at the last look
+  std::int64_t stored_ GUARDED_BY(mutex_) = 0;   // steady, too
 };
 
 }  // namespace agentfs

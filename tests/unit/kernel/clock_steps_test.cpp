@@ -4,8 +4,10 @@
 
 #include <optional>
 
+#include "base/file.h"
 #include "catch.h"
 #include "kernel/retention.h"
+#include "support/must.h"
 #include "support/temporary.h"
 
 namespace agentfs::test {
@@ -49,6 +51,8 @@ class Steps {
   }
   std::int64_t age_of(std::int64_t time) const { return clock.wall() - steps_->by_now(time); }
 
+  std::string file() const { return place_.path("clock"); }
+
   SetClock clock;
 
  private:
@@ -65,8 +69,51 @@ TEST_CASE("Where no clock is set, times are what they are") {
   CHECK(steps.age_of(made) == kDay);
   steps.clock.pass(3 * kDay);  // no daemon runs
   steps.start();
-  CHECK(steps.age_of(made) == 4 * kDay);
-  CHECK(steps.age_of(made - kDay) == 5 * kDay);
+  CHECK(steps.age_of(made) == kDay);  // unless the clock is wrong
+  SECTION("one daemon that runs for an hour") { steps.pass(kHour); }
+  SECTION("several") {
+    for (int i = 0; i < 3; ++i) {
+      steps.pass(kHour / 3);
+      steps.start();
+    }
+  }
+  CHECK(steps.age_of(made) == 4 * kDay + kHour);
+  CHECK(steps.age_of(made - kDay) == 5 * kDay + kHour);
+}
+
+TEST_CASE("A clock that is ahead at a start and set right soon has aged nothing") {
+  Steps steps;
+  const std::int64_t made = steps.clock.wall();
+  steps.pass(2 * kHour);
+  steps.clock.set(100 * kDay);
+  steps.start();
+  CHECK(steps.age_of(made) == 2 * kHour);
+  const std::int64_t ahead = steps.clock.wall();
+  steps.pass(kHour / 2);
+  SECTION("by the daemon that runs") { steps.set(-100 * kDay); }
+  SECTION("before the next") {
+    steps.clock.set(-100 * kDay);
+    steps.start();
+  }
+  steps.pass(2 * kHour);
+  steps.start();
+  CHECK(steps.age_of(made) <= 5 * kHour);
+  CHECK(steps.age_of(ahead) <= 3 * kHour);
+}
+
+TEST_CASE("A record with a flipped bit is none, and ages nothing") {
+  Steps steps;
+  steps.set(-100 * kDay);
+  steps.pass(2 * kHour);
+  const std::int64_t made = steps.clock.wall();
+  const std::string whole = must(file::read(steps.file()));
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string flipped = whole;
+    flipped[at] ^= 2;
+    must(file::replace(steps.file(), flipped, 0600));
+    steps.start();
+    CHECK(steps.age_of(made) == 0);
+  }
 }
 
 TEST_CASE("What was made while the clock was behind is as old as it is once that is set right") {
