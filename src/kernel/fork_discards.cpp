@@ -29,6 +29,7 @@ Result<std::string> Forks::discard(const Caller& caller, const std::string& root
     return discard_fork(caller, root, path, *its);
   }
   TRY(may_change(caller, root));
+  const MergePause alone(kernel_.conflicts(), root + "/.agentfs/snapshots");  // of those who ask
   const auto found = find(root, name);
   if (!found) return own ? no_such(root, name) : std::unexpected(found.error());
   const SnapshotInfo& one = *found;

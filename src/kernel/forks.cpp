@@ -182,6 +182,7 @@ Result<std::string> Forks::fork(const Caller& caller, const std::string& root,
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause pause(kernel_.conflicts(), root);
+  TRY(check_new(root, name));  // somebody else may have been first
   SnapshotId state;
   if (checkpoint) {
     const auto found = find(root, *checkpoint);
@@ -226,17 +227,20 @@ Result<std::string> Forks::checkpoint(const Caller& caller, const std::string& r
         "{}: a rollback calls what it replaces so; another name, such as before-{}, would do",
         text::shown(name), text::shown(name));
   }
-  const auto own = info_of(root);
-  const auto base = base_of(sibling(root, name));
-  if (own && base && base->tree == own->number) {
+  const auto check_no_fork = [&]() -> Status {
+    const auto own = info_of(root);
+    const auto base = base_of(sibling(root, name));
+    if (!own || !base || base->tree != own->number) return ok();
     return fail(EEXIST, "{}: is the name of a fork of {}; another one would do", text::shown(name),
                 root);
-  }
+  };
+  TRY(check_no_fork());
   const Hold held = TRY(kernel_.paths().begin_snapshot(root));
   Forest& forest = *TRY(forest_of(root));
   const MergePause of_import(kernel_.conflicts(), import_key(root));
   const MergePause pause(kernel_.conflicts(), root);
   TRY(check_new(root, name));  // somebody else may have been first
+  TRY(check_no_fork());
   const std::optional<Sequence> reached = kernel_.checkpoint_reaches(root);
   TRY(kernel_.imports().keep_base(root, name));
   TreeChange row{.operation = "checkpoint", .path = root};
