@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <ranges>
+#include <vector>
 
 #include "base/nanoseconds.h"
 #include "base/text.h"
@@ -43,27 +45,43 @@ std::int64_t IgnoredPaths::change_of(const std::string& file) const {
   return nanoseconds_of(its.st_ctim);
 }
 
+// From the top down, and on no stack of calls: agents make directories as deep as they like.
 const IgnoredPaths::Scope& IgnoredPaths::scope(const std::string& root,
                                                const std::string& directory) {
-  const std::string path = directory.empty() ? root : fmt::format("{}/{}", root, directory);
-  if (const auto known = scopes_.find(path); known != scopes_.end()) return known->second;
-  Scope found;
-  if (!directory.empty()) {
-    found = scope(root, std::string(text::parent_part(directory)));
-    found.is_ignored = found.is_ignored || found.rules->is_ignored(directory, true);
+  const auto path_of = [&](std::string_view one) {
+    return one.empty() ? root : fmt::format("{}/{}", root, one);
+  };
+  std::vector<std::string_view> unknown;
+  std::string_view at = directory;
+  while (!scopes_.contains(path_of(at))) {
+    unknown.push_back(at);
+    if (at.empty()) break;
+    at = text::parent_part(at);
   }
-  const auto text = found.is_ignored ? fail(ENOENT, "not looked at")
-                                     : kernel_.paths().read(Caller::daemon(kernel_),
-                                                            path + "/.gitignore", 0, kMostRules);
-  if (text || found.rules == nullptr) {
-    auto rules = found.rules == nullptr ? GitIgnore() : *found.rules;
-    if (text) {
-      rules.add(directory, *text);
-      found.changed = std::max(found.changed, change_of(path + "/.gitignore"));
+  for (const std::string_view one : unknown | std::views::reverse) {
+    Scope found;
+    if (!one.empty()) {
+      found = scopes_.at(path_of(text::parent_part(one)));
+      found.is_ignored = found.is_ignored || found.rules->is_ignored(std::string(one), true);
     }
-    found.rules = std::make_shared<const GitIgnore>(std::move(rules));
+    read_rules(path_of(one), std::string(one), found);
+    scopes_.emplace(path_of(one), std::move(found));
   }
-  return scopes_.emplace(path, std::move(found)).first->second;
+  return scopes_.at(path_of(directory));
+}
+
+void IgnoredPaths::read_rules(const std::string& path, const std::string& directory, Scope& scope) {
+  const std::string file = path + "/.gitignore";
+  const auto text = scope.is_ignored
+                        ? fail(ENOENT, "not looked at")
+                        : kernel_.paths().read(Caller::daemon(kernel_), file, 0, kMostRules);
+  if (!text && scope.rules != nullptr) return;
+  auto rules = scope.rules == nullptr ? GitIgnore() : *scope.rules;
+  if (text) {
+    rules.add(directory, *text);
+    scope.changed = std::max(scope.changed, change_of(file));
+  }
+  scope.rules = std::make_shared<const GitIgnore>(std::move(rules));
 }
 
 }  // namespace agentfs

@@ -33,6 +33,8 @@ class IgnoredPaths {
   };
   // Of a directory below the root of a tree; "" is the root.
   const Scope& scope(const std::string& root, const std::string& directory);
+  // As they are in the directory, on top of those above it.
+  void read_rules(const std::string& path, const std::string& directory, Scope& scope);
   // What says so; null: nothing does.
   const Scope* ignoring(const std::string& path);
   std::int64_t change_of(const std::string& file) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Going back to a state of a tree.
 #include <algorithm>
+#include <ranges>
 #include <set>
 
 #include "base/text.h"
@@ -53,17 +54,27 @@ void announce(const Kernel& kernel, const std::string& root, SnapshotId before) 
   });
 }
 
-// The first of others' files in it, or "".
-std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest, const TreeNode& node,
-                        const std::string& path) {
-  const auto attributes = forest.attributes(node);
-  if (attributes && !kernel.history().may_read(caller, *attributes)) return path;
-  if (node.type() != S_IFDIR) return {};
-  for (const std::string& name : names_in(forest, node).value_or(Names())) {
-    const auto entry = forest.lookup(node, name);
-    const std::string below = fmt::format("{}/{}", path, name);
-    std::string found = entry ? anothers_in(kernel, caller, forest, *entry->node, below) : "";
-    if (!found.empty()) return found;
+// The first of others' files in it, or "". On no stack of calls: it may be as deep as one likes.
+std::string anothers_in(Kernel& kernel, const Caller& caller, Forest& forest,
+                        const TreeNodeRef& top, const std::string& path) {
+  struct Place {
+    TreeNodeRef parent{};  // null: `top` itself
+    std::string name{};
+    std::string path{};
+  };
+  std::vector<Place> left{{.path = path}};
+  while (!left.empty()) {
+    const Place place = std::move(left.back());
+    left.pop_back();
+    const auto entry = place.parent ? forest.lookup(*place.parent, place.name) : TreeEntry{top, {}};
+    if (!entry) continue;
+    const auto attributes = forest.attributes(*entry->node);
+    if (attributes && !kernel.history().may_read(caller, *attributes)) return place.path;
+    if (entry->node->type() != S_IFDIR) continue;
+    const Names names = names_in(forest, *entry->node).value_or(Names());
+    for (const std::string& name : names | std::views::reverse) {
+      left.push_back({entry->node, name, fmt::format("{}/{}", place.path, name)});
+    }
   }
   return {};
 }
@@ -115,7 +126,7 @@ Status Forks::check_own(const Caller& caller, const std::string& root, SnapshotI
   TRY(forest.compare(*state, *now.node, [&](const Difference& difference) {
     for (const TreeNodeRef& node : {difference.before, difference.after}) {
       if (!node || !found.empty()) continue;
-      found = anothers_in(kernel_, caller, forest, *node, difference.path);
+      found = anothers_in(kernel_, caller, forest, node, difference.path);
     }
     return found.empty();
   }));
