@@ -145,8 +145,9 @@ class Kernel {
   void do_behind_answer(std::function<void()> task) const;
   // Begins to make the commits of a workspace's checkpoints that have none yet; returns at once.
   void commit_checkpoints(const std::string& workspace);
-  // While it lives no commit writes into the workspace's repository; waits for one under way.
-  Hold hold_commits(const std::string& root) const;
+  // While it lives no commit writes into the workspace's repository; waits for one under way. EBUSY
+  // where that takes longer.
+  Result<Hold> hold_commits(const std::string& root, std::chrono::milliseconds longest) const;
   Status between_commits(const std::string& root, const std::function<Status()>& act) const;
   std::vector<std::string> workspaces() const;  // sorted
   // Gives back the disk's room of what no tree depends on any more. Blocks.

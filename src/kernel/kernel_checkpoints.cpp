@@ -276,12 +276,20 @@ std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) cons
   return state_->fold.applied();
 }
 
-Hold Kernel::hold_commits(const std::string& root) const {
+Result<Hold> Kernel::hold_commits(const std::string& root,
+                                  std::chrono::milliseconds longest) const {
   const auto workspace = paths::workspace_of(root);
-  if (!workspace) return {};
+  if (!workspace) return Hold();
   {
     Lock lock(state_->mutex);
-    while (state_->committing.contains(*workspace)) state_->changed.wait(lock);
+    const auto late = std::chrono::steady_clock::now() + longest;
+    while (state_->committing.contains(*workspace)) {
+      if (state_->changed.wait_until(lock, late) == std::cv_status::no_timeout) continue;
+      return fail(EBUSY,
+                  "{}: a checkpoint of it is being committed to its repository; once git has that "
+                  "(refs/agentfs/checkpoints), this would do",
+                  root);
+    }
     state_->committing.insert(*workspace);
   }
   return hold_until([state = state_, workspace = *workspace] {
@@ -294,7 +302,7 @@ Hold Kernel::hold_commits(const std::string& root) const {
 }
 
 Status Kernel::between_commits(const std::string& root, const std::function<Status()>& act) const {
-  const Hold held = hold_commits(root);
+  const Hold held = TRY(hold_commits(root, std::chrono::hours(24)));
   return act();
 }
 

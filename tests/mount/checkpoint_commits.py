@@ -749,6 +749,18 @@ def whole():
     M.fsck()
 
 
+def when_it_may(rename):
+    """A rename that is refused while a commit takes longer than others can be kept waiting."""
+    def is_done():
+        try:
+            rename()
+        except OSError as error:
+            expect_eq(error.errno, errno.EBUSY)
+            return False
+        return True
+    wait_until(60, is_done, "a rename")
+
+
 def a_workspace_that_is_renamed_takes_its_commits_along():
     for way in ("moved", "exchanged"):
         ours, others = f"{way}-one", f"{way}-two"
@@ -762,11 +774,12 @@ def a_workspace_that_is_renamed_takes_its_commits_along():
             (SPACES / ours / f"f{number}").write_text(f"{number}\n")
         ctl(ours, "checkpoint c")
         if way == "moved":
-            (SPACES / ours).rename(SPACES / f"{way}-three")
+            when_it_may(lambda ours=ours, way=way: (SPACES / ours).rename(SPACES / f"{way}-three"))
             (SPACES / others).rename(SPACES / ours)
             new = f"{way}-three"
         else:
-            renameat2(SPACES / ours, SPACES / others, EXCHANGE)
+            when_it_may(lambda ours=ours, others=others:
+                        renameat2(SPACES / ours, SPACES / others, EXCHANGE))
             new = others
         ref = "refs/agentfs/checkpoints/c"
         wait_until(60, lambda new=new, ref=ref: git(new, "for-each-ref", ref), f"{way}: the commit")

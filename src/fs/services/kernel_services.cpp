@@ -15,6 +15,13 @@
 #include "kernel/stale_writes.h"
 
 namespace agentfs {
+namespace {
+
+// For commits under way: meanwhile the host's kernel keeps all others from the directory that has
+// the tree.
+constexpr std::chrono::milliseconds kLongestHold{1'000};
+
+}  // namespace
 
 void KernelServices::note_error(const Caller& caller, std::string_view path, const Error& error) {
   // A tool's own operations fail with its call, which is told of once, by the gate.
@@ -82,7 +89,7 @@ Result<Hold> KernelServices::hold_tree(const std::string& root) {
   // What else waits for commits tells the host's kernel of names beside this one, which it has
   // locked meanwhile: that is over, or refused here, before a commit is waited for.
   const Hold merges = TRY(kernel_.merges().hold(root));
-  const Hold commits = kernel_.hold_commits(root);
+  const Hold commits = TRY(kernel_.hold_commits(root, kLongestHold));
   return hold_until([merges, commits] {});
 }
 
