@@ -69,8 +69,10 @@ void FollowHandle::push(std::string_view text, bool end) {
 
 void FollowHandle::read(Request& request, off_t offset, std::size_t count, Completion<Bytes> done) {
   std::optional<Result<Bytes>> now;
+  std::uint64_t number = 0;
   {
     Lock lock(mutex_);
+    number = ++last_read_;
     if (closed_) {
       now = fail(EINTR, "{}: closed", place_.path);  // the release came first
     } else if (has_something()) {
@@ -78,20 +80,21 @@ void FollowHandle::read(Request& request, off_t offset, std::size_t count, Compl
     } else if (!request.may_block()) {
       now = fail(EAGAIN, "{}: nothing new yet", place_.path);
     } else {
-      parked_.reads.push_back({count, offset, done});
+      parked_.reads.push_back({count, offset, done, number});
     }
   }
   if (now) return done.complete(*std::move(now));
-  done.on_cancel([weak = weak_from_this(), done] {
-    if (const auto self = weak.lock()) self->interrupt(done);
-    done.complete(fail(EINTR, "follow: interrupted"));
+  done.on_cancel([weak = weak_from_this(), done, number] {
+    const auto self = weak.lock();
+    if (self == nullptr || self->stop(number)) done.complete(fail(EINTR, "follow: interrupted"));
   });
 }
 
-void FollowHandle::interrupt(const Completion<Bytes>& read) {
-  read.complete(fail(EINTR, "{}: interrupted", place_.path));
+// One that is parked no more has been given bytes, which nobody else gets: it is about to be
+// answered with them.
+bool FollowHandle::stop(std::uint64_t read) {
   Lock lock(mutex_);
-  std::erase_if(parked_.reads, [](const Parked::Read& r) { return r.done.answered(); });
+  return std::erase_if(parked_.reads, [&](const auto& one) { return one.number == read; }) != 0;
 }
 
 Result<unsigned> FollowHandle::poll(Request&, std::move_only_function<void()> ready) {

@@ -34,6 +34,7 @@ struct Parked {
     std::size_t count = 0;
     off_t offset = 0;
     Completion<Bytes> done;
+    std::uint64_t number = 0;
   };
   std::deque<Read> reads;
   std::move_only_function<void()> ready;
@@ -85,7 +86,7 @@ class FollowHandle final : public Handle, public std::enable_shared_from_this<Fo
   Bytes take(std::size_t count) REQUIRES(mutex_);
   // How much of what is unread belongs to a line that the reader has the beginning of.
   std::size_t rest_of_line() const REQUIRES(mutex_);
-  void interrupt(const Completion<Bytes>& read);
+  bool stop(std::uint64_t read);  // false: it is parked no more
 
   const ContextRef context_;
   const RowPlace place_;
@@ -97,6 +98,7 @@ class FollowHandle final : public Handle, public std::enable_shared_from_this<Fo
   bool closed_ GUARDED_BY(mutex_) = false;
   Unsubscribe unsubscribe_ GUARDED_BY(mutex_);
   Parked parked_ GUARDED_BY(mutex_);
+  std::uint64_t last_read_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace agentfs::vfs

@@ -120,6 +120,27 @@ TEST_CASE("follow gives what comes since the open, then ends") {
   CHECK(world().box()->unsubscribed);
 }
 
+// What was taken for it was lost with its answer.
+TEST_CASE("an interrupt that comes when a follower's bytes are on their way loses none") {
+  TestTree tree;
+  TestRequest cat(10);
+  const auto stream = tree.open(cat, "/boxes/7/stream", O_RDONLY);
+  std::string got;
+  Completion<Bytes> second([&](Result<Bytes> bytes) {
+    if (bytes) got += bytes->text;
+  });
+  const Completion<Bytes> first([&](Result<Bytes> bytes) {
+    if (bytes) got += bytes->text;
+    second.cancel();
+  });
+  stream->read(cat, 0, 3, first);
+  stream->read(cat, 0, 64, second);
+  world().box()->sink("hello\n", false);
+  world().box()->sink("there\n", true);
+  got += Read(cat, *stream).text();
+  CHECK(got == "hello\nthere\n");
+}
+
 TEST_CASE("a slow follower loses the oldest lines and is told") {
   TestTree tree;
   TestRequest cat(10);
