@@ -10,12 +10,13 @@ import signal
 import subprocess
 
 from mount_lib import (STATE, TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
-                       kill, main, need, read, run, tell, wait_until)
+                       kill, main, need, read, renameat2, run, tell, wait_until)
 
 M = Mount.of("quotas")
 SPACES = M / "workspaces"
 BLOCK = 4096
 USER = 54_321
+RENAME_WHITEOUT = 4
 
 
 def ctl(space, line):
@@ -585,7 +586,17 @@ def the_journal_tells_it():
     expect(STATE != M.state, "a state of its own")
 
 
-main(mount_it, limits_are_text, dd_stops_at_the_limit,
+def what_two_steps_of_a_rename_reserved_is_given_back():
+    one, two = make("whiteout-1", "bytes=10M"), make("whiteout-2", "bytes=10M")
+    (one / "f").write_bytes(b"x" * (6 << 20))
+    renameat2(one / "f", two / "f", RENAME_WHITEOUT)
+    (two / "f").unlink()
+    expect(usage("whiteout-2")["bytes"] <= 4 * BLOCK, "what was renamed there and removed is counted")
+    run(["dd", "if=/dev/zero", f"of={two}/g", "bs=1M", "count=5", "status=none"], timeout=20)
+    expect_exact("whiteout-2")
+
+
+main(mount_it, limits_are_text, what_two_steps_of_a_rename_reserved_is_given_back, dd_stops_at_the_limit,
      the_top_of_the_mount_has_the_room_of_the_disk, inodes_are_counted, names_and_holes_are_free,
      names_end_where_their_directory_has_passed_the_limit,
      what_has_no_name_counts_where_it_was, a_mapping_is_refused_when_it_is_written_back,

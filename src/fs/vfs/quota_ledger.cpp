@@ -374,25 +374,24 @@ QuotaLedger::Room QuotaLedger::reserve(const Accounts& payers, Growth growth, Re
     }
   }
   if (crowded) {
-    changed_.wait(lock);
-    return Room::again;
+    const bool is_late = changed_.wait_for(lock, kLongestWait) == std::cv_status::timeout;
+    return is_late ? Room::refused : Room::again;
   }
   for (const auto& payer : payers) {
     if (payer == nullptr) continue;
     payer->reserved.bytes += growth.bytes;
     payer->reserved.inodes += growth.inodes;
-    into.accounts.push_back(payer);
+    into.parts.push_back({payer, growth});
   }
-  into.growth = growth;
   return Room::reserved;
 }
 
 void QuotaLedger::give_back(const Reservation& reservation) {
-  if (reservation.accounts.empty()) return;
+  if (reservation.parts.empty()) return;
   Lock lock(mutex_);
-  for (const auto& account : reservation.accounts) {
-    account->reserved.bytes -= reservation.growth.bytes;
-    account->reserved.inodes -= reservation.growth.inodes;
+  for (const auto& [account, growth] : reservation.parts) {
+    account->reserved.bytes -= growth.bytes;
+    account->reserved.inodes -= growth.inodes;
   }
   changed_.notify_all();
 }

@@ -104,9 +104,13 @@ class QuotaLedger {
   };
   struct Account;
   // Room that nobody else gets until it is given back, when the change has been looked at.
+  static constexpr std::chrono::seconds kLongestWait{2};  // for what others have reserved
   struct Reservation {
-    std::vector<std::shared_ptr<Account>> accounts{};
-    Growth growth{};
+    struct Part {
+      std::shared_ptr<Account> account{};
+      Growth growth{};
+    };
+    std::vector<Part> parts{};
   };
   enum class Room {
     reserved,
