@@ -23,7 +23,7 @@ constexpr int kTicksToDoze = 5;
 constexpr int kTicksToWiden = 3;
 constexpr int kTicksToNarrow = 20;
 constexpr int kTicksToGrow = 2;
-constexpr std::size_t kMostWorkers = 64;  // each has a buffer of a megabyte
+constexpr std::size_t kMostWorkers = 256;  // each has a buffer of a megabyte, used as far as asked
 // What a program does between two calls, mostly.
 constexpr std::chrono::microseconds kMoment(10);
 
