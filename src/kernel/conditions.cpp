@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/conditions.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "base/file.h"
 #include "base/text.h"
 
@@ -20,37 +24,41 @@ std::uint64_t Conditions::start_of(pid_t pid) {
 bool Conditions::is_claimed(const std::string& path, std::uint64_t generation,
                             const Owner& by) const {
   const auto claim = claims_.find(path);
-  return claim != claims_.end() && claim->second.generation == generation &&
+  return claim != claims_.end() &&
+         (claim->second.generation == generation || claim->second.goes_on) &&
          claim->second.owner != by && lives(claim->second.owner);
 }
 
 void Conditions::drop_dead() {
   until_look_ = 256;
-  std::erase_if(all_,
-                [](const auto& one) { return !lives({one.first.first, one.second.started}); });
+  std::erase_if(
+      all_, [](const auto& one) { return !lives({one.first.first, one.second.back().started}); });
   std::erase_if(claims_, [](const auto& one) { return !lives(one.second.owner); });
   count_ = all_.size();
 }
 
-Status Conditions::set(const HostCaller& host, const std::string& path, std::uint64_t wanted,
+Status Conditions::set(const HostCaller& host, const std::string& path, const Wanted& wanted,
                        const Look& look) {
   const Owner owner{host.pid, start_of(host.pid)};
   Lock lock(mutex_);
   const std::uint64_t now = look();
-  if (now != wanted) {
+  if (now != wanted.generation) {
     return fail(ESTALE, "{}: has generation {}, not {}; what it holds now can be read", path, now,
-                wanted);
+                wanted.generation);
   }
-  if (is_claimed(path, wanted, owner)) {
+  if (is_claimed(path, now, owner)) {
     return fail(ESTALE, "{}: is being published on generation {} by process {} of the host", path,
-                wanted, claims_.at(path).owner.pid);
+                now, claims_.at(path).owner.pid);
   }
   if (all_.size() >= kMost) drop_dead();
   if (all_.size() >= kMost) {
     return fail(EAGAIN, "{}: {} conditions wait for their processes; fewer at a time would do",
                 path, kMost);
   }
-  all_[{host.pid, path}] = {owner.started, wanted};
+  auto& own = all_[{host.pid, path}];
+  std::erase_if(own, [&](const Condition& one) { return one.thread == wanted.thread; });
+  if (own.size() >= kMostOfOne) own.pop_front();  // of a thread that has ended, perhaps
+  own.push_back({.started = owner.started, .generation = now, .thread = wanted.thread});
   count_ = all_.size();
   return ok();
 }
@@ -75,8 +83,12 @@ Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
   const auto found = all_.find({host.pid, path});
   if (found == all_.end()) return false;
   const Owner owner{host.pid, start_of(host.pid)};
-  Condition condition = found->second;
-  all_.erase(found);
+  std::deque<Condition>& waiting = found->second;
+  auto own = std::ranges::find(waiting, how.thread, &Condition::thread);
+  if (own == waiting.end()) own = waiting.begin();
+  Condition condition = std::move(*own);
+  waiting.erase(own);
+  if (waiting.empty()) all_.erase(found);
   count_ = all_.size();
   if (condition.started != owner.started) return false;  // that of one who has ended
   if (!condition.failure.empty()) return fail(ESTALE, "{}", condition.failure);
@@ -84,24 +96,48 @@ Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
                                  : fmt::format("{}: was removed since it had generation {}", path,
                                                condition.generation);
   if (!condition.failure.empty()) {
-    if (how.is_asked_again) all_[{host.pid, path}] = condition;
+    if (how.is_asked_again) all_[{host.pid, path}].push_front(condition);
     count_ = all_.size();
     return fail(ESTALE, "{}", condition.failure);
   }
   if (claims_.size() >= kMost) drop_dead();
-  claims_[path] = {owner, condition.generation};
+  claims_[path] = {owner, condition.generation, how.goes_on, condition.thread};
   return true;
 }
 
-// It waits for the next publishing again, unless another has been set meanwhile.
+// It waits for the next publishing again.
 void Conditions::release(const HostCaller& host, const std::string& path) {
   Lock lock(mutex_);
   const auto claim = claims_.find(path);
   if (claim == claims_.end() || claim->second.owner.pid != host.pid) return;
-  const auto [owner, generation] = claim->second;
+  const Claim was = claim->second;
   claims_.erase(claim);
-  all_.try_emplace({host.pid, path}, Condition{owner.started, generation});
+  all_[{host.pid, path}].push_front(
+      {.started = was.owner.started, .generation = was.generation, .thread = was.thread});
   count_ = all_.size();
+}
+
+void Conditions::end(const HostCaller& host, const std::string& path) {
+  Lock lock(mutex_);
+  const auto claim = claims_.find(path);
+  if (claim != claims_.end() && claim->second.owner.pid == host.pid) claim->second.goes_on = false;
+}
+
+void Conditions::follow(const std::string& path, const std::string& to, bool exchanged) {
+  const auto now = [&](const std::string& old) {
+    if (text::is_below(old, path)) return to + old.substr(path.size());
+    return exchanged && text::is_below(old, to) ? path + old.substr(to.size()) : old;
+  };
+  Lock lock(mutex_);
+  std::map<Key, std::deque<Condition>> all;
+  for (auto& [key, own] : std::exchange(all_, {})) {
+    auto& there = all[{key.first, now(key.second)}];
+    std::ranges::move(own, std::back_inserter(there));
+  }
+  all_ = std::move(all);
+  std::map<std::string, Claim> claims;
+  for (const auto& [old, claim] : std::exchange(claims_, {})) claims[now(old)] = claim;
+  claims_ = std::move(claims);
 }
 
 }  // namespace agentfs

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -15,23 +16,32 @@
 
 namespace agentfs {
 
-// Threads: all. One condition a process (its thread group) and path, used once. It goes with the
-// process. Of two that want to publish on the same generation the first has it, until it has
-// published, failed or ended.
+// Threads: all. Conditions are of a process (its thread group) and a path, each used once, the
+// one of the thread that publishes or else the oldest: a thread pool may set and publish by
+// different ones. A thread has its last alone. They go with the process. Of two that want to
+// publish on the same generation the first has it, until it has published, failed or ended; who has
+// cut the file to nothing has it until it is written.
 class Conditions {
  public:
   static constexpr std::size_t kMost = 4'096;
+  struct Wanted {
+    std::uint64_t generation = 0;
+    pid_t thread = 0;
+  };
   using Look = std::function<std::uint64_t()>;  // the generation that the path has now
 
   bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
   bool awaits(const HostCaller& host, const std::string& path) const EXCLUDES(mutex_);
   // ESTALE, and EAGAIN where processes that live have kMost already.
-  Status set(const HostCaller& host, const std::string& path, std::uint64_t wanted,
+  Status set(const HostCaller& host, const std::string& path, const Wanted& wanted,
              const Look& look) EXCLUDES(mutex_);
   // Whether there was one. ESTALE where it does not hold.
   Result<bool> meet(const HostCaller& host, const std::string& path, const Publishing& how,
                     const Look& look) EXCLUDES(mutex_);
   void release(const HostCaller& host, const std::string& path) EXCLUDES(mutex_);
+  void end(const HostCaller& host, const std::string& path) EXCLUDES(mutex_);
+  // A directory has another name, with `exchanged` the other one its.
+  void follow(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
 
  private:
   struct Owner {
@@ -42,12 +52,17 @@ class Conditions {
   struct Condition {
     std::uint64_t started = 0;
     std::uint64_t generation = 0;
+    pid_t thread = 0;
     std::string failure{};  // that it is answered with when it is asked again
   };
   struct Claim {
     Owner owner{};
     std::uint64_t generation = 0;
+    bool goes_on = false;
+    pid_t thread = 0;
   };
+  using Key = std::pair<pid_t, std::string>;
+  static constexpr std::size_t kMostOfOne = 1'024;
   static std::uint64_t start_of(pid_t pid);  // 0: it has ended
   static bool lives(const Owner& owner) { return start_of(owner.pid) == owner.started; }
   bool is_claimed(const std::string& path, std::uint64_t generation, const Owner& by) const
@@ -57,7 +72,7 @@ class Conditions {
   void drop_dead() REQUIRES(mutex_);
 
   mutable Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
-  std::map<std::pair<pid_t, std::string>, Condition> all_ GUARDED_BY(mutex_);
+  std::map<Key, std::deque<Condition>> all_ GUARDED_BY(mutex_);  // none empty
   std::map<std::string, Claim> claims_ GUARDED_BY(mutex_);
   std::size_t until_look_ GUARDED_BY(mutex_) = 256;  // at who has ended
   std::atomic<std::size_t> count_ = 0;

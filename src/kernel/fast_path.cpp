@@ -99,6 +99,8 @@ Status FastPath::begin(const Caller& caller, FastRun& run, ExecRequest& request)
   run.command = text::prefix(request.command, 1'000);
   kernel_.look_at_fold([&](const Fold& fold) { run.version = fold.history().last(); });
   run.by = StoredCaller::of(caller);
+  // What is stored through mappings is seen by the command where it can be had now.
+  (void)kernel_.paths().begin_snapshot(run.root);
   const OverlayLeft left = left_of(run);
   run.lower = inode_of(left.lower);
   TRY(file::make_directories(kernel_.parts().state + "/fast", 0700));

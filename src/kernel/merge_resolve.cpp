@@ -234,7 +234,8 @@ Status Merges::take_merged(const Caller& caller, const Found& found, std::uint64
     return told_by_hand(fail(ENOTDIR, "{}: no regular file", path), path, number);
   }
   TRY(may_read(caller, root, number, "merged"));
-  return told_by_hand(kernel_.paths().write(caller, path, TRY(merged(root, number))), path, number);
+  const auto text = [&] { return merged(root, number); };
+  return told_by_hand(kernel_.paths().edit(caller, path, text), path, number);
 }
 
 // What is there no more, or lies behind a link that took the place of a directory, is not ours.

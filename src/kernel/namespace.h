@@ -60,6 +60,12 @@ class Namespace {
   // Data and document files only: replaces the whole text, by temporary file and rename for data.
   // Makes the file where there is none, and missing directories below a data tree.
   virtual Status write(const Caller&, const std::string& path, std::string_view text) = 0;
+  // The same with a text that is made of what is there, and made anew where somebody has written to
+  // that meanwhile. EBUSY: all the time.
+  virtual Status edit(const Caller& caller, const std::string& path,
+                      const std::function<Result<std::string>()>& text) {
+    return write(caller, path, TRY(text()));
+  }
   // The same of a data file with a text that is made while nobody else gives the name another file.
   // EBUSY also where the host's caches could not be told, so that some may go on to read what was
   // there.

@@ -155,25 +155,22 @@ Result<std::string> RefusedWrites::take(const Caller& caller, const Refusal& ref
     TRY(end(caller, number, side));
     return fmt::format("{} stays as it is\n", refusal.path);
   }
-  std::string text;
-  if (side == "theirs") {
-    text = TRY(theirs(refusal));
-  } else if (side == "merged") {
-    TreeMerger::TextMerge both = TRY(merged(caller, refusal));
-    if (!both.is_clean) {
-      return fail(EBUSY,
-                  "{}: both changed the same lines, and markers are never written; a text made of "
-                  "/sys/conflicts/{}/merged, written there, and take ours would do",
-                  refusal.path, number);
-    }
-    text = std::move(both.text);
-  } else {
+  if (side != "theirs" && side != "merged") {
     return fail(EINVAL, "take: no such side ({}); ours, theirs and merged are", text::shown(side));
   }
+  const auto text = [&]() -> Result<std::string> {
+    if (side == "theirs") return theirs(refusal);
+    TreeMerger::TextMerge both = TRY(merged(caller, refusal));
+    if (both.is_clean) return std::move(both.text);
+    return fail(EBUSY,
+                "{}: both changed the same lines, and markers are never written; a text made of "
+                "/sys/conflicts/{}/merged, written there, and take ours would do",
+                refusal.path, number);
+  };
   TRY(kernel_.may_change(caller, refusal.path));
   Caller named = caller;
   named.path = fmt::format("/sys/conflicts/{}/ctl", number);
-  TRY(kernel_.paths().write(named, refusal.path, text));
+  TRY(kernel_.paths().edit(named, refusal.path, text));
   TRY(end(caller, number, side));
   return fmt::format("{} has what conflict {} had as {}\n", refusal.path, number, side);
 }

@@ -145,14 +145,15 @@ std::optional<std::string> StaleWrites::base_of(const std::string& path, const S
 // --- conditions
 
 Status StaleWrites::set_condition(const Caller& caller, const std::string& path,
-                                  std::uint64_t generation) {
+                                  std::uint64_t generation, pid_t thread) {
   if (!has_generation(path)) {
     return fail(ENOTSUP, "{}: has no generation; what is in /workspaces and /home has", path);
   }
   if (caller.host.pid == 0) {
     return fail(ENOTSUP, "{}: a condition is of a process of this host, which this is not", path);
   }
-  return conditions_.set(caller.host, path, generation, [&] { return number_of(path); });
+  const Conditions::Wanted wanted{generation, thread};
+  return conditions_.set(caller.host, path, wanted, [&] { return number_of(path); });
 }
 
 // What a merge or the end of a command has replaced has its rows, and with them its generation,

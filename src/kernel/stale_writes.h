@@ -30,11 +30,17 @@ class StaleWrites final : public WriteGuard {
   bool has_condition(const Caller& caller, const std::string& path) const override {
     return conditions_.awaits(caller.host, path);
   }
-  Status set_condition(const Caller& caller, const std::string& path,
-                       std::uint64_t generation) override;
+  Status set_condition(const Caller& caller, const std::string& path, std::uint64_t generation,
+                       pid_t thread) override;
   Result<bool> meet_condition(const Caller& caller, const std::string& path,
                               const Publishing& how) override;
   void release_condition(const Caller& caller, const std::string& path) override;
+  void end_publishing(const Caller& caller, const std::string& path) override {
+    conditions_.end(caller.host, path);
+  }
+  void directory_renamed(const std::string& path, const std::string& to, bool exchanged) override {
+    conditions_.follow(path, to, exchanged);
+  }
   std::optional<PathGeneration> generation(const std::string& path) const override;
 
   // Whether what the process wrote last there is not this text: it was merged with another's.

@@ -41,6 +41,8 @@ struct Publishing {
   bool exists = true;
   // What names a path is asked for a second time by the host's kernel when the answer is ESTALE.
   bool is_asked_again = true;
+  bool goes_on = false;  // until end_publishing(): nobody else publishes meanwhile
+  pid_t thread = 0;      // of the process
 };
 
 // Threads: all. Paths are those of the mount, free of links; of others than those of workspaces and
@@ -64,13 +66,19 @@ class WriteGuard {
   // The next publishing of the path by this process of the host is to find this generation. ESTALE
   // where it does not hold now, EAGAIN where there are too many.
   virtual Status set_condition(const Caller& caller, const std::string& path,
-                               std::uint64_t generation) = 0;
+                               std::uint64_t generation, pid_t thread) = 0;
   // Before the process publishes the path: takes its condition off. ESTALE where it does not hold,
   // or another process, too, is about to publish on the same one. Whether there was one.
   virtual Result<bool> meet_condition(const Caller& caller, const std::string& path,
                                       const Publishing& how) = 0;
   // What was to be published was not: the condition waits for the next time.
   virtual void release_condition(const Caller& caller, const std::string& path) = 0;
+
+  // One that met_condition() and goes_on.
+  virtual void end_publishing(const Caller& caller, const std::string& path) = 0;
+  // Conditions go along with a directory.
+  virtual void directory_renamed(const std::string& path, const std::string& to,
+                                 bool exchanged) = 0;
 
   virtual std::optional<PathGeneration> generation(const std::string& path) const = 0;
 };

@@ -52,5 +52,18 @@ TEST_CASE("A tool deletes a directory however deep it is") {
   CHECK_FALSE(file::exists(top));
 }
 
+TEST_CASE("A tool makes the directories of a path however many, and no path beyond the host's") {
+  TreeWorld world;
+  const ProcessId pid = world.base().spawn({.workspace = "site"});
+  const Caller agent = world.kernel().agent(pid, "call:1");
+  std::string path;
+  for (int level = 0; level < 1'500; ++level) path += "d/";
+  on_small_stack([&] { CHECK(agent.call(fs::Write{path + "f", "text"})); });
+  for (int level = 0; level < 1'500; ++level) path += "d/";
+  const auto refused = agent.call(fs::Write{path + "f", "text"});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ENAMETOOLONG);
+}
+
 }  // namespace
 }  // namespace agentfs::test

@@ -191,6 +191,35 @@ def what_is_written_back_of_a_mapping_makes_no_file_longer():
     expect_eq(longer, 0, "files that have bytes of before behind the new ones")
 
 
+STORES = """
+import mmap, sys
+with open(sys.argv[1], "w+b") as file:
+    file.truncate(1 << 20)
+    pages = mmap.mmap(file.fileno(), 1 << 20)
+pages[8192:8197] = b"hello"
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def what_is_stored_through_a_mapping_is_no_hole():
+    """Copies that leave out the holes had zeros for it, and its hash was that of what was there before."""
+    path = SPACE / "sparse"
+    with subprocess.Popen([sys.executable, "-c", STORES, path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as mapper:
+        expect_eq(mapper.stdout.readline(), b"ready\n")
+        copied = SPACE / "copied"
+        run(["cp", "--sparse=always", "--reflink=never", path, copied])
+        expect_eq(copied.read_bytes()[8192:8197], b"hello", "cp")
+        mapper.stdin.close()
+    with subprocess.Popen([sys.executable, "-c", STORES, path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as mapper:
+        expect_eq(mapper.stdout.readline(), b"ready\n")
+        told = os.getxattr(path, "user.agentfs.hash").decode()
+        expect_eq(told, run(["b2sum", "-l", "256", path]).split()[0], "the hash")
+        mapper.stdin.close()
+
+
 def files_that_were_closed_count_no_more():
     """Of that the daemon hears later, of all that are asked for at once as soon as of those."""
     small = Mount.of("closing")
@@ -204,6 +233,6 @@ def files_that_were_closed_count_no_more():
     small.umount()
 
 
-main(begin, what_was_written_is_known, what_is_written_back_of_a_mapping_makes_no_file_longer,
+main(begin, what_was_written_is_known, what_is_stored_through_a_mapping_is_no_hole, what_is_written_back_of_a_mapping_makes_no_file_longer,
      what_is_written_directly_is_read, who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,
      files_that_were_closed_count_no_more)

@@ -4,7 +4,7 @@
 """A file that has, or had, a name below .git is kept and guarded like any other; `.agentfs` stays what it is."""
 import os
 
-from mount_lib import Mount, command, expect_eq, expect_errno, main, read
+from mount_lib import EXCHANGE, Mount, command, expect_eq, expect_errno, main, read, renameat2, tell
 
 M = Mount.of("repository_names")
 SPACES = M / "workspaces"
@@ -41,7 +41,56 @@ def linked_out_of(top):
     (top / ".git/keep").stat()
 
 
-WAYS = (moved_out, linked_into, linked_out_of)
+def had_one_for_a_moment(top):
+    (top / "notes").write_text("v1\n")
+    os.link(top / "notes", top / "x")
+    (top / "x").rename(top / ".git/x")
+    (top / ".git/x").unlink()
+
+
+def has_one_that_is_moved_there(top):
+    (top / "notes").write_text("v1\n")
+    os.link(top / "notes", top / "x")
+    (top / "x").rename(top / ".git/x")
+
+
+def is_counted(top):
+    linked_into(top)
+    read(top / ".agentfs/usage")
+
+
+def is_limited(top):
+    linked_into(top)
+    tell(top / ".agentfs/limits", "bytes=1G\n")
+    read(top / ".agentfs/usage")
+    (top / ".git/keep").rename(top / ".git/other")
+
+
+def exchanged_there_and_back(top):
+    linked_into(top)
+    (top / "y").write_text("y\n")
+    for _ in range(2):
+        renameat2(top / "y", top / ".git/keep", EXCHANGE)
+
+
+def is_open_in_a_directory_that_comes_out(top):
+    (top / ".git/sub/deep").mkdir(parents=True)
+    (top / ".git/sub/deep/notes").write_text("v1\n")
+    HELD.append(os.open(top / ".git/sub/deep/notes", os.O_RDONLY))
+    HELD.append(os.open(top / ".git/sub/deep", os.O_PATH | os.O_DIRECTORY))
+    (top / ".git/sub").rename(top / "sub")
+    for text in ("v2\n", "v3\n"):
+        place = os.open("notes", os.O_WRONLY | os.O_TRUNC, dir_fd=HELD[-1])
+        os.write(place, text.encode())
+        os.close(place)
+    versions = sorted(os.listdir(top / ".agentfs/versions/sub/deep/notes"))
+    expect_eq([read(top / f".agentfs/versions/sub/deep/notes/{one}") for one in versions], ["v1\n", "v2\n"])
+    linked_into(top)
+
+
+HELD = []
+WAYS = (moved_out, linked_into, linked_out_of, had_one_for_a_moment, has_one_that_is_moved_there, is_counted,
+        is_limited, exchanged_there_and_back, is_open_in_a_directory_that_comes_out)
 
 
 def what_is_written_over_is_a_version():
@@ -53,6 +102,8 @@ def what_is_written_over_is_a_version():
         expect_eq([read(top / f".agentfs/versions/notes/{one}") for one in versions], ["v1\n", "v2\n"], way.__name__)
         command(top / ".agentfs/ctl", "restore notes")
         expect_eq(read(top / "notes"), "v2\n", way.__name__)
+    while HELD:
+        os.close(HELD.pop())
 
 
 def a_condition_holds():

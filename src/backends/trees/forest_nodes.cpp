@@ -205,8 +205,26 @@ void NodeBook::forget_former(ForestNode& node) {
   if (node.former_) leave_formers(node);
 }
 
+// Of several names of a file one that is not git's, where there is any: by it the file is known.
 std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const {
+  constexpr std::size_t kLookedAt = 16;
+  const auto is_gits = [](const ForestNode::Name& name) {
+    const ForestNode* above = name.parent.get();
+    while (!above->names_.empty()) {
+      const ForestNode::Name& own = *above->names_.begin();
+      if (own.name == ".git") return true;
+      above = own.parent.get();
+    }
+    return false;
+  };
   const Lock lock(mutex_);
+  if (node.names_.size() > 1) {
+    std::size_t looked_at = 0;
+    for (const ForestNode::Name& name : node.names_) {
+      if (++looked_at > kLookedAt) break;
+      if (!is_gits(name)) return name;
+    }
+  }
   if (!node.names_.empty()) return *node.names_.begin();
   return node.former_ == nullptr ? std::nullopt : std::optional(*node.former_);
 }

@@ -204,7 +204,7 @@ Status Charge::give(DataNode& node, uid_t user) {
 
 std::shared_ptr<DataNode> Charge::find(DataNode& directory, const std::string& name) {
   const auto entry = tree_.store().lookup(directory.file(), name);
-  return entry ? tree_.ensure(entry->node, region_of(directory.region(), name)) : nullptr;
+  return entry ? tree_.ensure(*entry, region_of(directory.region(), name)) : nullptr;
 }
 
 void Charge::touch(DataNode& node) {

@@ -76,7 +76,7 @@ Result<Hold> DataNode::hold_replaced(const Request& request, const std::string& 
   if (dynamic_cast<const LocalRequest*>(&request) == nullptr) return Hold();
   const auto entry = tree_->store().lookup(*file_, name);
   if (!entry || entry->attributes.st_nlink > 1) return Hold();
-  return tree_->hold_back(tree_->ensure(entry->node, region_of(region_, name)));
+  return tree_->hold_back(tree_->ensure(*entry, region_of(region_, name)));
 }
 
 Result<Changing> DataNode::begin_change(bool of_bytes) {

@@ -18,6 +18,8 @@
 namespace agentfs::vfs {
 namespace {
 
+constexpr int kAttempts = 16;  // to replace what others write to
+
 std::string name_of(const std::string& path) { return std::string(text::last_part(path)); }
 
 std::string_view kind_of(mode_t type) {
@@ -93,17 +95,27 @@ std::unexpected<Error> DataChanges::refuse_no_directory(std::string_view path) {
               text::shown(path));
 }
 
+// On no stack of calls, as remove_name().
 Result<NodeRef> DataChanges::ensure_directory(const std::string& path) {
-  auto there = walk(request_, context_, root_, path);
-  if (there && there->node->type() == S_IFDIR) return there->node;
-  if (there) return refuse_no_directory(path);
-  if (there.error().code != ENOENT || !is_data(path)) return std::unexpected(there.error());
-  const NodeRef parent = TRY(ensure_directory(parent_path(path)));
-  TRY(may_change(*parent, name_of(path)));
-  const Found made = TRY(parent->make_directory(request_, name_of(path), 0755));
-  note({parent, name_of(path), nullptr}, TreeEvent::Kind::made, S_IFDIR);
-  ensured_.emplace_back(parent, name_of(path));
-  return made.node;
+  std::vector<std::string> missing;
+  std::string above = path;
+  auto there = walk(request_, context_, root_, above);
+  while (!there && there.error().code == ENOENT && is_data(above)) {
+    missing.push_back(name_of(above));
+    above = parent_path(above);
+    there = walk(request_, context_, root_, above);
+  }
+  if (!there) return std::unexpected(there.error());
+  if (there->node->type() != S_IFDIR) return refuse_no_directory(above);
+  NodeRef directory = there->node;
+  for (const std::string& name : missing | std::views::reverse) {
+    TRY(may_change(*directory, name));
+    Found made = TRY(directory->make_directory(request_, name, 0755));
+    note({directory, name, nullptr}, TreeEvent::Kind::made, S_IFDIR);
+    ensured_.emplace_back(directory, name);
+    directory = std::move(made.node);
+  }
+  return directory;
 }
 
 void DataChanges::take_back_directories() {
@@ -161,21 +173,20 @@ Status DataChanges::Temporary::as_of(std::string_view path, Status done) const {
   return done;
 }
 
-Status DataChanges::write(const std::string& path, std::string_view text) {
+Status DataChanges::write(const std::string& path, const Text& text) {
   Status written = write_in_place(path, text);
   if (!written) take_back_directories();
   return written;
 }
 
-Status DataChanges::rewrite(const std::string& path,
-                            const std::function<Result<std::string>()>& text) {
+Status DataChanges::rewrite(const std::string& path, const Text& text) {
   const NodeRef directory = TRY(ensure_directory(parent_path(path)));
   std::optional<ChangeOrder::Turn> turn;
   take_turn(turn, *directory, name_of(path));
-  return write(path, TRY(text()));
+  return write(path, text);
 }
 
-Status DataChanges::write_in_place(const std::string& path, std::string_view text) {
+Status DataChanges::write_in_place(const std::string& path, const Text& text) {
   NodeRef directory = TRY(ensure_directory(parent_path(path)));
   const std::string name = name_of(path);
   TRY(may_change(*directory, name));
@@ -183,26 +194,51 @@ Status DataChanges::write_in_place(const std::string& path, std::string_view tex
   if (auto* const history = dynamic_cast<HistoryNode*>(directory.get())) {
     directory = TRY(history->receiving(request_, name));
   }
-  // What lies ready is in no checkpoint or fork.
-  std::optional<ChangeOrder::Turn> turn;
-  take_turn(turn, *directory, name);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const std::size_t touched = request_.touched();
+    Status written = write_once(directory, path, text);
+    if (written || request_.touched() == touched) return written;
+  }
+  return fail(EBUSY,
+              "{}: is being written all the time, and what was to be put there is made of what it "
+              "has; nothing was written, and again, when that pauses, would do",
+              path);
+}
+
+// Replaces what was there before the text was made, and nothing that came since.
+Status DataChanges::write_once(NodeRef directory, const std::string& path, const Text& text) {
+  const std::string name = name_of(path);
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
+  const std::string made = TRY(text());
+  // What lies ready is in no checkpoint or fork.
+  std::optional<ChangeOrder::Turn> turn;
+  take_turn(turn, *directory, name);
   Replacement attempt{.path = child_path(directory->path(), name),
-                      .text = [text]() -> Result<std::string> { return std::string(text); }};
+                      .text = [&made]() -> Result<std::string> { return made; }};
   if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
-  const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : text;
+  const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : made;
   const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
   const std::string& temporary = lies_ready.name;
   Status written = write_new(*directory, temporary, is_file ? &*old : nullptr, whole);
-  if (written) written = directory->rename(request_, temporary, *directory, name, 0);
+  if (written) {
+    const std::size_t touched = request_.touched();
+    request_.expect(old ? LocalRequest::Expected{old->node, old->attributes}
+                        : LocalRequest::Expected{});
+    written = directory->rename(request_, temporary, *directory, name, 0);
+    request_.expect({});
+    if (request_.touched() != touched) {
+      static_cast<void>(directory->unlink(request_, temporary));
+      return written;
+    }
+  }
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
   note_put(directory, name, old, S_IFREG, written.has_value());
   // Of a merged text the process has not seen the other part.
   if (written && guard() != nullptr && !attempt.merged) {
     Sight sight = guard()->now();
-    sight.digest = fnv1a(text);
+    sight.digest = fnv1a(made);
     guard()->saw(request_.caller(), attempt.path, sight);
   }
   return lies_ready.as_of(path, std::move(written));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/vfs/file_system_parts.h"
+#include "fs/vfs/local_request.h"
 
 namespace agentfs::vfs {
 
@@ -19,14 +20,16 @@ Status check_has_text(mode_t type, const std::string& path);
 // half way, is in made().
 class DataChanges {
  public:
-  DataChanges(Request& request, ContextRef context, NodeRef root)
+  DataChanges(LocalRequest& request, ContextRef context, NodeRef root)
       : request_(request), context_(std::move(context)), root_(std::move(root)) {}
 
   bool is_data(const std::string& path) const;  // below a data root
-  // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories.
-  Status write(const std::string& path, std::string_view text);
+  using Text = std::function<Result<std::string>()>;
+  // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories. The
+  // text is made anew where somebody has written to the file meanwhile. EBUSY: all the time.
+  Status write(const std::string& path, const Text& text);
   // With a text that is made in the turn of its name.
-  Status rewrite(const std::string& path, const std::function<Result<std::string>()>& text);
+  Status rewrite(const std::string& path, const Text& text);
   // Before the first step of a restore: whether there is a directory, or nothing, wherever one is
   // to be. No link is followed, which would lead to what is not restored. ENOTDIR.
   Status check_ways(const std::vector<RestoreStep>& steps) const;
@@ -67,7 +70,8 @@ class DataChanges {
   WriteGuard* guard() const;
   static std::unexpected<Error> refuse_no_directory(std::string_view path);
   Result<NodeRef> ensure_directory(const std::string& path);
-  Status write_in_place(const std::string& path, std::string_view text);
+  Status write_in_place(const std::string& path, const Text& text);
+  Status write_once(NodeRef directory, const std::string& path, const Text& text);
   // In the place of `old`, if that is not null.
   Status write_new(Node& directory, const std::string& name, const Found* old,
                    std::string_view text);
@@ -81,7 +85,7 @@ class DataChanges {
                       const PastStore& past);
   Result<std::vector<std::string>> names(Node& directory);
 
-  Request& request_;
+  LocalRequest& request_;
   const ContextRef context_;
   const NodeRef root_;
   // After a change of a name, of which `type` has or had it.

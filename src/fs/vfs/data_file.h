@@ -29,8 +29,8 @@ class DataNode final : public Node {
   const TreeNode& file() const { return *file_; }
   DataTree& tree() const { return *tree_; }
   Region region() const { return region_; }
-  void lies_in(Region region) { region_ = region; }  // by the name that it was found under last
-  std::string named_path() const;                    // "" where it has no name any more
+  void lies_in(Region region, nlink_t names);  // by the name that it was found under last
+  std::string named_path() const;              // "" where it has no name any more
   // What a change of it, or of an entry of it, is of: `whole` where the entry is a directory.
   ChangeOrder::Naming naming() const;
   ChangeOrder::Naming naming(const std::string& name, bool whole = false) const;
@@ -48,7 +48,7 @@ class DataNode final : public Node {
   // The same for bytes that are cut off by path: nobody writes between the copy and the cut.
   // `by_open`: from then on the size by which the host's kernel appends may be another one.
   Result<ChangingAlone> begin_cut(bool by_open = false);
-  bool was_cut_by_open() const { return was_cut_by_open_; }
+  std::atomic<bool>& cut_by_open() { return was_cut_by_open_; }  // until an append agrees
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;
@@ -166,7 +166,7 @@ class DataNode final : public Node {
   Result<CreatedNode> open_existing(Request&, const std::string& name, const std::string& path,
                                     int flags, mode_t mode);
   static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                            bool is_new);
+                            bool is_new, Hold publishing = {});
   // What the journal says of a name that was made: `other` is what a hard link is a name of.
   struct Making {
     Undertaking& making;

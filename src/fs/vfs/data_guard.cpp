@@ -32,7 +32,7 @@ bool awaits_condition(DataTree& tree) {
 void DataTree::drop_bytes(const NodeRef& file) const {
   const WriteGuard* const guard = services_.guard();
   const bool is_of_use = counts_generations_ || (guard != nullptr && guard->watches());
-  if (is_of_use && drop_bytes_) drop_bytes_(file);
+  if (is_of_use && drop_bytes_) (void)drop_bytes_(file);
 }
 
 DataGuard::DataGuard(Request& request, DataTree& tree, Region region)
@@ -52,7 +52,9 @@ Status DataGuard::meet(const std::string& path, const Publishing& how) {
   if (!guard_->has_conditions() || !guard_->has_condition(request_.caller(), path)) return ok();
   // Who has it open may have written since the generation that is hoped for.
   if (how.exists) TRY(tree_.tell_writes(path));
-  const auto met = guard_->meet_condition(request_.caller(), path, how);
+  Publishing by_thread = how;
+  by_thread.thread = request_.tree().pid;
+  const auto met = guard_->meet_condition(request_.caller(), path, by_thread);
   if (!met) {
     tree_.services().note_error(request_.caller(), path, met.error());
     return std::unexpected(met.error());
@@ -68,8 +70,8 @@ Status DataGuard::check(Replacement attempt) {
   return allowed;
 }
 
-Status DataGuard::replace(Replacement::Way way, const std::string& path) {
-  TRY(meet(path, {}));
+Status DataGuard::replace(Replacement::Way way, const std::string& path, const Publishing& how) {
+  TRY(meet(path, how));
   return check({.way = way, .path = path});
 }
 
@@ -80,7 +82,8 @@ Status DataGuard::open(const Path& path, int flags) {
   seen_ = path();
   is_published_ = truncates;
   if (watches_) sight_ = guard_->now();
-  return truncates ? replace(Replacement::Way::truncate, seen_) : ok();
+  goes_on_ = truncates;
+  return truncates ? replace(Replacement::Way::truncate, seen_, {.goes_on = true}) : ok();
 }
 
 Status DataGuard::create(const DataNode& directory, const std::string& name) {
@@ -132,10 +135,20 @@ Status DataGuard::rename(const DataNode& directory, const std::string& name, con
   return replace(Replacement::Way::rename, fmt::format("{}/{}", directory.path(), name));
 }
 
-void DataGuard::done() {
+void DataGuard::follow(const std::string& path, const std::string& to, bool exchanged) {
+  WriteGuard* const guard = tree_.services().guard();
+  if (guard != nullptr && guard->has_conditions()) guard->directory_renamed(path, to, exchanged);
+}
+
+Hold DataGuard::done() {
   is_done_ = true;
-  if (!watches_ || guard_ == nullptr || seen_.empty()) return;
-  guard_->saw(request_.caller(), seen_, is_published_ ? guard_->now() : sight_);
+  if (watches_ && guard_ != nullptr && !seen_.empty()) {
+    guard_->saw(request_.caller(), seen_, is_published_ ? guard_->now() : sight_);
+  }
+  if (!goes_on_ || claims_.empty()) return {};
+  return hold_until([guard = guard_, caller = request_.caller(), path = claims_.front()] {
+    guard->end_publishing(caller, path);
+  });
 }
 
 }  // namespace agentfs::vfs

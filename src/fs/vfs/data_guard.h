@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hold.h"
 #include "fs/vfs/data_file.h"
 #include "kernel/write_guard.h"
 
@@ -39,12 +40,16 @@ class DataGuard {
   // `entry` of the directory takes the other name.
   Status rename(const DataNode& directory, const std::string& name, const DataNode& target,
                 const std::string& new_name, unsigned flags);
-  void done();  // it has been done: what it published is what its process has seen
+  // A directory has been renamed.
+  void follow(const std::string& path, const std::string& to, bool exchanged);
+  // It has been done: what it published is what its process has seen. Of an open that cuts the file
+  // on a condition: until what is returned goes, nobody else publishes it.
+  Hold done();
 
  private:
   Status meet(const std::string& path, const Publishing& how);
   Status check(Replacement attempt);
-  Status replace(Replacement::Way way, const std::string& path);
+  Status replace(Replacement::Way way, const std::string& path, const Publishing& how = {});
 
   Request& request_;
   DataTree& tree_;
@@ -55,6 +60,7 @@ class DataGuard {
   bool is_published_ = false;
   std::vector<std::string> claims_{};
   bool is_done_ = false;
+  bool goes_on_ = false;  // what it has claimed
 };
 
 // Whether a condition waits for somebody's next write: then the daemon has to see the writes.

@@ -78,8 +78,10 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
 // over that.
 off_t DataHandle::place_of(const Request& request, off_t asked) const {
   struct stat now{};
-  const bool is_unsure = request.appends() && node_->was_cut_by_open();
-  return is_unsure && ::fstat(descriptor(), &now) == 0 ? now.st_size : asked;
+  const bool is_unsure = request.appends() && node_->cut_by_open();
+  if (!is_unsure || ::fstat(descriptor(), &now) != 0) return asked;
+  if (now.st_size == asked) node_->cut_by_open() = false;
+  return now.st_size;
 }
 
 // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).
@@ -312,6 +314,7 @@ Status DataHandle::tell_changed() {
 Status DataHandle::flush(Request&) {
   if (!writable_) return ok();
   wrote_last_ = kNobody;  // one that has ended may have left its number to another
+  end_publishing();
   const bool may_be_mapped = node_->take_mapped();
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   TRY(account());
@@ -361,12 +364,6 @@ Status DataHandle::allocate(Request& request, int mode, off_t offset, off_t leng
                    [&]() -> long { return ::fallocate(descriptor(), mode, offset, length); }));
   guard.done();
   return ok();
-}
-
-Result<off_t> DataHandle::seek(Request&, off_t offset, int whence) {
-  const off_t place = ::lseek(descriptor(), offset, whence);
-  if (place < 0) return fail_errno("lseek");
-  return place;
 }
 
 Result<std::size_t> DataHandle::copy_range(Request& request, off_t from, Handle& target, off_t to,

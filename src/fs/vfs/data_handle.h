@@ -19,8 +19,13 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
   ~DataHandle() override { DataHandle::leave_past(); }
-  // Known to the tree while it was made, it can be had from there once it is whole.
-  void begin() { has_begun_ = true; }
+  // Known to the tree while it was made, it can be had from there once it is whole. `publishing`
+  // ends with the first close of a descriptor.
+  void begin(Hold publishing = {}) EXCLUDES(mutex_) {
+    const Lock lock(mutex_);
+    publishing_ = std::move(publishing);
+    has_begun_ = true;
+  }
   std::shared_ptr<DataHandle> alive() { return has_begun_ ? weak_from_this().lock() : nullptr; }
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
@@ -56,6 +61,10 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   Status account();
 
  private:
+  void end_publishing() EXCLUDES(mutex_) {
+    const Lock lock(mutex_);
+    publishing_.reset();
+  }
   Result<Bytes> read_lent(off_t offset, std::size_t count);
   Result<std::size_t> put(Request& request, off_t asked, std::string_view bytes);
   off_t place_of(const Request& request, off_t asked) const;
@@ -104,6 +113,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   bool appends_past_ = false;  // and nothing else; set before that
   std::atomic<bool> is_counted_ = false;
   Mutex<Rank::handle> mutex_;
+  Hold publishing_ GUARDED_BY(mutex_);
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;

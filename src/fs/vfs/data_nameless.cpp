@@ -16,7 +16,7 @@ Result<CreatedNode> DataNode::create_nameless(Request& request, int flags, mode_
   Charge charge(*tree_, &request);
   TRY(charge.make(*this, 0));
   auto created = TRY(tree_->store().create_nameless(*file_, flags, mode, request.tree()));
-  const auto node = tree_->ensure(created.entry.node, region_);
+  const auto node = tree_->ensure(created.entry, region_);
   node->made_in_ = place();
   node->nameless_ = true;
   charge.made_nameless(*this, node);

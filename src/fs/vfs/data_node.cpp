@@ -36,17 +36,46 @@ Region region_of(Region parent, const std::string& name) {
   return name == "agentfs" ? Region::own : Region::git;
 }
 
-std::shared_ptr<DataNode> DataTree::ensure(const TreeNodeRef& file, Region region, nlink_t names) {
+std::shared_ptr<DataNode> DataTree::ensure(const TreeEntry& entry, Region region) {
   Lock lock(mutex_);
-  std::weak_ptr<DataNode>& known = nodes_[file.get()];
+  std::weak_ptr<DataNode>& known = nodes_[entry.node.get()];
   if (auto node = known.lock()) {
-    const bool stays = names > 1 && node->region() == Region::plain && file->type() == S_IFREG;
-    if (node->region() != region && !stays) node->lies_in(region);
+    node->lies_in(region, entry.attributes.st_nlink);
     return node;
   }
-  auto node = std::make_shared<DataNode>(shared_from_this(), file, region);
+  auto node = std::make_shared<DataNode>(shared_from_this(), entry.node, region);
   known = node;
   return node;
+}
+
+std::shared_ptr<DataNode> DataTree::ensure_directory(const TreeNodeRef& directory, Region region) {
+  return ensure(TreeEntry{directory, {}}, region);
+}
+
+void DataTree::follow_regions(const std::string& directory) {
+  std::vector<std::shared_ptr<DataNode>> all;
+  {
+    Lock lock(mutex_);
+    for (const auto& [file, known] : nodes_) {
+      if (auto node = known.lock()) all.push_back(std::move(node));
+    }
+  }
+  for (const auto& node : all) {
+    const std::string path = node->path();
+    const auto status = text::is_below(path, directory) ? node->status() : fail_errno(ENOENT, path);
+    if (!status) continue;
+    Region region = Region::plain;
+    for (const std::string_view name : text::split(std::string_view(path).substr(1), '/')) {
+      region = region_of(region, std::string(name));
+    }
+    node->lies_in(region, status->st_nlink);
+  }
+}
+
+// A file that has a name outside of any .git is no repository's.
+void DataNode::lies_in(Region region, nlink_t names) {
+  const bool stays = names > 1 && region_ == Region::plain && type() == S_IFREG;
+  if (region_ != region && !stays) region_ = region;
 }
 
 std::shared_ptr<DataNode> DataTree::find(const TreeNode& file) {
@@ -84,7 +113,7 @@ Status DataTree::record_open(const Caller& author, const std::string& path,
 NodeRef make_data_root(Services& services, TreeStore& store, DataParts parts) {
   auto tree = std::make_shared<DataTree>(services, store, std::move(parts));
   tree->quotas().add(tree);
-  return tree->ensure(store.root(), Region::plain);
+  return tree->ensure_directory(store.root(), Region::plain);
 }
 
 void set_history(Node& data_root, const HistoryTable& table) {
@@ -102,7 +131,7 @@ Validity DataNode::validity(const struct stat& attributes) const {
 }
 
 Found DataNode::found(const TreeEntry& entry, const std::string& name) {
-  const auto node = tree_->ensure(entry.node, region_of(region_, name), entry.attributes.st_nlink);
+  const auto node = tree_->ensure(entry, region_of(region_, name));
   const Validity validity = node->validity(entry.attributes);
   node->told_ = validity.attributes > 0;
   return {.node = node, .attributes = node->shown(entry.attributes), .validity = validity};
@@ -217,7 +246,7 @@ Status DataNode::access(Request& request, int mask) {
 Result<Found> DataNode::made(Request& request, const Result<TreeEntry>& entry,
                              const std::string& name, const Making& how) {
   TRY(entry);
-  how.charge.made(tree_->ensure(entry->node, region_of(region_, name), entry->attributes.st_nlink));
+  how.charge.made(tree_->ensure(*entry, region_of(region_, name)));
   if (Status told = how.making.tell(); !told) {
     // Nothing happens that the journal does not tell of.
     const bool is_directory = entry->node->type() == S_IFDIR;

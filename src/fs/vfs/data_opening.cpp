@@ -69,11 +69,10 @@ Result<Opened> DataNode::open(Request& request, int flags) {
     const ChangeOrder::Turn turn(tree_->order(), naming());
     TRY(tree_->record_open(writer, turn.names().path, before, flags, kept));
   }
-  guard.done();
   const auto handle =
       std::make_shared<DataHandle>(self(), std::move(*file), std::move(writer), writable);
   if ((flags & O_TRUNC) != 0) handle->keeper().settle();
-  handle->begin();
+  handle->begin(guard.done());
   return Opened{handle, file_flags(writable, region_)};
 }
 
@@ -98,8 +97,8 @@ Result<CreatedNode> DataNode::create(Request& request, const std::string& name, 
   }
   auto created = TRY(std::move(made_new));
   Found entry = TRY(made(request, created.entry, name, {making, charge}));
-  guard.done();
-  return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true);
+  return opened(std::move(entry), std::move(created.file), std::move(writer), flags, true,
+                guard.done());
 }
 
 Result<CreatedNode> DataNode::open_existing(Request& request, const std::string& name,
@@ -120,7 +119,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
   ChangingAlone cutting;
   if ((flags & O_TRUNC) != 0) {
     const TreeEntry there = TRY(tree_->store().lookup(*file_, name));
-    const auto node = tree_->ensure(there.node, region_of(region_, name));
+    const auto node = tree_->ensure(there, region_of(region_, name));
     charge.touch(*node);
     TRY(node->tell_writes());
     cutting = TRY(node->begin_cut(true));
@@ -133,24 +132,23 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     tree_->keeper().take_back(kept);
     return std::unexpected(std::move(created).error());
   }
-  const auto made_or_found = tree_->ensure(created->entry.node, region_of(region_, name));
+  const auto made_or_found = tree_->ensure(created->entry, region_of(region_, name));
   charge.made(made_or_found);  // perhaps by now
   if (before.st_size != 0) tree_->drop_bytes(made_or_found);
   TRY(tree_->record_open(writer, opening.row().path, before, flags, kept));
-  guard.done();
   return opened(found(created->entry, name), std::move(created->file), std::move(writer), flags,
-                false);
+                false, guard.done());
 }
 
 CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                             bool is_new) {
+                             bool is_new, Hold publishing) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   node->told_ = false;
   const Region region = node->region();
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
   if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
-  handle->begin();
+  handle->begin(std::move(publishing));
   return {std::move(entry), {std::move(handle), file_flags(true, region)}};
 }
 

@@ -31,11 +31,14 @@ Result<std::shared_ptr<DataNode>> target_of(Request& request, const DataNode& fr
 // What has the new name is kept before `move` takes it away. What nobody has looked at is hardly
 // there (`known` is null): then the disk alone is asked, once, and nothing is looked for.
 template <typename Move>
-Status take_name(const Request& request, const DataNode& target, const std::string& new_name,
+Status take_name(Request& request, const DataNode& target, const std::string& new_name,
                  const TreeNodeRef& known, Undertaking& change, const Move& move) {
-  if (known == nullptr && move(RENAME_NOREPLACE)) return ok();
+  const auto* const local = dynamic_cast<const LocalRequest*>(&request);
+  const bool is_wanted =
+      local != nullptr && local->expected() && local->expected()->node != nullptr;
+  if (known == nullptr && !is_wanted && move(RENAME_NOREPLACE)) return ok();
   Departure replaced(request, target, new_name, change, true);
-  TRY(replaced.after(move(0)));
+  TRY(replaced.after(replaced.check() ? move(0) : replaced.check()));
   replaced.tell();
   return ok();
 }
@@ -68,7 +71,8 @@ void DataNode::follow_region(const std::string& name, DataNode& target,
     if (child == kHistoryName) HistoryNode::replace(*directory);
     const auto entry = tree_->store().lookup(*directory->file_, child);
     if (!entry) continue;  // the old name, where nothing came back for it
-    tree_->ensure(entry->node, region_of(directory->region_, child));
+    const auto node = tree_->ensure(*entry, region_of(directory->region_, child));
+    if (node->type() == S_IFDIR) tree_->follow_regions(node->path());
     tree_->look_again(directory->self(), child);
   }
 }
@@ -122,6 +126,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   follow_region(name, *target, new_name);
+  if (is_directory) guard.follow(moving.row().path, moving.row().other, is_exchange);
   TRY(moving.tell());
   guard.done();
   if (whiteout == 0) return ok();

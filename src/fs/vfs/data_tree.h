@@ -115,14 +115,21 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   // Who counts by generations is not to read, with a new one, bytes of before in the host's cache:
   // these go between a cut and its row where somebody counts so, or an agent looks. Set before the
   // first request.
-  using DropBytes = std::function<void(const NodeRef& file)>;
+  using DropBytes = std::function<bool(const NodeRef& file)>;
   void set_drop_bytes(DropBytes drop) { drop_bytes_ = std::move(drop); }
   void count_generations() { counts_generations_ = true; }
   void drop_bytes(const NodeRef& file) const;
+  // What programs have stored in a file through mappings is on the disk afterwards. False: perhaps
+  // not all of it.
+  bool write_back(const std::shared_ptr<DataNode>& file) EXCLUDES(mutex_);
 
   // The one node of a file of the store. It lies where it was found last; of several names of a
   // file that is one outside of repositories, if any is.
-  std::shared_ptr<DataNode> ensure(const TreeNodeRef& file, Region region, nlink_t names = 1);
+  std::shared_ptr<DataNode> ensure(const TreeEntry& entry, Region region);
+  std::shared_ptr<DataNode> ensure_directory(const TreeNodeRef& directory, Region region);
+  // What is known below a directory that lies elsewhere from here on: nobody looks it up again who
+  // stands in it, or has it open.
+  void follow_regions(const std::string& directory) EXCLUDES(mutex_);
   std::shared_ptr<DataNode> find(const TreeNode& file) EXCLUDES(mutex_);  // null: none is known
   void forget(const TreeNode* file);
   // Its path in the mount; for one without a name any more, the tree and the inode number.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The files of a data tree that are open for writing.
+#include <unistd.h>
+
 #include "fs/vfs/data_handle.h"
 
 namespace agentfs::vfs {
@@ -102,6 +104,11 @@ bool DataTree::is_open_for_writing(const std::shared_ptr<DataNode>& node) {
   return writers_.contains(node);
 }
 
+bool DataTree::write_back(const std::shared_ptr<DataNode>& file) {
+  const bool may_be_mapped = file->type() == S_IFREG && is_open_for_writing(file);
+  return !may_be_mapped || !drop_bytes_ || drop_bytes_(file);
+}
+
 Status DataTree::tell_writes(const std::string& path) {
   for (const auto& node : writers()) {
     if (node->named_path() == path) TRY(tell_writes(node));
@@ -123,6 +130,20 @@ std::vector<std::shared_ptr<DataHandle>> DataTree::handles(const std::shared_ptr
 Status DataTree::tell_writes(const std::shared_ptr<DataNode>& node) {
   for (const auto& writer : handles(node)) TRY(writer->account());
   return ok();
+}
+
+// What is stored through a mapping has no place on the disk until it is written back: a copy that
+// leaves out the holes would be without it. Where it cannot be had, there are none.
+Result<off_t> DataHandle::seek(Request&, off_t offset, int whence) {
+  const bool looks = whence == SEEK_DATA || whence == SEEK_HOLE;
+  struct stat now{};
+  if (looks && !bypassed_ && !node_->tree().write_back(node_) && ::fstat(descriptor(), &now) == 0 &&
+      offset >= 0 && offset < now.st_size) {
+    return whence == SEEK_DATA ? offset : now.st_size;
+  }
+  const off_t place = ::lseek(descriptor(), offset, whence);
+  if (place < 0) return fail_errno("lseek");
+  return place;
 }
 
 }  // namespace agentfs::vfs

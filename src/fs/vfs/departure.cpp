@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "fs/vfs/local_request.h"
+#include "base/copy.h"
 #include "kernel/kept_entry.h"
 
 namespace agentfs::vfs {
@@ -17,20 +17,39 @@ bool is_daemon(const TreeCaller& caller) {
 
 }  // namespace
 
-Departure::Departure(const Request& request, const DataNode& directory, const std::string& name,
+// Nobody writes to it from here on.
+void Departure::look(LocalRequest& request, const DataNode& directory, const std::string& name) {
+  const LocalRequest::Expected& expected = *request.expected();
+  const auto entry = tree_.store().lookup(directory.file(), name);
+  if (entry) alone_ = ChangingAlone(tree_.bytes(), *entry->node);
+  const auto now = entry ? tree_.store().attributes(*entry->node) : fail_errno(ENOENT, name);
+  const auto* const data = dynamic_cast<const DataNode*>(expected.node.get());
+  const bool is_it = data != nullptr ? now && entry->node.get() == &data->file() &&
+                                           is_as_it_was(expected.attributes, *now)
+                                     : !entry;
+  if (is_it) return;
+  request.note_touched();
+  is_expected_ = fail(ESTALE, "{}: another has written there meanwhile", change_.row().path);
+}
+
+Departure::Departure(Request& request, const DataNode& directory, const std::string& name,
                      Undertaking& change, bool by_another)
     : tree_(directory.tree()), change_(change) {
+  auto* const local = dynamic_cast<LocalRequest*>(&request);
+  const bool is_looked_at = local != nullptr && by_another && local->expected();
+  if (is_looked_at) look(*local, directory, name);
+  if (!is_expected_) return;
   const Region region = region_of(directory.region(), name);
   if (region != Region::plain || !tree_.keeper().is_on()) return;
-  const bool is_inner = dynamic_cast<const LocalRequest*>(&request) != nullptr;
+  const bool is_inner = local != nullptr;
   const std::string& path = change.row().kept_path();
   if (tree_.services().lies_ready(path)) return;
   auto entry = tree_.store().lookup(directory.file(), name);
   if (!entry) return;
   // Before the link, so that nobody ever sees it counted.
-  node_ = tree_.ensure(entry->node, region);
+  node_ = tree_.ensure(*entry, region);
   node_->hide_links(1);
-  alone_ = ChangingAlone(tree_.bytes(), *entry->node);
+  if (!is_looked_at) alone_ = ChangingAlone(tree_.bytes(), *entry->node);
   // Another of its names may have gone meanwhile, for which this one was there still.
   if (entry->attributes.st_nlink > 1) {
     const auto now = tree_.store().attributes(*entry->node);

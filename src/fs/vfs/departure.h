@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fs/vfs/data_file.h"
+#include "fs/vfs/local_request.h"
 #include "fs/vfs/under_way.h"
 
 namespace agentfs::vfs {
@@ -16,8 +17,10 @@ namespace agentfs::vfs {
 class Departure {
  public:
   // `change` is what takes it away. `by_another`: another file takes its place.
-  Departure(const Request& request, const DataNode& directory, const std::string& name,
+  Departure(Request& request, const DataNode& directory, const std::string& name,
             Undertaking& change, bool by_another = false);
+  // ESTALE: it is not what the request expects (LocalRequest::expect()).
+  const Status& check() const { return is_expected_; }
   // Keeping it has done what the operation would: of a file, where nothing takes its place.
   bool has_gone() const { return kept_.moved; }
   // What came of the operation: what was kept is taken back where it failed.
@@ -26,13 +29,16 @@ class Departure {
   void tell();
 
  private:
+  void look(LocalRequest& request, const DataNode& directory, const std::string& name);
+
   DataTree& tree_;
   Undertaking& change_;
   Kept kept_;
   TreeNodeRef remaining_;               // a file that has other names
   std::shared_ptr<DataNode> node_;      // shows one name less than the disk counts
   std::shared_ptr<DataNode> replaced_;  // by agentfs itself: nobody is to write to it any more
-  ChangingAlone alone_;                 // until the name has gone: nobody writes meanwhile
+  Status is_expected_ = ok();
+  ChangingAlone alone_;  // until the name has gone: nobody writes meanwhile
 };
 
 }  // namespace agentfs::vfs

@@ -141,7 +141,7 @@ FileSystem::FileSystem(FileSystemParts parts) {
     DataTree& tree = dynamic_cast<DataNode&>(*root).tree();
     tree.set_look_again(look_again);
     tree.set_drop_bytes(
-        [to = parts_.get()](const NodeRef& file) { to->invalidate({{.node = file}}); });
+        [to = parts_.get()](const NodeRef& file) { return to->invalidate({{.node = file}}); });
   }
   for (const auto& [path, store] : parts.trees) {
     if (parts_->most_nodes == 0) parts_->most_nodes = store->most_nodes();

@@ -58,6 +58,8 @@ class FileSystem final : public Namespace {
   Result<std::string> read(const Caller&, const std::string& path, std::uint64_t offset,
                            std::uint64_t limit) override;
   Status write(const Caller&, const std::string& path, std::string_view text) override;
+  Status edit(const Caller&, const std::string& path,
+              const std::function<Result<std::string>()>& text) override;
   Status rewrite(const Caller&, const std::string& path,
                  const std::function<Result<std::string>()>& text) override;
   Result<std::vector<NamespaceEntry>> list(const Caller&, const std::string& path) override;

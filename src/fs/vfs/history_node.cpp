@@ -88,7 +88,7 @@ bool HistoryNode::is_ours(const std::string& name) const {
 NodeRef HistoryNode::real() const {
   const auto entry = parent_->tree().store().lookup(parent_->file(), std::string(kHistoryName));
   if (!entry || entry->node->type() != S_IFDIR) return nullptr;
-  return parent_->tree().ensure(entry->node, Region::plain);
+  return parent_->tree().ensure(*entry, Region::plain);
 }
 
 std::unexpected<Error> HistoryNode::refused(const Request& request, Error error) const {

@@ -3,12 +3,19 @@
 // rights.
 #pragma once
 
+#include <optional>
+
 #include "fs/vfs/context.h"
 
 namespace agentfs::vfs {
 
 class LocalRequest final : public Request {
  public:
+  // What a name is to lead to still, as it was, when a rename gives it to another file.
+  struct Expected {
+    NodeRef node{};  // null: nothing
+    struct stat attributes{};
+  };
   explicit LocalRequest(Caller caller)
       : caller_(std::move(caller)),
         tree_{caller_.host.uid, caller_.host.gid, 0, 022, caller_.host.groups} {
@@ -22,9 +29,17 @@ class LocalRequest final : public Request {
   TreeCaller tree() const override { return tree_; }
   bool may_block() const override { return false; }
 
+  // Of the renames from here on: ESTALE where it is another, or has been written to.
+  void expect(std::optional<Expected> expected) { expected_ = std::move(expected); }
+  const std::optional<Expected>& expected() const { return expected_; }
+  void note_touched() { ++touched_; }
+  std::size_t touched() const { return touched_; }  // how often it was
+
  private:
   const Caller caller_;
   const TreeCaller tree_;
+  std::optional<Expected> expected_{};
+  std::size_t touched_ = 0;
   HostCaller host_;  // pid 0: no process of the host
 };
 

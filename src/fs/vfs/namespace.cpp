@@ -9,6 +9,7 @@
 #include "base/read_at.h"
 #include "base/text.h"
 #include "fs/vfs/data_changes.h"
+#include "fs/vfs/data_file.h"
 #include "fs/vfs/document_node.h"
 #include "fs/vfs/file_system_parts.h"
 #include "fs/vfs/path_walk.h"
@@ -98,6 +99,9 @@ Result<std::string> FileSystem::read(const Caller& caller, const std::string& pa
   TRY(check_access(request, *at.node, R_OK));
   WriteGuard* const guard = at.in_data() ? parts_->context->services.guard() : nullptr;
   Sight sight = guard != nullptr ? guard->now() : Sight{};
+  if (const auto data = std::dynamic_pointer_cast<DataNode>(at.node)) {
+    (void)data->tree().write_back(data);
+  }
   const Opened opened = TRY(at.node->open(request, O_RDONLY));
   auto text = read_all(request, *opened.handle, path, offset, limit);
   opened.handle->release();
@@ -109,6 +113,11 @@ Result<std::string> FileSystem::read(const Caller& caller, const std::string& pa
 }
 
 Status FileSystem::write(const Caller& caller, const std::string& path, std::string_view text) {
+  return edit(caller, path, [text]() -> Result<std::string> { return std::string(text); });
+}
+
+Status FileSystem::edit(const Caller& caller, const std::string& path,
+                        const std::function<Result<std::string>()>& text) {
   LocalRequest request(caller);
   const std::string clean = TRY(clean_path(path));
   auto whole = walk(request, parts_->context, parts_->root, clean);
@@ -126,8 +135,9 @@ Status FileSystem::write(const Caller& caller, const std::string& path, std::str
     return fail(EINVAL, "{}: not a file of a data tree or a document; a command line would do",
                 path);
   }
+  std::string made = TRY(text());
   return wait_for<Nothing>([&](Completion<Nothing> done) {
-    documents->receive(request, std::string(text::last_part(target)), std::string(text), done);
+    documents->receive(request, std::string(text::last_part(target)), std::move(made), done);
   });
 }
 

@@ -212,13 +212,13 @@ QuotaTable::Directories QuotaTable::roots_of(const std::string& subject) {
     const auto tree = known.lock();
     if (tree == nullptr) continue;
     if (subject_user(subject)) {
-      roots.push_back(tree->ensure(tree->store().root(), Region::plain));
+      roots.push_back(tree->ensure_directory(tree->store().root(), Region::plain));
       continue;
     }
     if (!is_below(*tree, subject)) continue;
     const auto root =
         tree->store().lookup(*tree->store().root(), std::string(text::last_part(subject)));
-    if (root) roots.push_back(tree->ensure(root->node, Region::plain));
+    if (root) roots.push_back(tree->ensure(*root, Region::plain));
   }
   return roots;
 }
@@ -253,7 +253,7 @@ void QuotaTable::walk_one(DataNode& directory, Directories& below) {
     if (stopped()) return;
     const auto entry = tree.store().lookup(directory.file(), name);
     if (!entry) continue;
-    auto node = tree.ensure(entry->node, region_of(directory.region(), name));
+    auto node = tree.ensure(*entry, region_of(directory.region(), name));
     if (node->type() == S_IFDIR) {
       below.push_back(std::move(node));
     } else {
@@ -295,7 +295,7 @@ Holding QuotaTable::look_at_all(const std::string& subject) {
     for (const std::string& name : names_in(*directory)) {
       const auto entry = directory->tree().store().lookup(directory->file(), name);
       if (!entry) continue;
-      auto node = directory->tree().ensure(entry->node, region_of(directory->region(), name));
+      auto node = directory->tree().ensure(*entry, region_of(directory->region(), name));
       if (node->type() == S_IFDIR) {
         directories.push_back(std::move(node));
       } else {

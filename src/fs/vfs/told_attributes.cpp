@@ -38,6 +38,7 @@ std::unexpected<Error> noted(Request& request, const DataNode& node, Error error
 
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
+  (void)tree.write_back(node.self());
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
   auto hash = tree.hashes().of(*file, TRY(tree.store().attributes(node.file())),
                                [&] { return request.is_interrupted(); });
@@ -78,7 +79,7 @@ Status set_attribute(Request& request, DataNode& node, const std::string& name,
   TRY(node.tell_writes());
   const std::string path = node.named_path();
   if (path.empty() || node.is_aside()) return without_name(node);
-  return guard->set_condition(request.caller(), path, *wanted);
+  return guard->set_condition(request.caller(), path, *wanted, request.tree().pid);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ std::set<std::string> names_in(DataNode& directory) {
 std::shared_ptr<DataNode> directory_in(const DataNode& parent, const std::string& name) {
   const auto entry = parent.tree().store().lookup(parent.file(), name);
   if (!entry || entry->node->type() != S_IFDIR) return nullptr;
-  return parent.tree().ensure(entry->node, region_of(parent.region(), name));
+  return parent.tree().ensure(*entry, region_of(parent.region(), name));
 }
 
 struct Way {
@@ -238,7 +238,7 @@ Status FileSystem::replace_tree(const std::string& path, const Exchange& exchang
   const std::string name(text::last_part(path));
   const auto find = [&]() -> std::shared_ptr<DataNode> {
     const auto entry = top->tree().store().lookup(top->file(), name);
-    return entry ? top->tree().ensure(entry->node, Region::plain) : nullptr;
+    return entry ? top->tree().ensure(*entry, Region::plain) : nullptr;
   };
   const std::shared_ptr<DataNode> before = find();
   if (before != nullptr && !top->tree().follows() && parts_->expire_all(*before).value_or(false)) {

@@ -21,7 +21,7 @@ Result<Found> TreesDirectory::find_entry(Request& request, const std::string& na
     return fail(ENOENT, "{}: no store is attached", child_path(path(), name));
   }
   auto& tree = dynamic_cast<DataNode&>(*root->second).tree();
-  const NodeRef node = tree.ensure(view.node, Region::plain);
+  const NodeRef node = tree.ensure_directory(view.node, Region::plain);
   const Attributes attributes = TRY(node->attributes(request));
   return Found{node, attributes.attributes, {0, attributes.validity}};
 }

@@ -3,6 +3,7 @@
 #include "kernel/syscalls/fs.h"
 
 #include <algorithm>
+#include <climits>
 
 #include "base/text.h"
 #include "kernel/paths.h"
@@ -15,6 +16,9 @@ namespace {
 constexpr std::size_t kMostText = std::size_t{16} << 20;
 
 Status check_path(const std::string& path) {
+  if (path.size() >= PATH_MAX) {
+    return fail(ENAMETOOLONG, "path: of {} bytes; up to {} would do", path.size(), PATH_MAX - 1);
+  }
   if (!path.empty() && path.find('\0') == std::string::npos) return ok();
   return fail(EINVAL, "path: cannot be {}; a path of the mount would do", text::shown(path));
 }

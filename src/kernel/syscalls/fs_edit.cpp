@@ -125,13 +125,18 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Edit& args) 
   }
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
   TRY(kernel.may_change(caller, path));
-  const std::string whole = TRY(kernel.paths().read(caller, path, 0, 0));
-  const std::vector<std::size_t> places = find_all(whole, args.old_text);
-  if (places.empty()) return no_match(path, whole, args.old_text);
-  if (places.size() > 1 && !args.all.value_or(false)) return many_matches(path, whole, places);
-  TRY(kernel.paths().write(caller, path, replaced(whole, places, args)));
-  return fmt::format("edited {}: {} {} replaced, first at line {}\n", path, places.size(),
-                     places.size() == 1 ? "place" : "places", line_of(whole, places.front()));
+  std::string told;
+  const auto edited = [&]() -> Result<std::string> {
+    const std::string whole = TRY(kernel.paths().read(caller, path, 0, 0));
+    const std::vector<std::size_t> places = find_all(whole, args.old_text);
+    if (places.empty()) return no_match(path, whole, args.old_text);
+    if (places.size() > 1 && !args.all.value_or(false)) return many_matches(path, whole, places);
+    told = fmt::format("edited {}: {} {} replaced, first at line {}\n", path, places.size(),
+                       places.size() == 1 ? "place" : "places", line_of(whole, places.front()));
+    return replaced(whole, places, args);
+  };
+  TRY(kernel.paths().edit(caller, path, edited));
+  return told;
 }
 
 }  // namespace agentfs::fs

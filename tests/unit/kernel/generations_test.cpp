@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Generations against a plain model, and through the fold; what processes have seen; conditions.
+// Generations against a plain model, and through the fold; what processes have seen.
 #include "kernel/generations.h"
-
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <random>
 
 #include "base/hash.h"
 #include "catch.h"
-#include "kernel/conditions.h"
 #include "kernel/fold.h"
 #include "kernel/sightings.h"
 #include "kernel/stale_writes.h"
@@ -256,96 +251,6 @@ TEST_CASE("a process knows the newest paths that it has seen, and forgets the ol
   CHECK_FALSE(seen.find({8}, fmt::format("/workspaces/w/{}", last)));
   seen.forget({7});
   CHECK_FALSE(seen.find({7}, fmt::format("/workspaces/w/{}", last)));
-}
-
-// --- conditions
-
-HostCaller process(pid_t pid) {
-  HostCaller host;
-  host.pid = pid;
-  return host;
-}
-
-int code_of(const Result<bool>& met) { return met ? 0 : met.error().code; }
-
-// A process of the host that lives until it is ended.
-class Sleeper {
- public:
-  Sleeper() : pid_(::fork()) {
-    if (pid_ == 0) {
-      ::pause();
-      ::_exit(0);
-    }
-  }
-  ~Sleeper() { end(); }
-  pid_t pid() const { return pid_; }
-  void end() {
-    if (ended_) return;
-    ended_ = true;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
- private:
-  pid_t pid_;
-  bool ended_ = false;
-};
-
-TEST_CASE("a condition is used once, and a refusal is said twice where it is asked twice") {
-  Conditions conditions;
-  std::uint64_t now = 5;
-  const auto look = [&] { return now; };
-  const HostCaller own = process(::getpid());
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
-  CHECK(conditions.set(own, "/home/u/a", 4, look).error().code == ESTALE);
-  REQUIRE(conditions.set(own, "/home/u/a", 5, look));
-  CHECK(*conditions.meet(own, "/home/u/a", {}, look));
-  CHECK_FALSE(conditions.any());
-  REQUIRE(conditions.set(own, "/home/u/a", 5, look));
-  now = 6;
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
-  REQUIRE(conditions.set(own, "/home/u/a", 6, look));
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {.exists = false, .is_asked_again = false},
-                                look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
-}
-
-TEST_CASE("of two with the same condition one publishes, and its end or failure lets the other") {
-  Conditions conditions;
-  const auto look = [] { return std::uint64_t{5}; };
-  const HostCaller own = process(::getpid());
-  Sleeper one;
-  Sleeper two;
-  const std::string path = "/home/u/a";
-  REQUIRE(conditions.set(own, path, 5, look));
-  REQUIRE(conditions.set(process(one.pid()), path, 5, look));
-  REQUIRE(conditions.set(process(two.pid()), path, 5, look));
-  CHECK(*conditions.meet(process(one.pid()), path, {}, look));
-  CHECK(code_of(conditions.meet(own, path, {.is_asked_again = false}, look)) == ESTALE);
-  CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
-  CHECK_FALSE(conditions.awaits(process(one.pid()), path));
-  conditions.release(process(one.pid()), path);
-  CHECK(conditions.awaits(process(one.pid()), path));  // nothing has been published
-  CHECK(*conditions.meet(process(two.pid()), path, {}, look));
-  CHECK(conditions.set(own, path, 5, look).error().code == ESTALE);
-  two.end();
-  REQUIRE(conditions.set(own, path, 5, look));
-  CHECK(*conditions.meet(own, path, {}, look));
-}
-
-TEST_CASE("conditions of processes that have ended make room") {
-  Conditions conditions;
-  const auto look = [] { return std::uint64_t{5}; };
-  Sleeper other;
-  for (std::size_t i = 0; i < Conditions::kMost; ++i) {
-    REQUIRE(conditions.set(process(other.pid()), fmt::format("/home/u/{}", i), 5, look));
-  }
-  const HostCaller own = process(::getpid());
-  CHECK(conditions.set(own, "/home/u/a", 5, look).error().code == EAGAIN);
-  other.end();
-  CHECK(conditions.set(own, "/home/u/a", 5, look));
 }
 
 }  // namespace
