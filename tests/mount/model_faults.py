@@ -131,7 +131,7 @@ def bad_calls():
              ("missing", called("read", {}), "path"),
              ("extra", called("read", {"path": "x", "colour": "red"}), "colour"),
              ("type", called("read", {"path": 7}), "path"),
-             ("huge", called("read", '{"path": "' + "a/" * 60000 + '"}'), "No such file")]
+             ("huge", called("read", '{"path": "' + "a/" * 60000 + '"}'), "120000 bytes; up to 4095 would do")]
     for name, answer, piece in wrong:
         fault = Faulty(f"call-{name}", lambda exchange, answer=answer: exchange.stream(
             said(f"It said: {exchange.results()[0][:300]}") if exchange.results() else answer))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run
+from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run, wait_until
 
 M = Mount.of("page-cache")
 SPACE = M / "workspaces/site"
@@ -215,8 +215,16 @@ def what_is_stored_through_a_mapping_is_no_hole():
     with subprocess.Popen([sys.executable, "-c", STORES, path], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as mapper:
         expect_eq(mapper.stdout.readline(), b"ready\n")
-        told = os.getxattr(path, "user.agentfs.hash").decode()
-        expect_eq(told, run(["b2sum", "-l", "256", path]).split()[0], "the hash")
+        told = []
+
+        def is_told():
+            try:
+                told.append(os.getxattr(path, "user.agentfs.hash").decode())
+            except BlockingIOError:  # what was stored is still being written
+                return False
+            return True
+        wait_until(20, is_told, "a hash")
+        expect_eq(told, run(["b2sum", "-l", "256", path]).split()[:1], "the hash")
         mapper.stdin.close()
 
 

@@ -48,7 +48,7 @@ class DataNode final : public Node {
   // The same for bytes that are cut off by path: nobody writes between the copy and the cut.
   // `by_open`: from then on the size by which the host's kernel appends may be another one.
   Result<ChangingAlone> begin_cut(bool by_open = false);
-  std::atomic<bool>& cut_by_open() { return was_cut_by_open_; }  // until an append agrees
+  bool was_cut_by_open() const { return was_cut_by_open_; }
   // agentfs itself has put another file in its place: what were written here would be lost. The
   // host's kernel looks up anew what it was to open. ESTALE.
   Status check_in_place() const;

@@ -78,10 +78,8 @@ void DataHandle::write(Request& request, off_t offset, std::string_view bytes,
 // over that.
 off_t DataHandle::place_of(const Request& request, off_t asked) const {
   struct stat now{};
-  const bool is_unsure = request.appends() && node_->cut_by_open();
-  if (!is_unsure || ::fstat(descriptor(), &now) != 0) return asked;
-  if (now.st_size == asked) node_->cut_by_open() = false;
-  return now.st_size;
+  const bool is_unsure = request.appends() && node_->was_cut_by_open();
+  return is_unsure && ::fstat(descriptor(), &now) == 0 ? now.st_size : asked;
 }
 
 // All or an error: after a short count the rest says why (ENOSPC, EFBIG, EDQUOT).

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "fs/vfs/control_handle.h"
 #include "fs/vfs/data_file.h"
+#include "fs/vfs/history_node.h"
 #include "fs/vfs/message_handle.h"
 #include "fs/vfs/reply_handle.h"
 
@@ -31,10 +32,19 @@ Result<ObjectRef> RowPlace::held(const Caller& caller) const {
 
 namespace {
 
+// "/workspaces/site" of one of its files, also where the other session has them; "" of others.
+std::string root_of(const RowPlace& place) {
+  if (!place.key.empty() && place.key.front().starts_with('/')) return place.key.front();
+  const std::string there = history_place("");
+  if (!text::is_below(place.path, there)) return {};
+  return std::string(text::first_parts(std::string_view(place.path).substr(there.size()), 2));
+}
+
 TreeNodeRef find_root(const Context& context, const RowPlace& place) {
-  const std::string path = place.key.empty() ? std::string() : place.key.front();
+  const std::string path = root_of(place);
+  if (path.empty()) return nullptr;
   const auto above = context.data_roots.find(parent_path(path));
-  if (!path.starts_with('/') || above == context.data_roots.end()) return nullptr;
+  if (above == context.data_roots.end()) return nullptr;
   const auto& top = dynamic_cast<const DataNode&>(*above->second);
   const auto found = top.tree().store().lookup(top.file(), std::string(text::last_part(path)));
   return found ? found->node : nullptr;
@@ -50,7 +60,7 @@ Status NamedTree::check(const Context& context, const RowPlace& place) const {
   return fail(ESTALE,
               "{}: was opened when {} was another one, which has gone or has another name by now; "
               "opened again it is of what is there",
-              place.path, place.key.front());
+              place.path, root_of(place));
 }
 
 std::string as_comments(std::string_view text) {

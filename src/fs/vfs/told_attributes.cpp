@@ -38,7 +38,12 @@ std::unexpected<Error> noted(Request& request, const DataNode& node, Error error
 
 Result<std::string> hash_of(Request& request, DataNode& node) {
   DataTree& tree = node.tree();
-  (void)tree.write_back(node.self());
+  if (!tree.write_back(node.self())) {
+    return noted(request, node,
+                 {EAGAIN, fmt::format("{}: what programs have stored in it through mappings is "
+                                      "still being written; again, a moment later, would do",
+                                      node.path())});
+  }
   const auto file = TRY(tree.store().open(node.file(), O_RDONLY, request.tree()));
   auto hash = tree.hashes().of(*file, TRY(tree.store().attributes(node.file())),
                                [&] { return request.is_interrupted(); });
