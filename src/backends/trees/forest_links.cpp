@@ -13,12 +13,21 @@ struct FoundNames {
   FoundLinks linked{};
   std::size_t kept = 0;
 
-  void add(ino_t inode, ForestNode::Name name) {
-    const auto [at, is_new] = first.try_emplace(inode, std::move(name));
+  void add(ino_t inode, const ForestNode::Name& name) {
+    const auto [at, is_new] = first.try_emplace(inode, name);
     if (is_new) return;
     if (!linked.has(inode)) linked.add(inode, at->second);
     linked.add(inode, name);
     ++kept;
+  }
+  // Those with several names, and the one that is asked for; of very many it alone.
+  FoundLinks linked_with(ino_t asked) {
+    const auto one = first.find(asked);
+    if (!linked.has(asked) && one != first.end()) linked.add(asked, one->second);
+    if (kept <= kMostKept) return std::move(linked);
+    FoundLinks alone;
+    for (const ForestNode::Name& name : linked.of(asked)) alone.add(asked, name);
+    return alone;
   }
 };
 
@@ -88,12 +97,7 @@ Result<FoundLinks> find_hard_links(ForestDisk& disk, ForestNode& root, ino_t ask
       }
     }
   }
-  const auto one = found.first.find(asked);
-  if (!found.linked.has(asked) && one != found.first.end()) found.linked.add(asked, one->second);
-  if (found.kept <= kMostKept) return std::move(found.linked);
-  FoundLinks alone;
-  for (const ForestNode::Name& name : found.linked.of(asked)) alone.add(asked, name);
-  return alone;
+  return found.linked_with(asked);
 }
 
 }  // namespace agentfs::trees

@@ -206,7 +206,8 @@ Status DataChanges::write_in_place(const std::string& path, const Text& text) {
 }
 
 // Replaces what was there before the text was made, and nothing that came since.
-Status DataChanges::write_once(NodeRef directory, const std::string& path, const Text& text) {
+Status DataChanges::write_once(const NodeRef& directory, const std::string& path,
+                               const Text& text) {
   const std::string name = name_of(path);
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));

@@ -71,7 +71,7 @@ class DataChanges {
   static std::unexpected<Error> refuse_no_directory(std::string_view path);
   Result<NodeRef> ensure_directory(const std::string& path);
   Status write_in_place(const std::string& path, const Text& text);
-  Status write_once(NodeRef directory, const std::string& path, const Text& text);
+  Status write_once(const NodeRef& directory, const std::string& path, const Text& text);
   // In the place of `old`, if that is not null.
   Status write_new(Node& directory, const std::string& name, const Found* old,
                    std::string_view text);
