@@ -33,13 +33,15 @@ std::string joined(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : fmt::format("{}/{}", directory, name);
 }
 
+// Its magic number; 0: not to be had.
+std::uint32_t kind_of_disk(int fd) {
+  struct statfs disk{};
+  return ::fstatfs(fd, &disk) == 0 ? static_cast<std::uint32_t>(disk.f_type) : 0;
+}
+
 // What is made of an image's file once it is changed has its number on an overlay, and its own
 // time.
-bool tells_when_made(int fd) {
-  struct statfs disk{};
-  return ::fstatfs(fd, &disk) == 0 &&
-         static_cast<std::uint32_t>(disk.f_type) != std::uint32_t{OVERLAYFS_SUPER_MAGIC};
-}
+bool tells_when_made(std::uint32_t disk) { return disk != 0 && disk != OVERLAYFS_SUPER_MAGIC; }
 
 // Of `name` in a directory, or of `directory` itself where it is ""; nothing: it has gone.
 std::optional<FileState> state_at(int directory, const char* name, bool tells) {
@@ -61,15 +63,13 @@ std::optional<FileState> state_at(int directory, const char* name, bool tells) {
 
 // The kernel makes what is there as it is read: it has no size, differs each time, and some of it
 // waits for whoever writes it.
-bool is_made_by_kernel(int directory) {
+bool is_made_by_kernel(std::uint32_t disk) {
   constexpr std::uint32_t kConfigfs = 0x62656570;  // the one that <linux/magic.h> lacks
   constexpr auto kMade = std::to_array<std::uint32_t>(
       {PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
        TRACEFS_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC, DEVPTS_SUPER_MAGIC, BPF_FS_MAGIC,
        PSTOREFS_MAGIC, EFIVARFS_MAGIC, kConfigfs});
-  struct statfs disk{};
-  return ::fstatfs(directory, &disk) == 0 &&
-         std::ranges::find(kMade, static_cast<std::uint32_t>(disk.f_type)) != kMade.end();
+  return std::ranges::find(kMade, disk) != kMade.end();
 }
 
 std::unexpected<Error> refuse_unreadable(const std::string& shown) {
@@ -148,7 +148,7 @@ Result<FileState> HostDirectory::look(const std::string& path) const {
   const auto fd = open(path, O_PATH);
   if (!fd && is_absent(fd.error().code)) return FileState();
   if (!fd) return std::unexpected(fd.error());
-  const auto state = state_at(fd->get(), "", tells_when_made(fd->get()));
+  const auto state = state_at(fd->get(), "", tells_when_made(kind_of_disk(fd->get())));
   if (!state) return fail_errno(shown(path));
   return is_recorded(state->mode) ? *state : FileState();
 }
@@ -175,13 +175,14 @@ Status HostDirectory::for_each(const std::string& directory, const Each& each) c
   if (!fd && fd.error().code == EACCES) return refuse_unreadable(shown(directory));
   if (!fd) return std::unexpected(std::move(fd).error());
   const int number = fd->get();
-  if (is_made_by_kernel(number)) {
+  const std::uint32_t disk = kind_of_disk(number);
+  if (is_made_by_kernel(disk)) {
     return fail(EINVAL,
                 "{}: the kernel makes what is there as it is read; a directory of a disk, without "
                 "such a one below it, would do",
                 shown(directory));
   }
-  const bool tells = tells_when_made(number);
+  const bool tells = tells_when_made(disk);
   for (const auto& [name, inode, type] : TRY(list_directory(number, shown(directory)))) {
     const bool is_ready = ReadyName::is_one(name);  // before it is looked at: it may go meanwhile
     const auto state = state_at(number, name.c_str(), tells);

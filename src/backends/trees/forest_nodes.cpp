@@ -2,6 +2,7 @@
 #include "backends/trees/forest_nodes.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace agentfs::trees {
 
@@ -219,9 +220,7 @@ std::optional<ForestNode::Name> NodeBook::place_of(const ForestNode& node) const
   };
   const Lock lock(mutex_);
   if (node.names_.size() > 1) {
-    std::size_t looked_at = 0;
-    for (const ForestNode::Name& name : node.names_) {
-      if (++looked_at > kLookedAt) break;
+    for (const ForestNode::Name& name : node.names_ | std::views::take(kLookedAt)) {
       if (!is_gits(name)) return name;
     }
   }

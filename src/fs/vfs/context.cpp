@@ -35,6 +35,11 @@ void Interned::replace(const std::string& path) {
   nodes_.erase(path);
 }
 
+NodeRef Context::top_of(const std::string& root) const {
+  const auto found = data_roots.find(parent_path(root));
+  return found == data_roots.end() ? nullptr : found->second;
+}
+
 std::uint64_t inode_number(std::string_view path) { return fnv1a(path) | (1ULL << 63U); }
 
 mode_t permissions(const Context& context, const RowInfo& row) {

@@ -60,6 +60,8 @@ struct Context {
   Undelivered undelivered;
   Interned interned;
   std::map<std::string, NodeRef> data_roots;  // fixed after the start
+  // The one that a workspace or home lies in; null: none.
+  NodeRef top_of(const std::string& root) const;
 };
 using ContextRef = std::shared_ptr<Context>;
 

@@ -222,19 +222,14 @@ Status DataChanges::write_once(const NodeRef& directory, const std::string& path
   const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : made;
   const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
   const std::string& temporary = lies_ready.name;
+  const std::size_t touched = request_.touched();
   Status written = write_new(*directory, temporary, is_file ? &*old : nullptr, whole);
-  if (written) {
-    const std::size_t touched = request_.touched();
-    request_.expect(old ? LocalRequest::Expected{old->node, old->attributes}
-                        : LocalRequest::Expected{});
-    written = directory->rename(request_, temporary, *directory, name, 0);
-    request_.expect({});
-    if (request_.touched() != touched) {
-      static_cast<void>(directory->unlink(request_, temporary));
-      return written;
-    }
-  }
+  request_.expect(old ? LocalRequest::Expected{old->node, old->attributes}
+                      : LocalRequest::Expected{});
+  if (written) written = directory->rename(request_, temporary, *directory, name, 0);
+  request_.expect({});
   if (!written) static_cast<void>(directory->unlink(request_, temporary));
+  if (request_.touched() != touched) return written;
   note_put(directory, name, old, S_IFREG, written.has_value());
   // Of a merged text the process has not seen the other part.
   if (written && guard() != nullptr && !attempt.merged) {

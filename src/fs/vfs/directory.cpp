@@ -2,6 +2,7 @@
 #include "fs/vfs/directory.h"
 
 #include <algorithm>
+#include <array>
 
 #include "fs/vfs/readme.h"
 
@@ -43,8 +44,11 @@ Result<std::string> unknown_verb(std::string_view word, const std::vector<std::s
                                  std::span<const RowInfo> files) {
   const auto named = std::ranges::find(files, word, &RowInfo::name);
   if (named != files.end()) {
+    constexpr auto kDirectories = std::to_array(
+        {Kind::directory, Kind::collection, Kind::documents, Kind::data, Kind::trees});
+    const bool is_directory = std::ranges::find(kDirectories, named->kind) != kDirectories.end();
     return fail(EINVAL, "{0}: no such verb, but a name beside it: `{1} {0}` tells what it has",
-                word, named->kind == Kind::value || named->kind == Kind::setting ? "cat" : "ls");
+                word, is_directory ? "ls" : "cat");
   }
   return fail(EINVAL, "{}: no such verb{}; {} would do, and {} tells of each", text::shown(word),
               text::did_you_mean(word, known), text::join(known, ", "), kReadme);

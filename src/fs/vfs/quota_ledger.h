@@ -103,8 +103,8 @@ class QuotaLedger {
     bool is_name = false;  // a directory takes room for names: none once that has passed the limit
   };
   struct Account;
-  // Room that nobody else gets until it is given back, when the change has been looked at.
   static constexpr std::chrono::seconds kLongestWait{2};  // for what others have reserved
+  // Room that nobody else gets until it is given back, when the change has been looked at.
   struct Reservation {
     struct Part {
       std::shared_ptr<Account> account{};

@@ -42,11 +42,10 @@ std::string root_of(const RowPlace& place) {
 
 TreeNodeRef find_root(const Context& context, const RowPlace& place) {
   const std::string path = root_of(place);
-  if (path.empty()) return nullptr;
-  const auto above = context.data_roots.find(parent_path(path));
-  if (above == context.data_roots.end()) return nullptr;
-  const auto& top = dynamic_cast<const DataNode&>(*above->second);
-  const auto found = top.tree().store().lookup(top.file(), std::string(text::last_part(path)));
+  const auto top =
+      std::static_pointer_cast<DataNode>(path.empty() ? nullptr : context.top_of(path));
+  if (top == nullptr) return nullptr;
+  const auto found = top->tree().store().lookup(top->file(), std::string(text::last_part(path)));
   return found ? found->node : nullptr;
 }
 

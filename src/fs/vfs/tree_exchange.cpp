@@ -96,9 +96,7 @@ TreeEvent ways_to(const std::string& root, const std::vector<std::string>& in_it
 }  // namespace
 
 std::shared_ptr<DataNode> FileSystem::Parts::top_of(const std::string& root) const {
-  const auto found = context->data_roots.find(parent_path(root));
-  if (found == context->data_roots.end()) return nullptr;
-  return std::static_pointer_cast<DataNode>(found->second);
+  return std::static_pointer_cast<DataNode>(context->top_of(root));
 }
 
 void FileSystem::wait_for_turn() {
