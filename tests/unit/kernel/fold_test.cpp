@@ -13,8 +13,8 @@ namespace {
 
 using test::TemporaryDirectory;
 
-struct History {
-  explicit History(unsigned seed) : random(seed) {
+struct RandomHistory {
+  explicit RandomHistory(unsigned seed) : random(seed) {
     journal =
         std::move(*Journal::open(*log, *SigningKey::ensure(directory.path() + "/key"), clock));
   }
@@ -31,7 +31,7 @@ struct History {
   Fold fold;
 };
 
-json::Value History::make(std::string& kind) {
+json::Value RandomHistory::make(std::string& kind) {
   static const std::vector<std::string> kKinds = {
       "process.spawn", "process.state", "process.set",   "process.context", "process.exit",
       "process.reset", "process.reap",  "message.queue", "message.take",    "message.add",
@@ -67,7 +67,7 @@ json::Value History::make(std::string& kind) {
   return data;
 }
 
-bool History::step() {
+bool RandomHistory::step() {
   std::string kind;
   json::Value data = make(kind);
   std::map<ProcessId, RunState> before;
@@ -90,7 +90,7 @@ bool History::step() {
 
 TEST_CASE("every replay of a history gives the same state") {
   const auto seed = GENERATE(range(1u, 9u));
-  History h(seed);
+  RandomHistory h(seed);
   for (int i = 0, done = 0; done < 250 && i < 20'000; ++i) done += h.step() ? 1 : 0;
   const std::string expected = json::dump(h.fold.to_json());
   for (int twice = 0; twice < 2; ++twice) {
@@ -105,7 +105,7 @@ TEST_CASE("every replay of a history gives the same state") {
 
 TEST_CASE("a store of any age and the rest of the journal give the same state") {
   const auto seed = GENERATE(range(20u, 26u));
-  History h(seed);
+  RandomHistory h(seed);
   auto faults = std::make_shared<RecordFaults>();
   FaultRecordStore store(std::shared_ptr<RecordStore>(make_memory_records()), faults);
   Keeper keeper(store, *h.journal);
@@ -125,7 +125,7 @@ TEST_CASE("a store of any age and the rest of the journal give the same state") 
 }
 
 TEST_CASE("a store that does not fit the journal is filled again") {
-  History h(3);
+  RandomHistory h(3);
   for (int done = 0; done < 50;) done += h.step() ? 1 : 0;
   const auto store = make_memory_records();
   Keeper keeper(*store, *h.journal);
@@ -143,7 +143,7 @@ TEST_CASE("a store that does not fit the journal is filled again") {
 }
 
 TEST_CASE("a journal that has been cut is told, and its process numbers are not given again") {
-  History h(3);
+  RandomHistory h(3);
   const auto store = make_memory_records();
   Keeper whole(*store, *h.journal);
   const Keeper::Batch batch{
