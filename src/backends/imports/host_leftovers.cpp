@@ -16,6 +16,7 @@ namespace {
 struct Step {
   std::string path{};
   std::string temporary{};
+  bool comes = true;
 };
 
 std::vector<Step> steps_from_pairs(std::string_view text) {
@@ -24,6 +25,9 @@ std::vector<Step> steps_from_pairs(std::string_view text) {
   for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
     steps.push_back({std::string(words[i]), std::string(words[i + 1])});
   }
+  const auto end = std::ranges::find(steps, "", &Step::path);
+  if (end == steps.end()) return steps;  // of an earlier version
+  for (auto step = steps.begin(); step != end; ++step) step->comes = false;
   return steps;
 }
 
@@ -42,7 +46,7 @@ std::vector<Step> steps_from(std::string_view text) {
 
 // Its file is gone from a directory that is there.
 bool is_in_place(const HostDirectory& host, const Step& step) {
-  if (step.temporary.empty()) return false;
+  if (step.temporary.empty() || !step.comes) return false;
   const auto file = host.look(step.temporary);
   const auto above = host.look(std::string(text::parent_part(step.temporary)));
   return file && !file->exists() && above && above->is_directory();

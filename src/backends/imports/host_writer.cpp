@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <ranges>
 #include <set>
 
@@ -27,26 +26,6 @@ constexpr std::size_t kMostHeld = 256;  // directories
 timespec changed_at(int directory) {
   struct stat found{};
   return ::fstat(directory, &found) == 0 ? found.st_ctim : timespec{};
-}
-
-std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::string& path) {
-  return fail(EBUSY, "{}: changed while this was written; `rebase` takes that over",
-              host.shown(path));
-}
-
-// Never over what came meanwhile, where nothing was; filesystems that cannot tell are asked before.
-int rename_into(const HostDirectory::Place& from, const HostDirectory::Place& to, bool is_new) {
-  const int source = from.directory.get();
-  const int target = to.directory.get();
-  const char* const name = to.name.c_str();
-  const unsigned flags = is_new ? RENAME_NOREPLACE : 0;
-  const int done = ::renameat2(source, from.name.c_str(), target, name, flags);
-  if (done == 0 || errno != EINVAL || !is_new) return done;
-  if (::faccessat(target, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    errno = EEXIST;
-    return -1;
-  }
-  return ::renameat(source, from.name.c_str(), target, name);
 }
 
 }  // namespace
@@ -111,17 +90,21 @@ Status HostWriter::choose_temporaries() {
     intent.append(path).push_back('\0');
     intent.append(temporary).push_back('\0');
   };
-  for (const Item& item : items_ | std::views::reverse) {
-    if (must_go(item.now, *item.change)) add(item.change->path, "");
+  const auto name_in = [&](const std::string& directory) {
+    return (directory.empty() ? "" : directory + "/") + ready_.emplace_back().text();
+  };
+  for (Item& item : items_ | std::views::reverse) {
+    const std::string& path = item.change->path;
+    if (!must_go(item.now, *item.change)) continue;
+    if (!item.now.is_directory()) item.away = name_in(std::string(text::parent_part(path)));
+    add(path, item.away);
   }
   add("", "");
   for (Item& item : items_) {
+    const std::string& path = item.change->path;
     if (!item.change->to.exists()) continue;
-    if (is_renamed_into_place(*item.change)) {
-      const std::string directory = nearest_directory(item.change->path);
-      item.temporary = (directory.empty() ? "" : directory + "/") + ready_.emplace_back().text();
-    }
-    add(item.change->path, item.temporary);
+    if (is_renamed_into_place(*item.change)) item.temporary = name_in(nearest_directory(path));
+    add(path, item.temporary);
   }
   TRY(file::replace(intent_of(records_), intent, 0600));
   intent_ = true;
@@ -217,36 +200,6 @@ Status HostWriter::stage() {
 }
 
 // --- in place
-
-Status HostWriter::check_again(const Item& item) const {
-  if (is_untouched(item.now, TRY(host_.look(item.change->path)))) return ok();
-  return changed_meanwhile(host_, item.change->path);
-}
-
-Status HostWriter::remove(const Item& item) {
-  TRY(check_again(item));
-  const HostDirectory::Place place = TRY(host_.place(item.change->path));
-  const int flags = item.now.is_directory() ? AT_REMOVEDIR : 0;
-  if (::unlinkat(place.directory.get(), place.name.c_str(), flags) != 0) {
-    if (errno == ENOENT) return changed_meanwhile(host_, item.change->path);
-    return fail_errno(host_.shown(item.change->path));
-  }
-  relinked_.insert(item.now.inode);
-  return ok();
-}
-
-Status HostWriter::put_in_place(Item& item, const HostDirectory::Place& place) {
-  if (!is_new(item)) TRY(check_again(item));
-  const HostDirectory::Place from = TRY(host_.place(item.temporary));
-  if (rename_into(from, place, is_new(item)) != 0) {
-    if (errno != EEXIST) return fail_errno(host_.shown(item.change->path));
-    return fail(EBUSY, "{}: was made while this was written; `rebase` takes that over",
-                host_.shown(item.change->path));
-  }
-  item.temporary.clear();
-  relinked_.insert(item.now.inode);
-  return ok();
-}
 
 Status HostWriter::put(Item& item) {
   const HostChange& change = *item.change;
@@ -372,7 +325,7 @@ Status HostWriter::apply() {
     TRY(said(set_mode(item)));
     rights_.keep_open(item.change->path);
   }
-  for (const Item& item : items_ | std::views::reverse) {
+  for (Item& item : items_ | std::views::reverse) {
     if (!must_go(item.now, *item.change)) continue;
     TRY(said(remove(item)));
     made_.push_back(item.change->path);

@@ -40,6 +40,7 @@ class HostWriter {
     const HostChange* change = nullptr;
     FileState now{};
     std::string temporary{};              // of new content; "" once it is in its place
+    std::string away{};                   // where what goes is looked at; "" of a directory
     std::optional<Number> directory{};    // that it was made in, where that is held
     std::optional<std::uint64_t> made{};  // the inode of what is new
   };
@@ -54,7 +55,10 @@ class HostWriter {
   Status hold(Item& item, const HostDirectory::Place& place);
   void remove_temporary(const Item& item) const;
   Status fill(const HostChange& change, const FileState& now, int file) const;
-  Status remove(const Item& item);
+  Status let_go(const Item& item, std::string& away, const HostDirectory::Place& place,
+                unsigned back) const;
+  Status remove(Item& item);
+  Status put_over(Item& item, const HostDirectory::Place& from, const HostDirectory::Place& place);
   Status put_in_place(Item& item, const HostDirectory::Place& place);
   Status put(Item& item);
   // What was made just now at that place since then, O_PATH, and given to its owner: others who may
@@ -86,6 +90,7 @@ class HostWriter {
 inline constexpr mode_t kNewDirectory = 0700;
 inline constexpr mode_t kNewFile = 0600;
 
+std::unexpected<Error> changed_meanwhile(const HostDirectory& host, const std::string& path);
 bool is_renamed_into_place(const HostChange& change);
 // A path that is there but neither stays nor is replaced by a rename must go first.
 bool must_go(const FileState& now, const HostChange& change);
@@ -97,8 +102,9 @@ Result<bool> is_made(const HostDirectory& host, const HostChange& change, const 
 
 // Files that tell what a write() is about to do, and then, that it does it (ImportRecords). After
 // kPairs they have pairs of a path and its temporary file, or "", each ended by NUL, a pair of two
-// "" after what is to go; those of earlier versions had no such pair, and before that began with no
-// such byte, and told temporary files by the form of their names.
+// "" after what is to go, whose temporary file is what goes itself, on its way; those of earlier
+// versions had no such pair, and before that began with no such byte, and told temporary files by
+// the form of their names.
 inline constexpr char kPairs = '\0';
 inline std::string intent_of(const ImportRecords& records) {
   return records.directory() + "/writing";

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What is written back to directories of the host.
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include "catch.h"
 #include "imported.h"
@@ -249,6 +252,51 @@ TEST_CASE("What takes a file's place while others are copied is neither followed
       CHECK(text_of(outside) == others);
     }
   }
+}
+
+// Somebody who saves a path at the instant in which a write() takes its steps.
+class Saver {
+ public:
+  Saver(const Imported& it, const std::string& path, unsigned spins)
+      : thread_([steps = fmt::format("{}/imports/{}/applying", it.directory.path(), it.id),
+                 saved = it.directory.path() + "/saved", place = it.host + "/" + path, spins,
+                 this] {
+          while (::access(steps.c_str(), F_OK) != 0 && !is_over_) continue;
+          for (unsigned i = 0; i < spins; ++i) std::atomic_signal_fence(std::memory_order_seq_cst);
+          is_done_ = ::rename(saved.c_str(), place.c_str()) == 0;
+        }) {}
+  ~Saver() { join(); }
+  Saver(const Saver&) = delete;
+  Saver& operator=(const Saver&) = delete;
+  bool join() {
+    is_over_ = true;
+    if (thread_.joinable()) thread_.join();
+    return is_done_;
+  }
+
+ private:
+  std::atomic<bool> is_over_ = false;
+  std::atomic<bool> is_done_ = false;
+  std::thread thread_;
+};
+
+TEST_CASE("What somebody saves while a path is written or removed is there in the end") {
+  Imported it;
+  int refused = 0;
+  for (unsigned round = 0; round < 100; ++round) {
+    const bool removes = round % 2 == 1;
+    put(it.directory.path() + "/saved", "somebody's\n");
+    put(it.host + "/a", "as it was\n");
+    must(it.store->record(it.id, must(it.store->drift(it.id, false))));
+    const HostChange change = removes ? HostChange{.path = "a"} : it.file("a", "ours\n");
+    Saver saver(it, "a", round * 7 % 1999);
+    const auto written = it.store->write(it.id, {change});
+    REQUIRE(saver.join());
+    REQUIRE(text_of(it.host + "/a") == "somebody's\n");
+    REQUIRE(it.names() == Paths{"a", "link", "src", "src/b", "src/deep", "src/deep/c"});
+    refused += written ? 0 : 1;
+  }
+  CHECK(refused < 100);
 }
 
 }  // namespace
