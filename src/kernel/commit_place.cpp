@@ -3,6 +3,9 @@
 
 #include <fcntl.h>
 
+#include <climits>
+
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/forks.h"
@@ -51,6 +54,20 @@ void ready_for_commit(Kernel& kernel, const std::string& root, const std::string
   if (!kept) {
     log::warning("{}: {} is seen in states of before: {}", root, ref, kept.error().message);
   }
+}
+
+std::string repository_beside(const std::string& state, std::string_view workspace) {
+  constexpr std::string_view kSuffix = ".git";
+  constexpr std::size_t kLongest = NAME_MAX - kSuffix.size();
+  if (workspace.size() <= kLongest) return fmt::format("{}/git/{}{}", state, workspace, kSuffix);
+  return fmt::format("{}/git/{}{}~", state, shortened(workspace, kLongest - 1, "~"), kSuffix);
+}
+
+std::string shortened(std::string_view name, std::size_t longest, std::string_view mark) {
+  constexpr std::size_t kDigits = 32;
+  if (name.size() <= longest) return std::string(name);
+  const std::size_t kept = longest - mark.size() - kDigits;
+  return fmt::format("{}{}{}", name.substr(0, kept), mark, blake2b(name).substr(0, kDigits));
 }
 
 }  // namespace agentfs

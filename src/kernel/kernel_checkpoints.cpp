@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <climits>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -20,7 +21,11 @@ namespace {
 
 constexpr std::string_view kRoot = "/workspaces/";
 
-// A name of a checkpoint as part of a ref's name: what git does not take is "%20".
+// Git makes a file of the name with ".lock" behind it.
+constexpr std::size_t kLongestPart = NAME_MAX - std::string_view(".lock").size();
+
+// A name of a checkpoint as part of a ref's name: what git does not take is "%20", and what is too
+// long has "%%" and a hash at its end.
 std::string ref_name(std::string_view name) {
   constexpr std::string_view kPlain = "-_+=,#!$&'();<>@{}";
   std::string encoded;
@@ -43,7 +48,7 @@ std::string ref_name(std::string_view name) {
       encoded.replace(at, 1, "%40");
     }
   }
-  return encoded;
+  return shortened(encoded, kLongestPart, "%%");
 }
 
 std::optional<SnapshotId> state_in(std::string_view text) {
@@ -117,7 +122,7 @@ class Committing {
       : kernel_(kernel), order_(order), root_(fmt::format("{}{}", kRoot, order.workspace)) {
     const std::string& state = kernel.parts().state;
     next_.worktree = fmt::format("{}/trees{}", state, root_);
-    next_.git_directory = fmt::format("{}/git/{}.git", state, order.workspace);
+    next_.git_directory = repository_beside(state, order.workspace);
     next_.ref = ref();
     next_.message = fmt::format("checkpoint {} of {}\n", order.checkpoint.name, order.workspace);
     next_.author = order.author;
@@ -268,9 +273,8 @@ bool tell(Kernel& kernel, const Order& order, const Committing& commit,
 std::optional<Sequence> Kernel::checkpoint_reaches(const std::string& root) const {
   const auto workspace = paths::workspace_of(root);
   if (!workspace || parts().repository == nullptr || parts().pool == nullptr) return std::nullopt;
-  const bool has_repository =
-      file::exists(fmt::format("{}/git/{}.git", parts().state, *workspace)) ||
-      has_own_repository(*this, *workspace);
+  const bool has_repository = file::exists(repository_beside(parts().state, *workspace)) ||
+                              has_own_repository(*this, *workspace);
   if (!has_repository) return std::nullopt;
   Lock lock(state_->mutex);
   return state_->fold.applied();

@@ -247,7 +247,7 @@ Result<std::string> Kernel::commit_turn(ProcessId pid, std::uint64_t turn) {
   }
   TurnCommit next;
   next.worktree = parts().state + "/trees/workspaces/" + workspace;
-  next.git_directory = parts().state + "/git/" + workspace + ".git";
+  next.git_directory = repository_beside(parts().state, workspace);
   next.ref = fmt::format("refs/agentfs/turns/{}", pid.value);
   next.seconds = clock().wall() / 1'000'000'000;
   const std::string root = "/workspaces/" + workspace;

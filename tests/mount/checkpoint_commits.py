@@ -663,6 +663,25 @@ def paths_as_long_as_can_be():
     expect_eq(git("long", "show", f"{made['commit']}:a"), "changed\n", "the next one")
 
 
+def names_as_long_as_can_be():
+    """Of a checkpoint that git takes no ref of, and of a workspace whose repository lies elsewhere."""
+    name = "n" * 255
+    (SPACES / name).mkdir()
+    git(name, "init", "-q", "-b", "main")
+    made = [checkpoint(name, one)["commit"] for one in ("c" * 251, "d:e" * 84, "e" * 255, "f" * 250)]
+    refs = git(name, "for-each-ref", "--format=%(objectname)", "refs/agentfs/checkpoints")
+    expect_eq(sorted(refs.split()), sorted(made), "commits that refs lead to")
+    other = "p" * 255
+    (SPACES / other).mkdir()
+    pid = M.spawn(f"name=writer model=writer workspace={other}")
+    tell(M.proc(pid, "chat"), "one\n")
+    M.wait(pid)
+    repositories = list((M.state / "git").iterdir())
+    shown = [run(["git", "--git-dir", one, "ls-tree", "-r", "--name-only", f"refs/agentfs/turns/{pid}"]).split()
+             for one in repositories]
+    expect_eq(shown, [["one"]], "a turn in a workspace of 255 bytes")
+
+
 def in_a_fork():
     (SPACES / "site/new").write_text("n\n", encoding="utf-8")
     ctl("site", "fork try-1")
@@ -800,6 +819,6 @@ main(setup, beside_the_users_own, only_what_changed, after_a_rollback,
      other_attributes_of_a_turn_count_for_what_nobody_has_touched,
      submodules_are_their_commits,
      a_linked_worktree_has_none_and_is_told_so,
-     paths_as_long_as_can_be, in_a_fork, dropped,
+     paths_as_long_as_can_be, names_as_long_as_can_be, in_a_fork, dropped,
      a_hostile_repository_is_told, a_killed_daemon,
      killed_at_any_instant, a_workspace_that_is_renamed_takes_its_commits_along, whole)
