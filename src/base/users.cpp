@@ -3,8 +3,10 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 #include <array>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/proc_status.h"
@@ -52,6 +54,22 @@ std::vector<gid_t> groups_of_process(pid_t pid) {
     if (const auto group = text::number<gid_t>(word)) groups.push_back(*group);
   }
   return groups;
+}
+
+std::uint64_t capabilities_of_process(pid_t pid, uid_t uid) {
+  const std::string process = fmt::format("/proc/{}/", pid);
+  struct stat theirs{};
+  struct stat ours{};
+  const bool is_ours = ::stat((process + "ns/user").c_str(), &theirs) == 0 &&
+                       ::stat("/proc/thread-self/ns/user", &ours) == 0 &&
+                       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+  if (!is_ours) return 0;
+  const auto status = file::read(process + "status");
+  if (!status) return 0;
+  const auto uids = text::words(status_field(*status, "Uid"));  // the last: of the file system
+  if (uids.size() != 4 || text::number<uid_t>(uids.back()) != uid) return 0;
+  const std::string digits(status_field(*status, "CapEff"));
+  return std::strtoull(digits.c_str(), nullptr, 16);
 }
 
 }  // namespace agentfs

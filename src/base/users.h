@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,5 +26,8 @@ std::optional<HostUser> find_user(const std::string& name);
 std::vector<gid_t> login_groups(const HostUser& user, gid_t gid);
 // Those of a process or thread of the host; none where it has ended.
 std::vector<gid_t> groups_of_process(pid_t pid);
+// Its effective capabilities, bit N for number N of capabilities(7): none where it has ended, acts
+// as another user by now, or has them in another user namespace, where they are of less.
+std::uint64_t capabilities_of_process(pid_t pid, uid_t uid);
 
 }  // namespace agentfs

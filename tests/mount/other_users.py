@@ -464,6 +464,35 @@ def acls_hold_as_on_a_disk():
     expect("trusted.a" in os.listxattr(file) and "trusted" not in listed, f"listed: {listed}")
 
 
+def with_capabilities(names, *words, **more):
+    """What a program of the other user says that has capabilities, as by setcap(8) or systemd."""
+    have = ",".join(f"+{name}" for name in names)
+    return run(["setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups", f"--inh-caps={have}",
+                f"--ambient-caps={have}", *words], **{"code": None, **more})
+
+
+def capabilities_open_what_they_open_on_a_disk():
+    for place in (MOUNT / "workspaces/capable", PLACE / "capable"):
+        (place / "closed/deep").mkdir(parents=True)
+        (place / "closed/deep/file").write_text("roots\n")
+        for one in ("closed/deep/file", "closed/deep", "closed"):
+            (place / one).chmod(0o700)
+        path = f"{place}/closed/deep/file"
+        expect_eq(with_capabilities(["dac_read_search"], "cat", path), "roots\n")
+        expect_eq(with_capabilities(["dac_read_search"], "ls", f"{place}/closed"), "deep\n")
+        expect_has(with_capabilities(["dac_read_search"], "sh", "-c", f"echo x >{path}", code=2), "Permission denied")
+        expect_eq(read(path), "roots\n")
+        with_capabilities(["dac_override"], "sh", "-c", f"echo theirs >{path}", code=0)
+        with_capabilities(["dac_override"], "mkdir", f"{place}/closed/new", code=0)
+        expect_eq(read(path), "theirs\n")
+        expect_has(with_capabilities(["dac_override"], "chmod", "644", path, code=1), "not permitted")
+        with_capabilities(["dac_override", "fowner"], "chmod", "644", path, code=0)
+        with_capabilities(["dac_override", "chown"], "chown", f"{OTHER}", path, code=0)
+        expect_eq((os.stat(path).st_uid, os.stat(path).st_mode & 0o7777), (OTHER, 0o644))
+        expect_eq(os.stat(f"{place}/closed/new").st_uid, OTHER)
+        expect_has(as_other(f"cat {path}", code=1), "Permission denied")
+
+
 def replies_are_their_own():
     """Also those that another user of one login session has asked for."""
     reply = MOUNT / "dev/local/exec"
@@ -524,4 +553,5 @@ main(setup, a_restore_is_the_owners_and_leaves_nothing_where_it_is_refused, nobo
      what_is_new_in_ones_own_import_is_in_its_diff,
      what_binds_a_workspace_is_not_its_owners_to_lift,
      who_owns_a_directory_has_its_ctl, homes_that_come_are_listed_and_counted, acls_hold_as_on_a_disk,
-     replies_are_their_own, an_acl_of_a_member_leaves_the_set_group_id_bit, what_processes_say_is_their_owners)
+     capabilities_open_what_they_open_on_a_disk, replies_are_their_own,
+     an_acl_of_a_member_leaves_the_set_group_id_bit, what_processes_say_is_their_owners)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "backends/trees/caller_scope.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <array>
 
 #include "base/users.h"
 
@@ -37,6 +40,22 @@ bool set_fsgid(gid_t gid) {
   return static_cast<gid_t>(::setfsgid(kAsk)) == gid;
 }
 
+constexpr std::uint32_t bit(int capability) { return std::uint32_t{1} << capability; }
+
+// Those that setfsuid() takes away.
+constexpr std::uint32_t kOfFiles = bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) |
+                                   bit(CAP_DAC_READ_SEARCH) | bit(CAP_FOWNER) | bit(CAP_FSETID) |
+                                   bit(CAP_LINUX_IMMUTABLE) | bit(CAP_MKNOD);
+
+// Effective, on this thread, of those that it may have; the C library has no call for it.
+bool raise(std::uint32_t capabilities) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) return false;
+  sets.front().effective |= capabilities & sets.front().permitted;
+  return ::syscall(SYS_capset, &header, sets.data()) == 0;
+}
+
 }  // namespace
 
 DaemonIdentity DaemonIdentity::current() {
@@ -51,7 +70,8 @@ DaemonIdentity DaemonIdentity::current() {
   return identity;
 }
 
-CallerScope::CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups)
+CallerScope::CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups,
+                         std::uint32_t capabilities)
     : daemon_(daemon), changes_(daemon.root && (caller.uid != 0 || caller.gid != 0)) {
   if (!changes_) return;
   // The groups come first: the ids decide with which capabilities the rest is done.
@@ -59,7 +79,8 @@ CallerScope::CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller,
     const auto wanted = groups == Groups::all ? groups_of(caller) : std::vector<gid_t>{};
     if (wanted != daemon_.groups) set_groups(wanted);
   }
-  taken_ = taken_ && set_fsgid(caller.gid) && set_fsuid(caller.uid);
+  taken_ = taken_ && set_fsgid(caller.gid) && set_fsuid(caller.uid) &&
+           (capabilities == 0 || raise(capabilities));
 }
 
 CallerScope::~CallerScope() {
@@ -87,16 +108,22 @@ int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
               const std::function<long()>& call, CallerScope::Groups first) {
   // A group may be denied what all others may; of a request the mount has asked that before.
   if (caller.pid == 0) first = CallerScope::Groups::all;
-  const auto attempt = [&](CallerScope::Groups groups) {
-    const CallerScope scope(daemon, caller, groups);
+  const auto attempt = [&](CallerScope::Groups groups, std::uint32_t capabilities) {
+    const CallerScope scope(daemon, caller, groups, capabilities);
     if (!scope.taken()) return EPERM;
     return call() < 0 ? errno : 0;
   };
-  const int code = attempt(first);
-  const bool refused = code == EACCES || code == EPERM;
-  if (!refused || first == CallerScope::Groups::all) return code;
-  if (!daemon.root || caller.uid == 0) return code;
-  return attempt(CallerScope::Groups::all);
+  const auto is_refusal = [&](int code) {
+    return (code == EACCES || code == EPERM) && daemon.root && caller.uid != 0;
+  };
+  int code = attempt(first, 0);
+  if (is_refusal(code) && first == CallerScope::Groups::none) {
+    code = attempt(CallerScope::Groups::all, 0);
+  }
+  if (!is_refusal(code) || caller.pid <= 0) return code;
+  const auto capabilities =
+      static_cast<std::uint32_t>(capabilities_of_process(caller.pid, caller.uid)) & kOfFiles;
+  return capabilities == 0 ? code : attempt(CallerScope::Groups::all, capabilities);
 }
 
 }  // namespace agentfs::trees

@@ -2,6 +2,7 @@
 // Doing one system call with somebody else's rights, on this thread only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -17,8 +18,8 @@ struct DaemonIdentity {
 };
 
 // For its life, this thread's file access is the caller's: fsuid, fsgid, supplementary groups and,
-// as the kernel ties them to the fsuid, no file capabilities. Nothing changes where the daemon is
-// not root or the caller is. Other threads are not affected.
+// as the kernel ties them to the fsuid, no file capabilities but those that are given. Nothing
+// changes where the daemon is not root or the caller is. Other threads are not affected.
 //
 // Creating as the caller, rather than creating as root and giving the file away, leaves to the
 // kernel what has many rules: set-group-ID directories, default ACLs, quotas, which bits a chmod
@@ -27,7 +28,9 @@ struct DaemonIdentity {
 class CallerScope {
  public:
   enum class Groups { none, all };
-  CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups);
+  // `capabilities`: bit N for number N of capabilities(7).
+  CallerScope(const DaemonIdentity& daemon, const TreeCaller& caller, Groups groups,
+              std::uint32_t capabilities = 0);
   ~CallerScope();
   CallerScope(const CallerScope&) = delete;
   CallerScope& operator=(const CallerScope&) = delete;
@@ -62,7 +65,7 @@ class UmaskScope {
 
 // Runs `call` (not negative, or -1 with errno) as the caller: 0, or its errno. The supplementary
 // groups are read from /proc only when it is told that they matter, or when it was refused
-// without them.
+// without them; capabilities, of who has some and is not root, when it was refused.
 int as_caller(const DaemonIdentity& daemon, const TreeCaller& caller,
               const std::function<long()>& call,
               CallerScope::Groups first = CallerScope::Groups::none);
