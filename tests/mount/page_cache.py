@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run, wait_until
+from mount_lib import AGENTFS, Mount, command, expect, expect_eq, main, read, run, tell, wait_until
 
 M = Mount.of("page-cache")
 SPACE = M / "workspaces/site"
@@ -228,6 +228,37 @@ def what_is_stored_through_a_mapping_is_no_hole():
         mapper.stdin.close()
 
 
+def what_is_stored_through_a_mapping_while_a_merge_is_made_is_there():
+    """What both have changed is no text to be merged: ours stays, and the merge says so."""
+    for attempt in range(2):
+        ours = M / f"workspaces/merged{attempt}"
+        (ours / "many").mkdir(parents=True)
+        for number in range(300):
+            (ours / f"many/{number}").write_text("one\n")
+        (ours / "mapped").write_bytes(b"base" + b"." * PAGE)
+        command(ours / ".agentfs/ctl", f"fork theirs{attempt}")
+        theirs = M / f"workspaces/theirs{attempt}"
+        for path in [*(f"many/{number}" for number in range(300)), "mapped"]:
+            with open(theirs / path, "r+b") as file:
+                file.write(b"theirs")
+        merge = threading.Thread(target=told, args=(ours / ".agentfs/ctl", f"merge theirs{attempt}"))
+        merge.start()
+        staging = M.state / f"trees/workspaces/{ours.name}/.agentfs-merge"
+        wait_until(20, lambda: staging.exists() or not merge.is_alive(), "what the merge has ready")  # noqa: B023
+        with open(ours / "mapped", "r+b") as file, mmap.mmap(file.fileno(), PAGE) as pages:
+            pages[100:105] = b"ours!"
+            merge.join()
+        expect_eq((ours / "mapped").read_bytes()[100:105], b"ours!")
+
+
+def told(path, line):
+    """What a refused command says is of no matter here."""
+    try:
+        tell(path, f"{line}\n")
+    except OSError:
+        pass
+
+
 def files_that_were_closed_count_no_more():
     """Of that the daemon hears later, of all that are asked for at once as soon as of those."""
     small = Mount.of("closing")
@@ -241,6 +272,8 @@ def files_that_were_closed_count_no_more():
     small.umount()
 
 
-main(begin, what_was_written_is_known, what_is_stored_through_a_mapping_is_no_hole, what_is_written_back_of_a_mapping_makes_no_file_longer,
+main(begin, what_was_written_is_known, what_is_stored_through_a_mapping_is_no_hole,
+     what_is_stored_through_a_mapping_while_a_merge_is_made_is_there,
+     what_is_written_back_of_a_mapping_makes_no_file_longer,
      what_is_written_directly_is_read, who_appends_while_others_empty_the_file_loses_nothing, what_others_changed_is_not,
      files_that_were_closed_count_no_more)

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: MIT
 # mount: none
 """Bytes that the host's kernel reads and writes past the daemon: attributes, rows, and crashes."""
+import errno
 import mmap
 import os
 import subprocess
 import sys
 import threading
 
-from mount_lib import (EXCHANGE, Mount, expect, expect_eq, expect_errno, expect_has, is_alive, kill, main,
-                       read, renameat2, run, skip, tell, wait_until)
+from mount_lib import (EXCHANGE, Mount, command, expect, expect_eq, expect_errno, expect_has, is_alive,
+                       kill, main, read, renameat2, run, skip, tell, wait_until)
 
 SOON = 20  # seconds
 mount = Mount.of("past")
@@ -135,6 +136,33 @@ def nothing_is_replaced_under_a_writer():
     wait_until(SOON, lambda: is_restored(number), "a restore")
     expect_eq(path.read_bytes(), b"one")
     expect_eq(versions("replaced")[1:], [b"two", b"six"], "versions")
+
+
+def what_a_command_changed_takes_no_file_that_is_being_written():
+    """Its work is taken over from an overlay; who has opened the file by then writes to that or is told."""
+    if os.geteuid() != 0:
+        return
+    (mount / "etc/devices/local.toml").write_text('fs = "fast"\n')
+    path = W / "shared"
+    path.write_text("base\n")
+    os.chdir(W)
+    line = "mkdir many; cd many; seq 4000 | xargs touch; echo mine >>../shared"
+    end = threading.Thread(target=command, args=(mount / "dev/local/exec", line))
+    end.start()
+    wait_until(60, lambda: not end.is_alive() or any(
+        '"phase":"folding"' in read(one) for one in mount.state.glob("fast/*/order")), "the end of the command")
+    file = os.open(path, os.O_WRONLY)
+    end.join()
+    os.chdir("/")
+    (mount / "etc/devices/local.toml").unlink()
+    try:
+        os.pwrite(file, b"theirs\n", 5)
+    except OSError as error:
+        expect_eq(error.errno, errno.ESTALE)
+    else:
+        expect_has(read(path), "theirs\n")
+    finally:
+        os.close(file)
 
 
 def is_restored(number):
@@ -446,7 +474,8 @@ def who_opens_what_has_set_id_bits_goes_through_the_daemon():
 
 
 main(begin, bytes_pass, a_file_without_a_name_is_counted_where_it_was_made,
-     where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer, attributes_follow,
+     where_it_lies_now_counts, versions_follow, nothing_is_replaced_under_a_writer,
+     what_a_command_changed_takes_no_file_that_is_being_written, attributes_follow,
      opens_share, readers_come_first, who_opens_what_has_set_id_bits_goes_through_the_daemon, rows_tell,
      nothing_is_lost, who_appends_past_the_daemon_keeps_nothing,
      what_is_kept_beside_who_appends_has_the_size_that_its_row_says, each_content_is_kept_once_while_another_has_it_open,

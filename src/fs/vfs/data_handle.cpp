@@ -98,7 +98,8 @@ Result<std::size_t> DataHandle::put(Request& request, off_t asked, std::string_v
       const ssize_t count = ::pwrite(descriptor(), bytes.data() + done, wanted - done,
                                      offset + static_cast<off_t>(done));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0 && done == 0) return -1;
+      // Of pages that are written back the kernel takes no short count: it would forget the rest.
+      if (count < 0 && (done == 0 || request.is_written_back())) return -1;
       if (count < 0) break;  // what is there is there: write(2) tells it as a short count
       done += static_cast<std::size_t>(count);
     }

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 
-#include <atomic>
+#include <memory>
+#include <thread>
+#include <utility>
 
 #include "base/text.h"
 #include "fs/vfs/control_handle.h"
@@ -142,19 +144,22 @@ void write_whole(Request& request, const RowFileRef& file, std::string text,
   if (!opened) return done.complete(std::unexpected(opened.error()));
   const bool by_lines = file->place().info().kind != Kind::message;
   if (by_lines && !text.empty() && !text.ends_with('\n')) text += '\n';
-  // The request may be gone when a reply comes later; what answers later has nothing to flush.
-  const auto inside = std::make_shared<std::atomic<bool>>(true);
-  const Completion<std::size_t> written(
-      [handle = opened->handle, done, inside, &request](Result<std::size_t> count) {
-        Status status = ok();
-        if (!count) status = std::unexpected(std::move(count).error());
-        if (status && inside->load()) status = handle->flush(request);
-        handle->release();
-        done.complete(std::move(status));
-      });
+  // The request may be gone when a reply comes later, or from another thread; what answers so has
+  // nothing to flush.
+  const auto inside = std::make_shared<bool>(true);
+  const Completion<std::size_t> written([handle = opened->handle, done, inside,
+                                         thread = std::this_thread::get_id(),
+                                         &request](Result<std::size_t> count) {
+    Status status = ok();
+    if (!count) status = std::unexpected(std::move(count).error());
+    const bool is_at_once = std::this_thread::get_id() == thread && *inside;
+    if (status && is_at_once) status = handle->flush(request);
+    handle->release();
+    done.complete(std::move(status));
+  });
   done.on_cancel([written] { written.cancel(); });
   opened->handle->write(request, 0, text, written);
-  inside->store(false);
+  *inside = false;
 }
 
 }  // namespace agentfs::vfs

@@ -158,6 +158,19 @@ Status FileSystem::keep_bytes(const std::string& root, const TreeNode& file, con
   return ok();
 }
 
+namespace {
+
+// Of a file that is about to lose its names: what was written under them is told of it, what is
+// stored through mappings is in it, and none of it is written past the daemon. ESTALE: it is.
+Result<Hold> end_writes(DataTree& tree, const std::shared_ptr<DataNode>& node) {
+  TRY(node->tell_writes());
+  auto held = tree.hold_back(node);
+  if (held && tree.write_back(node)) return held;
+  return fail(ESTALE, "{}: is being written; again, when that has ended", node->path());
+}
+
+}  // namespace
+
 Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink_t lost,
                             const std::function<Status()>& step) {
   const auto top = parts_->top_of(root);
@@ -165,8 +178,7 @@ Status FileSystem::exchange(const std::string& root, const TreeNode& file, nlink
   DataTree& tree = top->tree();
   Staleness place = place_of(top, file);
   std::shared_ptr<DataNode> node = tree.find(file);
-  // Of what it is about to lose: what was written under it is told of it.
-  if (node != nullptr && lost != 0) TRY(node->tell_writes());
+  const Hold held = node != nullptr && lost != 0 ? TRY(end_writes(tree, node)) : Hold();
   {
     const ChangingAlone alone(tree.bytes(), file);
     TRY(step());
