@@ -47,6 +47,7 @@ struct FoldPlan {
   std::vector<FoldChange> changes{};
   std::vector<FoldConflict> conflicts{};
   std::vector<std::string> notes{};  // sentences: what was left out
+  bool leaves_some = false;          // of the command's work in `upper`
   std::string record{};              // for stage() and the calls of a TreeMerger
   Growth growth{};
   bool is_empty = true;  // nothing is to be done

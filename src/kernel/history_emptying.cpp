@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -25,7 +26,6 @@ std::int64_t HistoryKeeper::by_now(std::int64_t time) const { return clock_steps
 Result<Retention> HistoryKeeper::limits() const {
   const HistorySettings settings = kernel_.configuration().history();
   const struct statvfs disk = TRY(kernel_.parts().past->statistics());
-  clock_steps_.look();
   const std::int64_t now = kernel_.clock().wall();
   return Retention{.now = now,
                    .before = now - settings.days * kDay,
@@ -67,6 +67,7 @@ bool HistoryKeeper::is_due(const Retention& limits, bool by_rules) const {
 Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
   if (kernel_.parts().past == nullptr) return 0;
   const Lock alone(emptying_);
+  clock_steps_.look();  // which may store it: here, and not each second on the event thread
   Retention limits = TRY(this->limits());
   if (!is_due(limits, by_rules)) return 0;
   limits.memory -= limits.memory / 16;  // so that it is not due again at once
@@ -76,7 +77,12 @@ Result<std::size_t> HistoryKeeper::empty(bool by_rules) {
 Result<std::size_t> HistoryKeeper::give_way() {
   if (kernel_.parts().past == nullptr) return 0;
   const Lock alone(emptying_);
-  Retention half{.now = kernel_.clock().wall(), .ignored_bytes = ~0ULL};
+  // By size alone: the clock may be that of long ago, by which all would be too old.
+  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
+  Retention half{.now = kernel_.clock().wall(),
+                 .before = kNever,
+                 .ignored_before = kNever,
+                 .ignored_bytes = ~0ULL};
   kernel_.look_at_history([&](const History& history) { half.bytes = history.amount().bytes / 2; });
   return empty_to(half, false);
 }

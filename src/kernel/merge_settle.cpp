@@ -69,7 +69,9 @@ Status Merges::settle_one(const std::string& file) {
   // One that could not be put back when it failed has writers, who have their files again.
   if (!order.done) TRY(put_back(ours, order));
   if (!order.done) TRY(show_again(order.root, order.shown));
-  return finish(order.by.caller(kernel_), ours, order);
+  TRY(finish(order.by.caller(kernel_), ours, order));
+  // An earlier version stored some under longer names.
+  return file == file_of(order.root) ? ok() : file::remove(file);
 }
 
 }  // namespace agentfs

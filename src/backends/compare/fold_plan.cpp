@@ -58,7 +58,7 @@ Status FoldPlanner::visit(const Node& directory, const std::string& path, bool d
   for (const Node& child : directory.children) {
     const std::string below = joined(path, child.name);
     if (is_reserved(below)) {
-      plan_.notes.push_back(fmt::format("{}: left out, the name is the mount's", below));
+      leave(below);
       continue;
     }
     TRY(visit_child(child, below, joined(*directory.lower, child.name), displaced));
@@ -244,7 +244,7 @@ Status FoldPlanner::tell_new(const Node& node, const std::string& path, bool is_
 Status FoldPlanner::tell_new_child(const Node& child, const std::string& path,
                                    bool& has_lost_some) {
   if (is_reserved(path)) {
-    plan_.notes.push_back(fmt::format("{}: left out, the name is the mount's", path));
+    leave(path);
   } else if (child.is_lost) {
     refuse(child, path);
   } else if (child.lower) {
@@ -255,6 +255,11 @@ Status FoldPlanner::tell_new_child(const Node& child, const std::string& path,
   has_lost_some = true;
   go_aside(path);
   return ok();
+}
+
+void FoldPlanner::leave(const std::string& path) {
+  plan_.notes.push_back(fmt::format("{}: left out, the name is the mount's", path));
+  plan_.leaves_some = true;
 }
 
 void FoldPlanner::go_aside(const std::string& path) {

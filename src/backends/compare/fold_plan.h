@@ -55,6 +55,7 @@ class FoldPlanner {
   void refuse(const Node& node, const std::string& path);
   Status dress(const Node& node, const std::string& path);
   void tell_lone_times();
+  void leave(const std::string& path);  // what is no file of the tree
   void go_aside(const std::string& path);
   Status read_linked();
   Result<Linked*> find_linked(const std::string& old);
