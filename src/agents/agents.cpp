@@ -45,11 +45,11 @@ void Agents::wake(ProcessId pid) { parts_->dispatcher->wake(pid); }
 void Agents::interrupt(ProcessId pid) { parts_->runner.interrupt(pid); }
 
 Result<std::string> Agents::context(const Process& process) {
-  return show_context(TRY(assemble(kernel_, process)));
+  return show_context(TRY(assemble(kernel_, process, Reader::person)));
 }
 
 Result<std::string> Agents::context_why(const Process& process) {
-  return show_why(TRY(assemble(kernel_, process)));
+  return show_why(TRY(assemble(kernel_, process, Reader::person)));
 }
 
 std::size_t Agents::busy() const { return parts_->dispatcher->busy(); }

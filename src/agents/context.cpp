@@ -56,7 +56,7 @@ std::int64_t answer_tokens(const ModelSettings& model, std::int64_t window) {
 
 }  // namespace
 
-Result<Context> assemble(Kernel& kernel, const Process& process) {
+Result<Context> assemble(Kernel& kernel, const Process& process, Reader reader) {
   const ProfileSettings profile = TRY(kernel.configuration().profile(process.profile));
   // A model that is not there is told of when it is asked; the context can still be looked at.
   const ModelSettings model = kernel.configuration().model(process.model).value_or(ModelSettings{});
@@ -72,7 +72,7 @@ Result<Context> assemble(Kernel& kernel, const Process& process) {
   for (const Source& source : context.fixed) fixed += source.tokens;
   context.available = std::max<std::int64_t>(context.window - fixed, 0);
   // The conversation always has half of the room.
-  context.sources = gather_sources(kernel, process, context.available / 2);
+  context.sources = gather_sources(kernel, process, context.available / 2, reader);
   std::int64_t taken = 0;
   for (const Source& source : context.sources) taken += source.kept ? source.tokens : 0;
   context.conversation_budget = context.available - taken;

@@ -25,7 +25,7 @@ struct Context {
 };
 
 // Threads: all; may block on files. Changes nothing. Errors: ENOENT for a profile there is not.
-Result<Context> assemble(Kernel& kernel, const Process& process);
+Result<Context> assemble(Kernel& kernel, const Process& process, Reader reader);
 
 // /proc/<pid>/context: {"messages":[…],"tools":[…]} of the next request, indented by two spaces.
 std::string show_context(const Context& context);

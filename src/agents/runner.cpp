@@ -45,7 +45,9 @@ Runner::Committed Runner::commit(ProcessId pid, std::string_view kind, json::Obj
 }
 
 ProfileSettings Runner::profile_of(const Process& process) const {
-  return kernel_.configuration().profile(process.profile).value_or(ProfileSettings{});
+  ProfileSettings none;
+  none.tools.emplace();  // one that has gone gives nothing any more
+  return kernel_.configuration().profile(process.profile).value_or(std::move(none));
 }
 
 bool Runner::act(ProcessId pid) {
@@ -107,7 +109,7 @@ bool Runner::ask_model(ProcessId pid) {
     process = kernel_.find_process(pid);
     if (process == nullptr) return false;
   }
-  Result<Context> context = assemble(kernel_, *process);
+  Result<Context> context = assemble(kernel_, *process, Reader::model);
   if (!context) {
     kernel_.errors().add(pid, "context", context.error());
     return fail_run(*process, context.error().message);

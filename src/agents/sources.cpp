@@ -15,8 +15,12 @@ namespace {
 // Collects sources one after the other against what is left of the budget.
 class Walk {
  public:
-  Walk(Kernel& kernel, const Process& process, std::int64_t budget)
-      : kernel_(kernel), process_(process), caller_(kernel.agent(process.pid)), left_(budget) {}
+  Walk(Kernel& kernel, const Process& process, std::int64_t budget, Reader reader)
+      : kernel_(kernel),
+        process_(process),
+        caller_(kernel.agent(process.pid)),
+        reader_(reader),
+        left_(budget) {}
 
   void profile() {
     const std::string directory = "profiles/" + process_.profile + "/context.d";
@@ -45,7 +49,8 @@ class Walk {
     if (!attributes) return missing(path, attributes.error());
     const auto size = static_cast<std::uint64_t>(std::max<off_t>(attributes->st_size, 0));
     if (estimated_tokens(size) > left_) return over(path, size);
-    consider(path, kernel_.paths().read(caller_, path, 0, 0));
+    consider(path, reader_ == Reader::model ? kernel_.paths().read(caller_, path, 0, 0)
+                                            : kernel_.paths().peek(caller_, path));
   }
 
   void consider(const std::string& path, const Result<std::string>& text) {
@@ -87,6 +92,7 @@ class Walk {
   Kernel& kernel_;
   const Process& process_;
   const Caller caller_;
+  const Reader reader_;
   std::int64_t left_;
   std::vector<Source> found_;
 };
@@ -97,8 +103,9 @@ std::int64_t estimated_tokens(std::uint64_t bytes) {
   return static_cast<std::int64_t>((bytes + 3) / 4);
 }
 
-std::vector<Source> gather_sources(Kernel& kernel, const Process& process, std::int64_t budget) {
-  Walk walk(kernel, process, budget);
+std::vector<Source> gather_sources(Kernel& kernel, const Process& process, std::int64_t budget,
+                                   Reader reader) {
+  Walk walk(kernel, process, budget, reader);
   walk.profile();
   walk.directory("/home/" + process.user + "/context.d");
   if (!process.workspace.empty()) {

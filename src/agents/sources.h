@@ -24,8 +24,12 @@ struct Source {
 // Bytes / 4, rounded up.
 std::int64_t estimated_tokens(std::uint64_t bytes);
 
+// For whom they are: what the model is given its process has seen.
+enum class Reader : char { model, person };
+
 // Walks the sources and keeps, in order, those that fit into `budget` tokens. Reads only; a source
 // that cannot be read is dropped with the reason, never an error.
-std::vector<Source> gather_sources(Kernel& kernel, const Process& process, std::int64_t budget);
+std::vector<Source> gather_sources(Kernel& kernel, const Process& process, std::int64_t budget,
+                                   Reader reader);
 
 }  // namespace agentfs::agents

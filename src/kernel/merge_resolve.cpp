@@ -234,8 +234,8 @@ Status Merges::take_merged(const Caller& caller, const Found& found, std::uint64
     return told_by_hand(fail(ENOTDIR, "{}: no regular file", path), path, number);
   }
   TRY(may_read(caller, root, number, "merged"));
-  const auto text = [&] { return merged(root, number); };
-  return told_by_hand(kernel_.paths().edit(caller, path, text), path, number);
+  const std::string text = TRY(merged(root, number));
+  return told_by_hand(kernel_.paths().write(caller, path, text), path, number);
 }
 
 // What is there no more, or lies behind a link that took the place of a directory, is not ours.
@@ -276,6 +276,7 @@ Result<std::string> Merges::take_side(const Caller& caller, const std::string& r
 Result<std::string> Merges::resolve(const Caller& caller, const std::string& root,
                                     const ConflictChoice& which, const std::string& side) {
   TRY(kernel_.history().may_see(caller, root));
+  TRY(kernel_.may_change(caller, root));
   if (side != "ours" && side != "theirs" && side != "merged") {
     return fail(EINVAL, "resolve: no side of a conflict ({}); ours, theirs or merged would do",
                 text::shown(side));

@@ -57,11 +57,16 @@ class Namespace {
   // At most `limit` bytes from `offset`; limit 0: all of it (at most 64 MiB, else EMSGSIZE).
   virtual Result<std::string> read(const Caller&, const std::string& path, std::uint64_t offset,
                                    std::uint64_t limit) = 0;
+  // All of it, for the daemon's own use: the process of the caller has not seen it, so that what it
+  // writes next is judged by what it saw before.
+  virtual Result<std::string> peek(const Caller& caller, const std::string& path) {
+    return read(caller, path, 0, 0);
+  }
   // Data and document files only: replaces the whole text, by temporary file and rename for data.
   // Makes the file where there is none, and missing directories below a data tree.
   virtual Status write(const Caller&, const std::string& path, std::string_view text) = 0;
-  // The same with a text that is made of what is there, and made anew where somebody has written to
-  // that meanwhile. EBUSY: all the time.
+  // The same with a text that is made of what is there (peek()), and made anew where somebody has
+  // written to that meanwhile: whatever a process has not seen is in it. EBUSY: all the time.
   virtual Status edit(const Caller& caller, const std::string& path,
                       const std::function<Result<std::string>()>& text) {
     return write(caller, path, TRY(text()));

@@ -35,7 +35,13 @@ void StaleWrites::saw(const Caller& caller, const std::string& path, const Sight
   if (!caller.process || !has_generation(path)) return;
   const ProcessRef process = kernel_.find_process(caller.process);
   if (process == nullptr || process->is_init) return;
+  if (!sight.sequence && sightings_.find(caller.process, path)) return;
   sightings_.note(caller.process, path, sight);
+}
+
+bool StaleWrites::has_seen(const Caller& caller, const std::string& path) const {
+  const std::optional<Sight> seen = sightings_.find(caller.process, path);
+  return seen && look(path, caller.process).by_other <= seen->sequence;
 }
 
 bool StaleWrites::was_merged(ProcessId process, const std::string& path,

@@ -25,6 +25,7 @@ class StaleWrites final : public WriteGuard {
   bool watches() const override { return commands_.load(std::memory_order_relaxed) != 0; }
   Sight now() const override;
   void saw(const Caller& caller, const std::string& path, const Sight& sight) override;
+  bool has_seen(const Caller& caller, const std::string& path) const override;
   Status may_replace(const Caller& caller, Replacement& attempt) override;
   bool has_conditions() const override { return conditions_.any(); }
   bool has_condition(const Caller& caller, const std::string& path) const override {

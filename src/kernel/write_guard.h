@@ -55,7 +55,10 @@ class WriteGuard {
   // Whether a sandboxed command runs: else only tools can be an agent's.
   virtual bool watches() const = 0;
   virtual Sight now() const = 0;
+  // Without a sequence: it has written there, and what it has seen is what it had seen before.
   virtual void saw(const Caller& caller, const std::string& path, const Sight& sight) = 0;
+  // Whether an agent has seen what is there.
+  virtual bool has_seen(const Caller& caller, const std::string& path) const = 0;
   // ESTALE: an agent would overwrite what it has not seen; what it would have written is kept.
   virtual Status may_replace(const Caller& caller, Replacement& attempt) = 0;
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from mount_lib import (TESTDIR, Mount, command, expect, expect_eq, expect_errno, expect_has,
-                       main, read, tell)
+                       main, read, tell, wait_until)
 
 MOUNT = Mount()
 
@@ -181,8 +181,122 @@ def passwords_stay_out_of_addresses():
     expect(not (MOUNT.state / "etc/models/password.toml").exists(), "the address was kept")
 
 
+class Told:
+    """An agent that makes one call for each message, which the message's first word chooses."""
+
+    def __init__(self, name, words="", **calls):
+        MOUNT.script_model(name, {"tasks": [
+            {"match": word, "steps": [{"text": word, "delay_ms": 1_000 if word == "late" else 0,
+                                             "calls": [{"name": tool, "arguments": arguments}]},
+                                            {"text": "done"}]}
+            for word, (tool, arguments) in calls.items()]})
+        self.pid = MOUNT.spawn(f"name={name} model={name} {words}")
+        self.number = 0
+
+    def begin(self, word):
+        tell(MOUNT.proc(self.pid, "chat"), f"{word}\n")
+        self.number += 1
+
+    def end(self):
+        MOUNT.wait(self.pid)
+        return MOUNT.get(self.pid, f"calls/{self.number}/result")
+
+    def do(self, word):
+        self.begin(word)
+        return self.end()
+
+
+def append(path, text):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def an_edit_is_no_look_at_the_rest():
+    space = MOUNT / "workspaces/looked"
+    space.mkdir()
+    path = space / "f"
+    for number, way in enumerate(("miss", "edit", "")):
+        path.write_text("alpha\nbeta\n")
+        agent = Told(f"looker{number}", "workspace=looked", read=("read", {"path": "f"}),
+                     miss=("edit", {"path": "f", "old_text": "no", "new_text": "x"}),
+                     edit=("edit", {"path": "f", "old_text": "beta", "new_text": "BETA"}),
+                     write=("write", {"path": "f", "text": "alpha\nBETA\n"}))
+        agent.do("read")
+        if way:
+            append(path, "a person's\n")
+            agent.do(way)
+            expect_has(agent.do("write"), "since this process saw it")
+            expect_has(read(path), "a person's\n")
+        else:
+            agent.do("edit")
+            expect_has(agent.do("write"), "wrote")
+
+
+def who_looks_at_a_context_shows_the_agent_nothing():
+    rules = MOUNT / "workspaces/looked/AGENTS.md"
+    for number, name in enumerate(("context", "context.why")):
+        rules.write_text("rule one\n")
+        agent = Told(f"ruled{number}", "workspace=looked", late=("write", {"path": "AGENTS.md", "text": "mine\n"}))
+        agent.begin("late")
+        wait_until(20, lambda agent=agent: any(
+            row["kind"] == "model.begin" and row["data"]["pid"] == agent.pid for row in MOUNT.journal()), "a question")
+        append(rules, "a person's\n")
+        MOUNT.get(agent.pid, name)
+        agent.end()
+        expect_has(read(rules), "a person's\n")
+    rules.unlink()
+
+
+def what_an_edit_would_make_has_a_bound():
+    (MOUNT / "workspaces/looked/big").write_text("a" * 100_000)
+    agent = Told("grower", "workspace=looked", grow=(
+        "edit", {"path": "big", "old_text": "a", "new_text": "b" * 2_000, "all": True}))
+    expect_has(agent.do("grow"), "200000000 bytes")
+    expect_eq((MOUNT / "workspaces/looked/big").stat().st_size, 100_000)
+
+
+def who_has_no_tool_has_no_other_way_to_it():
+    profile = MOUNT / "etc/profiles/bound"
+    profile.mkdir()
+    (profile / "profile.toml").write_text('tools = ["ctl", "read"]\n')
+    line = "touch /workspaces/looked/sneaked"
+    agent = Told("sneak", "workspace=looked profile=bound", late=("exec", {"command": line}),
+                 exec=("ctl", {"path": "/dev/local/exec", "line": line}))
+    expect_has(agent.do("exec"), "does not give that tool")
+    agent.begin("late")
+    (profile / "profile.toml").unlink()
+    agent.end()
+    expect_eq((MOUNT / "workspaces/looked/sneaked").exists(), False, "what a removed profile had not given")
+
+
+def conflicts_of_others_are_theirs():
+    others = MOUNT / "workspaces/others"
+    others.mkdir()
+    (others / "f").write_text("base\n")
+    command(others / ".agentfs/ctl", "fork others-1")
+    (others / "f").write_text("ours\n")
+    (MOUNT / "workspaces/others-1/f").write_text("theirs\n")
+    command(others / ".agentfs/ctl", "merge others-1 partial")
+    agent = Told("resolver", "workspace=looked", all=(
+        "ctl", {"path": "/workspaces/others/.agentfs/ctl", "line": "resolve all ours"}))
+    agent.do("all")
+    expect((others / ".agentfs/conflicts").exists() and os.listdir(others / ".agentfs/conflicts"), "none is left")
+
+
+def a_directory_to_work_in_tells_nothing_of_the_host():
+    home = MOUNT / "home" / os.environ.get("USER", "root")
+    home.mkdir(exist_ok=True)
+    (home / "out").symlink_to("/usr")
+    (home / "round").symlink_to(MOUNT.mnt / "proc/self/context.d")
+    for name in ("out", "out/bin", "out/none", "round"):
+        expect_errno("ENOENT", tell, MOUNT / "proc/self/cwd", f"/home/{home.name}/{name}\n")
+
+
 main(agents_change_what_is_theirs, links_lead_no_tool_out,
      children_stay_where_their_parents_are, links_let_no_command_out, a_scenario_tells_nothing,
      a_killed_writer_commands_nothing, a_part_of_a_message_is_none,
      a_refused_request_reads_no_other_reply, a_link_tells_what_it_names,
-     passwords_stay_out_of_addresses)
+     passwords_stay_out_of_addresses, an_edit_is_no_look_at_the_rest,
+     who_looks_at_a_context_shows_the_agent_nothing, what_an_edit_would_make_has_a_bound,
+     who_has_no_tool_has_no_other_way_to_it, conflicts_of_others_are_theirs,
+     a_directory_to_work_in_tells_nothing_of_the_host)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <filesystem>
 #include <set>
 
 #include "kernel/paths.h"
@@ -53,7 +54,8 @@ Result<struct stat> FakeNamespace::attributes(const Caller&, const std::string& 
   if (const auto found = files_.find(path); found != files_.end()) {
     result.st_mode = S_IFREG | 0644;
     result.st_size = static_cast<off_t>(found->second.size());
-  } else if (is_directory(path)) {
+  } else if (is_directory(path) ||
+             (!trees.empty() && std::filesystem::is_directory(trees + path))) {
     result.st_mode = S_IFDIR | 0755;
   } else {
     return fail(ENOENT, "{}: no such file or directory", path);

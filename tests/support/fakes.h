@@ -81,6 +81,7 @@ class FakeRepository final : public Repository {
 // Changes below the data trees are recorded before they are made. Threads: all.
 class FakeNamespace final : public Namespace {
  public:
+  std::string trees{};  // of the host: what are directories in it are here, too
   void put(const std::string& path, std::string text);
   void make_directory(const std::string& path);
   std::optional<std::string> get(const std::string& path) const;

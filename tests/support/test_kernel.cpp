@@ -121,6 +121,7 @@ Status TestKernel::start() {
   parts.owner = 0;
   kernel_ = TRY(Kernel::start(std::move(parts)));
   if (options_.fake_userland) kernel_->set_userland(&userland);
+  paths.trees = state() + "/trees";
   kernel_->set_namespace(&paths);
   return ok();
 }

@@ -212,13 +212,16 @@ Status DataChanges::write_once(const NodeRef& directory, const std::string& path
   const auto old = directory->lookup(request_, name);
   if (old) TRY(check_has_text(old->node->type(), path));
   const bool is_file = old && old->node->type() == S_IFREG;
-  const std::string made = TRY(text());
+  const std::string made = TRY(text.make());
   // What lies ready is in no checkpoint or fork.
   std::optional<ChangeOrder::Turn> turn;
   take_turn(turn, *directory, name);
   Replacement attempt{.path = child_path(directory->path(), name),
                       .text = [&made]() -> Result<std::string> { return made; }};
-  if (is_file && guard() != nullptr) TRY(guard()->may_replace(request_.caller(), attempt));
+  const bool is_judged = is_file && guard() != nullptr && !text.amends;
+  if (is_judged) TRY(guard()->may_replace(request_.caller(), attempt));
+  const bool knows =
+      guard() != nullptr && (!text.amends || guard()->has_seen(request_.caller(), attempt.path));
   const std::string_view whole = attempt.merged ? std::string_view(*attempt.merged) : made;
   const Temporary lies_ready = TRY(Temporary::begin(context_->services, *directory));
   const std::string& temporary = lies_ready.name;
@@ -233,8 +236,8 @@ Status DataChanges::write_once(const NodeRef& directory, const std::string& path
   note_put(directory, name, old, S_IFREG, written.has_value());
   // Of a merged text the process has not seen the other part.
   if (written && guard() != nullptr && !attempt.merged) {
-    Sight sight = guard()->now();
-    sight.digest = fnv1a(made);
+    Sight sight = knows ? guard()->now() : Sight{};
+    if (knows) sight.digest = fnv1a(made);
     guard()->saw(request_.caller(), attempt.path, sight);
   }
   return lies_ready.as_of(path, std::move(written));

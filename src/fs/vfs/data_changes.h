@@ -24,7 +24,12 @@ class DataChanges {
       : request_(request), context_(std::move(context)), root_(std::move(root)) {}
 
   bool is_data(const std::string& path) const;  // below a data root
-  using Text = std::function<Result<std::string>()>;
+  // Made anew where somebody has written there meanwhile. `amends`: made of what is there, so that
+  // nothing which a process has not seen is lost by it.
+  struct Text {
+    std::function<Result<std::string>()> make;
+    bool amends = false;
+  };
   // Replaces the whole text, by temporary file and rename; keeps the mode, makes directories. The
   // text is made anew where somebody has written to the file meanwhile. EBUSY: all the time.
   Status write(const std::string& path, const Text& text);

@@ -57,6 +57,7 @@ class FileSystem final : public Namespace {
   Result<struct stat> attributes(const Caller&, const std::string& path) override;
   Result<std::string> read(const Caller&, const std::string& path, std::uint64_t offset,
                            std::uint64_t limit) override;
+  Result<std::string> peek(const Caller&, const std::string& path) override;
   Status write(const Caller&, const std::string& path, std::string_view text) override;
   Status edit(const Caller&, const std::string& path,
               const std::function<Result<std::string>()>& text) override;

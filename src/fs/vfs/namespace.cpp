@@ -50,12 +50,55 @@ Result<std::string> read_all(Request& request, Handle& handle, const std::string
   return fail(EMSGSIZE, "{}: more than {} bytes; a range of them would do", path, kWhole);
 }
 
+// What a file of the mount has, with what programs have stored in it through mappings.
+Result<std::string> text_at(Request& request, const Walked& at, const std::string& path,
+                            std::uint64_t offset, std::uint64_t limit) {
+  TRY(check_has_text(at.node->type(), path));
+  TRY(check_access(request, *at.node, R_OK));
+  if (const auto data = std::dynamic_pointer_cast<DataNode>(at.node)) {
+    (void)data->tree().write_back(data);
+  }
+  const Opened opened = TRY(at.node->open(request, O_RDONLY));
+  auto text = read_all(request, *opened.handle, path, offset, limit);
+  opened.handle->release();
+  return text;
+}
+
 // The host's caches, and who watches. False: the caches may still have what was there.
 template <class Parts>
 bool tell_of(Parts& parts, const DataChanges& changes) {
   const bool is_told = parts.invalidate(changes.made());
   parts.announce(changes.seen());
   return is_told;
+}
+
+template <class Parts>
+Status put_text(Parts& parts, const Caller& caller, const std::string& path,
+                const DataChanges::Text& text) {
+  LocalRequest request(caller);
+  const std::string clean = TRY(clean_path(path));
+  auto whole = walk(request, parts.context, parts.root, clean);
+  if (!whole && whole.error().code != ENOENT) return std::unexpected(std::move(whole).error());
+  if (!whole && text.amends && !walk(request, parts.context, parts.root, parent_path(clean))) {
+    return fail(ENOENT, "{}: there is no such file, nor its directory; write makes both", path);
+  }
+  DataChanges changes(request, parts.context, parts.root);
+  const std::string target = whole ? whole->path : clean;
+  if (changes.is_data(target)) {
+    const Status written = changes.write(target, text);
+    tell_of(parts, changes);
+    return written;
+  }
+  const Walked parent = TRY(walk(request, parts.context, parts.root, parent_path(target)));
+  auto* const documents = dynamic_cast<DocumentDirectory*>(parent.node.get());
+  if (documents == nullptr) {
+    return fail(EINVAL, "{}: not a file of a data tree or a document; a command line would do",
+                path);
+  }
+  std::string made = TRY(text.make());
+  return wait_for<Nothing>([&](Completion<Nothing> done) {
+    documents->receive(request, std::string(text::last_part(target)), std::move(made), done);
+  });
 }
 
 bool takes_commands(const Node& node, const RowInfo* row) {
@@ -93,52 +136,32 @@ Result<struct stat> FileSystem::attributes(const Caller& caller, const std::stri
 
 Result<std::string> FileSystem::read(const Caller& caller, const std::string& path,
                                      std::uint64_t offset, std::uint64_t limit) {
+  WriteGuard* const guard = parts_->context->services.guard();
   LocalRequest request(caller);
   const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
-  TRY(check_has_text(at.node->type(), path));
-  TRY(check_access(request, *at.node, R_OK));
-  WriteGuard* const guard = at.in_data() ? parts_->context->services.guard() : nullptr;
-  Sight sight = guard != nullptr ? guard->now() : Sight{};
-  if (const auto data = std::dynamic_pointer_cast<DataNode>(at.node)) {
-    (void)data->tree().write_back(data);
-  }
-  const Opened opened = TRY(at.node->open(request, O_RDONLY));
-  auto text = read_all(request, *opened.handle, path, offset, limit);
-  opened.handle->release();
-  if (guard != nullptr && text && offset == 0 && limit == 0) {
+  Sight sight = at.in_data() && guard != nullptr ? guard->now() : Sight{};
+  auto text = text_at(request, at, path, offset, limit);
+  if (at.in_data() && guard != nullptr && text && offset == 0 && limit == 0) {
     sight.digest = fnv1a(*text);
     guard->saw(caller, at.path, sight);
   }
   return text;
 }
 
+Result<std::string> FileSystem::peek(const Caller& caller, const std::string& path) {
+  LocalRequest request(caller);
+  const Walked at = TRY(walk(request, parts_->context, parts_->root, path));
+  return text_at(request, at, path, 0, 0);
+}
+
 Status FileSystem::write(const Caller& caller, const std::string& path, std::string_view text) {
-  return edit(caller, path, [text]() -> Result<std::string> { return std::string(text); });
+  return put_text(*parts_, caller, path,
+                  {.make = [text]() -> Result<std::string> { return std::string(text); }});
 }
 
 Status FileSystem::edit(const Caller& caller, const std::string& path,
                         const std::function<Result<std::string>()>& text) {
-  LocalRequest request(caller);
-  const std::string clean = TRY(clean_path(path));
-  auto whole = walk(request, parts_->context, parts_->root, clean);
-  if (!whole && whole.error().code != ENOENT) return std::unexpected(std::move(whole).error());
-  DataChanges changes(request, parts_->context, parts_->root);
-  const std::string target = whole ? whole->path : clean;
-  if (changes.is_data(target)) {
-    const Status written = changes.write(target, text);
-    tell_of(*parts_, changes);
-    return written;
-  }
-  const Walked parent = TRY(walk(request, parts_->context, parts_->root, parent_path(target)));
-  auto* const documents = dynamic_cast<DocumentDirectory*>(parent.node.get());
-  if (documents == nullptr) {
-    return fail(EINVAL, "{}: not a file of a data tree or a document; a command line would do",
-                path);
-  }
-  std::string made = TRY(text());
-  return wait_for<Nothing>([&](Completion<Nothing> done) {
-    documents->receive(request, std::string(text::last_part(target)), std::move(made), done);
-  });
+  return put_text(*parts_, caller, path, {.make = text, .amends = true});
 }
 
 Status FileSystem::rewrite(const Caller& caller, const std::string& path,
@@ -147,7 +170,7 @@ Status FileSystem::rewrite(const Caller& caller, const std::string& path,
   const std::string clean = TRY(clean_path(path));
   DataChanges changes(request, parts_->context, parts_->root);
   if (!changes.is_data(clean)) return fail(EINVAL, "{}: not a file of a data tree", path);
-  const Status written = changes.rewrite(clean, text);
+  const Status written = changes.rewrite(clean, {.make = text});
   // Behind the turn: who waits for it may hold what the host's kernel needs to forget the name.
   const bool is_told = tell_of(*parts_, changes);
   if (!written || is_told) return written;

@@ -13,8 +13,6 @@
 namespace agentfs::fs {
 namespace {
 
-constexpr std::size_t kMostText = std::size_t{16} << 20;
-
 Status check_path(const std::string& path) {
   if (path.size() >= PATH_MAX) {
     return fail(ENAMETOOLONG, "path: of {} bytes; up to {} would do", path.size(), PATH_MAX - 1);
@@ -74,9 +72,9 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Read& args) 
 
 Result<std::string> run(Kernel& kernel, const Caller& caller, const Write& args) {
   TRY(check_path(args.path));
-  if (args.text.size() > kMostText) {
+  if (args.text.size() > values::kMostText) {
     return fail(EMSGSIZE, "{}: {} bytes are too many; at most {} are written at once", args.path,
-                args.text.size(), kMostText);
+                args.text.size(), values::kMostText);
   }
   const std::string path = paths::normalise(args.path, values::cwd(kernel, caller));
   TRY(kernel.may_change(caller, path));

@@ -101,6 +101,18 @@ std::unexpected<Error> many_matches(const std::string& path, std::string_view wh
               path, places.size(), numbers);
 }
 
+// Before it is made: many places and a long text are more than there is room for.
+Status check_size(const std::string& path, std::size_t whole, std::size_t places,
+                  const Edit& args) {
+  const std::size_t size = whole - places * args.old_text.size() + places * args.new_text.size();
+  const std::size_t most = std::max(whole, values::kMostText);
+  if (size <= most) return ok();
+  return fail(EMSGSIZE,
+              "{}: would have {} bytes, {} places of {} each among them; up to {} are written at "
+              "once, and nothing was",
+              path, size, places, args.new_text.size(), most);
+}
+
 std::string replaced(std::string_view whole, const std::vector<std::size_t>& places,
                      const Edit& args) {
   std::string result;
@@ -127,10 +139,11 @@ Result<std::string> run(Kernel& kernel, const Caller& caller, const Edit& args) 
   TRY(kernel.may_change(caller, path));
   std::string told;
   const auto edited = [&]() -> Result<std::string> {
-    const std::string whole = TRY(kernel.paths().read(caller, path, 0, 0));
+    const std::string whole = TRY(kernel.paths().peek(caller, path));
     const std::vector<std::size_t> places = find_all(whole, args.old_text);
     if (places.empty()) return no_match(path, whole, args.old_text);
     if (places.size() > 1 && !args.all.value_or(false)) return many_matches(path, whole, places);
+    TRY(check_size(path, whole.size(), places.size(), args));
     told = fmt::format("edited {}: {} {} replaced, first at line {}\n", path, places.size(),
                        places.size() == 1 ? "place" : "places", line_of(whole, places.front()));
     return replaced(whole, places, args);

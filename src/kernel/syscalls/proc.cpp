@@ -104,12 +104,13 @@ Status check_family(const Kernel& kernel, const Process& parent) {
 }
 
 // Where it works and starts: what is given, else what follows from the other, else the parent's.
-Result<json::Value> place(const Kernel& kernel, const Spawn& args, const Process& parent) {
+Result<json::Value> place(const Kernel& kernel, const Caller& caller, const Spawn& args,
+                          const Process& parent) {
   std::string workspace = workspace_name(args.workspace.value_or(""));
   std::string cwd;
   if (!workspace.empty()) TRY(check_workspace(kernel, workspace));
   if (args.cwd) {
-    cwd = TRY(values::directory(kernel, *args.cwd, parent.cwd));
+    cwd = TRY(values::directory(kernel, caller, *args.cwd, parent.cwd));
     if (!args.workspace) workspace = paths::workspace_of(cwd).value_or("");
     if (args.workspace && !workspace.empty()) TRY(check_start(workspace, cwd, parent));
   } else if (!workspace.empty()) {
@@ -142,7 +143,7 @@ Result<Limits> limits_of(const Spawn& args, const ProfileSettings& profile, cons
 Result<ProcessId> run(Kernel& kernel, const Caller& caller, const Spawn& args) {
   const ProcessRef parent = TRY(kernel.get_process(caller.process));
   TRY(check_family(kernel, *parent));
-  json::Value data = TRY(place(kernel, args, *parent));
+  json::Value data = TRY(place(kernel, caller, args, *parent));
   if (const std::string workspace = json::bytes_of(data, "workspace"); !workspace.empty()) {
     TRY(check_use(kernel, caller, workspace, *parent));
   }

@@ -19,6 +19,7 @@ constexpr std::size_t kMostContext = std::size_t{256} << 10;
 // Whose setting it is, who changes it (null: a person), and the word.
 struct Change {
   Kernel& kernel;
+  const Caller& caller;
   const Process& process;
   const Process* agent;
   const std::string& word;
@@ -70,7 +71,8 @@ Result<json::Value> parse_cwd(const Change& change) {
   if (change.word.empty()) {
     return fail(EINVAL, "cwd: no directory was named (\"\"); a path of the mount would do");
   }
-  std::string path = TRY(values::directory(change.kernel, change.word, change.process.cwd));
+  std::string path =
+      TRY(values::directory(change.kernel, change.caller, change.word, change.process.cwd));
   if (change.process.is_init || values::is_seen_by(change.process, path)) return path;
   return fail(EPERM, "cwd: {} is not seen by process {}; its workspace ({}), /home/{} and /tmp are",
               path, change.process.pid.value,
@@ -125,7 +127,7 @@ Status run(Kernel& kernel, const Caller& caller, const Set& args) {
     }
     const ProcessRef agent = values::acting_agent(kernel, caller);
     const std::string word(text::trim(args.value));
-    json::set_any(data, "value", TRY(row->parse({kernel, *process, agent.get(), word})));
+    json::set_any(data, "value", TRY(row->parse({kernel, caller, *process, agent.get(), word})));
   }
   TRY(kernel.commit(caller, std::string(kind::kProcessSet), std::move(data)));
   return ok();

@@ -92,8 +92,8 @@ Result<ExecRequest> make_request(const Kernel& kernel, const Caller& caller, con
   const DeviceSettings settings = kernel.configuration().device("local");
   ExecRequest request;
   request.command = args.command;
-  request.cwd =
-      TRY(values::directory(kernel, args.cwd.value_or("."), directory_of(kernel, caller, process)));
+  request.cwd = TRY(values::directory(kernel, caller, args.cwd.value_or("."),
+                                      directory_of(kernel, caller, process)));
   request.user = kernel.exec_user(caller);
   request.network = settings.network;
   request.sandbox = settings.sandbox;
@@ -258,6 +258,7 @@ void run(Kernel& kernel, const Caller& caller, const Exec& args,
   auto run = std::make_shared<Running>(kernel, caller, ExecRequest{}, done);
   const auto prepare = [&]() -> Status {
     TRY(check(args));
+    TRY(values::may_use(kernel, caller, "exec"));
     const ProcessRef process = TRY(kernel.get_process(caller.process));
     run->request = TRY(make_request(kernel, caller, *process, args));
     return prepare_fast(*run, *process, args);

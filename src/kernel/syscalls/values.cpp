@@ -69,16 +69,20 @@ Result<std::int64_t> deadline(std::string_view text, std::int64_t now) {
               text::shown(text), timestamp(now));
 }
 
-Result<std::string> directory(const Kernel& kernel, std::string_view path, std::string_view base) {
+Result<std::string> directory(const Kernel& kernel, const Caller& caller, std::string_view path,
+                              std::string_view base) {
   const std::string plain = paths::normalise(path, base);
   if (path.find('\0') != std::string_view::npos || !paths::is_data(plain)) {
     return fail(EINVAL, "cwd: cannot be {}; a directory below /workspaces, /home or /tmp would do",
                 text::shown(plain));
   }
-  const std::string host = TRY(kernel.host_path(plain));
-  struct stat attributes{};
-  if (::stat(host.c_str(), &attributes) != 0) return fail_errno("cwd " + plain);
-  if (!S_ISDIR(attributes.st_mode)) {
+  // By the mount's own ways and the caller's rights: a link may lead to where the daemon would ask
+  // itself, or to what is not the caller's to know of.
+  const auto attributes = kernel.paths().attributes(caller, plain);
+  if (!attributes) {
+    return fail(attributes.error().code, "cwd {}: {}", plain, attributes.error().message);
+  }
+  if (!S_ISDIR(attributes->st_mode)) {
     return fail(ENOTDIR, "cwd: {} is no directory", plain);
   }
   return plain;
@@ -94,7 +98,8 @@ Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
   ProfileSettings given = TRY(kernel.configuration().profile(name));
   if (agent == nullptr) return given;
   const auto own = kernel.configuration().profile(agent->profile);
-  if (!own || !own->tools) return given;
+  if (!own) return std::unexpected(own.error());
+  if (!own->tools) return given;
   std::vector<std::string> more;
   for (const std::string& tool : given.tools.value_or(std::vector<std::string>())) {
     if (std::ranges::find(*own->tools, tool) == own->tools->end()) more.push_back(tool);
@@ -105,6 +110,18 @@ Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
               "more tools would do",
               text::shown(name), more.empty() ? "all tools" : text::join(more, ", "),
               agent->profile, agent->pid.value);
+}
+
+Status may_use(const Kernel& kernel, const Caller& caller, std::string_view tool) {
+  const ProcessRef agent = acting_agent(kernel, caller);
+  if (agent == nullptr) return ok();
+  const ProfileSettings profile = TRY(kernel.configuration().profile(agent->profile));
+  if (!profile.tools || std::ranges::find(*profile.tools, tool) != profile.tools->end()) {
+    return ok();
+  }
+  return fail(EPERM,
+              "{}: {}, the profile of process {}, does not give that tool, nor another way to it",
+              tool, agent->profile, agent->pid.value);
 }
 
 std::string sender(const Kernel& kernel, const Caller& caller) {

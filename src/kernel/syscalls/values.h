@@ -2,6 +2,7 @@
 // Values that syscalls take as text, checked; and who a caller is, as sentences say it.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -10,13 +11,16 @@
 
 namespace agentfs::values {
 
+inline constexpr std::size_t kMostText = std::size_t{16} << 20;  // of a file that a tool writes
+
 Status check_name(std::string_view name);     // 1 to 64 of [a-z0-9-]
 Status check_message(std::string_view text);  // UTF-8, no NUL, not empty, at most 1 MiB
 Result<int> priority(std::int64_t value);     // -20 to 19
 // "10m" from now or "2026-01-31T12:00:00Z"; "", "0" and "none" are 0: none. It must be to come.
 Result<std::int64_t> deadline(std::string_view text, std::int64_t now);
 // A directory of the data trees that is there; relative to `base`.
-Result<std::string> directory(const Kernel& kernel, std::string_view path, std::string_view base);
+Result<std::string> directory(const Kernel& kernel, const Caller& caller, std::string_view path,
+                              std::string_view base);
 // What a message is from: "root" for a person, "pid 5" for an agent.
 std::string sender(const Kernel& kernel, const Caller& caller);
 // The cwd that relative paths of the caller start at.
@@ -29,5 +33,8 @@ ProcessRef acting_agent(const Kernel& kernel, const Caller& caller);
 // null for a person.
 Result<ProfileSettings> profile(const Kernel& kernel, const Process* agent,
                                 const std::string& name);
+
+// EPERM where an agent acts whose profile does not give it that tool.
+Status may_use(const Kernel& kernel, const Caller& caller, std::string_view tool);
 
 }  // namespace agentfs::values

@@ -23,7 +23,7 @@ std::string sources_of(const std::string& lines) {
 }
 
 std::string system_text(World& world, ProcessId pid) {
-  const auto context = assemble(world.kernel(), *world.process(pid));
+  const auto context = assemble(world.kernel(), *world.process(pid), Reader::person);
   return std::string(context.value().messages.at(0)["content"].text());
 }
 
@@ -123,7 +123,7 @@ TEST_CASE("the system prompt and the tools are among what the context is made of
   FakeModel model;
   World world(disk, model);
   const ProcessId pid = world.spawn("", {{"workspace", "site"}});
-  const auto context = assemble(world.kernel(), *world.process(pid)).value();
+  const auto context = assemble(world.kernel(), *world.process(pid), Reader::person).value();
   REQUIRE(context.fixed.size() == 2);
   const std::size_t prompt = context.messages.at(0)["content"].text().size();
   const std::size_t schemas = json::dump(json::Value(context.tools)).size();
