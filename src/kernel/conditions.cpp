@@ -21,20 +21,60 @@ std::uint64_t Conditions::start_of(pid_t pid) {
   return fields.size() <= kStarted ? 0 : text::number<std::uint64_t>(fields[kStarted]).value_or(0);
 }
 
-bool Conditions::is_claimed(const std::string& path, std::uint64_t generation,
-                            const Owner& by) const {
-  const auto claim = claims_.find(path);
-  return claim != claims_.end() &&
-         (claim->second.generation == generation || claim->second.goes_on) &&
-         claim->second.owner != by && lives(claim->second.owner);
+const Conditions::Claim* Conditions::claim_on(const std::string& path, std::uint64_t generation,
+                                              const Owner& by) const {
+  const auto [begin, end] = claimed_.equal_range(path);
+  for (auto each = begin; each != end; ++each) {
+    const Claim& claim = claims_.at(each->second);
+    const bool counts = claim.generation == generation || claim.goes_on;
+    if (counts && claim.owner != by && lives(claim.owner)) return &claim;
+  }
+  return nullptr;
 }
 
+// One process may have set many: it is asked for once.
 void Conditions::drop_dead() {
   until_look_ = 256;
-  std::erase_if(
-      all_, [](const auto& one) { return !lives({one.first.first, one.second.back().started}); });
-  std::erase_if(claims_, [](const auto& one) { return !lives(one.second.owner); });
+  std::map<pid_t, std::uint64_t> known;
+  const auto has_ended = [&](const Owner& owner) {
+    const auto [found, is_new] = known.try_emplace(owner.pid);
+    if (is_new) found->second = start_of(owner.pid);
+    return found->second != owner.started;
+  };
+  std::erase_if(all_, [&](const auto& one) {
+    return has_ended({one.first.first, one.second.back().started});
+  });
+  for (auto each = claims_.begin(); each != claims_.end();) {
+    const auto claim = each++;
+    if (has_ended(claim->second.owner)) drop(claim);
+  }
+  most_claims_ = std::max(kMost, 2 * claims_.size());
   count_ = all_.size();
+}
+
+// What has been published in the path's place ends those that do not go on: they are of a
+// generation that is over.
+ClaimNumber Conditions::add(Claim claim) {
+  const auto [begin, end] = claimed_.equal_range(claim.path);
+  for (auto each = begin; each != end;) {
+    const auto old = claims_.find((each++)->second);
+    if (!old->second.goes_on) drop(old);
+  }
+  if (claims_.size() >= most_claims_) drop_dead();
+  claimed_.emplace(claim.path, ++last_);
+  claims_.emplace(last_, std::move(claim));
+  return ClaimNumber{last_};
+}
+
+void Conditions::forget_path(Claims::iterator claim) {
+  const auto [begin, end] = claimed_.equal_range(claim->second.path);
+  claimed_.erase(
+      std::find_if(begin, end, [&](const auto& one) { return one.second == claim->first; }));
+}
+
+void Conditions::drop(Claims::iterator claim) {
+  forget_path(claim);
+  claims_.erase(claim);
 }
 
 Status Conditions::set(const HostCaller& host, const std::string& path, const Wanted& wanted,
@@ -46,9 +86,9 @@ Status Conditions::set(const HostCaller& host, const std::string& path, const Wa
     return fail(ESTALE, "{}: has generation {}, not {}; what it holds now can be read", path, now,
                 wanted.generation);
   }
-  if (is_claimed(path, now, owner)) {
+  if (const Claim* const claim = claim_on(path, now, owner)) {
     return fail(ESTALE, "{}: is being published on generation {} by process {} of the host", path,
-                now, claims_.at(path).owner.pid);
+                now, claim->owner.pid);
   }
   if (all_.size() >= kMost) drop_dead();
   if (all_.size() >= kMost) {
@@ -66,7 +106,7 @@ Status Conditions::set(const HostCaller& host, const std::string& path, const Wa
 std::string Conditions::why_not(const std::string& path, const Condition& condition,
                                 const Owner& owner, const Look& look) const {
   const std::uint64_t now = look();
-  if (now == condition.generation && !is_claimed(path, now, owner)) return {};
+  if (now == condition.generation && claim_on(path, now, owner) == nullptr) return {};
   return fmt::format("{}: was changed since it had generation {}; nothing has been published", path,
                      condition.generation);
 }
@@ -76,12 +116,12 @@ bool Conditions::awaits(const HostCaller& host, const std::string& path) const {
   return all_.contains({host.pid, path});
 }
 
-Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
-                              const Publishing& how, const Look& look) {
+Result<ClaimNumber> Conditions::meet(const HostCaller& host, const std::string& path,
+                                     const Publishing& how, const Look& look) {
   Lock lock(mutex_);
   if (--until_look_ == 0) drop_dead();
   const auto found = all_.find({host.pid, path});
-  if (found == all_.end()) return false;
+  if (found == all_.end()) return ClaimNumber::none;
   const Owner owner{host.pid, start_of(host.pid)};
   std::deque<Condition>& waiting = found->second;
   auto own = std::ranges::find(waiting, how.thread, &Condition::thread);
@@ -90,7 +130,7 @@ Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
   waiting.erase(own);
   if (waiting.empty()) all_.erase(found);
   count_ = all_.size();
-  if (condition.started != owner.started) return false;  // that of one who has ended
+  if (condition.started != owner.started) return ClaimNumber::none;  // of one who has ended
   if (!condition.failure.empty()) return fail(ESTALE, "{}", condition.failure);
   condition.failure = how.exists ? why_not(path, condition, owner, look)
                                  : fmt::format("{}: was removed since it had generation {}", path,
@@ -100,27 +140,25 @@ Result<bool> Conditions::meet(const HostCaller& host, const std::string& path,
     count_ = all_.size();
     return fail(ESTALE, "{}", condition.failure);
   }
-  if (claims_.size() >= kMost) drop_dead();
-  claims_[path] = {owner, condition.generation, how.goes_on, condition.thread};
-  return true;
+  return add({path, owner, condition.generation, how.goes_on, condition.thread});
 }
 
 // It waits for the next publishing again.
-void Conditions::release(const HostCaller& host, const std::string& path) {
+void Conditions::release(ClaimNumber number) {
   Lock lock(mutex_);
-  const auto claim = claims_.find(path);
-  if (claim == claims_.end() || claim->second.owner.pid != host.pid) return;
+  const auto claim = claims_.find(static_cast<std::uint64_t>(number));
+  if (claim == claims_.end()) return;
   const Claim was = claim->second;
-  claims_.erase(claim);
-  all_[{host.pid, path}].push_front(
+  drop(claim);
+  all_[{was.owner.pid, was.path}].push_front(
       {.started = was.owner.started, .generation = was.generation, .thread = was.thread});
   count_ = all_.size();
 }
 
-void Conditions::end(const HostCaller& host, const std::string& path) {
+void Conditions::end(ClaimNumber number) {
   Lock lock(mutex_);
-  const auto claim = claims_.find(path);
-  if (claim != claims_.end() && claim->second.owner.pid == host.pid) claim->second.goes_on = false;
+  const auto claim = claims_.find(static_cast<std::uint64_t>(number));
+  if (claim != claims_.end()) drop(claim);
 }
 
 void Conditions::follow(const std::string& path, const std::string& to, bool exchanged) {
@@ -135,9 +173,11 @@ void Conditions::follow(const std::string& path, const std::string& to, bool exc
     std::ranges::move(own, std::back_inserter(there));
   }
   all_ = std::move(all);
-  std::map<std::string, Claim> claims;
-  for (const auto& [old, claim] : std::exchange(claims_, {})) claims[now(old)] = claim;
-  claims_ = std::move(claims);
+  claimed_.clear();
+  for (auto& [number, claim] : claims_) {
+    claim.path = now(claim.path);
+    claimed_.emplace(claim.path, number);
+  }
 }
 
 }  // namespace agentfs

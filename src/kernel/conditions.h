@@ -35,11 +35,11 @@ class Conditions {
   // ESTALE, and EAGAIN where processes that live have kMost already.
   Status set(const HostCaller& host, const std::string& path, const Wanted& wanted,
              const Look& look) EXCLUDES(mutex_);
-  // Whether there was one. ESTALE where it does not hold.
-  Result<bool> meet(const HostCaller& host, const std::string& path, const Publishing& how,
-                    const Look& look) EXCLUDES(mutex_);
-  void release(const HostCaller& host, const std::string& path) EXCLUDES(mutex_);
-  void end(const HostCaller& host, const std::string& path) EXCLUDES(mutex_);
+  // None: there was no condition. ESTALE where it does not hold.
+  Result<ClaimNumber> meet(const HostCaller& host, const std::string& path, const Publishing& how,
+                           const Look& look) EXCLUDES(mutex_);
+  void release(ClaimNumber claim) EXCLUDES(mutex_);
+  void end(ClaimNumber claim) EXCLUDES(mutex_);
   // A directory has another name, with `exchanged` the other one its.
   void follow(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
 
@@ -56,24 +56,34 @@ class Conditions {
     std::string failure{};  // that it is answered with when it is asked again
   };
   struct Claim {
+    std::string path{};  // now
     Owner owner{};
     std::uint64_t generation = 0;
     bool goes_on = false;
     pid_t thread = 0;
   };
   using Key = std::pair<pid_t, std::string>;
+  using Claims = std::map<std::uint64_t, Claim>;  // by their numbers
   static constexpr std::size_t kMostOfOne = 1'024;
   static std::uint64_t start_of(pid_t pid);  // 0: it has ended
   static bool lives(const Owner& owner) { return start_of(owner.pid) == owner.started; }
-  bool is_claimed(const std::string& path, std::uint64_t generation, const Owner& by) const
+  // Of another; null: there is none.
+  const Claim* claim_on(const std::string& path, std::uint64_t generation, const Owner& by) const
       REQUIRES(mutex_);
   std::string why_not(const std::string& path, const Condition& condition, const Owner& owner,
                       const Look& look) const REQUIRES(mutex_);
   void drop_dead() REQUIRES(mutex_);
+  ClaimNumber add(Claim claim) REQUIRES(mutex_);
+  void drop(Claims::iterator claim) REQUIRES(mutex_);
+  void forget_path(Claims::iterator claim) REQUIRES(mutex_);
 
   mutable Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
   std::map<Key, std::deque<Condition>> all_ GUARDED_BY(mutex_);  // none empty
-  std::map<std::string, Claim> claims_ GUARDED_BY(mutex_);
+  Claims claims_ GUARDED_BY(mutex_);
+  std::multimap<std::string, std::uint64_t> claimed_ GUARDED_BY(mutex_);  // their numbers, by path
+  std::uint64_t last_ GUARDED_BY(mutex_) = 0;                             // number of a claim
+  // Claims at which is looked who has ended: where many live, not at each further one.
+  std::size_t most_claims_ GUARDED_BY(mutex_) = kMost;
   std::size_t until_look_ GUARDED_BY(mutex_) = 256;  // at who has ended
   std::atomic<std::size_t> count_ = 0;
 };

@@ -164,8 +164,8 @@ Status StaleWrites::set_condition(const Caller& caller, const std::string& path,
 
 // What a merge or the end of a command has replaced has its rows, and with them its generation,
 // when all is in its place.
-Result<bool> StaleWrites::meet_condition(const Caller& caller, const std::string& path,
-                                         const Publishing& how) {
+Result<ClaimNumber> StaleWrites::meet_condition(const Caller& caller, const std::string& path,
+                                                const Publishing& how) {
   const std::string root(text::first_parts(path, 2));
   if (kernel_.conflicts().is_busy(root)) {
     return fail(ESTALE,
@@ -174,10 +174,6 @@ Result<bool> StaleWrites::meet_condition(const Caller& caller, const std::string
                 path, root);
   }
   return conditions_.meet(caller.host, path, how, [&] { return number_of(path); });
-}
-
-void StaleWrites::release_condition(const Caller& caller, const std::string& path) {
-  conditions_.release(caller.host, path);
 }
 
 }  // namespace agentfs

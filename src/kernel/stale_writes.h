@@ -33,12 +33,10 @@ class StaleWrites final : public WriteGuard {
   }
   Status set_condition(const Caller& caller, const std::string& path, std::uint64_t generation,
                        pid_t thread) override;
-  Result<bool> meet_condition(const Caller& caller, const std::string& path,
-                              const Publishing& how) override;
-  void release_condition(const Caller& caller, const std::string& path) override;
-  void end_publishing(const Caller& caller, const std::string& path) override {
-    conditions_.end(caller.host, path);
-  }
+  Result<ClaimNumber> meet_condition(const Caller& caller, const std::string& path,
+                                     const Publishing& how) override;
+  void release_condition(ClaimNumber claim) override { conditions_.release(claim); }
+  void end_publishing(ClaimNumber claim) override { conditions_.end(claim); }
   void directory_renamed(const std::string& path, const std::string& to, bool exchanged) override {
     conditions_.follow(path, to, exchanged);
   }

@@ -41,9 +41,12 @@ struct Publishing {
   bool exists = true;
   // What names a path is asked for a second time by the host's kernel when the answer is ESTALE.
   bool is_asked_again = true;
-  bool goes_on = false;  // until end_publishing(): nobody else publishes meanwhile
+  bool goes_on = false;  // the generation changes meanwhile
   pid_t thread = 0;      // of the process
 };
+
+// What a process has once it has met its condition, until it has published.
+enum class ClaimNumber : std::uint64_t { none = 0 };
 
 // Threads: all. Paths are those of the mount, free of links; of others than those of workspaces and
 // homes nothing is known, and nothing is refused. With no lock above Rank::handle held.
@@ -71,14 +74,13 @@ class WriteGuard {
   virtual Status set_condition(const Caller& caller, const std::string& path,
                                std::uint64_t generation, pid_t thread) = 0;
   // Before the process publishes the path: takes its condition off. ESTALE where it does not hold,
-  // or another process, too, is about to publish on the same one. Whether there was one.
-  virtual Result<bool> meet_condition(const Caller& caller, const std::string& path,
-                                      const Publishing& how) = 0;
+  // or another process, too, is about to publish on the same one. None: there was no condition.
+  virtual Result<ClaimNumber> meet_condition(const Caller& caller, const std::string& path,
+                                             const Publishing& how) = 0;
   // What was to be published was not: the condition waits for the next time.
-  virtual void release_condition(const Caller& caller, const std::string& path) = 0;
-
-  // One that met_condition() and goes_on.
-  virtual void end_publishing(const Caller& caller, const std::string& path) = 0;
+  virtual void release_condition(ClaimNumber claim) = 0;
+  // It has been published, and told: by its generation others know.
+  virtual void end_publishing(ClaimNumber claim) = 0;
   // Conditions go along with a directory.
   virtual void directory_renamed(const std::string& path, const std::string& to,
                                  bool exchanged) = 0;

@@ -45,7 +45,7 @@ DataGuard::DataGuard(Request& request, DataTree& tree, Region region)
 
 DataGuard::~DataGuard() {
   if (is_done_ || guard_ == nullptr) return;
-  for (const std::string& path : claims_) guard_->release_condition(request_.caller(), path);
+  for (const ClaimNumber claim : claims_) guard_->release_condition(claim);
 }
 
 Status DataGuard::meet(const std::string& path, const Publishing& how) {
@@ -59,7 +59,7 @@ Status DataGuard::meet(const std::string& path, const Publishing& how) {
     tree_.services().note_error(request_.caller(), path, met.error());
     return std::unexpected(met.error());
   }
-  if (*met) claims_.push_back(path);
+  if (*met != ClaimNumber::none) claims_.push_back(*met);
   return ok();
 }
 
@@ -82,7 +82,7 @@ Status DataGuard::open(const Path& path, int flags) {
   seen_ = path();
   is_published_ = truncates;
   if (watches_) sight_ = guard_->now();
-  goes_on_ = truncates;
+  ends_ = truncates ? Ends::at_close : ends_;
   return truncates ? replace(Replacement::Way::truncate, seen_, {.goes_on = true}) : ok();
 }
 
@@ -97,6 +97,7 @@ Status DataGuard::create(const DataNode& directory, const std::string& name) {
 Status DataGuard::write(const DataNode& node) {
   if (guard_ == nullptr || !guard_->has_conditions()) return ok();
   const std::string path = node.named_path();
+  ends_ = Ends::when_told;
   return path.empty() ? ok() : meet(path, {.is_asked_again = false});
 }
 
@@ -145,10 +146,11 @@ Hold DataGuard::done() {
   if (watches_ && guard_ != nullptr && !seen_.empty()) {
     guard_->saw(request_.caller(), seen_, is_published_ ? guard_->now() : sight_);
   }
-  if (!goes_on_ || claims_.empty()) return {};
-  return hold_until([guard = guard_, caller = request_.caller(), path = claims_.front()] {
-    guard->end_publishing(caller, path);
+  if (claims_.empty() || ends_ == Ends::when_told) return {};
+  Hold publishing = hold_until([guard = guard_, claims = claims_] {
+    for (const ClaimNumber claim : claims) guard->end_publishing(claim);
   });
+  return ends_ == Ends::at_close ? publishing : Hold();
 }
 
 }  // namespace agentfs::vfs

@@ -42,8 +42,9 @@ class DataGuard {
                 const std::string& new_name, unsigned flags);
   // A directory has been renamed.
   void follow(const std::string& path, const std::string& to, bool exchanged);
-  // It has been done: what it published is what its process has seen. Of an open that cuts the file
-  // on a condition: until what is returned goes, nobody else publishes it.
+  // It has been done, and told, but for bytes that are written in place: what it published is what
+  // its process has seen. Of an open that cuts the file on a condition: until what is returned
+  // goes, nobody else publishes it.
   Hold done();
 
  private:
@@ -58,9 +59,12 @@ class DataGuard {
   Sight sight_{};
   std::string seen_{};  // the path that done() tells of
   bool is_published_ = false;
-  std::vector<std::string> claims_{};
+  std::vector<ClaimNumber> claims_{};
   bool is_done_ = false;
-  bool goes_on_ = false;  // what it has claimed
+  // When what it has claimed is published. Of bytes in place nobody hears when their row is told:
+  // their claims count no more from then on.
+  enum class Ends : char { now, when_told, at_close };
+  Ends ends_ = Ends::now;
 };
 
 // Whether a condition waits for somebody's next write: then the daemon has to see the writes.

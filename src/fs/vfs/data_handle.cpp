@@ -313,10 +313,10 @@ Status DataHandle::tell_changed() {
 Status DataHandle::flush(Request&) {
   if (!writable_) return ok();
   wrote_last_ = kNobody;  // one that has ended may have left its number to another
-  end_publishing();
   const bool may_be_mapped = node_->take_mapped();
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   TRY(account());
+  end_publishing();  // once others find its generation
   if (bypassed_) node_->renew_past(*keeper_);
   return ok();
 }

@@ -332,9 +332,10 @@ Status DataNode::unlink(Request& request, const std::string& name) {
   Departure departure(request, *this, name, removal);
   TRY(departure.after(departure.has_gone() ? ok()
                                            : tree_->store().unlink(*file_, name, request.tree())));
-  guard.done();
   departure.tell();
-  return removal.tell();
+  const Status told = removal.tell();
+  guard.done();
+  return told;
 }
 
 Status DataNode::remove_directory(Request& request, const std::string& name) {

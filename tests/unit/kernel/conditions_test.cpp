@@ -6,6 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <semaphore>
+#include <thread>
+
 #include "catch.h"
 #include "support/test_kernel.h"
 
@@ -18,7 +23,8 @@ HostCaller process(pid_t pid) {
   return host;
 }
 
-int code_of(const Result<bool>& met) { return met ? 0 : met.error().code; }
+int code_of(const Result<ClaimNumber>& met) { return met ? 0 : met.error().code; }
+bool is_met(const Result<ClaimNumber>& met) { return met && *met != ClaimNumber::none; }
 
 // A process of the host that lives until it is ended.
 class Sleeper {
@@ -43,25 +49,55 @@ class Sleeper {
   bool ended_ = false;
 };
 
+// A thread of this process that lives until it is ended.
+class Thread {
+ public:
+  Thread()
+      : thread_([this] {
+          number_ = ::gettid();
+          number_.notify_one();
+          end_.acquire();
+        }) {
+    number_.wait(0);
+  }
+  ~Thread() { end(); }
+  pid_t number() const { return number_; }
+  void end() {
+    if (!thread_.joinable()) return;
+    end_.release();
+    thread_.join();
+    const std::string known = fmt::format("/proc/self/task/{}", number());
+    while (::access(known.c_str(), F_OK) == 0) std::this_thread::yield();  // a moment longer
+  }
+
+ private:
+  std::atomic<pid_t> number_ = 0;
+  std::binary_semaphore end_{0};
+  std::thread thread_;
+};
+
 TEST_CASE("a condition is used once, and a refusal is said twice where it is asked twice") {
   Conditions conditions;
   std::uint64_t now = 5;
   const auto look = [&] { return now; };
   const HostCaller own = process(::getpid());
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
-  CHECK(conditions.set(own, "/home/u/a", {4, 0}, look).error().code == ESTALE);
-  REQUIRE(conditions.set(own, "/home/u/a", {5, 0}, look));
-  CHECK(*conditions.meet(own, "/home/u/a", {}, look));
+  const std::string path = "/home/u/a";
+  const Publishing mine{.thread = own.pid};
+  const auto meet = [&] { return conditions.meet(own, path, mine, look); };
+  CHECK(code_of(meet()) == 0);
+  CHECK(conditions.set(own, path, {4, own.pid}, look).error().code == ESTALE);
+  REQUIRE(conditions.set(own, path, {5, own.pid}, look));
+  CHECK(is_met(meet()));
   CHECK_FALSE(conditions.any());
-  REQUIRE(conditions.set(own, "/home/u/a", {5, 0}, look));
+  REQUIRE(conditions.set(own, path, {5, own.pid}, look));
   now = 6;
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
-  REQUIRE(conditions.set(own, "/home/u/a", {6, 0}, look));
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {.exists = false, .is_asked_again = false},
-                                look)) == ESTALE);
-  CHECK(code_of(conditions.meet(own, "/home/u/a", {}, look)) == 0);
+  CHECK(code_of(meet()) == ESTALE);
+  CHECK(code_of(meet()) == ESTALE);
+  CHECK(code_of(meet()) == 0);
+  REQUIRE(conditions.set(own, path, {6, own.pid}, look));
+  CHECK(code_of(conditions.meet(own, path, {.exists = false, .is_asked_again = false}, look)) ==
+        ESTALE);
+  CHECK(code_of(meet()) == 0);
 }
 
 TEST_CASE("of two with the same condition one publishes, and its end or failure lets the other") {
@@ -71,20 +107,23 @@ TEST_CASE("of two with the same condition one publishes, and its end or failure 
   Sleeper one;
   Sleeper two;
   const std::string path = "/home/u/a";
-  REQUIRE(conditions.set(own, path, {5, 0}, look));
-  REQUIRE(conditions.set(process(one.pid()), path, {5, 0}, look));
-  REQUIRE(conditions.set(process(two.pid()), path, {5, 0}, look));
-  CHECK(*conditions.meet(process(one.pid()), path, {}, look));
-  CHECK(code_of(conditions.meet(own, path, {.is_asked_again = false}, look)) == ESTALE);
-  CHECK(conditions.set(own, path, {5, 0}, look).error().code == ESTALE);
+  const auto set = [&](pid_t pid) { return conditions.set(process(pid), path, {5, pid}, look); };
+  const auto meet = [&](pid_t pid) {
+    return conditions.meet(process(pid), path, {.is_asked_again = false, .thread = pid}, look);
+  };
+  for (const pid_t pid : {own.pid, one.pid(), two.pid()}) REQUIRE(set(pid));
+  const auto claim = meet(one.pid());
+  REQUIRE(is_met(claim));
+  CHECK(code_of(meet(own.pid)) == ESTALE);
+  CHECK(set(own.pid).error().code == ESTALE);
   CHECK_FALSE(conditions.awaits(process(one.pid()), path));
-  conditions.release(process(one.pid()), path);
+  conditions.release(*claim);
   CHECK(conditions.awaits(process(one.pid()), path));  // nothing has been published
-  CHECK(*conditions.meet(process(two.pid()), path, {}, look));
-  CHECK(conditions.set(own, path, {5, 0}, look).error().code == ESTALE);
+  CHECK(is_met(meet(two.pid())));
+  CHECK(set(own.pid).error().code == ESTALE);
   two.end();
-  REQUIRE(conditions.set(own, path, {5, 0}, look));
-  CHECK(*conditions.meet(own, path, {}, look));
+  REQUIRE(set(own.pid));
+  CHECK(is_met(meet(own.pid)));
 }
 
 // The first to publish used up the one condition of all, and the others had none.
@@ -94,14 +133,19 @@ TEST_CASE("of threads that publish at once each has its own condition, and its l
   const auto look = [&] { return now; };
   const std::string path = "/home/u/a";
   const HostCaller own = process(::getpid());
-  for (const pid_t thread : {1, 1, 2}) REQUIRE(conditions.set(own, path, {5, thread}, look));
-  CHECK(*conditions.meet(own, path, {.thread = 1}, look));
+  Thread one;
+  Thread two;
+  const auto set = [&](const Thread& thread) {
+    return conditions.set(own, path, {now, thread.number()}, look);
+  };
+  for (const Thread* const thread : {&one, &one, &two}) REQUIRE(set(*thread));
+  CHECK(is_met(conditions.meet(own, path, {.thread = one.number()}, look)));
   now = 6;
-  REQUIRE(conditions.set(own, path, {6, 1}, look));
+  REQUIRE(set(one));
   for (int i = 0; i < 2; ++i) {
-    CHECK(code_of(conditions.meet(own, path, {.thread = 2}, look)) == ESTALE);
+    CHECK(code_of(conditions.meet(own, path, {.thread = two.number()}, look)) == ESTALE);
   }
-  CHECK(*conditions.meet(own, path, {.thread = 3}, look));  // the pool's
+  CHECK(is_met(conditions.meet(own, path, {.thread = own.pid}, look)));  // the pool's
   CHECK_FALSE(conditions.awaits(own, path));
 }
 
@@ -113,23 +157,62 @@ TEST_CASE("who has cut a file on a condition has it until it is written") {
   const std::string path = "/home/u/a";
   const HostCaller own = process(::getpid());
   Sleeper other;
-  REQUIRE(conditions.set(own, path, {5, 0}, look));
-  CHECK(*conditions.meet(own, path, {.goes_on = true}, look));
+  const auto set = [&](pid_t pid) { return conditions.set(process(pid), path, {now, pid}, look); };
+  REQUIRE(set(own.pid));
+  const auto claim = conditions.meet(own, path, {.goes_on = true, .thread = own.pid}, look);
+  REQUIRE(is_met(claim));
   now = 6;
-  CHECK(conditions.set(process(other.pid()), path, {6, 0}, look).error().code == ESTALE);
-  REQUIRE(conditions.set(own, path, {6, 0}, look));
-  conditions.end(process(other.pid()), path);
-  CHECK(conditions.set(process(other.pid()), path, {6, 0}, look).error().code == ESTALE);
-  conditions.end(own, path);
-  CHECK(conditions.set(process(other.pid()), path, {6, 0}, look));
+  CHECK(set(other.pid()).error().code == ESTALE);
+  REQUIRE(set(own.pid));
+  conditions.end(*claim);
+  CHECK(set(other.pid()));
+}
+
+// The path of before the rename found none to end, and all others were refused while it lived.
+TEST_CASE("a claim ends under whatever name its file has by then") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  const HostCaller own = process(::getpid());
+  Sleeper other;
+  REQUIRE(conditions.set(own, "/home/u/d/a", {5, own.pid}, look));
+  const auto claim =
+      conditions.meet(own, "/home/u/d/a", {.goes_on = true, .thread = own.pid}, look);
+  REQUIRE(is_met(claim));
+  conditions.follow("/home/u/d", "/home/u/e", false);
+  const auto set = [&](const std::string& path) {
+    return conditions.set(process(other.pid()), path, {5, other.pid()}, look);
+  };
+  CHECK(set("/home/u/e/a").error().code == ESTALE);
+  CHECK(set("/home/u/d/a"));
+  conditions.end(*claim);
+  CHECK(set("/home/u/e/a"));
+}
+
+// Beyond so many each further one looked at all of them.
+TEST_CASE("who has published many paths in place publishes the next as fast") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  const HostCaller own = process(::getpid());
+  const auto publish = [&](std::size_t number) {
+    const std::string path = fmt::format("/home/u/{}", number);
+    return conditions.set(own, path, {5, own.pid}, look) &&
+           is_met(conditions.meet(own, path, {.thread = own.pid}, look));
+  };
+  const auto time_of = [&](std::size_t from, std::size_t to) {
+    const auto begun = std::chrono::steady_clock::now();
+    for (std::size_t i = from; i < to; ++i) REQUIRE(publish(i));
+    return std::chrono::steady_clock::now() - begun;
+  };
+  const auto within = time_of(0, Conditions::kMost);
+  CHECK(time_of(Conditions::kMost, Conditions::kMost + 100) < within);
 }
 
 TEST_CASE("conditions go along with a directory") {
   Conditions conditions;
   const auto look = [] { return std::uint64_t{5}; };
   const HostCaller own = process(::getpid());
-  REQUIRE(conditions.set(own, "/workspaces/a/d/x", {5, 0}, look));
-  REQUIRE(conditions.set(own, "/workspaces/a/dd", {5, 0}, look));
+  REQUIRE(conditions.set(own, "/workspaces/a/d/x", {5, own.pid}, look));
+  REQUIRE(conditions.set(own, "/workspaces/a/dd", {5, own.pid}, look));
   conditions.follow("/workspaces/a/d", "/workspaces/a/e", false);
   CHECK_FALSE(conditions.awaits(own, "/workspaces/a/d/x"));
   CHECK(conditions.awaits(own, "/workspaces/a/e/x"));
@@ -144,12 +227,13 @@ TEST_CASE("conditions of processes that have ended make room") {
   const auto look = [] { return std::uint64_t{5}; };
   Sleeper other;
   for (std::size_t i = 0; i < Conditions::kMost; ++i) {
-    REQUIRE(conditions.set(process(other.pid()), fmt::format("/home/u/{}", i), {5, 0}, look));
+    const std::string path = fmt::format("/home/u/{}", i);
+    REQUIRE(conditions.set(process(other.pid()), path, {5, other.pid()}, look));
   }
   const HostCaller own = process(::getpid());
-  CHECK(conditions.set(own, "/home/u/a", {5, 0}, look).error().code == EAGAIN);
+  CHECK(conditions.set(own, "/home/u/a", {5, own.pid}, look).error().code == EAGAIN);
   other.end();
-  CHECK(conditions.set(own, "/home/u/a", {5, 0}, look));
+  CHECK(conditions.set(own, "/home/u/a", {5, own.pid}, look));
 }
 
 }  // namespace
