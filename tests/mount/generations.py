@@ -62,6 +62,19 @@ while wanted > 0:
     except OSError: pass
 """
 
+# Publishes on the generation that it finds, and says what came of it.
+ANOTHER = """
+import errno, os, sys
+path = sys.argv[1]
+try:
+    os.setxattr(path, "user.agentfs.if-gen", os.getxattr(path, "user.agentfs.gen"))
+    with open(path + ".new", "w") as file: file.write("another")
+    os.rename(path + ".new", path)
+    print("done")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
 
 def gen(path):
     return int(os.getxattr(path, "user.agentfs.gen"))
@@ -322,6 +335,28 @@ def of_many_who_count_none_is_lost():
         expect_eq(path.read_text(), str(each * 4), way)
 
 
+def start_a_program(path):
+    run(["true"])  # closes what it has inherited
+    return path
+
+
+def who_has_cut_a_file_has_it_until_it_is_written():
+    """As long as it has it open itself."""
+    for way in (start_a_program,):
+        (SITE / "cut").mkdir()
+        path = SITE / "cut/file"
+        path.write_text("one")
+        os.setxattr(path, "user.agentfs.if-gen", str(gen(path)).encode())
+        with path.open("w") as file:
+            path = way(path)
+            expect_eq(run([sys.executable, "-c", ANOTHER, path]).strip(), "ESTALE", way.__name__)
+            file.write("two")
+        expect_eq(read(path), "two", way.__name__)
+        expect_eq(run([sys.executable, "-c", ANOTHER, path]).strip(), "done", f"after {way.__name__}")
+        expect_eq(read(path), "another", way.__name__)
+        shutil.rmtree(path.parent)
+
+
 def an_unread_file_is_refused():
     path = SITE / "unread.txt"
     path.write_text("a person's\n")
@@ -512,5 +547,5 @@ def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
 
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
      what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
-     of_many_who_count_none_is_lost, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     of_many_who_count_none_is_lost, who_has_cut_a_file_has_it_until_it_is_written, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

@@ -166,7 +166,7 @@ class DataNode final : public Node {
   Result<CreatedNode> open_existing(Request&, const std::string& name, const std::string& path,
                                     int flags, mode_t mode);
   static CreatedNode opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                            bool is_new, Hold publishing = {});
+                            bool is_new, Publication publication = {});
   // What the journal says of a name that was made: `other` is what a hard link is a name of.
   struct Making {
     Undertaking& making;

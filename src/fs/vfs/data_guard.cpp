@@ -141,7 +141,7 @@ void DataGuard::follow(const std::string& path, const std::string& to, bool exch
   if (guard != nullptr && guard->has_conditions()) guard->directory_renamed(path, to, exchanged);
 }
 
-Hold DataGuard::done() {
+Publication DataGuard::done() {
   is_done_ = true;
   if (watches_ && guard_ != nullptr && !seen_.empty()) {
     guard_->saw(request_.caller(), seen_, is_published_ ? guard_->now() : sight_);
@@ -150,7 +150,8 @@ Hold DataGuard::done() {
   Hold publishing = hold_until([guard = guard_, claims = claims_] {
     for (const ClaimNumber claim : claims) guard->end_publishing(claim);
   });
-  return ends_ == Ends::at_close ? publishing : Hold();
+  if (ends_ != Ends::at_close) return {};
+  return {std::move(publishing), request_.caller().host.pid};
 }
 
 }  // namespace agentfs::vfs

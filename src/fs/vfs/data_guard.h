@@ -43,9 +43,8 @@ class DataGuard {
   // A directory has been renamed.
   void follow(const std::string& path, const std::string& to, bool exchanged);
   // It has been done, and told, but for bytes that are written in place: what it published is what
-  // its process has seen. Of an open that cuts the file on a condition: until what is returned
-  // goes, nobody else publishes it.
-  Hold done();
+  // its process has seen. Of an open that cuts the file on a condition: what goes on from there.
+  Publication done();
 
  private:
   Status meet(const std::string& path, const Publishing& how);

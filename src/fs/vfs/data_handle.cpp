@@ -310,13 +310,14 @@ Status DataHandle::tell_changed() {
   return told;
 }
 
-Status DataHandle::flush(Request&) {
+Status DataHandle::flush(Request& request) {
   if (!writable_) return ok();
   wrote_last_ = kNobody;  // one that has ended may have left its number to another
   const bool may_be_mapped = node_->take_mapped();
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   TRY(account());
-  end_publishing();  // once others find its generation
+  // Once others find its generation.
+  if (publisher_ != 0 && publisher_ == request.caller().host.pid) end_publishing();
   if (bypassed_) node_->renew_past(*keeper_);
   return ok();
 }
@@ -327,6 +328,7 @@ void DataHandle::release() {
   if (!bypassed_ && keeper_->has_kept()) judge_kept();
   // The open's row stands in the journal already; nobody is left to be told of this one.
   if (const Status told = account(); !told) log::error("{}", told.error().message);
+  end_publishing();
   if (noted_.exchange(false)) node_->tree().bypassed().leave(this);
   if (!bypassed_) return;
   node_->renew_past(*keeper_);  // a mapping may have written since the close

@@ -19,11 +19,13 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   DataHandle(std::shared_ptr<DataNode> node, std::unique_ptr<TreeFile> file, Caller writer,
              bool writable);
   ~DataHandle() override { DataHandle::leave_past(); }
-  // Known to the tree while it was made, it can be had from there once it is whole. `publishing`
-  // ends with the first close of a descriptor.
-  void begin(Hold publishing = {}) EXCLUDES(mutex_) {
+  // Known to the tree while it was made, it can be had from there once it is whole. What it
+  // publishes is published with the first close of a descriptor by the process that has opened it:
+  // one that it has forked closes its own, as it executes a program.
+  void begin(Publication publication = {}) EXCLUDES(mutex_) {
     const Lock lock(mutex_);
-    publishing_ = std::move(publishing);
+    publisher_ = publication.process;
+    publishing_ = std::move(publication.hold);
     has_begun_ = true;
   }
   std::shared_ptr<DataHandle> alive() { return has_begun_ ? weak_from_this().lock() : nullptr; }
@@ -63,6 +65,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
  private:
   void end_publishing() EXCLUDES(mutex_) {
     const Lock lock(mutex_);
+    publisher_ = 0;
     publishing_.reset();
   }
   Result<Bytes> read_lent(off_t offset, std::size_t count);
@@ -113,6 +116,7 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
   bool appends_past_ = false;  // and nothing else; set before that
   std::atomic<bool> is_counted_ = false;
   Mutex<Rank::handle> mutex_;
+  std::atomic<pid_t> publisher_ = 0;  // as of Publication
   Hold publishing_ GUARDED_BY(mutex_);
   // Who wrote last, at first who opened it: kept, since a release comes without one.
   Caller writer_ GUARDED_BY(mutex_);

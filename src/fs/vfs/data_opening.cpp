@@ -141,14 +141,14 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
 }
 
 CreatedNode DataNode::opened(Found entry, std::unique_ptr<TreeFile> file, Caller writer, int flags,
-                             bool is_new, Hold publishing) {
+                             bool is_new, Publication publication) {
   auto node = std::static_pointer_cast<DataNode>(entry.node);
   node->told_ = false;
   const Region region = node->region();
   auto handle = std::make_shared<DataHandle>(std::move(node), std::move(file), std::move(writer),
                                              opens_for_writing(flags));
   if (is_new || (flags & O_TRUNC) != 0) handle->keeper().settle();
-  handle->begin(std::move(publishing));
+  handle->begin(std::move(publication));
   return {std::move(entry), {std::move(handle), file_flags(true, region)}};
 }
 

@@ -42,6 +42,12 @@ struct HistoryTable {
 enum class Region { plain, git, refs, own, objects };
 Region region_of(Region parent, const std::string& name);
 
+// What an open has cut on a condition: for as long as `hold` lasts nobody else publishes it.
+struct Publication {
+  Hold hold{};
+  pid_t process = 0;  // of the host: by whose close it ends; 0: there is none
+};
+
 // Owned by its nodes. Threads: all.
 class DataTree : public std::enable_shared_from_this<DataTree> {
  public:
