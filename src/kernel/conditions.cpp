@@ -79,7 +79,7 @@ void Conditions::drop(Claims::iterator claim) {
 
 Status Conditions::set(const HostCaller& host, const std::string& path, const Wanted& wanted,
                        const Look& look) {
-  const Owner owner{host.pid, start_of(host.pid)};
+  const Owner owner{host.pid, start_of(host.pid), wanted.thread};
   Lock lock(mutex_);
   const std::uint64_t now = look();
   if (now != wanted.generation) {
@@ -122,7 +122,7 @@ Result<ClaimNumber> Conditions::meet(const HostCaller& host, const std::string& 
   if (--until_look_ == 0) drop_dead();
   const auto found = all_.find({host.pid, path});
   if (found == all_.end()) return ClaimNumber::none;
-  const Owner owner{host.pid, start_of(host.pid)};
+  const Owner owner{host.pid, start_of(host.pid), how.thread};
   std::deque<Condition>& waiting = found->second;
   auto own = std::ranges::find(waiting, how.thread, &Condition::thread);
   if (own == waiting.end()) own = waiting.begin();

@@ -20,7 +20,7 @@ namespace agentfs {
 // one of the thread that publishes or else the oldest: a thread pool may set and publish by
 // different ones. A thread has its last alone. They go with the process. Of two that want to
 // publish on the same generation the first has it, until it has published, failed or ended; who has
-// cut the file to nothing has it until it is written.
+// cut the file to nothing has it until it is written. These are threads, too, of one process.
 class Conditions {
  public:
   static constexpr std::size_t kMost = 4'096;
@@ -47,6 +47,7 @@ class Conditions {
   struct Owner {
     pid_t pid = 0;
     std::uint64_t started = 0;  // a number of a process is given again
+    pid_t thread = 0;
     friend bool operator==(const Owner&, const Owner&) = default;
   };
   struct Condition {

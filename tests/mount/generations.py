@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from mount_lib import (TESTDIR, Mount, expect, expect_eq, expect_errno, expect_has, kill,
                        main, need, read, run, tell, wait_until)
@@ -335,6 +336,28 @@ def of_many_who_count_none_is_lost():
         expect_eq(path.read_text(), str(each * 4), way)
 
 
+def of_threads_who_count_none_is_lost():
+    path = SITE / "count-threads"
+    path.write_text("0")
+
+    def count(wanted):
+        while wanted > 0:
+            try:
+                generation = os.getxattr(path, "user.agentfs.gen")
+                seen = path.read_text()
+                if not seen.strip("\0"):
+                    continue  # it is being written
+                os.setxattr(path, "user.agentfs.if-gen", generation)
+                path.write_text(str(int(seen) + 1))
+                wanted -= 1
+            except OSError as error:
+                expect_eq(error.errno, errno.ESTALE, "why it was refused")
+    with ThreadPoolExecutor() as threads:
+        for counted in [threads.submit(count, 40) for _ in range(4)]:
+            counted.result(timeout=200)
+    expect_eq(path.read_text(), "160")
+
+
 def start_a_program(path):
     run(["true"])  # closes what it has inherited
     return path
@@ -547,5 +570,6 @@ def what_a_tool_deletes_is_in_the_trash_whatever_its_name():
 
 main(mount_it, names_have_generations, they_are_told, hashes, copies_do_not_carry_them, conditions,
      what_another_is_writing_counts, a_condition_is_of_a_file_with_one_name, a_file_without_its_name_is_stale, of_two_one_publishes,
-     of_many_who_count_none_is_lost, who_has_cut_a_file_has_it_until_it_is_written, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
+     of_many_who_count_none_is_lost, of_threads_who_count_none_is_lost,
+     who_has_cut_a_file_has_it_until_it_is_written, an_unread_file_is_refused, a_kill_keeps_all, both_go_together, commands_of_agents, what_is_ignored_is_not_checked, policies,
      what_a_tool_deletes_is_in_the_trash_whatever_its_name)

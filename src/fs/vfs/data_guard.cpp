@@ -105,7 +105,7 @@ Status DataGuard::resize(const DataNode& node, const Resize& change) {
   if (guard_ == nullptr) return ok();
   const std::string path = node.named_path();
   if (path.empty()) return ok();
-  TRY(meet(path, {.is_asked_again = change.by_path}));
+  if (!change.is_publishing) TRY(meet(path, {.is_asked_again = change.by_path}));
   if (change.after != 0 || change.before == 0) return ok();
   return check({.way = Replacement::Way::truncate, .path = path});
 }

@@ -33,7 +33,8 @@ class DataGuard {
   struct Resize {
     off_t before = 0;
     off_t after = 0;
-    bool by_path = false;  // truncate(2), not ftruncate(2)
+    bool by_path = false;        // truncate(2), not ftruncate(2)
+    bool is_publishing = false;  // by a descriptor that is
   };
   Status resize(const DataNode& node, const Resize& change);
   Status remove(const Path& path);

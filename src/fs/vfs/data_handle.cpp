@@ -252,7 +252,7 @@ void DataHandle::note_untold() {
 // What the kernel writes back by itself (pid 0) is of who wrote last.
 Status DataHandle::attribute(Request& request, DataGuard& guard) {
   const pid_t thread = request.tree().pid;
-  TRY(guard.write(*node_));
+  if (!is_publishing()) TRY(guard.write(*node_));
   const std::uint64_t writes_now = as_one(thread, request.tree().uid);
   if (thread == 0 || wrote_last_ == writes_now) return ok();
   Caller now = TRY(request.writer());
@@ -317,7 +317,7 @@ Status DataHandle::flush(Request& request) {
   if (unclosed_.exchange(false) || may_be_mapped) node_->note_closed(this);
   TRY(account());
   // Once others find its generation.
-  if (publisher_ != 0 && publisher_ == request.caller().host.pid) end_publishing();
+  if (is_publishing() && publisher_ == request.caller().host.pid) end_publishing();
   if (bypassed_) node_->renew_past(*keeper_);
   return ok();
 }

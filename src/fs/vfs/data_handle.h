@@ -29,6 +29,8 @@ class DataHandle final : public Handle, public std::enable_shared_from_this<Data
     has_begun_ = true;
   }
   std::shared_ptr<DataHandle> alive() { return has_begun_ ? weak_from_this().lock() : nullptr; }
+  // What is written by it belongs to that, by whichever thread: no condition waits for it.
+  bool is_publishing() const { return publisher_ != 0; }
   const TreeFile& file() const { return *file_; }
   int descriptor() const override { return file_->descriptor(); }
   int backing() const override { return node_->type() == S_IFREG ? descriptor() : -1; }

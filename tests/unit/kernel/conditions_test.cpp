@@ -207,6 +207,34 @@ TEST_CASE("who has published many paths in place publishes the next as fast") {
   CHECK(time_of(Conditions::kMost, Conditions::kMost + 100) < within);
 }
 
+// It was its process alone that counted, and another of its threads cut what the first was writing.
+TEST_CASE("threads of one process are held to each other's claims") {
+  Conditions conditions;
+  std::uint64_t now = 5;
+  const auto look = [&] { return now; };
+  const std::string path = "/home/u/a";
+  const HostCaller own = process(::getpid());
+  Thread one;
+  Thread two;
+  const auto set = [&](const Thread& thread) {
+    return conditions.set(own, path, {now, thread.number()}, look);
+  };
+  const auto meet = [&](const Thread& thread) {
+    return conditions.meet(own, path, {.goes_on = true, .thread = thread.number()}, look);
+  };
+  REQUIRE(set(one));
+  REQUIRE(set(two));
+  const auto claim = meet(one);
+  REQUIRE(is_met(claim));
+  CHECK(code_of(meet(two)) == ESTALE);
+  now = 6;
+  CHECK(set(two).error().code == ESTALE);
+  CHECK(set(one));
+  conditions.end(*claim);
+  REQUIRE(set(two));
+  CHECK(is_met(meet(two)));
+}
+
 TEST_CASE("conditions go along with a directory") {
   Conditions conditions;
   const auto look = [] { return std::uint64_t{5}; };
