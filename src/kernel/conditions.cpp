@@ -63,6 +63,7 @@ ClaimNumber Conditions::add(Claim claim) {
   if (claims_.size() >= most_claims_) drop_dead();
   claimed_.emplace(claim.path, ++last_);
   claims_.emplace(last_, std::move(claim));
+  claim_count_ = claims_.size();
   return ClaimNumber{last_};
 }
 
@@ -75,6 +76,7 @@ void Conditions::forget_path(Claims::iterator claim) {
 void Conditions::drop(Claims::iterator claim) {
   forget_path(claim);
   claims_.erase(claim);
+  claim_count_ = claims_.size();
 }
 
 Status Conditions::set(const HostCaller& host, const std::string& path, const Wanted& wanted,
@@ -178,6 +180,31 @@ void Conditions::follow(const std::string& path, const std::string& to, bool exc
     claim.path = now(claim.path);
     claimed_.emplace(claim.path, number);
   }
+}
+
+std::vector<Conditions::Claims::iterator> Conditions::going_on(const std::string& path) {
+  std::vector<Claims::iterator> found;
+  const auto [begin, end] = claimed_.equal_range(path);
+  for (auto each = begin; each != end; ++each) {
+    const auto claim = claims_.find(each->second);
+    if (claim->second.goes_on) found.push_back(claim);
+  }
+  return found;
+}
+
+void Conditions::move(Claims::iterator claim, const std::string& to) {
+  forget_path(claim);
+  claimed_.emplace(to, claim->first);
+  claim->second.path = to;
+}
+
+void Conditions::follow_file(const std::string& path, const std::string& to, bool exchanged) {
+  Lock lock(mutex_);
+  const auto own = going_on(path);
+  for (const auto other : going_on(to)) {
+    exchanged ? move(other, path) : drop(other);
+  }
+  for (const auto claim : own) move(claim, to);
 }
 
 }  // namespace agentfs

@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/mutex.h"
@@ -31,6 +32,7 @@ class Conditions {
   using Look = std::function<std::uint64_t()>;  // the generation that the path has now
 
   bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
+  bool any_claim() const { return claim_count_.load(std::memory_order_relaxed) != 0; }
   bool awaits(const HostCaller& host, const std::string& path) const EXCLUDES(mutex_);
   // ESTALE, and EAGAIN where processes that live have kMost already.
   Status set(const HostCaller& host, const std::string& path, const Wanted& wanted,
@@ -42,6 +44,8 @@ class Conditions {
   void end(ClaimNumber claim) EXCLUDES(mutex_);
   // A directory has another name, with `exchanged` the other one its.
   void follow(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
+  // A file has: who has cut it goes on writing it. Of the one whose name it took nothing is left.
+  void follow_file(const std::string& path, const std::string& to, bool exchanged) EXCLUDES(mutex_);
 
  private:
   struct Owner {
@@ -77,6 +81,8 @@ class Conditions {
   ClaimNumber add(Claim claim) REQUIRES(mutex_);
   void drop(Claims::iterator claim) REQUIRES(mutex_);
   void forget_path(Claims::iterator claim) REQUIRES(mutex_);
+  std::vector<Claims::iterator> going_on(const std::string& path) REQUIRES(mutex_);
+  void move(Claims::iterator claim, const std::string& to) REQUIRES(mutex_);
 
   mutable Mutex<Rank::kernel> mutex_;  // held over a look at the kernel's state
   std::map<Key, std::deque<Condition>> all_ GUARDED_BY(mutex_);  // none empty
@@ -87,6 +93,7 @@ class Conditions {
   std::size_t most_claims_ GUARDED_BY(mutex_) = kMost;
   std::size_t until_look_ GUARDED_BY(mutex_) = 256;  // at who has ended
   std::atomic<std::size_t> count_ = 0;
+  std::atomic<std::size_t> claim_count_ = 0;
 };
 
 }  // namespace agentfs

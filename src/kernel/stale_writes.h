@@ -37,8 +37,12 @@ class StaleWrites final : public WriteGuard {
                                      const Publishing& how) override;
   void release_condition(ClaimNumber claim) override { conditions_.release(claim); }
   void end_publishing(ClaimNumber claim) override { conditions_.end(claim); }
+  bool has_claims() const override { return conditions_.any_claim(); }
   void directory_renamed(const std::string& path, const std::string& to, bool exchanged) override {
     conditions_.follow(path, to, exchanged);
+  }
+  void file_renamed(const std::string& path, const std::string& to, bool exchanged) override {
+    conditions_.follow_file(path, to, exchanged);
   }
   std::optional<PathGeneration> generation(const std::string& path) const override;
 

@@ -81,9 +81,12 @@ class WriteGuard {
   virtual void release_condition(ClaimNumber claim) = 0;
   // It has been published, and told: by its generation others know.
   virtual void end_publishing(ClaimNumber claim) = 0;
-  // Conditions go along with a directory.
+  // Whether any process has one: then it goes along with a name.
+  virtual bool has_claims() const = 0;
+  // Conditions and claims go along with a directory, claims with a file.
   virtual void directory_renamed(const std::string& path, const std::string& to,
                                  bool exchanged) = 0;
+  virtual void file_renamed(const std::string& path, const std::string& to, bool exchanged) = 0;
 
   virtual std::optional<PathGeneration> generation(const std::string& path) const = 0;
 };

@@ -358,14 +358,22 @@ def of_threads_who_count_none_is_lost():
     expect_eq(path.read_text(), "160")
 
 
+def move(path):
+    return path.rename(path.with_name("moved"))
+
+
+def move_directory(path):
+    return path.parent.rename(SITE / "cut-moved") / path.name
+
+
 def start_a_program(path):
     run(["true"])  # closes what it has inherited
     return path
 
 
 def who_has_cut_a_file_has_it_until_it_is_written():
-    """As long as it has it open itself."""
-    for way in (start_a_program,):
+    """Under whatever name, and as long as it has it open itself."""
+    for way in (start_a_program, move, move_directory):
         (SITE / "cut").mkdir()
         path = SITE / "cut/file"
         path.write_text("one")

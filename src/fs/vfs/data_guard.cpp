@@ -136,9 +136,12 @@ Status DataGuard::rename(const DataNode& directory, const std::string& name, con
   return replace(Replacement::Way::rename, fmt::format("{}/{}", directory.path(), name));
 }
 
-void DataGuard::follow(const std::string& path, const std::string& to, bool exchanged) {
+void DataGuard::follow(const DataTree::Renamed& renamed) {
+  const auto& [from, to, is_directory, is_exchange] = renamed;
   WriteGuard* const guard = tree_.services().guard();
-  if (guard != nullptr && guard->has_conditions()) guard->directory_renamed(path, to, exchanged);
+  if (guard == nullptr || (!guard->has_claims() && !guard->has_conditions())) return;
+  if (is_directory) return guard->directory_renamed(from, to, is_exchange);
+  if (guard->has_claims()) guard->file_renamed(from, to, is_exchange);
 }
 
 Publication DataGuard::done() {

@@ -41,8 +41,8 @@ class DataGuard {
   // `entry` of the directory takes the other name.
   Status rename(const DataNode& directory, const std::string& name, const DataNode& target,
                 const std::string& new_name, unsigned flags);
-  // A directory has been renamed.
-  void follow(const std::string& path, const std::string& to, bool exchanged);
+  // Before it is told: by the generation that the new name has then its claims are known.
+  void follow(const DataTree::Renamed& renamed);
   // It has been done, and told, but for bytes that are written in place: what it published is what
   // its process has seen. Of an open that cuts the file on a condition: what goes on from there.
   Publication done();

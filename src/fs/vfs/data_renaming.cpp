@@ -126,7 +126,7 @@ Status DataNode::rename(Request& request, const std::string& name, Node& new_par
   tree_->follow_renamed({moving.row().path, moving.row().other, is_directory, is_exchange});
   if (!former.is_null()) moving.row().details.emplace_back("former", std::move(former));
   follow_region(name, *target, new_name);
-  if (is_directory) guard.follow(moving.row().path, moving.row().other, is_exchange);
+  guard.follow({moving.row().path, moving.row().other, is_directory, is_exchange});
   TRY(moving.tell());
   guard.done();
   if (whiteout == 0) return ok();

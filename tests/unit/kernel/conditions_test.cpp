@@ -235,6 +235,35 @@ TEST_CASE("threads of one process are held to each other's claims") {
   CHECK(is_met(meet(two)));
 }
 
+TEST_CASE("a claim goes along with its file, and ends with the file's last name") {
+  Conditions conditions;
+  const auto look = [] { return std::uint64_t{5}; };
+  const HostCaller own = process(::getpid());
+  Sleeper other;
+  const auto cut = [&](const std::string& path) {
+    REQUIRE(conditions.set(own, path, {5, own.pid}, look));
+    const Publishing how{.goes_on = true, .thread = own.pid};
+    REQUIRE(is_met(conditions.meet(own, path, how, look)));
+  };
+  const auto is_claimed = [&](const std::string& path) {
+    const Conditions::Wanted wanted{5, other.pid()};
+    return !conditions.set(process(other.pid()), path, wanted, look);
+  };
+  CHECK_FALSE(conditions.any_claim());
+  cut("/home/u/a");
+  CHECK(conditions.any_claim());
+  conditions.follow_file("/home/u/a", "/home/u/b", false);
+  CHECK_FALSE(is_claimed("/home/u/a"));
+  CHECK(is_claimed("/home/u/b"));
+  conditions.follow_file("/home/u/b", "/home/u/c", true);
+  CHECK_FALSE(is_claimed("/home/u/b"));
+  conditions.follow_file("/home/u/b", "/home/u/c", true);
+  CHECK(is_claimed("/home/u/b"));
+  conditions.follow_file("/home/u/x", "/home/u/b", false);
+  CHECK_FALSE(is_claimed("/home/u/b"));
+  CHECK_FALSE(conditions.any_claim());
+}
+
 TEST_CASE("conditions go along with a directory") {
   Conditions conditions;
   const auto look = [] { return std::uint64_t{5}; };
