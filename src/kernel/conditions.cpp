@@ -10,7 +10,8 @@
 
 namespace agentfs {
 
-// Field 22 of /proc/<pid>/stat, counted from after the command, which may hold anything.
+// Field 22 of /proc/<pid>/stat, which threads have too, counted from after the command, which may
+// hold anything.
 std::uint64_t Conditions::start_of(pid_t pid) {
   const auto stat = file::read(fmt::format("/proc/{}/stat", pid));
   if (!stat) return 0;
@@ -26,27 +27,30 @@ const Conditions::Claim* Conditions::claim_on(const std::string& path, std::uint
   const auto [begin, end] = claimed_.equal_range(path);
   for (auto each = begin; each != end; ++each) {
     const Claim& claim = claims_.at(each->second);
-    const bool counts = claim.generation == generation || claim.goes_on;
+    const bool counts = claim.met.generation == generation || claim.goes_on;
     if (counts && claim.owner != by && lives(claim.owner)) return &claim;
   }
   return nullptr;
 }
 
-// One process may have set many: it is asked for once.
+// One may have set many: it is asked for once.
 void Conditions::drop_dead() {
   until_look_ = 256;
   std::map<pid_t, std::uint64_t> known;
-  const auto has_ended = [&](const Owner& owner) {
-    const auto [found, is_new] = known.try_emplace(owner.pid);
-    if (is_new) found->second = start_of(owner.pid);
-    return found->second != owner.started;
+  const auto has_ended = [&](pid_t pid, std::uint64_t started) {
+    const auto [found, is_new] = known.try_emplace(pid);
+    if (is_new) found->second = start_of(pid);
+    return started == 0 || found->second != started;
   };
-  std::erase_if(all_, [&](const auto& one) {
-    return has_ended({one.first.first, one.second.back().started});
-  });
+  for (auto& [key, waiting] : all_) {
+    std::erase_if(waiting,
+                  [&](const Condition& each) { return has_ended(each.thread, each.started); });
+  }
+  std::erase_if(all_, [](const auto& one) { return one.second.empty(); });
   for (auto each = claims_.begin(); each != claims_.end();) {
     const auto claim = each++;
-    if (has_ended(claim->second.owner)) drop(claim);
+    const Owner& owner = claim->second.owner;
+    if (has_ended(owner.pid, owner.started)) drop(claim);
   }
   most_claims_ = std::max(kMost, 2 * claims_.size());
   count_ = all_.size();
@@ -100,7 +104,7 @@ Status Conditions::set(const HostCaller& host, const std::string& path, const Wa
   auto& own = all_[{host.pid, path}];
   std::erase_if(own, [&](const Condition& one) { return one.thread == wanted.thread; });
   if (own.size() >= kMostOfOne) own.pop_front();  // of a thread that has ended, perhaps
-  own.push_back({.started = owner.started, .generation = now, .thread = wanted.thread});
+  own.push_back({.generation = now, .thread = wanted.thread, .started = start_of(wanted.thread)});
   count_ = all_.size();
   return ok();
 }
@@ -118,31 +122,40 @@ bool Conditions::awaits(const HostCaller& host, const std::string& path) const {
   return all_.contains({host.pid, path});
 }
 
+// Who has ended publishes no more: what it has set would refuse what others write, each time one.
+std::optional<Conditions::Condition> Conditions::take(const Key& key, pid_t thread) {
+  const auto found = all_.find(key);
+  if (found == all_.end()) return std::nullopt;
+  std::deque<Condition>& waiting = found->second;
+  std::optional<Condition> taken;
+  while (!taken && !waiting.empty()) {
+    auto next = std::ranges::find(waiting, thread, &Condition::thread);
+    if (next == waiting.end()) next = waiting.begin();
+    if (lives(*next)) taken = std::move(*next);
+    waiting.erase(next);
+  }
+  if (waiting.empty()) all_.erase(found);
+  count_ = all_.size();
+  return taken;
+}
+
 Result<ClaimNumber> Conditions::meet(const HostCaller& host, const std::string& path,
                                      const Publishing& how, const Look& look) {
   Lock lock(mutex_);
   if (--until_look_ == 0) drop_dead();
-  const auto found = all_.find({host.pid, path});
-  if (found == all_.end()) return ClaimNumber::none;
+  std::optional<Condition> condition = take({host.pid, path}, how.thread);
+  if (!condition) return ClaimNumber::none;
   const Owner owner{host.pid, start_of(host.pid), how.thread};
-  std::deque<Condition>& waiting = found->second;
-  auto own = std::ranges::find(waiting, how.thread, &Condition::thread);
-  if (own == waiting.end()) own = waiting.begin();
-  Condition condition = std::move(*own);
-  waiting.erase(own);
-  if (waiting.empty()) all_.erase(found);
-  count_ = all_.size();
-  if (condition.started != owner.started) return ClaimNumber::none;  // of one who has ended
-  if (!condition.failure.empty()) return fail(ESTALE, "{}", condition.failure);
-  condition.failure = how.exists ? why_not(path, condition, owner, look)
-                                 : fmt::format("{}: was removed since it had generation {}", path,
-                                               condition.generation);
-  if (!condition.failure.empty()) {
-    if (how.is_asked_again) all_[{host.pid, path}].push_front(condition);
+  if (!condition->failure.empty()) return fail(ESTALE, "{}", condition->failure);
+  condition->failure = how.exists ? why_not(path, *condition, owner, look)
+                                  : fmt::format("{}: was removed since it had generation {}", path,
+                                                condition->generation);
+  if (!condition->failure.empty()) {
+    if (how.is_asked_again) all_[{host.pid, path}].push_front(*condition);
     count_ = all_.size();
-    return fail(ESTALE, "{}", condition.failure);
+    return fail(ESTALE, "{}", condition->failure);
   }
-  return add({path, owner, condition.generation, how.goes_on, condition.thread});
+  return add({path, owner, *std::move(condition), how.goes_on});
 }
 
 // It waits for the next publishing again.
@@ -152,8 +165,7 @@ void Conditions::release(ClaimNumber number) {
   if (claim == claims_.end()) return;
   const Claim was = claim->second;
   drop(claim);
-  all_[{was.owner.pid, was.path}].push_front(
-      {.started = was.owner.started, .generation = was.generation, .thread = was.thread});
+  all_[{was.owner.pid, was.path}].push_front(was.met);
   count_ = all_.size();
 }
 

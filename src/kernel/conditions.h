@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,9 +20,10 @@ namespace agentfs {
 
 // Threads: all. Conditions are of a process (its thread group) and a path, each used once, the
 // one of the thread that publishes or else the oldest: a thread pool may set and publish by
-// different ones. A thread has its last alone. They go with the process. Of two that want to
-// publish on the same generation the first has it, until it has published, failed or ended; who has
-// cut the file to nothing has it until it is written. These are threads, too, of one process.
+// different ones. A thread has its last alone. They go with the thread that set them. Of two that
+// want to publish on the same generation the first has it, until it has published, failed or ended;
+// who has cut the file to nothing has it until it is written. These are threads, too, of one
+// process.
 class Conditions {
  public:
   static constexpr std::size_t kMost = 4'096;
@@ -55,23 +57,27 @@ class Conditions {
     friend bool operator==(const Owner&, const Owner&) = default;
   };
   struct Condition {
-    std::uint64_t started = 0;
     std::uint64_t generation = 0;
     pid_t thread = 0;
-    std::string failure{};  // that it is answered with when it is asked again
+    std::uint64_t started = 0;  // the thread
+    std::string failure{};      // that it is answered with when it is asked again
   };
   struct Claim {
     std::string path{};  // now
     Owner owner{};
-    std::uint64_t generation = 0;
+    Condition met{};
     bool goes_on = false;
-    pid_t thread = 0;
   };
   using Key = std::pair<pid_t, std::string>;
   using Claims = std::map<std::uint64_t, Claim>;  // by their numbers
   static constexpr std::size_t kMostOfOne = 1'024;
-  static std::uint64_t start_of(pid_t pid);  // 0: it has ended
+  static std::uint64_t start_of(pid_t pid);  // or thread; 0: it has ended
   static bool lives(const Owner& owner) { return start_of(owner.pid) == owner.started; }
+  static bool lives(const Condition& condition) {
+    return condition.started != 0 && start_of(condition.thread) == condition.started;
+  }
+  // The thread's own, or else the oldest of one that lives.
+  std::optional<Condition> take(const Key& key, pid_t thread) REQUIRES(mutex_);
   // Of another; null: there is none.
   const Claim* claim_on(const std::string& path, std::uint64_t generation, const Owner& by) const
       REQUIRES(mutex_);

@@ -264,6 +264,28 @@ TEST_CASE("a claim goes along with its file, and ends with the file's last name"
   CHECK_FALSE(conditions.any_claim());
 }
 
+// Each refused one write of somebody else who had set none.
+TEST_CASE("what threads have set that have ended refuses nothing") {
+  Conditions conditions;
+  std::uint64_t now = 5;
+  const auto look = [&] { return now; };
+  const std::string path = "/home/u/a";
+  const HostCaller own = process(::getpid());
+  const Publishing mine{.thread = own.pid};
+  for (int i = 0; i < 3; ++i) {
+    Thread passing;
+    REQUIRE(conditions.set(own, path, {5, passing.number()}, look));
+  }
+  now = 6;
+  const auto met = conditions.meet(own, path, mine, look);
+  CHECK(code_of(met) == 0);
+  CHECK_FALSE(is_met(met));
+  CHECK_FALSE(conditions.any());
+  Thread living;
+  REQUIRE(conditions.set(own, path, {6, living.number()}, look));
+  CHECK(is_met(conditions.meet(own, path, mine, look)));
+}
+
 TEST_CASE("conditions go along with a directory") {
   Conditions conditions;
   const auto look = [] { return std::uint64_t{5}; };
