@@ -121,6 +121,18 @@ def a_condition_holds():
     expect_eq(read(top / "notes"), "of another\n")
 
 
+def one_that_is_found_there_first_keeps_what_it_had():
+    """After a mount nothing is known of the other name."""
+    top = space("found")
+    linked_into(top)
+    M.umount()
+    M.mount()
+    (top / ".git/keep").write_text("v2\n")
+    expect_eq(read(top / "notes"), "v2\n")
+    kept = sorted((top / ".agentfs/versions/.git/keep").iterdir())
+    expect_eq([read(one) for one in kept], ["v1\n"])
+
+
 def what_lies_in_a_repository_alone_is_not_kept():
     top = space("inside")
     (top / "notes").write_text("v1\n")
@@ -142,5 +154,6 @@ def a_directory_that_gets_the_name_of_ours_does_not_hide_it():
     expect_eq(sorted(os.listdir(top / "y")), ["mine"])
 
 
-main(mount_it, what_is_written_over_is_a_version, a_condition_holds, what_lies_in_a_repository_alone_is_not_kept,
+main(mount_it, what_is_written_over_is_a_version, a_condition_holds,
+     one_that_is_found_there_first_keeps_what_it_had, what_lies_in_a_repository_alone_is_not_kept,
      a_directory_that_gets_the_name_of_ours_does_not_hide_it)

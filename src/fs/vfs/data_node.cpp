@@ -26,6 +26,14 @@ constexpr double kTrusted = 3600;
 constexpr std::uint64_t kDirectoryRoom = 1;
 constexpr std::size_t kInline = 60;
 
+// Of a file with several names nobody knows at first whether all of them are git's: it is kept as
+// if they were not. Of objects git writes none over.
+Region first_region(const TreeEntry& entry, Region found) {
+  const bool has_others = entry.node->type() == S_IFREG && entry.attributes.st_nlink > 1;
+  const bool is_writable = found == Region::git || found == Region::refs;
+  return has_others && is_writable ? Region::plain : found;
+}
+
 }  // namespace
 
 Region region_of(Region parent, const std::string& name) {
@@ -43,7 +51,8 @@ std::shared_ptr<DataNode> DataTree::ensure(const TreeEntry& entry, Region region
     node->lies_in(region, entry.attributes.st_nlink);
     return node;
   }
-  auto node = std::make_shared<DataNode>(shared_from_this(), entry.node, region);
+  auto node =
+      std::make_shared<DataNode>(shared_from_this(), entry.node, first_region(entry, region));
   known = node;
   return node;
 }

@@ -124,7 +124,7 @@ Result<CreatedNode> DataNode::open_existing(Request& request, const std::string&
     TRY(node->tell_writes());
     cutting = TRY(node->begin_cut(true));
     before = TRY(tree_->store().attributes(*there.node));
-    kept = keep_truncated(*there.node, path, flags);
+    kept = node->keep_truncated(*there.node, path, flags);
   }
   auto created = tree_->store().create(*file_, name, flags, mode, request.tree());
   cutting = {};

@@ -130,7 +130,7 @@ class DataTree : public std::enable_shared_from_this<DataTree> {
   bool write_back(const std::shared_ptr<DataNode>& file) EXCLUDES(mutex_);
 
   // The one node of a file of the store. It lies where it was found last; of several names of a
-  // file that is one outside of repositories, if any is.
+  // file that is one outside of repositories, if any is or may be.
   std::shared_ptr<DataNode> ensure(const TreeEntry& entry, Region region);
   std::shared_ptr<DataNode> ensure_directory(const TreeNodeRef& directory, Region region);
   // What is known below a directory that lies elsewhere from here on: nobody looks it up again who
